@@ -1,0 +1,3 @@
+COPY candles (
+    exchange, symbol, timeframe, "time", open, high, low, close, volume, price_scale, volume_scale
+) FROM STDIN (FORMAT binary)

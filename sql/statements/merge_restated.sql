@@ -1,0 +1,16 @@
+-- An upsert although the rows are there: TimescaleDB then decompresses only the batches around these candles,
+-- where an UPDATE with a join would decompress whole chunks.
+INSERT INTO candles (
+    exchange, symbol, timeframe, "time", open, high, low, close, volume, price_scale, volume_scale
+)
+SELECT exchange, symbol, timeframe, "time", open, high, low, close, volume, price_scale, volume_scale
+FROM restated
+ORDER BY exchange, symbol, timeframe, "time"
+ON CONFLICT (exchange, symbol, timeframe, "time") DO UPDATE SET
+    open = excluded.open,
+    high = excluded.high,
+    low = excluded.low,
+    close = excluded.close,
+    volume = excluded.volume,
+    price_scale = excluded.price_scale,
+    volume_scale = excluded.volume_scale

@@ -1,0 +1,10 @@
+-- Rows of some slices of one exchange that no valid candle has replaced yet: (number of the slice from 1, time).
+SELECT slices.number, quarantine."time"
+FROM unnest(%(symbols)s::text[], %(timeframes)s::text[], %(days)s::date[])
+    WITH ORDINALITY AS slices (symbol, timeframe, day, number)
+JOIN quarantine
+    ON quarantine.exchange = %(exchange)s
+    AND quarantine.symbol = slices.symbol
+    AND quarantine.timeframe = slices.timeframe
+    AND quarantine.day = slices.day
+WHERE quarantine.resolved_at IS NULL

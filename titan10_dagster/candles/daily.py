@@ -1,0 +1,55 @@
+"""What a fetch did for an exchange's days, summed up over their slices."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+
+from titan10_dagster.candles.fetched import FetchRecord
+from titan10_dagster.candles.slices import Slice
+
+
+@dataclass(frozen=True)
+class DayFetched:
+    """One partition's share of a fetch; `seconds` is the time its requests took, side by side ones added up."""
+
+    slices: int = 0
+    rows: int = 0
+    expected: int = 0
+    requests: int = 0
+    retries: int = 0
+    seconds: float = 0.0
+    unanswered: tuple[str, ...] = ()
+    beyond_horizon: tuple[str, ...] = ()
+
+    @property
+    def candles_per_second(self) -> float:
+        return self.rows / self.seconds if self.seconds else 0.0
+
+
+def by_day_fetched(landed: Mapping[Slice, tuple[FetchRecord, int]]) -> dict[date, DayFetched]:
+    """The fetch of each day that has a slice in `landed`, which maps slices to their record and number of rows."""
+    days: dict[date, list[tuple[FetchRecord, int]]] = {}
+    for slice_, one in landed.items():
+        days.setdefault(slice_.day, []).append(one)
+    return {day: _fetched(ones) for day, ones in days.items()}
+
+
+def _fetched(ones: list[tuple[FetchRecord, int]]) -> DayFetched:
+    records = [record for record, _ in ones]
+    return DayFetched(
+        slices=len(ones),
+        rows=sum(rows for _, rows in ones),
+        expected=sum(record.slice.expected for record in records),
+        requests=sum(record.requests for record in records),
+        retries=sum(record.retries for record in records),
+        seconds=sum(record.seconds for record in records),
+        unanswered=tuple(record.slice.series.symbol for record in records if not record.answered),
+        beyond_horizon=tuple(record.slice.series.symbol for record in records if is_beyond_horizon(record)),
+    )
+
+
+def is_beyond_horizon(record: FetchRecord) -> bool:
+    """Whether the exchange could give nothing at all of the slice."""
+    return record.horizon is not None and record.slice.end <= record.horizon

@@ -1,0 +1,46 @@
+"""What the checks look at: a landed slice reduced to its counts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from titan10_dagster.candles.daily import is_beyond_horizon
+from titan10_dagster.candles.fetched import FetchRecord
+from titan10_dagster.candles.rules import Verdict
+from titan10_dagster.candles.slices import Slice
+
+
+@dataclass(frozen=True)
+class SliceInspected:
+    """Counts of one slice: `valid` candles, `broken` rows, and how many rows broke each rule.
+
+    `answered`: the exchange answered for all of it. `rotten`: so many rows are broken that none is stored.
+    """
+
+    slice: Slice
+    valid: int
+    broken: int
+    counts: Mapping[str, int]
+    answered: bool
+    beyond_horizon: bool
+    rotten: bool
+    note: str | None = None
+
+    @property
+    def missing(self) -> int:
+        return self.slice.expected - self.valid
+
+
+def inspect(record: FetchRecord, verdict: Verdict, *, broken_share: float) -> SliceInspected:
+    """The slice as the checks see it; `broken_share` is the share of broken rows above which it is rotten."""
+    return SliceInspected(
+        slice=record.slice,
+        valid=len(verdict.valid),
+        broken=len(verdict.broken),
+        counts=verdict.counts,
+        answered=record.answered,
+        beyond_horizon=is_beyond_horizon(record),
+        rotten=verdict.broken_share > broken_share,
+        note=record.note,
+    )

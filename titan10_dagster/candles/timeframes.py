@@ -1,0 +1,63 @@
+"""Timeframes: the lengths of candles that divide a UTC day without a rest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from types import MappingProxyType
+
+_DAY = 86_400
+
+
+@dataclass(frozen=True, order=True)
+class Timeframe:
+    """The length of a candle; `name` is the one ccxt uses. Take it from `parse`, do not build it."""
+
+    seconds: int
+    name: str
+
+    @classmethod
+    def parse(cls, name: str) -> Timeframe:
+        """The timeframe called `name`; ValueError names those that are allowed."""
+        found = TIMEFRAMES.get(name)
+        if found is None:
+            raise ValueError(f"unknown timeframe {name!r}; allowed are {', '.join(TIMEFRAMES)}")
+        return found
+
+    @property
+    def delta(self) -> timedelta:
+        return timedelta(seconds=self.seconds)
+
+    @property
+    def ms(self) -> int:
+        return self.seconds * 1000
+
+    @property
+    def per_day(self) -> int:
+        return _DAY // self.seconds
+
+    def __str__(self) -> str:
+        return self.name
+
+
+# Anything longer than a day, or that does not divide it, would break "a slice is one UTC day".
+TIMEFRAMES: Mapping[str, Timeframe] = MappingProxyType(
+    {
+        timeframe.name: timeframe
+        for timeframe in (
+            Timeframe(60, "1m"),
+            Timeframe(180, "3m"),
+            Timeframe(300, "5m"),
+            Timeframe(900, "15m"),
+            Timeframe(1_800, "30m"),
+            Timeframe(3_600, "1h"),
+            Timeframe(7_200, "2h"),
+            Timeframe(14_400, "4h"),
+            Timeframe(21_600, "6h"),
+            Timeframe(28_800, "8h"),
+            Timeframe(43_200, "12h"),
+            Timeframe(_DAY, "1d"),
+        )
+    }
+)

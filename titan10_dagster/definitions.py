@@ -1,0 +1,14 @@
+"""The code location: what Dagster loads. It composes and decides nothing."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from titan10_dagster import settings
+from titan10_dagster.defs.compose import compose
+from titan10_dagster.pipeline import open_pipeline
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    return compose(open_pipeline(settings.load()))

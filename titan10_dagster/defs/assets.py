@@ -1,0 +1,178 @@
+"""The three assets of an exchange: its markets, its candles as they came, its candles as they are stored."""
+
+# No `from __future__ import annotations`: Dagster reads the annotations of configs and resources as they stand.
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+
+from titan10_dagster.candles.resume import FetchPlan
+from titan10_dagster.candles.slices import Slice
+from titan10_dagster.defs.metadata import candles_metadata, table
+from titan10_dagster.defs.partitions import to_days
+from titan10_dagster.errors import Banned, BreakerOpen, FetchError, Refused, UnknownSymbol
+from titan10_dagster.exchanges.capabilities import capabilities_of
+from titan10_dagster.pipeline import Pipeline
+from titan10_dagster.settings import ExchangeSettings
+
+OWNERS = ["team:titan10"]
+LANDING_IO, STORE_IO = "landing_io", "store_io"
+# Asking again changes nothing about these, or makes it worse.
+FINAL = (Banned, BreakerOpen, Refused, UnknownSymbol)
+
+
+class FetchConfig(dg.Config):
+    """Run configuration of `<exchange>/candles`."""
+
+    symbols: list[str] | None = None  # only these; default: all that titan10.toml names
+    refresh: bool = False  # fetch again what is stored; what the exchange rewrote goes to `restatements`
+
+
+@dataclass(frozen=True)
+class LandedCandles:
+    """The slices of some partitions of an exchange; their candles stay in the landing zone until they are read."""
+
+    slices: tuple[Slice, ...]
+
+
+def exchange_assets(
+    *,
+    name: str,
+    settings: ExchangeSettings,
+    partitions: dg.DailyPartitionsDefinition,
+    days_per_run: int,
+    retries: dg.RetryPolicy,
+) -> list[dg.AssetsDefinition]:
+    """`<name>/markets`, `<name>/candles` and `<name>/ohlcv`.
+
+    The first two make requests and share the exchange's pool, so that one process owns its request budget; the
+    third does not, so that one run may write while the next is fetching.
+    """
+    policy = dg.BackfillPolicy.multi_run(max_partitions_per_run=days_per_run)
+    return [
+        _markets(name, settings, retries),
+        _candles(name, settings, partitions, policy, retries),
+        _ohlcv(name, settings, partitions, policy),
+    ]
+
+
+def _markets(name: str, settings: ExchangeSettings, retries: dg.RetryPolicy) -> dg.AssetsDefinition:
+    @dg.asset(
+        key=[name, "markets"],
+        description=f"The spot markets that {name} lists now, and how its configured symbols resolve. "
+        "Candle runs read them from the database and never ask for them.",
+        kinds={"python", "postgres"},
+        retry_policy=retries,
+        group_name=name,
+        owners=OWNERS,
+        tags=_tags(name, settings),
+        pool=name,
+    )
+    def markets(titan10: dg.ResourceParam[Pipeline]) -> dg.MaterializeResult[Any]:
+        with told_as_failure(name):
+            listed = titan10.refresh_markets(name)
+        by_symbol = {market.symbol: market for market in listed}
+        unlisted = [symbol for symbol in settings.symbols if symbol not in by_symbol]
+        rows = [
+            {"symbol": symbol, "market_id": by_symbol[symbol].market_id, "active": by_symbol[symbol].active}
+            for symbol in settings.symbols
+            if symbol in by_symbol
+        ]
+        return dg.MaterializeResult(metadata={"markets": len(listed), "configured": table(rows), "unlisted": unlisted})
+
+    return markets
+
+
+def _candles(
+    name: str,
+    settings: ExchangeSettings,
+    partitions: dg.DailyPartitionsDefinition,
+    policy: dg.BackfillPolicy,
+    retries: dg.RetryPolicy,
+) -> dg.AssetsDefinition:
+    facts = capabilities_of(name)
+
+    @dg.asset(
+        key=[name, "candles"],
+        deps=[[name, "markets"]],
+        description=f"{settings.timeframe} candles of {name} as it gave them, one Parquet file a symbol and UTC day, "
+        f"finished candles only. What the ledger calls settled is not asked for again. {facts.alternative}",
+        kinds={"python", "parquet"},
+        metadata={"page_size": facts.page_size, "source": facts.source, "symbols": list(settings.symbols)},
+        io_manager_key=LANDING_IO,
+        retry_policy=retries,
+        group_name=name,
+        owners=OWNERS,
+        tags=_tags(name, settings),
+        pool=name,
+        partitions_def=partitions,
+        backfill_policy=policy,
+    )
+    def candles(
+        context: dg.AssetExecutionContext, config: FetchConfig, titan10: dg.ResourceParam[Pipeline]
+    ) -> LandedCandles:
+        slices = titan10.slices(name, to_days(context.partition_keys), config.symbols)
+        plan = titan10.plan(slices, start=settings.start, refresh=config.refresh)
+        context.log.info(told(plan))
+        with told_as_failure(name):
+            fetch = titan10.fetch(name, plan.fetch)
+        for symbol, error in fetch.failed.items():
+            context.log.error(f"{name} {symbol}: {error}")
+        for key, metadata in candles_metadata(plan, fetch).items():
+            context.add_asset_metadata(metadata, partition_key=key)
+        return LandedCandles(tuple(slices))
+
+    return candles
+
+
+def _ohlcv(
+    name: str, settings: ExchangeSettings, partitions: dg.DailyPartitionsDefinition, policy: dg.BackfillPolicy
+) -> dg.AssetsDefinition:
+    @dg.asset(
+        key=[name, "ohlcv"],
+        ins={"candles": dg.AssetIn([name, "candles"])},
+        description=f"The valid {settings.timeframe} candles of {name}, in the database: view `ohlcv`. "
+        "Broken rows are in `quarantine`, rewritten ones in `restatements`, and every missing minute in `gaps`.",
+        kinds={"python", "postgres"},
+        metadata={"dagster/relation_identifier": "public.ohlcv"},
+        io_manager_key=STORE_IO,
+        group_name=name,
+        owners=OWNERS,
+        tags=_tags(name, settings),
+        partitions_def=partitions,
+        backfill_policy=policy,
+    )
+    def ohlcv(candles: LandedCandles, titan10: dg.ResourceParam[Pipeline]) -> LandedCandles:
+        return LandedCandles(tuple(titan10.unstored(candles.slices)))
+
+    return ohlcv
+
+
+def _tags(name: str, settings: ExchangeSettings) -> dict[str, str]:
+    return {"exchange": name, "timeframe": settings.timeframe.name}
+
+
+@contextmanager
+def told_as_failure(exchange: str) -> Iterator[None]:
+    """An error of the exchange ends the step with its own sentence; only one that may pass is retried."""
+    try:
+        yield
+    except FetchError as error:
+        final = isinstance(error, FINAL)
+        metadata = {
+            "exchange": exchange,
+            "error": type(error).__name__,
+            "http_status": error.status,
+            "final": final,
+        }
+        raise dg.Failure(str(error), metadata=metadata, allow_retries=not final) from error
+
+
+def told(plan: FetchPlan) -> str:
+    return (
+        f"{len(plan.fetch)} slices to fetch; {len(plan.settled)} are settled, {len(plan.landed)} were landed by a run "
+        f"that did not store them, {len(plan.before_start)} lie before the exchange's start."
+    )

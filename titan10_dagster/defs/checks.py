@@ -1,0 +1,267 @@
+"""Checks on `<exchange>/candles` before a candle is stored, and on `<exchange>/ohlcv` after.
+
+A run takes many days, but Dagster keeps one result of a check a run: each day's own result is reported beside it,
+so that every partition of the UI has its status (dagster issues 17005, 32894).
+
+A broken row is quarantined and a slice with too many of them is withheld; the others go on. Only when most slices
+of a run are like that, as after a change of format, nothing is stored: the result of the run blocks.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+from typing import Any
+
+import dagster as dg
+
+from titan10_dagster.candles.inspection import SliceInspected
+from titan10_dagster.candles.rules import RULES
+from titan10_dagster.defs.metadata import table
+from titan10_dagster.defs.partitions import to_days
+from titan10_dagster.pipeline import Pipeline
+from titan10_dagster.store.audit import Unaccounted
+
+TIME_RULES = frozenset({"off_grid", "outside_window", "in_future", "conflicting_duplicates"})
+VALUE_RULES = frozenset(rule.name for rule in RULES) - TIME_RULES
+SYSTEMIC_SHARE = 0.5
+
+WARN, ERROR = dg.AssetCheckSeverity.WARN, dg.AssetCheckSeverity.ERROR
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The result of a check on a day or on a whole run; `rows` becomes a table of the UI."""
+
+    passed: bool
+    sentence: str
+    rows: tuple[Mapping[str, Any], ...] = ()
+    severity: dg.AssetCheckSeverity = WARN
+    numbers: Mapping[str, int] = field(default_factory=dict)
+
+    def metadata(self) -> dict[str, Any]:
+        return {**self.numbers, **({"details": table(self.rows)} if self.rows else {})}
+
+
+@dataclass(frozen=True)
+class CandleCheck:
+    """`look` judges the slices of one day. A blocking check stops the run when `SYSTEMIC_SHARE` of it is rotten."""
+
+    name: str
+    description: str
+    blocking: bool
+    look: Callable[[Sequence[SliceInspected]], Finding]
+
+
+def keeps(rules: frozenset[str], slices: Sequence[SliceInspected]) -> Finding:
+    """Whether every row keeps the rules; an ERROR where a slice is withheld, else a warning."""
+    rows = tuple(
+        {
+            "day": str(one.slice.day),
+            "symbol": one.slice.series.symbol,
+            "rule": rule,
+            "rows": count,
+            "of": one.valid + one.broken,
+            "withheld": one.rotten,
+        }
+        for one in slices
+        for rule, count in one.counts.items()
+        if rule in rules
+    )
+    withheld = sum(one.rotten and not rules.isdisjoint(one.counts) for one in slices)
+    broken = sum(count for one in slices for rule, count in one.counts.items() if rule in rules)
+    sentence = (
+        f"{broken} rows break a rule and are quarantined; {withheld} slices are withheld."
+        if rows
+        else "No row breaks a rule."
+    )
+    return Finding(not rows, sentence, rows, ERROR if withheld else WARN, {"broken": broken, "withheld": withheld})
+
+
+def is_complete(slices: Sequence[SliceInspected]) -> Finding:
+    """Whether no candle is missing; the table tells per symbol how many are, and what is known of them."""
+    rows = tuple(
+        {
+            "day": str(one.slice.day),
+            "symbol": one.slice.series.symbol,
+            "missing": one.missing,
+            "of": one.slice.expected,
+            "why": _why(one),
+        }
+        for one in slices
+        if one.missing
+    )
+    missing = sum(one.missing for one in slices)
+    sentence = f"{missing} candles of {len(rows)} slices are missing." if rows else "No candle is missing."
+    return Finding(not rows, sentence, rows, numbers={"missing": missing})
+
+
+def _why(one: SliceInspected) -> str:
+    if one.beyond_horizon:
+        return f"beyond the exchange's horizon{f'; {one.note}' if one.note else ''}"
+    if not one.answered:
+        return one.note or "the exchange did not answer for all of it"
+    return f"{one.broken} came broken" if one.broken else "absent from a good answer"
+
+
+def is_systemic(slices: Sequence[SliceInspected], rules: frozenset[str]) -> bool:
+    """Whether most of a run is withheld for breaking `rules`: the format changed, or we misread it."""
+    rotten = sum(one.rotten and not rules.isdisjoint(one.counts) for one in slices)
+    return rotten > SYSTEMIC_SHARE * len(slices)
+
+
+def _sentences(rules: frozenset[str]) -> str:
+    return " ".join(rule.sentence for rule in RULES if rule.name in rules)
+
+
+CHECKS = (
+    CandleCheck(
+        "valid",
+        f"{_sentences(VALUE_RULES)} Stops the run only if most of its slices break these.",
+        True,
+        lambda slices: keeps(VALUE_RULES, slices),
+    ),
+    CandleCheck(
+        "on_grid",
+        f"{_sentences(TIME_RULES)} Stops the run only if most of its slices break these.",
+        True,
+        lambda slices: keeps(TIME_RULES, slices),
+    ),
+    CandleCheck(
+        "complete",
+        "Every candle of the day came. A warning: what is missing is in the table `gaps` with its reason.",
+        False,
+        is_complete,
+    ),
+)
+RULES_OF = {"valid": VALUE_RULES, "on_grid": TIME_RULES}
+
+
+def candle_checks(exchange: str, partitions: dg.PartitionsDefinition[str]) -> dg.AssetChecksDefinition:
+    """The checks of `<exchange>/candles`, in one step that reads each landed file once."""
+    asset = dg.AssetKey([exchange, "candles"])
+
+    @dg.multi_asset_check(
+        name=f"{exchange}__check_candles",
+        specs=[
+            dg.AssetCheckSpec(
+                check.name,
+                asset=asset,
+                description=check.description,
+                blocking=check.blocking,
+                partitions_def=partitions,
+            )
+            for check in CHECKS
+        ],
+    )
+    def check_candles(
+        context: dg.AssetCheckExecutionContext, titan10: dg.ResourceParam[Pipeline]
+    ) -> Iterator[dg.AssetCheckResult]:
+        days = to_days(context.partition_keys)
+        inspected = list(titan10.inspect(titan10.slices(exchange, days)))
+        for check in CHECKS:
+            by_day = {day: check.look([one for one in inspected if one.slice.day == day]) for day in days}
+            report_days(context, asset, check.name, by_day, blocking=check.blocking)
+            yield result(asset, check.name, of_run(check, inspected))
+
+    return check_candles
+
+
+def store_checks(exchange: str, partitions: dg.PartitionsDefinition[str]) -> dg.AssetChecksDefinition:
+    """The check of `<exchange>/ohlcv`: ledger and tables agree about every candle of the day."""
+    asset = dg.AssetKey([exchange, "ohlcv"])
+
+    @dg.multi_asset_check(
+        name=f"{exchange}__check_ohlcv",
+        specs=[
+            dg.AssetCheckSpec(
+                "accounted_for",
+                asset=asset,
+                description="Every candle of the day is either stored or in a gap that has a reason: ledger, candles "
+                "and gaps agree.",
+                partitions_def=partitions,
+            )
+        ],
+    )
+    def check_ohlcv(
+        context: dg.AssetCheckExecutionContext, titan10: dg.ResourceParam[Pipeline]
+    ) -> Iterator[dg.AssetCheckResult]:
+        days = to_days(context.partition_keys)
+        unaccounted = titan10.unaccounted(exchange, days)
+        by_day = {day: agrees([one for one in unaccounted if one.slice.day == day]) for day in days}
+        report_days(context, asset, "accounted_for", by_day, blocking=False)
+        yield result(asset, "accounted_for", agrees(unaccounted))
+
+    return check_ohlcv
+
+
+def agrees(unaccounted: Sequence[Unaccounted]) -> Finding:
+    """Whether nothing is unaccounted for; the table tells which slices are, and what each side counts."""
+    sentence = f"{len(unaccounted)} slices do not add up." if unaccounted else "Every candle is accounted for."
+    rows = tuple(
+        {
+            "day": str(one.slice.day),
+            "symbol": one.slice.series.symbol,
+            "expected": one.expected,
+            "present": one.present,
+            "stored": one.stored,
+            "in_gaps": one.in_gaps,
+        }
+        for one in unaccounted
+    )
+    return Finding(not unaccounted, sentence, rows, ERROR)
+
+
+def of_run(check: CandleCheck, inspected: Sequence[SliceInspected]) -> Finding:
+    """The finding for a whole run, an ERROR only where it is systemic, so that one bad slice stops no other."""
+    finding = check.look(inspected)
+    if not check.blocking:
+        return finding
+    if not is_systemic(inspected, RULES_OF[check.name]):
+        return replace(finding, severity=WARN)
+    advice = (
+        f"{finding.sentence} Most slices are broken: the exchange may have changed its format. Nothing was stored. "
+        "Look at the table, then launch the partitions again with `refresh: true` in the run's config."
+    )
+    return replace(finding, sentence=advice, severity=ERROR)
+
+
+def report_days(
+    context: dg.AssetCheckExecutionContext,
+    asset: dg.AssetKey,
+    name: str,
+    by_day: Mapping[date, Finding],
+    *,
+    blocking: bool,
+) -> None:
+    """Each day's own result, in place of the planned one; a run of one day needs none, its result has the partition.
+
+    As an event of the run: one without a run can be stored only once for a check and day, ever.
+    """
+    if len(by_day) == 1:
+        return
+    step = context.get_step_execution_context()
+    for day, finding in by_day.items():
+        evaluation = dg.AssetCheckEvaluation(
+            asset_key=asset,
+            check_name=name,
+            passed=finding.passed,
+            severity=finding.severity,
+            description=finding.sentence,
+            metadata=dg.AssetCheckResult(passed=finding.passed, metadata=finding.metadata()).metadata,
+            blocking=blocking,
+            partition=day.isoformat(),
+        )
+        context.instance.report_dagster_event(
+            dg.DagsterEvent.asset_check_evaluation(step, evaluation), context.run.run_id
+        )
+
+
+def result(asset: dg.AssetKey, name: str, finding: Finding) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(
+        asset_key=asset,
+        check_name=name,
+        passed=finding.passed,
+        severity=finding.severity,
+        description=finding.sentence,
+        metadata=finding.metadata(),
+    )

@@ -1,0 +1,58 @@
+"""How candles leave an asset: into the landing zone, and into the database."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from titan10_dagster.defs.assets import LandedCandles
+from titan10_dagster.defs.metadata import stored_metadata
+from titan10_dagster.defs.partitions import to_days
+from titan10_dagster.errors import LandingError
+from titan10_dagster.pipeline import Pipeline
+
+
+class LandingIOManager(dg.IOManager):
+    """`<exchange>/candles`: Parquet files, one a slice.
+
+    The slices land while they are fetched, so that a killed run loses only the pages in flight; what is handed
+    over here is which slices they are, and a file that should be there and is not fails the step.
+    """
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+
+    def handle_output(self, context: dg.OutputContext, obj: LandedCandles) -> None:
+        absent = self._pipeline.absent(obj.slices)
+        if absent:
+            raise LandingError(
+                f"{len(absent)} slices were fetched but are neither in the landing zone nor in the ledger, "
+                f"the first is {absent[0]}. Was {self._pipeline.settings.landing} emptied? Launch the run again."
+            )
+        folder = self._pipeline.landing.root / context.asset_key.path[0]
+        context.add_output_metadata({"landing": dg.MetadataValue.path(str(folder))})
+
+    def load_input(self, context: dg.InputContext) -> LandedCandles:
+        exchange = context.asset_key.path[0]
+        return LandedCandles(tuple(self._pipeline.slices(exchange, to_days(context.asset_partition_keys))))
+
+
+class StoreIOManager(dg.IOManager):
+    """`<exchange>/ohlcv`: the database, all days of a run in one transaction."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+
+    def handle_output(self, context: dg.OutputContext, obj: LandedCandles) -> None:
+        report = self._pipeline.store(obj.slices)
+        days = to_days(context.asset_partition_keys)
+        exchange = context.asset_key.path[0]
+        rows = self._pipeline.ledger_rows(self._pipeline.slices(exchange, days))
+        for day, metadata in stored_metadata(days, report, rows.values()).items():
+            context.step_context.add_asset_metadata(
+                metadata, asset_key=context.asset_key, partition_key=day.isoformat()
+            )
+
+    def load_input(self, context: dg.InputContext) -> LandedCandles:
+        """The slices of the partitions; `store.reader` has their candles."""
+        exchange = context.asset_key.path[0]
+        return LandedCandles(tuple(self._pipeline.slices(exchange, to_days(context.asset_partition_keys))))

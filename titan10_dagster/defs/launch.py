@@ -1,0 +1,167 @@
+"""A backfill in this process: the same assets, checks and partitions as a launch in the UI, on the same instance."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
+
+from titan10_dagster.candles.slices import days
+from titan10_dagster.defs.compose import compose
+from titan10_dagster.defs.partitions import days_per_run
+from titan10_dagster.pipeline import Pipeline
+
+RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+FINAL = dg.MetadataValue.bool(True)
+PROCESS = "titan10/process"  # tag of a run in a process of its own: host, process id, when that process began
+
+
+@dataclass(frozen=True)
+class Backfill:
+    """What a backfill did. `failed` are the days of runs that failed, `messages` say why, one a run.
+
+    `incomplete` days were stored, but a symbol of theirs did not come or was withheld.
+    """
+
+    exchange: str
+    days: tuple[date, ...]
+    runs: tuple[str, ...]
+    failed: tuple[date, ...]
+    incomplete: tuple[date, ...]
+    messages: tuple[str, ...]
+
+
+def backfill(
+    pipeline: Pipeline,
+    exchange: str,
+    first: date,
+    last: date,
+    *,
+    symbols: Sequence[str] | None = None,
+    refresh: bool = False,
+    instance: DagsterInstance | None = None,
+) -> Backfill:
+    """Fetch, check and store the UTC days `first` to `last`, run after run, oldest first.
+
+    A run that fails does not keep the next from being tried, unless the exchange shut us out: then nothing more is
+    asked. `instance` defaults to that of DAGSTER_HOME.
+    """
+    definitions = compose(pipeline)
+    instance = instance or DagsterInstance.get()
+    bury_dead_runs(instance)
+    asked = days(first, last)
+    results: list[tuple[Sequence[date], dg.ExecuteInProcessResult]] = []
+    for chunk in _chunks(asked, days_per_run(pipeline.settings)[exchange]):
+        result = _run(definitions, instance, exchange, chunk, symbols, refresh)
+        results.append((chunk, result))
+        if _is_final(result):
+            break
+    done = {day for chunk, result in results if result.success for day in chunk}
+    unsettled = pipeline.unsettled(pipeline.slices(exchange, asked, symbols))
+    return Backfill(
+        exchange=exchange,
+        days=tuple(asked),
+        runs=tuple(result.run_id for _, result in results),
+        failed=tuple(day for day in asked if day not in done),
+        incomplete=tuple(sorted({slice_.day for slice_ in unsettled if slice_.day in done})),
+        messages=tuple(message for _, result in results for message in _messages(result)),
+    )
+
+
+def bury_dead_runs(instance: DagsterInstance) -> list[str]:
+    """Mark as failed the runs of processes of this host that are no more, and give their pool slots back.
+
+    A killed process cannot do it itself, and its slot would keep the exchange's pool shut for the next run.
+    """
+    dead = [
+        run
+        for run in instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.STARTED, DagsterRunStatus.STARTING]))
+        if PROCESS in run.tags and not _lives(run.tags[PROCESS])
+    ]
+    for run in dead:
+        instance.report_run_failed(run, "The process that executed this run is gone.")
+        instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+    return [run.run_id for run in dead]
+
+
+def _run(
+    definitions: dg.Definitions,
+    instance: DagsterInstance,
+    exchange: str,
+    chunk: Sequence[date],
+    symbols: Sequence[str] | None,
+    refresh: bool,
+) -> dg.ExecuteInProcessResult:
+    config = {"symbols": list(symbols) if symbols else None, "refresh": refresh}
+    return definitions.resolve_implicit_global_asset_job_def().execute_in_process(
+        instance=instance,
+        asset_selection=[dg.AssetKey([exchange, "candles"]), dg.AssetKey([exchange, "ohlcv"])],
+        tags={RANGE_START: str(chunk[0]), RANGE_END: str(chunk[-1]), PROCESS: _process(os.getpid())},
+        run_config={"ops": {f"{exchange}__candles": {"config": config}}},
+        raise_on_error=False,
+    )
+
+
+def _chunks(asked: Sequence[date], size: int) -> Iterator[Sequence[date]]:
+    for start in range(0, len(asked), size):
+        yield asked[start : start + size]
+
+
+def _failures(result: dg.ExecuteInProcessResult) -> Iterator[Any]:
+    for event in result.all_events:
+        if event.is_step_failure:
+            yield event.step_failure_data
+
+
+def _is_final(result: dg.ExecuteInProcessResult) -> bool:
+    """Whether the exchange said no in a way that asking for the next days would not change."""
+    return any(
+        failure.user_failure_data is not None and failure.user_failure_data.metadata.get("final") == FINAL
+        for failure in _failures(result)
+    )
+
+
+def _messages(result: dg.ExecuteInProcessResult) -> list[str]:
+    return [
+        (failure.user_failure_data and failure.user_failure_data.description)
+        or (failure.error.cause or failure.error).message.strip()
+        for failure in _failures(result)
+    ]
+
+
+def _process(pid: int) -> str:
+    return f"{socket.gethostname()} {pid} {_began(pid)}"
+
+
+def _began(pid: int) -> str:
+    """What tells a process from a later one of the same id: its start, in clock ticks since boot.
+
+    Empty for a process that has ended and waits for its parent, and where the system does not say.
+    """
+    with suppress(OSError):
+        # The name, field 2 of /proc/<pid>/stat, stands in brackets and may hold spaces; the start is field 22.
+        state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return "" if state in "ZX" else fields[18]
+    return ""
+
+
+def _lives(tag: str) -> bool:
+    """Whether the process of a `PROCESS` tag lives; those of other hosts are taken to."""
+    host, pid, began = tag.split(" ")
+    if host != socket.gethostname():
+        return True
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return _began(int(pid)) == began

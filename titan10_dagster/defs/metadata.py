@@ -1,0 +1,99 @@
+"""What the UI shows beside a partition."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from typing import Any, TypeVar
+
+import dagster as dg
+
+from titan10_dagster.candles.daily import DayFetched, by_day_fetched
+from titan10_dagster.candles.resume import FetchPlan
+from titan10_dagster.candles.slices import Slice
+from titan10_dagster.pipeline import Fetch
+from titan10_dagster.store.ledger import LedgerRow
+from titan10_dagster.store.writer import SliceResult, WriteReport
+
+Metadata = Mapping[str, Any]
+OfSlice = TypeVar("OfSlice", SliceResult, LedgerRow)
+
+
+def candles_metadata(plan: FetchPlan, fetch: Fetch) -> dict[str, Metadata]:
+    """Per partition key: what this run did for the day."""
+    fetched = by_day_fetched(fetch.landed)
+    groups = {
+        "settled_before": _count_by_day(plan.settled),
+        "landed_before": _count_by_day(plan.landed),
+        "before_start": _count_by_day(plan.before_start),
+    }
+    days = {slice_.day for group in (plan.fetch, plan.settled, plan.landed, plan.before_start) for slice_ in group}
+    return {
+        day.isoformat(): {
+            **_fetched(fetched.get(day, DayFetched())),
+            **{f"slices_{name}": counts[day] for name, counts in groups.items() if counts[day]},
+        }
+        for day in sorted(days)
+    }
+
+
+def stored_metadata(days: Iterable[date], report: WriteReport, rows: Iterable[LedgerRow]) -> dict[date, Metadata]:
+    """Per UTC day: what this run wrote, and what the ledger holds of all its slices."""
+    written, known = _by_day(report.by_slice.values()), _by_day(rows)
+    return {day: {**_written(written[day]), **_known(known[day])} for day in days}
+
+
+def _written(results: Sequence[SliceResult]) -> Metadata:
+    counts = ("inserted", "restated", "unchanged")
+    return {"slices_written": len(results)} | {name: sum(getattr(r, name) for r in results) for name in counts}
+
+
+def _known(rows: Sequence[LedgerRow]) -> Metadata:
+    missing: Counter[str] = Counter()
+    for row in rows:
+        missing.update({f"missing_{reason}": count for reason, count in row.missing.items() if count})
+    return {
+        "expected": sum(row.expected for row in rows),
+        "rows": sum(row.present for row in rows),
+        "missing": sum(missing.values()),
+        **dict(sorted(missing.items())),
+        "quarantined": sum(row.quarantined for row in rows),
+        **({"slices_not_settled": open_} if (open_ := sum(row.state != "settled" for row in rows)) else {}),
+    }
+
+
+def _by_day(ones: Iterable[OfSlice]) -> defaultdict[date, list[OfSlice]]:
+    days: defaultdict[date, list[OfSlice]] = defaultdict(list)
+    for one in ones:
+        days[one.slice.day].append(one)
+    return days
+
+
+def _fetched(day: DayFetched) -> Metadata:
+    return {
+        "slices_fetched": day.slices,
+        "rows": day.rows,
+        "expected": day.expected,
+        "missing": day.expected - min(day.rows, day.expected),
+        "requests": day.requests,
+        "retries": day.retries,
+        "seconds": round(day.seconds, 3),
+        "candles_per_second": round(day.candles_per_second),
+        **({"failed_symbols": list(day.unanswered)} if day.unanswered else {}),
+        **({"beyond_horizon": list(day.beyond_horizon)} if day.beyond_horizon else {}),
+    }
+
+
+def _count_by_day(slices: Iterable[Slice]) -> Counter[date]:
+    return Counter(slice_.day for slice_ in slices)
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue:
+    """Rows of equal keys as a table of the UI; an empty one is a table without rows."""
+    columns = [dg.TableColumn(name, _type(value)) for name, value in (rows[0] if rows else {}).items()]
+    return dg.MetadataValue.table([dg.TableRecord(dict(row)) for row in rows], dg.TableSchema(columns))
+
+
+def _type(value: Any) -> str:
+    return {int: "int", float: "float", bool: "bool"}.get(type(value), "string")

@@ -1,0 +1,36 @@
+"""Days and runs: which partitions there are and how many of them one run takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import date
+
+import dagster as dg
+
+from titan10_dagster.settings import Settings
+
+# Days of 1m candles that an exchange gives in some minutes at its own pace. All different, because Dagster puts
+# assets of equal policies into one run, where exchanges would wait for each other.
+DAYS_PER_RUN = {"binance": 31, "bybit": 30, "okx": 29, "coinbase": 28, "kraken": 32}
+OTHER_DAYS_PER_RUN = 27
+
+
+def daily(settings: Settings) -> dg.DailyPartitionsDefinition:
+    """One definition for all exchanges: the UI refuses a backfill over assets of several."""
+    return dg.DailyPartitionsDefinition(start_date=settings.history_start.isoformat(), timezone="UTC")
+
+
+def days_per_run(settings: Settings) -> Mapping[str, int]:
+    """Days a run of each exchange takes: what was set or the table's, moved up until no two are equal."""
+    sizes: dict[str, int] = {}
+    for name, exchange in settings.exchanges.items():
+        size = exchange.days_per_run or DAYS_PER_RUN.get(name, OTHER_DAYS_PER_RUN)
+        while size in sizes.values():
+            size += 1
+        sizes[name] = size
+    return sizes
+
+
+def to_days(partition_keys: Iterable[str]) -> list[date]:
+    """UTC days of daily partition keys (`YYYY-MM-DD`)."""
+    return [date.fromisoformat(key) for key in partition_keys]

@@ -1,0 +1,59 @@
+"""Jobs and what starts them: yesterday is fetched whole at 02:00 UTC, markets are read anew before that."""
+
+from datetime import datetime, timedelta
+
+import dagster as dg
+
+SETTLE_AT, MARKETS_AT = "0 2 * * *", "30 1 * * *"
+
+
+def settle_requests(exchanges: tuple[str, ...], now: datetime) -> list[dg.RunRequest]:
+    """One run an exchange for the UTC day before `now`; a day asked for before is not asked for again."""
+    day = (now - timedelta(days=1)).date().isoformat()
+    return [
+        dg.RunRequest(
+            run_key=f"settle/{exchange}/{day}",
+            partition_key=day,
+            asset_selection=[dg.AssetKey([exchange, "candles"]), dg.AssetKey([exchange, "ohlcv"])],
+        )
+        for exchange in exchanges
+    ]
+
+
+def settle_schedule(exchanges: tuple[str, ...]) -> dg.ScheduleDefinition:
+    """02:00 UTC: yesterday, whole, of every exchange."""
+    kinds = ("candles", "ohlcv")
+    job = dg.define_asset_job(
+        "settle",
+        selection=dg.AssetSelection.assets(*([name, kind] for name in exchanges for kind in kinds)),
+        description="Fetch, check and store whole UTC days.",
+    )
+
+    @dg.schedule(
+        cron_schedule=SETTLE_AT,
+        name="settle_yesterday",
+        job=job,
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Fetches yesterday whole, checks and stores it: one run an exchange.",
+    )
+    def settle_yesterday(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest]:
+        return settle_requests(exchanges, context.scheduled_execution_time)
+
+    return settle_yesterday
+
+
+def markets_schedule(exchanges: tuple[str, ...]) -> dg.ScheduleDefinition:
+    """01:30 UTC: what the exchanges list, before anything is asked of it."""
+    return dg.ScheduleDefinition(
+        name="read_markets",
+        cron_schedule=MARKETS_AT,
+        job=dg.define_asset_job(
+            "markets",
+            selection=dg.AssetSelection.assets(*([name, "markets"] for name in exchanges)),
+            description="Read what the exchanges list.",
+        ),
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Reads the spot markets of every exchange.",
+    )

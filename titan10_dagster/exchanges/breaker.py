@@ -1,0 +1,88 @@
+"""The circuit breaker's shell: asks the pure state machine of `candles/health.py`, and has the answer stored.
+
+The store is handed in, so that every run and sensor, in whatever process, sees the same breaker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from titan10_dagster.candles.health import (
+    PROBE,
+    Decision,
+    Health,
+    Permit,
+    after_ban,
+    after_failure,
+    after_success,
+    ask,
+)
+from titan10_dagster.errors import BreakerOpen, FetchError
+
+
+class HealthStore(Protocol):
+    """Where the breakers' states are kept. `apply` reads, changes and stores under one lock."""
+
+    def load(self, exchange: str) -> Health: ...
+
+    def apply(self, exchange: str, change: Callable[[Health], Health]) -> Health: ...
+
+
+@dataclass
+class Breaker:
+    """The breaker of one exchange. `lease` is how long a probe may take before another one may try."""
+
+    exchange: str
+    store: HealthStore
+    now: Callable[[], datetime]
+    threshold: int = 5
+    pause: timedelta = timedelta(minutes=1)
+    lease: timedelta = timedelta(minutes=2)
+
+    def admit(self) -> bool:
+        """Whether this is a probe, which must be one request at first; BreakerOpen while nobody may ask."""
+        taken: list[Decision] = []
+
+        def take(health: Health) -> Health:
+            decision, after = ask(health, self.now(), self.lease)
+            taken[:] = [decision]
+            return after
+
+        health = self.store.apply(self.exchange, take)
+        if taken[0].permit is Permit.REFUSED:
+            raise self._open(health, taken[0].until or self.now())
+        return taken[0] == PROBE
+
+    def succeeded(self) -> None:
+        """The exchange answered."""
+        self.store.apply(self.exchange, lambda health: after_success(health, self.now()))
+
+    def failed(self, error: FetchError) -> None:
+        """It failed, retries included; BreakerOpen if that was one time too many."""
+        health = self.store.apply(
+            self.exchange,
+            lambda health: after_failure(
+                health, self.now(), threshold=self.threshold, pause=self.pause, reason=_reason(error)
+            ),
+        )
+        if health.open_until is not None:
+            raise self._open(health, health.open_until) from error
+
+    def banned(self, until: datetime, error: FetchError) -> None:
+        """It shut this address out until `until`."""
+        self.store.apply(self.exchange, lambda health: after_ban(health, self.now(), until, _reason(error)))
+
+    def _open(self, health: Health, until: datetime) -> BreakerOpen:
+        return BreakerOpen(
+            f"{self.exchange}: nothing is asked before {until:%Y-%m-%d %H:%M:%S} UTC, when one request will try"
+            f" again. Reason: {health.reason or 'another run is trying'}",
+            exchange=self.exchange,
+            until=until,
+        )
+
+
+def _reason(error: FetchError) -> str:
+    return f"{type(error).__name__}: {error}"

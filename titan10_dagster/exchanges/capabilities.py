@@ -1,0 +1,236 @@
+"""What each exchange can give and how it behaves: one table, every row with its source.
+
+Where the table is silent, ccxt's own `features` say how many candles a request may ask for. Figures are for
+spot candles. "docs" is the exchange's documentation, "code" its class in ccxt 4.5.90, "issue" a ccxt issue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from functools import cache
+from types import MappingProxyType
+
+from ccxt import async_support
+
+_CAUTIOUS_PAGE = 100  # no exchange of ccxt's is known to give fewer
+
+
+class EmptyMinutes(StrEnum):
+    """What an exchange gives for a candle in which nothing was traded."""
+
+    FILLED = "filled"  # a row with volume 0
+    MISSING = "missing"  # no row
+    UNKNOWN = "unknown"
+
+
+class Order(StrEnum):
+    """The order in which the answer on the wire lists its candles; the client sorts them either way."""
+
+    ASCENDING = "ascending"
+    DESCENDING = "descending"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Bans:
+    """How an exchange shuts an address out: with which statuses, and for how long if it does not say."""
+
+    statuses: frozenset[int] = frozenset({418})
+    pause: timedelta = timedelta(minutes=2)
+
+
+@dataclass(frozen=True)
+class Wire:
+    """Where [time, open, high, low, close, volume] stand in a row; `unit` is the milliseconds of one of its time."""
+
+    keys: tuple[int | str, ...]
+    unit: int
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What one exchange can give.
+
+    page_size: most candles of one request. depth: how many candles back from now can be had; None: all.
+    budget: the share of ccxt's own request rate that is safe to use. wire: None leaves parsing to ccxt.
+    quota_pause: how long to be silent after "too many requests" without a Retry-After.
+    no_since: the exchange has no start time to ask for, so history cannot be had at all.
+    archive: where older candles can be had instead.
+    """
+
+    exchange: str
+    page_size: int
+    source: str
+    depth: int | None = None
+    order: Order = Order.UNKNOWN
+    empty_minutes: EmptyMinutes = EmptyMinutes.UNKNOWN
+    bans: Bans = Bans()
+    quota_pause: timedelta = timedelta(seconds=10)
+    budget: float = 1.0
+    wire: Wire | None = None
+    no_since: bool = False
+    archive: str | None = None
+
+    @property
+    def overlap(self) -> int:
+        """By how many candles neighbouring pages overlap, so that both hold a candle that was traded.
+
+        Where minutes are left out, one common candle is often none, and every page boundary would cost a
+        request to find out whether candles are missing there.
+        """
+        return 1 if self.empty_minutes is EmptyMinutes.FILLED else max(1, min(10, self.page_size // 20))
+
+    @property
+    def alternative(self) -> str:
+        """What to do about candles older than `depth`."""
+        ways = ["live polling from now on", "longer candles, such as 1d"]
+        return "; ".join([*ways, self.archive] if self.archive else ways)
+
+
+_BINANCE = Capabilities(
+    exchange="binance",
+    page_size=1000,
+    order=Order.ASCENDING,
+    empty_minutes=EmptyMinutes.FILLED,
+    wire=Wire((0, 1, 2, 3, 4, 5), 1),
+    quota_pause=timedelta(seconds=60),
+    archive="data.binance.vision, daily and monthly zips with checksums",
+    source="docs: klines limit 1000, weight 2 of 6000 a minute; 429, then 418 for 2 minutes to 3 days",
+)
+
+_ROWS = (
+    _BINANCE,
+    Capabilities(
+        exchange="binanceus",
+        page_size=1000,
+        order=Order.ASCENDING,
+        empty_minutes=EmptyMinutes.FILLED,
+        wire=_BINANCE.wire,
+        quota_pause=_BINANCE.quota_pause,
+        source="docs: as binance",
+    ),
+    Capabilities(
+        exchange="coinbase",
+        page_size=300,
+        order=Order.DESCENDING,
+        empty_minutes=EmptyMinutes.MISSING,
+        wire=Wire(("start", "open", "high", "low", "close", "volume"), 1000),
+        source="docs: 300 candles, more is refused; intervals without ticks are left out; rows may precede start",
+    ),
+    Capabilities(
+        exchange="kraken",
+        page_size=720,
+        depth=720,
+        order=Order.ASCENDING,
+        empty_minutes=EmptyMinutes.FILLED,
+        bans=Bans(frozenset({418}), timedelta(minutes=15)),
+        wire=Wire((0, 1, 2, 3, 4, 6), 1000),
+        archive="Kraken's quarterly OHLCVT zips, which leave out minutes without trades",
+        source="docs: OHLC gives the last 720 rows whatever `since` is; the last one is not finished",
+    ),
+    Capabilities(
+        exchange="okx",
+        page_size=300,
+        order=Order.DESCENDING,
+        wire=Wire((0, 1, 2, 3, 4, 5), 1),
+        quota_pause=timedelta(seconds=2),
+        source="docs: history-candles limit 300, 20 requests per 2 s; ccxt issue 26973: 10 % slower is safe",
+    ),
+    Capabilities(
+        exchange="bybit",
+        page_size=1000,
+        order=Order.DESCENDING,
+        bans=Bans(frozenset({403, 418}), timedelta(minutes=10)),
+        wire=Wire((0, 1, 2, 3, 4, 5), 1),
+        quota_pause=timedelta(seconds=5),
+        source="docs: kline limit 1000; 403 'access too frequent' ends after 10 minutes, but 403 is a geo-block too",
+    ),
+    Capabilities(
+        exchange="kucoin",
+        page_size=1500,
+        empty_minutes=EmptyMinutes.MISSING,
+        quota_pause=timedelta(seconds=30),
+        budget=0.5,
+        source="docs: 1500 candles, minutes without trades left out; public pool 2000 per 30 s, half of ccxt's rate",
+    ),
+    Capabilities(
+        exchange="gate",
+        page_size=1000,
+        depth=10_000,
+        archive="Gate's monthly CSV archive",
+        source="docs: the last 10,000 points (confirmed for futures only)",
+    ),
+    Capabilities(
+        exchange="bitget",
+        page_size=200,
+        archive="Bitget's monthly archive",
+        source="code: history-candles give 200; `features` say 1000, which holds for the last 30 days only",
+    ),
+    Capabilities(exchange="mexc", page_size=500, source="code: 500 rows; `features` say 1000"),
+    Capabilities(
+        exchange="htx", page_size=1000, empty_minutes=EmptyMinutes.FILLED, source="docs: zero rows, 10 requests/s"
+    ),
+    Capabilities(
+        exchange="bitfinex",
+        page_size=10_000,
+        empty_minutes=EmptyMinutes.MISSING,
+        quota_pause=timedelta(seconds=60),
+        source="docs: 10,000 candles; minutes without trades left out; blocks for 10 to 60 s",
+    ),
+    Capabilities(exchange="bitstamp", page_size=1000, source="docs: step 60, 1000 rows; 10,000 requests per 10 min"),
+    Capabilities(
+        exchange="gemini",
+        page_size=1440,
+        depth=1440,
+        empty_minutes=EmptyMinutes.FILLED,
+        no_since=True,
+        source="docs: no start time, always the last day of 1m; `features` name no limit",
+    ),
+    Capabilities(exchange="cryptocom", page_size=300, source="docs: 300 candles"),
+    Capabilities(
+        exchange="upbit",
+        page_size=200,
+        order=Order.DESCENDING,
+        empty_minutes=EmptyMinutes.MISSING,
+        quota_pause=timedelta(seconds=2),
+        source="docs: 200 candles back from a cursor; minutes without trades left out; 429, then 418",
+    ),
+    Capabilities(
+        exchange="hyperliquid",
+        page_size=5000,
+        depth=5000,
+        empty_minutes=EmptyMinutes.FILLED,
+        source="docs: only the last 5000 candles",
+    ),
+    Capabilities(
+        exchange="bithumb", page_size=1000, depth=1000, no_since=True, source="code: `since` never goes on the wire"
+    ),
+    Capabilities(
+        exchange="phemex", page_size=1000, depth=1000, no_since=True, source="code: `since` never goes on the wire"
+    ),
+)
+
+CAPABILITIES: Mapping[str, Capabilities] = MappingProxyType({row.exchange: row for row in _ROWS})
+
+
+@cache
+def capabilities_of(exchange: str) -> Capabilities:
+    """The exchange's row, or one made from ccxt's `features`; ValueError if ccxt has no such exchange."""
+    known = CAPABILITIES.get(exchange)
+    if known is not None:
+        return known
+    if exchange not in async_support.exchanges:
+        raise ValueError(f"ccxt {async_support.__version__} has no exchange {exchange!r}")
+    limit = _limit_in_features(getattr(async_support, exchange)().features)
+    return Capabilities(
+        exchange, limit or _CAUTIOUS_PAGE, source="ccxt features" if limit else "a guess: ccxt names no limit"
+    )
+
+
+def _limit_in_features(features: Mapping[str, Mapping[str, Mapping[str, int]]] | None) -> int | None:
+    spot = (features or {}).get("spot") or {}
+    limit = (spot.get("fetchOHLCV") or {}).get("limit")
+    return int(limit) if limit else None

@@ -1,0 +1,410 @@
+"""One exchange as ccxt speaks to it, made strict.
+
+ccxt turns an answer that it cannot read into an empty list of candles, which a backfill would take for "no
+data"; it polls its throttle, sorts and filters what it parsed, and loads all markets before the first candle. The
+classes made here are ccxt's own with those few methods replaced:
+
+- `fetch` raises BadResponse unless the answer is JSON with an object or a list in it
+- `parse_ohlcvs` believes an empty list only if it is one that the exchange sent, parses the five exchanges of
+  `capabilities.Wire` without ccxt's helpers, and keeps rows that ccxt would filter: what lies around a page is evidence
+- `throttle` is `pacing.Pacer`
+- `on_rest_response` keeps status and headers for `failures.classify`
+"""
+
+from __future__ import annotations
+
+import ssl
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cache
+from itertools import chain
+from operator import itemgetter
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+import aiohttp
+import certifi
+import numpy as np
+from ccxt import async_support
+from ccxt.base.errors import BadResponse
+from numpy.typing import NDArray
+
+from titan10_dagster.candles.markets import Market
+from titan10_dagster.candles.slices import Series, to_ms
+from titan10_dagster.errors import FetchError, MalformedAnswer, Throttled, UnknownSymbol
+from titan10_dagster.exchanges.capabilities import Capabilities, Wire, capabilities_of
+from titan10_dagster.exchanges.failures import classify
+from titan10_dagster.exchanges.pacing import Pacer
+
+Rows = NDArray[np.float64]
+
+_TIMEOUT_MS = 20_000
+_ROUND_TRIP = 0.5  # seconds; a far exchange on a bad day
+_UNPACED_CONCURRENCY = 16
+_MOST_CONCURRENT = 64
+_END_OF_TIME_MS = 253_402_300_800_000  # the year 10000
+
+
+@dataclass
+class _Answer:
+    """What came back to the request of the present task."""
+
+    status: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    parsed: Any = None
+    asked_at: datetime | None = None
+    sent: float = 0.0  # time.monotonic
+    seconds: float = 0.0
+
+
+# One task makes one request at a time, so what it keeps here is its own however many run side by side.
+_answer: ContextVar[_Answer | None] = ContextVar("answer", default=None)
+
+
+@dataclass(frozen=True, eq=False)
+class Page:
+    """The rows of one answer: (n, 6) float64 [ms, open, high, low, close, volume], by time, whole and unfiltered.
+
+    Rows from before `since` and after the page may be among them, and the unfinished candle. `asked_at` is the
+    time (aware, UTC) before the request went out; `seconds` how long the exchange took.
+    """
+
+    rows: Rows
+    status: int | None
+    asked_at: datetime
+    seconds: float
+
+
+@dataclass
+class Counters:
+    """What a client did so far; seconds side by side are added up, but those of parsing are CPU time."""
+
+    requests: int = 0
+    rows: int = 0
+    request_seconds: float = 0.0
+    parse_seconds: float = 0.0
+
+
+class ExchangeClient:
+    """An exchange, inside `async with`.
+
+    markets: those whose candles will be fetched; no request is made to learn them. base_url: replaces scheme and
+    host of every address (a proxy, a sandbox). proxy: http:// or socks5:// URL. pace_share: the share of the
+    allowed request rate to use. paced=False removes the pace (benchmarks). now: the clock.
+    """
+
+    def __init__(
+        self,
+        exchange: str,
+        markets: Iterable[Market] = (),
+        *,
+        base_url: str | None = None,
+        proxy: str | None = None,
+        paced: bool = True,
+        pace_share: float = 0.9,
+        timeout_ms: int = _TIMEOUT_MS,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        if not 0 < pace_share <= 1:
+            raise ValueError(f"pace_share must be in (0, 1], not {pace_share}")
+        self.exchange = exchange
+        self.capabilities: Capabilities = capabilities_of(exchange)
+        self.markets: Mapping[str, Market] = {market.symbol: market for market in markets}
+        self.counters = Counters()
+        self.now = now
+        self._base_url = base_url
+        self._proxy = proxy
+        self._timeout_ms = timeout_ms
+        self._share = pace_share * self.capabilities.budget if paced else None
+        self._session: aiohttp.ClientSession | None = None
+        self._ccxt: Any = None
+        self.pacer = Pacer(0)
+
+    @property
+    def requests(self) -> int:
+        return self.counters.requests
+
+    @property
+    def ccxt(self) -> Any:
+        """The ccxt instance, which belongs to the running event loop."""
+        if self._ccxt is None:
+            raise RuntimeError(f"the client of {self.exchange} is not open: use `async with`")
+        return self._ccxt
+
+    @property
+    def concurrency(self) -> int:
+        """How many requests must be under way for the pace, not the round trip, to set the speed."""
+        if self._share is None:
+            return _UNPACED_CONCURRENCY
+        return min(2 + int(_ROUND_TRIP / self.pacer.spacing), _MOST_CONCURRENT)
+
+    async def __aenter__(self) -> Self:
+        exchange = strict_class(self.exchange)(self._config())
+        self.pacer = Pacer(exchange.rateLimit / 1000 / self._share if self._share else 0)
+        exchange.pacer, exchange.counters, exchange.clock = self.pacer, self.counters, self.now
+        if self._base_url:
+            exchange.urls = {**exchange.urls, "api": _rebased(exchange.urls["api"], self._base_url)}
+        connector = aiohttp.TCPConnector(ssl=_ssl_context(), limit=_MOST_CONCURRENT)
+        self._session = aiohttp.ClientSession(connector=connector)
+        exchange.session, exchange.own_session = self._session, False
+        self._ccxt = exchange
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        exchange, session = self.ccxt, self._session
+        self._ccxt = self._session = None
+        # ccxt sleeps here for the sake of TLS connections that say goodbye.
+        exchange.timeout_on_exit = 0 if (self._base_url or "").startswith("http:") else 250
+        if session is not None:
+            await session.close()
+        await exchange.close()
+
+    async def fetch_page(self, series: Series, since: datetime, limit: int) -> Page:
+        """One request for `limit` candles from `since`, not retried.
+
+        Raises the FetchError that `failures.classify` makes of what went wrong.
+        """
+        if series.symbol not in self.markets:
+            text = f"{self.exchange} {series.symbol}: not among the markets this client was given"
+            raise UnknownSymbol(text, exchange=self.exchange, symbol=series.symbol)
+        answer = _Answer()
+        token = _answer.set(answer)
+        try:
+            rows = _as_rows(await self.ccxt.fetch_ohlcv(series.symbol, series.timeframe.name, to_ms(since), limit))
+        except Exception as error:
+            raise self._failure(error, answer, series.symbol) from error
+        finally:
+            _answer.reset(token)
+        self.pacer.recover()
+        self.counters.rows += len(rows)
+        return Page(rows, answer.status, answer.asked_at or self.now(), answer.seconds)
+
+    async def fetch_markets(self) -> list[Market]:
+        """All spot markets, active or not, in as few requests as the exchange allows (mostly one)."""
+        answer = _Answer()
+        token = _answer.set(answer)
+        try:
+            listed = await _LISTINGS.get(self.exchange, _list_markets)(self.ccxt)
+            markets = _unique(_market(self.exchange, one) for one in listed if one and one.get("spot"))
+        except Exception as error:
+            raise self._failure(error, answer, None) from error
+        finally:
+            _answer.reset(token)
+        if not markets:
+            raise MalformedAnswer(f"{self.exchange}: its list of markets has no spot market", exchange=self.exchange)
+        return markets
+
+    def _failure(self, error: Exception, answer: _Answer, symbol: str | None) -> FetchError:
+        failure = classify(error, answer.status, answer.headers, exchange=self.exchange, symbol=symbol, now=self.now())
+        if isinstance(failure, Throttled) and failure.retry_after is not None:
+            self.pacer.rest(failure.retry_after.total_seconds(), answer.sent)
+        return failure
+
+    def _config(self) -> dict[str, Any]:
+        config: dict[str, Any] = {
+            "enableRateLimit": True,
+            "timeout": self._timeout_ms,
+            "ssl_context": _ssl_context(),
+            "options": {"fetchMarkets": {"types": ["spot"]}, "maxRetriesOnFailure": 0},
+            "has": {"fetchCurrencies": False},
+            "enableLastHttpResponse": False,
+            "enableLastResponseHeaders": False,
+            "markets": {symbol: _ccxt_market(market) for symbol, market in self.markets.items()},
+        }
+        if self._proxy:
+            config["socksProxy" if self._proxy.startswith("socks") else "aiohttp_proxy"] = self._proxy
+        return config
+
+
+@cache
+def strict_class(exchange: str) -> type[Any]:
+    """ccxt's asynchronous class of this exchange, with the methods that guess replaced by ones that tell."""
+    base: type[Any] = getattr(async_support, exchange)
+    wire = capabilities_of(exchange).wire
+
+    class Strict(base):  # type: ignore[misc]
+        pacer: Pacer
+        counters: Counters
+        clock: Callable[[], datetime]
+
+        def milliseconds(self) -> int:
+            # okx's class chooses its endpoint by the age of the candles.
+            return to_ms(self.clock())
+
+        async def throttle(self, cost: float | None = None) -> None:
+            await self.pacer.wait(1.0 if cost is None else cost)
+
+        async def fetch(self, url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
+            answer = _answer.get() or _Answer()
+            self.counters.requests += 1
+            answer.asked_at, answer.sent = self.clock(), time.monotonic()
+            answer.status, answer.headers = None, {}
+            try:
+                answer.parsed = await super().fetch(url, method, headers, body)
+            finally:
+                answer.seconds = time.monotonic() - answer.sent
+                self.counters.request_seconds += answer.seconds
+            if not isinstance(answer.parsed, (dict, list)):
+                raise BadResponse(f"not JSON, but {str(answer.parsed)[:80]!r}")
+            return answer.parsed
+
+        def on_rest_response(self, code: int, reason: str, url: str, method: str, *rest: Any) -> str:
+            headers, body = rest[0], rest[1]
+            answer = _answer.get()
+            if answer is not None:
+                answer.status, answer.headers = code, headers
+            text: str = body.strip()
+            return text
+
+        def parse_ohlcvs(
+            self,
+            ohlcvs: Any,
+            market: Any = None,
+            timeframe: str = "1m",
+            since: int | None = None,
+            limit: int | None = None,
+            tail: bool = False,
+        ) -> Any:
+            answer = _answer.get()
+            if not ohlcvs and answer is not None and not _holds_no_candles(answer.parsed, ohlcvs, wire):
+                raise BadResponse("no list of candles in the answer")
+            began = time.perf_counter()
+            rows = _parse(ohlcvs, wire, lambda row: self.parse_ohlcv(row, market))
+            self.counters.parse_seconds += time.perf_counter() - began
+            return rows if wire else rows.tolist()
+
+    Strict.__name__ = Strict.__qualname__ = f"Strict{exchange.capitalize()}"
+    return Strict
+
+
+def _holds_no_candles(parsed: Any, empty: Any, wire: Wire | None) -> bool:
+    """Whether the exchange itself sent this empty list.
+
+    ccxt makes one up where the list should be. The five exchanges of `wire` hand on the very list that was in
+    the answer; of the others, which may copy it, any empty list will do that is not one of errors.
+    """
+    if parsed is empty or (wire is None and parsed == []):
+        return True
+    if isinstance(parsed, list):
+        return any(_holds_no_candles(one, empty, wire) for one in parsed[:10])
+    if isinstance(parsed, dict):
+        return any(
+            _holds_no_candles(one, empty, wire)
+            for key, one in parsed.items()
+            if wire or not str(key).lower().startswith("err")
+        )
+    return False
+
+
+def _parse(raw: Sequence[Any], wire: Wire | None, parse_row: Callable[[Any], list[Any]]) -> Rows:
+    """Rows by time, as ccxt would parse them; BadResponse if one has no time."""
+    rows = _parse_fast(raw, wire) if wire else None
+    if rows is None:
+        rows = np.array([parse_row(row) for row in raw], dtype=np.float64).reshape(-1, 6)
+    return _by_time(_checked(rows))
+
+
+def _parse_fast(raw: Sequence[Any], wire: Wire) -> Rows | None:
+    """None where a value is missing or no number, which ccxt's own parsing knows how to take."""
+    values = map(float, chain.from_iterable(map(itemgetter(*wire.keys), raw)))
+    try:
+        rows = np.fromiter(values, np.float64, 6 * len(raw)).reshape(-1, 6)
+    except (LookupError, TypeError, ValueError):
+        return None
+    rows[:, 0] *= wire.unit
+    return rows
+
+
+def _checked(rows: Rows) -> Rows:
+    times = rows[:, 0]
+    np.trunc(times, out=times)
+    if not ((times >= 0) & (times < _END_OF_TIME_MS)).all():
+        raise BadResponse("a candle without a time")
+    return rows
+
+
+def _by_time(rows: Rows) -> Rows:
+    steps = np.diff(rows[:, 0])
+    if (steps >= 0).all():
+        return rows
+    order = slice(None, None, -1) if (steps < 0).all() else np.argsort(rows[:, 0], kind="stable")
+    return np.ascontiguousarray(rows[order])
+
+
+def _as_rows(parsed: Any) -> Rows:
+    return parsed if isinstance(parsed, np.ndarray) else _checked(np.array(parsed, np.float64).reshape(-1, 6))
+
+
+@cache
+def _ssl_context() -> ssl.SSLContext:
+    """One for all clients: making it takes 26 ms."""
+    return ssl.create_default_context(cafile=certifi.where())
+
+
+def _rebased(api: Any, base_url: str) -> Any:
+    """ccxt's addresses, nested as they are, with another scheme and host."""
+    if isinstance(api, Mapping):
+        return {name: _rebased(one, base_url) for name, one in api.items()}
+    return base_url.rstrip("/") + urlsplit(api).path if isinstance(api, str) else api
+
+
+async def _list_markets(exchange: Any) -> list[Any]:
+    return list(await exchange.fetch_markets())
+
+
+async def _list_coinbase_markets(exchange: Any) -> list[Any]:
+    # Its own fetch_markets asks for futures too, twice.
+    answer = await exchange.v3PublicGetBrokerageMarketProducts({"product_type": "SPOT"})
+    return [exchange.parse_spot_market(product, {}) for product in answer["products"]]
+
+
+_LISTINGS = {"coinbase": _list_coinbase_markets}
+_EXTRA = ("lowercaseId", "numericId", "baseNumericId", "quoteNumericId", "settle", "settleId", "linear", "inverse")
+
+
+def _market(exchange: str, one: Mapping[str, Any]) -> Market:
+    return Market(
+        exchange=exchange,
+        symbol=one["symbol"],
+        market_id=one["id"],
+        base=one["base"],
+        quote=one["quote"],
+        base_id=one["baseId"],
+        quote_id=one["quoteId"],
+        active=one.get("active") is not False,
+        type=one["type"],
+        extra={name: one[name] for name in _EXTRA if one.get(name) is not None},
+    )
+
+
+def _unique(markets: Iterable[Market]) -> list[Market]:
+    """One market a symbol, by symbol: some exchanges list a market again under a former name, inactive."""
+    by_symbol: dict[str, Market] = {}
+    for market in markets:
+        known = by_symbol.get(market.symbol)
+        if known is None or (market.active and not known.active):
+            by_symbol[market.symbol] = market
+    return [by_symbol[symbol] for symbol in sorted(by_symbol)]
+
+
+def _ccxt_market(market: Market) -> dict[str, Any]:
+    """As little as `fetch_ohlcv` needs. Kraken's id is the key of its result, or no candle is found there."""
+    return {
+        "id": market.market_id,
+        "lowercaseId": market.market_id.lower(),
+        "symbol": market.symbol,
+        "base": market.base,
+        "quote": market.quote,
+        "baseId": market.base_id,
+        "quoteId": market.quote_id,
+        "type": market.type,
+        market.type: True,
+        "active": market.active,
+        **market.extra,
+    }

@@ -1,0 +1,284 @@
+"""What a failed request means, decided by the HTTP status, the exchange's words and ccxt's class together.
+
+The class alone misleads both ways: 418, 403 and 451 arrive as subclasses of NetworkError, which look worth a
+retry, and a short body arrives as ExchangeError, which does not. So, first match wins:
+
+1. a status that means a ban for this exchange
+2. the exchange's own code or sentence (`SAYINGS`)
+3. the status (`STATUSES`), 5xx included
+4. ccxt's class (`CLASSES`); without an answer from the exchange, anything of the network passes
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from enum import Enum, auto
+from typing import TypedDict
+
+import aiohttp
+import ccxt
+
+from titan10_dagster.candles.slices import from_ms
+from titan10_dagster.errors import (
+    Banned,
+    FetchError,
+    Maintenance,
+    MalformedAnswer,
+    PassingError,
+    Refused,
+    Throttled,
+    UnknownSymbol,
+)
+from titan10_dagster.exchanges.capabilities import capabilities_of
+
+# Asked to be silent for longer than this, a run ends instead of waiting: the breaker remembers for it.
+PATIENCE = timedelta(minutes=10)
+_LONGEST_BAN = timedelta(days=7)
+_QUOTE = 160
+
+
+class Kind(Enum):
+    """What a failure is, before it becomes an error."""
+
+    PASSING = auto()
+    MALFORMED = auto()
+    MAINTENANCE = auto()
+    THROTTLED = auto()
+    BANNED = auto()
+    REFUSED = auto()
+    UNKNOWN_SYMBOL = auto()
+    FOR_GOOD = auto()
+
+
+@dataclass(frozen=True)
+class Saying:
+    """A sentence or code of an exchange, searched in ccxt's message, and what it means."""
+
+    exchange: str
+    pattern: re.Pattern[str]
+    kind: Kind
+
+
+def _saying(exchange: str, pattern: str, kind: Kind) -> Saying:
+    return Saying(exchange, re.compile(pattern, re.IGNORECASE), kind)
+
+
+def _code(name: str, *codes: int) -> str:
+    return rf'"{name}":\s*"?({"|".join(map(str, codes))})"?\s*[,}}]'
+
+
+# Codes from the exchanges' documentation of errors; coinbase documents none, its sentences are as observed in
+# ccxt's tests and issues.
+SAYINGS: tuple[Saying, ...] = (
+    _saying("binance", _code("code", -1121), Kind.UNKNOWN_SYMBOL),
+    _saying("binance", _code("code", -1008, -1001, -1006, -1007, -1016), Kind.PASSING),
+    _saying("binance", _code("code", -1003), Kind.THROTTLED),
+    _saying("okx", _code("code", 51001), Kind.UNKNOWN_SYMBOL),
+    _saying("okx", _code("code", 50001), Kind.MAINTENANCE),
+    _saying("okx", _code("code", 50011, 50061), Kind.THROTTLED),
+    _saying("okx", _code("code", 50004, 50013, 50026), Kind.PASSING),
+    _saying("bybit", r"symbol (is )?invalid|invalid symbol|not supported symbol", Kind.UNKNOWN_SYMBOL),
+    _saying("bybit", r"symbol params err", Kind.UNKNOWN_SYMBOL),
+    _saying("bybit", _code("retCode", 10006, 10018), Kind.THROTTLED),
+    _saying("bybit", _code("retCode", 10000, 10016), Kind.PASSING),
+    _saying("bybit", _code("retCode", 10024, 10009), Kind.REFUSED),
+    _saying("kraken", r"EQuery:Unknown asset pair", Kind.UNKNOWN_SYMBOL),
+    _saying("kraken", r"Temporary lockout", Kind.BANNED),
+    _saying("kraken", r"Too many requests|Rate limit exceeded|EService: ?Throttled", Kind.THROTTLED),
+    _saying("kraken", r"EService:(Unavailable|Market in)|This service is under maintenance", Kind.MAINTENANCE),
+    _saying("kraken", r"EService:(Busy|Timeout|Deadline)|EGeneral:Internal error", Kind.PASSING),
+    _saying("coinbase", r"NOT_FOUND|NotFound|ProductID .*invalid|valid product_id", Kind.UNKNOWN_SYMBOL),
+    _saying("kucoin", _code("code", 429000), Kind.THROTTLED),
+    _saying("kucoin", r"symbol not exists|This pair is not provided", Kind.UNKNOWN_SYMBOL),
+    _saying("bitget", _code("code", 45001), Kind.PASSING),
+    _saying("bitget", _code("code", 40034, 40309), Kind.UNKNOWN_SYMBOL),
+    _saying("bitfinex", r"ERR_RATE_LIMIT|ratelimit", Kind.THROTTLED),
+    _saying("lbank", _code("error_code", 10004), Kind.THROTTLED),
+)
+
+# All answers of these exchanges carry a code, good ones too. ccxt takes one without it for a failure of an unknown code.
+CODES: Mapping[str, str] = {"okx": '"code"', "bybit": '"ret', "kucoin": '"code"', "bitget": '"code"'}
+
+STATUSES: Mapping[int, Kind] = {
+    400: Kind.FOR_GOOD,
+    401: Kind.REFUSED,
+    403: Kind.REFUSED,
+    404: Kind.FOR_GOOD,
+    408: Kind.PASSING,
+    418: Kind.BANNED,
+    425: Kind.PASSING,
+    429: Kind.THROTTLED,
+    451: Kind.REFUSED,
+}
+
+# From the special to the general: the first class that fits decides.
+CLASSES: tuple[tuple[type[Exception], Kind], ...] = (
+    (ccxt.BadSymbol, Kind.UNKNOWN_SYMBOL),
+    (ccxt.OnMaintenance, Kind.MAINTENANCE),
+    (ccxt.RateLimitExceeded, Kind.THROTTLED),
+    (ccxt.DDoSProtection, Kind.THROTTLED),
+    (ccxt.BadResponse, Kind.MALFORMED),
+    (ccxt.AuthenticationError, Kind.REFUSED),
+    (ccxt.NetworkError, Kind.PASSING),
+    (ccxt.OperationFailed, Kind.PASSING),
+    (ccxt.BaseError, Kind.FOR_GOOD),
+    (aiohttp.ClientError, Kind.PASSING),
+    (TimeoutError, Kind.PASSING),
+    (OSError, Kind.PASSING),
+)
+
+# What ccxt's parsing raises when an answer has another shape than it expects.
+PARSING = (LookupError, AttributeError, TypeError, ValueError, ArithmeticError)
+
+
+def classify(
+    error: Exception,
+    status: int | None,
+    headers: Mapping[str, str],
+    *,
+    exchange: str,
+    symbol: str | None = None,
+    now: datetime,
+) -> FetchError:
+    """The error of our tree that says what to do about `error`.
+
+    `status` and `headers` are those of the answer; None and empty where there was none. `now` is aware, UTC.
+    """
+    if isinstance(error, FetchError):
+        return error
+    kind = _kind(error, status, exchange)
+    retry_after = _retry_after(headers, now)
+    if kind is Kind.THROTTLED and retry_after is not None and retry_after > PATIENCE:
+        kind = Kind.BANNED
+    return _Teller(error, status, exchange, symbol, now, retry_after).tell(kind)
+
+
+def _kind(error: Exception, status: int | None, exchange: str) -> Kind:
+    if status is not None and status in capabilities_of(exchange).bans.statuses:
+        return Kind.BANNED
+    if status is None and isinstance(error.__cause__, aiohttp.ClientError):
+        return Kind.PASSING
+    said = _said(str(error), exchange)
+    if said is not None:
+        return said
+    if status == 200 and CODES.get(exchange, "") not in str(error):
+        return Kind.MALFORMED
+    if status is not None and status >= 400:
+        return STATUSES.get(status) or _other_status(status, error)
+    return _kind_of_class(error)
+
+
+def _said(message: str, exchange: str) -> Kind | None:
+    family = "binance" if exchange.startswith("binance") else exchange
+    kinds = (saying.kind for saying in SAYINGS if saying.exchange == family and saying.pattern.search(message))
+    return next(kinds, None)
+
+
+def _other_status(status: int, error: Exception) -> Kind:
+    if status < 500:
+        return _kind_of_class(error)
+    maintained = isinstance(error, ccxt.OnMaintenance) or "maintenance" in str(error).lower()
+    return Kind.MAINTENANCE if maintained else Kind.PASSING
+
+
+def _kind_of_class(error: Exception) -> Kind:
+    if isinstance(error, PARSING) and not isinstance(error, (OSError, ccxt.BaseError)):
+        return Kind.MALFORMED
+    return next((kind for class_, kind in CLASSES if isinstance(error, class_)), Kind.FOR_GOOD)
+
+
+def _retry_after(headers: Mapping[str, str], now: datetime) -> timedelta | None:
+    """Seconds or an HTTP date; None where it is absent or cannot be read."""
+    text = next((value for name, value in headers.items() if name.lower() == "retry-after"), "").strip()
+    if re.fullmatch(r"\d+(\.\d+)?", text):
+        return timedelta(seconds=min(float(text), _LONGEST_BAN.total_seconds()))
+    try:
+        until = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    until = until if until.tzinfo else until.replace(tzinfo=UTC)
+    return min(max(until - now, timedelta(0)), _LONGEST_BAN)
+
+
+class _Where(TypedDict):
+    exchange: str
+    symbol: str | None
+    status: int | None
+
+
+@dataclass(frozen=True)
+class _Teller:
+    """Puts a failure into words."""
+
+    error: Exception
+    status: int | None
+    exchange: str
+    symbol: str | None
+    now: datetime
+    retry_after: timedelta | None
+
+    def tell(self, kind: Kind) -> FetchError:
+        match kind:
+            case Kind.BANNED:
+                return self._banned()
+            case Kind.THROTTLED:
+                return self._throttled()
+            case Kind.REFUSED:
+                return Refused(self._text("refuses to serve this address or account", _ELSEWHERE), **self._where())
+            case Kind.UNKNOWN_SYMBOL:
+                return UnknownSymbol(self._text("does not list this symbol", _LOOK_UP), **self._where())
+            case Kind.MALFORMED:
+                return MalformedAnswer(self._text("gave an answer that cannot be read", _CHANGED), **self._where())
+            case Kind.MAINTENANCE:
+                return Maintenance(self._text("is down for maintenance", "It is asked again later."), **self._where())
+            case Kind.PASSING:
+                return PassingError(self._text("could not answer", "It is asked again."), **self._where())
+            case Kind.FOR_GOOD:
+                return FetchError(self._text("rejected the request", _REJECTED), **self._where())
+
+    def _banned(self) -> Banned:
+        until = self._until()
+        advice = f"Nothing is asked before {until:%Y-%m-%d %H:%M:%S} UTC."
+        if self.status == 403:
+            advice += (
+                " It means either too many requests or a country that is not served: if it goes on after that"
+                " pause, set a proxy or another base_url for this exchange."
+            )
+        return Banned(self._text("has banned this address", advice), until=until, **self._where())
+
+    def _until(self) -> datetime:
+        named = re.search(r"banned until (\d{13})", str(self.error))
+        if named:
+            return max(self.now, min(from_ms(int(named[1])), self.now + _LONGEST_BAN))
+        return self.now + (self.retry_after or capabilities_of(self.exchange).bans.pause)
+
+    def _throttled(self) -> Throttled:
+        pause = self.retry_after if self.retry_after is not None else capabilities_of(self.exchange).quota_pause
+        advice = f"Requests rest for {pause.total_seconds():g} s and then go slower."
+        text = self._text("asks for fewer requests", advice)
+        return Throttled(text, retry_after=pause, **self._where())
+
+    def _text(self, happened: str, advice: str) -> str:
+        which = f"{self.exchange} {self.symbol}" if self.symbol else self.exchange
+        answered = f"HTTP {self.status}" if self.status else "no answer"
+        return f"{which}: the exchange {happened} ({answered}; {_quote(self.error)}). {advice}"
+
+    def _where(self) -> _Where:
+        return {"exchange": self.exchange, "symbol": self.symbol, "status": self.status}
+
+
+_ELSEWHERE = "Asking again changes nothing: set a proxy or another base_url for this exchange, or disable it."
+_LOOK_UP = "Materialize the exchange's markets and correct the symbol in titan10.toml."
+_CHANGED = "It is asked again; if it goes on, the exchange changed its format: update ccxt."
+_REJECTED = "Asking again would not help: read the exchange's answer, and update ccxt if it looks like a change."
+
+
+def _quote(error: Exception) -> str:
+    """The class and the beginning of the message: some exchanges put a page of HTML into it."""
+    text = " ".join(str(error).split())
+    shown = text if len(text) <= _QUOTE else text[:_QUOTE] + "..."
+    return f"{type(error).__name__}: {shown}"

@@ -1,0 +1,305 @@
+"""What to ask an exchange for, and what its answers prove. No request is made here.
+
+A `Survey` knows which candles of a series are still open, that is neither received nor proven absent. The
+earliest open stretch becomes the next page, at most a page size long, overlapping what is known on either side.
+There is no other kind of planning: a window's first pages, what follows a shortened answer, and the missing
+head of an answer that was cut at its other end are all the earliest open stretch.
+
+An answer to [since, until) proves, whichever way the exchange counts and however few rows it was willing to give:
+
+- between two of its neighbouring rows there is nothing (it lists what exists, in a row)
+- if rows lie after `until`, it counted forward from `since`: nothing else lies in [since, until)
+- if it holds only a known row at the edge of the stretch, nothing lies in the stretch
+- if it is empty, nothing; if it is empty a second time, nothing lies in the stretch
+- if its rows start after `since` and reach to now, the exchange may have ignored `since`. One small request tells:
+  does it start at the same row (so nothing lies before that row), or end at now again (its horizon)?
+
+Instants are milliseconds since 1970 (UTC) on the timeframe's grid; stretches are half-open.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+
+import numpy as np
+from numpy.typing import NDArray
+
+Times = NDArray[np.int64]
+Stretch = tuple[int, int]
+
+LONG_AGO = -(1 << 62)
+_LATE = 5  # candles that an exchange's newest one may be behind the clock
+_SPARSE = 2  # rows an answer may hold at the edge of a stretch
+_BARREN = 3  # empty pages in a row, after which one answer each is enough
+_STUCK = 4  # answers without anything new to one page
+_MOST_ASKS = 64  # requests that one page may take, however the exchange cuts it
+
+
+class Purpose(Enum):
+    """PAGE: for its candles. SINCE: does the exchange honour `since`? RECENT: does the symbol have candles now?"""
+
+    PAGE = auto()
+    SINCE = auto()
+    RECENT = auto()
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One request: `limit` candles from `since`. `target` is the open stretch that it is made for."""
+
+    since: int
+    limit: int
+    until: int
+    target: Stretch
+    purpose: Purpose = Purpose.PAGE
+
+
+class NoProgress(Exception):
+    """The exchange goes on answering without ever answering what was asked."""
+
+
+@dataclass(frozen=True)
+class _Suspicion:
+    """An answer to `since` began at `first` and went on to now."""
+
+    since: int
+    first: int
+
+
+class Survey:
+    """What is known of one series, over `windows`.
+
+    step: the timeframe. overlap: candles by which fresh pages overlap. depth: how many candles back from now
+    can be had, None for all. ahead: how many pages beyond the first open candle may be asked for.
+    """
+
+    def __init__(
+        self,
+        windows: Iterable[Stretch],
+        *,
+        step: int,
+        page_size: int,
+        overlap: int = 1,
+        depth: int | None = None,
+        ahead: int = 32,
+        now: int,
+    ) -> None:
+        self._step = step
+        self._page_size = page_size
+        self._overlap = min(overlap, page_size - 1)
+        self._depth = depth
+        self._ahead = ahead * page_size * step
+        self._windows = sorted(windows)
+        self._open: list[Stretch] = list(self._windows)
+        self._flight: list[Ask] = []
+        self._edges: list[int] = []  # first and last rows of answers
+        self._most = 0  # rows of the longest answer
+        self._thin = False  # no answer held more rows than an edge may: does the exchange give no more at once?
+        self._barren = 0
+        self._empty: Counter[Stretch] = Counter()
+        self._asks: Counter[int] = Counter()
+        self._stuck: Counter[int] = Counter()
+        self._suspicion: _Suspicion | None = None
+        self._honours_since = False
+        self.horizon: int | None = None
+        self.heard = False  # the exchange gave at least one candle of this symbol
+        self._prove(now // step * step, 1 << 62)
+        self._give_up_the_past(now)
+
+    @property
+    def done(self) -> bool:
+        """Nothing is open and nothing is in flight."""
+        return not self._open and not self._flight
+
+    @property
+    def looking(self) -> bool:
+        """A look at recent candles is under way."""
+        return any(ask.purpose is Purpose.RECENT for ask in self._flight)
+
+    def settled(self, start: int, end: int) -> bool:
+        """Every candle of [start, end) was received or is proven absent, and no request for it is under way."""
+        after = bisect_left(self._open, (end,))
+        if after and self._open[after - 1][1] > start:
+            return False
+        return not any(ask.target[0] < end and ask.target[1] > start for ask in self._flight)
+
+    def absent_before(self, instant: int) -> None:
+        """Takes it from elsewhere that there are no candles before `instant`."""
+        self._prove(LONG_AGO, -(-instant // self._step) * self._step)
+
+    def next_ask(self, now: int) -> Ask | None:
+        """The next request, which is in flight from now on; None if there is none at the moment."""
+        self._give_up_the_past(now)
+        ask = self._next_ask()
+        if ask is not None:
+            self._flight.append(ask)
+        return ask
+
+    def recent_ask(self, now: int, sake: int) -> Ask:
+        """A request for the newest candles, for the sake of the one at `sake`: is this symbol given any at all?"""
+        since = (now // self._step - self._page_size + 1) * self._step
+        ask = self._ask(since, self._page_size, (sake, sake + self._step), Purpose.RECENT)
+        self._flight.append(ask)
+        return ask
+
+    def learn(self, ask: Ask, times: Times, asked_at: int) -> None:
+        """Takes in the starts of the candles (ascending) of an answer; NoProgress after too many useless ones."""
+        self._flight.remove(ask)
+        given, times = len(times), times[(times >= ask.since) & (times <= asked_at)] // self._step * self._step
+        self.heard |= len(times) > 0
+        self._most = max(self._most, len(times))
+        self._thin = self._most <= _SPARSE and (self._thin or 0 < len(times) < ask.limit)
+        if ask.purpose is Purpose.RECENT:
+            return
+        before = _overlapping(self._open, *ask.target)
+        if ask.purpose is Purpose.SINCE:
+            self._learn_of_since(times, asked_at)
+        elif len(times):
+            self._learn_rows(ask, times, asked_at)
+        elif given <= _SPARSE:  # more than a straggler from before `since` is the answer to some other question
+            self._learn_nothing(ask)
+        self._count(ask, stuck=bool(before) and before == _overlapping(self._open, *ask.target))
+
+    # -- asking
+
+    def _next_ask(self) -> Ask | None:
+        if self._suspicion is not None:
+            since = self._suspicion.since
+            under_way = any(ask.purpose is Purpose.SINCE for ask in self._flight)
+            return None if under_way else self._ask(since, 2, (since, since + self._step), Purpose.SINCE)
+        free = self._free()
+        if free is None or free[0] - self._open[0][0] >= self._ahead:
+            return None
+        return self._page(*free)
+
+    def _free(self) -> Stretch | None:
+        """The first open stretch that nobody is asking for."""
+        taken = sorted(ask.target for ask in self._flight)
+        for start, end in self._open:
+            for a, b in taken:
+                if a < end and b > start:
+                    if a > start:
+                        return start, a
+                    start = b
+            if start < end:
+                return start, end
+        return None
+
+    def _page(self, start: int, end: int) -> Ask:
+        since = self._left_edge(start)
+        room = since + self._page_size * self._step
+        stop = min(end, room)
+        # The candle after the stretch is usually known: with it, an answer proves where the stretch ends.
+        last = stop + self._step if stop < room and not self._thin else stop
+        return self._ask(since, (last - since) // self._step, (start, stop))
+
+    def _left_edge(self, start: int) -> int:
+        """Where to begin a page for an open stretch: at a known row if there is one shortly before."""
+        window = self._windows[bisect_left(self._windows, (start + 1,)) - 1]
+        if self._thin and self._edges:
+            return start
+        earliest = max(window[0], self.horizon or window[0], start - self._overlap * self._step)
+        row = bisect_left(self._edges, start) - 1
+        return self._edges[row] if row >= 0 and self._edges[row] >= earliest else earliest
+
+    def _ask(self, since: int, limit: int, target: Stretch, purpose: Purpose = Purpose.PAGE) -> Ask:
+        return Ask(since, limit, since + limit * self._step, target, purpose)
+
+    # -- learning
+
+    def _learn_rows(self, ask: Ask, times: Times, asked_at: int) -> None:
+        self._barren = 0
+        times = _without_strays(times, ask.until, self._page_size * self._step)
+        if self._seems_to_ignore_since(ask, times, asked_at):
+            self._suspicion = self._suspicion or _Suspicion(ask.since, int(times[0]))
+        elif times[-1] > ask.until:
+            self._prove(ask.since, int(times[0]))
+        elif len(times) <= _SPARSE:
+            self._prove_edges(ask, times)
+        self._prove(int(times[0]), int(times[-1]) + self._step)
+        self._remember(int(times[0]), int(times[-1]))
+
+    def _seems_to_ignore_since(self, ask: Ask, times: Times, asked_at: int) -> bool:
+        # A handful of rows that reach to now are a market that opened just now.
+        reaches_now = len(times) > 2 * _LATE and times[-1] >= asked_at - _LATE * self._step
+        far = times[0] > ask.since and times[-1] > ask.until
+        return bool(reaches_now and far and not self._honours_since)
+
+    def _prove_edges(self, ask: Ask, times: Times) -> None:
+        start, end = ask.target
+        if times[0] >= end:
+            self._prove(ask.since, int(times[0]))
+        elif times[-1] < start and not self._thin:
+            self._prove(int(times[-1]) + self._step, end)
+
+    def _learn_nothing(self, ask: Ask) -> None:
+        self._empty[ask.target] += 1
+        if self._empty[ask.target] > 1 or self._barren >= _BARREN:
+            self._barren += 1
+            self._prove(*ask.target)
+
+    def _learn_of_since(self, times: Times, asked_at: int) -> None:
+        suspicion, self._suspicion = self._suspicion, None
+        if suspicion is None:
+            return
+        if len(times) and times[-1] >= asked_at - _LATE * self._step:
+            self._set_horizon(suspicion.first)
+            return
+        self._honours_since = True
+        if len(times) and times[0] == suspicion.first:
+            self._prove(suspicion.since, suspicion.first)
+
+    def _give_up_the_past(self, now: int) -> None:
+        # Two candles of slack: the horizon moves while the request is under way.
+        if self._depth is not None:
+            oldest = (now // self._step - self._depth + 2) * self._step
+            if self._open and self._open[0][0] < oldest:
+                self._set_horizon(oldest)
+
+    def _set_horizon(self, instant: int) -> None:
+        self.horizon = max(self.horizon or instant, instant)
+        self._prove(LONG_AGO, instant)
+
+    def _prove(self, start: int, end: int) -> None:
+        self._open = _without(self._open, start, end)
+
+    def _remember(self, first: int, last: int) -> None:
+        for row in {first, last}:
+            place = bisect_left(self._edges, row)
+            if place == len(self._edges) or self._edges[place] != row:
+                insort(self._edges, row)
+
+    def _count(self, ask: Ask, *, stuck: bool) -> None:
+        page = ask.target[0] // (self._page_size * self._step)
+        self._asks[page] += 1
+        self._stuck[page] = self._stuck[page] + 1 if stuck else 0
+        if self._stuck[page] >= _STUCK or self._asks[page] > _MOST_ASKS:
+            raise NoProgress(f"{self._asks[page]} requests, the last {self._stuck[page]} without anything new")
+
+
+def _without(stretches: Sequence[Stretch], start: int, end: int) -> list[Stretch]:
+    """The stretches with [start, end) cut out."""
+    rest: list[Stretch] = []
+    for a, b in stretches:
+        if b <= start or a >= end:
+            rest.append((a, b))
+            continue
+        rest += [(a, start)] if a < start else []
+        rest += [(end, b)] if end < b else []
+    return rest
+
+
+def _overlapping(stretches: Sequence[Stretch], start: int, end: int) -> list[Stretch]:
+    """The parts of the stretches that lie in [start, end)."""
+    return [(max(a, start), min(b, end)) for a, b in stretches if a < end and b > start]
+
+
+def _without_strays(times: Times, until: int, jump: int) -> Times:
+    """The rows without those that lie alone, far behind the rest: a wrong time must not prove years absent."""
+    chunks = np.split(times, np.flatnonzero(np.diff(times) > jump) + 1)
+    kept = [chunk for chunk in chunks if len(chunk) > _SPARSE or chunk[0] <= until]
+    return np.concatenate(kept or chunks[:1])

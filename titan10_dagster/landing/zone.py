@@ -1,0 +1,235 @@
+"""The landing zone: raw candles as the exchange gave them, one Parquet file a slice.
+
+    <root>/<exchange>/<timeframe>/<YYYY-MM-DD>/<symbol>.parquet
+
+A file holds the columns exchange, symbol, timeframe, time (UTC, milliseconds) and the five values, and how
+it was fetched as JSON in its key-value metadata under "titan10". Anything that reads Parquet reads it. A
+file that is there is whole: it is written beside its place, synced and renamed, so a process killed at any
+instant leaves the old file, the new one, or none.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import structlog
+from pyarrow import parquet
+
+from titan10_dagster.candles.fetched import FetchedSlice, FetchRecord
+from titan10_dagster.candles.frame import COLUMNS, VALUES, columns, from_columns
+from titan10_dagster.candles.slices import Series, Slice
+from titan10_dagster.errors import LandingError
+from titan10_dagster.landing.records import from_json, to_json
+
+METADATA_KEY = b"titan10"
+
+_KEYS = ("exchange", "symbol", "timeframe")
+_SUFFIX = ".parquet"
+_LONGEST_NAME = 200  # bytes; file systems allow 255, and the temporary name is longer
+_EXCHANGE = re.compile(r"[a-z0-9_]+")
+# "/" and ":" get signs of their own below; these signs themselves must then be told apart from them.
+_ESCAPED = re.compile(r'[-_%\\*?"<>|]')
+_UNREADABLE = (pa.ArrowException, OSError, ValueError, KeyError, TypeError)
+
+
+class LandingZone:
+    """Landed slices under `root`, which is made when the first one is written."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def path(self, slice_: Slice) -> Path:
+        """Where the slice lies, or would. LandingError if its exchange or symbol makes no file name."""
+        series = slice_.series
+        if not _EXCHANGE.fullmatch(series.exchange):
+            raise LandingError(f"{series.exchange!r} is not an exchange's name: cannot land {series}")
+        folder = self.root / series.exchange / series.timeframe.name / slice_.day.isoformat()
+        return folder / (_file_name(series) + _SUFFIX)
+
+    def write(self, fetched: FetchedSlice) -> Path:
+        """Lands the slice, in place of what was landed of it; it is on the disk when this returns.
+
+        LandingError if it cannot be written; what was there before is then still there.
+        """
+        path = self.path(fetched.record.slice)
+        try:
+            _make_folder(path.parent)
+            _replace(path, _encoded(fetched))
+        except OSError as error:
+            raise LandingError(f"cannot land {fetched.record.slice} as {path}: {error}") from error
+        return path
+
+    def read(self, slice_: Slice) -> FetchedSlice | None:
+        """The slice exactly as it was written; None if there is none, LandingError if it is unreadable."""
+        path = self.path(slice_)
+        with _opened(path) as file:
+            if file is None:
+                return None
+            try:
+                return _decoded(file, slice_)
+            except _UNREADABLE as error:
+                raise _unreadable(path, slice_, error) from error
+
+    def record(self, slice_: Slice) -> FetchRecord | None:
+        """How the slice was fetched, from the file's footer alone; None and LandingError as in `read`."""
+        path = self.path(slice_)
+        with _opened(path) as file:
+            if file is None:
+                return None
+            try:
+                return _record(parquet.read_metadata(file).metadata, slice_)
+            except _UNREADABLE as error:
+                raise _unreadable(path, slice_, error) from error
+
+    def records(self, slices: Iterable[Slice]) -> dict[Slice, FetchRecord]:
+        """The records of those slices that are landed, in the order asked.
+
+        A file that is unreadable counts as not landed, so the slice is fetched again: it is logged and
+        moved aside to `*.corrupt`. A file that cannot be opened at all raises LandingError.
+        """
+        found = ((slice_, self._record_or_aside(slice_)) for slice_ in slices)
+        return {slice_: record for slice_, record in found if record is not None}
+
+    def discard(self, slice_: Slice) -> None:
+        """Removes what was landed of the slice, if anything."""
+        self.path(slice_).unlink(missing_ok=True)
+
+    def _record_or_aside(self, slice_: Slice) -> FetchRecord | None:
+        try:
+            return self.record(slice_)
+        except _UnreadableFile as error:
+            aside = error.path.with_name(error.path.name + ".corrupt")
+            with suppress(FileNotFoundError):  # another process moved it first
+                error.path.replace(aside)
+            structlog.get_logger().warning("landed_file_corrupt", file=str(aside), error=str(error.__cause__))
+            return None
+
+
+class _UnreadableFile(LandingError):
+    """A landed file that is there and can be opened, but is not what was written."""
+
+    def __init__(self, message: str, *, path: Path) -> None:
+        super().__init__(message)
+        self.path = path
+
+
+def _unreadable(path: Path, slice_: Slice, error: BaseException) -> _UnreadableFile:
+    told = f"the landed file of {slice_} is unreadable ({error}): remove {path} and fetch the slice again"
+    return _UnreadableFile(told, path=path)
+
+
+def _file_name(series: Series) -> str:
+    """The symbol with "/" as "-" and ":" as "_". No two symbols share a name, and none leaves its folder."""
+    escaped = _ESCAPED.sub(lambda sign: f"%{ord(sign[0]):02X}", series.symbol)
+    name = escaped.replace("/", "-").replace(":", "_")
+    if not name.isprintable() or name != name.strip(" .") or not 0 < len(name.encode()) <= _LONGEST_NAME:
+        raise LandingError(f"{series.symbol!r} of {series.exchange} makes no file name; leave it out")
+    return name
+
+
+def _make_folder(folder: Path) -> None:
+    """Makes the folder and those above it; a folder's entry is on the disk once the one above is synced."""
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    _sync_folder(folder.parent)
+
+
+def _replace(path: Path, content: pa.Buffer) -> None:
+    # The name is new each time: two processes that land the same slice must not write into one file.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _encoded(fetched: FetchedSlice) -> pa.Buffer:
+    table, sink = _table(fetched), pa.BufferOutputStream()
+    # Measured on 24 days of real candles at 1m: a day takes 29.7 kB and 0.77 ms with plain values, 38 kB and
+    # 1.1 ms with dictionaries, 38.6 kB and 0.6 ms split by byte; zstd 6 saves 5 % for twice the time.
+    with parquet.ParquetWriter(
+        sink,
+        table.schema,
+        compression="zstd",
+        compression_level=1,
+        use_dictionary=list(_KEYS),
+        column_encoding={"time": "DELTA_BINARY_PACKED"},
+        write_statistics=["time"],
+        write_page_checksum=True,
+        store_schema=False,  # the readers need no Arrow, and it would take 2 kB a file
+    ) as writer:
+        writer.write_table(table)
+        writer.add_key_value_metadata({METADATA_KEY: to_json(fetched.record)})
+    return sink.getvalue()
+
+
+def _table(fetched: FetchedSlice) -> pa.Table:
+    series = fetched.record.slice.series
+    seen = columns(fetched.candles)
+    keys = (series.exchange, series.symbol, series.timeframe.name)
+    arrays = [
+        *(_repeated(key, len(seen)) for key in keys),
+        pa.array(seen.time.view(np.int64)).view(pa.timestamp("ms", tz="UTC")),
+        *(pa.array(getattr(seen, name)) for name in VALUES),
+    ]
+    return pa.Table.from_arrays(arrays, names=[*_KEYS, *COLUMNS])
+
+
+def _repeated(text: str, times: int) -> pa.DictionaryArray:
+    return pa.DictionaryArray.from_arrays(pa.array(np.zeros(times, np.int32)), pa.array([text]))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[pa.NativeFile | None]:
+    try:
+        file = pa.OSFile(os.fspath(path))
+    except FileNotFoundError:
+        yield None
+        return
+    except OSError as error:
+        raise LandingError(f"cannot open {path}: {error}") from error
+    with file:
+        yield file
+
+
+def _decoded(file: pa.NativeFile, slice_: Slice) -> FetchedSlice:
+    with parquet.ParquetFile(file, page_checksum_verification=True) as landed:
+        record = _record(landed.metadata.metadata, slice_)
+        table = landed.read(columns=list(COLUMNS), use_threads=False)
+    return FetchedSlice(record, _frame(table))
+
+
+def _frame(table: pa.Table) -> pd.DataFrame:
+    ms = table["time"].cast(pa.timestamp("ms", tz="UTC")).to_numpy()
+    return from_columns(ms.astype("datetime64[ms]"), [table[name].to_numpy() for name in VALUES])
+
+
+def _record(metadata: dict[bytes, bytes] | None, slice_: Slice) -> FetchRecord:
+    record = from_json((metadata or {})[METADATA_KEY])
+    if record.slice != slice_:
+        raise ValueError(f"it holds {record.slice}")
+    return record

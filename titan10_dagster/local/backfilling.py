@@ -1,0 +1,177 @@
+"""`titan10 backfill`: a backfill in this process, its progress, and what came of it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import asdict, dataclass, replace
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import orjson
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from titan10_dagster.candles.fetched import FetchedSlice
+from titan10_dagster.candles.slices import Slice, days
+from titan10_dagster.local.instance import Say, open_instance
+from titan10_dagster.local.processes import rotate
+from titan10_dagster.pipeline import Pipeline, open_pipeline
+from titan10_dagster.settings import Settings, load
+
+if TYPE_CHECKING:
+    from titan10_dagster.defs.launch import Backfill
+
+DONE, FAILED, SHUT_OUT = 0, 1, 4
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to backfill: both days included; `symbols` None: all configured."""
+
+    exchange: str
+    first: date
+    last: date
+    symbols: Sequence[str] | None = None
+    refresh: bool = False
+
+
+@dataclass
+class Tally:
+    """What has come in so far."""
+
+    slices: int = 0
+    rows: int = 0
+    requests: int = 0
+
+    def add(self, fetched: FetchedSlice) -> None:
+        self.slices += 1
+        self.rows += len(fetched.candles)
+        self.requests += fetched.record.requests
+
+
+class Rate(ProgressColumn):
+    """Rows that came in each second, since the start."""
+
+    def render(self, task: Task) -> Text:
+        rate = task.fields["rows"] / task.elapsed if task.elapsed else 0.0
+        return Text(f"{rate:,.0f} rows/s")
+
+
+def run_backfill(settings: Settings, home: Path, request: Request, say: Say, *, as_json: bool) -> int:
+    """Runs it, tells what came of it, and returns the exit code."""
+    with open_instance(settings, home, say):
+        pipeline = open_pipeline(load(home))
+        tally = Tally()
+        with _progress(pipeline, request) as watch:
+
+            def landed(fetched: FetchedSlice) -> None:
+                tally.add(fetched)
+                watch(fetched)
+
+            outcome = _backfill(replace(pipeline, on_landed=landed), request)
+        report = _report(pipeline, request, outcome, tally)
+    click.echo(orjson.dumps(report).decode() if as_json else _sentences(report))
+    return int(report["exit_code"])
+
+
+def _backfill(pipeline: Pipeline, request: Request) -> Backfill:
+    """Dagster and its steps print what they do: that goes to a file, for the terminal has the progress bar."""
+    from titan10_dagster.defs.launch import backfill
+
+    log = pipeline.settings.data / "logs" / "backfill.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    rotate(log)
+    with log.open("a") as file, redirect_stdout(file), redirect_stderr(file):
+        return backfill(
+            pipeline,
+            request.exchange,
+            request.first,
+            request.last,
+            symbols=request.symbols,
+            refresh=request.refresh,
+        )
+
+
+@contextmanager
+def _progress(pipeline: Pipeline, request: Request) -> Iterator[Any]:
+    """Shows candles that came of those that will, where somebody watches; yields what to tell of each slice."""
+    console = Console(file=sys.__stderr__)
+    total = sum(slice_.expected for slice_ in _open_slices(pipeline, request))
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:,.0f} of {task.total:,.0f} candles"),
+        Rate(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
+        task = progress.add_task(request.exchange, total=total, rows=0)
+        rows = 0
+
+        def landed(fetched: FetchedSlice) -> None:
+            nonlocal rows
+            rows += len(fetched.candles)
+            progress.update(task, advance=fetched.record.slice.expected, rows=rows)
+
+        yield landed
+
+
+def _open_slices(pipeline: Pipeline, request: Request) -> list[Slice]:
+    """What will be fetched: all that is not settled, or all."""
+    asked = pipeline.slices(request.exchange, days(request.first, request.last), request.symbols)
+    return asked if request.refresh else pipeline.unsettled(asked)
+
+
+def _report(pipeline: Pipeline, request: Request, outcome: Backfill, tally: Tally) -> dict[str, Any]:
+    asked = pipeline.slices(request.exchange, days(request.first, request.last), request.symbols)
+    rows = pipeline.ledger_rows(asked)
+    missing: dict[str, int] = {}
+    for row in rows.values():
+        for reason, count in row.missing.items():
+            missing[reason.value] = missing.get(reason.value, 0) + count
+    return {
+        "exchange": request.exchange,
+        "from": request.first,
+        "to": request.last,
+        "days": len(outcome.days),
+        "failed_days": outcome.failed,
+        "incomplete_days": outcome.incomplete,
+        "runs": outcome.runs,
+        "messages": outcome.messages,
+        "fetched": asdict(tally),
+        "expected": sum(row.expected for row in rows.values()),
+        "stored": sum(row.present for row in rows.values()),
+        "missing": missing,
+        "exit_code": _exit_code(outcome),
+    }
+
+
+def _exit_code(outcome: Backfill) -> int:
+    if getattr(outcome, "shut_out", False):
+        return SHUT_OUT
+    return FAILED if outcome.failed or outcome.incomplete else DONE
+
+
+def _sentences(report: dict[str, Any]) -> str:
+    fetched, missing = report["fetched"], report["missing"]
+    reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(missing.items()))
+    lines = [
+        f"{report['exchange']} {report['from']} to {report['to']}: {report['stored']:,} of {report['expected']:,} "
+        f"candles stored{f'; missing: {reasons}' if reasons else ''}.",
+        f"Fetched {fetched['rows']:,} rows with {fetched['requests']:,} requests in {len(report['runs'])} run(s).",
+        *report["messages"],
+    ]
+    if report["failed_days"]:
+        lines.append(f"Failed: {_span(report['failed_days'])}. Run the same command again to go on.")
+    if report["incomplete_days"]:
+        lines.append(f"Incomplete: {_span(report['incomplete_days'])}; the checks in the UI say why.")
+    return "\n".join(lines)
+
+
+def _span(named: Sequence[date]) -> str:
+    return f"{named[0]}" if len(named) == 1 else f"{len(named)} days from {named[0]} to {named[-1]}"

@@ -1,0 +1,234 @@
+"""The command `titan10`. Heavy imports are inside the commands: `--help` answers at once."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from titan10_dagster.errors import (
+    Banned,
+    BreakerOpen,
+    DatabaseUnavailable,
+    Refused,
+    SettingsError,
+    Titan10Error,
+)
+
+if TYPE_CHECKING:
+    from titan10_dagster.settings import Settings
+
+DONE, FAILED, MISUSED, NO_DATABASE, SHUT_OUT, INTERRUPTED = 0, 1, 2, 3, 4, 130
+
+EXIT_CODES = """\b
+Exit codes:
+  0    done
+  1    something failed or is incomplete; what was done stays
+  2    wrong usage, or settings that cannot be
+  3    the database cannot be reached
+  4    the exchange shuts us out: banned, refused, or its breaker is open
+  130  interrupted"""
+
+
+class Commands(click.Group):
+    """Turns what is raised on purpose into one message and an exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except Titan10Error as error:
+            click.echo(f"Error: {error}", err=True)
+            ctx.exit(exit_code(error))
+        except KeyboardInterrupt:
+            click.echo("Interrupted.", err=True)
+            ctx.exit(INTERRUPTED)
+
+
+def day(context: click.Context, parameter: click.Parameter, value: str | None) -> date | None:
+    """The UTC day that an option names."""
+    if value is None:
+        return None
+    if value == "yesterday":
+        return today() - timedelta(days=1)
+    try:
+        return date.fromisoformat(value)
+    except ValueError:
+        sentence = f"{value!r} is no day: write YYYY-MM-DD, such as 2024-02-29, or yesterday."
+        raise click.BadParameter(sentence, context, parameter) from None
+
+
+def today() -> date:
+    """The UTC day."""
+    return datetime.now(UTC).date()
+
+
+def exit_code(error: Titan10Error) -> int:
+    """The exit code of a command that ended with this error."""
+    match error:
+        case SettingsError():
+            return MISUSED
+        case DatabaseUnavailable():
+            return NO_DATABASE
+        case Banned() | BreakerOpen() | Refused():
+            return SHUT_OUT
+        case _:
+            return FAILED
+
+
+def say(sentence: str) -> None:
+    """Tells the user something; standard output is for results."""
+    click.echo(sentence, err=True)
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+
+
+@click.group(cls=Commands, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="titan10-dagster", prog_name="titan10")
+def main() -> None:
+    """Candles you can account for.
+
+    Reads titan10.toml, .env and TITAN10_* variables of the current folder, or of TITAN10_HOME.
+    """
+
+
+@main.command()
+def up() -> None:
+    """Run everything: PostgreSQL, code server, UI and daemon. Ctrl-C stops all of it."""
+    from titan10_dagster.local.stack import Stack, run
+
+    settings, home = _settings()
+    run(Stack(settings, home, say))
+
+
+@main.command()
+def demo() -> None:
+    """Show it offline: backfill sandbox exchanges, and compare what was stored with the truth.
+
+    DEMO_KEEP=1 leaves the UI up until Ctrl-C. Everything is below .titan10/demo, which is emptied first.
+    """
+    from titan10_dagster.local.demo import run_demo
+
+    sys.exit(run_demo(say))
+
+
+@main.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def sandbox(arguments: tuple[str, ...]) -> None:
+    """Serve exchanges to practise on, at 127.0.0.1; `titan10 sandbox --help` tells its options."""
+    from titan10_dagster.sandbox.__main__ import main as serve
+
+    serve.main(list(arguments), prog_name="titan10 sandbox")
+
+
+@main.command()
+def migrate() -> None:
+    """Bring the tables of the database up to date."""
+    from titan10_dagster.local.instance import migrate_all, open_database
+
+    settings, _ = _settings()
+    with open_database(settings, say) as url:
+        applied = migrate_all(settings, url)
+    click.echo("\n".join(f"applied {name}" for name in applied) or "The tables are up to date.")
+
+
+@main.command(epilog=EXIT_CODES)
+@click.argument("exchange")
+@click.option("--from", "first", metavar="DAY", callback=day, required=True, help="First UTC day, YYYY-MM-DD.")
+@click.option(
+    "--to", "last", metavar="DAY", callback=day, required=True, help="Last UTC day, included; at the latest yesterday."
+)
+@click.option("--symbol", "symbols", multiple=True, help="Only this one; may be repeated. All configured by default.")
+@click.option("--refresh", is_flag=True, help="Fetch again what is settled.")
+@json_option
+def backfill(exchange: str, first: date, last: date, symbols: tuple[str, ...], refresh: bool, as_json: bool) -> None:
+    """Fetch, check and store the days of an EXCHANGE: the same assets, partitions and checks as in the UI.
+
+    Days that are settled cost no request. Interrupted or killed, it goes on where it stopped when it is run again.
+    """
+    from titan10_dagster.local.backfilling import Request, run_backfill
+
+    settings, home = _settings()
+    _check_request(settings, exchange, first, last, symbols)
+    request = Request(exchange, first, last, symbols or None, refresh)
+    sys.exit(run_backfill(settings, home, request, say, as_json=as_json))
+
+
+@main.command()
+@json_option
+def status(as_json: bool) -> None:
+    """What runs, and what is stored of each exchange."""
+    from titan10_dagster.local.reports import show_status
+
+    settings, home = _settings()
+    show_status(settings, home, say, as_json=as_json)
+
+
+@main.command()
+@click.argument("exchange", required=False)
+@click.option("--from", "first", metavar="DAY", callback=day, help="First UTC day; all there is by default.")
+@click.option("--to", "last", metavar="DAY", callback=day, help="Last UTC day, included.")
+@json_option
+def coverage(exchange: str | None, first: date | None, last: date | None, as_json: bool) -> None:
+    """What is there of each series, and why the rest is missing."""
+    from titan10_dagster.local.reports import show_coverage
+
+    settings, home = _settings()
+    if exchange is not None:
+        _check_exchange(settings, exchange)
+    _check_order(first, last)
+    show_coverage(settings, home, say, exchange, first, last, as_json=as_json)
+
+
+def _settings() -> tuple[Settings, Any]:
+    from titan10_dagster import settings
+
+    return settings.load(), settings.home()
+
+
+def _check_request(settings: Settings, exchange: str, first: date, last: date, symbols: Sequence[str]) -> None:
+    _check_exchange(settings, exchange)
+    if not settings.exchanges[exchange].enabled:
+        raise SettingsError(f"exchanges.{exchange}.enabled is false: set it to true to fetch from {exchange}.")
+    _check_order(first, last)
+    if last >= today():
+        yesterday = today() - timedelta(days=1)
+        raise SettingsError(f"--to {last}: a day is fetched when it is over (UTC); the last one is {yesterday}.")
+    if first < settings.history_start:
+        raise SettingsError(
+            f"--from {first}: the partitions begin on {settings.history_start}, the earliest `start` in titan10.toml; "
+            f"set exchanges.{exchange}.start to an earlier day."
+        )
+    for symbol in symbols:
+        _check_symbol(settings, exchange, symbol)
+
+
+def _check_exchange(settings: Settings, exchange: str) -> None:
+    if exchange not in settings.exchanges:
+        raise SettingsError(_unknown(exchange, settings.exchanges, "titan10.toml has no exchange"))
+
+
+def _check_symbol(settings: Settings, exchange: str, symbol: str) -> None:
+    configured = settings.exchanges[exchange].symbols
+    if symbol not in configured:
+        raise SettingsError(_unknown(symbol, configured, f"exchanges.{exchange}.symbols in titan10.toml has no"))
+
+
+def _check_order(first: date | None, last: date | None) -> None:
+    if first is not None and last is not None and first > last:
+        raise SettingsError(f"--from {first} is after --to {last}.")
+
+
+def _unknown(word: str, known: Any, sentence: str) -> str:
+    from difflib import get_close_matches
+
+    close = get_close_matches(word, list(known), n=2)
+    hint = f"did you mean {' or '.join(close)}?" if close else f"it has {', '.join(known) or 'none'}."
+    return f"{sentence} {word}; {hint}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,310 @@
+"""`titan10 demo`: the whole thing offline, in a minute, against the sandbox, and the proof that it is right.
+
+A project of its own below .titan10/demo, with its own settings, database and logs. A partition backfill is launched
+as the UI's button does it, so that daemon, queue, pools and checks are the real ones. In the end every stored candle
+is compared with what the sandbox's exchanges truly have.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from titan10_dagster import settings as titan10_settings
+from titan10_dagster.candles import frame
+from titan10_dagster.candles.gaps import REASONS, Reason
+from titan10_dagster.candles.slices import Series, Slice, days, to_ms
+from titan10_dagster.errors import SettingsError
+from titan10_dagster.local.graphql import backfill_of, launch_backfill
+from titan10_dagster.local.instance import Say, child_environment
+from titan10_dagster.local.postgres import EmbeddedPostgres, free_port
+from titan10_dagster.local.processes import Child, Guard, Service
+from titan10_dagster.local.stack import Stack, running_stack
+from titan10_dagster.sandbox import truth
+from titan10_dagster.settings import Settings
+from titan10_dagster.store import ledger, reader
+from titan10_dagster.store.database import Database
+
+DAYS = 5
+BASES = ("BTC", "ETH", "PEPE", "ALGO")  # prices from 60,000 to 0.0000041, and one with minutes in which nobody trades
+QUOTES = {"binance": "USDT", "bybit": "USDT", "coinbase": "USD", "kraken": "USD", "okx": "USDT"}
+UI_PORT = 3000  # or the next that is free
+WAIT_SECONDS = 600.0
+POLL_SECONDS = 0.5
+UNDER_WAY = {"REQUESTED", "CANCELING"}
+SANDBOX_SECONDS = 60.0
+PIPE_WIDTH = 130  # of the table where the output is no terminal
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How the stored candles of an exchange compare with the truth, in candles."""
+
+    right: int
+    wrong: int  # stored with another value, or though the exchange has none
+    lost: int  # the exchange has it and would have given it
+    beyond: int  # the exchange had it once and gives it to nobody any more
+
+    @property
+    def passed(self) -> bool:
+        return not self.wrong and not self.lost
+
+
+def run_demo(say: Say) -> int:
+    """Runs the demonstration; 0 if what was stored equals the truth."""
+    _end_on_signals()
+    project = titan10_settings.home()
+    folder = project / ".titan10" / "demo"
+    _empty(folder, say)
+    last = datetime.now(UTC).date() - timedelta(days=1)
+    wanted = days(last - timedelta(days=DAYS - 1), last)
+    with _sandbox(folder) as urls:
+        settings = _make_project(folder, project, urls, wanted[0])
+        stack = Stack(settings, folder, say)
+        try:
+            return _show(stack, settings, wanted, say)
+        finally:
+            stack.stop()
+
+
+def _show(stack: Stack, settings: Settings, wanted: Sequence[date], say: Say) -> int:
+    console = Console() if sys.stdout.isatty() else Console(width=PIPE_WIDTH)
+    began = time.monotonic()
+    stack.start()
+    say(f"The UI is at {stack.url}; launching a backfill of {len(wanted)} days of {', '.join(settings.enabled)}.")
+    assets = [(exchange, kind) for exchange in settings.enabled for kind in ("candles", "ohlcv")]
+    backfill = launch_backfill(stack.url, assets, wanted)
+    db = Database(stack.database_url, max_connections=1)
+    try:
+        runs = _wait(stack, backfill, settings, wanted, db)
+        verdicts = {name: _compare(db, settings, name, wanted) for name in settings.enabled}
+        console.print(_summary(db, settings, wanted, runs, verdicts))
+    finally:
+        db.close()
+    passed = all(verdict.passed for verdict in verdicts.values()) and set(runs.values()) == {"SUCCESS"}
+    console.print(_conclusion(verdicts, runs, time.monotonic() - began))
+    if os.environ.get("DEMO_KEEP") == "1":
+        stack.announce()
+        stack.watch()
+    return 0 if passed else 1
+
+
+# -- a project of its own -------------------------------------------------------------------------------------------
+
+
+def _end_on_signals() -> None:
+    """SIGTERM and SIGHUP end the demonstration as Ctrl-C does."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupt)
+
+
+def _empty(folder: Path, say: Say) -> None:
+    stack = running_stack(folder)
+    if stack is not None:
+        raise SettingsError(f"A demonstration runs already, as process {stack.pid} at {stack.url}: stop it first.")
+    server = EmbeddedPostgres(folder / "postgres", say=say)
+    server.end_if_unused()  # the last one may have been killed
+    shutil.rmtree(server.folder)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+
+
+@contextmanager
+def _sandbox(folder: Path) -> Iterator[Mapping[str, str]]:
+    """The exchanges, each on a free port, as a process; yields their URLs."""
+    log = folder / "logs" / "sandbox.log"
+    command = [sys.executable, "-m", "titan10_dagster.sandbox", "--log", str(folder / "logs" / "requests.jsonl")]
+    for exchange in QUOTES:
+        command += ["--exchange", exchange, "--port", "0"]
+    guard = Guard()
+    service = Service("sandbox", command, lambda: len(_announced(log)) == len(QUOTES))
+    child = Child(service, child_environment({}, os.environ), folder, log, guard)
+    try:
+        child.start()
+        child.wait_until_it_answers(SANDBOX_SECONDS, go_on=lambda: True)
+        yield _announced(log)
+    finally:
+        child.end(grace=3)
+        guard.close()
+
+
+def _announced(log: Path) -> dict[str, str]:
+    """The exchanges and URLs that the sandbox has named so far, a line each."""
+    lines = log.read_text().splitlines() if log.exists() else []
+    parts = [line.split() for line in lines if "http://" in line]
+    return {part[0]: part[1] for part in parts if len(part) == 2}
+
+
+def _make_project(folder: Path, project: Path, urls: Mapping[str, str], start: date) -> Settings:
+    """A folder with settings of its own: nothing of the user's, least of all a database."""
+    port = int(os.environ.get("TITAN10_SERVER__PORT") or free_port(UI_PORT))
+    for variable in [name for name in os.environ if name.startswith("TITAN10_")]:
+        del os.environ[variable]
+    lines = ['data = "."', "", "[server]", f"port = {port}", "postgres_port = 0"]
+    for exchange, quote in QUOTES.items():
+        symbols = ", ".join(f'"{base}/{quote}"' for base in BASES)
+        lines += ["", f"[exchanges.{exchange}]", f"symbols = [{symbols}]", f"start = {start}"]
+        lines += [f'base_url = "{urls[exchange]}"']
+    (folder / "titan10.toml").write_text("\n".join(lines) + "\n")
+    (folder / "dagster.yaml").symlink_to(project / "dagster.yaml")
+    os.environ["TITAN10_HOME"] = str(folder)
+    return titan10_settings.load(folder)
+
+
+# -- waiting --------------------------------------------------------------------------------------------------------
+
+
+def _wait(stack: Stack, backfill: str, settings: Settings, wanted: Sequence[date], db: Database) -> dict[str, str]:
+    """Waits for the backfill, showing what has landed; returns the status of its runs, by id.
+
+    The daemon looks at a backfill every half minute only: once each run has ended and the ledger knows every slice,
+    it is over.
+    """
+    deadline = time.monotonic() + WAIT_SECONDS
+    with _progress(settings, wanted) as show:
+        while time.monotonic() < deadline:
+            stack.tend()
+            show()
+            seen = backfill_of(stack.url, backfill)
+            runs = {run["runId"]: str(run["status"]) for run in seen["runs"]}
+            if seen["status"] not in UNDER_WAY or _is_over(runs, db, settings, wanted):
+                show()
+                return runs
+            time.sleep(POLL_SECONDS)
+    raise SettingsError(f"The backfill is not over after {WAIT_SECONDS:.0f} s: look at {stack.url} for what it does.")
+
+
+def _is_over(runs: Mapping[str, str], db: Database, settings: Settings, wanted: Sequence[date]) -> bool:
+    if not runs or any(status not in {"SUCCESS", "FAILURE", "CANCELED"} for status in runs.values()):
+        return False
+    settled = sum(row.settled for row in ledger.coverage(db, None, wanted[0], wanted[-1]))
+    return settled == sum(len(exchange.symbols) for exchange in settings.enabled.values()) * len(wanted)
+
+
+@contextmanager
+def _progress(settings: Settings, wanted: Sequence[date]) -> Iterator[Callable[[], None]]:
+    """A bar for each exchange; yields the function that brings them up to date."""
+    columns = (
+        TextColumn("{task.description:<9}"),
+        BarColumn(),
+        TextColumn("{task.completed} of {task.total} slices landed"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
+        total = len(BASES) * len(wanted)
+        tasks = {name: progress.add_task(name, total=total) for name in settings.enabled}
+
+        def show() -> None:
+            for name, task in tasks.items():
+                progress.update(task, completed=sum(1 for _ in (settings.landing / name).glob("*/*/*.parquet")))
+
+        yield show
+
+
+# -- the proof ------------------------------------------------------------------------------------------------------
+
+
+def _compare(db: Database, settings: Settings, exchange: str, wanted: Sequence[date]) -> Verdict:
+    """Every stored candle against the truth, and every candle of the truth against the store and the ledger."""
+    verdicts = [_compare_series(db, series, wanted) for series in _series(settings, exchange)]
+    sums = np.array([(v.right, v.wrong, v.lost, v.beyond) for v in verdicts]).sum(axis=0)
+    return Verdict(*(int(number) for number in sums))
+
+
+def _compare_series(db: Database, series: Series, wanted: Sequence[date]) -> Verdict:
+    start, end = Slice(series, wanted[0]).start, Slice(series, wanted[-1]).end
+    stored = reader.candles(db, series, start, end)
+    true = frame.from_rows(truth.candles(series.exchange, series.symbol, to_ms(start), to_ms(end)))
+    both = true.merge(stored, on="time", how="outer", suffixes=("", "_stored"), indicator=True)
+    matched = both[both["_merge"] == "both"]
+    equal = np.logical_and.reduce([matched[name] == matched[f"{name}_stored"] for name in frame.VALUES])
+    invented = int((both["_merge"] == "right_only").sum())
+    absent = both.loc[both["_merge"] == "left_only", "time"]
+    beyond = int(_excused(db, series, absent).sum())
+    return Verdict(int(equal.sum()), int((~equal).sum()) + invented, len(absent) - beyond, beyond)
+
+
+def _excused(db: Database, series: Series, absent: pd.Series) -> Any:
+    """Which of the absent candles the ledger says the exchange does not give any more."""
+    excused = np.zeros(len(absent), dtype=bool)
+    for found in ledger.gaps(db, series.exchange, symbol=series.symbol, reasons=[Reason.BEYOND_HORIZON]):
+        excused |= ((absent >= found.gap.start) & (absent < found.gap.end)).to_numpy()
+    return excused
+
+
+def _series(settings: Settings, exchange: str) -> list[Series]:
+    configured = settings.exchanges[exchange]
+    return [Series(exchange, symbol, configured.timeframe) for symbol in configured.symbols]
+
+
+# -- what is shown --------------------------------------------------------------------------------------------------
+
+
+def _summary(
+    db: Database,
+    settings: Settings,
+    wanted: Sequence[date],
+    runs: Mapping[str, str],
+    verdicts: Mapping[str, Verdict],
+) -> Table:
+    title = f"{wanted[0]} to {wanted[-1]}, {len(BASES)} symbols each, candles of one minute, {len(runs)} runs"
+    table = Table(title=title)
+    for header in ("exchange", "requests", "expected", "stored", "equal to the truth", "missing, and why"):
+        table.add_column(header, justify="right" if header not in {"exchange", "missing, and why"} else "left")
+    for name, verdict in verdicts.items():
+        rows = ledger.coverage(db, name, wanted[0], wanted[-1])
+        missing: dict[Reason, int] = {}
+        for row in rows:
+            for reason, count in row.missing.items():
+                missing[reason] = missing.get(reason, 0) + count
+        table.add_row(
+            name,
+            f"{_requests(db, settings, name, wanted):,}",
+            f"{sum(row.expected for row in rows):,}",
+            f"{sum(row.present for row in rows):,}",
+            f"{verdict.right:,}",
+            "\n".join(f"{count:,} {reason.value}: {REASONS[reason].sentence}" for reason, count in missing.items()),
+        )
+    return table
+
+
+def _requests(db: Database, settings: Settings, exchange: str, wanted: Sequence[date]) -> int:
+    configured = settings.exchanges[exchange]
+    rows = ledger.slices(db, exchange, configured.timeframe, configured.symbols, wanted[0], wanted[-1])
+    return sum(row.requests for row in rows)
+
+
+def _conclusion(verdicts: Mapping[str, Verdict], runs: Mapping[str, str], seconds: float) -> str:
+    right = sum(verdict.right for verdict in verdicts.values())
+    faults = [
+        f"{name}: {verdict.wrong:,} wrong, {verdict.lost:,} lost"
+        for name, verdict in verdicts.items()
+        if not verdict.passed
+    ]
+    failed = [run for run, status in runs.items() if status != "SUCCESS"]
+    if faults or failed:
+        return f"NOT equal to the truth: {'; '.join(faults) or 'no candle wrong'}; failed runs: {len(failed)}."
+    beyond = sum(verdict.beyond for verdict in verdicts.values())
+    return (
+        f"Every one of {right:,} stored candles equals the sandbox's truth, and none is lost that an exchange still "
+        f"gives ({beyond:,} are older than what Kraken gives). {seconds:.0f} s, start included."
+    )

@@ -1,0 +1,113 @@
+"""The database and the Dagster instance of a project folder, as every command finds them.
+
+`open_database` serves the database: the one that database.url names, or the embedded one for as long as it is
+open. `prepare` makes DAGSTER_HOME below the data folder, with the project's dagster.yaml in it, and returns
+the environment variables by which Dagster and its processes find all of it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeAlias
+
+import titan10_dagster
+from titan10_dagster.errors import SettingsError
+from titan10_dagster.local.postgres import EmbeddedPostgres, dagster_url, ensure_dagster_schema
+from titan10_dagster.settings import Settings
+
+Say: TypeAlias = Callable[[str], None]
+
+
+def embedded(settings: Settings, say: Say) -> EmbeddedPostgres | None:
+    """The embedded server of these settings, not started; None where they name a database."""
+    if settings.database.url is not None:
+        return None
+    return EmbeddedPostgres(settings.data / "postgres", port=settings.server.postgres_port, say=say)
+
+
+@contextmanager
+def open_database(settings: Settings, say: Say) -> Iterator[str]:
+    """The URL of a database that answers; the embedded server runs at least as long as this is open."""
+    server = embedded(settings, say)
+    if server is None:
+        assert settings.database.url is not None
+        yield settings.database.url.get_secret_value()
+        return
+    try:
+        yield server.start()
+    finally:
+        server.stop()
+
+
+@contextmanager
+def open_instance(settings: Settings, home: Path, say: Say) -> Iterator[str]:
+    """A migrated database, and this process's environment set so that Dagster finds its instance; yields the
+    URL.
+    """
+    with open_database(settings, say) as url:
+        migrate_all(settings, url)
+        before = dict(os.environ)
+        os.environ.update(prepare(settings, home, url))
+        try:
+            yield url
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+
+
+def migrate_all(settings: Settings, url: str) -> list[str]:
+    """Brings our tables up to date and makes the schema of Dagster's; returns the names of applied
+    migrations.
+    """
+    from titan10_dagster.store.migrations import migrate
+
+    if settings.database.dagster_url is None:
+        ensure_dagster_schema(url)
+    return migrate(url)
+
+
+def prepare(settings: Settings, home: Path, url: str) -> dict[str, str]:
+    """Makes DAGSTER_HOME and returns the variables that name it, the project and its databases.
+
+    Raises:
+        SettingsError: the project folder has no dagster.yaml.
+    """
+    configured = settings.database.dagster_url
+    return {
+        "DAGSTER_HOME": str(_dagster_home(settings, home)),
+        "TITAN10_HOME": str(home),
+        "TITAN10_DATABASE__URL": url,
+        "TITAN10_DATABASE__DAGSTER_URL": configured.get_secret_value() if configured else dagster_url(url),
+    }
+
+
+def child_environment(variables: Mapping[str, str], base: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a child process: `base` and `variables`, with bytecode kept and output not held
+    back.
+    """
+    environment = {**base, **variables, "PYTHONUNBUFFERED": "1"}
+    # For how long after its start the queue takes a run to be about to claim its pool: 5 s are too few on a busy
+    # machine, and a second run of the exchange would be started only to wait for the first.
+    environment.setdefault("DAGSTER_OP_CONCURRENCY_KEYS_ALLOTTED_FOR_STARTED_RUN_SECONDS", "30")
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # every import of Dagster would take three times as long
+    package_folder = Path(titan10_dagster.__file__).resolve().parents[1]
+    if "site-packages" not in package_folder.parts:  # a clone: its processes may stand in another folder
+        paths = [str(package_folder), *filter(None, [base.get("PYTHONPATH")])]
+        environment["PYTHONPATH"] = os.pathsep.join(paths)
+    return environment
+
+
+def _dagster_home(settings: Settings, home: Path) -> Path:
+    source = home / "dagster.yaml"
+    if not source.exists():
+        raise SettingsError(f"There is no dagster.yaml in {home}: it says how Dagster runs; restore it.")
+    folder = settings.data / "dagster"
+    folder.mkdir(parents=True, exist_ok=True)
+    link = folder / "dagster.yaml"
+    if not link.is_symlink() or link.resolve() != source.resolve():
+        link.unlink(missing_ok=True)
+        link.symlink_to(source.resolve())
+    return folder

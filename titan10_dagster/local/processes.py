@@ -1,0 +1,176 @@
+"""Processes that are kept alive: started in a group of their own, watched, restarted, and ended without a
+rest.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from signal import SIGKILL
+
+from titan10_dagster.errors import Titan10Error
+from titan10_dagster.local import guard
+
+LOG_BYTES = 20_000_000  # a log grown beyond it is copied to *.1 and begun anew
+SETTLED_SECONDS = 60.0  # who lived that long and dies is restarted at once
+LONGEST_PAUSE = 30.0
+KILL_SECONDS = 2.0
+
+
+class ProcessFailed(Titan10Error):
+    """A process ended while it was starting; the text holds its last words."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """What to run, and how to see that it answers."""
+
+    name: str
+    command: Sequence[str]
+    answers: Callable[[], bool]
+
+
+class Guard:
+    """A process that ends our groups if we are killed; `then` is run at the end of it (see guard.py)."""
+
+    def __init__(self, then: Sequence[str] = ()) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-S", "-E", guard.__file__, *then],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            text=True,
+        )
+
+    def watch(self, group: int) -> None:
+        self._tell(f"+{group}\n")
+
+    def forget(self, group: int) -> None:
+        self._tell(f"-{group}\n")
+
+    def close(self) -> None:
+        """Ends it; call it when every group is gone."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        self._process.wait(timeout=30)
+
+    def _tell(self, line: str) -> None:
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(line)
+            self._process.stdin.flush()
+        except BrokenPipeError:  # somebody killed it: we go on without
+            return
+
+
+@dataclass
+class Child:
+    """A service's process, and its log."""
+
+    service: Service
+    environment: Mapping[str, str]
+    folder: Path
+    log: Path
+    guard: Guard
+    process: subprocess.Popen[bytes] | None = None
+    started: float = 0.0
+    deaths: int = 0  # in a row
+    resume_at: float = field(default=0.0)  # monotonic; when a dead one may be started again
+
+    def start(self) -> None:
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        rotate(self.log)
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self.service.command,
+                cwd=self.folder,
+                env=dict(self.environment),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self.guard.watch(self.process.pid)
+        self.started = time.monotonic()
+
+    def alive(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def wait_until_it_answers(self, seconds: float, go_on: Callable[[], bool]) -> None:
+        """Waits for the service.
+
+        Raises:
+            ProcessFailed: its process ended, or it does not answer in time.
+        """
+        deadline = time.monotonic() + seconds
+        while go_on() and not self.service.answers():
+            if not self.alive():
+                raise ProcessFailed(f"The {self.service.name} ended while starting. {self.last_words()}")
+            if time.monotonic() > deadline:
+                raise ProcessFailed(
+                    f"The {self.service.name} does not answer after {seconds:.0f} s. {self.last_words()}"
+                )
+            time.sleep(0.1)
+
+    def last_words(self, lines: int = 15) -> str:
+        text = self.log.read_text(errors="replace") if self.log.exists() else ""
+        return f"Its log, {self.log}, ends:\n" + "\n".join(text.splitlines()[-lines:])
+
+    def note_death(self) -> float:
+        """Ends what the dead process left behind; returns how many seconds to wait before starting it again."""
+        self.end(grace=0)
+        lived = time.monotonic() - self.started
+        self.deaths = 1 if lived > SETTLED_SECONDS else self.deaths + 1
+        pause = min(2.0 ** (self.deaths - 1), LONGEST_PAUSE)
+        self.resume_at = time.monotonic() + pause
+        return pause
+
+    def end(self, grace: float) -> None:
+        """Ends the process and all it started: SIGTERM, and SIGKILL after `grace` seconds."""
+        if self.process is not None:
+            end_all([self], grace)
+
+
+def end_all(children: Sequence[Child], grace: float) -> None:
+    """Ends several at once."""
+    processes = [child.process for child in children if child.process is not None]
+    deadline = time.monotonic() + grace
+    for process in processes if grace else ():
+        guard.send(process.pid, 15)
+    while time.monotonic() < deadline and any(_has_members(process) for process in processes):
+        time.sleep(0.05)
+    for child in children:
+        if child.process is None:
+            continue
+        guard.send(child.process.pid, SIGKILL)
+        child.process.wait()
+        _wait_for_the_kill(child.process)
+        child.guard.forget(child.process.pid)
+        child.process = None
+
+
+def _wait_for_the_kill(process: subprocess.Popen[bytes]) -> None:
+    """Bounded: where nobody waits for orphans, as in a container without an init, zombies stay in the group."""
+    deadline = time.monotonic() + KILL_SECONDS
+    while _has_members(process) and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
+def _has_members(process: subprocess.Popen[bytes]) -> bool:
+    """Whether the process's group has a living process; one that ended but was not waited for counts not."""
+    process.poll()
+    return guard.send(process.pid, 0)
+
+
+def rotate(log: Path, limit: int = LOG_BYTES) -> None:
+    """Copies a log that has grown too long to *.1 and empties it; its writers append, so they need not know."""
+    if not log.exists() or log.stat().st_size < limit:
+        return
+    log.with_suffix(f"{log.suffix}.1").write_bytes(log.read_bytes())
+    os.truncate(log, 0)

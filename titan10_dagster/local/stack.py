@@ -1,0 +1,317 @@
+"""What `titan10 up` keeps running: PostgreSQL, the code server, the webserver and the daemon.
+
+The code server comes first, because the daemon fails the runs of a location that it cannot reach. Whatever
+dies is started again, after a pause that grows. Each process has a group of its own, so that all it started
+ends with it, the runs under way too; a guard ends the groups should this process be killed. Runs that were
+lost are launched again by Dagster's run retries, and go on where they stopped.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import signal
+import socket
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from titan10_dagster.errors import SettingsError, Titan10Error
+from titan10_dagster.local.graphql import make_pools
+from titan10_dagster.local.instance import Say, child_environment, embedded, migrate_all, prepare
+from titan10_dagster.local.postgres import free_port
+from titan10_dagster.local.processes import Child, Guard, ProcessFailed, Service, end_all, rotate
+from titan10_dagster.settings import Settings
+
+LOCATION = "titan10_dagster"
+MODULE = "titan10_dagster.definitions"
+START_SECONDS = 180.0  # importing everything without compiled bytecode on a busy machine
+GRACE_SECONDS = 10.0
+TICK_SECONDS = 0.5
+SOCKET_PATH_LIMIT = 100  # bytes; the system's own is 104 to 108
+
+
+class Stack:
+    """PostgreSQL, code server, webserver and daemon of one project folder, watched and restarted."""
+
+    def __init__(self, settings: Settings, home: Path, say: Say, *, module: str = MODULE) -> None:
+        self._module = module
+        self._settings = settings
+        self._home = home
+        self._say = say
+        self._stopping = threading.Event()
+        self._postgres = embedded(settings, say)
+        self._children: list[Child] = []
+        self._guard: Guard | None = None
+        self._lock: int | None = None
+        self.url = ""  # of the UI
+        self.database_url = ""
+
+    def start(self) -> str:
+        """Starts everything and returns the URL of the UI; after a failure everything is stopped again.
+
+        Raises:
+            SettingsError: it runs already, or the port of the UI is taken.
+            DatabaseUnavailable, MigrationError: no database.
+            ProcessFailed: a process does not start; the text holds its last words.
+        """
+        self._lock = _take_lock(self._settings.data / "up.lock")
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+        return self.url
+
+    def ask_to_stop(self) -> None:
+        """Makes `watch`, or a `start` under way, return; safe in a signal handler."""
+        self._stopping.set()
+
+    def announce(self) -> None:
+        """Says where the UI is."""
+        if not self._stopping.is_set():
+            self._say(f"Titan-10 is up: {self.url} (logs in {self._settings.data / 'logs'}; Ctrl-C stops it)")
+
+    def watch(self) -> None:
+        """Keeps everything running until `ask_to_stop`."""
+        while not self._stopping.wait(TICK_SECONDS):
+            self.tend()
+
+    def tend(self) -> None:
+        """Starts again what has died since the last time."""
+        self._revive_postgres()
+        for child in self._children:
+            self._revive(child)
+            rotate(child.log)
+
+    def stop(self) -> None:
+        """Ends everything, in bounded time: who launches runs, the runs with their code server, the database."""
+        self._stopping.set()
+        *launching, code_server = reversed(self._children) if self._children else [None]
+        end_all([child for child in launching if child is not None], GRACE_SECONDS)
+        end_all([code_server] if code_server is not None else [], GRACE_SECONDS)
+        self._children = []
+        if self._postgres is not None:
+            self._postgres.stop()
+        if self._guard is not None:
+            self._guard.close()
+            self._guard = None
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    # -- starting -----------------------------------------------------------------------------------------
+
+    def _start(self) -> None:
+        host, port = self._settings.server.host, _ui_port(self._settings)
+        self.url = f"http://{_reachable(host)}:{port}"
+        self._sign_lock()
+        self._start_database()
+        self._guard = Guard(self._stop_command())
+        environment = self._environment()
+        services = self._services(host, port)
+        log = self._settings.data / "logs"
+        for service in services:
+            file = log / f"{service.name.replace(' ', '-')}.log"
+            self._children.append(Child(service, environment, self._home, file, self._guard))
+        code_server, webserver, daemon = self._children
+        self._launch([code_server])
+        self._launch([webserver])
+        if not self._stopping.is_set():
+            make_pools(self.url, self._settings.enabled)
+        self._launch([daemon])
+
+    def _sign_lock(self) -> None:
+        """Names this process and its UI to whoever finds the lock taken."""
+        assert self._lock is not None
+        os.truncate(self._lock, 0)
+        os.write(self._lock, f"{os.getpid()} {self.url}\n".encode())
+
+    def _start_database(self) -> None:
+        if self._postgres is not None:
+            self.database_url = self._postgres.start()
+        else:
+            assert self._settings.database.url is not None
+            self.database_url = self._settings.database.url.get_secret_value()
+        migrate_all(self._settings, self.database_url)
+
+    def _environment(self) -> Mapping[str, str]:
+        return child_environment(prepare(self._settings, self._home, self.database_url), os.environ)
+
+    def _launch(self, children: list[Child]) -> None:
+        for child in children:
+            if not self._stopping.is_set():
+                child.start()
+        for child in children:
+            child.wait_until_it_answers(START_SECONDS, go_on=lambda: not self._stopping.is_set())
+
+    def _stop_command(self) -> list[str]:
+        if self._postgres is None:
+            return []
+        return [sys.executable, "-m", "titan10_dagster.local.postgres", str(self._postgres.folder)]
+
+    def _services(self, host: str, port: int) -> list[Service]:
+        """The code server first: the others need it."""
+        data, python = self._settings.data, [sys.executable, "-m"]
+        code_socket = socket_path(data)
+        code_server = [*python, "dagster", "api", "grpc", "--socket", str(code_socket), "--module-name", self._module]
+        code_server += ["--working-directory", str(self._home), "--location-name", LOCATION]
+        workspace = ["--workspace", str(_write_workspace(data / "dagster" / "workspace.yaml", code_socket))]
+        webserver = [*python, "dagster_webserver", "--host", host, "--port", str(port), *workspace]
+        daemon = [*python, "dagster._daemon", "run", *workspace]
+        return [
+            Service("code server", code_server, lambda: _listens(code_socket)),
+            Service("webserver", webserver, lambda: _serves(f"{self.url}/server_info")),
+            Service("daemon", daemon, lambda: True),
+        ]
+
+    # -- watching -----------------------------------------------------------------------------------------
+
+    def _revive_postgres(self) -> None:
+        if self._postgres is None or self._postgres.running():
+            return
+        self._say("PostgreSQL ended: starting it again.")
+        try:
+            url = self._postgres.start()
+        except Titan10Error as error:
+            self._say(f"{error}\nTrying again in {TICK_SECONDS} s.")
+            return
+        if url != self.database_url:  # its port went to somebody else meanwhile
+            self.database_url = url
+            end_all(self._children, GRACE_SECONDS)
+            for child in self._children:
+                child.environment = self._environment()
+
+    def _revive(self, child: Child) -> None:
+        """Starts a dead process again, when its pause is over."""
+        if child.alive():
+            return
+        if child.process is not None:
+            pause = child.note_death()
+            self._say(f"The {child.service.name} ended: starting it again in {pause:.0f} s ({child.log}).")
+        if time.monotonic() < child.resume_at:
+            return
+        with suppress(ProcessFailed):  # the next tick sees it dead, and pauses longer
+            self._launch([child])
+
+
+@dataclass(frozen=True)
+class RunningStack:
+    """A stack that some process runs."""
+
+    pid: int
+    url: str
+
+
+def running_stack(data: Path) -> RunningStack | None:
+    """The stack that runs with this data folder."""
+    path = data / "up.lock"
+    if not path.exists():
+        return None
+    with path.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pid, url = [*file.read().split(), "0", "http://"][:2]
+            return RunningStack(int(pid), url)
+    return None
+
+
+def run(stack: Stack) -> None:
+    """Runs a stack until Ctrl-C, SIGTERM or SIGHUP."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: stack.ask_to_stop())
+    try:
+        stack.start()
+        stack.announce()
+        stack.watch()
+    finally:
+        stack.stop()
+
+
+def _write_workspace(path: Path, code_socket: Path) -> Path:
+    path.write_text(
+        "# Written by `titan10 up`: the webserver and the daemon share one code server.\n"
+        f"load_from:\n  - grpc_server:\n      socket: {str(code_socket)!r}\n      location_name: {LOCATION}\n"
+    )
+    return path
+
+
+def socket_path(data: Path) -> Path:
+    """The code server's socket, the same at every start: by it a run that was lost is told from one that
+    runs.
+
+    A socket in a folder of ours, and no port, so that no other account of the machine can run code through
+    it.
+    """
+    name = hashlib.sha256(f"{socket.gethostname()} {data}".encode()).hexdigest()[:12]
+    path = data / "dagster" / f"code-{name}.sock"
+    if len(os.fsencode(path)) <= SOCKET_PATH_LIMIT:
+        return path
+    folder = Path(tempfile.gettempdir()) / f"titan10-{os.geteuid()}-{name}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.is_symlink() or folder.stat().st_uid != os.geteuid():
+        raise SettingsError(f"{folder} belongs to somebody else: move the project to a shorter path.")
+    return folder / "code.sock"
+
+
+def _listens(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(str(path)) == 0
+
+
+def _serves(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def _ui_port(settings: Settings) -> int:
+    """The port of the UI.
+
+    Raises:
+        SettingsError: somebody listens on it.
+    """
+    host, port = settings.server.host, settings.server.port
+    if port == 0:
+        return free_port()
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise SettingsError(
+                f"server.port: the Dagster UI cannot listen on {host}:{port} ({error.strerror}). Set another in "
+                "titan10.toml, or for once: TITAN10_SERVER__PORT=3001 titan10 up (0 takes any free port)."
+            ) from None
+    return port
+
+
+def _reachable(host: str) -> str:
+    """The address under which a server that listens on `host` is reached from here."""
+    return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+
+
+def _take_lock(path: Path) -> int:
+    """Locks the data folder for this process, which is named in the file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        owner = (os.read(handle, 200).decode().split() or ["unknown"])[0]
+        os.close(handle)
+        raise SettingsError(
+            f"titan10 runs here already, as process {owner} with the data in {path.parent}: stop that one first, or "
+            "give this one a folder of its own (setting `data`)."
+        ) from None
+    return handle

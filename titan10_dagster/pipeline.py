@@ -1,0 +1,302 @@
+"""The way of a candle without its orchestrator: what an asset, a live poll or a test does with an exchange's days.
+
+`plan` compares what is asked with ledger and landing zone; `fetch` brings what is missing into the landing zone;
+`unstored` and `judged` take landed slices through the candle rules on their way to `store.writer`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime
+
+from titan10_dagster.candles import frame
+from titan10_dagster.candles.fetched import FetchedSlice, FetchRecord, JudgedSlice
+from titan10_dagster.candles.gaps import Reason
+from titan10_dagster.candles.inspection import SliceInspected, inspect
+from titan10_dagster.candles.markets import Market
+from titan10_dagster.candles.resume import FetchPlan, plan_fetch
+from titan10_dagster.candles.rules import Verdict, judge
+from titan10_dagster.candles.slices import Series, Slice
+from titan10_dagster.errors import FetchError, SettingsError
+from titan10_dagster.exchanges.breaker import Breaker
+from titan10_dagster.exchanges.client import ExchangeClient
+from titan10_dagster.exchanges.fetching import Patience, fetch_slices
+from titan10_dagster.exchanges.markets import resolve
+from titan10_dagster.landing.zone import LandingZone
+from titan10_dagster.settings import ExchangeSettings, Settings
+from titan10_dagster.store import ledger
+from titan10_dagster.store.audit import Unaccounted, unaccounted
+from titan10_dagster.store.database import Database, retrying
+from titan10_dagster.store.health import HealthStore
+from titan10_dagster.store.markets import MarketStore
+from titan10_dagster.store.writer import WriteReport, write_slices
+
+log = logging.getLogger(__name__)
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _nobody_watches(_: FetchedSlice) -> None:
+    """The default of `Pipeline.on_landed`."""
+
+
+@dataclass(frozen=True)
+class Fetch:
+    """What one fetch did: the record and the number of rows of each slice that landed, and what failed, by symbol."""
+
+    landed: Mapping[Slice, tuple[FetchRecord, int]]
+    failed: Mapping[str, FetchError]
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """Settings, database and landing zone, and what is done with them.
+
+    `now` gives the time, aware, UTC. `on_landed` is told of each slice as it comes to rest in the landing zone.
+    `patience` is how often and after which pauses a failed page is asked for again.
+    """
+
+    settings: Settings
+    database: Database
+    landing: LandingZone
+    now: Callable[[], datetime] = utc_now
+    on_landed: Callable[[FetchedSlice], None] = _nobody_watches
+    patience: Patience = field(default_factory=Patience)
+
+    def exchange(self, name: str) -> ExchangeSettings:
+        return self.settings.exchanges[name]
+
+    def slices(self, exchange: str, days: Iterable[date], symbols: Iterable[str] | None = None) -> list[Slice]:
+        """The slices of the days, series after series; `symbols` default to the configured ones."""
+        configured = self.exchange(exchange)
+        wanted = configured.symbols if symbols is None else tuple(symbols)
+        ordered = sorted(days)
+        return [Slice(Series(exchange, symbol, configured.timeframe), day) for symbol in wanted for day in ordered]
+
+    def plan(self, slices: Sequence[Slice], *, start: date, refresh: bool = False) -> FetchPlan:
+        """What of `slices` has to be fetched; see `FetchPlan`. Reads the ledger and the landing zone."""
+        return plan_fetch(
+            slices,
+            start=start,
+            settled={slice_ for slice_, row in self.ledger_rows(slices).items() if _is_settled(row)},
+            landed=self.landing.records(slices),
+            sound=self._is_sound,
+            refresh=refresh,
+        )
+
+    def fetch(self, exchange: str, slices: Sequence[Slice]) -> Fetch:
+        """Bring `slices` into the landing zone.
+
+        A symbol that fails is reported, and its slices that did not come land empty and unanswered, so that the
+        ledger will know them as missing.
+
+        Raises:
+            FetchError: the exchange as a whole failed: banned, refused, breaker open, or every symbol.
+        """
+        landed: dict[Slice, tuple[FetchRecord, int]] = {}
+
+        def land(fetched: FetchedSlice) -> None:
+            self.landing.write(fetched)
+            landed[fetched.record.slice] = (fetched.record, len(fetched.candles))
+            self.on_landed(fetched)
+
+        if not slices:
+            return Fetch(landed, {})
+        failed = self._fetch(exchange, slices, land)
+        for slice_ in slices:
+            error = failed.get(slice_.series.symbol)
+            if error is not None and slice_ not in landed and not self._is_landed(slice_):
+                land(_unanswered(slice_, error, self.now()))
+        return Fetch(landed, failed)
+
+    def unstored(self, slices: Sequence[Slice]) -> list[Slice]:
+        """Those of `slices` that were landed and that the ledger does not call settled by that very fetch."""
+        rows = self.ledger_rows(slices)
+        landed = self.landing.records(slices)
+        return [
+            slice_
+            for slice_, record in landed.items()
+            if not (slice_ in rows and _is_settled(rows[slice_]) and rows[slice_].fetched_at == record.fetched_at)
+        ]
+
+    def judged(self, slices: Iterable[Slice]) -> Iterator[JudgedSlice]:
+        """Read and judge `slices`, one at a time; of one with too many broken rows no candle goes on."""
+        for slice_ in slices:
+            landed = self.landing.read(slice_)
+            if landed is not None:
+                verdict = verdict_of(landed)
+                yield (
+                    _withheld(landed.record, verdict)
+                    if self.is_rotten(verdict)
+                    else JudgedSlice(landed.record, verdict)
+                )
+
+    def store(self, slices: Sequence[Slice]) -> WriteReport:
+        """Write landed slices of one exchange in one transaction; tried again while the database is away.
+
+        Raises:
+            DatabaseUnavailable: it stayed away.
+        """
+        return retrying(lambda: write_slices(self.database, self.judged(slices)))
+
+    def inspect(self, slices: Sequence[Slice]) -> Iterator[SliceInspected]:
+        """What the checks look at, slice by slice: from the landed file, else from the ledger."""
+        rows = self.ledger_rows(slices)
+        for slice_ in slices:
+            landed = self.landing.read(slice_)
+            if landed is not None:
+                yield inspect(landed.record, verdict_of(landed), broken_share=self.settings.checks.broken_share)
+            elif slice_ in rows:
+                yield _inspected_before(rows[slice_])
+
+    def absent(self, slices: Sequence[Slice]) -> list[Slice]:
+        """Those of `slices` since the exchange's start that are neither landed nor in the ledger."""
+        known = {*self.landing.records(slices), *self.ledger_rows(slices)}
+        return [s for s in slices if s not in known and s.day >= self.exchange(s.series.exchange).start]
+
+    def unsettled(self, slices: Sequence[Slice]) -> list[Slice]:
+        """Those of `slices` since the exchange's start that the ledger does not call settled."""
+        rows = self.ledger_rows(slices)
+        return [
+            slice_
+            for slice_ in slices
+            if slice_.day >= self.exchange(slice_.series.exchange).start
+            and not (slice_ in rows and _is_settled(rows[slice_]))
+        ]
+
+    def unaccounted(self, exchange: str, days: Sequence[date]) -> list[Unaccounted]:
+        """Slices of the days whose ledger, candles and gaps contradict each other."""
+        timeframe = self.exchange(exchange).timeframe
+        return unaccounted(self.database, exchange, timeframe, min(days), max(days))
+
+    def ledger_rows(self, slices: Sequence[Slice]) -> Mapping[Slice, ledger.LedgerRow]:
+        """What the ledger knows of `slices`, which are of one exchange and timeframe."""
+        if not slices:
+            return {}
+        series = slices[0].series
+        days = [slice_.day for slice_ in slices]
+        symbols = sorted({slice_.series.symbol for slice_ in slices})
+        rows = ledger.slices(self.database, series.exchange, series.timeframe, symbols, min(days), max(days))
+        return {row.slice: row for row in rows}
+
+    def is_rotten(self, verdict: Verdict) -> bool:
+        """Whether more rows break a rule than the settings bear."""
+        return verdict.broken_share > self.settings.checks.broken_share
+
+    def markets(self, exchange: str) -> list[Market]:
+        """The exchange's stored markets; it is asked for them only if none are stored yet."""
+        return MarketStore(self.database).load(exchange) or self.refresh_markets(exchange)
+
+    def refresh_markets(self, exchange: str) -> list[Market]:
+        """Ask the exchange for its spot markets and store them.
+
+        Raises:
+            FetchError: it did not answer.
+        """
+        markets = asyncio.run(self._fetch_markets(exchange))
+        MarketStore(self.database).replace(exchange, markets, self.now())
+        return markets
+
+    def _is_landed(self, slice_: Slice) -> bool:
+        record = self.landing.record(slice_)
+        return record is not None and record.answered
+
+    def _is_sound(self, slice_: Slice) -> bool:
+        landed = self.landing.read(slice_)
+        return landed is not None and not self.is_rotten(verdict_of(landed))
+
+    def _fetch(
+        self, exchange: str, slices: Sequence[Slice], land: Callable[[FetchedSlice], None]
+    ) -> dict[str, FetchError]:
+        symbols = dict.fromkeys(slice_.series.symbol for slice_ in slices)
+        resolution = resolve(exchange, symbols, self.markets(exchange))
+        asked = [slice_ for slice_ in slices if slice_.series.symbol not in resolution.unknown]
+        if not asked:
+            raise next(iter(resolution.unknown.values()))
+        failed = asyncio.run(self._fetch_listed(exchange, resolution.markets, asked, land))
+        return {**resolution.unknown, **failed}
+
+    async def _fetch_listed(
+        self,
+        exchange: str,
+        markets: Sequence[Market],
+        slices: Sequence[Slice],
+        land: Callable[[FetchedSlice], None],
+    ) -> Mapping[str, FetchError]:
+        breaker = Breaker(exchange, HealthStore(self.database), self.now)
+        async with self._client(exchange, markets) as client:
+            report = await fetch_slices(
+                client, slices, now=self.now, land=land, breaker=breaker, log=log, patience=self.patience
+            )
+        return report.failed
+
+    async def _fetch_markets(self, exchange: str) -> list[Market]:
+        async with self._client(exchange, []) as client:
+            return await client.fetch_markets()
+
+    def _client(self, exchange: str, markets: Sequence[Market]) -> ExchangeClient:
+        settings = self.exchange(exchange)
+        return ExchangeClient(
+            exchange,
+            markets,
+            base_url=settings.base_url,
+            proxy=settings.proxy,
+            paced=settings.paced,
+            now=self.now,
+        )
+
+
+def verdict_of(landed: FetchedSlice) -> Verdict:
+    """The candle rules on a landed slice, as of when it was fetched."""
+    return judge(landed.candles, landed.record.slice, landed.record.fetched_at)
+
+
+def _is_settled(row: ledger.LedgerRow) -> bool:
+    return row.state == "settled"
+
+
+def _withheld(record: FetchRecord, verdict: Verdict) -> JudgedSlice:
+    note = f"withheld: {verdict.broken_share:.1%} of its rows break a rule"
+    unanswered = replace(record, answered=False, note=note)
+    return JudgedSlice(unanswered, replace(verdict, valid=frame.empty()))
+
+
+def _unanswered(slice_: Slice, error: FetchError, now: datetime) -> FetchedSlice:
+    record = FetchRecord(
+        slice=slice_, fetched_at=now, source="rest", requests=0, retries=0, seconds=0.0,
+        answered=False, horizon=None, note=str(error),
+    )  # fmt: skip
+    return FetchedSlice(record, frame.empty())
+
+
+def _inspected_before(row: ledger.LedgerRow) -> SliceInspected:
+    """A slice whose landed file is gone, as the ledger knows it; its broken rows were told of when they came."""
+    return SliceInspected(
+        slice=row.slice,
+        valid=row.present,
+        broken=0,
+        counts={},
+        answered=_is_settled(row),
+        beyond_horizon=row.missing.get(Reason.BEYOND_HORIZON, 0) == row.expected,
+        rotten=False,
+        note="from the ledger; the landed file is gone",
+    )
+
+
+def open_pipeline(settings: Settings) -> Pipeline:
+    """The pipeline of `settings`; it connects when it is first used.
+
+    Raises:
+        SettingsError: no database is known: neither one is set nor does `titan10 up` run the embedded one.
+    """
+    if settings.database.url is None:
+        raise SettingsError(
+            "database.url: no database is set; start `titan10 up`, which brings its own, or set TITAN10_DATABASE__URL."
+        )
+    database = Database(settings.database.url.get_secret_value(), max_connections=settings.database.max_connections)
+    return Pipeline(settings, database, LandingZone(settings.landing))

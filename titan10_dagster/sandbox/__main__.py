@@ -1,0 +1,73 @@
+"""`python -m titan10_dagster.sandbox`: the exchanges as a process of their own."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from titan10_dagster.errors import Titan10Error
+from titan10_dagster.sandbox.clock import instant_ms
+from titan10_dagster.sandbox.server import Sandbox, serve
+from titan10_dagster.sandbox.venues.registry import VENUES
+
+
+def parsed_replays(texts: tuple[str, ...]) -> dict[tuple[str, str], Path]:
+    """(exchange, symbol) -> file, of texts such as `binance:XRP/ETH=candles.csv.gz`. Raises ValueError."""
+    replays = {}
+    for text in texts:
+        where, equals, file = text.partition("=")
+        exchange, colon, symbol = where.partition(":")
+        if not (equals and colon and file):
+            raise ValueError(f"{text!r} is not of the form EXCHANGE:BASE/QUOTE=FILE")
+        replays[exchange, symbol] = Path(file)
+    return replays
+
+
+@click.command()
+@click.option("--exchange", "exchanges", multiple=True, type=click.Choice(list(VENUES)), help="All by default.")
+@click.option("--port", "ports", multiple=True, type=int, help="In the order of --exchange; 0: any free one.")
+@click.option("--replay", "replays", multiple=True, metavar="EXCHANGE:SYMBOL=FILE", help="Serve real candles.")
+@click.option("--symbols", default=None, help="What every exchange lists, separated by commas.")
+@click.option("--limits/--no-limits", default=True, help="Enforce the exchanges' rate limits.")
+@click.option("--limit-factor", default=1.0, help="Scales what the limits allow.")
+@click.option("--ban-seconds", type=float, default=None, help="Length of every ban.")
+@click.option("--latency", default=0.0, help="Milliseconds added to every answer.")
+@click.option("--now", default=None, help="Time stands still at this instant (ISO 8601, UTC).")
+@click.option("--log", type=click.Path(path_type=Path), default=None, help="Append every request as JSON.")
+def main(
+    exchanges: tuple[str, ...],
+    ports: tuple[int, ...],
+    replays: tuple[str, ...],
+    symbols: str | None,
+    limits: bool,
+    limit_factor: float,
+    ban_seconds: float | None,
+    latency: float,
+    now: str | None,
+    log: Path | None,
+) -> None:
+    """Exchanges to practise on, at http://127.0.0.1. Ctrl-C stops them."""
+    chosen = exchanges or tuple(VENUES)
+    wanted = dict.fromkeys(chosen, None) | dict(zip(chosen, ports, strict=False))
+    try:
+        sandbox = Sandbox(
+            chosen,
+            clock=None if now is None else datetime.fromtimestamp(instant_ms(now) / 1_000, UTC),
+            enforce_limits=limits,
+            limit_factor=limit_factor,
+            ban_seconds=ban_seconds,
+            latency=latency / 1_000,
+            replay=parsed_replays(replays),
+            symbols=None if symbols is None else dict.fromkeys(chosen, symbols.split(",")),
+            ports=wanted,
+            log=log,
+        )
+        serve(sandbox, click.echo)
+    except (Titan10Error, ValueError, OSError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""The sandbox's own endpoints, on every exchange's port under /_sandbox/.
+
+GET, POST, DELETE faults     list, set one (JSON: kind and options), clear
+GET faults/kinds             the table of kinds
+GET, DELETE requests         the log (?since=<number> for what is newer), forget it
+GET, POST, DELETE limits     highest usage; {"enforce", "factor", "ban_seconds"}; start anew
+GET, POST clock              {"now", "running"}; {"now": ISO or ms or null, "run": bool} or {"shift": seconds}
+POST latency                 {"ms": 100} for every answer
+GET truth                    ?symbol=&start=&end=&timeframe=1m, rows of [ms, o, h, l, c, v]
+GET venue                    what this exchange is, symbols and sources
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from titan10_dagster.sandbox.clock import instant_ms
+from titan10_dagster.sandbox.faults import FAULT_KINDS
+from titan10_dagster.sandbox.site import Site
+
+PREFIX = "/_sandbox/"
+
+
+class NoSuchControl(LookupError):
+    """There is no such endpoint."""
+
+
+def control(site: Site, method: str, path: str, query: Mapping[str, str], body: Mapping[str, Any]) -> Any:
+    """What a control endpoint answers, ready for JSON. Raises NoSuchControl, ValueError, KeyError."""
+    handler = _ROUTES.get((method, path.removeprefix(PREFIX)))
+    if handler is None:
+        raise NoSuchControl(f"no {method} {path}; there are {', '.join(' '.join(route) for route in _ROUTES)}")
+    return handler(site, query, body)
+
+
+def _list_faults(site: Site, query: Mapping[str, str], body: Mapping[str, Any]) -> Any:
+    return {"faults": site.faults.listed()}
+
+
+def _set_fault(site: Site, query: Mapping[str, str], body: Mapping[str, Any]) -> Any:
+    return site.fault(**body).described()
+
+
+def _clear_faults(site: Site, query: Mapping[str, str], body: Mapping[str, Any]) -> Any:
+    site.faults.clear()
+    return {}
+
+
+def _kinds(site: Site, query: Mapping[str, str], body: Mapping[str, Any]) -> Any:
+    return {
+        kind.name: {"stage": kind.stage, "sentence": kind.sentence, "options": dict(kind.options), "path": kind.path}
+        for kind in FAULT_KINDS.values()
+    }
+
+
+def _list_requests(site: Site, query: Mapping[str, str], body: Mapping[str, Any]) -> Any:
+    return {"requests": site.journal.entries(int(query.get("since", 0))), "next": site.journal.next}
+
+
+def _forget_requests(site: Site, query: Mapping[str, str], body: Mapping[str, Any]) -> Any:
+    site.journal.clear()
+    return {}
+
+
+def _report_limits(site: Site, query: Mapping[str, str], body: Mapping[str, Any]) -> Any:
+    return site.governor.report()
+
+
+def _set_limits(site: Site, query: Mapping[str, str], body: Mapping[str, Any]) -> Any:
+    governor = site.governor
+    governor.configure(
+        enforce=bool(body.get("enforce", governor.enforce)),
+        factor=float(body.get("factor", governor.factor)),
+        ban_seconds=body.get("ban_seconds", governor.ban_seconds),
+    )
+    return governor.report()
+
+
+def _reset_limits(site: Site, query: Mapping[str, str], body: Mapping[str, Any]) -> Any:
+    site.governor.reset()
+    return site.governor.report()
+
+
+def _tell_clock(site: Site, query: Mapping[str, str], body: Mapping[str, Any]) -> Any:
+    return {"now": site.clock.now_ms()}
+
+
+def _set_clock(site: Site, query: Mapping[str, str], body: Mapping[str, Any]) -> Any:
+    if "shift" in body:
+        site.clock.shift(float(body["shift"]))
+    elif body["now"] is None:
+        site.clock.real()
+    elif body.get("run"):
+        site.clock.run_from(instant_ms(body["now"]))
+    else:
+        site.clock.stop_at(instant_ms(body["now"]))
+    return {"now": site.clock.now_ms()}
+
+
+def _set_latency(site: Site, query: Mapping[str, str], body: Mapping[str, Any]) -> Any:
+    site.latency = float(body["ms"]) / 1_000
+    return {"ms": site.latency * 1_000}
+
+
+def _tell_truth(site: Site, query: Mapping[str, str], body: Mapping[str, Any]) -> Any:
+    start, end = (instant_ms(int(text) if text.isdigit() else text) for text in (query["start"], query["end"]))
+    rows = site.truth(query["symbol"], start, end, query.get("timeframe", "1m"))
+    return {"candles": [[int(row[0]), *row[1:]] for row in rows.tolist()]}
+
+
+def _describe(site: Site, query: Mapping[str, str], body: Mapping[str, Any]) -> Any:
+    venue = site.venue
+    return {
+        "exchange": venue.id,
+        "page_limit": venue.page_limit,
+        "descending": venue.descending,
+        "empty_minutes": venue.empty_minutes,
+        "timeframes": list(venue.timeframes),
+        "symbols": {
+            symbol: {"market_id": one.instrument.name.market_id, "listed": one.first_ms, "quiet": one.instrument.quiet}
+            for symbol, one in site.series.items()
+        },
+        "limits": [limit.source for limit in venue.limits],
+        "sources": venue.sources,
+    }
+
+
+_ROUTES: Mapping[tuple[str, str], Callable[[Site, Mapping[str, str], Mapping[str, Any]], Any]] = {
+    ("GET", "faults"): _list_faults,
+    ("POST", "faults"): _set_fault,
+    ("DELETE", "faults"): _clear_faults,
+    ("GET", "faults/kinds"): _kinds,
+    ("GET", "requests"): _list_requests,
+    ("DELETE", "requests"): _forget_requests,
+    ("GET", "limits"): _report_limits,
+    ("POST", "limits"): _set_limits,
+    ("DELETE", "limits"): _reset_limits,
+    ("GET", "clock"): _tell_clock,
+    ("POST", "clock"): _set_clock,
+    ("POST", "latency"): _set_latency,
+    ("GET", "truth"): _tell_truth,
+    ("GET", "venue"): _describe,
+}

@@ -1,0 +1,281 @@
+"""Faults on command: what an exchange can be told to do wrong, one table of kinds.
+
+A fault is described by JSON (or keyword arguments) of which only `kind` is required:
+`count` how often it strikes (always, until cleared), `probability` and `seed` for chance, `after` so many
+matching requests pass first, `lasts` seconds after which it is gone, `symbol` (unified), `path` what it strikes:
+"candles" (the default), "markets", "any", or a part of the path; and the options of its kind.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from titan10_dagster.sandbox.pages import Row
+
+Stage = Literal["delay", "wire", "answer", "page", "rows", "truth"]
+NULL = "1.5e-301"  # a number that no price is; it becomes JSON's null on the wire
+
+
+@dataclass(frozen=True)
+class FaultKind:
+    """`stage` says where it strikes; `options` are its own options with their defaults."""
+
+    name: str
+    stage: Stage
+    sentence: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    path: str = "candles"
+    refusal: str | None = None  # stage answer: which of the venue's refusals
+    body: str | None = None  # stage answer: this text with status 200
+    change: Callable[[list[Row], Fault], list[Row]] | None = None  # stage rows
+
+
+@dataclass
+class Fault:
+    """A fault that is set. `struck` counts how often it has struck."""
+
+    id: int
+    kind: FaultKind
+    options: Mapping[str, Any]
+    count: int | None = None
+    probability: float = 1.0
+    after: int = 0
+    symbol: str | None = None
+    path: str = "candles"
+    expires: float | None = None  # monotonic
+    seed: int = 0
+    seen: int = 0
+    struck: int = 0
+
+    def __post_init__(self) -> None:
+        self.random = random.Random(self.seed)
+
+    def strikes(self, path: str, kind: str | None, symbol: str | None) -> bool:
+        """Whether it strikes this request; counts that."""
+        if not self._concerns(path, kind, symbol) or self._spent():
+            return False
+        self.seen += 1
+        if self.seen <= self.after or self.random.random() >= self.probability:
+            return False
+        self.struck += 1
+        return True
+
+    def described(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "kind": self.kind.name,
+            "sentence": self.kind.sentence,
+            "options": dict(self.options),
+            "count": self.count,
+            "probability": self.probability,
+            "after": self.after,
+            "symbol": self.symbol,
+            "path": self.path,
+            "struck": self.struck,
+        }
+
+    def _spent(self) -> bool:
+        used_up = self.count is not None and self.struck >= self.count
+        return used_up or (self.expires is not None and time.monotonic() >= self.expires)
+
+    def _concerns(self, path: str, kind: str | None, symbol: str | None) -> bool:
+        if self.symbol is not None and self.symbol != symbol:
+            return False
+        return self.path == "any" or self.path == kind or (self.path.startswith("/") and self.path in path)
+
+
+class Faults:
+    """The faults set on one exchange."""
+
+    def __init__(self) -> None:
+        self._faults: list[Fault] = []
+        self._next = 1
+
+    def add(self, kind: str, **options: Any) -> Fault:
+        """Set a fault. Raises ValueError naming what is allowed."""
+        known = FAULT_KINDS.get(kind)
+        if known is None:
+            raise ValueError(f"no fault is called {kind!r}; there are {', '.join(FAULT_KINDS)}")
+        fault = _fault(self._next, known, options)
+        self._next += 1
+        self._faults.append(fault)
+        return fault
+
+    def striking(self, path: str, kind: str | None, symbol: str | None) -> list[Fault]:
+        return [fault for fault in self._faults if fault.strikes(path, kind, symbol)]
+
+    def listed(self) -> list[dict[str, Any]]:
+        return [fault.described() for fault in self._faults]
+
+    def clear(self) -> None:
+        self._faults.clear()
+
+
+_COMMON = ("count", "probability", "seed", "after", "lasts", "symbol", "path")
+
+
+def _fault(number: int, kind: FaultKind, given: Mapping[str, Any]) -> Fault:
+    unknown = [name for name in given if name not in _COMMON and name not in kind.options]
+    if unknown:
+        allowed = ", ".join((*_COMMON, *kind.options))
+        raise ValueError(f"fault {kind.name!r} has no option {', '.join(unknown)}; it has {allowed}")
+    lasts = given.get("lasts")
+    return Fault(
+        id=number,
+        kind=kind,
+        options={name: given.get(name, default) for name, default in kind.options.items()},
+        count=given.get("count"),
+        probability=given.get("probability", 1.0),
+        after=given.get("after", 0),
+        symbol=given.get("symbol"),
+        path=given.get("path", kind.path),
+        expires=None if lasts is None else time.monotonic() + lasts,
+        seed=given.get("seed", number),
+    )
+
+
+def _at(rows: list[Row], fault: Fault) -> Row | None:
+    """The row that the option `index` points at; the middle one where it is None."""
+    index = fault.options.get("index")
+    if not rows or (index is not None and not -len(rows) <= index < len(rows)):
+        return None
+    return rows[len(rows) // 2 if index is None else index]
+
+
+def _with_text(column: int, text: str) -> Callable[[list[Row], Fault], list[Row]]:
+    def change(rows: list[Row], fault: Fault) -> list[Row]:
+        row = _at(rows, fault)
+        if row is not None:
+            row.texts[column] = text
+        return rows
+
+    return change
+
+
+def _duplicated(rows: list[Row], fault: Fault) -> list[Row]:
+    first = max(0, len(rows) // 2 - fault.options["rows"] // 2)
+    return rows[: first + fault.options["rows"]] + rows[first:]
+
+
+def _disordered(rows: list[Row], fault: Fault) -> list[Row]:
+    fault.random.shuffle(rows)
+    return rows
+
+
+def _unfinished(rows: list[Row], fault: Fault) -> list[Row]:
+    if rows:
+        last = rows[-1]
+        last.texts = [last.texts[0], last.texts[0], last.texts[0], last.texts[0], "0.00000001"]
+        last.closed = False
+    return rows
+
+
+def _high_below_low(rows: list[Row], fault: Fault) -> list[Row]:
+    row = _at(rows, fault)
+    if row is not None:
+        high, low = row.texts[1], row.texts[2]
+        row.texts[1], row.texts[2] = low, (high if high != low else high + "1")
+    return rows
+
+
+def _negative_volume(rows: list[Row], fault: Fault) -> list[Row]:
+    row = _at(rows, fault)
+    if row is not None:
+        row.texts[4] = "-1.5"
+    return rows
+
+
+def _lost(rows: list[Row], fault: Fault) -> list[Row]:
+    first = max(0, len(rows) // 2 - fault.options["rows"] // 2)
+    return rows[:first] + rows[first + fault.options["rows"] :]
+
+
+def _emptied(rows: list[Row], fault: Fault) -> list[Row]:
+    return []
+
+
+def _off_grid(rows: list[Row], fault: Fault) -> list[Row]:
+    row = _at(rows, fault)
+    if row is not None:
+        row.time += fault.options["ms"]
+    return rows
+
+
+def _conflicting(rows: list[Row], fault: Fault) -> list[Row]:
+    row = _at(rows, fault)
+    if row is None:
+        return rows
+    index = rows.index(row)
+    twin = Row(row.time, [row.texts[0], row.texts[1], row.texts[2], row.texts[0], row.texts[4] + "1"], row.closed)
+    return [*rows[: index + 1], twin, *rows[index + 1 :]]
+
+
+_INDEX = {"index": None}
+
+FAULT_KINDS: Mapping[str, FaultKind] = {
+    kind.name: kind
+    for kind in (
+        FaultKind("latency", "delay", "Every answer takes `ms` longer.", {"ms": 100}, path="any"),
+        FaultKind("reset", "wire", "The connection is reset (RST) before any answer."),
+        FaultKind(
+            "stall", "wire", "Half an answer, then silence for `seconds`, then a reset.", {"seconds": 30.0}
+        ),
+        FaultKind(
+            "short_body", "wire", "The connection closes in the middle of a body of announced length."
+        ),
+        FaultKind("outage", "wire", "Every request of any kind is reset.", path="any"),
+        FaultKind(
+            "http_429", "answer", "Too many requests, with Retry-After.", {"retry_after": 1}, refusal="throttled"
+        ),
+        FaultKind(
+            "http_418", "answer", "A ban of `retry_after` seconds (told in the answer, not enforced).",
+            {"retry_after": 120}, refusal="banned",
+        ),
+        FaultKind("http_403", "answer", "Forbidden: the machinery in front refuses.", refusal="forbidden"),
+        FaultKind("http_451", "answer", "The location is not served.", refusal="restricted"),
+        FaultKind("http_400", "answer", "The exchange calls the request malformed.", refusal="bad_request"),
+        FaultKind("http_404", "answer", "Not found.", refusal="not_found"),
+        FaultKind("http_500", "answer", "An internal error.", refusal="internal"),
+        FaultKind("http_502", "answer", "Bad gateway, with an HTML page.", refusal="bad_gateway"),
+        FaultKind("http_504", "answer", "Gateway time-out, with an HTML page.", refusal="gateway_timeout"),
+        FaultKind("maintenance", "answer", "Down for maintenance, in the exchange's own words.", refusal="maintenance"),
+        FaultKind("unknown_symbol", "answer", "The exchange does not know the symbol.", refusal="unknown_symbol"),
+        FaultKind(
+            "html_200", "answer", "Status 200 with an HTML page.",
+            body="<html><head><title>Just a moment...</title></head><body>Checking your browser</body></html>",
+        ),
+        FaultKind("empty_body", "answer", "Status 200 with nothing in it.", body=""),
+        FaultKind("empty_object", "answer", "Status 200 with `{}`.", body="{}"),
+        FaultKind("null_data", "answer", "A well-formed answer whose candles are null."),
+        FaultKind("truncated", "wire", "A body cut in the middle whose announced length agrees with it."),
+        FaultKind("page_third", "page", "The page limit is silently lowered to a third."),
+        FaultKind("horizon", "page", "Only the last `rows` rows exist; an older start is ignored.", {"rows": 720}),
+        FaultKind("duplicates", "rows", "`rows` rows in the middle come twice.", {"rows": 5}, change=_duplicated),
+        FaultKind("disorder", "rows", "The rows come in random order.", change=_disordered),
+        FaultKind("unfinished", "rows", "The last row is a candle that has only begun.", change=_unfinished),
+        FaultKind("high_below_low", "rows", "One row has its high and low exchanged.", _INDEX, change=_high_below_low),
+        FaultKind("null_value", "rows", "One row's close is null.", _INDEX, change=_with_text(3, NULL)),
+        FaultKind("nan_value", "rows", "One row's close is NaN.", _INDEX, change=_with_text(3, "NaN")),
+        FaultKind("negative_volume", "rows", "One row's volume is negative.", _INDEX, change=_negative_volume),
+        FaultKind("zero_price", "rows", "One row's low is zero.", _INDEX, change=_with_text(2, "0")),
+        FaultKind("lost_rows", "rows", "`rows` rows in the middle are left out.", {"rows": 10}, change=_lost),
+        FaultKind("empty_page", "rows", "A well-formed answer without any row.", change=_emptied),
+        FaultKind(
+            "off_grid", "rows", "One row's time is `ms` off.", {"index": None, "ms": 7_000}, change=_off_grid
+        ),
+        FaultKind(
+            "conflicting_duplicate", "rows", "One row comes twice, the second time with other values.",
+            _INDEX, change=_conflicting,
+        ),
+        FaultKind(
+            "restate", "truth",
+            "From now on the candle of `symbol` at `time` (ISO or epoch ms) has other `values` (open to volume); "
+            "without values its close becomes its high and its volume doubles; with `gone` it is absent.",
+            {"time": None, "values": None, "gone": False},
+        ),
+    )
+}  # fmt: skip

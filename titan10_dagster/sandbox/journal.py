@@ -1,0 +1,84 @@
+"""The log of every request that an exchange of the sandbox was sent."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass
+class Entry:
+    """One request, in order of arrival.
+
+    `since`, `end` (half-open) and the times of the answered rows are epoch ms; `monotonic` and `seconds`
+    are seconds of the server's monotonic clock. `status` 0: no answer was sent.
+    """
+
+    seq: int
+    exchange: str
+    path: str
+    query: Mapping[str, str]
+    wall: float = field(default_factory=time.time)
+    monotonic: float = field(default_factory=time.monotonic)
+    kind: str | None = None
+    symbol: str | None = None
+    timeframe: str | None = None
+    since: int | None = None
+    end: int | None = None
+    limit: int | None = None
+    rows: int = 0
+    first: int | None = None
+    last: int | None = None
+    status: int = 0
+    weight: float = 0.0
+    throttled: bool = False
+    banned: bool = False
+    faults: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+class Journal:
+    """Keeps the latest entries, and appends each to a file of JSON lines where one is given."""
+
+    def __init__(self, exchange: str, path: Path | None = None, *, keep: int = 500_000) -> None:
+        self._exchange = exchange
+        self._path = path
+        self._entries: deque[Entry] = deque(maxlen=keep)
+        self._next = 1
+        self._lock = threading.Lock()
+
+    def open(self, path: str, query: Mapping[str, str]) -> Entry:
+        """A new entry, at once part of the log."""
+        with self._lock:
+            entry = Entry(self._next, self._exchange, path, dict(query))
+            self._next += 1
+            self._entries.append(entry)
+            return entry
+
+    def close(self, entry: Entry) -> None:
+        """The request is answered."""
+        entry.seconds = time.monotonic() - entry.monotonic
+        if self._path is not None:
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(vars(entry)) + "\n")
+
+    def entries(self, since: int = 0) -> list[dict[str, Any]]:
+        """Entries whose number is `since` or higher."""
+        with self._lock:
+            found = [entry for entry in self._entries if entry.seq >= since]
+        return [vars(entry).copy() for entry in found]
+
+    @property
+    def next(self) -> int:
+        return self._next
+
+    def clear(self) -> None:
+        """Forget the entries; numbers go on."""
+        with self._lock:
+            self._entries.clear()

@@ -1,0 +1,90 @@
+"""Real candles from a file in place of the computed ones.
+
+CSV, CSV.gz and Parquet. Columns are found by name, in any order; a CSV whose first line is all numbers is
+Kraken's OHLCVT archive (epoch seconds, open, high, low, close, volume, trades). The file's own interval is the
+smallest step between its rows; longer timeframes are aggregated from it. What is not in the file is absent.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from titan10_dagster.errors import Titan10Error
+from titan10_dagster.sandbox.truth import DAY_MS, Raw
+
+_TIME_NAMES = ("open_time", "opentime", "timestamp", "datetime", "date", "time", "start", "unix_timestamp", "unix")
+_VALUE_NAMES = ("open", "high", "low", "close", "volume")
+_KRAKEN = ["time", *_VALUE_NAMES, "trades"]
+
+
+class UnreadableReplay(Titan10Error):
+    """The file holds no candles that could be recognised; the text says what is missing."""
+
+
+class Replay:
+    """The candles of one file. `seconds` is their interval, `first_ms` and `last_ms` the first and last time."""
+
+    def __init__(self, path: Path) -> None:
+        frame = _read(path)
+        times, values = _times(frame, path), _values(frame, path)
+        order = np.argsort(times, kind="stable")
+        self.times, self.values = times[order], values[order]
+        if len(times) == 0:
+            raise UnreadableReplay(f"{path.name} holds no candle")
+        steps = np.diff(self.times)
+        self.seconds = int(steps[steps > 0].min()) // 1_000 if (steps > 0).any() else 60
+        self.first_ms, self.last_ms = int(self.times[0]), int(self.times[-1])
+
+    def day(self, day: int) -> Raw:
+        first, last = np.searchsorted(self.times, [day * DAY_MS, (day + 1) * DAY_MS])
+        return Raw(self.times[first:last], self.values[first:last])
+
+
+def _read(path: Path) -> pd.DataFrame:
+    """The file's table; a CSV as text, so that every number is parsed to the very float64 it names."""
+    if path.suffix == ".parquet":
+        return pd.read_parquet(path)
+    first = pd.read_csv(path, nrows=1, header=None, dtype=str)
+    if pd.to_numeric(first.iloc[0], errors="coerce").notna().all():
+        return pd.read_csv(path, header=None, names=_KRAKEN[: first.shape[1]], dtype=str)
+    return pd.read_csv(path, dtype=str)
+
+
+def _times(frame: pd.DataFrame, path: Path) -> npt.NDArray[np.int64]:
+    """Epoch milliseconds of text, datetimes (UTC where they name no zone) or epoch numbers of any unit."""
+    names = {str(name).strip().lower(): name for name in frame.columns}
+    found = next((names[name] for name in _TIME_NAMES if name in names), None)
+    if found is None:
+        raise UnreadableReplay(f"{path.name} has no column of times; one of {', '.join(_TIME_NAMES)} is expected")
+    column = frame[found]
+    if pd.api.types.is_datetime64_any_dtype(column):
+        return _instants_ms(column)
+    numbers = pd.to_numeric(column, errors="coerce")
+    return _epoch_ms(numbers.to_numpy()) if numbers.notna().all() else _instants_ms(column)
+
+
+def _instants_ms(column: pd.Series[Any]) -> npt.NDArray[np.int64]:
+    instants = pd.to_datetime(column, utc=True, format=None if column.dtype.kind == "M" else "mixed")
+    return instants.dt.tz_localize(None).to_numpy().astype("datetime64[ms]").astype(np.int64)
+
+
+def _epoch_ms(numbers: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """Seconds, milliseconds, microseconds and nanoseconds are told apart by their size."""
+    whole = numbers.astype(np.int64)
+    largest = int(whole.max(initial=0))
+    if largest < 10**11:
+        return whole * 1_000
+    return whole // next(unit for unit in (1, 1_000, 1_000_000) if largest // unit < 10**14)
+
+
+def _values(frame: pd.DataFrame, path: Path) -> npt.NDArray[np.float64]:
+    names = {str(name).strip().lower(): name for name in frame.columns}
+    missing = [name for name in _VALUE_NAMES if name not in names]
+    if missing:
+        raise UnreadableReplay(f"{path.name} has no column {', '.join(missing)}")
+    return frame[[names[name] for name in _VALUE_NAMES]].to_numpy(dtype=np.float64)

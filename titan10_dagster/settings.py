@@ -1,0 +1,251 @@
+"""What can be set: `titan10.toml`, then `.env`, then the environment, each over the one before.
+
+Every key has an environment variable: `TITAN10_` and the path of the key, joined by two underscores, as in
+`TITAN10_DATABASE__URL` or `TITAN10_EXCHANGES__BINANCE__BASE_URL`. Whatever is unknown or impossible is refused
+with a sentence that names the key and what is allowed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from datetime import date
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+)
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from titan10_dagster.candles.timeframes import TIMEFRAMES, Timeframe
+from titan10_dagster.errors import SettingsError
+
+PREFIX = "TITAN10_"
+# Variables that are ours but name no setting: where the settings are, and what the tests may use.
+BESIDE_SETTINGS = (f"{PREFIX}HOME", f"{PREFIX}TEST_")
+DATABASE_SCHEMES = ("postgresql://", "postgres://", "postgresql+psycopg2://")
+
+
+def _timeframe(value: object) -> Timeframe:
+    if isinstance(value, Timeframe):
+        return value
+    return Timeframe.parse(str(value))
+
+
+def _symbols(value: object) -> object:
+    """A list, or the same joined by commas, as an environment variable has it."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+class DatabaseSettings(_Section):
+    """Where candles are stored. Without a URL the embedded PostgreSQL serves."""
+
+    url: SecretStr | None = Field(None, description="PostgreSQL URL; empty: the embedded server")
+    dagster_url: SecretStr | None = Field(
+        None, description="where Dagster keeps its own tables; empty: schema `dagster` of the same database"
+    )
+    max_connections: int = Field(4, ge=1, le=100, description="connections one process may hold")
+
+    @field_validator("url", "dagster_url")
+    @classmethod
+    def _is_postgresql(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None or not value.get_secret_value():
+            return None
+        if not value.get_secret_value().startswith(DATABASE_SCHEMES):
+            raise ValueError(f"must start with one of {', '.join(DATABASE_SCHEMES)}")
+        return value
+
+
+class CheckSettings(_Section):
+    """When broken candles stop a write."""
+
+    broken_share: float = Field(0.01, ge=0, le=1, description="a slice with a larger share of broken rows is withheld")
+
+
+class RetrySettings(_Section):
+    """How often a step is tried again after an error that may pass; pages within it are retried besides."""
+
+    steps: int = Field(2, ge=0, le=10, description="times a failed step is tried again")
+    seconds: float = Field(30, ge=0, le=3600, description="pause before the first of them; each next is twice as long")
+
+
+class ServerSettings(_Section):
+    """Where `titan10 up` listens. A port of 0 takes any free one."""
+
+    host: str = Field("127.0.0.1", description="address of the Dagster UI")
+    port: int = Field(3000, ge=0, le=65535, description="port of the Dagster UI")
+    postgres_port: int = Field(54310, ge=0, le=65535, description="port of the embedded PostgreSQL")
+
+
+class ExchangeSettings(_Section):
+    """One exchange to ingest."""
+
+    symbols: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_symbols)] = Field(
+        min_length=1, description="ccxt's unified spot symbols, such as BTC/USDT"
+    )
+    timeframe: Annotated[Timeframe, NoDecode, BeforeValidator(_timeframe)] = Field(
+        default=TIMEFRAMES["1m"], description=f"one of {', '.join(TIMEFRAMES)}"
+    )
+    start: date = Field(description="first UTC day to ask for; earlier days are empty, at no request")
+    days_per_run: int | None = Field(
+        None, ge=1, le=366, description="days a backfill run takes; empty: by the exchange's speed"
+    )
+    base_url: str | None = Field(None, pattern=r"^https?://", description="scheme and host instead of its own")
+    proxy: str | None = Field(None, pattern=r"^(https?|socks5)://", description="HTTP or SOCKS5 proxy")
+    paced: bool = Field(True, description="keep the exchange's rate limit; false only for a server of yours")
+    enabled: bool = Field(True, description="false: its assets disappear, its candles stay")
+
+    @field_validator("symbols")
+    @classmethod
+    def _are_unified(cls, symbols: tuple[str, ...]) -> tuple[str, ...]:
+        odd = [symbol for symbol in symbols if "/" not in symbol]
+        if odd:
+            raise ValueError(f"{', '.join(odd)}: write BASE/QUOTE, such as BTC/USDT")
+        twice = sorted({symbol for symbol in symbols if symbols.count(symbol) > 1})
+        if twice:
+            raise ValueError(f"{', '.join(twice)} stands there twice")
+        return symbols
+
+
+class Settings(BaseSettings):
+    """All settings, validated. Read them with `load`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        env_ignore_empty=True,
+        extra="forbid",
+        frozen=True,
+    )
+    toml_file: ClassVar[Path | None] = None  # a subclass made by `load` names it
+
+    data: Path = Field(Path(".titan10"), description="folder of the embedded server, the landing zone and logs")
+    database: DatabaseSettings = DatabaseSettings()
+    checks: CheckSettings = CheckSettings()
+    retries: RetrySettings = RetrySettings()
+    server: ServerSettings = ServerSettings()
+    exchanges: dict[str, ExchangeSettings] = Field(default_factory=dict)
+
+    @field_validator("exchanges", mode="before")
+    @classmethod
+    def _are_known_to_ccxt(cls, exchanges: dict[str, Any]) -> dict[str, Any]:
+        # Imported here: it takes a fifth of a second, which only reading settings has to pay.
+        from ccxt import exchanges as known
+
+        for exchange in exchanges:
+            if exchange not in known:
+                raise ValueError(_unknown(f"exchanges.{exchange}", exchange, known, "ccxt has no such exchange"))
+        return exchanges
+
+    @property
+    def enabled(self) -> Mapping[str, ExchangeSettings]:
+        """The exchanges that are switched on, by name."""
+        return {name: self.exchanges[name] for name in sorted(self.exchanges) if self.exchanges[name].enabled}
+
+    @property
+    def history_start(self) -> date:
+        """First UTC day of the partitions, the same for all exchanges: the earliest of their starts."""
+        return min((exchange.start for exchange in self.exchanges.values()), default=date(2017, 1, 1))
+
+    @property
+    def landing(self) -> Path:
+        return self.data / "landing"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        toml = TomlConfigSettingsSource(settings_cls, cls.toml_file)
+        return init_settings, env_settings, dotenv_settings, toml
+
+
+def home() -> Path:
+    """The folder that holds titan10.toml, .env and dagster.yaml: TITAN10_HOME, or where we stand."""
+    return Path(os.environ.get(f"{PREFIX}HOME") or Path.cwd()).resolve()
+
+
+def load(folder: Path | None = None) -> Settings:
+    """The settings of `folder` (default: `home()`), relative paths made absolute under it.
+
+    Raises:
+        SettingsError: a key is unknown, missing or not allowed, or a file is not TOML; every fault is named.
+    """
+    folder = folder or home()
+    toml_file, dotenv = folder / "titan10.toml", folder / ".env"
+    if not toml_file.exists():
+        raise SettingsError(f"There is no titan10.toml in {folder}: go to the project's folder, or set {PREFIX}HOME.")
+    _refuse_unknown_variables(os.environ)
+    source = type("Settings", (Settings,), {"toml_file": toml_file, "__module__": __name__})
+    try:
+        settings: Settings = source(_env_file=dotenv)
+    except ValidationError as error:
+        raise SettingsError(_sentences(error)) from None
+    except ValueError as error:  # not TOML, or not UTF-8
+        raise SettingsError(f"{toml_file} or {dotenv} cannot be read: {error}") from None
+    return settings.model_copy(update={"data": folder / settings.data})
+
+
+def _refuse_unknown_variables(environment: Mapping[str, str]) -> None:
+    """pydantic-settings passes over a variable it does not know, so that a typo would set nothing, silently."""
+    for variable in environment:
+        if not variable.startswith(PREFIX) or variable.startswith(BESIDE_SETTINGS):
+            continue
+        key = variable.removeprefix(PREFIX).lower().split("__")[0]
+        if key not in Settings.model_fields:
+            raise SettingsError(_unknown(variable, key, Settings.model_fields, "no such setting"))
+
+
+def _unknown(what: str, word: str, known: Iterable[str], sentence: str) -> str:
+    """`known` as a hint: the close ones where there are some, else all if they are few."""
+    allowed = sorted(known)
+    close = get_close_matches(word, allowed, n=3)
+    hint = f"did you mean {' or '.join(close)}?" if close else f"allowed are {', '.join(allowed)}."
+    return f"{what}: {sentence}; {hint}"
+
+
+def _sentences(error: ValidationError) -> str:
+    return "\n".join(_sentence(fault) for fault in error.errors(include_url=False, include_input=False))
+
+
+def _sentence(fault: Mapping[str, Any]) -> str:
+    path = [str(part) for part in fault["loc"]]
+    key = ".".join(path)
+    message = str(fault["msg"]).removeprefix("Value error, ")
+    if fault["type"] == "extra_forbidden":
+        return _unknown(key, path[-1], _section(path).model_fields, "no such setting")
+    return message if message.startswith(key) else f"{key}: {message}"
+
+
+def _section(path: list[str]) -> type[BaseModel]:
+    """The section that the last part of `path` stands in."""
+    if path[0] == "exchanges" and len(path) > 1:
+        return ExchangeSettings
+    if len(path) > 1:
+        section = Settings.model_fields[path[0]].annotation
+        assert isinstance(section, type)
+        assert issubclass(section, BaseModel)
+        return section
+    return Settings

@@ -1,0 +1,159 @@
+"""What the ledger, the gaps and the quarantine say of slices whose candles were just written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from psycopg2.extras import execute_values
+
+from titan10_dagster.candles.fetched import FetchRecord
+from titan10_dagster.candles.frame import VALUES
+from titan10_dagster.candles.gaps import Evidence, Gap, Reason, count, explain
+from titan10_dagster.candles.slices import Slice, Times, to_datetime64
+from titan10_dagster.store import ledger
+from titan10_dagster.store.database import Cursor
+from titan10_dagster.store.ledger import STATES, LedgerRow
+from titan10_dagster.store.statements import key, of_slices, statement
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """One look at a slice: how it was fetched, the candles stored after it, and the rows that broke a rule.
+
+    `times`: of all stored candles of the slice, datetime64[ms]. `broken`: a candle frame with a column `rules`.
+    """
+
+    record: FetchRecord
+    times: Times
+    broken: pd.DataFrame
+    live: bool
+
+    @property
+    def slice(self) -> Slice:
+        return self.record.slice
+
+    @property
+    def state(self) -> str:
+        if self.live:
+            return "live"
+        return "settled" if self.record.answered and self.record.fetched_at >= self.slice.end else "partial"
+
+    @property
+    def evidence(self) -> Evidence:
+        record = self.record
+        return Evidence(
+            observed_at=record.fetched_at,
+            answered=record.answered,
+            horizon=record.horizon,
+            listed=record.listed,
+            delisted=record.delisted,
+            quarantined=self.broken["time"].to_numpy("datetime64[ms]"),
+        )
+
+
+def account(cursor: Cursor, looks: Sequence[Look]) -> list[LedgerRow]:
+    """Brings quarantine, gaps and ledger up to date for slices of one exchange, all different; their ledger."""
+    slices = [look.slice for look in looks]
+    quarantined = _quarantine(cursor, looks)
+    before = _read_gaps(cursor, slices)
+    after = {look.slice: gaps_after(look, before[look.slice]) for look in looks}
+    _write_gaps(cursor, {slice_: gaps for slice_, gaps in after.items() if gaps != before[slice_]})
+    known = ledger.read(cursor, slices)
+    rows = [ledger_row(look, after[look.slice], quarantined[look.slice], known.get(look.slice)) for look in looks]
+    ledger.write(cursor, [row for row in rows if row != known.get(row.slice)])
+    return rows
+
+
+def gaps_after(look: Look, before: Sequence[Gap]) -> list[Gap]:
+    """The gaps of the slice up to now: of a day that still runs, what is to come is no gap."""
+    end = look.slice.start + _due(look) * look.slice.series.timeframe.delta
+    explained = explain(look.times, look.slice, look.evidence, before)
+    return [replace(gap, end=min(gap.end, end)) for gap in explained if gap.start < end]
+
+
+def ledger_row(look: Look, gaps: Sequence[Gap], quarantined: int, known: LedgerRow | None) -> LedgerRow:
+    """The slice's row; where `known` has a higher state, that and its fetch stay, and only the counts change."""
+    record, timeframe = look.record, look.slice.series.timeframe
+    missing = {reason: sum(count(gap, timeframe) for gap in gaps if gap.reason is reason) for reason in Reason}
+    row = LedgerRow(
+        slice=look.slice,
+        state=look.state,
+        expected=_due(look),
+        present=len(look.times),
+        missing={reason: candles for reason, candles in missing.items() if candles},
+        quarantined=quarantined,
+        fetched_at=record.fetched_at,
+        source=record.source,
+        requests=record.requests,
+        retries=record.retries,
+        seconds=record.seconds,
+        note=record.note,
+    )
+    if known is None or STATES.index(row.state) >= STATES.index(known.state):
+        return row
+    counts = {name: getattr(row, name) for name in ("expected", "present", "missing", "quarantined")}
+    return replace(known, **counts)
+
+
+def _due(look: Look) -> int:
+    """How many candles of the slice were over when it was fetched, or up to the last that is stored."""
+    slice_, timeframe = look.slice, look.slice.series.timeframe
+    over = (look.record.fetched_at - slice_.start) // timeframe.delta
+    stored = 0
+    if len(look.times):
+        stored = (look.times.max() - to_datetime64(slice_.start)) // np.timedelta64(timeframe.ms, "ms") + 1
+    return min(max(over, int(stored), 0), slice_.expected)
+
+
+def _quarantine(cursor: Cursor, looks: Sequence[Look]) -> dict[Slice, int]:
+    """Stores the broken rows, and marks those as resolved whose candle is there; what remains, by slice."""
+    broken = list(chain.from_iterable(map(_broken_rows, looks)))
+    execute_values(cursor, statement("write_quarantine"), broken, page_size=1000)
+    cursor.execute(statement("read_quarantine"), of_slices([look.slice for look in looks]))
+    remaining = {look.slice: 0 for look in looks}
+    resolved = []
+    for number, time in cursor.fetchall():
+        look = looks[number - 1]
+        if to_datetime64(time) in look.times:
+            resolved.append((*key(look.slice.series), look.slice.day, time, look.record.fetched_at))
+        else:
+            remaining[look.slice] += 1
+    execute_values(cursor, statement("resolve_quarantine"), resolved, page_size=1000)
+    return remaining
+
+
+def _broken_rows(look: Look) -> list[tuple[Any, ...]]:
+    if look.broken.empty:
+        return []
+    record = look.record
+    asked = (*key(look.slice.series), look.slice.day)
+    seen = (record.source, record.fetched_at, record.fetched_at)
+    rows = look.broken[["time", *VALUES, "rules"]].itertuples(index=False, name=None)
+    return [(*asked, time.to_pydatetime(), *values, list(rules), *seen) for time, *values, rules in rows]
+
+
+def _read_gaps(cursor: Cursor, slices: Sequence[Slice]) -> dict[Slice, list[Gap]]:
+    cursor.execute(statement("read_gaps"), of_slices(slices))
+    found: dict[Slice, list[Gap]] = {slice_: [] for slice_ in slices}
+    for number, start, end, reason, *seen in cursor.fetchall():
+        found[slices[number - 1]].append(Gap(start, end, Reason(reason), *seen))
+    return found
+
+
+def _write_gaps(cursor: Cursor, gaps: Mapping[Slice, Sequence[Gap]]) -> None:
+    bounds = [(*key(slice_.series), slice_.start, slice_.end) for slice_ in gaps]
+    rows = [_gap_row(slice_, gap) for slice_, of_slice in gaps.items() for gap in of_slice]
+    execute_values(cursor, statement("delete_gaps"), bounds, page_size=1000)
+    execute_values(cursor, statement("write_gaps"), rows, page_size=1000)
+
+
+def _gap_row(slice_: Slice, gap: Gap) -> tuple[Any, ...]:
+    candles = count(gap, slice_.series.timeframe)
+    seen: tuple[int, datetime, datetime] = (gap.observations, gap.first_seen, gap.last_seen)
+    return (*key(slice_.series), gap.start, gap.end, candles, gap.reason.value, *seen)

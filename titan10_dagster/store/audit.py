@@ -1,0 +1,44 @@
+"""Does it add up? Ledger, candles and gaps held against each other, from the rows themselves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from titan10_dagster.candles.slices import Series, Slice, midnight
+from titan10_dagster.candles.timeframes import Timeframe
+from titan10_dagster.store.database import Database
+from titan10_dagster.store.statements import statement
+
+
+@dataclass(frozen=True)
+class Unaccounted:
+    """A slice whose numbers contradict each other; all counts are candles.
+
+    `expected` and `present` are the ledger's (0 where it does not know the slice), `stored` is counted in the table
+    candles, `in_gaps` in the table gaps. Right is: stored = present, and stored + in_gaps = expected.
+    """
+
+    slice: Slice
+    expected: int
+    present: int
+    stored: int
+    in_gaps: int
+
+
+def unaccounted(db: Database, exchange: str, timeframe: Timeframe, first: date, last: date) -> list[Unaccounted]:
+    """The slices of these UTC days (both included) that do not add up; none, unless somebody wrote past the store."""
+    parameters = {
+        "exchange": exchange,
+        "timeframe": timeframe.name,
+        "first": first,
+        "last": last,
+        "start": midnight(first),
+        "end": midnight(last + timedelta(days=1)),
+    }
+    with db.transaction() as cursor:
+        cursor.execute(statement("unaccounted"), parameters)
+        return [
+            Unaccounted(Slice(Series(exchange, symbol, timeframe), day), *counts)
+            for symbol, day, *counts in cursor.fetchall()
+        ]

@@ -1,0 +1,243 @@
+"""Connections to PostgreSQL: few, watched, and given up as soon as they are doubtful.
+
+Sessions speak UTC and carry timeouts, so that nobody waits for ever for a dead peer or for a lock. A server
+that cannot be reached raises DatabaseUnavailable; `retrying` is how callers run a whole transaction again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from threading import BoundedSemaphore, Lock
+from typing import Any, TypeVar
+from urllib.parse import quote, unquote
+
+import psycopg2
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception_type,
+    stop_after_delay,
+    wait_random_exponential,
+)
+
+from titan10_dagster.errors import DatabaseUnavailable, StoreError
+
+Connection = psycopg2.extensions.connection
+Cursor = psycopg2.extensions.cursor
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+# Milliseconds. The lock timeout outlasts the longest write: writers of one exchange wait for each other.
+SESSION: Mapping[str, str] = {
+    "timezone": "UTC",
+    "statement_timeout": "600000",
+    "lock_timeout": "300000",
+    "idle_in_transaction_session_timeout": "600000",
+    # Estimates for tables never analysed start the compiler, which then costs more than it saves.
+    "jit": "off",
+}
+_CONNECTION: Mapping[str, Any] = {
+    "connect_timeout": 10,
+    "application_name": "titan10",
+    "keepalives": 1,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+}
+
+# OperationalErrors after which trying again does not help: full disk, limits, a cancelled query.
+_NOT_PASSING = ("53000", "53100", "53200", "53400", "57014")
+
+
+def connect(url: str, session: Mapping[str, str] = SESSION) -> Connection:
+    """A connection to `url`, postgresql:// or postgresql+psycopg2://; what the URL itself sets goes first.
+
+    Raises DatabaseUnavailable if the server does not answer or refuses, StoreError if the URL cannot be read.
+    No message ever holds the password.
+    """
+    parameters = connection_parameters(url)
+    settings = " ".join(f"-c {name}={value}" for name, value in session.items())
+    parameters["options"] = f"{settings} {parameters.get('options', '')}"
+    try:
+        return psycopg2.connect(connection_factory=Connection, **{**_CONNECTION, **parameters})
+    except psycopg2.Error as error:
+        raise DatabaseUnavailable(f"cannot connect to {shown(parameters)}: {_sentence(error)}") from None
+
+
+def connection_parameters(url: str) -> dict[str, Any]:
+    """libpq's parameters for the URL; the password may hold any character if it is percent-encoded.
+
+    Raises StoreError, without repeating the URL, if it is not one of PostgreSQL.
+    """
+    scheme, separator, rest = url.partition("://")
+    authority, slash, path = rest.partition("/")
+    user, at, hosts = authority.rpartition("@")
+    is_ours = scheme.partition("+")[0] in ("postgresql", "postgres") and separator
+    # An @ behind the first slash: the password holds a slash, and part of it would pass for the host.
+    if not is_ours or (not at and "@" in path):
+        raise StoreError(_UNREADABLE)
+    name, colon, password = user.partition(":")
+    login = quote(unquote(name), safe="") + colon + quote(unquote(password), safe="") + at
+    try:
+        return dict(psycopg2.extensions.parse_dsn(f"postgresql://{login}{hosts}{slash}{path}"))
+    except psycopg2.Error:
+        raise StoreError(_UNREADABLE) from None
+
+
+_UNREADABLE = (
+    "the database URL cannot be read: it should look like postgresql://user:password@host:5432/database, "
+    "with special characters in user and password percent-encoded (@ is %40, / is %2F)"
+)
+
+
+def shown(parameters: Mapping[str, Any]) -> str:
+    """The server and database of a connection, for messages: never the password."""
+    host, port, name = (parameters.get(key) for key in ("host", "port", "dbname"))
+    return f"the database {name or '(default)'} at {host or 'localhost'}:{port or 5432}"
+
+
+class Database:
+    """A pool of at most `max_connections` connections, safe to share between threads.
+
+    A thread that finds all of them busy waits for one. After a failure of the connection the idle ones are
+    closed too: they most likely lead to the same dead server.
+    """
+
+    def __init__(self, url: str, *, max_connections: int = 4) -> None:
+        self._url = url
+        self._permits = BoundedSemaphore(max_connections)
+        self._idle: list[Connection] = []
+        self._lock = Lock()
+
+    def __repr__(self) -> str:
+        return f"<Database {shown(connection_parameters(self._url))}>"
+
+    @contextmanager
+    def transaction(self) -> Iterator[Cursor]:
+        """A cursor in a transaction that is committed at the end, and rolled back if anything is raised.
+
+        Raises DatabaseUnavailable where running the whole transaction again may help, StoreError for all
+        else that the server refuses.
+        """
+        with self._permits:
+            connection = self._take()
+            try:
+                with told(), connection, connection.cursor() as cursor:
+                    yield cursor
+            except DatabaseUnavailable:
+                self._drop(connection)
+                self.close()
+                raise
+            finally:
+                self._give_back(connection)
+
+    @contextmanager
+    def aside(self) -> Iterator[Cursor]:
+        """A short transaction beside one that is open, on a connection of its own that is closed at the end.
+
+        It does not wait for a place in the pool: threads that hold one and wait for another would never end. For
+        the same reason it gives up a lock soon: the server cannot see that the open transaction waits for it.
+        """
+        connection = connect(self._url, {**SESSION, "lock_timeout": "10000"})
+        try:
+            with told(), connection, connection.cursor() as cursor:
+                yield cursor
+        finally:
+            self._drop(connection)
+
+    def has_timescaledb(self) -> bool:
+        """Whether the extension is installed in this database."""
+        with self.transaction() as cursor:
+            cursor.execute("SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'timescaledb')")
+            return bool(one(cursor)[0])
+
+    def close(self) -> None:
+        """Closes the idle connections. The database stays usable: the next transaction opens a new one."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            self._drop(connection)
+
+    def _take(self) -> Connection:
+        while (connection := self._pop()) is not None:
+            if _answers(connection):
+                return connection
+            self._drop(connection)
+        return connect(self._url)
+
+    def _pop(self) -> Connection | None:
+        with self._lock:
+            return self._idle.pop() if self._idle else None
+
+    def _give_back(self, connection: Connection) -> None:
+        if connection.closed or connection.info.transaction_status != TRANSACTION_STATUS_IDLE:
+            self._drop(connection)
+            return
+        with self._lock:
+            self._idle.append(connection)
+
+    @staticmethod
+    def _drop(connection: Connection) -> None:
+        with suppress(psycopg2.Error):
+            connection.close()
+
+
+def _answers(connection: Connection) -> bool:
+    """Whether a connection that lay idle is still good: the server may have been restarted meanwhile."""
+    try:
+        with connection, connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except psycopg2.Error:
+        return False
+    return True
+
+
+def one(cursor: Cursor) -> tuple[Any, ...]:
+    """The row of a query that always gives one."""
+    row = cursor.fetchone()
+    if row is None:
+        raise StoreError("the database gave no row where there must be one")
+    return row
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """psycopg2's errors as ours: DatabaseUnavailable if trying again may help, else StoreError."""
+    try:
+        yield
+    except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
+        if error.pgcode in _NOT_PASSING:
+            raise StoreError(f"the database gave up: {_sentence(error)}") from error
+        raise DatabaseUnavailable(f"the database cannot be used now: {_sentence(error)}") from error
+    except psycopg2.Error as error:
+        raise StoreError(f"the database refused: {_sentence(error)}") from error
+
+
+def retrying(run: Callable[[], T], *, seconds: float = 120.0) -> T:
+    """What `run` returns; it is run again while it raises DatabaseUnavailable, for about `seconds`.
+
+    `run` must be a whole transaction. The pauses grow from a fraction of a second to 15, with jitter, so
+    that the writers of many exchanges do not come back all at once.
+    """
+    attempts = Retrying(
+        retry=retry_if_exception_type(DatabaseUnavailable),
+        wait=wait_random_exponential(multiplier=0.5, max=15),
+        stop=stop_after_delay(seconds),
+        before_sleep=_tell,
+        reraise=True,
+    )
+    return attempts(run)
+
+
+def _tell(state: RetryCallState) -> None:
+    if state.outcome is not None:
+        log.warning("%s; trying again", state.outcome.exception())
+
+
+def _sentence(error: psycopg2.Error) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

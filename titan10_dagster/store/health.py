@@ -1,0 +1,55 @@
+"""The circuit breakers of the exchanges, where every run and sensor sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from titan10_dagster.candles.health import BreakerState, Health
+from titan10_dagster.store.database import Cursor, Database, one
+
+_COLUMNS = "exchange, state, open_until, failures, reason, probe_until, changed_at"
+
+
+class HealthStore:
+    """Reads and changes an exchange's Health; an exchange that was never heard of is closed."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def load(self, exchange: str) -> Health:
+        with self._db.transaction() as cursor:
+            cursor.execute(f"SELECT {_COLUMNS} FROM exchange_health WHERE exchange = %s", [exchange])
+            row = cursor.fetchone()
+        return Health(exchange) if row is None else _health(*row)
+
+    def apply(self, exchange: str, change: Callable[[Health], Health]) -> Health:
+        """Stores what `change` makes of the Health, and returns it; nobody else changes it meanwhile."""
+        with self._db.transaction() as cursor:
+            cursor.execute("INSERT INTO exchange_health (exchange) VALUES (%s) ON CONFLICT DO NOTHING", [exchange])
+            cursor.execute(f"SELECT {_COLUMNS} FROM exchange_health WHERE exchange = %s FOR UPDATE", [exchange])
+            before = _health(*one(cursor))
+            after = change(before)
+            if after != before:
+                _store(cursor, after)
+        return after
+
+
+def _health(exchange: str, state: str, *rest: object) -> Health:
+    return Health(exchange, BreakerState(state), *rest)  # type: ignore[arg-type]
+
+
+def _store(cursor: Cursor, health: Health) -> None:
+    cursor.execute(
+        "UPDATE exchange_health"
+        " SET state = %s, open_until = %s, failures = %s, reason = %s, probe_until = %s, changed_at = %s"
+        " WHERE exchange = %s",
+        [
+            health.state.value,
+            health.open_until,
+            health.failures,
+            health.reason,
+            health.probe_until,
+            health.changed_at,
+            health.exchange,
+        ],
+    )

@@ -1,0 +1,208 @@
+"""The ledger: what is known of each slice, without reading a single candle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from psycopg2.extras import RealDictCursor, execute_values
+
+from titan10_dagster.candles.gaps import Gap, Reason, count
+from titan10_dagster.candles.slices import Series, Slice
+from titan10_dagster.candles.timeframes import Timeframe
+from titan10_dagster.store.database import Cursor, Database
+from titan10_dagster.store.statements import key, of_slices, statement
+
+STATES = ("live", "partial", "settled")  # in the order in which a slice rises
+
+
+@dataclass(frozen=True)
+class LedgerRow:
+    """A slice and what is known of it; counts are candles, instants aware and UTC.
+
+    `state`: "live" (fed while its day runs), "partial" (not answered whole) or "settled" (fetched whole after
+    its day ended). `present` and the sum of `missing` make `expected`. `quarantined`: rows in quarantine that
+    no valid candle replaced. The rest is about the fetch that gave it its state.
+    """
+
+    slice: Slice
+    state: str
+    expected: int
+    present: int
+    missing: Mapping[Reason, int]
+    quarantined: int
+    fetched_at: datetime
+    source: str
+    requests: int
+    retries: int
+    seconds: float
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class CoverageRow:
+    """A series over some days: how many slices, candles expected and present, and why the rest is missing."""
+
+    series: Series
+    first: date
+    last: date
+    slices: int
+    settled: int
+    expected: int
+    present: int
+    missing: Mapping[Reason, int]
+
+
+@dataclass(frozen=True)
+class ExchangeSummary:
+    """An exchange, all its series together; the days are those of settled slices, None without any."""
+
+    exchange: str
+    symbols: int
+    slices: int
+    settled: int
+    expected: int
+    present: int
+    missing: Mapping[Reason, int]
+    quarantined: int
+    first_settled: date | None
+    last_settled: date | None
+
+
+@dataclass(frozen=True)
+class SeriesGap:
+    """A gap and the series it is in."""
+
+    series: Series
+    gap: Gap
+
+    @property
+    def candles(self) -> int:
+        return count(self.gap, self.series.timeframe)
+
+
+def settled(
+    db: Database, exchange: str, timeframe: Timeframe, symbols: Sequence[str], first: date, last: date
+) -> dict[Slice, LedgerRow]:
+    """The slices of these symbols and days (both included) that are settled: nobody need fetch them again."""
+    return {row.slice: row for row in slices(db, exchange, timeframe, symbols, first, last) if row.state == "settled"}
+
+
+def slices(
+    db: Database, exchange: str, timeframe: Timeframe, symbols: Sequence[str], first: date, last: date
+) -> list[LedgerRow]:
+    """The slices of these symbols and days (both included) that the ledger knows, by symbol and day."""
+    parameters = {
+        "exchange": exchange,
+        "timeframe": timeframe.name,
+        "symbols": list(symbols),
+        "first": first,
+        "last": last,
+    }
+    return [_row(row) for row in _query(db, "ledger_slices", parameters)]
+
+
+def coverage(
+    db: Database, exchange: str | None = None, first: date | None = None, last: date | None = None
+) -> list[CoverageRow]:
+    """A row for each series between the days (both included), by exchange and symbol; None: all there is."""
+    parameters = {"exchange": exchange, "first": first, "last": last}
+    return [
+        CoverageRow(
+            series=_series(row),
+            missing=_missing(row),
+            **_only(row, "first", "last", "slices", "settled", "expected", "present"),
+        )
+        for row in _query(db, "coverage", parameters)
+    ]
+
+
+def summary(db: Database) -> list[ExchangeSummary]:
+    """A row for each exchange that has slices, by name."""
+    names = ("exchange", "symbols", "slices", "settled", "expected", "present", "first_settled", "last_settled")
+    return [
+        ExchangeSummary(missing=_missing(row), quarantined=row["rows_quarantined"], **_only(row, *names))
+        for row in _query(db, "summary", {})
+    ]
+
+
+def gaps(
+    db: Database,
+    exchange: str | None = None,
+    *,
+    symbol: str | None = None,
+    reasons: Iterable[Reason] = tuple(Reason),
+    start: datetime | None = None,
+    end: datetime | None = None,
+    limit: int | None = None,
+) -> list[SeriesGap]:
+    """The gaps with one of `reasons` that begin in [start, end), newest first; None: no bound."""
+    parameters = {
+        "exchange": exchange,
+        "symbol": symbol,
+        "reasons": [reason.value for reason in reasons],
+        "start": start,
+        "end": end,
+        "limit": limit,
+    }
+    return [SeriesGap(_series(row), _gap(row)) for row in _query(db, "gaps", parameters)]
+
+
+def read(cursor: Cursor, slices: Sequence[Slice]) -> dict[Slice, LedgerRow]:
+    """What the ledger says of some slices of one exchange; the ones it does not know are left out."""
+    with cursor.connection.cursor(cursor_factory=RealDictCursor) as dicts:
+        dicts.execute(statement("read_ledger"), of_slices(slices))
+        return {row.slice: row for row in map(_row, dicts)}
+
+
+def write(cursor: Cursor, rows: Sequence[LedgerRow]) -> None:
+    """Stores the rows, each of another slice, over what was there."""
+    execute_values(cursor, statement("write_ledger"), [_values(row) for row in rows], page_size=1000)
+
+
+def _query(db: Database, name: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
+    with db.transaction() as cursor, cursor.connection.cursor(cursor_factory=RealDictCursor) as dicts:
+        dicts.execute(statement(name), parameters)
+        return [dict(row) for row in dicts]
+
+
+def _row(row: Mapping[str, Any]) -> LedgerRow:
+    names = ("state", "expected", "present", "fetched_at", "source", "requests", "retries", "seconds", "note")
+    return LedgerRow(
+        slice=Slice(_series(row), row["day"]),
+        missing=_missing(row),
+        quarantined=row["rows_quarantined"],
+        **_only(row, *names),
+    )
+
+
+def _values(row: LedgerRow) -> tuple[Any, ...]:
+    missing = [row.missing.get(reason, 0) for reason in Reason]
+    counts = (row.state, row.expected, row.present, *missing, row.quarantined)
+    fetch = (row.fetched_at, row.source, row.requests, row.retries, row.seconds, row.note)
+    return (*key(row.slice.series), row.slice.day, *counts, *fetch)
+
+
+def _series(row: Mapping[str, Any]) -> Series:
+    return Series(row["exchange"], row["symbol"], Timeframe.parse(row["timeframe"]))
+
+
+def _missing(row: Mapping[str, Any]) -> dict[Reason, int]:
+    return {reason: row[reason] for reason in Reason if row[reason]}
+
+
+def _gap(row: Mapping[str, Any]) -> Gap:
+    return Gap(
+        row["gap_start"],
+        row["gap_end"],
+        Reason(row["reason"]),
+        row["observations"],
+        row["first_seen"],
+        row["last_seen"],
+    )
+
+
+def _only(row: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {name: row[name] for name in names}

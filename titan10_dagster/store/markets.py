@@ -1,0 +1,56 @@
+"""What each exchange trades, as its own list last said; no run needs to ask for the list itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from psycopg2.extras import Json, RealDictCursor, execute_values
+
+from titan10_dagster.candles.markets import Market
+from titan10_dagster.store.database import Database
+from titan10_dagster.store.statements import statement
+
+
+class MarketStore:
+    """Reads and replaces the list of an exchange's markets."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def load(self, exchange: str) -> list[Market]:
+        """The markets of the exchange by symbol, with those that it stopped listing as not active."""
+        with self._db.transaction() as cursor, cursor.connection.cursor(cursor_factory=RealDictCursor) as dicts:
+            dicts.execute("SELECT * FROM markets WHERE exchange = %s ORDER BY symbol", [exchange])
+            return [_market(row) for row in dicts]
+
+    def replace(self, exchange: str, markets: Sequence[Market], seen_at: datetime) -> None:
+        """Stores the exchange's whole list as it was at `seen_at`.
+
+        A market that is not in it any more stays known, as not active. A known listing date is kept where the
+        list has none. Raises ValueError if the list is empty, for that is a failed answer and no delisting, or if
+        it holds a market of another exchange.
+        """
+        if not markets or any(market.exchange != exchange for market in markets):
+            raise ValueError(f"not a list of the markets of {exchange}: {len(markets)} markets")
+        rows = [_values(market, seen_at) for market in markets]
+        with self._db.transaction() as cursor:
+            execute_values(cursor, statement("write_markets"), rows, page_size=1000)
+            symbols = [market.symbol for market in markets]
+            cursor.execute(
+                "UPDATE markets SET active = false WHERE exchange = %s AND active AND symbol <> ALL(%s)",
+                [exchange, symbols],
+            )
+            cursor.execute(statement("identify_series"), {"exchange": exchange})
+
+
+def _market(row: Mapping[str, Any]) -> Market:
+    names = ("exchange", "symbol", "market_id", "base", "quote", "base_id", "quote_id", "active", "type", "listed")
+    return Market(**{name: row[name] for name in names}, extra=row["extra"])
+
+
+def _values(market: Market, seen_at: datetime) -> tuple[Any, ...]:
+    currencies = (market.base, market.quote, market.base_id, market.quote_id)
+    known = (market.active, market.type, market.listed, Json(dict(market.extra)))
+    return (market.exchange, market.symbol, market.market_id, *currencies, *known, seen_at, seen_at)

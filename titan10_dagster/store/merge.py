@@ -1,0 +1,193 @@
+"""Candles into the table, so that only what is new or differs touches it.
+
+The stored rows of a slice are read back and compared here, in numpy: a join on the server costs more, and would
+decompress chunks even where nothing changes. What is new goes straight into the table by COPY, without a temporary
+table on the way; what differs is upserted, and its old values are kept in `restatements`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from psycopg2.extras import execute_values
+
+from titan10_dagster.candles.fetched import FetchRecord
+from titan10_dagster.candles.slices import Series, Slice, Times, from_ms
+from titan10_dagster.errors import StoreError
+from titan10_dagster.store import binary
+from titan10_dagster.store.database import Cursor
+from titan10_dagster.store.scaling import Floats, Mask, Scaled, scale
+from titan10_dagster.store.statements import key, of_slices, statement
+
+_PRICES = slice(0, 4)
+_VOLUME = slice(4, 5)
+_STORED = ("i8", "M8[ms]", "f8", "f8", "f8", "f8", "f8")  # number of the slice, time, VALUES
+
+
+@dataclass(frozen=True, eq=False)
+class Candles:
+    """Candles sorted by time: `times` (n,) datetime64[ms], naive UTC; `values` (5, n) in the order of VALUES."""
+
+    times: Times
+    values: Floats
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    def where(self, mask: Mask) -> Candles:
+        return self if mask.all() else Candles(self.times[mask], self.values[:, mask])
+
+
+@dataclass(frozen=True, eq=False)
+class Incoming:
+    """The candles of one slice, as doubles and as integers with their scales; all are exact."""
+
+    record: FetchRecord
+    candles: Candles
+    integers: NDArray[np.int64]
+    price_scales: Floats
+    volume_scales: Floats
+
+    @property
+    def slice(self) -> Slice:
+        return self.record.slice
+
+    def rows(self, mask: Mask) -> bytes:
+        """Rows for the table candles, in COPY's format."""
+        columns = [self.candles.times, *self.integers, self.price_scales, self.volume_scales]
+        if not mask.all():
+            columns = [column[mask] for column in columns]
+        return binary.rows(key(self.slice.series), columns)
+
+
+@dataclass
+class Scales:
+    """The scales that each series had last: they stay the same from day to day, for that compresses best."""
+
+    prices: dict[Series, float] = field(default_factory=dict)
+    volumes: dict[Series, float] = field(default_factory=dict)
+
+    def incoming(self, record: FetchRecord, candles: Candles) -> tuple[Incoming, Candles]:
+        """The candles with their integers, and those that have none and cannot be stored."""
+        prices = _scaled(candles.values[_PRICES], self.prices, record.slice.series)
+        volume = _scaled(candles.values[_VOLUME], self.volumes, record.slice.series)
+        exact = prices.exact & volume.exact
+        integers = np.concatenate((prices.integers, volume.integers))
+        fitting = Incoming(record, candles.where(exact), integers[:, exact], prices.scales[exact], volume.scales[exact])
+        return fitting, candles.where(~exact)
+
+
+def _scaled(values: Floats, hints: dict[Series, float], series: Series) -> Scaled:
+    scaled = scale(values, hints.get(series, 1.0))
+    if scaled.common is not None:
+        hints[series] = scaled.common
+    return scaled
+
+
+@dataclass(frozen=True, eq=False)
+class Change:
+    """The candles of a slice against the stored ones: what is new, what differs, and what was there."""
+
+    incoming: Incoming
+    stored: Candles
+    new: Mask  # over the incoming candles, as is `changed`
+    changed: Mask
+    place: NDArray[np.intp]  # where an incoming candle that is not new stands among the stored ones
+
+    @property
+    def inserted(self) -> int:
+        return int(self.new.sum())
+
+    @property
+    def restated(self) -> int:
+        return int(self.changed.sum())
+
+    @property
+    def unchanged(self) -> int:
+        return len(self.new) - self.inserted - self.restated
+
+    @property
+    def times(self) -> Times:
+        """The times of all candles of the slice that are stored afterwards, in any order."""
+        return np.concatenate((self.stored.times, self.incoming.candles.times[self.new]))
+
+    def restatements(self) -> bytes:
+        """Rows for the table restatements, in COPY's format."""
+        given, record = self.incoming.candles.where(self.changed), self.incoming.record
+        seen_at = np.full(len(given), record.fetched_at.replace(tzinfo=None), "datetime64[us]")
+        old = self.stored.values[:, self.place[self.changed]]
+        texts = (*key(self.incoming.slice.series), record.source)
+        return binary.rows(texts, [given.times, seen_at, *old, *given.values])
+
+
+def compare(incoming: Incoming, stored: Candles) -> Change:
+    """Candles are the same if their doubles are, whatever integers and scales stand for them."""
+    given = incoming.candles
+    nothing = np.zeros(len(given), np.bool_)
+    if len(stored) == 0:
+        return Change(incoming, stored, ~nothing, nothing, np.empty(0, np.intp))
+    place = np.minimum(np.searchsorted(stored.times, given.times), len(stored) - 1)
+    known = stored.times[place] == given.times
+    differs = (stored.values[:, place] != given.values).any(axis=0)
+    return Change(incoming, stored, ~known, known & differs, place)
+
+
+def merge(cursor: Cursor, batch: Sequence[Incoming]) -> list[Change]:
+    """Writes the candles of some slices of one exchange, all different; what was done, for each of them."""
+    stored = read(cursor, [incoming.slice for incoming in batch])
+    changes = [compare(incoming, old) for incoming, old in zip(batch, stored, strict=True)]
+    _insert(cursor, [change for change in changes if change.inserted])
+    _restate(cursor, [change for change in changes if change.restated])
+    return changes
+
+
+def read(cursor: Cursor, slices: Sequence[Slice]) -> list[Candles]:
+    """The stored candles of each of some slices of one exchange, all different."""
+    query = cursor.mogrify(statement("read_slices"), of_slices(slices)).decode()
+    numbers, times, *values = binary.copy_out(cursor, query, _STORED)
+    order = np.lexsort((times, numbers))
+    bounds = np.searchsorted(numbers[order], np.arange(1, len(slices) + 2))
+    table = Candles(times[order], np.stack(values)[:, order])
+    return [Candles(table.times[a:b], table.values[:, a:b]) for a, b in pairwise(bounds)]
+
+
+def _insert(cursor: Cursor, changes: Sequence[Change]) -> None:
+    if not changes:
+        return
+    # By the key, so that the index grows at few places.
+    ordered = sorted(changes, key=lambda change: change.incoming.slice)
+    binary.copy_in(cursor, statement("copy_candles"), [change.incoming.rows(change.new) for change in ordered])
+    execute_values(cursor, statement("write_series"), [_ends(change.incoming) for change in changes])
+    _verify(cursor, changes)
+
+
+def _ends(incoming: Incoming) -> tuple[Any, ...]:
+    times = incoming.candles.times
+    return (*key(incoming.slice.series), *(from_ms(int(time.astype(int))) for time in times[[0, -1]]))
+
+
+def _restate(cursor: Cursor, changes: Sequence[Change]) -> None:
+    if not changes:
+        return
+    cursor.execute(statement("create_restated"))
+    rows = [change.incoming.rows(change.changed) for change in changes]
+    binary.copy_in(cursor, statement("copy_restated"), rows)
+    cursor.execute(statement("merge_restated"))
+    binary.copy_in(cursor, statement("copy_restatements"), [change.restatements() for change in changes])
+
+
+def _verify(cursor: Cursor, changes: Sequence[Change]) -> None:
+    """Counts what is stored: the ledger must rest on the rows, not on what was sent."""
+    slices = [change.incoming.slice for change in changes]
+    cursor.execute(statement("count_slices"), of_slices(slices))
+    for change, (_, count) in zip(changes, cursor.fetchall(), strict=True):
+        if count != len(change.times):
+            raise StoreError(
+                f"{change.incoming.slice}: {count} candles are stored where {len(change.times)} should be; something"
+                " else wrote them at the same time. Nothing was changed: run it again"
+            )

@@ -1,0 +1,126 @@
+"""Brings the schema up to date, from the plain SQL in sql/postgresql and sql/timescaledb, with yoyo.
+
+It is safe to repeat, to kill at any instant and to start twice at once: a session's advisory lock lets in one
+at a time and falls with its connection, and each migration commits together with yoyo's note of it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from glob import escape
+from typing import Any
+from uuid import uuid4
+
+import psycopg2
+from yoyo import read_migrations
+from yoyo.backends.core.postgresql import PostgresqlBackend
+from yoyo.connections import DatabaseURI
+from yoyo.migrations import Migration, default_migration_table
+
+from titan10_dagster.errors import MigrationError
+from titan10_dagster.store.database import SESSION, Connection, connect
+from titan10_dagster.store.statements import folder
+
+log = logging.getLogger(__name__)
+
+# Any number will do, as long as nobody else in the database uses it.
+_LOCK = 7_310_424_201
+
+# Turning a big plain table into a hypertable takes as long as it takes, and so does waiting for who does it.
+_PATIENT = {name: "0" if name.endswith("_timeout") else value for name, value in SESSION.items()}
+
+
+def migrate(url: str, *, timescaledb: bool = True) -> list[str]:
+    """Applies what is missing, and returns the names of it, in order; [] if the schema was up to date.
+
+    TimescaleDB is used where the server has it, unless `timescaledb` is False. Raises DatabaseUnavailable if
+    the server cannot be reached, MigrationError if it refuses a migration.
+    """
+    logging.getLogger("yoyo").setLevel(logging.WARNING)  # it tells of every statement
+    with _Backend(url) as backend, backend.lock():
+        try:
+            extended = timescaledb and _extend(backend)
+            return _apply(backend, ["postgresql", "timescaledb"] if extended else ["postgresql"])
+        except psycopg2.Error as error:
+            raise MigrationError(f"the schema could not be brought up to date: {error}") from error
+
+
+def _apply(backend: _Backend, folders: list[str]) -> list[str]:
+    migrations = read_migrations(*(escape(str(folder(name))) for name in folders))
+    missing = list(backend.to_apply(migrations))
+    for migration in missing:  # not backend.apply_migrations, which passes over files that it cannot read
+        backend.apply_one(migration)
+    return [migration.id for migration in missing]
+
+
+def _extend(backend: _Backend) -> bool:
+    """Whether the database has TimescaleDB now; it is installed where the server offers it and lets us."""
+    with backend.connection.cursor() as cursor:
+        cursor.execute("SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'timescaledb')")
+        if cursor.fetchone() == (True,):
+            return True
+        # This setting exists only where the library is preloaded; installing it without ends the connection.
+        cursor.execute(
+            "SELECT current_setting('timescaledb.max_background_workers', true) IS NOT NULL"
+            " AND EXISTS (SELECT FROM pg_available_extensions WHERE name = 'timescaledb')"
+        )
+        if cursor.fetchone() != (True,):
+            return False
+        try:
+            cursor.execute("CREATE EXTENSION timescaledb")
+        except psycopg2.errors.InsufficientPrivilege:
+            log.warning("TimescaleDB is there, but this user may not install it: candles stay uncompressed")
+            return False
+    return True
+
+
+class _Backend(PostgresqlBackend):  # type: ignore[misc]
+    """yoyo's, but: the connection is ours, the lock falls with it, applying and noting are one."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        super().__init__(DatabaseURI("postgresql", None, None, None, None, None, {}), default_migration_table)
+
+    def connect(self, dburi: DatabaseURI) -> Connection:
+        opened = connect(self._url, _PATIENT)
+        opened.autocommit = True
+        return opened
+
+    @contextmanager
+    def lock(self, timeout: float = 0) -> Iterator[None]:
+        """An advisory lock: yoyo's own is a row, which stays behind when its holder is killed."""
+        self.execute(f"SELECT pg_advisory_lock({_LOCK})")
+        try:
+            yield
+        finally:
+            if not self.connection.closed:
+                self.execute(f"SELECT pg_advisory_unlock({_LOCK})")
+
+    def apply_one(self, migration: Migration, force: bool = False, mark: bool = True) -> None:
+        """The migration and yoyo's note of it in one transaction: who is killed leaves both or neither."""
+        self.ensure_internal_schema_updated()
+        log.info("migration %s", migration.id)
+        with self.transaction():
+            migration.process_steps(self, "apply", force=force)
+            self.mark_one(migration)
+        self._tell_notices()
+
+    def get_log_data(self, migration: Migration | None = None, operation: str = "apply") -> dict[str, Any]:
+        """yoyo's, without the names of user and machine: looking them up hangs in bare containers."""
+        return {
+            "id": str(uuid4()),
+            "migration_id": migration.id if migration else None,
+            "migration_hash": migration.hash if migration else None,
+            "username": "titan10",
+            "hostname": "",
+            "created_at_utc": datetime.now(UTC).replace(tzinfo=None),
+            "operation": operation,
+        }
+
+    def _tell_notices(self) -> None:
+        for notice in self.connection.notices:
+            log.info("%s", notice.strip())
+        self.connection.notices.clear()

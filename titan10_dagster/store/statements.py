@@ -1,0 +1,46 @@
+"""The SQL beside the package: migrations, and the statements that store/ runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from titan10_dagster.candles.slices import Series, Slice
+from titan10_dagster.errors import StoreError
+
+_PACKAGE = Path(__file__).parents[1]
+
+
+def folder(name: str) -> Path:
+    """The folder sql/<name>: inside the package (a wheel) or beside it (a checkout)."""
+    for root in (_PACKAGE / "sql", _PACKAGE.parent / "sql"):
+        if (root / name).is_dir():
+            return root / name
+    raise StoreError(f"sql/{name} is neither in the package nor beside it: the installation is not whole")
+
+
+@cache
+def statement(name: str) -> str:
+    """The text of sql/statements/<name>.sql; its parameters are psycopg2's, `%(name)s`."""
+    return (folder("statements") / f"{name}.sql").read_text(encoding="utf-8")
+
+
+def of_slices(slices: Sequence[Slice]) -> dict[str, Any]:
+    """The parameters of the statements that are about some slices of one exchange (at least one slice)."""
+    return {
+        "exchange": slices[0].series.exchange,
+        "symbols": [slice_.series.symbol for slice_ in slices],
+        "timeframes": [slice_.series.timeframe.name for slice_ in slices],
+        "days": [slice_.day for slice_ in slices],
+        "starts": [slice_.start for slice_ in slices],
+        "ends": [slice_.end for slice_ in slices],
+        "first": min(slice_.start for slice_ in slices),
+        "last": max(slice_.end for slice_ in slices),
+    }
+
+
+def key(series: Series) -> tuple[str, str, str]:
+    """The columns exchange, symbol and timeframe."""
+    return series.exchange, series.symbol, series.timeframe.name

@@ -1,0 +1,152 @@
+"""The one way by which candles come into the database.
+
+One transaction under the exchange's lock: candles, restatements, quarantine, gaps and ledger change together or not
+at all. The slices are taken from the iterable a few at a time, so memory stays flat however long the window is.
+Writing the same slices again changes no row of candles and gaps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from titan10_dagster.candles.fetched import JudgedSlice
+from titan10_dagster.candles.frame import columns, from_columns
+from titan10_dagster.candles.gaps import Reason
+from titan10_dagster.candles.slices import Slice
+from titan10_dagster.store.accounts import Look, account
+from titan10_dagster.store.chunks import Chunks
+from titan10_dagster.store.database import Cursor, Database
+from titan10_dagster.store.ledger import LedgerRow
+from titan10_dagster.store.merge import Candles, Change, Scales, merge
+
+NOT_REPRESENTABLE = "not_representable"
+
+# Candles a batch. It bounds the memory; and a batch of repairs must stay under the number of rows that TimescaleDB
+# decompresses for one statement, 100,000 by default.
+_BATCH = 32 * 1440
+_MOST_SLICES = 1000
+
+
+@dataclass(frozen=True)
+class SliceResult:
+    """What writing a slice did; counts are candles, but `quarantined`: rows without a valid candle in their place.
+
+    `present` and the sum of `missing` make `expected`, as in the ledger.
+    """
+
+    slice: Slice
+    inserted: int
+    restated: int
+    unchanged: int
+    quarantined: int
+    present: int
+    expected: int
+    missing: Mapping[Reason, int]
+
+
+@dataclass(frozen=True)
+class WriteReport:
+    """What one call of write_slices did."""
+
+    by_slice: Mapping[Slice, SliceResult]
+
+    @property
+    def inserted(self) -> int:
+        return sum(result.inserted for result in self.by_slice.values())
+
+    @property
+    def restated(self) -> int:
+        return sum(result.restated for result in self.by_slice.values())
+
+
+def write_slices(db: Database, slices: Iterable[JudgedSlice], *, live: bool = False) -> WriteReport:
+    """Writes slices of one exchange in one transaction; other writers of that exchange wait.
+
+    Slices whose fetch was not answered whole, or took place before their day ended, become "partial", the others
+    "settled", and with `live` all "live"; a state only rises. A valid row whose numbers cannot be stored exactly goes
+    to quarantine. Raises ValueError if the slices are of several exchanges, DatabaseUnavailable if the server
+    went away: then nothing was written, and the call may be repeated with the slices from the start.
+    """
+    with db.transaction() as cursor:
+        writing = _Writing(cursor, Chunks(db, cursor), live)
+        for batch in _batches(slices):
+            writing.write(batch)
+    return WriteReport(writing.results)
+
+
+@dataclass
+class _Writing:
+    """One write, from batch to batch."""
+
+    cursor: Cursor
+    chunks: Chunks
+    live: bool
+    exchange: str | None = None
+    scales: Scales = field(default_factory=Scales)
+    results: dict[Slice, SliceResult] = field(default_factory=dict)
+
+    def write(self, batch: Sequence[JudgedSlice]) -> None:
+        self._lock(batch)
+        prepared = [self.scales.incoming(judged.record, _candles(judged.verdict.valid)) for judged in batch]
+        self.chunks.prepare(incoming.slice.day for incoming, _ in prepared if len(incoming.candles))
+        changes = merge(self.cursor, [incoming for incoming, _ in prepared])
+        looks = [
+            Look(judged.record, change.times, _broken(judged, unfit), self.live)
+            for judged, change, (_, unfit) in zip(batch, changes, prepared, strict=True)
+        ]
+        for change, row in zip(changes, account(self.cursor, looks), strict=True):
+            self.results[row.slice] = _result(change, row, self.results.get(row.slice))
+
+    def _lock(self, batch: Sequence[JudgedSlice]) -> None:
+        exchanges = {judged.record.slice.series.exchange for judged in batch} | {self.exchange or ""} - {""}
+        if len(exchanges) > 1:
+            raise ValueError(f"one write is for one exchange, not for {' and '.join(sorted(exchanges))}")
+        if self.exchange is None:
+            (self.exchange,) = exchanges
+            self.cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('titan10 ' || %s, 0))", [self.exchange])
+
+
+def _batches(slices: Iterable[JudgedSlice]) -> Iterator[list[JudgedSlice]]:
+    """The slices, a few at a time; a slice that comes twice comes in two batches, for the second is a rewrite."""
+    batch: dict[Slice, JudgedSlice] = {}
+    room = _BATCH
+    for judged in slices:
+        slice_ = judged.record.slice
+        if slice_ in batch or room < slice_.expected or len(batch) == _MOST_SLICES:
+            yield list(batch.values())
+            batch, room = {}, _BATCH
+        batch[slice_] = judged
+        room -= slice_.expected
+    if batch:
+        yield list(batch.values())
+
+
+def _candles(frame: pd.DataFrame) -> Candles:
+    seen = columns(frame)
+    return Candles(seen.time, np.stack((seen.open, seen.high, seen.low, seen.close, seen.volume)))
+
+
+def _broken(judged: JudgedSlice, unfit: Candles) -> pd.DataFrame:
+    """The rows that broke a rule, and those whose numbers cannot be stored exactly."""
+    if len(unfit) == 0:
+        return judged.verdict.broken
+    rules = pd.Series([(NOT_REPRESENTABLE,)] * len(unfit), dtype=object)
+    frames = [judged.verdict.broken, from_columns(unfit.times, list(unfit.values)).assign(rules=rules)]
+    return pd.concat(frames, ignore_index=True)
+
+
+def _result(change: Change, row: LedgerRow, before: SliceResult | None) -> SliceResult:
+    return SliceResult(
+        slice=row.slice,
+        inserted=change.inserted + (before.inserted if before else 0),
+        restated=change.restated + (before.restated if before else 0),
+        unchanged=change.unchanged,
+        quarantined=row.quarantined,
+        present=row.present,
+        expected=row.expected,
+        missing=row.missing,
+    )

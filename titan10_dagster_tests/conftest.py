@@ -1,0 +1,167 @@
+"""What the tests share: real servers and a fresh database each, free ports, real candles.
+
+`TITAN10_TEST_POSTGRES_URL`     a PostgreSQL whose role may create databases, instead of the embedded one
+`TITAN10_TEST_TIMESCALEDB_URL`  the same with TimescaleDB; without it those tests are skipped, and say so
+`TITAN10_TEST_DATA`             a folder of real candles; without it those tests are skipped, and say so
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg2
+import pytest
+from psycopg2 import sql
+
+from titan10_dagster.local.postgres import EmbeddedPostgres
+from titan10_dagster.local.postgres import free_port as find_free_port
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture
+def free_port() -> Callable[[], int]:
+    """Call it for a TCP port of 127.0.0.1 that nobody listens on."""
+    return find_free_port
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A temporary folder that other accounts may pass through, as pytest's own may not be.
+
+    A test that starts the embedded PostgreSQL as root needs it: the server runs as another account.
+    """
+    with _open_folder() as folder:
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """A PostgreSQL server without TimescaleDB, as the URL of a role that may create databases."""
+    given = os.environ.get("TITAN10_TEST_POSTGRES_URL")
+    if given:
+        yield given
+        return
+    with _open_folder() as folder:
+        server = EmbeddedPostgres(folder / "postgres")
+        yield server.start()
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def timescaledb_url() -> str:
+    """A PostgreSQL server with TimescaleDB, as the URL of a role that may create databases and extensions."""
+    given = os.environ.get("TITAN10_TEST_TIMESCALEDB_URL")
+    if not given:
+        pytest.skip("no TimescaleDB: TITAN10_TEST_TIMESCALEDB_URL names none, so this was NOT tested")
+    return given
+
+
+@pytest.fixture
+def database_url(postgres_url: str, _postgres_template: str) -> Iterator[str]:
+    """A fresh, migrated database without TimescaleDB, dropped afterwards."""
+    with _copied(postgres_url, _postgres_template) as url:
+        yield url
+
+
+@pytest.fixture
+def timescaledb_database_url(timescaledb_url: str, _timescaledb_template: str) -> Iterator[str]:
+    """A fresh, migrated database with TimescaleDB, dropped afterwards."""
+    with _copied(timescaledb_url, _timescaledb_template) as url:
+        yield url
+
+
+@pytest.fixture
+def empty_database_url(postgres_url: str) -> Iterator[str]:
+    """A fresh database with nothing in it, dropped afterwards."""
+    with _made(postgres_url, _name("empty")) as url:
+        yield url
+
+
+@pytest.fixture
+def empty_timescaledb_database_url(timescaledb_url: str) -> Iterator[str]:
+    """A fresh database with nothing in it but the extension TimescaleDB, dropped afterwards."""
+    with _made(timescaledb_url, _name("empty")) as url:
+        _execute(url, sql.SQL("CREATE EXTENSION IF NOT EXISTS timescaledb"))
+        yield url
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real candles."""
+    given = os.environ.get("TITAN10_TEST_DATA")
+    if not given or not Path(given).is_dir():
+        pytest.skip("no real candles: TITAN10_TEST_DATA names no folder, so this was NOT tested")
+    return Path(given)
+
+
+@pytest.fixture(scope="session")
+def _postgres_template(postgres_url: str) -> Iterator[str]:
+    with _template(postgres_url, extension=None) as name:
+        yield name
+
+
+@pytest.fixture(scope="session")
+def _timescaledb_template(timescaledb_url: str) -> Iterator[str]:
+    with _template(timescaledb_url, extension="timescaledb") as name:
+        yield name
+
+
+@contextmanager
+def _open_folder() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="titan10-"))
+    folder.chmod(0o711)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _template(server: str, extension: str | None) -> Iterator[str]:
+    """A migrated database to copy: copying takes a tenth of what migrating does."""
+    from titan10_dagster.store.migrations import migrate
+
+    name = _name("template")
+    with _made(server, name) as url:
+        if extension:
+            _execute(url, sql.SQL("CREATE EXTENSION IF NOT EXISTS {}").format(sql.Identifier(extension)))
+        migrate(url)
+        # TimescaleDB's background workers would sit in it, and a database with sessions cannot be copied.
+        _execute(server, sql.SQL("ALTER DATABASE {} WITH ALLOW_CONNECTIONS false").format(sql.Identifier(name)))
+        _execute(server, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", name)
+        yield name
+
+
+@contextmanager
+def _copied(server: str, template: str) -> Iterator[str]:
+    with _made(server, _name("test"), template) as url:
+        yield url
+
+
+@contextmanager
+def _made(server: str, name: str, template: str = "template0") -> Iterator[str]:
+    database, source = sql.Identifier(name), sql.Identifier(template)
+    _execute(server, sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(database, source))
+    try:
+        yield urlunsplit(urlsplit(server)._replace(path=f"/{name}"))
+    finally:
+        _execute(server, sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(database))
+
+
+def _name(kind: str) -> str:
+    return f"titan10_{kind}_{os.getpid()}_{next(_numbers)}"
+
+
+def _execute(url: str, statement: str | sql.Composable, *parameters: str) -> None:
+    with closing(psycopg2.connect(url)) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(statement, parameters or None)

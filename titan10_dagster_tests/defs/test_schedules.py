@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from titan10_dagster.defs.schedules import settle_requests
+
+
+def test_two_in_the_morning_asks_for_yesterday_of_every_exchange() -> None:
+    requests = settle_requests(("binance", "okx"), datetime(2024, 3, 1, 2, tzinfo=UTC))
+    assert [request.partition_key for request in requests] == ["2024-02-29", "2024-02-29"]
+    assert [request.asset_selection for request in requests] == [
+        [dg.AssetKey([name, "candles"]), dg.AssetKey([name, "ohlcv"])] for name in ("binance", "okx")
+    ]
+
+
+def test_a_day_is_asked_for_once_however_often_the_tick_is_caught_up() -> None:
+    first, second = (settle_requests(("okx",), datetime(2024, 3, 1, hour, tzinfo=UTC)) for hour in (2, 9))
+    assert [request.run_key for request in first] == [request.run_key for request in second]

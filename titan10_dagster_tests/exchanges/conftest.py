@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from tenacity import wait_none
+
+from titan10_dagster.candles import frame
+from titan10_dagster.candles.fetched import FetchedSlice
+from titan10_dagster.candles.health import Health
+from titan10_dagster.candles.markets import Market
+from titan10_dagster.candles.slices import Series, Slice, days
+from titan10_dagster.candles.timeframes import Timeframe
+from titan10_dagster.exchanges.breaker import Breaker
+from titan10_dagster.exchanges.client import ExchangeClient
+from titan10_dagster.exchanges.fetching import FetchReport, Patience, fetch_slices
+from titan10_dagster.sandbox.server import Sandbox
+from titan10_dagster.sandbox.venues.registry import venue
+
+NOW = datetime(2024, 6, 20, 2, 0, 5, tzinfo=UTC)
+YESTERDAY = date(2024, 6, 19)
+MINUTE = Timeframe.parse("1m")
+FIVE = ("binance", "bybit", "coinbase", "kraken", "okx")
+IMPATIENT = Patience(wait=wait_none())
+
+
+T = TypeVar("T")
+
+
+class MemoryHealthStore:
+    """Breakers' states of one process."""
+
+    def __init__(self) -> None:
+        self.states: dict[str, Health] = {}
+        self.changes = 0
+
+    def load(self, exchange: str) -> Health:
+        return self.states.get(exchange, Health(exchange))
+
+    def apply(self, exchange: str, change: Callable[[Health], Health]) -> Health:
+        self.changes += 1
+        self.states[exchange] = change(self.load(exchange))
+        return self.states[exchange]
+
+
+class Messages:
+    """A log that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def info(self, message: str, /) -> None:
+        self.said.append(message)
+
+    def warning(self, message: str, /) -> None:
+        self.said.append(message)
+
+
+def now() -> datetime:
+    return NOW
+
+
+def symbols(exchange: str, count: int = 2) -> list[str]:
+    return list(venue(exchange).symbols[:count])
+
+
+def market(exchange: str, symbol: str, **changes: Any) -> Market:
+    """The market as the exchange's own list would name it."""
+    base, quote = symbol.split("/")
+    name = venue(exchange).naming(base, quote)
+    values = {"market_id": name.market_id, "base_id": name.base_id, "quote_id": name.quote_id, "active": True}
+    return Market(exchange=exchange, symbol=symbol, base=base, quote=quote, **(values | changes))
+
+
+def slices(exchange: str, of: Sequence[str], count: int = 1, last: date = YESTERDAY) -> list[Slice]:
+    first = last - timedelta(days=count - 1)
+    return [Slice(Series(exchange, symbol, MINUTE), day) for symbol in of for day in days(first, last)]
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    return asyncio.run(work)
+
+
+@dataclass
+class Fetched:
+    """What a fetch landed, and what became of it."""
+
+    store: MemoryHealthStore = field(default_factory=MemoryHealthStore)
+    log: Messages = field(default_factory=Messages)
+    landed: dict[Slice, FetchedSlice] = field(default_factory=dict)
+    report: FetchReport | None = None
+
+    def rows(self, slice_: Slice) -> NDArray[np.float64]:
+        candles = self.landed[slice_].candles
+        return np.column_stack([frame.times(candles).astype(np.int64), candles[list(frame.VALUES)].to_numpy()])
+
+
+def fetch(
+    sandbox: Sandbox,
+    wanted: Sequence[Slice],
+    *,
+    markets: Sequence[Market] | None = None,
+    into: Fetched | None = None,
+    patience: Patience = IMPATIENT,
+    paced: bool = False,
+    clock: Callable[[], datetime] = now,
+    **options: Any,
+) -> Fetched:
+    """Fetches from the sandbox; what has landed when an error is raised is in `into`."""
+    fetched = into or Fetched()
+    exchange = wanted[0].series.exchange
+    known = [market(exchange, symbol) for symbol in dict.fromkeys(one.series.symbol for one in wanted)]
+
+    async def work() -> FetchReport:
+        client = ExchangeClient(
+            exchange,
+            known if markets is None else markets,
+            base_url=sandbox.url(exchange),
+            paced=paced,
+            now=clock,
+            **options,
+        )
+        async with client:
+            return await fetch_slices(
+                client,
+                wanted,
+                now=clock,
+                land=lambda one: fetched.landed.__setitem__(one.record.slice, one),
+                breaker=Breaker(exchange, fetched.store, clock),
+                log=fetched.log,
+                patience=patience,
+            )
+
+    fetched.report = run(work())
+    return fetched
+
+
+def truth(sandbox: Sandbox, slice_: Slice) -> NDArray[np.float64]:
+    return sandbox.truth(slice_.series.exchange, slice_.series.symbol, slice_.start, slice_.end)
+
+
+def assert_true(sandbox: Sandbox, fetched: Fetched, wanted: Sequence[Slice]) -> None:
+    """Every slice landed with exactly the candles that the exchange has."""
+    assert set(fetched.landed) == set(wanted)
+    for slice_ in wanted:
+        assert np.array_equal(fetched.rows(slice_), truth(sandbox, slice_)), slice_

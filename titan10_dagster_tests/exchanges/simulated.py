@@ -1,0 +1,99 @@
+"""A simulated exchange: a pure function from a request to the rows that it gives, in every known way of counting."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from titan10_dagster.exchanges.pages import Ask, Purpose, Survey
+
+STEP = 60_000
+
+
+@dataclass(frozen=True, repr=False)
+class Exchange:
+    """How it cuts an answer. Candles are numbered; `there` are those that exist, up to `now` (the unfinished one).
+
+    ranged: only [since, until), or [since, until] if `inclusive`; else everything from `since` on. newest: a cut
+    answer keeps its newest rows. cap: most rows of an answer. remembers: only so many of the last candles are
+    given. ignores_since: always the last rows. before: rows from before `since` that come with it.
+    """
+
+    there: frozenset[int]
+    now: int
+    cap: int = 1000
+    ranged: bool = False
+    inclusive: bool = False
+    newest: bool = False
+    remembers: int | None = None
+    ignores_since: bool = False
+    ignores_limit: bool = False
+    before: int = 0
+
+    def __repr__(self) -> str:
+        absent = sorted(set(range(self.now + 1)) - self.there)
+        shown = {name: value for name, value in vars(self).items() if name != "there"}
+        return f"Exchange({shown}, absent={absent})"
+
+    def gives(self) -> list[int]:
+        """Every candle that can be had of it."""
+        rows = sorted(self.there)
+        return rows if self.remembers is None else [one for one in rows if one > self.now - self.remembers]
+
+    def answer(self, since: int, limit: int) -> list[int]:
+        rows = self.gives()
+        if self.ignores_since:
+            return rows[-(self.cap if self.ignores_limit else min(limit, self.cap)) :]
+        until = since + limit + (1 if self.inclusive else 0) if self.ranged else self.now + 1
+        most = min(limit, self.cap) + (1 if self.inclusive else 0)
+        rows, stragglers = (
+            [one for one in rows if since <= one < until],
+            [one for one in rows if since - self.before <= one < since],
+        )
+        return stragglers + (rows[-most:] if self.newest else rows[:most])
+
+
+def survey(first: int, end: int, exchange: Exchange, page_size: int, overlap: int, depth: int | None = None) -> Survey:
+    return Survey(
+        [(first * STEP, end * STEP)],
+        step=STEP,
+        page_size=page_size,
+        overlap=overlap,
+        depth=depth,
+        now=exchange.now * STEP + 5_000,
+    )
+
+
+@dataclass
+class Recovered:
+    times: set[int]
+    asks: list[Ask]
+
+
+def drive(planner: Survey, exchange: Exchange, *, at_once: int = 1, most: int = 5_000) -> Recovered:
+    """Asks until nothing is left to ask, `at_once` requests under way, answered last one first."""
+    found = Recovered(set(), [])
+    now = exchange.now * STEP + 5_000
+    under_way: list[Ask] = []
+    while True:
+        while len(under_way) < at_once and (ask := planner.next_ask(now)) is not None:
+            under_way.append(ask)
+        if not under_way:
+            return found
+        ask = under_way.pop()
+        found.asks.append(ask)
+        assert len(found.asks) <= most, "it never ends"
+        rows = exchange.answer(ask.since // STEP, ask.limit)
+        found.times.update(rows)
+        planner.learn(ask, times(rows), now)
+
+
+def times(rows: list[int]) -> NDArray[np.int64]:
+    return np.array(rows, np.int64) * STEP
+
+
+def pages(found: Recovered) -> list[tuple[int, int]]:
+    """The requests for candles as (first candle, limit)."""
+    return [(ask.since // STEP, ask.limit) for ask in found.asks if ask.purpose is Purpose.PAGE]

@@ -1,0 +1,283 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import aiohttp
+import ccxt
+import pytest
+
+from titan10_dagster.errors import (
+    Banned,
+    FetchError,
+    Maintenance,
+    MalformedAnswer,
+    PassingError,
+    Refused,
+    Throttled,
+    UnknownSymbol,
+)
+from titan10_dagster.exchanges.client import ExchangeClient
+from titan10_dagster.exchanges.failures import PATIENCE, classify
+from titan10_dagster_tests.exchanges.conftest import MINUTE, NOW, Series, market, now, run
+from titan10_dagster_tests.exchanges.serving import Handler, says, serving, serving_bytes
+
+SYMBOLS = {"coinbase": "BTC/USD", "kraken": "BTC/USD"}
+HTML = "<html><body>Just a moment...</body></html>"
+
+
+async def ask(exchange: str, url: str, timeout_ms: int = 5_000) -> FetchError:
+    """The error that one request for a page ends with."""
+    symbol = SYMBOLS.get(exchange, "BTC/USDT")
+    known = [market(exchange, symbol)]
+    async with ExchangeClient(exchange, known, base_url=url, paced=False, now=now, timeout_ms=timeout_ms) as client:
+        with pytest.raises(FetchError) as caught:
+            await client.fetch_page(Series(exchange, symbol, MINUTE), NOW - timedelta(days=1), 100)
+    return caught.value
+
+
+def failure(exchange: str, handler: Handler) -> FetchError:
+    async def work() -> FetchError:
+        async with serving(handler) as url:
+            return await ask(exchange, url)
+
+    return run(work())
+
+
+# What each exchange really sends (documentation, ccxt's tests), through its real ccxt class and real HTTP.
+SAID: list[tuple[str, int, str, type[FetchError]]] = [
+    ("binance", 429, '{"code":-1003,"msg":"Too much request weight used"}', Throttled),
+    ("binance", 418, '{"code":-1003,"msg":"IP banned"}', Banned),
+    ("binance", 451, '{"code":0,"msg":"Service unavailable from a restricted location"}', Refused),
+    ("binance", 403, HTML, Refused),
+    ("binance", 400, '{"code":-1121,"msg":"Invalid symbol."}', UnknownSymbol),
+    ("binance", 400, '{"code":-1100,"msg":"Illegal characters found in parameter"}', FetchError),
+    ("binance", 503, '{"code":-1008,"msg":"Server is currently overloaded with other requests."}', PassingError),
+    ("binance", 500, HTML, PassingError),
+    ("binance", 502, HTML, PassingError),
+    ("binance", 504, HTML, PassingError),
+    ("binance", 523, HTML, PassingError),
+    ("binance", 404, HTML, FetchError),
+    ("binance", 200, HTML, MalformedAnswer),
+    ("binance", 200, "", MalformedAnswer),
+    ("binance", 200, '[[1718000000000,"1","1","1', MalformedAnswer),
+    ("binance", 200, "{}", MalformedAnswer),
+    ("binance", 200, '{"data":null}', MalformedAnswer),
+    ("binance", 200, '[{"a":1}]', MalformedAnswer),
+    ("binance", 200, "[17]", MalformedAnswer),
+    ("binance", 200, "true", MalformedAnswer),
+    ("coinbase", 429, '{"error":"rate_limit_exceeded","message":"Too many requests"}', Throttled),
+    ("coinbase", 404, '{"error":"NOT_FOUND","error_details":"valid product_id is required"}', UnknownSymbol),
+    ("coinbase", 400, '{"error":"INVALID_ARGUMENT","error_details":"ProductID is invalid"}', UnknownSymbol),
+    ("coinbase", 400, '{"error":"INVALID_ARGUMENT","error_details":"too many candles"}', FetchError),
+    ("coinbase", 404, HTML, FetchError),
+    ("coinbase", 401, "Unauthorized", Refused),
+    ("coinbase", 403, HTML, Refused),
+    ("coinbase", 503, HTML, PassingError),
+    ("coinbase", 503, "<html>We are down for maintenance</html>", Maintenance),
+    ("coinbase", 200, "{}", MalformedAnswer),
+    ("coinbase", 200, '{"candles":null}', MalformedAnswer),
+    ("coinbase", 200, '{"candles":[null]}', MalformedAnswer),
+    ("coinbase", 200, HTML, MalformedAnswer),
+    ("kraken", 200, '{"error":["EQuery:Unknown asset pair"]}', UnknownSymbol),
+    ("kraken", 200, '{"error":["EGeneral:Temporary lockout"]}', Banned),
+    ("kraken", 200, '{"error":["EGeneral:Too many requests"]}', Throttled),
+    ("kraken", 200, '{"error":["EAPI:Rate limit exceeded"]}', Throttled),
+    ("kraken", 200, '{"error":["EService:Unavailable"]}', Maintenance),
+    ("kraken", 200, '{"error":["EService:Busy"]}', PassingError),
+    ("kraken", 200, '{"error":["EGeneral:Invalid arguments"]}', FetchError),
+    ("kraken", 200, '{"error":[],"result":{}}', MalformedAnswer),
+    ("kraken", 200, '{"error":[],"result":null}', MalformedAnswer),
+    ("kraken", 520, HTML, PassingError),
+    ("kraken", 403, HTML, Refused),
+    ("okx", 429, '{"code":"50011","data":[],"msg":"Too Many Requests"}', Throttled),
+    ("okx", 429, HTML, Throttled),
+    ("okx", 200, '{"code":"50011","data":[],"msg":"Too Many Requests"}', Throttled),
+    ("okx", 200, '{"code":"51001","data":[],"msg":"Instrument ID does not exist"}', UnknownSymbol),
+    ("okx", 200, '{"code":"50001","data":[],"msg":"Service temporarily unavailable"}', Maintenance),
+    ("okx", 200, '{"code":"50013","data":[],"msg":"Systems are busy"}', PassingError),
+    ("okx", 200, '{"code":"50014","data":[],"msg":"Parameter bar can not be empty"}', FetchError),
+    ("okx", 200, "{}", MalformedAnswer),
+    ("okx", 200, '{"code":"0","data":null}', MalformedAnswer),
+    ("okx", 200, '{"code":"0","msg":""}', MalformedAnswer),
+    ("okx", 451, HTML, Refused),
+    ("okx", 418, HTML, Banned),
+    ("bybit", 403, HTML, Banned),
+    ("bybit", 403, '{"retCode":10006,"retMsg":"403, access too frequent"}', Banned),
+    ("bybit", 200, '{"retCode":10006,"retMsg":"Too many visits!"}', Throttled),
+    ("bybit", 200, '{"retCode":10001,"retMsg":"Not supported symbols"}', UnknownSymbol),
+    ("bybit", 200, '{"retCode":10001,"retMsg":"params error: Symbol Invalid"}', UnknownSymbol),
+    ("bybit", 200, '{"retCode":10001,"retMsg":"params error: The interval is wrong"}', FetchError),
+    ("bybit", 200, '{"retCode":10016,"retMsg":"Server error."}', PassingError),
+    ("bybit", 200, '{"retCode":10024,"retMsg":"Compliance rules triggered"}', Refused),
+    ("bybit", 200, "{}", MalformedAnswer),
+    ("bybit", 200, '{"retCode":0,"result":{"list":null}}', MalformedAnswer),
+    ("bybit", 200, '{"retCode":0,"result":null}', MalformedAnswer),
+    ("bybit", 429, HTML, Throttled),
+]
+
+
+@pytest.mark.parametrize(
+    ("exchange", "status", "body", "expected"), SAID, ids=[f"{a}-{b}-{c[:40]}" for a, b, c, _ in SAID]
+)
+def test_status_words_and_class_decide_together(
+    exchange: str, status: int, body: str, expected: type[FetchError]
+) -> None:
+    content_type = "application/json" if body.startswith(("{", "[")) else "text/html"
+    error = failure(exchange, says(body, status, content_type))
+    assert type(error) is expected, error
+    assert error.status == status
+    assert error.exchange == exchange
+    assert str(error).startswith(f"{exchange} BTC/USD")
+
+
+# ccxt's own class for these is one that says the opposite, or nothing.
+BROKEN = {
+    "reset": b"",
+    "short body": b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 5000\r\n\r\n[[1718",
+    "bad gzip": b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nnope",
+    "redirect loop": b"HTTP/1.1 302 Found\r\nLocation: /again\r\nContent-Length: 0\r\n\r\n",
+    "no http": b"SSH-2.0-OpenSSH_9.2\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("exchange", ["binance", "okx"])
+@pytest.mark.parametrize("what", BROKEN)
+def test_what_breaks_on_the_way_passes(exchange: str, what: str) -> None:
+    async def work() -> FetchError:
+        async with serving_bytes(BROKEN[what]) as url:
+            return await ask(exchange, url)
+
+    error = run(work())
+    assert type(error) is PassingError, error
+    assert error.status is None
+    assert "no answer" in str(error)
+
+
+def test_nobody_listening_passes() -> None:
+    async def work() -> FetchError:
+        async with serving(says("[]")) as url:
+            pass
+        return await ask("binance", url)
+
+    assert type(run(work())) is PassingError
+
+
+def test_silence_passes() -> None:
+    async def work() -> FetchError:
+        async with serving_bytes(b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n") as url:
+            return await ask("binance", url, timeout_ms=200)
+
+    assert type(run(work())) is PassingError
+
+
+def told(
+    error: Exception, status: int | None, headers: dict[str, str] | None = None, exchange: str = "binance"
+) -> FetchError:
+    return classify(error, status, headers or {}, exchange=exchange, symbol="BTC/USDT", now=NOW)
+
+
+def test_retry_after_is_seconds_or_a_date() -> None:
+    error = ccxt.RateLimitExceeded("slow down")
+    for text in (
+        "7",
+        "7.0",
+        format_datetime(NOW + timedelta(seconds=7)),
+        format_datetime(NOW.replace(tzinfo=None) + timedelta(seconds=7)),
+    ):
+        throttled = told(error, 429, {"retry-AFTER": text})
+        assert isinstance(throttled, Throttled)
+        assert throttled.retry_after == timedelta(seconds=7)
+
+
+@pytest.mark.parametrize("text", ["", "soon", "-5"])
+def test_a_retry_after_that_cannot_be_read_is_the_tables_pause(text: str) -> None:
+    throttled = told(ccxt.RateLimitExceeded("slow down"), 429, {"Retry-After": text}, exchange="okx")
+    assert isinstance(throttled, Throttled)
+    assert throttled.retry_after == timedelta(seconds=2)
+
+
+def test_a_very_long_retry_after_is_a_ban() -> None:
+    banned = told(ccxt.RateLimitExceeded("slow down"), 429, {"Retry-After": str(PATIENCE.total_seconds() + 1)})
+    assert isinstance(banned, Banned)
+    assert banned.until == NOW + PATIENCE + timedelta(seconds=1)
+
+
+def test_an_absurd_retry_after_ends_within_a_week() -> None:
+    banned = told(ccxt.DDoSProtection("banned"), 418, {"Retry-After": "9" * 30})
+    assert isinstance(banned, Banned)
+    assert banned.until == NOW + timedelta(days=7)
+
+
+def test_a_ban_lasts_as_long_as_the_exchange_says_or_its_message_or_the_table() -> None:
+    until = datetime(2024, 6, 20, 3, tzinfo=UTC)
+    cases = [
+        (told(ccxt.DDoSProtection("x"), 418, {"Retry-After": "300"}), NOW + timedelta(minutes=5)),
+        (told(ccxt.DDoSProtection(f"IP banned until {int(until.timestamp()) * 1000}."), 418), until),
+        (told(ccxt.DDoSProtection("x"), 418), NOW + timedelta(minutes=2)),
+        (told(ccxt.DDoSProtection("Temporary lockout"), 200, exchange="kraken"), NOW + timedelta(minutes=15)),
+        (told(ccxt.RateLimitExceeded("x"), 403, exchange="bybit"), NOW + timedelta(minutes=10)),
+    ]
+    for error, expected in cases:
+        assert isinstance(error, Banned)
+        assert error.until == expected
+
+
+def test_bybits_403_tells_both_things_that_it_may_mean() -> None:
+    text = str(told(ccxt.RateLimitExceeded("x"), 403, exchange="bybit"))
+    assert "too many requests" in text
+    assert "a country that is not served" in text
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (ccxt.BadSymbol("x"), UnknownSymbol),
+        (ccxt.OnMaintenance("x"), Maintenance),
+        (ccxt.RateLimitExceeded("x"), Throttled),
+        (ccxt.DDoSProtection("x"), Throttled),
+        (ccxt.BadResponse("x"), MalformedAnswer),
+        (ccxt.NullResponse("x"), MalformedAnswer),
+        (ccxt.AuthenticationError("x"), Refused),
+        (ccxt.PermissionDenied("x"), Refused),
+        (ccxt.RequestTimeout("x"), PassingError),
+        (ccxt.ExchangeNotAvailable("x"), PassingError),
+        (ccxt.ExchangeError("x"), FetchError),
+        (ccxt.NotSupported("x"), FetchError),
+        (KeyError("x"), MalformedAnswer),
+        (AttributeError("x"), MalformedAnswer),
+        (TypeError("x"), MalformedAnswer),
+        (ValueError("x"), MalformedAnswer),
+        (TimeoutError("x"), PassingError),
+        (aiohttp.ServerDisconnectedError("x"), PassingError),
+        (RuntimeError("x"), FetchError),
+    ],
+)
+def test_without_a_status_the_class_decides(error: Exception, expected: type[FetchError]) -> None:
+    assert type(told(error, None)) is expected
+
+
+@pytest.mark.parametrize(
+    ("exchange", "body", "expected"),
+    [
+        ("kucoin", '{"code":"429000","msg":"Too many requests"}', Throttled),
+        ("bitget", '{"code":"45001","msg":"Unknown error"}', PassingError),
+        ("bitfinex", '["error",11010,"ratelimit: error"]', Throttled),
+        ("kucoin", '{"code":"400100","msg":"This pair is not provided at present"}', UnknownSymbol),
+    ],
+)
+def test_exchanges_whose_class_is_a_plain_exchange_error_are_told_by_their_words(
+    exchange: str, body: str, expected: type[FetchError]
+) -> None:
+    assert type(told(ccxt.ExchangeError(f"{exchange} {body}"), 200, exchange=exchange)) is expected
+
+
+def test_our_own_errors_stay_as_they_are() -> None:
+    error = PassingError("x", exchange="okx")
+    assert told(error, 500) is error
+
+
+def test_a_page_of_html_is_quoted_in_a_line() -> None:
+    text = str(told(ccxt.ExchangeNotAvailable("binance GET http://x 500 " + "<p>oh\n</p>" * 500), 500))
+    assert len(text) < 400
+    assert "\n" not in text

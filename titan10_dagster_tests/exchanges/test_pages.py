@@ -1,0 +1,235 @@
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from titan10_dagster.exchanges.pages import NoProgress, Purpose
+from titan10_dagster_tests.exchanges.simulated import STEP, Exchange, drive, pages, survey, times
+
+NOW = 100_000
+ALL = frozenset(range(NOW + 1))
+
+
+def test_a_window_is_cut_into_pages_of_the_page_size_that_overlap_by_one_candle() -> None:
+    exchange = Exchange(ALL, NOW)
+    found = drive(survey(1000, 1000 + 2000, exchange, 1000, 1), exchange, at_once=3)
+    assert sorted(pages(found)) == [(1000, 1000), (1999, 1000), (2998, 3)]
+
+
+def test_independent_pages_are_under_way_together() -> None:
+    planner = survey(1000, 11_000, Exchange(ALL, NOW), 1000, 1)
+    asks = [planner.next_ask(NOW * STEP) for _ in range(5)]
+    assert [ask.since // STEP for ask in asks if ask] == [1000, 1999, 2998, 3997, 4996]
+
+
+def test_no_page_is_asked_far_ahead_of_the_first_open_candle() -> None:
+    planner = survey(0, 90_000, Exchange(ALL, NOW), 100, 1)
+    asks = []
+    while (ask := planner.next_ask(NOW * STEP)) is not None:
+        asks.append(ask)
+    assert len(asks) in range(32, 35)
+
+
+@pytest.mark.parametrize("newest", [False, True])
+def test_a_silently_lowered_page_limit_costs_requests_and_no_candle(newest: bool) -> None:
+    exchange = Exchange(ALL, NOW, cap=333, ranged=newest, newest=newest)
+    found = drive(survey(0, 43_200, exchange, 1000, 1), exchange, at_once=8)
+    assert found.times >= set(range(43_200))
+    assert len(found.asks) < 44 * 4 + 10
+
+
+def test_the_missing_head_of_an_answer_is_asked_for_again() -> None:
+    exchange = Exchange(ALL, NOW, cap=100, ranged=True, newest=True)
+    found = drive(survey(0, 150, exchange, 150, 1), exchange)
+    assert found.times >= set(range(150))
+    assert pages(found) == [(0, 150), (0, 51)]
+
+
+def test_an_answer_that_began_before_the_listing_proves_the_time_before_it_empty() -> None:
+    exchange = Exchange(frozenset(range(40_000, NOW + 1)), NOW)
+    found = drive(survey(0, 43_200, exchange, 1000, 1), exchange)
+    assert {one for one in found.times if one < 43_200} == set(range(40_000, 43_200))
+    assert len(found.asks) == 4
+    assert all(ask.purpose is Purpose.PAGE for ask in found.asks)
+
+
+def test_an_empty_page_in_the_middle_does_not_end_a_window() -> None:
+    exchange = Exchange(ALL - frozenset(range(300, 900)), NOW, ranged=True)
+    found = drive(survey(0, 1500, exchange, 300, 1), exchange)
+    assert found.times >= exchange.there & set(range(1500))
+
+
+def test_an_empty_page_is_believed_when_it_is_empty_twice() -> None:
+    exchange = Exchange(frozenset(), NOW)
+    planner = survey(0, 300, exchange, 300, 1)
+    for _ in range(2):
+        ask = planner.next_ask(NOW * STEP)
+        assert ask is not None
+        assert not planner.settled(0, 300 * STEP)
+        planner.learn(ask, times([]), NOW * STEP)
+    assert planner.done
+    assert planner.settled(0, 300 * STEP)
+    assert not planner.heard
+
+
+def test_years_before_a_listing_cost_one_request_a_page() -> None:
+    exchange = Exchange(frozenset(range(90_000, NOW)), NOW, ranged=True)
+    found = drive(survey(0, 90_000, exchange, 300, 1), exchange)
+    assert len(found.asks) <= 90_000 / 299 + 6
+
+
+@pytest.mark.parametrize("ignores_limit", [False, True])
+def test_an_exchange_that_ignores_since_shows_its_horizon_in_two_requests(ignores_limit: bool) -> None:
+    exchange = Exchange(ALL, NOW, cap=720, ignores_since=True, ignores_limit=ignores_limit)
+    planner = survey(NOW - 43_200, NOW, exchange, 720, 1)
+    found = drive(planner, exchange)
+    assert planner.horizon == (NOW - 719) * STEP
+    assert found.times >= set(range(NOW - 719, NOW))
+    assert len(found.asks) == 2
+
+
+def test_a_market_that_opened_an_hour_ago_is_no_horizon() -> None:
+    exchange = Exchange(frozenset(range(NOW - 60, NOW + 1)), NOW)
+    planner = survey(NOW - 43_200, NOW, exchange, 1000, 1)
+    found = drive(planner, exchange)
+    assert planner.horizon is None
+    assert found.times >= set(range(NOW - 60, NOW))
+    assert len(found.asks) == 2
+
+
+def test_candles_beyond_the_declared_depth_are_not_asked_for() -> None:
+    exchange = Exchange(ALL, NOW, cap=720, remembers=720, ignores_limit=True)
+    planner = survey(NOW - 2880, NOW - 1440, exchange, 720, 1, depth=720)
+    assert planner.next_ask(NOW * STEP) is None
+    assert planner.settled((NOW - 2880) * STEP, (NOW - 1440) * STEP)
+    assert planner.horizon == (NOW - 718) * STEP
+
+
+def test_only_the_part_within_the_depth_is_asked_for() -> None:
+    exchange = Exchange(ALL, NOW, cap=720, remembers=720)
+    found = drive(survey(NOW - 1440, NOW, exchange, 720, 1, depth=720), exchange)
+    assert pages(found) == [(NOW - 718, 719)]
+    assert found.times >= set(range(NOW - 718, NOW))
+
+
+def test_candles_that_do_not_exist_yet_are_not_asked_for() -> None:
+    exchange = Exchange(ALL, NOW)
+    found = drive(survey(NOW - 100, NOW + 1340, exchange, 1000, 1), exchange)
+    assert pages(found) == [(NOW - 100, 101)]
+
+
+def test_one_wrong_time_proves_nothing_absent() -> None:
+    planner = survey(0, 43_200, Exchange(ALL, NOW), 1000, 1)
+    ask = planner.next_ask(NOW * STEP)
+    assert ask is not None
+    planner.learn(ask, times([*range(999), 40_000]), NOW * STEP)
+    assert not planner.settled(999 * STEP, 1000 * STEP)
+    assert not planner.settled(5_000 * STEP, 5_001 * STEP)
+
+
+def test_a_server_that_never_answers_the_question_is_given_up() -> None:
+    class Stale(Exchange):
+        def answer(self, since: int, limit: int) -> list[int]:
+            return [3_000, 3_001, 3_002]
+
+    exchange = Stale(ALL, NOW)
+    with pytest.raises(NoProgress):
+        drive(survey(5_000, 6_000, exchange, 1000, 1), exchange)
+
+
+def test_a_server_that_gives_one_candle_at_a_time_is_given_up() -> None:
+    exchange = Exchange(ALL, NOW, cap=1)
+    with pytest.raises(NoProgress, match="65 requests"):
+        drive(survey(0, 1000, exchange, 1000, 1), exchange)
+
+
+def test_minutes_without_trades_do_not_cost_a_request_at_every_page_boundary() -> None:
+    rng = np.random.default_rng(7)
+    exchange = Exchange(frozenset(np.flatnonzero(rng.random(30_001) < 0.5).tolist()), 30_000, ranged=True, newest=True)
+    found = drive(survey(0, 30_000, exchange, 300, 10), exchange, at_once=4)
+    assert found.times >= exchange.there - {30_000}
+    assert len(found.asks) <= 30_000 / 290 * 1.05 + 5
+
+
+@st.composite
+def exchanges(draw: st.DrawFn) -> Exchange:
+    now = 1200
+    holes = draw(st.lists(st.tuples(st.integers(0, now), st.integers(1, 400)), max_size=5))
+    sparse = draw(st.sets(st.integers(0, now), max_size=300))
+    absent = {one for start, length in holes for one in range(start, start + length)} | sparse
+    ranged = draw(st.booleans())
+    return Exchange(
+        frozenset(set(range(now + 1)) - absent),
+        now,
+        cap=draw(st.integers(10, 150)),
+        ranged=ranged,
+        inclusive=ranged and draw(st.booleans()),
+        newest=ranged and draw(st.booleans()),
+        before=draw(st.integers(0, 2)),
+    )
+
+
+@given(
+    exchange=exchanges(),
+    first=st.integers(0, 1000),
+    length=st.integers(1, 1200),
+    page_size=st.integers(20, 150),
+    overlap=st.integers(1, 10),
+    at_once=st.integers(1, 6),
+)
+@example(Exchange(frozenset(range(1201)), 1200, cap=10, ranged=True, newest=True), 0, 1200, 100, 10, 6)
+@settings(max_examples=400, deadline=None)
+def test_every_candle_that_an_exchange_would_give_is_recovered(
+    exchange: Exchange, first: int, length: int, page_size: int, overlap: int, at_once: int
+) -> None:
+    end = min(first + length, exchange.now)
+    if end <= first:
+        return
+    found = drive(survey(first, end, exchange, page_size, overlap), exchange, at_once=at_once)
+    assert {one for one in found.times if first <= one < end} == {one for one in exchange.there if first <= one < end}
+    fresh = (end - first) / (page_size - overlap) + 2
+    cut = page_size / max(1, min(page_size, exchange.cap) - 1) + 1
+    assert len(found.asks) <= fresh * (cut + 5) + 4 * 305
+
+
+@given(
+    remembers=st.integers(12, 400),
+    ignores_limit=st.booleans(),
+    age=st.integers(160, 1000),
+    length=st.integers(150, 1000),
+    page_size=st.integers(20, 150),
+)
+@settings(max_examples=200, deadline=None)
+def test_an_unknown_horizon_is_found_and_everything_after_it_recovered(
+    remembers: int, ignores_limit: bool, age: int, length: int, page_size: int
+) -> None:
+    exchange = Exchange(frozenset(range(1201)), 1200, cap=remembers, ignores_since=True, ignores_limit=ignores_limit)
+    first, end = 1200 - age, min(1200 - age + length, 1200)
+    planner = survey(first, end, exchange, page_size, 1)
+    found = drive(planner, exchange)
+    reach = 1201 - (remembers if ignores_limit else min(remembers, page_size))
+    assert found.times >= {one for one in range(first, end) if one >= reach}
+    assert len(found.asks) <= 12
+    assert planner.done
+
+
+@given(exchange=exchanges(), first=st.integers(0, 1000), page_size=st.integers(20, 150))
+@settings(max_examples=100, deadline=None)
+def test_a_day_is_called_settled_only_when_all_of_it_was_received(
+    exchange: Exchange, first: int, page_size: int
+) -> None:
+    planner = survey(first, exchange.now, exchange, page_size, 1)
+    days = [(a, b) for a, b in pairwise([*range(first, exchange.now, 90), exchange.now])]
+    received: set[int] = set()
+    now = exchange.now * STEP + 5_000
+    while (ask := planner.next_ask(now)) is not None:
+        rows = exchange.answer(ask.since // STEP, ask.limit)
+        received.update(rows)
+        planner.learn(ask, times(rows), now)
+        for a, b in days:
+            if planner.settled(a * STEP, b * STEP):
+                assert {one for one in exchange.there if a <= one < b} <= received

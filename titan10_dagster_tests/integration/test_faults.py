@@ -1,0 +1,243 @@
+"""Every fault an exchange can make, against the real assets: the outcome that the design says, and no other."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+
+from titan10_dagster.candles.gaps import Reason
+from titan10_dagster.candles.health import BreakerState
+from titan10_dagster.candles.slices import to_ms
+from titan10_dagster.store import ledger
+from titan10_dagster.store.health import HealthStore
+from titan10_dagster_tests.integration.conftest import NOW, MakeWorld, World, ticking
+
+DAY = date(2024, 2, 1)
+MINUTE_MS = 60_000
+EXCHANGES = ["binance", "bybit", "coinbase", "okx"]
+SYMBOLS = {
+    "binance": ["BTC/USDT", "ETH/USDT"],
+    "bybit": ["BTC/USDT", "ETH/USDT"],
+    "coinbase": ["BTC/USD", "ETH/USD"],
+    "kraken": ["BTC/USD", "ETH/USD"],
+    "okx": ["BTC/USDT", "ETH/USDT"],
+}
+
+PASSING: list[tuple[str, dict[str, Any]]] = [
+    ("http_429", {"count": 1, "retry_after": 1}),
+    ("http_500", {"count": 3}),
+    ("http_502", {"count": 3}),
+    ("http_504", {"count": 2}),
+    ("maintenance", {"count": 2}),
+    ("html_200", {"count": 3}),
+    ("truncated", {"count": 3}),
+    ("empty_body", {"count": 3}),
+    ("empty_object", {"count": 3}),
+    ("null_data", {"count": 3}),
+    ("reset", {"count": 3}),
+    ("stall", {"count": 2, "seconds": 0.2}),
+    ("short_body", {"count": 3}),
+    ("duplicates", {}),
+    ("disorder", {}),
+    ("page_third", {}),
+    ("empty_page", {"count": 1}),
+]
+
+
+def world_of(make_world: MakeWorld, exchange: str, **options: Any) -> World:
+    return make_world({exchange: SYMBOLS[exchange]}, **options)
+
+
+@pytest.mark.parametrize("exchange", EXCHANGES)
+@pytest.mark.parametrize(("kind", "options"), PASSING, ids=[kind for kind, _ in PASSING])
+def test_a_fault_that_passes_costs_requests_but_no_candle(
+    make_world: MakeWorld, exchange: str, kind: str, options: dict[str, Any]
+) -> None:
+    world = world_of(make_world, exchange)
+    world.sandbox.fault(exchange, kind, **options)
+    done = world.backfill(exchange, DAY)
+    assert not done.failed, done.messages
+    assert not done.incomplete
+    assert any(kind in entry["faults"] for entry in world.sandbox.requests(exchange))
+    assert world.equals_truth(exchange, DAY, DAY)
+
+
+@pytest.mark.parametrize("exchange", EXCHANGES)
+def test_a_ban_opens_the_breaker_and_nobody_asks_until_it_is_over(make_world: MakeWorld, exchange: str) -> None:
+    world = world_of(make_world, exchange)
+    world.sandbox.fault(exchange, "http_418", retry_after=600)
+    done = world.backfill(exchange, DAY)
+    assert done.failed == (DAY,)
+    health = HealthStore(world.pipeline.database).load(exchange)
+    assert health.state is BreakerState.OPEN
+    assert health.open_until is not None
+    assert health.open_until >= NOW + timedelta(seconds=600)
+    before = len(world.sandbox.requests(exchange))
+    again = world.backfill(exchange, DAY)
+    assert again.failed == (DAY,)
+    assert "nothing is asked before" in again.messages[0]
+    assert len(world.sandbox.requests(exchange)) == before
+
+
+@pytest.mark.parametrize("exchange", EXCHANGES)
+@pytest.mark.parametrize("kind", ["http_451", "http_403"])
+def test_a_refusal_is_told_and_not_retried(make_world: MakeWorld, exchange: str, kind: str) -> None:
+    world = world_of(make_world, exchange)
+    world.pipeline.refresh_markets(exchange)
+    world.sandbox.clear_requests(exchange)
+    world.sandbox.fault(exchange, kind)
+    done = world.backfill(exchange, DAY)
+    assert done.failed == (DAY,)
+    # Those already in flight when the first refusal came are all there are.
+    assert len(world.sandbox.requests(exchange)) <= 16
+    assert not len(world.stored(exchange, SYMBOLS[exchange][0], DAY, DAY))
+
+
+def test_an_exchange_that_fails_for_good_fails_the_run_and_the_next_run_finishes_it(make_world: MakeWorld) -> None:
+    world = world_of(make_world, "binance")
+    world.sandbox.fault("binance", "http_500")
+    done = world.backfill("binance", DAY)
+    assert done.failed == (DAY,)
+    assert "An unknown error occurred while processing the request" in done.messages[0]
+    world.sandbox.clear_faults()
+    later = world.pipeline.now() + timedelta(hours=1)
+    object.__setattr__(world.pipeline, "now", ticking(later))
+    assert not world.backfill("binance", DAY).failed
+    assert world.equals_truth("binance", DAY, DAY)
+
+
+@pytest.mark.parametrize("exchange", EXCHANGES)
+def test_one_unknown_symbol_stops_no_other(make_world: MakeWorld, exchange: str) -> None:
+    world = world_of(make_world, exchange)
+    good, bad = SYMBOLS[exchange]
+    world.sandbox.fault(exchange, "unknown_symbol", symbol=bad)
+    done = world.backfill(exchange, DAY)
+    assert not done.failed
+    assert done.incomplete == (DAY,)
+    assert np.array_equal(world.stored(exchange, good, DAY, DAY), world.truth(exchange, good, DAY, DAY))
+    rows = world.pipeline.ledger_rows(world.pipeline.slices(exchange, [DAY]))
+    assert {slice_.series.symbol: row.state for slice_, row in rows.items()} == {good: "settled", bad: "partial"}
+    world.sandbox.clear_faults()
+    world.sandbox.clear_requests(exchange)
+    assert not world.backfill(exchange, DAY).incomplete
+    assert {entry["symbol"] for entry in world.candle_requests(exchange)} == {bad}
+    assert world.equals_truth(exchange, DAY, DAY)
+
+
+def test_a_symbol_that_the_exchange_does_not_list_stops_no_other(make_world: MakeWorld) -> None:
+    world = make_world({"binance": ["BTC/USDT", "BTC/USTD"]})
+    done = world.backfill("binance", DAY)
+    assert done.incomplete == (DAY,)
+    assert len(world.stored("binance", "BTC/USDT", DAY, DAY)) == len(world.truth("binance", "BTC/USDT", DAY, DAY))
+
+
+@pytest.mark.parametrize("exchange", EXCHANGES)
+@pytest.mark.parametrize(
+    "kind", ["high_below_low", "null_value", "nan_value", "negative_volume", "zero_price", "conflicting_duplicate"]
+)
+def test_a_broken_candle_is_quarantined_and_the_rest_of_the_day_is_stored(
+    make_world: MakeWorld, exchange: str, kind: str
+) -> None:
+    world = world_of(make_world, exchange)
+    symbol = SYMBOLS[exchange][0]
+    world.sandbox.fault(exchange, kind, symbol=symbol, count=1)
+    done = world.backfill(exchange, DAY)
+    assert not done.failed, done.messages
+    stored, truth = world.stored(exchange, symbol, DAY, DAY), world.truth(exchange, symbol, DAY, DAY)
+    lost = set(truth[:, 0]) - set(stored[:, 0])
+    assert len(lost) == 1
+    assert np.array_equal(stored, truth[~np.isin(truth[:, 0], list(lost))])
+    (row,) = world.pipeline.ledger_rows(world.pipeline.slices(exchange, [DAY], [symbol])).values()
+    assert row.missing[Reason.QUARANTINED] == 1
+    assert row.quarantined >= 1
+
+
+def test_a_candle_off_the_grid_is_quarantined(make_world: MakeWorld) -> None:
+    world = world_of(make_world, "binance")
+    symbol = SYMBOLS["binance"][0]
+    world.sandbox.fault("binance", "off_grid", symbol=symbol, count=1)
+    assert not world.backfill("binance", DAY).failed
+    stored = world.stored("binance", symbol, DAY, DAY)
+    assert not (stored[:, 0] % MINUTE_MS).any()
+    (row,) = world.pipeline.ledger_rows(world.pipeline.slices("binance", [DAY], [symbol])).values()
+    assert row.quarantined == 1
+
+
+def test_a_slice_full_of_broken_candles_is_withheld_and_the_others_are_stored(make_world: MakeWorld) -> None:
+    world = make_world({"binance": ["BTC/USDT", "ETH/USDT", "SOL/USDT"]})
+    for index in range(200, 220):
+        world.sandbox.fault("binance", "high_below_low", symbol="BTC/USDT", index=index)
+    done = world.backfill("binance", DAY)
+    assert not done.failed
+    assert done.incomplete == (DAY,)
+    assert not len(world.stored("binance", "BTC/USDT", DAY, DAY))
+    for symbol in ("ETH/USDT", "SOL/USDT"):
+        assert np.array_equal(world.stored("binance", symbol, DAY, DAY), world.truth("binance", symbol, DAY, DAY))
+    world.sandbox.clear_faults()
+    assert not world.backfill("binance", DAY).incomplete
+    assert world.equals_truth("binance", DAY, DAY)
+
+
+def test_a_change_of_format_blocks_the_write_and_a_refresh_heals_it(make_world: MakeWorld) -> None:
+    world = world_of(make_world, "binance")
+    for index in range(200, 220):
+        world.sandbox.fault("binance", "high_below_low", index=index)
+    done = world.backfill("binance", DAY)
+    assert done.failed == (DAY,)
+    assert not ledger.coverage(world.pipeline.database)
+    world.sandbox.clear_faults()
+    assert not world.backfill("binance", DAY).failed
+    assert world.equals_truth("binance", DAY, DAY)
+
+
+def test_the_candle_that_is_still_running_is_not_stored(make_world: MakeWorld) -> None:
+    just_after_midnight = datetime(2024, 2, 2, 0, 0, 20, tzinfo=UTC)
+    world = world_of(make_world, "binance", clock=just_after_midnight)
+    object.__setattr__(world.pipeline, "now", ticking(just_after_midnight))
+    assert not world.backfill("binance", DAY).failed
+    stored = world.stored("binance", "BTC/USDT", DAY, DAY + timedelta(days=1))
+    assert np.array_equal(stored, world.truth("binance", "BTC/USDT", DAY, DAY))
+
+
+def test_a_horizon_that_nobody_declared_is_found_and_explained(make_world: MakeWorld) -> None:
+    world = world_of(make_world, "binance")
+    world.sandbox.fault("binance", "horizon", rows=720)
+    done = world.backfill("binance", DAY)
+    assert not done.failed
+    for row in world.pipeline.ledger_rows(world.pipeline.slices("binance", [DAY])).values():
+        assert (row.state, row.missing) == ("settled", {Reason.BEYOND_HORIZON: 1440})
+
+
+def test_days_beyond_krakens_horizon_are_green_empty_explained_and_free(make_world: MakeWorld) -> None:
+    world = world_of(make_world, "kraken")
+    world.pipeline.refresh_markets("kraken")
+    world.sandbox.clear_requests("kraken")
+    last = DAY + timedelta(days=4)
+    done = world.backfill("kraken", DAY, last)
+    assert not done.failed
+    assert not world.sandbox.requests("kraken")
+    (row, *_) = ledger.coverage(world.pipeline.database, "kraken")
+    assert row.missing == {Reason.BEYOND_HORIZON: 5 * 1440}
+
+
+def test_what_kraken_still_has_of_yesterday_is_fetched(make_world: MakeWorld) -> None:
+    world = world_of(make_world, "kraken")
+    yesterday = world.pipeline.now().date() - timedelta(days=1)
+    shortly_after = datetime(2024, 3, 10, 2, 0, 0, tzinfo=UTC)
+    object.__setattr__(world.pipeline, "now", ticking(shortly_after))
+    world.sandbox.clock.stop_at(to_ms(shortly_after))
+    done = world.backfill("kraken", yesterday)
+    assert not done.failed, done.messages
+    for symbol in SYMBOLS["kraken"]:
+        stored, truth = (
+            world.stored("kraken", symbol, yesterday, yesterday),
+            world.truth("kraken", symbol, yesterday, yesterday),
+        )
+        reachable = truth[truth[:, 0] >= (shortly_after - timedelta(minutes=718)).timestamp() * 1000]
+        assert len(reachable) > 500
+        assert np.array_equal(stored[-len(reachable) :], reachable)
+        (row,) = world.pipeline.ledger_rows(world.pipeline.slices("kraken", [yesterday], [symbol])).values()
+        assert row.missing[Reason.BEYOND_HORIZON] > 800

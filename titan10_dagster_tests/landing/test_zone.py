@@ -1,0 +1,330 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pandas as pd
+import polars
+import pytest
+import structlog
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pandas.testing import assert_frame_equal
+from pyarrow import parquet
+
+from titan10_dagster.candles.fetched import FetchedSlice, FetchRecord
+from titan10_dagster.candles.frame import COLUMNS, VALUES, by_day, columns, empty, from_rows
+from titan10_dagster.candles.slices import Series, Slice, to_ms
+from titan10_dagster.candles.timeframes import Timeframe
+from titan10_dagster.errors import LandingError
+from titan10_dagster.landing.zone import METADATA_KEY, LandingZone
+from titan10_dagster_tests.candles import strategies as some
+
+AT = datetime(2024, 3, 1, 2, 0, 0, 123456, tzinfo=UTC)
+SLICE = some.MINUTELY
+
+needs_no_fresh_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@pytest.fixture
+def zone(tmp_path: Path) -> LandingZone:
+    return LandingZone(tmp_path / "landing")
+
+
+def fetched(candles: pd.DataFrame, slice_: Slice = SLICE) -> FetchedSlice:
+    return FetchedSlice(FetchRecord(slice_, AT, "rest", 2, 0, 0.25, True, None), candles)
+
+
+def of_symbol(symbol: str, day: date = SLICE.day) -> Slice:
+    return Slice(replace(SLICE.series, symbol=symbol), day)
+
+
+def files(zone: LandingZone) -> list[str]:
+    return sorted(path.name for path in zone.root.rglob("*") if path.is_file())
+
+
+# --- what is written is read -----------------------------------------------------------------------------------
+
+
+@needs_no_fresh_folder
+@given(some.raw_frames(SLICE, max_size=40), st.none() | some.instants, st.none() | st.text())
+def test_a_slice_comes_back_exactly_as_it_was_landed(
+    zone: LandingZone, candles: pd.DataFrame, horizon: datetime | None, note: str | None
+) -> None:
+    record = replace(fetched(candles).record, horizon=horizon, note=note)
+    zone.write(FetchedSlice(record, candles))
+    back = zone.read(SLICE)
+    assert back is not None
+    assert back.record == zone.record(SLICE) == record
+    assert_frame_equal(back.candles, candles, check_exact=True)
+    assert all(bits(back.candles, name) == bits(candles, name) for name in VALUES)
+
+
+def bits(frame: pd.DataFrame, name: str) -> bytes:
+    """The very bits, so that the sign of zero counts; NaN has many bit patterns and is compared above."""
+    values = getattr(columns(frame), name)
+    return np.where(np.isnan(values), 0.0, values).tobytes()
+
+
+def test_a_slice_without_candles_is_a_file_without_rows(zone: LandingZone) -> None:
+    path = zone.write(fetched(empty()))
+    assert parquet.read_metadata(path).num_rows == 0
+    back = zone.read(SLICE)
+    assert back is not None
+    assert_frame_equal(back.candles, empty(), check_exact=True)
+
+
+def test_what_was_never_landed_is_none(zone: LandingZone) -> None:
+    assert zone.read(SLICE) is None
+    assert zone.record(SLICE) is None
+    assert zone.records([SLICE]) == {}
+    zone.discard(SLICE)
+
+
+def test_landing_again_replaces_and_discarding_removes(zone: LandingZone) -> None:
+    zone.write(fetched(some.whole_frame(SLICE)))
+    zone.write(fetched(empty()))
+    back = zone.read(SLICE)
+    assert back is not None
+    assert back.candles.empty
+    assert files(zone) == ["BTC-USDT.parquet"]
+    zone.discard(SLICE)
+    assert zone.read(SLICE) is None
+
+
+def test_records_are_those_of_the_landed_slices_in_the_order_asked(zone: LandingZone) -> None:
+    asked = [of_symbol("C/D"), of_symbol("A/B"), of_symbol("E/F")]
+    for slice_ in asked[:2]:
+        zone.write(fetched(empty(), slice_))
+    assert list(zone.records(asked).items()) == [(s, fetched(empty(), s).record) for s in asked[:2]]
+
+
+@pytest.mark.skipif("TITAN10_TEST_DATA" not in os.environ, reason="real candles: set TITAN10_TEST_DATA")
+@pytest.mark.parametrize("name", ["binanceus_BTC-USDT_1m_2023-03.csv.gz", "binance_XRP-ETH_1m_2019-10.csv.gz"])
+def test_real_candles_come_back_exactly(zone: LandingZone, name: str) -> None:
+    days = by_day(some.real_candles(Path(os.environ["TITAN10_TEST_DATA"]), name))
+    for day, candles in days.items():
+        path = zone.write(fetched(candles, of_symbol("BTC/USDT", day)))
+        assert path.stat().st_size < 30 * len(candles) + 4000
+        back = zone.read(of_symbol("BTC/USDT", day))
+        assert back is not None
+        assert_frame_equal(back.candles, candles, check_exact=True)
+
+
+# --- others read it too ----------------------------------------------------------------------------------------
+
+
+def by_duckdb(path: Path) -> list[dict[str, Any]]:
+    answer = duckdb.connect().execute("select *, epoch_ms(time) as ms from read_parquet(?) order by time", [str(path)])
+    names = [column[0] for column in answer.description]
+    return [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
+
+
+def by_polars(path: Path) -> list[dict[str, Any]]:
+    return polars.read_parquet(path).with_columns(ms=polars.col("time").dt.epoch("ms")).to_dicts()
+
+
+def by_pandas(path: Path) -> list[dict[Any, Any]]:
+    table = pd.read_parquet(path)
+    return table.assign(ms=table["time"].astype("int64")).to_dict("records")
+
+
+@pytest.mark.parametrize("reader", [by_duckdb, by_polars, by_pandas])
+def test_other_readers_get_every_column(zone: LandingZone, reader: Callable[[Path], list[dict[str, Any]]]) -> None:
+    rows = reader(zone.write(fetched(some.whole_frame(SLICE))))
+    assert [row["ms"] for row in rows] == SLICE.grid().astype(np.int64).tolist()
+    for row in rows:
+        assert (row["exchange"], row["symbol"], row["timeframe"]) == ("binance", "BTC/USDT", "1m")
+        assert [row[name] for name in VALUES] == [100.0, 102.0, 98.0, 101.0, 100.0]
+
+
+def test_a_file_holds_the_documented_types_and_the_record(zone: LandingZone) -> None:
+    footer = parquet.read_metadata(zone.write(fetched(some.whole_frame(SLICE))))
+    types = {column.name: (column.physical_type, str(column.logical_type)) for column in footer.schema}
+    assert list(types) == ["exchange", "symbol", "timeframe", *COLUMNS]
+    assert types["symbol"] == ("BYTE_ARRAY", "String")
+    assert "isAdjustedToUTC=true, timeUnit=milliseconds" in types["time"][1]
+    assert {types[name][0] for name in VALUES} == {"DOUBLE"}
+    assert footer.metadata[METADATA_KEY].startswith(b'{"exchange": "binance"')
+    assert footer.num_row_groups == 1
+
+
+# --- names -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("symbol", "name"),
+    [
+        ("BTC/USDT", "BTC-USDT.parquet"),
+        ("BTC/USDT:USDT", "BTC-USDT_USDT.parquet"),
+        ("BTC/USDT:USDT-240628", "BTC-USDT_USDT%2D240628.parquet"),
+        ("1000SATS/USDT", "1000SATS-USDT.parquet"),
+        ("币安人生/USDT", "币安人生-USDT.parquet"),
+        ("A\\B/C", "A%5CB-C.parquet"),
+    ],
+)
+def test_a_symbol_becomes_a_file_name_that_can_be_read(zone: LandingZone, symbol: str, name: str) -> None:
+    path = zone.path(of_symbol(symbol))
+    assert path == zone.root / "binance" / "1m" / "2024-02-29" / name
+
+
+@pytest.mark.parametrize(
+    "symbol", ["", ".", "..", "../../etc/passwd", ".hidden/USDT", "A\0B", "A\nB", "BTC/USDT ", "X" * 201, "\ud800"]
+)
+def test_a_symbol_that_makes_no_file_name_is_refused(zone: LandingZone, symbol: str) -> None:
+    with pytest.raises(LandingError, match="makes no file name"):
+        zone.write(fetched(empty(), of_symbol(symbol)))
+    assert not zone.root.exists()
+
+
+@pytest.mark.parametrize("exchange", ["", "..", "a/b", "Binance", "/tmp", "a\n"])
+def test_an_exchange_that_is_no_name_is_refused(zone: LandingZone, exchange: str) -> None:
+    with pytest.raises(LandingError, match="is not an exchange's name"):
+        zone.path(Slice(Series(exchange, "BTC/USDT", Timeframe.parse("1m")), SLICE.day))
+
+
+def landed_at(zone: LandingZone, symbol: str) -> Path | None:
+    try:
+        return zone.path(of_symbol(symbol))
+    except LandingError:
+        return None
+
+
+@given(st.text("AB/:-_%.\\2DF5C ~\0", max_size=6), st.text("AB/:-_%.\\2DF5C ~\0", max_size=6))
+def test_no_two_symbols_share_a_file_and_none_leaves_its_folder(one: str, other: str) -> None:
+    zone = LandingZone(Path("/somewhere/landing"))
+    path = landed_at(zone, one)
+    if path is not None:
+        assert Path(os.path.normpath(path)) == path
+        assert path.parent == zone.root / "binance" / "1m" / "2024-02-29"
+        assert (path == landed_at(zone, other)) == (one == other)
+
+
+# --- faults ----------------------------------------------------------------------------------------------------
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-200])
+
+
+def empty_out(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def fill_with_html(path: Path) -> None:
+    path.write_text("<html>not a candle</html>")
+
+
+def drop_the_record(path: Path) -> None:
+    parquet.write_table(parquet.read_table(path).replace_schema_metadata(None), path)
+
+
+@pytest.mark.parametrize("spoil", [truncate, empty_out, fill_with_html, drop_the_record])
+def test_an_unreadable_file_is_told_by_name_and_counts_as_not_landed(
+    zone: LandingZone, spoil: Callable[[Path], None]
+) -> None:
+    path = zone.write(fetched(some.whole_frame(SLICE)))
+    spoil(path)
+    for look in (zone.read, zone.record):
+        with pytest.raises(LandingError, match=r"binance BTC/USDT 1m 2024-02-29 is unreadable .* remove .*BTC-USDT"):
+            look(SLICE)
+    with structlog.testing.capture_logs() as logs:
+        assert zone.records([SLICE]) == {}
+    assert [(log["event"], log["log_level"]) for log in logs] == [("landed_file_corrupt", "warning")]
+    assert files(zone) == ["BTC-USDT.parquet.corrupt"]
+    zone.write(fetched(some.whole_frame(SLICE)))
+    assert list(zone.records([SLICE])) == [SLICE]
+
+
+def test_a_flipped_bit_in_the_candles_is_noticed(zone: LandingZone) -> None:
+    path = zone.write(fetched(some.whole_frame(SLICE)))
+    chunk = parquet.read_metadata(path).row_group(0).column(5)
+    content = bytearray(path.read_bytes())
+    content[chunk.data_page_offset + chunk.total_compressed_size - 3] ^= 0x10
+    path.write_bytes(content)
+    with pytest.raises(LandingError, match="is unreadable"):
+        zone.read(SLICE)
+
+
+def test_a_file_in_another_slices_place_is_not_taken_for_it(zone: LandingZone) -> None:
+    path = zone.write(fetched(empty()))
+    other = of_symbol("BTC/USDT", SLICE.day + timedelta(days=1))
+    zone.path(other).parent.mkdir()
+    zone.path(other).write_bytes(path.read_bytes())
+    with pytest.raises(LandingError, match="it holds binance BTC/USDT 1m 2024-02-29"):
+        zone.read(other)
+
+
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """No file may grow beyond 512 bytes in this process, as if the disk were full."""
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (512, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_a_full_disk_leaves_what_was_landed_before_and_no_debris(zone: LandingZone) -> None:
+    zone.write(fetched(some.whole_frame(SLICE)))
+    with full_disk(), pytest.raises(LandingError, match="cannot land binance BTC/USDT 1m 2024-02-29"):
+        zone.write(fetched(empty()))
+    back = zone.read(SLICE)
+    assert back is not None
+    assert len(back.candles) == 1440
+    assert files(zone) == ["BTC-USDT.parquet"]
+
+
+WRITES_FOR_EVER = """
+import sys
+from pathlib import Path
+from titan10_dagster.landing.zone import LandingZone
+from titan10_dagster_tests.candles import strategies as some
+from titan10_dagster_tests.landing.test_zone import fetched
+zone, whole = LandingZone(Path(sys.argv[1])), fetched(some.whole_frame(some.MINUTELY))
+zone.write(whole)
+print("started", flush=True)
+while True:
+    zone.write(whole)
+"""
+
+
+def test_a_killed_writer_leaves_a_whole_file(zone: LandingZone) -> None:
+    writer = subprocess.Popen(
+        [sys.executable, "-c", WRITES_FOR_EVER, str(zone.root)], stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]
+    )
+    with writer:
+        assert writer.stdout is not None
+        writer.stdout.readline()
+        for _ in range(50):
+            assert zone.read(SLICE) is not None
+        writer.send_signal(signal.SIGKILL)
+    back = zone.read(SLICE)
+    assert back is not None
+    assert_frame_equal(back.candles, some.whole_frame(SLICE), check_exact=True)
+    debris = [path for path in zone.root.rglob("*.parquet") if path != zone.path(SLICE)]
+    assert debris == []
+
+
+def test_the_raw_rows_of_a_whole_day_may_be_anything_that_fits_a_frame(zone: LandingZone) -> None:
+    start = to_ms(SLICE.start)
+    awkward = from_rows([[start, 1e-320, -0.0, float("inf"), float("nan"), 1.7e308]] * 3 + [[0, 1, 1, 1, 1, 1]])
+    zone.write(fetched(awkward))
+    back = zone.read(SLICE)
+    assert back is not None
+    assert_frame_equal(back.candles, awkward, check_exact=True)

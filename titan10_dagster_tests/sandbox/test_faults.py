@@ -1,0 +1,312 @@
+from __future__ import annotations
+
+import time
+import urllib.error
+import urllib.request
+from typing import Any
+
+import ccxt
+import numpy as np
+import pytest
+
+from titan10_dagster.sandbox.faults import FAULT_KINDS
+from titan10_dagster.sandbox.server import Sandbox
+from titan10_dagster.sandbox.venues.registry import VENUES
+from titan10_dagster_tests.sandbox.conftest import DAY_MS, MINUTE_MS, TODAY, Clients
+
+EXCHANGES = list(VENUES)
+SINCE = TODAY + 600 * MINUTE_MS  # within Kraken's horizon
+
+
+def symbol_of(exchange: str) -> str:
+    return VENUES[exchange].symbols[0]
+
+
+def truth_of(sandbox: Sandbox, exchange: str = "binance", rows: int = 100) -> np.ndarray:
+    return sandbox.truth(exchange, symbol_of(exchange), SINCE, SINCE + rows * MINUTE_MS)
+
+
+def page(clients: Clients, exchange: str = "binance", rows: int = 100) -> np.ndarray:
+    return clients.candles(exchange, symbol_of(exchange), "1m", SINCE, rows)
+
+
+def fetched(sandbox: Sandbox, rows: int = 100) -> tuple[int, dict[str, str], bytes]:
+    """Status, headers and body of a candle request to binance, whatever the status."""
+    url = f"{sandbox.url('binance')}/api/v3/klines?symbol=BTCUSDT&interval=1m&startTime={SINCE}&limit={rows}"
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return answer.status, dict(answer.headers), answer.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, dict(error.headers), error.read()
+
+
+STATUSES = {
+    "http_429": 429, "http_418": 418, "http_403": 403, "http_451": 451, "http_400": 400, "http_404": 404,
+    "http_500": 500, "http_502": 502, "http_504": 504, "maintenance": 503, "unknown_symbol": 400,
+    "html_200": 200, "empty_body": 200, "empty_object": 200, "null_data": 200, "truncated": 200,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "status"), STATUSES.items())
+def test_an_answer_fault_strikes_once_and_is_gone(kind: str, status: int, sandbox: Sandbox) -> None:
+    _, _, good = fetched(sandbox)
+    sandbox.fault("binance", kind, count=1)
+    struck = fetched(sandbox)
+    entry = sandbox.requests("binance")[-1]
+    assert struck[0] == status == entry["status"]
+    assert struck[2] != good
+    assert entry["faults"] == [kind]
+    assert fetched(sandbox)[2] == good
+
+
+def test_throttling_and_bans_say_how_long_to_wait(sandbox: Sandbox) -> None:
+    sandbox.fault("binance", "http_429", retry_after=7, count=1)
+    sandbox.fault("binance", "http_418", retry_after=300, after=1)
+    assert fetched(sandbox)[1]["Retry-After"] == "7"
+    assert fetched(sandbox)[1]["Retry-After"] == "300"
+
+
+def test_a_bad_gateway_is_html(sandbox: Sandbox) -> None:
+    sandbox.fault("binance", "http_502")
+    _, headers, body = fetched(sandbox)
+    assert headers["Content-Type"].startswith("text/html")
+    assert body.startswith(b"<html>")
+
+
+MAINTENANCE = {
+    "binance": "-1008", "coinbase": "UNAVAILABLE", "kraken": "EService:Unavailable", "okx": "50001", "bybit": "10016",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("exchange", EXCHANGES)
+def test_maintenance_is_told_in_the_exchanges_own_words(exchange: str, sandbox: Sandbox, clients: Clients) -> None:
+    clients.get(exchange)
+    sandbox.fault(exchange, "maintenance")
+    with pytest.raises((ccxt.NetworkError, ccxt.ExchangeError), match=MAINTENANCE[exchange]):
+        page(clients, exchange)
+
+
+@pytest.mark.parametrize("exchange", EXCHANGES)
+@pytest.mark.parametrize("kind", ["html_200", "truncated", "empty_body"])
+def test_ccxt_takes_junk_for_no_data(exchange: str, kind: str, sandbox: Sandbox, clients: Clients) -> None:
+    clients.get(exchange)
+    sandbox.fault(exchange, kind)
+    assert len(page(clients, exchange)) == 0
+
+
+@pytest.mark.parametrize("kind", ["reset", "outage", "stall", "short_body"])
+def test_a_broken_connection_raises(kind: str, sandbox: Sandbox, clients: Clients) -> None:
+    clients.get("binance")
+    sandbox.fault("binance", kind, **({"seconds": 0.1} if kind == "stall" else {}))
+    with pytest.raises((ccxt.NetworkError, ccxt.ExchangeError)):
+        page(clients)
+    assert sandbox.requests("binance")[-1]["faults"] == [kind]
+    sandbox.clear_faults("binance")
+    assert len(page(clients)) == 100
+
+
+def test_aiohttp_repeats_a_request_that_a_kept_connection_lost(sandbox: Sandbox, clients: Clients) -> None:
+    assert len(page(clients)) == 100
+    sandbox.fault("binance", "reset", count=1)
+    before = len(sandbox.requests("binance"))
+    assert len(page(clients)) == 100
+    assert len(sandbox.requests("binance")) == before + 2
+
+
+def test_a_reset_resets(sandbox: Sandbox) -> None:
+    sandbox.fault("binance", "reset")
+    with pytest.raises(ConnectionResetError):
+        fetched(sandbox)
+
+
+def test_a_stall_outlasts_the_clients_patience(sandbox: Sandbox, clients: Clients) -> None:
+    client = clients.get("binance")
+    sandbox.fault("binance", "stall", seconds=20)
+    client.timeout = 300
+    try:
+        with pytest.raises(ccxt.RequestTimeout):
+            page(clients)
+    finally:
+        client.timeout = 2_000
+
+
+def test_latency_makes_every_answer_slower(sandbox: Sandbox, clients: Clients) -> None:
+    clients.get("binance")
+    sandbox.fault("binance", "latency", ms=200)
+    started = time.monotonic()
+    assert len(page(clients)) == 100
+    assert time.monotonic() - started > 0.2
+
+
+@pytest.mark.parametrize("exchange", EXCHANGES)
+def test_duplicated_rows_come_twice(exchange: str, sandbox: Sandbox, clients: Clients) -> None:
+    wanted = truth_of(sandbox, exchange)
+    sandbox.fault(exchange, "duplicates", rows=5)
+    found = page(clients, exchange, 105)
+    times, counts = np.unique(found[:, 0], return_counts=True)
+    assert (counts == 2).sum() == 5
+    assert len(times) >= len(wanted) - 5
+
+
+@pytest.mark.parametrize("exchange", EXCHANGES)
+def test_disorder_shuffles_the_wire_only(exchange: str, sandbox: Sandbox, clients: Clients) -> None:
+    clients.get(exchange)
+    sandbox.fault(exchange, "disorder", seed=1)
+    found = page(clients, exchange)
+    assert set(found[:, 0]) <= set(truth_of(sandbox, exchange, 1_000)[:, 0]) | {found[:, 0].max()}
+
+
+def test_the_unfinished_row_has_hardly_begun(sandbox: Sandbox, clients: Clients) -> None:
+    sandbox.fault("binance", "unfinished")
+    found, wanted = page(clients), truth_of(sandbox)
+    np.testing.assert_array_equal(found[:-1], wanted[:-1])
+    assert found[-1, 5] < wanted[-1, 5]
+    assert set(found[-1, 1:5]) == {wanted[-1, 1]}
+
+
+@pytest.mark.parametrize(("exchange", "rows"), [("binance", 333), ("bybit", 333), ("okx", 100), ("coinbase", 100)])
+def test_a_lowered_page_limit_gives_a_third(exchange: str, rows: int, sandbox: Sandbox, clients: Clients) -> None:
+    limit = VENUES[exchange].page_limit
+    since = TODAY - 20 * DAY_MS
+    clients.get(exchange)
+    sandbox.fault(exchange, "page_third")
+    found = clients.candles(exchange, symbol_of(exchange), "1m", since, limit)
+    whole = sandbox.truth(exchange, symbol_of(exchange), since, since + limit * MINUTE_MS)
+    # Who answers [start, end) newest first keeps the newest rows, the others the oldest.
+    kept = whole[-rows:] if exchange in {"okx", "coinbase"} else whole[:rows]
+    np.testing.assert_array_equal(found, kept)
+
+
+def test_a_horizon_ignores_since(sandbox: Sandbox, clients: Clients) -> None:
+    sandbox.fault("binance", "horizon", rows=720)
+    found = clients.candles("binance", "BTC/USDT", "1m", TODAY - 30 * DAY_MS, 1_000)
+    assert len(found) == 720
+    assert found[0, 0] > TODAY - DAY_MS
+
+
+def broken(sandbox: Sandbox, clients: Clients, kind: str, **options: Any) -> tuple[np.ndarray, np.ndarray]:
+    """The one row that differs from the truth, and what it should be."""
+    sandbox.fault("binance", kind, **options)
+    found, wanted = page(clients), truth_of(sandbox)
+    differs = ~np.isclose(found, wanted, rtol=0, atol=0, equal_nan=False).all(axis=1)
+    assert differs.sum() == 1
+    return found[differs][0], wanted[differs][0]
+
+
+def test_high_below_low(sandbox: Sandbox, clients: Clients) -> None:
+    found, wanted = broken(sandbox, clients, "high_below_low")
+    assert found[2] < found[3]
+    assert (found[2], found[3]) == (wanted[3], wanted[2])
+
+
+@pytest.mark.parametrize("kind", ["null_value", "nan_value"])
+def test_a_value_that_is_none(kind: str, sandbox: Sandbox, clients: Clients) -> None:
+    found, _ = broken(sandbox, clients, kind, index=3)
+    assert np.isnan(found[4])
+
+
+def test_a_negative_volume(sandbox: Sandbox, clients: Clients) -> None:
+    found, _ = broken(sandbox, clients, "negative_volume", index=-1)
+    assert found[5] == -1.5
+
+
+def test_a_price_of_zero(sandbox: Sandbox, clients: Clients) -> None:
+    found, _ = broken(sandbox, clients, "zero_price")
+    assert found[3] == 0
+
+
+@pytest.mark.parametrize("exchange", EXCHANGES)
+def test_a_time_off_the_grid(exchange: str, sandbox: Sandbox, clients: Clients) -> None:
+    clients.get(exchange)
+    sandbox.fault(exchange, "off_grid", ms=7_000)
+    found = page(clients, exchange, 300)
+    assert (found[:, 0] % MINUTE_MS != 0).sum() == 1
+
+
+def test_conflicting_duplicates_have_one_time_and_two_values(sandbox: Sandbox, clients: Clients) -> None:
+    sandbox.fault("binance", "conflicting_duplicate")
+    found = page(clients)
+    times, counts = np.unique(found[:, 0], return_counts=True)
+    twins = found[found[:, 0] == times[counts == 2][0]]
+    assert twins[0, 5] != twins[1, 5]
+
+
+def test_lost_rows_are_lost_once(sandbox: Sandbox, clients: Clients) -> None:
+    sandbox.fault("binance", "lost_rows", rows=10, count=1)
+    assert len(page(clients)) == 90
+    np.testing.assert_array_equal(page(clients), truth_of(sandbox))
+
+
+@pytest.mark.parametrize("exchange", EXCHANGES)
+def test_an_empty_page_is_well_formed(exchange: str, sandbox: Sandbox, clients: Clients) -> None:
+    clients.get(exchange)
+    sandbox.fault(exchange, "empty_page", count=1)
+    assert len(page(clients, exchange)) == 0
+    assert len(page(clients, exchange)) > 50
+
+
+def test_a_restated_candle_is_the_truth_from_then_on() -> None:
+    at = TODAY - 10 * DAY_MS
+    with Sandbox(["binance"]) as sandbox:
+        before = sandbox.truth("binance", "BTC/USDT", at - MINUTE_MS, at + 2 * MINUTE_MS)
+        sandbox.fault("binance", "restate", symbol="BTC/USDT", time=at)
+        sandbox.fault("binance", "restate", symbol="BTC/USDT", time=at + MINUTE_MS, values=[1, 4, 0.5, 2, 7.25])
+        sandbox.fault("binance", "restate", symbol="BTC/USDT", time=at - MINUTE_MS, gone=True)
+        after = sandbox.truth("binance", "BTC/USDT", at - MINUTE_MS, at + 2 * MINUTE_MS)
+        sandbox.clear_faults()
+        url = f"{sandbox.url('binance')}/api/v3/klines?symbol=BTCUSDT&interval=1m&startTime={at - MINUTE_MS}&limit=2"
+        with urllib.request.urlopen(url) as answer:
+            sent = answer.read()
+    assert after[:, 0].tolist() == [at, at + MINUTE_MS]
+    assert after[0, 4] == before[1, 2]
+    assert after[0, 5] == before[1, 5] * 2
+    assert after[1, 1:].tolist() == [1, 4, 0.5, 2, 7.25]
+    assert b'"7.25000000"' in sent
+
+
+def test_a_restated_candle_shows_in_longer_timeframes() -> None:
+    at = TODAY - 10 * DAY_MS
+    with Sandbox(["okx"]) as sandbox:
+        sandbox.fault("okx", "restate", symbol="BTC/USDT", time=at, values=[1, 999_999, 1, 1, 1])
+        assert sandbox.truth("okx", "BTC/USDT", at, at + DAY_MS, "1d")[0, 2] == 999_999
+
+
+def test_a_fault_can_wait_take_chances_and_choose_its_symbol(sandbox: Sandbox, clients: Clients) -> None:
+    clients.get("binance")
+    sandbox.fault("binance", "empty_page", symbol="ETH/USDT", after=1, count=1)
+    eth = [len(clients.candles("binance", "ETH/USDT", "1m", SINCE, 10)) for _ in range(3)]
+    assert eth == [10, 0, 10]
+    assert len(page(clients)) == 100
+    sandbox.fault("binance", "empty_page", probability=0.5, seed=3)
+    struck = [len(page(clients)) == 0 for _ in range(20)]
+    assert 3 < sum(struck) < 17
+
+
+def test_a_fault_goes_by_itself(sandbox: Sandbox, clients: Clients) -> None:
+    clients.get("binance")
+    sandbox.fault("binance", "empty_page", lasts=0.2)
+    assert len(page(clients)) == 0
+    time.sleep(0.25)
+    assert len(page(clients)) == 100
+
+
+def test_faults_strike_candles_only_unless_told_otherwise(sandbox: Sandbox) -> None:
+    sandbox.fault("binance", "http_500")
+    with urllib.request.urlopen(f"{sandbox.url('binance')}/api/v3/exchangeInfo") as answer:
+        assert answer.status == 200
+    sandbox.fault("binance", "http_500", path="markets")
+    with pytest.raises(urllib.error.HTTPError, match="500") as caught:
+        urllib.request.urlopen(f"{sandbox.url('binance')}/api/v3/exchangeInfo")
+    caught.value.close()
+
+
+def test_what_is_no_fault_is_refused_with_what_there_is(sandbox: Sandbox) -> None:
+    with pytest.raises(ValueError, match="there are latency, reset"):
+        sandbox.fault("binance", "flood")
+    with pytest.raises(ValueError, match=r"it has count, probability.*retry_after"):
+        sandbox.fault("binance", "http_429", often=3)
+
+
+def test_every_kind_of_fault_has_a_sentence() -> None:
+    assert all(kind.sentence.endswith(".") for kind in FAULT_KINDS.values())

@@ -1,0 +1,46 @@
+"""A fresh, migrated database for each test: on plain PostgreSQL, and the same again on TimescaleDB."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from titan10_dagster.local.postgres import EmbeddedPostgres
+from titan10_dagster.store.database import Database
+from titan10_dagster_tests.store.making import Sql
+
+
+@pytest.fixture(params=["database_url", "timescaledb_database_url"], ids=["postgresql", "timescaledb"])
+def url(request: pytest.FixtureRequest) -> str:
+    return str(request.getfixturevalue(request.param))
+
+
+@pytest.fixture
+def db(url: str) -> Iterator[Database]:
+    database = Database(url)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def sql(db: Database) -> Sql:
+    return Sql(db)
+
+
+@pytest.fixture
+def compressed(timescaledb_database_url: str) -> Iterator[Database]:
+    """A database with TimescaleDB, for what plain PostgreSQL does not have."""
+    database = Database(timescaledb_database_url)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def own_server(open_folder: Path) -> Iterator[EmbeddedPostgres]:
+    """A server that nobody else uses and that never saw a migration: one may crash it, or look at its roles."""
+    server = EmbeddedPostgres(open_folder / "server")
+    server.start()
+    yield server
+    server.stop()

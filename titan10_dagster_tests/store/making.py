@@ -1,0 +1,77 @@
+"""Slices to write, and SQL to look at what became of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from titan10_dagster.candles import frame
+from titan10_dagster.candles.fetched import FetchRecord, JudgedSlice
+from titan10_dagster.candles.rules import judge
+from titan10_dagster.candles.slices import Series, Slice
+from titan10_dagster.candles.timeframes import Timeframe
+from titan10_dagster.store.database import Database
+
+MINUTE = Timeframe.parse("1m")
+DAY = date(2024, 1, 10)
+FETCHED = datetime(2024, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
+LATER = timedelta(hours=7)
+
+
+@dataclass
+class Sql:
+    """Runs a query in a transaction of its own, and gives its rows."""
+
+    db: Database
+
+    def __call__(self, query: str, parameters: Sequence[Any] = ()) -> list[Any]:
+        with self.db.transaction() as cursor:
+            cursor.execute(query, parameters or None)
+            return list(cursor.fetchall()) if cursor.description else []
+
+    def one(self, query: str, parameters: Sequence[Any] = ()) -> Any:
+        ((value,),) = self(query, parameters)
+        return value
+
+
+def a_slice(symbol: str = "BTC/USDT", day: date = DAY, exchange: str = "binance", timeframe: str = "1m") -> Slice:
+    return Slice(Series(exchange, symbol, Timeframe.parse(timeframe)), day)
+
+
+def candles(slice_: Slice, *, seed: int = 0, price: float = 40_000.0, decimals: int = 2) -> pd.DataFrame:
+    """A whole slice of candles that keep the rules; the same ones for the same arguments."""
+    random = np.random.default_rng([seed, *slice_.series.symbol.encode(), slice_.day.toordinal()])
+    walk = price * (1 + np.cumsum(random.normal(0, 1e-4, slice_.expected + 1)))
+    opens, closes = np.round(walk[:-1], decimals), np.round(walk[1:], decimals)
+    tick = 10.0**-decimals
+    high = np.round(np.maximum(opens, closes) + tick, decimals)
+    low = np.round(np.minimum(opens, closes) - tick, decimals)
+    volume = np.round(random.exponential(2.0, slice_.expected), 5)
+    return frame.from_columns(slice_.grid(), [opens, high, low, closes, volume])
+
+
+def judged(slice_: Slice, rows: pd.DataFrame | None = None, **record: Any) -> JudgedSlice:
+    """The rows (by default a whole slice) as fetched and judged; keywords replace fields of the record."""
+    fetch = replace(FetchRecord(slice_, FETCHED, "rest", 3, 0, 0.5, True, None), **record)
+    return JudgedSlice(fetch, judge(candles(slice_) if rows is None else rows, slice_, fetch.fetched_at))
+
+
+def without(rows: pd.DataFrame, *places: int) -> pd.DataFrame:
+    return rows.drop(index=list(places)).reset_index(drop=True)
+
+
+def with_value(rows: pd.DataFrame, place: int, **values: float) -> pd.DataFrame:
+    changed = rows.copy()
+    for name, value in values.items():
+        changed.loc[place, name] = value
+    return changed
+
+
+def versions(sql: Sql, table: str) -> list[Any]:
+    """Which version of each row is there: it changes when a row is written again, with whatever values."""
+    return sql(f"SELECT xmin::text, ctid::text, tableoid::text FROM {table} ORDER BY 1, 2, 3")

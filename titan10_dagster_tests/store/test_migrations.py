@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+from uuid import uuid4
+
+import psycopg2
+import pytest
+
+from titan10_dagster.candles.timeframes import TIMEFRAMES
+from titan10_dagster.errors import DatabaseUnavailable, MigrationError
+from titan10_dagster.local.postgres import SUPERUSER, EmbeddedPostgres
+from titan10_dagster.store import statements
+from titan10_dagster.store.database import Database
+from titan10_dagster.store.migrations import migrate
+from titan10_dagster_tests.store.making import Sql
+
+PLAIN = "0001_tables"
+TIMESCALEDB = "0001_hypertable"
+
+
+def test_it_is_safe_to_repeat(empty_database_url: str) -> None:
+    assert migrate(empty_database_url) == [PLAIN]
+    assert migrate(empty_database_url) == []
+
+
+def test_timescaledb_is_used_where_the_server_has_it(empty_timescaledb_database_url: str) -> None:
+    assert migrate(empty_timescaledb_database_url) == [PLAIN, TIMESCALEDB]
+    assert migrate(empty_timescaledb_database_url) == []
+
+
+def test_a_plain_database_gains_timescaledb_later(empty_timescaledb_database_url: str) -> None:
+    assert migrate(empty_timescaledb_database_url, timescaledb=False) == [PLAIN]
+    assert migrate(empty_timescaledb_database_url) == [TIMESCALEDB]
+
+
+def test_two_that_start_at_once_do_it_once(empty_database_url: str) -> None:
+    with multiprocessing.get_context("spawn").Pool(3) as pool:
+        applied = pool.map(migrate, [empty_database_url] * 3)
+    assert sorted(applied) == [[], [], [PLAIN]]
+
+
+def test_a_lock_that_a_killed_yoyo_left_behind_blocks_nobody(empty_database_url: str) -> None:
+    migrate(empty_database_url)
+    _run(empty_database_url, "CREATE TABLE yoyo_lock (locked int PRIMARY KEY, ctime timestamp, pid int)")
+    _run(empty_database_url, "INSERT INTO yoyo_lock VALUES (1, now(), 4711)")
+    assert migrate(empty_database_url) == []
+
+
+def test_a_migration_that_fails_leaves_nothing_behind(empty_database_url: str) -> None:
+    _run(empty_database_url, "CREATE VIEW coverage AS SELECT 1")
+    with pytest.raises(MigrationError, match="coverage"):
+        migrate(empty_database_url)
+    db = Database(empty_database_url)
+    assert Sql(db).one("SELECT to_regclass('candles')") is None
+    db.close()
+    _run(empty_database_url, "DROP VIEW coverage")
+    assert migrate(empty_database_url) == [PLAIN]
+
+
+def test_a_server_that_is_not_there_is_unavailable_and_the_password_stays_secret() -> None:
+    with pytest.raises(DatabaseUnavailable) as told:
+        migrate("postgresql://quant:s3cret@127.0.0.1:1/market")
+    assert "s3cret" not in str(told.value)
+
+
+def test_nothing_is_said_of_passwords_or_statements(
+    empty_database_url: str, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with caplog.at_level(logging.INFO):
+        migrate(empty_database_url)
+    password = urlsplit(empty_database_url).password
+    assert [record.name for record in caplog.records] == ["titan10_dagster.store.migrations"]
+    assert not password or password not in caplog.text
+    assert capsys.readouterr().out == ""
+
+
+def test_a_url_with_a_driver_and_a_quoted_password_is_understood(empty_database_url: str) -> None:
+    parts = urlsplit(empty_database_url)
+    with _role(empty_database_url, "LOGIN PASSWORD 'p@ss/wörd%'") as role:
+        _run(empty_database_url, f"GRANT CREATE ON SCHEMA public TO {role}")
+        netloc = f"{role}:p%40ss%2Fw%C3%B6rd%25@{parts.hostname}:{parts.port}"
+        assert migrate(urlunsplit(parts._replace(scheme="postgresql+psycopg2", netloc=netloc))) == [PLAIN]
+        _run(empty_database_url, f"DROP OWNED BY {role} CASCADE")
+
+
+def test_a_role_that_may_not_create_roles_goes_without_the_reader(
+    own_server: EmbeddedPostgres, caplog: pytest.LogCaptureFixture
+) -> None:
+    _run(own_server.url(role=SUPERUSER), "ALTER ROLE titan10 NOCREATEROLE")
+    with caplog.at_level(logging.INFO):
+        assert migrate(own_server.url()) == [PLAIN]
+    assert "titan10_reader was not made" in caplog.text
+
+
+def test_the_reader_reads_and_writes_nothing(url: str, sql: Sql) -> None:
+    tables = sql("SELECT table_name FROM information_schema.tables WHERE table_schema = 'public' AND table_name !~ 'yoyo'")
+    assert len(tables) > 10
+    for (table,) in tables:
+        rights = sql(
+            "SELECT bool_and(has_table_privilege('titan10_reader', %s, 'SELECT')),"
+            " bool_or(has_table_privilege('titan10_reader', %s, 'INSERT, UPDATE, DELETE, TRUNCATE'))",
+            [table, table],
+        )
+        assert rights == [(True, False)], table
+
+
+def test_every_table_and_column_explains_itself(sql: Sql) -> None:
+    silent = sql(
+        "SELECT relname, attname FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid"
+        " WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'v', 'p') AND relname !~ 'yoyo'"
+        " AND attnum >= 0 AND NOT attisdropped AND col_description(pg_class.oid, attnum) IS NULL"
+        " UNION ALL SELECT relname, '' FROM pg_class WHERE relnamespace = 'public'::regnamespace"
+        " AND relkind IN ('r', 'v', 'p') AND relname !~ 'yoyo' AND obj_description(oid) IS NULL"
+    )
+    assert silent == []
+
+
+def test_the_database_knows_every_timeframe_and_no_other(sql: Sql) -> None:
+    for timeframe in TIMEFRAMES.values():
+        assert sql.one("SELECT timeframe_interval(%s)", [timeframe.name]) == timeframe.delta
+    assert sql.one("SELECT timeframe_interval('7m')") is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "low = 0",
+        "low = 11",
+        "high = 9",
+        "open = 12",
+        "close = 7",
+        "volume = -1",
+        "price_scale = 'NaN'",
+        "price_scale = 'Infinity'",
+        "volume_scale = 0",
+        "volume_scale = 'NaN'",
+        "\"time\" = '2024-01-01 00:00:30Z'",
+        "timeframe = '7m'",
+    ],
+)
+def test_the_table_itself_refuses_a_candle_that_cannot_be(sql: Sql, change: str) -> None:
+    sql("INSERT INTO candles VALUES ('binance', 'BTC/USDT', '1m', '2024-01-01', 10, 11, 8, 9, 0, 1, 1)")
+    sql("UPDATE candles SET volume = 5")
+    with pytest.raises(Exception, match=r"violates check constraint|not-null"):
+        sql(f"UPDATE candles SET {change}")
+
+
+def test_the_names_of_the_migrations_are_numbered_and_unlike() -> None:
+    names = [path.stem for folder in ("postgresql", "timescaledb") for path in statements.folder(folder).glob("*.sql")]
+    assert len(names) == len(set(names))
+    assert all(re.fullmatch(r"\d{4}_[a-z_]+", name) for name in names)
+
+
+def test_every_statement_is_used_and_every_used_one_is_there() -> None:
+    there = {path.stem for path in statements.folder("statements").glob("*.sql")}
+    store = Path(statements.__file__).parent
+    code = "".join(path.read_text() for path in store.glob("*.py"))
+    assert {name for name in there if f'"{name}"' not in code} == set()
+    assert set(re.findall(r'(?:statement|_query)\((?:db, )?"(\w+)"', code)) <= there
+
+
+@contextmanager
+def _role(url: str, rights: str) -> Iterator[str]:
+    name = f"titan10_test_{uuid4().hex[:12]}"
+    _run(url, f"CREATE ROLE {name} {rights}")
+    try:
+        yield name
+    finally:
+        _run(url, f"DROP OWNED BY {name}")
+        _run(url, f"DROP ROLE {name}")
+
+
+def _run(url: str, statement: str) -> None:
+    connection = psycopg2.connect(url)
+    connection.autocommit = True
+    connection.cursor().execute(statement)
+    connection.close()
