@@ -23,7 +23,7 @@ from titan10_dagster.candles.slices import Series, Slice
 from titan10_dagster.errors import FetchError, SettingsError
 from titan10_dagster.exchanges.breaker import Breaker
 from titan10_dagster.exchanges.client import ExchangeClient
-from titan10_dagster.exchanges.fetching import Patience, fetch_slices
+from titan10_dagster.exchanges.fetching import FetchReport, Patience, fetch_slices
 from titan10_dagster.exchanges.markets import resolve
 from titan10_dagster.landing.zone import LandingZone
 from titan10_dagster.settings import ExchangeSettings, Settings
@@ -47,10 +47,14 @@ def _nobody_watches(_: FetchedSlice) -> None:
 
 @dataclass(frozen=True)
 class Fetch:
-    """What one fetch did: the record and the number of rows of each slice that landed, and what failed, by symbol."""
+    """What one fetch did: the record and the number of rows of each slice that landed, and what failed, by symbol.
+
+    `report` is None where there was nothing to ask for.
+    """
 
     landed: Mapping[Slice, tuple[FetchRecord, int]]
     failed: Mapping[str, FetchError]
+    report: FetchReport | None = None
 
 
 @dataclass(frozen=True)
@@ -107,12 +111,12 @@ class Pipeline:
 
         if not slices:
             return Fetch(landed, {})
-        failed = self._fetch(exchange, slices, land)
+        report, failed = self._fetch(exchange, slices, land)
         for slice_ in slices:
             error = failed.get(slice_.series.symbol)
             if error is not None and slice_ not in landed and not self._is_landed(slice_):
                 land(_unanswered(slice_, error, self.now()))
-        return Fetch(landed, failed)
+        return Fetch(landed, failed, report)
 
     def unstored(self, slices: Sequence[Slice]) -> list[Slice]:
         """Those of `slices` that were landed and that the ledger does not call settled by that very fetch."""
@@ -212,14 +216,14 @@ class Pipeline:
 
     def _fetch(
         self, exchange: str, slices: Sequence[Slice], land: Callable[[FetchedSlice], None]
-    ) -> dict[str, FetchError]:
+    ) -> tuple[FetchReport, dict[str, FetchError]]:
         symbols = dict.fromkeys(slice_.series.symbol for slice_ in slices)
         resolution = resolve(exchange, symbols, self.markets(exchange))
         asked = [slice_ for slice_ in slices if slice_.series.symbol not in resolution.unknown]
         if not asked:
             raise next(iter(resolution.unknown.values()))
-        failed = asyncio.run(self._fetch_listed(exchange, resolution.markets, asked, land))
-        return {**resolution.unknown, **failed}
+        report = asyncio.run(self._fetch_listed(exchange, resolution.markets, asked, land))
+        return report, {**resolution.unknown, **report.failed}
 
     async def _fetch_listed(
         self,
@@ -227,13 +231,12 @@ class Pipeline:
         markets: Sequence[Market],
         slices: Sequence[Slice],
         land: Callable[[FetchedSlice], None],
-    ) -> Mapping[str, FetchError]:
+    ) -> FetchReport:
         breaker = Breaker(exchange, HealthStore(self.database), self.now)
         async with self._client(exchange, markets) as client:
-            report = await fetch_slices(
+            return await fetch_slices(
                 client, slices, now=self.now, land=land, breaker=breaker, log=log, patience=self.patience
             )
-        return report.failed
 
     async def _fetch_markets(self, exchange: str) -> list[Market]:
         async with self._client(exchange, []) as client:

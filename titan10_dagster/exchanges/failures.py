@@ -100,7 +100,7 @@ SAYINGS: tuple[Saying, ...] = (
     _saying("lbank", _code("error_code", 10004), Kind.THROTTLED),
 )
 
-# All answers of these exchanges carry a code, good ones too. ccxt takes one without it for a failure of an unknown code.
+# All answers of these exchanges carry a code, good ones too; ccxt takes one without it for a failure of unknown code.
 CODES: Mapping[str, str] = {"okx": '"code"', "bybit": '"ret', "kucoin": '"code"', "bitget": '"code"'}
 
 STATUSES: Mapping[int, Kind] = {

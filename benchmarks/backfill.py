@@ -1,0 +1,195 @@
+"""Candles a second from request to committed row, in one process, without a rate limit, from a sandbox on this machine.
+
+    python -m benchmarks.backfill [--days 30 60 90] [--symbols 20] [--exchange binance]
+
+Sandbox and PostgreSQL are processes of their own, and each window is fetched by a fresh process, so that CPU time and
+memory told are the client's alone. The stages are those of a run: request, parse, land, check, write. The same window
+is then run once more through Dagster, with everything that a run does besides.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from titan10_dagster.candles.slices import Slice, days
+from titan10_dagster.landing.zone import LandingZone
+from titan10_dagster.local.postgres import EmbeddedPostgres
+from titan10_dagster.pipeline import Pipeline
+from titan10_dagster.settings import CheckSettings, DatabaseSettings, ExchangeSettings, RetrySettings, Settings
+from titan10_dagster.store.database import Database
+from titan10_dagster.store.migrations import migrate
+
+LAST = date(2024, 3, 31)
+NOW = datetime(2024, 4, 10, tzinfo=UTC)
+
+
+@dataclass
+class Stopwatch:
+    """CPU and wall seconds by stage, of this process."""
+
+    cpu: dict[str, float] = field(default_factory=dict)
+    wall: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        cpu, wall = time.process_time(), time.perf_counter()
+        yield
+        self.cpu[name] = time.process_time() - cpu
+        self.wall[name] = time.perf_counter() - wall
+
+
+def main() -> None:
+    arguments = _arguments()
+    if arguments.child:
+        print(json.dumps(_measure(arguments.exchange, arguments.days[0], *arguments.child)))  # noqa: T201
+        return
+    with _servers(arguments.exchange) as (sandbox, database):
+        _run_child(arguments.exchange, max(arguments.days), sandbox, database)  # the sandbox makes its candles once
+        for wanted in arguments.days:
+            _tell(wanted, _run_child(arguments.exchange, wanted, sandbox, database))
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--exchange", default="binance")
+    parser.add_argument("--days", type=int, nargs="+", default=[30, 60, 90])
+    parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+@contextmanager
+def _servers(exchange: str) -> Iterator[tuple[str, str]]:
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o711)
+        postgres = EmbeddedPostgres(Path(folder) / "postgres")
+        command = [
+            sys.executable,
+            "-m",
+            "titan10_dagster.sandbox",
+            "--exchange",
+            exchange,
+            "--port",
+            "0",
+            "--no-limits",
+        ]
+        database = postgres.start()
+        sandbox = subprocess.Popen([*command, "--now", NOW.isoformat()], stdout=subprocess.PIPE, text=True)
+        try:
+            assert sandbox.stdout is not None
+            address = re.search(r"http://\S+", sandbox.stdout.readline())
+            assert address is not None
+            yield address[0], database
+        finally:
+            sandbox.terminate()
+            sandbox.wait()
+            postgres.stop()
+
+
+def _run_child(exchange: str, wanted: int, sandbox: str, database: str) -> dict[str, Any]:
+    command = [sys.executable, "-m", "benchmarks.backfill", "--exchange", exchange, "--days", str(wanted)]
+    done = subprocess.run([*command, "--child", sandbox, database], stdout=subprocess.PIPE, text=True, check=True)
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
+
+
+def _measure(exchange: str, wanted: int, sandbox: str, database: str) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as folder:
+        pipeline = _pipeline(exchange, sandbox, database, Path(folder))
+        pipeline.refresh_markets(exchange)
+        slices = pipeline.slices(exchange, days(LAST - timedelta(days=wanted - 1), LAST))
+        watch = Stopwatch()
+        candles = _stages(pipeline, exchange, slices, watch)
+        return {
+            "candles": candles,
+            "cpu": watch.cpu,
+            "wall": watch.wall,
+            "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+            "dagster": _as_a_run(pipeline, exchange, wanted, Path(folder)),
+        }
+
+
+def _stages(pipeline: Pipeline, exchange: str, slices: list[Slice], watch: Stopwatch) -> int:
+    _forget(pipeline)
+    with watch.stage("fetch"):
+        fetch = pipeline.fetch(exchange, pipeline.plan(slices, start=slices[0].day).fetch)
+    assert fetch.report is not None
+    for part, seconds in (("parse", fetch.report.parse_seconds), ("land", fetch.report.land_seconds)):
+        watch.cpu[part] = watch.wall[part] = seconds
+    watch.cpu["request"] = watch.cpu.pop("fetch") - watch.cpu["parse"] - watch.cpu["land"]
+    watch.wall["request"] = watch.wall.pop("fetch") - watch.wall["parse"] - watch.wall["land"]
+    with watch.stage("check"):
+        list(pipeline.inspect(slices))
+    with watch.stage("write"):
+        report = pipeline.store(pipeline.unstored(slices))
+    return report.inserted
+
+
+def _as_a_run(pipeline: Pipeline, exchange: str, wanted: int, folder: Path) -> dict[str, float]:
+    import dagster as dg
+
+    from titan10_dagster.defs.launch import backfill
+
+    _forget(pipeline)
+    fresh = Pipeline(pipeline.settings, pipeline.database, LandingZone(folder / "again"), now=pipeline.now)
+    with dg.DagsterInstance.ephemeral(tempdir=str(folder)) as instance:
+        watch = Stopwatch()
+        with watch.stage("run"):
+            done = backfill(fresh, exchange, LAST - timedelta(days=wanted - 1), LAST, instance=instance)
+        assert not done.failed, done.messages
+    return {"cpu": watch.cpu["run"], "wall": watch.wall["run"], "runs": len(done.runs)}
+
+
+def _pipeline(exchange: str, sandbox: str, database: str, folder: Path) -> Pipeline:
+    with urllib.request.urlopen(f"{sandbox}/_sandbox/venue") as answer:
+        symbols = list(json.load(answer)["symbols"])[:20]
+    settings = Settings.model_construct(
+        data=folder,
+        database=DatabaseSettings(),
+        checks=CheckSettings(),
+        retries=RetrySettings(),
+        exchanges={
+            exchange: ExchangeSettings(symbols=tuple(symbols), start=date(2023, 1, 1), base_url=sandbox, paced=False)
+        },
+    )
+    migrate(database)
+    return Pipeline(settings, Database(database), LandingZone(settings.landing), now=lambda: NOW)
+
+
+def _forget(pipeline: Pipeline) -> None:
+    with pipeline.database.transaction() as cursor:
+        cursor.execute("TRUNCATE candles, slice_ledger, gaps, series")
+
+
+def _tell(wanted: int, result: dict[str, Any]) -> None:
+    candles, cpu, wall = result["candles"], result["cpu"], result["wall"]
+    total_cpu, total_wall = sum(cpu.values()), sum(wall.values())
+    shares = ", ".join(f"{name} {seconds / total_cpu:.0%}" for name, seconds in cpu.items())
+    run = result["dagster"]
+    lines = (
+        f"{wanted} days, {candles:,} candles ({os.cpu_count()} cores)",
+        f"  per second of client CPU  {candles / total_cpu:>10,.0f}   ({shares})",
+        f"  per second of the clock   {candles / total_wall:>10,.0f}",
+        f"  as {run['runs']} Dagster run(s)       {candles / run['cpu']:>10,.0f} per CPU second,"
+        f" {candles / run['wall']:,.0f} per second",
+        f"  highest memory            {result['peak_mb']:>10,.0f} MB",
+    )
+    print("\n".join(lines))  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from titan10_dagster.candles.health import BreakerState, Health
+from titan10_dagster.errors import Banned, BreakerOpen, PassingError
+from titan10_dagster.exchanges.breaker import Breaker
+from titan10_dagster_tests.exchanges.conftest import NOW, MemoryHealthStore, now
+
+ERROR = PassingError("binance: the exchange could not answer", exchange="binance")
+
+
+@pytest.fixture
+def store() -> MemoryHealthStore:
+    return MemoryHealthStore()
+
+
+@pytest.fixture
+def breaker(store: MemoryHealthStore) -> Breaker:
+    return Breaker("binance", store, now, threshold=3)
+
+
+def opened(store: MemoryHealthStore, seconds: int) -> None:
+    until = NOW + timedelta(seconds=seconds)
+    store.states["binance"] = Health("binance", BreakerState.OPEN, until, 3, "it was down")
+
+
+def test_a_closed_breaker_lets_everybody_ask(breaker: Breaker) -> None:
+    assert breaker.admit() is False
+    assert breaker.admit() is False
+
+
+def test_an_open_breaker_tells_until_when_and_why(breaker: Breaker, store: MemoryHealthStore) -> None:
+    opened(store, 60)
+    with pytest.raises(BreakerOpen, match="nothing is asked before 2024-06-20 02:01:05 UTC.*it was down") as caught:
+        breaker.admit()
+    assert caught.value.until == NOW + timedelta(seconds=60)
+
+
+def test_when_its_time_is_over_one_gets_the_probe_and_the_next_has_to_wait(
+    breaker: Breaker, store: MemoryHealthStore
+) -> None:
+    opened(store, -1)
+    assert breaker.admit() is True
+    with pytest.raises(BreakerOpen):
+        breaker.admit()
+
+
+def test_a_probe_that_succeeds_closes_it(breaker: Breaker, store: MemoryHealthStore) -> None:
+    opened(store, -1)
+    breaker.admit()
+    breaker.succeeded()
+    assert breaker.admit() is False
+
+
+def test_a_probe_that_fails_opens_it_again(breaker: Breaker, store: MemoryHealthStore) -> None:
+    opened(store, -1)
+    breaker.admit()
+    with pytest.raises(BreakerOpen):
+        breaker.failed(ERROR)
+    assert store.load("binance").state is BreakerState.OPEN
+
+
+def test_a_streak_opens_it_and_a_success_ends_the_streak(breaker: Breaker, store: MemoryHealthStore) -> None:
+    breaker.failed(ERROR)
+    breaker.failed(ERROR)
+    breaker.succeeded()
+    breaker.failed(ERROR)
+    breaker.failed(ERROR)
+    with pytest.raises(BreakerOpen) as caught:
+        breaker.failed(ERROR)
+    assert caught.value.__cause__ is ERROR
+    assert store.load("binance").reason == "PassingError: binance: the exchange could not answer"
+
+
+def test_a_ban_opens_it_until_its_end(breaker: Breaker, store: MemoryHealthStore) -> None:
+    until = NOW + timedelta(days=3)
+    breaker.banned(until, Banned("banned", exchange="binance", until=until))
+    assert store.load("binance").open_until == until
+    with pytest.raises(BreakerOpen):
+        breaker.admit()

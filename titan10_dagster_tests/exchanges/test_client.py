@@ -1,0 +1,341 @@
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+from aiohttp import web
+from ccxt import async_support
+
+from titan10_dagster.candles.markets import Market
+from titan10_dagster.candles.slices import Series, to_ms
+from titan10_dagster.errors import FetchError, MalformedAnswer, PassingError, UnknownSymbol
+from titan10_dagster.exchanges.capabilities import CAPABILITIES, capabilities_of
+from titan10_dagster.exchanges.client import ExchangeClient, Page, _ccxt_market
+from titan10_dagster.sandbox.server import Sandbox
+from titan10_dagster_tests.exchanges.conftest import FIVE, MINUTE, NOW, market, now, run, symbols
+from titan10_dagster_tests.exchanges.serving import Handler, says, serving
+
+YESTERDAY = NOW - timedelta(days=1)
+RECENTLY = NOW - timedelta(hours=8)
+
+
+@pytest.fixture(scope="module")
+def _sandbox() -> Iterator[Sandbox]:
+    with Sandbox(FIVE, clock=NOW, enforce_limits=False) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def sandbox(_sandbox: Sandbox) -> Sandbox:
+    _sandbox.clear_faults()
+    for exchange in FIVE:
+        _sandbox.clear_requests(exchange)
+    return _sandbox
+
+
+def series(exchange: str) -> Series:
+    return Series(exchange, symbols(exchange, 1)[0], MINUTE)
+
+
+def client_of(exchange: str, url: str, **options: Any) -> ExchangeClient:
+    known = [market(exchange, symbol) for symbol in symbols(exchange)] if exchange in FIVE else [plain(exchange)]
+    return ExchangeClient(exchange, known, base_url=url, **{"paced": False, "now": now, **options})
+
+
+def plain(exchange: str) -> Market:
+    return Market(exchange, "BTC/USDT", "BTCUSDT", "BTC", "USDT", "BTC", "USDT", active=True)
+
+
+async def page_of(exchange: str, url: str, since: datetime = RECENTLY, limit: int = 200) -> Page:
+    async with client_of(exchange, url) as client:
+        return await client.fetch_page(series(exchange), since, limit)
+
+
+def answered(exchange: str, handler: Handler) -> Page:
+    async def work() -> Page:
+        async with serving(handler) as url:
+            return await page_of(exchange, url)
+
+    return run(work())
+
+
+# -- the same values as ccxt
+
+
+async def stock_rows(exchange: str, url: str, since: datetime, limit: int) -> list[list[float]]:
+    """What ccxt's own class makes of the same request."""
+    stock = getattr(async_support, exchange)(
+        {"markets": {one.symbol: _ccxt_market(one) for one in [market(exchange, series(exchange).symbol)]}}
+    )
+    stock.urls["api"] = {name: url + urlsplit(one).path for name, one in stock.urls["api"].items()}
+    stock.timeout_on_exit = 0
+    stock.milliseconds = lambda: to_ms(NOW)
+    try:
+        rows: list[list[float]] = await stock.fetch_ohlcv(series(exchange).symbol, "1m", to_ms(since), limit)
+        return rows
+    finally:
+        await stock.close()
+
+
+@pytest.mark.parametrize("exchange", FIVE)
+def test_rows_have_the_values_that_ccxt_would_give(sandbox: Sandbox, exchange: str) -> None:
+    url = sandbox.url(exchange)
+
+    async def work() -> tuple[Page, list[list[float]]]:
+        return await page_of(exchange, url), await stock_rows(exchange, url, RECENTLY, 200)
+
+    page, stock = run(work())
+    ours = page.rows[page.rows[:, 0] >= to_ms(RECENTLY)][:200]
+    assert len(stock) >= 190
+    assert np.array_equal(ours, np.array(stock, dtype=np.float64))
+
+
+@pytest.mark.parametrize("exchange", FIVE)
+def test_missing_and_odd_values_are_what_ccxt_makes_of_them(sandbox: Sandbox, exchange: str) -> None:
+    for kind in ("null_value", "nan_value", "zero_price", "duplicates", "disorder"):
+        sandbox.clear_faults(exchange)
+        sandbox.fault(exchange, kind, seed=1)
+        test_rows = run(page_of(exchange, sandbox.url(exchange))).rows
+        sandbox.clear_faults(exchange)
+        sandbox.fault(exchange, kind, seed=1)
+        stock = np.array(run(stock_rows(exchange, sandbox.url(exchange), RECENTLY, 2000)), dtype=np.float64)
+        ours = test_rows[test_rows[:, 0] >= to_ms(RECENTLY)][: len(stock)]
+        assert np.array_equal(ours[: len(stock)], stock[: len(ours)], equal_nan=True), kind
+
+
+def test_rows_from_before_since_and_after_the_page_are_kept_as_evidence(sandbox: Sandbox) -> None:
+    rows = run(page_of("kraken", sandbox.url("kraken"), RECENTLY, 10)).rows
+    assert rows[-1, 0] == to_ms(NOW) // 60_000 * 60_000
+    assert len(rows) == 480 + 1
+
+
+# -- trap 1: junk
+
+
+@pytest.mark.parametrize("exchange", sorted({*CAPABILITIES, "bingx", "whitebit", "poloniex", "xt", "lbank", "bitvavo"}))
+@pytest.mark.parametrize("junk", ["<html>Just a moment...</html>", "", '{"data": [[1718'])
+def test_junk_is_an_error_on_every_exchange_and_never_an_empty_page(exchange: str, junk: str) -> None:
+    async def work() -> FetchError:
+        async with serving(says(junk, content_type="text/html")) as url, client_of(exchange, url) as client:
+            with pytest.raises(FetchError) as caught:
+                await client.fetch_page(Series(exchange, next(iter(client.markets)), MINUTE), YESTERDAY, 100)
+            return caught.value
+
+    assert isinstance(run(work()), MalformedAnswer)
+
+
+EMPTY = {
+    "binance": "[]",
+    "coinbase": '{"candles":[]}',
+    "kraken": '{"error":[],"result":{"%s":[],"last":1}}',
+    "okx": '{"code":"0","msg":"","data":[]}',
+    "bybit": '{"retCode":0,"retMsg":"OK","result":{"list":[]}}',
+}
+
+
+@pytest.mark.parametrize("exchange", FIVE)
+def test_an_empty_list_from_the_exchange_is_an_honest_empty_page(exchange: str) -> None:
+    body = EMPTY[exchange].replace("%s", market(exchange, series(exchange).symbol).market_id)
+    page = answered(exchange, says(body))
+    assert page.rows.shape == (0, 6)
+    assert page.status == 200
+
+
+def test_a_candle_without_a_time_is_malformed() -> None:
+    for time in ("null", '""', "-1", "9e99"):
+        with pytest.raises(MalformedAnswer):
+            answered("binance", says(f'[[{time},"1","1","1","1","1"]]'))
+
+
+def test_kraken_candles_under_another_markets_name_are_malformed() -> None:
+    with pytest.raises(MalformedAnswer):
+        answered("kraken", says('{"error":[],"result":{"XOTHER":[[1718000000,"1","1","1","1","1","1",1]],"last":1}}'))
+
+
+# -- traps 2, 3, 12: what is asked
+
+
+@pytest.mark.parametrize("exchange", FIVE)
+def test_one_page_is_one_request_with_a_limit_and_nothing_that_ccxt_would_leak(sandbox: Sandbox, exchange: str) -> None:
+    run(page_of(exchange, sandbox.url(exchange), RECENTLY, capabilities_of(exchange).page_size))
+    (request,) = sandbox.requests(exchange)
+    assert request["kind"] == "candles"
+    assert not {"until", "paginate", "paginationCalls"} & set(request["query"])
+    if exchange not in ("kraken", "coinbase"):  # which have no such parameter
+        assert request["query"]["limit"] == str(capabilities_of(exchange).page_size)
+
+
+def test_a_symbol_that_was_not_given_costs_no_request(sandbox: Sandbox) -> None:
+    async def work() -> int:
+        async with client_of("binance", sandbox.url("binance")) as client:
+            with pytest.raises(UnknownSymbol, match="NOPE/USDT"):
+                await client.fetch_page(Series("binance", "NOPE/USDT", MINUTE), YESTERDAY, 10)
+            return client.requests
+
+    assert run(work()) == 0
+
+
+# -- trap 5: event loops
+
+
+def test_a_client_may_be_opened_in_one_event_loop_after_another(sandbox: Sandbox) -> None:
+    client = client_of("binance", sandbox.url("binance"))
+
+    async def work() -> int:
+        async with client:
+            return len((await client.fetch_page(series("binance"), YESTERDAY, 10)).rows)
+
+    assert [run(work()) for _ in range(3)] == [10, 10, 10]
+
+
+def test_a_client_that_is_not_open_says_so() -> None:
+    with pytest.raises(RuntimeError, match="use `async with`"):
+        run(client_of("binance", "http://127.0.0.1:1").fetch_page(series("binance"), YESTERDAY, 10))
+
+
+# -- traps 6, 7, 8, 9: pace
+
+
+def test_a_failed_request_is_not_repeated_by_ccxt() -> None:
+    asked = itertools.count()
+
+    async def fail(_: web.BaseRequest) -> web.StreamResponse:
+        next(asked)
+        return web.Response(status=500)
+
+    with pytest.raises(PassingError):
+        answered("binance", fail)
+    assert next(asked) == 1
+
+
+async def at_once(client: ExchangeClient, exchange: str, count: int) -> None:
+    await asyncio.gather(*(client.fetch_page(series(exchange), YESTERDAY, 2) for _ in range(count)))
+
+
+@pytest.mark.parametrize(("exchange", "interval"), [("binance", 0.02), ("bybit", 0.1), ("coinbase", 0.102)])
+def test_requests_are_spaced_from_the_first_one_on(sandbox: Sandbox, exchange: str, interval: float) -> None:
+    async def work() -> None:
+        async with client_of(exchange, sandbox.url(exchange), paced=True, pace_share=1.0) as client:
+            await at_once(client, exchange, 12)
+
+    run(work())
+    moments = [entry["monotonic"] for entry in sandbox.requests(exchange)]
+    spacing = (moments[-1] - moments[0]) / 11
+    assert interval * 0.9 < spacing < interval * 1.4
+
+
+def test_a_share_of_the_pace_leaves_the_rest_to_others(sandbox: Sandbox) -> None:
+    async def work() -> None:
+        async with client_of("binance", sandbox.url("binance"), paced=True, pace_share=0.2) as client:
+            await at_once(client, "binance", 6)
+
+    run(work())
+    moments = [entry["monotonic"] for entry in sandbox.requests("binance")]
+    assert moments[-1] - moments[0] >= 5 * 0.1 * 0.9
+
+
+def test_a_slow_exchange_gets_few_requests_at_once_and_a_fast_one_many(sandbox: Sandbox) -> None:
+    async def work(exchange: str) -> int:
+        async with client_of(exchange, sandbox.url(exchange), paced=True) as client:
+            await client.fetch_page(series(exchange), RECENTLY, 2)
+            return client.concurrency
+
+    assert run(work("kraken")) == 2
+    assert 20 <= run(work("binance")) <= 30
+
+
+@pytest.mark.parametrize("share", [0, -1, 1.5])
+def test_an_impossible_share_is_refused(share: float) -> None:
+    with pytest.raises(ValueError, match="pace_share"):
+        ExchangeClient("binance", pace_share=share)
+
+
+def test_the_status_belongs_to_its_own_request_however_many_run_side_by_side() -> None:
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        limit = int(request.query["limit"])
+        await asyncio.sleep(0.01 * (limit % 3))
+        return web.Response(status=400 + limit, text="no")
+
+    async def work() -> list[int | None]:
+        async with serving(answer) as url, client_of("binance", url) as client:
+            pages = (client.fetch_page(series("binance"), YESTERDAY, limit) for limit in range(20, 40))
+            errors = await asyncio.gather(*pages, return_exceptions=True)
+            return [error.status for error in errors if isinstance(error, FetchError)]
+
+    assert run(work()) == list(range(420, 440))
+
+
+def test_a_proxy_is_asked_instead_of_the_exchange() -> None:
+    seen: list[str] = []
+
+    async def proxy(request: web.BaseRequest) -> web.StreamResponse:
+        seen.append(f"{request.host}{request.rel_url}")
+        return web.Response(text="[]", content_type="application/json")
+
+    async def work() -> Page:
+        async with serving(proxy) as url, client_of("binance", "http://exchange.invalid/prefix", proxy=url) as client:
+            return await client.fetch_page(series("binance"), YESTERDAY, 10)
+
+    assert not len(run(work()).rows)
+    assert seen[0].startswith("exchange.invalid/prefix/api/v3/klines?")
+
+
+# -- markets
+
+
+@pytest.mark.parametrize("exchange", FIVE)
+def test_all_spot_markets_come_in_one_request_and_then_fetch_candles(sandbox: Sandbox, exchange: str) -> None:
+    async def work() -> tuple[list[Market], int]:
+        async with ExchangeClient(exchange, base_url=sandbox.url(exchange), now=now) as client:
+            return await client.fetch_markets(), client.requests
+
+    markets, requests = run(work())
+    assert requests == 1
+    assert {one.symbol for one in markets} >= set(symbols(exchange, 5))
+    assert markets == sorted(markets, key=lambda one: one.symbol)
+    assert all(one.type == "spot" and one.listed is None for one in markets)  # trap 13: `created` is not believed
+    known = next(one for one in markets if one.symbol == series(exchange).symbol)
+    assert known.market_id == market(exchange, known.symbol).market_id
+    assert json.loads(json.dumps(dict(known.extra))) == dict(known.extra)
+
+    async def fetch() -> int:
+        async with ExchangeClient(exchange, [known], base_url=sandbox.url(exchange), paced=False, now=now) as client:
+            return len((await client.fetch_page(series(exchange), RECENTLY, 50)).rows)
+
+    sandbox.clear_requests(exchange)
+    assert run(fetch()) >= 45
+    assert len(sandbox.requests(exchange)) == 1
+
+
+def test_a_list_without_markets_is_malformed() -> None:
+    async def work() -> None:
+        async with serving(says('{"symbols":[]}')) as url, client_of("binance", url) as client:
+            await client.fetch_markets()
+
+    with pytest.raises(MalformedAnswer, match="no spot market"):
+        run(work())
+
+
+def test_a_market_of_another_type_can_be_described() -> None:
+    perpetual = Market(
+        "binance", "BTC/USDT:USDT", "BTCUSDT", "BTC", "USDT", "BTC", "USDT", True, "swap", extra={"linear": True}
+    )
+    described = _ccxt_market(perpetual)
+    assert described["swap"] is True
+    assert described["linear"] is True
+    assert "spot" not in described
+
+
+def test_nothing_is_left_open(recwarn: pytest.WarningsRecorder, sandbox: Sandbox) -> None:
+    run(page_of("binance", sandbox.url("binance")))
+    import gc
+
+    gc.collect()
+    assert not recwarn.list
