@@ -28,7 +28,8 @@ PROCESS = "titan10/process"  # tag of a run in a process of its own: host, proce
 class Backfill:
     """What a backfill did. `failed` are the days of runs that failed, `messages` say why, one a run.
 
-    `incomplete` days were stored, but a symbol of theirs did not come or was withheld.
+    `incomplete` days were stored, but a symbol of theirs did not come or was withheld. `shut_out`: the exchange banned
+    or refused us, or its breaker is open.
     """
 
     exchange: str
@@ -37,6 +38,7 @@ class Backfill:
     failed: tuple[date, ...]
     incomplete: tuple[date, ...]
     messages: tuple[str, ...]
+    shut_out: bool = False
 
 
 def backfill(
@@ -73,6 +75,7 @@ def backfill(
         failed=tuple(day for day in asked if day not in done),
         incomplete=tuple(sorted({slice_.day for slice_ in unsettled if slice_.day in done})),
         messages=tuple(message for _, result in results for message in _messages(result)),
+        shut_out=any(_is_final(result) for _, result in results),
     )
 
 

@@ -4,7 +4,7 @@ ccxt turns an answer that it cannot read into an empty list of candles, which a 
 data"; it polls its throttle, sorts and filters what it parsed, and loads all markets before the first candle. The
 classes made here are ccxt's own with those few methods replaced:
 
-- `fetch` raises BadResponse unless the answer is JSON with an object or a list in it
+- `fetch` and `parse_json` raise BadResponse unless the answer is JSON with an object or a list in it
 - `parse_ohlcvs` believes an empty list only if it is one that the exchange sent, parses the five exchanges of
   `capabilities.Wire` without ccxt's helpers, and keeps rows that ccxt would filter: what lies around a page is evidence
 - `throttle` is `pacing.Pacer`
@@ -173,10 +173,10 @@ class ExchangeClient:
         if series.symbol not in self.markets:
             text = f"{self.exchange} {series.symbol}: not among the markets this client was given"
             raise UnknownSymbol(text, exchange=self.exchange, symbol=series.symbol)
-        answer = _Answer()
+        exchange, answer = self.ccxt, _Answer()
         token = _answer.set(answer)
         try:
-            rows = _as_rows(await self.ccxt.fetch_ohlcv(series.symbol, series.timeframe.name, to_ms(since), limit))
+            rows = _as_rows(await exchange.fetch_ohlcv(series.symbol, series.timeframe.name, to_ms(since), limit))
         except Exception as error:
             raise self._failure(error, answer, series.symbol) from error
         finally:
@@ -187,10 +187,10 @@ class ExchangeClient:
 
     async def fetch_markets(self) -> list[Market]:
         """All spot markets, active or not, in as few requests as the exchange allows (mostly one)."""
-        answer = _Answer()
+        exchange, answer = self.ccxt, _Answer()
         token = _answer.set(answer)
         try:
-            listed = await _LISTINGS.get(self.exchange, _list_markets)(self.ccxt)
+            listed = await _LISTINGS.get(self.exchange, _list_markets)(exchange)
             markets = _unique(_market(self.exchange, one) for one in listed if one and one.get("spot"))
         except Exception as error:
             raise self._failure(error, answer, None) from error
@@ -250,9 +250,7 @@ def strict_class(exchange: str) -> type[Any]:
             finally:
                 answer.seconds = time.monotonic() - answer.sent
                 self.counters.request_seconds += answer.seconds
-            if not isinstance(answer.parsed, (dict, list)):
-                raise BadResponse(f"not JSON, but {str(answer.parsed)[:80]!r}")
-            return answer.parsed
+            return _json(answer.parsed, answer.parsed)
 
         def on_rest_response(self, code: int, reason: str, url: str, method: str, *rest: Any) -> str:
             headers, body = rest[0], rest[1]
@@ -261,6 +259,12 @@ def strict_class(exchange: str) -> type[Any]:
                 answer.status, answer.headers = code, headers
             text: str = body.strip()
             return text
+
+        def parse_json(self, http_response: str) -> Any:
+            # Before ccxt's `handle_errors`, which calls some junk an error of the exchange's own.
+            parsed, answer = super().parse_json(http_response), _answer.get()
+            good = answer is not None and answer.status is not None and answer.status < 400
+            return _json(parsed, http_response) if good else parsed
 
         def parse_ohlcvs(
             self,
@@ -281,6 +285,12 @@ def strict_class(exchange: str) -> type[Any]:
 
     Strict.__name__ = Strict.__qualname__ = f"Strict{exchange.capitalize()}"
     return Strict
+
+
+def _json(parsed: Any, text: Any) -> Any:
+    if not isinstance(parsed, (dict, list)):
+        raise BadResponse(f"not JSON, but {str(text)[:80]!r}")
+    return parsed
 
 
 def _holds_no_candles(parsed: Any, empty: Any, wire: Wire | None) -> bool:

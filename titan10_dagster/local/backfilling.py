@@ -128,6 +128,7 @@ def _open_slices(pipeline: Pipeline, request: Request) -> list[Slice]:
 
 
 def _report(pipeline: Pipeline, request: Request, outcome: Backfill, tally: Tally) -> dict[str, Any]:
+    start = pipeline.exchange(request.exchange).start
     asked = pipeline.slices(request.exchange, days(request.first, request.last), request.symbols)
     rows = pipeline.ledger_rows(asked)
     missing: dict[str, int] = {}
@@ -144,7 +145,7 @@ def _report(pipeline: Pipeline, request: Request, outcome: Backfill, tally: Tall
         "runs": outcome.runs,
         "messages": outcome.messages,
         "fetched": asdict(tally),
-        "expected": sum(row.expected for row in rows.values()),
+        "expected": sum(slice_.expected for slice_ in asked if slice_.day >= start),
         "stored": sum(row.present for row in rows.values()),
         "missing": missing,
         "exit_code": _exit_code(outcome),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 import orjson
@@ -20,6 +21,9 @@ from titan10_dagster.settings import Settings
 from titan10_dagster.store import ledger
 from titan10_dagster.store.database import Database
 from titan10_dagster.store.health import HealthStore
+
+NUMBERS = {"symbols", "settled", "stored", "expected", "share"}
+PIPE_WIDTH = 250
 
 
 def show_status(settings: Settings, home: Path, say: Say, *, as_json: bool) -> None:
@@ -160,9 +164,10 @@ def _print_json(what: Any) -> None:
 def _print_table(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     table = Table(box=None, pad_edge=False)
     for header in headers:
-        table.add_column(header, justify="right" if header in {"stored", "expected", "share", "settled"} else "left")
+        justify: Literal["left", "right"] = "right" if header in NUMBERS else "left"
+        table.add_column(header, justify=justify, no_wrap=True)
     for row in rows:
         table.add_row(*(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row))
-    console = Console()
-    # A pipe has no width: its lines must not be folded for one.
-    console.print(table, width=None if console.is_terminal else 400)
+    # A pipe has no width: its lines are not to be cut for one.
+    console = Console() if sys.stdout.isatty() else Console(width=PIPE_WIDTH)
+    console.print(table)

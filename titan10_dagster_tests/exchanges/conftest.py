@@ -73,8 +73,14 @@ def market(exchange: str, symbol: str, **changes: Any) -> Market:
     """The market as the exchange's own list would name it."""
     base, quote = symbol.split("/")
     name = venue(exchange).naming(base, quote)
-    values = {"market_id": name.market_id, "base_id": name.base_id, "quote_id": name.quote_id, "active": True}
-    return Market(exchange=exchange, symbol=symbol, base=base, quote=quote, **(values | changes))
+    values: dict[str, Any] = {
+        "market_id": name.market_id,
+        "base_id": name.base_id,
+        "quote_id": name.quote_id,
+        "active": True,
+        **changes,
+    }
+    return Market(exchange=exchange, symbol=symbol, base=base, quote=quote, **values)
 
 
 def slices(exchange: str, of: Sequence[str], count: int = 1, last: date = YESTERDAY) -> list[Slice]:

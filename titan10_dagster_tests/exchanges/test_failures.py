@@ -7,6 +7,7 @@ import aiohttp
 import ccxt
 import pytest
 
+from titan10_dagster.candles.slices import Series
 from titan10_dagster.errors import (
     Banned,
     FetchError,
@@ -19,7 +20,7 @@ from titan10_dagster.errors import (
 )
 from titan10_dagster.exchanges.client import ExchangeClient
 from titan10_dagster.exchanges.failures import PATIENCE, classify
-from titan10_dagster_tests.exchanges.conftest import MINUTE, NOW, Series, market, now, run
+from titan10_dagster_tests.exchanges.conftest import MINUTE, NOW, market, now, run
 from titan10_dagster_tests.exchanges.serving import Handler, says, serving, serving_bytes
 
 SYMBOLS = {"coinbase": "BTC/USD", "kraken": "BTC/USD"}

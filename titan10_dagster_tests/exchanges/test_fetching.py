@@ -53,6 +53,7 @@ def _sandbox() -> Iterator[Sandbox]:
 
 @pytest.fixture
 def sandbox(_sandbox: Sandbox) -> Sandbox:
+    time.sleep(0.02)  # a request that the last test cancelled may still be on its way
     _sandbox.clear_faults()
     for exchange in FIVE:
         _sandbox.clear_requests(exchange)

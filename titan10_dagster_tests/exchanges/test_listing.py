@@ -1,79 +1,114 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from aiohttp import web
 
-from titan10_dagster.candles.slices import Series
+from titan10_dagster.candles.slices import Series, to_ms
 from titan10_dagster.candles.timeframes import Timeframe
 from titan10_dagster.errors import PassingError
 from titan10_dagster.exchanges.client import ExchangeClient
 from titan10_dagster.exchanges.listing import first_candle
-from titan10_dagster.sandbox.server import Sandbox
-from titan10_dagster_tests.exchanges.conftest import FIVE, MINUTE, NOW, market, now, run, symbols
+from titan10_dagster_tests.exchanges.conftest import MINUTE, NOW, market, now, run
+from titan10_dagster_tests.exchanges.serving import Handler, says, serving
+
+LISTED = datetime(2021, 3, 7, 13, 37, tzinfo=UTC)
+DAY = timedelta(days=1)
+BEGUN = LISTED.replace(hour=0, minute=0)
 
 
-@pytest.fixture(scope="module")
-def _sandbox() -> Iterator[Sandbox]:
-    with Sandbox(FIVE, clock=NOW, enforce_limits=False) as sandbox:
-        yield sandbox
+def candles(since: datetime, step: timedelta, limit: int, listed: datetime = LISTED) -> list[int]:
+    """The starts of a market's candles, ms; its first day is younger than its first minute."""
+    first = listed.replace(hour=0, minute=0) if step == DAY else listed
+    count = -(-max(timedelta(0), since - first) // step)
+    times = [first + (count + n) * step for n in range(limit)]
+    return [to_ms(one) for one in times if one <= NOW]
 
 
-@pytest.fixture
-def sandbox(_sandbox: Sandbox) -> Sandbox:
-    _sandbox.clear_faults()
-    for exchange in FIVE:
-        _sandbox.clear_requests(exchange)
-    return _sandbox
+def forward(listed: datetime) -> Handler:
+    """Counts forward from `since`, as binance does."""
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        step = DAY if request.query["interval"] == "1d" else timedelta(minutes=1)
+        since = datetime.fromtimestamp(int(request.query["startTime"]) / 1000, UTC)
+        rows = candles(since, step, int(request.query["limit"]), listed)
+        return web.json_response([[one, "1", "1", "1", "1", "1"] for one in rows])
+
+    return answer
 
 
-def found(sandbox: Sandbox, exchange: str, timeframe: Timeframe = MINUTE) -> datetime | None:
-    symbol = symbols(exchange, 3)[2]
+def ranged(listed: datetime) -> Handler:
+    """Gives what lies between two instants, newest first, as coinbase does."""
 
-    async def work() -> datetime | None:
-        url = sandbox.url(exchange)
-        async with ExchangeClient(exchange, [market(exchange, symbol)], base_url=url, paced=False, now=now) as client:
-            return await first_candle(client, Series(exchange, symbol, timeframe), NOW)
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        step = DAY if request.query["granularity"] == "ONE_DAY" else timedelta(minutes=1)
+        since, until = (datetime.fromtimestamp(int(request.query[name]), UTC) for name in ("start", "end"))
+        rows = [one for one in candles(since, step, 300, listed) if one <= to_ms(until)]
+        names = ("low", "high", "open", "close", "volume")
+        return web.json_response(
+            {"candles": [{"start": str(one // 1000), **dict.fromkeys(names, "1")} for one in reversed(rows)]}
+        )
+
+    return answer
+
+
+def found(exchange: str, handler: Handler, timeframe: Timeframe = MINUTE) -> tuple[datetime | None, int]:
+    """What is found, and in how many requests."""
+    symbol = "BTC/USD" if exchange in ("coinbase", "kraken") else "BTC/USDT"
+
+    async def work() -> tuple[datetime | None, int]:
+        known = [market(exchange, symbol)]
+        async with (
+            serving(handler) as url,
+            ExchangeClient(exchange, known, base_url=url, paced=False, now=now) as client,
+        ):
+            return await first_candle(client, Series(exchange, symbol, timeframe), NOW), client.requests
 
     return run(work())
 
 
-@pytest.mark.parametrize("exchange", ["binance", "coinbase", "okx", "bybit"])
-def test_the_first_candle_is_found_in_a_bounded_number_of_requests(sandbox: Sandbox, exchange: str) -> None:
-    first = found(sandbox, exchange)
-    assert first is not None
-    symbol = symbols(exchange, 3)[2]
-    candles = sandbox.truth(exchange, symbol, datetime(2009, 1, 1, tzinfo=UTC), NOW, "1d")
-    day = datetime.fromtimestamp(candles[0, 0] / 1000, UTC)
-    minutes = sandbox.truth(exchange, symbol, day, NOW)
-    assert first == datetime.fromtimestamp(minutes[0, 0] / 1000, UTC)
-    assert len(sandbox.requests(exchange)) <= 60
+def test_where_since_counts_forward_it_takes_two_requests() -> None:
+    assert found("binance", forward(LISTED)) == (LISTED, 2)
 
 
-def test_of_days_it_is_the_first_day(sandbox: Sandbox) -> None:
-    first = found(sandbox, "binance", Timeframe.parse("1d"))
-    assert first is not None
-    assert first.hour == first.minute == 0
+def test_where_only_ranges_are_given_the_years_are_walked_through() -> None:
+    first, requests = found("coinbase", ranged(LISTED))
+    assert first == LISTED
+    assert requests <= 30
 
 
-def test_an_exchange_of_short_memory_cannot_tell_and_is_not_asked(sandbox: Sandbox) -> None:
-    assert found(sandbox, "kraken") is None
-    assert not sandbox.requests("kraken")
+def test_of_days_it_is_the_first_day() -> None:
+    assert found("binance", forward(LISTED), Timeframe.parse("1d")) == (BEGUN, 1)
 
 
-def test_an_exchange_that_ignores_since_cannot_tell(sandbox: Sandbox) -> None:
-    sandbox.fault("binance", "horizon", rows=720)
-    assert found(sandbox, "binance") is None
+def test_a_market_that_opened_an_hour_ago_is_found_too() -> None:
+    first, requests = found("binance", forward(NOW.replace(second=0) - timedelta(hours=1)))
+    assert first == NOW.replace(second=0) - timedelta(hours=1)
+    assert requests <= 6
 
 
-def test_a_symbol_without_candles_has_no_first_one(sandbox: Sandbox) -> None:
-    sandbox.fault("coinbase", "empty_page")
-    assert found(sandbox, "coinbase") is None
-    assert len(sandbox.requests("coinbase")) <= 80
+def test_an_exchange_of_short_memory_cannot_tell_and_is_not_asked() -> None:
+    assert found("kraken", says("no")) == (None, 0)
 
 
-def test_a_failure_is_raised(sandbox: Sandbox) -> None:
-    sandbox.fault("binance", "http_500")
+def test_an_exchange_that_ignores_since_cannot_tell() -> None:
+    async def last_rows(request: web.BaseRequest) -> web.StreamResponse:
+        step = DAY if request.query["interval"] == "1d" else timedelta(minutes=1)
+        rows = candles(NOW - 500 * step, step, 1000)
+        return web.json_response([[one, "1", "1", "1", "1", "1"] for one in rows])
+
+    first, requests = found("binance", last_rows)
+    assert first is None
+    assert requests <= 4
+
+
+def test_a_symbol_without_candles_has_no_first_one() -> None:
+    first, requests = found("coinbase", says('{"candles":[]}'))
+    assert first is None
+    assert requests <= 30
+
+
+def test_a_failure_is_raised() -> None:
     with pytest.raises(PassingError):
-        found(sandbox, "binance")
+        found("binance", says("", status=500))

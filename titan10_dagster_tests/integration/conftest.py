@@ -14,7 +14,7 @@ import dagster as dg
 import numpy as np
 import pytest
 
-from titan10_dagster.candles.slices import Series, midnight, to_ms
+from titan10_dagster.candles.slices import Series, midnight
 from titan10_dagster.defs.launch import Backfill, backfill
 from titan10_dagster.exchanges.fetching import Patience
 from titan10_dagster.landing.zone import LandingZone
@@ -23,6 +23,7 @@ from titan10_dagster.sandbox.server import Sandbox
 from titan10_dagster.settings import CheckSettings, DatabaseSettings, ExchangeSettings, RetrySettings, Settings
 from titan10_dagster.store import reader
 from titan10_dagster.store.database import Database
+from titan10_dagster_tests.tables import as_table
 
 NOW = datetime(2024, 3, 10, 12, 0, 30, tzinfo=UTC)
 START = date(2024, 1, 1)
@@ -54,10 +55,7 @@ class World:
     def stored(self, exchange: str, symbol: str, first: date, last: date) -> np.ndarray:
         """The candles of the database as the sandbox tells them: (n, 6) float64, times in milliseconds."""
         series = Series(exchange, symbol, self.pipeline.exchange(exchange).timeframe)
-        frame = reader.candles(self.pipeline.database, series, midnight(first), midnight(last + DAY))
-        table = frame.to_numpy()
-        table[:, 0] = [to_ms(time) for time in frame["time"]]
-        return table.astype(np.float64)
+        return as_table(reader.candles(self.pipeline.database, series, midnight(first), midnight(last + DAY)))
 
     def truth(self, exchange: str, symbol: str, first: date, last: date) -> np.ndarray:
         timeframe = self.pipeline.exchange(exchange).timeframe.name

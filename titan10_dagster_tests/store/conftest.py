@@ -12,9 +12,18 @@ from titan10_dagster.store.database import Database
 from titan10_dagster_tests.store.making import Sql
 
 
-@pytest.fixture(params=["database_url", "timescaledb_database_url"], ids=["postgresql", "timescaledb"])
+@pytest.fixture(params=["database_url", "quiet_timescaledb_url"], ids=["postgresql", "timescaledb"])
 def url(request: pytest.FixtureRequest) -> str:
     return str(request.getfixturevalue(request.param))
+
+
+@pytest.fixture
+def quiet_timescaledb_url(timescaledb_database_url: str) -> str:
+    """A database with TimescaleDB that compresses nothing by itself while a test looks."""
+    db = Database(timescaledb_database_url)
+    Sql(db)("SELECT remove_compression_policy('candles')")
+    db.close()
+    return timescaledb_database_url
 
 
 @pytest.fixture
@@ -30,9 +39,9 @@ def sql(db: Database) -> Sql:
 
 
 @pytest.fixture
-def compressed(timescaledb_database_url: str) -> Iterator[Database]:
-    """A database with TimescaleDB, for what plain PostgreSQL does not have."""
-    database = Database(timescaledb_database_url)
+def timescaledb(quiet_timescaledb_url: str) -> Iterator[Database]:
+    """For what plain PostgreSQL does not have."""
+    database = Database(quiet_timescaledb_url)
     yield database
     database.close()
 

@@ -1,0 +1,56 @@
+# Needs make and Python 3.11 or newer, nothing else. Everything it makes is in .venv and .titan10.
+
+VENV := .venv
+BIN := $(VENV)/bin
+# The first Python that is new enough; `make PYTHON=/path/to/python ...` overrules.
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python; do \
+	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$python; break; }; done)
+# Without bytecode every import of Dagster takes three times as long, whatever the environment says.
+RUN := env -u PYTHONDONTWRITEBYTECODE
+INSTALL = $(RUN) $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input -c constraints.txt
+
+.PHONY: help up demo test bench clean
+
+help:
+	@echo "make up      run everything on real exchanges: PostgreSQL, UI, daemon; Ctrl-C stops all of it"
+	@echo "make demo    show it offline in a minute, against the sandbox; DEMO_KEEP=1 leaves the UI up"
+	@echo "make test    lint, types, all tests"
+	@echo "make bench   candles a second, from request to committed row"
+	@echo "make clean   remove what was installed and cached; the data in .titan10 stays"
+
+up: $(VENV)/installed
+	@$(RUN) $(BIN)/titan10 up
+
+demo: $(VENV)/installed
+	@$(RUN) $(BIN)/titan10 demo
+
+test: $(VENV)/installed-dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(RUN) $(BIN)/mypy
+	$(RUN) $(BIN)/python -m pytest
+
+bench: $(VENV)/installed-dev
+	$(RUN) $(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
+	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
+
+$(VENV)/installed: $(BIN)/python pyproject.toml constraints.txt
+	@echo "Installing what pyproject.toml names, in the versions of constraints.txt ..."
+	@$(INSTALL) -e .
+	@$(RUN) $(BIN)/python -m compileall -q titan10_dagster
+	@touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	@echo "Installing what the tests need ..."
+	@$(INSTALL) -e '.[dev]'
+	@touch $@
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer was found: install one, or name it: make PYTHON=..."; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "$(PYTHON) is older than 3.11: name another, make PYTHON=python3.11"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+		echo "$(PYTHON) cannot make a virtual environment; on Debian and Ubuntu: apt install python3-venv"; exit 1; }

@@ -1,0 +1,165 @@
+"""`titan10 backfill` killed at random moments, and PostgreSQL stopped under it: nothing lost, doubled or asked twice.
+
+`TITAN10_TEST_KILLS` and `TITAN10_TEST_KILL_DAYS` make it longer (`make campaign`: 10 and 30); the seed is printed.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import psycopg2
+import pytest
+
+from titan10_dagster.candles.slices import Series, Slice, Window, days, from_ms, midnight, slices_of
+from titan10_dagster.candles.timeframes import TIMEFRAMES
+from titan10_dagster.exchanges.capabilities import capabilities_of
+from titan10_dagster.landing.zone import LandingZone
+from titan10_dagster.local.postgres import EmbeddedPostgres
+from titan10_dagster.sandbox.server import Sandbox
+from titan10_dagster.store import reader
+from titan10_dagster.store.database import Database
+from titan10_dagster_tests.tables import as_table
+
+KILLS = int(os.environ.get("TITAN10_TEST_KILLS", "3"))
+DAYS = int(os.environ.get("TITAN10_TEST_KILL_DAYS", "10"))
+SYMBOLS = ("BTC/USDT", "ETH/USDT", "SOL/USDT", "XRP/USDT", "PEPE/USDT")
+LAST = date(2024, 3, 30)
+FIRST = LAST - timedelta(days=DAYS - 1)
+MINUTE = TIMEFRAMES["1m"]
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass
+class Site:
+    """A folder with settings, a PostgreSQL of its own and a sandbox."""
+
+    home: Path
+    postgres: EmbeddedPostgres
+    sandbox: Sandbox
+
+    def launch(self) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", "from titan10_dagster.local.cli import main; main()", "backfill", "binance"]
+        environment = {
+            **os.environ,
+            "TITAN10_HOME": str(self.home),
+            "TITAN10_DATABASE__URL": self.postgres.url(),
+            "TITAN10_EXCHANGES__BINANCE__BASE_URL": self.sandbox.url("binance"),
+        }
+        return subprocess.Popen(
+            [*command, "--from", str(FIRST), "--to", str(LAST)],
+            env=environment,
+            cwd=self.home,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def finished(self) -> set[Slice]:
+        """The slices that have landed."""
+        slices = [Slice(Series("binance", symbol, MINUTE), day) for symbol in SYMBOLS for day in days(FIRST, LAST)]
+        return set(LandingZone(self.home / "data" / "landing").records(slices))
+
+    def asked_again(self, finished: set[Slice], since: int) -> list[Window]:
+        """Requests since the numbered one only for what had landed before; the overlaps of pages do not count."""
+        overlap = capabilities_of("binance").overlap * MINUTE.delta
+        again = []
+        for entry in self.sandbox.requests("binance", since):
+            if entry["timeframe"]:
+                start, end = from_ms(entry["since"]) + overlap, from_ms(entry["since"]) + entry["limit"] * MINUTE.delta
+                window = Window(Series("binance", entry["symbol"], MINUTE), start, end - overlap)
+                if set(slices_of(window)) <= finished:
+                    again.append(window)
+        return again
+
+    def stored(self, symbol: str) -> np.ndarray:
+        with closing(Database(self.postgres.url())) as database:
+            series = Series("binance", symbol, MINUTE)
+            return as_table(reader.candles(database, series, midnight(FIRST), midnight(LAST + timedelta(days=1))))
+
+
+@pytest.fixture
+def site(open_folder: Path) -> Iterator[Site]:
+    postgres = EmbeddedPostgres(open_folder / "postgres")
+    postgres.start()
+    (open_folder / "titan10.toml").write_text(
+        f'data = "data"\n[retries]\nsteps = 0\n[exchanges.binance]\nsymbols = {list(SYMBOLS)}\n'
+        f"start = {FIRST}\npaced = false\ndays_per_run = 366\n"
+    )
+    (open_folder / "dagster.yaml").write_text((ROOT / "dagster.yaml").read_text())
+    now = datetime(2024, 4, 2, tzinfo=UTC)
+    with Sandbox(["binance"], clock=now, enforce_limits=False, latency=0.3) as sandbox:
+        yield Site(open_folder, postgres, sandbox)
+    postgres.stop()
+
+
+def disturb(site: Site, strike: Callable[[subprocess.Popen[str]], None]) -> None:
+    """Launch, strike while it runs, launch again; each launch asks only for what had not landed."""
+    seed = int(os.environ.get("TITAN10_TEST_SEED", time.time_ns() % 1_000_000))
+    chance = random.Random(seed)
+    print(f"seed {seed}")  # noqa: T201
+    struck = 0
+    for _ in range(KILLS):
+        finished, since = site.finished(), len(site.sandbox.requests("binance")) + 1
+        process = site.launch()
+        if lives_until(process, chance, lambda: len(site.sandbox.requests("binance")) >= since):  # noqa: B023
+            landed, struck = len(site.finished()), struck + 1
+            print(f"strike {struck}: {landed} of {len(SYMBOLS) * DAYS} slices have landed")  # noqa: T201
+            strike(process)
+        process.communicate(timeout=120)
+        assert not site.asked_again(finished, since)
+    assert struck
+    finished, since = site.finished(), len(site.sandbox.requests("binance")) + 1
+    process = site.launch()
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, output
+    assert not site.asked_again(finished, since)
+
+
+def lives_until(process: subprocess.Popen[str], chance: random.Random, asks: Callable[[], bool]) -> bool:
+    """Waits for the first request, which a run that has all it needs never makes, and then a moment longer."""
+    patience = time.monotonic() + 6
+    while process.poll() is None and time.monotonic() < patience and not asks():
+        time.sleep(0.02)
+    time.sleep(chance.uniform(0, 3))
+    return process.poll() is None
+
+
+def assert_whole(site: Site) -> None:
+    end = midnight(LAST + timedelta(days=1))
+    for symbol in SYMBOLS:
+        assert np.array_equal(site.stored(symbol), site.sandbox.truth("binance", symbol, midnight(FIRST), end))
+    with closing(psycopg2.connect(site.postgres.url())) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT count(*), count(DISTINCT (symbol, time)) FROM candles")
+        rows, distinct = cursor.fetchone() or (0, -1)
+        assert rows == distinct
+        cursor.execute("SELECT count(*) FROM slice_ledger WHERE state = 'settled'")
+        assert cursor.fetchone() == (len(SYMBOLS) * DAYS,)
+
+
+@pytest.mark.timeout(900)
+def test_a_backfill_killed_at_random_moments_is_whole_in_the_end(site: Site) -> None:
+    disturb(site, lambda process: os.killpg(process.pid, signal.SIGKILL))
+    assert_whole(site)
+
+
+@pytest.mark.timeout(900)
+def test_a_database_that_stops_in_the_middle_loses_nothing(site: Site) -> None:
+    def stop_and_start(_: subprocess.Popen[str]) -> None:
+        site.postgres.stop()
+        time.sleep(2)
+        site.postgres.start()
+
+    disturb(site, stop_and_start)
+    assert_whole(site)

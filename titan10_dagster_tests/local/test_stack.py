@@ -1,0 +1,243 @@
+"""The real stack, with a small code location: what dies comes back, and what ends leaves nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from titan10_dagster import settings as titan10_settings
+from titan10_dagster.errors import SettingsError
+from titan10_dagster.local.graphql import AskFailed, ask, make_pools
+from titan10_dagster.local.stack import RunningStack, Stack, running_stack, socket_path
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks for processes in /proc")
+
+PROJECT = Path(__file__).parents[2]
+DEFINITIONS = """
+import pathlib, time
+import dagster as dg
+
+@dg.asset(pool="binance")
+def waiting() -> None:
+    home = pathlib.Path({home!r})
+    (home / "begun").touch()
+    while not (home / "go").exists():
+        time.sleep(0.05)
+
+defs = dg.Definitions(assets=[waiting], jobs=[dg.define_asset_job("wait")], executor=dg.in_process_executor)
+"""
+PROGRAM = """
+import pathlib, sys
+from titan10_dagster import settings
+from titan10_dagster.local.stack import Stack, run
+home = pathlib.Path(sys.argv[1])
+run(Stack(settings.load(home), home, lambda words: print(words, flush=True), module="waiting_definitions"))
+"""
+LAUNCH = """mutation {
+  launchRun(executionParams: {selector: {repositoryLocationName: "titan10_dagster", repositoryName: "__repository__",
+                                         jobName: "wait"}}) {
+    ... on LaunchRunSuccess { run { runId } } ... on Error { message }
+  }
+}"""
+RUNS = "{ runsOrError { ... on Runs { results { runId status parentRunId } } } }"
+HEALTH = "{ instance { daemonHealth { allDaemonStatuses { daemonType healthy } } } }"
+
+
+class Up:
+    """`titan10 up` as a process, in a project folder."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.said: list[str] = []
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("TITAN10_")}
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, str(home)], cwd=PROJECT, env=environment, stdout=subprocess.PIPE, text=True
+        )
+        self.wait_for("Titan-10 is up")
+        running = running_stack(home / ".titan10")
+        assert running is not None
+        self.url = running.url
+
+    def wait_for(self, words: str) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.said.append(line)
+            if words in line:
+                return
+        pytest.fail(f"it ended without saying {words!r}: {self.said}")
+
+    def runs(self) -> list[dict[str, Any]]:
+        """The newest first."""
+        found: list[dict[str, Any]] = ask(self.url, RUNS)["runsOrError"]["results"]
+        return found
+
+    def launch(self) -> str:
+        (self.home / "go").unlink(missing_ok=True)
+        (self.home / "begun").unlink(missing_ok=True)
+        run_id: str = ask(self.url, LAUNCH)["launchRun"]["run"]["runId"]
+        wait_until((self.home / "begun").exists, 60)
+        return run_id
+
+    def pid_of(self, *words: str) -> int:
+        return next(pid for pid, line in processes_of(self.home).items() if all(word in line for word in words))
+
+    def end(self, number: signal.Signals) -> float:
+        """Sends a signal, and says how many seconds the end took."""
+        began = time.monotonic()
+        self.process.send_signal(number)
+        self.process.communicate(timeout=60)
+        return time.monotonic() - began
+
+
+def processes_of(home: Path) -> dict[int, str]:
+    """Command lines of the living processes that belong to a project folder: named there, or in the environment."""
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            line = (folder / "cmdline").read_text().replace("\0", " ")
+            environment = (folder / "environ").read_text()
+        except (OSError, UnicodeDecodeError):
+            continue
+        if line and (f"{home}/" in line or f"TITAN10_HOME={home}\0" in environment):
+            found[int(folder.name)] = line
+    return found
+
+
+def wait_until(what: Callable[[], object], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(0.1)
+
+
+def answers(up: Up) -> bool:
+    try:
+        return bool(up.runs() or True)
+    except AskFailed:
+        return False
+
+
+@pytest.fixture(scope="module")
+def home() -> Iterator[Path]:
+    folder = Path(subprocess.check_output(["mktemp", "-d"], text=True).strip())
+    folder.chmod(0o711)  # PostgreSQL runs as another account where we are root
+    shutil.copy(PROJECT / "dagster.yaml", folder)
+    (folder / "waiting_definitions.py").write_text(DEFINITIONS.format(home=str(folder)))
+    (folder / "titan10.toml").write_text(
+        '[server]\nport = 0\npostgres_port = 0\n[exchanges.binance]\nsymbols = ["BTC/USDT"]\nstart = 2026-01-01\n'
+    )
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def up(home: Path) -> Iterator[Up]:
+    """One stack for the tests that leave it running."""
+    up = Up(home)
+    yield up
+    up.end(signal.SIGTERM)
+    assert processes_of(home) == {}
+
+
+def test_every_daemon_is_healthy(up: Up) -> None:
+    def all_healthy() -> bool:
+        statuses = ask(up.url, HEALTH)["instance"]["daemonHealth"]["allDaemonStatuses"]
+        return all(status["healthy"] for status in statuses)
+
+    wait_until(all_healthy, 30)
+
+
+def test_a_second_one_in_the_same_folder_is_refused_and_names_the_first(up: Up) -> None:
+    assert running_stack(up.home / ".titan10") == RunningStack(up.process.pid, up.url)
+    with pytest.raises(SettingsError, match=f"runs here already, as process {up.process.pid}"):
+        Stack(titan10_settings.load(up.home), up.home, print).start()
+    assert answers(up)
+
+
+def test_a_taken_port_of_the_ui_is_refused_with_the_setting(
+    up: Up, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TITAN10_SERVER__PORT", up.url.rsplit(":", 1)[1])
+    monkeypatch.setenv("TITAN10_DATA", str(tmp_path))
+    with pytest.raises(SettingsError, match=r"server\.port: the Dagster UI cannot listen"):
+        Stack(titan10_settings.load(up.home), up.home, print).start()
+    assert running_stack(tmp_path) is None
+
+
+def test_an_exchange_has_a_pool_before_its_first_run(up: Up) -> None:
+    limits = ask(up.url, "{ instance { concurrencyLimits { concurrencyKey slotCount } } }")["instance"]
+    assert {"concurrencyKey": "binance", "slotCount": 1} in limits["concurrencyLimits"]
+    make_pools(up.url, ["binance"])
+
+
+def test_a_killed_webserver_comes_back(up: Up) -> None:
+    os.kill(up.pid_of("dagster_webserver"), signal.SIGKILL)
+    up.wait_for("The webserver ended: starting it again")
+    wait_until(lambda: answers(up), 60)
+
+
+def test_a_killed_postgresql_comes_back_where_it_was(up: Up) -> None:
+    os.kill(int((up.home / ".titan10/postgres/cluster/postmaster.pid").read_text().split()[0]), signal.SIGKILL)
+    up.wait_for("PostgreSQL ended: starting it again")
+    wait_until(lambda: answers(up), 60)
+
+
+def test_a_run_whose_process_is_killed_is_run_again(up: Up) -> None:
+    lost = up.launch()
+    (up.home / "begun").unlink()
+    os.kill(up.pid_of("spawn_main"), signal.SIGKILL)
+    (up.home / "go").touch()
+    wait_until(lambda: up.runs()[0]["parentRunId"] == lost and up.runs()[0]["status"] == "SUCCESS", 60)
+
+
+def test_a_run_whose_code_server_is_killed_is_run_again(up: Up) -> None:
+    lost = up.launch()
+    os.kill(up.pid_of("api grpc"), signal.SIGKILL)
+    up.wait_for("The code server ended: starting it again")
+    wait_until(lambda: not any("spawn_main" in line for line in processes_of(up.home).values()), 10)
+    (up.home / "go").touch()
+    wait_until(lambda: up.runs()[0]["parentRunId"] == lost and up.runs()[0]["status"] == "SUCCESS", 90)
+
+
+def test_it_stops_with_a_run_under_way_leaves_no_process_and_goes_on_at_the_next_start(home: Path, up: Up) -> None:
+    lost = up.launch()
+    assert up.end(signal.SIGINT) < 25
+    assert processes_of(home) == {}
+    assert running_stack(home / ".titan10") is None
+    (home / "go").touch()
+    up.__init__(home)  # type: ignore[misc]  # the fixture ends it
+    wait_until(lambda: up.runs()[0]["parentRunId"] == lost and up.runs()[0]["status"] == "SUCCESS", 60)
+
+
+def test_killed_it_leaves_no_process_either(home: Path, up: Up) -> None:
+    up.launch()
+    up.end(signal.SIGKILL)
+    wait_until(lambda: processes_of(home) == {}, 30)
+    up.__init__(home)  # type: ignore[misc]
+
+
+def test_what_does_not_start_is_told_with_its_last_words_and_leaves_no_process(
+    home: Path, open_folder: Path, up: Up, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("dagster.yaml", "titan10.toml"):
+        shutil.copy(home / name, open_folder)
+    stack = Stack(titan10_settings.load(open_folder), open_folder, print, module="no_such_module")
+    with pytest.raises(Exception, match=r"(?s)The code server ended while starting.*no_such_module"):
+        stack.start()
+    assert processes_of(open_folder) == {}
+
+
+def test_the_code_servers_socket_is_short_enough_wherever_the_project_is(tmp_path: Path) -> None:
+    deep = tmp_path / ("deep/" * 40)
+    assert len(os.fsencode(socket_path(deep))) < 104
+    assert socket_path(deep) == socket_path(deep)
+    assert socket_path(Path("/data")).parent == Path("/data/dagster")

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import multiprocessing
+import threading
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pandas as pd
+
+from titan10_dagster.candles.fetched import JudgedSlice
+from titan10_dagster.candles.slices import Slice
+from titan10_dagster.store import reader
+from titan10_dagster.store.database import Database
+from titan10_dagster.store.writer import write_slices
+from titan10_dagster_tests.store.making import DAY, FETCHED, LATER, Sql, a_slice, candles, judged, without
+
+SYMBOLS = ("BTC/USDT", "ETH/USDT", "XRP/USDT")
+
+
+def slices(exchange: str = "binance", first: int = 0, last: int = 12) -> list[Slice]:
+    return [a_slice(symbol, DAY + timedelta(days=n), exchange) for symbol in SYMBOLS for n in range(first, last)]
+
+
+def write(url: str, first: int, last: int, backwards: bool) -> int:
+    db = Database(url)
+    wanted = sorted(slices(first=first, last=last), reverse=backwards)
+    report = write_slices(db, (judged(slice_) for slice_ in wanted))
+    db.close()
+    return report.inserted
+
+
+def test_processes_that_write_overlapping_slices_write_each_candle_once(url: str, db: Database, sql: Sql) -> None:
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
+        inserted = pool.starmap(write, [(url, 0, 8, False), (url, 4, 12, True)])
+    assert sum(inserted) == 3 * 12 * 1440
+    assert sql.one("SELECT count(*) FROM candles") == 3 * 12 * 1440
+    assert sql("SELECT state, present, count(*) FROM slice_ledger GROUP BY 1, 2") == [("settled", 1440, 36)]
+    assert sql("SELECT * FROM restatements") == []
+    for slice_ in slices(first=3, last=6):
+        stored = reader.candles(db, slice_.series, slice_.start, slice_.end)
+        pd.testing.assert_frame_equal(stored, candles(slice_))
+
+
+def test_two_looks_at_once_at_the_same_hole_are_one_look(db: Database, sql: Sql) -> None:
+    slice_ = a_slice()
+    look = judged(slice_, without(candles(slice_), 5))
+    threads = [threading.Thread(target=write_slices, args=(db, [look])) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sql("SELECT observations, reason FROM gaps") == [(1, "unknown")]
+
+
+def test_exchanges_do_not_wait_for_each_other_even_where_chunks_are_new(db: Database, sql: Sql) -> None:
+    both_inside = threading.Barrier(2, timeout=30)
+
+    def meeting(exchange: str) -> Iterator[JudgedSlice]:
+        # More than a batch, so that each has written when the other is let on.
+        for n in range(40):
+            if n == 35:
+                both_inside.wait()
+            yield judged(a_slice(day=DAY + timedelta(days=n), exchange=exchange))
+
+    threads = [
+        threading.Thread(target=write_slices, args=(db, meeting(exchange))) for exchange in ("binance", "kraken")
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not both_inside.broken
+    assert sql("SELECT exchange, count(*) FROM candles GROUP BY 1 ORDER BY 1") == [
+        ("binance", 40 * 1440),
+        ("kraken", 40 * 1440),
+    ]
+
+
+def test_a_live_poll_waits_for_the_backfill_of_its_exchange_and_then_goes_on(db: Database) -> None:
+    today = a_slice(day=DAY + timedelta(days=40))
+    poll = judged(today, candles(today).iloc[:3], fetched_at=today.start + timedelta(minutes=3), answered=False)
+    polled = threading.Thread(target=write_slices, args=(db, [poll]), kwargs={"live": True})
+
+    def backfill() -> Iterator[JudgedSlice]:
+        for n, slice_ in enumerate(slices()):
+            if n == 35:
+                polled.start()
+                time.sleep(0.2)
+                assert polled.is_alive()
+            yield judged(slice_, fetched_at=FETCHED + LATER)
+
+    write_slices(db, backfill())
+    polled.join(timeout=30)
+    assert not polled.is_alive()
+    assert len(reader.candles(db, today.series, today.start, today.end)) == 3

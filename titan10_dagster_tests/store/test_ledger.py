@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+
+import pytest
+
+from titan10_dagster.candles import frame
+from titan10_dagster.candles.gaps import Reason
+from titan10_dagster.candles.slices import Slice, days
+from titan10_dagster.store import ledger
+from titan10_dagster.store.audit import Unaccounted, unaccounted
+from titan10_dagster.store.database import Database
+from titan10_dagster.store.ledger import CoverageRow, ExchangeSummary
+from titan10_dagster.store.writer import write_slices
+from titan10_dagster_tests.store.making import DAY, FETCHED, LATER, MINUTE, Sql, a_slice, candles, judged, without
+
+TOMORROW = DAY + timedelta(days=1)
+BTC, ETH = a_slice("BTC/USDT"), a_slice("ETH/USDT")
+KRAKEN = a_slice("BTC/EUR", exchange="kraken")
+
+
+@pytest.fixture(autouse=True)
+def _written(db: Database) -> None:
+    """Binance: BTC two days, one of them partial; ETH with three holes. Kraken: a day beyond its horizon."""
+    write_slices(db, [
+        judged(BTC),
+        judged(a_slice("BTC/USDT", TOMORROW), candles(a_slice("BTC/USDT", TOMORROW)).iloc[:1000], answered=False),
+        judged(ETH, without(candles(ETH), 0, 1, 700)),
+    ])  # fmt: skip
+    write_slices(db, [judged(KRAKEN, frame.empty(), horizon=KRAKEN.end)])
+
+
+def test_settled_slices_are_told_from_the_others(db: Database) -> None:
+    found = ledger.settled(db, "binance", MINUTE, ["BTC/USDT", "ETH/USDT", "ADA/USDT"], DAY, TOMORROW)
+    assert set(found) == {BTC, ETH}
+    assert found[ETH].missing == {Reason.UNKNOWN: 3}
+    assert ledger.settled(db, "binance", MINUTE, ["BTC/USDT"], TOMORROW, TOMORROW) == {}
+    assert ledger.settled(db, "binance", MINUTE, [], DAY, TOMORROW) == {}
+
+
+def test_slices_of_any_state_come_by_symbol_and_day(db: Database) -> None:
+    found = ledger.slices(db, "binance", MINUTE, ["ETH/USDT", "BTC/USDT"], DAY, TOMORROW)
+    assert [(row.slice, row.state) for row in found] == [
+        (BTC, "settled"),
+        (a_slice("BTC/USDT", TOMORROW), "partial"),
+        (ETH, "settled"),
+    ]
+
+
+def test_coverage_sums_up_each_series(db: Database) -> None:
+    btc, eth, kraken = ledger.coverage(db)
+    assert btc == CoverageRow(BTC.series, DAY, TOMORROW, 2, 1, 2880, 2440, {Reason.UNKNOWN: 440})
+    assert eth == CoverageRow(ETH.series, DAY, DAY, 1, 1, 1440, 1437, {Reason.UNKNOWN: 3})
+    assert kraken == CoverageRow(KRAKEN.series, DAY, DAY, 1, 1, 1440, 0, {Reason.BEYOND_HORIZON: 1440})
+
+
+def test_coverage_is_of_the_exchange_and_days_asked_for(db: Database) -> None:
+    assert [row.series for row in ledger.coverage(db, "kraken")] == [KRAKEN.series]
+    assert [(row.series, row.present) for row in ledger.coverage(db, first=TOMORROW)] == [(BTC.series, 1000)]
+    assert ledger.coverage(db, last=DAY - timedelta(days=1)) == []
+
+
+def test_the_summary_is_of_whole_exchanges(db: Database) -> None:
+    assert ledger.summary(db) == [
+        ExchangeSummary("binance", 2, 3, 2, 4320, 3877, {Reason.UNKNOWN: 443}, 0, DAY, DAY),
+        ExchangeSummary("kraken", 1, 1, 1, 1440, 0, {Reason.BEYOND_HORIZON: 1440}, 0, DAY, DAY),
+    ]
+
+
+def test_gaps_come_newest_first_and_as_asked_for(db: Database) -> None:
+    found = ledger.gaps(db, "binance")
+    assert [(found_.series.symbol, found_.candles) for found_ in found] == [
+        ("BTC/USDT", 440),
+        ("ETH/USDT", 1),
+        ("ETH/USDT", 2),
+    ]
+    assert found[2].gap.start == ETH.start
+    assert (found[2].gap.first_seen, found[2].gap.observations) == (FETCHED, 1)
+    assert len(ledger.gaps(db, reasons=[Reason.BEYOND_HORIZON])) == 1
+    assert len(ledger.gaps(db, symbol="ETH/USDT", start=ETH.start + timedelta(minutes=1), end=ETH.end)) == 1
+    assert len(ledger.gaps(db, limit=2)) == 2
+    assert ledger.gaps(db, reasons=[]) == []
+
+
+def test_the_views_for_people_say_the_same(db: Database, sql: Sql) -> None:
+    eth = "exchange = 'binance' AND symbol = 'ETH/USDT'"
+    assert sql(f"SELECT day, state, missing, unknown, percent::text FROM coverage WHERE {eth}") == [
+        (DAY, "settled", 3, 3, "99.79")
+    ]
+    minutes = [ETH.start + timedelta(minutes=n) for n in (0, 1, 700)]
+    assert sql(f"SELECT time, reason FROM missing_minutes WHERE {eth} ORDER BY time") == [
+        (minute, "unknown") for minute in minutes
+    ]
+
+
+def test_all_adds_up_until_somebody_deletes_candles_by_hand(db: Database, sql: Sql) -> None:
+    assert unaccounted(db, "binance", MINUTE, DAY, TOMORROW) == []
+    sql("DELETE FROM candles WHERE symbol = 'BTC/USDT' AND time = %s", [BTC.start])
+    assert unaccounted(db, "binance", MINUTE, DAY, TOMORROW) == [Unaccounted(BTC, 1440, 1440, 1439, 0)]
+
+
+def test_a_month_of_twenty_symbols_is_looked_up_in_milliseconds(db: Database, sql: Sql) -> None:
+    symbols = [f"S{n}/USDT" for n in range(20)]
+    month = days(DAY, DAY + timedelta(days=29))
+    rows = [ledger.LedgerRow(Slice(a_slice(symbol).series, day), "settled", 1440, 1440, {}, 0, FETCHED + LATER, "rest", 1, 0, 0.1)
+            for symbol in symbols for day in month]  # fmt: skip
+    with db.transaction() as cursor:
+        ledger.write(cursor, rows)
+    seconds = []
+    for _ in range(3):
+        started = time.perf_counter()
+        assert len(ledger.settled(db, "binance", MINUTE, symbols, month[0], month[-1])) == 600
+        seconds.append(time.perf_counter() - started)
+    assert min(seconds) < 0.2

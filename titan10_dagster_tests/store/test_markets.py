@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from titan10_dagster.candles.markets import Market
+from titan10_dagster.store.database import Database
+from titan10_dagster.store.markets import MarketStore
+from titan10_dagster.store.writer import write_slices
+from titan10_dagster_tests.store.making import Sql, a_slice, judged, versions
+
+SEEN = datetime(2024, 3, 1, tzinfo=UTC)
+BTC = Market(
+    "kraken", "BTC/USD", "XXBTZUSD", "BTC", "USD", "XXBT", "ZUSD", True, listed=SEEN, extra={"wsId": "XBT/USD", "lot": 8}
+)
+ETH = Market("kraken", "ETH/USD", "XETHZUSD", "ETH", "USD", "XETH", "ZUSD", True)
+
+
+def test_a_list_comes_back_as_it_was_stored(db: Database) -> None:
+    store = MarketStore(db)
+    store.replace("kraken", [ETH, BTC], SEEN)
+    assert store.load("kraken") == [BTC, ETH]
+    assert store.load("binance") == []
+
+
+def test_a_market_that_left_the_list_stays_known_as_not_active(db: Database, sql: Sql) -> None:
+    store = MarketStore(db)
+    store.replace("kraken", [BTC, ETH], SEEN)
+    store.replace("kraken", [replace(BTC, market_id="XBTUSD")], SEEN + timedelta(days=1))
+    assert store.load("kraken") == [replace(BTC, market_id="XBTUSD"), replace(ETH, active=False)]
+    assert sql("SELECT symbol, first_seen, last_seen FROM markets ORDER BY symbol") == [
+        ("BTC/USD", SEEN, SEEN + timedelta(days=1)),
+        ("ETH/USD", SEEN, SEEN),
+    ]
+
+
+def test_a_market_that_comes_back_is_active_again(db: Database) -> None:
+    store = MarketStore(db)
+    for markets in ([BTC, ETH], [BTC], [BTC, ETH]):
+        store.replace("kraken", markets, SEEN)
+    assert store.load("kraken") == [BTC, ETH]
+
+
+def test_a_listing_date_once_known_is_kept(db: Database) -> None:
+    store = MarketStore(db)
+    store.replace("kraken", [BTC], SEEN)
+    store.replace("kraken", [replace(BTC, listed=None)], SEEN)
+    assert store.load("kraken") == [BTC]
+
+
+def test_the_list_of_one_exchange_leaves_the_others_alone(db: Database, sql: Sql) -> None:
+    store = MarketStore(db)
+    store.replace("kraken", [BTC], SEEN)
+    before = versions(sql, "markets")
+    store.replace("binance", [replace(ETH, exchange="binance")], SEEN)
+    assert set(before) < set(versions(sql, "markets"))
+
+
+@pytest.mark.parametrize("markets", [[], [BTC, replace(ETH, exchange="binance")]])
+def test_an_empty_or_mixed_list_is_refused_and_delists_nothing(db: Database, markets: list[Market]) -> None:
+    store = MarketStore(db)
+    store.replace("kraken", [ETH], SEEN)
+    with pytest.raises(ValueError, match="kraken"):
+        store.replace("kraken", markets, SEEN)
+    assert store.load("kraken") == [ETH]
+
+
+def test_series_learn_the_exchanges_own_name_whoever_came_first(db: Database, sql: Sql) -> None:
+    known = "SELECT symbol, market_id FROM series ORDER BY symbol"
+    write_slices(db, [judged(a_slice("BTC/USD", exchange="kraken"))])
+    assert sql(known) == [("BTC/USD", None)]
+    MarketStore(db).replace("kraken", [BTC, ETH], SEEN)
+    assert sql(known) == [("BTC/USD", "XXBTZUSD")]
+    write_slices(db, [judged(a_slice("ETH/USD", exchange="kraken"))])
+    assert sql(known) == [("BTC/USD", "XXBTZUSD"), ("ETH/USD", "XETHZUSD")]
