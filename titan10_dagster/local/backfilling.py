@@ -153,7 +153,7 @@ def _report(pipeline: Pipeline, request: Request, outcome: Backfill, tally: Tall
 
 
 def _exit_code(outcome: Backfill) -> int:
-    if getattr(outcome, "shut_out", False):
+    if outcome.shut_out:
         return SHUT_OUT
     return FAILED if outcome.failed or outcome.incomplete else DONE
 

@@ -15,6 +15,7 @@ from datetime import date, datetime, timedelta
 from psycopg2.sql import SQL, Identifier
 
 from titan10_dagster.candles.slices import midnight
+from titan10_dagster.errors import StoreError
 from titan10_dagster.store.database import Cursor, Database
 from titan10_dagster.store.statements import statement
 
@@ -62,5 +63,9 @@ def _create(cursor: Cursor, instants: list[datetime]) -> None:
     From the chunk itself: a DELETE from the hypertable would wait for whoever compresses any chunk of it.
     """
     cursor.execute(statement("create_chunks"), {"instants": instants})
-    for chunk in cursor.fetchall():
-        cursor.execute(SQL("DELETE FROM ONLY {} WHERE exchange = 'titan10'").format(Identifier(*chunk)))
+    deleted = 0
+    for chunk in {name for (name,) in cursor.fetchall()}:
+        cursor.execute(SQL("DELETE FROM ONLY {} WHERE exchange = 'titan10'").format(SQL(chunk)))
+        deleted += cursor.rowcount
+    if deleted != len(instants):
+        raise StoreError(f"{len(instants)} rows made chunks and {deleted} of them were deleted: nothing was written")

@@ -152,9 +152,9 @@ def test_an_empty_list_from_the_exchange_is_an_honest_empty_page(exchange: str) 
 
 
 def test_a_candle_without_a_time_is_malformed() -> None:
-    for time in ("null", '""', "-1", "9e99"):
+    for start in ("null", '""', "-1", "9e99"):
         with pytest.raises(MalformedAnswer):
-            answered("binance", says(f'[[{time},"1","1","1","1","1"]]'))
+            answered("binance", says(f'[[{start},"1","1","1","1","1"]]'))
 
 
 def test_kraken_candles_under_another_markets_name_are_malformed() -> None:

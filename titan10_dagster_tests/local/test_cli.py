@@ -1,0 +1,237 @@
+"""The command line as a user meets it: real processes, a real database, a real HTTP server for an exchange."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from titan10_dagster import errors
+from titan10_dagster.local.cli import exit_code, main
+from titan10_dagster.sandbox.server import Sandbox
+
+PROJECT = Path(__file__).parents[2]
+NOW = datetime(2024, 3, 10, 12, tzinfo=UTC)
+SETTINGS = """
+[exchanges.binance]
+symbols = ["BTC/USDT", "ETH/USDT"]
+start = 2024-01-01
+base_url = "{url}"
+
+[exchanges.kraken]
+symbols = ["BTC/USD"]
+start = 2024-02-01
+enabled = false
+"""
+
+
+@dataclass
+class Project:
+    """A folder with settings, and the command line in it."""
+
+    folder: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def titan10(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "titan10_dagster.local.cli", *arguments]
+        return subprocess.run(
+            command, cwd=PROJECT, env=self._environment(), capture_output=True, text=True, check=False, timeout=120
+        )
+
+    def titan10_in_terminal(self, *arguments: str) -> tuple[int, str]:
+        """The same with a terminal for standard error; the exit code, and what was shown there."""
+        ours, theirs = pty.openpty()
+        command = [sys.executable, "-m", "titan10_dagster.local.cli", *arguments]
+        with subprocess.Popen(
+            command, cwd=PROJECT, env=self._environment(), stdout=subprocess.DEVNULL, stderr=theirs
+        ) as process:
+            os.close(theirs)
+            shown = b""
+            with suppress(OSError):  # how Linux tells that the other end is closed
+                while read := os.read(ours, 65536):
+                    shown += read
+        os.close(ours)
+        return process.returncode, shown.decode()
+
+    def _environment(self) -> dict[str, str]:
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("TITAN10_")}
+        return {**inherited, "TITAN10_HOME": str(self.folder), **self.environment}
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """Nothing can be fetched with it, and no database is there."""
+    (tmp_path / "titan10.toml").write_text(SETTINGS.format(url="http://127.0.0.1:9"))
+    (tmp_path / "dagster.yaml").symlink_to(PROJECT / "dagster.yaml")
+    return Project(tmp_path)
+
+
+@pytest.fixture
+def exchange() -> Iterator[Sandbox]:
+    with Sandbox(["binance"], clock=NOW) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def working(project: Project, exchange: Sandbox, database_url: str) -> Project:
+    (project.folder / "titan10.toml").write_text(SETTINGS.format(url=exchange.url("binance")))
+    project.environment["TITAN10_DATABASE__URL"] = database_url
+    return project
+
+
+@pytest.fixture
+def run(project: Project, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """The command in this process, for what ends before anything heavy."""
+    for variable in [name for name in os.environ if name.startswith("TITAN10_")]:
+        monkeypatch.delenv(variable)
+    monkeypatch.setenv("TITAN10_HOME", str(project.folder))
+
+    def invoke(*arguments: str) -> Result:
+        return CliRunner().invoke(main, arguments)
+
+    return invoke
+
+
+def test_help_answers_at_once_and_documents_the_exit_codes() -> None:
+    command = [sys.executable, "-m", "titan10_dagster.local.cli", "--help"]
+    seconds = []
+    for _ in range(3):
+        began = time.monotonic()
+        shown = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True).stdout
+        seconds.append(time.monotonic() - began)
+    assert min(seconds) < 0.3
+    assert "the exchange shuts us out" in shown
+    for name in ("up", "demo", "sandbox", "migrate", "backfill", "status", "coverage"):
+        assert re.search(rf"^  {name} ", shown, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (errors.SettingsError("x"), 2),
+        (errors.DatabaseUnavailable("x"), 3),
+        (errors.StoreError("x"), 1),
+        (errors.Banned("x", exchange="binance", until=NOW), 4),
+        (errors.BreakerOpen("x", exchange="binance", until=NOW), 4),
+        (errors.Refused("x", exchange="binance"), 4),
+        (errors.PassingError("x", exchange="binance"), 1),
+    ],
+)
+def test_an_error_has_its_exit_code(error: errors.Titan10Error, code: int) -> None:
+    assert exit_code(error) == code
+
+
+YESTERDAY = f"{datetime.now(UTC).date() - timedelta(days=1)}"
+TODAY = f"{datetime.now(UTC).date()}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ("backfill binance --from 2024-13-01 --to 2024-01-02", "'2024-13-01' is no day: write YYYY-MM-DD"),
+        ("backfill binance --from 2024-01-09 --to 2024-01-02", "--from 2024-01-09 is after --to 2024-01-02."),
+        ("backfill binance --to 2024-01-02", "Missing option '--from'"),
+        (f"backfill binance --from 2024-01-09 --to {TODAY}", f"when it is over (UTC); the last one is {YESTERDAY}"),
+        ("backfill binance --from 2023-12-31 --to 2024-01-02", "the partitions begin on 2024-01-01"),
+        ("backfill binanse --from 2024-01-01 --to 2024-01-02", "has no exchange binanse; did you mean binance?"),
+        ("backfill okx --from 2024-01-01 --to 2024-01-02", "has no exchange okx; it has binance, kraken."),
+        ("backfill kraken --from 2024-02-01 --to 2024-02-02", "exchanges.kraken.enabled is false"),
+        (
+            "backfill binance --from 2024-01-01 --to 2024-01-02 --symbol BTC/USD",
+            "exchanges.binance.symbols in titan10.toml has no BTC/USD; did you mean BTC/USDT",
+        ),
+        ("coverage binanse", "did you mean binance?"),
+        ("coverage --from 2024-01-09 --to 2024-01-02", "--from 2024-01-09 is after --to 2024-01-02."),
+    ],
+)
+def test_what_cannot_be_is_refused_with_a_sentence(run: Callable[..., Result], arguments: str, sentence: str) -> None:
+    result = run(*arguments.split())
+    assert result.exit_code == 2
+    assert sentence in result.stderr
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize("command", ["status", "coverage", "migrate", "up"])
+def test_a_folder_without_settings_is_told_what_to_do(
+    run: Callable[..., Result], project: Project, command: str
+) -> None:
+    (project.folder / "titan10.toml").unlink()
+    result = run(command)
+    assert result.exit_code == 2
+    assert "There is no titan10.toml in" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["status", "coverage --json", "migrate", "up"])
+def test_a_database_that_is_not_there_has_an_exit_code_and_keeps_its_password(
+    run: Callable[..., Result], free_port: Callable[[], int], monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setenv("TITAN10_DATABASE__URL", f"postgresql://me:sesame@127.0.0.1:{free_port()}/x")
+    monkeypatch.setenv("TITAN10_SERVER__PORT", "0")
+    result = run(*command.split())
+    assert result.exit_code == 3
+    assert "127.0.0.1" in result.stderr
+    assert "sesame" not in result.output
+    assert "Traceback" not in result.output
+
+
+def test_migrate_names_what_it_applied_and_then_nothing(project: Project, empty_database_url: str) -> None:
+    project.environment["TITAN10_DATABASE__URL"] = empty_database_url
+    first, second = project.titan10("migrate"), project.titan10("migrate")
+    assert (first.returncode, second.returncode) == (0, 0)
+    assert first.stdout.startswith("applied 0001")
+    assert second.stdout == "The tables are up to date.\n"
+
+
+def test_a_backfill_stores_the_days_and_tells_of_it_once(working: Project, exchange: Sandbox) -> None:
+    command = ("backfill", "binance", "--from", "2024-03-01", "--to", "2024-03-03", "--json")
+    first = working.titan10(*command)
+    assert first.returncode == 0, first.stderr
+    told = json.loads(first.stdout)
+    assert (told["stored"], told["expected"], told["missing"]) == (8640, 8640, {})
+    assert told["fetched"]["rows"] == 8640
+    assert len(told["runs"]) == 1
+
+    exchange.clear_requests("binance")
+    again = json.loads(working.titan10(*command).stdout)
+    assert (again["stored"], again["fetched"]["requests"]) == (8640, 0)
+    assert exchange.requests("binance") == []
+
+    status = working.titan10("status")
+    assert status.returncode == 0
+    assert "titan10 is not up" in status.stdout
+    assert re.search(r"binance +yes +2 +2024-03-01 to 2024-03-03 +8,640 +8,640", status.stdout)
+
+    series = json.loads(working.titan10("coverage", "binance", "--from", "2024-03-02", "--json").stdout)
+    assert [(row["symbol"], row["slices"], row["stored"]) for row in series] == [
+        ("BTC/USDT", 2, 2880),
+        ("ETH/USDT", 2, 2880),
+    ]
+
+
+def test_an_exchange_that_bans_us_has_an_exit_code_and_a_message(working: Project, exchange: Sandbox) -> None:
+    exchange.fault("binance", "http_418", retry_after=120)
+    result = working.titan10("backfill", "binance", "--from", "2024-03-01", "--to", "2024-03-01")
+    assert result.returncode == 4, result.stdout + result.stderr
+    assert "Failed: 2024-03-01" in result.stdout
+    assert "Traceback" not in result.stdout + result.stderr
+
+
+def test_a_terminal_sees_the_progress_in_rows_and_time_left(working: Project) -> None:
+    code, shown = working.titan10_in_terminal(
+        "backfill", "binance", "--from", "2024-03-01", "--to", "2024-03-02", "--symbol", "BTC/USDT"
+    )
+    assert code == 0, shown
+    assert "of 2,880 candles" in shown
+    assert re.search(r"[1-9][\d,]* rows/s", shown)
