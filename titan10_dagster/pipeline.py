@@ -22,6 +22,7 @@ from titan10_dagster.candles.rules import Verdict, judge
 from titan10_dagster.candles.slices import Series, Slice
 from titan10_dagster.errors import FetchError, SettingsError
 from titan10_dagster.exchanges.breaker import Breaker
+from titan10_dagster.exchanges.capabilities import capabilities_of
 from titan10_dagster.exchanges.client import ExchangeClient
 from titan10_dagster.exchanges.fetching import FetchReport, Patience, fetch_slices
 from titan10_dagster.exchanges.markets import resolve
@@ -192,10 +193,6 @@ class Pipeline:
         """Whether more rows break a rule than the settings bear."""
         return verdict.broken_share > self.settings.checks.broken_share
 
-    def markets(self, exchange: str) -> list[Market]:
-        """The exchange's stored markets; it is asked for them only if none are stored yet."""
-        return MarketStore(self.database).load(exchange) or self.refresh_markets(exchange)
-
     def refresh_markets(self, exchange: str) -> list[Market]:
         """Ask the exchange for its spot markets and store them.
 
@@ -217,13 +214,22 @@ class Pipeline:
     def _fetch(
         self, exchange: str, slices: Sequence[Slice], land: Callable[[FetchedSlice], None]
     ) -> tuple[FetchReport, dict[str, FetchError]]:
-        symbols = dict.fromkeys(slice_.series.symbol for slice_ in slices)
-        resolution = resolve(exchange, symbols, self.markets(exchange))
-        asked = [slice_ for slice_ in slices if slice_.series.symbol not in resolution.unknown]
+        markets, unlisted = self._resolve(exchange, slices)
+        asked = [slice_ for slice_ in slices if slice_.series.symbol not in unlisted]
         if not asked:
-            raise next(iter(resolution.unknown.values()))
-        report = asyncio.run(self._fetch_listed(exchange, resolution.markets, asked, land))
-        return report, {**resolution.unknown, **report.failed}
+            raise next(iter(unlisted.values()))
+        report = asyncio.run(self._fetch_listed(exchange, markets, asked, land))
+        return report, {**unlisted, **report.failed}
+
+    def _resolve(self, exchange: str, slices: Sequence[Slice]) -> tuple[Sequence[Market], Mapping[str, FetchError]]:
+        """The markets of the slices' symbols, and why some have none; no request is made only for days out of reach."""
+        facts, now = capabilities_of(exchange), self.now()
+        known = MarketStore(self.database).load(exchange)
+        if not known and not any(facts.reaches(slice_, now) for slice_ in slices):
+            return (), {}
+        symbols = dict.fromkeys(slice_.series.symbol for slice_ in slices)
+        resolution = resolve(exchange, symbols, known or self.refresh_markets(exchange))
+        return resolution.markets, resolution.unknown
 
     async def _fetch_listed(
         self,

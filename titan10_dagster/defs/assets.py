@@ -14,7 +14,7 @@ from titan10_dagster.candles.slices import Slice
 from titan10_dagster.defs.metadata import candles_metadata, table
 from titan10_dagster.defs.partitions import to_days
 from titan10_dagster.errors import Banned, BreakerOpen, FetchError, Refused, UnknownSymbol
-from titan10_dagster.exchanges.capabilities import capabilities_of
+from titan10_dagster.exchanges.capabilities import Capabilities, capabilities_of
 from titan10_dagster.pipeline import Pipeline
 from titan10_dagster.settings import ExchangeSettings
 
@@ -99,7 +99,7 @@ def _candles(
         key=[name, "candles"],
         deps=[[name, "markets"]],
         description=f"{settings.timeframe} candles of {name} as it gave them, one Parquet file a symbol and UTC day, "
-        f"finished candles only. What the ledger calls settled is not asked for again. {facts.alternative}",
+        f"finished candles only. What the ledger calls settled is not asked for again.{_horizon(facts)}",
         kinds={"python", "parquet"},
         metadata={"page_size": facts.page_size, "source": facts.source, "symbols": list(settings.symbols)},
         io_manager_key=LANDING_IO,
@@ -121,7 +121,7 @@ def _candles(
             fetch = titan10.fetch(name, plan.fetch)
         for symbol, error in fetch.failed.items():
             context.log.error(f"{name} {symbol}: {error}")
-        for key, metadata in candles_metadata(plan, fetch).items():
+        for key, metadata in candles_metadata(plan, fetch, alternative=facts.alternative).items():
             context.add_asset_metadata(metadata, partition_key=key)
         return LandedCandles(tuple(slices))
 
@@ -149,6 +149,12 @@ def _ohlcv(
         return LandedCandles(tuple(titan10.unstored(candles.slices)))
 
     return ohlcv
+
+
+def _horizon(facts: Capabilities) -> str:
+    if facts.depth is None:
+        return ""
+    return f" It gives its last {facts.depth:,} candles only; for older ones: {facts.alternative}."
 
 
 def _tags(name: str, settings: ExchangeSettings) -> dict[str, str]:

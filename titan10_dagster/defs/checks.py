@@ -16,7 +16,7 @@ import dagster as dg
 
 from titan10_dagster.candles.inspection import SliceInspected
 from titan10_dagster.candles.rules import RULES
-from titan10_dagster.defs.metadata import table
+from titan10_dagster.defs.metadata import MOST_ROWS, table
 from titan10_dagster.defs.partitions import to_days
 from titan10_dagster.pipeline import Pipeline
 from titan10_dagster.store.audit import Unaccounted
@@ -39,7 +39,8 @@ class Finding:
     numbers: Mapping[str, int] = field(default_factory=dict)
 
     def metadata(self) -> dict[str, Any]:
-        return {**self.numbers, **({"details": table(self.rows)} if self.rows else {})}
+        more = {"rows_not_shown": len(self.rows) - MOST_ROWS} if len(self.rows) > MOST_ROWS else {}
+        return {**self.numbers, **more, **({"details": table(self.rows)} if self.rows else {})}
 
 
 @dataclass(frozen=True)

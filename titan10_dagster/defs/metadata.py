@@ -17,11 +17,12 @@ from titan10_dagster.store.ledger import LedgerRow
 from titan10_dagster.store.writer import SliceResult, WriteReport
 
 Metadata = Mapping[str, Any]
+MOST_ROWS = 200  # a run of a month with 20 symbols has 600 slices, and every row is an event's payload
 OfSlice = TypeVar("OfSlice", SliceResult, LedgerRow)
 
 
-def candles_metadata(plan: FetchPlan, fetch: Fetch) -> dict[str, Metadata]:
-    """Per partition key: what this run did for the day."""
+def candles_metadata(plan: FetchPlan, fetch: Fetch, *, alternative: str) -> dict[str, Metadata]:
+    """Per partition key: what this run did for the day; `alternative` says how to come by days out of reach."""
     fetched = by_day_fetched(fetch.landed)
     groups = {
         "settled_before": _count_by_day(plan.settled),
@@ -31,7 +32,7 @@ def candles_metadata(plan: FetchPlan, fetch: Fetch) -> dict[str, Metadata]:
     days = {slice_.day for group in (plan.fetch, plan.settled, plan.landed, plan.before_start) for slice_ in group}
     return {
         day.isoformat(): {
-            **_fetched(fetched.get(day, DayFetched())),
+            **_fetched(fetched.get(day, DayFetched()), alternative),
             **{f"slices_{name}": counts[day] for name, counts in groups.items() if counts[day]},
         }
         for day in sorted(days)
@@ -70,7 +71,7 @@ def _by_day(ones: Iterable[OfSlice]) -> defaultdict[date, list[OfSlice]]:
     return days
 
 
-def _fetched(day: DayFetched) -> Metadata:
+def _fetched(day: DayFetched, alternative: str) -> Metadata:
     return {
         "slices_fetched": day.slices,
         "rows": day.rows,
@@ -81,7 +82,7 @@ def _fetched(day: DayFetched) -> Metadata:
         "seconds": round(day.seconds, 3),
         "candles_per_second": round(day.candles_per_second),
         **({"failed_symbols": list(day.unanswered)} if day.unanswered else {}),
-        **({"beyond_horizon": list(day.beyond_horizon)} if day.beyond_horizon else {}),
+        **({"beyond_horizon": list(day.beyond_horizon), "instead": alternative} if day.beyond_horizon else {}),
     }
 
 
@@ -90,9 +91,9 @@ def _count_by_day(slices: Iterable[Slice]) -> Counter[date]:
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue:
-    """Rows of equal keys as a table of the UI; an empty one is a table without rows."""
+    """Rows of equal keys as a table of the UI, the first `MOST_ROWS` of them."""
     columns = [dg.TableColumn(name, _type(value)) for name, value in (rows[0] if rows else {}).items()]
-    return dg.MetadataValue.table([dg.TableRecord(dict(row)) for row in rows], dg.TableSchema(columns))
+    return dg.MetadataValue.table([dg.TableRecord(dict(row)) for row in rows[:MOST_ROWS]], dg.TableSchema(columns))
 
 
 def _type(value: Any) -> str:

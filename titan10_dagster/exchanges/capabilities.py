@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cache
 from types import MappingProxyType
 
 from ccxt import async_support
+
+from titan10_dagster.candles.slices import Slice
 
 _CAUTIOUS_PAGE = 100  # no exchange of ccxt's is known to give fewer
 
@@ -82,6 +84,10 @@ class Capabilities:
         request to find out whether candles are missing there.
         """
         return 1 if self.empty_minutes is EmptyMinutes.FILLED else max(1, min(10, self.page_size // 20))
+
+    def reaches(self, slice_: Slice, now: datetime) -> bool:
+        """Whether the exchange still gives any candle of the slice; true where its depth is not known."""
+        return self.depth is None or slice_.end > now - self.depth * slice_.series.timeframe.delta
 
     @property
     def alternative(self) -> str:

@@ -64,7 +64,8 @@ def migrate_all(settings: Settings, url: str) -> list[str]:
     """
     from titan10_dagster.store.migrations import migrate
 
-    if settings.database.dagster_url is None:
+    configured = settings.database.dagster_url
+    if configured is None or configured.get_secret_value() == dagster_url(url):  # not a database of Dagster's own
         ensure_dagster_schema(url)
     return migrate(url)
 

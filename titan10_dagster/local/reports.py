@@ -45,7 +45,7 @@ def show_status(settings: Settings, home: Path, say: Say, *, as_json: bool) -> N
     if as_json:
         _print_json(status)
         return
-    click.echo(f"titan10 is up at {stack.url}." if stack else "titan10 is not up: start it with `titan10 up`.")
+    click.echo(f"titan10 is up at {stack.url}." if stack else "No `titan10 up` runs in this folder.")
     click.echo(f"Database: {status['database']}, {'with' if timescaledb else 'without'} TimescaleDB.")
     _print_table(
         ("exchange", "enabled", "symbols", "settled days", "stored", "expected", "missing", "breaker"),

@@ -226,14 +226,16 @@ def running_stack(data: Path) -> RunningStack | None:
 
 def run(stack: Stack) -> None:
     """Runs a stack until Ctrl-C, SIGTERM or SIGHUP."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: stack.ask_to_stop())
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, lambda *_: stack.ask_to_stop()) for number in numbers}
     try:
         stack.start()
         stack.announce()
         stack.watch()
     finally:
         stack.stop()
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _write_workspace(path: Path, code_socket: Path) -> Path:

@@ -8,6 +8,7 @@ the lock for writing is taken before the first look.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -15,9 +16,11 @@ from datetime import date, datetime, timedelta
 from psycopg2.sql import SQL, Identifier
 
 from titan10_dagster.candles.slices import midnight
-from titan10_dagster.errors import StoreError
+from titan10_dagster.errors import DatabaseUnavailable, StoreError
 from titan10_dagster.store.database import Cursor, Database
 from titan10_dagster.store.statements import statement
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -46,9 +49,14 @@ class Chunks:
 
     def _create(self, instants: list[datetime]) -> None:
         self.cursor.execute(statement("days_without_chunk"), {"instants": instants})
-        if missing := [instant for (instant,) in self.cursor.fetchall()]:
+        missing = [instant for (instant,) in self.cursor.fetchall()]
+        if not missing:
+            return
+        try:
             with self.db.aside() as cursor:
                 _create(cursor, missing)
+        except DatabaseUnavailable as error:  # somebody holds the hypertable: the write makes them as it goes
+            log.warning("chunks were not made in advance: %s", error)
 
     def _lock(self, first: datetime, last: datetime) -> None:
         self.cursor.execute(statement("chunks_between"), {"first": first, "last": last})

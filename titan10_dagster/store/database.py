@@ -215,6 +215,8 @@ def told() -> Iterator[None]:
             raise StoreError(f"the database gave up: {_sentence(error)}") from error
         raise DatabaseUnavailable(f"the database cannot be used now: {_sentence(error)}") from error
     except psycopg2.Error as error:
+        if type(error) is psycopg2.DatabaseError:  # libpq lost the connection in the middle of a COPY
+            raise DatabaseUnavailable(f"the database cannot be used now: {_sentence(error)}") from error
         raise StoreError(f"the database refused: {_sentence(error)}") from error
 
 

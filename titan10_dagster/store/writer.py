@@ -67,9 +67,11 @@ def write_slices(db: Database, slices: Iterable[JudgedSlice], *, live: bool = Fa
     """Writes slices of one exchange in one transaction; other writers of that exchange wait.
 
     Slices whose fetch was not answered whole, or took place before their day ended, become "partial", the others
-    "settled", and with `live` all "live"; a state only rises. A valid row whose numbers cannot be stored exactly goes
-    to quarantine. Raises ValueError if the slices are of several exchanges, DatabaseUnavailable if the server
-    went away: then nothing was written, and the call may be repeated with the slices from the start.
+    "settled", and with `live` all "live"; a state only rises. A live poll asks for the last minutes only, so its
+    records must not claim to be `answered`. A valid row whose numbers cannot be stored exactly goes to quarantine.
+
+    Raises ValueError if the slices are of several exchanges, DatabaseUnavailable if the server went away: then
+    nothing was written, and the call may be repeated with the slices from the start (see `database.retrying`).
     """
     with db.transaction() as cursor:
         writing = _Writing(cursor, Chunks(db, cursor), live)

@@ -213,8 +213,6 @@ def test_a_horizon_that_nobody_declared_is_found_and_explained(make_world: MakeW
 
 def test_days_beyond_krakens_horizon_are_green_empty_explained_and_free(make_world: MakeWorld) -> None:
     world = world_of(make_world, "kraken")
-    world.pipeline.refresh_markets("kraken")
-    world.sandbox.clear_requests("kraken")
     last = DAY + timedelta(days=4)
     done = world.backfill("kraken", DAY, last)
     assert not done.failed

@@ -10,16 +10,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import psycopg2
 import pytest
 from click.testing import CliRunner, Result
 
 from titan10_dagster import errors
 from titan10_dagster.local.cli import exit_code, main
+from titan10_dagster.local.postgres import dagster_url
 from titan10_dagster.sandbox.server import Sandbox
 
 PROJECT = Path(__file__).parents[2]
@@ -194,6 +196,17 @@ def test_migrate_names_what_it_applied_and_then_nothing(project: Project, empty_
     assert second.stdout == "The tables are up to date.\n"
 
 
+def test_migrate_makes_the_schema_of_dagster_also_where_its_url_is_spelt_out(
+    project: Project, empty_database_url: str
+) -> None:
+    project.environment["TITAN10_DATABASE__URL"] = empty_database_url
+    project.environment["TITAN10_DATABASE__DAGSTER_URL"] = dagster_url(empty_database_url)
+    assert project.titan10("migrate").returncode == 0
+    with closing(psycopg2.connect(empty_database_url)) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_namespace WHERE nspname = 'dagster'")
+        assert cursor.fetchone() == (1,)
+
+
 def test_a_backfill_stores_the_days_and_tells_of_it_once(working: Project, exchange: Sandbox) -> None:
     command = ("backfill", "binance", "--from", "2024-03-01", "--to", "2024-03-03", "--json")
     first = working.titan10(*command)
@@ -210,7 +223,7 @@ def test_a_backfill_stores_the_days_and_tells_of_it_once(working: Project, excha
 
     status = working.titan10("status")
     assert status.returncode == 0
-    assert "titan10 is not up" in status.stdout
+    assert "No `titan10 up` runs in this folder." in status.stdout
     assert re.search(r"binance +yes +2 +2024-03-01 to 2024-03-03 +8,640 +8,640", status.stdout)
 
     series = json.loads(working.titan10("coverage", "binance", "--from", "2024-03-02", "--json").stdout)

@@ -7,13 +7,13 @@ import pytest
 
 from titan10_dagster.candles import frame
 from titan10_dagster.candles.gaps import Reason
-from titan10_dagster.candles.slices import Slice, days
+from titan10_dagster.candles.slices import days
 from titan10_dagster.store import ledger
 from titan10_dagster.store.audit import Unaccounted, unaccounted
 from titan10_dagster.store.database import Database
 from titan10_dagster.store.ledger import CoverageRow, ExchangeSummary
 from titan10_dagster.store.writer import write_slices
-from titan10_dagster_tests.store.making import DAY, FETCHED, LATER, MINUTE, Sql, a_slice, candles, judged, without
+from titan10_dagster_tests.store.making import DAY, FETCHED, MINUTE, Sql, a_slice, candles, judged, without
 
 TOMORROW = DAY + timedelta(days=1)
 BTC, ETH = a_slice("BTC/USDT"), a_slice("ETH/USDT")
@@ -103,8 +103,8 @@ def test_all_adds_up_until_somebody_deletes_candles_by_hand(db: Database, sql: S
 def test_a_month_of_twenty_symbols_is_looked_up_in_milliseconds(db: Database, sql: Sql) -> None:
     symbols = [f"S{n}/USDT" for n in range(20)]
     month = days(DAY, DAY + timedelta(days=29))
-    rows = [ledger.LedgerRow(Slice(a_slice(symbol).series, day), "settled", 1440, 1440, {}, 0, FETCHED + LATER, "rest", 1, 0, 0.1)
-            for symbol in symbols for day in month]  # fmt: skip
+    slices = [a_slice(symbol, day) for symbol in symbols for day in month]
+    rows = [ledger.LedgerRow(slice_, "settled", 1440, 1440, {}, 0, FETCHED, "rest", 1, 0, 0.1) for slice_ in slices]
     with db.transaction() as cursor:
         ledger.write(cursor, rows)
     seconds = []

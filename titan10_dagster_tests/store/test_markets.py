@@ -12,9 +12,7 @@ from titan10_dagster.store.writer import write_slices
 from titan10_dagster_tests.store.making import Sql, a_slice, judged, versions
 
 SEEN = datetime(2024, 3, 1, tzinfo=UTC)
-BTC = Market(
-    "kraken", "BTC/USD", "XXBTZUSD", "BTC", "USD", "XXBT", "ZUSD", True, listed=SEEN, extra={"wsId": "XBT/USD", "lot": 8}
-)
+BTC = Market("kraken", "BTC/USD", "XXBTZUSD", "BTC", "USD", "XXBT", "ZUSD", True, listed=SEEN, extra={"lot": 8})
 ETH = Market("kraken", "ETH/USD", "XETHZUSD", "ETH", "USD", "XETH", "ZUSD", True)
 
 

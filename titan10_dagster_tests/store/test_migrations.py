@@ -99,7 +99,9 @@ def test_a_role_that_may_not_create_roles_goes_without_the_reader(
 
 
 def test_the_reader_reads_and_writes_nothing(url: str, sql: Sql) -> None:
-    tables = sql("SELECT table_name FROM information_schema.tables WHERE table_schema = 'public' AND table_name !~ 'yoyo'")
+    tables = sql(
+        "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public' AND table_name !~ 'yoyo'"
+    )
     assert len(tables) > 10
     for (table,) in tables:
         rights = sql(

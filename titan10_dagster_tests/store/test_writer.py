@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from titan10_dagster.candles import frame
+from titan10_dagster.candles.fetched import JudgedSlice
 from titan10_dagster.candles.gaps import Reason
 from titan10_dagster.candles.rules import judge
-from titan10_dagster.candles.fetched import JudgedSlice
 from titan10_dagster.candles.slices import midnight
 from titan10_dagster.store import reader
 from titan10_dagster.store.database import Database
@@ -68,7 +68,9 @@ def test_values_of_any_magnitude_come_back_through_the_view_bit_for_bit(
     high = prices * np.array([wide for _, _, wide in rows])
     given_rows = frame.from_columns(slice_.grid()[: len(rows)], [prices, high, prices, high, volumes])
     write_slices(db, [judged(slice_, given_rows)])
-    read = sql("SELECT open, high, low, close, volume FROM ohlcv WHERE symbol = %s ORDER BY time", [slice_.series.symbol])
+    read = sql(
+        "SELECT open, high, low, close, volume FROM ohlcv WHERE symbol = %s ORDER BY time", [slice_.series.symbol]
+    )
     expected = zip(prices, high, prices, high, volumes, strict=True)
     assert [struct.pack("5d", *values) for values in read] == [struct.pack("5d", *values) for values in expected]
 
@@ -96,7 +98,10 @@ def test_the_same_values_from_a_later_fetch_touch_no_candle(db: Database, sql: S
     write_slices(db, [judged(BTC)])
     before = versions(sql, "candles")
     # With a candle of more decimals before them, the same values get another scale: they are equal nonetheless.
-    finer = judged(a_slice(day=DAY - timedelta(days=1)), with_value(candles(a_slice(day=DAY - timedelta(days=1))), 0, low=0.12345678))
+    finer = judged(
+        a_slice(day=DAY - timedelta(days=1)),
+        with_value(candles(a_slice(day=DAY - timedelta(days=1))), 0, low=0.12345678),
+    )
     write_slices(db, [finer, judged(BTC, fetched_at=FETCHED + LATER)])
     assert set(before) < set(versions(sql, "candles"))
     assert sql("SELECT * FROM restatements") == []
@@ -260,7 +265,9 @@ def test_missing_candles_are_gaps_that_become_permanent_with_the_second_look(db:
     assert second.missing == {Reason.NO_TRADES: 3}
     seen = ("no_trades", 2, FETCHED, FETCHED + LATER)
     minutes = [BTC.start + timedelta(minutes=n) for n in (5, 7, 1439, 1440)]
-    assert sql("SELECT gap_start, gap_end, candles, reason, observations, first_seen, last_seen FROM gaps ORDER BY 1") == [
+    assert sql(
+        "SELECT gap_start, gap_end, candles, reason, observations, first_seen, last_seen FROM gaps ORDER BY 1"
+    ) == [
         (minutes[0], minutes[1], 2, *seen),
         (minutes[2], minutes[3], 1, *seen),
     ]

@@ -1,0 +1,191 @@
+"""A backfill launched as the UI's button does it: daemon, queue, pools, five exchanges at their own rate limits.
+
+`TITAN10_TEST_UI_DAYS` makes it longer (`make campaign`: 60).
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+import numpy as np
+import pytest
+from dagster import AssetCheckKey, AssetKey, DagsterInstance
+
+from titan10_dagster import settings as titan10_settings
+from titan10_dagster.candles.gaps import Reason
+from titan10_dagster.candles.slices import Series, days, midnight
+from titan10_dagster.local.graphql import backfill_of, launch_backfill
+from titan10_dagster.local.instance import prepare
+from titan10_dagster.local.stack import Stack
+from titan10_dagster.sandbox.server import Sandbox
+from titan10_dagster.settings import Settings
+from titan10_dagster.store import ledger, reader
+from titan10_dagster.store.database import Database
+from titan10_dagster_tests.tables import as_table
+
+ROOT = Path(__file__).parents[2]
+DAYS = int(os.environ.get("TITAN10_TEST_UI_DAYS", "3"))
+LAST = datetime.now(UTC).date() - timedelta(days=2)
+WANTED = days(LAST - timedelta(days=DAYS - 1), LAST)
+SYMBOLS = {
+    "binance": ("BTC/USDT", "PEPE/USDT"),
+    "bybit": ("BTC/USDT", "ETH/USDT"),
+    "coinbase": ("BTC/USD", "ALGO/USD"),
+    "kraken": ("BTC/USD", "ETH/USD"),
+    "okx": ("BTC/USDT", "SOL/USDT"),
+}
+CHECKS = {"candles": ("valid", "on_grid", "complete"), "ohlcv": ("accounted_for",)}
+
+
+@dataclass
+class Finished:
+    """What is left of a backfill that is over."""
+
+    sandbox: Sandbox
+    settings: Settings
+    instance: DagsterInstance
+    database: Database
+    status: str
+    runs: dict[str, list[dg.DagsterRun]]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Finished]:
+    folder = tmp_path_factory.mktemp("ui")
+    for parent in (folder, folder.parent):
+        parent.chmod(0o711)
+    before = dict(os.environ)
+    with Sandbox(list(SYMBOLS)) as sandbox:
+        settings = project(folder, sandbox)
+        stack = Stack(settings, folder, lambda _: None)
+        try:
+            stack.start()
+            os.environ.update(prepare(settings, folder, stack.database_url))
+            status = run_backfill(stack)
+            with DagsterInstance.get() as instance, closing(Database(stack.database_url)) as database:
+                yield Finished(sandbox, settings, instance, database, status, runs_by_exchange(instance))
+        finally:
+            stack.stop()
+            os.environ.clear()
+            os.environ.update(before)
+
+
+def project(folder: Path, sandbox: Sandbox) -> Settings:
+    lines = ['data = "data"', "[server]", "port = 0", "postgres_port = 0"]
+    for exchange, symbols in SYMBOLS.items():
+        lines += [f"[exchanges.{exchange}]", f"symbols = {list(symbols)}", f"start = {WANTED[0]}"]
+        lines += [f'base_url = "{sandbox.url(exchange)}"']
+    (folder / "titan10.toml").write_text("\n".join(lines))
+    (folder / "dagster.yaml").write_text((ROOT / "dagster.yaml").read_text())
+    return titan10_settings.load(folder)
+
+
+def run_backfill(stack: Stack) -> str:
+    assets = [(exchange, kind) for exchange in SYMBOLS for kind in CHECKS]
+    backfill = launch_backfill(stack.url, assets, WANTED)
+    deadline = time.monotonic() + 300 + 30 * DAYS
+    while time.monotonic() < deadline:
+        stack.tend()
+        status = str(backfill_of(stack.url, backfill)["status"])
+        if status not in {"REQUESTED", "CANCELING"}:
+            return status
+        time.sleep(1)
+    return "not over in time"
+
+
+def runs_by_exchange(instance: DagsterInstance) -> dict[str, list[dg.DagsterRun]]:
+    runs: dict[str, list[dg.DagsterRun]] = {}
+    for run in instance.get_runs():
+        for exchange in {key.path[0] for key in run.asset_selection or ()}:
+            runs.setdefault(exchange, []).append(run)
+    return runs
+
+
+def test_the_backfill_completes_with_runs_of_one_exchange_each(finished: Finished) -> None:
+    assert finished.status == "COMPLETED_SUCCESS"
+    assert set(finished.runs) == set(SYMBOLS)
+    for runs in finished.runs.values():
+        assert all(len({key.path[0] for key in run.asset_selection or ()}) == 1 for run in runs)
+        assert all(run.status is dg.DagsterRunStatus.SUCCESS for run in runs)
+
+
+def test_the_exchanges_are_fetched_side_by_side(finished: Finished) -> None:
+    spans = {}
+    for exchange in ("coinbase", "okx"):  # the slow ones
+        records = [finished.instance.get_run_record_by_id(run.run_id) for run in finished.runs[exchange]]
+        spans[exchange] = (
+            min(record.start_time or 0 for record in records if record),
+            max(record.end_time or 0 for record in records if record),
+        )
+    (coinbase_start, coinbase_end), (okx_start, okx_end) = spans["coinbase"], spans["okx"]
+    assert coinbase_start < okx_end
+    assert okx_start < coinbase_end
+
+
+@pytest.mark.parametrize("exchange", SYMBOLS)
+@pytest.mark.parametrize("kind", CHECKS)
+def test_every_partition_is_green_with_its_own_metadata(finished: Finished, exchange: str, kind: str) -> None:
+    key = AssetKey([exchange, kind])
+    records = finished.instance.fetch_materializations(key, limit=10 * DAYS).records
+    by_day = {record.partition_key: record for record in records}
+    assert set(by_day) == {str(day) for day in WANTED}
+    for day in WANTED:
+        materialization = by_day[str(day)].asset_materialization
+        assert materialization is not None
+        metadata = {name: value.value for name, value in materialization.metadata.items()}
+        assert metadata["expected"] == 1440 * len(SYMBOLS[exchange])
+        if kind == "ohlcv":
+            assert metadata["rows"] == sum(len(truth(finished, exchange, s, day)) for s in SYMBOLS[exchange])
+
+
+@pytest.mark.parametrize("exchange", SYMBOLS)
+def test_each_check_shows_a_status_for_each_day(finished: Finished, exchange: str) -> None:
+    for kind, checks in CHECKS.items():
+        for check in checks:
+            history = finished.instance.event_log_storage.get_asset_check_execution_history(
+                AssetCheckKey(AssetKey([exchange, kind]), check), limit=100 * DAYS
+            )
+            latest = {one.partition: one.status.value for one in sorted(history, key=lambda one: one.id)}
+            assert {str(day) for day in WANTED} <= set(latest)
+            assert "PLANNED" not in latest.values()
+            if check != "complete":
+                assert set(latest.values()) == {"SUCCEEDED"}
+
+
+@pytest.mark.parametrize("exchange", [name for name in SYMBOLS if name != "kraken"])
+def test_what_is_stored_equals_the_truth(finished: Finished, exchange: str) -> None:
+    for symbol in SYMBOLS[exchange]:
+        series = Series(exchange, symbol, finished.settings.exchanges[exchange].timeframe)
+        frame = reader.candles(finished.database, series, midnight(WANTED[0]), midnight(LAST + timedelta(days=1)))
+        true = finished.sandbox.truth(exchange, symbol, midnight(WANTED[0]), midnight(LAST + timedelta(days=1)))
+        assert np.array_equal(as_table(frame), true)
+
+
+def test_krakens_days_are_green_empty_warned_of_explained_and_free(finished: Finished) -> None:
+    assert not finished.sandbox.requests("kraken")
+    for row in ledger.coverage(finished.database, "kraken"):
+        assert row.missing == {Reason.BEYOND_HORIZON: 1440 * DAYS}
+    history = finished.instance.event_log_storage.get_asset_check_execution_history(
+        AssetCheckKey(AssetKey(["kraken", "candles"]), "complete"), limit=100 * DAYS
+    )
+    assert {one.status.value for one in history} == {"FAILED"}
+
+
+@pytest.mark.parametrize("exchange", SYMBOLS)
+def test_no_request_was_above_the_exchanges_limit(finished: Finished, exchange: str) -> None:
+    requests = finished.sandbox.requests(exchange)
+    assert not [entry for entry in requests if entry["throttled"] or entry["banned"]]
+    print(exchange, len(requests), finished.sandbox.limits(exchange))  # noqa: T201
+
+
+def truth(finished: Finished, exchange: str, symbol: str, day: date) -> np.ndarray:
+    if exchange == "kraken":
+        return np.empty((0, 6))
+    return finished.sandbox.truth(exchange, symbol, midnight(day), midnight(day + timedelta(days=1)))

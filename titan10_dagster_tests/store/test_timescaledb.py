@@ -1,0 +1,219 @@
+"""What only TimescaleDB does: chunks, compression, and repairs of what is compressed."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import psycopg2
+import pytest
+
+from titan10_dagster.candles import frame
+from titan10_dagster.candles.fetched import JudgedSlice
+from titan10_dagster.candles.slices import Slice, days
+from titan10_dagster.store import reader
+from titan10_dagster.store.database import Database, retrying
+from titan10_dagster.store.migrations import migrate
+from titan10_dagster.store.writer import write_slices
+from titan10_dagster_tests.store.making import DAY, FETCHED, LATER, Sql, a_slice, candles, judged, with_value, without
+
+SYMBOLS = ("BTC/USDT", "ETH/USDT", "XRP/USDT")
+FULLY_COMPRESSED = 1  # chunk status: 1 is compressed, 8 more is "partial": rows lie uncompressed beside
+
+
+@dataclass
+class Chunks:
+    """The chunks of the hypertable, from outside."""
+
+    sql: Sql
+
+    def compress(self) -> None:
+        self.sql("SELECT compress_chunk(chunk) FROM show_chunks('candles') AS chunk")
+
+    def statuses(self) -> list[int]:
+        return [status for (status,) in self.sql(
+            "SELECT chunk.status FROM _timescaledb_catalog.chunk JOIN _timescaledb_catalog.hypertable"
+            " ON hypertable.id = hypertable_id WHERE hypertable.table_name = 'candles' ORDER BY chunk.id"
+        )]  # fmt: skip
+
+
+@pytest.fixture
+def tsql(timescaledb: Database) -> Sql:
+    return Sql(timescaledb)
+
+
+@pytest.fixture
+def chunks(tsql: Sql) -> Chunks:
+    return Chunks(tsql)
+
+
+def month(exchange: str = "binance") -> list[Slice]:
+    return [a_slice(symbol, day, exchange) for symbol in SYMBOLS for day in days(DAY, DAY + timedelta(days=13))]
+
+
+def read(db: Database, slice_: Slice) -> pd.DataFrame:
+    return reader.candles(db, slice_.series, slice_.start, slice_.end)
+
+
+def test_candles_are_a_hypertable_of_seven_days_that_compresses_what_is_a_week_old(
+    timescaledb_database_url: str,
+) -> None:
+    db = Database(timescaledb_database_url)
+    sql = Sql(db)
+    assert db.has_timescaledb()
+    assert sql("SELECT hypertable_name, column_name, time_interval FROM timescaledb_information.dimensions") == [
+        ("candles", "time", timedelta(days=7))
+    ]
+    (settings,) = sql("SELECT segmentby, orderby FROM timescaledb_information.hypertable_columnstore_settings")
+    assert [column.replace('"', "") for column in settings] == ["exchange,symbol,timeframe", "time"]
+    jobs = sql("SELECT proc_name, config ->> 'compress_after' FROM timescaledb_information.jobs"
+               " WHERE hypertable_name = 'candles'")  # fmt: skip
+    assert jobs == [("policy_compression", "7 days")]
+    db.close()
+
+
+def test_a_plain_table_becomes_a_hypertable_without_losing_a_row(empty_timescaledb_database_url: str) -> None:
+    url = empty_timescaledb_database_url
+    migrate(url, timescaledb=False)
+    db = Database(url)
+    write_slices(db, [judged(slice_) for slice_ in month()])
+    assert migrate(url) == ["0001_hypertable"]
+    sql = Sql(db)
+    assert sql.one("SELECT count(*) FROM ONLY candles") == 0
+    assert sql.one("SELECT count(*) FROM candles") == len(month()) * 1440
+    for slice_ in month():
+        pd.testing.assert_frame_equal(read(db, slice_), candles(slice_))
+    assert write_slices(db, [judged(slice_) for slice_ in month()]).inserted == 0
+    db.close()
+
+
+def test_making_chunks_leaves_nothing_behind(timescaledb: Database, tsql: Sql) -> None:
+    write_slices(timescaledb, [judged(slice_) for slice_ in month()])
+    assert tsql("SELECT DISTINCT exchange FROM candles") == [("binance",)]
+    assert tsql.one("SELECT count(*) FROM show_chunks('candles')") == 3
+
+
+def test_writing_the_same_again_leaves_compressed_chunks_as_they_are(timescaledb: Database, chunks: Chunks) -> None:
+    write_slices(timescaledb, [judged(slice_) for slice_ in month()])
+    chunks.compress()
+    assert set(chunks.statuses()) == {FULLY_COMPRESSED}
+    again = write_slices(timescaledb, [judged(slice_, fetched_at=FETCHED + LATER) for slice_ in month()])
+    assert (again.inserted, again.restated) == (0, 0)
+    assert set(chunks.statuses()) == {FULLY_COMPRESSED}
+
+
+def test_a_compressed_day_is_filled_up_and_restated(timescaledb: Database, tsql: Sql, chunks: Chunks) -> None:
+    """On the server's default limits: nothing here sets any."""
+    holed = {slice_: without(candles(slice_), 3, 500, 501, 1439) for slice_ in month()}
+    write_slices(timescaledb, [judged(slice_, rows) for slice_, rows in holed.items()])
+    chunks.compress()
+    whole = {slice_: with_value(candles(slice_), 700, volume=77.0) for slice_ in month()}
+    report = write_slices(timescaledb, [judged(s, rows, fetched_at=FETCHED + LATER) for s, rows in whole.items()])
+    assert (report.inserted, report.restated) == (4 * len(month()), len(month()))
+    for slice_, rows in whole.items():
+        pd.testing.assert_frame_equal(read(timescaledb, slice_), rows)
+    assert tsql.one("SELECT count(*) FROM restatements WHERE new_volume = 77") == len(month())
+    assert tsql.one("SELECT count(*) FROM gaps") == 0
+    chunks.compress()
+    assert set(chunks.statuses()) == {FULLY_COMPRESSED}
+
+
+def test_a_whole_compressed_day_of_an_exchange_may_come_late(timescaledb: Database, chunks: Chunks) -> None:
+    late = [slice_ for slice_ in month() if slice_.day == DAY + timedelta(days=5)]
+    write_slices(timescaledb, [judged(slice_) for slice_ in month() if slice_ not in late])
+    chunks.compress()
+    assert write_slices(timescaledb, [judged(slice_) for slice_ in late]).inserted == len(late) * 1440
+    for slice_ in late:
+        pd.testing.assert_frame_equal(read(timescaledb, slice_), candles(slice_))
+
+
+def test_every_candle_of_compressed_days_may_change(timescaledb: Database, tsql: Sql, chunks: Chunks) -> None:
+    write_slices(timescaledb, [judged(slice_) for slice_ in month()])
+    chunks.compress()
+    others = {slice_: candles(slice_, seed=1) for slice_ in month()}
+    report = write_slices(timescaledb, [judged(slice_, rows) for slice_, rows in others.items()])
+    assert report.restated == tsql.one("SELECT count(*) FROM restatements") > 0.99 * len(month()) * 1440
+    for slice_, rows in others.items():
+        pd.testing.assert_frame_equal(read(timescaledb, slice_), rows)
+
+
+def test_compression_that_runs_meanwhile_harms_no_write(
+    timescaledb: Database, quiet_timescaledb_url: str, chunks: Chunks
+) -> None:
+    write_slices(timescaledb, [judged(slice_) for slice_ in month()])
+    compressing = psycopg2.connect(quiet_timescaledb_url)
+    compressing.autocommit = True
+
+    def compress() -> None:
+        with compressing.cursor() as cursor:
+            cursor.execute("SELECT chunk::text FROM show_chunks('candles') AS chunk")
+            for (chunk,) in cursor.fetchall():
+                cursor.execute("SELECT compress_chunk(%s::regclass)", [chunk])
+
+    thread = threading.Thread(target=compress)
+
+    def slices() -> Iterator[JudgedSlice]:
+        fresh = [a_slice("ADA/USDT", slice_.day) for slice_ in month()[:14]]
+        wanted = [*month(), *month(), *fresh, a_slice(day=DAY + timedelta(days=100))]
+        for n, slice_ in enumerate(wanted):
+            if n == 34 and not thread.ident:
+                thread.start()
+            yield judged(slice_)
+
+    started = time.monotonic()
+    report = write_slices(timescaledb, slices())
+    assert time.monotonic() - started < 8  # it waited for no lock, and no lock timeout let it go on
+    thread.join(timeout=30)
+    compressing.close()
+    assert not thread.is_alive()
+    assert report.inserted == 15 * 1440
+    chunks.compress()
+    assert set(chunks.statuses()) == {FULLY_COMPRESSED}
+
+
+SERIES = 100
+WEEK = days(date(2023, 3, 9), date(2023, 3, 15))  # one chunk; it holds the depeg of USDC, the file's wildest days
+
+
+def like_real_series(rows: pd.DataFrame, number: int) -> pd.DataFrame:
+    """The rows as another market would have them.
+
+    Its price level lies between 4e-6 and 90,000 USDT and its tick is as fine for that level as on real markets: 7
+    significant digits as BTC/USDT in the file itself, 6 as most, or 5. Its volumes grow as its price falls, and
+    keep the file's six to eight digits.
+    """
+    level = 4.0 * 10.0 ** -(number % 11) * (1 + number / SERIES / 2)
+    decimals = (7, 6, 6, 5)[number % 4] - int(np.floor(np.log10(23_000 * level))) - 1
+    prices = [np.round(rows[name].to_numpy() * level, decimals) for name in ("open", "high", "low", "close")]
+    volume_decimals = 6 - number % 7
+    volume = np.round(
+        rows["volume"].to_numpy() * 10.0 ** (6 - volume_decimals) * (1 + number / SERIES), volume_decimals
+    )
+    return frame.from_columns(frame.times(rows), [*prices, volume])
+
+
+def test_a_real_candle_takes_no_more_than_fifteen_bytes(
+    timescaledb: Database, tsql: Sql, chunks: Chunks, real_data: Path
+) -> None:
+    table = pd.read_csv(real_data / "binanceus_BTC-USDT_1m_2023-03.csv.gz", parse_dates=["open_time"])
+    table = table.rename(columns={"open_time": "time"}).astype({"time": "datetime64[ms, UTC]"})
+    by_day = frame.by_day(table[list(frame.COLUMNS)])
+    now = datetime(2023, 4, 1, tzinfo=UTC)
+
+    def slices() -> Iterator[JudgedSlice]:
+        for number in range(SERIES):
+            for day in WEEK:
+                slice_ = a_slice(f"S{number}/USDT", day)
+                yield judged(slice_, like_real_series(by_day[day], number), fetched_at=now)
+
+    report = retrying(lambda: write_slices(timescaledb, slices()))
+    assert report.inserted == SERIES * len(WEEK) * 1440
+    chunks.compress()
+    size = tsql.one("SELECT hypertable_size('candles')") / report.inserted
+    assert size <= 15, f"{size:.2f} bytes a candle"

@@ -1,0 +1,211 @@
+"""Settings come from files and the environment, in that order, and what cannot be is refused with a sentence."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from titan10_dagster import settings
+from titan10_dagster.candles.timeframes import TIMEFRAMES
+from titan10_dagster.errors import SettingsError
+
+BINANCE = '[exchanges.binance]\nsymbols = ["BTC/USDT"]\nstart = 2024-01-01\n'
+Write = Callable[..., Path]
+
+
+@pytest.fixture(autouse=True)
+def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in [name for name in os.environ if name.startswith("TITAN10_")]:
+        monkeypatch.delenv(variable)
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Writes a titan10.toml, and perhaps a .env, into a folder."""
+
+    def write(toml: str = BINANCE, dotenv: str = "") -> Path:
+        (tmp_path / "titan10.toml").write_text(toml)
+        if dotenv:
+            (tmp_path / ".env").write_text(dotenv)
+        return tmp_path
+
+    return write
+
+
+def refusal(folder: Path) -> str:
+    with pytest.raises(SettingsError) as caught:
+        settings.load(folder)
+    return str(caught.value)
+
+
+def test_the_projects_own_file_is_allowed() -> None:
+    loaded = settings.load(Path(__file__).parents[1])
+    assert set(loaded.enabled) >= {"binance", "bybit", "coinbase", "kraken", "okx"}
+    assert loaded.database.url is None
+
+
+def test_what_is_not_said_has_a_default(write: Write) -> None:
+    folder = write()
+    loaded = settings.load(folder)
+    binance = loaded.exchanges["binance"]
+    assert (binance.timeframe, binance.start) == (TIMEFRAMES["1m"], date(2024, 1, 1))
+    assert (binance.enabled, binance.paced, binance.base_url, binance.days_per_run) == (True, True, None, None)
+    assert (loaded.server.host, loaded.server.port) == ("127.0.0.1", 3000)
+    assert loaded.checks.broken_share == 0.01
+
+
+def test_relative_paths_are_taken_from_the_folder_of_the_file(write: Write) -> None:
+    folder = write()
+    assert settings.load(folder).data == folder / ".titan10"
+    assert settings.load(folder).landing.is_relative_to(folder / ".titan10")
+
+
+def test_absolute_paths_stay(write: Write) -> None:
+    assert settings.load(write(f'data = "/elsewhere"\n{BINANCE}')).data == Path("/elsewhere")
+
+
+def test_the_environment_outranks_dotenv_which_outranks_the_file(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    toml = "[server]\nport = 1\npostgres_port = 1\nhost = 'one'\n" + BINANCE
+    folder = write(toml, "TITAN10_SERVER__PORT=2\nTITAN10_SERVER__POSTGRES_PORT=2\n")
+    monkeypatch.setenv("TITAN10_SERVER__PORT", "3")
+    loaded = settings.load(folder).server
+    assert (loaded.port, loaded.postgres_port, loaded.host) == (3, 2, "one")
+
+
+def test_every_key_of_an_exchange_has_a_variable(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = {
+        "SYMBOLS": "ETH/USDT, SOL/USDT",
+        "TIMEFRAME": "1h",
+        "START": "2025-02-03",
+        "DAYS_PER_RUN": "7",
+        "BASE_URL": "http://127.0.0.1:9",
+        "PROXY": "socks5://127.0.0.1:1",
+        "PACED": "false",
+        "ENABLED": "false",
+    }
+    assert {name.lower() for name in values} == set(settings.ExchangeSettings.model_fields)
+    for name, value in values.items():
+        monkeypatch.setenv(f"TITAN10_EXCHANGES__BINANCE__{name}", value)
+    binance = settings.load(write()).exchanges["binance"]
+    assert binance.symbols == ("ETH/USDT", "SOL/USDT")
+    assert (binance.timeframe.name, binance.start, binance.days_per_run) == ("1h", date(2025, 2, 3), 7)
+    assert (binance.base_url, binance.proxy) == ("http://127.0.0.1:9", "socks5://127.0.0.1:1")
+    assert (binance.paced, binance.enabled) == (False, False)
+
+
+def test_an_exchange_may_come_from_the_environment_alone(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TITAN10_EXCHANGES__KRAKEN__SYMBOLS", "BTC/USD")
+    monkeypatch.setenv("TITAN10_EXCHANGES__KRAKEN__START", "2024-01-01")
+    assert set(settings.load(write()).enabled) == {"binance", "kraken"}
+
+
+def test_an_empty_variable_sets_nothing(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TITAN10_DATABASE__URL", "")
+    assert settings.load(write()).database.url is None
+
+
+def test_the_history_begins_with_the_earliest_exchange(write: Write) -> None:
+    kraken = '[exchanges.kraken]\nsymbols = ["BTC/USD"]\nstart = 2019-05-06\n'
+    assert settings.load(write(BINANCE + kraken)).history_start == date(2019, 5, 6)
+
+
+def test_an_exchange_that_is_switched_off_is_not_enabled(write: Write) -> None:
+    loaded = settings.load(write(BINANCE + "enabled = false\n"))
+    assert list(loaded.enabled) == []
+    assert list(loaded.exchanges) == ["binance"]
+
+
+@pytest.mark.parametrize(
+    ("toml", "sentence"),
+    [
+        ("[server]\nprot = 1\n", "server.prot: no such setting; did you mean port"),
+        ("[servers]\nport = 1\n", "servers: no such setting; did you mean server"),
+        ("colour = 1\n", "colour: no such setting; allowed are checks, data, database"),
+        ("[server]\nport = 65536\n", "server.port: Input should be less than or equal to 65535"),
+        ("[server]\nport = 'x'\n", "server.port: Input should be a valid integer"),
+        ("[checks]\nbroken_share = 2\n", "checks.broken_share: Input should be less than or equal to 1"),
+        ("[database]\nmax_connections = 0\n", "database.max_connections: Input should be greater than or equal to 1"),
+        ("[database]\nurl = 'mysql://x'\n", "database.url: must start with one of postgresql://"),
+        (BINANCE + "symbol = 'x'\n", "exchanges.binance.symbol: no such setting; did you mean symbols"),
+        (BINANCE + "timeframe = '7m'\n", "exchanges.binance.timeframe:"),
+        (BINANCE + "base_url = 'ftp://x'\n", "exchanges.binance.base_url:"),
+        (BINANCE + "proxy = 'ftp://x'\n", "exchanges.binance.proxy:"),
+        (BINANCE + "days_per_run = 0\n", "exchanges.binance.days_per_run: Input should be greater than or equal to 1"),
+        ("[exchanges.binance]\nstart = 2024-01-01\n", "exchanges.binance.symbols: Field required"),
+        ("[exchanges.binance]\nsymbols = ['BTC/USDT']\n", "exchanges.binance.start: Field required"),
+        ("[exchanges.binance]\nsymbols = []\nstart = 2024-01-01\n", "exchanges.binance.symbols:"),
+        (BINANCE.replace("BTC/USDT", "BTCUSDT"), "exchanges.binance.symbols: BTCUSDT: write BASE/QUOTE"),
+        (BINANCE.replace('"BTC/USDT"', '"A/B", "A/B"'), "exchanges.binance.symbols: A/B stands there twice"),
+        (BINANCE.replace("2024-01-01", "'soon'"), "exchanges.binance.start:"),
+        (BINANCE.replace("binance", "binanse"), "exchanges.binanse: ccxt has no such exchange; did you mean binance"),
+        ("[server\n", "cannot be read"),
+    ],
+)
+def test_what_cannot_be_is_refused_and_names_the_key(write: Write, toml: str, sentence: str) -> None:
+    assert sentence in refusal(write(toml))
+
+
+def test_every_fault_is_named_at_once(write: Write) -> None:
+    told = refusal(write("[server]\nport = -1\nhots = 'x'\n[checks]\nbroken_share = -1\n"))
+    assert [line.split(":")[0] for line in sorted(told.splitlines())] == [
+        "checks.broken_share",
+        "server.hots",
+        "server.port",
+    ]
+
+
+def test_the_allowed_timeframes_are_named(write: Write) -> None:
+    told = refusal(write(BINANCE + "timeframe = '7m'\n"))
+    assert "1m" in told
+    assert "1d" in told
+
+
+def test_a_variable_that_names_no_setting_is_refused(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TITAN10_SEVER__PORT", "1")
+    assert "TITAN10_SEVER__PORT: no such setting; did you mean server" in refusal(write())
+
+
+def test_a_variable_that_names_no_key_of_a_section_is_refused(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TITAN10_SERVER__PROT", "1")
+    assert "server.prot: no such setting; did you mean port" in refusal(write())
+
+
+def test_a_variable_for_the_tests_or_the_folder_is_no_setting(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write()
+    monkeypatch.setenv("TITAN10_TEST_POSTGRES_URL", "x")
+    monkeypatch.setenv("TITAN10_HOME", str(folder))
+    assert settings.load().exchanges.keys() == {"binance"}
+
+
+def test_a_folder_without_a_file_is_told_of(tmp_path: Path) -> None:
+    assert refusal(tmp_path).startswith(f"There is no titan10.toml in {tmp_path}")
+
+
+def test_a_password_is_in_no_text_of_the_settings(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TITAN10_DATABASE__URL", "postgresql://me:sesame@host/x")
+    monkeypatch.setenv("TITAN10_DATABASE__DAGSTER_URL", "postgresql://me:sesame@host/y")
+    loaded = settings.load(write())
+    assert "sesame" not in f"{loaded!r} {loaded} {loaded.database!r} {loaded.model_dump()} {loaded.model_dump_json()}"
+    assert loaded.database.url is not None
+    assert loaded.database.url.get_secret_value() == "postgresql://me:sesame@host/x"
+
+
+@pytest.mark.parametrize("key", ["URL", "DAGSTER_URL"])
+def test_a_password_is_in_no_refusal(write: Write, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    monkeypatch.setenv(f"TITAN10_DATABASE__{key}", "mysql://me:sesame@host/x")
+    assert "sesame" not in refusal(write())
+
+
+def test_a_password_in_dotenv_is_in_no_refusal(write: Write) -> None:
+    assert "sesame" not in refusal(write(dotenv="TITAN10_DATABASE__URL=mysql://me:sesame@host/x\n"))
+
+
+@pytest.mark.parametrize("file", ["titan10.toml", ".env"])
+def test_a_file_that_is_not_text_is_told_of(write: Write, file: str) -> None:
+    folder = write()
+    (folder / file).write_bytes(b"\xff\xfe\x00")
+    assert "cannot be read" in refusal(folder)
