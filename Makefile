@@ -9,12 +9,13 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python;
 RUN := env -u PYTHONDONTWRITEBYTECODE
 INSTALL = $(RUN) $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input -c constraints.txt
 
-.PHONY: help up demo test bench clean
+.PHONY: help up demo test campaign bench clean
 
 help:
 	@echo "make up      run everything on real exchanges: PostgreSQL, UI, daemon; Ctrl-C stops all of it"
 	@echo "make demo    show it offline in a minute, against the sandbox; DEMO_KEEP=1 leaves the UI up"
 	@echo "make test    lint, types, all tests"
+	@echo "make campaign  the long tests: killed ten times, and sixty days of five exchanges through the UI"
 	@echo "make bench   candles a second, from request to committed row"
 	@echo "make clean   remove what was installed and cached; the data in .titan10 stays"
 
@@ -30,8 +31,13 @@ test: $(VENV)/installed-dev
 	$(RUN) $(BIN)/mypy
 	$(RUN) $(BIN)/python -m pytest
 
+# The long forms of the tests that kill, and of the backfill through the UI.
+campaign: $(VENV)/installed-dev
+	$(RUN) TITAN10_TEST_KILLS=10 TITAN10_TEST_KILL_DAYS=30 TITAN10_TEST_UI_DAYS=60 \
+		$(BIN)/python -m pytest -s -o timeout=3600 titan10_dagster_tests/e2e
+
 bench: $(VENV)/installed-dev
-	$(RUN) $(BIN)/python -m benchmarks
+	$(RUN) $(BIN)/python -m benchmarks.backfill
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import platform
 import re
 import resource
 import subprocess
@@ -23,6 +24,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,15 @@ from titan10_dagster.store.migrations import migrate
 
 LAST = date(2024, 3, 31)
 NOW = datetime(2024, 4, 10, tzinfo=UTC)
+RESULTS = Path(__file__).with_name("RESULTS.md")
+HEADER = """# Results
+
+Written by `make bench` on {day}: {cores} cores, Python {python}, {versions}, embedded PostgreSQL 18.
+
+From request to committed row: candles of 20 symbols of the sandbox's {exchange}, in one process, without a rate limit.
+Sandbox and PostgreSQL are processes of their own on the same cores; CPU is the client's. One run each: read figures of
+a shared machine as ratios.
+"""
 
 
 @dataclass
@@ -60,8 +71,9 @@ def main() -> None:
         return
     with _servers(arguments.exchange) as (sandbox, database):
         _run_child(arguments.exchange, max(arguments.days), sandbox, database)  # the sandbox makes its candles once
-        for wanted in arguments.days:
-            _tell(wanted, _run_child(arguments.exchange, wanted, sandbox, database))
+        told = [_told(wanted, _run_child(arguments.exchange, wanted, sandbox, database)) for wanted in arguments.days]
+    print("\n".join(told))  # noqa: T201
+    RESULTS.write_text(f"{HEADER.format(**_machine(), exchange=arguments.exchange)}\n```\n{chr(10).join(told)}\n```\n")
 
 
 def _arguments() -> argparse.Namespace:
@@ -175,20 +187,30 @@ def _forget(pipeline: Pipeline) -> None:
         cursor.execute("TRUNCATE candles, slice_ledger, gaps, series")
 
 
-def _tell(wanted: int, result: dict[str, Any]) -> None:
+def _machine() -> dict[str, Any]:
+    packages = ("ccxt", "dagster", "numpy", "pandas", "psycopg2-binary", "pyarrow")
+    return {
+        "day": datetime.now(UTC).date(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "versions": ", ".join(f"{name} {version(name)}" for name in packages),
+    }
+
+
+def _told(wanted: int, result: dict[str, Any]) -> str:
     candles, cpu, wall = result["candles"], result["cpu"], result["wall"]
     total_cpu, total_wall = sum(cpu.values()), sum(wall.values())
     shares = ", ".join(f"{name} {seconds / total_cpu:.0%}" for name, seconds in cpu.items())
     run = result["dagster"]
     lines = (
-        f"{wanted} days, {candles:,} candles ({os.cpu_count()} cores)",
+        f"{wanted} days, {candles:,} candles",
         f"  per second of client CPU  {candles / total_cpu:>10,.0f}   ({shares})",
         f"  per second of the clock   {candles / total_wall:>10,.0f}",
         f"  as {run['runs']} Dagster run(s)       {candles / run['cpu']:>10,.0f} per CPU second,"
         f" {candles / run['wall']:,.0f} per second",
         f"  highest memory            {result['peak_mb']:>10,.0f} MB",
     )
-    print("\n".join(lines))  # noqa: T201
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The pace of requests to one exchange.
 
 ccxt's own throttle polls every millisecond while anybody waits, cannot rest on the exchange's demand and cannot
-go slower; this one gives each request its moment beforehand, in the order of asking, and sleeps once.
+go slower; this one lets requests go in the order of asking, each a space after the one before.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ class Pacer:
         self._rest_until = 0.0
         self._slowed_at = 0.0
         self._cost = 1.0
+        self._turn = asyncio.Lock()
         self.waited = 0.0
 
     @property
@@ -36,14 +37,19 @@ class Pacer:
         return self._interval * self._cost
 
     async def wait(self, cost: float) -> None:
-        """Returns when a request of this cost may be made."""
+        """Returns when a request of this cost may be made.
+
+        One waits at a time, in the order of asking, for the space is counted from when the one before really went
+        out: moments told in advance would all be over after a stall of this process, and go out in one burst.
+        """
         self._cost = cost
         began = time.monotonic()
-        moment = self._take(began, cost)
-        while (delay := moment - time.monotonic()) > 0:
-            await asyncio.sleep(delay)
-            if moment < self._rest_until:  # a rest was ordered while this one slept
-                moment = self._take(time.monotonic(), cost)
+        async with self._turn:
+            while (delay := max(self._free, self._rest_until) - time.monotonic()) > 0:
+                await asyncio.sleep(delay)
+            now, space = time.monotonic(), cost * self._interval / self._share
+            # Who is late by less than a space makes it up: sleeping is late by a millisecond each time.
+            self._free = (self._free if now - self._free < space else now) + space
         self.waited += time.monotonic() - began
 
     def rest(self, seconds: float, asked_at: float) -> None:
@@ -54,7 +60,6 @@ class Pacer:
         """
         now = time.monotonic()
         self._rest_until = max(self._rest_until, now + seconds)
-        self._free = max(self._free, self._rest_until)
         if asked_at >= self._slowed_at:
             self._share = max(self._share / 2, _SLOWEST)
             self._slowed_at = now
@@ -62,8 +67,3 @@ class Pacer:
     def recover(self) -> None:
         """A good answer: a little faster again."""
         self._share = min(self._share * _RECOVERY, 1.0)
-
-    def _take(self, now: float, cost: float) -> float:
-        moment = max(now, self._free, self._rest_until)
-        self._free = moment + cost * self._interval / self._share
-        return moment

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -37,14 +38,23 @@ class Commands(click.Group):
     """Turns what is raised on purpose into one message and an exit code."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        before = {number: signal.signal(number, _interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
         try:
             return super().invoke(ctx)
         except Titan10Error as error:
             click.echo(f"Error: {error}", err=True)
             ctx.exit(exit_code(error))
         except KeyboardInterrupt:
-            click.echo("Interrupted.", err=True)
+            click.echo("Interrupted; what was done stays, and the same command goes on from there.", err=True)
             ctx.exit(INTERRUPTED)
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def _interrupt(*_: object) -> None:
+    """SIGTERM and SIGHUP end a command as Ctrl-C does, so that nothing it started is left behind."""
+    raise KeyboardInterrupt
 
 
 def day(context: click.Context, parameter: click.Parameter, value: str | None) -> date | None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -67,7 +66,6 @@ class Verdict:
 
 def run_demo(say: Say) -> int:
     """Runs the demonstration; 0 if what was stored equals the truth."""
-    _end_on_signals()
     project = titan10_settings.home()
     folder = project / ".titan10" / "demo"
     _empty(folder, say)
@@ -105,16 +103,6 @@ def _show(stack: Stack, settings: Settings, wanted: Sequence[date], say: Say) ->
 
 
 # -- a project of its own -------------------------------------------------------------------------------------------
-
-
-def _end_on_signals() -> None:
-    """SIGTERM and SIGHUP end the demonstration as Ctrl-C does."""
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, interrupt)
 
 
 def _empty(folder: Path, say: Say) -> None:

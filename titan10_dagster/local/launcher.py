@@ -2,7 +2,8 @@
 
 Dagster's launcher leaves that to the code server: it sees a run of its own end (killed, out of memory) within
 half a second. But when the code server itself is gone, its runs would stay "started" for ever and keep their
-exchange's pool shut. Here the run monitoring of the daemon asks the code server for the runs it has.
+exchange's pool shut. Here the run monitoring of the daemon asks the code server which runs it has, and the system
+for the process of a `titan10 backfill`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from dagster._grpc.client import DagsterGrpcClient
 from dagster._grpc.types import GetCurrentRunsResult
 from dagster._serdes import deserialize_value
 
+PROCESS_TAG = "titan10/process"  # of defs.launch: a run in a process of its own, `titan10 backfill`
+
 
 class WatchfulRunLauncher(DefaultRunLauncher):
     """Launches runs on the code server, and knows whether they still have a process."""
@@ -27,13 +30,20 @@ class WatchfulRunLauncher(DefaultRunLauncher):
         return True
 
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
-        """FAILED where the code server answers and does not have the run; who cannot be asked is taken to
-        run.
-        """
-        server = run.tags.get(GRPC_INFO_TAG)
-        if server is None or run.run_id in _runs_of(json.loads(server), otherwise={run.run_id}):
+        """FAILED where the run's process is known to be gone; who cannot be asked is taken to run."""
+        if _has_process(run):
             return CheckRunHealthResult(WorkerStatus.RUNNING)
         return CheckRunHealthResult(WorkerStatus.FAILED, "The process that executed this run is gone.")
+
+
+def _has_process(run: DagsterRun) -> bool:
+    # Imported for a run of `titan10 backfill` only: it brings ccxt and pandas, and every process loads this module.
+    if PROCESS_TAG in run.tags:
+        from titan10_dagster.defs import launch
+
+        return launch._lives(run.tags[PROCESS_TAG])
+    server = run.tags.get(GRPC_INFO_TAG)
+    return server is None or run.run_id in _runs_of(json.loads(server), otherwise={run.run_id})
 
 
 def _runs_of(server: dict[str, Any], otherwise: set[str]) -> set[str]:

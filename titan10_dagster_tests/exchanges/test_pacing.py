@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 
 import pytest
@@ -83,3 +84,16 @@ def test_waiting_costs_no_processor_time() -> None:
     run(work())
     # ccxt's throttle, which looks at the clock every millisecond, takes 17 % of a core for 20 exchanges.
     assert time.process_time() - before < 0.05
+
+
+def test_a_stall_of_this_process_is_not_followed_by_a_burst() -> None:
+    async def work() -> list[float]:
+        pacer = Pacer(0.02)
+        waiting = asyncio.create_task(moments(pacer, 20))
+        await asyncio.sleep(0.05)
+        time.sleep(0.2)  # noqa: ASYNC251  as garbage collection or a busy machine do
+        return await waiting
+
+    passed = run(work())
+    spaces = [b - a for a, b in itertools.pairwise(passed)]
+    assert sorted(spaces)[1] >= 0.015  # one may be short: who was late by less than a space makes it up

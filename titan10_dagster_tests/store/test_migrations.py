@@ -171,6 +171,7 @@ def test_every_statement_is_used_and_every_used_one_is_there() -> None:
 def _role(url: str, rights: str) -> Iterator[str]:
     name = f"titan10_test_{uuid4().hex[:12]}"
     _run(url, f"CREATE ROLE {name} {rights}")
+    _run(url, f"GRANT {name} TO CURRENT_USER")  # else only a superuser may drop what it owns
     try:
         yield name
     finally:

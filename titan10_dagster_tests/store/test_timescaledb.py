@@ -160,7 +160,7 @@ def test_compression_that_runs_meanwhile_harms_no_write(
 
     def slices() -> Iterator[JudgedSlice]:
         fresh = [a_slice("ADA/USDT", slice_.day) for slice_ in month()[:14]]
-        wanted = [*month(), *month(), *fresh, a_slice(day=DAY + timedelta(days=100))]
+        wanted = [*month(), *month(), *fresh, a_slice(day=DAY - timedelta(days=100))]
         for n, slice_ in enumerate(wanted):
             if n == 34 and not thread.ident:
                 thread.start()

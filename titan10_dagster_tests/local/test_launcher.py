@@ -1,0 +1,46 @@
+"""Whether a run still has a process; test_stack.py shows what becomes of one that has not."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+
+import dagster as dg
+import pytest
+from dagster._core.launcher import WorkerStatus
+from dagster._core.storage.tags import GRPC_INFO_TAG
+
+from titan10_dagster.defs import launch
+from titan10_dagster.local.launcher import PROCESS_TAG, WatchfulRunLauncher
+
+
+def health(tags: dict[str, str]) -> WorkerStatus:
+    run = dg.DagsterRun(job_name="settle", run_id="8a1c5b7e-0000-4000-8000-000000000000", tags=tags)
+    return WatchfulRunLauncher().check_run_worker_health(run).status
+
+
+@pytest.fixture
+def ended() -> int:
+    """The number of a process that is no more."""
+    with subprocess.Popen(["true"]) as process:
+        process.wait()
+    return process.pid
+
+
+def test_a_backfill_of_the_command_line_runs_as_long_as_its_process() -> None:
+    assert launch.PROCESS == PROCESS_TAG
+    assert health({PROCESS_TAG: launch._process(os.getpid())}) is WorkerStatus.RUNNING
+
+
+def test_a_backfill_of_the_command_line_has_failed_when_its_process_is_gone(ended: int) -> None:
+    host = launch._process(os.getpid()).split(" ")[0]
+    assert health({PROCESS_TAG: f"{host} {ended} 1"}) is WorkerStatus.FAILED
+
+
+def test_a_run_of_a_code_server_that_does_not_answer_is_not_given_up() -> None:
+    assert health({GRPC_INFO_TAG: json.dumps({"host": "localhost", "socket": "/no/such"})}) is WorkerStatus.RUNNING
+
+
+def test_a_run_of_which_nothing_is_known_is_not_given_up() -> None:
+    assert health({}) is WorkerStatus.RUNNING
