@@ -52,9 +52,7 @@ class FetchError(Titan10Error):
     `status` is the HTTP status of the answer, None where there was none.
     """
 
-    def __init__(
-        self, message: str, *, exchange: str, symbol: str | None = None, status: int | None = None
-    ) -> None:
+    def __init__(self, message: str, *, exchange: str, symbol: str | None = None, status: int | None = None) -> None:
         super().__init__(message)
         self.exchange = exchange
         self.symbol = symbol

@@ -125,7 +125,8 @@ _ROWS = (
         empty_minutes=EmptyMinutes.MISSING,
         budget=0.9,  # counted over one second: what the network delays by a tenth of it must fit in still
         wire=Wire(("start", "open", "high", "low", "close", "volume"), 1000),
-        source="docs: 10 requests/s; 300 candles, more is refused; intervals without ticks are left out; rows may precede start",
+        source="docs: 10 requests/s; 300 candles, more is refused; intervals without ticks are left out; rows may"
+        " precede the start",
     ),
     Capabilities(
         exchange="kraken",

@@ -45,7 +45,7 @@ class Pacer:
         self._cost = cost
         began = time.monotonic()
         async with self._turn:
-            while (delay := max(self._free, self._rest_until) - time.monotonic()) > 0:
+            while (delay := max(self._free, self._rest_until) - time.monotonic()) > 0:  # noqa: ASYNC110  a rest moves it
                 await asyncio.sleep(delay)
             now, space = time.monotonic(), cost * self._interval / self._share
             # Who is late by less than a space makes it up: sleeping is late by a millisecond each time.

@@ -184,9 +184,11 @@ WEEK = days(date(2023, 3, 9), date(2023, 3, 15))  # one chunk; it holds the depe
 def like_real_series(rows: pd.DataFrame, number: int) -> pd.DataFrame:
     """The rows as another market would have them.
 
-    Its price level lies between 4e-6 and 90,000 USDT and its tick is as fine for that level as on real markets: 7
-    significant digits as BTC/USDT in the file itself, 6 as most, or 5. Its volumes grow as its price falls, and
-    keep the file's six to eight digits.
+    Its price level lies between 4e-10 and 6 times the file's. Its prices have 7 significant digits (a quarter of the
+    series; BTC/USDT in this file and Kraken's BTC/USDC have as many), 6 (half; Binance's XRP/ETH) or 5 (a quarter).
+    This mix is an assumption, and the size hangs on it. Measured with TimescaleDB 2.23.1, bytes a candle: this mix 11.9
+    for this week and 11.6 for the whole file; all series with the 7 digits of the file itself 16.3 and 15.0.
+    Volumes keep the file's digits at other decimals.
     """
     level = 4.0 * 10.0 ** -(number % 11) * (1 + number / SERIES / 2)
     decimals = (7, 6, 6, 5)[number % 4] - int(np.floor(np.log10(23_000 * level))) - 1
