@@ -155,7 +155,8 @@ class Pipeline:
         for slice_ in slices:
             landed = self.landing.read(slice_)
             if landed is not None:
-                yield inspect(landed.record, verdict_of(landed), broken_share=self.settings.checks.broken_share)
+                verdict = verdict_of(landed)
+                yield inspect(landed.record, verdict, rotten=self.is_rotten(verdict))
             elif slice_ in rows:
                 yield _inspected_before(rows[slice_])
 
@@ -191,7 +192,8 @@ class Pipeline:
 
     def is_rotten(self, verdict: Verdict) -> bool:
         """Whether more rows break a rule than the settings bear."""
-        return verdict.broken_share > self.settings.checks.broken_share
+        bearable = self.settings.checks
+        return len(verdict.broken) > bearable.broken_rows and verdict.broken_share > bearable.broken_share
 
     def refresh_markets(self, exchange: str) -> list[Market]:
         """Ask the exchange for its spot markets and store them.

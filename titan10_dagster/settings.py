@@ -78,6 +78,7 @@ class CheckSettings(_Section):
     """When broken candles stop a write."""
 
     broken_share: float = Field(0.01, ge=0, le=1, description="a slice with a larger share of broken rows is withheld")
+    broken_rows: int = Field(3, ge=0, description="but not for so few, whatever their share: a quiet pair has few rows")
 
 
 class RetrySettings(_Section):

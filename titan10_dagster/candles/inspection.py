@@ -32,8 +32,8 @@ class SliceInspected:
         return self.slice.expected - self.valid
 
 
-def inspect(record: FetchRecord, verdict: Verdict, *, broken_share: float) -> SliceInspected:
-    """The slice as the checks see it; `broken_share` is the share of broken rows above which it is rotten."""
+def inspect(record: FetchRecord, verdict: Verdict, *, rotten: bool) -> SliceInspected:
+    """The slice as the checks see it."""
     return SliceInspected(
         slice=record.slice,
         valid=len(verdict.valid),
@@ -41,6 +41,6 @@ def inspect(record: FetchRecord, verdict: Verdict, *, broken_share: float) -> Sl
         counts=verdict.counts,
         answered=record.answered,
         beyond_horizon=is_beyond_horizon(record),
-        rotten=verdict.broken_share > broken_share,
+        rotten=rotten,
         note=record.note,
     )

@@ -81,20 +81,25 @@ def run_backfill(settings: Settings, home: Path, request: Request, say: Say, *, 
 
 def _backfill(pipeline: Pipeline, request: Request) -> Backfill:
     """Dagster and its steps print what they do: that goes to a file, for the terminal has the progress bar."""
+    from dagster._core.errors import DagsterExecutionInterruptedError
+
     from titan10_dagster.defs.launch import backfill
 
     log = pipeline.settings.data / "logs" / "backfill.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     rotate(log)
     with log.open("a") as file, redirect_stdout(file), redirect_stderr(file):
-        return backfill(
-            pipeline,
-            request.exchange,
-            request.first,
-            request.last,
-            symbols=request.symbols,
-            refresh=request.refresh,
-        )
+        try:
+            return backfill(
+                pipeline,
+                request.exchange,
+                request.first,
+                request.last,
+                symbols=request.symbols,
+                refresh=request.refresh,
+            )
+        except DagsterExecutionInterruptedError:  # what Dagster makes of Ctrl-C and SIGTERM
+            raise KeyboardInterrupt from None
 
 
 @contextmanager

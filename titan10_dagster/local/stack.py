@@ -92,11 +92,14 @@ class Stack:
             rotate(child.log)
 
     def stop(self) -> None:
-        """Ends everything, in bounded time: who launches runs, the runs with their code server, the database."""
+        """Ends everything, in bounded time: who launches runs, the runs with their code server, the database.
+
+        The runs are killed, not asked: Dagster would take a step that was asked to end for one that failed, while a
+        run whose process is gone is run again at the next start.
+        """
         self._stopping.set()
-        *launching, code_server = reversed(self._children) if self._children else [None]
-        end_all([child for child in launching if child is not None], GRACE_SECONDS)
-        end_all([code_server] if code_server is not None else [], GRACE_SECONDS)
+        end_all(self._children[1:], GRACE_SECONDS)
+        end_all(self._children[:1], grace=0)
         self._children = []
         if self._postgres is not None:
             self._postgres.stop()

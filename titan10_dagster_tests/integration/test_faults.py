@@ -181,6 +181,13 @@ def test_a_slice_full_of_broken_candles_is_withheld_and_the_others_are_stored(ma
     assert world.equals_truth("binance", DAY, DAY)
 
 
+def test_a_quiet_day_is_not_withheld_for_one_broken_row(make_world: MakeWorld) -> None:
+    world = make_world({"binance": ["BTC/USDT"]}, settings={"binance": {"timeframe": "1h"}})
+    world.sandbox.fault("binance", "high_below_low", count=1)
+    assert not world.backfill("binance", DAY).incomplete
+    assert len(world.stored("binance", "BTC/USDT", DAY, DAY)) == 23
+
+
 def test_a_change_of_format_blocks_the_write_and_a_refresh_heals_it(make_world: MakeWorld) -> None:
     world = world_of(make_world, "binance")
     for index in range(200, 220):
