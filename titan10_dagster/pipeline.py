@@ -14,9 +14,11 @@ from datetime import UTC, date, datetime
 
 from titan10_dagster.candles import frame
 from titan10_dagster.candles.fetched import FetchedSlice, FetchRecord, JudgedSlice
-from titan10_dagster.candles.gaps import Reason
-from titan10_dagster.candles.inspection import SliceInspected, inspect
+from titan10_dagster.candles.gaps import REASONS, Reason
+from titan10_dagster.candles.health import Health
+from titan10_dagster.candles.inspection import SliceInspected, inspect, unasked
 from titan10_dagster.candles.markets import Market
+from titan10_dagster.candles.repairs import OpenSlice
 from titan10_dagster.candles.resume import FetchPlan, plan_fetch
 from titan10_dagster.candles.rules import Verdict, judge
 from titan10_dagster.candles.slices import Series, Slice
@@ -83,14 +85,19 @@ class Pipeline:
         ordered = sorted(days)
         return [Slice(Series(exchange, symbol, configured.timeframe), day) for symbol in wanted for day in ordered]
 
-    def plan(self, slices: Sequence[Slice], *, start: date, refresh: bool = False) -> FetchPlan:
-        """What of `slices` has to be fetched; see `FetchPlan`. Reads the ledger and the landing zone."""
+    def plan(self, slices: Sequence[Slice], *, start: date, refresh: bool = False, repair: bool = False) -> FetchPlan:
+        """What of `slices` has to be fetched; see `FetchPlan`. Reads the ledger and the landing zone.
+
+        `repair`: also those that are settled but for a gap without a final reason.
+        """
+        settled = {slice_: row for slice_, row in self.ledger_rows(slices).items() if _is_settled(row)}
         return plan_fetch(
             slices,
             start=start,
-            settled={slice_ for slice_, row in self.ledger_rows(slices).items() if _is_settled(row)},
+            settled=settled,
             landed=self.landing.records(slices),
             sound=self._is_sound,
+            doubted={s: row.fetched_at for s, row in settled.items() if repair and _has_open_gap(row)},
             refresh=refresh,
         )
 
@@ -120,13 +127,13 @@ class Pipeline:
         return Fetch(landed, failed, report)
 
     def unstored(self, slices: Sequence[Slice]) -> list[Slice]:
-        """Those of `slices` that were landed and that the ledger does not call settled by that very fetch."""
+        """Those of `slices` that landed and that the ledger does not call settled by that fetch or a later one."""
         rows = self.ledger_rows(slices)
         landed = self.landing.records(slices)
         return [
             slice_
             for slice_, record in landed.items()
-            if not (slice_ in rows and _is_settled(rows[slice_]) and rows[slice_].fetched_at == record.fetched_at)
+            if not (slice_ in rows and _is_settled(rows[slice_]) and rows[slice_].fetched_at >= record.fetched_at)
         ]
 
     def judged(self, slices: Iterable[Slice]) -> Iterator[JudgedSlice]:
@@ -159,11 +166,18 @@ class Pipeline:
                 yield inspect(landed.record, verdict, rotten=self.is_rotten(verdict))
             elif slice_ in rows:
                 yield _inspected_before(rows[slice_])
+            elif slice_.day >= self.exchange(slice_.series.exchange).start:
+                yield unasked(slice_)
 
     def absent(self, slices: Sequence[Slice]) -> list[Slice]:
         """Those of `slices` since the exchange's start that are neither landed nor in the ledger."""
         known = {*self.landing.records(slices), *self.ledger_rows(slices)}
         return [s for s in slices if s not in known and s.day >= self.exchange(s.series.exchange).start]
+
+    def unasked(self, slices: Sequence[Slice]) -> list[Slice]:
+        """Those of `slices` since the exchange's start that the ledger does not know."""
+        rows = self.ledger_rows(slices)
+        return [s for s in slices if s not in rows and s.day >= self.exchange(s.series.exchange).start]
 
     def unsettled(self, slices: Sequence[Slice]) -> list[Slice]:
         """Those of `slices` since the exchange's start that the ledger does not call settled."""
@@ -175,10 +189,23 @@ class Pipeline:
             and not (slice_ in rows and _is_settled(rows[slice_]))
         ]
 
+    def open_slices(self) -> list[OpenSlice]:
+        """What repairs are planned from: the slices of all configured series that miss candles unexplained."""
+        starts = {
+            Series(name, symbol, exchange.timeframe): exchange.start
+            for name, exchange in self.settings.enabled.items()
+            for symbol in exchange.symbols
+        }
+        return ledger.open_slices(self.database, starts, self.now().date())
+
+    def health(self, exchange: str) -> Health:
+        """The state of the exchange's circuit breaker."""
+        return HealthStore(self.database).load(exchange)
+
     def unaccounted(self, exchange: str, days: Sequence[date]) -> list[Unaccounted]:
         """Slices of the days whose ledger, candles and gaps contradict each other."""
         timeframe = self.exchange(exchange).timeframe
-        return unaccounted(self.database, exchange, timeframe, min(days), max(days))
+        return retrying(lambda: unaccounted(self.database, exchange, timeframe, min(days), max(days)))
 
     def ledger_rows(self, slices: Sequence[Slice]) -> Mapping[Slice, ledger.LedgerRow]:
         """What the ledger knows of `slices`, which are of one exchange and timeframe."""
@@ -187,7 +214,9 @@ class Pipeline:
         series = slices[0].series
         days = [slice_.day for slice_ in slices]
         symbols = sorted({slice_.series.symbol for slice_ in slices})
-        rows = ledger.slices(self.database, series.exchange, series.timeframe, symbols, min(days), max(days))
+        rows = retrying(
+            lambda: ledger.slices(self.database, series.exchange, series.timeframe, symbols, min(days), max(days))
+        )
         return {row.slice: row for row in rows}
 
     def is_rotten(self, verdict: Verdict) -> bool:
@@ -215,22 +244,24 @@ class Pipeline:
 
     def _fetch(
         self, exchange: str, slices: Sequence[Slice], land: Callable[[FetchedSlice], None]
-    ) -> tuple[FetchReport, dict[str, FetchError]]:
+    ) -> tuple[FetchReport | None, dict[str, FetchError]]:
         markets, unlisted = self._resolve(exchange, slices)
         asked = [slice_ for slice_ in slices if slice_.series.symbol not in unlisted]
         if not asked:
-            raise next(iter(unlisted.values()))
+            return None, dict(unlisted)
         report = asyncio.run(self._fetch_listed(exchange, markets, asked, land))
         return report, {**unlisted, **report.failed}
 
     def _resolve(self, exchange: str, slices: Sequence[Slice]) -> tuple[Sequence[Market], Mapping[str, FetchError]]:
         """The markets of the slices' symbols, and why some have none; no request is made only for days out of reach."""
         facts, now = capabilities_of(exchange), self.now()
-        known = MarketStore(self.database).load(exchange)
+        known = retrying(lambda: MarketStore(self.database).load(exchange))
         if not known and not any(facts.reaches(slice_, now) for slice_ in slices):
             return (), {}
         symbols = dict.fromkeys(slice_.series.symbol for slice_ in slices)
-        resolution = resolve(exchange, symbols, known or self.refresh_markets(exchange))
+        resolution = resolve(exchange, symbols, known)
+        if resolution.unknown:  # it may have been listed since
+            resolution = resolve(exchange, symbols, self.refresh_markets(exchange))
         return resolution.markets, resolution.unknown
 
     async def _fetch_listed(
@@ -256,7 +287,7 @@ class Pipeline:
             exchange,
             markets,
             base_url=settings.base_url,
-            proxy=settings.proxy,
+            proxy=settings.proxy.get_secret_value() if settings.proxy else None,
             paced=settings.paced,
             now=self.now,
         )
@@ -269,6 +300,10 @@ def verdict_of(landed: FetchedSlice) -> Verdict:
 
 def _is_settled(row: ledger.LedgerRow) -> bool:
     return row.state == "settled"
+
+
+def _has_open_gap(row: ledger.LedgerRow) -> bool:
+    return any(not REASONS[reason].settled for reason in row.missing)
 
 
 def _withheld(record: FetchRecord, verdict: Verdict) -> JudgedSlice:

@@ -109,10 +109,17 @@ class ExchangeSettings(_Section):
     days_per_run: int | None = Field(
         None, ge=1, le=366, description="days a backfill run takes; empty: by the exchange's speed"
     )
-    base_url: str | None = Field(None, pattern=r"^https?://", description="scheme and host instead of its own")
-    proxy: str | None = Field(None, pattern=r"^(https?|socks5)://", description="HTTP or SOCKS5 proxy")
+    base_url: str | None = Field(None, pattern=r"^https?://[^@]*$", description="scheme and host instead of its own")
+    proxy: SecretStr | None = Field(None, description="URL of a proxy: http://, https:// or socks5://")
     paced: bool = Field(True, description="keep the exchange's rate limit; false only for a server of yours")
     enabled: bool = Field(True, description="false: its assets disappear, its candles stay")
+
+    @field_validator("proxy")
+    @classmethod
+    def _is_proxy(cls, proxy: SecretStr | None) -> SecretStr | None:
+        if proxy is not None and not proxy.get_secret_value().startswith(("http://", "https://", "socks5://")):
+            raise ValueError("must start with http://, https:// or socks5://")
+        return proxy
 
     @field_validator("symbols")
     @classmethod
@@ -154,6 +161,20 @@ class Settings(BaseSettings):
         for exchange in exchanges:
             if exchange not in known:
                 raise ValueError(_unknown(f"exchanges.{exchange}", exchange, known, "ccxt has no such exchange"))
+        return exchanges
+
+    @field_validator("exchanges")
+    @classmethod
+    def _have_the_timeframe(cls, exchanges: dict[str, ExchangeSettings]) -> dict[str, ExchangeSettings]:
+        import ccxt
+
+        for name, exchange in exchanges.items():
+            given = getattr(ccxt, name)().timeframes or {}
+            if exchange.timeframe.name not in given:
+                allowed = ", ".join(one for one in TIMEFRAMES if one in given)
+                raise ValueError(
+                    f"exchanges.{name}.timeframe: it has no {exchange.timeframe} candles; it has {allowed}"
+                )
         return exchanges
 
     @property

@@ -32,6 +32,20 @@ class SliceInspected:
         return self.slice.expected - self.valid
 
 
+def unasked(slice_: Slice) -> SliceInspected:
+    """A slice that no run has asked for yet."""
+    return SliceInspected(
+        slice_,
+        valid=0,
+        broken=0,
+        counts={},
+        answered=False,
+        beyond_horizon=False,
+        rotten=False,
+        note="not asked for yet",
+    )
+
+
 def inspect(record: FetchRecord, verdict: Verdict, *, rotten: bool) -> SliceInspected:
     """The slice as the checks see it."""
     return SliceInspected(

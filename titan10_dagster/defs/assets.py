@@ -2,7 +2,7 @@
 
 # No `from __future__ import annotations`: Dagster reads the annotations of configs and resources as they stand.
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -13,15 +13,13 @@ from titan10_dagster.candles.resume import FetchPlan
 from titan10_dagster.candles.slices import Slice
 from titan10_dagster.defs.metadata import candles_metadata, table
 from titan10_dagster.defs.partitions import to_days
-from titan10_dagster.errors import Banned, BreakerOpen, FetchError, Refused, UnknownSymbol
+from titan10_dagster.errors import FetchError, PassingError, SettingsError, Throttled
 from titan10_dagster.exchanges.capabilities import Capabilities, capabilities_of
 from titan10_dagster.pipeline import Pipeline
-from titan10_dagster.settings import ExchangeSettings
+from titan10_dagster.settings import ExchangeSettings, RetrySettings
 
 OWNERS = ["team:titan10"]
 LANDING_IO, STORE_IO = "landing_io", "store_io"
-# Asking again changes nothing about these, or makes it worse.
-FINAL = (Banned, BreakerOpen, Refused, UnknownSymbol)
 
 
 class FetchConfig(dg.Config):
@@ -29,6 +27,7 @@ class FetchConfig(dg.Config):
 
     symbols: list[str] | None = None  # only these; default: all that titan10.toml names
     refresh: bool = False  # fetch again what is stored; what the exchange rewrote goes to `restatements`
+    repair: bool = False  # fetch again what is stored but for gaps without a final reason: their second look
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ def exchange_assets(
     settings: ExchangeSettings,
     partitions: dg.DailyPartitionsDefinition,
     days_per_run: int,
-    retries: dg.RetryPolicy,
+    retries: RetrySettings,
 ) -> list[dg.AssetsDefinition]:
     """`<name>/markets`, `<name>/candles` and `<name>/ohlcv`.
 
@@ -59,20 +58,19 @@ def exchange_assets(
     ]
 
 
-def _markets(name: str, settings: ExchangeSettings, retries: dg.RetryPolicy) -> dg.AssetsDefinition:
+def _markets(name: str, settings: ExchangeSettings, retries: RetrySettings) -> dg.AssetsDefinition:
     @dg.asset(
         key=[name, "markets"],
         description=f"The spot markets that {name} lists now, and how its configured symbols resolve. "
         "Candle runs read them from the database and never ask for them.",
         kinds={"python", "postgres"},
-        retry_policy=retries,
         group_name=name,
         owners=OWNERS,
         tags=_tags(name, settings),
         pool=name,
     )
-    def markets(titan10: dg.ResourceParam[Pipeline]) -> dg.MaterializeResult[Any]:
-        with told_as_failure(name):
+    def markets(context: dg.AssetExecutionContext, titan10: dg.ResourceParam[Pipeline]) -> dg.MaterializeResult[Any]:
+        with told_as_failure(context, name, retries):
             listed = titan10.refresh_markets(name)
         by_symbol = {market.symbol: market for market in listed}
         unlisted = [symbol for symbol in settings.symbols if symbol not in by_symbol]
@@ -91,7 +89,7 @@ def _candles(
     settings: ExchangeSettings,
     partitions: dg.DailyPartitionsDefinition,
     policy: dg.BackfillPolicy,
-    retries: dg.RetryPolicy,
+    retries: RetrySettings,
 ) -> dg.AssetsDefinition:
     facts = capabilities_of(name)
 
@@ -103,7 +101,6 @@ def _candles(
         kinds={"python", "parquet"},
         metadata={"page_size": facts.page_size, "source": facts.source, "symbols": list(settings.symbols)},
         io_manager_key=LANDING_IO,
-        retry_policy=retries,
         group_name=name,
         owners=OWNERS,
         tags=_tags(name, settings),
@@ -114,10 +111,11 @@ def _candles(
     def candles(
         context: dg.AssetExecutionContext, config: FetchConfig, titan10: dg.ResourceParam[Pipeline]
     ) -> LandedCandles:
-        slices = titan10.slices(name, to_days(context.partition_keys), config.symbols)
-        plan = titan10.plan(slices, start=settings.start, refresh=config.refresh)
+        symbols = checked_symbols(name, settings.symbols, config.symbols)
+        slices = titan10.slices(name, to_days(context.partition_keys), symbols)
+        plan = titan10.plan(slices, start=settings.start, refresh=config.refresh, repair=config.repair)
         context.log.info(told(plan))
-        with told_as_failure(name):
+        with told_as_failure(context, name, retries):
             fetch = titan10.fetch(name, plan.fetch)
         for symbol, error in fetch.failed.items():
             context.log.error(f"{name} {symbol}: {error}")
@@ -161,20 +159,43 @@ def _tags(name: str, settings: ExchangeSettings) -> dict[str, str]:
     return {"exchange": name, "timeframe": settings.timeframe.name}
 
 
+def checked_symbols(name: str, configured: Sequence[str], asked: Sequence[str] | None) -> Sequence[str]:
+    """The symbols of a run: those asked for in its config, else the configured ones.
+
+    Raises:
+        SettingsError: none is asked for, or one that titan10.toml does not name.
+    """
+    if asked is None:
+        return configured
+    unknown = [symbol for symbol in asked if symbol not in configured]
+    if unknown or not asked:
+        raise SettingsError(
+            f"symbols: {', '.join(unknown) or 'none at all'} asked for, but exchanges.{name}.symbols in titan10.toml "
+            f"names {', '.join(configured)}; add it there, or leave `symbols` out for all of them."
+        )
+    return asked
+
+
 @contextmanager
-def told_as_failure(exchange: str) -> Iterator[None]:
-    """An error of the exchange ends the step with its own sentence; only one that may pass is retried."""
+def told_as_failure(context: dg.AssetExecutionContext, exchange: str, retries: RetrySettings) -> Iterator[None]:
+    """An error of the exchange ends the step with its own sentence, after as many tries as it is worth.
+
+    No RetryPolicy does that: Dagster's also runs a step again that somebody interrupted.
+    """
     try:
         yield
+    except (PassingError, Throttled) as error:
+        if context.retry_number < retries.steps:
+            pause = retries.seconds * 2**context.retry_number
+            raise dg.RetryRequested(max_retries=retries.steps, seconds_to_wait=pause) from error
+        raise _failure(exchange, error) from None
     except FetchError as error:
-        final = isinstance(error, FINAL)
-        metadata = {
-            "exchange": exchange,
-            "error": type(error).__name__,
-            "http_status": error.status,
-            "final": final,
-        }
-        raise dg.Failure(str(error), metadata=metadata, allow_retries=not final) from error
+        raise _failure(exchange, error) from None
+
+
+def _failure(exchange: str, error: FetchError) -> dg.Failure:
+    metadata = {"exchange": exchange, "error": type(error).__name__, "http_status": error.status}
+    return dg.Failure(str(error), metadata=metadata, allow_retries=False)
 
 
 def told(plan: FetchPlan) -> str:

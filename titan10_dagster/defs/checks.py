@@ -7,15 +7,19 @@ A broken row is quarantined and a slice with too many of them is withheld; the o
 of a run are like that, as after a change of format, nothing is stored: the result of the run blocks.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
 import dagster as dg
+from dagster._core.definitions.asset_checks.asset_check_evaluation import (
+    AssetCheckEvaluationTargetMaterializationData,
+)
 
 from titan10_dagster.candles.inspection import SliceInspected
 from titan10_dagster.candles.rules import RULES
+from titan10_dagster.candles.slices import Slice
 from titan10_dagster.defs.metadata import MOST_ROWS, table
 from titan10_dagster.defs.partitions import to_days
 from titan10_dagster.pipeline import Pipeline
@@ -24,6 +28,7 @@ from titan10_dagster.store.audit import Unaccounted
 TIME_RULES = frozenset({"off_grid", "outside_window", "in_future", "conflicting_duplicates"})
 VALUE_RULES = frozenset(rule.name for rule in RULES) - TIME_RULES
 SYSTEMIC_SHARE = 0.5
+PARTITION = "dagster/partition"  # tag of a run of one partition; a range run has others, even for one day
 
 WARN, ERROR = dg.AssetCheckSeverity.WARN, dg.AssetCheckSeverity.ERROR
 
@@ -105,9 +110,10 @@ def _why(one: SliceInspected) -> str:
 
 
 def is_systemic(slices: Sequence[SliceInspected], rules: frozenset[str]) -> bool:
-    """Whether most of a run is withheld for breaking `rules`: the format changed, or we misread it."""
-    rotten = sum(one.rotten and not rules.isdisjoint(one.counts) for one in slices)
-    return rotten > SYSTEMIC_SHARE * len(slices)
+    """Whether most slices of a run are withheld for breaking `rules`, or most rows break them: the format changed."""
+    concerned = [one for one in slices if not rules.isdisjoint(one.counts)]
+    rows, broken = sum(one.valid + one.broken for one in slices), sum(one.broken for one in concerned)
+    return sum(one.rotten for one in concerned) > SYSTEMIC_SHARE * len(slices) or broken > SYSTEMIC_SHARE * rows
 
 
 def _sentences(rules: frozenset[str]) -> str:
@@ -159,12 +165,22 @@ def candle_checks(exchange: str, partitions: dg.PartitionsDefinition[str]) -> dg
     ) -> Iterator[dg.AssetCheckResult]:
         days = to_days(context.partition_keys)
         inspected = list(titan10.inspect(titan10.slices(exchange, days)))
+        asked = symbols_of_run(context.run, exchange) or titan10.exchange(exchange).symbols
         for check in CHECKS:
             by_day = {day: check.look([one for one in inspected if one.slice.day == day]) for day in days}
             report_days(context, asset, check.name, by_day, blocking=check.blocking)
-            yield result(asset, check.name, of_run(check, inspected))
+            yield result(
+                asset, check.name, of_run(check, [one for one in inspected if one.slice.series.symbol in asked])
+            )
 
     return check_candles
+
+
+def symbols_of_run(run: dg.DagsterRun, exchange: str) -> list[str] | None:
+    """The symbols that the run's config narrows it to; None: all."""
+    ops: Any = run.run_config.get("ops", {})
+    symbols: list[str] | None = ops.get(f"{exchange}__candles", {}).get("config", {}).get("symbols")
+    return symbols
 
 
 def store_checks(exchange: str, partitions: dg.PartitionsDefinition[str]) -> dg.AssetChecksDefinition:
@@ -187,17 +203,28 @@ def store_checks(exchange: str, partitions: dg.PartitionsDefinition[str]) -> dg.
         context: dg.AssetCheckExecutionContext, titan10: dg.ResourceParam[Pipeline]
     ) -> Iterator[dg.AssetCheckResult]:
         days = to_days(context.partition_keys)
-        unaccounted = titan10.unaccounted(exchange, days)
-        by_day = {day: agrees([one for one in unaccounted if one.slice.day == day]) for day in days}
+        unaccounted, unasked = titan10.unaccounted(exchange, days), titan10.unasked(titan10.slices(exchange, days))
+        by_day = {day: agrees(_on(day, unaccounted), [one for one in unasked if one.day == day]) for day in days}
         report_days(context, asset, "accounted_for", by_day, blocking=False)
-        yield result(asset, "accounted_for", agrees(unaccounted))
+        yield result(asset, "accounted_for", agrees(unaccounted, unasked))
 
     return check_ohlcv
 
 
-def agrees(unaccounted: Sequence[Unaccounted]) -> Finding:
-    """Whether nothing is unaccounted for; the table tells which slices are, and what each side counts."""
-    sentence = f"{len(unaccounted)} slices do not add up." if unaccounted else "Every candle is accounted for."
+def _on(day: date, unaccounted: Sequence[Unaccounted]) -> list[Unaccounted]:
+    return [one for one in unaccounted if one.slice.day == day]
+
+
+def agrees(unaccounted: Sequence[Unaccounted], unasked: Sequence[Slice] = ()) -> Finding:
+    """Whether nothing is unaccounted for; the table tells which slices are, and what each side counts.
+
+    An ERROR where the tables contradict each other, a warning where slices were never asked for.
+    """
+    sentence = (
+        f"{len(unaccounted)} slices do not add up; {len(unasked)} were never asked for."
+        if unaccounted or unasked
+        else "Every candle is accounted for."
+    )
     rows = tuple(
         {
             "day": str(one.slice.day),
@@ -209,7 +236,7 @@ def agrees(unaccounted: Sequence[Unaccounted]) -> Finding:
         }
         for one in unaccounted
     )
-    return Finding(not unaccounted, sentence, rows, ERROR)
+    return Finding(not unaccounted and not unasked, sentence, rows, ERROR if unaccounted else WARN)
 
 
 def of_run(check: CandleCheck, inspected: Sequence[SliceInspected]) -> Finding:
@@ -234,13 +261,15 @@ def report_days(
     *,
     blocking: bool,
 ) -> None:
-    """Each day's own result, in place of the planned one; a run of one day needs none, its result has the partition.
+    """Each day's own result, in place of the planned one; a run of one partition needs none, its result has it.
 
-    As an event of the run: one without a run can be stored only once for a check and day, ever.
+    As an event of the run: one without a run can be stored only once for a check and day, ever. The UI shows a result
+    only if it names the materialization that it is about, and that is the partition's latest.
     """
-    if len(by_day) == 1:
+    if PARTITION in context.run.tags:
         return
     step = context.get_step_execution_context()
+    targets = _materializations(context.instance, asset, by_day)
     for day, finding in by_day.items():
         evaluation = dg.AssetCheckEvaluation(
             asset_key=asset,
@@ -251,10 +280,28 @@ def report_days(
             metadata=dg.AssetCheckResult(passed=finding.passed, metadata=finding.metadata()).metadata,
             blocking=blocking,
             partition=day.isoformat(),
+            target_materialization_data=targets.get(day.isoformat()),
         )
         context.instance.report_dagster_event(
             dg.DagsterEvent.asset_check_evaluation(step, evaluation), context.run.run_id
         )
+
+
+def _materializations(
+    instance: dg.DagsterInstance, asset: dg.AssetKey, days: Iterable[date]
+) -> dict[str, AssetCheckEvaluationTargetMaterializationData]:
+    """The latest materialization of each partition."""
+    keys = [day.isoformat() for day in days]
+    wanted = dg.AssetRecordsFilter(asset_key=asset, asset_partitions=keys)
+    # Newest first; a partition that was materialized more than ten times of late may push out another's.
+    records = instance.fetch_materializations(wanted, limit=10 * len(keys)).records
+    return {
+        record.partition_key: AssetCheckEvaluationTargetMaterializationData(
+            storage_id=record.storage_id, run_id=record.run_id, timestamp=record.timestamp
+        )
+        for record in reversed(records)
+        if record.partition_key is not None
+    }
 
 
 def result(asset: dg.AssetKey, name: str, finding: Finding) -> dg.AssetCheckResult:

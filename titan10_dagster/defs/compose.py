@@ -11,11 +11,12 @@ from titan10_dagster.defs.checks import candle_checks, store_checks
 from titan10_dagster.defs.io_managers import LandingIOManager, StoreIOManager
 from titan10_dagster.defs.partitions import daily, days_per_run
 from titan10_dagster.defs.schedules import markets_schedule, settle_schedule
+from titan10_dagster.defs.sensors import gap_sensor
 from titan10_dagster.pipeline import Pipeline
 
 
 def compose(pipeline: Pipeline) -> dg.Definitions:
-    """Assets, checks, schedules and resources for `pipeline`; connects to nothing."""
+    """Assets, checks, schedules, sensors and resources for `pipeline`; connects to nothing."""
     with warnings.catch_warnings():
         # Backfill policies are beta and partitioned checks preview: known, pinned, and held by tests.
         warnings.simplefilter("ignore", dg.BetaWarning)
@@ -26,24 +27,19 @@ def compose(pipeline: Pipeline) -> dg.Definitions:
 def _compose(pipeline: Pipeline) -> dg.Definitions:
     settings = pipeline.settings
     partitions, sizes, names = daily(settings), days_per_run(settings), tuple(settings.enabled)
-    retries = dg.RetryPolicy(
-        max_retries=settings.retries.steps,
-        delay=settings.retries.seconds,
-        backoff=dg.Backoff.EXPONENTIAL,
-        jitter=dg.Jitter.PLUS_MINUS,
-    )
     return dg.Definitions(
         assets=[
             asset
             for name, exchange in settings.enabled.items()
             for asset in exchange_assets(
-                name=name, settings=exchange, partitions=partitions, days_per_run=sizes[name], retries=retries
+                name=name, settings=exchange, partitions=partitions, days_per_run=sizes[name], retries=settings.retries
             )
         ],
         asset_checks=[
             check for name in names for check in (candle_checks(name, partitions), store_checks(name, partitions))
         ],
         schedules=[settle_schedule(names), markets_schedule(names)] if names else [],
+        sensors=[gap_sensor(names)] if names else [],
         resources={
             "titan10": pipeline,
             LANDING_IO: LandingIOManager(pipeline),

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import socket
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -16,12 +12,12 @@ from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 
 from titan10_dagster.candles.slices import days
 from titan10_dagster.defs.compose import compose
-from titan10_dagster.defs.partitions import days_per_run
+from titan10_dagster.defs.partitions import RANGE_END, RANGE_START, days_per_run
+from titan10_dagster.defs.processes import PROCESS, is_alive, this_process
+from titan10_dagster.errors import Banned, BreakerOpen, Refused
 from titan10_dagster.pipeline import Pipeline
 
-RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
-FINAL = dg.MetadataValue.bool(True)
-PROCESS = "titan10/process"  # tag of a run in a process of its own: host, process id, when that process began
+SHUT_OUT = {error.__name__ for error in (Banned, BreakerOpen, Refused)}
 
 
 @dataclass(frozen=True)
@@ -55,6 +51,9 @@ def backfill(
 
     A run that fails does not keep the next from being tried, unless the exchange shut us out: then nothing more is
     asked. `instance` defaults to that of DAGSTER_HOME.
+
+    Raises:
+        KeyboardInterrupt: a run was interrupted.
     """
     definitions = compose(pipeline)
     instance = instance or DagsterInstance.get()
@@ -64,18 +63,21 @@ def backfill(
     for chunk in _chunks(asked, days_per_run(pipeline.settings)[exchange]):
         result = _run(definitions, instance, exchange, chunk, symbols, refresh)
         results.append((chunk, result))
-        if _is_final(result):
+        if _was_interrupted(result):
+            raise KeyboardInterrupt
+        if _is_shut_out(result):
             break
     done = {day for chunk, result in results if result.success for day in chunk}
-    unsettled = pipeline.unsettled(pipeline.slices(exchange, asked, symbols))
+    unsettled = {slice_.day for slice_ in pipeline.unsettled(pipeline.slices(exchange, asked, symbols))}
+    told = {day for _, result in results for day in _failed_days(result)}
     return Backfill(
         exchange=exchange,
         days=tuple(asked),
         runs=tuple(result.run_id for _, result in results),
         failed=tuple(day for day in asked if day not in done),
-        incomplete=tuple(sorted({slice_.day for slice_ in unsettled if slice_.day in done})),
+        incomplete=tuple(sorted(done & (unsettled | told))),
         messages=tuple(message for _, result in results for message in _messages(result)),
-        shut_out=any(_is_final(result) for _, result in results),
+        shut_out=any(_is_shut_out(result) for _, result in results),
     )
 
 
@@ -87,7 +89,7 @@ def bury_dead_runs(instance: DagsterInstance) -> list[str]:
     dead = [
         run
         for run in instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.STARTED, DagsterRunStatus.STARTING]))
-        if PROCESS in run.tags and not _lives(run.tags[PROCESS])
+        if PROCESS in run.tags and not is_alive(run.tags[PROCESS])
     ]
     for run in dead:
         instance.report_run_failed(run, "The process that executed this run is gone.")
@@ -107,7 +109,7 @@ def _run(
     return definitions.resolve_implicit_global_asset_job_def().execute_in_process(
         instance=instance,
         asset_selection=[dg.AssetKey([exchange, "candles"]), dg.AssetKey([exchange, "ohlcv"])],
-        tags={RANGE_START: str(chunk[0]), RANGE_END: str(chunk[-1]), PROCESS: _process(os.getpid())},
+        tags={RANGE_START: str(chunk[0]), RANGE_END: str(chunk[-1]), PROCESS: this_process()},
         run_config={"ops": {f"{exchange}__candles": {"config": config}}},
         raise_on_error=False,
     )
@@ -124,12 +126,25 @@ def _failures(result: dg.ExecuteInProcessResult) -> Iterator[Any]:
             yield event.step_failure_data
 
 
-def _is_final(result: dg.ExecuteInProcessResult) -> bool:
+def _is_shut_out(result: dg.ExecuteInProcessResult) -> bool:
     """Whether the exchange said no in a way that asking for the next days would not change."""
     return any(
-        failure.user_failure_data is not None and failure.user_failure_data.metadata.get("final") == FINAL
+        failure.user_failure_data is not None
+        and (error := failure.user_failure_data.metadata.get("error")) is not None
+        and error.value in SHUT_OUT
         for failure in _failures(result)
     )
+
+
+def _was_interrupted(result: dg.ExecuteInProcessResult) -> bool:
+    return any(failure.error.cls_name == "DagsterExecutionInterruptedError" for failure in _failures(result))
+
+
+def _failed_days(result: dg.ExecuteInProcessResult) -> Iterator[date]:
+    """Days of which a symbol failed, whether or not it was there already."""
+    for event in result.all_events:
+        if event.is_step_materialization and "failed_symbols" in event.materialization.metadata:
+            yield date.fromisoformat(str(event.partition))
 
 
 def _messages(result: dg.ExecuteInProcessResult) -> list[str]:
@@ -138,33 +153,3 @@ def _messages(result: dg.ExecuteInProcessResult) -> list[str]:
         or (failure.error.cause or failure.error).message.strip()
         for failure in _failures(result)
     ]
-
-
-def _process(pid: int) -> str:
-    return f"{socket.gethostname()} {pid} {_began(pid)}"
-
-
-def _began(pid: int) -> str:
-    """What tells a process from a later one of the same id: its start, in clock ticks since boot.
-
-    Empty for a process that has ended and waits for its parent, and where the system does not say.
-    """
-    with suppress(OSError):
-        # The name, field 2 of /proc/<pid>/stat, stands in brackets and may hold spaces; the start is field 22.
-        state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return "" if state in "ZX" else fields[18]
-    return ""
-
-
-def _lives(tag: str) -> bool:
-    """Whether the process of a `PROCESS` tag lives; those of other hosts are taken to."""
-    host, pid, began = tag.split(" ")
-    if host != socket.gethostname():
-        return True
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return _began(int(pid)) == began

@@ -32,11 +32,16 @@ def candles_metadata(plan: FetchPlan, fetch: Fetch, *, alternative: str) -> dict
     days = {slice_.day for group in (plan.fetch, plan.settled, plan.landed, plan.before_start) for slice_ in group}
     return {
         day.isoformat(): {
+            **({"failed_symbols": failed} if (failed := _failed_on(day, plan, fetch)) else {}),
             **_fetched(fetched.get(day, DayFetched()), alternative),
             **{f"slices_{name}": counts[day] for name, counts in groups.items() if counts[day]},
         }
         for day in sorted(days)
     }
+
+
+def _failed_on(day: date, plan: FetchPlan, fetch: Fetch) -> list[str]:
+    return [slice_.series.symbol for slice_ in plan.fetch if slice_.day == day and slice_.series.symbol in fetch.failed]
 
 
 def stored_metadata(days: Iterable[date], report: WriteReport, rows: Iterable[LedgerRow]) -> dict[date, Metadata]:
@@ -81,7 +86,6 @@ def _fetched(day: DayFetched, alternative: str) -> Metadata:
         "retries": day.retries,
         "seconds": round(day.seconds, 3),
         "candles_per_second": round(day.candles_per_second),
-        **({"failed_symbols": list(day.unanswered)} if day.unanswered else {}),
         **({"beyond_horizon": list(day.beyond_horizon), "instead": alternative} if day.beyond_horizon else {}),
     }
 

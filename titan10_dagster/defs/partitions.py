@@ -9,6 +9,9 @@ import dagster as dg
 
 from titan10_dagster.settings import Settings
 
+# Tags of a run over a range of partitions, both included.
+RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+
 # Days of 1m candles that an exchange gives in some minutes at its own pace. All different, because Dagster puts
 # assets of equal policies into one run, where exchanges would wait for each other.
 DAYS_PER_RUN = {"binance": 31, "bybit": 30, "okx": 29, "coinbase": 28, "kraken": 32}

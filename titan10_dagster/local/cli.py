@@ -20,6 +20,8 @@ from titan10_dagster.errors import (
 )
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from titan10_dagster.settings import Settings
 
 DONE, FAILED, MISUSED, NO_DATABASE, SHUT_OUT, INTERRUPTED = 0, 1, 2, 3, 4, 130
@@ -173,8 +175,8 @@ def status(as_json: bool) -> None:
     """What runs, and what is stored of each exchange."""
     from titan10_dagster.local.reports import show_status
 
-    settings, home = _settings()
-    show_status(settings, home, say, as_json=as_json)
+    settings, _ = _settings()
+    show_status(settings, say, as_json=as_json)
 
 
 @main.command()
@@ -186,14 +188,14 @@ def coverage(exchange: str | None, first: date | None, last: date | None, as_jso
     """What is there of each series, and why the rest is missing."""
     from titan10_dagster.local.reports import show_coverage
 
-    settings, home = _settings()
+    settings, _ = _settings()
     if exchange is not None:
         _check_exchange(settings, exchange)
     _check_order(first, last)
-    show_coverage(settings, home, say, exchange, first, last, as_json=as_json)
+    show_coverage(settings, say, exchange, first, last, as_json=as_json)
 
 
-def _settings() -> tuple[Settings, Any]:
+def _settings() -> tuple[Settings, Path]:
     from titan10_dagster import settings
 
     return settings.load(), settings.home()

@@ -19,7 +19,7 @@ from dagster._grpc.client import DagsterGrpcClient
 from dagster._grpc.types import GetCurrentRunsResult
 from dagster._serdes import deserialize_value
 
-PROCESS_TAG = "titan10/process"  # of defs.launch: a run in a process of its own, `titan10 backfill`
+from titan10_dagster.defs.processes import PROCESS, is_alive
 
 
 class WatchfulRunLauncher(DefaultRunLauncher):
@@ -37,11 +37,8 @@ class WatchfulRunLauncher(DefaultRunLauncher):
 
 
 def _has_process(run: DagsterRun) -> bool:
-    # Imported for a run of `titan10 backfill` only: it brings ccxt and pandas, and every process loads this module.
-    if PROCESS_TAG in run.tags:
-        from titan10_dagster.defs import launch
-
-        return launch._lives(run.tags[PROCESS_TAG])
+    if PROCESS in run.tags:  # of `titan10 backfill`
+        return is_alive(run.tags[PROCESS])
     server = run.tags.get(GRPC_INFO_TAG)
     return server is None or run.run_id in _runs_of(json.loads(server), otherwise={run.run_id})
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from signal import SIGKILL
+from signal import SIGKILL, SIGTERM
 
 from titan10_dagster.errors import Titan10Error
 from titan10_dagster.local import guard
@@ -142,7 +142,7 @@ def end_all(children: Sequence[Child], grace: float) -> None:
     processes = [child.process for child in children if child.process is not None]
     deadline = time.monotonic() + grace
     for process in processes if grace else ():
-        guard.send(process.pid, 15)
+        guard.send(process.pid, SIGTERM)
     while time.monotonic() < deadline and any(_has_members(process) for process in processes):
         time.sleep(0.05)
     for child in children:

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import date
-from pathlib import Path
 from typing import Any, Literal
 
 import click
@@ -26,7 +25,7 @@ NUMBERS = {"symbols", "settled", "stored", "expected", "share"}
 PIPE_WIDTH = 250
 
 
-def show_status(settings: Settings, home: Path, say: Say, *, as_json: bool) -> None:
+def show_status(settings: Settings, say: Say, *, as_json: bool) -> None:
     """Prints what runs and what is stored of each exchange."""
     with _database(settings, say) as db:
         stored = {row.exchange: row for row in ledger.summary(db)}
@@ -49,25 +48,12 @@ def show_status(settings: Settings, home: Path, say: Say, *, as_json: bool) -> N
     click.echo(f"Database: {status['database']}, {'with' if timescaledb else 'without'} TimescaleDB.")
     _print_table(
         ("exchange", "enabled", "symbols", "settled days", "stored", "expected", "missing", "breaker"),
-        [
-            (
-                row["exchange"],
-                "yes" if row["enabled"] else "no",
-                row["symbols"],
-                _days(row["first_settled"], row["last_settled"]),
-                row["stored"],
-                row["expected"],
-                _reasons(row["missing"]),
-                row["breaker"],
-            )
-            for row in exchanges
-        ],
+        [_status_row(row) for row in exchanges],
     )
 
 
 def show_coverage(
     settings: Settings,
-    home: Path,
     say: Say,
     exchange: str | None,
     first: date | None,
@@ -86,18 +72,7 @@ def show_coverage(
         return
     _print_table(
         ("series", "days", "settled", "stored", "expected", "share", "missing"),
-        [
-            (
-                f"{row['exchange']} {row['symbol']} {row['timeframe']}",
-                _days(row["first"], row["last"]),
-                row["settled"],
-                row["stored"],
-                row["expected"],
-                f"{row['stored'] / row['expected']:.2%}" if row["expected"] else "",
-                _reasons(row["missing"]),
-            )
-            for row in rows
-        ],
+        [_coverage_row(row) for row in rows],
     )
 
 
@@ -143,6 +118,20 @@ def _series(row: ledger.CoverageRow) -> dict[str, Any]:
         "stored": row.present,
         "missing": _by_name(row.missing),
     }
+
+
+def _status_row(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    enabled = "yes" if row["enabled"] else "no"
+    settled = _days(row["first_settled"], row["last_settled"])
+    counts = (row["stored"], row["expected"], _reasons(row["missing"]))
+    return (row["exchange"], enabled, row["symbols"], settled, *counts, row["breaker"])
+
+
+def _coverage_row(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    series = f"{row['exchange']} {row['symbol']} {row['timeframe']}"
+    share = f"{row['stored'] / row['expected']:.2%}" if row["expected"] else ""
+    counts = (row["settled"], row["stored"], row["expected"], share)
+    return (series, _days(row["first"], row["last"]), *counts, _reasons(row["missing"]))
 
 
 def _by_name(missing: Mapping[Reason, int]) -> dict[str, int]:

@@ -150,6 +150,20 @@ class Database:
         finally:
             self._drop(connection)
 
+    @contextmanager
+    def session(self) -> Iterator[Cursor]:
+        """A cursor outside of any transaction, for what PostgreSQL refuses inside one: each statement commits by itself.
+
+        On a connection of its own, which is closed at the end: settings and locks of the session go with it.
+        """
+        connection = connect(self._url)
+        try:
+            connection.autocommit = True
+            with told(), connection.cursor() as cursor:
+                yield cursor
+        finally:
+            self._drop(connection)
+
     def has_timescaledb(self) -> bool:
         """Whether the extension is installed in this database."""
         with self.transaction() as cursor:

@@ -9,7 +9,8 @@ from typing import Any
 
 from psycopg2.extras import RealDictCursor, execute_values
 
-from titan10_dagster.candles.gaps import Gap, Reason, count
+from titan10_dagster.candles.gaps import REASONS, Gap, Reason, count
+from titan10_dagster.candles.repairs import OpenSlice
 from titan10_dagster.candles.slices import Series, Slice
 from titan10_dagster.candles.timeframes import Timeframe
 from titan10_dagster.store.database import Cursor, Database
@@ -150,6 +151,21 @@ def gaps(
     return [SeriesGap(_series(row), _gap(row)) for row in _query(db, "gaps", parameters)]
 
 
+def open_slices(db: Database, starts: Mapping[Series, date], today: date) -> list[OpenSlice]:
+    """The slices of these series, from each one's day of start to the day before `today`, that are not settled or
+    miss candles without a final reason. Reads ledger and gaps, no candle."""
+    series = list(starts)
+    parameters = {
+        "exchanges": [one.exchange for one in series],
+        "symbols": [one.symbol for one in series],
+        "timeframes": [one.timeframe.name for one in series],
+        "starts": list(starts.values()),
+        "today": today,
+        "open_reasons": [reason.value for reason, facts in REASONS.items() if not facts.settled],
+    }
+    return [_open(row) for row in _query(db, "open_slices", parameters)]
+
+
 def read(cursor: Cursor, slices: Sequence[Slice]) -> dict[Slice, LedgerRow]:
     """What the ledger says of some slices of one exchange; the ones it does not know are left out."""
     with cursor.connection.cursor(cursor_factory=RealDictCursor) as dicts:
@@ -175,6 +191,18 @@ def _row(row: Mapping[str, Any]) -> LedgerRow:
         missing=_missing(row),
         quarantined=row["rows_quarantined"],
         **_only(row, *names),
+    )
+
+
+def _open(row: Mapping[str, Any]) -> OpenSlice:
+    slice_ = Slice(_series(row), row["day"])
+    return OpenSlice(
+        slice=slice_,
+        state=row["state"],
+        fetched_at=row["fetched_at"],
+        first_seen=row["first_seen"] or row["fetched_at"],
+        unexplained_seen=row["unexplained_seen"],
+        missing_until=row["missing_until"] or slice_.end,
     )
 
 

@@ -1,25 +1,125 @@
-"""Candles out of the database, as a candle frame."""
+"""Reading: candles and rollups as pandas or Arrow, and what is known of the ones that are not there.
+
+Every bound is an aware instant, and stretches of time are half-open: [start, end). A time is the start of a candle,
+UTC, prices are in the quote currency and volumes in the base currency, the doubles that the exchange sent. A naive
+instant raises ValueError, a database that cannot be reached DatabaseUnavailable.
+"""
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+from psycopg2.sql import SQL, Composable, Identifier
 
-from titan10_dagster.candles.frame import from_columns
-from titan10_dagster.candles.slices import Series
-from titan10_dagster.store import binary
+from titan10_dagster.candles.frame import COLUMNS, from_columns
+from titan10_dagster.candles.gaps import Gap
+from titan10_dagster.candles.slices import Series, midnight
+from titan10_dagster.store import binary, ledger
 from titan10_dagster.store.database import Database
+from titan10_dagster.store.ledger import CoverageRow
+from titan10_dagster.store.rollups import BASE, ROLLUPS
 from titan10_dagster.store.statements import key, statement
 
+BAR_COLUMNS = (*COLUMNS, "candles")
+
 _CANDLE = ("M8[ms]", "f8", "f8", "f8", "f8", "f8")
+_BAR = (*_CANDLE, "i8")
+
+_Columns = list[NDArray[Any]]
 
 
-def candles(db: Database, series: Series, start: datetime, end: datetime) -> pd.DataFrame:
-    """The stored candles of the series that start in [start, end), by time; bounds are aware instants."""
-    exchange, symbol, timeframe = key(series)
-    parameters = {"exchange": exchange, "symbol": symbol, "timeframe": timeframe, "start": start, "end": end}
-    with db.transaction() as cursor:
-        query = cursor.mogrify(statement("read_candles"), parameters).decode()
-        times, *values = binary.copy_out(cursor, query, _CANDLE)
+def candles(
+    db: Database, series: Series, start: datetime, end: datetime, *, as_of: datetime | None = None
+) -> pd.DataFrame:
+    """The stored candles of the series as a candle frame, by time; empty where nothing is stored.
+
+    `as_of`: with the values that were known at that instant, before the exchange restated them. A candle that came
+    only later is there all the same, for only restatements are dated.
+    """
+    times, *values = _candles(db, series, start, end, as_of)
     return from_columns(times, values)
+
+
+def candles_arrow(db: Database, series: Series, start: datetime, end: datetime, *, as_of: datetime | None = None) -> Any:
+    """As `candles`, as a pyarrow.Table: time timestamp[ms, UTC], open, high, low, close, volume double."""
+    return _table(COLUMNS, _candles(db, series, start, end, as_of))
+
+
+def bars(db: Database, series: Series, timeframe: str, start: datetime, end: datetime) -> pd.DataFrame:
+    """Candles of "5m", "15m", "1h", "4h", "1d" or "1w" made of the 1m candles of the series, by time.
+
+    A candle frame with one more column `candles` (int64): how many minutes went into it. A bar of nothing but holes
+    is absent. Raises ValueError for another timeframe, or if the series is not one of 1m.
+    """
+    times, *values, count = _bars(db, series, timeframe, start, end)
+    return from_columns(times, values).assign(candles=count)
+
+
+def bars_arrow(db: Database, series: Series, timeframe: str, start: datetime, end: datetime) -> Any:
+    """As `bars`, as a pyarrow.Table: the columns of `candles_arrow`, and candles int64."""
+    return _table(BAR_COLUMNS, _bars(db, series, timeframe, start, end))
+
+
+def gaps(db: Database, series: Series, start: datetime, end: datetime) -> list[Gap]:
+    """The runs of missing candles in [start, end), by time, each with its reason and cut to these bounds.
+
+    What the ledger does not know (never fetched, or still to come) is no gap: see `coverage`.
+    """
+    # A gap never crosses midnight: one that reaches into the stretch begins on its first day.
+    first = midnight(_aware(start).date())
+    found = ledger.gaps(db, series.exchange, symbol=series.symbol, start=first, end=_aware(end))
+    inside = [row.gap for row in reversed(found) if row.series == series and row.gap.end > start]
+    return [replace(gap, start=max(gap.start, start), end=min(gap.end, end)) for gap in inside]
+
+
+def coverage(db: Database, series: Series, first: date | None = None, last: date | None = None) -> CoverageRow | None:
+    """How many candles of the series are expected and present between the UTC days (both included), and why the rest
+    is missing; None if no slice of it was ever fetched there."""
+    rows = ledger.coverage(db, series.exchange, first, last)
+    return next((row for row in rows if row.series == series), None)
+
+
+def _candles(db: Database, series: Series, start: datetime, end: datetime, as_of: datetime | None) -> _Columns:
+    parameters = _parameters(series, start, end)
+    if as_of is None:
+        return _read(db, SQL(statement("read_candles")), parameters, _CANDLE)
+    return _read(db, SQL(statement("read_candles_as_of")), {**parameters, "as_of": _aware(as_of)}, _CANDLE)
+
+
+def _bars(db: Database, series: Series, timeframe: str, start: datetime, end: datetime) -> _Columns:
+    rollup = ROLLUPS.get(timeframe)
+    if rollup is None:
+        raise ValueError(f"no rollup {timeframe!r}; there are {', '.join(ROLLUPS)}")
+    if series.timeframe.name != BASE:
+        raise ValueError(f"rollups are made of series of {BASE}, not of {series}")
+    query = SQL(statement("read_rollup")).format(view=Identifier(rollup.view))
+    return _read(db, query, _parameters(series, start, end), _BAR)
+
+
+def _read(db: Database, query: Composable, parameters: Mapping[str, Any], dtypes: Sequence[str]) -> _Columns:
+    with db.transaction() as cursor:
+        return binary.copy_out(cursor, cursor.mogrify(query, parameters).decode(), dtypes)
+
+
+def _parameters(series: Series, start: datetime, end: datetime) -> dict[str, Any]:
+    exchange, symbol, timeframe = key(series)
+    bounds = {"start": _aware(start), "end": _aware(end)}
+    return {"exchange": exchange, "symbol": symbol, "timeframe": timeframe, **bounds}
+
+
+def _aware(instant: datetime) -> datetime:
+    if instant.tzinfo is None:
+        raise ValueError(f"{instant} has no time zone: candles are read by aware instants")
+    return instant.astimezone(UTC)
+
+
+def _table(names: Sequence[str], columns: _Columns) -> Any:
+    time, *values = columns
+    arrays = [pa.array(time, pa.timestamp("ms", "UTC")), *map(pa.array, values)]
+    return pa.Table.from_arrays(arrays, names=list(names))

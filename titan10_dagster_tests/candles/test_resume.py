@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -22,10 +22,20 @@ def record(slice_: Slice, *, answered: bool = True) -> FetchRecord:
 
 
 def plan(
-    *, settled: set[Slice] | None = None, landed: dict[Slice, FetchRecord] | None = None, refresh: bool = False
+    *,
+    settled: set[Slice] | None = None,
+    landed: dict[Slice, FetchRecord] | None = None,
+    doubted: dict[Slice, datetime] | None = None,
+    refresh: bool = False,
 ) -> FetchPlan:
     return plan_fetch(
-        MARCH, start=START, settled=settled or set(), landed=landed or {}, sound=lambda _: True, refresh=refresh
+        MARCH,
+        start=START,
+        settled=settled or set(),
+        landed=landed or {},
+        sound=lambda _: True,
+        doubted=doubted or {},
+        refresh=refresh,
     )
 
 
@@ -70,6 +80,20 @@ def test_soundness_is_asked_only_of_slices_that_would_be_resumed() -> None:
         sound=lambda slice_: bool(asked.append(slice_)) or True,
     )
     assert asked == [MARCH[3], MARCH[5]]
+
+
+def test_a_doubted_slice_is_fetched_again_though_it_is_settled_and_landed() -> None:
+    looked = record(MARCH[4])
+    made = plan(settled={MARCH[4], MARCH[5]}, landed={MARCH[4]: looked}, doubted={MARCH[4]: looked.fetched_at})
+    assert MARCH[4] in made.fetch
+    assert made.settled == (MARCH[5],)
+
+
+def test_a_second_look_that_landed_is_not_taken_again() -> None:
+    second = record(MARCH[4])
+    first_look = second.fetched_at - timedelta(hours=7)
+    made = plan(settled={MARCH[4]}, landed={MARCH[4]: second}, doubted={MARCH[4]: first_look})
+    assert made.landed == (MARCH[4],)
 
 
 @given(settled=st.sets(st.sampled_from(MARCH)), landed=st.sets(st.sampled_from(MARCH)), refresh=st.booleans())

@@ -129,9 +129,14 @@ def test_one_unknown_symbol_stops_no_other(make_world: MakeWorld, exchange: str)
 
 def test_a_symbol_that_the_exchange_does_not_list_stops_no_other(make_world: MakeWorld) -> None:
     world = make_world({"binance": ["BTC/USDT", "BTC/USTD"]})
-    done = world.backfill("binance", DAY)
-    assert done.incomplete == (DAY,)
-    assert len(world.stored("binance", "BTC/USDT", DAY, DAY)) == len(world.truth("binance", "BTC/USDT", DAY, DAY))
+    later = DAY + timedelta(days=3)
+    for last in (DAY, later, later):  # the others go on also when it is all that is left to fetch
+        done = world.backfill("binance", DAY, last)
+        assert not done.failed, done.messages
+        assert done.incomplete
+        assert not done.shut_out
+    stored, truth = world.stored("binance", "BTC/USDT", DAY, later), world.truth("binance", "BTC/USDT", DAY, later)
+    assert np.array_equal(stored, truth)
 
 
 @pytest.mark.parametrize("exchange", EXCHANGES)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 import dagster as dg
 import numpy as np
 
 from titan10_dagster.candles.gaps import Reason
-from titan10_dagster.candles.slices import Slice, days
-from titan10_dagster_tests.integration.conftest import MakeWorld, World
+from titan10_dagster.candles.slices import Slice, days, to_ms
+from titan10_dagster.defs.partitions import daily
+from titan10_dagster.landing.zone import LandingZone
+from titan10_dagster_tests.integration.conftest import MakeWorld, World, ticking
 
 FIRST, LAST = date(2024, 2, 1), date(2024, 2, 4)
 SYMBOLS = ["BTC/USDT", "ETH/USDT"]
@@ -27,7 +30,19 @@ def statuses(world: World, asset: str, check: str) -> dict[str | None, bool]:
     history = world.instance.event_log_storage.get_asset_check_execution_history(
         dg.AssetCheckKey(dg.AssetKey(asset.split("/")), check), limit=1000
     )
-    return {record.partition: record.status.value == "SUCCEEDED" for record in sorted(history, key=lambda r: r.id)}
+    latest = {record.partition: record.status.value for record in sorted(history, key=lambda record: record.id)}
+    assert "PLANNED" not in latest.values()
+    return {partition: status == "SUCCEEDED" for partition, status in latest.items()}
+
+
+def shown(world: World, asset: str, check: str) -> dict[str, set[str]]:
+    """What the UI shows of a check: the partitions of each status."""
+    key = dg.AssetCheckKey(dg.AssetKey(asset.split("/")), check)
+    partitions = daily(world.pipeline.settings)
+    state = world.instance.event_log_storage.get_asset_check_state([(key, partitions)])[key]
+    return {
+        status.value: set(subset.value.get_partition_keys()) for status, subset in state.subsets.items() if subset.size
+    }
 
 
 def metadata(world: World, asset: str) -> dict[str, dict[str, object]]:
@@ -108,6 +123,11 @@ def test_every_day_of_a_range_run_has_its_own_status_and_metadata(make_world: Ma
         ("ohlcv", "accounted_for"),
     ):
         assert keys <= set(statuses(world, f"binance/{asset}", check)), (asset, check)
+    assert shown(world, "binance/candles", "on_grid") == {"SUCCEEDED": keys}
+    assert {status: len(days) for status, days in shown(world, "binance/candles", "valid").items()} == {
+        "SUCCEEDED": 3,
+        "FAILED": 1,
+    }
     valid = statuses(world, "binance/candles", "valid")
     assert sorted(valid[key] for key in keys) == [False, True, True, True]
     candles, ohlcv = metadata(world, "binance/candles"), metadata(world, "binance/ohlcv")
@@ -155,3 +175,57 @@ def test_only_the_symbols_asked_for_are_fetched(make_world: MakeWorld) -> None:
     assert {entry["symbol"] for entry in world.candle_requests("binance")} == {"ETH/USDT"}
     known = world.pipeline.ledger_rows(world.pipeline.slices("binance", [FIRST]))
     assert {slice_.series.symbol for slice_ in known} == {"ETH/USDT"}
+
+
+def test_a_run_of_one_day_has_a_status_for_it(make_world: MakeWorld) -> None:
+    world = make_world({"binance": SYMBOLS})
+    assert not world.backfill("binance", FIRST).failed
+    for asset, check in (("candles", "valid"), ("candles", "complete"), ("ohlcv", "accounted_for")):
+        assert shown(world, f"binance/{asset}", check) == {"SUCCEEDED": {str(FIRST)}}
+
+
+def test_symbols_that_were_not_asked_for_are_told_as_missing(make_world: MakeWorld) -> None:
+    world = make_world({"binance": SYMBOLS})
+    assert not world.backfill("binance", FIRST, symbols=["ETH/USDT"]).failed
+    assert not statuses(world, "binance/candles", "complete")[str(FIRST)]
+    assert not statuses(world, "binance/ohlcv", "accounted_for")[str(FIRST)]
+
+
+def test_a_symbol_that_is_not_configured_is_refused_in_a_sentence(make_world: MakeWorld) -> None:
+    world = make_world({"binance": SYMBOLS})
+    done = world.backfill("binance", FIRST, symbols=["ADA/USDT"])
+    assert done.failed == (FIRST,)
+    assert "exchanges.binance.symbols in titan10.toml names BTC/USDT, ETH/USDT" in done.messages[0]
+    assert not world.candle_requests("binance")
+
+
+def test_a_day_that_was_fetched_while_it_ran_is_fetched_whole_later(make_world: MakeWorld) -> None:
+    world = make_world({"binance": SYMBOLS})
+    noon, later = datetime(2024, 2, 1, 12, tzinfo=UTC), datetime(2024, 2, 2, 12, tzinfo=UTC)
+    for now in (noon, later):
+        world.sandbox.clock.stop_at(to_ms(now))
+        object.__setattr__(world.pipeline, "now", ticking(now))
+        slices = world.pipeline.slices("binance", [FIRST])
+        plan = world.pipeline.plan(slices, start=FIRST)
+        world.pipeline.fetch("binance", plan.fetch)
+        world.pipeline.store(world.pipeline.unstored(slices))
+    assert world.equals_truth("binance", FIRST, FIRST)
+
+
+def test_a_landed_file_that_is_older_than_what_is_stored_changes_nothing(make_world: MakeWorld, tmp_path: Path) -> None:
+    world = make_world({"binance": SYMBOLS})
+    assert not world.backfill("binance", FIRST).failed
+    former = world.pipeline.landing
+    object.__setattr__(world.pipeline, "landing", LandingZone(tmp_path / "another"))
+    world.sandbox.fault("binance", "restate", symbol="BTC/USDT", time="2024-02-01T03:04:00+00:00")
+    assert not world.backfill("binance", FIRST, refresh=True).failed
+    object.__setattr__(world.pipeline, "landing", former)
+    assert not world.backfill("binance", FIRST).failed
+    assert world.equals_truth("binance", FIRST, FIRST)
+
+
+def test_a_refresh_in_which_a_symbol_fails_is_told_as_incomplete(make_world: MakeWorld) -> None:
+    world = make_world({"binance": SYMBOLS})
+    assert not world.backfill("binance", FIRST).failed
+    world.sandbox.fault("binance", "unknown_symbol", symbol="ETH/USDT")
+    assert world.backfill("binance", FIRST, refresh=True).incomplete == (FIRST,)

@@ -269,7 +269,6 @@ def test_a_terminal_sees_the_progress_in_rows_and_time_left(working: Project) ->
     assert re.search(r"[1-9][\d,]* rows/s", shown)
 
 
-@pytest.mark.xfail(reason="the assets' RetryPolicy also retries a step that Ctrl-C interrupted", strict=False)
 def test_an_interrupted_backfill_ends_soon_with_its_own_exit_code(working: Project, exchange: Sandbox) -> None:
     exchange.fault("binance", "latency", ms=30_000)
     log = working.folder / ".titan10/logs/backfill.log"

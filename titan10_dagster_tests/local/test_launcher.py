@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 
 import dagster as dg
@@ -11,8 +10,8 @@ import pytest
 from dagster._core.launcher import WorkerStatus
 from dagster._core.storage.tags import GRPC_INFO_TAG
 
-from titan10_dagster.defs import launch
-from titan10_dagster.local.launcher import PROCESS_TAG, WatchfulRunLauncher
+from titan10_dagster.defs.processes import PROCESS, this_process
+from titan10_dagster.local.launcher import WatchfulRunLauncher
 
 
 def health(tags: dict[str, str]) -> WorkerStatus:
@@ -29,13 +28,12 @@ def ended() -> int:
 
 
 def test_a_backfill_of_the_command_line_runs_as_long_as_its_process() -> None:
-    assert launch.PROCESS == PROCESS_TAG
-    assert health({PROCESS_TAG: launch._process(os.getpid())}) is WorkerStatus.RUNNING
+    assert health({PROCESS: this_process()}) is WorkerStatus.RUNNING
 
 
 def test_a_backfill_of_the_command_line_has_failed_when_its_process_is_gone(ended: int) -> None:
-    host = launch._process(os.getpid()).split(" ")[0]
-    assert health({PROCESS_TAG: f"{host} {ended} 1"}) is WorkerStatus.FAILED
+    host = this_process().split(" ")[0]
+    assert health({PROCESS: f"{host} {ended} 1"}) is WorkerStatus.FAILED
 
 
 def test_a_run_of_a_code_server_that_does_not_answer_is_not_given_up() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -29,7 +29,7 @@ class Sql:
 
     db: Database
 
-    def __call__(self, query: str, parameters: Sequence[Any] = ()) -> list[Any]:
+    def __call__(self, query: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> list[Any]:
         with self.db.transaction() as cursor:
             cursor.execute(query, parameters or None)
             return list(cursor.fetchall()) if cursor.description else []

@@ -7,13 +7,14 @@ import pytest
 
 from titan10_dagster.candles import frame
 from titan10_dagster.candles.gaps import Reason
+from titan10_dagster.candles.repairs import OpenSlice
 from titan10_dagster.candles.slices import days
 from titan10_dagster.store import ledger
 from titan10_dagster.store.audit import Unaccounted, unaccounted
 from titan10_dagster.store.database import Database
 from titan10_dagster.store.ledger import CoverageRow, ExchangeSummary
 from titan10_dagster.store.writer import write_slices
-from titan10_dagster_tests.store.making import DAY, FETCHED, MINUTE, Sql, a_slice, candles, judged, without
+from titan10_dagster_tests.store.making import DAY, FETCHED, LATER, MINUTE, Sql, a_slice, candles, judged, without
 
 TOMORROW = DAY + timedelta(days=1)
 BTC, ETH = a_slice("BTC/USDT"), a_slice("ETH/USDT")
@@ -113,3 +114,21 @@ def test_a_month_of_twenty_symbols_is_looked_up_in_milliseconds(db: Database, sq
         assert len(ledger.settled(db, "binance", MINUTE, symbols, month[0], month[-1])) == 600
         seconds.append(time.perf_counter() - started)
     assert min(seconds) < 0.2
+
+
+def test_open_slices_are_told_with_the_looks_at_their_gaps(db: Database) -> None:
+    series = (BTC.series, ETH.series, KRAKEN.series)
+    found = {one.slice: one for one in ledger.open_slices(db, dict.fromkeys(series, DAY), TOMORROW + timedelta(days=1))}
+    tomorrow = a_slice("BTC/USDT", TOMORROW)
+    assert found == {
+        ETH: OpenSlice(ETH, "settled", FETCHED, FETCHED, FETCHED, ETH.start + timedelta(minutes=701)),
+        tomorrow: OpenSlice(tomorrow, "partial", FETCHED, FETCHED, FETCHED, tomorrow.end),
+    }
+    assert [one.slice for one in ledger.open_slices(db, dict.fromkeys(series, DAY), TOMORROW)] == [ETH]
+    assert ledger.open_slices(db, {ETH.series: TOMORROW}, TOMORROW + timedelta(days=1)) == []
+    assert ledger.open_slices(db, {}, TOMORROW) == []
+
+
+def test_a_gap_that_is_settled_leaves_nothing_open(db: Database) -> None:
+    write_slices(db, [judged(ETH, without(candles(ETH), 0, 1, 700), fetched_at=FETCHED + LATER)])
+    assert ledger.open_slices(db, {ETH.series: DAY}, TOMORROW) == []

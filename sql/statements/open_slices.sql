@@ -1,0 +1,31 @@
+-- The slices of some series, on days before :today, that miss candles without a final reason.
+-- MATERIALIZED and LATERAL: one pass over the ledger, then the gaps of each open slice by the primary key. Left to
+-- itself the planner, without statistics, goes through an exchange's ledger once a series, which takes seconds.
+WITH open_slices AS MATERIALIZED (
+    SELECT exchange, symbol, timeframe, day, state, fetched_at
+    FROM slice_ledger
+    WHERE day < %(today)s
+        AND (state <> 'settled' OR unknown > 0 OR quarantined > 0)
+)
+
+SELECT open_slices.*, seen.first_seen, seen.unexplained_seen, seen.missing_until
+FROM open_slices
+JOIN unnest(%(exchanges)s::text[], %(symbols)s::text[], %(timeframes)s::text[], %(starts)s::date[])
+    AS series (exchange, symbol, timeframe, start)
+    ON series.exchange = open_slices.exchange
+    AND series.symbol = open_slices.symbol
+    AND series.timeframe = open_slices.timeframe
+    AND series.start <= open_slices.day
+CROSS JOIN LATERAL (
+    SELECT
+        min(first_seen) AS first_seen,
+        min(last_seen) FILTER (WHERE reason = 'unknown') AS unexplained_seen,
+        max(gap_end) AS missing_until
+    FROM gaps
+    WHERE gaps.exchange = open_slices.exchange
+        AND gaps.symbol = open_slices.symbol
+        AND gaps.timeframe = open_slices.timeframe
+        AND gaps.gap_start >= open_slices.day::timestamp AT TIME ZONE 'UTC'
+        AND gaps.gap_start < (open_slices.day + 1)::timestamp AT TIME ZONE 'UTC'
+        AND gaps.reason = ANY(%(open_reasons)s)
+) AS seen

@@ -1,0 +1,1 @@
+CALL refresh_continuous_aggregate(%(rollup)s, %(start)s::timestamptz, %(end)s::timestamptz)

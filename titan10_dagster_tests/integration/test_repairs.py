@@ -1,0 +1,237 @@
+"""The gap sensor and the runs that it requests, over days that the clock is told to skip."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+
+import dagster as dg
+import numpy as np
+from dagster import DagsterRunStatus
+
+from titan10_dagster.candles.gaps import Reason
+from titan10_dagster.candles.repairs import Repair
+from titan10_dagster.candles.slices import days, to_ms
+from titan10_dagster.defs.compose import compose
+from titan10_dagster.defs.sensors import plan_of, request
+from titan10_dagster.errors import PassingError
+from titan10_dagster.exchanges.breaker import Breaker
+from titan10_dagster.store import ledger
+from titan10_dagster.store.health import HealthStore
+from titan10_dagster_tests.integration.conftest import NOW, MakeWorld, World, ticking
+
+FIRST, LAST = date(2024, 2, 1), date(2024, 2, 2)
+HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
+SYMBOLS = ["BTC/USDT", "ETH/USDT"]
+
+
+def go_to(world: World, instant: datetime) -> None:
+    """Move the clocks of the pipeline and of the exchanges."""
+    object.__setattr__(world.pipeline, "now", ticking(instant))
+    world.sandbox.clock.stop_at(to_ms(instant))
+
+
+def tick(world: World) -> Sequence[dg.RunRequest]:
+    """What the sensor requests now."""
+    sensor = compose(world.pipeline).resolve_sensor_def("repair_gaps")
+    context = dg.build_sensor_context(instance=world.instance, resources={"titan10": world.pipeline})
+    result = sensor(context)
+    assert isinstance(result, dg.SensorResult)
+    return result.run_requests or ()
+
+
+def run(world: World, request: dg.RunRequest) -> bool:
+    """Execute a request as its job would; whether it succeeded."""
+    job = compose(world.pipeline).resolve_job_def("repair")
+    result = job.execute_in_process(
+        instance=world.instance,
+        asset_selection=list(request.asset_selection or ()),
+        run_config=dict(request.run_config),
+        tags=dict(request.tags),
+        raise_on_error=False,
+    )
+    return result.success
+
+
+def missing(world: World, exchange: str) -> dict[Reason, int]:
+    counts: dict[Reason, int] = {}
+    for row in ledger.coverage(world.pipeline.database, exchange):
+        for reason, count in row.missing.items():
+            counts[reason] = counts.get(reason, 0) + count
+    return counts
+
+
+def asked_for(world: World, exchange: str) -> set[str]:
+    return {entry["symbol"] for entry in world.candle_requests(exchange)}
+
+
+def test_rows_that_an_answer_lost_come_with_the_second_look(make_world: MakeWorld) -> None:
+    world = make_world({"binance": SYMBOLS})
+    world.sandbox.fault("binance", "lost_rows", symbol="BTC/USDT", rows=30, count=1)
+    assert not world.backfill("binance", FIRST, LAST).failed
+    assert missing(world, "binance") == {Reason.UNKNOWN: 30}
+    go_to(world, NOW + 5 * HOUR)
+    assert not tick(world)
+    go_to(world, NOW + 6 * HOUR + MINUTE)
+    (request,) = tick(world)
+    world.sandbox.clear_requests("binance")
+    assert run(world, request)
+    assert asked_for(world, "binance") == {"BTC/USDT"}
+    assert missing(world, "binance") == {}
+    assert world.equals_truth("binance", FIRST, LAST)
+    go_to(world, NOW + 30 * HOUR)
+    assert not tick(world)
+
+
+def test_minutes_without_trades_are_believed_after_the_second_look_and_never_asked_for_again(
+    make_world: MakeWorld,
+) -> None:
+    world = make_world({"coinbase": ["BTC/USD", "ALGO/USD"]})
+    assert not world.backfill("coinbase", FIRST, LAST).failed
+    absent = 2 * 1440 - len(world.truth("coinbase", "ALGO/USD", FIRST, LAST))
+    assert missing(world, "coinbase").get(Reason.UNKNOWN, 0) >= absent > 0
+    go_to(world, NOW + 7 * HOUR)
+    (request,) = tick(world)
+    assert run(world, request)
+    assert set(missing(world, "coinbase")) == {Reason.NO_TRADES}
+    for later in (1, 7, 24, 24 * 30):
+        go_to(world, NOW + (7 + later) * HOUR)
+        assert not tick(world)
+    assert world.equals_truth("coinbase", FIRST, LAST)
+
+
+def test_a_symbol_that_failed_is_repaired_within_minutes(make_world: MakeWorld) -> None:
+    world = make_world({"binance": SYMBOLS})
+    world.sandbox.fault("binance", "http_400", symbol="ETH/USDT")
+    assert world.backfill("binance", FIRST, LAST).incomplete == (FIRST, LAST)
+    assert not tick(world)
+    go_to(world, NOW + 6 * MINUTE)
+    (request,) = tick(world)
+    assert not run(world, request)  # the only symbol that it asks for fails again
+    go_to(world, NOW + 8 * MINUTE)
+    assert not tick(world)
+    world.sandbox.clear_faults()
+    world.sandbox.clear_requests("binance")
+    go_to(world, NOW + 13 * MINUTE)
+    (again,) = tick(world)
+    assert again.run_key != request.run_key
+    assert run(world, again)
+    assert asked_for(world, "binance") == {"ETH/USDT"}
+    assert world.equals_truth("binance", FIRST, LAST)
+    go_to(world, NOW + 24 * HOUR)
+    assert not tick(world)
+
+
+def test_a_quarantined_candle_is_replaced_when_the_exchange_corrects_it(make_world: MakeWorld) -> None:
+    world = make_world({"binance": SYMBOLS})
+    world.sandbox.fault("binance", "high_below_low", symbol="BTC/USDT")
+    assert not world.backfill("binance", FIRST).failed
+    quarantined = missing(world, "binance")
+    assert set(quarantined) == {Reason.QUARANTINED}
+    go_to(world, NOW + 6 * HOUR + MINUTE)
+    (request,) = tick(world)
+    assert run(world, request)
+    assert missing(world, "binance") == quarantined
+    world.sandbox.clear_faults()
+    go_to(world, NOW + 11 * HOUR)
+    assert not tick(world)
+    go_to(world, NOW + 13 * HOUR)
+    (again,) = tick(world)
+    assert run(world, again)
+    assert missing(world, "binance") == {}
+    assert world.equals_truth("binance", FIRST, FIRST)
+
+
+def test_nothing_is_requested_while_the_breaker_is_open(make_world: MakeWorld) -> None:
+    world = make_world({"binance": SYMBOLS})
+    world.sandbox.fault("binance", "lost_rows", count=1)
+    assert not world.backfill("binance", FIRST).failed
+    go_to(world, NOW + 7 * HOUR)
+    now = world.pipeline.now()
+    breaker = Breaker("binance", HealthStore(world.pipeline.database), world.pipeline.now)
+    breaker.banned(now + HOUR, PassingError("a ban", exchange="binance"))
+    assert not tick(world)
+    go_to(world, NOW + 8 * HOUR + MINUTE)
+    assert tick(world)
+
+
+def test_a_repair_that_died_after_landing_only_stores_what_it_landed(make_world: MakeWorld) -> None:
+    world = make_world({"binance": SYMBOLS})
+    world.sandbox.fault("binance", "lost_rows", symbol="BTC/USDT", count=1)
+    assert not world.backfill("binance", FIRST).failed
+    go_to(world, NOW + 7 * HOUR)
+    (request,) = tick(world)
+    slices = world.pipeline.slices("binance", [FIRST], ["BTC/USDT"])
+    world.pipeline.fetch("binance", slices)
+    world.sandbox.clear_requests("binance")
+    assert run(world, request)
+    assert not world.sandbox.requests("binance")
+    assert world.equals_truth("binance", FIRST, FIRST)
+
+
+def test_a_run_fetches_again_only_the_slices_with_open_gaps(make_world: MakeWorld) -> None:
+    world = make_world({"binance": SYMBOLS})
+    world.sandbox.fault("binance", "lost_rows", symbol="BTC/USDT", count=1)
+    assert not world.backfill("binance", FIRST, LAST).failed
+    slices = world.pipeline.slices("binance", days(FIRST, LAST))
+    plan = world.pipeline.plan(slices, start=FIRST, repair=True)
+    assert [slice_.series.symbol for slice_ in plan.fetch] == ["BTC/USDT"]
+    assert len(plan.settled) == 3
+    assert not world.pipeline.plan(slices, start=FIRST).fetch
+
+
+def test_a_day_of_kraken_out_of_reach_gets_its_reason_without_a_request(make_world: MakeWorld) -> None:
+    world = make_world({"kraken": ["BTC/USD", "ETH/USD"]})
+    yesterday = NOW.date() - timedelta(days=1)
+    go_to(world, datetime(2024, 3, 10, 2, 0, tzinfo=NOW.tzinfo))
+    world.sandbox.fault("kraken", "http_400", symbol="ETH/USD")
+    assert world.backfill("kraken", yesterday).incomplete == (yesterday,)
+    go_to(world, NOW + 24 * HOUR)
+    world.sandbox.clear_requests("kraken")
+    (request,) = tick(world)
+    assert run(world, request)
+    assert not world.candle_requests("kraken")
+    assert set(missing(world, "kraken")) == {Reason.BEYOND_HORIZON}
+    assert not tick(world)
+    stored = world.stored("kraken", "BTC/USD", yesterday, yesterday)
+    assert np.isin(stored[:, 0], world.truth("kraken", "BTC/USD", yesterday, yesterday)[:, 0]).all()
+
+
+def test_a_tick_over_ten_thousand_slices_with_gaps_and_hundreds_of_earlier_repairs_takes_no_two_seconds(
+    make_world: MakeWorld,
+) -> None:
+    symbols = [f"S{n}/USDT" for n in range(100)]
+    world = make_world({"binance": symbols}, settings={"binance": {"start": date(2018, 1, 1)}})
+    with world.pipeline.database.transaction() as cursor:
+        cursor.execute(
+            """
+            INSERT INTO slice_ledger
+            SELECT 'binance', format('S%%s/USDT', n), '1m', date '2018-01-01' + day, 'settled', 1440, 1440 - open, open,
+                0, 0, 0, 0, 0, 0, 0, %(at)s, 'rest', 2, 0, 1.0, NULL
+            FROM generate_series(0, 99) AS n, generate_series(0, 1999) AS day,
+                LATERAL (SELECT 3 * ((day + n) %% 20 = 0)::int) AS mark (open)
+            """,
+            {"at": NOW - 7 * HOUR},
+        )
+        cursor.execute(
+            """
+            INSERT INTO gaps
+            SELECT exchange, symbol, timeframe, day + interval '1 hour' * n, day + interval '1 hour' * n
+                + interval '1 min', 1, CASE WHEN n < 4 THEN 'unknown' ELSE 'no_trades' END, 1, fetched_at, fetched_at
+            FROM slice_ledger, generate_series(1, 6) AS n
+            WHERE unknown > 0
+            """
+        )
+    job = compose(world.pipeline).resolve_job_def("repair")
+    for n in range(500):
+        first = date(2018, 1, 1) + n * timedelta(days=1)
+        one = request(Repair("binance", first, first, tuple(symbols[:50]), perishable=False), NOW)
+        world.instance.create_run_for_job(
+            job, tags=one.tags, run_config=one.run_config, status=DagsterRunStatus.FAILURE
+        )
+    began = time.perf_counter()
+    plan = plan_of(world.pipeline, world.instance)
+    assert time.perf_counter() - began < 2
+    assert plan.postponed + plan.waiting + sum(len(repair.symbols) for repair in plan.repairs) >= 10_000
+    assert plan.repairs
