@@ -10,9 +10,9 @@ Titan10Error
     ├── PassingError          network, 5xx: retried with backoff
     │   ├── MalformedAnswer   an answer that is not the exchange's own format: retried, then told
     │   └── Maintenance       the exchange says it is down: retried later
-    ├── Throttled             429 and its like: waits `retry_after`, then goes slower
+    ├── Throttled             429 and its like: waits `retry_after`, then goes slower; at last a BreakerOpen
     ├── Banned                418 and its like: the breaker opens until `until`; not retried
-    ├── Refused               451, 403, 401: this address or account is not served; not retried
+    ├── Refused               451, 403, 401: this address or account is not served, or our clock is off
     ├── UnknownSymbol         the exchange does not list this symbol; the others go on
     └── BreakerOpen           nothing was asked: the breaker is open until `until`
 """

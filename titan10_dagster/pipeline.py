@@ -25,12 +25,14 @@ from titan10_dagster.candles.slices import Series, Slice
 from titan10_dagster.errors import FetchError, SettingsError
 from titan10_dagster.exchanges.breaker import Breaker
 from titan10_dagster.exchanges.capabilities import capabilities_of
-from titan10_dagster.exchanges.client import ExchangeClient
-from titan10_dagster.exchanges.fetching import FetchReport, Patience, fetch_slices
-from titan10_dagster.exchanges.markets import resolve
+from titan10_dagster.exchanges.client import TIMEOUT_MS, ExchangeClient
+from titan10_dagster.exchanges.fetching import FetchReport, fetch_slices
+from titan10_dagster.exchanges.markets import read_markets, resolve
+from titan10_dagster.exchanges.pacing import LIVE_SHARE, SAFE_SHARE
+from titan10_dagster.exchanges.patience import Patience
 from titan10_dagster.landing.zone import LandingZone
 from titan10_dagster.settings import ExchangeSettings, Settings
-from titan10_dagster.store import ledger
+from titan10_dagster.store import ledger, rollups
 from titan10_dagster.store.audit import Unaccounted, unaccounted
 from titan10_dagster.store.database import Database, retrying
 from titan10_dagster.store.health import HealthStore
@@ -139,14 +141,14 @@ class Pipeline:
     def judged(self, slices: Iterable[Slice]) -> Iterator[JudgedSlice]:
         """Read and judge `slices`, one at a time; of one with too many broken rows no candle goes on."""
         for slice_ in slices:
-            landed = self.landing.read(slice_)
+            landed = self.landing.read_or_aside(slice_)
             if landed is not None:
-                verdict = verdict_of(landed)
-                yield (
-                    _withheld(landed.record, verdict)
-                    if self.is_rotten(verdict)
-                    else JudgedSlice(landed.record, verdict)
-                )
+                yield self.judge(landed)
+
+    def judge(self, fetched: FetchedSlice) -> JudgedSlice:
+        """Hold a slice against the rules; of one with too many broken rows no candle goes on."""
+        verdict = verdict_of(fetched)
+        return _withheld(fetched.record, verdict) if self.is_rotten(verdict) else JudgedSlice(fetched.record, verdict)
 
     def store(self, slices: Sequence[Slice]) -> WriteReport:
         """Write landed slices of one exchange in one transaction; tried again while the database is away.
@@ -160,7 +162,7 @@ class Pipeline:
         """What the checks look at, slice by slice: from the landed file, else from the ledger."""
         rows = self.ledger_rows(slices)
         for slice_ in slices:
-            landed = self.landing.read(slice_)
+            landed = self.landing.read_or_aside(slice_)
             if landed is not None:
                 verdict = verdict_of(landed)
                 yield inspect(landed.record, verdict, rotten=self.is_rotten(verdict))
@@ -190,11 +192,14 @@ class Pipeline:
         ]
 
     def open_slices(self) -> list[OpenSlice]:
-        """What repairs are planned from: the slices of all configured series that miss candles unexplained."""
+        """What repairs are planned from: the slices of all configured series that miss candles unexplained.
+
+        A symbol that the exchange does not list is left out until it does: repairs would fail day after day.
+        """
         starts = {
             Series(name, symbol, exchange.timeframe): exchange.start
             for name, exchange in self.settings.enabled.items()
-            for symbol in exchange.symbols
+            for symbol in self._listed(name, exchange.symbols)
         }
         return ledger.open_slices(self.database, starts, self.now().date())
 
@@ -219,6 +224,10 @@ class Pipeline:
         )
         return {row.slice: row for row in rows}
 
+    def catch_up_rollups(self) -> None:
+        """Bring the rollups up to date wherever candles changed; nothing to do where they are views."""
+        retrying(lambda: rollups.catch_up(self.database))
+
     def is_rotten(self, verdict: Verdict) -> bool:
         """Whether more rows break a rule than the settings bear."""
         bearable = self.settings.checks
@@ -234,12 +243,40 @@ class Pipeline:
         MarketStore(self.database).replace(exchange, markets, self.now())
         return markets
 
+    def client(
+        self,
+        exchange: str,
+        markets: Sequence[Market],
+        *,
+        pace_share: float | None = None,
+        timeout_ms: int = TIMEOUT_MS,
+    ) -> ExchangeClient:
+        """The exchange as the settings say to reach it, for `pace_share` of the rate that it allows; by default for all
+        that is safe and that live polling does not need."""
+        rest = SAFE_SHARE - (LIVE_SHARE if self.settings.live.enabled else 0.0)
+        settings = self.exchange(exchange)
+        return ExchangeClient(
+            exchange,
+            markets,
+            base_url=settings.base_url,
+            proxy=settings.proxy.get_secret_value() if settings.proxy else None,
+            paced=settings.paced,
+            pace_share=rest if pace_share is None else pace_share,
+            timeout_ms=timeout_ms,
+            now=self.now,
+        )
+
+    def _listed(self, exchange: str, symbols: Sequence[str]) -> list[str]:
+        """Those of `symbols` in the stored list of the exchange's markets; all of them where none is stored."""
+        listed = {market.symbol for market in MarketStore(self.database).load(exchange)}
+        return [symbol for symbol in symbols if not listed or symbol in listed]
+
     def _is_landed(self, slice_: Slice) -> bool:
-        record = self.landing.record(slice_)
-        return record is not None and record.answered
+        landed = self.landing.read_or_aside(slice_)
+        return landed is not None and landed.record.answered
 
     def _is_sound(self, slice_: Slice) -> bool:
-        landed = self.landing.read(slice_)
+        landed = self.landing.read_or_aside(slice_)
         return landed is not None and not self.is_rotten(verdict_of(landed))
 
     def _fetch(
@@ -250,6 +287,8 @@ class Pipeline:
         if not asked:
             return None, dict(unlisted)
         report = asyncio.run(self._fetch_listed(exchange, markets, asked, land))
+        if report.listed:
+            retrying(lambda: MarketStore(self.database).note_listed(exchange, report.listed))
         return report, {**unlisted, **report.failed}
 
     def _resolve(self, exchange: str, slices: Sequence[Slice]) -> tuple[Sequence[Market], Mapping[str, FetchError]]:
@@ -271,26 +310,18 @@ class Pipeline:
         slices: Sequence[Slice],
         land: Callable[[FetchedSlice], None],
     ) -> FetchReport:
-        breaker = Breaker(exchange, HealthStore(self.database), self.now)
-        async with self._client(exchange, markets) as client:
+        breaker = self._breaker(exchange)
+        async with self.client(exchange, markets) as client:
             return await fetch_slices(
                 client, slices, now=self.now, land=land, breaker=breaker, log=log, patience=self.patience
             )
 
     async def _fetch_markets(self, exchange: str) -> list[Market]:
-        async with self._client(exchange, []) as client:
-            return await client.fetch_markets()
+        async with self.client(exchange, []) as client:
+            return await read_markets(client, breaker=self._breaker(exchange), patience=self.patience)
 
-    def _client(self, exchange: str, markets: Sequence[Market]) -> ExchangeClient:
-        settings = self.exchange(exchange)
-        return ExchangeClient(
-            exchange,
-            markets,
-            base_url=settings.base_url,
-            proxy=settings.proxy.get_secret_value() if settings.proxy else None,
-            paced=settings.paced,
-            now=self.now,
-        )
+    def _breaker(self, exchange: str) -> Breaker:
+        return Breaker(exchange, HealthStore(self.database), self.now)
 
 
 def verdict_of(landed: FetchedSlice) -> Verdict:

@@ -88,6 +88,12 @@ class RetrySettings(_Section):
     seconds: float = Field(30, ge=0, le=3600, description="pause before the first of them; each next is twice as long")
 
 
+class LiveSettings(_Section):
+    """Candles of the running day, polled each minute."""
+
+    enabled: bool = Field(False, description="poll the candles of the running day each minute")
+
+
 class ServerSettings(_Section):
     """Where `titan10 up` listens. A port of 0 takes any free one."""
 
@@ -149,6 +155,7 @@ class Settings(BaseSettings):
     database: DatabaseSettings = DatabaseSettings()
     checks: CheckSettings = CheckSettings()
     retries: RetrySettings = RetrySettings()
+    live: LiveSettings = LiveSettings()
     server: ServerSettings = ServerSettings()
     exchanges: dict[str, ExchangeSettings] = Field(default_factory=dict)
 

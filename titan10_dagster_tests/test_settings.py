@@ -93,7 +93,8 @@ def test_every_key_of_an_exchange_has_a_variable(write: Write, monkeypatch: pyte
     binance = settings.load(write()).exchanges["binance"]
     assert binance.symbols == ("ETH/USDT", "SOL/USDT")
     assert (binance.timeframe.name, binance.start, binance.days_per_run) == ("1h", date(2025, 2, 3), 7)
-    assert (binance.base_url, binance.proxy) == ("http://127.0.0.1:9", "socks5://127.0.0.1:1")
+    assert binance.proxy is not None
+    assert (binance.base_url, binance.proxy.get_secret_value()) == ("http://127.0.0.1:9", "socks5://127.0.0.1:1")
     assert (binance.paced, binance.enabled) == (False, False)
 
 
@@ -209,3 +210,18 @@ def test_a_file_that_is_not_text_is_told_of(write: Write, file: str) -> None:
     folder = write()
     (folder / file).write_bytes(b"\xff\xfe\x00")
     assert "cannot be read" in refusal(folder)
+
+
+@pytest.mark.parametrize(("name", "url"), [("PROXY", "ftp://127.0.0.1"), ("BASE_URL", "http://user:s3cret@127.0.0.1")])
+def test_an_address_that_cannot_be_is_refused_without_repeating_it(
+    write: Write, monkeypatch: pytest.MonkeyPatch, name: str, url: str
+) -> None:
+    monkeypatch.setenv(f"TITAN10_EXCHANGES__BINANCE__{name}", url)
+    with pytest.raises(SettingsError, match=f"exchanges.binance.{name.lower()}") as refused:
+        settings.load(write())
+    assert "s3cret" not in str(refused.value)
+
+
+def test_a_password_in_a_proxy_is_never_shown(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TITAN10_EXCHANGES__BINANCE__PROXY", "http://user:s3cret@127.0.0.1:1")
+    assert "s3cret" not in repr(settings.load(write()))

@@ -1,6 +1,6 @@
 """The circuit breaker of an exchange, as a pure state machine.
 
-    CLOSED     -> OPEN        `threshold` failures in a row, or a ban
+    CLOSED     -> OPEN        `threshold` failures in a row, a ban, or a demand to rest
     OPEN       -> HALF_OPEN   its time is over and somebody took the probe
     HALF_OPEN  -> CLOSED      the probe succeeded
     HALF_OPEN  -> OPEN        the probe failed: for longer than before
@@ -111,7 +111,12 @@ def after_failure(
 
 
 def after_ban(health: Health, now: datetime, until: datetime, reason: str) -> Health:
-    """Open until `until`, or longer if it was open for longer already."""
+    """Shut out: open until `until`, or longer if it was open for longer already."""
+    return after_rest(health, now, until, reason)
+
+
+def after_rest(health: Health, now: datetime, until: datetime, reason: str) -> Health:
+    """Asked to rest: open until `until`, or longer if it was open for longer already; that is no failure."""
     if health.state is BreakerState.OPEN and health.open_until is not None:
         until = max(until, health.open_until)
     return Health(health.exchange, BreakerState.OPEN, until, health.failures, reason, changed_at=now)

@@ -9,7 +9,9 @@ import dagster as dg
 from titan10_dagster.defs.assets import LANDING_IO, STORE_IO, exchange_assets
 from titan10_dagster.defs.checks import candle_checks, store_checks
 from titan10_dagster.defs.io_managers import LandingIOManager, StoreIOManager
+from titan10_dagster.defs.live import live_schedule
 from titan10_dagster.defs.partitions import daily, days_per_run
+from titan10_dagster.defs.rollups import rollups_asset, rollups_schedule
 from titan10_dagster.defs.schedules import markets_schedule, settle_schedule
 from titan10_dagster.defs.sensors import gap_sensor
 from titan10_dagster.pipeline import Pipeline
@@ -27,18 +29,25 @@ def compose(pipeline: Pipeline) -> dg.Definitions:
 def _compose(pipeline: Pipeline) -> dg.Definitions:
     settings = pipeline.settings
     partitions, sizes, names = daily(settings), days_per_run(settings), tuple(settings.enabled)
+    assets = [
+        asset
+        for name, exchange in settings.enabled.items()
+        for asset in exchange_assets(
+            name=name, settings=exchange, partitions=partitions, days_per_run=sizes[name], retries=settings.retries
+        )
+    ]
+    schedules = [
+        settle_schedule(names),
+        markets_schedule(names),
+        live_schedule(names, enabled=settings.live.enabled),
+        rollups_schedule(),
+    ]
     return dg.Definitions(
-        assets=[
-            asset
-            for name, exchange in settings.enabled.items()
-            for asset in exchange_assets(
-                name=name, settings=exchange, partitions=partitions, days_per_run=sizes[name], retries=settings.retries
-            )
-        ],
+        assets=[*assets, rollups_asset(names)] if names else [],
         asset_checks=[
             check for name in names for check in (candle_checks(name, partitions), store_checks(name, partitions))
         ],
-        schedules=[settle_schedule(names), markets_schedule(names)] if names else [],
+        schedules=schedules if names else [],
         sensors=[gap_sensor(names)] if names else [],
         resources={
             "titan10": pipeline,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 from titan10_dagster.candles.health import (
     PROBE,
@@ -17,10 +17,11 @@ from titan10_dagster.candles.health import (
     Permit,
     after_ban,
     after_failure,
+    after_rest,
     after_success,
     ask,
 )
-from titan10_dagster.errors import BreakerOpen, FetchError
+from titan10_dagster.errors import BreakerOpen, FetchError, Throttled
 
 
 class HealthStore(Protocol):
@@ -74,6 +75,12 @@ class Breaker:
     def banned(self, until: datetime, error: FetchError) -> None:
         """It shut this address out until `until`."""
         self.store.apply(self.exchange, lambda health: after_ban(health, self.now(), until, _reason(error)))
+
+    def throttled(self, error: Throttled) -> NoReturn:
+        """It went on asking to be left alone: nobody asks until that time is over; raises BreakerOpen."""
+        until = self.now() + max(error.retry_after or self.pause, self.pause)
+        health = self.store.apply(self.exchange, lambda health: after_rest(health, self.now(), until, _reason(error)))
+        raise self._open(health, health.open_until or until) from error
 
     def _open(self, health: Health, until: datetime) -> BreakerOpen:
         return BreakerOpen(

@@ -28,14 +28,6 @@ class EmptyMinutes(StrEnum):
     UNKNOWN = "unknown"
 
 
-class Order(StrEnum):
-    """The order in which the answer on the wire lists its candles; the client sorts them either way."""
-
-    ASCENDING = "ascending"
-    DESCENDING = "descending"
-    UNKNOWN = "unknown"
-
-
 @dataclass(frozen=True)
 class Bans:
     """How an exchange shuts an address out: with which statuses, and for how long if it does not say."""
@@ -67,7 +59,6 @@ class Capabilities:
     page_size: int
     source: str
     depth: int | None = None
-    order: Order = Order.UNKNOWN
     empty_minutes: EmptyMinutes = EmptyMinutes.UNKNOWN
     bans: Bans = Bans()
     quota_pause: timedelta = timedelta(seconds=10)
@@ -99,7 +90,6 @@ class Capabilities:
 _BINANCE = Capabilities(
     exchange="binance",
     page_size=1000,
-    order=Order.ASCENDING,
     empty_minutes=EmptyMinutes.FILLED,
     wire=Wire((0, 1, 2, 3, 4, 5), 1),
     quota_pause=timedelta(seconds=60),
@@ -112,7 +102,6 @@ _ROWS = (
     Capabilities(
         exchange="binanceus",
         page_size=1000,
-        order=Order.ASCENDING,
         empty_minutes=EmptyMinutes.FILLED,
         wire=_BINANCE.wire,
         quota_pause=_BINANCE.quota_pause,
@@ -121,7 +110,6 @@ _ROWS = (
     Capabilities(
         exchange="coinbase",
         page_size=300,
-        order=Order.DESCENDING,
         empty_minutes=EmptyMinutes.MISSING,
         budget=0.9,  # counted over one second: what the network delays by a tenth of it must fit in still
         wire=Wire(("start", "open", "high", "low", "close", "volume"), 1000),
@@ -132,7 +120,6 @@ _ROWS = (
         exchange="kraken",
         page_size=720,
         depth=720,
-        order=Order.ASCENDING,
         empty_minutes=EmptyMinutes.FILLED,
         bans=Bans(frozenset({418}), timedelta(minutes=15)),
         wire=Wire((0, 1, 2, 3, 4, 6), 1000),
@@ -142,7 +129,6 @@ _ROWS = (
     Capabilities(
         exchange="okx",
         page_size=300,
-        order=Order.DESCENDING,
         wire=Wire((0, 1, 2, 3, 4, 5), 1),
         quota_pause=timedelta(seconds=2),
         source="docs: history-candles limit 300, 20 requests per 2 s; ccxt issue 26973: 10 % slower is safe",
@@ -150,7 +136,6 @@ _ROWS = (
     Capabilities(
         exchange="bybit",
         page_size=1000,
-        order=Order.DESCENDING,
         bans=Bans(frozenset({403, 418}), timedelta(minutes=10)),
         wire=Wire((0, 1, 2, 3, 4, 5), 1),
         quota_pause=timedelta(seconds=5),
@@ -201,7 +186,6 @@ _ROWS = (
     Capabilities(
         exchange="upbit",
         page_size=200,
-        order=Order.DESCENDING,
         empty_minutes=EmptyMinutes.MISSING,
         quota_pause=timedelta(seconds=2),
         source="docs: 200 candles back from a cursor; minutes without trades left out; 429, then 418",

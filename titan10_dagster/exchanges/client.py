@@ -18,7 +18,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from functools import cache
 from itertools import chain
 from operator import itemgetter
@@ -35,17 +36,18 @@ from numpy.typing import NDArray
 
 from titan10_dagster.candles.markets import Market
 from titan10_dagster.candles.slices import Series, to_ms
-from titan10_dagster.errors import FetchError, MalformedAnswer, Throttled, UnknownSymbol
+from titan10_dagster.errors import FetchError, MalformedAnswer, Refused, Throttled, UnknownSymbol
 from titan10_dagster.exchanges.capabilities import Capabilities, Wire, capabilities_of
-from titan10_dagster.exchanges.failures import classify
-from titan10_dagster.exchanges.pacing import Pacer
+from titan10_dagster.exchanges.failures import classify, tellable
+from titan10_dagster.exchanges.pacing import SAFE_SHARE, Pacer
 
 Rows = NDArray[np.float64]
 
-_TIMEOUT_MS = 20_000
+TIMEOUT_MS = 20_000
 _ROUND_TRIP = 0.5  # seconds; a far exchange on a bad day
 _UNPACED_CONCURRENCY = 16
 _MOST_CONCURRENT = 64
+_CLOCK_SLACK = timedelta(minutes=5)
 _END_OF_TIME_MS = 253_402_300_800_000  # the year 10000
 
 
@@ -55,6 +57,7 @@ class _Answer:
 
     status: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    skew: timedelta | None = None  # by which this machine's clock is ahead of the exchange's
     parsed: Any = None
     asked_at: datetime | None = None
     sent: float = 0.0  # time.monotonic
@@ -74,7 +77,6 @@ class Page:
     """
 
     rows: Rows
-    status: int | None
     asked_at: datetime
     seconds: float
 
@@ -105,8 +107,8 @@ class ExchangeClient:
         base_url: str | None = None,
         proxy: str | None = None,
         paced: bool = True,
-        pace_share: float = 0.9,
-        timeout_ms: int = _TIMEOUT_MS,
+        pace_share: float = SAFE_SHARE,
+        timeout_ms: int = TIMEOUT_MS,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         if not 0 < pace_share <= 1:
@@ -177,13 +179,14 @@ class ExchangeClient:
         token = _answer.set(answer)
         try:
             rows = _as_rows(await exchange.fetch_ohlcv(series.symbol, series.timeframe.name, to_ms(since), limit))
-        except Exception as error:
-            raise self._failure(error, answer, series.symbol) from error
+        except Exception as error:  # noqa: BLE001  it is raised again, as one of ours
+            raise self._failure(error, answer, series.symbol) from tellable(error)
         finally:
             _answer.reset(token)
+        self._check_clock(answer)
         self.pacer.recover()
         self.counters.rows += len(rows)
-        return Page(rows, answer.status, answer.asked_at or self.now(), answer.seconds)
+        return Page(rows, answer.asked_at or self.now(), answer.seconds)
 
     async def fetch_markets(self) -> list[Market]:
         """All spot markets, active or not, in as few requests as the exchange allows (mostly one)."""
@@ -192,10 +195,11 @@ class ExchangeClient:
         try:
             listed = await _LISTINGS.get(self.exchange, _list_markets)(exchange)
             markets = _unique(_market(self.exchange, one) for one in listed if one and one.get("spot"))
-        except Exception as error:
-            raise self._failure(error, answer, None) from error
+        except Exception as error:  # noqa: BLE001  it is raised again, as one of ours
+            raise self._failure(error, answer, None) from tellable(error)
         finally:
             _answer.reset(token)
+        self._check_clock(answer)
         if not markets:
             raise MalformedAnswer(f"{self.exchange}: its list of markets has no spot market", exchange=self.exchange)
         return markets
@@ -205,6 +209,19 @@ class ExchangeClient:
         if isinstance(failure, Throttled) and failure.retry_after is not None:
             self.pacer.rest(failure.retry_after.total_seconds(), answer.sent)
         return failure
+
+    def _check_clock(self, answer: _Answer) -> None:
+        """A clock that is ahead would call candles out of reach that are not, and write them off."""
+        skew = answer.skew
+        if skew is None or abs(skew) <= _CLOCK_SLACK:
+            return
+        minutes, way = abs(skew) / timedelta(minutes=1), "ahead of" if skew > timedelta(0) else "behind"
+        raise Refused(
+            f"{self.exchange}: this machine's clock is off by {minutes:.0f} minutes ({way} the exchange's), so it"
+            " would ask for other candles than are meant: correct it (NTP), then ask again.",
+            exchange=self.exchange,
+            status=answer.status,
+        )
 
     def _config(self) -> dict[str, Any]:
         config: dict[str, Any] = {
@@ -256,7 +273,7 @@ def strict_class(exchange: str) -> type[Any]:
             headers, body = rest[0], rest[1]
             answer = _answer.get()
             if answer is not None:
-                answer.status, answer.headers = code, headers
+                answer.status, answer.headers, answer.skew = code, headers, _skew(headers, datetime.now(UTC))
             text: str = body.strip()
             return text
 
@@ -285,6 +302,16 @@ def strict_class(exchange: str) -> type[Any]:
 
     Strict.__name__ = Strict.__qualname__ = f"Strict{exchange.capitalize()}"
     return Strict
+
+
+def _skew(headers: Mapping[str, str], now: datetime) -> timedelta | None:
+    """By how much `now` is ahead of the answer's date; None where it has none. An answer from a cache has an age."""
+    named = {name.lower(): value for name, value in headers.items()}
+    try:
+        made = parsedate_to_datetime(named["date"])
+        return now - made.replace(tzinfo=made.tzinfo or UTC) - timedelta(seconds=int(named.get("age", 0)))
+    except (LookupError, ValueError, OverflowError):
+        return None
 
 
 def _json(parsed: Any, text: Any) -> Any:

@@ -277,8 +277,26 @@ _CHANGED = "It is asked again; if it goes on, the exchange changed its format: u
 _REJECTED = "Asking again would not help: read the exchange's answer, and update ccxt if it looks like a change."
 
 
+_LOGIN = re.compile(r"(?<=://)[^\s/?#]*@")
+
+
+def scrubbed(text: str) -> str:
+    """The text, with user and password taken out of every address in it."""
+    return _LOGIN.sub("***@", text)
+
+
+def tellable(error: BaseException) -> BaseException | None:
+    """The error as a cause to be told with another; None where it or a cause of its own names a user and password."""
+    chain: BaseException | None = error
+    while chain is not None:
+        if _LOGIN.search(f"{chain} {chain!r}"):
+            return None
+        chain = chain.__cause__ or chain.__context__
+    return error
+
+
 def _quote(error: Exception) -> str:
     """The class and the beginning of the message: some exchanges put a page of HTML into it."""
-    text = " ".join(str(error).split())
+    text = " ".join(scrubbed(str(error)).split())
     shown = text if len(text) <= _QUOTE else text[:_QUOTE] + "..."
     return f"{type(error).__name__}: {shown}"

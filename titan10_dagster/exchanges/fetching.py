@@ -4,29 +4,33 @@ One loop keeps as many requests under way as the pace needs, always for the earl
 each answer goes to the `pages.Survey` of its series, and a slice lands as soon as the survey calls it settled. So
 memory holds the pages under way and the days that they belong to, however long the window.
 
+Where a series is silent for an hour or more from the first moment asked for, its first candle is looked for, once; its
+last one, where it is silent at the end of a day and the exchange calls the market closed. The records tell what was
+found, and nothing is asked for beyond it.
+
 | failure | what happens |
 |-|-|
 | PassingError | that page is asked again, with exponential backoff and jitter; then its symbol fails |
 | Throttled | all requests of the exchange rest (the client's pacer sees to that); then the page is asked again |
+| Throttled to the end of patience | the breaker opens for the time that the exchange asked for; everything stops |
 | Banned, Refused, BreakerOpen | everything stops, and the error is raised |
 | UnknownSymbol, FetchError | its symbol fails: what is complete of it still lands, and the others go on |
-| all symbols fail | an error of their common class is raised, after what was complete has landed |
+| all symbols fail by the exchange's fault | an error of their common class is raised, after what was complete landed |
 """
 
 from __future__ import annotations
 
 import asyncio
 import gc
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
+from enum import Enum, auto
 from typing import Any, Protocol
 
 import numpy as np
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential_jitter
-from tenacity.wait import wait_base
 
 from titan10_dagster.candles import frame
 from titan10_dagster.candles.fetched import FetchedSlice, FetchRecord
@@ -43,14 +47,18 @@ from titan10_dagster.errors import (
     UnknownSymbol,
 )
 from titan10_dagster.exchanges.breaker import Breaker
+from titan10_dagster.exchanges.capabilities import EmptyMinutes
 from titan10_dagster.exchanges.client import ExchangeClient, Page, Rows
-from titan10_dagster.exchanges.pages import Ask, NoProgress, Survey
+from titan10_dagster.exchanges.listing import AskPage, can_tell, first_candle, last_candle
+from titan10_dagster.exchanges.pages import Ask, NoProgress, Stretch, Survey
+from titan10_dagster.exchanges.patience import Effort, Patience, patiently
 
 _DAY_MS = 86_400_000
 _PAGES_AHEAD = 64  # of all series together; what is received before the oldest page is held in memory
 _COLLECT_AFTER = 50_000  # allocations
+_SILENCE_MS = 3_600_000  # at the edge of what was asked for: was the symbol listed at all?
 _SYSTEMIC = (Banned, Refused, BreakerOpen)
-_CLASSES: tuple[type[FetchError], ...] = (MalformedAnswer, Maintenance, PassingError, UnknownSymbol)
+_CLASSES: tuple[type[FetchError], ...] = (MalformedAnswer, Maintenance, PassingError)
 
 
 class Log(Protocol):
@@ -62,31 +70,12 @@ class Log(Protocol):
 
 
 @dataclass(frozen=True)
-class Patience:
-    """How often a page is asked for. `wait` is tenacity's, for passing errors; throttled ones wait at the pacer."""
-
-    attempts: int = 5
-    throttled: int = 8
-    wait: wait_base = field(default_factory=lambda: wait_exponential_jitter(initial=1, max=30))
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a fetch is; candles are those landed."""
-
-    slices: int
-    of_slices: int
-    candles: int
-    requests: int
-    seconds: float
-
-
-@dataclass(frozen=True)
 class FetchReport:
     """What a fetch did. `failed` maps symbols to the reason; seconds are of the clock, and their shares of CPU time.
 
     requests: all of them, also those of slices that did not land; retries: those among them that repeat another.
-    answer_seconds: how long the exchange took, summed up over requests side by side.
+    answer_seconds: how long the exchange took, summed up over requests side by side. listed: the starts of the first
+    candles (aware, UTC) of the symbols for which they were looked for and found.
     """
 
     landed: int
@@ -98,6 +87,7 @@ class FetchReport:
     parse_seconds: float
     land_seconds: float
     answer_seconds: float
+    listed: Mapping[str, datetime] = field(default_factory=dict)
 
     @property
     def candles_per_second(self) -> float:
@@ -113,12 +103,12 @@ async def fetch_slices(
     breaker: Breaker,
     log: Log,
     patience: Patience | None = None,
-    progress: Callable[[Progress], None] | None = None,
 ) -> FetchReport:
     """Fetches the slices, all of the client's exchange, and hands each to `land` once it is complete.
 
     Candles that are not finished by `now` are not among them; a slice whose symbol fails does not land. Raises
-    Banned, Refused or BreakerOpen when nobody may ask, and FetchError or a subclass when every symbol failed.
+    Banned, Refused or BreakerOpen when nobody may ask, and FetchError or a subclass when every symbol failed and the
+    exchange is at fault. Symbols that it does not list are only reported, even if they are all that was asked for.
     """
     fetch = _Fetch(
         client,
@@ -128,7 +118,6 @@ async def fetch_slices(
         breaker=breaker,
         log=log,
         patience=patience or Patience(),
-        progress=progress,
     )
     with _rare_collections():
         return await fetch.run()
@@ -145,15 +134,6 @@ def _rare_collections() -> Iterator[None]:
         gc.set_threshold(*before)
 
 
-@dataclass
-class _Effort:
-    """What was done for one day of a series."""
-
-    requests: int = 0
-    retries: int = 0
-    seconds: float = 0.0
-
-
 @dataclass(frozen=True, eq=False)
 class _Reply:
     """What came of asking, retries included."""
@@ -161,7 +141,25 @@ class _Reply:
     ask: Ask
     page: Page | None
     error: FetchError | None
-    effort: _Effort
+    effort: Effort
+
+
+class _Bound(Enum):
+    """What may have to be found out of a series: its first candle, its last one."""
+
+    LISTED = auto()
+    DELISTED = auto()
+
+
+@dataclass(frozen=True, eq=False)
+class _Finding:
+    """What came of looking for a bound, for the sake of a slice."""
+
+    bound: _Bound
+    sake: Slice
+    instant: datetime | None
+    error: FetchError | None
+    effort: Effort
 
 
 class _SeriesFetch:
@@ -172,9 +170,19 @@ class _SeriesFetch:
     ) -> None:
         self.series = series
         self.waiting = {slice_: (to_ms(slice_.start), to_ms(slice_.end)) for slice_ in sorted(slices)}
-        self.listed = client.markets[series.symbol].listed if series.symbol in client.markets else None
+        self._planned_at = now
+        self._asked_at: dict[date, datetime] = {}
+        able, market = client.capabilities, client.markets.get(series.symbol)
+        self.listed = market.listed if market is not None else None
+        self.delisted: datetime | None = None
+        self.found: datetime | None = None  # the listing, where it was not known
+        self.searching = False
+        self._in_doubt = set[_Bound]()
+        if market is not None and can_tell(able):
+            self._in_doubt |= {_Bound.LISTED} if market.listed is None else set()
+            self._in_doubt |= set() if market.active else {_Bound.DELISTED}
+        self._seen: Stretch | None = None  # the first and the last candle that came
         self._looked = False
-        able = client.capabilities
         self.survey = Survey(
             [(to_ms(window.start), to_ms(window.end)) for window in windows(slices)],
             step=series.timeframe.ms,
@@ -182,11 +190,12 @@ class _SeriesFetch:
             overlap=able.overlap,
             depth=able.depth,
             ahead=ahead,
+            filled=able.empty_minutes is EmptyMinutes.FILLED,
             now=to_ms(now),
         )
         if self.listed is not None:
             self.survey.absent_before(to_ms(self.listed))
-        self._efforts: dict[date, _Effort] = {}
+        self._efforts: dict[date, Effort] = {}
         self._rows: dict[date, list[Rows]] = {slice_.day: [] for slice_ in slices}
 
     def take(self, reply: _Reply) -> None:
@@ -197,55 +206,110 @@ class _SeriesFetch:
             return
         times = page.rows[:, 0].astype(np.int64)
         asked_at = to_ms(page.asked_at)
-        self._keep(page.rows[times + self.series.timeframe.ms <= asked_at])
+        self._note(reply.ask, page.asked_at)
+        # What ended after the planning nobody asked for: it may come whole, or only in part.
+        self._keep(page.rows[times + self.series.timeframe.ms <= min(asked_at, to_ms(self._planned_at))])
         try:
             self.survey.learn(reply.ask, times, asked_at)
         except NoProgress as error:
             raise self._malformed(reply.ask, error) from error
 
     def complete(self) -> list[Slice]:
-        """The waiting slices that are settled, oldest first; none while a look at recent candles is under way."""
-        if self.survey.looking:
+        """The waiting slices that are settled, oldest first; none while something is being found out about them."""
+        if self.survey.looking or self.searching:
             return []
         return [slice_ for slice_, (start, end) in self.waiting.items() if self.survey.settled(start, end)]
 
+    def next_ask(self, now: int) -> Ask | None:
+        return None if self.searching else self.survey.next_ask(now)
+
     def doubtful(self, slice_: Slice) -> bool:
         """Whether there is only emptiness to believe so far, so that a look at recent candles is due first."""
-        return not (self.survey.heard or self._looked or self._excused(slice_))
+        return not (self._heard or self._looked or self._excused(slice_))
+
+    def bound_in_doubt(self, slice_: Slice) -> _Bound | None:
+        """What has to be found out before this settled slice lands, because it is silent at its edge.
+
+        Its end where the exchange says that the market is closed; its beginning where nothing came before either.
+        Each is looked for once.
+        """
+        start, end = to_ms(slice_.start), to_ms(min(slice_.end, self._planned_at))
+        if self._excused(slice_) or self.survey.horizon is not None:
+            return None
+        rows = [part[:, 0] for part in self._rows[slice_.day] if len(part)]
+        over = max((int(times[-1]) + self.series.timeframe.ms for times in rows), default=start)
+        if _Bound.DELISTED in self._in_doubt and end - over >= _SILENCE_MS:
+            return _Bound.DELISTED
+        first = end if self._seen is None else self._seen[0]
+        silent = first >= start and min(first, end) - start >= _SILENCE_MS
+        return _Bound.LISTED if _Bound.LISTED in self._in_doubt and self._heard and silent else None
+
+    def search(self, bound: _Bound) -> None:
+        self._in_doubt.discard(bound)
+        self.searching = True
+
+    def learn_bound(self, finding: _Finding) -> None:
+        """Takes in the bound, unless a candle that came contradicts it."""
+        self.searching = False
+        self._efforts.setdefault(finding.sake.day, Effort()).add(finding.effort)
+        if finding.instant is None:
+            return
+        instant = to_ms(finding.instant)
+        first, last = self._seen or (instant, instant - 1)
+        if finding.bound is _Bound.LISTED and first >= instant:
+            self.listed = self.found = finding.instant
+            self.survey.absent_before(instant)
+        if finding.bound is _Bound.DELISTED and last < instant:
+            self.delisted = finding.instant
+            self.survey.absent_from(instant)
+
+    @property
+    def _heard(self) -> bool:
+        return self.survey.heard or self.found is not None or self.delisted is not None
 
     def look_at_recent(self, slice_: Slice, now: datetime) -> Ask:
         self._looked = True
         return self.survey.recent_ask(to_ms(now), to_ms(slice_.start))
 
     def _excused(self, slice_: Slice) -> bool:
-        """Whether the exchange need not answer for it: it is behind the horizon, or from before the listing."""
+        """Whether the exchange need not answer for it: it is behind the horizon, or the symbol was not listed."""
         horizon = self.survey.horizon
         beyond = horizon is not None and to_ms(slice_.end) <= horizon
-        return beyond or (self.listed is not None and slice_.end <= self.listed)
+        early = self.listed is not None and slice_.end <= self.listed
+        return beyond or early or (self.delisted is not None and slice_.start >= self.delisted)
 
-    def release(self, slice_: Slice, fetched_at: datetime) -> FetchedSlice:
+    def release(self, slice_: Slice) -> FetchedSlice:
         """The slice as it lands; its rows are forgotten here."""
         del self.waiting[slice_]
-        effort = self._efforts.pop(slice_.day, _Effort())
+        effort = self._efforts.pop(slice_.day, Effort())
         horizon = self.survey.horizon
         record = FetchRecord(
             slice=slice_,
-            fetched_at=fetched_at,
+            fetched_at=self._fetched_at(slice_),
             source="rest",
             requests=effort.requests,
             retries=effort.retries,
             seconds=effort.seconds,
-            answered=self.survey.heard or self._excused(slice_),
+            answered=self._heard or self._excused(slice_),
             horizon=None if horizon is None else from_ms(horizon),
             listed=self.listed,
+            delisted=self.delisted,
         )
         return FetchedSlice(record, frame.from_rows(_merged(self._rows.pop(slice_.day))))
 
+    def _fetched_at(self, slice_: Slice) -> datetime:
+        """As of when the slice was asked for, however late it lands: what ended after that is not known of it."""
+        if slice_.end > self._planned_at:
+            return self._planned_at
+        return max(self._asked_at.pop(slice_.day, self._planned_at), self._planned_at)
+
+    def _note(self, ask: Ask, asked_at: datetime) -> None:
+        start, end = ask.target
+        for day in map(from_ms, range(start // _DAY_MS * _DAY_MS, end, _DAY_MS)):
+            self._asked_at[day.date()] = min(asked_at, self._asked_at.get(day.date(), asked_at))
+
     def _add(self, reply: _Reply) -> None:
-        effort = self._efforts.setdefault(from_ms(reply.ask.target[0]).date(), _Effort())
-        effort.requests += reply.effort.requests
-        effort.retries += reply.effort.retries
-        effort.seconds += reply.effort.seconds
+        self._efforts.setdefault(from_ms(reply.ask.target[0]).date(), Effort()).add(reply.effort)
 
     def _keep(self, rows: Rows) -> None:
         days = rows[:, 0] // _DAY_MS
@@ -253,6 +317,8 @@ class _SeriesFetch:
             day = from_ms(int(part[0, 0])).date() if len(part) else None
             if day in self._rows:
                 self._rows[day].append(part)
+                first, last = self._seen or (int(part[0, 0]), int(part[-1, 0]))
+                self._seen = min(first, int(part[0, 0])), max(last, int(part[-1, 0]))
 
     def _malformed(self, ask: Ask, error: NoProgress) -> MalformedAnswer:
         return MalformedAnswer(
@@ -306,7 +372,6 @@ class _Fetch:
         breaker: Breaker,
         log: Log,
         patience: Patience,
-        progress: Callable[[Progress], None] | None,
     ) -> None:
         self._client = client
         self._now = now
@@ -314,11 +379,9 @@ class _Fetch:
         self._breaker = breaker
         self._log = log
         self._patience = patience
-        self._progress = progress
-        self._total = len(set(slices))
         self._series = _by_series(slices, client, now())
         self._ready = deque(self._series)
-        self._pending: dict[asyncio.Task[_Reply], _SeriesFetch] = {}
+        self._pending: dict[asyncio.Task[_Reply] | asyncio.Task[_Finding], _SeriesFetch] = {}
         self._failed: dict[str, FetchError] = {}
         self._probing = False
         self._healthy = False  # the exchange answered since it last failed
@@ -338,8 +401,9 @@ class _Fetch:
         finally:
             await _cancel(self._pending)
         left = [series.series for series in self._series if series.waiting and series.series.symbol not in self._failed]
-        assert not left, f"the planner left candles of {left[0]} open without asking for them: please report this"
-        if self._failed and len(self._failed) == len({series.series.symbol for series in self._series}):
+        if left:
+            raise _unasked(left[0])
+        if len(self._failed) == len({series.series.symbol for series in self._series}) and _is_systemic(self._failed):
             raise _systemic(self._client.exchange, self._failed)
         return self._report()
 
@@ -359,7 +423,7 @@ class _Fetch:
         most = 1 if self._probing else self._client.concurrency
         while self._ready and len(self._pending) < most:
             series = self._ready.popleft()
-            ask = series.survey.next_ask(to_ms(self._now()))
+            ask = series.next_ask(to_ms(self._now()))
             if ask is not None:
                 self._start(series, ask)
                 self._ready.append(series)
@@ -371,39 +435,51 @@ class _Fetch:
 
     async def _ask(self, series: Series, ask: Ask) -> _Reply:
         """One page, asked for until it is had or patience is over."""
-        effort, failures = _Effort(), Counter[bool]()
-
-        async def once() -> Page:
-            effort.requests += 1
-            return await self._client.fetch_page(series, from_ms(ask.since), ask.limit)
-
-        def enough(state: RetryCallState) -> bool:
-            throttled = isinstance(_error(state), Throttled)
-            failures[throttled] += 1
-            return failures[throttled] >= (self._patience.throttled if throttled else self._patience.attempts)
-
-        retrying = AsyncRetrying(
-            retry=retry_if_exception_type((PassingError, Throttled)),
-            stop=enough,
-            wait=self._pause,
-            before_sleep=self._tell,
-            reraise=True,
-        )
+        effort = Effort()
         try:
-            page: Page = await retrying(once)
+            page = await self._asking(effort)(series, from_ms(ask.since), ask.limit)
         except FetchError as error:
-            effort.retries = effort.requests - 1
             return _Reply(ask, None, error, effort)
-        effort.retries, effort.seconds = effort.requests - 1, page.seconds
         return _Reply(ask, page, None, effort)
 
-    def _pause(self, state: RetryCallState) -> float:
-        return 0.0 if isinstance(_error(state), Throttled) else self._patience.wait(state)
+    async def _search(self, series: Series, bound: _Bound, sake: Slice) -> _Finding:
+        effort = Effort()
+        find = first_candle if bound is _Bound.LISTED else last_candle
+        try:
+            instant = await find(self._asking(effort), self._client.capabilities, series, self._now())
+        except FetchError as error:
+            return _Finding(bound, sake, None, error, effort)
+        return _Finding(bound, sake, instant, None, effort)
 
-    def _tell(self, state: RetryCallState) -> None:
-        self._log.info(f"{_error(state)}")
+    def _asking(self, effort: Effort) -> AskPage:
+        async def ask(series: Series, since: datetime, limit: int) -> Page:
+            page = await patiently(
+                lambda: self._client.fetch_page(series, since, limit),
+                self._patience,
+                tell=self._log.info,
+                effort=effort,
+            )
+            effort.seconds += page.seconds
+            return page
 
-    def _settle(self, series: _SeriesFetch, reply: _Reply) -> None:
+        return ask
+
+    def _settle_bound(self, series: _SeriesFetch, finding: _Finding) -> None:
+        """Its candles land whether or not the bound was found."""
+        self._retries += finding.effort.retries
+        series.learn_bound(finding)
+        if isinstance(finding.error, (*_SYSTEMIC, Throttled)):
+            self._fail(series, finding.error)
+        elif finding.error is not None:
+            self._log.warning(f"{series.series}: cannot tell when it was {finding.bound.name.lower()}. {finding.error}")
+        self._land_complete(series)
+        if series not in self._ready:
+            self._ready.append(series)
+
+    def _settle(self, series: _SeriesFetch, reply: _Reply | _Finding) -> None:
+        if isinstance(reply, _Finding):
+            self._settle_bound(series, reply)
+            return
         self._retries += reply.effort.retries
         if reply.error is None:
             self._answered()
@@ -436,28 +512,30 @@ class _Fetch:
         for task in [task for task, owner in self._pending.items() if owner is series]:
             del self._pending[task]
             task.cancel()
-        if isinstance(error, (PassingError, Throttled)):
+        if isinstance(error, Throttled):
+            self._breaker.throttled(error)
+        elif isinstance(error, PassingError):
             self._healthy = False
             self._breaker.failed(error)
+        elif error.status is not None:  # it knows what it rejects: the exchange is well
+            self._answered()
 
     def _land_complete(self, series: _SeriesFetch) -> None:
         for slice_ in series.complete():
+            bound = series.bound_in_doubt(slice_)
+            if bound is not None:
+                series.search(bound)
+                self._pending[asyncio.create_task(self._search(series.series, bound, slice_))] = series
+                return
             if series.doubtful(slice_):
                 self._start(series, series.look_at_recent(slice_, self._now()))
                 return
-            fetched = series.release(slice_, self._now())
+            fetched = series.release(slice_)
             began = self._clock()
             self._land(fetched)
             self._land_seconds += self._clock() - began
             self._landed += 1
             self._candles += len(fetched.candles)
-            self._tell_progress()
-
-    def _tell_progress(self) -> None:
-        if self._progress is not None:
-            requests = self._client.counters.requests - self._before.requests
-            seconds = self._clock() - self._began
-            self._progress(Progress(self._landed, self._total, self._candles, requests, seconds))
 
     def _report(self) -> FetchReport:
         now, before = self._client.counters, self._before
@@ -471,6 +549,7 @@ class _Fetch:
             parse_seconds=now.parse_seconds - before.parse_seconds,
             land_seconds=self._land_seconds,
             answer_seconds=now.request_seconds - before.request_seconds,
+            listed={one.series.symbol: one.found for one in self._series if one.found is not None},
         )
 
 
@@ -485,26 +564,41 @@ def _by_series(slices: Iterable[Slice], client: ExchangeClient, now: datetime) -
     return [_SeriesFetch(series, ones, client, now, ahead) for series, ones in groups.items()]
 
 
-async def _cancel(tasks: Iterable[asyncio.Task[_Reply]]) -> None:
+async def _cancel(tasks: Iterable[asyncio.Task[_Reply] | asyncio.Task[_Finding]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _error(state: RetryCallState) -> BaseException | None:
-    return state.outcome.exception() if state.outcome is not None else None
+def _unasked(series: Series) -> FetchError:
+    return FetchError(
+        f"{series}: candles were left open without being asked for. This is a fault of Titan-10: please report it, with"
+        " the partitions that were asked for; what has landed is kept.",
+        exchange=series.exchange,
+        symbol=series.symbol,
+    )
+
+
+def _is_systemic(failed: Mapping[str, FetchError]) -> bool:
+    """Whether the exchange is at fault where every symbol failed, and not the symbols.
+
+    It is where it could not answer; where it rejects what is asked for, it must reject several symbols, for one alone
+    may be gone. A symbol that it does not list says nothing of the exchange.
+    """
+    errors = [error for error in failed.values() if not isinstance(error, UnknownSymbol)]
+    return len(errors) > 1 or any(isinstance(error, (PassingError, Throttled)) for error in errors)
 
 
 def _systemic(exchange: str, failed: Mapping[str, FetchError]) -> FetchError:
     """One error for all symbols, of the most telling class that they have in common."""
-    errors = list(failed.values())
+    errors = [error for error in failed.values() if not isinstance(error, UnknownSymbol)]
     class_ = next((one for one in _CLASSES if all(isinstance(error, one) for error in errors)), FetchError)
-    some = "; ".join(f"{symbol}: {error}" for symbol, error in list(failed.items())[:3])
-    more = f"; and {len(failed) - 3} more" if len(failed) > 3 else ""
+    some = " ".join(f"{error}" for error in list(failed.values())[:3])
+    more = f" And {len(failed) - 3} more." if len(failed) > 3 else ""
     return class_(
-        f"{exchange}: every symbol failed ({len(failed)} of {len(failed)}), so something is wrong with the exchange,"
-        f" the way to it or its symbols, not with one of them. {some}{more}. Correct it and launch the same"
-        " partitions again: what has landed is kept.",
+        f"{exchange}: every symbol failed ({len(failed)} of {len(failed)}), so the exchange or the way to it is at"
+        f" fault, not one of them. {some}{more} What has landed is kept: when the exchange answers again, launch"
+        " the same partitions again.",
         exchange=exchange,
         status=errors[0].status,
     )

@@ -1,61 +1,116 @@
-"""Since when an exchange has candles of a symbol, found by asking it.
+"""Since when and until when an exchange has candles of a symbol, found by asking it.
 
-ccxt's `market['created']` is no listing date (ccxt PR 26551). So: 1d candles from the beginning, at most a few dozen
-requests and one where the exchange counts forward from `since`; then the series' own candles on that day. Both times
-the survey's proofs are what counts: a first row is believed once everything before it is proven absent.
+ccxt's `market['created']` is no listing date (ccxt PR 26551). So: 1d candles first, at most a few dozen requests and
+one where the exchange counts forward from `since`; then the series' own candles around that day. Both times the
+survey's proofs are what counts: a first row is believed once everything before it is proven absent, a last one once
+everything after it is. The two must agree, for an answer that lost rows would make candles that exist "not listed".
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
 from titan10_dagster.candles.slices import Series, from_ms, to_ms
 from titan10_dagster.candles.timeframes import Timeframe
-from titan10_dagster.exchanges.client import ExchangeClient
+from titan10_dagster.exchanges.capabilities import Capabilities, EmptyMinutes
+from titan10_dagster.exchanges.client import Page
 from titan10_dagster.exchanges.pages import NoProgress, Survey
+
+AskPage = Callable[[Series, datetime, int], Awaitable[Page]]
+"""One page, as `ExchangeClient.fetch_page` gives it: of a series, from an instant, so many candles."""
+
+# A market that is closed for less than this may only be halted.
+HALT = timedelta(days=1)
 
 _BEGINNING = datetime(2011, 1, 1, tzinfo=UTC)
 _MOST_REQUESTS = 80
 _DAY_MS = 86_400_000
+_DAILY = Timeframe.parse("1d")
 
 
-async def first_candle(client: ExchangeClient, series: Series, now: datetime) -> datetime | None:
+def can_tell(able: Capabilities) -> bool:
+    """Whether the exchange gives its oldest candles too."""
+    return able.depth is None and not able.no_since
+
+
+async def first_candle(ask: AskPage, able: Capabilities, series: Series, now: datetime) -> datetime | None:
     """The start of the series' first candle (aware, UTC); None if it has none or the exchange cannot tell.
 
-    Exchanges that give only their last candles cannot. Raises what `ExchangeClient.fetch_page` raises; nothing
-    is retried.
+    Raises what `ask` raises.
     """
-    if client.capabilities.depth is not None or client.capabilities.no_since:
+    if not can_tell(able):
         return None
-    daily = Series(series.exchange, series.symbol, Timeframe.parse("1d"))
-    day = await _first(client, daily, to_ms(_BEGINNING), to_ms(now), now)
-    if day is None or series.timeframe == daily.timeframe:
-        return None if day is None else from_ms(day)
-    first = await _first(client, series, day, day + _DAY_MS, now)
-    return None if first is None else from_ms(first)
+    days = await _times(ask, able, _daily(series), to_ms(_BEGINNING), to_ms(now), now, to_first=True)
+    if not days or series.timeframe == _DAILY:
+        return from_ms(days[0]) if days else None
+    # From a day earlier, which must be empty; some exchanges' days do not begin at midnight UTC.
+    start = max(days[0] - _DAY_MS, to_ms(_BEGINNING))
+    times = await _times(ask, able, series, start, days[0] + 2 * _DAY_MS, now, to_first=True)
+    return from_ms(times[0]) if times and times[0] >= days[0] else None
 
 
-async def _first(client: ExchangeClient, series: Series, start: int, end: int, now: datetime) -> int | None:
-    able = client.capabilities
+async def last_candle(ask: AskPage, able: Capabilities, series: Series, now: datetime) -> datetime | None:
+    """The end of the series' last candle (aware, UTC), if that is HALT or longer ago; else None.
+
+    None too if there is no candle or the exchange cannot tell. Raises what `ask` raises.
+    """
+    if not can_tell(able):
+        return None
+    day = await _last_day(ask, able, series, now)
+    if day is None:
+        return None
+    times = [day]
+    if series.timeframe != _DAILY:
+        times = await _times(ask, able, series, day, day + 2 * _DAY_MS, now)
+    end = from_ms(times[-1] + series.timeframe.ms) if times else now
+    return end if now - end >= HALT else None
+
+
+async def _last_day(ask: AskPage, able: Capabilities, series: Series, now: datetime) -> int | None:
+    """The newest day of which there is a candle, looked for backwards."""
+    end, beginning = to_ms(now), to_ms(_BEGINNING)
+    while end > beginning:
+        start = max(end // _DAY_MS * _DAY_MS - able.page_size * _DAY_MS, beginning)
+        days = await _times(ask, able, _daily(series), start, end, now)
+        if days:
+            return days[-1]
+        end = start
+    return None
+
+
+async def _times(
+    ask: AskPage, able: Capabilities, series: Series, start: int, end: int, now: datetime, *, to_first: bool = False
+) -> list[int]:
+    """The starts of all candles in [start, end), or of some with the first among them; ms, ascending.
+
+    Empty if there are none, and if the answers prove nothing.
+    """
     survey = Survey(
-        [(start, end)], step=series.timeframe.ms, page_size=able.page_size, overlap=able.overlap, now=to_ms(now)
+        [(start, end)],
+        step=series.timeframe.ms,
+        page_size=able.page_size,
+        overlap=able.overlap,
+        filled=able.empty_minutes is EmptyMinutes.FILLED,
+        now=to_ms(now),
     )
-    first: int | None = None
+    found: set[int] = set()
     for _ in range(_MOST_REQUESTS):
-        ask = survey.next_ask(to_ms(now))
-        if ask is None:
+        question = None if to_first and found and survey.settled(start, min(found)) else survey.next_ask(to_ms(now))
+        if question is None:
             break
-        page = await client.fetch_page(series, from_ms(ask.since), ask.limit)
+        page = await ask(series, from_ms(question.since), question.limit)
         times = page.rows[:, 0].astype(np.int64)
         try:
-            survey.learn(ask, times, to_ms(page.asked_at))
+            survey.learn(question, times, to_ms(page.asked_at))
         except NoProgress:
-            return None
-        inside = times[(times >= start) & (times < end)]
-        if len(inside):
-            first = int(inside[0]) if first is None else min(first, int(inside[0]))
-        if first is not None and survey.settled(start, first):
-            return None if survey.horizon is not None else first
-    return None
+            return []
+        found.update(times[(times >= start) & (times < end)].tolist())
+    proven = survey.settled(start, min(found) if to_first and found else end)
+    return sorted(found) if proven and survey.horizon is None else []
+
+
+def _daily(series: Series) -> Series:
+    return Series(series.exchange, series.symbol, _DAILY)

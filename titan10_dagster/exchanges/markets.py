@@ -1,23 +1,45 @@
-"""Markets: which of the configured symbols an exchange has, and since when it has candles for one."""
+"""Markets: which an exchange has, and which of the configured symbols are among them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from difflib import get_close_matches
-from typing import Protocol
+
+import structlog
 
 from titan10_dagster.candles.markets import Market
-from titan10_dagster.errors import UnknownSymbol
+from titan10_dagster.errors import Banned, FetchError, PassingError, Throttled, UnknownSymbol
+from titan10_dagster.exchanges.breaker import Breaker
+from titan10_dagster.exchanges.client import ExchangeClient
+from titan10_dagster.exchanges.patience import Effort, Patience, patiently
 
 
-class MarketStore(Protocol):
-    """Where the markets of all exchanges are kept."""
+async def read_markets(client: ExchangeClient, *, breaker: Breaker, patience: Patience | None = None) -> list[Market]:
+    """All spot markets of the client's exchange, asked for as patiently as a page, and only if the breaker lets.
 
-    def load(self, exchange: str) -> list[Market]: ...
+    Raises BreakerOpen when nobody may ask, and otherwise the FetchError that the last try ended with; the breaker
+    knows of it then.
+    """
+    breaker.admit()
+    try:
+        markets = await patiently(
+            client.fetch_markets, patience or Patience(), tell=structlog.get_logger().info, effort=Effort()
+        )
+    except FetchError as error:
+        _report(breaker, error)
+        raise
+    breaker.succeeded()
+    return markets
 
-    def replace(self, exchange: str, markets: Sequence[Market], seen_at: datetime) -> None: ...
+
+def _report(breaker: Breaker, error: FetchError) -> None:
+    if isinstance(error, Banned):
+        breaker.banned(error.until, error)
+    elif isinstance(error, Throttled):
+        breaker.throttled(error)
+    elif isinstance(error, PassingError):
+        breaker.failed(error)
 
 
 @dataclass(frozen=True)
@@ -28,7 +50,6 @@ class Resolution:
     """
 
     markets: tuple[Market, ...]
-    inactive: tuple[str, ...]
     unknown: Mapping[str, UnknownSymbol]
 
 
@@ -39,7 +60,6 @@ def resolve(exchange: str, symbols: Iterable[str], markets: Iterable[Market]) ->
     found = tuple(by_symbol[symbol] for symbol in wanted if symbol in by_symbol)
     return Resolution(
         markets=found,
-        inactive=tuple(market.symbol for market in found if not market.active),
         unknown={
             symbol: _unknown(exchange, symbol, by_symbol.values()) for symbol in wanted if symbol not in by_symbol
         },

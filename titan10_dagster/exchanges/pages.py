@@ -9,7 +9,8 @@ An answer to [since, until) proves, whichever way the exchange counts and howeve
 
 - between two of its neighbouring rows there is nothing (it lists what exists, in a row)
 - if rows lie after `until`, it counted forward from `since`: nothing else lies in [since, until)
-- if it holds only a known row at the edge of the stretch, nothing lies in the stretch
+- if it holds only a row or two on one side of the stretch, nothing; if it does so a second time, nothing lies in the
+  stretch. Where minutes without trades are left out, a short stretch is believed empty at once
 - if it is empty, nothing; if it is empty a second time, nothing lies in the stretch
 - if its rows start after `since` and reach to now, the exchange may have ignored `since`. One small request tells:
   does it start at the same row (so nothing lies before that row), or end at now again (its horizon)?
@@ -74,7 +75,8 @@ class Survey:
     """What is known of one series, over `windows`.
 
     step: the timeframe. overlap: candles by which fresh pages overlap. depth: how many candles back from now
-    can be had, None for all. ahead: how many pages beyond the first open candle may be asked for.
+    can be had, None for all. ahead: how many pages beyond the first open candle may be asked for. filled: the exchange
+    gives candles without trades too, so that any absence is strange.
     """
 
     def __init__(
@@ -86,6 +88,7 @@ class Survey:
         overlap: int = 1,
         depth: int | None = None,
         ahead: int = 32,
+        filled: bool = False,
         now: int,
     ) -> None:
         self._step = step
@@ -93,6 +96,7 @@ class Survey:
         self._overlap = min(overlap, page_size - 1)
         self._depth = depth
         self._ahead = ahead * page_size * step
+        self._believable = 0 if filled else page_size // 2 * step
         self._windows = sorted(windows)
         self._open: list[Stretch] = list(self._windows)
         self._flight: list[Ask] = []
@@ -111,11 +115,6 @@ class Survey:
         self._give_up_the_past(now)
 
     @property
-    def done(self) -> bool:
-        """Nothing is open and nothing is in flight."""
-        return not self._open and not self._flight
-
-    @property
     def looking(self) -> bool:
         """A look at recent candles is under way."""
         return any(ask.purpose is Purpose.RECENT for ask in self._flight)
@@ -130,6 +129,10 @@ class Survey:
     def absent_before(self, instant: int) -> None:
         """Takes it from elsewhere that there are no candles before `instant`."""
         self._prove(LONG_AGO, -(-instant // self._step) * self._step)
+
+    def absent_from(self, instant: int) -> None:
+        """Takes it from elsewhere that there are no candles from `instant` on."""
+        self._prove(instant // self._step * self._step, 1 << 62)
 
     def next_ask(self, now: int) -> Ask | None:
         """The next request, which is in flight from now on; None if there is none at the moment."""
@@ -232,9 +235,16 @@ class Survey:
     def _prove_edges(self, ask: Ask, times: Times) -> None:
         start, end = ask.target
         if times[0] >= end:
-            self._prove(ask.since, int(times[0]))
+            start = ask.since
+            end = int(times[0])
         elif times[-1] < start and not self._thin:
-            self._prove(int(times[-1]) + self._step, end)
+            start = int(times[-1]) + self._step
+        else:
+            return
+        # Nothing bounds the stretch on its other side: an answer that lost most of its rows looks the same.
+        self._empty[ask.target] += 1
+        if self._empty[ask.target] > 1 or end - start <= self._believable:
+            self._prove(start, end)
 
     def _learn_nothing(self, ask: Ask) -> None:
         self._empty[ask.target] += 1

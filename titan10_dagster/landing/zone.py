@@ -15,6 +15,7 @@ import re
 import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,8 @@ import structlog
 from pyarrow import parquet
 
 from titan10_dagster.candles.fetched import FetchedSlice, FetchRecord
-from titan10_dagster.candles.frame import COLUMNS, VALUES, columns, from_columns
+from titan10_dagster.candles.frame import COLUMNS, VALUES, between, columns, from_columns, times
+from titan10_dagster.candles.rules import judge
 from titan10_dagster.candles.slices import Series, Slice
 from titan10_dagster.errors import LandingError
 from titan10_dagster.landing.records import from_json, to_json
@@ -57,12 +59,22 @@ class LandingZone:
     def write(self, fetched: FetchedSlice) -> Path:
         """Lands the slice, in place of what was landed of it; it is on the disk when this returns.
 
+        No row that an exchange gave is lost. What lies before the new fetch's horizon nobody can ask for again: the
+        former rows that keep the candle rules are carried over, and the record's note says how many, so that the file
+        alone replays the slice. Where the new file still lacks a candle of the former one, that
+        file is kept beside it as `<symbol>.<its time of fetching>.parquet.old`: evidence, which nothing reads.
+
         LandingError if it cannot be written; what was there before is then still there.
         """
         path = self.path(fetched.record.slice)
+        former = self.read_or_aside(fetched.record.slice)
         try:
             _make_folder(path.parent)
-            _replace(path, _encoded(fetched))
+            if former is not None:
+                fetched = _with_unreachable_rows(fetched, former)
+                if np.setdiff1d(times(former.candles), times(fetched.candles)).size:
+                    _put(_old(path, former.record), pa.py_buffer(path.read_bytes()))
+            _put(path, _encoded(fetched))
         except OSError as error:
             raise LandingError(f"cannot land {fetched.record.slice} as {path}: {error}") from error
         return path
@@ -77,6 +89,14 @@ class LandingZone:
                 return _decoded(file, slice_)
             except _UNREADABLE as error:
                 raise _unreadable(path, slice_, error) from error
+
+    def read_or_aside(self, slice_: Slice) -> FetchedSlice | None:
+        """As `read`, but an unreadable file counts as not landed: it is logged and moved aside to `*.corrupt`."""
+        try:
+            return self.read(slice_)
+        except _UnreadableFile as error:
+            _move_aside(error)
+            return None
 
     def record(self, slice_: Slice) -> FetchRecord | None:
         """How the slice was fetched, from the file's footer alone; None and LandingError as in `read`."""
@@ -98,18 +118,11 @@ class LandingZone:
         found = ((slice_, self._record_or_aside(slice_)) for slice_ in slices)
         return {slice_: record for slice_, record in found if record is not None}
 
-    def discard(self, slice_: Slice) -> None:
-        """Removes what was landed of the slice, if anything."""
-        self.path(slice_).unlink(missing_ok=True)
-
     def _record_or_aside(self, slice_: Slice) -> FetchRecord | None:
         try:
             return self.record(slice_)
         except _UnreadableFile as error:
-            aside = error.path.with_name(error.path.name + ".corrupt")
-            with suppress(FileNotFoundError):  # another process moved it first
-                error.path.replace(aside)
-            structlog.get_logger().warning("landed_file_corrupt", file=str(aside), error=str(error.__cause__))
+            _move_aside(error)
             return None
 
 
@@ -119,6 +132,35 @@ class _UnreadableFile(LandingError):
     def __init__(self, message: str, *, path: Path) -> None:
         super().__init__(message)
         self.path = path
+
+
+def _move_aside(error: _UnreadableFile) -> None:
+    aside = error.path.with_name(error.path.name + ".corrupt")
+    with suppress(FileNotFoundError):  # another process moved it first
+        error.path.replace(aside)
+    structlog.get_logger().warning("landed_file_corrupt", file=str(aside), error=str(error.__cause__))
+
+
+def _with_unreachable_rows(fetched: FetchedSlice, former: FetchedSlice) -> FetchedSlice:
+    """The new fetch, with the good rows of the former one from before its horizon that it has not."""
+    record = fetched.record
+    if record.horizon is None or record.horizon <= record.slice.start:
+        return fetched
+    good = between(
+        judge(former.candles, record.slice, former.record.fetched_at).valid, record.slice.start, record.horizon
+    )
+    lost = good[~np.isin(times(good), times(fetched.candles))]
+    if lost.empty:
+        return fetched
+    candles = pd.concat([lost, fetched.candles], ignore_index=True).sort_values(
+        "time", kind="stable", ignore_index=True
+    )
+    told = f"{len(lost)} candles from before the horizon are of earlier fetches"
+    return FetchedSlice(replace(record, note=f"{record.note}; {told}" if record.note else told), candles)
+
+
+def _old(path: Path, record: FetchRecord) -> Path:
+    return path.with_name(f"{path.stem}.{record.fetched_at:%Y%m%dT%H%M%S%f}Z{_SUFFIX}.old")
 
 
 def _unreadable(path: Path, slice_: Slice, error: BaseException) -> _UnreadableFile:
@@ -144,7 +186,7 @@ def _make_folder(folder: Path) -> None:
     _sync_folder(folder.parent)
 
 
-def _replace(path: Path, content: pa.Buffer) -> None:
+def _put(path: Path, content: pa.Buffer) -> None:
     # The name is new each time: two processes that land the same slice must not write into one file.
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:

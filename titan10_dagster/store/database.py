@@ -152,7 +152,7 @@ class Database:
 
     @contextmanager
     def session(self) -> Iterator[Cursor]:
-        """A cursor outside of any transaction, for what PostgreSQL refuses inside one: each statement commits by itself.
+        """A cursor outside of any transaction, for what PostgreSQL refuses inside one: each statement commits at once.
 
         On a connection of its own, which is closed at the end: settings and locks of the session go with it.
         """

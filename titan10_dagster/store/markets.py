@@ -25,6 +25,12 @@ class MarketStore:
             dicts.execute("SELECT * FROM markets WHERE exchange = %s ORDER BY symbol", [exchange])
             return [_market(row) for row in dicts]
 
+    def note_listed(self, exchange: str, listed: Mapping[str, datetime]) -> None:
+        """Stores the starts of first candles that were looked up, by symbol; unknown symbols are passed over."""
+        rows = [(exchange, symbol, instant) for symbol, instant in listed.items()]
+        with self._db.transaction() as cursor:
+            execute_values(cursor, statement("note_listed"), rows)
+
     def replace(self, exchange: str, markets: Sequence[Market], seen_at: datetime) -> None:
         """Stores the exchange's whole list as it was at `seen_at`.
 

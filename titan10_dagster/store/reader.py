@@ -46,7 +46,9 @@ def candles(
     return from_columns(times, values)
 
 
-def candles_arrow(db: Database, series: Series, start: datetime, end: datetime, *, as_of: datetime | None = None) -> Any:
+def candles_arrow(
+    db: Database, series: Series, start: datetime, end: datetime, *, as_of: datetime | None = None
+) -> pa.Table:
     """As `candles`, as a pyarrow.Table: time timestamp[ms, UTC], open, high, low, close, volume double."""
     return _table(COLUMNS, _candles(db, series, start, end, as_of))
 
@@ -61,7 +63,7 @@ def bars(db: Database, series: Series, timeframe: str, start: datetime, end: dat
     return from_columns(times, values).assign(candles=count)
 
 
-def bars_arrow(db: Database, series: Series, timeframe: str, start: datetime, end: datetime) -> Any:
+def bars_arrow(db: Database, series: Series, timeframe: str, start: datetime, end: datetime) -> pa.Table:
     """As `bars`, as a pyarrow.Table: the columns of `candles_arrow`, and candles int64."""
     return _table(BAR_COLUMNS, _bars(db, series, timeframe, start, end))
 
@@ -119,7 +121,7 @@ def _aware(instant: datetime) -> datetime:
     return instant.astimezone(UTC)
 
 
-def _table(names: Sequence[str], columns: _Columns) -> Any:
+def _table(names: Sequence[str], columns: _Columns) -> pa.Table:
     time, *values = columns
     arrays = [pa.array(time, pa.timestamp("ms", "UTC")), *map(pa.array, values)]
     return pa.Table.from_arrays(arrays, names=list(names))

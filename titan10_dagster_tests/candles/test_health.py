@@ -18,6 +18,7 @@ from titan10_dagster.candles.health import (
     after_ban,
     after_failure,
     after_probe_taken,
+    after_rest,
     after_success,
     ask,
     may_request,
@@ -204,3 +205,12 @@ def test_without_a_ban_it_is_closed_unless_five_failed_in_a_row(
 
 def test_decisions_compare_by_what_they_say() -> None:
     assert Decision(Permit.REFUSED, NOW) == refused(NOW) != refused(NOW + PAUSE)
+
+
+def test_a_demand_to_rest_keeps_everybody_away_until_it_is_over_and_is_no_failure() -> None:
+    until = NOW + timedelta(minutes=5)
+    rested = after_rest(failing(CLOSED, 2), NOW, until, "throttled")
+    assert (rested.state, rested.failures, rested.reason) == (BreakerState.OPEN, 2, "throttled")
+    assert may_request(rested, NOW) == refused(until)
+    assert may_request(rested, until) == PROBE
+    assert after_rest(rested, NOW, NOW, "throttled").open_until == until

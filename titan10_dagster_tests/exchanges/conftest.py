@@ -18,7 +18,8 @@ from titan10_dagster.candles.slices import Series, Slice, days
 from titan10_dagster.candles.timeframes import Timeframe
 from titan10_dagster.exchanges.breaker import Breaker
 from titan10_dagster.exchanges.client import ExchangeClient
-from titan10_dagster.exchanges.fetching import FetchReport, Patience, fetch_slices
+from titan10_dagster.exchanges.fetching import FetchReport, fetch_slices
+from titan10_dagster.exchanges.patience import Patience
 from titan10_dagster.sandbox.server import Sandbox
 from titan10_dagster.sandbox.venues.registry import venue
 

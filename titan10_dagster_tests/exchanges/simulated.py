@@ -55,13 +55,22 @@ class Exchange:
         return stragglers + (rows[-most:] if self.newest else rows[:most])
 
 
-def survey(first: int, end: int, exchange: Exchange, page_size: int, overlap: int, depth: int | None = None) -> Survey:
+def survey(
+    first: int,
+    end: int,
+    exchange: Exchange,
+    page_size: int,
+    overlap: int,
+    depth: int | None = None,
+    filled: bool = False,
+) -> Survey:
     return Survey(
         [(first * STEP, end * STEP)],
         step=STEP,
         page_size=page_size,
         overlap=overlap,
         depth=depth,
+        filled=filled,
         now=exchange.now * STEP + 5_000,
     )
 

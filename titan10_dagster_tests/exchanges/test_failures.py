@@ -282,3 +282,27 @@ def test_a_page_of_html_is_quoted_in_a_line() -> None:
     text = str(told(ccxt.ExchangeNotAvailable("binance GET http://x 500 " + "<p>oh\n</p>" * 500), 500))
     assert len(text) < 400
     assert "\n" not in text
+
+
+# -- secrets
+
+
+def chain(error: BaseException | None) -> str:
+    return "" if error is None else f"{error} {error!r} {chain(error.__cause__)}"
+
+
+@pytest.mark.parametrize("status", [400, 500])
+def test_a_login_in_an_address_is_never_told(status: int) -> None:
+    async def work() -> FetchError:
+        async with serving(says("no", status=status)) as url:
+            return await ask("binance", url.replace("://", "://joe:s3cr@t@"))
+
+    error = run(work())
+    assert error.status == status
+    assert "s3cr" not in chain(error)
+    assert "joe" not in chain(error)
+    assert "http://***@127.0.0.1" in str(error)
+
+
+def test_an_error_without_a_login_keeps_its_cause() -> None:
+    assert failure("binance", says("no", status=500)).__cause__ is not None

@@ -1,16 +1,18 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import time
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import numpy as np
 import pytest
 
 from titan10_dagster.candles.health import BreakerState, Health
-from titan10_dagster.candles.slices import to_ms
+from titan10_dagster.candles.slices import Series, Slice, from_ms, to_ms
+from titan10_dagster.candles.timeframes import Timeframe
 from titan10_dagster.errors import (
     Banned,
     BreakerOpen,
@@ -23,7 +25,8 @@ from titan10_dagster.errors import (
 from titan10_dagster.exchanges.breaker import Breaker
 from titan10_dagster.exchanges.capabilities import capabilities_of
 from titan10_dagster.exchanges.client import ExchangeClient
-from titan10_dagster.exchanges.fetching import FetchReport, Patience, Progress, fetch_slices
+from titan10_dagster.exchanges.fetching import FetchReport, fetch_slices
+from titan10_dagster.exchanges.patience import Patience
 from titan10_dagster.sandbox.server import Sandbox
 from titan10_dagster_tests.exchanges.conftest import (
     FIVE,
@@ -85,6 +88,7 @@ PASSING: list[tuple[str, dict[str, Any]]] = [
     ("page_third", {}),
     ("page_third", {"count": 2}),
     ("empty_page", {"count": 2, "after": 1}),
+    ("lost_rows", {"count": 1, "after": 2, "rows": 999}),
 ]
 
 
@@ -231,6 +235,73 @@ def test_a_healthy_run_bothers_the_health_store_twice(sandbox: Sandbox) -> None:
     assert fetched.store.changes == 2
 
 
+def test_a_day_that_was_asked_for_before_it_ended_is_not_called_whole_however_late_it_lands(sandbox: Sandbox) -> None:
+    midnight = NOW.replace(hour=0, minute=0, second=0)
+    began = midnight - timedelta(minutes=17)
+    passed = iter([began])
+    wanted = slices("binance", symbols("binance", 1))
+    fetched = fetch(sandbox, wanted, clock=lambda: next(passed, midnight + timedelta(minutes=5)))
+    landed = fetched.landed[wanted[0]]
+    assert landed.record.fetched_at == began
+    assert landed.candles["time"].max() == began - timedelta(minutes=1)
+
+
+def test_a_day_is_dated_by_when_it_was_asked_for_and_not_by_the_start_of_a_long_run(sandbox: Sandbox) -> None:
+    ticks = itertools.count()
+    wanted = slices("binance", symbols("binance", 1), 30)
+    fetched = fetch(sandbox, wanted, clock=lambda: NOW + timedelta(minutes=next(ticks)))
+    dates = [fetched.landed[one].record.fetched_at for one in wanted]
+    assert dates == sorted(dates)
+    assert NOW < dates[0] < dates[-1]
+
+
+@pytest.mark.parametrize("kind", ["unknown_symbol", "http_400", "http_404"])
+def test_the_only_symbol_asked_for_may_be_gone_without_failing_the_run(sandbox: Sandbox, kind: str) -> None:
+    (symbol,) = symbols("binance", 1)
+    sandbox.fault("binance", kind)
+    fetched = fetch(sandbox, slices("binance", [symbol]))
+    assert fetched.report is not None
+    assert list(fetched.report.failed) == [symbol]
+    assert fetched.store.load("binance").failures == 0
+
+
+def test_all_symbols_asked_for_may_be_gone_without_failing_the_run(sandbox: Sandbox) -> None:
+    sandbox.fault("binance", "unknown_symbol")
+    report = fetch(sandbox, slices("binance", symbols("binance", 3))).report
+    assert report is not None
+    assert [type(error) for error in report.failed.values()] == [UnknownSymbol] * 3
+
+
+def test_a_probe_that_finds_a_symbol_gone_found_the_exchange_well(sandbox: Sandbox) -> None:
+    fetched = Fetched()
+    fetched.store.states["binance"] = Health("binance", BreakerState.OPEN, open_until=NOW - timedelta(seconds=1))
+    sandbox.fault("binance", "unknown_symbol")
+    fetch(sandbox, slices("binance", symbols("binance", 1)), into=fetched)
+    assert fetched.store.load("binance").state is BreakerState.CLOSED
+
+
+def test_a_rejection_of_everything_asked_of_several_symbols_is_the_exchanges(sandbox: Sandbox) -> None:
+    sandbox.fault("binance", "http_400")
+    with pytest.raises(FetchError, match=r"every symbol failed \(2 of 2\)") as caught:
+        fetch(sandbox, slices("binance", symbols("binance")))
+    assert type(caught.value) is FetchError
+    assert ".." not in str(caught.value)
+
+
+def test_a_demand_to_rest_that_outlives_patience_holds_for_the_next_run_too(sandbox: Sandbox) -> None:
+    sandbox.fault("binance", "http_429", retry_after=300)
+    fetched, wanted = Fetched(), slices("binance", symbols("binance", 1))
+    with pytest.raises(BreakerOpen, match="asks for fewer requests"):
+        fetch(sandbox, wanted, into=fetched, patience=Patience(throttled=1))
+    health = fetched.store.load("binance")
+    assert (health.state, health.open_until) == (BreakerState.OPEN, NOW + timedelta(seconds=300))
+    time.sleep(0.05)  # a request that was cancelled may still be on its way
+    asked = len(sandbox.requests("binance"))
+    with pytest.raises(BreakerOpen, match="nothing is asked before"):
+        fetch(sandbox, wanted, into=fetched)
+    assert len(sandbox.requests("binance")) == asked
+
+
 # -- horizons, listings, emptiness
 
 
@@ -284,6 +355,67 @@ def test_days_before_a_known_listing_cost_no_request(sandbox: Sandbox) -> None:
     assert all(fetched.landed[one].record.listed == listed for one in wanted)
     assert not len(fetched.landed[wanted[2]].candles)
     assert len(fetched.landed[wanted[3]].candles)
+
+
+def test_a_listing_in_the_window_is_found_and_dates_the_silence_before_it(sandbox: Sandbox) -> None:
+    listed = datetime(2023, 7, 13, 18, 0, tzinfo=UTC)
+    wanted = slices("coinbase", ["XRP/USD"], 30, last=date(2023, 7, 14))
+    fetched = fetch(sandbox, wanted)
+    first = int(truth(sandbox, wanted[-2])[0, 0])
+    assert fetched.report is not None
+    assert fetched.report.listed == {"XRP/USD": from_ms(first)}
+    assert listed <= from_ms(first) < listed + timedelta(hours=1)
+    assert_true(sandbox, fetched, wanted)
+    assert {one.record.listed for one in fetched.landed.values()} == {from_ms(first)}
+    assert all(one.record.answered for one in fetched.landed.values())
+    assert len(sandbox.requests("coinbase")) <= 110  # 150 without the search
+    assert sum(one.record.requests for one in fetched.landed.values()) == len(sandbox.requests("coinbase"))
+
+
+def test_a_window_from_before_the_listing_is_answered(sandbox: Sandbox) -> None:
+    wanted = slices("binance", symbols("binance", 1), 20, last=date(2017, 8, 10))
+    fetched = fetch(sandbox, wanted)
+    assert {one.record.listed for one in fetched.landed.values()} == {datetime(2017, 8, 17, 4, 0, tzinfo=UTC)}
+    assert all(one.record.answered for one in fetched.landed.values())
+    assert len(sandbox.requests("binance")) <= 18  # 16 were under way at once, and two searched
+
+
+def test_silence_of_less_than_an_hour_starts_no_search(sandbox: Sandbox) -> None:
+    wanted = slices("binance", symbols("binance", 1), 2)
+    sandbox.fault("binance", "lost_rows", rows=50)
+    fetched = fetch(sandbox, wanted)
+    assert {entry["timeframe"] for entry in sandbox.requests("binance")} == {"1m"}
+    assert fetched.report is not None
+    assert not fetched.report.listed
+
+
+def test_the_end_of_a_closed_market_is_found(sandbox: Sandbox) -> None:
+    delisted = datetime(2022, 5, 13, 0, 40, tzinfo=UTC)
+    known = [market("binance", "LUNA/USDT", active=False)]
+    wanted = slices("binance", ["LUNA/USDT"], 40, last=date(2022, 6, 10))
+    fetched = fetch(sandbox, wanted, markets=known)
+    assert_true(sandbox, fetched, wanted)
+    records = [fetched.landed[one].record for one in wanted]
+    assert [record.delisted for record in records if record.slice.end > delisted] == [delisted] * 29
+    assert all(record.answered for record in records)
+    assert len(sandbox.requests("binance")) <= 70
+
+
+def test_a_closed_market_whose_hours_are_all_there_starts_no_search(sandbox: Sandbox) -> None:
+    (symbol,) = symbols("binance", 1)
+    wanted = [Slice(Series("binance", symbol, Timeframe.parse("4h")), YESTERDAY)]
+    fetched = fetch(sandbox, wanted, markets=[market("binance", symbol, active=False)])
+    assert len(fetched.landed[wanted[0]].candles) == 6
+    assert {entry["timeframe"] for entry in sandbox.requests("binance")} == {"4h"}
+
+
+def test_a_window_after_a_market_was_closed_is_answered(sandbox: Sandbox) -> None:
+    known = [market("binance", "LUNA/USDT", active=False)]
+    wanted = slices("binance", ["LUNA/USDT"], 2)
+    fetched = fetch(sandbox, wanted, markets=known)
+    assert {one.record.delisted for one in fetched.landed.values()} == {datetime(2022, 5, 13, 0, 40, tzinfo=UTC)}
+    assert [one.record.answered for one in fetched.landed.values()] == [True, True]
+    assert len(sandbox.requests("binance")) <= 20
 
 
 @pytest.mark.parametrize("exchange", ["binance", "coinbase"])
@@ -351,9 +483,8 @@ def test_the_pace_keeps_within_the_exchanges_limit_and_round_trips_do_not_slow_i
 
 def test_memory_holds_only_the_pages_under_way(sandbox: Sandbox) -> None:
     wanted = slices("binance", symbols("binance", 4), 30)
-    seen: list[Progress] = []
     fetched = Fetched()
-    order: list[int] = []
+    landed: list[tuple[int, int]] = []
 
     async def work() -> FetchReport:
         known = [market("binance", symbol) for symbol in symbols("binance", 4)]
@@ -362,17 +493,17 @@ def test_memory_holds_only_the_pages_under_way(sandbox: Sandbox) -> None:
                 client,
                 wanted,
                 now=now,
-                land=lambda one: order.append((one.record.slice.day - wanted[0].day).days),
+                land=lambda one: landed.append(((one.record.slice.day - wanted[0].day).days, client.requests)),
                 breaker=Breaker("binance", fetched.store, now),
                 log=Messages(),
-                progress=seen.append,
             )
 
     report = run(work())
+    order = [day for day, _ in landed]
     # A day lands while the next are under way: no symbol runs far ahead of the others or of its own oldest page.
     assert max(max(order[: n + 1]) - n // 4 for n in range(len(order))) <= 24
-    assert (seen[-1].slices, seen[-1].of_slices, seen[-1].candles) == (120, 120, report.candles)
-    assert seen[0].requests <= 4 + 2 * 16
+    assert (report.landed, report.candles) == (120, sum(len(truth(sandbox, one)) for one in wanted))
+    assert landed[0][1] <= 4 + 2 * 16
 
 
 def test_an_error_of_landing_stops_the_fetch_and_leaves_no_task(sandbox: Sandbox) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -9,7 +10,7 @@ from titan10_dagster.candles.slices import Series, to_ms
 from titan10_dagster.candles.timeframes import Timeframe
 from titan10_dagster.errors import PassingError
 from titan10_dagster.exchanges.client import ExchangeClient
-from titan10_dagster.exchanges.listing import first_candle
+from titan10_dagster.exchanges.listing import first_candle, last_candle
 from titan10_dagster_tests.exchanges.conftest import MINUTE, NOW, market, now, run
 from titan10_dagster_tests.exchanges.serving import Handler, says, serving
 
@@ -18,33 +19,35 @@ DAY = timedelta(days=1)
 BEGUN = LISTED.replace(hour=0, minute=0)
 
 
-def candles(since: datetime, step: timedelta, limit: int, listed: datetime = LISTED) -> list[int]:
+def candles(
+    since: datetime, step: timedelta, limit: int, listed: datetime = LISTED, delisted: datetime = NOW
+) -> list[int]:
     """The starts of a market's candles, ms; its first day is younger than its first minute."""
     first = listed.replace(hour=0, minute=0) if step == DAY else listed
     count = -(-max(timedelta(0), since - first) // step)
     times = [first + (count + n) * step for n in range(limit)]
-    return [to_ms(one) for one in times if one <= NOW]
+    return [to_ms(one) for one in times if one <= min(NOW, delisted - timedelta(minutes=1))]
 
 
-def forward(listed: datetime) -> Handler:
+def forward(listed: datetime, delisted: datetime = NOW) -> Handler:
     """Counts forward from `since`, as binance does."""
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
         step = DAY if request.query["interval"] == "1d" else timedelta(minutes=1)
         since = datetime.fromtimestamp(int(request.query["startTime"]) / 1000, UTC)
-        rows = candles(since, step, int(request.query["limit"]), listed)
+        rows = candles(since, step, int(request.query["limit"]), listed, delisted)
         return web.json_response([[one, "1", "1", "1", "1", "1"] for one in rows])
 
     return answer
 
 
-def ranged(listed: datetime) -> Handler:
+def ranged(listed: datetime, delisted: datetime = NOW) -> Handler:
     """Gives what lies between two instants, newest first, as coinbase does."""
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
         step = DAY if request.query["granularity"] == "ONE_DAY" else timedelta(minutes=1)
         since, until = (datetime.fromtimestamp(int(request.query[name]), UTC) for name in ("start", "end"))
-        rows = [one for one in candles(since, step, 300, listed) if one <= to_ms(until)]
+        rows = [one for one in candles(since, step, 300, listed, delisted) if one <= to_ms(until)]
         names = ("low", "high", "open", "close", "volume")
         return web.json_response(
             {"candles": [{"start": str(one // 1000), **dict.fromkeys(names, "1")} for one in reversed(rows)]}
@@ -53,7 +56,9 @@ def ranged(listed: datetime) -> Handler:
     return answer
 
 
-def found(exchange: str, handler: Handler, timeframe: Timeframe = MINUTE) -> tuple[datetime | None, int]:
+def found(
+    exchange: str, handler: Handler, timeframe: Timeframe = MINUTE, look: Any = first_candle
+) -> tuple[datetime | None, int]:
     """What is found, and in how many requests."""
     symbol = "BTC/USD" if exchange in ("coinbase", "kraken") else "BTC/USDT"
 
@@ -63,7 +68,8 @@ def found(exchange: str, handler: Handler, timeframe: Timeframe = MINUTE) -> tup
             serving(handler) as url,
             ExchangeClient(exchange, known, base_url=url, paced=False, now=now) as client,
         ):
-            return await first_candle(client, Series(exchange, symbol, timeframe), NOW), client.requests
+            wanted = Series(exchange, symbol, timeframe)
+            return await look(client.fetch_page, client.capabilities, wanted, NOW), client.requests
 
     return run(work())
 
@@ -75,7 +81,7 @@ def test_where_since_counts_forward_it_takes_two_requests() -> None:
 def test_where_only_ranges_are_given_the_years_are_walked_through() -> None:
     first, requests = found("coinbase", ranged(LISTED))
     assert first == LISTED
-    assert requests <= 30
+    assert requests <= 31
 
 
 def test_of_days_it_is_the_first_day() -> None:
@@ -112,3 +118,35 @@ def test_a_symbol_without_candles_has_no_first_one() -> None:
 def test_a_failure_is_raised() -> None:
     with pytest.raises(PassingError):
         found("binance", says("", status=500))
+
+
+def test_a_first_day_whose_own_candles_begin_earlier_is_not_believed() -> None:
+    async def loses_a_year(request: web.BaseRequest) -> web.StreamResponse:
+        lost = timedelta(days=365 if request.query["interval"] == "1d" else 0)
+        return await forward(LISTED + lost)(request)
+
+    assert found("binance", loses_a_year)[0] is None
+
+
+# -- the last candle
+
+GONE = datetime(2022, 5, 13, 0, 40, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("exchange", "handler", "most"), [("binance", forward(LISTED, GONE), 10), ("coinbase", ranged(LISTED, GONE), 30)]
+)
+def test_the_last_candle_of_a_market_that_is_gone_is_found(exchange: str, handler: Handler, most: int) -> None:
+    last, requests = found(exchange, handler, look=last_candle)
+    assert last == GONE
+    assert requests <= most
+
+
+def test_a_market_that_was_halted_an_hour_ago_is_not_gone() -> None:
+    assert found("binance", forward(LISTED, NOW - timedelta(hours=1)), look=last_candle)[0] is None
+
+
+def test_a_symbol_without_candles_has_no_last_one() -> None:
+    last, requests = found("coinbase", says('{"candles":[]}'), look=last_candle)
+    assert last is None
+    assert requests <= 60

@@ -71,9 +71,26 @@ def test_an_empty_page_is_believed_when_it_is_empty_twice() -> None:
         assert ask is not None
         assert not planner.settled(0, 300 * STEP)
         planner.learn(ask, times([]), NOW * STEP)
-    assert planner.done
     assert planner.settled(0, 300 * STEP)
     assert not planner.heard
+
+
+@pytest.mark.parametrize("filled", [True, False])
+def test_a_page_of_which_only_the_first_row_is_left_is_asked_for_again(filled: bool) -> None:
+    class Faulty(Exchange):
+        struck = False
+
+        def answer(self, since: int, limit: int) -> list[int]:
+            rows = super().answer(since, limit)
+            if since >= 999 and not Faulty.struck:
+                Faulty.struck = True
+                return rows[:1]
+            return rows
+
+    exchange = Faulty(ALL, NOW)
+    found = drive(survey(0, 3000, exchange, 1000, 1, filled=filled), exchange)
+    assert found.times >= set(range(3000))
+    assert len(found.asks) == 5
 
 
 def test_years_before_a_listing_cost_one_request_a_page() -> None:
@@ -180,16 +197,17 @@ def exchanges(draw: st.DrawFn) -> Exchange:
     page_size=st.integers(20, 150),
     overlap=st.integers(1, 10),
     at_once=st.integers(1, 6),
+    filled=st.booleans(),
 )
-@example(Exchange(frozenset(range(1201)), 1200, cap=10, ranged=True, newest=True), 0, 1200, 100, 10, 6)
+@example(Exchange(frozenset(range(1201)), 1200, cap=10, ranged=True, newest=True), 0, 1200, 100, 10, 6, False)
 @settings(max_examples=400, deadline=None)
 def test_every_candle_that_an_exchange_would_give_is_recovered(
-    exchange: Exchange, first: int, length: int, page_size: int, overlap: int, at_once: int
+    exchange: Exchange, first: int, length: int, page_size: int, overlap: int, at_once: int, filled: bool
 ) -> None:
     end = min(first + length, exchange.now)
     if end <= first:
         return
-    found = drive(survey(first, end, exchange, page_size, overlap), exchange, at_once=at_once)
+    found = drive(survey(first, end, exchange, page_size, overlap, filled=filled), exchange, at_once=at_once)
     assert {one for one in found.times if first <= one < end} == {one for one in exchange.there if first <= one < end}
     fresh = (end - first) / (page_size - overlap) + 2
     cut = page_size / max(1, min(page_size, exchange.cap) - 1) + 1
@@ -214,7 +232,7 @@ def test_an_unknown_horizon_is_found_and_everything_after_it_recovered(
     reach = 1201 - (remembers if ignores_limit else min(remembers, page_size))
     assert found.times >= {one for one in range(first, end) if one >= reach}
     assert len(found.asks) <= 12
-    assert planner.done
+    assert planner.settled(first * STEP, end * STEP)
 
 
 @given(exchange=exchanges(), first=st.integers(0, 1000), page_size=st.integers(20, 150))

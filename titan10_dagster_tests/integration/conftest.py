@@ -16,7 +16,7 @@ import pytest
 
 from titan10_dagster.candles.slices import Series, midnight
 from titan10_dagster.defs.launch import Backfill, backfill
-from titan10_dagster.exchanges.fetching import Patience
+from titan10_dagster.exchanges.patience import Patience
 from titan10_dagster.landing.zone import LandingZone
 from titan10_dagster.pipeline import Pipeline
 from titan10_dagster.sandbox.server import Sandbox

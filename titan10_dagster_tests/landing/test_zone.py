@@ -61,6 +61,7 @@ def files(zone: LandingZone) -> list[str]:
 def test_a_slice_comes_back_exactly_as_it_was_landed(
     zone: LandingZone, candles: pd.DataFrame, horizon: datetime | None, note: str | None
 ) -> None:
+    zone.path(SLICE).unlink(missing_ok=True)
     record = replace(fetched(candles).record, horizon=horizon, note=note)
     zone.write(FetchedSlice(record, candles))
     back = zone.read(SLICE)
@@ -88,18 +89,79 @@ def test_what_was_never_landed_is_none(zone: LandingZone) -> None:
     assert zone.read(SLICE) is None
     assert zone.record(SLICE) is None
     assert zone.records([SLICE]) == {}
-    zone.discard(SLICE)
 
 
-def test_landing_again_replaces_and_discarding_removes(zone: LandingZone) -> None:
-    zone.write(fetched(some.whole_frame(SLICE)))
+def test_landing_again_replaces(zone: LandingZone) -> None:
     zone.write(fetched(empty()))
+    zone.write(fetched(some.whole_frame(SLICE)))
+    zone.write(fetched(some.whole_frame(SLICE)))
+    assert candles_of(zone) == 1440
+    assert files(zone) == ["BTC-USDT.parquet"]
+
+
+def candles_of(zone: LandingZone) -> int:
     back = zone.read(SLICE)
     assert back is not None
-    assert back.candles.empty
-    assert files(zone) == ["BTC-USDT.parquet"]
-    zone.discard(SLICE)
-    assert zone.read(SLICE) is None
+    return len(back.candles)
+
+
+def test_a_file_with_candles_that_its_successor_lacks_is_kept_as_evidence(zone: LandingZone) -> None:
+    path = zone.write(fetched(some.whole_frame(SLICE)))
+    first = path.read_bytes()
+    zone.write(fetched(some.whole_frame(SLICE).head(1000)))
+    assert candles_of(zone) == 1000
+    assert files(zone) == ["BTC-USDT.20240301T020000123456Z.parquet.old", "BTC-USDT.parquet"]
+    assert path.with_name("BTC-USDT.20240301T020000123456Z.parquet.old").read_bytes() == first
+    assert list(zone.root.rglob("*.parquet")) == [path]
+
+
+def broken(candles: pd.DataFrame, count: int) -> pd.DataFrame:
+    spoiled = candles.copy()
+    spoiled.loc[: count - 1, "volume"] = -1.0
+    return spoiled
+
+
+def test_rows_from_before_the_horizon_outlive_a_fetch_that_cannot_give_them(zone: LandingZone) -> None:
+    whole = some.whole_frame(SLICE)
+    given, later = broken(whole.tail(658).reset_index(drop=True), 20), AT + timedelta(hours=14)
+    zone.write(fetched(given))
+    record = replace(fetched(empty()).record, fetched_at=later, horizon=later - timedelta(hours=12))
+    for _ in range(2):
+        zone.write(FetchedSlice(record, empty()))
+        back = zone.read(SLICE)
+        assert back is not None
+        assert_frame_equal(back.candles, whole.tail(638).reset_index(drop=True))
+        assert back.record.note == "638 candles from before the horizon are of earlier fetches"
+    assert files(zone) == ["BTC-USDT.20240301T020000123456Z.parquet.old", "BTC-USDT.parquet"]
+
+
+def test_a_new_row_wins_over_a_former_one_and_within_reach_nothing_is_carried_over(zone: LandingZone) -> None:
+    whole = some.whole_frame(SLICE)
+    restated = whole.assign(volume=whole["volume"] + 1)
+    zone.write(fetched(whole))
+    horizon = SLICE.start + timedelta(hours=1)
+    part = restated.iloc[30:90].reset_index(drop=True)
+    zone.write(FetchedSlice(replace(fetched(empty()).record, horizon=horizon), part))
+    back = zone.read(SLICE)
+    assert back is not None
+    expected = pd.concat([whole.head(30), part], ignore_index=True)
+    assert_frame_equal(back.candles, expected)
+
+
+def test_a_damaged_body_is_moved_aside_and_counts_as_not_landed(zone: LandingZone) -> None:
+    path = zone.write(fetched(some.whole_frame(SLICE)))
+    damage(path)
+    with structlog.testing.capture_logs() as logs:
+        assert zone.read_or_aside(SLICE) is None
+    assert [log["event"] for log in logs] == ["landed_file_corrupt"]
+    assert files(zone) == ["BTC-USDT.parquet.corrupt"]
+    assert zone.read_or_aside(SLICE) is None
+
+
+def test_a_damaged_file_does_not_keep_a_slice_from_landing(zone: LandingZone) -> None:
+    damage(zone.write(fetched(some.whole_frame(SLICE))))
+    zone.write(fetched(empty()))
+    assert files(zone) == ["BTC-USDT.parquet", "BTC-USDT.parquet.corrupt"]
 
 
 def test_records_are_those_of_the_landed_slices_in_the_order_asked(zone: LandingZone) -> None:
@@ -246,12 +308,16 @@ def test_an_unreadable_file_is_told_by_name_and_counts_as_not_landed(
     assert list(zone.records([SLICE])) == [SLICE]
 
 
-def test_a_flipped_bit_in_the_candles_is_noticed(zone: LandingZone) -> None:
-    path = zone.write(fetched(some.whole_frame(SLICE)))
+def damage(path: Path) -> None:
+    """Flips a bit among the candles; the footer is sound."""
     chunk = parquet.read_metadata(path).row_group(0).column(5)
     content = bytearray(path.read_bytes())
     content[chunk.data_page_offset + chunk.total_compressed_size - 3] ^= 0x10
     path.write_bytes(content)
+
+
+def test_a_flipped_bit_in_the_candles_is_noticed(zone: LandingZone) -> None:
+    damage(zone.write(fetched(some.whole_frame(SLICE))))
     with pytest.raises(LandingError, match="is unreadable"):
         zone.read(SLICE)
 

@@ -73,3 +73,10 @@ def test_series_learn_the_exchanges_own_name_whoever_came_first(db: Database, sq
     assert sql(known) == [("BTC/USD", "XXBTZUSD")]
     write_slices(db, [judged(a_slice("ETH/USD", exchange="kraken"))])
     assert sql(known) == [("BTC/USD", "XXBTZUSD"), ("ETH/USD", "XETHZUSD")]
+
+
+def test_a_first_candle_that_was_looked_up_is_kept(db: Database) -> None:
+    store, instant = MarketStore(db), datetime(2017, 8, 17, 4, tzinfo=UTC)
+    store.replace("kraken", [BTC, ETH], SEEN)
+    store.note_listed("kraken", {"ETH/USD": instant, "NO/SUCH": instant})
+    assert store.load("kraken") == [BTC, replace(ETH, listed=instant)]

@@ -67,13 +67,15 @@ def test_candles_are_a_hypertable_of_seven_days_that_compresses_what_is_a_week_o
     db = Database(timescaledb_database_url)
     sql = Sql(db)
     assert db.has_timescaledb()
-    assert sql("SELECT hypertable_name, column_name, time_interval FROM timescaledb_information.dimensions") == [
-        ("candles", "time", timedelta(days=7))
-    ]
-    (settings,) = sql("SELECT segmentby, orderby FROM timescaledb_information.hypertable_columnstore_settings")
+    of_candles = "WHERE hypertable_name = 'candles'"
+    dimensions = f"SELECT column_name, time_interval FROM timescaledb_information.dimensions {of_candles}"
+    assert sql(dimensions) == [("time", timedelta(days=7))]
+    (settings,) = sql(
+        "SELECT segmentby, orderby FROM timescaledb_information.hypertable_columnstore_settings"
+        " WHERE hypertable = 'candles'::regclass"
+    )
     assert [column.replace('"', "") for column in settings] == ["exchange,symbol,timeframe", "time"]
-    jobs = sql("SELECT proc_name, config ->> 'compress_after' FROM timescaledb_information.jobs"
-               " WHERE hypertable_name = 'candles'")  # fmt: skip
+    jobs = sql(f"SELECT proc_name, config ->> 'compress_after' FROM timescaledb_information.jobs {of_candles}")
     assert jobs == [("policy_compression", "7 days")]
     db.close()
 

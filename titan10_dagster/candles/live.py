@@ -1,0 +1,81 @@
+"""Which candles a live poll asks for: those since the last one that it was given, at most a page of them.
+
+The ledger remembers how far polling got: of a live slice, `fetched_at` is the end of the last candle that came. So a
+pause heals page by page over the next polls, and no candle has to be read to know where to go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from titan10_dagster.candles.slices import Series, Window, midnight
+
+LOOK_BACK = 5  # candles asked for again: one may come late, or be corrected just after it closed
+_DAY = timedelta(days=1)
+_HORIZON_SLACK = 2  # candles: it moves while the request is under way
+
+
+@dataclass(frozen=True)
+class Polled:
+    """A slice in the ledger, as far as polling is concerned; `until`: when it was fetched, aware, UTC."""
+
+    state: str
+    until: datetime
+
+
+@dataclass(frozen=True)
+class LivePlan:
+    """One series' part of a poll. `resumed` is the end of the last candle that is known; `window` begins a little
+    before it, and `is_full` says that it ends before now for want of room."""
+
+    window: Window
+    resumed: datetime
+    is_full: bool
+
+    def covered(self, last_end: datetime | None) -> datetime:
+        """How far polling got when the answer's last candle ended at `last_end` (None: it held none).
+
+        Without a new candle it got nowhere, for the exchange may be late; but a whole page without one is passed over
+        to come nearer to now. What is missing there is settled with its day.
+        """
+        if last_end is not None and last_end > self.resumed:
+            return last_end
+        return self.window.end if self.is_full else self.resumed
+
+
+def plan_poll(
+    series: Series, known: Mapping[date, Polled], *, now: datetime, page_size: int, depth: int | None
+) -> LivePlan | None:
+    """What to ask for now; None before the first candle is over.
+
+    `known`: what the ledger has of yesterday and today. A series that it has nothing of begins with today; if the
+    exchange gives only its last `depth` candles, with all of these that are not older than yesterday.
+    """
+    step = series.timeframe.delta
+    until = _floor(now, step)
+    oldest = _floor(now, step) - (depth - _HORIZON_SLACK) * step if depth is not None else None
+    resumed = max(_resumed(known, now, oldest, step), oldest or midnight(now.date() - _DAY))
+    first_live = [midnight(day) for day, polled in known.items() if polled.state == "live"]
+    start = max(min([resumed, *first_live]), resumed - LOOK_BACK * step, oldest or resumed - LOOK_BACK * step)
+    end = min(until, start + page_size * step)
+    if start >= end:
+        return None
+    return LivePlan(Window(series, start, end), resumed, is_full=end < until)
+
+
+def _resumed(known: Mapping[date, Polled], now: datetime, oldest: datetime | None, step: timedelta) -> datetime:
+    today, yesterday = now.date(), now.date() - _DAY
+    if today in known:
+        return _floor(known[today].until, step)
+    if yesterday in known and known[yesterday].state == "live":
+        return _floor(known[yesterday].until, step)
+    if yesterday in known or oldest is None:
+        return midnight(today)
+    return max(midnight(yesterday), min(oldest, midnight(today)))
+
+
+def _floor(instant: datetime, step: timedelta) -> datetime:
+    day = midnight(instant.date())
+    return day + (instant - day) // step * step

@@ -1,0 +1,98 @@
+"""Live polling: one op for all exchanges, started each minute, that tells of each by an observation of its `ohlcv`."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import dagster as dg
+from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
+
+from titan10_dagster.live import LiveReport, poll_exchanges
+from titan10_dagster.pipeline import Pipeline
+
+JOB = "live"
+STALE = timedelta(minutes=1)
+UNFINISHED = [
+    DagsterRunStatus.QUEUED,
+    DagsterRunStatus.NOT_STARTED,
+    DagsterRunStatus.STARTING,
+    DagsterRunStatus.STARTED,
+    DagsterRunStatus.CANCELING,
+]
+
+
+def live_schedule(exchanges: tuple[str, ...], *, enabled: bool) -> dg.ScheduleDefinition:
+    """Each minute: the candles since the last ones, of all exchanges at once."""
+
+    @dg.schedule(
+        cron_schedule="* * * * *",
+        name="poll_live",
+        job=live_job(exchanges),
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.RUNNING if enabled else dg.DefaultScheduleStatus.STOPPED,
+        description="Polls the newest candles of every exchange, unless the last poll is still under way.",
+    )
+    def poll_live(
+        context: dg.ScheduleEvaluationContext, titan10: dg.ResourceParam[Pipeline]
+    ) -> dg.RunRequest | dg.SkipReason:
+        return live_request(context.scheduled_execution_time, titan10.now(), under_way=is_under_way(context.instance))
+
+    return poll_live
+
+
+def live_request(tick: datetime, now: datetime, *, under_way: bool) -> dg.RunRequest | dg.SkipReason:
+    """A run for the tick; none for one that is caught up late, because a single poll brings all that was missed."""
+    if now - tick > STALE:
+        return dg.SkipReason("This tick is late; the next poll brings what it would have brought.")
+    if under_way:
+        return dg.SkipReason("The last poll is still under way.")
+    return dg.RunRequest(run_key=f"live/{tick:%Y-%m-%dT%H:%M}", tags={"dagster/priority": "10"})
+
+
+def is_under_way(instance: DagsterInstance) -> bool:
+    return bool(instance.get_run_records(RunsFilter(job_name=JOB, statuses=UNFINISHED), limit=1))
+
+
+def live_job(exchanges: tuple[str, ...]) -> dg.JobDefinition:
+    """In no pool: polling has its own share of each exchange's request budget, and waits for no backfill."""
+
+    @dg.op(description="Poll the newest candles of all exchanges side by side, and store them.")
+    def poll_candles(context: dg.OpExecutionContext, titan10: dg.ResourceParam[Pipeline]) -> None:
+        reports = poll_exchanges(titan10, exchanges)
+        for report in reports:
+            context.log_event(observation(report))
+            for line in complaints(report):
+                context.log.warning(line)
+        if all(report.error for report in reports):
+            raise dg.Failure(f"Nothing was polled. {'; '.join(f'{one.exchange}: {one.error}' for one in reports)}")
+
+    @dg.job(name=JOB, description="Poll the newest candles of all exchanges.", executor_def=dg.in_process_executor)
+    def live() -> None:
+        poll_candles()
+
+    return live
+
+
+def observation(report: LiveReport) -> dg.AssetObservation:
+    """What the UI shows at `<exchange>/ohlcv`."""
+    metadata: dict[str, Any] = {
+        "rows": report.inserted,
+        "restated": report.restated,
+        "series": report.series,
+        "requests": report.requests,
+        **({"lag_seconds": round(report.lag.total_seconds(), 3)} if report.lag is not None else {}),
+        **({"failed_symbols": dict(report.failed)} if report.failed else {}),
+        **({"postponed": list(report.postponed)} if report.postponed else {}),
+        **({"error": report.error} if report.error else {}),
+    }
+    return dg.AssetObservation(asset_key=dg.AssetKey([report.exchange, "ohlcv"]), metadata=metadata)
+
+
+def complaints(report: LiveReport) -> list[str]:
+    """What went wrong, a sentence each."""
+    whole = [f"{report.exchange}: {report.error}"] if report.error else []
+    postponed = (
+        [f"{report.exchange}: no time for {', '.join(report.postponed)}; first in the next poll"]
+        if report.postponed
+        else []
+    )
+    return [*whole, *postponed, *(f"{report.exchange} {symbol}: {why}" for symbol, why in report.failed.items())]

@@ -1,0 +1,52 @@
+"""The rollups of all exchanges, kept up to date where TimescaleDB keeps them; on plain PostgreSQL they are views."""
+
+# No `from __future__ import annotations`: Dagster reads the annotations of configs and resources as they stand.
+
+from typing import Any
+
+import dagster as dg
+
+from titan10_dagster.defs.assets import OWNERS
+from titan10_dagster.pipeline import Pipeline
+from titan10_dagster.store.rollups import ROLLUPS
+
+KEY = dg.AssetKey(["rollups", "ohlcv"])
+
+
+def rollups_asset(exchanges: tuple[str, ...]) -> dg.AssetsDefinition:
+    """`rollups/ohlcv`, downstream of every exchange."""
+
+    @dg.asset(
+        key=KEY,
+        deps=[dg.AssetKey([name, "ohlcv"]) for name in exchanges],
+        group_name="rollups",
+        owners=OWNERS,
+        kinds={"python", "postgres"},
+        description=f"The candles of {', '.join(ROLLUPS)}, made of those of one minute: views `ohlcv_5m` to "
+        "`ohlcv_1w`, with `candles`, how many minutes went into each. On TimescaleDB continuous aggregates, brought up "
+        "to date wherever a minute changed; on plain PostgreSQL views, which always are.",
+    )
+    def rollups(titan10: dg.ResourceParam[Pipeline]) -> dg.MaterializeResult[Any]:
+        titan10.catch_up_rollups()
+        return dg.MaterializeResult(metadata={"kept_by_timescaledb": titan10.database.has_timescaledb()})
+
+    return rollups
+
+
+def rollups_schedule() -> dg.ScheduleDefinition:
+    """Every ten minutes where TimescaleDB keeps the rollups: milliseconds of work where no minute changed."""
+
+    @dg.schedule(
+        cron_schedule="*/10 * * * *",
+        name="catch_up_rollups",
+        job=dg.define_asset_job("rollups", selection=dg.AssetSelection.assets(KEY)),
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Brings the rollups up to date with what backfills, repairs and live polling changed.",
+    )
+    def catch_up_rollups(titan10: dg.ResourceParam[Pipeline]) -> dg.RunRequest | dg.SkipReason:
+        if titan10.database.has_timescaledb():
+            return dg.RunRequest()
+        return dg.SkipReason("On plain PostgreSQL the rollups are views: there is nothing to bring up to date.")
+
+    return catch_up_rollups

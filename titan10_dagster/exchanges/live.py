@@ -1,0 +1,119 @@
+"""The newest candles of many series of one exchange: one request each, none of them repeated.
+
+A poll comes back in a minute, so it retries nothing and stops asking when its time is over; what it did not come to
+goes first the next time. The circuit breaker is told once a poll: a poll in which nothing was answered is one failure.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import numpy as np
+import pandas as pd
+
+from titan10_dagster.candles import frame
+from titan10_dagster.candles.live import LivePlan
+from titan10_dagster.errors import Banned, BreakerOpen, FetchError, PassingError, Refused, Throttled
+from titan10_dagster.exchanges.breaker import Breaker
+from titan10_dagster.exchanges.client import ExchangeClient, Page
+
+SECONDS = 40.0
+
+
+@dataclass(frozen=True, eq=False)
+class LiveAnswer:
+    """The finished candles of a plan's window: a candle frame whose rows may break rules.
+
+    `asked_at`: just before the request went out (aware, UTC); `seconds`: how long the exchange took.
+    """
+
+    plan: LivePlan
+    candles: pd.DataFrame
+    asked_at: datetime
+    seconds: float
+
+    @property
+    def covered(self) -> datetime:
+        """How far polling got."""
+        if self.candles.empty:
+            return self.plan.covered(None)
+        step = self.plan.window.series.timeframe.delta
+        return self.plan.covered(self.candles["time"].iloc[-1].to_pydatetime() + step)
+
+
+@dataclass
+class LivePoll:
+    """What one poll of an exchange brought. `failed` maps symbols to the reason; `shut_out` is why nobody may ask any
+    more; `postponed` are those that the time did not suffice for."""
+
+    answers: list[LiveAnswer] = field(default_factory=list)
+    failed: dict[str, FetchError] = field(default_factory=dict)
+    shut_out: FetchError | None = None
+    postponed: Sequence[LivePlan] = ()
+    requests: int = 0
+
+
+async def poll(
+    client: ExchangeClient, plans: Sequence[LivePlan], *, breaker: Breaker, seconds: float = SECONDS
+) -> LivePoll:
+    """Asks once for each plan, what is furthest behind first. No error of the exchange is raised; see `LivePoll`."""
+    result = LivePoll()
+    waiting = deque(sorted(plans, key=lambda plan: plan.resumed))
+    before = client.requests
+    try:
+        probing = bool(waiting) and breaker.admit()
+        await _ask_all(client, waiting, result, seconds, probing=probing)
+        _tell(breaker, result)
+    except BreakerOpen as error:
+        result.shut_out = error
+    result.postponed, result.requests = tuple(waiting), client.requests - before
+    return result
+
+
+async def _ask_all(
+    client: ExchangeClient, waiting: deque[LivePlan], result: LivePoll, seconds: float, *, probing: bool
+) -> None:
+    clock = asyncio.get_running_loop().time
+    end = clock() + seconds
+
+    async def work() -> None:
+        while waiting and clock() < end and result.shut_out is None and not (probing and result.failed):
+            await _ask(client, waiting.popleft(), result)
+
+    await asyncio.gather(*(work() for _ in range(1 if probing else client.concurrency)))
+
+
+async def _ask(client: ExchangeClient, plan: LivePlan, result: LivePoll) -> None:
+    window = plan.window
+    try:
+        page = await client.fetch_page(window.series, window.start, window.expected)
+    except (Banned, Refused) as error:
+        result.shut_out = error
+    except FetchError as error:
+        result.failed[window.series.symbol] = error
+    else:
+        result.answers.append(LiveAnswer(plan, _finished(page, plan), page.asked_at, page.seconds))
+
+
+def _finished(page: Page, plan: LivePlan) -> pd.DataFrame:
+    """The page's candles that lie in the window and were over before it was asked for, by time."""
+    window = plan.window
+    rows = frame.between(frame.from_rows(np.asarray(page.rows)), window.start, window.end)
+    return frame.drop_repeats(frame.drop_unfinished(rows, window.series.timeframe, page.asked_at))
+
+
+def _tell(breaker: Breaker, result: LivePoll) -> None:
+    if isinstance(result.shut_out, Banned):
+        breaker.banned(result.shut_out.until, result.shut_out)
+    elif result.answers:
+        breaker.succeeded()
+    elif (error := _passing(result.failed)) is not None:
+        breaker.failed(error)
+
+
+def _passing(failed: Mapping[str, FetchError]) -> FetchError | None:
+    return next((error for error in failed.values() if isinstance(error, (PassingError, Throttled))), None)

@@ -1,0 +1,145 @@
+"""The way of a live candle without its orchestrator: all exchanges at once, each on its own.
+
+An exchange that fails, is slow or is shut out keeps no other one waiting: each is asked, judged and written by itself,
+within one event loop; what the database does is done in a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+
+from titan10_dagster.candles import frame
+from titan10_dagster.candles.fetched import FetchedSlice, FetchRecord, JudgedSlice
+from titan10_dagster.candles.live import LivePlan, Polled, plan_poll
+from titan10_dagster.candles.slices import Series, Slice, slices_of
+from titan10_dagster.errors import FetchError
+from titan10_dagster.exchanges.breaker import Breaker
+from titan10_dagster.exchanges.capabilities import capabilities_of
+from titan10_dagster.exchanges.live import LiveAnswer, LivePoll, poll
+from titan10_dagster.exchanges.markets import Resolution, resolve
+from titan10_dagster.exchanges.pacing import LIVE_SHARE
+from titan10_dagster.pipeline import Pipeline
+from titan10_dagster.store.health import HealthStore
+from titan10_dagster.store.markets import MarketStore
+from titan10_dagster.store.writer import WriteReport, write_slices
+
+TIMEOUT_MS = 10_000
+_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class LiveReport:
+    """What a poll of an exchange did. `lag`: from the end of the last candle asked for, of the series furthest behind,
+    to its being stored; None if none was stored. `failed` maps symbols to the reason, `error` is the exchange's own."""
+
+    exchange: str
+    inserted: int = 0
+    restated: int = 0
+    series: int = 0
+    lag: timedelta | None = None
+    failed: Mapping[str, str] = field(default_factory=dict)
+    postponed: tuple[str, ...] = ()
+    requests: int = 0
+    error: str | None = None
+
+
+def poll_exchanges(titan10: Pipeline, exchanges: Sequence[str]) -> list[LiveReport]:
+    """Poll them all, side by side; what goes wrong with one is in its report."""
+    return asyncio.run(_poll_exchanges(titan10, exchanges))
+
+
+async def _poll_exchanges(titan10: Pipeline, exchanges: Sequence[str]) -> list[LiveReport]:
+    done = await asyncio.gather(*(_poll(titan10, name) for name in exchanges), return_exceptions=True)
+    return [_told(name, one) for name, one in zip(exchanges, done, strict=True)]
+
+
+def _told(exchange: str, done: LiveReport | BaseException) -> LiveReport:
+    if isinstance(done, LiveReport):
+        return done
+    if not isinstance(done, Exception):
+        raise done
+    return LiveReport(exchange, error=f"{type(done).__name__}: {done}")
+
+
+async def _poll(titan10: Pipeline, exchange: str) -> LiveReport:
+    breaker = Breaker(exchange, HealthStore(titan10.database), titan10.now)
+    resolution = await asyncio.to_thread(markets_of, titan10, exchange, breaker)
+    symbols = [market.symbol for market in resolution.markets]
+    plans = await asyncio.to_thread(plans_of, titan10, exchange, symbols)
+    async with titan10.client(exchange, resolution.markets, pace_share=LIVE_SHARE, timeout_ms=TIMEOUT_MS) as client:
+        polled = await poll(client, plans, breaker=breaker)
+    written = await asyncio.to_thread(store, titan10, polled.answers) if polled.answers else None
+    return _report(exchange, polled, written, resolution.unknown, titan10.now())
+
+
+def markets_of(titan10: Pipeline, exchange: str, breaker: Breaker) -> Resolution:
+    """The markets of the configured symbols; the exchange's list is asked for only where none is stored.
+
+    Raises:
+        FetchError: it had to be asked for, and did not come or may not be.
+    """
+    known = MarketStore(titan10.database).load(exchange)
+    if not known:
+        breaker.admit()
+        known = titan10.refresh_markets(exchange)
+    return resolve(exchange, titan10.exchange(exchange).symbols, known)
+
+
+def plans_of(titan10: Pipeline, exchange: str, symbols: Sequence[str]) -> list[LivePlan]:
+    """What to ask of each symbol now, by what the ledger has of yesterday and today."""
+    now, facts = titan10.now(), capabilities_of(exchange)
+    slices = titan10.slices(exchange, [now.date() - _DAY, now.date()], symbols)
+    known: dict[Series, dict[date, Polled]] = {slice_.series: {} for slice_ in slices}
+    for slice_, row in titan10.ledger_rows(slices).items():
+        known[slice_.series][slice_.day] = Polled(row.state, row.fetched_at)
+    plans = [
+        plan_poll(series, days, now=now, page_size=facts.page_size, depth=facts.depth) for series, days in known.items()
+    ]
+    return [plan for plan in plans if plan is not None]
+
+
+def store(titan10: Pipeline, answers: Sequence[LiveAnswer]) -> WriteReport:
+    """Judge the answers of one exchange and write them in one transaction, as live."""
+    judged = [one for answer in answers for one in _judged(titan10, answer)]
+    return write_slices(titan10.database, judged, live=True)
+
+
+def _judged(titan10: Pipeline, answer: LiveAnswer) -> Iterator[JudgedSlice]:
+    covered, days = answer.covered, frame.by_day(answer.candles)
+    for slice_ in slices_of(answer.plan.window):
+        candles = days.get(slice_.day)
+        if covered > slice_.start:
+            record = _record(slice_, answer, min(covered, slice_.end))
+            yield titan10.judge(FetchedSlice(record, frame.empty() if candles is None else candles))
+
+
+def _record(slice_: Slice, answer: LiveAnswer, until: datetime) -> FetchRecord:
+    """As live polling leaves it in the ledger: not answered whole, and fetched as far as candles came."""
+    return FetchRecord(
+        slice=slice_, fetched_at=until, source="rest", requests=1, retries=0, seconds=answer.seconds,
+        answered=False, horizon=None,
+    )  # fmt: skip
+
+
+def _report(
+    exchange: str,
+    polled: LivePoll,
+    written: WriteReport | None,
+    unknown: Mapping[str, FetchError],
+    now: datetime,
+) -> LiveReport:
+    ends = [answer.plan.window.end for answer in polled.answers]
+    return LiveReport(
+        exchange=exchange,
+        inserted=written.inserted if written else 0,
+        restated=written.restated if written else 0,
+        series=len(polled.answers),
+        lag=now - min(ends) if ends else None,
+        failed={symbol: str(error) for symbol, error in {**unknown, **polled.failed}.items()},
+        postponed=tuple(plan.window.series.symbol for plan in polled.postponed),
+        requests=polled.requests,
+        error=None if polled.shut_out is None else str(polled.shut_out),
+    )

@@ -1,0 +1,283 @@
+"""Live polling of sandbox exchanges whose clock the test moves."""
+
+from __future__ import annotations
+
+import threading
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import numpy as np
+
+from titan10_dagster.candles.gaps import Reason
+from titan10_dagster.candles.health import BreakerState
+from titan10_dagster.candles.slices import days, midnight, to_ms
+from titan10_dagster.defs.compose import compose
+from titan10_dagster.live import LiveReport, poll_exchanges
+from titan10_dagster.settings import LiveSettings
+from titan10_dagster.store.health import HealthStore
+from titan10_dagster_tests.integration.conftest import NOW, MakeWorld, World, ticking
+from titan10_dagster_tests.integration.driving import go_to, run, tick
+
+TODAY = NOW.date()
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+MORNING = midnight(TODAY) + 2 * HOUR + timedelta(seconds=5)
+TWO = {"binance": ["BTC/USDT", "ETH/USDT"], "okx": ["BTC/USDT"]}
+
+
+def go_on(world: World, span: timedelta) -> datetime:
+    """Move the clocks on; the time there is."""
+    now = world.pipeline.now().replace(microsecond=0) + span
+    world.sandbox.clock.shift(span.total_seconds())
+    object.__setattr__(world.pipeline, "now", ticking(now))
+    return now
+
+
+def poll(world: World) -> dict[str, LiveReport]:
+    return {report.exchange: report for report in poll_exchanges(world.pipeline, list(world.pipeline.settings.enabled))}
+
+
+def finished(world: World, exchange: str, symbol: str, now: datetime) -> np.ndarray:
+    """Today's candles that are over by `now`, as the exchange tells them."""
+    truth = world.truth(exchange, symbol, TODAY, TODAY)
+    return truth[truth[:, 0] + 60_000 <= to_ms(now)]
+
+
+def is_up_to_date(world: World, exchange: str, now: datetime) -> bool:
+    return all(
+        np.array_equal(world.stored(exchange, symbol, TODAY, TODAY), finished(world, exchange, symbol, now))
+        for symbol in world.pipeline.exchange(exchange).symbols
+    )
+
+
+def row(world: World, exchange: str, symbol: str) -> Any:
+    (found,) = world.pipeline.ledger_rows(world.pipeline.slices(exchange, [TODAY], [symbol])).values()
+    return found
+
+
+def test_two_exchanges_grow_minute_by_minute_and_never_by_an_unfinished_candle(make_world: MakeWorld) -> None:
+    world = make_world(TWO)
+    go_to(world, MORNING)
+    reports = poll(world)
+    assert {name: report.inserted for name, report in reports.items()} == {"binance": 240, "okx": 120}
+    for _ in range(3):
+        now = go_on(world, MINUTE)
+        for name in TWO:
+            world.sandbox.clear_requests(name)
+        reports = poll(world)
+        assert {name: report.inserted for name, report in reports.items()} == {"binance": 2, "okx": 1}
+        assert all(report.lag is not None and report.lag < timedelta(seconds=6) for report in reports.values())
+        assert {name: len(world.candle_requests(name)) for name in TWO} == {"binance": 2, "okx": 1}
+        assert is_up_to_date(world, "binance", now)
+        assert is_up_to_date(world, "okx", now)
+    assert (row(world, "okx", "BTC/USDT").state, row(world, "okx", "BTC/USDT").missing) == ("live", {})
+
+
+def test_a_pause_of_hours_heals_page_by_page(make_world: MakeWorld) -> None:
+    world = make_world({"okx": ["BTC/USDT"]})
+    go_to(world, MORNING)
+    poll(world)
+    now = go_on(world, 10 * HOUR)
+    inserted = []
+    while not is_up_to_date(world, "okx", now):
+        inserted.append(poll(world)["okx"].inserted)
+        assert inserted[-1] > 0
+    assert len(inserted) == 3
+    assert sum(inserted) == 600
+    assert row(world, "okx", "BTC/USDT").missing == {}
+
+
+def test_an_exchange_that_is_down_does_not_hinder_the_other(make_world: MakeWorld) -> None:
+    world = make_world(TWO)
+    go_to(world, MORNING)
+    poll(world)
+    world.sandbox.fault("okx", "outage")
+    now = MORNING
+    for _ in range(5):
+        now = go_on(world, MINUTE)
+        reports = poll(world)
+        assert reports["okx"].error or reports["okx"].failed
+        assert reports["binance"].inserted == 2
+    assert HealthStore(world.pipeline.database).load("okx").state is BreakerState.OPEN
+    world.sandbox.clear_requests("okx")
+    poll(world)
+    assert not world.sandbox.requests("okx")
+    world.sandbox.clear_faults()
+    now = go_on(world, 2 * MINUTE)
+    assert poll(world)["okx"].inserted == 7
+    assert is_up_to_date(world, "okx", now)
+    assert HealthStore(world.pipeline.database).load("okx").state is BreakerState.CLOSED
+
+
+def test_a_half_open_breaker_lets_a_single_request_try(make_world: MakeWorld) -> None:
+    world = make_world({"binance": ["BTC/USDT", "ETH/USDT", "SOL/USDT"]})
+    go_to(world, MORNING)
+    poll(world)
+    world.sandbox.fault("binance", "outage")
+    for _ in range(5):
+        go_on(world, MINUTE)
+        poll(world)
+    go_on(world, 2 * MINUTE)
+    world.sandbox.clear_requests("binance")
+    report = poll(world)["binance"]
+    assert report.error
+    assert len(report.postponed) == 2
+    # One symbol's; aiohttp sends a GET whose connection was reset a second time.
+    assert {entry["symbol"] for entry in world.sandbox.requests("binance")} == {"BTC/USDT"}
+    world.sandbox.clear_faults()
+    go_on(world, 3 * MINUTE)
+    assert poll(world)["binance"].inserted == 3 * 10
+
+
+def test_a_symbol_that_fails_does_not_hinder_the_others(make_world: MakeWorld) -> None:
+    world = make_world({"binance": ["BTC/USDT", "ETH/USDT", "BTC/USTD"]})
+    go_to(world, MORNING)
+    world.sandbox.fault("binance", "http_400", symbol="ETH/USDT")
+    report = poll(world)["binance"]
+    assert set(report.failed) == {"ETH/USDT", "BTC/USTD"}
+    assert report.inserted == 120
+    world.sandbox.clear_faults()
+    assert poll(world)["binance"].inserted == 120
+
+
+def test_a_ban_opens_the_breaker_and_what_came_before_it_is_kept(make_world: MakeWorld) -> None:
+    world = make_world({"binance": ["BTC/USDT"]})
+    go_to(world, MORNING)
+    world.sandbox.fault("binance", "http_418", retry_after=600, after=1)
+    assert poll(world)["binance"].inserted == 120
+    go_on(world, MINUTE)
+    assert poll(world)["binance"].error
+    world.sandbox.clear_requests("binance")
+    world.sandbox.clear_faults()
+    go_on(world, 5 * MINUTE)
+    assert "nothing is asked before" in str(poll(world)["binance"].error)
+    assert not world.sandbox.requests("binance")
+    go_on(world, 5 * MINUTE)
+    assert poll(world)["binance"].inserted == 11
+
+
+def test_a_broken_live_candle_is_quarantined(make_world: MakeWorld) -> None:
+    world = make_world({"binance": ["BTC/USDT"]})
+    go_to(world, MORNING)
+    world.sandbox.fault("binance", "high_below_low", count=1)
+    assert poll(world)["binance"].inserted == 119
+    assert row(world, "binance", "BTC/USDT").missing == {Reason.QUARANTINED: 1}
+
+
+def test_the_settlement_of_the_day_completes_what_was_polled(make_world: MakeWorld) -> None:
+    world = make_world({"binance": ["BTC/USDT", "ETH/USDT"]})
+    go_to(world, MORNING)
+    poll(world)
+    world.sandbox.fault("binance", "lost_rows", rows=3, count=1)
+    go_on(world, HOUR)
+    poll(world)
+    world.sandbox.clear_faults()
+    assert row(world, "binance", "BTC/USDT").state == "live"
+    go_to(world, midnight(TODAY) + DAY + 2 * HOUR)
+    done = world.backfill("binance", TODAY)
+    assert not done.failed, done.messages
+    assert not done.incomplete
+    assert world.equals_truth("binance", TODAY, TODAY)
+    assert (row(world, "binance", "BTC/USDT").state, row(world, "binance", "BTC/USDT").missing) == ("settled", {})
+    with world.pipeline.database.transaction() as cursor:
+        cursor.execute("SELECT count(*) FROM restatements")
+        assert cursor.fetchall() == [(0,)]
+
+
+def test_a_polled_day_that_was_never_settled_is_fetched_whole_by_the_gap_sensor(make_world: MakeWorld) -> None:
+    world = make_world({"binance": ["BTC/USDT", "ETH/USDT"]})
+    go_to(world, MORNING)
+    poll(world)
+    go_to(world, midnight(TODAY) + DAY + 2 * HOUR)
+    assert not tick(world)
+    go_to(world, midnight(TODAY) + DAY + 3 * HOUR)
+    (request,) = tick(world)
+    assert run(world, request)
+    assert world.equals_truth("binance", TODAY, TODAY)
+    assert row(world, "binance", "BTC/USDT").state == "settled"
+
+
+def test_polling_and_a_backfill_together_keep_the_exchanges_limit(make_world: MakeWorld) -> None:
+    symbols = ["BTC/USD", "ETH/USD", "SOL/USD"]
+    world = make_world({"coinbase": symbols}, settings={"coinbase": {"paced": True}}, enforce_limits=True)
+    settings = world.pipeline.settings.model_copy(update={"live": LiveSettings(enabled=True)})
+    object.__setattr__(world.pipeline, "settings", settings)
+    world.pipeline.refresh_markets("coinbase")
+    go_to(world, MORNING)
+    world.sandbox.clock.run_from(to_ms(MORNING))
+    polls: list[LiveReport] = []
+    over = threading.Event()
+
+    def keep_polling() -> None:
+        while not over.wait(timeout=2):
+            polls.append(poll(world)["coinbase"])
+
+    polling = threading.Thread(target=keep_polling)
+    polling.start()
+    done = world.pipeline.fetch("coinbase", world.pipeline.slices("coinbase", days(TODAY - 5 * DAY, TODAY - DAY)))
+    over.set()
+    polling.join()
+    assert not done.failed
+    assert len(polls) > 1
+    assert not any(report.error or report.failed for report in polls)
+    assert {entry["status"] for entry in world.sandbox.requests("coinbase")} == {200}
+
+
+def test_polling_goes_over_midnight_without_losing_a_candle(make_world: MakeWorld) -> None:
+    world = make_world({"binance": ["BTC/USDT"]})
+    go_to(world, midnight(TODAY) + DAY - timedelta(seconds=90))
+    while poll(world)["binance"].inserted:
+        pass
+    for _ in range(4):
+        go_on(world, MINUTE)
+        assert poll(world)["binance"].inserted == 1
+    tomorrow = TODAY + DAY
+    assert np.array_equal(
+        world.stored("binance", "BTC/USDT", TODAY, TODAY), world.truth("binance", "BTC/USDT", TODAY, TODAY)
+    )
+    assert len(world.stored("binance", "BTC/USDT", tomorrow, tomorrow)) == 2
+
+
+def test_what_kraken_will_soon_forget_is_polled_at_once(make_world: MakeWorld) -> None:
+    world = make_world({"kraken": ["BTC/USD"]})
+    go_to(world, MORNING)
+    assert poll(world)["kraken"].inserted > 700
+
+
+def test_the_job_reports_every_exchange_by_an_observation(make_world: MakeWorld) -> None:
+    world = make_world(TWO)
+    go_to(world, MORNING)
+    world.sandbox.fault("okx", "outage")
+    result = compose(world.pipeline).resolve_job_def("live").execute_in_process(instance=world.instance)
+    assert result.success
+    seen = {}
+    for name in TWO:
+        (record,) = world.instance.fetch_observations(dg.AssetKey([name, "ohlcv"]), limit=10).records
+        assert record.asset_observation is not None
+        seen[name] = {key: value.value for key, value in record.asset_observation.metadata.items()}
+    assert seen["binance"]["rows"] == 240
+    assert float(str(seen["binance"]["lag_seconds"])) < 10
+    assert "error" in seen["okx"] or "failed_symbols" in seen["okx"]
+
+
+def test_the_schedule_asks_for_a_poll_of_its_own_minute(make_world: MakeWorld, tmp_path: Path) -> None:
+    world = make_world(TWO)
+    go_to(world, MORNING)
+    definitions = compose(world.pipeline)
+    schedule = definitions.resolve_schedule_def("poll_live")
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+
+        def tick(at: datetime) -> list[dg.RunRequest]:
+            with dg.build_schedule_context(
+                instance=instance,
+                scheduled_execution_time=at,
+                repository_def=definitions.get_repository_def(),
+                resources={"titan10": world.pipeline},
+            ) as context:
+                return list(schedule.evaluate_tick(context).run_requests or ())
+
+        assert len(tick(MORNING.replace(second=0))) == 1
+        assert not tick(MORNING - 2 * MINUTE)
+        instance.create_run_for_job(definitions.resolve_job_def("live"))
+        assert not tick(MORNING.replace(second=0))
