@@ -66,7 +66,7 @@ def _told(exchange: str, done: LiveReport | BaseException) -> LiveReport:
 
 async def _poll(titan10: Pipeline, exchange: str) -> LiveReport:
     breaker = Breaker(exchange, HealthStore(titan10.database), titan10.now)
-    resolution = await asyncio.to_thread(markets_of, titan10, exchange, breaker)
+    resolution = await asyncio.to_thread(markets_of, titan10, exchange)
     symbols = [market.symbol for market in resolution.markets]
     plans = await asyncio.to_thread(plans_of, titan10, exchange, symbols)
     async with titan10.client(exchange, resolution.markets, pace_share=LIVE_SHARE, timeout_ms=TIMEOUT_MS) as client:
@@ -75,16 +75,13 @@ async def _poll(titan10: Pipeline, exchange: str) -> LiveReport:
     return _report(exchange, polled, written, resolution.unknown, titan10.now())
 
 
-def markets_of(titan10: Pipeline, exchange: str, breaker: Breaker) -> Resolution:
+def markets_of(titan10: Pipeline, exchange: str) -> Resolution:
     """The markets of the configured symbols; the exchange's list is asked for only where none is stored.
 
     Raises:
         FetchError: it had to be asked for, and did not come or may not be.
     """
-    known = MarketStore(titan10.database).load(exchange)
-    if not known:
-        breaker.admit()
-        known = titan10.refresh_markets(exchange)
+    known = MarketStore(titan10.database).load(exchange) or titan10.refresh_markets(exchange)
     return resolve(exchange, titan10.exchange(exchange).symbols, known)
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import date, datetime, timedelta
-from typing import Any
 
 import dagster as dg
 from dagster import DagsterInstance, RunsFilter
 
 from titan10_dagster.candles.repairs import Attempt, Repair, Repairable, RepairPlan, plan_repairs
+from titan10_dagster.defs.checks import symbols_of_run
 from titan10_dagster.defs.partitions import RANGE_END, RANGE_START, days_per_run
 from titan10_dagster.exchanges.capabilities import capabilities_of
 from titan10_dagster.pipeline import Pipeline
@@ -69,7 +69,7 @@ def attempts_of(instance: DagsterInstance, titan10: Pipeline, since: datetime) -
                 exchange=name,
                 first=date.fromisoformat(run.tags[RANGE_START]),
                 last=date.fromisoformat(run.tags[RANGE_END]),
-                symbols=frozenset(_symbols(run.run_config, name)),
+                symbols=frozenset(symbols_of_run(run, name) or ()),
                 at=at,
                 in_flight=not run.is_finished,
             )
@@ -104,8 +104,3 @@ def told(plan: RepairPlan) -> str:
         f"{plan.busy} belong to exchanges under repair, {plan.shut_out} to exchanges that may not be asked, and "
         f"{plan.postponed} found no room."
     )
-
-
-def _symbols(run_config: Mapping[str, Any], exchange: str) -> list[str]:
-    config = run_config.get("ops", {}).get(f"{exchange}__candles", {}).get("config", {})
-    return list(config.get("symbols") or ())
