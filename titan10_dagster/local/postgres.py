@@ -148,6 +148,15 @@ class EmbeddedPostgres:
             raise DatabaseUnavailable("The embedded PostgreSQL does not run: start it with `titan10 up`.")
         return f"postgresql://{role}:{self._password()}@{ADDRESS}:{postmaster.port}/{database}"
 
+    def address(self) -> str:
+        """The URL of our database without the password, for people.
+
+        Raises:
+            DatabaseUnavailable: the server does not run.
+        """
+        parts = urlsplit(self.url())
+        return urlunsplit(parts._replace(netloc=f"{parts.username}@{parts.hostname}:{parts.port}"))
+
     @property
     def folder(self) -> Path:
         """Where the server's files are: the folder asked for, or one below /var/lib/titan10."""

@@ -14,11 +14,11 @@ from rich.console import Console
 from rich.table import Table
 
 from titan10_dagster.candles.gaps import Reason
-from titan10_dagster.local.instance import Say, migrate_all, open_database
+from titan10_dagster.local.instance import Say, embedded, migrate_all, open_database
 from titan10_dagster.local.stack import running_stack
 from titan10_dagster.settings import Settings
 from titan10_dagster.store import ledger
-from titan10_dagster.store.database import Database
+from titan10_dagster.store.database import Database, connection_parameters, shown
 from titan10_dagster.store.health import HealthStore
 
 NUMBERS = {"symbols", "settled", "stored", "expected", "share"}
@@ -31,13 +31,14 @@ def show_status(settings: Settings, say: Say, *, as_json: bool) -> None:
         stored = {row.exchange: row for row in ledger.summary(db)}
         names = sorted({*settings.exchanges, *stored})
         exchanges = [_exchange(settings, db, name, stored.get(name)) for name in names]
-        timescaledb = db.has_timescaledb()
+        timescaledb, where = db.has_timescaledb(), _where(settings, say)
     stack = running_stack(settings.data)
     status = {
         "up": stack is not None,
         "url": stack.url if stack else None,
         "data": str(settings.data),
-        "database": "embedded" if settings.database.url is None else "configured",
+        "database": where,
+        "embedded": settings.database.url is None,
         "timescaledb": timescaledb,
         "exchanges": exchanges,
     }
@@ -45,11 +46,20 @@ def show_status(settings: Settings, say: Say, *, as_json: bool) -> None:
         _print_json(status)
         return
     click.echo(f"titan10 is up at {stack.url}." if stack else "No `titan10 up` runs in this folder.")
-    click.echo(f"Database: {status['database']}, {'with' if timescaledb else 'without'} TimescaleDB.")
+    click.echo(f"Database: {where}, {'with' if timescaledb else 'without'} TimescaleDB.")
     _print_table(
         ("exchange", "enabled", "symbols", "settled days", "stored", "expected", "missing", "breaker"),
         [_status_row(row) for row in exchanges],
     )
+
+
+def _where(settings: Settings, say: Say) -> str:
+    """Where to point psql or Grafana, without the password."""
+    server = embedded(settings, say)
+    if server is not None:
+        return f"{server.address()} (embedded; its password is in {server.folder / 'password'})"
+    assert settings.database.url is not None
+    return shown(connection_parameters(settings.database.url.get_secret_value()))
 
 
 def show_coverage(
