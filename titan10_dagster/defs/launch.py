@@ -12,7 +12,7 @@ from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 
 from titan10_dagster.candles.slices import days
 from titan10_dagster.defs.compose import compose
-from titan10_dagster.defs.partitions import RANGE_END, RANGE_START, days_per_run
+from titan10_dagster.defs.partitions import RANGE_END, RANGE_START, daily_keys, days_per_run
 from titan10_dagster.defs.processes import PROCESS, is_alive, this_process
 from titan10_dagster.errors import Banned, BreakerOpen, Refused
 from titan10_dagster.pipeline import Pipeline
@@ -108,7 +108,7 @@ def _run(
     config = {"symbols": list(symbols) if symbols else None, "refresh": refresh}
     return definitions.resolve_implicit_global_asset_job_def().execute_in_process(
         instance=instance,
-        asset_selection=[dg.AssetKey([exchange, "candles"]), dg.AssetKey([exchange, "ohlcv"])],
+        asset_selection=daily_keys(exchange),
         tags={RANGE_START: str(chunk[0]), RANGE_END: str(chunk[-1]), PROCESS: this_process()},
         run_config={"ops": {f"{exchange}__candles": {"config": config}}},
         raise_on_error=False,

@@ -18,6 +18,11 @@ DAYS_PER_RUN = {"binance": 31, "bybit": 30, "okx": 29, "coinbase": 28, "kraken":
 OTHER_DAYS_PER_RUN = 27
 
 
+def daily_keys(*exchanges: str) -> list[dg.AssetKey]:
+    """The assets of these exchanges that have a partition a day: what a run of days is made of."""
+    return [dg.AssetKey([name, kind]) for name in exchanges for kind in ("candles", "ohlcv")]
+
+
 def daily(settings: Settings) -> dg.DailyPartitionsDefinition:
     """One definition for all exchanges: the UI refuses a backfill over assets of several."""
     return dg.DailyPartitionsDefinition(start_date=settings.history_start.isoformat(), timezone="UTC")

@@ -4,6 +4,8 @@ from datetime import datetime, timedelta
 
 import dagster as dg
 
+from titan10_dagster.defs.partitions import daily_keys
+
 SETTLE_AT, MARKETS_AT = "0 2 * * *", "30 1 * * *"
 
 
@@ -14,7 +16,7 @@ def settle_requests(exchanges: tuple[str, ...], now: datetime) -> list[dg.RunReq
         dg.RunRequest(
             run_key=f"settle/{exchange}/{day}",
             partition_key=day,
-            asset_selection=[dg.AssetKey([exchange, "candles"]), dg.AssetKey([exchange, "ohlcv"])],
+            asset_selection=daily_keys(exchange),
         )
         for exchange in exchanges
     ]
@@ -22,10 +24,9 @@ def settle_requests(exchanges: tuple[str, ...], now: datetime) -> list[dg.RunReq
 
 def settle_schedule(exchanges: tuple[str, ...]) -> dg.ScheduleDefinition:
     """02:00 UTC: yesterday, whole, of every exchange."""
-    kinds = ("candles", "ohlcv")
     job = dg.define_asset_job(
         "settle",
-        selection=dg.AssetSelection.assets(*([name, kind] for name in exchanges for kind in kinds)),
+        selection=dg.AssetSelection.assets(*daily_keys(*exchanges)),
         description="Fetch, check and store whole UTC days.",
     )
 

@@ -10,7 +10,7 @@ from dagster import DagsterInstance, RunsFilter
 
 from titan10_dagster.candles.repairs import Attempt, Repair, Repairable, RepairPlan, plan_repairs
 from titan10_dagster.defs.checks import symbols_of_run
-from titan10_dagster.defs.partitions import RANGE_END, RANGE_START, days_per_run
+from titan10_dagster.defs.partitions import RANGE_END, RANGE_START, daily_keys, days_per_run
 from titan10_dagster.exchanges.capabilities import capabilities_of
 from titan10_dagster.pipeline import Pipeline
 
@@ -23,10 +23,9 @@ REMEMBERED, MOST_REMEMBERED = timedelta(days=7), 500
 
 def gap_sensor(exchanges: tuple[str, ...]) -> dg.SensorDefinition:
     """Every five minutes: what misses candles without a final reason is fetched again, when it is due."""
-    kinds = ("candles", "ohlcv")
     job = dg.define_asset_job(
         "repair",
-        selection=dg.AssetSelection.assets(*([name, kind] for name in exchanges for kind in kinds)),
+        selection=dg.AssetSelection.assets(*daily_keys(*exchanges)),
         description="Fetch again what misses candles without a final reason.",
     )
 
@@ -80,7 +79,7 @@ def request(repair: Repair, now: datetime) -> dg.RunRequest:
     failed has to be followed by another one for the same days."""
     return dg.RunRequest(
         run_key=f"repair/{repair.exchange}/{repair.first}/{repair.last}/{now:%Y-%m-%dT%H:%M}",
-        asset_selection=[dg.AssetKey([repair.exchange, "candles"]), dg.AssetKey([repair.exchange, "ohlcv"])],
+        asset_selection=daily_keys(repair.exchange),
         tags={
             RANGE_START: str(repair.first),
             RANGE_END: str(repair.last),
