@@ -89,6 +89,7 @@ def _reachable_binaries(account: Account) -> Path:
 def _copy_binaries(package: Path, copy: Path) -> None:
     """Copies the binaries and the libraries that came with them, keeping their places to each other."""
     unfinished = copy.with_name(f"{copy.name}.{os.getpid()}")
+    shutil.rmtree(unfinished, ignore_errors=True)
     for folder in (package.with_name(f"{package.name}.libs"), package / "pginstall"):
         if folder.exists():
             target = unfinished / folder.relative_to(package.parent)
@@ -164,7 +165,7 @@ def _hand_over(folder: Path, account: Account) -> bool:
         folder.chmod(0o700)
     except PermissionError:  # a file system that knows no owners
         return False
-    probe = 'cd "$0" && : > .probe && rm .probe'
+    probe = 'cd "$0" && : > .probe.$$ && rm .probe.$$'  # a file of its own: two may look at once
     return run_as(account, "/bin/sh", "-c", probe, str(folder), folder=Path("/")).returncode == 0
 
 

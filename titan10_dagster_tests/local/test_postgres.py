@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +107,27 @@ def test_two_processes_that_start_at_once_share_one_server(open_folder: Path) ->
         for process in (one, two):
             process.communicate(timeout=30)
     assert not (open_folder / "postgres/cluster/postmaster.pid").exists()
+
+
+def test_processes_that_look_for_a_place_at_the_same_instant_find_the_same_one(open_folder: Path) -> None:
+    program = (
+        "import sys, pathlib; from titan10_dagster.local.places import find_place\n"
+        "print(flush=True); sys.stdin.readline()\n"
+        "print(find_place(pathlib.Path(sys.argv[1]), lambda _: None).folder, flush=True)"
+    )
+    command = [sys.executable, "-c", program, str(open_folder / "postgres")]
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with ExitStack() as running:
+        several = [running.enter_context(subprocess.Popen(command, **pipes)) for _ in range(4)]
+        for process in several:
+            process.stdout.readline()  # it has imported what it needs
+        for process in several:
+            process.stdin.write("\n")
+            process.stdin.flush()
+        found = {process.stdout.readline() for process in several}
+        for process in several:
+            process.communicate(timeout=30)
+    assert len(found) == 1
 
 
 def test_a_server_killed_with_sigkill_recovers_what_was_committed(server: EmbeddedPostgres) -> None:
