@@ -277,5 +277,11 @@ FAULT_KINDS: Mapping[str, FaultKind] = {
             "without values its close becomes its high and its volume doubles; with `gone` it is absent.",
             {"time": None, "values": None, "gone": False},
         ),
+        FaultKind(
+            "absent", "truth",
+            "From now on no candle of `symbol` (None: of any) starts in [`time`, `until`); with `back` those that were "
+            "made absent with the same bounds are there again.",
+            {"time": None, "until": None, "back": False},
+        ),
     )
 }  # fmt: skip

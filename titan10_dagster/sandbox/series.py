@@ -88,6 +88,7 @@ class Series:
         self.instrument = instrument
         self.source: Source = Computed(instrument) if replay is None else Replayed(replay)
         self._restated: dict[int, Floats | None] = {}
+        self._absent: set[tuple[int, int]] = set()
 
     @property
     def first_ms(self) -> int:
@@ -104,9 +105,17 @@ class Series:
         """
         self._restated[at_ms] = None if values is None else self.source.units(values)
 
+    def hide(self, start_ms: int, end_ms: int) -> None:
+        """From now on there is no candle that starts in [start, end), whatever else is said of it."""
+        self._absent.add((start_ms, end_ms))
+
+    def show(self, start_ms: int, end_ms: int) -> None:
+        """The stretch that was hidden with these bounds is there again."""
+        self._absent.discard((start_ms, end_ms))
+
     def raw(self, day: int, seconds: int) -> Raw:
         """The candles of one UTC day at a timeframe; none at one shorter than the source's."""
-        found = self._overlaid(self.source.day(day), day)
+        found = self._shown(self._overlaid(self.source.day(day), day))
         if seconds < self.source.seconds:
             return Raw(found.times[:0], found.values[:0])
         return aggregate(found, seconds)
@@ -141,6 +150,14 @@ class Series:
             moved = values[0] + (values[:4] - values[0]) * (share >= 0.5)
         high, low = max(moved[1], moved[0], moved[3]), min(moved[2], moved[0], moved[3])
         return np.array([moved[0], high, low, moved[3], values[4] * share]).astype(values.dtype)
+
+    def _shown(self, raw: Raw) -> Raw:
+        if not self._absent:
+            return raw
+        there = np.ones(len(raw.times), np.bool_)
+        for start, end in self._absent:
+            there &= (raw.times < start) | (raw.times >= end)
+        return Raw(raw.times[there], raw.values[there])
 
     def _overlaid(self, raw: Raw, day: int) -> Raw:
         changed = [at for at in self._restated if at // DAY_MS == day]

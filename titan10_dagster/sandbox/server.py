@@ -26,7 +26,7 @@ from titan10_dagster.sandbox.clock import Clock, instant_ms
 from titan10_dagster.sandbox.control import PREFIX, NoSuchControl, control
 from titan10_dagster.sandbox.limits import Governor
 from titan10_dagster.sandbox.pages import BlockCache
-from titan10_dagster.sandbox.site import JSON, Reply, Site
+from titan10_dagster.sandbox.site import JSON, Reply, Site, Span
 from titan10_dagster.sandbox.truth import Floats
 from titan10_dagster.sandbox.venues.registry import VENUES, venue
 
@@ -44,7 +44,8 @@ class Sandbox:
     `enforce_limits`: refuse what is beyond the exchange's rate limits (usage is counted either way);
     `limit_factor` scales what is allowed, `ban_seconds` replaces the length of every ban.
     `latency`: seconds added to every answer. `replay`: file of real candles for (exchange, symbol).
-    `symbols`: what an exchange lists instead of its default, `ports`: 0 lets the system choose (the default
+    `symbols`: what an exchange lists instead of its default, `trading`: from when to when (exchange, symbol) trades
+    there; before its listing the exchange does not know it. `ports`: 0 lets the system choose (the default
     here), None the venue's own port. `log`: a file that every request is appended to as a line of JSON.
     """
 
@@ -59,6 +60,7 @@ class Sandbox:
         latency: float = 0.0,
         replay: Mapping[tuple[str, str], Path | str] | None = None,
         symbols: Mapping[str, Sequence[str]] | None = None,
+        trading: Mapping[tuple[str, str], Span] | None = None,
         ports: Mapping[str, int | None] | None = None,
         log: Path | None = None,
         cache_bytes: int = 256 * 1024 * 1024,
@@ -76,6 +78,7 @@ class Sandbox:
                 governor=Governor(venue(name), enforce=enforce_limits, factor=limit_factor, ban_seconds=ban_seconds),
                 cache=BlockCache(cache_bytes // len(chosen)),
                 symbols=(symbols or {}).get(name),
+                trading={symbol: span for (exchange, symbol), span in (trading or {}).items() if exchange == name},
                 replay={symbol: Path(file) for (exchange, symbol), file in files.items() if exchange == name},
                 latency=latency,
                 log=log,

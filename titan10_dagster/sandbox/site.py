@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,9 +19,10 @@ from titan10_dagster.sandbox.pages import BlockCache, Pages, Selection
 from titan10_dagster.sandbox.replay import Replay
 from titan10_dagster.sandbox.series import Series
 from titan10_dagster.sandbox.truth import TIMEFRAMES, Floats
-from titan10_dagster.sandbox.venues.venue import Ask, Refused, Venue
+from titan10_dagster.sandbox.venues.venue import Ask, Instrument, Refused, Venue
 
 JSON = "application/json"
+Span = tuple[datetime | None, datetime | None]  # listed and delisted; None: as ever
 _NAMES = {seconds: name for name, seconds in TIMEFRAMES.items()}
 
 
@@ -49,6 +51,7 @@ class Site:
         cache: BlockCache,
         symbols: Sequence[str] | None = None,
         replay: Mapping[str, Path] | None = None,
+        trading: Mapping[str, Span] | None = None,
         latency: float = 0.0,
         log: Path | None = None,
     ) -> None:
@@ -59,7 +62,7 @@ class Site:
         self.faults = Faults()
         self.journal = Journal(venue.id, log)
         self._pages = Pages(venue, cache)
-        self.series = _listed(venue, symbols or venue.symbols, replay or {})
+        self.series = _listed(venue, symbols or venue.symbols, replay or {}, trading or {})
         self._by_market_id = {one.instrument.name.market_id: one for one in self.series.values()}
 
     def answer(self, path: str, query: Mapping[str, str]) -> Reply:
@@ -75,7 +78,7 @@ class Site:
         """Set a fault; one of stage `truth` happens at once and for good. Raises ValueError."""
         fault = self.faults.add(kind, **options)
         if fault.kind.stage == "truth":
-            self._restate(fault)
+            (self._restate if kind == "restate" else self._hide)(fault)
         return fault
 
     def truth(self, symbol: str, start_ms: int, end_ms: int, timeframe: str = "1m") -> Floats:
@@ -109,7 +112,7 @@ class Site:
         series = self._by_market_id.get(ask.market_id)
         entry.timeframe = _NAMES.get(ask.seconds)
         entry.since, entry.end, entry.limit = ask.start, ask.end, ask.limit
-        if series is None:
+        if series is None or not series.instrument.is_listed(self.clock.now_ms()):
             entry.symbol = ask.market_id
             raise Refused("unknown_symbol")
         entry.symbol = series.instrument.symbol
@@ -132,8 +135,7 @@ class Site:
     def _listing(self, entry: Entry) -> Reply:
         wire, now = self.venue.wire, self.clock.now_ms()
         if entry.kind == "markets":
-            instruments = [series.instrument for series in self.series.values()]
-            return Reply(body=orjson.dumps(wire.markets(entry.query, instruments, now)))
+            return Reply(body=orjson.dumps(wire.markets(entry.query, self._instruments(now), now)))
         return Reply(body=orjson.dumps(wire.other(entry.path, now)))
 
     def _candles(self, entry: Entry, faults: list[Fault], series: Series, ask: Ask) -> Reply:
@@ -192,6 +194,20 @@ class Site:
         series.restate(at, None if fault.options["gone"] else values)
         self._pages.cache.forget(fault.symbol)
 
+    def _hide(self, fault: Fault) -> None:
+        start, end = fault.options["time"], fault.options["until"]
+        if start is None or end is None:
+            raise ValueError("the fault 'absent' needs a time and an until")
+        for symbol in self.series if fault.symbol is None else [fault.symbol]:
+            series = self._series(symbol)
+            (series.show if fault.options["back"] else series.hide)(instant_ms(start), instant_ms(end))
+            self._pages.cache.forget(symbol)
+
+    def _instruments(self, now: int) -> list[Instrument]:
+        """What the list of markets holds."""
+        known = [one for one in (series.instrument for series in self.series.values()) if one.is_listed(now)]
+        return [one for one in known if self.venue.names_delisted or not one.is_delisted(now)]
+
     def _series(self, symbol: str) -> Series:
         if symbol not in self.series:
             raise ValueError(f"{self.venue.id} does not list {symbol!r} here; it has {', '.join(self.series)}")
@@ -208,12 +224,26 @@ _NULLS = {
 }
 
 
-def _listed(venue: Venue, symbols: Sequence[str], replay: Mapping[str, Path]) -> dict[str, Series]:
-    listed = {symbol: Series(venue, instrument(venue, symbol)) for symbol in symbols}
+def _listed(
+    venue: Venue, symbols: Sequence[str], replay: Mapping[str, Path], trading: Mapping[str, Span]
+) -> dict[str, Series]:
+    listed = {
+        symbol: Series(venue, _between(instrument(venue, symbol), trading.get(symbol, (None, None))))
+        for symbol in symbols
+    }
     for symbol, path in replay.items():
         candles = Replay(path)
         listed[symbol] = Series(venue, replayed(venue, symbol, candles.first_ms), candles)
     return listed
+
+
+def _between(traded: Instrument, span: Span) -> Instrument:
+    listed, delisted = span
+    return replace(
+        traded,
+        listed_ms=traded.listed_ms if listed is None else instant_ms(listed),
+        delisted_ms=traded.delisted_ms if delisted is None else instant_ms(delisted),
+    )
 
 
 def _narrowed(ask: Ask, fault: Fault, venue: Venue) -> Ask:

@@ -310,3 +310,19 @@ def test_what_is_no_fault_is_refused_with_what_there_is(sandbox: Sandbox) -> Non
 
 def test_every_kind_of_fault_has_a_sentence() -> None:
     assert all(kind.sentence.endswith(".") for kind in FAULT_KINDS.values())
+
+
+def test_candles_that_are_hidden_are_absent_until_they_are_shown_again(sandbox: Sandbox, clients: Clients) -> None:
+    before = page(clients)
+    bounds = {"time": SINCE + 10 * MINUTE_MS, "until": SINCE + 30 * MINUTE_MS}
+    sandbox.fault("binance", "absent", **bounds)
+    after = page(clients)
+    assert np.array_equal(after[:80], np.delete(before, slice(10, 30), axis=0))
+    assert len(truth_of(sandbox)) == 80
+    sandbox.fault("binance", "absent", back=True, **bounds)
+    assert np.array_equal(page(clients), before)
+
+
+def test_hiding_needs_both_bounds(sandbox: Sandbox) -> None:
+    with pytest.raises(ValueError, match="needs a time and an until"):
+        sandbox.fault("binance", "absent", time=SINCE)

@@ -150,3 +150,24 @@ def test_it_runs_as_a_process_and_ends_on_sigterm(tmp_path: Path) -> None:
             process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 0
     assert rows[0][:6] == [1_700_000_040_000, "1.00000000", "2.00000000", "0.50000000", "1.50000000", "10.00000000"]
+
+
+def symbols_listed(sandbox: Sandbox, exchange: str) -> str:
+    path = {"binance": "/api/v3/exchangeInfo", "kraken": "/0/public/AssetPairs"}[exchange]
+    return json.dumps(asked(sandbox.url(exchange) + path))
+
+
+def test_a_symbol_is_unknown_before_its_listing_and_its_candles_end_with_its_delisting() -> None:
+    day = datetime(2024, 3, 10, tzinfo=UTC)
+    listed, delisted = day.replace(hour=6), day.replace(hour=9)
+    spans = {("binance", "XLM/USDT"): (listed, delisted), ("kraken", "XLM/USD"): (listed, delisted)}
+    url = f"/api/v3/klines?symbol=XLMUSDT&interval=1m&limit=1000&startTime={round(day.timestamp() * 1000)}"
+    with Sandbox(["binance", "kraken"], clock=day, trading=spans) as sandbox:
+        assert "XLM" not in symbols_listed(sandbox, "binance")
+        with pytest.raises(urllib.error.HTTPError, match="400"):
+            asked(sandbox.url("binance") + url)
+        sandbox.clock.shift(12 * 3_600)
+        assert '"status": "BREAK"' in symbols_listed(sandbox, "binance")
+        assert "XLM" not in symbols_listed(sandbox, "kraken")
+        times = [row[0] / 1000 for row in asked(sandbox.url("binance") + url)]
+    assert (times[0], times[-1]) == (listed.timestamp(), delisted.timestamp() - 60)

@@ -76,7 +76,7 @@ class _Wire:
 
 
 def _market(instrument: Instrument, now_ms: int) -> dict[str, Any]:
-    gone = instrument.delisted_ms is not None and now_ms >= instrument.delisted_ms
+    gone = instrument.is_delisted(now_ms)
     tick, step = f"{10.0**-instrument.price_decimals:.8f}", f"{10.0**-instrument.volume_decimals:.8f}"
     return {
         "symbol": instrument.name.market_id,
@@ -105,6 +105,7 @@ VENUE = Venue(
     symbols=(*against("USDT"), "ETH/BTC", "XRP/ETH", "BTC/USDC", "LUNA/USDT"),
     opens="2017-08-17T04:00:00Z",
     delisted={"LUNA/USDT": "2022-05-13T00:40:00Z"},
+    names_delisted=True,
     page_limit=1_000,
     descending=False,
     empty_minutes="filled",

@@ -36,6 +36,13 @@ class Instrument:
     delisted_ms: int | None = None
     quiet: float = 0.0  # share of minutes without a trade
 
+    def is_listed(self, now_ms: int) -> bool:
+        """Whether the exchange knows of it by then; it goes on to after a delisting."""
+        return now_ms >= self.listed_ms
+
+    def is_delisted(self, now_ms: int) -> bool:
+        return self.delisted_ms is not None and now_ms >= self.delisted_ms
+
     @property
     def base(self) -> str:
         return self.symbol.split("/")[0]
@@ -130,6 +137,7 @@ class Venue:
     opens: str  # no candle of any symbol is older
     listed: Mapping[str, str] = field(default_factory=dict)  # symbols younger than exchange and asset
     delisted: Mapping[str, str] = field(default_factory=dict)
+    names_delisted: bool = False  # they stay in the list of markets, marked as closed; their candles stay everywhere
     page_limit: int
     descending: bool  # the newest row comes first
     empty_minutes: Literal["filled", "missing"]  # a minute without a trade: a flat row, or none
