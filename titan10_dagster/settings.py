@@ -94,6 +94,15 @@ class LiveSettings(_Section):
     enabled: bool = Field(False, description="poll the candles of the running day each minute")
 
 
+class HousekeepingSettings(_Section):
+    """For how long what nobody needs any more is kept, in days; 0: for ever."""
+
+    live_runs_days: int = Field(3, ge=0, description="days that runs of polling and bookkeeping stay in the UI")
+    step_logs_days: int = Field(30, ge=0, description="days that what steps print is kept on this machine")
+    landing_days: int = Field(90, ge=0, description="days that landed files stay once the database has them; 0: always")
+    evidence_days: int = Field(30, ge=0, description="days that `.parquet.old` and `.corrupt` files stay; 0: always")
+
+
 class ServerSettings(_Section):
     """Where `titan10 up` listens. A port of 0 takes any free one."""
 
@@ -156,6 +165,7 @@ class Settings(BaseSettings):
     checks: CheckSettings = CheckSettings()
     retries: RetrySettings = RetrySettings()
     live: LiveSettings = LiveSettings()
+    housekeeping: HousekeepingSettings = HousekeepingSettings()
     server: ServerSettings = ServerSettings()
     exchanges: dict[str, ExchangeSettings] = Field(default_factory=dict)
 

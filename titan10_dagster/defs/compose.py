@@ -8,6 +8,7 @@ import dagster as dg
 
 from titan10_dagster.defs.assets import LANDING_IO, STORE_IO, exchange_assets
 from titan10_dagster.defs.checks import candle_checks, store_checks
+from titan10_dagster.defs.housekeeping import housekeeping_asset, housekeeping_schedule
 from titan10_dagster.defs.io_managers import LandingIOManager, StoreIOManager
 from titan10_dagster.defs.live import live_schedule
 from titan10_dagster.defs.partitions import daily, days_per_run
@@ -41,9 +42,10 @@ def _compose(pipeline: Pipeline) -> dg.Definitions:
         markets_schedule(names),
         live_schedule(names, enabled=settings.live.enabled),
         rollups_schedule(),
+        housekeeping_schedule(),
     ]
     return dg.Definitions(
-        assets=[*assets, rollups_asset(names)] if names else [],
+        assets=[*assets, rollups_asset(names), housekeeping_asset()] if names else [],
         asset_checks=[
             check for name in names for check in (candle_checks(name, partitions), store_checks(name, partitions))
         ],

@@ -90,6 +90,26 @@ class LandingZone:
             except _UNREADABLE as error:
                 raise _unreadable(path, slice_, error) from error
 
+    def read_file(self, path: Path) -> FetchedSlice | None:
+        """What a file of the zone holds, one set aside by `write` included; None if it is gone or unreadable."""
+        with _opened(path) as file:
+            if file is None:
+                return None
+            try:
+                return _decoded(file)
+            except _UNREADABLE:
+                return None
+
+    def record_of(self, path: Path) -> FetchRecord | None:
+        """How the slice in a file of the zone was fetched; None if it is gone or unreadable."""
+        with _opened(path) as file:
+            if file is None:
+                return None
+            try:
+                return _record(parquet.read_metadata(file).metadata)
+            except _UNREADABLE:
+                return None
+
     def read_or_aside(self, slice_: Slice) -> FetchedSlice | None:
         """As `read`, but an unreadable file counts as not landed: it is logged and moved aside to `*.corrupt`."""
         try:
@@ -258,7 +278,7 @@ def _opened(path: Path) -> Iterator[pa.NativeFile | None]:
         yield file
 
 
-def _decoded(file: pa.NativeFile, slice_: Slice) -> FetchedSlice:
+def _decoded(file: pa.NativeFile, slice_: Slice | None = None) -> FetchedSlice:
     with parquet.ParquetFile(file, page_checksum_verification=True) as landed:
         record = _record(landed.metadata.metadata, slice_)
         table = landed.read(columns=list(COLUMNS), use_threads=False)
@@ -270,8 +290,8 @@ def _frame(table: pa.Table) -> pd.DataFrame:
     return from_columns(ms.astype("datetime64[ms]"), [table[name].to_numpy() for name in VALUES])
 
 
-def _record(metadata: dict[bytes, bytes] | None, slice_: Slice) -> FetchRecord:
+def _record(metadata: dict[bytes, bytes] | None, slice_: Slice | None = None) -> FetchRecord:
     record = from_json((metadata or {})[METADATA_KEY])
-    if record.slice != slice_:
+    if slice_ is not None and record.slice != slice_:
         raise ValueError(f"it holds {record.slice}")
     return record

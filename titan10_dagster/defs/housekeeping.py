@@ -1,0 +1,172 @@
+"""Every night: runs that nobody will look at again are deleted, and so are files that the database has.
+
+Only runs of the jobs below are: none of them makes a partition. What is green in the UI is what materialization events
+say, so the runs that made partitions, by backfill, settlement or repair, stay for ever. Ticks are the daemon's to
+purge (`retention` in dagster.yaml).
+"""
+
+# No `from __future__ import annotations`: Dagster reads the annotations of configs and resources as they stand.
+
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import dagster as dg
+import sqlalchemy as sa
+from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
+from dagster._core.storage.event_log.schema import SqlEventLogStorageTable as Events
+from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
+
+from titan10_dagster.defs.assets import OWNERS
+from titan10_dagster.housekeeping import clear_landing
+from titan10_dagster.pipeline import Pipeline
+
+KEY = dg.AssetKey(["system", "housekeeping"])
+JOB = "housekeeping"
+# The jobs whose runs are many and make no partition.
+FREQUENT = ("live", "rollups", "markets", "health", "alerts", JOB)
+FINISHED = [DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED]
+HOUSEKEEPING_AT = "30 3 * * *"
+BATCH = 200
+LONGEST = timedelta(minutes=20)  # of one night; the next one goes on
+
+
+@dataclass(frozen=True)
+class Deleted:
+    """Runs that were deleted, their events, and the bytes of these."""
+
+    runs: int = 0
+    events: int = 0
+    bytes: int = 0
+
+    def __add__(self, other: "Deleted") -> "Deleted":
+        return Deleted(self.runs + other.runs, self.events + other.events, self.bytes + other.bytes)
+
+
+def housekeeping_asset() -> dg.AssetsDefinition:
+    """`system/housekeeping`: its metadata tells what was freed."""
+
+    @dg.asset(
+        key=KEY,
+        group_name="system",
+        owners=OWNERS,
+        kinds={"python"},
+        description=f"Deletes what nobody needs any more: old runs of {', '.join(FREQUENT)} with their events, what "
+        "steps printed, landed files that the database has, old evidence. Runs that made partitions stay.",
+    )
+    def housekeeping(
+        context: dg.AssetExecutionContext, titan10: dg.ResourceParam[Pipeline]
+    ) -> dg.MaterializeResult[Any]:
+        keep, now, deleted = titan10.settings.housekeeping, titan10.now(), Deleted()
+        if keep.live_runs_days:
+            deleted = delete_runs(context.instance, now - timedelta(days=keep.live_runs_days))
+        logs = 0
+        if keep.step_logs_days:
+            logs = delete_step_logs(
+                Path(context.instance.storage_directory()), now - timedelta(days=keep.step_logs_days)
+            )
+        landing = clear_landing(titan10)
+        return dg.MaterializeResult(
+            metadata={
+                "runs": deleted.runs,
+                "events": deleted.events,
+                "event_bytes": deleted.bytes,
+                "step_logs_of_runs": logs,
+                "landed_files": sum(one.files for one in landing.values()),
+                "landed_bytes": sum(one.bytes for one in landing.values()),
+                **{f"files_{kind.name.lower()}": one.files for kind, one in landing.items()},
+            }
+        )
+
+    return housekeeping
+
+
+def housekeeping_schedule() -> dg.ScheduleDefinition:
+    """03:30 UTC, when yesterday is settled."""
+    return dg.ScheduleDefinition(
+        name="keep_house",
+        cron_schedule=HOUSEKEEPING_AT,
+        job=dg.define_asset_job(JOB, selection=dg.AssetSelection.assets(KEY)),
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Deletes old runs of polling and bookkeeping, and landed files that the database has.",
+    )
+
+
+def delete_runs(instance: DagsterInstance, before: datetime, *, longest: timedelta = LONGEST) -> Deleted:
+    """Deletes finished runs of the frequent jobs that were created before the instant, oldest first."""
+    deleted, end = Deleted(), time.monotonic() + longest.total_seconds()
+    for batch in _batches(instance, before):
+        deleted += _measured(instance, batch)
+        for run_id in batch:
+            _delete_run(instance, run_id)
+        if time.monotonic() > end:
+            break
+    return deleted
+
+
+def delete_step_logs(folder: Path, before: datetime) -> int:
+    """Deletes what the steps of runs printed before the instant; of how many runs."""
+    old = [one for one in _folders_of_runs(folder) if one.stat().st_mtime < before.timestamp()]
+    for one in old:
+        shutil.rmtree(one, ignore_errors=True)
+    return len(old)
+
+
+def _batches(instance: DagsterInstance, before: datetime) -> Iterator[list[str]]:
+    for job in FREQUENT:
+        kept = _newest(instance, job)
+        while batch := _oldest(instance, job, before, kept):
+            yield batch
+
+
+def _oldest(instance: DagsterInstance, job: str, before: datetime, kept: set[str]) -> list[str]:
+    filters = RunsFilter(job_name=job, statuses=FINISHED, created_before=before)
+    records = instance.get_run_records(filters, limit=BATCH, ascending=True)
+    return [record.dagster_run.run_id for record in records if record.dagster_run.run_id not in kept]
+
+
+def _newest(instance: DagsterInstance, job: str) -> set[str]:
+    """The newest run of the job and the newest that succeeded: what the UI shows of its asset is theirs."""
+    newest = [
+        *instance.get_run_records(RunsFilter(job_name=job), limit=1),
+        *instance.get_run_records(RunsFilter(job_name=job, statuses=[DagsterRunStatus.SUCCESS]), limit=1),
+    ]
+    return {record.dagster_run.run_id for record in newest}
+
+
+def _delete_run(instance: DagsterInstance, run_id: str) -> None:
+    """Events first: who is killed in between leaves a run without events, which the next night finds."""
+    instance.event_log_storage.delete_events(run_id)
+    instance.delete_run(run_id)
+    with suppress(OSError):
+        shutil.rmtree(Path(instance.storage_directory()) / run_id)
+
+
+def _measured(instance: DagsterInstance, run_ids: list[str]) -> Deleted:
+    """What the runs hold. Dagster counts events only by reading each of them."""
+    storage = instance.event_log_storage
+    if not isinstance(storage, SqlEventLogStorage):
+        return Deleted(len(run_ids))
+    query = sa.select(sa.func.count(), sa.func.sum(sa.func.length(Events.c.event))).where(Events.c.run_id.in_(run_ids))
+    with storage.index_connection() as connection:
+        events, size = connection.execute(query).one()
+    return Deleted(len(run_ids), int(events), int(size or 0))
+
+
+def _folders_of_runs(folder: Path) -> Iterator[Path]:
+    if folder.is_dir():
+        yield from (one for one in folder.iterdir() if one.is_dir() and _is_run(one.name))
+
+
+def _is_run(name: str) -> bool:
+    try:
+        return str(UUID(name)) == name
+    except ValueError:
+        return False
