@@ -16,13 +16,11 @@ from titan10_dagster.candles.fetched import FetchedSlice, FetchRecord, JudgedSli
 from titan10_dagster.candles.live import LivePlan, Polled, plan_poll
 from titan10_dagster.candles.slices import Series, Slice, slices_of
 from titan10_dagster.errors import FetchError
-from titan10_dagster.exchanges.breaker import Breaker
 from titan10_dagster.exchanges.capabilities import capabilities_of
 from titan10_dagster.exchanges.live import LiveAnswer, LivePoll, poll
 from titan10_dagster.exchanges.markets import Resolution, resolve
 from titan10_dagster.exchanges.pacing import LIVE_SHARE
 from titan10_dagster.pipeline import Pipeline
-from titan10_dagster.store.health import HealthStore
 from titan10_dagster.store.markets import MarketStore
 from titan10_dagster.store.writer import WriteReport, write_slices
 
@@ -65,7 +63,7 @@ def _told(exchange: str, done: LiveReport | BaseException) -> LiveReport:
 
 
 async def _poll(titan10: Pipeline, exchange: str) -> LiveReport:
-    breaker = Breaker(exchange, HealthStore(titan10.database), titan10.now)
+    breaker = titan10.breaker(exchange)
     resolution = await asyncio.to_thread(markets_of, titan10, exchange)
     symbols = [market.symbol for market in resolution.markets]
     plans = await asyncio.to_thread(plans_of, titan10, exchange, symbols)

@@ -207,6 +207,10 @@ class Pipeline:
         """The state of the exchange's circuit breaker."""
         return HealthStore(self.database).load(exchange)
 
+    def breaker(self, exchange: str) -> Breaker:
+        """The exchange's circuit breaker and pace, shared by all processes."""
+        return Breaker(exchange, HealthStore(self.database), self.now)
+
     def unaccounted(self, exchange: str, days: Sequence[date]) -> list[Unaccounted]:
         """Slices of the days whose ledger, candles and gaps contradict each other."""
         timeframe = self.exchange(exchange).timeframe
@@ -263,6 +267,7 @@ class Pipeline:
             paced=settings.paced,
             pace_share=rest if pace_share is None else pace_share,
             timeout_ms=timeout_ms,
+            breaker=self.breaker(exchange),
             now=self.now,
         )
 
@@ -310,7 +315,7 @@ class Pipeline:
         slices: Sequence[Slice],
         land: Callable[[FetchedSlice], None],
     ) -> FetchReport:
-        breaker = self._breaker(exchange)
+        breaker = self.breaker(exchange)
         async with self.client(exchange, markets) as client:
             return await fetch_slices(
                 client, slices, now=self.now, land=land, breaker=breaker, log=log, patience=self.patience
@@ -318,10 +323,7 @@ class Pipeline:
 
     async def _fetch_markets(self, exchange: str) -> list[Market]:
         async with self.client(exchange, []) as client:
-            return await read_markets(client, breaker=self._breaker(exchange), patience=self.patience)
-
-    def _breaker(self, exchange: str) -> Breaker:
-        return Breaker(exchange, HealthStore(self.database), self.now)
+            return await read_markets(client, breaker=self.breaker(exchange), patience=self.patience)
 
 
 def verdict_of(landed: FetchedSlice) -> Verdict:

@@ -299,10 +299,15 @@ CREATE TABLE exchange_health (
     reason text,
     probe_until timestamptz,
     changed_at timestamptz,
+    pace double precision NOT NULL DEFAULT 1,
+    pace_at timestamptz,
+    last_error text,
+    last_error_at timestamptz,
+    CONSTRAINT exchange_health_pace_is_a_share CHECK (pace > 0 AND pace <= 1),
     CONSTRAINT exchange_health_state_is_known CHECK (state IN ('closed', 'open', 'half_open'))
 );
 
-COMMENT ON TABLE exchange_health IS 'The circuit breaker of each exchange, seen by every run and sensor.';
+COMMENT ON TABLE exchange_health IS 'The circuit breaker and the pace of each exchange, seen by every run and sensor.';
 COMMENT ON COLUMN exchange_health.exchange IS 'ccxt''s id of the exchange.';
 COMMENT ON COLUMN exchange_health.state IS 'closed: requests are made; open: none; half_open: one probe is under way.';
 COMMENT ON COLUMN exchange_health.open_until IS 'Nothing is requested before.';
@@ -310,6 +315,11 @@ COMMENT ON COLUMN exchange_health.failures IS 'Failures in a row.';
 COMMENT ON COLUMN exchange_health.reason IS 'Why it is open.';
 COMMENT ON COLUMN exchange_health.probe_until IS 'The probe that is under way is given up at this instant.';
 COMMENT ON COLUMN exchange_health.changed_at IS 'When the state last changed.';
+COMMENT ON COLUMN exchange_health.pace IS
+    'The share of the full pace at pace_at, just after the exchange asked for fewer requests; it recovers since.';
+COMMENT ON COLUMN exchange_health.pace_at IS 'When it was last slowed down; NULL: never.';
+COMMENT ON COLUMN exchange_health.last_error IS 'The last error of any kind, whether it counts for the breaker or not.';
+COMMENT ON COLUMN exchange_health.last_error_at IS 'When that was.';
 
 CREATE TABLE markets (
     exchange text NOT NULL,

@@ -9,6 +9,8 @@ Whoever asks must read, decide and store under one lock; `ask` is the middle par
 askers cannot both have the probe. A probe is a lease: if the prober dies, the next asker gets it when the
 lease is over. Answers to requests that were under way when the breaker opened come late; while it is open
 they change nothing. All instants are aware and UTC.
+
+Beside the breaker stand the pace (`candles/pace.py`) and the last error, which an answer does not wipe out.
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+
+from titan10_dagster.candles.pace import FULL, Pace
 
 LONGEST_PAUSE = timedelta(hours=1)
 
@@ -28,7 +32,10 @@ class BreakerState(StrEnum):
 
 @dataclass(frozen=True)
 class Health:
-    """The breaker of one exchange; `failures` is how many came in a row."""
+    """The breaker of one exchange; `failures` is how many came in a row.
+
+    `last_error` is of any kind: one of a single symbol, or a demand for a slower pace, does not count as a failure.
+    """
 
     exchange: str
     state: BreakerState = BreakerState.CLOSED
@@ -37,6 +44,9 @@ class Health:
     reason: str | None = None
     probe_until: datetime | None = None
     changed_at: datetime | None = None
+    pace: Pace = FULL
+    last_error: str | None = None
+    last_error_at: datetime | None = None
 
 
 class Permit(StrEnum):
@@ -85,7 +95,7 @@ def after_probe_taken(health: Health, now: datetime, lease: timedelta) -> Health
 def after_success(health: Health, now: datetime) -> Health:
     """Closed, with the failures forgotten; while open it stays open, for the answer is a late one."""
     if health.state is BreakerState.HALF_OPEN:
-        return Health(health.exchange, changed_at=now)
+        return _changed(health, BreakerState.CLOSED, now)
     if health.state is BreakerState.CLOSED and health.failures:
         return replace(health, failures=0, reason=None)
     return health
@@ -104,22 +114,56 @@ def after_failure(
     if health.state is BreakerState.HALF_OPEN:
         failures = max(failures, threshold)
     told = reason or f"{failures} failures in a row"
+    noted = after_error(health, now, told)
     if failures < threshold:
-        return replace(health, failures=failures, reason=told)
+        return replace(noted, failures=failures, reason=told)
     until = now + _pause(failures - threshold, pause)
-    return Health(health.exchange, BreakerState.OPEN, until, failures, told, changed_at=now)
+    return _changed(noted, BreakerState.OPEN, now, open_until=until, failures=failures, reason=told)
 
 
 def after_ban(health: Health, now: datetime, until: datetime, reason: str) -> Health:
-    """Shut out: open until `until`, or longer if it was open for longer already."""
-    return after_rest(health, now, until, reason)
+    """Shut out: open until `until`, or longer if it was open for longer already; at half the pace from then on."""
+    banned = after_rest(health, now, until, reason)
+    ends = banned.open_until or until
+    return replace(banned, pace=Pace(health.pace.slowed(ends, ends).share, ends))
 
 
 def after_rest(health: Health, now: datetime, until: datetime, reason: str) -> Health:
     """Asked to rest: open until `until`, or longer if it was open for longer already; that is no failure."""
     if health.state is BreakerState.OPEN and health.open_until is not None:
         until = max(until, health.open_until)
-    return Health(health.exchange, BreakerState.OPEN, until, health.failures, reason, changed_at=now)
+    noted = after_error(health, now, reason)
+    return _changed(noted, BreakerState.OPEN, now, open_until=until, failures=health.failures, reason=reason)
+
+
+def after_throttling(health: Health, asked_at: datetime, now: datetime, reason: str) -> Health:
+    """What was asked at `asked_at` was refused for being too much: slower, and the breaker stays as it is."""
+    return replace(after_error(health, now, reason), pace=health.pace.slowed(asked_at, now))
+
+
+def after_error(health: Health, now: datetime, reason: str) -> Health:
+    """Remembered as the last error; the breaker stays as it is."""
+    return replace(health, last_error=reason, last_error_at=now)
+
+
+def _changed(
+    health: Health,
+    state: BreakerState,
+    now: datetime,
+    *,
+    open_until: datetime | None = None,
+    failures: int = 0,
+    reason: str | None = None,
+) -> Health:
+    return replace(
+        health,
+        state=state,
+        open_until=open_until,
+        failures=failures,
+        reason=reason,
+        probe_until=None,
+        changed_at=now,
+    )
 
 
 def _pause(repeats: int, pause: timedelta) -> timedelta:

@@ -1,6 +1,7 @@
 """The circuit breaker's shell: asks the pure state machine of `candles/health.py`, and has the answer stored.
 
-The store is handed in, so that every run and sensor, in whatever process, sees the same breaker.
+The store is handed in, so that every run and sensor, in whatever process, sees the same breaker. The pace is kept there
+too, so that a run begins as slowly as the one before it had to go.
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ from titan10_dagster.candles.health import (
     Health,
     Permit,
     after_ban,
+    after_error,
     after_failure,
     after_rest,
     after_success,
+    after_throttling,
     ask,
 )
 from titan10_dagster.errors import BreakerOpen, FetchError, Throttled
@@ -81,6 +84,21 @@ class Breaker:
         until = self.now() + max(error.retry_after or self.pause, self.pause)
         health = self.store.apply(self.exchange, lambda health: after_rest(health, self.now(), until, _reason(error)))
         raise self._open(health, health.open_until or until) from error
+
+    def noted(self, error: FetchError) -> None:
+        """An error that says nothing against the exchange as a whole: it is only remembered as the last one."""
+        self.store.apply(self.exchange, lambda health: after_error(health, self.now(), _reason(error)))
+
+    def pace(self) -> float:
+        """The share of the full pace at which to go now."""
+        return self.store.load(self.exchange).pace.as_of(self.now())
+
+    def slowed(self, error: Throttled, asked_at: datetime) -> float:
+        """It refused what was asked at `asked_at` for being too much; the share of the full pace from now on."""
+        health = self.store.apply(
+            self.exchange, lambda health: after_throttling(health, asked_at, self.now(), _reason(error))
+        )
+        return health.pace.as_of(self.now())
 
     def _open(self, health: Health, until: datetime) -> BreakerOpen:
         return BreakerOpen(

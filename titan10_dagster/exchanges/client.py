@@ -16,6 +16,7 @@ from __future__ import annotations
 import ssl
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -36,7 +37,8 @@ from numpy.typing import NDArray
 
 from titan10_dagster.candles.markets import Market
 from titan10_dagster.candles.slices import Series, to_ms
-from titan10_dagster.errors import FetchError, MalformedAnswer, Refused, Throttled, UnknownSymbol
+from titan10_dagster.errors import DatabaseUnavailable, FetchError, MalformedAnswer, Refused, Throttled, UnknownSymbol
+from titan10_dagster.exchanges.breaker import Breaker
 from titan10_dagster.exchanges.capabilities import Capabilities, Wire, capabilities_of
 from titan10_dagster.exchanges.failures import classify, tellable
 from titan10_dagster.exchanges.pacing import SAFE_SHARE, Pacer
@@ -96,7 +98,8 @@ class ExchangeClient:
 
     markets: those whose candles will be fetched; no request is made to learn them. base_url: replaces scheme and
     host of every address (a proxy, a sandbox). proxy: http:// or socks5:// URL. pace_share: the share of the
-    allowed request rate to use. paced=False removes the pace (benchmarks). now: the clock.
+    allowed request rate to use. paced=False removes the pace (benchmarks). breaker: where the pace is remembered from
+    one client to the next; without it only this one goes slower after a refusal. now: the clock.
     """
 
     def __init__(
@@ -109,6 +112,7 @@ class ExchangeClient:
         paced: bool = True,
         pace_share: float = SAFE_SHARE,
         timeout_ms: int = TIMEOUT_MS,
+        breaker: Breaker | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         if not 0 < pace_share <= 1:
@@ -121,6 +125,7 @@ class ExchangeClient:
         self._base_url = base_url
         self._proxy = proxy
         self._timeout_ms = timeout_ms
+        self._breaker = breaker
         self._share = pace_share * self.capabilities.budget if paced else None
         self._session: aiohttp.ClientSession | None = None
         self._ccxt: Any = None
@@ -146,7 +151,10 @@ class ExchangeClient:
 
     async def __aenter__(self) -> Self:
         exchange = strict_class(self.exchange)(self._config())
-        self.pacer = Pacer(exchange.rateLimit / 1000 / self._share if self._share else 0)
+        self.pacer = Pacer(
+            exchange.rateLimit / 1000 / self._share if self._share else 0,
+            share=self._breaker.pace() if self._breaker else 1.0,
+        )
         exchange.pacer, exchange.counters, exchange.clock = self.pacer, self.counters, self.now
         if self._base_url:
             exchange.urls = {**exchange.urls, "api": _rebased(exchange.urls["api"], self._base_url)}
@@ -184,7 +192,6 @@ class ExchangeClient:
         finally:
             _answer.reset(token)
         self._check_clock(answer)
-        self.pacer.recover()
         self.counters.rows += len(rows)
         return Page(rows, answer.asked_at or self.now(), answer.seconds)
 
@@ -208,7 +215,14 @@ class ExchangeClient:
         failure = classify(error, answer.status, answer.headers, exchange=self.exchange, symbol=symbol, now=self.now())
         if isinstance(failure, Throttled) and failure.retry_after is not None:
             self.pacer.rest(failure.retry_after.total_seconds(), answer.sent)
+            self._remember(failure, answer.asked_at or self.now())
         return failure
+
+    def _remember(self, failure: Throttled, asked_at: datetime) -> None:
+        # Without the database this client has slowed down all the same, and what it fetches can still land.
+        with suppress(DatabaseUnavailable):
+            if self._breaker is not None:
+                self.pacer.go_at(self._breaker.slowed(failure, asked_at))
 
     def _check_clock(self, answer: _Answer) -> None:
         """A clock that is ahead would call candles out of reach that are not, and write them off."""

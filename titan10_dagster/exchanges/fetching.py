@@ -504,6 +504,8 @@ class _Fetch:
     def _fail(self, series: _SeriesFetch, error: FetchError) -> None:
         if isinstance(error, Banned):
             self._breaker.banned(error.until, error)
+        elif not isinstance(error, (BreakerOpen, Throttled, PassingError)):  # these tell the breaker themselves
+            self._breaker.noted(error)
         if isinstance(error, _SYSTEMIC):
             raise error
         self._failed.setdefault(series.series.symbol, error)

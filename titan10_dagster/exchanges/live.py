@@ -107,12 +107,16 @@ def _finished(page: Page, plan: LivePlan) -> pd.DataFrame:
 
 
 def _tell(breaker: Breaker, result: LivePoll) -> None:
-    if isinstance(result.shut_out, Banned):
-        breaker.banned(result.shut_out.until, result.shut_out)
-    elif result.answers:
+    error = result.shut_out or next(iter(result.failed.values()), None)
+    if isinstance(error, Banned):
+        breaker.banned(error.until, error)
+        return
+    if error is not None:
+        breaker.noted(error)
+    if result.answers:
         breaker.succeeded()
-    elif (error := _passing(result.failed)) is not None:
-        breaker.failed(error)
+    elif (passing := _passing(result.failed)) is not None:
+        breaker.failed(passing)
 
 
 def _passing(failed: Mapping[str, FetchError]) -> FetchError | None:

@@ -8,21 +8,24 @@ from __future__ import annotations
 
 import asyncio
 import time
+from datetime import timedelta
+
+from titan10_dagster.candles.pace import SLOWEST, recovered
 
 # Of the request rate that an exchange allows. Live polling goes on beside the process that fetches whole days, which
 # then leaves it its part: at a sum of 1.0 two paces that know nothing of each other met with 429s.
 SAFE_SHARE, LIVE_SHARE = 0.9, 0.1
 
-_SLOWEST = 1 / 16
-_RECOVERY = 1.02  # with each good answer after a slowdown
-
 
 class Pacer:
-    """Spaces requests `interval` seconds apart for a cost of 1; 0 for no pace at all, though rests are kept."""
+    """Spaces requests `interval` seconds apart for a cost of 1; 0 for no pace at all, though rests are kept.
 
-    def __init__(self, interval: float) -> None:
+    `share` is the share of that pace to begin with; it recovers as `candles.pace` says.
+    """
+
+    def __init__(self, interval: float, share: float = 1.0) -> None:
         self._interval = interval
-        self._share = 1.0
+        self._share, self._share_at = share, time.monotonic()
         self._free = 0.0  # the moment from which the next request may go out
         self._rest_until = 0.0
         self._slowed_at = 0.0
@@ -32,7 +35,7 @@ class Pacer:
     @property
     def share(self) -> float:
         """The present pace as a share of the full one."""
-        return self._share
+        return recovered(self._share, timedelta(seconds=time.monotonic() - self._share_at))
 
     @property
     def spacing(self) -> float:
@@ -49,7 +52,7 @@ class Pacer:
         async with self._turn:
             while (delay := max(self._free, self._rest_until) - time.monotonic()) > 0:  # noqa: ASYNC110  a rest moves it
                 await asyncio.sleep(delay)
-            now, space = time.monotonic(), cost * self._interval / self._share
+            now, space = time.monotonic(), cost * self._interval / self.share
             # Who is late by less than a space makes it up: sleeping is late by a millisecond each time.
             self._free = (self._free if now - self._free < space else now) + space
 
@@ -62,9 +65,9 @@ class Pacer:
         now = time.monotonic()
         self._rest_until = max(self._rest_until, now + seconds)
         if asked_at >= self._slowed_at:
-            self._share = max(self._share / 2, _SLOWEST)
+            self.go_at(max(self.share / 2, SLOWEST))
             self._slowed_at = now
 
-    def recover(self) -> None:
-        """A good answer: a little faster again."""
-        self._share = min(self._share * _RECOVERY, 1.0)
+    def go_at(self, share: float) -> None:
+        """From now on at this share of the full pace, and faster as time goes by."""
+        self._share, self._share_at = share, time.monotonic()

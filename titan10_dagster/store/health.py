@@ -1,13 +1,17 @@
-"""The circuit breakers of the exchanges, where every run and sensor sees them."""
+"""The circuit breakers and the paces of the exchanges, where every run and sensor sees them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from titan10_dagster.candles.health import BreakerState, Health
+from titan10_dagster.candles.pace import Pace
 from titan10_dagster.store.database import Cursor, Database, one
 
-_COLUMNS = "exchange, state, open_until, failures, reason, probe_until, changed_at"
+_COLUMNS = (
+    "exchange, state, open_until, failures, reason, probe_until, changed_at, pace, pace_at, last_error, last_error_at"
+)
 
 
 class HealthStore:
@@ -34,14 +38,27 @@ class HealthStore:
         return after
 
 
-def _health(exchange: str, state: str, *rest: object) -> Health:
-    return Health(exchange, BreakerState(state), *rest)  # type: ignore[arg-type]
+def _health(exchange: str, state: str, *rest: Any) -> Health:
+    open_until, failures, reason, probe_until, changed_at, pace, pace_at, last_error, last_error_at = rest
+    return Health(
+        exchange,
+        BreakerState(state),
+        open_until,
+        failures,
+        reason,
+        probe_until,
+        changed_at,
+        Pace(pace, pace_at),
+        last_error,
+        last_error_at,
+    )
 
 
 def _store(cursor: Cursor, health: Health) -> None:
     cursor.execute(
         "UPDATE exchange_health"
-        " SET state = %s, open_until = %s, failures = %s, reason = %s, probe_until = %s, changed_at = %s"
+        " SET state = %s, open_until = %s, failures = %s, reason = %s, probe_until = %s, changed_at = %s,"
+        " pace = %s, pace_at = %s, last_error = %s, last_error_at = %s"
         " WHERE exchange = %s",
         [
             health.state.value,
@@ -50,6 +67,10 @@ def _store(cursor: Cursor, health: Health) -> None:
             health.reason,
             health.probe_until,
             health.changed_at,
+            health.pace.share,
+            health.pace.at,
+            health.last_error,
+            health.last_error_at,
             health.exchange,
         ],
     )

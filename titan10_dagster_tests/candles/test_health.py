@@ -16,14 +16,17 @@ from titan10_dagster.candles.health import (
     Health,
     Permit,
     after_ban,
+    after_error,
     after_failure,
     after_probe_taken,
     after_rest,
     after_success,
+    after_throttling,
     ask,
     may_request,
     refused,
 )
+from titan10_dagster.candles.pace import Pace
 
 NOW = datetime(2024, 2, 29, 12, tzinfo=UTC)
 PAUSE = timedelta(seconds=30)
@@ -150,7 +153,30 @@ def test_years_of_failures_do_not_overflow() -> None:
 def test_a_probe_that_answers_closes_it_and_forgets_the_failures() -> None:
     opened = failing(CLOSED, 5)
     probing = after_probe_taken(opened, NOW + PAUSE, LEASE)
-    assert after_success(probing, NOW + PAUSE) == Health("binance", changed_at=NOW + PAUSE)
+    closed = after_success(probing, NOW + PAUSE)
+    assert (closed.state, closed.failures, closed.reason) == (BreakerState.CLOSED, 0, None)
+    assert (closed.open_until, closed.probe_until, closed.changed_at) == (None, None, NOW + PAUSE)
+    assert (closed.last_error, closed.last_error_at) == ("5 failures in a row", NOW)
+
+
+def test_an_error_that_does_not_count_is_remembered_all_the_same() -> None:
+    noted = after_error(CLOSED, NOW, "no such symbol")
+    assert (noted.state, noted.failures, noted.last_error) == (BreakerState.CLOSED, 0, "no such symbol")
+
+
+def test_the_pace_is_remembered_whatever_becomes_of_the_breaker() -> None:
+    slowed = after_throttling(CLOSED, NOW, NOW, "429")
+    assert (slowed.state, slowed.pace) == (BreakerState.CLOSED, Pace(0.5, NOW))
+    opened = failing(slowed, 5)
+    closed = after_success(after_probe_taken(opened, NOW + PAUSE, LEASE), NOW + PAUSE)
+    assert opened.pace == closed.pace == after_rest(slowed, NOW, NOW, "429").pace == slowed.pace
+
+
+def test_who_was_banned_begins_again_at_half_the_pace() -> None:
+    until = NOW + timedelta(days=3)
+    banned = after_ban(CLOSED, NOW, until, "418")
+    assert banned.pace.as_of(until) == 0.5
+    assert after_ban(banned, NOW, until + PAUSE, "418").pace.as_of(until + PAUSE) < 0.5
 
 
 def test_only_one_asker_gets_the_probe_until_its_lease_is_over() -> None:

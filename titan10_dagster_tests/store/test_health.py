@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from titan10_dagster.candles.health import BreakerState, Health, Permit, after_ban, ask
+from titan10_dagster.candles.pace import Pace
 from titan10_dagster.store.database import Database
 from titan10_dagster.store.health import HealthStore
 
@@ -26,7 +27,8 @@ def test_what_is_applied_is_stored_and_returned(db: Database) -> None:
 
 
 def test_every_field_comes_back(db: Database) -> None:
-    full = Health("binance", BreakerState.HALF_OPEN, NOW, 7, "5xx", NOW + timedelta(minutes=1), NOW)
+    later = NOW + timedelta(minutes=1)
+    full = Health("binance", BreakerState.HALF_OPEN, NOW, 7, "5xx", later, NOW, Pace(0.3, later), "reset", later)
     HealthStore(db).apply("binance", lambda _: full)
     assert HealthStore(db).load("binance") == full
 

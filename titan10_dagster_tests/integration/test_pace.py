@@ -1,0 +1,59 @@
+"""The pace that an exchange demanded, from one process to the next."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import date, timedelta
+
+import pytest
+
+from titan10_dagster.candles.pace import FULL_AFTER
+from titan10_dagster.candles.slices import days
+from titan10_dagster.live import poll_exchanges
+from titan10_dagster_tests.integration.conftest import NOW, MakeWorld, World, ticking
+
+DAY = date(2024, 3, 1)
+
+
+def share_of_the_next_client(world: World, after: timedelta = timedelta()) -> float:
+    """The share of its pace at which a process begins that starts so much later."""
+    later = replace(world.pipeline, now=ticking(NOW + after))
+
+    async def opened() -> float:
+        async with later.client("binance", []) as client:
+            return client.pacer.share
+
+    return asyncio.run(opened())
+
+
+def test_a_run_begins_as_slowly_as_the_last_one_had_to_go(make_world: MakeWorld) -> None:
+    world = make_world({"binance": ["BTC/USDT"]})
+    world.pipeline.refresh_markets("binance")
+    for day in days(DAY, DAY + timedelta(days=1)):
+        world.sandbox.fault("binance", "http_429", retry_after=0, count=1)
+        fetched = world.pipeline.fetch("binance", world.pipeline.slices("binance", [day]))
+        assert not fetched.failed
+    assert share_of_the_next_client(world) == pytest.approx(0.25, abs=0.02)
+    assert share_of_the_next_client(world, FULL_AFTER / 4) == pytest.approx(0.5, abs=0.02)
+    assert share_of_the_next_client(world, FULL_AFTER) == 1.0
+    health = world.pipeline.health("binance")
+    assert "429" in str(health.last_error)
+    assert health.last_error_at is not None
+
+
+def test_live_polling_and_runs_go_at_the_same_pace(make_world: MakeWorld) -> None:
+    world = make_world({"binance": ["BTC/USDT"]})
+    world.pipeline.refresh_markets("binance")
+    world.sandbox.fault("binance", "http_429", retry_after=0, count=1)
+    (report,) = poll_exchanges(world.pipeline, ["binance"])
+    assert report.failed
+    assert share_of_the_next_client(world) == pytest.approx(0.5, abs=0.02)
+    assert world.pipeline.breaker("binance").admit() is False
+
+
+def test_what_no_exchange_refused_leaves_no_trace(make_world: MakeWorld) -> None:
+    world = make_world({"binance": ["BTC/USDT"]})
+    world.pipeline.fetch("binance", world.pipeline.slices("binance", [DAY]))
+    assert share_of_the_next_client(world) == 1.0
+    assert world.pipeline.health("binance").last_error is None
