@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import re
 import resource
 import subprocess
@@ -24,10 +22,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from benchmarks import results
 from titan10_dagster.candles.slices import Slice, days
 from titan10_dagster.landing.zone import LandingZone
 from titan10_dagster.local.postgres import EmbeddedPostgres
@@ -38,14 +36,10 @@ from titan10_dagster.store.migrations import migrate
 
 LAST = date(2024, 3, 31)
 NOW = datetime(2024, 4, 10, tzinfo=UTC)
-RESULTS = Path(__file__).with_name("RESULTS.md")
-HEADER = """# Results
-
-Written by `make bench` on {day}: {cores} cores, Python {python}, {versions}, embedded PostgreSQL 18.
-
-From request to committed row: candles of 20 symbols of the sandbox's {exchange}, in one process, without a rate limit.
-Sandbox and PostgreSQL are processes of their own on the same cores; CPU is the client's. One run each: read figures of
-a shared machine as ratios.
+TITLE = "From request to committed row"
+ABOUT = """\
+Candles of 20 symbols of the sandbox's {exchange}, in one process, without a rate limit. Sandbox and PostgreSQL are
+processes of their own on the same cores; CPU is the client's. One run each.
 """
 
 
@@ -72,8 +66,10 @@ def main() -> None:
     with _servers(arguments.exchange) as (sandbox, database):
         _run_child(arguments.exchange, max(arguments.days), sandbox, database)  # the sandbox makes its candles once
         told = [_told(wanted, _run_child(arguments.exchange, wanted, sandbox, database)) for wanted in arguments.days]
-    print("\n".join(told))  # noqa: T201
-    RESULTS.write_text(f"{HEADER.format(**_machine(), exchange=arguments.exchange)}\n```\n{chr(10).join(told)}\n```\n")
+    lines = "\n".join(told)
+    print(lines)  # noqa: T201
+    about = ABOUT.format(exchange=arguments.exchange)
+    results.write(TITLE, f"{about}\n```\n{lines}\n```", beside="embedded PostgreSQL 18")
 
 
 def _arguments() -> argparse.Namespace:
@@ -185,16 +181,6 @@ def _pipeline(exchange: str, sandbox: str, database: str, folder: Path) -> Pipel
 def _forget(pipeline: Pipeline) -> None:
     with pipeline.database.transaction() as cursor:
         cursor.execute("TRUNCATE candles, slice_ledger, gaps, series")
-
-
-def _machine() -> dict[str, Any]:
-    packages = ("ccxt", "dagster", "numpy", "pandas", "psycopg2-binary", "pyarrow")
-    return {
-        "day": datetime.now(UTC).date(),
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        "versions": ", ".join(f"{name} {version(name)}" for name in packages),
-    }
 
 
 def _told(wanted: int, result: dict[str, Any]) -> str:

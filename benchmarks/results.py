@@ -1,0 +1,42 @@
+"""RESULTS.md: a section for each benchmark, which writes its own and leaves the others as they are."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+RESULTS = Path(__file__).with_name("RESULTS.md")
+HEADER = """# Results
+
+Written by `make bench`, each section on the day and the machine that it names. One machine's figures say little about
+another's: read them as ratios, which were measured side by side.
+"""
+_PACKAGES = ("ccxt", "dagster", "numpy", "pandas", "psycopg2-binary", "pyarrow")
+
+
+def write(title: str, text: str, *, beside: str, path: Path = RESULTS) -> None:
+    """Put `text` (Markdown) under `## title`, in the place of what stood there, else at the end.
+
+    `beside`: the servers that took part and their versions, for the line that names machine and packages.
+    """
+    sections = _sections(path.read_text(encoding="utf-8") if path.exists() else "")
+    sections[title] = f"{machine(beside)}\n\n{text.strip()}"
+    body = "".join(f"\n## {name}\n\n{section}\n" for name, section in sections.items())
+    path.write_text(HEADER + body, encoding="utf-8")
+
+
+def machine(beside: str) -> str:
+    """The day, this machine, the versions of the packages that matter, and what stood `beside`."""
+    versions = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
+    day = datetime.now(UTC).date()
+    return f"{day}: {os.cpu_count()} cores, Python {platform.python_version()}, {versions}, {beside}."
+
+
+def _sections(text: str) -> dict[str, str]:
+    """The sections by title, in their order; what stands before the first is the header, and dropped."""
+    _, *parts = re.split(r"^## (.+)\n", text, flags=re.MULTILINE)
+    return {title: section.strip() for title, section in zip(parts[::2], parts[1::2], strict=True)}
