@@ -72,6 +72,18 @@ def day(context: click.Context, parameter: click.Parameter, value: str | None) -
         raise click.BadParameter(sentence, context, parameter) from None
 
 
+def instant(context: click.Context, parameter: click.Parameter, value: str | None) -> datetime | None:
+    """The instant that an option names, UTC where it says no zone."""
+    if value is None:
+        return None
+    try:
+        given = datetime.fromisoformat(value)
+    except ValueError:
+        sentence = f"{value!r} is no instant: write it as 2024-02-29T12:00."
+        raise click.BadParameter(sentence, context, parameter) from None
+    return given if given.tzinfo else given.replace(tzinfo=UTC)
+
+
 def today() -> date:
     """The UTC day."""
     return datetime.now(UTC).date()
@@ -193,6 +205,46 @@ def coverage(exchange: str | None, first: date | None, last: date | None, as_jso
         _check_exchange(settings, exchange)
     _check_order(first, last)
     show_coverage(settings, say, exchange, first, last, as_json=as_json)
+
+
+@main.command(epilog=EXIT_CODES)
+@click.argument("exchange")
+@click.option(
+    "--symbol", "symbols", multiple=True, help="Only this one; may be repeated. All that are stored by default."
+)
+@click.option("--from", "first", metavar="DAY", callback=day, required=True, help="First UTC day, YYYY-MM-DD.")
+@click.option("--to", "last", metavar="DAY", callback=day, required=True, help="Last UTC day, included.")
+@click.option("--timeframe", default="1m", show_default=True, help="As it is stored, or 5m, 15m, 1h, 4h, 1d, 1w of 1m.")
+@click.option("--format", "form", type=click.Choice(["parquet", "csv", "freqtrade", "vectorbt"]), default="parquet")
+@click.option("--out", "folder", metavar="FOLDER", required=True, help="Where a file for each symbol is put.")
+@click.option("--as-of", metavar="INSTANT", callback=instant, help="With the values known then, before restatements.")
+@click.option("--force", is_flag=True, help="Write anew files that are there already.")
+@json_option
+def export(
+    exchange: str,
+    symbols: tuple[str, ...],
+    first: date,
+    last: date,
+    timeframe: str,
+    form: str,
+    folder: str,
+    as_of: datetime | None,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Write stored candles of an EXCHANGE into files, for pandas, freqtrade or vectorbt.
+
+    It ends with exit code 1, and says so, if candles are missing that the exchange made.
+    """
+    from pathlib import Path
+
+    from titan10_dagster.local.exporting import Request, run_export
+    from titan10_dagster.local.formats import FORMATS
+
+    settings, _ = _settings()
+    _check_order(first, last)
+    request = Request(exchange, first, last, symbols, timeframe, FORMATS[form], Path(folder), as_of, force)
+    sys.exit(run_export(settings, request, say, now=datetime.now(UTC), as_json=as_json))
 
 
 def _settings() -> tuple[Settings, Path]:

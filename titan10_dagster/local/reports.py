@@ -27,7 +27,7 @@ PIPE_WIDTH = 250
 
 def show_status(settings: Settings, say: Say, *, as_json: bool) -> None:
     """Prints what runs and what is stored of each exchange."""
-    with _database(settings, say) as db:
+    with open_tables(settings, say) as db:
         stored = {row.exchange: row for row in ledger.summary(db)}
         names = sorted({*settings.exchanges, *stored})
         exchanges = [_exchange(settings, db, name, stored.get(name)) for name in names]
@@ -43,11 +43,11 @@ def show_status(settings: Settings, say: Say, *, as_json: bool) -> None:
         "exchanges": exchanges,
     }
     if as_json:
-        _print_json(status)
+        print_json(status)
         return
     click.echo(f"titan10 is up at {stack.url}." if stack else "No `titan10 up` runs in this folder.")
     click.echo(f"Database: {where}, {'with' if timescaledb else 'without'} TimescaleDB.")
-    _print_table(
+    print_table(
         ("exchange", "enabled", "symbols", "settled days", "stored", "expected", "missing", "breaker"),
         [_status_row(row) for row in exchanges],
     )
@@ -72,22 +72,22 @@ def show_coverage(
     as_json: bool,
 ) -> None:
     """Prints a row for each series."""
-    with _database(settings, say) as db:
+    with open_tables(settings, say) as db:
         rows = [_series(row) for row in ledger.coverage(db, exchange, first, last)]
     if as_json:
-        _print_json(rows)
+        print_json(rows)
         return
     if not rows:
         click.echo("Nothing is stored yet: launch a backfill in the UI, or with `titan10 backfill`.")
         return
-    _print_table(
+    print_table(
         ("series", "days", "settled", "stored", "expected", "share", "missing"),
         [_coverage_row(row) for row in rows],
     )
 
 
 @contextmanager
-def _database(settings: Settings, say: Say) -> Iterator[Database]:
+def open_tables(settings: Settings, say: Say) -> Iterator[Database]:
     with open_database(settings, say) as url:
         migrate_all(settings, url)  # a first command may well be `titan10 status`
         with closing(Database(url, max_connections=1)) as db:
@@ -133,7 +133,7 @@ def _series(row: ledger.CoverageRow) -> dict[str, Any]:
 def _status_row(row: Mapping[str, Any]) -> tuple[Any, ...]:
     enabled = "yes" if row["enabled"] else "no"
     settled = _days(row["first_settled"], row["last_settled"])
-    counts = (row["stored"], row["expected"], _reasons(row["missing"]))
+    counts = (row["stored"], row["expected"], words(row["missing"]))
     return (row["exchange"], enabled, row["symbols"], settled, *counts, row["breaker"])
 
 
@@ -141,14 +141,14 @@ def _coverage_row(row: Mapping[str, Any]) -> tuple[Any, ...]:
     series = f"{row['exchange']} {row['symbol']} {row['timeframe']}"
     share = f"{row['stored'] / row['expected']:.2%}" if row["expected"] else ""
     counts = (row["settled"], row["stored"], row["expected"], share)
-    return (series, _days(row["first"], row["last"]), *counts, _reasons(row["missing"]))
+    return (series, _days(row["first"], row["last"]), *counts, words(row["missing"]))
 
 
 def _by_name(missing: Mapping[Reason, int]) -> dict[str, int]:
     return {reason.value: count for reason, count in missing.items()}
 
 
-def _reasons(missing: Mapping[str, int]) -> str:
+def words(missing: Mapping[str, int]) -> str:
     return ", ".join(f"{count:,} {reason}" for reason, count in missing.items())
 
 
@@ -156,11 +156,11 @@ def _days(first: date | None, last: date | None) -> str:
     return f"{first} to {last}" if first else ""
 
 
-def _print_json(what: Any) -> None:
+def print_json(what: Any) -> None:
     click.echo(orjson.dumps(what, option=orjson.OPT_INDENT_2).decode())
 
 
-def _print_table(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+def print_table(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     table = Table(box=None, pad_edge=False)
     for header in headers:
         justify: Literal["left", "right"] = "right" if header in NUMBERS else "left"

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from psycopg2.sql import SQL, Composable, Identifier
 
 from titan10_dagster.candles.frame import COLUMNS, from_columns
-from titan10_dagster.candles.gaps import Gap
+from titan10_dagster.candles.gaps import Gap, Reason
 from titan10_dagster.candles.slices import Series, midnight
 from titan10_dagster.store import binary, ledger
 from titan10_dagster.store.database import Database
@@ -85,6 +85,17 @@ def coverage(db: Database, series: Series, first: date | None = None, last: date
     is missing; None if no slice of it was ever fetched there."""
     rows = ledger.coverage(db, series.exchange, first, last)
     return next((row for row in rows if row.series == series), None)
+
+
+def missing(db: Database, series: Series, start: datetime, end: datetime) -> dict[Reason, int]:
+    """How many candles of [start, end) are missing, by reason, in the order of Reason: what `gaps` lists, counted.
+
+    What was never fetched is in no gap and not counted here.
+    """
+    with db.transaction() as cursor:
+        cursor.execute(statement("missing_by_reason"), _parameters(series, start, end))
+        found = dict(cursor.fetchall())
+    return {reason: found[reason.value] for reason in Reason if reason.value in found}
 
 
 def _candles(db: Database, series: Series, start: datetime, end: datetime, as_of: datetime | None) -> _Columns:

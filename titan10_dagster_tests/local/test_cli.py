@@ -134,7 +134,7 @@ def test_help_answers_at_once_and_documents_the_exit_codes() -> None:
         seconds.append(time.monotonic() - began)
     assert min(seconds) < 0.3
     assert "the exchange shuts us out" in shown
-    for name in ("up", "demo", "sandbox", "migrate", "backfill", "status", "coverage"):
+    for name in ("up", "demo", "sandbox", "migrate", "backfill", "export", "status", "coverage"):
         assert re.search(rf"^  {name} ", shown, re.MULTILINE)
 
 

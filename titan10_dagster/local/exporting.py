@@ -1,0 +1,212 @@
+"""`titan10 export`: stored candles as files, and an honest word on what is not in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from titan10_dagster.candles.completeness import Completeness, whole_candles
+from titan10_dagster.candles.slices import Series, midnight
+from titan10_dagster.candles.timeframes import TIMEFRAMES
+from titan10_dagster.errors import SettingsError
+from titan10_dagster.local.formats import Format
+from titan10_dagster.local.instance import Say
+from titan10_dagster.local.reports import open_tables, print_json, print_table, words
+from titan10_dagster.settings import Settings
+from titan10_dagster.store import ledger, reader
+from titan10_dagster.store.database import Database
+from titan10_dagster.store.rollups import BASE, ROLLUPS
+
+# A month of minutes; what is in memory at once is one piece.
+CANDLES_A_PIECE = 45_000
+
+
+@dataclass(frozen=True)
+class Request:
+    """Candles of whole UTC days, both included, and where their files go; no symbols: all that are stored."""
+
+    exchange: str
+    first: date
+    last: date
+    symbols: tuple[str, ...]
+    timeframe: str
+    format: Format
+    folder: Path
+    as_of: datetime | None = None
+    force: bool = False
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the candles of `timeframe` come from: `series` itself, or its rollup if that is of another timeframe."""
+
+    series: Series
+    timeframe: str
+
+    @property
+    def is_rollup(self) -> bool:
+        return self.series.timeframe.name != self.timeframe
+
+    @property
+    def step(self) -> timedelta:
+        return ROLLUPS[self.timeframe].delta if self.is_rollup else self.series.timeframe.delta
+
+
+@dataclass
+class Counted:
+    """What went through on the way to the file: rows, and the candles of the series in them."""
+
+    rows: int = 0
+    candles: int = 0
+    holed: int = 0
+
+    def count(self, table: pa.Table, source: Source) -> pa.Table:
+        self.rows += table.num_rows
+        if source.is_rollup:
+            minutes = table["candles"].to_numpy()
+            self.candles += int(minutes.sum())
+            self.holed += int((minutes < source.step // source.series.timeframe.delta).sum())
+        else:
+            self.candles += table.num_rows
+        return table
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A series in its file (None: it has no candle to write). `holed`: bars made of fewer minutes than they span.
+
+    Its completeness is counted in candles of the stored series: minutes, for a rollup.
+    """
+
+    symbol: str
+    path: Path | None
+    start: datetime
+    end: datetime
+    rows: int
+    holed: int
+    completeness: Completeness
+
+
+def run_export(settings: Settings, request: Request, say: Say, *, now: datetime, as_json: bool) -> int:
+    """Writes a file for each symbol, and tells what is in it and what is not; the exit code: 1 if any is not whole.
+
+    Raises SettingsError, before anything is written, if a symbol is not stored or a file exists already.
+    """
+    with open_tables(settings, say) as db:
+        sources = _sources(db, request)
+        _refuse_to_overwrite(request, sources)
+        exported = [_export(db, request, source, now) for source in sources]
+    if as_json:
+        print_json([_as_json(one) for one in exported])
+    else:
+        print_table(("symbol", "rows", "first", "end", "missing", "file"), [_row(one) for one in exported])
+    unwhole = [one for one in exported if not one.completeness.whole]
+    if unwhole:
+        say(_warning(request, unwhole))
+    return 1 if unwhole else 0
+
+
+def _sources(db: Database, request: Request) -> list[Source]:
+    stored = {row.series for row in ledger.coverage(db, request.exchange)}
+    symbols = request.symbols or tuple(sorted({series.symbol for series in stored}))
+    if not symbols:
+        raise SettingsError(f"Nothing of {request.exchange} is stored: `titan10 coverage` tells what is.")
+    return [_source(request, symbol, stored) for symbol in symbols]
+
+
+def _source(request: Request, symbol: str, stored: set[Series]) -> Source:
+    """The series as it is stored; else the rollup of its minutes."""
+    for name in (request.timeframe, BASE):
+        series = Series(request.exchange, symbol, TIMEFRAMES[name]) if name in TIMEFRAMES else None
+        if series in stored and (name == request.timeframe or request.timeframe in ROLLUPS):
+            return _as_it_was(request, Source(series, request.timeframe))
+    there = sorted({series.timeframe for series in stored if series.symbol == symbol})
+    known = ", ".join(str(timeframe) for timeframe in there)
+    why = f"its candles of {known} make none" if there else "`titan10 coverage` tells what is"
+    raise SettingsError(f"No candles of {request.exchange} {symbol} {request.timeframe} are stored: {why}.")
+
+
+def _as_it_was(request: Request, source: Source) -> Source:
+    if request.as_of is not None and source.is_rollup:
+        raise SettingsError(
+            f"--as-of: candles of {request.timeframe} are made of the minutes as they are now; "
+            f"export those of {BASE} as of then."
+        )
+    return source
+
+
+def _path(request: Request, source: Source) -> Path:
+    return request.folder / request.format.file(request.exchange, source.series.symbol, request.timeframe)
+
+
+def _refuse_to_overwrite(request: Request, sources: Sequence[Source]) -> None:
+    there = [str(path) for path in (_path(request, source) for source in sources) if path.exists()]
+    if there and not request.force:
+        raise SettingsError(f"{', '.join(there)}: there already; --force writes anew. Nothing was written.")
+
+
+def _export(db: Database, request: Request, source: Source, now: datetime) -> Exported:
+    # A candle that is still growing is no candle yet.
+    until = min(midnight(request.last + timedelta(days=1)), max(now.astimezone(UTC), midnight(request.first)))
+    start, end = whole_candles(midnight(request.first), until, source.step)
+    counted, path = Counted(), _path(request, source)
+    pieces = (counted.count(table, source) for table in _pieces(db, request, source, start, end))
+    written = request.format.write(path, pieces)
+    series = source.series
+    room = (end - start) // series.timeframe.delta
+    completeness = Completeness(room, counted.candles, reader.missing(db, series, start, end))
+    return Exported(series.symbol, path if written else None, start, end, counted.rows, counted.holed, completeness)
+
+
+def _pieces(db: Database, request: Request, source: Source, start: datetime, end: datetime) -> Iterator[pa.Table]:
+    while start < end:
+        until = min(start + CANDLES_A_PIECE * source.step, end)
+        if source.is_rollup:
+            yield reader.bars_arrow(db, source.series, source.timeframe, start, until)
+        else:
+            yield reader.candles_arrow(db, source.series, start, until, as_of=request.as_of)
+        start = until
+
+
+def _warning(request: Request, unwhole: Sequence[Exported]) -> str:
+    symbols = ", ".join(one.symbol for one in unwhole)
+    days = f"--from {request.first} --to {request.last}"
+    return (
+        f"NOT WHOLE: {symbols}. Candles are missing that {request.exchange} may well have made, and the files do not "
+        f"show it. `titan10 backfill {request.exchange} {days}` fetches what can still be had; a gap without a final "
+        "reason is asked for again by itself while `titan10 up` runs."
+    )
+
+
+def _row(one: Exported) -> tuple[Any, ...]:
+    missing = words(one.completeness.absent)
+    holes = f"{one.holed:,} of the candles span a hole" if one.holed else ""
+    path = one.path if one.path else "(nothing to write)"
+    return (
+        one.symbol,
+        one.rows,
+        f"{one.start:%F %R}",
+        f"{one.end:%F %R}",
+        "; ".join(filter(None, (missing, holes))),
+        path,
+    )
+
+
+def _as_json(one: Exported) -> Mapping[str, Any]:
+    return {
+        "symbol": one.symbol,
+        "file": str(one.path) if one.path else None,
+        "start": one.start,
+        "end": one.end,
+        "rows": one.rows,
+        "with_holes": one.holed,
+        "expected": one.completeness.expected,
+        "present": one.completeness.present,
+        "missing": one.completeness.absent,
+        "whole": one.completeness.whole,
+    }

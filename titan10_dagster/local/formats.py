@@ -1,0 +1,120 @@
+"""The files that `titan10 export` writes, as one table of formats.
+
+Each file holds one series, is written in pieces, and appears under its name only when it is whole. freqtrade's shape
+is the one of its FeatherDataHandler (freqtrade/data/history/datahandlers, 2026.9), vectorbt's the one that its
+CCXTData downloads (vectorbt/data/custom.py, 1.2).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import BinaryIO, Protocol
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+
+
+class Writer(Protocol):
+    """What pyarrow's writers have in common."""
+
+    def write_table(self, table: pa.Table) -> None: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Format:
+    """`file` makes the name of a series' file from exchange, symbol and timeframe; `shape` gets a table with the
+    columns time (timestamp[ms, UTC]), open, high, low, close, volume and, for rollups, candles."""
+
+    name: str
+    file: Callable[[str, str, str], str]
+    shape: Callable[[pa.Table], pa.Table]
+    open: Callable[[BinaryIO, pa.Schema], Writer]
+
+    def write(self, path: Path, tables: Iterable[pa.Table]) -> bool:
+        """Writes the tables that have rows, one after the other, in the place of what was there; False if none has."""
+        shaped = (self.shape(table) for table in tables if table.num_rows)
+        first = next(shaped, None)
+        if first is None:
+            return False
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # The name is new each time: two exports at once must not write into one file.
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+        try:
+            self._write(temporary, first, shaped)
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        return True
+
+    def _write(self, path: Path, first: pa.Table, rest: Iterable[pa.Table]) -> None:
+        with path.open("xb") as file:
+            with closing(self.open(file, first.schema)) as writer:
+                writer.write_table(first)
+                for table in rest:
+                    writer.write_table(table)
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _named(ending: str) -> Callable[[str, str, str], str]:
+    def file(exchange: str, symbol: str, timeframe: str) -> str:
+        return f"{exchange}-{symbol.replace('/', '-').replace(':', '_')}-{timeframe}.{ending}"
+
+    return file
+
+
+def _freqtrade_file(exchange: str, symbol: str, timeframe: str) -> str:
+    """freqtrade's pair_to_filename; its folder is one of an exchange, so the name has none."""
+    return f"{re.sub(r'[/ .@$+:]', '_', symbol)}-{timeframe}.feather"
+
+
+def _freqtrade(table: pa.Table) -> pa.Table:
+    return table.rename_columns(["date", *table.column_names[1:]]).select(_FREQTRADE)
+
+
+def _vectorbt(table: pa.Table) -> pa.Table:
+    """What pandas reads as a frame with an index of times: in nanoseconds, as vectorbt's own downloads are."""
+    values = table.select(_FREQTRADE[1:]).rename_columns([name.title() for name in _FREQTRADE[1:]]).to_pandas()
+    frame = values.set_index(table["time"].to_pandas().dt.as_unit("ns").rename("Open time"))
+    return pa.Table.from_pandas(frame)
+
+
+def _csv(table: pa.Table) -> pa.Table:
+    return table.set_column(0, "time", table["time"].cast(pa.timestamp("s", "UTC")))
+
+
+def _feather(file: BinaryIO, schema: pa.Schema) -> Writer:
+    options = pa.ipc.IpcWriteOptions(compression="lz4")
+    writer: Writer = pa.ipc.new_file(file, schema, options=options)
+    return writer
+
+
+def _parquet(file: BinaryIO, schema: pa.Schema) -> Writer:
+    writer: Writer = pa.parquet.ParquetWriter(file, schema, compression="zstd")
+    return writer
+
+
+_FREQTRADE = ["date", "open", "high", "low", "close", "volume"]
+
+FORMATS: Mapping[str, Format] = MappingProxyType(
+    {
+        form.name: form
+        for form in (
+            Format("parquet", _named("parquet"), lambda table: table, _parquet),
+            Format("csv", _named("csv"), _csv, pa.csv.CSVWriter),
+            Format("freqtrade", _freqtrade_file, _freqtrade, _feather),
+            Format("vectorbt", _named("vectorbt.parquet"), _vectorbt, _parquet),
+        )
+    }
+)

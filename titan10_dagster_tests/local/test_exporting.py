@@ -1,0 +1,251 @@
+"""Exports read back with the readers that their users have."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from pydantic import SecretStr
+
+from titan10_dagster.candles.gaps import Reason
+from titan10_dagster.errors import SettingsError
+from titan10_dagster.local import exporting
+from titan10_dagster.local.exporting import Request, run_export
+from titan10_dagster.local.formats import FORMATS
+from titan10_dagster.settings import DatabaseSettings, Settings
+from titan10_dagster.store import reader, rollups
+from titan10_dagster.store.database import Database
+from titan10_dagster.store.writer import write_slices
+from titan10_dagster_tests.store.making import DAY, FETCHED, LATER, a_slice, candles, judged, with_value, without
+
+BTC, ETH = a_slice(), a_slice("ETH/USDT")
+NEXT = DAY + timedelta(days=1)
+NOW = datetime(2024, 6, 1, tzinfo=UTC)
+
+Export = Callable[..., int]
+
+
+# For what the two read in different ways: the rest is the same files from the same views.
+BOTH = pytest.mark.parametrize("url", ["database_url", "timescaledb_database_url"], indirect=True)
+
+
+@pytest.fixture
+def url(request: pytest.FixtureRequest) -> str:
+    return str(request.getfixturevalue(getattr(request, "param", "database_url")))
+
+
+@pytest.fixture
+def db(url: str) -> Iterator[Database]:
+    database = Database(url)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def told() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def export(url: str, tmp_path: Path, told: list[str]) -> Export:
+    settings = Settings(data=tmp_path / "data", database=DatabaseSettings(url=SecretStr(url)))
+
+    def run(form: str = "parquet", *, now: datetime = NOW, as_json: bool = False, **changes: object) -> int:
+        request = Request("binance", DAY, DAY, (), "1m", FORMATS[form], tmp_path / "out")
+        return run_export(settings, replace(request, **changes), told.append, now=now, as_json=as_json)  # type: ignore[arg-type]
+
+    return run
+
+
+def files(tmp_path: Path) -> list[str]:
+    return sorted(path.name for path in (tmp_path / "out").iterdir())
+
+
+def test_parquet_holds_what_is_stored(db: Database, export: Export, tmp_path: Path, told: list[str]) -> None:
+    write_slices(db, [judged(BTC), judged(ETH)])
+    assert export() == 0
+    assert files(tmp_path) == ["binance-BTC-USDT-1m.parquet", "binance-ETH-USDT-1m.parquet"]
+    read = pd.read_parquet(tmp_path / "out/binance-BTC-USDT-1m.parquet")
+    pd.testing.assert_frame_equal(read, candles(BTC))
+    assert not [sentence for sentence in told if "NOT WHOLE" in sentence]
+
+
+def test_csv_holds_the_same_doubles(db: Database, export: Export, tmp_path: Path) -> None:
+    write_slices(db, [judged(BTC)])
+    assert export("csv") == 0
+    path = tmp_path / "out/binance-BTC-USDT-1m.csv"
+    assert path.read_text().startswith('"time","open","high","low","close","volume"\n2024-01-10 00:00:00Z,')
+    read = pd.read_csv(path, parse_dates=["time"])
+    pd.testing.assert_frame_equal(read.astype({"time": "datetime64[ms, UTC]"}), candles(BTC))
+
+
+def test_freqtrade_gets_its_own_file_name_columns_and_types(db: Database, export: Export, tmp_path: Path) -> None:
+    write_slices(db, [judged(BTC)])
+    assert export("freqtrade") == 0
+    read = pd.read_feather(tmp_path / "out/BTC_USDT-1m.feather")
+    pd.testing.assert_frame_equal(read, candles(BTC).rename(columns={"time": "date"}))
+
+
+def test_vectorbt_gets_a_frame_with_an_index_of_times(db: Database, export: Export, tmp_path: Path) -> None:
+    write_slices(db, [judged(BTC)])
+    assert export("vectorbt") == 0
+    read = pd.read_parquet(tmp_path / "out/binance-BTC-USDT-1m.vectorbt.parquet")
+    assert (read.index.name, str(read.index.dtype)) == ("Open time", "datetime64[ns, UTC]")
+    assert list(read.columns) == ["Open", "High", "Low", "Close", "Volume"]
+    assert read["Close"].tolist() == candles(BTC)["close"].tolist()
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_pieces_make_one_file(
+    db: Database, export: Export, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    write_slices(db, [judged(BTC), judged(a_slice(day=NEXT))])
+    assert export(form, last=NEXT, folder=tmp_path / "whole") == 0
+    monkeypatch.setattr(exporting, "CANDLES_A_PIECE", 700)
+    assert export(form, last=NEXT) == 0
+    (path,) = (tmp_path / "out").iterdir()
+    read = {"csv": pd.read_csv, "freqtrade": pd.read_feather}.get(form, pd.read_parquet)
+    pd.testing.assert_frame_equal(read(path), read(tmp_path / "whole" / path.name))
+    assert len(read(path)) == 2880
+
+
+@BOTH
+@pytest.mark.parametrize("timeframe", ["5m", "1h", "1d"])
+def test_longer_candles_come_from_the_rollups(db: Database, export: Export, tmp_path: Path, timeframe: str) -> None:
+    write_slices(db, [judged(BTC)])
+    rollups.catch_up(db)
+    assert export(timeframe=timeframe) == 0
+    read = pd.read_parquet(tmp_path / f"out/binance-BTC-USDT-{timeframe}.parquet")
+    pd.testing.assert_frame_equal(read, reader.bars(db, BTC.series, timeframe, BTC.start, BTC.end))
+
+
+def test_only_weeks_that_lie_wholly_within_are_exported(db: Database, export: Export, tmp_path: Path) -> None:
+    slices = [a_slice(day=DAY + timedelta(days=n)) for n in range(14)]  # from a Wednesday
+    write_slices(db, map(judged, slices))
+    rollups.catch_up(db)
+    assert export(timeframe="1w", last=slices[-1].day) == 0
+    read = pd.read_parquet(tmp_path / "out/binance-BTC-USDT-1w.parquet")
+    assert (read["time"].dt.day.tolist(), read["candles"].tolist()) == ([15], [7 * 1440])
+
+
+@BOTH
+def test_what_is_missing_is_told_by_reason_and_never_passes_for_whole(
+    db: Database, export: Export, told: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_slices(db, [judged(BTC, without(candles(BTC), 5, 6)), judged(ETH)])
+    assert export(last=NEXT, as_json=True, symbols=("BTC/USDT",)) == 1
+    (one,) = json.loads(capsys.readouterr().out)
+    assert (one["rows"], one["expected"], one["whole"]) == (1438, 2880, False)
+    assert one["missing"] == {"unknown": 2, "never_fetched": 1440}
+    assert "NOT WHOLE: BTC/USDT." in told[-1]
+    assert "titan10 backfill binance --from 2024-01-10 --to 2024-01-11" in told[-1]
+
+
+def test_minutes_without_trades_do_not_make_it_less_than_whole(
+    db: Database, export: Export, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = without(candles(BTC), 5, 6)
+    for look in range(2):
+        write_slices(db, [judged(BTC, rows, fetched_at=FETCHED + look * LATER)])
+    assert reader.missing(db, BTC.series, BTC.start, BTC.end) == {Reason.NO_TRADES: 2}
+    assert export() == 0
+    assert "2 no_trades" in capsys.readouterr().out
+
+
+def test_a_bar_over_a_hole_is_told(db: Database, export: Export, capsys: pytest.CaptureFixture[str]) -> None:
+    write_slices(db, [judged(BTC, without(candles(BTC), *range(5, 70)))])
+    rollups.catch_up(db)
+    assert export(timeframe="1h") == 1
+    shown = capsys.readouterr().out
+    assert "65 unknown; 2 of the candles span a hole" in shown
+
+
+def test_of_a_day_that_runs_only_whole_candles_count(
+    db: Database, export: Export, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_slices(db, [judged(BTC, candles(BTC).iloc[:75])])
+    rollups.catch_up(db)
+    at = BTC.start + timedelta(minutes=75, seconds=30)
+    export(timeframe="1h", now=at, as_json=True)
+    (one,) = json.loads(capsys.readouterr().out)
+    assert (one["rows"], one["with_holes"], one["expected"], one["whole"]) == (1, 0, 60, True)
+
+
+def test_a_file_that_is_there_stays_unless_forced(db: Database, export: Export, tmp_path: Path) -> None:
+    write_slices(db, [judged(BTC), judged(ETH)])
+    there = tmp_path / "out/binance-ETH-USDT-1m.parquet"
+    there.parent.mkdir()
+    there.write_text("mine")
+    with pytest.raises(SettingsError, match=r"ETH-USDT-1m.parquet: there already; --force writes anew. Nothing was"):
+        export()
+    assert (files(tmp_path), there.read_text()) == ([there.name], "mine")
+    assert export(force=True) == 0
+    assert len(pd.read_parquet(there)) == 1440
+
+
+def test_an_export_that_breaks_off_leaves_no_file(
+    db: Database, export: Export, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_slices(db, [judged(BTC)])
+    read = reader.candles_arrow
+
+    def breaks_off(db: Database, *rest: object, **more: object) -> pa.Table:
+        if rest[1] != BTC.start:
+            raise KeyboardInterrupt
+        return read(db, *rest, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(exporting, "CANDLES_A_PIECE", 700)
+    monkeypatch.setattr(reader, "candles_arrow", breaks_off)
+    with pytest.raises(KeyboardInterrupt):
+        export()
+    assert files(tmp_path) == []
+
+
+@BOTH
+def test_an_export_as_of_an_instant_has_the_values_of_then(db: Database, export: Export, tmp_path: Path) -> None:
+    write_slices(db, [judged(BTC)])
+    write_slices(db, [judged(BTC, with_value(candles(BTC), 5, volume=7.5), fetched_at=FETCHED + LATER)])
+    assert export(as_of=FETCHED) == 0
+    path = tmp_path / "out/binance-BTC-USDT-1m.parquet"
+    pd.testing.assert_frame_equal(pd.read_parquet(path), candles(BTC))
+    assert export(as_of=FETCHED + LATER, force=True) == 0
+    assert pd.read_parquet(path).loc[5, "volume"] == 7.5
+    with pytest.raises(SettingsError, match="export those of 1m as of then"):
+        export(as_of=FETCHED, timeframe="1h")
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"exchange": "okx"}, "Nothing of okx is stored"),
+        ({"symbols": ("DOGE/USDT",)}, "No candles of binance DOGE/USDT 1m are stored"),
+        ({"timeframe": "2h"}, "No candles of binance BTC/USDT 2h are stored: its candles of 1m make none"),
+    ],
+)
+def test_what_is_not_stored_is_refused(db: Database, export: Export, changes: dict[str, object], sentence: str) -> None:
+    write_slices(db, [judged(BTC)])
+    with pytest.raises(SettingsError, match=sentence):
+        export(**changes)
+
+
+def test_a_range_without_a_candle_makes_no_file(db: Database, export: Export, tmp_path: Path) -> None:
+    write_slices(db, [judged(BTC)])
+    assert export(first=date(2020, 1, 1), last=date(2020, 1, 2)) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_row_group_is_no_larger_than_a_piece(
+    db: Database, export: Export, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_slices(db, map(judged, [a_slice(day=DAY + timedelta(days=n)) for n in range(3)]))
+    monkeypatch.setattr(exporting, "CANDLES_A_PIECE", 2000)
+    assert export(last=DAY + timedelta(days=2)) == 0
+    groups = pq.ParquetFile(tmp_path / "out/binance-BTC-USDT-1m.parquet").metadata
+    assert [groups.row_group(n).num_rows for n in range(groups.num_row_groups)] == [2000, 2000, 320]
