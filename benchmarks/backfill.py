@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -63,7 +63,7 @@ def main() -> None:
     if arguments.child:
         print(json.dumps(_measure(arguments.exchange, arguments.days[0], *arguments.child)))  # noqa: T201
         return
-    with _servers(arguments.exchange) as (sandbox, database):
+    with servers(arguments.exchange) as (sandbox, database):
         _run_child(arguments.exchange, max(arguments.days), sandbox, database)  # the sandbox makes its candles once
         told = [_told(wanted, _run_child(arguments.exchange, wanted, sandbox, database)) for wanted in arguments.days]
     lines = "\n".join(told)
@@ -81,7 +81,8 @@ def _arguments() -> argparse.Namespace:
 
 
 @contextmanager
-def _servers(exchange: str) -> Iterator[tuple[str, str]]:
+def servers(exchange: str) -> Iterator[tuple[str, str]]:
+    """The addresses of a sandbox exchange without limits, its time at NOW, and of an empty database."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o711)
         postgres = EmbeddedPostgres(Path(folder) / "postgres")
@@ -117,7 +118,7 @@ def _run_child(exchange: str, wanted: int, sandbox: str, database: str) -> dict[
 
 def _measure(exchange: str, wanted: int, sandbox: str, database: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
-        pipeline = _pipeline(exchange, sandbox, database, Path(folder))
+        pipeline = open_pipeline(exchange, symbols_of(sandbox)[:20], sandbox, database, Path(folder))
         pipeline.refresh_markets(exchange)
         slices = pipeline.slices(exchange, days(LAST - timedelta(days=wanted - 1), LAST))
         watch = Stopwatch()
@@ -162,9 +163,14 @@ def _as_a_run(pipeline: Pipeline, exchange: str, wanted: int, folder: Path) -> d
     return {"cpu": watch.cpu["run"], "wall": watch.wall["run"], "runs": len(done.runs)}
 
 
-def _pipeline(exchange: str, sandbox: str, database: str, folder: Path) -> Pipeline:
+def symbols_of(sandbox: str) -> tuple[str, ...]:
+    """What the sandbox exchange lists."""
     with urllib.request.urlopen(f"{sandbox}/_sandbox/venue") as answer:
-        symbols = list(json.load(answer)["symbols"])[:20]
+        return tuple(json.load(answer)["symbols"])
+
+
+def open_pipeline(exchange: str, symbols: Sequence[str], sandbox: str, database: str, folder: Path) -> Pipeline:
+    """The pipeline of one sandbox exchange, without a rate limit, on a migrated database."""
     settings = Settings.model_construct(
         data=folder,
         database=DatabaseSettings(),

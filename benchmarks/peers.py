@@ -1,0 +1,277 @@
+"""The same candles, from the same sandbox, by what a user would take instead; and how far we are from the ceiling.
+
+    python -m benchmarks.peers [--freqtrade PATH] [--symbols 5] [--days 30] [--rounds 3]
+
+Three ways from the exchange to the disk, each a process of its own, one after the other:
+
+- `titan10`: fetch, land, check and store, as a run does
+- `freqtrade download-data`: its REST path into its own files; `--freqtrade` says where its command is
+- the usual tutorial: see `benchmarks.tutorial`
+
+No rate limit for anybody. Each fetches a short window and a long one, and the rate is that of the difference, so that
+start-up counts for nobody. The ceiling is the slowest of three things that no design avoids, each done alone: the
+requests, whose answers nobody reads; reading the answers; COPY of the rows into a table without an index.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import aiohttp
+import numpy as np
+import psycopg2
+
+from benchmarks import results
+from benchmarks.backfill import LAST, open_pipeline, servers, symbols_of
+from titan10_dagster.candles.slices import days, to_ms
+from titan10_dagster.exchanges.capabilities import capabilities_of
+from titan10_dagster.exchanges.client import Counters, strict_class
+from titan10_dagster.store import binary
+
+TITLE = "Beside what else one could take"
+EXCHANGE = "binance"
+IN_FLIGHT = 16
+UNINDEXED = """
+CREATE TEMPORARY TABLE unindexed (
+    exchange text, symbol text, timeframe text, "time" timestamptz, open bigint, high bigint, low bigint, close bigint,
+    volume bigint, price_scale double precision, volume_scale double precision
+)
+"""
+
+
+@dataclass(frozen=True)
+class Window:
+    """The whole UTC days from `first` to LAST of some symbols."""
+
+    symbols: Sequence[str]
+    first: date
+
+    @property
+    def candles(self) -> int:
+        return len(self.symbols) * (self.end_ms - self.start_ms) // 60_000
+
+    @property
+    def start_ms(self) -> int:
+        return to_ms(datetime.combine(self.first, datetime.min.time(), UTC))
+
+    @property
+    def end_ms(self) -> int:
+        return to_ms(datetime.combine(LAST + timedelta(days=1), datetime.min.time(), UTC))
+
+
+@dataclass(frozen=True)
+class Servers:
+    """Where the candles come from, and where they may go."""
+
+    sandbox: str
+    database: str
+
+
+Contestant = Callable[[Servers, Window, Path], list[str]]  # the command that brings a window into a folder
+
+
+def main() -> None:
+    arguments = _arguments()
+    if arguments.child:
+        print(_titan10_here(*arguments.child))  # noqa: T201
+        return
+    contestants: dict[str, Contestant] = {"titan10": titan10, "the usual tutorial": tutorial}
+    if arguments.freqtrade:
+        contestants["freqtrade download-data"] = freqtrade(arguments.freqtrade)
+    else:
+        print("freqtrade is NOT measured: --freqtrade does not say where its command is.")  # noqa: T201
+    with servers(EXCHANGE) as addresses:
+        lines = list(_measured(Servers(*addresses), contestants, arguments))
+    print("\n".join(lines))  # noqa: T201
+    about = " ".join((__doc__ or "").split("Three ways")[1].split("\n\n", 2)[2].split())
+    table = "\n".join(lines)
+    results.write(
+        TITLE, f"{about}\n\n```\n{table}\n```", beside=f"embedded PostgreSQL 18{_freqtrade_version(arguments)}"
+    )
+
+
+def _measured(on: Servers, contestants: dict[str, Contestant], arguments: argparse.Namespace) -> Iterator[str]:
+    long = Window(symbols_of(on.sandbox)[: arguments.symbols], LAST - timedelta(days=arguments.days - 1))
+    _seconds(titan10, on, long)  # the sandbox makes its candles once
+    rates: dict[str, list[float]] = {name: [] for name in contestants}
+    ceilings: dict[str, list[float]] = {"requests": [], "reading": [], "COPY": []}
+    for _ in range(arguments.rounds):
+        for name, contestant in contestants.items():
+            # One symbol is enough to know the slow one.
+            window = replace(long, symbols=long.symbols[:1]) if contestant is tutorial else long
+            rates[name].append(_rate(contestant, on, window))
+        for name, rate in zip(ceilings, _ceilings(on, long), strict=True):
+            ceilings[name].append(rate)
+    ours = rates["titan10"]
+    of = f"{long.candles:,} candles of {len(long.symbols)} symbols"
+    yield f"{of}; candles a second, median of {arguments.rounds} rounds"
+    for name, those in rates.items():
+        yield _line(name, those, ours)
+    yield "alone:"
+    for name, those in ceilings.items():
+        yield _line(f"  {name}", those, ours)
+
+
+def _line(name: str, rates: Sequence[float], ours: Sequence[float]) -> str:
+    ratio = median(mine / theirs for mine, theirs in zip(ours, rates, strict=True))
+    spread = f"{min(rates):,.0f} to {max(rates):,.0f}"
+    return f"{name:<26}{median(rates):>10,.0f}   ({spread})".ljust(66) + f"titan10 is {ratio:.2f} times it"
+
+
+def _rate(contestant: Contestant, on: Servers, long: Window) -> float:
+    short = replace(long, first=LAST)
+    return (long.candles - short.candles) / (_seconds(contestant, on, long) - _seconds(contestant, on, short))
+
+
+def _seconds(contestant: Contestant, on: Servers, window: Window) -> float:
+    with tempfile.TemporaryDirectory() as folder:
+        _empty(on.database)
+        command = contestant(on, window, Path(folder))
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+        began = time.perf_counter()
+        subprocess.run(command, check=True, capture_output=True, env=environment)
+        return time.perf_counter() - began
+
+
+def _empty(database: str) -> None:
+    with closing(psycopg2.connect(database)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute("SELECT to_regclass(name) FROM unnest(ARRAY['candles', 'tutorial_ohlcv']) AS name")
+        tables = [name for (name,) in cursor.fetchall() if name]
+        if tables:
+            cursor.execute(
+                f"TRUNCATE {', '.join(tables)}{', slice_ledger, gaps, series' if 'candles' in tables else ''}"
+            )
+
+
+# -- the contestants ---------------------------------------------------------------------------------------
+
+
+def titan10(on: Servers, window: Window, folder: Path) -> list[str]:
+    child = [on.sandbox, on.database, str(folder), ",".join(window.symbols), str(window.first)]
+    return [sys.executable, "-m", "benchmarks.peers", "--child", *child]
+
+
+def _titan10_here(sandbox: str, database: str, folder: str, symbols: str, first: str) -> int:
+    pipeline = open_pipeline(EXCHANGE, symbols.split(","), sandbox, database, Path(folder))
+    slices = pipeline.slices(EXCHANGE, days(date.fromisoformat(first), LAST))
+    pipeline.fetch(EXCHANGE, pipeline.plan(slices, start=slices[0].day).fetch)
+    list(pipeline.inspect(slices))
+    return pipeline.store(pipeline.unstored(slices)).inserted
+
+
+def tutorial(on: Servers, window: Window, _: Path) -> list[str]:
+    span = [",".join(window.symbols), str(window.start_ms), str(window.end_ms)]
+    return [sys.executable, "-m", "benchmarks.tutorial", on.sandbox, on.database, *span]
+
+
+def freqtrade(program: str) -> Contestant:
+    def command(on: Servers, window: Window, folder: Path) -> list[str]:
+        api = dict.fromkeys(("public", "private", "v1", "v3"), f"{on.sandbox}/api/v3")
+        options = {"fetchMarkets": {"types": ["spot"]}, "fetchCurrencies": False}
+        ccxt_config = {"urls": {"api": api}, "enableRateLimit": False, "options": options}
+        # Or it would ask Binance's archive first.
+        exchange = {"name": EXCHANGE, "only_from_ccxt": True, "pair_whitelist": [], "ccxt_config": ccxt_config}
+        config = folder / "config.json"
+        config.write_text(json.dumps({"stake_currency": "USDT", "dry_run": True, "exchange": exchange}))
+        span = f"{window.first:%Y%m%d}-{LAST + timedelta(days=1):%Y%m%d}"
+        options_of_command = ["-c", str(config), "--userdir", str(folder), "-t", "1m", "--timerange", span]
+        return [program, "download-data", *options_of_command, "-p", *window.symbols]
+
+    return command
+
+
+def _freqtrade_version(arguments: argparse.Namespace) -> str:
+    if not arguments.freqtrade:
+        return ""
+    python = Path(arguments.freqtrade).with_name("python")
+    asked = "from importlib.metadata import version; print(version('freqtrade'))"
+    return (
+        ", freqtrade "
+        + subprocess.run([python, "-c", asked], check=True, capture_output=True, text=True).stdout.strip()
+    )
+
+
+# -- the ceiling -------------------------------------------------------------------------------------------
+
+
+def _ceilings(on: Servers, window: Window) -> tuple[float, float, float]:
+    began = time.perf_counter()
+    answers = asyncio.run(_requests(on.sandbox, window))
+    asked = time.perf_counter()
+    pages = _read(answers)
+    read = time.perf_counter()
+    copied = _copy(on.database, pages)
+    count = sum(map(len, pages))
+    return count / (asked - began), count / (read - asked), count / copied
+
+
+async def _requests(sandbox: str, window: Window) -> list[bytes]:
+    """The answers to all pages of the window, as they came."""
+    page = capabilities_of(EXCHANGE).page_size
+    urls = iter(
+        f"{sandbox}/api/v3/klines?symbol={symbol.replace('/', '')}&interval=1m&limit={page}&startTime={since}"
+        for symbol in window.symbols
+        for since in range(window.start_ms, window.end_ms, page * 60_000)
+    )
+    answers: list[bytes] = []
+
+    async def work(session: aiohttp.ClientSession) -> None:
+        for url in urls:
+            async with session.get(url) as answer:
+                answers.append(await answer.read())
+
+    async with aiohttp.ClientSession() as session:
+        await asyncio.gather(*(work(session) for _ in range(IN_FLIGHT)))
+    return answers
+
+
+def _read(answers: Sequence[bytes]) -> list[Any]:
+    exchange = strict_class(EXCHANGE)()
+    exchange.counters = Counters()
+    return [exchange.parse_ohlcvs(exchange.parse_json(answer.decode())) for answer in answers]
+
+
+def _copy(database: str, pages: Sequence[Any]) -> float:
+    """Seconds of a COPY of the rows, made into its format before."""
+    blocks = [_rows(page) for page in pages]
+    with closing(psycopg2.connect(database)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute(UNINDEXED)
+        began = time.perf_counter()
+        binary.copy_in(cursor, "COPY unindexed FROM STDIN (FORMAT binary)", blocks)
+        return time.perf_counter() - began
+
+
+def _rows(page: Any) -> bytes:
+    times = page[:, 0].astype("M8[ms]")
+    integers = np.rint(page[:, 1:].T * 1e8).astype(np.int64)
+    scale = np.full(len(page), 1e8)
+    return binary.rows((EXCHANGE, "BTC/USDT", "1m"), [times, *integers, scale, scale])
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--freqtrade", default=shutil.which("freqtrade"))
+    parser.add_argument("--symbols", type=int, default=5)
+    parser.add_argument("--days", type=int, default=30)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--child", nargs=5, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
