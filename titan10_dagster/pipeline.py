@@ -199,7 +199,7 @@ class Pipeline:
         starts = {
             Series(name, symbol, exchange.timeframe): exchange.start
             for name, exchange in self.settings.enabled.items()
-            for symbol in self._listed(name, exchange.symbols)
+            for symbol in self.listed(name)
         }
         return ledger.open_slices(self.database, starts, self.now().date())
 
@@ -271,10 +271,10 @@ class Pipeline:
             now=self.now,
         )
 
-    def _listed(self, exchange: str, symbols: Sequence[str]) -> list[str]:
-        """Those of `symbols` in the stored list of the exchange's markets; all of them where none is stored."""
+    def listed(self, exchange: str) -> list[str]:
+        """The configured symbols in the stored list of the exchange's markets; all of them where none is stored."""
         listed = {market.symbol for market in MarketStore(self.database).load(exchange)}
-        return [symbol for symbol in symbols if not listed or symbol in listed]
+        return [symbol for symbol in self.exchange(exchange).symbols if not listed or symbol in listed]
 
     def _is_landed(self, slice_: Slice) -> bool:
         landed = self.landing.read_or_aside(slice_)

@@ -8,8 +8,9 @@ with a sentence that names the key and what is allowed.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping
-from datetime import date
+from datetime import date, time
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -103,6 +104,33 @@ class HousekeepingSettings(_Section):
     evidence_days: int = Field(30, ge=0, description="days that `.parquet.old` and `.corrupt` files stay; 0: always")
 
 
+def _urls(value: object) -> object:
+    """A list, or the same joined by commas or spaces; a comma within a URL is the URL's."""
+    return (
+        [part for part in re.split(r"[,\s]+(?=[\w+-]+://)", value.strip()) if part] if isinstance(value, str) else value
+    )
+
+
+class AlertSettings(_Section):
+    """Whom to tell when self-repair has given up, and when it has."""
+
+    urls: Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_urls)] = Field(
+        (),
+        description="where to send alerts: apprise URLs, such as tgram://, mailto:// or file:///path; empty: nowhere",
+    )
+    breaker_open_minutes: int = Field(60, ge=1, description="an exchange that was shut out for so long is told of")
+    gap_days: int = Field(3, ge=1, description="candles that are missing unexplained for so long are")
+    live_lag_minutes: int = Field(60, ge=1, description="an exchange whose polling brought nothing for so long is")
+    settled_by: time = Field(time(6), description="UTC; at this time yesterday should be whole, or it is told of")
+
+    @field_validator("urls")
+    @classmethod
+    def _are_urls(cls, urls: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        if any("://" not in url.get_secret_value() for url in urls):
+            raise ValueError("each must be a URL of apprise's, such as tgram://token/chat or file:///var/log/alerts")
+        return urls
+
+
 class ServerSettings(_Section):
     """Where `titan10 up` listens. A port of 0 takes any free one."""
 
@@ -165,6 +193,7 @@ class Settings(BaseSettings):
     checks: CheckSettings = CheckSettings()
     retries: RetrySettings = RetrySettings()
     live: LiveSettings = LiveSettings()
+    alerts: AlertSettings = AlertSettings()
     housekeeping: HousekeepingSettings = HousekeepingSettings()
     server: ServerSettings = ServerSettings()
     exchanges: dict[str, ExchangeSettings] = Field(default_factory=dict)

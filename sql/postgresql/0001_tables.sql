@@ -303,6 +303,7 @@ CREATE TABLE exchange_health (
     pace_at timestamptz,
     last_error text,
     last_error_at timestamptz,
+    shut_since timestamptz,
     CONSTRAINT exchange_health_pace_is_a_share CHECK (pace > 0 AND pace <= 1),
     CONSTRAINT exchange_health_state_is_known CHECK (state IN ('closed', 'open', 'half_open'))
 );
@@ -320,6 +321,7 @@ COMMENT ON COLUMN exchange_health.pace IS
 COMMENT ON COLUMN exchange_health.pace_at IS 'When it was last slowed down; NULL: never.';
 COMMENT ON COLUMN exchange_health.last_error IS 'The last error of any kind, whether it counts for the breaker or not.';
 COMMENT ON COLUMN exchange_health.last_error_at IS 'When that was.';
+COMMENT ON COLUMN exchange_health.shut_since IS 'When it was last closed; NULL: it is.';
 
 CREATE TABLE markets (
     exchange text NOT NULL,

@@ -32,7 +32,7 @@ class BreakerState(StrEnum):
 
 @dataclass(frozen=True)
 class Health:
-    """The breaker of one exchange; `failures` is how many came in a row.
+    """The breaker of one exchange; `failures` is how many came in a row, `shut_since` when it was last closed.
 
     `last_error` is of any kind: one of a single symbol, or a demand for a slower pace, does not count as a failure.
     """
@@ -47,6 +47,7 @@ class Health:
     pace: Pace = FULL
     last_error: str | None = None
     last_error_at: datetime | None = None
+    shut_since: datetime | None = None
 
 
 class Permit(StrEnum):
@@ -163,6 +164,7 @@ def _changed(
         reason=reason,
         probe_until=None,
         changed_at=now,
+        shut_since=None if state is BreakerState.CLOSED else health.shut_since or now,
     )
 
 

@@ -6,6 +6,7 @@ import warnings
 
 import dagster as dg
 
+from titan10_dagster.defs.alerts import alert_sensor
 from titan10_dagster.defs.assets import LANDING_IO, STORE_IO, exchange_assets
 from titan10_dagster.defs.checks import candle_checks, store_checks
 from titan10_dagster.defs.housekeeping import housekeeping_asset, housekeeping_schedule
@@ -50,7 +51,7 @@ def _compose(pipeline: Pipeline) -> dg.Definitions:
             check for name in names for check in (candle_checks(name, partitions), store_checks(name, partitions))
         ],
         schedules=schedules if names else [],
-        sensors=[gap_sensor(names)] if names else [],
+        sensors=[gap_sensor(names), alert_sensor(enabled=bool(settings.alerts.urls))] if names else [],
         resources={
             "titan10": pipeline,
             LANDING_IO: LandingIOManager(pipeline),

@@ -247,6 +247,22 @@ def export(
     sys.exit(run_export(settings, request, say, now=datetime.now(UTC), as_json=as_json))
 
 
+@main.command()
+@click.option("--test", is_flag=True, help="Send a test message to every URL of alerts.urls.")
+@json_option
+def alerts(test: bool, as_json: bool) -> None:
+    """What is wrong although self-repair did what it could; alerts.urls says who is told.
+
+    With --test it exits with 1 where a service did not take the message.
+    """
+    from titan10_dagster.local.alerting import send_test, show_alerts
+
+    settings, _ = _settings()
+    if test:
+        sys.exit(DONE if send_test(settings) else FAILED)
+    show_alerts(settings, say, as_json=as_json)
+
+
 def _settings() -> tuple[Settings, Path]:
     from titan10_dagster import settings
 

@@ -10,7 +10,8 @@ from titan10_dagster.candles.pace import Pace
 from titan10_dagster.store.database import Cursor, Database, one
 
 _COLUMNS = (
-    "exchange, state, open_until, failures, reason, probe_until, changed_at, pace, pace_at, last_error, last_error_at"
+    "exchange, state, open_until, failures, reason, probe_until, changed_at, pace, pace_at, last_error, last_error_at,"
+    " shut_since"
 )
 
 
@@ -39,7 +40,7 @@ class HealthStore:
 
 
 def _health(exchange: str, state: str, *rest: Any) -> Health:
-    open_until, failures, reason, probe_until, changed_at, pace, pace_at, last_error, last_error_at = rest
+    open_until, failures, reason, probe_until, changed_at, pace, pace_at, last_error, last_error_at, shut_since = rest
     return Health(
         exchange,
         BreakerState(state),
@@ -51,6 +52,7 @@ def _health(exchange: str, state: str, *rest: Any) -> Health:
         Pace(pace, pace_at),
         last_error,
         last_error_at,
+        shut_since,
     )
 
 
@@ -58,7 +60,7 @@ def _store(cursor: Cursor, health: Health) -> None:
     cursor.execute(
         "UPDATE exchange_health"
         " SET state = %s, open_until = %s, failures = %s, reason = %s, probe_until = %s, changed_at = %s,"
-        " pace = %s, pace_at = %s, last_error = %s, last_error_at = %s"
+        " pace = %s, pace_at = %s, last_error = %s, last_error_at = %s, shut_since = %s"
         " WHERE exchange = %s",
         [
             health.state.value,
@@ -71,6 +73,7 @@ def _store(cursor: Cursor, health: Health) -> None:
             health.pace.at,
             health.last_error,
             health.last_error_at,
+            health.shut_since,
             health.exchange,
         ],
     )

@@ -1,0 +1,38 @@
+"""The alert sensor: every five minutes it looks whether a human has to hear of something, and sends it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import dagster as dg
+
+from titan10_dagster.alerts import Told, tend
+from titan10_dagster.pipeline import Pipeline
+
+EVERY = timedelta(minutes=5)
+
+
+def alert_sensor(*, enabled: bool) -> dg.SensorDefinition:
+    """It runs where alerts.urls names somebody. It starts no run: a tick takes half a minute at most."""
+
+    @dg.sensor(
+        name="send_alerts",
+        minimum_interval_seconds=int(EVERY.total_seconds()),
+        default_status=dg.DefaultSensorStatus.RUNNING if enabled else dg.DefaultSensorStatus.STOPPED,
+        description="Tells those whom alerts.urls names when self-repair has given up: once, and once when it is over.",
+    )
+    def send_alerts(context: dg.SensorEvaluationContext, titan10: dg.ResourceParam[Pipeline]) -> dg.SkipReason:
+        told = tend(titan10, titan10.now())
+        if told.failed:
+            context.log.warning(sentence(told))
+        return dg.SkipReason(sentence(told))
+
+    return send_alerts
+
+
+def sentence(told: Told) -> str:
+    """What a tick did."""
+    if not told.open:
+        return "Nothing that a human has to hear of."
+    failed = f", {told.failed} were not taken and are sent again" if told.failed else ""
+    return f"{told.open} alerts are open or waiting to be; {told.sent} letters were sent{failed}."

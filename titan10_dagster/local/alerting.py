@@ -1,0 +1,63 @@
+"""`titan10 alerts`: what is open, and whether a message gets through."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import Any
+
+import click
+import orjson
+
+from titan10_dagster.candles.alerts import Alert
+from titan10_dagster.delivery import Letter, deliver, scheme
+from titan10_dagster.errors import SettingsError
+from titan10_dagster.local.instance import Say, migrate_all, open_database
+from titan10_dagster.settings import Settings
+from titan10_dagster.store.alerts import AlertStore
+from titan10_dagster.store.database import Database
+
+TEST = Letter("Titan-10: a test", "Alerts will come this way. There is nothing to do.", is_good=True)
+
+
+def send_test(settings: Settings) -> bool:
+    """Sends a test message everywhere, and tells where it was taken; whether it was everywhere.
+
+    Raises:
+        SettingsError: alerts.urls is empty.
+    """
+    urls = list(dict.fromkeys(url.get_secret_value() for url in settings.alerts.urls))
+    if not urls:
+        raise SettingsError("alerts.urls is empty: name somebody, as in TITAN10_ALERTS__URLS=file:///var/log/alerts.")
+    taken = {url for url, _ in deliver({url: [TEST] for url in urls})}
+    for number, url in enumerate(urls, start=1):
+        click.echo(f"{number}. {scheme(url)}: {'taken' if url in taken else 'NOT taken'}")
+    return len(taken) == len(urls)
+
+
+def show_alerts(settings: Settings, say: Say, *, as_json: bool) -> None:
+    """Prints the alerts that are open."""
+    with open_database(settings, say) as url:
+        migrate_all(settings, url)
+        with closing(Database(url, max_connections=1)) as db:
+            rows = [_row(alert) for alert in AlertStore(db).open()]
+    if as_json:
+        click.echo(orjson.dumps(rows, option=orjson.OPT_INDENT_2).decode())
+        return
+    click.echo("\n".join(_line(row) for row in rows) or "There are no alerts.")
+
+
+def _row(alert: Alert) -> dict[str, Any]:
+    return {
+        "kind": alert.kind.value,
+        "exchange": alert.subject,
+        "message": alert.message,
+        "since": alert.since,
+        "last_seen": alert.last_seen,
+        "sent": bool(alert.told),
+        "over_at": alert.over_at,
+    }
+
+
+def _line(row: dict[str, Any]) -> str:
+    state = "over" if row["over_at"] else "sent" if row["sent"] else "not sent"
+    return f"{row['since']:%Y-%m-%d %H:%M} UTC  {row['kind']} ({state})  {row['message']}"
