@@ -81,21 +81,16 @@ def _arguments() -> argparse.Namespace:
 
 
 @contextmanager
-def servers(exchange: str) -> Iterator[tuple[str, str]]:
-    """The addresses of a sandbox exchange without limits, its time at NOW, and of an empty database."""
+def servers(exchange: str, *options: str) -> Iterator[tuple[str, str]]:
+    """The addresses of a sandbox exchange, its time at NOW, and of an empty database.
+
+    `options` are the sandbox's; by default it enforces no limits.
+    """
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o711)
         postgres = EmbeddedPostgres(Path(folder) / "postgres")
-        command = [
-            sys.executable,
-            "-m",
-            "titan10_dagster.sandbox",
-            "--exchange",
-            exchange,
-            "--port",
-            "0",
-            "--no-limits",
-        ]
+        command = [sys.executable, "-m", "titan10_dagster.sandbox", "--exchange", exchange, "--port", "0"]
+        command += options or ["--no-limits"]
         database = postgres.start()
         sandbox = subprocess.Popen([*command, "--now", NOW.isoformat()], stdout=subprocess.PIPE, text=True)
         try:
@@ -169,15 +164,17 @@ def symbols_of(sandbox: str) -> tuple[str, ...]:
         return tuple(json.load(answer)["symbols"])
 
 
-def open_pipeline(exchange: str, symbols: Sequence[str], sandbox: str, database: str, folder: Path) -> Pipeline:
-    """The pipeline of one sandbox exchange, without a rate limit, on a migrated database."""
+def open_pipeline(
+    exchange: str, symbols: Sequence[str], sandbox: str, database: str, folder: Path, *, paced: bool = False
+) -> Pipeline:
+    """The pipeline of one sandbox exchange on a migrated database; `paced`: it keeps the exchange's rate limit."""
     settings = Settings.model_construct(
         data=folder,
         database=DatabaseSettings(),
         checks=CheckSettings(),
         retries=RetrySettings(),
         exchanges={
-            exchange: ExchangeSettings(symbols=tuple(symbols), start=date(2023, 1, 1), base_url=sandbox, paced=False)
+            exchange: ExchangeSettings(symbols=tuple(symbols), start=date(2023, 1, 1), base_url=sandbox, paced=paced)
         },
     )
     migrate(database)

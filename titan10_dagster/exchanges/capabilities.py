@@ -49,7 +49,8 @@ class Capabilities:
     """What one exchange can give.
 
     page_size: most candles of one request. depth: how many candles back from now can be had; None: all.
-    budget: the share of ccxt's own request rate that is safe to use. wire: None leaves parsing to ccxt.
+    budget: what is safe to use, in units of ccxt's own request rate; above 1 where that is far less than allowed.
+    wire: None leaves parsing to ccxt.
     quota_pause: how long to be silent after "too many requests" without a Retry-After.
     no_since: the exchange has no start time to ask for, so history cannot be had at all.
     archive: where older candles can be had instead.
@@ -139,7 +140,9 @@ _ROWS = (
         bans=Bans(frozenset({403, 418}), timedelta(minutes=10)),
         wire=Wire((0, 1, 2, 3, 4, 5), 1),
         quota_pause=timedelta(seconds=5),
-        source="docs: kline limit 1000; 403 'access too frequent' ends after 10 minutes, but 403 is a geo-block too",
+        budget=6,  # ccxt asks 10 times a second, a twelfth of what is allowed; half of it leaves room for others
+        source="docs: kline limit 1000; 600 requests per 5 s and address; 403 'access too frequent' ends after 10"
+        " minutes, but 403 is a geo-block too",
     ),
     Capabilities(
         exchange="kucoin",

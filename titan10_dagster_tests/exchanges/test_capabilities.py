@@ -12,7 +12,7 @@ def test_every_exchange_of_the_table_is_one_of_ccxts_and_has_a_source(exchange: 
     assert exchange in async_support.exchanges
     assert row.source.startswith(("docs: ", "code: "))
     assert row.page_size >= 100
-    assert 0 < row.budget <= 1
+    assert 0 < row.budget <= 1 or exchange == "bybit"
     assert 1 <= row.overlap <= 10
     assert row.overlap < row.page_size / 10
 
@@ -50,3 +50,11 @@ def test_an_exchange_with_short_memory_names_the_alternatives() -> None:
         "live polling from now on; longer candles, such as 1d; "
         "Kraken's quarterly OHLCVT zips, which leave out minutes without trades"
     )
+
+
+def test_bybit_is_asked_faster_than_ccxt_would_but_at_half_of_what_its_documents_allow() -> None:
+    exchange = async_support.bybit()
+    cost = exchange.api["public"]["get"]["v5/market/kline"]
+    cost = cost["cost"] if isinstance(cost, dict) else cost
+    per_second = 1000 / exchange.rateLimit / cost * CAPABILITIES["bybit"].budget
+    assert per_second == pytest.approx(600 / 5 / 2)

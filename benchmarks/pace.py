@@ -1,0 +1,99 @@
+"""How much of the allowed request rate a backfill uses where each request takes a round trip of 150 ms.
+
+    python -m benchmarks.pace [--seconds 30] [--round-trip 150] [--exchange NAME]...
+
+The sandbox enforces each exchange's own limits and answers late. The rate is that of the candle requests as the
+sandbox saw them arrive, first to last, against the pace that a backfill keeps, and against what the exchange's
+documents allow. The difference is on purpose: what is counted there is counted by another clock, and a refusal costs
+more than the last tenth is worth.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import tempfile
+import urllib.request
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from benchmarks import results
+from benchmarks.backfill import LAST, open_pipeline, servers, symbols_of
+from titan10_dagster.candles.slices import days
+from titan10_dagster.exchanges.capabilities import capabilities_of
+from titan10_dagster.pipeline import Pipeline
+
+TITLE = "The allowed rate, with a round trip"
+# Candle requests a second that the exchange's documents allow. Kraken gives no history to go through.
+ALLOWED = {"binance": 50.0, "bybit": 120.0, "coinbase": 10.0, "okx": 10.0}
+MOST_PAGES = 3000
+
+
+def main() -> None:
+    arguments = _arguments()
+    lines = [_line(exchange, arguments) for exchange in arguments.exchange or ALLOWED]
+    print("\n".join(lines))  # noqa: T201
+    about = " ".join((__doc__ or "").split("\n\n", 2)[2].split())
+    table = "\n".join(lines)
+    text = f"A round trip of {arguments.round_trip} ms. {about}\n\n```\n{table}\n```"
+    results.write(TITLE, text, beside="embedded PostgreSQL 18")
+
+
+def _line(exchange: str, arguments: argparse.Namespace) -> str:
+    with servers(exchange, "--latency", str(arguments.round_trip)) as (sandbox, database):
+        symbols = symbols_of(sandbox)
+        with tempfile.TemporaryDirectory() as folder:
+            pipeline = open_pipeline(exchange, symbols, sandbox, database, Path(folder), paced=True)
+            spacing = asyncio.run(_spacing(pipeline, exchange))
+            _fetch(pipeline, exchange, min(int(arguments.seconds / spacing), MOST_PAGES))
+        arrivals = sorted(_arrivals(sandbox))
+        refused = sum(entry["throttled"] for entry in _ask(f"{sandbox}/_sandbox/requests")["requests"])
+    rate = (len(arrivals) - 1) / (arrivals[-1] - arrivals[0])
+    return (
+        f"{exchange:<10}{len(arrivals):>6} requests, {rate:6.2f} a second: {rate * spacing:6.1%} of our own pace, "
+        f"{rate / ALLOWED[exchange]:6.1%} of the documented rate; refused: {refused}"
+    )
+
+
+async def _spacing(pipeline: Pipeline, exchange: str) -> float:
+    """Seconds between two requests for candles at the pace that a backfill keeps."""
+    listed = await asyncio.to_thread(pipeline.refresh_markets, exchange)
+    old = pipeline.slices(exchange, [LAST])[0]  # okx has another endpoint, and pace, for what is new
+    async with pipeline.client(exchange, listed) as client:
+        await client.fetch_page(old.series, old.start, 1)
+        return client.pacer.spacing
+
+
+def _fetch(pipeline: Pipeline, exchange: str, pages: int) -> None:
+    """As many whole days of each symbol as make so many pages."""
+    symbols = pipeline.exchange(exchange).symbols
+    wanted = max(1, round(pages * capabilities_of(exchange).page_size / 1440 / len(symbols)))
+    slices = pipeline.slices(exchange, days(LAST - timedelta(days=wanted - 1), LAST))
+    pipeline.fetch(exchange, slices)
+
+
+def _arrivals(sandbox: str) -> Iterator[float]:
+    """The seconds at which the requests for the wanted candles came in."""
+    for entry in _ask(f"{sandbox}/_sandbox/requests")["requests"]:
+        if entry["kind"] == "candles" and entry["limit"] != 1:
+            yield entry["monotonic"]
+
+
+def _ask(url: str) -> Any:
+    with urllib.request.urlopen(url) as answer:
+        return json.load(answer)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--exchange", action="append", choices=list(ALLOWED))
+    parser.add_argument("--seconds", type=float, default=30)
+    parser.add_argument("--round-trip", type=int, default=150)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
