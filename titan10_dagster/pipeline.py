@@ -196,12 +196,15 @@ class Pipeline:
 
         A symbol that the exchange does not list is left out until it does: repairs would fail day after day.
         """
-        starts = {
+        return ledger.open_slices(self.database, self.starts(self.settings.enabled), self.now().date())
+
+    def starts(self, exchanges: Mapping[str, ExchangeSettings]) -> dict[Series, date]:
+        """The configured series that the exchanges list, each with its first day."""
+        return {
             Series(name, symbol, exchange.timeframe): exchange.start
-            for name, exchange in self.settings.enabled.items()
+            for name, exchange in exchanges.items()
             for symbol in self.listed(name)
         }
-        return ledger.open_slices(self.database, starts, self.now().date())
 
     def health(self, exchange: str) -> Health:
         """The state of the exchange's circuit breaker."""

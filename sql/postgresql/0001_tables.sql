@@ -323,6 +323,18 @@ COMMENT ON COLUMN exchange_health.last_error IS 'The last error of any kind, whe
 COMMENT ON COLUMN exchange_health.last_error_at IS 'When that was.';
 COMMENT ON COLUMN exchange_health.shut_since IS 'When it was last closed; NULL: it is.';
 
+CREATE TABLE exchange_requests (
+    exchange text NOT NULL,
+    hour timestamptz NOT NULL,
+    requests integer NOT NULL,
+    PRIMARY KEY (exchange, hour)
+);
+
+COMMENT ON TABLE exchange_requests IS 'How many requests were made of each exchange, by all runs and polls, for two days.';
+COMMENT ON COLUMN exchange_requests.exchange IS 'ccxt''s id of the exchange.';
+COMMENT ON COLUMN exchange_requests.hour IS 'Start of the hour (UTC) in which they were counted.';
+COMMENT ON COLUMN exchange_requests.requests IS 'Requests, of whatever cost; a run that is under way counts them each minute.';
+
 CREATE TABLE markets (
     exchange text NOT NULL,
     symbol text NOT NULL,
@@ -440,7 +452,7 @@ BEGIN
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'titan10_reader') THEN
         GRANT USAGE ON SCHEMA public TO titan10_reader;
         GRANT SELECT ON candles, ohlcv, series, slice_ledger, gaps, quarantine, restatements, exchange_health,
-            markets, coverage, missing_minutes TO titan10_reader;
+            exchange_requests, markets, coverage, missing_minutes TO titan10_reader;
         ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO titan10_reader;
     END IF;
 END

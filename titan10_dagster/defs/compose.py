@@ -9,6 +9,7 @@ import dagster as dg
 from titan10_dagster.defs.alerts import alert_sensor
 from titan10_dagster.defs.assets import LANDING_IO, STORE_IO, exchange_assets
 from titan10_dagster.defs.checks import candle_checks, store_checks
+from titan10_dagster.defs.health import health_asset, health_schedule
 from titan10_dagster.defs.housekeeping import housekeeping_asset, housekeeping_schedule
 from titan10_dagster.defs.io_managers import LandingIOManager, StoreIOManager
 from titan10_dagster.defs.live import live_schedule
@@ -43,10 +44,11 @@ def _compose(pipeline: Pipeline) -> dg.Definitions:
         markets_schedule(names),
         live_schedule(names, enabled=settings.live.enabled),
         rollups_schedule(),
+        health_schedule(),
         housekeeping_schedule(),
     ]
     return dg.Definitions(
-        assets=[*assets, rollups_asset(names), housekeeping_asset()] if names else [],
+        assets=[*assets, rollups_asset(names), health_asset(), housekeeping_asset()] if names else [],
         asset_checks=[
             check for name in names for check in (candle_checks(name, partitions), store_checks(name, partitions))
         ],

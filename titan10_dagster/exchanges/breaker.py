@@ -34,6 +34,8 @@ class HealthStore(Protocol):
 
     def apply(self, exchange: str, change: Callable[[Health], Health]) -> Health: ...
 
+    def count_requests(self, exchange: str, hour: datetime, requests: int) -> None: ...
+
 
 @dataclass
 class Breaker:
@@ -99,6 +101,10 @@ class Breaker:
             self.exchange, lambda health: after_throttling(health, asked_at, self.now(), _reason(error))
         )
         return health.pace.as_of(self.now())
+
+    def made(self, requests: int) -> None:
+        """So many more requests were made."""
+        self.store.count_requests(self.exchange, self.now().replace(minute=0, second=0, microsecond=0), requests)
 
     def _open(self, health: Health, until: datetime) -> BreakerOpen:
         return BreakerOpen(

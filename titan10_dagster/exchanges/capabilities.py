@@ -49,6 +49,7 @@ class Capabilities:
     """What one exchange can give.
 
     page_size: most candles of one request. depth: how many candles back from now can be had; None: all.
+    cost: what ccxt charges for a page, in units of its `rateLimit`.
     budget: what is safe to use, in units of ccxt's own request rate; above 1 where that is far less than allowed.
     wire: None leaves parsing to ccxt.
     quota_pause: how long to be silent after "too many requests" without a Retry-After.
@@ -63,6 +64,7 @@ class Capabilities:
     empty_minutes: EmptyMinutes = EmptyMinutes.UNKNOWN
     bans: Bans = Bans()
     quota_pause: timedelta = timedelta(seconds=10)
+    cost: float = 1.0
     budget: float = 1.0
     wire: Wire | None = None
     no_since: bool = False
@@ -82,6 +84,11 @@ class Capabilities:
         return self.depth is None or slice_.end > now - self.depth * slice_.series.timeframe.delta
 
     @property
+    def page_seconds(self) -> float:
+        """Seconds from one page to the next at the full pace that is safe."""
+        return _rate_limit(self.exchange) / 1000 * self.cost / self.budget
+
+    @property
     def alternative(self) -> str:
         """What to do about candles older than `depth`."""
         ways = ["live polling from now on", "longer candles, such as 1d"]
@@ -95,6 +102,7 @@ _BINANCE = Capabilities(
     wire=Wire((0, 1, 2, 3, 4, 5), 1),
     quota_pause=timedelta(seconds=60),
     archive="data.binance.vision, daily and monthly zips with checksums",
+    cost=0.4,
     source="docs: klines limit 1000, weight 2 of 6000 a minute; 429, then 418 for 2 minutes to 3 days",
 )
 
@@ -106,6 +114,7 @@ _ROWS = (
         empty_minutes=EmptyMinutes.FILLED,
         wire=_BINANCE.wire,
         quota_pause=_BINANCE.quota_pause,
+        cost=0.4,
         source="docs: as binance",
     ),
     Capabilities(
@@ -114,6 +123,7 @@ _ROWS = (
         empty_minutes=EmptyMinutes.MISSING,
         budget=0.9,  # counted over one second: what the network delays by a tenth of it must fit in still
         wire=Wire(("start", "open", "high", "low", "close", "volume"), 1000),
+        cost=3,
         source="docs: 10 requests/s; 300 candles, more is refused; intervals without ticks are left out; rows may"
         " precede the start",
     ),
@@ -125,6 +135,7 @@ _ROWS = (
         bans=Bans(frozenset({418}), timedelta(minutes=15)),
         wire=Wire((0, 1, 2, 3, 4, 6), 1000),
         archive="Kraken's quarterly OHLCVT zips, which leave out minutes without trades",
+        cost=1.2,
         source="docs: OHLC gives the last 720 rows whatever `since` is; the last one is not finished",
     ),
     Capabilities(
@@ -140,6 +151,7 @@ _ROWS = (
         bans=Bans(frozenset({403, 418}), timedelta(minutes=10)),
         wire=Wire((0, 1, 2, 3, 4, 5), 1),
         quota_pause=timedelta(seconds=5),
+        cost=5,
         budget=6,  # ccxt asks 10 times a second, a twelfth of what is allowed; half of it leaves room for others
         source="docs: kline limit 1000; 600 requests per 5 s and address; 403 'access too frequent' ends after 10"
         " minutes, but 403 is a geo-block too",
@@ -150,6 +162,7 @@ _ROWS = (
         empty_minutes=EmptyMinutes.MISSING,
         quota_pause=timedelta(seconds=30),
         budget=0.5,
+        cost=3,
         source="docs: 1500 candles, minutes without trades left out; public pool 2000 per 30 s, half of ccxt's rate",
     ),
     Capabilities(
@@ -174,6 +187,7 @@ _ROWS = (
         page_size=10_000,
         empty_minutes=EmptyMinutes.MISSING,
         quota_pause=timedelta(seconds=60),
+        cost=2.7,
         source="docs: 10,000 candles; minutes without trades left out; blocks for 10 to 60 s",
     ),
     Capabilities(exchange="bitstamp", page_size=1000, source="docs: step 60, 1000 rows; 10,000 requests per 10 min"),
@@ -183,6 +197,7 @@ _ROWS = (
         depth=1440,
         empty_minutes=EmptyMinutes.FILLED,
         no_since=True,
+        cost=5,
         source="docs: no start time, always the last day of 1m; `features` name no limit",
     ),
     Capabilities(exchange="cryptocom", page_size=300, source="docs: 300 candles"),
@@ -191,6 +206,7 @@ _ROWS = (
         page_size=200,
         empty_minutes=EmptyMinutes.MISSING,
         quota_pause=timedelta(seconds=2),
+        cost=2,
         source="docs: 200 candles back from a cursor; minutes without trades left out; 429, then 418",
     ),
     Capabilities(
@@ -198,6 +214,7 @@ _ROWS = (
         page_size=5000,
         depth=5000,
         empty_minutes=EmptyMinutes.FILLED,
+        cost=4,
         source="docs: only the last 5000 candles",
     ),
     Capabilities(
@@ -223,6 +240,12 @@ def capabilities_of(exchange: str) -> Capabilities:
     return Capabilities(
         exchange, limit or _CAUTIOUS_PAGE, source="ccxt features" if limit else "a guess: ccxt names no limit"
     )
+
+
+@cache
+def _rate_limit(exchange: str) -> float:
+    """Milliseconds between two requests of cost 1, as ccxt has it."""
+    return float(getattr(async_support, exchange)().rateLimit)
 
 
 def _limit_in_features(features: Mapping[str, Mapping[str, Mapping[str, int]]] | None) -> int | None:

@@ -37,7 +37,14 @@ from numpy.typing import NDArray
 
 from titan10_dagster.candles.markets import Market
 from titan10_dagster.candles.slices import Series, to_ms
-from titan10_dagster.errors import DatabaseUnavailable, FetchError, MalformedAnswer, Refused, Throttled, UnknownSymbol
+from titan10_dagster.errors import (
+    DatabaseUnavailable,
+    FetchError,
+    MalformedAnswer,
+    Refused,
+    Throttled,
+    UnknownSymbol,
+)
 from titan10_dagster.exchanges.breaker import Breaker
 from titan10_dagster.exchanges.capabilities import Capabilities, Wire, capabilities_of
 from titan10_dagster.exchanges.failures import classify, tellable
@@ -46,6 +53,7 @@ from titan10_dagster.exchanges.pacing import SAFE_SHARE, Pacer
 Rows = NDArray[np.float64]
 
 TIMEOUT_MS = 20_000
+_COUNT_EVERY = 60.0  # seconds between two times that the requests made are added to the count of all processes
 _ROUND_TRIP = 0.5  # seconds; a far exchange on a bad day
 _UNPACED_CONCURRENCY = 16
 _MOST_CONCURRENT = 64
@@ -98,8 +106,8 @@ class ExchangeClient:
 
     markets: those whose candles will be fetched; no request is made to learn them. base_url: replaces scheme and
     host of every address (a proxy, a sandbox). proxy: http:// or socks5:// URL. pace_share: the share of the
-    allowed request rate to use. paced=False removes the pace (benchmarks). breaker: where the pace is remembered from
-    one client to the next; without it only this one goes slower after a refusal. now: the clock.
+    allowed request rate to use. paced=False removes the pace (benchmarks). breaker: where pace and requests are kept
+    for all clients of the exchange; without it they are this one's alone. now: the clock.
     """
 
     def __init__(
@@ -126,6 +134,7 @@ class ExchangeClient:
         self._proxy = proxy
         self._timeout_ms = timeout_ms
         self._breaker = breaker
+        self._counted, self._counted_at = 0, time.monotonic()
         self._share = pace_share * self.capabilities.budget if paced else None
         self._session: aiohttp.ClientSession | None = None
         self._ccxt: Any = None
@@ -167,6 +176,7 @@ class ExchangeClient:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._count_requests()
         exchange, session = self.ccxt, self._session
         self._ccxt = self._session = None
         # ccxt sleeps here for the sake of TLS connections that say goodbye.
@@ -192,6 +202,8 @@ class ExchangeClient:
         finally:
             _answer.reset(token)
         self._check_clock(answer)
+        if time.monotonic() > self._counted_at + _COUNT_EVERY:
+            self._count_requests()
         self.counters.rows += len(rows)
         return Page(rows, answer.asked_at or self.now(), answer.seconds)
 
@@ -223,6 +235,14 @@ class ExchangeClient:
         with suppress(DatabaseUnavailable):
             if self._breaker is not None:
                 self.pacer.go_at(self._breaker.slowed(failure, asked_at))
+
+    def _count_requests(self) -> None:
+        made = self.requests - self._counted
+        with suppress(DatabaseUnavailable):  # they are counted later, or by nobody
+            if self._breaker is not None and made:
+                self._breaker.made(made)
+                self._counted += made
+        self._counted_at = time.monotonic()
 
     def _check_clock(self, answer: _Answer) -> None:
         """A clock that is ahead would call candles out of reach that are not, and write them off."""

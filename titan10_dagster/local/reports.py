@@ -14,23 +14,28 @@ from rich.console import Console
 from rich.table import Table
 
 from titan10_dagster.candles.gaps import Reason
+from titan10_dagster.health import ExchangeHealth, facts, health_report
+from titan10_dagster.landing.zone import LandingZone
 from titan10_dagster.local.instance import Say, embedded, migrate_all, open_database
 from titan10_dagster.local.stack import running_stack
+from titan10_dagster.pipeline import Pipeline, utc_now
 from titan10_dagster.settings import Settings
 from titan10_dagster.store import ledger
 from titan10_dagster.store.database import Database, connection_parameters, shown
-from titan10_dagster.store.health import HealthStore
 
-NUMBERS = {"symbols", "settled", "stored", "expected", "share"}
+NUMBERS = {
+    "symbols", "settled", "stored", "expected", "share", "pace", "budget used", "live lag", "unasked", "quarantined",
+    "restated",
+}  # fmt: skip
+MOST_OF_AN_ERROR = 100  # characters; --json has all of them
 PIPE_WIDTH = 250
 
 
 def show_status(settings: Settings, say: Say, *, as_json: bool) -> None:
     """Prints what runs and what is stored of each exchange."""
     with open_tables(settings, say) as db:
-        stored = {row.exchange: row for row in ledger.summary(db)}
-        names = sorted({*settings.exchanges, *stored})
-        exchanges = [_exchange(settings, db, name, stored.get(name)) for name in names]
+        report = health_report(Pipeline(settings, db, LandingZone(settings.landing)), utc_now())
+        exchanges = [{"exchange": one.exchange, "symbols": _symbols(settings, one), **facts(one)} for one in report]
         timescaledb, where = db.has_timescaledb(), _where(settings, say)
     stack = running_stack(settings.data)
     status = {
@@ -48,8 +53,13 @@ def show_status(settings: Settings, say: Say, *, as_json: bool) -> None:
     click.echo(f"titan10 is up at {stack.url}." if stack else "No `titan10 up` runs in this folder.")
     click.echo(f"Database: {where}, {'with' if timescaledb else 'without'} TimescaleDB.")
     print_table(
-        ("exchange", "enabled", "symbols", "settled days", "stored", "expected", "missing", "breaker"),
-        [_status_row(row) for row in exchanges],
+        ("exchange", "enabled", "symbols", "settled days", "complete", "stored", "expected", "missing"),
+        [_history_row(row) for row in exchanges],
+    )
+    click.echo()
+    print_table(
+        ("exchange", "breaker", "pace", "budget used", "live lag", "unasked", "quarantined", "restated", "last error"),
+        [_health_row(row) for row in exchanges],
     )
 
 
@@ -94,25 +104,8 @@ def open_tables(settings: Settings, say: Say) -> Iterator[Database]:
             yield db
 
 
-def _exchange(settings: Settings, db: Database, name: str, row: ledger.ExchangeSummary | None) -> dict[str, Any]:
-    configured = settings.exchanges.get(name)
-    health = HealthStore(db).load(name)
-    return {
-        "exchange": name,
-        "enabled": configured is not None and configured.enabled,
-        "symbols": len(configured.symbols) if configured else 0,
-        "first_settled": row.first_settled if row else None,
-        "last_settled": row.last_settled if row else None,
-        "slices": row.slices if row else 0,
-        "settled": row.settled if row else 0,
-        "stored": row.present if row else 0,
-        "expected": row.expected if row else 0,
-        "missing": _by_name(row.missing) if row else {},
-        "quarantined": row.quarantined if row else 0,
-        "breaker": health.state.value,
-        "breaker_until": health.open_until,
-        "breaker_reason": health.reason,
-    }
+def _symbols(settings: Settings, one: ExchangeHealth) -> int:
+    return len(settings.exchanges[one.exchange].symbols) if one.exchange in settings.exchanges else 0
 
 
 def _series(row: ledger.CoverageRow) -> dict[str, Any]:
@@ -130,11 +123,26 @@ def _series(row: ledger.CoverageRow) -> dict[str, Any]:
     }
 
 
-def _status_row(row: Mapping[str, Any]) -> tuple[Any, ...]:
+def _history_row(row: Mapping[str, Any]) -> tuple[Any, ...]:
     enabled = "yes" if row["enabled"] else "no"
     settled = _days(row["first_settled"], row["last_settled"])
     counts = (row["stored"], row["expected"], words(row["missing"]))
-    return (row["exchange"], enabled, row["symbols"], settled, *counts, row["breaker"])
+    return (row["exchange"], enabled, row["symbols"], settled, _complete(row), *counts)
+
+
+def _complete(row: Mapping[str, Any]) -> str:
+    """Which days are whole: all, those to a day, those from a day on, or both."""
+    parts = {"to": row["complete_to"], "since": row["complete_since"]}
+    return ", ".join(f"{word} {day}" for word, day in parts.items() if day)
+
+
+def _health_row(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    until, at = row["breaker_until"], row["last_error_at"]
+    breaker = f"{row['breaker']} until {until:%Y-%m-%d %H:%M:%S} UTC" if until else row["breaker"]
+    lag = "" if row["live_lag_seconds"] is None else f"{row['live_lag_seconds']:,.0f} s"
+    error = f"{at:%Y-%m-%d %H:%M} {row['last_error'][:MOST_OF_AN_ERROR]}" if at else ""
+    shares = (f"{row['pace']:.0%}", f"{row['budget_used']:.1%}")
+    return (row["exchange"], breaker, *shares, lag, row["unasked"], row["quarantined"], row["restatements"], error)
 
 
 def _coverage_row(row: Mapping[str, Any]) -> tuple[Any, ...]:

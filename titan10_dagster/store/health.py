@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from titan10_dagster.candles.health import BreakerState, Health
 from titan10_dagster.candles.pace import Pace
 from titan10_dagster.store.database import Cursor, Database, one
+from titan10_dagster.store.statements import statement
 
 _COLUMNS = (
     "exchange, state, open_until, failures, reason, probe_until, changed_at, pace, pace_at, last_error, last_error_at,"
@@ -26,6 +28,27 @@ class HealthStore:
             cursor.execute(f"SELECT {_COLUMNS} FROM exchange_health WHERE exchange = %s", [exchange])
             row = cursor.fetchone()
         return Health(exchange) if row is None else _health(*row)
+
+    def load_all(self) -> dict[str, Health]:
+        """Of every exchange that was ever heard of."""
+        with self._db.transaction() as cursor:
+            cursor.execute(f"SELECT {_COLUMNS} FROM exchange_health")
+            return {row[0]: _health(*row) for row in cursor}
+
+    def count_requests(self, exchange: str, hour: datetime, requests: int) -> None:
+        """Add to the requests of the hour (its start, aware, UTC)."""
+        parameters = {"exchange": exchange, "hour": hour, "requests": requests}
+        with self._db.transaction() as cursor:
+            cursor.execute(statement("count_requests"), parameters)
+
+    def requests_since(self, hour: datetime) -> dict[str, int]:
+        """The requests counted in that hour and later, by exchange."""
+        with self._db.transaction() as cursor:
+            cursor.execute(
+                "SELECT exchange, sum(requests)::integer FROM exchange_requests WHERE hour >= %s GROUP BY exchange",
+                [hour],
+            )
+            return dict(cursor.fetchall())
 
     def apply(self, exchange: str, change: Callable[[Health], Health]) -> Health:
         """Stores what `change` makes of the Health, and returns it; nobody else changes it meanwhile."""

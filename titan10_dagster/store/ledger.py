@@ -58,18 +58,27 @@ class CoverageRow:
 
 @dataclass(frozen=True)
 class ExchangeSummary:
-    """An exchange, all its series together; the days are those of settled slices, None without any."""
+    """An exchange, all its series together; days are UTC, None where there is no such day.
+
+    `first_settled` and `last_settled` are of any settled slice. `complete_to` is the last day of those on which every
+    configured series is settled without a break from the exchange's start on; `complete_since` the first of those that
+    reach to yesterday. `unasked`: slices of configured series, from the start to yesterday, that the ledger does not
+    know.
+    """
 
     exchange: str
-    symbols: int
     slices: int
     settled: int
+    unasked: int
     expected: int
     present: int
     missing: Mapping[Reason, int]
     quarantined: int
-    first_settled: date | None
-    last_settled: date | None
+    restatements: int
+    first_settled: date | None = None
+    last_settled: date | None = None
+    complete_to: date | None = None
+    complete_since: date | None = None
 
 
 @dataclass(frozen=True)
@@ -120,13 +129,22 @@ def coverage(
     ]
 
 
-def summary(db: Database) -> list[ExchangeSummary]:
-    """A row for each exchange that has slices, by name."""
-    names = ("exchange", "symbols", "slices", "settled", "expected", "present", "first_settled", "last_settled")
-    return [
-        ExchangeSummary(missing=_missing(row), quarantined=row["rows_quarantined"], **_only(row, *names))
-        for row in _query(db, "summary", {})
-    ]
+def summary(db: Database, starts: Mapping[Series, date], today: date) -> list[ExchangeSummary]:
+    """A row for each exchange that has slices or a series among `starts`, the configured ones; by name.
+
+    One pass over the ledger, in memory: half a second for 730,000 slices.
+    """
+    with db.transaction() as cursor, cursor.connection.cursor(cursor_factory=RealDictCursor) as dicts:
+        dicts.execute("SET LOCAL work_mem = '64MB'; SET LOCAL jit = off")
+        dicts.execute(statement("summary"), {**_of_exchanges(starts), "today": today})
+        return [_summary(row) for row in dicts]
+
+
+def live_until(db: Database, starts: Mapping[Series, date], today: date) -> dict[str, tuple[datetime, datetime]]:
+    """Of each exchange that was polled since yesterday: the end of the newest candle of the series that is furthest
+    ahead, and of the one furthest behind (aware, UTC). Of the series among `starts`."""
+    rows = _query(db, "live_lag", {**_of_exchanges(starts), "today": today})
+    return {row["exchange"]: (row["newest"], row["oldest"]) for row in rows if row["newest"]}
 
 
 def gaps(
@@ -194,6 +212,15 @@ def _row(row: Mapping[str, Any]) -> LedgerRow:
     )
 
 
+def _summary(row: Mapping[str, Any]) -> ExchangeSummary:
+    days = ("first_settled", "last_settled", "complete_to", "complete_since")
+    counts = ("slices", "settled", "unasked", "expected", "present", "restatements")
+    whole: dict[str, Any] = {name: int(row[name]) for name in counts}  # the sums are Decimal
+    return ExchangeSummary(
+        missing=_missing(row), quarantined=int(row["rows_quarantined"]), **whole, **_only(row, "exchange", *days)
+    )
+
+
 def _open(row: Mapping[str, Any]) -> OpenSlice:
     slice_ = Slice(_series(row), row["day"])
     return OpenSlice(
@@ -218,7 +245,7 @@ def _series(row: Mapping[str, Any]) -> Series:
 
 
 def _missing(row: Mapping[str, Any]) -> dict[Reason, int]:
-    return {reason: row[reason] for reason in Reason if row[reason]}
+    return {reason: int(row[reason]) for reason in Reason if row[reason]}
 
 
 def _gap(row: Mapping[str, Any]) -> Gap:
@@ -230,6 +257,20 @@ def _gap(row: Mapping[str, Any]) -> Gap:
         row["first_seen"],
         row["last_seen"],
     )
+
+
+def _of_exchanges(starts: Mapping[Series, date]) -> dict[str, Any]:
+    """The parameters of the statements that are about all series of some exchanges."""
+    groups: dict[str, list[Series]] = {}
+    for series in starts:
+        groups.setdefault(series.exchange, []).append(series)
+    return {
+        "exchanges": list(groups),
+        "timeframes": [ones[0].timeframe.name for ones in groups.values()],
+        "counts": [len(ones) for ones in groups.values()],
+        "starts": [min(starts[one] for one in ones) for ones in groups.values()],
+        "series": [" ".join(key(one)) for one in starts],
+    }
 
 
 def _only(row: Mapping[str, Any], *names: str) -> dict[str, Any]:

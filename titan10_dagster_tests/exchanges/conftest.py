@@ -39,6 +39,7 @@ class MemoryHealthStore:
     def __init__(self) -> None:
         self.states: dict[str, Health] = {}
         self.changes = 0
+        self.requests = 0
 
     def load(self, exchange: str) -> Health:
         return self.states.get(exchange, Health(exchange))
@@ -47,6 +48,9 @@ class MemoryHealthStore:
         self.changes += 1
         self.states[exchange] = change(self.load(exchange))
         return self.states[exchange]
+
+    def count_requests(self, exchange: str, hour: datetime, requests: int) -> None:
+        self.requests += requests
 
 
 class Messages:

@@ -63,9 +63,9 @@ def test_coverage_is_of_the_exchange_and_days_asked_for(db: Database) -> None:
 
 
 def test_the_summary_is_of_whole_exchanges(db: Database) -> None:
-    assert ledger.summary(db) == [
-        ExchangeSummary("binance", 2, 3, 2, 4320, 3877, {Reason.UNKNOWN: 443}, 0, DAY, DAY),
-        ExchangeSummary("kraken", 1, 1, 1, 1440, 0, {Reason.BEYOND_HORIZON: 1440}, 0, DAY, DAY),
+    assert ledger.summary(db, {}, TOMORROW) == [
+        ExchangeSummary("binance", 3, 2, 0, 4320, 3877, {Reason.UNKNOWN: 443}, 0, 0, DAY, DAY),
+        ExchangeSummary("kraken", 1, 1, 0, 1440, 0, {Reason.BEYOND_HORIZON: 1440}, 0, 0, DAY, DAY),
     ]
 
 

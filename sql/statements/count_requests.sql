@@ -1,0 +1,7 @@
+-- Requests made, added to those of their hour; what is older than two days is forgotten.
+WITH forgotten AS (
+    DELETE FROM exchange_requests WHERE exchange = %(exchange)s AND hour < %(hour)s::timestamptz - interval '2 days'
+)
+INSERT INTO exchange_requests (exchange, hour, requests)
+VALUES (%(exchange)s, %(hour)s, %(requests)s)
+ON CONFLICT (exchange, hour) DO UPDATE SET requests = exchange_requests.requests + excluded.requests

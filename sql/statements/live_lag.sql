@@ -1,0 +1,15 @@
+-- Of each exchange that is polled live: up to when candles are there of its newest series, and of the one furthest
+-- behind. Only of the configured :series, and of slices of yesterday and today.
+SELECT polled.exchange, max(covered) AS newest, min(covered) AS oldest
+FROM unnest(%(exchanges)s::text[], %(timeframes)s::text[]) AS polled (exchange, timeframe)
+CROSS JOIN LATERAL (
+    SELECT max(fetched_at) AS covered
+    FROM slice_ledger
+    WHERE exchange = polled.exchange
+        AND timeframe = polled.timeframe
+        AND day >= %(today)s::date - 1
+        AND state = 'live'
+        AND exchange || ' ' || symbol || ' ' || timeframe = ANY(%(series)s::text[])
+    GROUP BY symbol
+) AS live
+GROUP BY polled.exchange
