@@ -23,6 +23,7 @@ from pydantic import (
     SecretStr,
     ValidationError,
     field_validator,
+    model_validator,
 )
 from pydantic_settings import (
     BaseSettings,
@@ -80,6 +81,24 @@ class CheckSettings(_Section):
 
     broken_share: float = Field(0.01, ge=0, le=1, description="a slice with a larger share of broken rows is withheld")
     broken_rows: int = Field(3, ge=0, description="but not for so few, whatever their share: a quiet pair has few rows")
+
+
+class SelectionSettings(_Section):
+    """Which exchange's candle the view `preferred` shows, where several have it."""
+
+    order: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_symbols)] = Field(
+        (), description="exchanges, the first choice first, for the view `preferred`; empty: as they stand below"
+    )
+    symbols: dict[str, tuple[str, ...]] = Field(
+        {}, description="the same for single symbols; who is not named is not chosen"
+    )
+
+    @property
+    def named(self) -> Mapping[str, tuple[str, ...]]:
+        """The lists of exchanges by their keys."""
+        return {"selection.order": self.order} | {
+            f"selection.symbols.{symbol}": order for symbol, order in self.symbols.items()
+        }
 
 
 class RetrySettings(_Section):
@@ -191,6 +210,7 @@ class Settings(BaseSettings):
     data: Path = Field(Path(".titan10"), description="folder of the embedded server, the landing zone and logs")
     database: DatabaseSettings = DatabaseSettings()
     checks: CheckSettings = CheckSettings()
+    selection: SelectionSettings = SelectionSettings()
     retries: RetrySettings = RetrySettings()
     live: LiveSettings = LiveSettings()
     alerts: AlertSettings = AlertSettings()
@@ -222,6 +242,21 @@ class Settings(BaseSettings):
                     f"exchanges.{name}.timeframe: it has no {exchange.timeframe} candles; it has {allowed}"
                 )
         return exchanges
+
+    @model_validator(mode="after")
+    def _prefers_known_exchanges(self) -> Settings:
+        for key, order in self.selection.named.items():
+            for exchange in order:
+                if exchange not in self.exchanges:
+                    raise ValueError(_unknown(key, exchange, self.exchanges, f"no section [exchanges.{exchange}]"))
+            if len(set(order)) < len(order):
+                raise ValueError(f"{key}: an exchange stands there twice")
+        return self
+
+    @property
+    def preferences(self) -> Mapping[str, tuple[str, ...]]:
+        """The exchanges in the order of preference, by symbol; under "*" for all symbols that are not named."""
+        return {"*": self.selection.order or tuple(self.exchanges), **self.selection.symbols}
 
     @property
     def enabled(self) -> Mapping[str, ExchangeSettings]:

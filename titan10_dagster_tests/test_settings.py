@@ -225,3 +225,27 @@ def test_an_address_that_cannot_be_is_refused_without_repeating_it(
 def test_a_password_in_a_proxy_is_never_shown(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TITAN10_EXCHANGES__BINANCE__PROXY", "http://user:s3cret@127.0.0.1:1")
     assert "s3cret" not in repr(settings.load(write()))
+
+
+def test_exchanges_are_preferred_as_they_stand_unless_another_order_is_given(write: Write) -> None:
+    two = BINANCE + '[exchanges.kraken]\nsymbols = ["BTC/USD"]\nstart = 2024-01-01\n'
+    assert settings.load(write(two)).preferences == {"*": ("binance", "kraken")}
+    chosen = '[selection]\norder = ["kraken", "binance"]\nsymbols = { "BTC/USD" = ["kraken"] }\n'
+    assert settings.load(write(chosen + two)).preferences == {"*": ("kraken", "binance"), "BTC/USD": ("kraken",)}
+
+
+def test_an_order_of_exchanges_has_a_variable(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TITAN10_SELECTION__ORDER", "binance")
+    assert settings.load(write()).preferences == {"*": ("binance",)}
+
+
+@pytest.mark.parametrize(
+    ("toml", "sentence"),
+    [
+        ('order = ["binanse"]', "selection.order: no section [exchanges.binanse]; did you mean binance?"),
+        ('symbols = { "A/B" = ["okx"] }', "selection.symbols.A/B: no section [exchanges.okx]; allowed are binance."),
+        ('order = ["binance", "binance"]', "selection.order: an exchange stands there twice"),
+    ],
+)
+def test_only_exchanges_that_are_there_can_be_preferred(write: Write, toml: str, sentence: str) -> None:
+    assert refusal(write(f"[selection]\n{toml}\n{BINANCE}")) == sentence

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TypeAlias
 
@@ -59,15 +59,20 @@ def open_instance(settings: Settings, home: Path, say: Say) -> Iterator[str]:
 
 
 def migrate_all(settings: Settings, url: str) -> list[str]:
-    """Brings our tables up to date and makes the schema of Dagster's; returns the names of applied
-    migrations.
+    """Brings our tables up to date, with the settings that they hold, and makes the schema of Dagster's; returns the
+    names of applied migrations.
     """
+    from titan10_dagster.store import preferences
+    from titan10_dagster.store.database import Database
     from titan10_dagster.store.migrations import migrate
 
     configured = settings.database.dagster_url
     if configured is None or configured.get_secret_value() == dagster_url(url):  # not a database of Dagster's own
         ensure_dagster_schema(url)
-    return migrate(url)
+    applied = migrate(url)
+    with closing(Database(url, max_connections=1)) as db:
+        preferences.keep(db, settings.preferences)
+    return applied
 
 
 def prepare(settings: Settings, home: Path, url: str) -> dict[str, str]:

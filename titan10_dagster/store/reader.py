@@ -7,7 +7,7 @@ instant raises ValueError, a database that cannot be reached DatabaseUnavailable
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
@@ -20,6 +20,7 @@ from psycopg2.sql import SQL, Composable, Identifier
 from titan10_dagster.candles.frame import COLUMNS, from_columns
 from titan10_dagster.candles.gaps import Gap, Reason
 from titan10_dagster.candles.slices import Series, midnight
+from titan10_dagster.candles.timeframes import Timeframe
 from titan10_dagster.store import binary, ledger
 from titan10_dagster.store.database import Database
 from titan10_dagster.store.ledger import CoverageRow
@@ -30,6 +31,7 @@ BAR_COLUMNS = (*COLUMNS, "candles")
 
 _CANDLE = ("M8[ms]", "f8", "f8", "f8", "f8", "f8")
 _BAR = (*_CANDLE, "i8")
+_NAMED = (*_CANDLE, "i8")  # the last is the place of a name in a list, from 1
 
 _Columns = list[NDArray[Any]]
 
@@ -85,6 +87,46 @@ def coverage(db: Database, series: Series, first: date | None = None, last: date
     is missing; None if no slice of it was ever fetched there."""
     rows = ledger.coverage(db, series.exchange, first, last)
     return next((row for row in rows if row.series == series), None)
+
+
+def filled(
+    db: Database,
+    series: Series,
+    start: datetime,
+    end: datetime,
+    *,
+    reasons: Iterable[Reason] = (Reason.NO_TRADES, Reason.OUTAGE),
+) -> pd.DataFrame:
+    """The stored candles, and one with the last close and no volume for each that is missing for one of `reasons`.
+
+    A candle frame with two more columns: synthetic (bool), and reason (categorical, none where not synthetic). By
+    default only minutes are filled in which nothing was traded; what is missing for another reason, or was never
+    fetched, is left out, and nothing is carried across it. Before listing and after delisting nothing is ever made up.
+    """
+    names = [reason.value for reason in reasons]
+    parameters = {**_parameters(series, start, end), "reasons": names}
+    times, *values, place = _read(db, SQL(statement("read_filled")), parameters, _NAMED)
+    why = pd.Categorical.from_codes(place - 1, pd.Index(names, dtype=str))
+    return from_columns(times, values).assign(synthetic=place > 0, reason=why)
+
+
+def preferred(db: Database, symbol: str, timeframe: Timeframe, start: datetime, end: datetime) -> pd.DataFrame:
+    """Of each time the candle of the first exchange that has it, in the order that the settings prefer for the symbol.
+
+    A candle frame with one more column, exchange (categorical): whose candle it is.
+    """
+    bounds = {"start": _aware(start), "end": _aware(end)}
+    with db.transaction() as cursor:
+        cursor.execute("SELECT DISTINCT exchange FROM preferences ORDER BY exchange")
+        exchanges = [name for (name,) in cursor.fetchall()]
+        query = cursor.mogrify(
+            statement("read_preferred"),
+            {"symbol": symbol, "timeframe": timeframe.name, "exchanges": exchanges, **bounds},
+        )
+        times, *values, place = binary.copy_out(cursor, query.decode(), _NAMED)
+    return from_columns(times, values).assign(
+        exchange=pd.Categorical.from_codes(place - 1, pd.Index(exchanges, dtype=str))
+    )
 
 
 def missing(db: Database, series: Series, start: datetime, end: datetime) -> dict[Reason, int]:
