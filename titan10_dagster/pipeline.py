@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
+from functools import partial
 
 from titan10_dagster.candles import frame
 from titan10_dagster.candles.fetched import FetchedSlice, FetchRecord, JudgedSlice
@@ -22,6 +23,7 @@ from titan10_dagster.candles.repairs import OpenSlice
 from titan10_dagster.candles.resume import FetchPlan, plan_fetch
 from titan10_dagster.candles.rules import Verdict, judge
 from titan10_dagster.candles.slices import Series, Slice
+from titan10_dagster.candles.straying import Distance
 from titan10_dagster.errors import FetchError, SettingsError
 from titan10_dagster.exchanges.breaker import Breaker
 from titan10_dagster.exchanges.capabilities import capabilities_of
@@ -37,6 +39,7 @@ from titan10_dagster.store.audit import Unaccounted, unaccounted
 from titan10_dagster.store.database import Database, retrying
 from titan10_dagster.store.health import HealthStore
 from titan10_dagster.store.markets import MarketStore
+from titan10_dagster.store.straying import distances
 from titan10_dagster.store.writer import WriteReport, write_slices
 
 log = logging.getLogger(__name__)
@@ -218,6 +221,12 @@ class Pipeline:
         """Slices of the days whose ledger, candles and gaps contradict each other."""
         timeframe = self.exchange(exchange).timeframe
         return retrying(lambda: unaccounted(self.database, exchange, timeframe, min(days), max(days)))
+
+    def distances(self, exchange: str, days: Iterable[date]) -> dict[date, list[Distance]]:
+        """Per day how far the exchange's closes lie from the median of all; nothing for longer candles than 1m."""
+        configured, limit = self.exchange(exchange), self.settings.checks.stray_bp
+        symbols = configured.symbols if configured.timeframe.name == rollups.BASE else ()
+        return {day: retrying(partial(distances, self.database, exchange, symbols, day, limit=limit)) for day in days}
 
     def ledger_rows(self, slices: Sequence[Slice]) -> Mapping[Slice, ledger.LedgerRow]:
         """What the ledger knows of `slices`, which are of one exchange and timeframe."""

@@ -20,6 +20,7 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
 from titan10_dagster.candles.inspection import SliceInspected
 from titan10_dagster.candles.rules import RULES
 from titan10_dagster.candles.slices import Slice
+from titan10_dagster.candles.straying import FEWEST_EXCHANGES, Distance, astray, comparable
 from titan10_dagster.defs.metadata import MOST_ROWS, table
 from titan10_dagster.defs.partitions import to_days
 from titan10_dagster.pipeline import Pipeline
@@ -28,6 +29,7 @@ from titan10_dagster.store.audit import Unaccounted
 TIME_RULES = frozenset({"off_grid", "outside_window", "in_future", "conflicting_duplicates"})
 VALUE_RULES = frozenset(rule.name for rule in RULES) - TIME_RULES
 SYSTEMIC_SHARE = 0.5
+NOTHING_TO_COMPARE = f"Fewer than {FEWEST_EXCHANGES} exchanges have the same symbol: there is nothing to compare."
 PARTITION = "dagster/partition"  # tag of a run of one partition; a range run has others, even for one day
 
 WARN, ERROR = dg.AssetCheckSeverity.WARN, dg.AssetCheckSeverity.ERROR
@@ -184,7 +186,7 @@ def symbols_of_run(run: dg.DagsterRun, exchange: str) -> list[str] | None:
 
 
 def store_checks(exchange: str, partitions: dg.PartitionsDefinition[str]) -> dg.AssetChecksDefinition:
-    """The check of `<exchange>/ohlcv`: ledger and tables agree about every candle of the day."""
+    """The checks of `<exchange>/ohlcv`: ledger and tables agree about the day, and its closes with other exchanges."""
     asset = dg.AssetKey([exchange, "ohlcv"])
 
     @dg.multi_asset_check(
@@ -196,7 +198,15 @@ def store_checks(exchange: str, partitions: dg.PartitionsDefinition[str]) -> dg.
                 description="Every candle of the day is either stored or in a gap that has a reason: ledger, candles "
                 "and gaps agree.",
                 partitions_def=partitions,
-            )
+            ),
+            dg.AssetCheckSpec(
+                "near_others",
+                asset=asset,
+                description="Its closes are near the median of all exchanges, for symbols that three or more trade. A "
+                "warning, an error where most minutes stray. Held against what is stored then: execute it again once "
+                "others have the day.",
+                partitions_def=partitions,
+            ),
         ],
     )
     def check_ohlcv(
@@ -207,6 +217,10 @@ def store_checks(exchange: str, partitions: dg.PartitionsDefinition[str]) -> dg.
         by_day = {day: agrees(_on(day, unaccounted), [one for one in unasked if one.day == day]) for day in days}
         report_days(context, asset, "accounted_for", by_day, blocking=False)
         yield result(asset, "accounted_for", agrees(unaccounted, unasked))
+        distances, most = titan10.distances(exchange, days), titan10.settings.checks.stray_share
+        near = {day: is_near({day: found}, most) for day, found in distances.items()}
+        report_days(context, asset, "near_others", near, blocking=False)
+        yield result(asset, "near_others", is_near(distances, most))
 
     return check_ohlcv
 
@@ -237,6 +251,29 @@ def agrees(unaccounted: Sequence[Unaccounted], unasked: Sequence[Slice] = ()) ->
         for one in unaccounted
     )
     return Finding(not unaccounted and not unasked, sentence, rows, ERROR if unaccounted else WARN)
+
+
+def is_near(distances: Mapping[date, Sequence[Distance]], most: float) -> Finding:
+    """Whether no symbol of the days has more than the share `most` of its minutes far from the others' median."""
+    rows = tuple(
+        {
+            "day": str(day),
+            "symbol": one.symbol,
+            "strayed": one.strayed,
+            "of": one.compared,
+            "typical_bp": round(one.typical, 1),
+            "largest_bp": round(one.largest, 1),
+        }
+        for day, found in distances.items()
+        for one in astray(found, most)
+    )
+    compared = sum(len(comparable(found)) for found in distances.values())
+    if rows:
+        sentence = f"{len(rows)} of {compared} slices stray from the other exchanges."
+    else:
+        sentence = f"{compared} slices are near the other exchanges." if compared else NOTHING_TO_COMPARE
+    mostly = any(astray(found, SYSTEMIC_SHARE) for found in distances.values())
+    return Finding(not rows, sentence, rows, ERROR if rows and mostly else WARN, {"compared": compared})
 
 
 def of_run(check: CandleCheck, inspected: Sequence[SliceInspected]) -> Finding:

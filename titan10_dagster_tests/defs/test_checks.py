@@ -9,8 +9,18 @@ import pytest
 from titan10_dagster.candles.inspection import SliceInspected
 from titan10_dagster.candles.rules import RULES
 from titan10_dagster.candles.slices import Series, Slice
+from titan10_dagster.candles.straying import Distance
 from titan10_dagster.candles.timeframes import TIMEFRAMES
-from titan10_dagster.defs.checks import CHECKS, TIME_RULES, VALUE_RULES, CandleCheck, is_complete, keeps, of_run
+from titan10_dagster.defs.checks import (
+    CHECKS,
+    TIME_RULES,
+    VALUE_RULES,
+    CandleCheck,
+    is_complete,
+    is_near,
+    keeps,
+    of_run,
+)
 
 ERROR, WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
 VALID = next(check for check in CHECKS if check.name == "valid")
@@ -83,3 +93,23 @@ def test_every_finding_can_be_shown_by_dagster() -> None:
     for check in CHECKS:
         finding = of_run(check, slices)
         dg.AssetCheckResult(passed=finding.passed, metadata=finding.metadata(), description=finding.sentence)
+
+
+@pytest.mark.parametrize(
+    ("strayed", "passed", "severity"), [(0, True, WARN), (50, True, WARN), (51, False, WARN), (501, False, ERROR)]
+)
+def test_closes_far_from_those_of_other_exchanges_are_a_warning_and_most_of_them_an_error(
+    strayed: int, passed: bool, severity: dg.AssetCheckSeverity
+) -> None:
+    finding = is_near({date(2024, 3, 1): [Distance("BTC/USDT", 1000, strayed, 3.0, 250.04)]}, 0.05)
+    assert (finding.passed, finding.severity) == (passed, severity)
+    assert [(row["day"], row["symbol"], row["strayed"], row["largest_bp"]) for row in finding.rows] == (
+        [] if passed else [("2024-03-01", "BTC/USDT", strayed, 250.0)]
+    )
+    dg.AssetCheckResult(passed=finding.passed, metadata=finding.metadata(), description=finding.sentence)
+
+
+def test_without_others_there_is_nothing_to_stray_from() -> None:
+    finding = is_near({date(2024, 3, 1): []}, 0.05)
+    assert finding.passed
+    assert "nothing to compare" in finding.sentence

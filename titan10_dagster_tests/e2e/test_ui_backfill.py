@@ -41,7 +41,7 @@ SYMBOLS = {
     "kraken": ("BTC/USD", "ETH/USD"),
     "okx": ("BTC/USDT", "SOL/USDT"),
 }
-CHECKS = {"candles": ("valid", "on_grid", "complete"), "ohlcv": ("accounted_for",)}
+CHECKS = {"candles": ("valid", "on_grid", "complete"), "ohlcv": ("accounted_for", "near_others")}
 
 
 @dataclass

@@ -1,0 +1,55 @@
+-- How far the closes of one exchange lie from the median of all exchanges, per symbol of a UTC day: minutes compared,
+-- minutes that stray further than the limit, the median distance and the largest, in basis points.
+WITH markets AS (
+    SELECT
+        exchange,
+        symbol,
+        count(*) OVER same AS others,
+        bool_or(exchange = %(exchange)s) OVER same AS concerned
+    FROM series
+    WHERE symbol = ANY(%(symbols)s)
+        AND timeframe = '1m'
+        AND first_candle < %(end)s
+        AND last_candle >= %(start)s
+        -- A colon: a derivative, whose price is another one.
+        AND strpos(symbol, ':') = 0
+    WINDOW same AS (PARTITION BY symbol)
+),
+minutes AS (
+    SELECT
+        markets.symbol,
+        stored."time",
+        max(stored.close) FILTER (WHERE markets.exchange = %(exchange)s) AS own,
+        percentile_cont(0.5) WITHIN GROUP (ORDER BY stored.close) AS median
+    FROM markets
+    CROSS JOIN LATERAL (
+        SELECT ohlcv."time", ohlcv.close
+        FROM ohlcv
+        WHERE ohlcv.exchange = markets.exchange
+            AND ohlcv.symbol = markets.symbol
+            AND ohlcv.timeframe = '1m'
+            AND ohlcv."time" >= %(start)s
+            AND ohlcv."time" < %(end)s
+            -- Who did not trade repeats an old price.
+            AND ohlcv.volume > 0
+        -- A fence: market by market through the key. The planner takes the markets for few, and would read the day of
+        -- all of them once for each (20 s instead of half a one).
+        OFFSET 0
+    ) AS stored
+    WHERE markets.others >= %(fewest)s AND markets.concerned
+    GROUP BY markets.symbol, stored."time"
+    HAVING count(*) >= %(fewest)s AND bool_or(markets.exchange = %(exchange)s)
+),
+distances AS (
+    SELECT symbol, 10000 * abs(own - median) / median AS distance
+    FROM minutes
+)
+SELECT
+    symbol,
+    count(*) AS compared,
+    count(*) FILTER (WHERE distance > %(limit)s) AS strayed,
+    percentile_cont(0.5) WITHIN GROUP (ORDER BY distance) AS typical,
+    max(distance) AS largest
+FROM distances
+GROUP BY symbol
+ORDER BY symbol
