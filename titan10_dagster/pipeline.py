@@ -39,6 +39,7 @@ from titan10_dagster.store.audit import Unaccounted, unaccounted
 from titan10_dagster.store.database import Database, retrying
 from titan10_dagster.store.health import HealthStore
 from titan10_dagster.store.markets import MarketStore
+from titan10_dagster.store.outages import weigh
 from titan10_dagster.store.straying import distances
 from titan10_dagster.store.writer import WriteReport, write_slices
 
@@ -156,10 +157,14 @@ class Pipeline:
     def store(self, slices: Sequence[Slice]) -> WriteReport:
         """Write landed slices of one exchange in one transaction; tried again while the database is away.
 
+        Then outages are told wherever that write, or another one, changed the evidence.
+
         Raises:
             DatabaseUnavailable: it stayed away.
         """
-        return retrying(lambda: write_slices(self.database, self.judged(slices)))
+        report = retrying(lambda: write_slices(self.database, self.judged(slices)))
+        retrying(lambda: weigh(self.database))
+        return report
 
     def inspect(self, slices: Sequence[Slice]) -> Iterator[SliceInspected]:
         """What the checks look at, slice by slice: from the landed file, else from the ledger."""

@@ -160,7 +160,7 @@ COMMENT ON COLUMN slice_ledger.expected IS 'Candles that the day had room for wh
 COMMENT ON COLUMN slice_ledger.present IS 'Candles stored, counted from the table candles.';
 COMMENT ON COLUMN slice_ledger.unknown IS 'Missing, and not explained yet.';
 COMMENT ON COLUMN slice_ledger.no_trades IS 'Missing: the exchange answered twice, hours apart, that nobody traded.';
-COMMENT ON COLUMN slice_ledger.outage IS 'Missing: the exchange itself stood still.';
+COMMENT ON COLUMN slice_ledger.outage IS 'Missing: the exchange itself stood still, while others traded.';
 COMMENT ON COLUMN slice_ledger.pre_listing IS 'Missing: the market was not listed yet.';
 COMMENT ON COLUMN slice_ledger.delisted IS 'Missing: the market was not listed any more.';
 COMMENT ON COLUMN slice_ledger.beyond_horizon IS 'Missing: the exchange does not keep candles for so long.';
@@ -206,6 +206,21 @@ COMMENT ON COLUMN gaps.reason IS
 COMMENT ON COLUMN gaps.observations IS 'How often the exchange answered well around it, hours apart, without these candles.';
 COMMENT ON COLUMN gaps.first_seen IS 'When it was first seen.';
 COMMENT ON COLUMN gaps.last_seen IS 'When the last observation that counts was made.';
+
+CREATE TABLE outage_evidence (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    exchange text NOT NULL,
+    timeframe text NOT NULL,
+    day date NOT NULL
+);
+
+COMMENT ON TABLE outage_evidence IS
+    'Days that were written and may have become evidence of an outage, of this exchange or of another one, '
+    'until that was looked into. Nearly always empty.';
+COMMENT ON COLUMN outage_evidence.id IS 'Number of the mark, in the order of writing.';
+COMMENT ON COLUMN outage_evidence.exchange IS 'ccxt''s id of the exchange that was written.';
+COMMENT ON COLUMN outage_evidence.timeframe IS 'Length of its candles.';
+COMMENT ON COLUMN outage_evidence.day IS 'The UTC day.';
 
 CREATE TABLE quarantine (
     exchange text NOT NULL,
@@ -451,8 +466,8 @@ DO $$
 BEGIN
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'titan10_reader') THEN
         GRANT USAGE ON SCHEMA public TO titan10_reader;
-        GRANT SELECT ON candles, ohlcv, series, slice_ledger, gaps, quarantine, restatements, exchange_health,
-            exchange_requests, markets, coverage, missing_minutes TO titan10_reader;
+        GRANT SELECT ON candles, ohlcv, series, slice_ledger, gaps, outage_evidence, quarantine, restatements,
+            exchange_health, exchange_requests, markets, coverage, missing_minutes TO titan10_reader;
         ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO titan10_reader;
     END IF;
 END

@@ -1,19 +1,17 @@
 -- The gaps of some slices of one exchange, each with the number of its slice (from 1).
-SELECT
-    slices.number,
-    gaps.gap_start,
-    gaps.gap_end,
-    gaps.reason,
-    gaps.observations,
-    gaps.first_seen,
-    gaps.last_seen
+-- LATERAL: slice by slice by the primary key. Without statistics the planner would join with all gaps there are.
+SELECT slices.number, found.*
 FROM unnest(
     %(symbols)s::text[], %(timeframes)s::text[], %(starts)s::timestamptz[], %(ends)s::timestamptz[]
 ) WITH ORDINALITY AS slices (symbol, timeframe, starts, ends, number)
-JOIN gaps
-    ON gaps.exchange = %(exchange)s
-    AND gaps.symbol = slices.symbol
-    AND gaps.timeframe = slices.timeframe
-    AND gaps.gap_start >= slices.starts
-    AND gaps.gap_start < slices.ends
-ORDER BY slices.number, gaps.gap_start
+CROSS JOIN LATERAL (
+    SELECT gap_start, gap_end, reason, observations, first_seen, last_seen
+    FROM gaps
+    WHERE exchange = %(exchange)s
+        AND symbol = slices.symbol
+        AND timeframe = slices.timeframe
+        AND gap_start >= slices.starts
+        AND gap_start < slices.ends
+    ORDER BY gap_start
+) AS found
+ORDER BY slices.number, found.gap_start

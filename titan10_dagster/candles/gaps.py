@@ -10,8 +10,8 @@ SECOND_LOOK apart: two looks at the same hiccup are one look (passivbot made fal
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
@@ -55,7 +55,10 @@ REASONS: Mapping[Reason, ReasonFacts] = MappingProxyType(
         Reason.NO_TRADES: ReasonFacts(
             "The exchange left it out of two good answers, six hours or more apart: nothing was traded.", True
         ),
-        Reason.OUTAGE: ReasonFacts("The exchange was down for all its symbols, and made no candles.", True),
+        Reason.OUTAGE: ReasonFacts(
+            "Most symbols lack it after two good answers, while other exchanges traded: the exchange was down.",
+            True,
+        ),
         Reason.PRE_LISTING: ReasonFacts("The exchange did not trade the symbol yet.", True),
         Reason.DELISTED: ReasonFacts("The exchange did not trade the symbol any more.", True),
         Reason.BEYOND_HORIZON: ReasonFacts("Older than what the exchange still gives out.", True),
@@ -64,6 +67,9 @@ REASONS: Mapping[Reason, ReasonFacts] = MappingProxyType(
         ),
     }
 )
+
+# Absent from two good answers, whatever the cause.
+BELIEVED = frozenset({Reason.NO_TRADES, Reason.OUTAGE})
 
 _CODES = {reason: code for code, reason in enumerate(Reason)}
 _REASONS = tuple(Reason)
@@ -129,7 +135,7 @@ def explain(times: Times, slice_: Slice, evidence: Evidence, previous: Sequence[
        there is proof of trade: nothing after it is pre_listing and nothing before it delisted
     2. it came and broke a rule: quarantined
     3. known as no_trades, outage, pre_listing or delisted and not contradicted by the evidence: as it was
-    4. seen absent twice: no_trades
+    4. seen absent twice: no_trades (a look at one series cannot tell an outage: see candles/outages.py)
     5. before the horizon: beyond_horizon, unless it is known as quarantined, which stays until the exchange
        answers for it
     6. known as beyond_horizon, and this look says nothing of it: as it was
@@ -143,6 +149,27 @@ def explain(times: Times, slice_: Slice, evidence: Evidence, previous: Sequence[
     known = _paint(previous, slice_, _microseconds(evidence.observed_at))
     look = _look(present, slice_, evidence)
     return _gaps(~present, slice_, _observe(known, look, evidence.observed_at))
+
+
+def within(gaps: Sequence[Gap], slice_: Slice, reasons: Container[Reason] = frozenset(Reason)) -> Mask:
+    """Which candles of the slice's grid lie in gaps with one of `reasons`: (expected,) bool."""
+    mask = np.zeros(slice_.expected, np.bool_)
+    for gap, cells in _places(gaps, slice_):
+        if gap.reason in reasons:
+            mask[cells] = True
+    return mask
+
+
+def with_outages(gaps: Sequence[Gap], slice_: Slice, down: Mask) -> list[Gap]:
+    """The gaps of a slice, told which of its candles, (expected,) bool, fell into an outage of the exchange.
+
+    What is known as no_trades or outage is outage there, and no_trades elsewhere; all else stays as it is.
+    """
+    cells = _paint(gaps, slice_, 0)
+    told = np.where(down, _CODES[Reason.OUTAGE], _CODES[Reason.NO_TRADES])
+    believed = np.isin(cells.reason, [_CODES[reason] for reason in BELIEVED])
+    reason = np.where(believed, told, cells.reason).astype(np.int8)
+    return _gaps(within(gaps, slice_), slice_, replace(cells, reason=reason))
 
 
 @dataclass(frozen=True, eq=False)
@@ -243,9 +270,7 @@ def _paint(previous: Sequence[Gap], slice_: Slice, now: int) -> _Cells:
         first_seen=np.full(size, now),
         last_seen=np.full(size, now),
     )
-    start, step = slice_.start, slice_.series.timeframe.delta
-    for gap in previous:
-        over = slice(max(_ceil(gap.start - start, step), 0), max(_ceil(gap.end - start, step), 0))
+    for gap, over in _places(previous, slice_):
         cells.reason[over] = _CODES[gap.reason]
         cells.observations[over] = gap.observations
         cells.first_seen[over] = _microseconds(gap.first_seen)
@@ -291,6 +316,13 @@ def _cell(instant: datetime, slice_: Slice) -> int:
     """The first candle of the grid that starts at or after the instant, 0 to expected."""
     cell = _ceil(instant - slice_.start, slice_.series.timeframe.delta)
     return min(max(cell, 0), slice_.expected)
+
+
+def _places(gaps: Iterable[Gap], slice_: Slice) -> Iterator[tuple[Gap, slice]]:
+    """Each gap, and the candles of the grid that start in it."""
+    start, step = slice_.start, slice_.series.timeframe.delta
+    for gap in gaps:
+        yield gap, slice(max(_ceil(gap.start - start, step), 0), max(_ceil(gap.end - start, step), 0))
 
 
 def _ceil(span: timedelta, step: timedelta) -> int:

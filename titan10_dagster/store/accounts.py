@@ -16,6 +16,7 @@ from titan10_dagster.candles.fetched import FetchRecord
 from titan10_dagster.candles.frame import VALUES
 from titan10_dagster.candles.gaps import Evidence, Gap, Reason, count, explain
 from titan10_dagster.candles.slices import Slice, Times, to_datetime64
+from titan10_dagster.candles.timeframes import Timeframe
 from titan10_dagster.store import ledger
 from titan10_dagster.store.database import Cursor
 from titan10_dagster.store.ledger import STATES, LedgerRow
@@ -61,9 +62,9 @@ def account(cursor: Cursor, looks: Sequence[Look]) -> list[LedgerRow]:
     """Brings quarantine, gaps and ledger up to date for slices of one exchange, all different; their ledger."""
     slices = [look.slice for look in looks]
     quarantined = _quarantine(cursor, looks)
-    before = _read_gaps(cursor, slices)
+    before = read_gaps(cursor, slices)
     after = {look.slice: gaps_after(look, before[look.slice]) for look in looks}
-    _write_gaps(cursor, {slice_: gaps for slice_, gaps in after.items() if gaps != before[slice_]})
+    write_gaps(cursor, {slice_: gaps for slice_, gaps in after.items() if gaps != before[slice_]})
     known = ledger.read(cursor, slices)
     rows = [ledger_row(look, after[look.slice], quarantined[look.slice], known.get(look.slice)) for look in looks]
     ledger.write(cursor, [row for row in rows if row != known.get(row.slice)])
@@ -80,13 +81,12 @@ def gaps_after(look: Look, before: Sequence[Gap]) -> list[Gap]:
 def ledger_row(look: Look, gaps: Sequence[Gap], quarantined: int, known: LedgerRow | None) -> LedgerRow:
     """The slice's row; where `known` has a higher state, that and its fetch stay, and only the counts change."""
     record, timeframe = look.record, look.slice.series.timeframe
-    missing = {reason: sum(count(gap, timeframe) for gap in gaps if gap.reason is reason) for reason in Reason}
     row = LedgerRow(
         slice=look.slice,
         state=look.state,
         expected=_due(look),
         present=len(look.times),
-        missing={reason: candles for reason, candles in missing.items() if candles},
+        missing=missing(gaps, timeframe),
         quarantined=quarantined,
         fetched_at=record.fetched_at,
         source=record.source,
@@ -99,6 +99,12 @@ def ledger_row(look: Look, gaps: Sequence[Gap], quarantined: int, known: LedgerR
         return row
     counts = {name: getattr(row, name) for name in ("expected", "present", "missing", "quarantined")}
     return replace(known, **counts)
+
+
+def missing(gaps: Sequence[Gap], timeframe: Timeframe) -> dict[Reason, int]:
+    """How many candles the gaps miss, by reason."""
+    counts = {reason: sum(count(gap, timeframe) for gap in gaps if gap.reason is reason) for reason in Reason}
+    return {reason: candles for reason, candles in counts.items() if candles}
 
 
 def _due(look: Look) -> int:
@@ -138,7 +144,8 @@ def _broken_rows(look: Look) -> list[tuple[Any, ...]]:
     return [(*asked, time.to_pydatetime(), *values, list(rules), *seen) for time, *values, rules in rows]
 
 
-def _read_gaps(cursor: Cursor, slices: Sequence[Slice]) -> dict[Slice, list[Gap]]:
+def read_gaps(cursor: Cursor, slices: Sequence[Slice]) -> dict[Slice, list[Gap]]:
+    """The gaps of each of some slices (at least one) of one exchange, by time."""
     cursor.execute(statement("read_gaps"), of_slices(slices))
     found: dict[Slice, list[Gap]] = {slice_: [] for slice_ in slices}
     for number, start, end, reason, *seen in cursor.fetchall():
@@ -146,7 +153,8 @@ def _read_gaps(cursor: Cursor, slices: Sequence[Slice]) -> dict[Slice, list[Gap]
     return found
 
 
-def _write_gaps(cursor: Cursor, gaps: Mapping[Slice, Sequence[Gap]]) -> None:
+def write_gaps(cursor: Cursor, gaps: Mapping[Slice, Sequence[Gap]]) -> None:
+    """Stores the gaps of each slice in place of those that it had."""
     bounds = [(*key(slice_.series), slice_.start, slice_.end) for slice_ in gaps]
     rows = [_gap_row(slice_, gap) for slice_, of_slice in gaps.items() for gap in of_slice]
     execute_values(cursor, statement("delete_gaps"), bounds, page_size=1000)

@@ -219,6 +219,11 @@ def one(cursor: Cursor) -> tuple[Any, ...]:
     return row
 
 
+def lock_exchange(cursor: Cursor, exchange: str) -> None:
+    """Waits until nobody else writes the exchange; the lock falls with the transaction."""
+    cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('titan10 ' || %s, 0))", [exchange])
+
+
 @contextmanager
 def told() -> Iterator[None]:
     """psycopg2's errors as ours: DatabaseUnavailable if trying again may help, else StoreError."""

@@ -111,7 +111,7 @@ def slices(
         "first": first,
         "last": last,
     }
-    return [_row(row) for row in _query(db, "ledger_slices", parameters)]
+    return [from_columns(row) for row in _query(db, "ledger_slices", parameters)]
 
 
 def coverage(
@@ -188,7 +188,7 @@ def read(cursor: Cursor, slices: Sequence[Slice]) -> dict[Slice, LedgerRow]:
     """What the ledger says of some slices of one exchange; the ones it does not know are left out."""
     with cursor.connection.cursor(cursor_factory=RealDictCursor) as dicts:
         dicts.execute(statement("read_ledger"), of_slices(slices))
-        return {row.slice: row for row in map(_row, dicts)}
+        return {row.slice: row for row in map(from_columns, dicts)}
 
 
 def write(cursor: Cursor, rows: Sequence[LedgerRow]) -> None:
@@ -202,7 +202,8 @@ def _query(db: Database, name: str, parameters: Mapping[str, Any]) -> list[dict[
         return [dict(row) for row in dicts]
 
 
-def _row(row: Mapping[str, Any]) -> LedgerRow:
+def from_columns(row: Mapping[str, Any]) -> LedgerRow:
+    """A row of the table slice_ledger, given by the names of its columns."""
     names = ("state", "expected", "present", "fetched_at", "source", "requests", "retries", "seconds", "note")
     return LedgerRow(
         slice=Slice(_series(row), row["day"]),

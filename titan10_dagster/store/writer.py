@@ -19,9 +19,10 @@ from titan10_dagster.candles.gaps import Reason
 from titan10_dagster.candles.slices import Slice
 from titan10_dagster.store.accounts import Look, account
 from titan10_dagster.store.chunks import Chunks
-from titan10_dagster.store.database import Cursor, Database
+from titan10_dagster.store.database import Cursor, Database, lock_exchange
 from titan10_dagster.store.ledger import LedgerRow
 from titan10_dagster.store.merge import Candles, Change, Scales, merge
+from titan10_dagster.store.outages import mark
 
 NOT_REPRESENTABLE = "not_representable"
 
@@ -77,6 +78,7 @@ def write_slices(db: Database, slices: Iterable[JudgedSlice], *, live: bool = Fa
         writing = _Writing(cursor, Chunks(db, cursor), live)
         for batch in _batches(slices):
             writing.write(batch)
+        mark(cursor, writing.over)
     return WriteReport(writing.results)
 
 
@@ -90,6 +92,7 @@ class _Writing:
     exchange: str | None = None
     scales: Scales = field(default_factory=Scales)
     results: dict[Slice, SliceResult] = field(default_factory=dict)
+    over: set[Slice] = field(default_factory=set)  # of days that were over when they were fetched
 
     def write(self, batch: Sequence[JudgedSlice]) -> None:
         self._lock(batch)
@@ -102,6 +105,7 @@ class _Writing:
         ]
         for change, row in zip(changes, account(self.cursor, looks), strict=True):
             self.results[row.slice] = _result(change, row, self.results.get(row.slice))
+        self.over |= {look.slice for look in looks if look.record.fetched_at >= look.slice.end}
 
     def _lock(self, batch: Sequence[JudgedSlice]) -> None:
         exchanges = {judged.record.slice.series.exchange for judged in batch} | {self.exchange or ""} - {""}
@@ -109,7 +113,7 @@ class _Writing:
             raise ValueError(f"one write is for one exchange, not for {' and '.join(sorted(exchanges))}")
         if self.exchange is None:
             (self.exchange,) = exchanges
-            self.cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('titan10 ' || %s, 0))", [self.exchange])
+            lock_exchange(self.cursor, self.exchange)
 
 
 def _batches(slices: Iterable[JudgedSlice]) -> Iterator[list[JudgedSlice]]:
