@@ -147,6 +147,9 @@ CREATE TABLE slice_ledger (
 );
 
 CREATE INDEX slice_ledger_by_day ON slice_ledger (exchange, timeframe, day);
+-- What repairs are planned from: of years of slices, the few that are not done with.
+CREATE INDEX slice_ledger_open ON slice_ledger (day)
+WHERE state <> 'settled' OR unknown > 0 OR quarantined > 0;
 
 COMMENT ON TABLE slice_ledger IS 'What is known of each slice: one series on one UTC day. Counts are candles.';
 COMMENT ON COLUMN slice_ledger.exchange IS 'ccxt''s id of the exchange.';
