@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 
 from titan10_dagster.candles import frame
@@ -19,6 +19,7 @@ from titan10_dagster.candles.gaps import REASONS, Reason
 from titan10_dagster.candles.health import Health
 from titan10_dagster.candles.inspection import SliceInspected, inspect, unasked
 from titan10_dagster.candles.markets import Market
+from titan10_dagster.candles.missing import Missing, missing_days
 from titan10_dagster.candles.repairs import OpenSlice
 from titan10_dagster.candles.resume import FetchPlan, plan_fetch
 from titan10_dagster.candles.rules import Verdict, judge
@@ -214,6 +215,15 @@ class Pipeline:
             for symbol in self.listed(name)
         }
 
+    def missing_days(self) -> Missing:
+        """The days before today, since the start of each exchange, of which the ledger knows nothing.
+
+        A symbol that the exchange does not list is left out, as in `open_slices`.
+        """
+        today, enabled = self.now().date(), self.settings.enabled
+        known = ledger.known_days(self.database, list(self.starts(enabled)), today)
+        return missing_days(known, {name: enabled[name].start for name in enabled}, today - timedelta(days=1))
+
     def health(self, exchange: str) -> Health:
         """The state of the exchange's circuit breaker."""
         return HealthStore(self.database).load(exchange)
@@ -290,7 +300,7 @@ class Pipeline:
 
     def listed(self, exchange: str) -> list[str]:
         """The configured symbols in the stored list of the exchange's markets; all of them where none is stored."""
-        listed = {market.symbol for market in MarketStore(self.database).load(exchange)}
+        listed = MarketStore(self.database).symbols(exchange)
         return [symbol for symbol in self.exchange(exchange).symbols if not listed or symbol in listed]
 
     def _is_landed(self, slice_: Slice) -> bool:

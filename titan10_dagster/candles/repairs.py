@@ -3,27 +3,29 @@
 | slice | looked at again |
 |-|-|
 | live, though its day is over | an hour after the daily settlement should have had it |
+| a hole: the ledger knows nothing of it | likewise; then after 5 minutes, then each time after about twice as long |
 | partial: its symbol failed, or it was withheld | after 5 minutes, then each time after about twice as long |
 | settled, with an unexplained gap | 6 hours after the look that counted; a second one settles it |
 | settled, with a candle in quarantine | after 6 hours, then each time after about twice as long |
 
-Nothing counts the looks: the next pause is as long as the time from the first look to the last, which doubles it. An
-attempt that left no trace in the ledger, because its run failed, is a look as well.
+The pauses are those of `attempts.pause`. An attempt that left no trace in the ledger, because its run failed, is a look
+as well.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
+from titan10_dagster.candles.attempts import Attempt, Attempts, pause
 from titan10_dagster.candles.gaps import SECOND_LOOK
 from titan10_dagster.candles.health import Health, Permit, may_request
-from titan10_dagster.candles.slices import Slice
+from titan10_dagster.candles.missing import MissingDays, around
+from titan10_dagster.candles.slices import Slice, midnight
+from titan10_dagster.candles.timeframes import Timeframe
 
-FIRST_RETRY = timedelta(minutes=5)
-LONGEST_PAUSE = timedelta(days=7)
 SETTLEMENT = timedelta(hours=2)  # after midnight: the daily schedule
 OVERDUE = timedelta(hours=3)
 SLACK = 2  # candles: the horizon moves while a run starts
@@ -50,24 +52,20 @@ class OpenSlice:
 
 
 @dataclass(frozen=True)
-class Attempt:
-    """A repair that was requested before: the days `first` to `last` of these symbols."""
-
-    exchange: str
-    first: date
-    last: date
-    symbols: frozenset[str]
-    at: datetime
-    in_flight: bool
-
-
-@dataclass(frozen=True)
 class Repairable:
-    """What a plan must know of an exchange; `depth`: how many candles back from now it gives, None for all."""
+    """What a plan must know of an exchange.
+
+    `depth`: how many candles back from now it gives, None for all. `under_way`: others fetch days of it now, such as a
+    backfill or the daily settlement.
+    """
 
     health: Health
     depth: int | None
     days_per_run: int
+    under_way: bool = False
+
+    def is_shut(self, now: datetime) -> bool:
+        return may_request(self.health, now).permit is Permit.REFUSED
 
 
 @dataclass(frozen=True)
@@ -95,8 +93,8 @@ class Repair:
 
 @dataclass(frozen=True)
 class RepairPlan:
-    """What to repair now, most urgent first. Of the open slices, `waiting` are not due yet, `busy` belong to an
-    exchange with a repair under way, `shut_out` to one whose breaker is open, `postponed` found no room."""
+    """What to repair now, most urgent first. Of the other slices, `waiting` are not due yet, `busy` belong to an
+    exchange of which days are being fetched, `shut_out` to one whose breaker is open, `postponed` found no room."""
 
     repairs: tuple[Repair, ...]
     waiting: int
@@ -108,6 +106,7 @@ class RepairPlan:
 def plan_repairs(
     slices: Iterable[OpenSlice],
     *,
+    holes: Iterable[MissingDays] = (),
     exchanges: Mapping[str, Repairable],
     attempts: Sequence[Attempt] = (),
     now: datetime,
@@ -116,30 +115,88 @@ def plan_repairs(
     """Which days of which exchanges to fetch again now, and for which symbols.
 
     First what the exchange will soon not give any more, then the newest; last what it gives no more already: that
-    costs no request, and the run only writes down why the candles are missing. Exchanges that are not in
-    `exchanges`, and days that are not over, are left out.
+    costs no request, and the run only writes down why the candles are missing. Holes that do not perish wait until
+    nobody else fetches days of their exchange. Exchanges that are not in `exchanges`, and days that are not over, are
+    left out.
     """
-    in_flight = {attempt.exchange for attempt in attempts if attempt.in_flight}
-    shut = {name for name, one in exchanges.items() if may_request(one.health, now).permit is Permit.REFUSED}
-    known = [one for one in slices if one.slice.series.exchange in exchanges and one.slice.end <= now]
-    shut_out = [one for one in known if one.slice.series.exchange in shut]
-    busy = [one for one in known if one.slice.series.exchange in in_flight - shut]
-    free = [one for one in known if one.slice.series.exchange not in in_flight | shut]
-    looks = _Looks(attempts)
-    due = [one for one in free if is_due(one, exchanges[one.slice.series.exchange].depth, looks.last(one), now)]
-    repairs, taken = _repairs(due, exchanges, now, limits or RepairLimits())
+    tried = Attempts(attempts)
+    shut = {name for name, one in exchanges.items() if one.is_shut(now)}
+    wishes = [*_of_slices(slices, exchanges, tried, now), *_of_holes(holes, exchanges, tried, now)]
+    busy = [one for one in wishes if one.exchange not in shut and (one.yields or one.exchange in tried.in_flight)]
+    free = [one for one in wishes if one.exchange not in shut | tried.in_flight and not one.yields]
+    due = [one for one in free if one.due]
+    repairs, taken = _repairs(due, exchanges, limits or RepairLimits())
     return RepairPlan(
         repairs=tuple(repairs),
-        waiting=len(free) - len(due),
-        busy=len(busy),
-        shut_out=len(shut_out),
-        postponed=len(due) - taken,
+        waiting=_slices(free) - _slices(due),
+        busy=_slices(busy),
+        shut_out=_slices(wishes) - _slices(busy) - _slices(free),
+        postponed=_slices(due) - taken,
     )
+
+
+@dataclass(frozen=True)
+class _Wish:
+    """A day of some symbols to fetch again. `rank` sorts; `due`: now; `yields`: to others who fetch at the moment."""
+
+    rank: tuple[int, timedelta]
+    exchange: str
+    day: date
+    symbols: Collection[str]
+    due: bool
+    yields: bool = False
+
+
+def _slices(wishes: Iterable[_Wish]) -> int:
+    return sum(len(one.symbols) for one in wishes)
+
+
+def _of_slices(
+    slices: Iterable[OpenSlice], exchanges: Mapping[str, Repairable], tried: Attempts, now: datetime
+) -> Iterator[_Wish]:
+    for one in slices:
+        series = one.slice.series
+        if series.exchange not in exchanges or one.slice.end > now:
+            continue
+        depth = exchanges[series.exchange].depth
+        last_look = max([one.fetched_at, *tried.looks(series.exchange, one.slice.day, series.symbol)])
+        rank = _urgency(one.slice.end, _reach(one.missing_until, series.timeframe, depth, now), now)
+        yield _Wish(rank, series.exchange, one.slice.day, (series.symbol,), is_due(one, depth, last_look, now))
+
+
+def _of_holes(
+    holes: Iterable[MissingDays], exchanges: Mapping[str, Repairable], tried: Attempts, now: datetime
+) -> Iterator[_Wish]:
+    for hole in holes:
+        if hole.exchange in exchanges:
+            for day in hole.stretch:
+                yield from _of_day(hole, day, exchanges[hole.exchange], tried, now)
+
+
+def _of_day(hole: MissingDays, day: date, one: Repairable, tried: Attempts, now: datetime) -> Iterator[_Wish]:
+    end = midnight(day) + _DAY
+    rank = _urgency(end, _reach(end, hole.timeframe, one.depth, now), now)
+    yields = one.under_way and rank[0] > 0
+    due = due_of_hole(hole, day, tried, now)
+    waiting = [symbol for symbol in hole.symbols if symbol not in due] if len(due) < len(hole.symbols) else []
+    if due:
+        yield _Wish(rank, hole.exchange, day, due, True, yields)
+    if waiting:
+        yield _Wish(rank, hole.exchange, day, waiting, False, yields)
+
+
+def due_of_hole(hole: MissingDays, day: date, tried: Attempts, now: datetime) -> Sequence[str]:
+    """The symbols of which to ask for this missing day now. The daily settlement comes first, and has an hour."""
+    if now < midnight(day) + _DAY + OVERDUE:
+        return ()
+    return tried.due(hole.exchange, day, hole.symbols, now)
 
 
 def is_due(one: OpenSlice, depth: int | None, last_look: datetime, now: datetime) -> bool:
     """Whether to look again now; never at a candle in quarantine that the exchange gives no more."""
-    if one.state == "settled" and one.unexplained_seen is None and _reach(one, depth, now) <= timedelta(0):
+    reach = _reach(one.missing_until, one.slice.series.timeframe, depth, now)
+    gone = reach is not None and reach <= timedelta(0)
+    if one.state == "settled" and one.unexplained_seen is None and gone:
         return False
     return now >= due_at(one, last_look)
 
@@ -149,76 +206,43 @@ def due_at(one: OpenSlice, last_look: datetime) -> datetime:
     if one.state == "live" and last_look <= one.fetched_at:
         return one.slice.end + OVERDUE
     if one.state == "settled":
-        return last_look + _pause(last_look - (one.unexplained_seen or one.first_seen), SECOND_LOOK)
+        return last_look + pause(last_look - (one.unexplained_seen or one.first_seen), SECOND_LOOK)
     # A gap of live polling is older than the first fetch of the whole day.
-    return last_look + _pause(last_look - max(one.first_seen, one.slice.end + SETTLEMENT), FIRST_RETRY)
+    return last_look + pause(last_look - max(one.first_seen, one.slice.end + SETTLEMENT))
 
 
-def _pause(since_first: timedelta, shortest: timedelta) -> timedelta:
-    return min(max(since_first, shortest), LONGEST_PAUSE)
+def _reach(until: datetime, timeframe: Timeframe, depth: int | None, now: datetime) -> timedelta | None:
+    """For how long the exchange still gives the candle that ends at `until`; None: for ever; not positive: no more."""
+    return None if depth is None else until + (depth - SLACK) * timeframe.delta - now
 
 
-def _reach(one: OpenSlice, depth: int | None, now: datetime) -> timedelta:
-    """For how long the exchange still gives the last of the missing candles; not positive: it does not."""
-    if depth is None:
-        return timedelta.max
-    return one.missing_until + (depth - SLACK) * one.slice.series.timeframe.delta - now
-
-
-class _Looks:
-    """The attempts, by day."""
-
-    def __init__(self, attempts: Iterable[Attempt]) -> None:
-        self._by_day: defaultdict[tuple[str, date], list[Attempt]] = defaultdict(list)
-        for attempt in attempts:
-            for n in range((attempt.last - attempt.first).days + 1):
-                self._by_day[attempt.exchange, attempt.first + n * _DAY].append(attempt)
-
-    def last(self, one: OpenSlice) -> datetime:
-        """The last look at the slice, whether the ledger knows of it or not."""
-        attempts = self._by_day.get((one.slice.series.exchange, one.slice.day), ())
-        symbol = one.slice.series.symbol
-        return max([one.fetched_at, *(attempt.at for attempt in attempts if symbol in attempt.symbols)])
-
-
-def _urgency(one: OpenSlice, depth: int | None, now: datetime) -> tuple[int, timedelta]:
-    """Sorts: what perishes, the soonest first; what stays, the newest first; what is gone."""
-    reach = _reach(one, depth, now)
-    if reach <= timedelta(0):
-        return 2, now - one.slice.end
-    return (1, now - one.slice.end) if depth is None else (0, reach)
+def _urgency(end: datetime, reach: timedelta | None, now: datetime) -> tuple[int, timedelta]:
+    """Sorts days by their `end`: what perishes, the soonest first; what stays, the newest first; what is gone."""
+    if reach is None:
+        return 1, now - end
+    return (0, reach) if reach > timedelta(0) else (2, now - end)
 
 
 def _repairs(
-    due: Sequence[OpenSlice], exchanges: Mapping[str, Repairable], now: datetime, limits: RepairLimits
+    due: Sequence[_Wish], exchanges: Mapping[str, Repairable], limits: RepairLimits
 ) -> tuple[list[Repair], int]:
     """The runs, and how many slices of `due` are in them."""
     open_: defaultdict[str, Days] = defaultdict(lambda: defaultdict(set))
     for one in due:
-        open_[one.slice.series.exchange][one.slice.day].add(one.slice.series.symbol)
-    ranked = sorted((_urgency(one, exchanges[one.slice.series.exchange].depth, now), one.slice) for one in due)
+        open_[one.exchange][one.day].update(one.symbols)
     repairs: list[Repair] = []
-    taken = 0
-    for (class_, _), slice_ in ranked:
-        name = slice_.series.exchange
-        room = min(limits.partitions - sum(one.days for one in repairs), exchanges[name].days_per_run)
-        if slice_.day not in open_[name] or room < 1 or sum(one.exchange == name for one in repairs) >= limits.runs:
-            continue
-        first, last = _around(slice_.day, open_[name], room)
-        symbols = [open_[name].pop(first + n * _DAY) for n in range((last - first).days + 1)]
-        taken += sum(map(len, symbols))
-        repairs.append(Repair(name, first, last, tuple(sorted(set().union(*symbols))), class_ == 0))
-    return repairs, taken
-
-
-def _around(day: date, due: Days, most: int) -> tuple[date, date]:
-    """The longest stretch of due days around `day`, up to `most` of them; first those before it."""
-    first = last = day
-    while (last - first).days + 1 < most:
-        if first - _DAY in due:
-            first -= _DAY
-        elif last + _DAY in due:
-            last += _DAY
-        else:
+    taken, left = 0, limits.partitions
+    for one in sorted(due, key=lambda one: (one.rank, one.exchange, one.day)):
+        name = one.exchange
+        room = min(left, exchanges[name].days_per_run)
+        if room < 1:
             break
-    return first, last
+        if one.day not in open_[name] or sum(repair.exchange == name for repair in repairs) >= limits.runs:
+            continue
+        stretch = around(one.day, open_[name], room)
+        symbols = [open_[name].pop(day) for day in stretch]
+        taken += sum(map(len, symbols))
+        left -= stretch.days
+        perishable = one.rank[0] == 0
+        repairs.append(Repair(name, stretch.first, stretch.last, tuple(sorted(set().union(*symbols))), perishable))
+    return repairs, taken

@@ -4,20 +4,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import dagster as dg
-from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
+from dagster import DagsterInstance, RunsFilter
 
+from titan10_dagster.defs.requests import UNFINISHED
 from titan10_dagster.live import LiveReport, poll_exchanges
 from titan10_dagster.pipeline import Pipeline
 
 JOB = "live"
 STALE = timedelta(minutes=1)
-UNFINISHED = [
-    DagsterRunStatus.QUEUED,
-    DagsterRunStatus.NOT_STARTED,
-    DagsterRunStatus.STARTING,
-    DagsterRunStatus.STARTED,
-    DagsterRunStatus.CANCELING,
-]
 
 
 def live_schedule(exchanges: tuple[str, ...], *, enabled: bool) -> dg.ScheduleDefinition:

@@ -10,6 +10,7 @@ from typing import Any
 from psycopg2.extras import RealDictCursor, execute_values
 
 from titan10_dagster.candles.gaps import REASONS, Gap, Reason, count
+from titan10_dagster.candles.missing import KnownDays, Stretch
 from titan10_dagster.candles.repairs import OpenSlice
 from titan10_dagster.candles.slices import Series, Slice
 from titan10_dagster.candles.timeframes import Timeframe
@@ -169,14 +170,17 @@ def gaps(
     return [SeriesGap(_series(row), _gap(row)) for row in _query(db, "gaps", parameters)]
 
 
+def known_days(db: Database, series: Sequence[Series], today: date) -> list[KnownDays]:
+    """The days before `today` of which there are slices: for each of the series, those with the same days together."""
+    parameters = {**_columns(series), "today": today}
+    return [_known(row) for row in _query(db, "known_days", parameters)]
+
+
 def open_slices(db: Database, starts: Mapping[Series, date], today: date) -> list[OpenSlice]:
     """The slices of these series, from each one's day of start to the day before `today`, that are not settled or
     miss candles without a final reason. Reads ledger and gaps, no candle."""
-    series = list(starts)
     parameters = {
-        "exchanges": [one.exchange for one in series],
-        "symbols": [one.symbol for one in series],
-        "timeframes": [one.timeframe.name for one in series],
+        **_columns(list(starts)),
         "starts": list(starts.values()),
         "today": today,
         "open_reasons": [reason.value for reason, facts in REASONS.items() if not facts.settled],
@@ -219,6 +223,16 @@ def _summary(row: Mapping[str, Any]) -> ExchangeSummary:
     whole: dict[str, Any] = {name: int(row[name]) for name in counts}  # the sums are Decimal
     return ExchangeSummary(
         missing=_missing(row), quarantined=int(row["rows_quarantined"]), **whole, **_only(row, "exchange", *days)
+    )
+
+
+def _known(row: Mapping[str, Any]) -> KnownDays:
+    return KnownDays(
+        exchange=row["exchange"],
+        timeframe=Timeframe.parse(row["timeframe"]),
+        symbols=tuple(row["symbols"]),
+        stretches=tuple(map(Stretch, row["firsts"] or (), row["lasts"] or ())),
+        on_duty_since=row["since"],
     )
 
 
@@ -271,6 +285,15 @@ def _of_exchanges(starts: Mapping[Series, date]) -> dict[str, Any]:
         "counts": [len(ones) for ones in groups.values()],
         "starts": [min(starts[one] for one in ones) for ones in groups.values()],
         "series": [" ".join(key(one)) for one in starts],
+    }
+
+
+def _columns(series: Sequence[Series]) -> dict[str, list[str]]:
+    """The keys of the series, a list for each of their columns."""
+    return {
+        "exchanges": [one.exchange for one in series],
+        "symbols": [one.symbol for one in series],
+        "timeframes": [one.timeframe.name for one in series],
     }
 
 

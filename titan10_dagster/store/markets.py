@@ -25,6 +25,12 @@ class MarketStore:
             dicts.execute("SELECT * FROM markets WHERE exchange = %s ORDER BY symbol", [exchange])
             return [_market(row) for row in dicts]
 
+    def symbols(self, exchange: str) -> set[str]:
+        """The symbols of those markets."""
+        with self._db.transaction() as cursor:
+            cursor.execute("SELECT symbol FROM markets WHERE exchange = %s", [exchange])
+            return {symbol for (symbol,) in cursor}
+
     def note_listed(self, exchange: str, listed: Mapping[str, datetime]) -> None:
         """Stores the starts of first candles that were looked up, by symbol; unknown symbols are passed over."""
         rows = [(exchange, symbol, instant) for symbol, instant in listed.items()]

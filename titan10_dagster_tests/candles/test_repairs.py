@@ -1,17 +1,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from titan10_dagster.candles.attempts import FIRST_RETRY, LONGEST_PAUSE, Attempt
 from titan10_dagster.candles.gaps import SECOND_LOOK
 from titan10_dagster.candles.health import BreakerState, Health
+from titan10_dagster.candles.missing import MissingDays, Stretch
 from titan10_dagster.candles.repairs import (
-    FIRST_RETRY,
-    LONGEST_PAUSE,
-    Attempt,
     OpenSlice,
     Repair,
     Repairable,
@@ -157,6 +156,57 @@ def test_neighbouring_days_share_a_run_and_name_only_the_symbols_concerned() -> 
         (DAY + 3 * ONE, DAY + 3 * ONE, ("SOL/USDT",)),
         (DAY, DAY + ONE, ("BTC/USDT", "ETH/USDT")),
     ]
+
+
+def hole(
+    first: date = DAY, last: date | None = None, *, exchange: str = "binance", symbols: tuple[str, ...] = ("BTC/USDT",)
+) -> MissingDays:
+    return MissingDays(exchange, TIMEFRAMES["1m"], symbols, Stretch(first, last or first))
+
+
+def test_days_that_an_outage_of_our_own_left_out_are_requested_like_any_gap() -> None:
+    plan = plan_repairs([unexplained(DAY)], holes=[hole(DAY + ONE, DAY + 3 * ONE)], exchanges=exchanges(), now=NOW)
+    assert plan.repairs == (Repair("binance", DAY, DAY + 3 * ONE, ("BTC/USDT",), perishable=False),)
+
+
+def test_after_an_outage_what_perishes_first_comes_first_and_what_is_gone_comes_last() -> None:
+    yesterday = NOW.date() - ONE
+    three_am = datetime.combine(NOW.date(), time(3), tzinfo=UTC)
+    missed = [hole(yesterday - 9 * ONE, yesterday, exchange=name) for name in ("binance", "hyperliquid", "kraken")]
+    depths = exchanges(binance=None, hyperliquid=5000, kraken=720)
+    plan = plan_repairs([], holes=missed, exchanges=depths, now=three_am)
+    assert [(one.exchange, one.last, one.perishable) for one in plan.repairs] == [
+        ("hyperliquid", yesterday, True),  # of its oldest day for eight hours still
+        ("kraken", yesterday, True),  # of yesterday for nine
+        ("binance", yesterday, False),
+    ]
+
+
+def test_yesterday_is_left_to_the_daily_settlement_for_an_hour() -> None:
+    yesterday = NOW.date() - ONE
+    at_two = datetime.combine(NOW.date(), time(2), tzinfo=UTC)
+    plan = plan_repairs([], holes=[hole(yesterday - ONE, yesterday)], exchanges=exchanges(), now=at_two)
+    assert [(one.first, one.last) for one in plan.repairs] == [(yesterday - ONE, yesterday - ONE)]
+    assert plan.waiting == 1
+    assert plan_repairs([], holes=[hole(yesterday)], exchanges=exchanges(), now=at_two + HOUR).repairs
+
+
+def test_a_hole_that_a_failed_run_left_is_asked_for_ever_more_rarely() -> None:
+    tries = [attempt(NOW - 20 * MINUTE), attempt(NOW - 5 * MINUTE)]
+    both = hole(symbols=("BTC/USDT", "ETH/USDT"))
+    plan = plan_repairs([], holes=[both], exchanges=exchanges(), attempts=tries, now=NOW)
+    assert (plan.repairs[0].symbols, plan.waiting) == (("ETH/USDT",), 1)
+    assert not plan_repairs([], holes=[hole()], exchanges=exchanges(), attempts=tries, now=NOW + 9 * MINUTE).repairs
+    assert plan_repairs([], holes=[hole()], exchanges=exchanges(), attempts=tries, now=NOW + 10 * MINUTE).repairs
+
+
+def test_a_hole_waits_for_a_backfill_of_its_exchange_unless_it_perishes() -> None:
+    yesterday = NOW.date() - ONE
+    both = [hole(yesterday), hole(yesterday, exchange="hyperliquid")]
+    others = {name: replace(one, under_way=True) for name, one in exchanges(binance=None, hyperliquid=5000).items()}
+    plan = plan_repairs([], holes=both, exchanges=others, now=NOW)
+    assert [one.exchange for one in plan.repairs] == ["hyperliquid"]
+    assert plan.busy == 1
 
 
 offsets = st.integers(0, 60)

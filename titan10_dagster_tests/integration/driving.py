@@ -1,4 +1,4 @@
-"""What the tests of autonomy do to a world: move its clocks, tick the gap sensor, run what it requests."""
+"""What the tests of autonomy do to a world: move its clocks, tick a sensor, run what it requests."""
 
 from __future__ import annotations
 
@@ -18,25 +18,34 @@ def go_to(world: World, instant: datetime) -> None:
     world.sandbox.clock.stop_at(to_ms(instant))
 
 
-def tick(world: World) -> Sequence[dg.RunRequest]:
-    """What the sensor requests now."""
+def evaluate(world: World, sensor: str = "repair_gaps") -> dg.SensorResult:
+    """What the sensor says now."""
     definitions = compose(world.pipeline)
     with dg.build_sensor_context(
         instance=world.instance,
         repository_def=definitions.get_repository_def(),
         resources={"titan10": world.pipeline},
     ) as context:
-        return definitions.resolve_sensor_def("repair_gaps").evaluate_tick(context).run_requests or ()
+        ticked = definitions.resolve_sensor_def(sensor).evaluate_tick(context)
+    return dg.SensorResult(run_requests=ticked.run_requests, skip_reason=ticked.skip_message)
+
+
+def tick(world: World, sensor: str = "repair_gaps") -> Sequence[dg.RunRequest]:
+    """What the sensor requests now."""
+    return evaluate(world, sensor).run_requests or ()
 
 
 def run(world: World, request: dg.RunRequest) -> bool:
-    """Execute a request as its job would; whether it succeeded."""
-    job = compose(world.pipeline).resolve_job_def("repair")
-    result = job.execute_in_process(
-        instance=world.instance,
-        asset_selection=list(request.asset_selection or ()),
-        run_config=dict(request.run_config),
-        tags=dict(request.tags),
-        raise_on_error=False,
+    """Execute a request as the sensor's job would; whether it succeeded."""
+    result = (
+        compose(world.pipeline)
+        .resolve_implicit_global_asset_job_def()
+        .execute_in_process(
+            instance=world.instance,
+            asset_selection=list(request.asset_selection or ()),
+            run_config=dict(request.run_config),
+            tags=dict(request.tags),
+            raise_on_error=False,
+        )
     )
     return result.success

@@ -1,0 +1,92 @@
+"""Runs that the sensors request, and what the instance remembers of them and of the runs of others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import dagster as dg
+from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
+from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
+
+from titan10_dagster.candles.attempts import Attempt
+from titan10_dagster.candles.repairs import Repairable
+from titan10_dagster.defs.checks import symbols_of_run
+from titan10_dagster.defs.partitions import RANGE_END, RANGE_START, daily_keys, days_per_run
+from titan10_dagster.exchanges.capabilities import capabilities_of
+from titan10_dagster.pipeline import Pipeline
+
+# Tags of a requested run: the exchange, by who asked for it, and when that was, by the pipeline's clock.
+REPAIR, AUTOPILOT = "titan10/repair", "titan10/autopilot"
+REQUESTED = "titan10/requested"
+# What is older, or further back, is forgotten: its slices may be tried again sooner than they would have been.
+REMEMBERED, MOST_REMEMBERED = timedelta(days=7), 500
+UNFINISHED = [
+    DagsterRunStatus.QUEUED,
+    DagsterRunStatus.NOT_STARTED,
+    DagsterRunStatus.STARTING,
+    DagsterRunStatus.STARTED,
+    DagsterRunStatus.CANCELING,
+]
+
+
+def request_of_days(
+    tag: str,
+    exchange: str,
+    first: date,
+    last: date,
+    now: datetime,
+    *,
+    config: Mapping[str, Any],
+    tags: Mapping[str, str] | None = None,
+) -> dg.RunRequest:
+    """A run over the days `first` to `last`, with `config` for `<exchange>/candles`. Its key names the attempt by its
+    minute: a key is remembered for ever, and a run that failed has to be followed by another for the same days."""
+    return dg.RunRequest(
+        run_key=f"{tag.removeprefix('titan10/')}/{exchange}/{first}/{last}/{now:%Y-%m-%dT%H:%M}",
+        asset_selection=daily_keys(exchange),
+        tags={
+            RANGE_START: str(first),
+            RANGE_END: str(last),
+            tag: exchange,
+            REQUESTED: now.isoformat(),
+            **(tags or {}),
+        },
+        run_config={"ops": {f"{exchange}__candles": {"config": dict(config)}}},
+    )
+
+
+def repairable(titan10: Pipeline, under_way: Iterable[str]) -> dict[str, Repairable]:
+    """What a plan must know of each exchange; days of those `under_way` are fetched by others."""
+    busy, sizes = set(under_way), days_per_run(titan10.settings)
+    return {
+        name: Repairable(titan10.health(name), capabilities_of(name).depth, sizes[name], name in busy)
+        for name in titan10.settings.enabled
+    }
+
+
+def attempts_of(instance: DagsterInstance, tag: str, exchanges: Sequence[str], since: datetime) -> Iterator[Attempt]:
+    """The runs with this tag that were requested since then, as the instance remembers them."""
+    for run in instance.get_runs(RunsFilter(tags={tag: list(exchanges)}), limit=MOST_REMEMBERED):
+        name, at = run.tags[tag], datetime.fromisoformat(run.tags[REQUESTED])
+        if at >= since or not run.is_finished:
+            yield Attempt(
+                exchange=name,
+                first=date.fromisoformat(run.tags[RANGE_START]),
+                last=date.fromisoformat(run.tags[RANGE_END]),
+                symbols=frozenset(symbols_of_run(run, name) or ()),
+                at=at,
+                in_flight=not run.is_finished,
+                failed=run.is_finished and not run.is_success,
+            )
+
+
+def in_other_hands(instance: DagsterInstance, own: Sequence[str]) -> set[str]:
+    """The exchanges of which days are being fetched, or are about to be, by runs without a tag of `own`."""
+    runs = instance.get_runs(RunsFilter(statuses=UNFINISHED))
+    keys = {key for run in runs if run.tags.keys().isdisjoint(own) for key in run.asset_selection or ()}
+    # A backfill's runs are submitted a few at a time: between two of them none may be there.
+    for backfill in instance.get_backfills(filters=BulkActionsFilter(statuses=[BulkActionStatus.REQUESTED])):
+        keys.update(backfill.asset_selection or ())
+    return {key.path[0] for key in keys if key in daily_keys(key.path[0])}

@@ -1,0 +1,99 @@
+"""The machine was off for days: what the sensors request, run after run, until everything is there again."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+
+import dagster as dg
+
+from titan10_dagster.candles.gaps import Reason
+from titan10_dagster.candles.slices import midnight, to_ms
+from titan10_dagster.live import poll_exchanges
+from titan10_dagster.store import ledger
+from titan10_dagster_tests.integration.conftest import NOW, MakeWorld, World
+from titan10_dagster_tests.integration.driving import go_to, run, tick
+
+LAST_DAY_ON = date(2024, 3, 1)
+BACK = datetime(2024, 3, 10, 3, 30, 5, tzinfo=NOW.tzinfo)  # eight days later, half past three in the morning
+YESTERDAY = date(2024, 3, 9)
+ONE, MINUTE = timedelta(days=1), timedelta(minutes=1)
+SYMBOLS = {"binance": ["BTC/USDT", "ETH/USDT"], "kraken": ["BTC/USD"], "okx": ["BTC/USDT"]}
+
+
+def settle(world: World, day: date) -> None:
+    """What the daily settlement does at 02:00."""
+    go_to(world, midnight(day + ONE) + timedelta(hours=2))
+    for name in world.pipeline.settings.enabled:
+        assert not world.backfill(name, day).failed
+
+
+def heal(world: World) -> list[dg.RunRequest]:
+    """Tick and run, every five minutes, until nothing is requested; all requests, in order."""
+    requests: list[dg.RunRequest] = []
+    now = BACK
+    while ticked := tick(world):
+        for request in ticked:
+            assert run(world, request)
+        requests.extend(ticked)
+        assert len(requests) < 20
+        now += 5 * MINUTE
+        go_to(world, now)
+    return requests
+
+
+def test_everything_is_caught_up_after_days_without_us_and_what_perishes_comes_first(make_world: MakeWorld) -> None:
+    world = make_world(SYMBOLS)
+    settle(world, LAST_DAY_ON - ONE)
+    settle(world, LAST_DAY_ON)
+    go_to(world, BACK)
+    requests = heal(world)
+    first, *rest = requests
+    assert first.tags["titan10/repair"] == "kraken"
+    assert first.tags["dagster/priority"] == "1"
+    assert {one.tags["titan10/repair"] for one in rest} == {"binance", "okx"}
+    for name in ("binance", "okx"):
+        assert world.equals_truth(name, LAST_DAY_ON - ONE, YESTERDAY)
+    for row in ledger.coverage(world.pipeline.database):
+        assert (row.first, row.last, row.settled) == (LAST_DAY_ON - ONE, YESTERDAY, 10)
+        assert set(row.missing) == ({Reason.BEYOND_HORIZON} if row.series.exchange == "kraken" else set())
+
+
+def test_kraken_gives_what_it_still_has_of_yesterday_and_live_polling_the_rest(make_world: MakeWorld) -> None:
+    world = make_world({"kraken": ["BTC/USD"]})
+    settle(world, LAST_DAY_ON)
+    go_to(world, BACK)
+    heal(world)
+    poll_exchanges(world.pipeline, ["kraken"])
+    stored = world.stored("kraken", "BTC/USD", YESTERDAY, YESTERDAY + ONE)
+    truth = world.truth("kraken", "BTC/USD", YESTERDAY, YESTERDAY + ONE)
+    horizon, now = to_ms(BACK - 715 * MINUTE), to_ms(BACK)
+    within = truth[(truth[:, 0] >= horizon) & (truth[:, 0] + 60_000 <= now)]
+    assert len(within) > 700
+    assert set(within[:, 0]) <= set(stored[:, 0])
+
+
+def test_a_symbol_added_later_has_holes_only_since_its_own_first_day(make_world: MakeWorld) -> None:
+    world = make_world({"binance": ["BTC/USDT", "ETH/USDT"]})
+    go_to(world, midnight(LAST_DAY_ON) + timedelta(hours=2))
+    assert not world.backfill("binance", LAST_DAY_ON - ONE, symbols=["BTC/USDT"]).failed
+    settle(world, LAST_DAY_ON)
+    go_to(world, midnight(LAST_DAY_ON + 2 * ONE) + timedelta(hours=4))
+    (request,) = tick(world)
+    assert run(world, request)
+    firsts = {row.series.symbol: row.first for row in ledger.coverage(world.pipeline.database)}
+    assert firsts == {"BTC/USDT": LAST_DAY_ON - ONE, "ETH/USDT": LAST_DAY_ON}
+    assert not tick(world)
+
+
+def test_a_settlement_that_failed_as_a_whole_is_made_up_for(make_world: MakeWorld) -> None:
+    world = make_world({"binance": ["BTC/USDT", "ETH/USDT"]})
+    settle(world, LAST_DAY_ON - ONE)
+    go_to(world, midnight(LAST_DAY_ON + ONE) + timedelta(hours=2))
+    world.sandbox.fault("binance", "http_400")
+    assert world.backfill("binance", LAST_DAY_ON).failed
+    world.sandbox.clear_faults()
+    assert not tick(world)
+    go_to(world, midnight(LAST_DAY_ON + ONE) + timedelta(hours=3, minutes=1))
+    (request,) = tick(world)
+    assert run(world, request)
+    assert world.equals_truth("binance", LAST_DAY_ON - ONE, LAST_DAY_ON)
