@@ -33,6 +33,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from titan10_dagster.candles.autopilot import Order
 from titan10_dagster.candles.timeframes import TIMEFRAMES, Timeframe
 from titan10_dagster.errors import SettingsError
 
@@ -154,6 +155,13 @@ class AlertSettings(_Section):
         return urls
 
 
+class AutopilotSettings(_Section):
+    """History that was never asked for, fetched back to each exchange's start."""
+
+    enabled: bool = Field(False, description="fetch all missing history, chunk by chunk, back to each exchange's start")
+    order: Order = Field(Order.NEWEST_FIRST, description="which end of it comes first: newest_first or oldest_first")
+
+
 class ServerSettings(_Section):
     """Where `titan10 up` listens. A port of 0 takes any free one."""
 
@@ -219,6 +227,7 @@ class Settings(BaseSettings):
     live: LiveSettings = LiveSettings()
     alerts: AlertSettings = AlertSettings()
     housekeeping: HousekeepingSettings = HousekeepingSettings()
+    autopilot: AutopilotSettings = AutopilotSettings()
     server: ServerSettings = ServerSettings()
     exchanges: dict[str, ExchangeSettings] = Field(default_factory=dict)
 

@@ -125,7 +125,7 @@ def test_an_exchange_that_is_switched_off_is_not_enabled(write: Write) -> None:
     [
         ("[server]\nprot = 1\n", "server.prot: no such setting; did you mean port"),
         ("[servers]\nport = 1\n", "servers: no such setting; did you mean server"),
-        ("colour = 1\n", "colour: no such setting; allowed are alerts, checks, data"),
+        ("colour = 1\n", "colour: no such setting; allowed are alerts, autopilot, checks"),
         ("[server]\nport = 65536\n", "server.port: Input should be less than or equal to 65535"),
         ("[server]\nport = 'x'\n", "server.port: Input should be a valid integer"),
         ("[checks]\nbroken_share = 2\n", "checks.broken_share: Input should be less than or equal to 1"),

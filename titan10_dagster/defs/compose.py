@@ -8,6 +8,7 @@ import dagster as dg
 
 from titan10_dagster.defs.alerts import alert_sensor
 from titan10_dagster.defs.assets import LANDING_IO, STORE_IO, exchange_assets
+from titan10_dagster.defs.autopilot import autopilot_sensor
 from titan10_dagster.defs.checks import candle_checks, store_checks
 from titan10_dagster.defs.health import health_asset, health_schedule
 from titan10_dagster.defs.housekeeping import housekeeping_asset, housekeeping_schedule
@@ -47,13 +48,18 @@ def _compose(pipeline: Pipeline) -> dg.Definitions:
         health_schedule(),
         housekeeping_schedule(),
     ]
+    sensors = [
+        gap_sensor(names),
+        autopilot_sensor(names, enabled=settings.autopilot.enabled),
+        alert_sensor(enabled=bool(settings.alerts.urls)),
+    ]
     return dg.Definitions(
         assets=[*assets, rollups_asset(names), health_asset(), housekeeping_asset()] if names else [],
         asset_checks=[
             check for name in names for check in (candle_checks(name, partitions), store_checks(name, partitions))
         ],
         schedules=schedules if names else [],
-        sensors=[gap_sensor(names), alert_sensor(enabled=bool(settings.alerts.urls))] if names else [],
+        sensors=sensors if names else [],
         resources={
             "titan10": pipeline,
             LANDING_IO: LandingIOManager(pipeline),

@@ -1,0 +1,76 @@
+"""The autopilot: what `candles.autopilot` plans becomes runs, until no history is missing."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import dagster as dg
+from dagster import DagsterInstance
+
+from titan10_dagster.candles.autopilot import HistoryPlan, plan_history
+from titan10_dagster.defs.partitions import daily_keys
+from titan10_dagster.defs.requests import (
+    AUTOPILOT,
+    REMEMBERED,
+    attempts_of,
+    in_other_hands,
+    repairable,
+    request_of_days,
+)
+from titan10_dagster.pipeline import Pipeline
+
+EVERY = timedelta(seconds=30)
+
+
+def autopilot_sensor(exchanges: tuple[str, ...], *, enabled: bool) -> dg.SensorDefinition:
+    """Every half minute: the next chunk of missing history of each exchange whose last one has ended."""
+    job = dg.define_asset_job(
+        "history",
+        selection=dg.AssetSelection.assets(*daily_keys(*exchanges)),
+        description="Fetch a chunk of history that was never asked for.",
+    )
+
+    @dg.sensor(
+        name="autopilot",
+        job=job,
+        minimum_interval_seconds=int(EVERY.total_seconds()),
+        default_status=dg.DefaultSensorStatus.RUNNING if enabled else dg.DefaultSensorStatus.STOPPED,
+        description="Requests the history that nobody asked for yet, chunk by chunk, back to the start of each "
+        "exchange; one run an exchange, and none while somebody else fetches days of it or its breaker is open.",
+    )
+    def autopilot(context: dg.SensorEvaluationContext, titan10: dg.ResourceParam[Pipeline]) -> dg.SensorResult:
+        plan = plan_of(titan10, context.instance)
+        now = titan10.now()
+        requests = [
+            request_of_days(AUTOPILOT, one.exchange, one.first, one.last, now, config={"symbols": list(one.symbols)})
+            for one in plan.chunks
+        ]
+        return dg.SensorResult(run_requests=requests, skip_reason=None if requests else told(plan))
+
+    return autopilot
+
+
+def plan_of(titan10: Pipeline, instance: DagsterInstance) -> HistoryPlan:
+    """What history to fetch now, by the ledger, the breakers and the runs of everybody."""
+    now = titan10.now()
+    return plan_history(
+        titan10.missing_days().history,
+        exchanges=repairable(titan10, in_other_hands(instance, [AUTOPILOT])),
+        attempts=list(attempts_of(instance, AUTOPILOT, list(titan10.settings.enabled), now - REMEMBERED)),
+        now=now,
+        order=titan10.settings.autopilot.order,
+    )
+
+
+def told(plan: HistoryPlan) -> str:
+    """Why nothing is requested, in a sentence."""
+    if not plan.missing:
+        return "The history of every configured exchange is complete, back to its start: nothing to do."
+    left = ", ".join(f"{name} {days:,} days" for name, days in sorted(plan.missing.items()))
+    why = {
+        "days of them are being fetched": plan.busy,
+        "they may not be asked": plan.shut_out,
+        "they rest after a failure, or until the daily settlement had its turn": plan.resting,
+    }
+    because = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in why.items() if names)
+    return f"Still missing: {left}. {because}."
