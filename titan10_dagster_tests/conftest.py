@@ -136,7 +136,13 @@ def _template(server: str, extension: str | None) -> Iterator[str]:
         migrate(url)
         # TimescaleDB's background workers would sit in it, and a database with sessions cannot be copied.
         _execute(server, sql.SQL("ALTER DATABASE {} WITH ALLOW_CONNECTIONS false").format(sql.Identifier(name)))
-        _execute(server, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", name)
+        # Autovacuum makes way by itself, and only a superuser may end it.
+        _execute(
+            server,
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = %s AND backend_type <> 'autovacuum worker'",
+            name,
+        )
         yield name
 
 
