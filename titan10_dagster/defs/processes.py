@@ -20,13 +20,18 @@ def is_alive(tag: str) -> bool:
     host, pid, began = tag.split(" ")
     if host != socket.gethostname():
         return True
+    return is_running(int(pid)) and _began(int(pid)) == began
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process of this host has this number; one that has ended and waits for its parent has not."""
     try:
-        os.kill(int(pid), 0)
+        os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
         pass  # it lives, as somebody else
-    return _began(int(pid)) == began
+    return _stat(pid)[:1] not in (["Z"], ["X"])
 
 
 def _tag(pid: int) -> str:
@@ -36,10 +41,14 @@ def _tag(pid: int) -> str:
 def _began(pid: int) -> str:
     """What tells a process from a later one of the same id: its start, in clock ticks since boot.
 
-    Empty for a process that has ended and waits for its parent, and where the system does not say.
+    Empty where the system does not say.
     """
+    return (_stat(pid)[19:20] or [""])[0]
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields of /proc/<pid>/stat from the third on, the state; none where there is no such file."""
     with suppress(OSError):
-        # The name, field 2 of /proc/<pid>/stat, stands in brackets and may hold spaces; the start is field 22.
-        state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return "" if state in "ZX" else fields[18]
-    return ""
+        # The name, field 2, stands in brackets and may hold spaces; the start is field 22.
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return []

@@ -3,7 +3,9 @@
 Dagster's launcher leaves that to the code server: it sees a run of its own end (killed, out of memory) within
 half a second. But when the code server itself is gone, its runs would stay "started" for ever and keep their
 exchange's pool shut. Here the run monitoring of the daemon asks the code server which runs it has, and the system
-for the process of a `titan10 backfill`.
+for the process of a run, which the run's log names, and for that of a `titan10 backfill`. Asking the code server is
+not enough: the thread by which it sees its runs end dies if the database is away at that moment, and it then takes the
+dead for living.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from dagster import DagsterRun
+from dagster import DagsterEventType, DagsterRun
 from dagster._core.errors import DagsterUserCodeUnreachableError
 from dagster._core.launcher import CheckRunHealthResult, DefaultRunLauncher, WorkerStatus
 from dagster._core.storage.tags import GRPC_INFO_TAG
@@ -19,7 +21,7 @@ from dagster._grpc.client import DagsterGrpcClient
 from dagster._grpc.types import GetCurrentRunsResult
 from dagster._serdes import deserialize_value
 
-from titan10_dagster.defs.processes import PROCESS, is_alive
+from titan10_dagster.defs.processes import PROCESS, is_alive, is_running
 
 
 class WatchfulRunLauncher(DefaultRunLauncher):
@@ -31,16 +33,28 @@ class WatchfulRunLauncher(DefaultRunLauncher):
 
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
         """FAILED where the run's process is known to be gone; who cannot be asked is taken to run."""
-        if _has_process(run):
+        if self._has_process(run):
             return CheckRunHealthResult(WorkerStatus.RUNNING)
         return CheckRunHealthResult(WorkerStatus.FAILED, "The process that executed this run is gone.")
 
+    def _has_process(self, run: DagsterRun) -> bool:
+        if PROCESS in run.tags:  # of `titan10 backfill`
+            return is_alive(run.tags[PROCESS])
+        server = json.loads(run.tags.get(GRPC_INFO_TAG, "{}"))
+        if not server:
+            return True
+        pid = self._process_of(run) if server.get("socket") else None  # behind a port it may be another machine's
+        return (pid is None or is_running(pid)) and run.run_id in _runs_of(server, otherwise={run.run_id})
 
-def _has_process(run: DagsterRun) -> bool:
-    if PROCESS in run.tags:  # of `titan10 backfill`
-        return is_alive(run.tags[PROCESS])
-    server = run.tags.get(GRPC_INFO_TAG)
-    return server is None or run.run_id in _runs_of(json.loads(server), otherwise={run.run_id})
+    def _process_of(self, run: DagsterRun) -> int | None:
+        """The process that began the run, which says so in the run's log."""
+        if not self.has_instance:
+            return None
+        for entry in self._instance.all_logs(run.run_id, of_type=DagsterEventType.ENGINE_EVENT):
+            told = entry.get_dagster_event().engine_event_data.metadata.get("pid")
+            if told is not None:
+                return int(str(told.value))
+        return None
 
 
 def _runs_of(server: dict[str, Any], otherwise: set[str]) -> set[str]:
