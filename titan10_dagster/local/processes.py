@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from signal import SIGKILL, SIGTERM
+from signal import SIGCONT, SIGKILL, SIGSTOP, SIGTERM
 
 from titan10_dagster.errors import Titan10Error
 from titan10_dagster.local import guard
@@ -131,6 +131,15 @@ class Child:
         self.resume_at = time.monotonic() + pause
         return pause
 
+    def pause(self) -> None:
+        """Lets the process and all it started stand still, until `go_on`."""
+        if self.process is not None:
+            guard.send(self.process.pid, SIGSTOP)
+
+    def go_on(self) -> None:
+        if self.process is not None:
+            guard.send(self.process.pid, SIGCONT)
+
     def end(self, grace: float) -> None:
         """Ends the process and all it started: SIGTERM, and SIGKILL after `grace` seconds."""
         if self.process is not None:
@@ -143,6 +152,7 @@ def end_all(children: Sequence[Child], grace: float) -> None:
     deadline = time.monotonic() + grace
     for process in processes if grace else ():
         guard.send(process.pid, SIGTERM)
+        guard.send(process.pid, SIGCONT)  # one that stands still would not hear it
     while time.monotonic() < deadline and any(_has_members(process) for process in processes):
         time.sleep(0.05)
     for child in children:

@@ -1,7 +1,8 @@
 """What `titan10 up` keeps running: PostgreSQL, the code server, the webserver and the daemon.
 
-The code server comes first, because the daemon fails the runs of a location that it cannot reach. Whatever
-dies is started again, after a pause that grows. Each process has a group of its own, so that all it started
+The code server comes first, because the daemon fails the runs of a location that it cannot reach, and gives up those
+that it should run again: it stands still while there is none. Whatever dies is started again, after a pause that grows.
+Each process has a group of its own, so that all it started
 ends with it, the runs under way too; a guard ends the groups should this process be killed. Runs that were
 lost are launched again by Dagster's run retries, and go on where they stopped.
 """
@@ -34,7 +35,7 @@ LOCATION = "titan10_dagster"
 MODULE = "titan10_dagster.definitions"
 START_SECONDS = 180.0  # importing everything without compiled bytecode on a busy machine
 GRACE_SECONDS = 10.0
-TICK_SECONDS = 0.5
+TICK_SECONDS = 0.2
 SOCKET_PATH_LIMIT = 100  # bytes; the system's own is 104 to 108
 
 
@@ -86,10 +87,16 @@ class Stack:
 
     def tend(self) -> None:
         """Starts again what has died since the last time."""
+        code_server, daemon = self._children[0], self._children[-1]
+        was_away = not code_server.alive()
+        if was_away:
+            daemon.pause()
         self._revive_postgres()
         for child in self._children:
             self._revive(child)
             rotate(child.log)
+        if was_away and code_server.alive():
+            daemon.go_on()
 
     def stop(self) -> None:
         """Ends everything, in bounded time: who launches runs, the runs with their code server, the database.

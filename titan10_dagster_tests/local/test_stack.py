@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from titan10_dagster import settings as titan10_settings
 from titan10_dagster.errors import SettingsError
 from titan10_dagster.local.graphql import AskFailed, ask, make_pools
 from titan10_dagster.local.stack import RunningStack, Stack, running_stack, socket_path
+from titan10_dagster_tests.processes import processes_of, wait_until
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks for processes in /proc")
 
@@ -98,25 +99,8 @@ class Up:
         return time.monotonic() - began
 
 
-def processes_of(home: Path) -> dict[int, str]:
-    """Command lines of the living processes that belong to a project folder: named there, or in the environment."""
-    found = {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            line = (folder / "cmdline").read_text().replace("\0", " ")
-            environment = (folder / "environ").read_text()
-        except (OSError, UnicodeDecodeError):
-            continue
-        if line and (f"{home}/" in line or f"TITAN10_HOME={home}\0" in environment):
-            found[int(folder.name)] = line
-    return found
-
-
-def wait_until(what: Callable[[], object], seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < deadline, f"not within {seconds} s"
-        time.sleep(0.1)
+def stands_still(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
 def answers(up: Up) -> bool:
@@ -197,6 +181,15 @@ def test_a_run_whose_process_is_killed_is_run_again(up: Up) -> None:
     os.kill(up.pid_of("spawn_main"), signal.SIGKILL)
     (up.home / "go").touch()
     wait_until(lambda: up.runs()[0]["parentRunId"] == lost and up.runs()[0]["status"] == "SUCCESS", 60)
+
+
+def test_the_daemon_stands_still_while_there_is_no_code_server(up: Up) -> None:
+    daemon, code_server = up.pid_of("dagster._daemon"), up.pid_of("api grpc")
+    os.kill(code_server, signal.SIGKILL)
+    wait_until(lambda: stands_still(daemon), 10)
+    up.wait_for("The code server ended: starting it again")
+    wait_until(lambda: not stands_still(daemon), 60)
+    assert up.pid_of("api grpc") != code_server
 
 
 def test_a_run_whose_code_server_is_killed_is_run_again(up: Up) -> None:

@@ -1,0 +1,29 @@
+"""The processes of a project folder, as the system tells of them, and waiting for what they do."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+
+def processes_of(home: Path) -> dict[int, str]:
+    """Command lines of the living processes that belong to a project folder: named there, or in the environment."""
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            line = (folder / "cmdline").read_text().replace("\0", " ")
+            environment = (folder / "environ").read_text()
+        except (OSError, UnicodeDecodeError):
+            continue
+        if line and (f"{home}/" in line or f"TITAN10_HOME={home}\0" in environment):
+            found[int(folder.name)] = line
+    return found
+
+
+def wait_until(what: Callable[[], object], seconds: float, so: str = "") -> None:
+    """Returns as soon as `what` is true; fails after `seconds`, naming what was waited for."""
+    deadline = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < deadline, f"not within {seconds} s {so}"
+        time.sleep(0.1)
