@@ -14,7 +14,8 @@ Titan10Error
     ├── Banned                418 and its like: the breaker opens until `until`; not retried
     ├── Refused               451, 403, 401: this address or account is not served, or our clock is off
     ├── UnknownSymbol         the exchange does not list this symbol; the others go on
-    └── BreakerOpen           nothing was asked: the breaker is open until `until`
+    ├── BreakerOpen           nothing was asked: the breaker is open until `until`
+    └── Postponed             nothing was asked: its turn would have come too late for a poll
 """
 
 from __future__ import annotations
@@ -117,3 +118,7 @@ class Refused(FetchError):
 
 class UnknownSymbol(FetchError):
     """The exchange does not list this symbol."""
+
+
+class Postponed(FetchError):
+    """Nothing was requested: at the exchange's pace its turn would have come after the time that there was."""

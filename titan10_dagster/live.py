@@ -13,13 +13,12 @@ from datetime import date, datetime, timedelta
 
 from titan10_dagster.candles import frame
 from titan10_dagster.candles.fetched import FetchedSlice, FetchRecord, JudgedSlice
-from titan10_dagster.candles.live import LivePlan, Polled, plan_poll
+from titan10_dagster.candles.live import LivePlan, Polled, plan_poll, seconds_to_ask
 from titan10_dagster.candles.slices import Series, Slice, slices_of
 from titan10_dagster.errors import FetchError
 from titan10_dagster.exchanges.capabilities import capabilities_of
 from titan10_dagster.exchanges.live import LiveAnswer, LivePoll, poll
 from titan10_dagster.exchanges.markets import Resolution, resolve
-from titan10_dagster.exchanges.pacing import LIVE_SHARE
 from titan10_dagster.pipeline import Pipeline
 from titan10_dagster.store.markets import MarketStore
 from titan10_dagster.store.writer import WriteReport, write_slices
@@ -67,8 +66,9 @@ async def _poll(titan10: Pipeline, exchange: str) -> LiveReport:
     resolution = await asyncio.to_thread(markets_of, titan10, exchange)
     symbols = [market.symbol for market in resolution.markets]
     plans = await asyncio.to_thread(plans_of, titan10, exchange, symbols)
-    async with titan10.client(exchange, resolution.markets, pace_share=LIVE_SHARE, timeout_ms=TIMEOUT_MS) as client:
-        polled = await poll(client, plans, breaker=breaker)
+    share = titan10.live_share(exchange)
+    async with titan10.client(exchange, resolution.markets, pace_share=share, timeout_ms=TIMEOUT_MS) as client:
+        polled = await poll(client, plans, breaker=breaker, seconds=seconds_to_ask(titan10.now()))
     written = await asyncio.to_thread(store, titan10, polled.answers) if polled.answers else None
     return _report(exchange, polled, written, resolution.unknown, titan10.now())
 

@@ -31,7 +31,7 @@ from titan10_dagster.exchanges.capabilities import capabilities_of
 from titan10_dagster.exchanges.client import TIMEOUT_MS, ExchangeClient
 from titan10_dagster.exchanges.fetching import FetchReport, fetch_slices
 from titan10_dagster.exchanges.markets import read_markets, resolve
-from titan10_dagster.exchanges.pacing import LIVE_SHARE, SAFE_SHARE
+from titan10_dagster.exchanges.pacing import SAFE_SHARE, live_share
 from titan10_dagster.exchanges.patience import Patience
 from titan10_dagster.landing.zone import LandingZone
 from titan10_dagster.settings import ExchangeSettings, Settings
@@ -284,7 +284,7 @@ class Pipeline:
     ) -> ExchangeClient:
         """The exchange as the settings say to reach it, for `pace_share` of the rate that it allows; by default for all
         that is safe and that live polling does not need."""
-        rest = SAFE_SHARE - (LIVE_SHARE if self.settings.live.enabled else 0.0)
+        rest = SAFE_SHARE - (self.live_share(exchange) if self.settings.live.enabled else 0.0)
         settings = self.exchange(exchange)
         return ExchangeClient(
             exchange,
@@ -297,6 +297,10 @@ class Pipeline:
             breaker=self.breaker(exchange),
             now=self.now,
         )
+
+    def live_share(self, exchange: str) -> float:
+        """The share of the exchange's request rate that is kept for live polling."""
+        return live_share(capabilities_of(exchange), len(self.exchange(exchange).symbols))
 
     def listed(self, exchange: str) -> list[str]:
         """The configured symbols in the stored list of the exchange's markets; all of them where none is stored."""

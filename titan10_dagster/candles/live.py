@@ -48,7 +48,7 @@ class LivePlan:
 def plan_poll(
     series: Series, known: Mapping[date, Polled], *, now: datetime, page_size: int, depth: int | None
 ) -> LivePlan | None:
-    """What to ask for now; None before the first candle is over.
+    """What to ask for now; None where no candle is over that is not known.
 
     `known`: what the ledger has of yesterday and today. A series that it has nothing of begins with today; if the
     exchange gives only its last `depth` candles, with all of these that are not older than yesterday.
@@ -60,9 +60,15 @@ def plan_poll(
     first_live = [midnight(day) for day, polled in known.items() if polled.state == "live"]
     start = max(min([resumed, *first_live]), resumed - LOOK_BACK * step, oldest or resumed - LOOK_BACK * step)
     end = min(until, start + page_size * step)
-    if start >= end:
+    if start >= end or resumed >= until:
         return None
     return LivePlan(Window(series, start, end), resumed, is_full=end < until)
+
+
+def seconds_to_ask(now: datetime) -> float:
+    """How long a poll that begins now may send requests: what is under way then has to end, and be written, before the
+    next minute's poll begins. At least ten seconds, for a poll that began late."""
+    return max(10.0, 45.0 - now.second)
 
 
 def _resumed(known: Mapping[date, Polled], now: datetime, oldest: datetime | None, step: timedelta) -> datetime:

@@ -41,6 +41,7 @@ from titan10_dagster.errors import (
     DatabaseUnavailable,
     FetchError,
     MalformedAnswer,
+    Postponed,
     Refused,
     Throttled,
     UnknownSymbol,
@@ -48,7 +49,7 @@ from titan10_dagster.errors import (
 from titan10_dagster.exchanges.breaker import Breaker
 from titan10_dagster.exchanges.capabilities import Capabilities, Wire, capabilities_of
 from titan10_dagster.exchanges.failures import classify, tellable
-from titan10_dagster.exchanges.pacing import SAFE_SHARE, Pacer
+from titan10_dagster.exchanges.pacing import SAFE_SHARE, Pacer, TooLate
 
 Rows = NDArray[np.float64]
 
@@ -188,7 +189,8 @@ class ExchangeClient:
     async def fetch_page(self, series: Series, since: datetime, limit: int) -> Page:
         """One request for `limit` candles from `since`, not retried.
 
-        Raises the FetchError that `failures.classify` makes of what went wrong.
+        Raises the FetchError that `failures.classify` makes of what went wrong, and Postponed where nothing was asked
+        because the pacer's deadline came first.
         """
         if series.symbol not in self.markets:
             text = f"{self.exchange} {series.symbol}: not among the markets this client was given"
@@ -197,6 +199,9 @@ class ExchangeClient:
         token = _answer.set(answer)
         try:
             rows = _as_rows(await exchange.fetch_ohlcv(series.symbol, series.timeframe.name, to_ms(since), limit))
+        except TooLate:
+            text = f"{self.exchange} {series.symbol}: no time was left to ask"
+            raise Postponed(text, exchange=self.exchange, symbol=series.symbol) from None
         except Exception as error:  # noqa: BLE001  it is raised again, as one of ours
             raise self._failure(error, answer, series.symbol) from tellable(error)
         finally:

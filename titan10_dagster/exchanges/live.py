@@ -1,12 +1,14 @@
 """The newest candles of many series of one exchange: one request each, none of them repeated.
 
-A poll comes back in a minute, so it retries nothing and stops asking when its time is over; what it did not come to
-goes first the next time. The circuit breaker is told once a poll: a poll in which nothing was answered is one failure.
+A poll comes back in a minute, so it retries nothing and stops asking when its time is over, whatever the pace or a
+demand to rest would have it wait for; what it did not come to goes first the next time. The circuit breaker is told
+once a poll: a poll in which nothing was answered is one failure.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,11 +19,9 @@ import pandas as pd
 
 from titan10_dagster.candles import frame
 from titan10_dagster.candles.live import LivePlan
-from titan10_dagster.errors import Banned, BreakerOpen, FetchError, PassingError, Refused, Throttled
+from titan10_dagster.errors import Banned, BreakerOpen, FetchError, PassingError, Postponed, Refused, Throttled
 from titan10_dagster.exchanges.breaker import Breaker
 from titan10_dagster.exchanges.client import ExchangeClient, Page
-
-SECONDS = 40.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,10 +57,11 @@ class LivePoll:
     requests: int = 0
 
 
-async def poll(
-    client: ExchangeClient, plans: Sequence[LivePlan], *, breaker: Breaker, seconds: float = SECONDS
-) -> LivePoll:
-    """Asks once for each plan, what is furthest behind first. No error of the exchange is raised; see `LivePoll`."""
+async def poll(client: ExchangeClient, plans: Sequence[LivePlan], *, breaker: Breaker, seconds: float) -> LivePoll:
+    """Asks once for each plan, what is furthest behind first; after `seconds` no request goes out any more.
+
+    No error of the exchange is raised; see `LivePoll`.
+    """
     result = LivePoll()
     waiting = deque(sorted(plans, key=lambda plan: plan.resumed))
     before = client.requests
@@ -77,12 +78,16 @@ async def poll(
 async def _ask_all(
     client: ExchangeClient, waiting: deque[LivePlan], result: LivePoll, seconds: float, *, probing: bool
 ) -> None:
-    clock = asyncio.get_running_loop().time
-    end = clock() + seconds
+    end = client.pacer.deadline = time.monotonic() + seconds
 
     async def work() -> None:
-        while waiting and clock() < end and result.shut_out is None and not (probing and result.failed):
-            await _ask(client, waiting.popleft(), result)
+        while waiting and time.monotonic() < end and result.shut_out is None and not (probing and result.failed):
+            plan = waiting.popleft()
+            try:
+                await _ask(client, plan, result)
+            except Postponed:
+                waiting.append(plan)
+                return
 
     await asyncio.gather(*(work() for _ in range(1 if probing else client.concurrency)))
 
@@ -91,6 +96,8 @@ async def _ask(client: ExchangeClient, plan: LivePlan, result: LivePoll) -> None
     window = plan.window
     try:
         page = await client.fetch_page(window.series, window.start, window.expected)
+    except Postponed:
+        raise
     except (Banned, Refused) as error:
         result.shut_out = error
     except FetchError as error:

@@ -7,21 +7,42 @@ go slower; this one lets requests go in the order of asking, each a space after 
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from datetime import timedelta
 
 from titan10_dagster.candles.pace import SLOWEST, recovered
+from titan10_dagster.exchanges.capabilities import Capabilities
 
 # Of the request rate that an exchange allows. Live polling goes on beside the process that fetches whole days, which
 # then leaves it its part: at a sum of 1.0 two paces that know nothing of each other met with 429s.
-SAFE_SHARE, LIVE_SHARE = 0.9, 0.1
+SAFE_SHARE, LEAST_SHARE = 0.9, 0.1
+LIVE_SECONDS = 10.0  # in which a poll would like to have asked for all its series
+
+
+class TooLate(Exception):
+    """A request's turn would only come after the pacer's deadline."""
+
+
+def live_share(facts: Capabilities, symbols: int) -> float:
+    """The share of the request rate that is kept for live polling: as much as so many symbols need, within bounds.
+
+    At most half of what is safe; but where the exchange forgets its candles there is little else to fetch, and all is
+    polling's but the least.
+    """
+    needed = symbols * facts.page_seconds / LIVE_SECONDS
+    most = SAFE_SHARE / 2 if facts.depth is None else SAFE_SHARE - LEAST_SHARE
+    return min(max(needed, LEAST_SHARE), most)
 
 
 class Pacer:
     """Spaces requests `interval` seconds apart for a cost of 1; 0 for no pace at all, though rests are kept.
 
-    `share` is the share of that pace to begin with; it recovers as `candles.pace` says.
+    `share` is the share of that pace to begin with; it recovers as `candles.pace` says. `deadline` (time.monotonic):
+    nothing goes out later.
     """
+
+    deadline = math.inf
 
     def __init__(self, interval: float, share: float = 1.0) -> None:
         self._interval = interval
@@ -43,18 +64,25 @@ class Pacer:
         return self._interval * self._cost
 
     async def wait(self, cost: float) -> None:
-        """Returns when a request of this cost may be made.
+        """Returns when a request of this cost may be made; raises TooLate as soon as that is after the deadline.
 
         One waits at a time, in the order of asking, for the space is counted from when the one before really went
         out: moments told in advance would all be over after a stall of this process, and go out in one burst.
         """
         self._cost = cost
         async with self._turn:
-            while (delay := max(self._free, self._rest_until) - time.monotonic()) > 0:  # noqa: ASYNC110  a rest moves it
+            while (delay := self._next() - time.monotonic()) > 0:  # noqa: ASYNC110  a rest moves it
                 await asyncio.sleep(delay)
             now, space = time.monotonic(), cost * self._interval / self.share
             # Who is late by less than a space makes it up: sleeping is late by a millisecond each time.
             self._free = (self._free if now - self._free < space else now) + space
+
+    def _next(self) -> float:
+        """The moment of the next request."""
+        moment = max(self._free, self._rest_until)
+        if max(moment, time.monotonic()) > self.deadline:
+            raise TooLate
+        return moment
 
     def rest(self, seconds: float, asked_at: float) -> None:
         """Nothing goes out for so long, and then at half the pace.

@@ -244,6 +244,16 @@ def test_a_share_of_the_pace_leaves_the_rest_to_others(sandbox: Sandbox) -> None
     assert moments[-1] - moments[0] >= 5 * 0.1 * 0.9
 
 
+@pytest.mark.parametrize("exchange", FIVE)
+def test_the_table_knows_what_ccxt_charges_for_a_page(sandbox: Sandbox, exchange: str) -> None:
+    async def work() -> float:
+        async with client_of(exchange, sandbox.url(exchange), paced=True, pace_share=1.0) as client:
+            await client.fetch_page(series(exchange), YESTERDAY - timedelta(days=5), 2)  # okx's newest cost half
+            return client.pacer.spacing
+
+    assert run(work()) == pytest.approx(capabilities_of(exchange).page_seconds)
+
+
 def test_a_slow_exchange_gets_few_requests_at_once_and_a_fast_one_many(sandbox: Sandbox) -> None:
     async def work(exchange: str) -> int:
         async with client_of(exchange, sandbox.url(exchange), paced=True) as client:

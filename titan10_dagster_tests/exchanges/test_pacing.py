@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from titan10_dagster.exchanges.pacing import Pacer
+from titan10_dagster.exchanges.capabilities import capabilities_of
+from titan10_dagster.exchanges.pacing import LEAST_SHARE, LIVE_SECONDS, SAFE_SHARE, Pacer, TooLate, live_share
 from titan10_dagster_tests.exchanges.conftest import run
 
 
@@ -70,6 +71,37 @@ def test_it_never_stops_altogether() -> None:
     for _ in range(50):
         pacer.rest(0.0, time.monotonic())
     assert pacer.share == pytest.approx(1 / 16, abs=0.01)
+
+
+def test_whose_turn_would_come_after_the_deadline_is_told_at_once() -> None:
+    async def work() -> None:
+        pacer = Pacer(0.01)
+        pacer.deadline = time.monotonic() + 60
+        waiting = [asyncio.create_task(pacer.wait(1.0)) for _ in range(5)]
+        pacer.rest(120.0, time.monotonic())
+        done = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), timeout=10)
+        assert all(isinstance(one, TooLate) for one in done)
+
+    run(work())
+
+
+def test_who_waits_within_the_deadline_goes_and_the_others_do_not() -> None:
+    async def work() -> list[BaseException | None]:
+        pacer = Pacer(0.1)
+        pacer.deadline = time.monotonic() + 0.25
+        return await asyncio.gather(*(pacer.wait(1.0) for _ in range(20)), return_exceptions=True)
+
+    gone = [one is None for one in run(work())]
+    assert gone == sorted(gone, reverse=True)
+    assert 1 <= sum(gone) <= 3
+
+
+def test_polling_is_kept_as_much_as_its_symbols_need_within_bounds() -> None:
+    binance, coinbase, kraken = map(capabilities_of, ("binance", "coinbase", "kraken"))
+    assert live_share(binance, 20) == LEAST_SHARE
+    assert coinbase.page_seconds * 20 / live_share(coinbase, 20) == pytest.approx(LIVE_SECONDS)
+    assert live_share(coinbase, 1000) == SAFE_SHARE / 2
+    assert live_share(kraken, 1000) == SAFE_SHARE - LEAST_SHARE
 
 
 def test_waiting_costs_no_processor_time() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -243,6 +244,25 @@ def test_what_kraken_will_soon_forget_is_polled_at_once(make_world: MakeWorld) -
     world = make_world({"kraken": ["BTC/USD"]})
     go_to(world, MORNING)
     assert poll(world)["kraken"].inserted > 700
+
+
+def test_a_demand_to_rest_makes_nobody_wait_and_what_was_not_asked_goes_first_later(make_world: MakeWorld) -> None:
+    symbols = ["BTC/USD", "ETH/USD", "SOL/USD", "XRP/USD"]
+    world = make_world({"kraken": symbols, **TWO}, settings={"kraken": {"paced": True}})
+    for name in world.pipeline.settings.enabled:
+        world.pipeline.refresh_markets(name)
+    go_to(world, MORNING)
+    world.sandbox.fault("kraken", "http_429", retry_after=300, count=1)
+    began = time.monotonic()
+    reports = poll(world)
+    assert time.monotonic() - began < 30
+    assert (reports["binance"].inserted, reports["okx"].inserted) == (240, 120)
+    assert reports["kraken"].error is None
+    assert reports["kraken"].postponed
+    world.sandbox.clear_requests("kraken")
+    go_on(world, 10 * MINUTE)
+    assert not poll(world)["kraken"].postponed
+    assert {entry["symbol"] for entry in world.sandbox.requests("kraken")} == set(symbols)
 
 
 def test_the_job_reports_every_exchange_by_an_observation(make_world: MakeWorld) -> None:

@@ -1,0 +1,324 @@
+"""What live polling costs, and how soon a candle is there: 5 exchanges, 20 symbols each, sandboxes on this machine.
+
+    python -m benchmarks.live [--minutes 6] [--symbols 20] [--days 3 30] [--database URL]
+
+The cost: with three days of history stored, and then with ten times as much, some polls of one new minute each,
+without a rate limit, in CPU seconds of the polling process; and the job as a process that starts, polls and ends. The
+lag: the whole stack as `titan10 up` starts it, on the real clock, with the exchanges' rate limits enforced; PostgreSQL
+tells when each candle was committed (`track_commit_timestamp`). `--database`: an empty one, instead of the embedded
+server's; without commit times there the lag is not measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import psycopg2
+
+from benchmarks import results
+from titan10_dagster import settings as titan10_settings
+from titan10_dagster.live import LiveReport, poll_exchanges
+from titan10_dagster.local.postgres import EmbeddedPostgres, free_port
+from titan10_dagster.local.stack import Stack
+from titan10_dagster.pipeline import Pipeline, open_pipeline
+from titan10_dagster.store.migrations import migrate
+
+TITLE = "Live polling"
+ABOUT = """From the close of a candle to its committed row, {minutes} minutes of {series} series on 5 exchanges: the
+whole stack, schedule, daemon and a process for each tick included. CPU is the polling process's; sandboxes, PostgreSQL,
+UI and daemon share the cores. Kraken allows about one request a second, which is what its candles wait for.
+"""
+EXCHANGES = ("binance", "bybit", "coinbase", "kraken", "okx")
+PROJECT = Path(__file__).parents[1]
+POLLS = 5
+START = datetime(2026, 3, 10, 0, 30, 5, tzinfo=UTC)
+WARM_UP = timedelta(seconds=150)  # of the stack: its first poll brings the day so far
+MINUTE = timedelta(minutes=1)
+CANDLES = """
+INSERT INTO candles
+SELECT exchange, symbol, '1m', "time", 6000000, 6000300, 5999000, 6000200, 123456, 100, 100000
+FROM unnest(%(exchanges)s::text[], %(symbols)s::text[]) AS series (exchange, symbol)
+CROSS JOIN generate_series(%(start)s, %(end)s - interval '1 minute', interval '1 minute') AS "time"
+ON CONFLICT DO NOTHING
+"""
+LEDGER = """
+INSERT INTO slice_ledger
+SELECT exchange, symbol, '1m', day, 'settled', 1440, 1440, 0, 0, 0, 0, 0, 0, 0, 0, day + interval '26 hours', 'rest', 2,
+    0, 0.1
+FROM unnest(%(exchanges)s::text[], %(symbols)s::text[]) AS series (exchange, symbol)
+CROSS JOIN generate_series(%(start)s, %(end)s - interval '1 day', interval '1 day') AS day
+ON CONFLICT DO NOTHING
+"""
+LAGS = """
+SELECT exchange, extract(epoch FROM pg_xact_commit_timestamp(xmin) - "time" - interval '1 minute')::float
+FROM candles
+WHERE "time" >= %s AND "time" < %s
+"""
+
+
+def main() -> None:
+    arguments = _arguments()
+    if arguments.child:
+        _execute_the_job()
+        return
+    with tempfile.TemporaryDirectory(prefix="titan10-") as folder:
+        Path(folder).chmod(0o711)
+        with _database(arguments.database, Path(folder)) as database:
+            told = _costs(database, arguments, Path(folder) / "cost")
+            _empty(database)
+            told += _lags(database, arguments, Path(folder) / "lag")
+    lines = "\n".join(told)
+    print(lines)  # noqa: T201
+    about = ABOUT.format(minutes=arguments.minutes, series=len(EXCHANGES) * arguments.symbols)
+    server = "embedded PostgreSQL 18" if arguments.database is None else "PostgreSQL with TimescaleDB"
+    if arguments.write:
+        results.write(TITLE, f"{about}\n```\n{lines}\n```", beside=server)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=int, default=6)
+    parser.add_argument("--symbols", type=int, default=20)
+    parser.add_argument("--days", type=int, nargs="+", default=[3, 30])
+    parser.add_argument("--database", default=None)
+    parser.add_argument("--no-write", dest="write", action="store_false", help="leave RESULTS.md as it is")
+    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+# -- the cost of a tick -----------------------------------------------------------------------------------------------
+
+
+def _costs(database: str, arguments: argparse.Namespace, folder: Path) -> list[str]:
+    with _sandbox("--no-limits", "--now", START.isoformat()) as urls:
+        _make_project(folder, urls, database, arguments.symbols, paced=False)
+        migrate(database)
+        now = START
+        told = []
+        for days in arguments.days:
+            rows = _remember(database, urls, arguments.symbols, days)
+            cpu, wall, now = _poll_minutes(urls, now)
+            told.append(
+                f"{days:>3} days of history, {rows:>9,} candles: a poll takes {cpu:.2f} s of CPU, {wall:.2f} s of the"
+                f" clock (medians of {POLLS})"
+            )
+        return [*told, _cost_of_a_process(folder)]
+
+
+def _remember(database: str, urls: Mapping[str, str], count: int, days: int) -> int:
+    """Store so many days of every series, before START's; the number of candles."""
+    midnight = START.replace(hour=0, minute=0, second=0)
+    series = [(name, symbol) for name, url in urls.items() for symbol in _symbols(url, count)]
+    parameters = {
+        "exchanges": [exchange for exchange, _ in series],
+        "symbols": [symbol for _, symbol in series],
+        "start": midnight - timedelta(days=days),
+        "end": midnight,
+    }
+    with closing(psycopg2.connect(database)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute(CANDLES, parameters)
+        cursor.execute(LEDGER, parameters)
+        cursor.execute("ANALYZE candles, slice_ledger")
+    return len(series) * days * 1440
+
+
+def _poll_minutes(urls: Mapping[str, str], now: datetime) -> tuple[float, float, datetime]:
+    """The median CPU and clock seconds of a poll of one new minute; the first one catches up, and is not counted."""
+    pipeline = open_pipeline(titan10_settings.load())
+    cpu, wall = [], []
+    with closing(pipeline.database):
+        for _ in range(POLLS + 1):
+            now += MINUTE
+            for url in urls.values():
+                _post(f"{url}/_sandbox/clock", {"now": now.isoformat()})
+            began, used = time.perf_counter(), time.process_time()
+            reports = poll_exchanges(_at(pipeline, now), list(EXCHANGES))
+            cpu.append(time.process_time() - used)
+            wall.append(time.perf_counter() - began)
+            _check(reports)
+    return median(cpu[1:]), median(wall[1:]), now
+
+
+def _at(pipeline: Pipeline, now: datetime) -> Pipeline:
+    return replace(pipeline, now=lambda: now)
+
+
+def _check(reports: Sequence[LiveReport]) -> None:
+    wrong = [report for report in reports if report.error or report.failed]
+    if wrong:
+        raise SystemExit(f"A poll failed: {wrong[0]}")
+
+
+def _cost_of_a_process(folder: Path) -> str:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    environment = {**os.environ, "TITAN10_HOME": str(folder)}
+    subprocess.run([sys.executable, "-m", "benchmarks.live", "--child"], env=environment, check=True, cwd=PROJECT)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return f"a process that starts, executes the job and ends: {used:.1f} s of CPU, most of it imports"
+
+
+def _execute_the_job() -> None:
+    import dagster as dg
+
+    from titan10_dagster.defs.compose import compose
+
+    pipeline = _at(open_pipeline(titan10_settings.load()), START + timedelta(hours=1))
+    with closing(pipeline.database), dg.DagsterInstance.ephemeral() as instance:
+        job = compose(pipeline).resolve_job_def("live")
+        assert job.execute_in_process(instance=instance).success
+
+
+# -- the lag ----------------------------------------------------------------------------------------------------------
+
+
+def _lags(database: str, arguments: argparse.Namespace, folder: Path) -> list[str]:
+    if not _keeps_commit_times(database):
+        return ["the server keeps no commit times: the lag was not measured"]
+    with _sandbox() as urls:
+        settings = _make_project(folder, urls, database, arguments.symbols, paced=True)
+        stack = Stack(settings, folder, lambda _: None)
+        try:
+            stack.start()
+            first = _wait(stack, WARM_UP).replace(second=0, microsecond=0)
+            last = _wait(stack, arguments.minutes * MINUTE).replace(second=0, microsecond=0)
+        finally:
+            stack.stop()
+        lags = _read_lags(database, first - MINUTE, last - 2 * MINUTE)
+        refused = sum(entry["status"] != 200 for url in urls.values() for entry in _requests(url))
+    return [*_told(lags), f"requests that an exchange refused: {refused}"]
+
+
+def _wait(stack: Stack, span: timedelta) -> datetime:
+    end = time.monotonic() + span.total_seconds()
+    while time.monotonic() < end:
+        stack.tend()
+        time.sleep(0.5)
+    return datetime.now(UTC)
+
+
+def _read_lags(database: str, first: datetime, last: datetime) -> dict[str, list[float]]:
+    """Seconds from close to commit of the candles that begin in [first, last), by exchange."""
+    lags: dict[str, list[float]] = {name: [] for name in EXCHANGES}
+    with closing(psycopg2.connect(database)) as connection, connection.cursor() as cursor:
+        cursor.execute(LAGS, (first, last))
+        for exchange, lag in cursor:
+            lags[exchange].append(lag)
+    return lags
+
+
+def _told(lags: Mapping[str, Sequence[float]]) -> list[str]:
+    every = [lag for ones in lags.values() for lag in ones]
+    return ["seconds from close to commit    p50    p95   most   candles"] + [
+        f"  {name:<26} {np.percentile(ones, 50):>8.1f} {np.percentile(ones, 95):>6.1f} {max(ones):>6.1f}"
+        f" {len(ones):>9,}"
+        for name, ones in [*lags.items(), ("all", every)]
+        if ones
+    ]
+
+
+# -- servers ----------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _database(given: str | None, folder: Path) -> Iterator[str]:
+    """The URL of an empty database, which keeps commit times where it is the embedded server's."""
+    if given is not None:
+        yield given
+        return
+    server = EmbeddedPostgres(folder / "postgres")
+    try:
+        server.start()
+        server.stop()
+        with (server.folder / "cluster" / "postgresql.conf").open("a") as file:
+            file.write("\ntrack_commit_timestamp = on\n")
+        yield server.start()
+    finally:
+        server.stop()
+
+
+def _keeps_commit_times(database: str) -> bool:
+    with closing(psycopg2.connect(database)) as connection, connection.cursor() as cursor:
+        cursor.execute("SHOW track_commit_timestamp")
+        return bool(cursor.fetchall() == [("on",)])
+
+
+def _empty(database: str) -> None:
+    with closing(psycopg2.connect(database)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute("TRUNCATE candles, slice_ledger, gaps, series, exchange_health, exchange_requests")
+
+
+@contextmanager
+def _sandbox(*options: str) -> Iterator[dict[str, str]]:
+    command = [sys.executable, "-m", "titan10_dagster.sandbox", *options]
+    for name in EXCHANGES:
+        command += ["--exchange", name, "--port", "0"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=PROJECT)
+    try:
+        assert process.stdout is not None
+        urls: dict[str, str] = {}
+        while len(urls) < len(EXCHANGES):
+            found = re.match(r"(\w+) +(http://\S+)", process.stdout.readline())
+            if found:
+                urls[found[1]] = found[2]
+        yield urls
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _make_project(
+    folder: Path, urls: Mapping[str, str], database: str, count: int, *, paced: bool
+) -> titan10_settings.Settings:
+    """A project folder with live polling switched on, and TITAN10_HOME on it."""
+    folder.mkdir()
+    lines = ['data = "."', "[database]", f'url = "{database}"', "[live]", "enabled = true"]
+    lines += ["[server]", f"port = {free_port(0)}"]
+    for name, url in urls.items():
+        symbols = ", ".join(f'"{symbol}"' for symbol in _symbols(url, count))
+        lines += [
+            f"[exchanges.{name}]",
+            f"symbols = [{symbols}]",
+            f'base_url = "{url}"',
+            f"paced = {str(paced).lower()}",
+        ]
+        lines += [f"start = {START.date() if not paced else datetime.now(UTC).date()}"]
+    (folder / "titan10.toml").write_text("\n".join(lines) + "\n")
+    (folder / "dagster.yaml").symlink_to(PROJECT / "dagster.yaml")
+    os.environ["TITAN10_HOME"] = str(folder)
+    return titan10_settings.load(folder)
+
+
+def _symbols(url: str, count: int) -> list[str]:
+    with urllib.request.urlopen(f"{url}/_sandbox/venue") as answer:
+        return list(json.load(answer)["symbols"])[:count]
+
+
+def _requests(url: str) -> list[dict[str, int]]:
+    with urllib.request.urlopen(f"{url}/_sandbox/requests") as answer:
+        requests: list[dict[str, int]] = json.load(answer)["requests"]
+    return requests
+
+
+def _post(url: str, body: Mapping[str, str]) -> None:
+    urllib.request.urlopen(urllib.request.Request(url, json.dumps(body).encode(), method="POST")).close()
+
+
+if __name__ == "__main__":
+    main()
