@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+
+import dagster as dg
+import pytest
+from dagster import DagsterInstance, DagsterRunStatus
+from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
+
+from titan10_dagster.candles.attempts import Attempt
+from titan10_dagster.defs.partitions import daily_keys
+from titan10_dagster.defs.requests import AUTOPILOT, REPAIR, attempts_of, in_other_hands, request_of_days
+
+NOW = datetime(2024, 3, 10, 12, tzinfo=UTC)
+FIRST, LAST = date(2024, 2, 1), date(2024, 2, 3)
+
+
+@pytest.fixture
+def instance() -> Iterator[DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield instance
+
+
+def requested(instance: DagsterInstance, tag: str, status: DagsterRunStatus, exchange: str = "binance") -> None:
+    request = request_of_days(tag, exchange, FIRST, LAST, NOW, config={"symbols": ["BTC/USDT"]})
+    instance.add_run(dg.DagsterRun("job", run_config=request.run_config, tags=request.tags, status=status))
+
+
+def by_somebody(instance: DagsterInstance, status: DagsterRunStatus, *keys: dg.AssetKey, **tags: str) -> None:
+    instance.add_run(dg.DagsterRun("job", tags=tags, status=status, asset_selection=frozenset(keys)))
+
+
+@pytest.mark.parametrize(
+    ("status", "in_flight", "failed"),
+    [
+        (DagsterRunStatus.NOT_STARTED, True, False),
+        (DagsterRunStatus.STARTED, True, False),
+        (DagsterRunStatus.SUCCESS, False, False),
+        (DagsterRunStatus.FAILURE, False, True),
+        (DagsterRunStatus.CANCELED, False, True),
+    ],
+)
+def test_a_requested_run_is_remembered_as_an_attempt(
+    instance: DagsterInstance, status: DagsterRunStatus, in_flight: bool, failed: bool
+) -> None:
+    requested(instance, REPAIR, status)
+    requested(instance, AUTOPILOT, DagsterRunStatus.SUCCESS)
+    (attempt,) = attempts_of(instance, REPAIR, ["binance", "okx"], NOW - timedelta(days=1))
+    assert attempt == Attempt("binance", FIRST, LAST, frozenset(["BTC/USDT"]), NOW, in_flight, failed)
+    forgotten = list(attempts_of(instance, REPAIR, ["binance"], NOW + timedelta(days=1)))
+    assert bool(forgotten) is in_flight
+
+
+def test_the_key_of_a_run_names_the_attempt() -> None:
+    keys = {
+        request_of_days(tag, "binance", FIRST, LAST, NOW + n * timedelta(minutes=1), config={}).run_key
+        for tag in (REPAIR, AUTOPILOT)
+        for n in range(2)
+    }
+    assert len(keys) == 4
+
+
+def test_an_exchange_is_in_other_hands_while_somebody_fetches_days_of_it(instance: DagsterInstance) -> None:
+    by_somebody(instance, DagsterRunStatus.NOT_STARTED, *daily_keys("binance"))
+    by_somebody(instance, DagsterRunStatus.SUCCESS, *daily_keys("okx"))
+    by_somebody(instance, DagsterRunStatus.STARTED, dg.AssetKey(["kraken", "markets"]))
+    by_somebody(instance, DagsterRunStatus.STARTED, *daily_keys("bybit"), **{AUTOPILOT: "bybit"})
+    assert in_other_hands(instance, [AUTOPILOT]) == {"binance"}
+    assert in_other_hands(instance, [REPAIR]) == {"binance", "bybit"}
+
+
+def test_a_backfill_counts_between_two_of_its_runs(instance: DagsterInstance) -> None:
+    for number, status in enumerate([BulkActionStatus.REQUESTED, BulkActionStatus.COMPLETED_SUCCESS]):
+        instance.add_backfill(
+            PartitionBackfill(
+                backfill_id=str(number),
+                status=status,
+                from_failure=False,
+                tags={},
+                backfill_timestamp=0.0,
+                asset_selection=daily_keys(["binance", "okx"][number]),
+            )
+        )
+    assert in_other_hands(instance, [AUTOPILOT]) == {"binance"}
