@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dagster as dg
 
-from titan10_dagster import settings
+from titan10_dagster import logs, settings
 from titan10_dagster.defs.compose import compose
 from titan10_dagster.pipeline import open_pipeline
 
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    return compose(open_pipeline(settings.load()))
+    loaded = settings.load()
+    logs.configure(loaded)
+    return compose(open_pipeline(loaded))

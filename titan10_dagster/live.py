@@ -19,6 +19,7 @@ from titan10_dagster.errors import FetchError
 from titan10_dagster.exchanges.capabilities import capabilities_of
 from titan10_dagster.exchanges.live import LiveAnswer, LivePoll, poll
 from titan10_dagster.exchanges.markets import Resolution, resolve
+from titan10_dagster.logs import about
 from titan10_dagster.pipeline import Pipeline
 from titan10_dagster.store.markets import MarketStore
 from titan10_dagster.store.writer import WriteReport, write_slices
@@ -62,6 +63,11 @@ def _told(exchange: str, done: LiveReport | BaseException) -> LiveReport:
 
 
 async def _poll(titan10: Pipeline, exchange: str) -> LiveReport:
+    with about(exchange=exchange):
+        return await _poll_exchange(titan10, exchange)
+
+
+async def _poll_exchange(titan10: Pipeline, exchange: str) -> LiveReport:
     breaker = titan10.breaker(exchange)
     resolution = await asyncio.to_thread(markets_of, titan10, exchange)
     symbols = [market.symbol for market in resolution.markets]

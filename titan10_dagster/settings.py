@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from datetime import date, time
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     BaseModel,
@@ -162,6 +162,15 @@ class AutopilotSettings(_Section):
     order: Order = Field(Order.NEWEST_FIRST, description="which end of it comes first: newest_first or oldest_first")
 
 
+class LogSettings(_Section):
+    """How processes write what they do to standard error."""
+
+    format: Literal["auto", "json", "console"] = Field(
+        "auto", description="json: a JSON object a line; console: to read; auto: console in a terminal, json elsewhere"
+    )
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="what is less is not written")
+
+
 class ServerSettings(_Section):
     """Where `titan10 up` listens. A port of 0 takes any free one."""
 
@@ -226,6 +235,7 @@ class Settings(BaseSettings):
     retries: RetrySettings = RetrySettings()
     live: LiveSettings = LiveSettings()
     alerts: AlertSettings = AlertSettings()
+    logs: LogSettings = LogSettings()
     housekeeping: HousekeepingSettings = HousekeepingSettings()
     autopilot: AutopilotSettings = AutopilotSettings()
     server: ServerSettings = ServerSettings()

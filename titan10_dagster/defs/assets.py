@@ -3,7 +3,7 @@
 # No `from __future__ import annotations`: Dagster reads the annotations of configs and resources as they stand.
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from titan10_dagster.defs.metadata import candles_metadata, table
 from titan10_dagster.defs.partitions import to_days
 from titan10_dagster.errors import FetchError, PassingError, SettingsError, Throttled
 from titan10_dagster.exchanges.capabilities import Capabilities, capabilities_of
+from titan10_dagster.logs import about
 from titan10_dagster.pipeline import Pipeline
 from titan10_dagster.settings import ExchangeSettings, RetrySettings
 
@@ -70,7 +71,7 @@ def _markets(name: str, settings: ExchangeSettings, retries: RetrySettings) -> d
         pool=name,
     )
     def markets(context: dg.AssetExecutionContext, titan10: dg.ResourceParam[Pipeline]) -> dg.MaterializeResult[Any]:
-        with told_as_failure(context, name, retries):
+        with told_as_failure(context, name, retries), logged(context.run.run_id, name):
             listed = titan10.refresh_markets(name)
         by_symbol = {market.symbol: market for market in listed}
         unlisted = [symbol for symbol in settings.symbols if symbol not in by_symbol]
@@ -115,7 +116,7 @@ def _candles(
         slices = titan10.slices(name, to_days(context.partition_keys), symbols)
         plan = titan10.plan(slices, start=settings.start, refresh=config.refresh, repair=config.repair)
         context.log.info(told(plan))
-        with told_as_failure(context, name, retries):
+        with told_as_failure(context, name, retries), logged(context.run.run_id, name, context.partition_keys):
             fetch = titan10.fetch(name, plan.fetch)
         for symbol, error in fetch.failed.items():
             context.log.error(f"{name} {symbol}: {error}")
@@ -174,6 +175,12 @@ def checked_symbols(name: str, configured: Sequence[str], asked: Sequence[str] |
             f"names {', '.join(configured)}; add it there, or leave `symbols` out for all of them."
         )
     return asked
+
+
+def logged(run: str, exchange: str, partitions: Sequence[str] = ()) -> AbstractContextManager[None]:
+    """While this is open, every line that is logged tells its run, exchange and partition, or the range of them."""
+    ends = dict.fromkeys([*partitions[:1], *partitions[-1:]])
+    return about(run=run, exchange=exchange, partition="...".join(ends) or None)
 
 
 @contextmanager

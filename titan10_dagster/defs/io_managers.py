@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
-from titan10_dagster.defs.assets import LandedCandles
+from titan10_dagster.defs.assets import LandedCandles, logged
 from titan10_dagster.defs.metadata import stored_metadata
 from titan10_dagster.defs.partitions import to_days
 from titan10_dagster.errors import LandingError
@@ -43,9 +43,10 @@ class StoreIOManager(dg.IOManager):
         self._pipeline = pipeline
 
     def handle_output(self, context: dg.OutputContext, obj: LandedCandles) -> None:
-        report = self._pipeline.store(obj.slices)
-        days = to_days(context.asset_partition_keys)
         exchange = context.asset_key.path[0]
+        with logged(context.run_id, exchange, context.asset_partition_keys):
+            report = self._pipeline.store(obj.slices)
+        days = to_days(context.asset_partition_keys)
         rows = self._pipeline.ledger_rows(self._pipeline.slices(exchange, days))
         for day, metadata in stored_metadata(days, report, rows.values()).items():
             context.step_context.add_asset_metadata(

@@ -8,6 +8,7 @@ from dagster import DagsterInstance, RunsFilter
 
 from titan10_dagster.defs.requests import UNFINISHED
 from titan10_dagster.live import LiveReport, poll_exchanges
+from titan10_dagster.logs import about
 from titan10_dagster.pipeline import Pipeline
 
 JOB = "live"
@@ -51,7 +52,8 @@ def live_job(exchanges: tuple[str, ...]) -> dg.JobDefinition:
 
     @dg.op(description="Poll the newest candles of all exchanges side by side, and store them.")
     def poll_candles(context: dg.OpExecutionContext, titan10: dg.ResourceParam[Pipeline]) -> None:
-        reports = poll_exchanges(titan10, exchanges)
+        with about(run=context.run.run_id):
+            reports = poll_exchanges(titan10, exchanges)
         for report in reports:
             context.log_event(observation(report))
             for line in complaints(report):

@@ -31,6 +31,7 @@ from enum import Enum, auto
 from typing import Any, Protocol
 
 import numpy as np
+from structlog.contextvars import bound_contextvars
 
 from titan10_dagster.candles import frame
 from titan10_dagster.candles.fetched import FetchedSlice, FetchRecord
@@ -453,12 +454,13 @@ class _Fetch:
 
     def _asking(self, effort: Effort) -> AskPage:
         async def ask(series: Series, since: datetime, limit: int) -> Page:
-            page = await patiently(
-                lambda: self._client.fetch_page(series, since, limit),
-                self._patience,
-                tell=self._log.info,
-                effort=effort,
-            )
+            with bound_contextvars(symbol=series.symbol):
+                page = await patiently(
+                    lambda: self._client.fetch_page(series, since, limit),
+                    self._patience,
+                    tell=self._log.info,
+                    effort=effort,
+                )
             effort.seconds += page.seconds
             return page
 

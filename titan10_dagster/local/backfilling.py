@@ -83,8 +83,10 @@ def _backfill(pipeline: Pipeline, request: Request) -> Backfill:
     """Dagster and its steps print what they do: that goes to a file, for the terminal has the progress bar."""
     from dagster._core.errors import DagsterExecutionInterruptedError
 
+    from titan10_dagster import logs
     from titan10_dagster.defs.launch import backfill
 
+    logs.configure(pipeline.settings)
     log = pipeline.settings.data / "logs" / "backfill.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     rotate(log)

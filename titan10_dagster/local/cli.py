@@ -264,9 +264,12 @@ def alerts(test: bool, as_json: bool) -> None:
 
 
 def _settings() -> tuple[Settings, Path]:
-    from titan10_dagster import settings
+    """What every command reads first; from then on warnings are shown, as logs.format says."""
+    from titan10_dagster import logs, settings
 
-    return settings.load(), settings.home()
+    loaded = settings.load()
+    logs.configure(loaded, level="WARNING")
+    return loaded, settings.home()
 
 
 def _check_request(settings: Settings, exchange: str, first: date, last: date, symbols: Sequence[str]) -> None:

@@ -1,0 +1,223 @@
+"""What processes write to standard error: JSON lines, or lines to read where a terminal is; never a secret.
+
+`configure` is called once by each process that runs our code: the commands, the code server, every run. Our modules,
+libraries and Dagster's runs then speak through one handler, with the same fields: `run`, `job`, `step`, `partition`
+(from Dagster), `exchange`, `symbol` (bound by `about` around the work). Secrets are taken out of the finished line,
+so that no path leads around: values that the settings hold, and whatever looks like one.
+
+Nothing of this goes to Dagster's event log, where each line would be a row of the database for ever; what a reader
+of the UI needs is said with `context.log`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from contextlib import AbstractContextManager
+from typing import Any, TextIO
+from urllib.parse import quote, unquote
+
+import structlog
+from pydantic import BaseModel, SecretStr
+
+from titan10_dagster.settings import LogSettings, Settings
+
+HIDDEN = "***"
+QUIET = ("alembic", "yoyo", "apprise", "urllib3", "sqlalchemy")  # heard from WARNING on
+_SHORTEST_SECRET = 4  # what is shorter would be taken out of words
+
+_NAMES = r"\w*(?:passw(?:or)?d|pwd|secret|token|api[_-]?key|access[_-]?key|signature)|sign|auth(?:orization)?"
+_PATTERNS = (
+    # The user's part of a URL: up to the last @, for a password may hold any sign.
+    (re.compile(r"""(\b[\w+.-]+://)[^\s"'<>]*@"""), rf"\1{HIDDEN}@"),
+    (re.compile(r"""\b(bearer|basic)\s+[\w+/=.~-]{6,}""", re.IGNORECASE), rf"\1 {HIDDEN}"),
+    # "token": "...": up to the same quote, which stays; then password=... and ?signature=...
+    (
+        re.compile(rf"""(\b(?:{_NAMES})\\?["']?\s*[:=]\s*)(\\?["'])(?:(?!\2).)*\2""", re.IGNORECASE),
+        rf"\1\2{HIDDEN}\2",
+    ),
+    (
+        re.compile(
+            rf"""(\b(?:{_NAMES})\\?["']?\s*[:=]\s*)(?!\*\*\*|bearer|basic)(?:[^\s"',;&<>{{}}\\]|\\[^"'])+""",
+            re.IGNORECASE,
+        ),
+        rf"\1{HIDDEN}",
+    ),
+)
+
+Event = MutableMapping[str, Any]
+
+
+def about(**fields: str | None) -> AbstractContextManager[None]:
+    """While this is open, what is said in this task or thread carries these fields; None adds nothing."""
+    given = {name: value for name, value in fields.items() if value is not None}
+    return structlog.contextvars.bound_contextvars(**given)
+
+
+def configure(settings: Settings, *, level: str | None = None, stream: TextIO | None = None) -> None:
+    """Makes this process log as `logs` says, but from `level` on if one is given; calling it again begins anew.
+
+    `stream` defaults to standard error, and is looked up for each line: Dagster puts files in its place. Where Dagster
+    is imported already, its runs and processes log the same way.
+    """
+    chosen = _chosen(settings.logs, stream or sys.stderr)
+    structlog.configure(
+        processors=[*_SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+    )
+    handler = _Handler(stream)
+    handler.setFormatter(_Formatter(chosen, secrets_of(settings)))
+    root = logging.getLogger()
+    for former in [one for one in root.handlers if isinstance(one, _Handler)]:
+        root.removeHandler(former)
+    root.addHandler(handler)
+    root.setLevel(level or settings.logs.level)
+    for name in QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    if "dagster" in sys.modules:  # not otherwise: importing it takes a second, and some commands do without
+        _take_over_dagster(handler)
+
+
+def redacted(text: str, secrets: Iterable[str] = ()) -> str:
+    """The text without these secrets, and without what looks like one."""
+    for secret in secrets:
+        text = text.replace(secret, HIDDEN)
+    for pattern, replacement in _PATTERNS:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+def secrets_of(settings: Settings) -> list[str]:
+    """What must not be written: the secret settings, and the parts of those that are URLs, longest first."""
+    found = {part for name, value in _secret_values("", settings) for part in _parts(name, value)}
+    spelled = {form for one in found for form in (one, quote(one, safe=""), unquote(one), json.dumps(one)[1:-1])}
+    return sorted((one for one in spelled if len(one) >= _SHORTEST_SECRET), key=len, reverse=True)
+
+
+class _Handler(logging.StreamHandler[TextIO]):
+    """Writes to the stream that standard error is now, unless another is given."""
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self._given = stream
+        super().__init__(stream)
+
+    @property
+    def stream(self) -> TextIO:
+        return self._given or sys.stderr
+
+    @stream.setter
+    def stream(self, _: TextIO) -> None:
+        """logging sets it once; it is looked up instead."""
+
+
+class _Formatter(structlog.stdlib.ProcessorFormatter):
+    """Ours of structlog's, with the secrets taken out at last."""
+
+    def __init__(self, chosen: str, secrets: list[str]) -> None:
+        self._secrets = secrets
+        render: Any = (
+            structlog.processors.JSONRenderer(ensure_ascii=False)
+            if chosen == "json"
+            else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        )
+        last = [structlog.processors.format_exc_info] if chosen == "json" else []
+        super().__init__(
+            foreign_pre_chain=[*_SHARED, _from_dagster],
+            processors=[_hide_named, structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last, render],
+        )
+
+    def format(self, record: logging.LogRecord) -> str:
+        return redacted(super().format(record), self._secrets)
+
+
+_SHARED: list[Any] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_logger_name,
+    structlog.stdlib.add_log_level,
+    structlog.stdlib.PositionalArgumentsFormatter(),
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    structlog.processors.StackInfoRenderer(),
+]
+
+
+def _from_dagster(_: object, __: str, event: Event) -> Event:
+    """The fields that Dagster gives to what its runs say; its message without them."""
+    meta = getattr(event.get("_record"), "dagster_meta", None)
+    if meta is None:
+        return event
+    tags = meta.get("job_tags") or {}
+    fields = {
+        "run": meta.get("run_id"),
+        "job": meta.get("job_name"),
+        "step": meta.get("step_key"),
+        "partition": tags.get("dagster/partition") or _range(tags),
+    }
+    return {**event, "event": meta.get("orig_message"), **{name: value for name, value in fields.items() if value}}
+
+
+def _range(tags: Mapping[str, str]) -> str | None:
+    first, last = (tags.get(f"dagster/asset_partition_range_{end}") for end in ("start", "end"))
+    return f"{first}...{last}" if first and last else None
+
+
+def _hide_named(_: object, __: str, event: Event) -> Event:
+    """Values whose name says that they are secrets."""
+    return {name: HIDDEN if re.search(_NAMES, name, re.IGNORECASE) else value for name, value in event.items()}
+
+
+def _take_over_dagster(handler: logging.Handler) -> None:
+    """Dagster's processes and runs speak through our handler.
+
+    Of a run's console logger nothing official is replaceable but in each run's config, which a backfill has not: so
+    the function that makes it is. A test holds that it is there.
+    """
+    from dagster import _loggers
+
+    def console_logger(name: str, level: str | int) -> logging.Logger:
+        made = logging.getLoggerClass()(name, level=max(_number(level), logging.getLogger().level))
+        made.addHandler(handler)
+        return made
+
+    theirs: Any = _loggers
+    theirs.create_console_logger = console_logger
+    logging.getLogger("dagster").handlers.clear()
+
+
+def _number(level: str | int) -> int:
+    return level if isinstance(level, int) else logging.getLevelNamesMapping()[level.upper()]
+
+
+def _chosen(settings: LogSettings, stream: TextIO) -> str:
+    if settings.format != "auto":
+        return settings.format
+    return "console" if stream.isatty() else "json"
+
+
+def _secret_values(name: str, value: object) -> Iterator[tuple[str, str]]:
+    if isinstance(value, SecretStr):
+        yield name, value.get_secret_value()
+    elif isinstance(value, BaseModel):
+        for key in type(value).model_fields:
+            yield from _secret_values(f"{name}.{key}", getattr(value, key, None))
+    elif isinstance(value, Mapping):
+        for key, one in value.items():
+            yield from _secret_values(f"{name}.{key}", one)
+    elif isinstance(value, tuple | list):
+        for one in value:
+            yield from _secret_values(name, one)
+
+
+def _parts(name: str, value: str) -> Iterator[str]:
+    """The secrets in a secret: of a database's or a proxy's URL its password, of an alert's all that is no address."""
+    scheme, separator, rest = value.partition("://")
+    if not separator:
+        yield value
+    elif name.startswith(".alerts") and scheme != "file":
+        yield rest
+        yield from (part for part in re.split(r"[/:@?&=,]", rest) if len(part) >= 6)
+    elif "@" in rest:
+        yield rest.rpartition("@")[0].partition(":")[2]
