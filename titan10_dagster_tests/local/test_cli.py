@@ -251,6 +251,15 @@ def test_a_backfill_stores_the_days_and_tells_of_it_once(working: Project, excha
         ("ETH/USDT", 2, 2880),
     ]
 
+    export = ("export", "binance", "--symbol", "BTC/USDT", "--from", "2024-03-01", "--to", "2024-03-03")
+    more = ("--format", "freqtrade", "--timeframe", "1h", "--out", str(working.folder / "files"))
+    written = working.titan10(*export, *more)
+    assert written.returncode == 0, written.stderr
+    assert re.search(r"BTC/USDT +72 +2024-03-01 00:00 +2024-03-04 00:00", written.stdout)
+    assert [path.name for path in (working.folder / "files").iterdir()] == ["BTC_USDT-1h.feather"]
+    refused = working.titan10(*export, *more)
+    assert (refused.returncode, "there already" in refused.stderr) == (2, True)
+
 
 def test_an_exchange_that_bans_us_has_an_exit_code_and_a_message(working: Project, exchange: Sandbox) -> None:
     exchange.fault("binance", "http_418", retry_after=120)
