@@ -7,12 +7,13 @@ too, so that a run begins as slowly as the one before it had to go.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NoReturn, Protocol
 
 from titan10_dagster.candles.health import (
     PROBE,
+    BreakerState,
     Decision,
     Health,
     Permit,
@@ -24,7 +25,7 @@ from titan10_dagster.candles.health import (
     after_throttling,
     ask,
 )
-from titan10_dagster.errors import BreakerOpen, FetchError, Throttled
+from titan10_dagster.errors import BreakerOpen, DatabaseUnavailable, FetchError, Throttled
 
 
 class HealthStore(Protocol):
@@ -47,6 +48,7 @@ class Breaker:
     threshold: int = 5
     pause: timedelta = timedelta(minutes=1)
     lease: timedelta = timedelta(minutes=2)
+    _probing: bool = field(default=False, init=False)
 
     def admit(self) -> bool:
         """Whether this is a probe, which must be one request at first; BreakerOpen while nobody may ask."""
@@ -60,7 +62,21 @@ class Breaker:
         health = self.store.apply(self.exchange, take)
         if taken[0].permit is Permit.REFUSED:
             raise self._open(health, taken[0].until or self.now())
-        return taken[0] == PROBE
+        self._probing = taken[0] == PROBE
+        return self._probing
+
+    def confirm(self) -> None:
+        """Before each request of who was admitted: BreakerOpen if it has opened since, wherever that was.
+
+        While the database is away nothing is known but what was at first.
+        """
+        try:
+            health = self.store.load(self.exchange)
+        except DatabaseUnavailable:
+            return
+        own_probe = health.state is BreakerState.HALF_OPEN and self._probing
+        if health.state is not BreakerState.CLOSED and not own_probe:
+            raise self._open(health, health.probe_until or health.open_until or self.now())
 
     def succeeded(self) -> None:
         """The exchange answered."""

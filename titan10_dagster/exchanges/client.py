@@ -38,6 +38,7 @@ from numpy.typing import NDArray
 from titan10_dagster.candles.markets import Market
 from titan10_dagster.candles.slices import Series, to_ms
 from titan10_dagster.errors import (
+    Banned,
     DatabaseUnavailable,
     FetchError,
     MalformedAnswer,
@@ -60,6 +61,10 @@ _UNPACED_CONCURRENCY = 16
 _MOST_CONCURRENT = 64
 _CLOCK_SLACK = timedelta(minutes=5)
 _END_OF_TIME_MS = 253_402_300_800_000  # the year 10000
+
+
+def _always() -> None:
+    """Who has no breaker may always ask."""
 
 
 @dataclass
@@ -131,6 +136,8 @@ class ExchangeClient:
         self.markets: Mapping[str, Market] = {market.symbol: market for market in markets}
         self.counters = Counters()
         self.now = now
+        self.confirm: Callable[[], None] = _always  # called before each request; it may raise a FetchError
+        self._banned: Banned | None = None
         self._base_url = base_url
         self._proxy = proxy
         self._timeout_ms = timeout_ms
@@ -166,6 +173,7 @@ class ExchangeClient:
             share=self._breaker.pace() if self._breaker else 1.0,
         )
         exchange.pacer, exchange.counters, exchange.clock = self.pacer, self.counters, self.now
+        exchange.admit = self._admit
         if self._base_url:
             exchange.urls = {**exchange.urls, "api": _rebased(exchange.urls["api"], self._base_url)}
         connector = aiohttp.TCPConnector(ssl=_ssl_context(), limit=_MOST_CONCURRENT)
@@ -202,6 +210,8 @@ class ExchangeClient:
         except TooLate:
             text = f"{self.exchange} {series.symbol}: no time was left to ask"
             raise Postponed(text, exchange=self.exchange, symbol=series.symbol) from None
+        except FetchError:  # it was not asked
+            raise
         except Exception as error:  # noqa: BLE001  it is raised again, as one of ours
             raise self._failure(error, answer, series.symbol) from tellable(error)
         finally:
@@ -219,6 +229,8 @@ class ExchangeClient:
         try:
             listed = await _LISTINGS.get(self.exchange, _list_markets)(exchange)
             markets = _unique(_market(self.exchange, one) for one in listed if one and one.get("spot"))
+        except FetchError:  # it was not asked
+            raise
         except Exception as error:  # noqa: BLE001  it is raised again, as one of ours
             raise self._failure(error, answer, None) from tellable(error)
         finally:
@@ -228,11 +240,19 @@ class ExchangeClient:
             raise MalformedAnswer(f"{self.exchange}: its list of markets has no spot market", exchange=self.exchange)
         return markets
 
+    def _admit(self) -> None:
+        """Whoever waited for the pace meanwhile, or asks in another process, learns of a ban before it asks."""
+        if self._banned is not None:
+            raise self._banned
+        self.confirm()
+
     def _failure(self, error: Exception, answer: _Answer, symbol: str | None) -> FetchError:
         failure = classify(error, answer.status, answer.headers, exchange=self.exchange, symbol=symbol, now=self.now())
         if isinstance(failure, Throttled) and failure.retry_after is not None:
             self.pacer.rest(failure.retry_after.total_seconds(), answer.sent)
             self._remember(failure, answer.asked_at or self.now())
+        if isinstance(failure, Banned):
+            self._banned = failure
         return failure
 
     def _remember(self, failure: Throttled, asked_at: datetime) -> None:
@@ -288,6 +308,7 @@ def strict_class(exchange: str) -> type[Any]:
         pacer: Pacer
         counters: Counters
         clock: Callable[[], datetime]
+        admit: Callable[[], None]
 
         def milliseconds(self) -> int:
             # okx's class chooses its endpoint by the age of the candles.
@@ -295,6 +316,7 @@ def strict_class(exchange: str) -> type[Any]:
 
         async def throttle(self, cost: float | None = None) -> None:
             await self.pacer.wait(1.0 if cost is None else cost)
+            self.admit()
 
         async def fetch(self, url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
             answer = _answer.get() or _Answer()

@@ -398,6 +398,7 @@ class _Fetch:
         try:
             if any(series.waiting for series in self._series):
                 self._probing = self._breaker.admit()
+                self._client.confirm = self._breaker.confirm
                 await self._loop()
         finally:
             await _cancel(self._pending)

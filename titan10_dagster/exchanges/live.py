@@ -67,7 +67,8 @@ async def poll(client: ExchangeClient, plans: Sequence[LivePlan], *, breaker: Br
     before = client.requests
     try:
         probing = bool(waiting) and breaker.admit()
-        await _ask_all(client, waiting, result, seconds, probing=probing)
+        client.confirm = breaker.confirm
+        await _ask_all(client, breaker, waiting, result, seconds, probing=probing)
         _tell(breaker, result)
     except BreakerOpen as error:
         result.shut_out = error
@@ -76,7 +77,13 @@ async def poll(client: ExchangeClient, plans: Sequence[LivePlan], *, breaker: Br
 
 
 async def _ask_all(
-    client: ExchangeClient, waiting: deque[LivePlan], result: LivePoll, seconds: float, *, probing: bool
+    client: ExchangeClient,
+    breaker: Breaker,
+    waiting: deque[LivePlan],
+    result: LivePoll,
+    seconds: float,
+    *,
+    probing: bool,
 ) -> None:
     end = client.pacer.deadline = time.monotonic() + seconds
 
@@ -84,7 +91,7 @@ async def _ask_all(
         while waiting and time.monotonic() < end and result.shut_out is None and not (probing and result.failed):
             plan = waiting.popleft()
             try:
-                await _ask(client, plan, result)
+                await _ask(client, breaker, plan, result)
             except Postponed:
                 waiting.append(plan)
                 return
@@ -92,14 +99,16 @@ async def _ask_all(
     await asyncio.gather(*(work() for _ in range(1 if probing else client.concurrency)))
 
 
-async def _ask(client: ExchangeClient, plan: LivePlan, result: LivePoll) -> None:
+async def _ask(client: ExchangeClient, breaker: Breaker, plan: LivePlan, result: LivePoll) -> None:
     window = plan.window
     try:
         page = await client.fetch_page(window.series, window.start, window.expected)
     except Postponed:
         raise
-    except (Banned, Refused) as error:
-        result.shut_out = error
+    except (Banned, BreakerOpen, Refused) as error:
+        if isinstance(error, Banned) and result.shut_out is None:
+            breaker.banned(error.until, error)  # at once, so that no other process asks
+        result.shut_out = result.shut_out or error
     except FetchError as error:
         result.failed[window.series.symbol] = error
     else:
@@ -115,8 +124,7 @@ def _finished(page: Page, plan: LivePlan) -> pd.DataFrame:
 
 def _tell(breaker: Breaker, result: LivePoll) -> None:
     error = result.shut_out or next(iter(result.failed.values()), None)
-    if isinstance(error, Banned):
-        breaker.banned(error.until, error)
+    if isinstance(error, (Banned, BreakerOpen)):  # told at once, or by whoever opened it
         return
     if error is not None:
         breaker.noted(error)

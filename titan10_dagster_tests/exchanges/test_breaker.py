@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from titan10_dagster.candles.health import BreakerState, Health
-from titan10_dagster.errors import Banned, BreakerOpen, PassingError
+from titan10_dagster.errors import Banned, BreakerOpen, DatabaseUnavailable, PassingError
 from titan10_dagster.exchanges.breaker import Breaker
 from titan10_dagster_tests.exchanges.conftest import NOW, MemoryHealthStore, now
 
@@ -81,3 +81,31 @@ def test_a_ban_opens_it_until_its_end(breaker: Breaker, store: MemoryHealthStore
     assert store.load("binance").open_until == until
     with pytest.raises(BreakerOpen):
         breaker.admit()
+
+
+def test_who_was_admitted_is_stopped_when_another_process_is_banned(breaker: Breaker, store: MemoryHealthStore) -> None:
+    breaker.admit()
+    breaker.confirm()
+    opened(store, 60)
+    with pytest.raises(BreakerOpen, match="it was down"):
+        breaker.confirm()
+
+
+def test_only_the_prober_goes_on_while_its_probe_is_out(store: MemoryHealthStore) -> None:
+    opened(store, 0)
+    prober, other = Breaker("binance", store, now), Breaker("binance", store, now)
+    assert prober.admit()
+    prober.confirm()
+    with pytest.raises(BreakerOpen):
+        other.confirm()
+    prober.succeeded()
+    other.confirm()
+
+
+def test_without_the_database_who_was_admitted_goes_on(breaker: Breaker, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(_: str) -> Health:
+        raise DatabaseUnavailable("the database cannot be used now")
+
+    breaker.admit()
+    monkeypatch.setattr(breaker.store, "load", away)
+    breaker.confirm()

@@ -18,7 +18,7 @@ from ccxt import async_support
 
 from titan10_dagster.candles.markets import Market
 from titan10_dagster.candles.slices import Series, to_ms
-from titan10_dagster.errors import FetchError, MalformedAnswer, PassingError, Refused, UnknownSymbol
+from titan10_dagster.errors import Banned, FetchError, MalformedAnswer, PassingError, Refused, UnknownSymbol
 from titan10_dagster.exchanges.capabilities import CAPABILITIES, capabilities_of
 from titan10_dagster.exchanges.client import ExchangeClient, Page, _ccxt_market
 from titan10_dagster.sandbox.server import Sandbox
@@ -68,6 +68,18 @@ def answered(exchange: str, handler: Handler) -> Page:
             return await page_of(exchange, url)
 
     return run(work())
+
+
+def test_a_client_that_was_banned_makes_no_request_any_more(sandbox: Sandbox) -> None:
+    async def work() -> None:
+        async with client_of("binance", sandbox.url("binance")) as client:
+            for _ in range(3):
+                with pytest.raises(Banned):
+                    await client.fetch_page(series("binance"), RECENTLY, 200)
+
+    sandbox.fault("binance", "http_418", count=1)
+    run(work())
+    assert len(sandbox.requests("binance")) == 1
 
 
 # -- the same values as ccxt

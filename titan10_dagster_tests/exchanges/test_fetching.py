@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from titan10_dagster.candles.health import BreakerState, Health
+from titan10_dagster.candles.health import BreakerState, Health, after_ban
 from titan10_dagster.candles.slices import Series, Slice, from_ms, to_ms
 from titan10_dagster.candles.timeframes import Timeframe
 from titan10_dagster.errors import (
@@ -157,6 +157,27 @@ def test_a_ban_stops_everything_and_opens_the_breaker(sandbox: Sandbox, exchange
     with pytest.raises(BreakerOpen, match="nothing is asked before"):
         fetch(sandbox, wanted, into=fetched)
     assert len(sandbox.requests(exchange)) == asked
+
+
+class ShutBySomebody(MemoryHealthStore):
+    """The breakers' states, until another process is banned: at the `after`-th look."""
+
+    def __init__(self, after: int) -> None:
+        super().__init__()
+        self.looks, self.after = 0, after
+
+    def load(self, exchange: str) -> Health:
+        self.looks += 1
+        if self.looks > self.after:
+            self.states[exchange] = after_ban(Health(exchange), NOW, NOW + timedelta(minutes=2), "418")
+        return super().load(exchange)
+
+
+def test_a_ban_of_another_process_stops_everything_before_the_next_request(sandbox: Sandbox) -> None:
+    store = ShutBySomebody(after=40)
+    with pytest.raises(BreakerOpen, match=r"nothing is asked before.*418"):
+        fetch(sandbox, slices("binance", symbols("binance"), 30), into=Fetched(store))
+    assert 0 < len(sandbox.requests("binance")) <= 40
 
 
 @pytest.mark.parametrize("kind", ["http_451", "http_403"])
