@@ -115,7 +115,8 @@ class Pipeline:
         ledger will know them as missing.
 
         Raises:
-            FetchError: the exchange as a whole failed: banned, refused, breaker open, or every symbol.
+            FetchError: the exchange as a whole failed: banned, refused, breaker open, or every symbol. The ledger then
+            knows all of `slices` as missing, so that the gap sensor comes back to them; what landed stays landed.
         """
         landed: dict[Slice, tuple[FetchRecord, int]] = {}
 
@@ -126,7 +127,11 @@ class Pipeline:
 
         if not slices:
             return Fetch(landed, {})
-        report, failed = self._fetch(exchange, slices, land)
+        try:
+            report, failed = self._fetch(exchange, slices, land)
+        except FetchError as whole:
+            self._note_missing(slices, whole)
+            raise
         for slice_ in slices:
             error = failed.get(slice_.series.symbol)
             if error is not None and slice_ not in landed and not self._is_landed(slice_):
@@ -306,6 +311,11 @@ class Pipeline:
         """The configured symbols in the stored list of the exchange's markets; all of them where none is stored."""
         listed = MarketStore(self.database).symbols(exchange)
         return [symbol for symbol in self.exchange(exchange).symbols if not listed or symbol in listed]
+
+    def _note_missing(self, slices: Sequence[Slice], error: FetchError) -> None:
+        now = self.now()
+        missing = [self.judge(_unanswered(slice_, error, now)) for slice_ in slices]
+        retrying(lambda: write_slices(self.database, missing))
 
     def _is_landed(self, slice_: Slice) -> bool:
         landed = self.landing.read_or_aside(slice_)

@@ -136,6 +136,22 @@ def test_nothing_is_requested_while_the_breaker_is_open(make_world: MakeWorld) -
     assert tick(world)
 
 
+def test_days_that_a_ban_kept_from_coming_are_fetched_when_it_is_over(make_world: MakeWorld) -> None:
+    world = make_world({"binance": SYMBOLS})
+    world.sandbox.fault("binance", "http_418", retry_after=600, after=2, count=1)
+    assert world.backfill("binance", FIRST, LAST).failed == (FIRST, LAST)
+    assert missing(world, "binance") == {Reason.UNKNOWN: 4 * 1440}
+    asked = len(world.candle_requests("binance"))
+    go_to(world, NOW + 9 * MINUTE)
+    assert not tick(world)
+    go_to(world, NOW + 11 * MINUTE)
+    (request,) = tick(world)
+    assert run(world, request)
+    assert len(world.candle_requests("binance")) > asked
+    assert missing(world, "binance") == {}
+    assert world.equals_truth("binance", FIRST, LAST)
+
+
 def test_a_repair_that_died_after_landing_only_stores_what_it_landed(make_world: MakeWorld) -> None:
     world = make_world({"binance": SYMBOLS})
     world.sandbox.fault("binance", "lost_rows", symbol="BTC/USDT", count=1)
