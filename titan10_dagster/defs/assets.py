@@ -13,7 +13,7 @@ from titan10_dagster.candles.resume import FetchPlan
 from titan10_dagster.candles.slices import Slice
 from titan10_dagster.defs.metadata import candles_metadata, table
 from titan10_dagster.defs.partitions import to_days
-from titan10_dagster.errors import FetchError, PassingError, SettingsError, Throttled
+from titan10_dagster.errors import DatabaseUnavailable, FetchError, PassingError, SettingsError, Throttled
 from titan10_dagster.exchanges.capabilities import Capabilities, capabilities_of
 from titan10_dagster.logs import about
 from titan10_dagster.pipeline import Pipeline
@@ -185,13 +185,14 @@ def logged(run: str, exchange: str, partitions: Sequence[str] = ()) -> AbstractC
 
 @contextmanager
 def told_as_failure(context: dg.AssetExecutionContext, exchange: str, retries: RetrySettings) -> Iterator[None]:
-    """An error of the exchange ends the step with its own sentence, after as many tries as it is worth.
+    """An error of the exchange, or of the database, ends the step with its own sentence, after as many tries as it is
+    worth.
 
     No RetryPolicy does that: Dagster's also runs a step again that somebody interrupted.
     """
     try:
         yield
-    except (PassingError, Throttled) as error:
+    except (PassingError, Throttled, DatabaseUnavailable) as error:
         if context.retry_number < retries.steps:
             pause = retries.seconds * 2**context.retry_number
             raise dg.RetryRequested(max_retries=retries.steps, seconds_to_wait=pause) from error
@@ -200,8 +201,9 @@ def told_as_failure(context: dg.AssetExecutionContext, exchange: str, retries: R
         raise _failure(exchange, error) from None
 
 
-def _failure(exchange: str, error: FetchError) -> dg.Failure:
-    metadata = {"exchange": exchange, "error": type(error).__name__, "http_status": error.status}
+def _failure(exchange: str, error: FetchError | DatabaseUnavailable) -> dg.Failure:
+    status = error.status if isinstance(error, FetchError) else None
+    metadata = {"exchange": exchange, "error": type(error).__name__, "http_status": status}
     return dg.Failure(str(error), metadata=metadata, allow_retries=False)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from titan10_dagster.candles.health import BreakerState, Health
 from titan10_dagster.candles.pace import Pace
-from titan10_dagster.store.database import Cursor, Database, one
+from titan10_dagster.store.database import Cursor, Database, one, retrying
 from titan10_dagster.store.statements import statement
 
 _COLUMNS = (
@@ -51,7 +51,13 @@ class HealthStore:
             return dict(cursor.fetchall())
 
     def apply(self, exchange: str, change: Callable[[Health], Health]) -> Health:
-        """Stores what `change` makes of the Health, and returns it; nobody else changes it meanwhile."""
+        """Stores what `change` makes of the Health, and returns it; nobody else changes it meanwhile.
+
+        Tried again while the database is away: what an exchange said of itself must not get lost.
+        """
+        return retrying(lambda: self._apply(exchange, change))
+
+    def _apply(self, exchange: str, change: Callable[[Health], Health]) -> Health:
         with self._db.transaction() as cursor:
             cursor.execute("INSERT INTO exchange_health (exchange) VALUES (%s) ON CONFLICT DO NOTHING", [exchange])
             cursor.execute(f"SELECT {_COLUMNS} FROM exchange_health WHERE exchange = %s FOR UPDATE", [exchange])
