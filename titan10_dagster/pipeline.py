@@ -23,9 +23,9 @@ from titan10_dagster.candles.missing import Missing, missing_days
 from titan10_dagster.candles.repairs import OpenSlice
 from titan10_dagster.candles.resume import FetchPlan, plan_fetch
 from titan10_dagster.candles.rules import Verdict, judge
-from titan10_dagster.candles.slices import Series, Slice
+from titan10_dagster.candles.slices import Series, Slice, windows
 from titan10_dagster.candles.straying import Distance
-from titan10_dagster.errors import FetchError, SettingsError
+from titan10_dagster.errors import FetchError, SettingsError, StoreError
 from titan10_dagster.exchanges.breaker import Breaker
 from titan10_dagster.exchanges.capabilities import capabilities_of
 from titan10_dagster.exchanges.client import TIMEOUT_MS, ExchangeClient
@@ -35,12 +35,14 @@ from titan10_dagster.exchanges.pacing import SAFE_SHARE, live_share
 from titan10_dagster.exchanges.patience import Patience
 from titan10_dagster.landing.zone import LandingZone
 from titan10_dagster.settings import ExchangeSettings, Settings
-from titan10_dagster.store import ledger, rollups
+from titan10_dagster.store import ledger, policies, rollups
 from titan10_dagster.store.audit import Unaccounted, unaccounted
 from titan10_dagster.store.database import Database, retrying
 from titan10_dagster.store.health import HealthStore
 from titan10_dagster.store.markets import MarketStore
 from titan10_dagster.store.outages import weigh
+from titan10_dagster.store.retention import Dropped, drop_before
+from titan10_dagster.store.storage import Storage, look
 from titan10_dagster.store.straying import distances
 from titan10_dagster.store.writer import WriteReport, write_slices
 
@@ -83,7 +85,12 @@ class Pipeline:
     patience: Patience = field(default_factory=Patience)
 
     def exchange(self, name: str) -> ExchangeSettings:
-        return self.settings.exchanges[name]
+        """The settings of the exchange. It starts no earlier than candles are kept: nothing older is asked for."""
+        settings, days = self.settings.exchanges[name], self.settings.timescaledb.retention_days
+        if days is None:
+            return settings
+        kept = self.now().date() - timedelta(days=days)
+        return settings if settings.start >= kept else settings.model_copy(update={"start": kept})
 
     def slices(self, exchange: str, days: Iterable[date], symbols: Iterable[str] | None = None) -> list[Slice]:
         """The slices of the days, series after series; `symbols` default to the configured ones."""
@@ -139,13 +146,15 @@ class Pipeline:
         return Fetch(landed, failed, report)
 
     def unstored(self, slices: Sequence[Slice]) -> list[Slice]:
-        """Those of `slices` that landed and that the ledger does not call settled by that fetch or a later one."""
+        """Those of `slices` since the exchange's start that landed, and that the ledger does not call settled by that
+        fetch or a later one."""
         rows = self.ledger_rows(slices)
         landed = self.landing.records(slices)
         return [
             slice_
             for slice_, record in landed.items()
             if not (slice_ in rows and _is_settled(rows[slice_]) and rows[slice_].fetched_at >= record.fetched_at)
+            and slice_.day >= self.exchange(slice_.series.exchange).start
         ]
 
     def judged(self, slices: Iterable[Slice]) -> Iterator[JudgedSlice]:
@@ -212,11 +221,11 @@ class Pipeline:
         """
         return ledger.open_slices(self.database, self.starts(self.settings.enabled), self.now().date())
 
-    def starts(self, exchanges: Mapping[str, ExchangeSettings]) -> dict[Series, date]:
+    def starts(self, exchanges: Iterable[str]) -> dict[Series, date]:
         """The configured series that the exchanges list, each with its first day."""
         return {
-            Series(name, symbol, exchange.timeframe): exchange.start
-            for name, exchange in exchanges.items()
+            Series(name, symbol, self.exchange(name).timeframe): self.exchange(name).start
+            for name in exchanges
             for symbol in self.listed(name)
         }
 
@@ -227,7 +236,7 @@ class Pipeline:
         """
         today, enabled = self.now().date(), self.settings.enabled
         known = ledger.known_days(self.database, list(self.starts(enabled)), today)
-        return missing_days(known, {name: enabled[name].start for name in enabled}, today - timedelta(days=1))
+        return missing_days(known, {name: self.exchange(name).start for name in enabled}, today - timedelta(days=1))
 
     def health(self, exchange: str) -> Health:
         """The state of the exchange's circuit breaker."""
@@ -260,9 +269,39 @@ class Pipeline:
         )
         return {row.slice: row for row in rows}
 
+    def refresh_rollups(self, report: WriteReport) -> None:
+        """Bring the rollups up to date where a write changed candles; nothing to do where they are views.
+
+        The candles are stored by then: what goes wrong here is told, and left to the next `catch_up_rollups`.
+        """
+        changed = [slice_ for slice_, done in report.by_slice.items() if done.inserted or done.restated]
+        try:
+            retrying(lambda: rollups.refresh(self.database, windows(changed)))
+        except StoreError as error:
+            log.warning("the rollups were not refreshed, and will be within minutes: %s", error)
+
     def catch_up_rollups(self) -> None:
         """Bring the rollups up to date wherever candles changed; nothing to do where they are views."""
         retrying(lambda: rollups.catch_up(self.database))
+
+    def apply_policies(self) -> list[str]:
+        """Have TimescaleDB keep the candles as the settings say; what had to be changed, in words."""
+        wanted = policies.Policies.in_days(**self.settings.timescaledb.policies)
+        return retrying(lambda: policies.apply(self.database, wanted))
+
+    def drop_old_candles(self) -> Dropped | None:
+        """Let go of the candles past their retention, rollups included; None where they stay for ever."""
+        days = self.settings.timescaledb.retention_days
+        if days is None:
+            return None
+        day = self.now().date() - timedelta(days=days)
+        dropped = retrying(lambda: drop_before(self.database, day))
+        self.catch_up_rollups()
+        return dropped
+
+    def storage(self) -> Storage | None:
+        """The chunks of the candles; None on plain PostgreSQL."""
+        return retrying(lambda: look(self.database))
 
     def is_rotten(self, verdict: Verdict) -> bool:
         """Whether more rows break a rule than the settings bear."""

@@ -77,6 +77,21 @@ class DatabaseSettings(_Section):
         return value
 
 
+class TimescaleSettings(_Section):
+    """How TimescaleDB keeps the candles. On plain PostgreSQL only the retention has an effect."""
+
+    chunk_days: int = Field(7, ge=1, le=366, description="days of candles in a chunk; for chunks made from then on")
+    compress_after_days: int = Field(7, ge=1, description="age in days at which a chunk is compressed")
+    retention_days: int | None = Field(
+        None, ge=2, description="days that candles stay, at least; empty: for ever. Older ones are not fetched"
+    )
+
+    @property
+    def policies(self) -> dict[str, int]:
+        """What TimescaleDB itself sees to, in days; see store/policies.py."""
+        return {"chunk": self.chunk_days, "compress_after": self.compress_after_days}
+
+
 class CheckSettings(_Section):
     """When broken candles stop a write."""
 
@@ -230,6 +245,7 @@ class Settings(BaseSettings):
 
     data: Path = Field(Path(".titan10"), description="folder of the embedded server, the landing zone and logs")
     database: DatabaseSettings = DatabaseSettings()
+    timescaledb: TimescaleSettings = TimescaleSettings()
     checks: CheckSettings = CheckSettings()
     selection: SelectionSettings = SelectionSettings()
     retries: RetrySettings = RetrySettings()

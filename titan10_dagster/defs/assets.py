@@ -114,7 +114,7 @@ def _candles(
     ) -> LandedCandles:
         symbols = checked_symbols(name, settings.symbols, config.symbols)
         slices = titan10.slices(name, to_days(context.partition_keys), symbols)
-        plan = titan10.plan(slices, start=settings.start, refresh=config.refresh, repair=config.repair)
+        plan = titan10.plan(slices, start=titan10.exchange(name).start, refresh=config.refresh, repair=config.repair)
         context.log.info(told(plan))
         with told_as_failure(context, name, retries), logged(context.run.run_id, name, context.partition_keys):
             fetch = titan10.fetch(name, plan.fetch)

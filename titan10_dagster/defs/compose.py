@@ -18,6 +18,7 @@ from titan10_dagster.defs.partitions import daily, days_per_run
 from titan10_dagster.defs.rollups import rollups_asset, rollups_schedule
 from titan10_dagster.defs.schedules import markets_schedule, settle_schedule
 from titan10_dagster.defs.sensors import gap_sensor
+from titan10_dagster.defs.storage import storage_asset, storage_schedule
 from titan10_dagster.pipeline import Pipeline
 
 
@@ -47,6 +48,7 @@ def _compose(pipeline: Pipeline) -> dg.Definitions:
         rollups_schedule(),
         health_schedule(),
         housekeeping_schedule(),
+        storage_schedule(),
     ]
     sensors = [
         gap_sensor(names),
@@ -54,7 +56,7 @@ def _compose(pipeline: Pipeline) -> dg.Definitions:
         alert_sensor(enabled=bool(settings.alerts.urls)),
     ]
     return dg.Definitions(
-        assets=[*assets, rollups_asset(names), health_asset(), housekeeping_asset()] if names else [],
+        assets=[*assets, rollups_asset(names), health_asset(), housekeeping_asset(), storage_asset()] if names else [],
         asset_checks=[
             check for name in names for check in (candle_checks(name, partitions), store_checks(name, partitions))
         ],

@@ -30,7 +30,7 @@ from titan10_dagster.pipeline import Pipeline
 KEY = dg.AssetKey(["system", "housekeeping"])
 JOB = "housekeeping"
 # The jobs whose runs are many and make no partition.
-FREQUENT = ("live", "rollups", "markets", "health", "alerts", JOB)
+FREQUENT = ("live", "rollups", "markets", "health", "alerts", "storage", JOB)
 FINISHED = [DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED]
 HOUSEKEEPING_AT = "30 3 * * *"
 BATCH = 200

@@ -59,10 +59,10 @@ def open_instance(settings: Settings, home: Path, say: Say) -> Iterator[str]:
 
 
 def migrate_all(settings: Settings, url: str) -> list[str]:
-    """Brings our tables up to date, with the settings that they hold, and makes the schema of Dagster's; returns the
-    names of applied migrations.
+    """Brings our tables up to date, with the settings that they hold and how TimescaleDB keeps them, and makes the
+    schema of Dagster's; returns the names of applied migrations.
     """
-    from titan10_dagster.store import preferences
+    from titan10_dagster.store import policies, preferences
     from titan10_dagster.store.database import Database
     from titan10_dagster.store.migrations import migrate
 
@@ -72,6 +72,7 @@ def migrate_all(settings: Settings, url: str) -> list[str]:
     applied = migrate(url)
     with closing(Database(url, max_connections=1)) as db:
         preferences.keep(db, settings.preferences)
+        policies.apply(db, policies.Policies.in_days(**settings.timescaledb.policies))
     return applied
 
 

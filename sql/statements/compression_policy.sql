@@ -1,0 +1,10 @@
+-- After how long candles are compressed, and when that last succeeded; one row in any case.
+SELECT
+    (jobs.config ->> 'compress_after')::interval,
+    nullif(stats.last_successful_finish, '-infinity')
+FROM (VALUES (1)) AS always
+LEFT JOIN timescaledb_information.jobs AS jobs
+    ON jobs.proc_name = 'policy_compression'
+    AND jobs.hypertable_schema = current_schema()
+    AND jobs.hypertable_name = 'candles'
+LEFT JOIN timescaledb_information.job_stats AS stats USING (job_id)

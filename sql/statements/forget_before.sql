@@ -1,0 +1,23 @@
+-- What is known of candles before a UTC day goes; how many slices of the ledger went.
+WITH forgotten AS (
+    DELETE FROM slice_ledger WHERE day < %(day)s RETURNING 1
+),
+gone AS (
+    DELETE FROM gaps WHERE gap_start < %(instant)s
+),
+ended AS (
+    DELETE FROM series WHERE last_candle < %(instant)s
+),
+shortened AS (
+    UPDATE series
+    SET first_candle = (
+        SELECT min(candles."time")
+        FROM candles
+        WHERE candles.exchange = series.exchange
+            AND candles.symbol = series.symbol
+            AND candles.timeframe = series.timeframe
+            AND candles."time" >= %(instant)s
+    )
+    WHERE first_candle < %(instant)s AND last_candle >= %(instant)s
+)
+SELECT count(*) FROM forgotten

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+from titan10_dagster.candles.slices import days, midnight, windows
+from titan10_dagster.store import reader, rollups
+from titan10_dagster.store.audit import unaccounted
+from titan10_dagster.store.database import Database
+from titan10_dagster.store.retention import drop_before
+from titan10_dagster.store.writer import write_slices
+from titan10_dagster_tests.store.making import DAY, MINUTE, Sql, a_slice, candles, judged, without
+
+FIRST, LAST = DAY, DAY + timedelta(days=20)  # a Wednesday; chunks begin on Thursdays
+
+
+def fill(db: Database, *symbols: str) -> None:
+    slices = [a_slice(symbol, day) for symbol in symbols for day in days(FIRST, LAST)]
+    write_slices(db, [judged(slice_, without(candles(slice_), 7, 8)) for slice_ in slices])
+    rollups.refresh(db, windows(slices))
+
+
+def assert_adds_up(db: Database) -> None:
+    assert unaccounted(db, "binance", MINUTE, FIRST - timedelta(days=9), LAST) == []
+
+
+def test_what_is_past_its_retention_goes_and_the_ledger_forgets_it(db: Database, sql: Sql) -> None:
+    fill(db, "BTC/USDT", "ETH/USDT")
+    dropped = drop_before(db, date(2024, 1, 20))
+    kept = date(2024, 1, 18) if db.has_timescaledb() else date(2024, 1, 20)
+    assert dropped.before == kept
+    assert dropped.slices == 2 * len(days(FIRST, kept - timedelta(days=1)))
+    assert sql.one("SELECT min(time) FROM candles") == midnight(kept)
+    assert sql.one("SELECT min(day) FROM slice_ledger") == kept
+    assert sql.one("SELECT min(gap_start) FROM gaps") >= midnight(kept)
+    assert sql("SELECT DISTINCT first_candle FROM series") == [(midnight(kept),)]
+    assert_adds_up(db)
+    assert drop_before(db, date(2024, 1, 20)).slices == 0
+
+
+def test_rollups_show_no_bar_of_what_went(db: Database) -> None:
+    fill(db, "BTC/USDT")
+    kept = drop_before(db, date(2024, 1, 20)).before
+    rollups.catch_up(db)
+    series = a_slice().series
+    bars = reader.bars(db, series, "1d", midnight(FIRST), midnight(LAST))
+    assert bars["time"].tolist()[0] == midnight(kept)
+    assert set(bars["candles"]) == {1438}
+
+
+def test_a_series_that_is_all_old_is_forgotten_and_may_come_back(db: Database, sql: Sql) -> None:
+    fill(db, "BTC/USDT")
+    old = a_slice("OLD/USDT", FIRST)
+    write_slices(db, [judged(old)])
+    drop_before(db, date(2024, 1, 20))
+    assert sql("SELECT symbol FROM series") == [("BTC/USDT",)]
+    assert_adds_up(db)
+    write_slices(db, [judged(old)])
+    assert sql.one("SELECT count(*) FROM candles WHERE symbol = 'OLD/USDT'") == 1440
+    assert_adds_up(db)
+
+
+def test_nothing_old_enough_changes_nothing(db: Database, sql: Sql) -> None:
+    fill(db, "BTC/USDT")
+    assert drop_before(db, FIRST).slices == 0
+    assert sql.one("SELECT count(*) FROM candles") == 1438 * 21
+    assert_adds_up(db)
