@@ -37,7 +37,7 @@ class LandingIOManager(dg.IOManager):
 
 
 class StoreIOManager(dg.IOManager):
-    """`<exchange>/ohlcv`: the database, all days of a run in one transaction."""
+    """`<exchange>/ohlcv`: the database, all days of a run in one transaction, and then the rollups of these days."""
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
@@ -52,6 +52,7 @@ class StoreIOManager(dg.IOManager):
             context.step_context.add_asset_metadata(
                 metadata, asset_key=context.asset_key, partition_key=day.isoformat()
             )
+        self._pipeline.refresh_rollups(report)
 
     def load_input(self, context: dg.InputContext) -> LandedCandles:
         """The slices of the partitions; `store.reader` has their candles."""

@@ -42,7 +42,7 @@ def rollups_schedule() -> dg.ScheduleDefinition:
         job=dg.define_asset_job("rollups", selection=dg.AssetSelection.assets(KEY)),
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING,
-        description="Brings the rollups up to date with what backfills, repairs and live polling changed.",
+        description="Brings the rollups up to date with what live polling changed; the rest is done by then.",
     )
     def catch_up_rollups(titan10: dg.ResourceParam[Pipeline]) -> dg.RunRequest | dg.SkipReason:
         if titan10.database.has_timescaledb():
