@@ -15,6 +15,9 @@ from titan10_dagster.store.database import Cursor, Database
 # candle against 15.00.
 BATCH = 930
 
+# Any number will do, as long as nobody else in the database uses it.
+_LOCK = 7_310_424_203
+
 
 @dataclass(frozen=True)
 class Policies:
@@ -37,8 +40,8 @@ def apply(db: Database, wanted: Policies) -> list[str]:
     with db.transaction() as cursor:
         if not is_hypertable(cursor):
             return []
-        # Two that start at once would both find no policy, and both add one.
-        cursor.execute("LOCK TABLE candles IN SHARE UPDATE EXCLUSIVE MODE")
+        # Two that start at once would both find the old policy, and both add one.
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
         return [*_chunk_length(cursor, wanted.chunk), *_compression(cursor, wanted.compress_after), *_batch(cursor)]
 
 
