@@ -15,7 +15,7 @@ from functools import partial
 
 from titan10_dagster.candles import frame
 from titan10_dagster.candles.fetched import FetchedSlice, FetchRecord, JudgedSlice
-from titan10_dagster.candles.gaps import REASONS, Reason
+from titan10_dagster.candles.gaps import Reason
 from titan10_dagster.candles.health import Health
 from titan10_dagster.candles.inspection import SliceInspected, inspect, unasked
 from titan10_dagster.candles.markets import Market
@@ -416,7 +416,7 @@ def _is_settled(row: ledger.LedgerRow) -> bool:
 
 
 def _has_open_gap(row: ledger.LedgerRow) -> bool:
-    return any(not REASONS[reason].settled for reason in row.missing)
+    return row.unexplained > 0
 
 
 def _withheld(record: FetchRecord, verdict: Verdict) -> JudgedSlice:

@@ -97,6 +97,12 @@ class CheckSettings(_Section):
 
     broken_share: float = Field(0.01, ge=0, le=1, description="a slice with a larger share of broken rows is withheld")
     broken_rows: int = Field(3, ge=0, description="but not for so few, whatever their share: a quiet pair has few rows")
+    unexplained_share: float = Field(
+        0.05,
+        ge=0,
+        le=1,
+        description="a larger share of a series' day missing without a final reason fails a check",
+    )
     stray_bp: float = Field(
         100, gt=0, description="a close further from the median of three or more exchanges strays (basis points)"
     )

@@ -42,6 +42,11 @@ class LedgerRow:
     seconds: float
     note: str | None = None
 
+    @property
+    def unexplained(self) -> int:
+        """How many candles are missing without a final reason."""
+        return sum(candles for reason, candles in self.missing.items() if not REASONS[reason].settled)
+
 
 @dataclass(frozen=True)
 class CoverageRow:

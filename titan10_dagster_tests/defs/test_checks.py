@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date
+from datetime import UTC, date, datetime
 
 import dagster as dg
 import pytest
 
+from titan10_dagster.candles.gaps import Reason
 from titan10_dagster.candles.inspection import SliceInspected
 from titan10_dagster.candles.rules import RULES
 from titan10_dagster.candles.slices import Series, Slice
@@ -17,10 +18,12 @@ from titan10_dagster.defs.checks import (
     VALUE_RULES,
     CandleCheck,
     is_complete,
+    is_explained,
     is_near,
     keeps,
     of_run,
 )
+from titan10_dagster.store.ledger import LedgerRow
 
 ERROR, WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
 VALID = next(check for check in CHECKS if check.name == "valid")
@@ -113,3 +116,52 @@ def test_without_others_there_is_nothing_to_stray_from() -> None:
     finding = is_near({date(2024, 3, 1): []}, 0.05)
     assert finding.passed
     assert "nothing to compare" in finding.sentence
+
+
+def known(expected: int = 1440, **missing: int) -> LedgerRow:
+    """A slice of which so many candles are missing, by reason."""
+    return LedgerRow(
+        slice=Slice(Series("binance", "BTC/USDT", TIMEFRAMES["1m"]), date(2024, 3, 1)),
+        state="settled",
+        expected=expected,
+        present=expected - sum(missing.values()),
+        missing={Reason(reason): candles for reason, candles in missing.items()},
+        quarantined=0,
+        fetched_at=datetime(2024, 3, 2, 2, tzinfo=UTC),
+        source="rest",
+        requests=2,
+        retries=0,
+        seconds=1.0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("missing", "passed"),
+    [
+        ({}, True),
+        ({"unknown": 72}, True),
+        ({"unknown": 73}, False),
+        ({"unknown": 40, "quarantined": 40}, False),
+        ({"no_trades": 1000, "outage": 440}, True),
+        ({"beyond_horizon": 1440}, True),
+        ({"pre_listing": 700, "delisted": 700, "unknown": 40}, True),
+    ],
+)
+def test_a_day_fails_if_more_than_a_twentieth_of_a_series_is_missing_without_a_final_reason(
+    missing: dict[str, int], passed: bool
+) -> None:
+    assert is_explained([known(), known(**missing)], 0.05).passed is passed
+
+
+def test_the_series_that_miss_too_much_are_named_with_their_shares() -> None:
+    finding = is_explained([known(), known(unknown=100, quarantined=44, no_trades=500)], 0.05)
+    assert finding.severity is ERROR
+    (row,) = finding.rows
+    assert (row["symbol"], row["unexplained"], row["of"], row["share"]) == ("BTC/USDT", 144, 1440, "10.0%")
+    assert (row["unknown"], row["quarantined"]) == (100, 44)
+    dg.AssetCheckResult(passed=finding.passed, metadata=finding.metadata(), description=finding.sentence)
+
+
+def test_a_day_that_has_not_begun_is_explained() -> None:
+    assert is_explained([known(0)], 0.05).passed
+    assert is_explained([], 0.05).passed

@@ -41,7 +41,7 @@ SYMBOLS = {
     "kraken": ("BTC/USD", "ETH/USD"),
     "okx": ("BTC/USDT", "SOL/USDT"),
 }
-CHECKS = {"candles": ("valid", "on_grid", "complete"), "ohlcv": ("accounted_for", "near_others")}
+CHECKS = {"candles": ("valid", "on_grid", "complete"), "ohlcv": ("accounted_for", "explained", "near_others")}
 
 
 @dataclass
@@ -156,7 +156,9 @@ def test_each_check_shows_a_status_for_each_day(finished: Finished, exchange: st
             assert {str(day) for day in WANTED} <= set(latest)
             assert "PLANNED" not in latest.values()
             if check != "complete":
-                assert set(latest.values()) == {"SUCCEEDED"}
+                # A fifth of ALGO/USD's minutes has no trade, which no first look can explain.
+                quiet = (exchange, check) == ("coinbase", "explained")
+                assert set(latest.values()) == {"FAILED" if quiet else "SUCCEEDED"}
 
 
 @pytest.mark.parametrize("exchange", [name for name in SYMBOLS if name != "kraken"])

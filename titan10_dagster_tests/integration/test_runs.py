@@ -121,6 +121,7 @@ def test_every_day_of_a_range_run_has_its_own_status_and_metadata(make_world: Ma
         ("candles", "on_grid"),
         ("candles", "complete"),
         ("ohlcv", "accounted_for"),
+        ("ohlcv", "explained"),
         ("ohlcv", "near_others"),
     ):
         assert keys <= set(statuses(world, f"binance/{asset}", check)), (asset, check)

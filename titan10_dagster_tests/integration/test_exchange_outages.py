@@ -1,0 +1,74 @@
+"""The sandbox's coinbase is down for some minutes of a day, and leaves minutes without trades out as well."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+from titan10_dagster.candles.gaps import Reason
+from titan10_dagster.candles.slices import midnight, to_ms
+from titan10_dagster.sandbox.truth import outage
+from titan10_dagster.sandbox.venues.registry import venue
+from titan10_dagster_tests.integration.conftest import NOW, MakeWorld, World
+from titan10_dagster_tests.integration.driving import go_to, run, tick
+from titan10_dagster_tests.integration.test_runs import metadata, statuses
+
+DAY = date(2024, 2, 8)
+BUSY, QUIET = ("BTC/USD", "ETH/USD"), "ALGO/USD"
+SECOND_LOOK = NOW + timedelta(hours=6, minutes=1)
+
+
+def down() -> list[int]:
+    """The minutes in which coinbase was down."""
+    stretch = outage(venue("coinbase"), (DAY - date(1970, 1, 1)).days)
+    assert stretch
+    return list(range(*stretch))
+
+
+def missing(world: World, symbol: str) -> dict[str, list[int]]:
+    """The minutes that are missing of a symbol of coinbase, by reason."""
+    minutes: dict[str, list[int]] = {}
+    with world.pipeline.database.transaction() as cursor:
+        cursor.execute("SELECT reason, time FROM missing_minutes WHERE symbol = %s ORDER BY time", [symbol])
+        for reason, time in cursor.fetchall():
+            minutes.setdefault(reason, []).append((time - midnight(DAY)) // timedelta(minutes=1))
+    return minutes
+
+
+def look_again(world: World) -> None:
+    """Once more at coinbase, six hours later."""
+    go_to(world, SECOND_LOOK)
+    (request,) = [one for one in tick(world) if one.tags["titan10/repair"] == "coinbase"]
+    assert run(world, request)
+
+
+def without_trades(world: World) -> list[int]:
+    """The minutes in which coinbase was up, but nobody traded the quiet pair."""
+    times = world.truth("coinbase", QUIET, DAY, DAY)[:, 0].astype(int)
+    traded = set(((times - to_ms(midnight(DAY))) // 60_000).tolist())
+    return sorted(set(range(1440)) - traded - set(down()))
+
+
+def test_an_outage_is_told_from_minutes_without_trades_at_the_second_look(make_world: MakeWorld) -> None:
+    world = make_world({"coinbase": [*BUSY, QUIET], "binance": ["BTC/USDT"]})
+    for exchange in ("binance", "coinbase"):
+        assert not world.backfill(exchange, DAY).failed
+    assert missing(world, "BTC/USD") == {Reason.UNKNOWN: down()}
+    assert statuses(world, "coinbase/ohlcv", "explained")[str(DAY)] is False
+    look_again(world)
+    assert statuses(world, "coinbase/ohlcv", "explained")[str(DAY)] is True
+    for symbol in BUSY:
+        assert missing(world, symbol) == {Reason.OUTAGE: down()}
+    assert missing(world, QUIET) == {Reason.OUTAGE: down(), Reason.NO_TRADES: without_trades(world)}
+    assert metadata(world, "coinbase/ohlcv")[str(DAY)]["missing_outage"] == 3 * len(down())
+    assert not world.pipeline.unaccounted("coinbase", [DAY])
+    assert not tick(world)
+
+
+def test_an_exchange_that_is_stored_later_bears_witness_then(make_world: MakeWorld) -> None:
+    world = make_world({"coinbase": [*BUSY, QUIET], "binance": ["BTC/USDT"]})
+    assert not world.backfill("coinbase", DAY).failed
+    look_again(world)
+    assert missing(world, "BTC/USD") == {Reason.NO_TRADES: down()}
+    assert not world.backfill("binance", DAY).failed
+    assert missing(world, "BTC/USD") == {Reason.OUTAGE: down()}
+    assert not world.pipeline.unaccounted("coinbase", [DAY])
