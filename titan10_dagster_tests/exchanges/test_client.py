@@ -234,7 +234,7 @@ async def at_once(client: ExchangeClient, exchange: str, count: int) -> None:
     await asyncio.gather(*(client.fetch_page(series(exchange), YESTERDAY, 2) for _ in range(count)))
 
 
-@pytest.mark.parametrize(("exchange", "interval"), [("binance", 0.02), ("bybit", 0.1), ("coinbase", 0.102)])
+@pytest.mark.parametrize(("exchange", "interval"), [("binance", 0.02), ("bybit", 0.1 / 6), ("coinbase", 0.102)])
 def test_requests_are_spaced_from_the_first_one_on(sandbox: Sandbox, exchange: str, interval: float) -> None:
     async def work() -> None:
         async with client_of(exchange, sandbox.url(exchange), paced=True, pace_share=1.0) as client:
