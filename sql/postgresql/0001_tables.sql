@@ -319,6 +319,7 @@ CREATE TABLE exchange_health (
     changed_at timestamptz,
     pace double precision NOT NULL DEFAULT 1,
     pace_at timestamptz,
+    rest_until timestamptz,
     last_error text,
     last_error_at timestamptz,
     shut_since timestamptz,
@@ -337,6 +338,7 @@ COMMENT ON COLUMN exchange_health.changed_at IS 'When the state last changed.';
 COMMENT ON COLUMN exchange_health.pace IS
     'The share of the full pace at pace_at, just after the exchange asked for fewer requests; it recovers since.';
 COMMENT ON COLUMN exchange_health.pace_at IS 'When it was last slowed down; NULL: never.';
+COMMENT ON COLUMN exchange_health.rest_until IS 'The end of the last rest that the exchange asked for (Retry-After).';
 COMMENT ON COLUMN exchange_health.last_error IS 'The last error of any kind, whether it counts for the breaker or not.';
 COMMENT ON COLUMN exchange_health.last_error_at IS 'When that was.';
 COMMENT ON COLUMN exchange_health.shut_since IS 'When it was last closed; NULL: it is.';

@@ -137,9 +137,11 @@ def after_rest(health: Health, now: datetime, until: datetime, reason: str) -> H
     return _changed(noted, BreakerState.OPEN, now, open_until=until, failures=health.failures, reason=reason)
 
 
-def after_throttling(health: Health, asked_at: datetime, now: datetime, reason: str) -> Health:
-    """What was asked at `asked_at` was refused for being too much: slower, and the breaker stays as it is."""
-    return replace(after_error(health, now, reason), pace=health.pace.slowed(asked_at, now))
+def after_throttling(
+    health: Health, asked_at: datetime, now: datetime, reason: str, rest: timedelta = timedelta(0)
+) -> Health:
+    """What was asked at `asked_at` was refused for being too much: a rest, then slower; the breaker stays as it is."""
+    return replace(after_error(health, now, reason), pace=health.pace.slowed(asked_at, now, rest))
 
 
 def after_error(health: Health, now: datetime, reason: str) -> Health:

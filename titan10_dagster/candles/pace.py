@@ -6,7 +6,7 @@ share at one instant, nothing is written while it recovers, and every process re
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 SLOWEST = 1 / 16
@@ -20,23 +20,32 @@ def recovered(share: float, elapsed: timedelta) -> float:
 
 @dataclass(frozen=True)
 class Pace:
-    """The share of the full pace at the instant `at` (aware, UTC); never slowed down where that is None."""
+    """The share of the full pace at the instant `at` (aware, UTC); never slowed down where that is None.
+
+    Before `rest_until` nobody asks at all: the exchange's Retry-After is for every process of this address.
+    """
 
     share: float = 1.0
     at: datetime | None = None
+    rest_until: datetime | None = None
 
     def as_of(self, now: datetime) -> float:
         """The share of the full pace now."""
         return 1.0 if self.at is None else recovered(self.share, now - self.at)
 
-    def slowed(self, asked_at: datetime, now: datetime) -> Pace:
-        """Half of the present pace, after a refusal of what was asked at `asked_at`.
+    def rest(self, now: datetime) -> timedelta:
+        """How long nobody may ask from now on; zero for not at all."""
+        return timedelta(0) if self.rest_until is None else max(self.rest_until - now, timedelta(0))
 
-        Requests that were under way together are refused together: those asked before the last slowing change nothing.
+    def slowed(self, asked_at: datetime, now: datetime, rest: timedelta = timedelta(0)) -> Pace:
+        """Half of the present pace, after a `rest`, because what was asked at `asked_at` was refused.
+
+        Requests that were under way together are refused together: those asked before the last slowing slow nothing.
         """
+        rest_until = now + max(rest, self.rest(now))
         if self.at is not None and asked_at < self.at:
-            return self
-        return Pace(max(self.as_of(now) / 2, SLOWEST), now)
+            return replace(self, rest_until=rest_until)
+        return Pace(max(self.as_of(now) / 2, SLOWEST), now, rest_until)
 
 
 FULL = Pace()

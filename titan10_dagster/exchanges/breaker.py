@@ -25,6 +25,7 @@ from titan10_dagster.candles.health import (
     after_throttling,
     ask,
 )
+from titan10_dagster.candles.pace import Pace
 from titan10_dagster.errors import BreakerOpen, DatabaseUnavailable, FetchError, Throttled
 
 
@@ -107,16 +108,16 @@ class Breaker:
         """An error that says nothing against the exchange as a whole: it is only remembered as the last one."""
         self.store.apply(self.exchange, lambda health: after_error(health, self.now(), _reason(error)))
 
-    def pace(self) -> float:
-        """The share of the full pace at which to go now."""
-        return self.store.load(self.exchange).pace.as_of(self.now())
+    def pace(self) -> Pace:
+        """How fast it may be asked."""
+        return self.store.load(self.exchange).pace
 
-    def slowed(self, error: Throttled, asked_at: datetime) -> float:
-        """It refused what was asked at `asked_at` for being too much; the share of the full pace from now on."""
-        health = self.store.apply(
-            self.exchange, lambda health: after_throttling(health, asked_at, self.now(), _reason(error))
-        )
-        return health.pace.as_of(self.now())
+    def slowed(self, error: Throttled, asked_at: datetime) -> Pace:
+        """It refused what was asked at `asked_at` for being too much; how fast it may be asked from now on."""
+        rest = error.retry_after or timedelta(0)
+        return self.store.apply(
+            self.exchange, lambda health: after_throttling(health, asked_at, self.now(), _reason(error), rest)
+        ).pace
 
     def made(self, requests: int) -> None:
         """So many more requests were made."""

@@ -36,6 +36,7 @@ from ccxt.base.errors import BadResponse
 from numpy.typing import NDArray
 
 from titan10_dagster.candles.markets import Market
+from titan10_dagster.candles.pace import Pace
 from titan10_dagster.candles.slices import Series, to_ms
 from titan10_dagster.errors import (
     Banned,
@@ -168,10 +169,9 @@ class ExchangeClient:
 
     async def __aenter__(self) -> Self:
         exchange = strict_class(self.exchange)(self._config())
-        self.pacer = Pacer(
-            exchange.rateLimit / 1000 / self._share if self._share else 0,
-            share=self._breaker.pace() if self._breaker else 1.0,
-        )
+        self.pacer = Pacer(exchange.rateLimit / 1000 / self._share if self._share else 0)
+        if self._breaker is not None:
+            self._go_at(self._breaker.pace())
         exchange.pacer, exchange.counters, exchange.clock = self.pacer, self.counters, self.now
         exchange.admit = self._admit
         if self._base_url:
@@ -259,7 +259,11 @@ class ExchangeClient:
         # Without the database this client has slowed down all the same, and what it fetches can still land.
         with suppress(DatabaseUnavailable):
             if self._breaker is not None:
-                self.pacer.go_at(self._breaker.slowed(failure, asked_at))
+                self._go_at(self._breaker.slowed(failure, asked_at))
+
+    def _go_at(self, pace: Pace) -> None:
+        now = self.now()
+        self.pacer.go_at(pace.as_of(now), pace.rest(now).total_seconds())
 
     def _count_requests(self) -> None:
         made = self.requests - self._counted

@@ -38,15 +38,14 @@ def live_share(facts: Capabilities, symbols: int) -> float:
 class Pacer:
     """Spaces requests `interval` seconds apart for a cost of 1; 0 for no pace at all, though rests are kept.
 
-    `share` is the share of that pace to begin with; it recovers as `candles.pace` says. `deadline` (time.monotonic):
-    nothing goes out later.
+    `deadline` (time.monotonic): nothing goes out later. The share of the pace recovers as `candles.pace` says.
     """
 
     deadline = math.inf
 
-    def __init__(self, interval: float, share: float = 1.0) -> None:
+    def __init__(self, interval: float) -> None:
         self._interval = interval
-        self._share, self._share_at = share, time.monotonic()
+        self._share, self._share_at = 1.0, 0.0
         self._free = 0.0  # the moment from which the next request may go out
         self._rest_until = 0.0
         self._slowed_at = 0.0
@@ -96,6 +95,7 @@ class Pacer:
             self.go_at(max(self.share / 2, SLOWEST))
             self._slowed_at = now
 
-    def go_at(self, share: float) -> None:
-        """From now on at this share of the full pace, and faster as time goes by."""
+    def go_at(self, share: float, rest: float = 0.0) -> None:
+        """After so many seconds of rest at this share of the full pace, and faster as time goes by."""
         self._share, self._share_at = share, time.monotonic()
+        self._rest_until = max(self._rest_until, time.monotonic() + rest)

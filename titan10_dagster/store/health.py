@@ -12,8 +12,8 @@ from titan10_dagster.store.database import Cursor, Database, one, retrying
 from titan10_dagster.store.statements import statement
 
 _COLUMNS = (
-    "exchange, state, open_until, failures, reason, probe_until, changed_at, pace, pace_at, last_error, last_error_at,"
-    " shut_since"
+    "exchange, state, open_until, failures, reason, probe_until, changed_at, pace, pace_at, rest_until,"
+    " last_error, last_error_at, shut_since"
 )
 
 
@@ -69,7 +69,19 @@ class HealthStore:
 
 
 def _health(exchange: str, state: str, *rest: Any) -> Health:
-    open_until, failures, reason, probe_until, changed_at, pace, pace_at, last_error, last_error_at, shut_since = rest
+    (
+        open_until,
+        failures,
+        reason,
+        probe_until,
+        changed_at,
+        pace,
+        pace_at,
+        rest_until,
+        last_error,
+        last_error_at,
+        shut_since,
+    ) = rest
     return Health(
         exchange,
         BreakerState(state),
@@ -78,7 +90,7 @@ def _health(exchange: str, state: str, *rest: Any) -> Health:
         reason,
         probe_until,
         changed_at,
-        Pace(pace, pace_at),
+        Pace(pace, pace_at, rest_until),
         last_error,
         last_error_at,
         shut_since,
@@ -89,7 +101,7 @@ def _store(cursor: Cursor, health: Health) -> None:
     cursor.execute(
         "UPDATE exchange_health"
         " SET state = %s, open_until = %s, failures = %s, reason = %s, probe_until = %s, changed_at = %s,"
-        " pace = %s, pace_at = %s, last_error = %s, last_error_at = %s, shut_since = %s"
+        " pace = %s, pace_at = %s, rest_until = %s, last_error = %s, last_error_at = %s, shut_since = %s"
         " WHERE exchange = %s",
         [
             health.state.value,
@@ -100,6 +112,7 @@ def _store(cursor: Cursor, health: Health) -> None:
             health.changed_at,
             health.pace.share,
             health.pace.at,
+            health.pace.rest_until,
             health.last_error,
             health.last_error_at,
             health.shut_since,

@@ -166,7 +166,7 @@ def test_an_error_that_does_not_count_is_remembered_all_the_same() -> None:
 
 def test_the_pace_is_remembered_whatever_becomes_of_the_breaker() -> None:
     slowed = after_throttling(CLOSED, NOW, NOW, "429")
-    assert (slowed.state, slowed.pace) == (BreakerState.CLOSED, Pace(0.5, NOW))
+    assert (slowed.state, slowed.pace) == (BreakerState.CLOSED, Pace(0.5, NOW, NOW))
     opened = failing(slowed, 5)
     closed = after_success(after_probe_taken(opened, NOW + PAUSE, LEASE), NOW + PAUSE)
     assert opened.pace == closed.pace == after_rest(slowed, NOW, NOW, "429").pace == slowed.pace

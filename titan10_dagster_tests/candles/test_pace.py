@@ -28,8 +28,15 @@ def test_each_refusal_halves_it_and_time_brings_it_back() -> None:
 
 def test_refusals_of_what_was_under_way_together_slow_it_once() -> None:
     slowed = Pace().slowed(NOW, NOW + SECOND)
-    assert slowed.slowed(NOW, NOW + 2 * SECOND) is slowed
+    later = NOW + 2 * SECOND
+    assert slowed.slowed(NOW, later).as_of(later) == slowed.as_of(later)
     assert slowed.slowed(NOW + SECOND, NOW + 2 * SECOND).as_of(NOW + 2 * SECOND) < 0.3
+
+
+def test_nobody_asks_before_the_longest_rest_that_was_demanded_is_over() -> None:
+    rested = Pace().slowed(NOW, NOW, 60 * SECOND).slowed(NOW, NOW + SECOND, 5 * SECOND)
+    assert rested.rest(NOW + SECOND) == 59 * SECOND
+    assert rested.rest(NOW + 61 * SECOND) == Pace().rest(NOW) == timedelta(0)
 
 
 @given(paces, st.lists(spans, max_size=30))

@@ -12,6 +12,7 @@ from titan10_dagster.candles.pace import FULL_AFTER
 from titan10_dagster.candles.slices import days
 from titan10_dagster.live import poll_exchanges
 from titan10_dagster_tests.integration.conftest import NOW, MakeWorld, World, ticking
+from titan10_dagster_tests.integration.driving import go_to
 
 DAY = date(2024, 3, 1)
 
@@ -50,6 +51,20 @@ def test_live_polling_and_runs_go_at_the_same_pace(make_world: MakeWorld) -> Non
     assert report.failed
     assert share_of_the_next_client(world) == pytest.approx(0.5, abs=0.02)
     assert world.pipeline.breaker("binance").admit() is False
+
+
+def test_a_rest_that_one_process_was_asked_for_is_kept_by_the_others(make_world: MakeWorld) -> None:
+    world = make_world({"binance": ["BTC/USDT"]})
+    world.pipeline.refresh_markets("binance")
+    world.sandbox.fault("binance", "http_429", retry_after=300, count=1)
+    poll_exchanges(world.pipeline, ["binance"])
+    world.sandbox.clear_requests("binance")
+    (report,) = poll_exchanges(world.pipeline, ["binance"])
+    assert report.postponed == ("BTC/USDT",)
+    assert not world.sandbox.requests("binance")
+    go_to(world, NOW + timedelta(seconds=301))
+    (report,) = poll_exchanges(world.pipeline, ["binance"])
+    assert report.inserted > 0
 
 
 def test_what_no_exchange_refused_leaves_no_trace(make_world: MakeWorld) -> None:

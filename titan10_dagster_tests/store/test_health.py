@@ -28,7 +28,7 @@ def test_what_is_applied_is_stored_and_returned(db: Database) -> None:
 
 def test_every_field_comes_back(db: Database) -> None:
     later = NOW + timedelta(minutes=1)
-    full = Health("binance", BreakerState.HALF_OPEN, NOW, 7, "5xx", later, NOW, Pace(0.3, later), "reset", later)
+    full = Health("binance", BreakerState.HALF_OPEN, NOW, 7, "5xx", later, NOW, Pace(0.3, later, later), "reset", later)
     HealthStore(db).apply("binance", lambda _: full)
     assert HealthStore(db).load("binance") == full
 
