@@ -15,7 +15,7 @@ help:
 	@echo "make up      run everything on real exchanges: PostgreSQL, UI, daemon; Ctrl-C stops all of it"
 	@echo "make demo    show it offline in a minute, against the sandbox; DEMO_KEEP=1 leaves the UI up"
 	@echo "make test    lint, types, all tests"
-	@echo "make campaign  the long tests: killed ten times, and sixty days of five exchanges through the UI"
+	@echo "make campaign  the long tests: killed at random moments, alone and all at once, and sixty days through the UI"
 	@echo "make bench   candles a second, from request to committed row"
 	@echo "make clean   remove what was installed and cached; the data in .titan10 stays"
 
@@ -34,6 +34,7 @@ test: $(VENV)/installed-dev
 # The long forms of the tests that kill, and of the backfill through the UI.
 campaign: $(VENV)/installed-dev
 	$(RUN) TITAN10_TEST_KILLS=10 TITAN10_TEST_KILL_DAYS=30 TITAN10_TEST_UI_DAYS=60 \
+		TITAN10_TEST_STRIKES=3 TITAN10_TEST_STRIKE_DAYS=90 \
 		$(BIN)/python -m pytest -s -o timeout=3600 titan10_dagster_tests/e2e
 
 bench: $(VENV)/installed-dev

@@ -11,6 +11,8 @@ import pytest
 from titan10_dagster.candles.gaps import Reason
 from titan10_dagster.candles.health import BreakerState
 from titan10_dagster.candles.slices import to_ms
+from titan10_dagster.errors import DatabaseUnavailable
+from titan10_dagster.pipeline import Pipeline
 from titan10_dagster.store import ledger
 from titan10_dagster.store.health import HealthStore
 from titan10_dagster_tests.integration.conftest import NOW, MakeWorld, World, ticking
@@ -251,3 +253,21 @@ def test_what_kraken_still_has_of_yesterday_is_fetched(make_world: MakeWorld) ->
         assert np.array_equal(stored[-len(reachable) :], reachable)
         (row,) = world.pipeline.ledger_rows(world.pipeline.slices("kraken", [yesterday], [symbol])).values()
         assert row.missing[Reason.BEYOND_HORIZON] > 800
+
+
+def test_a_step_that_loses_sight_of_the_database_is_tried_again(
+    make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = world_of(make_world, "binance")
+    resolve, tries = Pipeline._resolve, []
+
+    def away_at_first(*arguments: Any) -> Any:
+        tries.append(arguments)
+        if len(tries) == 1:
+            raise DatabaseUnavailable("the database cannot be used now")
+        return resolve(*arguments)
+
+    monkeypatch.setattr(Pipeline, "_resolve", away_at_first)
+    assert not world.backfill("binance", DAY).failed
+    assert len(tries) == 2
+    assert world.equals_truth("binance", DAY, DAY)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -8,7 +9,8 @@ import pytest
 
 from titan10_dagster.candles.health import BreakerState, Health, Permit, after_ban, ask
 from titan10_dagster.candles.pace import Pace
-from titan10_dagster.store.database import Database
+from titan10_dagster.errors import DatabaseUnavailable
+from titan10_dagster.store.database import Cursor, Database
 from titan10_dagster.store.health import HealthStore
 
 NOW = datetime(2024, 3, 1, 12, 0, 0, 250_000, tzinfo=UTC)
@@ -60,3 +62,19 @@ def test_of_many_that_ask_at_once_one_has_the_probe(db: Database) -> None:
     for thread in threads:
         thread.join()
     assert sorted(permits) == [Permit.PROBE, *[Permit.REFUSED] * 7]
+
+
+def test_a_ban_is_stored_though_the_database_was_away_for_a_moment(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transaction, tries = db.transaction, []
+
+    def away_at_first() -> AbstractContextManager[Cursor]:
+        tries.append(len(tries))
+        if len(tries) == 1:
+            raise DatabaseUnavailable("the database cannot be used now")
+        return transaction()
+
+    monkeypatch.setattr(db, "transaction", away_at_first)
+    HealthStore(db).apply("binance", lambda health: after_ban(health, NOW, NOW + timedelta(hours=1), "418"))
+    assert HealthStore(db).load("binance").state is BreakerState.OPEN
