@@ -202,7 +202,8 @@ def _lags(database: str, arguments: argparse.Namespace, folder: Path) -> list[st
             stack.stop()
         lags = _read_lags(database, first - MINUTE, last - 2 * MINUTE)
         refused = sum(entry["status"] != 200 for url in urls.values() for entry in _requests(url))
-    return [*_told(lags), f"requests that an exchange refused: {refused}"]
+    load = f"load average of the machine meanwhile: {os.getloadavg()[1]:.0f} on {os.cpu_count()} cores"
+    return [*_told(lags), f"requests that an exchange refused: {refused}", load]
 
 
 def _wait(stack: Stack, span: timedelta) -> datetime:
