@@ -1,0 +1,166 @@
+"""What planning and reports cost on a long ledger: 5 years of 20 exchanges with 20 symbols each, 730,000 slices.
+
+    python -m benchmarks.ledger [--rounds 5]
+
+The ledger is made by INSERT ... SELECT in the embedded PostgreSQL, which also holds Dagster's own tables. It is then
+measured whole, and once more with 10,000 partitions (20 exchanges x 500 days) missing, half of them as an outage of our
+own and half as history, and with 1,220 runs of a backfill in the queue. Medians and ranges; seconds of the clock.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+from ccxt import exchanges as known_to_ccxt
+
+from benchmarks import results
+from titan10_dagster.candles.repairs import plan_repairs
+from titan10_dagster.defs import autopilot, sensors
+from titan10_dagster.defs.partitions import daily_keys
+from titan10_dagster.defs.requests import repairable
+from titan10_dagster.landing.zone import LandingZone
+from titan10_dagster.local.postgres import EmbeddedPostgres
+from titan10_dagster.pipeline import Pipeline
+from titan10_dagster.settings import DatabaseSettings, ExchangeSettings, Settings
+from titan10_dagster.store import ledger
+from titan10_dagster.store.database import Database
+from titan10_dagster.store.migrations import migrate
+
+EXCHANGES, SYMBOLS, DAYS = tuple(known_to_ccxt[:20]), tuple(f"S{n}/USDT" for n in range(20)), 1825
+NOW = datetime(2024, 3, 10, 12, tzinfo=UTC)
+FIRST = NOW.date() - timedelta(days=DAYS)
+QUEUED = 1220
+FILL = """
+INSERT INTO slice_ledger
+SELECT exchange, symbol, '1m', %(first)s::date + day, 'settled', 1440, 1440 - open, open, 0, 0, 0, 0, 0, 0, 0,
+    (%(first)s::date + day + 1)::timestamp AT TIME ZONE 'UTC' + interval '2 hours', 'rest', 2, 0, 1.0, NULL
+FROM unnest(%(exchanges)s) AS exchange, unnest(%(symbols)s) AS symbol, generate_series(0, %(days)s - 1) AS day,
+    LATERAL (SELECT 3 * ((day + length(symbol)) %% 50 = 0)::int) AS mark (open)
+"""
+GAPS = """
+INSERT INTO gaps
+SELECT exchange, symbol, timeframe, day + interval '1 hour', day + interval '63 min', 3, 'unknown', 1,
+    fetched_at, fetched_at
+FROM slice_ledger
+WHERE unknown > 0
+"""
+OUTAGES = "DELETE FROM slice_ledger WHERE day < %(last)s AND (day - %(first)s) %% 2 = 0 AND day >= %(last)s - 500"
+HISTORY = "DELETE FROM slice_ledger WHERE day < %(first)s::date + 250"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    rounds = parser.parse_args().rounds
+    with _world() as (pipeline, instance):
+        lines = ["whole", *_measure(pipeline, instance, rounds)]
+        _run(pipeline, OUTAGES, HISTORY)
+        _queue(instance)
+        lines += ["", f"10,000 partitions missing, {QUEUED:,} runs queued", *_measure(pipeline, instance, rounds)]
+    text = "\n".join(lines)
+    print(text)  # noqa: T201
+    results.write(
+        f"A ledger of {len(EXCHANGES) * len(SYMBOLS) * DAYS:,} slices",
+        f"Median seconds of {rounds} rounds (lowest to highest).\n\n```\n{text}\n```",
+        beside="embedded PostgreSQL 18",
+    )
+
+
+def _measure(pipeline: Pipeline, instance: dg.DagsterInstance, rounds: int) -> list[str]:
+    database, starts, today = pipeline.database, pipeline.starts(pipeline.settings.enabled), NOW.date()
+    exchanges = repairable(pipeline, ())
+
+    def plan_gaps() -> object:
+        return plan_repairs(pipeline.open_slices(), holes=pipeline.missing_days().holes, exchanges=exchanges, now=NOW)
+
+    what: dict[str, Callable[[], object]] = {
+        "which days are missing": pipeline.missing_days,
+        "gap planning": plan_gaps,
+        "titan10 status": lambda: ledger.summary(database, starts, today),
+        "titan10 coverage": lambda: ledger.coverage(database),
+        "a tick of repair_gaps": lambda: sensors.plan_of(pipeline, instance),
+        "a tick of autopilot": lambda: autopilot.plan_of(pipeline, instance),
+    }
+    return [_told(name, _seconds(one, rounds)) for name, one in what.items()]
+
+
+def _seconds(work: Callable[[], object], rounds: int) -> list[float]:
+    seconds = []
+    for _ in range(rounds):
+        began = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - began)
+    return seconds
+
+
+def _told(name: str, seconds: list[float]) -> str:
+    return f"  {name:<24}{statistics.median(seconds):>6.2f}   ({min(seconds):.2f} to {max(seconds):.2f})"
+
+
+@contextmanager
+def _world() -> Iterator[tuple[Pipeline, dg.DagsterInstance]]:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o711)
+        server = EmbeddedPostgres(folder / "postgres")
+        url = server.start()
+        try:
+            migrate(url)
+            pipeline = Pipeline(_settings(folder), Database(url), LandingZone(folder / "landing"), now=lambda: NOW)
+            _run(pipeline, FILL, GAPS)
+            with _instance(folder, url) as instance:
+                yield pipeline, instance
+            pipeline.database.close()
+        finally:
+            server.stop()
+
+
+@contextmanager
+def _instance(folder: Path, url: str) -> Iterator[dg.DagsterInstance]:
+    postgres = {"postgres_url": url.replace("postgresql://", "postgresql+psycopg2://")}
+    with dg.DagsterInstance.local_temp(str(folder), overrides={"storage": {"postgres": postgres}}) as instance:
+        yield instance
+
+
+def _settings(folder: Path) -> Settings:
+    return Settings.model_construct(
+        data=folder,
+        database=DatabaseSettings(),
+        exchanges={name: ExchangeSettings(symbols=SYMBOLS, start=FIRST) for name in EXCHANGES},
+    )
+
+
+def _run(pipeline: Pipeline, *statements: str) -> None:
+    parameters = {
+        "exchanges": list(EXCHANGES),
+        "symbols": list(SYMBOLS),
+        "days": DAYS,
+        "first": FIRST,
+        "last": NOW.date(),
+    }
+    with pipeline.database.transaction() as cursor:
+        for one in statements:
+            cursor.execute(one, parameters)
+        cursor.execute("ANALYZE slice_ledger; ANALYZE gaps")
+
+
+def _queue(instance: dg.DagsterInstance) -> None:
+    """Runs of a backfill that wait for their turn."""
+    for n in range(QUEUED):
+        keys = frozenset(daily_keys(EXCHANGES[n % len(EXCHANGES)]))
+        tags = {"dagster/backfill": "abcdefgh"}
+        instance.add_run(
+            dg.DagsterRun("__ASSET_JOB", tags=tags, status=dg.DagsterRunStatus.NOT_STARTED, asset_selection=keys)
+        )
+
+
+if __name__ == "__main__":
+    main()
