@@ -10,7 +10,6 @@ purge (`retention` in dagster.yaml).
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -20,8 +19,11 @@ from uuid import UUID
 import dagster as dg
 import sqlalchemy as sa
 from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
+from dagster._core.storage.event_log.schema import AssetEventTagsTable
 from dagster._core.storage.event_log.schema import SqlEventLogStorageTable as Events
 from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
+from dagster._core.storage.runs.schema import RunsTable
+from dagster_postgres.event_log import PostgresEventLogStorage
 
 from titan10_dagster.defs.assets import OWNERS
 from titan10_dagster.housekeeping import clear_landing
@@ -104,8 +106,7 @@ def delete_runs(instance: DagsterInstance, before: datetime, *, longest: timedel
     deleted, end = Deleted(), time.monotonic() + longest.total_seconds()
     for batch in _batches(instance, before):
         deleted += _measured(instance, batch)
-        for run_id in batch:
-            _delete_run(instance, run_id)
+        _delete(instance, batch)
         if time.monotonic() > end:
             break
     return deleted
@@ -141,12 +142,25 @@ def _newest(instance: DagsterInstance, job: str) -> set[str]:
     return {record.dagster_run.run_id for record in newest}
 
 
-def _delete_run(instance: DagsterInstance, run_id: str) -> None:
-    """Events first: who is killed in between leaves a run without events, which the next night finds."""
-    instance.event_log_storage.delete_events(run_id)
-    instance.delete_run(run_id)
-    with suppress(OSError):
-        shutil.rmtree(Path(instance.storage_directory()) / run_id)
+def _delete(instance: DagsterInstance, run_ids: list[str]) -> None:
+    """Events first: who is killed in between leaves runs without events, which the next night finds.
+
+    `DagsterInstance.delete_run` opens a connection nine times for each run, which made ten minutes of a day's polls on
+    a busy machine. These are the same deletions, of many runs at once.
+    """
+    storage = instance.event_log_storage
+    if isinstance(storage, PostgresEventLogStorage):
+        events = sa.select(Events.c.id).where(Events.c.run_id.in_(run_ids))
+        with storage.index_connection() as connection:
+            connection.execute(AssetEventTagsTable.delete().where(AssetEventTagsTable.c.event_id.in_(events)))
+            connection.execute(Events.delete().where(Events.c.run_id.in_(run_ids)))
+            connection.execute(RunsTable.delete().where(RunsTable.c.run_id.in_(run_ids)))  # and their tags
+    else:
+        for run_id in run_ids:
+            storage.delete_events(run_id)
+            instance.delete_run(run_id)
+    for run_id in run_ids:
+        shutil.rmtree(Path(instance.storage_directory()) / run_id, ignore_errors=True)
 
 
 def _measured(instance: DagsterInstance, run_ids: list[str]) -> Deleted:
