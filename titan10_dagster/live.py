@@ -13,19 +13,22 @@ from datetime import date, datetime, timedelta
 
 from titan10_dagster.candles import frame
 from titan10_dagster.candles.fetched import FetchedSlice, FetchRecord, JudgedSlice
+from titan10_dagster.candles.gaps import REASONS
 from titan10_dagster.candles.live import LivePlan, Polled, plan_poll, seconds_to_ask
-from titan10_dagster.candles.slices import Series, Slice, slices_of
+from titan10_dagster.candles.slices import Series, Slice, midnight, slices_of
 from titan10_dagster.errors import FetchError
 from titan10_dagster.exchanges.capabilities import capabilities_of
 from titan10_dagster.exchanges.live import LiveAnswer, LivePoll, poll
 from titan10_dagster.exchanges.markets import Resolution, resolve
 from titan10_dagster.logs import about
 from titan10_dagster.pipeline import Pipeline
+from titan10_dagster.store import ledger
 from titan10_dagster.store.markets import MarketStore
 from titan10_dagster.store.writer import WriteReport, write_slices
 
 TIMEOUT_MS = 10_000
 _DAY = timedelta(days=1)
+_OPEN = tuple(reason for reason, facts in REASONS.items() if not facts.settled)
 
 
 @dataclass(frozen=True)
@@ -96,10 +99,28 @@ def plans_of(titan10: Pipeline, exchange: str, symbols: Sequence[str]) -> list[L
     known: dict[Series, dict[date, Polled]] = {slice_.series: {} for slice_ in slices}
     for slice_, row in titan10.ledger_rows(slices).items():
         known[slice_.series][slice_.day] = Polled(row.state, row.fetched_at)
+    perishing = {} if facts.depth is None else perishing_gaps(titan10, exchange, now)
     plans = [
-        plan_poll(series, days, now=now, page_size=facts.page_size, depth=facts.depth) for series, days in known.items()
+        plan_poll(series, days, now=now, page_size=facts.page_size, depth=facts.depth, gap=perishing.get(series))
+        for series, days in known.items()
     ]
     return [plan for plan in plans if plan is not None]
+
+
+def perishing_gaps(titan10: Pipeline, exchange: str, now: datetime) -> dict[Series, datetime]:
+    """Since when each series of an exchange with a short memory misses candles that it may still give.
+
+    The daily run comes too late for the morning, and a repair for what it left: such candles come now or never.
+    """
+    facts = capabilities_of(exchange)
+    step = titan10.exchange(exchange).timeframe.delta
+    oldest = max(now - (facts.depth or 0) * step, midnight(now.date() - _DAY))
+    found = ledger.gaps(titan10.database, exchange, reasons=_OPEN, start=midnight(oldest.date()))
+    starts: dict[Series, datetime] = {}
+    for one in found:  # newest first
+        if one.gap.end > oldest:
+            starts[one.series] = max(one.gap.start, oldest)
+    return starts
 
 
 def store(titan10: Pipeline, answers: Sequence[LiveAnswer]) -> WriteReport:

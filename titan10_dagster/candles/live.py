@@ -46,12 +46,21 @@ class LivePlan:
 
 
 def plan_poll(
-    series: Series, known: Mapping[date, Polled], *, now: datetime, page_size: int, depth: int | None
+    series: Series,
+    known: Mapping[date, Polled],
+    *,
+    now: datetime,
+    page_size: int,
+    depth: int | None,
+    gap: datetime | None = None,
 ) -> LivePlan | None:
     """What to ask for now; None where no candle is over that is not known.
 
     `known`: what the ledger has of yesterday and today. A series that it has nothing of begins with today; if the
     exchange gives only its last `depth` candles, with all of these that are not older than yesterday.
+
+    `gap`: from when on candles are missing that will soon be out of reach. They are asked for in passing, if one page
+    reaches from there to now.
     """
     step = series.timeframe.delta
     until = _floor(now, step)
@@ -59,6 +68,8 @@ def plan_poll(
     resumed = max(_resumed(known, now, oldest, step), oldest or midnight(now.date() - _DAY))
     first_live = [midnight(day) for day, polled in known.items() if polled.state == "live"]
     start = max(min([resumed, *first_live]), resumed - LOOK_BACK * step, oldest or resumed - LOOK_BACK * step)
+    if gap is not None:
+        start = min(start, max(_floor(gap, step), oldest or gap, until - page_size * step))
     end = min(until, start + page_size * step)
     if start >= end or resumed >= until:
         return None

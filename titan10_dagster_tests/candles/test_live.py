@@ -123,3 +123,18 @@ def test_after_any_pause_the_polls_come_to_now_without_leaving_a_candle_out(
     else:
         raise AssertionError("it never came to now")
     assert all(later.start <= earlier.end for earlier, later in pairwise(asked))
+
+
+def test_missing_candles_that_will_soon_be_out_of_reach_are_asked_for_in_passing() -> None:
+    known, gap = {TODAY: polled(WHOLE_NOON - MINUTE)}, midnight(TODAY) + timedelta(hours=3)
+    plan = plan_poll(SERIES, known, now=NOON, page_size=720, depth=720, gap=gap)
+    assert plan is not None
+    assert (plan.window.start, plan.window.end, plan.resumed) == (gap, WHOLE_NOON, WHOLE_NOON - MINUTE)
+
+
+def test_missing_candles_are_not_asked_for_further_back_than_a_page_or_the_horizon() -> None:
+    known, gap = {TODAY: polled(WHOLE_NOON - MINUTE)}, midnight(YESTERDAY)
+    for page_size, depth, back in ((500, 10_000, 500), (720, 720, 718)):
+        plan = plan_poll(SERIES, known, now=NOON, page_size=page_size, depth=depth, gap=gap)
+        assert plan is not None
+        assert (plan.window.start, plan.window.end) == (WHOLE_NOON - back * MINUTE, WHOLE_NOON)

@@ -301,3 +301,24 @@ def test_the_schedule_asks_for_a_poll_of_its_own_minute(make_world: MakeWorld, t
         assert not tick(MORNING - 2 * MINUTE)
         instance.create_run_for_job(definitions.resolve_job_def("live"))
         assert not tick(MORNING.replace(second=0))
+
+
+def test_a_candle_that_an_exchange_of_short_memory_published_late_comes_with_a_later_poll(
+    make_world: MakeWorld,
+) -> None:
+    world = make_world({"kraken": ["BTC/USD"]})
+    go_to(world, MORNING)
+    hidden = {"time": MORNING - HOUR, "until": MORNING - HOUR + 20 * MINUTE}
+    hidden = {name: instant.replace(second=0) for name, instant in hidden.items()}
+    world.sandbox.fault("kraken", "absent", **hidden)
+    poll(world)
+    now = go_on(world, HOUR)
+    poll(world)
+    assert row(world, "kraken", "BTC/USD").missing == {Reason.UNKNOWN: 20}
+    world.sandbox.fault("kraken", "absent", back=True, **hidden)
+    now = go_on(world, HOUR)
+    before = len(world.candle_requests("kraken"))
+    poll(world)
+    assert len(world.candle_requests("kraken")) == before + 1
+    assert is_up_to_date(world, "kraken", now)
+    assert row(world, "kraken", "BTC/USD").missing == {}
