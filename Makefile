@@ -9,13 +9,14 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python;
 RUN := env -u PYTHONDONTWRITEBYTECODE
 INSTALL = $(RUN) $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input -c constraints.txt
 
-.PHONY: help up demo test campaign bench clean
+.PHONY: help up demo test campaign nightly bench clean
 
 help:
 	@echo "make up      run everything on real exchanges: PostgreSQL, UI, daemon; Ctrl-C stops all of it"
 	@echo "make demo    show it offline in a minute, against the sandbox; DEMO_KEEP=1 leaves the UI up"
 	@echo "make test    lint, types, all tests"
 	@echo "make campaign  the long tests: killed at random moments, alone and all at once, and sixty days through the UI"
+	@echo "make nightly  two hundred simulated weeks of outages, bans and kills, each from its own seed"
 	@echo "make bench   candles a second, from request to committed row"
 	@echo "make clean   remove what was installed and cached; the data in .titan10 stays"
 
@@ -36,6 +37,11 @@ campaign: $(VENV)/installed-dev
 	$(RUN) TITAN10_TEST_KILLS=10 TITAN10_TEST_KILL_DAYS=30 TITAN10_TEST_UI_DAYS=60 \
 		TITAN10_TEST_STRIKES=3 TITAN10_TEST_STRIKE_DAYS=90 \
 		$(BIN)/python -m pytest -s -o timeout=3600 titan10_dagster_tests/e2e
+
+# `python -m titan10_dagster_tests.simulation --seed N` tells one of them step by step.
+nightly: $(VENV)/installed-dev
+	$(RUN) TITAN10_TEST_SEEDS=$${TITAN10_TEST_SEEDS:-200} \
+		$(BIN)/python -m pytest -s -o timeout=900 titan10_dagster_tests/simulation
 
 bench: $(VENV)/installed-dev
 	$(RUN) $(BIN)/python -m benchmarks.backfill

@@ -38,7 +38,7 @@ def open_folder() -> Iterator[Path]:
 
     A test that starts the embedded PostgreSQL as root needs it: the server runs as another account.
     """
-    with _open_folder() as folder:
+    with passable_folder() as folder:
         yield folder
 
 
@@ -49,7 +49,7 @@ def postgres_url() -> Iterator[str]:
     if given:
         yield given
         return
-    with _open_folder() as folder:
+    with passable_folder() as folder:
         server = EmbeddedPostgres(folder / "postgres")
         yield server.start()
         server.stop()
@@ -67,14 +67,14 @@ def timescaledb_url() -> str:
 @pytest.fixture
 def database_url(postgres_url: str, _postgres_template: str) -> Iterator[str]:
     """A fresh, migrated database without TimescaleDB, dropped afterwards."""
-    with _copied(postgres_url, _postgres_template) as url:
+    with copied_database(postgres_url, _postgres_template) as url:
         yield url
 
 
 @pytest.fixture
 def timescaledb_database_url(timescaledb_url: str, _timescaledb_template: str) -> Iterator[str]:
     """A fresh, migrated database with TimescaleDB, dropped afterwards."""
-    with _copied(timescaledb_url, _timescaledb_template) as url:
+    with copied_database(timescaledb_url, _timescaledb_template) as url:
         yield url
 
 
@@ -104,18 +104,18 @@ def real_data() -> Path:
 
 @pytest.fixture(scope="session")
 def _postgres_template(postgres_url: str) -> Iterator[str]:
-    with _template(postgres_url, extension=None) as name:
+    with template_database(postgres_url, extension=None) as name:
         yield name
 
 
 @pytest.fixture(scope="session")
 def _timescaledb_template(timescaledb_url: str) -> Iterator[str]:
-    with _template(timescaledb_url, extension="timescaledb") as name:
+    with template_database(timescaledb_url, extension="timescaledb") as name:
         yield name
 
 
 @contextmanager
-def _open_folder() -> Iterator[Path]:
+def passable_folder() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="titan10-"))
     folder.chmod(0o711)
     try:
@@ -125,7 +125,7 @@ def _open_folder() -> Iterator[Path]:
 
 
 @contextmanager
-def _template(server: str, extension: str | None) -> Iterator[str]:
+def template_database(server: str, extension: str | None) -> Iterator[str]:
     """A migrated database to copy: copying takes a tenth of what migrating does."""
     from titan10_dagster.store.migrations import migrate
 
@@ -147,7 +147,7 @@ def _template(server: str, extension: str | None) -> Iterator[str]:
 
 
 @contextmanager
-def _copied(server: str, template: str) -> Iterator[str]:
+def copied_database(server: str, template: str) -> Iterator[str]:
     with _made(server, _name("test"), template) as url:
         yield url
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 import dagster as dg
 from dagster import DagsterInstance
 
+from titan10_dagster.candles.attempts import Attempt
 from titan10_dagster.candles.repairs import Repair, RepairPlan, plan_repairs
 from titan10_dagster.defs.partitions import daily_keys
 from titan10_dagster.defs.requests import (
@@ -52,13 +54,19 @@ def gap_sensor(exchanges: tuple[str, ...]) -> dg.SensorDefinition:
 
 def plan_of(titan10: Pipeline, instance: DagsterInstance) -> RepairPlan:
     """What is to be repaired now, by the ledger, the breakers and the runs of everybody."""
-    now = titan10.now()
+    since = titan10.now() - REMEMBERED
+    attempts = attempts_of(instance, REPAIR, list(titan10.settings.enabled), since)
+    return plan_after(titan10, list(attempts), in_other_hands(instance, [REPAIR, AUTOPILOT]))
+
+
+def plan_after(titan10: Pipeline, attempts: Sequence[Attempt], under_way: Iterable[str] = ()) -> RepairPlan:
+    """The same, of somebody who knows by himself of the attempts, and of the exchanges that others fetch from."""
     return plan_repairs(
         titan10.open_slices(),
         holes=titan10.missing_days().holes,
-        exchanges=repairable(titan10, in_other_hands(instance, [REPAIR, AUTOPILOT])),
-        attempts=list(attempts_of(instance, REPAIR, list(titan10.settings.enabled), now - REMEMBERED)),
-        now=now,
+        exchanges=repairable(titan10, under_way),
+        attempts=attempts,
+        now=titan10.now(),
     )
 
 

@@ -1,0 +1,272 @@
+"""What happens in a week, drawn from a seed before it begins: the same seed always tells the same story."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import TypeVar
+
+from titan10_dagster.candles.slices import midnight
+
+EXCHANGES = ("binance", "bybit", "coinbase", "kraken", "okx")
+BASES = ("BTC", "ETH", "SOL", "ADA", "LINK", "ATOM", "XLM", "AAVE", "ALGO", "ETC")
+# Ten symbols in all; TITAN10_TEST_WEEK_SYMBOLS=10 makes it ten of each exchange, at several times the cost.
+SYMBOLS_EACH = int(os.environ.get("TITAN10_TEST_WEEK_SYMBOLS", "2"))
+
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+START = datetime(2024, 3, 4, tzinfo=UTC)
+WEEK = 7 * DAY
+QUIET_END = START + WEEK + DAY + 12 * HOUR  # by then everything must have been repaired
+SETTLE = 2 * HOUR  # after midnight
+
+# What an answer may suffer without losing a row: tried again, sooner or later it is had.
+FAILURES = (
+    "http_500", "http_502", "http_504", "maintenance", "reset", "short_body", "truncated", "html_200", "empty_body",
+    "empty_object", "null_data", "http_429", "stall",
+)  # fmt: skip
+DISGUISES = ("duplicates", "disorder", "page_third")
+# Rows that are missing from an answer that looks good. Two of these six hours apart would be believed, as they should.
+LOSSES = ("lost_rows", "empty_page")
+FAULT_OPTIONS: Mapping[str, Mapping[str, float]] = {"http_429": {"retry_after": 0}, "stall": {"seconds": 0.05}}
+
+
+@dataclass(frozen=True)
+class Span:
+    """A stretch [start, end) in which something goes on."""
+
+    start: datetime
+    end: datetime
+
+    def holds(self, instant: datetime) -> bool:
+        return self.start <= instant < self.end
+
+    def __str__(self) -> str:
+        return f"{self.start:%d. %H:%M} to {self.end:%d. %H:%M}"
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happens; `span` is when, `exchange` where, None: to ourselves."""
+
+    span: Span
+    exchange: str | None
+
+    def __str__(self) -> str:
+        values = [f"{name}={value}" for name, value in vars(self).items() if name not in {"span", "exchange"}]
+        return f"{self.span}  {self.exchange or 'ourselves'}: {type(self).__name__} {', '.join(values)}"
+
+
+E = TypeVar("E", bound=Event)
+
+
+@dataclass(frozen=True)
+class Outage(Event):
+    """The exchange makes no candle at all, and perhaps gives no answer either."""
+
+    answers: bool
+
+
+@dataclass(frozen=True)
+class Storm(Event):
+    """Some of the answers are spoiled by a fault."""
+
+    kind: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class Ban(Event):
+    """Every request is refused until the end, which the exchange tells."""
+
+
+@dataclass(frozen=True)
+class Downtime(Event):
+    """Nothing of ours runs."""
+
+
+@dataclass(frozen=True)
+class Kill(Event):
+    """The first run in the span is killed after so many landed slices, or, if there are fewer, before it stores."""
+
+    landings: int
+
+
+@dataclass(frozen=True)
+class DatabaseAway(Event):
+    """The database throws everybody out and lets nobody in, for `seconds`, under the first run (else poll) of the
+    span."""
+
+    run: bool
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Restated(Event):
+    """The exchange rewrites the candle at `minute` when the span begins."""
+
+    symbol: str
+    minute: datetime
+
+
+@dataclass(frozen=True)
+class Broken(Event):
+    """The candle at `minute` breaks a rule until the span ends."""
+
+    symbol: str
+    minute: datetime
+
+
+@dataclass(frozen=True)
+class Late(Event):
+    """The candles of `hidden` are published only when the span ends."""
+
+    symbol: str
+    hidden: Span
+
+
+@dataclass(frozen=True)
+class Listing(Event):
+    """The exchange knows nothing of the symbol until the span ends."""
+
+    symbol: str
+
+
+@dataclass(frozen=True)
+class Delisting(Event):
+    """The symbol is traded no more when the span begins."""
+
+    symbol: str
+
+
+@dataclass(frozen=True)
+class Story:
+    """A week: who is polled, when something of ours runs, and what happens."""
+
+    seed: int
+    symbols: Mapping[str, tuple[str, ...]]
+    steps: tuple[datetime, ...]
+    events: tuple[Event, ...]
+
+    def of(self, kind: type[E]) -> list[E]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+    def told(self, exchanges: Sequence[str] | None = None) -> str:
+        """A line for each event; with `exchanges` of those and of ourselves only."""
+        told = [one for one in self.events if exchanges is None or one.exchange is None or one.exchange in exchanges]
+        listed = "; ".join(f"{name} {', '.join(ones)}" for name, ones in self.symbols.items())
+        return "\n".join([f"seed {self.seed}: {listed}", *(f"  {event}" for event in told)])
+
+
+def write(seed: int) -> Story:
+    """The story of a seed."""
+    return _Author(Random(seed)).write(seed)
+
+
+@dataclass
+class _Author:
+    random: Random
+    events: list[Event] = field(default_factory=list)
+
+    def write(self, seed: int) -> Story:
+        bases = self.random.sample(BASES, SYMBOLS_EACH)
+        symbols = {name: tuple(f"{base}/{quote_of(name)}" for base in bases) for name in EXCHANGES}
+        self._listings(symbols)
+        for name in EXCHANGES:
+            self._weather(name, symbols[name])
+        self._ourselves()
+        ordered = tuple(sorted(self.events, key=lambda event: (event.span.start, str(event))))
+        return Story(seed, symbols, tuple(self._steps()), ordered)
+
+    def _listings(self, symbols: Mapping[str, tuple[str, ...]]) -> None:
+        for kind, chance in ((Listing, 0.4), (Delisting, 0.4)):
+            if self.random.random() < chance:
+                name = self.random.choice(EXCHANGES)
+                at = self._instant(12 * HOUR, 5 * DAY).replace(second=0)
+                span = Span(START, at) if kind is Listing else Span(at, QUIET_END)
+                self.events.append(kind(span, name, symbols[name][0 if kind is Listing else -1]))
+
+    def _weather(self, name: str, symbols: tuple[str, ...]) -> None:
+        for _ in range(self._number(0, 2)):
+            self.events.append(Outage(self._span(5 * MINUTE, 3 * HOUR), name, self.random.random() < 0.5))
+        for _ in range(self._number(1, 3)):
+            kind = self.random.choice(FAILURES + DISGUISES)
+            chance = 0.5 if kind == "stall" else self.random.choice((0.2, 0.5, 1.0))
+            self.events.append(Storm(self._span(30 * MINUTE, 8 * HOUR), name, kind, chance))
+        if self.random.random() < 0.6:
+            self.events.append(Storm(self._span(HOUR, 4 * HOUR), name, self.random.choice(LOSSES), 0.5))
+        if self.random.random() < 0.5:
+            self.events.append(Ban(self._span(10 * MINUTE, 20 * HOUR), name))
+        for _ in range(self._number(1, 4)):
+            self._candle(name, self.random.choice(symbols))
+
+    def _candle(self, name: str, symbol: str) -> None:
+        """Something happens to a candle, or to a few of them."""
+        minute = self._instant(HOUR, WEEK).replace(second=0)
+        kind = self.random.choice((Restated, Restated, Broken, Late))
+        if kind is Restated:
+            after = self.random.choice((2 * MINUTE, 3 * HOUR, 30 * HOUR))
+            at = minute + after + self._length(MINUTE, 2 * HOUR)
+            self.events.append(Restated(Span(at, at + MINUTE), name, symbol, minute))
+        elif kind is Broken:
+            heals = min(minute + self._length(10 * MINUTE, 40 * HOUR), START + WEEK)
+            heals = heals if self.random.random() < 0.7 else QUIET_END + DAY
+            self.events.append(Broken(Span(minute, heals), name, symbol, minute))
+        else:
+            end = minute + self.random.randint(1, 40) * MINUTE
+            self.events.append(
+                Late(Span(minute, end + self._length(MINUTE, 3 * HOUR)), name, symbol, Span(minute, end))
+            )
+
+    def _ourselves(self) -> None:
+        for longest in (3 * HOUR, 8 * HOUR, 30 * HOUR):
+            if self.random.random() < 0.5:
+                self.events.append(Downtime(self._span(longest / 3, longest), None))
+        for _ in range(self._number(0, 3)):
+            self.events.append(Kill(self._span(DAY, DAY), None, self.random.randint(1, 3)))
+        for run in (True, False):
+            if self.random.random() < 0.5:
+                self.events.append(DatabaseAway(self._span(DAY, DAY), None, run, 0.3))
+
+    def _steps(self) -> Iterator[datetime]:
+        """When something of ours runs: at the daily settlement, and at random, but not while we are down."""
+        down = [event.span for event in self.events if isinstance(event, Downtime)]
+        settlements = [START + n * DAY + SETTLE for n in range((QUIET_END - START).days + 1)]
+        wanted = sorted({*self._random_steps(), *settlements, QUIET_END})
+        return (step for step in wanted if not any(span.holds(step) for span in down))
+
+    def _random_steps(self) -> Iterator[datetime]:
+        at = START + 7 * MINUTE
+        while at < START + WEEK:
+            yield at
+            at += MINUTE if self.random.random() < 0.15 else self._length(10 * MINUTE, 3 * HOUR)
+        while at < QUIET_END:
+            yield at
+            at += 4 * HOUR
+
+    def _number(self, least: int, most: int) -> int:
+        return self.random.randint(least, most)
+
+    def _length(self, least: timedelta, most: timedelta) -> timedelta:
+        return timedelta(seconds=round(self.random.uniform(least.total_seconds(), most.total_seconds())))
+
+    def _instant(self, least: timedelta, most: timedelta) -> datetime:
+        return START + self._length(least, most)
+
+    def _span(self, shortest: timedelta, longest: timedelta) -> Span:
+        length = self._length(shortest, longest)
+        start = self._instant(30 * MINUTE, max(WEEK - length, 31 * MINUTE))
+        return Span(start, start + length)
+
+
+def quote_of(exchange: str) -> str:
+    return "USD" if exchange in {"coinbase", "kraken"} else "USDT"
+
+
+def settlements_between(before: datetime, now: datetime) -> list[datetime]:
+    """The instants of the daily settlement in (before, now], the last five: the scheduler catches up no more."""
+    days = range((now - START).days + 2)
+    due = [midnight((START + n * DAY).date()) + SETTLE for n in days]
+    return [instant for instant in due if before < instant <= now][-5:]

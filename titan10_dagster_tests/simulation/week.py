@@ -1,0 +1,458 @@
+"""A week of Titan-10 in minutes: the real pipeline on the sandbox's exchanges, under a clock that jumps.
+
+Dagster itself is left out, for starting a run takes longer than a simulated hour: what its schedules and sensors decide
+is decided here by the same functions, and a run does what the assets `candles` and `ohlcv` do, one after the other.
+Everything that Dagster remembers of runs (that one was requested, that one's process was lost) is kept here; of the
+pipeline nothing outlives a kill but database and landing zone.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from threading import Timer
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg2
+from psycopg2 import sql
+from tenacity import wait_none
+
+from titan10_dagster.candles.fetched import FetchedSlice
+from titan10_dagster.candles.health import Permit, may_request
+from titan10_dagster.candles.repairs import Attempt
+from titan10_dagster.candles.slices import Series, days, to_ms
+from titan10_dagster.candles.timeframes import TIMEFRAMES
+from titan10_dagster.defs.sensors import REMEMBERED, plan_after
+from titan10_dagster.errors import FetchError, PassingError, Throttled
+from titan10_dagster.exchanges.patience import Patience
+from titan10_dagster.landing.zone import LandingZone
+from titan10_dagster.live import LiveReport, poll_exchanges
+from titan10_dagster.pipeline import Pipeline
+from titan10_dagster.sandbox.server import Sandbox
+from titan10_dagster.sandbox.truth import Floats
+from titan10_dagster.settings import (
+    CheckSettings,
+    DatabaseSettings,
+    ExchangeSettings,
+    LiveSettings,
+    RetrySettings,
+    Settings,
+)
+from titan10_dagster.store import reader
+from titan10_dagster.store.database import Database
+from titan10_dagster_tests.simulation.story import (
+    DISGUISES,
+    EXCHANGES,
+    FAULT_OPTIONS,
+    MINUTE,
+    START,
+    Ban,
+    Broken,
+    DatabaseAway,
+    Delisting,
+    Event,
+    Kill,
+    Late,
+    Listing,
+    Outage,
+    Restated,
+    Storm,
+    Story,
+    settlements_between,
+)
+from titan10_dagster_tests.tables import as_table
+
+ONE_MINUTE = TIMEFRAMES["1m"]
+HASTE = Patience(attempts=3, throttled=4, wait=wait_none())
+
+Tell = Callable[[str], object]
+
+
+class Killed(BaseException):
+    """The process of a run is gone. No Exception: nothing in the pipeline may survive it."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run of days of one exchange; `repair` as in the asset's configuration."""
+
+    exchange: str
+    days: tuple[date, ...]
+    symbols: tuple[str, ...] | None
+    repair: bool
+
+    def __str__(self) -> str:
+        what = "repair" if self.repair else "settle"
+        return f"{what} {self.exchange} {self.days[0]} to {self.days[-1]} {', '.join(self.symbols or ('all',))}"
+
+
+@dataclass(frozen=True)
+class Poll:
+    """What a live poll of one exchange came to: the symbols that were answered; `spoiled` if rows may be missing."""
+
+    at: datetime
+    exchange: str
+    answered: frozenset[str]
+    spoiled: bool
+
+
+@dataclass(frozen=True)
+class Rewrite:
+    """A candle that was rewritten at `at`: what it was, what it became, and what was stored just then (or None)."""
+
+    at: datetime
+    exchange: str
+    symbol: str
+    time: datetime
+    old: tuple[float, ...]
+    new: tuple[float, ...]
+    stored: tuple[float, ...] | None
+
+
+@dataclass
+class Record:
+    """What a week left behind beside its database."""
+
+    polls: list[Poll] = field(default_factory=list)
+    rewrites: list[Rewrite] = field(default_factory=list)
+    broken: list[Broken] = field(default_factory=list)  # those that there was a candle for
+    markets_read: dict[str, list[datetime]] = field(default_factory=lambda: {name: [] for name in EXCHANGES})
+    complaints: list[str] = field(default_factory=list)  # what was wrong already while it happened
+    counts: Counter[str] = field(default_factory=Counter)
+    steps: list[datetime] = field(default_factory=list)
+    disturbed: dict[str, list[datetime]] = field(default_factory=lambda: {name: [] for name in EXCHANGES})
+
+
+class Week:
+    """A story as it happens. Call `live`, then read `record`."""
+
+    def __init__(self, story: Story, database_url: str, folder: Path, tell: Tell = lambda _: None) -> None:
+        self.story, self.record = story, Record()
+        self._url, self._folder, self._tell = database_url, folder, tell
+        self._stack = ExitStack()
+        self._attempts: list[Attempt] = []
+        self._lost: list[Run] = []
+        self._happened: set[Event] = set()
+        self._killing: int | None = None
+        self._was = START
+
+    def __enter__(self) -> Week:
+        trading = {(one.exchange or "", one.symbol): (one.span.end, None) for one in self.story.of(Listing)}
+        for one in self.story.of(Delisting):
+            key = (one.exchange or "", one.symbol)
+            trading[key] = (trading.get(key, (None, None))[0], one.span.start)  # type: ignore[assignment]
+        self.sandbox = self._stack.enter_context(
+            Sandbox(EXCHANGES, clock=START, enforce_limits=False, symbols=self.story.symbols, trading=trading)
+        )
+        self.pipeline = self._opened(START)
+        self._prepare()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.pipeline.database.close()
+        self._stack.close()
+
+    def live(self) -> Record:
+        """All steps, to the end of the quiet days."""
+        for at in self.story.steps:
+            self._step(at)
+        self.record.counts["requests"] = sum(len(self.sandbox.requests(name)) for name in EXCHANGES)
+        return self.record
+
+    def stored(self, series: Series, start: datetime, end: datetime) -> Floats:
+        return as_table(reader.candles(self.pipeline.database, series, start, end))
+
+    def rows(self, exchange: str, symbol: str, start: datetime, end: datetime) -> Floats:
+        """What the exchange has at last."""
+        return self.sandbox.sites[exchange].series[symbol].rows(to_ms(start), to_ms(end), 60)
+
+    # -- a step
+
+    def _step(self, at: datetime) -> None:
+        self.record.steps.append(at)
+        self._go_to(at)
+        self._let_happen(at)
+        self._poll(at)
+        lost, self._lost = self._lost, []
+        for run in lost:
+            self._run(run, at)
+        for due in settlements_between(self._was, at):
+            for name in EXCHANGES:
+                self._read_markets(name, at)
+                self._run(Run(name, ((due - timedelta(days=1)).date(),), None, repair=False), at)
+        self._repair(at)
+        self._was = at
+
+    def _go_to(self, at: datetime) -> None:
+        object.__setattr__(self.pipeline, "now", _ticking(at))
+        self.sandbox.clock.stop_at(to_ms(at))
+
+    def _poll(self, at: datetime) -> None:
+        away = self._next(DatabaseAway, at, lambda one: not one.run)
+        with self._watched(at, f"poll {at:%d. %H:%M:%S}", EXCHANGES), self._database_away(away):
+            reports = poll_exchanges(self.pipeline, EXCHANGES)
+        for report in reports:
+            self.record.counts["rows live"] += report.inserted
+            if report.error or report.failed:
+                self._tell(f"    {report.exchange}: {report.error or report.failed}")
+            self.record.polls.append(self._polled(report, at))
+            if away is not None:
+                self.record.disturbed[report.exchange].append(at)
+
+    def _polled(self, report: LiveReport, at: datetime) -> Poll:
+        answered = set(self.story.symbols[report.exchange]) - {*report.failed, *report.postponed}
+        spoiled = any(storm.kind not in DISGUISES for storm in self._storms(report.exchange, at))
+        return Poll(at, report.exchange, frozenset() if report.error else frozenset(answered), spoiled)
+
+    def _read_markets(self, exchange: str, at: datetime) -> None:
+        with self._watched(at, f"markets of {exchange}", [exchange]):
+            try:
+                self.pipeline.refresh_markets(exchange)
+            except FetchError as error:
+                self._tell(f"    {error}")
+            else:
+                self.record.markets_read[exchange].append(at)
+
+    def _repair(self, at: datetime) -> None:
+        self._attempts = [one for one in self._attempts if one.at >= at - REMEMBERED]
+        plan = plan_after(self.pipeline, self._attempts)
+        for repair in plan.repairs:
+            symbols = frozenset(repair.symbols)
+            self._attempts.append(Attempt(repair.exchange, repair.first, repair.last, symbols, at, in_flight=False))
+            self._run(Run(repair.exchange, tuple(days(repair.first, repair.last)), repair.symbols, repair=True), at)
+
+    # -- a run
+
+    def _run(self, run: Run, at: datetime) -> None:
+        """What the two assets do, with the step's retries and without their pauses."""
+        self.record.counts["runs"] += 1
+        kill = self._next(Kill, at)
+        self._killing = None if kill is None else kill.landings
+        with self._watched(at, str(run), [run.exchange]):
+            try:
+                self._fetch_and_store(run, self._next(DatabaseAway, at, lambda one: one.run))
+            except FetchError as error:
+                self._tell(f"    failed: {error}")
+            except Killed:
+                self._tell("    killed")
+                self.record.counts["kills"] += 1
+                self._lost.append(run)
+                self.pipeline.database.close()
+                self.pipeline = self._opened(at)
+            finally:
+                self._killing = None
+
+    def _fetch_and_store(self, run: Run, away: DatabaseAway | None) -> None:
+        titan10 = self.pipeline
+        slices = titan10.slices(run.exchange, run.days, run.symbols)
+        for attempt in itertools.count():
+            plan = titan10.plan(slices, start=START.date(), repair=run.repair)
+            try:
+                fetch = titan10.fetch(run.exchange, plan.fetch)
+            except (PassingError, Throttled):
+                if attempt == titan10.settings.retries.steps:
+                    raise
+            else:
+                break
+        for symbol, error in fetch.failed.items():
+            self._tell(f"    {symbol}: {error}")
+        if titan10.absent(slices):
+            raise AssertionError(f"{run}: nothing landed of {titan10.absent(slices)}")
+        if self._killing is not None:
+            raise Killed
+        with self._database_away(away):
+            report = titan10.store(titan10.unstored(slices))
+        self.record.counts["rows settled"] += report.inserted
+        self.record.counts["rows restated"] += report.restated
+
+    def _landed(self, _: FetchedSlice) -> None:
+        if self._killing is not None:
+            self._killing -= 1
+            if self._killing <= 0:
+                raise Killed
+
+    # -- what happens
+
+    def _prepare(self) -> None:
+        """What is true of the exchanges from the beginning on."""
+        for outage in self.story.of(Outage):
+            self._fault(outage, "absent", time=_floor(outage.span.start), until=_floor(outage.span.end))
+        for late in self.story.of(Late):
+            self._fault(late, "absent", symbol=late.symbol, time=late.hidden.start, until=late.hidden.end)
+        for broken in self.story.of(Broken):
+            rows = self.rows(broken.exchange or "", broken.symbol, broken.minute, broken.minute + MINUTE)
+            if len(rows) and rows[0, 2] > rows[0, 3]:
+                _, opened, high, low, close, volume = rows[0].tolist()
+                self._restate(broken, broken.symbol, broken.minute, [opened, low, high, close, volume])
+                self._healthy = {**getattr(self, "_healthy", {}), broken: rows[0, 1:].tolist()}
+                self.record.broken.append(broken)
+
+    def _let_happen(self, at: datetime) -> None:
+        self.sandbox.clear_faults()
+        for event in self.story.events:
+            if event.span.holds(at):
+                self._rage(event, at)
+        for event in self.story.events:
+            if event not in self._happened and self._changes(event, at):
+                self._happened.add(event)
+
+    def _rage(self, event: Event, at: datetime) -> None:
+        """What an exchange does while the event lasts."""
+        if isinstance(event, Storm):
+            options = {"probability": event.probability, "seed": self.story.seed, **FAULT_OPTIONS.get(event.kind, {})}
+            self._fault(event, event.kind, **options)
+        elif isinstance(event, Ban):
+            self._fault(event, "http_418", path="any", retry_after=int((event.span.end - at).total_seconds()) + 1)
+        elif isinstance(event, Outage) and not event.answers:
+            self._fault(event, "outage")
+        else:
+            return
+        self.record.disturbed[event.exchange or ""].append(at)
+
+    def _changes(self, event: Event, at: datetime) -> bool:
+        """Whether the exchange's candles change at last because of the event: once."""
+        if isinstance(event, Restated) and at >= event.span.start:
+            self._rewrite(event, at)
+        elif isinstance(event, Broken) and event in self.record.broken and at >= event.span.end:
+            self._restate(event, event.symbol, event.minute, self._healthy[event])
+        elif isinstance(event, Late) and at >= event.span.end:
+            self._fault(
+                event, "absent", symbol=event.symbol, time=event.hidden.start, until=event.hidden.end, back=True
+            )
+        else:
+            return False
+        self._tell(f"  {event}")
+        return True
+
+    def _rewrite(self, event: Restated, at: datetime) -> None:
+        exchange = event.exchange or ""
+        before = self.rows(exchange, event.symbol, event.minute, event.minute + MINUTE)
+        if not len(before):
+            return
+        self._restate(event, event.symbol, event.minute, None)
+        after = self.rows(exchange, event.symbol, event.minute, event.minute + MINUTE)
+        series = Series(exchange, event.symbol, ONE_MINUTE)
+        stored = self.stored(series, event.minute, event.minute + MINUTE)
+        self.record.rewrites.append(
+            Rewrite(
+                at,
+                exchange,
+                event.symbol,
+                event.minute,
+                tuple(before[0, 1:].tolist()),
+                tuple(after[0, 1:].tolist()),
+                tuple(stored[0, 1:].tolist()) if len(stored) else None,
+            )
+        )
+
+    def _restate(self, event: Event, symbol: str, minute: datetime, values: Sequence[float] | None) -> None:
+        self._fault(event, "restate", symbol=symbol, time=to_ms(minute), values=values)
+
+    def _fault(self, event: Event, kind: str, **options: Any) -> None:
+        self.sandbox.fault(event.exchange or "", kind, **options)
+
+    def _storms(self, exchange: str, at: datetime) -> list[Storm]:
+        return [one for one in self.story.of(Storm) if one.exchange == exchange and one.span.holds(at)]
+
+    def _next(self, kind: type[Any], at: datetime, fits: Callable[[Any], bool] = lambda _: True) -> Any:
+        """An event that waits for the next occasion, once."""
+        for event in self.story.of(kind):
+            if event not in self._happened and event.span.holds(at) and fits(event):
+                self._happened.add(event)
+                self._tell(f"  {event}")
+                return event
+        return None
+
+    # -- around it
+
+    @contextmanager
+    def _watched(self, at: datetime, what: str, exchanges: Sequence[str]) -> Iterator[None]:
+        """Nothing may be asked of an exchange whose breaker is open."""
+        self._tell(f"{at:%d. %H:%M:%S} {what}")
+        shut = [name for name in exchanges if self._is_shut(name, at)]
+        before = {name: self.sandbox.sites[name].journal.next for name in shut}
+        yield
+        for name in shut:
+            asked = self.sandbox.requests(name, before[name])
+            if asked:
+                self.record.complaints.append(
+                    f"{at}: {what} made {len(asked)} requests of {name}, whose breaker is open"
+                )
+
+    def _is_shut(self, exchange: str, at: datetime) -> bool:
+        return may_request(self.pipeline.health(exchange), at).permit is Permit.REFUSED
+
+    @contextmanager
+    def _database_away(self, event: DatabaseAway | None) -> Iterator[None]:
+        if event is None:
+            yield
+            return
+        self._let_in(False)
+        timer = Timer(event.seconds, self._let_in, [True])
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.join()
+
+    def _let_in(self, allowed: bool) -> None:
+        with _beside(self._url) as (cursor, name):
+            statement = sql.SQL("ALTER DATABASE {} WITH ALLOW_CONNECTIONS {}")
+            cursor.execute(statement.format(sql.Identifier(name), sql.Literal(allowed)))
+            if not allowed:
+                cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+
+    def _opened(self, at: datetime) -> Pipeline:
+        settings = Settings.model_construct(
+            data=self._folder,
+            database=DatabaseSettings(),
+            checks=CheckSettings(),
+            retries=RetrySettings(steps=1, seconds=0.1),
+            live=LiveSettings(enabled=True),
+            exchanges={
+                name: ExchangeSettings(
+                    symbols=symbols, start=START.date(), base_url=self.sandbox.url(name), paced=False
+                )
+                for name, symbols in self.story.symbols.items()
+            },
+        )
+        return Pipeline(
+            settings,
+            Database(self._url),
+            LandingZone(settings.landing),
+            now=_ticking(at),
+            on_landed=self._landed,
+            patience=HASTE,
+        )
+
+
+def hurry(database_url: str) -> None:
+    """Let a database of a simulation commit without waiting for the disk: nobody pulls its plug."""
+    with _beside(database_url) as (cursor, name):
+        cursor.execute(sql.SQL("ALTER DATABASE {} SET synchronous_commit = off").format(sql.Identifier(name)))
+
+
+@contextmanager
+def _beside(database_url: str) -> Iterator[tuple[Any, str]]:
+    """A cursor on the same server, outside of the database, and the database's name."""
+    parts = urlsplit(database_url)
+    with closing(psycopg2.connect(urlunsplit(parts._replace(path="/postgres")))) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            yield cursor, parts.path.lstrip("/")
+
+
+def _ticking(start: datetime) -> Callable[[], datetime]:
+    """A clock that never tells the same time twice, as none does."""
+    ticks = itertools.count()
+    return lambda: start + timedelta(microseconds=next(ticks))
+
+
+def _floor(instant: datetime) -> datetime:
+    return instant.replace(second=0, microsecond=0)
