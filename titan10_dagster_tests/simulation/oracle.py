@@ -9,6 +9,8 @@ rests, that poll must have been answered. A candle that breaks a rule to the end
 that was beyond the horizon by then, any values that the exchange ever gave. A value of ours that was replaced stands
 in `restatements`, and nothing else does.
 
+**A human** hears only of what we cannot mend ourselves, once, and once when it is over; and of every long ban.
+
 **A missing minute** has one of the reasons that fit what happened to it, see `_allowed`.
 """
 
@@ -21,6 +23,7 @@ from datetime import datetime, timedelta
 import numpy as np
 from numpy.typing import NDArray
 
+from titan10_dagster.candles.alerts import Kind
 from titan10_dagster.candles.gaps import Reason
 from titan10_dagster.candles.slices import Series, Slice, days, from_ms, midnight, to_ms
 from titan10_dagster.exchanges.capabilities import capabilities_of
@@ -28,16 +31,19 @@ from titan10_dagster.store import ledger
 from titan10_dagster_tests.simulation.story import (
     DAY,
     EXCHANGES,
+    HOUR,
     MINUTE,
     START,
     WEEK,
+    Ban,
     Delisting,
+    Downtime,
     Late,
     Listing,
     Outage,
     Span,
 )
-from titan10_dagster_tests.simulation.week import ONE_MINUTE, Poll, Rewrite, Week
+from titan10_dagster_tests.simulation.week import ONE_MINUTE, Poll, Rewrite, Told, Week
 
 Mask = NDArray[np.bool_]
 
@@ -66,6 +72,7 @@ def judge(week: Week) -> list[Complaint]:
     complaints = [Complaint("", text) for text in week.record.complaints]
     complaints += _unaccounted(week)
     complaints += _unanswered(week)
+    complaints += _alarms(week)
     for exchange, symbols in week.story.symbols.items():
         for symbol in symbols:
             complaints += _Expectation(week, Series(exchange, symbol, ONE_MINUTE)).complaints()
@@ -89,6 +96,48 @@ def _unanswered(week: Week) -> Iterator[Complaint]:
         }
         if well and listed - poll.answered:
             yield Complaint(poll.exchange, f"was well, but {sorted(listed - poll.answered)} got no answer at {poll.at}")
+
+
+def _alarms(week: Week) -> Iterator[Complaint]:
+    """Letters that nobody should have had to read, and letters that are missing."""
+    standing: dict[tuple[str, Kind], Told] = {}
+    for letter in week.record.letters:
+        key = letter.exchange, letter.kind
+        if letter.begins == (key in standing):
+            yield Complaint(letter.exchange, f"the alert {letter.kind} begins or ends twice at {letter.at}")
+        if letter.begins:
+            standing[key] = letter
+            if not _is_justified(week, letter):
+                yield Complaint(letter.exchange, f"the alert {letter.kind} at {letter.at} has no reason")
+        else:
+            standing.pop(key, None)
+    for letter in standing.values():
+        yield Complaint(letter.exchange, f"the alert {letter.kind} of {letter.at} was never taken back")
+    for ban in week.story.of(Ban):
+        if not _was_told_of(week, ban):
+            yield Complaint(ban.exchange or "", f"nobody was told of the ban of {ban.span}")
+
+
+def _is_justified(week: Week, letter: Told) -> bool:
+    """Whether something went on that we cannot mend: of the exchange until just now, or of ourselves this morning."""
+    back = {Kind.BREAKER: WELL, Kind.LIVE: WELL + HOUR, Kind.SETTLEMENT: 10 * HOUR, Kind.GAPS: timedelta(0)}[
+        letter.kind
+    ]
+    disturbed = any(letter.at - back <= at <= letter.at for at in week.record.disturbed[letter.exchange])
+    down = [one.span for one in week.story.of(Downtime)]
+    down += [one.span for one in week.story.of(Outage) if one.exchange == letter.exchange]
+    if letter.kind is Kind.BREAKER:
+        return disturbed
+    return disturbed or any(span.start <= letter.at and span.end >= letter.at - back for span in down)
+
+
+def _was_told_of(week: Week, ban: Ban) -> bool:
+    """Whether a letter was sent of the ban, if it was so long that one is due: an hour after we ran into it."""
+    inside = [at for at in week.record.steps if ban.span.holds(at)]
+    late = [at for at in inside if at >= inside[0] + HOUR + MINUTE]
+    letters = [one for one in week.record.letters if (one.exchange, one.kind) == (ban.exchange, Kind.BREAKER)]
+    before = [one for one in letters if late and one.at <= late[0]]
+    return not late or bool(before and (before[-1].begins or before[-1].at >= inside[0]))
 
 
 def _known_since(week: Week, exchange: str, symbol: str) -> datetime:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -21,14 +21,18 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psycopg2
 from psycopg2 import sql
+from pydantic import SecretStr
 from tenacity import wait_none
 
+from titan10_dagster.alerts import TITLES, tend
+from titan10_dagster.candles.alerts import Kind
 from titan10_dagster.candles.fetched import FetchedSlice
 from titan10_dagster.candles.health import Permit, may_request
 from titan10_dagster.candles.repairs import Attempt
 from titan10_dagster.candles.slices import Series, days, to_ms
 from titan10_dagster.candles.timeframes import TIMEFRAMES
 from titan10_dagster.defs.sensors import REMEMBERED, plan_after
+from titan10_dagster.delivery import Letter
 from titan10_dagster.errors import FetchError, PassingError, Throttled
 from titan10_dagster.exchanges.patience import Patience
 from titan10_dagster.landing.zone import LandingZone
@@ -37,6 +41,7 @@ from titan10_dagster.pipeline import Pipeline
 from titan10_dagster.sandbox.server import Sandbox
 from titan10_dagster.sandbox.truth import Floats
 from titan10_dagster.settings import (
+    AlertSettings,
     CheckSettings,
     DatabaseSettings,
     ExchangeSettings,
@@ -115,12 +120,23 @@ class Rewrite:
     stored: tuple[float, ...] | None
 
 
+@dataclass(frozen=True)
+class Told:
+    """A letter to a human; `begins` is false if it says that it is over."""
+
+    at: datetime
+    exchange: str
+    kind: Kind
+    begins: bool
+
+
 @dataclass
 class Record:
     """What a week left behind beside its database."""
 
     polls: list[Poll] = field(default_factory=list)
     rewrites: list[Rewrite] = field(default_factory=list)
+    letters: list[Told] = field(default_factory=list)
     broken: list[Broken] = field(default_factory=list)  # those that there was a candle for
     markets_read: dict[str, list[datetime]] = field(default_factory=lambda: {name: [] for name in EXCHANGES})
     complaints: list[str] = field(default_factory=list)  # what was wrong already while it happened
@@ -187,9 +203,11 @@ class Week:
                 self._read_markets(name, at)
                 self._run(Run(name, ((due - timedelta(days=1)).date(),), None, repair=False), at)
         self._repair(at)
+        tend(self.pipeline, at, deliver=self._deliver)
         self._was = at
 
     def _go_to(self, at: datetime) -> None:
+        self._now = at
         object.__setattr__(self.pipeline, "now", _ticking(at))
         self.sandbox.clock.stop_at(to_ms(at))
 
@@ -226,6 +244,16 @@ class Week:
             symbols = frozenset(repair.symbols)
             self._attempts.append(Attempt(repair.exchange, repair.first, repair.last, symbols, at, in_flight=False))
             self._run(Run(repair.exchange, tuple(days(repair.first, repair.last)), repair.symbols, repair=True), at)
+
+    def _deliver(self, letters: Mapping[str, Sequence[Letter]]) -> Iterator[tuple[str, Letter]]:
+        """Takes every letter."""
+        kinds = {title: kind for kind, title in TITLES.items()}
+        for url, ones in letters.items():
+            for letter in ones:
+                self._tell(f"    ! {letter.title}")
+                _, exchange, title, *over = letter.title.split(": ")
+                self.record.letters.append(Told(self._now, exchange, kinds[title], begins=not over))
+                yield url, letter
 
     # -- a run
 
@@ -415,6 +443,7 @@ class Week:
             checks=CheckSettings(),
             retries=RetrySettings(steps=1, seconds=0.1),
             live=LiveSettings(enabled=True),
+            alerts=AlertSettings(urls=(SecretStr("json://127.0.0.1/somebody"),)),
             exchanges={
                 name: ExchangeSettings(
                     symbols=symbols, start=START.date(), base_url=self.sandbox.url(name), paced=False
