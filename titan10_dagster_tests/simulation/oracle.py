@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,12 +27,15 @@ from titan10_dagster.candles.alerts import Kind
 from titan10_dagster.candles.gaps import Reason
 from titan10_dagster.candles.slices import Series, Slice, days, from_ms, midnight, to_ms
 from titan10_dagster.exchanges.capabilities import capabilities_of
+from titan10_dagster.sandbox.truth import outage
+from titan10_dagster.sandbox.venues.registry import venue
 from titan10_dagster.store import ledger
 from titan10_dagster_tests.simulation.story import (
     DAY,
     EXCHANGES,
     HOUR,
     MINUTE,
+    SETTLE,
     START,
     WEEK,
     Ban,
@@ -161,7 +164,16 @@ class _Expectation:
         self.ledger = week.pipeline.ledger_rows(slices)
         self.broken = self._at(one.minute for one in week.record.broken if self._is_mine(one.exchange, one.symbol))
         self.exists = self._of(self.final[:, 0]) & ~self._broken_at_last()
-        self.reachable = self._reachable()
+        self.reachable = self._reachable() & self._in(Span(midnight(self.since), END))
+
+    @property
+    def since(self) -> date:
+        """The first day that must be there. Days before the first one that came are history, which is asked for by a
+        backfill; that can only be if we were never answered, so the first day was a bad one."""
+        first = min((slice_.day for slice_ in self.ledger), default=FIRST)
+        settled = midnight(first) + SETTLE
+        bad = any(at <= settled for at in self.week.record.disturbed[self.series.exchange])
+        return first if bad else FIRST
 
     def complaints(self) -> Iterator[Complaint]:
         yield from self._unsettled()
@@ -175,7 +187,7 @@ class _Expectation:
     def _unsettled(self) -> Iterator[Complaint]:
         for slice_ in self.slices:
             row = self.ledger.get(slice_)
-            if row is None or row.state != "settled":
+            if slice_.day >= self.since and (row is None or row.state != "settled"):
                 yield self._complaint(f"{slice_.day}: {'never fetched' if row is None else row.state}")
 
     def _wrong_presence(self) -> Iterator[Complaint]:
@@ -240,22 +252,36 @@ class _Expectation:
         listed, delisted = self._trading()
         unlisted, gone = self._in(Span(START, listed)), self._in(Span(delisted, END))
         silent = ~self._of(self.final[:, 0]) & ~unlisted & ~gone
-        down = np.zeros(MINUTES, np.bool_)
-        for outage in self.week.story.of(Outage):
-            if outage.exchange == self.series.exchange:
-                down |= self._in(outage.span)
-        short = self.depth is not None
+        down, short = self._down(), self.depth is not None
+        certainly = down & self._is_telling() if not short else np.zeros(MINUTES, np.bool_)
         behind = ~self.reachable if short else np.zeros(MINUTES, np.bool_)
         # An exchange with a short memory cannot tell when it listed a symbol: there is no more to know than silence.
         untold = (unlisted | gone) if short else np.zeros(MINUTES, np.bool_)
         return {
             Reason.PRE_LISTING: unlisted,
             Reason.DELISTED: gone,
-            Reason.NO_TRADES: silent | untold,
-            Reason.OUTAGE: silent,
+            Reason.NO_TRADES: (silent & ~certainly) | untold,
+            Reason.OUTAGE: silent & down,
             Reason.QUARANTINED: self.broken & (self._broken_at_last() | behind),
             Reason.BEYOND_HORIZON: behind | (silent | untold if short else False),
         }
+
+    def _down(self) -> Mask:
+        """The outages of the story, and those that the sandbox has anyway."""
+        down = np.zeros(MINUTES, np.bool_)
+        for event in self.week.story.of(Outage):
+            if event.exchange == self.series.exchange:
+                down |= self._in(event.span)
+        for n, day in enumerate(days(FIRST, LAST)):
+            stretch = outage(venue(self.series.exchange), (day - date(1970, 1, 1)).days)
+            if stretch is not None:
+                down[n * 1440 + stretch[0] : n * 1440 + stretch[1]] = True
+        return down
+
+    def _is_telling(self) -> bool:
+        """Whether an outage must be told from silence here: all series of the exchange have every other minute."""
+        names = {one.exchange for one in (*self.week.story.of(Listing), *self.week.story.of(Delisting))}
+        return venue(self.series.exchange).empty_minutes == "filled" and self.series.exchange not in names
 
     def _trading(self) -> tuple[datetime, datetime]:
         listed, delisted = START, END

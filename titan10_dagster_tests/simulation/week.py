@@ -26,12 +26,13 @@ from tenacity import wait_none
 
 from titan10_dagster.alerts import TITLES, tend
 from titan10_dagster.candles.alerts import Kind
+from titan10_dagster.candles.attempts import Attempt
 from titan10_dagster.candles.fetched import FetchedSlice
 from titan10_dagster.candles.health import Permit, may_request
-from titan10_dagster.candles.repairs import Attempt
 from titan10_dagster.candles.slices import Series, days, to_ms
 from titan10_dagster.candles.timeframes import TIMEFRAMES
-from titan10_dagster.defs.sensors import REMEMBERED, plan_after
+from titan10_dagster.defs.requests import REMEMBERED
+from titan10_dagster.defs.sensors import plan_after
 from titan10_dagster.delivery import Letter
 from titan10_dagster.errors import FetchError, PassingError, Throttled
 from titan10_dagster.exchanges.patience import Patience
@@ -239,11 +240,21 @@ class Week:
 
     def _repair(self, at: datetime) -> None:
         self._attempts = [one for one in self._attempts if one.at >= at - REMEMBERED]
-        plan = plan_after(self.pipeline, self._attempts)
+        plan = plan_after(self.pipeline, self._attempts, {run.exchange for run in self._lost})
         for repair in plan.repairs:
-            symbols = frozenset(repair.symbols)
-            self._attempts.append(Attempt(repair.exchange, repair.first, repair.last, symbols, at, in_flight=False))
-            self._run(Run(repair.exchange, tuple(days(repair.first, repair.last)), repair.symbols, repair=True), at)
+            run = Run(repair.exchange, tuple(days(repair.first, repair.last)), repair.symbols, repair=True)
+            succeeded = self._run(run, at)
+            self._attempts.append(
+                Attempt(
+                    run.exchange,
+                    repair.first,
+                    repair.last,
+                    frozenset(repair.symbols),
+                    at,
+                    in_flight=False,
+                    failed=not succeeded,
+                )
+            )
 
     def _deliver(self, letters: Mapping[str, Sequence[Letter]]) -> Iterator[tuple[str, Letter]]:
         """Takes every letter."""
@@ -257,8 +268,8 @@ class Week:
 
     # -- a run
 
-    def _run(self, run: Run, at: datetime) -> None:
-        """What the two assets do, with the step's retries and without their pauses."""
+    def _run(self, run: Run, at: datetime) -> bool:
+        """What the two assets do, with the step's retries and without their pauses; whether they succeeded."""
         self.record.counts["runs"] += 1
         kill = self._next(Kill, at)
         self._killing = None if kill is None else kill.landings
@@ -273,8 +284,11 @@ class Week:
                 self._lost.append(run)
                 self.pipeline.database.close()
                 self.pipeline = self._opened(at)
+            else:
+                return True
             finally:
                 self._killing = None
+        return False
 
     def _fetch_and_store(self, run: Run, away: DatabaseAway | None) -> None:
         titan10 = self.pipeline
@@ -434,7 +448,11 @@ class Week:
             statement = sql.SQL("ALTER DATABASE {} WITH ALLOW_CONNECTIONS {}")
             cursor.execute(statement.format(sql.Identifier(name), sql.Literal(allowed)))
             if not allowed:
-                cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+                cursor.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE datname = %s AND backend_type = 'client backend'",
+                    [name],
+                )
 
     def _opened(self, at: datetime) -> Pipeline:
         settings = Settings.model_construct(
