@@ -7,6 +7,7 @@ import pytest
 
 from titan10_dagster.candles import frame
 from titan10_dagster.candles.gaps import Reason
+from titan10_dagster.candles.missing import Stretch
 from titan10_dagster.candles.repairs import OpenSlice
 from titan10_dagster.candles.slices import days
 from titan10_dagster.store import ledger
@@ -132,3 +133,17 @@ def test_open_slices_are_told_with_the_looks_at_their_gaps(db: Database) -> None
 def test_a_gap_that_is_settled_leaves_nothing_open(db: Database) -> None:
     write_slices(db, [judged(ETH, without(candles(ETH), 0, 1, 700), fetched_at=FETCHED + LATER)])
     assert ledger.open_slices(db, {ETH.series: DAY}, TOMORROW) == []
+
+
+def test_the_days_that_are_known_come_as_stretches_and_series_with_the_same_ones_together(db: Database) -> None:
+    late = a_slice("BTC/USDT", DAY + timedelta(days=9))
+    write_slices(db, [judged(late)])
+    asked = [BTC.series, ETH.series, a_slice("ADA/USDT", DAY).series, KRAKEN.series]
+    known = ledger.known_days(db, asked, DAY + timedelta(days=20))
+    assert {(one.exchange, one.symbols): one.stretches for one in known} == {
+        ("binance", ("BTC/USDT",)): (Stretch(DAY, TOMORROW), Stretch(late.day, late.day)),
+        ("binance", ("ETH/USDT",)): (Stretch(DAY, DAY),),
+        ("binance", ("ADA/USDT",)): (),
+        ("kraken", ("BTC/EUR",)): (Stretch(DAY, DAY),),
+    }
+    assert {one.on_duty_since for one in known} == {None}
