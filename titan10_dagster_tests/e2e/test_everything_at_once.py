@@ -1,0 +1,407 @@
+"""A whole `titan10 up` in real time, under a backfill, repairs and live polling at once, and everything killed in turn.
+
+Daemon, a run, code server and PostgreSQL are killed with SIGKILL at random moments while requests are under way, and
+one exchange bans the address in the middle. Nobody lends a hand. The exchanges of the sandbox keep their own limits.
+
+`TITAN10_TEST_STRIKES` is how often each of the four is killed; without it nothing is, and the tests are skipped. Once
+takes some minutes and three exchanges; oftener takes five, and the ban hits the backfill. `TITAN10_TEST_STRIKE_DAYS` is
+how many days that has (`make campaign`: 3 and 90). The seed is printed.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from dagster import AssetKey, DagsterEventType, DagsterInstance
+
+from titan10_dagster import settings as titan10_settings
+from titan10_dagster.candles.slices import Series, days, midnight
+from titan10_dagster.landing.zone import LandingZone
+from titan10_dagster.live import poll_exchanges
+from titan10_dagster.local.graphql import AskFailed, ask, backfill_of, launch_backfill
+from titan10_dagster.local.instance import migrate_all, open_database, prepare
+from titan10_dagster.local.postgres import EmbeddedPostgres
+from titan10_dagster.local.stack import Stack
+from titan10_dagster.pipeline import Pipeline, utc_now
+from titan10_dagster.sandbox.server import Sandbox
+from titan10_dagster.settings import Settings
+from titan10_dagster.store import reader
+from titan10_dagster.store.audit import unaccounted
+from titan10_dagster.store.database import Database, one
+from titan10_dagster_tests.processes import processes_of, wait_until
+from titan10_dagster_tests.tables import as_table
+
+ROOT = Path(__file__).parents[2]
+STRIKES = int(os.environ.get("TITAN10_TEST_STRIKES", "0"))
+DAYS = int(os.environ.get("TITAN10_TEST_STRIKE_DAYS", "30"))
+LONG = STRIKES > 1
+pytestmark = [
+    pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks for processes in /proc"),
+    pytest.mark.skipif(not STRIKES, reason="TITAN10_TEST_STRIKES says no strike, so this was NOT tested"),
+    pytest.mark.timeout(7200 if LONG else 1800),
+]
+SYMBOLS = {
+    "binance": ("BTC/USDT", "ETH/USDT"),
+    "bybit": ("BTC/USDT", "ETH/USDT"),
+    "coinbase": ("BTC/USD", "ETH/USD"),
+    **({"kraken": ("BTC/USD", "ETH/USD"), "okx": ("BTC/USDT", "SOL/USDT")} if LONG else {}),  # two cores bear three
+}
+BACKFILLED = ("binance", "coinbase", *(("bybit", "okx") if LONG else ()))
+REPAIRED = ("binance", "bybit")
+# The long form bans in the middle of the backfill, whose days the gap sensor then fetches: that takes ten minutes.
+BANNED, BANNED_AFTER = ("binance", 40) if LONG else ("bybit", 0)
+BAN_SECONDS = 70  # longer than from one live poll to the next
+LAST = datetime.now(UTC).date() - timedelta(days=2)
+WANTED = days(LAST - timedelta(days=DAYS - 1), LAST)
+PLANTED = days(WANTED[0] - timedelta(days=6), WANTED[0] - timedelta(days=1))
+RUNS = "{ runsOrError(limit: 500) { ... on Runs { results { runId status parentRunId jobName startTime endTime } } } }"
+HEALTH = "{ instance { daemonHealth { allDaemonStatuses { healthy lastHeartbeatTime } } } }"
+HOLE = 20  # candles
+PATIENCE = 1800.0 if LONG else 600.0  # seconds; a run that was struck while it started is missed after 180
+CLOSED = [name for name in REPAIRED if name != BANNED or LONG]
+UNDER_WAY = 1.0  # seconds; a request that was sent before the answer with the ban was read
+DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Strike:
+    """A kill of a part under some runs, and after how many seconds the part was back and requests came again."""
+
+    what: str
+    at: float  # epoch seconds
+    under_way: Sequence[str]
+    back: float
+
+
+@dataclass
+class Site:
+    """The project, what runs it, and the exchanges."""
+
+    home: Path
+    settings: Settings
+    sandbox: Sandbox
+    stack: Stack
+    chance: random.Random
+    backfill: str = ""
+    strikes: list[Strike] = field(default_factory=list)
+    began: datetime = field(default_factory=utc_now)
+    over: datetime | None = None  # the last strike was overcome
+
+    def runs(self) -> list[dict[str, Any]]:
+        """The newest first; none while the UI cannot tell."""
+        return self._ask(lambda: list(ask(self.stack.url, RUNS)["runsOrError"]["results"])) or []
+
+    def status(self) -> str:
+        """Of the backfill."""
+        return self._ask(lambda: str(backfill_of(self.stack.url, self.backfill)["status"])) or "unknown"
+
+    def heartbeat(self) -> float:
+        """Of the daemon that spoke longest ago, epoch seconds; 0 while one of them is not well."""
+
+        def read() -> float:
+            found = ask(self.stack.url, HEALTH)["instance"]["daemonHealth"]["allDaemonStatuses"]
+            return min(float(one["lastHeartbeatTime"] or 0) if one["healthy"] else 0.0 for one in found)
+
+        return self._ask(read) or 0.0
+
+    def asked_since(self, instant: float) -> bool:
+        """Whether a request came in since `instant`, epoch seconds."""
+        return any(entry["wall"] >= instant for name in SYMBOLS for entry in self.sandbox.requests(name)[-1:])
+
+    @staticmethod
+    def _ask(what: Callable[[], Any]) -> Any:
+        try:
+            return what()
+        except (AskFailed, TypeError, KeyError):
+            return None
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    home = tmp_path_factory.mktemp("chaos")
+    for folder in (home, home.parent):
+        folder.chmod(0o711)
+    seed = int(os.environ.get("TITAN10_TEST_SEED", time.time_ns() % 1_000_000))
+    print(f"\nseed {seed}")  # noqa: T201
+    before = dict(os.environ)
+    with Sandbox(list(SYMBOLS)) as sandbox:
+        settings = project(home, sandbox)
+        plant(settings, sandbox)
+        stack = Stack(settings, home, told)
+        keeper = threading.Thread(target=stack.watch)
+        try:
+            stack.start()
+            keeper.start()
+            os.environ.update(prepare(settings, home, stack.database_url))
+            site = Site(home, settings, sandbox, stack, random.Random(seed))
+            go_through_it(site)
+            yield site
+        finally:
+            stack.ask_to_stop()
+            if keeper.is_alive():
+                keeper.join()
+            stack.stop()
+            os.environ.clear()
+            os.environ.update(before)
+
+
+def told(words: str) -> None:
+    print(f"{datetime.now(UTC):%H:%M:%S} {words}")  # noqa: T201
+
+
+def project(folder: Path, sandbox: Sandbox) -> Settings:
+    lines = ['data = "data"', "[live]", "enabled = true", "[server]", "port = 0", "postgres_port = 0"]
+    for exchange, symbols in SYMBOLS.items():
+        lines += [f"[exchanges.{exchange}]", f"symbols = {list(symbols)}", f"start = {PLANTED[0]}", "days_per_run = 10"]
+        lines += [f'base_url = "{sandbox.url(exchange)}"']
+    (folder / "titan10.toml").write_text("\n".join(lines))
+    (folder / "dagster.yaml").write_text((ROOT / "dagster.yaml").read_text())
+    return titan10_settings.load(folder)
+
+
+def plant(settings: Settings, sandbox: Sandbox) -> None:
+    """Some days that were fetched eight hours ago, with holes that are due for repair, and today's candles until now.
+
+    As fast as it goes: what the exchanges' limits say of it is forgotten.
+    """
+    for exchange in SYMBOLS:
+        sandbox.set_limits(exchange, enforce=False)
+    unpaced = {name: one.model_copy(update={"paced": False}) for name, one in settings.exchanges.items()}
+    with open_database(settings, told) as url:
+        migrate_all(settings, url)
+        with closing(Database(url)) as database:
+            now = Pipeline(settings.model_copy(update={"exchanges": unpaced}), database, LandingZone(settings.landing))
+            leave_gaps(replace(now, now=lambda: utc_now() - timedelta(hours=8)), sandbox)
+            while any(report.inserted for report in poll_exchanges(now, list(SYMBOLS))):
+                pass
+    for exchange in SYMBOLS:
+        sandbox.set_limits(exchange)
+        sandbox.clear_requests(exchange)
+
+
+def leave_gaps(then: Pipeline, sandbox: Sandbox) -> None:
+    """One symbol lost candles of each page, the other failed."""
+    for exchange in REPAIRED:
+        lossy, failing = SYMBOLS[exchange]
+        sandbox.fault(exchange, "lost_rows", symbol=lossy, rows=HOLE)
+        sandbox.fault(exchange, "http_400", symbol=failing)
+        slices = then.slices(exchange, PLANTED)
+        then.fetch(exchange, slices)
+        then.store(then.unstored(slices))
+        sandbox.clear_faults(exchange)
+        assert then.open_slices()
+
+
+# -- what happens ------------------------------------------------------------------------------------------
+
+
+def go_through_it(site: Site) -> None:
+    began = time.monotonic()
+    site.sandbox.fault(BANNED, "http_418", count=1, after=BANNED_AFTER, retry_after=BAN_SECONDS, path="any")
+    site.backfill = launch_backfill(
+        site.stack.url, [(name, kind) for name in BACKFILLED for kind in ("candles", "ohlcv")], WANTED
+    )
+    for _ in range(STRIKES):
+        for what in site.chance.sample(list(KILLS), len(KILLS)):
+            strike_at(site, what)
+    site.over = utc_now()
+    told(f"{len(site.strikes)} strikes in {time.monotonic() - began:.0f} s")
+    wait_until(lambda: not open_partitions(), PATIENCE, "until every partition was green")
+    told(f"every partition is green after {time.monotonic() - began:.0f} s; the backfill is {site.status()}")
+    wait_until(lambda: all(is_repaired(site, name) for name in CLOSED), PATIENCE, "until the gaps were closed")
+    told(f"the gaps are closed after {time.monotonic() - began:.0f} s")
+    wait_until(lambda: all(lives(site, name) for name in SYMBOLS), PATIENCE, "until live polling had caught up")
+    told(f"live polling has caught up after {time.monotonic() - began:.0f} s")
+
+
+def open_partitions() -> list[tuple[str, str]]:
+    """The partitions of the backfill that are not materialized, with the asset's exchange."""
+    wanted = {str(day) for day in WANTED}
+    with DagsterInstance.get() as instance:
+        return [
+            (name, day)
+            for name in BACKFILLED
+            for kind in ("candles", "ohlcv")
+            for day in wanted - instance.get_materialized_partitions(AssetKey([name, kind]))
+        ]
+
+
+def lives(site: Site, exchange: str) -> bool:
+    """Whether every candle from some hours before the beginning to the last strike is stored, and right."""
+    assert site.over is not None
+    start = max(midnight(site.began.date()), site.began - timedelta(hours=6))
+    return all(is_true(site, exchange, symbol, start, site.over) for symbol in SYMBOLS[exchange])
+
+
+def is_repaired(site: Site, exchange: str) -> bool:
+    start, end = midnight(PLANTED[0]), midnight(PLANTED[-1] + DAY)
+    return all(is_true(site, exchange, symbol, start, end) for symbol in SYMBOLS[exchange])
+
+
+def is_true(site: Site, exchange: str, symbol: str, start: datetime, end: datetime) -> bool:
+    series = Series(exchange, symbol, site.settings.exchanges[exchange].timeframe)
+    with closing(Database(site.stack.database_url)) as database:
+        stored = as_table(reader.candles(database, series, start, end))
+    return np.array_equal(stored, site.sandbox.truth(exchange, symbol, start, end))
+
+
+def strike_at(site: Site, what: str) -> None:
+    """Kill it while requests come in, and wait until it is back and they come again."""
+    wait_until(lambda: is_busy(site), PATIENCE, f"was there work to kill the {what} in")
+    time.sleep(site.chance.uniform(0, 2))
+    under_way = [run["runId"] for run in site.runs() if run["status"] == "STARTED"]
+    at = time.time()
+    KILLS[what](site)
+    wait_until(lambda: is_back(site, what, at), PATIENCE, f"after the {what} was killed")
+    site.strikes.append(Strike(what, at, under_way, time.time() - at))
+    told(f"killed the {what} under {len(under_way)} runs; it was back after {site.strikes[-1].back:.1f} s")
+
+
+def is_busy(site: Site) -> bool:
+    started = any(run["status"] == "STARTED" for run in site.runs())
+    return started and site.asked_since(time.time() - 1)
+
+
+def is_back(site: Site, what: str, struck: float) -> bool:
+    """Whether it runs again and requests have come since; the daemon, whether all of its parts have spoken."""
+    if what == "daemon" and site.heartbeat() <= struck:
+        return False
+    if what == "code server" and not any("api grpc" in line for line in processes_of(site.home).values()):
+        return False
+    return bool(site.runs()) and site.asked_since(struck + 1)
+
+
+def pid_of_run(run_id: str) -> int | None:
+    """The process of a run, by the first words of its log."""
+    with DagsterInstance.get() as instance:
+        for entry in instance.all_logs(run_id, of_type=DagsterEventType.ENGINE_EVENT):
+            metadata = entry.get_dagster_event().engine_event_data.metadata
+            if "pid" in metadata:
+                return int(str(metadata["pid"].value))
+    return None
+
+
+def kill_daemon(site: Site) -> None:
+    kill_one(site, "dagster._daemon")
+
+
+def kill_code_server(site: Site) -> None:
+    kill_one(site, "api grpc")
+
+
+def kill_one(site: Site, words: str) -> None:
+    os.kill(next(pid for pid, line in processes_of(site.home).items() if words in line), signal.SIGKILL)
+
+
+def kill_postgres(site: Site) -> None:
+    cluster = EmbeddedPostgres(site.settings.data / "postgres").cluster
+    os.kill(int((cluster / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
+
+
+def kill_run(site: Site) -> None:
+    """Any run that has begun and not ended."""
+    running = [run["runId"] for run in site.runs() if run["status"] == "STARTED"]
+    pid = pid_of_run(site.chance.choice(running))
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+
+
+KILLS: dict[str, Callable[[Site], None]] = {
+    "daemon": kill_daemon,
+    "run": kill_run,
+    "code server": kill_code_server,
+    "PostgreSQL": kill_postgres,
+}
+
+
+# -- what is left ------------------------------------------------------------------------------------------
+
+
+def test_everything_was_killed_and_came_back_by_itself(site: Site) -> None:
+    assert sorted(strike.what for strike in site.strikes) == sorted(list(KILLS) * STRIKES)
+    runs = {run["runId"]: run for run in site.runs()}
+    after = {run["parentRunId"]: run for run in runs.values()}
+    for strike in site.strikes:
+        lost = [run for run in strike.under_way if runs[run]["status"] == "FAILURE"]
+        again = [after[run]["startTime"] - strike.at for run in lost if run in after and after[run]["startTime"]]
+        told(
+            f"the {strike.what}: back after {strike.back:.1f} s; of {len(strike.under_way)} runs {len(lost)} were lost,"
+            f" and begun again after {', '.join(f'{seconds:.1f} s' for seconds in sorted(again)) or 'none'}"
+        )
+
+
+def test_backfill_repairs_and_live_polling_were_under_way_at_once(site: Site) -> None:
+    spans = [
+        (run["jobName"], run["startTime"], run["endTime"] or time.time()) for run in site.runs() if run["startTime"]
+    ]
+    together = [{job for job, start, end in spans if start <= at <= end} for _, at, _ in spans]
+    most = max(together, key=len)
+    told(f"{len(spans)} runs; at once: {', '.join(sorted(most))}")
+    assert {"live", "__ASSET_JOB"} <= most
+
+
+@pytest.mark.parametrize("exchange", BACKFILLED)
+def test_every_day_of_the_backfill_equals_the_truth(site: Site, exchange: str) -> None:
+    for symbol in SYMBOLS[exchange]:
+        assert is_true(site, exchange, symbol, midnight(WANTED[0]), midnight(LAST + DAY))
+
+
+@pytest.mark.parametrize("exchange", CLOSED)
+def test_the_gaps_closed_themselves(site: Site, exchange: str) -> None:
+    assert is_repaired(site, exchange)
+
+
+@pytest.mark.parametrize("exchange", SYMBOLS)
+def test_live_candles_equal_the_truth(site: Site, exchange: str) -> None:
+    assert lives(site, exchange)
+
+
+@pytest.mark.parametrize("exchange", SYMBOLS)
+def test_no_row_is_there_twice_and_every_slice_adds_up(site: Site, exchange: str) -> None:
+    with closing(Database(site.stack.database_url)) as database:
+        with database.transaction() as cursor:
+            cursor.execute(
+                "SELECT count(*), count(DISTINCT (symbol, time)) FROM candles WHERE exchange = %s", [exchange]
+            )
+            rows, distinct = one(cursor)
+        timeframe = site.settings.exchanges[exchange].timeframe
+        assert not unaccounted(database, exchange, timeframe, PLANTED[0], utc_now().date())
+    told(f"{exchange}: {rows} rows")
+    assert rows == distinct > 0
+
+
+@pytest.mark.parametrize("exchange", SYMBOLS)
+def test_no_request_was_above_the_exchanges_limit(site: Site, exchange: str) -> None:
+    requests = site.sandbox.requests(exchange)
+    limits = site.sandbox.limits(exchange)["limits"]
+    peaks = ", ".join(f"{one['peak']:g} of {one['allowed']:g} {one['name']}" for one in limits if one["requests"])
+    told(f"{exchange}: {len(requests)} requests; at most {peaks}")
+    assert not [entry for entry in requests if entry["throttled"] or entry["banned"]]
+    assert not any(limit["violations"] for limit in limits)
+
+
+def test_nothing_was_asked_during_the_ban_and_then_it_went_on(site: Site) -> None:
+    requests = site.sandbox.requests(BANNED)
+    (banned,) = (entry for entry in requests if "http_418" in entry["faults"])
+    start, end = banned["wall"] + banned["seconds"], banned["wall"] + BAN_SECONDS
+    late = [entry["wall"] - start for entry in requests if start < entry["wall"] <= end]
+    after = [entry["wall"] - end for entry in requests if entry["wall"] > end]
+    told(
+        f"{BANNED} banned us from {datetime.fromtimestamp(start, UTC):%H:%M:%S} for {BAN_SECONDS} s: {len(late)}"
+        f" requests came in it ({', '.join(f'{one:.3f} s' for one in late) or 'none'}); the next one"
+        f" {min(after, default=-1):.1f} s after its end"
+    )
+    assert not [one for one in late if one > UNDER_WAY]
+    assert after
