@@ -170,20 +170,22 @@ def _hide_named(_: object, __: str, event: Event) -> Event:
 
 
 def _take_over_dagster(handler: logging.Handler) -> None:
-    """Dagster's processes and runs speak through our handler.
+    """Dagster's runs, sensors and schedules speak through our handler.
 
-    Of a run's console logger nothing official is replaceable but in each run's config, which a backfill has not: so
-    the function that makes it is. A test holds that it is there.
+    Of their console logger nothing official is replaceable but a run's in its config, which a backfill has not: so the
+    function that makes it is, where runs and where ticks look for it. Tests hold that they do.
     """
     from dagster import _loggers
+    from dagster._core.definitions import instigation_logger
 
     def console_logger(name: str, level: str | int) -> logging.Logger:
         made = logging.getLoggerClass()(name, level=max(_number(level), logging.getLogger().level))
         made.addHandler(handler)
         return made
 
-    theirs: Any = _loggers
-    theirs.create_console_logger = console_logger
+    makers: tuple[Any, ...] = (_loggers, instigation_logger)
+    for maker in makers:
+        maker.create_console_logger = console_logger
     logging.getLogger("dagster").handlers.clear()
 
 

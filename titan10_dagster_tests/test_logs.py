@@ -38,14 +38,17 @@ def settings(**logs: Any) -> Settings:
 def written() -> Iterator[io.StringIO]:
     """What the process writes, from here to the end of the test."""
     from dagster import _loggers
+    from dagster._core.definitions import instigation_logger
 
-    theirs: Any = _loggers
-    root, console = logging.getLogger(), theirs.create_console_logger
+    makers: tuple[Any, ...] = (_loggers, instigation_logger)
+    root, console = logging.getLogger(), makers[0].create_console_logger
     handlers, level = list(root.handlers), root.level
     stream = io.StringIO()
     configure(settings(), stream=stream)
     yield stream
-    root.handlers[:], theirs.create_console_logger = handlers, console
+    root.handlers[:] = handlers
+    for maker in makers:
+        maker.create_console_logger = console
     root.setLevel(level)
     structlog.reset_defaults()
     structlog.contextvars.clear_contextvars()
@@ -100,6 +103,19 @@ def test_what_dagster_says_of_a_run_has_the_same_fields(written: io.StringIO) ->
     (said,) = [one for one in told if one["event"] == "a ban"]
     assert (said["run"], said["job"], said["step"], said["partition"]) == (run.run_id, "talk", "speak", "2024-03-01")
     assert {one.get("run") for one in told if one["logger"] == "dagster"} == {run.run_id}
+
+
+def test_what_a_sensor_says_is_written_the_same_way(written: io.StringIO) -> None:
+    @dg.sensor(name="watch")
+    def watch(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+        context.log.warning(f"tried {PROXY}")
+        return dg.SkipReason("nothing")
+
+    with dg.build_sensor_context(sensor_name="watch") as context:
+        watch.evaluate_tick(context)
+    told = [one["event"] for one in lines(written)]
+    assert any("tried" in one for one in told)
+    assert PROXY not in written.getvalue()
 
 
 def test_an_exception_is_one_line(written: io.StringIO) -> None:

@@ -113,10 +113,13 @@ def delete_runs(instance: DagsterInstance, before: datetime, *, longest: timedel
 
 
 def delete_step_logs(folder: Path, before: datetime) -> int:
-    """Deletes what the steps of runs printed before the instant; of how many runs."""
+    """Deletes what the steps of runs, and the ticks of sensors, said before the instant; of how many runs."""
     old = [one for one in _folders_of_runs(folder) if one.stat().st_mtime < before.timestamp()]
     for one in old:
         shutil.rmtree(one, ignore_errors=True)
+    for file in folder.glob("*/*/*.err"):  # <repository>/<sensor>/<tick>.err
+        if file.is_file() and file.stat().st_mtime < before.timestamp():
+            file.unlink(missing_ok=True)
     return len(old)
 
 

@@ -131,8 +131,14 @@ def test_what_steps_printed_goes_when_it_is_old(tmp_path: Path) -> None:
 
     old, new = folder(str(uuid4()), timedelta(days=31)), folder(str(uuid4()), timedelta(days=1))
     other = folder("assets", timedelta(days=31))
+    ticks = [other / "compute_logs" / name for name in ("1.err", "2.err")]
+    for tick, age in zip(ticks, (31, 29), strict=True):
+        tick.touch()
+        instant = (datetime.now(UTC) - timedelta(days=age)).timestamp()
+        os.utime(tick, (instant, instant))
     assert delete_step_logs(tmp_path, datetime.now(UTC) - timedelta(days=30)) == 1
     assert (old.exists(), new.exists(), other.exists()) == (False, True, True)
+    assert [tick.exists() for tick in ticks] == [False, True]
 
 
 def test_there_is_nothing_to_clear_where_nothing_was_printed(tmp_path: Path) -> None:
