@@ -47,6 +47,7 @@ bench: $(VENV)/installed-dev
 	$(RUN) $(BIN)/python -m benchmarks.backfill
 	$(RUN) $(BIN)/python -m benchmarks.queries --plain
 	$(RUN) $(BIN)/python -m benchmarks.writing
+	$(RUN) $(BIN)/python -m benchmarks.instance
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info

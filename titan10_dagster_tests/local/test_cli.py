@@ -294,3 +294,24 @@ def test_an_interrupted_backfill_ends_soon_with_its_own_exit_code(working: Proje
         process.communicate()
     assert process.returncode == 130
     assert "Interrupted" in told
+
+
+def test_a_test_alert_goes_everywhere_and_tells_where_it_did_not_arrive(project: Project, tmp_path: Path) -> None:
+    letters, token = tmp_path / "letters", "s3cretT0ken"
+    project.environment["TITAN10_ALERTS__URLS"] = f"file://{letters}, nosuchservice://{token}/12"
+    done = project.titan10("alerts", "--test")
+    assert done.returncode == 1
+    assert done.stdout.splitlines() == ["1. file: taken", "2. nosuchservice: NOT taken"]
+    assert json.loads(letters.read_text())["title"] == "Titan-10: a test"
+    assert token not in done.stdout + done.stderr
+
+
+def test_without_an_address_a_test_alert_says_how_to_set_one(project: Project) -> None:
+    done = project.titan10("alerts", "--test")
+    assert done.returncode == 2
+    assert "TITAN10_ALERTS__URLS" in done.stderr
+
+
+def test_where_nothing_is_wrong_there_are_no_alerts(working: Project) -> None:
+    assert working.titan10("alerts").stdout == "There are no alerts.\n"
+    assert json.loads(working.titan10("alerts", "--json").stdout) == []
