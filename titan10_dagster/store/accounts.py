@@ -13,13 +13,14 @@ import pandas as pd
 from psycopg2.extras import execute_values
 
 from titan10_dagster.candles.fetched import FetchRecord
-from titan10_dagster.candles.frame import VALUES
+from titan10_dagster.candles.frame import VALUES, empty
 from titan10_dagster.candles.gaps import Evidence, Gap, Reason, count, explain
 from titan10_dagster.candles.slices import Slice, Times, to_datetime64
 from titan10_dagster.candles.timeframes import Timeframe
 from titan10_dagster.store import ledger
 from titan10_dagster.store.database import Cursor
 from titan10_dagster.store.ledger import STATES, LedgerRow
+from titan10_dagster.store.merge import read
 from titan10_dagster.store.statements import key, of_slices, statement
 
 
@@ -59,7 +60,15 @@ class Look:
 
 
 def account(cursor: Cursor, looks: Sequence[Look]) -> list[LedgerRow]:
-    """Brings quarantine, gaps and ledger up to date for slices of one exchange, all different; their ledger."""
+    """Brings quarantine, gaps and ledger up to date for slices of one exchange, all different; their ledger.
+
+    Where a look tells of a delisting, the days before it since then are brought up to date as well: that a market has
+    closed for good shows only a day later, and by then its silence may have been taken for a lack of trades.
+    """
+    return _account(cursor, [*looks, *_silent_after_delisting(cursor, looks)])[: len(looks)]
+
+
+def _account(cursor: Cursor, looks: Sequence[Look]) -> list[LedgerRow]:
     slices = [look.slice for look in looks]
     quarantined = _quarantine(cursor, looks)
     before = read_gaps(cursor, slices)
@@ -69,6 +78,31 @@ def account(cursor: Cursor, looks: Sequence[Look]) -> list[LedgerRow]:
     rows = [ledger_row(look, after[look.slice], quarantined[look.slice], known.get(look.slice)) for look in looks]
     ledger.write(cursor, [row for row in rows if row != known.get(row.slice)])
     return rows
+
+
+def _silent_after_delisting(cursor: Cursor, looks: Sequence[Look]) -> list[Look]:
+    """Looks at settled slices, none of `looks`, whose silence is that of a delisted symbol and is called otherwise."""
+    telling = [look for look in looks if look.record.delisted is not None]
+    if not telling:
+        return []
+    delisted = {"delisted": [look.record.delisted for look in telling]}
+    cursor.execute(statement("silent_after_delisting"), of_slices([look.slice for look in telling]) | delisted)
+    found = {Slice(telling[n - 1].slice.series, day): telling[n - 1].record for n, day in cursor.fetchall()}
+    for look in looks:
+        found.pop(look.slice, None)
+    if not found:
+        return []
+    slices = [slice_ for slice_, row in ledger.read(cursor, list(found)).items() if row.state == "settled"]
+    return [
+        Look(
+            replace(found[slice_], slice=slice_, answered=False, horizon=None), candles.times, _nothing_broken(), False
+        )
+        for slice_, candles in zip(slices, read(cursor, slices) if slices else (), strict=True)
+    ]
+
+
+def _nothing_broken() -> pd.DataFrame:
+    return empty().assign(rules=pd.Series(dtype=object))
 
 
 def gaps_after(look: Look, before: Sequence[Gap]) -> list[Gap]:

@@ -15,6 +15,7 @@ from titan10_dagster.candles.gaps import Reason
 from titan10_dagster.candles.rules import judge
 from titan10_dagster.candles.slices import midnight
 from titan10_dagster.store import reader
+from titan10_dagster.store.audit import unaccounted
 from titan10_dagster.store.database import Database
 from titan10_dagster.store.ledger import LedgerRow, slices
 from titan10_dagster.store.writer import NOT_REPRESENTABLE, write_slices
@@ -292,6 +293,20 @@ def test_days_before_the_listing_are_explained(db: Database) -> None:
     listed = BTC.start + timedelta(hours=1)
     result = write_slices(db, [judged(BTC, candles(BTC).iloc[60:], listed=listed)]).by_slice[BTC]
     assert result.missing == {Reason.PRE_LISTING: 60}
+
+
+def test_a_delisting_that_shows_later_explains_the_silence_since_then(db: Database) -> None:
+    other, next_day = a_slice("ETH/USDT"), DAY + timedelta(days=1)
+    until_then = without(candles(BTC).iloc[:1200], 600)  # and one minute without trades before
+    for after in (timedelta(0), LATER):
+        write_slices(db, [judged(one, until_then, fetched_at=FETCHED + after) for one in (BTC, other)])
+    told = {"fetched_at": FETCHED + 2 * LATER, "delisted": BTC.start + timedelta(hours=20)}
+    write_slices(db, [judged(a_slice(day=next_day), frame.empty(), **told)])
+    assert row(db).missing == {Reason.NO_TRADES: 1, Reason.DELISTED: 240}
+    assert (row(db).state, row(db).fetched_at) == ("settled", FETCHED + LATER)
+    assert row(db, day=next_day).missing == {Reason.DELISTED: 1440}
+    assert row(db, "ETH/USDT").missing == {Reason.NO_TRADES: 241}
+    assert not unaccounted(db, "binance", MINUTE, DAY, next_day)
 
 
 def test_the_ledger_tells_how_a_slice_was_fetched(db: Database) -> None:

@@ -1,0 +1,17 @@
+-- The days before some slices of one exchange on which candles are missing that their series could not have any more,
+-- for it was delisted, and that are called something else. With the number of the slice (from 1).
+SELECT DISTINCT slices.number, found.day
+FROM unnest(
+    %(symbols)s::text[], %(timeframes)s::text[], %(starts)s::timestamptz[], %(delisted)s::timestamptz[]
+) WITH ORDINALITY AS slices (symbol, timeframe, starts, delisted, number)
+CROSS JOIN LATERAL (
+    SELECT (gap_start AT TIME ZONE 'UTC')::date AS day
+    FROM gaps
+    WHERE exchange = %(exchange)s
+        AND symbol = slices.symbol
+        AND timeframe = slices.timeframe
+        AND gap_start >= date_trunc('day', slices.delisted, 'UTC')
+        AND gap_start < slices.starts
+        AND gap_end > slices.delisted
+        AND reason IN ('unknown', 'no_trades', 'outage')
+) AS found
