@@ -6,16 +6,18 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from titan10_dagster.local.postgres import EmbeddedPostgres
 from titan10_dagster_tests import conftest as databases
-from titan10_dagster_tests.simulation.oracle import judge
-from titan10_dagster_tests.simulation.story import write
-from titan10_dagster_tests.simulation.week import Week, hurry
+from titan10_dagster_tests.simulation.oracle import Complaint, judge
+from titan10_dagster_tests.simulation.story import Story, write
+from titan10_dagster_tests.simulation.week import Record, Week, hurry
 
 
 @click.command()
@@ -23,7 +25,8 @@ from titan10_dagster_tests.simulation.week import Week, hurry
 @click.option("--seeds", type=int, default=1, help="How many, from there on.")
 @click.option("--server", default=None, envvar="TITAN10_TEST_POSTGRES_URL", help="A PostgreSQL to make databases in.")
 @click.option("--verbose/--quiet", default=None, help="Tell every step; the default for a single seed.")
-def main(seed: int, seeds: int, server: str | None, verbose: bool | None) -> None:
+@click.option("--shrink", is_flag=True, help="Leave out of a week that fails whatever it fails without.")
+def main(seed: int, seeds: int, server: str | None, verbose: bool | None, shrink: bool) -> None:
     """Live through simulated weeks, and tell what is wrong at their ends."""
     telling = seeds == 1 if verbose is None else verbose
     failed = []
@@ -34,31 +37,52 @@ def main(seed: int, seeds: int, server: str | None, verbose: bool | None) -> Non
             server = postgres.start()
             stack.callback(postgres.stop)
         template = stack.enter_context(databases.template_database(server, extension=None))
-        for number in range(seed, seed + seeds):
+
+        def live(story: Story) -> list[Complaint]:
             with databases.copied_database(server, template) as url:
-                failed += [] if lived_well(number, url, telling) else [number]
+                return lived(story, url, telling)
+
+        for number in range(seed, seed + seeds):
+            story = write(number)
+            if live(story):
+                failed.append(number)
+                if shrink:
+                    click.echo(f"What is left of seed {number}:\n{shrunk(story, live).told()}")
     click.echo(f"{seeds - len(failed)} of {seeds} seeds passed{f'; failed: {failed}' if failed else ''}")
     sys.exit(bool(failed))
 
 
-def lived_well(seed: int, url: str, telling: bool) -> bool:
-    folder = Path(tempfile.mkdtemp(prefix="titan10-week-"))
-    story, began = write(seed), time.perf_counter()
+def lived(story: Story, url: str, telling: bool) -> list[Complaint]:
+    """What is wrong after the week, told as well."""
+    folder, began = Path(tempfile.mkdtemp(prefix="titan10-week-")), time.perf_counter()
     hurry(url)
     if telling:
         click.echo(story.told())
     try:
         with Week(story, url, folder, click.echo if telling else lambda _: None) as week:
             record = week.live()
-            complaints = judge(week)
+            wrong = judge(week)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+    click.echo(f"seed {story.seed}: {told(record)}, {time.perf_counter() - began:.1f} s")
+    if wrong:
+        click.echo(story.told(sorted({one.exchange for one in wrong})))
+        click.echo("\n".join(f"  WRONG {one}" for one in wrong))
+    return wrong
+
+
+def told(record: Record) -> str:
     counts = ", ".join(f"{count} {what}" for what, count in sorted(record.counts.items()))
-    click.echo(f"seed {seed}: {len(record.steps)} steps, {counts}, {time.perf_counter() - began:.1f} s")
-    if complaints:
-        click.echo(story.told(sorted({one.exchange for one in complaints})))
-        click.echo("\n".join(f"  WRONG {one}" for one in complaints))
-    return not complaints
+    return f"{len(record.steps)} steps, {counts}, {len(record.letters)} letters"
+
+
+def shrunk(story: Story, live: Callable[[Story], list[Complaint]]) -> Story:
+    """The story without each event that it fails without."""
+    for event in story.events:
+        shorter = replace(story, events=tuple(one for one in story.events if one is not event))
+        if live(shorter):
+            story = shorter
+    return story
 
 
 if __name__ == "__main__":

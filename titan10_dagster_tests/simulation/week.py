@@ -415,17 +415,19 @@ class Week:
 
     @contextmanager
     def _watched(self, at: datetime, what: str, exchanges: Sequence[str]) -> Iterator[None]:
-        """Nothing may be asked of an exchange whose breaker is open."""
+        """Nothing may be asked of an exchange whose breaker is open, nor of one that has told us of its ban before."""
         self._tell(f"{at:%d. %H:%M:%S} {what}")
-        shut = [name for name in exchanges if self._is_shut(name, at)]
-        before = {name: self.sandbox.sites[name].journal.next for name in shut}
+        shut = {name for name in exchanges if self._is_shut(name, at)}
+        before = {name: self.sandbox.sites[name].journal.next for name in exchanges}
         yield
-        for name in shut:
-            asked = self.sandbox.requests(name, before[name])
-            if asked:
-                self.record.complaints.append(
-                    f"{at}: {what} made {len(asked)} requests of {name}, whose breaker is open"
-                )
+        bans = {one.exchange: one for one in self.story.of(Ban) if one.span.holds(at)}
+        for name in exchanges:
+            asked = len(self.sandbox.requests(name, before[name]))
+            if asked and (name in shut or bans.get(name) in self._happened):
+                why = "whose breaker is open" if name in shut else "which has banned us"
+                self.record.complaints.append(f"{at}: {what} made {asked} requests of {name}, {why}")
+            if asked and name in bans:
+                self._happened.add(bans[name])
 
     def _is_shut(self, exchange: str, at: datetime) -> bool:
         return may_request(self.pipeline.health(exchange), at).permit is Permit.REFUSED
