@@ -45,6 +45,7 @@ from titan10_dagster_tests.simulation.story import (
     Listing,
     Outage,
     Span,
+    Storm,
 )
 from titan10_dagster_tests.simulation.week import ONE_MINUTE, Poll, Rewrite, Told, Week
 
@@ -56,6 +57,7 @@ MINUTES = ((LAST - FIRST).days + 1) * 1440
 END = midnight(LAST) + DAY
 SLACK = 2  # candles: the horizon moves while a request is under way
 WELL = timedelta(hours=1, minutes=10)  # longer than the longest pause of a breaker
+_TROUBLE = (Ban, Outage, Storm)
 _MOST = 4  # complaints of one kind and series
 
 
@@ -123,15 +125,14 @@ def _alarms(week: Week) -> Iterator[Complaint]:
 
 def _is_justified(week: Week, letter: Told) -> bool:
     """Whether something went on that we cannot mend: of the exchange until just now, or of ourselves this morning."""
-    back = {Kind.BREAKER: WELL, Kind.LIVE: WELL + HOUR, Kind.SETTLEMENT: 10 * HOUR, Kind.GAPS: timedelta(0)}[
-        letter.kind
-    ]
+    if letter.kind is Kind.GAPS:
+        return False  # no trouble of the week lasts for days
+    back = 10 * HOUR if letter.kind is Kind.SETTLEMENT else WELL
+    trouble = [one.span for one in week.story.events if one.exchange == letter.exchange and isinstance(one, _TROUBLE)]
+    if letter.kind is Kind.SETTLEMENT:
+        trouble += [one.span for one in week.story.of(Downtime)]
     disturbed = any(letter.at - back <= at <= letter.at for at in week.record.disturbed[letter.exchange])
-    down = [one.span for one in week.story.of(Downtime)]
-    down += [one.span for one in week.story.of(Outage) if one.exchange == letter.exchange]
-    if letter.kind is Kind.BREAKER:
-        return disturbed
-    return disturbed or any(span.start <= letter.at and span.end >= letter.at - back for span in down)
+    return disturbed or any(span.start <= letter.at and span.end >= letter.at - back for span in trouble)
 
 
 def _was_told_of(week: Week, ban: Ban) -> bool:

@@ -77,6 +77,8 @@ from titan10_dagster_tests.tables import as_table
 ONE_MINUTE = TIMEFRAMES["1m"]
 HASTE = Patience(attempts=3, throttled=4, wait=wait_none())
 
+_MOST_POLLS = 10  # of a step; five pages of the smallest size are a day
+
 Tell = Callable[[str], object]
 
 
@@ -195,7 +197,7 @@ class Week:
         self.record.steps.append(at)
         self._go_to(at)
         self._let_happen(at)
-        self._poll(at)
+        self._poll_to_now(at)
         lost, self._lost = self._lost, []
         for run in lost:
             self._run(run, at)
@@ -212,10 +214,18 @@ class Week:
         object.__setattr__(self.pipeline, "now", _ticking(at))
         self.sandbox.clock.stop_at(to_ms(at))
 
-    def _poll(self, at: datetime) -> None:
+    def _poll_to_now(self, at: datetime) -> None:
+        """A poll, and after a pause those of the next minutes too: each brings a page, until nothing is left behind."""
+        behind: Sequence[str] = EXCHANGES
+        for _ in range(_MOST_POLLS):
+            if behind:
+                behind = self._poll(at, behind)
+
+    def _poll(self, at: datetime, exchanges: Sequence[str]) -> list[str]:
+        """Polls the exchanges; those of which a next poll will bring more."""
         away = self._next(DatabaseAway, at, lambda one: not one.run)
-        with self._watched(at, f"poll {at:%d. %H:%M:%S}", EXCHANGES), self._database_away(away):
-            reports = poll_exchanges(self.pipeline, EXCHANGES)
+        with self._watched(at, f"poll {', '.join(exchanges)}", exchanges), self._database_away(away):
+            reports = poll_exchanges(self.pipeline, exchanges)
         for report in reports:
             self.record.counts["rows live"] += report.inserted
             if report.error or report.failed:
@@ -223,6 +233,7 @@ class Week:
             self.record.polls.append(self._polled(report, at))
             if away is not None:
                 self.record.disturbed[report.exchange].append(at)
+        return [one.exchange for one in reports if one.lag is not None and one.lag > 2 * MINUTE]
 
     def _polled(self, report: LiveReport, at: datetime) -> Poll:
         answered = set(self.story.symbols[report.exchange]) - {*report.failed, *report.postponed}
