@@ -14,7 +14,7 @@ as well.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -120,10 +120,11 @@ def plan_repairs(
     left out.
     """
     tried = Attempts(attempts)
+    in_flight = tried.in_flight
     shut = {name for name, one in exchanges.items() if one.is_shut(now)}
     wishes = [*_of_slices(slices, exchanges, tried, now), *_of_holes(holes, exchanges, tried, now)]
-    busy = [one for one in wishes if one.exchange not in shut and (one.yields or one.exchange in tried.in_flight)]
-    free = [one for one in wishes if one.exchange not in shut | tried.in_flight and not one.yields]
+    busy = [one for one in wishes if one.exchange not in shut and (one.yields or one.exchange in in_flight)]
+    free = [one for one in wishes if one.exchange not in shut | in_flight and not one.yields]
     due = [one for one in free if one.due]
     repairs, taken = _repairs(due, exchanges, limits or RepairLimits())
     return RepairPlan(
@@ -155,13 +156,13 @@ def _of_slices(
     slices: Iterable[OpenSlice], exchanges: Mapping[str, Repairable], tried: Attempts, now: datetime
 ) -> Iterator[_Wish]:
     for one in slices:
-        series = one.slice.series
-        if series.exchange not in exchanges or one.slice.end > now:
+        series, end = one.slice.series, one.slice.end
+        if series.exchange not in exchanges or end > now:
             continue
-        depth = exchanges[series.exchange].depth
+        reach = _reach(one.missing_until, series.timeframe, exchanges[series.exchange].depth, now)
         last_look = max([one.fetched_at, *tried.looks(series.exchange, one.slice.day, series.symbol)])
-        rank = _urgency(one.slice.end, _reach(one.missing_until, series.timeframe, depth, now), now)
-        yield _Wish(rank, series.exchange, one.slice.day, (series.symbol,), is_due(one, depth, last_look, now))
+        due = is_due(one, reach, last_look, now)
+        yield _Wish(_urgency(end, reach, now), series.exchange, one.slice.day, (series.symbol,), due)
 
 
 def _of_holes(
@@ -192,9 +193,8 @@ def due_of_hole(hole: MissingDays, day: date, tried: Attempts, now: datetime) ->
     return tried.due(hole.exchange, day, hole.symbols, now)
 
 
-def is_due(one: OpenSlice, depth: int | None, last_look: datetime, now: datetime) -> bool:
-    """Whether to look again now; never at a candle in quarantine that the exchange gives no more."""
-    reach = _reach(one.missing_until, one.slice.series.timeframe, depth, now)
+def is_due(one: OpenSlice, reach: timedelta | None, last_look: datetime, now: datetime) -> bool:
+    """Whether to look again now; never at a candle in quarantine that the exchange gives no more (see `_reach`)."""
     gone = reach is not None and reach <= timedelta(0)
     if one.state == "settled" and one.unexplained_seen is None and gone:
         return False
@@ -231,18 +231,20 @@ def _repairs(
     for one in due:
         open_[one.exchange][one.day].update(one.symbols)
     repairs: list[Repair] = []
+    runs: Counter[str] = Counter()
     taken, left = 0, limits.partitions
     for one in sorted(due, key=lambda one: (one.rank, one.exchange, one.day)):
         name = one.exchange
         room = min(left, exchanges[name].days_per_run)
         if room < 1:
             break
-        if one.day not in open_[name] or sum(repair.exchange == name for repair in repairs) >= limits.runs:
+        if one.day not in open_[name] or runs[name] >= limits.runs:
             continue
         stretch = around(one.day, open_[name], room)
         symbols = [open_[name].pop(day) for day in stretch]
         taken += sum(map(len, symbols))
         left -= stretch.days
+        runs[name] += 1
         perishable = one.rank[0] == 0
         repairs.append(Repair(name, stretch.first, stretch.last, tuple(sorted(set().union(*symbols))), perishable))
     return repairs, taken
