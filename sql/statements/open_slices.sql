@@ -1,4 +1,5 @@
--- The slices of some series, on days before :today, that miss candles without a final reason.
+-- The slices of some series, on days before :today, that miss candles without a final reason. `number`: of the series
+-- in :exchanges, counted from 1. Where no gap is open, the fetch and the end of the day stand for what was seen of it.
 -- MATERIALIZED and LATERAL: one pass over the ledger, then the gaps of each open slice by the primary key. Left to
 -- itself the planner, without statistics, goes through an exchange's ledger once a series, which takes seconds.
 WITH open_slices AS MATERIALIZED (
@@ -8,10 +9,17 @@ WITH open_slices AS MATERIALIZED (
         AND (state <> 'settled' OR unknown > 0 OR quarantined > 0)
 )
 
-SELECT open_slices.*, seen.first_seen, seen.unexplained_seen, seen.missing_until
+SELECT
+    series.number,
+    open_slices.day,
+    open_slices.state,
+    open_slices.fetched_at,
+    coalesce(seen.first_seen, open_slices.fetched_at) AS first_seen,
+    seen.unexplained_seen,
+    coalesce(seen.missing_until, (open_slices.day + 1)::timestamp AT TIME ZONE 'UTC') AS missing_until
 FROM open_slices
-JOIN unnest(%(exchanges)s::text[], %(symbols)s::text[], %(timeframes)s::text[], %(starts)s::date[])
-    AS series (exchange, symbol, timeframe, start)
+JOIN unnest(%(exchanges)s::text[], %(symbols)s::text[], %(timeframes)s::text[], %(starts)s::date[]) WITH ORDINALITY
+    AS series (exchange, symbol, timeframe, start, number)
     ON series.exchange = open_slices.exchange
     AND series.symbol = open_slices.symbol
     AND series.timeframe = open_slices.timeframe
