@@ -441,7 +441,8 @@ class Week:
                 self._happened.add(bans[name])
 
     def _is_shut(self, exchange: str, at: datetime) -> bool:
-        return may_request(self.pipeline.health(exchange), at).permit is Permit.REFUSED
+        """Whether it is for a while: within a step, microseconds go by."""
+        return may_request(self.pipeline.health(exchange), at + timedelta(seconds=1)).permit is Permit.REFUSED
 
     @contextmanager
     def _database_away(self, event: DatabaseAway | None) -> Iterator[None]:
