@@ -1,5 +1,5 @@
--- How far the closes of one exchange lie from the median of all exchanges, per symbol of a UTC day: minutes compared,
--- minutes that stray further than the limit, the median distance and the largest, in basis points.
+-- How far the closes of one exchange lie from the median of all exchanges, per symbol of a UTC day: minutes compared (one
+-- in `every`), those that stray further than the limit, the median distance and the largest, in basis points.
 WITH markets AS (
     SELECT
         exchange,
@@ -32,6 +32,7 @@ minutes AS (
             AND ohlcv."time" < %(end)s
             -- Who did not trade repeats an old price.
             AND ohlcv.volume > 0
+            AND extract(MINUTE FROM ohlcv."time")::integer %% %(every)s = 0
         -- A fence: market by market through the key. The planner takes the markets for few, and would read the day of
         -- all of them once for each (20 s instead of half a one).
         OFFSET 0

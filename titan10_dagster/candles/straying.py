@@ -10,13 +10,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 FEWEST_EXCHANGES = 3
-FEWEST_MINUTES = 30  # below it a share is chance
+EVERY_MINUTES = 5  # one in so many is compared: enough for a share of a day, at a third of the cost
+FEWEST_MINUTES = 30  # compared; below it a share is chance
 
 
 @dataclass(frozen=True)
 class Distance:
-    """A symbol on one UTC day: minutes in which the exchange and enough others traded, and how many of its closes lay
-    further from the median than the limit. `typical` (the median) and `largest` are distances in basis points."""
+    """A symbol on one UTC day: minutes compared, in which the exchange and enough others traded, and how many of its
+    closes lay further from the median than the limit. `typical` (the median) and `largest`: distances in basis points.
+    """
 
     symbol: str
     compared: int

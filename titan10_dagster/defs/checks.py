@@ -21,7 +21,7 @@ from titan10_dagster.candles.gaps import REASONS
 from titan10_dagster.candles.inspection import SliceInspected
 from titan10_dagster.candles.rules import RULES
 from titan10_dagster.candles.slices import Slice
-from titan10_dagster.candles.straying import FEWEST_EXCHANGES, Distance, astray, comparable
+from titan10_dagster.candles.straying import EVERY_MINUTES, FEWEST_EXCHANGES, Distance, astray, comparable
 from titan10_dagster.defs.metadata import MOST_ROWS, table
 from titan10_dagster.defs.partitions import to_days
 from titan10_dagster.pipeline import Pipeline
@@ -212,9 +212,9 @@ def store_checks(exchange: str, partitions: dg.PartitionsDefinition[str]) -> dg.
             dg.AssetCheckSpec(
                 "near_others",
                 asset=asset,
-                description="Its closes are near the median of all exchanges, for symbols that three or more trade. A "
-                "warning, an error where most minutes stray. Held against what is stored then: execute it again once "
-                "others have the day.",
+                description="Its closes are near the median of all exchanges, for symbols that three or more trade; one "
+                f"minute in {EVERY_MINUTES} is compared. A warning, an error where most of them stray. Held against "
+                "what is stored then: execute it again once others have the day.",
                 partitions_def=partitions,
             ),
         ],

@@ -30,9 +30,9 @@ def test_who_strays_is_told_from_those_who_agree(db: Database) -> None:
     put(db, "kraken")
     put(db, "okx")
     (binance,), (kraken,) = of(db, "binance"), of(db, "kraken")
-    assert (binance.symbol, binance.compared, binance.strayed) == ("BTC/USDT", 1440, 400)
+    assert (binance.symbol, binance.compared, binance.strayed) == ("BTC/USDT", 288, 80)
     assert (binance.typical, binance.largest) == pytest.approx((0.0, 200.0), abs=0.1)
-    assert (kraken.compared, kraken.strayed, kraken.largest) == (1440, 0, 0.0)
+    assert (kraken.compared, kraken.strayed, kraken.largest) == (288, 0, 0.0)
 
 
 def test_two_exchanges_say_nothing(db: Database) -> None:
@@ -50,7 +50,7 @@ def test_minutes_without_trades_or_in_which_too_few_traded_are_not_compared(db: 
     for place in range(50):
         rows = with_value(rows, place, volume=0.0)
     write_slices(db, [judged(slice_, rows)])
-    assert [of(db, exchange)[0].compared for exchange in ("binance", "okx")] == [1290, 1290]
+    assert [of(db, exchange)[0].compared for exchange in ("binance", "okx")] == [258, 258]
 
 
 def test_only_the_day_and_the_symbols_asked_for_are_read(db: Database) -> None:
