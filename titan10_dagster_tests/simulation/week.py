@@ -348,9 +348,9 @@ class Week:
 
     def _let_happen(self, at: datetime) -> None:
         self.sandbox.clear_faults()
-        for event in self.story.events:
-            if event.span.holds(at):
-                self._rage(event, at)
+        raging = [event for event in self.story.events if event.span.holds(at)]
+        for event in sorted(raging, key=lambda event: not isinstance(event, Ban)):  # who is banned hears nothing else
+            self._rage(event, at)
         for event in self.story.events:
             if event not in self._happened and self._changes(event, at):
                 self._happened.add(event)
@@ -433,11 +433,11 @@ class Week:
         yield
         bans = {one.exchange: one for one in self.story.of(Ban) if one.span.holds(at)}
         for name in exchanges:
-            asked = len(self.sandbox.requests(name, before[name]))
+            asked = self.sandbox.requests(name, before[name])
             if asked and (name in shut or bans.get(name) in self._happened):
                 why = "whose breaker is open" if name in shut else "which has banned us"
-                self.record.complaints.append(f"{at}: {what} made {asked} requests of {name}, {why}")
-            if asked and name in bans:
+                self.record.complaints.append(f"{at}: {what} made {len(asked)} requests of {name}, {why}")
+            if name in bans and any(entry["status"] == 418 for entry in asked):
                 self._happened.add(bans[name])
 
     def _is_shut(self, exchange: str, at: datetime) -> bool:
