@@ -212,9 +212,9 @@ def store_checks(exchange: str, partitions: dg.PartitionsDefinition[str]) -> dg.
             dg.AssetCheckSpec(
                 "near_others",
                 asset=asset,
-                description="Its closes are near the median of all exchanges, for symbols that three or more trade; one "
-                f"minute in {EVERY_MINUTES} is compared. A warning, an error where most of them stray. Held against "
-                "what is stored then: execute it again once others have the day.",
+                description="Its closes are near the median of all exchanges, for symbols that three or more trade; "
+                f"one minute in {EVERY_MINUTES} is compared. A warning, an error where most of them stray. Held "
+                "against what is stored then: execute it again once others have the day.",
                 partitions_def=partitions,
             ),
         ],
