@@ -13,7 +13,7 @@ import pyarrow as pa
 from titan10_dagster.candles.completeness import Completeness, whole_candles
 from titan10_dagster.candles.slices import Series, midnight
 from titan10_dagster.candles.timeframes import TIMEFRAMES
-from titan10_dagster.errors import SettingsError
+from titan10_dagster.errors import SettingsError, Titan10Error
 from titan10_dagster.local.formats import Format
 from titan10_dagster.local.instance import Say
 from titan10_dagster.local.reports import open_tables, print_json, print_table, words
@@ -95,7 +95,8 @@ class Exported:
 def run_export(settings: Settings, request: Request, say: Say, *, now: datetime, as_json: bool) -> int:
     """Writes a file for each symbol, and tells what is in it and what is not; the exit code: 1 if any is not whole.
 
-    Raises SettingsError, before anything is written, if a symbol is not stored or a file exists already.
+    Raises SettingsError, before anything is written, if a symbol is not stored or a file exists already, and
+    Titan10Error if a file cannot be written.
     """
     with open_tables(settings, say) as db:
         sources = _sources(db, request)
@@ -152,11 +153,16 @@ def _refuse_to_overwrite(request: Request, sources: Sequence[Source]) -> None:
 
 def _export(db: Database, request: Request, source: Source, now: datetime) -> Exported:
     # A candle that is still growing is no candle yet.
-    until = min(midnight(request.last + timedelta(days=1)), max(now.astimezone(UTC), midnight(request.first)))
+    now = now.astimezone(UTC)
+    ended = min(midnight(min(request.last, now.date()) + timedelta(days=1)), now)
+    until = max(ended, midnight(request.first))
     start, end = whole_candles(midnight(request.first), until, source.step)
     counted, path = Counted(), _path(request, source)
     pieces = (counted.count(table, source) for table in _pieces(db, request, source, start, end))
-    written = request.format.write(path, pieces)
+    try:
+        written = request.format.write(path, pieces)
+    except OSError as error:
+        raise Titan10Error(f"{path} cannot be written: {error.strerror}. Name another folder with --out.") from None
     series = source.series
     room = (end - start) // series.timeframe.delta
     completeness = Completeness(room, counted.candles, reader.missing(db, series, start, end))

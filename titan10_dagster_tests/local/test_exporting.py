@@ -15,7 +15,7 @@ import pytest
 from pydantic import SecretStr
 
 from titan10_dagster.candles.gaps import Reason
-from titan10_dagster.errors import SettingsError
+from titan10_dagster.errors import SettingsError, Titan10Error
 from titan10_dagster.local import exporting
 from titan10_dagster.local.exporting import Request, run_export
 from titan10_dagster.local.formats import FORMATS
@@ -206,6 +206,21 @@ def test_an_export_that_breaks_off_leaves_no_file(
     with pytest.raises(KeyboardInterrupt):
         export()
     assert files(tmp_path) == []
+
+
+def test_a_folder_that_cannot_be_written_is_named(db: Database, export: Export, tmp_path: Path) -> None:
+    write_slices(db, [judged(BTC)])
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Titan10Error, match=r"file/binance-BTC-USDT-1m.parquet cannot be written: .*--out"):
+        export(folder=tmp_path / "file")
+
+
+def test_the_last_day_may_lie_as_far_ahead_as_a_date_can(
+    db: Database, export: Export, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_slices(db, [judged(BTC)])
+    assert export(last=date.max, now=BTC.end, as_json=True) == 0
+    assert json.loads(capsys.readouterr().out)[0]["end"] == BTC.end.isoformat()
 
 
 @BOTH
