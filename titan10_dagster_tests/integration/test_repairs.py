@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import date, datetime, timedelta
 
 import numpy as np
@@ -17,6 +16,7 @@ from titan10_dagster.errors import PassingError
 from titan10_dagster.exchanges.breaker import Breaker
 from titan10_dagster.store import ledger
 from titan10_dagster.store.health import HealthStore
+from titan10_dagster_tests.cost import least
 from titan10_dagster_tests.integration.conftest import NOW, MakeWorld, World
 from titan10_dagster_tests.integration.driving import go_to, run, tick
 
@@ -194,7 +194,7 @@ def test_a_day_of_kraken_out_of_reach_gets_its_reason_without_a_request(make_wor
     assert np.isin(stored[:, 0], world.truth("kraken", "BTC/USD", yesterday, yesterday)[:, 0]).all()
 
 
-def test_a_tick_over_ten_thousand_slices_with_gaps_and_hundreds_of_earlier_repairs_takes_no_two_seconds(
+def test_a_tick_over_ten_thousand_slices_with_gaps_and_hundreds_of_earlier_repairs_costs_no_two_seconds(
     make_world: MakeWorld,
 ) -> None:
     symbols = [f"S{n}/USDT" for n in range(100)]
@@ -226,12 +226,10 @@ def test_a_tick_over_ten_thousand_slices_with_gaps_and_hundreds_of_earlier_repai
         world.instance.create_run_for_job(
             job, tags=one.tags, run_config=one.run_config, status=DagsterRunStatus.FAILURE
         )
-    seconds = []
-    for _ in range(3):  # the best of three: a tick may have to wait for the machine
-        began = time.perf_counter()
-        plan = plan_of(world.pipeline, world.instance)
-        seconds.append(time.perf_counter() - began)
-    assert min(seconds) < 2
+    cost = least(lambda: plan_of(world.pipeline, world.instance))
+    assert cost.processor < 2
+    assert cost.clock < 20
+    plan = plan_of(world.pipeline, world.instance)
     assert plan.repairs
     assert plan.postponed > 8_000
     assert plan.waiting == 1_250  # of 500 days and 50 symbols: tried just now

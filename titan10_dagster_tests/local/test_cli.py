@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -127,12 +128,12 @@ def run(project: Project, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Resu
 
 def test_help_answers_at_once_and_documents_the_exit_codes() -> None:
     command = [sys.executable, "-m", "titan10_dagster.local.cli", "--help"]
-    seconds = []
+    busy = []
     for _ in range(3):
-        began = time.monotonic()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
         shown = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True).stdout
-        seconds.append(time.monotonic() - began)
-    assert min(seconds) < 0.3
+        busy.append(resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before)
+    assert min(busy) < 0.3  # of a processor: a busy machine may keep it waiting for longer
     assert "the exchange shuts us out" in shown
     for name in ("up", "demo", "sandbox", "migrate", "backfill", "export", "status", "coverage"):
         assert re.search(rf"^  {name} ", shown, re.MULTILINE)
