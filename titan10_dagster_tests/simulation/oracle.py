@@ -118,8 +118,14 @@ def _alarms(week: Week) -> Iterator[Complaint]:
             standing.pop(key, None)
     for letter in standing.values():
         yield Complaint(letter.exchange, f"the alert {letter.kind} of {letter.at} was never taken back")
+    other = [one for one in week.story.events if isinstance(one, (Outage, Storm))]
     for ban in week.story.of(Ban):
-        if not _was_told_of(week, ban):
+        # Where answers do not come through, nobody hears of the ban at once.
+        clear = not any(
+            one.exchange == ban.exchange and one.span.start < ban.span.end and ban.span.start < one.span.end
+            for one in other
+        )
+        if clear and not _was_told_of(week, ban):
             yield Complaint(ban.exchange or "", f"nobody was told of the ban of {ban.span}")
 
 
