@@ -64,10 +64,6 @@ def _lags(report: Sequence[ExchangeHealth]) -> list[float]:
     return [one.live_lag.total_seconds() for one in report if one.live_lag is not None]
 
 
-def _row(one: ExchangeHealth) -> dict[str, Any]:
-    return {"exchange": one.exchange, **{name: _cell(value) for name, value in facts(one).items()}}
-
-
 def _cell(value: Any) -> Any:
     """A table holds numbers, texts and truths only."""
     match value:
