@@ -132,6 +132,8 @@ def _tell(breaker: Breaker, result: LivePoll) -> None:
         breaker.succeeded()
     elif (passing := _passing(result.failed)) is not None:
         breaker.failed(passing)
+    elif any(one.status is not None for one in result.failed.values()):  # it knows what it rejects
+        breaker.succeeded()
 
 
 def _passing(failed: Mapping[str, FetchError]) -> FetchError | None:

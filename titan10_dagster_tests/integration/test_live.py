@@ -158,6 +158,22 @@ def test_a_ban_opens_the_breaker_and_what_came_before_it_is_kept(make_world: Mak
     assert poll(world)["binance"].inserted == 11
 
 
+def test_a_symbol_that_is_rejected_does_not_keep_an_exchange_shut_that_is_well_again(make_world: MakeWorld) -> None:
+    world = make_world({"binance": ["BTC/USDT", "ETH/USDT"]})
+    go_to(world, MORNING)
+    poll(world)
+    go_on(world, MINUTE)
+    world.sandbox.fault("binance", "http_418", retry_after=60, count=1)
+    assert poll(world)["binance"].error
+    world.sandbox.fault("binance", "http_400", symbol="BTC/USDT")
+    for _ in range(3):  # the rejected one is furthest behind, and so it is the probe
+        go_on(world, 3 * MINUTE)
+        report = poll(world)["binance"]
+    assert set(report.failed) == {"BTC/USDT"}
+    assert report.inserted
+    assert world.pipeline.health("binance").state is BreakerState.CLOSED
+
+
 def test_a_broken_live_candle_is_quarantined(make_world: MakeWorld) -> None:
     world = make_world({"binance": ["BTC/USDT"]})
     go_to(world, MORNING)
