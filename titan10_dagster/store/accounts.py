@@ -60,12 +60,12 @@ class Look:
 
 
 def account(cursor: Cursor, looks: Sequence[Look]) -> list[LedgerRow]:
-    """Brings quarantine, gaps and ledger up to date for slices of one exchange, all different; their ledger.
+    """Brings quarantine, gaps and ledger up to date for slices of one exchange, all different; their ledger, in order.
 
-    Where a look tells of a delisting, the days before it since then are brought up to date as well: that a market has
-    closed for good shows only a day later, and by then its silence may have been taken for a lack of trades.
+    Where a look tells of a delisting, the days before it since then are brought up to date as well, and follow: that a
+    market has closed for good shows only a day later, and by then its silence may have been taken for a lack of trades.
     """
-    return _account(cursor, [*looks, *_silent_after_delisting(cursor, looks)])[: len(looks)]
+    return _account(cursor, [*looks, *_silent_after_delisting(cursor, looks)])
 
 
 def _account(cursor: Cursor, looks: Sequence[Look]) -> list[LedgerRow]:

@@ -103,9 +103,11 @@ class _Writing:
             Look(judged.record, change.times, _broken(judged, unfit), self.live)
             for judged, change, (_, unfit) in zip(batch, changes, prepared, strict=True)
         ]
-        for change, row in zip(changes, account(self.cursor, looks), strict=True):
+        rows = account(self.cursor, looks)
+        for change, row in zip(changes, rows[: len(looks)], strict=True):
             self.results[row.slice] = _result(change, row, self.results.get(row.slice))
         self.over |= {look.slice for look in looks if look.record.fetched_at >= look.slice.end}
+        self.over |= {row.slice for row in rows[len(looks) :]}
 
     def _lock(self, batch: Sequence[JudgedSlice]) -> None:
         exchanges = {judged.record.slice.series.exchange for judged in batch} | {self.exchange or ""} - {""}

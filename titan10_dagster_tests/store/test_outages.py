@@ -219,3 +219,14 @@ def test_a_day_that_still_runs_leaves_nothing_to_weigh(db: Database, sql: Sql) -
     noon = a_slice().start + timedelta(hours=12)
     write_slices(db, lacking(minutes=range(720, 1440), at=noon, answered=False), live=True)
     assert sql("SELECT * FROM outage_evidence") == []
+
+
+def test_a_delisting_that_shows_days_later_takes_back_what_the_series_bore_witness_of(db: Database, sql: Sql) -> None:
+    write(db, whole())
+    for at in (FETCHED, FETCHED + LATER):
+        write(db, lacking(["BTC/USDT", "ETH/USDT"], range(1350, 1440), at=at))
+    assert told(sql) == {("outage", 90)}
+    later = a_slice("ETH/USDT", DAY + 10 * ONE)
+    gone = {"fetched_at": FETCHED + 2 * LATER, "delisted": a_slice().start + timedelta(minutes=1350)}
+    write(db, [judged(later, frame.empty(), **gone)])
+    assert told(sql) == {("no_trades", 90), ("delisted", 90 + 1440)}
