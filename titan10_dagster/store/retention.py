@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from titan10_dagster.candles.slices import midnight
-from titan10_dagster.store.database import Cursor, Database, one
+from titan10_dagster.store.database import Cursor, Database, lock_exchange, one
 from titan10_dagster.store.policies import is_hypertable
 from titan10_dagster.store.statements import statement
 
@@ -24,9 +24,12 @@ def drop_before(db: Database, day: date) -> Dropped:
 
     A hypertable drops whole chunks, which costs nothing: days before `day` that share a chunk with later ones stay,
     in the ledger too. Quarantine and restatements stay as they are. Rollups follow when they are refreshed next.
-    A write of these days that is under way is waited for.
+    Writes that are under way are waited for: they say of candles what was true when they looked.
     """
     with db.transaction() as cursor:
+        cursor.execute("SELECT DISTINCT exchange FROM series ORDER BY exchange")
+        for (exchange,) in cursor.fetchall():
+            lock_exchange(cursor, exchange)
         before = _drop_chunks(cursor, midnight(day)) if is_hypertable(cursor) else _delete(cursor, midnight(day))
         cursor.execute(statement("forget_before"), {"day": before.date(), "instant": before})
         return Dropped(before.date(), one(cursor)[0])

@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
 from datetime import date, timedelta
 
+import pytest
+
+from titan10_dagster.candles.fetched import JudgedSlice
 from titan10_dagster.candles.slices import days, midnight, windows
-from titan10_dagster.store import reader, rollups
+from titan10_dagster.store import reader, rollups, writer
 from titan10_dagster.store.audit import unaccounted
 from titan10_dagster.store.database import Database
 from titan10_dagster.store.retention import drop_before
 from titan10_dagster.store.writer import write_slices
-from titan10_dagster_tests.store.making import DAY, MINUTE, Sql, a_slice, candles, judged, without
+from titan10_dagster_tests.store.making import DAY, FETCHED, LATER, MINUTE, Sql, a_slice, candles, judged, without
 
 FIRST, LAST = DAY, DAY + timedelta(days=20)  # a Wednesday; chunks begin on Thursdays
 
@@ -63,4 +68,24 @@ def test_nothing_old_enough_changes_nothing(db: Database, sql: Sql) -> None:
     fill(db, "BTC/USDT")
     assert drop_before(db, FIRST).slices == 0
     assert sql.one("SELECT count(*) FROM candles") == 1438 * 21
+    assert_adds_up(db)
+
+
+def test_what_is_being_written_goes_too_once_it_is_written(
+    db: Database, sql: Sql, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(db, "BTC/USDT")
+    monkeypatch.setattr(writer, "_MOST_SLICES", 1)
+    dropping = threading.Thread(target=drop_before, args=(db, date(2024, 1, 20)))
+
+    def again() -> Iterator[JudgedSlice]:
+        yield judged(a_slice(), fetched_at=FETCHED + LATER)
+        yield judged(a_slice(day=DAY + timedelta(days=1)), fetched_at=FETCHED + LATER)
+        dropping.start()
+        dropping.join(timeout=1)
+        assert dropping.is_alive()
+
+    write_slices(db, again())
+    dropping.join()
+    assert sql.one("SELECT min(day) FROM slice_ledger") >= date(2024, 1, 18)
     assert_adds_up(db)
