@@ -147,14 +147,14 @@ class Pipeline:
 
     def unstored(self, slices: Sequence[Slice]) -> list[Slice]:
         """Those of `slices` since the exchange's start that landed, and that the ledger does not call settled by that
-        fetch or a later one."""
+        fetch or a later one. An exchange that is configured no more has no start: all its days count."""
         rows = self.ledger_rows(slices)
         landed = self.landing.records(slices)
         return [
             slice_
             for slice_, record in landed.items()
             if not (slice_ in rows and _is_settled(rows[slice_]) and rows[slice_].fetched_at >= record.fetched_at)
-            and slice_.day >= self.exchange(slice_.series.exchange).start
+            and not self._is_before_start(slice_)
         ]
 
     def judged(self, slices: Iterable[Slice]) -> Iterator[JudgedSlice]:
@@ -359,6 +359,10 @@ class Pipeline:
     def _is_landed(self, slice_: Slice) -> bool:
         landed = self.landing.read_or_aside(slice_)
         return landed is not None and landed.record.answered
+
+    def _is_before_start(self, slice_: Slice) -> bool:
+        name = slice_.series.exchange
+        return name in self.settings.exchanges and slice_.day < self.exchange(name).start
 
     def _is_sound(self, slice_: Slice) -> bool:
         landed = self.landing.read_or_aside(slice_)

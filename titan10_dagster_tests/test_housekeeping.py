@@ -86,6 +86,21 @@ def test_a_day_whose_file_was_cleared_away_costs_no_request_and_is_green(world: 
     assert len(world.candle_requests("binance")) == requests
 
 
+def test_an_exchange_that_is_configured_no_more_keeps_what_was_never_stored_and_stops_nothing(
+    make_world: MakeWorld,
+) -> None:
+    world = make_world({"binance": ["BTC/USDT", "ETH/USDT"], "okx": ["BTC/USDT"]})
+    paths = fetch(world, store=False)
+    (landed,) = world.pipeline.slices("okx", [MONDAY])
+    world.pipeline.fetch("okx", [landed])
+    world.pipeline.store([landed])
+    age(world.pipeline.landing.path(landed), NOW)
+    del world.pipeline.settings.exchanges["binance"]
+    later(world, 1000)
+    assert clear_landing(world.pipeline)[Kind.LANDED].files == 1
+    assert all(path.exists() for path in paths)
+
+
 def test_what_died_while_it_was_written_and_what_is_unreadable_goes_in_its_time(world: World) -> None:
     (path, _) = fetch(world, store=True)
     torn, corrupt = path.with_name(f".{path.name}.0badcafe.tmp"), path.with_name(f"{path.name}.corrupt")
