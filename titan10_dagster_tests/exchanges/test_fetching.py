@@ -484,7 +484,7 @@ def test_candles_of_one_answer_that_conflict_both_land(sandbox: Sandbox) -> None
 # -- pace, memory, bookkeeping
 
 
-@pytest.mark.parametrize(("exchange", "count"), [("binance", 8), ("bybit", 3), ("okx", 1), ("coinbase", 1)])
+@pytest.mark.parametrize(("exchange", "count"), [("binance", 8), ("bybit", 12), ("okx", 1), ("coinbase", 1)])
 def test_the_pace_keeps_within_the_exchanges_limit_and_round_trips_do_not_slow_it(
     sandbox: Sandbox, exchange: str, count: int
 ) -> None:
@@ -498,8 +498,8 @@ def test_the_pace_keeps_within_the_exchanges_limit_and_round_trips_do_not_slow_i
         sandbox.set_latency(0.0, exchange)
     assert report is not None
     assert all(entry["status"] == 200 for entry in sandbox.requests(exchange))
-    nominal = {"binance": 45, "bybit": 9, "okx": 8.18, "coinbase": 8.82}[exchange]
-    # Requests that wait for the answer before make no more than 0.53 of it; a busy machine takes its part too.
+    nominal = {"binance": 45, "bybit": 54, "okx": 8.18, "coinbase": 8.82}[exchange]
+    # One after the other they would hardly make more than half of it; a busy machine takes its part too.
     assert 0.6 * nominal < report.requests / report.seconds < 1.15 * nominal
 
 
