@@ -28,6 +28,7 @@ from psycopg2 import sql
 
 from titan10_dagster.errors import DatabaseUnavailable, StoreError
 from titan10_dagster.local.places import Place, find_place, refuse_other_version, run_as
+from titan10_dagster.store.database import connection_parameters, shown
 
 ADDRESS = "127.0.0.1"
 DATABASE = "titan10"  # the database, and the role that owns it
@@ -301,7 +302,7 @@ def ensure_dagster_schema(database_url: str) -> None:
 
     Raises:
         DatabaseUnavailable: the database cannot be reached.
-        StoreError: the role may not create a schema.
+        StoreError: the URL cannot be read, or the role may not create a schema.
     """
     with _connected(database_url) as cursor:
         cursor.execute("SELECT FROM pg_namespace WHERE nspname = %s", (DAGSTER_SCHEMA,))
@@ -321,14 +322,11 @@ def ensure_dagster_schema(database_url: str) -> None:
 @contextmanager
 def _connected(url: str) -> Iterator[Any]:
     """A cursor that commits each statement."""
-    plain = urlunsplit(urlsplit(url)._replace(scheme="postgresql"))
+    parameters = connection_parameters(url)
     try:
-        connection = psycopg2.connect(plain, connect_timeout=10)
+        connection = psycopg2.connect(**{"connect_timeout": 10, **parameters})
     except psycopg2.OperationalError as error:
-        where = urlsplit(url)
-        raise DatabaseUnavailable(
-            f"PostgreSQL at {where.hostname}:{where.port or 5432} cannot be reached: {last_lines(str(error))}"
-        ) from None
+        raise DatabaseUnavailable(f"{shown(parameters)} cannot be reached: {last_lines(str(error))}") from None
     with closing(connection):
         connection.autocommit = True
         with connection.cursor() as cursor:
