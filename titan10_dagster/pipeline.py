@@ -178,7 +178,7 @@ class Pipeline:
             DatabaseUnavailable: it stayed away.
         """
         report = retrying(lambda: write_slices(self.database, self.judged(slices)))
-        retrying(lambda: weigh(self.database))
+        self._tell_outages()
         return report
 
     def inspect(self, slices: Sequence[Slice]) -> Iterator[SliceInspected]:
@@ -350,6 +350,13 @@ class Pipeline:
         """The configured symbols in the stored list of the exchange's markets; all of them where none is stored."""
         listed = MarketStore(self.database).symbols(exchange)
         return [symbol for symbol in self.exchange(exchange).symbols if not listed or symbol in listed]
+
+    def _tell_outages(self) -> None:
+        """The candles are stored by then, and another exchange may be at fault: what goes wrong here is told."""
+        try:
+            retrying(lambda: weigh(self.database))
+        except StoreError as error:
+            log.warning("outages were not told, and will be after the next write: %s", error)
 
     def _note_missing(self, slices: Sequence[Slice], error: FetchError) -> None:
         now = self.now()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 
+import pytest
+
 from titan10_dagster.candles.gaps import Reason
 from titan10_dagster.candles.slices import midnight, to_ms
 from titan10_dagster.sandbox.truth import outage
@@ -11,6 +13,7 @@ from titan10_dagster.sandbox.venues.registry import venue
 from titan10_dagster_tests.integration.conftest import NOW, MakeWorld, World
 from titan10_dagster_tests.integration.driving import go_to, run, tick
 from titan10_dagster_tests.integration.test_runs import metadata, statuses
+from titan10_dagster_tests.store.making import Sql
 
 DAY = date(2024, 2, 8)
 BUSY, QUIET = ("BTC/USD", "ETH/USD"), "ALGO/USD"
@@ -72,3 +75,23 @@ def test_an_exchange_that_is_stored_later_bears_witness_then(make_world: MakeWor
     assert not world.backfill("binance", DAY).failed
     assert missing(world, "BTC/USD") == {Reason.OUTAGE: down()}
     assert not world.pipeline.unaccounted("coinbase", [DAY])
+
+
+def test_outages_that_cannot_be_told_fail_no_backfill_and_are_told_after_the_next(
+    make_world: MakeWorld, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = make_world({"coinbase": list(BUSY), "binance": ["BTC/USDT"]})
+    assert not world.backfill("coinbase", DAY).failed
+    look_again(world)
+    sql = Sql(world.pipeline.database)
+    sql("CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'refused'; END $$")
+    sql(
+        "CREATE TRIGGER refuse BEFORE DELETE ON gaps FOR EACH ROW"
+        " WHEN (OLD.exchange = 'coinbase') EXECUTE FUNCTION refuse()"
+    )
+    assert not world.backfill("binance", DAY).failed
+    assert "outages were not told" in caplog.text
+    sql("DROP TRIGGER refuse ON gaps")
+    assert not world.backfill("binance", DAY + timedelta(days=1)).failed
+    assert missing(world, "BTC/USD") == {Reason.OUTAGE: down()}
+    assert not sql("SELECT * FROM outage_evidence")
