@@ -29,7 +29,10 @@ HIDDEN = "***"
 QUIET = ("alembic", "yoyo", "apprise", "urllib3", "sqlalchemy")  # heard from WARNING on
 _SHORTEST_SECRET = 4  # what is shorter would be taken out of words
 
-_NAMES = r"\w*(?:passw(?:or)?d|pwd|secret|token|api[_-]?key|access[_-]?key|signature)|sign|auth(?:orization)?"
+_NAMES = (
+    r"\w*(?:passw(?:or)?d|pwd|secret|token|api[_-]?key|access[_-]?key|signature)"
+    r"|(?<![a-z])(?:sign|auth(?:orization)?)(?![a-z])"  # no part of a word: signal, author
+)
 _PATTERNS = (
     # The user's part of a URL: up to the last @, for a password may hold any sign.
     (re.compile(r"""(\b[\w+.-]+://)[^\s"'<>]*@"""), rf"\1{HIDDEN}@"),

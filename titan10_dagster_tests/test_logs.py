@@ -201,9 +201,9 @@ def test_secrets_of_the_settings_are_not_written_however_they_stand_there(secret
 
 
 def test_a_field_whose_name_says_secret_is_not_written(written: io.StringIO) -> None:
-    structlog.get_logger().warning("tried", password="x y", my_token="q", symbol="BTC/USDT")
+    structlog.get_logger().warning("tried", password="x y", my_token="q", symbol="BTC/USDT", signal="TERM")
     (line,) = lines(written)
-    assert (line["password"], line["my_token"], line["symbol"]) == (HIDDEN, HIDDEN, "BTC/USDT")
+    assert (line["password"], line["my_token"], line["symbol"], line["signal"]) == (HIDDEN, HIDDEN, "BTC/USDT", "TERM")
 
 
 def test_dagsters_own_lines_hide_them_too(written: io.StringIO) -> None:
