@@ -265,7 +265,9 @@ class Settings(BaseSettings):
 
     @field_validator("exchanges", mode="before")
     @classmethod
-    def _are_known_to_ccxt(cls, exchanges: dict[str, Any]) -> dict[str, Any]:
+    def _are_known_to_ccxt(cls, exchanges: object) -> object:
+        if not isinstance(exchanges, Mapping):
+            return exchanges  # refused by its type
         # Imported here: it takes a fifth of a second, which only reading settings has to pay.
         from ccxt import exchanges as known
 

@@ -125,6 +125,7 @@ def test_an_exchange_that_is_switched_off_is_not_enabled(write: Write) -> None:
     [
         ("[server]\nprot = 1\n", "server.prot: no such setting; did you mean port"),
         ("[servers]\nport = 1\n", "servers: no such setting; did you mean server"),
+        ("exchanges = 3\n", "exchanges: Input should be a valid dictionary"),
         ("colour = 1\n", "colour: no such setting; allowed are alerts, autopilot, checks"),
         ("[server]\nport = 65536\n", "server.port: Input should be less than or equal to 65535"),
         ("[server]\nport = 'x'\n", "server.port: Input should be a valid integer"),
