@@ -1,3 +1,4 @@
+-- depends: 0001_tables
 -- What humans were told, and what they are still to be told.
 
 CREATE TABLE alerts (
