@@ -1,6 +1,6 @@
 -- The slices of some series, on days before :today, that miss candles without a final reason. `number`: of the series
 -- in :exchanges, counted from 1. Where no gap is open, the fetch and the end of the day stand for what was seen of it.
--- MATERIALIZED and LATERAL: one pass over the ledger, then the gaps of each open slice by the primary key. Left to
+-- MATERIALIZED and LATERAL: one pass over the open slices, then the open gaps of each by their own index. Left to
 -- itself the planner, without statistics, goes through an exchange's ledger once a series, which takes seconds.
 WITH open_slices AS MATERIALIZED (
     SELECT exchange, symbol, timeframe, day, state, fetched_at
