@@ -29,6 +29,7 @@ HIDDEN = "***"
 QUIET = ("alembic", "yoyo", "apprise", "urllib3", "sqlalchemy")  # heard from WARNING on
 _SHORTEST_SECRET = 4  # what is shorter would be taken out of words
 
+_WORD = re.compile(r"[a-z]+|titan10")
 _NAMES = (
     r"\w*(?:passw(?:or)?d|pwd|secret|token|api[_-]?key|access[_-]?key|signature)"
     r"|(?<![a-z])(?:sign|auth(?:orization)?)(?![a-z])"  # no part of a word: signal, author
@@ -217,12 +218,14 @@ def _secret_values(name: str, value: object) -> Iterator[tuple[str, str]]:
 
 
 def _parts(name: str, value: str) -> Iterator[str]:
-    """The secrets in a secret: of a database's or a proxy's URL its password, of an alert's all that is no address."""
+    """The secrets in a secret: of a database's or a proxy's URL its password, of an alert's besides
+    all that is no word."""
     scheme, separator, rest = value.partition("://")
     if not separator:
         yield value
     elif name.startswith(".alerts") and scheme != "file":
         yield rest
-        yield from (part for part in re.split(r"[/:@?&=,]", rest) if len(part) >= 6)
-    elif "@" in rest:
+        # Tokens, but no words: `services` or `binance` in a path would be hidden wherever they are written.
+        yield from (part for part in re.split(r"[/:@?&=,]", rest) if len(part) >= 6 and not _WORD.fullmatch(part))
+    if separator and scheme != "file" and "@" in rest:
         yield rest.rpartition("@")[0].partition(":")[2]

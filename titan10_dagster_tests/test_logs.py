@@ -238,3 +238,10 @@ def test_no_password_of_a_url_is_left_whatever_its_signs(password: str) -> None:
 )
 def test_what_is_no_secret_stays(harmless: str) -> None:
     assert redacted(harmless, secrets_of(settings())) == harmless
+
+
+def test_words_of_an_alerts_address_are_no_secrets_but_its_password_and_tokens_are() -> None:
+    urls = ("https://hooks.example.com/services/T0KEN1/binance?from=titan10", "mailto://user:lettersonly@example.com")
+    secrets = secrets_of(Settings.model_construct(alerts=AlertSettings(urls=tuple(map(SecretStr, urls)))))
+    assert redacted("titan10_dagster: services of binance", secrets) == "titan10_dagster: services of binance"
+    assert redacted("posted to T0KEN1 as lettersonly", secrets) == f"posted to {HIDDEN} as {HIDDEN}"

@@ -20,8 +20,8 @@ from titan10_dagster.pipeline import Pipeline
 # Tags of a requested run: the exchange, by who asked for it, and when that was, by the pipeline's clock.
 REPAIR, AUTOPILOT = "titan10/repair", "titan10/autopilot"
 REQUESTED = "titan10/requested"
-# What is older, or further back, is forgotten: its slices may be tried again sooner than they would have been.
-REMEMBERED, MOST_REMEMBERED = timedelta(days=7), 500
+# What is older, or further back of its exchange, is forgotten: it may be tried again sooner than it would have been.
+REMEMBERED, MOST_REMEMBERED = timedelta(days=7), 200
 UNFINISHED = [
     DagsterRunStatus.QUEUED,
     DagsterRunStatus.NOT_STARTED,
@@ -68,18 +68,19 @@ def repairable(titan10: Pipeline, under_way: Iterable[str]) -> dict[str, Repaira
 
 def attempts_of(instance: DagsterInstance, tag: str, exchanges: Sequence[str], since: datetime) -> Iterator[Attempt]:
     """The runs with this tag that were requested since then, as the instance remembers them."""
-    for run in instance.get_runs(RunsFilter(tags={tag: list(exchanges)}), limit=MOST_REMEMBERED):
-        name, at = run.tags[tag], datetime.fromisoformat(run.tags[REQUESTED])
-        if at >= since or not run.is_finished:
-            yield Attempt(
-                exchange=name,
-                first=date.fromisoformat(run.tags[RANGE_START]),
-                last=date.fromisoformat(run.tags[RANGE_END]),
-                symbols=frozenset(symbols_of_run(run, name) or ()),
-                at=at,
-                in_flight=not run.is_finished,
-                failed=run.is_finished and not run.is_success,
-            )
+    for name in exchanges:
+        for run in instance.get_runs(RunsFilter(tags={tag: name}), limit=MOST_REMEMBERED):
+            at = datetime.fromisoformat(run.tags[REQUESTED])
+            if at >= since or not run.is_finished:
+                yield Attempt(
+                    exchange=name,
+                    first=date.fromisoformat(run.tags[RANGE_START]),
+                    last=date.fromisoformat(run.tags[RANGE_END]),
+                    symbols=frozenset(symbols_of_run(run, name) or ()),
+                    at=at,
+                    in_flight=not run.is_finished,
+                    failed=run.is_finished and not run.is_success,
+                )
 
 
 def in_other_hands(instance: DagsterInstance, own: Sequence[str]) -> set[str]:

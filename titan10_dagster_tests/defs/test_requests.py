@@ -9,6 +9,7 @@ from dagster import DagsterInstance, DagsterRunStatus
 from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 
 from titan10_dagster.candles.attempts import Attempt
+from titan10_dagster.defs import requests
 from titan10_dagster.defs.partitions import daily_keys
 from titan10_dagster.defs.requests import AUTOPILOT, REPAIR, attempts_of, in_other_hands, request_of_days
 
@@ -50,6 +51,17 @@ def test_a_requested_run_is_remembered_as_an_attempt(
     assert attempt == Attempt("binance", FIRST, LAST, frozenset(["BTC/USDT"]), NOW, in_flight, failed)
     forgotten = list(attempts_of(instance, REPAIR, ["binance"], NOW + timedelta(days=1)))
     assert bool(forgotten) is in_flight
+
+
+def test_the_many_runs_of_one_exchange_make_nobody_forget_those_of_another(
+    instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(requests, "MOST_REMEMBERED", 2)
+    requested(instance, AUTOPILOT, DagsterRunStatus.FAILURE, "binance")
+    for _ in range(3):
+        requested(instance, AUTOPILOT, DagsterRunStatus.SUCCESS, "kraken")
+    found = [one.exchange for one in attempts_of(instance, AUTOPILOT, ["binance", "kraken"], NOW)]
+    assert found == ["binance", "kraken", "kraken"]
 
 
 def test_the_key_of_a_run_names_the_attempt() -> None:
