@@ -243,7 +243,7 @@ def test_requests_are_spaced_from_the_first_one_on(sandbox: Sandbox, exchange: s
     run(work())
     moments = [entry["monotonic"] for entry in sandbox.requests(exchange)]
     spacing = (moments[-1] - moments[0]) / 11
-    assert interval * 0.9 < spacing < interval * 1.4
+    assert interval * 0.9 < spacing < interval * 2.5  # a busy machine makes it longer, and nothing shorter
 
 
 def test_a_share_of_the_pace_leaves_the_rest_to_others(sandbox: Sandbox) -> None:

@@ -100,9 +100,9 @@ def test_time_is_stopped_moved_and_let_go_over_http() -> None:
         assert asked(control, "POST", {"now": "2025-06-01T00:00:00Z"})["now"] == 1_748_736_000_000
         running = asked(control, "POST", {"now": "2025-06-01T00:00:00Z", "run": True})["now"]
         time.sleep(0.02)
-        assert running < asked(control)["now"] < running + 5_000
+        assert running < asked(control)["now"] < running + 60_000
         asked(control, "POST", {"now": None})
-        assert abs(asked(control)["now"] / 1_000 - time.time()) < 5
+        assert abs(asked(control)["now"] / 1_000 - time.time()) < 60
 
 
 def test_truth_is_told_over_http() -> None:
