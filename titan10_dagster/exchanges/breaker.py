@@ -6,6 +6,7 @@ too, so that a run begins as slowly as the one before it had to go.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -27,6 +28,8 @@ from titan10_dagster.candles.health import (
 )
 from titan10_dagster.candles.pace import Pace
 from titan10_dagster.errors import BreakerOpen, DatabaseUnavailable, FetchError, Throttled
+
+CONFIRMED_FOR = 0.25  # seconds
 
 
 class HealthStore(Protocol):
@@ -50,6 +53,7 @@ class Breaker:
     pause: timedelta = timedelta(minutes=1)
     lease: timedelta = timedelta(minutes=2)
     _probing: bool = field(default=False, init=False)
+    _confirmed: float = field(default=-CONFIRMED_FOR, init=False)  # when it was last seen closed, time.monotonic
 
     def admit(self) -> bool:
         """Whether this is a probe, which must be one request at first; BreakerOpen while nobody may ask."""
@@ -69,8 +73,11 @@ class Breaker:
     def confirm(self) -> None:
         """Before each request of who was admitted: BreakerOpen if it has opened since, wherever that was.
 
-        While the database is away nothing is known but what was at first.
+        Closed is believed for a quarter of a second, for some exchanges are asked 50 times in one. While the database
+        is away nothing is known but what was at first.
         """
+        if time.monotonic() < self._confirmed + CONFIRMED_FOR:
+            return
         try:
             health = self.store.load(self.exchange)
         except DatabaseUnavailable:
@@ -78,6 +85,7 @@ class Breaker:
         own_probe = health.state is BreakerState.HALF_OPEN and self._probing
         if health.state is not BreakerState.CLOSED and not own_probe:
             raise self._open(health, health.probe_until or health.open_until or self.now())
+        self._confirmed = time.monotonic()
 
     def succeeded(self) -> None:
         """The exchange answered."""

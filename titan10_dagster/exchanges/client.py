@@ -40,11 +40,11 @@ from titan10_dagster.candles.pace import Pace
 from titan10_dagster.candles.slices import Series, to_ms
 from titan10_dagster.errors import (
     Banned,
-    DatabaseUnavailable,
     FetchError,
     MalformedAnswer,
     Postponed,
     Refused,
+    StoreError,
     Throttled,
     UnknownSymbol,
 )
@@ -185,7 +185,6 @@ class ExchangeClient:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._count_requests()
         exchange, session = self.ccxt, self._session
         self._ccxt = self._session = None
         # ccxt sleeps here for the sake of TLS connections that say goodbye.
@@ -193,6 +192,7 @@ class ExchangeClient:
         if session is not None:
             await session.close()
         await exchange.close()
+        self._count_requests()
 
     async def fetch_page(self, series: Series, since: datetime, limit: int) -> Page:
         """One request for `limit` candles from `since`, not retried.
@@ -257,7 +257,7 @@ class ExchangeClient:
 
     def _remember(self, failure: Throttled, asked_at: datetime) -> None:
         # Without the database this client has slowed down all the same, and what it fetches can still land.
-        with suppress(DatabaseUnavailable):
+        with suppress(StoreError):
             if self._breaker is not None:
                 self._go_at(self._breaker.slowed(failure, asked_at))
 
@@ -267,7 +267,7 @@ class ExchangeClient:
 
     def _count_requests(self) -> None:
         made = self.requests - self._counted
-        with suppress(DatabaseUnavailable):  # they are counted later, or by nobody
+        with suppress(StoreError):  # they are counted later, or by nobody
             if self._breaker is not None and made:
                 self._breaker.made(made)
                 self._counted += made

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 
 import pytest
 
 from titan10_dagster.candles.health import BreakerState, Health
 from titan10_dagster.errors import Banned, BreakerOpen, DatabaseUnavailable, PassingError
-from titan10_dagster.exchanges.breaker import Breaker
+from titan10_dagster.exchanges.breaker import CONFIRMED_FOR, Breaker
 from titan10_dagster_tests.exchanges.conftest import NOW, MemoryHealthStore, now
 
 ERROR = PassingError("binance: the exchange could not answer", exchange="binance")
@@ -87,8 +88,22 @@ def test_who_was_admitted_is_stopped_when_another_process_is_banned(breaker: Bre
     breaker.admit()
     breaker.confirm()
     opened(store, 60)
+    time.sleep(CONFIRMED_FOR)
     with pytest.raises(BreakerOpen, match="it was down"):
         breaker.confirm()
+
+
+def test_closed_is_believed_for_a_moment_and_not_asked_before_every_request(
+    breaker: Breaker, store: MemoryHealthStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    breaker.admit()
+    breaker.confirm()
+    loads: list[str] = []
+    load = store.load
+    monkeypatch.setattr(store, "load", lambda exchange: (loads.append(exchange), load(exchange))[1])
+    monkeypatch.setattr("titan10_dagster.exchanges.breaker.CONFIRMED_FOR", 3600.0)
+    breaker.confirm()
+    assert not loads
 
 
 def test_only_the_prober_goes_on_while_its_probe_is_out(store: MemoryHealthStore) -> None:
