@@ -11,6 +11,7 @@ from titan10_dagster.candles.gaps import Reason
 from titan10_dagster.candles.repairs import Repair
 from titan10_dagster.candles.slices import days
 from titan10_dagster.defs.compose import compose
+from titan10_dagster.defs.requests import MOST_REMEMBERED
 from titan10_dagster.defs.sensors import plan_of, request
 from titan10_dagster.errors import PassingError
 from titan10_dagster.exchanges.breaker import Breaker
@@ -232,4 +233,4 @@ def test_a_tick_over_ten_thousand_slices_with_gaps_and_hundreds_of_earlier_repai
     plan = plan_of(world.pipeline, world.instance)
     assert plan.repairs
     assert plan.postponed > 8_000
-    assert plan.waiting == 1_250  # of 500 days and 50 symbols: tried just now
+    assert plan.waiting == MOST_REMEMBERED * 50 // 20  # tried just now: 50 symbols, each with a gap every 20 days
