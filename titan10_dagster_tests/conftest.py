@@ -19,6 +19,8 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg2
 import pytest
 from psycopg2 import sql
+from psycopg2.errors import InsufficientPrivilege
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from titan10_dagster.local.postgres import EmbeddedPostgres
 from titan10_dagster.local.postgres import free_port as find_free_port
@@ -159,7 +161,15 @@ def _made(server: str, name: str, template: str = "template0") -> Iterator[str]:
     try:
         yield urlunsplit(urlsplit(server)._replace(path=f"/{name}"))
     finally:
-        _execute(server, sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(database))
+        _drop(server, database)
+
+
+@retry(
+    retry=retry_if_exception_type(InsufficientPrivilege), wait=wait_fixed(0.5), stop=stop_after_delay(60), reraise=True
+)
+def _drop(server: str, database: sql.Identifier) -> None:
+    """Drops a database with whoever is in it; an autovacuum worker, which we may not end, soon goes by itself."""
+    _execute(server, sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(database))
 
 
 def _name(kind: str) -> str:

@@ -65,7 +65,7 @@ def plan_of(titan10: Pipeline, instance: DagsterInstance) -> HistoryPlan:
 def told(plan: HistoryPlan) -> str:
     """Why nothing is requested, in a sentence."""
     if not plan.missing:
-        return "The history of every configured exchange is complete, back to its start: nothing to do."
+        return "All history of every configured exchange was asked for, back to its start: what failed is the repairs'."
     left = ", ".join(f"{name} {days:,} days" for name, days in sorted(plan.missing.items()))
     why = {
         "days of them are being fetched": plan.busy,

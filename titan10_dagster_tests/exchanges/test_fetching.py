@@ -22,6 +22,7 @@ from titan10_dagster.errors import (
     Refused,
     UnknownSymbol,
 )
+from titan10_dagster.exchanges import breaker
 from titan10_dagster.exchanges.breaker import Breaker
 from titan10_dagster.exchanges.capabilities import capabilities_of
 from titan10_dagster.exchanges.client import ExchangeClient
@@ -173,7 +174,10 @@ class ShutBySomebody(MemoryHealthStore):
         return super().load(exchange)
 
 
-def test_a_ban_of_another_process_stops_everything_before_the_next_request(sandbox: Sandbox) -> None:
+def test_a_ban_of_another_process_stops_everything_before_the_next_request(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(breaker, "CONFIRMED_FOR", 0.0)
     store = ShutBySomebody(after=40)
     with pytest.raises(BreakerOpen, match=r"nothing is asked before.*418"):
         fetch(sandbox, slices("binance", symbols("binance"), 30), into=Fetched(store))

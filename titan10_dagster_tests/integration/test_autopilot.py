@@ -45,22 +45,20 @@ def test_it_completes_the_history_of_every_exchange_in_its_order_and_then_is_idl
         assert (row.first, row.last, row.settled) == (START, YESTERDAY, 10)
     idle = evaluate(world, "autopilot")
     assert idle.skip_reason is not None
-    assert "complete" in str(idle.skip_reason)
+    assert "All history" in str(idle.skip_reason)
 
 
-def test_a_chunk_that_failed_is_requested_again_later_with_another_key(make_world: MakeWorld) -> None:
+def test_a_chunk_that_failed_as_a_whole_is_the_repairs_from_then_on(make_world: MakeWorld) -> None:
     world = make_world({"binance": ["BTC/USDT", "ETH/USDT"]}, settings={"binance": {"start": YESTERDAY - 2 * ONE}})
     world.sandbox.fault("binance", "http_400")
     (request,) = tick(world, "autopilot")
     assert not run(world, request)
-    resting = evaluate(world, "autopilot")
-    assert not resting.run_requests
-    assert "rest" in str(resting.skip_reason)
+    assert not tick(world, "autopilot")
     world.sandbox.clear_faults()
     go_to(world, NOW + 6 * MINUTE)
-    (again,) = tick(world, "autopilot")
-    assert again.run_key != request.run_key
-    assert run(world, again)
+    assert not tick(world, "autopilot")
+    for repair in tick(world, "repair_gaps"):
+        assert run(world, repair)
     assert world.equals_truth("binance", YESTERDAY - 2 * ONE, YESTERDAY)
 
 
