@@ -17,7 +17,7 @@ help:
 	@echo "make test    lint, types, all tests"
 	@echo "make campaign  the long tests: killed at random moments, alone and all at once, and sixty days through the UI"
 	@echo "make nightly  two hundred simulated weeks of outages, bans and kills, each from its own seed"
-	@echo "make bench   candles a second, planning over five years; with TimescaleDB also layouts and writing"
+	@echo "make bench   candles a second, also beside others; live polling; planning over five years; layouts"
 	@echo "make clean   remove what was installed and cached; the data in .titan10 stays"
 
 up: $(VENV)/installed
@@ -45,6 +45,9 @@ nightly: $(VENV)/installed-dev
 
 bench: $(VENV)/installed-dev
 	$(RUN) $(BIN)/python -m benchmarks.backfill
+	$(RUN) $(BIN)/python -m benchmarks.peers
+	$(RUN) $(BIN)/python -m benchmarks.pace
+	$(RUN) $(BIN)/python -m benchmarks.live
 	$(RUN) $(BIN)/python -m benchmarks.queries --plain
 	$(RUN) $(BIN)/python -m benchmarks.writing
 	$(RUN) $(BIN)/python -m benchmarks.instance
