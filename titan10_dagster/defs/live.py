@@ -4,9 +4,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import dagster as dg
-from dagster import DagsterInstance, RunsFilter
 
-from titan10_dagster.defs.requests import UNFINISHED
+from titan10_dagster.defs.requests import is_under_way
 from titan10_dagster.live import LiveReport, poll_exchanges
 from titan10_dagster.logs import about
 from titan10_dagster.pipeline import Pipeline
@@ -29,7 +28,8 @@ def live_schedule(exchanges: tuple[str, ...], *, enabled: bool) -> dg.ScheduleDe
     def poll_live(
         context: dg.ScheduleEvaluationContext, titan10: dg.ResourceParam[Pipeline]
     ) -> dg.RunRequest | dg.SkipReason:
-        return live_request(context.scheduled_execution_time, titan10.now(), under_way=is_under_way(context.instance))
+        under_way = is_under_way(context.instance, JOB)
+        return live_request(context.scheduled_execution_time, titan10.now(), under_way=under_way)
 
     return poll_live
 
@@ -41,10 +41,6 @@ def live_request(tick: datetime, now: datetime, *, under_way: bool) -> dg.RunReq
     if under_way:
         return dg.SkipReason("The last poll is still under way.")
     return dg.RunRequest(run_key=f"live/{tick:%Y-%m-%dT%H:%M}", tags={"dagster/priority": "10"})
-
-
-def is_under_way(instance: DagsterInstance) -> bool:
-    return bool(instance.get_run_records(RunsFilter(job_name=JOB, statuses=UNFINISHED), limit=1))
 
 
 def live_job(exchanges: tuple[str, ...]) -> dg.JobDefinition:

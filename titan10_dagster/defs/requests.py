@@ -91,3 +91,8 @@ def in_other_hands(instance: DagsterInstance, own: Sequence[str]) -> set[str]:
     for backfill in instance.get_backfills(filters=BulkActionsFilter(statuses=[BulkActionStatus.REQUESTED])):
         keys.update(backfill.asset_selection or ())
     return {key.path[0] for key in keys if key in daily_keys(key.path[0])}
+
+
+def is_under_way(instance: DagsterInstance, job: str) -> bool:
+    """Whether a run of the job is queued or runs."""
+    return bool(instance.get_run_records(RunsFilter(job_name=job, statuses=UNFINISHED), limit=1))

@@ -7,9 +7,11 @@ from typing import Any
 import dagster as dg
 
 from titan10_dagster.defs.assets import OWNERS
+from titan10_dagster.defs.requests import is_under_way
 from titan10_dagster.pipeline import Pipeline
 from titan10_dagster.store.rollups import ROLLUPS
 
+JOB = "rollups"
 KEY = dg.AssetKey(["rollups", "ohlcv"])
 
 
@@ -39,14 +41,18 @@ def rollups_schedule() -> dg.ScheduleDefinition:
     @dg.schedule(
         cron_schedule="*/10 * * * *",
         name="catch_up_rollups",
-        job=dg.define_asset_job("rollups", selection=dg.AssetSelection.assets(KEY)),
+        job=dg.define_asset_job(JOB, selection=dg.AssetSelection.assets(KEY)),
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING,
         description="Brings the rollups up to date with what live polling changed; the rest is done by then.",
     )
-    def catch_up_rollups(titan10: dg.ResourceParam[Pipeline]) -> dg.RunRequest | dg.SkipReason:
-        if titan10.database.has_timescaledb():
-            return dg.RunRequest()
-        return dg.SkipReason("On plain PostgreSQL the rollups are views: there is nothing to bring up to date.")
+    def catch_up_rollups(
+        context: dg.ScheduleEvaluationContext, titan10: dg.ResourceParam[Pipeline]
+    ) -> dg.RunRequest | dg.SkipReason:
+        if not titan10.database.has_timescaledb():
+            return dg.SkipReason("On plain PostgreSQL the rollups are views: there is nothing to bring up to date.")
+        if is_under_way(context.instance, JOB):
+            return dg.SkipReason("The last run is still under way.")
+        return dg.RunRequest()
 
     return catch_up_rollups

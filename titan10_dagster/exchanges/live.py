@@ -8,6 +8,7 @@ once a poll: a poll in which nothing was answered is one failure.
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -67,6 +68,8 @@ async def poll(client: ExchangeClient, plans: Sequence[LivePlan], *, breaker: Br
     before = client.requests
     try:
         probing = bool(waiting) and breaker.admit()
+        if probing:  # by any of them: the one that is furthest behind may be the one that always fails
+            waiting.rotate(random.randrange(len(waiting)))
         client.confirm = breaker.confirm
         await _ask_all(client, breaker, waiting, result, seconds, probing=probing)
         _tell(breaker, result)

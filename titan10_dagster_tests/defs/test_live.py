@@ -6,7 +6,8 @@ import dagster as dg
 import pytest
 from dagster import DagsterInstance, DagsterRunStatus
 
-from titan10_dagster.defs.live import complaints, is_under_way, live_job, live_request, live_schedule, observation
+from titan10_dagster.defs.live import JOB, complaints, live_job, live_request, live_schedule, observation
+from titan10_dagster.defs.requests import is_under_way
 from titan10_dagster.live import LiveReport
 
 TICK = datetime(2024, 3, 10, 12, 0, tzinfo=UTC)
@@ -45,7 +46,7 @@ def test_no_poll_starts_while_the_last_one_is_under_way() -> None:
 def test_a_poll_is_under_way_from_the_queue_to_its_end(status: DagsterRunStatus, under_way: bool) -> None:
     with dg.DagsterInstance.ephemeral() as instance:
         created(instance, status)
-        assert is_under_way(instance) is under_way
+        assert is_under_way(instance, JOB) is under_way
 
 
 def created(instance: DagsterInstance, status: DagsterRunStatus) -> None:
