@@ -1,6 +1,6 @@
 """The same candles, from the same sandbox, by what a user would take instead; and how far we are from the ceiling.
 
-    python -m benchmarks.peers [--freqtrade PATH] [--symbols 5] [--days 30] [--rounds 3]
+    python -m benchmarks.peers [--freqtrade PATH] [--symbols 5] [--days 30] [--rounds 3] [--round-trip 150]
 
 Three ways from the exchange to the disk, each a process of its own, one after the other:
 
@@ -8,9 +8,10 @@ Three ways from the exchange to the disk, each a process of its own, one after t
 - `freqtrade download-data`: its REST path into its own files; `--freqtrade` says where its command is
 - the usual tutorial: see `benchmarks.tutorial`
 
-No rate limit for anybody. Each fetches a short window and a long one, and the rate is that of the difference, so that
-start-up counts for nobody. The ceiling is the slowest of three things that no design avoids, each done alone: the
-requests, whose answers nobody reads; reading the answers; COPY of the rows into a table without an index.
+No rate limit for anybody; once without a round trip, then with one. Each fetches a short window and a long one, and
+the rate is that of the difference, so that start-up counts for nobody. The ceiling is the slowest of three things that
+no design avoids, each done alone: the requests, whose answers nobody reads (16 in flight); reading the answers; COPY of
+the rows into a table without an index.
 """
 
 from __future__ import annotations
@@ -95,8 +96,14 @@ def main() -> None:
         contestants["freqtrade download-data"] = freqtrade(arguments.freqtrade)
     else:
         print("freqtrade is NOT measured: --freqtrade does not say where its command is.")  # noqa: T201
-    with servers(EXCHANGE) as addresses:
-        lines = list(_measured(Servers(*addresses), contestants, arguments))
+    lines = []
+    for milliseconds in (0, arguments.round_trip):
+        with servers(EXCHANGE, "--no-limits", "--latency", str(milliseconds)) as addresses:
+            lines += [
+                f"A round trip of {milliseconds} ms:",
+                *_measured(Servers(*addresses), contestants, arguments),
+                "",
+            ]
     print("\n".join(lines))  # noqa: T201
     about = " ".join((__doc__ or "").split("Three ways")[1].split("\n\n", 2)[2].split())
     table = "\n".join(lines)
@@ -269,6 +276,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--symbols", type=int, default=5)
     parser.add_argument("--days", type=int, default=30)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--round-trip", type=int, default=150)
     parser.add_argument("--child", nargs=5, help=argparse.SUPPRESS)
     return parser.parse_args()
 
