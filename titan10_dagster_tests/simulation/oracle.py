@@ -133,12 +133,20 @@ def _is_justified(week: Week, letter: Told) -> bool:
     """Whether something went on that we cannot mend: of the exchange until just now, or of ourselves this morning."""
     if letter.kind is Kind.GAPS:
         return False  # no trouble of the week lasts for days
+    if letter.kind is Kind.LIVE and _nothing_trades(week, letter.exchange, letter.at - WELL):
+        return True
     back = 10 * HOUR if letter.kind is Kind.SETTLEMENT else WELL
     trouble = [one.span for one in week.story.events if one.exchange == letter.exchange and isinstance(one, _TROUBLE)]
     if letter.kind is Kind.SETTLEMENT:
         trouble += [one.span for one in week.story.of(Downtime)]
     disturbed = any(letter.at - back <= at <= letter.at for at in week.record.disturbed[letter.exchange])
     return disturbed or any(span.start <= letter.at and span.end >= letter.at - back for span in trouble)
+
+
+def _nothing_trades(week: Week, exchange: str, at: datetime) -> bool:
+    """Whether none of our symbols traded there: not any more, or not yet as far as we could know."""
+    gone = {one.symbol for one in week.story.of(Delisting) if one.exchange == exchange and one.span.start <= at}
+    return all(symbol in gone or _known_since(week, exchange, symbol) > at for symbol in week.story.symbols[exchange])
 
 
 def _was_told_of(week: Week, ban: Ban) -> bool:
