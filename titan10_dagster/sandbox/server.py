@@ -166,6 +166,30 @@ class Sandbox:
         """Change the limits and start counting anew."""
         self._site(exchange).governor.configure(enforce=enforce, factor=factor, ban_seconds=ban_seconds)
 
+    def wait_for_silence(self, timeout: float = 10.0) -> None:
+        """Wait until every client has gone, and what they had sent has been answered and is in the log.
+
+        Raises TimeoutError, naming the exchanges that somebody is still connected to.
+        """
+        if self._loop is None:
+            return
+        try:
+            asyncio.run_coroutine_threadsafe(asyncio.wait_for(self._silence(), timeout), self._loop).result()
+        except TimeoutError:
+            raise TimeoutError(
+                f"somebody is still connected to {', '.join(self._busy())} after {timeout:g} s"
+            ) from None
+
+    async def _silence(self) -> None:
+        calm = 0
+        while calm < 5:  # a round accepts, one reads and one answers what a client left behind when it went
+            await asyncio.sleep(0.001)
+            calm = 0 if self._busy() else calm + 1
+
+    def _busy(self) -> list[str]:
+        served = zip(self.sites, self._runners, strict=True)
+        return [name for name, runner in served if runner.server is not None and runner.server.connections]
+
     def truth(
         self, exchange: str, symbol: str, start: datetime | int, end: datetime | int, timeframe: str = "1m"
     ) -> Floats:

@@ -4,7 +4,6 @@ import asyncio
 import gc
 import itertools
 import json
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -37,7 +36,7 @@ def _sandbox() -> Iterator[Sandbox]:
 
 @pytest.fixture
 def sandbox(_sandbox: Sandbox) -> Sandbox:
-    time.sleep(0.02)  # a request that the last test cancelled may still be on its way
+    _sandbox.wait_for_silence()  # a request that the last test cancelled may still be on its way
     _sandbox.clear_faults()
     for exchange in FIVE:
         _sandbox.clear_requests(exchange)

@@ -57,7 +57,7 @@ def _sandbox() -> Iterator[Sandbox]:
 
 @pytest.fixture
 def sandbox(_sandbox: Sandbox) -> Sandbox:
-    time.sleep(0.02)  # a request that the last test cancelled may still be on its way
+    _sandbox.wait_for_silence()  # a request that the last test cancelled may still be on its way
     _sandbox.clear_faults()
     for exchange in FIVE:
         _sandbox.clear_requests(exchange)
@@ -320,7 +320,7 @@ def test_a_demand_to_rest_that_outlives_patience_holds_for_the_next_run_too(sand
         fetch(sandbox, wanted, into=fetched, patience=Patience(throttled=1))
     health = fetched.store.load("binance")
     assert (health.state, health.open_until) == (BreakerState.OPEN, NOW + timedelta(seconds=300))
-    time.sleep(0.05)  # a request that was cancelled may still be on its way
+    sandbox.wait_for_silence()
     asked = len(sandbox.requests("binance"))
     with pytest.raises(BreakerOpen, match="nothing is asked before"):
         fetch(sandbox, wanted, into=fetched)
@@ -360,14 +360,15 @@ def test_an_exchange_that_suddenly_forgets_its_history_shows_its_horizon(sandbox
     sandbox.fault(exchange, "horizon", rows=240)
     fetched = fetch(sandbox, wanted)
     assert len(sandbox.requests(exchange)) <= 30
-    horizons = {fetched.landed[one].record.horizon for one in wanted}
-    assert len(horizons) == 1
-    (horizon,) = horizons
-    assert horizon is not None
+    # Which answer shows it depends on their order, and one of okx's two endpoints counts the unfinished candle too.
+    horizons = {fetched.landed[one].record.horizon or NOW for one in wanted}
+    horizon = max(horizons)
+    assert horizon - min(horizons) <= timedelta(minutes=1)
     assert NOW - timedelta(minutes=400) < horizon < NOW - timedelta(minutes=200)
     for slice_ in wanted:
-        expected = truth(sandbox, slice_)
-        assert np.array_equal(fetched.rows(slice_), expected[expected[:, 0] >= to_ms(horizon)])
+        expected, rows = truth(sandbox, slice_), fetched.rows(slice_)
+        assert np.array_equal(rows, expected[len(expected) - len(rows) :])
+        assert np.count_nonzero(rows[:, 0] >= to_ms(horizon)) == np.count_nonzero(expected[:, 0] >= to_ms(horizon))
 
 
 def test_days_before_a_known_listing_cost_no_request(sandbox: Sandbox) -> None:

@@ -77,6 +77,7 @@ def test_a_ban_opens_the_breaker_and_nobody_asks_until_it_is_over(make_world: Ma
     assert health.state is BreakerState.OPEN
     assert health.open_until is not None
     assert health.open_until >= NOW + timedelta(seconds=600)
+    world.sandbox.wait_for_silence()
     before = len(world.sandbox.requests(exchange))
     again = world.backfill(exchange, DAY)
     assert again.failed == (DAY,)

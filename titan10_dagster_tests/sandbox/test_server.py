@@ -92,6 +92,18 @@ def test_limits_are_reported_changed_and_reset_over_http() -> None:
         assert asked(control, "DELETE")["limits"][0]["peak"] == 0
 
 
+def test_silence_comes_after_what_a_client_that_is_gone_had_asked() -> None:
+    with Sandbox(["binance", "okx"]) as sandbox:
+        host, port = sandbox.url("binance").removeprefix("http://").split(":")
+        for asked_so_far in range(1, 101):
+            with socket.create_connection((host, int(port))) as client:
+                client.sendall(f"GET {KLINES} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+            sandbox.wait_for_silence()
+            assert len(sandbox.requests("binance")) == asked_so_far
+        with socket.create_connection((host, int(port))), pytest.raises(TimeoutError, match="connected to binance"):
+            sandbox.wait_for_silence(timeout=0.05)
+
+
 def test_time_is_stopped_moved_and_let_go_over_http() -> None:
     with Sandbox(["binance"], clock=datetime(2026, 1, 1, tzinfo=UTC)) as sandbox:
         control = sandbox.url("binance") + "/_sandbox/clock"
