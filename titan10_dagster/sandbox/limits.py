@@ -1,7 +1,7 @@
 """Rate limits: what was used, what is refused, who is banned.
 
 Usage is always counted, also where limits are not enforced, so that a client's pace can be judged afterwards.
-Real time (monotonic) is used, never the sandbox's own clock.
+Real time is used unless another clock is given, never the sandbox's own.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ import signal
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -42,7 +43,8 @@ class Sandbox:
 
     `clock`: None (real time), an aware datetime (time stands still) or a function that tells the time.
     `enforce_limits`: refuse what is beyond the exchange's rate limits (usage is counted either way);
-    `limit_factor` scales what is allowed, `ban_seconds` replaces the length of every ban.
+    `limit_factor` scales what is allowed, `ban_seconds` replaces the length of every ban, `limit_clock` tells the
+    time to the limits, epoch seconds.
     `latency`: seconds added to every answer. `replay`: file of real candles for (exchange, symbol).
     `symbols`: what an exchange lists instead of its default, `trading`: from when to when (exchange, symbol) trades
     there; before its listing the exchange does not know it. `ports`: 0 lets the system choose (the default
@@ -57,6 +59,7 @@ class Sandbox:
         enforce_limits: bool = True,
         limit_factor: float = 1.0,
         ban_seconds: float | None = None,
+        limit_clock: Callable[[], float] = time.time,
         latency: float = 0.0,
         replay: Mapping[tuple[str, str], Path | str] | None = None,
         symbols: Mapping[str, Sequence[str]] | None = None,
@@ -75,7 +78,13 @@ class Sandbox:
             name: Site(
                 venue(name),
                 clock=self.clock,
-                governor=Governor(venue(name), enforce=enforce_limits, factor=limit_factor, ban_seconds=ban_seconds),
+                governor=Governor(
+                    venue(name),
+                    enforce=enforce_limits,
+                    factor=limit_factor,
+                    ban_seconds=ban_seconds,
+                    now=limit_clock,
+                ),
                 cache=BlockCache(cache_bytes // len(chosen)),
                 symbols=(symbols or {}).get(name),
                 trading={symbol: span for (exchange, symbol), span in (trading or {}).items() if exchange == name},

@@ -21,11 +21,12 @@ NOW = datetime(2026, 1, 15, 12, 0, 30, tzinfo=UTC)
 NOW_MS = int(NOW.timestamp() * 1_000)
 MINUTE_MS, DAY_MS = 60_000, 86_400_000
 TODAY = NOW_MS // DAY_MS * DAY_MS
+TIMEOUT = 60_000  # ms; nothing here takes a second, but on a busy machine
 
 
 def pointed_at(url: str, exchange: str, **config: Any) -> Any:
     """An instance of ccxt's own class whose requests go to `url`."""
-    client = getattr(ccxt, exchange)({"enableRateLimit": False, "timeout": 2_000, **config})
+    client = getattr(ccxt, exchange)({"enableRateLimit": False, "timeout": TIMEOUT, **config})
     api = client.urls["api"]
     client.urls["api"] = {
         key: re.sub(r"^https?://[^/]+", url, text) for key, text in api.items() if isinstance(text, str)

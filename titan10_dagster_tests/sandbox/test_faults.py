@@ -12,7 +12,7 @@ import pytest
 from titan10_dagster.sandbox.faults import FAULT_KINDS
 from titan10_dagster.sandbox.server import Sandbox
 from titan10_dagster.sandbox.venues.registry import VENUES
-from titan10_dagster_tests.sandbox.conftest import DAY_MS, MINUTE_MS, TODAY, Clients
+from titan10_dagster_tests.sandbox.conftest import DAY_MS, MINUTE_MS, TIMEOUT, TODAY, Clients
 
 EXCHANGES = list(VENUES)
 SINCE = TODAY + 600 * MINUTE_MS  # within Kraken's horizon
@@ -34,7 +34,7 @@ def fetched(sandbox: Sandbox, rows: int = 100) -> tuple[int, dict[str, str], byt
     """Status, headers and body of a candle request to binance, whatever the status."""
     url = f"{sandbox.url('binance')}/api/v3/klines?symbol=BTCUSDT&interval=1m&startTime={SINCE}&limit={rows}"
     try:
-        with urllib.request.urlopen(url, timeout=5) as answer:
+        with urllib.request.urlopen(url, timeout=60) as answer:
             return answer.status, dict(answer.headers), answer.read()
     except urllib.error.HTTPError as error:
         with error:
@@ -128,7 +128,7 @@ def test_a_stall_outlasts_the_clients_patience(sandbox: Sandbox, clients: Client
         with pytest.raises(ccxt.RequestTimeout):
             page(clients)
     finally:
-        client.timeout = 2_000
+        client.timeout = TIMEOUT
 
 
 def test_latency_makes_every_answer_slower(sandbox: Sandbox, clients: Clients) -> None:
@@ -285,9 +285,11 @@ def test_a_fault_can_wait_take_chances_and_choose_its_symbol(sandbox: Sandbox, c
 
 def test_a_fault_goes_by_itself(sandbox: Sandbox, clients: Clients) -> None:
     clients.get("binance")
-    sandbox.fault("binance", "empty_page", lasts=0.2)
+    sandbox.fault("binance", "empty_page", lasts=3_600)
     assert len(page(clients)) == 0
-    time.sleep(0.25)
+    sandbox.clear_faults("binance")
+    sandbox.fault("binance", "empty_page", lasts=0.05)
+    time.sleep(0.06)
     assert len(page(clients)) == 100
 
 

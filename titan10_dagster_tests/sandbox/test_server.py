@@ -23,7 +23,7 @@ KLINES = "/api/v3/klines?symbol=BTCUSDT&interval=1m&limit=5&startTime=1700000040
 
 def asked(url: str, method: str = "GET", body: dict[str, Any] | None = None) -> Any:
     data = None if body is None else json.dumps(body).encode()
-    with urllib.request.urlopen(urllib.request.Request(url, data=data, method=method), timeout=10) as answer:
+    with urllib.request.urlopen(urllib.request.Request(url, data=data, method=method), timeout=60) as answer:
         return json.load(answer)
 
 
@@ -160,7 +160,7 @@ def test_it_runs_as_a_process_and_ends_on_sigterm(tmp_path: Path) -> None:
             rows = asked(f"{found[1]}/api/v3/klines?symbol=XRPETH&interval=1m&startTime=0")
         finally:
             process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
     assert rows[0][:6] == [1_700_000_040_000, "1.00000000", "2.00000000", "0.50000000", "1.50000000", "10.00000000"]
 
 
