@@ -233,16 +233,17 @@ async def at_once(client: ExchangeClient, exchange: str, count: int) -> None:
     await asyncio.gather(*(client.fetch_page(series(exchange), YESTERDAY, 2) for _ in range(count)))
 
 
-@pytest.mark.parametrize(("exchange", "interval"), [("binance", 0.02), ("bybit", 0.1 / 6), ("coinbase", 0.102)])
+@pytest.mark.parametrize(("exchange", "interval"), [("binance", 0.02), ("bybit", 0.1 / 6), ("coinbase", 0.34 / 3)])
 def test_requests_are_spaced_from_the_first_one_on(sandbox: Sandbox, exchange: str, interval: float) -> None:
-    async def work() -> None:
+    async def work() -> float:
         async with client_of(exchange, sandbox.url(exchange), paced=True, pace_share=1.0) as client:
             await at_once(client, exchange, 12)
+            return client.pacer.spacing
 
-    run(work())
+    assert run(work()) == pytest.approx(interval)
     moments = [entry["monotonic"] for entry in sandbox.requests(exchange)]
-    spacing = (moments[-1] - moments[0]) / 11
-    assert interval * 0.9 < spacing < interval * 2.5  # a busy machine makes it longer, and nothing shorter
+    # On a busy machine the first may arrive late, the others later still; without spaces they come in a burst.
+    assert moments[-1] - moments[0] > 11 * interval * 0.6
 
 
 def test_a_share_of_the_pace_leaves_the_rest_to_others(sandbox: Sandbox) -> None:
@@ -252,7 +253,7 @@ def test_a_share_of_the_pace_leaves_the_rest_to_others(sandbox: Sandbox) -> None
 
     run(work())
     moments = [entry["monotonic"] for entry in sandbox.requests("binance")]
-    assert moments[-1] - moments[0] >= 5 * 0.1 * 0.9
+    assert moments[-1] - moments[0] > 5 * 0.1 * 0.6  # all of the pace would take a fifth of it
 
 
 @pytest.mark.parametrize("exchange", FIVE)

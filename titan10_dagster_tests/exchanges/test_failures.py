@@ -27,7 +27,7 @@ SYMBOLS = {"coinbase": "BTC/USD", "kraken": "BTC/USD"}
 HTML = "<html><body>Just a moment...</body></html>"
 
 
-async def ask(exchange: str, url: str, timeout_ms: int = 5_000) -> FetchError:
+async def ask(exchange: str, url: str, timeout_ms: int = 60_000) -> FetchError:
     """The error that one request for a page ends with."""
     symbol = SYMBOLS.get(exchange, "BTC/USDT")
     known = [market(exchange, symbol)]

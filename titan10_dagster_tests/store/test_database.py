@@ -63,13 +63,14 @@ def test_sessions_speak_utc_and_wait_for_nobody_for_ever(db: Database, sql: Sql)
 def test_no_more_connections_are_open_than_allowed(url: str) -> None:
     db = Database(url, max_connections=2)
     together: list[int] = []
+    two_inside = threading.Barrier(2, timeout=60)
 
     def look() -> None:
         with db.transaction() as cursor:
             cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state <> ''"
                            " AND application_name = 'titan10'")  # fmt: skip
             together.append(int((cursor.fetchone() or (0,))[0]))
-            time.sleep(0.05)
+            two_inside.wait()
 
     threads = [threading.Thread(target=look) for _ in range(6)]
     for thread in threads:
