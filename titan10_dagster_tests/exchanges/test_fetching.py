@@ -395,7 +395,7 @@ def test_a_listing_in_the_window_is_found_and_dates_the_silence_before_it(sandbo
     assert_true(sandbox, fetched, wanted)
     assert {one.record.listed for one in fetched.landed.values()} == {from_ms(first)}
     assert all(one.record.answered for one in fetched.landed.values())
-    assert len(sandbox.requests("coinbase")) <= 110  # 150 without the search
+    assert len(sandbox.requests("coinbase")) < 145  # more than 160 without the search, about 100 with it
     assert sum(one.record.requests for one in fetched.landed.values()) == len(sandbox.requests("coinbase"))
 
 
