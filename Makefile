@@ -16,7 +16,7 @@ help:
 	@echo "make demo    show it offline in a minute, against the sandbox; DEMO_KEEP=1 leaves the UI up"
 	@echo "make test    lint, types, all tests"
 	@echo "make campaign  the long tests: killed at random moments, alone and all at once, and sixty days through the UI"
-	@echo "make nightly  two hundred simulated weeks of outages, bans and kills, each from its own seed"
+	@echo "make nightly  two hundred simulated weeks, each from its own seed, and properties on a thousand examples"
 	@echo "make bench   candles a second, also beside others; live polling; planning over five years; layouts"
 	@echo "make clean   remove what was installed and cached; the data in .titan10 stays"
 
@@ -42,6 +42,7 @@ campaign: $(VENV)/installed-dev
 nightly: $(VENV)/installed-dev
 	$(RUN) TITAN10_TEST_SEEDS=$${TITAN10_TEST_SEEDS:-200} \
 		$(BIN)/python -m pytest -s -o timeout=900 titan10_dagster_tests/simulation
+	$(RUN) $(BIN)/python -m pytest -o timeout=3600 --hypothesis-profile=others -m hypothesis
 
 bench: $(VENV)/installed-dev
 	$(RUN) $(BIN)/python -m benchmarks.backfill

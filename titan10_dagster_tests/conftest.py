@@ -13,11 +13,13 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg2
 import pytest
+from hypothesis import HealthCheck, settings
 from psycopg2 import sql
 from psycopg2.errors import InsufficientPrivilege
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
@@ -26,6 +28,17 @@ from titan10_dagster.local.postgres import EmbeddedPostgres
 from titan10_dagster.local.postgres import free_port as find_free_port
 
 _numbers = itertools.count(1)
+
+# Of properties: no time limit, for the machine may be busy; the same examples each time, so that a change is judged by
+# what it changes. `make nightly` looks for others. Fixtures serve all examples of a test.
+settings.register_profile(
+    "same",
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.register_profile("others", settings.get_profile("same"), derandomize=False, max_examples=1000)
+settings.load_profile("same")
 
 
 @pytest.fixture
@@ -53,7 +66,9 @@ def postgres_url() -> Iterator[str]:
         return
     with passable_folder() as folder:
         server = EmbeddedPostgres(folder / "postgres")
-        yield server.start()
+        url = server.start()
+        wait_for_no_disk(server)
+        yield url
         server.stop()
 
 
@@ -126,6 +141,14 @@ def passable_folder() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def wait_for_no_disk(server: EmbeddedPostgres) -> None:
+    """Nobody pulls the plug of a server that is thrown away afterwards."""
+    superuser = server.url("postgres", "postgres")
+    for setting in ("fsync", "full_page_writes", "synchronous_commit"):
+        _execute(superuser, sql.SQL("ALTER SYSTEM SET {} = off").format(sql.Identifier(setting)))
+    _execute(superuser, "SELECT pg_reload_conf()")
+
+
 @contextmanager
 def template_database(server: str, extension: str | None) -> Iterator[str]:
     """A migrated database to copy: copying takes a tenth of what migrating does."""
@@ -156,8 +179,8 @@ def copied_database(server: str, template: str) -> Iterator[str]:
 
 @contextmanager
 def _made(server: str, name: str, template: str = "template0") -> Iterator[str]:
-    database, source = sql.Identifier(name), sql.Identifier(template)
-    _execute(server, sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(database, source))
+    database, source, strategy = sql.Identifier(name), sql.Identifier(template), sql.Identifier(_strategy(server))
+    _execute(server, sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY {}").format(database, source, strategy))
     try:
         yield urlunsplit(urlsplit(server)._replace(path=f"/{name}"))
     finally:
@@ -170,6 +193,14 @@ def _made(server: str, name: str, template: str = "template0") -> Iterator[str]:
 def _drop(server: str, database: sql.Identifier) -> None:
     """Drops a database with whoever is in it; an autovacuum worker, which we may not end, soon goes by itself."""
     _execute(server, sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(database))
+
+
+@cache
+def _strategy(server: str) -> str:
+    """The fastest way to copy a database: files make checkpoints, which cost little where no disk is waited for."""
+    with closing(psycopg2.connect(server)) as connection, connection.cursor() as cursor:
+        cursor.execute("SHOW fsync")
+        return "file_copy" if cursor.fetchone() == ("off",) else "wal_log"
 
 
 def _name(kind: str) -> str:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from titan10_dagster.candles.live import LOOK_BACK, Polled, plan_poll, seconds_to_ask
@@ -86,7 +86,6 @@ def test_an_answer_without_a_new_candle_does_not_move_the_poll_unless_it_is_a_wh
     assert full.covered(full.resumed + MINUTE) == full.resumed + MINUTE
 
 
-@settings(deadline=None)  # two thousand polls; a busy machine takes its time
 @given(
     pause=st.integers(0, 40 * 60),
     page_size=st.integers(LOOK_BACK + 1, 1500),

@@ -200,7 +200,7 @@ def exchanges(draw: st.DrawFn) -> Exchange:
     filled=st.booleans(),
 )
 @example(Exchange(frozenset(range(1201)), 1200, cap=10, ranged=True, newest=True), 0, 1200, 100, 10, 6, False)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_every_candle_that_an_exchange_would_give_is_recovered(
     exchange: Exchange, first: int, length: int, page_size: int, overlap: int, at_once: int, filled: bool
 ) -> None:
@@ -221,7 +221,7 @@ def test_every_candle_that_an_exchange_would_give_is_recovered(
     length=st.integers(150, 1000),
     page_size=st.integers(20, 150),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_an_unknown_horizon_is_found_and_everything_after_it_recovered(
     remembers: int, ignores_limit: bool, age: int, length: int, page_size: int
 ) -> None:
@@ -236,7 +236,7 @@ def test_an_unknown_horizon_is_found_and_everything_after_it_recovered(
 
 
 @given(exchange=exchanges(), first=st.integers(0, 1000), page_size=st.integers(20, 150))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_a_day_is_called_settled_only_when_all_of_it_was_received(
     exchange: Exchange, first: int, page_size: int
 ) -> None:

@@ -17,7 +17,7 @@ import pandas as pd
 import polars
 import pytest
 import structlog
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 from pyarrow import parquet
@@ -32,8 +32,6 @@ from titan10_dagster_tests.candles import strategies as some
 
 AT = datetime(2024, 3, 1, 2, 0, 0, 123456, tzinfo=UTC)
 SLICE = some.MINUTELY
-
-needs_no_fresh_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture
@@ -56,7 +54,6 @@ def files(zone: LandingZone) -> list[str]:
 # --- what is written is read -----------------------------------------------------------------------------------
 
 
-@needs_no_fresh_folder
 @given(some.raw_frames(SLICE, max_size=40), st.none() | some.instants, st.none() | st.text())
 def test_a_slice_comes_back_exactly_as_it_was_landed(
     zone: LandingZone, candles: pd.DataFrame, horizon: datetime | None, note: str | None

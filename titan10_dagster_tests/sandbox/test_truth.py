@@ -32,7 +32,7 @@ def test_a_known_candle_stays_what_it_was() -> None:
     assert known == [KNOWN]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(first=st.integers(0, 2 * DAY_MS), length=st.integers(0, DAY_MS))
 def test_any_range_is_the_same_part_of_the_whole(first: int, length: int) -> None:
     whole = candles("coinbase", "ALGO/USD", START, START + 3 * DAY_MS)

@@ -10,7 +10,7 @@ from fractions import Fraction
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from titan10_dagster.candles import frame
@@ -88,7 +88,7 @@ fetches = st.builds(
 )
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8)
 @given(runs=st.lists(st.lists(fetches, min_size=1, max_size=3, unique_by=lambda fetch: fetch.day), max_size=3))
 def test_rollups_are_what_pandas_makes_of_the_minutes_whatever_was_written_and_when(
     db: Database, runs: list[list[Fetch]]

@@ -81,7 +81,7 @@ def test_powers_of_ten_are_doubles_without_error() -> None:
     assert [int(power) for power in POWERS_OF_TEN] == [10**n for n in range(23)]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(decimals(), min_size=1, max_size=12), st.sampled_from(POWERS_OF_TEN))
 def test_single_values_of_any_magnitude_come_back_bit_for_bit(values: list[float], hint: float) -> None:
     scaled = scale(np.array([values]), hint)
@@ -89,7 +89,7 @@ def test_single_values_of_any_magnitude_come_back_bit_for_bit(values: list[float
     assert decoded(scaled).tobytes() == np.array([values]).tobytes()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.tuples(*[decimals()] * 4), min_size=1, max_size=6))
 @example([(1e15, 1e15, 1.234567890123456e-12, 1e15)])
 def test_rows_of_mixed_magnitudes_are_exact_or_told_to_be_not(values: list[tuple[float, ...]]) -> None:
@@ -98,7 +98,7 @@ def test_rows_of_mixed_magnitudes_are_exact_or_told_to_be_not(values: list[tuple
     assert decoded(scaled)[:, scaled.exact].tolist() == table[:, scaled.exact].tolist()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(decimals(15), min_size=4, max_size=4), st.integers(0, 3))
 def test_prices_within_a_factor_of_a_hundred_always_fit(values: list[float], base: int) -> None:
     price = values[base]

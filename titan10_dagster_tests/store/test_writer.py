@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import itertools
 import struct
 from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from titan10_dagster.candles import frame
@@ -35,6 +36,7 @@ from titan10_dagster_tests.store.making import (
 from titan10_dagster_tests.store.test_scaling import decimals
 
 BTC = a_slice()
+_numbers = itertools.count()
 
 
 def stored(db: Database, day: date = DAY, symbol: str = "BTC/USDT") -> pd.DataFrame:
@@ -58,12 +60,12 @@ def test_what_is_written_is_what_is_read(db: Database) -> None:
     assert (result.present, result.expected, result.missing) == (1440, 1440, {})
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.tuples(decimals(), decimals(), st.floats(1.0, 1.5)), min_size=1, max_size=30), st.integers())
+@settings(max_examples=25)
+@given(st.lists(st.tuples(decimals(), decimals(), st.floats(1.0, 1.5)), min_size=1, max_size=30))
 def test_values_of_any_magnitude_come_back_through_the_view_bit_for_bit(
-    db: Database, sql: Sql, rows: list[tuple[float, float, float]], number: int
+    db: Database, sql: Sql, rows: list[tuple[float, float, float]]
 ) -> None:
-    slice_ = a_slice(f"S{number}/USDT")
+    slice_ = a_slice(f"S{next(_numbers)}/USDT")  # all examples share a database
     prices = np.array([price for price, _, _ in rows])
     volumes = np.array([volume for _, volume, _ in rows])
     high = prices * np.array([wide for _, _, wide in rows])
