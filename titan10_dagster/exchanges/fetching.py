@@ -1,8 +1,9 @@
 """Slices of many series, from one exchange, at its pace.
 
 One loop keeps as many requests under way as the pace needs, always for the earliest open candles among all series;
-each answer goes to the `pages.Survey` of its series, and a slice lands as soon as the survey calls it settled. So
-memory holds the pages under way and the days that they belong to, however long the window.
+each answer goes to the `pages.Survey` of its series, and a slice lands as soon as the survey calls it settled, in a
+thread of its own, for the disk must not keep the loop from asking. So memory holds the pages under way, the days that
+they belong to and the few slices that wait for the disk, however long the window.
 
 Where a series is silent for an hour or more from the first moment asked for, its first candle is looked for, once; its
 last one, where it is silent at the end of a day and the exchange calls the market closed. The records tell what was
@@ -22,13 +23,16 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from enum import Enum, auto
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 from structlog.contextvars import bound_contextvars
@@ -56,6 +60,8 @@ from titan10_dagster.exchanges.patience import Effort, Patience, patiently
 
 _DAY_MS = 86_400_000
 _PAGES_AHEAD = 64  # of all series together; what is received before the oldest page is held in memory
+_PAGES_AHEAD_OF_ONE = 16  # or a series before its listing is asked for far and wide before that is found
+_MOST_TO_LAND = 64  # slices that wait for the disk before nothing more is asked for
 _COLLECT_AFTER = 50_000  # allocations
 _SILENCE_MS = 3_600_000  # at the edge of what was asked for: was the symbol listed at all?
 _SYSTEMIC = (Banned, Refused, BreakerOpen)
@@ -107,9 +113,10 @@ async def fetch_slices(
 ) -> FetchReport:
     """Fetches the slices, all of the client's exchange, and hands each to `land` once it is complete.
 
-    Candles that are not finished by `now` are not among them; a slice whose symbol fails does not land. Raises
-    Banned, Refused or BreakerOpen when nobody may ask, and FetchError or a subclass when every symbol failed and the
-    exchange is at fault. Symbols that it does not list are only reported, even if they are all that was asked for.
+    `land` is called in a thread, one slice after the other; what it raises is raised here, and it is called no more.
+    Candles that are not finished by `now` are not among them; a slice whose symbol fails does not land. Raises Banned,
+    Refused or BreakerOpen when nobody may ask, and FetchError or a subclass when every symbol failed and the exchange
+    is at fault. Symbols that it does not list are only reported, even if they are all that was asked for.
     """
     fetch = _Fetch(
         client,
@@ -360,6 +367,49 @@ def _once(rows: Rows) -> Rows:
     return rows[~repeats]
 
 
+class _Landing:
+    """A thread that lands slices in their order; inside `async with`, whose end waits for those that were handed in.
+
+    What landing raises is raised by `keep_up` or by that end, and nothing lands after it.
+    """
+
+    def __init__(self, land: Callable[[FetchedSlice], None]) -> None:
+        self._land = land
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="landing")
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._failed = False
+        self.landed = self.candles = 0
+        self.seconds = 0.0
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        try:
+            await self.keep_up(0)
+        finally:
+            self._thread.shutdown(cancel_futures=True)
+
+    def hand_in(self, fetched: FetchedSlice) -> None:
+        loop, context = asyncio.get_running_loop(), copy_context()
+        self._waiting.append(loop.run_in_executor(self._thread, context.run, self._write, fetched))
+
+    async def keep_up(self, most: int = _MOST_TO_LAND) -> None:
+        """Waits until at most so many slices have not landed."""
+        while self._waiting and (len(self._waiting) > most or self._waiting[0].done()):
+            await self._waiting.popleft()
+
+    def _write(self, fetched: FetchedSlice) -> None:
+        if self._failed:
+            return
+        self._failed, began = True, time.thread_time()
+        self._land(fetched)
+        self._failed = False
+        self.seconds += time.thread_time() - began
+        self.landed += 1
+        self.candles += len(fetched.candles)
+
+
 class _Fetch:
     """The loop: fill, wait, learn, land."""
 
@@ -376,7 +426,7 @@ class _Fetch:
     ) -> None:
         self._client = client
         self._now = now
-        self._land = land
+        self._landing = _Landing(land)
         self._breaker = breaker
         self._log = log
         self._patience = patience
@@ -386,22 +436,22 @@ class _Fetch:
         self._failed: dict[str, FetchError] = {}
         self._probing = False
         self._healthy = False  # the exchange answered since it last failed
-        self._landed = self._candles = self._retries = 0
-        self._land_seconds = 0.0
+        self._retries = 0
         self._clock = asyncio.get_running_loop().time
         self._began = self._clock()
         self._before = replace(client.counters)
 
     async def run(self) -> FetchReport:
-        for series in self._series:
-            self._land_complete(series)
-        try:
-            if any(series.waiting for series in self._series):
-                self._probing = self._breaker.admit()
-                self._client.confirm = self._breaker.confirm
-                await self._loop()
-        finally:
-            await _cancel(self._pending)
+        async with self._landing:
+            for series in self._series:
+                self._land_complete(series)
+            try:
+                if any(series.waiting for series in self._series):
+                    self._probing = self._breaker.admit()
+                    self._client.confirm = self._breaker.confirm
+                    await self._loop()
+            finally:
+                await _cancel(self._pending)
         left = [series.series for series in self._series if series.waiting and series.series.symbol not in self._failed]
         if left:
             raise _unasked(left[0])
@@ -419,6 +469,7 @@ class _Fetch:
                 series = self._pending.pop(task, None)
                 if series is not None:
                     self._settle(series, task.result())
+            await self._landing.keep_up()
 
     def _fill(self) -> None:
         """Starts requests, in turn among the series: the oldest open candles of each."""
@@ -535,24 +586,19 @@ class _Fetch:
             if series.doubtful(slice_):
                 self._start(series, series.look_at_recent(slice_, self._now()))
                 return
-            fetched = series.release(slice_)
-            began = self._clock()
-            self._land(fetched)
-            self._land_seconds += self._clock() - began
-            self._landed += 1
-            self._candles += len(fetched.candles)
+            self._landing.hand_in(series.release(slice_))
 
     def _report(self) -> FetchReport:
         now, before = self._client.counters, self._before
         return FetchReport(
-            landed=self._landed,
+            landed=self._landing.landed,
             failed=dict(self._failed),
             requests=now.requests - before.requests,
             retries=self._retries,
-            candles=self._candles,
+            candles=self._landing.candles,
             seconds=self._clock() - self._began,
             parse_seconds=now.parse_seconds - before.parse_seconds,
-            land_seconds=self._land_seconds,
+            land_seconds=self._landing.seconds,
             answer_seconds=now.request_seconds - before.request_seconds,
             listed={one.series.symbol: one.found for one in self._series if one.found is not None},
         )
@@ -565,7 +611,7 @@ def _by_series(slices: Iterable[Slice], client: ExchangeClient, now: datetime) -
     foreign = [series for series in groups if series.exchange != client.exchange]
     if foreign:
         raise ValueError(f"{foreign[0]} is not of {client.exchange}")
-    ahead = max(2, _PAGES_AHEAD // max(1, len(groups)))
+    ahead = min(max(2, _PAGES_AHEAD // max(1, len(groups))), _PAGES_AHEAD_OF_ONE)
     return [_SeriesFetch(series, ones, client, now, ahead) for series, ones in groups.items()]
 
 
