@@ -1,14 +1,19 @@
 """The one way by which candles come into the database.
 
 One transaction under the exchange's lock: candles, restatements, quarantine, gaps and ledger change together or not
-at all. The slices are taken from the iterable a few at a time, so memory stays flat however long the window is.
+at all. The slices are taken from the iterable a few at a time, so memory stays flat however long the window is; while
+the server writes some, a thread takes the next ones and makes them ready.
 Writing the same slices again changes no row of candles and gaps.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from contextvars import copy_context
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -21,7 +26,7 @@ from titan10_dagster.store.accounts import Look, account
 from titan10_dagster.store.chunks import Chunks
 from titan10_dagster.store.database import Cursor, Database, lock_exchange
 from titan10_dagster.store.ledger import LedgerRow
-from titan10_dagster.store.merge import Candles, Change, Scales, merge
+from titan10_dagster.store.merge import Candles, Change, Incoming, Scales, merge
 from titan10_dagster.store.outages import mark
 
 NOT_REPRESENTABLE = "not_representable"
@@ -30,6 +35,8 @@ NOT_REPRESENTABLE = "not_representable"
 # decompresses for one statement, 100,000 by default.
 _BATCH = 32 * 1440
 _MOST_SLICES = 1000
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -71,13 +78,16 @@ def write_slices(db: Database, slices: Iterable[JudgedSlice], *, live: bool = Fa
     "settled", and with `live` all "live"; a state only rises. A live poll asks for the last minutes only, so its
     records must not claim to be `answered`. A valid row whose numbers cannot be stored exactly goes to quarantine.
 
+    The iterable is used in another thread. What it raises is raised here, and nothing is written.
+
     Raises ValueError if the slices are of several exchanges, DatabaseUnavailable if the server went away: then
     nothing was written, and the call may be repeated with the slices from the start (see `database.retrying`).
     """
     with db.transaction() as cursor:
         writing = _Writing(cursor, Chunks(db, cursor), live)
-        for batch in _batches(slices):
-            writing.write(batch)
+        with closing(_one_ahead(_prepared(slices))) as batches:
+            for batch in batches:
+                writing.write(batch)
         mark(cursor, writing.over)
     return WriteReport(writing.results)
 
@@ -90,18 +100,16 @@ class _Writing:
     chunks: Chunks
     live: bool
     exchange: str | None = None
-    scales: Scales = field(default_factory=Scales)
     results: dict[Slice, SliceResult] = field(default_factory=dict)
     over: set[Slice] = field(default_factory=set)  # of days that were over when they were fetched
 
-    def write(self, batch: Sequence[JudgedSlice]) -> None:
+    def write(self, batch: Sequence[_Prepared]) -> None:
         self._lock(batch)
-        prepared = [self.scales.incoming(judged.record, _candles(judged.verdict.valid)) for judged in batch]
-        self.chunks.prepare(incoming.slice.day for incoming, _ in prepared if len(incoming.candles))
-        changes = merge(self.cursor, [incoming for incoming, _ in prepared])
+        self.chunks.prepare(one.slice.day for one in batch if len(one.incoming.candles))
+        changes = merge(self.cursor, [one.incoming for one in batch])
         looks = [
-            Look(judged.record, change.times, _broken(judged, unfit), self.live)
-            for judged, change, (_, unfit) in zip(batch, changes, prepared, strict=True)
+            Look(one.judged.record, change.times, _broken(one.judged, one.unfit), self.live)
+            for one, change in zip(batch, changes, strict=True)
         ]
         rows = account(self.cursor, looks)
         for change, row in zip(changes, rows[: len(looks)], strict=True):
@@ -109,13 +117,46 @@ class _Writing:
         self.over |= {look.slice for look in looks if look.record.fetched_at >= look.slice.end}
         self.over |= {row.slice for row in rows[len(looks) :]}
 
-    def _lock(self, batch: Sequence[JudgedSlice]) -> None:
-        exchanges = {judged.record.slice.series.exchange for judged in batch} | {self.exchange or ""} - {""}
+    def _lock(self, batch: Sequence[_Prepared]) -> None:
+        exchanges = {one.slice.series.exchange for one in batch} | {self.exchange or ""} - {""}
         if len(exchanges) > 1:
             raise ValueError(f"one write is for one exchange, not for {' and '.join(sorted(exchanges))}")
         if self.exchange is None:
             (self.exchange,) = exchanges
             lock_exchange(self.cursor, self.exchange)
+
+
+@dataclass(frozen=True, eq=False)
+class _Prepared:
+    """A slice made ready for the table, and its valid candles that no numbers of the table can stand for."""
+
+    judged: JudgedSlice
+    incoming: Incoming
+    unfit: Candles
+
+    @property
+    def slice(self) -> Slice:
+        return self.judged.record.slice
+
+
+def _prepared(slices: Iterable[JudgedSlice]) -> Iterator[list[_Prepared]]:
+    scales = Scales()
+    for batch in _batches(slices):
+        yield [_Prepared(one, *scales.incoming(one.record, _candles(one.verdict.valid))) for one in batch]
+
+
+def _one_ahead(items: Iterable[T]) -> Generator[T]:
+    """The items; each is made by a thread while the one before it is in use."""
+    iterator, context = iter(items), copy_context()
+
+    def make() -> T | None:
+        return context.run(lambda: next(iterator, None))
+
+    with ThreadPoolExecutor(1, thread_name_prefix="ahead") as thread:
+        coming = thread.submit(make)
+        while (item := coming.result()) is not None:
+            coming = thread.submit(make)
+            yield item
 
 
 def _batches(slices: Iterable[JudgedSlice]) -> Iterator[list[JudgedSlice]]:
