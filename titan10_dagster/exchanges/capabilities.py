@@ -38,10 +38,14 @@ class Bans:
 
 @dataclass(frozen=True)
 class Wire:
-    """Where [time, open, high, low, close, volume] stand in a row; `unit` is the milliseconds of one of its time."""
+    """Where [time, open, high, low, close, volume] stand in a row; `unit` is the milliseconds of one of its time.
+
+    `envelope`: the names that lead from the answer to its list of rows; None where they are not always the same.
+    """
 
     keys: tuple[int | str, ...]
     unit: int
+    envelope: tuple[str, ...] | None
 
 
 @dataclass(frozen=True)
@@ -99,7 +103,7 @@ _BINANCE = Capabilities(
     exchange="binance",
     page_size=1000,
     empty_minutes=EmptyMinutes.FILLED,
-    wire=Wire((0, 1, 2, 3, 4, 5), 1),
+    wire=Wire((0, 1, 2, 3, 4, 5), 1, envelope=()),
     quota_pause=timedelta(seconds=60),
     archive="data.binance.vision, daily and monthly zips with checksums",
     cost=0.4,
@@ -122,7 +126,7 @@ _ROWS = (
         page_size=300,
         empty_minutes=EmptyMinutes.MISSING,
         budget=0.9,  # counted over one second: what the network delays by a tenth of it must fit in still
-        wire=Wire(("start", "open", "high", "low", "close", "volume"), 1000),
+        wire=Wire(("start", "open", "high", "low", "close", "volume"), 1000, envelope=("candles",)),
         cost=3,
         source="docs: 10 requests/s; 300 candles, more is refused; intervals without ticks are left out; rows may"
         " precede the start",
@@ -133,7 +137,7 @@ _ROWS = (
         depth=720,
         empty_minutes=EmptyMinutes.FILLED,
         bans=Bans(frozenset({418}), timedelta(minutes=15)),
-        wire=Wire((0, 1, 2, 3, 4, 6), 1000),
+        wire=Wire((0, 1, 2, 3, 4, 6), 1000, envelope=None),
         archive="Kraken's quarterly OHLCVT zips, which leave out minutes without trades",
         cost=1.2,
         source="docs: OHLC gives the last 720 rows whatever `since` is; the last one is not finished",
@@ -141,7 +145,7 @@ _ROWS = (
     Capabilities(
         exchange="okx",
         page_size=300,
-        wire=Wire((0, 1, 2, 3, 4, 5), 1),
+        wire=Wire((0, 1, 2, 3, 4, 5), 1, envelope=("data",)),
         quota_pause=timedelta(seconds=2),
         source="docs: history-candles limit 300, 20 requests per 2 s; ccxt issue 26973: 10 % slower is safe",
     ),
@@ -149,7 +153,7 @@ _ROWS = (
         exchange="bybit",
         page_size=1000,
         bans=Bans(frozenset({403, 418}), timedelta(minutes=10)),
-        wire=Wire((0, 1, 2, 3, 4, 5), 1),
+        wire=Wire((0, 1, 2, 3, 4, 5), 1, envelope=("result", "list")),
         quota_pause=timedelta(seconds=5),
         cost=5,
         budget=6,  # ccxt asks 10 times a second, a twelfth of what is allowed; half of it leaves room for others

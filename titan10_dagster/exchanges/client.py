@@ -5,8 +5,9 @@ data"; it polls its throttle, sorts and filters what it parsed, and loads all ma
 classes made here are ccxt's own with those few methods replaced:
 
 - `fetch` and `parse_json` raise BadResponse unless the answer is JSON with an object or a list in it
-- `parse_ohlcvs` believes an empty list only if it is one that the exchange sent, parses the five exchanges of
-  `capabilities.Wire` without ccxt's helpers, and keeps rows that ccxt would filter: what lies around a page is evidence
+- `parse_json` and `parse_ohlcvs` take the candles of the exchanges of `capabilities.Wire` from the text by `rows`; an
+  empty list is believed only if it is one that the exchange sent, and rows that ccxt would filter are kept: what lies
+  around a page is evidence
 - `throttle` is `pacing.Pacer`
 - `on_rest_response` keeps status and headers for `failures.classify`
 """
@@ -15,15 +16,13 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import cache
-from itertools import chain
-from operator import itemgetter
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -33,7 +32,6 @@ import certifi
 import numpy as np
 from ccxt import async_support
 from ccxt.base.errors import BadResponse
-from numpy.typing import NDArray
 
 from titan10_dagster.candles.markets import Market
 from titan10_dagster.candles.pace import Pace
@@ -52,8 +50,7 @@ from titan10_dagster.exchanges.breaker import Breaker
 from titan10_dagster.exchanges.capabilities import Capabilities, Wire, capabilities_of
 from titan10_dagster.exchanges.failures import classify, tellable
 from titan10_dagster.exchanges.pacing import SAFE_SHARE, Pacer, TooLate
-
-Rows = NDArray[np.float64]
+from titan10_dagster.exchanges.rows import Rows, checked, decode, holds_no_candles, parse
 
 TIMEOUT_MS = 20_000
 _COUNT_EVERY = 60.0  # seconds between two times that the requests made are added to the count of all processes
@@ -61,7 +58,6 @@ _ROUND_TRIP = 0.5  # seconds; a far exchange on a bad day
 _UNPACED_CONCURRENCY = 32
 _MOST_CONCURRENT = 64
 _CLOCK_SLACK = timedelta(minutes=5)
-_END_OF_TIME_MS = 253_402_300_800_000  # the year 10000
 
 
 def _always() -> None:
@@ -70,8 +66,9 @@ def _always() -> None:
 
 @dataclass
 class _Answer:
-    """What came back to the request of the present task."""
+    """What came back to the request of the present task; `of_candles`: that is what it asked for."""
 
+    of_candles: bool = False
     status: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     skew: timedelta | None = None  # by which this machine's clock is ahead of the exchange's
@@ -79,6 +76,10 @@ class _Answer:
     asked_at: datetime | None = None
     sent: float = 0.0  # time.monotonic
     seconds: float = 0.0
+
+    @property
+    def good(self) -> bool:
+        return self.status is not None and self.status < 400
 
 
 # One task makes one request at a time, so what it keeps here is its own however many run side by side.
@@ -203,7 +204,7 @@ class ExchangeClient:
         if series.symbol not in self.markets:
             text = f"{self.exchange} {series.symbol}: not among the markets this client was given"
             raise UnknownSymbol(text, exchange=self.exchange, symbol=series.symbol)
-        exchange, answer = self.ccxt, _Answer()
+        exchange, answer = self.ccxt, _Answer(of_candles=True)
         token = _answer.set(answer)
         try:
             rows = _as_rows(await exchange.fetch_ohlcv(series.symbol, series.timeframe.name, to_ms(since), limit))
@@ -344,9 +345,11 @@ def strict_class(exchange: str) -> type[Any]:
 
         def parse_json(self, http_response: str) -> Any:
             # Before ccxt's `handle_errors`, which calls some junk an error of the exchange's own.
-            parsed, answer = super().parse_json(http_response), _answer.get()
-            good = answer is not None and answer.status is not None and answer.status < 400
-            return _json(parsed, http_response) if good else parsed
+            answer = _answer.get() or _Answer()
+            parsed = _candles(http_response, wire, self.counters) if answer.of_candles and answer.good else None
+            if parsed is None:
+                parsed = super().parse_json(http_response)
+            return _json(parsed, http_response) if answer.good else parsed
 
         def parse_ohlcvs(
             self,
@@ -358,15 +361,22 @@ def strict_class(exchange: str) -> type[Any]:
             tail: bool = False,
         ) -> Any:
             answer = _answer.get()
-            if not ohlcvs and answer is not None and not _holds_no_candles(answer.parsed, ohlcvs, wire):
+            if not ohlcvs and answer is not None and not holds_no_candles(answer.parsed, ohlcvs, wire):
                 raise BadResponse("no list of candles in the answer")
             began = time.thread_time()
-            rows = _parse(ohlcvs, wire, lambda row: self.parse_ohlcv(row, market))
+            rows = parse(ohlcvs, wire, lambda row: self.parse_ohlcv(row, market))
             self.counters.parse_seconds += time.thread_time() - began
             return rows if wire else rows.tolist()
 
     Strict.__name__ = Strict.__qualname__ = f"Strict{exchange.capitalize()}"
     return Strict
+
+
+def _candles(text: str, wire: Wire | None, counters: Counters) -> Any:
+    began = time.thread_time()
+    candles = decode(text, wire)
+    counters.parse_seconds += time.thread_time() - began
+    return candles
 
 
 def _skew(headers: Mapping[str, str], now: datetime) -> timedelta | None:
@@ -385,62 +395,8 @@ def _json(parsed: Any, text: Any) -> Any:
     return parsed
 
 
-def _holds_no_candles(parsed: Any, empty: Any, wire: Wire | None) -> bool:
-    """Whether the exchange itself sent this empty list.
-
-    ccxt makes one up where the list should be. The five exchanges of `wire` hand on the very list that was in
-    the answer; of the others, which may copy it, any empty list will do that is not one of errors.
-    """
-    if parsed is empty or (wire is None and parsed == []):
-        return True
-    if isinstance(parsed, list):
-        return any(_holds_no_candles(one, empty, wire) for one in parsed[:10])
-    if isinstance(parsed, dict):
-        return any(
-            _holds_no_candles(one, empty, wire)
-            for key, one in parsed.items()
-            if wire or not str(key).lower().startswith("err")
-        )
-    return False
-
-
-def _parse(raw: Sequence[Any], wire: Wire | None, parse_row: Callable[[Any], list[Any]]) -> Rows:
-    """Rows by time, as ccxt would parse them; BadResponse if one has no time."""
-    rows = _parse_fast(raw, wire) if wire else None
-    if rows is None:
-        rows = np.array([parse_row(row) for row in raw], dtype=np.float64).reshape(-1, 6)
-    return _by_time(_checked(rows))
-
-
-def _parse_fast(raw: Sequence[Any], wire: Wire) -> Rows | None:
-    """None where a value is missing or no number, which ccxt's own parsing knows how to take."""
-    values = map(float, chain.from_iterable(map(itemgetter(*wire.keys), raw)))
-    try:
-        rows = np.fromiter(values, np.float64, 6 * len(raw)).reshape(-1, 6)
-    except (LookupError, TypeError, ValueError):
-        return None
-    rows[:, 0] *= wire.unit
-    return rows
-
-
-def _checked(rows: Rows) -> Rows:
-    times = rows[:, 0]
-    np.trunc(times, out=times)
-    if not ((times >= 0) & (times < _END_OF_TIME_MS)).all():
-        raise BadResponse("a candle without a time")
-    return rows
-
-
-def _by_time(rows: Rows) -> Rows:
-    steps = np.diff(rows[:, 0])
-    if (steps >= 0).all():
-        return rows
-    order = slice(None, None, -1) if (steps < 0).all() else np.argsort(rows[:, 0], kind="stable")
-    return np.ascontiguousarray(rows[order])
-
-
 def _as_rows(parsed: Any) -> Rows:
-    return parsed if isinstance(parsed, np.ndarray) else _checked(np.array(parsed, np.float64).reshape(-1, 6))
+    return parsed if isinstance(parsed, np.ndarray) else checked(np.array(parsed, np.float64).reshape(-1, 6))
 
 
 @cache

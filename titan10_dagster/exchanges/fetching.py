@@ -53,10 +53,11 @@ from titan10_dagster.errors import (
 )
 from titan10_dagster.exchanges.breaker import Breaker
 from titan10_dagster.exchanges.capabilities import EmptyMinutes
-from titan10_dagster.exchanges.client import ExchangeClient, Page, Rows
+from titan10_dagster.exchanges.client import ExchangeClient, Page
 from titan10_dagster.exchanges.listing import AskPage, can_tell, first_candle, last_candle
 from titan10_dagster.exchanges.pages import Ask, NoProgress, Stretch, Survey
 from titan10_dagster.exchanges.patience import Effort, Patience, patiently
+from titan10_dagster.exchanges.rows import Rows
 
 _DAY_MS = 86_400_000
 _PAGES_AHEAD = 64  # of all series together; what is received before the oldest page is held in memory
