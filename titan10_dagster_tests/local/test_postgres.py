@@ -45,7 +45,7 @@ def pid_of(server: EmbeddedPostgres) -> int:
 def kill_postmaster(server: EmbeddedPostgres) -> None:
     pid = pid_of(server)
     os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: not server.running(), 10)
+    wait_until(lambda: not server.running(), 120)
 
 
 def wait_until(what: Callable[[], bool], seconds: float) -> None:
@@ -105,7 +105,7 @@ def test_two_processes_that_start_at_once_share_one_server(open_folder: Path) ->
         urls = {process.stdout.readline() for process in (one, two) if process.stdout}
         assert len(urls) == 1
         for process in (one, two):
-            process.communicate(timeout=30)
+            process.communicate(timeout=120)
     assert not (open_folder / "postgres/cluster/postmaster.pid").exists()
 
 
@@ -126,7 +126,7 @@ def test_processes_that_look_for_a_place_at_the_same_instant_find_the_same_one(o
             process.stdin.flush()
         found = {process.stdout.readline() for process in several}
         for process in several:
-            process.communicate(timeout=30)
+            process.communicate(timeout=120)
     assert len(found) == 1
 
 
