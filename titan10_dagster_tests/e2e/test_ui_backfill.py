@@ -30,6 +30,7 @@ from titan10_dagster.store import ledger, reader
 from titan10_dagster.store.database import Database
 from titan10_dagster_tests.tables import as_table
 
+pytestmark = pytest.mark.timeout(3600)  # `run_backfill` waits for less
 ROOT = Path(__file__).parents[2]
 DAYS = int(os.environ.get("TITAN10_TEST_UI_DAYS", "3"))
 LAST = datetime.now(UTC).date() - timedelta(days=2)
@@ -90,7 +91,7 @@ def project(folder: Path, sandbox: Sandbox) -> Settings:
 def run_backfill(stack: Stack) -> str:
     assets = [(exchange, kind) for exchange in SYMBOLS for kind in CHECKS]
     backfill = launch_backfill(stack.url, assets, WANTED)
-    deadline = time.monotonic() + 300 + 30 * DAYS
+    deadline = time.monotonic() + 600 + 30 * DAYS
     while time.monotonic() < deadline:
         stack.tend()
         status = str(backfill_of(stack.url, backfill)["status"])
