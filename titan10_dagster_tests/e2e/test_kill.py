@@ -31,7 +31,7 @@ from titan10_dagster.store import reader
 from titan10_dagster.store.database import Database
 from titan10_dagster_tests.tables import as_table
 
-KILLS = int(os.environ.get("TITAN10_TEST_KILLS", "3"))
+KILLS = int(os.environ.get("TITAN10_TEST_KILLS", "2"))
 DAYS = int(os.environ.get("TITAN10_TEST_KILL_DAYS", "10"))
 SYMBOLS = ("BTC/USDT", "ETH/USDT", "SOL/USDT", "XRP/USDT", "PEPE/USDT")
 LAST = date(2024, 3, 30)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -53,8 +54,11 @@ def world_of(make_world: MakeWorld, exchange: str, **options: Any) -> World:
     return make_world({exchange: SYMBOLS[exchange]}, **options)
 
 
-@pytest.mark.parametrize("exchange", EXCHANGES)
-@pytest.mark.parametrize(("kind", "options"), PASSING, ids=[kind for kind, _ in PASSING])
+# Each kind on one exchange and each exchange with some kinds: exchanges/test_fetching.py has each of each.
+IN_TURN = [(exchange, kind, options) for exchange, (kind, options) in zip(cycle(EXCHANGES), PASSING, strict=False)]
+
+
+@pytest.mark.parametrize(("exchange", "kind", "options"), IN_TURN, ids=[f"{kind}-{name}" for name, kind, _ in IN_TURN])
 def test_a_fault_that_passes_costs_requests_but_no_candle(
     make_world: MakeWorld, exchange: str, kind: str, options: dict[str, Any]
 ) -> None:

@@ -221,7 +221,7 @@ def test_a_tick_over_ten_thousand_slices_with_gaps_and_hundreds_of_earlier_repai
             """
         )
     job = compose(world.pipeline).resolve_job_def("repair")
-    for n in range(500):
+    for n in range(MOST_REMEMBERED + 20):
         first = date(2018, 1, 1) + n * timedelta(days=1)
         one = request(Repair("binance", first, first, tuple(symbols[:50]), perishable=False), NOW)
         world.instance.create_run_for_job(

@@ -20,8 +20,19 @@ import pytest
 from titan10_dagster.errors import DatabaseUnavailable, StoreError
 from titan10_dagster.local import places
 from titan10_dagster.local.postgres import EmbeddedPostgres, dagster_url, ensure_dagster_schema, free_port
+from titan10_dagster_tests.conftest import passable_folder
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root hands the server to another account")
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[EmbeddedPostgres]:
+    """For those who only look at it."""
+    with passable_folder() as folder:
+        server = EmbeddedPostgres(folder / "postgres")
+        server.start()
+        yield server
+        server.stop()
 
 
 @pytest.fixture
@@ -62,25 +73,25 @@ def test_what_was_written_is_there_after_a_stop_and_a_start(server: EmbeddedPost
     assert ask(server.start(), "SELECT seven FROM kept") == 7
 
 
-def test_the_database_is_owned_by_a_role_that_is_no_superuser(server: EmbeddedPostgres) -> None:
-    assert ask(server.url(), "SELECT current_user || current_database()") == "titan10titan10"
-    assert not ask(server.url(), "SELECT rolsuper FROM pg_roles WHERE rolname = current_user")
+def test_the_database_is_owned_by_a_role_that_is_no_superuser(running: EmbeddedPostgres) -> None:
+    assert ask(running.url(), "SELECT current_user || current_database()") == "titan10titan10"
+    assert not ask(running.url(), "SELECT rolsuper FROM pg_roles WHERE rolname = current_user")
 
 
-def test_it_listens_on_the_loopback_address_only_and_wants_the_password(server: EmbeddedPostgres) -> None:
-    superuser = server.url("postgres", "postgres")
+def test_it_listens_on_the_loopback_address_only_and_wants_the_password(running: EmbeddedPostgres) -> None:
+    superuser = running.url("postgres", "postgres")
     assert ask(superuser, "SHOW listen_addresses") == "127.0.0.1"
     assert ask(superuser, "SHOW unix_socket_directories") == ""
-    password = (server.folder / "password").read_text()
+    password = (running.folder / "password").read_text()
     with pytest.raises(psycopg2.OperationalError, match="password"):
-        psycopg2.connect(server.url().replace(password, "wrong"))
+        psycopg2.connect(running.url().replace(password, "wrong"))
 
 
-def test_the_password_is_in_one_file_that_others_cannot_read(server: EmbeddedPostgres) -> None:
-    password = (server.folder / "password").read_text()
+def test_the_password_is_in_one_file_that_others_cannot_read(running: EmbeddedPostgres) -> None:
+    password = (running.folder / "password").read_text()
     assert len(password) >= 32
-    assert (server.folder / "password").stat().st_mode & 0o077 == 0
-    files = [path for path in server.folder.rglob("*") if path.is_file()]
+    assert (running.folder / "password").stat().st_mode & 0o077 == 0
+    files = [path for path in running.folder.rglob("*") if path.is_file()]
     assert [path.name for path in files if password.encode() in path.read_bytes()] == ["password"]
 
 
@@ -202,10 +213,10 @@ def test_a_url_is_not_given_while_nothing_runs(open_folder: Path) -> None:
 
 
 @needs_root
-def test_root_hands_the_server_to_an_account_that_exists(server: EmbeddedPostgres) -> None:
-    assert server.place.account is not None
-    assert server.place.account.name in places.ACCOUNTS
-    assert server.cluster.stat().st_uid == server.place.account.uid
+def test_root_hands_the_server_to_an_account_that_exists(running: EmbeddedPostgres) -> None:
+    assert running.place.account is not None
+    assert running.place.account.name in places.ACCOUNTS
+    assert running.cluster.stat().st_uid == running.place.account.uid
 
 
 @needs_root
