@@ -175,6 +175,13 @@ class AlertSettings(_Section):
             raise ValueError("each must be a URL of apprise's, such as tgram://token/chat or file:///var/log/alerts")
         return urls
 
+    @field_validator("settled_by")
+    @classmethod
+    def _is_utc(cls, settled_by: time) -> time:
+        if settled_by.tzinfo is not None:
+            raise ValueError('must be a time of UTC without a zone, such as "06:00"')
+        return settled_by
+
 
 class AutopilotSettings(_Section):
     """History that was never asked for, fetched back to each exchange's start."""
@@ -273,7 +280,7 @@ class Settings(BaseSettings):
 
         for exchange in exchanges:
             if exchange not in known:
-                raise ValueError(_unknown(f"exchanges.{exchange}", exchange, known, "ccxt has no such exchange"))
+                raise ValueError(unknown(f"exchanges.{exchange}", exchange, known, "ccxt has no such exchange"))
         return exchanges
 
     @field_validator("exchanges")
@@ -295,7 +302,7 @@ class Settings(BaseSettings):
         for key, order in self.selection.named.items():
             for exchange in order:
                 if exchange not in self.exchanges:
-                    raise ValueError(_unknown(key, exchange, self.exchanges, f"no section [exchanges.{exchange}]"))
+                    raise ValueError(unknown(key, exchange, self.exchanges, f"no section [exchanges.{exchange}]"))
             if len(set(order)) < len(order):
                 raise ValueError(f"{key}: an exchange stands there twice")
         return self
@@ -365,10 +372,10 @@ def _refuse_unknown_variables(environment: Mapping[str, str]) -> None:
             continue
         key = variable.removeprefix(PREFIX).lower().split("__")[0]
         if key not in Settings.model_fields:
-            raise SettingsError(_unknown(variable, key, Settings.model_fields, "no such setting"))
+            raise SettingsError(unknown(variable, key, Settings.model_fields, "no such setting"))
 
 
-def _unknown(what: str, word: str, known: Iterable[str], sentence: str) -> str:
+def unknown(what: str, word: str, known: Iterable[str], sentence: str) -> str:
     """`known` as a hint: the close ones where there are some, else all if they are few."""
     allowed = sorted(known)
     close = get_close_matches(word, allowed, n=3)
@@ -385,7 +392,7 @@ def _sentence(fault: Mapping[str, Any]) -> str:
     key = ".".join(path)
     message = str(fault["msg"]).removeprefix("Value error, ")
     if fault["type"] == "extra_forbidden":
-        return _unknown(key, path[-1], _section(path).model_fields, "no such setting")
+        return unknown(key, path[-1], _section(path).model_fields, "no such setting")
     return message if message.startswith(key) else f"{key}: {message}"
 
 

@@ -130,6 +130,7 @@ def test_an_exchange_that_is_switched_off_is_not_enabled(write: Write) -> None:
         ("[server]\nport = 65536\n", "server.port: Input should be less than or equal to 65535"),
         ("[server]\nport = 'x'\n", "server.port: Input should be a valid integer"),
         ("[checks]\nbroken_share = 2\n", "checks.broken_share: Input should be less than or equal to 1"),
+        ("[alerts]\nsettled_by = '06:00+02:00'\n", "alerts.settled_by: must be a time of UTC without a zone"),
         ("[database]\nmax_connections = 0\n", "database.max_connections: Input should be greater than or equal to 1"),
         ("[database]\nurl = 'mysql://x'\n", "database.url: must start with one of postgresql://"),
         (BINANCE + "symbol = 'x'\n", "exchanges.binance.symbol: no such setting; did you mean symbols"),

@@ -6,12 +6,12 @@ from contextlib import closing
 from typing import Any
 
 import click
-import orjson
 
 from titan10_dagster.candles.alerts import Alert
 from titan10_dagster.delivery import Letter, deliver, scheme
 from titan10_dagster.errors import SettingsError
 from titan10_dagster.local.instance import Say, migrate_all, open_database
+from titan10_dagster.local.reports import print_json
 from titan10_dagster.settings import Settings
 from titan10_dagster.store.alerts import AlertStore
 from titan10_dagster.store.database import Database
@@ -19,7 +19,7 @@ from titan10_dagster.store.database import Database
 TEST = Letter("Titan-10: a test", "Alerts will come this way. There is nothing to do.", is_good=True)
 
 
-def send_test(settings: Settings) -> bool:
+def send_test(settings: Settings, *, as_json: bool) -> bool:
     """Sends a test message everywhere, and tells where it was taken; whether it was everywhere.
 
     Raises:
@@ -29,8 +29,11 @@ def send_test(settings: Settings) -> bool:
     if not urls:
         raise SettingsError("alerts.urls is empty: name somebody, as in TITAN10_ALERTS__URLS=file:///var/log/alerts.")
     taken = {url for url, _ in deliver({url: [TEST] for url in urls})}
-    for number, url in enumerate(urls, start=1):
-        click.echo(f"{number}. {scheme(url)}: {'taken' if url in taken else 'NOT taken'}")
+    if as_json:
+        print_json([{"service": scheme(url), "taken": url in taken} for url in urls])
+    else:
+        for number, url in enumerate(urls, start=1):
+            click.echo(f"{number}. {scheme(url)}: {'taken' if url in taken else 'NOT taken'}")
     return len(taken) == len(urls)
 
 
@@ -41,7 +44,7 @@ def show_alerts(settings: Settings, say: Say, *, as_json: bool) -> None:
         with closing(Database(url, max_connections=1)) as db:
             rows = [_row(alert) for alert in AlertStore(db).open()]
     if as_json:
-        click.echo(orjson.dumps(rows, option=orjson.OPT_INDENT_2).decode())
+        print_json(rows)
         return
     click.echo("\n".join(_line(row) for row in rows) or "There are no alerts.")
 

@@ -259,7 +259,7 @@ def alerts(test: bool, as_json: bool) -> None:
 
     settings, _ = _settings()
     if test:
-        sys.exit(DONE if send_test(settings) else FAILED)
+        sys.exit(DONE if send_test(settings, as_json=as_json) else FAILED)
     show_alerts(settings, say, as_json=as_json)
 
 

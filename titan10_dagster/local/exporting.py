@@ -17,7 +17,7 @@ from titan10_dagster.errors import SettingsError, Titan10Error
 from titan10_dagster.local.formats import Format
 from titan10_dagster.local.instance import Say
 from titan10_dagster.local.reports import open_tables, print_json, print_table, words
-from titan10_dagster.settings import Settings
+from titan10_dagster.settings import Settings, unknown
 from titan10_dagster.store import ledger, reader
 from titan10_dagster.store.database import Database
 from titan10_dagster.store.rollups import BASE, ROLLUPS
@@ -116,7 +116,10 @@ def _sources(db: Database, request: Request) -> list[Source]:
     stored = {row.series for row in ledger.coverage(db, request.exchange)}
     symbols = request.symbols or tuple(sorted({series.symbol for series in stored}))
     if not symbols:
-        raise SettingsError(f"Nothing of {request.exchange} is stored: `titan10 coverage` tells what is.")
+        exchanges = {row.series.exchange for row in ledger.coverage(db)}
+        if not exchanges:
+            raise SettingsError("Nothing is stored yet: `titan10 backfill` fetches what there is to export.")
+        raise SettingsError(unknown(request.exchange, request.exchange, exchanges, "nothing of it is stored"))
     return [_source(request, symbol, stored) for symbol in symbols]
 
 
@@ -127,9 +130,13 @@ def _source(request: Request, symbol: str, stored: set[Series]) -> Source:
         if series in stored and (name == request.timeframe or request.timeframe in ROLLUPS):
             return _as_it_was(request, Source(series, request.timeframe))
     there = sorted({series.timeframe for series in stored if series.symbol == symbol})
+    if not there:
+        symbols = {series.symbol for series in stored}
+        raise SettingsError(unknown(f"{request.exchange} {symbol}", symbol, symbols, "nothing of it is stored"))
     known = ", ".join(str(timeframe) for timeframe in there)
-    why = f"its candles of {known} make none" if there else "`titan10 coverage` tells what is"
-    raise SettingsError(f"No candles of {request.exchange} {symbol} {request.timeframe} are stored: {why}.")
+    raise SettingsError(
+        f"No candles of {request.exchange} {symbol} {request.timeframe} are stored: its candles of {known} make none."
+    )
 
 
 def _as_it_was(request: Request, source: Source) -> Source:

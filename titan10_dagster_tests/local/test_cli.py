@@ -304,6 +304,8 @@ def test_a_test_alert_goes_everywhere_and_tells_where_it_did_not_arrive(project:
     assert done.stdout.splitlines() == ["1. file: taken", "2. nosuchservice: NOT taken"]
     assert json.loads(letters.read_text())["title"] == "Titan-10: a test"
     assert token not in done.stdout + done.stderr
+    told = json.loads(project.titan10("alerts", "--test", "--json").stdout)
+    assert told == [{"service": "file", "taken": True}, {"service": "nosuchservice", "taken": False}]
 
 
 def test_without_an_address_a_test_alert_says_how_to_set_one(project: Project) -> None:

@@ -239,8 +239,9 @@ def test_an_export_as_of_an_instant_has_the_values_of_then(db: Database, export:
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"exchange": "okx"}, "Nothing of okx is stored"),
-        ({"symbols": ("DOGE/USDT",)}, "No candles of binance DOGE/USDT 1m are stored"),
+        ({"exchange": "okx"}, "okx: nothing of it is stored; allowed are binance"),
+        ({"exchange": "binace"}, r"binace: nothing of it is stored; did you mean binance\?"),
+        ({"symbols": ("BTC/USD",)}, r"binance BTC/USD: nothing of it is stored; did you mean BTC/USDT\?"),
         ({"timeframe": "2h"}, "No candles of binance BTC/USDT 2h are stored: its candles of 1m make none"),
     ],
 )
@@ -248,6 +249,11 @@ def test_what_is_not_stored_is_refused(db: Database, export: Export, changes: di
     write_slices(db, [judged(BTC)])
     with pytest.raises(SettingsError, match=sentence):
         export(**changes)
+
+
+def test_where_nothing_is_stored_yet_it_says_what_to_do(export: Export) -> None:
+    with pytest.raises(SettingsError, match="Nothing is stored yet: `titan10 backfill`"):
+        export()
 
 
 def test_a_range_without_a_candle_makes_no_file(db: Database, export: Export, tmp_path: Path) -> None:
