@@ -7,15 +7,27 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import pandas as pd
+import pytest
 
 from titan10_dagster.candles.fetched import JudgedSlice
 from titan10_dagster.candles.slices import Slice
-from titan10_dagster.store import reader
+from titan10_dagster.store import reader, writer
 from titan10_dagster.store.database import Database
 from titan10_dagster.store.writer import write_slices
 from titan10_dagster_tests.store.making import DAY, FETCHED, LATER, Sql, a_slice, candles, judged, without
 
 SYMBOLS = ("BTC/USDT", "ETH/USDT", "XRP/USDT")
+
+
+BATCH = 4  # slices
+# The number of a slice that is asked for after a batch was written: one batch is made ready while another is written,
+# and a batch is known to be full when the next slice comes.
+ONE_IS_WRITTEN = 2 * BATCH + 2
+
+
+@pytest.fixture
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "_BATCH", BATCH * 1440)
 
 
 def slices(exchange: str = "binance", first: int = 0, last: int = 12) -> list[Slice]:
@@ -53,13 +65,13 @@ def test_two_looks_at_once_at_the_same_hole_are_one_look(db: Database, sql: Sql)
     assert sql("SELECT observations, reason FROM gaps") == [(1, "unknown")]
 
 
+@pytest.mark.usefixtures("small_batches")
 def test_exchanges_do_not_wait_for_each_other_even_where_chunks_are_new(db: Database, sql: Sql) -> None:
-    both_inside = threading.Barrier(2, timeout=30)
+    both_inside = threading.Barrier(2, timeout=60)
 
     def meeting(exchange: str) -> Iterator[JudgedSlice]:
-        # More than a batch, so that each has written when the other is let on.
-        for n in range(40):
-            if n == 35:
+        for n in range(12):
+            if n == ONE_IS_WRITTEN:
                 both_inside.wait()
             yield judged(a_slice(day=DAY + timedelta(days=n), exchange=exchange))
 
@@ -72,25 +84,26 @@ def test_exchanges_do_not_wait_for_each_other_even_where_chunks_are_new(db: Data
         thread.join()
     assert not both_inside.broken
     assert sql("SELECT exchange, count(*) FROM candles GROUP BY 1 ORDER BY 1") == [
-        ("binance", 40 * 1440),
-        ("kraken", 40 * 1440),
+        ("binance", 12 * 1440),
+        ("kraken", 12 * 1440),
     ]
 
 
+@pytest.mark.usefixtures("small_batches")
 def test_a_live_poll_waits_for_the_backfill_of_its_exchange_and_then_goes_on(db: Database) -> None:
     today = a_slice(day=DAY + timedelta(days=40))
     poll = judged(today, candles(today).iloc[:3], fetched_at=today.start + timedelta(minutes=3), answered=False)
     polled = threading.Thread(target=write_slices, args=(db, [poll]), kwargs={"live": True})
 
     def backfill() -> Iterator[JudgedSlice]:
-        for n, slice_ in enumerate(slices()):
-            if n == 35:
+        for n, slice_ in enumerate(slices(last=4)):
+            if n == ONE_IS_WRITTEN:
                 polled.start()
                 time.sleep(0.2)
                 assert polled.is_alive()
             yield judged(slice_, fetched_at=FETCHED + LATER)
 
     write_slices(db, backfill())
-    polled.join(timeout=30)
+    polled.join(timeout=60)
     assert not polled.is_alive()
     assert len(reader.candles(db, today.series, today.start, today.end)) == 3

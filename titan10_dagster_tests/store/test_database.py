@@ -13,6 +13,7 @@ import pytest
 from titan10_dagster.candles.fetched import JudgedSlice
 from titan10_dagster.errors import DatabaseUnavailable, StoreError
 from titan10_dagster.local.postgres import EmbeddedPostgres
+from titan10_dagster.store import writer
 from titan10_dagster.store.database import Database, connection_parameters, retrying, shown
 from titan10_dagster.store.migrations import migrate
 from titan10_dagster.store.writer import write_slices
@@ -180,7 +181,10 @@ def crash(server: EmbeddedPostgres) -> None:
     threading.Timer(1.0, server.start).start()
 
 
-def test_a_write_survives_a_server_that_crashes_in_the_middle_of_it(own_server: EmbeddedPostgres) -> None:
+def test_a_write_survives_a_server_that_crashes_in_the_middle_of_it(
+    own_server: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "_BATCH", 8 * 1440)
     url = own_server.start()
     migrate(url)
     db = Database(url)
