@@ -1,363 +1,330 @@
 """What the layout of the candles costs and gives, beside what one might pick instead: bytes, reading, rollups, repairs.
 
-    TITAN10_TEST_TIMESCALEDB_URL=postgresql://... python -m benchmarks.queries [--days 90] [--rounds 7] [--plain]
+    TITAN10_TEST_TIMESCALEDB_URL=postgresql://... python -m benchmarks.queries [--days 90] [--rounds 9] [--plain]
 
 Five exchanges of 20 symbols each. The databases are made on that server and dropped afterwards. A round asks every
 layout the same question, one after the other, so that the ratios hold even where the machine is shared.
-`--plain` adds the embedded PostgreSQL 18, without TimescaleDB.
+`--plain` adds the embedded PostgreSQL 18, without TimescaleDB. At the end the same questions of a sixteenth and of a
+quarter of the history: which answers take longer the more there is.
 """
 
 from __future__ import annotations
 
 import argparse
-import io
-import os
 import statistics
-import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
+from datetime import date, datetime, timedelta
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
-import numpy as np
 import pandas as pd
 import psycopg2
-from psycopg2 import sql
 
 from benchmarks import results
-from titan10_dagster.candles import frame
-from titan10_dagster.candles.fetched import FetchRecord, JudgedSlice
-from titan10_dagster.candles.rules import judge
-from titan10_dagster.candles.slices import Series, Slice, days, midnight, windows
-from titan10_dagster.candles.timeframes import Timeframe
-from titan10_dagster.local.postgres import EmbeddedPostgres
-from titan10_dagster.store import policies, rollups
+from benchmarks.layouts import (
+    END,
+    EXCHANGES,
+    FLOATS_ROLLUP,
+    LAST,
+    MINUTE,
+    SYMBOLS,
+    Layout,
+    Walk,
+    beside,
+    database,
+    embedded,
+    made_up,
+    session,
+    timescaledb,
+)
+from titan10_dagster.candles.slices import Series, Slice, midnight, windows
+from titan10_dagster.store import reader, rollups
 from titan10_dagster.store.database import Database
-from titan10_dagster.store.migrations import migrate
-from titan10_dagster.store.policies import Policies
 from titan10_dagster.store.rollups import ROLLUPS
 from titan10_dagster.store.writer import write_slices
 
 TITLE = "Layouts of the candles in TimescaleDB"
-EXCHANGES = [f"exchange{n}" for n in range(5)]
-SYMBOLS = [f"S{n}/USDT" for n in range(20)]
-LAST = date(2024, 3, 31)
-FETCHED = datetime(2024, 5, 1, tzinfo=UTC)
-ONE = {"exchange": "exchange2", "symbol": "S7/USDT"}
-MINUTE = Timeframe.parse("1m")
+ONE = Series("exchange2", "S7/USDT", MINUTE)
+REPAIRED = "exchange1"
 
-Cursor = Any
 SERIES = "exchange = %(exchange)s AND symbol = %(symbol)s AND timeframe = '1m'"
-LAST_CANDLE = """SELECT listed.*, newest.* FROM listed CROSS JOIN LATERAL (
-    SELECT "time", close FROM ohlcv WHERE exchange = listed.exchange AND symbol = listed.symbol
-    AND timeframe = '1m' ORDER BY "time" DESC LIMIT 1) AS newest"""
-# Chunks are compressed a week after their end, so the newest candles are not: asked like that as well.
-NEWEST_LOOSE = "the same, the newest chunk not compressed"
+CANDLES = f'SELECT "time", open, high, low, close, volume FROM ohlcv WHERE {SERIES}'
+HISTORY = f'{CANDLES} ORDER BY "time"'
+
+ON_SERVER = "history of a series, on the server alone"
+READ_OUT = "history of a series, read out by COPY"
+AS_PANDAS = "history of a series, as pandas"
+LAST_CANDLE = "last candle of every series"
+ALL_COMPRESSED = "the same, even the newest chunk compressed"
 QUERIES: Mapping[str, str] = {
-    "history of a series, read out": f"""COPY (SELECT "time", open, high, low, close, volume FROM ohlcv
-        WHERE {SERIES} ORDER BY "time") TO STDOUT (FORMAT binary)""",
-    "history of a series, averaged": f"SELECT avg(close), count(*) FROM ohlcv WHERE {SERIES}",
+    READ_OUT: f"COPY ({HISTORY}) TO STDOUT (FORMAT binary)",
+    "history of a series, averaged": f"SELECT avg(close) FROM ohlcv WHERE {SERIES}",
     "history of a series, added up": f"SELECT min(low), max(high), sum(volume), count(*) FROM ohlcv WHERE {SERIES}",
-    "one day of a series": f"""SELECT "time", open, high, low, close, volume FROM ohlcv
-        WHERE {SERIES} AND "time" >= %(day)s AND "time" < %(next)s ORDER BY "time\"""",
+    "one day of a series": f'{CANDLES} AND "time" >= %(day)s AND "time" < %(next)s ORDER BY "time"',
     "counts a day of an exchange": """SELECT symbol, date_bin('1 day', "time", '2000-01-03 00:00Z'), count(*) FROM ohlcv
         WHERE exchange = %(exchange)s GROUP BY 1, 2""",
-    "1h candles of a month from the minutes": f"""SELECT date_bin('1 hour', "time", '2000-01-03 00:00Z') AS hour,
+    "1h candles from the minutes": f"""SELECT date_bin('1 hour', "time", '2000-01-03 00:00Z') AS hour,
         first(open, "time"), max(high), min(low), last(close, "time"), sum(volume), count(*)
-        FROM ohlcv WHERE {SERIES} AND "time" >= %(month)s GROUP BY 1""",
-    "last candle of every series": LAST_CANDLE,
+        FROM ohlcv WHERE {SERIES} AND "time" >= %(since)s GROUP BY 1""",
+    LAST_CANDLE: """SELECT listed.*, newest.* FROM listed CROSS JOIN LATERAL (
+        SELECT "time", close FROM ohlcv WHERE exchange = listed.exchange AND symbol = listed.symbol
+        AND timeframe = '1m' ORDER BY "time" DESC LIMIT 1) AS newest""",
     "missing minutes of an exchange": """SELECT symbol, minute FROM listed
-        CROSS JOIN generate_series(%(month)s, %(end)s::timestamptz - interval '1 minute', interval '1 minute') AS minute
+        CROSS JOIN generate_series(%(since)s, %(end)s::timestamptz - interval '1 minute', interval '1 minute') AS minute
         WHERE exchange = %(exchange)s EXCEPT SELECT symbol, "time" FROM ohlcv
-        WHERE exchange = %(exchange)s AND timeframe = '1m' AND "time" >= %(month)s""",
+        WHERE exchange = %(exchange)s AND timeframe = '1m' AND "time" >= %(since)s""",
 }
-KEPT = """SELECT "time", open, high, low, close, volume, candles FROM {view}
-    WHERE exchange = %(exchange)s AND symbol = %(symbol)s ORDER BY "time\""""
+ASKED = tuple(dict.fromkeys((ON_SERVER, READ_OUT, AS_PANDAS, *QUERIES, ALL_COMPRESSED)))
+KEPT = """COPY (SELECT "time", open, high, low, close, volume, candles FROM ohlcv_{name}
+    WHERE exchange = %(exchange)s AND symbol = %(symbol)s ORDER BY "time") TO STDOUT (FORMAT binary)"""
+KEPT_DAY = """SELECT "time", open, high, low, close, volume, candles FROM ohlcv_1h
+    WHERE exchange = %(exchange)s AND symbol = %(symbol)s AND "time" >= %(day)s AND "time" < %(next)s"""
+WEEK, OF_A_DAY = "refresh of a week, all six", "refresh of a day that was written again, all six"
 
-FLOATS = """
-CREATE TABLE candles (
-    exchange text NOT NULL, symbol text NOT NULL, timeframe text NOT NULL, "time" timestamptz NOT NULL,
-    open float8 NOT NULL, high float8 NOT NULL, low float8 NOT NULL, close float8 NOT NULL, volume float8 NOT NULL,
-    PRIMARY KEY (exchange, symbol, timeframe, "time")
-);
-CREATE VIEW ohlcv AS SELECT * FROM candles;
-SELECT create_hypertable('candles', by_range('time', interval '7 days'), create_default_indexes => false);
-"""
-BY_SERIES = """ALTER TABLE candles SET (timescaledb.compress, timescaledb.compress_orderby = '"time"',
-    timescaledb.compress_segmentby = 'exchange, symbol, timeframe')"""
-BY_TIME = "ALTER TABLE candles SET (timescaledb.compress, timescaledb.compress_orderby = '\"time\"')"
-FLOAT_ROLLUP = """
-CREATE MATERIALIZED VIEW ohlcv_{name} WITH (timescaledb.continuous, timescaledb.materialized_only = true,
-    timescaledb.create_group_indexes = false) AS
-SELECT exchange, symbol, time_bucket(%s, "time") AS "time", first(open, "time") AS open, max(high) AS high,
-    min(low) AS low, last(close, "time") AS close, sum(volume) AS volume, {count} AS candles
-FROM {source} GROUP BY 1, 2, 3 WITH NO DATA
-"""
+OURS, LOOSE, FLOATS, BY_TIME = "ours", "ours, not compressed", "float8 by series", "float8 by time only"
+PLAIN = "ours, plain PostgreSQL 18"
 
-
-@dataclass
-class Layout:
-    """A database with the candles in it; `floats`: as doubles, else as the project keeps them."""
-
-    name: str
-    url: str
-    floats: bool = False
-    compressed: bool = True
-    segmented: bool = True
-    timescaledb: bool = True
-    seconds: dict[str, list[float]] = field(default_factory=dict)
-    facts: dict[str, float] = field(default_factory=dict)
-    cursor: Cursor = None
-
-    def make(self, base: pd.DataFrame) -> None:
-        if self.floats:
-            with session(self.url) as cursor:
-                cursor.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
-                cursor.execute(FLOATS)
-                cursor.execute(BY_SERIES if self.segmented else BY_TIME)
-        else:
-            migrate(self.url, timescaledb=self.timescaledb)
-            database = Database(self.url)
-            policies.apply(database, Policies.in_days(chunk=7, compress_after=7))
-            database.close()
-        with session(self.url) as cursor:
-            self._fill(cursor, base)
-
-    def _fill(self, cursor: Cursor, base: pd.DataFrame) -> None:
-        """A random walk for all series, each a few cents apart and some hours ahead of the one before."""
-        cursor.execute("SELECT FROM pg_extension WHERE extname = 'timescaledb'")
-        if cursor.rowcount:
-            cursor.execute("SELECT delete_job(job_id) FROM timescaledb_information.jobs WHERE job_id >= 1000")
-        columns = 'place int, "time" timestamptz, o bigint, h bigint, l bigint, c bigint, v bigint'
-        cursor.execute(f"CREATE TEMPORARY TABLE base ({columns})")
-        cursor.copy_expert("COPY base FROM STDIN (FORMAT csv)", io.StringIO(base.to_csv(index=False, header=False)))
-        values = ", ".join([*(f"({price} + n) / 1e2::float8" for price in "ohlc"), "v / 1e5::float8"])
-        if not self.floats:
-            values = "o + n, h + n, l + n, c + n, v, 1e2, 1e5"
-        cursor.execute("CREATE TABLE listed (exchange text, symbol text)")
-        for number, (exchange, symbol) in enumerate((e, s) for e in EXCHANGES for s in SYMBOLS):
-            cursor.execute("INSERT INTO listed VALUES (%s, %s)", [exchange, symbol])
-            cursor.execute(
-                f"""INSERT INTO candles SELECT %(exchange)s, %(symbol)s, '1m', "time", {values}
-                    FROM (SELECT place, "time" FROM base) AS times, (SELECT %(n)s::bigint AS n) AS number,
-                        (SELECT place AS start, o, h, l, c, v FROM base) AS walks
-                    WHERE start = (place + %(turn)s) %% %(rows)s ORDER BY "time\"""",
-                {"exchange": exchange, "symbol": symbol, "n": 700 * number, "turn": 1009 * number, "rows": len(base)},
-            )
-        if not self.floats:
-            cursor.execute(
-                """INSERT INTO series SELECT exchange, symbol, '1m', NULL, first, last
-                   FROM listed, (SELECT min("time") AS first, max("time") AS last FROM base) AS ends"""
-            )
-        if self.compressed:
-            cursor.execute("SELECT show_chunks('candles')::text")
-            for (chunk,) in cursor.fetchall():
-                cursor.execute("SELECT compress_chunk(%s::regclass)", [chunk])
-        cursor.execute("VACUUM ANALYZE candles")
-
-    def loosen(self) -> None:
-        """Decompresses the newest chunk."""
-        with session(self.url) as cursor:
-            if self.compressed:
-                cursor.execute(
-                    "SELECT decompress_chunk(format('%I.%I', chunk_schema, chunk_name)::regclass)"
-                    " FROM timescaledb_information.chunks WHERE hypertable_name = 'candles'"
-                    " ORDER BY range_end DESC LIMIT 1"
-                )
-
-    def bytes(self) -> int:
-        size = "hypertable_size('candles')" if self.timescaledb else "pg_total_relation_size('candles')"
-        with session(self.url) as cursor:
-            cursor.execute(f"SELECT {size}")
-            return int(cursor.fetchone()[0])
-
-    def ask(self, name: str, query: str, parameters: Mapping[str, Any]) -> None:
-        """Twice, in the layout's own session, as a notebook or dashboard has one; the second counts."""
-        if self.cursor is None:
-            connection = psycopg2.connect(self.url, options="-c timezone=UTC -c jit=off")
-            connection.autocommit = True
-            self.cursor = connection.cursor()
-        bound = self.cursor.mogrify(query, parameters).decode()
-        if not self.timescaledb:  # it has no first() and last()
-            bound = bound.replace('first(open, "time")', '(array_agg(open ORDER BY "time"))[1]')
-            bound = bound.replace('last(close, "time")', '(array_agg(close ORDER BY "time" DESC))[1]')
-        for _ in range(2):
-            started = time.perf_counter()
-            if bound.startswith("COPY"):
-                self.cursor.copy_expert(bound, io.BytesIO())
-            else:
-                self.cursor.execute(bound)
-                self.cursor.fetchall()
-            seconds = time.perf_counter() - started
-        self.seconds.setdefault(name, []).append(seconds)
-
-    def median(self, name: str) -> float:
-        return statistics.median(self.seconds[name])
-
-    def range(self, name: str) -> str:
-        if name not in self.seconds:
-            return ""
-        low, middle, high = (f(self.seconds[name]) * 1000 for f in (min, statistics.median, max))
-        return f"{middle:,.1f} ({low:,.1f}-{high:,.1f})"
-
-
-@contextmanager
-def session(url: str) -> Iterator[Cursor]:
-    with closing(psycopg2.connect(url)) as connection:
-        connection.autocommit = True
-        with connection.cursor() as cursor:
-            yield cursor
+Parameters = Mapping[str, Any]
 
 
 def main() -> None:
     arguments = _arguments()
-    first = LAST - timedelta(days=arguments.days - 1)
-    base = _walk(first)
     server = timescaledb()
     if server is None:
         return
+    told: list[str] = []
     with ExitStack() as stack:
-        layouts = [
-            Layout("ours, not compressed", stack.enter_context(database(server, "titan10_bench_u")), compressed=False),
-            Layout("ours", stack.enter_context(database(server, "titan10_bench_c"))),
-            Layout("float8 by series", stack.enter_context(database(server, "titan10_bench_f")), floats=True),
-            Layout(
-                "float8 by time only",
-                stack.enter_context(database(server, "titan10_bench_t")),
-                floats=True,
-                segmented=False,
-            ),
-        ]
-        if arguments.plain:
-            plain = stack.enter_context(embedded())
-            layouts.append(Layout("ours, plain PostgreSQL 18", plain, compressed=False, timescaledb=False))
-        for layout in layouts:
-            started = time.perf_counter()
-            layout.make(base)
-            print(f"{layout.name}: made in {time.perf_counter() - started:.0f} s", flush=True)  # noqa: T201
-        told = []
-        for text in _measured(layouts, base, first, arguments.rounds):
-            print(text, flush=True)  # noqa: T201
-            told.append(text)
-            results.write(TITLE, "\n\n".join(told), beside=beside(server))
+        walk = Walk.of(arguments.days * 1440)
+        layouts = _layouts(stack, server, walk, plain=arguments.plain)
+        for text in _compared(layouts, walk, arguments.rounds):
+            _tell(told, text, server)
+        smaller = _smaller(stack, server, walk, plain=arguments.plain)
+        _tell(told, _growth([*smaller, [layouts[OURS], *([layouts[PLAIN]] if arguments.plain else [])]], walk), server)
 
 
-def timescaledb() -> str | None:
-    """The URL of a server with TimescaleDB; without one it says that nothing was measured."""
-    server = os.environ.get("TITAN10_TEST_TIMESCALEDB_URL")
-    if not server:
-        print("no TimescaleDB: TITAN10_TEST_TIMESCALEDB_URL names none, so this was NOT measured")  # noqa: T201
-    return server or None
+def _tell(told: list[str], text: str, server: str) -> None:
+    print(text, flush=True)  # noqa: T201
+    told.append(text)
+    results.write(TITLE, "\n\n".join(told), beside=beside(server))
 
 
-def beside(server: str) -> str:
-    """The server and its versions, for the line above the results."""
-    with session(server) as cursor:
-        cursor.execute("SELECT default_version FROM pg_available_extensions WHERE name = 'timescaledb'")
-        version = cursor.fetchone()[0]
-        return (
-            f"TimescaleDB {version} on PostgreSQL {cursor.connection.server_version // 10_000}, embedded PostgreSQL 18"
-        )
+def _layouts(stack: ExitStack, server: str, walk: Walk, *, plain: bool) -> dict[str, Layout]:
+    """Each filled once, as integers and as doubles; the others are copies of these files."""
+    loose = Layout(LOOSE, stack.enter_context(database(server, "titan10_bench_u")), compressed=False)
+    _told("filled", loose.name, lambda: loose.fill(walk))
+    ours = Layout(OURS, stack.enter_context(database(server, "titan10_bench_c", loose.url)))
+    by_time = Layout(BY_TIME, stack.enter_context(database(server, "titan10_bench_t")), floats=True, segmented=False)
+    _told("filled", by_time.name, lambda: by_time.fill(walk))
+    floats = Layout(FLOATS, stack.enter_context(database(server, "titan10_bench_f", by_time.url)), floats=True)
+    for layout in (ours, floats, by_time):
+        _told("compressed", layout.name, layout.compress)
+    layouts = [loose, ours, floats, by_time]
+    if plain:
+        layouts.append(_plain(stack, walk))
+    return {layout.name: layout for layout in layouts}
 
 
-def _measured(layouts: Sequence[Layout], base: pd.DataFrame, first: date, rounds: int) -> Iterator[str]:
+def _plain(stack: ExitStack, walk: Walk) -> Layout:
+    layout = Layout(PLAIN, stack.enter_context(embedded()), compressed=False, timescaledb=False)
+    _told("filled", layout.name, lambda: layout.fill(walk))
+    return layout
+
+
+def _smaller(stack: ExitStack, server: str, walk: Walk, *, plain: bool) -> list[list[Layout]]:
+    """A sixteenth and a quarter of the history: in TimescaleDB, and in plain PostgreSQL where that is wanted."""
+    found = []
+    for part in (16, 4):
+        shorter = Walk.of(len(walk.times) // part)
+        ours = Layout(OURS, stack.enter_context(database(server, f"titan10_bench_{part}")))
+        _told("filled", f"{shorter.rows:,} rows of {ours.name}", lambda layout=ours, walk=shorter: layout.fill(walk))
+        ours.compress()
+        ours.loosen()
+        with closing(Database(ours.url)) as store:
+            rollups.catch_up(store)
+        found.append([ours, _plain(stack, shorter)] if plain else [ours])
+    return found
+
+
+def _told(done: str, name: str, work: Callable[[], None]) -> None:
+    started = time.perf_counter()
+    work()
+    print(f"{name}: {done} in {time.perf_counter() - started:.0f} s", flush=True)  # noqa: T201
+
+
+def _compared(by_name: Mapping[str, Layout], walk: Walk, rounds: int) -> Iterator[str]:
     """The sections of the result, each as soon as it is measured."""
-    rows = len(base) * len(EXCHANGES) * len(SYMBOLS)
-    parameters = {
-        **ONE,
-        "day": midnight(LAST - timedelta(days=9)),
-        "next": midnight(LAST - timedelta(days=8)),
-        "month": midnight(max(first, LAST - timedelta(days=29))),
-        "end": midnight(LAST + timedelta(days=1)),
-    }
-    for layout in layouts:
-        layout.facts["bytes"] = layout.bytes() / rows
+    layouts = list(by_name.values())
+    parameters = _parameters(day=LAST - timedelta(days=9), since=LAST - timedelta(days=29))
+    sizes = [layout.bytes() / walk.rows for layout in layouts]
+    yield (
+        f"{len(EXCHANGES)} exchanges of {len(SYMBOLS)} symbols, {len(walk.times) // 1440} days of random 1m candles:"
+        f" {walk.rows:,} rows, chunks of 7 days. Medians of {rounds} rounds in milliseconds (fastest-slowest). Chunks"
+        " are compressed, but for the newest: that is what the policy leaves. Months are of 30 days."
+    )
     for _ in range(rounds):
-        for name, query in QUERIES.items():
-            for layout in layouts:
-                layout.ask(name, query, parameters)
+        for layout in layouts:
+            layout.ask(ALL_COMPRESSED, QUERIES[LAST_CANDLE], parameters)
     for layout in layouts:
         layout.loosen()
-    for _ in range(rounds):
-        for layout in layouts:
-            layout.ask(NEWEST_LOOSE, LAST_CANDLE, parameters)
-    yield (
-        f"{len(EXCHANGES)} exchanges of {len(SYMBOLS)} symbols, {len(base) // 1440} days of random 1m candles: "
-        f"{rows:,} rows, chunks of 7 days. Medians of {rounds} rounds in milliseconds (fastest-slowest)."
-    )
-    yield _table(layouts)
-    yield _ratios({layout.name: layout for layout in layouts})
-    rolled = [layout for layout in layouts if layout.name in ("ours", "float8 by series")]
-    _roll_up(rolled, parameters, rounds)
-    yield _rollup_table(rolled)
-    yield _repairs(layouts[1], layouts[3])
+    for number in range(rounds):
+        started = time.perf_counter()
+        _round(layouts, parameters)
+        print(f"round {number + 1} took {time.perf_counter() - started:.0f} s", flush=True)  # noqa: T201
+    yield _table(layouts, sizes)
+    yield _ratios(by_name)
+    rolled = [by_name[OURS], by_name[FLOATS]]
+    _roll_up(rolled, walk, parameters, rounds)
+    yield _rollup_table(*rolled)
+    yield _repairs(by_name[OURS], by_name[BY_TIME])
 
 
-def _roll_up(layouts: Sequence[Layout], parameters: Mapping[str, Any], rounds: int) -> None:
-    """Rollups of both, refreshed from nothing and then for a day that one exchange wrote again."""
+def _parameters(*, day: date, since: date) -> Parameters:
+    return {
+        "exchange": ONE.exchange,
+        "symbol": ONE.symbol,
+        "day": midnight(day),
+        "next": midnight(day + timedelta(days=1)),
+        "since": midnight(since),
+        "end": END,
+    }
+
+
+def _round(layouts: Sequence[Layout], parameters: Parameters) -> None:
+    """Every question of every layout."""
     for layout in layouts:
-        if layout.floats:
-            with session(layout.url) as cursor:
-                source, count = "candles", "count(*)"
-                for name, rollup in ROLLUPS.items():
-                    cursor.execute(FLOAT_ROLLUP.format(name=name, source=source, count=count), [rollup.delta])
-                    cursor.execute(f"CREATE INDEX ON ohlcv_{name} (exchange, symbol, time)")
-                    source, count = f"ohlcv_{name}", "sum(candles)::bigint"
-        layout.facts["refresh all"] = _refresh(layout)
-    touch = """UPDATE candles SET volume = volume + 1 WHERE exchange = 'exchange1' AND symbol = 'S3/USDT'
-        AND timeframe = '1m' AND "time" = %(day)s"""
-    ends = """UPDATE candles SET volume = volume + 1 WHERE exchange = 'exchange1' AND symbol = 'S3/USDT'
-        AND timeframe = '1m' AND "time" = %(next)s::timestamptz - interval '1 minute'"""
+        layout.explain(ON_SERVER, HISTORY, parameters)
+    for name, query in QUERIES.items():
+        for layout in layouts:
+            layout.ask(name, query, parameters)
+    for layout in layouts:
+        layout.seconds.setdefault(AS_PANDAS, []).append(_as_pandas(layout, parameters))
+
+
+def _as_pandas(layout: Layout, parameters: Parameters) -> float:
+    """Through the project's own Python API; doubles as `pandas.read_sql` reads them."""
+    if layout.floats:
+        started = time.perf_counter()
+        layout.open().execute(HISTORY, parameters)
+        names = [column.name for column in layout.open().description]
+        frame = pd.DataFrame.from_records(layout.open().fetchall(), columns=names, coerce_float=True)
+    else:
+        with closing(Database(layout.url)) as store:
+            reader.candles(store, ONE, parameters["day"], parameters["next"])  # connects
+            started = time.perf_counter()
+            frame = reader.candles(store, ONE, midnight(date(2000, 1, 1)), END)
+    assert len(frame), f"{layout.name} has no history"
+    return time.perf_counter() - started
+
+
+def _table(layouts: Sequence[Layout], sizes: Sequence[float]) -> str:
+    head = f"| | {' | '.join(layout.name for layout in layouts)} |\n|-|{'-|' * len(layouts)}"
+    size = " | ".join(f"{size:.1f}" for size in sizes)
+    rows = [f"| {name} | {' | '.join(layout.range(name) for layout in layouts)} |" for name in ASKED]
+    return "\n".join((head, f"| bytes a candle, all compressed | {size} |", *rows))
+
+
+def _ratios(by_name: Mapping[str, Layout]) -> str:
+    ours, loose, floats, by_time = (by_name[name] for name in (OURS, LOOSE, FLOATS, BY_TIME))
+    lines = [
+        f"| {name} | {ours.median(name) / loose.median(name):.2f} | {ours.median(name) / floats.median(name):.2f}"
+        f" | {by_time.median(name) / ours.median(name):,.1f} |"
+        for name in ASKED
+    ]
+    head = "| ours takes | of not compressed | of float8 by series | by time only takes, of ours |\n|-|-|-|-|"
+    return "\n".join((head, *lines))
+
+
+def _roll_up(layouts: Sequence[Layout], walk: Walk, parameters: Parameters, rounds: int) -> None:
+    """Rollups of both: made week by week, in turns; then refreshed for a day that was written again, and read."""
+    _float_rollups(layouts[1])
+    for start, end in _weeks(walk):
+        for layout in layouts:
+            layout.seconds.setdefault(WEEK, []).append(_refresh(layout, start, end))
+    for layout in layouts:
+        _refresh(layout, None, None)
+    print("rollups made", flush=True)  # noqa: T201
     for _ in range(rounds):
         for layout in layouts:
-            with session(layout.url) as cursor:  # one transaction: everything between the two is invalid then
-                cursor.execute("BEGIN")
-                cursor.execute(touch, parameters)
-                cursor.execute(ends, parameters)
-                cursor.execute("COMMIT")
-            layout.seconds.setdefault("refresh of one day", []).append(_refresh(layout))
-            layout.ask("kept 1h candles of a series", KEPT.format(view="ohlcv_1h"), parameters)
-            layout.ask("kept 5m candles of a series", KEPT.format(view="ohlcv_5m"), parameters)
+            _touch(layout, parameters)
+            layout.seconds.setdefault(OF_A_DAY, []).append(_refresh(layout, None, None))
+    for name in ("1h", "5m"):
+        for _ in range(rounds):
+            for layout in layouts:
+                layout.ask(f"kept {name} candles of a series", KEPT.format(name=name), parameters)
 
 
-def _refresh(layout: Layout) -> float:
-    started = time.perf_counter()
-    if layout.floats:
-        with session(layout.url) as cursor:
-            for name in ROLLUPS:
-                cursor.execute("CALL refresh_continuous_aggregate(%s, NULL, NULL)", [f"ohlcv_{name}"])
-    else:
-        rollups.catch_up(Database(layout.url))
-    return time.perf_counter() - started
+def _float_rollups(layout: Layout) -> None:
+    with session(layout.url) as cursor:
+        source, count = "candles", "count(*)"
+        for name, rollup in ROLLUPS.items():
+            cursor.execute(FLOATS_ROLLUP.format(name=name, source=source, count=count), [rollup.delta])
+            cursor.execute(f"CREATE INDEX ON ohlcv_{name} (exchange, symbol, time)")
+            source, count = f"ohlcv_{name}", "sum(candles)::bigint"
+
+
+def _weeks(walk: Walk) -> Iterator[tuple[datetime, datetime]]:
+    """From Monday to Monday, whole ones only."""
+    monday = END
+    while midnight(walk.times[0].astype("M8[D]").item()) <= monday - timedelta(weeks=1):
+        monday -= timedelta(weeks=1)
+        yield monday, monday + timedelta(weeks=1)
+
+
+def _refresh(layout: Layout, start: datetime | None, end: datetime | None) -> float:
+    with session(layout.url) as cursor:
+        started = time.perf_counter()
+        for name in ROLLUPS:
+            aggregate = f"ohlcv_{name}" if layout.floats else f"rollup_{name}"
+            cursor.execute(
+                "CALL refresh_continuous_aggregate(%s, %s::timestamptz, %s::timestamptz)", [aggregate, start, end]
+            )
+        return time.perf_counter() - started
+
+
+def _touch(layout: Layout, parameters: Parameters) -> None:
+    """The first and the last minute of a day, in one transaction: everything between the two is invalid then."""
+    touch = f"""UPDATE candles SET volume = volume + 1 WHERE {SERIES}
+        AND "time" IN (%(day)s, %(next)s::timestamptz - interval '1 minute')"""
+    with session(layout.url) as cursor:
+        cursor.execute(touch, {**parameters, "exchange": REPAIRED})
+
+
+def _rollup_table(ours: Layout, floats: Layout) -> str:
+    head = "| rollups | ours | float8 | ratio |\n|-|-|-|-|"
+    names = (WEEK, OF_A_DAY, "kept 1h candles of a series", "kept 5m candles of a series")
+    rows = [
+        f"| {name} | {ours.range(name)} | {floats.range(name)} | {ours.median(name) / floats.median(name):.2f} |"
+        for name in names
+    ]
+    return "\n".join((head, *rows))
 
 
 def _repairs(ours: Layout, by_time: Layout) -> str:
     """Repairs of compressed days: through the store, and what "by time only" does with an upsert."""
-    database = Database(ours.url)
     day = LAST - timedelta(days=8)
     lines = []
-    for what, symbols in (("a day of one symbol", SYMBOLS[3:4]), ("a day of an exchange", SYMBOLS)):
-        slices = [Slice(Series("exchange1", symbol, MINUTE), day) for symbol in symbols]
-        seconds = []
-        for seed in range(3):
-            given = [made_up(slice_, seed) for slice_ in slices]
+    with closing(Database(ours.url)) as store:
+        for what, symbols in (("a day of one symbol", SYMBOLS[3:4]), ("a day of an exchange", SYMBOLS)):
+            slices = [Slice(Series(REPAIRED, symbol, MINUTE), day) for symbol in symbols]
+            seconds = [_restate(store, slices, seed) for seed in range(3)]
             started = time.perf_counter()
-            report = write_slices(database, given)
-            seconds.append(time.perf_counter() - started)
-        started = time.perf_counter()
-        rollups.refresh(database, windows(slices))
-        refreshed = time.perf_counter() - started
-        lines.append(
-            f"- every minute of {what} restated, compressed ({report.restated:,} rows): {_middle(seconds)} ms; the"
-            f" rollups of that day afterwards {refreshed * 1000:,.0f} ms"
-        )
-    database.close()
+            rollups.refresh(store, windows(slices))
+            refreshed = time.perf_counter() - started
+            lines.append(
+                f"- every minute of {what} restated, compressed ({len(slices) * 1440:,} rows):"
+                f" {statistics.median(seconds) * 1000:,.0f} ms; the rollups of that day afterwards"
+                f" {refreshed * 1000:,.0f} ms"
+            )
     lines.append(f"- the same of one symbol, by time only: {_upsert(by_time, day)}")
     return "Repairs:\n\n" + "\n".join(lines)
+
+
+def _restate(store: Database, slices: Sequence[Slice], seed: int) -> float:
+    given = [made_up(slice_, seed) for slice_ in slices]
+    started = time.perf_counter()
+    write_slices(store, given)
+    return time.perf_counter() - started
 
 
 def _upsert(layout: Layout, day: date) -> str:
@@ -376,96 +343,51 @@ def _upsert(layout: Layout, day: date) -> str:
         return f"{(time.perf_counter() - started) * 1000:,.0f} ms"
 
 
-def made_up(slice_: Slice, seed: int) -> JudgedSlice:
-    random = np.random.default_rng(seed)
-    walk = np.round(40_000 + np.cumsum(random.normal(0, 5, slice_.expected + 1)), 2)
-    opens, closes = walk[:-1], walk[1:]
-    high, low = np.maximum(opens, closes) + 1, np.minimum(opens, closes) - 1
-    volume = np.round(random.exponential(2.0, slice_.expected), 5)
-    rows = frame.from_columns(slice_.grid(), [opens, np.round(high, 2), np.round(low, 2), closes, volume])
-    record = FetchRecord(slice_, FETCHED + timedelta(hours=seed), "rest", 1, 0, 0.1, True, None)
-    return JudgedSlice(record, judge(rows, slice_, FETCHED))
-
-
-def _walk(first: date) -> pd.DataFrame:
-    random = np.random.default_rng(0)
-    times = np.concatenate([Slice(Series("x", "y", MINUTE), day).grid() for day in days(first, LAST)])
-    walk = 4_000_000 + np.cumsum(random.normal(0, 500, len(times) + 1)).astype(np.int64)
-    opens, closes = walk[:-1], walk[1:]
-    high = np.maximum(opens, closes) + random.exponential(200, len(times)).astype(np.int64)
-    low = np.minimum(opens, closes) - random.exponential(200, len(times)).astype(np.int64)
-    volume = random.exponential(2e5, len(times)).astype(np.int64)
-    stamps = pd.to_datetime(times, utc=True)
-    return pd.DataFrame(
-        {"place": range(len(times)), "time": stamps, "o": opens, "h": high, "l": low, "c": closes, "v": volume}
+def _growth(sizes: Sequence[Sequence[Layout]], walk: Walk) -> str:
+    """`sizes`: of each length of history the layouts, the same each time."""
+    parameters = _parameters(day=LAST - timedelta(days=4), since=LAST - timedelta(days=4))
+    for layouts in sizes:
+        for layout in layouts:
+            layout.seconds.clear()
+    for seed in range(5):
+        for layouts in sizes:
+            for layout in layouts:
+                _grow(layout, parameters, seed)
+    first = sizes[0]
+    head = "| | " + " | ".join(f"{layout.name}, 1x (ms) | 4x | 16x" for layout in first) + " |"
+    rows = []
+    for name in first[0].seconds:
+        cells = [_grown([layouts[number] for layouts in sizes], name) for number in range(len(first))]
+        rows.append(f"| {name} | {' | '.join(cells)} |")
+    return (
+        f"The same of {len(walk.times) / 16 / 1440:.1f} days (1x), of four times and of sixteen times as much, in"
+        " times the first. 1h candles and missing minutes are those of the last five days.\n\n"
+        + "\n".join((head, f"|-|{'-|-|-|' * len(first)}", *rows))
     )
 
 
-def _table(layouts: Sequence[Layout]) -> str:
-    head = f"| | {' | '.join(layout.name for layout in layouts)} |\n|-|{'-|' * len(layouts)}"
-    sizes = " | ".join(f"{layout.facts['bytes']:.1f}" for layout in layouts)
-    rows = [f"| {name} | {' | '.join(layout.range(name) for layout in layouts)} |" for name in (*QUERIES, NEWEST_LOOSE)]
-    return "\n".join((head, f"| bytes a candle | {sizes} |", *rows))
+def _grow(layout: Layout, parameters: Parameters, seed: int) -> None:
+    for name, query in QUERIES.items():
+        layout.ask(name, query, parameters)
+    slices = [Slice(Series(REPAIRED, SYMBOLS[3], MINUTE), parameters["day"].date())]
+    with closing(Database(layout.url)) as store:
+        restated = layout.seconds.setdefault("a day of one symbol restated", [])
+        restated.append(_restate(store, slices, seed))
+        started = time.perf_counter()
+        rollups.refresh(store, windows(slices))
+        layout.seconds.setdefault("rollups of that day refreshed", []).append(time.perf_counter() - started)
+    layout.ask("kept 1h candles of a day", KEPT_DAY, parameters)
 
 
-def _ratios(by_name: Mapping[str, Layout]) -> str:
-    ours, loose = by_name["ours"], by_name["ours, not compressed"]
-    floats, by_time = by_name["float8 by series"], by_name["float8 by time only"]
-    lines = [
-        f"| {name} | {ours.median(name) / loose.median(name):.2f} | {ours.median(name) / floats.median(name):.2f}"
-        f" | {by_time.median(name) / ours.median(name):,.1f} |"
-        for name in (*QUERIES, NEWEST_LOOSE)
-    ]
-    head = "| ours takes | of not compressed | of float8 by series | by time only takes, of ours |\n|-|-|-|-|"
-    return "\n".join((head, *lines))
-
-
-def _rollup_table(layouts: Sequence[Layout]) -> str:
-    ours, floats = layouts
-    head = "| rollups | ours | float8 | ratio |\n|-|-|-|-|"
-    first, second = (layout.facts["refresh all"] * 1000 for layout in layouts)
-    whole = f"| refresh of everything, all six | {first:,.0f} | {second:,.0f} | {first / second:.2f} |"
-    names = ("refresh of one day", "kept 1h candles of a series", "kept 5m candles of a series")
-    rows = [
-        f"| {name} | {ours.range(name)} | {floats.range(name)} | {ours.median(name) / floats.median(name):.2f} |"
-        for name in names
-    ]
-    return "\n".join((head, whole, *rows))
-
-
-def _middle(seconds: Sequence[float]) -> str:
-    return f"{statistics.median(seconds) * 1000:,.0f}"
-
-
-@contextmanager
-def database(server: str, name: str) -> Iterator[str]:
-    """A database of that name and this process, dropped afterwards."""
-    name = f"{name}_{os.getpid()}"
-    identifier = sql.Identifier(name)
-    with session(server) as cursor:
-        cursor.execute(sql.SQL("CREATE DATABASE {}").format(identifier))
-    try:
-        yield urlunsplit(urlsplit(server)._replace(path=f"/{name}"))
-    finally:
-        with session(server) as cursor:
-            cursor.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(identifier))
-
-
-@contextmanager
-def embedded() -> Iterator[str]:
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o711)
-        postgres = EmbeddedPostgres(Path(folder) / "postgres")
-        try:
-            yield postgres.start()
-        finally:
-            postgres.stop()
+def _grown(layouts: Sequence[Layout], name: str) -> str:
+    first, *others = (layout.median(name) for layout in layouts)
+    return " | ".join((f"{first:,.1f}", *(f"{other / first:.1f}" for other in others)))
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--days", type=int, default=90)
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--plain", action="store_true")
     return parser.parse_args()
 

@@ -18,7 +18,7 @@ from datetime import timedelta
 from functools import partial
 
 from benchmarks import results
-from benchmarks.queries import LAST, MINUTE, SYMBOLS, beside, database, embedded, made_up, session, timescaledb
+from benchmarks.layouts import LAST, MINUTE, SYMBOLS, beside, database, embedded, made_up, session, timescaledb
 from titan10_dagster.candles.fetched import JudgedSlice
 from titan10_dagster.candles.slices import Series, Slice, days
 from titan10_dagster.store.database import Database

@@ -1,0 +1,312 @@
+"""Databases full of made-up candles, in the layouts that `benchmarks.queries` sets side by side.
+
+Every layout answers to the same names: a view `ohlcv` of doubles, and `listed`, the series that there are.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import numpy as np
+import psycopg2
+from numpy.typing import NDArray
+from psycopg2 import sql
+from psycopg2.extras import execute_values
+
+from titan10_dagster.candles import frame
+from titan10_dagster.candles.fetched import FetchRecord, JudgedSlice
+from titan10_dagster.candles.rules import judge
+from titan10_dagster.candles.slices import Slice, Times
+from titan10_dagster.candles.timeframes import Timeframe
+from titan10_dagster.local.postgres import EmbeddedPostgres
+from titan10_dagster.store import binary, policies
+from titan10_dagster.store.database import Database
+from titan10_dagster.store.migrations import migrate
+from titan10_dagster.store.policies import Policies
+
+EXCHANGES = [f"exchange{n}" for n in range(5)]
+SYMBOLS = [f"S{n}/USDT" for n in range(20)]
+LISTED = [(exchange, symbol) for exchange in EXCHANGES for symbol in SYMBOLS]
+LAST = date(2024, 3, 31)
+END = datetime(2024, 4, 1, tzinfo=UTC)
+FETCHED = datetime(2024, 5, 1, tzinfo=UTC)
+MINUTE = Timeframe.parse("1m")
+PRICE_SCALE, VOLUME_SCALE = 1e2, 1e5
+
+# The same for every layout. At PostgreSQL's own 4 MB the planner sorts where it could hash, whoever asks.
+SESSION = "-c timezone=UTC -c jit=off -c work_mem=16MB"
+ENOUGH, MOST = 0.2, 9  # seconds, times: until then a question is asked again in the same round
+
+Cursor = Any
+
+FLOATS = """
+CREATE TABLE candles (
+    exchange text NOT NULL, symbol text NOT NULL, timeframe text NOT NULL, "time" timestamptz NOT NULL,
+    open float8 NOT NULL, high float8 NOT NULL, low float8 NOT NULL, close float8 NOT NULL, volume float8 NOT NULL,
+    PRIMARY KEY (exchange, symbol, timeframe, "time")
+);
+CREATE VIEW ohlcv AS SELECT * FROM candles;
+SELECT create_hypertable('candles', by_range('time', interval '7 days'), create_default_indexes => false);
+"""
+BY_SERIES = """ALTER TABLE candles SET (timescaledb.compress, timescaledb.compress_orderby = '"time"',
+    timescaledb.compress_segmentby = 'exchange, symbol, timeframe')"""
+BY_TIME = "ALTER TABLE candles SET (timescaledb.compress, timescaledb.compress_orderby = '\"time\"')"
+FLOATS_ROLLUP = """
+CREATE MATERIALIZED VIEW ohlcv_{name} WITH (timescaledb.continuous, timescaledb.materialized_only = true,
+    timescaledb.create_group_indexes = false) AS
+SELECT exchange, symbol, time_bucket(%s, "time") AS "time", first(open, "time") AS open, max(high) AS high,
+    min(low) AS low, last(close, "time") AS close, sum(volume) AS volume, {count} AS candles
+FROM {source} GROUP BY 1, 2, 3 WITH NO DATA
+"""
+
+
+@dataclass(frozen=True, eq=False)
+class Walk:
+    """A random walk: `times` (n,) datetime64[ms] minute by minute, `integers` (5, n) open, high, low, close, volume."""
+
+    times: Times
+    integers: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, minutes: int) -> Walk:
+        random = np.random.default_rng(0)
+        end = np.datetime64(END.replace(tzinfo=None), "ms")
+        walk = 4_000_000 + np.cumsum(random.normal(0, 500, minutes + 1)).astype(np.int64)
+        opens, closes = walk[:-1], walk[1:]
+        high = np.maximum(opens, closes) + random.exponential(200, minutes).astype(np.int64)
+        low = np.minimum(opens, closes) - random.exponential(200, minutes).astype(np.int64)
+        volume = random.exponential(2e5, minutes).astype(np.int64)
+        times = end - np.arange(minutes, 0, -1) * np.timedelta64(60_000, "ms")
+        return cls(times, np.stack((opens, high, low, closes, volume)))
+
+    @property
+    def rows(self) -> int:
+        """Of all series."""
+        return len(self.times) * len(LISTED)
+
+    def weeks(self) -> Iterator[slice]:
+        """The minutes of each chunk; those of TimescaleDB begin on Thursdays."""
+        week = self.times.astype("M8[W]")
+        bounds = np.flatnonzero(np.diff(week.astype(np.int64))) + 1
+        edges = [0, *bounds, len(self.times)]
+        return (slice(a, b) for a, b in pairwise(edges))
+
+    def integers_of(self, number: int) -> NDArray[np.int64]:
+        """Those of the series of that number: a few units apart from the one before, and some hours ahead of it."""
+        rolled = np.roll(self.integers, -1009 * number, axis=1)
+        rolled[:4] += 700 * number
+        return rolled
+
+
+@dataclass
+class Layout:
+    """A database with the candles in it; `floats`: as doubles, else as the project keeps them."""
+
+    name: str
+    url: str
+    floats: bool = False
+    compressed: bool = True
+    segmented: bool = True
+    timescaledb: bool = True
+    seconds: dict[str, list[float]] = field(default_factory=dict)
+    cursor: Cursor = None
+
+    def fill(self, walk: Walk) -> None:
+        """From nothing; not compressed yet."""
+        if self.floats:
+            with session(self.url) as cursor:
+                cursor.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
+                cursor.execute(FLOATS)
+        else:
+            migrate(self.url, timescaledb=self.timescaledb)
+        with session(self.url) as cursor:
+            if self.timescaledb:  # nothing may happen in the background
+                cursor.execute("SELECT delete_job(job_id) FROM timescaledb_information.jobs WHERE job_id >= 1000")
+            cursor.execute("CREATE TABLE listed (exchange text, symbol text)")
+            execute_values(cursor, "INSERT INTO listed VALUES %s", LISTED)
+            for week in walk.weeks():
+                binary.copy_in(cursor, "COPY candles FROM STDIN (FORMAT binary)", self._rows(walk, week))
+            if not self.floats:
+                cursor.execute(
+                    """INSERT INTO series SELECT exchange, symbol, '1m', NULL, first, last
+                       FROM listed, (SELECT min("time") AS first, max("time") AS last FROM candles) AS ends"""
+                )
+            cursor.execute("VACUUM ANALYZE candles")
+
+    def _rows(self, walk: Walk, week: slice) -> Iterator[bytes]:
+        for number, (exchange, symbol) in enumerate(LISTED):
+            values = list(walk.integers_of(number)[:, week])
+            count = len(values[0])
+            if self.floats:
+                values = [*(value / PRICE_SCALE for value in values[:4]), values[4] / VOLUME_SCALE]
+            else:
+                values += [np.full(count, PRICE_SCALE), np.full(count, VOLUME_SCALE)]
+            yield binary.rows((exchange, symbol, "1m"), [walk.times[week], *values])
+
+    def compress(self) -> None:
+        if self.floats:
+            with session(self.url) as cursor:
+                cursor.execute(BY_SERIES if self.segmented else BY_TIME)
+        else:
+            with closing(Database(self.url)) as database:
+                policies.apply(database, Policies.in_days(chunk=7, compress_after=7))
+        with session(self.url) as cursor:
+            cursor.execute("SELECT delete_job(job_id) FROM timescaledb_information.jobs WHERE job_id >= 1000")
+            cursor.execute("SELECT show_chunks('candles')::text")
+            for (chunk,) in cursor.fetchall():
+                cursor.execute("SELECT compress_chunk(%s::regclass)", [chunk])
+            cursor.execute("VACUUM ANALYZE candles")
+
+    def loosen(self) -> None:
+        """Decompresses the newest chunk."""
+        if self.compressed:
+            with session(self.url) as cursor:
+                cursor.execute(
+                    "SELECT decompress_chunk(format('%I.%I', chunk_schema, chunk_name)::regclass)"
+                    " FROM timescaledb_information.chunks WHERE hypertable_name = 'candles'"
+                    " ORDER BY range_end DESC LIMIT 1"
+                )
+                cursor.execute("VACUUM ANALYZE candles")
+
+    def bytes(self) -> int:
+        size = "hypertable_size('candles')" if self.timescaledb else "pg_total_relation_size('candles')"
+        with session(self.url) as cursor:
+            cursor.execute(f"SELECT {size}")
+            return int(cursor.fetchone()[0])
+
+    def ask(self, name: str, query: str, parameters: Mapping[str, Any]) -> None:
+        """In the layout's own session, as a notebook or dashboard has one; the quicker the answer, the more often."""
+        bound = self._bound(query, parameters)
+        taken = [self._timed(bound)]
+        while sum(taken) < ENOUGH and len(taken) < MOST:
+            taken.append(self._timed(bound))
+        self.seconds.setdefault(name, []).append(statistics.median(taken))
+
+    def explain(self, name: str, query: str, parameters: Mapping[str, Any]) -> None:
+        """As `ask`, but what the server itself takes for it: nothing is sent."""
+        bound = f"EXPLAIN (ANALYZE, TIMING OFF, BUFFERS OFF, FORMAT json) {self._bound(query, parameters)}"
+        self.open().execute(bound)
+        (plan,) = self.open().fetchone()[0]
+        self.seconds.setdefault(name, []).append((plan["Planning Time"] + plan["Execution Time"]) / 1000)
+
+    def open(self) -> Cursor:
+        """The layout's session: the same from question to question."""
+        if self.cursor is None:
+            connection = psycopg2.connect(self.url, options=SESSION)
+            connection.autocommit = True
+            self.cursor = connection.cursor()
+        return self.cursor
+
+    def _bound(self, query: str, parameters: Mapping[str, Any]) -> str:
+        bound = str(self.open().mogrify(query, parameters).decode())
+        if not self.timescaledb:  # it has no first() and last()
+            bound = bound.replace('first(open, "time")', '(array_agg(open ORDER BY "time"))[1]')
+            bound = bound.replace('last(close, "time")', '(array_agg(close ORDER BY "time" DESC))[1]')
+        return bound
+
+    def _timed(self, bound: str) -> float:
+        started = time.perf_counter()
+        if bound.startswith("COPY"):
+            self.open().copy_expert(bound, io.BytesIO())
+        else:
+            self.open().execute(bound)
+            self.open().fetchall()
+        return time.perf_counter() - started
+
+    def median(self, name: str) -> float:
+        """In milliseconds."""
+        return statistics.median(self.seconds[name]) * 1000
+
+    def range(self, name: str) -> str:
+        """In milliseconds, with the fastest and the slowest; empty where it was not asked."""
+        if name not in self.seconds:
+            return ""
+        low, high = (f(self.seconds[name]) * 1000 for f in (min, max))
+        return f"{self.median(name):,.1f} ({low:,.1f}-{high:,.1f})"
+
+
+@contextmanager
+def session(url: str) -> Iterator[Cursor]:
+    with closing(psycopg2.connect(url)) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            yield cursor
+
+
+def timescaledb() -> str | None:
+    """The URL of a server with TimescaleDB; without one it says that nothing was measured."""
+    server = os.environ.get("TITAN10_TEST_TIMESCALEDB_URL")
+    if not server:
+        print("no TimescaleDB: TITAN10_TEST_TIMESCALEDB_URL names none, so this was NOT measured")  # noqa: T201
+    return server or None
+
+
+def beside(server: str) -> str:
+    """The server and its versions, for the line above the results."""
+    with session(server) as cursor:
+        cursor.execute("SELECT default_version FROM pg_available_extensions WHERE name = 'timescaledb'")
+        version = cursor.fetchone()[0]
+        return (
+            f"TimescaleDB {version} on PostgreSQL {cursor.connection.server_version // 10_000}, embedded PostgreSQL 18"
+        )
+
+
+@contextmanager
+def database(server: str, name: str, template: str | None = None) -> Iterator[str]:
+    """A database of that name and this process, dropped afterwards; with what is in that of the URL `template`."""
+    name = f"{name}_{os.getpid()}"
+    identifier = sql.Identifier(name)
+    with session(server) as cursor:
+        if template is None:
+            cursor.execute(sql.SQL("CREATE DATABASE {}").format(identifier))
+        else:
+            _clone(cursor, identifier, template)
+    try:
+        yield urlunsplit(urlsplit(server)._replace(path=f"/{name}"))
+    finally:
+        with session(server) as cursor:
+            cursor.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(identifier))
+
+
+def _clone(cursor: Cursor, identifier: sql.Identifier, template: str) -> None:
+    """A copy of the files, which nobody may be using: TimescaleDB's scheduler has a session there, and comes back."""
+    name = urlsplit(template).path[1:]
+    source = sql.Identifier(name)
+    cursor.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(source))
+    cursor.execute("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = %s", [name])
+    cursor.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy").format(identifier, source))
+    cursor.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS true").format(source))
+
+
+@contextmanager
+def embedded() -> Iterator[str]:
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o711)
+        postgres = EmbeddedPostgres(Path(folder) / "postgres")
+        try:
+            yield postgres.start()
+        finally:
+            postgres.stop()
+
+
+def made_up(slice_: Slice, seed: int) -> JudgedSlice:
+    random = np.random.default_rng(seed)
+    walk = np.round(40_000 + np.cumsum(random.normal(0, 5, slice_.expected + 1)), 2)
+    opens, closes = walk[:-1], walk[1:]
+    high, low = np.maximum(opens, closes) + 1, np.minimum(opens, closes) - 1
+    volume = np.round(random.exponential(2.0, slice_.expected), 5)
+    rows = frame.from_columns(slice_.grid(), [opens, np.round(high, 2), np.round(low, 2), closes, volume])
+    record = FetchRecord(slice_, FETCHED + timedelta(hours=seed), "rest", 1, 0, 0.1, True, None)
+    return JudgedSlice(record, judge(rows, slice_, FETCHED))
