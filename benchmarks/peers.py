@@ -9,9 +9,9 @@ Three ways from the exchange to the disk, each a process of its own, one after t
 - the usual tutorial: see `benchmarks.tutorial`
 
 No rate limit for anybody; once without a round trip, then with one. Each fetches a short window and a long one, and
-the rate is that of the difference, so that start-up counts for nobody. The ceiling is the slowest of three things that
-no design avoids, each done alone: the requests, whose answers nobody reads (16 in flight); reading the answers; COPY of
-the rows into a table without an index.
+the rate is that of the difference, so that start-up counts for nobody; so is the client's CPU time, its own process
+alone. The ceiling is the slowest of three things that no design avoids, each done alone: the requests, whose answers
+nobody reads, with as many under way as ours; reading the answers; COPY of the rows into a table without an index.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import argparse
 import asyncio
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -41,12 +42,12 @@ from benchmarks import results
 from benchmarks.backfill import LAST, open_pipeline, servers, symbols_of
 from titan10_dagster.candles.slices import days, to_ms
 from titan10_dagster.exchanges.capabilities import capabilities_of
-from titan10_dagster.exchanges.client import Counters, strict_class
+from titan10_dagster.exchanges.rows import Rows, decode, parse
 from titan10_dagster.store import binary
 
 TITLE = "Beside what else one could take"
 EXCHANGE = "binance"
-IN_FLIGHT = 16
+IN_FLIGHT = 32
 UNINDEXED = """
 CREATE TEMPORARY TABLE unindexed (
     exchange text, symbol text, timeframe text, "time" timestamptz, open bigint, high bigint, low bigint, close bigint,
@@ -73,6 +74,17 @@ class Window:
     @property
     def end_ms(self) -> int:
         return to_ms(datetime.combine(LAST + timedelta(days=1), datetime.min.time(), UTC))
+
+
+@dataclass(frozen=True)
+class Spent:
+    """Seconds of the clock, and of a process's CPU time."""
+
+    clock: float
+    cpu: float
+
+    def __sub__(self, other: Spent) -> Spent:
+        return Spent(self.clock - other.clock, self.cpu - other.cpu)
 
 
 @dataclass(frozen=True)
@@ -114,21 +126,25 @@ def main() -> None:
 
 def _measured(on: Servers, contestants: dict[str, Contestant], arguments: argparse.Namespace) -> Iterator[str]:
     long = Window(symbols_of(on.sandbox)[: arguments.symbols], LAST - timedelta(days=arguments.days - 1))
-    _seconds(titan10, on, long)  # the sandbox makes its candles once
+    _spent(titan10, on, long)  # the sandbox makes its candles once
     rates: dict[str, list[float]] = {name: [] for name in contestants}
+    costs: dict[str, list[float]] = {name: [] for name in contestants}
     ceilings: dict[str, list[float]] = {"requests": [], "reading": [], "COPY": []}
     for _ in range(arguments.rounds):
         for name, contestant in contestants.items():
             # One symbol is enough to know the slow one.
             window = replace(long, symbols=long.symbols[:1]) if contestant is tutorial else long
-            rates[name].append(_rate(contestant, on, window))
+            short = replace(window, first=LAST)
+            spent = _spent(contestant, on, window) - _spent(contestant, on, short)
+            rates[name].append((window.candles - short.candles) / spent.clock)
+            costs[name].append(1e6 * spent.cpu / (window.candles - short.candles))
         for name, rate in zip(ceilings, _ceilings(on, long), strict=True):
             ceilings[name].append(rate)
     ours = rates["titan10"]
     of = f"{long.candles:,} candles of {len(long.symbols)} symbols"
     yield f"{of}; candles a second, median of {arguments.rounds} rounds"
     for name, those in rates.items():
-        yield _line(name, those, ours)
+        yield f"{_line(name, those, ours)}; client CPU {median(costs[name]):.1f} us a candle"
     yield "alone:"
     for name, those in ceilings.items():
         yield _line(f"  {name}", those, ours)
@@ -140,19 +156,20 @@ def _line(name: str, rates: Sequence[float], ours: Sequence[float]) -> str:
     return f"{name:<26}{median(rates):>10,.0f}   ({spread})".ljust(66) + f"titan10 is {ratio:.2f} times it"
 
 
-def _rate(contestant: Contestant, on: Servers, long: Window) -> float:
-    short = replace(long, first=LAST)
-    return (long.candles - short.candles) / (_seconds(contestant, on, long) - _seconds(contestant, on, short))
-
-
-def _seconds(contestant: Contestant, on: Servers, window: Window) -> float:
+def _spent(contestant: Contestant, on: Servers, window: Window) -> Spent:
     with tempfile.TemporaryDirectory() as folder:
         _empty(on.database)
         command = contestant(on, window, Path(folder))
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-        began = time.perf_counter()
+        before, began = _cpu_of_children(), time.perf_counter()
         subprocess.run(command, check=True, capture_output=True, env=environment)
-        return time.perf_counter() - began
+        return Spent(time.perf_counter() - began, _cpu_of_children() - before)
+
+
+def _cpu_of_children() -> float:
+    """CPU seconds of all processes that this one has waited for."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _empty(database: str) -> None:
@@ -247,10 +264,9 @@ async def _requests(sandbox: str, window: Window) -> list[bytes]:
     return answers
 
 
-def _read(answers: Sequence[bytes]) -> list[Any]:
-    exchange = strict_class(EXCHANGE)()
-    exchange.counters = Counters()
-    return [exchange.parse_ohlcvs(exchange.parse_json(answer.decode())) for answer in answers]
+def _read(answers: Sequence[bytes]) -> list[Rows]:
+    wire = capabilities_of(EXCHANGE).wire
+    return [parse(decode(answer.decode(), wire), wire, list) for answer in answers]
 
 
 def _copy(database: str, pages: Sequence[Any]) -> float:
