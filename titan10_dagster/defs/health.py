@@ -9,6 +9,7 @@ import dagster as dg
 
 from titan10_dagster.defs.assets import OWNERS
 from titan10_dagster.defs.metadata import table
+from titan10_dagster.defs.schedules import materializing
 from titan10_dagster.health import ExchangeHealth, facts, health_report
 from titan10_dagster.pipeline import Pipeline
 
@@ -35,14 +36,11 @@ def health_asset() -> dg.AssetsDefinition:
 
 def health_schedule() -> dg.ScheduleDefinition:
     """Every 15 minutes."""
-    return dg.ScheduleDefinition(
+    return materializing(
+        KEY,
+        at="*/15 * * * *",
         name="look_at_health",
-        cron_schedule="*/15 * * * *",
-        job=dg.define_asset_job(
-            JOB, selection=dg.AssetSelection.assets(KEY), description="Tell how every exchange is."
-        ),
-        execution_timezone="UTC",
-        default_status=dg.DefaultScheduleStatus.RUNNING,
+        job=JOB,
         description="Tells how every exchange is, at `system/health`.",
     )
 

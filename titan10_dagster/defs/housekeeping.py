@@ -26,6 +26,7 @@ from dagster._core.storage.runs.schema import RunsTable
 from dagster_postgres.event_log import PostgresEventLogStorage
 
 from titan10_dagster.defs.assets import OWNERS
+from titan10_dagster.defs.schedules import materializing
 from titan10_dagster.housekeeping import clear_landing
 from titan10_dagster.pipeline import Pipeline
 
@@ -91,12 +92,11 @@ def housekeeping_asset() -> dg.AssetsDefinition:
 
 def housekeeping_schedule() -> dg.ScheduleDefinition:
     """03:30 UTC, when yesterday is settled."""
-    return dg.ScheduleDefinition(
+    return materializing(
+        KEY,
+        at=HOUSEKEEPING_AT,
         name="keep_house",
-        cron_schedule=HOUSEKEEPING_AT,
-        job=dg.define_asset_job(JOB, selection=dg.AssetSelection.assets(KEY)),
-        execution_timezone="UTC",
-        default_status=dg.DefaultScheduleStatus.RUNNING,
+        job=JOB,
         description="Deletes old runs of polling and bookkeeping, and landed files that the database has.",
     )
 

@@ -46,15 +46,22 @@ def settle_schedule(exchanges: tuple[str, ...]) -> dg.ScheduleDefinition:
 
 def markets_schedule(exchanges: tuple[str, ...]) -> dg.ScheduleDefinition:
     """01:30 UTC: what the exchanges list, before anything is asked of it."""
-    return dg.ScheduleDefinition(
+    return materializing(
+        *(dg.AssetKey([name, "markets"]) for name in exchanges),
+        at=MARKETS_AT,
         name="read_markets",
-        cron_schedule=MARKETS_AT,
-        job=dg.define_asset_job(
-            "markets",
-            selection=dg.AssetSelection.assets(*([name, "markets"] for name in exchanges)),
-            description="Read what the exchanges list.",
-        ),
+        job="markets",
+        description="Reads the spot markets of every exchange.",
+    )
+
+
+def materializing(*keys: dg.AssetKey, at: str, name: str, job: str, description: str) -> dg.ScheduleDefinition:
+    """A schedule, running from the start, of a job that materializes these assets; `at` is a cron string, in UTC."""
+    return dg.ScheduleDefinition(
+        name=name,
+        cron_schedule=at,
+        job=dg.define_asset_job(job, selection=dg.AssetSelection.assets(*keys), description=description),
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING,
-        description="Reads the spot markets of every exchange.",
+        description=description,
     )

@@ -5,6 +5,7 @@
 import dagster as dg
 
 from titan10_dagster.defs.assets import OWNERS
+from titan10_dagster.defs.schedules import materializing
 from titan10_dagster.pipeline import Pipeline
 from titan10_dagster.store.storage import complaints
 
@@ -60,11 +61,10 @@ def storage_asset() -> dg.AssetsDefinition:
 
 def storage_schedule() -> dg.ScheduleDefinition:
     """03:50 UTC, after the housekeeping."""
-    return dg.ScheduleDefinition(
+    return materializing(
+        KEY,
+        at=STORAGE_AT,
         name="keep_storage",
-        cron_schedule=STORAGE_AT,
-        job=dg.define_asset_job(JOB, selection=dg.AssetSelection.assets(KEY)),
-        execution_timezone="UTC",
-        default_status=dg.DefaultScheduleStatus.RUNNING,
+        job=JOB,
         description="Looks after the chunks of the candles, and lets go of those past their retention.",
     )
