@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from psycopg2 import sql
 from psycopg2.extras import execute_values
 
-from titan10_dagster.candles import frame
+from titan10_dagster.candles.columns import Candles
 from titan10_dagster.candles.fetched import FetchRecord, JudgedSlice
 from titan10_dagster.candles.rules import judge
 from titan10_dagster.candles.slices import Slice, Times
@@ -307,6 +307,6 @@ def made_up(slice_: Slice, seed: int) -> JudgedSlice:
     opens, closes = walk[:-1], walk[1:]
     high, low = np.maximum(opens, closes) + 1, np.minimum(opens, closes) - 1
     volume = np.round(random.exponential(2.0, slice_.expected), 5)
-    rows = frame.from_columns(slice_.grid(), [opens, np.round(high, 2), np.round(low, 2), closes, volume])
+    rows = Candles(slice_.grid(), np.stack([opens, np.round(high, 2), np.round(low, 2), closes, volume]))
     record = FetchRecord(slice_, FETCHED + timedelta(hours=seed), "rest", 1, 0, 0.1, True, None)
     return JudgedSlice(record, judge(rows, slice_, FETCHED))

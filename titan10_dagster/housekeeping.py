@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 
-from titan10_dagster.candles.frame import times
 from titan10_dagster.candles.slices import Slice
 from titan10_dagster.landing import leftovers
 from titan10_dagster.landing.leftovers import Kind, LandedFile
@@ -83,4 +82,4 @@ def _is_stored(titan10: Pipeline, former: LandedFile) -> bool:
         return True
     slice_ = fetched.record.slice
     stored = retrying(lambda: reader.candles(titan10.database, slice_.series, slice_.start, slice_.end))
-    return not np.setdiff1d(times(verdict_of(fetched).valid), times(stored)).size
+    return not np.setdiff1d(verdict_of(fetched).valid.times, stored["time"].to_numpy("datetime64[ms]")).size

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
-from titan10_dagster.candles import frame
+from titan10_dagster.candles.columns import Candles
 from titan10_dagster.candles.fetched import FetchedSlice, FetchRecord, JudgedSlice
 from titan10_dagster.candles.gaps import REASONS
 from titan10_dagster.candles.live import LivePlan, Polled, plan_poll, seconds_to_ask
@@ -130,12 +130,11 @@ def store(titan10: Pipeline, answers: Sequence[LiveAnswer]) -> WriteReport:
 
 
 def _judged(titan10: Pipeline, answer: LiveAnswer) -> Iterator[JudgedSlice]:
-    covered, days = answer.covered, frame.by_day(answer.candles)
+    covered, days, nothing = answer.covered, answer.candles.by_day(), Candles.empty()
     for slice_ in slices_of(answer.plan.window):
-        candles = days.get(slice_.day)
         if covered > slice_.start:
             record = _record(slice_, answer, min(covered, slice_.end))
-            yield titan10.judge(FetchedSlice(record, frame.empty() if candles is None else candles))
+            yield titan10.judge(FetchedSlice(record, days.get(slice_.day, nothing)))
 
 
 def _record(slice_: Slice, answer: LiveAnswer, until: datetime) -> FetchRecord:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 
-from titan10_dagster.candles import frame
+from titan10_dagster.candles.columns import Candles
 from titan10_dagster.candles.fetched import FetchedSlice, FetchRecord, JudgedSlice
 from titan10_dagster.candles.gaps import Reason
 from titan10_dagster.candles.health import Health
@@ -433,7 +433,7 @@ def _has_open_gap(row: ledger.LedgerRow) -> bool:
 def _withheld(record: FetchRecord, verdict: Verdict) -> JudgedSlice:
     note = f"withheld: {verdict.broken_share:.1%} of its rows break a rule"
     unanswered = replace(record, answered=False, note=note)
-    return JudgedSlice(unanswered, replace(verdict, valid=frame.empty()))
+    return JudgedSlice(unanswered, replace(verdict, valid=Candles.empty()))
 
 
 def _unanswered(slice_: Slice, error: FetchError, now: datetime) -> FetchedSlice:
@@ -441,7 +441,7 @@ def _unanswered(slice_: Slice, error: FetchError, now: datetime) -> FetchedSlice
         slice=slice_, fetched_at=now, source="rest", requests=0, retries=0, seconds=0.0,
         answered=False, horizon=None, note=str(error),
     )  # fmt: skip
-    return FetchedSlice(record, frame.empty())
+    return FetchedSlice(record, Candles.empty())
 
 
 def _inspected_before(row: ledger.LedgerRow) -> SliceInspected:

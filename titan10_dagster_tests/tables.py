@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from titan10_dagster.candles.frame import VALUES, times
+from titan10_dagster.candles.frame import VALUES
 
 
 def as_table(frame: pd.DataFrame) -> NDArray[np.float64]:
     """A candle frame as such a table."""
-    return np.column_stack([times(frame).astype(np.int64), *(frame[name] for name in VALUES)]).astype(np.float64)
+    return np.column_stack([frame["time"].astype(np.int64), *(frame[name] for name in VALUES)]).astype(np.float64)

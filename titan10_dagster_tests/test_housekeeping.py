@@ -120,7 +120,7 @@ def test_a_former_file_goes_only_when_the_database_has_each_of_its_candles(world
     (path, _) = fetch(world, store=stored)
     whole = world.pipeline.landing.read(slices(world)[0])
     assert whole is not None
-    world.pipeline.landing.write(type(whole)(whole.record, whole.candles.iloc[10:].reset_index(drop=True)))
+    world.pipeline.landing.write(type(whole)(whole.record, whole.candles.cut(10, 1440)))
     (former,) = path.parent.glob("*.old")
     age(former, NOW)
     later(world, 31)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-import pandas as pd
-
+from titan10_dagster.candles.columns import Candles
 from titan10_dagster.candles.rules import Verdict
 from titan10_dagster.candles.slices import Slice
 
@@ -35,10 +34,10 @@ class FetchRecord:
 
 @dataclass(frozen=True, eq=False)
 class FetchedSlice:
-    """A slice as the exchange gave it: `candles` is a candle frame whose rows may break rules or conflict."""
+    """A slice as the exchange gave it: its candles may break rules or conflict."""
 
     record: FetchRecord
-    candles: pd.DataFrame
+    candles: Candles
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,78 +7,73 @@ on.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cache
 
 import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
 
-from titan10_dagster.candles.frame import VALUES, Columns, columns, drop_repeats, empty
+from titan10_dagster.candles.columns import Candles, Mask
 from titan10_dagster.candles.slices import Slice, to_datetime64, to_ms
-
-Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class Rule:
     """`breaks` tells for each row whether it breaks the rule: a (n,) mask.
 
-    It gets the columns sorted by time and without exact repeats, the slice they should be of, and the clock.
+    It gets the candles sorted by time and without exact repeats, the slice they should be of, and the clock.
     """
 
     name: str
     sentence: str
-    breaks: Callable[[Columns, Slice, datetime], Mask]
+    breaks: Callable[[Candles, Slice, datetime], Mask]
 
 
-def _not_finite(c: Columns, slice_: Slice, now: datetime) -> Mask:
+def _not_finite(c: Candles, slice_: Slice, now: datetime) -> Mask:
     # A sum is finite only if its parts are; but finite parts can overflow, so a suspect is looked at closely.
     with np.errstate(over="ignore", invalid="ignore"):
         suspect: Mask = ~np.isfinite(c.open + c.high + c.low + c.close + c.volume)
     if suspect.any():
-        suspect = ~np.all([np.isfinite(getattr(c, name)) for name in VALUES], axis=0)
+        suspect = ~np.all(np.isfinite(c.values), axis=0)
     return suspect
 
 
-def _price_not_positive(c: Columns, slice_: Slice, now: datetime) -> Mask:
+def _price_not_positive(c: Candles, slice_: Slice, now: datetime) -> Mask:
     return (c.open <= 0) | (c.high <= 0) | (c.low <= 0) | (c.close <= 0)
 
 
-def _volume_negative(c: Columns, slice_: Slice, now: datetime) -> Mask:
+def _volume_negative(c: Candles, slice_: Slice, now: datetime) -> Mask:
     return c.volume < 0
 
 
-def _high_below_low(c: Columns, slice_: Slice, now: datetime) -> Mask:
+def _high_below_low(c: Candles, slice_: Slice, now: datetime) -> Mask:
     return c.high < c.low
 
 
-def _open_outside_range(c: Columns, slice_: Slice, now: datetime) -> Mask:
+def _open_outside_range(c: Candles, slice_: Slice, now: datetime) -> Mask:
     return (c.open > c.high) | (c.open < c.low)
 
 
-def _close_outside_range(c: Columns, slice_: Slice, now: datetime) -> Mask:
+def _close_outside_range(c: Candles, slice_: Slice, now: datetime) -> Mask:
     return (c.close > c.high) | (c.close < c.low)
 
 
-def _off_grid(c: Columns, slice_: Slice, now: datetime) -> Mask:
+def _off_grid(c: Candles, slice_: Slice, now: datetime) -> Mask:
     # Every timeframe divides the day, so counting from 1970 is counting from midnight.
-    off: Mask = c.time.view(np.int64) % slice_.series.timeframe.ms != 0
+    off: Mask = c.times.view(np.int64) % slice_.series.timeframe.ms != 0
     return off
 
 
-def _outside_window(c: Columns, slice_: Slice, now: datetime) -> Mask:
-    return (c.time < to_datetime64(slice_.start)) | (c.time >= to_datetime64(slice_.end))
+def _outside_window(c: Candles, slice_: Slice, now: datetime) -> Mask:
+    return (c.times < to_datetime64(slice_.start)) | (c.times >= to_datetime64(slice_.end))
 
 
-def _in_future(c: Columns, slice_: Slice, now: datetime) -> Mask:
-    return c.time.view(np.int64) > to_ms(now) - slice_.series.timeframe.ms
+def _in_future(c: Candles, slice_: Slice, now: datetime) -> Mask:
+    return c.times.view(np.int64) > to_ms(now) - slice_.series.timeframe.ms
 
 
-def _conflicting_duplicates(c: Columns, slice_: Slice, now: datetime) -> Mask:
+def _conflicting_duplicates(c: Candles, slice_: Slice, now: datetime) -> Mask:
     mask = np.zeros(len(c), dtype=np.bool_)
-    same = c.time[1:] == c.time[:-1]
+    same = c.times[1:] == c.times[:-1]
     mask[1:] |= same
     mask[:-1] |= same
     return mask
@@ -99,16 +94,26 @@ RULES: tuple[Rule, ...] = (
 
 
 @dataclass(frozen=True, eq=False)
+class Broken:
+    """Candles that break rules, and for each of them the names of those that it breaks."""
+
+    candles: Candles = field(default_factory=Candles.empty)
+    rules: tuple[tuple[str, ...], ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.candles)
+
+
+@dataclass(frozen=True, eq=False)
 class Verdict:
     """A slice held against the rules.
 
-    `valid` is a candle frame, sorted, its times unique; `broken` is one too, with a column `rules` besides:
-    a tuple of rule names per row. `counts` says how many rows broke each rule, without the rules that none
+    `valid` are sorted, their times unique. `counts` says how many rows broke each rule, without the rules that none
     broke. Exact repeats are dropped before and counted nowhere.
     """
 
-    valid: pd.DataFrame
-    broken: pd.DataFrame
+    valid: Candles
+    broken: Broken
     counts: Mapping[str, int]
 
     @property
@@ -121,34 +126,24 @@ class Verdict:
         return len(self.broken) / self.rows if self.rows else 0.0
 
 
-def judge(frame: pd.DataFrame, slice_: Slice, now: datetime) -> Verdict:
-    """Holds a raw candle frame against every rule.
+def judge(candles: Candles, slice_: Slice, now: datetime) -> Verdict:
+    """Holds raw candles against every rule.
 
     `now` is when the candles were fetched: a candle that was not over by then counts as `in_future`.
     """
-    ordered = drop_repeats(frame)
-    seen = columns(ordered)
-    masks = {rule.name: rule.breaks(seen, slice_, now) for rule in RULES}
+    ordered = candles.drop_repeats()
+    masks = {rule.name: rule.breaks(ordered, slice_, now) for rule in RULES}
     broken = {name: mask for name, mask in masks.items() if mask.any()}
     if not broken:
-        return Verdict(ordered, _nothing_broken().copy(deep=False), {})
+        return Verdict(ordered, Broken(), {})
     any_broken = np.any(list(broken.values()), axis=0)
     return Verdict(
-        ordered[~any_broken].reset_index(drop=True),
-        _with_rules(ordered[any_broken], _names(broken, any_broken)),
+        ordered.where(~any_broken),
+        Broken(ordered.where(any_broken), _names(broken, any_broken)),
         {name: int(mask.sum()) for name, mask in broken.items()},
     )
 
 
-def _names(broken: Mapping[str, Mask], rows: Mask) -> list[tuple[str, ...]]:
+def _names(broken: Mapping[str, Mask], rows: Mask) -> tuple[tuple[str, ...], ...]:
     by_row = zip(*(mask[rows].tolist() for mask in broken.values()), strict=True)
-    return [tuple(name for name, hit in zip(broken, hits, strict=True) if hit) for hits in by_row]
-
-
-@cache  # building it takes longer than all the rules
-def _nothing_broken() -> pd.DataFrame:
-    return _with_rules(empty(), [])
-
-
-def _with_rules(rows: pd.DataFrame, names: list[tuple[str, ...]]) -> pd.DataFrame:
-    return rows.reset_index(drop=True).assign(rules=pd.Series(names, dtype=object))
+    return tuple(tuple(name for name, hit in zip(broken, hits, strict=True) if hit) for hits in by_row)

@@ -37,7 +37,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 from structlog.contextvars import bound_contextvars
 
-from titan10_dagster.candles import frame
+from titan10_dagster.candles.columns import Candles
 from titan10_dagster.candles.fetched import FetchedSlice, FetchRecord
 from titan10_dagster.candles.slices import Series, Slice, from_ms, to_ms, windows
 from titan10_dagster.errors import (
@@ -304,7 +304,7 @@ class _SeriesFetch:
             listed=self.listed,
             delisted=self.delisted,
         )
-        return FetchedSlice(record, frame.from_rows(_merged(self._rows.pop(slice_.day))))
+        return FetchedSlice(record, Candles.from_rows(_merged(self._rows.pop(slice_.day))))
 
     def _fetched_at(self, slice_: Slice) -> datetime:
         """As of when the slice was asked for, however late it lands: what ended after that is not known of it."""

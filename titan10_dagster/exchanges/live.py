@@ -15,11 +15,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-import numpy as np
-import pandas as pd
-
-from titan10_dagster.candles import frame
+from titan10_dagster.candles.columns import Candles
 from titan10_dagster.candles.live import LivePlan
+from titan10_dagster.candles.slices import from_ms
 from titan10_dagster.errors import Banned, BreakerOpen, FetchError, PassingError, Postponed, Refused, Throttled
 from titan10_dagster.exchanges.breaker import Breaker
 from titan10_dagster.exchanges.client import ExchangeClient, Page
@@ -27,23 +25,23 @@ from titan10_dagster.exchanges.client import ExchangeClient, Page
 
 @dataclass(frozen=True, eq=False)
 class LiveAnswer:
-    """The finished candles of a plan's window: a candle frame whose rows may break rules.
+    """The finished candles of a plan's window, by time; they may break rules.
 
     `asked_at`: just before the request went out (aware, UTC); `seconds`: how long the exchange took.
     """
 
     plan: LivePlan
-    candles: pd.DataFrame
+    candles: Candles
     asked_at: datetime
     seconds: float
 
     @property
     def covered(self) -> datetime:
         """How far polling got."""
-        if self.candles.empty:
+        if not len(self.candles):
             return self.plan.covered(None)
         step = self.plan.window.series.timeframe.delta
-        return self.plan.covered(self.candles["time"].iloc[-1].to_pydatetime() + step)
+        return self.plan.covered(from_ms(int(self.candles.times[-1].astype(int))) + step)
 
 
 @dataclass
@@ -118,11 +116,11 @@ async def _ask(client: ExchangeClient, breaker: Breaker, plan: LivePlan, result:
         result.answers.append(LiveAnswer(plan, _finished(page, plan), page.asked_at, page.seconds))
 
 
-def _finished(page: Page, plan: LivePlan) -> pd.DataFrame:
+def _finished(page: Page, plan: LivePlan) -> Candles:
     """The page's candles that lie in the window and were over before it was asked for, by time."""
     window = plan.window
-    rows = frame.between(frame.from_rows(np.asarray(page.rows)), window.start, window.end)
-    return frame.drop_repeats(frame.drop_unfinished(rows, window.series.timeframe, page.asked_at))
+    candles = Candles.from_rows(page.rows).between(window.start, window.end)
+    return candles.drop_unfinished(window.series.timeframe, page.asked_at).drop_repeats()
 
 
 def _tell(breaker: Breaker, result: LivePoll) -> None:

@@ -25,7 +25,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from titan10_dagster import settings as titan10_settings
-from titan10_dagster.candles import frame
+from titan10_dagster.candles.columns import Candles
+from titan10_dagster.candles.frame import VALUES
 from titan10_dagster.candles.gaps import REASONS, Reason
 from titan10_dagster.candles.slices import Series, Slice, days, to_ms
 from titan10_dagster.errors import SettingsError
@@ -221,10 +222,10 @@ def _compare(db: Database, settings: Settings, exchange: str, wanted: Sequence[d
 def _compare_series(db: Database, series: Series, wanted: Sequence[date]) -> Verdict:
     start, end = Slice(series, wanted[0]).start, Slice(series, wanted[-1]).end
     stored = reader.candles(db, series, start, end)
-    true = frame.from_rows(truth.candles(series.exchange, series.symbol, to_ms(start), to_ms(end)))
+    true = Candles.from_rows(truth.candles(series.exchange, series.symbol, to_ms(start), to_ms(end))).to_pandas()
     both = true.merge(stored, on="time", how="outer", suffixes=("", "_stored"), indicator=True)
     matched = both[both["_merge"] == "both"]
-    equal = np.logical_and.reduce([matched[name] == matched[f"{name}_stored"] for name in frame.VALUES])
+    equal = np.logical_and.reduce([matched[name] == matched[f"{name}_stored"] for name in VALUES])
     invented = int((both["_merge"] == "right_only").sum())
     absent = both.loc[both["_merge"] == "left_only", "time"]
     beyond = int(_excused(db, series, absent).sum())

@@ -9,13 +9,12 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from psycopg2.extras import execute_values
 
 from titan10_dagster.candles.fetched import FetchRecord
-from titan10_dagster.candles.frame import VALUES, empty
 from titan10_dagster.candles.gaps import Evidence, Gap, Reason, count, explain
-from titan10_dagster.candles.slices import Slice, Times, to_datetime64
+from titan10_dagster.candles.rules import Broken
+from titan10_dagster.candles.slices import Slice, Times, from_ms, to_datetime64
 from titan10_dagster.candles.timeframes import Timeframe
 from titan10_dagster.store import ledger
 from titan10_dagster.store.database import Cursor
@@ -28,12 +27,12 @@ from titan10_dagster.store.statements import key, of_slices, statement
 class Look:
     """One look at a slice: how it was fetched, the candles stored after it, and the rows that broke a rule.
 
-    `times`: of all stored candles of the slice, datetime64[ms]. `broken`: a candle frame with a column `rules`.
+    `times`: of all stored candles of the slice, datetime64[ms].
     """
 
     record: FetchRecord
     times: Times
-    broken: pd.DataFrame
+    broken: Broken
     live: bool
 
     @property
@@ -55,7 +54,7 @@ class Look:
             horizon=record.horizon,
             listed=record.listed,
             delisted=record.delisted,
-            quarantined=self.broken["time"].to_numpy("datetime64[ms]"),
+            quarantined=self.broken.candles.times,
         )
 
 
@@ -94,15 +93,9 @@ def _silent_after_delisting(cursor: Cursor, looks: Sequence[Look]) -> list[Look]
         return []
     slices = [slice_ for slice_, row in ledger.read(cursor, list(found)).items() if row.state == "settled"]
     return [
-        Look(
-            replace(found[slice_], slice=slice_, answered=False, horizon=None), candles.times, _nothing_broken(), False
-        )
+        Look(replace(found[slice_], slice=slice_, answered=False, horizon=None), candles.times, Broken(), False)
         for slice_, candles in zip(slices, read(cursor, slices) if slices else (), strict=True)
     ]
-
-
-def _nothing_broken() -> pd.DataFrame:
-    return empty().assign(rules=pd.Series(dtype=object))
 
 
 def gaps_after(look: Look, before: Sequence[Gap]) -> list[Gap]:
@@ -169,13 +162,11 @@ def _quarantine(cursor: Cursor, looks: Sequence[Look]) -> dict[Slice, int]:
 
 
 def _broken_rows(look: Look) -> list[tuple[Any, ...]]:
-    if look.broken.empty:
-        return []
-    record = look.record
+    record, broken = look.record, look.broken
     asked = (*key(look.slice.series), look.slice.day)
     seen = (record.source, record.fetched_at, record.fetched_at)
-    rows = look.broken[["time", *VALUES, "rules"]].itertuples(index=False, name=None)
-    return [(*asked, time.to_pydatetime(), *values, list(rules), *seen) for time, *values, rules in rows]
+    rows = zip(broken.candles.times.astype(int).tolist(), broken.candles.values.T.tolist(), broken.rules, strict=True)
+    return [(*asked, from_ms(ms), *values, list(rules), *seen) for ms, values, rules in rows]
 
 
 def read_gaps(cursor: Cursor, slices: Sequence[Slice]) -> dict[Slice, list[Gap]]:

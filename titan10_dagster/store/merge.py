@@ -16,12 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 from psycopg2.extras import execute_values
 
+from titan10_dagster.candles.columns import Candles, Floats, Mask
 from titan10_dagster.candles.fetched import FetchRecord
 from titan10_dagster.candles.slices import Series, Slice, Times, from_ms
 from titan10_dagster.errors import StoreError
 from titan10_dagster.store import binary
 from titan10_dagster.store.database import Cursor
-from titan10_dagster.store.scaling import Floats, Mask, Scaled, scale
+from titan10_dagster.store.scaling import Scaled, scale
 from titan10_dagster.store.statements import key, of_slices, statement
 
 _PRICES = slice(0, 4)
@@ -30,22 +31,8 @@ _STORED = ("i8", "M8[ms]", "f8", "f8", "f8", "f8", "f8")  # number of the slice,
 
 
 @dataclass(frozen=True, eq=False)
-class Candles:
-    """Candles sorted by time: `times` (n,) datetime64[ms], naive UTC; `values` (5, n) in the order of VALUES."""
-
-    times: Times
-    values: Floats
-
-    def __len__(self) -> int:
-        return len(self.times)
-
-    def where(self, mask: Mask) -> Candles:
-        return self if mask.all() else Candles(self.times[mask], self.values[:, mask])
-
-
-@dataclass(frozen=True, eq=False)
 class Incoming:
-    """The candles of one slice, as doubles and as integers with their scales; all are exact."""
+    """The candles of one slice, by time, as doubles and as integers with their scales; all are exact."""
 
     record: FetchRecord
     candles: Candles
@@ -147,13 +134,13 @@ def merge(cursor: Cursor, batch: Sequence[Incoming]) -> list[Change]:
 
 
 def read(cursor: Cursor, slices: Sequence[Slice]) -> list[Candles]:
-    """The stored candles of each of some slices of one exchange, all different."""
+    """The stored candles of each of some slices of one exchange, all different; by time."""
     query = cursor.mogrify(statement("read_slices"), of_slices(slices)).decode()
     numbers, times, *values = binary.copy_out(cursor, query, _STORED)
     order = np.lexsort((times, numbers))
     bounds = np.searchsorted(numbers[order], np.arange(1, len(slices) + 2))
-    table = Candles(times[order], np.stack(values)[:, order])
-    return [Candles(table.times[a:b], table.values[:, a:b]) for a, b in pairwise(bounds)]
+    table = Candles(times, np.stack(values)).take(order)
+    return [table.cut(a, b) for a, b in pairwise(bounds)]
 
 
 def _insert(cursor: Cursor, changes: Sequence[Change]) -> None:

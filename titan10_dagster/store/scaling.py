@@ -13,8 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Mask = NDArray[np.bool_]
+from titan10_dagster.candles.columns import Floats, Mask
 
 POWERS_OF_TEN = tuple(10.0**n for n in range(23))
 

@@ -15,18 +15,16 @@ from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-import numpy as np
-import pandas as pd
-
+from titan10_dagster.candles.columns import Candles
 from titan10_dagster.candles.fetched import JudgedSlice
-from titan10_dagster.candles.frame import columns, from_columns
 from titan10_dagster.candles.gaps import Reason
+from titan10_dagster.candles.rules import Broken
 from titan10_dagster.candles.slices import Slice
 from titan10_dagster.store.accounts import Look, account
 from titan10_dagster.store.chunks import Chunks
 from titan10_dagster.store.database import Cursor, Database, lock_exchange
 from titan10_dagster.store.ledger import LedgerRow
-from titan10_dagster.store.merge import Candles, Change, Incoming, Scales, merge
+from titan10_dagster.store.merge import Change, Incoming, Scales, merge
 from titan10_dagster.store.outages import mark
 
 NOT_REPRESENTABLE = "not_representable"
@@ -142,7 +140,7 @@ class _Prepared:
 def _prepared(slices: Iterable[JudgedSlice]) -> Iterator[list[_Prepared]]:
     scales = Scales()
     for batch in _batches(slices):
-        yield [_Prepared(one, *scales.incoming(one.record, _candles(one.verdict.valid))) for one in batch]
+        yield [_Prepared(one, *scales.incoming(one.record, one.verdict.valid)) for one in batch]
 
 
 def _one_ahead(items: Iterable[T]) -> Generator[T]:
@@ -174,18 +172,10 @@ def _batches(slices: Iterable[JudgedSlice]) -> Iterator[list[JudgedSlice]]:
         yield list(batch.values())
 
 
-def _candles(frame: pd.DataFrame) -> Candles:
-    seen = columns(frame)
-    return Candles(seen.time, np.stack((seen.open, seen.high, seen.low, seen.close, seen.volume)))
-
-
-def _broken(judged: JudgedSlice, unfit: Candles) -> pd.DataFrame:
+def _broken(judged: JudgedSlice, unfit: Candles) -> Broken:
     """The rows that broke a rule, and those whose numbers cannot be stored exactly."""
-    if len(unfit) == 0:
-        return judged.verdict.broken
-    rules = pd.Series([(NOT_REPRESENTABLE,)] * len(unfit), dtype=object)
-    frames = [judged.verdict.broken, from_columns(unfit.times, list(unfit.values)).assign(rules=rules)]
-    return pd.concat(frames, ignore_index=True)
+    broken = judged.verdict.broken
+    return Broken(Candles.joined(broken.candles, unfit), broken.rules + ((NOT_REPRESENTABLE,),) * len(unfit))
 
 
 def _result(change: Change, row: LedgerRow, before: SliceResult | None) -> SliceResult:

@@ -1,4 +1,4 @@
-"""What the property tests draw: slices, instants and candle frames, the usual and the awkward."""
+"""What the property tests draw: slices, instants and candles, the usual and the awkward."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pandas as pd
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from titan10_dagster.candles.frame import from_rows
+from titan10_dagster.candles.columns import Candles
 from titan10_dagster.candles.slices import Series, Slice, to_ms
 from titan10_dagster.candles.timeframes import TIMEFRAMES, Timeframe
 
@@ -34,30 +34,40 @@ awkward_floats = st.floats(allow_nan=True, allow_infinity=True, allow_subnormal=
 
 
 @st.composite
-def raw_frames(draw: st.DrawFn, slice_: Slice = HOURLY, max_size: int = 12) -> pd.DataFrame:
+def raw_candles(draw: st.DrawFn, slice_: Slice = HOURLY, max_size: int = 12) -> Candles:
     """Rows in any order, repeated, conflicting, off the grid, of the days around the slice, with any values."""
     size = draw(st.integers(0, max_size))
     half_steps = draw(hnp.arrays(np.int64, size, elements=st.integers(-4, 2 * slice_.expected + 4)))
     ms = to_ms(slice_.start) + half_steps * slice_.series.timeframe.ms // 2
     few = st.sampled_from([1.0, 2.0, 3.0, float("nan")])
     values = draw(hnp.arrays(np.float64, (size, 5), elements=few | awkward_floats))
-    return from_rows(np.column_stack([ms.astype(np.float64), values]))
+    return Candles.from_rows(np.column_stack([ms.astype(np.float64), values]))
 
 
-def whole_frame(slice_: Slice = HOURLY) -> pd.DataFrame:
+def whole_slice(slice_: Slice = HOURLY) -> Candles:
     """Every candle of the slice, none of which breaks a rule."""
     starts = slice_.grid().astype(np.int64).astype(np.float64)
     price = np.full(len(starts), 100.0)
-    return from_rows(np.column_stack([starts, price, price + 2, price - 2, price + 1, price]))
+    return Candles.from_rows(np.column_stack([starts, price, price + 2, price - 2, price + 1, price]))
 
 
 def after(slice_: Slice, **span: float) -> datetime:
     return slice_.start + timedelta(**span)
 
 
-def real_candles(folder: Path, name: str) -> pd.DataFrame:
-    """A file of real candles as a candle frame; its first column is the time, with a time zone."""
+def real_candles(folder: Path, name: str) -> Candles:
+    """A file of real candles; its first column is the time, with a time zone."""
     table = pd.read_csv(folder / name)
     time = pd.to_datetime(table.iloc[:, 0], utc=True).astype("datetime64[ms, UTC]").astype("int64")
     values = table[["open", "high", "low", "close", "volume"]].to_numpy()
-    return from_rows(np.column_stack([time.to_numpy().astype(np.float64), values]))
+    return Candles.from_rows(np.column_stack([time.to_numpy().astype(np.float64), values]))
+
+
+def assert_same(one: Candles, other: Candles) -> None:
+    """The same candles in the same order, and in the shapes and types that candles have; NaN equals NaN."""
+    for candles in (one, other):
+        assert candles.times.dtype == np.dtype("datetime64[ms]")
+        assert (candles.values.dtype, candles.values.shape) == (np.float64, (5, len(candles)))
+        assert all(column.flags.c_contiguous for column in candles.values)
+    np.testing.assert_array_equal(one.times, other.times)
+    np.testing.assert_array_equal(one.values, other.values)

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from titan10_dagster.candles.frame import by_day, times
 from titan10_dagster.candles.gaps import (
     REASONS,
     SECOND_LOOK,
@@ -357,10 +356,10 @@ def test_every_missing_minute_of_real_candles_is_explained() -> None:
     folder = Path(os.environ["TITAN10_TEST_DATA"])
     timeframe = Timeframe.parse("1m")
     gaps: list[Gap] = []
-    for day, frame in by_day(some.real_candles(folder, "binance_XRP-ETH_1m_2019-10.csv.gz")).items():
+    for day, candles in some.real_candles(folder, "binance_XRP-ETH_1m_2019-10.csv.gz").by_day().items():
         slice_ = Slice(Series("binance", "XRP/ETH", timeframe), day)
-        found = explain(times(frame), slice_, Evidence(some.LATER))
-        assert sum(count(gap, timeframe) for gap in found) == slice_.expected - len(frame)
+        found = explain(candles.times, slice_, Evidence(some.LATER))
+        assert sum(count(gap, timeframe) for gap in found) == slice_.expected - len(candles)
         gaps += found
     absent_inside = sum(count(gap, timeframe) for gap in gaps[:-1])
     assert absent_inside == 1091

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 from tenacity import wait_none
 
-from titan10_dagster.candles import frame
 from titan10_dagster.candles.fetched import FetchedSlice
 from titan10_dagster.candles.health import Health
 from titan10_dagster.candles.markets import Market
@@ -108,7 +107,7 @@ class Fetched:
 
     def rows(self, slice_: Slice) -> NDArray[np.float64]:
         candles = self.landed[slice_].candles
-        return np.column_stack([frame.times(candles).astype(np.int64), candles[list(frame.VALUES)].to_numpy()])
+        return np.column_stack([candles.times.astype(np.int64), candles.values.T])
 
 
 def fetch(

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from titan10_dagster.candles.health import BreakerState, Health, after_ban
-from titan10_dagster.candles.slices import Series, Slice, from_ms, to_ms
+from titan10_dagster.candles.slices import Series, Slice, from_ms, to_datetime64, to_ms
 from titan10_dagster.candles.timeframes import Timeframe
 from titan10_dagster.errors import (
     Banned,
@@ -269,7 +269,7 @@ def test_a_day_that_was_asked_for_before_it_ended_is_not_called_whole_however_la
     fetched = fetch(sandbox, wanted, clock=lambda: next(passed, midnight + timedelta(minutes=5)))
     landed = fetched.landed[wanted[0]]
     assert landed.record.fetched_at == began
-    assert landed.candles["time"].max() == began - timedelta(minutes=1)
+    assert landed.candles.times.max() == to_datetime64(began - timedelta(minutes=1))
 
 
 def test_a_day_is_dated_by_when_it_was_asked_for_and_not_by_the_start_of_a_long_run(sandbox: Sandbox) -> None:
@@ -467,7 +467,7 @@ def test_the_unfinished_candle_is_left_out_by_the_clock(sandbox: Sandbox, exchan
     wanted = slices(exchange, [symbol], 1, last=NOW.date())
     sandbox.fault(exchange, "unfinished")
     (landed,) = fetch(sandbox, wanted).landed.values()
-    assert landed.candles["time"].max() < NOW - timedelta(seconds=60)
+    assert landed.candles.times.max() < to_datetime64(NOW - timedelta(seconds=60))
     assert len(landed.candles) >= 60
 
 

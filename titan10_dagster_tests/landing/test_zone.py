@@ -19,16 +19,17 @@ import pytest
 import structlog
 from hypothesis import given
 from hypothesis import strategies as st
-from pandas.testing import assert_frame_equal
 from pyarrow import parquet
 
+from titan10_dagster.candles.columns import Candles
 from titan10_dagster.candles.fetched import FetchedSlice, FetchRecord
-from titan10_dagster.candles.frame import COLUMNS, VALUES, by_day, columns, empty, from_rows
+from titan10_dagster.candles.frame import COLUMNS, VALUES
 from titan10_dagster.candles.slices import Series, Slice, to_ms
 from titan10_dagster.candles.timeframes import Timeframe
 from titan10_dagster.errors import LandingError
 from titan10_dagster.landing.zone import METADATA_KEY, LandingZone
 from titan10_dagster_tests.candles import strategies as some
+from titan10_dagster_tests.candles.strategies import assert_same
 
 AT = datetime(2024, 3, 1, 2, 0, 0, 123456, tzinfo=UTC)
 SLICE = some.MINUTELY
@@ -39,7 +40,7 @@ def zone(tmp_path: Path) -> LandingZone:
     return LandingZone(tmp_path / "landing")
 
 
-def fetched(candles: pd.DataFrame, slice_: Slice = SLICE) -> FetchedSlice:
+def fetched(candles: Candles, slice_: Slice = SLICE) -> FetchedSlice:
     return FetchedSlice(FetchRecord(slice_, AT, "rest", 2, 0, 0.25, True, None), candles)
 
 
@@ -54,9 +55,9 @@ def files(zone: LandingZone) -> list[str]:
 # --- what is written is read -----------------------------------------------------------------------------------
 
 
-@given(some.raw_frames(SLICE, max_size=40), st.none() | some.instants, st.none() | st.text())
+@given(some.raw_candles(SLICE, max_size=40), st.none() | some.instants, st.none() | st.text())
 def test_a_slice_comes_back_exactly_as_it_was_landed(
-    zone: LandingZone, candles: pd.DataFrame, horizon: datetime | None, note: str | None
+    zone: LandingZone, candles: Candles, horizon: datetime | None, note: str | None
 ) -> None:
     zone.path(SLICE).unlink(missing_ok=True)
     record = replace(fetched(candles).record, horizon=horizon, note=note)
@@ -64,22 +65,21 @@ def test_a_slice_comes_back_exactly_as_it_was_landed(
     back = zone.read(SLICE)
     assert back is not None
     assert back.record == zone.record(SLICE) == record
-    assert_frame_equal(back.candles, candles, check_exact=True)
-    assert all(bits(back.candles, name) == bits(candles, name) for name in VALUES)
+    assert_same(back.candles, candles)
+    assert bits(back.candles) == bits(candles)
 
 
-def bits(frame: pd.DataFrame, name: str) -> bytes:
+def bits(candles: Candles) -> bytes:
     """The very bits, so that the sign of zero counts; NaN has many bit patterns and is compared above."""
-    values = getattr(columns(frame), name)
-    return np.where(np.isnan(values), 0.0, values).tobytes()
+    return np.where(np.isnan(candles.values), 0.0, candles.values).tobytes()
 
 
 def test_a_slice_without_candles_is_a_file_without_rows(zone: LandingZone) -> None:
-    path = zone.write(fetched(empty()))
+    path = zone.write(fetched(Candles.empty()))
     assert parquet.read_metadata(path).num_rows == 0
     back = zone.read(SLICE)
     assert back is not None
-    assert_frame_equal(back.candles, empty(), check_exact=True)
+    assert_same(back.candles, Candles.empty())
 
 
 def test_what_was_never_landed_is_none(zone: LandingZone) -> None:
@@ -89,9 +89,9 @@ def test_what_was_never_landed_is_none(zone: LandingZone) -> None:
 
 
 def test_landing_again_replaces(zone: LandingZone) -> None:
-    zone.write(fetched(empty()))
-    zone.write(fetched(some.whole_frame(SLICE)))
-    zone.write(fetched(some.whole_frame(SLICE)))
+    zone.write(fetched(Candles.empty()))
+    zone.write(fetched(some.whole_slice(SLICE)))
+    zone.write(fetched(some.whole_slice(SLICE)))
     assert candles_of(zone) == 1440
     assert files(zone) == ["BTC-USDT.parquet"]
 
@@ -103,50 +103,49 @@ def candles_of(zone: LandingZone) -> int:
 
 
 def test_a_file_with_candles_that_its_successor_lacks_is_kept_as_evidence(zone: LandingZone) -> None:
-    path = zone.write(fetched(some.whole_frame(SLICE)))
+    path = zone.write(fetched(some.whole_slice(SLICE)))
     first = path.read_bytes()
-    zone.write(fetched(some.whole_frame(SLICE).head(1000)))
+    zone.write(fetched(some.whole_slice(SLICE).cut(0, 1000)))
     assert candles_of(zone) == 1000
     assert files(zone) == ["BTC-USDT.20240301T020000123456Z.parquet.old", "BTC-USDT.parquet"]
     assert path.with_name("BTC-USDT.20240301T020000123456Z.parquet.old").read_bytes() == first
     assert list(zone.root.rglob("*.parquet")) == [path]
 
 
-def broken(candles: pd.DataFrame, count: int) -> pd.DataFrame:
-    spoiled = candles.copy()
-    spoiled.loc[: count - 1, "volume"] = -1.0
-    return spoiled
+def broken(candles: Candles, count: int) -> Candles:
+    values = candles.values.copy()
+    values[4, :count] = -1.0
+    return replace(candles, values=values)
 
 
 def test_rows_from_before_the_horizon_outlive_a_fetch_that_cannot_give_them(zone: LandingZone) -> None:
-    whole = some.whole_frame(SLICE)
-    given, later = broken(whole.tail(658).reset_index(drop=True), 20), AT + timedelta(hours=14)
+    whole = some.whole_slice(SLICE)
+    given, later = broken(whole.cut(1440 - 658, 1440), 20), AT + timedelta(hours=14)
     zone.write(fetched(given))
-    record = replace(fetched(empty()).record, fetched_at=later, horizon=later - timedelta(hours=12))
+    record = replace(fetched(Candles.empty()).record, fetched_at=later, horizon=later - timedelta(hours=12))
     for _ in range(2):
-        zone.write(FetchedSlice(record, empty()))
+        zone.write(FetchedSlice(record, Candles.empty()))
         back = zone.read(SLICE)
         assert back is not None
-        assert_frame_equal(back.candles, whole.tail(638).reset_index(drop=True))
+        assert_same(back.candles, whole.cut(1440 - 638, 1440))
         assert back.record.note == "638 candles from before the horizon are of earlier fetches"
     assert files(zone) == ["BTC-USDT.20240301T020000123456Z.parquet.old", "BTC-USDT.parquet"]
 
 
 def test_a_new_row_wins_over_a_former_one_and_within_reach_nothing_is_carried_over(zone: LandingZone) -> None:
-    whole = some.whole_frame(SLICE)
-    restated = whole.assign(volume=whole["volume"] + 1)
+    whole = some.whole_slice(SLICE)
+    restated = replace(whole, values=whole.values + np.array([[0], [0], [0], [0], [1]]))
     zone.write(fetched(whole))
     horizon = SLICE.start + timedelta(hours=1)
-    part = restated.iloc[30:90].reset_index(drop=True)
-    zone.write(FetchedSlice(replace(fetched(empty()).record, horizon=horizon), part))
+    part = restated.cut(30, 90)
+    zone.write(FetchedSlice(replace(fetched(Candles.empty()).record, horizon=horizon), part))
     back = zone.read(SLICE)
     assert back is not None
-    expected = pd.concat([whole.head(30), part], ignore_index=True)
-    assert_frame_equal(back.candles, expected)
+    assert_same(back.candles, Candles.joined(whole.cut(0, 30), part))
 
 
 def test_a_damaged_body_is_moved_aside_and_counts_as_not_landed(zone: LandingZone) -> None:
-    path = zone.write(fetched(some.whole_frame(SLICE)))
+    path = zone.write(fetched(some.whole_slice(SLICE)))
     damage(path)
     with structlog.testing.capture_logs() as logs:
         assert zone.read_or_aside(SLICE) is None
@@ -156,28 +155,28 @@ def test_a_damaged_body_is_moved_aside_and_counts_as_not_landed(zone: LandingZon
 
 
 def test_a_damaged_file_does_not_keep_a_slice_from_landing(zone: LandingZone) -> None:
-    damage(zone.write(fetched(some.whole_frame(SLICE))))
-    zone.write(fetched(empty()))
+    damage(zone.write(fetched(some.whole_slice(SLICE))))
+    zone.write(fetched(Candles.empty()))
     assert files(zone) == ["BTC-USDT.parquet", "BTC-USDT.parquet.corrupt"]
 
 
 def test_records_are_those_of_the_landed_slices_in_the_order_asked(zone: LandingZone) -> None:
     asked = [of_symbol("C/D"), of_symbol("A/B"), of_symbol("E/F")]
     for slice_ in asked[:2]:
-        zone.write(fetched(empty(), slice_))
-    assert list(zone.records(asked).items()) == [(s, fetched(empty(), s).record) for s in asked[:2]]
+        zone.write(fetched(Candles.empty(), slice_))
+    assert list(zone.records(asked).items()) == [(s, fetched(Candles.empty(), s).record) for s in asked[:2]]
 
 
 @pytest.mark.skipif("TITAN10_TEST_DATA" not in os.environ, reason="real candles: set TITAN10_TEST_DATA")
 @pytest.mark.parametrize("name", ["binanceus_BTC-USDT_1m_2023-03.csv.gz", "binance_XRP-ETH_1m_2019-10.csv.gz"])
 def test_real_candles_come_back_exactly(zone: LandingZone, name: str) -> None:
-    days = by_day(some.real_candles(Path(os.environ["TITAN10_TEST_DATA"]), name))
+    days = some.real_candles(Path(os.environ["TITAN10_TEST_DATA"]), name).by_day()
     for day, candles in days.items():
         path = zone.write(fetched(candles, of_symbol("BTC/USDT", day)))
         assert path.stat().st_size < 30 * len(candles) + 4000
         back = zone.read(of_symbol("BTC/USDT", day))
         assert back is not None
-        assert_frame_equal(back.candles, candles, check_exact=True)
+        assert_same(back.candles, candles)
 
 
 # --- others read it too ----------------------------------------------------------------------------------------
@@ -200,7 +199,7 @@ def by_pandas(path: Path) -> list[dict[Any, Any]]:
 
 @pytest.mark.parametrize("reader", [by_duckdb, by_polars, by_pandas])
 def test_other_readers_get_every_column(zone: LandingZone, reader: Callable[[Path], list[dict[str, Any]]]) -> None:
-    rows = reader(zone.write(fetched(some.whole_frame(SLICE))))
+    rows = reader(zone.write(fetched(some.whole_slice(SLICE))))
     assert [row["ms"] for row in rows] == SLICE.grid().astype(np.int64).tolist()
     for row in rows:
         assert (row["exchange"], row["symbol"], row["timeframe"]) == ("binance", "BTC/USDT", "1m")
@@ -208,7 +207,7 @@ def test_other_readers_get_every_column(zone: LandingZone, reader: Callable[[Pat
 
 
 def test_a_file_holds_the_documented_types_and_the_record(zone: LandingZone) -> None:
-    footer = parquet.read_metadata(zone.write(fetched(some.whole_frame(SLICE))))
+    footer = parquet.read_metadata(zone.write(fetched(some.whole_slice(SLICE))))
     types = {column.name: (column.physical_type, str(column.logical_type)) for column in footer.schema}
     assert list(types) == ["exchange", "symbol", "timeframe", *COLUMNS]
     assert types["symbol"] == ("BYTE_ARRAY", "String")
@@ -242,7 +241,7 @@ def test_a_symbol_becomes_a_file_name_that_can_be_read(zone: LandingZone, symbol
 )
 def test_a_symbol_that_makes_no_file_name_is_refused(zone: LandingZone, symbol: str) -> None:
     with pytest.raises(LandingError, match="makes no file name"):
-        zone.write(fetched(empty(), of_symbol(symbol)))
+        zone.write(fetched(Candles.empty(), of_symbol(symbol)))
     assert not zone.root.exists()
 
 
@@ -292,7 +291,7 @@ def drop_the_record(path: Path) -> None:
 def test_an_unreadable_file_is_told_by_name_and_counts_as_not_landed(
     zone: LandingZone, spoil: Callable[[Path], None]
 ) -> None:
-    path = zone.write(fetched(some.whole_frame(SLICE)))
+    path = zone.write(fetched(some.whole_slice(SLICE)))
     spoil(path)
     for look in (zone.read, zone.record):
         with pytest.raises(LandingError, match=r"binance BTC/USDT 1m 2024-02-29 is unreadable .* remove .*BTC-USDT"):
@@ -301,7 +300,7 @@ def test_an_unreadable_file_is_told_by_name_and_counts_as_not_landed(
         assert zone.records([SLICE]) == {}
     assert [(log["event"], log["log_level"]) for log in logs] == [("landed_file_corrupt", "warning")]
     assert files(zone) == ["BTC-USDT.parquet.corrupt"]
-    zone.write(fetched(some.whole_frame(SLICE)))
+    zone.write(fetched(some.whole_slice(SLICE)))
     assert list(zone.records([SLICE])) == [SLICE]
 
 
@@ -314,13 +313,13 @@ def damage(path: Path) -> None:
 
 
 def test_a_flipped_bit_in_the_candles_is_noticed(zone: LandingZone) -> None:
-    damage(zone.write(fetched(some.whole_frame(SLICE))))
+    damage(zone.write(fetched(some.whole_slice(SLICE))))
     with pytest.raises(LandingError, match="is unreadable"):
         zone.read(SLICE)
 
 
 def test_a_file_in_another_slices_place_is_not_taken_for_it(zone: LandingZone) -> None:
-    path = zone.write(fetched(empty()))
+    path = zone.write(fetched(Candles.empty()))
     other = of_symbol("BTC/USDT", SLICE.day + timedelta(days=1))
     zone.path(other).parent.mkdir()
     zone.path(other).write_bytes(path.read_bytes())
@@ -344,9 +343,9 @@ def full_disk() -> Iterator[None]:
 
 
 def test_a_full_disk_leaves_what_was_landed_before_and_no_debris(zone: LandingZone) -> None:
-    zone.write(fetched(some.whole_frame(SLICE)))
+    zone.write(fetched(some.whole_slice(SLICE)))
     with full_disk(), pytest.raises(LandingError, match="cannot land binance BTC/USDT 1m 2024-02-29"):
-        zone.write(fetched(empty()))
+        zone.write(fetched(Candles.empty()))
     back = zone.read(SLICE)
     assert back is not None
     assert len(back.candles) == 1440
@@ -359,7 +358,7 @@ from pathlib import Path
 from titan10_dagster.landing.zone import LandingZone
 from titan10_dagster_tests.candles import strategies as some
 from titan10_dagster_tests.landing.test_zone import fetched
-zone, whole = LandingZone(Path(sys.argv[1])), fetched(some.whole_frame(some.MINUTELY))
+zone, whole = LandingZone(Path(sys.argv[1])), fetched(some.whole_slice(some.MINUTELY))
 zone.write(whole)
 print("started", flush=True)
 while True:
@@ -379,15 +378,15 @@ def test_a_killed_writer_leaves_a_whole_file(zone: LandingZone) -> None:
         writer.send_signal(signal.SIGKILL)
     back = zone.read(SLICE)
     assert back is not None
-    assert_frame_equal(back.candles, some.whole_frame(SLICE), check_exact=True)
+    assert_same(back.candles, some.whole_slice(SLICE))
     debris = [path for path in zone.root.rglob("*.parquet") if path != zone.path(SLICE)]
     assert debris == []
 
 
-def test_the_raw_rows_of_a_whole_day_may_be_anything_that_fits_a_frame(zone: LandingZone) -> None:
+def test_the_raw_rows_of_a_whole_day_may_be_anything_that_candles_hold(zone: LandingZone) -> None:
     start = to_ms(SLICE.start)
-    awkward = from_rows([[start, 1e-320, -0.0, float("inf"), float("nan"), 1.7e308]] * 3 + [[0, 1, 1, 1, 1, 1]])
+    awkward = Candles.from_rows([[start, 1e-320, -0.0, float("inf"), float("nan"), 1.7e308]] * 3 + [[0, 1, 1, 1, 1, 1]])
     zone.write(fetched(awkward))
     back = zone.read(SLICE)
     assert back is not None
-    assert_frame_equal(back.candles, awkward, check_exact=True)
+    assert_same(back.candles, awkward)

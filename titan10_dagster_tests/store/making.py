@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from titan10_dagster.candles import frame
+from titan10_dagster.candles.columns import Candles
 from titan10_dagster.candles.fetched import FetchRecord, JudgedSlice
+from titan10_dagster.candles.frame import VALUES, from_columns
 from titan10_dagster.candles.rules import judge
 from titan10_dagster.candles.slices import Series, Slice
 from titan10_dagster.candles.timeframes import Timeframe
@@ -21,6 +22,7 @@ MINUTE = Timeframe.parse("1m")
 DAY = date(2024, 1, 10)
 FETCHED = datetime(2024, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
 LATER = timedelta(hours=7)
+NO_ROWS = Candles.empty().to_pandas()
 
 
 @dataclass
@@ -52,13 +54,18 @@ def candles(slice_: Slice, *, seed: int = 0, price: float = 40_000.0, decimals: 
     high = np.round(np.maximum(opens, closes) + tick, decimals)
     low = np.round(np.minimum(opens, closes) - tick, decimals)
     volume = np.round(random.exponential(2.0, slice_.expected), 5)
-    return frame.from_columns(slice_.grid(), [opens, high, low, closes, volume])
+    return from_columns(slice_.grid(), [opens, high, low, closes, volume])
 
 
 def judged(slice_: Slice, rows: pd.DataFrame | None = None, **record: Any) -> JudgedSlice:
     """The rows (by default a whole slice) as fetched and judged; keywords replace fields of the record."""
     fetch = replace(FetchRecord(slice_, FETCHED, "rest", 3, 0, 0.5, True, None), **record)
-    return JudgedSlice(fetch, judge(candles(slice_) if rows is None else rows, slice_, fetch.fetched_at))
+    return JudgedSlice(fetch, judge(as_fetched(candles(slice_) if rows is None else rows), slice_, fetch.fetched_at))
+
+
+def as_fetched(rows: pd.DataFrame) -> Candles:
+    """A candle frame as the pipeline would have fetched it."""
+    return Candles(rows["time"].to_numpy("datetime64[ms]"), rows[list(VALUES)].to_numpy().T.copy())
 
 
 def without(rows: pd.DataFrame, *places: int) -> pd.DataFrame:

@@ -4,7 +4,6 @@ from datetime import timedelta
 
 import pytest
 
-from titan10_dagster.candles import frame
 from titan10_dagster.candles.gaps import Reason
 from titan10_dagster.candles.missing import Stretch
 from titan10_dagster.candles.repairs import OpenSlice
@@ -15,7 +14,18 @@ from titan10_dagster.store.database import Database
 from titan10_dagster.store.ledger import CoverageRow, ExchangeSummary
 from titan10_dagster.store.writer import write_slices
 from titan10_dagster_tests.cost import least
-from titan10_dagster_tests.store.making import DAY, FETCHED, LATER, MINUTE, Sql, a_slice, candles, judged, without
+from titan10_dagster_tests.store.making import (
+    DAY,
+    FETCHED,
+    LATER,
+    MINUTE,
+    NO_ROWS,
+    Sql,
+    a_slice,
+    candles,
+    judged,
+    without,
+)
 
 TOMORROW = DAY + timedelta(days=1)
 BTC, ETH = a_slice("BTC/USDT"), a_slice("ETH/USDT")
@@ -30,7 +40,7 @@ def _written(db: Database) -> None:
         judged(a_slice("BTC/USDT", TOMORROW), candles(a_slice("BTC/USDT", TOMORROW)).iloc[:1000], answered=False),
         judged(ETH, without(candles(ETH), 0, 1, 700)),
     ])  # fmt: skip
-    write_slices(db, [judged(KRAKEN, frame.empty(), horizon=KRAKEN.end)])
+    write_slices(db, [judged(KRAKEN, NO_ROWS, horizon=KRAKEN.end)])
 
 
 def test_settled_slices_are_told_from_the_others(db: Database) -> None:

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from titan10_dagster.candles import frame
 from titan10_dagster.candles.fetched import JudgedSlice
 from titan10_dagster.candles.gaps import Reason
 from titan10_dagster.candles.timeframes import TIMEFRAMES
@@ -16,7 +15,18 @@ from titan10_dagster.store.audit import unaccounted
 from titan10_dagster.store.database import Database, lock_exchange
 from titan10_dagster.store.outages import weigh
 from titan10_dagster.store.writer import write_slices
-from titan10_dagster_tests.store.making import DAY, FETCHED, LATER, Sql, a_slice, candles, judged, versions, without
+from titan10_dagster_tests.store.making import (
+    DAY,
+    FETCHED,
+    LATER,
+    NO_ROWS,
+    Sql,
+    a_slice,
+    candles,
+    judged,
+    versions,
+    without,
+)
 
 SYMBOLS = ("BTC/USDT", "ETH/USDT", "XRP/USDT")
 ONE = timedelta(days=1)
@@ -136,7 +146,7 @@ def test_a_series_alone_is_never_an_outage(db: Database, sql: Sql) -> None:
 def test_a_whole_day_is_an_outage_when_the_day_before_shows_that_the_series_trade(db: Database, sql: Sql) -> None:
     write(db, whole())
     for at in (FETCHED, FETCHED + LATER):
-        write(db, [judged(a_slice(symbol), frame.empty(), fetched_at=at) for symbol in SYMBOLS])
+        write(db, [judged(a_slice(symbol), NO_ROWS, fetched_at=at) for symbol in SYMBOLS])
     assert told(sql) == {("no_trades", 1440)}
     write(db, [judged(a_slice(symbol, DAY - ONE)) for symbol in SYMBOLS])
     assert told(sql) == {("outage", 1440)}
@@ -228,5 +238,5 @@ def test_a_delisting_that_shows_days_later_takes_back_what_the_series_bore_witne
     assert told(sql) == {("outage", 90)}
     later = a_slice("ETH/USDT", DAY + 10 * ONE)
     gone = {"fetched_at": FETCHED + 2 * LATER, "delisted": a_slice().start + timedelta(minutes=1350)}
-    write(db, [judged(later, frame.empty(), **gone)])
+    write(db, [judged(later, NO_ROWS, **gone)])
     assert told(sql) == {("no_trades", 90), ("delisted", 90 + 1440)}

@@ -6,12 +6,22 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from titan10_dagster.candles import frame
+from titan10_dagster.candles.frame import VALUES
 from titan10_dagster.candles.gaps import Reason
 from titan10_dagster.store import reader, rollups
 from titan10_dagster.store.database import Database
 from titan10_dagster.store.writer import write_slices
-from titan10_dagster_tests.store.making import DAY, FETCHED, LATER, a_slice, candles, judged, with_value, without
+from titan10_dagster_tests.store.making import (
+    DAY,
+    FETCHED,
+    LATER,
+    NO_ROWS,
+    a_slice,
+    candles,
+    judged,
+    with_value,
+    without,
+)
 
 BTC = a_slice()
 
@@ -25,7 +35,7 @@ def test_candles_come_as_a_candle_frame_across_days(db: Database) -> None:
 
 
 def test_where_nothing_is_stored_the_frame_is_empty(db: Database) -> None:
-    pd.testing.assert_frame_equal(reader.candles(db, BTC.series, BTC.start, BTC.end), frame.empty())
+    pd.testing.assert_frame_equal(reader.candles(db, BTC.series, BTC.start, BTC.end), NO_ROWS)
 
 
 def test_other_timeframes_of_the_symbol_stay_apart(db: Database) -> None:
@@ -37,9 +47,7 @@ def test_other_timeframes_of_the_symbol_stay_apart(db: Database) -> None:
 def test_arrow_holds_what_pandas_holds(db: Database) -> None:
     write_slices(db, [judged(BTC)])
     table = reader.candles_arrow(db, BTC.series, BTC.start, BTC.end)
-    assert table.schema == pa.schema(
-        [("time", pa.timestamp("ms", "UTC")), *((name, pa.float64()) for name in frame.VALUES)]
-    )
+    assert table.schema == pa.schema([("time", pa.timestamp("ms", "UTC")), *((name, pa.float64()) for name in VALUES)])
     pd.testing.assert_frame_equal(table.to_pandas(), candles(BTC))
     assert reader.candles_arrow(db, BTC.series, BTC.end, BTC.end).num_rows == 0
 

@@ -13,7 +13,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from titan10_dagster.candles import frame
 from titan10_dagster.candles.slices import Series, Slice, Window, midnight, windows
 from titan10_dagster.errors import Titan10Error
 from titan10_dagster.store import reader, rollups
@@ -21,7 +20,7 @@ from titan10_dagster.store.database import Database
 from titan10_dagster.store.migrations import migrate
 from titan10_dagster.store.rollups import ROLLUPS, Rollup
 from titan10_dagster.store.writer import write_slices
-from titan10_dagster_tests.store.making import DAY, FETCHED, Sql, a_slice, candles, judged, with_value, without
+from titan10_dagster_tests.store.making import DAY, FETCHED, NO_ROWS, Sql, a_slice, candles, judged, with_value, without
 
 _numbers = itertools.count(1)
 
@@ -273,4 +272,4 @@ def spans(touched: list[Window], name: str) -> list[tuple[str, str]]:
 
 def test_the_bars_are_a_candle_frame_with_a_count(db: Database) -> None:
     bars = reader.bars(db, a_slice().series, "1h", START, END)
-    pd.testing.assert_frame_equal(bars, frame.empty().assign(candles=np.empty(0, np.int64)))
+    pd.testing.assert_frame_equal(bars, NO_ROWS.assign(candles=np.empty(0, np.int64)))

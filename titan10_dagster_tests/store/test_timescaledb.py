@@ -14,15 +14,26 @@ import pandas as pd
 import psycopg2
 import pytest
 
-from titan10_dagster.candles import frame
 from titan10_dagster.candles.fetched import JudgedSlice
+from titan10_dagster.candles.frame import VALUES
 from titan10_dagster.candles.slices import Slice, days
 from titan10_dagster.store import reader
 from titan10_dagster.store.database import Database, retrying
 from titan10_dagster.store.migrations import migrate
 from titan10_dagster.store.policies import Policies, apply
 from titan10_dagster.store.writer import write_slices
-from titan10_dagster_tests.store.making import DAY, FETCHED, LATER, Sql, a_slice, candles, judged, with_value, without
+from titan10_dagster_tests.store.making import (
+    DAY,
+    FETCHED,
+    LATER,
+    Sql,
+    a_slice,
+    as_fetched,
+    candles,
+    judged,
+    with_value,
+    without,
+)
 
 SYMBOLS = ("BTC/USDT", "ETH/USDT", "XRP/USDT")
 FULLY_COMPRESSED = 1  # chunk status: 1 is compressed, 8 more is "partial": rows lie uncompressed beside
@@ -201,7 +212,7 @@ def like_real_series(rows: pd.DataFrame, number: int) -> pd.DataFrame:
     volume = np.round(
         rows["volume"].to_numpy() * 10.0 ** (6 - volume_decimals) * (1 + number / SERIES), volume_decimals
     )
-    return frame.from_columns(frame.times(rows), [*prices, volume])
+    return rows.assign(**dict(zip(VALUES, [*prices, volume], strict=True)))
 
 
 @pytest.fixture
@@ -209,7 +220,7 @@ def by_day(real_data: Path) -> dict[date, pd.DataFrame]:
     """Binance.US, BTC/USDT, 1 to 21 March 2023."""
     table = pd.read_csv(real_data / "binanceus_BTC-USDT_1m_2023-03.csv.gz", parse_dates=["open_time"])
     table = table.rename(columns={"open_time": "time"}).astype({"time": "datetime64[ms, UTC]"})
-    return dict(frame.by_day(table[list(frame.COLUMNS)]))
+    return {day: candles.to_pandas() for day, candles in as_fetched(table).by_day().items()}
 
 
 @pytest.fixture

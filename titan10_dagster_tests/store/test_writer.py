@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from titan10_dagster.candles import frame
 from titan10_dagster.candles.fetched import JudgedSlice
+from titan10_dagster.candles.frame import from_columns
 from titan10_dagster.candles.gaps import Reason
 from titan10_dagster.candles.rules import judge
 from titan10_dagster.candles.slices import midnight
@@ -25,8 +25,10 @@ from titan10_dagster_tests.store.making import (
     FETCHED,
     LATER,
     MINUTE,
+    NO_ROWS,
     Sql,
     a_slice,
+    as_fetched,
     candles,
     judged,
     versions,
@@ -69,7 +71,7 @@ def test_values_of_any_magnitude_come_back_through_the_view_bit_for_bit(
     prices = np.array([price for price, _, _ in rows])
     volumes = np.array([volume for _, volume, _ in rows])
     high = prices * np.array([wide for _, _, wide in rows])
-    given_rows = frame.from_columns(slice_.grid()[: len(rows)], [prices, high, prices, high, volumes])
+    given_rows = from_columns(slice_.grid()[: len(rows)], [prices, high, prices, high, volumes])
     write_slices(db, [judged(slice_, given_rows)])
     read = sql(
         "SELECT open, high, low, close, volume FROM ohlcv WHERE symbol = %s ORDER BY time", [slice_.series.symbol]
@@ -119,7 +121,7 @@ def test_an_answer_that_came_back_short_loses_no_candle(db: Database) -> None:
 
 def test_an_empty_answer_loses_no_candle(db: Database) -> None:
     write_slices(db, [judged(BTC)])
-    assert write_slices(db, [judged(BTC, frame.empty())]).by_slice[BTC].present == 1440
+    assert write_slices(db, [judged(BTC, NO_ROWS)]).by_slice[BTC].present == 1440
 
 
 def test_missing_candles_are_filled_in_later(db: Database) -> None:
@@ -286,7 +288,7 @@ def test_only_the_gaps_of_a_slice_that_changed_are_written(db: Database, sql: Sq
 
 
 def test_days_beyond_the_horizon_are_settled_and_explained(db: Database) -> None:
-    result = write_slices(db, [judged(BTC, frame.empty(), horizon=BTC.end, requests=0)]).by_slice[BTC]
+    result = write_slices(db, [judged(BTC, NO_ROWS, horizon=BTC.end, requests=0)]).by_slice[BTC]
     assert (result.present, result.missing) == (0, {Reason.BEYOND_HORIZON: 1440})
     assert row(db).state == "settled"
 
@@ -303,7 +305,7 @@ def test_a_delisting_that_shows_later_explains_the_silence_since_then(db: Databa
     for after in (timedelta(0), LATER):
         write_slices(db, [judged(one, until_then, fetched_at=FETCHED + after) for one in (BTC, other)])
     told = {"fetched_at": FETCHED + 2 * LATER, "delisted": BTC.start + timedelta(hours=20)}
-    write_slices(db, [judged(a_slice(day=next_day), frame.empty(), **told)])
+    write_slices(db, [judged(a_slice(day=next_day), NO_ROWS, **told)])
     assert row(db).missing == {Reason.NO_TRADES: 1, Reason.DELISTED: 240}
     assert (row(db).state, row(db).fetched_at) == ("settled", FETCHED + LATER)
     assert row(db, day=next_day).missing == {Reason.DELISTED: 1440}
@@ -333,7 +335,7 @@ def test_a_slice_fetched_before_its_day_was_over_is_not_settled(db: Database) ->
 
 def test_a_failed_refresh_takes_nothing_from_a_settled_slice(db: Database) -> None:
     write_slices(db, [judged(BTC, without(candles(BTC), 3))])
-    write_slices(db, [judged(BTC, frame.empty(), answered=False, fetched_at=FETCHED + LATER)])
+    write_slices(db, [judged(BTC, NO_ROWS, answered=False, fetched_at=FETCHED + LATER)])
     assert (row(db).state, row(db).fetched_at, row(db).present) == ("settled", FETCHED, 1439)
 
 
@@ -383,5 +385,5 @@ def test_a_day_of_utc_is_a_day_of_utc_in_every_time_zone(db: Database, sql: Sql)
 
 
 def test_a_verdict_is_taken_as_it_is(db: Database) -> None:
-    verdict = judge(candles(BTC), BTC, FETCHED)
+    verdict = judge(as_fetched(candles(BTC)), BTC, FETCHED)
     assert write_slices(db, [JudgedSlice(judged(BTC).record, verdict)]).inserted == verdict.rows

@@ -1,0 +1,176 @@
+"""Candles as columns of numbers: what everything between an exchange's answer and the table works on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from titan10_dagster.candles.frame import COLUMNS, from_columns
+from titan10_dagster.candles.slices import Times, to_datetime64
+from titan10_dagster.candles.timeframes import Timeframe
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+_WIDTH = len(COLUMNS)
+_END_OF_TIME_MS = 253_402_300_800_000  # the year 10000; microseconds taken for milliseconds lie beyond it
+
+
+class MalformedRows(ValueError):
+    """Rows that are not [ms, open, high, low, close, volume]."""
+
+
+@dataclass(frozen=True, eq=False)
+class Candles:
+    """Candles in any order. Nothing here changes an array: what is given back may share memory with what was given.
+
+    `times`: their starts, (n,) datetime64[ms], naive UTC. `values`: (5, n) float64, a row for each of open, high, low,
+    close and volume, contiguous; NaN where the exchange gave none.
+    """
+
+    times: Times
+    values: Floats
+
+    @classmethod
+    def empty(cls) -> Candles:
+        """No candles."""
+        return cls(np.empty(0, "datetime64[ms]"), np.empty((_WIDTH - 1, 0)))
+
+    @classmethod
+    def from_rows(cls, rows: Sequence[Sequence[Any]] | Floats) -> Candles:
+        """From ccxt's rows [ms, open, high, low, close, volume], in their order; a missing value is NaN.
+
+        `rows` is a sequence of sequences or an (n, 6) float64 array, which is copied. Raises MalformedRows
+        if a row is not six wide, a value is not a number, or a time is not a whole number of milliseconds
+        from 1970 to the year 9999.
+        """
+        table = _table(rows)
+        ms = table[:, 0]
+        # A comparison with NaN is false, so a missing time fails here too.
+        fits = (ms >= 0) & (ms < _END_OF_TIME_MS) & (ms == np.floor(ms))
+        if not fits.all():
+            first, broken = float(ms[~fits][0]), int((~fits).sum())
+            raise MalformedRows(f"not milliseconds since 1970: {first!r}, in {broken} of {len(ms)} rows")
+        return cls(ms.astype(np.int64).view("datetime64[ms]"), np.array(table[:, 1:].T, order="C"))
+
+    @classmethod
+    def joined(cls, *parts: Candles) -> Candles:
+        """The candles of all parts, one part after the other."""
+        times = np.concatenate([part.times for part in parts])
+        return cls(times, np.concatenate([part.values for part in parts], axis=1))
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    @property
+    def open(self) -> Floats:
+        return self._row(0)
+
+    @property
+    def high(self) -> Floats:
+        return self._row(1)
+
+    @property
+    def low(self) -> Floats:
+        return self._row(2)
+
+    @property
+    def close(self) -> Floats:
+        return self._row(3)
+
+    @property
+    def volume(self) -> Floats:
+        return self._row(4)
+
+    def _row(self, place: int) -> Floats:
+        row: Floats = self.values[place]
+        return row
+
+    def where(self, mask: Mask) -> Candles:
+        # Not values[:, mask], whose rows numpy need not leave contiguous.
+        return self if mask.all() else Candles(self.times[mask], np.compress(mask, self.values, axis=1))
+
+    def take(self, order: NDArray[np.intp]) -> Candles:
+        return Candles(self.times[order], np.take(self.values, order, axis=1))
+
+    def cut(self, start: int, end: int) -> Candles:
+        """The candles at the places [start, end)."""
+        return Candles(self.times[start:end], self.values[:, start:end])
+
+    def sorted(self) -> Candles:
+        """By time; candles of one time stay in their order."""
+        return self.take(np.argsort(self.times, kind="stable"))
+
+    def between(self, start: datetime, end: datetime) -> Candles:
+        """The candles that start in [start, end)."""
+        return self.where((self.times >= _ceil(start)) & (self.times < _ceil(end)))
+
+    def by_day(self) -> dict[date, Candles]:
+        """The candles of each UTC day, oldest day first; those of a day stay in their order."""
+        if not len(self):
+            return {}
+        day = self.times.astype("datetime64[D]")
+        if (day[1:] < day[:-1]).any():
+            order = np.argsort(day, kind="stable")
+            return self.take(order).by_day()
+        bounds = [0, *(np.flatnonzero(day[1:] != day[:-1]) + 1).tolist(), len(day)]
+        return {day[a].item(): self.cut(a, b) for a, b in pairwise(bounds)}
+
+    def drop_unfinished(self, timeframe: Timeframe, now: datetime) -> Candles:
+        """The candles that are finished: `time + timeframe <= now`.
+
+        Exchanges give the candle that is still growing too, but not all of them and not always as the last row:
+        the clock decides, not the position.
+        """
+        return self.where(self.times <= to_datetime64(now - timeframe.delta))
+
+    def drop_repeats(self) -> Candles:
+        """The candles sorted by time, each of them once; candles of one time that differ all stay.
+
+        The order of candles of one time is kept. NaN equals NaN here.
+        """
+        if _ascend(self.times):
+            return self
+        ordered = self.sorted()
+        return ordered if _ascend(ordered.times) else ordered.take(np.sort(_first_places(ordered)))
+
+    def to_pandas(self) -> pd.DataFrame:
+        """As a candle frame, see `candles.frame`."""
+        return from_columns(self.times, self.values)
+
+
+def _table(rows: Sequence[Sequence[Any]] | Floats) -> Floats:
+    if len(rows) == 0:
+        return np.empty((0, _WIDTH))
+    try:
+        table = np.asarray(rows, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise MalformedRows(f"rows are not {_WIDTH} numbers each: {error}") from error
+    if table.ndim != 2 or table.shape[1] != _WIDTH:
+        raise MalformedRows(f"rows are not {_WIDTH} wide: their shape is {table.shape}")
+    return table
+
+
+def _ceil(instant: datetime) -> np.datetime64:
+    whole = to_datetime64(instant)
+    return whole if instant.microsecond % 1000 == 0 else whole + np.timedelta64(1, "ms")
+
+
+def _ascend(times: Times) -> bool:
+    return bool((times[1:] > times[:-1]).all())
+
+
+def _first_places(candles: Candles) -> NDArray[np.intp]:
+    """Where each different candle stands first. They are compared bit by bit, with one NaN and one zero."""
+    values = np.where(np.isnan(candles.values), np.nan, candles.values + 0.0)
+    rows = np.column_stack([candles.times.view(np.int64), values.view(np.int64).T])
+    return np.unique(rows, axis=0, return_index=True)[1]
