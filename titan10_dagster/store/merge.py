@@ -65,6 +65,8 @@ class Scales:
         volume = _scaled(candles.values[_VOLUME], self.volumes, record.slice.series)
         exact = prices.exact & volume.exact
         integers = np.concatenate((prices.integers, volume.integers))
+        if exact.all():
+            return Incoming(record, candles, integers, prices.scales, volume.scales), Candles.empty()
         fitting = Incoming(record, candles.where(exact), integers[:, exact], prices.scales[exact], volume.scales[exact])
         return fitting, candles.where(~exact)
 

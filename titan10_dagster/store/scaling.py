@@ -42,11 +42,14 @@ def scale(values: Floats, hint: float = 1.0) -> Scaled:
     of ten, or a power of two. A row that even this does not fit (1e15 beside 1.234567890123456e-12) is not exact.
     """
     with np.errstate(over="ignore", invalid="ignore"):
-        common = _common(values, hint)
-        scales = _per_row(values, hint) if common is None else np.full(values.shape[1], common)
+        common, rows = _common(values, hint), values.shape[1]
+        if common is not None:
+            integers = np.rint(values * common).astype(np.int64)
+            return Scaled(integers, np.full(rows, common), np.ones(rows, np.bool_), common)
+        scales = _per_row(values, hint)
         exact: Mask = np.all(_fits(values, scales), axis=0)
-        integers = np.rint(values * scales)
-    return Scaled(np.where(exact, integers, 0.0).astype(np.int64), scales, exact, common)
+        integers = np.where(exact, np.rint(values * scales), 0.0).astype(np.int64)
+    return Scaled(integers, scales, exact, None)
 
 
 def _common(values: Floats, hint: float) -> float | None:
