@@ -6,17 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from titan10_dagster.candles.frame import COLUMNS, from_columns
 from titan10_dagster.candles.slices import Times, to_datetime64
 from titan10_dagster.candles.timeframes import Timeframe
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -141,7 +139,7 @@ class Candles:
         if _ascend(self.times):
             return self
         ordered = self.sorted()
-        return ordered if _ascend(ordered.times) else ordered.take(np.sort(_first_places(ordered)))
+        return ordered if _ascend(ordered.times) else ordered.take(_first_places(ordered))
 
     def to_pandas(self) -> pd.DataFrame:
         """As a candle frame, see `candles.frame`."""
@@ -170,7 +168,7 @@ def _ascend(times: Times) -> bool:
 
 
 def _first_places(candles: Candles) -> NDArray[np.intp]:
-    """Where each different candle stands first. They are compared bit by bit, with one NaN and one zero."""
+    """Where each different candle stands first, ascending: compared bit by bit, but with one NaN and one zero."""
     values = np.where(np.isnan(candles.values), np.nan, candles.values + 0.0)
     rows = np.column_stack([candles.times.view(np.int64), values.view(np.int64).T])
-    return np.unique(rows, axis=0, return_index=True)[1]
+    return np.sort(np.unique(rows, axis=0, return_index=True)[1])

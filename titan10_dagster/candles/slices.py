@@ -122,3 +122,8 @@ def from_ms(ms: int) -> datetime:
 def to_datetime64(instant: datetime) -> np.datetime64:
     """The instant as numpy's datetime64[ms], which is naive and means UTC."""
     return np.datetime64(to_ms(instant), "ms")
+
+
+def from_datetime64(time: np.datetime64) -> datetime:
+    """The aware UTC instant of a naive datetime64[ms]."""
+    return from_ms(int(time.astype(np.int64)))

@@ -17,7 +17,7 @@ from datetime import datetime
 
 from titan10_dagster.candles.columns import Candles
 from titan10_dagster.candles.live import LivePlan
-from titan10_dagster.candles.slices import from_ms
+from titan10_dagster.candles.slices import from_datetime64
 from titan10_dagster.errors import Banned, BreakerOpen, FetchError, PassingError, Postponed, Refused, Throttled
 from titan10_dagster.exchanges.breaker import Breaker
 from titan10_dagster.exchanges.client import ExchangeClient, Page
@@ -41,7 +41,7 @@ class LiveAnswer:
         if not len(self.candles):
             return self.plan.covered(None)
         step = self.plan.window.series.timeframe.delta
-        return self.plan.covered(from_ms(int(self.candles.times[-1].astype(int))) + step)
+        return self.plan.covered(from_datetime64(self.candles.times[-1]) + step)
 
 
 @dataclass

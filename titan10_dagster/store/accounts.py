@@ -14,7 +14,7 @@ from psycopg2.extras import execute_values
 from titan10_dagster.candles.fetched import FetchRecord
 from titan10_dagster.candles.gaps import Evidence, Gap, Reason, count, explain
 from titan10_dagster.candles.rules import Broken
-from titan10_dagster.candles.slices import Slice, Times, from_ms, to_datetime64
+from titan10_dagster.candles.slices import Slice, Times, from_datetime64, to_datetime64
 from titan10_dagster.candles.timeframes import Timeframe
 from titan10_dagster.store import ledger
 from titan10_dagster.store.database import Cursor
@@ -165,8 +165,8 @@ def _broken_rows(look: Look) -> list[tuple[Any, ...]]:
     record, broken = look.record, look.broken
     asked = (*key(look.slice.series), look.slice.day)
     seen = (record.source, record.fetched_at, record.fetched_at)
-    rows = zip(broken.candles.times.astype(int).tolist(), broken.candles.values.T.tolist(), broken.rules, strict=True)
-    return [(*asked, from_ms(ms), *values, list(rules), *seen) for ms, values, rules in rows]
+    rows = zip(broken.candles.times, broken.candles.values.T.tolist(), broken.rules, strict=True)
+    return [(*asked, from_datetime64(time), *values, list(rules), *seen) for time, values, rules in rows]
 
 
 def read_gaps(cursor: Cursor, slices: Sequence[Slice]) -> dict[Slice, list[Gap]]:

@@ -18,7 +18,7 @@ from psycopg2.extras import execute_values
 
 from titan10_dagster.candles.columns import Candles, Floats, Mask
 from titan10_dagster.candles.fetched import FetchRecord
-from titan10_dagster.candles.slices import Series, Slice, Times, from_ms
+from titan10_dagster.candles.slices import Series, Slice, Times, from_datetime64
 from titan10_dagster.errors import StoreError
 from titan10_dagster.store import binary
 from titan10_dagster.store.database import Cursor
@@ -157,7 +157,7 @@ def _insert(cursor: Cursor, changes: Sequence[Change]) -> None:
 
 def _ends(incoming: Incoming) -> tuple[Any, ...]:
     times = incoming.candles.times
-    return (*key(incoming.slice.series), *(from_ms(int(time.astype(int))) for time in times[[0, -1]]))
+    return (*key(incoming.slice.series), *map(from_datetime64, times[[0, -1]]))
 
 
 def _restate(cursor: Cursor, changes: Sequence[Change]) -> None:

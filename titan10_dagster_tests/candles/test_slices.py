@@ -12,6 +12,7 @@ from titan10_dagster.candles.slices import (
     Slice,
     Window,
     days,
+    from_datetime64,
     from_ms,
     slices_of,
     to_datetime64,
@@ -50,6 +51,7 @@ def test_an_instant_survives_milliseconds_up_to_its_own_microseconds(instant: da
 def test_milliseconds_survive_as_instant_and_as_datetime64(ms: int) -> None:
     assert to_ms(from_ms(ms)) == ms
     assert to_datetime64(from_ms(ms)).astype(np.int64) == ms
+    assert from_datetime64(to_datetime64(from_ms(ms))) == from_ms(ms)
 
 
 @given(some.instants, st.integers(-14, 14))
