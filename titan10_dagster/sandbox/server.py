@@ -175,7 +175,7 @@ class Sandbox:
         """Change the limits and start counting anew."""
         self._site(exchange).governor.configure(enforce=enforce, factor=factor, ban_seconds=ban_seconds)
 
-    def wait_for_silence(self, timeout: float = 10.0) -> None:
+    def wait_for_silence(self, timeout: float = 60.0) -> None:
         """Wait until every client has gone, and what they had sent has been answered and is in the log.
 
         Raises TimeoutError, naming the exchanges that somebody is still connected to.
