@@ -7,7 +7,7 @@ import pytest
 
 from titan10_dagster.candles.slices import midnight
 from titan10_dagster.store.database import Database
-from titan10_dagster.store.policies import BATCH, Policies, apply
+from titan10_dagster.store.policies import BATCH, PARALLEL_SETUP_COST, Policies, apply
 from titan10_dagster.store.writer import write_slices
 from titan10_dagster_tests.store.making import DAY, Sql, a_slice, candles, judged, without
 
@@ -20,6 +20,7 @@ AFTER = (
     " WHERE hypertable_name = 'candles' AND proc_name = 'policy_compression'"
 )
 BATCH_NOW = "SELECT current_setting('timescaledb.compression_batch_size_limit')"
+WORKERS_NOW = "SELECT current_setting('parallel_setup_cost')"
 STATUSES = (
     "SELECT chunk.status FROM _timescaledb_catalog.chunk JOIN _timescaledb_catalog.hypertable"
     " ON hypertable.id = hypertable_id WHERE hypertable.table_name = 'candles' AND NOT dropped ORDER BY chunk.id"
@@ -37,9 +38,13 @@ def reconnect(db: Database) -> Sql:
     return Sql(db)
 
 
-def test_the_defaults_are_what_the_migrations_made_but_for_the_size_of_batches(migrated: Database) -> None:
-    assert apply(migrated, DEFAULT) == [f"{BATCH} candles are compressed together"]
-    assert reconnect(migrated).one(BATCH_NOW) == str(BATCH)
+def test_the_defaults_are_what_the_migrations_made_but_for_what_holds_in_sessions(migrated: Database) -> None:
+    assert apply(migrated, DEFAULT) == [
+        f"{BATCH} candles are compressed together",
+        "short queries are left to one process",
+    ]
+    sql = reconnect(migrated)
+    assert (sql.one(BATCH_NOW), sql.one(WORKERS_NOW)) == (str(BATCH), str(PARALLEL_SETUP_COST))
     assert apply(migrated, DEFAULT) == []
     migrated.close()
 
