@@ -131,6 +131,7 @@ class Layout:
                 cursor.execute(FLOATS)
         else:
             migrate(self.url, timescaledb=self.timescaledb)
+            self._apply_policies()
         with session(self.url) as cursor:
             if self.timescaledb:  # nothing may happen in the background
                 cursor.execute("SELECT delete_job(job_id) FROM timescaledb_information.jobs WHERE job_id >= 1000")
@@ -160,14 +161,18 @@ class Layout:
             with session(self.url) as cursor:
                 cursor.execute(BY_SERIES if self.segmented else BY_TIME)
         else:
-            with closing(Database(self.url)) as database:
-                policies.apply(database, Policies.in_days(chunk=7, compress_after=7))
+            self._apply_policies()
         with session(self.url) as cursor:
             cursor.execute("SELECT delete_job(job_id) FROM timescaledb_information.jobs WHERE job_id >= 1000")
             cursor.execute("SELECT show_chunks('candles')::text")
             for (chunk,) in cursor.fetchall():
                 cursor.execute("SELECT compress_chunk(%s::regclass)", [chunk])
             cursor.execute("VACUUM ANALYZE candles")
+
+    def _apply_policies(self) -> None:
+        """Some of them belong to the database's name: a copy of its files has them not."""
+        with closing(Database(self.url)) as store:
+            policies.apply(store, Policies.in_days(chunk=7, compress_after=7))
 
     def loosen(self) -> None:
         """Decompresses the newest chunk."""
@@ -193,13 +198,6 @@ class Layout:
         while sum(taken) < ENOUGH and len(taken) < MOST:
             taken.append(self._timed(bound))
         self.seconds.setdefault(name, []).append(statistics.median(taken))
-
-    def explain(self, name: str, query: str, parameters: Mapping[str, Any]) -> None:
-        """As `ask`, but what the server itself takes for it: nothing is sent."""
-        bound = f"EXPLAIN (ANALYZE, TIMING OFF, BUFFERS OFF, FORMAT json) {self._bound(query, parameters)}"
-        self.open().execute(bound)
-        (plan,) = self.open().fetchone()[0]
-        self.seconds.setdefault(name, []).append((plan["Planning Time"] + plan["Execution Time"]) / 1000)
 
     def open(self) -> Cursor:
         """The layout's session: the same from question to question."""
