@@ -13,6 +13,7 @@ from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 
 from titan10_dagster.defs.compose import compose
 from titan10_dagster.defs.housekeeping import Deleted, delete_runs, delete_step_logs
+from titan10_dagster.local.pooling import PooledPostgresStorage
 from titan10_dagster.local.postgres import dagster_url, ensure_dagster_schema
 from titan10_dagster_tests.integration.conftest import MakeWorld, World, make_world
 
@@ -26,7 +27,13 @@ TABLES = ("event_logs", "runs", "run_tags", "asset_event_tags", "asset_check_exe
 def instance(database_url: str, tmp_path: Path) -> Iterator[DagsterInstance]:
     """An instance that keeps its tables in PostgreSQL, as in production."""
     ensure_dagster_schema(database_url)
-    storage = {"postgres": {"postgres_url": dagster_url(database_url)}}
+    storage = {
+        "custom": {
+            "module": PooledPostgresStorage.__module__,
+            "class": PooledPostgresStorage.__name__,
+            "config": {"postgres_url": dagster_url(database_url)},
+        }
+    }
     with dg.instance_for_test(temp_dir=str(tmp_path), overrides={"storage": storage}) as made:
         yield made
 

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import psycopg2
+import pytest
+import yaml
+from dagster import DagsterInstance
+
+from titan10_dagster.local.postgres import dagster_url, ensure_dagster_schema
+
+ROOT = Path(__file__).parents[2]
+OTHERS = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+
+
+@dg.asset
+def something() -> None:
+    """An asset whose run makes events."""
+
+
+@pytest.fixture
+def instance(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DagsterInstance]:
+    """An instance whose storage is that of dagster.yaml."""
+    ensure_dagster_schema(database_url)
+    monkeypatch.setenv("TITAN10_DATABASE__DAGSTER_URL", dagster_url(database_url))
+    storage = yaml.safe_load((ROOT / "dagster.yaml").read_text())["storage"]
+    with dg.instance_for_test(temp_dir=str(tmp_path), overrides={"storage": storage}) as made:
+        yield made
+
+
+@pytest.fixture
+def watching(database_url: str) -> Iterator[psycopg2.extensions.cursor]:
+    connection = psycopg2.connect(database_url)
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        yield cursor
+    connection.close()
+
+
+def asked(cursor: psycopg2.extensions.cursor, query: str) -> list[tuple[int]]:
+    cursor.execute(query)
+    return list(cursor.fetchall())
+
+
+def ran(instance: DagsterInstance) -> bool:
+    return dg.materialize([something], instance=instance).success
+
+
+def test_runs_one_after_the_other_share_their_connections(
+    instance: DagsterInstance, watching: psycopg2.extensions.cursor
+) -> None:
+    assert ran(instance)
+    before = set(asked(watching, f"SELECT pid {OTHERS}"))
+    assert 0 < len(before) <= 4
+    for _ in range(3):
+        assert ran(instance)
+    assert set(asked(watching, f"SELECT pid {OTHERS}")) == before
+
+
+def test_a_server_that_forgot_the_connections_is_connected_to_anew(
+    instance: DagsterInstance, watching: psycopg2.extensions.cursor
+) -> None:
+    assert ran(instance)
+    assert asked(watching, f"SELECT pg_terminate_backend(pid) {OTHERS}")
+    assert ran(instance)
+    assert instance.get_runs_count() == 2
