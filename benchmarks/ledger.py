@@ -30,6 +30,7 @@ from titan10_dagster.defs.partitions import daily_keys
 from titan10_dagster.defs.requests import repairable
 from titan10_dagster.health import health_report
 from titan10_dagster.landing.zone import LandingZone
+from titan10_dagster.local.pooling import PooledPostgresStorage
 from titan10_dagster.local.postgres import EmbeddedPostgres
 from titan10_dagster.pipeline import Pipeline
 from titan10_dagster.settings import DatabaseSettings, ExchangeSettings, Settings
@@ -138,8 +139,12 @@ def _world() -> Iterator[tuple[Pipeline, dg.DagsterInstance]]:
 
 @contextmanager
 def _instance(folder: Path, url: str) -> Iterator[dg.DagsterInstance]:
-    postgres = {"postgres_url": url.replace("postgresql://", "postgresql+psycopg2://")}
-    with dg.DagsterInstance.local_temp(str(folder), overrides={"storage": {"postgres": postgres}}) as instance:
+    storage = {
+        "module": PooledPostgresStorage.__module__,
+        "class": PooledPostgresStorage.__name__,
+        "config": {"postgres_url": url.replace("postgresql://", "postgresql+psycopg2://")},
+    }
+    with dg.DagsterInstance.local_temp(str(folder), overrides={"storage": {"custom": storage}}) as instance:
         yield instance
 
 
