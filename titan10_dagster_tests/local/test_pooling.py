@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread
 
 import dagster as dg
 import psycopg2
@@ -57,6 +59,24 @@ def test_runs_one_after_the_other_share_their_connections(
     for _ in range(3):
         assert ran(instance)
     assert set(asked(watching, f"SELECT pid {OTHERS}")) == before
+
+
+def test_an_event_is_stored_although_the_server_went_away_in_the_middle(
+    instance: DagsterInstance, watching: psycopg2.extensions.cursor
+) -> None:
+    assert ran(instance)
+    (run,) = instance.get_runs()
+    watching.execute("BEGIN; LOCK TABLE dagster.event_logs")
+    telling = Thread(target=instance.report_engine_event, args=("told in the middle", run))
+    telling.start()
+    deadline = time.monotonic() + 60
+    while not asked(watching, f"SELECT pg_terminate_backend(pid) {OTHERS} AND wait_event_type = 'Lock'"):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    watching.execute("COMMIT")
+    telling.join(60)
+    assert not telling.is_alive()
+    assert [log.message for log in instance.all_logs(run.run_id)].count("told in the middle") == 1
 
 
 def test_a_server_that_forgot_the_connections_is_connected_to_anew(
