@@ -20,7 +20,7 @@ Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 _WIDTH = len(COLUMNS)
-_END_OF_TIME_MS = 253_402_300_800_000  # the year 10000; microseconds taken for milliseconds lie beyond it
+END_OF_TIME_MS = 253_402_300_800_000  # the year 10000; microseconds taken for milliseconds lie beyond it
 
 
 class MalformedRows(ValueError):
@@ -54,7 +54,7 @@ class Candles:
         table = _table(rows)
         ms = table[:, 0]
         # A comparison with NaN is false, so a missing time fails here too.
-        fits = (ms >= 0) & (ms < _END_OF_TIME_MS) & (ms == np.floor(ms))
+        fits = (ms >= 0) & (ms < END_OF_TIME_MS) & (ms == np.floor(ms))
         if not fits.all():
             first, broken = float(ms[~fits][0]), int((~fits).sum())
             raise MalformedRows(f"not milliseconds since 1970: {first!r}, in {broken} of {len(ms)} rows")

@@ -19,12 +19,12 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
+from titan10_dagster.candles.columns import Mask
 from titan10_dagster.candles.slices import Slice, Times, to_datetime64
 from titan10_dagster.candles.timeframes import Timeframe
 
 SECOND_LOOK = timedelta(hours=6)
 
-Mask = NDArray[np.bool_]
 Ints = NDArray[np.int64]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -23,7 +23,8 @@ from math import log
 import numpy as np
 from numpy.typing import NDArray
 
-from titan10_dagster.candles.gaps import BELIEVED, Gap, Mask, Reason, within
+from titan10_dagster.candles.columns import Mask
+from titan10_dagster.candles.gaps import BELIEVED, Gap, Reason, within
 from titan10_dagster.candles.slices import Slice
 from titan10_dagster.candles.timeframes import Timeframe
 

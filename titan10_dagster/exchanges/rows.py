@@ -16,13 +16,12 @@ from typing import Any, TypedDict
 import msgspec
 import numpy as np
 from ccxt.base.errors import BadResponse
-from numpy.typing import NDArray
 
+from titan10_dagster.candles.columns import END_OF_TIME_MS, Floats
 from titan10_dagster.exchanges.capabilities import Wire
 
-Rows = NDArray[np.float64]  # (n, 6): ms since 1970, open, high, low, close, volume
+Rows = Floats  # (n, 6): ms since 1970, open, high, low, close, volume
 
-_END_OF_TIME_MS = 253_402_300_800_000  # the year 10000
 # By these ccxt's classes tell an error; where something else is to be looked at, there are no candles either.
 _SAID = dict.fromkeys(("code", "msg", "retCode", "retMsg"), Any)
 
@@ -37,9 +36,10 @@ def decode(text: str, wire: Wire | None) -> Any:
         return None
     try:
         answer = _decoder(wire).decode(text)
-        return answer if reduce(getitem, wire.envelope, answer) is not None else None
+        reduce(getitem, wire.envelope, answer)
     except (msgspec.DecodeError, KeyError):
         return None
+    return answer
 
 
 def parse(raw: Sequence[Any], wire: Wire | None, parse_row: Callable[[Any], list[Any]]) -> Rows:
@@ -54,7 +54,7 @@ def checked(rows: Rows) -> Rows:
     """The rows, their times whole milliseconds; BadResponse if one has no time."""
     times = rows[:, 0]
     np.trunc(times, out=times)
-    if not ((times >= 0) & (times < _END_OF_TIME_MS)).all():
+    if not ((times >= 0) & (times < END_OF_TIME_MS)).all():
         raise BadResponse("a candle without a time")
     return rows
 

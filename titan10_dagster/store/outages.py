@@ -15,7 +15,8 @@ from typing import Any
 
 from psycopg2.extras import RealDictCursor
 
-from titan10_dagster.candles.gaps import BELIEVED, Gap, Mask, Reason, with_outages
+from titan10_dagster.candles.columns import Mask
+from titan10_dagster.candles.gaps import BELIEVED, Gap, Reason, with_outages
 from titan10_dagster.candles.outages import FEWEST, Known, Sample, absence, days_around, is_busy, silences, traded
 from titan10_dagster.candles.slices import Slice
 from titan10_dagster.candles.timeframes import Timeframe
