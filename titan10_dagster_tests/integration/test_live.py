@@ -158,13 +158,19 @@ def test_a_ban_opens_the_breaker_and_what_came_before_it_is_kept(make_world: Mak
     assert poll(world)["binance"].inserted == 11
 
 
-def test_a_symbol_that_is_rejected_does_not_keep_an_exchange_shut_that_is_well_again(make_world: MakeWorld) -> None:
+def shut_out(make_world: MakeWorld) -> World:
+    """A world of two symbols whose exchange has just banned the poll for a minute."""
     world = make_world({"binance": ["BTC/USDT", "ETH/USDT"]})
     go_to(world, MORNING)
     poll(world)
     go_on(world, MINUTE)
     world.sandbox.fault("binance", "http_418", retry_after=60, count=1)
     assert poll(world)["binance"].error
+    return world
+
+
+def test_a_symbol_that_is_rejected_does_not_keep_an_exchange_shut_that_is_well_again(make_world: MakeWorld) -> None:
+    world = shut_out(make_world)
     world.sandbox.fault("binance", "http_400", symbol="BTC/USDT")
     for _ in range(3):  # the rejected one may be the probe
         go_on(world, 3 * MINUTE)
@@ -175,12 +181,7 @@ def test_a_symbol_that_is_rejected_does_not_keep_an_exchange_shut_that_is_well_a
 
 
 def test_a_symbol_that_always_fails_does_not_keep_the_breaker_open(make_world: MakeWorld) -> None:
-    world = make_world({"binance": ["BTC/USDT", "ETH/USDT"]})
-    go_to(world, MORNING)
-    poll(world)
-    go_on(world, MINUTE)
-    world.sandbox.fault("binance", "http_418", retry_after=60, count=1)
-    assert poll(world)["binance"].error
+    world = shut_out(make_world)
     world.sandbox.fault("binance", "http_500", symbol="BTC/USDT")
     for _ in range(24):  # either symbol may be the probe
         go_on(world, HOUR + MINUTE)
