@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import dagster as dg
 
 from titan10_dagster import logs, settings
@@ -10,6 +12,7 @@ from titan10_dagster.pipeline import open_pipeline
 
 
 @dg.definitions
+@cache  # a run asks for them three times
 def defs() -> dg.Definitions:
     loaded = settings.load()
     logs.configure(loaded)

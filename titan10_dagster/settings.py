@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import date, time
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -286,10 +287,8 @@ class Settings(BaseSettings):
     @field_validator("exchanges")
     @classmethod
     def _have_the_timeframe(cls, exchanges: dict[str, ExchangeSettings]) -> dict[str, ExchangeSettings]:
-        import ccxt
-
         for name, exchange in exchanges.items():
-            given = getattr(ccxt, name)().timeframes or {}
+            given = _timeframes_of(name)
             if exchange.timeframe.name not in given:
                 allowed = ", ".join(one for one in TIMEFRAMES if one in given)
                 raise ValueError(
@@ -337,6 +336,14 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         toml = TomlConfigSettingsSource(settings_cls, cls.toml_file)
         return init_settings, env_settings, dotenv_settings, toml
+
+
+@cache
+def _timeframes_of(exchange: str) -> frozenset[str]:
+    """The names of the timeframes that ccxt knows of the exchange."""
+    import ccxt
+
+    return frozenset(getattr(ccxt, exchange)().timeframes or {})
 
 
 def home() -> Path:

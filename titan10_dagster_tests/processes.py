@@ -8,16 +8,16 @@ from pathlib import Path
 
 
 def processes_of(home: Path) -> dict[int, str]:
-    """Command lines of the living processes that belong to a project folder: named there, or in the environment."""
+    """Names and command lines of the living processes of a project folder: named there, or in the environment."""
     found = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            line = (folder / "cmdline").read_text().replace("\0", " ")
+            name, line = (folder / "comm").read_text(), (folder / "cmdline").read_text().replace("\0", " ")
             environment = (folder / "environ").read_text()
         except (OSError, UnicodeDecodeError):
             continue
         if line and (f"{home}/" in line or f"TITAN10_HOME={home}\0" in environment):
-            found[int(folder.name)] = line
+            found[int(folder.name)] = f"{name.strip()}: {line}"
     return found
 
 

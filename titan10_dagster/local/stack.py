@@ -171,8 +171,9 @@ class Stack:
         """The code server first: the others need it."""
         data, python = self._settings.data, [sys.executable, "-m"]
         code_socket = socket_path(data)
-        code_server = [*python, "dagster", "api", "grpc", "--socket", str(code_socket), "--module-name", self._module]
-        code_server += ["--working-directory", str(self._home), "--location-name", LOCATION]
+        code_server = [*python, "titan10_dagster.local.code_server", "--socket", str(code_socket)]
+        code_server += ["--module-name", self._module, "--location-name", LOCATION]
+        code_server += ["--working-directory", str(self._home)]
         workspace = ["--workspace", str(_write_workspace(data / "dagster" / "workspace.yaml", code_socket))]
         webserver = [*python, "dagster_webserver", "--host", host, "--port", str(port), *workspace]
         daemon = [*python, "dagster._daemon", "run", *workspace]

@@ -278,7 +278,7 @@ def is_back(site: Site, what: str, struck: float) -> bool:
     """Whether it runs again and requests have come since; the daemon, whether all of its parts have spoken."""
     if what == "daemon" and site.heartbeat() <= struck:
         return False
-    if what == "code server" and not any("api grpc" in line for line in processes_of(site.home).values()):
+    if what == "code server" and not any("local.code_server" in line for line in processes_of(site.home).values()):
         return False
     return bool(site.runs()) and site.asked_since(struck + 1)
 
@@ -298,7 +298,7 @@ def kill_daemon(site: Site) -> None:
 
 
 def kill_code_server(site: Site) -> None:
-    kill_one(site, "api grpc")
+    kill_one(site, "local.code_server")
 
 
 def kill_one(site: Site, words: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import signal
@@ -16,6 +17,7 @@ import pytest
 
 from titan10_dagster import settings as titan10_settings
 from titan10_dagster.errors import SettingsError
+from titan10_dagster.local.code_server import NAME, PRELOADED
 from titan10_dagster.local.graphql import AskFailed, ask, make_pools
 from titan10_dagster.local.stack import RunningStack, Stack, running_stack, socket_path
 from titan10_dagster_tests.processes import processes_of, wait_until
@@ -101,7 +103,16 @@ class Up:
 
 
 def stands_still(pid: int) -> bool:
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+    return _stat(pid)[0] == "T"
+
+
+def parent_of(pid: int) -> int:
+    return int(_stat(pid)[1])
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields of /proc/<pid>/stat from the third on: state, parent, ..."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
 def answers(up: Up) -> bool:
@@ -176,28 +187,53 @@ def test_a_killed_postgresql_comes_back_where_it_was(up: Up) -> None:
     wait_until(lambda: answers(up), PATIENCE)
 
 
+def test_a_run_is_a_copy_of_a_process_that_has_imported_everything(up: Up) -> None:
+    up.launch()
+    line = processes_of(up.home)[parent_of(up.pid_of(NAME))]
+    assert "multiprocessing.forkserver" in line
+    assert all(module in line for module in PRELOADED)
+    (up.home / "go").touch()
+    wait_until(lambda: up.runs()[0]["status"] == "SUCCESS", PATIENCE)
+
+
+@pytest.mark.parametrize("module", PRELOADED)
+def test_what_is_imported_ahead_exists(module: str) -> None:
+    # The process that imports it passes over what does not, in silence.
+    assert importlib.util.find_spec(module)
+
+
+def test_a_run_ends_with_the_process_it_is_a_copy_of_and_is_run_again(up: Up) -> None:
+    lost = up.launch()
+    (up.home / "begun").unlink()
+    run = up.pid_of(NAME)
+    os.kill(parent_of(run), signal.SIGKILL)
+    wait_until(lambda: run not in processes_of(up.home), PATIENCE)
+    (up.home / "go").touch()
+    wait_until(lambda: up.runs()[0]["parentRunId"] == lost and up.runs()[0]["status"] == "SUCCESS", PATIENCE)
+
+
 def test_a_run_whose_process_is_killed_is_run_again(up: Up) -> None:
     lost = up.launch()
     (up.home / "begun").unlink()
-    os.kill(up.pid_of("spawn_main"), signal.SIGKILL)
+    os.kill(up.pid_of(NAME), signal.SIGKILL)
     (up.home / "go").touch()
     wait_until(lambda: up.runs()[0]["parentRunId"] == lost and up.runs()[0]["status"] == "SUCCESS", PATIENCE)
 
 
 def test_the_daemon_stands_still_while_there_is_no_code_server(up: Up) -> None:
-    daemon, code_server = up.pid_of("dagster._daemon"), up.pid_of("api grpc")
+    daemon, code_server = up.pid_of("dagster._daemon"), up.pid_of("local.code_server")
     os.kill(code_server, signal.SIGKILL)
     wait_until(lambda: stands_still(daemon), PATIENCE)
     up.wait_for("The code server ended: starting it again")
     wait_until(lambda: not stands_still(daemon), PATIENCE)
-    assert up.pid_of("api grpc") != code_server
+    assert up.pid_of("local.code_server") != code_server
 
 
 def test_a_run_whose_code_server_is_killed_is_run_again(up: Up) -> None:
     lost = up.launch()
-    os.kill(up.pid_of("api grpc"), signal.SIGKILL)
+    os.kill(up.pid_of("local.code_server"), signal.SIGKILL)
     up.wait_for("The code server ended: starting it again")
-    wait_until(lambda: not any("spawn_main" in line for line in processes_of(up.home).values()), PATIENCE)
+    wait_until(lambda: not any(NAME in line for line in processes_of(up.home).values()), PATIENCE)
     (up.home / "go").touch()
     wait_until(lambda: up.runs()[0]["parentRunId"] == lost and up.runs()[0]["status"] == "SUCCESS", PATIENCE)
 
