@@ -7,6 +7,7 @@ import dagster as dg
 from titan10_dagster.defs.partitions import daily_keys
 
 SETTLE_AT, MARKETS_AT = "0 2 * * *", "30 1 * * *"
+SETTLE_PRIORITY = "5"  # before all that a backfill has queued for the same exchange, after live polling
 
 
 def settle_requests(exchanges: tuple[str, ...], now: datetime) -> list[dg.RunRequest]:
@@ -17,6 +18,7 @@ def settle_requests(exchanges: tuple[str, ...], now: datetime) -> list[dg.RunReq
             run_key=f"settle/{exchange}/{day}",
             partition_key=day,
             asset_selection=daily_keys(exchange),
+            tags={"dagster/priority": SETTLE_PRIORITY},
         )
         for exchange in exchanges
     ]
