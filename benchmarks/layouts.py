@@ -1,6 +1,7 @@
 """Databases full of made-up candles, in the layouts that `benchmarks.queries` sets side by side.
 
-Every layout answers to the same names: a view `ohlcv` of doubles, and `listed`, the series that there are.
+Every layout answers to the same names: a view `ohlcv` of doubles, `listed`, the series that there are, and `latest`,
+their newest candles.
 """
 
 from __future__ import annotations
@@ -60,6 +61,9 @@ CREATE TABLE candles (
 CREATE VIEW ohlcv AS SELECT * FROM candles;
 SELECT create_hypertable('candles', by_range('time', interval '7 days'), create_default_indexes => false);
 """
+NEWEST = """SELECT listed.exchange, listed.symbol, newest."time", newest.close FROM listed CROSS JOIN LATERAL (
+    SELECT "time", close FROM ohlcv WHERE exchange = listed.exchange AND symbol = listed.symbol AND timeframe = '1m'
+    ORDER BY "time" DESC LIMIT 1) AS newest"""
 BY_SERIES = """ALTER TABLE candles SET (timescaledb.compress, timescaledb.compress_orderby = '"time"',
     timescaledb.compress_segmentby = 'exchange, symbol, timeframe')"""
 BY_TIME = "ALTER TABLE candles SET (timescaledb.compress, timescaledb.compress_orderby = '\"time\"')"
@@ -137,6 +141,8 @@ class Layout:
                 cursor.execute("SELECT delete_job(job_id) FROM timescaledb_information.jobs WHERE job_id >= 1000")
             cursor.execute("CREATE TABLE listed (exchange text, symbol text)")
             execute_values(cursor, "INSERT INTO listed VALUES %s", LISTED)
+            if self.floats:
+                cursor.execute(f"CREATE VIEW latest AS {NEWEST}")
             for week in walk.weeks():
                 binary.copy_in(cursor, "COPY candles FROM STDIN (FORMAT binary)", self._rows(walk, week))
             if not self.floats:

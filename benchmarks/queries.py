@@ -30,6 +30,7 @@ from benchmarks.layouts import (
     FLOATS_ROLLUP,
     LAST,
     MINUTE,
+    NEWEST,
     SYMBOLS,
     Layout,
     Walk,
@@ -57,7 +58,7 @@ HISTORY = f'{CANDLES} ORDER BY "time"'
 ON_SERVER = "history of a series, not sent"
 READ_OUT = "history of a series, read out by COPY"
 AS_PANDAS = "history of a series, as pandas"
-LAST_CANDLE = "last candle of every series"
+LATEST = "last candle of every series (view `latest`)"
 ALL_COMPRESSED = "the same, even the newest chunk compressed"
 QUERIES: Mapping[str, str] = {
     ON_SERVER: f"{HISTORY} OFFSET 1000000000",
@@ -70,9 +71,8 @@ QUERIES: Mapping[str, str] = {
     "1h candles from the minutes": f"""SELECT date_bin('1 hour', "time", '2000-01-03 00:00Z') AS hour,
         first(open, "time"), max(high), min(low), last(close, "time"), sum(volume), count(*)
         FROM ohlcv WHERE {SERIES} AND "time" >= %(since)s GROUP BY 1""",
-    LAST_CANDLE: """SELECT listed.*, newest.* FROM listed CROSS JOIN LATERAL (
-        SELECT "time", close FROM ohlcv WHERE exchange = listed.exchange AND symbol = listed.symbol
-        AND timeframe = '1m' ORDER BY "time" DESC LIMIT 1) AS newest""",
+    LATEST: 'SELECT exchange, symbol, "time", close FROM latest',
+    "last candle of every series, one's own query": NEWEST,
     "missing minutes of an exchange": """SELECT symbol, minute FROM listed
         CROSS JOIN generate_series(%(since)s, %(end)s::timestamptz - interval '1 minute', interval '1 minute') AS minute
         WHERE exchange = %(exchange)s EXCEPT SELECT symbol, "time" FROM ohlcv
@@ -170,7 +170,7 @@ def _compared(by_name: Mapping[str, Layout], walk: Walk, rounds: int) -> Iterato
     )
     for _ in range(rounds):
         for layout in layouts:
-            layout.ask(ALL_COMPRESSED, QUERIES[LAST_CANDLE], parameters)
+            layout.ask(ALL_COMPRESSED, QUERIES[LATEST], parameters)
     for layout in layouts:
         layout.loosen()
     for number in range(rounds):
