@@ -10,7 +10,9 @@ import psycopg2
 import pytest
 import yaml
 from dagster import DagsterInstance
+from sqlalchemy import text
 
+from titan10_dagster.local.pooling import PatientEventLogStorage
 from titan10_dagster.local.postgres import dagster_url, ensure_dagster_schema
 
 ROOT = Path(__file__).parents[2]
@@ -86,3 +88,30 @@ def test_a_server_that_forgot_the_connections_is_connected_to_anew(
     assert asked(watching, f"SELECT pg_terminate_backend(pid) {OTHERS}")
     assert ran(instance)
     assert instance.get_runs_count() == 2
+
+
+def test_an_event_is_stored_whole_or_not_at_all(
+    instance: DagsterInstance, watching: psycopg2.extensions.cursor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full_disk(*_: object) -> None:
+        raise ValueError("the second half of it")
+
+    before = asked(watching, "SELECT count(*) FROM dagster.event_logs")
+    monkeypatch.setattr(instance.event_log_storage, "_store_asset_event", full_disk)
+    with pytest.raises(ValueError, match="the second half of it"):
+        instance.report_runless_asset_event(dg.AssetMaterialization("something"))
+    assert asked(watching, "SELECT count(*) FROM dagster.event_logs") == before
+
+
+def test_only_events_do_not_wait_for_the_disk(
+    instance: DagsterInstance, watching: psycopg2.extensions.cursor, database_url: str
+) -> None:
+    # The tests' server waits for no disk, whoever asks.
+    watching.execute(f"ALTER DATABASE {database_url.rsplit('/', 1)[1]} SET synchronous_commit = on")
+    asked(watching, f"SELECT pg_terminate_backend(pid) {OTHERS}")
+    assert ran(instance)
+    storage = instance.event_log_storage
+    assert isinstance(storage, PatientEventLogStorage)
+    with storage.index_connection() as connection:  # as who claims a pool has it
+        assert connection.execute(text("SHOW synchronous_commit")).scalar() == "on"
+        assert connection.connection.driver_connection.autocommit
