@@ -1,0 +1,202 @@
+"""A backfill of several runs through the whole stack, as the UI's button launches it: what lies between the requests.
+
+    python -m benchmarks.runs [--days 90] [--symbols 20] [--round-trip 150] [--no-limits]
+
+One exchange, binance, whose sandbox enforces its limits and answers late; webserver, daemon, queue, code server,
+PostgreSQL and sandbox share the machine. A run may fetch while the one before it checks and stores. Told are the pace
+of the requests from the first to the last of the backfill, beside the one that a backfill keeps within a run; the
+longest pauses between two requests, which is what a run waits for its start; and the memory of the runs' processes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import tempfile
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from benchmarks import results
+from benchmarks.backfill import LAST, open_pipeline, servers, symbols_of
+from titan10_dagster import settings as titan10_settings
+from titan10_dagster.candles.slices import days
+from titan10_dagster.local.code_server import NAME
+from titan10_dagster.local.graphql import backfill_of, launch_backfill
+from titan10_dagster.local.postgres import free_port
+from titan10_dagster.local.stack import Stack
+
+TITLE = "A backfill of several runs"
+EXCHANGE = "binance"
+PROJECT = Path(__file__).parents[1]
+PATIENCE = 1800.0  # seconds
+
+
+@dataclass
+class Memory:
+    """The most that processes of runs held, in MB: each with its share of what it has in common with others (PSS), and
+    what is one process's own (USS)."""
+
+    together: float = 0.0
+    own: float = 0.0
+    over: threading.Event = field(default_factory=threading.Event)
+
+    def watch(self) -> None:
+        while not self.over.wait(0.25):
+            sizes = [_sizes(path) for path in Path("/proc").glob("[0-9]*") if _is_run(path)]
+            self.together = max([self.together, sum(pss for pss, _ in sizes)])
+            self.own = max([self.own, *(own for _, own in sizes)])
+
+
+def main() -> None:
+    arguments = _arguments()
+    options = ["--latency", str(arguments.round_trip), *(["--no-limits"] if arguments.no_limits else [])]
+    with servers(EXCHANGE, *options) as (sandbox, database), tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o711)
+        symbols = symbols_of(sandbox)[: arguments.symbols]
+        spacing = _spacing(sandbox, database, Path(folder) / "spacing")
+        _write_project(Path(folder), sandbox, database, symbols, paced=not arguments.no_limits)
+        with _up(Path(folder)) as stack, _watched() as memory:
+            began = time.monotonic()
+            runs = _backfill(stack, arguments.days)
+            took = time.monotonic() - began
+        text = _told(arguments, took, runs, _arrivals(sandbox), spacing, memory)
+    print(text)  # noqa: T201
+    if arguments.write:
+        about = (__doc__ or "").split("\n\n", 2)[2].strip()
+        results.write(TITLE, f"{about}\n\n```\n{text}\n```", beside="embedded PostgreSQL 18")
+
+
+def _told(
+    arguments: argparse.Namespace,
+    took: float,
+    runs: int,
+    arrivals: list[dict[str, Any]],
+    spacing: float,
+    memory: Memory,
+) -> str:
+    times = sorted(entry["monotonic"] for entry in arrivals)
+    span = times[-1] - times[0]
+    pauses = sorted((later - earlier for earlier, later in pairwise(times)), reverse=True)
+    candles = arguments.days * arguments.symbols * 1440
+    own_pace = "" if arguments.no_limits else f": {(len(times) - 1) * spacing / span:.1%} of our own pace"
+    return "\n".join(
+        (
+            f"{candles:,} candles of {arguments.symbols} symbols in {runs} runs, a round trip of"
+            f" {arguments.round_trip} ms, {'no limits' if arguments.no_limits else 'limits enforced'}",
+            f"  from the button to the last committed row  {took:6.1f} s, {candles / took:,.0f} candles a second",
+            f"  from the first to the last request         {span:6.1f} s{own_pace}",
+            f"  longest pauses between two requests        "
+            f"{', '.join(f'{pause:.1f}' for pause in pauses[: max(runs, 1)])} s",
+            f"  requests {len(times):,}, refused {sum(entry['throttled'] for entry in arrivals)}",
+            f"  memory of the runs: one's own at most {memory.own:.0f} MB; all together, shared pages once,"
+            f" {memory.together:.0f} MB",
+        )
+    )
+
+
+def _backfill(stack: Stack, wanted: int) -> int:
+    """The number of its runs."""
+    assets = [(EXCHANGE, "candles"), (EXCHANGE, "ohlcv")]
+    backfill = launch_backfill(stack.url, assets, days(LAST - timedelta(days=wanted - 1), LAST))
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        stack.tend()
+        state = backfill_of(stack.url, backfill)
+        if state["status"] not in {"REQUESTED", "CANCELING"}:
+            assert state["status"] == "COMPLETED_SUCCESS", state
+            return len(state["runs"])
+        time.sleep(0.2)
+    raise SystemExit("the backfill is not over in time")
+
+
+def _spacing(sandbox: str, database: str, folder: Path) -> float:
+    """Seconds between two requests for candles at the pace that a backfill keeps."""
+    pipeline = open_pipeline(EXCHANGE, symbols_of(sandbox), sandbox, database, folder, paced=True)
+    client = pipeline.client(EXCHANGE, pipeline.refresh_markets(EXCHANGE))
+
+    async def ask() -> float:
+        async with client:
+            old = pipeline.slices(EXCHANGE, [LAST])[0]
+            await client.fetch_page(old.series, old.start, 1)
+            return client.pacer.spacing
+
+    return asyncio.run(ask())
+
+
+def _write_project(folder: Path, sandbox: str, database: str, symbols: tuple[str, ...], *, paced: bool) -> None:
+    lines = ['data = "."', "[database]", f'url = "{database}"', "[server]", f"port = {free_port(0)}"]
+    lines += [f"[exchanges.{EXCHANGE}]", f"symbols = {json.dumps(symbols)}", f'base_url = "{sandbox}"']
+    lines += [f"paced = {str(paced).lower()}", f"start = {LAST - timedelta(days=365)}", "[live]", "enabled = false"]
+    (folder / "titan10.toml").write_text("\n".join(lines) + "\n")
+    (folder / "dagster.yaml").symlink_to(PROJECT / "dagster.yaml")
+
+
+@contextmanager
+def _up(folder: Path) -> Iterator[Stack]:
+    os.environ["TITAN10_HOME"] = str(folder)
+    stack = Stack(titan10_settings.load(folder), folder, lambda _: None)
+    try:
+        stack.start()
+        yield stack
+    finally:
+        stack.stop()
+
+
+@contextmanager
+def _watched() -> Iterator[Memory]:
+    memory = Memory()
+    thread = threading.Thread(target=memory.watch)
+    thread.start()
+    try:
+        yield memory
+    finally:
+        memory.over.set()
+        thread.join()
+
+
+def _is_run(process: Path) -> bool:
+    try:
+        return (process / "comm").read_text().strip() == NAME
+    except OSError:
+        return False
+
+
+def _sizes(process: Path) -> tuple[float, float]:
+    """PSS and USS in MB; nothing of a process that has just ended."""
+    try:
+        rows = (line.split() for line in (process / "smaps_rollup").read_text().splitlines()[1:])
+        size = {row[0]: int(row[1]) / 1024 for row in rows}
+    except (OSError, IndexError):
+        return 0.0, 0.0
+    return size["Pss:"], size["Private_Clean:"] + size["Private_Dirty:"]
+
+
+def _arrivals(sandbox: str) -> list[dict[str, Any]]:
+    """The requests for the wanted candles."""
+    with urllib.request.urlopen(f"{sandbox}/_sandbox/requests") as answer:
+        entries = json.load(answer)["requests"]
+    return [entry for entry in entries if entry["kind"] == "candles" and entry["limit"] != 1]
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--days", type=int, default=90)
+    parser.add_argument("--symbols", type=int, default=20)
+    parser.add_argument("--round-trip", type=int, default=150)
+    parser.add_argument("--no-limits", action="store_true")
+    parser.add_argument("--no-write", dest="write", action="store_false", help="leave RESULTS.md as it is")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
