@@ -1,10 +1,11 @@
 """The same candles, from the same sandbox, by what a user would take instead; and how far we are from the ceiling.
 
-    python -m benchmarks.peers [--freqtrade PATH] [--symbols 5] [--days 30] [--rounds 3] [--round-trip 150]
+    python -m benchmarks.peers [--freqtrade PATH] [--symbols 20] [--days 90] [--rounds 3] [--round-trip 150]
 
 Three ways from the exchange to the disk, each a process of its own, one after the other:
 
-- `titan10`: fetch, land, check and store, as a run does
+- `titan10`: fetch, land, check and store, as the runs of a backfill do: each a process, a month long, and the next one
+  fetches while one checks and stores; without Dagster's part, which `benchmarks.runs` tells
 - `freqtrade download-data`: its REST path into its own files; `--freqtrade` says where its command is
 - the usual tutorial: see `benchmarks.tutorial`
 
@@ -19,6 +20,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import multiprocessing
 import os
 import resource
 import shutil
@@ -30,6 +32,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -40,14 +43,16 @@ import psycopg2
 
 from benchmarks import results
 from benchmarks.backfill import LAST, open_pipeline, servers, symbols_of
-from titan10_dagster.candles.slices import days, to_ms
+from titan10_dagster.candles.slices import Slice, days, to_ms
 from titan10_dagster.exchanges.capabilities import capabilities_of
 from titan10_dagster.exchanges.rows import Rows, decode, parse
+from titan10_dagster.pipeline import Pipeline
 from titan10_dagster.store import binary
 
 TITLE = "Beside what else one could take"
 EXCHANGE = "binance"
 IN_FLIGHT = 32
+DAYS_OF_A_RUN = 30
 UNINDEXED = """
 CREATE TEMPORARY TABLE unindexed (
     exchange text, symbol text, timeframe text, "time" timestamptz, open bigint, high bigint, low bigint, close bigint,
@@ -191,11 +196,36 @@ def titan10(on: Servers, window: Window, folder: Path) -> list[str]:
 
 
 def _titan10_here(sandbox: str, database: str, folder: str, symbols: str, first: str) -> int:
-    pipeline = open_pipeline(EXCHANGE, symbols.split(","), sandbox, database, Path(folder))
-    slices = pipeline.slices(EXCHANGE, days(date.fromisoformat(first), LAST))
-    pipeline.fetch(EXCHANGE, pipeline.plan(slices, start=slices[0].day).fetch)
-    list(pipeline.inspect(slices))
-    return pipeline.store(pipeline.unstored(slices)).inserted
+    """How many candles were stored."""
+
+    def opened() -> Pipeline:  # connections are of one process
+        return open_pipeline(EXCHANGE, symbols.split(","), sandbox, database, Path(folder))
+
+    def store(slices: Sequence[Slice]) -> None:
+        pipeline = opened()
+        list(pipeline.inspect(slices))
+        stored.value += pipeline.store(pipeline.unstored(slices)).inserted
+
+    context = multiprocessing.get_context("fork")
+    stored = context.Value("q", 0)
+    wanted = days(date.fromisoformat(first), LAST)
+    before: list[BaseProcess] = []
+    for start in range(0, len(wanted), DAYS_OF_A_RUN):
+        pipeline = opened()
+        slices = pipeline.slices(EXCHANGE, wanted[start : start + DAYS_OF_A_RUN])
+        pipeline.fetch(EXCHANGE, pipeline.plan(slices, start=slices[0].day).fetch)
+        pipeline.database.close()
+        _join(before)
+        before = [context.Process(target=store, args=(slices,))]
+        before[0].start()
+    _join(before)
+    return int(stored.value)
+
+
+def _join(processes: Sequence[BaseProcess]) -> None:
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
 
 
 def tutorial(on: Servers, window: Window, _: Path) -> list[str]:
@@ -289,8 +319,8 @@ def _rows(page: Any) -> bytes:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--freqtrade", default=shutil.which("freqtrade"))
-    parser.add_argument("--symbols", type=int, default=5)
-    parser.add_argument("--days", type=int, default=30)
+    parser.add_argument("--symbols", type=int, default=20)
+    parser.add_argument("--days", type=int, default=90)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--round-trip", type=int, default=150)
     parser.add_argument("--child", nargs=5, help=argparse.SUPPRESS)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
+from threading import Lock
 
 from titan10_dagster.candles.columns import Candles
 from titan10_dagster.candles.fetched import FetchedSlice, FetchRecord, JudgedSlice
@@ -73,7 +74,8 @@ class Fetch:
 class Pipeline:
     """Settings, database and landing zone, and what is done with them.
 
-    `now` gives the time, aware, UTC. `on_landed` is told of each slice as it comes to rest in the landing zone.
+    `now` gives the time, aware, UTC. `on_landed` is told of each slice as it comes to rest in the landing zone,
+    in some thread, of one at a time.
     `patience` is how often and after which pauses a failed page is asked for again.
     """
 
@@ -126,11 +128,13 @@ class Pipeline:
             knows all of `slices` as missing, so that the gap sensor comes back to them; what landed stays landed.
         """
         landed: dict[Slice, tuple[FetchRecord, int]] = {}
+        one_at_a_time = Lock()
 
         def land(fetched: FetchedSlice) -> None:
             self.landing.write(fetched)
-            landed[fetched.record.slice] = (fetched.record, len(fetched.candles))
-            self.on_landed(fetched)
+            with one_at_a_time:
+                landed[fetched.record.slice] = (fetched.record, len(fetched.candles))
+                self.on_landed(fetched)
 
         if not slices:
             return Fetch(landed, {})

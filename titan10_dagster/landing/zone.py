@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 import pyarrow as pa
@@ -44,10 +45,11 @@ _UNREADABLE = (pa.ArrowException, OSError, ValueError, KeyError, TypeError)
 
 
 class LandingZone:
-    """Landed slices under `root`, which is made when the first one is written."""
+    """Landed slices under `root`, which is made when the first one is written. Threads may share it."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._making = Lock()
 
     def path(self, slice_: Slice) -> Path:
         """Where the slice lies, or would. LandingError if its exchange or symbol makes no file name."""
@@ -70,7 +72,8 @@ class LandingZone:
         path = self.path(fetched.record.slice)
         former = self.read_or_aside(fetched.record.slice)
         try:
-            _make_folder(path.parent)
+            with self._making:  # a folder that is seen is on the disk
+                _make_folder(path.parent)
             if former is not None:
                 fetched = _with_unreachable_rows(fetched, former)
                 if np.setdiff1d(former.candles.times, fetched.candles.times).size:
