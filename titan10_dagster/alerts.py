@@ -128,7 +128,7 @@ def _was_in_service(titan10: Pipeline, name: str, day: date) -> bool:
 def _polled_until(titan10: Pipeline, name: str, now: datetime) -> datetime | None:
     """The end of the newest candle that the exchange gave, by the ledger of yesterday and today."""
     rows = titan10.ledger_rows(titan10.slices(name, [now.date() - _DAY, now.date()]))
-    return max((row.fetched_at if row.state == "live" else one.end for one, row in rows.items()), default=None)
+    return max((row.covered_until if row.state == "live" else one.end for one, row in rows.items()), default=None)
 
 
 def _urls(titan10: Pipeline) -> list[str]:

@@ -98,7 +98,7 @@ def plans_of(titan10: Pipeline, exchange: str, symbols: Sequence[str]) -> list[L
     slices = titan10.slices(exchange, [now.date() - _DAY, now.date()], symbols)
     known: dict[Series, dict[date, Polled]] = {slice_.series: {} for slice_ in slices}
     for slice_, row in titan10.ledger_rows(slices).items():
-        known[slice_.series][slice_.day] = Polled(row.state, row.fetched_at)
+        known[slice_.series][slice_.day] = Polled(row.state, row.covered_until)
     perishing = {} if facts.depth is None else perishing_gaps(titan10, exchange, now)
     plans = [
         plan_poll(series, days, now=now, page_size=facts.page_size, depth=facts.depth, gap=perishing.get(series))
@@ -138,10 +138,10 @@ def _judged(titan10: Pipeline, answer: LiveAnswer) -> Iterator[JudgedSlice]:
 
 
 def _record(slice_: Slice, answer: LiveAnswer, until: datetime) -> FetchRecord:
-    """As live polling leaves it in the ledger: not answered whole, and fetched as far as candles came."""
+    """As live polling leaves it in the ledger: not answered whole, and covered as far as candles came."""
     return FetchRecord(
-        slice=slice_, fetched_at=until, source="rest", requests=1, retries=0, seconds=answer.seconds,
-        answered=False, horizon=None,
+        slice=slice_, fetched_at=answer.asked_at, source="rest", requests=1, retries=0, seconds=answer.seconds,
+        answered=False, horizon=None, covered_until=until,
     )  # fmt: skip
 
 

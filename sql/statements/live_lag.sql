@@ -3,7 +3,7 @@
 SELECT polled.exchange, max(covered) AS newest, min(covered) AS oldest
 FROM unnest(%(exchanges)s::text[], %(timeframes)s::text[]) AS polled (exchange, timeframe)
 CROSS JOIN LATERAL (
-    SELECT max(fetched_at) AS covered
+    SELECT max(day::timestamp AT TIME ZONE 'UTC' + expected * timeframe_interval(timeframe)) AS covered
     FROM slice_ledger
     WHERE exchange = polled.exchange
         AND timeframe = polled.timeframe

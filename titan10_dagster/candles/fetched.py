@@ -14,9 +14,10 @@ from titan10_dagster.candles.slices import Slice
 class FetchRecord:
     """How one slice was fetched; instants are aware and UTC.
 
-    `source` is "rest", "archive" and the like; `seconds` the time spent. `answered`: the exchange answered
-    well for the whole slice, so what is absent was absent there. `horizon`: the exchange can give nothing
-    before it.
+    `fetched_at`: when it was asked for; nothing of it was known before. `source` is "rest", "archive" and the like;
+    `seconds` the time spent. `answered`: the exchange answered well for the whole slice, so what is absent was absent
+    there. `horizon`: the exchange can give nothing before it. `covered_until`: where live polling ended that did not
+    come up to `fetched_at`.
     """
 
     slice: Slice
@@ -30,6 +31,12 @@ class FetchRecord:
     listed: datetime | None = None
     delisted: datetime | None = None
     note: str | None = None
+    covered_until: datetime | None = None
+
+    @property
+    def until(self) -> datetime:
+        """What ended later was not over when the slice was asked for, or is still to be polled."""
+        return self.covered_until or self.fetched_at
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,6 @@
 """Which candles a live poll asks for: those since the last one that it was given, at most a page of them.
 
-The ledger remembers how far polling got: of a live slice, `fetched_at` is the end of the last candle that came. So a
+The ledger remembers how far polling got: what it expects of a live slice ends with the last candle that came. So a
 pause heals page by page over the next polls, and no candle has to be read to know where to go on.
 """
 
@@ -19,7 +19,7 @@ _HORIZON_SLACK = 2  # candles: it moves while the request is under way
 
 @dataclass(frozen=True)
 class Polled:
-    """A slice in the ledger, as far as polling is concerned; `until`: when it was fetched, aware, UTC."""
+    """A slice in the ledger, as far as polling is concerned; `until`: how far it is covered, aware, UTC."""
 
     state: str
     until: datetime

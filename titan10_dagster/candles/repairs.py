@@ -38,9 +38,10 @@ Days = dict[date, set[str]]  # the symbols that are due, by day
 class OpenSlice:
     """A slice that misses candles without a final reason; instants are aware and UTC.
 
-    `fetched_at`: the last look that the ledger knows. `first_seen`: of its open gaps, the first; `unexplained_seen`:
-    the last counted look at those of them that nobody explained, None if all are in quarantine; `missing_until`: the
-    end of the last of them. A slice without a gap has `fetched_at` and its own end there.
+    `fetched_at`: the last look that the ledger knows; of a live slice, the last poll. `first_seen`: of its open gaps,
+    the first; `unexplained_seen`: the last counted look at those of them that nobody explained, None if all are in
+    quarantine; `missing_until`: the end of the last of them. A slice without a gap has `fetched_at` and its own end
+    there.
     """
 
     slice: Slice
@@ -49,6 +50,11 @@ class OpenSlice:
     first_seen: datetime
     unexplained_seen: datetime | None
     missing_until: datetime
+
+    @property
+    def looked_at(self) -> datetime:
+        """The last look at the whole slice: polls, which may go on after its day is over, are none."""
+        return min(self.fetched_at, self.slice.end) if self.state == "live" else self.fetched_at
 
 
 @dataclass(frozen=True)
@@ -160,7 +166,7 @@ def _of_slices(
         if series.exchange not in exchanges or end > now:
             continue
         reach = _reach(one.missing_until, series.timeframe, exchanges[series.exchange].depth, now)
-        last_look = max([one.fetched_at, *tried.looks(series.exchange, one.slice.day, series.symbol)])
+        last_look = max([one.looked_at, *tried.looks(series.exchange, one.slice.day, series.symbol)])
         due = is_due(one, reach, last_look, now)
         yield _Wish(_urgency(end, reach, now), series.exchange, one.slice.day, (series.symbol,), due)
 
@@ -203,7 +209,7 @@ def is_due(one: OpenSlice, reach: timedelta | None, last_look: datetime, now: da
 
 def due_at(one: OpenSlice, last_look: datetime) -> datetime:
     """When to look again after `last_look`; see the table above."""
-    if one.state == "live" and last_look <= one.fetched_at:
+    if one.state == "live" and last_look <= one.looked_at:
         return one.slice.end + OVERDUE
     if one.state == "settled":
         return last_look + pause(last_look - (one.unexplained_seen or one.first_seen), SECOND_LOOK)

@@ -12,7 +12,8 @@ from titan10_dagster.candles.fetched import FetchRecord
 from titan10_dagster.candles.slices import Series, Slice
 from titan10_dagster.candles.timeframes import Timeframe
 
-_INSTANTS = ("fetched_at", "horizon", "listed", "delisted")
+_INSTANTS = ("fetched_at", "horizon", "listed", "delisted", "covered_until")
+_ADDED = {"covered_until": None}  # what files do not have that were written before there was such a field
 _PLAIN = tuple(field.name for field in fields(FetchRecord) if field.name not in _INSTANTS and field.name != "slice")
 
 
@@ -36,7 +37,7 @@ def to_json(record: FetchRecord) -> bytes:
 
 def from_json(text: bytes) -> FetchRecord:
     """The record; ValueError, TypeError or KeyError where the text is none."""
-    told = json.loads(text)
+    told = {**_ADDED, **json.loads(text)}
     instants: dict[str, Any] = {name: _read(told[name]) for name in _INSTANTS}
     return FetchRecord(slice=_slice(told), **instants, **{name: told[name] for name in _PLAIN})
 

@@ -49,7 +49,7 @@ class Look:
     def evidence(self) -> Evidence:
         record = self.record
         return Evidence(
-            observed_at=record.fetched_at,
+            observed_at=record.until,
             answered=record.answered,
             horizon=record.horizon,
             listed=record.listed,
@@ -135,9 +135,9 @@ def missing(gaps: Sequence[Gap], timeframe: Timeframe) -> dict[Reason, int]:
 
 
 def _due(look: Look) -> int:
-    """How many candles of the slice were over when it was fetched, or up to the last that is stored."""
+    """How many candles of the slice the look covers, or there are up to the last that is stored."""
     slice_, timeframe = look.slice, look.slice.series.timeframe
-    over = (look.record.fetched_at - slice_.start) // timeframe.delta
+    over = (look.record.until - slice_.start) // timeframe.delta
     stored = 0
     if len(look.times):
         stored = (look.times.max() - to_datetime64(slice_.start)) // np.timedelta64(timeframe.ms, "ms") + 1

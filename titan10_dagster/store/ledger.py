@@ -43,6 +43,11 @@ class LedgerRow:
     note: str | None = None
 
     @property
+    def covered_until(self) -> datetime:
+        """The end of the last candle that is expected: of a live slice, as far as polling got."""
+        return self.slice.start + self.expected * self.slice.series.timeframe.delta
+
+    @property
     def unexplained(self) -> int:
         """How many candles are missing without a final reason."""
         return sum(candles for reason, candles in self.missing.items() if not REASONS[reason].settled)

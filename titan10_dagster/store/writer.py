@@ -112,7 +112,7 @@ class _Writing:
         rows = account(self.cursor, looks)
         for change, row in zip(changes, rows[: len(looks)], strict=True):
             self.results[row.slice] = _result(change, row, self.results.get(row.slice))
-        self.over |= {look.slice for look in looks if look.record.fetched_at >= look.slice.end}
+        self.over |= {look.slice for look in looks if look.record.until >= look.slice.end}
         self.over |= {row.slice for row in rows[len(looks) :]}
 
     def _lock(self, batch: Sequence[_Prepared]) -> None:

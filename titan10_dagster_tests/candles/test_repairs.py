@@ -87,6 +87,14 @@ def test_a_live_day_is_fetched_whole_when_its_settlement_did_not_come() -> None:
     assert plan_repairs([live], exchanges=exchanges(), now=at_two + HOUR).repairs
 
 
+def test_a_poll_after_the_day_is_no_look_at_it_and_hastens_no_retry() -> None:
+    at_four = datetime(2024, 2, 2, 4, tzinfo=UTC)
+    live = replace(unexplained(), state="live", fetched_at=at_four)
+    tried = [attempt(at_four - MINUTE)]
+    assert plan_repairs([live], exchanges=exchanges(), attempts=tried, now=at_four).waiting == 1
+    assert plan_repairs([live], exchanges=exchanges(), now=at_four).repairs
+
+
 def test_the_day_that_still_runs_is_left_alone() -> None:
     running = partial(NOW.date(), first=NOW - HOUR, last=NOW - HOUR)
     plan = plan_repairs([running], exchanges=exchanges(), now=NOW)

@@ -17,6 +17,7 @@ from titan10_dagster.candles.slices import days, midnight, to_ms
 from titan10_dagster.defs.compose import compose
 from titan10_dagster.live import LiveReport, poll_exchanges
 from titan10_dagster.settings import LiveSettings
+from titan10_dagster.store import reader
 from titan10_dagster.store.health import HealthStore
 from titan10_dagster_tests.integration.conftest import NOW, MakeWorld, World, ticking
 from titan10_dagster_tests.integration.driving import go_to, run, tick
@@ -196,6 +197,28 @@ def test_a_broken_live_candle_is_quarantined(make_world: MakeWorld) -> None:
     world.sandbox.fault("binance", "high_below_low", count=1)
     assert poll(world)["binance"].inserted == 119
     assert row(world, "binance", "BTC/USDT").missing == {Reason.QUARANTINED: 1}
+
+
+def test_what_a_poll_that_comes_late_brings_was_not_known_before_it_asked(make_world: MakeWorld) -> None:
+    world = make_world({"okx": ["BTC/USDT"]})
+    go_to(world, MORNING)
+    poll(world)
+    poll(world)
+    series, last = world.pipeline.slices("okx", [TODAY])[0].series, MORNING.replace(second=0) - MINUTE
+    (had,) = reader.candles(world.pipeline.database, series, last, last + MINUTE)["volume"]
+    world.sandbox.fault("okx", "restate", symbol="BTC/USDT", time=to_ms(last))
+    world.sandbox.fault("okx", "high_below_low", count=1)
+    asked = go_on(world, 10 * HOUR)
+    poll(world)
+    covered = row(world, "okx", "BTC/USDT").covered_until
+    assert covered < asked - 5 * HOUR  # a page of 300 candles
+    with world.pipeline.database.transaction() as cursor:
+        cursor.execute("SELECT seen_at FROM restatements UNION ALL SELECT last_seen FROM quarantine")
+        seen = [instant for (instant,) in cursor.fetchall()]
+    assert len(seen) == 2
+    assert all(asked <= instant < asked + MINUTE for instant in seen)
+    before = reader.candles(world.pipeline.database, series, last, last + MINUTE, as_of=asked - MINUTE)
+    assert before["volume"].tolist() == [had]
 
 
 def test_the_settlement_of_the_day_completes_what_was_polled(make_world: MakeWorld) -> None:

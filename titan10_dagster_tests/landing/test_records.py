@@ -30,6 +30,7 @@ records = st.builds(
     listed=st.none() | some.instants,
     delisted=st.none() | some.instants,
     note=st.none() | st.text(),
+    covered_until=st.none() | some.instants,
 )
 
 
@@ -54,7 +55,13 @@ def test_the_json_is_flat_and_says_what_was_fetched() -> None:
         "listed": None,
         "delisted": None,
         "note": None,
+        "covered_until": None,
     }
+
+
+def test_a_file_that_was_written_before_a_field_was_added_is_read() -> None:
+    before = {name: value for name, value in json.loads(to_json(RECORD)).items() if name != "covered_until"}
+    assert from_json(json.dumps(before).encode()) == RECORD
 
 
 def test_instants_of_another_time_zone_are_written_in_utc() -> None:
