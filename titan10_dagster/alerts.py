@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from hashlib import sha256
 
 from titan10_dagster.candles.alerts import (
@@ -25,11 +25,11 @@ from titan10_dagster.candles.alerts import (
     settlement_condition,
     unheard,
 )
-from titan10_dagster.candles.repairs import SETTLEMENT
-from titan10_dagster.candles.slices import Slice, midnight
+from titan10_dagster.candles.slices import Slice
 from titan10_dagster.delivery import Letter, deliver
 from titan10_dagster.pipeline import Pipeline
-from titan10_dagster.store.alerts import AlertStore, in_service
+from titan10_dagster.store import ledger
+from titan10_dagster.store.alerts import AlertStore
 
 _DAY = timedelta(days=1)
 TITLES = {
@@ -112,17 +112,14 @@ def _gaps(titan10: Pipeline, now: datetime) -> list[Condition]:
 
 
 def _unsettled(titan10: Pipeline, name: str, now: datetime) -> list[Slice]:
-    """The slices that the daily settlement should have had: of listed symbols, and days on which we were there."""
+    """The slices that the daily settlement should have had: of listed symbols, since each was first on duty.
+
+    A series that is new owes nothing of the days before: they are history, which nobody asked for yet.
+    """
     days = days_to_be_settled(now, titan10.settings.alerts.settled_by)
     unsettled = titan10.unsettled(titan10.slices(name, days, titan10.listed(name)))
-    served = {day for day in {one.day for one in unsettled} if _was_in_service(titan10, name, day)}
-    return [one for one in unsettled if one.day in served]
-
-
-def _was_in_service(titan10: Pipeline, name: str, day: date) -> bool:
-    """Whether we fetched from the exchange before that day was to be settled: an exchange new today owes nothing."""
-    at = midnight(day) + _DAY + SETTLEMENT
-    return in_service(titan10.database, name, titan10.exchange(name).timeframe, day, at)
+    since = ledger.on_duty_since(titan10.database, list({one.series for one in unsettled}))
+    return [one for one in unsettled if one.series in since and one.day >= since[one.series]]
 
 
 def _polled_until(titan10: Pipeline, name: str, now: datetime) -> datetime | None:

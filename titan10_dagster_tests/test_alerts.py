@@ -148,6 +148,20 @@ def test_a_day_that_the_settlement_missed_is_told_of_from_six_on(world: World) -
     assert str(TODAY) in missed.message
 
 
+def test_a_symbol_that_was_added_owes_no_day_before_the_first_that_it_was_there_for(world: World) -> None:
+    for days in (2, 1, 0):
+        go_to(world, midnight(TODAY - days * DAY) + timedelta(hours=2, minutes=1))
+        for exchange in ("binance", "okx"):
+            symbols = ["BTC/USDT"] if days else None  # ETH/USDT is there from today on
+            assert not world.backfill(exchange, TODAY - (days + 1) * DAY, symbols=symbols).failed
+    assert conditions(world.pipeline, midnight(TODAY) + timedelta(hours=7)) == []
+    go_to(world, midnight(TODAY + DAY) + timedelta(hours=2, minutes=1))
+    for exchange in ("binance", "okx"):
+        assert not world.backfill(exchange, TODAY, symbols=["BTC/USDT"]).failed
+    (missed,) = conditions(world.pipeline, midnight(TODAY + DAY) + timedelta(hours=7))
+    assert missed.message.startswith(f"binance: {TODAY} could not be fetched whole: ETH/USDT.")
+
+
 def test_candles_missing_for_days_are_told_of_once_an_exchange(world: World, letters: Path) -> None:
     world.sandbox.fault("binance", "http_400", symbol="ETH/USDT")
     world.backfill("binance", TODAY - 3 * DAY, TODAY - 2 * DAY)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import date, datetime
+from datetime import datetime
 
 from titan10_dagster.candles.alerts import Alert, Kind
-from titan10_dagster.candles.timeframes import Timeframe
-from titan10_dagster.store.database import Cursor, Database, one
+from titan10_dagster.store.database import Cursor, Database
 from titan10_dagster.store.statements import statement
 
 _COLUMNS = "kind, subject, message, since, last_seen, told, told_over, over_at"
@@ -43,14 +42,6 @@ class AlertStore:
                 _write(cursor, alert, done=False)
             for alert in done:
                 _write(cursor, alert, done=True)
-
-
-def in_service(db: Database, exchange: str, timeframe: Timeframe, day: date, at: datetime) -> bool:
-    """Whether candles of the exchange, of the day or the three days before, had been fetched by the instant."""
-    parameters = {"exchange": exchange, "timeframe": timeframe.name, "day": day, "at": at}
-    with db.transaction() as cursor:
-        cursor.execute(statement("in_service"), parameters)
-        return bool(one(cursor)[0])
 
 
 def _alert(

@@ -186,6 +186,14 @@ def known_days(db: Database, series: Sequence[Series], today: date) -> list[Know
     return [_known(row) for row in _query(db, "known_days", parameters)]
 
 
+def on_duty_since(db: Database, series: Sequence[Series]) -> dict[Series, date]:
+    """The first day of each of the series that was fetched as it ended, as in `KnownDays`; whoever has none is left
+    out."""
+    with db.transaction() as cursor:
+        cursor.execute(statement("on_duty"), _columns(series))
+        return {series[number - 1]: since for number, since in cursor}
+
+
 def open_slices(db: Database, starts: Mapping[Series, date], today: date) -> list[OpenSlice]:
     """The slices of these series, from each one's day of start to the day before `today`, that are not settled or
     miss candles without a final reason. Reads ledger and gaps, no candle."""

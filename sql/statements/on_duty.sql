@@ -1,0 +1,16 @@
+-- Since when each of some series is on duty: its first day that was fetched on the day itself or the next one, as live
+-- polling and the daily settlement do; no row for one that never was. `number`: of the series, counted from 1.
+-- LATERAL: each by the primary key, and no further than that day.
+SELECT series.number, duty.since
+FROM unnest(%(exchanges)s::text[], %(symbols)s::text[], %(timeframes)s::text[]) WITH ORDINALITY
+    AS series (exchange, symbol, timeframe, number)
+CROSS JOIN LATERAL (
+    SELECT day AS since
+    FROM slice_ledger
+    WHERE slice_ledger.exchange = series.exchange
+        AND slice_ledger.symbol = series.symbol
+        AND slice_ledger.timeframe = series.timeframe
+        AND (fetched_at AT TIME ZONE 'UTC')::date <= day + 1
+    ORDER BY day
+    LIMIT 1
+) AS duty
