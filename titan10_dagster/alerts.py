@@ -97,7 +97,8 @@ def _of_exchange(titan10: Pipeline, name: str, now: datetime) -> list[Condition]
         settlement_condition(name, _unsettled(titan10, name, now)),
     ]
     if titan10.settings.live.enabled:
-        lag = timedelta(minutes=limits.live_lag_minutes)
+        # The next candle comes a timeframe after the last one at the earliest.
+        lag = timedelta(minutes=limits.live_lag_minutes) + titan10.exchange(name).timeframe.delta
         found.append(live_condition(name, _polled_until(titan10, name, now), now, lag))
     return [one for one in found if one is not None]
 

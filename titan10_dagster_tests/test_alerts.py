@@ -135,6 +135,16 @@ def test_polling_that_brings_nothing_is_told_of_and_one_that_works_is_not(world:
     assert [(one.kind, one.subject) for one in late] == [(Kind.LIVE, "binance"), (Kind.LIVE, "okx")]
 
 
+def test_polling_of_long_candles_is_not_told_of_while_the_next_one_grows(make_world: MakeWorld) -> None:
+    world = make_world({"binance": ["BTC/USDT"]}, settings={"binance": {"timeframe": "4h"}})
+    change(world, alerts=AlertSettings(), live=LiveSettings(enabled=True))
+    (report,) = poll_exchanges(world.pipeline, ["binance"])  # the candle that ended at 12:00
+    assert report.error is None
+    assert conditions(world.pipeline, midnight(TODAY) + timedelta(hours=16, minutes=50)) == []
+    (late,) = conditions(world.pipeline, midnight(TODAY) + timedelta(hours=17, minutes=10))
+    assert late.kind is Kind.LIVE
+
+
 def test_a_day_that_the_settlement_missed_is_told_of_from_six_on(world: World) -> None:
     go_to(world, midnight(TODAY) + timedelta(hours=2, minutes=1))
     for exchange in ("binance", "okx"):

@@ -4,7 +4,7 @@
 |-|-|-|
 | breaker | an exchange has been shut for `breaker_open_minutes`, and the last probe failed | - |
 | gaps | candles are missing unexplained for `gap_days`, however often they were asked for | 12 hours |
-| live | not one series of an exchange got a candle for `live_lag_minutes` | 15 minutes |
+| live | not one series of an exchange got a candle for `live_lag_minutes` since the next was over | 15 minutes |
 | settlement | at `settled_by` a past day is not whole, of a series that was on duty (`candles/missing.py`) | 2 hours |
 
 The last column is for a machine that comes back after a day: what is late then is caught up without a human hand. It
