@@ -14,7 +14,7 @@ from titan10_dagster.alerts import Told, conditions, tend
 from titan10_dagster.candles.alerts import Kind
 from titan10_dagster.candles.health import after_ban, after_probe_taken, after_success
 from titan10_dagster.candles.slices import midnight
-from titan10_dagster.defs.alerts import alert_sensor, sentence
+from titan10_dagster.defs.alerts import sentence
 from titan10_dagster.defs.compose import compose
 from titan10_dagster.delivery import Letter
 from titan10_dagster.live import poll_exchanges
@@ -116,6 +116,26 @@ def test_an_address_of_later_hears_of_what_is_open(world: World, letters: Path, 
     assert (len(titles(letters)), len(titles(second))) == (1, 1)
 
 
+def test_where_nobody_is_named_it_is_known_all_the_same_what_needs_a_human(world: World) -> None:
+    change(world, alerts=AlertSettings())
+    ban(world, "okx", NOW, DAY)
+    assert tend(world.pipeline, NOW + timedelta(hours=2)) == Told(1, 0, 0)
+    (alert,) = AlertStore(world.pipeline.database).open()
+    assert (alert.subject, alert.is_due) == ("okx", True)
+    unban(world, "okx", NOW + 2 * DAY)
+    assert tend(world.pipeline, NOW + 2 * DAY) == Told(0, 0, 0)
+    assert AlertStore(world.pipeline.database).open() == []
+
+
+def test_what_was_told_is_over_one_day_although_nobody_is_named_any_more(world: World) -> None:
+    ban(world, "okx", NOW, DAY)
+    assert tend(world.pipeline, NOW + timedelta(hours=2)).sent == 1
+    change(world, alerts=AlertSettings())
+    unban(world, "okx", NOW + 2 * DAY)
+    tend(world.pipeline, NOW + 2 * DAY)
+    assert AlertStore(world.pipeline.database).open() == []
+
+
 def test_no_address_stands_in_the_database(world: World) -> None:
     ban(world, "okx", NOW, DAY)
     tend(world.pipeline, NOW + timedelta(hours=2))
@@ -198,9 +218,10 @@ def test_the_sensor_says_what_it_did(world: World) -> None:
     assert "1 letters were sent" in str(tick.skip_message)
 
 
-@pytest.mark.parametrize("enabled", [True, False])
-def test_the_sensor_runs_where_somebody_is_named(enabled: bool) -> None:
-    assert (alert_sensor(enabled=enabled).default_status is dg.DefaultSensorStatus.RUNNING) is enabled
+def test_the_sensor_runs_although_nobody_is_named(world: World) -> None:
+    change(world, alerts=AlertSettings())
+    sensor = compose(world.pipeline).resolve_sensor_def("send_alerts")
+    assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
 
 
 def test_a_quiet_tick_says_so() -> None:

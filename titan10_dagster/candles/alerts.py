@@ -82,6 +82,11 @@ class Alert:
     def key(self) -> Key:
         return self.kind, self.subject
 
+    @property
+    def is_due(self) -> bool:
+        """Whether it has lasted so long that a human has to hear of it."""
+        return self.last_seen - self.since >= PATIENCE[self.kind]
+
 
 @dataclass(frozen=True)
 class AlertPlan:
@@ -107,7 +112,7 @@ def plan_alerts(conditions: Iterable[Condition], open_: Sequence[Alert], now: da
     return AlertPlan(
         remember=(*standing, *ending),
         forget=tuple(alert for alert in (*absent, *begun_anew) if not alert.told),
-        tell=(*(one for one in standing if _is_due(one)), *(one for one in ending if one.over_at)),
+        tell=(*(one for one in standing if one.is_due), *(one for one in ending if one.over_at)),
     )
 
 
@@ -147,10 +152,6 @@ def _seen(condition: Condition, known: Alert | None, now: datetime) -> Alert:
 def _unseen(alert: Alert, now: datetime) -> Alert:
     is_over = alert.over_at is None and now - alert.last_seen >= CALM
     return replace(alert, over_at=now) if is_over else alert
-
-
-def _is_due(alert: Alert) -> bool:
-    return alert.last_seen - alert.since >= PATIENCE[alert.kind]
 
 
 # -- what holds now ------------------------------------------------------------------------------------------

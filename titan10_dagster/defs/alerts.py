@@ -1,4 +1,4 @@
-"""The alert sensor: every five minutes it looks whether a human has to hear of something, and sends it."""
+"""The alert sensor: every five minutes it looks whether a human has to hear of something, keeps it, and sends it."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ from titan10_dagster.pipeline import Pipeline
 EVERY = timedelta(minutes=5)
 
 
-def alert_sensor(*, enabled: bool) -> dg.SensorDefinition:
-    """It runs where alerts.urls names somebody. It starts no run: a tick takes half a minute at most."""
+def alert_sensor() -> dg.SensorDefinition:
+    """It runs although alerts.urls may name nobody: `titan10 alerts` and Grafana show what it keeps. It starts no run:
+    a tick takes half a minute at most."""
 
     @dg.sensor(
         name="send_alerts",
         minimum_interval_seconds=int(EVERY.total_seconds()),
-        default_status=dg.DefaultSensorStatus.RUNNING if enabled else dg.DefaultSensorStatus.STOPPED,
-        description="Tells those whom alerts.urls names when self-repair has given up: once, and once when it is over.",
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Keeps what a human has to hear of, for self-repair has given up, and tells those whom alerts.urls "
+        "names: once, and once when it is over.",
     )
     def send_alerts(context: dg.SensorEvaluationContext, titan10: dg.ResourceParam[Pipeline]) -> dg.SkipReason:
         told = tend(titan10, titan10.now())

@@ -53,7 +53,7 @@ def _compose(pipeline: Pipeline) -> dg.Definitions:
     sensors = [
         gap_sensor(names),
         autopilot_sensor(names, enabled=settings.autopilot.enabled),
-        alert_sensor(enabled=bool(settings.alerts.urls)),
+        alert_sensor(),
     ]
     return dg.Definitions(
         assets=[*assets, rollups_asset(names), health_asset(), housekeeping_asset(), storage_asset()] if names else [],

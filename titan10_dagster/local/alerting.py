@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from typing import Any
 
 import click
@@ -10,11 +9,10 @@ import click
 from titan10_dagster.candles.alerts import Alert
 from titan10_dagster.delivery import Letter, deliver, scheme
 from titan10_dagster.errors import SettingsError
-from titan10_dagster.local.instance import Say, migrate_all, open_database
-from titan10_dagster.local.reports import print_json
+from titan10_dagster.local.instance import Say
+from titan10_dagster.local.reports import open_tables, print_json
 from titan10_dagster.settings import Settings
 from titan10_dagster.store.alerts import AlertStore
-from titan10_dagster.store.database import Database
 
 TEST = Letter("Titan-10: a test", "Alerts will come this way. There is nothing to do.", is_good=True)
 
@@ -38,15 +36,21 @@ def send_test(settings: Settings, *, as_json: bool) -> bool:
 
 
 def show_alerts(settings: Settings, say: Say, *, as_json: bool) -> None:
-    """Prints the alerts that are open."""
-    with open_database(settings, say) as url:
-        migrate_all(settings, url)
-        with closing(Database(url, max_connections=1)) as db:
-            rows = [_row(alert) for alert in AlertStore(db).open()]
+    """Prints the alerts that are open, and says who is told of them."""
+    with open_tables(settings, say) as db:
+        rows = [_row(alert) for alert in AlertStore(db).open()]
+    say(_whom(settings))
     if as_json:
         print_json(rows)
         return
     click.echo("\n".join(_line(row) for row in rows) or "There are no alerts.")
+
+
+def _whom(settings: Settings) -> str:
+    services = [scheme(url.get_secret_value()) for url in settings.alerts.urls]
+    if not services:
+        return "alerts.urls is empty: nobody is told of an alert."
+    return f"Alerts are sent by {', '.join(services)}."
 
 
 def _row(alert: Alert) -> dict[str, Any]:
@@ -56,11 +60,19 @@ def _row(alert: Alert) -> dict[str, Any]:
         "message": alert.message,
         "since": alert.since,
         "last_seen": alert.last_seen,
+        "due": alert.is_due,
         "sent": bool(alert.told),
         "over_at": alert.over_at,
     }
 
 
 def _line(row: dict[str, Any]) -> str:
-    state = "over" if row["over_at"] else "sent" if row["sent"] else "not sent"
-    return f"{row['since']:%Y-%m-%d %H:%M} UTC  {row['kind']} ({state})  {row['message']}"
+    return f"{row['since']:%Y-%m-%d %H:%M} UTC  {row['kind']} ({_state(row)})  {row['message']}"
+
+
+def _state(row: dict[str, Any]) -> str:
+    if row["over_at"]:
+        return "over"
+    if row["sent"]:
+        return "sent"
+    return "not sent" if row["due"] else "not sent yet: it may pass"

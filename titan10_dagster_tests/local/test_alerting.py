@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from titan10_dagster.candles.alerts import Alert, Kind
+from titan10_dagster.local.alerting import show_alerts
+from titan10_dagster.settings import AlertSettings, DatabaseSettings, Settings
+from titan10_dagster.store.alerts import AlertStore
+from titan10_dagster.store.database import Database
+
+NOW = datetime(2024, 3, 10, 12, tzinfo=UTC)
+SHUT = Alert(Kind.BREAKER, "okx", "okx is shut.", NOW, NOW)
+LATE = Alert(Kind.LIVE, "binance", "binance is late.", NOW, NOW + timedelta(minutes=5))  # nobody hears of it for 15
+
+Show = Callable[..., tuple[str, list[str]]]
+
+
+@pytest.fixture
+def show(database_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Show:
+    """Runs the command on these alerts; what it prints, and what it says beside that."""
+
+    def run(*alerts: Alert, urls: tuple[str, ...] = (), as_json: bool = False) -> tuple[str, list[str]]:
+        db = Database(database_url)
+        AlertStore(db).keep(alerts)
+        db.close()
+        named = AlertSettings(urls=tuple(map(SecretStr, urls)))
+        settings = Settings(data=tmp_path, database=DatabaseSettings(url=SecretStr(database_url)), alerts=named)
+        told: list[str] = []
+        show_alerts(settings, told.append, as_json=as_json)
+        return capsys.readouterr().out, told
+
+    return run
+
+
+def test_what_needs_a_human_and_what_may_pass_by_itself_are_told_apart(show: Show) -> None:
+    printed, _ = show(SHUT, LATE)
+    assert printed.splitlines() == [
+        "2024-03-10 12:00 UTC  breaker (not sent)  okx is shut.",
+        "2024-03-10 12:00 UTC  live (not sent yet: it may pass)  binance is late.",
+    ]
+    rows = json.loads(show(as_json=True)[0])
+    assert [(row["exchange"], row["due"]) for row in rows] == [("okx", True), ("binance", False)]
+
+
+def test_it_says_that_nobody_is_told_or_by_which_services(show: Show) -> None:
+    assert show() == ("There are no alerts.\n", ["alerts.urls is empty: nobody is told of an alert."])
+    _, told = show(urls=("file:///tmp/alerts", "tgram://s3cret/12"))
+    assert told == ["Alerts are sent by file, tgram."]
