@@ -66,6 +66,7 @@ def _write(cursor: Cursor, alert: Alert, *, done: bool) -> None:
             "since": alert.since,
             "last_seen": alert.last_seen,
             "message": alert.message,
+            "due": alert.is_due,
             "told": sorted(alert.told),
             "over_at": alert.over_at,
             "told_over": sorted(alert.told_over),

@@ -48,7 +48,12 @@ def reader(db: Database) -> Iterator[Cursor]:
     HealthStore(db).load("binance")
     with db.transaction() as cursor:
         cursor.execute("INSERT INTO exchange_health (exchange) VALUES ('binance') ON CONFLICT DO NOTHING")
-        cursor.execute("INSERT INTO alerts VALUES ('gaps', 'binance', now(), now(), 'Look.')")
+        for kind, is_due in (("gaps", True), ("live", False)):
+            cursor.execute(
+                "INSERT INTO alerts (kind, subject, since, last_seen, message, due)"
+                " VALUES (%s, 'binance', now(), now(), 'Look.', %s)",
+                [kind, is_due],
+            )
         cursor.execute("GRANT titan10_reader TO CURRENT_USER")
         cursor.execute("SET LOCAL ROLE titan10_reader")
         yield cursor
@@ -90,9 +95,13 @@ def test_the_numbers_are_right(reader: Cursor) -> None:
     assert [float(row["percent"]) for row in of("Coverage of $exchange by day")] == [99.86, 99.86]
     missing = [(row["metric"], row["candles"]) for row in of("Missing candles of $exchange by reason")]
     assert missing == [("unknown", 2), ("unknown", 2)]
+    assert [row["kind"] for row in of("What needs a human")] == ["gaps"]
 
 
 def test_the_variables_offer_what_there_is(reader: Cursor) -> None:
+    reader.execute("RESET ROLE")
+    reader.execute("INSERT INTO series SELECT exchange, symbol, '1h', market_id, first_candle, last_candle FROM series")
+    reader.execute("SET LOCAL ROLE titan10_reader")
     assert rows(reader, VARIABLES["exchange"]["query"]) == [{"exchange": "binance"}, {"exchange": "okx"}]
     assert rows(reader, expanded(VARIABLES["symbol"]["query"])) == [{"symbol": "BTC/USDT"}]
     views = [option["value"] for option in VARIABLES["bars"]["options"]]

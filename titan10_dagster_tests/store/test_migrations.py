@@ -21,7 +21,16 @@ from titan10_dagster.store.database import Database
 from titan10_dagster.store.migrations import migrate
 from titan10_dagster_tests.store.making import Sql
 
-PLAIN = ["0001_tables", "0002_rollups", "0003_consensus", "0004_alerts", "0005_filled", "0006_preferred", "0007_latest"]
+PLAIN = [
+    "0001_tables",
+    "0002_rollups",
+    "0003_consensus",
+    "0004_alerts",
+    "0005_filled",
+    "0006_preferred",
+    "0007_latest",
+    "0008_alerts_due",
+]
 TIMESCALEDB = ["0001_hypertable", "0002_continuous_aggregates"]
 
 
