@@ -1,14 +1,15 @@
 """Clearing up the landing zone: files that the database has, evidence that is old, what died while it was written.
 
 A landed file goes only when the ledger calls its slice settled by that fetch or a later one: its candles were then
-written in the same transaction. A former file goes only when every valid candle of it is stored.
+written in the same transaction; that its exchange is to start later now does not make it superfluous. And it goes
+when its day is past the days that candles are kept. A former file goes only when every valid candle of it is stored.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -65,14 +66,15 @@ def _removable(titan10: Pipeline, folder: Path, oldest: Mapping[Kind, datetime])
     landed = [one for one in over if one.kind is Kind.LANDED]
     rest = [one for one in over if one.kind is not Kind.LANDED]
     kept = [one for one in rest if one.kind is Kind.SUPERSEDED and not _is_stored(titan10, one)]
-    return [*_settled(titan10, landed), *(one for one in rest if one not in kept)]
+    return [*_superfluous(titan10, landed), *(one for one in rest if one not in kept)]
 
 
-def _settled(titan10: Pipeline, landed: Sequence[LandedFile]) -> Iterator[LandedFile]:
-    """Those whose slice the ledger calls settled by that fetch or a later one."""
+def _superfluous(titan10: Pipeline, landed: Sequence[LandedFile]) -> Iterator[LandedFile]:
+    """Those whose slice the ledger calls settled by that fetch or a later one, or whose day is kept no more."""
     records = {one: record for one in landed if (record := titan10.landing.record_of(one.path)) is not None}
-    unstored: set[Slice] = set(titan10.unstored([record.slice for record in records.values()]))
-    return (one for one, record in records.items() if record.slice not in unstored)
+    only_landed: set[Slice] = set(titan10.only_landed([record.slice for record in records.values()]))
+    kept_from = titan10.kept_from or date.min
+    return (one for one, record in records.items() if record.slice not in only_landed or record.slice.day < kept_from)
 
 
 def _is_stored(titan10: Pipeline, former: LandedFile) -> bool:

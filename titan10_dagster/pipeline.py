@@ -88,11 +88,16 @@ class Pipeline:
 
     def exchange(self, name: str) -> ExchangeSettings:
         """The settings of the exchange. It starts no earlier than candles are kept: nothing older is asked for."""
-        settings, days = self.settings.exchanges[name], self.settings.timescaledb.retention_days
-        if days is None:
+        settings, kept_from = self.settings.exchanges[name], self.kept_from
+        if kept_from is None or settings.start >= kept_from:
             return settings
-        kept = self.now().date() - timedelta(days=days)
-        return settings if settings.start >= kept else settings.model_copy(update={"start": kept})
+        return settings.model_copy(update={"start": kept_from})
+
+    @property
+    def kept_from(self) -> date | None:
+        """The first day whose candles are kept; None where they stay for ever."""
+        days = self.settings.timescaledb.retention_days
+        return None if days is None else self.now().date() - timedelta(days=days)
 
     def slices(self, exchange: str, days: Iterable[date], symbols: Iterable[str] | None = None) -> list[Slice]:
         """The slices of the days, series after series; `symbols` default to the configured ones."""
@@ -150,15 +155,18 @@ class Pipeline:
         return Fetch(landed, failed, report)
 
     def unstored(self, slices: Sequence[Slice]) -> list[Slice]:
-        """Those of `slices` since the exchange's start that landed, and that the ledger does not call settled by that
-        fetch or a later one. An exchange that is configured no more has no start: all its days count."""
+        """Those of `slices` since the exchange's start that are to be written: see `only_landed`. An exchange that is
+        configured no more has no start: all its days count."""
+        return [slice_ for slice_ in self.only_landed(slices) if not self._is_before_start(slice_)]
+
+    def only_landed(self, slices: Sequence[Slice]) -> list[Slice]:
+        """Those of `slices` that landed, and that the ledger does not call settled by that fetch or a later one: their
+        candles may be nowhere else."""
         rows = self.ledger_rows(slices)
-        landed = self.landing.records(slices)
         return [
             slice_
-            for slice_, record in landed.items()
+            for slice_, record in self.landing.records(slices).items()
             if not (slice_ in rows and _is_settled(rows[slice_]) and rows[slice_].fetched_at >= record.fetched_at)
-            and not self._is_before_start(slice_)
         ]
 
     def judged(self, slices: Iterable[Slice]) -> Iterator[JudgedSlice]:
@@ -295,10 +303,9 @@ class Pipeline:
 
     def drop_old_candles(self) -> Dropped | None:
         """Let go of the candles past their retention, rollups included; None where they stay for ever."""
-        days = self.settings.timescaledb.retention_days
-        if days is None:
+        day = self.kept_from
+        if day is None:
             return None
-        day = self.now().date() - timedelta(days=days)
         dropped = retrying(lambda: drop_before(self.database, day))
         self.catch_up_rollups()
         return dropped

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import os
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -9,7 +9,7 @@ import pytest
 from titan10_dagster.candles.slices import Slice
 from titan10_dagster.housekeeping import Freed, clear_landing
 from titan10_dagster.landing.leftovers import Kind
-from titan10_dagster.settings import HousekeepingSettings
+from titan10_dagster.settings import HousekeepingSettings, TimescaleSettings
 from titan10_dagster_tests.integration.conftest import DAY, NOW, MakeWorld, World, make_world
 
 __all__ = ["make_world"]
@@ -64,6 +64,37 @@ def test_a_landed_file_that_was_never_stored_stays_for_ever(world: World) -> Non
     later(world, 1000)
     clear_landing(world.pipeline)
     assert all(path.exists() for path in paths)
+
+
+def start_on(world: World, day: date) -> None:
+    exchanges = world.pipeline.settings.exchanges
+    exchanges["binance"] = exchanges["binance"].model_copy(update={"start": day})
+
+
+def test_a_file_that_was_never_stored_stays_although_the_exchange_is_to_start_later(world: World) -> None:
+    paths = fetch(world, store=False)
+    start_on(world, MONDAY + DAY)
+    later(world, 1000)
+    clear_landing(world.pipeline)
+    assert all(path.exists() for path in paths)
+
+
+def test_a_file_that_was_stored_before_the_exchange_was_to_start_later_goes_in_its_time(world: World) -> None:
+    fetch(world, store=True)
+    start_on(world, MONDAY + DAY)
+    later(world, 91)
+    assert clear_landing(world.pipeline)[Kind.LANDED].files == 2
+
+
+def test_a_file_of_a_day_past_retention_goes_whether_it_was_stored_or_not(world: World) -> None:
+    paths = fetch(world, store=False)
+    keep = world.pipeline.settings.model_copy(update={"timescaledb": TimescaleSettings(retention_days=100)})
+    object.__setattr__(world.pipeline, "settings", keep)
+    later(world, 95)
+    assert clear_landing(world.pipeline)[Kind.LANDED].files == 0
+    later(world, 100)
+    assert clear_landing(world.pipeline)[Kind.LANDED].files == 2
+    assert not any(path.exists() for path in paths)
 
 
 def test_a_file_landed_again_since_the_ledger_settled_its_slice_stays(world: World) -> None:
