@@ -4,6 +4,7 @@ Titan10Error
 ├── SettingsError             titan10.toml, .env or the environment say something that cannot be
 ├── StoreError                the database refused a statement
 │   ├── DatabaseUnavailable   it cannot be reached; nothing was written, trying again is safe
+│   │   └── WriteUnderWay     another write of the exchange lasted too long to wait for
 │   └── MigrationError        the schema could not be brought up to date
 ├── LandingError              a landed file cannot be read or written
 └── FetchError                an exchange did not give candles; the subclass says what to do next
@@ -37,6 +38,10 @@ class StoreError(Titan10Error):
 
 class DatabaseUnavailable(StoreError):
     """The database cannot be reached. The transaction was not committed: running it again is safe."""
+
+
+class WriteUnderWay(DatabaseUnavailable):
+    """Another write of the same exchange lasted for longer than this one would wait."""
 
 
 class MigrationError(StoreError):

@@ -16,7 +16,7 @@ from titan10_dagster.candles.fetched import FetchedSlice, FetchRecord, JudgedSli
 from titan10_dagster.candles.gaps import REASONS
 from titan10_dagster.candles.live import LivePlan, Polled, plan_poll, seconds_to_ask
 from titan10_dagster.candles.slices import Series, Slice, midnight, slices_of
-from titan10_dagster.errors import FetchError
+from titan10_dagster.errors import FetchError, WriteUnderWay
 from titan10_dagster.exchanges.capabilities import capabilities_of
 from titan10_dagster.exchanges.live import LiveAnswer, LivePoll, poll
 from titan10_dagster.exchanges.markets import Resolution, resolve
@@ -78,7 +78,10 @@ async def _poll_exchange(titan10: Pipeline, exchange: str) -> LiveReport:
     share = titan10.live_share(exchange)
     async with titan10.client(exchange, resolution.markets, pace_share=share, timeout_ms=TIMEOUT_MS) as client:
         polled = await poll(client, plans, breaker=breaker, seconds=seconds_to_ask(titan10.now()))
-    written = await asyncio.to_thread(store, titan10, polled.answers) if polled.answers else None
+    try:
+        written = await asyncio.to_thread(store, titan10, polled.answers) if polled.answers else None
+    except WriteUnderWay as error:
+        return _postponed(exchange, polled, error)
     return _report(exchange, polled, written, resolution.unknown, titan10.now())
 
 
@@ -143,6 +146,18 @@ def _record(slice_: Slice, answer: LiveAnswer, until: datetime) -> FetchRecord:
         slice=slice_, fetched_at=answer.asked_at, source="rest", requests=1, retries=0, seconds=answer.seconds,
         answered=False, horizon=None, covered_until=until,
     )  # fmt: skip
+
+
+def _postponed(exchange: str, polled: LivePoll, error: WriteUnderWay) -> LiveReport:
+    """Of a poll whose candles were not written, for a backfill is: they are asked for again."""
+    plans = [*(answer.plan for answer in polled.answers), *polled.postponed]
+    return LiveReport(
+        exchange=exchange,
+        failed={symbol: str(failed) for symbol, failed in polled.failed.items()},
+        postponed=tuple(plan.window.series.symbol for plan in plans),
+        requests=polled.requests,
+        error=f"{error}; the next poll brings these candles",
+    )
 
 
 def _report(

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from contextvars import copy_context
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TypeVar
 
 from titan10_dagster.candles.columns import Candles
@@ -33,6 +34,9 @@ NOT_REPRESENTABLE = "not_representable"
 # decompresses for one statement, 100,000 by default.
 _BATCH = 32 * 1440
 _MOST_SLICES = 1000
+
+# A poll has to be over with its minute, and the next one brings the same candles.
+LIVE_PATIENCE = timedelta(seconds=10)
 
 T = TypeVar("T")
 
@@ -70,7 +74,7 @@ class WriteReport:
 
 
 def write_slices(db: Database, slices: Iterable[JudgedSlice], *, live: bool = False) -> WriteReport:
-    """Writes slices of one exchange in one transaction; other writers of that exchange wait.
+    """Writes slices of one exchange in one transaction; other writers of that exchange wait, a live one not for long.
 
     Slices whose fetch was not answered whole, or took place before their day ended, become "partial", the others
     "settled", and with `live` all "live"; a state only rises. A live poll asks for the last minutes only, so its
@@ -79,7 +83,8 @@ def write_slices(db: Database, slices: Iterable[JudgedSlice], *, live: bool = Fa
     The iterable is used in another thread. What it raises is raised here, and nothing is written.
 
     Raises ValueError if the slices are of several exchanges, DatabaseUnavailable if the server went away: then
-    nothing was written, and the call may be repeated with the slices from the start (see `database.retrying`).
+    nothing was written, and the call may be repeated with the slices from the start (see `database.retrying`). That
+    it did not come to write, for others do, is a WriteUnderWay.
     """
     with db.transaction() as cursor:
         writing = _Writing(cursor, Chunks(db, cursor), live)
@@ -121,7 +126,7 @@ class _Writing:
             raise ValueError(f"one write is for one exchange, not for {' and '.join(sorted(exchanges))}")
         if self.exchange is None:
             (self.exchange,) = exchanges
-            lock_exchange(self.cursor, self.exchange)
+            lock_exchange(self.cursor, self.exchange, patience=LIVE_PATIENCE if self.live else None)
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,6 +10,7 @@ from typing import Any
 
 import dagster as dg
 import numpy as np
+import pytest
 
 from titan10_dagster.candles.gaps import Reason
 from titan10_dagster.candles.health import BreakerState
@@ -17,7 +18,8 @@ from titan10_dagster.candles.slices import days, midnight, to_ms
 from titan10_dagster.defs.compose import compose
 from titan10_dagster.live import LiveReport, poll_exchanges
 from titan10_dagster.settings import LiveSettings
-from titan10_dagster.store import reader
+from titan10_dagster.store import reader, writer
+from titan10_dagster.store.database import lock_exchange
 from titan10_dagster.store.health import HealthStore
 from titan10_dagster_tests.integration.conftest import NOW, MakeWorld, World, ticking
 from titan10_dagster_tests.integration.driving import go_to, run, tick
@@ -293,6 +295,26 @@ def test_polling_goes_over_midnight_without_losing_a_candle(make_world: MakeWorl
         world.stored("binance", "BTC/USDT", TODAY, TODAY), world.truth("binance", "BTC/USDT", TODAY, TODAY)
     )
     assert len(world.stored("binance", "BTC/USDT", tomorrow, tomorrow)) == 2
+
+
+def test_a_long_write_of_one_exchange_holds_up_the_polls_of_no_other_and_not_its_own_for_long(
+    make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "LIVE_PATIENCE", timedelta(seconds=1))
+    world = make_world(TWO)
+    go_to(world, MORNING)
+    for name in TWO:
+        world.pipeline.refresh_markets(name)
+    with world.pipeline.database.transaction() as cursor:
+        lock_exchange(cursor, "binance")
+        began = time.monotonic()
+        reports = poll(world)
+        assert time.monotonic() - began < 10
+    assert reports["okx"].inserted == 120
+    busy = reports["binance"]
+    assert busy.error == "another write of binance is under way; the next poll brings these candles"
+    assert (busy.inserted, busy.series, set(busy.postponed)) == (0, 0, set(TWO["binance"]))
+    assert poll(world)["binance"].inserted == 240
 
 
 def test_what_kraken_will_soon_forget_is_polled_at_once(make_world: MakeWorld) -> None:
