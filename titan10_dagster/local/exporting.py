@@ -13,10 +13,12 @@ import pyarrow as pa
 from titan10_dagster.candles.completeness import Completeness, whole_candles
 from titan10_dagster.candles.slices import Series, midnight
 from titan10_dagster.candles.timeframes import TIMEFRAMES
-from titan10_dagster.errors import SettingsError, Titan10Error
+from titan10_dagster.errors import SettingsError, StoreError, Titan10Error
+from titan10_dagster.landing.zone import LandingZone
 from titan10_dagster.local.formats import Format
 from titan10_dagster.local.instance import Say
 from titan10_dagster.local.reports import open_tables, print_json, print_table, words
+from titan10_dagster.pipeline import Pipeline
 from titan10_dagster.settings import Settings, unknown
 from titan10_dagster.store import ledger, reader
 from titan10_dagster.store.database import Database
@@ -101,6 +103,8 @@ def run_export(settings: Settings, request: Request, say: Say, *, now: datetime,
     with open_tables(settings, say) as db:
         sources = _sources(db, request)
         _refuse_to_overwrite(request, sources)
+        if any(source.is_rollup for source in sources):
+            catch_up(Pipeline(settings, db, LandingZone(settings.landing)), say)
         exported = [_export(db, request, source, now) for source in sources]
     if as_json:
         print_json([_as_json(one) for one in exported])
@@ -110,6 +114,14 @@ def run_export(settings: Settings, request: Request, say: Say, *, now: datetime,
     if unwhole:
         say(_warning(request, unwhole))
     return 1 if unwhole else 0
+
+
+def catch_up(titan10: Pipeline, say: Say) -> None:
+    """Brings the rollups up to date before they are read: they may not know yet what was written just now."""
+    try:
+        titan10.catch_up_rollups()
+    except StoreError as error:
+        say(f"The longer candles may lack what was written in the last minutes, for they cannot be refreshed: {error}.")
 
 
 def _sources(db: Database, request: Request) -> list[Source]:

@@ -16,9 +16,11 @@ from pydantic import SecretStr
 
 from titan10_dagster.candles.gaps import Reason
 from titan10_dagster.errors import SettingsError, Titan10Error
+from titan10_dagster.landing.zone import LandingZone
 from titan10_dagster.local import exporting
 from titan10_dagster.local.exporting import Request, run_export
 from titan10_dagster.local.formats import FORMATS
+from titan10_dagster.pipeline import Pipeline
 from titan10_dagster.settings import DatabaseSettings, Settings
 from titan10_dagster.store import reader, rollups
 from titan10_dagster.store.database import Database
@@ -234,6 +236,27 @@ def test_an_export_as_of_an_instant_has_the_values_of_then(db: Database, export:
     assert pd.read_parquet(path).loc[5, "volume"] == 7.5
     with pytest.raises(SettingsError, match="export those of 1m as of then"):
         export(as_of=FETCHED, timeframe="1h")
+
+
+@BOTH
+def test_longer_candles_are_those_of_the_minutes_as_they_are_now(db: Database, export: Export, tmp_path: Path) -> None:
+    write_slices(db, [judged(BTC)])
+    rollups.catch_up(db)
+    write_slices(db, [judged(BTC, with_value(candles(BTC), 0, high=99_999.0), fetched_at=FETCHED + LATER)])
+    assert export(timeframe="5m") == 0
+    assert pd.read_parquet(tmp_path / "out/binance-BTC-USDT-5m.parquet").loc[0, "high"] == 99_999.0
+
+
+def test_who_may_not_refresh_the_rollups_is_told_that_they_may_lack_the_newest_writes(
+    timescaledb_database_url: str, tmp_path: Path, told: list[str]
+) -> None:
+    reading = Database(f"{timescaledb_database_url}?options=-crole%3Dtitan10_reader")
+    titan10 = Pipeline(Settings(data=tmp_path), reading, LandingZone(tmp_path))
+    exporting.catch_up(titan10, told.append)
+    reading.close()
+    (sentence,) = told
+    assert "may lack what was written in the last minutes" in sentence
+    assert "must be owner" in sentence
 
 
 @pytest.mark.parametrize(
