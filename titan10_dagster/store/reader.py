@@ -117,6 +117,8 @@ def preferred(db: Database, symbol: str, timeframe: Timeframe, start: datetime, 
     """
     bounds = {"start": _aware(start), "end": _aware(end)}
     with db.transaction() as cursor:
+        # The names and the rows that point at them are of one instant, whoever changes the order in between.
+        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         cursor.execute("SELECT DISTINCT exchange FROM preferences ORDER BY exchange")
         exchanges = [name for (name,) in cursor.fetchall()]
         query = cursor.mogrify(

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from typing import Any
 
 import pandas as pd
 import pytest
 
 from titan10_dagster.candles.timeframes import TIMEFRAMES
-from titan10_dagster.store import reader
+from titan10_dagster.store import binary, reader
 from titan10_dagster.store.database import Database
 from titan10_dagster.store.preferences import keep
 from titan10_dagster.store.writer import write_slices
@@ -53,6 +54,25 @@ def test_a_symbol_may_have_an_order_of_its_own_and_who_is_not_named_is_not_chose
     keep(db, {"*": ["okx"], "BTC/USDT": ["binance"]})
     assert (set(chosen(db)["exchange"]), len(chosen(db))) == ({"binance"}, 1439)
     assert set(chosen(db, "ETH/USDT")["exchange"]) == {"okx"}
+
+
+def test_a_reader_sees_one_order_although_it_is_changed_meanwhile(
+    db: Database, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(db, "binance")
+    put(db, "okx")
+    keep(db, {"*": ["okx"]})
+    copy_out = binary.copy_out
+
+    def after_a_change(*arguments: Any) -> Any:
+        other = Database(url)
+        keep(other, {"*": ["binance"]})
+        other.close()
+        return copy_out(*arguments)
+
+    monkeypatch.setattr(binary, "copy_out", after_a_change)
+    assert set(chosen(db)["exchange"]) == {"okx"}
+    assert set(chosen(db)["exchange"]) == {"binance"}
 
 
 def test_symbols_stay_apart(db: Database) -> None:
