@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from titan10_dagster.candles.gaps import REASONS
 from titan10_dagster.settings import ExchangeSettings, Settings
+from titan10_dagster.store.database import Database
 
 README = Path(__file__).parents[1] / "README.md"
 
@@ -74,6 +75,17 @@ def test_every_file_that_the_readme_links_to_exists() -> None:
     local = [link for link in links if not link.startswith("http")]
     assert local
     assert [link for link in local if not (README.parent / link).exists()] == []
+
+
+def test_the_queries_of_the_readme_answer_and_mean_utc_in_whatever_time_zone_the_session_is(database_url: str) -> None:
+    queries = "".join(re.findall(r"```sql\n(.*?)```", README.read_text(), flags=re.DOTALL))
+    assert len(re.findall(r"'2024-\d\d-\d\dZ'", queries)) == len(re.findall(r"'2024-", queries)) > 0
+    db = Database(database_url)
+    with db.transaction() as cursor:
+        for query in re.sub(r"--.*", "", queries).split(";"):
+            if query.strip():
+                cursor.execute(query)
+    db.close()
 
 
 if __name__ == "__main__":
