@@ -26,14 +26,18 @@ from dagster._core.storage.runs.schema import RunsTable
 from dagster_postgres.event_log import PostgresEventLogStorage
 
 from titan10_dagster.defs.assets import OWNERS
-from titan10_dagster.defs.schedules import materializing
+from titan10_dagster.defs.health import JOB as HEALTH_JOB
+from titan10_dagster.defs.live import JOB as LIVE_JOB
+from titan10_dagster.defs.rollups import JOB as ROLLUPS_JOB
+from titan10_dagster.defs.schedules import MARKETS_JOB, materializing
+from titan10_dagster.defs.storage import JOB as STORAGE_JOB
 from titan10_dagster.housekeeping import clear_landing
 from titan10_dagster.pipeline import Pipeline
 
 KEY = dg.AssetKey(["system", "housekeeping"])
 JOB = "housekeeping"
 # The jobs whose runs are many and make no partition.
-FREQUENT = ("live", "rollups", "markets", "health", "alerts", "storage", JOB)
+FREQUENT = (LIVE_JOB, ROLLUPS_JOB, MARKETS_JOB, HEALTH_JOB, STORAGE_JOB, JOB)
 FINISHED = [DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED]
 HOUSEKEEPING_AT = "30 3 * * *"
 BATCH = 200

@@ -6,6 +6,7 @@ import dagster as dg
 
 from titan10_dagster.defs.partitions import daily_keys
 
+MARKETS_JOB = "markets"
 SETTLE_AT, MARKETS_AT = "0 2 * * *", "30 1 * * *"
 SETTLE_PRIORITY = "5"  # before all that a backfill has queued for the same exchange, after live polling
 
@@ -52,7 +53,7 @@ def markets_schedule(exchanges: tuple[str, ...]) -> dg.ScheduleDefinition:
         *(dg.AssetKey([name, "markets"]) for name in exchanges),
         at=MARKETS_AT,
         name="read_markets",
-        job="markets",
+        job=MARKETS_JOB,
         description="Reads the spot markets of every exchange.",
     )
 

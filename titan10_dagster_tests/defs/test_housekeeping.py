@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 
 from titan10_dagster.defs.compose import compose
-from titan10_dagster.defs.housekeeping import Deleted, delete_runs, delete_step_logs
+from titan10_dagster.defs.housekeeping import FREQUENT, Deleted, delete_runs, delete_step_logs
 from titan10_dagster.local.pooling import PooledPostgresStorage
 from titan10_dagster.local.postgres import dagster_url, ensure_dagster_schema
 from titan10_dagster_tests.integration.conftest import MakeWorld, World, make_world
@@ -60,6 +60,13 @@ def soon() -> datetime:
 
 def live_runs(instance: DagsterInstance) -> int:
     return instance.get_runs_count(RunsFilter(job_name="live"))
+
+
+def test_the_jobs_whose_runs_go_are_jobs_that_there_are_and_none_that_makes_a_partition(world: World) -> None:
+    jobs = {job.name: job for job in compose(world.pipeline).resolve_all_job_defs()}
+    assert len(set(FREQUENT)) == len(FREQUENT)
+    assert set(FREQUENT) <= set(jobs)
+    assert [name for name in FREQUENT if jobs[name].partitions_def is not None] == []
 
 
 def test_old_polls_go_with_every_row_of_theirs_and_the_last_one_stays(world: World) -> None:
