@@ -11,15 +11,24 @@ from titan10_dagster.errors import LandingError
 from titan10_dagster.pipeline import Pipeline
 
 
-class LandingIOManager(dg.IOManager):
+class _SliceIOManager(dg.IOManager):
+    """What goes from asset to asset is which slices they are; landing zone and `store.reader` have their candles."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+
+    def load_input(self, context: dg.InputContext) -> LandedCandles:
+        """The slices of the partitions."""
+        exchange = context.asset_key.path[0]
+        return LandedCandles(tuple(self._pipeline.slices(exchange, to_days(context.asset_partition_keys))))
+
+
+class LandingIOManager(_SliceIOManager):
     """`<exchange>/candles`: Parquet files, one a slice.
 
     The slices land while they are fetched, so that a killed run loses only the pages in flight; what is handed
     over here is which slices they are, and a file that should be there and is not fails the step.
     """
-
-    def __init__(self, pipeline: Pipeline) -> None:
-        self._pipeline = pipeline
 
     def handle_output(self, context: dg.OutputContext, obj: LandedCandles) -> None:
         absent = self._pipeline.absent(obj.slices)
@@ -31,16 +40,9 @@ class LandingIOManager(dg.IOManager):
         folder = self._pipeline.landing.root / context.asset_key.path[0]
         context.add_output_metadata({"landing": dg.MetadataValue.path(str(folder))})
 
-    def load_input(self, context: dg.InputContext) -> LandedCandles:
-        exchange = context.asset_key.path[0]
-        return LandedCandles(tuple(self._pipeline.slices(exchange, to_days(context.asset_partition_keys))))
 
-
-class StoreIOManager(dg.IOManager):
+class StoreIOManager(_SliceIOManager):
     """`<exchange>/ohlcv`: the database, all days of a run in one transaction, and then the rollups of these days."""
-
-    def __init__(self, pipeline: Pipeline) -> None:
-        self._pipeline = pipeline
 
     def handle_output(self, context: dg.OutputContext, obj: LandedCandles) -> None:
         exchange = context.asset_key.path[0]
@@ -53,8 +55,3 @@ class StoreIOManager(dg.IOManager):
                 metadata, asset_key=context.asset_key, partition_key=day.isoformat()
             )
         self._pipeline.refresh_rollups(report)
-
-    def load_input(self, context: dg.InputContext) -> LandedCandles:
-        """The slices of the partitions; `store.reader` has their candles."""
-        exchange = context.asset_key.path[0]
-        return LandedCandles(tuple(self._pipeline.slices(exchange, to_days(context.asset_partition_keys))))
