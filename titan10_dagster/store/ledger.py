@@ -146,7 +146,7 @@ def summary(db: Database, starts: Mapping[Series, date], today: date) -> list[Ex
     One pass over the ledger, in memory: 0.45 s of a core for 730,000 slices.
     """
     with db.transaction() as cursor, cursor.connection.cursor(cursor_factory=RealDictCursor) as dicts:
-        dicts.execute("SET LOCAL work_mem = '64MB'; SET LOCAL jit = off")
+        dicts.execute("SET LOCAL work_mem = '64MB'")
         dicts.execute(statement("summary"), {**_of_exchanges(starts), "today": today})
         return [_summary(row) for row in dicts]
 
