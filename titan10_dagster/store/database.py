@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from datetime import timedelta
 from threading import BoundedSemaphore, Lock
 from typing import Any, TypeVar
 from urllib.parse import quote, unquote
@@ -24,7 +23,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from titan10_dagster.errors import DatabaseUnavailable, StoreError, WriteUnderWay
+from titan10_dagster.errors import DatabaseUnavailable, StoreError
 
 Connection = psycopg2.extensions.connection
 Cursor = psycopg2.extensions.cursor
@@ -218,20 +217,6 @@ def one(cursor: Cursor) -> tuple[Any, ...]:
     if row is None:
         raise StoreError("the database gave no row where there must be one")
     return row
-
-
-def lock_exchange(cursor: Cursor, exchange: str, *, patience: timedelta | None = None) -> None:
-    """Waits until nobody else writes the exchange; the lock falls with the transaction.
-
-    `patience` is how long this transaction waits for this lock and for every other one, None: as long as the session.
-    Raises WriteUnderWay if that is over.
-    """
-    if patience is not None:
-        cursor.execute("SET LOCAL lock_timeout = %s", [int(patience.total_seconds() * 1000)])
-    try:
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('titan10 ' || %s, 0))", [exchange])
-    except psycopg2.errors.LockNotAvailable as error:
-        raise WriteUnderWay(f"another write of {exchange} is under way") from error
 
 
 @contextmanager

@@ -21,13 +21,11 @@ from yoyo.connections import DatabaseURI
 from yoyo.migrations import Migration, default_migration_table
 
 from titan10_dagster.errors import MigrationError
+from titan10_dagster.store import locks
 from titan10_dagster.store.database import SESSION, Connection, connect
 from titan10_dagster.store.statements import folder
 
 log = logging.getLogger(__name__)
-
-# Any number will do, as long as nobody else in the database uses it.
-_LOCK = 7_310_424_201
 
 # Turning a big plain table into a hypertable takes as long as it takes, and so does waiting for who does it.
 _PATIENT = {name: "0" if name.endswith("_timeout") else value for name, value in SESSION.items()}
@@ -92,12 +90,12 @@ class _Backend(PostgresqlBackend):  # type: ignore[misc]
     @contextmanager
     def lock(self, timeout: float = 0) -> Iterator[None]:
         """An advisory lock: yoyo's own is a row, which stays behind when its holder is killed."""
-        self.execute(f"SELECT pg_advisory_lock({_LOCK})")
+        self.execute(f"SELECT pg_advisory_lock({locks.MIGRATIONS})")
         try:
             yield
         finally:
             if not self.connection.closed:
-                self.execute(f"SELECT pg_advisory_unlock({_LOCK})")
+                self.execute(f"SELECT pg_advisory_unlock({locks.MIGRATIONS})")
 
     def apply_one(self, migration: Migration, force: bool = False, mark: bool = True) -> None:
         """The migration and yoyo's note of it in one transaction: who is killed leaves both or neither."""

@@ -22,8 +22,9 @@ from titan10_dagster.candles.slices import Slice
 from titan10_dagster.candles.timeframes import Timeframe
 from titan10_dagster.store import ledger
 from titan10_dagster.store.accounts import missing, read_gaps, write_gaps
-from titan10_dagster.store.database import Cursor, Database, lock_exchange
+from titan10_dagster.store.database import Cursor, Database
 from titan10_dagster.store.ledger import LedgerRow
+from titan10_dagster.store.locks import lock_exchange
 from titan10_dagster.store.statements import statement
 
 _WITNESSES = 3  # slices of another exchange that are asked whether it traded: the fullest ones

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from psycopg2.sql import SQL, Identifier
 
+from titan10_dagster.store import locks
 from titan10_dagster.store.database import Cursor, Database
 
 # Candles that are compressed together, at most (TimescaleDB's own limit is 1000). A week is eleven batches either way,
@@ -24,9 +25,6 @@ _SESSIONS = (
     ("timescaledb.compression_batch_size_limit", BATCH, f"{BATCH} candles are compressed together"),
     ("parallel_setup_cost", PARALLEL_SETUP_COST, "short queries are left to one process"),
 )
-
-# Any number will do, as long as nobody else in the database uses it.
-_LOCK = 7_310_424_203
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,7 @@ def apply(db: Database, wanted: Policies) -> list[str]:
         if not is_hypertable(cursor):
             return []
         # Two that start at once would both find the old policy, and both add one.
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [locks.POLICIES])
         return [*_chunk_length(cursor, wanted.chunk), *_compression(cursor, wanted.compress_after), *_sessions(cursor)]
 
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from titan10_dagster.candles.slices import midnight
-from titan10_dagster.store.database import Cursor, Database, lock_exchange, one
+from titan10_dagster.store.database import Cursor, Database, one
+from titan10_dagster.store.locks import lock_exchange
 from titan10_dagster.store.policies import is_hypertable
 from titan10_dagster.store.statements import statement
 

@@ -15,13 +15,12 @@ from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 
 from titan10_dagster.candles.slices import Window
+from titan10_dagster.store import locks
 from titan10_dagster.store.database import Cursor, Database, one
 from titan10_dagster.store.statements import statement
 
 BASE = "1m"
 
-# Any number will do, as long as nobody else in the database uses it; compress_rollups in sql/ takes the same one.
-_LOCK = 7_310_424_202
 _MONDAY = datetime(2000, 1, 3, tzinfo=UTC)
 _DAY = timedelta(days=1)
 
@@ -116,7 +115,7 @@ def _refreshing(db: Database) -> Iterator[Cursor]:
     with db.session() as cursor:
         # Years of candles take longer than any other statement may.
         cursor.execute("SET statement_timeout = 0")
-        cursor.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
+        cursor.execute("SELECT pg_advisory_lock(%s)", [locks.ROLLUPS])
         yield cursor
 
 

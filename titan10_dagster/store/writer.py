@@ -23,8 +23,9 @@ from titan10_dagster.candles.rules import Broken
 from titan10_dagster.candles.slices import Slice
 from titan10_dagster.store.accounts import Look, account
 from titan10_dagster.store.chunks import Chunks
-from titan10_dagster.store.database import Cursor, Database, lock_exchange
+from titan10_dagster.store.database import Cursor, Database
 from titan10_dagster.store.ledger import LedgerRow
+from titan10_dagster.store.locks import lock_exchange
 from titan10_dagster.store.merge import Change, Incoming, Scales, merge
 from titan10_dagster.store.outages import mark
 

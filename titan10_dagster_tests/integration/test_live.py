@@ -19,8 +19,8 @@ from titan10_dagster.defs.compose import compose
 from titan10_dagster.live import LiveReport, poll_exchanges
 from titan10_dagster.settings import LiveSettings
 from titan10_dagster.store import reader, writer
-from titan10_dagster.store.database import lock_exchange
 from titan10_dagster.store.health import HealthStore
+from titan10_dagster.store.locks import lock_exchange
 from titan10_dagster_tests.integration.conftest import NOW, MakeWorld, World, ticking
 from titan10_dagster_tests.integration.driving import go_to, run, tick
 

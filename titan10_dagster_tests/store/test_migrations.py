@@ -16,7 +16,7 @@ import pytest
 from titan10_dagster.candles.timeframes import TIMEFRAMES
 from titan10_dagster.errors import DatabaseUnavailable, MigrationError
 from titan10_dagster.local.postgres import SUPERUSER, EmbeddedPostgres
-from titan10_dagster.store import statements
+from titan10_dagster.store import locks, statements
 from titan10_dagster.store.database import Database
 from titan10_dagster.store.migrations import migrate
 from titan10_dagster_tests.store.making import Sql
@@ -168,6 +168,12 @@ def test_the_names_of_the_migrations_are_numbered_and_unlike() -> None:
     names = [path.stem for folder in ("postgresql", "timescaledb") for path in statements.folder(folder).glob("*.sql")]
     assert len(names) == len(set(names))
     assert all(re.fullmatch(r"\d{4}_[a-z_]+", name) for name in names)
+
+
+def test_the_locks_of_the_sql_are_those_of_the_code() -> None:
+    migrations = "".join(path.read_text() for path in statements.folder("timescaledb").glob("*.sql"))
+    assert re.findall(r"pg_advisory\w+\((\d+)\)", migrations) == [str(locks.ROLLUPS)]
+    assert len({locks.MIGRATIONS, locks.ROLLUPS, locks.POLICIES}) == 3
 
 
 def test_every_statement_is_used_and_every_used_one_is_there() -> None:

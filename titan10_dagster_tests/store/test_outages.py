@@ -12,7 +12,8 @@ from titan10_dagster.candles.gaps import Reason
 from titan10_dagster.candles.timeframes import TIMEFRAMES
 from titan10_dagster.store import outages
 from titan10_dagster.store.audit import unaccounted
-from titan10_dagster.store.database import Database, lock_exchange
+from titan10_dagster.store.database import Database
+from titan10_dagster.store.locks import lock_exchange
 from titan10_dagster.store.outages import weigh
 from titan10_dagster.store.writer import write_slices
 from titan10_dagster_tests.store.making import (
