@@ -311,7 +311,7 @@ def _copy(database: str, pages: Sequence[Any]) -> float:
 
 def _rows(page: Any) -> bytes:
     times = page[:, 0].astype("M8[ms]")
-    integers = np.rint(page[:, 1:].T * 1e8).astype(np.int64)
+    integers = np.rint(page[:, 1:].T * np.array([[1e8]] * 4 + [[1e2]])).astype(np.int64)
     scale = np.full(len(page), 1e8)
     return binary.rows((EXCHANGE, "BTC/USDT", "1m"), [times, *integers, scale, scale])
 
