@@ -423,7 +423,11 @@ async def _list_coinbase_markets(exchange: Any) -> list[Any]:
 
 
 _LISTINGS = {"coinbase": _list_coinbase_markets}
-_EXTRA = ("lowercaseId", "numericId", "baseNumericId", "quoteNumericId", "settle", "settleId", "linear", "inverse")
+# What some of ccxt's classes read of a market besides: ids and kinds for the question, scales for the answer.
+_EXTRA = (
+    *("lowercaseId", "numericId", "baseNumericId", "quoteNumericId", "baseName", "settle", "settleId"),
+    *("linear", "inverse", "stock", "priceScale", "valueScale"),
+)
 
 
 def _market(exchange: str, one: Mapping[str, Any]) -> Market:

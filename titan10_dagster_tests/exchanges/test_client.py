@@ -2,9 +2,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import inspect
 import itertools
 import json
+import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -19,7 +22,7 @@ from titan10_dagster.candles.markets import Market
 from titan10_dagster.candles.slices import Series, to_ms
 from titan10_dagster.errors import Banned, FetchError, MalformedAnswer, PassingError, Refused, UnknownSymbol
 from titan10_dagster.exchanges.capabilities import CAPABILITIES, capabilities_of
-from titan10_dagster.exchanges.client import ExchangeClient, Page, _ccxt_market
+from titan10_dagster.exchanges.client import ExchangeClient, Page, _ccxt_market, _market
 from titan10_dagster.sandbox.server import Sandbox
 from titan10_dagster_tests.exchanges.conftest import FIVE, MINUTE, NOW, market, now, run, symbols
 from titan10_dagster_tests.exchanges.serving import Handler, says, serving
@@ -356,6 +359,66 @@ def test_a_market_of_another_type_can_be_described() -> None:
     assert described["swap"] is True
     assert described["linear"] is True
     assert "spot" not in described
+
+
+PHEMEX = {
+    "/v1/exchange/public/products": {"code": 0, "data": []},
+    "/public/products": {
+        "code": 0,
+        "data": {
+            "currencies": [{"currency": "BTC", "valueScale": 8}],
+            "products": [
+                {
+                    "symbol": "sBTCUSDT",
+                    "type": "Spot",
+                    "displaySymbol": "BTC / USDT",
+                    "baseCurrency": "BTC",
+                    "quoteCurrency": "USDT",
+                    "priceScale": 8,
+                    "status": "Listed",
+                }
+            ],
+        },
+    },
+    "/exchange/public/md/v2/kline": {
+        "code": 0,
+        "data": {
+            "rows": [[1718848740, 60, 0, 6500012000000, 6500100000000, 6499900000000, 6500050000000, 150000000, 1]]
+        },
+    },
+}
+
+
+def test_phemex_counts_in_units_that_its_list_of_markets_tells() -> None:
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        return web.json_response(PHEMEX[request.path])
+
+    async def work() -> Page:
+        async with serving(answer) as url:
+            async with ExchangeClient("phemex", base_url=url, paced=False, now=now) as client:
+                (listed,) = await client.fetch_markets()
+            stored = replace(listed, extra=json.loads(json.dumps(dict(listed.extra))))
+            async with ExchangeClient("phemex", [stored], base_url=url, paced=False, now=now) as client:
+                return await client.fetch_page(Series("phemex", "BTC/USDT", MINUTE), RECENTLY, 1000)
+
+    assert run(work()).rows.tolist() == [[1718848740000, 65000.12, 65001.0, 64999.0, 65000.5, 1.5]]
+
+
+def read_of_a_market(exchange: str) -> set[str]:
+    """The fields of a market that ccxt's class reads when it fetches candles and parses them."""
+    class_ = getattr(async_support, exchange)
+    methods = [getattr(class_, name, None) for name in ("fetch_ohlcv", "parse_ohlcv", "from_ep", "from_ev")]
+    source = "".join(inspect.getsource(method) for method in methods if method is not None)
+    return set(re.findall(r"(?:market\[|safe_\w+\(market, )'(\w+)'", source))
+
+
+@pytest.mark.parametrize("exchange", CAPABILITIES)
+def test_whatever_ccxt_reads_of_a_market_to_fetch_candles_is_kept(exchange: str) -> None:
+    unknown = {"info"}  # the exchange's own entry, ten times the rest; okx's class reads it for an index's candles only
+    kinds = {"spot", "swap", "future", "option", "contract"}
+    read = read_of_a_market(exchange) - unknown
+    raw = {field: field for field in {*read, "symbol", "id", "base", "quote", "baseId", "quoteId", "type"}}
+    assert read - kinds <= set(_ccxt_market(_market(exchange, raw)))
 
 
 def test_nothing_is_left_open(recwarn: pytest.WarningsRecorder, sandbox: Sandbox) -> None:
