@@ -60,7 +60,9 @@ REASONS: Mapping[Reason, ReasonFacts] = MappingProxyType(
             True,
         ),
         Reason.PRE_LISTING: ReasonFacts("The exchange did not trade the symbol yet.", True),
-        Reason.DELISTED: ReasonFacts("The exchange did not trade the symbol any more.", True),
+        Reason.DELISTED: ReasonFacts(
+            "The exchange did not trade the symbol any more; a later candle takes that back.", True
+        ),
         Reason.BEYOND_HORIZON: ReasonFacts("Older than what the exchange still gives out.", True),
         Reason.QUARANTINED: ReasonFacts(
             "The exchange gave a candle that breaks a rule; it is kept in quarantine.", False
@@ -141,6 +143,7 @@ def explain(times: Times, slice_: Slice, evidence: Evidence, previous: Sequence[
     6. known as beyond_horizon, and this look says nothing of it: as it was
     7. unknown
 
+    What was delisted and is so no more was looked at while the market was closed: its looks are counted anew.
     The same look twice gives the same gaps.
     """
     present = _marked(times, slice_)
@@ -170,6 +173,18 @@ def with_outages(gaps: Sequence[Gap], slice_: Slice, down: Mask) -> list[Gap]:
     believed = np.isin(cells.reason, [_CODES[reason] for reason in BELIEVED])
     reason = np.where(believed, told, cells.reason).astype(np.int8)
     return _gaps(within(gaps, slice_), slice_, replace(cells, reason=reason))
+
+
+def resumed(gaps: Sequence[Gap], slice_: Slice, traded: datetime) -> list[Gap]:
+    """The gaps of a slice of a symbol that was traded at the instant `traded` (aware, UTC), in this slice or later.
+
+    What is called delisted before that was a halt at most: it is unknown, and the looks at it are counted anew.
+    """
+    cells = _paint(gaps, slice_, 0)
+    halted = within(gaps, slice_, {Reason.DELISTED}) & (np.arange(slice_.expected) < _cell(traded, slice_))
+    reason = np.where(halted, _CODES[Reason.UNKNOWN], cells.reason).astype(np.int8)
+    observations = np.where(halted, 0, cells.observations)
+    return _gaps(within(gaps, slice_), slice_, replace(cells, reason=reason, observations=observations))
 
 
 @dataclass(frozen=True, eq=False)
@@ -224,9 +239,11 @@ def _look(present: Mask, slice_: Slice, evidence: Evidence) -> _Look:
 
 def _observe(known: _Cells, look: _Look, observed_at: datetime) -> _Cells:
     now = _microseconds(observed_at)
-    due = (known.observations == 0) | (now - known.last_seen >= SECOND_LOOK // _MICROSECOND)
+    taken_back = (known.reason == _CODES[Reason.DELISTED]) & ~look.delisted & ~look.perhaps_delisted
+    before = np.where(taken_back, 0, known.observations)
+    due = (before == 0) | (now - known.last_seen >= SECOND_LOOK // _MICROSECOND)
     counted = look.heard & due
-    observations = known.observations + counted
+    observations = before + counted
     return _Cells(
         reason=_reasons(known.reason, look, observations),
         observations=observations,

@@ -12,7 +12,7 @@ import numpy as np
 from psycopg2.extras import execute_values
 
 from titan10_dagster.candles.fetched import FetchRecord
-from titan10_dagster.candles.gaps import Evidence, Gap, Reason, count, explain
+from titan10_dagster.candles.gaps import Evidence, Gap, Reason, count, explain, resumed
 from titan10_dagster.candles.rules import Broken
 from titan10_dagster.candles.slices import Slice, Times, from_datetime64, to_datetime64
 from titan10_dagster.candles.timeframes import Timeframe
@@ -63,8 +63,11 @@ def account(cursor: Cursor, looks: Sequence[Look]) -> list[LedgerRow]:
 
     Where a look tells of a delisting, the days before it since then are brought up to date as well, and follow: that a
     market has closed for good shows only a day later, and by then its silence may have been taken for a lack of trades.
+    Where a candle tells that it was only halted, the days called delisted before it are open again, and follow as well.
     """
-    return _account(cursor, [*looks, *_silent_after_delisting(cursor, looks)])
+    rows = _account(cursor, [*looks, *_silent_after_delisting(cursor, looks)])
+    reopened = _resume(cursor, looks)
+    return [*(reopened.pop(row.slice, row) for row in rows), *reopened.values()]
 
 
 def _account(cursor: Cursor, looks: Sequence[Look]) -> list[LedgerRow]:
@@ -96,6 +99,25 @@ def _silent_after_delisting(cursor: Cursor, looks: Sequence[Look]) -> list[Look]
         Look(replace(found[slice_], slice=slice_, answered=False, horizon=None), candles.times, Broken(), False)
         for slice_, candles in zip(slices, read(cursor, slices) if slices else (), strict=True)
     ]
+
+
+def _resume(cursor: Cursor, looks: Sequence[Look]) -> dict[Slice, LedgerRow]:
+    """Takes back what is called delisted of the series before the last candle that is stored of them; their ledger."""
+    cursor.execute(statement("delisted_before_candle"), of_slices([look.slice for look in looks]))
+    series = {key(look.slice.series): look.slice.series for look in looks}
+    traded = {
+        Slice(series[exchange, symbol, timeframe], day): last for exchange, symbol, timeframe, day, last in cursor
+    }
+    if not traded:
+        return {}
+    gaps = {slice_: resumed(one, slice_, traded[slice_]) for slice_, one in read_gaps(cursor, list(traded)).items()}
+    rows = {
+        slice_: replace(row, missing=missing(gaps[slice_], slice_.series.timeframe))
+        for slice_, row in ledger.read(cursor, list(traded)).items()
+    }
+    write_gaps(cursor, gaps)
+    ledger.write(cursor, list(rows.values()))
+    return rows
 
 
 def gaps_after(look: Look, before: Sequence[Gap]) -> list[Gap]:

@@ -21,6 +21,7 @@ from titan10_dagster.candles.gaps import (
     count,
     explain,
     missing_runs,
+    resumed,
 )
 from titan10_dagster.candles.slices import Series, Slice, Times, to_datetime64
 from titan10_dagster.candles.timeframes import Timeframe
@@ -57,6 +58,10 @@ def model_of(t: datetime, present: set[datetime], evidence: Evidence, previous: 
     known = Known(Reason.UNKNOWN, 0, now, now)
     if was:
         known = Known(was.reason, was.observations, was.first_seen, was.last_seen)
+    told_delisted = evidence.delisted is not None and t >= evidence.delisted
+    delisted_still = not any(p > t for p in present) and (evidence.delisted is None or told_delisted)
+    if known.reason is Reason.DELISTED and not delisted_still:
+        known = replace(known, observations=0)
     if heard and (known.observations == 0 or now - known.last_seen >= SECOND_LOOK):
         known = replace(known, observations=known.observations + 1, last_seen=now)
     return replace(known, reason=model_reason(t, present, evidence, known, broken, beyond, heard))
@@ -184,10 +189,12 @@ def test_observations_never_fall_and_rise_by_one_after_six_hours(
     told = [by_candle(gaps) for gaps in story(history)]
     for before, now in pairwise(told):
         for t in before.keys() & now.keys():
-            grown = now[t].observations - before[t].observations
+            resumes = before[t].reason is Reason.DELISTED is not now[t].reason
+            counted = 0 if resumes else before[t].observations
+            grown = now[t].observations - counted
             assert grown in (0, 1)
             assert now[t].first_seen == before[t].first_seen
-            if grown and before[t].observations:
+            if grown and counted:
                 assert now[t].last_seen - before[t].last_seen >= SECOND_LOOK
             if not grown:
                 assert now[t].last_seen == before[t].last_seen
@@ -290,6 +297,22 @@ def test_a_candle_in_the_middle_parts_a_gap_and_both_parts_remember() -> None:
     assert {gap.first_seen for gap in parted} == {NEXT_DAY}
 
 
+def test_a_halt_that_was_called_a_delisting_needs_two_looks_again() -> None:
+    closed = Evidence(NEXT_DAY, delisted=GRID[20])
+    gaps = explain(starts(GRID[:20]), SLICE, closed)
+    gaps = explain(starts(GRID[:20]), SLICE, replace(closed, observed_at=NEXT_DAY + SECOND_LOOK), gaps)
+    assert [(gap.reason, gap.observations) for gap in gaps] == [(Reason.DELISTED, 2)]
+    reopened = resumed(gaps, SLICE, GRID[22])
+    assert [(gap.start, gap.reason, gap.observations) for gap in reopened] == [
+        (GRID[20], Reason.UNKNOWN, 0),
+        (GRID[22], Reason.DELISTED, 2),
+    ]
+    for hours, reason in ((7, Reason.UNKNOWN), (14, Reason.NO_TRADES)):
+        evidence = Evidence(NEXT_DAY + timedelta(hours=hours))
+        gaps = explain(starts([*GRID[:20], *GRID[22:]]), SLICE, evidence, gaps)
+        assert [gap.reason for gap in gaps] == [reason]
+
+
 def test_the_edges_of_listing_and_delisting_part_a_gap() -> None:
     evidence = Evidence(NEXT_DAY, listed=GRID[5], delisted=GRID[20])
     assert reasons(explain(SLICE.grid()[8:10], SLICE, evidence)) == [
@@ -352,7 +375,7 @@ def test_every_reason_has_a_sentence() -> None:
 
 
 @pytest.mark.skipif("TITAN10_TEST_DATA" not in os.environ, reason="real candles: set TITAN10_TEST_DATA")
-def test_every_missing_minute_of_real_candles_is_explained() -> None:
+def test_every_missing_minute_of_real_candles_is_explain() -> None:
     folder = Path(os.environ["TITAN10_TEST_DATA"])
     timeframe = Timeframe.parse("1m")
     gaps: list[Gap] = []

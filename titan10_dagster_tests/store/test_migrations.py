@@ -30,6 +30,7 @@ PLAIN = [
     "0006_preferred",
     "0007_latest",
     "0008_alerts_due",
+    "0009_delisted",
 ]
 TIMESCALEDB = ["0001_hypertable", "0002_continuous_aggregates"]
 

@@ -18,7 +18,7 @@ from titan10_dagster.candles.slices import midnight
 from titan10_dagster.store import reader
 from titan10_dagster.store.audit import unaccounted
 from titan10_dagster.store.database import Database
-from titan10_dagster.store.ledger import LedgerRow, slices
+from titan10_dagster.store.ledger import LedgerRow, gaps, slices
 from titan10_dagster.store.writer import NOT_REPRESENTABLE, write_slices
 from titan10_dagster_tests.store.making import (
     DAY,
@@ -311,6 +311,48 @@ def test_a_delisting_that_shows_later_explains_the_silence_since_then(db: Databa
     assert row(db, day=next_day).missing == {Reason.DELISTED: 1440}
     assert row(db, "ETH/USDT").missing == {Reason.NO_TRADES: 241}
     assert not unaccounted(db, "binance", MINUTE, DAY, next_day)
+
+
+def test_a_candle_after_a_delisting_tells_that_it_was_a_halt(db: Database) -> None:
+    days = [DAY + timedelta(days=n) for n in range(4)]
+    halted, resumes = BTC.start + timedelta(hours=20), a_slice(day=days[3])
+    told = {"fetched_at": FETCHED, "delisted": halted}
+    write_slices(db, [judged(BTC, candles(BTC).iloc[:1200], **told)])
+    write_slices(db, [judged(a_slice(day=day), NO_ROWS, **told) for day in days[1:3]])
+    write_slices(db, [judged(a_slice("ETH/USDT", days[1]), NO_ROWS, **told)])
+    assert [row(db, day=day).missing for day in days[:3]] == [{Reason.DELISTED: n} for n in (240, 1440, 1440)]
+
+    nine = resumes.start + timedelta(hours=9)
+    hour = candles(resumes).iloc[540:600].reset_index(drop=True)
+    write_slices(db, [judged(resumes, hour, fetched_at=nine + timedelta(hours=1), answered=False)], live=True)
+    assert [row(db, day=day).missing for day in days[:3]] == [{Reason.UNKNOWN: n} for n in (240, 1440, 1440)]
+    assert {row(db, day=day).state for day in days[:3]} == {"settled"}
+    assert {one.gap.observations for one in gaps(db, symbol="BTC/USDT")} == {0}
+    assert row(db, "ETH/USDT", days[1]).missing == {Reason.DELISTED: 1440}  # nothing tells that it is traded again
+    assert not unaccounted(db, "binance", MINUTE, DAY, days[3])
+
+    for after, reason in ((LATER, Reason.UNKNOWN), (2 * LATER, Reason.NO_TRADES)):
+        write_slices(db, [judged(BTC, candles(BTC).iloc[:1200], fetched_at=FETCHED + after)])
+        assert row(db).missing == {reason: 240}
+
+
+def test_a_delisting_that_is_told_too_late_is_not_believed(db: Database) -> None:
+    """The days of a halt are stored after a candle that came when it was over: in another write, and in the same."""
+    told = {"delisted": BTC.start + timedelta(hours=20)}
+    resumes = a_slice(day=DAY + timedelta(days=2))
+    write_slices(db, [judged(resumes)])
+    for between in ([], [judged(resumes)]):
+        write_slices(db, [*between, judged(BTC, candles(BTC).iloc[:1200], **told)])
+        report = write_slices(db, [judged(a_slice(day=DAY + timedelta(days=1)), NO_ROWS, **told), *between])
+        assert row(db).missing == {Reason.UNKNOWN: 240}
+        assert report.by_slice[a_slice(day=DAY + timedelta(days=1))].missing == {Reason.UNKNOWN: 1440}
+
+
+def test_a_market_that_is_closed_stays_delisted_from_its_last_candle_on(db: Database) -> None:
+    told = {"delisted": BTC.start + timedelta(hours=20)}
+    for after in (timedelta(0), LATER):
+        write_slices(db, [judged(BTC, candles(BTC).iloc[:1200], fetched_at=FETCHED + after, **told)])
+        assert row(db).missing == {Reason.DELISTED: 240}
 
 
 def test_the_ledger_tells_how_a_slice_was_fetched(db: Database) -> None:

@@ -1,0 +1,30 @@
+-- The days of the series of some slices of one exchange on which candles are called delisted although a later one is
+-- stored, and when that one starts.
+SELECT series.exchange, series.symbol, series.timeframe, found.day, series.last_candle
+FROM (
+    SELECT DISTINCT slices.symbol, slices.timeframe
+    FROM unnest(%(symbols)s::text[], %(timeframes)s::text[]) AS slices (symbol, timeframe)
+) AS written
+JOIN series
+    ON series.exchange = %(exchange)s
+    AND series.symbol = written.symbol
+    AND series.timeframe = written.timeframe
+CROSS JOIN LATERAL (
+    SELECT day
+    FROM slice_ledger
+    WHERE slice_ledger.exchange = series.exchange
+        AND slice_ledger.symbol = series.symbol
+        AND slice_ledger.timeframe = series.timeframe
+        AND slice_ledger.delisted > 0
+        AND slice_ledger.day <= (series.last_candle AT TIME ZONE 'UTC')::date
+) AS found
+WHERE EXISTS (
+    SELECT
+    FROM gaps
+    WHERE gaps.exchange = series.exchange
+        AND gaps.symbol = series.symbol
+        AND gaps.timeframe = series.timeframe
+        AND gaps.gap_start >= found.day::timestamp AT TIME ZONE 'UTC'
+        AND gaps.gap_start < least((found.day + 1)::timestamp AT TIME ZONE 'UTC', series.last_candle)
+        AND gaps.reason = 'delisted'
+)
