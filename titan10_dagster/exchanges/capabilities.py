@@ -206,6 +206,12 @@ _ROWS = (
     ),
     Capabilities(exchange="cryptocom", page_size=300, source="docs: 300 candles"),
     Capabilities(
+        exchange="bingx",
+        page_size=1440,
+        quota_pause=timedelta(minutes=5),
+        source="docs: who asks too often is blocked, and unblocked after 5 minutes",
+    ),
+    Capabilities(
         exchange="upbit",
         page_size=200,
         empty_minutes=EmptyMinutes.MISSING,

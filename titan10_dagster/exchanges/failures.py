@@ -5,8 +5,9 @@ retry, and a short body arrives as ExchangeError, which does not. So, first matc
 
 1. a status that means a ban for this exchange
 2. the exchange's own code or sentence (`SAYINGS`)
-3. the status (`STATUSES`), 5xx included
-4. ccxt's class (`CLASSES`); without an answer from the exchange, anything of the network passes
+3. ccxt's BadSymbol, which it makes of the exchange's words only
+4. the status (`STATUSES`), 5xx included
+5. ccxt's class (`CLASSES`); without an answer from the exchange, anything of the network passes
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ def _code(name: str, *codes: int) -> str:
 
 
 # Codes from the exchanges' documentation of errors; coinbase documents none, its sentences are as observed in
-# ccxt's tests and issues.
+# ccxt's tests and issues. What ccxt 4.5.90 calls something else, or nothing, is marked with it.
 SAYINGS: tuple[Saying, ...] = (
     _saying("binance", _code("code", -1121), Kind.UNKNOWN_SYMBOL),
     _saying("binance", _code("code", -1008, -1001, -1006, -1007, -1016), Kind.PASSING),
@@ -98,6 +99,13 @@ SAYINGS: tuple[Saying, ...] = (
     _saying("bitget", _code("code", 40034, 40309), Kind.UNKNOWN_SYMBOL),
     _saying("bitfinex", r"ERR_RATE_LIMIT|ratelimit", Kind.THROTTLED),
     _saying("lbank", _code("error_code", 10004), Kind.THROTTLED),
+    _saying("upbit", r"Code not found", Kind.UNKNOWN_SYMBOL),  # ccxt: ExchangeError
+    _saying("gemini", r"is not a valid symbol", Kind.UNKNOWN_SYMBOL),  # ccxt: InvalidSymbol is a BadRequest
+    # ccxt: 40004 is a BadRequest, which it is for every other argument
+    _saying("cryptocom", _code("code", 40004) + r".*instrument_name", Kind.UNKNOWN_SYMBOL),
+    _saying("htx", r'"(rate-)?too-many-requests?"|"base-request-exceed-frequency-limit"', Kind.THROTTLED),
+    # ccxt: OperationFailed, for it is "the current system is busy" as well; docs: the end of a block for frequency
+    _saying("bingx", _code("code", 100410) + r"|code:100410", Kind.THROTTLED),
 )
 
 # All answers of these exchanges carry a code, good ones too; ccxt takes one without it for a failure of unknown code.
@@ -151,7 +159,7 @@ def classify(
     if isinstance(error, FetchError):
         return error
     kind = _kind(error, status, exchange)
-    retry_after = _retry_after(headers, now)
+    retry_after = _named_end(error, now) or _retry_after(headers, now)
     if kind is Kind.THROTTLED and retry_after is not None and retry_after > PATIENCE:
         kind = Kind.BANNED
     return _Teller(error, status, exchange, symbol, now, retry_after).tell(kind)
@@ -165,6 +173,8 @@ def _kind(error: Exception, status: int | None, exchange: str) -> Kind:
     said = _said(str(error), exchange)
     if said is not None:
         return said
+    if isinstance(error, ccxt.BadSymbol):
+        return Kind.UNKNOWN_SYMBOL
     if status == 200 and CODES.get(exchange, "") not in str(error):
         return Kind.MALFORMED
     if status is not None and status >= 400:
@@ -200,8 +210,17 @@ def _retry_after(headers: Mapping[str, str], now: datetime) -> timedelta | None:
         until = parsedate_to_datetime(text)
     except ValueError:
         return None
-    until = until if until.tzinfo else until.replace(tzinfo=UTC)
+    return _span(now, until if until.tzinfo else until.replace(tzinfo=UTC))
+
+
+def _span(now: datetime, until: datetime) -> timedelta:
     return min(max(until - now, timedelta(0)), _LONGEST_BAN)
+
+
+def _named_end(error: Exception, now: datetime) -> timedelta | None:
+    """How long it will last still, where the message tells its end: in milliseconds, as binance and bingx do."""
+    named = re.search(r"(?:banned until|unblocked after) (\d{13})", str(error))
+    return _span(now, from_ms(int(named[1]))) if named else None
 
 
 class _Where(TypedDict):
@@ -241,7 +260,7 @@ class _Teller:
                 return FetchError(self._text("rejected the request", _REJECTED), **self._where())
 
     def _banned(self) -> Banned:
-        until = self._until()
+        until = self.now + (self.retry_after or capabilities_of(self.exchange).bans.pause)
         advice = f"Nothing is asked before {until:%Y-%m-%d %H:%M:%S} UTC."
         if self.status == 403:
             advice += (
@@ -249,12 +268,6 @@ class _Teller:
                 " pause, set a proxy or another base_url for this exchange."
             )
         return Banned(self._text("has banned this address", advice), until=until, **self._where())
-
-    def _until(self) -> datetime:
-        named = re.search(r"banned until (\d{13})", str(self.error))
-        if named:
-            return max(self.now, min(from_ms(int(named[1])), self.now + _LONGEST_BAN))
-        return self.now + (self.retry_after or capabilities_of(self.exchange).bans.pause)
 
     def _throttled(self) -> Throttled:
         pause = self.retry_after if self.retry_after is not None else capabilities_of(self.exchange).quota_pause

@@ -87,6 +87,12 @@ def market(exchange: str, symbol: str, **changes: Any) -> Market:
     return Market(exchange=exchange, symbol=symbol, base=base, quote=quote, **values)
 
 
+def plain(exchange: str, symbol: str = "BTC/USDT") -> Market:
+    """A market of an exchange that has no sandbox."""
+    base, quote = symbol.split("/")
+    return Market(exchange, symbol, base + quote, base, quote, base, quote, active=True)
+
+
 def slices(exchange: str, of: Sequence[str], count: int = 1, last: date = YESTERDAY) -> list[Slice]:
     first = last - timedelta(days=count - 1)
     return [Slice(Series(exchange, symbol, MINUTE), day) for symbol in of for day in days(first, last)]

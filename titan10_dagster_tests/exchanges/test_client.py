@@ -24,7 +24,7 @@ from titan10_dagster.errors import Banned, FetchError, MalformedAnswer, PassingE
 from titan10_dagster.exchanges.capabilities import CAPABILITIES, capabilities_of
 from titan10_dagster.exchanges.client import ExchangeClient, Page, _ccxt_market, _market
 from titan10_dagster.sandbox.server import Sandbox
-from titan10_dagster_tests.exchanges.conftest import FIVE, MINUTE, NOW, market, now, run, symbols
+from titan10_dagster_tests.exchanges.conftest import FIVE, MINUTE, NOW, market, now, plain, run, symbols
 from titan10_dagster_tests.exchanges.serving import Handler, says, serving
 
 YESTERDAY = NOW - timedelta(days=1)
@@ -53,10 +53,6 @@ def series(exchange: str) -> Series:
 def client_of(exchange: str, url: str, **options: Any) -> ExchangeClient:
     known = [market(exchange, symbol) for symbol in symbols(exchange)] if exchange in FIVE else [plain(exchange)]
     return ExchangeClient(exchange, known, base_url=url, **{"paced": False, "now": now, **options})
-
-
-def plain(exchange: str) -> Market:
-    return Market(exchange, "BTC/USDT", "BTCUSDT", "BTC", "USDT", "BTC", "USDT", active=True)
 
 
 async def page_of(exchange: str, url: str, since: datetime = RECENTLY, limit: int = 200) -> Page:

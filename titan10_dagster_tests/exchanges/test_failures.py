@@ -20,17 +20,17 @@ from titan10_dagster.errors import (
 )
 from titan10_dagster.exchanges.client import ExchangeClient
 from titan10_dagster.exchanges.failures import PATIENCE, classify
-from titan10_dagster_tests.exchanges.conftest import MINUTE, NOW, market, now, run
+from titan10_dagster_tests.exchanges.conftest import FIVE, MINUTE, NOW, market, now, plain, run
 from titan10_dagster_tests.exchanges.serving import Handler, says, serving, serving_bytes
 
-SYMBOLS = {"coinbase": "BTC/USD", "kraken": "BTC/USD"}
+SYMBOLS = {"coinbase": "BTC/USD", "kraken": "BTC/USD", "gemini": "BTC/USD"}
 HTML = "<html><body>Just a moment...</body></html>"
 
 
 async def ask(exchange: str, url: str, timeout_ms: int = 60_000) -> FetchError:
     """The error that one request for a page ends with."""
     symbol = SYMBOLS.get(exchange, "BTC/USDT")
-    known = [market(exchange, symbol)]
+    known = [market(exchange, symbol) if exchange in FIVE else plain(exchange, symbol)]
     async with ExchangeClient(exchange, known, base_url=url, paced=False, now=now, timeout_ms=timeout_ms) as client:
         with pytest.raises(FetchError) as caught:
             await client.fetch_page(Series(exchange, symbol, MINUTE), NOW - timedelta(days=1), 100)
@@ -115,6 +115,30 @@ SAID: list[tuple[str, int, str, type[FetchError]]] = [
     ("bybit", 200, '{"retCode":0,"result":{"list":null}}', MalformedAnswer),
     ("bybit", 200, '{"retCode":0,"result":null}', MalformedAnswer),
     ("bybit", 429, HTML, Throttled),
+    ("bitfinex", 500, '["error",10020,"symbol: invalid"]', UnknownSymbol),
+    ("bitfinex", 500, '["error",10020,"time_interval: invalid"]', PassingError),
+    ("bitfinex", 500, '["error",11010,"ratelimit: error"]', Throttled),
+    ("bitfinex", 503, '["error",20060,"maintenance"]', Maintenance),
+    ("gate", 400, '{"label":"INVALID_CURRENCY_PAIR","message":"Invalid currency pair XYZ_USDT"}', UnknownSymbol),
+    ("gate", 400, '{"label":"INVALID_PARAM_VALUE","message":"Candlestick too long ago."}', FetchError),
+    ("mexc", 400, '{"code":-1121,"msg":"Invalid symbol."}', UnknownSymbol),
+    ("cryptocom", 400, '{"id":-1,"code":40004,"message":"Invalid instrument_name"}', UnknownSymbol),
+    ("cryptocom", 400, '{"id":-1,"code":40004,"message":"Invalid timeframe"}', FetchError),
+    ("upbit", 404, '{"error":{"name":404,"message":"Code not found"}}', UnknownSymbol),
+    ("upbit", 404, HTML, FetchError),
+    (
+        "gemini",
+        400,
+        '{"result":"error","reason":"Bad Request","message":"Supplied value \'x\' is not a valid symbol"}',
+        UnknownSymbol,
+    ),
+    ("gemini", 400, '{"result":"error","reason":"Bad Request","message":"Supplied time frame is wrong"}', FetchError),
+    ("htx", 200, '{"status":"error","err-code":"invalid-parameter","err-msg":"invalid symbol"}', UnknownSymbol),
+    ("htx", 200, '{"status":"error","err-code":"rate-too-many-requests","err-msg":"exceeded rate limit"}', Throttled),
+    ("htx", 429, '{"status":"error","err-code":"too-many-request","err-msg":"too many request"}', Throttled),
+    ("htx", 200, '{"status":"error","err-code":"too-many-request","err-msg":"too many request"}', Throttled),
+    ("bingx", 200, '{"code":100410,"msg":"rate limited"}', Throttled),
+    ("bingx", 500, '{"code":100410,"msg":"rate limited"}', Throttled),
 ]
 
 
@@ -202,6 +226,21 @@ def test_a_very_long_retry_after_is_a_ban() -> None:
     banned = told(ccxt.RateLimitExceeded("slow down"), 429, {"Retry-After": str(PATIENCE.total_seconds() + 1)})
     assert isinstance(banned, Banned)
     assert banned.until == NOW + PATIENCE + timedelta(seconds=1)
+
+
+def test_the_end_of_a_block_that_a_message_tells_is_believed() -> None:
+    def blocked(minutes: int) -> FetchError:
+        ends = int((NOW + timedelta(minutes=minutes)).timestamp()) * 1000
+        words = f"code:100410:The endpoint trigger frequency limit rule ... will be unblocked after {ends}"
+        return told(ccxt.OperationFailed(f'bingx {{"code":100410,"msg":"{words}"}}'), 200, exchange="bingx")
+
+    throttled, banned, over = blocked(4), blocked(20), blocked(-1)
+    assert isinstance(throttled, Throttled)
+    assert throttled.retry_after == timedelta(minutes=4)
+    assert isinstance(banned, Banned)
+    assert banned.until == NOW + timedelta(minutes=20)
+    assert isinstance(over, Throttled)
+    assert over.retry_after == timedelta(minutes=5)  # the table's
 
 
 def test_an_absurd_retry_after_ends_within_a_week() -> None:
