@@ -13,7 +13,8 @@ Titan10Error
     │   └── Maintenance       the exchange says it is down: retried later
     ├── Throttled             429 and its like: waits `retry_after`, then goes slower; at last a BreakerOpen
     ├── Banned                418 and its like: the breaker opens until `until`; not retried
-    ├── Refused               451, 403, 401: this address or account is not served, or our clock is off
+    ├── Refused               451, 403, 401: this address or account is not served: the breaker opens for ten minutes,
+    │                         and ever longer; or our clock is off
     ├── UnknownSymbol         the exchange does not list this symbol; the others go on
     ├── BreakerOpen           nothing was asked: the breaker is open until `until`
     └── Postponed             nothing was asked: its turn would have come too late for a poll
@@ -118,7 +119,7 @@ class BreakerOpen(_Barred):
 
 
 class Refused(FetchError):
-    """This address, region or account is not served; asking again changes nothing."""
+    """This address, region or account is not served; without a status it was not the exchange that said so."""
 
 
 class UnknownSymbol(FetchError):

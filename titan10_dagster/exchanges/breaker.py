@@ -27,9 +27,10 @@ from titan10_dagster.candles.health import (
     ask,
 )
 from titan10_dagster.candles.pace import Pace
-from titan10_dagster.errors import BreakerOpen, DatabaseUnavailable, FetchError, Throttled
+from titan10_dagster.errors import BreakerOpen, DatabaseUnavailable, FetchError, Refused, Throttled
 
 CONFIRMED_FOR = 0.25  # seconds
+REFUSAL = timedelta(minutes=10)  # who is refused asks again, for a refusal may end, but ever more rarely
 
 
 class HealthStore(Protocol):
@@ -105,6 +106,20 @@ class Breaker:
     def banned(self, until: datetime, error: FetchError) -> None:
         """It shut this address out until `until`."""
         self.store.apply(self.exchange, lambda health: after_ban(health, self.now(), until, _reason(error)))
+
+    def refused(self, error: Refused) -> None:
+        """It serves nothing to this address: nobody asks for ten minutes, then for twice as long each time it says so.
+
+        What has no status it did not say (our clock is off): that is only remembered.
+        """
+        reason = _reason(error)
+        if error.status is None:
+            self.noted(error)
+        else:
+            self.store.apply(
+                self.exchange,
+                lambda health: after_failure(health, self.now(), threshold=1, pause=REFUSAL, reason=reason),
+            )
 
     def throttled(self, error: Throttled) -> NoReturn:
         """It went on asking to be left alone: nobody asks until that time is over; raises BreakerOpen."""

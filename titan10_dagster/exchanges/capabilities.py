@@ -103,11 +103,13 @@ _BINANCE = Capabilities(
     exchange="binance",
     page_size=1000,
     empty_minutes=EmptyMinutes.FILLED,
+    bans=Bans(frozenset({403, 418}), timedelta(minutes=10)),
     wire=Wire((0, 1, 2, 3, 4, 5), 1, envelope=()),
     quota_pause=timedelta(seconds=60),
     archive="data.binance.vision, daily and monthly zips with checksums",
     cost=0.4,
-    source="docs: klines limit 1000, weight 2 of 6000 a minute; 429, then 418 for 2 minutes to 3 days",
+    source="docs: klines limit 1000, weight 2 of 6000 a minute; 429, then 418 for 2 minutes to 3 days;"
+    " 403: a firewall's limit was violated",
 )
 
 _ROWS = (
@@ -116,6 +118,7 @@ _ROWS = (
         exchange="binanceus",
         page_size=1000,
         empty_minutes=EmptyMinutes.FILLED,
+        bans=_BINANCE.bans,
         wire=_BINANCE.wire,
         quota_pause=_BINANCE.quota_pause,
         cost=0.4,

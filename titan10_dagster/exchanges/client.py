@@ -284,7 +284,6 @@ class ExchangeClient:
             f"{self.exchange}: this machine's clock is off by {minutes:.0f} minutes ({way} the exchange's), so it"
             " would ask for other candles than are meant: correct it (NTP), then ask again.",
             exchange=self.exchange,
-            status=answer.status,
         )
 
     def _config(self) -> dict[str, Any]:

@@ -42,6 +42,9 @@ _LONGEST_BAN = timedelta(days=7)
 _QUOTE = 160
 
 
+ANY = "*"
+
+
 class Kind(Enum):
     """What a failure is, before it becomes an error."""
 
@@ -57,7 +60,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Saying:
-    """A sentence or code of an exchange, searched in ccxt's message, and what it means."""
+    """A sentence or code of an exchange, or of any, searched in ccxt's message, and what it means."""
 
     exchange: str
     pattern: re.Pattern[str]
@@ -75,6 +78,8 @@ def _code(name: str, *codes: int) -> str:
 # Codes from the exchanges' documentation of errors; coinbase documents none, its sentences are as observed in
 # ccxt's tests and issues. What ccxt 4.5.90 calls something else, or nothing, is marked with it.
 SAYINGS: tuple[Saying, ...] = (
+    # Cloudflare, which stands before many of them: "The owner of this website has banned you temporarily", with 403
+    _saying(ANY, r"error code: 1015|cf-error-code\W+1015|you are being rate limited", Kind.BANNED),
     _saying("binance", _code("code", -1121), Kind.UNKNOWN_SYMBOL),
     _saying("binance", _code("code", -1008, -1001, -1006, -1007, -1016), Kind.PASSING),
     _saying("binance", _code("code", -1003), Kind.THROTTLED),
@@ -97,6 +102,7 @@ SAYINGS: tuple[Saying, ...] = (
     _saying("kucoin", r"symbol not exists|This pair is not provided", Kind.UNKNOWN_SYMBOL),
     _saying("bitget", _code("code", 45001), Kind.PASSING),
     _saying("bitget", _code("code", 40034, 40309), Kind.UNKNOWN_SYMBOL),
+    _saying("bitstamp", r"Request limit exceeded", Kind.THROTTLED),  # with 403, of which ccxt makes no more
     _saying("bitfinex", r"ERR_RATE_LIMIT|ratelimit", Kind.THROTTLED),
     _saying("lbank", _code("error_code", 10004), Kind.THROTTLED),
     _saying("upbit", r"Code not found", Kind.UNKNOWN_SYMBOL),  # ccxt: ExchangeError
@@ -184,7 +190,7 @@ def _kind(error: Exception, status: int | None, exchange: str) -> Kind:
 
 def _said(message: str, exchange: str) -> Kind | None:
     family = "binance" if exchange.startswith("binance") else exchange
-    kinds = (saying.kind for saying in SAYINGS if saying.exchange == family and saying.pattern.search(message))
+    kinds = (saying.kind for saying in SAYINGS if saying.exchange in (family, ANY) and saying.pattern.search(message))
     return next(kinds, None)
 
 
@@ -284,7 +290,10 @@ class _Teller:
         return {"exchange": self.exchange, "symbol": self.symbol, "status": self.status}
 
 
-_ELSEWHERE = "Asking again changes nothing: set a proxy or another base_url for this exchange, or disable it."
+_ELSEWHERE = (
+    "It is asked again ever more rarely, which will change little: set a proxy or another base_url for this exchange,"
+    " or disable it."
+)
 _LOOK_UP = "Materialize the exchange's markets and correct the symbol in titan10.toml."
 _CHANGED = "It is asked again; if it goes on, the exchange changed its format: update ccxt."
 _REJECTED = "Asking again would not help: read the exchange's answer, and update ccxt if it looks like a change."

@@ -566,6 +566,8 @@ class _Fetch:
     def _fail(self, series: _SeriesFetch, error: FetchError) -> None:
         if isinstance(error, Banned):
             self._breaker.banned(error.until, error)
+        elif isinstance(error, Refused):
+            self._breaker.refused(error)
         elif not isinstance(error, (BreakerOpen, Throttled, PassingError)):  # these tell the breaker themselves
             self._breaker.noted(error)
         if isinstance(error, _SYSTEMIC):

@@ -107,13 +107,21 @@ async def _ask(client: ExchangeClient, breaker: Breaker, plan: LivePlan, result:
     except Postponed:
         raise
     except (Banned, BreakerOpen, Refused) as error:
-        if isinstance(error, Banned) and result.shut_out is None:
-            breaker.banned(error.until, error)  # at once, so that no other process asks
+        if result.shut_out is None:
+            _tell_at_once(breaker, error)
         result.shut_out = result.shut_out or error
     except FetchError as error:
         result.failed[window.series.symbol] = error
     else:
         result.answers.append(LiveAnswer(plan, _finished(page, plan), page.asked_at, page.seconds))
+
+
+def _tell_at_once(breaker: Breaker, error: Banned | BreakerOpen | Refused) -> None:
+    """So that no other process asks."""
+    if isinstance(error, Banned):
+        breaker.banned(error.until, error)
+    elif isinstance(error, Refused):
+        breaker.refused(error)
 
 
 def _finished(page: Page, plan: LivePlan) -> Candles:
@@ -124,9 +132,9 @@ def _finished(page: Page, plan: LivePlan) -> Candles:
 
 
 def _tell(breaker: Breaker, result: LivePoll) -> None:
-    error = result.shut_out or next(iter(result.failed.values()), None)
-    if isinstance(error, (Banned, BreakerOpen)):  # told at once, or by whoever opened it
+    if result.shut_out is not None:  # told at once, or by whoever opened it
         return
+    error = next(iter(result.failed.values()), None)
     if error is not None:
         breaker.noted(error)
     if result.answers:

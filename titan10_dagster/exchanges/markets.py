@@ -9,7 +9,7 @@ from difflib import get_close_matches
 import structlog
 
 from titan10_dagster.candles.markets import Market
-from titan10_dagster.errors import Banned, FetchError, PassingError, Throttled, UnknownSymbol
+from titan10_dagster.errors import Banned, FetchError, PassingError, Refused, Throttled, UnknownSymbol
 from titan10_dagster.exchanges.breaker import Breaker
 from titan10_dagster.exchanges.client import ExchangeClient
 from titan10_dagster.exchanges.patience import Effort, Patience, patiently
@@ -36,6 +36,8 @@ async def read_markets(client: ExchangeClient, *, breaker: Breaker, patience: Pa
 def _report(breaker: Breaker, error: FetchError) -> None:
     if isinstance(error, Banned):
         breaker.banned(error.until, error)
+    elif isinstance(error, Refused):
+        breaker.refused(error)
     elif isinstance(error, Throttled):
         breaker.throttled(error)
     elif isinstance(error, PassingError):

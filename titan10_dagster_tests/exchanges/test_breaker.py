@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from titan10_dagster.candles.health import BreakerState, Health
-from titan10_dagster.errors import Banned, BreakerOpen, DatabaseUnavailable, PassingError
+from titan10_dagster.errors import Banned, BreakerOpen, DatabaseUnavailable, PassingError, Refused
 from titan10_dagster.exchanges.breaker import CONFIRMED_FOR, Breaker
 from titan10_dagster_tests.exchanges.conftest import NOW, MemoryHealthStore, now
 
@@ -82,6 +82,42 @@ def test_a_ban_opens_it_until_its_end(breaker: Breaker, store: MemoryHealthStore
     assert store.load("binance").open_until == until
     with pytest.raises(BreakerOpen):
         breaker.admit()
+
+
+def refused(status: int | None) -> Refused:
+    return Refused(
+        "binance: the exchange refuses to serve this address: set a proxy", exchange="binance", status=status
+    )
+
+
+def test_a_refusal_opens_it_for_ten_minutes_and_then_for_twice_as_long_up_to_an_hour(store: MemoryHealthStore) -> None:
+    clock = [NOW]
+    breaker = Breaker("binance", store, lambda: clock[0])
+    rests = []
+    for _ in range(5):
+        assert breaker.admit() is bool(rests)
+        breaker.refused(refused(451))
+        breaker.refused(refused(451))  # of a request that was under way with it
+        with pytest.raises(BreakerOpen, match="set a proxy") as caught:
+            breaker.admit()
+        rests.append((caught.value.until - clock[0]) / timedelta(minutes=1))
+        clock[0] = caught.value.until
+    assert rests == [10, 20, 40, 60, 60]
+    assert store.load("binance").shut_since == NOW
+    assert breaker.admit() is True
+    breaker.succeeded()
+    assert store.load("binance") == Health(
+        "binance",
+        changed_at=clock[0],
+        last_error=f"Refused: {refused(451)}",
+        last_error_at=clock[0] - timedelta(hours=1),
+    )
+
+
+def test_what_we_refuse_ourselves_is_only_remembered(breaker: Breaker, store: MemoryHealthStore) -> None:
+    breaker.refused(refused(None))
+    assert breaker.admit() is False
+    assert "set a proxy" in str(store.load("binance").last_error)
 
 
 def test_who_was_admitted_is_stopped_when_another_process_is_banned(breaker: Breaker, store: MemoryHealthStore) -> None:

@@ -50,7 +50,8 @@ SAID: list[tuple[str, int, str, type[FetchError]]] = [
     ("binance", 429, '{"code":-1003,"msg":"Too much request weight used"}', Throttled),
     ("binance", 418, '{"code":-1003,"msg":"IP banned"}', Banned),
     ("binance", 451, '{"code":0,"msg":"Service unavailable from a restricted location"}', Refused),
-    ("binance", 403, HTML, Refused),
+    ("binance", 403, HTML, Banned),
+    ("binanceus", 403, HTML, Banned),
     ("binance", 400, '{"code":-1121,"msg":"Invalid symbol."}', UnknownSymbol),
     ("binance", 400, '{"code":-1100,"msg":"Illegal characters found in parameter"}', FetchError),
     ("binance", 503, '{"code":-1008,"msg":"Server is currently overloaded with other requests."}', PassingError),
@@ -138,6 +139,12 @@ SAID: list[tuple[str, int, str, type[FetchError]]] = [
     ("htx", 429, '{"status":"error","err-code":"too-many-request","err-msg":"too many request"}', Throttled),
     ("htx", 200, '{"status":"error","err-code":"too-many-request","err-msg":"too many request"}', Throttled),
     ("bingx", 200, '{"code":100410,"msg":"rate limited"}', Throttled),
+    ("kucoin", 403, "error code: 1015", Banned),
+    ("kucoin", 403, "<html><title>You are being rate limited | api.kucoin.com used Cloudflare</title>", Banned),
+    ("coinbase", 429, '<span class="cf-error-type">Error</span> <span class="cf-error-code">1015</span>', Banned),
+    ("kucoin", 403, HTML, Refused),
+    ("bitstamp", 403, '{"code":"400.016","reason":"Request limit exceeded"}', Throttled),
+    ("bitstamp", 403, '{"code":"403.002","reason":"Forbidden"}', Refused),
     ("bingx", 500, '{"code":100410,"msg":"rate limited"}', Throttled),
 ]
 
@@ -254,7 +261,8 @@ def test_a_ban_lasts_as_long_as_the_exchange_says_or_its_message_or_the_table() 
     cases = [
         (told(ccxt.DDoSProtection("x"), 418, {"Retry-After": "300"}), NOW + timedelta(minutes=5)),
         (told(ccxt.DDoSProtection(f"IP banned until {int(until.timestamp()) * 1000}."), 418), until),
-        (told(ccxt.DDoSProtection("x"), 418), NOW + timedelta(minutes=2)),
+        (told(ccxt.DDoSProtection("x"), 418), NOW + timedelta(minutes=10)),
+        (told(ccxt.DDoSProtection("x"), 418, exchange="okx"), NOW + timedelta(minutes=2)),
         (told(ccxt.DDoSProtection("Temporary lockout"), 200, exchange="kraken"), NOW + timedelta(minutes=15)),
         (told(ccxt.RateLimitExceeded("x"), 403, exchange="bybit"), NOW + timedelta(minutes=10)),
     ]

@@ -186,11 +186,17 @@ def test_a_ban_of_another_process_stops_everything_before_the_next_request(
 
 
 @pytest.mark.parametrize("kind", ["http_451", "http_403"])
-def test_a_refusal_is_told_and_not_retried(sandbox: Sandbox, kind: str) -> None:
-    sandbox.fault("binance", kind)
+def test_a_refusal_is_told_not_retried_and_keeps_everybody_from_asking(sandbox: Sandbox, kind: str) -> None:
+    sandbox.fault("okx", kind)
+    fetched = Fetched()
     with pytest.raises(Refused, match="set a proxy"):
-        fetch(sandbox, slices("binance", symbols("binance", 1), 1))
-    assert len(sandbox.requests("binance")) <= 2
+        fetch(sandbox, slices("okx", symbols("okx", 1), 1), into=fetched)
+    sandbox.wait_for_silence()  # those that were cancelled on their way
+    asked = len(sandbox.requests("okx"))
+    assert fetched.store.load("okx").open_until == NOW + timedelta(minutes=10)
+    with pytest.raises(BreakerOpen, match="set a proxy"):
+        fetch(sandbox, slices("okx", symbols("okx", 1), 1), into=fetched)
+    assert len(sandbox.requests("okx")) == asked
 
 
 @pytest.mark.parametrize("exchange", FIVE)

@@ -7,7 +7,7 @@ import pytest
 
 from titan10_dagster.candles.health import BreakerState, Health
 from titan10_dagster.candles.markets import Market
-from titan10_dagster.errors import Banned, BreakerOpen, PassingError, UnknownSymbol
+from titan10_dagster.errors import Banned, BreakerOpen, PassingError, Refused, UnknownSymbol
 from titan10_dagster.exchanges.breaker import Breaker
 from titan10_dagster.exchanges.client import ExchangeClient
 from titan10_dagster.exchanges.markets import read_markets, resolve
@@ -85,6 +85,14 @@ def test_a_ban_while_asking_for_markets_opens_the_breaker_for_everybody(sandbox:
     with pytest.raises(BreakerOpen):
         read(sandbox, store)
     assert len(sandbox.requests("binance")) == 1
+
+
+def test_a_refusal_while_asking_for_markets_keeps_everybody_from_asking(sandbox: Sandbox) -> None:
+    sandbox.fault("binance", "http_451", path="markets")
+    store = MemoryHealthStore()
+    with pytest.raises(Refused):
+        read(sandbox, store)
+    assert store.load("binance").open_until == NOW + timedelta(minutes=10)
 
 
 def test_markets_that_cannot_be_had_count_as_one_failure(sandbox: Sandbox) -> None:

@@ -12,6 +12,8 @@ import dagster as dg
 import numpy as np
 import pytest
 
+from titan10_dagster.alerts import conditions
+from titan10_dagster.candles.alerts import Kind
 from titan10_dagster.candles.gaps import Reason
 from titan10_dagster.candles.health import BreakerState
 from titan10_dagster.candles.slices import days, midnight, to_ms
@@ -22,7 +24,7 @@ from titan10_dagster.store import reader, writer
 from titan10_dagster.store.health import HealthStore
 from titan10_dagster.store.locks import lock_exchange
 from titan10_dagster_tests.integration.conftest import NOW, MakeWorld, World, ticking
-from titan10_dagster_tests.integration.driving import go_to, run, tick
+from titan10_dagster_tests.integration.driving import evaluate, go_to, run, tick
 
 TODAY = NOW.date()
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -159,6 +161,37 @@ def test_a_ban_opens_the_breaker_and_what_came_before_it_is_kept(make_world: Mak
     assert not world.sandbox.requests("binance")
     go_on(world, 5 * MINUTE)
     assert poll(world)["binance"].inserted == 11
+
+
+def test_a_refusal_is_asked_about_ever_more_rarely_told_of_and_over_with_the_first_answer(
+    make_world: MakeWorld,
+) -> None:
+    world = make_world({"okx": ["BTC/USDT", "ETH/USDT"]})
+    go_to(world, MORNING)
+    poll(world)
+    for before in (4, 2):  # and a day between them is missing
+        world.backfill("okx", TODAY - before * DAY)
+    assert evaluate(world).run_requests
+    world.sandbox.clear_requests("okx")
+    world.sandbox.fault("okx", "http_451")
+    shut_at = []
+    for minute in range(125):
+        go_on(world, MINUTE)
+        assert "set a proxy" in str(poll(world)["okx"].error)
+        if minute % 20 == 0:
+            assert not evaluate(world).run_requests
+        shut_at += [minute for one in conditions(world.pipeline, world.pipeline.now()) if one.kind is Kind.BREAKER]
+    assert len(world.sandbox.requests("okx")) <= 2 * 4  # after 10, 20 and 40 minutes
+    assert shut_at[0] in (60, 61)
+    assert shut_at == list(range(shut_at[0], 125))
+    world.sandbox.clear_faults()
+    now = go_on(world, 10 * MINUTE)
+    poll(world)
+    poll(world)
+    assert world.pipeline.health("okx").state is BreakerState.CLOSED
+    assert is_up_to_date(world, "okx", now)
+    assert evaluate(world).run_requests
+    assert not conditions(world.pipeline, now)
 
 
 def shut_out(make_world: MakeWorld) -> World:
