@@ -71,22 +71,23 @@ class Breaker:
         self._probing = taken[0] == PROBE
         return self._probing
 
-    def confirm(self) -> None:
-        """Before each request of who was admitted: BreakerOpen if it has opened since, wherever that was.
+    def confirm(self) -> Pace | None:
+        """Before each request of who was admitted: how fast it may be asked by now, None where nobody looked.
 
-        Closed is believed for a quarter of a second, for some exchanges are asked 50 times in one. While the database
-        is away nothing is known but what was at first.
+        BreakerOpen if it has opened since, wherever that was. What was seen is believed for a quarter of a second, for
+        some exchanges are asked 50 times in one. While the database is away nothing is known but what was at first.
         """
         if time.monotonic() < self._confirmed + CONFIRMED_FOR:
-            return
+            return None
         try:
             health = self.store.load(self.exchange)
         except DatabaseUnavailable:
-            return
+            return None
         own_probe = health.state is BreakerState.HALF_OPEN and self._probing
         if health.state is not BreakerState.CLOSED and not own_probe:
             raise self._open(health, health.probe_until or health.open_until or self.now())
         self._confirmed = time.monotonic()
+        return health.pace
 
     def succeeded(self) -> None:
         """The exchange answered."""

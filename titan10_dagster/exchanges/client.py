@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -138,7 +138,9 @@ class ExchangeClient:
         self.markets: Mapping[str, Market] = {market.symbol: market for market in markets}
         self.counters = Counters()
         self.now = now
-        self.confirm: Callable[[], None] = _always  # called before each request; it may raise a FetchError
+        # Called before each request: how fast it may be asked, None for as before; it may raise a FetchError.
+        self.confirm: Callable[[], Pace | None] = _always
+        self._pace: Pace | None = None  # the last one that was told
         self._banned: Banned | None = None
         self._base_url = base_url
         self._proxy = proxy
@@ -173,8 +175,7 @@ class ExchangeClient:
         self.pacer = Pacer(exchange.rateLimit / 1000 / self._share if self._share else 0)
         if self._breaker is not None:
             self._go_at(self._breaker.pace())
-        exchange.pacer, exchange.counters, exchange.clock = self.pacer, self.counters, self.now
-        exchange.admit = self._admit
+        exchange.turn, exchange.counters, exchange.clock = self._turn, self.counters, self.now
         if self._base_url:
             exchange.urls = {**exchange.urls, "api": _rebased(exchange.urls["api"], self._base_url)}
         connector = aiohttp.TCPConnector(ssl=_ssl_context(), limit=_MOST_CONCURRENT)
@@ -241,11 +242,25 @@ class ExchangeClient:
             raise MalformedAnswer(f"{self.exchange}: its list of markets has no spot market", exchange=self.exchange)
         return markets
 
-    def _admit(self) -> None:
-        """Whoever waited for the pace meanwhile, or asks in another process, learns of a ban before it asks."""
+    async def _turn(self, cost: float) -> None:
+        """Returns when a request may be made; begins anew where another process was asked to rest meanwhile."""
+        admitted = False
+        while not admitted:
+            await self.pacer.wait(cost)
+            admitted = self._admit()
+
+    def _admit(self) -> bool:
+        """Whoever waited for the pace meanwhile, or asks in another process, learns of a ban before it asks.
+
+        False: the pace has become another one.
+        """
         if self._banned is not None:
             raise self._banned
-        self.confirm()
+        pace = self.confirm()
+        if pace is None or pace == self._pace:
+            return True
+        self._go_at(pace)
+        return False
 
     def _failure(self, error: Exception, answer: _Answer, symbol: str | None) -> FetchError:
         failure = classify(error, answer.status, answer.headers, exchange=self.exchange, symbol=symbol, now=self.now())
@@ -263,7 +278,7 @@ class ExchangeClient:
                 self._go_at(self._breaker.slowed(failure, asked_at))
 
     def _go_at(self, pace: Pace) -> None:
-        now = self.now()
+        self._pace, now = pace, self.now()
         self.pacer.go_at(pace.as_of(now), pace.rest(now).total_seconds())
 
     def _count_requests(self) -> None:
@@ -309,18 +324,16 @@ def strict_class(exchange: str) -> type[Any]:
     wire = capabilities_of(exchange).wire
 
     class Strict(base):  # type: ignore[misc]
-        pacer: Pacer
+        turn: Callable[[float], Awaitable[None]]
         counters: Counters
         clock: Callable[[], datetime]
-        admit: Callable[[], None]
 
         def milliseconds(self) -> int:
             # okx's class chooses its endpoint by the age of the candles.
             return to_ms(self.clock())
 
         async def throttle(self, cost: float | None = None) -> None:
-            await self.pacer.wait(1.0 if cost is None else cost)
-            self.admit()
+            await self.turn(1.0 if cost is None else cost)
 
         async def fetch(self, url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
             answer = _answer.get() or _Answer()

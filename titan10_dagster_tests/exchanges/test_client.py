@@ -20,11 +20,30 @@ from ccxt import async_support
 
 from titan10_dagster.candles.markets import Market
 from titan10_dagster.candles.slices import Series, to_ms
-from titan10_dagster.errors import Banned, FetchError, MalformedAnswer, PassingError, Refused, UnknownSymbol
+from titan10_dagster.errors import (
+    Banned,
+    FetchError,
+    MalformedAnswer,
+    PassingError,
+    Refused,
+    Throttled,
+    UnknownSymbol,
+)
+from titan10_dagster.exchanges.breaker import Breaker
 from titan10_dagster.exchanges.capabilities import CAPABILITIES, capabilities_of
 from titan10_dagster.exchanges.client import ExchangeClient, Page, _ccxt_market, _market
 from titan10_dagster.sandbox.server import Sandbox
-from titan10_dagster_tests.exchanges.conftest import FIVE, MINUTE, NOW, market, now, plain, run, symbols
+from titan10_dagster_tests.exchanges.conftest import (
+    FIVE,
+    MINUTE,
+    NOW,
+    MemoryHealthStore,
+    market,
+    now,
+    plain,
+    run,
+    symbols,
+)
 from titan10_dagster_tests.exchanges.serving import Handler, says, serving
 
 YESTERDAY = NOW - timedelta(days=1)
@@ -243,6 +262,34 @@ def test_requests_are_spaced_from_the_first_one_on(sandbox: Sandbox, exchange: s
     moments = [entry["monotonic"] for entry in sandbox.requests(exchange)]
     # On a busy machine the first may arrive late, the others later still; without spaces they come in a burst.
     assert moments[-1] - moments[0] > 11 * interval * 0.6
+
+
+@pytest.mark.parametrize("retry_after", [0, 1])
+def test_a_rest_that_another_process_was_asked_for_is_kept_by_who_is_under_way(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, retry_after: int
+) -> None:
+    """Two clients, as a backfill and a poll, know nothing of each other but what is stored."""
+    monkeypatch.setattr("titan10_dagster.exchanges.breaker.CONFIRMED_FOR", 0.0)
+    store = MemoryHealthStore()
+
+    def opened() -> ExchangeClient:
+        client = client_of("binance", sandbox.url("binance"), paced=True, breaker=Breaker("binance", store, now))
+        client.confirm = Breaker("binance", store, now).confirm
+        return client
+
+    async def work() -> float:
+        async with opened() as backfill, opened() as poll:
+            await backfill.fetch_page(series("binance"), YESTERDAY, 2)
+            sandbox.fault("binance", "http_429", count=1, retry_after=retry_after)
+            with pytest.raises(Throttled):
+                await poll.fetch_page(series("binance"), YESTERDAY, 2)
+            await at_once(backfill, "binance", 3)
+            return backfill.pacer.share
+
+    share = run(work())
+    moments = [entry["monotonic"] for entry in sandbox.requests("binance")]
+    assert moments[2] - moments[1] >= retry_after
+    assert share == pytest.approx(0.5, abs=0.02)
 
 
 def test_a_share_of_the_pace_leaves_the_rest_to_others(sandbox: Sandbox) -> None:
