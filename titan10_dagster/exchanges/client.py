@@ -58,6 +58,7 @@ _ROUND_TRIP = 0.5  # seconds; a far exchange on a bad day
 _UNPACED_CONCURRENCY = 32
 _MOST_CONCURRENT = 64
 _CLOCK_SLACK = timedelta(minutes=5)
+_DATE_SLACK = timedelta(seconds=2)  # a header's date has whole seconds, and is set a little before the answer leaves
 
 
 def _always() -> None:
@@ -71,7 +72,9 @@ class _Answer:
     of_candles: bool = False
     status: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
-    skew: timedelta | None = None  # by which this machine's clock is ahead of the exchange's
+    made: datetime | None = None  # by the exchange's clock
+    age: timedelta = timedelta(0)  # the time since then that it lay in caches
+    received: datetime | None = None  # by this machine's clock, whatever the client's says
     parsed: Any = None
     asked_at: datetime | None = None
     sent: float = 0.0  # time.monotonic
@@ -80,6 +83,22 @@ class _Answer:
     @property
     def good(self) -> bool:
         return self.status is not None and self.status < 400
+
+    @property
+    def skew(self) -> timedelta:
+        """By which this machine's clock is ahead of the exchange's; zero where the answer does not tell."""
+        return self.received - self.made - self.age if self.made and self.received else timedelta(0)
+
+    @property
+    def staleness(self) -> timedelta:
+        """How long before it was asked for it was made, as the two clocks have it; zero for a second or two.
+
+        This machine's clock is ahead, or it comes from a cache.
+        """
+        if self.made is None or self.received is None:
+            return timedelta(0)
+        stale = self.received - timedelta(seconds=self.seconds) - self.made
+        return stale if stale > _DATE_SLACK else timedelta(0)
 
 
 # One task makes one request at a time, so what it keeps here is its own however many run side by side.
@@ -90,8 +109,9 @@ _answer: ContextVar[_Answer | None] = ContextVar("answer", default=None)
 class Page:
     """The rows of one answer: (n, 6) float64 [ms, open, high, low, close, volume], by time, whole and unfiltered.
 
-    Rows from before `since` and after the page may be among them, and the unfinished candle. `asked_at` is the
-    time (aware, UTC) before the request went out; `seconds` how long the exchange took.
+    Rows from before `since` and after the page may be among them, and the unfinished candle: what ended after
+    `asked_at`. That is the time (aware, UTC) before the request went out, by the exchange's clock where that is behind
+    ours. `seconds`: how long the exchange took.
     """
 
     rows: Rows
@@ -222,7 +242,7 @@ class ExchangeClient:
         if time.monotonic() > self._counted_at + _COUNT_EVERY:
             self._count_requests()
         self.counters.rows += len(rows)
-        return Page(rows, answer.asked_at or self.now(), answer.seconds)
+        return Page(rows, (answer.asked_at or self.now()) - answer.staleness, answer.seconds)
 
     async def fetch_markets(self) -> list[Market]:
         """All spot markets, active or not, in as few requests as the exchange allows (mostly one)."""
@@ -290,9 +310,9 @@ class ExchangeClient:
         self._counted_at = time.monotonic()
 
     def _check_clock(self, answer: _Answer) -> None:
-        """A clock that is ahead would call candles out of reach that are not, and write them off."""
+        """A clock that is far ahead would call candles out of reach that are not, and write them off."""
         skew = answer.skew
-        if skew is None or abs(skew) <= _CLOCK_SLACK:
+        if abs(skew) <= _CLOCK_SLACK:
             return
         minutes, way = abs(skew) / timedelta(minutes=1), "ahead of" if skew > timedelta(0) else "behind"
         raise Refused(
@@ -351,7 +371,8 @@ def strict_class(exchange: str) -> type[Any]:
             headers, body = rest[0], rest[1]
             answer = _answer.get()
             if answer is not None:
-                answer.status, answer.headers, answer.skew = code, headers, _skew(headers, datetime.now(UTC))
+                answer.status, answer.headers, answer.received = code, headers, datetime.now(UTC)
+                answer.made, answer.age = _made(headers)
             text: str = body.strip()
             return text
 
@@ -391,14 +412,14 @@ def _candles(text: str, wire: Wire | None, counters: Counters) -> Any:
     return candles
 
 
-def _skew(headers: Mapping[str, str], now: datetime) -> timedelta | None:
-    """By how much `now` is ahead of the answer's date; None where it has none. An answer from a cache has an age."""
+def _made(headers: Mapping[str, str]) -> tuple[datetime | None, timedelta]:
+    """The answer's date, None where it has none that can be read, and how old it has grown in caches since."""
     named = {name.lower(): value for name, value in headers.items()}
     try:
-        made = parsedate_to_datetime(named["date"])
-        return now - made.replace(tzinfo=made.tzinfo or UTC) - timedelta(seconds=int(named.get("age", 0)))
+        made, age = parsedate_to_datetime(named["date"]), timedelta(seconds=int(named.get("age", 0)))
     except (LookupError, ValueError, OverflowError):
-        return None
+        return None, timedelta(0)
+    return made if made.tzinfo else made.replace(tzinfo=UTC), age
 
 
 def _json(parsed: Any, text: Any) -> Any:

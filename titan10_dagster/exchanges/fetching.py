@@ -306,13 +306,14 @@ class _SeriesFetch:
             listed=self.listed,
             delisted=self.delisted,
         )
-        return FetchedSlice(record, Candles.from_rows(_merged(self._rows.pop(slice_.day))))
+        candles = Candles.from_rows(_merged(self._rows.pop(slice_.day)))
+        # Where our clock is ahead, the pages of a day may have been asked for at instants that differ by a second.
+        return FetchedSlice(record, candles.drop_unfinished(self.series.timeframe, record.fetched_at))
 
     def _fetched_at(self, slice_: Slice) -> datetime:
         """As of when the slice was asked for, however late it lands: what ended after that is not known of it."""
-        if slice_.end > self._planned_at:
-            return self._planned_at
-        return max(self._asked_at.pop(slice_.day, self._planned_at), self._planned_at)
+        asked_at = self._asked_at.pop(slice_.day, self._planned_at)
+        return min(asked_at, self._planned_at) if slice_.end > self._planned_at else asked_at
 
     def _note(self, ask: Ask, asked_at: datetime) -> None:
         start, end = ask.target

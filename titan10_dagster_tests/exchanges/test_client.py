@@ -483,6 +483,28 @@ def test_a_clock_that_is_hours_off_is_told_and_no_candle_believed(hours: int, wa
     assert caught.value.status is None  # it is not the exchange that refuses
 
 
+def dated(seconds: float, **headers: str) -> dict[str, str]:
+    """The headers of an exchange whose clock is so far ahead of ours."""
+    return {"Date": format_datetime(datetime.now(UTC) + timedelta(seconds=seconds), usegmt=True), **headers}
+
+
+@pytest.mark.parametrize(
+    ("ahead", "age", "earlier"), [(-30, 0, 30), (-240, 0, 240), (30, 0, 0), (0, 0, 0), (-60, 60, 60)]
+)
+def test_a_candle_is_over_by_the_earlier_of_two_clocks(ahead: int, age: int, earlier: int) -> None:
+    asked_at = answered("binance", says("[]", headers=dated(ahead, Age=str(age)))).asked_at
+    assert (NOW - asked_at).total_seconds() == pytest.approx(earlier, abs=3 if earlier else 0)
+
+
+def test_an_answer_that_takes_its_time_says_nothing_of_the_clock() -> None:
+    async def slow(_: web.BaseRequest) -> web.StreamResponse:
+        headers = dated(0)
+        await asyncio.sleep(3.2)
+        return web.Response(text="[]", content_type="application/json", headers=headers)
+
+    assert answered("binance", slow).asked_at == NOW
+
+
 @pytest.mark.parametrize("headers", [{"Date": "yesterday"}, {}])
 def test_an_answer_whose_date_cannot_be_read_says_nothing_of_the_clock(headers: dict[str, str]) -> None:
     assert len(answered("binance", says("[]", headers=headers)).rows) == 0
