@@ -288,12 +288,10 @@ class Settings(BaseSettings):
     @classmethod
     def _have_the_timeframe(cls, exchanges: dict[str, ExchangeSettings]) -> dict[str, ExchangeSettings]:
         for name, exchange in exchanges.items():
-            given = _timeframes_of(name)
-            if exchange.timeframe.name not in given:
-                allowed = ", ".join(one for one in TIMEFRAMES if one in given)
-                raise ValueError(
-                    f"exchanges.{name}.timeframe: it has no {exchange.timeframe} candles; it has {allowed}"
-                )
+            why_not = _why_not(name, exchange.timeframe.name)
+            if why_not is not None:
+                allowed = ", ".join(one for one in TIMEFRAMES if _why_not(name, one) is None)
+                raise ValueError(f"exchanges.{name}.timeframe: {why_not}; it has {allowed}")
         return exchanges
 
     @model_validator(mode="after")
@@ -336,6 +334,21 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         toml = TomlConfigSettingsSource(settings_cls, cls.toml_file)
         return init_settings, env_settings, dotenv_settings, toml
+
+
+def _why_not(exchange: str, timeframe: str) -> str | None:
+    """Why candles of this length cannot be had of the exchange; None if they can."""
+    if timeframe not in _timeframes_of(exchange):
+        return f"it has no {timeframe} candles"
+    if timeframe == "1m":  # every minute is on the grid
+        return None
+    # Imported here: it takes a third of a second, which only who asks for longer candles has to pay.
+    from titan10_dagster.exchanges.capabilities import capabilities_of
+
+    begins = capabilities_of(exchange).off_grid.get(timeframe)
+    return (
+        f"its {timeframe} candles begin at {begins}, off the UTC grid, so that none could be stored" if begins else None
+    )
 
 
 @cache

@@ -167,6 +167,16 @@ def test_the_allowed_timeframes_are_named(write: Write) -> None:
     assert "1d" in told
 
 
+def test_candles_that_begin_off_the_grid_are_refused_for_that_reason(write: Write) -> None:
+    htx = BINANCE.replace("binance", "htx")
+    assert refusal(write(htx + "timeframe = '1d'\n")) == (
+        "exchanges.htx.timeframe: its 1d candles begin at 16:00 UTC, off the UTC grid, so that none could be stored;"
+        " it has 1m, 5m, 15m, 30m, 1h, 4h"
+    )
+    assert settings.load(write(htx + "timeframe = '4h'\n")).exchanges["htx"].timeframe == TIMEFRAMES["4h"]
+    assert settings.load(write(BINANCE + "timeframe = '1d'\n")).exchanges["binance"].timeframe == TIMEFRAMES["1d"]
+
+
 def test_a_variable_that_names_no_setting_is_refused(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TITAN10_SEVER__PORT", "1")
     assert "TITAN10_SEVER__PORT: no such setting; did you mean server" in refusal(write())

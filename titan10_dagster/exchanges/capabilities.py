@@ -7,7 +7,7 @@ spot candles. "docs" is the exchange's documentation, "code" its class in ccxt 4
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cache
@@ -57,6 +57,7 @@ class Capabilities:
     budget: what is safe to use, in units of ccxt's own request rate; above 1 where that is far less than allowed.
     wire: None leaves parsing to ccxt.
     quota_pause: how long to be silent after "too many requests" without a Retry-After.
+    off_grid: timeframes whose candles do not begin on the UTC grid, and when they begin; they cannot be had.
     no_since: the exchange has no start time to ask for, so history cannot be had at all.
     archive: where older candles can be had instead.
     """
@@ -71,6 +72,7 @@ class Capabilities:
     cost: float = 1.0
     budget: float = 1.0
     wire: Wire | None = None
+    off_grid: Mapping[str, str] = field(default_factory=dict, hash=False)
     no_since: bool = False
     archive: str | None = None
 
@@ -187,7 +189,11 @@ _ROWS = (
     ),
     Capabilities(exchange="mexc", page_size=500, source="code: 500 rows; `features` say 1000"),
     Capabilities(
-        exchange="htx", page_size=1000, empty_minutes=EmptyMinutes.FILLED, source="docs: zero rows, 10 requests/s"
+        exchange="htx",
+        page_size=1000,
+        empty_minutes=EmptyMinutes.FILLED,
+        off_grid={"1d": "16:00 UTC"},
+        source="docs: zero rows, 10 requests/s; days of GMT+8 (ccxt PR 17783; huobiapi/API_Docs_en issue 8)",
     ),
     Capabilities(
         exchange="bitfinex",
