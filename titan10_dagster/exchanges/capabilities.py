@@ -185,7 +185,7 @@ _ROWS = (
         exchange="bitget",
         page_size=200,
         archive="Bitget's monthly archive",
-        source="code: history-candles give 200; `features` say 1000, which holds for the last 30 days only",
+        source="code: history-candles give 200; more, of the last 30 days only, are not asked for",
     ),
     Capabilities(exchange="mexc", page_size=500, source="code: 500 rows; `features` say 1000"),
     Capabilities(
@@ -237,7 +237,11 @@ _ROWS = (
         source="docs: only the last 5000 candles",
     ),
     Capabilities(
-        exchange="bithumb", page_size=1000, depth=1000, no_since=True, source="code: `since` never goes on the wire"
+        exchange="bithumb",
+        page_size=200,
+        depth=200,
+        no_since=True,
+        source="code: `features` say 200; `since` never goes on the wire",
     ),
     Capabilities(
         exchange="phemex", page_size=1000, depth=1000, no_since=True, source="code: `since` never goes on the wire"

@@ -17,7 +17,7 @@ def test_every_exchange_of_the_table_is_one_of_ccxts_and_has_a_source(exchange: 
     assert row.overlap < row.page_size / 10
 
 
-@pytest.mark.parametrize("exchange", sorted(set(CAPABILITIES) - {"bitget", "mexc", "gemini", "bithumb"}))
+@pytest.mark.parametrize("exchange", sorted(set(CAPABILITIES) - {"mexc", "gemini"}))
 def test_pages_agree_with_ccxts_features_but_where_those_are_known_to_be_wrong(exchange: str) -> None:
     features = getattr(async_support, exchange)().features["spot"]["fetchOHLCV"]
     assert CAPABILITIES[exchange].page_size == features["limit"]
