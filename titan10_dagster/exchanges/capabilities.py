@@ -1,7 +1,8 @@
 """What each exchange can give and how it behaves: one table, every row with its source.
 
-Where the table is silent, ccxt's own `features` say how many candles a request may ask for. Figures are for
-spot candles. "docs" is the exchange's documentation, "code" its class in ccxt 4.5.90, "issue" a ccxt issue.
+Where the table is silent, ccxt says how many candles a request may ask for (`features`) and what it charges for one.
+Figures are for spot candles. "docs" is the exchange's documentation, "code" its class in ccxt 4.5.90, "issue" a ccxt
+issue.
 """
 
 from __future__ import annotations
@@ -13,11 +14,18 @@ from enum import StrEnum
 from functools import cache
 from types import MappingProxyType
 
+import ccxt
 from ccxt import async_support
 
 from titan10_dagster.candles.slices import Slice
 
 _CAUTIOUS_PAGE = 100  # no exchange of ccxt's is known to give fewer
+
+# A market that no class of ccxt's minds.
+_ANY: Mapping[str, object] = {
+    **{"id": "BTCUSDT", "lowercaseId": "btcusdt", "symbol": "BTC/USDT", "numericId": 1},
+    **{"base": "BTC", "quote": "USDT", "baseId": "BTC", "quoteId": "USDT", "type": "spot", "spot": True},
+}
 
 
 class EmptyMinutes(StrEnum):
@@ -244,7 +252,12 @@ _ROWS = (
         source="code: `features` say 200; `since` never goes on the wire",
     ),
     Capabilities(
-        exchange="phemex", page_size=1000, depth=1000, no_since=True, source="code: `since` never goes on the wire"
+        exchange="phemex",
+        page_size=1000,
+        depth=1000,
+        no_since=True,
+        cost=5,
+        source="code: `since` never goes on the wire",
     ),
 )
 
@@ -260,9 +273,9 @@ def capabilities_of(exchange: str) -> Capabilities:
     if exchange not in async_support.exchanges:
         raise ValueError(f"ccxt {async_support.__version__} has no exchange {exchange!r}")
     limit = _limit_in_features(getattr(async_support, exchange)().features)
-    return Capabilities(
-        exchange, limit or _CAUTIOUS_PAGE, source="ccxt features" if limit else "a guess: ccxt names no limit"
-    )
+    page_size = limit or _CAUTIOUS_PAGE
+    source = "ccxt features" if limit else "a guess: ccxt names no limit"
+    return Capabilities(exchange, page_size, cost=_charge(exchange, page_size), source=source)
 
 
 @cache
@@ -275,3 +288,29 @@ def _limit_in_features(features: Mapping[str, Mapping[str, Mapping[str, int]]] |
     spot = (features or {}).get("spot") or {}
     limit = (spot.get("fetchOHLCV") or {}).get("limit")
     return int(limit) if limit else None
+
+
+class _Charged(Exception):
+    """What ccxt's throttle was asked to charge."""
+
+
+def _charge(exchange: str, limit: int) -> float:
+    """What ccxt charges for a page; 1 where its class wants to know more first. Nothing is asked.
+
+    Which endpoint it asks, and what that costs, only its own way there tells: so it goes there, as far as the throttle.
+    """
+
+    class Asking(getattr(ccxt, exchange)):  # type: ignore[misc]
+        def throttle(self, cost: float | None = None) -> None:
+            raise _Charged(cost)
+
+        def fetch(self, *_: object, **__: object) -> None:
+            raise _Charged(1)
+
+    try:
+        Asking({"markets": {_ANY["symbol"]: _ANY}}).fetch_ohlcv(_ANY["symbol"], "1m", 0, limit)
+    except _Charged as charged:
+        return float(charged.args[0] or 1)
+    except (ccxt.BaseError, LookupError, AttributeError, TypeError, ValueError, ArithmeticError):
+        return 1.0
+    return 1.0

@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from ccxt import async_support
 
+from titan10_dagster.candles.slices import to_ms
 from titan10_dagster.exchanges.capabilities import CAPABILITIES, capabilities_of
+from titan10_dagster.exchanges.client import _ccxt_market
+from titan10_dagster_tests.exchanges.conftest import market, run
 
 
 @pytest.mark.parametrize("exchange", CAPABILITIES)
@@ -21,6 +26,37 @@ def test_every_exchange_of_the_table_is_one_of_ccxts_and_has_a_source(exchange: 
 def test_pages_agree_with_ccxts_features_but_where_those_are_known_to_be_wrong(exchange: str) -> None:
     features = getattr(async_support, exchange)().features["spot"]["fetchOHLCV"]
     assert CAPABILITIES[exchange].page_size == features["limit"]
+
+
+class Charged(Exception):
+    """What ccxt's throttle was asked to charge."""
+
+
+async def charge(exchange: str, limit: int) -> float:
+    """What ccxt charges for a page of a year ago; okx's class asks another endpoint for recent ones."""
+
+    class Asking(getattr(async_support, exchange)):  # type: ignore[misc]
+        async def throttle(self, cost: float | None = None) -> None:
+            raise Charged(cost)
+
+    known = market("binance", "BTC/USDT")  # each exchange takes the names of another here: nothing is asked
+    client = Asking({"markets": {"BTC/USDT": {**_ccxt_market(known), "numericId": 1}}})
+    try:
+        with pytest.raises(Charged) as charged:
+            await client.fetch_ohlcv("BTC/USDT", "1m", to_ms(datetime.now(UTC) - timedelta(days=365)), limit)
+    finally:
+        await client.close()
+    return float(charged.value.args[0])
+
+
+@pytest.mark.parametrize("exchange", [*CAPABILITIES, "lbank", "bitrue", "whitebit"])
+def test_a_page_costs_what_ccxt_charges_for_it(exchange: str) -> None:
+    row = capabilities_of(exchange)
+    assert row.cost == run(charge(exchange, row.page_size))
+
+
+def test_where_ccxt_does_not_tell_the_cost_a_page_is_one_request() -> None:
+    assert capabilities_of("zebpay").cost == 1  # its class asks for more arguments before it would charge anything
 
 
 def test_an_exchange_that_the_table_does_not_know_is_taken_from_ccxts_features() -> None:
