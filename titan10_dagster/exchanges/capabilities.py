@@ -66,7 +66,7 @@ class Capabilities:
     wire: None leaves parsing to ccxt.
     quota_pause: how long to be silent after "too many requests" without a Retry-After.
     off_grid: timeframes whose candles do not begin on the UTC grid, and when they begin; they cannot be had.
-    no_since: the exchange has no start time to ask for, so history cannot be had at all.
+    no_since: the exchange, or ccxt's class, has no start time to ask for, so that it always gives its last candles.
     archive: where older candles can be had instead.
     """
 
@@ -250,6 +250,14 @@ _ROWS = (
         depth=200,
         no_since=True,
         source="code: `features` say 200; `since` never goes on the wire",
+    ),
+    Capabilities(
+        exchange="bitrue",
+        page_size=1440,
+        depth=1440,
+        no_since=True,
+        cost=0.24,
+        source="code: `since` never goes on the wire",
     ),
     Capabilities(
         exchange="phemex",

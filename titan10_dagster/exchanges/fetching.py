@@ -202,6 +202,7 @@ class _SeriesFetch:
             depth=able.depth,
             ahead=ahead,
             filled=able.empty_minutes is EmptyMinutes.FILLED,
+            honours_since=False if able.no_since else None,
             now=to_ms(now),
         )
         if self.listed is not None:
@@ -273,6 +274,10 @@ class _SeriesFetch:
         if finding.bound is _Bound.DELISTED and last < instant:
             self.delisted = finding.instant
             self.survey.absent_from(instant)
+
+    @property
+    def honours_since(self) -> bool | None:
+        return self.survey.honours_since
 
     @property
     def _heard(self) -> bool:
@@ -504,11 +509,13 @@ class _Fetch:
             return _Reply(ask, None, error, effort)
         return _Reply(ask, page, None, effort)
 
-    async def _search(self, series: Series, bound: _Bound, sake: Slice) -> _Finding:
+    async def _search(self, series: _SeriesFetch, bound: _Bound, sake: Slice) -> _Finding:
         effort = Effort()
         find = first_candle if bound is _Bound.LISTED else last_candle
         try:
-            instant = await find(self._asking(effort), self._client.capabilities, series, self._now())
+            instant = await find(
+                self._asking(effort), self._client.capabilities, series.series, self._now(), series.honours_since
+            )
         except FetchError as error:
             return _Finding(bound, sake, None, error, effort)
         return _Finding(bound, sake, instant, None, effort)
@@ -592,7 +599,7 @@ class _Fetch:
             bound = series.bound_in_doubt(slice_)
             if bound is not None:
                 series.search(bound)
-                self._pending[asyncio.create_task(self._search(series.series, bound, slice_))] = series
+                self._pending[asyncio.create_task(self._search(series, bound, slice_))] = series
                 return
             if series.doubtful(slice_):
                 self._start(series, series.look_at_recent(slice_, self._now()))

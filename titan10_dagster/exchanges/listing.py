@@ -9,6 +9,7 @@ everything after it is. The two must agree, for an answer that lost rows would m
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -36,81 +37,100 @@ def can_tell(able: Capabilities) -> bool:
     return able.depth is None and not able.no_since
 
 
-async def first_candle(ask: AskPage, able: Capabilities, series: Series, now: datetime) -> datetime | None:
+async def first_candle(
+    ask: AskPage, able: Capabilities, series: Series, now: datetime, honours_since: bool | None = None
+) -> datetime | None:
     """The start of the series' first candle (aware, UTC); None if it has none or the exchange cannot tell.
 
-    Raises what `ask` raises.
+    `honours_since`: what is known of the exchange's answers, as `pages.Survey` has it. Raises what `ask` raises.
     """
-    if not can_tell(able):
-        return None
-    days = await _times(ask, able, _daily(series), to_ms(_BEGINNING), to_ms(now), now, to_first=True)
-    if not days or series.timeframe == _DAILY:
-        return from_ms(days[0]) if days else None
-    # From a day earlier, which must be empty; some exchanges' days do not begin at midnight UTC.
-    start = max(days[0] - _DAY_MS, to_ms(_BEGINNING))
-    times = await _times(ask, able, series, start, days[0] + 2 * _DAY_MS, now, to_first=True)
-    return from_ms(times[0]) if times and times[0] >= days[0] else None
+    return await _Search(ask, able, series, now, honours_since).first() if can_tell(able) else None
 
 
-async def last_candle(ask: AskPage, able: Capabilities, series: Series, now: datetime) -> datetime | None:
+async def last_candle(
+    ask: AskPage, able: Capabilities, series: Series, now: datetime, honours_since: bool | None = None
+) -> datetime | None:
     """The end of the series' last candle (aware, UTC), if that is HALT or longer ago; else None.
 
-    None too if there is no candle or the exchange cannot tell. Raises what `ask` raises.
+    None too if there is no candle or the exchange cannot tell. For the rest, see `first_candle`.
     """
-    if not can_tell(able):
+    return await _Search(ask, able, series, now, honours_since).last() if can_tell(able) else None
+
+
+@dataclass
+class _Search:
+    """One search for a bound; what one survey learns of how the exchange counts, the next one knows."""
+
+    ask: AskPage
+    able: Capabilities
+    series: Series
+    now: datetime
+    honours_since: bool | None
+
+    async def first(self) -> datetime | None:
+        days = await self._times(self._daily, to_ms(_BEGINNING), to_ms(self.now), to_first=True)
+        if not days or self.series == self._daily:
+            return from_ms(days[0]) if days else None
+        # From a day earlier, which must be empty; some exchanges' days do not begin at midnight UTC.
+        start = max(days[0] - _DAY_MS, to_ms(_BEGINNING))
+        times = await self._times(self.series, start, days[0] + 2 * _DAY_MS, to_first=True)
+        return from_ms(times[0]) if times and times[0] >= days[0] else None
+
+    async def last(self) -> datetime | None:
+        day = await self._last_day()
+        if day is None:
+            return None
+        times = [day]
+        if self.series != self._daily:
+            times = await self._times(self.series, day, day + 2 * _DAY_MS)
+        end = from_ms(times[-1] + self.series.timeframe.ms) if times else self.now
+        return end if self.now - end >= HALT else None
+
+    async def _last_day(self) -> int | None:
+        """The newest day of which there is a candle, looked for backwards."""
+        end, beginning = to_ms(self.now), to_ms(_BEGINNING)
+        while end > beginning:
+            start = max(end // _DAY_MS * _DAY_MS - self.able.page_size * _DAY_MS, beginning)
+            days = await self._times(self._daily, start, end)
+            if days:
+                return days[-1]
+            end = start
         return None
-    day = await _last_day(ask, able, series, now)
-    if day is None:
-        return None
-    times = [day]
-    if series.timeframe != _DAILY:
-        times = await _times(ask, able, series, day, day + 2 * _DAY_MS, now)
-    end = from_ms(times[-1] + series.timeframe.ms) if times else now
-    return end if now - end >= HALT else None
 
+    @property
+    def _daily(self) -> Series:
+        return Series(self.series.exchange, self.series.symbol, _DAILY)
 
-async def _last_day(ask: AskPage, able: Capabilities, series: Series, now: datetime) -> int | None:
-    """The newest day of which there is a candle, looked for backwards."""
-    end, beginning = to_ms(now), to_ms(_BEGINNING)
-    while end > beginning:
-        start = max(end // _DAY_MS * _DAY_MS - able.page_size * _DAY_MS, beginning)
-        days = await _times(ask, able, _daily(series), start, end, now)
-        if days:
-            return days[-1]
-        end = start
-    return None
+    async def _times(self, series: Series, start: int, end: int, *, to_first: bool = False) -> list[int]:
+        """The starts of all candles in [start, end), or of some with the first among them; ms, ascending.
 
+        Empty if there are none, and if the answers prove nothing.
+        """
+        survey = self._survey(series, start, end)
+        found: set[int] = set()
+        for _ in range(_MOST_REQUESTS):
+            done = to_first and found and survey.settled(start, min(found))
+            question = None if done else survey.next_ask(to_ms(self.now))
+            if question is None:
+                break
+            page = await self.ask(series, from_ms(question.since), question.limit)
+            times = page.rows[:, 0].astype(np.int64)
+            try:
+                survey.learn(question, times, to_ms(page.asked_at))
+            except NoProgress:
+                return []
+            found.update(times[(times >= start) & (times < end)].tolist())
+        self.honours_since = survey.honours_since
+        proven = survey.settled(start, min(found) if to_first and found else end)
+        return sorted(found) if proven and survey.horizon is None else []
 
-async def _times(
-    ask: AskPage, able: Capabilities, series: Series, start: int, end: int, now: datetime, *, to_first: bool = False
-) -> list[int]:
-    """The starts of all candles in [start, end), or of some with the first among them; ms, ascending.
-
-    Empty if there are none, and if the answers prove nothing.
-    """
-    survey = Survey(
-        [(start, end)],
-        step=series.timeframe.ms,
-        page_size=able.page_size,
-        overlap=able.overlap,
-        filled=able.empty_minutes is EmptyMinutes.FILLED,
-        now=to_ms(now),
-    )
-    found: set[int] = set()
-    for _ in range(_MOST_REQUESTS):
-        question = None if to_first and found and survey.settled(start, min(found)) else survey.next_ask(to_ms(now))
-        if question is None:
-            break
-        page = await ask(series, from_ms(question.since), question.limit)
-        times = page.rows[:, 0].astype(np.int64)
-        try:
-            survey.learn(question, times, to_ms(page.asked_at))
-        except NoProgress:
-            return []
-        found.update(times[(times >= start) & (times < end)].tolist())
-    proven = survey.settled(start, min(found) if to_first and found else end)
-    return sorted(found) if proven and survey.horizon is None else []
-
-
-def _daily(series: Series) -> Series:
-    return Series(series.exchange, series.symbol, _DAILY)
+    def _survey(self, series: Series, start: int, end: int) -> Survey:
+        return Survey(
+            [(start, end)],
+            step=series.timeframe.ms,
+            page_size=self.able.page_size,
+            overlap=self.able.overlap,
+            filled=self.able.empty_minutes is EmptyMinutes.FILLED,
+            honours_since=self.honours_since,
+            now=to_ms(self.now),
+        )

@@ -8,12 +8,14 @@ head of an answer that was cut at its other end are all the earliest open stretc
 An answer to [since, until) proves, whichever way the exchange counts and however few rows it was willing to give:
 
 - between two of its neighbouring rows there is nothing (it lists what exists, in a row)
-- if rows lie after `until`, it counted forward from `since`: nothing else lies in [since, until)
+- if rows lie after `until`, it counted forward from `since`: nothing else lies in [since, until). Or it ignored `since`
+  and gave its last rows, as it does for a quiet pair as well as for a busy one. So the first such answer of a series
+  is not believed: one small request tells whether it starts at the same row or ends at the same one
 - if it holds only a row or two on one side of the stretch, nothing; if it does so a second time, nothing lies in the
   stretch. Where minutes without trades are left out, a short stretch is believed empty at once
 - if it is empty, nothing; if it is empty a second time, nothing lies in the stretch
-- if its rows start after `since` and reach to now, the exchange may have ignored `since`. One small request tells:
-  does it start at the same row (so nothing lies before that row), or end at now again (its horizon)?
+
+An exchange that ignores `since` gives its last rows whatever is asked for: the first of a full page is its horizon.
 
 Instants are milliseconds since 1970 (UTC) on the timeframe's grid; stretches are half-open.
 """
@@ -23,7 +25,7 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 import numpy as np
@@ -65,10 +67,17 @@ class NoProgress(Exception):
 
 @dataclass(frozen=True)
 class _Suspicion:
-    """An answer to `since` began at `first` and went on to now."""
+    """An answer of `rows` to `since` and `limit` went from `first`, which is later, to `last`, which nobody asked for.
+
+    unlimited: asked about that, the exchange gave as many rows again, so that it may have ignored only the limit.
+    """
 
     since: int
+    limit: int
     first: int
+    last: int
+    rows: int
+    unlimited: bool = False
 
 
 class Survey:
@@ -76,7 +85,8 @@ class Survey:
 
     step: the timeframe. overlap: candles by which fresh pages overlap. depth: how many candles back from now
     can be had, None for all. ahead: how many pages beyond the first open candle may be asked for. filled: the exchange
-    gives candles without trades too, so that any absence is strange.
+    gives candles without trades too, so that any absence is strange. honours_since: whether it is
+    known to count from `since`; None: that is found out.
     """
 
     def __init__(
@@ -89,6 +99,7 @@ class Survey:
         depth: int | None = None,
         ahead: int = 32,
         filled: bool = False,
+        honours_since: bool | None = None,
         now: int,
     ) -> None:
         self._step = step
@@ -108,7 +119,7 @@ class Survey:
         self._asks: Counter[int] = Counter()
         self._stuck: Counter[int] = Counter()
         self._suspicion: _Suspicion | None = None
-        self._honours_since = False
+        self.honours_since = honours_since
         self.horizon: int | None = None
         self.heard = False  # the exchange gave at least one candle of this symbol
         self._prove(now // step * step, 1 << 62)
@@ -152,15 +163,18 @@ class Survey:
     def learn(self, ask: Ask, times: Times, asked_at: int) -> None:
         """Takes in the starts of the candles (ascending) of an answer; NoProgress after too many useless ones."""
         self._flight.remove(ask)
-        given, times = len(times), times[(times >= ask.since) & (times <= asked_at)] // self._step * self._step
-        self.heard |= len(times) > 0
+        given, rows = len(times), times[times <= asked_at] // self._step * self._step
+        times = rows[rows >= ask.since]
+        self.heard |= len(times) > 0 or (len(rows) > 0 and self.honours_since is False)
         self._most = max(self._most, len(times))
         self._thin = self._most <= _SPARSE and (self._thin or 0 < len(times) < ask.limit)
         if ask.purpose is Purpose.RECENT:
             return
         before = _overlapping(self._open, *ask.target)
         if ask.purpose is Purpose.SINCE:
-            self._learn_of_since(times, asked_at)
+            self._learn_of_since(rows, asked_at)
+        elif self.honours_since is False and len(rows):
+            self._learn_last_rows(ask, rows)
         elif len(times):
             self._learn_rows(ask, times, asked_at)
         elif given <= _SPARSE:  # more than a straggler from before `since` is the answer to some other question
@@ -171,13 +185,20 @@ class Survey:
 
     def _next_ask(self) -> Ask | None:
         if self._suspicion is not None:
-            since = self._suspicion.since
             under_way = any(ask.purpose is Purpose.SINCE for ask in self._flight)
-            return None if under_way else self._ask(since, 2, (since, since + self._step), Purpose.SINCE)
+            return None if under_way else self._question(self._suspicion)
+        if self.honours_since is False and self._flight:  # every answer is the same
+            return None
         free = self._free()
         if free is None or free[0] - self._open[0][0] >= self._ahead:
             return None
         return self._page(*free)
+
+    def _question(self, doubt: _Suspicion) -> Ask:
+        """What shows whether `since` was ignored: fewer rows than that answer had, or more if it had hardly any."""
+        since = doubt.last + self._step if doubt.unlimited else doubt.since
+        limit = self._page_size if doubt.rows <= _SPARSE else 1 if doubt.rows <= 2 * _SPARSE else 2
+        return self._ask(since, limit, (doubt.since, doubt.since + self._step), Purpose.SINCE)
 
     def _free(self) -> Stretch | None:
         """The first open stretch that nobody is asking for."""
@@ -198,7 +219,8 @@ class Survey:
         stop = min(end, room)
         # The candle after the stretch is usually known: with it, an answer proves where the stretch ends.
         last = stop + self._step if stop < room and not self._thin else stop
-        return self._ask(since, (last - since) // self._step, (start, stop))
+        limit = self._page_size if self.honours_since is False else (last - since) // self._step
+        return self._ask(since, limit, (start, stop))
 
     def _left_edge(self, start: int) -> int:
         """Where to begin a page for an open stretch: at a known row if there is one shortly before."""
@@ -216,21 +238,40 @@ class Survey:
 
     def _learn_rows(self, ask: Ask, times: Times, asked_at: int) -> None:
         self._barren = 0
+        given, last = len(times), int(times[-1])
+        doubtful = self._may_ignore_since(ask, times, asked_at)
         times = _without_strays(times, ask.until, self._page_size * self._step)
-        if self._seems_to_ignore_since(ask, times, asked_at):
-            self._suspicion = self._suspicion or _Suspicion(ask.since, int(times[0]))
+        if doubtful:
+            self._suspicion = self._suspicion or _Suspicion(ask.since, ask.limit, int(times[0]), last, given)
         elif times[-1] > ask.until:
             self._prove(ask.since, int(times[0]))
         elif len(times) <= _SPARSE:
             self._prove_edges(ask, times)
+        self._prove_row(times)
+
+    def _prove_row(self, times: Times) -> None:
+        """Between two of its neighbours there is nothing."""
         self._prove(int(times[0]), int(times[-1]) + self._step)
         self._remember(int(times[0]), int(times[-1]))
 
-    def _seems_to_ignore_since(self, ask: Ask, times: Times, asked_at: int) -> bool:
-        # A handful of rows that reach to now are a market that opened just now.
-        reaches_now = len(times) > 2 * _LATE and times[-1] >= asked_at - _LATE * self._step
-        far = times[0] > ask.since and times[-1] > ask.until
-        return bool(reaches_now and far and not self._honours_since)
+    def _may_ignore_since(self, ask: Ask, times: Times, asked_at: int) -> bool:
+        if self.honours_since is not None or times[0] == ask.since or times[-1] <= ask.until:
+            return False
+        # A handful, fewer than were asked for, is all there is: most likely of a market that opened just now.
+        handful = 2 * (_LATE if self._is_recent(int(times[-1]), asked_at) else _SPARSE)
+        return len(times) >= ask.limit or len(times) > handful
+
+    def _is_recent(self, row: int, asked_at: int) -> bool:
+        return row >= asked_at - _LATE * self._step
+
+    def _learn_last_rows(self, ask: Ask, rows: Times) -> None:
+        """Learns from the last rows that there are; of what lies before them only if no more can be asked for."""
+        self._barren = 0
+        if ask.limit >= self._page_size and self._open and self._open[0][0] < rows[0]:
+            self._set_horizon(int(rows[0]))
+        self._prove_row(rows)
+        if rows[-1] < ask.target[0]:
+            self._believe(ask, int(rows[-1]) + self._step, ask.target[1])
 
     def _prove_edges(self, ask: Ask, times: Times) -> None:
         start, end = ask.target
@@ -241,6 +282,9 @@ class Survey:
             start = int(times[-1]) + self._step
         else:
             return
+        self._believe(ask, start, end)
+
+    def _believe(self, ask: Ask, start: int, end: int) -> None:
         # Nothing bounds the stretch on its other side: an answer that lost most of its rows looks the same.
         self._empty[ask.target] += 1
         if self._empty[ask.target] > 1 or end - start <= self._believable:
@@ -252,22 +296,47 @@ class Survey:
             self._barren += 1
             self._prove(*ask.target)
 
-    def _learn_of_since(self, times: Times, asked_at: int) -> None:
-        suspicion, self._suspicion = self._suspicion, None
-        if suspicion is None:
+    def _learn_of_since(self, rows: Times, asked_at: int) -> None:
+        """Judges by the answer to a small request; where that says nothing, the page is asked for again."""
+        doubt, self._suspicion = self._suspicion, None
+        if doubt is None or not len(rows):
             return
-        if len(times) and times[-1] >= asked_at - _LATE * self._step:
-            self._set_horizon(suspicion.first)
-            return
-        self._honours_since = True
-        if len(times) and times[0] == suspicion.first:
-            self._prove(suspicion.since, suspicion.first)
+        if doubt.rows <= _SPARSE:
+            self._learn_of_more(doubt, rows)
+        elif doubt.unlimited:
+            later = np.count_nonzero(rows > doubt.last)
+            self._judge(doubt, honours=bool(later > _SPARSE >= len(rows) - later))
+        elif rows[-1] < doubt.last:
+            if doubt.first in rows[: 2 * _SPARSE]:
+                self._judge(doubt, honours=True)
+        elif len(rows) > 2 * _SPARSE and not self._is_recent(doubt.last, asked_at):
+            self._suspicion = replace(doubt, unlimited=True)
+        else:
+            self._judge(doubt, honours=False)
+
+    def _learn_of_more(self, doubt: _Suspicion, rows: Times) -> None:
+        """A page instead of a row or two: does it begin at the same row, or earlier, so that these were the last?"""
+        asked = rows[rows >= doubt.since]
+        if len(rows) - len(asked) > _SPARSE or (len(asked) and asked[0] < doubt.first):
+            self._judge(replace(doubt, first=int(rows[0]), limit=self._page_size), honours=False)
+            self._prove_row(rows)
+        elif len(asked) and asked[0] == doubt.first:
+            self._judge(doubt, honours=True)
+
+    def _judge(self, doubt: _Suspicion, *, honours: bool) -> None:
+        self.honours_since = honours
+        if honours:
+            self._prove(doubt.since, doubt.first)
+        elif doubt.limit >= self._page_size:
+            self._set_horizon(doubt.first)
 
     def _give_up_the_past(self, now: int) -> None:
-        # Two candles of slack: the horizon moves while the request is under way.
+        # Two candles of slack: the horizon moves while the request is under way. Last rows, if they are asked for,
+        # tell it themselves: where minutes are left out, they reach further back than as many minutes.
         if self._depth is not None:
             oldest = (now // self._step - self._depth + 2) * self._step
-            if self._open and self._open[0][0] < oldest:
+            asks_anyhow = self.honours_since is False and bool(self._open) and self._open[-1][1] > oldest
+            if self._open and self._open[0][0] < oldest and not asks_anyhow:
                 self._set_horizon(oldest)
 
     def _set_horizon(self, instant: int) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from tenacity import wait_none
 
 from titan10_dagster.candles.fetched import FetchedSlice
+from titan10_dagster.candles.gaps import Evidence, Gap, count, explain
 from titan10_dagster.candles.health import Health
 from titan10_dagster.candles.markets import Market
 from titan10_dagster.candles.slices import Series, Slice, days
@@ -21,6 +23,7 @@ from titan10_dagster.exchanges.fetching import FetchReport, fetch_slices
 from titan10_dagster.exchanges.patience import Patience
 from titan10_dagster.sandbox.server import Sandbox
 from titan10_dagster.sandbox.venues.registry import venue
+from titan10_dagster_tests.exchanges.serving import Handler, serving
 
 NOW = datetime(2024, 6, 20, 2, 0, 5, tzinfo=UTC)
 YESTERDAY = date(2024, 6, 19)
@@ -111,6 +114,22 @@ class Fetched:
     landed: dict[Slice, FetchedSlice] = field(default_factory=dict)
     report: FetchReport | None = None
 
+    def gaps(self, slice_: Slice) -> list[Gap]:
+        """Why candles are missing, after two looks that found the same."""
+        landed = self.landed[slice_]
+        record, gaps = landed.record, list[Gap]()
+        for later in (timedelta(0), timedelta(hours=7)):
+            look = Evidence(record.fetched_at + later, record.answered, record.horizon, record.listed, record.delisted)
+            gaps = explain(landed.candles.times, slice_, look, gaps)
+        return gaps
+
+    def reasons(self, slice_: Slice) -> dict[str, int]:
+        """How many candles are missing for which reason, after two looks."""
+        missing: Counter[str] = Counter()
+        for gap in self.gaps(slice_):
+            missing[gap.reason.value] += count(gap, slice_.series.timeframe)
+        return dict(missing)
+
     def rows(self, slice_: Slice) -> NDArray[np.float64]:
         candles = self.landed[slice_].candles
         return np.column_stack([candles.times.astype(np.int64), candles.values.T])
@@ -128,32 +147,56 @@ def fetch(
     **options: Any,
 ) -> Fetched:
     """Fetches from the sandbox; what has landed when an error is raised is in `into`."""
-    fetched = into or Fetched()
     exchange = wanted[0].series.exchange
     known = [market(exchange, symbol) for symbol in dict.fromkeys(one.series.symbol for one in wanted)]
-
-    async def work() -> FetchReport:
-        client = ExchangeClient(
-            exchange,
-            known if markets is None else markets,
-            base_url=sandbox.url(exchange),
-            paced=paced,
-            now=clock,
-            **options,
-        )
-        async with client:
-            return await fetch_slices(
-                client,
-                wanted,
-                now=clock,
-                land=lambda one: fetched.landed.__setitem__(one.record.slice, one),
-                breaker=Breaker(exchange, fetched.store, clock),
-                log=fetched.log,
-                patience=patience,
-            )
-
-    fetched.report = run(work())
+    fetched = into or Fetched()
+    known = known if markets is None else list(markets)
+    run(_fetch(fetched, sandbox.url(exchange), wanted, known, patience=patience, paced=paced, clock=clock, **options))
     return fetched
+
+
+def fetch_from(handler: Handler, wanted: Sequence[Slice], into: Fetched | None = None, **changes: Any) -> Fetched:
+    """Fetches from a server that answers as `handler` does, in the way of an exchange that the sandbox has not."""
+    fetched = into or Fetched()
+    symbols = dict.fromkeys(one.series.symbol for one in wanted)
+    known = [plain_market(wanted[0].series.exchange, symbol, **changes) for symbol in symbols]
+
+    async def work() -> None:
+        async with serving(handler) as url:
+            await _fetch(fetched, url, wanted, known, patience=IMPATIENT, paced=False, clock=now)
+
+    run(work())
+    return fetched
+
+
+def plain_market(exchange: str, symbol: str, **changes: Any) -> Market:
+    base, quote = symbol.split("/")
+    names = {"market_id": base + quote, "base": base, "quote": quote, "base_id": base, "quote_id": quote}
+    return Market(**{"exchange": exchange, "symbol": symbol, "active": True, **names, **changes})
+
+
+async def _fetch(
+    fetched: Fetched,
+    url: str,
+    wanted: Sequence[Slice],
+    markets: Sequence[Market],
+    *,
+    patience: Patience,
+    paced: bool,
+    clock: Callable[[], datetime],
+    **options: Any,
+) -> None:
+    exchange = wanted[0].series.exchange
+    async with ExchangeClient(exchange, markets, base_url=url, paced=paced, now=clock, **options) as client:
+        fetched.report = await fetch_slices(
+            client,
+            wanted,
+            now=clock,
+            land=lambda one: fetched.landed.__setitem__(one.record.slice, one),
+            breaker=Breaker(exchange, fetched.store, clock),
+            log=fetched.log,
+            patience=patience,
+        )
 
 
 def truth(sandbox: Sandbox, slice_: Slice) -> NDArray[np.float64]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,8 @@ class Exchange:
 
     ranged: only [since, until), or [since, until] if `inclusive`; else everything from `since` on. newest: a cut
     answer keeps its newest rows. cap: most rows of an answer. remembers: only so many of the last candles are
-    given. ignores_since: always the last rows. before: rows from before `since` that come with it.
+    given. ignores_since: always the last rows. cursor: the last rows before `until`, however old. before: rows from
+    before `since` that come with it.
     """
 
     there: frozenset[int]
@@ -30,6 +32,7 @@ class Exchange:
     remembers: int | None = None
     ignores_since: bool = False
     ignores_limit: bool = False
+    cursor: bool = False
     before: int = 0
 
     def __repr__(self) -> str:
@@ -46,8 +49,10 @@ class Exchange:
         rows = self.gives()
         if self.ignores_since:
             return rows[-(self.cap if self.ignores_limit else min(limit, self.cap)) :]
+        if self.cursor:
+            return [one for one in rows if one < since + limit][-min(limit, self.cap) :]
         until = since + limit + (1 if self.inclusive else 0) if self.ranged else self.now + 1
-        most = min(limit, self.cap) + (1 if self.inclusive else 0)
+        most = (self.cap if self.ignores_limit else min(limit, self.cap)) + (1 if self.inclusive else 0)
         rows, stragglers = (
             [one for one in rows if since <= one < until],
             [one for one in rows if since - self.before <= one < since],
@@ -62,7 +67,7 @@ def survey(
     page_size: int,
     overlap: int,
     depth: int | None = None,
-    filled: bool = False,
+    **options: Any,
 ) -> Survey:
     return Survey(
         [(first * STEP, end * STEP)],
@@ -70,8 +75,8 @@ def survey(
         page_size=page_size,
         overlap=overlap,
         depth=depth,
-        filled=filled,
         now=exchange.now * STEP + 5_000,
+        **options,
     )
 
 

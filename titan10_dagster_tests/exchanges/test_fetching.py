@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from aiohttp import web
 
 from titan10_dagster.candles.health import BreakerState, Health, after_ban
 from titan10_dagster.candles.slices import Series, Slice, from_ms, to_datetime64, to_ms
@@ -31,6 +32,7 @@ from titan10_dagster.exchanges.patience import Patience
 from titan10_dagster.sandbox.server import Sandbox
 from titan10_dagster_tests.exchanges.conftest import (
     FIVE,
+    MINUTE,
     NOW,
     YESTERDAY,
     Fetched,
@@ -38,6 +40,7 @@ from titan10_dagster_tests.exchanges.conftest import (
     Messages,
     assert_true,
     fetch,
+    fetch_from,
     market,
     now,
     run,
@@ -45,6 +48,7 @@ from titan10_dagster_tests.exchanges.conftest import (
     symbols,
     truth,
 )
+from titan10_dagster_tests.exchanges.serving import Handler
 
 FULL_HISTORY = tuple(name for name in FIVE if name != "kraken")
 
@@ -376,6 +380,45 @@ def test_an_exchange_that_suddenly_forgets_its_history_shows_its_horizon(sandbox
         expected, rows = truth(sandbox, slice_), fetched.rows(slice_)
         assert np.array_equal(rows, expected[len(expected) - len(rows) :])
         assert np.count_nonzero(rows[:, 0] >= to_ms(horizon)) == np.count_nonzero(expected[:, 0] >= to_ms(horizon))
+
+
+def bithumb(newest: datetime, every: int) -> Handler:
+    """Its last rows whatever is asked for, one every so many minutes."""
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        values = dict.fromkeys(("opening_price", "high_price", "low_price", "trade_price"), 1)
+        times = [newest - n * every * MINUTE.delta for n in range(min(int(request.query["count"]), 200))]
+        rows = [{"candle_date_time_utc": f"{time:%Y-%m-%dT%H:%M:%S}", **values} for time in times]
+        return web.json_response([{**row, "candle_acc_trade_volume": 1} for row in rows])
+
+    return answer
+
+
+def test_what_an_exchange_without_since_does_not_give_is_not_called_absent() -> None:
+    newest, wanted = NOW.replace(second=0) - timedelta(minutes=8), slices("bithumb", ["XYZ/KRW"], 3, last=NOW.date())
+    fetched = fetch_from(bithumb(newest, every=3), wanted)
+    first = newest - 199 * 3 * MINUTE.delta
+    assert first.date() == YESTERDAY
+    assert {one.record.horizon for one in fetched.landed.values()} == {first}
+    gone = (first - wanted[1].start) // MINUTE.delta
+    there = [len(fetched.landed[one].candles) for one in wanted]
+    assert sum(there) == 200
+    assert [fetched.reasons(one) for one in wanted[:2]] == [
+        {"beyond_horizon": 1440},
+        {"beyond_horizon": gone, "no_trades": 1440 - gone - there[1]},
+    ]
+    assert fetched.reasons(wanted[2])["no_trades"] == 120 - there[2]
+    assert fetched.report is not None
+    assert fetched.report.requests == 2  # all that there is, then the minutes since the last trade
+
+
+def test_silence_after_the_last_rows_of_an_exchange_without_since_is_believed_when_it_was_seen_twice() -> None:
+    wanted = slices("bithumb", ["XYZ/KRW"], 1, last=NOW.date())
+    fetched = fetch_from(bithumb(NOW.replace(second=0) - timedelta(days=2), every=1), wanted)
+    assert fetched.landed[wanted[0]].record.answered
+    assert fetched.reasons(wanted[0])["no_trades"] == 120
+    assert fetched.report is not None
+    assert fetched.report.requests == 2
 
 
 def test_days_before_a_known_listing_cost_no_request(sandbox: Sandbox) -> None:

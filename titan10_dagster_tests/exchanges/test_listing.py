@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -74,8 +75,13 @@ def found(
     return run(work())
 
 
-def test_where_since_counts_forward_it_takes_two_requests() -> None:
-    assert found("binance", forward(LISTED)) == (LISTED, 2)
+def test_where_since_counts_forward_it_takes_two_requests_and_one_to_see_that_it_does() -> None:
+    assert found("binance", forward(LISTED)) == (LISTED, 3)
+
+
+def test_where_since_is_known_to_count_forward_it_takes_two_requests() -> None:
+    known = partial(first_candle, honours_since=True)
+    assert found("binance", forward(LISTED), look=known) == (LISTED, 2)
 
 
 def test_where_only_ranges_are_given_the_years_are_walked_through() -> None:
@@ -85,7 +91,7 @@ def test_where_only_ranges_are_given_the_years_are_walked_through() -> None:
 
 
 def test_of_days_it_is_the_first_day() -> None:
-    assert found("binance", forward(LISTED), Timeframe.parse("1d")) == (BEGUN, 1)
+    assert found("binance", forward(LISTED), Timeframe.parse("1d")) == (BEGUN, 2)
 
 
 def test_a_market_that_opened_an_hour_ago_is_found_too() -> None:

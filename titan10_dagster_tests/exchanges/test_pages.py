@@ -53,8 +53,8 @@ def test_an_answer_that_began_before_the_listing_proves_the_time_before_it_empty
     exchange = Exchange(frozenset(range(40_000, NOW + 1)), NOW)
     found = drive(survey(0, 43_200, exchange, 1000, 1), exchange)
     assert {one for one in found.times if one < 43_200} == set(range(40_000, 43_200))
-    assert len(found.asks) == 4
-    assert all(ask.purpose is Purpose.PAGE for ask in found.asks)
+    assert len(found.asks) == 5
+    assert [ask.purpose for ask in found.asks].count(Purpose.SINCE) == 1
 
 
 def test_an_empty_page_in_the_middle_does_not_end_a_window() -> None:
@@ -107,6 +107,61 @@ def test_an_exchange_that_ignores_since_shows_its_horizon_in_two_requests(ignore
     assert planner.horizon == (NOW - 719) * STEP
     assert found.times >= set(range(NOW - 719, NOW))
     assert len(found.asks) == 2
+
+
+QUIET = frozenset(range(0, NOW - 7, 3))  # a trade every three minutes, the last one eight minutes ago
+
+
+@pytest.mark.parametrize("ignores_limit", [False, True])
+def test_a_quiet_market_of_an_exchange_that_ignores_since_shows_its_horizon_too(ignores_limit: bool) -> None:
+    exchange = Exchange(QUIET, NOW, cap=720, ignores_since=True, ignores_limit=ignores_limit)
+    planner = survey(NOW - 43_200, NOW - 40_000, exchange, 720, 10)
+    found = drive(planner, exchange)
+    assert planner.horizon == min(found.times) * STEP
+    assert len(found.asks) == (3 if ignores_limit else 2)
+
+
+def test_the_days_candle_that_an_exchange_without_since_gives_is_found_by_a_request_for_one() -> None:
+    exchange = Exchange(ALL, NOW, cap=720, ignores_since=True)
+    planner = survey(NOW - 500, NOW - 499, exchange, 720, 1)
+    found = drive(planner, exchange)
+    assert NOW - 500 in found.times
+    assert [ask.limit for ask in found.asks] == [2, 720]
+
+
+@pytest.mark.parametrize("first", [NOW - 43_200, NOW - 5, NOW - 2])
+def test_an_exchange_known_to_have_no_since_is_asked_for_its_last_rows_and_nothing_else(first: int) -> None:
+    exchange = Exchange(QUIET, NOW, cap=200, ignores_since=True)
+    planner = survey(first, NOW, exchange, 200, 10, honours_since=False)
+    found = drive(planner, exchange)
+    assert planner.horizon == (min(found.times) * STEP if first < min(found.times) else None)
+    assert planner.heard
+    assert {ask.limit for ask in found.asks} == {200}
+    assert len(found.asks) <= 2
+
+
+def test_a_quiet_market_costs_one_question_about_since_where_candles_are_counted_forward() -> None:
+    rng = np.random.default_rng(3)
+    exchange = Exchange(frozenset(np.flatnonzero(rng.random(30_000) < 0.3).tolist()), 30_050)
+    found = drive(survey(0, 20_000, exchange, 300, 10), exchange, at_once=4)
+    assert found.times >= {one for one in exchange.there if one < 20_000}
+    assert [ask.purpose for ask in found.asks].count(Purpose.SINCE) == 1
+    assert len(found.asks) <= 1 + 20_000 / 290
+
+
+def test_a_quiet_market_costs_no_such_question_where_a_range_is_asked_for() -> None:
+    rng = np.random.default_rng(3)
+    exchange = Exchange(frozenset(np.flatnonzero(rng.random(30_000) < 0.3).tolist()), 30_050, ranged=True)
+    found = drive(survey(0, 20_000, exchange, 300, 10), exchange, at_once=4)
+    assert {ask.purpose for ask in found.asks} == {Purpose.PAGE}
+
+
+def test_who_counts_forward_without_a_limit_does_not_ignore_since() -> None:
+    exchange = Exchange(frozenset(range(40_000, NOW, 2)), NOW, cap=1000, ignores_limit=True)
+    planner = survey(0, 43_200, exchange, 1000, 10)
+    found = drive(planner, exchange)
+    assert {one for one in found.times if one < 43_200} == set(range(40_000, 43_200, 2))
+    assert planner.horizon is None
 
 
 def test_a_market_that_opened_an_hour_ago_is_no_horizon() -> None:
@@ -233,6 +288,39 @@ def test_an_unknown_horizon_is_found_and_everything_after_it_recovered(
     assert found.times >= {one for one in range(first, end) if one >= reach}
     assert len(found.asks) <= 12
     assert planner.settled(first * STEP, end * STEP)
+
+
+@given(
+    there=st.sets(st.integers(0, 1195), min_size=1, max_size=400),
+    cap=st.integers(12, 150),
+    ignores_limit=st.booleans(),
+    first=st.integers(0, 1150),
+    length=st.integers(1, 600),
+    page_size=st.integers(20, 150),
+    at_once=st.integers(1, 4),
+    no_since=st.booleans(),
+)
+@settings(max_examples=400)
+def test_what_a_quiet_exchange_that_ignores_since_does_not_give_is_never_called_absent(
+    there: set[int],
+    cap: int,
+    ignores_limit: bool,
+    first: int,
+    length: int,
+    page_size: int,
+    at_once: int,
+    no_since: bool,
+) -> None:
+    exchange = Exchange(frozenset(there), 1200, cap=cap, ignores_since=True, ignores_limit=ignores_limit)
+    end = min(first + length, 1200)
+    planner = survey(first, end, exchange, page_size, 1, honours_since=False if no_since else None)
+    try:
+        found = drive(planner, exchange, at_once=at_once)
+    except NoProgress:
+        assert not no_since
+        return
+    lost = {one for one in there if first <= one < end} - found.times
+    assert not lost or (planner.horizon is not None and max(lost) * STEP < planner.horizon)
 
 
 @given(exchange=exchanges(), first=st.integers(0, 1000), page_size=st.integers(20, 150))
