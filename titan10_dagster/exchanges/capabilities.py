@@ -67,6 +67,7 @@ class Capabilities:
     quota_pause: how long to be silent after "too many requests" without a Retry-After.
     off_grid: timeframes whose candles do not begin on the UTC grid, and when they begin; they cannot be had.
     no_since: the exchange, or ccxt's class, has no start time to ask for, so that it always gives its last candles.
+    cursor: it counts back from the end of a page, as many candles as are asked for, however far before its start.
     archive: where older candles can be had instead.
     """
 
@@ -82,6 +83,7 @@ class Capabilities:
     wire: Wire | None = None
     off_grid: Mapping[str, str] = field(default_factory=dict, hash=False)
     no_since: bool = False
+    cursor: bool = False
     archive: str | None = None
 
     @property
@@ -192,8 +194,10 @@ _ROWS = (
     Capabilities(
         exchange="bitget",
         page_size=200,
+        cursor=True,
         archive="Bitget's monthly archive",
-        source="code: history-candles give 200; more, of the last 30 days only, are not asked for",
+        source="code: history-candles give 200 back from `endTime` and have no start; more, of the last 30 days only,"
+        " are not asked for",
     ),
     Capabilities(exchange="mexc", page_size=500, source="code: 500 rows; `features` say 1000"),
     Capabilities(
@@ -231,6 +235,7 @@ _ROWS = (
     Capabilities(
         exchange="upbit",
         page_size=200,
+        cursor=True,
         empty_minutes=EmptyMinutes.MISSING,
         quota_pause=timedelta(seconds=2),
         cost=2,

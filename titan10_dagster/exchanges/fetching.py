@@ -203,6 +203,7 @@ class _SeriesFetch:
             ahead=ahead,
             filled=able.empty_minutes is EmptyMinutes.FILLED,
             honours_since=False if able.no_since else None,
+            cursor=able.cursor,
             now=to_ms(now),
         )
         if self.listed is not None:

@@ -132,5 +132,6 @@ class _Search:
             overlap=self.able.overlap,
             filled=self.able.empty_minutes is EmptyMinutes.FILLED,
             honours_since=self.honours_since,
+            cursor=self.able.cursor,
             now=to_ms(self.now),
         )

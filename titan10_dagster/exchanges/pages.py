@@ -14,6 +14,8 @@ An answer to [since, until) proves, whichever way the exchange counts and howeve
 - if it holds only a row or two on one side of the stretch, nothing; if it does so a second time, nothing lies in the
   stretch. Where minutes without trades are left out, a short stretch is believed empty at once
 - if it is empty, nothing; if it is empty a second time, nothing lies in the stretch
+- where the exchange counts back from `until`, as many rows as were asked for are the last ones before it, however old:
+  whatever of [since, until) is not among them does not exist, all of it if they all lie before `since`
 
 An exchange that ignores `since` gives its last rows whatever is asked for: the first of a full page is its horizon.
 
@@ -86,7 +88,7 @@ class Survey:
     step: the timeframe. overlap: candles by which fresh pages overlap. depth: how many candles back from now
     can be had, None for all. ahead: how many pages beyond the first open candle may be asked for. filled: the exchange
     gives candles without trades too, so that any absence is strange. honours_since: whether it is
-    known to count from `since`; None: that is found out.
+    known to count from `since`; None: that is found out. cursor: it counts back from the end of what is asked for.
     """
 
     def __init__(
@@ -100,6 +102,7 @@ class Survey:
         ahead: int = 32,
         filled: bool = False,
         honours_since: bool | None = None,
+        cursor: bool = False,
         now: int,
     ) -> None:
         self._step = step
@@ -120,6 +123,7 @@ class Survey:
         self._stuck: Counter[int] = Counter()
         self._suspicion: _Suspicion | None = None
         self.honours_since = honours_since
+        self._cursor = cursor
         self.horizon: int | None = None
         self.heard = False  # the exchange gave at least one candle of this symbol
         self._prove(now // step * step, 1 << 62)
@@ -165,19 +169,22 @@ class Survey:
         self._flight.remove(ask)
         given, rows = len(times), times[times <= asked_at] // self._step * self._step
         times = rows[rows >= ask.since]
-        self.heard |= len(times) > 0 or (len(rows) > 0 and self.honours_since is False)
+        backward = self._cursor or self.honours_since is False  # rows from before `since` are an answer as well
+        self.heard |= len(rows if backward else times) > 0
         self._most = max(self._most, len(times))
         self._thin = self._most <= _SPARSE and (self._thin or 0 < len(times) < ask.limit)
         if ask.purpose is Purpose.RECENT:
             return
         before = _overlapping(self._open, *ask.target)
+        if self._cursor and len(rows) >= ask.limit and rows[-1] <= ask.until:
+            self._prove(max(ask.since, int(rows[0])), ask.until)
         if ask.purpose is Purpose.SINCE:
             self._learn_of_since(rows, asked_at)
         elif self.honours_since is False and len(rows):
             self._learn_last_rows(ask, rows)
         elif len(times):
             self._learn_rows(ask, times, asked_at)
-        elif given <= _SPARSE:  # more than a straggler from before `since` is the answer to some other question
+        elif given <= _SPARSE or self._cursor:  # more than a straggler is the answer to some other question
             self._learn_nothing(ask)
         self._count(ask, stuck=bool(before) and before == _overlapping(self._open, *ask.target))
 

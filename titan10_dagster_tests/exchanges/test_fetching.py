@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 
 from titan10_dagster.candles.health import BreakerState, Health, after_ban
-from titan10_dagster.candles.slices import Series, Slice, from_ms, to_datetime64, to_ms
+from titan10_dagster.candles.slices import Series, Slice, from_ms, midnight, to_datetime64, to_ms
 from titan10_dagster.candles.timeframes import Timeframe
 from titan10_dagster.errors import (
     Banned,
@@ -50,6 +50,7 @@ from titan10_dagster_tests.exchanges.conftest import (
 )
 from titan10_dagster_tests.exchanges.serving import Handler
 
+HOUR_MS = 3_600_000
 FULL_HISTORY = tuple(name for name in FIVE if name != "kraken")
 
 
@@ -419,6 +420,54 @@ def test_silence_after_the_last_rows_of_an_exchange_without_since_is_believed_wh
     assert fetched.reasons(wanted[0])["no_trades"] == 120
     assert fetched.report is not None
     assert fetched.report.requests == 2
+
+
+def upbit(there: Callable[[datetime], bool]) -> Handler:
+    """The last `count` candles before `to`, newest first, however old they are."""
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        step = MINUTE.delta if "minutes" in request.path else timedelta(days=1)
+        time, rows = datetime.fromisoformat(request.query["to"]), list[dict[str, object]]()
+        time = datetime.fromtimestamp(-(-time.timestamp() // step.total_seconds()) * step.total_seconds(), UTC)
+        values = dict.fromkeys(("opening_price", "high_price", "low_price", "trade_price"), 1)
+        while len(rows) < int(request.query["count"]) and time > datetime(2024, 6, 1, tzinfo=UTC):
+            time -= step
+            if time <= NOW and (step > MINUTE.delta or there(time)):
+                row = {"candle_date_time_utc": f"{time:%Y-%m-%dT%H:%M:%S}", **values}
+                rows.append({**row, "candle_acc_trade_volume": 1})
+        return web.json_response(rows)
+
+    return answer
+
+
+@pytest.mark.parametrize("hours", [{4, 5, 6, 7, 8, 9, 10, 11}, set(range(24)), set(range(24)) - {1, 7, 13}])
+def test_a_quiet_day_of_an_exchange_that_counts_back_from_a_cursor_lands(hours: set[int]) -> None:
+    wanted = slices("upbit", ["XYZ/KRW"], 2)
+    quiet = upbit(lambda time: time.date() != YESTERDAY or time.hour not in hours)
+    fetched = fetch_from(quiet, wanted)
+    assert [len(fetched.landed[one].candles) for one in wanted] == [1440, 1440 - 60 * len(hours)]
+    assert fetched.reasons(wanted[1]) == {"no_trades": 60 * len(hours)}
+    assert fetched.report is not None
+    assert fetched.report.requests <= 17  # 16 pages of 190 fresh candles
+
+
+@pytest.mark.parametrize("days", [1, 3, 400])
+def test_a_quiet_stretch_of_bitgets_endpoint_of_history_lands(days: int) -> None:
+    day = NOW.date() - timedelta(days=days)
+    silent = range(to_ms(midnight(day)) + 4 * HOUR_MS, to_ms(midnight(day)) + 12 * HOUR_MS)
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        end, limit = int(request.query["endTime"]), int(request.query["limit"])
+        start = 0 if "history" in request.path else int(request.query["startTime"])
+        step = 60_000 if request.query["granularity"] == "1min" else 24 * HOUR_MS
+        times = [(end - 1) // step * step - n * step for n in range(3 * limit + 500)]
+        times = [time for time in times if (time not in silent or step > 60_000) and start <= time <= to_ms(NOW)]
+        rows = [[str(time), *"1111111"] for time in reversed(times[:limit])]
+        return web.json_response({"code": "00000", "msg": "success", "data": rows})
+
+    wanted = slices("bitget", ["BTC/USDT"], 1, last=day)
+    fetched = fetch_from(answer, wanted)
+    assert fetched.reasons(wanted[0]) == {"no_trades": 480}
 
 
 def test_days_before_a_known_listing_cost_no_request(sandbox: Sandbox) -> None:

@@ -323,6 +323,45 @@ def test_what_a_quiet_exchange_that_ignores_since_does_not_give_is_never_called_
     assert not lost or (planner.horizon is not None and max(lost) * STEP < planner.horizon)
 
 
+def test_the_rows_before_an_empty_page_prove_it_empty_where_an_exchange_counts_back_from_its_end() -> None:
+    exchange = Exchange(ALL - frozenset(range(1000, 2400)), NOW, cap=200, cursor=True)
+    found = drive(survey(900, 2500, exchange, 200, 1, cursor=True), exchange)
+    assert found.times >= exchange.there & set(range(900, 2500))
+    assert len(found.asks) <= 1600 / 199 + 1  # every page once
+
+
+def test_fewer_rows_than_asked_for_prove_nothing_empty_at_once() -> None:
+    planner = survey(1000, 1200, Exchange(ALL, NOW), 200, 1, cursor=True)
+    for _ in range(2):
+        ask = planner.next_ask(NOW * STEP)
+        assert ask is not None
+        assert not planner.settled(1000 * STEP, 1200 * STEP)
+        planner.learn(ask, times([*range(801, 1000)]), NOW * STEP)
+    assert planner.settled(1000 * STEP, 1200 * STEP)
+
+
+@given(
+    there=st.sets(st.integers(0, 1200), max_size=1200) | st.sets(st.integers(0, 1200), max_size=30),
+    cap=st.integers(20, 150),
+    first=st.integers(0, 1000),
+    length=st.integers(1, 1200),
+    page_size=st.integers(20, 150),
+    overlap=st.integers(1, 10),
+    at_once=st.integers(1, 6),
+)
+@settings(max_examples=400)
+def test_every_candle_of_an_exchange_that_counts_back_from_a_cursor_is_recovered(
+    there: set[int], cap: int, first: int, length: int, page_size: int, overlap: int, at_once: int
+) -> None:
+    exchange = Exchange(frozenset(there), 1200, cap=cap, cursor=True)
+    end = min(first + length, 1200)
+    planner = survey(first, end, exchange, page_size, overlap, cursor=True)
+    found = drive(planner, exchange, at_once=at_once)
+    assert {one for one in found.times if first <= one < end} == {one for one in there if first <= one < end}
+    fresh = (end - first) / (page_size - overlap) + 2
+    assert len(found.asks) <= fresh * (2 if cap >= page_size else 2 * page_size / (cap - 1) + 2) + 4
+
+
 @given(exchange=exchanges(), first=st.integers(0, 1000), page_size=st.integers(20, 150))
 @settings(max_examples=100)
 def test_a_day_is_called_settled_only_when_all_of_it_was_received(
