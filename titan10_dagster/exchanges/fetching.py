@@ -6,7 +6,8 @@ of a few threads, for the disk must not keep the loop from asking. So memory hol
 they belong to and the few slices that wait for the disk, however long the window.
 
 Where a series is silent for an hour or more from the first moment asked for, its first candle is looked for, once; its
-last one, where it is silent at the end of a day and the exchange calls the market closed. The records tell what was
+last one, where it is silent at the end of a day and the exchange calls the market closed. Where the first is known,
+and a whole day is silent after it, the exchange may have forgotten that day: `listing` tells. The records tell what was
 found, and nothing is asked for beyond it.
 
 | failure | what happens |
@@ -55,7 +56,7 @@ from titan10_dagster.errors import (
 from titan10_dagster.exchanges.breaker import Breaker
 from titan10_dagster.exchanges.capabilities import EmptyMinutes
 from titan10_dagster.exchanges.client import ExchangeClient, Page
-from titan10_dagster.exchanges.listing import AskPage, can_tell, first_candle, last_candle
+from titan10_dagster.exchanges.listing import AskPage, Beginning, How, can_tell, first_candle, last_candle
 from titan10_dagster.exchanges.pages import Ask, NoProgress, Stretch, Survey
 from titan10_dagster.exchanges.patience import Effort, Patience, patiently
 from titan10_dagster.exchanges.rows import Rows
@@ -156,9 +157,10 @@ class _Reply:
 
 
 class _Bound(Enum):
-    """What may have to be found out of a series: its first candle, its last one."""
+    """What may have to be found out of a series: its first candle, the first that is not forgotten, its last one."""
 
     LISTED = auto()
+    FORGOTTEN = auto()
     DELISTED = auto()
 
 
@@ -168,7 +170,7 @@ class _Finding:
 
     bound: _Bound
     sake: Slice
-    instant: datetime | None
+    found: datetime | Beginning | None
     error: FetchError | None
     effort: Effort
 
@@ -190,10 +192,11 @@ class _SeriesFetch:
         self.searching = False
         self._in_doubt = set[_Bound]()
         if market is not None and can_tell(able):
-            self._in_doubt |= {_Bound.LISTED} if market.listed is None else set()
+            self._in_doubt.add(_Bound.LISTED if market.listed is None else _Bound.FORGOTTEN)
             self._in_doubt |= set() if market.active else {_Bound.DELISTED}
         self._seen: Stretch | None = None  # the first and the last candle that came
         self._looked = False
+        self._unexplained = False  # nothing comes before the first candle that came, and why is not known
         self.survey = Survey(
             [(to_ms(window.start), to_ms(window.end)) for window in windows(slices)],
             step=series.timeframe.ms,
@@ -253,9 +256,22 @@ class _SeriesFetch:
         over = max((int(times[-1]) + self.series.timeframe.ms for times in rows), default=start)
         if _Bound.DELISTED in self._in_doubt and end - over >= _SILENCE_MS:
             return _Bound.DELISTED
-        first = end if self._seen is None else self._seen[0]
-        silent = first >= start and min(first, end) - start >= _SILENCE_MS
-        return _Bound.LISTED if _Bound.LISTED in self._in_doubt and self._heard and silent else None
+        silence = self._silent_until(slice_) - start
+        if _Bound.LISTED in self._in_doubt and self._heard and silence >= _SILENCE_MS:
+            return _Bound.LISTED
+        if _Bound.FORGOTTEN in self._in_doubt and self._heard and silence >= _DAY_MS:
+            return _Bound.FORGOTTEN
+        return None
+
+    @property
+    def silent_at_first(self) -> datetime:
+        """The end of the silence with which the first slice that has not landed begins."""
+        return from_ms(self._silent_until(next(iter(self.waiting))))
+
+    def _silent_until(self, slice_: Slice) -> int:
+        """The end of the silence with which the slice begins, ms; its start, if candles came before."""
+        end = to_ms(min(slice_.end, self._planned_at))
+        return end if self._seen is None else max(min(self._seen[0], end), to_ms(slice_.start))
 
     def search(self, bound: _Bound) -> None:
         self._in_doubt.discard(bound)
@@ -265,16 +281,28 @@ class _SeriesFetch:
         """Takes in the bound, unless a candle that came contradicts it."""
         self.searching = False
         self._efforts.setdefault(finding.sake.day, Effort()).add(finding.effort)
-        if finding.instant is None:
+        if isinstance(finding.found, Beginning):
+            self._learn_beginning(finding.found)
+        elif finding.found is not None:
+            self._learn_end(finding.found)
+
+    def _learn_end(self, delisted: datetime) -> None:
+        if self._seen is None or self._seen[1] < to_ms(delisted):
+            self.delisted = delisted
+            self.survey.absent_from(to_ms(delisted))
+
+    def _learn_beginning(self, beginning: Beginning) -> None:
+        instant = None if beginning.instant is None else to_ms(beginning.instant)
+        contradicted = instant is None or (self._seen is not None and self._seen[0] < instant)
+        if beginning.how is not How.LISTED and contradicted:
+            self._unexplained = True
+        if instant is None or contradicted:
             return
-        instant = to_ms(finding.instant)
-        first, last = self._seen or (instant, instant - 1)
-        if finding.bound is _Bound.LISTED and first >= instant:
-            self.listed = self.found = finding.instant
+        if beginning.how is How.LISTED:
+            self.listed = self.found = beginning.instant
             self.survey.absent_before(instant)
-        if finding.bound is _Bound.DELISTED and last < instant:
-            self.delisted = finding.instant
-            self.survey.absent_from(instant)
+        elif beginning.how is How.FORGOTTEN:
+            self.survey.forgotten_before(instant)
 
     @property
     def honours_since(self) -> bool | None:
@@ -307,7 +335,7 @@ class _SeriesFetch:
             requests=effort.requests,
             retries=effort.retries,
             seconds=effort.seconds,
-            answered=self._heard or self._excused(slice_),
+            answered=self._excused(slice_) or (self._heard and not self._inexplicable(slice_)),
             horizon=None if horizon is None else from_ms(horizon),
             listed=self.listed,
             delisted=self.delisted,
@@ -315,6 +343,9 @@ class _SeriesFetch:
         candles = Candles.from_rows(_merged(self._rows.pop(slice_.day)))
         # Where our clock is ahead, the pages of a day may have been asked for at instants that differ by a second.
         return FetchedSlice(record, candles.drop_unfinished(self.series.timeframe, record.fetched_at))
+
+    def _inexplicable(self, slice_: Slice) -> bool:
+        return self._unexplained and self._silent_until(slice_) > to_ms(slice_.start)
 
     def _fetched_at(self, slice_: Slice) -> datetime:
         """As of when the slice was asked for, however late it lands: what ended after that is not known of it."""
@@ -512,14 +543,24 @@ class _Fetch:
 
     async def _search(self, series: _SeriesFetch, bound: _Bound, sake: Slice) -> _Finding:
         effort = Effort()
-        find = first_candle if bound is _Bound.LISTED else last_candle
+        asking, able, honours = self._asking(effort), self._client.capabilities, series.honours_since
+        found: datetime | Beginning | None
         try:
-            instant = await find(
-                self._asking(effort), self._client.capabilities, series.series, self._now(), series.honours_since
-            )
+            if bound is _Bound.DELISTED:
+                found = await last_candle(asking, able, series.series, self._now(), honours_since=honours)
+            else:
+                found = await first_candle(
+                    asking,
+                    able,
+                    series.series,
+                    self._now(),
+                    honours_since=honours,
+                    silent_until=series.silent_at_first,
+                    listed=series.listed,
+                )
         except FetchError as error:
             return _Finding(bound, sake, None, error, effort)
-        return _Finding(bound, sake, instant, None, effort)
+        return _Finding(bound, sake, found, None, effort)
 
     def _asking(self, effort: Effort) -> AskPage:
         async def ask(series: Series, since: datetime, limit: int) -> Page:

@@ -4,13 +4,19 @@ ccxt's `market['created']` is no listing date (ccxt PR 26551). So: 1d candles fi
 one where the exchange counts forward from `since`; then the series' own candles around that day. Both times the
 survey's proofs are what counts: a first row is believed once everything before it is proven absent, a last one once
 everything after it is. The two must agree, for an answer that lost rows would make candles that exist "not listed".
+
+They disagree as well where an exchange forgets its minutes but not its days, without an error: it answers `[]`. That
+looks like a lack of trades and is none, so days on which something was traded are held against the series' own candles.
+Where a traded day has not one of them, it is forgotten, with everything before; where it has one, it is remembered,
+with everything after. Between a day of either kind the edge is found by halving.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from enum import Enum, auto
 
 import numpy as np
 
@@ -37,18 +43,50 @@ def can_tell(able: Capabilities) -> bool:
     return able.depth is None and not able.no_since
 
 
-async def first_candle(
-    ask: AskPage, able: Capabilities, series: Series, now: datetime, honours_since: bool | None = None
-) -> datetime | None:
-    """The start of the series' first candle (aware, UTC); None if it has none or the exchange cannot tell.
+class How(Enum):
+    """Why nothing comes before a series' first candle.
 
+    LISTED: it was not traded yet. FORGOTTEN: it was, and the exchange does not give those candles any more.
+    UNEXPLAINED: the exchange's answers do not go together.
+    """
+
+    LISTED = auto()
+    FORGOTTEN = auto()
+    UNEXPLAINED = auto()
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """The first candle (aware, UTC) that an exchange gives of a series; None where it is not known."""
+
+    how: How
+    instant: datetime | None
+
+
+async def first_candle(
+    ask: AskPage,
+    able: Capabilities,
+    series: Series,
+    now: datetime,
+    *,
+    silent_until: datetime,
+    honours_since: bool | None = None,
+    listed: datetime | None = None,
+) -> Beginning | None:
+    """Where the series begins; None if it has no candle, or the exchange cannot tell.
+
+    `silent_until`: the end of the silence in doubt; None too if the exchange remembers candles from before it, whatever
+    it has forgotten of earlier ones. `listed`: the first candle, if that is known, so that only the memory is in doubt.
     `honours_since`: what is known of the exchange's answers, as `pages.Survey` has it. Raises what `ask` raises.
     """
-    return await _Search(ask, able, series, now, honours_since).first() if can_tell(able) else None
+    if not can_tell(able):
+        return None
+    search = _Search(ask, able, series, now, honours_since)
+    return await (search.first(silent_until) if listed is None else search.memory(listed, silent_until))
 
 
 async def last_candle(
-    ask: AskPage, able: Capabilities, series: Series, now: datetime, honours_since: bool | None = None
+    ask: AskPage, able: Capabilities, series: Series, now: datetime, *, honours_since: bool | None = None
 ) -> datetime | None:
     """The end of the series' last candle (aware, UTC), if that is HALT or longer ago; else None.
 
@@ -67,20 +105,51 @@ class _Search:
     now: datetime
     honours_since: bool | None
 
-    async def first(self) -> datetime | None:
+    async def first(self, silent_until: datetime) -> Beginning | None:
         days = await self._times(self._daily, to_ms(_BEGINNING), to_ms(self.now), to_first=True)
         if not days or self.series == self._daily:
-            return from_ms(days[0]) if days else None
+            return Beginning(How.LISTED, from_ms(days[0])) if days else None
         # From a day earlier, which must be empty; some exchanges' days do not begin at midnight UTC.
         start = max(days[0] - _DAY_MS, to_ms(_BEGINNING))
         times = await self._times(self.series, start, days[0] + 2 * _DAY_MS, to_first=True)
-        return from_ms(times[0]) if times and times[0] >= days[0] else None
+        if times == []:
+            return await self.memory(from_ms(days[0]), silent_until)
+        return Beginning(How.LISTED, from_ms(times[0])) if times and times[0] >= days[0] else None
+
+    async def memory(self, listed: datetime, silent_until: datetime) -> Beginning | None:
+        """The first candle that is remembered, if not even the last day traded before `silent_until` is."""
+        if self.series == self._daily:
+            return None
+        end = to_ms(silent_until)
+        start = max(to_ms(listed), end - self.able.page_size * _DAY_MS) // _DAY_MS * _DAY_MS
+        days = await self._times(self._daily, start, end - _DAY_MS + 1, traded=True)
+        before = await self._first_of(days[-1]) if days else None
+        if not days or before:
+            return None
+        later = await self._times(self._daily, days[-1] + _DAY_MS, to_ms(self.now) // _DAY_MS * _DAY_MS, traded=True)
+        if before is None or later is None:
+            return Beginning(How.UNEXPLAINED, None)
+        return await self._edge(later)
+
+    async def _edge(self, days: Sequence[int]) -> Beginning:
+        """The first own candle of the first of these traded days that has one: all after it have, none before it."""
+        low, high, first = 0, len(days), list[int]()
+        while low < high:
+            middle = (low + high) // 2
+            times = await self._first_of(days[middle])
+            if times is None:
+                return Beginning(How.UNEXPLAINED, None)
+            low, high, first = (low, middle, times) if times else (middle + 1, high, first)
+        return Beginning(How.FORGOTTEN, from_ms(first[0])) if first else Beginning(How.UNEXPLAINED, None)
+
+    async def _first_of(self, day: int) -> list[int] | None:
+        return await self._times(self.series, day, day + _DAY_MS, to_first=True)
 
     async def last(self) -> datetime | None:
         day = await self._last_day()
         if day is None:
             return None
-        times = [day]
+        times: list[int] | None = [day]
         if self.series != self._daily:
             times = await self._times(self.series, day, day + 2 * _DAY_MS)
         end = from_ms(times[-1] + self.series.timeframe.ms) if times else self.now
@@ -101,10 +170,12 @@ class _Search:
     def _daily(self) -> Series:
         return Series(self.series.exchange, self.series.symbol, _DAILY)
 
-    async def _times(self, series: Series, start: int, end: int, *, to_first: bool = False) -> list[int]:
+    async def _times(
+        self, series: Series, start: int, end: int, *, to_first: bool = False, traded: bool = False
+    ) -> list[int] | None:
         """The starts of all candles in [start, end), or of some with the first among them; ms, ascending.
 
-        Empty if there are none, and if the answers prove nothing.
+        Only those with a volume if `traded`. None if the answers prove nothing.
         """
         survey = self._survey(series, start, end)
         found: set[int] = set()
@@ -118,11 +189,12 @@ class _Search:
             try:
                 survey.learn(question, times, to_ms(page.asked_at))
             except NoProgress:
-                return []
-            found.update(times[(times >= start) & (times < end)].tolist())
+                return None
+            wanted = (times >= start) & (times < end) & ((page.rows[:, 5] > 0) | (not traded))
+            found.update(times[wanted].tolist())
         self.honours_since = survey.honours_since
         proven = survey.settled(start, min(found) if to_first and found else end)
-        return sorted(found) if proven and survey.horizon is None else []
+        return sorted(found) if proven and survey.horizon is None else None
 
     def _survey(self, series: Series, start: int, end: int) -> Survey:
         return Survey(

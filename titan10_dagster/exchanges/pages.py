@@ -145,6 +145,10 @@ class Survey:
         """Takes it from elsewhere that there are no candles before `instant`."""
         self._prove(LONG_AGO, -(-instant // self._step) * self._step)
 
+    def forgotten_before(self, instant: int) -> None:
+        """Takes it from elsewhere that the exchange gives no candles from before `instant` any more."""
+        self._set_horizon(-(-instant // self._step) * self._step)
+
     def absent_from(self, instant: int) -> None:
         """Takes it from elsewhere that there are no candles from `instant` on."""
         self._prove(instant // self._step * self._step, 1 << 62)

@@ -50,7 +50,7 @@ from titan10_dagster_tests.exchanges.conftest import (
 )
 from titan10_dagster_tests.exchanges.serving import Handler
 
-HOUR_MS = 3_600_000
+HOUR, HOUR_MS = timedelta(hours=1), 3_600_000
 FULL_HISTORY = tuple(name for name in FIVE if name != "kraken")
 
 
@@ -468,6 +468,82 @@ def test_a_quiet_stretch_of_bitgets_endpoint_of_history_lands(days: int) -> None
     wanted = slices("bitget", ["BTC/USDT"], 1, last=day)
     fetched = fetch_from(answer, wanted)
     assert fetched.reasons(wanted[0]) == {"no_trades": 480}
+
+
+LISTED = datetime(2024, 3, 5, 13, 37, tzinfo=UTC)
+
+
+def mexc(days: int, there: Callable[[datetime], bool] = lambda _: True, *, daily: bool = False) -> Handler:
+    """A range of candles; of minutes those of its last days only, and `[]` for older ones. daily: of every day one."""
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        step = MINUTE.delta if request.query["interval"] == "1m" else timedelta(days=1)
+        since, until = (from_ms(int(request.query[name])) for name in ("startTime", "endTime"))
+        oldest = NOW - timedelta(days=days) if step == MINUTE.delta else midnight(LISTED.date())
+        oldest, rows = max(oldest, LISTED if step == MINUTE.delta else oldest), list[list[object]]()
+        time = midnight(LISTED.date()) + -(-(max(since, oldest) - midnight(LISTED.date())) // step) * step
+        while time < min(until, NOW) and len(rows) < int(request.query["limit"]):
+            day = step > MINUTE.delta
+            traded = (daily or any(there(time + hour * HOUR) for hour in range(24))) if day else there(time)
+            rows += [[to_ms(time), *"11111", 0, "1"]] if traded else []
+            time += step
+        return web.json_response(rows)
+
+    return answer
+
+
+def test_days_that_an_exchange_has_forgotten_are_beyond_its_horizon_and_not_without_trades() -> None:
+    wanted = slices("mexc", ["BTC/USDT"], 2, last=NOW.date() - timedelta(days=60))
+    fetched = fetch_from(mexc(days=30), wanted)
+    assert [fetched.reasons(one) for one in wanted] == [{"beyond_horizon": 1440}] * 2
+    assert {one.record.horizon for one in fetched.landed.values()} == {
+        NOW.replace(second=0) - timedelta(days=30) + MINUTE.delta
+    }
+    assert fetched.report is not None
+    assert fetched.report.requests < 90
+
+
+def test_days_that_an_exchange_has_forgotten_since_their_listing_was_found_are_beyond_its_horizon_too() -> None:
+    wanted = slices("mexc", ["BTC/USDT"], 2, last=NOW.date() - timedelta(days=60))
+    fetched = fetch_from(mexc(days=30), wanted, listed=LISTED)
+    assert [fetched.reasons(one) for one in wanted] == [{"beyond_horizon": 1440}] * 2
+
+
+def test_the_edge_of_an_exchanges_memory_is_found_within_a_window() -> None:
+    edge = NOW.replace(second=0) - timedelta(days=30) + MINUTE.delta
+    wanted = slices("mexc", ["BTC/USDT"], 4, last=edge.date() + timedelta(days=1))
+    fetched = fetch_from(mexc(days=30), wanted)
+    gone = (edge - midnight(edge.date())) // MINUTE.delta
+    assert [fetched.reasons(one) for one in wanted] == [
+        *[{"beyond_horizon": 1440}] * 2,
+        {"beyond_horizon": gone},
+        {},
+    ]
+
+
+@pytest.mark.parametrize("listed", [None, LISTED])
+@pytest.mark.parametrize("hours", [2, 24])
+def test_silence_that_an_exchange_remembers_is_no_horizon(hours: int, listed: datetime | None) -> None:
+    wanted = slices("mexc", ["BTC/USDT"], 1)
+    quiet = mexc(days=30, there=lambda time: time.date() != YESTERDAY or time.hour >= hours)
+    fetched = fetch_from(quiet, wanted, listed=listed)
+    record = fetched.landed[wanted[0]].record
+    assert (record.answered, record.horizon) == (True, None)
+    assert fetched.reasons(wanted[0]) == {"no_trades": 60 * hours}
+
+
+def test_a_traded_day_without_a_minute_of_its_own_that_is_not_too_old_either_stays_unknown() -> None:
+    wanted = slices("mexc", ["BTC/USDT"], 1)
+    lost = mexc(days=30, there=lambda time: time.date() != YESTERDAY, daily=True)
+    fetched = fetch_from(lost, wanted)
+    assert not fetched.landed[wanted[0]].record.answered
+    assert fetched.reasons(wanted[0]) == {"unknown": 1440}
+
+
+def test_days_before_the_listing_of_an_exchange_with_a_memory_are_pre_listing_while_it_remembers() -> None:
+    wanted = slices("mexc", ["BTC/USDT"], 2, last=LISTED.date())
+    fetched = fetch_from(mexc(days=300), wanted)
+    assert [fetched.reasons(one) for one in wanted] == [{"pre_listing": 1440}, {"pre_listing": 13 * 60 + 37}]
 
 
 def test_days_before_a_known_listing_cost_no_request(sandbox: Sandbox) -> None:

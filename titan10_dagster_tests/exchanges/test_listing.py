@@ -11,7 +11,7 @@ from titan10_dagster.candles.slices import Series, to_ms
 from titan10_dagster.candles.timeframes import Timeframe
 from titan10_dagster.errors import PassingError
 from titan10_dagster.exchanges.client import ExchangeClient
-from titan10_dagster.exchanges.listing import first_candle, last_candle
+from titan10_dagster.exchanges.listing import Beginning, How, first_candle, last_candle
 from titan10_dagster_tests.exchanges.conftest import MINUTE, NOW, market, now, run
 from titan10_dagster_tests.exchanges.serving import Handler, says, serving
 
@@ -70,7 +70,10 @@ def found(
             ExchangeClient(exchange, known, base_url=url, paced=False, now=now) as client,
         ):
             wanted = Series(exchange, symbol, timeframe)
-            return await look(client.fetch_page, client.capabilities, wanted, NOW), client.requests
+            options = {"silent_until": NOW} if look is first_candle else {}
+            result = await look(client.fetch_page, client.capabilities, wanted, NOW, **options)
+            listed = isinstance(result, Beginning) and result.how is How.LISTED
+            return result.instant if listed else result, client.requests
 
     return run(work())
 
@@ -80,7 +83,7 @@ def test_where_since_counts_forward_it_takes_two_requests_and_one_to_see_that_it
 
 
 def test_where_since_is_known_to_count_forward_it_takes_two_requests() -> None:
-    known = partial(first_candle, honours_since=True)
+    known = partial(first_candle, honours_since=True, silent_until=NOW)
     assert found("binance", forward(LISTED), look=known) == (LISTED, 2)
 
 
@@ -132,6 +135,33 @@ def test_a_first_day_whose_own_candles_begin_earlier_is_not_believed() -> None:
         return await forward(LISTED + lost)(request)
 
     assert found("binance", loses_a_year)[0] is None
+
+
+def forgetful(days: int) -> Handler:
+    """Counts forward; of minutes it gives those of its last days only."""
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        since = datetime.fromtimestamp(int(request.query["startTime"]) / 1000, UTC)
+        step = DAY if request.query["interval"] == "1d" else timedelta(minutes=1)
+        oldest = since if step == DAY else max(since, NOW.replace(second=0) - timedelta(days=days))
+        rows = candles(oldest, step, int(request.query["limit"]))
+        return web.json_response([[one, "1", "1", "1", "1", "1"] for one in rows])
+
+    return answer
+
+
+def test_daily_candles_from_before_the_first_of_its_own_show_what_an_exchange_has_forgotten() -> None:
+    look = partial(first_candle, silent_until=NOW - timedelta(days=60))
+    first, requests = found("binance", forgetful(30), look=look)
+    assert first == Beginning(How.FORGOTTEN, NOW.replace(second=0) - timedelta(days=30))
+    assert requests <= 40
+
+
+def test_what_is_forgotten_is_not_looked_for_where_an_earlier_day_is_remembered() -> None:
+    look = partial(first_candle, silent_until=NOW - timedelta(days=3))
+    first, requests = found("binance", forgetful(30), look=look)
+    assert first is None
+    assert requests <= 12
 
 
 # -- the last candle
