@@ -68,6 +68,7 @@ class Capabilities:
     off_grid: timeframes whose candles do not begin on the UTC grid, and when they begin; they cannot be had.
     no_since: the exchange, or ccxt's class, has no start time to ask for, so that it always gives its last candles.
     cursor: it counts back from the end of a page, as many candles as are asked for, however far before its start.
+    refuses_before_listing: it answers an error, of no known wording, to a page that begins before its first candle.
     archive: where older candles can be had instead.
     """
 
@@ -84,6 +85,7 @@ class Capabilities:
     off_grid: Mapping[str, str] = field(default_factory=dict, hash=False)
     no_since: bool = False
     cursor: bool = False
+    refuses_before_listing: bool = False
     archive: str | None = None
 
     @property
@@ -205,7 +207,9 @@ _ROWS = (
         page_size=1000,
         empty_minutes=EmptyMinutes.FILLED,
         off_grid={"1d": "16:00 UTC"},
-        source="docs: zero rows, 10 requests/s; days of GMT+8 (ccxt PR 17783; huobiapi/API_Docs_en issue 8)",
+        refuses_before_listing=True,
+        source="docs: zero rows, 10 requests/s; days of GMT+8 (ccxt PR 17783; huobiapi/API_Docs_en issue 8); ccxt PR"
+        " 21686: an error where `from` is before the listing",
     ),
     Capabilities(
         exchange="bitfinex",

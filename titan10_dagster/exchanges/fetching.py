@@ -16,6 +16,7 @@ found, and nothing is asked for beyond it.
 | Throttled | all requests of the exchange rest (the client's pacer sees to that); then the page is asked again |
 | Throttled to the end of patience | the breaker opens for the time that the exchange asked for; everything stops |
 | Banned, Refused, BreakerOpen | everything stops, and the error is raised |
+| FetchError, where the exchange is known to answer one before the listing | the listing is looked for first |
 | UnknownSymbol, FetchError | its symbol fails: what is complete of it still lands, and the others go on |
 | all symbols fail by the exchange's fault | an error of their common class is raised, after what was complete landed |
 """
@@ -56,7 +57,7 @@ from titan10_dagster.errors import (
 from titan10_dagster.exchanges.breaker import Breaker
 from titan10_dagster.exchanges.capabilities import EmptyMinutes
 from titan10_dagster.exchanges.client import ExchangeClient, Page
-from titan10_dagster.exchanges.listing import AskPage, Beginning, How, can_tell, first_candle, last_candle
+from titan10_dagster.exchanges.listing import AskPage, Beginning, How, can_tell, first_candle, is_rejection, last_candle
 from titan10_dagster.exchanges.pages import Ask, NoProgress, Stretch, Survey
 from titan10_dagster.exchanges.patience import Effort, Patience, patiently
 from titan10_dagster.exchanges.rows import Rows
@@ -196,6 +197,9 @@ class _SeriesFetch:
             self._in_doubt |= set() if market.active else {_Bound.DELISTED}
         self._seen: Stretch | None = None  # the first and the last candle that came
         self._looked = False
+        self._may_refuse = able.refuses_before_listing
+        self._begins: int | None = None  # what begins earlier is refused
+        self.refusal: FetchError | None = None  # that is not explained yet
         self._unexplained = False  # nothing comes before the first candle that came, and why is not known
         self.survey = Survey(
             [(to_ms(window.start), to_ms(window.end)) for window in windows(slices)],
@@ -229,6 +233,17 @@ class _SeriesFetch:
             self.survey.learn(reply.ask, times, asked_at)
         except NoProgress as error:
             raise self._malformed(reply.ask, error) from error
+
+    def refused(self, reply: _Reply) -> bool:
+        """Whether the page may only be too old: it is as open as before then, and the listing to be looked for."""
+        in_doubt = self.searching or _Bound.LISTED in self._in_doubt
+        early = self._begins is not None and reply.ask.since < self._begins
+        if not (self._may_refuse and is_rejection(reply.error) and (in_doubt or early)):
+            return False
+        self._add(reply)
+        self.survey.withdraw(reply.ask)
+        self.refusal = None if early else reply.error
+        return True
 
     def complete(self) -> list[Slice]:
         """The waiting slices that are settled, oldest first; none while something is being found out about them."""
@@ -294,15 +309,16 @@ class _SeriesFetch:
     def _learn_beginning(self, beginning: Beginning) -> None:
         instant = None if beginning.instant is None else to_ms(beginning.instant)
         contradicted = instant is None or (self._seen is not None and self._seen[0] < instant)
-        if beginning.how is not How.LISTED and contradicted:
-            self._unexplained = True
+        self._unexplained = beginning.how is How.UNEXPLAINED or (beginning.how is How.FORGOTTEN and contradicted)
         if instant is None or contradicted:
             return
+        self._begins, self.refusal = instant, None
+        if beginning.how is How.FORGOTTEN:
+            self.survey.forgotten_before(instant)
+            return
+        self.survey.absent_before(instant)
         if beginning.how is How.LISTED:
             self.listed = self.found = beginning.instant
-            self.survey.absent_before(instant)
-        elif beginning.how is How.FORGOTTEN:
-            self.survey.forgotten_before(instant)
 
     @property
     def honours_since(self) -> bool | None:
@@ -582,6 +598,9 @@ class _Fetch:
         series.learn_bound(finding)
         if isinstance(finding.error, (*_SYSTEMIC, Throttled)):
             self._fail(series, finding.error)
+        elif series.refusal is not None:
+            self._fail(series, series.refusal)
+            return
         elif finding.error is not None:
             self._log.warning(f"{series.series}: cannot tell when it was {finding.bound.name.lower()}. {finding.error}")
         self._land_complete(series)
@@ -593,6 +612,11 @@ class _Fetch:
             self._settle_bound(series, reply)
             return
         self._retries += reply.effort.retries
+        if series.refused(reply):
+            self._answered()
+            if series.refusal is not None and not series.searching:
+                self._look_for(series, _Bound.LISTED, next(iter(series.waiting)))
+            return
         if reply.error is None:
             self._answered()
         try:
@@ -640,13 +664,16 @@ class _Fetch:
         for slice_ in series.complete():
             bound = series.bound_in_doubt(slice_)
             if bound is not None:
-                series.search(bound)
-                self._pending[asyncio.create_task(self._search(series, bound, slice_))] = series
+                self._look_for(series, bound, slice_)
                 return
             if series.doubtful(slice_):
                 self._start(series, series.look_at_recent(slice_, self._now()))
                 return
             self._landing.hand_in(series.release(slice_))
+
+    def _look_for(self, series: _SeriesFetch, bound: _Bound, sake: Slice) -> None:
+        series.search(bound)
+        self._pending[asyncio.create_task(self._search(series, bound, sake))] = series
 
     def _report(self) -> FetchReport:
         now, before = self._client.counters, self._before

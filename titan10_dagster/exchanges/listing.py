@@ -9,6 +9,10 @@ They disagree as well where an exchange forgets its minutes but not its days, wi
 looks like a lack of trades and is none, so days on which something was traded are held against the series' own candles.
 Where a traded day has not one of them, it is forgotten, with everything before; where it has one, it is remembered,
 with everything after. Between a day of either kind the edge is found by halving.
+
+Where an exchange answers an error to whatever begins before its first candle, the earliest start without an error is
+found by halving as well, of days and of the series' own candles. How that error reads nobody has written down (ccxt PR
+21686), so by itself it proves nothing: if both begin together it is the listing, if days begin earlier the horizon.
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ import numpy as np
 
 from titan10_dagster.candles.slices import Series, from_ms, to_ms
 from titan10_dagster.candles.timeframes import Timeframe
+from titan10_dagster.errors import FetchError
 from titan10_dagster.exchanges.capabilities import Capabilities, EmptyMinutes
 from titan10_dagster.exchanges.client import Page
 from titan10_dagster.exchanges.pages import NoProgress, Survey
@@ -53,6 +58,11 @@ class How(Enum):
     LISTED = auto()
     FORGOTTEN = auto()
     UNEXPLAINED = auto()
+
+
+def is_rejection(error: FetchError | None) -> bool:
+    """Whether the exchange answered that it will not answer this, and gave no reason that we know."""
+    return type(error) is FetchError and error.status is not None
 
 
 @dataclass(frozen=True)
@@ -106,15 +116,46 @@ class _Search:
     honours_since: bool | None
 
     async def first(self, silent_until: datetime) -> Beginning | None:
-        days = await self._times(self._daily, to_ms(_BEGINNING), to_ms(self.now), to_first=True)
+        beginning = await self._accepted(self._daily, to_ms(_BEGINNING))
+        days = await self._times(self._daily, beginning, to_ms(self.now), to_first=True)
         if not days or self.series == self._daily:
             return Beginning(How.LISTED, from_ms(days[0])) if days else None
         # From a day earlier, which must be empty; some exchanges' days do not begin at midnight UTC.
-        start = max(days[0] - _DAY_MS, to_ms(_BEGINNING))
-        times = await self._times(self.series, start, days[0] + 2 * _DAY_MS, to_first=True)
-        if times == []:
-            return await self.memory(from_ms(days[0]), silent_until)
-        return Beginning(How.LISTED, from_ms(times[0])) if times and times[0] >= days[0] else None
+        earliest = to_ms(_BEGINNING) if self.able.refuses_before_listing else max(days[0] - _DAY_MS, to_ms(_BEGINNING))
+        start = await self._accepted(self.series, earliest)
+        times = await self._times(self.series, start, max(days[0], start) + 2 * _DAY_MS, to_first=True)
+        if times and days[0] <= times[0] < days[0] + 2 * _DAY_MS:
+            return Beginning(How.LISTED, from_ms(times[0]))
+        if start > earliest:
+            how = How.FORGOTTEN if times and times[0] > days[0] else How.UNEXPLAINED
+            return Beginning(how, from_ms(times[0] if times else start))
+        return await self.memory(from_ms(days[0]), silent_until) if times == [] else None
+
+    async def _accepted(self, series: Series, since: int) -> int:
+        """The earliest start from `since` on to which the exchange does not answer an error.
+
+        Raises the error if it answers one to the newest, too.
+        """
+        if not self.able.refuses_before_listing or await self._refusal(series, since) is None:
+            return since
+        step = series.timeframe.ms
+        low, high = since, to_ms(self.now) // step * step
+        refusal = await self._refusal(series, high)
+        if refusal is not None:
+            raise refusal
+        while high - low > step:
+            middle = (low + high) // 2 // step * step
+            low, high = (middle, high) if await self._refusal(series, middle) else (low, middle)
+        return high
+
+    async def _refusal(self, series: Series, since: int) -> FetchError | None:
+        try:
+            await self.ask(series, from_ms(since), self.able.page_size)
+        except FetchError as error:
+            if is_rejection(error):
+                return error
+            raise
+        return None
 
     async def memory(self, listed: datetime, silent_until: datetime) -> Beginning | None:
         """The first candle that is remembered, if not even the last day traded before `silent_until` is."""

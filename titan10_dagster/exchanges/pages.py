@@ -124,6 +124,7 @@ class Survey:
         self._suspicion: _Suspicion | None = None
         self.honours_since = honours_since
         self._cursor = cursor
+        self._begins = LONG_AGO  # nothing before it is worth asking for
         self.horizon: int | None = None
         self.heard = False  # the exchange gave at least one candle of this symbol
         self._prove(now // step * step, 1 << 62)
@@ -142,8 +143,9 @@ class Survey:
         return not any(ask.target[0] < end and ask.target[1] > start for ask in self._flight)
 
     def absent_before(self, instant: int) -> None:
-        """Takes it from elsewhere that there are no candles before `instant`."""
-        self._prove(LONG_AGO, -(-instant // self._step) * self._step)
+        """Takes it from elsewhere that there are no candles before `instant`, and asks for none."""
+        self._begins = max(self._begins, -(-instant // self._step) * self._step)
+        self._prove(LONG_AGO, self._begins)
 
     def forgotten_before(self, instant: int) -> None:
         """Takes it from elsewhere that the exchange gives no candles from before `instant` any more."""
@@ -167,6 +169,10 @@ class Survey:
         ask = self._ask(since, self._page_size, (sake, sake + self._step), Purpose.RECENT)
         self._flight.append(ask)
         return ask
+
+    def withdraw(self, ask: Ask) -> None:
+        """The request got no answer; what it was for is as open as before."""
+        self._flight.remove(ask)
 
     def learn(self, ask: Ask, times: Times, asked_at: int) -> None:
         """Takes in the starts of the candles (ascending) of an answer; NoProgress after too many useless ones."""
@@ -238,7 +244,7 @@ class Survey:
         window = self._windows[bisect_left(self._windows, (start + 1,)) - 1]
         if self._thin and self._edges:
             return start
-        earliest = max(window[0], self.horizon or window[0], start - self._overlap * self._step)
+        earliest = max(window[0], self._begins, start - self._overlap * self._step)
         row = bisect_left(self._edges, start) - 1
         return self._edges[row] if row >= 0 and self._edges[row] >= earliest else earliest
 
@@ -352,7 +358,7 @@ class Survey:
 
     def _set_horizon(self, instant: int) -> None:
         self.horizon = max(self.horizon or instant, instant)
-        self._prove(LONG_AGO, instant)
+        self.absent_before(instant)
 
     def _prove(self, start: int, end: int) -> None:
         self._open = _without(self._open, start, end)

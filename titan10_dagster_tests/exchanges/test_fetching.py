@@ -546,6 +546,75 @@ def test_days_before_the_listing_of_an_exchange_with_a_memory_are_pre_listing_wh
     assert [fetched.reasons(one) for one in wanted] == [{"pre_listing": 1440}, {"pre_listing": 13 * 60 + 37}]
 
 
+def htx(listed: datetime, remembers: datetime = LISTED) -> Handler:
+    """Counts forward, but answers an error to what begins before its first candle, the first minute it remembers."""
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        step = MINUTE.delta if request.query["period"] == "1min" else timedelta(days=1)
+        first = max(listed, remembers) if step == MINUTE.delta else midnight(listed.date())
+        since = from_ms(int(request.query["from"]) * 1000)
+        if since < first:
+            said = {"status": "error", "err-code": "invalid-parameter", "err-msg": "invalid from", "data": None}
+            return web.json_response(said)
+        times = [since + n * step for n in range(int(request.query["size"])) if since + n * step <= NOW]
+        values = dict.fromkeys(("open", "close", "low", "high", "amount", "vol", "count"), 1)
+        rows = [{"id": int(time.timestamp()), **values} for time in reversed(times)]
+        return web.json_response({"status": "ok", "data": rows})
+
+    return answer
+
+
+@pytest.mark.parametrize("symbols", [["BTC/USDT"], ["BTC/USDT", "ETH/USDT"]])
+@pytest.mark.parametrize("last", [YESTERDAY, date(2024, 6, 16)])
+def test_an_error_for_all_that_begins_before_the_listing_fails_no_day(last: date, symbols: list[str]) -> None:
+    listed = datetime(2024, 6, 17, 12, 0, tzinfo=UTC)
+    wanted = slices("htx", symbols, 4, last=last)
+    fetched = fetch_from(htx(listed), wanted)
+    assert fetched.report is not None
+    assert not fetched.report.failed
+    assert fetched.report.listed == dict.fromkeys(symbols, listed)
+    for slice_ in wanted:
+        early = min(max(timedelta(0), listed - slice_.start), timedelta(days=1)) // MINUTE.delta
+        assert fetched.reasons(slice_) == ({"pre_listing": early} if early else {})
+    assert fetched.report.requests <= len(symbols) * 55
+
+
+def test_a_known_listing_is_asked_for_from_its_first_candle_where_nothing_earlier_may_be() -> None:
+    listed = datetime(2024, 6, 17, 12, 0, tzinfo=UTC)
+    wanted = slices("htx", ["BTC/USDT"], 4)
+    fetched = fetch_from(htx(listed), wanted, listed=listed)
+    assert fetched.report is not None
+    assert fetched.report.requests == 4
+    assert [len(fetched.landed[one].candles) for one in wanted] == [0, 720, 1440, 1440]
+
+
+def test_an_error_for_minutes_of_days_that_were_traded_shows_a_horizon() -> None:
+    edge = datetime(2024, 6, 17, 12, 0, tzinfo=UTC)
+    wanted = slices("htx", ["BTC/USDT"], 4)
+    fetched = fetch_from(htx(LISTED, remembers=edge), wanted)
+    assert [fetched.reasons(one) for one in wanted] == [{"beyond_horizon": 1440}, {"beyond_horizon": 720}, {}, {}]
+
+
+def test_an_error_that_nothing_explains_leaves_the_days_before_it_unknown_and_lands_the_others() -> None:
+    begins = datetime(2024, 6, 17, 12, 0, tzinfo=UTC)
+    minutes, days = htx(begins), htx(datetime(2024, 6, 19, tzinfo=UTC))
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        return await (minutes if request.query["period"] == "1min" else days)(request)
+
+    wanted = slices("htx", ["BTC/USDT"], 4)
+    fetched = fetch_from(answer, wanted)
+    assert [fetched.reasons(one) for one in wanted] == [{"unknown": 1440}, {"unknown": 720}, {}, {}]
+
+
+def test_an_exchange_that_rejects_whatever_it_is_asked_fails_the_symbol_as_ever() -> None:
+    wanted = slices("htx", ["BTC/USDT"], 2)
+    fetched = fetch_from(htx(NOW + timedelta(days=1)), wanted)
+    assert fetched.report is not None
+    assert "invalid from" in str(fetched.report.failed["BTC/USDT"])
+    assert not fetched.landed
+
+
 def test_days_before_a_known_listing_cost_no_request(sandbox: Sandbox) -> None:
     (symbol,) = symbols("coinbase", 1)
     wanted = slices("coinbase", [symbol], 5)
