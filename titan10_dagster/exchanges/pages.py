@@ -87,8 +87,8 @@ class Survey:
 
     step: the timeframe. overlap: candles by which fresh pages overlap. depth: how many candles back from now
     can be had, None for all. ahead: how many pages beyond the first open candle may be asked for. filled: the exchange
-    gives candles without trades too, so that any absence is strange. honours_since: whether it is
-    known to count from `since`; None: that is found out. cursor: it counts back from the end of what is asked for.
+    gives candles without trades too, so that any absence is strange. honours_since: whether it is known to count from
+    `since`; None: that is found out. cursor: it counts back from the end of what is asked for.
     """
 
     def __init__(
@@ -284,6 +284,7 @@ class Survey:
     def _learn_last_rows(self, ask: Ask, rows: Times) -> None:
         """Learns from the last rows that there are; of what lies before them only if no more can be asked for."""
         self._barren = 0
+        rows = _without_first_strays(rows, self._page_size * self._step)
         if ask.limit >= self._page_size and self._open and self._open[0][0] < rows[0]:
             self._set_horizon(int(rows[0]))
         self._prove_row(rows)
@@ -399,3 +400,9 @@ def _without_strays(times: Times, until: int, jump: int) -> Times:
     chunks = np.split(times, np.flatnonzero(np.diff(times) > jump) + 1)
     kept = [chunk for chunk in chunks if len(chunk) > _SPARSE or chunk[0] <= until]
     return np.concatenate(kept or chunks[:1])
+
+
+def _without_first_strays(rows: Times, jump: int) -> Times:
+    """The rows without one or two that lie far before the rest."""
+    cuts = np.flatnonzero(np.diff(rows) > jump)
+    return rows[cuts[0] + 1 :] if len(cuts) and cuts[0] < _SPARSE else rows

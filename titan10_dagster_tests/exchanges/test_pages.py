@@ -57,6 +57,13 @@ def test_an_answer_that_began_before_the_listing_proves_the_time_before_it_empty
     assert [ask.purpose for ask in found.asks].count(Purpose.SINCE) == 1
 
 
+def test_the_question_about_since_is_asked_once_for_all_pages_under_way() -> None:
+    exchange = Exchange(frozenset(range(40_000, NOW + 1)), NOW)
+    found = drive(survey(0, 43_200, exchange, 1000, 1), exchange, at_once=16)
+    assert {one for one in found.times if one < 43_200} == set(range(40_000, 43_200))
+    assert len(found.asks) <= 16 + 1 + 4
+
+
 def test_an_empty_page_in_the_middle_does_not_end_a_window() -> None:
     exchange = Exchange(ALL - frozenset(range(300, 900)), NOW, ranged=True)
     found = drive(survey(0, 1500, exchange, 300, 1), exchange)
@@ -140,12 +147,13 @@ def test_an_exchange_known_to_have_no_since_is_asked_for_its_last_rows_and_nothi
     assert len(found.asks) <= 2
 
 
-def test_a_quiet_market_costs_one_question_about_since_where_candles_are_counted_forward() -> None:
+@pytest.mark.parametrize("at_once", [1, 4, 16])
+def test_a_quiet_market_costs_at_most_one_question_about_since_where_candles_are_counted_forward(at_once: int) -> None:
     rng = np.random.default_rng(3)
     exchange = Exchange(frozenset(np.flatnonzero(rng.random(30_000) < 0.3).tolist()), 30_050)
-    found = drive(survey(0, 20_000, exchange, 300, 10), exchange, at_once=4)
+    found = drive(survey(0, 20_000, exchange, 300, 10), exchange, at_once=at_once)
     assert found.times >= {one for one in exchange.there if one < 20_000}
-    assert [ask.purpose for ask in found.asks].count(Purpose.SINCE) == 1
+    assert [ask.purpose for ask in found.asks].count(Purpose.SINCE) <= 1
     assert len(found.asks) <= 1 + 20_000 / 290
 
 
@@ -192,6 +200,14 @@ def test_candles_that_do_not_exist_yet_are_not_asked_for() -> None:
     exchange = Exchange(ALL, NOW)
     found = drive(survey(NOW - 100, NOW + 1340, exchange, 1000, 1), exchange)
     assert pages(found) == [(NOW - 100, 101)]
+
+
+def test_one_wrong_time_among_the_last_rows_is_no_horizon() -> None:
+    planner = survey(NOW - 43_200, NOW, Exchange(ALL, NOW), 720, 1, honours_since=False)
+    ask = planner.next_ask(NOW * STEP)
+    assert ask is not None
+    planner.learn(ask, times([NOW - 43_000, *range(NOW - 719, NOW + 1)]), NOW * STEP)
+    assert planner.horizon == (NOW - 719) * STEP
 
 
 def test_one_wrong_time_proves_nothing_absent() -> None:
