@@ -60,7 +60,8 @@ class Wire:
 class Capabilities:
     """What one exchange can give.
 
-    page_size: most candles of one request. depth: how many candles back from now can be had; None: all.
+    page_size: most candles of one request. depth: how many candles back from now can be had; None: all, or not known:
+    nothing is planned by it then, and where a series is silent, `listing` finds out whether it was forgotten.
     cost: what ccxt charges for a page, in units of its `rateLimit`.
     budget: what is safe to use, in units of ccxt's own request rate; above 1 where that is far less than allowed.
     wire: None leaves parsing to ccxt.

@@ -8,7 +8,8 @@ everything after it is. The two must agree, for an answer that lost rows would m
 They disagree as well where an exchange forgets its minutes but not its days, without an error: it answers `[]`. That
 looks like a lack of trades and is none, so days on which something was traded are held against the series' own candles.
 Where a traded day has not one of them, it is forgotten, with everything before; where it has one, it is remembered,
-with everything after. Between a day of either kind the edge is found by halving.
+with everything after. Between a day of either kind the edge is found by halving. Only while it lies within the day of
+the listing itself is it taken for the listing, for a day's candle does not tell at which minute it began.
 
 Where an exchange answers an error to whatever begins before its first candle, the earliest start without an error is
 found by halving as well, of days and of the series' own candles. How that error reads nobody has written down (ccxt PR
@@ -124,12 +125,13 @@ class _Search:
         earliest = to_ms(_BEGINNING) if self.able.refuses_before_listing else max(days[0] - _DAY_MS, to_ms(_BEGINNING))
         start = await self._accepted(self.series, earliest)
         times = await self._times(self.series, start, max(days[0], start) + 2 * _DAY_MS, to_first=True)
-        if times and days[0] <= times[0] < days[0] + 2 * _DAY_MS:
+        if times and days[0] <= times[0] < days[0] + _DAY_MS:
             return Beginning(How.LISTED, from_ms(times[0]))
         if start > earliest:
             how = How.FORGOTTEN if times and times[0] > days[0] else How.UNEXPLAINED
             return Beginning(how, from_ms(times[0] if times else start))
-        return await self.memory(from_ms(days[0]), silent_until) if times == [] else None
+        missed = times is not None and all(time > days[0] for time in times)
+        return await self.memory(from_ms(days[0]), silent_until) if missed else None
 
     async def _accepted(self, series: Series, since: int) -> int:
         """The earliest start from `since` on to which the exchange does not answer an error.

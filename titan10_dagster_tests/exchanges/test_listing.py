@@ -1,19 +1,25 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pytest
 from aiohttp import web
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from titan10_dagster.candles.slices import Series, to_ms
 from titan10_dagster.candles.timeframes import Timeframe
 from titan10_dagster.errors import PassingError
-from titan10_dagster.exchanges.client import ExchangeClient
+from titan10_dagster.exchanges.capabilities import capabilities_of
+from titan10_dagster.exchanges.client import ExchangeClient, Page
 from titan10_dagster.exchanges.listing import Beginning, How, first_candle, last_candle
 from titan10_dagster_tests.exchanges.conftest import MINUTE, NOW, market, now, run
 from titan10_dagster_tests.exchanges.serving import Handler, says, serving
+from titan10_dagster_tests.exchanges.simulated import Exchange
 
 LISTED = datetime(2021, 3, 7, 13, 37, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -186,3 +192,54 @@ def test_a_symbol_without_candles_has_no_last_one() -> None:
     last, requests = found("coinbase", says('{"candles":[]}'), look=last_candle)
     assert last is None
     assert requests <= 60
+
+
+# -- all kinds of exchanges
+
+MIDNIGHT = NOW.replace(hour=0, minute=0, second=0)
+DAYS = 12
+
+
+@st.composite
+def markets(draw: st.DrawFn) -> tuple[Exchange, Exchange]:
+    """The minutes and the days of a market, which an exchange remembers for as long as it wants."""
+    begins, busy = draw(st.integers(0, DAYS * 1440 - 1)), draw(st.integers(0, 4))
+    seed = np.random.default_rng(draw(st.integers(0, 99)))
+    minutes = np.flatnonzero(seed.random(DAYS * 1440) < 10.0**-busy)
+    traded = frozenset({begins, *minutes[minutes > begins].tolist()})
+    counts: dict[str, Any] = draw(st.sampled_from([{}, {"ranged": True}, {"ranged": True, "newest": True}]))
+    now = DAYS * 1440
+    remembers = draw(st.none() | st.integers(1440, now))
+    return (
+        Exchange(traded, now, cap=200, remembers=remembers, **counts),
+        Exchange(frozenset(one // 1440 for one in traded), DAYS, cap=200, **counts),
+    )
+
+
+@given(market=markets(), silent_until=st.integers(1, DAYS))
+@settings(max_examples=200, deadline=None)
+def test_a_first_candle_that_was_forgotten_is_never_called_the_listing(
+    market: tuple[Exchange, Exchange], silent_until: int
+) -> None:
+    minutes, days = market
+    start = MIDNIGHT - timedelta(days=DAYS)
+
+    async def ask(series: Series, since: datetime, limit: int) -> Page:
+        exchange = minutes if series.timeframe == MINUTE else days
+        answer = exchange.answer((since - start) // series.timeframe.delta, limit)
+        rows = np.ones((len(answer), 6))
+        rows[:, 0] = to_ms(start) + np.array(answer, np.int64) * series.timeframe.ms
+        return Page(rows, MIDNIGHT, 0.0)
+
+    able = replace(capabilities_of("mexc"), page_size=200)
+    until = start + timedelta(days=silent_until)
+    found = run(first_candle(ask, able, Series("mexc", "BTC/USDT", MINUTE), MIDNIGHT, silent_until=until))
+    first, given_ = min(minutes.there), minutes.gives()
+    if found is None or found.how is How.UNEXPLAINED:
+        return
+    if found.how is How.LISTED:
+        assert given_[0] // 1440 == first // 1440
+        assert found.instant == start + given_[0] * MINUTE.delta
+    else:
+        assert first < given_[0]
+        assert found.instant == start + given_[0] * MINUTE.delta

@@ -257,6 +257,7 @@ def exchanges(draw: st.DrawFn) -> Exchange:
         ranged=ranged,
         inclusive=ranged and draw(st.booleans()),
         newest=ranged and draw(st.booleans()),
+        remembers=draw(st.none() | st.integers(1, now)),
         before=draw(st.integers(0, 2)),
     )
 
@@ -279,7 +280,7 @@ def test_every_candle_that_an_exchange_would_give_is_recovered(
     if end <= first:
         return
     found = drive(survey(first, end, exchange, page_size, overlap, filled=filled), exchange, at_once=at_once)
-    assert {one for one in found.times if first <= one < end} == {one for one in exchange.there if first <= one < end}
+    assert {one for one in found.times if first <= one < end} == {one for one in exchange.gives() if first <= one < end}
     fresh = (end - first) / (page_size - overlap) + 2
     cut = page_size / max(1, min(page_size, exchange.cap) - 1) + 1
     assert len(found.asks) <= fresh * (cut + 5) + 4 * 305
@@ -393,4 +394,4 @@ def test_a_day_is_called_settled_only_when_all_of_it_was_received(
         planner.learn(ask, times(rows), now)
         for a, b in days:
             if planner.settled(a * STEP, b * STEP):
-                assert {one for one in exchange.there if a <= one < b} <= received
+                assert {one for one in exchange.gives() if a <= one < b} <= received
