@@ -166,13 +166,14 @@ class _Search:
         end = to_ms(silent_until)
         start = max(to_ms(listed), end - self.able.page_size * _DAY_MS) // _DAY_MS * _DAY_MS
         days = await self._times(self._daily, start, end - _DAY_MS + 1, traded=True)
-        before = await self._first_of(days[-1]) if days else None
-        if not days or before:
+        if not days or (newest := await self._first_of(days[-1])):
             return None
-        later = await self._times(self._daily, days[-1] + _DAY_MS, to_ms(self.now) // _DAY_MS * _DAY_MS, traded=True)
-        if before is None or later is None:
+        older = await self._first_of(days[-2]) if len(days) > 1 else []
+        today = to_ms(self.now) // _DAY_MS * _DAY_MS
+        later = await self._times(self._daily, days[-1] + _DAY_MS, today, traded=True)
+        if newest is None or older != [] or later is None:  # a day that is missing among others is no horizon
             return Beginning(How.UNEXPLAINED, None)
-        return await self._edge(later)
+        return await self._edge([*later, today])
 
     async def _edge(self, days: Sequence[int]) -> Beginning:
         """The first own candle of the first of these traded days that has one: all after it have, none before it."""

@@ -540,6 +540,14 @@ def test_a_traded_day_without_a_minute_of_its_own_that_is_not_too_old_either_sta
     assert fetched.reasons(wanted[0]) == {"unknown": 1440}
 
 
+def test_a_memory_of_less_than_a_day_is_found_too() -> None:
+    edge = NOW.replace(hour=0, minute=30, second=0)
+    wanted = slices("mexc", ["BTC/USDT"], 2)
+    fetched = fetch_from(mexc(days=30, there=lambda time: time >= edge, daily=True), wanted)
+    assert [fetched.reasons(one) for one in wanted] == [{"beyond_horizon": 1440}] * 2
+    assert {one.record.horizon for one in fetched.landed.values()} == {edge}
+
+
 def test_days_before_the_listing_of_an_exchange_with_a_memory_are_pre_listing_while_it_remembers() -> None:
     wanted = slices("mexc", ["BTC/USDT"], 2, last=LISTED.date())
     fetched = fetch_from(mexc(days=300), wanted)

@@ -217,7 +217,7 @@ def markets(draw: st.DrawFn) -> tuple[Exchange, Exchange]:
 
 
 @given(market=markets(), silent_until=st.integers(1, DAYS))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_a_first_candle_that_was_forgotten_is_never_called_the_listing(
     market: tuple[Exchange, Exchange], silent_until: int
 ) -> None:
