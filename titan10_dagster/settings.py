@@ -252,6 +252,7 @@ class Settings(BaseSettings):
         env_prefix=PREFIX,
         env_nested_delimiter="__",
         env_ignore_empty=True,
+        dotenv_filtering="match_prefix",  # .env is often shared with others, as the environment is
         extra="forbid",
         frozen=True,
     )
@@ -372,8 +373,7 @@ def load(folder: Path | None = None) -> Settings:
     """
     folder = folder or home()
     toml_file, dotenv = folder / "titan10.toml", folder / ".env"
-    if not toml_file.exists():
-        raise SettingsError(f"There is no titan10.toml in {folder}: go to the project's folder, or set {PREFIX}HOME.")
+    _refuse_no_file(toml_file)
     _refuse_unknown_variables(os.environ)
     source = type("Settings", (Settings,), {"toml_file": toml_file, "__module__": __name__})
     try:
@@ -383,6 +383,19 @@ def load(folder: Path | None = None) -> Settings:
     except ValueError as error:  # not TOML, or not UTF-8
         raise SettingsError(f"{toml_file} or {dotenv} cannot be read: {error}") from None
     return settings.model_copy(update={"data": folder / settings.data})
+
+
+def _refuse_no_file(toml_file: Path) -> None:
+    """pydantic-settings passes over what is no file, so that nothing at all would be set, silently."""
+    if toml_file.is_dir():
+        raise SettingsError(
+            f"{toml_file} is a folder, and should be a file: Docker makes one where the file that it is to mount is "
+            "missing. Remove it, and put the project's titan10.toml there."
+        )
+    if not toml_file.is_file():
+        raise SettingsError(
+            f"There is no titan10.toml in {toml_file.parent}: go to the project's folder, or set {PREFIX}HOME."
+        )
 
 
 def _refuse_unknown_variables(environment: Mapping[str, str]) -> None:

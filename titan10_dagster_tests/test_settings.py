@@ -198,6 +198,29 @@ def test_a_folder_without_a_file_is_told_of(tmp_path: Path) -> None:
     assert refusal(tmp_path).startswith(f"There is no titan10.toml in {tmp_path}")
 
 
+def test_a_folder_in_the_place_of_the_file_is_told_of(tmp_path: Path) -> None:
+    (tmp_path / "titan10.toml").mkdir()
+    told = refusal(tmp_path)
+    assert told.startswith(f"{tmp_path / 'titan10.toml'} is a folder")
+    assert "Docker" in told
+
+
+def test_dotenv_may_hold_variables_of_others(write: Write) -> None:
+    folder = write(dotenv="POSTGRES_PASSWORD=x\nTITAN10_SERVER__PORT=2\n")
+    assert settings.load(folder).server.port == 2
+
+
+@pytest.mark.parametrize(
+    ("dotenv", "sentence"),
+    [
+        ("TITAN10_SEVER__PORT=1\n", "sever__port: no such setting; allowed are alerts"),
+        ("TITAN10_SERVER__PROT=1\n", "server.prot: no such setting; did you mean port"),
+    ],
+)
+def test_a_line_of_dotenv_that_names_no_setting_of_ours_is_refused(write: Write, dotenv: str, sentence: str) -> None:
+    assert sentence in refusal(write(dotenv="POSTGRES_PASSWORD=x\n" + dotenv))
+
+
 def test_a_password_is_in_no_text_of_the_settings(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TITAN10_DATABASE__URL", "postgresql://me:sesame@host/x")
     monkeypatch.setenv("TITAN10_DATABASE__DAGSTER_URL", "postgresql://me:sesame@host/y")

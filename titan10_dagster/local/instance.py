@@ -110,7 +110,7 @@ def child_environment(variables: Mapping[str, str], base: Mapping[str, str]) -> 
 
 def _dagster_home(settings: Settings, home: Path) -> Path:
     source = home / "dagster.yaml"
-    if not source.exists():
+    if not source.is_file():  # also where Docker made a folder of it
         raise SettingsError(f"There is no dagster.yaml in {home}: it says how Dagster runs; restore it.")
     folder = settings.data / "dagster"
     folder.mkdir(parents=True, exist_ok=True)
