@@ -10,11 +10,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
-from datetime import date, time
+from datetime import date, time, timedelta
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
@@ -35,12 +36,17 @@ from pydantic_settings import (
 )
 
 from titan10_dagster.candles.autopilot import Order
+from titan10_dagster.candles.repairs import OVERDUE
 from titan10_dagster.candles.timeframes import TIMEFRAMES, Timeframe
 from titan10_dagster.errors import SettingsError
 
 PREFIX = "TITAN10_"
 # Variables that are ours but name no setting: where the settings are, and what the tests may use.
 BESIDE_SETTINGS = (f"{PREFIX}HOME", f"{PREFIX}TEST_")
+# As good as for ever, and yet a time that can be taken from today without leaving the calendar.
+MOST_DAYS = 36_500
+MOST_MINUTES = 525_600
+FIRST_DAY = date(2009, 1, 3)  # Bitcoin's first block: no candle is older
 DATABASE_SCHEMES = ("postgresql://", "postgres://", "postgresql+psycopg2://")
 
 
@@ -53,6 +59,15 @@ def _timeframe(value: object) -> Timeframe:
 def _symbols(value: object) -> object:
     """A list, or the same joined by commas, as an environment variable has it."""
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _names_a_host(url: str) -> bool:
+    """Whether it is an address without a login: its host is there, and its port a number if there is one."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and "@" not in url and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # of a port that is none, or of half an IPv6 address
+        return False
 
 
 class _Section(BaseModel):
@@ -82,9 +97,12 @@ class TimescaleSettings(_Section):
     """How TimescaleDB keeps the candles. On plain PostgreSQL only the retention has an effect."""
 
     chunk_days: int = Field(7, ge=1, le=366, description="days of candles in a chunk; for chunks made from then on")
-    compress_after_days: int = Field(7, ge=1, description="age in days at which a chunk is compressed")
+    compress_after_days: int = Field(7, ge=1, le=MOST_DAYS, description="age in days at which a chunk is compressed")
     retention_days: int | None = Field(
-        None, ge=2, description="days that candles stay, at least; empty: for ever. Older ones are not fetched"
+        None,
+        ge=2,
+        le=MOST_DAYS,
+        description="days that candles stay, at least; empty: for ever. Older ones are not fetched",
     )
 
     @property
@@ -144,10 +162,18 @@ class LiveSettings(_Section):
 class HousekeepingSettings(_Section):
     """For how long what nobody needs any more is kept, in days; 0: for ever."""
 
-    live_runs_days: int = Field(3, ge=0, description="days that runs of polling and bookkeeping stay in the UI")
-    step_logs_days: int = Field(30, ge=0, description="days that what steps print is kept on this machine")
-    landing_days: int = Field(90, ge=0, description="days that landed files stay once the database has them; 0: always")
-    evidence_days: int = Field(30, ge=0, description="days that `.parquet.old` and `.corrupt` files stay; 0: always")
+    live_runs_days: int = Field(
+        3, ge=0, le=MOST_DAYS, description="days that runs of polling and bookkeeping stay in the UI"
+    )
+    step_logs_days: int = Field(
+        30, ge=0, le=MOST_DAYS, description="days that what steps print is kept on this machine"
+    )
+    landing_days: int = Field(
+        90, ge=0, le=MOST_DAYS, description="days that landed files stay once the database has them; 0: always"
+    )
+    evidence_days: int = Field(
+        30, ge=0, le=MOST_DAYS, description="days that `.parquet.old` and `.corrupt` files stay; 0: always"
+    )
 
 
 def _urls(value: object) -> object:
@@ -164,10 +190,16 @@ class AlertSettings(_Section):
         (),
         description="where to send alerts: apprise URLs, such as tgram://, mailto:// or file:///path; empty: nowhere",
     )
-    breaker_open_minutes: int = Field(60, ge=1, description="an exchange that was shut out for so long is told of")
-    gap_days: int = Field(3, ge=1, description="candles that are missing unexplained for so long are")
-    live_lag_minutes: int = Field(60, ge=1, description="an exchange whose polling brought nothing for so long is")
-    settled_by: time = Field(time(6), description="UTC; at this time yesterday should be whole, or it is told of")
+    breaker_open_minutes: int = Field(
+        60, ge=1, le=MOST_MINUTES, description="an exchange that was shut out for so long is told of"
+    )
+    gap_days: int = Field(3, ge=1, le=MOST_DAYS, description="candles that are missing unexplained for so long are")
+    live_lag_minutes: int = Field(
+        60, ge=1, le=MOST_MINUTES, description="an exchange whose polling brought nothing for so long is"
+    )
+    settled_by: time = Field(
+        time(6), description="UTC, 03:00 or later; at this time yesterday should be whole, or it is told of"
+    )
 
     @field_validator("urls")
     @classmethod
@@ -181,6 +213,8 @@ class AlertSettings(_Section):
     def _is_utc(cls, settled_by: time) -> time:
         if settled_by.tzinfo is not None:
             raise ValueError('must be a time of UTC without a zone, such as "06:00"')
+        if timedelta(hours=settled_by.hour, minutes=settled_by.minute) < OVERDUE:
+            raise ValueError("must be 03:00 or later: yesterday is fetched at 02:00, and that takes its time")
         return settled_by
 
 
@@ -217,14 +251,21 @@ class ExchangeSettings(_Section):
     timeframe: Annotated[Timeframe, NoDecode, BeforeValidator(_timeframe)] = Field(
         default=TIMEFRAMES["1m"], description=f"one of {', '.join(TIMEFRAMES)}"
     )
-    start: date = Field(description="first UTC day to ask for; earlier days are empty, at no request")
+    start: date = Field(ge=FIRST_DAY, description="first UTC day to ask for; earlier days are empty, at no request")
     days_per_run: int | None = Field(
         None, ge=1, le=366, description="days a backfill run takes; empty: by the exchange's speed"
     )
-    base_url: str | None = Field(None, pattern=r"^https?://[^@]*$", description="scheme and host instead of its own")
+    base_url: str | None = Field(None, description="scheme and host instead of its own")
     proxy: SecretStr | None = Field(None, description="URL of a proxy: http://, https:// or socks5://")
     paced: bool = Field(True, description="keep the exchange's rate limit; false only for a server of yours")
     enabled: bool = Field(True, description="false: its assets disappear, its candles stay")
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_address(cls, base_url: str | None) -> str | None:
+        if base_url is not None and not _names_a_host(base_url):
+            raise ValueError("must be http:// or https:// and a host, without user and password")
+        return base_url
 
     @field_validator("proxy")
     @classmethod
@@ -236,7 +277,10 @@ class ExchangeSettings(_Section):
     @field_validator("symbols")
     @classmethod
     def _are_unified(cls, symbols: tuple[str, ...]) -> tuple[str, ...]:
-        odd = [symbol for symbol in symbols if "/" not in symbol]
+        contracts = [symbol for symbol in symbols if ":" in symbol]
+        if contracts:
+            raise ValueError(f"{', '.join(contracts)}: spot markets only for now, such as BTC/USDT")
+        odd = [symbol for symbol in symbols if not re.fullmatch(r"[^/\s]+/[^/\s]+", symbol)]
         if odd:
             raise ValueError(f"{', '.join(odd)}: write BASE/QUOTE, such as BTC/USDT")
         twice = sorted({symbol for symbol in symbols if symbols.count(symbol) > 1})
@@ -298,6 +342,8 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _prefers_known_exchanges(self) -> Settings:
         for key, order in self.selection.named.items():
+            if not order and key != "selection.order":
+                raise ValueError(f"{key}: names no exchange; leave it out: selection.order serves")
             for exchange in order:
                 if exchange not in self.exchanges:
                     raise ValueError(unknown(key, exchange, self.exchanges, f"no section [exchanges.{exchange}]"))

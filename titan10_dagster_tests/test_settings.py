@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -131,19 +131,39 @@ def test_an_exchange_that_is_switched_off_is_not_enabled(write: Write) -> None:
         ("[server]\nport = 'x'\n", "server.port: Input should be a valid integer"),
         ("[checks]\nbroken_share = 2\n", "checks.broken_share: Input should be less than or equal to 1"),
         ("[alerts]\nsettled_by = '06:00+02:00'\n", "alerts.settled_by: must be a time of UTC without a zone"),
+        ("[alerts]\nsettled_by = 02:59:00\n", "alerts.settled_by: must be 03:00 or later"),
+        ("[alerts]\nbreaker_open_minutes = 10000000000000\n", "alerts.breaker_open_minutes: Input should be less than"),
+        ("[alerts]\nlive_lag_minutes = 10000000000000\n", "alerts.live_lag_minutes: Input should be less than"),
+        ("[alerts]\ngap_days = 1000000\n", "alerts.gap_days: Input should be less than or equal to 36500"),
+        ("[timescaledb]\nretention_days = 1000000\n", "timescaledb.retention_days: Input should be less than"),
+        ("[timescaledb]\ncompress_after_days = 1000000000\n", "timescaledb.compress_after_days: Input should be less"),
+        ("[housekeeping]\nlive_runs_days = 1000000\n", "housekeeping.live_runs_days: Input should be less than"),
+        ("[housekeeping]\nstep_logs_days = 1000000\n", "housekeeping.step_logs_days: Input should be less than"),
+        ("[housekeeping]\nlanding_days = 1000000\n", "housekeeping.landing_days: Input should be less than"),
+        ("[housekeeping]\nevidence_days = 1000000\n", "housekeeping.evidence_days: Input should be less than"),
         ("[database]\nmax_connections = 0\n", "database.max_connections: Input should be greater than or equal to 1"),
         ("[database]\nurl = 'mysql://x'\n", "database.url: must start with one of postgresql://"),
         (BINANCE + "symbol = 'x'\n", "exchanges.binance.symbol: no such setting; did you mean symbols"),
         (BINANCE + "timeframe = '7m'\n", "exchanges.binance.timeframe:"),
         (BINANCE + "base_url = 'ftp://x'\n", "exchanges.binance.base_url:"),
+        (BINANCE + "base_url = 'https://'\n", "exchanges.binance.base_url: must be http:// or https:// and a host"),
+        (BINANCE + "base_url = 'http://:80/x'\n", "exchanges.binance.base_url: must be http:// or https:// and a host"),
+        (BINANCE + "base_url = 'http://x:y'\n", "exchanges.binance.base_url: must be http:// or https:// and a host"),
         (BINANCE + "proxy = 'ftp://x'\n", "exchanges.binance.proxy:"),
         (BINANCE + "days_per_run = 0\n", "exchanges.binance.days_per_run: Input should be greater than or equal to 1"),
         ("[exchanges.binance]\nstart = 2024-01-01\n", "exchanges.binance.symbols: Field required"),
         ("[exchanges.binance]\nsymbols = ['BTC/USDT']\n", "exchanges.binance.start: Field required"),
         ("[exchanges.binance]\nsymbols = []\nstart = 2024-01-01\n", "exchanges.binance.symbols:"),
         (BINANCE.replace("BTC/USDT", "BTCUSDT"), "exchanges.binance.symbols: BTCUSDT: write BASE/QUOTE"),
+        (BINANCE.replace("BTC/USDT", "/"), "exchanges.binance.symbols: /: write BASE/QUOTE"),
+        (BINANCE.replace("BTC/USDT", "A/B/C"), "exchanges.binance.symbols: A/B/C: write BASE/QUOTE"),
+        (
+            BINANCE.replace("BTC/USDT", "BTC/USDT:USDT"),
+            "exchanges.binance.symbols: BTC/USDT:USDT: spot markets only for now, such as BTC/USDT",
+        ),
         (BINANCE.replace('"BTC/USDT"', '"A/B", "A/B"'), "exchanges.binance.symbols: A/B stands there twice"),
         (BINANCE.replace("2024-01-01", "'soon'"), "exchanges.binance.start:"),
+        (BINANCE.replace("2024-01-01", "0001-01-01"), "exchanges.binance.start: Input should be greater than"),
         (BINANCE.replace("binance", "binanse"), "exchanges.binanse: ccxt has no such exchange; did you mean binance"),
         ("[server\n", "cannot be read"),
     ],
@@ -257,6 +277,18 @@ def test_an_address_that_cannot_be_is_refused_without_repeating_it(
     assert "s3cret" not in str(refused.value)
 
 
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9", "https://[::1]:443/path", "https://api.example.org"])
+def test_an_address_is_a_host_with_or_without_a_port_and_a_path(write: Write, url: str) -> None:
+    assert settings.load(write(f"{BINANCE}base_url = '{url}'\n")).exchanges["binance"].base_url == url
+
+
+def test_the_longest_times_allowed_reach_back_to_a_day_that_exists(write: Write) -> None:
+    today = date(2024, 1, 1)
+    assert today - timedelta(days=settings.MOST_DAYS) > date.min
+    loaded = settings.load(write(f"[timescaledb]\nretention_days = {settings.MOST_DAYS}\n{BINANCE}"))
+    assert loaded.timescaledb.retention_days == settings.MOST_DAYS
+
+
 def test_a_password_in_a_proxy_is_never_shown(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TITAN10_EXCHANGES__BINANCE__PROXY", "http://user:s3cret@127.0.0.1:1")
     assert "s3cret" not in repr(settings.load(write()))
@@ -279,6 +311,10 @@ def test_an_order_of_exchanges_has_a_variable(write: Write, monkeypatch: pytest.
     [
         ('order = ["binanse"]', "selection.order: no section [exchanges.binanse]; did you mean binance?"),
         ('symbols = { "A/B" = ["okx"] }', "selection.symbols.A/B: no section [exchanges.okx]; allowed are binance."),
+        (
+            'symbols = { "A/B" = [] }',
+            "selection.symbols.A/B: names no exchange; leave it out: selection.order serves",
+        ),
         ('order = ["binance", "binance"]', "selection.order: an exchange stands there twice"),
     ],
 )
