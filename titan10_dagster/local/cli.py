@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -65,11 +66,12 @@ def day(context: click.Context, parameter: click.Parameter, value: str | None) -
         return None
     if value == "yesterday":
         return today() - timedelta(days=1)
-    try:
-        return date.fromisoformat(value)
-    except ValueError:
-        sentence = f"{value!r} is no day: write YYYY-MM-DD, such as 2024-02-29, or yesterday."
-        raise click.BadParameter(sentence, context, parameter) from None
+    with suppress(ValueError):
+        named = date.fromisoformat(value)
+        if str(named) == value:  # Python also reads 20240229 and 2024-W09-4
+            return named
+    sentence = f"{value!r} is no day: write YYYY-MM-DD, such as 2024-02-29, or yesterday."
+    raise click.BadParameter(sentence, context, parameter)
 
 
 def instant(context: click.Context, parameter: click.Parameter, value: str | None) -> datetime | None:

@@ -162,6 +162,8 @@ FUTURE = f"{datetime.now(UTC).date() + timedelta(days=9)}"
     ("arguments", "sentence"),
     [
         ("backfill binance --from 2024-13-01 --to 2024-01-02", "'2024-13-01' is no day: write YYYY-MM-DD"),
+        ("backfill binance --from 20240201 --to 2024-02-02", "'20240201' is no day: write YYYY-MM-DD"),
+        ("backfill binance --from 2024-W06-1 --to 2024-02-09", "'2024-W06-1' is no day: write YYYY-MM-DD"),
         ("backfill binance --from 2024-01-09 --to 2024-01-02", "--from 2024-01-09 is after --to 2024-01-02."),
         ("backfill binance --to 2024-01-02", "Missing option '--from'"),
         (f"backfill binance --from 2024-01-09 --to {FUTURE}", "when it is over (UTC); the last one is 20"),
