@@ -81,6 +81,8 @@ def _send_all(url: str, letters: Sequence[Letter], taken: Queue[tuple[str, Lette
 
 
 def _send(url: str, letter: Letter) -> bool:
+    if scheme(url).lower() == "file":  # not by apprise, which cuts the path at its first # or ?
+        return _append(Path("/" + unquote(url.partition("://")[2]).lstrip("/")), letter)
     kind = "success" if letter.is_good else "warning"
     service = _apprise().Apprise()
     return bool(service.add(url) and service.notify(title=letter.title, body=letter.body, notify_type=kind))
@@ -88,21 +90,12 @@ def _send(url: str, letter: Letter) -> bool:
 
 @cache
 def _apprise() -> Any:
-    """apprise, with our `file` service; imported when it is needed, for it takes a third of a second."""
+    """apprise, imported when it is needed, for it takes a third of a second."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # a module of the standard library that it still uses
         import apprise
-        from apprise import decorators
 
         apprise.Apprise().add("json://localhost")  # loads its services, once
-
-    notify: Any = decorators.notify
-
-    @notify(on="file", name="file")  # type: ignore[untyped-decorator]
-    def append(body: str, title: str, notify_type: str, *_: Any, meta: Mapping[str, Any], **__: Any) -> bool:
-        path = Path("/" + unquote(meta["url"].partition("://")[2].partition("?")[0]))
-        return _append(path, Letter(title, body, notify_type == "success"))
-
     return apprise
 
 

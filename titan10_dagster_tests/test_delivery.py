@@ -9,6 +9,7 @@ from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from urllib.parse import unquote
 
 import pytest
 
@@ -62,6 +63,13 @@ def test_a_file_gets_a_line_a_letter(tmp_path: Path) -> None:
     for letter in (BAD, GOOD):
         assert list(deliver({there: [letter]})) == [(there, letter)]
     assert [Letter(**json.loads(line)) for line in path.read_text().splitlines()] == [BAD, GOOD]
+
+
+@pytest.mark.parametrize("name", ["a#b.log", "what?.log", "100%25.log", "a%23b.log", "c;d&e=f.log"])
+def test_the_path_of_a_file_is_taken_as_it_is(tmp_path: Path, name: str) -> None:
+    there = f"file://{tmp_path}/{name}"
+    assert list(deliver({there: [BAD]})) == [(there, BAD)]
+    assert [path.name for path in tmp_path.iterdir()] == [unquote(name)]
 
 
 def test_after_a_letter_that_was_not_taken_the_next_ones_wait(
