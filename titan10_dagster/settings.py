@@ -90,6 +90,13 @@ class DatabaseSettings(_Section):
             return None
         if not value.get_secret_value().startswith(DATABASE_SCHEMES):
             raise ValueError(f"must start with one of {', '.join(DATABASE_SCHEMES)}")
+        # Imported here: libpq is loaded by it, which the command's help need not wait for.
+        from titan10_dagster.store.database import connection_parameters
+
+        try:
+            connection_parameters(value.get_secret_value())
+        except SettingsError as error:
+            raise ValueError(str(error)) from None
         return value
 
 

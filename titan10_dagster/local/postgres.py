@@ -17,10 +17,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 import psycopg2
@@ -28,7 +27,7 @@ from psycopg2 import sql
 
 from titan10_dagster.errors import DatabaseUnavailable, StoreError
 from titan10_dagster.local.places import Place, find_place, refuse_other_version, run_as
-from titan10_dagster.store.database import connection_parameters, shown
+from titan10_dagster.store.database import Database
 
 ADDRESS = "127.0.0.1"
 DATABASE = "titan10"  # the database, and the role that owns it
@@ -267,7 +266,7 @@ class EmbeddedPostgres:
     def _create_database(self) -> None:
         """The database and its owner: no superuser, but may make databases (tests) and roles (readers)."""
         role, password = sql.Identifier(DATABASE), sql.Literal(self._password())
-        with _connected(self.url(SUPERUSER, SUPERUSER)) as cursor:
+        with Database(self.url(SUPERUSER, SUPERUSER)).session() as cursor:
             cursor.execute("SELECT FROM pg_roles WHERE rolname = %s", (DATABASE,))
             if not cursor.rowcount:
                 rights = sql.SQL("CREATE ROLE {} LOGIN CREATEDB CREATEROLE PASSWORD {}")
@@ -302,9 +301,10 @@ def ensure_dagster_schema(database_url: str) -> None:
 
     Raises:
         DatabaseUnavailable: the database cannot be reached.
-        StoreError: the URL cannot be read, or the role may not create a schema.
+        SettingsError: the URL cannot be read.
+        StoreError: the role may not create a schema.
     """
-    with _connected(database_url) as cursor:
+    with Database(database_url).session() as cursor:
         cursor.execute("SELECT FROM pg_namespace WHERE nspname = %s", (DAGSTER_SCHEMA,))
         if cursor.rowcount:
             return
@@ -317,20 +317,6 @@ def ensure_dagster_schema(database_url: str) -> None:
                 f"This role may not create the schema {DAGSTER_SCHEMA}: let the database's owner run "
                 f"`CREATE SCHEMA {DAGSTER_SCHEMA} AUTHORIZATION <role>`, or set database.dagster_url."
             ) from None
-
-
-@contextmanager
-def _connected(url: str) -> Iterator[Any]:
-    """A cursor that commits each statement."""
-    parameters = connection_parameters(url)
-    try:
-        connection = psycopg2.connect(**{"connect_timeout": 10, **parameters})
-    except psycopg2.OperationalError as error:
-        raise DatabaseUnavailable(f"{shown(parameters)} cannot be reached: {last_lines(str(error))}") from None
-    with closing(connection):
-        connection.autocommit = True
-        with connection.cursor() as cursor:
-            yield cursor
 
 
 def free_port(wanted: int = 0) -> int:

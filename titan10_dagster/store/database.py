@@ -7,6 +7,7 @@ that cannot be reached raises DatabaseUnavailable; `retrying` is how callers run
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from threading import BoundedSemaphore, Lock
@@ -23,7 +24,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from titan10_dagster.errors import DatabaseUnavailable, StoreError
+from titan10_dagster.errors import DatabaseUnavailable, SettingsError, StoreError
 
 Connection = psycopg2.extensions.connection
 Cursor = psycopg2.extensions.cursor
@@ -50,6 +51,9 @@ _CONNECTION: Mapping[str, Any] = {
     "keepalives_count": 3,
 }
 
+# How libpq says, with no code of its own, that a parameter's value cannot be; it asked no server.
+_IMPOSSIBLE = re.compile(r"(connection to .+ failed: )?invalid \w+ value\b")
+
 # OperationalErrors after which trying again does not help: full disk, limits, a cancelled query.
 _NOT_PASSING = ("53000", "53100", "53200", "53400", "57014")
 
@@ -57,8 +61,8 @@ _NOT_PASSING = ("53000", "53100", "53200", "53400", "57014")
 def connect(url: str, session: Mapping[str, str] = SESSION) -> Connection:
     """A connection to `url`, postgresql:// or postgresql+psycopg2://; what the URL itself sets goes first.
 
-    Raises DatabaseUnavailable if the server does not answer or refuses, StoreError if the URL cannot be read.
-    No message ever holds the password.
+    Raises DatabaseUnavailable if the server does not answer or refuses, SettingsError if the URL cannot be read or
+    asks for what cannot be. No message ever holds the password.
     """
     parameters = connection_parameters(url)
     settings = " ".join(f"-c {name}={value}" for name, value in session.items())
@@ -66,13 +70,14 @@ def connect(url: str, session: Mapping[str, str] = SESSION) -> Connection:
     try:
         return psycopg2.connect(connection_factory=Connection, **{**_CONNECTION, **parameters})
     except psycopg2.Error as error:
-        raise DatabaseUnavailable(f"cannot connect to {shown(parameters)}: {_sentence(error)}") from None
+        why = f"cannot connect to {shown(parameters)}: {_sentence(error)}"
+        raise SettingsError(why) if _IMPOSSIBLE.match(str(error)) else DatabaseUnavailable(why) from None
 
 
 def connection_parameters(url: str) -> dict[str, Any]:
     """libpq's parameters for the URL; the password may hold any character if it is percent-encoded.
 
-    Raises StoreError, without repeating the URL, if it is not one of PostgreSQL.
+    Raises SettingsError, without repeating the URL, if it is not one of PostgreSQL.
     """
     scheme, separator, rest = url.partition("://")
     authority, slash, path = rest.partition("/")
@@ -80,13 +85,21 @@ def connection_parameters(url: str) -> dict[str, Any]:
     is_ours = scheme.partition("+")[0] in ("postgresql", "postgres") and separator
     # An @ behind the first slash: the password holds a slash, and part of it would pass for the host.
     if not is_ours or (not at and "@" in path):
-        raise StoreError(_UNREADABLE)
+        raise SettingsError(_UNREADABLE)
     name, colon, password = user.partition(":")
     login = quote(unquote(name), safe="") + colon + quote(unquote(password), safe="") + at
     try:
-        return dict(psycopg2.extensions.parse_dsn(f"postgresql://{login}{hosts}{slash}{path}"))
+        parameters = dict(psycopg2.extensions.parse_dsn(f"postgresql://{login}{hosts}{slash}{path}"))
     except psycopg2.Error:
-        raise StoreError(_UNREADABLE) from None
+        raise SettingsError(_UNREADABLE) from None
+    # A port that is none may be a password whose host was forgotten: no message may hold it.
+    if not all(map(_is_port, parameters.get("port", "").split(","))):
+        raise SettingsError(_UNREADABLE)
+    return parameters
+
+
+def _is_port(text: str) -> bool:
+    return not text or (text.isdecimal() and 0 < int(text) < 65536)
 
 
 _UNREADABLE = (

@@ -209,6 +209,29 @@ def test_a_database_that_is_not_there_has_an_exit_code_and_keeps_its_password(
     assert "Traceback" not in result.output
 
 
+@pytest.mark.parametrize("key", ["URL", "DAGSTER_URL"])
+@pytest.mark.parametrize("url", ["postgresql://me:sesame/open@127.0.0.1/x", "postgresql://me:sesame/x"])
+def test_a_database_url_that_cannot_be_read_is_a_setting_that_cannot_be(
+    run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch, key: str, url: str
+) -> None:
+    monkeypatch.setenv(f"TITAN10_DATABASE__{key}", url)
+    result = run("status")
+    assert result.exit_code == 2
+    assert f"database.{key.lower()}: the database URL cannot be read" in result.stderr
+    assert "sesame" not in result.output
+
+
+@pytest.mark.parametrize("option", ["sslmode=wrong", "connect_timeout=soon", "target_session_attrs=best"])
+def test_an_option_of_the_database_url_that_cannot_be_is_a_setting_too(
+    run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    monkeypatch.setenv("TITAN10_DATABASE__URL", f"postgresql://me:sesame@127.0.0.1:1/x?{option}")
+    result = run("status")
+    assert result.exit_code == 2
+    assert f'"{option.partition("=")[2]}"' in result.stderr
+    assert "sesame" not in result.output
+
+
 def test_migrate_names_what_it_applied_and_then_nothing(project: Project, empty_database_url: str) -> None:
     project.environment["TITAN10_DATABASE__URL"] = empty_database_url
     first, second = project.titan10("migrate"), project.titan10("migrate")

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from titan10_dagster.candles.fetched import JudgedSlice
-from titan10_dagster.errors import DatabaseUnavailable, StoreError
+from titan10_dagster.errors import DatabaseUnavailable, SettingsError, StoreError
 from titan10_dagster.local.postgres import EmbeddedPostgres
 from titan10_dagster.store import writer
 from titan10_dagster.store.database import Database, connection_parameters, retrying, shown
@@ -134,14 +134,21 @@ def test_a_url_without_user_or_host_is_as_good_as_libpq_finds_it() -> None:
         "postgresql://quant:s3/cret@localhost/market",
         "postgresql://quant:12/s3cret@localhost/market",
         "postgresql://quant:s3cret@localhost/market?nonsense",
+        "postgresql://quant:s3cret/market",
+        "postgresql://quant@localhost:s3cret/market",
+        "postgresql://quant@localhost:65536/market",
         "",
     ],
 )
 def test_a_url_that_cannot_be_read_is_refused_without_repeating_it(url: str) -> None:
-    with pytest.raises(StoreError, match="percent-encoded") as told:
+    with pytest.raises(SettingsError, match="percent-encoded") as told:
         connection_parameters(url)
     assert "s3" not in str(told.value)
     assert "cret" not in str(told.value)
+
+
+def test_several_hosts_have_a_port_each_or_the_usual_one() -> None:
+    assert connection_parameters("postgresql://quant@one:5433,two/market")["port"] == "5433,"
 
 
 def test_a_database_shows_itself_without_its_password() -> None:
