@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 import titan10_dagster
 from titan10_dagster.errors import SettingsError
-from titan10_dagster.local.postgres import EmbeddedPostgres, dagster_url, ensure_dagster_schema
+from titan10_dagster.local.postgres import EmbeddedPostgres, dagster_url, ensure_dagster_schema, with_driver
 from titan10_dagster.settings import Settings
 
 Say: TypeAlias = Callable[[str], None]
@@ -61,14 +61,19 @@ def open_instance(settings: Settings, home: Path, say: Say) -> Iterator[str]:
 def migrate_all(settings: Settings, url: str) -> list[str]:
     """Brings our tables up to date, with the settings that they hold and how TimescaleDB keeps them, and makes the
     schema of Dagster's; returns the names of applied migrations.
+
+    Raises:
+        DatabaseUnavailable: the server is away, or that of database.dagster_url.
     """
     from titan10_dagster.store import policies, preferences
-    from titan10_dagster.store.database import Database
+    from titan10_dagster.store.database import Database, connect
     from titan10_dagster.store.migrations import migrate
 
-    configured = settings.database.dagster_url
-    if configured is None or configured.get_secret_value() == dagster_url(url):  # not a database of Dagster's own
+    dagsters = _dagsters_database(settings, url)
+    if dagsters == dagster_url(url):
         ensure_dagster_schema(url)
+    else:
+        connect(dagsters).close()  # told here with a sentence, by Dagster with its whole stack
     applied = migrate(url)
     with closing(Database(url, max_connections=1)) as db:
         preferences.keep(db, settings.preferences)
@@ -82,13 +87,18 @@ def prepare(settings: Settings, home: Path, url: str) -> dict[str, str]:
     Raises:
         SettingsError: the project folder has no dagster.yaml.
     """
-    configured = settings.database.dagster_url
     return {
         "DAGSTER_HOME": str(_dagster_home(settings, home)),
         "TITAN10_HOME": str(home),
         "TITAN10_DATABASE__URL": url,
-        "TITAN10_DATABASE__DAGSTER_URL": configured.get_secret_value() if configured else dagster_url(url),
+        "TITAN10_DATABASE__DAGSTER_URL": _dagsters_database(settings, url),
     }
+
+
+def _dagsters_database(settings: Settings, url: str) -> str:
+    """Where Dagster keeps its tables: what database.dagster_url names, or a schema of the candles' database."""
+    configured = settings.database.dagster_url
+    return with_driver(configured.get_secret_value()) if configured else dagster_url(url)
 
 
 def child_environment(variables: Mapping[str, str], base: Mapping[str, str]) -> dict[str, str]:

@@ -31,6 +31,8 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import InterfaceError, OperationalError
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
+from titan10_dagster.local.postgres import with_driver
+
 _KEPT = 3  # a process; what its threads need beyond that is connected for the moment
 _PATIENTLY = Retrying(
     retry=retry_if_exception_type((OperationalError, InterfaceError, DagsterPostgresException)),
@@ -70,6 +72,7 @@ class PooledPostgresStorage(DagsterPostgresStorage):
     """Runs, events and schedules in one database; the config is that of `storage: postgres:`, with a password."""
 
     def __init__(self, postgres_url: str, **options: Any) -> None:
+        postgres_url = with_driver(postgres_url)
         super().__init__(postgres_url, **options)
         self._event_log_storage = PatientEventLogStorage(postgres_url, should_autocreate_tables=False)
         for storage in (self._run_storage, self._event_log_storage, self._schedule_storage):

@@ -286,14 +286,16 @@ class EmbeddedPostgres:
 
 
 def dagster_url(database_url: str) -> str:
-    """The URL under which Dagster keeps its tables: the same database, schema `dagster`.
-
-    The driver is named, because SQLAlchemy 2.1 takes `postgresql://` to mean psycopg 3.
-    """
+    """The URL under which Dagster keeps its tables: the same database, schema `dagster`."""
     parts = urlsplit(database_url)
     query = dict(parse_qsl(parts.query))
     query["options"] = f"{query.get('options', '')} -csearch_path={DAGSTER_SCHEMA}".strip()
-    return urlunsplit(parts._replace(scheme="postgresql+psycopg2", query=urlencode(query, quote_via=quote)))
+    return with_driver(urlunsplit(parts._replace(query=urlencode(query, quote_via=quote))))
+
+
+def with_driver(url: str) -> str:
+    """The URL as SQLAlchemy must have it: `postgresql://` means psycopg 3 to 2.1, and `postgres://` nothing."""
+    return f"postgresql+psycopg2://{url.partition('://')[2]}"
 
 
 def ensure_dagster_schema(database_url: str) -> None:

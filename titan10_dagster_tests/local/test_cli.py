@@ -25,6 +25,7 @@ from titan10_dagster import errors
 from titan10_dagster.local.cli import exit_code, main
 from titan10_dagster.local.postgres import dagster_url
 from titan10_dagster.sandbox.server import Sandbox
+from titan10_dagster.settings import DATABASE_SCHEMES
 
 PROJECT = Path(__file__).parents[2]
 NOW = datetime(2024, 3, 10, 12, tzinfo=UTC)
@@ -240,15 +241,37 @@ def test_migrate_names_what_it_applied_and_then_nothing(project: Project, empty_
     assert second.stdout == "The tables are up to date.\n"
 
 
+@pytest.mark.parametrize("scheme", DATABASE_SCHEMES)
 def test_migrate_makes_the_schema_of_dagster_also_where_its_url_is_spelt_out(
-    project: Project, empty_database_url: str
+    run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch, empty_database_url: str, scheme: str
 ) -> None:
-    project.environment["TITAN10_DATABASE__URL"] = empty_database_url
-    project.environment["TITAN10_DATABASE__DAGSTER_URL"] = dagster_url(empty_database_url)
-    assert project.titan10("migrate").returncode == 0
+    monkeypatch.setenv("TITAN10_DATABASE__URL", empty_database_url)
+    spelt_out = scheme + dagster_url(empty_database_url).partition("://")[2]
+    monkeypatch.setenv("TITAN10_DATABASE__DAGSTER_URL", spelt_out)
+    assert run("migrate").exit_code == 0
     with closing(psycopg2.connect(empty_database_url)) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM pg_namespace WHERE nspname = 'dagster'")
         assert cursor.fetchone() == (1,)
+
+
+def test_a_database_of_dagsters_own_that_is_not_there_has_the_same_exit_code(
+    run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch, database_url: str, free_port: Callable[[], int]
+) -> None:
+    monkeypatch.setenv("TITAN10_DATABASE__URL", database_url)
+    monkeypatch.setenv("TITAN10_DATABASE__DAGSTER_URL", f"postgresql://me:sesame@127.0.0.1:{free_port()}/theirs")
+    result = run("migrate")
+    assert result.exit_code == 3
+    assert "cannot connect to the database theirs at 127.0.0.1" in result.stderr
+    assert "sesame" not in result.output
+
+
+def test_a_backfill_with_a_database_of_dagsters_own_named_as_everywhere_else(
+    working: Project, empty_database_url: str
+) -> None:
+    working.environment["TITAN10_DATABASE__DAGSTER_URL"] = empty_database_url
+    done = working.titan10("backfill", "binance", "--from", "2024-03-01", "--to", "2024-03-01", "--symbol", "BTC/USDT")
+    assert done.returncode == 0, done.stderr
+    assert "1,440 of 1,440 candles" in done.stdout
 
 
 def test_a_backfill_stores_the_days_and_tells_of_it_once(working: Project, exchange: Sandbox) -> None:

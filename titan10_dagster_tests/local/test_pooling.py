@@ -12,8 +12,9 @@ import yaml
 from dagster import DagsterInstance
 from sqlalchemy import text
 
-from titan10_dagster.local.pooling import PatientEventLogStorage
+from titan10_dagster.local.pooling import PatientEventLogStorage, PooledPostgresStorage
 from titan10_dagster.local.postgres import dagster_url, ensure_dagster_schema
+from titan10_dagster.settings import DATABASE_SCHEMES
 
 ROOT = Path(__file__).parents[2]
 OTHERS = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
@@ -25,10 +26,16 @@ def something() -> None:
 
 
 @pytest.fixture
-def instance(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DagsterInstance]:
-    """An instance whose storage is that of dagster.yaml."""
+def url(database_url: str) -> str:
+    """Where the instance keeps its tables."""
     ensure_dagster_schema(database_url)
-    monkeypatch.setenv("TITAN10_DATABASE__DAGSTER_URL", dagster_url(database_url))
+    return dagster_url(database_url)
+
+
+@pytest.fixture
+def instance(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DagsterInstance]:
+    """An instance whose storage is that of dagster.yaml."""
+    monkeypatch.setenv("TITAN10_DATABASE__DAGSTER_URL", url)
     storage = yaml.safe_load((ROOT / "dagster.yaml").read_text())["storage"]
     with dg.instance_for_test(temp_dir=str(tmp_path), overrides={"storage": storage}) as made:
         yield made
@@ -61,6 +68,12 @@ def test_runs_one_after_the_other_share_their_connections(
     for _ in range(3):
         assert ran(instance)
     assert set(asked(watching, f"SELECT pid {OTHERS}")) == before
+
+
+@pytest.mark.parametrize("scheme", DATABASE_SCHEMES)
+def test_a_database_may_be_named_as_everywhere_else(url: str, scheme: str) -> None:
+    named = scheme + url.partition("://")[2]
+    assert PooledPostgresStorage(named).run_storage.get_runs_count() == 0
 
 
 def test_an_event_is_stored_although_the_server_went_away_in_the_middle(
