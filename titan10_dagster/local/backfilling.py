@@ -19,6 +19,7 @@ from rich.text import Text
 from titan10_dagster.candles.fetched import FetchedSlice
 from titan10_dagster.candles.slices import Slice, days
 from titan10_dagster.local.instance import Say, open_instance
+from titan10_dagster.local.places import made
 from titan10_dagster.local.processes import rotate
 from titan10_dagster.pipeline import Pipeline, open_pipeline
 from titan10_dagster.settings import Settings, load
@@ -87,8 +88,7 @@ def _backfill(pipeline: Pipeline, request: Request) -> Backfill:
     from titan10_dagster.defs.launch import backfill
 
     logs.configure(pipeline.settings)
-    log = pipeline.settings.data / "logs" / "backfill.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
+    log = made(pipeline.settings.data / "logs") / "backfill.log"
     rotate(log)
     with log.open("a") as file, redirect_stdout(file), redirect_stderr(file):
         try:

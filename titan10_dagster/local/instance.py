@@ -15,6 +15,7 @@ from typing import TypeAlias
 
 import titan10_dagster
 from titan10_dagster.errors import SettingsError
+from titan10_dagster.local.places import made
 from titan10_dagster.local.postgres import EmbeddedPostgres, dagster_url, ensure_dagster_schema, with_driver
 from titan10_dagster.settings import Settings
 
@@ -85,7 +86,7 @@ def prepare(settings: Settings, home: Path, url: str) -> dict[str, str]:
     """Makes DAGSTER_HOME and returns the variables that name it, the project and its databases.
 
     Raises:
-        SettingsError: the project folder has no dagster.yaml.
+        SettingsError: the project folder has no dagster.yaml, or the data folder cannot be written to.
     """
     return {
         "DAGSTER_HOME": str(_dagster_home(settings, home)),
@@ -122,8 +123,7 @@ def _dagster_home(settings: Settings, home: Path) -> Path:
     source = home / "dagster.yaml"
     if not source.is_file():  # also where Docker made a folder of it
         raise SettingsError(f"There is no dagster.yaml in {home}: it says how Dagster runs; restore it.")
-    folder = settings.data / "dagster"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = made(settings.data / "dagster")
     link = folder / "dagster.yaml"
     if not link.is_symlink() or link.resolve() != source.resolve():
         link.unlink(missing_ok=True)

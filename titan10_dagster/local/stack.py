@@ -27,6 +27,7 @@ from pathlib import Path
 from titan10_dagster.errors import SettingsError, Titan10Error
 from titan10_dagster.local.graphql import make_pools
 from titan10_dagster.local.instance import Say, child_environment, embedded, migrate_all, prepare
+from titan10_dagster.local.places import made
 from titan10_dagster.local.postgres import free_port
 from titan10_dagster.local.processes import Child, Guard, ProcessFailed, Service, end_all, rotate
 from titan10_dagster.settings import Settings
@@ -59,11 +60,11 @@ class Stack:
         """Starts everything and returns the URL of the UI; after a failure everything is stopped again.
 
         Raises:
-            SettingsError: it runs already, or the port of the UI is taken.
+            SettingsError: it runs already, the port of the UI is taken, or `data` cannot be written to.
             DatabaseUnavailable, MigrationError: no database.
             ProcessFailed: a process does not start; the text holds its last words.
         """
-        self._lock = _take_lock(self._settings.data / "up.lock")
+        self._lock = _take_lock(made(self._settings.data) / "up.lock")
         try:
             self._start()
         except BaseException:
@@ -316,7 +317,6 @@ def _reachable(host: str) -> str:
 
 def _take_lock(path: Path) -> int:
     """Locks the data folder for this process, which is named in the file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

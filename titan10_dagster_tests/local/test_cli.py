@@ -233,6 +233,32 @@ def test_an_option_of_the_database_url_that_cannot_be_is_a_setting_too(
     assert "sesame" not in result.output
 
 
+BACKFILL = "backfill binance --from 2024-01-01 --to 2024-01-01"
+
+
+@pytest.mark.parametrize("command", ["up", "status", BACKFILL])
+@pytest.mark.parametrize("data", ["/dev/null/x", "/proc/x", "/proc", "titan10.toml"])
+def test_a_folder_for_the_data_that_cannot_be_is_a_setting_that_cannot_be(
+    run: Callable[..., Result], project: Project, monkeypatch: pytest.MonkeyPatch, data: str, command: str
+) -> None:
+    monkeypatch.setenv("TITAN10_DATA", data)
+    monkeypatch.setenv("TITAN10_SERVER__PORT", "0")
+    result = run(*command.split())
+    assert result.exit_code == 2, result.output
+    assert f"data: {project.folder / data}" in result.stderr
+    assert "set `data`" in result.stderr
+
+
+def test_a_folder_for_the_data_is_needed_beside_a_database_too(
+    run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch, database_url: str
+) -> None:
+    monkeypatch.setenv("TITAN10_DATA", "/dev/null/x")
+    monkeypatch.setenv("TITAN10_DATABASE__URL", database_url)
+    result = run(*BACKFILL.split())
+    assert result.exit_code == 2, result.output
+    assert "data: /dev/null/x" in result.stderr
+
+
 def test_migrate_names_what_it_applied_and_then_nothing(project: Project, empty_database_url: str) -> None:
     project.environment["TITAN10_DATABASE__URL"] = empty_database_url
     first, second = project.titan10("migrate"), project.titan10("migrate")
