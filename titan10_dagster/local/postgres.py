@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -35,6 +36,8 @@ SUPERUSER = "postgres"
 DAGSTER_SCHEMA = "dagster"
 START_SECONDS = 60  # crash recovery included
 STOP_SECONDS = 20
+_READY = "database system is ready to accept connections"  # in the log of a server that ran
+_STAMP = re.compile(r"^\d{4}-\d\d-\d\d \S+ \S+ \[\d+\] ", re.MULTILINE)  # time and process of a line of the log
 INITDB_OPTIONS = (
     f"--username={SUPERUSER}",
     "--auth=scram-sha-256",
@@ -218,7 +221,7 @@ class EmbeddedPostgres:
             started = self._control("start", "-l", str(self.log), "-t", str(START_SECONDS))
             if started.returncode == 0:
                 return
-            reason = last_lines(self._log_of_this_start())
+            reason = last_lines(_STAMP.sub("", self._log_of_this_start()))
             passing = "Address already in use" in reason or "shared memory block" in reason
             if not passing or time.monotonic() > deadline:
                 raise DatabaseUnavailable(f"The embedded PostgreSQL does not start (see {self.log}): {reason}")
@@ -238,8 +241,17 @@ class EmbeddedPostgres:
             self._say(f"Port {self._port} is taken: PostgreSQL listens on {port} this time (server.postgres_port).")
         self._port = port  # where its clients look for it, should it have to be started again
         self._write(self.cluster / "titan10.conf", CONFIGURATION.format(address=ADDRESS, port=port))
-        if self.log.exists():  # a log is of one start, and the one before is kept: they stay small
+        self._begin_log()
+
+    def _begin_log(self) -> None:
+        """A log is of one start, so that it stays small, and that of the last server that ran is kept.
+
+        It tells why that one died, however often the next fails to start.
+        """
+        if _READY in self._log_of_this_start():
             self.log.replace(self.log.with_suffix(".log.1"))
+        else:
+            self.log.unlink(missing_ok=True)
 
     def _log_of_this_start(self) -> str:
         return self.log.read_text(errors="replace") if self.log.exists() else "no log was written"

@@ -35,6 +35,31 @@ class Service:
     answers: Callable[[], bool]
 
 
+@dataclass
+class Pauses:
+    """How long what died waits before it is started again: ever longer, unless it had lived for a while.
+
+    `now` is monotonic, in seconds.
+    """
+
+    started: float = 0.0
+    deaths: int = 0  # in a row
+    resume_at: float = 0.0
+
+    def note_start(self, now: float) -> None:
+        self.started = now
+
+    def note_death(self, now: float) -> float:
+        """How many seconds to wait before starting it again."""
+        self.deaths = 1 if now - self.started > SETTLED_SECONDS else self.deaths + 1
+        pause = min(2.0 ** (self.deaths - 1), LONGEST_PAUSE)
+        self.resume_at = now + pause
+        return pause
+
+    def are_over(self, now: float) -> bool:
+        return now >= self.resume_at
+
+
 class Guard:
     """A process that ends our groups if we are killed; `then` is run at the end of it (see guard.py)."""
 
@@ -79,9 +104,7 @@ class Child:
     log: Path
     guard: Guard
     process: subprocess.Popen[bytes] | None = None
-    started: float = 0.0
-    deaths: int = 0  # in a row
-    resume_at: float = field(default=0.0)  # monotonic; when a dead one may be started again
+    pauses: Pauses = field(default_factory=Pauses)
 
     def start(self) -> None:
         self.log.parent.mkdir(parents=True, exist_ok=True)
@@ -97,7 +120,7 @@ class Child:
                 start_new_session=True,
             )
         self.guard.watch(self.process.pid)
-        self.started = time.monotonic()
+        self.pauses.note_start(time.monotonic())
 
     def alive(self) -> bool:
         return self.process is not None and self.process.poll() is None
@@ -125,11 +148,7 @@ class Child:
     def note_death(self) -> float:
         """Ends what the dead process left behind; returns how many seconds to wait before starting it again."""
         self.end(grace=0)
-        lived = time.monotonic() - self.started
-        self.deaths = 1 if lived > SETTLED_SECONDS else self.deaths + 1
-        pause = min(2.0 ** (self.deaths - 1), LONGEST_PAUSE)
-        self.resume_at = time.monotonic() + pause
-        return pause
+        return self.pauses.note_death(time.monotonic())
 
     def pause(self) -> None:
         """Lets the process and all it started stand still, until `go_on`."""

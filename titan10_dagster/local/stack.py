@@ -29,7 +29,16 @@ from titan10_dagster.local.graphql import make_pools
 from titan10_dagster.local.instance import Say, child_environment, embedded, migrate_all, prepare
 from titan10_dagster.local.places import made
 from titan10_dagster.local.postgres import free_port
-from titan10_dagster.local.processes import Child, Guard, ProcessFailed, Service, end_all, rotate
+from titan10_dagster.local.processes import (
+    LONGEST_PAUSE,
+    Child,
+    Guard,
+    Pauses,
+    ProcessFailed,
+    Service,
+    end_all,
+    rotate,
+)
 from titan10_dagster.settings import Settings
 
 LOCATION = "titan10_dagster"
@@ -50,6 +59,8 @@ class Stack:
         self._say = say
         self._stopping = threading.Event()
         self._postgres = embedded(settings, say)
+        self._pauses = Pauses()  # of PostgreSQL, as each child has its own
+        self._told: set[str] = set()  # of PostgreSQL since it ended
         self._children: list[Child] = []
         self._guard: Guard | None = None
         self._lock: int | None = None
@@ -147,6 +158,7 @@ class Stack:
 
     def _start_database(self) -> None:
         if self._postgres is not None:
+            self._pauses.note_start(time.monotonic())
             self.database_url = self._postgres.start()
         else:
             assert self._settings.database.url is not None
@@ -187,19 +199,33 @@ class Stack:
     # -- watching -----------------------------------------------------------------------------------------
 
     def _revive_postgres(self) -> None:
+        """Starts a dead server again, when its pause is over."""
         if self._postgres is None or self._postgres.running():
             return
-        self._say("PostgreSQL ended: starting it again.")
+        if not self._told:
+            pause = self._pauses.note_death(time.monotonic())
+            self._tell_once(f"PostgreSQL ended: starting it again in {pause:.0f} s ({self._postgres.log}).")
+        if not self._pauses.are_over(time.monotonic()):
+            return
+        self._pauses.note_start(time.monotonic())
         try:
             url = self._postgres.start()
         except Titan10Error as error:
-            self._say(f"{error}\nTrying again in {TICK_SECONDS} s.")
+            self._pauses.note_death(time.monotonic())
+            self._tell_once(f"{error}\nTrying again, at last every {LONGEST_PAUSE:.0f} s.")
             return
+        self._told.clear()
         if url != self.database_url:  # its port went to somebody else meanwhile
             self.database_url = url
             end_all(self._children, GRACE_SECONDS)
             for child in self._children:
                 child.environment = self._environment()
+
+    def _tell_once(self, sentence: str) -> None:
+        """Says of a database that is away what was not said of it yet."""
+        if sentence not in self._told:
+            self._told.add(sentence)
+            self._say(sentence)
 
     def _revive(self, child: Child) -> None:
         """Starts a dead process again, when its pause is over."""
@@ -208,7 +234,7 @@ class Stack:
         if child.process is not None:
             pause = child.note_death()
             self._say(f"The {child.service.name} ended: starting it again in {pause:.0f} s ({child.log}).")
-        if time.monotonic() < child.resume_at:
+        if not child.pauses.are_over(time.monotonic()):
             return
         with suppress(ProcessFailed):  # the next tick sees it dead, and pauses longer
             self._launch([child])

@@ -207,6 +207,21 @@ def test_a_server_that_cannot_start_says_why(server: EmbeddedPostgres) -> None:
         server.start()
 
 
+def test_starts_that_fail_say_the_same_and_leave_the_log_of_the_server_that_died(server: EmbeddedPostgres) -> None:
+    kill_postmaster(server)
+    died = server.log.read_text()
+    with (server.cluster / "postgresql.conf").open("a") as configuration:
+        configuration.write("no_such_parameter = 1\n")
+    told = set()
+    for _ in range(3):
+        with pytest.raises(DatabaseUnavailable, match="no_such_parameter") as refused:
+            server.start()
+        told.add(str(refused.value))
+    assert len(told) == 1
+    assert "no_such_parameter" in server.log.read_text()
+    assert server.log.with_suffix(".log.1").read_text().startswith(died)
+
+
 def test_a_url_is_not_given_while_nothing_runs(open_folder: Path) -> None:
     with pytest.raises(DatabaseUnavailable, match="does not run"):
         EmbeddedPostgres(open_folder / "postgres").url()

@@ -266,6 +266,33 @@ def test_what_does_not_start_is_told_with_its_last_words_and_leaves_no_process(
     assert processes_of(open_folder) == {}
 
 
+def test_a_postgresql_that_cannot_start_is_tried_ever_more_rarely_and_told_of_once(
+    home: Path, open_folder: Path
+) -> None:
+    for name in ("dagster.yaml", "titan10.toml"):
+        shutil.copy(home / name, open_folder)
+    said: list[str] = []
+    stack = Stack(titan10_settings.load(open_folder), open_folder, said.append)
+    server = stack._postgres
+    assert server is not None
+    server.start()
+    os.kill(int((server.cluster / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
+    wait_until(lambda: not server.running(), PATIENCE)
+    configuration = server.cluster / "postgresql.conf"
+    good = configuration.read_text()
+    configuration.write_text(f"{good}no_such_parameter = 1\n")
+    end = time.monotonic() + 10
+    while time.monotonic() < end:
+        stack._revive_postgres()
+        time.sleep(0.05)
+    assert len([words for words in said if "PostgreSQL ended: starting it again in 1 s" in words]) == 1
+    assert len(said) == 2
+    assert "no_such_parameter" in said[1]
+    configuration.write_text(good)
+    wait_until(lambda: stack._revive_postgres() or server.running(), PATIENCE)
+    stack.stop()
+
+
 def test_the_code_servers_socket_is_short_enough_wherever_the_project_is(tmp_path: Path) -> None:
     deep = tmp_path / ("deep/" * 40)
     assert len(os.fsencode(socket_path(deep))) < 104

@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+from titan10_dagster.local.processes import LONGEST_PAUSE, SETTLED_SECONDS, Pauses
+
+
+def test_who_keeps_dying_is_started_ever_more_rarely() -> None:
+    pauses, now = Pauses(), 1000.0
+    waited = []
+    for _ in range(7):
+        pauses.note_start(now)
+        waited.append(pauses.note_death(now + 1))
+        assert not pauses.are_over(now + 1)
+        now += 1 + waited[-1]
+        assert pauses.are_over(now)
+    assert waited == [1, 2, 4, 8, 16, LONGEST_PAUSE, LONGEST_PAUSE]
+
+
+def test_who_lived_for_a_while_is_started_again_at_once() -> None:
+    pauses = Pauses()
+    for _ in range(5):
+        pauses.note_start(0.0)
+        pauses.note_death(1.0)
+    pauses.note_start(0.0)
+    assert pauses.note_death(SETTLED_SECONDS + 1) == 1
