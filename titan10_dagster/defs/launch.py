@@ -13,7 +13,7 @@ from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 from titan10_dagster.candles.slices import days
 from titan10_dagster.defs.compose import compose
 from titan10_dagster.defs.partitions import RANGE_END, RANGE_START, daily_keys, days_per_run
-from titan10_dagster.defs.processes import PROCESS, is_alive, this_process
+from titan10_dagster.defs.processes import PROCESS, is_alive, shown_alive, this_process
 from titan10_dagster.errors import Banned, BreakerOpen, Refused
 from titan10_dagster.pipeline import Pipeline
 
@@ -82,14 +82,14 @@ def backfill(
 
 
 def bury_dead_runs(instance: DagsterInstance) -> list[str]:
-    """Mark as failed the runs of processes of this host that are no more, and give their pool slots back.
+    """Mark as failed the runs of processes that are no more, and give their pool slots back.
 
     A killed process cannot do it itself, and its slot would keep the exchange's pool shut for the next run.
     """
     dead = [
         run
         for run in instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.STARTED, DagsterRunStatus.STARTING]))
-        if PROCESS in run.tags and not is_alive(run.tags[PROCESS])
+        if PROCESS in run.tags and not is_alive(run.tags[PROCESS], instance)
     ]
     for run in dead:
         instance.report_run_failed(run, "The process that executed this run is gone.")
@@ -106,13 +106,14 @@ def _run(
     refresh: bool,
 ) -> dg.ExecuteInProcessResult:
     config = {"symbols": list(symbols) if symbols else None, "refresh": refresh}
-    return definitions.resolve_implicit_global_asset_job_def().execute_in_process(
-        instance=instance,
-        asset_selection=daily_keys(exchange),
-        tags={RANGE_START: str(chunk[0]), RANGE_END: str(chunk[-1]), PROCESS: this_process()},
-        run_config={"ops": {f"{exchange}__candles": {"config": config}}},
-        raise_on_error=False,
-    )
+    with shown_alive(instance):
+        return definitions.resolve_implicit_global_asset_job_def().execute_in_process(
+            instance=instance,
+            asset_selection=daily_keys(exchange),
+            tags={RANGE_START: str(chunk[0]), RANGE_END: str(chunk[-1]), PROCESS: this_process()},
+            run_config={"ops": {f"{exchange}__candles": {"config": config}}},
+            raise_on_error=False,
+        )
 
 
 def _chunks(asked: Sequence[date], size: int) -> Iterator[Sequence[date]]:

@@ -1,41 +1,83 @@
-"""Which process executes a run, and whether it still does."""
+"""Which process executes a run, and whether it still does.
+
+A process of this machine is known by its number and its start. One of another machine (a container made anew is another
+one) is known by the lock that it holds in the database of Dagster's runs, which everybody who sees the run can ask.
+"""
 
 from __future__ import annotations
 
 import os
 import socket
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-PROCESS = "titan10/process"  # tag of a run in a process of its own: host, process id, when that process began
+from titan10_dagster.store.presence import is_present, present
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance
+
+# Tag of a run in a process of its own: host (for people), process id, when that process began, machine.
+PROCESS = "titan10/process"
 
 
 def this_process() -> str:
     """The value of the tag for a run in this process."""
-    return _tag(os.getpid())
+    pid = os.getpid()
+    return f"{socket.gethostname()} {pid} {_began(pid)} {_machine()}"
 
 
-def is_alive(tag: str) -> bool:
-    """Whether the process of a tag lives; those of other hosts are taken to."""
-    host, pid, began = tag.split(" ")
-    if host != socket.gethostname():
-        return True
-    return is_running(int(pid)) and _began(int(pid)) == began
+@contextmanager
+def shown_alive(instance: DagsterInstance) -> Iterator[None]:
+    """Lets other machines see that this process lives, as long as this is open."""
+    url = _database(instance)
+    with present(url, this_process()) if url else nullcontext():
+        yield
+
+
+def is_alive(tag: str, instance: DagsterInstance) -> bool:
+    """Whether the process of a tag lives; it takes half a minute to be sure that one of another machine does not.
+
+    Where the instance keeps its runs elsewhere than in PostgreSQL, those of other machines are taken to live.
+    """
+    _, pid, began, *machine = tag.split(" ")
+    if machine == [_machine()]:
+        return is_running(int(pid)) and _began(int(pid)) == began
+    url = _database(instance)
+    return url is None or is_present(url, tag)
 
 
 def is_running(pid: int) -> bool:
-    """Whether a process of this host has this number; one that has ended and waits for its parent has not."""
+    """Whether a process of this machine has this number; one that has ended and waits for its parent has not."""
+    return has_number(pid) and _stat(pid)[:1] not in (["Z"], ["X"])
+
+
+def has_number(pid: int) -> bool:
+    """Whether the number is taken, be it by one that has ended and waits for its parent."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
-        pass  # it lives, as somebody else
-    return _stat(pid)[:1] not in (["Z"], ["X"])
+        return True  # by somebody else's
+    return True
 
 
-def _tag(pid: int) -> str:
-    return f"{socket.gethostname()} {pid} {_began(pid)}"
+def _database(instance: DagsterInstance) -> str | None:
+    return getattr(instance.run_storage, "postgres_url", None)
+
+
+def _machine() -> str:
+    """What numbers processes: this boot of this system, and the namespace of process ids that we see.
+
+    The name of the host would not do: it changes, and others may bear it. It has to where the system says nothing else.
+    """
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot}/{Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return socket.gethostname()
 
 
 def _began(pid: int) -> str:

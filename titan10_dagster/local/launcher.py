@@ -3,9 +3,9 @@
 Dagster's launcher leaves that to the code server: it sees a run of its own end (killed, out of memory) within
 half a second. But when the code server itself is gone, its runs would stay "started" for ever and keep their
 exchange's pool shut. Here the run monitoring of the daemon asks the code server which runs it has, and the system
-for the process of a run, which the run's log names, and for that of a `titan10 backfill`. Asking the code server is
-not enough: the thread by which it sees its runs end dies if the database is away at that moment, and it then takes the
-dead for living.
+for the process of a run, which the run's log names, and for that of a `titan10 backfill`; the database, if that is
+another machine's. Asking the code server is not enough: the thread by which it sees its runs end dies if the database
+is away at that moment, and it then takes the dead for living.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class WatchfulRunLauncher(DefaultRunLauncher):
 
     def _has_process(self, run: DagsterRun) -> bool:
         if PROCESS in run.tags:  # of `titan10 backfill`
-            return is_alive(run.tags[PROCESS])
+            return is_alive(run.tags[PROCESS], self._instance)
         server = json.loads(run.tags.get(GRPC_INFO_TAG, "{}"))
         if not server:
             return True

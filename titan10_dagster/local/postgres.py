@@ -26,6 +26,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 import psycopg2
 from psycopg2 import sql
 
+from titan10_dagster.defs.processes import has_number
 from titan10_dagster.errors import DatabaseUnavailable, StoreError
 from titan10_dagster.local.places import Place, find_place, refuse_other_version, run_as
 from titan10_dagster.store.database import Database
@@ -380,18 +381,8 @@ def _remove_stale_pid(cluster: Path, postmaster: Postmaster | None) -> None:
     if postmaster is not None or not path.exists():
         return
     first = path.read_text().split("\n", 1)[0]
-    if first.isdigit() and _is_alive(int(first)) and not _is_server(int(first), cluster):
+    if first.isdigit() and has_number(int(first)) and not _is_server(int(first), cluster):
         path.unlink()
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _is_server(pid: int, cluster: Path) -> bool:

@@ -39,6 +39,10 @@ SESSION: Mapping[str, str] = {
     "statement_timeout": "600000",
     "lock_timeout": "300000",
     "idle_in_transaction_session_timeout": "600000",
+    # The server's side of it: locks of a client whose machine vanished fall within a minute, not after hours.
+    "tcp_keepalives_idle": "30",
+    "tcp_keepalives_interval": "10",
+    "tcp_keepalives_count": "3",
     # Estimates for tables never analysed start the compiler, which then costs more than it saves.
     "jit": "off",
 }

@@ -22,10 +22,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from titan10_dagster import errors
+from titan10_dagster.defs.processes import PROCESS
 from titan10_dagster.local.cli import exit_code, main
 from titan10_dagster.local.postgres import dagster_url
 from titan10_dagster.sandbox.server import Sandbox
 from titan10_dagster.settings import DATABASE_SCHEMES
+from titan10_dagster.store import presence
 
 PROJECT = Path(__file__).parents[2]
 NOW = datetime(2024, 3, 10, 12, tzinfo=UTC)
@@ -352,7 +354,10 @@ def test_a_terminal_sees_the_progress_in_rows_and_time_left(working: Project) ->
     assert re.search(r"[1-9][\d,]* rows/s", shown)
 
 
-def test_an_interrupted_backfill_ends_soon_with_its_own_exit_code(working: Project, exchange: Sandbox) -> None:
+def test_an_interrupted_backfill_ends_soon_with_its_own_exit_code(
+    working: Project, exchange: Sandbox, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(presence, "PATIENCE", 1)
     exchange.fault("binance", "latency", ms=600_000)
     log = working.folder / ".titan10/logs/backfill.log"
     process = working.started("backfill", "binance", "--from", "2024-01-01", "--to", "2024-03-09")
@@ -361,6 +366,8 @@ def test_an_interrupted_backfill_ends_soon_with_its_own_exit_code(working: Proje
         while not (log.exists() and "slices to fetch" in log.read_text()):
             assert time.monotonic() < deadline
             time.sleep(0.1)
+        tag = tag_of_the_run(database_url)
+        assert presence.is_present(database_url, tag), "other machines see that it lives"
         process.send_signal(signal.SIGINT)
         _, told = process.communicate(timeout=120)
     finally:
@@ -368,6 +375,14 @@ def test_an_interrupted_backfill_ends_soon_with_its_own_exit_code(working: Proje
         process.communicate()
     assert process.returncode == 130
     assert "Interrupted" in told
+    assert not presence.is_present(database_url, tag)
+
+
+def tag_of_the_run(url: str) -> str:
+    with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT value FROM dagster.run_tags WHERE key = %s", [PROCESS])
+        ((tag,),) = cursor.fetchall()
+        return str(tag)
 
 
 def test_a_test_alert_goes_everywhere_and_tells_where_it_did_not_arrive(project: Project, tmp_path: Path) -> None:

@@ -2,43 +2,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from threading import Thread
 
 import dagster as dg
 import psycopg2
 import pytest
-import yaml
 from dagster import DagsterInstance
 from sqlalchemy import text
 
 from titan10_dagster.local.pooling import PatientEventLogStorage, PooledPostgresStorage
-from titan10_dagster.local.postgres import dagster_url, ensure_dagster_schema
 from titan10_dagster.settings import DATABASE_SCHEMES
 
-ROOT = Path(__file__).parents[2]
 OTHERS = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
 
 
 @dg.asset
 def something() -> None:
     """An asset whose run makes events."""
-
-
-@pytest.fixture
-def url(database_url: str) -> str:
-    """Where the instance keeps its tables."""
-    ensure_dagster_schema(database_url)
-    return dagster_url(database_url)
-
-
-@pytest.fixture
-def instance(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DagsterInstance]:
-    """An instance whose storage is that of dagster.yaml."""
-    monkeypatch.setenv("TITAN10_DATABASE__DAGSTER_URL", url)
-    storage = yaml.safe_load((ROOT / "dagster.yaml").read_text())["storage"]
-    with dg.instance_for_test(temp_dir=str(tmp_path), overrides={"storage": storage}) as made:
-        yield made
 
 
 @pytest.fixture
@@ -71,8 +51,8 @@ def test_runs_one_after_the_other_share_their_connections(
 
 
 @pytest.mark.parametrize("scheme", DATABASE_SCHEMES)
-def test_a_database_may_be_named_as_everywhere_else(url: str, scheme: str) -> None:
-    named = scheme + url.partition("://")[2]
+def test_a_database_may_be_named_as_everywhere_else(dagsters_url: str, scheme: str) -> None:
+    named = scheme + dagsters_url.partition("://")[2]
     assert PooledPostgresStorage(named).run_storage.get_runs_count() == 0
 
 
