@@ -18,6 +18,7 @@ from rich.text import Text
 
 from titan10_dagster.candles.fetched import FetchedSlice
 from titan10_dagster.candles.slices import Slice, days
+from titan10_dagster.local.exits import DONE, FAILED, SHUT_OUT
 from titan10_dagster.local.instance import Say, open_instance
 from titan10_dagster.local.places import made
 from titan10_dagster.local.processes import rotate
@@ -26,8 +27,6 @@ from titan10_dagster.settings import Settings, load
 
 if TYPE_CHECKING:
     from titan10_dagster.defs.launch import Backfill
-
-DONE, FAILED, SHUT_OUT = 0, 1, 4
 
 
 @dataclass(frozen=True)

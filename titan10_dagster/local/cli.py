@@ -11,30 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from titan10_dagster.errors import (
-    Banned,
-    BreakerOpen,
-    DatabaseUnavailable,
-    Refused,
-    SettingsError,
-    Titan10Error,
-)
+from titan10_dagster.errors import SettingsError, Titan10Error
+from titan10_dagster.local.exits import DONE, EXIT_CODES, FAILED, INTERRUPTED, exit_code
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from titan10_dagster.settings import Settings
-
-DONE, FAILED, MISUSED, NO_DATABASE, SHUT_OUT, INTERRUPTED = 0, 1, 2, 3, 4, 130
-
-EXIT_CODES = """\b
-Exit codes:
-  0    done
-  1    something failed or is incomplete; what was done stays
-  2    wrong usage, or settings that cannot be
-  3    the database cannot be reached
-  4    the exchange shuts us out: banned, refused, or its breaker is open
-  130  interrupted"""
 
 
 class Commands(click.Group):
@@ -89,19 +72,6 @@ def instant(context: click.Context, parameter: click.Parameter, value: str | Non
 def today() -> date:
     """The UTC day."""
     return datetime.now(UTC).date()
-
-
-def exit_code(error: Titan10Error) -> int:
-    """The exit code of a command that ended with this error."""
-    match error:
-        case SettingsError():
-            return MISUSED
-        case DatabaseUnavailable():
-            return NO_DATABASE
-        case Banned() | BreakerOpen() | Refused():
-            return SHUT_OUT
-        case _:
-            return FAILED
 
 
 def say(sentence: str) -> None:
@@ -292,27 +262,23 @@ def _check_request(settings: Settings, exchange: str, first: date, last: date, s
 
 
 def _check_exchange(settings: Settings, exchange: str) -> None:
+    from titan10_dagster.settings import unknown
+
     if exchange not in settings.exchanges:
-        raise SettingsError(_unknown(exchange, settings.exchanges, "titan10.toml has no exchange"))
+        raise SettingsError(unknown(exchange, exchange, settings.exchanges, "no such exchange in titan10.toml"))
 
 
 def _check_symbol(settings: Settings, exchange: str, symbol: str) -> None:
+    from titan10_dagster.settings import unknown
+
     configured = settings.exchanges[exchange].symbols
     if symbol not in configured:
-        raise SettingsError(_unknown(symbol, configured, f"exchanges.{exchange}.symbols in titan10.toml has no"))
+        raise SettingsError(unknown(symbol, symbol, configured, f"not in exchanges.{exchange}.symbols of titan10.toml"))
 
 
 def _check_order(first: date | None, last: date | None) -> None:
     if first is not None and last is not None and first > last:
         raise SettingsError(f"--from {first} is after --to {last}.")
-
-
-def _unknown(word: str, known: Any, sentence: str) -> str:
-    from difflib import get_close_matches
-
-    close = get_close_matches(word, list(known), n=2)
-    hint = f"did you mean {' or '.join(close)}?" if close else f"it has {', '.join(known) or 'none'}."
-    return f"{sentence} {word}; {hint}"
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ from titan10_dagster.candles.frame import VALUES
 from titan10_dagster.candles.gaps import REASONS, Reason
 from titan10_dagster.candles.slices import Series, Slice, days, to_ms
 from titan10_dagster.errors import SettingsError
+from titan10_dagster.local.exits import DONE, FAILED
 from titan10_dagster.local.graphql import backfill_of, launch_backfill
 from titan10_dagster.local.instance import Say, child_environment
 from titan10_dagster.local.postgres import EmbeddedPostgres, free_port
@@ -100,7 +101,7 @@ def _show(stack: Stack, settings: Settings, wanted: Sequence[date], say: Say) ->
     if os.environ.get("DEMO_KEEP") == "1":
         stack.announce()
         stack.watch()
-    return 0 if passed else 1
+    return DONE if passed else FAILED
 
 
 # -- a project of its own -------------------------------------------------------------------------------------------

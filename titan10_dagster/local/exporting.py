@@ -15,6 +15,7 @@ from titan10_dagster.candles.slices import Series, midnight
 from titan10_dagster.candles.timeframes import TIMEFRAMES
 from titan10_dagster.errors import SettingsError, StoreError, Titan10Error
 from titan10_dagster.landing.zone import LandingZone
+from titan10_dagster.local.exits import DONE, FAILED
 from titan10_dagster.local.formats import Format
 from titan10_dagster.local.instance import Say
 from titan10_dagster.local.reports import open_tables, print_json, print_table, words
@@ -113,7 +114,7 @@ def run_export(settings: Settings, request: Request, say: Say, *, now: datetime,
     unwhole = [one for one in exported if not one.completeness.whole]
     if unwhole:
         say(_warning(request, unwhole))
-    return 1 if unwhole else 0
+    return FAILED if unwhole else DONE
 
 
 def catch_up(titan10: Pipeline, say: Say) -> None:

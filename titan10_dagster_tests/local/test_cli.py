@@ -23,7 +23,8 @@ from click.testing import CliRunner, Result
 
 from titan10_dagster import errors
 from titan10_dagster.defs.processes import PROCESS
-from titan10_dagster.local.cli import exit_code, main
+from titan10_dagster.local.cli import main
+from titan10_dagster.local.exits import exit_code
 from titan10_dagster.local.postgres import dagster_url
 from titan10_dagster.sandbox.server import Sandbox
 from titan10_dagster.settings import DATABASE_SCHEMES
@@ -171,12 +172,18 @@ FUTURE = f"{datetime.now(UTC).date() + timedelta(days=9)}"
         ("backfill binance --to 2024-01-02", "Missing option '--from'"),
         (f"backfill binance --from 2024-01-09 --to {FUTURE}", "when it is over (UTC); the last one is 20"),
         ("backfill binance --from 2023-12-31 --to 2024-01-02", "the partitions begin on 2024-01-01"),
-        ("backfill binanse --from 2024-01-01 --to 2024-01-02", "has no exchange binanse; did you mean binance?"),
-        ("backfill okx --from 2024-01-01 --to 2024-01-02", "has no exchange okx; it has binance, kraken."),
+        (
+            "backfill binanse --from 2024-01-01 --to 2024-01-02",
+            "exchange in titan10.toml; did you mean binance?",
+        ),
+        (
+            "backfill okx --from 2024-01-01 --to 2024-01-02",
+            "exchange in titan10.toml; allowed are binance, kraken.",
+        ),
         ("backfill kraken --from 2024-02-01 --to 2024-02-02", "exchanges.kraken.enabled is false"),
         (
             "backfill binance --from 2024-01-01 --to 2024-01-02 --symbol BTC/USD",
-            "exchanges.binance.symbols in titan10.toml has no BTC/USD; did you mean BTC/USDT",
+            "BTC/USD: not in exchanges.binance.symbols of titan10.toml; did you mean BTC/USDT",
         ),
         ("coverage binanse", "did you mean binance?"),
         ("coverage --from 2024-01-09 --to 2024-01-02", "--from 2024-01-09 is after --to 2024-01-02."),

@@ -1,0 +1,29 @@
+"""How a command ends."""
+
+from __future__ import annotations
+
+from titan10_dagster.errors import Banned, BreakerOpen, DatabaseUnavailable, Refused, SettingsError, Titan10Error
+
+DONE, FAILED, MISUSED, NO_DATABASE, SHUT_OUT, INTERRUPTED = 0, 1, 2, 3, 4, 130
+
+EXIT_CODES = """\b
+Exit codes:
+  0    done
+  1    something failed or is incomplete; what was done stays
+  2    wrong usage, or settings that cannot be
+  3    the database cannot be reached
+  4    the exchange shuts us out: banned, refused, or its breaker is open
+  130  interrupted"""
+
+
+def exit_code(error: Titan10Error) -> int:
+    """The exit code of a command that ended with this error."""
+    match error:
+        case SettingsError():
+            return MISUSED
+        case DatabaseUnavailable():
+            return NO_DATABASE
+        case Banned() | BreakerOpen() | Refused():
+            return SHUT_OUT
+        case _:
+            return FAILED
