@@ -7,6 +7,7 @@ at a time and falls with its connection, and each migration commits together wit
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -27,6 +28,8 @@ from titan10_dagster.store.statements import folder
 
 log = logging.getLogger(__name__)
 
+OLDEST = "2.23"  # of TimescaleDB; ours was never tried on an older one
+
 # Turning a big plain table into a hypertable takes as long as it takes, and so does waiting for who does it.
 _PATIENT = {name: "0" if name.endswith("_timeout") else value for name, value in SESSION.items()}
 
@@ -34,8 +37,9 @@ _PATIENT = {name: "0" if name.endswith("_timeout") else value for name, value in
 def migrate(url: str, *, timescaledb: bool = True) -> list[str]:
     """Applies what is missing, and returns the names of it, in order; [] if the schema was up to date.
 
-    TimescaleDB is used where the server has it, unless `timescaledb` is False. Raises DatabaseUnavailable if
-    the server cannot be reached, MigrationError if it refuses a migration.
+    TimescaleDB is used where the server has it, 2.23 or newer, unless `timescaledb` is False. Raises
+    DatabaseUnavailable if the server cannot be reached, MigrationError if it refuses a migration or the database has a
+    TimescaleDB that is older.
     """
     logging.getLogger("yoyo").setLevel(logging.WARNING)  # it tells of every statement
     with _Backend(url) as backend, backend.lock():
@@ -55,17 +59,29 @@ def _apply(backend: _Backend, folders: list[str]) -> list[str]:
 
 
 def _extend(backend: _Backend) -> bool:
-    """Whether the database has TimescaleDB now; it is installed where the server offers it and lets us."""
+    """Whether the database has TimescaleDB now; it is installed where the server offers it and lets us.
+
+    Raises:
+        MigrationError: it has one that is too old.
+    """
     with backend.connection.cursor() as cursor:
-        cursor.execute("SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'timescaledb')")
-        if cursor.fetchone() == (True,):
+        cursor.execute("SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'")
+        installed = cursor.fetchone()
+        if installed is not None:
+            _refuse_too_old(*installed)
             return True
         # This setting exists only where the library is preloaded; installing it without ends the connection.
         cursor.execute(
-            "SELECT current_setting('timescaledb.max_background_workers', true) IS NOT NULL"
-            " AND EXISTS (SELECT FROM pg_available_extensions WHERE name = 'timescaledb')"
+            "SELECT default_version FROM pg_available_extensions WHERE name = 'timescaledb'"
+            " AND current_setting('timescaledb.max_background_workers', true) IS NOT NULL"
         )
-        if cursor.fetchone() != (True,):
+        offered = cursor.fetchone()
+        if offered is None:
+            return False
+        if _is_too_old(*offered):
+            log.warning(
+                "TimescaleDB %s is offered, and %s or newer is used: candles stay uncompressed", *offered, OLDEST
+            )
             return False
         try:
             cursor.execute("CREATE EXTENSION timescaledb")
@@ -73,6 +89,19 @@ def _extend(backend: _Backend) -> bool:
             log.warning("TimescaleDB is there, but this user may not install it: candles stay uncompressed")
             return False
     return True
+
+
+def _refuse_too_old(installed: str) -> None:
+    if _is_too_old(installed):
+        raise MigrationError(
+            f"this database has TimescaleDB {installed}, and {OLDEST} or newer is used: install that on the server and "
+            "run `psql -X -c 'ALTER EXTENSION timescaledb UPDATE'`, or name a database without the extension."
+        )
+
+
+def _is_too_old(version: str) -> bool:
+    given, oldest = ([int(number) for number in re.findall(r"\d+", text)[:2]] for text in (version, OLDEST))
+    return given < oldest
 
 
 class _Backend(PostgresqlBackend):  # type: ignore[misc]

@@ -50,6 +50,38 @@ def test_a_plain_database_gains_timescaledb_later(empty_timescaledb_database_url
     assert migrate(empty_timescaledb_database_url) == TIMESCALEDB
 
 
+@pytest.fixture
+def old_timescaledb(own_server: EmbeddedPostgres, open_folder: Path) -> EmbeddedPostgres:
+    """A server that offers a TimescaleDB which is older than ours has to be: its files, for nothing of it is run."""
+    extensions = open_folder / "share/extension"
+    extensions.mkdir(parents=True)
+    (extensions / "timescaledb.control").write_text("default_version = '2.17.2'\ntrusted = true\n")
+    (extensions / "timescaledb--2.17.2.sql").write_text("SELECT 1;\n")
+    superuser = own_server.url(role=SUPERUSER)
+    _run(superuser, f"ALTER SYSTEM SET extension_control_path = '{open_folder}/share:$system'")
+    _run(superuser, "ALTER DATABASE titan10 SET timescaledb.max_background_workers = 16")  # as if preloaded
+    _run(superuser, "SELECT pg_reload_conf()")
+    return own_server
+
+
+def test_a_timescaledb_that_is_too_old_is_not_installed(
+    old_timescaledb: EmbeddedPostgres, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert migrate(old_timescaledb.url()) == PLAIN
+    assert "TimescaleDB 2.17.2 is offered, and 2.23 or newer is used" in caplog.text
+    assert not Database(old_timescaledb.url()).has_timescaledb()
+
+
+def test_a_database_that_has_a_timescaledb_too_old_is_refused_with_what_to_do(
+    old_timescaledb: EmbeddedPostgres,
+) -> None:
+    _run(old_timescaledb.url(role=SUPERUSER), "CREATE EXTENSION timescaledb")
+    with pytest.raises(MigrationError, match=r"TimescaleDB 2\.17\.2, and 2\.23 or newer.*ALTER EXTENSION"):
+        migrate(old_timescaledb.url())
+    _run(old_timescaledb.url(role=SUPERUSER), "DROP EXTENSION timescaledb")
+    assert migrate(old_timescaledb.url()) == PLAIN
+
+
 def test_two_that_start_at_once_do_it_once(empty_database_url: str) -> None:
     # Not multiprocessing's Pool: that ends its processes by a signal, and once waited for ever for one of them.
     with ProcessPoolExecutor(3, multiprocessing.get_context("spawn")) as pool:
