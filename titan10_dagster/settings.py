@@ -39,6 +39,7 @@ from titan10_dagster.candles.autopilot import Order
 from titan10_dagster.candles.repairs import OVERDUE
 from titan10_dagster.candles.timeframes import TIMEFRAMES, Timeframe
 from titan10_dagster.errors import SettingsError
+from titan10_dagster.store.database import connection_parameters
 
 PREFIX = "TITAN10_"
 # Variables that are ours but name no setting: where the settings are, and what the tests may use.
@@ -90,9 +91,6 @@ class DatabaseSettings(_Section):
             return None
         if not value.get_secret_value().startswith(DATABASE_SCHEMES):
             raise ValueError(f"must start with one of {', '.join(DATABASE_SCHEMES)}")
-        # Imported here: libpq is loaded by it, which the command's help need not wait for.
-        from titan10_dagster.store.database import connection_parameters
-
         try:
             connection_parameters(value.get_secret_value())
         except SettingsError as error:
