@@ -1,11 +1,13 @@
 """A backfill of several runs through the whole stack, as the UI's button launches it: what lies between the requests.
 
-    python -m benchmarks.runs [--days 90] [--symbols 20] [--round-trip 150] [--no-limits]
+    python -m benchmarks.runs [--days 90] [--symbols 20] [--round-trip 150]
 
-One exchange, binance, whose sandbox enforces its limits and answers late; webserver, daemon, queue, code server,
-PostgreSQL and sandbox share the machine. A run may fetch while the one before it checks and stores. Told are the pace
-of the requests from the first to the last of the backfill, beside the one that a backfill keeps within a run; the
-longest pauses between two requests, which is what a run waits for its start; and the memory of the runs' processes.
+One exchange, binance, whose sandbox enforces its limits and answers late, and then neither; webserver, daemon, queue,
+code server, PostgreSQL and sandbox share the machine. A run may fetch while the one before it checks and stores. Told
+are the time from the start of the first run to the end of the last one (before it Dagster's daemon looks for new
+backfills every 30 s), the pace of the requests from the first to the last of the backfill, beside the one that a
+backfill keeps within a run, the longest pauses between two requests, which is what a run waits for its start, and the
+memory of the runs' processes.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -31,7 +33,7 @@ from benchmarks.backfill import LAST, open_pipeline, servers, symbols_of
 from titan10_dagster import settings as titan10_settings
 from titan10_dagster.candles.slices import days
 from titan10_dagster.local.code_server import NAME
-from titan10_dagster.local.graphql import backfill_of, launch_backfill
+from titan10_dagster.local.graphql import ask, backfill_of, launch_backfill
 from titan10_dagster.local.postgres import free_port
 from titan10_dagster.local.stack import Stack
 
@@ -39,6 +41,7 @@ TITLE = "A backfill of several runs"
 EXCHANGE = "binance"
 PROJECT = Path(__file__).parents[1]
 PATIENCE = 1800.0  # seconds
+RUNS = "{ runsOrError { ... on Runs { results { startTime endTime tags { key } } } } }"
 
 
 @dataclass
@@ -59,64 +62,70 @@ class Memory:
 
 def main() -> None:
     arguments = _arguments()
-    options = ["--latency", str(arguments.round_trip), *(["--no-limits"] if arguments.no_limits else [])]
-    with servers(EXCHANGE, *options) as (sandbox, database), tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o711)
-        symbols = symbols_of(sandbox)[: arguments.symbols]
-        spacing = _spacing(sandbox, database, Path(folder) / "spacing")
-        _write_project(Path(folder), sandbox, database, symbols, paced=not arguments.no_limits)
-        with _up(Path(folder)) as stack, _watched() as memory:
-            began = time.monotonic()
-            runs = _backfill(stack, arguments.days)
-            took = time.monotonic() - began
-        text = _told(arguments, took, runs, _arrivals(sandbox), spacing, memory)
+    texts = [
+        _measured(arguments.days, arguments.symbols, arguments.round_trip, limited=True),
+        _measured(arguments.days, arguments.symbols, 0, limited=False),
+    ]
+    text = "\n".join(texts)
     print(text)  # noqa: T201
     if arguments.write:
         about = (__doc__ or "").split("\n\n", 2)[2].strip()
         results.write(TITLE, f"{about}\n\n```\n{text}\n```", beside="embedded PostgreSQL 18")
 
 
+def _measured(wanted: int, count: int, round_trip: int, *, limited: bool) -> str:
+    options = ["--latency", str(round_trip), *([] if limited else ["--no-limits"])]
+    with servers(EXCHANGE, *options) as (sandbox, database), tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o711)
+        spacing = _spacing(sandbox, database, Path(folder) / "spacing") if limited else None
+        _write_project(Path(folder), sandbox, database, symbols_of(sandbox)[:count], paced=limited)
+        with _up(Path(folder)) as stack, _watched() as memory:
+            _backfill(stack, wanted)
+            spans = list(_spans(stack))
+        head = f"{wanted * count * 1440:,} candles of {count} symbols in {len(spans)} runs, "
+        head += f"a round trip of {round_trip} ms, {'limits enforced' if limited else 'no limits'}"
+        return "\n".join((head, *_told(wanted * count * 1440, spans, _arrivals(sandbox), spacing, memory)))
+
+
 def _told(
-    arguments: argparse.Namespace,
-    took: float,
-    runs: int,
-    arrivals: list[dict[str, Any]],
-    spacing: float,
+    candles: int,
+    spans: Sequence[tuple[float, float]],
+    arrivals: Sequence[dict[str, Any]],
+    spacing: float | None,
     memory: Memory,
-) -> str:
+) -> Iterator[str]:
     times = sorted(entry["monotonic"] for entry in arrivals)
-    span = times[-1] - times[0]
     pauses = sorted((later - earlier for earlier, later in pairwise(times)), reverse=True)
-    candles = arguments.days * arguments.symbols * 1440
-    own_pace = "" if arguments.no_limits else f": {(len(times) - 1) * spacing / span:.1%} of our own pace"
-    return "\n".join(
-        (
-            f"{candles:,} candles of {arguments.symbols} symbols in {runs} runs, a round trip of"
-            f" {arguments.round_trip} ms, {'no limits' if arguments.no_limits else 'limits enforced'}",
-            f"  from the button to the last committed row  {took:6.1f} s, {candles / took:,.0f} candles a second",
-            f"  from the first to the last request         {span:6.1f} s{own_pace}",
-            f"  longest pauses between two requests        "
-            f"{', '.join(f'{pause:.1f}' for pause in pauses[: max(runs, 1)])} s",
-            f"  requests {len(times):,}, refused {sum(entry['throttled'] for entry in arrivals)}",
-            f"  memory of the runs: one's own at most {memory.own:.0f} MB; all together, shared pages once,"
-            f" {memory.together:.0f} MB",
-        )
+    took, asked = max(end for _, end in spans) - min(start for start, _ in spans), times[-1] - times[0]
+    pace = f": {(len(times) - 1) * spacing / asked:.1%} of our own pace" if spacing else ""
+    yield f"  from the first run's start to the last's end  {took:6.1f} s, {candles / took:,.0f} candles a second"
+    yield f"  from the first to the last request            {asked:6.1f} s{pace}"
+    longest = ", ".join(f"{pause:.1f}" for pause in pauses[: len(spans) - 1])
+    yield f"  longest pauses between two requests           {longest} s, for {len(spans) - 1} changes of runs"
+    yield f"  requests {len(times):,}, refused {sum(entry['throttled'] for entry in arrivals)}"
+    yield (
+        f"  memory of the runs: one's own at most {memory.own:.0f} MB; all together, shared pages once,"
+        f" {memory.together:.0f} MB"
     )
 
 
-def _backfill(stack: Stack, wanted: int) -> int:
-    """The number of its runs."""
+def _backfill(stack: Stack, wanted: int) -> None:
     assets = [(EXCHANGE, "candles"), (EXCHANGE, "ohlcv")]
     backfill = launch_backfill(stack.url, assets, days(LAST - timedelta(days=wanted - 1), LAST))
     deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
+    while (status := backfill_of(stack.url, backfill)["status"]) in {"REQUESTED", "CANCELING"}:
+        if time.monotonic() > deadline:
+            raise SystemExit("the backfill is not over in time")
         stack.tend()
-        state = backfill_of(stack.url, backfill)
-        if state["status"] not in {"REQUESTED", "CANCELING"}:
-            assert state["status"] == "COMPLETED_SUCCESS", state
-            return len(state["runs"])
         time.sleep(0.2)
-    raise SystemExit("the backfill is not over in time")
+    assert status == "COMPLETED_SUCCESS", status
+
+
+def _spans(stack: Stack) -> Iterator[tuple[float, float]]:
+    """From when to when each run of the backfill was executed."""
+    for run in ask(stack.url, RUNS)["runsOrError"]["results"]:
+        if any(tag["key"] == "dagster/backfill" for tag in run["tags"]):
+            yield run["startTime"], run["endTime"]
 
 
 def _spacing(sandbox: str, database: str, folder: Path) -> float:
@@ -124,13 +133,13 @@ def _spacing(sandbox: str, database: str, folder: Path) -> float:
     pipeline = open_pipeline(EXCHANGE, symbols_of(sandbox), sandbox, database, folder, paced=True)
     client = pipeline.client(EXCHANGE, pipeline.refresh_markets(EXCHANGE))
 
-    async def ask() -> float:
+    async def spacing() -> float:
         async with client:
             old = pipeline.slices(EXCHANGE, [LAST])[0]
             await client.fetch_page(old.series, old.start, 1)
             return client.pacer.spacing
 
-    return asyncio.run(ask())
+    return asyncio.run(spacing())
 
 
 def _write_project(folder: Path, sandbox: str, database: str, symbols: tuple[str, ...], *, paced: bool) -> None:
@@ -193,7 +202,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--days", type=int, default=90)
     parser.add_argument("--symbols", type=int, default=20)
     parser.add_argument("--round-trip", type=int, default=150)
-    parser.add_argument("--no-limits", action="store_true")
     parser.add_argument("--no-write", dest="write", action="store_false", help="leave RESULTS.md as it is")
     return parser.parse_args()
 

@@ -104,22 +104,24 @@ def test_a_settlement_that_failed_as_a_whole_is_made_up_for(make_world: MakeWorl
 
 def test_ten_thousand_missing_days_cost_neither_sensor_two_seconds(make_world: MakeWorld) -> None:
     symbols = [f"S{n}/USDT" for n in range(20)]
-    world = make_world({"binance": symbols}, settings={"binance": {"start": NOW.date() - 10_001 * ONE}})
+    exchanges = ("binance", "okx")
+    started = {"start": NOW.date() - 5_001 * ONE}
+    world = make_world(dict.fromkeys(exchanges, symbols), settings=dict.fromkeys(exchanges, started))
     with world.pipeline.database.transaction() as cursor:
         cursor.execute(
             """
             INSERT INTO slice_ledger
-            SELECT 'binance', format('S%%s/USDT', n), '1m', %(day)s, 'settled', 1440, 1440, 0, 0, 0, 0, 0, 0, 0, 0,
+            SELECT exchange, format('S%%s/USDT', n), '1m', %(day)s, 'settled', 1440, 1440, 0, 0, 0, 0, 0, 0, 0, 0,
                 %(day)s::date + interval '26 hours', 'rest', 2, 0, 1.0, NULL
-            FROM generate_series(0, 19) AS n
+            FROM unnest(%(exchanges)s) AS exchange, generate_series(0, 19) AS n
             """,
-            {"day": NOW.date() - 5_001 * ONE},
+            {"exchanges": list(exchanges), "day": NOW.date() - 2_501 * ONE},
         )
     repairs = sensors.plan_of(world.pipeline, world.instance)
     history = autopilot.plan_of(world.pipeline, world.instance)
     assert sum(one.days for one in repairs.repairs) == 62
     assert repairs.postponed == (5_000 - 62) * 20
-    assert history.missing == {"binance": 5_000}
+    assert history.missing == dict.fromkeys(exchanges, 2_500)
     for sensor in (sensors, autopilot):
         cost = least(partial(sensor.plan_of, world.pipeline, world.instance))
         assert cost.processor < 2
