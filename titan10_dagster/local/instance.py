@@ -107,10 +107,6 @@ def child_environment(variables: Mapping[str, str], base: Mapping[str, str]) -> 
     back.
     """
     environment = {**base, **variables, "PYTHONUNBUFFERED": "1"}
-    # For how long after its start the queue takes a run to be about to claim its pool: 5 s are too few on a busy
-    # machine, and a second run of the exchange would be started only to wait for the first. More than a run's requests
-    # take would keep the exchange idle, for the queue does not see that the pool was claimed and given back meanwhile.
-    environment.setdefault("DAGSTER_OP_CONCURRENCY_KEYS_ALLOTTED_FOR_STARTED_RUN_SECONDS", "10")
     environment.pop("PYTHONDONTWRITEBYTECODE", None)  # every import of Dagster would take three times as long
     package_folder = Path(titan10_dagster.__file__).resolve().parents[1]
     if "site-packages" not in package_folder.parts:  # a clone: its processes may stand in another folder

@@ -66,7 +66,7 @@ class Sandbox:
         trading: Mapping[tuple[str, str], Span] | None = None,
         ports: Mapping[str, int | None] | None = None,
         log: Path | None = None,
-        cache_bytes: int = 256 * 1024 * 1024,
+        cache_bytes: int = 512 * 1024 * 1024,  # of answers: 90 days of 20 symbols, which a benchmark asks for again
     ) -> None:
         self.clock = Clock(clock)
         files = replay or {}
