@@ -16,6 +16,7 @@ import signal
 import sys
 from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext, ForkServerProcess
+from pathlib import Path
 from typing import Any
 
 from dagster._cli.api import grpc_command
@@ -68,7 +69,19 @@ def main() -> None:
     """Serves until it is told to end; the arguments are those of `dagster api grpc`."""
     if sys.platform == "linux":
         server.DagsterApiServer = ForkingApiServer  # type: ignore[misc]
+    if "--socket" in sys.argv:
+        _keep_sockets_in(Path(sys.argv[sys.argv.index("--socket") + 1]).parent)
     grpc_command()
+
+
+def _keep_sockets_in(folder: Path) -> None:
+    """Has multiprocessing keep its socket beside ours, without those of code servers that were killed.
+
+    In a folder of its own below /tmp, as is its habit, one would stay behind each time the stack ends.
+    """
+    for left in folder.glob("listener-*"):
+        left.unlink(missing_ok=True)
+    multiprocessing.current_process()._config["tempdir"] = str(folder)  # type: ignore[attr-defined]
 
 
 if __name__ == "__main__":

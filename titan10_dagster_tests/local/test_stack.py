@@ -229,6 +229,10 @@ def test_the_daemon_stands_still_while_there_is_no_code_server(up: Up) -> None:
     assert up.pid_of("local.code_server") != code_server
 
 
+def test_no_socket_stays_behind_a_code_server_that_was_killed(up: Up) -> None:
+    assert len(list(socket_path(up.home / ".titan10").parent.glob("listener-*"))) == 1
+
+
 def test_a_run_whose_code_server_is_killed_is_run_again(up: Up) -> None:
     lost = up.launch()
     os.kill(up.pid_of("local.code_server"), signal.SIGKILL)
