@@ -59,7 +59,7 @@ ON_SERVER = "history of a series, not sent"
 READ_OUT = "history of a series, read out by COPY"
 AS_PANDAS = "history of a series, as pandas"
 LATEST = "last candle of every series (view `latest`)"
-ALL_COMPRESSED = "the same, even the newest chunk compressed"
+ALL_COMPRESSED = "view `latest`, even the newest chunk compressed"
 QUERIES: Mapping[str, str] = {
     ON_SERVER: f"{HISTORY} OFFSET 1000000000",
     READ_OUT: f"COPY ({HISTORY}) TO STDOUT (FORMAT binary)",
