@@ -4,15 +4,16 @@
 
 Three ways from the exchange to the disk, each a process of its own, one after the other:
 
-- `titan10`: fetch, land, check and store, as the runs of a backfill do: each a process, a month long, and the next one
-  fetches while one checks and stores; without Dagster's part, which `benchmarks.runs` tells
+- `titan10`: fetch, land, check and store
 - `freqtrade download-data`: its REST path into its own files; `--freqtrade` says where its command is
 - the usual tutorial: see `benchmarks.tutorial`
 
-No rate limit for anybody; once without a round trip, then with one. Each fetches a short window and a long one, and
-the rate is that of the difference, so that start-up counts for nobody; so is the client's CPU time, its own process
-alone. The ceiling is the slowest of three things that no design avoids, each done alone: the requests, whose answers
-nobody reads, with as many under way as ours; reading the answers; COPY of the rows into a table without an index.
+Ours does what the runs of a backfill do: each is a process and a month long, and the next one fetches while one checks
+and stores; what Dagster adds to it `benchmarks.runs` tells. No rate limit for anybody; once without a round trip, then
+with one. Each fetches a short window and a long one, and the rate is that of the difference, so that start-up counts
+for nobody; so is the client's CPU time, its own process alone. The ceiling is the slowest of three things that no
+design avoids, each done alone: the requests, whose answers nobody reads, with as many under way as ours; reading the
+answers; COPY of the rows into a table without an index.
 """
 
 from __future__ import annotations
