@@ -1,6 +1,6 @@
 """The same candles, from the same sandbox, by what a user would take instead; and how far we are from the ceiling.
 
-    python -m benchmarks.peers [--freqtrade PATH] [--symbols 10] [--days 90] [--rounds 3] [--round-trip 150]
+    python -m benchmarks.peers [--freqtrade PATH] [--symbols 10] [--days 180] [--rounds 3] [--round-trip 150]
 
 Three ways from the exchange to the disk, each a process of its own, one after the other:
 
@@ -321,7 +321,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--freqtrade", default=shutil.which("freqtrade"))
     parser.add_argument("--symbols", type=int, default=10)
-    parser.add_argument("--days", type=int, default=90)
+    parser.add_argument("--days", type=int, default=180)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--round-trip", type=int, default=150)
     parser.add_argument("--child", nargs=5, help=argparse.SUPPRESS)
