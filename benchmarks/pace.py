@@ -47,9 +47,9 @@ def _line(exchange: str, arguments: argparse.Namespace) -> str:
         symbols = symbols_of(sandbox)
         with tempfile.TemporaryDirectory() as folder:
             pipeline = open_pipeline(exchange, symbols, sandbox, database, Path(folder), paced=True)
-            spacing = asyncio.run(_spacing(pipeline, exchange))
+            spacing = asyncio.run(spacing_of(pipeline, exchange))
             _fetch(pipeline, exchange, min(int(arguments.seconds / spacing), MOST_PAGES))
-        arrivals = sorted(_arrivals(sandbox))
+        arrivals = sorted(entry["monotonic"] for entry in candle_requests(sandbox))
         refused = sum(entry["throttled"] for entry in _ask(f"{sandbox}/_sandbox/requests")["requests"])
     rate = (len(arrivals) - 1) / (arrivals[-1] - arrivals[0])
     return (
@@ -58,7 +58,7 @@ def _line(exchange: str, arguments: argparse.Namespace) -> str:
     )
 
 
-async def _spacing(pipeline: Pipeline, exchange: str) -> float:
+async def spacing_of(pipeline: Pipeline, exchange: str) -> float:
     """Seconds between two requests for candles at the pace that a backfill keeps."""
     listed = await asyncio.to_thread(pipeline.refresh_markets, exchange)
     old = pipeline.slices(exchange, [LAST])[0]  # okx has another endpoint, and pace, for what is new
@@ -75,11 +75,11 @@ def _fetch(pipeline: Pipeline, exchange: str, pages: int) -> None:
     pipeline.fetch(exchange, slices)
 
 
-def _arrivals(sandbox: str) -> Iterator[float]:
-    """The seconds at which the requests for the wanted candles came in."""
+def candle_requests(sandbox: str) -> Iterator[dict[str, Any]]:
+    """The requests for the wanted candles, as the sandbox noted them."""
     for entry in _ask(f"{sandbox}/_sandbox/requests")["requests"]:
         if entry["kind"] == "candles" and entry["limit"] != 1:
-            yield entry["monotonic"]
+            yield entry
 
 
 def _ask(url: str) -> Any:

@@ -19,7 +19,6 @@ import os
 import tempfile
 import threading
 import time
-import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -30,6 +29,7 @@ from typing import Any
 
 from benchmarks import results
 from benchmarks.backfill import LAST, open_pipeline, servers, symbols_of
+from benchmarks.pace import candle_requests, spacing_of
 from titan10_dagster import settings as titan10_settings
 from titan10_dagster.candles.slices import days
 from titan10_dagster.local.code_server import NAME
@@ -84,7 +84,7 @@ def _measured(wanted: int, count: int, round_trip: int, *, limited: bool) -> str
             spans = list(_spans(stack))
         head = f"{wanted * count * 1440:,} candles of {count} symbols in {len(spans)} runs, "
         head += f"a round trip of {round_trip} ms, {'limits enforced' if limited else 'no limits'}"
-        return "\n".join((head, *_told(wanted * count * 1440, spans, _arrivals(sandbox), spacing, memory)))
+        return "\n".join((head, *_told(wanted * count * 1440, spans, list(candle_requests(sandbox)), spacing, memory)))
 
 
 def _told(
@@ -129,17 +129,8 @@ def _spans(stack: Stack) -> Iterator[tuple[float, float]]:
 
 
 def _spacing(sandbox: str, database: str, folder: Path) -> float:
-    """Seconds between two requests for candles at the pace that a backfill keeps."""
     pipeline = open_pipeline(EXCHANGE, symbols_of(sandbox), sandbox, database, folder, paced=True)
-    client = pipeline.client(EXCHANGE, pipeline.refresh_markets(EXCHANGE))
-
-    async def spacing() -> float:
-        async with client:
-            old = pipeline.slices(EXCHANGE, [LAST])[0]
-            await client.fetch_page(old.series, old.start, 1)
-            return client.pacer.spacing
-
-    return asyncio.run(spacing())
+    return asyncio.run(spacing_of(pipeline, EXCHANGE))
 
 
 def _write_project(folder: Path, sandbox: str, database: str, symbols: tuple[str, ...], *, paced: bool) -> None:
@@ -188,13 +179,6 @@ def _sizes(process: Path) -> tuple[float, float]:
     except (OSError, IndexError):
         return 0.0, 0.0
     return size["Pss:"], size["Private_Clean:"] + size["Private_Dirty:"]
-
-
-def _arrivals(sandbox: str) -> list[dict[str, Any]]:
-    """The requests for the wanted candles."""
-    with urllib.request.urlopen(f"{sandbox}/_sandbox/requests") as answer:
-        entries = json.load(answer)["requests"]
-    return [entry for entry in entries if entry["kind"] == "candles" and entry["limit"] != 1]
 
 
 def _arguments() -> argparse.Namespace:
