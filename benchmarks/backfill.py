@@ -27,9 +27,9 @@ from typing import Any
 
 from benchmarks import results
 from titan10_dagster.candles.slices import Slice, days
+from titan10_dagster.ingest.pipeline import Pipeline
 from titan10_dagster.landing.zone import LandingZone
 from titan10_dagster.local.postgres import EmbeddedPostgres
-from titan10_dagster.pipeline import Pipeline
 from titan10_dagster.settings import CheckSettings, DatabaseSettings, ExchangeSettings, RetrySettings, Settings
 from titan10_dagster.store.database import Database
 from titan10_dagster.store.migrations import migrate

@@ -24,15 +24,15 @@ import dagster as dg
 from ccxt import exchanges as known_to_ccxt
 
 from benchmarks import results
-from titan10_dagster.candles.repairs import plan_repairs
-from titan10_dagster.defs import autopilot, sensors
+from titan10_dagster.dagster_internals.storage import PooledPostgresStorage
+from titan10_dagster.defs import autopilot, repairs
 from titan10_dagster.defs.partitions import daily_keys
 from titan10_dagster.defs.requests import repairable
-from titan10_dagster.health import health_report
+from titan10_dagster.ingest.pipeline import Pipeline
 from titan10_dagster.landing.zone import LandingZone
-from titan10_dagster.local.pooling import PooledPostgresStorage
 from titan10_dagster.local.postgres import EmbeddedPostgres
-from titan10_dagster.pipeline import Pipeline
+from titan10_dagster.operate.status import health_report
+from titan10_dagster.planning.repairs import plan_repairs
 from titan10_dagster.settings import DatabaseSettings, ExchangeSettings, Settings
 from titan10_dagster.store import ledger
 from titan10_dagster.store.database import Database
@@ -95,7 +95,7 @@ def _measure(pipeline: Pipeline, instance: dg.DagsterInstance, rounds: int) -> l
         "gap planning": plan_gaps,
         "titan10 status": lambda: health_report(pipeline, NOW),
         "titan10 coverage": lambda: ledger.coverage(pipeline.database),
-        "a tick of repair_gaps": lambda: sensors.plan_of(pipeline, instance),
+        "a tick of repair_gaps": lambda: repairs.plan_of(pipeline, instance),
         "a tick of autopilot": lambda: autopilot.plan_of(pipeline, instance),
     }
     return [_told(name, _seconds(one, rounds)) for name, one in what.items()]

@@ -36,11 +36,11 @@ import psycopg2
 
 from benchmarks import results
 from titan10_dagster import settings as titan10_settings
-from titan10_dagster.live import LiveReport, poll_exchanges
-from titan10_dagster.local.code_server import PRELOADED, RunContext
+from titan10_dagster.dagster_internals.code_server import PRELOADED, RunContext
+from titan10_dagster.ingest.live import LiveReport, poll_exchanges
+from titan10_dagster.ingest.pipeline import Pipeline, open_pipeline
 from titan10_dagster.local.postgres import EmbeddedPostgres, free_port
 from titan10_dagster.local.stack import Stack
-from titan10_dagster.pipeline import Pipeline, open_pipeline
 from titan10_dagster.store.migrations import migrate
 
 TITLE = "Live polling"

@@ -24,7 +24,7 @@ from benchmarks import results
 from benchmarks.backfill import LAST, open_pipeline, servers, symbols_of
 from titan10_dagster.candles.slices import days
 from titan10_dagster.exchanges.capabilities import capabilities_of
-from titan10_dagster.pipeline import Pipeline
+from titan10_dagster.ingest.pipeline import Pipeline
 
 TITLE = "The allowed rate, with a round trip"
 # Candle requests a second that the exchange's documents allow. Kraken gives no history to go through.

@@ -47,7 +47,7 @@ from benchmarks.backfill import LAST, open_pipeline, servers, symbols_of
 from titan10_dagster.candles.slices import Slice, days, to_ms
 from titan10_dagster.exchanges.capabilities import capabilities_of
 from titan10_dagster.exchanges.rows import Rows, decode, parse
-from titan10_dagster.pipeline import Pipeline
+from titan10_dagster.ingest.pipeline import Pipeline
 from titan10_dagster.store import binary
 
 TITLE = "Beside what else one could take"

@@ -32,7 +32,7 @@ from benchmarks.backfill import LAST, open_pipeline, servers, symbols_of
 from benchmarks.pace import candle_requests, spacing_of
 from titan10_dagster import settings as titan10_settings
 from titan10_dagster.candles.slices import days
-from titan10_dagster.local.code_server import NAME
+from titan10_dagster.dagster_internals.code_server import NAME
 from titan10_dagster.local.graphql import ask, backfill_of, launch_backfill
 from titan10_dagster.local.postgres import free_port
 from titan10_dagster.local.stack import Stack

@@ -8,7 +8,7 @@ import dagster as dg
 
 from titan10_dagster import logs, settings
 from titan10_dagster.defs.compose import compose
-from titan10_dagster.pipeline import open_pipeline
+from titan10_dagster.ingest.pipeline import open_pipeline
 
 
 @dg.definitions

@@ -35,10 +35,10 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from titan10_dagster.candles.autopilot import Order
-from titan10_dagster.candles.repairs import OVERDUE
 from titan10_dagster.candles.timeframes import TIMEFRAMES, Timeframe
 from titan10_dagster.errors import SettingsError
+from titan10_dagster.planning.autopilot import Order
+from titan10_dagster.planning.repairs import OVERDUE
 from titan10_dagster.store.database import connection_parameters
 
 PREFIX = "TITAN10_"

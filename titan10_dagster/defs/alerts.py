@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import dagster as dg
 
-from titan10_dagster.alerts import Told, tend
-from titan10_dagster.pipeline import Pipeline
+from titan10_dagster.ingest.pipeline import Pipeline
+from titan10_dagster.operate.alerts import Told, tend
 
 EVERY = timedelta(minutes=5)
 

@@ -9,14 +9,14 @@ from typing import Any
 
 import dagster as dg
 
-from titan10_dagster.candles.resume import FetchPlan
 from titan10_dagster.candles.slices import Slice
 from titan10_dagster.defs.metadata import candles_metadata, table
 from titan10_dagster.defs.partitions import to_days
 from titan10_dagster.errors import DatabaseUnavailable, FetchError, PassingError, SettingsError, Throttled
 from titan10_dagster.exchanges.capabilities import Capabilities, capabilities_of
+from titan10_dagster.ingest.pipeline import Pipeline
 from titan10_dagster.logs import about
-from titan10_dagster.pipeline import Pipeline
+from titan10_dagster.planning.resume import FetchPlan
 from titan10_dagster.settings import ExchangeSettings, RetrySettings
 
 OWNERS = ["team:titan10"]

@@ -1,4 +1,4 @@
-"""The autopilot: what `candles.autopilot` plans becomes runs, until no history is missing."""
+"""The autopilot: what `planning.autopilot` plans becomes runs, until no history is missing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from datetime import timedelta
 import dagster as dg
 from dagster import DagsterInstance
 
-from titan10_dagster.candles.autopilot import HistoryPlan, plan_history
 from titan10_dagster.defs.partitions import daily_keys
 from titan10_dagster.defs.requests import (
     AUTOPILOT,
@@ -17,7 +16,8 @@ from titan10_dagster.defs.requests import (
     repairable,
     request_of_days,
 )
-from titan10_dagster.pipeline import Pipeline
+from titan10_dagster.ingest.pipeline import Pipeline
+from titan10_dagster.planning.autopilot import HistoryPlan, plan_history
 
 EVERY = timedelta(seconds=30)
 

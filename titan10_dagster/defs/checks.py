@@ -17,14 +17,14 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
     AssetCheckEvaluationTargetMaterializationData,
 )
 
+from titan10_dagster.candles.deviation import EVERY_MINUTES, FEWEST_EXCHANGES, Distance, astray, comparable
 from titan10_dagster.candles.gaps import REASONS
 from titan10_dagster.candles.inspection import SliceInspected
 from titan10_dagster.candles.rules import RULES
 from titan10_dagster.candles.slices import Slice
-from titan10_dagster.candles.straying import EVERY_MINUTES, FEWEST_EXCHANGES, Distance, astray, comparable
 from titan10_dagster.defs.metadata import MOST_ROWS, table
 from titan10_dagster.defs.partitions import to_days
-from titan10_dagster.pipeline import Pipeline
+from titan10_dagster.ingest.pipeline import Pipeline
 from titan10_dagster.store.audit import Unaccounted
 from titan10_dagster.store.ledger import LedgerRow
 

@@ -10,16 +10,16 @@ from titan10_dagster.defs.alerts import alert_sensor
 from titan10_dagster.defs.assets import LANDING_IO, STORE_IO, exchange_assets
 from titan10_dagster.defs.autopilot import autopilot_sensor
 from titan10_dagster.defs.checks import candle_checks, store_checks
-from titan10_dagster.defs.health import health_asset, health_schedule
 from titan10_dagster.defs.housekeeping import housekeeping_asset, housekeeping_schedule
 from titan10_dagster.defs.io_managers import LandingIOManager, StoreIOManager
 from titan10_dagster.defs.live import live_schedule
 from titan10_dagster.defs.partitions import daily, days_per_run
+from titan10_dagster.defs.repairs import gap_sensor
 from titan10_dagster.defs.rollups import rollups_asset, rollups_schedule
 from titan10_dagster.defs.schedules import markets_schedule, settle_schedule
-from titan10_dagster.defs.sensors import gap_sensor
+from titan10_dagster.defs.status import health_asset, health_schedule
 from titan10_dagster.defs.storage import storage_asset, storage_schedule
-from titan10_dagster.pipeline import Pipeline
+from titan10_dagster.ingest.pipeline import Pipeline
 
 
 def compose(pipeline: Pipeline) -> dg.Definitions:

@@ -26,13 +26,13 @@ from dagster._core.storage.runs.schema import RunsTable
 from dagster_postgres.event_log import PostgresEventLogStorage
 
 from titan10_dagster.defs.assets import OWNERS
-from titan10_dagster.defs.health import JOB as HEALTH_JOB
 from titan10_dagster.defs.live import JOB as LIVE_JOB
 from titan10_dagster.defs.rollups import JOB as ROLLUPS_JOB
 from titan10_dagster.defs.schedules import MARKETS_JOB, materializing
+from titan10_dagster.defs.status import JOB as HEALTH_JOB
 from titan10_dagster.defs.storage import JOB as STORAGE_JOB
-from titan10_dagster.housekeeping import clear_landing
-from titan10_dagster.pipeline import Pipeline
+from titan10_dagster.ingest.pipeline import Pipeline
+from titan10_dagster.operate.cleanup import clear_landing
 
 KEY = dg.AssetKey(["system", "housekeeping"])
 JOB = "housekeeping"

@@ -8,7 +8,7 @@ from titan10_dagster.defs.assets import LandedCandles, logged
 from titan10_dagster.defs.metadata import stored_metadata
 from titan10_dagster.defs.partitions import to_days
 from titan10_dagster.errors import LandingError
-from titan10_dagster.pipeline import Pipeline
+from titan10_dagster.ingest.pipeline import Pipeline
 
 
 class _SliceIOManager(dg.IOManager):

@@ -15,7 +15,7 @@ from titan10_dagster.defs.compose import compose
 from titan10_dagster.defs.partitions import RANGE_END, RANGE_START, daily_keys, days_per_run
 from titan10_dagster.defs.processes import PROCESS, is_alive, shown_alive, this_process
 from titan10_dagster.errors import Banned, BreakerOpen, Refused
-from titan10_dagster.pipeline import Pipeline
+from titan10_dagster.ingest.pipeline import Pipeline
 
 SHUT_OUT = {error.__name__ for error in (Banned, BreakerOpen, Refused)}
 

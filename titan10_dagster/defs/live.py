@@ -6,9 +6,9 @@ from typing import Any
 import dagster as dg
 
 from titan10_dagster.defs.requests import is_under_way
-from titan10_dagster.live import LiveReport, poll_exchanges
+from titan10_dagster.ingest.live import LiveReport, poll_exchanges
+from titan10_dagster.ingest.pipeline import Pipeline
 from titan10_dagster.logs import about
-from titan10_dagster.pipeline import Pipeline
 
 JOB = "live"
 STALE = timedelta(minutes=1)

@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 import dagster as dg
 
 from titan10_dagster.candles.daily import DayFetched, by_day_fetched
-from titan10_dagster.candles.resume import FetchPlan
 from titan10_dagster.candles.slices import Slice
-from titan10_dagster.pipeline import Fetch
+from titan10_dagster.ingest.pipeline import Fetch
+from titan10_dagster.planning.resume import FetchPlan
 from titan10_dagster.store.ledger import LedgerRow
 from titan10_dagster.store.writer import SliceResult, WriteReport
 

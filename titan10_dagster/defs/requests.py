@@ -10,12 +10,12 @@ import dagster as dg
 from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
 
-from titan10_dagster.candles.attempts import Attempt
-from titan10_dagster.candles.repairs import Repairable
 from titan10_dagster.defs.checks import symbols_of_run
 from titan10_dagster.defs.partitions import RANGE_END, RANGE_START, daily_keys, days_per_run
 from titan10_dagster.exchanges.capabilities import capabilities_of
-from titan10_dagster.pipeline import Pipeline
+from titan10_dagster.ingest.pipeline import Pipeline
+from titan10_dagster.planning.attempts import Attempt
+from titan10_dagster.planning.repairs import Repairable
 
 # Tags of a requested run: the exchange, by who asked for it, and when that was, by the pipeline's clock.
 REPAIR, AUTOPILOT = "titan10/repair", "titan10/autopilot"

@@ -8,7 +8,7 @@ import dagster as dg
 
 from titan10_dagster.defs.assets import OWNERS
 from titan10_dagster.defs.requests import is_under_way
-from titan10_dagster.pipeline import Pipeline
+from titan10_dagster.ingest.pipeline import Pipeline
 from titan10_dagster.store.rollups import ROLLUPS
 
 JOB = "rollups"

@@ -6,7 +6,7 @@ import dagster as dg
 
 from titan10_dagster.defs.assets import OWNERS
 from titan10_dagster.defs.schedules import materializing
-from titan10_dagster.pipeline import Pipeline
+from titan10_dagster.ingest.pipeline import Pipeline
 from titan10_dagster.store.storage import complaints
 
 KEY = dg.AssetKey(["system", "storage"])

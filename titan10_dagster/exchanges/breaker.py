@@ -1,4 +1,4 @@
-"""The circuit breaker's shell: asks the pure state machine of `candles/health.py`, and has the answer stored.
+"""The circuit breaker's shell: asks the pure state machine of `planning/breaker.py`, and has the answer stored.
 
 The store is handed in, so that every run and sensor, in whatever process, sees the same breaker. The pace is kept there
 too, so that a run begins as slowly as the one before it had to go.
@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NoReturn, Protocol
 
-from titan10_dagster.candles.health import (
+from titan10_dagster.errors import BreakerOpen, DatabaseUnavailable, FetchError, Refused, Throttled
+from titan10_dagster.planning.breaker import (
     PROBE,
     BreakerState,
     Decision,
@@ -26,8 +27,7 @@ from titan10_dagster.candles.health import (
     after_throttling,
     ask,
 )
-from titan10_dagster.candles.pace import Pace
-from titan10_dagster.errors import BreakerOpen, DatabaseUnavailable, FetchError, Refused, Throttled
+from titan10_dagster.planning.pace import Pace
 
 CONFIRMED_FOR = 0.25  # seconds
 REFUSAL = timedelta(minutes=10)  # who is refused asks again, for a refusal may end, but ever more rarely

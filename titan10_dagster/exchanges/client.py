@@ -34,7 +34,6 @@ from ccxt import async_support
 from ccxt.base.errors import BadResponse
 
 from titan10_dagster.candles.markets import Market
-from titan10_dagster.candles.pace import Pace
 from titan10_dagster.candles.slices import Series, to_ms
 from titan10_dagster.errors import (
     Banned,
@@ -51,6 +50,7 @@ from titan10_dagster.exchanges.capabilities import Capabilities, Wire, capabilit
 from titan10_dagster.exchanges.failures import classify, tellable
 from titan10_dagster.exchanges.pacing import SAFE_SHARE, Pacer, TooLate
 from titan10_dagster.exchanges.rows import Rows, checked, decode, holds_no_candles, parse
+from titan10_dagster.planning.pace import Pace
 
 TIMEOUT_MS = 20_000
 _COUNT_EVERY = 60.0  # seconds between two times that the requests made are added to the count of all processes

@@ -16,11 +16,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from titan10_dagster.candles.columns import Candles
-from titan10_dagster.candles.live import LivePlan
 from titan10_dagster.candles.slices import from_datetime64
 from titan10_dagster.errors import Banned, BreakerOpen, FetchError, PassingError, Postponed, Refused, Throttled
 from titan10_dagster.exchanges.breaker import Breaker
 from titan10_dagster.exchanges.client import ExchangeClient, Page
+from titan10_dagster.planning.live import LivePlan
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,8 +11,8 @@ import math
 import time
 from datetime import timedelta
 
-from titan10_dagster.candles.pace import SLOWEST, recovered
 from titan10_dagster.exchanges.capabilities import Capabilities
+from titan10_dagster.planning.pace import SLOWEST, recovered
 
 # Of the request rate that an exchange allows. Live polling goes on beside the process that fetches whole days, which
 # then leaves it its part: at a sum of 1.0 two paces that know nothing of each other met with 429s.
@@ -38,7 +38,7 @@ def live_share(facts: Capabilities, symbols: int) -> float:
 class Pacer:
     """Spaces requests `interval` seconds apart for a cost of 1; 0 for no pace at all, though rests are kept.
 
-    `deadline` (time.monotonic): nothing goes out later. The share of the pace recovers as `candles.pace` says.
+    `deadline` (time.monotonic): nothing goes out later. The share of the pace recovers as `planning.pace` says.
     """
 
     deadline = math.inf

@@ -18,11 +18,11 @@ from rich.text import Text
 
 from titan10_dagster.candles.fetched import FetchedSlice
 from titan10_dagster.candles.slices import Slice, days
+from titan10_dagster.ingest.pipeline import Pipeline, open_pipeline
 from titan10_dagster.local.exits import DONE, FAILED, SHUT_OUT
 from titan10_dagster.local.instance import Say, open_instance
-from titan10_dagster.local.places import made
+from titan10_dagster.local.paths import made
 from titan10_dagster.local.processes import rotate
-from titan10_dagster.pipeline import Pipeline, open_pipeline
 from titan10_dagster.settings import Settings, load
 
 if TYPE_CHECKING:

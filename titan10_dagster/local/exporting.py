@@ -14,12 +14,12 @@ from titan10_dagster.candles.completeness import Completeness, whole_candles
 from titan10_dagster.candles.slices import Series, midnight
 from titan10_dagster.candles.timeframes import TIMEFRAMES
 from titan10_dagster.errors import SettingsError, StoreError, Titan10Error
+from titan10_dagster.ingest.pipeline import Pipeline
 from titan10_dagster.landing.zone import LandingZone
 from titan10_dagster.local.exits import DONE, FAILED
 from titan10_dagster.local.formats import Format
 from titan10_dagster.local.instance import Say
 from titan10_dagster.local.reports import open_tables, print_json, print_table, words
-from titan10_dagster.pipeline import Pipeline
 from titan10_dagster.settings import Settings, unknown
 from titan10_dagster.store import ledger, reader
 from titan10_dagster.store.database import Database

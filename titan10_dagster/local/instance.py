@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 import titan10_dagster
 from titan10_dagster.errors import SettingsError
-from titan10_dagster.local.places import made
+from titan10_dagster.local.paths import made
 from titan10_dagster.local.postgres import EmbeddedPostgres, dagster_url, ensure_dagster_schema, with_driver
 from titan10_dagster.settings import Settings
 

@@ -28,7 +28,7 @@ from psycopg2 import sql
 
 from titan10_dagster.defs.processes import has_number
 from titan10_dagster.errors import DatabaseUnavailable, StoreError
-from titan10_dagster.local.places import Place, find_place, refuse_other_version, run_as
+from titan10_dagster.local.paths import Place, find_place, refuse_other_version, run_as
 from titan10_dagster.store.database import Database
 
 ADDRESS = "127.0.0.1"

@@ -14,11 +14,11 @@ from rich.console import Console
 from rich.table import Table
 
 from titan10_dagster.candles.gaps import Reason
-from titan10_dagster.health import ExchangeHealth, facts, health_report
+from titan10_dagster.ingest.pipeline import Pipeline, utc_now
 from titan10_dagster.landing.zone import LandingZone
 from titan10_dagster.local.instance import Say, embedded, migrate_all, open_database
 from titan10_dagster.local.stack import running_stack
-from titan10_dagster.pipeline import Pipeline, utc_now
+from titan10_dagster.operate.status import ExchangeHealth, facts, health_report
 from titan10_dagster.settings import Settings
 from titan10_dagster.store import ledger
 from titan10_dagster.store.database import Database, connection_parameters, shown

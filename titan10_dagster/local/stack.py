@@ -27,7 +27,7 @@ from pathlib import Path
 from titan10_dagster.errors import SettingsError, Titan10Error
 from titan10_dagster.local.graphql import make_pools
 from titan10_dagster.local.instance import Say, child_environment, embedded, migrate_all, prepare
-from titan10_dagster.local.places import made
+from titan10_dagster.local.paths import made
 from titan10_dagster.local.postgres import free_port
 from titan10_dagster.local.processes import (
     LONGEST_PAUSE,
@@ -184,7 +184,7 @@ class Stack:
         """The code server first: the others need it."""
         data, python = self._settings.data, [sys.executable, "-m"]
         code_socket = socket_path(data)
-        code_server = [*python, "titan10_dagster.local.code_server", "--socket", str(code_socket)]
+        code_server = [*python, "titan10_dagster.dagster_internals.code_server", "--socket", str(code_socket)]
         code_server += ["--module-name", self._module, "--location-name", LOCATION]
         code_server += ["--working-directory", str(self._home)]
         workspace = ["--workspace", str(_write_workspace(data / "dagster" / "workspace.yaml", code_socket))]

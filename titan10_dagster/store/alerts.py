@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from titan10_dagster.candles.alerts import Alert, Kind
+from titan10_dagster.planning.alerts import Alert, Kind
 from titan10_dagster.store.database import Cursor, Database
 from titan10_dagster.store.statements import statement
 

@@ -10,10 +10,10 @@ from typing import Any
 from psycopg2.extras import RealDictCursor, execute_values
 
 from titan10_dagster.candles.gaps import REASONS, Gap, Reason, count
-from titan10_dagster.candles.missing import KnownDays, Stretch
-from titan10_dagster.candles.repairs import OpenSlice
 from titan10_dagster.candles.slices import Series, Slice
 from titan10_dagster.candles.timeframes import Timeframe
+from titan10_dagster.planning.missing_days import KnownDays, Stretch
+from titan10_dagster.planning.repairs import OpenSlice
 from titan10_dagster.store.database import Cursor, Database
 from titan10_dagster.store.statements import key, of_slices, statement
 

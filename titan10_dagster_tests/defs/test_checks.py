@@ -6,11 +6,11 @@ from datetime import UTC, date, datetime
 import dagster as dg
 import pytest
 
+from titan10_dagster.candles.deviation import Distance
 from titan10_dagster.candles.gaps import Reason
 from titan10_dagster.candles.inspection import SliceInspected
 from titan10_dagster.candles.rules import RULES
 from titan10_dagster.candles.slices import Series, Slice
-from titan10_dagster.candles.straying import Distance
 from titan10_dagster.candles.timeframes import TIMEFRAMES
 from titan10_dagster.defs.checks import (
     CHECKS,

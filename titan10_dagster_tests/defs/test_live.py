@@ -8,7 +8,7 @@ from dagster import DagsterInstance, DagsterRunStatus
 
 from titan10_dagster.defs.live import JOB, complaints, live_job, live_request, live_schedule, observation
 from titan10_dagster.defs.requests import is_under_way
-from titan10_dagster.live import LiveReport
+from titan10_dagster.ingest.live import LiveReport
 
 TICK = datetime(2024, 3, 10, 12, 0, tzinfo=UTC)
 SOON, LATE = TICK + timedelta(seconds=2), TICK + timedelta(seconds=61)

@@ -8,10 +8,10 @@ import pytest
 from dagster import DagsterInstance, DagsterRunStatus
 from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 
-from titan10_dagster.candles.attempts import Attempt
 from titan10_dagster.defs import requests
 from titan10_dagster.defs.partitions import daily_keys
 from titan10_dagster.defs.requests import AUTOPILOT, REPAIR, attempts_of, in_other_hands, request_of_days
+from titan10_dagster.planning.attempts import Attempt
 
 NOW = datetime(2024, 3, 10, 12, tzinfo=UTC)
 FIRST, LAST = date(2024, 2, 1), date(2024, 2, 3)

@@ -28,13 +28,13 @@ from dagster import AssetKey, DagsterEventType, DagsterInstance
 
 from titan10_dagster import settings as titan10_settings
 from titan10_dagster.candles.slices import Series, days, midnight
+from titan10_dagster.ingest.live import poll_exchanges
+from titan10_dagster.ingest.pipeline import Pipeline, utc_now
 from titan10_dagster.landing.zone import LandingZone
-from titan10_dagster.live import poll_exchanges
 from titan10_dagster.local.graphql import AskFailed, ask, backfill_of, launch_backfill
 from titan10_dagster.local.instance import migrate_all, open_database, prepare
 from titan10_dagster.local.postgres import EmbeddedPostgres
 from titan10_dagster.local.stack import Stack
-from titan10_dagster.pipeline import Pipeline, utc_now
 from titan10_dagster.sandbox.server import Sandbox
 from titan10_dagster.settings import Settings
 from titan10_dagster.store import reader
@@ -278,7 +278,8 @@ def is_back(site: Site, what: str, struck: float) -> bool:
     """Whether it runs again and requests have come since; the daemon, whether all of its parts have spoken."""
     if what == "daemon" and site.heartbeat() <= struck:
         return False
-    if what == "code server" and not any("local.code_server" in line for line in processes_of(site.home).values()):
+    code_server = "dagster_internals.code_server"
+    if what == "code server" and not any(code_server in line for line in processes_of(site.home).values()):
         return False
     return bool(site.runs()) and site.asked_since(struck + 1)
 
@@ -298,7 +299,7 @@ def kill_daemon(site: Site) -> None:
 
 
 def kill_code_server(site: Site) -> None:
-    kill_one(site, "local.code_server")
+    kill_one(site, "dagster_internals.code_server")
 
 
 def kill_one(site: Site, words: str) -> None:

@@ -13,7 +13,6 @@ from tenacity import wait_none
 
 from titan10_dagster.candles.fetched import FetchedSlice
 from titan10_dagster.candles.gaps import Evidence, Gap, count, explain
-from titan10_dagster.candles.health import Health
 from titan10_dagster.candles.markets import Market
 from titan10_dagster.candles.slices import Series, Slice, days
 from titan10_dagster.candles.timeframes import Timeframe
@@ -21,6 +20,7 @@ from titan10_dagster.exchanges.breaker import Breaker
 from titan10_dagster.exchanges.client import ExchangeClient
 from titan10_dagster.exchanges.fetching import FetchReport, fetch_slices
 from titan10_dagster.exchanges.patience import Patience
+from titan10_dagster.planning.breaker import Health
 from titan10_dagster.sandbox.server import Sandbox
 from titan10_dagster.sandbox.venues.registry import venue
 from titan10_dagster_tests.exchanges.serving import Handler, serving

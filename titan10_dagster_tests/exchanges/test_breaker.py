@@ -5,9 +5,9 @@ from datetime import timedelta
 
 import pytest
 
-from titan10_dagster.candles.health import BreakerState, Health
 from titan10_dagster.errors import Banned, BreakerOpen, DatabaseUnavailable, PassingError, Refused
 from titan10_dagster.exchanges.breaker import CONFIRMED_FOR, Breaker
+from titan10_dagster.planning.breaker import BreakerState, Health
 from titan10_dagster_tests.exchanges.conftest import NOW, MemoryHealthStore, now
 
 ERROR = PassingError("binance: the exchange could not answer", exchange="binance")

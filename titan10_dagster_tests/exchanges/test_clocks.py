@@ -10,13 +10,13 @@ import pytest
 from aiohttp import web
 
 from titan10_dagster.candles.fetched import FetchedSlice
-from titan10_dagster.candles.live import plan_poll
 from titan10_dagster.candles.rules import judge
 from titan10_dagster.candles.slices import Series, midnight, to_ms
 from titan10_dagster.exchanges.breaker import Breaker
 from titan10_dagster.exchanges.client import ExchangeClient
 from titan10_dagster.exchanges.fetching import fetch_slices
 from titan10_dagster.exchanges.live import LivePoll, poll
+from titan10_dagster.planning.live import plan_poll
 from titan10_dagster_tests.exchanges.conftest import (
     IMPATIENT,
     MINUTE,

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from aiohttp import web
 
-from titan10_dagster.candles.health import BreakerState, Health, after_ban
 from titan10_dagster.candles.slices import Series, Slice, from_ms, midnight, to_datetime64, to_ms
 from titan10_dagster.candles.timeframes import Timeframe
 from titan10_dagster.errors import (
@@ -29,6 +28,7 @@ from titan10_dagster.exchanges.capabilities import capabilities_of
 from titan10_dagster.exchanges.client import ExchangeClient
 from titan10_dagster.exchanges.fetching import FetchReport, fetch_slices
 from titan10_dagster.exchanges.patience import Patience
+from titan10_dagster.planning.breaker import BreakerState, Health, after_ban
 from titan10_dagster.sandbox.server import Sandbox
 from titan10_dagster_tests.exchanges.conftest import (
     FIVE,

@@ -5,12 +5,12 @@ from datetime import timedelta
 
 import pytest
 
-from titan10_dagster.candles.health import BreakerState, Health
 from titan10_dagster.candles.markets import Market
 from titan10_dagster.errors import Banned, BreakerOpen, PassingError, Refused, UnknownSymbol
 from titan10_dagster.exchanges.breaker import Breaker
 from titan10_dagster.exchanges.client import ExchangeClient
 from titan10_dagster.exchanges.markets import read_markets, resolve
+from titan10_dagster.planning.breaker import BreakerState, Health
 from titan10_dagster.sandbox.server import Sandbox
 from titan10_dagster_tests.exchanges.conftest import IMPATIENT, NOW, MemoryHealthStore, market, now, run
 

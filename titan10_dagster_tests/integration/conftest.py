@@ -17,8 +17,8 @@ import pytest
 from titan10_dagster.candles.slices import Series, midnight
 from titan10_dagster.defs.launch import Backfill, backfill
 from titan10_dagster.exchanges.patience import Patience
+from titan10_dagster.ingest.pipeline import Pipeline
 from titan10_dagster.landing.zone import LandingZone
-from titan10_dagster.pipeline import Pipeline
 from titan10_dagster.sandbox.server import Sandbox
 from titan10_dagster.settings import CheckSettings, DatabaseSettings, ExchangeSettings, RetrySettings, Settings
 from titan10_dagster.store import reader

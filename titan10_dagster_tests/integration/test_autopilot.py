@@ -6,7 +6,7 @@ from datetime import date, timedelta
 
 import pytest
 
-from titan10_dagster.candles.autopilot import Order
+from titan10_dagster.planning.autopilot import Order
 from titan10_dagster.settings import AutopilotSettings
 from titan10_dagster.store import ledger
 from titan10_dagster_tests.integration.conftest import NOW, MakeWorld, World

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from titan10_dagster.candles.gaps import Reason
-from titan10_dagster.candles.health import BreakerState
 from titan10_dagster.candles.slices import to_ms
 from titan10_dagster.errors import DatabaseUnavailable
-from titan10_dagster.pipeline import Pipeline
+from titan10_dagster.ingest.pipeline import Pipeline
+from titan10_dagster.planning.breaker import BreakerState
 from titan10_dagster.store import ledger
-from titan10_dagster.store.health import HealthStore
+from titan10_dagster.store.breakers import HealthStore
 from titan10_dagster_tests.integration.conftest import NOW, MakeWorld, World, ticking
 
 DAY = date(2024, 2, 1)

@@ -7,10 +7,10 @@ from datetime import date, timedelta
 import dagster as dg
 import pytest
 
-from titan10_dagster.candles.health import BreakerState
 from titan10_dagster.defs.compose import compose
-from titan10_dagster.health import ExchangeHealth, facts, health_report
-from titan10_dagster.live import poll_exchanges
+from titan10_dagster.ingest.live import poll_exchanges
+from titan10_dagster.operate.status import ExchangeHealth, facts, health_report
+from titan10_dagster.planning.breaker import BreakerState
 from titan10_dagster_tests.integration.conftest import NOW, MakeWorld, World
 from titan10_dagster_tests.integration.driving import go_to
 

@@ -12,16 +12,16 @@ import dagster as dg
 import numpy as np
 import pytest
 
-from titan10_dagster.alerts import conditions
-from titan10_dagster.candles.alerts import Kind
 from titan10_dagster.candles.gaps import Reason
-from titan10_dagster.candles.health import BreakerState
 from titan10_dagster.candles.slices import days, midnight, to_ms
 from titan10_dagster.defs.compose import compose
-from titan10_dagster.live import LiveReport, poll_exchanges
+from titan10_dagster.ingest.live import LiveReport, poll_exchanges
+from titan10_dagster.operate.alerts import conditions
+from titan10_dagster.planning.alerts import Kind
+from titan10_dagster.planning.breaker import BreakerState
 from titan10_dagster.settings import LiveSettings
 from titan10_dagster.store import reader, writer
-from titan10_dagster.store.health import HealthStore
+from titan10_dagster.store.breakers import HealthStore
 from titan10_dagster.store.locks import lock_exchange
 from titan10_dagster_tests.integration.conftest import NOW, MakeWorld, World, ticking
 from titan10_dagster_tests.integration.driving import evaluate, go_to, run, tick

@@ -9,8 +9,8 @@ import dagster as dg
 
 from titan10_dagster.candles.gaps import Reason
 from titan10_dagster.candles.slices import midnight, to_ms
-from titan10_dagster.defs import autopilot, sensors
-from titan10_dagster.live import poll_exchanges
+from titan10_dagster.defs import autopilot, repairs
+from titan10_dagster.ingest.live import poll_exchanges
 from titan10_dagster.store import ledger
 from titan10_dagster_tests.cost import least
 from titan10_dagster_tests.integration.conftest import NOW, MakeWorld, World
@@ -117,12 +117,12 @@ def test_ten_thousand_missing_days_cost_neither_sensor_two_seconds(make_world: M
             """,
             {"exchanges": list(exchanges), "day": NOW.date() - 2_501 * ONE},
         )
-    repairs = sensors.plan_of(world.pipeline, world.instance)
+    plan = repairs.plan_of(world.pipeline, world.instance)
     history = autopilot.plan_of(world.pipeline, world.instance)
-    assert sum(one.days for one in repairs.repairs) == 62
-    assert repairs.postponed == (5_000 - 62) * 20
+    assert sum(one.days for one in plan.repairs) == 62
+    assert plan.postponed == (5_000 - 62) * 20
     assert history.missing == dict.fromkeys(exchanges, 2_500)
-    for sensor in (sensors, autopilot):
+    for sensor in (repairs, autopilot):
         cost = least(partial(sensor.plan_of, world.pipeline, world.instance))
         assert cost.processor < 2
         assert cost.clock < 20

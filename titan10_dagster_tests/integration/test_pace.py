@@ -8,9 +8,9 @@ from datetime import date, timedelta
 
 import pytest
 
-from titan10_dagster.candles.pace import FULL_AFTER
 from titan10_dagster.candles.slices import days
-from titan10_dagster.live import poll_exchanges
+from titan10_dagster.ingest.live import poll_exchanges
+from titan10_dagster.planning.pace import FULL_AFTER
 from titan10_dagster_tests.integration.conftest import NOW, MakeWorld, World, ticking
 from titan10_dagster_tests.integration.driving import go_to
 

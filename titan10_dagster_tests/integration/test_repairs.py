@@ -8,15 +8,15 @@ import numpy as np
 from dagster import DagsterRunStatus
 
 from titan10_dagster.candles.gaps import Reason
-from titan10_dagster.candles.repairs import Repair
 from titan10_dagster.candles.slices import days
 from titan10_dagster.defs.compose import compose
+from titan10_dagster.defs.repairs import plan_of, request
 from titan10_dagster.defs.requests import MOST_REMEMBERED
-from titan10_dagster.defs.sensors import plan_of, request
 from titan10_dagster.errors import PassingError
 from titan10_dagster.exchanges.breaker import Breaker
+from titan10_dagster.planning.repairs import Repair
 from titan10_dagster.store import ledger
-from titan10_dagster.store.health import HealthStore
+from titan10_dagster.store.breakers import HealthStore
 from titan10_dagster_tests.cost import least
 from titan10_dagster_tests.integration.conftest import NOW, MakeWorld, World
 from titan10_dagster_tests.integration.driving import go_to, run, tick

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 from titan10_dagster.defs.compose import compose
-from titan10_dagster.pipeline import Pipeline
+from titan10_dagster.ingest.pipeline import Pipeline
 from titan10_dagster.settings import TimescaleSettings
 from titan10_dagster.store import ledger
 from titan10_dagster_tests.integration.conftest import NOW, MakeWorld, World

@@ -16,11 +16,11 @@ from pydantic import SecretStr
 
 from titan10_dagster.candles.gaps import Reason
 from titan10_dagster.errors import SettingsError, Titan10Error
+from titan10_dagster.ingest.pipeline import Pipeline
 from titan10_dagster.landing.zone import LandingZone
 from titan10_dagster.local import exporting
 from titan10_dagster.local.exporting import Request, run_export
 from titan10_dagster.local.formats import FORMATS
-from titan10_dagster.pipeline import Pipeline
 from titan10_dagster.settings import DatabaseSettings, Settings
 from titan10_dagster.store import reader, rollups
 from titan10_dagster.store.database import Database

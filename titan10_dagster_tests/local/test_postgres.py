@@ -18,7 +18,7 @@ import psycopg2
 import pytest
 
 from titan10_dagster.errors import DatabaseUnavailable, SettingsError
-from titan10_dagster.local import places
+from titan10_dagster.local import paths
 from titan10_dagster.local.postgres import EmbeddedPostgres, dagster_url, ensure_dagster_schema, free_port
 from titan10_dagster_tests.conftest import passable_folder
 
@@ -122,7 +122,7 @@ def test_two_processes_that_start_at_once_share_one_server(open_folder: Path) ->
 
 def test_processes_that_look_for_a_place_at_the_same_instant_find_the_same_one(open_folder: Path) -> None:
     program = (
-        "import sys, pathlib; from titan10_dagster.local.places import find_place\n"
+        "import sys, pathlib; from titan10_dagster.local.paths import find_place\n"
         "print(flush=True); sys.stdin.readline()\n"
         "print(find_place(pathlib.Path(sys.argv[1]), lambda _: None).folder, flush=True)"
     )
@@ -230,7 +230,7 @@ def test_a_url_is_not_given_while_nothing_runs(open_folder: Path) -> None:
 @needs_root
 def test_root_hands_the_server_to_an_account_that_exists(running: EmbeddedPostgres) -> None:
     assert running.place.account is not None
-    assert running.place.account.name in places.ACCOUNTS
+    assert running.place.account.name in paths.ACCOUNTS
     assert running.cluster.stat().st_uid == running.place.account.uid
 
 
@@ -238,7 +238,7 @@ def test_root_hands_the_server_to_an_account_that_exists(running: EmbeddedPostgr
 def test_a_folder_the_account_cannot_reach_is_replaced_and_its_parents_stay_as_they_are(
     open_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(places, "SYSTEM_FOLDER", open_folder / "system")
+    monkeypatch.setattr(paths, "SYSTEM_FOLDER", open_folder / "system")
     closed = open_folder / "home"
     closed.mkdir(mode=0o700)
     said: list[str] = []
@@ -253,15 +253,15 @@ def test_a_folder_the_account_cannot_reach_is_replaced_and_its_parents_stay_as_t
 
 @needs_root
 def test_binaries_the_account_cannot_reach_are_copied_once(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    installed = places.installed_binaries()
+    installed = paths.installed_binaries()
     package = installed.parent.parent
     closed = open_folder / "home"
     closed.mkdir(mode=0o700)
     for folder in (package, package.with_name(f"{package.name}.libs")):
         if folder.exists():
             shutil.copytree(folder, closed / folder.name, symlinks=True)
-    monkeypatch.setattr(places, "SYSTEM_FOLDER", open_folder / "system")
-    monkeypatch.setattr(places, "installed_binaries", lambda: closed / package.name / "pginstall/bin")
+    monkeypatch.setattr(paths, "SYSTEM_FOLDER", open_folder / "system")
+    monkeypatch.setattr(paths, "installed_binaries", lambda: closed / package.name / "pginstall/bin")
     for _ in range(2):
         server = EmbeddedPostgres(open_folder / "postgres")
         assert ask(server.start(), "SELECT 1") == 1

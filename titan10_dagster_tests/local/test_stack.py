@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from titan10_dagster import settings as titan10_settings
+from titan10_dagster.dagster_internals.code_server import NAME, PRELOADED
 from titan10_dagster.errors import SettingsError
-from titan10_dagster.local.code_server import NAME, PRELOADED
 from titan10_dagster.local.graphql import AskFailed, ask, make_pools
 from titan10_dagster.local.stack import RunningStack, Stack, running_stack, socket_path
 from titan10_dagster_tests.processes import processes_of, wait_until
@@ -221,12 +221,12 @@ def test_a_run_whose_process_is_killed_is_run_again(up: Up) -> None:
 
 
 def test_the_daemon_stands_still_while_there_is_no_code_server(up: Up) -> None:
-    daemon, code_server = up.pid_of("dagster._daemon"), up.pid_of("local.code_server")
+    daemon, code_server = up.pid_of("dagster._daemon"), up.pid_of("dagster_internals.code_server")
     os.kill(code_server, signal.SIGKILL)
     wait_until(lambda: stands_still(daemon), PATIENCE)
     up.wait_for("The code server ended: starting it again")
     wait_until(lambda: not stands_still(daemon), PATIENCE)
-    assert up.pid_of("local.code_server") != code_server
+    assert up.pid_of("dagster_internals.code_server") != code_server
 
 
 def test_no_socket_stays_behind_a_code_server_that_was_killed(up: Up) -> None:
@@ -235,7 +235,7 @@ def test_no_socket_stays_behind_a_code_server_that_was_killed(up: Up) -> None:
 
 def test_a_run_whose_code_server_is_killed_is_run_again(up: Up) -> None:
     lost = up.launch()
-    os.kill(up.pid_of("local.code_server"), signal.SIGKILL)
+    os.kill(up.pid_of("dagster_internals.code_server"), signal.SIGKILL)
     up.wait_for("The code server ended: starting it again")
     wait_until(lambda: not any(NAME in line for line in processes_of(up.home).values()), PATIENCE)
     (up.home / "go").touch()

@@ -23,10 +23,10 @@ from datetime import date, datetime, timedelta
 import numpy as np
 from numpy.typing import NDArray
 
-from titan10_dagster.candles.alerts import Kind
 from titan10_dagster.candles.gaps import Reason
 from titan10_dagster.candles.slices import Series, Slice, days, from_ms, midnight, to_ms
 from titan10_dagster.exchanges.capabilities import capabilities_of
+from titan10_dagster.planning.alerts import Kind
 from titan10_dagster.sandbox.truth import outage
 from titan10_dagster.sandbox.venues.registry import venue
 from titan10_dagster.store import ledger

@@ -24,21 +24,21 @@ from psycopg2 import sql
 from pydantic import SecretStr
 from tenacity import wait_none
 
-from titan10_dagster.alerts import TITLES, tend
-from titan10_dagster.candles.alerts import Kind
-from titan10_dagster.candles.attempts import Attempt
 from titan10_dagster.candles.fetched import FetchedSlice
-from titan10_dagster.candles.health import Permit, may_request
 from titan10_dagster.candles.slices import Series, days, to_ms
 from titan10_dagster.candles.timeframes import TIMEFRAMES
+from titan10_dagster.defs.repairs import plan_after
 from titan10_dagster.defs.requests import REMEMBERED
-from titan10_dagster.defs.sensors import plan_after
-from titan10_dagster.delivery import Letter
 from titan10_dagster.errors import FetchError, PassingError, Throttled
 from titan10_dagster.exchanges.patience import Patience
+from titan10_dagster.ingest.live import LiveReport, poll_exchanges
+from titan10_dagster.ingest.pipeline import Pipeline
 from titan10_dagster.landing.zone import LandingZone
-from titan10_dagster.live import LiveReport, poll_exchanges
-from titan10_dagster.pipeline import Pipeline
+from titan10_dagster.operate.alerts import TITLES, tend
+from titan10_dagster.operate.delivery import Letter
+from titan10_dagster.planning.alerts import Kind
+from titan10_dagster.planning.attempts import Attempt
+from titan10_dagster.planning.breaker import Permit, may_request
 from titan10_dagster.sandbox.server import Sandbox
 from titan10_dagster.sandbox.truth import Floats
 from titan10_dagster.settings import (

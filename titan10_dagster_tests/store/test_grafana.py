@@ -13,8 +13,8 @@ import pytest
 from psycopg2 import sql as sql_names
 
 from titan10_dagster.store import rollups
+from titan10_dagster.store.breakers import HealthStore
 from titan10_dagster.store.database import Cursor, Database
-from titan10_dagster.store.health import HealthStore
 from titan10_dagster.store.writer import write_slices
 from titan10_dagster_tests.store.making import DAY, a_slice, candles, judged, without
 

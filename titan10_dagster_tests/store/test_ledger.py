@@ -5,9 +5,9 @@ from datetime import timedelta
 import pytest
 
 from titan10_dagster.candles.gaps import Reason
-from titan10_dagster.candles.missing import Stretch
-from titan10_dagster.candles.repairs import OpenSlice
 from titan10_dagster.candles.slices import days
+from titan10_dagster.planning.missing_days import Stretch
+from titan10_dagster.planning.repairs import OpenSlice
 from titan10_dagster.store import ledger
 from titan10_dagster.store.audit import Unaccounted, unaccounted
 from titan10_dagster.store.database import Database

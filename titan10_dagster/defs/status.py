@@ -1,0 +1,79 @@
+"""`system/health`: how every exchange is, as a table of the UI."""
+
+# No `from __future__ import annotations`: Dagster reads the annotations of configs and resources as they stand.
+
+from collections.abc import Sequence
+from typing import Any
+
+import dagster as dg
+
+from titan10_dagster.defs.assets import OWNERS
+from titan10_dagster.defs.metadata import table
+from titan10_dagster.defs.schedules import materializing
+from titan10_dagster.ingest.pipeline import Pipeline
+from titan10_dagster.operate.status import ExchangeHealth, facts, health_report
+
+KEY = dg.AssetKey(["system", "health"])
+JOB = "health"
+
+
+def health_asset() -> dg.AssetsDefinition:
+    """`system/health`: reads the ledger and the breakers, no candle, and asks no exchange."""
+
+    @dg.asset(
+        key=KEY,
+        group_name="system",
+        owners=OWNERS,
+        kinds={"python", "postgres"},
+        description="How every exchange is: its breaker and pace, the share of its request budget that was used, live "
+        "lag, gaps by reason, to which day its history is complete, and its last error. What `titan10 status` tells.",
+    )
+    def health(titan10: dg.ResourceParam[Pipeline]) -> dg.MaterializeResult[Any]:
+        return dg.MaterializeResult(metadata=health_metadata(health_report(titan10, titan10.now())))
+
+    return health
+
+
+def health_schedule() -> dg.ScheduleDefinition:
+    """Every 15 minutes."""
+    return materializing(
+        KEY,
+        at="*/15 * * * *",
+        name="look_at_health",
+        job=JOB,
+        description="Tells how every exchange is, at `system/health`.",
+    )
+
+
+def health_metadata(report: Sequence[ExchangeHealth]) -> dict[str, Any]:
+    """The table, and the numbers that the UI plots over time."""
+    return {
+        "exchanges": table(
+            [{"exchange": one.exchange} | {k: _cell(v) for k, v in facts(one).items()} for one in report]
+        ),
+        "open_breakers": sum(one.health.state.value != "closed" for one in report),
+        "unexplained_candles": sum(facts(one)["missing"].get("unknown", 0) for one in report),
+        "unasked_slices": sum(one.history.unasked for one in report),
+        **({"live_lag_seconds": max(lags)} if (lags := _lags(report)) else {}),
+    }
+
+
+def _lags(report: Sequence[ExchangeHealth]) -> list[float]:
+    return [one.live_lag.total_seconds() for one in report if one.live_lag is not None]
+
+
+def _cell(value: Any) -> Any:
+    """A table holds numbers, texts and truths only."""
+    match value:
+        case None:
+            return ""
+        case float():
+            return round(value, 3)
+        case bool() | int() | str():
+            return value
+        case dict():
+            return ", ".join(f"{count} {name}" for name, count in value.items())
+        case list():
+            return ", ".join(value)
+        case _:
+            return str(value)

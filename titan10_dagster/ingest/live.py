@@ -1,0 +1,181 @@
+"""The way of a live candle without its orchestrator: all exchanges at once, each on its own.
+
+An exchange that fails, is slow or is shut out keeps no other one waiting: each is asked, judged and written by itself,
+within one event loop; what the database does is done in a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+
+from titan10_dagster.candles.columns import Candles
+from titan10_dagster.candles.fetched import FetchedSlice, FetchRecord, JudgedSlice
+from titan10_dagster.candles.gaps import REASONS
+from titan10_dagster.candles.slices import Series, Slice, midnight, slices_of
+from titan10_dagster.errors import FetchError, WriteUnderWay
+from titan10_dagster.exchanges.capabilities import capabilities_of
+from titan10_dagster.exchanges.live import LiveAnswer, LivePoll, poll
+from titan10_dagster.exchanges.markets import Resolution, resolve
+from titan10_dagster.ingest.pipeline import Pipeline
+from titan10_dagster.logs import about
+from titan10_dagster.planning.live import LivePlan, Polled, plan_poll, seconds_to_ask
+from titan10_dagster.store import ledger
+from titan10_dagster.store.markets import MarketStore
+from titan10_dagster.store.writer import WriteReport, write_slices
+
+TIMEOUT_MS = 10_000
+_DAY = timedelta(days=1)
+_OPEN = tuple(reason for reason, facts in REASONS.items() if not facts.settled)
+
+
+@dataclass(frozen=True)
+class LiveReport:
+    """What a poll of an exchange did. `lag`: from the end of the last candle asked for, of the series furthest behind,
+    to its being stored; None if none was stored. `failed` maps symbols to the reason, `error` is the exchange's own."""
+
+    exchange: str
+    inserted: int = 0
+    restated: int = 0
+    series: int = 0
+    lag: timedelta | None = None
+    failed: Mapping[str, str] = field(default_factory=dict)
+    postponed: tuple[str, ...] = ()
+    requests: int = 0
+    error: str | None = None
+
+
+def poll_exchanges(titan10: Pipeline, exchanges: Sequence[str]) -> list[LiveReport]:
+    """Poll them all, side by side; what goes wrong with one is in its report."""
+    return asyncio.run(_poll_exchanges(titan10, exchanges))
+
+
+async def _poll_exchanges(titan10: Pipeline, exchanges: Sequence[str]) -> list[LiveReport]:
+    done = await asyncio.gather(*(_poll(titan10, name) for name in exchanges), return_exceptions=True)
+    return [_told(name, one) for name, one in zip(exchanges, done, strict=True)]
+
+
+def _told(exchange: str, done: LiveReport | BaseException) -> LiveReport:
+    if isinstance(done, LiveReport):
+        return done
+    if not isinstance(done, Exception):
+        raise done
+    return LiveReport(exchange, error=f"{type(done).__name__}: {done}")
+
+
+async def _poll(titan10: Pipeline, exchange: str) -> LiveReport:
+    with about(exchange=exchange):
+        return await _poll_exchange(titan10, exchange)
+
+
+async def _poll_exchange(titan10: Pipeline, exchange: str) -> LiveReport:
+    breaker = titan10.breaker(exchange)
+    resolution = await asyncio.to_thread(markets_of, titan10, exchange)
+    symbols = [market.symbol for market in resolution.markets]
+    plans = await asyncio.to_thread(plans_of, titan10, exchange, symbols)
+    share = titan10.live_share(exchange)
+    async with titan10.client(exchange, resolution.markets, pace_share=share, timeout_ms=TIMEOUT_MS) as client:
+        polled = await poll(client, plans, breaker=breaker, seconds=seconds_to_ask(titan10.now()))
+    try:
+        written = await asyncio.to_thread(store, titan10, polled.answers) if polled.answers else None
+    except WriteUnderWay as error:
+        return _postponed(exchange, polled, error)
+    return _report(exchange, polled, written, resolution.unknown, titan10.now())
+
+
+def markets_of(titan10: Pipeline, exchange: str) -> Resolution:
+    """The markets of the configured symbols; the exchange's list is asked for only where none is stored.
+
+    Raises:
+        FetchError: it had to be asked for, and did not come or may not be.
+    """
+    known = MarketStore(titan10.database).load(exchange) or titan10.refresh_markets(exchange)
+    return resolve(exchange, titan10.exchange(exchange).symbols, known)
+
+
+def plans_of(titan10: Pipeline, exchange: str, symbols: Sequence[str]) -> list[LivePlan]:
+    """What to ask of each symbol now, by what the ledger has of yesterday and today."""
+    now, facts = titan10.now(), capabilities_of(exchange)
+    slices = titan10.slices(exchange, [now.date() - _DAY, now.date()], symbols)
+    known: dict[Series, dict[date, Polled]] = {slice_.series: {} for slice_ in slices}
+    for slice_, row in titan10.ledger_rows(slices).items():
+        known[slice_.series][slice_.day] = Polled(row.state, row.covered_until)
+    perishing = {} if facts.depth is None else perishing_gaps(titan10, exchange, now)
+    plans = [
+        plan_poll(series, days, now=now, page_size=facts.page_size, depth=facts.depth, gap=perishing.get(series))
+        for series, days in known.items()
+    ]
+    return [plan for plan in plans if plan is not None]
+
+
+def perishing_gaps(titan10: Pipeline, exchange: str, now: datetime) -> dict[Series, datetime]:
+    """Since when each series of an exchange with a short memory misses candles that it may still give.
+
+    The daily run comes too late for the morning, and a repair for what it left: such candles come now or never.
+    """
+    facts = capabilities_of(exchange)
+    step = titan10.exchange(exchange).timeframe.delta
+    oldest = max(now - (facts.depth or 0) * step, midnight(now.date() - _DAY))
+    found = ledger.gaps(titan10.database, exchange, reasons=_OPEN, start=midnight(oldest.date()))
+    starts: dict[Series, datetime] = {}
+    for one in found:  # newest first
+        if one.gap.end > oldest:
+            starts[one.series] = max(one.gap.start, oldest)
+    return starts
+
+
+def store(titan10: Pipeline, answers: Sequence[LiveAnswer]) -> WriteReport:
+    """Judge the answers of one exchange and write them in one transaction, as live."""
+    judged = [one for answer in answers for one in _judged(titan10, answer)]
+    return write_slices(titan10.database, judged, live=True)
+
+
+def _judged(titan10: Pipeline, answer: LiveAnswer) -> Iterator[JudgedSlice]:
+    covered, days, nothing = answer.covered, answer.candles.by_day(), Candles.empty()
+    for slice_ in slices_of(answer.plan.window):
+        if covered > slice_.start:
+            record = _record(slice_, answer, min(covered, slice_.end))
+            yield titan10.judge(FetchedSlice(record, days.get(slice_.day, nothing)))
+
+
+def _record(slice_: Slice, answer: LiveAnswer, until: datetime) -> FetchRecord:
+    """As live polling leaves it in the ledger: not answered whole, and covered as far as candles came."""
+    return FetchRecord(
+        slice=slice_, fetched_at=answer.asked_at, source="rest", requests=1, retries=0, seconds=answer.seconds,
+        answered=False, horizon=None, covered_until=until,
+    )  # fmt: skip
+
+
+def _postponed(exchange: str, polled: LivePoll, error: WriteUnderWay) -> LiveReport:
+    """Of a poll whose candles were not written, for a backfill is: they are asked for again."""
+    plans = [*(answer.plan for answer in polled.answers), *polled.postponed]
+    return LiveReport(
+        exchange=exchange,
+        failed={symbol: str(failed) for symbol, failed in polled.failed.items()},
+        postponed=tuple(plan.window.series.symbol for plan in plans),
+        requests=polled.requests,
+        error=f"{error}; the next poll brings these candles",
+    )
+
+
+def _report(
+    exchange: str,
+    polled: LivePoll,
+    written: WriteReport | None,
+    unknown: Mapping[str, FetchError],
+    now: datetime,
+) -> LiveReport:
+    ends = [answer.plan.window.end for answer in polled.answers]
+    return LiveReport(
+        exchange=exchange,
+        inserted=written.inserted if written else 0,
+        restated=written.restated if written else 0,
+        series=len(polled.answers),
+        lag=now - min(ends) if ends else None,
+        failed={symbol: str(error) for symbol, error in {**unknown, **polled.failed}.items()},
+        postponed=tuple(plan.window.series.symbol for plan in polled.postponed),
+        requests=polled.requests,
+        error=None if polled.shut_out is None else str(polled.shut_out),
+    )

@@ -1,0 +1,112 @@
+"""How every exchange is, at a glance: what the asset `system/health` and `titan10 status` show."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from titan10_dagster.exchanges.capabilities import capabilities_of
+from titan10_dagster.ingest.pipeline import Pipeline
+from titan10_dagster.planning.breaker import Health
+from titan10_dagster.store import ledger
+from titan10_dagster.store.breakers import HealthStore
+from titan10_dagster.store.ledger import ExchangeSummary
+
+_HOUR = timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class ExchangeHealth:
+    """One exchange.
+
+    `pace` is the present share of the full pace. `requests` were made since `counted_since`, the start of the last full
+    hour, by runs and polls of every kind; `budget_used` is their share of the pages that the full pace would have given
+    in that time. `live_lag` is how old the end of the newest candle is, of the series that is furthest behind, and
+    `freshest_lag` of the one furthest ahead; None where nothing was polled since yesterday. A quiet pair may lag
+    without a fault. `unlisted`: configured symbols that the exchange does not trade; they count as no missing history.
+    """
+
+    exchange: str
+    enabled: bool
+    health: Health
+    pace: float
+    requests: int
+    counted_since: datetime
+    budget_used: float
+    live_lag: timedelta | None
+    freshest_lag: timedelta | None
+    history: ExchangeSummary
+    unlisted: tuple[str, ...] = ()
+
+
+def health_report(titan10: Pipeline, now: datetime) -> list[ExchangeHealth]:
+    """One for each exchange that is configured or has candles, by name. Reads no candle, and asks no exchange."""
+    configured, db = titan10.settings.exchanges, titan10.database
+    starts = titan10.starts(configured)
+    listed = {(series.exchange, series.symbol) for series in starts}
+    history = {row.exchange: row for row in ledger.summary(db, starts, now.date())}
+    live = ledger.live_until(db, starts, now.date())
+    breakers = HealthStore(db).load_all()
+    since = now.replace(minute=0, second=0, microsecond=0) - _HOUR
+    requests = HealthStore(db).requests_since(since)
+
+    def report(name: str) -> ExchangeHealth:
+        health, made = breakers.get(name, Health(name)), requests.get(name, 0)
+        newest, oldest = live.get(name, (None, None))
+        symbols = configured[name].symbols if name in configured else ()
+        return ExchangeHealth(
+            exchange=name,
+            enabled=name in configured and configured[name].enabled,
+            health=health,
+            pace=health.pace.as_of(now),
+            requests=made,
+            counted_since=since,
+            budget_used=made * capabilities_of(name).page_seconds / (now - since).total_seconds() if made else 0.0,
+            live_lag=None if oldest is None else now - oldest,
+            freshest_lag=None if newest is None else now - newest,
+            history=history.get(name) or _nothing(name),
+            unlisted=tuple(symbol for symbol in symbols if (name, symbol) not in listed),
+        )
+
+    return [report(name) for name in sorted({*configured, *history})]
+
+
+def facts(one: ExchangeHealth) -> dict[str, Any]:
+    """The same flat, without the name: numbers, texts, days and instants; spans in seconds."""
+    health, history = one.health, one.history
+    return {
+        "enabled": one.enabled,
+        "breaker": health.state.value,
+        "breaker_until": health.open_until,
+        "breaker_reason": health.reason,
+        "pace": one.pace,
+        "requests": one.requests,
+        "requests_since": one.counted_since,
+        "budget_used": one.budget_used,
+        "live_lag_seconds": _seconds(one.live_lag),
+        "freshest_lag_seconds": _seconds(one.freshest_lag),
+        "complete_to": history.complete_to,
+        "complete_since": history.complete_since,
+        "first_settled": history.first_settled,
+        "last_settled": history.last_settled,
+        "slices": history.slices,
+        "settled": history.settled,
+        "unasked": history.unasked,
+        "stored": history.present,
+        "expected": history.expected,
+        "missing": {reason.value: count for reason, count in history.missing.items()},
+        "quarantined": history.quarantined,
+        "restatements": history.restatements,
+        "unlisted": list(one.unlisted),
+        "last_error": health.last_error,
+        "last_error_at": health.last_error_at,
+    }
+
+
+def _seconds(span: timedelta | None) -> float | None:
+    return None if span is None else span.total_seconds()
+
+
+def _nothing(exchange: str) -> ExchangeSummary:
+    return ExchangeSummary(exchange, 0, 0, 0, 0, 0, {}, 0, 0)

@@ -1,0 +1,176 @@
+"""The circuit breaker of an exchange, as a pure state machine.
+
+    CLOSED     -> OPEN        `threshold` failures in a row, a ban, or a demand to rest
+    OPEN       -> HALF_OPEN   its time is over and somebody took the probe
+    HALF_OPEN  -> CLOSED      the probe succeeded
+    HALF_OPEN  -> OPEN        the probe failed: for longer than before
+
+Whoever asks must read, decide and store under one lock; `ask` is the middle part in one step, so that two
+askers cannot both have the probe. A probe is a lease: if the prober dies, the next asker gets it when the
+lease is over. Answers to requests that were under way when the breaker opened come late; while it is open
+they change nothing. All instants are aware and UTC.
+
+Beside the breaker stand the pace (`planning/pace.py`) and the last error, which an answer does not wipe out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from titan10_dagster.planning.pace import FULL, Pace
+
+LONGEST_PAUSE = timedelta(hours=1)
+
+
+class BreakerState(StrEnum):
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half_open"
+
+
+@dataclass(frozen=True)
+class Health:
+    """The breaker of one exchange; `failures` is how many came in a row, `shut_since` when it was last closed.
+
+    `last_error` is of any kind: one of a single symbol, or a demand for a slower pace, does not count as a failure.
+    """
+
+    exchange: str
+    state: BreakerState = BreakerState.CLOSED
+    open_until: datetime | None = None
+    failures: int = 0
+    reason: str | None = None
+    probe_until: datetime | None = None
+    changed_at: datetime | None = None
+    pace: Pace = FULL
+    last_error: str | None = None
+    last_error_at: datetime | None = None
+    shut_since: datetime | None = None
+
+
+class Permit(StrEnum):
+    ALLOWED = "allowed"
+    PROBE = "probe"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Whether a request may be made; `until` is set when it is refused: nobody need ask before."""
+
+    permit: Permit
+    until: datetime | None = None
+
+
+ALLOWED = Decision(Permit.ALLOWED)
+PROBE = Decision(Permit.PROBE)
+
+
+def refused(until: datetime) -> Decision:
+    return Decision(Permit.REFUSED, until)
+
+
+def may_request(health: Health, now: datetime) -> Decision:
+    """ALLOWED when closed; while open or being probed, `refused(until)`; PROBE when one is due."""
+    if health.state is BreakerState.CLOSED:
+        return ALLOWED
+    until = health.open_until if health.state is BreakerState.OPEN else health.probe_until
+    return refused(until) if until is not None and now < until else PROBE
+
+
+def ask(health: Health, now: datetime, lease: timedelta) -> tuple[Decision, Health]:
+    """Decides, and takes the probe for `lease` if that is the answer; store the Health that comes back."""
+    decision = may_request(health, now)
+    return decision, after_probe_taken(health, now, lease)
+
+
+def after_probe_taken(health: Health, now: datetime, lease: timedelta) -> Health:
+    """Half-open until `now + lease`; unchanged where no probe is due."""
+    if may_request(health, now) != PROBE:
+        return health
+    return replace(health, state=BreakerState.HALF_OPEN, probe_until=now + lease, changed_at=now)
+
+
+def after_success(health: Health, now: datetime) -> Health:
+    """Closed, with the failures forgotten; while open it stays open, for the answer is a late one."""
+    if health.state is BreakerState.HALF_OPEN:
+        return _changed(health, BreakerState.CLOSED, now)
+    if health.state is BreakerState.CLOSED and health.failures:
+        return replace(health, failures=0, reason=None)
+    return health
+
+
+def after_failure(
+    health: Health, now: datetime, *, threshold: int = 5, pause: timedelta, reason: str | None = None
+) -> Health:
+    """One failure more: opens at `threshold` in a row, and at once where a probe failed.
+
+    The first pause is `pause`; each that follows without a success between is twice the last, up to an hour.
+    """
+    if health.state is BreakerState.OPEN:
+        return health
+    failures = health.failures + 1
+    if health.state is BreakerState.HALF_OPEN:
+        failures = max(failures, threshold)
+    told = reason or f"{failures} failures in a row"
+    noted = after_error(health, now, told)
+    if failures < threshold:
+        return replace(noted, failures=failures, reason=told)
+    until = now + _pause(failures - threshold, pause)
+    return _changed(noted, BreakerState.OPEN, now, open_until=until, failures=failures, reason=told)
+
+
+def after_ban(health: Health, now: datetime, until: datetime, reason: str) -> Health:
+    """Shut out: open until `until`, or longer if it was open for longer already; at half the pace from then on."""
+    banned = after_rest(health, now, until, reason)
+    ends = banned.open_until or until
+    return replace(banned, pace=Pace(health.pace.slowed(ends, ends).share, ends))
+
+
+def after_rest(health: Health, now: datetime, until: datetime, reason: str) -> Health:
+    """Asked to rest: open until `until`, or longer if it was open for longer already; that is no failure."""
+    if health.state is BreakerState.OPEN and health.open_until is not None:
+        until = max(until, health.open_until)
+    noted = after_error(health, now, reason)
+    return _changed(noted, BreakerState.OPEN, now, open_until=until, failures=health.failures, reason=reason)
+
+
+def after_throttling(
+    health: Health, asked_at: datetime, now: datetime, reason: str, rest: timedelta = timedelta(0)
+) -> Health:
+    """What was asked at `asked_at` was refused for being too much: a rest, then slower; the breaker stays as it is."""
+    return replace(after_error(health, now, reason), pace=health.pace.slowed(asked_at, now, rest))
+
+
+def after_error(health: Health, now: datetime, reason: str) -> Health:
+    """Remembered as the last error; the breaker stays as it is."""
+    return replace(health, last_error=reason, last_error_at=now)
+
+
+def _changed(
+    health: Health,
+    state: BreakerState,
+    now: datetime,
+    *,
+    open_until: datetime | None = None,
+    failures: int = 0,
+    reason: str | None = None,
+) -> Health:
+    return replace(
+        health,
+        state=state,
+        open_until=open_until,
+        failures=failures,
+        reason=reason,
+        probe_until=None,
+        changed_at=now,
+        shut_since=None if state is BreakerState.CLOSED else health.shut_since or now,
+    )
+
+
+def _pause(repeats: int, pause: timedelta) -> timedelta:
+    # The exponent is bounded so that a breaker that failed for a year does not overflow.
+    factor: int = 2 ** min(repeats, 20)
+    return min(pause * factor, LONGEST_PAUSE)

@@ -1,0 +1,31 @@
+"""A Dagster instance on a real PostgreSQL, with the storage of dagster.yaml."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+import yaml
+from dagster import DagsterInstance
+
+from titan10_dagster.local.postgres import dagster_url, ensure_dagster_schema
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def dagsters_url(database_url: str) -> str:
+    """Where `instance` keeps its tables."""
+    ensure_dagster_schema(database_url)
+    return dagster_url(database_url)
+
+
+@pytest.fixture
+def instance(dagsters_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DagsterInstance]:
+    """An instance whose storage is that of dagster.yaml."""
+    monkeypatch.setenv("TITAN10_DATABASE__DAGSTER_URL", dagsters_url)
+    storage = yaml.safe_load((ROOT / "dagster.yaml").read_text())["storage"]
+    with dg.instance_for_test(temp_dir=str(tmp_path), overrides={"storage": storage}) as made:
+        yield made

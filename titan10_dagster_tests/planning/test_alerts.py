@@ -1,0 +1,238 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from titan10_dagster.candles.slices import Series, Slice
+from titan10_dagster.candles.timeframes import TIMEFRAMES
+from titan10_dagster.planning.alerts import (
+    CALM,
+    PATIENCE,
+    Alert,
+    Condition,
+    Kind,
+    breaker_condition,
+    days_to_be_settled,
+    gaps_condition,
+    heard,
+    is_done,
+    live_condition,
+    plan_alerts,
+    settlement_condition,
+    unheard,
+)
+from titan10_dagster.planning.breaker import Health, after_ban, after_failure, after_probe_taken, after_success
+from titan10_dagster.planning.repairs import OpenSlice
+
+NOW = datetime(2024, 3, 10, 12, tzinfo=UTC)
+TICK, HOUR, DAY = timedelta(minutes=5), timedelta(hours=1), timedelta(days=1)
+SHUT = Condition(Kind.BREAKER, "okx", "okx is shut")
+LATE = Condition(Kind.LIVE, "okx", "okx is late")
+ALL = ["mail", "chat"]
+
+
+class Desk:
+    """Tells as the pipeline does, one tick after the other; services in `down` take nothing."""
+
+    def __init__(self) -> None:
+        self.open: dict[object, Alert] = {}
+        self.sent: list[tuple[str, str]] = []
+        self.down: set[str] = set()
+        self.now = NOW
+
+    def tick(self, *conditions: Condition, after: timedelta = TICK) -> None:
+        self.now += after
+        plan = plan_alerts(conditions, list(self.open.values()), self.now)
+        self.open = {one.key: one for one in plan.remember}
+        for alert in plan.tell:
+            for address in unheard(alert, ALL):
+                if address not in self.down:
+                    self.sent.append((address, f"{alert.kind} {'over' if alert.over_at else 'begins'}"))
+                    alert = heard(alert, address)
+            self.open[alert.key] = alert
+        self.open = {key: one for key, one in self.open.items() if not is_done(one, ALL)}
+
+    def ticks(self, span: timedelta, *conditions: Condition) -> None:
+        for _ in range(span // TICK):
+            self.tick(*conditions)
+
+
+def test_it_is_told_once_as_it_begins_and_once_as_it_is_over() -> None:
+    desk = Desk()
+    desk.ticks(DAY, SHUT)
+    assert desk.sent == [("mail", "breaker begins"), ("chat", "breaker begins")]
+    desk.ticks(DAY)
+    assert desk.sent[2:] == [("mail", "breaker over"), ("chat", "breaker over")]
+    assert desk.open == {}
+
+
+def test_what_comes_back_after_its_end_is_told_again() -> None:
+    desk = Desk()
+    for conditions in ([SHUT], [], [SHUT]):
+        desk.ticks(HOUR, *conditions)
+    assert [what for address, what in desk.sent if address == "mail"] == [
+        "breaker begins",
+        "breaker over",
+        "breaker begins",
+    ]
+
+
+def test_a_flicker_is_no_end() -> None:
+    desk = Desk()
+    desk.ticks(HOUR, SHUT)
+    desk.tick()
+    desk.ticks(HOUR, SHUT)
+    assert len(desk.sent) == 2
+
+
+def test_a_service_that_was_down_is_told_later_and_the_others_not_again() -> None:
+    desk = Desk()
+    desk.down = {"chat"}
+    desk.ticks(HOUR, SHUT)
+    assert desk.sent == [("mail", "breaker begins")]
+    desk.down = set()
+    desk.ticks(HOUR, SHUT)
+    assert desk.sent == [("mail", "breaker begins"), ("chat", "breaker begins")]
+
+
+def test_who_did_not_hear_of_the_beginning_does_not_hear_of_the_end() -> None:
+    desk = Desk()
+    desk.down = {"chat"}
+    desk.ticks(HOUR, SHUT)
+    desk.ticks(HOUR)
+    desk.down = set()
+    desk.ticks(HOUR)
+    assert desk.sent == [("mail", "breaker begins"), ("mail", "breaker over")]
+
+
+def test_an_end_that_could_not_be_delivered_is_told_later() -> None:
+    desk = Desk()
+    desk.ticks(HOUR, SHUT)
+    desk.down = set(ALL)
+    desk.ticks(HOUR)
+    desk.down = set()
+    desk.ticks(HOUR)
+    assert desk.sent[2:] == [("mail", "breaker over"), ("chat", "breaker over")]
+
+
+def test_what_passes_within_its_patience_is_never_told() -> None:
+    desk = Desk()
+    desk.ticks(PATIENCE[Kind.LIVE], LATE)
+    desk.ticks(HOUR)
+    assert desk.sent == []
+    assert desk.open == {}
+
+
+def test_a_machine_that_comes_back_after_a_day_has_time_to_catch_up() -> None:
+    desk = Desk()
+    desk.tick(LATE)
+    desk.tick(LATE, after=DAY)
+    desk.tick(LATE)
+    assert desk.sent == []
+    desk.ticks(HOUR, LATE)
+    assert len(desk.sent) == 2
+
+
+def test_what_follows_from_a_shut_exchange_is_not_told_besides() -> None:
+    desk = Desk()
+    desk.ticks(DAY, SHUT, LATE)
+    desk.tick(LATE)
+    assert {what for _, what in desk.sent} == {"breaker begins"}
+
+
+def test_an_alert_that_stands_is_not_over_because_the_breaker_opens_too() -> None:
+    desk = Desk()
+    desk.ticks(HOUR, LATE)
+    desk.ticks(HOUR, LATE, SHUT)
+    assert [what for address, what in desk.sent if address == "mail"] == ["live begins", "breaker begins"]
+
+
+@given(st.lists(st.tuples(st.booleans(), st.sets(st.sampled_from(ALL))), max_size=60))
+def test_each_address_hears_beginnings_and_ends_in_turn(weather: list[tuple[bool, set[str]]]) -> None:
+    desk = Desk()
+    for holds, down in weather:
+        desk.down = down
+        desk.tick(*([SHUT] if holds else []))
+    desk.down = set()
+    desk.ticks(2 * CALM)
+    for address in ALL:
+        heard_there = [what for to, what in desk.sent if to == address]
+        assert all(one != next_ for one, next_ in pairwise(heard_there))
+        assert heard_there[-1:] in ([], ["breaker over"])
+    assert desk.open == {}
+
+
+# -- conditions -----------------------------------------------------------------------------------------------
+
+
+def test_an_exchange_that_is_banned_for_long_is_told_of_after_its_time() -> None:
+    shut = after_ban(Health("okx"), NOW, NOW + 2 * DAY, "418")
+    assert breaker_condition(shut, NOW + timedelta(minutes=59), HOUR) is None
+    told = breaker_condition(shut, NOW + HOUR, HOUR)
+    assert told is not None
+    assert "418" in told.message
+    assert "2024-03-12" in told.message
+
+
+def test_a_short_ban_after_which_nobody_asked_is_not_told_of() -> None:
+    shut = after_ban(Health("okx"), NOW, NOW + TICK, "418")
+    assert breaker_condition(shut, NOW + DAY, HOUR) is None
+
+
+def test_a_breaker_whose_probes_fail_is_shut_since_it_was_last_closed() -> None:
+    health, now = Health("okx"), NOW
+    for _ in range(10):
+        health = after_failure(after_probe_taken(health, now, TICK), now, threshold=1, pause=TICK)
+        now += HOUR
+    assert health.shut_since == NOW
+    assert breaker_condition(health, now, HOUR) is not None
+    probed = after_probe_taken(health, now, TICK)
+    assert breaker_condition(probed, now, HOUR) is not None
+    assert breaker_condition(after_success(probed, now), now, HOUR) is None
+
+
+SLICE = Slice(Series("okx", "BTC/USDT", TIMEFRAMES["1m"]), date(2024, 3, 1))
+OPEN = OpenSlice(SLICE, "partial", NOW, NOW - 4 * DAY, NOW, SLICE.end)
+
+
+@pytest.mark.parametrize(
+    ("open_", "told"),
+    [
+        (OPEN, True),
+        (replace(OPEN, first_seen=NOW - 2 * DAY), False),
+        (replace(OPEN, unexplained_seen=None), False),  # in quarantine: that is an explanation
+    ],
+)
+def test_candles_are_told_of_that_miss_without_a_reason_for_days(open_: OpenSlice, told: bool) -> None:
+    assert (gaps_condition("okx", [open_], NOW, 3 * DAY) is not None) is told
+
+
+def test_many_symbols_make_a_short_message() -> None:
+    series = [Series("okx", f"C{n}/USDT", TIMEFRAMES["1m"]) for n in range(9)]
+    slices = [replace(OPEN, slice=Slice(one, SLICE.day)) for one in series]
+    told = gaps_condition("okx", slices, NOW, DAY)
+    assert told is not None
+    assert "C4/USDT and 4 more" in told.message
+
+
+def test_polling_is_late_when_not_even_the_newest_series_is_recent() -> None:
+    assert live_condition("okx", NOW - timedelta(minutes=59), NOW, HOUR) is None
+    assert live_condition("okx", NOW - HOUR, NOW, HOUR) is not None
+    assert live_condition("okx", None, NOW, HOUR) is not None
+
+
+def test_days_that_are_not_whole_are_named() -> None:
+    told = settlement_condition("okx", [SLICE])
+    assert told is not None
+    assert "2024-03-01 could not be fetched whole: BTC/USDT" in told.message
+    assert settlement_condition("okx", []) is None
+
+
+def test_yesterday_is_due_from_six_on() -> None:
+    assert days_to_be_settled(datetime(2024, 3, 10, 5, 59, tzinfo=UTC), time(6))[0] == date(2024, 3, 8)
+    assert days_to_be_settled(datetime(2024, 3, 10, 6, 0, tzinfo=UTC), time(6))[0] == date(2024, 3, 9)

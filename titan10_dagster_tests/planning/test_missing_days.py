@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from titan10_dagster.candles.timeframes import TIMEFRAMES
+from titan10_dagster.planning.missing_days import (
+    LONGEST_HOLE,
+    KnownDays,
+    MissingDays,
+    Stretch,
+    around,
+    between,
+    missing_days,
+)
+
+START = date(2024, 1, 1)
+ONE = timedelta(days=1)
+MINUTE = TIMEFRAMES["1m"]
+
+
+def day(n: int) -> date:
+    return START + n * ONE
+
+
+def stretches(*pairs: tuple[int, int]) -> tuple[Stretch, ...]:
+    return tuple(Stretch(day(first), day(last)) for first, last in pairs)
+
+
+def known(*pairs: tuple[int, int], on_duty_since: int | None = None) -> KnownDays:
+    since = None if on_duty_since is None else day(on_duty_since)
+    return KnownDays("binance", MINUTE, ("BTC/USDT",), stretches(*pairs), since)
+
+
+def split(one: KnownDays, yesterday: int) -> tuple[list[Stretch], list[Stretch]]:
+    """The holes and the history that `one` misses."""
+    missing = missing_days([one], {"binance": START}, day(yesterday))
+    return [each.stretch for each in missing.holes], [each.stretch for each in missing.history]
+
+
+def test_the_days_of_an_outage_are_holes_however_many_and_those_before_we_began_are_history() -> None:
+    holes, history = split(known((100, 120), (500, 510), on_duty_since=118), 530)
+    assert holes == [*stretches((121, 499), (511, 530))]
+    assert history == [*stretches((0, 99))]
+
+
+def test_an_old_day_fetched_on_trial_does_not_set_off_the_years_that_follow_it() -> None:
+    holes, history = split(known((100, 100)), 530)
+    assert holes == []
+    assert history == [*stretches((0, 99), (101, 530))]
+
+
+def test_what_one_failed_run_of_a_backfill_left_out_is_a_hole() -> None:
+    assert split(known((0, 30), (30 + LONGEST_HOLE + 1, 200)), 200) == ([*stretches((31, 30 + LONGEST_HOLE))], [])
+    longer = known((0, 30), (30 + LONGEST_HOLE + 2, 200))
+    assert split(longer, 200) == ([], [*stretches((31, 30 + LONGEST_HOLE + 1))])
+
+
+def test_a_symbol_that_the_ledger_never_heard_of_has_all_its_history_before_it() -> None:
+    assert split(known(), 200) == ([], [*stretches((0, 200))])
+
+
+def test_nothing_is_missing_before_the_start_of_the_exchange() -> None:
+    early = KnownDays("binance", MINUTE, ("BTC/USDT",), (Stretch(START - 9 * ONE, START - 5 * ONE),), None)
+    assert missing_days([early], {"binance": START}, day(3)).history == (
+        MissingDays("binance", MINUTE, ("BTC/USDT",), Stretch(day(0), day(3))),
+    )
+    assert split(known((0, 3)), 3) == ([], [])
+    assert split(known(), -1) == ([], [])
+
+
+offsets = st.integers(-40, 40)
+
+
+def as_stretches(days: set[int]) -> tuple[Stretch, ...]:
+    """The days as the ledger tells them: in stretches that neither overlap nor touch, ascending."""
+    firsts = sorted(n for n in days if n - 1 not in days)
+    lasts = sorted(n for n in days if n + 1 not in days)
+    return stretches(*zip(firsts, lasts, strict=True))
+
+
+@given(days=st.sets(offsets), first=offsets, last=offsets)
+def test_every_day_is_known_or_missing_and_none_is_both(days: set[int], first: int, last: int) -> None:
+    missing = list(between(as_stretches(days), day(first), day(last)))
+    told = [one for stretch in missing for one in stretch]
+    assert told == [day(n) for n in range(first, last + 1) if n not in days]
+    assert missing == sorted(missing)
+
+
+@given(days=st.sets(st.integers(0, 120)), since=st.none() | st.integers(0, 120))
+def test_missing_days_are_either_holes_or_history(days: set[int], since: int | None) -> None:
+    one = KnownDays("binance", MINUTE, ("A", "B"), as_stretches(days), None if since is None else day(since))
+    missing = missing_days([one], {"binance": START}, day(120))
+    told = [each for part in (missing.holes, missing.history) for one in part for each in one.stretch]
+    assert sorted(told) == [day(n) for n in range(121) if n not in days]
+    assert sum(one.slices for one in (*missing.holes, *missing.history)) == 2 * len(told)
+
+
+@given(days=st.lists(offsets, min_size=1), most=st.integers(1, 50))
+def test_a_run_of_days_is_contiguous_and_as_long_as_it_can_be(days: list[int], most: int) -> None:
+    all_days = {day(n) for n in days}
+    chosen = day(days[0])
+    stretch = around(chosen, all_days, most)
+    assert chosen in set(stretch) <= all_days
+    assert stretch.days <= most
+    if stretch.days < most:
+        assert not {stretch.first - ONE, stretch.last + ONE} & all_days

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import threading
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from titan10_dagster.errors import DatabaseUnavailable
+from titan10_dagster.planning.breaker import BreakerState, Health, Permit, after_ban, ask
+from titan10_dagster.planning.pace import Pace
+from titan10_dagster.store.breakers import HealthStore
+from titan10_dagster.store.database import Cursor, Database
+
+NOW = datetime(2024, 3, 1, 12, 0, 0, 250_000, tzinfo=UTC)
+
+
+def test_an_exchange_never_heard_of_is_closed(db: Database) -> None:
+    assert HealthStore(db).load("binance") == Health("binance")
+
+
+def test_what_is_applied_is_stored_and_returned(db: Database) -> None:
+    store = HealthStore(db)
+    banned = store.apply("binance", lambda health: after_ban(health, NOW, NOW + timedelta(hours=1), "418"))
+    assert banned.state is BreakerState.OPEN
+    assert store.load("binance") == banned
+    assert store.load("kraken") == Health("kraken")
+
+
+def test_every_field_comes_back(db: Database) -> None:
+    later = NOW + timedelta(minutes=1)
+    full = Health("binance", BreakerState.HALF_OPEN, NOW, 7, "5xx", later, NOW, Pace(0.3, later, later), "reset", later)
+    HealthStore(db).apply("binance", lambda _: full)
+    assert HealthStore(db).load("binance") == full
+
+
+def test_a_change_that_fails_changes_nothing(db: Database) -> None:
+    store = HealthStore(db)
+    store.apply("binance", lambda health: replace(health, failures=2))
+    with pytest.raises(ZeroDivisionError):
+        store.apply("binance", lambda health: replace(health, failures=1 // 0))
+    assert store.load("binance").failures == 2
+
+
+def test_of_many_that_ask_at_once_one_has_the_probe(db: Database) -> None:
+    store = HealthStore(db)
+    store.apply("binance", lambda health: after_ban(health, NOW, NOW, "418"))
+    permits: list[Permit] = []
+
+    def ask_once() -> None:
+        def change(health: Health) -> Health:
+            decision, after = ask(health, NOW + timedelta(seconds=1), timedelta(minutes=1))
+            permits.append(decision.permit)
+            return after
+
+        store.apply("binance", change)
+
+    threads = [threading.Thread(target=ask_once) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(permits) == [Permit.PROBE, *[Permit.REFUSED] * 7]
+
+
+def test_a_ban_is_stored_though_the_database_was_away_for_a_moment(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transaction, tries = db.transaction, []
+
+    def away_at_first() -> AbstractContextManager[Cursor]:
+        tries.append(len(tries))
+        if len(tries) == 1:
+            raise DatabaseUnavailable("the database cannot be used now")
+        return transaction()
+
+    monkeypatch.setattr(db, "transaction", away_at_first)
+    HealthStore(db).apply("binance", lambda health: after_ban(health, NOW, NOW + timedelta(hours=1), "418"))
+    assert HealthStore(db).load("binance").state is BreakerState.OPEN
