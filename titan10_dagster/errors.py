@@ -8,7 +8,7 @@ Titan10Error
 │   └── MigrationError        the schema could not be brought up to date
 ├── LandingError              a landed file cannot be read or written
 └── FetchError                an exchange did not give candles; the subclass says what to do next
-    ├── PassingError          network, 5xx: retried with backoff
+    ├── TransientError          network, 5xx: retried with backoff
     │   ├── MalformedAnswer   an answer that is not the exchange's own format: retried, then told
     │   └── Maintenance       the exchange says it is down: retried later
     ├── Throttled             429 and its like: waits `retry_after`, then goes slower; at last a BreakerOpen
@@ -66,15 +66,15 @@ class FetchError(Titan10Error):
         self.status = status
 
 
-class PassingError(FetchError):
+class TransientError(FetchError):
     """A fault that passes by itself: retried with exponential backoff and jitter."""
 
 
-class MalformedAnswer(PassingError):
+class MalformedAnswer(TransientError):
     """The answer is not in the exchange's format: HTML, truncated, empty, or without candles in it."""
 
 
-class Maintenance(PassingError):
+class Maintenance(TransientError):
     """The exchange says that it is down for maintenance."""
 
 

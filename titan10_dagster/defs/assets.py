@@ -12,7 +12,7 @@ import dagster as dg
 from titan10_dagster.candles.slices import Slice
 from titan10_dagster.defs.metadata import candles_metadata, table
 from titan10_dagster.defs.partitions import to_days
-from titan10_dagster.errors import DatabaseUnavailable, FetchError, PassingError, SettingsError, Throttled
+from titan10_dagster.errors import DatabaseUnavailable, FetchError, SettingsError, Throttled, TransientError
 from titan10_dagster.exchanges.capabilities import Capabilities, capabilities_of
 from titan10_dagster.ingest.pipeline import Pipeline
 from titan10_dagster.logs import about
@@ -192,7 +192,7 @@ def told_as_failure(context: dg.AssetExecutionContext, exchange: str, retries: R
     """
     try:
         yield
-    except (PassingError, Throttled, DatabaseUnavailable) as error:
+    except (TransientError, Throttled, DatabaseUnavailable) as error:
         if context.retry_number < retries.steps:
             pause = retries.seconds * 2**context.retry_number
             raise dg.RetryRequested(max_retries=retries.steps, seconds_to_wait=pause) from error

@@ -29,9 +29,9 @@ from titan10_dagster.errors import (
     FetchError,
     Maintenance,
     MalformedAnswer,
-    PassingError,
     Refused,
     Throttled,
+    TransientError,
     UnknownSymbol,
 )
 from titan10_dagster.exchanges.capabilities import capabilities_of
@@ -48,14 +48,14 @@ ANY = "*"
 class Kind(Enum):
     """What a failure is, before it becomes an error."""
 
-    PASSING = auto()
+    TRANSIENT = auto()
     MALFORMED = auto()
     MAINTENANCE = auto()
     THROTTLED = auto()
     BANNED = auto()
     REFUSED = auto()
     UNKNOWN_SYMBOL = auto()
-    FOR_GOOD = auto()
+    PERMANENT = auto()
 
 
 @dataclass(frozen=True)
@@ -81,26 +81,26 @@ SAYINGS: tuple[Saying, ...] = (
     # Cloudflare, which stands before many of them: "The owner of this website has banned you temporarily", with 403
     _saying(ANY, r"error code: 1015|cf-error-code\W+1015|you are being rate limited", Kind.BANNED),
     _saying("binance", _code("code", -1121), Kind.UNKNOWN_SYMBOL),
-    _saying("binance", _code("code", -1008, -1001, -1006, -1007, -1016), Kind.PASSING),
+    _saying("binance", _code("code", -1008, -1001, -1006, -1007, -1016), Kind.TRANSIENT),
     _saying("binance", _code("code", -1003), Kind.THROTTLED),
     _saying("okx", _code("code", 51001), Kind.UNKNOWN_SYMBOL),
     _saying("okx", _code("code", 50001), Kind.MAINTENANCE),
     _saying("okx", _code("code", 50011, 50061), Kind.THROTTLED),
-    _saying("okx", _code("code", 50004, 50013, 50026), Kind.PASSING),
+    _saying("okx", _code("code", 50004, 50013, 50026), Kind.TRANSIENT),
     _saying("bybit", r"symbol (is )?invalid|invalid symbol|not supported symbol", Kind.UNKNOWN_SYMBOL),
     _saying("bybit", r"symbol params err", Kind.UNKNOWN_SYMBOL),
     _saying("bybit", _code("retCode", 10006, 10018), Kind.THROTTLED),
-    _saying("bybit", _code("retCode", 10000, 10016), Kind.PASSING),
+    _saying("bybit", _code("retCode", 10000, 10016), Kind.TRANSIENT),
     _saying("bybit", _code("retCode", 10024, 10009), Kind.REFUSED),
     _saying("kraken", r"EQuery:Unknown asset pair", Kind.UNKNOWN_SYMBOL),
     _saying("kraken", r"Temporary lockout", Kind.BANNED),
     _saying("kraken", r"Too many requests|Rate limit exceeded|EService: ?Throttled", Kind.THROTTLED),
     _saying("kraken", r"EService:(Unavailable|Market in)|This service is under maintenance", Kind.MAINTENANCE),
-    _saying("kraken", r"EService:(Busy|Timeout|Deadline)|EGeneral:Internal error", Kind.PASSING),
+    _saying("kraken", r"EService:(Busy|Timeout|Deadline)|EGeneral:Internal error", Kind.TRANSIENT),
     _saying("coinbase", r"NOT_FOUND|NotFound|ProductID .*invalid|valid product_id", Kind.UNKNOWN_SYMBOL),
     _saying("kucoin", _code("code", 429000), Kind.THROTTLED),
     _saying("kucoin", r"symbol not exists|This pair is not provided", Kind.UNKNOWN_SYMBOL),
-    _saying("bitget", _code("code", 45001), Kind.PASSING),
+    _saying("bitget", _code("code", 45001), Kind.TRANSIENT),
     _saying("bitget", _code("code", 40034, 40309), Kind.UNKNOWN_SYMBOL),
     _saying("bitstamp", r"Request limit exceeded", Kind.THROTTLED),  # with 403, of which ccxt makes no more
     _saying("bitfinex", r"ERR_RATE_LIMIT|ratelimit", Kind.THROTTLED),
@@ -118,13 +118,13 @@ SAYINGS: tuple[Saying, ...] = (
 CODES: Mapping[str, str] = {"okx": '"code"', "bybit": '"ret', "kucoin": '"code"', "bitget": '"code"'}
 
 STATUSES: Mapping[int, Kind] = {
-    400: Kind.FOR_GOOD,
+    400: Kind.PERMANENT,
     401: Kind.REFUSED,
     403: Kind.REFUSED,
-    404: Kind.FOR_GOOD,
-    408: Kind.PASSING,
+    404: Kind.PERMANENT,
+    408: Kind.TRANSIENT,
     418: Kind.BANNED,
-    425: Kind.PASSING,
+    425: Kind.TRANSIENT,
     429: Kind.THROTTLED,
     451: Kind.REFUSED,
 }
@@ -137,12 +137,12 @@ CLASSES: tuple[tuple[type[Exception], Kind], ...] = (
     (ccxt.DDoSProtection, Kind.THROTTLED),
     (ccxt.BadResponse, Kind.MALFORMED),
     (ccxt.AuthenticationError, Kind.REFUSED),
-    (ccxt.NetworkError, Kind.PASSING),
-    (ccxt.OperationFailed, Kind.PASSING),
-    (ccxt.BaseError, Kind.FOR_GOOD),
-    (aiohttp.ClientError, Kind.PASSING),
-    (TimeoutError, Kind.PASSING),
-    (OSError, Kind.PASSING),
+    (ccxt.NetworkError, Kind.TRANSIENT),
+    (ccxt.OperationFailed, Kind.TRANSIENT),
+    (ccxt.BaseError, Kind.PERMANENT),
+    (aiohttp.ClientError, Kind.TRANSIENT),
+    (TimeoutError, Kind.TRANSIENT),
+    (OSError, Kind.TRANSIENT),
 )
 
 # What ccxt's parsing raises when an answer has another shape than it expects.
@@ -168,14 +168,14 @@ def classify(
     retry_after = _named_end(error, now) or _retry_after(headers, now)
     if kind is Kind.THROTTLED and retry_after is not None and retry_after > PATIENCE:
         kind = Kind.BANNED
-    return _Teller(error, status, exchange, symbol, now, retry_after).tell(kind)
+    return _Wording(error, status, exchange, symbol, now, retry_after).tell(kind)
 
 
 def _kind(error: Exception, status: int | None, exchange: str) -> Kind:
     if status is not None and status in capabilities_of(exchange).bans.statuses:
         return Kind.BANNED
     if status is None and isinstance(error.__cause__, aiohttp.ClientError):
-        return Kind.PASSING
+        return Kind.TRANSIENT
     said = _said(str(error), exchange)
     if said is not None:
         return said
@@ -198,13 +198,13 @@ def _other_status(status: int, error: Exception) -> Kind:
     if status < 500:
         return _kind_of_class(error)
     maintained = isinstance(error, ccxt.OnMaintenance) or "maintenance" in str(error).lower()
-    return Kind.MAINTENANCE if maintained else Kind.PASSING
+    return Kind.MAINTENANCE if maintained else Kind.TRANSIENT
 
 
 def _kind_of_class(error: Exception) -> Kind:
     if isinstance(error, PARSING) and not isinstance(error, (OSError, ccxt.BaseError)):
         return Kind.MALFORMED
-    return next((kind for class_, kind in CLASSES if isinstance(error, class_)), Kind.FOR_GOOD)
+    return next((kind for class_, kind in CLASSES if isinstance(error, class_)), Kind.PERMANENT)
 
 
 def _retry_after(headers: Mapping[str, str], now: datetime) -> timedelta | None:
@@ -236,7 +236,7 @@ class _Where(TypedDict):
 
 
 @dataclass(frozen=True)
-class _Teller:
+class _Wording:
     """Puts a failure into words."""
 
     error: Exception
@@ -260,9 +260,9 @@ class _Teller:
                 return MalformedAnswer(self._text("gave an answer that cannot be read", _CHANGED), **self._where())
             case Kind.MAINTENANCE:
                 return Maintenance(self._text("is down for maintenance", "It is asked again later."), **self._where())
-            case Kind.PASSING:
-                return PassingError(self._text("could not answer", "It is asked again."), **self._where())
-            case Kind.FOR_GOOD:
+            case Kind.TRANSIENT:
+                return TransientError(self._text("could not answer", "It is asked again."), **self._where())
+            case Kind.PERMANENT:
                 return FetchError(self._text("rejected the request", _REJECTED), **self._where())
 
     def _banned(self) -> Banned:

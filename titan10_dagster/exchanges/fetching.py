@@ -12,7 +12,7 @@ found, and nothing is asked for beyond it.
 
 | failure | what happens |
 |-|-|
-| PassingError | that page is asked again, with exponential backoff and jitter; then its symbol fails |
+| TransientError | that page is asked again, with exponential backoff and jitter; then its symbol fails |
 | Throttled | all requests of the exchange rest (the client's pacer sees to that); then the page is asked again |
 | Throttled to the end of patience | the breaker opens for the time that the exchange asked for; everything stops |
 | Banned, Refused, BreakerOpen | everything stops, and the error is raised |
@@ -49,9 +49,9 @@ from titan10_dagster.errors import (
     FetchError,
     Maintenance,
     MalformedAnswer,
-    PassingError,
     Refused,
     Throttled,
+    TransientError,
     UnknownSymbol,
 )
 from titan10_dagster.exchanges.breaker import Breaker
@@ -70,7 +70,7 @@ _LANDING_THREADS = 4  # a disk syncs four files at once in the time of one: 0.4 
 _COLLECT_AFTER = 50_000  # allocations
 _SILENCE_MS = 3_600_000  # at the edge of what was asked for: was the symbol listed at all?
 _SYSTEMIC = (Banned, Refused, BreakerOpen)
-_CLASSES: tuple[type[FetchError], ...] = (MalformedAnswer, Maintenance, PassingError)
+_CLASSES: tuple[type[FetchError], ...] = (MalformedAnswer, Maintenance, TransientError)
 
 
 class Log(Protocol):
@@ -642,7 +642,7 @@ class _Fetch:
             self._breaker.banned(error.until, error)
         elif isinstance(error, Refused):
             self._breaker.refused(error)
-        elif not isinstance(error, (BreakerOpen, Throttled, PassingError)):  # these tell the breaker themselves
+        elif not isinstance(error, (BreakerOpen, Throttled, TransientError)):  # these tell the breaker themselves
             self._breaker.noted(error)
         if isinstance(error, _SYSTEMIC):
             raise error
@@ -654,7 +654,7 @@ class _Fetch:
             task.cancel()
         if isinstance(error, Throttled):
             self._breaker.throttled(error)
-        elif isinstance(error, PassingError):
+        elif isinstance(error, TransientError):
             self._healthy = False
             self._breaker.failed(error)
         elif error.status is not None:  # it knows what it rejects: the exchange is well
@@ -724,7 +724,7 @@ def _is_systemic(failed: Mapping[str, FetchError]) -> bool:
     may be gone. A symbol that it does not list says nothing of the exchange.
     """
     errors = [error for error in failed.values() if not isinstance(error, UnknownSymbol)]
-    return len(errors) > 1 or any(isinstance(error, (PassingError, Throttled)) for error in errors)
+    return len(errors) > 1 or any(isinstance(error, (TransientError, Throttled)) for error in errors)
 
 
 def _systemic(exchange: str, failed: Mapping[str, FetchError]) -> FetchError:

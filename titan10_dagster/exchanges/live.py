@@ -17,7 +17,7 @@ from datetime import datetime
 
 from titan10_dagster.candles.columns import Candles
 from titan10_dagster.candles.slices import from_datetime64
-from titan10_dagster.errors import Banned, BreakerOpen, FetchError, PassingError, Postponed, Refused, Throttled
+from titan10_dagster.errors import Banned, BreakerOpen, FetchError, Postponed, Refused, Throttled, TransientError
 from titan10_dagster.exchanges.breaker import Breaker
 from titan10_dagster.exchanges.client import ExchangeClient, Page
 from titan10_dagster.planning.live import LivePlan
@@ -146,4 +146,4 @@ def _tell(breaker: Breaker, result: LivePoll) -> None:
 
 
 def _passing(failed: Mapping[str, FetchError]) -> FetchError | None:
-    return next((error for error in failed.values() if isinstance(error, (PassingError, Throttled))), None)
+    return next((error for error in failed.values() if isinstance(error, (TransientError, Throttled))), None)

@@ -9,7 +9,7 @@ from difflib import get_close_matches
 import structlog
 
 from titan10_dagster.candles.markets import Market
-from titan10_dagster.errors import Banned, FetchError, PassingError, Refused, Throttled, UnknownSymbol
+from titan10_dagster.errors import Banned, FetchError, Refused, Throttled, TransientError, UnknownSymbol
 from titan10_dagster.exchanges.breaker import Breaker
 from titan10_dagster.exchanges.client import ExchangeClient
 from titan10_dagster.exchanges.patience import Effort, Patience, patiently
@@ -40,7 +40,7 @@ def _report(breaker: Breaker, error: FetchError) -> None:
         breaker.refused(error)
     elif isinstance(error, Throttled):
         breaker.throttled(error)
-    elif isinstance(error, PassingError):
+    elif isinstance(error, TransientError):
         breaker.failed(error)
 
 

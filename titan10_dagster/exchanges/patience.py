@@ -10,7 +10,7 @@ from typing import TypeVar
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential_jitter
 from tenacity.wait import wait_base
 
-from titan10_dagster.errors import PassingError, Throttled
+from titan10_dagster.errors import Throttled, TransientError
 
 T = TypeVar("T")
 
@@ -66,7 +66,7 @@ async def patiently(
         tell(f"{_error(state)}")
 
     retrying = AsyncRetrying(
-        retry=retry_if_exception_type((PassingError, Throttled)),
+        retry=retry_if_exception_type((TransientError, Throttled)),
         stop=enough,
         wait=pause,
         before_sleep=say,

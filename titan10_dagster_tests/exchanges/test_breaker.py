@@ -5,12 +5,12 @@ from datetime import timedelta
 
 import pytest
 
-from titan10_dagster.errors import Banned, BreakerOpen, DatabaseUnavailable, PassingError, Refused
+from titan10_dagster.errors import Banned, BreakerOpen, DatabaseUnavailable, Refused, TransientError
 from titan10_dagster.exchanges.breaker import CONFIRMED_FOR, Breaker
 from titan10_dagster.planning.breaker import BreakerState, Health
 from titan10_dagster_tests.exchanges.conftest import NOW, MemoryHealthStore, now
 
-ERROR = PassingError("binance: the exchange could not answer", exchange="binance")
+ERROR = TransientError("binance: the exchange could not answer", exchange="binance")
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_a_streak_opens_it_and_a_success_ends_the_streak(breaker: Breaker, store
     with pytest.raises(BreakerOpen) as caught:
         breaker.failed(ERROR)
     assert caught.value.__cause__ is ERROR
-    assert store.load("binance").reason == "PassingError: binance: the exchange could not answer"
+    assert store.load("binance").reason == "TransientError: binance: the exchange could not answer"
 
 
 def test_a_ban_opens_it_until_its_end(breaker: Breaker, store: MemoryHealthStore) -> None:

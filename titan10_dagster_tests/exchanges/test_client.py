@@ -24,9 +24,9 @@ from titan10_dagster.errors import (
     Banned,
     FetchError,
     MalformedAnswer,
-    PassingError,
     Refused,
     Throttled,
+    TransientError,
     UnknownSymbol,
 )
 from titan10_dagster.exchanges.breaker import Breaker
@@ -242,7 +242,7 @@ def test_a_failed_request_is_not_repeated_by_ccxt() -> None:
         next(asked)
         return web.Response(status=500)
 
-    with pytest.raises(PassingError):
+    with pytest.raises(TransientError):
         answered("binance", fail)
     assert next(asked) == 1
 

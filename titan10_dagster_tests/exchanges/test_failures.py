@@ -13,9 +13,9 @@ from titan10_dagster.errors import (
     FetchError,
     Maintenance,
     MalformedAnswer,
-    PassingError,
     Refused,
     Throttled,
+    TransientError,
     UnknownSymbol,
 )
 from titan10_dagster.exchanges.client import ExchangeClient
@@ -54,11 +54,11 @@ SAID: list[tuple[str, int, str, type[FetchError]]] = [
     ("binanceus", 403, HTML, Banned),
     ("binance", 400, '{"code":-1121,"msg":"Invalid symbol."}', UnknownSymbol),
     ("binance", 400, '{"code":-1100,"msg":"Illegal characters found in parameter"}', FetchError),
-    ("binance", 503, '{"code":-1008,"msg":"Server is currently overloaded with other requests."}', PassingError),
-    ("binance", 500, HTML, PassingError),
-    ("binance", 502, HTML, PassingError),
-    ("binance", 504, HTML, PassingError),
-    ("binance", 523, HTML, PassingError),
+    ("binance", 503, '{"code":-1008,"msg":"Server is currently overloaded with other requests."}', TransientError),
+    ("binance", 500, HTML, TransientError),
+    ("binance", 502, HTML, TransientError),
+    ("binance", 504, HTML, TransientError),
+    ("binance", 523, HTML, TransientError),
     ("binance", 404, HTML, FetchError),
     ("binance", 200, HTML, MalformedAnswer),
     ("binance", 200, "", MalformedAnswer),
@@ -75,7 +75,7 @@ SAID: list[tuple[str, int, str, type[FetchError]]] = [
     ("coinbase", 404, HTML, FetchError),
     ("coinbase", 401, "Unauthorized", Refused),
     ("coinbase", 403, HTML, Refused),
-    ("coinbase", 503, HTML, PassingError),
+    ("coinbase", 503, HTML, TransientError),
     ("coinbase", 503, "<html>We are down for maintenance</html>", Maintenance),
     ("coinbase", 200, "{}", MalformedAnswer),
     ("coinbase", 200, '{"candles":null}', MalformedAnswer),
@@ -86,18 +86,18 @@ SAID: list[tuple[str, int, str, type[FetchError]]] = [
     ("kraken", 200, '{"error":["EGeneral:Too many requests"]}', Throttled),
     ("kraken", 200, '{"error":["EAPI:Rate limit exceeded"]}', Throttled),
     ("kraken", 200, '{"error":["EService:Unavailable"]}', Maintenance),
-    ("kraken", 200, '{"error":["EService:Busy"]}', PassingError),
+    ("kraken", 200, '{"error":["EService:Busy"]}', TransientError),
     ("kraken", 200, '{"error":["EGeneral:Invalid arguments"]}', FetchError),
     ("kraken", 200, '{"error":[],"result":{}}', MalformedAnswer),
     ("kraken", 200, '{"error":[],"result":null}', MalformedAnswer),
-    ("kraken", 520, HTML, PassingError),
+    ("kraken", 520, HTML, TransientError),
     ("kraken", 403, HTML, Refused),
     ("okx", 429, '{"code":"50011","data":[],"msg":"Too Many Requests"}', Throttled),
     ("okx", 429, HTML, Throttled),
     ("okx", 200, '{"code":"50011","data":[],"msg":"Too Many Requests"}', Throttled),
     ("okx", 200, '{"code":"51001","data":[],"msg":"Instrument ID does not exist"}', UnknownSymbol),
     ("okx", 200, '{"code":"50001","data":[],"msg":"Service temporarily unavailable"}', Maintenance),
-    ("okx", 200, '{"code":"50013","data":[],"msg":"Systems are busy"}', PassingError),
+    ("okx", 200, '{"code":"50013","data":[],"msg":"Systems are busy"}', TransientError),
     ("okx", 200, '{"code":"50014","data":[],"msg":"Parameter bar can not be empty"}', FetchError),
     ("okx", 200, "{}", MalformedAnswer),
     ("okx", 200, '{"code":"0","data":null}', MalformedAnswer),
@@ -110,14 +110,14 @@ SAID: list[tuple[str, int, str, type[FetchError]]] = [
     ("bybit", 200, '{"retCode":10001,"retMsg":"Not supported symbols"}', UnknownSymbol),
     ("bybit", 200, '{"retCode":10001,"retMsg":"params error: Symbol Invalid"}', UnknownSymbol),
     ("bybit", 200, '{"retCode":10001,"retMsg":"params error: The interval is wrong"}', FetchError),
-    ("bybit", 200, '{"retCode":10016,"retMsg":"Server error."}', PassingError),
+    ("bybit", 200, '{"retCode":10016,"retMsg":"Server error."}', TransientError),
     ("bybit", 200, '{"retCode":10024,"retMsg":"Compliance rules triggered"}', Refused),
     ("bybit", 200, "{}", MalformedAnswer),
     ("bybit", 200, '{"retCode":0,"result":{"list":null}}', MalformedAnswer),
     ("bybit", 200, '{"retCode":0,"result":null}', MalformedAnswer),
     ("bybit", 429, HTML, Throttled),
     ("bitfinex", 500, '["error",10020,"symbol: invalid"]', UnknownSymbol),
-    ("bitfinex", 500, '["error",10020,"time_interval: invalid"]', PassingError),
+    ("bitfinex", 500, '["error",10020,"time_interval: invalid"]', TransientError),
     ("bitfinex", 500, '["error",11010,"ratelimit: error"]', Throttled),
     ("bitfinex", 503, '["error",20060,"maintenance"]', Maintenance),
     ("gate", 400, '{"label":"INVALID_CURRENCY_PAIR","message":"Invalid currency pair XYZ_USDT"}', UnknownSymbol),
@@ -181,7 +181,7 @@ def test_what_breaks_on_the_way_passes(exchange: str, what: str) -> None:
             return await ask(exchange, url)
 
     error = run(work())
-    assert type(error) is PassingError, error
+    assert type(error) is TransientError, error
     assert error.status is None
     assert "no answer" in str(error)
 
@@ -192,7 +192,7 @@ def test_nobody_listening_passes() -> None:
             pass
         return await ask("binance", url)
 
-    assert type(run(work())) is PassingError
+    assert type(run(work())) is TransientError
 
 
 def test_silence_passes() -> None:
@@ -200,7 +200,7 @@ def test_silence_passes() -> None:
         async with serving_bytes(b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n") as url:
             return await ask("binance", url, timeout_ms=200)
 
-    assert type(run(work())) is PassingError
+    assert type(run(work())) is TransientError
 
 
 def told(
@@ -288,16 +288,16 @@ def test_bybits_403_tells_both_things_that_it_may_mean() -> None:
         (ccxt.NullResponse("x"), MalformedAnswer),
         (ccxt.AuthenticationError("x"), Refused),
         (ccxt.PermissionDenied("x"), Refused),
-        (ccxt.RequestTimeout("x"), PassingError),
-        (ccxt.ExchangeNotAvailable("x"), PassingError),
+        (ccxt.RequestTimeout("x"), TransientError),
+        (ccxt.ExchangeNotAvailable("x"), TransientError),
         (ccxt.ExchangeError("x"), FetchError),
         (ccxt.NotSupported("x"), FetchError),
         (KeyError("x"), MalformedAnswer),
         (AttributeError("x"), MalformedAnswer),
         (TypeError("x"), MalformedAnswer),
         (ValueError("x"), MalformedAnswer),
-        (TimeoutError("x"), PassingError),
-        (aiohttp.ServerDisconnectedError("x"), PassingError),
+        (TimeoutError("x"), TransientError),
+        (aiohttp.ServerDisconnectedError("x"), TransientError),
         (RuntimeError("x"), FetchError),
     ],
 )
@@ -309,7 +309,7 @@ def test_without_a_status_the_class_decides(error: Exception, expected: type[Fet
     ("exchange", "body", "expected"),
     [
         ("kucoin", '{"code":"429000","msg":"Too many requests"}', Throttled),
-        ("bitget", '{"code":"45001","msg":"Unknown error"}', PassingError),
+        ("bitget", '{"code":"45001","msg":"Unknown error"}', TransientError),
         ("bitfinex", '["error",11010,"ratelimit: error"]', Throttled),
         ("kucoin", '{"code":"400100","msg":"This pair is not provided at present"}', UnknownSymbol),
     ],
@@ -321,7 +321,7 @@ def test_exchanges_whose_class_is_a_plain_exchange_error_are_told_by_their_words
 
 
 def test_our_own_errors_stay_as_they_are() -> None:
-    error = PassingError("x", exchange="okx")
+    error = TransientError("x", exchange="okx")
     assert told(error, 500) is error
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from titan10_dagster.candles.slices import Series, to_ms
 from titan10_dagster.candles.timeframes import Timeframe
-from titan10_dagster.errors import PassingError
+from titan10_dagster.errors import TransientError
 from titan10_dagster.exchanges.capabilities import capabilities_of
 from titan10_dagster.exchanges.client import ExchangeClient, Page
 from titan10_dagster.exchanges.listing import Beginning, How, first_candle, last_candle
@@ -131,7 +131,7 @@ def test_a_symbol_without_candles_has_no_first_one() -> None:
 
 
 def test_a_failure_is_raised() -> None:
-    with pytest.raises(PassingError):
+    with pytest.raises(TransientError):
         found("binance", says("", status=500))
 
 

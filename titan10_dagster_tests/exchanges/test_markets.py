@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from titan10_dagster.candles.markets import Market
-from titan10_dagster.errors import Banned, BreakerOpen, PassingError, Refused, UnknownSymbol
+from titan10_dagster.errors import Banned, BreakerOpen, Refused, TransientError, UnknownSymbol
 from titan10_dagster.exchanges.breaker import Breaker
 from titan10_dagster.exchanges.client import ExchangeClient
 from titan10_dagster.exchanges.markets import read_markets, resolve
@@ -98,7 +98,7 @@ def test_a_refusal_while_asking_for_markets_keeps_everybody_from_asking(sandbox:
 def test_markets_that_cannot_be_had_count_as_one_failure(sandbox: Sandbox) -> None:
     sandbox.fault("binance", "http_500", path="markets")
     store = MemoryHealthStore()
-    with pytest.raises(PassingError):
+    with pytest.raises(TransientError):
         read(sandbox, store)
     assert store.load("binance").failures == 1
 

@@ -12,7 +12,7 @@ from titan10_dagster.candles.slices import days
 from titan10_dagster.defs.compose import compose
 from titan10_dagster.defs.repairs import plan_of, request
 from titan10_dagster.defs.requests import MOST_REMEMBERED
-from titan10_dagster.errors import PassingError
+from titan10_dagster.errors import TransientError
 from titan10_dagster.exchanges.breaker import Breaker
 from titan10_dagster.planning.repairs import Repair
 from titan10_dagster.store import ledger
@@ -131,7 +131,7 @@ def test_nothing_is_requested_while_the_breaker_is_open(make_world: MakeWorld) -
     go_to(world, NOW + 7 * HOUR)
     now = world.pipeline.now()
     breaker = Breaker("binance", HealthStore(world.pipeline.database), world.pipeline.now)
-    breaker.banned(now + HOUR, PassingError("a ban", exchange="binance"))
+    breaker.banned(now + HOUR, TransientError("a ban", exchange="binance"))
     assert not tick(world)
     go_to(world, NOW + 8 * HOUR + MINUTE)
     assert tick(world)

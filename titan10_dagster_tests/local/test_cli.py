@@ -152,7 +152,7 @@ def test_help_answers_at_once_and_documents_the_exit_codes() -> None:
         (errors.Banned("x", exchange="binance", until=NOW), 4),
         (errors.BreakerOpen("x", exchange="binance", until=NOW), 4),
         (errors.Refused("x", exchange="binance"), 4),
-        (errors.PassingError("x", exchange="binance"), 1),
+        (errors.TransientError("x", exchange="binance"), 1),
     ],
 )
 def test_an_error_has_its_exit_code(error: errors.Titan10Error, code: int) -> None:

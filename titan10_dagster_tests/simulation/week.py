@@ -29,7 +29,7 @@ from titan10_dagster.candles.slices import Series, days, to_ms
 from titan10_dagster.candles.timeframes import TIMEFRAMES
 from titan10_dagster.defs.repairs import plan_after
 from titan10_dagster.defs.requests import REMEMBERED
-from titan10_dagster.errors import FetchError, PassingError, Throttled
+from titan10_dagster.errors import FetchError, Throttled, TransientError
 from titan10_dagster.exchanges.patience import Patience
 from titan10_dagster.ingest.live import LiveReport, poll_exchanges
 from titan10_dagster.ingest.pipeline import Pipeline
@@ -308,7 +308,7 @@ class Week:
             plan = titan10.plan(slices, start=START.date(), repair=run.repair)
             try:
                 fetch = titan10.fetch(run.exchange, plan.fetch)
-            except (PassingError, Throttled):
+            except (TransientError, Throttled):
                 if attempt == titan10.settings.retries.steps:
                     raise
             else:
