@@ -27,7 +27,7 @@ from typing import Any
 
 from benchmarks import results
 from titan10_dagster.candles.slices import Slice, days
-from titan10_dagster.ingest.pipeline import Pipeline
+from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.landing.zone import LandingZone
 from titan10_dagster.local.postgres import EmbeddedPostgres
 from titan10_dagster.settings import CheckSettings, DatabaseSettings, ExchangeSettings, RetrySettings, Settings
@@ -113,43 +113,43 @@ def _run_child(exchange: str, wanted: int, sandbox: str, database: str) -> dict[
 
 def _measure(exchange: str, wanted: int, sandbox: str, database: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
-        pipeline = open_pipeline(exchange, symbols_of(sandbox)[:20], sandbox, database, Path(folder))
-        pipeline.refresh_markets(exchange)
-        slices = pipeline.slices(exchange, days(LAST - timedelta(days=wanted - 1), LAST))
+        titan10 = open_context(exchange, symbols_of(sandbox)[:20], sandbox, database, Path(folder))
+        titan10.refresh_markets(exchange)
+        slices = titan10.slices(exchange, days(LAST - timedelta(days=wanted - 1), LAST))
         watch = Stopwatch()
-        candles = _stages(pipeline, exchange, slices, watch)
+        candles = _stages(titan10, exchange, slices, watch)
         return {
             "candles": candles,
             "cpu": watch.cpu,
             "wall": watch.wall,
             "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-            "dagster": _as_a_run(pipeline, exchange, wanted, Path(folder)),
+            "dagster": _as_a_run(titan10, exchange, wanted, Path(folder)),
         }
 
 
-def _stages(pipeline: Pipeline, exchange: str, slices: list[Slice], watch: Stopwatch) -> int:
-    _forget(pipeline)
+def _stages(titan10: IngestContext, exchange: str, slices: list[Slice], watch: Stopwatch) -> int:
+    _forget(titan10)
     with watch.stage("fetch"):
-        fetch = pipeline.fetch(exchange, pipeline.plan(slices, start=slices[0].day).fetch)
+        fetch = titan10.fetch(exchange, titan10.plan(slices, start=slices[0].day).fetch)
     assert fetch.report is not None
     for part, seconds in (("parse", fetch.report.parse_seconds), ("land", fetch.report.land_seconds)):
         watch.cpu[part] = watch.wall[part] = seconds
     watch.cpu["request"] = watch.cpu.pop("fetch") - watch.cpu["parse"] - watch.cpu["land"]
     watch.wall["request"] = watch.wall.pop("fetch") - watch.wall["parse"] - watch.wall["land"]
     with watch.stage("check"):
-        list(pipeline.inspect(slices))
+        list(titan10.inspect(slices))
     with watch.stage("write"):
-        report = pipeline.store(pipeline.unstored(slices))
+        report = titan10.store(titan10.unstored(slices))
     return report.inserted
 
 
-def _as_a_run(pipeline: Pipeline, exchange: str, wanted: int, folder: Path) -> dict[str, float]:
+def _as_a_run(titan10: IngestContext, exchange: str, wanted: int, folder: Path) -> dict[str, float]:
     import dagster as dg
 
     from titan10_dagster.defs.launch import backfill
 
-    _forget(pipeline)
-    fresh = Pipeline(pipeline.settings, pipeline.database, LandingZone(folder / "again"), now=pipeline.now)
+    _forget(titan10)
+    fresh = IngestContext(titan10.settings, titan10.database, LandingZone(folder / "again"), now=titan10.now)
     with dg.DagsterInstance.ephemeral(tempdir=str(folder)) as instance:
         watch = Stopwatch()
         with watch.stage("run"):
@@ -164,10 +164,10 @@ def symbols_of(sandbox: str) -> tuple[str, ...]:
         return tuple(json.load(answer)["symbols"])
 
 
-def open_pipeline(
+def open_context(
     exchange: str, symbols: Sequence[str], sandbox: str, database: str, folder: Path, *, paced: bool = False
-) -> Pipeline:
-    """The pipeline of one sandbox exchange on a migrated database; `paced`: it keeps the exchange's rate limit."""
+) -> IngestContext:
+    """The context of one sandbox exchange on a migrated database; `paced`: it keeps the exchange's rate limit."""
     settings = Settings.model_construct(
         data=folder,
         database=DatabaseSettings(),
@@ -178,11 +178,11 @@ def open_pipeline(
         },
     )
     migrate(database)
-    return Pipeline(settings, Database(database), LandingZone(settings.landing), now=lambda: NOW)
+    return IngestContext(settings, Database(database), LandingZone(settings.landing), now=lambda: NOW)
 
 
-def _forget(pipeline: Pipeline) -> None:
-    with pipeline.database.transaction() as cursor:
+def _forget(titan10: IngestContext) -> None:
+    with titan10.database.transaction() as cursor:
         cursor.execute("TRUNCATE candles, slice_ledger, gaps, series")
 
 

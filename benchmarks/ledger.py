@@ -28,7 +28,7 @@ from titan10_dagster.dagster_internals.storage import PooledPostgresStorage
 from titan10_dagster.defs import autopilot, repairs
 from titan10_dagster.defs.partitions import daily_keys
 from titan10_dagster.defs.requests import repairable
-from titan10_dagster.ingest.pipeline import Pipeline
+from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.landing.zone import LandingZone
 from titan10_dagster.local.postgres import EmbeddedPostgres
 from titan10_dagster.operate.status import health_report
@@ -69,11 +69,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     rounds = parser.parse_args().rounds
-    with _world() as (pipeline, instance):
-        lines = ["whole", *_measure(pipeline, instance, rounds)]
-        _run(pipeline, OUTAGES, HISTORY)
+    with _world() as (titan10, instance):
+        lines = ["whole", *_measure(titan10, instance, rounds)]
+        _run(titan10, OUTAGES, HISTORY)
         _queue(instance)
-        lines += ["", f"10,000 partitions missing, {QUEUED:,} runs queued", *_measure(pipeline, instance, rounds)]
+        lines += ["", f"10,000 partitions missing, {QUEUED:,} runs queued", *_measure(titan10, instance, rounds)]
     text = "\n".join(lines)
     print(text)  # noqa: T201
     results.write(
@@ -84,19 +84,19 @@ def main() -> None:
     )
 
 
-def _measure(pipeline: Pipeline, instance: dg.DagsterInstance, rounds: int) -> list[str]:
-    exchanges = repairable(pipeline, ())
+def _measure(titan10: IngestContext, instance: dg.DagsterInstance, rounds: int) -> list[str]:
+    exchanges = repairable(titan10, ())
 
     def plan_gaps() -> object:
-        return plan_repairs(pipeline.open_slices(), holes=pipeline.missing_days().holes, exchanges=exchanges, now=NOW)
+        return plan_repairs(titan10.open_slices(), holes=titan10.missing_days().holes, exchanges=exchanges, now=NOW)
 
     what: dict[str, Callable[[], object]] = {
-        "which days are missing": pipeline.missing_days,
+        "which days are missing": titan10.missing_days,
         "gap planning": plan_gaps,
-        "titan10 status": lambda: health_report(pipeline, NOW),
-        "titan10 coverage": lambda: ledger.coverage(pipeline.database),
-        "a tick of repair_gaps": lambda: repairs.plan_of(pipeline, instance),
-        "a tick of autopilot": lambda: autopilot.plan_of(pipeline, instance),
+        "titan10 status": lambda: health_report(titan10, NOW),
+        "titan10 coverage": lambda: ledger.coverage(titan10.database),
+        "a tick of repair_gaps": lambda: repairs.plan_of(titan10, instance),
+        "a tick of autopilot": lambda: autopilot.plan_of(titan10, instance),
     }
     return [_told(name, _seconds(one, rounds)) for name, one in what.items()]
 
@@ -120,7 +120,7 @@ def _told(name: str, seconds: list[tuple[float, float]]) -> str:
 
 
 @contextmanager
-def _world() -> Iterator[tuple[Pipeline, dg.DagsterInstance]]:
+def _world() -> Iterator[tuple[IngestContext, dg.DagsterInstance]]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o711)
@@ -128,11 +128,11 @@ def _world() -> Iterator[tuple[Pipeline, dg.DagsterInstance]]:
         url = server.start()
         try:
             migrate(url)
-            pipeline = Pipeline(_settings(folder), Database(url), LandingZone(folder / "landing"), now=lambda: NOW)
-            _run(pipeline, FILL, GAPS)
+            titan10 = IngestContext(_settings(folder), Database(url), LandingZone(folder / "landing"), now=lambda: NOW)
+            _run(titan10, FILL, GAPS)
             with _instance(folder, url) as instance:
-                yield pipeline, instance
-            pipeline.database.close()
+                yield titan10, instance
+            titan10.database.close()
         finally:
             server.stop()
 
@@ -156,7 +156,7 @@ def _settings(folder: Path) -> Settings:
     )
 
 
-def _run(pipeline: Pipeline, *statements: str) -> None:
+def _run(titan10: IngestContext, *statements: str) -> None:
     parameters = {
         "exchanges": list(EXCHANGES),
         "symbols": list(SYMBOLS),
@@ -164,7 +164,7 @@ def _run(pipeline: Pipeline, *statements: str) -> None:
         "first": FIRST,
         "last": NOW.date(),
     }
-    with pipeline.database.transaction() as cursor:
+    with titan10.database.transaction() as cursor:
         for one in statements:
             cursor.execute(one, parameters)
         cursor.execute("ANALYZE slice_ledger; ANALYZE gaps")

@@ -37,8 +37,8 @@ import psycopg2
 from benchmarks import results
 from titan10_dagster import settings as titan10_settings
 from titan10_dagster.dagster_internals.code_server import PRELOADED, RunContext
+from titan10_dagster.ingest.context import IngestContext, open_context
 from titan10_dagster.ingest.live import LiveReport, poll_exchanges
-from titan10_dagster.ingest.pipeline import Pipeline, open_pipeline
 from titan10_dagster.local.postgres import EmbeddedPostgres, free_port
 from titan10_dagster.local.stack import Stack
 from titan10_dagster.store.migrations import migrate
@@ -144,23 +144,23 @@ def _remember(database: str, urls: Mapping[str, str], count: int, days: int) -> 
 
 def _poll_minutes(urls: Mapping[str, str], now: datetime) -> tuple[float, float, datetime]:
     """The median CPU and clock seconds of a poll of one new minute; the first one catches up, and is not counted."""
-    pipeline = open_pipeline(titan10_settings.load())
+    titan10 = open_context(titan10_settings.load())
     cpu, wall = [], []
-    with closing(pipeline.database):
+    with closing(titan10.database):
         for _ in range(POLLS + 1):
             now += MINUTE
             for url in urls.values():
                 _post(f"{url}/_sandbox/clock", {"now": now.isoformat()})
             began, used = time.perf_counter(), time.process_time()
-            reports = poll_exchanges(_at(pipeline, now), list(EXCHANGES))
+            reports = poll_exchanges(_at(titan10, now), list(EXCHANGES))
             cpu.append(time.process_time() - used)
             wall.append(time.perf_counter() - began)
             _check(reports)
     return median(cpu[1:]), median(wall[1:]), now
 
 
-def _at(pipeline: Pipeline, now: datetime) -> Pipeline:
-    return replace(pipeline, now=lambda: now)
+def _at(titan10: IngestContext, now: datetime) -> IngestContext:
+    return replace(titan10, now=lambda: now)
 
 
 def _check(reports: Sequence[LiveReport]) -> None:
@@ -204,9 +204,9 @@ def _execute_the_job() -> None:
 
     from titan10_dagster.defs.compose import compose
 
-    pipeline = _at(open_pipeline(titan10_settings.load()), START + timedelta(hours=1))
-    with closing(pipeline.database), dg.DagsterInstance.ephemeral() as instance:
-        job = compose(pipeline).resolve_job_def("live")
+    titan10 = _at(open_context(titan10_settings.load()), START + timedelta(hours=1))
+    with closing(titan10.database), dg.DagsterInstance.ephemeral() as instance:
+        job = compose(titan10).resolve_job_def("live")
         assert job.execute_in_process(instance=instance).success
 
 

@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import results
-from benchmarks.backfill import LAST, open_pipeline, servers, symbols_of
+from benchmarks.backfill import LAST, open_context, servers, symbols_of
 from titan10_dagster.candles.slices import days
 from titan10_dagster.exchanges.capabilities import capabilities_of
-from titan10_dagster.ingest.pipeline import Pipeline
+from titan10_dagster.ingest.context import IngestContext
 
 TITLE = "The allowed rate, with a round trip"
 # Candle requests a second that the exchange's documents allow. Kraken gives no history to go through.
@@ -46,9 +46,9 @@ def _line(exchange: str, arguments: argparse.Namespace) -> str:
     with servers(exchange, "--latency", str(arguments.round_trip)) as (sandbox, database):
         symbols = symbols_of(sandbox)
         with tempfile.TemporaryDirectory() as folder:
-            pipeline = open_pipeline(exchange, symbols, sandbox, database, Path(folder), paced=True)
-            spacing = asyncio.run(spacing_of(pipeline, exchange))
-            _fetch(pipeline, exchange, min(int(arguments.seconds / spacing), MOST_PAGES))
+            titan10 = open_context(exchange, symbols, sandbox, database, Path(folder), paced=True)
+            spacing = asyncio.run(spacing_of(titan10, exchange))
+            _fetch(titan10, exchange, min(int(arguments.seconds / spacing), MOST_PAGES))
         arrivals = sorted(entry["monotonic"] for entry in candle_requests(sandbox))
         refused = sum(entry["throttled"] for entry in _ask(f"{sandbox}/_sandbox/requests")["requests"])
     rate = (len(arrivals) - 1) / (arrivals[-1] - arrivals[0])
@@ -58,21 +58,21 @@ def _line(exchange: str, arguments: argparse.Namespace) -> str:
     )
 
 
-async def spacing_of(pipeline: Pipeline, exchange: str) -> float:
+async def spacing_of(titan10: IngestContext, exchange: str) -> float:
     """Seconds between two requests for candles at the pace that a backfill keeps."""
-    listed = await asyncio.to_thread(pipeline.refresh_markets, exchange)
-    old = pipeline.slices(exchange, [LAST])[0]  # okx has another endpoint, and pace, for what is new
-    async with pipeline.client(exchange, listed) as client:
+    listed = await asyncio.to_thread(titan10.refresh_markets, exchange)
+    old = titan10.slices(exchange, [LAST])[0]  # okx has another endpoint, and pace, for what is new
+    async with titan10.client(exchange, listed) as client:
         await client.fetch_page(old.series, old.start, 1)
         return client.pacer.spacing
 
 
-def _fetch(pipeline: Pipeline, exchange: str, pages: int) -> None:
+def _fetch(titan10: IngestContext, exchange: str, pages: int) -> None:
     """As many whole days of each symbol as make so many pages."""
-    symbols = pipeline.exchange(exchange).symbols
+    symbols = titan10.exchange(exchange).symbols
     wanted = max(1, round(pages * capabilities_of(exchange).page_size / 1440 / len(symbols)))
-    slices = pipeline.slices(exchange, days(LAST - timedelta(days=wanted - 1), LAST))
-    pipeline.fetch(exchange, slices)
+    slices = titan10.slices(exchange, days(LAST - timedelta(days=wanted - 1), LAST))
+    titan10.fetch(exchange, slices)
 
 
 def candle_requests(sandbox: str) -> Iterator[dict[str, Any]]:

@@ -43,11 +43,11 @@ import numpy as np
 import psycopg2
 
 from benchmarks import results
-from benchmarks.backfill import LAST, open_pipeline, servers, symbols_of
+from benchmarks.backfill import LAST, open_context, servers, symbols_of
 from titan10_dagster.candles.slices import Slice, days, to_ms
 from titan10_dagster.exchanges.capabilities import capabilities_of
 from titan10_dagster.exchanges.rows import Rows, decode, parse
-from titan10_dagster.ingest.pipeline import Pipeline
+from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.store import binary
 
 TITLE = "Beside what else one could take"
@@ -199,23 +199,23 @@ def titan10(on: Servers, window: Window, folder: Path) -> list[str]:
 def _titan10_here(sandbox: str, database: str, folder: str, symbols: str, first: str) -> int:
     """How many candles were stored."""
 
-    def opened() -> Pipeline:  # connections are of one process
-        return open_pipeline(EXCHANGE, symbols.split(","), sandbox, database, Path(folder))
+    def opened() -> IngestContext:  # connections are of one process
+        return open_context(EXCHANGE, symbols.split(","), sandbox, database, Path(folder))
 
     def store(slices: Sequence[Slice]) -> None:
-        pipeline = opened()
-        list(pipeline.inspect(slices))
-        stored.value += pipeline.store(pipeline.unstored(slices)).inserted
+        titan10 = opened()
+        list(titan10.inspect(slices))
+        stored.value += titan10.store(titan10.unstored(slices)).inserted
 
     context = multiprocessing.get_context("fork")
     stored = context.Value("q", 0)
     wanted = days(date.fromisoformat(first), LAST)
     before: list[BaseProcess] = []
     for start in range(0, len(wanted), DAYS_OF_A_RUN):
-        pipeline = opened()
-        slices = pipeline.slices(EXCHANGE, wanted[start : start + DAYS_OF_A_RUN])
-        pipeline.fetch(EXCHANGE, pipeline.plan(slices, start=slices[0].day).fetch)
-        pipeline.database.close()
+        titan10 = opened()
+        slices = titan10.slices(EXCHANGE, wanted[start : start + DAYS_OF_A_RUN])
+        titan10.fetch(EXCHANGE, titan10.plan(slices, start=slices[0].day).fetch)
+        titan10.database.close()
         _join(before)
         before = [context.Process(target=store, args=(slices,))]
         before[0].start()

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import results
-from benchmarks.backfill import LAST, open_pipeline, servers, symbols_of
+from benchmarks.backfill import LAST, open_context, servers, symbols_of
 from benchmarks.pace import candle_requests, spacing_of
 from titan10_dagster import settings as titan10_settings
 from titan10_dagster.candles.slices import days
@@ -129,8 +129,8 @@ def _spans(stack: Stack) -> Iterator[tuple[float, float]]:
 
 
 def _spacing(sandbox: str, database: str, folder: Path) -> float:
-    pipeline = open_pipeline(EXCHANGE, symbols_of(sandbox), sandbox, database, folder, paced=True)
-    return asyncio.run(spacing_of(pipeline, EXCHANGE))
+    titan10 = open_context(EXCHANGE, symbols_of(sandbox), sandbox, database, folder, paced=True)
+    return asyncio.run(spacing_of(titan10, EXCHANGE))
 
 
 def _write_project(folder: Path, sandbox: str, database: str, symbols: tuple[str, ...], *, paced: bool) -> None:

@@ -8,7 +8,7 @@ import dagster as dg
 
 from titan10_dagster import logs, settings
 from titan10_dagster.defs.compose import compose
-from titan10_dagster.ingest.pipeline import open_pipeline
+from titan10_dagster.ingest.context import open_context
 
 
 @dg.definitions
@@ -16,4 +16,4 @@ from titan10_dagster.ingest.pipeline import open_pipeline
 def defs() -> dg.Definitions:
     loaded = settings.load()
     logs.configure(loaded)
-    return compose(open_pipeline(loaded))
+    return compose(open_context(loaded))

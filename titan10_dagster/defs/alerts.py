@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import dagster as dg
 
-from titan10_dagster.ingest.pipeline import Pipeline
+from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.operate.alerts import Told, tend
 
 EVERY = timedelta(minutes=5)
@@ -23,7 +23,7 @@ def alert_sensor() -> dg.SensorDefinition:
         description="Keeps what a human has to hear of, for self-repair has given up, and tells those whom alerts.urls "
         "names: once, and once when it is over.",
     )
-    def send_alerts(context: dg.SensorEvaluationContext, titan10: dg.ResourceParam[Pipeline]) -> dg.SkipReason:
+    def send_alerts(context: dg.SensorEvaluationContext, titan10: dg.ResourceParam[IngestContext]) -> dg.SkipReason:
         told = tend(titan10, titan10.now())
         if told.failed:
             context.log.warning(sentence(told))

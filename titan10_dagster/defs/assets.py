@@ -14,7 +14,7 @@ from titan10_dagster.defs.metadata import candles_metadata, table
 from titan10_dagster.defs.partitions import to_days
 from titan10_dagster.errors import DatabaseUnavailable, FetchError, SettingsError, Throttled, TransientError
 from titan10_dagster.exchanges.capabilities import Capabilities, capabilities_of
-from titan10_dagster.ingest.pipeline import Pipeline
+from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.logs import about
 from titan10_dagster.planning.resume import FetchPlan
 from titan10_dagster.settings import ExchangeSettings, RetrySettings
@@ -70,7 +70,9 @@ def _markets(name: str, settings: ExchangeSettings, retries: RetrySettings) -> d
         tags=_tags(name, settings),
         pool=name,
     )
-    def markets(context: dg.AssetExecutionContext, titan10: dg.ResourceParam[Pipeline]) -> dg.MaterializeResult[Any]:
+    def markets(
+        context: dg.AssetExecutionContext, titan10: dg.ResourceParam[IngestContext]
+    ) -> dg.MaterializeResult[Any]:
         with told_as_failure(context, name, retries), logged(context.run.run_id, name):
             listed = titan10.refresh_markets(name)
         by_symbol = {market.symbol: market for market in listed}
@@ -110,7 +112,7 @@ def _candles(
         backfill_policy=policy,
     )
     def candles(
-        context: dg.AssetExecutionContext, config: FetchConfig, titan10: dg.ResourceParam[Pipeline]
+        context: dg.AssetExecutionContext, config: FetchConfig, titan10: dg.ResourceParam[IngestContext]
     ) -> LandedCandles:
         symbols = checked_symbols(name, settings.symbols, config.symbols)
         slices = titan10.slices(name, to_days(context.partition_keys), symbols)
@@ -144,7 +146,7 @@ def _ohlcv(
         partitions_def=partitions,
         backfill_policy=policy,
     )
-    def ohlcv(candles: LandedCandles, titan10: dg.ResourceParam[Pipeline]) -> LandedCandles:
+    def ohlcv(candles: LandedCandles, titan10: dg.ResourceParam[IngestContext]) -> LandedCandles:
         return LandedCandles(tuple(titan10.unstored(candles.slices)))
 
     return ohlcv

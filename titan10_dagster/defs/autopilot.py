@@ -16,7 +16,7 @@ from titan10_dagster.defs.requests import (
     repairable,
     request_of_days,
 )
-from titan10_dagster.ingest.pipeline import Pipeline
+from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.planning.autopilot import HistoryPlan, plan_history
 
 EVERY = timedelta(seconds=30)
@@ -38,7 +38,7 @@ def autopilot_sensor(exchanges: tuple[str, ...], *, enabled: bool) -> dg.SensorD
         description="Requests the history that nobody asked for yet, chunk by chunk, back to the start of each "
         "exchange; one run an exchange, and none while somebody else fetches days of it or its breaker is open.",
     )
-    def autopilot(context: dg.SensorEvaluationContext, titan10: dg.ResourceParam[Pipeline]) -> dg.SensorResult:
+    def autopilot(context: dg.SensorEvaluationContext, titan10: dg.ResourceParam[IngestContext]) -> dg.SensorResult:
         plan = plan_of(titan10, context.instance)
         now = titan10.now()
         requests = [
@@ -50,7 +50,7 @@ def autopilot_sensor(exchanges: tuple[str, ...], *, enabled: bool) -> dg.SensorD
     return autopilot
 
 
-def plan_of(titan10: Pipeline, instance: DagsterInstance) -> HistoryPlan:
+def plan_of(titan10: IngestContext, instance: DagsterInstance) -> HistoryPlan:
     """What history to fetch now, by the ledger, the breakers and the runs of everybody."""
     now = titan10.now()
     return plan_history(

@@ -24,7 +24,7 @@ from titan10_dagster.candles.rules import RULES
 from titan10_dagster.candles.slices import Slice
 from titan10_dagster.defs.metadata import MOST_ROWS, table
 from titan10_dagster.defs.partitions import to_days
-from titan10_dagster.ingest.pipeline import Pipeline
+from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.store.audit import Unaccounted
 from titan10_dagster.store.ledger import LedgerRow
 
@@ -165,7 +165,7 @@ def candle_checks(exchange: str, partitions: dg.PartitionsDefinition[str]) -> dg
         ],
     )
     def check_candles(
-        context: dg.AssetCheckExecutionContext, titan10: dg.ResourceParam[Pipeline]
+        context: dg.AssetCheckExecutionContext, titan10: dg.ResourceParam[IngestContext]
     ) -> Iterator[dg.AssetCheckResult]:
         days = to_days(context.partition_keys)
         inspected = list(titan10.inspect(titan10.slices(exchange, days)))
@@ -220,7 +220,7 @@ def store_checks(exchange: str, partitions: dg.PartitionsDefinition[str]) -> dg.
         ],
     )
     def check_ohlcv(
-        context: dg.AssetCheckExecutionContext, titan10: dg.ResourceParam[Pipeline]
+        context: dg.AssetCheckExecutionContext, titan10: dg.ResourceParam[IngestContext]
     ) -> Iterator[dg.AssetCheckResult]:
         days = to_days(context.partition_keys)
         unaccounted, unasked = titan10.unaccounted(exchange, days), titan10.unasked(titan10.slices(exchange, days))

@@ -19,20 +19,20 @@ from titan10_dagster.defs.rollups import rollups_asset, rollups_schedule
 from titan10_dagster.defs.schedules import markets_schedule, settle_schedule
 from titan10_dagster.defs.status import health_asset, health_schedule
 from titan10_dagster.defs.storage import storage_asset, storage_schedule
-from titan10_dagster.ingest.pipeline import Pipeline
+from titan10_dagster.ingest.context import IngestContext
 
 
-def compose(pipeline: Pipeline) -> dg.Definitions:
-    """Assets, checks, schedules, sensors and resources for `pipeline`; connects to nothing."""
+def compose(titan10: IngestContext) -> dg.Definitions:
+    """Assets, checks, schedules, sensors and resources for `titan10`; connects to nothing."""
     with warnings.catch_warnings():
         # Backfill policies are beta and partitioned checks preview: known, pinned, and held by tests.
         warnings.simplefilter("ignore", dg.BetaWarning)
         warnings.simplefilter("ignore", dg.PreviewWarning)
-        return _compose(pipeline)
+        return _compose(titan10)
 
 
-def _compose(pipeline: Pipeline) -> dg.Definitions:
-    settings = pipeline.settings
+def _compose(titan10: IngestContext) -> dg.Definitions:
+    settings = titan10.settings
     partitions, sizes, names = daily(settings), days_per_run(settings), tuple(settings.enabled)
     assets = [
         asset
@@ -63,9 +63,9 @@ def _compose(pipeline: Pipeline) -> dg.Definitions:
         schedules=schedules if names else [],
         sensors=sensors if names else [],
         resources={
-            "titan10": pipeline,
-            LANDING_IO: LandingIOManager(pipeline),
-            STORE_IO: StoreIOManager(pipeline),
+            "titan10": titan10,
+            LANDING_IO: LandingIOManager(titan10),
+            STORE_IO: StoreIOManager(titan10),
         },
         executor=dg.in_process_executor,
     )

@@ -31,7 +31,7 @@ from titan10_dagster.defs.rollups import JOB as ROLLUPS_JOB
 from titan10_dagster.defs.schedules import MARKETS_JOB, materializing
 from titan10_dagster.defs.status import JOB as HEALTH_JOB
 from titan10_dagster.defs.storage import JOB as STORAGE_JOB
-from titan10_dagster.ingest.pipeline import Pipeline
+from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.operate.cleanup import clear_landing
 
 KEY = dg.AssetKey(["system", "housekeeping"])
@@ -68,7 +68,7 @@ def housekeeping_asset() -> dg.AssetsDefinition:
         "steps printed, landed files that the database has, old evidence. Runs that made partitions stay.",
     )
     def housekeeping(
-        context: dg.AssetExecutionContext, titan10: dg.ResourceParam[Pipeline]
+        context: dg.AssetExecutionContext, titan10: dg.ResourceParam[IngestContext]
     ) -> dg.MaterializeResult[Any]:
         keep, now, deleted = titan10.settings.housekeeping, titan10.now(), Deleted()
         if keep.live_runs_days:

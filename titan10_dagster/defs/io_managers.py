@@ -8,19 +8,19 @@ from titan10_dagster.defs.assets import LandedCandles, logged
 from titan10_dagster.defs.metadata import stored_metadata
 from titan10_dagster.defs.partitions import to_days
 from titan10_dagster.errors import LandingError
-from titan10_dagster.ingest.pipeline import Pipeline
+from titan10_dagster.ingest.context import IngestContext
 
 
 class _SliceIOManager(dg.IOManager):
     """What goes from asset to asset is which slices they are; landing zone and `store.reader` have their candles."""
 
-    def __init__(self, pipeline: Pipeline) -> None:
-        self._pipeline = pipeline
+    def __init__(self, titan10: IngestContext) -> None:
+        self._titan10 = titan10
 
     def load_input(self, context: dg.InputContext) -> LandedCandles:
         """The slices of the partitions."""
         exchange = context.asset_key.path[0]
-        return LandedCandles(tuple(self._pipeline.slices(exchange, to_days(context.asset_partition_keys))))
+        return LandedCandles(tuple(self._titan10.slices(exchange, to_days(context.asset_partition_keys))))
 
 
 class LandingIOManager(_SliceIOManager):
@@ -31,13 +31,13 @@ class LandingIOManager(_SliceIOManager):
     """
 
     def handle_output(self, context: dg.OutputContext, obj: LandedCandles) -> None:
-        absent = self._pipeline.absent(obj.slices)
+        absent = self._titan10.absent(obj.slices)
         if absent:
             raise LandingError(
                 f"{len(absent)} slices were fetched but are neither in the landing zone nor in the ledger, "
-                f"the first is {absent[0]}. Was {self._pipeline.settings.landing} emptied? Launch the run again."
+                f"the first is {absent[0]}. Was {self._titan10.settings.landing} emptied? Launch the run again."
             )
-        folder = self._pipeline.landing.root / context.asset_key.path[0]
+        folder = self._titan10.landing.root / context.asset_key.path[0]
         context.add_output_metadata({"landing": dg.MetadataValue.path(str(folder))})
 
 
@@ -47,11 +47,11 @@ class StoreIOManager(_SliceIOManager):
     def handle_output(self, context: dg.OutputContext, obj: LandedCandles) -> None:
         exchange = context.asset_key.path[0]
         with logged(context.run_id, exchange, context.asset_partition_keys):
-            report = self._pipeline.store(obj.slices)
+            report = self._titan10.store(obj.slices)
         days = to_days(context.asset_partition_keys)
-        rows = self._pipeline.ledger_rows(self._pipeline.slices(exchange, days))
+        rows = self._titan10.ledger_rows(self._titan10.slices(exchange, days))
         for day, metadata in stored_metadata(days, report, rows.values()).items():
             context.step_context.add_asset_metadata(
                 metadata, asset_key=context.asset_key, partition_key=day.isoformat()
             )
-        self._pipeline.refresh_rollups(report)
+        self._titan10.refresh_rollups(report)

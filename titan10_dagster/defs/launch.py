@@ -15,7 +15,7 @@ from titan10_dagster.defs.compose import compose
 from titan10_dagster.defs.partitions import RANGE_END, RANGE_START, daily_keys, days_per_run
 from titan10_dagster.defs.processes import PROCESS, is_alive, shown_alive, this_process
 from titan10_dagster.errors import Banned, BreakerOpen, Refused
-from titan10_dagster.ingest.pipeline import Pipeline
+from titan10_dagster.ingest.context import IngestContext
 
 SHUT_OUT = {error.__name__ for error in (Banned, BreakerOpen, Refused)}
 
@@ -38,7 +38,7 @@ class Backfill:
 
 
 def backfill(
-    pipeline: Pipeline,
+    titan10: IngestContext,
     exchange: str,
     first: date,
     last: date,
@@ -55,12 +55,12 @@ def backfill(
     Raises:
         KeyboardInterrupt: a run was interrupted.
     """
-    definitions = compose(pipeline)
+    definitions = compose(titan10)
     instance = instance or DagsterInstance.get()
     bury_dead_runs(instance)
     asked = days(first, last)
     results: list[tuple[Sequence[date], dg.ExecuteInProcessResult]] = []
-    for chunk in _chunks(asked, days_per_run(pipeline.settings)[exchange]):
+    for chunk in _chunks(asked, days_per_run(titan10.settings)[exchange]):
         result = _run(definitions, instance, exchange, chunk, symbols, refresh)
         results.append((chunk, result))
         if _was_interrupted(result):
@@ -68,7 +68,7 @@ def backfill(
         if _is_shut_out(result):
             break
     done = {day for chunk, result in results if result.success for day in chunk}
-    unsettled = {slice_.day for slice_ in pipeline.unsettled(pipeline.slices(exchange, asked, symbols))}
+    unsettled = {slice_.day for slice_ in titan10.unsettled(titan10.slices(exchange, asked, symbols))}
     told = {day for _, result in results for day in _failed_days(result)}
     return Backfill(
         exchange=exchange,

@@ -6,8 +6,8 @@ from typing import Any
 import dagster as dg
 
 from titan10_dagster.defs.requests import is_under_way
+from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.ingest.live import LiveReport, poll_exchanges
-from titan10_dagster.ingest.pipeline import Pipeline
 from titan10_dagster.logs import about
 
 JOB = "live"
@@ -26,7 +26,7 @@ def live_schedule(exchanges: tuple[str, ...], *, enabled: bool) -> dg.ScheduleDe
         description="Polls the newest candles of every exchange, unless the last poll is still under way.",
     )
     def poll_live(
-        context: dg.ScheduleEvaluationContext, titan10: dg.ResourceParam[Pipeline]
+        context: dg.ScheduleEvaluationContext, titan10: dg.ResourceParam[IngestContext]
     ) -> dg.RunRequest | dg.SkipReason:
         under_way = is_under_way(context.instance, JOB)
         return live_request(context.scheduled_execution_time, titan10.now(), under_way=under_way)
@@ -47,7 +47,7 @@ def live_job(exchanges: tuple[str, ...]) -> dg.JobDefinition:
     """In no pool: polling has its own share of each exchange's request budget, and waits for no backfill."""
 
     @dg.op(description="Poll the newest candles of all exchanges side by side, and store them.")
-    def poll_candles(context: dg.OpExecutionContext, titan10: dg.ResourceParam[Pipeline]) -> None:
+    def poll_candles(context: dg.OpExecutionContext, titan10: dg.ResourceParam[IngestContext]) -> None:
         with about(run=context.run.run_id):
             reports = poll_exchanges(titan10, exchanges)
         for report in reports:

@@ -18,7 +18,7 @@ from titan10_dagster.defs.requests import (
     repairable,
     request_of_days,
 )
-from titan10_dagster.ingest.pipeline import Pipeline
+from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.planning.attempts import Attempt
 from titan10_dagster.planning.repairs import Repair, RepairPlan, plan_repairs
 
@@ -42,7 +42,7 @@ def gap_sensor(exchanges: tuple[str, ...]) -> dg.SensorDefinition:
         "our own left out, and requests runs that fetch them: what perishes soonest first, never while the "
         "exchange's breaker is open.",
     )
-    def repair_gaps(context: dg.SensorEvaluationContext, titan10: dg.ResourceParam[Pipeline]) -> dg.SensorResult:
+    def repair_gaps(context: dg.SensorEvaluationContext, titan10: dg.ResourceParam[IngestContext]) -> dg.SensorResult:
         plan = plan_of(titan10, context.instance)
         context.log.info(told(plan))
         now = titan10.now()
@@ -52,14 +52,14 @@ def gap_sensor(exchanges: tuple[str, ...]) -> dg.SensorDefinition:
     return repair_gaps
 
 
-def plan_of(titan10: Pipeline, instance: DagsterInstance) -> RepairPlan:
+def plan_of(titan10: IngestContext, instance: DagsterInstance) -> RepairPlan:
     """What is to be repaired now, by the ledger, the breakers and the runs of everybody."""
     since = titan10.now() - REMEMBERED
     attempts = attempts_of(instance, REPAIR, list(titan10.settings.enabled), since)
     return plan_after(titan10, list(attempts), in_other_hands(instance, [REPAIR, AUTOPILOT]))
 
 
-def plan_after(titan10: Pipeline, attempts: Sequence[Attempt], under_way: Iterable[str] = ()) -> RepairPlan:
+def plan_after(titan10: IngestContext, attempts: Sequence[Attempt], under_way: Iterable[str] = ()) -> RepairPlan:
     """The same, of somebody who knows by himself of the attempts, and of the exchanges that others fetch from."""
     return plan_repairs(
         titan10.open_slices(),

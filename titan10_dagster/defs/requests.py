@@ -13,11 +13,11 @@ from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
 from titan10_dagster.defs.checks import symbols_of_run
 from titan10_dagster.defs.partitions import RANGE_END, RANGE_START, daily_keys, days_per_run
 from titan10_dagster.exchanges.capabilities import capabilities_of
-from titan10_dagster.ingest.pipeline import Pipeline
+from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.planning.attempts import Attempt
 from titan10_dagster.planning.repairs import Repairable
 
-# Tags of a requested run: the exchange, by who asked for it, and when that was, by the pipeline's clock.
+# Tags of a requested run: the exchange, by who asked for it, and when that was, by the context's clock.
 REPAIR, AUTOPILOT = "titan10/repair", "titan10/autopilot"
 REQUESTED = "titan10/requested"
 # What is older, or further back of its exchange, is forgotten: it may be tried again sooner than it would have been.
@@ -57,7 +57,7 @@ def request_of_days(
     )
 
 
-def repairable(titan10: Pipeline, under_way: Iterable[str]) -> dict[str, Repairable]:
+def repairable(titan10: IngestContext, under_way: Iterable[str]) -> dict[str, Repairable]:
     """What a plan must know of each exchange; days of those `under_way` are fetched by others."""
     busy, sizes = set(under_way), days_per_run(titan10.settings)
     return {

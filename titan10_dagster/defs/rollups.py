@@ -8,7 +8,7 @@ import dagster as dg
 
 from titan10_dagster.defs.assets import OWNERS
 from titan10_dagster.defs.requests import is_under_way
-from titan10_dagster.ingest.pipeline import Pipeline
+from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.store.rollups import ROLLUPS
 
 JOB = "rollups"
@@ -28,7 +28,7 @@ def rollups_asset(exchanges: tuple[str, ...]) -> dg.AssetsDefinition:
         "`ohlcv_1w`, with `candles`, how many minutes went into each. On TimescaleDB continuous aggregates, brought up "
         "to date wherever a minute changed; on plain PostgreSQL views, which always are.",
     )
-    def rollups(titan10: dg.ResourceParam[Pipeline]) -> dg.MaterializeResult[Any]:
+    def rollups(titan10: dg.ResourceParam[IngestContext]) -> dg.MaterializeResult[Any]:
         titan10.catch_up_rollups()
         return dg.MaterializeResult(metadata={"kept_by_timescaledb": titan10.database.has_timescaledb()})
 
@@ -47,7 +47,7 @@ def rollups_schedule() -> dg.ScheduleDefinition:
         description="Brings the rollups up to date with what live polling changed; the rest is done by then.",
     )
     def catch_up_rollups(
-        context: dg.ScheduleEvaluationContext, titan10: dg.ResourceParam[Pipeline]
+        context: dg.ScheduleEvaluationContext, titan10: dg.ResourceParam[IngestContext]
     ) -> dg.RunRequest | dg.SkipReason:
         if not titan10.database.has_timescaledb():
             return dg.SkipReason("On plain PostgreSQL the rollups are views: there is nothing to bring up to date.")

@@ -10,7 +10,7 @@ import dagster as dg
 from titan10_dagster.defs.assets import OWNERS
 from titan10_dagster.defs.metadata import table
 from titan10_dagster.defs.schedules import materializing
-from titan10_dagster.ingest.pipeline import Pipeline
+from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.operate.status import ExchangeHealth, facts, health_report
 
 KEY = dg.AssetKey(["system", "health"])
@@ -28,7 +28,7 @@ def health_asset() -> dg.AssetsDefinition:
         description="How every exchange is: its breaker and pace, the share of its request budget that was used, live "
         "lag, gaps by reason, to which day its history is complete, and its last error. What `titan10 status` tells.",
     )
-    def health(titan10: dg.ResourceParam[Pipeline]) -> dg.MaterializeResult[Any]:
+    def health(titan10: dg.ResourceParam[IngestContext]) -> dg.MaterializeResult[Any]:
         return dg.MaterializeResult(metadata=health_metadata(health_report(titan10, titan10.now())))
 
     return health

@@ -19,7 +19,7 @@ from titan10_dagster.errors import FetchError, WriteUnderWay
 from titan10_dagster.exchanges.capabilities import capabilities_of
 from titan10_dagster.exchanges.live import LiveAnswer, LivePoll, poll
 from titan10_dagster.exchanges.markets import Resolution, resolve
-from titan10_dagster.ingest.pipeline import Pipeline
+from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.logs import about
 from titan10_dagster.planning.live import LivePlan, Polled, plan_poll, seconds_to_ask
 from titan10_dagster.store import ledger
@@ -47,12 +47,12 @@ class LiveReport:
     error: str | None = None
 
 
-def poll_exchanges(titan10: Pipeline, exchanges: Sequence[str]) -> list[LiveReport]:
+def poll_exchanges(titan10: IngestContext, exchanges: Sequence[str]) -> list[LiveReport]:
     """Poll them all, side by side; what goes wrong with one is in its report."""
     return asyncio.run(_poll_exchanges(titan10, exchanges))
 
 
-async def _poll_exchanges(titan10: Pipeline, exchanges: Sequence[str]) -> list[LiveReport]:
+async def _poll_exchanges(titan10: IngestContext, exchanges: Sequence[str]) -> list[LiveReport]:
     done = await asyncio.gather(*(_poll(titan10, name) for name in exchanges), return_exceptions=True)
     return [_told(name, one) for name, one in zip(exchanges, done, strict=True)]
 
@@ -65,12 +65,12 @@ def _told(exchange: str, done: LiveReport | BaseException) -> LiveReport:
     return LiveReport(exchange, error=f"{type(done).__name__}: {done}")
 
 
-async def _poll(titan10: Pipeline, exchange: str) -> LiveReport:
+async def _poll(titan10: IngestContext, exchange: str) -> LiveReport:
     with about(exchange=exchange):
         return await _poll_exchange(titan10, exchange)
 
 
-async def _poll_exchange(titan10: Pipeline, exchange: str) -> LiveReport:
+async def _poll_exchange(titan10: IngestContext, exchange: str) -> LiveReport:
     breaker = titan10.breaker(exchange)
     resolution = await asyncio.to_thread(markets_of, titan10, exchange)
     symbols = [market.symbol for market in resolution.markets]
@@ -85,7 +85,7 @@ async def _poll_exchange(titan10: Pipeline, exchange: str) -> LiveReport:
     return _report(exchange, polled, written, resolution.unknown, titan10.now())
 
 
-def markets_of(titan10: Pipeline, exchange: str) -> Resolution:
+def markets_of(titan10: IngestContext, exchange: str) -> Resolution:
     """The markets of the configured symbols; the exchange's list is asked for only where none is stored.
 
     Raises:
@@ -95,7 +95,7 @@ def markets_of(titan10: Pipeline, exchange: str) -> Resolution:
     return resolve(exchange, titan10.exchange(exchange).symbols, known)
 
 
-def plans_of(titan10: Pipeline, exchange: str, symbols: Sequence[str]) -> list[LivePlan]:
+def plans_of(titan10: IngestContext, exchange: str, symbols: Sequence[str]) -> list[LivePlan]:
     """What to ask of each symbol now, by what the ledger has of yesterday and today."""
     now, facts = titan10.now(), capabilities_of(exchange)
     slices = titan10.slices(exchange, [now.date() - _DAY, now.date()], symbols)
@@ -110,7 +110,7 @@ def plans_of(titan10: Pipeline, exchange: str, symbols: Sequence[str]) -> list[L
     return [plan for plan in plans if plan is not None]
 
 
-def perishing_gaps(titan10: Pipeline, exchange: str, now: datetime) -> dict[Series, datetime]:
+def perishing_gaps(titan10: IngestContext, exchange: str, now: datetime) -> dict[Series, datetime]:
     """Since when each series of an exchange with a short memory misses candles that it may still give.
 
     The daily run comes too late for the morning, and a repair for what it left: such candles come now or never.
@@ -126,13 +126,13 @@ def perishing_gaps(titan10: Pipeline, exchange: str, now: datetime) -> dict[Seri
     return starts
 
 
-def store(titan10: Pipeline, answers: Sequence[LiveAnswer]) -> WriteReport:
+def store(titan10: IngestContext, answers: Sequence[LiveAnswer]) -> WriteReport:
     """Judge the answers of one exchange and write them in one transaction, as live."""
     judged = [one for answer in answers for one in _judged(titan10, answer)]
     return write_slices(titan10.database, judged, live=True)
 
 
-def _judged(titan10: Pipeline, answer: LiveAnswer) -> Iterator[JudgedSlice]:
+def _judged(titan10: IngestContext, answer: LiveAnswer) -> Iterator[JudgedSlice]:
     covered, days, nothing = answer.covered, answer.candles.by_day(), Candles.empty()
     for slice_ in slices_of(answer.plan.window):
         if covered > slice_.start:

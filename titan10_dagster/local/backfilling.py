@@ -18,7 +18,7 @@ from rich.text import Text
 
 from titan10_dagster.candles.fetched import FetchedSlice
 from titan10_dagster.candles.slices import Slice, days
-from titan10_dagster.ingest.pipeline import Pipeline, open_pipeline
+from titan10_dagster.ingest.context import IngestContext, open_context
 from titan10_dagster.local.exits import DONE, FAILED, SHUT_OUT
 from titan10_dagster.local.instance import Say, open_instance
 from titan10_dagster.local.paths import made
@@ -65,34 +65,34 @@ class Rate(ProgressColumn):
 def run_backfill(settings: Settings, home: Path, request: Request, say: Say, *, as_json: bool) -> int:
     """Runs it, tells what came of it, and returns the exit code."""
     with open_instance(settings, home, say):
-        pipeline = open_pipeline(load(home))
+        titan10 = open_context(load(home))
         tally = Tally()
-        with _progress(pipeline, request) as watch:
+        with _progress(titan10, request) as watch:
 
             def landed(fetched: FetchedSlice) -> None:
                 tally.add(fetched)
                 watch(fetched)
 
-            outcome = _backfill(replace(pipeline, on_landed=landed), request)
-        report = _report(pipeline, request, outcome, tally)
+            outcome = _backfill(replace(titan10, on_landed=landed), request)
+        report = _report(titan10, request, outcome, tally)
     click.echo(orjson.dumps(report).decode() if as_json else _sentences(report))
     return int(report["exit_code"])
 
 
-def _backfill(pipeline: Pipeline, request: Request) -> Backfill:
+def _backfill(titan10: IngestContext, request: Request) -> Backfill:
     """Dagster and its steps print what they do: that goes to a file, for the terminal has the progress bar."""
     from dagster._core.errors import DagsterExecutionInterruptedError
 
     from titan10_dagster import logs
     from titan10_dagster.defs.launch import backfill
 
-    logs.configure(pipeline.settings)
-    log = made(pipeline.settings.data / "logs") / "backfill.log"
+    logs.configure(titan10.settings)
+    log = made(titan10.settings.data / "logs") / "backfill.log"
     rotate(log)
     with log.open("a") as file, redirect_stdout(file), redirect_stderr(file):
         try:
             return backfill(
-                pipeline,
+                titan10,
                 request.exchange,
                 request.first,
                 request.last,
@@ -104,10 +104,10 @@ def _backfill(pipeline: Pipeline, request: Request) -> Backfill:
 
 
 @contextmanager
-def _progress(pipeline: Pipeline, request: Request) -> Iterator[Any]:
+def _progress(titan10: IngestContext, request: Request) -> Iterator[Any]:
     """Shows candles that came of those that will, where somebody watches; yields what to tell of each slice."""
     console = Console(file=sys.__stderr__)
-    total = sum(slice_.expected for slice_ in _open_slices(pipeline, request))
+    total = sum(slice_.expected for slice_ in _open_slices(titan10, request))
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -127,16 +127,16 @@ def _progress(pipeline: Pipeline, request: Request) -> Iterator[Any]:
         yield landed
 
 
-def _open_slices(pipeline: Pipeline, request: Request) -> list[Slice]:
+def _open_slices(titan10: IngestContext, request: Request) -> list[Slice]:
     """What will be fetched: all that is not settled, or all."""
-    asked = pipeline.slices(request.exchange, days(request.first, request.last), request.symbols)
-    return asked if request.refresh else pipeline.unsettled(asked)
+    asked = titan10.slices(request.exchange, days(request.first, request.last), request.symbols)
+    return asked if request.refresh else titan10.unsettled(asked)
 
 
-def _report(pipeline: Pipeline, request: Request, outcome: Backfill, tally: Tally) -> dict[str, Any]:
-    start = pipeline.exchange(request.exchange).start
-    asked = pipeline.slices(request.exchange, days(request.first, request.last), request.symbols)
-    rows = pipeline.ledger_rows(asked)
+def _report(titan10: IngestContext, request: Request, outcome: Backfill, tally: Tally) -> dict[str, Any]:
+    start = titan10.exchange(request.exchange).start
+    asked = titan10.slices(request.exchange, days(request.first, request.last), request.symbols)
+    rows = titan10.ledger_rows(asked)
     missing: dict[str, int] = {}
     for row in rows.values():
         for reason, count in row.missing.items():

@@ -14,7 +14,7 @@ from titan10_dagster.candles.completeness import Completeness, whole_candles
 from titan10_dagster.candles.slices import Series, midnight
 from titan10_dagster.candles.timeframes import TIMEFRAMES
 from titan10_dagster.errors import SettingsError, StoreError, Titan10Error
-from titan10_dagster.ingest.pipeline import Pipeline
+from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.landing.zone import LandingZone
 from titan10_dagster.local.exits import DONE, FAILED
 from titan10_dagster.local.formats import Format
@@ -105,7 +105,7 @@ def run_export(settings: Settings, request: Request, say: Say, *, now: datetime,
         sources = _sources(db, request)
         _refuse_to_overwrite(request, sources)
         if any(source.is_rollup for source in sources):
-            catch_up(Pipeline(settings, db, LandingZone(settings.landing)), say)
+            catch_up(IngestContext(settings, db, LandingZone(settings.landing)), say)
         exported = [_export(db, request, source, now) for source in sources]
     if as_json:
         print_json([_as_json(one) for one in exported])
@@ -117,7 +117,7 @@ def run_export(settings: Settings, request: Request, say: Say, *, now: datetime,
     return FAILED if unwhole else DONE
 
 
-def catch_up(titan10: Pipeline, say: Say) -> None:
+def catch_up(titan10: IngestContext, say: Say) -> None:
     """Brings the rollups up to date before they are read: they may not know yet what was written just now."""
     try:
         titan10.catch_up_rollups()

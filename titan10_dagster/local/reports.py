@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from titan10_dagster.candles.gaps import Reason
-from titan10_dagster.ingest.pipeline import Pipeline, utc_now
+from titan10_dagster.ingest.context import IngestContext, utc_now
 from titan10_dagster.landing.zone import LandingZone
 from titan10_dagster.local.instance import Say, embedded, migrate_all, open_database
 from titan10_dagster.local.stack import running_stack
@@ -34,7 +34,7 @@ PIPE_WIDTH = 250
 def show_status(settings: Settings, say: Say, *, as_json: bool) -> None:
     """Prints what runs and what is stored of each exchange."""
     with open_tables(settings, say) as db:
-        report = health_report(Pipeline(settings, db, LandingZone(settings.landing)), utc_now())
+        report = health_report(IngestContext(settings, db, LandingZone(settings.landing)), utc_now())
         exchanges = [{"exchange": one.exchange, "symbols": _symbols(settings, one), **facts(one)} for one in report]
         timescaledb, where = db.has_timescaledb(), _where(settings, say)
     stack = running_stack(settings.data)

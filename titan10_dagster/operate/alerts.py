@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 
 from titan10_dagster.candles.slices import Slice
-from titan10_dagster.ingest.pipeline import Pipeline
+from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.operate.delivery import Letter, deliver
 from titan10_dagster.planning.alerts import (
     Alert,
@@ -52,13 +52,13 @@ class Told:
     failed: int
 
 
-def conditions(titan10: Pipeline, now: datetime) -> list[Condition]:
+def conditions(titan10: IngestContext, now: datetime) -> list[Condition]:
     """What a human may have to hear of, as of `now`; reads the database and asks no exchange."""
     found = [one for name in titan10.settings.enabled for one in _of_exchange(titan10, name, now)]
     return [*found, *_gaps(titan10, now)]
 
 
-def tend(titan10: Pipeline, now: datetime, *, deliver: Deliver = deliver) -> Told:
+def tend(titan10: IngestContext, now: datetime, *, deliver: Deliver = deliver) -> Told:
     """Looks at what holds, tells who has not heard of it, and remembers who has.
 
     What could not be delivered is tried again the next time.
@@ -90,7 +90,7 @@ def letter_of(alert: Alert) -> Letter:
     )
 
 
-def _of_exchange(titan10: Pipeline, name: str, now: datetime) -> list[Condition]:
+def _of_exchange(titan10: IngestContext, name: str, now: datetime) -> list[Condition]:
     limits = titan10.settings.alerts
     found = [
         breaker_condition(titan10.health(name), now, timedelta(minutes=limits.breaker_open_minutes)),
@@ -103,7 +103,7 @@ def _of_exchange(titan10: Pipeline, name: str, now: datetime) -> list[Condition]
     return [one for one in found if one is not None]
 
 
-def _gaps(titan10: Pipeline, now: datetime) -> list[Condition]:
+def _gaps(titan10: IngestContext, now: datetime) -> list[Condition]:
     open_, limit = titan10.open_slices(), timedelta(days=titan10.settings.alerts.gap_days)
     found = (
         gaps_condition(name, [one for one in open_ if one.slice.series.exchange == name], now, limit)
@@ -112,7 +112,7 @@ def _gaps(titan10: Pipeline, now: datetime) -> list[Condition]:
     return [one for one in found if one is not None]
 
 
-def _unsettled(titan10: Pipeline, name: str, now: datetime) -> list[Slice]:
+def _unsettled(titan10: IngestContext, name: str, now: datetime) -> list[Slice]:
     """The slices that the daily settlement should have had: of listed symbols, since each was first on duty.
 
     A series that is new owes nothing of the days before: they are history, which nobody asked for yet.
@@ -123,13 +123,13 @@ def _unsettled(titan10: Pipeline, name: str, now: datetime) -> list[Slice]:
     return [one for one in unsettled if one.series in since and one.day >= since[one.series]]
 
 
-def _polled_until(titan10: Pipeline, name: str, now: datetime) -> datetime | None:
+def _polled_until(titan10: IngestContext, name: str, now: datetime) -> datetime | None:
     """The end of the newest candle that the exchange gave, by the ledger of yesterday and today."""
     rows = titan10.ledger_rows(titan10.slices(name, [now.date() - _DAY, now.date()]))
     return max((row.covered_until if row.state == "live" else one.end for one, row in rows.items()), default=None)
 
 
-def _urls(titan10: Pipeline) -> list[str]:
+def _urls(titan10: IngestContext) -> list[str]:
     return [url.get_secret_value() for url in titan10.settings.alerts.urls]
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from titan10_dagster.candles.slices import Slice
-from titan10_dagster.ingest.pipeline import Pipeline, verdict_of
+from titan10_dagster.ingest.context import IngestContext, verdict_of
 from titan10_dagster.landing import leftovers
 from titan10_dagster.landing.leftovers import Kind, LandedFile
 from titan10_dagster.settings import HousekeepingSettings
@@ -37,7 +37,7 @@ class Freed:
         return Freed(self.files + other.files, self.bytes + other.bytes)
 
 
-def clear_landing(titan10: Pipeline, *, most: int = MOST_FILES) -> Mapping[Kind, Freed]:
+def clear_landing(titan10: IngestContext, *, most: int = MOST_FILES) -> Mapping[Kind, Freed]:
     """Removes what its retention is over for, at most `most` files; what went, by kind."""
     now, freed = titan10.now(), dict.fromkeys(Kind, Freed())
     oldest = _oldest(titan10.settings.housekeeping, now)
@@ -61,7 +61,7 @@ def _oldest(keep: HousekeepingSettings, now: datetime) -> Mapping[Kind, datetime
     return {kind: now - timedelta(days=kept) for kind, kept in days.items() if kept}
 
 
-def _removable(titan10: Pipeline, folder: Path, oldest: Mapping[Kind, datetime]) -> list[LandedFile]:
+def _removable(titan10: IngestContext, folder: Path, oldest: Mapping[Kind, datetime]) -> list[LandedFile]:
     over = [one for one in leftovers.files(folder) if one.kind in oldest and one.modified < oldest[one.kind]]
     landed = [one for one in over if one.kind is Kind.LANDED]
     rest = [one for one in over if one.kind is not Kind.LANDED]
@@ -69,7 +69,7 @@ def _removable(titan10: Pipeline, folder: Path, oldest: Mapping[Kind, datetime])
     return [*_superfluous(titan10, landed), *(one for one in rest if one not in kept)]
 
 
-def _superfluous(titan10: Pipeline, landed: Sequence[LandedFile]) -> Iterator[LandedFile]:
+def _superfluous(titan10: IngestContext, landed: Sequence[LandedFile]) -> Iterator[LandedFile]:
     """Those whose slice the ledger calls settled by that fetch or a later one, or whose day is kept no more."""
     records = {one: record for one in landed if (record := titan10.landing.record_of(one.path)) is not None}
     only_landed: set[Slice] = set(titan10.only_landed([record.slice for record in records.values()]))
@@ -77,7 +77,7 @@ def _superfluous(titan10: Pipeline, landed: Sequence[LandedFile]) -> Iterator[La
     return (one for one, record in records.items() if record.slice not in only_landed or record.slice.day < kept_from)
 
 
-def _is_stored(titan10: Pipeline, former: LandedFile) -> bool:
+def _is_stored(titan10: IngestContext, former: LandedFile) -> bool:
     """Whether the database has every valid candle of a former file."""
     fetched = titan10.landing.read_file(former.path)
     if fetched is None:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from titan10_dagster.exchanges.capabilities import capabilities_of
-from titan10_dagster.ingest.pipeline import Pipeline
+from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.planning.breaker import Health
 from titan10_dagster.store import ledger
 from titan10_dagster.store.breakers import HealthStore
@@ -40,7 +40,7 @@ class ExchangeHealth:
     unlisted: tuple[str, ...] = ()
 
 
-def health_report(titan10: Pipeline, now: datetime) -> list[ExchangeHealth]:
+def health_report(titan10: IngestContext, now: datetime) -> list[ExchangeHealth]:
     """One for each exchange that is configured or has candles, by name. Reads no candle, and asks no exchange."""
     configured, db = titan10.settings.exchanges, titan10.database
     starts = titan10.starts(configured)

@@ -46,7 +46,7 @@ def world(make_world: MakeWorld, instance: DagsterInstance) -> World:
 
 
 def run(world: World, job: str) -> str:
-    return compose(world.pipeline).resolve_job_def(job).execute_in_process(instance=world.instance).run_id
+    return compose(world.titan10).resolve_job_def(job).execute_in_process(instance=world.instance).run_id
 
 
 def rows(instance: DagsterInstance, table: str) -> int:
@@ -63,7 +63,7 @@ def live_runs(instance: DagsterInstance) -> int:
 
 
 def test_the_jobs_whose_runs_go_are_jobs_that_there_are_and_none_that_makes_a_partition(world: World) -> None:
-    jobs = {job.name: job for job in compose(world.pipeline).resolve_all_job_defs()}
+    jobs = {job.name: job for job in compose(world.titan10).resolve_all_job_defs()}
     assert len(set(FREQUENT)) == len(FREQUENT)
     assert set(FREQUENT) <= set(jobs)
     assert [name for name in FREQUENT if jobs[name].partitions_def is not None] == []
@@ -85,7 +85,7 @@ def test_nothing_is_deleted_before_its_time_or_while_it_runs(world: World, insta
     for _ in range(2):
         run(world, "live")
     assert delete_runs(instance, datetime.now(UTC) - timedelta(minutes=10)) == Deleted()
-    job = compose(world.pipeline).resolve_job_def("live")
+    job = compose(world.titan10).resolve_job_def("live")
     instance.create_run_for_job(job, status=DagsterRunStatus.STARTED)
     assert delete_runs(instance, soon()).runs == 1  # the first; the second is the last that succeeded
     assert live_runs(instance) == 2
@@ -126,7 +126,7 @@ def test_a_night_has_an_end_and_the_next_one_goes_on(
 def test_the_asset_tells_what_it_freed(world: World, instance: DagsterInstance) -> None:
     for _ in range(3):
         run(world, "live")
-    object.__setattr__(world.pipeline, "now", lambda: datetime.now(UTC) + timedelta(days=4))
+    object.__setattr__(world.titan10, "now", lambda: datetime.now(UTC) + timedelta(days=4))
     run(world, "housekeeping")
     told = instance.get_latest_materialization_event(dg.AssetKey(["system", "housekeeping"]))
     assert told is not None
@@ -160,7 +160,7 @@ def test_there_is_nothing_to_clear_where_nothing_was_printed(tmp_path: Path) -> 
 
 
 def test_it_comes_every_night(make_world: Callable[..., World]) -> None:
-    definitions = compose(make_world({"binance": ["BTC/USDT"]}).pipeline)
+    definitions = compose(make_world({"binance": ["BTC/USDT"]}).titan10)
     schedule = definitions.resolve_schedule_def("keep_house")
     assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
     assert schedule.cron_schedule == "30 3 * * *"

@@ -28,8 +28,8 @@ from dagster import AssetKey, DagsterEventType, DagsterInstance
 
 from titan10_dagster import settings as titan10_settings
 from titan10_dagster.candles.slices import Series, days, midnight
+from titan10_dagster.ingest.context import IngestContext, utc_now
 from titan10_dagster.ingest.live import poll_exchanges
-from titan10_dagster.ingest.pipeline import Pipeline, utc_now
 from titan10_dagster.landing.zone import LandingZone
 from titan10_dagster.local.graphql import AskFailed, ask, backfill_of, launch_backfill
 from titan10_dagster.local.instance import migrate_all, open_database, prepare
@@ -182,7 +182,9 @@ def plant(settings: Settings, sandbox: Sandbox) -> None:
     with open_database(settings, told) as url:
         migrate_all(settings, url)
         with closing(Database(url)) as database:
-            now = Pipeline(settings.model_copy(update={"exchanges": unpaced}), database, LandingZone(settings.landing))
+            now = IngestContext(
+                settings.model_copy(update={"exchanges": unpaced}), database, LandingZone(settings.landing)
+            )
             leave_gaps(replace(now, now=lambda: utc_now() - timedelta(hours=8)), sandbox)
             while any(report.inserted for report in poll_exchanges(now, list(SYMBOLS))):
                 pass
@@ -191,7 +193,7 @@ def plant(settings: Settings, sandbox: Sandbox) -> None:
         sandbox.clear_requests(exchange)
 
 
-def leave_gaps(then: Pipeline, sandbox: Sandbox) -> None:
+def leave_gaps(then: IngestContext, sandbox: Sandbox) -> None:
     """One symbol lost candles of each page, the other failed."""
     for exchange in REPAIRED:
         lossy, failing = SYMBOLS[exchange]

@@ -1,4 +1,4 @@
-"""A pipeline between a sandbox and a real database, and Dagster runs over it."""
+"""An ingest context between a sandbox and a real database, and Dagster runs over it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pytest
 from titan10_dagster.candles.slices import Series, midnight
 from titan10_dagster.defs.launch import Backfill, backfill
 from titan10_dagster.exchanges.patience import Patience
-from titan10_dagster.ingest.pipeline import Pipeline
+from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.landing.zone import LandingZone
 from titan10_dagster.sandbox.server import Sandbox
 from titan10_dagster.settings import CheckSettings, DatabaseSettings, ExchangeSettings, RetrySettings, Settings
@@ -33,10 +33,10 @@ HASTE = Patience(wait=lambda _: 0.01)
 
 @dataclass
 class World:
-    """One sandbox, one pipeline on it, and an instance of Dagster to run it."""
+    """One sandbox, one context on it, and an instance of Dagster to run it."""
 
     sandbox: Sandbox
-    pipeline: Pipeline
+    titan10: IngestContext
     instance: dg.DagsterInstance
 
     def backfill(
@@ -49,16 +49,16 @@ class World:
         refresh: bool = False,
     ) -> Backfill:
         return backfill(
-            self.pipeline, exchange, first, last or first, symbols=symbols, refresh=refresh, instance=self.instance
+            self.titan10, exchange, first, last or first, symbols=symbols, refresh=refresh, instance=self.instance
         )
 
     def stored(self, exchange: str, symbol: str, first: date, last: date) -> np.ndarray:
         """The candles of the database as the sandbox tells them: (n, 6) float64, times in milliseconds."""
-        series = Series(exchange, symbol, self.pipeline.exchange(exchange).timeframe)
-        return as_table(reader.candles(self.pipeline.database, series, midnight(first), midnight(last + DAY)))
+        series = Series(exchange, symbol, self.titan10.exchange(exchange).timeframe)
+        return as_table(reader.candles(self.titan10.database, series, midnight(first), midnight(last + DAY)))
 
     def truth(self, exchange: str, symbol: str, first: date, last: date) -> np.ndarray:
-        timeframe = self.pipeline.exchange(exchange).timeframe.name
+        timeframe = self.titan10.exchange(exchange).timeframe.name
         return self.sandbox.truth(exchange, symbol, midnight(first), midnight(last + DAY), timeframe)
 
     def candle_requests(self, exchange: str) -> list[dict[str, Any]]:
@@ -67,7 +67,7 @@ class World:
     def equals_truth(self, exchange: str, first: date, last: date) -> bool:
         return all(
             np.array_equal(self.stored(exchange, symbol, first, last), self.truth(exchange, symbol, first, last))
-            for symbol in self.pipeline.exchange(exchange).symbols
+            for symbol in self.titan10.exchange(exchange).symbols
         )
 
 
@@ -113,8 +113,10 @@ def make_world(database_url: str, tmp_path: Path) -> Iterator[MakeWorld]:
             )
             database = Database(database_url)
             stack.callback(database.close)
-            pipeline = Pipeline(configured, database, LandingZone(configured.landing), now=ticking(NOW), patience=HASTE)
+            titan10 = IngestContext(
+                configured, database, LandingZone(configured.landing), now=ticking(NOW), patience=HASTE
+            )
             instance = stack.enter_context(dg.DagsterInstance.ephemeral(tempdir=str(tmp_path)))
-            return World(sandbox, pipeline, instance)
+            return World(sandbox, titan10, instance)
 
         yield make

@@ -13,18 +13,18 @@ from titan10_dagster_tests.integration.conftest import World, ticking
 
 
 def go_to(world: World, instant: datetime) -> None:
-    """Move the clocks of the pipeline and of the exchanges."""
-    object.__setattr__(world.pipeline, "now", ticking(instant))
+    """Move the clocks of the context and of the exchanges."""
+    object.__setattr__(world.titan10, "now", ticking(instant))
     world.sandbox.clock.stop_at(to_ms(instant))
 
 
 def evaluate(world: World, sensor: str = "repair_gaps") -> dg.SensorResult:
     """What the sensor says now."""
-    definitions = compose(world.pipeline)
+    definitions = compose(world.titan10)
     with dg.build_sensor_context(
         instance=world.instance,
         repository_def=definitions.get_repository_def(),
-        resources={"titan10": world.pipeline},
+        resources={"titan10": world.titan10},
     ) as context:
         ticked = definitions.resolve_sensor_def(sensor).evaluate_tick(context)
     return dg.SensorResult(run_requests=ticked.run_requests, skip_reason=ticked.skip_message)
@@ -38,7 +38,7 @@ def tick(world: World, sensor: str = "repair_gaps") -> Sequence[dg.RunRequest]:
 def run(world: World, request: dg.RunRequest) -> bool:
     """Execute a request as the sensor's job would; whether it succeeded."""
     result = (
-        compose(world.pipeline)
+        compose(world.titan10)
         .resolve_implicit_global_asset_job_def()
         .execute_in_process(
             instance=world.instance,

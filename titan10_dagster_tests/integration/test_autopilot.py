@@ -19,7 +19,7 @@ START = YESTERDAY - 9 * ONE
 
 def fly(world: World, order: Order) -> list[tuple[str, date, date]]:
     """Tick and run until the autopilot is idle; the chunks, in order."""
-    world.pipeline.settings.__dict__["autopilot"] = AutopilotSettings(enabled=True, order=order)
+    world.titan10.settings.__dict__["autopilot"] = AutopilotSettings(enabled=True, order=order)
     chunks: list[tuple[str, date, date]] = []
     while requests := tick(world, "autopilot"):
         for request in requests:
@@ -41,7 +41,7 @@ def test_it_completes_the_history_of_every_exchange_in_its_order_and_then_is_idl
     newest_first = order is Order.NEWEST_FIRST
     assert offsets == ([(6, 9), (2, 5), (0, 1)] if newest_first else [(0, 3), (4, 7), (8, 9)])
     assert world.equals_truth("binance", START, YESTERDAY)
-    for row in ledger.coverage(world.pipeline.database):
+    for row in ledger.coverage(world.titan10.database):
         assert (row.first, row.last, row.settled) == (START, YESTERDAY, 10)
     idle = evaluate(world, "autopilot")
     assert idle.skip_reason is not None

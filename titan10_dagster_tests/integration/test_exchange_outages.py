@@ -30,7 +30,7 @@ def down() -> list[int]:
 def missing(world: World, symbol: str) -> dict[str, list[int]]:
     """The minutes that are missing of a symbol of coinbase, by reason."""
     minutes: dict[str, list[int]] = {}
-    with world.pipeline.database.transaction() as cursor:
+    with world.titan10.database.transaction() as cursor:
         cursor.execute("SELECT reason, time FROM missing_minutes WHERE symbol = %s ORDER BY time", [symbol])
         for reason, time in cursor.fetchall():
             minutes.setdefault(reason, []).append((time - midnight(DAY)) // timedelta(minutes=1))
@@ -63,7 +63,7 @@ def test_an_outage_is_told_from_minutes_without_trades_at_the_second_look(make_w
         assert missing(world, symbol) == {Reason.OUTAGE: down()}
     assert missing(world, QUIET) == {Reason.OUTAGE: down(), Reason.NO_TRADES: without_trades(world)}
     assert metadata(world, "coinbase/ohlcv")[str(DAY)]["missing_outage"] == 3 * len(down())
-    assert not world.pipeline.unaccounted("coinbase", [DAY])
+    assert not world.titan10.unaccounted("coinbase", [DAY])
     assert not tick(world)
 
 
@@ -74,7 +74,7 @@ def test_an_exchange_that_is_stored_later_bears_witness_then(make_world: MakeWor
     assert missing(world, "BTC/USD") == {Reason.NO_TRADES: down()}
     assert not world.backfill("binance", DAY).failed
     assert missing(world, "BTC/USD") == {Reason.OUTAGE: down()}
-    assert not world.pipeline.unaccounted("coinbase", [DAY])
+    assert not world.titan10.unaccounted("coinbase", [DAY])
 
 
 def test_outages_that_cannot_be_told_fail_no_backfill_and_are_told_after_the_next(
@@ -83,7 +83,7 @@ def test_outages_that_cannot_be_told_fail_no_backfill_and_are_told_after_the_nex
     world = make_world({"coinbase": list(BUSY), "binance": ["BTC/USDT"]})
     assert not world.backfill("coinbase", DAY).failed
     look_again(world)
-    sql = Sql(world.pipeline.database)
+    sql = Sql(world.titan10.database)
     sql("CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'refused'; END $$")
     sql(
         "CREATE TRIGGER refuse BEFORE DELETE ON gaps FOR EACH ROW"

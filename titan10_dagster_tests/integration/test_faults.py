@@ -12,7 +12,7 @@ import pytest
 from titan10_dagster.candles.gaps import Reason
 from titan10_dagster.candles.slices import to_ms
 from titan10_dagster.errors import DatabaseUnavailable
-from titan10_dagster.ingest.pipeline import Pipeline
+from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.planning.breaker import BreakerState
 from titan10_dagster.store import ledger
 from titan10_dagster.store.breakers import HealthStore
@@ -77,7 +77,7 @@ def test_a_ban_opens_the_breaker_and_nobody_asks_until_it_is_over(make_world: Ma
     world.sandbox.fault(exchange, "http_418", retry_after=600)
     done = world.backfill(exchange, DAY)
     assert done.failed == (DAY,)
-    health = HealthStore(world.pipeline.database).load(exchange)
+    health = HealthStore(world.titan10.database).load(exchange)
     assert health.state is BreakerState.OPEN
     assert health.open_until is not None
     assert health.open_until >= NOW + timedelta(seconds=600)
@@ -93,7 +93,7 @@ def test_a_ban_opens_the_breaker_and_nobody_asks_until_it_is_over(make_world: Ma
 @pytest.mark.parametrize("kind", ["http_451", "http_403"])
 def test_a_refusal_is_told_and_not_retried(make_world: MakeWorld, exchange: str, kind: str) -> None:
     world = world_of(make_world, exchange)
-    world.pipeline.refresh_markets(exchange)
+    world.titan10.refresh_markets(exchange)
     world.sandbox.clear_requests(exchange)
     world.sandbox.fault(exchange, kind)
     done = world.backfill(exchange, DAY)
@@ -110,8 +110,8 @@ def test_an_exchange_that_fails_for_good_fails_the_run_and_the_next_run_finishes
     assert done.failed == (DAY,)
     assert "An unknown error occurred while processing the request" in done.messages[0]
     world.sandbox.clear_faults()
-    later = world.pipeline.now() + timedelta(hours=1)
-    object.__setattr__(world.pipeline, "now", ticking(later))
+    later = world.titan10.now() + timedelta(hours=1)
+    object.__setattr__(world.titan10, "now", ticking(later))
     assert not world.backfill("binance", DAY).failed
     assert world.equals_truth("binance", DAY, DAY)
 
@@ -125,7 +125,7 @@ def test_one_unknown_symbol_stops_no_other(make_world: MakeWorld, exchange: str)
     assert not done.failed
     assert done.incomplete == (DAY,)
     assert np.array_equal(world.stored(exchange, good, DAY, DAY), world.truth(exchange, good, DAY, DAY))
-    rows = world.pipeline.ledger_rows(world.pipeline.slices(exchange, [DAY]))
+    rows = world.titan10.ledger_rows(world.titan10.slices(exchange, [DAY]))
     assert {slice_.series.symbol: row.state for slice_, row in rows.items()} == {good: "settled", bad: "partial"}
     world.sandbox.clear_faults()
     world.sandbox.clear_requests(exchange)
@@ -162,7 +162,7 @@ def test_a_broken_candle_is_quarantined_and_the_rest_of_the_day_is_stored(
     lost = set(truth[:, 0]) - set(stored[:, 0])
     assert len(lost) == 1
     assert np.array_equal(stored, truth[~np.isin(truth[:, 0], list(lost))])
-    (row,) = world.pipeline.ledger_rows(world.pipeline.slices(exchange, [DAY], [symbol])).values()
+    (row,) = world.titan10.ledger_rows(world.titan10.slices(exchange, [DAY], [symbol])).values()
     assert row.missing[Reason.QUARANTINED] == 1
     assert row.quarantined >= 1
 
@@ -174,7 +174,7 @@ def test_a_candle_off_the_grid_is_quarantined(make_world: MakeWorld) -> None:
     assert not world.backfill("binance", DAY).failed
     stored = world.stored("binance", symbol, DAY, DAY)
     assert not (stored[:, 0] % MINUTE_MS).any()
-    (row,) = world.pipeline.ledger_rows(world.pipeline.slices("binance", [DAY], [symbol])).values()
+    (row,) = world.titan10.ledger_rows(world.titan10.slices("binance", [DAY], [symbol])).values()
     assert row.quarantined == 1
 
 
@@ -206,7 +206,7 @@ def test_a_change_of_format_blocks_the_write_and_a_refresh_heals_it(make_world: 
         world.sandbox.fault("binance", "high_below_low", index=index)
     done = world.backfill("binance", DAY)
     assert done.failed == (DAY,)
-    assert not ledger.coverage(world.pipeline.database)
+    assert not ledger.coverage(world.titan10.database)
     world.sandbox.clear_faults()
     assert not world.backfill("binance", DAY).failed
     assert world.equals_truth("binance", DAY, DAY)
@@ -215,7 +215,7 @@ def test_a_change_of_format_blocks_the_write_and_a_refresh_heals_it(make_world: 
 def test_the_candle_that_is_still_running_is_not_stored(make_world: MakeWorld) -> None:
     just_after_midnight = datetime(2024, 2, 2, 0, 0, 20, tzinfo=UTC)
     world = world_of(make_world, "binance", clock=just_after_midnight)
-    object.__setattr__(world.pipeline, "now", ticking(just_after_midnight))
+    object.__setattr__(world.titan10, "now", ticking(just_after_midnight))
     assert not world.backfill("binance", DAY).failed
     stored = world.stored("binance", "BTC/USDT", DAY, DAY + timedelta(days=1))
     assert np.array_equal(stored, world.truth("binance", "BTC/USDT", DAY, DAY))
@@ -226,7 +226,7 @@ def test_a_horizon_that_nobody_declared_is_found_and_explained(make_world: MakeW
     world.sandbox.fault("binance", "horizon", rows=720)
     done = world.backfill("binance", DAY)
     assert not done.failed
-    for row in world.pipeline.ledger_rows(world.pipeline.slices("binance", [DAY])).values():
+    for row in world.titan10.ledger_rows(world.titan10.slices("binance", [DAY])).values():
         assert (row.state, row.missing) == ("settled", {Reason.BEYOND_HORIZON: 1440})
 
 
@@ -236,15 +236,15 @@ def test_days_beyond_krakens_horizon_are_green_empty_explained_and_free(make_wor
     done = world.backfill("kraken", DAY, last)
     assert not done.failed
     assert not world.sandbox.requests("kraken")
-    (row, *_) = ledger.coverage(world.pipeline.database, "kraken")
+    (row, *_) = ledger.coverage(world.titan10.database, "kraken")
     assert row.missing == {Reason.BEYOND_HORIZON: 5 * 1440}
 
 
 def test_what_kraken_still_has_of_yesterday_is_fetched(make_world: MakeWorld) -> None:
     world = world_of(make_world, "kraken")
-    yesterday = world.pipeline.now().date() - timedelta(days=1)
+    yesterday = world.titan10.now().date() - timedelta(days=1)
     shortly_after = datetime(2024, 3, 10, 2, 0, 0, tzinfo=UTC)
-    object.__setattr__(world.pipeline, "now", ticking(shortly_after))
+    object.__setattr__(world.titan10, "now", ticking(shortly_after))
     world.sandbox.clock.stop_at(to_ms(shortly_after))
     done = world.backfill("kraken", yesterday)
     assert not done.failed, done.messages
@@ -256,7 +256,7 @@ def test_what_kraken_still_has_of_yesterday_is_fetched(make_world: MakeWorld) ->
         reachable = truth[truth[:, 0] >= (shortly_after - timedelta(minutes=718)).timestamp() * 1000]
         assert len(reachable) > 500
         assert np.array_equal(stored[-len(reachable) :], reachable)
-        (row,) = world.pipeline.ledger_rows(world.pipeline.slices("kraken", [yesterday], [symbol])).values()
+        (row,) = world.titan10.ledger_rows(world.titan10.slices("kraken", [yesterday], [symbol])).values()
         assert row.missing[Reason.BEYOND_HORIZON] > 800
 
 
@@ -264,7 +264,7 @@ def test_a_step_that_loses_sight_of_the_database_is_tried_again(
     make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world = world_of(make_world, "binance")
-    resolve, tries = Pipeline._resolve, []
+    resolve, tries = IngestContext._resolve, []
 
     def away_at_first(*arguments: Any) -> Any:
         tries.append(arguments)
@@ -272,7 +272,7 @@ def test_a_step_that_loses_sight_of_the_database_is_tried_again(
             raise DatabaseUnavailable("the database cannot be used now")
         return resolve(*arguments)
 
-    monkeypatch.setattr(Pipeline, "_resolve", away_at_first)
+    monkeypatch.setattr(IngestContext, "_resolve", away_at_first)
     assert not world.backfill("binance", DAY).failed
     assert len(tries) == 2
     assert world.equals_truth("binance", DAY, DAY)

@@ -18,7 +18,7 @@ FIRST, LAST = date(2024, 3, 7), date(2024, 3, 9)
 
 
 def report(world: World) -> dict[str, ExchangeHealth]:
-    return {one.exchange: one for one in health_report(world.pipeline, world.pipeline.now())}
+    return {one.exchange: one for one in health_report(world.titan10, world.titan10.now())}
 
 
 def test_it_tells_what_was_done_and_what_is_missing(make_world: MakeWorld) -> None:
@@ -28,7 +28,7 @@ def test_it_tells_what_was_done_and_what_is_missing(make_world: MakeWorld) -> No
     )
     world.backfill("binance", FIRST, LAST)
     world.sandbox.fault("okx", "http_418", retry_after=600)
-    poll_exchanges(world.pipeline, ["binance", "okx"])
+    poll_exchanges(world.titan10, ["binance", "okx"])
     seen = report(world)
     assert (seen["binance"].history.complete_to, seen["binance"].history.unasked) == (LAST, 0)
     assert (seen["okx"].history.complete_to, seen["okx"].history.unasked) == (None, 3)
@@ -44,7 +44,7 @@ def test_it_tells_what_was_done_and_what_is_missing(make_world: MakeWorld) -> No
 def test_lag_grows_while_nothing_is_polled(make_world: MakeWorld) -> None:
     world = make_world({"binance": ["BTC/USDT"]})
     go_to(world, NOW)
-    poll_exchanges(world.pipeline, ["binance"])
+    poll_exchanges(world.titan10, ["binance"])
     lag = report(world)["binance"].live_lag
     go_to(world, NOW + timedelta(hours=1))
     later = report(world)["binance"].live_lag
@@ -55,14 +55,14 @@ def test_lag_grows_while_nothing_is_polled(make_world: MakeWorld) -> None:
 
 def test_a_symbol_that_is_not_listed_is_named_and_misses_no_days(make_world: MakeWorld) -> None:
     world = make_world({"binance": ["BTC/USDT", "BTC/USTD"]}, settings={"binance": {"start": FIRST}})
-    world.pipeline.refresh_markets("binance")
+    world.titan10.refresh_markets("binance")
     seen = report(world)["binance"]
     assert (seen.unlisted, seen.history.unasked) == (("BTC/USTD",), 3)
 
 
 def test_the_asset_shows_a_row_for_each_exchange(make_world: MakeWorld) -> None:
     world = make_world({"binance": ["BTC/USDT"], "okx": ["BTC/USDT"]})
-    result = compose(world.pipeline).resolve_job_def("health").execute_in_process(instance=world.instance)
+    result = compose(world.titan10).resolve_job_def("health").execute_in_process(instance=world.instance)
     assert result.success
     event = world.instance.get_latest_materialization_event(dg.AssetKey(["system", "health"]))
     assert event is not None

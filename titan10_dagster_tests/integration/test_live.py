@@ -34,14 +34,14 @@ TWO = {"binance": ["BTC/USDT", "ETH/USDT"], "okx": ["BTC/USDT"]}
 
 def go_on(world: World, span: timedelta) -> datetime:
     """Move the clocks on; the time there is."""
-    now = world.pipeline.now().replace(microsecond=0) + span
+    now = world.titan10.now().replace(microsecond=0) + span
     world.sandbox.clock.shift(span.total_seconds())
-    object.__setattr__(world.pipeline, "now", ticking(now))
+    object.__setattr__(world.titan10, "now", ticking(now))
     return now
 
 
 def poll(world: World) -> dict[str, LiveReport]:
-    return {report.exchange: report for report in poll_exchanges(world.pipeline, list(world.pipeline.settings.enabled))}
+    return {report.exchange: report for report in poll_exchanges(world.titan10, list(world.titan10.settings.enabled))}
 
 
 def finished(world: World, exchange: str, symbol: str, now: datetime) -> np.ndarray:
@@ -53,12 +53,12 @@ def finished(world: World, exchange: str, symbol: str, now: datetime) -> np.ndar
 def is_up_to_date(world: World, exchange: str, now: datetime) -> bool:
     return all(
         np.array_equal(world.stored(exchange, symbol, TODAY, TODAY), finished(world, exchange, symbol, now))
-        for symbol in world.pipeline.exchange(exchange).symbols
+        for symbol in world.titan10.exchange(exchange).symbols
     )
 
 
 def row(world: World, exchange: str, symbol: str) -> Any:
-    (found,) = world.pipeline.ledger_rows(world.pipeline.slices(exchange, [TODAY], [symbol])).values()
+    (found,) = world.titan10.ledger_rows(world.titan10.slices(exchange, [TODAY], [symbol])).values()
     return found
 
 
@@ -105,7 +105,7 @@ def test_an_exchange_that_is_down_does_not_hinder_the_other(make_world: MakeWorl
         reports = poll(world)
         assert reports["okx"].error or reports["okx"].failed
         assert reports["binance"].inserted == 2
-    assert HealthStore(world.pipeline.database).load("okx").state is BreakerState.OPEN
+    assert HealthStore(world.titan10.database).load("okx").state is BreakerState.OPEN
     world.sandbox.clear_requests("okx")
     poll(world)
     assert not world.sandbox.requests("okx")
@@ -113,7 +113,7 @@ def test_an_exchange_that_is_down_does_not_hinder_the_other(make_world: MakeWorl
     now = go_on(world, 2 * MINUTE)
     assert poll(world)["okx"].inserted == 7
     assert is_up_to_date(world, "okx", now)
-    assert HealthStore(world.pipeline.database).load("okx").state is BreakerState.CLOSED
+    assert HealthStore(world.titan10.database).load("okx").state is BreakerState.CLOSED
 
 
 def test_a_half_open_breaker_lets_a_single_request_try(make_world: MakeWorld) -> None:
@@ -180,7 +180,7 @@ def test_a_refusal_is_asked_about_ever_more_rarely_told_of_and_over_with_the_fir
         assert "set a proxy" in str(poll(world)["okx"].error)
         if minute % 20 == 0:
             assert not evaluate(world).run_requests
-        shut_at += [minute for one in conditions(world.pipeline, world.pipeline.now()) if one.kind is Kind.BREAKER]
+        shut_at += [minute for one in conditions(world.titan10, world.titan10.now()) if one.kind is Kind.BREAKER]
     assert len(world.sandbox.requests("okx")) <= 2 * 4  # after 10, 20 and 40 minutes
     assert shut_at[0] in (60, 61)
     assert shut_at == list(range(shut_at[0], 125))
@@ -188,10 +188,10 @@ def test_a_refusal_is_asked_about_ever_more_rarely_told_of_and_over_with_the_fir
     now = go_on(world, 10 * MINUTE)
     poll(world)
     poll(world)
-    assert world.pipeline.health("okx").state is BreakerState.CLOSED
+    assert world.titan10.health("okx").state is BreakerState.CLOSED
     assert is_up_to_date(world, "okx", now)
     assert evaluate(world).run_requests
-    assert not conditions(world.pipeline, now)
+    assert not conditions(world.titan10, now)
 
 
 def shut_out(make_world: MakeWorld) -> World:
@@ -213,7 +213,7 @@ def test_a_symbol_that_is_rejected_does_not_keep_an_exchange_shut_that_is_well_a
         report = poll(world)["binance"]
     assert set(report.failed) == {"BTC/USDT"}
     assert report.inserted
-    assert world.pipeline.health("binance").state is BreakerState.CLOSED
+    assert world.titan10.health("binance").state is BreakerState.CLOSED
 
 
 def test_a_symbol_that_always_fails_does_not_keep_the_breaker_open(make_world: MakeWorld) -> None:
@@ -223,7 +223,7 @@ def test_a_symbol_that_always_fails_does_not_keep_the_breaker_open(make_world: M
         go_on(world, HOUR + MINUTE)
         if poll(world)["binance"].inserted:
             break
-    assert world.pipeline.health("binance").state is BreakerState.CLOSED
+    assert world.titan10.health("binance").state is BreakerState.CLOSED
 
 
 def test_a_broken_live_candle_is_quarantined(make_world: MakeWorld) -> None:
@@ -239,20 +239,20 @@ def test_what_a_poll_that_comes_late_brings_was_not_known_before_it_asked(make_w
     go_to(world, MORNING)
     poll(world)
     poll(world)
-    series, last = world.pipeline.slices("okx", [TODAY])[0].series, MORNING.replace(second=0) - MINUTE
-    (had,) = reader.candles(world.pipeline.database, series, last, last + MINUTE)["volume"]
+    series, last = world.titan10.slices("okx", [TODAY])[0].series, MORNING.replace(second=0) - MINUTE
+    (had,) = reader.candles(world.titan10.database, series, last, last + MINUTE)["volume"]
     world.sandbox.fault("okx", "restate", symbol="BTC/USDT", time=to_ms(last))
     world.sandbox.fault("okx", "high_below_low", count=1)
     asked = go_on(world, 10 * HOUR)
     poll(world)
     covered = row(world, "okx", "BTC/USDT").covered_until
     assert covered < asked - 5 * HOUR  # a page of 300 candles
-    with world.pipeline.database.transaction() as cursor:
+    with world.titan10.database.transaction() as cursor:
         cursor.execute("SELECT seen_at FROM restatements UNION ALL SELECT last_seen FROM quarantine")
         seen = [instant for (instant,) in cursor.fetchall()]
     assert len(seen) == 2
     assert all(asked <= instant < asked + MINUTE for instant in seen)
-    before = reader.candles(world.pipeline.database, series, last, last + MINUTE, as_of=asked - MINUTE)
+    before = reader.candles(world.titan10.database, series, last, last + MINUTE, as_of=asked - MINUTE)
     assert before["volume"].tolist() == [had]
 
 
@@ -271,7 +271,7 @@ def test_the_settlement_of_the_day_completes_what_was_polled(make_world: MakeWor
     assert not done.incomplete
     assert world.equals_truth("binance", TODAY, TODAY)
     assert (row(world, "binance", "BTC/USDT").state, row(world, "binance", "BTC/USDT").missing) == ("settled", {})
-    with world.pipeline.database.transaction() as cursor:
+    with world.titan10.database.transaction() as cursor:
         cursor.execute("SELECT count(*) FROM restatements")
         assert cursor.fetchall() == [(0,)]
 
@@ -292,9 +292,9 @@ def test_a_polled_day_that_was_never_settled_is_fetched_whole_by_the_gap_sensor(
 def test_polling_and_a_backfill_together_keep_the_exchanges_limit(make_world: MakeWorld) -> None:
     symbols = ["BTC/USD", "ETH/USD", "SOL/USD"]
     world = make_world({"coinbase": symbols}, settings={"coinbase": {"paced": True}}, enforce_limits=True)
-    settings = world.pipeline.settings.model_copy(update={"live": LiveSettings(enabled=True)})
-    object.__setattr__(world.pipeline, "settings", settings)
-    world.pipeline.refresh_markets("coinbase")
+    settings = world.titan10.settings.model_copy(update={"live": LiveSettings(enabled=True)})
+    object.__setattr__(world.titan10, "settings", settings)
+    world.titan10.refresh_markets("coinbase")
     go_to(world, MORNING)
     world.sandbox.clock.run_from(to_ms(MORNING))
     polls: list[LiveReport] = []
@@ -306,7 +306,7 @@ def test_polling_and_a_backfill_together_keep_the_exchanges_limit(make_world: Ma
 
     polling = threading.Thread(target=keep_polling)
     polling.start()
-    done = world.pipeline.fetch("coinbase", world.pipeline.slices("coinbase", days(TODAY - 3 * DAY, TODAY - DAY)))
+    done = world.titan10.fetch("coinbase", world.titan10.slices("coinbase", days(TODAY - 3 * DAY, TODAY - DAY)))
     over.set()
     polling.join()
     assert not done.failed
@@ -337,8 +337,8 @@ def test_a_long_write_of_one_exchange_holds_up_the_polls_of_no_other_and_not_its
     world = make_world(TWO)
     go_to(world, MORNING)
     for name in TWO:
-        world.pipeline.refresh_markets(name)
-    with world.pipeline.database.transaction() as cursor:
+        world.titan10.refresh_markets(name)
+    with world.titan10.database.transaction() as cursor:
         lock_exchange(cursor, "binance")
         began = time.monotonic()
         reports = poll(world)
@@ -359,8 +359,8 @@ def test_what_kraken_will_soon_forget_is_polled_at_once(make_world: MakeWorld) -
 def test_a_demand_to_rest_makes_nobody_wait_and_what_was_not_asked_goes_first_later(make_world: MakeWorld) -> None:
     symbols = ["BTC/USD", "ETH/USD", "SOL/USD"]
     world = make_world({"kraken": symbols, **TWO}, settings={"kraken": {"paced": True}})
-    for name in world.pipeline.settings.enabled:
-        world.pipeline.refresh_markets(name)
+    for name in world.titan10.settings.enabled:
+        world.titan10.refresh_markets(name)
     go_to(world, MORNING)
     world.sandbox.fault("kraken", "http_429", retry_after=300, count=1)
     began = time.monotonic()
@@ -379,7 +379,7 @@ def test_the_job_reports_every_exchange_by_an_observation(make_world: MakeWorld)
     world = make_world(TWO)
     go_to(world, MORNING)
     world.sandbox.fault("okx", "outage")
-    result = compose(world.pipeline).resolve_job_def("live").execute_in_process(instance=world.instance)
+    result = compose(world.titan10).resolve_job_def("live").execute_in_process(instance=world.instance)
     assert result.success
     seen = {}
     for name in TWO:
@@ -394,7 +394,7 @@ def test_the_job_reports_every_exchange_by_an_observation(make_world: MakeWorld)
 def test_the_schedule_asks_for_a_poll_of_its_own_minute(make_world: MakeWorld, tmp_path: Path) -> None:
     world = make_world(TWO)
     go_to(world, MORNING)
-    definitions = compose(world.pipeline)
+    definitions = compose(world.titan10)
     schedule = definitions.resolve_schedule_def("poll_live")
     with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
 
@@ -403,7 +403,7 @@ def test_the_schedule_asks_for_a_poll_of_its_own_minute(make_world: MakeWorld, t
                 instance=instance,
                 scheduled_execution_time=at,
                 repository_def=definitions.get_repository_def(),
-                resources={"titan10": world.pipeline},
+                resources={"titan10": world.titan10},
             ) as context:
                 return list(schedule.evaluate_tick(context).run_requests or ())
 

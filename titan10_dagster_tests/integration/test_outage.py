@@ -26,7 +26,7 @@ SYMBOLS = {"binance": ["BTC/USDT", "ETH/USDT"], "kraken": ["BTC/USD"], "okx": ["
 def settle(world: World, day: date) -> None:
     """What the daily settlement does at 02:00."""
     go_to(world, midnight(day + ONE) + timedelta(hours=2))
-    for name in world.pipeline.settings.enabled:
+    for name in world.titan10.settings.enabled:
         assert not world.backfill(name, day).failed
 
 
@@ -56,7 +56,7 @@ def test_everything_is_caught_up_after_days_without_us_and_what_perishes_comes_f
     assert {one.tags["titan10/repair"] for one in rest} == {"binance", "okx"}
     for name in ("binance", "okx"):
         assert world.equals_truth(name, LAST_DAY_ON - ONE, YESTERDAY)
-    for row in ledger.coverage(world.pipeline.database):
+    for row in ledger.coverage(world.titan10.database):
         assert (row.first, row.last, row.settled) == (LAST_DAY_ON - ONE, YESTERDAY, 10)
         assert set(row.missing) == ({Reason.BEYOND_HORIZON} if row.series.exchange == "kraken" else set())
 
@@ -66,7 +66,7 @@ def test_kraken_gives_what_it_still_has_of_yesterday_and_live_polling_the_rest(m
     settle(world, LAST_DAY_ON)
     go_to(world, BACK)
     heal(world)
-    poll_exchanges(world.pipeline, ["kraken"])
+    poll_exchanges(world.titan10, ["kraken"])
     stored = world.stored("kraken", "BTC/USD", YESTERDAY, YESTERDAY + ONE)
     truth = world.truth("kraken", "BTC/USD", YESTERDAY, YESTERDAY + ONE)
     horizon, now = to_ms(BACK - 715 * MINUTE), to_ms(BACK)
@@ -83,7 +83,7 @@ def test_a_symbol_added_later_has_holes_only_since_its_own_first_day(make_world:
     go_to(world, midnight(LAST_DAY_ON + 2 * ONE) + timedelta(hours=4))
     (request,) = tick(world)
     assert run(world, request)
-    firsts = {row.series.symbol: row.first for row in ledger.coverage(world.pipeline.database)}
+    firsts = {row.series.symbol: row.first for row in ledger.coverage(world.titan10.database)}
     assert firsts == {"BTC/USDT": LAST_DAY_ON - ONE, "ETH/USDT": LAST_DAY_ON}
     assert not tick(world)
 
@@ -107,7 +107,7 @@ def test_ten_thousand_missing_days_cost_neither_sensor_two_seconds(make_world: M
     exchanges = ("binance", "okx")
     started = {"start": NOW.date() - 5_001 * ONE}
     world = make_world(dict.fromkeys(exchanges, symbols), settings=dict.fromkeys(exchanges, started))
-    with world.pipeline.database.transaction() as cursor:
+    with world.titan10.database.transaction() as cursor:
         cursor.execute(
             """
             INSERT INTO slice_ledger
@@ -117,12 +117,12 @@ def test_ten_thousand_missing_days_cost_neither_sensor_two_seconds(make_world: M
             """,
             {"exchanges": list(exchanges), "day": NOW.date() - 2_501 * ONE},
         )
-    plan = repairs.plan_of(world.pipeline, world.instance)
-    history = autopilot.plan_of(world.pipeline, world.instance)
+    plan = repairs.plan_of(world.titan10, world.instance)
+    history = autopilot.plan_of(world.titan10, world.instance)
     assert sum(one.days for one in plan.repairs) == 62
     assert plan.postponed == (5_000 - 62) * 20
     assert history.missing == dict.fromkeys(exchanges, 2_500)
     for sensor in (repairs, autopilot):
-        cost = least(partial(sensor.plan_of, world.pipeline, world.instance))
+        cost = least(partial(sensor.plan_of, world.titan10, world.instance))
         assert cost.processor < 2
         assert cost.clock < 20

@@ -19,7 +19,7 @@ DAY = date(2024, 3, 1)
 
 def share_of_the_next_client(world: World, after: timedelta = timedelta()) -> float:
     """The share of its pace at which a process begins that starts so much later."""
-    later = replace(world.pipeline, now=ticking(NOW + after))
+    later = replace(world.titan10, now=ticking(NOW + after))
 
     async def opened() -> float:
         async with later.client("binance", []) as client:
@@ -30,45 +30,45 @@ def share_of_the_next_client(world: World, after: timedelta = timedelta()) -> fl
 
 def test_a_run_begins_as_slowly_as_the_last_one_had_to_go(make_world: MakeWorld) -> None:
     world = make_world({"binance": ["BTC/USDT"]})
-    world.pipeline.refresh_markets("binance")
+    world.titan10.refresh_markets("binance")
     for day in days(DAY, DAY + timedelta(days=1)):
         world.sandbox.fault("binance", "http_429", retry_after=0, count=1)
-        fetched = world.pipeline.fetch("binance", world.pipeline.slices("binance", [day]))
+        fetched = world.titan10.fetch("binance", world.titan10.slices("binance", [day]))
         assert not fetched.failed
     assert share_of_the_next_client(world) == pytest.approx(0.25, abs=0.02)
     assert share_of_the_next_client(world, FULL_AFTER / 4) == pytest.approx(0.5, abs=0.02)
     assert share_of_the_next_client(world, FULL_AFTER) == 1.0
-    health = world.pipeline.health("binance")
+    health = world.titan10.health("binance")
     assert "429" in str(health.last_error)
     assert health.last_error_at is not None
 
 
 def test_live_polling_and_runs_go_at_the_same_pace(make_world: MakeWorld) -> None:
     world = make_world({"binance": ["BTC/USDT"]})
-    world.pipeline.refresh_markets("binance")
+    world.titan10.refresh_markets("binance")
     world.sandbox.fault("binance", "http_429", retry_after=0, count=1)
-    (report,) = poll_exchanges(world.pipeline, ["binance"])
+    (report,) = poll_exchanges(world.titan10, ["binance"])
     assert report.failed
     assert share_of_the_next_client(world) == pytest.approx(0.5, abs=0.02)
-    assert world.pipeline.breaker("binance").admit() is False
+    assert world.titan10.breaker("binance").admit() is False
 
 
 def test_a_rest_that_one_process_was_asked_for_is_kept_by_the_others(make_world: MakeWorld) -> None:
     world = make_world({"binance": ["BTC/USDT"]})
-    world.pipeline.refresh_markets("binance")
+    world.titan10.refresh_markets("binance")
     world.sandbox.fault("binance", "http_429", retry_after=300, count=1)
-    poll_exchanges(world.pipeline, ["binance"])
+    poll_exchanges(world.titan10, ["binance"])
     world.sandbox.clear_requests("binance")
-    (report,) = poll_exchanges(world.pipeline, ["binance"])
+    (report,) = poll_exchanges(world.titan10, ["binance"])
     assert report.postponed == ("BTC/USDT",)
     assert not world.sandbox.requests("binance")
     go_to(world, NOW + timedelta(seconds=301))
-    (report,) = poll_exchanges(world.pipeline, ["binance"])
+    (report,) = poll_exchanges(world.titan10, ["binance"])
     assert report.inserted > 0
 
 
 def test_what_no_exchange_refused_leaves_no_trace(make_world: MakeWorld) -> None:
     world = make_world({"binance": ["BTC/USDT"]})
-    world.pipeline.fetch("binance", world.pipeline.slices("binance", [DAY]))
+    world.titan10.fetch("binance", world.titan10.slices("binance", [DAY]))
     assert share_of_the_next_client(world) == 1.0
-    assert world.pipeline.health("binance").last_error is None
+    assert world.titan10.health("binance").last_error is None

@@ -28,7 +28,7 @@ SYMBOLS = ["BTC/USDT", "ETH/USDT"]
 
 def missing(world: World, exchange: str) -> dict[Reason, int]:
     counts: dict[Reason, int] = {}
-    for row in ledger.coverage(world.pipeline.database, exchange):
+    for row in ledger.coverage(world.titan10.database, exchange):
         for reason, count in row.missing.items():
             counts[reason] = counts.get(reason, 0) + count
     return counts
@@ -129,8 +129,8 @@ def test_nothing_is_requested_while_the_breaker_is_open(make_world: MakeWorld) -
     world.sandbox.fault("binance", "lost_rows", count=1)
     assert not world.backfill("binance", FIRST).failed
     go_to(world, NOW + 7 * HOUR)
-    now = world.pipeline.now()
-    breaker = Breaker("binance", HealthStore(world.pipeline.database), world.pipeline.now)
+    now = world.titan10.now()
+    breaker = Breaker("binance", HealthStore(world.titan10.database), world.titan10.now)
     breaker.banned(now + HOUR, TransientError("a ban", exchange="binance"))
     assert not tick(world)
     go_to(world, NOW + 8 * HOUR + MINUTE)
@@ -159,8 +159,8 @@ def test_a_repair_that_died_after_landing_only_stores_what_it_landed(make_world:
     assert not world.backfill("binance", FIRST).failed
     go_to(world, NOW + 7 * HOUR)
     (request,) = tick(world)
-    slices = world.pipeline.slices("binance", [FIRST], ["BTC/USDT"])
-    world.pipeline.fetch("binance", slices)
+    slices = world.titan10.slices("binance", [FIRST], ["BTC/USDT"])
+    world.titan10.fetch("binance", slices)
     world.sandbox.clear_requests("binance")
     assert run(world, request)
     assert not world.sandbox.requests("binance")
@@ -171,11 +171,11 @@ def test_a_run_fetches_again_only_the_slices_with_open_gaps(make_world: MakeWorl
     world = make_world({"binance": SYMBOLS})
     world.sandbox.fault("binance", "lost_rows", symbol="BTC/USDT", count=1)
     assert not world.backfill("binance", FIRST, LAST).failed
-    slices = world.pipeline.slices("binance", days(FIRST, LAST))
-    plan = world.pipeline.plan(slices, start=FIRST, repair=True)
+    slices = world.titan10.slices("binance", days(FIRST, LAST))
+    plan = world.titan10.plan(slices, start=FIRST, repair=True)
     assert [slice_.series.symbol for slice_ in plan.fetch] == ["BTC/USDT"]
     assert len(plan.settled) == 3
-    assert not world.pipeline.plan(slices, start=FIRST).fetch
+    assert not world.titan10.plan(slices, start=FIRST).fetch
 
 
 def test_a_day_of_kraken_out_of_reach_gets_its_reason_without_a_request(make_world: MakeWorld) -> None:
@@ -200,7 +200,7 @@ def test_a_tick_over_ten_thousand_slices_with_gaps_and_hundreds_of_earlier_repai
 ) -> None:
     symbols = [f"S{n}/USDT" for n in range(100)]
     world = make_world({"binance": symbols}, settings={"binance": {"start": date(2018, 1, 1)}})
-    with world.pipeline.database.transaction() as cursor:
+    with world.titan10.database.transaction() as cursor:
         cursor.execute(
             """
             INSERT INTO slice_ledger
@@ -220,17 +220,17 @@ def test_a_tick_over_ten_thousand_slices_with_gaps_and_hundreds_of_earlier_repai
             WHERE unknown > 0
             """
         )
-    job = compose(world.pipeline).resolve_job_def("repair")
+    job = compose(world.titan10).resolve_job_def("repair")
     for n in range(MOST_REMEMBERED + 20):
         first = date(2018, 1, 1) + n * timedelta(days=1)
         one = request(Repair("binance", first, first, tuple(symbols[:50]), perishable=False), NOW)
         world.instance.create_run_for_job(
             job, tags=one.tags, run_config=one.run_config, status=DagsterRunStatus.FAILURE
         )
-    cost = least(lambda: plan_of(world.pipeline, world.instance))
+    cost = least(lambda: plan_of(world.titan10, world.instance))
     assert cost.processor < 2
     assert cost.clock < 20
-    plan = plan_of(world.pipeline, world.instance)
+    plan = plan_of(world.titan10, world.instance)
     assert plan.repairs
     assert plan.postponed > 8_000
     assert plan.waiting == MOST_REMEMBERED * 50 // 20  # tried just now: 50 symbols, each with a gap every 20 days

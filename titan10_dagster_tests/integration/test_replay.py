@@ -81,9 +81,9 @@ def test_real_candles_arrive_value_for_value_and_every_missing_minute_is_in_the_
     real = read(real_data, file)
     assert len(real) == file.candles
     assert np.array_equal(world.stored("binance", file.symbol, file.first, file.last), real)
-    per_day = world.pipeline.exchange("binance").timeframe.per_day
+    per_day = world.titan10.exchange("binance").timeframe.per_day
     expected = ((file.last - file.first).days + 1) * per_day
-    with world.pipeline.database.transaction() as cursor:
+    with world.titan10.database.transaction() as cursor:
         cursor.execute('SELECT (extract(epoch FROM "time") * 1000)::bigint FROM missing_minutes')
         missing = {row[0] for row in cursor.fetchall()}
     assert len(missing) == expected - len(real)

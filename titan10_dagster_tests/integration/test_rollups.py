@@ -20,7 +20,7 @@ DAY = date(2024, 2, 1)
 
 def test_the_rollups_lie_downstream_of_every_exchange(make_world: MakeWorld) -> None:
     world = make_world({"binance": ["BTC/USDT"], "okx": ["BTC/USDT"]})
-    graph = compose(world.pipeline).resolve_asset_graph()
+    graph = compose(world.titan10).resolve_asset_graph()
     assert graph.get(KEY).parent_keys == {dg.AssetKey(["binance", "ohlcv"]), dg.AssetKey(["okx", "ohlcv"])}
 
 
@@ -28,10 +28,10 @@ def test_the_rollups_lie_downstream_of_every_exchange(make_world: MakeWorld) -> 
 def test_a_rollup_answers_after_a_backfill(make_world: MakeWorld, timeframe: str) -> None:
     world = make_world({"binance": ["BTC/USDT"]})
     assert not world.backfill("binance", DAY).failed
-    job = compose(world.pipeline).resolve_job_def("rollups")
+    job = compose(world.titan10).resolve_job_def("rollups")
     assert job.execute_in_process(instance=world.instance).success
     truth = world.sandbox.truth("binance", "BTC/USDT", 1706745600000, 1706832000000, timeframe)
-    with world.pipeline.database.transaction() as cursor:
+    with world.titan10.database.transaction() as cursor:
         cursor.execute(f"SELECT open, high, low, close FROM ohlcv_{timeframe} ORDER BY time")
         assert cursor.fetchall() == [tuple(row) for row in truth[:, 1:5].tolist()]
 
@@ -41,14 +41,14 @@ def kept(make_world: MakeWorld, timescaledb_database_url: str) -> Iterator[World
     """A world whose rollups TimescaleDB keeps."""
     world = make_world({"binance": ["BTC/USDT", "ETH/USDT"], "okx": ["BTC/USDT"]})
     database = Database(timescaledb_database_url)
-    world.pipeline = replace(world.pipeline, database=database)
+    world.titan10 = replace(world.titan10, database=database)
     yield world
     database.close()
 
 
 def hours(world: World, exchange: str, symbol: str) -> Sequence[tuple[float, ...]]:
     query = "SELECT open, high, low, close FROM ohlcv_1h WHERE exchange = %s AND symbol = %s ORDER BY time"
-    return Sql(world.pipeline.database)(query, [exchange, symbol])
+    return Sql(world.titan10.database)(query, [exchange, symbol])
 
 
 def truth(world: World, exchange: str, symbol: str, first: date, last: date) -> Sequence[tuple[float, ...]]:
@@ -76,7 +76,7 @@ def test_days_that_come_out_of_order_or_again_are_rolled_up_too(kept: World) -> 
 
 
 def test_rollups_that_cannot_be_refreshed_fail_no_backfill(kept: World, caplog: pytest.LogCaptureFixture) -> None:
-    Sql(kept.pipeline.database)("DROP VIEW ohlcv_1w; DROP MATERIALIZED VIEW rollup_1w")
+    Sql(kept.titan10.database)("DROP VIEW ohlcv_1w; DROP MATERIALIZED VIEW rollup_1w")
     assert not kept.backfill("binance", DAY).failed
     assert kept.equals_truth("binance", DAY, DAY)
     assert "the rollups were not refreshed" in caplog.text

@@ -20,7 +20,7 @@ SYMBOLS = ["BTC/USDT", "ETH/USDT"]
 
 def counts_and_versions(world: World) -> list[tuple[object, ...]]:
     """Every candle with the transaction that wrote it, so that a rewrite shows even if it changes no value."""
-    with world.pipeline.database.transaction() as cursor:
+    with world.titan10.database.transaction() as cursor:
         cursor.execute("SELECT symbol, time, xmin::text FROM candles ORDER BY 1, 2")
         return list(cursor.fetchall())
 
@@ -38,7 +38,7 @@ def statuses(world: World, asset: str, check: str) -> dict[str | None, bool]:
 def shown(world: World, asset: str, check: str) -> dict[str, set[str]]:
     """What the UI shows of a check: the partitions of each status."""
     key = dg.AssetCheckKey(dg.AssetKey(asset.split("/")), check)
-    partitions = daily(world.pipeline.settings)
+    partitions = daily(world.titan10.settings)
     state = world.instance.event_log_storage.get_asset_check_state([(key, partitions)])[key]
     return {
         status.value: set(subset.value.get_partition_keys()) for status, subset in state.subsets.items() if subset.size
@@ -78,7 +78,7 @@ def test_a_refresh_fetches_again_and_keeps_both_values_of_a_rewritten_candle(mak
     assert not world.backfill("binance", FIRST, LAST, refresh=True).failed
     assert world.candle_requests("binance")
     assert world.equals_truth("binance", FIRST, LAST)
-    with world.pipeline.database.transaction() as cursor:
+    with world.titan10.database.transaction() as cursor:
         cursor.execute(
             "SELECT symbol, time, old_open, old_high, old_low, old_close, old_volume,"
             " new_open, new_high, new_low, new_close, new_volume FROM restatements"
@@ -97,8 +97,8 @@ def test_a_refetch_that_comes_back_short_loses_no_candle(make_world: MakeWorld) 
 
 def test_what_a_dead_run_landed_is_stored_without_asking_again(make_world: MakeWorld) -> None:
     world = make_world({"binance": SYMBOLS})
-    slices = world.pipeline.slices("binance", days(FIRST, LAST))
-    world.pipeline.fetch("binance", slices[:5])
+    slices = world.titan10.slices("binance", days(FIRST, LAST))
+    world.titan10.fetch("binance", slices[:5])
     world.sandbox.clear_requests("binance")
     assert not world.backfill("binance", FIRST, LAST).failed
     asked = {asked_slice(world, entry["symbol"], entry["since"]) for entry in world.candle_requests("binance")}
@@ -107,7 +107,7 @@ def test_what_a_dead_run_landed_is_stored_without_asking_again(make_world: MakeW
 
 
 def asked_slice(world: World, symbol: str, since: int) -> Slice:
-    (slice_,) = world.pipeline.slices("binance", [datetime.fromtimestamp(since / 1000, UTC).date()], [symbol])
+    (slice_,) = world.titan10.slices("binance", [datetime.fromtimestamp(since / 1000, UTC).date()], [symbol])
     return slice_
 
 
@@ -143,7 +143,7 @@ def test_every_missing_minute_is_in_the_ledger_with_a_reason(make_world: MakeWor
     world = make_world({"coinbase": ["ALGO/USD"]})
     assert not world.backfill("coinbase", FIRST, LAST).failed
     truth = world.truth("coinbase", "ALGO/USD", FIRST, LAST)
-    with world.pipeline.database.transaction() as cursor:
+    with world.titan10.database.transaction() as cursor:
         cursor.execute("SELECT count(*), min(reason), max(reason) FROM missing_minutes")
         assert cursor.fetchall() == [(4 * 1440 - len(truth), Reason.UNKNOWN, Reason.UNKNOWN)]
     assert not statuses(world, "coinbase/candles", "complete")[str(FIRST)]
@@ -165,7 +165,7 @@ def test_days_before_the_exchanges_start_are_green_and_cost_nothing(make_world: 
 def test_a_database_that_was_written_past_the_store_is_told(make_world: MakeWorld) -> None:
     world = make_world({"binance": SYMBOLS})
     assert not world.backfill("binance", FIRST).failed
-    with world.pipeline.database.transaction() as cursor:
+    with world.titan10.database.transaction() as cursor:
         cursor.execute("DELETE FROM candles WHERE symbol = 'BTC/USDT' AND time = '2024-02-01 05:00+00'")
     assert not world.backfill("binance", FIRST).failed
     assert statuses(world, "binance/ohlcv", "accounted_for")[str(FIRST)] is False
@@ -175,7 +175,7 @@ def test_only_the_symbols_asked_for_are_fetched(make_world: MakeWorld) -> None:
     world = make_world({"binance": SYMBOLS})
     assert not world.backfill("binance", FIRST, symbols=["ETH/USDT"]).failed
     assert {entry["symbol"] for entry in world.candle_requests("binance")} == {"ETH/USDT"}
-    known = world.pipeline.ledger_rows(world.pipeline.slices("binance", [FIRST]))
+    known = world.titan10.ledger_rows(world.titan10.slices("binance", [FIRST]))
     assert {slice_.series.symbol for slice_ in known} == {"ETH/USDT"}
 
 
@@ -206,22 +206,22 @@ def test_a_day_that_was_fetched_while_it_ran_is_fetched_whole_later(make_world: 
     noon, later = datetime(2024, 2, 1, 12, tzinfo=UTC), datetime(2024, 2, 2, 12, tzinfo=UTC)
     for now in (noon, later):
         world.sandbox.clock.stop_at(to_ms(now))
-        object.__setattr__(world.pipeline, "now", ticking(now))
-        slices = world.pipeline.slices("binance", [FIRST])
-        plan = world.pipeline.plan(slices, start=FIRST)
-        world.pipeline.fetch("binance", plan.fetch)
-        world.pipeline.store(world.pipeline.unstored(slices))
+        object.__setattr__(world.titan10, "now", ticking(now))
+        slices = world.titan10.slices("binance", [FIRST])
+        plan = world.titan10.plan(slices, start=FIRST)
+        world.titan10.fetch("binance", plan.fetch)
+        world.titan10.store(world.titan10.unstored(slices))
     assert world.equals_truth("binance", FIRST, FIRST)
 
 
 def test_a_landed_file_that_is_older_than_what_is_stored_changes_nothing(make_world: MakeWorld, tmp_path: Path) -> None:
     world = make_world({"binance": SYMBOLS})
     assert not world.backfill("binance", FIRST).failed
-    former = world.pipeline.landing
-    object.__setattr__(world.pipeline, "landing", LandingZone(tmp_path / "another"))
+    former = world.titan10.landing
+    object.__setattr__(world.titan10, "landing", LandingZone(tmp_path / "another"))
     world.sandbox.fault("binance", "restate", symbol="BTC/USDT", time="2024-02-01T03:04:00+00:00")
     assert not world.backfill("binance", FIRST, refresh=True).failed
-    object.__setattr__(world.pipeline, "landing", former)
+    object.__setattr__(world.titan10, "landing", former)
     assert not world.backfill("binance", FIRST).failed
     assert world.equals_truth("binance", FIRST, FIRST)
 

@@ -16,7 +16,7 @@ def test_each_day_has_its_own_result_and_nothing_is_held_back(make_world: MakeWo
     world = make_world({"binance": ["BTC/USDT"]})
     for exchange in ("kraken", "okx"):  # both agree, and the sandbox is far from them
         others = a_slice(day=FIRST, exchange=exchange)
-        write_slices(world.pipeline.database, [judged(others, candles(others, price=90_000.0))])
+        write_slices(world.titan10.database, [judged(others, candles(others, price=90_000.0))])
     assert not world.backfill("binance", FIRST, LAST).failed
     assert world.equals_truth("binance", FIRST, LAST)
     found = statuses(world, "binance/ohlcv", "near_others")

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 
 from titan10_dagster.candles.gaps import Reason
 from titan10_dagster.errors import SettingsError, Titan10Error
-from titan10_dagster.ingest.pipeline import Pipeline
+from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.landing.zone import LandingZone
 from titan10_dagster.local import exporting
 from titan10_dagster.local.exporting import Request, run_export
@@ -251,7 +251,7 @@ def test_who_may_not_refresh_the_rollups_is_told_that_they_may_lack_the_newest_w
     timescaledb_database_url: str, tmp_path: Path, told: list[str]
 ) -> None:
     reading = Database(f"{timescaledb_database_url}?options=-crole%3Dtitan10_reader")
-    titan10 = Pipeline(Settings(data=tmp_path), reading, LandingZone(tmp_path))
+    titan10 = IngestContext(Settings(data=tmp_path), reading, LandingZone(tmp_path))
     exporting.catch_up(titan10, told.append)
     reading.close()
     (sentence,) = told

@@ -43,7 +43,7 @@ def world(make_world: MakeWorld, letters: Path) -> World:
 
 
 def change(world: World, **settings: Any) -> None:
-    object.__setattr__(world.pipeline, "settings", world.pipeline.settings.model_copy(update=settings))
+    object.__setattr__(world.titan10, "settings", world.titan10.settings.model_copy(update=settings))
 
 
 def titles(letters: Path) -> list[str]:
@@ -51,42 +51,42 @@ def titles(letters: Path) -> list[str]:
 
 
 def ban(world: World, exchange: str, at: datetime, span: timedelta) -> None:
-    HealthStore(world.pipeline.database).apply(exchange, lambda health: after_ban(health, at, at + span, "418"))
+    HealthStore(world.titan10.database).apply(exchange, lambda health: after_ban(health, at, at + span, "418"))
 
 
 def unban(world: World, exchange: str, at: datetime) -> None:
     def change(health: Any) -> Any:
         return after_success(after_probe_taken(health, at, TICK), at)
 
-    HealthStore(world.pipeline.database).apply(exchange, change)
+    HealthStore(world.titan10.database).apply(exchange, change)
 
 
 def test_nothing_is_told_of_a_new_installation(world: World, letters: Path) -> None:
     for hours in range(0, 72, 6):
-        assert tend(world.pipeline, NOW + timedelta(hours=hours)) == Told(0, 0, 0)
+        assert tend(world.titan10, NOW + timedelta(hours=hours)) == Told(0, 0, 0)
     assert not letters.exists()
 
 
 def test_a_ban_is_told_of_once_and_its_end_too(world: World, letters: Path) -> None:
     ban(world, "okx", NOW, DAY)
     for n in range(24):
-        tend(world.pipeline, NOW + n * TICK)
+        tend(world.titan10, NOW + n * TICK)
     assert titles(letters) == ["Titan-10: okx: exchange shut"]
     unban(world, "okx", NOW + 2 * DAY)
     for n in range(4):
-        tend(world.pipeline, NOW + 2 * DAY + n * TICK)
+        tend(world.titan10, NOW + 2 * DAY + n * TICK)
     assert titles(letters) == ["Titan-10: okx: exchange shut", "Titan-10: okx: exchange shut: over"]
-    assert AlertStore(world.pipeline.database).open() == []
+    assert AlertStore(world.titan10.database).open() == []
 
 
 def test_what_cannot_be_delivered_is_told_at_the_next_tick(world: World, letters: Path) -> None:
     letters.mkdir()  # no file can be written there
     ban(world, "okx", NOW, DAY)
     later = NOW + timedelta(hours=2)
-    assert tend(world.pipeline, later) == Told(1, 0, 1)
+    assert tend(world.titan10, later) == Told(1, 0, 1)
     letters.rmdir()
-    assert tend(world.pipeline, later + TICK) == Told(1, 1, 0)
-    assert tend(world.pipeline, later + 2 * TICK) == Told(1, 0, 0)
+    assert tend(world.titan10, later + TICK) == Told(1, 1, 0)
+    assert tend(world.titan10, later + 2 * TICK) == Told(1, 0, 0)
     assert len(titles(letters)) == 1
 
 
@@ -102,44 +102,44 @@ def test_who_is_killed_after_sending_sends_again_and_who_was_told_is_remembered(
         ban(world, exchange, NOW, DAY)
     later = NOW + timedelta(hours=2)
     with pytest.raises(KeyboardInterrupt):
-        tend(world.pipeline, later, deliver=killed_after_the_first)
-    assert tend(world.pipeline, later + TICK).sent == 1
+        tend(world.titan10, later, deliver=killed_after_the_first)
+    assert tend(world.titan10, later + TICK).sent == 1
 
 
 def test_an_address_of_later_hears_of_what_is_open(world: World, letters: Path, tmp_path: Path) -> None:
     ban(world, "okx", NOW, DAY)
-    tend(world.pipeline, NOW + timedelta(hours=2))
+    tend(world.titan10, NOW + timedelta(hours=2))
     second = tmp_path / "second.jsonl"
-    urls = (*world.pipeline.settings.alerts.urls, SecretStr(f"file://{second}"))
+    urls = (*world.titan10.settings.alerts.urls, SecretStr(f"file://{second}"))
     change(world, alerts=AlertSettings(urls=urls))
-    tend(world.pipeline, NOW + timedelta(hours=2) + TICK)
+    tend(world.titan10, NOW + timedelta(hours=2) + TICK)
     assert (len(titles(letters)), len(titles(second))) == (1, 1)
 
 
 def test_where_nobody_is_named_it_is_known_all_the_same_what_needs_a_human(world: World) -> None:
     change(world, alerts=AlertSettings())
     ban(world, "okx", NOW, DAY)
-    assert tend(world.pipeline, NOW + timedelta(hours=2)) == Told(1, 0, 0)
-    (alert,) = AlertStore(world.pipeline.database).open()
+    assert tend(world.titan10, NOW + timedelta(hours=2)) == Told(1, 0, 0)
+    (alert,) = AlertStore(world.titan10.database).open()
     assert (alert.subject, alert.is_due) == ("okx", True)
     unban(world, "okx", NOW + 2 * DAY)
-    assert tend(world.pipeline, NOW + 2 * DAY) == Told(0, 0, 0)
-    assert AlertStore(world.pipeline.database).open() == []
+    assert tend(world.titan10, NOW + 2 * DAY) == Told(0, 0, 0)
+    assert AlertStore(world.titan10.database).open() == []
 
 
 def test_what_was_told_is_over_one_day_although_nobody_is_named_any_more(world: World) -> None:
     ban(world, "okx", NOW, DAY)
-    assert tend(world.pipeline, NOW + timedelta(hours=2)).sent == 1
+    assert tend(world.titan10, NOW + timedelta(hours=2)).sent == 1
     change(world, alerts=AlertSettings())
     unban(world, "okx", NOW + 2 * DAY)
-    tend(world.pipeline, NOW + 2 * DAY)
-    assert AlertStore(world.pipeline.database).open() == []
+    tend(world.titan10, NOW + 2 * DAY)
+    assert AlertStore(world.titan10.database).open() == []
 
 
 def test_no_address_stands_in_the_database(world: World) -> None:
     ban(world, "okx", NOW, DAY)
-    tend(world.pipeline, NOW + timedelta(hours=2))
-    with world.pipeline.database.transaction() as cursor:
+    tend(world.titan10, NOW + timedelta(hours=2))
+    with world.titan10.database.transaction() as cursor:
         cursor.execute("SELECT told FROM alerts")
         ((told,),) = cursor.fetchall()
     assert [len(one) for one in told] == [16]
@@ -149,19 +149,19 @@ def test_no_address_stands_in_the_database(world: World) -> None:
 def test_polling_that_brings_nothing_is_told_of_and_one_that_works_is_not(world: World) -> None:
     change(world, live=LiveSettings(enabled=True))
     for _ in range(3):  # okx gives 300 candles a page
-        assert all(report.error is None for report in poll_exchanges(world.pipeline, ["binance", "okx"]))
-    assert conditions(world.pipeline, NOW + timedelta(minutes=50)) == []
-    late = conditions(world.pipeline, NOW + timedelta(minutes=70))
+        assert all(report.error is None for report in poll_exchanges(world.titan10, ["binance", "okx"]))
+    assert conditions(world.titan10, NOW + timedelta(minutes=50)) == []
+    late = conditions(world.titan10, NOW + timedelta(minutes=70))
     assert [(one.kind, one.subject) for one in late] == [(Kind.LIVE, "binance"), (Kind.LIVE, "okx")]
 
 
 def test_polling_of_long_candles_is_not_told_of_while_the_next_one_grows(make_world: MakeWorld) -> None:
     world = make_world({"binance": ["BTC/USDT"]}, settings={"binance": {"timeframe": "4h"}})
     change(world, alerts=AlertSettings(), live=LiveSettings(enabled=True))
-    (report,) = poll_exchanges(world.pipeline, ["binance"])  # the candle that ended at 12:00
+    (report,) = poll_exchanges(world.titan10, ["binance"])  # the candle that ended at 12:00
     assert report.error is None
-    assert conditions(world.pipeline, midnight(TODAY) + timedelta(hours=16, minutes=50)) == []
-    (late,) = conditions(world.pipeline, midnight(TODAY) + timedelta(hours=17, minutes=10))
+    assert conditions(world.titan10, midnight(TODAY) + timedelta(hours=16, minutes=50)) == []
+    (late,) = conditions(world.titan10, midnight(TODAY) + timedelta(hours=17, minutes=10))
     assert late.kind is Kind.LIVE
 
 
@@ -169,11 +169,11 @@ def test_a_day_that_the_settlement_missed_is_told_of_from_six_on(world: World) -
     go_to(world, midnight(TODAY) + timedelta(hours=2, minutes=1))
     for exchange in ("binance", "okx"):
         assert not world.backfill(exchange, TODAY - DAY).failed
-    assert conditions(world.pipeline, midnight(TODAY) + timedelta(hours=7)) == []
+    assert conditions(world.titan10, midnight(TODAY) + timedelta(hours=7)) == []
     go_to(world, midnight(TODAY + DAY) + timedelta(hours=2, minutes=1))
     assert not world.backfill("binance", TODAY).failed
-    assert conditions(world.pipeline, midnight(TODAY + DAY) + timedelta(hours=5)) == []
-    (missed,) = conditions(world.pipeline, midnight(TODAY + DAY) + timedelta(hours=6))
+    assert conditions(world.titan10, midnight(TODAY + DAY) + timedelta(hours=5)) == []
+    (missed,) = conditions(world.titan10, midnight(TODAY + DAY) + timedelta(hours=6))
     assert (missed.kind, missed.subject) == (Kind.SETTLEMENT, "okx")
     assert str(TODAY) in missed.message
 
@@ -184,21 +184,21 @@ def test_a_symbol_that_was_added_owes_no_day_before_the_first_that_it_was_there_
         for exchange in ("binance", "okx"):
             symbols = ["BTC/USDT"] if days else None  # ETH/USDT is there from today on
             assert not world.backfill(exchange, TODAY - (days + 1) * DAY, symbols=symbols).failed
-    assert conditions(world.pipeline, midnight(TODAY) + timedelta(hours=7)) == []
+    assert conditions(world.titan10, midnight(TODAY) + timedelta(hours=7)) == []
     go_to(world, midnight(TODAY + DAY) + timedelta(hours=2, minutes=1))
     for exchange in ("binance", "okx"):
         assert not world.backfill(exchange, TODAY, symbols=["BTC/USDT"]).failed
-    (missed,) = conditions(world.pipeline, midnight(TODAY + DAY) + timedelta(hours=7))
+    (missed,) = conditions(world.titan10, midnight(TODAY + DAY) + timedelta(hours=7))
     assert missed.message.startswith(f"binance: {TODAY} could not be fetched whole: ETH/USDT.")
 
 
 def test_candles_missing_for_days_are_told_of_once_an_exchange(world: World, letters: Path) -> None:
     world.sandbox.fault("binance", "http_400", symbol="ETH/USDT")
     world.backfill("binance", TODAY - 3 * DAY, TODAY - 2 * DAY)
-    assert Kind.GAPS not in {one.kind for one in conditions(world.pipeline, NOW + 2 * DAY)}
+    assert Kind.GAPS not in {one.kind for one in conditions(world.titan10, NOW + 2 * DAY)}
     start = NOW + 4 * DAY
     for n in range(13 * 12):
-        tend(world.pipeline, start + n * TICK)
+        tend(world.titan10, start + n * TICK)
     (line,) = [line for line in letters.read_text().splitlines() if "binance: candles missing" in line]
     assert "ETH/USDT" in line
     assert "BTC/USDT" not in line
@@ -206,12 +206,12 @@ def test_candles_missing_for_days_are_told_of_once_an_exchange(world: World, let
 
 def test_the_sensor_says_what_it_did(world: World) -> None:
     ban(world, "okx", datetime.now(UTC) - DAY, 2 * DAY)
-    object.__setattr__(world.pipeline, "now", lambda: datetime.now(UTC))
-    definitions = compose(world.pipeline)
+    object.__setattr__(world.titan10, "now", lambda: datetime.now(UTC))
+    definitions = compose(world.titan10)
     with dg.build_sensor_context(
         instance=world.instance,
         repository_def=definitions.get_repository_def(),
-        resources={"titan10": world.pipeline},
+        resources={"titan10": world.titan10},
     ) as context:
         tick = definitions.resolve_sensor_def("send_alerts").evaluate_tick(context)
     assert tick.run_requests == []
@@ -220,7 +220,7 @@ def test_the_sensor_says_what_it_did(world: World) -> None:
 
 def test_the_sensor_runs_although_nobody_is_named(world: World) -> None:
     change(world, alerts=AlertSettings())
-    sensor = compose(world.pipeline).resolve_sensor_def("send_alerts")
+    sensor = compose(world.titan10).resolve_sensor_def("send_alerts")
     assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
 
 

@@ -23,15 +23,15 @@ def world(make_world: MakeWorld) -> World:
 
 
 def slices(world: World) -> list[Slice]:
-    return world.pipeline.slices("binance", [MONDAY])
+    return world.titan10.slices("binance", [MONDAY])
 
 
 def fetch(world: World, *, store: bool) -> list[Path]:
     """Lands, and stores if so asked, the day; the files."""
-    world.pipeline.fetch("binance", slices(world))
+    world.titan10.fetch("binance", slices(world))
     if store:
-        world.pipeline.store(slices(world))
-    paths = [world.pipeline.landing.path(slice_) for slice_ in slices(world)]
+        world.titan10.store(slices(world))
+    paths = [world.titan10.landing.path(slice_) for slice_ in slices(world)]
     for path in paths:
         age(path, NOW)
     return paths
@@ -44,15 +44,15 @@ def age(path: Path, instant: datetime) -> Path:
 
 def later(world: World, days: float) -> None:
     instant = NOW + timedelta(days=days)
-    object.__setattr__(world.pipeline, "now", lambda: instant)
+    object.__setattr__(world.titan10, "now", lambda: instant)
 
 
 def test_landed_files_go_ninety_days_after_they_landed_if_the_database_has_them(world: World) -> None:
     paths = fetch(world, store=True)
     later(world, 89)
-    assert clear_landing(world.pipeline)[Kind.LANDED] == Freed()
+    assert clear_landing(world.titan10)[Kind.LANDED] == Freed()
     later(world, 91)
-    freed = clear_landing(world.pipeline)[Kind.LANDED]
+    freed = clear_landing(world.titan10)[Kind.LANDED]
     assert freed.files == 2
     assert freed.bytes > 10_000
     assert not any(path.exists() for path in paths)
@@ -62,12 +62,12 @@ def test_landed_files_go_ninety_days_after_they_landed_if_the_database_has_them(
 def test_a_landed_file_that_was_never_stored_stays_for_ever(world: World) -> None:
     paths = fetch(world, store=False)
     later(world, 1000)
-    clear_landing(world.pipeline)
+    clear_landing(world.titan10)
     assert all(path.exists() for path in paths)
 
 
 def start_on(world: World, day: date) -> None:
-    exchanges = world.pipeline.settings.exchanges
+    exchanges = world.titan10.settings.exchanges
     exchanges["binance"] = exchanges["binance"].model_copy(update={"start": day})
 
 
@@ -75,7 +75,7 @@ def test_a_file_that_was_never_stored_stays_although_the_exchange_is_to_start_la
     paths = fetch(world, store=False)
     start_on(world, MONDAY + DAY)
     later(world, 1000)
-    clear_landing(world.pipeline)
+    clear_landing(world.titan10)
     assert all(path.exists() for path in paths)
 
 
@@ -83,17 +83,17 @@ def test_a_file_that_was_stored_before_the_exchange_was_to_start_later_goes_in_i
     fetch(world, store=True)
     start_on(world, MONDAY + DAY)
     later(world, 91)
-    assert clear_landing(world.pipeline)[Kind.LANDED].files == 2
+    assert clear_landing(world.titan10)[Kind.LANDED].files == 2
 
 
 def test_a_file_of_a_day_past_retention_goes_whether_it_was_stored_or_not(world: World) -> None:
     paths = fetch(world, store=False)
-    keep = world.pipeline.settings.model_copy(update={"timescaledb": TimescaleSettings(retention_days=100)})
-    object.__setattr__(world.pipeline, "settings", keep)
+    keep = world.titan10.settings.model_copy(update={"timescaledb": TimescaleSettings(retention_days=100)})
+    object.__setattr__(world.titan10, "settings", keep)
     later(world, 95)
-    assert clear_landing(world.pipeline)[Kind.LANDED].files == 0
+    assert clear_landing(world.titan10)[Kind.LANDED].files == 0
     later(world, 100)
-    assert clear_landing(world.pipeline)[Kind.LANDED].files == 2
+    assert clear_landing(world.titan10)[Kind.LANDED].files == 2
     assert not any(path.exists() for path in paths)
 
 
@@ -102,16 +102,16 @@ def test_a_file_landed_again_since_the_ledger_settled_its_slice_stays(world: Wor
     later(world, 1)
     paths = fetch(world, store=False)
     later(world, 1000)
-    clear_landing(world.pipeline)
+    clear_landing(world.titan10)
     assert all(path.exists() for path in paths)
 
 
 def test_a_day_whose_file_was_cleared_away_costs_no_request_and_is_green(world: World) -> None:
     assert not world.backfill("binance", MONDAY).failed
     for slice_ in slices(world):
-        age(world.pipeline.landing.path(slice_), NOW)
+        age(world.titan10.landing.path(slice_), NOW)
     later(world, 91)
-    assert clear_landing(world.pipeline)[Kind.LANDED].files == 2
+    assert clear_landing(world.titan10)[Kind.LANDED].files == 2
     requests = len(world.candle_requests("binance"))
     assert not world.backfill("binance", MONDAY).failed
     assert len(world.candle_requests("binance")) == requests
@@ -122,13 +122,13 @@ def test_an_exchange_that_is_configured_no_more_keeps_what_was_never_stored_and_
 ) -> None:
     world = make_world({"binance": ["BTC/USDT", "ETH/USDT"], "okx": ["BTC/USDT"]})
     paths = fetch(world, store=False)
-    (landed,) = world.pipeline.slices("okx", [MONDAY])
-    world.pipeline.fetch("okx", [landed])
-    world.pipeline.store([landed])
-    age(world.pipeline.landing.path(landed), NOW)
-    del world.pipeline.settings.exchanges["binance"]
+    (landed,) = world.titan10.slices("okx", [MONDAY])
+    world.titan10.fetch("okx", [landed])
+    world.titan10.store([landed])
+    age(world.titan10.landing.path(landed), NOW)
+    del world.titan10.settings.exchanges["binance"]
     later(world, 1000)
-    assert clear_landing(world.pipeline)[Kind.LANDED].files == 1
+    assert clear_landing(world.titan10)[Kind.LANDED].files == 1
     assert all(path.exists() for path in paths)
 
 
@@ -139,52 +139,52 @@ def test_what_died_while_it_was_written_and_what_is_unreadable_goes_in_its_time(
         broken.write_bytes(b"PAR1")
         age(broken, NOW)
     later(world, 2)
-    assert clear_landing(world.pipeline)[Kind.TEMPORARY].files == 1
+    assert clear_landing(world.titan10)[Kind.TEMPORARY].files == 1
     assert (torn.exists(), corrupt.exists()) == (False, True)
     later(world, 31)
-    assert clear_landing(world.pipeline)[Kind.UNREADABLE] == Freed(1, 4)
+    assert clear_landing(world.titan10)[Kind.UNREADABLE] == Freed(1, 4)
     assert path.exists()
 
 
 @pytest.mark.parametrize("stored", [True, False])
 def test_a_former_file_goes_only_when_the_database_has_each_of_its_candles(world: World, stored: bool) -> None:
     (path, _) = fetch(world, store=stored)
-    whole = world.pipeline.landing.read(slices(world)[0])
+    whole = world.titan10.landing.read(slices(world)[0])
     assert whole is not None
-    world.pipeline.landing.write(type(whole)(whole.record, whole.candles.cut(10, 1440)))
+    world.titan10.landing.write(type(whole)(whole.record, whole.candles.cut(10, 1440)))
     (former,) = path.parent.glob("*.old")
     age(former, NOW)
     later(world, 31)
-    assert clear_landing(world.pipeline)[Kind.SUPERSEDED].files == (1 if stored else 0)
+    assert clear_landing(world.titan10)[Kind.SUPERSEDED].files == (1 if stored else 0)
     assert former.exists() is not stored
 
 
 def test_nothing_is_cleared_away_where_the_settings_keep_it_for_ever(world: World) -> None:
     keep = HousekeepingSettings(landing_days=0, evidence_days=0)
-    settings = world.pipeline.settings.model_copy(update={"housekeeping": keep})
-    object.__setattr__(world.pipeline, "settings", settings)
+    settings = world.titan10.settings.model_copy(update={"housekeeping": keep})
+    object.__setattr__(world.titan10, "settings", settings)
     paths = fetch(world, store=True)
     later(world, 5000)
-    clear_landing(world.pipeline)
+    clear_landing(world.titan10)
     assert all(path.exists() for path in paths)
 
 
 def test_a_night_clears_so_much_and_the_next_one_the_rest(world: World) -> None:
     paths = fetch(world, store=True)
     later(world, 91)
-    assert [clear_landing(world.pipeline, most=1)[Kind.LANDED].files for _ in range(3)] == [1, 1, 0]
+    assert [clear_landing(world.titan10, most=1)[Kind.LANDED].files for _ in range(3)] == [1, 1, 0]
     assert not any(path.exists() for path in paths)
 
 
 def test_an_empty_folder_goes_when_nothing_was_written_to_it_for_a_day(world: World) -> None:
     (path, *_) = fetch(world, store=True)
     later(world, 91)
-    clear_landing(world.pipeline)
+    clear_landing(world.titan10)
     assert path.parent.is_dir()
     age(path.parent, NOW)
-    clear_landing(world.pipeline)
+    clear_landing(world.titan10)
     assert not path.parent.exists()
 
 
 def test_a_landing_zone_that_was_never_used_is_clear(world: World) -> None:
-    assert set(clear_landing(world.pipeline).values()) == {Freed()}
+    assert set(clear_landing(world.titan10).values()) == {Freed()}

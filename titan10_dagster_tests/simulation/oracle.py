@@ -86,7 +86,7 @@ def judge(week: Week) -> list[Complaint]:
 
 def _unaccounted(week: Week) -> Iterator[Complaint]:
     for exchange in EXCHANGES:
-        for one in week.pipeline.unaccounted(exchange, days(FIRST, LAST)):
+        for one in week.titan10.unaccounted(exchange, days(FIRST, LAST)):
             yield Complaint(exchange, f"ledger, candles and gaps contradict each other: {one}")
 
 
@@ -174,9 +174,9 @@ class _Expectation:
         self.depth = capabilities_of(series.exchange).depth
         self.final = week.rows(series.exchange, series.symbol, START, END)
         self.stored = week.stored(series, START, END)
-        slices = week.pipeline.slices(series.exchange, days(FIRST, LAST), [series.symbol])
+        slices = week.titan10.slices(series.exchange, days(FIRST, LAST), [series.symbol])
         self.slices = slices
-        self.ledger = week.pipeline.ledger_rows(slices)
+        self.ledger = week.titan10.ledger_rows(slices)
         self.broken = self._at(one.minute for one in week.record.broken if self._is_mine(one.exchange, one.symbol))
         self.exists = self._of(self.final[:, 0]) & ~self._broken_at_last()
         self.reachable = self._reachable() & self._in(Span(midnight(self.since), END))
@@ -325,13 +325,13 @@ class _Expectation:
     def _missing(self) -> Mapping[Reason, Mask]:
         found: dict[Reason, Mask] = {reason: np.zeros(MINUTES, np.bool_) for reason in Reason}
         for one in ledger.gaps(
-            self.week.pipeline.database, self.series.exchange, symbol=self.series.symbol, start=START, end=END
+            self.week.titan10.database, self.series.exchange, symbol=self.series.symbol, start=START, end=END
         ):
             found[one.gap.reason] |= self._in(Span(one.gap.start, one.gap.end))
         return found
 
     def _restatements(self) -> set[tuple[datetime, tuple[float, ...]]]:
-        with self.week.pipeline.database.transaction() as cursor:
+        with self.week.titan10.database.transaction() as cursor:
             cursor.execute(
                 'SELECT "time", old_open, old_high, old_low, old_close, old_volume FROM restatements'
                 " WHERE exchange = %s AND symbol = %s",

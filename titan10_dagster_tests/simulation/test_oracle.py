@@ -30,7 +30,7 @@ def week(database_url: str, tmp_path: Path) -> Iterator[Week]:
 def test_a_quiet_week_is_not_complained_of_and_whatever_is_changed_afterwards_is(week: Week) -> None:
     def told(statement: str) -> str:
         """What the oracle says after the statement."""
-        with week.pipeline.database.transaction() as cursor:
+        with week.titan10.database.transaction() as cursor:
             cursor.execute(statement)
             assert cursor.rowcount > 0
         return "\n".join(map(str, judge(week)))

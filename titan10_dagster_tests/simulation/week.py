@@ -31,8 +31,8 @@ from titan10_dagster.defs.repairs import plan_after
 from titan10_dagster.defs.requests import REMEMBERED
 from titan10_dagster.errors import FetchError, Throttled, TransientError
 from titan10_dagster.exchanges.patience import Patience
+from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.ingest.live import LiveReport, poll_exchanges
-from titan10_dagster.ingest.pipeline import Pipeline
 from titan10_dagster.landing.zone import LandingZone
 from titan10_dagster.operate.alerts import TITLES, tend
 from titan10_dagster.operate.delivery import Letter
@@ -169,12 +169,12 @@ class Week:
         self.sandbox = self._stack.enter_context(
             Sandbox(EXCHANGES, clock=START, enforce_limits=False, symbols=self.story.symbols, trading=trading)
         )
-        self.pipeline = self._opened(START)
+        self.titan10 = self._opened(START)
         self._prepare()
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.pipeline.database.close()
+        self.titan10.database.close()
         self._stack.close()
 
     def live(self) -> Record:
@@ -185,7 +185,7 @@ class Week:
         return self.record
 
     def stored(self, series: Series, start: datetime, end: datetime) -> Floats:
-        return as_table(reader.candles(self.pipeline.database, series, start, end))
+        return as_table(reader.candles(self.titan10.database, series, start, end))
 
     def rows(self, exchange: str, symbol: str, start: datetime, end: datetime) -> Floats:
         """What the exchange has at last."""
@@ -206,12 +206,12 @@ class Week:
                 self._read_markets(name, at)
                 self._run(Run(name, ((due - timedelta(days=1)).date(),), None, repair=False), at)
         self._repair(at)
-        tend(self.pipeline, at, deliver=self._deliver)
+        tend(self.titan10, at, deliver=self._deliver)
         self._was = at
 
     def _go_to(self, at: datetime) -> None:
         self._now = at
-        object.__setattr__(self.pipeline, "now", _ticking(at))
+        object.__setattr__(self.titan10, "now", _ticking(at))
         self.sandbox.clock.stop_at(to_ms(at))
 
     def _poll_to_now(self, at: datetime) -> None:
@@ -225,7 +225,7 @@ class Week:
         """Polls the exchanges; those of which a next poll will bring more."""
         away = self._next(DatabaseAway, at, lambda one: not one.run)
         with self._watched(at, f"poll {', '.join(exchanges)}", exchanges), self._database_away(away):
-            reports = poll_exchanges(self.pipeline, exchanges)
+            reports = poll_exchanges(self.titan10, exchanges)
         for report in reports:
             self.record.counts["rows live"] += report.inserted
             if report.error or report.failed:
@@ -243,7 +243,7 @@ class Week:
     def _read_markets(self, exchange: str, at: datetime) -> None:
         with self._watched(at, f"markets of {exchange}", [exchange]):
             try:
-                self.pipeline.refresh_markets(exchange)
+                self.titan10.refresh_markets(exchange)
             except FetchError as error:
                 self._tell(f"    {error}")
             else:
@@ -251,7 +251,7 @@ class Week:
 
     def _repair(self, at: datetime) -> None:
         self._attempts = [one for one in self._attempts if one.at >= at - REMEMBERED]
-        plan = plan_after(self.pipeline, self._attempts, {run.exchange for run in self._lost})
+        plan = plan_after(self.titan10, self._attempts, {run.exchange for run in self._lost})
         for repair in plan.repairs:
             run = Run(repair.exchange, tuple(days(repair.first, repair.last)), repair.symbols, repair=True)
             succeeded = self._run(run, at)
@@ -293,8 +293,8 @@ class Week:
                 self._tell("    killed")
                 self.record.counts["kills"] += 1
                 self._lost.append(run)
-                self.pipeline.database.close()
-                self.pipeline = self._opened(at)
+                self.titan10.database.close()
+                self.titan10 = self._opened(at)
             else:
                 return True
             finally:
@@ -302,7 +302,7 @@ class Week:
         return False
 
     def _fetch_and_store(self, run: Run, away: DatabaseAway | None) -> None:
-        titan10 = self.pipeline
+        titan10 = self.titan10
         slices = titan10.slices(run.exchange, run.days, run.symbols)
         for attempt in itertools.count():
             plan = titan10.plan(slices, start=START.date(), repair=run.repair)
@@ -442,7 +442,7 @@ class Week:
 
     def _is_shut(self, exchange: str, at: datetime) -> bool:
         """Whether it is for a while: within a step, microseconds go by."""
-        return may_request(self.pipeline.health(exchange), at + timedelta(seconds=1)).permit is Permit.REFUSED
+        return may_request(self.titan10.health(exchange), at + timedelta(seconds=1)).permit is Permit.REFUSED
 
     @contextmanager
     def _database_away(self, event: DatabaseAway | None) -> Iterator[None]:
@@ -468,7 +468,7 @@ class Week:
                     [name],
                 )
 
-    def _opened(self, at: datetime) -> Pipeline:
+    def _opened(self, at: datetime) -> IngestContext:
         settings = Settings.model_construct(
             data=self._folder,
             database=DatabaseSettings(),
@@ -483,7 +483,7 @@ class Week:
                 for name, symbols in self.story.symbols.items()
             },
         )
-        return Pipeline(
+        return IngestContext(
             settings,
             Database(self._url),
             LandingZone(settings.landing),

@@ -55,7 +55,7 @@ def utc_now() -> datetime:
 
 
 def _nobody_watches(_: FetchedSlice) -> None:
-    """The default of `Pipeline.on_landed`."""
+    """The default of `IngestContext.on_landed`."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Fetch:
 
 
 @dataclass(frozen=True)
-class Pipeline:
+class IngestContext:
     """Settings, database and landing zone, and what is done with them.
 
     `now` gives the time, aware, UTC. `on_landed` is told of each slice as it comes to rest in the landing zone,
@@ -469,8 +469,8 @@ def _inspected_before(row: ledger.LedgerRow) -> SliceInspected:
     )
 
 
-def open_pipeline(settings: Settings) -> Pipeline:
-    """The pipeline of `settings`; it connects when it is first used.
+def open_context(settings: Settings) -> IngestContext:
+    """The context of `settings`; it connects when it is first used.
 
     Raises:
         SettingsError: no database is known: neither one is set nor does `titan10 up` run the embedded one.
@@ -480,4 +480,4 @@ def open_pipeline(settings: Settings) -> Pipeline:
             "database.url: no database is set; start `titan10 up`, which brings its own, or set TITAN10_DATABASE__URL."
         )
     database = Database(settings.database.url.get_secret_value(), max_connections=settings.database.max_connections)
-    return Pipeline(settings, database, LandingZone(settings.landing))
+    return IngestContext(settings, database, LandingZone(settings.landing))
