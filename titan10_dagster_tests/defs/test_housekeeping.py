@@ -15,9 +15,7 @@ from titan10_dagster.dagster_internals.storage import PooledPostgresStorage
 from titan10_dagster.defs.compose import compose
 from titan10_dagster.defs.housekeeping import FREQUENT, Deleted, delete_runs, delete_step_logs
 from titan10_dagster.local.postgres import dagster_url, ensure_dagster_schema
-from titan10_dagster_tests.integration.conftest import MakeWorld, World, make_world
-
-__all__ = ["make_world"]
+from titan10_dagster_tests.world import MakeWorld, World
 
 DAY = date(2024, 3, 8)
 TABLES = ("event_logs", "runs", "run_tags", "asset_event_tags", "asset_check_executions", "pending_steps")

@@ -8,7 +8,7 @@ import pytest
 from titan10_dagster.errors import Banned, BreakerOpen, DatabaseUnavailable, Refused, TransientError
 from titan10_dagster.exchanges.breaker import CONFIRMED_FOR, Breaker
 from titan10_dagster.planning.breaker import BreakerState, Health
-from titan10_dagster_tests.exchanges.conftest import NOW, MemoryHealthStore, now
+from titan10_dagster_tests.exchanges.harness import NOW, MemoryHealthStore, now
 
 ERROR = TransientError("binance: the exchange could not answer", exchange="binance")
 

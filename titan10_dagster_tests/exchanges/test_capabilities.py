@@ -8,7 +8,7 @@ from ccxt import async_support
 from titan10_dagster.candles.slices import to_ms
 from titan10_dagster.exchanges.capabilities import CAPABILITIES, capabilities_of
 from titan10_dagster.exchanges.client import _ccxt_market
-from titan10_dagster_tests.exchanges.conftest import market, run
+from titan10_dagster_tests.exchanges.harness import market, run
 
 
 @pytest.mark.parametrize("exchange", CAPABILITIES)

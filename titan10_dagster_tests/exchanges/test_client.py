@@ -33,7 +33,7 @@ from titan10_dagster.exchanges.breaker import Breaker
 from titan10_dagster.exchanges.capabilities import CAPABILITIES, capabilities_of
 from titan10_dagster.exchanges.client import ExchangeClient, Page, _ccxt_market, _market
 from titan10_dagster.sandbox.server import Sandbox
-from titan10_dagster_tests.exchanges.conftest import (
+from titan10_dagster_tests.exchanges.harness import (
     FIVE,
     MINUTE,
     NOW,

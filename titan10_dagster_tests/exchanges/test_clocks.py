@@ -17,7 +17,7 @@ from titan10_dagster.exchanges.client import ExchangeClient
 from titan10_dagster.exchanges.fetching import fetch_slices
 from titan10_dagster.exchanges.live import LivePoll, poll
 from titan10_dagster.planning.live import plan_poll
-from titan10_dagster_tests.exchanges.conftest import (
+from titan10_dagster_tests.exchanges.harness import (
     IMPATIENT,
     MINUTE,
     NOW,

@@ -20,7 +20,7 @@ from titan10_dagster.errors import (
 )
 from titan10_dagster.exchanges.client import ExchangeClient
 from titan10_dagster.exchanges.failures import PATIENCE, classify
-from titan10_dagster_tests.exchanges.conftest import FIVE, MINUTE, NOW, market, now, plain, run
+from titan10_dagster_tests.exchanges.harness import FIVE, MINUTE, NOW, market, now, plain, run
 from titan10_dagster_tests.exchanges.serving import Handler, says, serving, serving_bytes
 
 SYMBOLS = {"coinbase": "BTC/USD", "kraken": "BTC/USD", "gemini": "BTC/USD"}

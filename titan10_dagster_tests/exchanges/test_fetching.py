@@ -30,7 +30,7 @@ from titan10_dagster.exchanges.fetching import FetchReport, fetch_slices
 from titan10_dagster.exchanges.patience import Patience
 from titan10_dagster.planning.breaker import BreakerState, Health, after_ban
 from titan10_dagster.sandbox.server import Sandbox
-from titan10_dagster_tests.exchanges.conftest import (
+from titan10_dagster_tests.exchanges.harness import (
     FIVE,
     MINUTE,
     NOW,

@@ -17,7 +17,7 @@ from titan10_dagster.errors import TransientError
 from titan10_dagster.exchanges.capabilities import capabilities_of
 from titan10_dagster.exchanges.client import ExchangeClient, Page
 from titan10_dagster.exchanges.listing import Beginning, How, first_candle, last_candle
-from titan10_dagster_tests.exchanges.conftest import MINUTE, NOW, market, now, run
+from titan10_dagster_tests.exchanges.harness import MINUTE, NOW, market, now, run
 from titan10_dagster_tests.exchanges.serving import Handler, says, serving
 from titan10_dagster_tests.exchanges.simulated import Exchange
 

@@ -12,7 +12,7 @@ from titan10_dagster.exchanges.client import ExchangeClient
 from titan10_dagster.exchanges.markets import read_markets, resolve
 from titan10_dagster.planning.breaker import BreakerState, Health
 from titan10_dagster.sandbox.server import Sandbox
-from titan10_dagster_tests.exchanges.conftest import IMPATIENT, NOW, MemoryHealthStore, market, now, run
+from titan10_dagster_tests.exchanges.harness import IMPATIENT, NOW, MemoryHealthStore, market, now, run
 
 MARKETS = [
     market("kraken", "BTC/USD"),

@@ -9,7 +9,7 @@ import dagster as dg
 
 from titan10_dagster.candles.slices import to_ms
 from titan10_dagster.defs.compose import compose
-from titan10_dagster_tests.integration.conftest import World, ticking
+from titan10_dagster_tests.world import World, ticking
 
 
 def go_to(world: World, instant: datetime) -> None:

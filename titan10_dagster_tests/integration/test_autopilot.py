@@ -9,8 +9,8 @@ import pytest
 from titan10_dagster.planning.autopilot import Order
 from titan10_dagster.settings import AutopilotSettings
 from titan10_dagster.store import ledger
-from titan10_dagster_tests.integration.conftest import NOW, MakeWorld, World
 from titan10_dagster_tests.integration.driving import evaluate, go_to, run, tick
+from titan10_dagster_tests.world import NOW, MakeWorld, World
 
 ONE, MINUTE = timedelta(days=1), timedelta(minutes=1)
 YESTERDAY = NOW.date() - ONE

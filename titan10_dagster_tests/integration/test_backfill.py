@@ -7,7 +7,7 @@ from datetime import date
 import numpy as np
 import pytest
 
-from titan10_dagster_tests.integration.conftest import MakeWorld
+from titan10_dagster_tests.world import MakeWorld
 
 FIRST, LAST = date(2024, 2, 1), date(2024, 2, 3)
 SYMBOLS = {

@@ -10,10 +10,10 @@ from titan10_dagster.candles.gaps import Reason
 from titan10_dagster.candles.slices import midnight, to_ms
 from titan10_dagster.sandbox.truth import outage
 from titan10_dagster.sandbox.venues.registry import venue
-from titan10_dagster_tests.integration.conftest import NOW, MakeWorld, World
 from titan10_dagster_tests.integration.driving import go_to, run, tick
 from titan10_dagster_tests.integration.test_runs import metadata, statuses
 from titan10_dagster_tests.store.making import Sql
+from titan10_dagster_tests.world import NOW, MakeWorld, World
 
 DAY = date(2024, 2, 8)
 BUSY, QUIET = ("BTC/USD", "ETH/USD"), "ALGO/USD"

@@ -16,7 +16,7 @@ from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.planning.breaker import BreakerState
 from titan10_dagster.store import ledger
 from titan10_dagster.store.breakers import HealthStore
-from titan10_dagster_tests.integration.conftest import NOW, MakeWorld, World, ticking
+from titan10_dagster_tests.world import NOW, MakeWorld, World, ticking
 
 DAY = date(2024, 2, 1)
 MINUTE_MS = 60_000

@@ -11,8 +11,8 @@ from titan10_dagster.defs.compose import compose
 from titan10_dagster.ingest.live import poll_exchanges
 from titan10_dagster.operate.status import ExchangeHealth, facts, health_report
 from titan10_dagster.planning.breaker import BreakerState
-from titan10_dagster_tests.integration.conftest import NOW, MakeWorld, World
 from titan10_dagster_tests.integration.driving import go_to
+from titan10_dagster_tests.world import NOW, MakeWorld, World
 
 FIRST, LAST = date(2024, 3, 7), date(2024, 3, 9)
 

@@ -23,8 +23,8 @@ from titan10_dagster.settings import LiveSettings
 from titan10_dagster.store import reader, writer
 from titan10_dagster.store.breakers import HealthStore
 from titan10_dagster.store.locks import lock_exchange
-from titan10_dagster_tests.integration.conftest import NOW, MakeWorld, World, ticking
 from titan10_dagster_tests.integration.driving import evaluate, go_to, run, tick
+from titan10_dagster_tests.world import NOW, MakeWorld, World, ticking
 
 TODAY = NOW.date()
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)

@@ -13,8 +13,8 @@ from titan10_dagster.defs import autopilot, repairs
 from titan10_dagster.ingest.live import poll_exchanges
 from titan10_dagster.store import ledger
 from titan10_dagster_tests.cost import least
-from titan10_dagster_tests.integration.conftest import NOW, MakeWorld, World
 from titan10_dagster_tests.integration.driving import go_to, run, tick
+from titan10_dagster_tests.world import NOW, MakeWorld, World
 
 LAST_DAY_ON = date(2024, 3, 1)
 BACK = datetime(2024, 3, 10, 3, 30, 5, tzinfo=NOW.tzinfo)  # eight days later, half past three in the morning

@@ -11,8 +11,8 @@ import pytest
 from titan10_dagster.candles.slices import days
 from titan10_dagster.ingest.live import poll_exchanges
 from titan10_dagster.planning.pace import FULL_AFTER
-from titan10_dagster_tests.integration.conftest import NOW, MakeWorld, World, ticking
 from titan10_dagster_tests.integration.driving import go_to
+from titan10_dagster_tests.world import NOW, MakeWorld, World, ticking
 
 DAY = date(2024, 3, 1)
 

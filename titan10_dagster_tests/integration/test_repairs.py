@@ -18,8 +18,8 @@ from titan10_dagster.planning.repairs import Repair
 from titan10_dagster.store import ledger
 from titan10_dagster.store.breakers import HealthStore
 from titan10_dagster_tests.cost import least
-from titan10_dagster_tests.integration.conftest import NOW, MakeWorld, World
 from titan10_dagster_tests.integration.driving import go_to, run, tick
+from titan10_dagster_tests.world import NOW, MakeWorld, World
 
 FIRST, LAST = date(2024, 2, 1), date(2024, 2, 2)
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from titan10_dagster.candles.slices import midnight, to_ms
-from titan10_dagster_tests.integration.conftest import DAY, MakeWorld
+from titan10_dagster_tests.world import DAY, MakeWorld
 
 Columns = Callable[[list[str]], tuple[str, ...]]
 

@@ -12,8 +12,8 @@ import pytest
 from titan10_dagster.defs.compose import compose
 from titan10_dagster.defs.rollups import KEY
 from titan10_dagster.store.database import Database
-from titan10_dagster_tests.integration.conftest import MakeWorld, World
 from titan10_dagster_tests.store.making import Sql
+from titan10_dagster_tests.world import MakeWorld, World
 
 DAY = date(2024, 2, 1)
 

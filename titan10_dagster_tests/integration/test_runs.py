@@ -12,7 +12,7 @@ from titan10_dagster.candles.gaps import Reason
 from titan10_dagster.candles.slices import Slice, days, to_ms
 from titan10_dagster.defs.partitions import daily
 from titan10_dagster.landing.zone import LandingZone
-from titan10_dagster_tests.integration.conftest import MakeWorld, World, ticking
+from titan10_dagster_tests.world import MakeWorld, World, ticking
 
 FIRST, LAST = date(2024, 2, 1), date(2024, 2, 4)
 SYMBOLS = ["BTC/USDT", "ETH/USDT"]

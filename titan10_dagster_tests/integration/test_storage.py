@@ -8,7 +8,7 @@ from titan10_dagster.defs.compose import compose
 from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.settings import TimescaleSettings
 from titan10_dagster.store import ledger
-from titan10_dagster_tests.integration.conftest import NOW, MakeWorld, World
+from titan10_dagster_tests.world import NOW, MakeWorld, World
 
 FIRST, LAST = date(2024, 2, 1), date(2024, 2, 3)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import date
 
 from titan10_dagster.store.writer import write_slices
-from titan10_dagster_tests.integration.conftest import MakeWorld
 from titan10_dagster_tests.integration.test_runs import statuses
 from titan10_dagster_tests.store.making import a_slice, candles, judged
+from titan10_dagster_tests.world import MakeWorld
 
 FIRST, LAST = date(2024, 2, 1), date(2024, 2, 2)
 

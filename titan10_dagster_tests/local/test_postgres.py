@@ -20,7 +20,7 @@ import pytest
 from titan10_dagster.errors import DatabaseUnavailable, SettingsError
 from titan10_dagster.local import paths
 from titan10_dagster.local.postgres import EmbeddedPostgres, dagster_url, ensure_dagster_schema, free_port
-from titan10_dagster_tests.conftest import passable_folder
+from titan10_dagster_tests.databases import passable_folder
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root hands the server to another account")
 

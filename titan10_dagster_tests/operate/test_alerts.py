@@ -21,10 +21,8 @@ from titan10_dagster.planning.breaker import after_ban, after_probe_taken, after
 from titan10_dagster.settings import AlertSettings, LiveSettings
 from titan10_dagster.store.alerts import AlertStore
 from titan10_dagster.store.breakers import HealthStore
-from titan10_dagster_tests.integration.conftest import DAY, NOW, MakeWorld, World, make_world
 from titan10_dagster_tests.integration.driving import go_to
-
-__all__ = ["make_world"]
+from titan10_dagster_tests.world import DAY, NOW, MakeWorld, World
 
 TODAY = NOW.date()
 TICK = timedelta(minutes=5)

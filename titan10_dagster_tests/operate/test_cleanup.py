@@ -10,9 +10,7 @@ from titan10_dagster.candles.slices import Slice
 from titan10_dagster.landing.leftovers import Kind
 from titan10_dagster.operate.cleanup import Freed, clear_landing
 from titan10_dagster.settings import HousekeepingSettings, TimescaleSettings
-from titan10_dagster_tests.integration.conftest import DAY, NOW, MakeWorld, World, make_world
-
-__all__ = ["make_world"]
+from titan10_dagster_tests.world import DAY, NOW, MakeWorld, World
 
 MONDAY = NOW.date() - 2 * DAY
 

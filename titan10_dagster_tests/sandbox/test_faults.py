@@ -12,7 +12,7 @@ import pytest
 from titan10_dagster.sandbox.faults import FAULT_KINDS
 from titan10_dagster.sandbox.server import Sandbox
 from titan10_dagster.sandbox.venues.registry import VENUES
-from titan10_dagster_tests.sandbox.conftest import DAY_MS, MINUTE_MS, TIMEOUT, TODAY, Clients
+from titan10_dagster_tests.sandbox.clients import DAY_MS, MINUTE_MS, TIMEOUT, TODAY, Clients
 
 EXCHANGES = list(VENUES)
 SINCE = TODAY + 600 * MINUTE_MS  # within Kraken's horizon

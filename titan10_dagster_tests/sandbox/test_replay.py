@@ -12,7 +12,7 @@ import pytest
 
 from titan10_dagster.sandbox.replay import Replay, UnreadableReplay
 from titan10_dagster.sandbox.server import Sandbox
-from titan10_dagster_tests.sandbox.conftest import DAY_MS, MINUTE_MS, Run, spot_only
+from titan10_dagster_tests.sandbox.clients import DAY_MS, MINUTE_MS, Run, spot_only
 
 START = 1_700_000_040_000
 ROWS = np.array(

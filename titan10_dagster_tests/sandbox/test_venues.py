@@ -14,7 +14,7 @@ import pytest
 
 from titan10_dagster.sandbox.server import Sandbox
 from titan10_dagster.sandbox.venues.registry import VENUES
-from titan10_dagster_tests.sandbox.conftest import DAY_MS, MINUTE_MS, NOW_MS, TODAY, Clients, Run, pointed_at, spot_only
+from titan10_dagster_tests.sandbox.clients import DAY_MS, MINUTE_MS, NOW_MS, TODAY, Clients, Run, pointed_at, spot_only
 
 EXCHANGES = list(VENUES)
 LAST_CLOSED = NOW_MS // MINUTE_MS * MINUTE_MS - MINUTE_MS

@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 
 from titan10_dagster.local.postgres import EmbeddedPostgres
-from titan10_dagster_tests import conftest as databases
+from titan10_dagster_tests import databases
 from titan10_dagster_tests.simulation.oracle import Complaint, judge
 from titan10_dagster_tests.simulation.story import Story, write
 from titan10_dagster_tests.simulation.week import Record, Week, hurry

@@ -1,3 +1,5 @@
+"""Clients pointed at the sandbox, a memory for breakers, and fetches whose result a test can inspect."""
+
 from __future__ import annotations
 
 import asyncio
