@@ -241,6 +241,8 @@ def _settings() -> tuple[Settings, Path]:
 
     loaded = settings.load()
     logs.configure(loaded, level="WARNING")
+    for warning in settings.exposed_secrets(settings.home()):
+        say(f"Warning: {warning}")
     return loaded, settings.home()
 
 
@@ -262,18 +264,20 @@ def _check_request(settings: Settings, exchange: str, first: date, last: date, s
 
 
 def _check_exchange(settings: Settings, exchange: str) -> None:
-    from titan10_dagster.settings import unknown
+    from titan10_dagster.settings_errors import unknown_name
 
     if exchange not in settings.exchanges:
-        raise SettingsError(unknown(exchange, exchange, settings.exchanges, "no such exchange in titan10.toml"))
+        raise SettingsError(unknown_name(exchange, exchange, settings.exchanges, "no such exchange in titan10.toml"))
 
 
 def _check_symbol(settings: Settings, exchange: str, symbol: str) -> None:
-    from titan10_dagster.settings import unknown
+    from titan10_dagster.settings_errors import unknown_name
 
     configured = settings.exchanges[exchange].symbols
     if symbol not in configured:
-        raise SettingsError(unknown(symbol, symbol, configured, f"not in exchanges.{exchange}.symbols of titan10.toml"))
+        raise SettingsError(
+            unknown_name(symbol, symbol, configured, f"not in exchanges.{exchange}.symbols of titan10.toml")
+        )
 
 
 def _check_order(first: date | None, last: date | None) -> None:

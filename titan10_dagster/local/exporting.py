@@ -20,7 +20,8 @@ from titan10_dagster.local.exits import DONE, FAILED
 from titan10_dagster.local.formats import Format
 from titan10_dagster.local.instance import Say
 from titan10_dagster.local.reports import open_tables, print_json, print_table, words
-from titan10_dagster.settings import Settings, unknown
+from titan10_dagster.settings import Settings
+from titan10_dagster.settings_errors import unknown_name
 from titan10_dagster.store import ledger, reader
 from titan10_dagster.store.database import Database
 from titan10_dagster.store.rollups import BASE, ROLLUPS
@@ -132,7 +133,7 @@ def _sources(db: Database, request: Request) -> list[Source]:
         exchanges = {row.series.exchange for row in ledger.coverage(db)}
         if not exchanges:
             raise SettingsError("Nothing is stored yet: `titan10 backfill` fetches what there is to export.")
-        raise SettingsError(unknown(request.exchange, request.exchange, exchanges, "nothing of it is stored"))
+        raise SettingsError(unknown_name(request.exchange, request.exchange, exchanges, "nothing of it is stored"))
     return [_source(request, symbol, stored) for symbol in symbols]
 
 
@@ -145,7 +146,7 @@ def _source(request: Request, symbol: str, stored: set[Series]) -> Source:
     there = sorted({series.timeframe for series in stored if series.symbol == symbol})
     if not there:
         symbols = {series.symbol for series in stored}
-        raise SettingsError(unknown(f"{request.exchange} {symbol}", symbol, symbols, "nothing of it is stored"))
+        raise SettingsError(unknown_name(f"{request.exchange} {symbol}", symbol, symbols, "nothing of it is stored"))
     known = ", ".join(str(timeframe) for timeframe in there)
     raise SettingsError(
         f"No candles of {request.exchange} {symbol} {request.timeframe} are stored: its candles of {known} make none."

@@ -11,7 +11,7 @@ from dagster import DagsterInstance
 from sqlalchemy import text
 
 from titan10_dagster.dagster_internals.storage import PatientEventLogStorage, PooledPostgresStorage
-from titan10_dagster.settings import DATABASE_SCHEMES
+from titan10_dagster.settings_values import DATABASE_SCHEMES
 
 OTHERS = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
 

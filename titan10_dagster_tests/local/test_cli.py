@@ -27,7 +27,7 @@ from titan10_dagster.local.cli import main
 from titan10_dagster.local.exits import exit_code
 from titan10_dagster.local.postgres import dagster_url
 from titan10_dagster.sandbox.server import Sandbox
-from titan10_dagster.settings import DATABASE_SCHEMES
+from titan10_dagster.settings_values import DATABASE_SCHEMES
 from titan10_dagster.store import presence
 
 PROJECT = Path(__file__).parents[2]
@@ -227,7 +227,7 @@ def test_a_database_url_that_cannot_be_read_is_a_setting_that_cannot_be(
     monkeypatch.setenv(f"TITAN10_DATABASE__{key}", url)
     result = run("status")
     assert result.exit_code == 2
-    assert f"database.{key.lower()}: the database URL cannot be read" in result.stderr
+    assert f"database.{key.lower()} (set by TITAN10_DATABASE__{key}): the database URL cannot be read" in result.stderr
     assert "sesame" not in result.output
 
 

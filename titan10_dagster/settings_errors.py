@@ -1,0 +1,87 @@
+"""Sentences for settings that cannot be used: which key, what is wrong, and what to write instead."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+# What each type of pydantic error means to a reader of titan10.toml; the fields come from the error's context.
+_SENTENCES = {
+    "missing": "is required",
+    "bool_parsing": "must be true or false",
+    "bool_type": "must be true or false",
+    "date_from_datetime_inexact": "must be a date, such as 2024-01-31",
+    "date_from_datetime_parsing": "must be a date, such as 2024-01-31",
+    "date_parsing": "must be a date, such as 2024-01-31",
+    "date_type": "must be a date, such as 2024-01-31",
+    "dict_type": "must be a section of keys and values",
+    "enum": "must be {expected}",
+    "finite_number": "must be a finite number",
+    "float_parsing": "must be a number",
+    "float_type": "must be a number",
+    "greater_than": "must be greater than {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "int_from_float": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_parsing_size": "must be a whole number of fewer digits",
+    "int_type": "must be a whole number",
+    "less_than": "must be less than {lt}",
+    "less_than_equal": "must be at most {le}",
+    "literal_error": "must be {expected}",
+    "model_type": "must be a section of keys and values",
+    "path_type": "must be the path of a folder",
+    "string_type": "must be a text in quotes",
+    "time_parsing": "must be a time of day, such as 06:00:00",
+    "time_type": "must be a time of day, such as 06:00:00",
+    "too_short": "must not be empty",
+    "tuple_type": 'must be a list, such as ["A", "B"]',
+}
+
+
+def unknown_name(where: str, name: str, known: Iterable[str], sentence: str) -> str:
+    """Return a sentence that suggests the known names close to `name`, or lists all of them if none is close."""
+    allowed = sorted(known)
+    close = get_close_matches(name, allowed, n=3)
+    if close:
+        hint = f"did you mean {' or '.join(close)}?"
+    elif allowed:
+        hint = f"allowed are {', '.join(allowed)}."
+    else:
+        hint = "there is none."
+    return f"{where}: {sentence}; {hint}"
+
+
+def sentences(error: ValidationError, settings: type[BaseModel], prefix: str) -> str:
+    """Return one line for each fault. `prefix` is that of the environment variables."""
+    faults = error.errors(include_url=False, include_input=False)
+    return "\n".join(_sentence(fault, settings, prefix) for fault in faults)
+
+
+def _sentence(fault: Mapping[str, Any], settings: type[BaseModel], prefix: str) -> str:
+    path = [str(part) for part in fault["loc"]]
+    key = ".".join(path)
+    variable = prefix + "__".join(path).upper()
+    where = f"{key} (set by {variable})" if variable in os.environ else key
+    if fault["type"] == "extra_forbidden":
+        section = _section(settings, path[:-1])
+        return unknown_name(where, path[-1], section.model_fields, "there is no such setting")
+    message = str(fault["msg"]).removeprefix("Value error, ")
+    if fault["type"] in _SENTENCES:
+        message = _SENTENCES[fault["type"]].format_map(fault.get("ctx", {}))
+    return message if message.startswith(key) else f"{where}: {message}"
+
+
+def _section(settings: type[BaseModel], path: Iterable[str]) -> type[BaseModel]:
+    """Return the model of the section at `path`, also where a name of the user's choice stands in it."""
+    section = settings
+    model: Any = settings
+    for part in path:
+        # A dict of sections, such as `exchanges`, has names of the user's choice as keys.
+        model = section.model_fields[part].annotation if model is section else get_args(model)[-1]
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            section = model
+    return section

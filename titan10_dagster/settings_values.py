@@ -1,0 +1,156 @@
+"""Parsing and checks of single setting values.
+
+Functions here raise ValueError with what is wrong and what to write instead. The caller adds the key. No message
+repeats a value that can hold a password.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from datetime import date
+from functools import cache
+from urllib.parse import urlsplit
+
+from titan10_dagster.candles.timeframes import TIMEFRAMES, Timeframe
+from titan10_dagster.errors import SettingsError
+from titan10_dagster.store.database import connection_parameters
+
+DATABASE_SCHEMES = ("postgresql://", "postgres://", "postgresql+psycopg2://")
+PROXY_SCHEMES = ("http://", "https://", "socks5://")
+# A landed file is named after its symbol, and file systems take names of up to 255 bytes.
+LONGEST_SYMBOL = 64
+FIRST_DAY = date(2009, 1, 3)  # day of the first Bitcoin block: no candle is older
+
+
+def parse_timeframe(value: object) -> Timeframe:
+    if isinstance(value, Timeframe):
+        return value
+    return Timeframe.parse(str(value))
+
+
+def parse_names(value: object) -> object:
+    """Return a list of names from an environment variable: `A, B` or the JSON list `["A", "B"]`."""
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("["):
+        return _parse_json_list(value)
+    return _without_empty(value.split(","))
+
+
+def parse_urls(value: object) -> object:
+    """Return a list of URLs from an environment variable, separated by commas or spaces, or a JSON list.
+
+    A comma inside a URL stays part of the URL.
+    """
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("["):
+        return _parse_json_list(value)
+    return _without_empty(re.split(r"[,\s]+(?=[\w+-]+://)", value))
+
+
+def parse_day(value: object) -> object:
+    """Refuse texts that are not YYYY-MM-DD: pydantic would also read `1704067200` as a date."""
+    if isinstance(value, str) and not re.fullmatch(r"\d{4}-\d\d-\d\d", value):
+        raise ValueError("must be a date, such as 2024-01-31")
+    return value
+
+
+def check_database_url(url: str) -> None:
+    if not url.startswith(DATABASE_SCHEMES):
+        raise ValueError(f"must start with one of {', '.join(DATABASE_SCHEMES)}")
+    try:
+        connection_parameters(url)
+    except SettingsError as error:
+        raise ValueError(str(error)) from None
+
+
+def check_base_url(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        is_address = parts.scheme in ("http", "https") and "@" not in url and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # the port is not a number, or an IPv6 address is not closed
+        is_address = False
+    if not is_address:
+        raise ValueError("must be http:// or https:// and a host, without user and password")
+
+
+def check_proxy(url: str) -> None:
+    if not url.startswith(PROXY_SCHEMES):
+        raise ValueError("must start with http://, https:// or socks5://")
+
+
+def check_alert_url(url: str) -> None:
+    if "://" not in url:
+        raise ValueError("each must be an apprise URL, such as tgram://token/chat or file:///var/log/alerts")
+
+
+def check_symbols(symbols: Sequence[str]) -> None:
+    """Refuse symbols that are not spot symbols, that could not name a file, and symbols listed twice."""
+    for symbol in symbols:
+        _check_symbol(symbol)
+    duplicates = sorted({symbol for symbol in symbols if symbols.count(symbol) > 1})
+    if duplicates:
+        raise ValueError(f"{', '.join(duplicates)} is listed twice; remove one of them")
+
+
+def _check_symbol(symbol: str) -> None:
+    shown = symbol if symbol.isprintable() else repr(symbol)
+    if len(symbol) > LONGEST_SYMBOL:
+        raise ValueError(f"{shown[:20]}... has {len(symbol):,} characters; at most {LONGEST_SYMBOL} are allowed")
+    if ":" in symbol:
+        raise ValueError(f"{shown}: only spot markets are supported, such as BTC/USDT")
+    parts = symbol.split("/")
+    has_two_parts = len(parts) == 2 and all(parts)
+    if not has_two_parts or not symbol.isprintable() or re.search(r"[\s\\]", symbol):
+        raise ValueError(f"{shown}: write BASE/QUOTE, such as BTC/USDT")
+    for part in parts:
+        if not part.strip("."):  # "." and ".." are folders
+            raise ValueError(f"{shown}: {part} is not a currency; write BASE/QUOTE, such as BTC/USDT")
+
+
+def check_timeframe(exchange: str, timeframe: Timeframe) -> None:
+    """Refuse candles that the exchange does not have, or that begin off the UTC grid."""
+    reason = _why_not(exchange, timeframe.name)
+    if reason is not None:
+        allowed = [name for name in TIMEFRAMES if _why_not(exchange, name) is None]
+        raise ValueError(f"{reason}; it has {', '.join(allowed)}")
+
+
+def _why_not(exchange: str, timeframe: str) -> str | None:
+    """Return why candles of this length cannot be fetched from the exchange; None if they can."""
+    if timeframe not in _timeframes_of(exchange):
+        return f"it has no {timeframe} candles"
+    if timeframe == "1m":  # every minute is on the grid
+        return None
+    # Imported here because it takes a third of a second, which only settings with longer candles need.
+    from titan10_dagster.exchanges.capabilities import capabilities_of
+
+    begins = capabilities_of(exchange).off_grid.get(timeframe)
+    if begins is None:
+        return None
+    return f"its {timeframe} candles begin at {begins}, off the UTC grid and cannot be stored"
+
+
+@cache
+def _timeframes_of(exchange: str) -> frozenset[str]:
+    """Return the names of the timeframes that ccxt lists for the exchange."""
+    import ccxt
+
+    return frozenset(getattr(ccxt, exchange)().timeframes or {})
+
+
+def _parse_json_list(text: str) -> list[str]:
+    try:
+        values = json.loads(text)
+    except ValueError:
+        values = None
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise ValueError('is not a list of texts; write names separated by commas, or a JSON list such as ["A", "B"]')
+    return values
+
+
+def _without_empty(parts: Sequence[str]) -> list[str]:
+    return [part.strip() for part in parts if part.strip()]
