@@ -83,7 +83,9 @@ def configure(settings: Settings, *, level: str | None = None, stream: TextIO | 
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
     if "dagster" in sys.modules:  # not otherwise: importing it takes a second, and some commands do without
-        _take_over_dagster(handler)
+        from titan10_dagster.dagster_internals.console_logger import send_console_logs_to
+
+        send_console_logs_to(handler)
 
 
 def redacted(text: str, secrets: Iterable[str] = ()) -> str:
@@ -171,30 +173,6 @@ def _range(tags: Mapping[str, str]) -> str | None:
 def _hide_named(_: object, __: str, event: Event) -> Event:
     """Values whose name says that they are secrets."""
     return {name: HIDDEN if re.search(_NAMES, name, re.IGNORECASE) else value for name, value in event.items()}
-
-
-def _take_over_dagster(handler: logging.Handler) -> None:
-    """Dagster's runs, sensors and schedules speak through our handler.
-
-    Of their console logger nothing official is replaceable but a run's in its config, which a backfill has not: so the
-    function that makes it is, where runs and where ticks look for it. Tests hold that they do.
-    """
-    from dagster import _loggers
-    from dagster._core.definitions import instigation_logger
-
-    def console_logger(name: str, level: str | int) -> logging.Logger:
-        made = logging.getLoggerClass()(name, level=max(_number(level), logging.getLogger().level))
-        made.addHandler(handler)
-        return made
-
-    makers: tuple[Any, ...] = (_loggers, instigation_logger)
-    for maker in makers:
-        maker.create_console_logger = console_logger
-    logging.getLogger("dagster").handlers.clear()
-
-
-def _number(level: str | int) -> int:
-    return level if isinstance(level, int) else logging.getLevelNamesMapping()[level.upper()]
 
 
 def _chosen(settings: LogSettings, stream: TextIO) -> str:

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
+from titan10_dagster.dagster_internals.console_logger import CALLERS
 from titan10_dagster.defs.assets import logged
 from titan10_dagster.logs import HIDDEN, about, configure, redacted, secrets_of
 from titan10_dagster.settings import AlertSettings, DatabaseSettings, ExchangeSettings, LogSettings, Settings
@@ -37,18 +38,14 @@ def settings(**logs: Any) -> Settings:
 @pytest.fixture
 def written() -> Iterator[io.StringIO]:
     """What the process writes, from here to the end of the test."""
-    from dagster import _loggers
-    from dagster._core.definitions import instigation_logger
-
-    makers: tuple[Any, ...] = (_loggers, instigation_logger)
-    root, console = logging.getLogger(), makers[0].create_console_logger
+    root, console = logging.getLogger(), CALLERS[0].create_console_logger
     handlers, level = list(root.handlers), root.level
     stream = io.StringIO()
     configure(settings(), stream=stream)
     yield stream
     root.handlers[:] = handlers
-    for maker in makers:
-        maker.create_console_logger = console
+    for caller in CALLERS:
+        caller.create_console_logger = console
     root.setLevel(level)
     structlog.reset_defaults()
     structlog.contextvars.clear_contextvars()

@@ -21,7 +21,9 @@ from dagster._grpc.client import DagsterGrpcClient
 from dagster._grpc.types import GetCurrentRunsResult
 from dagster._serdes import deserialize_value
 
-from titan10_dagster.defs.processes import PROCESS, is_alive, is_running
+from titan10_dagster.dagster_internals.storage import database_url
+from titan10_dagster.operate.process_ids import is_running
+from titan10_dagster.operate.run_processes import PROCESS_TAG, is_alive
 
 
 class WatchfulRunLauncher(DefaultRunLauncher):
@@ -38,8 +40,8 @@ class WatchfulRunLauncher(DefaultRunLauncher):
         return CheckRunHealthResult(WorkerStatus.FAILED, "The process that executed this run is gone.")
 
     def _has_process(self, run: DagsterRun) -> bool:
-        if PROCESS in run.tags:  # of `titan10 backfill`
-            return is_alive(run.tags[PROCESS], self._instance)
+        if PROCESS_TAG in run.tags:  # of `titan10 backfill`
+            return is_alive(run.tags[PROCESS_TAG], database_url(self._instance))
         server = json.loads(run.tags.get(GRPC_INFO_TAG, "{}"))
         if not server:
             return True

@@ -21,7 +21,7 @@ from functools import cache
 from threading import local
 from typing import Any, Self
 
-from dagster import EventLogEntry
+from dagster import DagsterInstance, EventLogEntry
 from dagster._serdes import ConfigurableClassData
 from dagster_postgres.event_log import PostgresEventLogStorage
 from dagster_postgres.storage import DagsterPostgresStorage
@@ -85,6 +85,11 @@ class PooledPostgresStorage(DagsterPostgresStorage):
             should_autocreate_tables=config_value.get("should_autocreate_tables", True),
             inst_data=inst_data,
         )
+
+
+def database_url(instance: DagsterInstance) -> str | None:
+    """Return the URL of the database in which the instance stores runs; None if it is not PostgreSQL."""
+    return getattr(instance.run_storage, "postgres_url", None)
 
 
 @cache

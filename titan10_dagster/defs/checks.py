@@ -7,21 +7,19 @@ A broken row is quarantined and a slice with too many of them is withheld; the o
 of a run are like that, as after a change of format, nothing is stored: the result of the run blocks.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
 import dagster as dg
-from dagster._core.definitions.asset_checks.asset_check_evaluation import (
-    AssetCheckEvaluationTargetMaterializationData,
-)
 
 from titan10_dagster.candles.deviation import EVERY_MINUTES, FEWEST_EXCHANGES, Distance, astray, comparable
 from titan10_dagster.candles.gaps import REASONS
 from titan10_dagster.candles.inspection import SliceInspected
 from titan10_dagster.candles.rules import RULES
 from titan10_dagster.candles.slices import Slice
+from titan10_dagster.dagster_internals.check_results import latest_materializations, report_evaluation
 from titan10_dagster.defs.metadata import MOST_ROWS, table
 from titan10_dagster.defs.partitions import to_days
 from titan10_dagster.ingest.context import IngestContext
@@ -339,15 +337,10 @@ def report_days(
     *,
     blocking: bool,
 ) -> None:
-    """Each day's own result, in place of the planned one; a run of one partition needs none, its result has it.
-
-    As an event of the run: one without a run can be stored only once for a check and day, ever. The UI shows a result
-    only if it names the materialization that it is about, and that is the partition's latest.
-    """
+    """Each day's own result, in place of the planned one; a run of one partition needs none, its result has it."""
     if PARTITION in context.run.tags:
         return
-    step = context.get_step_execution_context()
-    targets = _materializations(context.instance, asset, by_day)
+    targets = latest_materializations(context.instance, asset, [day.isoformat() for day in by_day])
     for day, finding in by_day.items():
         evaluation = dg.AssetCheckEvaluation(
             asset_key=asset,
@@ -360,26 +353,7 @@ def report_days(
             partition=day.isoformat(),
             target_materialization_data=targets.get(day.isoformat()),
         )
-        context.instance.report_dagster_event(
-            dg.DagsterEvent.asset_check_evaluation(step, evaluation), context.run.run_id
-        )
-
-
-def _materializations(
-    instance: dg.DagsterInstance, asset: dg.AssetKey, days: Iterable[date]
-) -> dict[str, AssetCheckEvaluationTargetMaterializationData]:
-    """The latest materialization of each partition."""
-    keys = [day.isoformat() for day in days]
-    wanted = dg.AssetRecordsFilter(asset_key=asset, asset_partitions=keys)
-    # Newest first; a partition that was materialized more than ten times of late may push out another's.
-    records = instance.fetch_materializations(wanted, limit=10 * len(keys)).records
-    return {
-        record.partition_key: AssetCheckEvaluationTargetMaterializationData(
-            storage_id=record.storage_id, run_id=record.run_id, timestamp=record.timestamp
-        )
-        for record in reversed(records)
-        if record.partition_key is not None
-    }
+        report_evaluation(context, evaluation)
 
 
 def result(asset: dg.AssetKey, name: str, finding: Finding) -> dg.AssetCheckResult:

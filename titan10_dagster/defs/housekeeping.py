@@ -17,14 +17,9 @@ from typing import Any
 from uuid import UUID
 
 import dagster as dg
-import sqlalchemy as sa
 from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
-from dagster._core.storage.event_log.schema import AssetEventTagsTable
-from dagster._core.storage.event_log.schema import SqlEventLogStorageTable as Events
-from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
-from dagster._core.storage.runs.schema import RunsTable
-from dagster_postgres.event_log import PostgresEventLogStorage
 
+from titan10_dagster.dagster_internals import run_deletion
 from titan10_dagster.defs.assets import OWNERS
 from titan10_dagster.defs.live import JOB as LIVE_JOB
 from titan10_dagster.defs.rollups import JOB as ROLLUPS_JOB
@@ -109,8 +104,8 @@ def delete_runs(instance: DagsterInstance, before: datetime, *, longest: timedel
     """Deletes finished runs of the frequent jobs that were created before the instant, oldest first."""
     deleted, end = Deleted(), time.monotonic() + longest.total_seconds()
     for batch in _batches(instance, before):
-        deleted += _measured(instance, batch)
-        _delete(instance, batch)
+        deleted += Deleted(len(batch), *run_deletion.size_of_events(instance, batch))
+        run_deletion.delete_runs(instance, batch)
         if time.monotonic() > end:
             break
     return deleted
@@ -147,38 +142,6 @@ def _newest(instance: DagsterInstance, job: str) -> set[str]:
         *instance.get_run_records(RunsFilter(job_name=job, statuses=[DagsterRunStatus.SUCCESS]), limit=1),
     ]
     return {record.dagster_run.run_id for record in newest}
-
-
-def _delete(instance: DagsterInstance, run_ids: list[str]) -> None:
-    """Events first: who is killed in between leaves runs without events, which the next night finds.
-
-    `DagsterInstance.delete_run` opens a connection nine times for each run, which made ten minutes of a day's polls on
-    a busy machine. These are the same deletions, of many runs at once.
-    """
-    storage = instance.event_log_storage
-    if isinstance(storage, PostgresEventLogStorage):
-        events = sa.select(Events.c.id).where(Events.c.run_id.in_(run_ids))
-        with storage.index_connection() as connection:
-            connection.execute(AssetEventTagsTable.delete().where(AssetEventTagsTable.c.event_id.in_(events)))
-            connection.execute(Events.delete().where(Events.c.run_id.in_(run_ids)))
-            connection.execute(RunsTable.delete().where(RunsTable.c.run_id.in_(run_ids)))  # and their tags
-    else:
-        for run_id in run_ids:
-            storage.delete_events(run_id)
-            instance.delete_run(run_id)
-    for run_id in run_ids:
-        shutil.rmtree(Path(instance.storage_directory()) / run_id, ignore_errors=True)
-
-
-def _measured(instance: DagsterInstance, run_ids: list[str]) -> Deleted:
-    """What the runs hold. Dagster counts events only by reading each of them."""
-    storage = instance.event_log_storage
-    if not isinstance(storage, SqlEventLogStorage):
-        return Deleted(len(run_ids))
-    query = sa.select(sa.func.count(), sa.func.sum(sa.func.length(Events.c.event))).where(Events.c.run_id.in_(run_ids))
-    with storage.index_connection() as connection:
-        events, size = connection.execute(query).one()
-    return Deleted(len(run_ids), int(events), int(size or 0))
 
 
 def _folders_of_runs(folder: Path) -> Iterator[Path]:

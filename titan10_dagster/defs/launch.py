@@ -11,11 +11,13 @@ import dagster as dg
 from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 
 from titan10_dagster.candles.slices import days
+from titan10_dagster.dagster_internals.interruption import was_interrupted
+from titan10_dagster.dagster_internals.storage import database_url
 from titan10_dagster.defs.compose import compose
 from titan10_dagster.defs.partitions import RANGE_END, RANGE_START, daily_keys, days_per_run
-from titan10_dagster.defs.processes import PROCESS, is_alive, shown_alive, this_process
 from titan10_dagster.errors import Banned, BreakerOpen, Refused
 from titan10_dagster.ingest.context import IngestContext
+from titan10_dagster.operate.run_processes import PROCESS_TAG, is_alive, this_process, visible_to_other_machines
 
 SHUT_OUT = {error.__name__ for error in (Banned, BreakerOpen, Refused)}
 
@@ -57,13 +59,13 @@ def backfill(
     """
     definitions = compose(titan10)
     instance = instance or DagsterInstance.get()
-    bury_dead_runs(instance)
+    clean_up_dead_runs(instance)
     asked = days(first, last)
     results: list[tuple[Sequence[date], dg.ExecuteInProcessResult]] = []
     for chunk in _chunks(asked, days_per_run(titan10.settings)[exchange]):
         result = _run(definitions, instance, exchange, chunk, symbols, refresh)
         results.append((chunk, result))
-        if _was_interrupted(result):
+        if was_interrupted(result):
             raise KeyboardInterrupt
         if _is_shut_out(result):
             break
@@ -81,15 +83,15 @@ def backfill(
     )
 
 
-def bury_dead_runs(instance: DagsterInstance) -> list[str]:
-    """Mark as failed the runs of processes that are no more, and give their pool slots back.
+def clean_up_dead_runs(instance: DagsterInstance) -> list[str]:
+    """Mark runs as failed if their process is gone, and free their pool slots; return the ids of these runs.
 
-    A killed process cannot do it itself, and its slot would keep the exchange's pool shut for the next run.
+    A killed process cannot do this itself, and its slot would block the exchange's pool for the next run.
     """
     dead = [
         run
         for run in instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.STARTED, DagsterRunStatus.STARTING]))
-        if PROCESS in run.tags and not is_alive(run.tags[PROCESS], instance)
+        if PROCESS_TAG in run.tags and not is_alive(run.tags[PROCESS_TAG], database_url(instance))
     ]
     for run in dead:
         instance.report_run_failed(run, "The process that executed this run is gone.")
@@ -106,11 +108,11 @@ def _run(
     refresh: bool,
 ) -> dg.ExecuteInProcessResult:
     config = {"symbols": list(symbols) if symbols else None, "refresh": refresh}
-    with shown_alive(instance):
+    with visible_to_other_machines(database_url(instance)):
         return definitions.resolve_implicit_global_asset_job_def().execute_in_process(
             instance=instance,
             asset_selection=daily_keys(exchange),
-            tags={RANGE_START: str(chunk[0]), RANGE_END: str(chunk[-1]), PROCESS: this_process()},
+            tags={RANGE_START: str(chunk[0]), RANGE_END: str(chunk[-1]), PROCESS_TAG: this_process()},
             run_config={"ops": {f"{exchange}__candles": {"config": config}}},
             raise_on_error=False,
         )
@@ -135,10 +137,6 @@ def _is_shut_out(result: dg.ExecuteInProcessResult) -> bool:
         and error.value in SHUT_OUT
         for failure in _failures(result)
     )
-
-
-def _was_interrupted(result: dg.ExecuteInProcessResult) -> bool:
-    return any(failure.error.cls_name == "DagsterExecutionInterruptedError" for failure in _failures(result))
 
 
 def _failed_days(result: dg.ExecuteInProcessResult) -> Iterator[date]:

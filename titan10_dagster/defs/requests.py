@@ -8,8 +8,8 @@ from typing import Any
 
 import dagster as dg
 from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
-from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
 
+from titan10_dagster.dagster_internals.backfills import assets_of_active_backfills
 from titan10_dagster.defs.checks import symbols_of_run
 from titan10_dagster.defs.partitions import RANGE_END, RANGE_START, daily_keys, days_per_run
 from titan10_dagster.exchanges.capabilities import capabilities_of
@@ -88,8 +88,7 @@ def in_other_hands(instance: DagsterInstance, own: Sequence[str]) -> set[str]:
     runs = instance.get_runs(RunsFilter(statuses=UNFINISHED))
     keys = {key for run in runs if run.tags.keys().isdisjoint(own) for key in run.asset_selection or ()}
     # A backfill's runs are submitted a few at a time: between two of them none may be there.
-    for backfill in instance.get_backfills(filters=BulkActionsFilter(statuses=[BulkActionStatus.REQUESTED])):
-        keys.update(backfill.asset_selection or ())
+    keys |= assets_of_active_backfills(instance)
     return {key.path[0] for key in keys if key in daily_keys(key.path[0])}
 
 

@@ -81,26 +81,27 @@ def run_backfill(settings: Settings, home: Path, request: Request, say: Say, *, 
 
 def _backfill(titan10: IngestContext, request: Request) -> Backfill:
     """Dagster and its steps print what they do: that goes to a file, for the terminal has the progress bar."""
-    from dagster._core.errors import DagsterExecutionInterruptedError
-
     from titan10_dagster import logs
+    from titan10_dagster.dagster_internals.interruption import interruption_as_keyboard_interrupt
     from titan10_dagster.defs.launch import backfill
 
     logs.configure(titan10.settings)
     log = made(titan10.settings.data / "logs") / "backfill.log"
     rotate(log)
-    with log.open("a") as file, redirect_stdout(file), redirect_stderr(file):
-        try:
-            return backfill(
-                titan10,
-                request.exchange,
-                request.first,
-                request.last,
-                symbols=request.symbols,
-                refresh=request.refresh,
-            )
-        except DagsterExecutionInterruptedError:  # what Dagster makes of Ctrl-C and SIGTERM
-            raise KeyboardInterrupt from None
+    with (
+        log.open("a") as file,
+        redirect_stdout(file),
+        redirect_stderr(file),
+        interruption_as_keyboard_interrupt(),
+    ):
+        return backfill(
+            titan10,
+            request.exchange,
+            request.first,
+            request.last,
+            symbols=request.symbols,
+            refresh=request.refresh,
+        )
 
 
 @contextmanager

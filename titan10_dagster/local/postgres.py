@@ -26,9 +26,9 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 import psycopg2
 from psycopg2 import sql
 
-from titan10_dagster.defs.processes import has_number
 from titan10_dagster.errors import DatabaseUnavailable, StoreError
 from titan10_dagster.local.paths import Place, find_place, refuse_other_version, run_as
+from titan10_dagster.operate import process_ids
 from titan10_dagster.store.database import Database
 
 ADDRESS = "127.0.0.1"
@@ -381,7 +381,7 @@ def _remove_stale_pid(cluster: Path, postmaster: Postmaster | None) -> None:
     if postmaster is not None or not path.exists():
         return
     first = path.read_text().split("\n", 1)[0]
-    if first.isdigit() and has_number(int(first)) and not _is_server(int(first), cluster):
+    if first.isdigit() and process_ids.exists(int(first)) and not _is_server(int(first), cluster):
         path.unlink()
 
 

@@ -24,6 +24,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from titan10_dagster.dagster_internals import commands
 from titan10_dagster.errors import SettingsError, Titan10Error
 from titan10_dagster.local.graphql import make_pools
 from titan10_dagster.local.instance import Say, child_environment, embedded, migrate_all, prepare
@@ -182,14 +183,11 @@ class Stack:
 
     def _services(self, host: str, port: int) -> list[Service]:
         """The code server first: the others need it."""
-        data, python = self._settings.data, [sys.executable, "-m"]
+        data = self._settings.data
         code_socket = socket_path(data)
-        code_server = [*python, "titan10_dagster.dagster_internals.code_server", "--socket", str(code_socket)]
-        code_server += ["--module-name", self._module, "--location-name", LOCATION]
-        code_server += ["--working-directory", str(self._home)]
-        workspace = ["--workspace", str(_write_workspace(data / "dagster" / "workspace.yaml", code_socket))]
-        webserver = [*python, "dagster_webserver", "--host", host, "--port", str(port), *workspace]
-        daemon = [*python, "dagster._daemon", "run", *workspace]
+        workspace = _write_workspace(data / "dagster" / "workspace.yaml", code_socket)
+        code_server = commands.code_server(code_socket, module=self._module, location=LOCATION, folder=self._home)
+        webserver, daemon = commands.webserver(host, port, workspace), commands.daemon(workspace)
         return [
             Service("code server", code_server, lambda: _listens(code_socket)),
             Service("webserver", webserver, lambda: _serves(f"{self.url}/server_info")),

@@ -16,8 +16,8 @@ from dagster._core.launcher import WorkerStatus
 from dagster._core.storage.tags import GRPC_INFO_TAG
 
 from titan10_dagster.dagster_internals.launcher import WatchfulRunLauncher
-from titan10_dagster.defs.launch import bury_dead_runs
-from titan10_dagster.defs.processes import PROCESS, this_process
+from titan10_dagster.defs.launch import clean_up_dead_runs
+from titan10_dagster.operate.run_processes import PROCESS_TAG, this_process
 from titan10_dagster.store import presence
 
 # A container that is gone, and a tag of before there were machines in it; their numbers live here, as others.
@@ -52,19 +52,19 @@ def ended() -> int:
 
 
 def test_a_backfill_of_the_command_line_runs_as_long_as_its_process() -> None:
-    assert health({PROCESS: this_process()}) is WorkerStatus.RUNNING
+    assert health({PROCESS_TAG: this_process()}) is WorkerStatus.RUNNING
 
 
 def test_a_backfill_of_the_command_line_has_failed_when_its_process_is_gone(ended: int) -> None:
-    assert health({PROCESS: tag_of(ended)}) is WorkerStatus.FAILED
+    assert health({PROCESS_TAG: tag_of(ended)}) is WorkerStatus.FAILED
 
 
 @pytest.mark.parametrize("name", ["renamed", "0a1b2c3d4e5f"])
 def test_a_machine_knows_its_processes_under_any_name(ended: int, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     living, gone = this_process(), tag_of(ended)
     monkeypatch.setattr(socket, "gethostname", lambda: name)
-    assert health({PROCESS: living}) is WorkerStatus.RUNNING
-    assert health({PROCESS: gone}) is WorkerStatus.FAILED
+    assert health({PROCESS_TAG: living}) is WorkerStatus.RUNNING
+    assert health({PROCESS_TAG: gone}) is WorkerStatus.FAILED
 
 
 @pytest.mark.parametrize("tag", ELSEWHERE)
@@ -73,12 +73,12 @@ def test_a_backfill_of_another_machine_runs_as_long_as_the_database_sees_it(
 ) -> None:
     monkeypatch.setattr(presence, "PATIENCE", 1)
     with presence.present(dagsters_url, tag):
-        assert health({PROCESS: tag}, instance) is WorkerStatus.RUNNING
-    assert health({PROCESS: tag}, instance) is WorkerStatus.FAILED
+        assert health({PROCESS_TAG: tag}, instance) is WorkerStatus.RUNNING
+    assert health({PROCESS_TAG: tag}, instance) is WorkerStatus.FAILED
 
 
 def test_a_backfill_of_another_machine_is_not_given_up_where_no_database_tells_of_it() -> None:
-    assert health({PROCESS: ELSEWHERE[0]}) is WorkerStatus.RUNNING
+    assert health({PROCESS_TAG: ELSEWHERE[0]}) is WorkerStatus.RUNNING
 
 
 def test_the_next_backfill_gives_back_what_one_of_a_vanished_machine_holds(
@@ -86,9 +86,9 @@ def test_the_next_backfill_gives_back_what_one_of_a_vanished_machine_holds(
 ) -> None:
     monkeypatch.setattr(presence, "PATIENCE", 1)
     instance.event_log_storage.set_concurrency_slots("binance", 1)
-    run = instance.create_run_for_job(waiting, tags={PROCESS: ELSEWHERE[0]}, status=dg.DagsterRunStatus.STARTED)
+    run = instance.create_run_for_job(waiting, tags={PROCESS_TAG: ELSEWHERE[0]}, status=dg.DagsterRunStatus.STARTED)
     assert instance.event_log_storage.claim_concurrency_slot("binance", run.run_id, "step").is_claimed
-    assert bury_dead_runs(instance) == [run.run_id]
+    assert clean_up_dead_runs(instance) == [run.run_id]
     assert instance.event_log_storage.claim_concurrency_slot("binance", "next", "step").is_claimed
 
 

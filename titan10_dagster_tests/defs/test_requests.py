@@ -6,7 +6,6 @@ from datetime import UTC, date, datetime, timedelta
 import dagster as dg
 import pytest
 from dagster import DagsterInstance, DagsterRunStatus
-from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 
 from titan10_dagster.defs import requests
 from titan10_dagster.defs.partitions import daily_keys
@@ -80,18 +79,3 @@ def test_an_exchange_is_in_other_hands_while_somebody_fetches_days_of_it(instanc
     by_somebody(instance, DagsterRunStatus.STARTED, *daily_keys("bybit"), **{AUTOPILOT: "bybit"})
     assert in_other_hands(instance, [AUTOPILOT]) == {"binance"}
     assert in_other_hands(instance, [REPAIR]) == {"binance", "bybit"}
-
-
-def test_a_backfill_counts_between_two_of_its_runs(instance: DagsterInstance) -> None:
-    for number, status in enumerate([BulkActionStatus.REQUESTED, BulkActionStatus.COMPLETED_SUCCESS]):
-        instance.add_backfill(
-            PartitionBackfill(
-                backfill_id=str(number),
-                status=status,
-                from_failure=False,
-                tags={},
-                backfill_timestamp=0.0,
-                asset_selection=daily_keys(["binance", "okx"][number]),
-            )
-        )
-    assert in_other_hands(instance, [AUTOPILOT]) == {"binance"}

@@ -22,10 +22,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from titan10_dagster import errors
-from titan10_dagster.defs.processes import PROCESS
 from titan10_dagster.local.cli import main
 from titan10_dagster.local.exits import exit_code
 from titan10_dagster.local.postgres import dagster_url
+from titan10_dagster.operate.run_processes import PROCESS_TAG
 from titan10_dagster.sandbox.server import Sandbox
 from titan10_dagster.settings_values import DATABASE_SCHEMES
 from titan10_dagster.store import presence
@@ -387,7 +387,7 @@ def test_an_interrupted_backfill_ends_soon_with_its_own_exit_code(
 
 def tag_of_the_run(url: str) -> str:
     with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
-        cursor.execute("SELECT value FROM dagster.run_tags WHERE key = %s", [PROCESS])
+        cursor.execute("SELECT value FROM dagster.run_tags WHERE key = %s", [PROCESS_TAG])
         ((tag,),) = cursor.fetchall()
         return str(tag)
 

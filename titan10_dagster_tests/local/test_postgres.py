@@ -17,6 +17,7 @@ from typing import Any
 import psycopg2
 import pytest
 
+from titan10_dagster.dagster_internals.storage import PooledPostgresStorage
 from titan10_dagster.errors import DatabaseUnavailable, SettingsError
 from titan10_dagster.local import paths
 from titan10_dagster.local.postgres import EmbeddedPostgres, dagster_url, ensure_dagster_schema, free_port
@@ -281,10 +282,8 @@ def test_dagsters_url_names_driver_and_schema_and_keeps_what_was_there() -> None
 def test_dagsters_tables_are_in_a_schema_of_their_own(empty_database_url: str) -> None:
     for _ in range(2):
         ensure_dagster_schema(empty_database_url)
-    from dagster_postgres import DagsterPostgresStorage
-
     for _ in range(2):  # the second time it finds its tables, and alembic's stamp
-        storage = DagsterPostgresStorage(dagster_url(empty_database_url))
+        storage = PooledPostgresStorage(dagster_url(empty_database_url))
         storage.run_storage.get_runs_count()
     tables = "tablename IN ('runs', 'event_logs', 'alembic_version')"
     schemas = f"SELECT string_agg(DISTINCT schemaname, ',') FROM pg_tables WHERE {tables}"

@@ -1,0 +1,19 @@
+"""Backfills of the UI that are still creating runs, as the instance stores them.
+
+`DagsterInstance.get_backfills` is public, but the filter and the states that it takes are private.
+"""
+
+from __future__ import annotations
+
+import dagster as dg
+from dagster import DagsterInstance
+from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
+
+
+def assets_of_active_backfills(instance: DagsterInstance) -> set[dg.AssetKey]:
+    """Return the assets of all backfills that were requested and are not finished."""
+    requested = BulkActionsFilter(statuses=[BulkActionStatus.REQUESTED])
+    assets: set[dg.AssetKey] = set()
+    for backfill in instance.get_backfills(filters=requested):
+        assets.update(backfill.asset_selection or ())
+    return assets
