@@ -23,7 +23,7 @@ from typing import Any
 from benchmarks import results
 from benchmarks.backfill import LAST, open_context, servers, symbols_of
 from titan10_dagster.candles.slices import days
-from titan10_dagster.exchanges.capabilities import capabilities_of
+from titan10_dagster.exchanges.venues.registry import venue_of
 from titan10_dagster.ingest.context import IngestContext
 
 TITLE = "The allowed rate, with a round trip"
@@ -70,7 +70,7 @@ async def spacing_of(titan10: IngestContext, exchange: str) -> float:
 def _fetch(titan10: IngestContext, exchange: str, pages: int) -> None:
     """As many whole days of each symbol as make so many pages."""
     symbols = titan10.exchange(exchange).symbols
-    wanted = max(1, round(pages * capabilities_of(exchange).page_size / 1440 / len(symbols)))
+    wanted = max(1, round(pages * venue_of(exchange).page_size / 1440 / len(symbols)))
     slices = titan10.slices(exchange, days(LAST - timedelta(days=wanted - 1), LAST))
     titan10.fetch(exchange, slices)
 

@@ -45,8 +45,8 @@ import psycopg2
 from benchmarks import results
 from benchmarks.backfill import LAST, open_context, servers, symbols_of
 from titan10_dagster.candles.slices import Slice, days, to_ms
-from titan10_dagster.exchanges.capabilities import capabilities_of
 from titan10_dagster.exchanges.rows import Rows, decode, parse
+from titan10_dagster.exchanges.venues.registry import venue_of
 from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.store import binary
 
@@ -277,7 +277,7 @@ def _ceilings(on: Servers, window: Window) -> tuple[float, float, float]:
 
 async def _requests(sandbox: str, window: Window) -> list[bytes]:
     """The answers to all pages of the window, as they came."""
-    page = capabilities_of(EXCHANGE).page_size
+    page = venue_of(EXCHANGE).page_size
     urls = iter(
         f"{sandbox}/api/v3/klines?symbol={symbol.replace('/', '')}&interval=1m&limit={page}&startTime={since}"
         for symbol in window.symbols
@@ -296,7 +296,7 @@ async def _requests(sandbox: str, window: Window) -> list[bytes]:
 
 
 def _read(answers: Sequence[bytes]) -> list[Rows]:
-    wire = capabilities_of(EXCHANGE).wire
+    wire = venue_of(EXCHANGE).wire
     return [parse(decode(answer.decode(), wire), wire, list) for answer in answers]
 
 

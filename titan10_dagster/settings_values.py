@@ -126,9 +126,9 @@ def _why_not(exchange: str, timeframe: str) -> str | None:
     if timeframe == "1m":  # every minute is on the grid
         return None
     # Imported here because it takes a third of a second, which only settings with longer candles need.
-    from titan10_dagster.exchanges.capabilities import capabilities_of
+    from titan10_dagster.exchanges.venues.registry import venue_of
 
-    begins = capabilities_of(exchange).off_grid.get(timeframe)
+    begins = venue_of(exchange).off_grid.get(timeframe)
     if begins is None:
         return None
     return f"its {timeframe} candles begin at {begins}, off the UTC grid and cannot be stored"

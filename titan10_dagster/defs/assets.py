@@ -13,7 +13,8 @@ from titan10_dagster.candles.slices import Slice
 from titan10_dagster.defs.metadata import candles_metadata, table
 from titan10_dagster.defs.partitions import to_days
 from titan10_dagster.errors import DatabaseUnavailable, FetchError, SettingsError, Throttled, TransientError
-from titan10_dagster.exchanges.capabilities import Capabilities, capabilities_of
+from titan10_dagster.exchanges.venues.registry import venue_of
+from titan10_dagster.exchanges.venues.venue import Venue
 from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.logs import about
 from titan10_dagster.planning.resume import FetchPlan
@@ -94,7 +95,7 @@ def _candles(
     policy: dg.BackfillPolicy,
     retries: RetrySettings,
 ) -> dg.AssetsDefinition:
-    facts = capabilities_of(name)
+    facts = venue_of(name)
 
     @dg.asset(
         key=[name, "candles"],
@@ -152,7 +153,7 @@ def _ohlcv(
     return ohlcv
 
 
-def _horizon(facts: Capabilities) -> str:
+def _horizon(facts: Venue) -> str:
     if facts.depth is None:
         return ""
     return f" It gives its last {facts.depth:,} candles only; for older ones: {facts.alternative}."

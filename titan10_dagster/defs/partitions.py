@@ -7,15 +7,11 @@ from datetime import date
 
 import dagster as dg
 
+from titan10_dagster.exchanges.venues.registry import venue_of
 from titan10_dagster.settings import Settings
 
 # Tags of a run over a range of partitions, both included.
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
-
-# Days of 1m candles that an exchange gives in some minutes at its own pace. All different, because Dagster puts
-# assets of equal policies into one run, where exchanges would wait for each other.
-DAYS_PER_RUN = {"binance": 31, "bybit": 30, "okx": 29, "coinbase": 28, "kraken": 32}
-OTHER_DAYS_PER_RUN = 27
 
 
 def daily_keys(*exchanges: str) -> list[dg.AssetKey]:
@@ -29,10 +25,14 @@ def daily(settings: Settings) -> dg.DailyPartitionsDefinition:
 
 
 def days_per_run(settings: Settings) -> Mapping[str, int]:
-    """Days a run of each exchange takes: what was set or the table's, moved up until no two are equal."""
+    """Return the days that a run of each exchange takes: the setting or the venue's figure, made unique.
+
+    No two are equal, because Dagster puts assets of equal backfill policies into one run, where exchanges would wait
+    for each other.
+    """
     sizes: dict[str, int] = {}
     for name, exchange in settings.exchanges.items():
-        size = exchange.days_per_run or DAYS_PER_RUN.get(name, OTHER_DAYS_PER_RUN)
+        size = exchange.days_per_run or venue_of(name).days_per_run
         while size in sizes.values():
             size += 1
         sizes[name] = size

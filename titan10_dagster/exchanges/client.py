@@ -5,7 +5,7 @@ data"; it polls its throttle, sorts and filters what it parsed, and loads all ma
 classes made here are ccxt's own with those few methods replaced:
 
 - `fetch` and `parse_json` raise BadResponse unless the answer is JSON with an object or a list in it
-- `parse_json` and `parse_ohlcvs` take the candles of the exchanges of `capabilities.Wire` from the text by `rows`; an
+- `parse_json` and `parse_ohlcvs` take the candles of the exchanges with a `Venue.wire` from the text by `rows`; an
   empty list is believed only if it is one that the exchange sent, and rows that ccxt would filter are kept: what lies
   around a page is evidence
 - `throttle` is `pacing.Pacer`
@@ -46,10 +46,11 @@ from titan10_dagster.errors import (
     UnknownSymbol,
 )
 from titan10_dagster.exchanges.breaker import Breaker
-from titan10_dagster.exchanges.capabilities import Capabilities, Wire, capabilities_of
-from titan10_dagster.exchanges.failures import classify, tellable
+from titan10_dagster.exchanges.failures import classify, safe_cause
 from titan10_dagster.exchanges.pacing import SAFE_SHARE, Pacer, TooLate
 from titan10_dagster.exchanges.rows import Rows, checked, decode, holds_no_candles, parse
+from titan10_dagster.exchanges.venues.registry import venue_of
+from titan10_dagster.exchanges.venues.venue import Venue, Wire
 from titan10_dagster.planning.pace import Pace
 
 TIMEOUT_MS = 20_000
@@ -154,7 +155,7 @@ class ExchangeClient:
         if not 0 < pace_share <= 1:
             raise ValueError(f"pace_share must be in (0, 1], not {pace_share}")
         self.exchange = exchange
-        self.capabilities: Capabilities = capabilities_of(exchange)
+        self.venue = venue_of(exchange)
         self.markets: Mapping[str, Market] = {market.symbol: market for market in markets}
         self.counters = Counters()
         self.now = now
@@ -167,7 +168,7 @@ class ExchangeClient:
         self._timeout_ms = timeout_ms
         self._breaker = breaker
         self._counted, self._counted_at = 0, time.monotonic()
-        self._share = pace_share * self.capabilities.budget if paced else None
+        self._share = pace_share * self.venue.budget if paced else None
         self._session: aiohttp.ClientSession | None = None
         self._ccxt: Any = None
         self.pacer = Pacer(0)
@@ -235,7 +236,7 @@ class ExchangeClient:
         except FetchError:  # it was not asked
             raise
         except Exception as error:  # noqa: BLE001  it is raised again, as one of ours
-            raise self._failure(error, answer, series.symbol) from tellable(error)
+            raise self._failure(error, answer, series.symbol) from safe_cause(error)
         finally:
             _answer.reset(token)
         self._check_clock(answer)
@@ -249,12 +250,12 @@ class ExchangeClient:
         exchange, answer = self.ccxt, _Answer()
         token = _answer.set(answer)
         try:
-            listed = await _LISTINGS.get(self.exchange, _list_markets)(exchange)
-            markets = _unique(_market(self.exchange, one) for one in listed if one and one.get("spot"))
+            listed = await (self.venue.list_markets or _list_markets)(exchange)
+            markets = _unique(_market(self.venue, one) for one in listed if one and one.get("spot"))
         except FetchError:  # it was not asked
             raise
         except Exception as error:  # noqa: BLE001  it is raised again, as one of ours
-            raise self._failure(error, answer, None) from tellable(error)
+            raise self._failure(error, answer, None) from safe_cause(error)
         finally:
             _answer.reset(token)
         self._check_clock(answer)
@@ -341,7 +342,7 @@ class ExchangeClient:
 def strict_class(exchange: str) -> type[Any]:
     """ccxt's asynchronous class of this exchange, with the methods that guess replaced by ones that tell."""
     base: type[Any] = getattr(async_support, exchange)
-    wire = capabilities_of(exchange).wire
+    wire = venue_of(exchange).wire
 
     class Strict(base):  # type: ignore[misc]
         turn: Callable[[float], Awaitable[None]]
@@ -449,23 +450,9 @@ async def _list_markets(exchange: Any) -> list[Any]:
     return list(await exchange.fetch_markets())
 
 
-async def _list_coinbase_markets(exchange: Any) -> list[Any]:
-    # Its own fetch_markets asks for futures too, twice.
-    answer = await exchange.v3PublicGetBrokerageMarketProducts({"product_type": "SPOT"})
-    return [exchange.parse_spot_market(product, {}) for product in answer["products"]]
-
-
-_LISTINGS = {"coinbase": _list_coinbase_markets}
-# What some of ccxt's classes read of a market besides: ids and kinds for the question, scales for the answer.
-_EXTRA = (
-    *("lowercaseId", "numericId", "baseNumericId", "quoteNumericId", "baseName", "settle", "settleId"),
-    *("linear", "inverse", "stock", "priceScale", "valueScale"),
-)
-
-
-def _market(exchange: str, one: Mapping[str, Any]) -> Market:
+def _market(venue: Venue, one: Mapping[str, Any]) -> Market:
     return Market(
-        exchange=exchange,
+        exchange=venue.exchange,
         symbol=one["symbol"],
         market_id=one["id"],
         base=one["base"],
@@ -474,7 +461,7 @@ def _market(exchange: str, one: Mapping[str, Any]) -> Market:
         quote_id=one["quoteId"],
         active=one.get("active") is not False,
         type=one["type"],
-        extra={name: one[name] for name in _EXTRA if one.get(name) is not None},
+        extra={name: one[name] for name in venue.all_market_fields if one.get(name) is not None},
     )
 
 

@@ -55,12 +55,12 @@ from titan10_dagster.errors import (
     UnknownSymbol,
 )
 from titan10_dagster.exchanges.breaker import Breaker
-from titan10_dagster.exchanges.capabilities import EmptyMinutes
 from titan10_dagster.exchanges.client import ExchangeClient, Page
 from titan10_dagster.exchanges.listing import AskPage, Beginning, How, can_tell, first_candle, is_rejection, last_candle
 from titan10_dagster.exchanges.pages import Ask, NoProgress, Stretch, Survey
 from titan10_dagster.exchanges.patience import Effort, Patience, patiently
 from titan10_dagster.exchanges.rows import Rows
+from titan10_dagster.exchanges.venues.venue import EmptyMinutes
 
 _DAY_MS = 86_400_000
 _PAGES_AHEAD = 64  # of all series together; what is received before the oldest page is held in memory
@@ -186,7 +186,7 @@ class _SeriesFetch:
         self.waiting = {slice_: (to_ms(slice_.start), to_ms(slice_.end)) for slice_ in sorted(slices)}
         self._planned_at = now
         self._asked_at: dict[date, datetime] = {}
-        able, market = client.capabilities, client.markets.get(series.symbol)
+        able, market = client.venue, client.markets.get(series.symbol)
         self.listed = market.listed if market is not None else None
         self.delisted: datetime | None = None
         self.found: datetime | None = None  # the listing, where it was not known
@@ -389,7 +389,7 @@ class _SeriesFetch:
         return MalformedAnswer(
             f"{self.series}: the exchange's answers leave {from_ms(ask.target[0]):%Y-%m-%d %H:%M} to"
             f" {from_ms(ask.target[1]):%Y-%m-%d %H:%M} UTC open however often it is asked ({error}). Try the day"
-            " again later; if it goes on, the exchange changed how it cuts its answers: update the capabilities table.",
+            " again later; if it goes on, the exchange cuts its answers in another way: correct its venue record.",
             exchange=self.series.exchange,
             symbol=self.series.symbol,
         )
@@ -559,7 +559,7 @@ class _Fetch:
 
     async def _search(self, series: _SeriesFetch, bound: _Bound, sake: Slice) -> _Finding:
         effort = Effort()
-        asking, able, honours = self._asking(effort), self._client.capabilities, series.honours_since
+        asking, able, honours = self._asking(effort), self._client.venue, series.honours_since
         found: datetime | Beginning | None
         try:
             if bound is _Bound.DELISTED:

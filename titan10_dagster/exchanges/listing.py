@@ -28,9 +28,9 @@ import numpy as np
 from titan10_dagster.candles.slices import Series, from_ms, to_ms
 from titan10_dagster.candles.timeframes import Timeframe
 from titan10_dagster.errors import FetchError
-from titan10_dagster.exchanges.capabilities import Capabilities, EmptyMinutes
 from titan10_dagster.exchanges.client import Page
 from titan10_dagster.exchanges.pages import NoProgress, Survey
+from titan10_dagster.exchanges.venues.venue import EmptyMinutes, Venue
 
 AskPage = Callable[[Series, datetime, int], Awaitable[Page]]
 """One page, as `ExchangeClient.fetch_page` gives it: of a series, from an instant, so many candles."""
@@ -44,7 +44,7 @@ _DAY_MS = 86_400_000
 _DAILY = Timeframe.parse("1d")
 
 
-def can_tell(able: Capabilities) -> bool:
+def can_tell(able: Venue) -> bool:
     """Whether the exchange gives its oldest candles too."""
     return able.depth is None and not able.no_since
 
@@ -76,7 +76,7 @@ class Beginning:
 
 async def first_candle(
     ask: AskPage,
-    able: Capabilities,
+    able: Venue,
     series: Series,
     now: datetime,
     *,
@@ -97,7 +97,7 @@ async def first_candle(
 
 
 async def last_candle(
-    ask: AskPage, able: Capabilities, series: Series, now: datetime, *, honours_since: bool | None = None
+    ask: AskPage, able: Venue, series: Series, now: datetime, *, honours_since: bool | None = None
 ) -> datetime | None:
     """The end of the series' last candle (aware, UTC), if that is HALT or longer ago; else None.
 
@@ -111,7 +111,7 @@ class _Search:
     """One search for a bound; what one survey learns of how the exchange counts, the next one knows."""
 
     ask: AskPage
-    able: Capabilities
+    able: Venue
     series: Series
     now: datetime
     honours_since: bool | None

@@ -11,7 +11,7 @@ import math
 import time
 from datetime import timedelta
 
-from titan10_dagster.exchanges.capabilities import Capabilities
+from titan10_dagster.exchanges.venues.venue import Venue
 from titan10_dagster.planning.pace import SLOWEST, recovered
 
 # Of the request rate that an exchange allows. Live polling goes on beside the process that fetches whole days, which
@@ -24,7 +24,7 @@ class TooLate(Exception):
     """A request's turn would only come after the pacer's deadline."""
 
 
-def live_share(facts: Capabilities, symbols: int) -> float:
+def live_share(facts: Venue, symbols: int) -> float:
     """The share of the request rate that is kept for live polling: as much as so many symbols need, within bounds.
 
     At most half of what is safe; but where the exchange forgets its candles there is little else to fetch, and all is

@@ -1,6 +1,6 @@
 """The candles of an answer: from its text to an array of numbers.
 
-Where the exchange's `capabilities.Wire` names the way to its rows, msgspec reads their values straight into doubles,
+Where the exchange's `Venue.wire` names the way to its rows, msgspec reads their values straight into doubles,
 rounded as `float` rounds, and passes over all other fields: half the time of reading all and converting some. What does
 not look as expected (an error, a missing value) is left to ccxt's own way.
 """
@@ -18,7 +18,7 @@ import numpy as np
 from ccxt.base.errors import BadResponse
 
 from titan10_dagster.candles.columns import END_OF_TIME_MS, Floats
-from titan10_dagster.exchanges.capabilities import Wire
+from titan10_dagster.exchanges.venues.venue import Wire
 
 Rows = Floats  # (n, 6): ms since 1970, open, high, low, close, volume
 

@@ -24,12 +24,12 @@ from titan10_dagster.candles.rules import Verdict, judge
 from titan10_dagster.candles.slices import Series, Slice, windows
 from titan10_dagster.errors import FetchError, SettingsError, StoreError
 from titan10_dagster.exchanges.breaker import Breaker
-from titan10_dagster.exchanges.capabilities import capabilities_of
 from titan10_dagster.exchanges.client import TIMEOUT_MS, ExchangeClient
 from titan10_dagster.exchanges.fetching import FetchReport, fetch_slices
 from titan10_dagster.exchanges.markets import read_markets, resolve
 from titan10_dagster.exchanges.pacing import SAFE_SHARE, live_share
 from titan10_dagster.exchanges.patience import Patience
+from titan10_dagster.exchanges.venues.registry import venue_of
 from titan10_dagster.landing.zone import LandingZone
 from titan10_dagster.planning.breaker import Health
 from titan10_dagster.planning.missing_days import Missing, missing_days
@@ -355,7 +355,7 @@ class IngestContext:
 
     def live_share(self, exchange: str) -> float:
         """The share of the exchange's request rate that is kept for live polling."""
-        return live_share(capabilities_of(exchange), len(self.exchange(exchange).symbols))
+        return live_share(venue_of(exchange), len(self.exchange(exchange).symbols))
 
     def listed(self, exchange: str) -> list[str]:
         """The configured symbols in the stored list of the exchange's markets; all of them where none is stored."""
@@ -400,7 +400,7 @@ class IngestContext:
 
     def _resolve(self, exchange: str, slices: Sequence[Slice]) -> tuple[Sequence[Market], Mapping[str, FetchError]]:
         """The markets of the slices' symbols, and why some have none; no request is made only for days out of reach."""
-        facts, now = capabilities_of(exchange), self.now()
+        facts, now = venue_of(exchange), self.now()
         known = retrying(lambda: MarketStore(self.database).load(exchange))
         if not known and not any(facts.reaches(slice_, now) for slice_ in slices):
             return (), {}

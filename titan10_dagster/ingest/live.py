@@ -16,9 +16,9 @@ from titan10_dagster.candles.fetched import FetchedSlice, FetchRecord, JudgedSli
 from titan10_dagster.candles.gaps import REASONS
 from titan10_dagster.candles.slices import Series, Slice, midnight, slices_of
 from titan10_dagster.errors import FetchError, WriteUnderWay
-from titan10_dagster.exchanges.capabilities import capabilities_of
 from titan10_dagster.exchanges.live import LiveAnswer, LivePoll, poll
 from titan10_dagster.exchanges.markets import Resolution, resolve
+from titan10_dagster.exchanges.venues.registry import venue_of
 from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.logs import about
 from titan10_dagster.planning.live import LivePlan, Polled, plan_poll, seconds_to_ask
@@ -97,7 +97,7 @@ def markets_of(titan10: IngestContext, exchange: str) -> Resolution:
 
 def plans_of(titan10: IngestContext, exchange: str, symbols: Sequence[str]) -> list[LivePlan]:
     """What to ask of each symbol now, by what the ledger has of yesterday and today."""
-    now, facts = titan10.now(), capabilities_of(exchange)
+    now, facts = titan10.now(), venue_of(exchange)
     slices = titan10.slices(exchange, [now.date() - _DAY, now.date()], symbols)
     known: dict[Series, dict[date, Polled]] = {slice_.series: {} for slice_ in slices}
     for slice_, row in titan10.ledger_rows(slices).items():
@@ -115,7 +115,7 @@ def perishing_gaps(titan10: IngestContext, exchange: str, now: datetime) -> dict
 
     The daily run comes too late for the morning, and a repair for what it left: such candles come now or never.
     """
-    facts = capabilities_of(exchange)
+    facts = venue_of(exchange)
     step = titan10.exchange(exchange).timeframe.delta
     oldest = max(now - (facts.depth or 0) * step, midnight(now.date() - _DAY))
     found = ledger.gaps(titan10.database, exchange, reasons=_OPEN, start=midnight(oldest.date()))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from titan10_dagster.exchanges.capabilities import capabilities_of
+from titan10_dagster.exchanges.venues.registry import venue_of
 from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.planning.breaker import Health
 from titan10_dagster.store import ledger
@@ -62,7 +62,7 @@ def health_report(titan10: IngestContext, now: datetime) -> list[ExchangeHealth]
             pace=health.pace.as_of(now),
             requests=made,
             counted_since=since,
-            budget_used=made * capabilities_of(name).page_seconds / (now - since).total_seconds() if made else 0.0,
+            budget_used=made * venue_of(name).page_seconds / (now - since).total_seconds() if made else 0.0,
             live_lag=None if oldest is None else now - oldest,
             freshest_lag=None if newest is None else now - newest,
             history=history.get(name) or _nothing(name),

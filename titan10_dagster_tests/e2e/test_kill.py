@@ -23,7 +23,7 @@ import pytest
 
 from titan10_dagster.candles.slices import Series, Slice, Window, days, from_ms, midnight, slices_of
 from titan10_dagster.candles.timeframes import TIMEFRAMES
-from titan10_dagster.exchanges.capabilities import capabilities_of
+from titan10_dagster.exchanges.venues.registry import venue_of
 from titan10_dagster.landing.zone import LandingZone
 from titan10_dagster.local.postgres import EmbeddedPostgres
 from titan10_dagster.sandbox.server import Sandbox
@@ -73,7 +73,7 @@ class Site:
 
     def asked_again(self, finished: set[Slice], since: int) -> list[Window]:
         """Requests since the numbered one only for what had landed before; the overlaps of pages do not count."""
-        overlap = capabilities_of("binance").overlap * MINUTE.delta
+        overlap = venue_of("binance").overlap * MINUTE.delta
         again = []
         for entry in self.sandbox.requests("binance", since):
             if entry["timeframe"]:

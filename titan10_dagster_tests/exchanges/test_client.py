@@ -30,8 +30,8 @@ from titan10_dagster.errors import (
     UnknownSymbol,
 )
 from titan10_dagster.exchanges.breaker import Breaker
-from titan10_dagster.exchanges.capabilities import CAPABILITIES, capabilities_of
 from titan10_dagster.exchanges.client import ExchangeClient, Page, _ccxt_market, _market
+from titan10_dagster.exchanges.venues.registry import all_venues, venue_of
 from titan10_dagster.sandbox.server import Sandbox
 from titan10_dagster_tests.exchanges.harness import (
     FIVE,
@@ -152,7 +152,7 @@ def test_rows_from_before_since_and_after_the_page_are_kept_as_evidence(sandbox:
 # -- trap 1: junk
 
 
-@pytest.mark.parametrize("exchange", sorted({*CAPABILITIES, "bingx", "whitebit", "poloniex", "xt", "lbank", "bitvavo"}))
+@pytest.mark.parametrize("exchange", sorted({*all_venues(), "bingx", "whitebit", "poloniex", "xt", "lbank", "bitvavo"}))
 @pytest.mark.parametrize("junk", ["<html>Just a moment...</html>", "", '{"data": [[1718'])
 def test_junk_is_an_error_on_every_exchange_and_never_an_empty_page(exchange: str, junk: str) -> None:
     async def work() -> FetchError:
@@ -196,12 +196,12 @@ def test_kraken_candles_under_another_markets_name_are_malformed() -> None:
 
 @pytest.mark.parametrize("exchange", FIVE)
 def test_one_page_is_one_request_with_a_limit_and_nothing_that_ccxt_would_leak(sandbox: Sandbox, exchange: str) -> None:
-    run(page_of(exchange, sandbox.url(exchange), RECENTLY, capabilities_of(exchange).page_size))
+    run(page_of(exchange, sandbox.url(exchange), RECENTLY, venue_of(exchange).page_size))
     (request,) = sandbox.requests(exchange)
     assert request["kind"] == "candles"
     assert not {"until", "paginate", "paginationCalls"} & set(request["query"])
     if exchange not in ("kraken", "coinbase"):  # which have no such parameter
-        assert request["query"]["limit"] == str(capabilities_of(exchange).page_size)
+        assert request["query"]["limit"] == str(venue_of(exchange).page_size)
 
 
 def test_a_symbol_that_was_not_given_costs_no_request(sandbox: Sandbox) -> None:
@@ -309,7 +309,7 @@ def test_the_table_knows_what_ccxt_charges_for_a_page(sandbox: Sandbox, exchange
             await client.fetch_page(series(exchange), YESTERDAY - timedelta(days=5), 2)  # okx's newest cost half
             return client.pacer.spacing
 
-    assert run(work()) == pytest.approx(capabilities_of(exchange).page_seconds)
+    assert run(work()) == pytest.approx(venue_of(exchange).page_seconds)
 
 
 def test_a_slow_exchange_gets_few_requests_at_once_and_a_fast_one_many(sandbox: Sandbox) -> None:
@@ -455,13 +455,13 @@ def read_of_a_market(exchange: str) -> set[str]:
     return set(re.findall(r"(?:market\[|safe_\w+\(market, )'(\w+)'", source))
 
 
-@pytest.mark.parametrize("exchange", CAPABILITIES)
+@pytest.mark.parametrize("exchange", all_venues())
 def test_whatever_ccxt_reads_of_a_market_to_fetch_candles_is_kept(exchange: str) -> None:
     unknown = {"info"}  # the exchange's own entry, ten times the rest; okx's class reads it for an index's candles only
     kinds = {"spot", "swap", "future", "option", "contract"}
     read = read_of_a_market(exchange) - unknown
     raw = {field: field for field in {*read, "symbol", "id", "base", "quote", "baseId", "quoteId", "type"}}
-    assert read - kinds <= set(_ccxt_market(_market(exchange, raw)))
+    assert read - kinds <= set(_ccxt_market(_market(venue_of(exchange), raw)))
 
 
 def test_nothing_is_left_open(recwarn: pytest.WarningsRecorder, sandbox: Sandbox) -> None:

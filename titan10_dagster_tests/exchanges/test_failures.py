@@ -19,7 +19,7 @@ from titan10_dagster.errors import (
     UnknownSymbol,
 )
 from titan10_dagster.exchanges.client import ExchangeClient
-from titan10_dagster.exchanges.failures import PATIENCE, classify
+from titan10_dagster.exchanges.failures import LONGEST_REST, classify
 from titan10_dagster_tests.exchanges.harness import FIVE, MINUTE, NOW, market, now, plain, run
 from titan10_dagster_tests.exchanges.serving import Handler, says, serving, serving_bytes
 
@@ -230,9 +230,9 @@ def test_a_retry_after_that_cannot_be_read_is_the_tables_pause(text: str) -> Non
 
 
 def test_a_very_long_retry_after_is_a_ban() -> None:
-    banned = told(ccxt.RateLimitExceeded("slow down"), 429, {"Retry-After": str(PATIENCE.total_seconds() + 1)})
+    banned = told(ccxt.RateLimitExceeded("slow down"), 429, {"Retry-After": str(LONGEST_REST.total_seconds() + 1)})
     assert isinstance(banned, Banned)
-    assert banned.until == NOW + PATIENCE + timedelta(seconds=1)
+    assert banned.until == NOW + LONGEST_REST + timedelta(seconds=1)
 
 
 def test_the_end_of_a_block_that_a_message_tells_is_believed() -> None:

@@ -24,10 +24,10 @@ from titan10_dagster.errors import (
 )
 from titan10_dagster.exchanges import breaker
 from titan10_dagster.exchanges.breaker import Breaker
-from titan10_dagster.exchanges.capabilities import capabilities_of
 from titan10_dagster.exchanges.client import ExchangeClient
 from titan10_dagster.exchanges.fetching import FetchReport, fetch_slices
 from titan10_dagster.exchanges.patience import Patience
+from titan10_dagster.exchanges.venues.registry import venue_of
 from titan10_dagster.planning.breaker import BreakerState, Health, after_ban
 from titan10_dagster.sandbox.server import Sandbox
 from titan10_dagster_tests.exchanges.harness import (
@@ -628,7 +628,7 @@ def test_days_before_a_known_listing_cost_no_request(sandbox: Sandbox) -> None:
     wanted = slices("coinbase", [symbol], 5)
     listed = wanted[3].start + timedelta(hours=5)
     fetched = fetch(sandbox, wanted, markets=[market("coinbase", symbol, listed=listed)])
-    overlap = timedelta(minutes=capabilities_of("coinbase").overlap)
+    overlap = timedelta(minutes=venue_of("coinbase").overlap)
     assert min(entry["since"] for entry in sandbox.requests("coinbase")) >= to_ms(listed - overlap)
     assert all(fetched.landed[one].record.listed == listed for one in wanted)
     assert not len(fetched.landed[wanted[2]].candles)

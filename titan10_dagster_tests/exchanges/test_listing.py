@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from titan10_dagster.candles.slices import Series, to_ms
 from titan10_dagster.candles.timeframes import Timeframe
 from titan10_dagster.errors import TransientError
-from titan10_dagster.exchanges.capabilities import capabilities_of
 from titan10_dagster.exchanges.client import ExchangeClient, Page
 from titan10_dagster.exchanges.listing import Beginning, How, first_candle, last_candle
+from titan10_dagster.exchanges.venues.registry import venue_of
 from titan10_dagster_tests.exchanges.harness import MINUTE, NOW, market, now, run
 from titan10_dagster_tests.exchanges.serving import Handler, says, serving
 from titan10_dagster_tests.exchanges.simulated import Exchange
@@ -77,7 +77,7 @@ def found(
         ):
             wanted = Series(exchange, symbol, timeframe)
             options = {"silent_until": NOW} if look is first_candle else {}
-            result = await look(client.fetch_page, client.capabilities, wanted, NOW, **options)
+            result = await look(client.fetch_page, client.venue, wanted, NOW, **options)
             listed = isinstance(result, Beginning) and result.how is How.LISTED
             return result.instant if listed else result, client.requests
 
@@ -231,7 +231,7 @@ def test_a_first_candle_that_was_forgotten_is_never_called_the_listing(
         rows[:, 0] = to_ms(start) + np.array(answer, np.int64) * series.timeframe.ms
         return Page(rows, MIDNIGHT, 0.0)
 
-    able = replace(capabilities_of("mexc"), page_size=200)
+    able = replace(venue_of("mexc"), page_size=200)
     until = start + timedelta(days=silent_until)
     found = run(first_candle(ask, able, Series("mexc", "BTC/USDT", MINUTE), MIDNIGHT, silent_until=until))
     first, given_ = min(minutes.there), minutes.gives()

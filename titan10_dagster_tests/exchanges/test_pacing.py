@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 import pytest
 
-from titan10_dagster.exchanges.capabilities import capabilities_of
 from titan10_dagster.exchanges.pacing import LEAST_SHARE, LIVE_SECONDS, SAFE_SHARE, Pacer, TooLate, live_share
+from titan10_dagster.exchanges.venues.registry import venue_of
 from titan10_dagster_tests.cost import least
 
 T = TypeVar("T")
@@ -128,7 +128,7 @@ def test_who_waits_within_the_deadline_goes_and_the_others_do_not(clock: Clock) 
 
 
 def test_polling_is_kept_as_much_as_its_symbols_need_within_bounds() -> None:
-    binance, coinbase, kraken = map(capabilities_of, ("binance", "coinbase", "kraken"))
+    binance, coinbase, kraken = map(venue_of, ("binance", "coinbase", "kraken"))
     assert live_share(binance, 20) == LEAST_SHARE
     assert coinbase.page_seconds * 20 / live_share(coinbase, 20) == pytest.approx(LIVE_SECONDS)
     assert live_share(coinbase, 1000) == SAFE_SHARE / 2

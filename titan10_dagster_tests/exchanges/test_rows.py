@@ -8,8 +8,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from titan10_dagster.exchanges.capabilities import Wire, capabilities_of
 from titan10_dagster.exchanges.rows import decode, parse
+from titan10_dagster.exchanges.venues.registry import venue_of
+from titan10_dagster.exchanges.venues.venue import Wire
 
 BINANCE = [1700000040000, "1.5", "2.5", "0.5", "1.25", "10", 1700000099999, "12", 7, "5", "6", "0"]
 ANSWERS: dict[str, Any] = {
@@ -30,7 +31,7 @@ ANSWERS: dict[str, Any] = {
 
 
 def wire_of(exchange: str) -> Wire:
-    wire = capabilities_of(exchange).wire
+    wire = venue_of(exchange).wire
     assert wire is not None
     return wire
 

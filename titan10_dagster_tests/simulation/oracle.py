@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from titan10_dagster.candles.gaps import Reason
 from titan10_dagster.candles.slices import Series, Slice, days, from_ms, midnight, to_ms
-from titan10_dagster.exchanges.capabilities import capabilities_of
+from titan10_dagster.exchanges.venues.registry import venue_of
 from titan10_dagster.planning.alerts import Kind
 from titan10_dagster.sandbox.truth import outage
 from titan10_dagster.sandbox.venues.registry import venue
@@ -171,7 +171,7 @@ class _Expectation:
 
     def __init__(self, week: Week, series: Series) -> None:
         self.week, self.series = week, series
-        self.depth = capabilities_of(series.exchange).depth
+        self.depth = venue_of(series.exchange).depth
         self.final = week.rows(series.exchange, series.symbol, START, END)
         self.stored = week.stored(series, START, END)
         slices = week.titan10.slices(series.exchange, days(FIRST, LAST), [series.symbol])

@@ -1,0 +1,13 @@
+"""Bithumb."""
+
+from __future__ import annotations
+
+from titan10_dagster.exchanges.venues.venue import Venue
+
+VENUE = Venue(
+    exchange="bithumb",
+    page_size=200,
+    depth=200,
+    no_since=True,
+    source="code: `features` say 200; `since` never goes on the wire",
+)

@@ -1,0 +1,13 @@
+"""Crypto.com."""
+
+from __future__ import annotations
+
+from titan10_dagster.exchanges.venues.venue import FailureKind, Venue, code_pattern, phrase
+
+VENUE = Venue(
+    exchange="cryptocom",
+    page_size=300,
+    # ccxt: 40004 is a BadRequest, and it is one for every argument but the symbol.
+    phrases=(phrase(code_pattern("code", 40004) + r".*instrument_name", FailureKind.UNKNOWN_SYMBOL),),
+    source="docs: 300 candles; error codes",
+)

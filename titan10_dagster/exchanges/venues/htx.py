@@ -1,0 +1,16 @@
+"""HTX, formerly Huobi."""
+
+from __future__ import annotations
+
+from titan10_dagster.exchanges.venues.venue import EmptyMinutes, FailureKind, Venue, phrase
+
+VENUE = Venue(
+    exchange="htx",
+    page_size=1000,
+    empty_minutes=EmptyMinutes.FILLED,
+    off_grid={"1d": "16:00 UTC"},
+    refuses_before_listing=True,
+    phrases=(phrase(r'"(rate-)?too-many-requests?"|"base-request-exceed-frequency-limit"', FailureKind.THROTTLED),),
+    source="docs: zero rows, 10 requests/s; days of GMT+8 (ccxt PR 17783; huobiapi/API_Docs_en issue 8); ccxt PR"
+    " 21686: an error where `from` is before the listing",
+)

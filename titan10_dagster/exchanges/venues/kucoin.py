@@ -1,0 +1,23 @@
+"""KuCoin."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from titan10_dagster.exchanges.venues.venue import EmptyMinutes, FailureKind, Venue, error_code, phrase
+
+VENUE = Venue(
+    exchange="kucoin",
+    page_size=1500,
+    empty_minutes=EmptyMinutes.MISSING,
+    cost=3,
+    budget=0.5,
+    quota_pause=timedelta(seconds=30),
+    phrases=(
+        error_code("code", 429000, kind=FailureKind.THROTTLED),
+        phrase(r"symbol not exists|This pair is not provided", FailureKind.UNKNOWN_SYMBOL),
+    ),
+    error_marker='"code"',
+    source="docs: 1500 candles, minutes without trades left out; public pool 2000 per 30 s, half of ccxt's rate;"
+    " error codes",
+)

@@ -1,0 +1,13 @@
+"""LBank."""
+
+from __future__ import annotations
+
+from titan10_dagster.exchanges.venues.venue import FailureKind, Venue, error_code
+
+VENUE = Venue(
+    exchange="lbank",
+    page_size=2000,
+    cost=2.5,
+    phrases=(error_code("error_code", 10004, kind=FailureKind.THROTTLED),),
+    source="code: `features` say 2000. docs: error codes",
+)

@@ -1,0 +1,15 @@
+"""Phemex."""
+
+from __future__ import annotations
+
+from titan10_dagster.exchanges.venues.venue import Venue
+
+VENUE = Venue(
+    exchange="phemex",
+    page_size=1000,
+    depth=1000,
+    no_since=True,
+    cost=5,
+    market_fields=("priceScale", "valueScale"),
+    source="code: `since` never goes on the wire; prices and volumes are integers of a market's scales",
+)

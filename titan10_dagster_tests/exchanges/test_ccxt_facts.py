@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from ccxt import async_support
+
+from titan10_dagster.candles.slices import to_ms
+from titan10_dagster.exchanges import ccxt_facts
+from titan10_dagster.exchanges.client import _ccxt_market
+from titan10_dagster.exchanges.venues.registry import all_venues, venue_of
+from titan10_dagster_tests.exchanges.harness import market, run
+
+
+class Charged(Exception):
+    """Carries the cost that ccxt's throttle was asked to charge."""
+
+
+async def charge(exchange: str, limit: int) -> float:
+    """What ccxt charges for a page of a year ago; okx's class selects another endpoint for recent ones."""
+
+    class Charging(getattr(async_support, exchange)):  # type: ignore[misc]
+        async def throttle(self, cost: float | None = None) -> None:
+            raise Charged(cost)
+
+    known = market("binance", "BTC/USDT")  # each exchange takes the names of another here: nothing is requested
+    client = Charging({"markets": {"BTC/USDT": {**_ccxt_market(known), "numericId": 1}}})
+    try:
+        with pytest.raises(Charged) as charged:
+            await client.fetch_ohlcv("BTC/USDT", "1m", to_ms(datetime.now(UTC) - timedelta(days=365)), limit)
+    finally:
+        await client.close()
+    return float(charged.value.args[0])
+
+
+@pytest.mark.parametrize("exchange", [*all_venues(), "whitebit"])
+def test_a_page_costs_what_ccxt_charges_for_it(exchange: str) -> None:
+    venue = venue_of(exchange)
+    assert venue.cost == run(charge(exchange, venue.page_size))
+
+
+def test_where_ccxt_cannot_build_the_request_offline_a_page_is_one_request() -> None:
+    assert venue_of("zebpay").cost == 1  # its class needs more arguments before it charges anything
+
+
+def test_a_class_knows_the_exchanges_it_is_derived_from() -> None:
+    assert ccxt_facts.ancestors("binanceusdm") == ("binance",)
+    assert ccxt_facts.ancestors("kraken") == ()
+
+
+def test_seconds_between_requests_are_ccxts() -> None:
+    assert ccxt_facts.rate_limit_ms("kraken") == async_support.kraken().rateLimit
