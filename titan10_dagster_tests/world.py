@@ -16,7 +16,7 @@ import pytest
 
 from titan10_dagster.candles.slices import Series, midnight
 from titan10_dagster.defs.launch import Backfill, backfill
-from titan10_dagster.exchanges.patience import Patience
+from titan10_dagster.exchanges.retries import RetryLimits
 from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.landing.zone import LandingZone
 from titan10_dagster.sandbox.server import Sandbox
@@ -28,7 +28,7 @@ from titan10_dagster_tests.tables import as_table
 NOW = datetime(2024, 3, 10, 12, 0, 30, tzinfo=UTC)
 START = date(2024, 1, 1)
 DAY = timedelta(days=1)
-HASTE = Patience(wait=lambda _: 0.01)
+HASTE = RetryLimits(wait=lambda _: 0.01)
 
 
 @dataclass
@@ -114,7 +114,7 @@ def make_world(database_url: str, tmp_path: Path) -> Iterator[MakeWorld]:
             database = Database(database_url)
             stack.callback(database.close)
             titan10 = IngestContext(
-                configured, database, LandingZone(configured.landing), now=ticking(NOW), patience=HASTE
+                configured, database, LandingZone(configured.landing), now=ticking(NOW), retry_limits=HASTE
             )
             instance = stack.enter_context(dg.DagsterInstance.ephemeral(tempdir=str(tmp_path)))
             return World(sandbox, titan10, instance)

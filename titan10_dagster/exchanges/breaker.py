@@ -136,11 +136,11 @@ class Breaker:
         """How fast it may be asked."""
         return self.store.load(self.exchange).pace
 
-    def slowed(self, error: Throttled, asked_at: datetime) -> Pace:
-        """It refused what was asked at `asked_at` for being too much; how fast it may be asked from now on."""
+    def slowed(self, error: Throttled, requested_at: datetime) -> Pace:
+        """It refused what was asked at `requested_at` for being too much; how fast it may be asked from now on."""
         rest = error.retry_after or timedelta(0)
         return self.store.apply(
-            self.exchange, lambda health: after_throttling(health, asked_at, self.now(), _reason(error), rest)
+            self.exchange, lambda health: after_throttling(health, requested_at, self.now(), _reason(error), rest)
         ).pace
 
     def made(self, requests: int) -> None:

@@ -77,7 +77,7 @@ class _Answer:
     age: timedelta = timedelta(0)  # the time since then that it lay in caches
     received: datetime | None = None  # by this machine's clock, whatever the client's says
     parsed: Any = None
-    asked_at: datetime | None = None
+    requested_at: datetime | None = None
     sent: float = 0.0  # time.monotonic
     seconds: float = 0.0
 
@@ -110,13 +110,13 @@ _answer: ContextVar[_Answer | None] = ContextVar("answer", default=None)
 class Page:
     """The rows of one answer: (n, 6) float64 [ms, open, high, low, close, volume], by time, whole and unfiltered.
 
-    Rows from before `since` and after the page may be among them, and the unfinished candle: what ended after
-    `asked_at`. That is the time (aware, UTC) before the request went out, by the exchange's clock where that is behind
-    ours. `seconds`: how long the exchange took.
+    Rows from before `since` and after the page may be among them, and the unfinished candle, which ends after
+    `requested_at`: the time (aware, UTC) before the request was sent, by the exchange's clock where that is behind
+    this machine's. `seconds`: how long the exchange took.
     """
 
     rows: Rows
-    asked_at: datetime
+    requested_at: datetime
     seconds: float
 
 
@@ -243,7 +243,7 @@ class ExchangeClient:
         if time.monotonic() > self._counted_at + _COUNT_EVERY:
             self._count_requests()
         self.counters.rows += len(rows)
-        return Page(rows, (answer.asked_at or self.now()) - answer.staleness, answer.seconds)
+        return Page(rows, (answer.requested_at or self.now()) - answer.staleness, answer.seconds)
 
     async def fetch_markets(self) -> list[Market]:
         """All spot markets, active or not, in as few requests as the exchange allows (mostly one)."""
@@ -287,16 +287,16 @@ class ExchangeClient:
         failure = classify(error, answer.status, answer.headers, exchange=self.exchange, symbol=symbol, now=self.now())
         if isinstance(failure, Throttled) and failure.retry_after is not None:
             self.pacer.rest(failure.retry_after.total_seconds(), answer.sent)
-            self._remember(failure, answer.asked_at or self.now())
+            self._remember(failure, answer.requested_at or self.now())
         if isinstance(failure, Banned):
             self._banned = failure
         return failure
 
-    def _remember(self, failure: Throttled, asked_at: datetime) -> None:
+    def _remember(self, failure: Throttled, requested_at: datetime) -> None:
         # Without the database this client has slowed down all the same, and what it fetches can still land.
         with suppress(StoreError):
             if self._breaker is not None:
-                self._go_at(self._breaker.slowed(failure, asked_at))
+                self._go_at(self._breaker.slowed(failure, requested_at))
 
     def _go_at(self, pace: Pace) -> None:
         self._pace, now = pace, self.now()
@@ -359,7 +359,7 @@ def strict_class(exchange: str) -> type[Any]:
         async def fetch(self, url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
             answer = _answer.get() or _Answer()
             self.counters.requests += 1
-            answer.asked_at, answer.sent = self.clock(), time.monotonic()
+            answer.requested_at, answer.sent = self.clock(), time.monotonic()
             answer.status, answer.headers = None, {}
             try:
                 answer.parsed = await super().fetch(url, method, headers, body)

@@ -14,7 +14,7 @@ found, and nothing is asked for beyond it.
 |-|-|
 | TransientError | that page is asked again, with exponential backoff and jitter; then its symbol fails |
 | Throttled | all requests of the exchange rest (the client's pacer sees to that); then the page is asked again |
-| Throttled to the end of patience | the breaker opens for the time that the exchange asked for; everything stops |
+| Throttled until the retry limit | the breaker opens for the time that the exchange asked for; everything stops |
 | Banned, Refused, BreakerOpen | everything stops, and the error is raised |
 | FetchError, where the exchange is known to answer one before the listing | the listing is looked for first |
 | UnknownSymbol, FetchError | its symbol fails: what is complete of it still lands, and the others go on |
@@ -56,9 +56,17 @@ from titan10_dagster.errors import (
 )
 from titan10_dagster.exchanges.breaker import Breaker
 from titan10_dagster.exchanges.client import ExchangeClient, Page
-from titan10_dagster.exchanges.listing import AskPage, Beginning, How, can_tell, first_candle, is_rejection, last_candle
-from titan10_dagster.exchanges.pages import Ask, NoProgress, Stretch, Survey
-from titan10_dagster.exchanges.patience import Effort, Patience, patiently
+from titan10_dagster.exchanges.listing import (
+    Beginning,
+    How,
+    RequestPage,
+    can_tell,
+    first_candle,
+    is_rejection,
+    last_candle,
+)
+from titan10_dagster.exchanges.pages import NoProgress, PageRequest, Stretch, Survey
+from titan10_dagster.exchanges.retries import Effort, RetryLimits, with_retries
 from titan10_dagster.exchanges.rows import Rows
 from titan10_dagster.exchanges.venues.venue import EmptyMinutes
 
@@ -114,14 +122,14 @@ async def fetch_slices(
     land: Callable[[FetchedSlice], None],
     breaker: Breaker,
     log: Log,
-    patience: Patience | None = None,
+    retry_limits: RetryLimits | None = None,
 ) -> FetchReport:
     """Fetches the slices, all of the client's exchange, and hands each to `land` once it is complete.
 
     `land` is called in threads, for several slices at once; what it raises is raised here, and it is called no more.
     Candles that are not finished by `now` are not among them; a slice whose symbol fails does not land. Raises Banned,
-    Refused or BreakerOpen when nobody may ask, and FetchError or a subclass when every symbol failed and the exchange
-    is at fault. Symbols that it does not list are only reported, even if they are all that was asked for.
+    Refused or BreakerOpen when no request may be made, and FetchError or a subclass when every symbol failed and the
+    exchange is at fault. Symbols that it does not list are only reported, even if they are all that was asked for.
     """
     fetch = _Fetch(
         client,
@@ -130,7 +138,7 @@ async def fetch_slices(
         land=land,
         breaker=breaker,
         log=log,
-        patience=patience or Patience(),
+        retry_limits=retry_limits or RetryLimits(),
     )
     with _rare_collections():
         return await fetch.run()
@@ -151,7 +159,7 @@ def _rare_collections() -> Iterator[None]:
 class _Reply:
     """What came of asking, retries included."""
 
-    ask: Ask
+    request: PageRequest
     page: Page | None
     error: FetchError | None
     effort: Effort
@@ -167,10 +175,10 @@ class _Bound(Enum):
 
 @dataclass(frozen=True, eq=False)
 class _Finding:
-    """What came of looking for a bound, for the sake of a slice."""
+    """What came of looking for a bound, for the trigger of a slice."""
 
     bound: _Bound
-    sake: Slice
+    trigger: Slice
     found: datetime | Beginning | None
     error: FetchError | None
     effort: Effort
@@ -185,7 +193,7 @@ class _SeriesFetch:
         self.series = series
         self.waiting = {slice_: (to_ms(slice_.start), to_ms(slice_.end)) for slice_ in sorted(slices)}
         self._planned_at = now
-        self._asked_at: dict[date, datetime] = {}
+        self._requested_at: dict[date, datetime] = {}
         able, market = client.venue, client.markets.get(series.symbol)
         self.listed = market.listed if market is not None else None
         self.delisted: datetime | None = None
@@ -225,23 +233,23 @@ class _SeriesFetch:
         if page is None:
             return
         times = page.rows[:, 0].astype(np.int64)
-        asked_at = to_ms(page.asked_at)
-        self._note(reply.ask, page.asked_at)
+        requested_at = to_ms(page.requested_at)
+        self._note(reply.request, page.requested_at)
         # What ended after the planning nobody asked for: it may come whole, or only in part.
-        self._keep(page.rows[times + self.series.timeframe.ms <= min(asked_at, to_ms(self._planned_at))])
+        self._keep(page.rows[times + self.series.timeframe.ms <= min(requested_at, to_ms(self._planned_at))])
         try:
-            self.survey.learn(reply.ask, times, asked_at)
+            self.survey.learn(reply.request, times, requested_at)
         except NoProgress as error:
-            raise self._malformed(reply.ask, error) from error
+            raise self._malformed(reply.request, error) from error
 
     def refused(self, reply: _Reply) -> bool:
         """Whether the page may only be too old: it is as open as before then, and the listing to be looked for."""
         in_doubt = self.searching or _Bound.LISTED in self._in_doubt
-        early = self._begins is not None and reply.ask.since < self._begins
+        early = self._begins is not None and reply.request.since < self._begins
         if not (self._may_refuse and is_rejection(reply.error) and (in_doubt or early)):
             return False
         self._add(reply)
-        self.survey.withdraw(reply.ask)
+        self.survey.withdraw(reply.request)
         self.refusal = None if early else reply.error
         return True
 
@@ -251,12 +259,12 @@ class _SeriesFetch:
             return []
         return [slice_ for slice_, (start, end) in self.waiting.items() if self.survey.settled(start, end)]
 
-    def next_ask(self, now: int) -> Ask | None:
-        return None if self.searching else self.survey.next_ask(now)
+    def next_request(self, now: int) -> PageRequest | None:
+        return None if self.searching else self.survey.next_request(now)
 
     def doubtful(self, slice_: Slice) -> bool:
         """Whether there is only emptiness to believe so far, so that a look at recent candles is due first."""
-        return not (self._heard or self._looked or self._excused(slice_))
+        return not (self._answered_once or self._looked or self._excused(slice_))
 
     def bound_in_doubt(self, slice_: Slice) -> _Bound | None:
         """What has to be found out before this settled slice lands, because it is silent at its edge.
@@ -272,9 +280,9 @@ class _SeriesFetch:
         if _Bound.DELISTED in self._in_doubt and end - over >= _SILENCE_MS:
             return _Bound.DELISTED
         silence = self._silent_until(slice_) - start
-        if _Bound.LISTED in self._in_doubt and self._heard and silence >= _SILENCE_MS:
+        if _Bound.LISTED in self._in_doubt and self._answered_once and silence >= _SILENCE_MS:
             return _Bound.LISTED
-        if _Bound.FORGOTTEN in self._in_doubt and self._heard and silence >= _DAY_MS:
+        if _Bound.FORGOTTEN in self._in_doubt and self._answered_once and silence >= _DAY_MS:
             return _Bound.FORGOTTEN
         return None
 
@@ -295,7 +303,7 @@ class _SeriesFetch:
     def learn_bound(self, finding: _Finding) -> None:
         """Takes in the bound, unless a candle that came contradicts it."""
         self.searching = False
-        self._efforts.setdefault(finding.sake.day, Effort()).add(finding.effort)
+        self._efforts.setdefault(finding.trigger.day, Effort()).add(finding.effort)
         if isinstance(finding.found, Beginning):
             self._learn_beginning(finding.found)
         elif finding.found is not None:
@@ -325,12 +333,12 @@ class _SeriesFetch:
         return self.survey.honours_since
 
     @property
-    def _heard(self) -> bool:
-        return self.survey.heard or self.found is not None or self.delisted is not None
+    def _answered_once(self) -> bool:
+        return self.survey.answered or self.found is not None or self.delisted is not None
 
-    def look_at_recent(self, slice_: Slice, now: datetime) -> Ask:
+    def look_at_recent(self, slice_: Slice, now: datetime) -> PageRequest:
         self._looked = True
-        return self.survey.recent_ask(to_ms(now), to_ms(slice_.start))
+        return self.survey.recent_request(to_ms(now), to_ms(slice_.start))
 
     def _excused(self, slice_: Slice) -> bool:
         """Whether the exchange need not answer for it: it is behind the horizon, or the symbol was not listed."""
@@ -351,7 +359,7 @@ class _SeriesFetch:
             requests=effort.requests,
             retries=effort.retries,
             seconds=effort.seconds,
-            answered=self._excused(slice_) or (self._heard and not self._inexplicable(slice_)),
+            answered=self._excused(slice_) or (self._answered_once and not self._inexplicable(slice_)),
             horizon=None if horizon is None else from_ms(horizon),
             listed=self.listed,
             delisted=self.delisted,
@@ -365,16 +373,16 @@ class _SeriesFetch:
 
     def _fetched_at(self, slice_: Slice) -> datetime:
         """As of when the slice was asked for, however late it lands: what ended after that is not known of it."""
-        asked_at = self._asked_at.pop(slice_.day, self._planned_at)
-        return min(asked_at, self._planned_at) if slice_.end > self._planned_at else asked_at
+        requested_at = self._requested_at.pop(slice_.day, self._planned_at)
+        return min(requested_at, self._planned_at) if slice_.end > self._planned_at else requested_at
 
-    def _note(self, ask: Ask, asked_at: datetime) -> None:
-        start, end = ask.target
+    def _note(self, request: PageRequest, requested_at: datetime) -> None:
+        start, end = request.target
         for day in map(from_ms, range(start // _DAY_MS * _DAY_MS, end, _DAY_MS)):
-            self._asked_at[day.date()] = min(asked_at, self._asked_at.get(day.date(), asked_at))
+            self._requested_at[day.date()] = min(requested_at, self._requested_at.get(day.date(), requested_at))
 
     def _add(self, reply: _Reply) -> None:
-        self._efforts.setdefault(from_ms(reply.ask.target[0]).date(), Effort()).add(reply.effort)
+        self._efforts.setdefault(from_ms(reply.request.target[0]).date(), Effort()).add(reply.effort)
 
     def _keep(self, rows: Rows) -> None:
         days = rows[:, 0] // _DAY_MS
@@ -385,10 +393,10 @@ class _SeriesFetch:
                 first, last = self._seen or (int(part[0, 0]), int(part[-1, 0]))
                 self._seen = min(first, int(part[0, 0])), max(last, int(part[-1, 0]))
 
-    def _malformed(self, ask: Ask, error: NoProgress) -> MalformedAnswer:
+    def _malformed(self, request: PageRequest, error: NoProgress) -> MalformedAnswer:
         return MalformedAnswer(
-            f"{self.series}: the exchange's answers leave {from_ms(ask.target[0]):%Y-%m-%d %H:%M} to"
-            f" {from_ms(ask.target[1]):%Y-%m-%d %H:%M} UTC open however often it is asked ({error}). Try the day"
+            f"{self.series}: the exchange's answers leave {from_ms(request.target[0]):%Y-%m-%d %H:%M} to"
+            f" {from_ms(request.target[1]):%Y-%m-%d %H:%M} UTC open however often it is asked ({error}). Try the day"
             " again later; if it goes on, the exchange cuts its answers in another way: correct its venue record.",
             exchange=self.series.exchange,
             symbol=self.series.symbol,
@@ -484,14 +492,14 @@ class _Fetch:
         land: Callable[[FetchedSlice], None],
         breaker: Breaker,
         log: Log,
-        patience: Patience,
+        retry_limits: RetryLimits,
     ) -> None:
         self._client = client
         self._now = now
         self._landing = _Landing(land)
         self._breaker = breaker
         self._log = log
-        self._patience = patience
+        self._retry_limits = retry_limits
         self._series = _by_series(slices, client, now())
         self._ready = deque(self._series)
         self._pending: dict[asyncio.Task[_Reply] | asyncio.Task[_Finding], _SeriesFetch] = {}
@@ -538,26 +546,26 @@ class _Fetch:
         most = 1 if self._probing else self._client.concurrency
         while self._ready and len(self._pending) < most:
             series = self._ready.popleft()
-            ask = series.next_ask(to_ms(self._now()))
-            if ask is not None:
-                self._start(series, ask)
+            request = series.next_request(to_ms(self._now()))
+            if request is not None:
+                self._start(series, request)
                 self._ready.append(series)
             self._land_complete(series)
 
-    def _start(self, series: _SeriesFetch, ask: Ask) -> None:
-        task = asyncio.create_task(self._ask(series.series, ask))
+    def _start(self, series: _SeriesFetch, request: PageRequest) -> None:
+        task = asyncio.create_task(self._request(series.series, request))
         self._pending[task] = series
 
-    async def _ask(self, series: Series, ask: Ask) -> _Reply:
-        """One page, asked for until it is had or patience is over."""
+    async def _request(self, series: Series, request: PageRequest) -> _Reply:
+        """One page, asked for with retries."""
         effort = Effort()
         try:
-            page = await self._asking(effort)(series, from_ms(ask.since), ask.limit)
+            page = await self._asking(effort)(series, from_ms(request.since), request.limit)
         except FetchError as error:
-            return _Reply(ask, None, error, effort)
-        return _Reply(ask, page, None, effort)
+            return _Reply(request, None, error, effort)
+        return _Reply(request, page, None, effort)
 
-    async def _search(self, series: _SeriesFetch, bound: _Bound, sake: Slice) -> _Finding:
+    async def _search(self, series: _SeriesFetch, bound: _Bound, trigger: Slice) -> _Finding:
         effort = Effort()
         asking, able, honours = self._asking(effort), self._client.venue, series.honours_since
         found: datetime | Beginning | None
@@ -575,22 +583,22 @@ class _Fetch:
                     listed=series.listed,
                 )
         except FetchError as error:
-            return _Finding(bound, sake, None, error, effort)
-        return _Finding(bound, sake, found, None, effort)
+            return _Finding(bound, trigger, None, error, effort)
+        return _Finding(bound, trigger, found, None, effort)
 
-    def _asking(self, effort: Effort) -> AskPage:
-        async def ask(series: Series, since: datetime, limit: int) -> Page:
+    def _asking(self, effort: Effort) -> RequestPage:
+        async def request(series: Series, since: datetime, limit: int) -> Page:
             with bound_contextvars(symbol=series.symbol):
-                page = await patiently(
+                page = await with_retries(
                     lambda: self._client.fetch_page(series, since, limit),
-                    self._patience,
-                    tell=self._log.info,
+                    self._retry_limits,
+                    log=self._log.info,
                     effort=effort,
                 )
             effort.seconds += page.seconds
             return page
 
-        return ask
+        return request
 
     def _settle_bound(self, series: _SeriesFetch, finding: _Finding) -> None:
         """Its candles land whether or not the bound was found."""
@@ -671,9 +679,9 @@ class _Fetch:
                 return
             self._landing.hand_in(series.release(slice_))
 
-    def _look_for(self, series: _SeriesFetch, bound: _Bound, sake: Slice) -> None:
+    def _look_for(self, series: _SeriesFetch, bound: _Bound, trigger: Slice) -> None:
         series.search(bound)
-        self._pending[asyncio.create_task(self._search(series, bound, sake))] = series
+        self._pending[asyncio.create_task(self._search(series, bound, trigger))] = series
 
     def _report(self) -> FetchReport:
         now, before = self._client.counters, self._before

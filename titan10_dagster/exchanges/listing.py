@@ -32,7 +32,7 @@ from titan10_dagster.exchanges.client import Page
 from titan10_dagster.exchanges.pages import NoProgress, Survey
 from titan10_dagster.exchanges.venues.venue import EmptyMinutes, Venue
 
-AskPage = Callable[[Series, datetime, int], Awaitable[Page]]
+RequestPage = Callable[[Series, datetime, int], Awaitable[Page]]
 """One page, as `ExchangeClient.fetch_page` gives it: of a series, from an instant, so many candles."""
 
 # A market that is closed for less than this may only be halted.
@@ -75,7 +75,7 @@ class Beginning:
 
 
 async def first_candle(
-    ask: AskPage,
+    request: RequestPage,
     able: Venue,
     series: Series,
     now: datetime,
@@ -88,29 +88,29 @@ async def first_candle(
 
     `silent_until`: the end of the silence in doubt; None too if the exchange remembers candles from before it, whatever
     it has forgotten of earlier ones. `listed`: the first candle, if that is known, so that only the memory is in doubt.
-    `honours_since`: what is known of the exchange's answers, as `pages.Survey` has it. Raises what `ask` raises.
+    `honours_since`: what is known of the exchange's answers, as `pages.Survey` has it. Raises what `request` raises.
     """
     if not can_tell(able):
         return None
-    search = _Search(ask, able, series, now, honours_since)
+    search = _Search(request, able, series, now, honours_since)
     return await (search.first(silent_until) if listed is None else search.memory(listed, silent_until))
 
 
 async def last_candle(
-    ask: AskPage, able: Venue, series: Series, now: datetime, *, honours_since: bool | None = None
+    request: RequestPage, able: Venue, series: Series, now: datetime, *, honours_since: bool | None = None
 ) -> datetime | None:
     """The end of the series' last candle (aware, UTC), if that is HALT or longer ago; else None.
 
     None too if there is no candle or the exchange cannot tell. For the rest, see `first_candle`.
     """
-    return await _Search(ask, able, series, now, honours_since).last() if can_tell(able) else None
+    return await _Search(request, able, series, now, honours_since).last() if can_tell(able) else None
 
 
 @dataclass
 class _Search:
     """One search for a bound; what one survey learns of how the exchange counts, the next one knows."""
 
-    ask: AskPage
+    request: RequestPage
     able: Venue
     series: Series
     now: datetime
@@ -152,7 +152,7 @@ class _Search:
 
     async def _refusal(self, series: Series, since: int) -> FetchError | None:
         try:
-            await self.ask(series, from_ms(since), self.able.page_size)
+            await self.request(series, from_ms(since), self.able.page_size)
         except FetchError as error:
             if is_rejection(error):
                 return error
@@ -225,13 +225,13 @@ class _Search:
         found: set[int] = set()
         for _ in range(_MOST_REQUESTS):
             done = to_first and found and survey.settled(start, min(found))
-            question = None if done else survey.next_ask(to_ms(self.now))
+            question = None if done else survey.next_request(to_ms(self.now))
             if question is None:
                 break
-            page = await self.ask(series, from_ms(question.since), question.limit)
+            page = await self.request(series, from_ms(question.since), question.limit)
             times = page.rows[:, 0].astype(np.int64)
             try:
-                survey.learn(question, times, to_ms(page.asked_at))
+                survey.learn(question, times, to_ms(page.requested_at))
             except NoProgress:
                 return None
             wanted = (times >= start) & (times < end) & ((page.rows[:, 5] > 0) | (not traded))

@@ -27,12 +27,12 @@ from titan10_dagster.planning.live import LivePlan
 class LiveAnswer:
     """The finished candles of a plan's window, by time; they may break rules.
 
-    `asked_at`: just before the request went out (aware, UTC); `seconds`: how long the exchange took.
+    `requested_at`: just before the request went out (aware, UTC); `seconds`: how long the exchange took.
     """
 
     plan: LivePlan
     candles: Candles
-    asked_at: datetime
+    requested_at: datetime
     seconds: float
 
     @property
@@ -113,7 +113,7 @@ async def _ask(client: ExchangeClient, breaker: Breaker, plan: LivePlan, result:
     except FetchError as error:
         result.failed[window.series.symbol] = error
     else:
-        result.answers.append(LiveAnswer(plan, _finished(page, plan), page.asked_at, page.seconds))
+        result.answers.append(LiveAnswer(plan, _finished(page, plan), page.requested_at, page.seconds))
 
 
 def _tell_at_once(breaker: Breaker, error: Banned | BreakerOpen | Refused) -> None:
@@ -128,7 +128,7 @@ def _finished(page: Page, plan: LivePlan) -> Candles:
     """The page's candles that lie in the window and were over before it was asked for, by time."""
     window = plan.window
     candles = Candles.from_rows(page.rows).between(window.start, window.end)
-    return candles.drop_unfinished(window.series.timeframe, page.asked_at).drop_repeats()
+    return candles.drop_unfinished(window.series.timeframe, page.requested_at).drop_repeats()
 
 
 def _tell(breaker: Breaker, result: LivePoll) -> None:

@@ -12,19 +12,21 @@ from titan10_dagster.candles.markets import Market
 from titan10_dagster.errors import Banned, FetchError, Refused, Throttled, TransientError, UnknownSymbol
 from titan10_dagster.exchanges.breaker import Breaker
 from titan10_dagster.exchanges.client import ExchangeClient
-from titan10_dagster.exchanges.patience import Effort, Patience, patiently
+from titan10_dagster.exchanges.retries import Effort, RetryLimits, with_retries
 
 
-async def read_markets(client: ExchangeClient, *, breaker: Breaker, patience: Patience | None = None) -> list[Market]:
-    """All spot markets of the client's exchange, asked for as patiently as a page, and only if the breaker lets.
+async def read_markets(
+    client: ExchangeClient, *, breaker: Breaker, retry_limits: RetryLimits | None = None
+) -> list[Market]:
+    """Return all spot markets of the client's exchange, requested with retries, if the breaker allows it.
 
     Raises BreakerOpen when nobody may ask, and otherwise the FetchError that the last try ended with; the breaker
     knows of it then.
     """
     breaker.admit()
     try:
-        markets = await patiently(
-            client.fetch_markets, patience or Patience(), tell=structlog.get_logger().info, effort=Effort()
+        markets = await with_retries(
+            client.fetch_markets, retry_limits or RetryLimits(), log=structlog.get_logger().info, effort=Effort()
         )
     except FetchError as error:
         _report(breaker, error)

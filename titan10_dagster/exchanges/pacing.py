@@ -83,15 +83,15 @@ class Pacer:
             raise TooLate
         return moment
 
-    def rest(self, seconds: float, asked_at: float) -> None:
+    def rest(self, seconds: float, requested_at: float) -> None:
         """Nothing goes out for so long, and then at half the pace.
 
-        `asked_at` (time.monotonic) is when the request went out that brought the demand: those that were
+        `requested_at` (time.monotonic) is when the request went out that brought the demand: those that were
         under way together bring it together, and slow down once.
         """
         now = time.monotonic()
         self._rest_until = max(self._rest_until, now + seconds)
-        if asked_at >= self._slowed_at:
+        if requested_at >= self._slowed_at:
             self.go_at(max(self.share / 2, SLOWEST))
             self._slowed_at = now
 

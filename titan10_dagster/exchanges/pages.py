@@ -1,4 +1,4 @@
-"""What to ask an exchange for, and what its answers prove. No request is made here.
+"""What to request from an exchange, and what its answers prove. No request is made here.
 
 A `Survey` knows which candles of a series are still open, that is neither received nor proven absent. The
 earliest open stretch becomes the next page, at most a page size long, overlapping what is known on either side.
@@ -39,9 +39,9 @@ Stretch = tuple[int, int]
 LONG_AGO = -(1 << 62)
 _LATE = 5  # candles that an exchange's newest one may be behind the clock
 _SPARSE = 2  # rows an answer may hold at the edge of a stretch
-_BARREN = 3  # empty pages in a row, after which one answer each is enough
+_EMPTY_PAGES = 3  # empty pages in a row, after which one answer each is enough
 _STUCK = 4  # answers without anything new to one page
-_MOST_ASKS = 64  # requests that one page may take, however the exchange cuts it
+_MOST_REQUESTS = 64  # requests that one page may take, however the exchange cuts it
 
 
 class Purpose(Enum):
@@ -53,7 +53,7 @@ class Purpose(Enum):
 
 
 @dataclass(frozen=True)
-class Ask:
+class PageRequest:
     """One request: `limit` candles from `since`. `target` is the open stretch that it is made for."""
 
     since: int
@@ -113,37 +113,37 @@ class Survey:
         self._believable = 0 if filled else page_size // 2 * step
         self._windows = sorted(windows)
         self._open: list[Stretch] = list(self._windows)
-        self._flight: list[Ask] = []
+        self._flight: list[PageRequest] = []
         self._edges: list[int] = []  # first and last rows of answers
         self._most = 0  # rows of the longest answer
-        self._thin = False  # no answer held more rows than an edge may: does the exchange give no more at once?
-        self._barren = 0
+        self._sparse = False  # no answer held more rows than an edge may: does the exchange give no more at once?
+        self._empty_pages = 0
         self._empty: Counter[Stretch] = Counter()
-        self._asks: Counter[int] = Counter()
+        self._requests: Counter[int] = Counter()
         self._stuck: Counter[int] = Counter()
         self._suspicion: _Suspicion | None = None
         self.honours_since = honours_since
         self._cursor = cursor
         self._begins = LONG_AGO  # nothing before it is worth asking for
         self.horizon: int | None = None
-        self.heard = False  # the exchange gave at least one candle of this symbol
+        self.answered = False  # the exchange gave at least one candle of this symbol
         self._prove(now // step * step, 1 << 62)
         self._give_up_the_past(now)
 
     @property
     def looking(self) -> bool:
         """A look at recent candles is under way."""
-        return any(ask.purpose is Purpose.RECENT for ask in self._flight)
+        return any(request.purpose is Purpose.RECENT for request in self._flight)
 
     def settled(self, start: int, end: int) -> bool:
         """Every candle of [start, end) was received or is proven absent, and no request for it is under way."""
         after = bisect_left(self._open, (end,))
         if after and self._open[after - 1][1] > start:
             return False
-        return not any(ask.target[0] < end and ask.target[1] > start for ask in self._flight)
+        return not any(request.target[0] < end and request.target[1] > start for request in self._flight)
 
     def absent_before(self, instant: int) -> None:
-        """Takes it from elsewhere that there are no candles before `instant`, and asks for none."""
+        """Takes it from elsewhere that there are no candles before `instant`, and requests none."""
         self._begins = max(self._begins, -(-instant // self._step) * self._step)
         self._prove(LONG_AGO, self._begins)
 
@@ -155,54 +155,54 @@ class Survey:
         """Takes it from elsewhere that there are no candles from `instant` on."""
         self._prove(instant // self._step * self._step, 1 << 62)
 
-    def next_ask(self, now: int) -> Ask | None:
+    def next_request(self, now: int) -> PageRequest | None:
         """The next request, which is in flight from now on; None if there is none at the moment."""
         self._give_up_the_past(now)
-        ask = self._next_ask()
-        if ask is not None:
-            self._flight.append(ask)
-        return ask
+        request = self._next_request()
+        if request is not None:
+            self._flight.append(request)
+        return request
 
-    def recent_ask(self, now: int, sake: int) -> Ask:
-        """A request for the newest candles, for the sake of the one at `sake`: is this symbol given any at all?"""
+    def recent_request(self, now: int, trigger: int) -> PageRequest:
+        """A request for the newest candles, which shows whether the symbol has any; `trigger`: the candle in doubt."""
         since = (now // self._step - self._page_size + 1) * self._step
-        ask = self._ask(since, self._page_size, (sake, sake + self._step), Purpose.RECENT)
-        self._flight.append(ask)
-        return ask
+        request = self._request(since, self._page_size, (trigger, trigger + self._step), Purpose.RECENT)
+        self._flight.append(request)
+        return request
 
-    def withdraw(self, ask: Ask) -> None:
+    def withdraw(self, request: PageRequest) -> None:
         """The request got no answer; what it was for is as open as before."""
-        self._flight.remove(ask)
+        self._flight.remove(request)
 
-    def learn(self, ask: Ask, times: Times, asked_at: int) -> None:
+    def learn(self, request: PageRequest, times: Times, requested_at: int) -> None:
         """Takes in the starts of the candles (ascending) of an answer; NoProgress after too many useless ones."""
-        self._flight.remove(ask)
-        given, rows = len(times), times[times <= asked_at] // self._step * self._step
-        times = rows[rows >= ask.since]
+        self._flight.remove(request)
+        given, rows = len(times), times[times <= requested_at] // self._step * self._step
+        times = rows[rows >= request.since]
         backward = self._cursor or self.honours_since is False  # rows from before `since` are an answer as well
-        self.heard |= len(rows if backward else times) > 0
+        self.answered |= len(rows if backward else times) > 0
         self._most = max(self._most, len(times))
-        self._thin = self._most <= _SPARSE and (self._thin or 0 < len(times) < ask.limit)
-        if ask.purpose is Purpose.RECENT:
+        self._sparse = self._most <= _SPARSE and (self._sparse or 0 < len(times) < request.limit)
+        if request.purpose is Purpose.RECENT:
             return
-        before = _overlapping(self._open, *ask.target)
-        if self._cursor and len(rows) >= ask.limit and rows[-1] <= ask.until:
-            self._prove(max(ask.since, int(rows[0])), ask.until)
-        if ask.purpose is Purpose.SINCE:
-            self._learn_of_since(rows, asked_at)
+        before = _overlapping(self._open, *request.target)
+        if self._cursor and len(rows) >= request.limit and rows[-1] <= request.until:
+            self._prove(max(request.since, int(rows[0])), request.until)
+        if request.purpose is Purpose.SINCE:
+            self._learn_of_since(rows, requested_at)
         elif self.honours_since is False and len(rows):
-            self._learn_last_rows(ask, rows)
+            self._learn_last_rows(request, rows)
         elif len(times):
-            self._learn_rows(ask, times, asked_at)
+            self._learn_rows(request, times, requested_at)
         elif given <= _SPARSE or self._cursor:  # more than a straggler is the answer to some other question
-            self._learn_nothing(ask)
-        self._count(ask, stuck=bool(before) and before == _overlapping(self._open, *ask.target))
+            self._learn_nothing(request)
+        self._count(request, stuck=bool(before) and before == _overlapping(self._open, *request.target))
 
     # -- asking
 
-    def _next_ask(self) -> Ask | None:
+    def _next_request(self) -> PageRequest | None:
         if self._suspicion is not None:
-            under_way = any(ask.purpose is Purpose.SINCE for ask in self._flight)
+            under_way = any(request.purpose is Purpose.SINCE for request in self._flight)
             return None if under_way else self._question(self._suspicion)
         if self.honours_since is False and self._flight:  # every answer is the same
             return None
@@ -211,15 +211,15 @@ class Survey:
             return None
         return self._page(*free)
 
-    def _question(self, doubt: _Suspicion) -> Ask:
+    def _question(self, doubt: _Suspicion) -> PageRequest:
         """What shows whether `since` was ignored: fewer rows than that answer had, or more if it had hardly any."""
         since = doubt.last + self._step if doubt.unlimited else doubt.since
         limit = self._page_size if doubt.rows <= _SPARSE else 1 if doubt.rows <= 2 * _SPARSE else 2
-        return self._ask(since, limit, (doubt.since, doubt.since + self._step), Purpose.SINCE)
+        return self._request(since, limit, (doubt.since, doubt.since + self._step), Purpose.SINCE)
 
     def _free(self) -> Stretch | None:
         """The first open stretch that nobody is asking for."""
-        taken = sorted(ask.target for ask in self._flight)
+        taken = sorted(request.target for request in self._flight)
         for start, end in self._open:
             for a, b in taken:
                 if a < end and b > start:
@@ -230,40 +230,40 @@ class Survey:
                 return start, end
         return None
 
-    def _page(self, start: int, end: int) -> Ask:
+    def _page(self, start: int, end: int) -> PageRequest:
         since = self._left_edge(start)
         room = since + self._page_size * self._step
         stop = min(end, room)
         # The candle after the stretch is usually known: with it, an answer proves where the stretch ends.
-        last = stop + self._step if stop < room and not self._thin else stop
+        last = stop + self._step if stop < room and not self._sparse else stop
         limit = self._page_size if self.honours_since is False else (last - since) // self._step
-        return self._ask(since, limit, (start, stop))
+        return self._request(since, limit, (start, stop))
 
     def _left_edge(self, start: int) -> int:
         """Where to begin a page for an open stretch: at a known row if there is one shortly before."""
         window = self._windows[bisect_left(self._windows, (start + 1,)) - 1]
-        if self._thin and self._edges:
+        if self._sparse and self._edges:
             return start
         earliest = max(window[0], self._begins, start - self._overlap * self._step)
         row = bisect_left(self._edges, start) - 1
         return self._edges[row] if row >= 0 and self._edges[row] >= earliest else earliest
 
-    def _ask(self, since: int, limit: int, target: Stretch, purpose: Purpose = Purpose.PAGE) -> Ask:
-        return Ask(since, limit, since + limit * self._step, target, purpose)
+    def _request(self, since: int, limit: int, target: Stretch, purpose: Purpose = Purpose.PAGE) -> PageRequest:
+        return PageRequest(since, limit, since + limit * self._step, target, purpose)
 
     # -- learning
 
-    def _learn_rows(self, ask: Ask, times: Times, asked_at: int) -> None:
-        self._barren = 0
+    def _learn_rows(self, request: PageRequest, times: Times, requested_at: int) -> None:
+        self._empty_pages = 0
         given, last = len(times), int(times[-1])
-        doubtful = self._may_ignore_since(ask, times, asked_at)
-        times = _without_strays(times, ask.until, self._page_size * self._step)
+        doubtful = self._may_ignore_since(request, times, requested_at)
+        times = _without_strays(times, request.until, self._page_size * self._step)
         if doubtful:
-            self._suspicion = self._suspicion or _Suspicion(ask.since, ask.limit, int(times[0]), last, given)
-        elif times[-1] > ask.until:
-            self._prove(ask.since, int(times[0]))
+            self._suspicion = self._suspicion or _Suspicion(request.since, request.limit, int(times[0]), last, given)
+        elif times[-1] > request.until:
+            self._prove(request.since, int(times[0]))
         elif len(times) <= _SPARSE:
-            self._prove_edges(ask, times)
+            self._prove_edges(request, times)
         self._prove_row(times)
 
     def _prove_row(self, times: Times) -> None:
@@ -271,50 +271,50 @@ class Survey:
         self._prove(int(times[0]), int(times[-1]) + self._step)
         self._remember(int(times[0]), int(times[-1]))
 
-    def _may_ignore_since(self, ask: Ask, times: Times, asked_at: int) -> bool:
-        if self.honours_since is not None or times[0] == ask.since or times[-1] <= ask.until:
+    def _may_ignore_since(self, request: PageRequest, times: Times, requested_at: int) -> bool:
+        if self.honours_since is not None or times[0] == request.since or times[-1] <= request.until:
             return False
         # A handful, fewer than were asked for, is all there is: most likely of a market that opened just now.
-        handful = 2 * (_LATE if self._is_recent(int(times[-1]), asked_at) else _SPARSE)
-        return len(times) >= ask.limit or len(times) > handful
+        handful = 2 * (_LATE if self._is_recent(int(times[-1]), requested_at) else _SPARSE)
+        return len(times) >= request.limit or len(times) > handful
 
-    def _is_recent(self, row: int, asked_at: int) -> bool:
-        return row >= asked_at - _LATE * self._step
+    def _is_recent(self, row: int, requested_at: int) -> bool:
+        return row >= requested_at - _LATE * self._step
 
-    def _learn_last_rows(self, ask: Ask, rows: Times) -> None:
+    def _learn_last_rows(self, request: PageRequest, rows: Times) -> None:
         """Learns from the last rows that there are; of what lies before them only if no more can be asked for."""
-        self._barren = 0
+        self._empty_pages = 0
         rows = _without_first_strays(rows, self._page_size * self._step)
-        if ask.limit >= self._page_size and self._open and self._open[0][0] < rows[0]:
+        if request.limit >= self._page_size and self._open and self._open[0][0] < rows[0]:
             self._set_horizon(int(rows[0]))
         self._prove_row(rows)
-        if rows[-1] < ask.target[0]:
-            self._believe(ask, int(rows[-1]) + self._step, ask.target[1])
+        if rows[-1] < request.target[0]:
+            self._believe(request, int(rows[-1]) + self._step, request.target[1])
 
-    def _prove_edges(self, ask: Ask, times: Times) -> None:
-        start, end = ask.target
+    def _prove_edges(self, request: PageRequest, times: Times) -> None:
+        start, end = request.target
         if times[0] >= end:
-            start = ask.since
+            start = request.since
             end = int(times[0])
-        elif times[-1] < start and not self._thin:
+        elif times[-1] < start and not self._sparse:
             start = int(times[-1]) + self._step
         else:
             return
-        self._believe(ask, start, end)
+        self._believe(request, start, end)
 
-    def _believe(self, ask: Ask, start: int, end: int) -> None:
+    def _believe(self, request: PageRequest, start: int, end: int) -> None:
         # Nothing bounds the stretch on its other side: an answer that lost most of its rows looks the same.
-        self._empty[ask.target] += 1
-        if self._empty[ask.target] > 1 or end - start <= self._believable:
+        self._empty[request.target] += 1
+        if self._empty[request.target] > 1 or end - start <= self._believable:
             self._prove(start, end)
 
-    def _learn_nothing(self, ask: Ask) -> None:
-        self._empty[ask.target] += 1
-        if self._empty[ask.target] > 1 or self._barren >= _BARREN:
-            self._barren += 1
-            self._prove(*ask.target)
+    def _learn_nothing(self, request: PageRequest) -> None:
+        self._empty[request.target] += 1
+        if self._empty[request.target] > 1 or self._empty_pages >= _EMPTY_PAGES:
+            self._empty_pages += 1
+            self._prove(*request.target)
 
-    def _learn_of_since(self, rows: Times, asked_at: int) -> None:
+    def _learn_of_since(self, rows: Times, requested_at: int) -> None:
         """Judges by the answer to a small request; where that says nothing, the page is asked for again."""
         doubt, self._suspicion = self._suspicion, None
         if doubt is None or not len(rows):
@@ -327,7 +327,7 @@ class Survey:
         elif rows[-1] < doubt.last:
             if doubt.first in rows[: 2 * _SPARSE]:
                 self._judge(doubt, honours=True)
-        elif len(rows) > 2 * _SPARSE and not self._is_recent(doubt.last, asked_at):
+        elif len(rows) > 2 * _SPARSE and not self._is_recent(doubt.last, requested_at):
             self._suspicion = replace(doubt, unlimited=True)
         else:
             self._judge(doubt, honours=False)
@@ -370,12 +370,12 @@ class Survey:
             if place == len(self._edges) or self._edges[place] != row:
                 insort(self._edges, row)
 
-    def _count(self, ask: Ask, *, stuck: bool) -> None:
-        page = ask.target[0] // (self._page_size * self._step)
-        self._asks[page] += 1
+    def _count(self, request: PageRequest, *, stuck: bool) -> None:
+        page = request.target[0] // (self._page_size * self._step)
+        self._requests[page] += 1
         self._stuck[page] = self._stuck[page] + 1 if stuck else 0
-        if self._stuck[page] >= _STUCK or self._asks[page] > _MOST_ASKS:
-            raise NoProgress(f"{self._asks[page]} requests, the last {self._stuck[page]} without anything new")
+        if self._stuck[page] >= _STUCK or self._requests[page] > _MOST_REQUESTS:
+            raise NoProgress(f"{self._requests[page]} requests, the last {self._stuck[page]} without anything new")
 
 
 def _without(stretches: Sequence[Stretch], start: int, end: int) -> list[Stretch]:

@@ -28,7 +28,7 @@ from titan10_dagster.exchanges.client import TIMEOUT_MS, ExchangeClient
 from titan10_dagster.exchanges.fetching import FetchReport, fetch_slices
 from titan10_dagster.exchanges.markets import read_markets, resolve
 from titan10_dagster.exchanges.pacing import SAFE_SHARE, live_share
-from titan10_dagster.exchanges.patience import Patience
+from titan10_dagster.exchanges.retries import RetryLimits
 from titan10_dagster.exchanges.venues.registry import venue_of
 from titan10_dagster.landing.zone import LandingZone
 from titan10_dagster.planning.breaker import Health
@@ -76,7 +76,7 @@ class IngestContext:
 
     `now` gives the time, aware, UTC. `on_landed` is told of each slice as it comes to rest in the landing zone,
     in some thread, of one at a time.
-    `patience` is how often and after which pauses a failed page is asked for again.
+    `retry_limits`: how often and after which pauses a failed page is asked for again.
     """
 
     settings: Settings
@@ -84,7 +84,7 @@ class IngestContext:
     landing: LandingZone
     now: Callable[[], datetime] = utc_now
     on_landed: Callable[[FetchedSlice], None] = _nobody_watches
-    patience: Patience = field(default_factory=Patience)
+    retry_limits: RetryLimits = field(default_factory=RetryLimits)
 
     def exchange(self, name: str) -> ExchangeSettings:
         """The settings of the exchange. It starts no earlier than candles are kept: nothing older is asked for."""
@@ -420,12 +420,12 @@ class IngestContext:
         breaker = self.breaker(exchange)
         async with self.client(exchange, markets) as client:
             return await fetch_slices(
-                client, slices, now=self.now, land=land, breaker=breaker, log=log, patience=self.patience
+                client, slices, now=self.now, land=land, breaker=breaker, log=log, retry_limits=self.retry_limits
             )
 
     async def _fetch_markets(self, exchange: str) -> list[Market]:
         async with self.client(exchange, []) as client:
-            return await read_markets(client, breaker=self.breaker(exchange), patience=self.patience)
+            return await read_markets(client, breaker=self.breaker(exchange), retry_limits=self.retry_limits)
 
 
 def verdict_of(landed: FetchedSlice) -> Verdict:

@@ -143,7 +143,7 @@ def _judged(titan10: IngestContext, answer: LiveAnswer) -> Iterator[JudgedSlice]
 def _record(slice_: Slice, answer: LiveAnswer, until: datetime) -> FetchRecord:
     """As live polling leaves it in the ledger: not answered whole, and covered as far as candles came."""
     return FetchRecord(
-        slice=slice_, fetched_at=answer.asked_at, source="rest", requests=1, retries=0, seconds=answer.seconds,
+        slice=slice_, fetched_at=answer.requested_at, source="rest", requests=1, retries=0, seconds=answer.seconds,
         answered=False, horizon=None, covered_until=until,
     )  # fmt: skip
 

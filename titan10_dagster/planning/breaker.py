@@ -138,10 +138,10 @@ def after_rest(health: Health, now: datetime, until: datetime, reason: str) -> H
 
 
 def after_throttling(
-    health: Health, asked_at: datetime, now: datetime, reason: str, rest: timedelta = timedelta(0)
+    health: Health, requested_at: datetime, now: datetime, reason: str, rest: timedelta = timedelta(0)
 ) -> Health:
-    """What was asked at `asked_at` was refused for being too much: a rest, then slower; the breaker stays as it is."""
-    return replace(after_error(health, now, reason), pace=health.pace.slowed(asked_at, now, rest))
+    """Rest, then go slower, because the request sent at `requested_at` was throttled. The breaker does not change."""
+    return replace(after_error(health, now, reason), pace=health.pace.slowed(requested_at, now, rest))
 
 
 def after_error(health: Health, now: datetime, reason: str) -> Health:

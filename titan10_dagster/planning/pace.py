@@ -37,13 +37,13 @@ class Pace:
         """How long nobody may ask from now on; zero for not at all."""
         return timedelta(0) if self.rest_until is None else max(self.rest_until - now, timedelta(0))
 
-    def slowed(self, asked_at: datetime, now: datetime, rest: timedelta = timedelta(0)) -> Pace:
-        """Half of the present pace, after a `rest`, because what was asked at `asked_at` was refused.
+    def slowed(self, requested_at: datetime, now: datetime, rest: timedelta = timedelta(0)) -> Pace:
+        """Half of the present pace, after a `rest`, because what was asked at `requested_at` was refused.
 
         Requests that were under way together are refused together: those asked before the last slowing slow nothing.
         """
         rest_until = now + max(rest, self.rest(now))
-        if self.at is not None and asked_at < self.at:
+        if self.at is not None and requested_at < self.at:
             return replace(self, rest_until=rest_until)
         return Pace(max(self.as_of(now) / 2, SLOWEST), now, rest_until)
 

@@ -21,7 +21,7 @@ from titan10_dagster.candles.timeframes import Timeframe
 from titan10_dagster.exchanges.breaker import Breaker
 from titan10_dagster.exchanges.client import ExchangeClient
 from titan10_dagster.exchanges.fetching import FetchReport, fetch_slices
-from titan10_dagster.exchanges.patience import Patience
+from titan10_dagster.exchanges.retries import RetryLimits
 from titan10_dagster.planning.breaker import Health
 from titan10_dagster.sandbox.server import Sandbox
 from titan10_dagster.sandbox.venues.registry import venue
@@ -31,7 +31,7 @@ NOW = datetime(2024, 6, 20, 2, 0, 5, tzinfo=UTC)
 YESTERDAY = date(2024, 6, 19)
 MINUTE = Timeframe.parse("1m")
 FIVE = ("binance", "bybit", "coinbase", "kraken", "okx")
-IMPATIENT = Patience(wait=wait_none())
+NO_WAITING = RetryLimits(wait=wait_none())
 
 
 T = TypeVar("T")
@@ -143,7 +143,7 @@ def fetch(
     *,
     markets: Sequence[Market] | None = None,
     into: Fetched | None = None,
-    patience: Patience = IMPATIENT,
+    retry_limits: RetryLimits = NO_WAITING,
     paced: bool = False,
     clock: Callable[[], datetime] = now,
     **options: Any,
@@ -153,7 +153,18 @@ def fetch(
     known = [market(exchange, symbol) for symbol in dict.fromkeys(one.series.symbol for one in wanted)]
     fetched = into or Fetched()
     known = known if markets is None else list(markets)
-    run(_fetch(fetched, sandbox.url(exchange), wanted, known, patience=patience, paced=paced, clock=clock, **options))
+    run(
+        _fetch(
+            fetched,
+            sandbox.url(exchange),
+            wanted,
+            known,
+            retry_limits=retry_limits,
+            paced=paced,
+            clock=clock,
+            **options,
+        )
+    )
     return fetched
 
 
@@ -165,7 +176,7 @@ def fetch_from(handler: Handler, wanted: Sequence[Slice], into: Fetched | None =
 
     async def work() -> None:
         async with serving(handler) as url:
-            await _fetch(fetched, url, wanted, known, patience=IMPATIENT, paced=False, clock=now)
+            await _fetch(fetched, url, wanted, known, retry_limits=NO_WAITING, paced=False, clock=now)
 
     run(work())
     return fetched
@@ -183,7 +194,7 @@ async def _fetch(
     wanted: Sequence[Slice],
     markets: Sequence[Market],
     *,
-    patience: Patience,
+    retry_limits: RetryLimits,
     paced: bool,
     clock: Callable[[], datetime],
     **options: Any,
@@ -197,7 +208,7 @@ async def _fetch(
             land=lambda one: fetched.landed.__setitem__(one.record.slice, one),
             breaker=Breaker(exchange, fetched.store, clock),
             log=fetched.log,
-            patience=patience,
+            retry_limits=retry_limits,
         )
 
 

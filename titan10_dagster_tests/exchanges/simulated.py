@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from titan10_dagster.exchanges.pages import Ask, Purpose, Survey
+from titan10_dagster.exchanges.pages import PageRequest, Purpose, Survey
 
 STEP = 60_000
 
@@ -83,25 +83,25 @@ def survey(
 @dataclass
 class Recovered:
     times: set[int]
-    asks: list[Ask]
+    requests: list[PageRequest]
 
 
 def drive(planner: Survey, exchange: Exchange, *, at_once: int = 1, most: int = 5_000) -> Recovered:
-    """Asks until nothing is left to ask, `at_once` requests under way, answered last one first."""
+    """Asks until nothing is left to request, `at_once` requests under way, answered last one first."""
     found = Recovered(set(), [])
     now = exchange.now * STEP + 5_000
-    under_way: list[Ask] = []
+    under_way: list[PageRequest] = []
     while True:
-        while len(under_way) < at_once and (ask := planner.next_ask(now)) is not None:
-            under_way.append(ask)
+        while len(under_way) < at_once and (request := planner.next_request(now)) is not None:
+            under_way.append(request)
         if not under_way:
             return found
-        ask = under_way.pop()
-        found.asks.append(ask)
-        assert len(found.asks) <= most, "it never ends"
-        rows = exchange.answer(ask.since // STEP, ask.limit)
+        request = under_way.pop()
+        found.requests.append(request)
+        assert len(found.requests) <= most, "it never ends"
+        rows = exchange.answer(request.since // STEP, request.limit)
         found.times.update(rows)
-        planner.learn(ask, times(rows), now)
+        planner.learn(request, times(rows), now)
 
 
 def times(rows: list[int]) -> NDArray[np.int64]:
@@ -110,4 +110,4 @@ def times(rows: list[int]) -> NDArray[np.int64]:
 
 def pages(found: Recovered) -> list[tuple[int, int]]:
     """The requests for candles as (first candle, limit)."""
-    return [(ask.since // STEP, ask.limit) for ask in found.asks if ask.purpose is Purpose.PAGE]
+    return [(request.since // STEP, request.limit) for request in found.requests if request.purpose is Purpose.PAGE]

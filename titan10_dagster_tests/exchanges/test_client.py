@@ -492,8 +492,8 @@ def dated(seconds: float, **headers: str) -> dict[str, str]:
     ("ahead", "age", "earlier"), [(-30, 0, 30), (-240, 0, 240), (30, 0, 0), (0, 0, 0), (-60, 60, 60)]
 )
 def test_a_candle_is_over_by_the_earlier_of_two_clocks(ahead: int, age: int, earlier: int) -> None:
-    asked_at = answered("binance", says("[]", headers=dated(ahead, Age=str(age)))).asked_at
-    assert (NOW - asked_at).total_seconds() == pytest.approx(earlier, abs=3 if earlier else 0)
+    requested_at = answered("binance", says("[]", headers=dated(ahead, Age=str(age)))).requested_at
+    assert (NOW - requested_at).total_seconds() == pytest.approx(earlier, abs=3 if earlier else 0)
 
 
 def test_an_answer_that_takes_its_time_says_nothing_of_the_clock() -> None:
@@ -502,7 +502,7 @@ def test_an_answer_that_takes_its_time_says_nothing_of_the_clock() -> None:
         await asyncio.sleep(3.2)
         return web.Response(text="[]", content_type="application/json", headers=headers)
 
-    assert answered("binance", slow).asked_at == NOW
+    assert answered("binance", slow).requested_at == NOW
 
 
 @pytest.mark.parametrize("headers", [{"Date": "yesterday"}, {}])

@@ -18,8 +18,8 @@ from titan10_dagster.exchanges.fetching import fetch_slices
 from titan10_dagster.exchanges.live import LivePoll, poll
 from titan10_dagster.planning.live import plan_poll
 from titan10_dagster_tests.exchanges.harness import (
-    IMPATIENT,
     MINUTE,
+    NO_WAITING,
     NOW,
     YESTERDAY,
     Fetched,
@@ -60,7 +60,7 @@ def fetch_at(now: datetime, handler: Handler) -> FetchedSlice:
                 land=lambda one: fetched.landed.__setitem__(one.record.slice, one),
                 breaker=Breaker("binance", fetched.store, lambda: now),
                 log=fetched.log,
-                patience=IMPATIENT,
+                retry_limits=NO_WAITING,
             )
 
     run(work())

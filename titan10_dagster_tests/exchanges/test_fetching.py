@@ -26,7 +26,7 @@ from titan10_dagster.exchanges import breaker
 from titan10_dagster.exchanges.breaker import Breaker
 from titan10_dagster.exchanges.client import ExchangeClient
 from titan10_dagster.exchanges.fetching import FetchReport, fetch_slices
-from titan10_dagster.exchanges.patience import Patience
+from titan10_dagster.exchanges.retries import RetryLimits
 from titan10_dagster.exchanges.venues.registry import venue_of
 from titan10_dagster.planning.breaker import BreakerState, Health, after_ban
 from titan10_dagster.sandbox.server import Sandbox
@@ -329,7 +329,7 @@ def test_a_demand_to_rest_that_outlives_patience_holds_for_the_next_run_too(sand
     sandbox.fault("binance", "http_429", retry_after=300)
     fetched, wanted = Fetched(), slices("binance", symbols("binance", 1))
     with pytest.raises(BreakerOpen, match="asks for fewer requests"):
-        fetch(sandbox, wanted, into=fetched, patience=Patience(throttled=1))
+        fetch(sandbox, wanted, into=fetched, retry_limits=RetryLimits(throttled=1))
     health = fetched.store.load("binance")
     assert (health.state, health.open_until) == (BreakerState.OPEN, NOW + timedelta(seconds=300))
     sandbox.wait_for_silence()
@@ -826,12 +826,12 @@ def test_a_slow_disk_does_not_keep_the_exchange_waiting(sandbox: Sandbox) -> Non
 
 
 def test_pages_are_retried_with_growing_pauses_that_differ() -> None:
-    patience = Patience()
+    retry_limits = RetryLimits()
 
     class State:
         attempt_number = 3
 
-    pauses = {patience.wait(State()) for _ in range(5)}  # type: ignore[arg-type]
+    pauses = {retry_limits.wait(State()) for _ in range(5)}  # type: ignore[arg-type]
     assert len(pauses) == 5
     assert all(4 <= pause <= 5 for pause in pauses)
 

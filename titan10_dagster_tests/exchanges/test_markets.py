@@ -12,7 +12,7 @@ from titan10_dagster.exchanges.client import ExchangeClient
 from titan10_dagster.exchanges.markets import read_markets, resolve
 from titan10_dagster.planning.breaker import BreakerState, Health
 from titan10_dagster.sandbox.server import Sandbox
-from titan10_dagster_tests.exchanges.harness import IMPATIENT, NOW, MemoryHealthStore, market, now, run
+from titan10_dagster_tests.exchanges.harness import NO_WAITING, NOW, MemoryHealthStore, market, now, run
 
 MARKETS = [
     market("kraken", "BTC/USD"),
@@ -62,7 +62,7 @@ def sandbox() -> Iterator[Sandbox]:
 def read(sandbox: Sandbox, store: MemoryHealthStore) -> list[Market]:
     async def work() -> list[Market]:
         async with ExchangeClient("binance", base_url=sandbox.url("binance"), paced=False, now=now) as client:
-            return await read_markets(client, breaker=Breaker("binance", store, now), patience=IMPATIENT)
+            return await read_markets(client, breaker=Breaker("binance", store, now), retry_limits=NO_WAITING)
 
     return run(work())
 

@@ -80,9 +80,9 @@ def test_a_rest_holds_back_those_who_wait_already_and_halves_the_pace(clock: Clo
 
 def test_refusals_that_were_under_way_together_slow_down_once() -> None:
     pacer = Pacer(0.01)
-    asked_at = time.monotonic()
+    requested_at = time.monotonic()
     for _ in range(10):
-        pacer.rest(0.0, asked_at)
+        pacer.rest(0.0, requested_at)
     assert pacer.share == pytest.approx(0.5, abs=0.01)
     pacer.rest(0.0, time.monotonic())
     assert pacer.share == pytest.approx(0.25, abs=0.01)

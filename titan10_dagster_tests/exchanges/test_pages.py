@@ -22,16 +22,16 @@ def test_a_window_is_cut_into_pages_of_the_page_size_that_overlap_by_one_candle(
 
 def test_independent_pages_are_under_way_together() -> None:
     planner = survey(1000, 11_000, Exchange(ALL, NOW), 1000, 1)
-    asks = [planner.next_ask(NOW * STEP) for _ in range(5)]
-    assert [ask.since // STEP for ask in asks if ask] == [1000, 1999, 2998, 3997, 4996]
+    requests = [planner.next_request(NOW * STEP) for _ in range(5)]
+    assert [request.since // STEP for request in requests if request] == [1000, 1999, 2998, 3997, 4996]
 
 
 def test_no_page_is_asked_far_ahead_of_the_first_open_candle() -> None:
     planner = survey(0, 90_000, Exchange(ALL, NOW), 100, 1)
-    asks = []
-    while (ask := planner.next_ask(NOW * STEP)) is not None:
-        asks.append(ask)
-    assert len(asks) in range(32, 35)
+    requests = []
+    while (request := planner.next_request(NOW * STEP)) is not None:
+        requests.append(request)
+    assert len(requests) in range(32, 35)
 
 
 @pytest.mark.parametrize("newest", [False, True])
@@ -39,7 +39,7 @@ def test_a_silently_lowered_page_limit_costs_requests_and_no_candle(newest: bool
     exchange = Exchange(ALL, NOW, cap=333, ranged=newest, newest=newest)
     found = drive(survey(0, 43_200, exchange, 1000, 1), exchange, at_once=8)
     assert found.times >= set(range(43_200))
-    assert len(found.asks) < 44 * 4 + 10
+    assert len(found.requests) < 44 * 4 + 10
 
 
 def test_the_missing_head_of_an_answer_is_asked_for_again() -> None:
@@ -53,15 +53,15 @@ def test_an_answer_that_began_before_the_listing_proves_the_time_before_it_empty
     exchange = Exchange(frozenset(range(40_000, NOW + 1)), NOW)
     found = drive(survey(0, 43_200, exchange, 1000, 1), exchange)
     assert {one for one in found.times if one < 43_200} == set(range(40_000, 43_200))
-    assert len(found.asks) == 5
-    assert [ask.purpose for ask in found.asks].count(Purpose.SINCE) == 1
+    assert len(found.requests) == 5
+    assert [request.purpose for request in found.requests].count(Purpose.SINCE) == 1
 
 
 def test_the_question_about_since_is_asked_once_for_all_pages_under_way() -> None:
     exchange = Exchange(frozenset(range(40_000, NOW + 1)), NOW)
     found = drive(survey(0, 43_200, exchange, 1000, 1), exchange, at_once=16)
     assert {one for one in found.times if one < 43_200} == set(range(40_000, 43_200))
-    assert len(found.asks) <= 16 + 1 + 4
+    assert len(found.requests) <= 16 + 1 + 4
 
 
 def test_an_empty_page_in_the_middle_does_not_end_a_window() -> None:
@@ -74,12 +74,12 @@ def test_an_empty_page_is_believed_when_it_is_empty_twice() -> None:
     exchange = Exchange(frozenset(), NOW)
     planner = survey(0, 300, exchange, 300, 1)
     for _ in range(2):
-        ask = planner.next_ask(NOW * STEP)
-        assert ask is not None
+        request = planner.next_request(NOW * STEP)
+        assert request is not None
         assert not planner.settled(0, 300 * STEP)
-        planner.learn(ask, times([]), NOW * STEP)
+        planner.learn(request, times([]), NOW * STEP)
     assert planner.settled(0, 300 * STEP)
-    assert not planner.heard
+    assert not planner.answered
 
 
 @pytest.mark.parametrize("filled", [True, False])
@@ -97,13 +97,13 @@ def test_a_page_of_which_only_the_first_row_is_left_is_asked_for_again(filled: b
     exchange = Faulty(ALL, NOW)
     found = drive(survey(0, 3000, exchange, 1000, 1, filled=filled), exchange)
     assert found.times >= set(range(3000))
-    assert len(found.asks) == 5
+    assert len(found.requests) == 5
 
 
 def test_years_before_a_listing_cost_one_request_a_page() -> None:
     exchange = Exchange(frozenset(range(90_000, NOW)), NOW, ranged=True)
     found = drive(survey(0, 90_000, exchange, 300, 1), exchange)
-    assert len(found.asks) <= 90_000 / 299 + 6
+    assert len(found.requests) <= 90_000 / 299 + 6
 
 
 @pytest.mark.parametrize("ignores_limit", [False, True])
@@ -113,7 +113,7 @@ def test_an_exchange_that_ignores_since_shows_its_horizon_in_two_requests(ignore
     found = drive(planner, exchange)
     assert planner.horizon == (NOW - 719) * STEP
     assert found.times >= set(range(NOW - 719, NOW))
-    assert len(found.asks) == 2
+    assert len(found.requests) == 2
 
 
 QUIET = frozenset(range(0, NOW - 7, 3))  # a trade every three minutes, the last one eight minutes ago
@@ -125,7 +125,7 @@ def test_a_quiet_market_of_an_exchange_that_ignores_since_shows_its_horizon_too(
     planner = survey(NOW - 43_200, NOW - 40_000, exchange, 720, 10)
     found = drive(planner, exchange)
     assert planner.horizon == min(found.times) * STEP
-    assert len(found.asks) == (3 if ignores_limit else 2)
+    assert len(found.requests) == (3 if ignores_limit else 2)
 
 
 def test_the_days_candle_that_an_exchange_without_since_gives_is_found_by_a_request_for_one() -> None:
@@ -133,7 +133,7 @@ def test_the_days_candle_that_an_exchange_without_since_gives_is_found_by_a_requ
     planner = survey(NOW - 500, NOW - 499, exchange, 720, 1)
     found = drive(planner, exchange)
     assert NOW - 500 in found.times
-    assert [ask.limit for ask in found.asks] == [2, 720]
+    assert [request.limit for request in found.requests] == [2, 720]
 
 
 @pytest.mark.parametrize("first", [NOW - 43_200, NOW - 5, NOW - 2])
@@ -142,9 +142,9 @@ def test_an_exchange_known_to_have_no_since_is_asked_for_its_last_rows_and_nothi
     planner = survey(first, NOW, exchange, 200, 10, honours_since=False)
     found = drive(planner, exchange)
     assert planner.horizon == (min(found.times) * STEP if first < min(found.times) else None)
-    assert planner.heard
-    assert {ask.limit for ask in found.asks} == {200}
-    assert len(found.asks) <= 2
+    assert planner.answered
+    assert {request.limit for request in found.requests} == {200}
+    assert len(found.requests) <= 2
 
 
 @pytest.mark.parametrize("at_once", [1, 4, 16])
@@ -153,15 +153,15 @@ def test_a_quiet_market_costs_at_most_one_question_about_since_where_candles_are
     exchange = Exchange(frozenset(np.flatnonzero(rng.random(30_000) < 0.3).tolist()), 30_050)
     found = drive(survey(0, 20_000, exchange, 300, 10), exchange, at_once=at_once)
     assert found.times >= {one for one in exchange.there if one < 20_000}
-    assert [ask.purpose for ask in found.asks].count(Purpose.SINCE) <= 1
-    assert len(found.asks) <= 1 + 20_000 / 290
+    assert [request.purpose for request in found.requests].count(Purpose.SINCE) <= 1
+    assert len(found.requests) <= 1 + 20_000 / 290
 
 
 def test_a_quiet_market_costs_no_such_question_where_a_range_is_asked_for() -> None:
     rng = np.random.default_rng(3)
     exchange = Exchange(frozenset(np.flatnonzero(rng.random(30_000) < 0.3).tolist()), 30_050, ranged=True)
     found = drive(survey(0, 20_000, exchange, 300, 10), exchange, at_once=4)
-    assert {ask.purpose for ask in found.asks} == {Purpose.PAGE}
+    assert {request.purpose for request in found.requests} == {Purpose.PAGE}
 
 
 def test_who_counts_forward_without_a_limit_does_not_ignore_since() -> None:
@@ -178,13 +178,13 @@ def test_a_market_that_opened_an_hour_ago_is_no_horizon() -> None:
     found = drive(planner, exchange)
     assert planner.horizon is None
     assert found.times >= set(range(NOW - 60, NOW))
-    assert len(found.asks) == 2
+    assert len(found.requests) == 2
 
 
 def test_candles_beyond_the_declared_depth_are_not_asked_for() -> None:
     exchange = Exchange(ALL, NOW, cap=720, remembers=720, ignores_limit=True)
     planner = survey(NOW - 2880, NOW - 1440, exchange, 720, 1, depth=720)
-    assert planner.next_ask(NOW * STEP) is None
+    assert planner.next_request(NOW * STEP) is None
     assert planner.settled((NOW - 2880) * STEP, (NOW - 1440) * STEP)
     assert planner.horizon == (NOW - 718) * STEP
 
@@ -204,17 +204,17 @@ def test_candles_that_do_not_exist_yet_are_not_asked_for() -> None:
 
 def test_one_wrong_time_among_the_last_rows_is_no_horizon() -> None:
     planner = survey(NOW - 43_200, NOW, Exchange(ALL, NOW), 720, 1, honours_since=False)
-    ask = planner.next_ask(NOW * STEP)
-    assert ask is not None
-    planner.learn(ask, times([NOW - 43_000, *range(NOW - 719, NOW + 1)]), NOW * STEP)
+    request = planner.next_request(NOW * STEP)
+    assert request is not None
+    planner.learn(request, times([NOW - 43_000, *range(NOW - 719, NOW + 1)]), NOW * STEP)
     assert planner.horizon == (NOW - 719) * STEP
 
 
 def test_one_wrong_time_proves_nothing_absent() -> None:
     planner = survey(0, 43_200, Exchange(ALL, NOW), 1000, 1)
-    ask = planner.next_ask(NOW * STEP)
-    assert ask is not None
-    planner.learn(ask, times([*range(999), 40_000]), NOW * STEP)
+    request = planner.next_request(NOW * STEP)
+    assert request is not None
+    planner.learn(request, times([*range(999), 40_000]), NOW * STEP)
     assert not planner.settled(999 * STEP, 1000 * STEP)
     assert not planner.settled(5_000 * STEP, 5_001 * STEP)
 
@@ -240,7 +240,7 @@ def test_minutes_without_trades_do_not_cost_a_request_at_every_page_boundary() -
     exchange = Exchange(frozenset(np.flatnonzero(rng.random(30_001) < 0.5).tolist()), 30_000, ranged=True, newest=True)
     found = drive(survey(0, 30_000, exchange, 300, 10), exchange, at_once=4)
     assert found.times >= exchange.there - {30_000}
-    assert len(found.asks) <= 30_000 / 290 * 1.05 + 5
+    assert len(found.requests) <= 30_000 / 290 * 1.05 + 5
 
 
 @st.composite
@@ -283,7 +283,7 @@ def test_every_candle_that_an_exchange_would_give_is_recovered(
     assert {one for one in found.times if first <= one < end} == {one for one in exchange.gives() if first <= one < end}
     fresh = (end - first) / (page_size - overlap) + 2
     cut = page_size / max(1, min(page_size, exchange.cap) - 1) + 1
-    assert len(found.asks) <= fresh * (cut + 5) + 4 * 305
+    assert len(found.requests) <= fresh * (cut + 5) + 4 * 305
 
 
 @given(
@@ -303,7 +303,7 @@ def test_an_unknown_horizon_is_found_and_everything_after_it_recovered(
     found = drive(planner, exchange)
     reach = 1201 - (remembers if ignores_limit else min(remembers, page_size))
     assert found.times >= {one for one in range(first, end) if one >= reach}
-    assert len(found.asks) <= 12
+    assert len(found.requests) <= 12
     assert planner.settled(first * STEP, end * STEP)
 
 
@@ -344,16 +344,16 @@ def test_the_rows_before_an_empty_page_prove_it_empty_where_an_exchange_counts_b
     exchange = Exchange(ALL - frozenset(range(1000, 2400)), NOW, cap=200, cursor=True)
     found = drive(survey(900, 2500, exchange, 200, 1, cursor=True), exchange)
     assert found.times >= exchange.there & set(range(900, 2500))
-    assert len(found.asks) <= 1600 / 199 + 1  # every page once
+    assert len(found.requests) <= 1600 / 199 + 1  # every page once
 
 
 def test_fewer_rows_than_asked_for_prove_nothing_empty_at_once() -> None:
     planner = survey(1000, 1200, Exchange(ALL, NOW), 200, 1, cursor=True)
     for _ in range(2):
-        ask = planner.next_ask(NOW * STEP)
-        assert ask is not None
+        request = planner.next_request(NOW * STEP)
+        assert request is not None
         assert not planner.settled(1000 * STEP, 1200 * STEP)
-        planner.learn(ask, times([*range(801, 1000)]), NOW * STEP)
+        planner.learn(request, times([*range(801, 1000)]), NOW * STEP)
     assert planner.settled(1000 * STEP, 1200 * STEP)
 
 
@@ -378,7 +378,7 @@ def test_every_candle_of_an_exchange_that_counts_back_from_a_cursor_is_recovered
     fresh = (end - first) / (page_size - overlap) + 2
     # As long as fewer rows exist than are asked for, each absence must be seen twice.
     young = sum(first <= one < end for one in sorted(there)[:page_size])
-    assert len(found.asks) <= fresh * (2 if cap >= page_size else 2 * page_size / (cap - 1) + 2) + 4 + 3 * young
+    assert len(found.requests) <= fresh * (2 if cap >= page_size else 2 * page_size / (cap - 1) + 2) + 4 + 3 * young
 
 
 @given(exchange=exchanges(), first=st.integers(0, 1000), page_size=st.integers(20, 150))
@@ -390,10 +390,10 @@ def test_a_day_is_called_settled_only_when_all_of_it_was_received(
     days = [(a, b) for a, b in pairwise([*range(first, exchange.now, 90), exchange.now])]
     received: set[int] = set()
     now = exchange.now * STEP + 5_000
-    while (ask := planner.next_ask(now)) is not None:
-        rows = exchange.answer(ask.since // STEP, ask.limit)
+    while (request := planner.next_request(now)) is not None:
+        rows = exchange.answer(request.since // STEP, request.limit)
         received.update(rows)
-        planner.learn(ask, times(rows), now)
+        planner.learn(request, times(rows), now)
         for a, b in days:
             if planner.settled(a * STEP, b * STEP):
                 assert {one for one in exchange.gives() if a <= one < b} <= received

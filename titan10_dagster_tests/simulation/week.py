@@ -30,7 +30,7 @@ from titan10_dagster.candles.timeframes import TIMEFRAMES
 from titan10_dagster.defs.repairs import plan_after
 from titan10_dagster.defs.requests import REMEMBERED
 from titan10_dagster.errors import FetchError, Throttled, TransientError
-from titan10_dagster.exchanges.patience import Patience
+from titan10_dagster.exchanges.retries import RetryLimits
 from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.ingest.live import LiveReport, poll_exchanges
 from titan10_dagster.landing.zone import LandingZone
@@ -75,7 +75,7 @@ from titan10_dagster_tests.simulation.story import (
 from titan10_dagster_tests.tables import as_table
 
 ONE_MINUTE = TIMEFRAMES["1m"]
-HASTE = Patience(attempts=3, throttled=4, wait=wait_none())
+HASTE = RetryLimits(attempts=3, throttled=4, wait=wait_none())
 
 _MOST_POLLS = 10  # of a step; five pages of the smallest size are a day
 
@@ -489,7 +489,7 @@ class Week:
             LandingZone(settings.landing),
             now=_ticking(at),
             on_landed=self._landed,
-            patience=HASTE,
+            retry_limits=HASTE,
         )
 
 

@@ -1,4 +1,4 @@
-"""How often an exchange is asked the same thing, and after which pauses."""
+"""Retries: how often a request is repeated, and after which pauses."""
 
 from __future__ import annotations
 
@@ -16,8 +16,12 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Patience:
-    """How often a question is asked. `wait` is tenacity's, for passing errors; throttled ones wait at the pacer."""
+class RetryLimits:
+    """The most attempts that one request gets.
+
+    attempts: after transient errors. throttled: after demands for a slower pace.
+    wait: tenacity's pause after a transient error. After a demand for a slower pace, the pacer does the waiting.
+    """
 
     attempts: int = 5
     throttled: int = 8
@@ -26,7 +30,7 @@ class Patience:
 
 @dataclass
 class Effort:
-    """What was done for an answer; `seconds` is how long the exchange took to give it."""
+    """The cost of an answer. `seconds`: how long the exchange took, summed over the requests."""
 
     requests: int = 0
     retries: int = 0
@@ -38,41 +42,41 @@ class Effort:
         self.seconds += other.seconds
 
 
-async def patiently(
-    ask: Callable[[], Awaitable[T]], patience: Patience, *, tell: Callable[[str], object], effort: Effort
+async def with_retries(
+    request: Callable[[], Awaitable[T]], limits: RetryLimits, *, log: Callable[[str], object], effort: Effort
 ) -> T:
-    """Asks until there is an answer or patience is over; then the last error is raised.
+    """Repeat a request until it is answered or `limits` is reached; then raise the last error.
 
-    Passing errors and demands for a slower pace are worth another try, nothing else is. `tell` is told of each that
-    is retried; requests and retries are added to `effort`.
+    Only transient errors and demands for a slower pace are retried. `log` gets the text of each error that is
+    retried; requests and retries are added to `effort`.
     """
     failures = Counter[bool]()
     before = effort.requests
 
-    async def once() -> T:
+    async def attempt() -> T:
         effort.requests += 1
         effort.retries += effort.requests > before + 1
-        return await ask()
+        return await request()
 
-    def enough(state: RetryCallState) -> bool:
+    def is_enough(state: RetryCallState) -> bool:
         throttled = isinstance(_error(state), Throttled)
         failures[throttled] += 1
-        return failures[throttled] >= (patience.throttled if throttled else patience.attempts)
+        return failures[throttled] >= (limits.throttled if throttled else limits.attempts)
 
     def pause(state: RetryCallState) -> float:
-        return 0.0 if isinstance(_error(state), Throttled) else patience.wait(state)
+        return 0.0 if isinstance(_error(state), Throttled) else limits.wait(state)
 
-    def say(state: RetryCallState) -> None:
-        tell(f"{_error(state)}")
+    def log_retry(state: RetryCallState) -> None:
+        log(f"{_error(state)}")
 
     retrying = AsyncRetrying(
         retry=retry_if_exception_type((TransientError, Throttled)),
-        stop=enough,
+        stop=is_enough,
         wait=pause,
-        before_sleep=say,
+        before_sleep=log_retry,
         reraise=True,
     )
-    answer: T = await retrying(once)
+    answer: T = await retrying(attempt)
     return answer
 
 
