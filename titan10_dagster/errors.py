@@ -1,23 +1,26 @@
-"""Everything Titan-10 raises on purpose.
+"""All errors that Titan-10 raises on purpose, as one tree.
+
+Each text says what happened, to which series or day, and what to do next.
 
 Titan10Error
-├── SettingsError             titan10.toml, .env or the environment say something that cannot be
+├── SettingsError             titan10.toml, .env or the environment hold an unknown or invalid value
 ├── StoreError                the database refused a statement
-│   ├── DatabaseUnavailable   it cannot be reached; nothing was written, trying again is safe
-│   │   └── WriteUnderWay     another write of the exchange lasted too long to wait for
+│   ├── DatabaseUnavailable   the database cannot be reached; nothing was committed, so a retry is safe
+│   │   └── WriteUnderWay     another write of the same exchange held its lock for too long
 │   └── MigrationError        the schema could not be brought up to date
-├── LandingError              a landed file cannot be read or written
-└── FetchError                an exchange did not give candles; the subclass says what to do next
-    ├── TransientError          network, 5xx: retried with backoff
-    │   ├── MalformedAnswer   an answer that is not the exchange's own format: retried, then told
-    │   └── Maintenance       the exchange says it is down: retried later
-    ├── Throttled             429 and its like: waits `retry_after`, then goes slower; at last a BreakerOpen
-    ├── Banned                418 and its like: the breaker opens until `until`; not retried
-    ├── Refused               451, 403, 401: this address or account is not served: the breaker opens for ten minutes,
-    │                         and ever longer; or our clock is off
-    ├── UnknownSymbol         the exchange does not list this symbol; the others go on
-    ├── BreakerOpen           nothing was asked: the breaker is open until `until`
-    └── Postponed             nothing was asked: its turn would have come too late for a poll
+├── LandingError              a file in the landing zone cannot be read or written
+└── FetchError                an exchange did not serve candles; raised itself, it means that the request was rejected,
+    │                         and the same request would be rejected again
+    ├── TransientError        network fault, 5xx: the request is repeated with exponential backoff
+    │   ├── MalformedAnswer   the answer is not in the exchange's format: repeated, then reported
+    │   └── Maintenance       the exchange says that it is down: repeated later
+    ├── Throttled             429 and the like: requests rest for `retry_after`, then go slower; in the end BreakerOpen
+    ├── Banned                418 and the like: the breaker opens until `until`; not repeated
+    ├── Refused               451, 403, 401: the exchange does not serve this address or account. The breaker opens for
+    │                         ten minutes, then ever longer. Without a status: this machine's clock is wrong
+    ├── UnknownSymbol         the exchange does not list this symbol; other symbols are fetched
+    ├── BreakerOpen           no request was made: the breaker is open until `until`
+    └── Postponed             no request was made: at the exchange's pace it would have come too late for a poll
 """
 
 from __future__ import annotations
@@ -26,11 +29,11 @@ from datetime import datetime, timedelta
 
 
 class Titan10Error(Exception):
-    """Base of every error raised on purpose; its text says what happened and what to do next."""
+    """Base of all errors raised on purpose. Its text says what happened and what to do next."""
 
 
 class SettingsError(Titan10Error):
-    """A setting is unknown, missing or not allowed; the text names its key."""
+    """A setting is unknown, missing or invalid. The text names its key."""
 
 
 class StoreError(Titan10Error):
@@ -38,11 +41,11 @@ class StoreError(Titan10Error):
 
 
 class DatabaseUnavailable(StoreError):
-    """The database cannot be reached. The transaction was not committed: running it again is safe."""
+    """The database cannot be reached. The transaction was not committed, so a retry is safe."""
 
 
 class WriteUnderWay(DatabaseUnavailable):
-    """Another write of the same exchange lasted for longer than this one would wait."""
+    """Another write of the same exchange held its lock for longer than this write waits."""
 
 
 class MigrationError(StoreError):
@@ -50,13 +53,13 @@ class MigrationError(StoreError):
 
 
 class LandingError(Titan10Error):
-    """A landed file cannot be read or written."""
+    """A file in the landing zone cannot be read or written."""
 
 
 class FetchError(Titan10Error):
-    """An exchange did not give the candles asked for.
+    """An exchange did not serve the requested candles or markets.
 
-    `status` is the HTTP status of the answer, None where there was none.
+    `status` is the HTTP status of the answer, None if there was no answer.
     """
 
     def __init__(self, message: str, *, exchange: str, symbol: str | None = None, status: int | None = None) -> None:
@@ -67,11 +70,11 @@ class FetchError(Titan10Error):
 
 
 class TransientError(FetchError):
-    """A fault that passes by itself: retried with exponential backoff and jitter."""
+    """A fault that goes away by itself. The request is repeated with exponential backoff and jitter."""
 
 
 class MalformedAnswer(TransientError):
-    """The answer is not in the exchange's format: HTML, truncated, empty, or without candles in it."""
+    """The answer is not in the exchange's format: HTML, truncated, empty, or without candles."""
 
 
 class Maintenance(TransientError):
@@ -79,7 +82,7 @@ class Maintenance(TransientError):
 
 
 class Throttled(FetchError):
-    """The exchange asks for a slower pace; `retry_after` is how long it wants to be left alone."""
+    """The exchange asks for a slower pace. `retry_after` is the rest that it asks for."""
 
     def __init__(
         self,
@@ -94,8 +97,8 @@ class Throttled(FetchError):
         self.retry_after = retry_after
 
 
-class _Barred(FetchError):
-    """Nothing may be requested before `until` (aware, UTC)."""
+class _Blocked(FetchError):
+    """Requests are not allowed before `until` (aware, UTC)."""
 
     def __init__(
         self,
@@ -110,16 +113,19 @@ class _Barred(FetchError):
         self.until = until
 
 
-class Banned(_Barred):
-    """The exchange has shut this address out until `until`."""
+class Banned(_Blocked):
+    """The exchange has blocked this address until `until`."""
 
 
-class BreakerOpen(_Barred):
-    """Nothing was requested: the exchange's circuit breaker is open until `until`."""
+class BreakerOpen(_Blocked):
+    """No request was made: the exchange's circuit breaker is open until `until`."""
 
 
 class Refused(FetchError):
-    """This address, region or account is not served; without a status it was not the exchange that said so."""
+    """The exchange does not serve this address, region or account.
+
+    Without a status, the cause is on this machine: its clock is wrong.
+    """
 
 
 class UnknownSymbol(FetchError):
@@ -127,4 +133,4 @@ class UnknownSymbol(FetchError):
 
 
 class Postponed(FetchError):
-    """Nothing was requested: at the exchange's pace its turn would have come after the time that there was."""
+    """No request was made: at the exchange's pace it would have been sent after the deadline of the poll."""

@@ -1,4 +1,4 @@
-"""Markets: what an exchange trades, as far as fetching its candles needs it."""
+"""Markets: what an exchange trades, as far as fetching candles needs it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,14 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Market:
-    """One market of an exchange; `symbol` is ccxt's name for it ("BTC/USDT"), `market_id` the exchange's own.
+    """One market of an exchange.
 
-    `listed` is when its first candle starts, if that was probed; ccxt's `created` is no listing date (ccxt PR
-    26551). `extra` holds what the exchange's ccxt class needs besides (numeric ids), as plain JSON values.
+    symbol: ccxt's name for it ("BTC/USDT").
+    market_id, base_id, quote_id: the exchange's own names.
+    active: whether the exchange trades it now.
+    listed: the start of its first candle (aware, UTC), if that was searched for; ccxt's `created` is no listing date
+        (ccxt PR 26551).
+    extra: further fields that the exchange's ccxt class reads (numeric ids, scales), as plain JSON values.
     """
 
     exchange: str
