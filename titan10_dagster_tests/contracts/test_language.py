@@ -1,0 +1,38 @@
+"""Plain English and clear loops, as far as counting can see: see CONTRIBUTING.md for what it cannot."""
+
+from __future__ import annotations
+
+import re
+
+from titan10_dagster_tests.contracts.sources import comprehensions, lines, loop_variables, modules, text
+
+RIDDLES = re.compile(r"\b(told|tell|tells|nobody|somebody|whoever|anew)\b", re.IGNORECASE)
+
+# Bounds of the whole package.
+MOST_RIDDLES = 300
+MOST_COMPREHENSIONS = 35.0  # in 1,000 lines
+MOST_ONES = 160
+
+
+def test_sentences_name_their_subject() -> None:
+    """The words of riddles are few: `told` stood for logged, raised, reported, notified and serialized alike."""
+    found = []
+    for module in modules():
+        for match in RIDDLES.finditer(text(module)):
+            line = text(module).count("\n", 0, match.start()) + 1
+            found.append(f"{module}:{line}: {match[0]}")
+    assert len(found) <= MOST_RIDDLES, "\n".join(found)
+
+
+def test_loop_variables_are_named_after_the_thing() -> None:
+    """No loop variable is called `one`."""
+    found = []
+    for module in modules():
+        found += [module for name in loop_variables(module) if name in ("one", "ones")]
+    assert len(found) <= MOST_ONES, "\n".join(found)
+
+
+def test_loops_are_more_common_than_dense_comprehensions() -> None:
+    total = sum(comprehensions(module) for module in modules())
+    per_thousand = 1_000 * total / sum(lines(module) for module in modules())
+    assert per_thousand < MOST_COMPREHENSIONS, f"{per_thousand:.1f} comprehensions in 1,000 lines"

@@ -1,0 +1,56 @@
+"""Imports run in one direction, from the use cases down to the candles. The contracts are in pyproject.toml."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+
+from titan10_dagster_tests.contracts.sources import PACKAGE, ROOT, modules, text
+
+# Modules that still use the private API of Dagster. This set only shrinks.
+STILL_PRIVATE = {"defs/checks.py", "defs/housekeeping.py", "defs/requests.py", "local/backfilling.py", "logs.py"}
+
+
+def lint(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run import-linter over the package."""
+    command = [sys.executable, "-c", "from importlinter.cli import lint_imports_command; lint_imports_command()"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
+    return subprocess.run(
+        [*command, "--no-cache", *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def test_the_imports_keep_all_contracts() -> None:
+    result = lint()
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "0 broken" in result.stdout
+
+
+def test_an_import_against_the_direction_is_found() -> None:
+    """The contracts can fail: a module of `candles` that imports the store breaks the layers and the database rule."""
+    intruder = PACKAGE / "candles" / f"intruder_{os.getpid()}.py"
+    intruder.write_text("import titan10_dagster.store.database\n")
+    try:
+        result = lint()
+    finally:
+        intruder.unlink()
+    assert result.returncode == 1
+    assert intruder.stem in result.stdout
+
+
+def test_packages_are_empty() -> None:
+    """Each symbol has one import path, so no package re-exports anything."""
+    for path in sorted(PACKAGE.rglob("__init__.py")):
+        assert path.read_text() == "", f"{path}: move the code to a module"
+
+
+def test_only_one_folder_uses_the_private_api_of_dagster() -> None:
+    """A new version of Dagster can then break one folder, where canary tests watch each use."""
+    private = re.compile(
+        r"^\s*(?:from|import) (?:dagster\w*\.)+_\w+|^\s*from dagster\w*(?:\.\w+)* import _", re.MULTILINE
+    )
+    for module in modules():
+        if not module.startswith("dagster_internals/") and module not in STILL_PRIVATE:
+            assert not private.search(text(module)), f"{module}: move it to dagster_internals"
