@@ -28,6 +28,11 @@ from typing import Any
 from benchmarks import results
 from titan10_dagster.candles.slices import Slice, days
 from titan10_dagster.ingest.context import IngestContext
+from titan10_dagster.ingest.days import read_days
+from titan10_dagster.ingest.fetch import fetch_and_land, plan_days
+from titan10_dagster.ingest.inspection import inspect_slices
+from titan10_dagster.ingest.markets import refresh_markets
+from titan10_dagster.ingest.store import store_slices
 from titan10_dagster.landing.zone import LandingZone
 from titan10_dagster.local.postgres import EmbeddedPostgres
 from titan10_dagster.settings import CheckSettings, DatabaseSettings, ExchangeSettings, RetrySettings, Settings
@@ -114,7 +119,7 @@ def _run_child(exchange: str, wanted: int, sandbox: str, database: str) -> dict[
 def _measure(exchange: str, wanted: int, sandbox: str, database: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         titan10 = open_context(exchange, symbols_of(sandbox)[:20], sandbox, database, Path(folder))
-        titan10.refresh_markets(exchange)
+        refresh_markets(titan10, exchange)
         slices = titan10.slices(exchange, days(LAST - timedelta(days=wanted - 1), LAST))
         watch = Stopwatch()
         candles = _stages(titan10, exchange, slices, watch)
@@ -130,16 +135,16 @@ def _measure(exchange: str, wanted: int, sandbox: str, database: str) -> dict[st
 def _stages(titan10: IngestContext, exchange: str, slices: list[Slice], watch: Stopwatch) -> int:
     _forget(titan10)
     with watch.stage("fetch"):
-        fetch = titan10.fetch(exchange, titan10.plan(slices, start=slices[0].day).fetch)
+        fetch = fetch_and_land(titan10, exchange, plan_days(titan10, read_days(titan10, slices)).fetch)
     assert fetch.report is not None
     for part, seconds in (("parse", fetch.report.parse_seconds), ("land", fetch.report.land_seconds)):
         watch.cpu[part] = watch.wall[part] = seconds
     watch.cpu["request"] = watch.cpu.pop("fetch") - watch.cpu["parse"] - watch.cpu["land"]
     watch.wall["request"] = watch.wall.pop("fetch") - watch.wall["parse"] - watch.wall["land"]
     with watch.stage("check"):
-        list(titan10.inspect(slices))
+        list(inspect_slices(titan10, slices))
     with watch.stage("write"):
-        report = titan10.store(titan10.unstored(slices))
+        report = store_slices(titan10, read_days(titan10, slices).unstored())
     return report.inserted
 
 

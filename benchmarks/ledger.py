@@ -28,6 +28,7 @@ from titan10_dagster.dagster_internals.storage import PooledPostgresStorage
 from titan10_dagster.defs import autopilot, repairs
 from titan10_dagster.defs.partitions import daily_keys
 from titan10_dagster.defs.requests import repairable
+from titan10_dagster.ingest.backlog import days_without_row, open_slices
 from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.landing.zone import LandingZone
 from titan10_dagster.local.postgres import EmbeddedPostgres
@@ -88,10 +89,10 @@ def _measure(titan10: IngestContext, instance: dg.DagsterInstance, rounds: int) 
     exchanges = repairable(titan10, ())
 
     def plan_gaps() -> object:
-        return plan_repairs(titan10.open_slices(), holes=titan10.missing_days().holes, exchanges=exchanges, now=NOW)
+        return plan_repairs(open_slices(titan10), holes=days_without_row(titan10).holes, exchanges=exchanges, now=NOW)
 
     what: dict[str, Callable[[], object]] = {
-        "which days are missing": titan10.missing_days,
+        "which days are missing": lambda: days_without_row(titan10),
         "gap planning": plan_gaps,
         "titan10 status": lambda: health_report(titan10, NOW),
         "titan10 coverage": lambda: ledger.coverage(titan10.database),

@@ -24,7 +24,10 @@ from benchmarks import results
 from benchmarks.backfill import LAST, open_context, servers, symbols_of
 from titan10_dagster.candles.slices import days
 from titan10_dagster.exchanges.venues.registry import venue_of
+from titan10_dagster.ingest.clients import open_client
 from titan10_dagster.ingest.context import IngestContext
+from titan10_dagster.ingest.fetch import fetch_and_land
+from titan10_dagster.ingest.markets import refresh_markets
 
 TITLE = "The allowed rate, with a round trip"
 # Candle requests a second that the exchange's documents allow. Kraken gives no history to go through.
@@ -60,9 +63,9 @@ def _line(exchange: str, arguments: argparse.Namespace) -> str:
 
 async def spacing_of(titan10: IngestContext, exchange: str) -> float:
     """Seconds between two requests for candles at the pace that a backfill keeps."""
-    listed = await asyncio.to_thread(titan10.refresh_markets, exchange)
+    listed = await asyncio.to_thread(refresh_markets, titan10, exchange)
     old = titan10.slices(exchange, [LAST])[0]  # okx has another endpoint, and pace, for what is new
-    async with titan10.client(exchange, listed) as client:
+    async with open_client(titan10, exchange, listed) as client:
         await client.fetch_page(old.series, old.start, 1)
         return client.pacer.spacing
 
@@ -72,7 +75,7 @@ def _fetch(titan10: IngestContext, exchange: str, pages: int) -> None:
     symbols = titan10.exchange(exchange).symbols
     wanted = max(1, round(pages * venue_of(exchange).page_size / 1440 / len(symbols)))
     slices = titan10.slices(exchange, days(LAST - timedelta(days=wanted - 1), LAST))
-    titan10.fetch(exchange, slices)
+    fetch_and_land(titan10, exchange, slices)
 
 
 def candle_requests(sandbox: str) -> Iterator[dict[str, Any]]:

@@ -48,6 +48,10 @@ from titan10_dagster.candles.slices import Slice, days, to_ms
 from titan10_dagster.exchanges.rows import Rows, decode, parse
 from titan10_dagster.exchanges.venues.registry import venue_of
 from titan10_dagster.ingest.context import IngestContext
+from titan10_dagster.ingest.days import read_days
+from titan10_dagster.ingest.fetch import fetch_and_land, plan_days
+from titan10_dagster.ingest.inspection import inspect_slices
+from titan10_dagster.ingest.store import store_slices
 from titan10_dagster.store import binary
 
 TITLE = "Beside what else one could take"
@@ -204,8 +208,8 @@ def _titan10_here(sandbox: str, database: str, folder: str, symbols: str, first:
 
     def store(slices: Sequence[Slice]) -> None:
         titan10 = opened()
-        list(titan10.inspect(slices))
-        stored.value += titan10.store(titan10.unstored(slices)).inserted
+        list(inspect_slices(titan10, slices))
+        stored.value += store_slices(titan10, read_days(titan10, slices).unstored()).inserted
 
     context = multiprocessing.get_context("fork")
     stored = context.Value("q", 0)
@@ -214,7 +218,7 @@ def _titan10_here(sandbox: str, database: str, folder: str, symbols: str, first:
     for start in range(0, len(wanted), DAYS_OF_A_RUN):
         titan10 = opened()
         slices = titan10.slices(EXCHANGE, wanted[start : start + DAYS_OF_A_RUN])
-        titan10.fetch(EXCHANGE, titan10.plan(slices, start=slices[0].day).fetch)
+        fetch_and_land(titan10, EXCHANGE, plan_days(titan10, read_days(titan10, slices)).fetch)
         titan10.database.close()
         _join(before)
         before = [context.Process(target=store, args=(slices,))]

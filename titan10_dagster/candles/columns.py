@@ -70,6 +70,11 @@ class Candles:
         return len(self.times)
 
     @property
+    def bytes(self) -> int:
+        """The size of the two arrays."""
+        return self.times.nbytes + self.values.nbytes
+
+    @property
     def open(self) -> Floats:
         return self._row(0)
 

@@ -16,6 +16,9 @@ from titan10_dagster.errors import DatabaseUnavailable, FetchError, SettingsErro
 from titan10_dagster.exchanges.venues.registry import venue_of
 from titan10_dagster.exchanges.venues.venue import Venue
 from titan10_dagster.ingest.context import IngestContext
+from titan10_dagster.ingest.days import read_days
+from titan10_dagster.ingest.fetch import fetch_and_land, plan_days
+from titan10_dagster.ingest.markets import refresh_markets
 from titan10_dagster.logs import about
 from titan10_dagster.planning.resume import FetchPlan
 from titan10_dagster.settings import ExchangeSettings, RetrySettings
@@ -34,9 +37,13 @@ class FetchConfig(dg.Config):
 
 @dataclass(frozen=True)
 class LandedCandles:
-    """The slices of some partitions of an exchange; their candles stay in the landing zone until they are read."""
+    """The slices of some partitions of an exchange. Their candles stay in the landing zone until they are read.
+
+    `landed`: those of them that this run landed, or found landed by a run that died.
+    """
 
     slices: tuple[Slice, ...]
+    landed: tuple[Slice, ...] = ()
 
 
 def exchange_assets(
@@ -75,7 +82,7 @@ def _markets(name: str, settings: ExchangeSettings, retries: RetrySettings) -> d
         context: dg.AssetExecutionContext, titan10: dg.ResourceParam[IngestContext]
     ) -> dg.MaterializeResult[Any]:
         with told_as_failure(context, name, retries), logged(context.run.run_id, name):
-            listed = titan10.refresh_markets(name)
+            listed = refresh_markets(titan10, name)
         by_symbol = {market.symbol: market for market in listed}
         unlisted = [symbol for symbol in settings.symbols if symbol not in by_symbol]
         rows = [
@@ -117,15 +124,16 @@ def _candles(
     ) -> LandedCandles:
         symbols = checked_symbols(name, settings.symbols, config.symbols)
         slices = titan10.slices(name, to_days(context.partition_keys), symbols)
-        plan = titan10.plan(slices, start=titan10.exchange(name).start, refresh=config.refresh, repair=config.repair)
+        days = read_days(titan10, slices)
+        plan = plan_days(titan10, days, refresh=config.refresh, repair=config.repair)
         context.log.info(told(plan))
         with told_as_failure(context, name, retries), logged(context.run.run_id, name, context.partition_keys):
-            fetch = titan10.fetch(name, plan.fetch)
+            fetch = fetch_and_land(titan10, name, plan.fetch)
         for symbol, error in fetch.failed.items():
             context.log.error(f"{name} {symbol}: {error}")
         for key, metadata in candles_metadata(plan, fetch, alternative=facts.alternative).items():
             context.add_asset_metadata(metadata, partition_key=key)
-        return LandedCandles(tuple(slices))
+        return LandedCandles(days.slices, landed=(*plan.landed, *plan.fetch))
 
     return candles
 
@@ -148,7 +156,7 @@ def _ohlcv(
         backfill_policy=policy,
     )
     def ohlcv(candles: LandedCandles, titan10: dg.ResourceParam[IngestContext]) -> LandedCandles:
-        return LandedCandles(tuple(titan10.unstored(candles.slices)))
+        return LandedCandles(tuple(read_days(titan10, candles.slices).unstored()))
 
     return ohlcv
 

@@ -16,6 +16,7 @@ from titan10_dagster.defs.requests import (
     repairable,
     request_of_days,
 )
+from titan10_dagster.ingest.backlog import days_without_row
 from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.planning.autopilot import HistoryPlan, plan_history
 
@@ -54,7 +55,7 @@ def plan_of(titan10: IngestContext, instance: DagsterInstance) -> HistoryPlan:
     """What history to fetch now, by the ledger, the breakers and the runs of everybody."""
     now = titan10.now()
     return plan_history(
-        titan10.missing_days().history,
+        days_without_row(titan10).history,
         exchanges=repairable(titan10, in_other_hands(instance, [AUTOPILOT])),
         attempts=list(attempts_of(instance, AUTOPILOT, list(titan10.settings.enabled), now - REMEMBERED)),
         now=now,

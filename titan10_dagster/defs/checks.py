@@ -23,6 +23,8 @@ from titan10_dagster.dagster_internals.check_results import latest_materializati
 from titan10_dagster.defs.metadata import MOST_ROWS, table
 from titan10_dagster.defs.partitions import to_days
 from titan10_dagster.ingest.context import IngestContext
+from titan10_dagster.ingest.days import read_ledger
+from titan10_dagster.ingest.inspection import inspect_slices, price_distances, unaccounted_slices
 from titan10_dagster.store.audit import Unaccounted
 from titan10_dagster.store.ledger import LedgerRow
 
@@ -52,7 +54,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class CandleCheck:
-    """`look` judges the slices of one day. A blocking check stops the run when `SYSTEMIC_SHARE` of it is rotten."""
+    """`look` judges the slices of one day. A blocking check stops the run when `SYSTEMIC_SHARE` of it is withheld."""
 
     name: str
     description: str
@@ -69,13 +71,13 @@ def keeps(rules: frozenset[str], slices: Sequence[SliceInspected]) -> Finding:
             "rule": rule,
             "rows": count,
             "of": one.valid + one.broken,
-            "withheld": one.rotten,
+            "withheld": one.withheld,
         }
         for one in slices
         for rule, count in one.counts.items()
         if rule in rules
     )
-    withheld = sum(one.rotten and not rules.isdisjoint(one.counts) for one in slices)
+    withheld = sum(one.withheld and not rules.isdisjoint(one.counts) for one in slices)
     broken = sum(count for one in slices for rule, count in one.counts.items() if rule in rules)
     sentence = (
         f"{broken} rows break a rule and are quarantined; {withheld} slices are withheld."
@@ -115,7 +117,7 @@ def is_systemic(slices: Sequence[SliceInspected], rules: frozenset[str]) -> bool
     """Whether most slices of a run are withheld for breaking `rules`, or most rows break them: the format changed."""
     concerned = [one for one in slices if not rules.isdisjoint(one.counts)]
     rows, broken = sum(one.valid + one.broken for one in slices), sum(one.broken for one in concerned)
-    return sum(one.rotten for one in concerned) > SYSTEMIC_SHARE * len(slices) or broken > SYSTEMIC_SHARE * rows
+    return sum(one.withheld for one in concerned) > SYSTEMIC_SHARE * len(slices) or broken > SYSTEMIC_SHARE * rows
 
 
 def _sentences(rules: frozenset[str]) -> str:
@@ -166,7 +168,7 @@ def candle_checks(exchange: str, partitions: dg.PartitionsDefinition[str]) -> dg
         context: dg.AssetCheckExecutionContext, titan10: dg.ResourceParam[IngestContext]
     ) -> Iterator[dg.AssetCheckResult]:
         days = to_days(context.partition_keys)
-        inspected = list(titan10.inspect(titan10.slices(exchange, days)))
+        inspected = list(inspect_slices(titan10, titan10.slices(exchange, days)))
         asked = symbols_of_run(context.run, exchange) or titan10.exchange(exchange).symbols
         for check in CHECKS:
             by_day = {day: check.look([one for one in inspected if one.slice.day == day]) for day in days}
@@ -221,15 +223,17 @@ def store_checks(exchange: str, partitions: dg.PartitionsDefinition[str]) -> dg.
         context: dg.AssetCheckExecutionContext, titan10: dg.ResourceParam[IngestContext]
     ) -> Iterator[dg.AssetCheckResult]:
         days = to_days(context.partition_keys)
-        unaccounted, unasked = titan10.unaccounted(exchange, days), titan10.unasked(titan10.slices(exchange, days))
+        unaccounted = unaccounted_slices(titan10, exchange, days)
+        known = read_ledger(titan10, titan10.slices(exchange, days))
+        unasked = known.not_requested()
         by_day = {day: agrees(_on(day, unaccounted), [one for one in unasked if one.day == day]) for day in days}
         report_days(context, asset, "accounted_for", by_day, blocking=False)
         yield result(asset, "accounted_for", agrees(unaccounted, unasked))
-        rows, bearable = titan10.ledger_rows(titan10.slices(exchange, days)), titan10.settings.checks.unexplained_share
+        rows, bearable = known.ledger, titan10.settings.checks.unexplained_share
         explained = {day: is_explained([r for r in rows.values() if r.slice.day == day], bearable) for day in days}
         report_days(context, asset, "explained", explained, blocking=False)
         yield result(asset, "explained", is_explained(list(rows.values()), bearable))
-        distances, most = titan10.distances(exchange, days), titan10.settings.checks.stray_share
+        distances, most = price_distances(titan10, exchange, days), titan10.settings.checks.stray_share
         near = {day: is_near({day: found}, most) for day, found in distances.items()}
         report_days(context, asset, "near_others", near, blocking=False)
         yield result(asset, "near_others", is_near(distances, most))

@@ -9,6 +9,9 @@ from titan10_dagster.defs.metadata import stored_metadata
 from titan10_dagster.defs.partitions import to_days
 from titan10_dagster.errors import LandingError
 from titan10_dagster.ingest.context import IngestContext
+from titan10_dagster.ingest.days import ledger_rows
+from titan10_dagster.ingest.fetch import absent_files
+from titan10_dagster.ingest.store import refresh_rollups, store_slices
 
 
 class _SliceIOManager(dg.IOManager):
@@ -31,11 +34,11 @@ class LandingIOManager(_SliceIOManager):
     """
 
     def handle_output(self, context: dg.OutputContext, obj: LandedCandles) -> None:
-        absent = self._titan10.absent(obj.slices)
+        absent = absent_files(self._titan10, obj.landed)
         if absent:
             raise LandingError(
-                f"{len(absent)} slices were fetched but are neither in the landing zone nor in the ledger, "
-                f"the first is {absent[0]}. Was {self._titan10.settings.landing} emptied? Launch the run again."
+                f"{len(absent)} slices were fetched, but their files are not in the landing zone; the first is "
+                f"{absent[0]}. Was {self._titan10.settings.landing} emptied? Launch the run again."
             )
         folder = self._titan10.landing.root / context.asset_key.path[0]
         context.add_output_metadata({"landing": dg.MetadataValue.path(str(folder))})
@@ -47,11 +50,11 @@ class StoreIOManager(_SliceIOManager):
     def handle_output(self, context: dg.OutputContext, obj: LandedCandles) -> None:
         exchange = context.asset_key.path[0]
         with logged(context.run_id, exchange, context.asset_partition_keys):
-            report = self._titan10.store(obj.slices)
+            report = store_slices(self._titan10, obj.slices)
         days = to_days(context.asset_partition_keys)
-        rows = self._titan10.ledger_rows(self._titan10.slices(exchange, days))
+        rows = ledger_rows(self._titan10, self._titan10.slices(exchange, days))
         for day, metadata in stored_metadata(days, report, rows.values()).items():
             context.step_context.add_asset_metadata(
                 metadata, asset_key=context.asset_key, partition_key=day.isoformat()
             )
-        self._titan10.refresh_rollups(report)
+        refresh_rollups(self._titan10, report)

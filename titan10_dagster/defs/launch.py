@@ -17,6 +17,7 @@ from titan10_dagster.defs.compose import compose
 from titan10_dagster.defs.partitions import RANGE_END, RANGE_START, daily_keys, days_per_run
 from titan10_dagster.errors import Banned, BreakerOpen, Refused
 from titan10_dagster.ingest.context import IngestContext
+from titan10_dagster.ingest.days import read_ledger
 from titan10_dagster.operate.run_processes import PROCESS_TAG, is_alive, this_process, visible_to_other_machines
 
 SHUT_OUT = {error.__name__ for error in (Banned, BreakerOpen, Refused)}
@@ -70,7 +71,7 @@ def backfill(
         if _is_shut_out(result):
             break
     done = {day for chunk, result in results if result.success for day in chunk}
-    unsettled = {slice_.day for slice_ in titan10.unsettled(titan10.slices(exchange, asked, symbols))}
+    unsettled = {slice_.day for slice_ in read_ledger(titan10, titan10.slices(exchange, asked, symbols)).unsettled()}
     told = {day for _, result in results for day in _failed_days(result)}
     return Backfill(
         exchange=exchange,

@@ -11,7 +11,7 @@ import dagster as dg
 
 from titan10_dagster.candles.daily import DayFetched, by_day_fetched
 from titan10_dagster.candles.slices import Slice
-from titan10_dagster.ingest.context import Fetch
+from titan10_dagster.ingest.fetch import Fetch
 from titan10_dagster.planning.resume import FetchPlan
 from titan10_dagster.store.ledger import LedgerRow
 from titan10_dagster.store.writer import SliceResult, WriteReport

@@ -18,6 +18,7 @@ from titan10_dagster.defs.requests import (
     repairable,
     request_of_days,
 )
+from titan10_dagster.ingest.backlog import days_without_row, open_slices
 from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.planning.attempts import Attempt
 from titan10_dagster.planning.repairs import Repair, RepairPlan, plan_repairs
@@ -62,8 +63,8 @@ def plan_of(titan10: IngestContext, instance: DagsterInstance) -> RepairPlan:
 def plan_after(titan10: IngestContext, attempts: Sequence[Attempt], under_way: Iterable[str] = ()) -> RepairPlan:
     """The same, of somebody who knows by himself of the attempts, and of the exchanges that others fetch from."""
     return plan_repairs(
-        titan10.open_slices(),
-        holes=titan10.missing_days().holes,
+        open_slices(titan10),
+        holes=days_without_row(titan10).holes,
         exchanges=repairable(titan10, under_way),
         attempts=attempts,
         now=titan10.now(),

@@ -13,6 +13,7 @@ from titan10_dagster.dagster_internals.backfills import assets_of_active_backfil
 from titan10_dagster.defs.checks import symbols_of_run
 from titan10_dagster.defs.partitions import RANGE_END, RANGE_START, daily_keys, days_per_run
 from titan10_dagster.exchanges.venues.registry import venue_of
+from titan10_dagster.ingest.clients import health_of
 from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.planning.attempts import Attempt
 from titan10_dagster.planning.repairs import Repairable
@@ -61,7 +62,7 @@ def repairable(titan10: IngestContext, under_way: Iterable[str]) -> dict[str, Re
     """What a plan must know of each exchange; days of those `under_way` are fetched by others."""
     busy, sizes = set(under_way), days_per_run(titan10.settings)
     return {
-        name: Repairable(titan10.health(name), venue_of(name).depth, sizes[name], name in busy)
+        name: Repairable(health_of(titan10, name), venue_of(name).depth, sizes[name], name in busy)
         for name in titan10.settings.enabled
     }
 

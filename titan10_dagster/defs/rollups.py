@@ -9,6 +9,7 @@ import dagster as dg
 from titan10_dagster.defs.assets import OWNERS
 from titan10_dagster.defs.requests import is_under_way
 from titan10_dagster.ingest.context import IngestContext
+from titan10_dagster.ingest.maintenance import catch_up_rollups
 from titan10_dagster.store.rollups import ROLLUPS
 
 JOB = "rollups"
@@ -29,7 +30,7 @@ def rollups_asset(exchanges: tuple[str, ...]) -> dg.AssetsDefinition:
         "to date wherever a minute changed; on plain PostgreSQL views, which always are.",
     )
     def rollups(titan10: dg.ResourceParam[IngestContext]) -> dg.MaterializeResult[Any]:
-        titan10.catch_up_rollups()
+        catch_up_rollups(titan10)
         return dg.MaterializeResult(metadata={"kept_by_timescaledb": titan10.database.has_timescaledb()})
 
     return rollups

@@ -7,6 +7,7 @@ import dagster as dg
 from titan10_dagster.defs.assets import OWNERS
 from titan10_dagster.defs.schedules import materializing
 from titan10_dagster.ingest.context import IngestContext
+from titan10_dagster.ingest.maintenance import apply_policies, drop_old_candles, read_storage
 from titan10_dagster.store.storage import complaints
 
 KEY = dg.AssetKey(["system", "storage"])
@@ -33,7 +34,7 @@ def storage_asset() -> dg.AssetsDefinition:
         ],
     )
     def storage(titan10: dg.ResourceParam[IngestContext]) -> dg.MaterializeResult:  # type: ignore[type-arg]
-        changed, dropped, seen = titan10.apply_policies(), titan10.drop_old_candles(), titan10.storage()
+        changed, dropped, seen = apply_policies(titan10), drop_old_candles(titan10), read_storage(titan10)
         chunks = seen.chunks if seen else ()
         wrong = complaints(seen, titan10.now()) if seen else []
         return dg.MaterializeResult(

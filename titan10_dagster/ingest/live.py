@@ -19,11 +19,14 @@ from titan10_dagster.errors import FetchError, WriteUnderWay
 from titan10_dagster.exchanges.live import LiveAnswer, LivePoll, poll
 from titan10_dagster.exchanges.markets import Resolution, resolve
 from titan10_dagster.exchanges.venues.registry import venue_of
+from titan10_dagster.ingest.clients import breaker_of, live_share_of, open_client
 from titan10_dagster.ingest.context import IngestContext
+from titan10_dagster.ingest.days import ledger_rows
+from titan10_dagster.ingest.judge import judge_slice
+from titan10_dagster.ingest.markets import stored_or_read
 from titan10_dagster.logs import about
 from titan10_dagster.planning.live import LivePlan, Polled, plan_poll, seconds_to_ask
 from titan10_dagster.store import ledger
-from titan10_dagster.store.markets import MarketStore
 from titan10_dagster.store.writer import WriteReport, write_slices
 
 TIMEOUT_MS = 10_000
@@ -71,12 +74,12 @@ async def _poll(titan10: IngestContext, exchange: str) -> LiveReport:
 
 
 async def _poll_exchange(titan10: IngestContext, exchange: str) -> LiveReport:
-    breaker = titan10.breaker(exchange)
+    breaker = breaker_of(titan10, exchange)
     resolution = await asyncio.to_thread(markets_of, titan10, exchange)
     symbols = [market.symbol for market in resolution.markets]
     plans = await asyncio.to_thread(plans_of, titan10, exchange, symbols)
-    share = titan10.live_share(exchange)
-    async with titan10.client(exchange, resolution.markets, pace_share=share, timeout_ms=TIMEOUT_MS) as client:
+    share = live_share_of(titan10, exchange)
+    async with open_client(titan10, exchange, resolution.markets, pace_share=share, timeout_ms=TIMEOUT_MS) as client:
         polled = await poll(client, plans, breaker=breaker, seconds=seconds_to_ask(titan10.now()))
     try:
         written = await asyncio.to_thread(store, titan10, polled.answers) if polled.answers else None
@@ -91,8 +94,7 @@ def markets_of(titan10: IngestContext, exchange: str) -> Resolution:
     Raises:
         FetchError: it had to be asked for, and did not come or may not be.
     """
-    known = MarketStore(titan10.database).load(exchange) or titan10.refresh_markets(exchange)
-    return resolve(exchange, titan10.exchange(exchange).symbols, known)
+    return resolve(exchange, titan10.exchange(exchange).symbols, stored_or_read(titan10, exchange))
 
 
 def plans_of(titan10: IngestContext, exchange: str, symbols: Sequence[str]) -> list[LivePlan]:
@@ -100,7 +102,7 @@ def plans_of(titan10: IngestContext, exchange: str, symbols: Sequence[str]) -> l
     now, facts = titan10.now(), venue_of(exchange)
     slices = titan10.slices(exchange, [now.date() - _DAY, now.date()], symbols)
     known: dict[Series, dict[date, Polled]] = {slice_.series: {} for slice_ in slices}
-    for slice_, row in titan10.ledger_rows(slices).items():
+    for slice_, row in ledger_rows(titan10, slices).items():
         known[slice_.series][slice_.day] = Polled(row.state, row.covered_until)
     perishing = {} if facts.depth is None else perishing_gaps(titan10, exchange, now)
     plans = [
@@ -137,7 +139,7 @@ def _judged(titan10: IngestContext, answer: LiveAnswer) -> Iterator[JudgedSlice]
     for slice_ in slices_of(answer.plan.window):
         if covered > slice_.start:
             record = _record(slice_, answer, min(covered, slice_.end))
-            yield titan10.judge(FetchedSlice(record, days.get(slice_.day, nothing)))
+            yield judge_slice(FetchedSlice(record, days.get(slice_.day, nothing)), titan10.settings.checks)
 
 
 def _record(slice_: Slice, answer: LiveAnswer, until: datetime) -> FetchRecord:

@@ -44,6 +44,9 @@ _ESCAPED = re.compile(r'[-_%\\*?"<>|]')
 _UNREADABLE = (pa.ArrowException, OSError, ValueError, KeyError, TypeError)
 
 
+FileIdentity = tuple[int, int, int, int]  # of a file's content: device, inode, size and time of change
+
+
 class LandingZone:
     """Landed slices under `root`, which is made when the first one is written. Threads may share it."""
 
@@ -59,8 +62,23 @@ class LandingZone:
         place = (series.exchange, series.timeframe.name, slice_.day.isoformat())
         return self.root.joinpath(*place, _file_name(series) + _SUFFIX)
 
-    def write(self, fetched: FetchedSlice) -> Path:
-        """Lands the slice, in place of what was landed of it; it is on the disk when this returns.
+    def identity(self, slice_: Slice) -> FileIdentity | None:
+        """Return what changes whenever another file takes the slice's place; None if the slice is not landed.
+
+        Raises:
+            LandingError: the file cannot be reached.
+        """
+        path = self.path(slice_)
+        try:
+            status = path.stat()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise LandingError(f"cannot open {path}: {error}") from error
+        return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+    def write(self, fetched: FetchedSlice) -> FetchedSlice:
+        """Lands the slice, in place of what was landed of it; it is on the disk when this returns, as it is returned.
 
         No row that an exchange gave is lost. What lies before the new fetch's horizon nobody can ask for again: the
         former rows that keep the candle rules are carried over, and the record's note says how many, so that the file
@@ -81,7 +99,7 @@ class LandingZone:
             _put(path, _encoded(fetched))
         except OSError as error:
             raise LandingError(f"cannot land {fetched.record.slice} as {path}: {error}") from error
-        return path
+        return fetched
 
     def read(self, slice_: Slice) -> FetchedSlice | None:
         """The slice exactly as it was written; None if there is none, LandingError if it is unreadable."""

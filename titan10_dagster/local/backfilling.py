@@ -19,6 +19,7 @@ from rich.text import Text
 from titan10_dagster.candles.fetched import FetchedSlice
 from titan10_dagster.candles.slices import Slice, days
 from titan10_dagster.ingest.context import IngestContext, open_context
+from titan10_dagster.ingest.days import ledger_rows, read_ledger
 from titan10_dagster.local.exits import DONE, FAILED, SHUT_OUT
 from titan10_dagster.local.instance import Say, open_instance
 from titan10_dagster.local.paths import made
@@ -131,13 +132,13 @@ def _progress(titan10: IngestContext, request: Request) -> Iterator[Any]:
 def _open_slices(titan10: IngestContext, request: Request) -> list[Slice]:
     """What will be fetched: all that is not settled, or all."""
     asked = titan10.slices(request.exchange, days(request.first, request.last), request.symbols)
-    return asked if request.refresh else titan10.unsettled(asked)
+    return asked if request.refresh else read_ledger(titan10, asked).unsettled()
 
 
 def _report(titan10: IngestContext, request: Request, outcome: Backfill, tally: Tally) -> dict[str, Any]:
     start = titan10.exchange(request.exchange).start
     asked = titan10.slices(request.exchange, days(request.first, request.last), request.symbols)
-    rows = titan10.ledger_rows(asked)
+    rows = ledger_rows(titan10, asked)
     missing: dict[str, int] = {}
     for row in rows.values():
         for reason, count in row.missing.items():

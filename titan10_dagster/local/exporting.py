@@ -15,6 +15,7 @@ from titan10_dagster.candles.slices import Series, midnight
 from titan10_dagster.candles.timeframes import TIMEFRAMES
 from titan10_dagster.errors import SettingsError, StoreError, Titan10Error
 from titan10_dagster.ingest.context import IngestContext
+from titan10_dagster.ingest.maintenance import catch_up_rollups
 from titan10_dagster.landing.zone import LandingZone
 from titan10_dagster.local.exits import DONE, FAILED
 from titan10_dagster.local.formats import Format
@@ -121,7 +122,7 @@ def run_export(settings: Settings, request: Request, say: Say, *, now: datetime,
 def catch_up(titan10: IngestContext, say: Say) -> None:
     """Brings the rollups up to date before they are read: they may not know yet what was written just now."""
     try:
-        titan10.catch_up_rollups()
+        catch_up_rollups(titan10)
     except StoreError as error:
         say(f"The longer candles may lack what was written in the last minutes, for they cannot be refreshed: {error}.")
 

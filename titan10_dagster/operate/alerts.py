@@ -12,7 +12,11 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 
 from titan10_dagster.candles.slices import Slice
+from titan10_dagster.ingest.backlog import open_slices
+from titan10_dagster.ingest.clients import health_of
 from titan10_dagster.ingest.context import IngestContext
+from titan10_dagster.ingest.days import ledger_rows, read_ledger
+from titan10_dagster.ingest.markets import listed_symbols
 from titan10_dagster.operate.delivery import Letter, deliver
 from titan10_dagster.planning.alerts import (
     Alert,
@@ -93,7 +97,7 @@ def letter_of(alert: Alert) -> Letter:
 def _of_exchange(titan10: IngestContext, name: str, now: datetime) -> list[Condition]:
     limits = titan10.settings.alerts
     found = [
-        breaker_condition(titan10.health(name), now, timedelta(minutes=limits.breaker_open_minutes)),
+        breaker_condition(health_of(titan10, name), now, timedelta(minutes=limits.breaker_open_minutes)),
         settlement_condition(name, _unsettled(titan10, name, now)),
     ]
     if titan10.settings.live.enabled:
@@ -104,7 +108,7 @@ def _of_exchange(titan10: IngestContext, name: str, now: datetime) -> list[Condi
 
 
 def _gaps(titan10: IngestContext, now: datetime) -> list[Condition]:
-    open_, limit = titan10.open_slices(), timedelta(days=titan10.settings.alerts.gap_days)
+    open_, limit = open_slices(titan10), timedelta(days=titan10.settings.alerts.gap_days)
     found = (
         gaps_condition(name, [one for one in open_ if one.slice.series.exchange == name], now, limit)
         for name in titan10.settings.enabled
@@ -118,14 +122,14 @@ def _unsettled(titan10: IngestContext, name: str, now: datetime) -> list[Slice]:
     A series that is new owes nothing of the days before: they are history, which nobody asked for yet.
     """
     days = days_to_be_settled(now, titan10.settings.alerts.settled_by)
-    unsettled = titan10.unsettled(titan10.slices(name, days, titan10.listed(name)))
+    unsettled = read_ledger(titan10, titan10.slices(name, days, listed_symbols(titan10, name))).unsettled()
     since = ledger.on_duty_since(titan10.database, list({one.series for one in unsettled}))
     return [one for one in unsettled if one.series in since and one.day >= since[one.series]]
 
 
 def _polled_until(titan10: IngestContext, name: str, now: datetime) -> datetime | None:
     """The end of the newest candle that the exchange gave, by the ledger of yesterday and today."""
-    rows = titan10.ledger_rows(titan10.slices(name, [now.date() - _DAY, now.date()]))
+    rows = ledger_rows(titan10, titan10.slices(name, [now.date() - _DAY, now.date()]))
     return max((row.covered_until if row.state == "live" else one.end for one, row in rows.items()), default=None)
 
 

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from titan10_dagster.candles.slices import Slice
-from titan10_dagster.ingest.context import IngestContext, verdict_of
+from titan10_dagster.ingest.context import IngestContext
+from titan10_dagster.ingest.days import read_days
+from titan10_dagster.ingest.judge import verdict_of
 from titan10_dagster.landing import leftovers
 from titan10_dagster.landing.leftovers import Kind, LandedFile
 from titan10_dagster.settings import HousekeepingSettings
@@ -72,9 +73,11 @@ def _removable(titan10: IngestContext, folder: Path, oldest: Mapping[Kind, datet
 def _superfluous(titan10: IngestContext, landed: Sequence[LandedFile]) -> Iterator[LandedFile]:
     """Those whose slice the ledger calls settled by that fetch or a later one, or whose day is kept no more."""
     records = {one: record for one in landed if (record := titan10.landing.record_of(one.path)) is not None}
-    only_landed: set[Slice] = set(titan10.only_landed([record.slice for record in records.values()]))
+    days = read_days(titan10, [record.slice for record in records.values()])
     kept_from = titan10.kept_from or date.min
-    return (one for one, record in records.items() if record.slice not in only_landed or record.slice.day < kept_from)
+    for file, record in records.items():
+        if record.slice.day < kept_from or not days.is_only_landed(record.slice):
+            yield file
 
 
 def _is_stored(titan10: IngestContext, former: LandedFile) -> bool:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from titan10_dagster.exchanges.venues.registry import venue_of
+from titan10_dagster.ingest.backlog import listed_series
 from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.planning.breaker import Health
 from titan10_dagster.store import ledger
@@ -43,7 +44,7 @@ class ExchangeHealth:
 def health_report(titan10: IngestContext, now: datetime) -> list[ExchangeHealth]:
     """One for each exchange that is configured or has candles, by name. Reads no candle, and asks no exchange."""
     configured, db = titan10.settings.exchanges, titan10.database
-    starts = titan10.starts(configured)
+    starts = listed_series(titan10, configured)
     listed = {(series.exchange, series.symbol) for series in starts}
     history = {row.exchange: row for row in ledger.summary(db, starts, now.date())}
     live = ledger.live_until(db, starts, now.date())

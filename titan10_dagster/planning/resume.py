@@ -18,7 +18,7 @@ class FetchPlan:
     """Every slice asked for stands in exactly one of these, in the order it was asked for.
 
     `before_start` lies before the exchange's configured first day; `settled` is known whole to the ledger, and not
-    doubted; `landed` was fetched whole by a run that died before it stored it; `fetch` is the rest.
+    unconfirmed; `landed` was fetched whole by a run that died before it stored it; `fetch` is the rest.
     """
 
     before_start: tuple[Slice, ...]
@@ -33,8 +33,8 @@ def plan_fetch(
     start: date,
     settled: Collection[Slice],
     landed: Mapping[Slice, FetchRecord],
-    sound: Callable[[Slice], bool],
-    doubted: Mapping[Slice, datetime] = _NONE,
+    usable: Callable[[Slice], bool],
+    unconfirmed: Mapping[Slice, datetime] = _NONE,
     refresh: bool = False,
 ) -> FetchPlan:
     """Sort `slices` by what has to be done for them.
@@ -43,8 +43,8 @@ def plan_fetch(
         start: first UTC day worth a request.
         settled: the slices that the ledger calls settled.
         landed: the record of each slice in the landing zone.
-        sound: whether a landed slice keeps the candle rules; asked only for slices that would be resumed.
-        doubted: settled slices to look at again, with the time of the look that settled them: what was landed
+        usable: whether a landed slice keeps the candle rules; asked only for slices that would be resumed.
+        unconfirmed: settled slices to look at again, with the time of the look that settled them: what was landed
             since then is the second look, and only has to be stored.
         refresh: fetch again what is settled or landed.
     """
@@ -52,16 +52,16 @@ def plan_fetch(
     asked = [slice_ for slice_ in slices if slice_.day >= start]
     if refresh:
         return FetchPlan(tuple(before), (), (), tuple(asked))
-    done = [slice_ for slice_ in asked if slice_ in settled and slice_ not in doubted]
-    open_ = [slice_ for slice_ in asked if slice_ not in settled or slice_ in doubted]
+    done = [slice_ for slice_ in asked if slice_ in settled and slice_ not in unconfirmed]
+    open_ = [slice_ for slice_ in asked if slice_ not in settled or slice_ in unconfirmed]
     resumed = {
         slice_
         for slice_ in open_
         if slice_ in landed
         and landed[slice_].answered
         and landed[slice_].fetched_at >= slice_.end  # one fetched while its day ran is not whole
-        and (slice_ not in doubted or landed[slice_].fetched_at > doubted[slice_])
-        and sound(slice_)
+        and (slice_ not in unconfirmed or landed[slice_].fetched_at > unconfirmed[slice_])
+        and usable(slice_)
     }
     return FetchPlan(
         before_start=tuple(before),

@@ -30,7 +30,7 @@ VALID = next(check for check in CHECKS if check.name == "valid")
 
 
 def inspected(
-    symbol: str = "BTC/USDT", *, valid: int = 1440, counts: Mapping[str, int] | None = None, rotten: bool = False
+    symbol: str = "BTC/USDT", *, valid: int = 1440, counts: Mapping[str, int] | None = None, withheld: bool = False
 ) -> SliceInspected:
     return SliceInspected(
         slice=Slice(Series("binance", symbol, TIMEFRAMES["1m"]), date(2024, 3, 1)),
@@ -39,7 +39,7 @@ def inspected(
         counts=counts or {},
         answered=True,
         beyond_horizon=False,
-        rotten=rotten,
+        withheld=withheld,
     )
 
 
@@ -63,7 +63,7 @@ def test_a_broken_row_is_a_warning_with_its_rule_in_the_table() -> None:
 
 
 def test_a_withheld_slice_is_an_error_of_its_day() -> None:
-    finding = keeps(VALUE_RULES, [inspected(valid=1340, counts={"high_below_low": 100}, rotten=True)])
+    finding = keeps(VALUE_RULES, [inspected(valid=1340, counts={"high_below_low": 100}, withheld=True)])
     assert finding.severity is ERROR
 
 
@@ -72,11 +72,11 @@ def test_a_check_sees_only_its_own_rules() -> None:
     assert not keeps(TIME_RULES, [inspected(counts={"off_grid": 3})]).passed
 
 
-@pytest.mark.parametrize(("rotten", "severity"), [(1, WARN), (2, WARN), (3, ERROR), (4, ERROR)])
+@pytest.mark.parametrize(("withheld", "severity"), [(1, WARN), (2, WARN), (3, ERROR), (4, ERROR)])
 def test_a_run_is_blocked_only_when_most_of_its_slices_are_withheld(
-    rotten: int, severity: dg.AssetCheckSeverity
+    withheld: int, severity: dg.AssetCheckSeverity
 ) -> None:
-    slices = [inspected(f"{n}/USDT", counts={"high_below_low": 100}, rotten=n < rotten) for n in range(4)]
+    slices = [inspected(f"{n}/USDT", counts={"high_below_low": 100}, withheld=n < withheld) for n in range(4)]
     assert of_run(VALID, slices).severity is severity
 
 
@@ -92,7 +92,7 @@ def test_missing_candles_are_a_warning_with_a_table_of_symbols() -> None:
 
 
 def test_every_finding_can_be_shown_by_dagster() -> None:
-    slices = [inspected(valid=1340, counts={"high_below_low": 100}, rotten=True)]
+    slices = [inspected(valid=1340, counts={"high_below_low": 100}, withheld=True)]
     for check in CHECKS:
         finding = of_run(check, slices)
         dg.AssetCheckResult(passed=finding.passed, metadata=finding.metadata(), description=finding.sentence)

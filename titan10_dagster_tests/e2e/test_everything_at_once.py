@@ -28,8 +28,12 @@ from dagster import AssetKey, DagsterEventType, DagsterInstance
 
 from titan10_dagster import settings as titan10_settings
 from titan10_dagster.candles.slices import Series, days, midnight
+from titan10_dagster.ingest.backlog import open_slices
 from titan10_dagster.ingest.context import IngestContext, utc_now
+from titan10_dagster.ingest.days import read_days
+from titan10_dagster.ingest.fetch import fetch_and_land
 from titan10_dagster.ingest.live import poll_exchanges
+from titan10_dagster.ingest.store import store_slices
 from titan10_dagster.landing.zone import LandingZone
 from titan10_dagster.local.graphql import AskFailed, ask, backfill_of, launch_backfill
 from titan10_dagster.local.instance import migrate_all, open_database, prepare
@@ -200,10 +204,10 @@ def leave_gaps(then: IngestContext, sandbox: Sandbox) -> None:
         sandbox.fault(exchange, "lost_rows", symbol=lossy, rows=HOLE)
         sandbox.fault(exchange, "http_400", symbol=failing)
         slices = then.slices(exchange, PLANTED)
-        then.fetch(exchange, slices)
-        then.store(then.unstored(slices))
+        fetch_and_land(then, exchange, slices)
+        store_slices(then, read_days(then, slices).unstored())
         sandbox.clear_faults(exchange)
-        assert then.open_slices()
+        assert open_slices(then)
 
 
 # -- what happens ------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import pytest
 
 from titan10_dagster.candles.gaps import Reason
 from titan10_dagster.candles.slices import midnight, to_ms
+from titan10_dagster.ingest.inspection import unaccounted_slices
 from titan10_dagster.sandbox.truth import outage
 from titan10_dagster.sandbox.venues.registry import venue
 from titan10_dagster_tests.integration.driving import go_to, run, tick
@@ -63,7 +64,7 @@ def test_an_outage_is_told_from_minutes_without_trades_at_the_second_look(make_w
         assert missing(world, symbol) == {Reason.OUTAGE: down()}
     assert missing(world, QUIET) == {Reason.OUTAGE: down(), Reason.NO_TRADES: without_trades(world)}
     assert metadata(world, "coinbase/ohlcv")[str(DAY)]["missing_outage"] == 3 * len(down())
-    assert not world.titan10.unaccounted("coinbase", [DAY])
+    assert not unaccounted_slices(world.titan10, "coinbase", [DAY])
     assert not tick(world)
 
 
@@ -74,7 +75,7 @@ def test_an_exchange_that_is_stored_later_bears_witness_then(make_world: MakeWor
     assert missing(world, "BTC/USD") == {Reason.NO_TRADES: down()}
     assert not world.backfill("binance", DAY).failed
     assert missing(world, "BTC/USD") == {Reason.OUTAGE: down()}
-    assert not world.titan10.unaccounted("coinbase", [DAY])
+    assert not unaccounted_slices(world.titan10, "coinbase", [DAY])
 
 
 def test_outages_that_cannot_be_told_fail_no_backfill_and_are_told_after_the_next(
@@ -90,7 +91,7 @@ def test_outages_that_cannot_be_told_fail_no_backfill_and_are_told_after_the_nex
         " WHEN (OLD.exchange = 'coinbase') EXECUTE FUNCTION refuse()"
     )
     assert not world.backfill("binance", DAY).failed
-    assert "outages were not told" in caplog.text
+    assert "outages were not classified" in caplog.text
     sql("DROP TRIGGER refuse ON gaps")
     assert not world.backfill("binance", DAY + timedelta(days=1)).failed
     assert missing(world, "BTC/USD") == {Reason.OUTAGE: down()}

@@ -12,7 +12,9 @@ import pytest
 from titan10_dagster.candles.gaps import Reason
 from titan10_dagster.candles.slices import to_ms
 from titan10_dagster.errors import DatabaseUnavailable
-from titan10_dagster.ingest.context import IngestContext
+from titan10_dagster.ingest import fetch as ingest_fetch
+from titan10_dagster.ingest.days import ledger_rows
+from titan10_dagster.ingest.markets import refresh_markets
 from titan10_dagster.planning.breaker import BreakerState
 from titan10_dagster.store import ledger
 from titan10_dagster.store.breakers import HealthStore
@@ -93,7 +95,7 @@ def test_a_ban_opens_the_breaker_and_nobody_asks_until_it_is_over(make_world: Ma
 @pytest.mark.parametrize("kind", ["http_451", "http_403"])
 def test_a_refusal_is_told_and_not_retried(make_world: MakeWorld, exchange: str, kind: str) -> None:
     world = world_of(make_world, exchange)
-    world.titan10.refresh_markets(exchange)
+    refresh_markets(world.titan10, exchange)
     world.sandbox.clear_requests(exchange)
     world.sandbox.fault(exchange, kind)
     done = world.backfill(exchange, DAY)
@@ -125,7 +127,7 @@ def test_one_unknown_symbol_stops_no_other(make_world: MakeWorld, exchange: str)
     assert not done.failed
     assert done.incomplete == (DAY,)
     assert np.array_equal(world.stored(exchange, good, DAY, DAY), world.truth(exchange, good, DAY, DAY))
-    rows = world.titan10.ledger_rows(world.titan10.slices(exchange, [DAY]))
+    rows = ledger_rows(world.titan10, world.titan10.slices(exchange, [DAY]))
     assert {slice_.series.symbol: row.state for slice_, row in rows.items()} == {good: "settled", bad: "partial"}
     world.sandbox.clear_faults()
     world.sandbox.clear_requests(exchange)
@@ -162,7 +164,7 @@ def test_a_broken_candle_is_quarantined_and_the_rest_of_the_day_is_stored(
     lost = set(truth[:, 0]) - set(stored[:, 0])
     assert len(lost) == 1
     assert np.array_equal(stored, truth[~np.isin(truth[:, 0], list(lost))])
-    (row,) = world.titan10.ledger_rows(world.titan10.slices(exchange, [DAY], [symbol])).values()
+    (row,) = ledger_rows(world.titan10, world.titan10.slices(exchange, [DAY], [symbol])).values()
     assert row.missing[Reason.QUARANTINED] == 1
     assert row.quarantined >= 1
 
@@ -174,7 +176,7 @@ def test_a_candle_off_the_grid_is_quarantined(make_world: MakeWorld) -> None:
     assert not world.backfill("binance", DAY).failed
     stored = world.stored("binance", symbol, DAY, DAY)
     assert not (stored[:, 0] % MINUTE_MS).any()
-    (row,) = world.titan10.ledger_rows(world.titan10.slices("binance", [DAY], [symbol])).values()
+    (row,) = ledger_rows(world.titan10, world.titan10.slices("binance", [DAY], [symbol])).values()
     assert row.quarantined == 1
 
 
@@ -226,7 +228,7 @@ def test_a_horizon_that_nobody_declared_is_found_and_explained(make_world: MakeW
     world.sandbox.fault("binance", "horizon", rows=720)
     done = world.backfill("binance", DAY)
     assert not done.failed
-    for row in world.titan10.ledger_rows(world.titan10.slices("binance", [DAY])).values():
+    for row in ledger_rows(world.titan10, world.titan10.slices("binance", [DAY])).values():
         assert (row.state, row.missing) == ("settled", {Reason.BEYOND_HORIZON: 1440})
 
 
@@ -256,7 +258,7 @@ def test_what_kraken_still_has_of_yesterday_is_fetched(make_world: MakeWorld) ->
         reachable = truth[truth[:, 0] >= (shortly_after - timedelta(minutes=718)).timestamp() * 1000]
         assert len(reachable) > 500
         assert np.array_equal(stored[-len(reachable) :], reachable)
-        (row,) = world.titan10.ledger_rows(world.titan10.slices("kraken", [yesterday], [symbol])).values()
+        (row,) = ledger_rows(world.titan10, world.titan10.slices("kraken", [yesterday], [symbol])).values()
         assert row.missing[Reason.BEYOND_HORIZON] > 800
 
 
@@ -264,7 +266,7 @@ def test_a_step_that_loses_sight_of_the_database_is_tried_again(
     make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world = world_of(make_world, "binance")
-    resolve, tries = IngestContext._resolve, []
+    resolve, tries = ingest_fetch.resolve_slices, []
 
     def away_at_first(*arguments: Any) -> Any:
         tries.append(arguments)
@@ -272,7 +274,7 @@ def test_a_step_that_loses_sight_of_the_database_is_tried_again(
             raise DatabaseUnavailable("the database cannot be used now")
         return resolve(*arguments)
 
-    monkeypatch.setattr(IngestContext, "_resolve", away_at_first)
+    monkeypatch.setattr(ingest_fetch, "resolve_slices", away_at_first)
     assert not world.backfill("binance", DAY).failed
     assert len(tries) == 2
     assert world.equals_truth("binance", DAY, DAY)

@@ -9,6 +9,7 @@ import pytest
 
 from titan10_dagster.defs.compose import compose
 from titan10_dagster.ingest.live import poll_exchanges
+from titan10_dagster.ingest.markets import refresh_markets
 from titan10_dagster.operate.status import ExchangeHealth, facts, health_report
 from titan10_dagster.planning.breaker import BreakerState
 from titan10_dagster_tests.integration.driving import go_to
@@ -55,7 +56,7 @@ def test_lag_grows_while_nothing_is_polled(make_world: MakeWorld) -> None:
 
 def test_a_symbol_that_is_not_listed_is_named_and_misses_no_days(make_world: MakeWorld) -> None:
     world = make_world({"binance": ["BTC/USDT", "BTC/USTD"]}, settings={"binance": {"start": FIRST}})
-    world.titan10.refresh_markets("binance")
+    refresh_markets(world.titan10, "binance")
     seen = report(world)["binance"]
     assert (seen.unlisted, seen.history.unasked) == (("BTC/USTD",), 3)
 

@@ -15,7 +15,11 @@ import pytest
 from titan10_dagster.candles.gaps import Reason
 from titan10_dagster.candles.slices import days, midnight, to_ms
 from titan10_dagster.defs.compose import compose
+from titan10_dagster.ingest.clients import health_of
+from titan10_dagster.ingest.days import ledger_rows
+from titan10_dagster.ingest.fetch import fetch_and_land
 from titan10_dagster.ingest.live import LiveReport, poll_exchanges
+from titan10_dagster.ingest.markets import refresh_markets
 from titan10_dagster.operate.alerts import conditions
 from titan10_dagster.planning.alerts import Kind
 from titan10_dagster.planning.breaker import BreakerState
@@ -58,7 +62,7 @@ def is_up_to_date(world: World, exchange: str, now: datetime) -> bool:
 
 
 def row(world: World, exchange: str, symbol: str) -> Any:
-    (found,) = world.titan10.ledger_rows(world.titan10.slices(exchange, [TODAY], [symbol])).values()
+    (found,) = ledger_rows(world.titan10, world.titan10.slices(exchange, [TODAY], [symbol])).values()
     return found
 
 
@@ -188,7 +192,7 @@ def test_a_refusal_is_asked_about_ever_more_rarely_told_of_and_over_with_the_fir
     now = go_on(world, 10 * MINUTE)
     poll(world)
     poll(world)
-    assert world.titan10.health("okx").state is BreakerState.CLOSED
+    assert health_of(world.titan10, "okx").state is BreakerState.CLOSED
     assert is_up_to_date(world, "okx", now)
     assert evaluate(world).run_requests
     assert not conditions(world.titan10, now)
@@ -213,7 +217,7 @@ def test_a_symbol_that_is_rejected_does_not_keep_an_exchange_shut_that_is_well_a
         report = poll(world)["binance"]
     assert set(report.failed) == {"BTC/USDT"}
     assert report.inserted
-    assert world.titan10.health("binance").state is BreakerState.CLOSED
+    assert health_of(world.titan10, "binance").state is BreakerState.CLOSED
 
 
 def test_a_symbol_that_always_fails_does_not_keep_the_breaker_open(make_world: MakeWorld) -> None:
@@ -223,7 +227,7 @@ def test_a_symbol_that_always_fails_does_not_keep_the_breaker_open(make_world: M
         go_on(world, HOUR + MINUTE)
         if poll(world)["binance"].inserted:
             break
-    assert world.titan10.health("binance").state is BreakerState.CLOSED
+    assert health_of(world.titan10, "binance").state is BreakerState.CLOSED
 
 
 def test_a_broken_live_candle_is_quarantined(make_world: MakeWorld) -> None:
@@ -294,7 +298,7 @@ def test_polling_and_a_backfill_together_keep_the_exchanges_limit(make_world: Ma
     world = make_world({"coinbase": symbols}, settings={"coinbase": {"paced": True}}, enforce_limits=True)
     settings = world.titan10.settings.model_copy(update={"live": LiveSettings(enabled=True)})
     object.__setattr__(world.titan10, "settings", settings)
-    world.titan10.refresh_markets("coinbase")
+    refresh_markets(world.titan10, "coinbase")
     go_to(world, MORNING)
     world.sandbox.clock.run_from(to_ms(MORNING))
     polls: list[LiveReport] = []
@@ -306,7 +310,9 @@ def test_polling_and_a_backfill_together_keep_the_exchanges_limit(make_world: Ma
 
     polling = threading.Thread(target=keep_polling)
     polling.start()
-    done = world.titan10.fetch("coinbase", world.titan10.slices("coinbase", days(TODAY - 3 * DAY, TODAY - DAY)))
+    done = fetch_and_land(
+        world.titan10, "coinbase", world.titan10.slices("coinbase", days(TODAY - 3 * DAY, TODAY - DAY))
+    )
     over.set()
     polling.join()
     assert not done.failed
@@ -337,7 +343,7 @@ def test_a_long_write_of_one_exchange_holds_up_the_polls_of_no_other_and_not_its
     world = make_world(TWO)
     go_to(world, MORNING)
     for name in TWO:
-        world.titan10.refresh_markets(name)
+        refresh_markets(world.titan10, name)
     with world.titan10.database.transaction() as cursor:
         lock_exchange(cursor, "binance")
         began = time.monotonic()
@@ -360,7 +366,7 @@ def test_a_demand_to_rest_makes_nobody_wait_and_what_was_not_asked_goes_first_la
     symbols = ["BTC/USD", "ETH/USD", "SOL/USD"]
     world = make_world({"kraken": symbols, **TWO}, settings={"kraken": {"paced": True}})
     for name in world.titan10.settings.enabled:
-        world.titan10.refresh_markets(name)
+        refresh_markets(world.titan10, name)
     go_to(world, MORNING)
     world.sandbox.fault("kraken", "http_429", retry_after=300, count=1)
     began = time.monotonic()

@@ -14,6 +14,8 @@ from titan10_dagster.defs.repairs import plan_of, request
 from titan10_dagster.defs.requests import MOST_REMEMBERED
 from titan10_dagster.errors import TransientError
 from titan10_dagster.exchanges.breaker import Breaker
+from titan10_dagster.ingest.days import read_days
+from titan10_dagster.ingest.fetch import fetch_and_land, plan_days
 from titan10_dagster.planning.repairs import Repair
 from titan10_dagster.store import ledger
 from titan10_dagster.store.breakers import HealthStore
@@ -160,7 +162,7 @@ def test_a_repair_that_died_after_landing_only_stores_what_it_landed(make_world:
     go_to(world, NOW + 7 * HOUR)
     (request,) = tick(world)
     slices = world.titan10.slices("binance", [FIRST], ["BTC/USDT"])
-    world.titan10.fetch("binance", slices)
+    fetch_and_land(world.titan10, "binance", slices)
     world.sandbox.clear_requests("binance")
     assert run(world, request)
     assert not world.sandbox.requests("binance")
@@ -172,10 +174,10 @@ def test_a_run_fetches_again_only_the_slices_with_open_gaps(make_world: MakeWorl
     world.sandbox.fault("binance", "lost_rows", symbol="BTC/USDT", count=1)
     assert not world.backfill("binance", FIRST, LAST).failed
     slices = world.titan10.slices("binance", days(FIRST, LAST))
-    plan = world.titan10.plan(slices, start=FIRST, repair=True)
+    plan = plan_days(world.titan10, read_days(world.titan10, slices), repair=True)
     assert [slice_.series.symbol for slice_ in plan.fetch] == ["BTC/USDT"]
     assert len(plan.settled) == 3
-    assert not world.titan10.plan(slices, start=FIRST).fetch
+    assert not plan_days(world.titan10, read_days(world.titan10, slices)).fetch
 
 
 def test_a_day_of_kraken_out_of_reach_gets_its_reason_without_a_request(make_world: MakeWorld) -> None:

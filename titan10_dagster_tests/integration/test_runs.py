@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -11,6 +12,9 @@ import numpy as np
 from titan10_dagster.candles.gaps import Reason
 from titan10_dagster.candles.slices import Slice, days, to_ms
 from titan10_dagster.defs.partitions import daily
+from titan10_dagster.ingest.days import ledger_rows, read_days
+from titan10_dagster.ingest.fetch import fetch_and_land, plan_days
+from titan10_dagster.ingest.store import store_slices
 from titan10_dagster.landing.zone import LandingZone
 from titan10_dagster_tests.world import MakeWorld, World, ticking
 
@@ -98,7 +102,7 @@ def test_a_refetch_that_comes_back_short_loses_no_candle(make_world: MakeWorld) 
 def test_what_a_dead_run_landed_is_stored_without_asking_again(make_world: MakeWorld) -> None:
     world = make_world({"binance": SYMBOLS})
     slices = world.titan10.slices("binance", days(FIRST, LAST))
-    world.titan10.fetch("binance", slices[:5])
+    fetch_and_land(world.titan10, "binance", slices[:5])
     world.sandbox.clear_requests("binance")
     assert not world.backfill("binance", FIRST, LAST).failed
     asked = {asked_slice(world, entry["symbol"], entry["since"]) for entry in world.candle_requests("binance")}
@@ -175,7 +179,7 @@ def test_only_the_symbols_asked_for_are_fetched(make_world: MakeWorld) -> None:
     world = make_world({"binance": SYMBOLS})
     assert not world.backfill("binance", FIRST, symbols=["ETH/USDT"]).failed
     assert {entry["symbol"] for entry in world.candle_requests("binance")} == {"ETH/USDT"}
-    known = world.titan10.ledger_rows(world.titan10.slices("binance", [FIRST]))
+    known = ledger_rows(world.titan10, world.titan10.slices("binance", [FIRST]))
     assert {slice_.series.symbol for slice_ in known} == {"ETH/USDT"}
 
 
@@ -208,20 +212,20 @@ def test_a_day_that_was_fetched_while_it_ran_is_fetched_whole_later(make_world: 
         world.sandbox.clock.stop_at(to_ms(now))
         object.__setattr__(world.titan10, "now", ticking(now))
         slices = world.titan10.slices("binance", [FIRST])
-        plan = world.titan10.plan(slices, start=FIRST)
-        world.titan10.fetch("binance", plan.fetch)
-        world.titan10.store(world.titan10.unstored(slices))
+        plan = plan_days(world.titan10, read_days(world.titan10, slices))
+        fetch_and_land(world.titan10, "binance", plan.fetch)
+        store_slices(world.titan10, read_days(world.titan10, slices).unstored())
     assert world.equals_truth("binance", FIRST, FIRST)
 
 
 def test_a_landed_file_that_is_older_than_what_is_stored_changes_nothing(make_world: MakeWorld, tmp_path: Path) -> None:
     world = make_world({"binance": SYMBOLS})
     assert not world.backfill("binance", FIRST).failed
-    former = world.titan10.landing
-    object.__setattr__(world.titan10, "landing", LandingZone(tmp_path / "another"))
+    former = world.titan10
+    world.titan10 = replace(world.titan10, landing=LandingZone(tmp_path / "another"))
     world.sandbox.fault("binance", "restate", symbol="BTC/USDT", time="2024-02-01T03:04:00+00:00")
     assert not world.backfill("binance", FIRST, refresh=True).failed
-    object.__setattr__(world.titan10, "landing", former)
+    world.titan10 = former
     assert not world.backfill("binance", FIRST).failed
     assert world.equals_truth("binance", FIRST, FIRST)
 

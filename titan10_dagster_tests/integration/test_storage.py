@@ -6,6 +6,8 @@ from datetime import date, timedelta
 
 from titan10_dagster.defs.compose import compose
 from titan10_dagster.ingest.context import IngestContext
+from titan10_dagster.ingest.days import read_days
+from titan10_dagster.ingest.inspection import unaccounted_slices
 from titan10_dagster.settings import TimescaleSettings
 from titan10_dagster.store import ledger
 from titan10_dagster_tests.world import NOW, MakeWorld, World
@@ -28,13 +30,13 @@ def test_days_past_their_retention_go_and_are_not_fetched_again(make_world: Make
     (row,) = ledger.coverage(titan10.database, "binance")
     assert (row.first, row.slices) == (LAST, 1)
     assert titan10.exchange("binance").start == LAST
-    assert titan10.unstored(titan10.slices("binance", [FIRST, LAST])) == []
+    assert read_days(titan10, titan10.slices("binance", [FIRST, LAST])).unstored() == []
     world.sandbox.clear_requests("binance")
     assert not world.backfill("binance", FIRST, LAST - timedelta(days=1), refresh=True).failed
     assert world.candle_requests("binance") == []
     assert len(world.stored("binance", "BTC/USDT", FIRST, LAST - timedelta(days=1))) == 0
     assert world.equals_truth("binance", LAST, LAST)
-    assert titan10.unaccounted("binance", [FIRST, LAST]) == []
+    assert unaccounted_slices(titan10, "binance", [FIRST, LAST]) == []
 
 
 def test_without_a_retention_everything_stays(make_world: MakeWorld) -> None:

@@ -44,6 +44,11 @@ def fetched(candles: Candles, slice_: Slice = SLICE) -> FetchedSlice:
     return FetchedSlice(FetchRecord(slice_, AT, "rest", 2, 0, 0.25, True, None), candles)
 
 
+def written(zone: LandingZone, fetched: FetchedSlice) -> Path:
+    """Land the slice; its file."""
+    return zone.path(zone.write(fetched).record.slice)
+
+
 def of_symbol(symbol: str, day: date = SLICE.day) -> Slice:
     return Slice(replace(SLICE.series, symbol=symbol), day)
 
@@ -75,7 +80,7 @@ def bits(candles: Candles) -> bytes:
 
 
 def test_a_slice_without_candles_is_a_file_without_rows(zone: LandingZone) -> None:
-    path = zone.write(fetched(Candles.empty()))
+    path = written(zone, fetched(Candles.empty()))
     assert parquet.read_metadata(path).num_rows == 0
     back = zone.read(SLICE)
     assert back is not None
@@ -103,7 +108,7 @@ def candles_of(zone: LandingZone) -> int:
 
 
 def test_a_file_with_candles_that_its_successor_lacks_is_kept_as_evidence(zone: LandingZone) -> None:
-    path = zone.write(fetched(some.whole_slice(SLICE)))
+    path = written(zone, fetched(some.whole_slice(SLICE)))
     first = path.read_bytes()
     zone.write(fetched(some.whole_slice(SLICE).cut(0, 1000)))
     assert candles_of(zone) == 1000
@@ -145,7 +150,7 @@ def test_a_new_row_wins_over_a_former_one_and_within_reach_nothing_is_carried_ov
 
 
 def test_a_damaged_body_is_moved_aside_and_counts_as_not_landed(zone: LandingZone) -> None:
-    path = zone.write(fetched(some.whole_slice(SLICE)))
+    path = written(zone, fetched(some.whole_slice(SLICE)))
     damage(path)
     with structlog.testing.capture_logs() as logs:
         assert zone.read_or_aside(SLICE) is None
@@ -155,7 +160,7 @@ def test_a_damaged_body_is_moved_aside_and_counts_as_not_landed(zone: LandingZon
 
 
 def test_a_damaged_file_does_not_keep_a_slice_from_landing(zone: LandingZone) -> None:
-    damage(zone.write(fetched(some.whole_slice(SLICE))))
+    damage(written(zone, fetched(some.whole_slice(SLICE))))
     zone.write(fetched(Candles.empty()))
     assert files(zone) == ["BTC-USDT.parquet", "BTC-USDT.parquet.corrupt"]
 
@@ -172,7 +177,7 @@ def test_records_are_those_of_the_landed_slices_in_the_order_asked(zone: Landing
 def test_real_candles_come_back_exactly(zone: LandingZone, name: str) -> None:
     days = some.real_candles(Path(os.environ["TITAN10_TEST_DATA"]), name).by_day()
     for day, candles in days.items():
-        path = zone.write(fetched(candles, of_symbol("BTC/USDT", day)))
+        path = written(zone, fetched(candles, of_symbol("BTC/USDT", day)))
         assert path.stat().st_size < 30 * len(candles) + 4000
         back = zone.read(of_symbol("BTC/USDT", day))
         assert back is not None
@@ -199,7 +204,7 @@ def by_pandas(path: Path) -> list[dict[Any, Any]]:
 
 @pytest.mark.parametrize("reader", [by_duckdb, by_polars, by_pandas])
 def test_other_readers_get_every_column(zone: LandingZone, reader: Callable[[Path], list[dict[str, Any]]]) -> None:
-    rows = reader(zone.write(fetched(some.whole_slice(SLICE))))
+    rows = reader(written(zone, fetched(some.whole_slice(SLICE))))
     assert [row["ms"] for row in rows] == SLICE.grid().astype(np.int64).tolist()
     for row in rows:
         assert (row["exchange"], row["symbol"], row["timeframe"]) == ("binance", "BTC/USDT", "1m")
@@ -207,7 +212,7 @@ def test_other_readers_get_every_column(zone: LandingZone, reader: Callable[[Pat
 
 
 def test_a_file_holds_the_documented_types_and_the_record(zone: LandingZone) -> None:
-    footer = parquet.read_metadata(zone.write(fetched(some.whole_slice(SLICE))))
+    footer = parquet.read_metadata(written(zone, fetched(some.whole_slice(SLICE))))
     types = {column.name: (column.physical_type, str(column.logical_type)) for column in footer.schema}
     assert list(types) == ["exchange", "symbol", "timeframe", *COLUMNS]
     assert types["symbol"] == ("BYTE_ARRAY", "String")
@@ -291,7 +296,7 @@ def drop_the_record(path: Path) -> None:
 def test_an_unreadable_file_is_told_by_name_and_counts_as_not_landed(
     zone: LandingZone, spoil: Callable[[Path], None]
 ) -> None:
-    path = zone.write(fetched(some.whole_slice(SLICE)))
+    path = written(zone, fetched(some.whole_slice(SLICE)))
     spoil(path)
     for look in (zone.read, zone.record):
         with pytest.raises(LandingError, match=r"binance BTC/USDT 1m 2024-02-29 is unreadable .* remove .*BTC-USDT"):
@@ -313,13 +318,13 @@ def damage(path: Path) -> None:
 
 
 def test_a_flipped_bit_in_the_candles_is_noticed(zone: LandingZone) -> None:
-    damage(zone.write(fetched(some.whole_slice(SLICE))))
+    damage(written(zone, fetched(some.whole_slice(SLICE))))
     with pytest.raises(LandingError, match="is unreadable"):
         zone.read(SLICE)
 
 
 def test_a_file_in_another_slices_place_is_not_taken_for_it(zone: LandingZone) -> None:
-    path = zone.write(fetched(Candles.empty()))
+    path = written(zone, fetched(Candles.empty()))
     other = of_symbol("BTC/USDT", SLICE.day + timedelta(days=1))
     zone.path(other).parent.mkdir()
     zone.path(other).write_bytes(path.read_bytes())

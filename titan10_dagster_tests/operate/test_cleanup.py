@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from titan10_dagster.candles.slices import Slice
+from titan10_dagster.ingest.fetch import fetch_and_land
+from titan10_dagster.ingest.store import store_slices
 from titan10_dagster.landing.leftovers import Kind
 from titan10_dagster.operate.cleanup import Freed, clear_landing
 from titan10_dagster.settings import HousekeepingSettings, TimescaleSettings
@@ -26,9 +28,9 @@ def slices(world: World) -> list[Slice]:
 
 def fetch(world: World, *, store: bool) -> list[Path]:
     """Lands, and stores if so asked, the day; the files."""
-    world.titan10.fetch("binance", slices(world))
+    fetch_and_land(world.titan10, "binance", slices(world))
     if store:
-        world.titan10.store(slices(world))
+        store_slices(world.titan10, slices(world))
     paths = [world.titan10.landing.path(slice_) for slice_ in slices(world)]
     for path in paths:
         age(path, NOW)
@@ -121,8 +123,8 @@ def test_an_exchange_that_is_configured_no_more_keeps_what_was_never_stored_and_
     world = make_world({"binance": ["BTC/USDT", "ETH/USDT"], "okx": ["BTC/USDT"]})
     paths = fetch(world, store=False)
     (landed,) = world.titan10.slices("okx", [MONDAY])
-    world.titan10.fetch("okx", [landed])
-    world.titan10.store([landed])
+    fetch_and_land(world.titan10, "okx", [landed])
+    store_slices(world.titan10, [landed])
     age(world.titan10.landing.path(landed), NOW)
     del world.titan10.settings.exchanges["binance"]
     later(world, 1000)

@@ -25,7 +25,7 @@ def plan(
     *,
     settled: set[Slice] | None = None,
     landed: dict[Slice, FetchRecord] | None = None,
-    doubted: dict[Slice, datetime] | None = None,
+    unconfirmed: dict[Slice, datetime] | None = None,
     refresh: bool = False,
 ) -> FetchPlan:
     return plan_fetch(
@@ -33,8 +33,8 @@ def plan(
         start=START,
         settled=settled or set(),
         landed=landed or {},
-        sound=lambda _: True,
-        doubted=doubted or {},
+        usable=lambda _: True,
+        unconfirmed=unconfirmed or {},
         refresh=refresh,
     )
 
@@ -61,7 +61,7 @@ def test_a_slice_that_landed_unanswered_is_fetched_again() -> None:
 
 
 def test_a_landed_slice_that_breaks_the_rules_is_fetched_again() -> None:
-    made = plan_fetch(MARCH, start=START, settled=(), landed={MARCH[5]: record(MARCH[5])}, sound=lambda _: False)
+    made = plan_fetch(MARCH, start=START, settled=(), landed={MARCH[5]: record(MARCH[5])}, usable=lambda _: False)
     assert MARCH[5] in made.fetch
 
 
@@ -77,14 +77,14 @@ def test_soundness_is_asked_only_of_slices_that_would_be_resumed() -> None:
         start=START,
         settled={MARCH[4]},
         landed={slice_: record(slice_) for slice_ in MARCH[3:6]},
-        sound=lambda slice_: bool(asked.append(slice_)) or True,
+        usable=lambda slice_: bool(asked.append(slice_)) or True,
     )
     assert asked == [MARCH[3], MARCH[5]]
 
 
-def test_a_doubted_slice_is_fetched_again_though_it_is_settled_and_landed() -> None:
+def test_an_unconfirmed_slice_is_fetched_again_though_it_is_settled_and_landed() -> None:
     looked = record(MARCH[4])
-    made = plan(settled={MARCH[4], MARCH[5]}, landed={MARCH[4]: looked}, doubted={MARCH[4]: looked.fetched_at})
+    made = plan(settled={MARCH[4], MARCH[5]}, landed={MARCH[4]: looked}, unconfirmed={MARCH[4]: looked.fetched_at})
     assert MARCH[4] in made.fetch
     assert made.settled == (MARCH[5],)
 
@@ -92,7 +92,7 @@ def test_a_doubted_slice_is_fetched_again_though_it_is_settled_and_landed() -> N
 def test_a_second_look_that_landed_is_not_taken_again() -> None:
     second = record(MARCH[4])
     first_look = second.fetched_at - timedelta(hours=7)
-    made = plan(settled={MARCH[4]}, landed={MARCH[4]: second}, doubted={MARCH[4]: first_look})
+    made = plan(settled={MARCH[4]}, landed={MARCH[4]: second}, unconfirmed={MARCH[4]: first_look})
     assert made.landed == (MARCH[4],)
 
 

@@ -26,6 +26,8 @@ from numpy.typing import NDArray
 from titan10_dagster.candles.gaps import Reason
 from titan10_dagster.candles.slices import Series, Slice, days, from_ms, midnight, to_ms
 from titan10_dagster.exchanges.venues.registry import venue_of
+from titan10_dagster.ingest.days import ledger_rows
+from titan10_dagster.ingest.inspection import unaccounted_slices
 from titan10_dagster.planning.alerts import Kind
 from titan10_dagster.sandbox.truth import outage
 from titan10_dagster.sandbox.venues.registry import venue
@@ -86,7 +88,7 @@ def judge(week: Week) -> list[Complaint]:
 
 def _unaccounted(week: Week) -> Iterator[Complaint]:
     for exchange in EXCHANGES:
-        for one in week.titan10.unaccounted(exchange, days(FIRST, LAST)):
+        for one in unaccounted_slices(week.titan10, exchange, days(FIRST, LAST)):
             yield Complaint(exchange, f"ledger, candles and gaps contradict each other: {one}")
 
 
@@ -176,7 +178,7 @@ class _Expectation:
         self.stored = week.stored(series, START, END)
         slices = week.titan10.slices(series.exchange, days(FIRST, LAST), [series.symbol])
         self.slices = slices
-        self.ledger = week.titan10.ledger_rows(slices)
+        self.ledger = ledger_rows(week.titan10, slices)
         self.broken = self._at(one.minute for one in week.record.broken if self._is_mine(one.exchange, one.symbol))
         self.exists = self._of(self.final[:, 0]) & ~self._broken_at_last()
         self.reachable = self._reachable() & self._in(Span(midnight(self.since), END))

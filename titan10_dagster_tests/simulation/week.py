@@ -31,8 +31,13 @@ from titan10_dagster.defs.repairs import plan_after
 from titan10_dagster.defs.requests import REMEMBERED
 from titan10_dagster.errors import FetchError, Throttled, TransientError
 from titan10_dagster.exchanges.retries import RetryLimits
+from titan10_dagster.ingest.clients import health_of
 from titan10_dagster.ingest.context import IngestContext
+from titan10_dagster.ingest.days import read_days
+from titan10_dagster.ingest.fetch import absent_files, fetch_and_land, plan_days
 from titan10_dagster.ingest.live import LiveReport, poll_exchanges
+from titan10_dagster.ingest.markets import refresh_markets
+from titan10_dagster.ingest.store import store_slices
 from titan10_dagster.landing.zone import LandingZone
 from titan10_dagster.operate.alerts import TITLES, tend
 from titan10_dagster.operate.delivery import Letter
@@ -243,7 +248,7 @@ class Week:
     def _read_markets(self, exchange: str, at: datetime) -> None:
         with self._watched(at, f"markets of {exchange}", [exchange]):
             try:
-                self.titan10.refresh_markets(exchange)
+                refresh_markets(self.titan10, exchange)
             except FetchError as error:
                 self._tell(f"    {error}")
             else:
@@ -305,9 +310,9 @@ class Week:
         titan10 = self.titan10
         slices = titan10.slices(run.exchange, run.days, run.symbols)
         for attempt in itertools.count():
-            plan = titan10.plan(slices, start=START.date(), repair=run.repair)
+            plan = plan_days(titan10, read_days(titan10, slices), repair=run.repair)
             try:
-                fetch = titan10.fetch(run.exchange, plan.fetch)
+                fetch = fetch_and_land(titan10, run.exchange, plan.fetch)
             except (TransientError, Throttled):
                 if attempt == titan10.settings.retries.steps:
                     raise
@@ -315,12 +320,13 @@ class Week:
                 break
         for symbol, error in fetch.failed.items():
             self._tell(f"    {symbol}: {error}")
-        if titan10.absent(slices):
-            raise AssertionError(f"{run}: nothing landed of {titan10.absent(slices)}")
+        absent = absent_files(titan10, [*plan.fetch, *plan.landed])
+        if absent:
+            raise AssertionError(f"{run}: nothing landed of {absent}")
         if self._killing is not None:
             raise Killed
         with self._database_away(away):
-            report = titan10.store(titan10.unstored(slices))
+            report = store_slices(titan10, read_days(titan10, slices).unstored())
         self.record.counts["rows settled"] += report.inserted
         self.record.counts["rows restated"] += report.restated
 
@@ -442,7 +448,7 @@ class Week:
 
     def _is_shut(self, exchange: str, at: datetime) -> bool:
         """Whether it is for a while: within a step, microseconds go by."""
-        return may_request(self.titan10.health(exchange), at + timedelta(seconds=1)).permit is Permit.REFUSED
+        return may_request(health_of(self.titan10, exchange), at + timedelta(seconds=1)).permit is Permit.REFUSED
 
     @contextmanager
     def _database_away(self, event: DatabaseAway | None) -> Iterator[None]:

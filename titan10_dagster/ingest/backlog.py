@@ -1,0 +1,39 @@
+"""What is still missing, by the ledger: slices with open gaps, and days that the ledger does not know."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date, timedelta
+
+from titan10_dagster.candles.slices import Series
+from titan10_dagster.ingest.context import IngestContext
+from titan10_dagster.ingest.markets import listed_symbols
+from titan10_dagster.planning.missing_days import Missing, missing_days
+from titan10_dagster.planning.repairs import OpenSlice
+from titan10_dagster.store import ledger
+
+
+def listed_series(titan10: IngestContext, exchanges: Iterable[str]) -> dict[Series, date]:
+    """Return the configured series that the exchanges list, each with its first day.
+
+    A symbol that the exchange does not list is left out until it does: its repairs would fail day after day.
+    """
+    return {
+        Series(name, symbol, titan10.exchange(name).timeframe): titan10.exchange(name).start
+        for name in exchanges
+        for symbol in listed_symbols(titan10, name)
+    }
+
+
+def open_slices(titan10: IngestContext) -> list[OpenSlice]:
+    """Return the slices of past days that miss candles without a final reason: repairs are planned from them."""
+    starts = listed_series(titan10, titan10.settings.enabled)
+    return ledger.open_slices(titan10.database, starts, titan10.now().date())
+
+
+def days_without_row(titan10: IngestContext) -> Missing:
+    """Return the days before today, since the start of each exchange, that the ledger does not know."""
+    today, enabled = titan10.now().date(), titan10.settings.enabled
+    known = ledger.known_days(titan10.database, list(listed_series(titan10, enabled)), today)
+    starts = {name: titan10.exchange(name).start for name in enabled}
+    return missing_days(known, starts, today - timedelta(days=1))

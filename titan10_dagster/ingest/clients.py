@@ -1,0 +1,57 @@
+"""Clients of an exchange as the settings say to reach it, with its circuit breaker and its share of the pace."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from titan10_dagster.candles.markets import Market
+from titan10_dagster.exchanges.breaker import Breaker
+from titan10_dagster.exchanges.client import TIMEOUT_MS, ExchangeClient
+from titan10_dagster.exchanges.pacing import SAFE_SHARE, live_share
+from titan10_dagster.exchanges.venues.registry import venue_of
+from titan10_dagster.ingest.context import IngestContext
+from titan10_dagster.planning.breaker import Health
+from titan10_dagster.store.breakers import HealthStore
+
+
+def open_client(
+    titan10: IngestContext,
+    exchange: str,
+    markets: Sequence[Market],
+    *,
+    pace_share: float | None = None,
+    timeout_ms: int = TIMEOUT_MS,
+) -> ExchangeClient:
+    """Return a client for `pace_share` of the rate that the exchange allows.
+
+    The default share is all that is safe and that live polling does not need.
+    """
+    settings = titan10.exchange(exchange)
+    if pace_share is None:
+        pace_share = SAFE_SHARE - (live_share_of(titan10, exchange) if titan10.settings.live.enabled else 0.0)
+    return ExchangeClient(
+        exchange,
+        markets,
+        base_url=settings.base_url,
+        proxy=settings.proxy.get_secret_value() if settings.proxy else None,
+        paced=settings.paced,
+        pace_share=pace_share,
+        timeout_ms=timeout_ms,
+        breaker=breaker_of(titan10, exchange),
+        now=titan10.now,
+    )
+
+
+def breaker_of(titan10: IngestContext, exchange: str) -> Breaker:
+    """Return the exchange's circuit breaker and pace, shared by all processes."""
+    return Breaker(exchange, HealthStore(titan10.database), titan10.now)
+
+
+def health_of(titan10: IngestContext, exchange: str) -> Health:
+    """Return the state of the exchange's circuit breaker."""
+    return HealthStore(titan10.database).load(exchange)
+
+
+def live_share_of(titan10: IngestContext, exchange: str) -> float:
+    """Return the share of the exchange's request rate that is kept for live polling."""
+    return live_share(venue_of(exchange), len(titan10.exchange(exchange).symbols))

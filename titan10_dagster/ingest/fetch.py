@@ -1,0 +1,160 @@
+"""Bring the missing days of an exchange into the landing zone.
+
+`plan_days` compares what is wanted with the ledger and the landing zone. `fetch_and_land` requests what is left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from threading import Lock
+
+from titan10_dagster.candles.columns import Candles
+from titan10_dagster.candles.fetched import FetchedSlice, FetchRecord
+from titan10_dagster.candles.markets import Market
+from titan10_dagster.candles.slices import Slice
+from titan10_dagster.errors import FetchError
+from titan10_dagster.exchanges.fetching import FetchReport, fetch_slices
+from titan10_dagster.ingest.clients import breaker_of, open_client
+from titan10_dagster.ingest.context import IngestContext
+from titan10_dagster.ingest.days import RunDays
+from titan10_dagster.ingest.judge import exceeds_broken_limit, judge_slice
+from titan10_dagster.ingest.markets import resolve_slices
+from titan10_dagster.planning.resume import FetchPlan, plan_fetch
+from titan10_dagster.store.database import retrying
+from titan10_dagster.store.markets import MarketStore
+from titan10_dagster.store.writer import write_slices
+
+log = logging.getLogger(__name__)
+
+Land = Callable[[FetchedSlice], None]
+
+
+@dataclass(frozen=True)
+class Fetch:
+    """What one fetch did: the record and the number of rows of each slice that landed, and the error of each symbol
+    that failed.
+
+    `report` is None if nothing had to be requested.
+    """
+
+    landed: Mapping[Slice, tuple[FetchRecord, int]]
+    failed: Mapping[str, FetchError]
+    report: FetchReport | None = None
+
+
+def plan_days(titan10: IngestContext, days: RunDays, *, refresh: bool = False, repair: bool = False) -> FetchPlan:
+    """Return which of the slices have to be fetched; see `FetchPlan`.
+
+    `refresh`: fetch all of them again. `repair`: fetch also those that are settled but for a gap without a final
+    reason.
+    """
+    settled = [slice_ for slice_ in days.slices if days.is_settled(slice_)]
+    unconfirmed = {
+        slice_: days.ledger[slice_].fetched_at for slice_ in settled if repair and days.ledger[slice_].unexplained > 0
+    }
+    return plan_fetch(
+        days.slices,
+        start=days.start,
+        settled=set(settled),
+        landed=days.landed,
+        usable=lambda slice_: _is_usable(titan10, slice_),
+        unconfirmed=unconfirmed,
+        refresh=refresh,
+    )
+
+
+def fetch_and_land(titan10: IngestContext, exchange: str, slices: Sequence[Slice]) -> Fetch:
+    """Bring `slices` into the landing zone.
+
+    A symbol that fails is reported. Its slices that did not come land empty and unanswered, so that the ledger will
+    know them as missing.
+
+    Raises:
+        FetchError: the exchange as a whole failed: it banned or refused us, its breaker is open, or every symbol
+            failed. The ledger then knows all of `slices` as missing, so that the repair sensor comes back to them;
+            what landed stays landed.
+    """
+    landed: dict[Slice, tuple[FetchRecord, int]] = {}
+    turn = Lock()
+
+    def land(fetched: FetchedSlice) -> None:
+        titan10.judged.add(titan10.landing.write(fetched))
+        with turn:
+            landed[fetched.record.slice] = (fetched.record, len(fetched.candles))
+            titan10.on_landed(fetched)
+
+    if not slices:
+        return Fetch(landed, {})
+    try:
+        report, failed = _fetch(titan10, exchange, slices, land)
+    except FetchError as error:
+        _note_missing(titan10, slices, error)
+        raise
+    for slice_ in slices:
+        error_of_symbol = failed.get(slice_.series.symbol)
+        if error_of_symbol is not None and slice_ not in landed and not _is_answered(titan10, slice_):
+            land(_unanswered(slice_, error_of_symbol, titan10.now()))
+    return Fetch(landed, failed, report)
+
+
+def absent_files(titan10: IngestContext, slices: Sequence[Slice]) -> list[Slice]:
+    """Return those of `slices` that have no file in the landing zone."""
+    return [slice_ for slice_ in slices if titan10.landing.identity(slice_) is None]
+
+
+def _fetch(
+    titan10: IngestContext, exchange: str, slices: Sequence[Slice], land: Land
+) -> tuple[FetchReport | None, dict[str, FetchError]]:
+    resolution = resolve_slices(titan10, exchange, slices)
+    wanted = [slice_ for slice_ in slices if slice_.series.symbol not in resolution.unknown]
+    if not wanted:
+        return None, dict(resolution.unknown)
+    report = asyncio.run(_fetch_listed(titan10, exchange, resolution.markets, wanted, land))
+    if report.listed:
+        retrying(lambda: MarketStore(titan10.database).note_listed(exchange, report.listed))
+    return report, {**resolution.unknown, **report.failed}
+
+
+async def _fetch_listed(
+    titan10: IngestContext, exchange: str, markets: Sequence[Market], slices: Sequence[Slice], land: Land
+) -> FetchReport:
+    async with open_client(titan10, exchange, markets) as client:
+        return await fetch_slices(
+            client,
+            slices,
+            now=titan10.now,
+            land=land,
+            breaker=breaker_of(titan10, exchange),
+            log=log,
+            retry_limits=titan10.retry_limits,
+        )
+
+
+def _note_missing(titan10: IngestContext, slices: Sequence[Slice], error: FetchError) -> None:
+    """Write the slices to the ledger as missing, with the error as their note."""
+    now, checks = titan10.now(), titan10.settings.checks
+    missing = [judge_slice(_unanswered(slice_, error, now), checks) for slice_ in slices]
+    retrying(lambda: write_slices(titan10.database, missing))
+
+
+def _is_answered(titan10: IngestContext, slice_: Slice) -> bool:
+    record = titan10.judged.records([slice_]).get(slice_)
+    return record is not None and record.answered
+
+
+def _is_usable(titan10: IngestContext, slice_: Slice) -> bool:
+    """Whether the landed slice can be stored as it is: it is readable and not over the broken-row limit."""
+    verdict = titan10.judged.verdict(slice_)
+    return verdict is not None and not exceeds_broken_limit(verdict, titan10.settings.checks)
+
+
+def _unanswered(slice_: Slice, error: FetchError, now: datetime) -> FetchedSlice:
+    record = FetchRecord(
+        slice=slice_, fetched_at=now, source="rest", requests=0, retries=0, seconds=0.0,
+        answered=False, horizon=None, note=str(error),
+    )  # fmt: skip
+    return FetchedSlice(record, Candles.empty())

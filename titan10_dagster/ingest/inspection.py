@@ -1,0 +1,77 @@
+"""What the asset checks look at, read from landing zone, ledger and tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import date
+from functools import partial
+
+from titan10_dagster.candles.daily import is_beyond_horizon
+from titan10_dagster.candles.deviation import Distance
+from titan10_dagster.candles.gaps import Reason
+from titan10_dagster.candles.inspection import SliceInspected, not_requested
+from titan10_dagster.candles.slices import Slice
+from titan10_dagster.ingest.context import IngestContext
+from titan10_dagster.ingest.days import read_ledger
+from titan10_dagster.ingest.judge import SliceVerdict, exceeds_broken_limit
+from titan10_dagster.store import rollups
+from titan10_dagster.store.audit import Unaccounted, unaccounted
+from titan10_dagster.store.database import retrying
+from titan10_dagster.store.deviation import distances
+from titan10_dagster.store.ledger import LedgerRow
+
+
+def inspect_slices(titan10: IngestContext, slices: Sequence[Slice]) -> Iterator[SliceInspected]:
+    """Yield the counts of each slice: from its landed file, else from the ledger."""
+    days = read_ledger(titan10, slices)
+    for slice_ in slices:
+        verdict = titan10.judged.verdict(slice_)
+        if verdict is not None:
+            yield _inspected(verdict, withheld=exceeds_broken_limit(verdict, titan10.settings.checks))
+        elif slice_ in days.ledger:
+            yield _inspected_before(days.ledger[slice_])
+        elif slice_.day >= days.start:
+            yield not_requested(slice_)
+
+
+def unaccounted_slices(titan10: IngestContext, exchange: str, days: Sequence[date]) -> list[Unaccounted]:
+    """Return the slices of the days whose ledger, candles and gaps contradict each other."""
+    timeframe = titan10.exchange(exchange).timeframe
+    return retrying(lambda: unaccounted(titan10.database, exchange, timeframe, min(days), max(days)))
+
+
+def price_distances(titan10: IngestContext, exchange: str, days: Iterable[date]) -> dict[date, list[Distance]]:
+    """Return for each day how far the exchange's closes lie from the median of all exchanges.
+
+    Only candles of the shortest timeframe are compared; a series of longer ones has no distances.
+    """
+    configured, limit = titan10.exchange(exchange), titan10.settings.checks.stray_bp
+    symbols = configured.symbols if configured.timeframe.name == rollups.BASE else ()
+    return {day: retrying(partial(distances, titan10.database, exchange, symbols, day, limit=limit)) for day in days}
+
+
+def _inspected(verdict: SliceVerdict, *, withheld: bool) -> SliceInspected:
+    return SliceInspected(
+        slice=verdict.record.slice,
+        valid=verdict.valid,
+        broken=verdict.broken,
+        counts=verdict.counts,
+        answered=verdict.record.answered,
+        beyond_horizon=is_beyond_horizon(verdict.record),
+        withheld=withheld,
+        note=verdict.record.note,
+    )
+
+
+def _inspected_before(row: LedgerRow) -> SliceInspected:
+    """Return the counts of a slice whose landed file is gone; its broken rows were reported when they came."""
+    return SliceInspected(
+        slice=row.slice,
+        valid=row.present,
+        broken=0,
+        counts={},
+        answered=row.state == "settled",
+        beyond_horizon=row.missing.get(Reason.BEYOND_HORIZON, 0) == row.expected,
+        withheld=False,
+        note="from the ledger; the landed file is gone",
+    )

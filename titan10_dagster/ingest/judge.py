@@ -1,0 +1,176 @@
+"""Landed slices held against the candle rules, each of them once in a process.
+
+A run executes all its steps in one process. The resume check, the asset checks and the write to the database need the
+same verdict, so the first of them that meets a file judges it, and `JudgedFiles` keeps the verdict for the others.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from threading import Lock
+
+from titan10_dagster.candles.columns import Candles
+from titan10_dagster.candles.fetched import FetchedSlice, FetchRecord, JudgedSlice
+from titan10_dagster.candles.rules import Verdict, judge
+from titan10_dagster.candles.slices import Slice
+from titan10_dagster.landing.zone import FileIdentity, LandingZone
+from titan10_dagster.settings import CheckSettings
+
+# An entry without candles takes about 1 kB, and a run of a month with 40 symbols has 1,240 slices.
+MOST_FILES = 4096
+# A day of 1m candles takes 69 kB. What finds no room is read again when it is stored.
+MOST_BYTES = 64 << 20
+
+
+@dataclass(frozen=True)
+class SliceVerdict:
+    """The verdict on a slice without its candles: how many are valid, and how many rows break each rule."""
+
+    record: FetchRecord
+    valid: int
+    broken: int
+    counts: Mapping[str, int]
+
+    @property
+    def broken_share(self) -> float:
+        """The broken share of all rows, 0.0 to 1.0; 0.0 if there are none."""
+        rows = self.valid + self.broken
+        return self.broken / rows if rows else 0.0
+
+
+def verdict_of(fetched: FetchedSlice) -> Verdict:
+    """Hold a slice against the candle rules, as of when it was fetched."""
+    return judge(fetched.candles, fetched.record.slice, fetched.record.fetched_at)
+
+
+def summary_of(record: FetchRecord, verdict: Verdict) -> SliceVerdict:
+    """Return the verdict without the candles."""
+    return SliceVerdict(record, len(verdict.valid), len(verdict.broken), verdict.counts)
+
+
+def exceeds_broken_limit(verdict: SliceVerdict, checks: CheckSettings) -> bool:
+    """Whether more rows of a slice break a rule than the settings allow: by number and by share."""
+    return verdict.broken > checks.broken_rows and verdict.broken_share > checks.broken_share
+
+
+def judge_slice(fetched: FetchedSlice, checks: CheckSettings) -> JudgedSlice:
+    """Hold a slice against the candle rules; if it is over the broken-row limit, all its candles are withheld."""
+    return withheld_if_broken(JudgedSlice(fetched.record, verdict_of(fetched)), checks)
+
+
+def withheld_if_broken(judged: JudgedSlice, checks: CheckSettings) -> JudgedSlice:
+    """Return the slice, without valid candles and as not answered if it is over the broken-row limit."""
+    record, verdict = judged.record, judged.verdict
+    if not exceeds_broken_limit(summary_of(record, verdict), checks):
+        return judged
+    note = f"withheld: {verdict.broken_share:.1%} of its rows break a rule"
+    return JudgedSlice(replace(record, answered=False, note=note), replace(verdict, valid=Candles.empty()))
+
+
+@dataclass(frozen=True, eq=False)
+class _Known:
+    """What is kept of a file: `verdict` once it is judged, and its `candles` until they are taken, if there is room."""
+
+    identity: FileIdentity
+    record: FetchRecord
+    verdict: SliceVerdict | None = None
+    candles: Verdict | None = None
+
+    @property
+    def bytes(self) -> int:
+        """The size of the candles."""
+        if self.candles is None:
+            return 0
+        return self.candles.valid.bytes + self.candles.broken.candles.bytes
+
+
+class JudgedFiles:
+    """What this process knows of landed files. Threads may share it.
+
+    A file that another process has replaced has another identity: it is read and judged again.
+    """
+
+    def __init__(self, landing: LandingZone, *, most_files: int = MOST_FILES, most_bytes: int = MOST_BYTES) -> None:
+        self._landing = landing
+        self._most_files = most_files
+        self._most_bytes = most_bytes
+        self._known: OrderedDict[Slice, _Known] = OrderedDict()
+        self._bytes = 0
+        self._lock = Lock()
+
+    def add(self, landed: FetchedSlice) -> None:
+        """Judge a slice as it was just landed by this process."""
+        identity = self._landing.identity(landed.record.slice)
+        if identity is not None:
+            self._judge(identity, landed)
+
+    def records(self, slices: Iterable[Slice]) -> dict[Slice, FetchRecord]:
+        """Return the records of those slices that are landed, in the given order.
+
+        An unreadable file counts as not landed, see `LandingZone.records`.
+        """
+        found: dict[Slice, FetchRecord] = {}
+        for slice_ in slices:
+            record = self._record(slice_)
+            if record is not None:
+                found[slice_] = record
+        return found
+
+    def verdict(self, slice_: Slice) -> SliceVerdict | None:
+        """Return the verdict on the landed slice; None if it is not landed or not readable."""
+        known = self._get(slice_)
+        if known is None or known.verdict is None:
+            known = self._read(slice_)
+        return None if known is None else known.verdict
+
+    def take(self, slice_: Slice) -> JudgedSlice | None:
+        """Return the landed slice with its judged candles, and keep them no longer; None as in `verdict`."""
+        known = self._get(slice_)
+        if known is None or known.candles is None:
+            known = self._read(slice_)
+        if known is None or known.candles is None:
+            return None
+        self._keep(replace(known, candles=None))
+        return JudgedSlice(known.record, known.candles)
+
+    def _record(self, slice_: Slice) -> FetchRecord | None:
+        identity = self._landing.identity(slice_)
+        known = self._get(slice_)
+        if identity is None or known is not None:
+            return None if known is None else known.record
+        record = self._landing.records([slice_]).get(slice_)
+        if record is not None:
+            self._keep(_Known(identity, record))
+        return record
+
+    def _read(self, slice_: Slice) -> _Known | None:
+        # Before the file is read: if another process replaces it in between, it is read again later.
+        identity = self._landing.identity(slice_)
+        landed = None if identity is None else self._landing.read_or_aside(slice_)
+        return None if identity is None or landed is None else self._judge(identity, landed)
+
+    def _judge(self, identity: FileIdentity, landed: FetchedSlice) -> _Known:
+        verdict = verdict_of(landed)
+        known = _Known(identity, landed.record, summary_of(landed.record, verdict), verdict)
+        self._keep(known)
+        return known
+
+    def _get(self, slice_: Slice) -> _Known | None:
+        identity = self._landing.identity(slice_)
+        with self._lock:
+            known = self._known.get(slice_)
+        return known if known is not None and known.identity == identity else None
+
+    def _keep(self, known: _Known) -> None:
+        with self._lock:
+            former = self._known.pop(known.record.slice, None)
+            self._bytes -= 0 if former is None else former.bytes
+            if self._bytes + known.bytes > self._most_bytes:
+                known = replace(known, candles=None)
+            self._known[known.record.slice] = known
+            self._bytes += known.bytes
+            while len(self._known) > self._most_files:
+                _, oldest = self._known.popitem(last=False)
+                self._bytes -= oldest.bytes

@@ -1,0 +1,36 @@
+"""Care of what is stored: rollups, TimescaleDB's policies, and candles past their retention."""
+
+from __future__ import annotations
+
+from titan10_dagster.ingest.context import IngestContext
+from titan10_dagster.store import policies, rollups
+from titan10_dagster.store import storage as chunk_storage
+from titan10_dagster.store.database import retrying
+from titan10_dagster.store.retention import Dropped, drop_before
+from titan10_dagster.store.storage import Storage
+
+
+def catch_up_rollups(titan10: IngestContext) -> None:
+    """Refresh the rollups wherever candles changed; where they are views, nothing is to do."""
+    retrying(lambda: rollups.catch_up(titan10.database))
+
+
+def apply_policies(titan10: IngestContext) -> list[str]:
+    """Make TimescaleDB keep the candles as the settings say; return a sentence for each change."""
+    wanted = policies.Policies.in_days(**titan10.settings.timescaledb.policies)
+    return retrying(lambda: policies.apply(titan10.database, wanted))
+
+
+def drop_old_candles(titan10: IngestContext) -> Dropped | None:
+    """Delete the candles past their retention, rollups included; None if candles are kept for ever."""
+    day = titan10.kept_from
+    if day is None:
+        return None
+    dropped = retrying(lambda: drop_before(titan10.database, day))
+    catch_up_rollups(titan10)
+    return dropped
+
+
+def read_storage(titan10: IngestContext) -> Storage | None:
+    """Return the chunks of the candles; None on plain PostgreSQL."""
+    return retrying(lambda: chunk_storage.look(titan10.database))

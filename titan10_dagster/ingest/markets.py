@@ -1,0 +1,67 @@
+"""The market list of an exchange: read, stored, and searched for the configured symbols."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+
+from titan10_dagster.candles.markets import Market
+from titan10_dagster.candles.slices import Slice
+from titan10_dagster.exchanges.markets import Resolution, read_markets, resolve
+from titan10_dagster.exchanges.venues.registry import venue_of
+from titan10_dagster.ingest.clients import breaker_of, open_client
+from titan10_dagster.ingest.context import IngestContext
+from titan10_dagster.store.database import retrying
+from titan10_dagster.store.markets import MarketStore
+
+
+def refresh_markets(titan10: IngestContext, exchange: str) -> list[Market]:
+    """Request the spot markets of the exchange and store them.
+
+    Raises:
+        FetchError: the exchange did not answer.
+    """
+    markets = asyncio.run(_read(titan10, exchange))
+    MarketStore(titan10.database).replace(exchange, markets, titan10.now())
+    return markets
+
+
+def stored_or_read(titan10: IngestContext, exchange: str) -> Sequence[Market]:
+    """Return the stored markets of the exchange; if none are stored, request them.
+
+    Raises:
+        FetchError: the list was requested and did not come.
+    """
+    return MarketStore(titan10.database).load(exchange) or refresh_markets(titan10, exchange)
+
+
+def resolve_slices(titan10: IngestContext, exchange: str, slices: Sequence[Slice]) -> Resolution:
+    """Return the markets of the slices' symbols, and for each symbol without a market the reason.
+
+    The list is requested if none is stored, or if it lacks a symbol, which may have been listed since. If all days
+    are out of the exchange's reach, no request is made.
+
+    Raises:
+        FetchError: the list was requested and did not come.
+    """
+    facts, now = venue_of(exchange), titan10.now()
+    stored = retrying(lambda: MarketStore(titan10.database).load(exchange))
+    if not stored and not any(facts.reaches(slice_, now) for slice_ in slices):
+        return Resolution((), {})
+    symbols = dict.fromkeys(slice_.series.symbol for slice_ in slices)
+    resolution = resolve(exchange, symbols, stored)
+    if resolution.unknown:
+        resolution = resolve(exchange, symbols, refresh_markets(titan10, exchange))
+    return resolution
+
+
+def listed_symbols(titan10: IngestContext, exchange: str) -> list[str]:
+    """Return the configured symbols that are in the stored market list; all of them if no list is stored."""
+    configured: Iterable[str] = titan10.exchange(exchange).symbols
+    listed = MarketStore(titan10.database).symbols(exchange)
+    return [symbol for symbol in configured if not listed or symbol in listed]
+
+
+async def _read(titan10: IngestContext, exchange: str) -> list[Market]:
+    async with open_client(titan10, exchange, []) as client:
+        return await read_markets(client, breaker=breaker_of(titan10, exchange), retry_limits=titan10.retry_limits)

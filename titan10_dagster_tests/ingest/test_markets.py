@@ -1,0 +1,41 @@
+"""The market list: requested when it is needed, and searched for the configured symbols."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from titan10_dagster.ingest.markets import listed_symbols, refresh_markets, resolve_slices, stored_or_read
+from titan10_dagster_tests.world import MakeWorld
+
+DAY = date(2024, 2, 1)
+
+
+def test_the_list_is_requested_once_and_then_read_from_the_database(make_world: MakeWorld) -> None:
+    world = make_world({"binance": ["BTC/USDT"]})
+    for _ in range(2):
+        assert "BTC/USDT" in {market.symbol for market in stored_or_read(world.titan10, "binance")}
+    assert len(world.sandbox.requests("binance")) == 1
+
+
+def test_a_symbol_that_the_list_lacks_is_looked_for_in_a_new_list(make_world: MakeWorld) -> None:
+    world = make_world({"binance": ["BTC/USDT", "BTC/USTD"]})
+    refresh_markets(world.titan10, "binance")
+    world.sandbox.clear_requests("binance")
+    resolution = resolve_slices(world.titan10, "binance", world.titan10.slices("binance", [DAY]))
+    assert [market.symbol for market in resolution.markets] == ["BTC/USDT"]
+    assert "did you mean BTC/USDT" in str(resolution.unknown["BTC/USTD"])
+    assert len(world.sandbox.requests("binance")) == 1
+
+
+def test_days_out_of_reach_cost_no_request(make_world: MakeWorld) -> None:
+    world = make_world({"kraken": ["BTC/USD"]})
+    resolution = resolve_slices(world.titan10, "kraken", world.titan10.slices("kraken", [DAY]))
+    assert (resolution.markets, resolution.unknown) == ((), {})
+    assert world.sandbox.requests("kraken") == []
+
+
+def test_all_symbols_count_as_listed_until_a_list_is_stored(make_world: MakeWorld) -> None:
+    world = make_world({"binance": ["BTC/USDT", "BTC/USTD"]})
+    assert listed_symbols(world.titan10, "binance") == ["BTC/USDT", "BTC/USTD"]
+    refresh_markets(world.titan10, "binance")
+    assert listed_symbols(world.titan10, "binance") == ["BTC/USDT"]
