@@ -1,19 +1,24 @@
-"""Since when and until when an exchange has candles of a symbol, found by asking it.
+"""Find the first and the last candle that an exchange has of a series.
 
-ccxt's `market['created']` is no listing date (ccxt PR 26551). So: 1d candles first, at most a few dozen requests and
-one where the exchange counts forward from `since`; then the series' own candles around that day. Both times the
-survey's proofs are what counts: a first row is believed once everything before it is proven absent, a last one once
-everything after it is. The two must agree, for an answer that lost rows would make candles that exist "not listed".
+ccxt's `market['created']` is no listing date (ccxt PR 26551), so the exchange is asked:
 
-They disagree as well where an exchange forgets its minutes but not its days, without an error: it answers `[]`. That
-looks like a lack of trades and is none, so days on which something was traded are held against the series' own candles.
-Where a traded day has not one of them, it is forgotten, with everything before; where it has one, it is remembered,
-with everything after. Between a day of either kind the edge is found by halving. Only while it lies within the day of
-the listing itself is it taken for the listing, for a day's candle does not tell at which minute it began.
+1. for 1d candles: a few dozen requests at most, and one where the exchange counts forward from `since`
+2. for the series' own candles around the day that was found
 
-Where an exchange answers an error to whatever begins before its first candle, the earliest start without an error is
-found by halving as well, of days and of the series' own candles. How that error reads nobody has written down (ccxt PR
-21686), so by itself it proves nothing: if both begin together it is the listing, if days begin earlier the horizon.
+Both times only the survey's proofs count. A first row is accepted once everything before it is proven absent, a last
+row once everything after it is. The two results must agree, because an answer that lost rows would turn existing
+candles into candles from before the listing.
+
+They also disagree if an exchange no longer serves old minutes but still serves their days. It answers `[]` then,
+without an error, which looks like a lack of trades. So traded days are compared with the series' own candles: a traded
+day without any own candle is no longer served, and neither is anything before it; if it has one, it is still served,
+and so is everything after it. Bisection finds the edge between a day of either kind. An edge within the day of the
+listing itself is taken for the listing, because a day's candle does not show the minute in which it began.
+
+If an exchange answers with an error to every page that begins before the first candle, bisection finds the earliest
+start without an error, for days and for the series' own candles. The wording of that error is not documented (ccxt PR
+21686), so the error alone proves nothing: if both begin on the same day it is the listing, if days begin earlier it is
+the retention horizon.
 """
 
 from __future__ import annotations
@@ -33,9 +38,9 @@ from titan10_dagster.exchanges.pages import NoProgress, Survey
 from titan10_dagster.exchanges.venues.venue import EmptyMinutes, Venue
 
 RequestPage = Callable[[Series, datetime, int], Awaitable[Page]]
-"""One page, as `ExchangeClient.fetch_page` gives it: of a series, from an instant, so many candles."""
+"""`ExchangeClient.fetch_page`: a function of series, start and number of candles that returns one page."""
 
-# A market that is closed for less than this may only be halted.
+# A market without candles for less than this may only be halted.
 HALT = timedelta(days=1)
 
 _BEGINNING = datetime(2011, 1, 1, tzinfo=UTC)
@@ -45,15 +50,15 @@ _DAILY = Timeframe.parse("1d")
 
 
 def can_tell(able: Venue) -> bool:
-    """Whether the exchange gives its oldest candles too."""
+    """Return whether the exchange serves its oldest candles too."""
     return able.depth is None and not able.no_since
 
 
 class How(Enum):
-    """Why nothing comes before a series' first candle.
+    """Why a series has no candle before its first one.
 
-    LISTED: it was not traded yet. FORGOTTEN: it was, and the exchange does not give those candles any more.
-    UNEXPLAINED: the exchange's answers do not go together.
+    LISTED: the symbol was not traded yet. FORGOTTEN: it was, and the exchange no longer serves those candles.
+    UNEXPLAINED: the exchange's answers contradict each other.
     """
 
     LISTED = auto()
@@ -62,13 +67,13 @@ class How(Enum):
 
 
 def is_rejection(error: FetchError | None) -> bool:
-    """Whether the exchange answered that it will not answer this, and gave no reason that we know."""
+    """Return whether the exchange rejected the request for no known reason."""
     return type(error) is FetchError and error.status is not None
 
 
 @dataclass(frozen=True)
 class Beginning:
-    """The first candle (aware, UTC) that an exchange gives of a series; None where it is not known."""
+    """The start of the first candle (aware, UTC) that an exchange serves of a series; None if it is not known."""
 
     how: How
     instant: datetime | None
@@ -84,11 +89,14 @@ async def first_candle(
     honours_since: bool | None = None,
     listed: datetime | None = None,
 ) -> Beginning | None:
-    """Where the series begins; None if it has no candle, or the exchange cannot tell.
+    """Return where the series begins; None if it has no candle or the exchange's answers cannot show it.
 
-    `silent_until`: the end of the silence in doubt; None too if the exchange remembers candles from before it, whatever
-    it has forgotten of earlier ones. `listed`: the first candle, if that is known, so that only the memory is in doubt.
-    `honours_since`: what is known of the exchange's answers, as `pages.Survey` has it. Raises what `request` raises.
+    Args:
+        request: requests one page. Its errors are passed on.
+        silent_until: the end of the silence to explain. None is returned too if the exchange serves candles from before
+            it, whatever it no longer serves of earlier ones.
+        listed: the first candle, if it is known; then only the retention horizon is searched for.
+        honours_since: what is known about the exchange's answers, see `pages.Survey`.
     """
     if not can_tell(able):
         return None
@@ -99,16 +107,16 @@ async def first_candle(
 async def last_candle(
     request: RequestPage, able: Venue, series: Series, now: datetime, *, honours_since: bool | None = None
 ) -> datetime | None:
-    """The end of the series' last candle (aware, UTC), if that is HALT or longer ago; else None.
+    """Return the end of the series' last candle (aware, UTC) if it is at least HALT ago, else None.
 
-    None too if there is no candle or the exchange cannot tell. For the rest, see `first_candle`.
+    None is returned too if there is no candle or the answers cannot show it. For the arguments, see `first_candle`.
     """
     return await _Search(request, able, series, now, honours_since).last() if can_tell(able) else None
 
 
 @dataclass
 class _Search:
-    """One search for a bound; what one survey learns of how the exchange counts, the next one knows."""
+    """One search for a bound. What a survey learns about the exchange's paging is passed to the next survey."""
 
     request: RequestPage
     able: Venue
@@ -121,7 +129,7 @@ class _Search:
         days = await self._times(self._daily, beginning, to_ms(self.now), to_first=True)
         if not days or self.series == self._daily:
             return Beginning(How.LISTED, from_ms(days[0])) if days else None
-        # From a day earlier, which must be empty; some exchanges' days do not begin at midnight UTC.
+        # Start a day earlier, which must be empty: some exchanges' days do not begin at midnight UTC.
         earliest = to_ms(_BEGINNING) if self.able.refuses_before_listing else max(days[0] - _DAY_MS, to_ms(_BEGINNING))
         start = await self._accepted(self.series, earliest)
         times = await self._times(self.series, start, max(days[0], start) + 2 * _DAY_MS, to_first=True)
@@ -134,9 +142,9 @@ class _Search:
         return await self.memory(from_ms(days[0]), silent_until) if missed else None
 
     async def _accepted(self, series: Series, since: int) -> int:
-        """The earliest start from `since` on to which the exchange does not answer an error.
+        """Return the earliest start from `since` on that the exchange answers without an error.
 
-        Raises the error if it answers one to the newest, too.
+        Raises the error if the newest start is rejected too.
         """
         if not self.able.refuses_before_listing or await self._refusal(series, since) is None:
             return since
@@ -160,7 +168,7 @@ class _Search:
         return None
 
     async def memory(self, listed: datetime, silent_until: datetime) -> Beginning | None:
-        """The first candle that is remembered, if not even the last day traded before `silent_until` is."""
+        """Return the first candle still served, if the last traded day before `silent_until` no longer is."""
         if self.series == self._daily:
             return None
         end = to_ms(silent_until)
@@ -171,12 +179,12 @@ class _Search:
         older = await self._first_of(days[-2]) if len(days) > 1 else []
         today = to_ms(self.now) // _DAY_MS * _DAY_MS
         later = await self._times(self._daily, days[-1] + _DAY_MS, today, traded=True)
-        if newest is None or older != [] or later is None:  # a day that is missing among others is no horizon
+        if newest is None or older != [] or later is None:  # a single missing day is no horizon
             return Beginning(How.UNEXPLAINED, None)
         return await self._edge([*later, today])
 
     async def _edge(self, days: Sequence[int]) -> Beginning:
-        """The first own candle of the first of these traded days that has one: all after it have, none before it."""
+        """Return the first own candle among traded days: bisection finds the first day that still has one."""
         low, high, first = 0, len(days), list[int]()
         while low < high:
             middle = (low + high) // 2
@@ -200,7 +208,7 @@ class _Search:
         return end if self.now - end >= HALT else None
 
     async def _last_day(self) -> int | None:
-        """The newest day of which there is a candle, looked for backwards."""
+        """Return the newest day with a candle, searched backwards; ms."""
         end, beginning = to_ms(self.now), to_ms(_BEGINNING)
         while end > beginning:
             start = max(end // _DAY_MS * _DAY_MS - self.able.page_size * _DAY_MS, beginning)
@@ -217,9 +225,10 @@ class _Search:
     async def _times(
         self, series: Series, start: int, end: int, *, to_first: bool = False, traded: bool = False
     ) -> list[int] | None:
-        """The starts of all candles in [start, end), or of some with the first among them; ms, ascending.
+        """Return the starts of the candles in [start, end), in ms, ascending; None if the answers prove nothing.
 
-        Only those with a volume if `traded`. None if the answers prove nothing.
+        to_first: stop as soon as the first candle is proven; later ones may be missing.
+        traded: only candles with a volume.
         """
         survey = self._survey(series, start, end)
         found: set[int] = set()
