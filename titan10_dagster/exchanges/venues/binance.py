@@ -17,7 +17,8 @@ VENUE = Venue(
     quota_pause=timedelta(seconds=60),
     bans=Bans(frozenset({403, 418}), timedelta(minutes=10)),
     phrases=(
-        error_code("code", -1121, kind=FailureKind.UNKNOWN_SYMBOL),
+        # -1122: the symbol exists, but it is not traded ("status":"BREAK"); ccxt: BadRequest
+        error_code("code", -1121, -1122, kind=FailureKind.UNKNOWN_SYMBOL),
         error_code("code", -1008, -1001, -1006, -1007, -1016, kind=FailureKind.TRANSIENT),
         error_code("code", -1003, kind=FailureKind.THROTTLED),
     ),

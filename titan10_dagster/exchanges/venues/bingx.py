@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from titan10_dagster.exchanges.venues.venue import FailureKind, Venue, code_pattern, phrase
+from titan10_dagster.exchanges.venues.venue import FailureKind, Venue, code_pattern, list_spot_markets, phrase
 
 VENUE = Venue(
     exchange="bingx",
@@ -13,5 +13,6 @@ VENUE = Venue(
     # ccxt: OperationFailed, because "the current system is busy" has this code too. The documents describe it as the
     # block for too many requests, and name its end in the message.
     phrases=(phrase(code_pattern("code", 100410) + r"|code:100410", FailureKind.THROTTLED),),
+    list_markets=list_spot_markets,
     source="docs: too many requests lead to a block, which ends after 5 minutes",
 )

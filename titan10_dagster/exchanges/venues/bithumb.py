@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from titan10_dagster.exchanges.venues.venue import Venue
+from titan10_dagster.exchanges.venues.venue import FailureKind, Venue, phrase
 
 VENUE = Venue(
     exchange="bithumb",
     page_size=200,
     depth=200,
     no_since=True,
+    phrases=(phrase(r"Code not found", FailureKind.UNKNOWN_SYMBOL),),  # ccxt: ExchangeError
     source="code: `features` say 200; `since` never goes on the wire",
 )

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from titan10_dagster.exchanges.venues.venue import Venue
+
+
+async def _list_markets(exchange: Any) -> list[Any]:
+    """Return the spot markets. ccxt's `fetch_markets` fails where only one of its three types is wanted."""
+    answer = await exchange.spotV1PublicGetExchangeInfo({})
+    markets: list[Any] = exchange.parse_markets(answer["symbols"])
+    return markets
+
 
 VENUE = Venue(
     exchange="bitrue",
@@ -10,5 +20,6 @@ VENUE = Venue(
     depth=1440,
     no_since=True,
     cost=0.24,
+    list_markets=_list_markets,
     source="code: `since` never goes on the wire",
 )

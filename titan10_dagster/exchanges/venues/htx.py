@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from titan10_dagster.exchanges.venues.venue import EmptyMinutes, FailureKind, Venue, phrase
+
+
+async def _list_markets(exchange: Any) -> list[Any]:
+    """Return the spot markets. The types that ccxt's `fetch_markets` takes are a dict here, a list elsewhere."""
+    markets: list[Any] = await exchange.fetch_markets_by_type_and_sub_type("spot", None, {})
+    return markets
+
 
 VENUE = Venue(
     exchange="htx",
@@ -11,6 +20,7 @@ VENUE = Venue(
     off_grid={"1d": "16:00 UTC"},
     refuses_before_listing=True,
     phrases=(phrase(r'"(rate-)?too-many-requests?"|"base-request-exceed-frequency-limit"', FailureKind.THROTTLED),),
+    list_markets=_list_markets,
     source="docs: zero rows, 10 requests/s; days of GMT+8 (ccxt PR 17783; huobiapi/API_Docs_en issue 8); ccxt PR"
     " 21686: an error where `from` is before the listing",
 )

@@ -14,7 +14,8 @@ VENUE = Venue(
     budget=0.5,
     quota_pause=timedelta(seconds=30),
     phrases=(
-        error_code("code", 429000, kind=FailureKind.THROTTLED),
+        error_code("code", 429000, 200002, kind=FailureKind.THROTTLED),
+        error_code("code", 400302, kind=FailureKind.REFUSED),  # "... not available in the U.S."; ccxt: ExchangeError
         phrase(r"symbol not exists|This pair is not provided", FailureKind.UNKNOWN_SYMBOL),
     ),
     error_marker='"code"',

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from titan10_dagster.exchanges.venues.venue import FailureKind, Venue, error_code
+from titan10_dagster.exchanges.venues.venue import FailureKind, Venue, error_code, list_spot_markets
 
 VENUE = Venue(
     exchange="lbank",
     page_size=2000,
     cost=2.5,
     phrases=(error_code("error_code", 10004, kind=FailureKind.THROTTLED),),
+    list_markets=list_spot_markets,
     source="code: `features` say 2000. docs: error codes",
 )

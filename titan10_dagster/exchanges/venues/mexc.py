@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from titan10_dagster.exchanges.venues.venue import Venue
+from titan10_dagster.exchanges.venues.venue import FailureKind, Venue, error_code, list_spot_markets
 
 VENUE = Venue(
     exchange="mexc",
     page_size=500,
-    source="code: 500 rows; `features` say 1000",
+    # 30014, 30021: "invalid symbol"; ccxt: InvalidOrder and BadRequest
+    phrases=(error_code("code", 30014, 30021, kind=FailureKind.UNKNOWN_SYMBOL),),
+    list_markets=list_spot_markets,
+    source="code: 500 rows; `features` say 1000. docs: error codes",
 )

@@ -71,6 +71,12 @@ def code_pattern(name: str, *codes: int) -> str:
     return rf'"{name}":\s*"?({alternatives})"?\s*[,}}]'
 
 
+async def list_spot_markets(exchange: Any) -> list[Any]:
+    """Return the spot markets by ccxt's request for them; its `fetch_markets` requests other types too."""
+    markets: list[Any] = await exchange.fetch_spot_markets({})
+    return markets
+
+
 @dataclass(frozen=True)
 class Bans:
     """How an exchange blocks an address: the HTTP statuses, and the length of a block that names no end."""
