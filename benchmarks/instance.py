@@ -88,7 +88,7 @@ class Tables:
         self._connection = psycopg2.connect(url, options="-c search_path=dagster")
         self._connection.autocommit = True
 
-    def ask(self, query: str, **parameters: Any) -> list[tuple[Any, ...]]:
+    def run_query(self, query: str, **parameters: Any) -> list[tuple[Any, ...]]:
         with self._connection.cursor() as cursor:
             cursor.execute(query, parameters)
             return cursor.fetchall() if cursor.description else []

@@ -39,7 +39,8 @@ from titan10_dagster import settings as titan10_settings
 from titan10_dagster.dagster_internals.code_server import PRELOADED, RunContext
 from titan10_dagster.ingest.context import IngestContext, open_context
 from titan10_dagster.ingest.live import LiveReport, poll_exchanges
-from titan10_dagster.local.postgres import EmbeddedPostgres, free_port
+from titan10_dagster.local.ports import free_port
+from titan10_dagster.local.postgres import EmbeddedPostgres
 from titan10_dagster.local.stack import Stack
 from titan10_dagster.store.migrations import migrate
 

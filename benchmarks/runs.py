@@ -33,8 +33,8 @@ from benchmarks.pace import candle_requests, spacing_of
 from titan10_dagster import settings as titan10_settings
 from titan10_dagster.candles.slices import days
 from titan10_dagster.dagster_internals.code_server import NAME
-from titan10_dagster.local.graphql import ask, backfill_of, launch_backfill
-from titan10_dagster.local.postgres import free_port
+from titan10_dagster.local.graphql import backfill_of, launch_backfill, run_query
+from titan10_dagster.local.ports import free_port
 from titan10_dagster.local.stack import Stack
 
 TITLE = "A backfill of several runs"
@@ -123,7 +123,7 @@ def _backfill(stack: Stack, wanted: int) -> None:
 
 def _spans(stack: Stack) -> Iterator[tuple[float, float]]:
     """From when to when each run of the backfill was executed."""
-    for run in ask(stack.url, RUNS)["runsOrError"]["results"]:
+    for run in run_query(stack.url, RUNS)["runsOrError"]["results"]:
         if any(tag["key"] == "dagster/backfill" for tag in run["tags"]):
             yield run["startTime"], run["endTime"]
 

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from psycopg2 import sql
 
-from titan10_dagster.local.postgres import free_port as find_free_port
+from titan10_dagster.local.ports import free_port as find_free_port
 from titan10_dagster_tests.databases import (
     copied_database,
     created_database,

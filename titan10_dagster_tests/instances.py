@@ -10,7 +10,7 @@ import pytest
 import yaml
 from dagster import DagsterInstance
 
-from titan10_dagster.local.postgres import dagster_url, ensure_dagster_schema
+from titan10_dagster.dagster_internals.database import dagster_url, ensure_dagster_schema
 
 ROOT = Path(__file__).parents[1]
 

@@ -21,7 +21,7 @@ from dagster._grpc.client import DagsterGrpcClient
 from dagster._grpc.types import GetCurrentRunsResult
 from dagster._serdes import deserialize_value
 
-from titan10_dagster.dagster_internals.storage import database_url
+from titan10_dagster.dagster_internals.database import database_url
 from titan10_dagster.operate.process_ids import is_running
 from titan10_dagster.operate.run_processes import PROCESS_TAG, is_alive
 

@@ -21,7 +21,7 @@ from functools import cache
 from threading import local
 from typing import Any, Self
 
-from dagster import DagsterInstance, EventLogEntry
+from dagster import EventLogEntry
 from dagster._serdes import ConfigurableClassData
 from dagster_postgres.event_log import PostgresEventLogStorage
 from dagster_postgres.storage import DagsterPostgresStorage
@@ -31,7 +31,7 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import InterfaceError, OperationalError
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
-from titan10_dagster.local.postgres import with_driver
+from titan10_dagster.dagster_internals.database import with_driver
 
 _KEPT = 3  # a process; what its threads need beyond that is connected for the moment
 _PATIENTLY = Retrying(
@@ -85,11 +85,6 @@ class PooledPostgresStorage(DagsterPostgresStorage):
             should_autocreate_tables=config_value.get("should_autocreate_tables", True),
             inst_data=inst_data,
         )
-
-
-def database_url(instance: DagsterInstance) -> str | None:
-    """Return the URL of the database in which the instance stores runs; None if it is not PostgreSQL."""
-    return getattr(instance.run_storage, "postgres_url", None)
 
 
 @cache

@@ -11,8 +11,8 @@ import dagster as dg
 from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 
 from titan10_dagster.candles.slices import days
+from titan10_dagster.dagster_internals.database import database_url
 from titan10_dagster.dagster_internals.interruption import was_interrupted
-from titan10_dagster.dagster_internals.storage import database_url
 from titan10_dagster.defs.compose import compose
 from titan10_dagster.defs.partitions import RANGE_END, RANGE_START, daily_keys, days_per_run
 from titan10_dagster.errors import Banned, BreakerOpen, Refused

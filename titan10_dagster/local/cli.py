@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from titan10_dagster.errors import SettingsError, Titan10Error
-from titan10_dagster.local.exits import DONE, EXIT_CODES, FAILED, INTERRUPTED, exit_code
+from titan10_dagster.local.exit_codes import DONE, EXIT_CODES, FAILED, INTERRUPTED, exit_code
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -106,7 +106,7 @@ def demo() -> None:
 
     DEMO_KEEP=1 leaves the UI up until Ctrl-C. Everything is below .titan10/demo, which is emptied first.
     """
-    from titan10_dagster.local.demo import run_demo
+    from titan10_dagster.local.commands.demo import run_demo
 
     sys.exit(run_demo(say))
 
@@ -145,7 +145,7 @@ def backfill(exchange: str, first: date, last: date, symbols: tuple[str, ...], r
 
     Days that are settled cost no request. Interrupted or killed, it goes on where it stopped when it is run again.
     """
-    from titan10_dagster.local.backfilling import Request, run_backfill
+    from titan10_dagster.local.commands.backfill import Request, run_backfill
 
     settings, home = _settings()
     _check_request(settings, exchange, first, last, symbols)
@@ -157,7 +157,7 @@ def backfill(exchange: str, first: date, last: date, symbols: tuple[str, ...], r
 @json_option
 def status(as_json: bool) -> None:
     """What runs, and what is stored of each exchange."""
-    from titan10_dagster.local.reports import show_status
+    from titan10_dagster.local.commands.status import show_status
 
     settings, _ = _settings()
     show_status(settings, say, as_json=as_json)
@@ -170,7 +170,7 @@ def status(as_json: bool) -> None:
 @json_option
 def coverage(exchange: str | None, first: date | None, last: date | None, as_json: bool) -> None:
     """What is there of each series, and why the rest is missing."""
-    from titan10_dagster.local.reports import show_coverage
+    from titan10_dagster.local.commands.coverage import show_coverage
 
     settings, _ = _settings()
     if exchange is not None:
@@ -210,8 +210,8 @@ def export(
     """
     from pathlib import Path
 
-    from titan10_dagster.local.exporting import Request, run_export
-    from titan10_dagster.local.formats import FORMATS
+    from titan10_dagster.local.commands.export import Request, run_export
+    from titan10_dagster.local.export_formats import FORMATS
 
     settings, _ = _settings()
     _check_order(first, last)
@@ -227,7 +227,7 @@ def alerts(test: bool, as_json: bool) -> None:
 
     With --test it exits with 1 where a service did not take the message.
     """
-    from titan10_dagster.local.alerting import send_test, show_alerts
+    from titan10_dagster.local.commands.alerts import send_test, show_alerts
 
     settings, _ = _settings()
     if test:

@@ -30,15 +30,15 @@ BACKFILL = """query ($id: String!) {
 }"""
 
 
-class AskFailed(Titan10Error):
+class GraphQLError(Titan10Error):
     """The UI answered with an error, or not at all."""
 
 
-def ask(url: str, query: str, **variables: Any) -> dict[str, Any]:
+def run_query(url: str, query: str, **variables: Any) -> dict[str, Any]:
     """The `data` of a GraphQL answer of the UI at `url`.
 
     Raises:
-        AskFailed: it does not answer, or refuses the question.
+        GraphQLError: it does not answer, or refuses the question.
     """
     body = json.dumps({"query": query, "variables": variables}).encode()
     request = urllib.request.Request(f"{url}/graphql", body, {"Content-Type": "application/json"})
@@ -46,11 +46,11 @@ def ask(url: str, query: str, **variables: Any) -> dict[str, Any]:
         with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:
             read: dict[str, Any] = json.load(answer)
     except urllib.error.HTTPError as error:  # a question it does not understand; the reason is in the body
-        raise AskFailed(f"The UI at {url} refused: {error} {error.read(500).decode(errors='replace')}") from None
+        raise GraphQLError(f"The UI at {url} refused: {error} {error.read(500).decode(errors='replace')}") from None
     except (OSError, ValueError) as error:
-        raise AskFailed(f"The UI at {url} does not answer: {error}") from None
+        raise GraphQLError(f"The UI at {url} does not answer: {error}") from None
     if read.get("errors"):
-        raise AskFailed(f"The UI at {url} refused: {read['errors'][0].get('message')}")
+        raise GraphQLError(f"The UI at {url} refused: {read['errors'][0].get('message')}")
     data: dict[str, Any] = read["data"]
     return data
 
@@ -60,9 +60,9 @@ def make_pools(url: str, pools: Iterable[str]) -> None:
 
     Dagster makes a pool when its first run is queued, and lets all runs of that moment through.
     """
-    known = {limit["concurrencyKey"] for limit in ask(url, POOLS)["instance"]["concurrencyLimits"]}
+    known = {limit["concurrencyKey"] for limit in run_query(url, POOLS)["instance"]["concurrencyLimits"]}
     for pool in sorted(set(pools) - known):
-        ask(url, SET_POOL, pool=pool)
+        run_query(url, SET_POOL, pool=pool)
 
 
 def launch_backfill(url: str, assets: Iterable[Sequence[str]], days: Iterable[date]) -> str:
@@ -72,15 +72,15 @@ def launch_backfill(url: str, assets: Iterable[Sequence[str]], days: Iterable[da
         "partitionNames": [str(day) for day in days],
         "tags": [],
     }
-    answer = ask(url, LAUNCH, backfill=backfill)["launchPartitionBackfill"]
+    answer = run_query(url, LAUNCH, backfill=backfill)["launchPartitionBackfill"]
     if answer["__typename"] != "LaunchBackfillSuccess":
-        raise AskFailed(f"The backfill was not launched: {answer.get('message', answer['__typename'])}")
+        raise GraphQLError(f"The backfill was not launched: {answer.get('message', answer['__typename'])}")
     return str(answer["backfillId"])
 
 
 def backfill_of(url: str, backfill_id: str) -> dict[str, Any]:
     """What the UI knows of a backfill: `status`, `numPartitions`, `error`, `runs`."""
-    answer: dict[str, Any] = ask(url, BACKFILL, id=backfill_id)["partitionBackfillOrError"]
+    answer: dict[str, Any] = run_query(url, BACKFILL, id=backfill_id)["partitionBackfillOrError"]
     if answer["__typename"] != "PartitionBackfill":
-        raise AskFailed(f"The backfill {backfill_id} is not known: {answer.get('message')}")
+        raise GraphQLError(f"The backfill {backfill_id} is not known: {answer.get('message')}")
     return answer

@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import TypeAlias
 
 import titan10_dagster
+from titan10_dagster.dagster_internals.database import dagster_url, ensure_dagster_schema, with_driver
 from titan10_dagster.errors import SettingsError
-from titan10_dagster.local.paths import made
-from titan10_dagster.local.postgres import EmbeddedPostgres, dagster_url, ensure_dagster_schema, with_driver
+from titan10_dagster.local.directories import ensure_directory
+from titan10_dagster.local.postgres import EmbeddedPostgres
 from titan10_dagster.settings import Settings
+from titan10_dagster.store.database import Database, connect
 
 Say: TypeAlias = Callable[[str], None]
 
@@ -59,6 +61,15 @@ def open_instance(settings: Settings, home: Path, say: Say) -> Iterator[str]:
             os.environ.update(before)
 
 
+@contextmanager
+def open_tables(settings: Settings, say: Say) -> Iterator[Database]:
+    """Yield the candles' database with its tables up to date; the first command may well be `titan10 status`."""
+    with open_database(settings, say) as url:
+        migrate_all(settings, url)
+        with closing(Database(url, max_connections=1)) as db:
+            yield db
+
+
 def migrate_all(settings: Settings, url: str) -> list[str]:
     """Brings our tables up to date, with the settings that they hold and how TimescaleDB keeps them, and makes the
     schema of Dagster's; returns the names of applied migrations.
@@ -67,7 +78,6 @@ def migrate_all(settings: Settings, url: str) -> list[str]:
         DatabaseUnavailable: the server is away, or that of database.dagster_url.
     """
     from titan10_dagster.store import policies, preferences
-    from titan10_dagster.store.database import Database, connect
     from titan10_dagster.store.migrations import migrate
 
     dagsters = _dagsters_database(settings, url)
@@ -119,7 +129,7 @@ def _dagster_home(settings: Settings, home: Path) -> Path:
     source = home / "dagster.yaml"
     if not source.is_file():  # also where Docker made a folder of it
         raise SettingsError(f"There is no dagster.yaml in {home}: it says how Dagster runs; restore it.")
-    folder = made(settings.data / "dagster")
+    folder = ensure_directory(settings.data / "dagster")
     link = folder / "dagster.yaml"
     if not link.is_symlink() or link.resolve() != source.resolve():
         link.unlink(missing_ok=True)

@@ -13,7 +13,6 @@ import os
 import re
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -21,20 +20,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+from urllib.parse import urlsplit, urlunsplit
 
-import psycopg2
 from psycopg2 import sql
 
-from titan10_dagster.errors import DatabaseUnavailable, StoreError
-from titan10_dagster.local.paths import Place, find_place, refuse_other_version, run_as
+from titan10_dagster.errors import DatabaseUnavailable
+from titan10_dagster.local.ports import ADDRESS, free_port
+from titan10_dagster.local.postgres_files import Place, find_place, refuse_other_version, run_as
 from titan10_dagster.operate import process_ids
 from titan10_dagster.store.database import Database
 
-ADDRESS = "127.0.0.1"
 DATABASE = "titan10"  # the database, and the role that owns it
 SUPERUSER = "postgres"
-DAGSTER_SCHEMA = "dagster"
 START_SECONDS = 60  # crash recovery included
 STOP_SECONDS = 20
 _READY = "database system is ready to accept connections"  # in the log of a server that ran
@@ -296,57 +293,6 @@ class EmbeddedPostgres:
             yield
         finally:
             os.close(handle)
-
-
-def dagster_url(database_url: str) -> str:
-    """The URL under which Dagster keeps its tables: the same database, schema `dagster`."""
-    parts = urlsplit(database_url)
-    query = dict(parse_qsl(parts.query))
-    query["options"] = f"{query.get('options', '')} -csearch_path={DAGSTER_SCHEMA}".strip()
-    return with_driver(urlunsplit(parts._replace(query=urlencode(query, quote_via=quote))))
-
-
-def with_driver(url: str) -> str:
-    """The URL as SQLAlchemy must have it: `postgresql://` means psycopg 3 to 2.1, and `postgres://` nothing."""
-    return f"postgresql+psycopg2://{url.partition('://')[2]}"
-
-
-def ensure_dagster_schema(database_url: str) -> None:
-    """Makes the schema `dagster` if there is none; several may do it at once.
-
-    Raises:
-        DatabaseUnavailable: the database cannot be reached.
-        SettingsError: the URL cannot be read.
-        StoreError: the role may not create a schema.
-    """
-    with Database(database_url).session() as cursor:
-        cursor.execute("SELECT FROM pg_namespace WHERE nspname = %s", (DAGSTER_SCHEMA,))
-        if cursor.rowcount:
-            return
-        try:
-            cursor.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(DAGSTER_SCHEMA)))
-        except psycopg2.errors.UniqueViolation:
-            return  # somebody was quicker
-        except psycopg2.errors.InsufficientPrivilege:
-            raise StoreError(
-                f"This role may not create the schema {DAGSTER_SCHEMA}: let the database's owner run "
-                f"`CREATE SCHEMA {DAGSTER_SCHEMA} AUTHORIZATION <role>`, or set database.dagster_url."
-            ) from None
-
-
-def free_port(wanted: int = 0) -> int:
-    """`wanted` if nobody listens on it, else the next free port above it; 0: any free port."""
-    candidates = [*range(wanted, min(wanted + 100, 65536)), 0] if wanted else [0]
-    for port in candidates:
-        with socket.socket() as probe:
-            # As PostgreSQL itself binds: connections that linger from the last server do not occupy the port.
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((ADDRESS, port))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
-    raise DatabaseUnavailable(f"There is no free port at {ADDRESS}.")
 
 
 def _lock(path: Path, kind: int) -> int:

@@ -26,17 +26,17 @@ from pathlib import Path
 
 from titan10_dagster.dagster_internals import commands
 from titan10_dagster.errors import SettingsError, Titan10Error
+from titan10_dagster.local.directories import ensure_directory
 from titan10_dagster.local.graphql import make_pools
 from titan10_dagster.local.instance import Say, child_environment, embedded, migrate_all, prepare
-from titan10_dagster.local.paths import made
-from titan10_dagster.local.postgres import free_port
-from titan10_dagster.local.processes import (
+from titan10_dagster.local.ports import free_port
+from titan10_dagster.local.supervision import (
     LONGEST_PAUSE,
     Child,
-    Guard,
     Pauses,
     ProcessFailed,
     Service,
+    Watchdog,
     end_all,
     rotate,
 )
@@ -63,7 +63,7 @@ class Stack:
         self._pauses = Pauses()  # of PostgreSQL, as each child has its own
         self._told: set[str] = set()  # of PostgreSQL since it ended
         self._children: list[Child] = []
-        self._guard: Guard | None = None
+        self._guard: Watchdog | None = None
         self._lock: int | None = None
         self.url = ""  # of the UI
         self.database_url = ""
@@ -76,7 +76,7 @@ class Stack:
             DatabaseUnavailable, MigrationError: no database.
             ProcessFailed: a process does not start; the text holds its last words.
         """
-        self._lock = _take_lock(made(self._settings.data) / "up.lock")
+        self._lock = _take_lock(ensure_directory(self._settings.data) / "up.lock")
         try:
             self._start()
         except BaseException:
@@ -137,7 +137,7 @@ class Stack:
         self.url = f"http://{_reachable(host)}:{port}"
         self._sign_lock()
         self._start_database()
-        self._guard = Guard(self._stop_command())
+        self._guard = Watchdog(self._stop_command())
         environment = self._environment()
         services = self._services(host, port)
         log = self._settings.data / "logs"

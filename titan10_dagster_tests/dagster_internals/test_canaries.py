@@ -60,6 +60,7 @@ RELIANCES = (
     Reliance(
         "console_logger", "dagster._core.definitions.instigation_logger", "create_console_logger", ("name", "level")
     ),
+    Reliance("database", "dagster_postgres.run_storage", "PostgresRunStorage.__init__", ("postgres_url",)),
     Reliance("interruption", "dagster._core.errors", "DagsterExecutionInterruptedError"),
     Reliance("interruption", "dagster", "ExecuteInProcessResult.all_events"),
     Reliance("launcher", "dagster._core.launcher", "DefaultRunLauncher.check_run_worker_health", ("self", "run")),

@@ -11,10 +11,10 @@ import pytest
 import sqlalchemy as sa
 from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 
+from titan10_dagster.dagster_internals.database import dagster_url, ensure_dagster_schema
 from titan10_dagster.dagster_internals.storage import PooledPostgresStorage
 from titan10_dagster.defs.compose import compose
 from titan10_dagster.defs.housekeeping import FREQUENT, Deleted, delete_runs, delete_step_logs
-from titan10_dagster.local.postgres import dagster_url, ensure_dagster_schema
 from titan10_dagster_tests.world import MakeWorld, World
 
 DAY = date(2024, 3, 8)

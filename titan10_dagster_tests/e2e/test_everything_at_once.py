@@ -35,7 +35,7 @@ from titan10_dagster.ingest.fetch import fetch_and_land
 from titan10_dagster.ingest.live import poll_exchanges
 from titan10_dagster.ingest.store import store_slices
 from titan10_dagster.landing.zone import LandingZone
-from titan10_dagster.local.graphql import AskFailed, ask, backfill_of, launch_backfill
+from titan10_dagster.local.graphql import GraphQLError, backfill_of, launch_backfill, run_query
 from titan10_dagster.local.instance import migrate_all, open_database, prepare
 from titan10_dagster.local.postgres import EmbeddedPostgres
 from titan10_dagster.local.stack import Stack
@@ -105,7 +105,7 @@ class Site:
 
     def runs(self) -> list[dict[str, Any]]:
         """The newest first; none while the UI cannot tell."""
-        return self._ask(lambda: list(ask(self.stack.url, RUNS)["runsOrError"]["results"])) or []
+        return self._ask(lambda: list(run_query(self.stack.url, RUNS)["runsOrError"]["results"])) or []
 
     def status(self) -> str:
         """Of the backfill."""
@@ -115,7 +115,7 @@ class Site:
         """Of the daemon that spoke longest ago, epoch seconds; 0 while one of them is not well."""
 
         def read() -> float:
-            found = ask(self.stack.url, HEALTH)["instance"]["daemonHealth"]["allDaemonStatuses"]
+            found = run_query(self.stack.url, HEALTH)["instance"]["daemonHealth"]["allDaemonStatuses"]
             return min(float(one["lastHeartbeatTime"] or 0) if one["healthy"] else 0.0 for one in found)
 
         return self._ask(read) or 0.0
@@ -128,7 +128,7 @@ class Site:
     def _ask(what: Callable[[], Any]) -> Any:
         try:
             return what()
-        except (AskFailed, TypeError, KeyError):
+        except (GraphQLError, TypeError, KeyError):
             return None
 
 

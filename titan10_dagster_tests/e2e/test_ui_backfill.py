@@ -21,7 +21,7 @@ from dagster import AssetCheckKey, AssetKey, DagsterInstance
 from titan10_dagster import settings as titan10_settings
 from titan10_dagster.candles.gaps import Reason
 from titan10_dagster.candles.slices import Series, days, midnight
-from titan10_dagster.local.graphql import ask, backfill_of, launch_backfill
+from titan10_dagster.local.graphql import backfill_of, launch_backfill, run_query
 from titan10_dagster.local.instance import prepare
 from titan10_dagster.local.stack import Stack
 from titan10_dagster.sandbox.server import Sandbox
@@ -98,11 +98,11 @@ def project(folder: Path, sandbox: Sandbox) -> Settings:
 
 def stop_what_acts_by_itself(stack: Stack) -> None:
     """Whatever the hour is, nobody settles, repairs or reads markets beside the backfill."""
-    found = ask(stack.url, ACTING_BY_THEMSELVES)["repositoryOrError"]
+    found = run_query(stack.url, ACTING_BY_THEMSELVES)["repositoryOrError"]
     for schedule in found["schedules"]:
-        assert not ask(stack.url, STOP_SCHEDULE, id=schedule["scheduleState"]["id"])["stopRunningSchedule"]
+        assert not run_query(stack.url, STOP_SCHEDULE, id=schedule["scheduleState"]["id"])["stopRunningSchedule"]
     for sensor in found["sensors"]:
-        assert not ask(stack.url, STOP_SENSOR, id=sensor["sensorState"]["id"])["stopSensor"]
+        assert not run_query(stack.url, STOP_SENSOR, id=sensor["sensorState"]["id"])["stopSensor"]
 
 
 def run_backfill(stack: Stack) -> str:

@@ -22,9 +22,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from titan10_dagster import errors
+from titan10_dagster.dagster_internals.database import dagster_url
 from titan10_dagster.local.cli import main
-from titan10_dagster.local.exits import exit_code
-from titan10_dagster.local.postgres import dagster_url
+from titan10_dagster.local.exit_codes import exit_code
 from titan10_dagster.operate.run_processes import PROCESS_TAG
 from titan10_dagster.sandbox.server import Sandbox
 from titan10_dagster.settings_values import DATABASE_SCHEMES

@@ -17,10 +17,12 @@ from typing import Any
 import psycopg2
 import pytest
 
+from titan10_dagster.dagster_internals.database import dagster_url, ensure_dagster_schema
 from titan10_dagster.dagster_internals.storage import PooledPostgresStorage
 from titan10_dagster.errors import DatabaseUnavailable, SettingsError
-from titan10_dagster.local import paths
-from titan10_dagster.local.postgres import EmbeddedPostgres, dagster_url, ensure_dagster_schema, free_port
+from titan10_dagster.local import postgres_files
+from titan10_dagster.local.ports import free_port
+from titan10_dagster.local.postgres import EmbeddedPostgres
 from titan10_dagster_tests.databases import passable_folder
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root hands the server to another account")
@@ -123,7 +125,7 @@ def test_two_processes_that_start_at_once_share_one_server(open_folder: Path) ->
 
 def test_processes_that_look_for_a_place_at_the_same_instant_find_the_same_one(open_folder: Path) -> None:
     program = (
-        "import sys, pathlib; from titan10_dagster.local.paths import find_place\n"
+        "import sys, pathlib; from titan10_dagster.local.postgres_files import find_place\n"
         "print(flush=True); sys.stdin.readline()\n"
         "print(find_place(pathlib.Path(sys.argv[1]), lambda _: None).folder, flush=True)"
     )
@@ -231,7 +233,7 @@ def test_a_url_is_not_given_while_nothing_runs(open_folder: Path) -> None:
 @needs_root
 def test_root_hands_the_server_to_an_account_that_exists(running: EmbeddedPostgres) -> None:
     assert running.place.account is not None
-    assert running.place.account.name in paths.ACCOUNTS
+    assert running.place.account.name in postgres_files.ACCOUNTS
     assert running.cluster.stat().st_uid == running.place.account.uid
 
 
@@ -239,7 +241,7 @@ def test_root_hands_the_server_to_an_account_that_exists(running: EmbeddedPostgr
 def test_a_folder_the_account_cannot_reach_is_replaced_and_its_parents_stay_as_they_are(
     open_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(paths, "SYSTEM_FOLDER", open_folder / "system")
+    monkeypatch.setattr(postgres_files, "SYSTEM_FOLDER", open_folder / "system")
     closed = open_folder / "home"
     closed.mkdir(mode=0o700)
     said: list[str] = []
@@ -254,15 +256,15 @@ def test_a_folder_the_account_cannot_reach_is_replaced_and_its_parents_stay_as_t
 
 @needs_root
 def test_binaries_the_account_cannot_reach_are_copied_once(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    installed = paths.installed_binaries()
+    installed = postgres_files.installed_binaries()
     package = installed.parent.parent
     closed = open_folder / "home"
     closed.mkdir(mode=0o700)
     for folder in (package, package.with_name(f"{package.name}.libs")):
         if folder.exists():
             shutil.copytree(folder, closed / folder.name, symlinks=True)
-    monkeypatch.setattr(paths, "SYSTEM_FOLDER", open_folder / "system")
-    monkeypatch.setattr(paths, "installed_binaries", lambda: closed / package.name / "pginstall/bin")
+    monkeypatch.setattr(postgres_files, "SYSTEM_FOLDER", open_folder / "system")
+    monkeypatch.setattr(postgres_files, "installed_binaries", lambda: closed / package.name / "pginstall/bin")
     for _ in range(2):
         server = EmbeddedPostgres(open_folder / "postgres")
         assert ask(server.start(), "SELECT 1") == 1

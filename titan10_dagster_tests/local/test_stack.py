@@ -18,7 +18,7 @@ import pytest
 from titan10_dagster import settings as titan10_settings
 from titan10_dagster.dagster_internals.code_server import NAME, PRELOADED
 from titan10_dagster.errors import SettingsError
-from titan10_dagster.local.graphql import AskFailed, ask, make_pools
+from titan10_dagster.local.graphql import GraphQLError, make_pools, run_query
 from titan10_dagster.local.stack import RunningStack, Stack, running_stack, socket_path
 from titan10_dagster_tests.processes import processes_of, wait_until
 
@@ -81,13 +81,13 @@ class Up:
 
     def runs(self) -> list[dict[str, Any]]:
         """The newest first."""
-        found: list[dict[str, Any]] = ask(self.url, RUNS)["runsOrError"]["results"]
+        found: list[dict[str, Any]] = run_query(self.url, RUNS)["runsOrError"]["results"]
         return found
 
     def launch(self) -> str:
         (self.home / "go").unlink(missing_ok=True)
         (self.home / "begun").unlink(missing_ok=True)
-        run_id: str = ask(self.url, LAUNCH)["launchRun"]["run"]["runId"]
+        run_id: str = run_query(self.url, LAUNCH)["launchRun"]["run"]["runId"]
         wait_until((self.home / "begun").exists, PATIENCE)
         return run_id
 
@@ -118,7 +118,7 @@ def _stat(pid: int) -> list[str]:
 def answers(up: Up) -> bool:
     try:
         return bool(up.runs() or True)
-    except AskFailed:
+    except GraphQLError:
         return False
 
 
@@ -146,7 +146,7 @@ def up(home: Path) -> Iterator[Up]:
 
 def test_every_daemon_is_healthy(up: Up) -> None:
     def all_healthy() -> bool:
-        statuses = ask(up.url, HEALTH)["instance"]["daemonHealth"]["allDaemonStatuses"]
+        statuses = run_query(up.url, HEALTH)["instance"]["daemonHealth"]["allDaemonStatuses"]
         return all(status["healthy"] for status in statuses)
 
     wait_until(all_healthy, PATIENCE)
@@ -170,7 +170,7 @@ def test_a_taken_port_of_the_ui_is_refused_with_the_setting(
 
 
 def test_an_exchange_has_a_pool_before_its_first_run(up: Up) -> None:
-    limits = ask(up.url, "{ instance { concurrencyLimits { concurrencyKey slotCount } } }")["instance"]
+    limits = run_query(up.url, "{ instance { concurrencyLimits { concurrencyKey slotCount } } }")["instance"]
     assert {"concurrencyKey": "binance", "slotCount": 1} in limits["concurrencyLimits"]
     make_pools(up.url, ["binance"])
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from titan10_dagster.local.alerting import show_alerts
+from titan10_dagster.local.commands.alerts import show_alerts
 from titan10_dagster.planning.alerts import Alert, Kind
 from titan10_dagster.settings import AlertSettings, DatabaseSettings, Settings
 from titan10_dagster.store.alerts import AlertStore

@@ -17,10 +17,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import Any
 
-from titan10_dagster.errors import DatabaseUnavailable, SettingsError
+from titan10_dagster.errors import DatabaseUnavailable
+from titan10_dagster.local.directories import ensure_directory
 
 ACCOUNTS = ("postgres", "nobody")  # whom root hands the server to, the first that exists
 SYSTEM_FOLDER = Path("/var/lib/titan10")
@@ -51,7 +51,7 @@ def find_place(wanted: Path, say: Callable[[str], None]) -> Place:
         SettingsError: the folder cannot be made or written to.
         DatabaseUnavailable: the folder belongs to somebody else.
     """
-    wanted = made(wanted.resolve(), mode=0o700)
+    wanted = ensure_directory(wanted.resolve(), mode=0o700)
     if os.geteuid() != 0:
         _refuse_strangers(wanted)
         return Place(wanted, installed_binaries(), None)
@@ -64,23 +64,6 @@ def find_place(wanted: Path, say: Callable[[str], None]) -> Place:
         _hand_over(elsewhere, account)
         say(f"The account {account.name} cannot reach {wanted}: PostgreSQL's data is in {elsewhere}.")
     return Place(folder, _reachable_binaries(account), account)
-
-
-def made(folder: Path, *, mode: int = 0o777) -> Path:
-    """The folder below `data`, made with its parents where it is not there.
-
-    Raises:
-        SettingsError: it cannot be made, or nothing can be written there.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=mode)
-        with TemporaryFile(dir=folder):
-            return folder
-    except OSError as error:
-        raise SettingsError(
-            f"data: {folder} cannot be made or written to ({error.strerror}): set `data` to a folder that this account "
-            "may write to."
-        ) from None
 
 
 def installed_binaries() -> Path:

@@ -30,12 +30,13 @@ from titan10_dagster.candles.frame import VALUES
 from titan10_dagster.candles.gaps import REASONS, Reason
 from titan10_dagster.candles.slices import Series, Slice, days, to_ms
 from titan10_dagster.errors import SettingsError
-from titan10_dagster.local.exits import DONE, FAILED
+from titan10_dagster.local.exit_codes import DONE, FAILED
 from titan10_dagster.local.graphql import backfill_of, launch_backfill
 from titan10_dagster.local.instance import Say, child_environment
-from titan10_dagster.local.postgres import EmbeddedPostgres, free_port
-from titan10_dagster.local.processes import Child, Guard, Service
+from titan10_dagster.local.ports import free_port
+from titan10_dagster.local.postgres import EmbeddedPostgres
 from titan10_dagster.local.stack import Stack, running_stack
+from titan10_dagster.local.supervision import Child, Service, Watchdog
 from titan10_dagster.sandbox import truth
 from titan10_dagster.settings import Settings
 from titan10_dagster.store import ledger, reader
@@ -125,7 +126,7 @@ def _sandbox(folder: Path) -> Iterator[Mapping[str, str]]:
     command = [sys.executable, "-m", "titan10_dagster.sandbox", "--log", str(folder / "logs" / "requests.jsonl")]
     for exchange in QUOTES:
         command += ["--exchange", exchange, "--port", "0"]
-    guard = Guard()
+    guard = Watchdog()
     service = Service("sandbox", command, lambda: len(_announced(log)) == len(QUOTES))
     child = Child(service, child_environment({}, os.environ), folder, log, guard)
     try:

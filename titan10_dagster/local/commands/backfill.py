@@ -20,10 +20,10 @@ from titan10_dagster.candles.fetched import FetchedSlice
 from titan10_dagster.candles.slices import Slice, days
 from titan10_dagster.ingest.context import IngestContext, open_context
 from titan10_dagster.ingest.days import ledger_rows, read_ledger
-from titan10_dagster.local.exits import DONE, FAILED, SHUT_OUT
+from titan10_dagster.local.directories import ensure_directory
+from titan10_dagster.local.exit_codes import DONE, FAILED, SHUT_OUT
 from titan10_dagster.local.instance import Say, open_instance
-from titan10_dagster.local.paths import made
-from titan10_dagster.local.processes import rotate
+from titan10_dagster.local.supervision import rotate
 from titan10_dagster.settings import Settings, load
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def _backfill(titan10: IngestContext, request: Request) -> Backfill:
     from titan10_dagster.defs.launch import backfill
 
     logs.configure(titan10.settings)
-    log = made(titan10.settings.data / "logs") / "backfill.log"
+    log = ensure_directory(titan10.settings.data / "logs") / "backfill.log"
     rotate(log)
     with (
         log.open("a") as file,

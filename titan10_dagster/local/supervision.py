@@ -14,7 +14,7 @@ from pathlib import Path
 from signal import SIGCONT, SIGKILL, SIGSTOP, SIGTERM
 
 from titan10_dagster.errors import Titan10Error
-from titan10_dagster.local import guard
+from titan10_dagster.local import watchdog
 
 LOG_BYTES = 20_000_000  # a log grown beyond it is copied to *.1 and begun anew
 SETTLED_SECONDS = 60.0  # who lived that long and dies is restarted at once
@@ -60,12 +60,12 @@ class Pauses:
         return now >= self.resume_at
 
 
-class Guard:
+class Watchdog:
     """A process that ends our groups if we are killed; `then` is run at the end of it (see guard.py)."""
 
     def __init__(self, then: Sequence[str] = ()) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-S", "-E", guard.__file__, *then],
+            [sys.executable, "-S", "-E", watchdog.__file__, *then],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -102,7 +102,7 @@ class Child:
     environment: Mapping[str, str]
     folder: Path
     log: Path
-    guard: Guard
+    guard: Watchdog
     process: subprocess.Popen[bytes] | None = None
     pauses: Pauses = field(default_factory=Pauses)
 
@@ -153,11 +153,11 @@ class Child:
     def pause(self) -> None:
         """Lets the process and all it started stand still, until `go_on`."""
         if self.process is not None:
-            guard.send(self.process.pid, SIGSTOP)
+            watchdog.send(self.process.pid, SIGSTOP)
 
     def go_on(self) -> None:
         if self.process is not None:
-            guard.send(self.process.pid, SIGCONT)
+            watchdog.send(self.process.pid, SIGCONT)
 
     def end(self, grace: float) -> None:
         """Ends the process and all it started: SIGTERM, and SIGKILL after `grace` seconds."""
@@ -170,14 +170,14 @@ def end_all(children: Sequence[Child], grace: float) -> None:
     processes = [child.process for child in children if child.process is not None]
     deadline = time.monotonic() + grace
     for process in processes if grace else ():
-        guard.send(process.pid, SIGTERM)
-        guard.send(process.pid, SIGCONT)  # one that stands still would not hear it
+        watchdog.send(process.pid, SIGTERM)
+        watchdog.send(process.pid, SIGCONT)  # one that stands still would not hear it
     while time.monotonic() < deadline and any(_has_members(process) for process in processes):
         time.sleep(0.05)
     for child in children:
         if child.process is None:
             continue
-        guard.send(child.process.pid, SIGKILL)
+        watchdog.send(child.process.pid, SIGKILL)
         child.process.wait()
         _wait_for_the_kill(child.process)
         child.guard.forget(child.process.pid)
@@ -194,7 +194,7 @@ def _wait_for_the_kill(process: subprocess.Popen[bytes]) -> None:
 def _has_members(process: subprocess.Popen[bytes]) -> bool:
     """Whether the process's group has a living process; one that ended but was not waited for counts not."""
     process.poll()
-    return guard.send(process.pid, 0)
+    return watchdog.send(process.pid, 0)
 
 
 def rotate(log: Path, limit: int = LOG_BYTES) -> None:

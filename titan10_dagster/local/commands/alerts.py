@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 from titan10_dagster.errors import SettingsError
-from titan10_dagster.local.instance import Say
-from titan10_dagster.local.reports import open_tables, print_json
+from titan10_dagster.local.instance import Say, open_tables
+from titan10_dagster.local.tables import print_json
 from titan10_dagster.operate.delivery import Letter, deliver, scheme
 from titan10_dagster.planning.alerts import Alert
 from titan10_dagster.settings import Settings

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from titan10_dagster.local.processes import LONGEST_PAUSE, SETTLED_SECONDS, Pauses
+from titan10_dagster.local.supervision import LONGEST_PAUSE, SETTLED_SECONDS, Pauses
 
 
 def test_who_keeps_dying_is_started_ever_more_rarely() -> None:

@@ -18,9 +18,9 @@ from titan10_dagster.candles.gaps import Reason
 from titan10_dagster.errors import SettingsError, Titan10Error
 from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.landing.zone import LandingZone
-from titan10_dagster.local import exporting
-from titan10_dagster.local.exporting import Request, run_export
-from titan10_dagster.local.formats import FORMATS
+from titan10_dagster.local.commands import export as export_command
+from titan10_dagster.local.commands.export import Request, run_export
+from titan10_dagster.local.export_formats import FORMATS
 from titan10_dagster.settings import DatabaseSettings, Settings
 from titan10_dagster.store import reader, rollups
 from titan10_dagster.store.database import Database
@@ -110,7 +110,7 @@ def test_pieces_make_one_file(
 ) -> None:
     write_slices(db, [judged(BTC), judged(a_slice(day=NEXT))])
     assert export(form, last=NEXT, folder=tmp_path / "whole") == 0
-    monkeypatch.setattr(exporting, "CANDLES_A_PIECE", 700)
+    monkeypatch.setattr(export_command, "CANDLES_A_PIECE", 700)
     assert export(form, last=NEXT) == 0
     (path,) = (tmp_path / "out").iterdir()
     read = {"csv": pd.read_csv, "freqtrade": pd.read_feather}.get(form, pd.read_parquet)
@@ -203,7 +203,7 @@ def test_an_export_that_breaks_off_leaves_no_file(
             raise KeyboardInterrupt
         return read(db, *rest, **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(exporting, "CANDLES_A_PIECE", 700)
+    monkeypatch.setattr(export_command, "CANDLES_A_PIECE", 700)
     monkeypatch.setattr(reader, "candles_arrow", breaks_off)
     with pytest.raises(KeyboardInterrupt):
         export()
@@ -252,7 +252,7 @@ def test_who_may_not_refresh_the_rollups_is_told_that_they_may_lack_the_newest_w
 ) -> None:
     reading = Database(f"{timescaledb_database_url}?options=-crole%3Dtitan10_reader")
     titan10 = IngestContext(Settings(data=tmp_path), reading, LandingZone(tmp_path))
-    exporting.catch_up(titan10, told.append)
+    export_command.catch_up(titan10, told.append)
     reading.close()
     (sentence,) = told
     assert "may lack what was written in the last minutes" in sentence
@@ -289,7 +289,7 @@ def test_a_row_group_is_no_larger_than_a_piece(
     db: Database, export: Export, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_slices(db, map(judged, [a_slice(day=DAY + timedelta(days=n)) for n in range(3)]))
-    monkeypatch.setattr(exporting, "CANDLES_A_PIECE", 2000)
+    monkeypatch.setattr(export_command, "CANDLES_A_PIECE", 2000)
     assert export(last=DAY + timedelta(days=2)) == 0
     groups = pq.ParquetFile(tmp_path / "out/binance-BTC-USDT-1m.parquet").metadata
     assert [groups.row_group(n).num_rows for n in range(groups.num_row_groups)] == [2000, 2000, 320]

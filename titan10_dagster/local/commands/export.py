@@ -17,10 +17,10 @@ from titan10_dagster.errors import SettingsError, StoreError, Titan10Error
 from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.ingest.maintenance import catch_up_rollups
 from titan10_dagster.landing.zone import LandingZone
-from titan10_dagster.local.exits import DONE, FAILED
-from titan10_dagster.local.formats import Format
-from titan10_dagster.local.instance import Say
-from titan10_dagster.local.reports import open_tables, print_json, print_table, words
+from titan10_dagster.local.exit_codes import DONE, FAILED
+from titan10_dagster.local.export_formats import Format
+from titan10_dagster.local.instance import Say, open_tables
+from titan10_dagster.local.tables import counts, print_json, print_table
 from titan10_dagster.settings import Settings
 from titan10_dagster.settings_errors import unknown_name
 from titan10_dagster.store import ledger, reader
@@ -212,7 +212,7 @@ def _warning(request: Request, unwhole: Sequence[Exported]) -> str:
 
 
 def _row(one: Exported) -> tuple[Any, ...]:
-    missing = words(one.completeness.absent)
+    missing = counts(one.completeness.absent)
     holes = f"{one.holed:,} of the candles span a hole" if one.holed else ""
     path = one.path if one.path else "(nothing to write)"
     return (

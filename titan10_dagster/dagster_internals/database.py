@@ -1,0 +1,58 @@
+"""Where Dagster keeps its tables: the schema `dagster` of a PostgreSQL database."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+
+import psycopg2
+from psycopg2 import sql
+
+from titan10_dagster.errors import StoreError
+from titan10_dagster.store.database import Database
+
+if TYPE_CHECKING:  # importing Dagster takes a second, and some commands do without
+    from dagster import DagsterInstance
+
+DAGSTER_SCHEMA = "dagster"
+
+
+def dagster_url(database_url: str) -> str:
+    """Return the URL of Dagster's tables: the same database, schema `dagster`."""
+    parts = urlsplit(database_url)
+    query = dict(parse_qsl(parts.query))
+    query["options"] = f"{query.get('options', '')} -csearch_path={DAGSTER_SCHEMA}".strip()
+    return with_driver(urlunsplit(parts._replace(query=urlencode(query, quote_via=quote))))
+
+
+def with_driver(url: str) -> str:
+    """Return the URL as SQLAlchemy needs it: SQLAlchemy 2.1 takes `postgresql://` for psycopg 3."""
+    return f"postgresql+psycopg2://{url.partition('://')[2]}"
+
+
+def ensure_dagster_schema(database_url: str) -> None:
+    """Create the schema `dagster` if it does not exist; several processes may do this at once.
+
+    Raises:
+        DatabaseUnavailable: the database cannot be reached.
+        SettingsError: the URL is invalid.
+        StoreError: the role may not create a schema.
+    """
+    with Database(database_url).session() as cursor:
+        cursor.execute("SELECT FROM pg_namespace WHERE nspname = %s", (DAGSTER_SCHEMA,))
+        if cursor.rowcount:
+            return
+        try:
+            cursor.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(DAGSTER_SCHEMA)))
+        except psycopg2.errors.UniqueViolation:
+            return  # another process created it meanwhile
+        except psycopg2.errors.InsufficientPrivilege:
+            raise StoreError(
+                f"This role may not create the schema {DAGSTER_SCHEMA}: let the database's owner run "
+                f"`CREATE SCHEMA {DAGSTER_SCHEMA} AUTHORIZATION <role>`, or set database.dagster_url."
+            ) from None
+
+
+def database_url(instance: DagsterInstance) -> str | None:
+    """Return the URL of the database in which the instance stores runs; None if it is not PostgreSQL."""
+    return getattr(instance.run_storage, "postgres_url", None)

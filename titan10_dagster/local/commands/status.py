@@ -1,0 +1,90 @@
+"""`titan10 status`: what runs, and the health of each exchange."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from titan10_dagster.ingest.context import IngestContext, utc_now
+from titan10_dagster.landing.zone import LandingZone
+from titan10_dagster.local.instance import Say, embedded, open_tables
+from titan10_dagster.local.stack import running_stack
+from titan10_dagster.local.tables import counts, day_range, print_json, print_table
+from titan10_dagster.operate.status import ExchangeHealth, facts, health_report
+from titan10_dagster.settings import Settings
+from titan10_dagster.store.database import connection_parameters, shown
+
+HISTORY = ("exchange", "enabled", "symbols", "settled days", "complete", "stored", "expected", "missing")
+HEALTH = ("exchange", "breaker", "pace", "budget used", "live lag", "unasked", "quarantined", "restated", "last error")
+NUMBERS = {*HISTORY[2:3], *HISTORY[5:7], *HEALTH[2:8]}
+ERROR_CHARACTERS = 100  # of the last error; --json has all of them
+
+
+def show_status(settings: Settings, say: Say, *, as_json: bool) -> None:
+    """Print what runs and what is stored of each exchange."""
+    with open_tables(settings, say) as db:
+        report = health_report(IngestContext(settings, db, LandingZone(settings.landing)), utc_now())
+        exchanges = [
+            {"exchange": health.exchange, "symbols": _symbols(settings, health), **facts(health)} for health in report
+        ]
+        timescaledb, where = db.has_timescaledb(), _where(settings, say)
+    stack = running_stack(settings.data)
+    status = {
+        "up": stack is not None,
+        "url": stack.url if stack else None,
+        "data": str(settings.data),
+        "database": where,
+        "embedded": settings.database.url is None,
+        "timescaledb": timescaledb,
+        "exchanges": exchanges,
+    }
+    if as_json:
+        print_json(status)
+        return
+    click.echo(f"titan10 is up at {stack.url}." if stack else "No `titan10 up` runs in this folder.")
+    click.echo(f"Database: {where}, {'with' if timescaledb else 'without'} TimescaleDB.")
+    print_table(HISTORY, [_history_row(row) for row in exchanges], numbers=NUMBERS)
+    click.echo()
+    print_table(HEALTH, [_health_row(row) for row in exchanges], numbers=NUMBERS)
+
+
+def _where(settings: Settings, say: Say) -> str:
+    """Return the address for psql or Grafana, without the password."""
+    server = embedded(settings, say)
+    if server is not None:
+        return f"{server.address()} (embedded; its password is in {server.folder / 'password'})"
+    assert settings.database.url is not None
+    return shown(connection_parameters(settings.database.url.get_secret_value()))
+
+
+def _symbols(settings: Settings, health: ExchangeHealth) -> int:
+    """Return how many symbols are configured; 0 for an exchange that is stored but no longer configured."""
+    configured = settings.exchanges.get(health.exchange)
+    return len(configured.symbols) if configured else 0
+
+
+def _history_row(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    enabled = "yes" if row["enabled"] else "no"
+    settled = day_range(row["first_settled"], row["last_settled"])
+    missing = counts(row["missing"])
+    return (
+        *(row["exchange"], enabled, row["symbols"], settled, _complete(row)),
+        *(row["stored"], row["expected"], missing),
+    )
+
+
+def _complete(row: Mapping[str, Any]) -> str:
+    """Return which days are complete: those up to a day, those since a day, or both."""
+    parts = {"to": row["complete_to"], "since": row["complete_since"]}
+    return ", ".join(f"{word} {day}" for word, day in parts.items() if day)
+
+
+def _health_row(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    until, at = row["breaker_until"], row["last_error_at"]
+    breaker = f"{row['breaker']} until {until:%Y-%m-%d %H:%M:%S} UTC" if until else row["breaker"]
+    lag = "" if row["live_lag_seconds"] is None else f"{row['live_lag_seconds']:,.0f} s"
+    error = f"{at:%Y-%m-%d %H:%M} {row['last_error'][:ERROR_CHARACTERS]}" if at else ""
+    shares = (f"{row['pace']:.0%}", f"{row['budget_used']:.1%}")
+    return (row["exchange"], breaker, *shares, lag, row["unasked"], row["quarantined"], row["restatements"], error)

@@ -1,0 +1,55 @@
+"""Printing tables and JSON on standard output, with text from exchanges and databases made harmless."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import date
+from typing import Any, Literal
+
+import click
+import orjson
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+PIPE_WIDTH = 250  # columns; a pipe has no width of its own, and its lines must not be cut
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON document, indented."""
+    click.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
+
+
+def print_table(headers: Sequence[str], rows: Iterable[Sequence[Any]], *, numbers: Collection[str] = ()) -> None:
+    """Print rows below headers; the columns named in `numbers` are aligned to the right."""
+    table = Table(box=None, pad_edge=False)
+    for header in headers:
+        justify: Literal["left", "right"] = "right" if header in numbers else "left"
+        table.add_column(header, justify=justify, no_wrap=True)
+    for row in rows:
+        table.add_row(*(cell_text(cell) for cell in row))
+    console = Console() if sys.stdout.isatty() else Console(width=PIPE_WIDTH)
+    console.print(table)
+
+
+def cell_text(cell: Any) -> Text:
+    """Return a cell as text in which neither markup nor control characters have an effect."""
+    return Text(f"{cell:,}" if isinstance(cell, int) else printable(str(cell)))
+
+
+def printable(text: str) -> str:
+    """Return the text with control characters, such as those that move a terminal's cursor, written as escapes."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
+    )
+
+
+def counts(numbers: Mapping[str, int]) -> str:
+    """Return named counts as a phrase, such as "1,440 unknown, 3 outage"."""
+    return ", ".join(f"{count:,} {name}" for name, count in numbers.items())
+
+
+def day_range(first: date | None, last: date | None) -> str:
+    """Return two days as a phrase; empty if there are none."""
+    return f"{first} to {last}" if first else ""
