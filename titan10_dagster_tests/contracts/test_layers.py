@@ -9,9 +9,6 @@ import sys
 
 from titan10_dagster_tests.contracts.sources import PACKAGE, ROOT, modules, text
 
-# Modules that still use the private API of Dagster. This set only shrinks.
-STILL_PRIVATE = {"defs/checks.py", "defs/housekeeping.py", "defs/requests.py", "local/backfilling.py", "logs.py"}
-
 
 def lint(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run import-linter over the package."""
@@ -52,5 +49,5 @@ def test_only_one_folder_uses_the_private_api_of_dagster() -> None:
         r"^\s*(?:from|import) (?:dagster\w*\.)+_\w+|^\s*from dagster\w*(?:\.\w+)* import _", re.MULTILINE
     )
     for module in modules():
-        if not module.startswith("dagster_internals/") and module not in STILL_PRIVATE:
+        if not module.startswith("dagster_internals/"):
             assert not private.search(text(module)), f"{module}: move it to dagster_internals"
