@@ -18,7 +18,6 @@ from pathlib import Path
 import click
 import pytest
 from pydantic import BaseModel
-from titan10_dagster.local.exits import DONE, EXIT_CODES
 
 from titan10_dagster import settings
 from titan10_dagster.candles.gaps import REASONS
@@ -26,6 +25,7 @@ from titan10_dagster.candles.rules import RULES
 from titan10_dagster.defs.compose import compose
 from titan10_dagster.ingest.context import open_context
 from titan10_dagster.local.cli import main
+from titan10_dagster.local.exit_codes import DONE, EXIT_CODES
 from titan10_dagster.sandbox.server import Sandbox
 from titan10_dagster.settings import ExchangeSettings, Settings
 from titan10_dagster.store.database import Database
