@@ -1,4 +1,4 @@
-"""The alert sensor: every five minutes it looks whether a human has to hear of something, keeps it, and sends it."""
+"""The alert sensor: every five minutes it checks for problems, stores alerts and sends notifications."""
 
 from __future__ import annotations
 
@@ -7,34 +7,36 @@ from datetime import timedelta
 import dagster as dg
 
 from titan10_dagster.ingest.context import IngestContext
-from titan10_dagster.operate.alerts import Told, tend
+from titan10_dagster.operate.alerts import AlertReport, update_alerts
 
 EVERY = timedelta(minutes=5)
 
 
 def alert_sensor() -> dg.SensorDefinition:
-    """It runs although alerts.urls may name nobody: `titan10 alerts` and Grafana show what it keeps. It starts no run:
-    a tick takes half a minute at most."""
+    """Return the sensor. It also runs without recipients, because `titan10 alerts` and Grafana show the alerts.
+
+    It starts no run. A tick takes half a minute at most.
+    """
 
     @dg.sensor(
         name="send_alerts",
         minimum_interval_seconds=int(EVERY.total_seconds()),
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Keeps what a human has to hear of, for self-repair has given up, and tells those whom alerts.urls "
-        "names: once, and once when it is over.",
+        description="Records problems that automatic repair could not fix and sends them to alerts.urls: one message "
+        "when a problem begins, one when it ends.",
     )
     def send_alerts(context: dg.SensorEvaluationContext, titan10: dg.ResourceParam[IngestContext]) -> dg.SkipReason:
-        told = tend(titan10, titan10.now())
-        if told.failed:
-            context.log.warning(sentence(told))
-        return dg.SkipReason(sentence(told))
+        report = update_alerts(titan10, titan10.now())
+        if report.failed:
+            context.log.warning(sentence(report))
+        return dg.SkipReason(sentence(report))
 
     return send_alerts
 
 
-def sentence(told: Told) -> str:
-    """What a tick did."""
-    if not told.open:
-        return "Nothing that a human has to hear of."
-    failed = f", {told.failed} were not taken and are sent again" if told.failed else ""
-    return f"{told.open} alerts are open or waiting to be; {told.sent} letters were sent{failed}."
+def sentence(report: AlertReport) -> str:
+    """Say what a tick did."""
+    if not report.open:
+        return "There are no problems that need you."
+    failed = f", {report.failed} were not accepted and will be sent again" if report.failed else ""
+    return f"{report.open} alerts are open or not yet due; {report.sent} notifications were sent{failed}."

@@ -70,7 +70,7 @@ def told(plan: HistoryPlan) -> str:
     left = ", ".join(f"{name} {days:,} days" for name, days in sorted(plan.missing.items()))
     why = {
         "days of them are being fetched": plan.busy,
-        "they may not be asked": plan.shut_out,
+        "they may not be asked": plan.blocked,
         "they rest after a failure, or until the daily settlement had its turn": plan.resting,
     }
     because = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in why.items() if names)

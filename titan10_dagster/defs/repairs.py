@@ -80,7 +80,7 @@ def request(repair: Repair, now: datetime) -> dg.RunRequest:
         repair.last,
         now,
         config={"symbols": list(repair.symbols), "repair": True},
-        tags={"dagster/priority": "1"} if repair.perishable else {},
+        tags={"dagster/priority": "1"} if repair.expiring else {},
     )
 
 
@@ -89,6 +89,6 @@ def told(plan: RepairPlan) -> str:
     runs = "; ".join(f"{one.exchange} {one.first} to {one.last}: {', '.join(one.symbols)}" for one in plan.repairs)
     return (
         f"{runs or 'Nothing to repair now'}. Of the other slices with unexplained gaps or no row at all {plan.waiting} "
-        f"are not due yet, {plan.busy} belong to exchanges of which days are being fetched, {plan.shut_out} to "
+        f"are not due yet, {plan.busy} belong to exchanges of which days are being fetched, {plan.blocked} to "
         f"exchanges that may not be asked, and {plan.postponed} found no room."
     )

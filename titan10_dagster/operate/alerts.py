@@ -1,7 +1,7 @@
-"""Alerts without their orchestrator: what holds now, who is to hear of it, and that they did.
+"""Check for problems, store the alerts and send the notifications. The sensor `send_alerts` calls it.
 
-A message counts as sent when its service took it, and that is stored at once. Who is killed between the two sends it
-again: at least once, and in all other cases once.
+A notification counts as sent when its service accepted it, and that is stored at once. If the process is killed
+between the two, the notification is sent twice; in all other cases once.
 """
 
 from __future__ import annotations
@@ -17,39 +17,39 @@ from titan10_dagster.ingest.clients import health_of
 from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.ingest.days import ledger_rows, read_ledger
 from titan10_dagster.ingest.markets import listed_symbols
-from titan10_dagster.operate.delivery import Letter, deliver
+from titan10_dagster.operate.delivery import Notification, deliver
 from titan10_dagster.planning.alerts import (
     Alert,
     Condition,
     Kind,
     breaker_condition,
     days_to_be_settled,
+    delivered,
     gaps_condition,
-    heard,
     is_done,
     live_condition,
+    pending_addresses,
     plan_alerts,
     settlement_condition,
-    unheard,
 )
 from titan10_dagster.store import ledger
 from titan10_dagster.store.alerts import AlertStore
 
 _DAY = timedelta(days=1)
 TITLES = {
-    Kind.BREAKER: "exchange shut",
+    Kind.BREAKER: "exchange blocked",
     Kind.GAPS: "candles missing",
     Kind.LIVE: "no live candles",
-    Kind.SETTLEMENT: "day not whole",
+    Kind.SETTLEMENT: "day incomplete",
 }
 
-# Letters by URL, in the order to be sent; yields what was taken, as it is.
-Deliver = Callable[[Mapping[str, Sequence[Letter]]], Iterator[tuple[str, Letter]]]
+# Takes the notifications by URL, in the order to send them; yields each one as soon as its service accepted it.
+Deliver = Callable[[Mapping[str, Sequence[Notification]]], Iterator[tuple[str, Notification]]]
 
 
 @dataclass(frozen=True)
-class Told:
-    """What one look at the alerts did: how many are open, letters that were taken and those that were not."""
+class AlertReport:
+    """What one check did: open alerts, notifications that were accepted, and those that were not."""
 
     open: int
     sent: int
@@ -57,41 +57,44 @@ class Told:
 
 
 def conditions(titan10: IngestContext, now: datetime) -> list[Condition]:
-    """What a human may have to hear of, as of `now`; reads the database and asks no exchange."""
-    found = [one for name in titan10.settings.enabled for one in _of_exchange(titan10, name, now)]
+    """Return the problems that exist at `now`. Reads the database and sends no request to an exchange."""
+    found: list[Condition] = []
+    for name in titan10.settings.enabled:
+        found += _of_exchange(titan10, name, now)
     return [*found, *_gaps(titan10, now)]
 
 
-def tend(titan10: IngestContext, now: datetime, *, deliver: Deliver = deliver) -> Told:
-    """Looks at what holds, tells who has not heard of it, and remembers who has.
+def update_alerts(titan10: IngestContext, now: datetime, *, deliver: Deliver = deliver) -> AlertReport:
+    """Check for problems, store the alerts, and send the notifications that are still to be sent.
 
-    What could not be delivered is tried again the next time.
+    A failed delivery is repeated at the next check.
     """
     store = AlertStore(titan10.database)
     plan = plan_alerts(conditions(titan10, now), store.open(), now)
-    store.keep(plan.remember, plan.forget)
+    store.keep(plan.keep, plan.forget)
     urls = {_digest(url): url for url in _urls(titan10)}
-    letters = {
-        url: [letter_of(one) for one in plan.tell if digest in unheard(one, urls)] for digest, url in urls.items()
-    }
-    alerts = {letter_of(one): one for one in plan.tell}
+    alerts = {notification_of(alert): alert for alert in plan.notify}
+    outgoing: dict[str, list[Notification]] = {}
+    for digest, url in urls.items():
+        outgoing[url] = [
+            notification for notification, alert in alerts.items() if digest in pending_addresses(alert, urls)
+        ]
     sent = 0
-    for url, letter in deliver(letters):
-        alerts[letter] = heard(alerts[letter], _digest(url))
-        store.keep([alerts[letter]])
+    for url, notification in deliver(outgoing):
+        alerts[notification] = delivered(alerts[notification], _digest(url))
+        store.keep([alerts[notification]])
         sent += 1
-    store.keep((), done=[one for one in alerts.values() if is_done(one, urls)])
-    return Told(len(plan.remember), sent, sum(map(len, letters.values())) - sent)
+    store.keep((), done=[alert for alert in alerts.values() if is_done(alert, urls)])
+    return AlertReport(len(plan.keep), sent, sum(map(len, outgoing.values())) - sent)
 
 
-def letter_of(alert: Alert) -> Letter:
-    """What is sent of an alert, or of its end."""
+def notification_of(alert: Alert) -> Notification:
+    """Return what is sent about an alert, or about its end."""
     title = f"Titan-10: {alert.subject}: {TITLES[alert.kind]}"
     if alert.over_at is None:
-        return Letter(title, alert.message, is_good=False)
-    return Letter(
-        f"{title}: over", f"Over since about {alert.last_seen:%Y-%m-%d %H:%M} UTC. {alert.message}", is_good=True
-    )
+        return Notification(title, alert.message, is_good=False)
+    ended = f"Over since about {alert.last_seen:%Y-%m-%d %H:%M} UTC."
+    return Notification(f"{title}: over", f"{ended} {alert.message}", is_good=True)
 
 
 def _of_exchange(titan10: IngestContext, name: str, now: datetime) -> list[Condition]:
@@ -101,36 +104,39 @@ def _of_exchange(titan10: IngestContext, name: str, now: datetime) -> list[Condi
         settlement_condition(name, _unsettled(titan10, name, now)),
     ]
     if titan10.settings.live.enabled:
-        # The next candle comes a timeframe after the last one at the earliest.
+        # The next candle arrives one timeframe after the last one at the earliest.
         lag = timedelta(minutes=limits.live_lag_minutes) + titan10.exchange(name).timeframe.delta
         found.append(live_condition(name, _polled_until(titan10, name, now), now, lag))
-    return [one for one in found if one is not None]
+    return [condition for condition in found if condition is not None]
 
 
 def _gaps(titan10: IngestContext, now: datetime) -> list[Condition]:
     open_, limit = open_slices(titan10), timedelta(days=titan10.settings.alerts.gap_days)
-    found = (
-        gaps_condition(name, [one for one in open_ if one.slice.series.exchange == name], now, limit)
-        for name in titan10.settings.enabled
-    )
-    return [one for one in found if one is not None]
+    found = []
+    for name in titan10.settings.enabled:
+        of_exchange = [open_slice for open_slice in open_ if open_slice.slice.series.exchange == name]
+        condition = gaps_condition(name, of_exchange, now, limit)
+        if condition is not None:
+            found.append(condition)
+    return found
 
 
 def _unsettled(titan10: IngestContext, name: str, now: datetime) -> list[Slice]:
-    """The slices that the daily settlement should have had: of listed symbols, since each was first on duty.
+    """Return the slices that the daily settlement should have completed, of listed symbols.
 
-    A series that is new owes nothing of the days before: they are history, which nobody asked for yet.
+    A series counts from its first day on duty. The days before are history that was never requested.
     """
     days = days_to_be_settled(now, titan10.settings.alerts.settled_by)
     unsettled = read_ledger(titan10, titan10.slices(name, days, listed_symbols(titan10, name))).unsettled()
-    since = ledger.on_duty_since(titan10.database, list({one.series for one in unsettled}))
-    return [one for one in unsettled if one.series in since and one.day >= since[one.series]]
+    since = ledger.on_duty_since(titan10.database, list({slice_.series for slice_ in unsettled}))
+    return [slice_ for slice_ in unsettled if slice_.series in since and slice_.day >= since[slice_.series]]
 
 
 def _polled_until(titan10: IngestContext, name: str, now: datetime) -> datetime | None:
-    """The end of the newest candle that the exchange gave, by the ledger of yesterday and today."""
+    """Return the end of the exchange's newest candle, from the ledger of yesterday and today."""
     rows = ledger_rows(titan10, titan10.slices(name, [now.date() - _DAY, now.date()]))
-    return max((row.covered_until if row.state == "live" else one.end for one, row in rows.items()), default=None)
+    ends = [row.covered_until if row.state == "live" else slice_.end for slice_, row in rows.items()]
+    return max(ends, default=None)
 
 
 def _urls(titan10: IngestContext) -> list[str]:
@@ -138,5 +144,5 @@ def _urls(titan10: IngestContext) -> list[str]:
 
 
 def _digest(url: str) -> str:
-    """Stands for a URL in the database, where its secrets have no place."""
+    """Return what stands for a URL in the database, which must not hold its secrets."""
     return sha256(url.encode()).hexdigest()[:16]

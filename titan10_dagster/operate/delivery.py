@@ -1,6 +1,6 @@
-"""Sending letters by apprise: bounded in time, and no secret in what is said about it.
+"""Send notifications with apprise, in bounded time and without logging secrets.
 
-Beside apprise's own services there is `file:///path`, which appends a line of JSON to a file.
+In addition to the services of apprise, `file:///path` appends a line of JSON to a file.
 """
 
 from __future__ import annotations
@@ -20,46 +20,48 @@ from urllib.parse import unquote
 
 log = logging.getLogger(__name__)
 
-LONGEST = 30.0  # seconds for all letters: a sensor's tick has sixty
+LONGEST = 30.0  # seconds for all notifications: a sensor tick has sixty
 
 
 @dataclass(frozen=True)
-class Letter:
-    """What is sent; `is_good` says that something is over."""
+class Notification:
+    """A message to send; `is_good` means that a problem has ended."""
 
     title: str
     body: str
     is_good: bool
 
 
-def deliver(letters: Mapping[str, Sequence[Letter]], *, seconds: float = LONGEST) -> Iterator[tuple[str, Letter]]:
-    """Sends to all URLs side by side, to each in order up to the first letter that it does not take.
+def deliver(
+    outgoing: Mapping[str, Sequence[Notification]], *, seconds: float = LONGEST
+) -> Iterator[tuple[str, Notification]]:
+    """Send notifications to all URLs in parallel, to each URL in order up to the first one that it does not accept.
 
-    Yields each URL and letter as soon as the service took it. After `seconds` nobody waits any more: what is under way
-    then may arrive without being yielded.
+    Yields each URL and notification as soon as the service accepted it. Stops after `seconds`: notifications that are
+    being sent then may arrive without being yielded.
     """
-    taken: Queue[tuple[str, Letter | None]] = Queue()
-    waiting = {url for url, ones in letters.items() if ones}
+    accepted: Queue[tuple[str, Notification | None]] = Queue()
+    waiting = {url for url, notifications in outgoing.items() if notifications}
     if waiting:
-        _apprise()  # here, for filters of warnings are not for threads
+        _apprise()  # imported here, because warning filters do not work per thread
     for url in waiting:
-        # A daemon: a service that hangs for ever must not keep the process from ending.
-        Thread(target=_send_all, args=(url, letters[url], taken), name="alerts", daemon=True).start()
+        # A daemon thread: a service that never answers must not keep the process from ending.
+        Thread(target=_send_all, args=(url, outgoing[url], accepted), name="alerts", daemon=True).start()
     end = time.monotonic() + seconds
     while waiting:
         try:
-            url, letter = taken.get(timeout=max(end - time.monotonic(), 0))
+            url, notification = accepted.get(timeout=max(end - time.monotonic(), 0))
         except Empty:
-            log.warning("%s took no letter in %.0f s; they are sent again later", _shown(waiting), seconds)
+            log.warning("%s accepted no alert within %.0f s; Titan-10 sends it again later", _shown(waiting), seconds)
             return
-        if letter is None:
+        if notification is None:
             waiting.discard(url)
         else:
-            yield url, letter
+            yield url, notification
 
 
 def scheme(url: str) -> str:
-    """What may be said of a URL: its service. The rest may be a secret."""
+    """Return the part of a URL that may be shown: the service. The rest may be a secret."""
     return url.partition("://")[0]
 
 
@@ -67,43 +69,47 @@ def _shown(urls: set[str]) -> str:
     return ", ".join(sorted(map(scheme, urls)))
 
 
-def _send_all(url: str, letters: Sequence[Letter], taken: Queue[tuple[str, Letter | None]]) -> None:
+def _send_all(
+    url: str, notifications: Sequence[Notification], accepted: Queue[tuple[str, Notification | None]]
+) -> None:
     try:
-        for letter in letters:
-            if not _send(url, letter):
-                log.warning("%s did not take an alert; it is sent again later", scheme(url))
+        for notification in notifications:
+            if not _send(url, notification):
+                log.warning("%s did not accept an alert; Titan-10 sends it again later", scheme(url))
                 return
-            taken.put((url, letter))
-    except Exception as error:  # noqa: BLE001 - the edge of a thread; a service's own error may quote the URL
-        log.warning("%s failed to send an alert (%s); it is sent again later", scheme(url), type(error).__name__)
+            accepted.put((url, notification))
+    except Exception as error:  # noqa: BLE001 - the edge of a thread; the error of a service may contain the URL
+        log.warning("%s failed to send an alert (%s); Titan-10 sends it again later", scheme(url), type(error).__name__)
     finally:
-        taken.put((url, None))
+        accepted.put((url, None))
 
 
-def _send(url: str, letter: Letter) -> bool:
-    if scheme(url).lower() == "file":  # not by apprise, which cuts the path at its first # or ?
-        return _append(Path("/" + unquote(url.partition("://")[2]).lstrip("/")), letter)
-    kind = "success" if letter.is_good else "warning"
+def _send(url: str, notification: Notification) -> bool:
+    if scheme(url).lower() == "file":  # apprise would cut the path at the first # or ?
+        return _append(Path("/" + unquote(url.partition("://")[2]).lstrip("/")), notification)
+    kind = "success" if notification.is_good else "warning"
     service = _apprise().Apprise()
-    return bool(service.add(url) and service.notify(title=letter.title, body=letter.body, notify_type=kind))
+    if not service.add(url):
+        return False
+    return bool(service.notify(title=notification.title, body=notification.body, notify_type=kind))
 
 
 @cache
 def _apprise() -> Any:
-    """apprise, imported when it is needed, for it takes a third of a second."""
+    """Import apprise when it is first needed: it takes a third of a second."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # a module of the standard library that it still uses
+        warnings.simplefilter("ignore", DeprecationWarning)  # apprise imports a deprecated module
         import apprise
 
-        apprise.Apprise().add("json://localhost")  # loads its services, once
+        apprise.Apprise().add("json://localhost")  # loads the services, once
     return apprise
 
 
-def _append(path: Path, letter: Letter) -> bool:
+def _append(path: Path, notification: Notification) -> bool:
     try:
         with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(letter), ensure_ascii=False) + "\n")
+            file.write(json.dumps(asdict(notification), ensure_ascii=False) + "\n")
     except OSError as error:
-        log.warning("alerts cannot be written: %s", error)
+        log.warning("Cannot write an alert to a file: %s", error)
         return False
     return True

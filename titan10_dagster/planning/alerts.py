@@ -1,16 +1,16 @@
-"""What a human is told, and when: once as it begins, once as it is over, and only when self-repair has given up.
+"""Which alerts to send, and when: one message when a problem that self-repair cannot fix begins, one when it ends.
 
-| kind | begins when | not before it was seen for |
+| kind | begins when | and has lasted for |
 |-|-|-|
-| breaker | an exchange has been shut for `breaker_open_minutes`, and the last probe failed | - |
-| gaps | candles are missing unexplained for `gap_days`, however often they were asked for | 12 hours |
-| live | not one series of an exchange got a candle for `live_lag_minutes` since the next was over | 15 minutes |
-| settlement | at `settled_by` a past day is not whole, of a series that was on duty (`candles/missing.py`) | 2 hours |
+| breaker | an exchange has been blocked for `breaker_open_minutes` and the last test request failed | - |
+| gaps | candles have been missing without a reason for `gap_days`, although they were fetched again | 12 hours |
+| live | no series of an exchange has a candle that is newer than `live_lag_minutes` | 15 minutes |
+| settlement | at `settled_by` a past day is incomplete, of a series on duty (`planning/missing_days.py`) | 2 hours |
 
-The last column is for a machine that comes back after a day: what is late then is caught up without a human hand. It
-counts while the conditions are looked at again and again; a pause in the looking begins it anew. What was told is over
-once it was not seen for 15 minutes, so that nothing flickers. While a breaker explains why an exchange gives nothing,
-what follows from it does not begin.
+The last column is for a machine that was off for a day: it first gets time to catch up. The time counts while the
+conditions are checked regularly; after a pause of an hour between two checks it starts again. A problem has ended when
+no check saw it for 15 minutes, so that alerts do not flicker. While an exchange is blocked, other problems of the
+exchange start no alert, because the breaker explains them.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from titan10_dagster.candles.slices import Slice, midnight
 from titan10_dagster.planning.breaker import BreakerState, Health
 from titan10_dagster.planning.repairs import OpenSlice
 
-CALM = timedelta(minutes=15)
-BROKEN_OFF = timedelta(hours=1)  # nobody looked for so long: what was seen before does not count
-SETTLEMENT_DAYS = 7  # how far back a day that is not whole is a failure of the daily settlement
+CALM = timedelta(minutes=15)  # a problem has ended when no check saw it for so long
+INTERRUPTED = timedelta(hours=1)  # without a check for so long, the earlier observations do not count
+SETTLEMENT_DAYS = 7  # incomplete days that are older than this do not alert as a failed settlement
 MOST_NAMED = 5
 _DAY = timedelta(days=1)
 
@@ -38,7 +38,8 @@ class Kind(StrEnum):
     SETTLEMENT = "settlement"
 
 
-PATIENCE: Mapping[Kind, timedelta] = {
+# How long a problem lasts before the first message.
+DELAYS: Mapping[Kind, timedelta] = {
     Kind.BREAKER: timedelta(0),
     Kind.GAPS: timedelta(hours=12),
     Kind.LIVE: timedelta(minutes=15),
@@ -46,12 +47,12 @@ PATIENCE: Mapping[Kind, timedelta] = {
 }
 
 
-Key = tuple[Kind, str]  # and the exchange
+Key = tuple[Kind, str]  # kind and exchange
 
 
 @dataclass(frozen=True)
 class Condition:
-    """Something that holds now; `subject` is an exchange, `message` a sentence or two for a human."""
+    """A problem that exists now; `subject` is an exchange, `message` one or two sentences."""
 
     kind: Kind
     subject: str
@@ -64,9 +65,14 @@ class Condition:
 
 @dataclass(frozen=True)
 class Alert:
-    """A condition from its first sight on; instants are aware and UTC.
+    """A problem from the first check that saw it; instants are aware and UTC.
 
-    `told` and `told_over`: the addresses (opaque) that have heard of it, and of its end. `over_at`: its end.
+    Attributes:
+        since: the first check that saw it.
+        last_seen: the last check that saw it.
+        notified: digests of the addresses that received the message.
+        notified_over: digests of the addresses that received the message about its end.
+        over_at: when it ended, None while it lasts.
     """
 
     kind: Kind
@@ -74,8 +80,8 @@ class Alert:
     message: str
     since: datetime
     last_seen: datetime
-    told: frozenset[str] = field(default_factory=frozenset)
-    told_over: frozenset[str] = field(default_factory=frozenset)
+    notified: frozenset[str] = field(default_factory=frozenset)
+    notified_over: frozenset[str] = field(default_factory=frozenset)
     over_at: datetime | None = None
 
     @property
@@ -84,135 +90,185 @@ class Alert:
 
     @property
     def is_due(self) -> bool:
-        """Whether it has lasted so long that a human has to hear of it."""
-        return self.last_seen - self.since >= PATIENCE[self.kind]
+        """Whether it has lasted long enough for a message."""
+        return self.last_seen - self.since >= DELAYS[self.kind]
 
 
 @dataclass(frozen=True)
 class AlertPlan:
-    """What to remember, what to forget since nobody was told of it, and which of the former somebody is to hear of."""
+    """What follows from one check.
 
-    remember: tuple[Alert, ...]
+    Attributes:
+        keep: alerts to store.
+        forget: alerts to delete; no message about them was sent.
+        notify: those of `keep` that some address may still have to receive.
+    """
+
+    keep: tuple[Alert, ...]
     forget: tuple[Alert, ...]
-    tell: tuple[Alert, ...]
+    notify: tuple[Alert, ...]
 
 
 def plan_alerts(conditions: Iterable[Condition], open_: Sequence[Alert], now: datetime) -> AlertPlan:
-    """What follows from the conditions that hold now and the alerts that are open.
+    """Return what follows from the problems that exist now and the alerts that are open.
 
-    Each goes to `tell` until all have heard of it: a delivery that failed is tried again the next time.
+    An alert stays in `notify` until every address has received it, so a failed delivery is repeated at the next check.
     """
     known = {alert.key: alert for alert in open_}
-    seen = {one.key: one for one in conditions}
-    seen = {key: one for key, one in seen.items() if not _is_explained(one, seen, known.get(key))}
-    standing = [_seen(one, known.get(key), now) for key, one in seen.items()]
-    absent = [alert for key, alert in known.items() if key not in seen]
-    begun_anew = [known[one.key] for one in standing if one.key in known and one.since != known[one.key].since]
-    ending = [_unseen(alert, now) for alert in absent if alert.told]
-    return AlertPlan(
-        remember=(*standing, *ending),
-        forget=tuple(alert for alert in (*absent, *begun_anew) if not alert.told),
-        tell=(*(one for one in standing if one.is_due), *(one for one in ending if one.over_at)),
-    )
+    current = _unexplained({condition.key: condition for condition in conditions}, known)
+    keep: list[Alert] = []
+    forget: list[Alert] = []
+    notify: list[Alert] = []
+    for key, condition in current.items():
+        former = known.get(key)
+        alert = _observed(condition, former, now)
+        keep.append(alert)
+        if alert.is_due:
+            notify.append(alert)
+        if former is not None and former.since != alert.since and not former.notified:
+            forget.append(former)  # a new alert replaces it
+    for key, alert in known.items():
+        if key in current:
+            continue
+        if not alert.notified:
+            forget.append(alert)  # it passed before a message was due
+            continue
+        ending = _not_observed(alert, now)
+        keep.append(ending)
+        if ending.over_at is not None:
+            notify.append(ending)
+    return AlertPlan(tuple(keep), tuple(forget), tuple(notify))
 
 
-def unheard(alert: Alert, addresses: Iterable[str]) -> list[str]:
-    """Who is still to hear: of its beginning all of `addresses`, of its end those that heard of the beginning."""
+def pending_addresses(alert: Alert, addresses: Iterable[str]) -> list[str]:
+    """Return the addresses that have not received the alert yet.
+
+    The message about the end goes only to addresses that received the message about the beginning.
+    """
     if alert.over_at is None:
-        return [one for one in addresses if one not in alert.told]
-    return [one for one in addresses if one in alert.told and one not in alert.told_over]
+        return [address for address in addresses if address not in alert.notified]
+    return [address for address in addresses if address in alert.notified and address not in alert.notified_over]
 
 
-def heard(alert: Alert, address: str) -> Alert:
-    """The alert, after it was delivered there."""
+def delivered(alert: Alert, address: str) -> Alert:
+    """Return the alert after `address` received it."""
     if alert.over_at is None:
-        return replace(alert, told=alert.told | {address})
-    return replace(alert, told_over=alert.told_over | {address})
+        return replace(alert, notified=alert.notified | {address})
+    return replace(alert, notified_over=alert.notified_over | {address})
 
 
 def is_done(alert: Alert, addresses: Iterable[str]) -> bool:
-    """Whether it is over, and all who heard of it know; who is no address any more need not."""
-    return alert.over_at is not None and not unheard(alert, addresses)
+    """Return whether the problem has ended and all addresses know. Addresses that left the settings do not count."""
+    return alert.over_at is not None and not pending_addresses(alert, addresses)
 
 
-def _is_explained(condition: Condition, seen: Mapping[Key, Condition], known: Alert | None) -> bool:
-    """Whether nobody need be told, for the exchange's breaker is."""
-    is_told = known is not None and bool(known.told)
-    return condition.kind is not Kind.BREAKER and (Kind.BREAKER, condition.subject) in seen and not is_told
+def _unexplained(current: Mapping[Key, Condition], known: Mapping[Key, Alert]) -> dict[Key, Condition]:
+    """Leave out the problems of blocked exchanges, unless a message about them was sent already."""
+    found = {}
+    for key, condition in current.items():
+        alert = known.get(key)
+        was_sent = alert is not None and bool(alert.notified)
+        is_blocked = condition.kind is not Kind.BREAKER and (Kind.BREAKER, condition.subject) in current
+        if was_sent or not is_blocked:
+            found[key] = condition
+    return found
 
 
-def _seen(condition: Condition, known: Alert | None, now: datetime) -> Alert:
-    if known is None or known.told_over or (not known.told and now - known.last_seen > BROKEN_OFF):
-        # Who did not hear of the last one's end, for its delivery failed, takes it to hold still.
-        believing = known.told - known.told_over if known else frozenset[str]()
-        return Alert(condition.kind, condition.subject, condition.message, now, now, told=believing)
-    return replace(known, message=condition.message, last_seen=now, over_at=None)
+def _observed(condition: Condition, known: Alert | None, now: datetime) -> Alert:
+    """Return the alert of a problem that this check saw: the open one, or a new one."""
+    if known is not None and not _starts_again(known, now):
+        return replace(known, message=condition.message, last_seen=now, over_at=None)
+    # Addresses that received the beginning of the former alert but not its end believe that it still lasts.
+    believing = known.notified - known.notified_over if known is not None else frozenset[str]()
+    return Alert(condition.kind, condition.subject, condition.message, now, now, notified=believing)
 
 
-def _unseen(alert: Alert, now: datetime) -> Alert:
-    is_over = alert.over_at is None and now - alert.last_seen >= CALM
-    return replace(alert, over_at=now) if is_over else alert
+def _starts_again(known: Alert, now: datetime) -> bool:
+    """Return whether a problem that is seen again is a new one."""
+    if known.notified_over:
+        return True  # messages said that the former one ended
+    return not known.notified and now - known.last_seen > INTERRUPTED
 
 
-# -- what holds now ------------------------------------------------------------------------------------------
+def _not_observed(alert: Alert, now: datetime) -> Alert:
+    if alert.over_at is None and now - alert.last_seen >= CALM:
+        return replace(alert, over_at=now)
+    return alert
+
+
+# -- problems that exist now ---------------------------------------------------------------------------------
 
 
 def breaker_condition(health: Health, now: datetime, limit: timedelta) -> Condition | None:
-    """Shut for at least `limit`, counted to the end of its pause at most: nobody may have asked since."""
+    """Return a condition if the exchange has been blocked for at least `limit`.
+
+    The time counts up to the end of the current pause: after it, the exchange may not have been tried yet.
+    """
     if health.state is BreakerState.CLOSED or health.shut_since is None:
         return None
     if min(health.open_until or now, now) - health.shut_since < limit:
         return None
-    told = f"{health.exchange} has been shut since {_at(health.shut_since)}: {health.reason}. Nothing is asked of it"
     until = f" until {_at(health.open_until)}" if health.open_until and health.open_until > now else ""
-    return Condition(Kind.BREAKER, health.exchange, f"{told}{until}.")
+    message = (
+        f"{health.exchange} has been blocked since {_at(health.shut_since)}: {health.reason}. "
+        f"Titan-10 sends it no requests{until}."
+    )
+    return Condition(Kind.BREAKER, health.exchange, message)
 
 
 def gaps_condition(exchange: str, slices: Iterable[OpenSlice], now: datetime, limit: timedelta) -> Condition | None:
-    """Slices of the exchange that miss candles for which nobody found a reason for `limit`.
+    """Return a condition if candles of the exchange have been missing without a reason for `limit`.
 
-    By then they were asked for about ten times, at pauses that double. Candles in quarantine have their reason.
+    By then they were fetched about ten times, with pauses that double. Candles in quarantine have a reason.
     """
-    old = [one for one in slices if one.unexplained_seen is not None and now - one.first_seen >= limit]
+    old = [
+        open_slice
+        for open_slice in slices
+        if open_slice.unexplained_seen is not None and now - open_slice.first_seen >= limit
+    ]
     if not old:
         return None
-    first, days = min(one.first_seen for one in old), sorted({one.slice.day for one in old})
-    symbols = sorted({one.slice.series.symbol for one in old})
+    first = min(open_slice.first_seen for open_slice in old)
+    days = sorted({open_slice.slice.day for open_slice in old})
+    symbols = sorted({open_slice.slice.series.symbol for open_slice in old})
     return Condition(
         Kind.GAPS,
         exchange,
-        f"{exchange}: candles are missing without an explanation since {_at(first)}, though they were asked for again "
-        f"and again: {_named(symbols)}, days {days[0]} to {days[-1]}, {len(old)} slices.",
+        f"{exchange}: candles have been missing without an explanation since {_at(first)}, although they were fetched "
+        f"again and again: {_named(symbols)}, days {days[0]} to {days[-1]}, {len(old)} slices.",
     )
 
 
 def live_condition(exchange: str, until: datetime | None, now: datetime, limit: timedelta) -> Condition | None:
-    """No candle came for `limit`; `until`: the end of the newest one of any series, None without one."""
+    """Return a condition if the exchange has given no new candle for `limit`.
+
+    `until` is the end of the newest candle of any series, None without one.
+    """
     if until is not None and now - until < limit:
         return None
     last = f"since {_at(until)}" if until is not None else "yet"
-    return Condition(Kind.LIVE, exchange, f"{exchange}: live polling brought no candle of any symbol {last}.")
+    return Condition(Kind.LIVE, exchange, f"{exchange}: live polling received no candle of any symbol {last}.")
 
 
 def settlement_condition(exchange: str, unsettled: Iterable[Slice]) -> Condition | None:
-    """Past days are not whole that the daily settlement should have had."""
-    open_ = list(unsettled)
-    if not open_:
+    """Return a condition if past days are incomplete that the daily settlement should have completed."""
+    slices = list(unsettled)
+    if not slices:
         return None
-    days, symbols = sorted({one.day for one in open_}), sorted({one.series.symbol for one in open_})
+    days = sorted({slice_.day for slice_ in slices})
+    symbols = sorted({slice_.series.symbol for slice_ in slices})
     return Condition(
         Kind.SETTLEMENT,
         exchange,
-        f"{exchange}: {', '.join(map(str, days))} could not be fetched whole: {_named(symbols)}. See the runs of the "
-        "job `settle` in the UI.",
+        f"{exchange}: {', '.join(map(str, days))} could not be fetched completely: {_named(symbols)}. See the runs of "
+        "the job `settle` in the UI.",
     )
 
 
 def days_to_be_settled(now: datetime, by: time) -> list[date]:
-    """The past days that have to be whole now: each from `by` (UTC) of the day after on."""
-    today = (
-        now.date() if now >= midnight(now.date()) + timedelta(hours=by.hour, minutes=by.minute) else now.date() - _DAY
-    )
+    """Return the past days that must be complete now: each from `by` (UTC) on the day after it."""
+    deadline = midnight(now.date()) + timedelta(hours=by.hour, minutes=by.minute)
+    today = now.date() if now >= deadline else now.date() - _DAY
     return [today - n * _DAY for n in range(1, SETTLEMENT_DAYS + 1)]
 
 

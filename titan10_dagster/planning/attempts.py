@@ -1,6 +1,6 @@
-"""Runs that were requested before, and when to ask again for what they did not bring.
+"""Runs that were requested earlier, and the next time to request days that they did not complete.
 
-Nothing counts the looks: the next pause is as long as the time from the first look to the last, which doubles it.
+Attempts are not counted. Each pause is as long as the time from the first attempt to the last, so pauses double.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ LONGEST_PAUSE = timedelta(days=7)
 
 @dataclass(frozen=True)
 class Attempt:
-    """A run that was requested before: the days `first` to `last` of these symbols."""
+    """A run that was requested earlier, for the days `first` to `last` of these symbols."""
 
     exchange: str
     first: date
@@ -30,12 +30,12 @@ class Attempt:
 
 
 def pause(since_first: timedelta, shortest: timedelta = FIRST_RETRY) -> timedelta:
-    """How long to wait after a look that came `since_first` after the first one."""
+    """Return how long to wait after an attempt that came `since_first` after the first one."""
     return min(max(since_first, shortest), LONGEST_PAUSE)
 
 
 class Attempts:
-    """The attempts, by day."""
+    """The attempts, by exchange and by day."""
 
     def __init__(self, attempts: Iterable[Attempt]) -> None:
         self._by_day: defaultdict[tuple[str, date], list[Attempt]] = defaultdict(list)
@@ -47,31 +47,46 @@ class Attempts:
 
     @property
     def in_flight(self) -> set[str]:
-        """The exchanges of which one has not ended yet."""
-        return {name for name, ones in self._by_exchange.items() if any(one.in_flight for one in ones)}
+        """The exchanges that have a run in flight."""
+        found = set()
+        for exchange, attempts in self._by_exchange.items():
+            if any(attempt.in_flight for attempt in attempts):
+                found.add(exchange)
+        return found
 
-    def looks(self, exchange: str, day: date, symbol: str) -> list[datetime]:
-        """When the slice was asked for."""
-        return [one.at for one in self._by_day.get((exchange, day), ()) if symbol in one.symbols]
+    def times(self, exchange: str, day: date, symbol: str) -> list[datetime]:
+        """Return when runs were requested for this slice."""
+        return [attempt.at for attempt in self._by_day.get((exchange, day), ()) if symbol in attempt.symbols]
 
     def not_before(self, exchange: str, day: date, symbol: str) -> datetime | None:
-        """When to ask again for a slice of which the ledger knows nothing; None: nobody asked for it yet."""
-        looks = self.looks(exchange, day, symbol)
-        return max(looks) + pause(max(looks) - min(looks)) if looks else None
+        """Return when to request a slice again that has no ledger row; None if it was never requested."""
+        times = self.times(exchange, day, symbol)
+        if not times:
+            return None
+        last = max(times)
+        return last + pause(last - min(times))
 
     def due(self, exchange: str, day: date, symbols: Sequence[str], now: datetime) -> Sequence[str]:
-        """Those of `symbols` to ask for now, if the ledger knows nothing of their slices of this day."""
+        """Return those of `symbols` to request now. None of them has a ledger row for this day."""
         if (exchange, day) not in self._by_day:
             return symbols
-        waits = {symbol: self.not_before(exchange, day, symbol) for symbol in symbols}
-        return [symbol for symbol, until in waits.items() if until is None or until <= now]
+        due = []
+        for symbol in symbols:
+            until = self.not_before(exchange, day, symbol)
+            if until is None or until <= now:
+                due.append(symbol)
+        return due
 
     def rests_until(self, exchange: str) -> datetime | None:
-        """When to ask the exchange for anything again, after attempts that failed one after the other; None: now."""
-        ended = sorted((one for one in self._by_exchange[exchange] if not one.in_flight), key=lambda one: one.at)
+        """Return how long an exchange rests after its latest attempts failed; None if the last one succeeded."""
+        ended = [attempt for attempt in self._by_exchange[exchange] if not attempt.in_flight]
+        ended.sort(key=lambda attempt: attempt.at, reverse=True)
         failed: list[datetime] = []
-        for one in reversed(ended):
-            if not one.failed:
+        for attempt in ended:
+            if not attempt.failed:
                 break
-            failed.append(one.at)
-        return failed[0] + pause(failed[0] - failed[-1]) if failed else None
+            failed.append(attempt.at)
+        if not failed:
+            return None
+        last, first = failed[0], failed[-1]
+        return last + pause(last - first)

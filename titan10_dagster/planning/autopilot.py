@@ -1,7 +1,8 @@
-"""The autopilot: missing history, chunk by chunk, until there is none.
+"""The autopilot requests missing history chunk by chunk until none is left.
 
-A chunk is a contiguous range of days of one exchange, as many as a backfill run takes of it. Where one failed, its days
-wait as those of a repair do, ever longer, and so does its exchange until one succeeds: the others go on.
+A chunk is a contiguous range of days of one exchange, as long as one backfill run. The days of a chunk that failed wait
+like those of a repair, with pauses that double, and so does their exchange until one chunk succeeds. Other exchanges
+continue.
 """
 
 from __future__ import annotations
@@ -36,14 +37,19 @@ class Chunk:
 
 @dataclass(frozen=True)
 class HistoryPlan:
-    """What to request now, at most one chunk an exchange. `missing`: the days that each exchange misses, these chunks
-    included; the exchanges that do and get no chunk are `busy` (days of them are being fetched), `shut_out` (their
-    breaker is open) or `resting` (after a failure, or before the daily settlement)."""
+    """What to request now, at most one chunk per exchange.
+
+    Attributes:
+        missing: how many days each exchange misses, those of the chunks included.
+        busy: exchanges without a chunk because days of them are being fetched.
+        blocked: exchanges without a chunk because their breaker is open.
+        resting: exchanges without a chunk after a failure, or before the daily settlement.
+    """
 
     chunks: tuple[Chunk, ...]
     missing: Mapping[str, int]
     busy: tuple[str, ...]
-    shut_out: tuple[str, ...]
+    blocked: tuple[str, ...]
     resting: tuple[str, ...]
 
 
@@ -55,43 +61,66 @@ def plan_history(
     now: datetime,
     order: Order = Order.NEWEST_FIRST,
 ) -> HistoryPlan:
-    """Which chunk of history to request now of each exchange that misses some, and is neither busy nor shut."""
-    tried = Attempts(attempts)
-    missing = _by_exchange(one for one in history if one.exchange in exchanges)
-    busy = {name for name in missing if exchanges[name].under_way} | tried.in_flight & missing.keys()
-    shut = {name for name in missing if exchanges[name].is_shut(now)} - busy
-    free = [name for name in missing if name not in busy | shut]
-    chunks = [_chunk(name, missing[name], exchanges[name].days_per_run, tried, now, order) for name in free]
-    found = tuple(one for one in chunks if one is not None)
+    """Return which chunk of history to request now, of each exchange that misses some and is neither busy nor blocked.
+
+    Exchanges that are not in `exchanges` are left out.
+    """
+    known = Attempts(attempts)
+    in_flight = known.in_flight
+    missing = _by_exchange(history, exchanges)
+    chunks: list[Chunk] = []
+    busy: list[str] = []
+    blocked: list[str] = []
+    resting: list[str] = []
+    for name, stretches in missing.items():
+        if exchanges[name].under_way or name in in_flight:
+            busy.append(name)
+        elif exchanges[name].is_blocked(now):
+            blocked.append(name)
+        elif (chunk := _chunk(name, stretches, exchanges[name].days_per_run, known, now, order)) is not None:
+            chunks.append(chunk)
+        else:
+            resting.append(name)
     return HistoryPlan(
-        chunks=found,
-        missing={name: len({day for one in ones for day in one.stretch}) for name, ones in missing.items()},
+        chunks=tuple(chunks),
+        missing={name: _count_days(stretches) for name, stretches in missing.items()},
         busy=tuple(sorted(busy)),
-        shut_out=tuple(sorted(shut)),
-        resting=tuple(sorted(set(free) - {one.exchange for one in found})),
+        blocked=tuple(sorted(blocked)),
+        resting=tuple(sorted(resting)),
     )
 
 
-def _by_exchange(history: Iterable[MissingDays]) -> dict[str, list[MissingDays]]:
+def _by_exchange(history: Iterable[MissingDays], exchanges: Mapping[str, Repairable]) -> dict[str, list[MissingDays]]:
     by_exchange: defaultdict[str, list[MissingDays]] = defaultdict(list)
-    for one in history:
-        by_exchange[one.exchange].append(one)
+    for missing in history:
+        if missing.exchange in exchanges:
+            by_exchange[missing.exchange].append(missing)
     return by_exchange
 
 
+def _count_days(missing: Iterable[MissingDays]) -> int:
+    """Count the days that any symbol misses."""
+    days: set[date] = set()
+    for days_missing in missing:
+        days.update(days_missing.stretch)
+    return len(days)
+
+
 def _chunk(
-    exchange: str, missing: Sequence[MissingDays], most: int, tried: Attempts, now: datetime, order: Order
+    exchange: str, missing: Sequence[MissingDays], most: int, known: Attempts, now: datetime, order: Order
 ) -> Chunk | None:
-    rests_until = tried.rests_until(exchange)
+    """Return the days that are due at the newer or older end, at most `most` of them."""
+    rests_until = known.rests_until(exchange)
     if rests_until is not None and now < rests_until:
         return None
     due: defaultdict[date, set[str]] = defaultdict(set)
-    for one in missing:
-        for day in one.stretch:
-            symbols = due_of_hole(one, day, tried, now)
+    for days_missing in missing:
+        for day in days_missing.stretch:
+            symbols = due_of_hole(days_missing, day, known, now)
             if symbols:
                 due[day].update(symbols)
     if not due:
         return None
     stretch = around(max(due) if order is Order.NEWEST_FIRST else min(due), due, most)
-    return Chunk(exchange, stretch.first, stretch.last, tuple(sorted(set().union(*(due[day] for day in stretch)))))
+    concerned = set().union(*(due[day] for day in stretch))
+    return Chunk(exchange, stretch.first, stretch.last, tuple(sorted(concerned)))

@@ -1,13 +1,14 @@
-"""Days of which the ledger knows nothing, and whose they are.
+"""Days without a ledger row, and whether they are holes or history.
 
-| days without a row | are | and come |
+| days without a ledger row | are | and are fetched |
 |-|-|-|
-| after we were first on duty for the series | a hole: an outage of our own | by themselves |
-| between days that are known, a month or less | a hole: of a backfill, one run failed | by themselves |
-| all others back to the exchange's start | history that nobody asked for yet | by a backfill, or by the autopilot |
+| after the series was first on duty | a hole: Titan-10 was down | by the repair sensor |
+| between known days, a month or less | a hole: one run of a backfill failed | by the repair sensor |
+| all others, back to the exchange's start | history that was never requested | by a backfill, or by the autopilot |
 
-On duty: the day was fetched on the day itself or the next one, as live polling and the daily settlement do. So one old
-day, fetched on trial, does not set off the years that follow it; and a symbol that is added later has its own duty.
+A series is on duty from the first day that was fetched on the day itself or on the next one, as live polling and the
+daily settlement do. So a single old day, fetched as a test, starts no download of the years after it, and a symbol that
+is added later has its own first day of duty.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from datetime import date, timedelta
 
 from titan10_dagster.candles.timeframes import Timeframe
 
-LONGEST_HOLE = 31  # days, between known days from before we were on duty
+LONGEST_HOLE = 31  # days, between known days from before the series was on duty
 
 _DAY = timedelta(days=1)
 
@@ -40,9 +41,11 @@ class Stretch:
 
 @dataclass(frozen=True)
 class KnownDays:
-    """The days that the ledger knows of some series of an exchange, the same of each of `symbols`.
+    """The days with a ledger row, of series of one exchange that all have the same days.
 
-    `stretches` ascend, and neither overlap nor touch. `on_duty_since`: the first day that was fetched as it ended.
+    Attributes:
+        stretches: in ascending order; they neither overlap nor touch.
+        on_duty_since: the first day that was fetched as it ended, None without one.
     """
 
     exchange: str
@@ -54,7 +57,7 @@ class KnownDays:
 
 @dataclass(frozen=True)
 class MissingDays:
-    """Days of some symbols of an exchange of which the ledger knows nothing."""
+    """Days without a ledger row, the same for each of `symbols`."""
 
     exchange: str
     timeframe: Timeframe
@@ -68,25 +71,28 @@ class MissingDays:
 
 @dataclass(frozen=True)
 class Missing:
-    """All missing days, by whose they are; see the table above."""
+    """All missing days, as holes and history; see the table above."""
 
     holes: tuple[MissingDays, ...]
     history: tuple[MissingDays, ...]
 
 
 def missing_days(known: Iterable[KnownDays], starts: Mapping[str, date], yesterday: date) -> Missing:
-    """What the ledger does not know from each exchange's day of start to `yesterday`."""
+    """Return the days without a ledger row, from each exchange's first day to `yesterday`."""
     holes: list[MissingDays] = []
     history: list[MissingDays] = []
-    for one in known:
-        for stretch in between(one.stretches, starts[one.exchange], yesterday):
-            whose = holes if is_hole(stretch, one) else history
-            whose.append(MissingDays(one.exchange, one.timeframe, one.symbols, stretch))
+    for series in known:
+        for stretch in between(series.stretches, starts[series.exchange], yesterday):
+            missing = MissingDays(series.exchange, series.timeframe, series.symbols, stretch)
+            if is_hole(stretch, series):
+                holes.append(missing)
+            else:
+                history.append(missing)
     return Missing(tuple(holes), tuple(history))
 
 
 def between(known: Sequence[Stretch], first: date, last: date) -> Iterator[Stretch]:
-    """The days from `first` to `last` that are in none of `known`, which ascend; ascending."""
+    """Yield the days from `first` to `last` that are in none of `known`. Both are in ascending order."""
     for stretch in known:
         if stretch.first > last:
             break
@@ -98,7 +104,7 @@ def between(known: Sequence[Stretch], first: date, last: date) -> Iterator[Stret
 
 
 def is_hole(stretch: Stretch, known: KnownDays) -> bool:
-    """Whether the missing days are an outage of ours, or of a backfill; see the table above."""
+    """Return whether the missing days are a hole; see the table above."""
     if known.on_duty_since is not None and stretch.first > known.on_duty_since:
         return True
     if not known.stretches or stretch.days > LONGEST_HOLE:
@@ -107,7 +113,7 @@ def is_hole(stretch: Stretch, known: KnownDays) -> bool:
 
 
 def around(day: date, days: Collection[date], most: int) -> Stretch:
-    """The longest stretch of `days` around one of them, up to `most`; first those before it."""
+    """Return the longest stretch of `days` around one of them, at most `most` long. Earlier days come first."""
     first = last = day
     while (last - first).days + 1 < most:
         if first - _DAY in days:

@@ -1,15 +1,14 @@
-"""What to fetch again now: slices of past days that miss candles without a final reason, and when each is due.
+"""What to fetch again now: past days that miss candles without a final reason, and when each is due.
 
-| slice | looked at again |
+| slice | is fetched again |
 |-|-|
-| live, though its day is over | an hour after the daily settlement should have had it |
-| a hole: the ledger knows nothing of it | likewise; then after 5 minutes, then each time after about twice as long |
-| partial: its symbol failed, or it was withheld | after 5 minutes, then each time after about twice as long |
-| settled, with an unexplained gap | 6 hours after the look that counted; a second one settles it |
-| settled, with a candle in quarantine | after 6 hours, then each time after about twice as long |
+| live, although its day is over | one hour after the daily settlement should have stored it |
+| a hole: it has no ledger row | likewise; then after 5 minutes, then after pauses that double |
+| partial: its symbol failed, or it was withheld | after 5 minutes, then after pauses that double |
+| settled, with an unexplained gap | 6 hours after the last counted observation; a second observation settles it |
+| settled, with a candle in quarantine | after 6 hours, then after pauses that double |
 
-The pauses are those of `attempts.pause`. An attempt that left no trace in the ledger, because its run failed, is a look
-as well.
+The pauses are those of `attempts.pause`. A run that failed and left no trace in the ledger counts as an attempt too.
 """
 
 from __future__ import annotations
@@ -32,16 +31,23 @@ SLACK = 2  # candles: the horizon moves while a run starts
 
 _DAY = timedelta(days=1)
 Days = dict[date, set[str]]  # the symbols that are due, by day
+Rank = tuple[int, timedelta]
+
+# The first part of a rank.
+_EXPIRING, _KEPT, _GONE = 0, 1, 2
 
 
 @dataclass(frozen=True)
 class OpenSlice:
     """A slice that misses candles without a final reason; instants are aware and UTC.
 
-    `fetched_at`: the last look that the ledger knows; of a live slice, the last poll. `first_seen`: of its open gaps,
-    the first; `unexplained_seen`: the last counted look at those of them that nobody explained, None if all are in
-    quarantine; `missing_until`: the end of the last of them. A slice without a gap has `fetched_at` and its own end
-    there.
+    Attributes:
+        fetched_at: the last fetch in the ledger; of a live slice, the last poll.
+        first_seen: the first observation of its open gaps.
+        unexplained_seen: the last counted observation of gaps without a reason; None if all candles that are missing
+            are in quarantine.
+        missing_until: the end of the last open gap. A slice without a gap has `fetched_at` as `first_seen`, and its
+            own end here.
     """
 
     slice: Slice
@@ -53,16 +59,17 @@ class OpenSlice:
 
     @property
     def looked_at(self) -> datetime:
-        """The last look at the whole slice: polls, which may go on after its day is over, are none."""
+        """The last fetch of the whole slice. Polls do not count, and may go on after the day is over."""
         return min(self.fetched_at, self.slice.end) if self.state == "live" else self.fetched_at
 
 
 @dataclass(frozen=True)
 class Repairable:
-    """What a plan must know of an exchange.
+    """What a plan needs to know about an exchange.
 
-    `depth`: how many candles back from now it gives, None for all. `under_way`: others fetch days of it now, such as a
-    backfill or the daily settlement.
+    Attributes:
+        depth: how many candles back from now the exchange serves, None for all.
+        under_way: other runs are fetching days of it, such as a backfill or the daily settlement.
     """
 
     health: Health
@@ -70,13 +77,14 @@ class Repairable:
     days_per_run: int
     under_way: bool = False
 
-    def is_shut(self, now: datetime) -> bool:
+    def is_blocked(self, now: datetime) -> bool:
+        """Return whether the breaker refuses requests."""
         return may_request(self.health, now).permit is Permit.REFUSED
 
 
 @dataclass(frozen=True)
 class RepairLimits:
-    """Most partitions of one plan, and most runs of one exchange in it."""
+    """The most partitions of one plan, and the most runs of one exchange in it."""
 
     partitions: int = 62
     runs: int = 2
@@ -90,7 +98,7 @@ class Repair:
     first: date
     last: date
     symbols: tuple[str, ...]
-    perishable: bool
+    expiring: bool
 
     @property
     def days(self) -> int:
@@ -99,14 +107,32 @@ class Repair:
 
 @dataclass(frozen=True)
 class RepairPlan:
-    """What to repair now, most urgent first. Of the other slices, `waiting` are not due yet, `busy` belong to an
-    exchange of which days are being fetched, `shut_out` to one whose breaker is open, `postponed` found no room."""
+    """What to repair now, most urgent first, and how many other slices wait for what.
+
+    Attributes:
+        waiting: slices that are not due yet.
+        busy: slices of exchanges of which days are being fetched.
+        blocked: slices of exchanges whose breaker is open.
+        postponed: slices that are due but exceed the limits of a plan.
+    """
 
     repairs: tuple[Repair, ...]
     waiting: int
     busy: int
-    shut_out: int
+    blocked: int
     postponed: int
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """A day of some symbols to fetch again. `rank` sorts; `yields`: other runs of the exchange go first."""
+
+    rank: Rank
+    exchange: str
+    day: date
+    symbols: Collection[str]
+    due: bool
+    yields: bool = False
 
 
 def plan_repairs(
@@ -118,139 +144,145 @@ def plan_repairs(
     now: datetime,
     limits: RepairLimits | None = None,
 ) -> RepairPlan:
-    """Which days of which exchanges to fetch again now, and for which symbols.
+    """Return which days of which exchanges to fetch again now, and for which symbols.
 
-    First what the exchange will soon not give any more, then the newest; last what it gives no more already: that
-    costs no request, and the run only writes down why the candles are missing. Holes that do not perish wait until
-    nobody else fetches days of their exchange. Exchanges that are not in `exchanges`, and days that are not over, are
-    left out.
+    Days that the exchange deletes soon come first, then the newest days. Days that it no longer serves come last: they
+    cost no request, and the run only records why the candles are missing. Holes that do not expire wait while other
+    runs fetch days of their exchange. Exchanges that are not in `exchanges` and days that are not over are left out.
     """
-    tried = Attempts(attempts)
-    in_flight = tried.in_flight
-    shut = {name for name, one in exchanges.items() if one.is_shut(now)}
-    wishes = [*_of_slices(slices, exchanges, tried, now), *_of_holes(holes, exchanges, tried, now)]
-    busy = [one for one in wishes if one.exchange not in shut and (one.yields or one.exchange in in_flight)]
-    free = [one for one in wishes if one.exchange not in shut | in_flight and not one.yields]
-    due = [one for one in free if one.due]
+    known = Attempts(attempts)
+    in_flight = known.in_flight
+    due: list[_Candidate] = []
+    waiting = busy = blocked = 0
+    candidates = [*_of_slices(slices, exchanges, known, now), *_of_holes(holes, exchanges, known, now)]
+    for candidate in candidates:
+        count = len(candidate.symbols)
+        if exchanges[candidate.exchange].is_blocked(now):
+            blocked += count
+        elif candidate.yields or candidate.exchange in in_flight:
+            busy += count
+        elif candidate.due:
+            due.append(candidate)
+        else:
+            waiting += count
     repairs, taken = _repairs(due, exchanges, limits or RepairLimits())
-    return RepairPlan(
-        repairs=tuple(repairs),
-        waiting=_slices(free) - _slices(due),
-        busy=_slices(busy),
-        shut_out=_slices(wishes) - _slices(busy) - _slices(free),
-        postponed=_slices(due) - taken,
-    )
-
-
-@dataclass(frozen=True)
-class _Wish:
-    """A day of some symbols to fetch again. `rank` sorts; `due`: now; `yields`: to others who fetch at the moment."""
-
-    rank: tuple[int, timedelta]
-    exchange: str
-    day: date
-    symbols: Collection[str]
-    due: bool
-    yields: bool = False
-
-
-def _slices(wishes: Iterable[_Wish]) -> int:
-    return sum(len(one.symbols) for one in wishes)
+    postponed = sum(len(candidate.symbols) for candidate in due) - taken
+    return RepairPlan(tuple(repairs), waiting, busy, blocked, postponed)
 
 
 def _of_slices(
-    slices: Iterable[OpenSlice], exchanges: Mapping[str, Repairable], tried: Attempts, now: datetime
-) -> Iterator[_Wish]:
-    for one in slices:
-        series, end = one.slice.series, one.slice.end
+    slices: Iterable[OpenSlice], exchanges: Mapping[str, Repairable], known: Attempts, now: datetime
+) -> Iterator[_Candidate]:
+    for open_slice in slices:
+        series, day, end = open_slice.slice.series, open_slice.slice.day, open_slice.slice.end
         if series.exchange not in exchanges or end > now:
             continue
-        reach = _reach(one.missing_until, series.timeframe, exchanges[series.exchange].depth, now)
-        last_look = max([one.looked_at, *tried.looks(series.exchange, one.slice.day, series.symbol)])
-        due = is_due(one, reach, last_look, now)
-        yield _Wish(_urgency(end, reach, now), series.exchange, one.slice.day, (series.symbol,), due)
+        served_for = _served_for(open_slice.missing_until, series.timeframe, exchanges[series.exchange].depth, now)
+        last_attempt = max([open_slice.looked_at, *known.times(series.exchange, day, series.symbol)])
+        due = is_due(open_slice, served_for, last_attempt, now)
+        yield _Candidate(_rank(end, served_for, now), series.exchange, day, (series.symbol,), due)
 
 
 def _of_holes(
-    holes: Iterable[MissingDays], exchanges: Mapping[str, Repairable], tried: Attempts, now: datetime
-) -> Iterator[_Wish]:
+    holes: Iterable[MissingDays], exchanges: Mapping[str, Repairable], known: Attempts, now: datetime
+) -> Iterator[_Candidate]:
     for hole in holes:
-        if hole.exchange in exchanges:
-            for day in hole.stretch:
-                yield from _of_day(hole, day, exchanges[hole.exchange], tried, now)
+        if hole.exchange not in exchanges:
+            continue
+        for day in hole.stretch:
+            yield from _of_day(hole, day, exchanges[hole.exchange], known, now)
 
 
-def _of_day(hole: MissingDays, day: date, one: Repairable, tried: Attempts, now: datetime) -> Iterator[_Wish]:
+def _of_day(hole: MissingDays, day: date, exchange: Repairable, known: Attempts, now: datetime) -> Iterator[_Candidate]:
+    """Yield a day of a hole: the symbols that are due, then those that wait."""
     end = midnight(day) + _DAY
-    rank = _urgency(end, _reach(end, hole.timeframe, one.depth, now), now)
-    yields = one.under_way and rank[0] > 0
-    due = due_of_hole(hole, day, tried, now)
-    waiting = [symbol for symbol in hole.symbols if symbol not in due] if len(due) < len(hole.symbols) else []
+    rank = _rank(end, _served_for(end, hole.timeframe, exchange.depth, now), now)
+    yields = exchange.under_way and rank[0] != _EXPIRING
+    due = due_of_hole(hole, day, known, now)
     if due:
-        yield _Wish(rank, hole.exchange, day, due, True, yields)
-    if waiting:
-        yield _Wish(rank, hole.exchange, day, waiting, False, yields)
+        yield _Candidate(rank, hole.exchange, day, due, True, yields)
+    if len(due) < len(hole.symbols):  # the comparison is cheap; most days have no symbol that waits
+        waiting = [symbol for symbol in hole.symbols if symbol not in due]
+        yield _Candidate(rank, hole.exchange, day, waiting, False, yields)
 
 
-def due_of_hole(hole: MissingDays, day: date, tried: Attempts, now: datetime) -> Sequence[str]:
-    """The symbols of which to ask for this missing day now. The daily settlement comes first, and has an hour."""
+def due_of_hole(hole: MissingDays, day: date, known: Attempts, now: datetime) -> Sequence[str]:
+    """Return the symbols to request now for a day of a hole. The daily settlement goes first, and has an hour."""
     if now < midnight(day) + _DAY + OVERDUE:
         return ()
-    return tried.due(hole.exchange, day, hole.symbols, now)
+    return known.due(hole.exchange, day, hole.symbols, now)
 
 
-def is_due(one: OpenSlice, reach: timedelta | None, last_look: datetime, now: datetime) -> bool:
-    """Whether to look again now; never at a candle in quarantine that the exchange gives no more (see `_reach`)."""
-    gone = reach is not None and reach <= timedelta(0)
-    if one.state == "settled" and one.unexplained_seen is None and gone:
+def is_due(open_slice: OpenSlice, served_for: timedelta | None, last_attempt: datetime, now: datetime) -> bool:
+    """Return whether to fetch the slice again now.
+
+    A candle in quarantine that the exchange no longer serves is never fetched again (`served_for`: `_served_for`).
+    """
+    is_gone = served_for is not None and served_for <= timedelta(0)
+    if open_slice.state == "settled" and open_slice.unexplained_seen is None and is_gone:
         return False
-    return now >= due_at(one, last_look)
+    return now >= due_at(open_slice, last_attempt)
 
 
-def due_at(one: OpenSlice, last_look: datetime) -> datetime:
-    """When to look again after `last_look`; see the table above."""
-    if one.state == "live" and last_look <= one.looked_at:
-        return one.slice.end + OVERDUE
-    if one.state == "settled":
-        return last_look + pause(last_look - (one.unexplained_seen or one.first_seen), SECOND_LOOK)
-    # A gap of live polling is older than the first fetch of the whole day.
-    return last_look + pause(last_look - max(one.first_seen, one.slice.end + SETTLEMENT))
+def due_at(open_slice: OpenSlice, last_attempt: datetime) -> datetime:
+    """Return when to fetch the slice again after `last_attempt`; see the table above."""
+    if open_slice.state == "live" and last_attempt <= open_slice.looked_at:
+        return open_slice.slice.end + OVERDUE
+    if open_slice.state == "settled":
+        first = open_slice.unexplained_seen or open_slice.first_seen
+        return last_attempt + pause(last_attempt - first, SECOND_LOOK)
+    # A gap of live polling is older than the first fetch of the whole day, from which pauses count.
+    first = max(open_slice.first_seen, open_slice.slice.end + SETTLEMENT)
+    return last_attempt + pause(last_attempt - first)
 
 
-def _reach(until: datetime, timeframe: Timeframe, depth: int | None, now: datetime) -> timedelta | None:
-    """For how long the exchange still gives the candle that ends at `until`; None: for ever; not positive: no more."""
-    return None if depth is None else until + (depth - SLACK) * timeframe.delta - now
+def _served_for(until: datetime, timeframe: Timeframe, depth: int | None, now: datetime) -> timedelta | None:
+    """Return for how long the exchange still serves the candle that ends at `until`.
+
+    None: for ever. Zero or less: no longer.
+    """
+    if depth is None:
+        return None
+    return until + (depth - SLACK) * timeframe.delta - now
 
 
-def _urgency(end: datetime, reach: timedelta | None, now: datetime) -> tuple[int, timedelta]:
-    """Sorts days by their `end`: what perishes, the soonest first; what stays, the newest first; what is gone."""
-    if reach is None:
-        return 1, now - end
-    return (0, reach) if reach > timedelta(0) else (2, now - end)
+def _rank(end: datetime, served_for: timedelta | None, now: datetime) -> Rank:
+    """Return what sorts days by urgency: expiring days, soonest first; kept days, newest first; days that are gone."""
+    if served_for is None:
+        return _KEPT, now - end
+    if served_for > timedelta(0):
+        return _EXPIRING, served_for
+    return _GONE, now - end
 
 
 def _repairs(
-    due: Sequence[_Wish], exchanges: Mapping[str, Repairable], limits: RepairLimits
+    due: Sequence[_Candidate], exchanges: Mapping[str, Repairable], limits: RepairLimits
 ) -> tuple[list[Repair], int]:
-    """The runs, and how many slices of `due` are in them."""
+    """Return the runs, and how many slices of `due` are in them.
+
+    The most urgent day that is left starts a run, which takes the due days around it as well.
+    """
     open_: defaultdict[str, Days] = defaultdict(lambda: defaultdict(set))
-    for one in due:
-        open_[one.exchange][one.day].update(one.symbols)
+    for candidate in due:
+        open_[candidate.exchange][candidate.day].update(candidate.symbols)
     repairs: list[Repair] = []
     runs: Counter[str] = Counter()
     taken, left = 0, limits.partitions
-    for one in sorted(due, key=lambda one: (one.rank, one.exchange, one.day)):
-        name = one.exchange
+    for candidate in sorted(due, key=lambda candidate: (candidate.rank, candidate.exchange, candidate.day)):
+        name = candidate.exchange
         room = min(left, exchanges[name].days_per_run)
         if room < 1:
             break
-        if one.day not in open_[name] or runs[name] >= limits.runs:
-            continue
-        stretch = around(one.day, open_[name], room)
-        symbols = [open_[name].pop(day) for day in stretch]
-        taken += sum(map(len, symbols))
+        if candidate.day not in open_[name] or runs[name] >= limits.runs:
+            continue  # an earlier run took the day, or the exchange has its runs
+        stretch = around(candidate.day, open_[name], room)
+        symbols: set[str] = set()
+        for day in stretch:
+            of_day = open_[name].pop(day)
+            symbols |= of_day
+            taken += len(of_day)
         left -= stretch.days
         runs[name] += 1
-        perishable = one.rank[0] == 0
-        repairs.append(Repair(name, stretch.first, stretch.last, tuple(sorted(set().union(*symbols))), perishable))
+        expiring = candidate.rank[0] == _EXPIRING
+        repairs.append(Repair(name, stretch.first, stretch.last, tuple(sorted(symbols)), expiring))
     return repairs, taken

@@ -1,4 +1,4 @@
-"""What is left to fetch: the ledger and the landing zone against what a run was asked for."""
+"""What is left to fetch: compares the slices of a run with the ledger and the landing zone."""
 
 from __future__ import annotations
 
@@ -15,10 +15,13 @@ _NONE: Mapping[Slice, datetime] = MappingProxyType({})
 
 @dataclass(frozen=True)
 class FetchPlan:
-    """Every slice asked for stands in exactly one of these, in the order it was asked for.
+    """The slices of a run, each in exactly one group, in the order of the run.
 
-    `before_start` lies before the exchange's configured first day; `settled` is known whole to the ledger, and not
-    unconfirmed; `landed` was fetched whole by a run that died before it stored it; `fetch` is the rest.
+    Attributes:
+        before_start: days before the exchange's configured first day.
+        settled: complete in the ledger, with nothing left to confirm.
+        landed: fetched completely by an earlier run that stopped before it stored them.
+        fetch: all others.
     """
 
     before_start: tuple[Slice, ...]
@@ -37,35 +40,46 @@ def plan_fetch(
     unconfirmed: Mapping[Slice, datetime] = _NONE,
     refresh: bool = False,
 ) -> FetchPlan:
-    """Sort `slices` by what has to be done for them.
+    """Sort `slices` by what a run has to do for them.
 
     Args:
-        start: first UTC day worth a request.
-        settled: the slices that the ledger calls settled.
+        slices: the slices of the run.
+        start: first UTC day of the exchange's configured history.
+        settled: the slices that are settled in the ledger.
         landed: the record of each slice in the landing zone.
-        usable: whether a landed slice keeps the candle rules; asked only for slices that would be resumed.
-        unconfirmed: settled slices to look at again, with the time of the look that settled them: what was landed
-            since then is the second look, and only has to be stored.
-        refresh: fetch again what is settled or landed.
+        usable: whether a landed slice may be stored as it is. Called only for slices that would not be fetched,
+            because it reads the file.
+        unconfirmed: settled slices with a gap that needs a second fetch, and the time of the first one.
+        refresh: fetch settled and landed slices again.
     """
-    before = [slice_ for slice_ in slices if slice_.day < start]
-    asked = [slice_ for slice_ in slices if slice_.day >= start]
-    if refresh:
-        return FetchPlan(tuple(before), (), (), tuple(asked))
-    done = [slice_ for slice_ in asked if slice_ in settled and slice_ not in unconfirmed]
-    open_ = [slice_ for slice_ in asked if slice_ not in settled or slice_ in unconfirmed]
-    resumed = {
-        slice_
-        for slice_ in open_
-        if slice_ in landed
-        and landed[slice_].answered
-        and landed[slice_].fetched_at >= slice_.end  # one fetched while its day ran is not whole
-        and (slice_ not in unconfirmed or landed[slice_].fetched_at > unconfirmed[slice_])
-        and usable(slice_)
-    }
-    return FetchPlan(
-        before_start=tuple(before),
-        settled=tuple(done),
-        landed=tuple(slice_ for slice_ in open_ if slice_ in resumed),
-        fetch=tuple(slice_ for slice_ in open_ if slice_ not in resumed),
-    )
+    before_start: list[Slice] = []
+    settled_slices: list[Slice] = []
+    resumed: list[Slice] = []
+    fetch: list[Slice] = []
+    for slice_ in slices:
+        if slice_.day < start:
+            before_start.append(slice_)
+        elif refresh:
+            fetch.append(slice_)
+        elif slice_ in settled and slice_ not in unconfirmed:
+            settled_slices.append(slice_)
+        elif _can_resume(landed.get(slice_), unconfirmed.get(slice_)) and usable(slice_):
+            resumed.append(slice_)
+        else:
+            fetch.append(slice_)
+    return FetchPlan(tuple(before_start), tuple(settled_slices), tuple(resumed), tuple(fetch))
+
+
+def _can_resume(record: FetchRecord | None, first_fetch: datetime | None) -> bool:
+    """Return whether the landed file of a slice replaces a fetch.
+
+    Args:
+        record: the record of the landed file, None without one.
+        first_fetch: when the slice was fetched first, if it waits for a second fetch that confirms its gaps.
+    """
+    if record is None or not record.answered:
+        return False
+    if record.fetched_at < record.slice.end:
+        return False  # fetched while its day was running, so it is incomplete
+    # A file that landed after the first fetch is the second one and only has to be stored.
+    return first_fetch is None or record.fetched_at > first_fetch

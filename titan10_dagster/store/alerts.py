@@ -1,4 +1,4 @@
-"""The alerts that are open, where they outlive a restart."""
+"""Open alerts in the database, so that they survive a restart."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ _COLUMNS = "kind, subject, message, since, last_seen, told, told_over, over_at"
 
 
 class AlertStore:
-    """Reads and keeps alerts; of one kind and subject one is open at a time."""
+    """Reads and stores alerts. At most one alert of a kind and subject is open."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
 
     def open(self) -> list[Alert]:
-        """Those that are not over, or of whose end somebody is still to hear."""
+        """Return the alerts that last, or about whose end a notification is still to be sent."""
         with self._db.transaction() as cursor:
             cursor.execute(f"SELECT {_COLUMNS} FROM alerts WHERE NOT done ORDER BY since, kind, subject")
             return [_alert(*row) for row in cursor.fetchall()]
 
-    def keep(self, remember: Iterable[Alert], forget: Iterable[Alert] = (), done: Iterable[Alert] = ()) -> None:
-        """Stores the first, deletes the second, closes the third; all or nothing.
+    def keep(self, keep: Iterable[Alert], forget: Iterable[Alert] = (), done: Iterable[Alert] = ()) -> None:
+        """Store the first, delete the second and close the third, in one transaction.
 
-        An alert that begins anew while its predecessor's end is still to be told closes the predecessor.
+        A new alert closes its predecessor, even if the notification about the predecessor's end is still to be sent.
         """
         with self._db.transaction() as cursor:
             for alert in forget:
                 cursor.execute(
                     "DELETE FROM alerts WHERE (kind, subject, since) = (%s, %s, %s)", [*alert.key, alert.since]
                 )
-            for alert in remember:
+            for alert in keep:
                 cursor.execute(
                     "UPDATE alerts SET done = true WHERE (kind, subject) = (%s, %s) AND since <> %s AND NOT done",
                     [*alert.key, alert.since],
@@ -50,11 +50,11 @@ def _alert(
     message: str,
     since: datetime,
     last_seen: datetime,
-    told: list[str],
-    told_over: list[str],
+    notified: list[str],
+    notified_over: list[str],
     over_at: datetime | None,
 ) -> Alert:
-    return Alert(Kind(kind), subject, message, since, last_seen, frozenset(told), frozenset(told_over), over_at)
+    return Alert(Kind(kind), subject, message, since, last_seen, frozenset(notified), frozenset(notified_over), over_at)
 
 
 def _write(cursor: Cursor, alert: Alert, *, done: bool) -> None:
@@ -67,9 +67,9 @@ def _write(cursor: Cursor, alert: Alert, *, done: bool) -> None:
             "last_seen": alert.last_seen,
             "message": alert.message,
             "due": alert.is_due,
-            "told": sorted(alert.told),
+            "told": sorted(alert.notified),
             "over_at": alert.over_at,
-            "told_over": sorted(alert.told_over),
+            "told_over": sorted(alert.notified_over),
             "done": done,
         },
     )

@@ -225,7 +225,7 @@ def test_a_tick_over_ten_thousand_slices_with_gaps_and_hundreds_of_earlier_repai
     job = compose(world.titan10).resolve_job_def("repair")
     for n in range(MOST_REMEMBERED + 20):
         first = date(2018, 1, 1) + n * timedelta(days=1)
-        one = request(Repair("binance", first, first, tuple(symbols[:50]), perishable=False), NOW)
+        one = request(Repair("binance", first, first, tuple(symbols[:50]), expiring=False), NOW)
         world.instance.create_run_for_job(
             job, tags=one.tags, run_config=one.run_config, status=DagsterRunStatus.FAILURE
         )

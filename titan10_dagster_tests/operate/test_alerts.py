@@ -14,8 +14,8 @@ from titan10_dagster.candles.slices import midnight
 from titan10_dagster.defs.alerts import sentence
 from titan10_dagster.defs.compose import compose
 from titan10_dagster.ingest.live import poll_exchanges
-from titan10_dagster.operate.alerts import Told, conditions, tend
-from titan10_dagster.operate.delivery import Letter
+from titan10_dagster.operate.alerts import AlertReport, conditions, update_alerts
+from titan10_dagster.operate.delivery import Notification
 from titan10_dagster.planning.alerts import Kind
 from titan10_dagster.planning.breaker import after_ban, after_probe_taken, after_success
 from titan10_dagster.settings import AlertSettings, LiveSettings
@@ -61,19 +61,19 @@ def unban(world: World, exchange: str, at: datetime) -> None:
 
 def test_nothing_is_told_of_a_new_installation(world: World, letters: Path) -> None:
     for hours in range(0, 72, 6):
-        assert tend(world.titan10, NOW + timedelta(hours=hours)) == Told(0, 0, 0)
+        assert update_alerts(world.titan10, NOW + timedelta(hours=hours)) == AlertReport(0, 0, 0)
     assert not letters.exists()
 
 
 def test_a_ban_is_told_of_once_and_its_end_too(world: World, letters: Path) -> None:
     ban(world, "okx", NOW, DAY)
     for n in range(24):
-        tend(world.titan10, NOW + n * TICK)
-    assert titles(letters) == ["Titan-10: okx: exchange shut"]
+        update_alerts(world.titan10, NOW + n * TICK)
+    assert titles(letters) == ["Titan-10: okx: exchange blocked"]
     unban(world, "okx", NOW + 2 * DAY)
     for n in range(4):
-        tend(world.titan10, NOW + 2 * DAY + n * TICK)
-    assert titles(letters) == ["Titan-10: okx: exchange shut", "Titan-10: okx: exchange shut: over"]
+        update_alerts(world.titan10, NOW + 2 * DAY + n * TICK)
+    assert titles(letters) == ["Titan-10: okx: exchange blocked", "Titan-10: okx: exchange blocked: over"]
     assert AlertStore(world.titan10.database).open() == []
 
 
@@ -81,15 +81,15 @@ def test_what_cannot_be_delivered_is_told_at_the_next_tick(world: World, letters
     letters.mkdir()  # no file can be written there
     ban(world, "okx", NOW, DAY)
     later = NOW + timedelta(hours=2)
-    assert tend(world.titan10, later) == Told(1, 0, 1)
+    assert update_alerts(world.titan10, later) == AlertReport(1, 0, 1)
     letters.rmdir()
-    assert tend(world.titan10, later + TICK) == Told(1, 1, 0)
-    assert tend(world.titan10, later + 2 * TICK) == Told(1, 0, 0)
+    assert update_alerts(world.titan10, later + TICK) == AlertReport(1, 1, 0)
+    assert update_alerts(world.titan10, later + 2 * TICK) == AlertReport(1, 0, 0)
     assert len(titles(letters)) == 1
 
 
 def test_who_is_killed_after_sending_sends_again_and_who_was_told_is_remembered(world: World) -> None:
-    def killed_after_the_first(wanted: Mapping[str, Sequence[Letter]]) -> Iterator[tuple[str, Letter]]:
+    def killed_after_the_first(wanted: Mapping[str, Sequence[Notification]]) -> Iterator[tuple[str, Notification]]:
         for url, ones in wanted.items():
             for number, one in enumerate(ones):
                 if number:
@@ -100,43 +100,43 @@ def test_who_is_killed_after_sending_sends_again_and_who_was_told_is_remembered(
         ban(world, exchange, NOW, DAY)
     later = NOW + timedelta(hours=2)
     with pytest.raises(KeyboardInterrupt):
-        tend(world.titan10, later, deliver=killed_after_the_first)
-    assert tend(world.titan10, later + TICK).sent == 1
+        update_alerts(world.titan10, later, deliver=killed_after_the_first)
+    assert update_alerts(world.titan10, later + TICK).sent == 1
 
 
 def test_an_address_of_later_hears_of_what_is_open(world: World, letters: Path, tmp_path: Path) -> None:
     ban(world, "okx", NOW, DAY)
-    tend(world.titan10, NOW + timedelta(hours=2))
+    update_alerts(world.titan10, NOW + timedelta(hours=2))
     second = tmp_path / "second.jsonl"
     urls = (*world.titan10.settings.alerts.urls, SecretStr(f"file://{second}"))
     change(world, alerts=AlertSettings(urls=urls))
-    tend(world.titan10, NOW + timedelta(hours=2) + TICK)
+    update_alerts(world.titan10, NOW + timedelta(hours=2) + TICK)
     assert (len(titles(letters)), len(titles(second))) == (1, 1)
 
 
 def test_where_nobody_is_named_it_is_known_all_the_same_what_needs_a_human(world: World) -> None:
     change(world, alerts=AlertSettings())
     ban(world, "okx", NOW, DAY)
-    assert tend(world.titan10, NOW + timedelta(hours=2)) == Told(1, 0, 0)
+    assert update_alerts(world.titan10, NOW + timedelta(hours=2)) == AlertReport(1, 0, 0)
     (alert,) = AlertStore(world.titan10.database).open()
     assert (alert.subject, alert.is_due) == ("okx", True)
     unban(world, "okx", NOW + 2 * DAY)
-    assert tend(world.titan10, NOW + 2 * DAY) == Told(0, 0, 0)
+    assert update_alerts(world.titan10, NOW + 2 * DAY) == AlertReport(0, 0, 0)
     assert AlertStore(world.titan10.database).open() == []
 
 
 def test_what_was_told_is_over_one_day_although_nobody_is_named_any_more(world: World) -> None:
     ban(world, "okx", NOW, DAY)
-    assert tend(world.titan10, NOW + timedelta(hours=2)).sent == 1
+    assert update_alerts(world.titan10, NOW + timedelta(hours=2)).sent == 1
     change(world, alerts=AlertSettings())
     unban(world, "okx", NOW + 2 * DAY)
-    tend(world.titan10, NOW + 2 * DAY)
+    update_alerts(world.titan10, NOW + 2 * DAY)
     assert AlertStore(world.titan10.database).open() == []
 
 
 def test_no_address_stands_in_the_database(world: World) -> None:
     ban(world, "okx", NOW, DAY)
-    tend(world.titan10, NOW + timedelta(hours=2))
+    update_alerts(world.titan10, NOW + timedelta(hours=2))
     with world.titan10.database.transaction() as cursor:
         cursor.execute("SELECT told FROM alerts")
         ((told,),) = cursor.fetchall()
@@ -187,7 +187,7 @@ def test_a_symbol_that_was_added_owes_no_day_before_the_first_that_it_was_there_
     for exchange in ("binance", "okx"):
         assert not world.backfill(exchange, TODAY, symbols=["BTC/USDT"]).failed
     (missed,) = conditions(world.titan10, midnight(TODAY + DAY) + timedelta(hours=7))
-    assert missed.message.startswith(f"binance: {TODAY} could not be fetched whole: ETH/USDT.")
+    assert missed.message.startswith(f"binance: {TODAY} could not be fetched completely: ETH/USDT.")
 
 
 def test_candles_missing_for_days_are_told_of_once_an_exchange(world: World, letters: Path) -> None:
@@ -196,7 +196,7 @@ def test_candles_missing_for_days_are_told_of_once_an_exchange(world: World, let
     assert Kind.GAPS not in {one.kind for one in conditions(world.titan10, NOW + 2 * DAY)}
     start = NOW + 4 * DAY
     for n in range(13 * 12):
-        tend(world.titan10, start + n * TICK)
+        update_alerts(world.titan10, start + n * TICK)
     (line,) = [line for line in letters.read_text().splitlines() if "binance: candles missing" in line]
     assert "ETH/USDT" in line
     assert "BTC/USDT" not in line
@@ -213,7 +213,7 @@ def test_the_sensor_says_what_it_did(world: World) -> None:
     ) as context:
         tick = definitions.resolve_sensor_def("send_alerts").evaluate_tick(context)
     assert tick.run_requests == []
-    assert "1 letters were sent" in str(tick.skip_message)
+    assert "1 notifications were sent" in str(tick.skip_message)
 
 
 def test_the_sensor_runs_although_nobody_is_named(world: World) -> None:
@@ -223,5 +223,5 @@ def test_the_sensor_runs_although_nobody_is_named(world: World) -> None:
 
 
 def test_a_quiet_tick_says_so() -> None:
-    assert sentence(Told(0, 0, 0)) == "Nothing that a human has to hear of."
-    assert "2 were not taken" in sentence(Told(3, 1, 2))
+    assert sentence(AlertReport(0, 0, 0)) == "There are no problems that need you."
+    assert "2 were not accepted" in sentence(AlertReport(3, 1, 2))

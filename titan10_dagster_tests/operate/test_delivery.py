@@ -13,9 +13,12 @@ from urllib.parse import unquote
 
 import pytest
 
-from titan10_dagster.operate.delivery import Letter, deliver, scheme
+from titan10_dagster.operate.delivery import Notification, deliver, scheme
 
-BAD, GOOD = Letter("okx: shut", "It is shut.\nSince noon: ü", False), Letter("okx: shut: over", "It is open.", True)
+BAD, GOOD = (
+    Notification("okx: shut", "It is shut.\nSince noon: ü", False),
+    Notification("okx: shut: over", "It is open.", True),
+)
 PASSWORD = "s3cretT0ken"
 
 
@@ -62,7 +65,7 @@ def test_a_file_gets_a_line_a_letter(tmp_path: Path) -> None:
     there = f"file://{str(path).replace(' ', '%20')}"
     for letter in (BAD, GOOD):
         assert list(deliver({there: [letter]})) == [(there, letter)]
-    assert [Letter(**json.loads(line)) for line in path.read_text().splitlines()] == [BAD, GOOD]
+    assert [Notification(**json.loads(line)) for line in path.read_text().splitlines()] == [BAD, GOOD]
 
 
 @pytest.mark.parametrize("name", ["a#b.log", "what?.log", "100%25.log", "a%23b.log", "c;d&e=f.log"])

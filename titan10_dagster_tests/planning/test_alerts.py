@@ -12,19 +12,19 @@ from titan10_dagster.candles.slices import Series, Slice
 from titan10_dagster.candles.timeframes import TIMEFRAMES
 from titan10_dagster.planning.alerts import (
     CALM,
-    PATIENCE,
+    DELAYS,
     Alert,
     Condition,
     Kind,
     breaker_condition,
     days_to_be_settled,
+    delivered,
     gaps_condition,
-    heard,
     is_done,
     live_condition,
+    pending_addresses,
     plan_alerts,
     settlement_condition,
-    unheard,
 )
 from titan10_dagster.planning.breaker import Health, after_ban, after_failure, after_probe_taken, after_success
 from titan10_dagster.planning.repairs import OpenSlice
@@ -48,12 +48,12 @@ class Desk:
     def tick(self, *conditions: Condition, after: timedelta = TICK) -> None:
         self.now += after
         plan = plan_alerts(conditions, list(self.open.values()), self.now)
-        self.open = {one.key: one for one in plan.remember}
-        for alert in plan.tell:
-            for address in unheard(alert, ALL):
+        self.open = {one.key: one for one in plan.keep}
+        for alert in plan.notify:
+            for address in pending_addresses(alert, ALL):
                 if address not in self.down:
                     self.sent.append((address, f"{alert.kind} {'over' if alert.over_at else 'begins'}"))
-                    alert = heard(alert, address)
+                    alert = delivered(alert, address)
             self.open[alert.key] = alert
         self.open = {key: one for key, one in self.open.items() if not is_done(one, ALL)}
 
@@ -122,7 +122,7 @@ def test_an_end_that_could_not_be_delivered_is_told_later() -> None:
 
 def test_what_passes_within_its_patience_is_never_told() -> None:
     desk = Desk()
-    desk.ticks(PATIENCE[Kind.LIVE], LATE)
+    desk.ticks(DELAYS[Kind.LIVE], LATE)
     desk.ticks(HOUR)
     assert desk.sent == []
     assert desk.open == {}
@@ -229,7 +229,7 @@ def test_polling_is_late_when_not_even_the_newest_series_is_recent() -> None:
 def test_days_that_are_not_whole_are_named() -> None:
     told = settlement_condition("okx", [SLICE])
     assert told is not None
-    assert "2024-03-01 could not be fetched whole: BTC/USDT" in told.message
+    assert "2024-03-01 could not be fetched completely: BTC/USDT" in told.message
     assert settlement_condition("okx", []) is None
 
 

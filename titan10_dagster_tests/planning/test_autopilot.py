@@ -72,7 +72,7 @@ def test_one_chunk_at_a_time_and_none_while_others_fetch_days_of_the_exchange() 
 
 def test_nothing_is_asked_of_an_exchange_whose_breaker_is_open() -> None:
     shut = Health("binance", BreakerState.OPEN, open_until=NOW + MINUTE)
-    assert plan(missing(0, 40), health=shut).shut_out == ("binance",)
+    assert plan(missing(0, 40), health=shut).blocked == ("binance",)
     assert plan(missing(0, 40), health=shut, now=NOW + MINUTE).chunks
 
 

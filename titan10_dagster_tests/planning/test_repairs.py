@@ -56,7 +56,7 @@ def test_an_unexplained_gap_is_looked_at_again_after_six_hours_and_not_before() 
     early, due = unexplained(seen=NOW - SECOND_LOOK + MINUTE), unexplained(seen=NOW - SECOND_LOOK)
     assert plan_repairs([early], exchanges=exchanges(), now=NOW).waiting == 1
     (repair,) = plan_repairs([due], exchanges=exchanges(), now=NOW).repairs
-    assert repair == Repair("binance", DAY, DAY, ("BTC/USDT",), perishable=False)
+    assert repair == Repair("binance", DAY, DAY, ("BTC/USDT",), expiring=False)
 
 
 def test_a_symbol_that_failed_is_tried_again_after_minutes_and_then_ever_later() -> None:
@@ -105,7 +105,7 @@ def test_nothing_is_asked_of_an_exchange_whose_breaker_is_open() -> None:
     open_ = Health("binance", BreakerState.OPEN, open_until=NOW + MINUTE)
     shut = {"binance": Repairable(open_, None, 31)}
     plan = plan_repairs([unexplained()], exchanges=shut, now=NOW)
-    assert (plan.repairs, plan.shut_out) == ((), 1)
+    assert (plan.repairs, plan.blocked) == ((), 1)
     assert plan_repairs([unexplained()], exchanges=shut, now=NOW + MINUTE).repairs
 
 
@@ -141,7 +141,7 @@ def test_what_will_soon_be_out_of_reach_comes_before_everything_else() -> None:
         ("hyperliquid", later.slice.day),
         ("binance", stays.slice.day),
     ]
-    assert [repair.perishable for repair in plan.repairs] == [True, True, False]
+    assert [repair.expiring for repair in plan.repairs] == [True, True, False]
 
 
 def test_what_is_out_of_reach_comes_last_and_its_quarantine_never() -> None:
@@ -150,7 +150,7 @@ def test_what_is_out_of_reach_comes_last_and_its_quarantine_never() -> None:
     plan = plan_repairs(
         [gone, quarantined, unexplained(DAY - ONE)], exchanges=exchanges(binance=None, kraken=720), now=NOW
     )
-    assert [(repair.exchange, repair.perishable) for repair in plan.repairs] == [("binance", False), ("kraken", False)]
+    assert [(repair.exchange, repair.expiring) for repair in plan.repairs] == [("binance", False), ("kraken", False)]
 
 
 def test_neighbouring_days_share_a_run_and_name_only_the_symbols_concerned() -> None:
@@ -174,7 +174,7 @@ def hole(
 
 def test_days_that_an_outage_of_our_own_left_out_are_requested_like_any_gap() -> None:
     plan = plan_repairs([unexplained(DAY)], holes=[hole(DAY + ONE, DAY + 3 * ONE)], exchanges=exchanges(), now=NOW)
-    assert plan.repairs == (Repair("binance", DAY, DAY + 3 * ONE, ("BTC/USDT",), perishable=False),)
+    assert plan.repairs == (Repair("binance", DAY, DAY + 3 * ONE, ("BTC/USDT",), expiring=False),)
 
 
 def test_after_an_outage_what_perishes_first_comes_first_and_what_is_gone_comes_last() -> None:
@@ -183,7 +183,7 @@ def test_after_an_outage_what_perishes_first_comes_first_and_what_is_gone_comes_
     missed = [hole(yesterday - 9 * ONE, yesterday, exchange=name) for name in ("binance", "hyperliquid", "kraken")]
     depths = exchanges(binance=None, hyperliquid=5000, kraken=720)
     plan = plan_repairs([], holes=missed, exchanges=depths, now=three_am)
-    assert [(one.exchange, one.last, one.perishable) for one in plan.repairs] == [
+    assert [(one.exchange, one.last, one.expiring) for one in plan.repairs] == [
         ("hyperliquid", yesterday, True),  # of its oldest day for eight hours still
         ("kraken", yesterday, True),  # of yesterday for nine
         ("binance", yesterday, False),

@@ -70,7 +70,7 @@ def test_refresh_fetches_what_is_settled_or_landed() -> None:
     assert made.fetch == tuple(MARCH[2:])
 
 
-def test_soundness_is_asked_only_of_slices_that_would_be_resumed() -> None:
+def test_only_slices_are_judged_that_would_be_resumed() -> None:
     asked: list[Slice] = []
     plan_fetch(
         MARCH,

@@ -39,8 +39,8 @@ from titan10_dagster.ingest.live import LiveReport, poll_exchanges
 from titan10_dagster.ingest.markets import refresh_markets
 from titan10_dagster.ingest.store import store_slices
 from titan10_dagster.landing.zone import LandingZone
-from titan10_dagster.operate.alerts import TITLES, tend
-from titan10_dagster.operate.delivery import Letter
+from titan10_dagster.operate.alerts import TITLES, update_alerts
+from titan10_dagster.operate.delivery import Notification
 from titan10_dagster.planning.alerts import Kind
 from titan10_dagster.planning.attempts import Attempt
 from titan10_dagster.planning.breaker import Permit, may_request
@@ -129,7 +129,7 @@ class Rewrite:
 
 
 @dataclass(frozen=True)
-class Told:
+class AlertReport:
     """A letter to a human; `begins` is false if it says that it is over."""
 
     at: datetime
@@ -144,7 +144,7 @@ class Record:
 
     polls: list[Poll] = field(default_factory=list)
     rewrites: list[Rewrite] = field(default_factory=list)
-    letters: list[Told] = field(default_factory=list)
+    letters: list[AlertReport] = field(default_factory=list)
     broken: list[Broken] = field(default_factory=list)  # those that there was a candle for
     markets_read: dict[str, list[datetime]] = field(default_factory=lambda: {name: [] for name in EXCHANGES})
     complaints: list[str] = field(default_factory=list)  # what was wrong already while it happened
@@ -211,7 +211,7 @@ class Week:
                 self._read_markets(name, at)
                 self._run(Run(name, ((due - timedelta(days=1)).date(),), None, repair=False), at)
         self._repair(at)
-        tend(self.titan10, at, deliver=self._deliver)
+        update_alerts(self.titan10, at, deliver=self._deliver)
         self._was = at
 
     def _go_to(self, at: datetime) -> None:
@@ -272,14 +272,14 @@ class Week:
                 )
             )
 
-    def _deliver(self, letters: Mapping[str, Sequence[Letter]]) -> Iterator[tuple[str, Letter]]:
+    def _deliver(self, letters: Mapping[str, Sequence[Notification]]) -> Iterator[tuple[str, Notification]]:
         """Takes every letter."""
         kinds = {title: kind for kind, title in TITLES.items()}
         for url, ones in letters.items():
             for letter in ones:
                 self._tell(f"    ! {letter.title}")
                 _, exchange, title, *over = letter.title.split(": ")
-                self.record.letters.append(Told(self._now, exchange, kinds[title], begins=not over))
+                self.record.letters.append(AlertReport(self._now, exchange, kinds[title], begins=not over))
                 yield url, letter
 
     # -- a run

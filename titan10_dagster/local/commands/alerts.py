@@ -9,12 +9,12 @@ import click
 from titan10_dagster.errors import SettingsError
 from titan10_dagster.local.instance import Say, open_tables
 from titan10_dagster.local.tables import print_json
-from titan10_dagster.operate.delivery import Letter, deliver, scheme
+from titan10_dagster.operate.delivery import Notification, deliver, scheme
 from titan10_dagster.planning.alerts import Alert
 from titan10_dagster.settings import Settings
 from titan10_dagster.store.alerts import AlertStore
 
-TEST = Letter("Titan-10: a test", "Alerts will come this way. There is nothing to do.", is_good=True)
+TEST = Notification("Titan-10: a test", "Alerts will come this way. There is nothing to do.", is_good=True)
 
 
 def send_test(settings: Settings, *, as_json: bool) -> bool:
@@ -61,7 +61,7 @@ def _row(alert: Alert) -> dict[str, Any]:
         "since": alert.since,
         "last_seen": alert.last_seen,
         "due": alert.is_due,
-        "sent": bool(alert.told),
+        "sent": bool(alert.notified),
         "over_at": alert.over_at,
     }
 
