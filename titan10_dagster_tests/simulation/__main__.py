@@ -73,7 +73,7 @@ def lived(story: Story, url: str, telling: bool) -> list[Complaint]:
 
 def told(record: Record) -> str:
     counts = ", ".join(f"{count} {what}" for what, count in sorted(record.counts.items()))
-    return f"{len(record.steps)} steps, {counts}, {len(record.letters)} letters"
+    return f"{len(record.steps)} steps, {counts}, {len(record.notifications)} notifications"
 
 
 def shrunk(story: Story, live: Callable[[Story], list[Complaint]]) -> Story:

@@ -49,7 +49,7 @@ from titan10_dagster_tests.simulation.story import (
     Span,
     Storm,
 )
-from titan10_dagster_tests.simulation.week import ONE_MINUTE, Poll, Rewrite, Told, Week
+from titan10_dagster_tests.simulation.week import ONE_MINUTE, Poll, Rewrite, SentAlert, Week
 
 Mask = NDArray[np.bool_]
 
@@ -107,8 +107,8 @@ def _unanswered(week: Week) -> Iterator[Complaint]:
 
 def _alarms(week: Week) -> Iterator[Complaint]:
     """Letters that nobody should have had to read, and letters that are missing."""
-    standing: dict[tuple[str, Kind], Told] = {}
-    for letter in week.record.letters:
+    standing: dict[tuple[str, Kind], SentAlert] = {}
+    for letter in week.record.notifications:
         key = letter.exchange, letter.kind
         if letter.begins == (key in standing):
             yield Complaint(letter.exchange, f"the alert {letter.kind} begins or ends twice at {letter.at}")
@@ -131,7 +131,7 @@ def _alarms(week: Week) -> Iterator[Complaint]:
             yield Complaint(ban.exchange or "", f"nobody was told of the ban of {ban.span}")
 
 
-def _is_justified(week: Week, letter: Told) -> bool:
+def _is_justified(week: Week, letter: SentAlert) -> bool:
     """Whether something went on that we cannot mend: of the exchange until just now, or of ourselves this morning."""
     if letter.kind is Kind.GAPS:
         return False  # no trouble of the week lasts for days
@@ -155,7 +155,7 @@ def _was_told_of(week: Week, ban: Ban) -> bool:
     """Whether a letter was sent of the ban, if it was so long that one is due: an hour after we ran into it."""
     inside = [at for at in week.record.steps if ban.span.holds(at)]
     late = [at for at in inside if at >= inside[0] + HOUR + MINUTE]
-    letters = [one for one in week.record.letters if (one.exchange, one.kind) == (ban.exchange, Kind.BREAKER)]
+    letters = [one for one in week.record.notifications if (one.exchange, one.kind) == (ban.exchange, Kind.BREAKER)]
     before = [one for one in letters if late and one.at <= late[0]]
     return not late or bool(before and (before[-1].begins or before[-1].at >= inside[0]))
 

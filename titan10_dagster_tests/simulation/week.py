@@ -129,7 +129,7 @@ class Rewrite:
 
 
 @dataclass(frozen=True)
-class AlertReport:
+class SentAlert:
     """A letter to a human; `begins` is false if it says that it is over."""
 
     at: datetime
@@ -144,7 +144,7 @@ class Record:
 
     polls: list[Poll] = field(default_factory=list)
     rewrites: list[Rewrite] = field(default_factory=list)
-    letters: list[AlertReport] = field(default_factory=list)
+    notifications: list[SentAlert] = field(default_factory=list)
     broken: list[Broken] = field(default_factory=list)  # those that there was a candle for
     markets_read: dict[str, list[datetime]] = field(default_factory=lambda: {name: [] for name in EXCHANGES})
     complaints: list[str] = field(default_factory=list)  # what was wrong already while it happened
@@ -279,7 +279,7 @@ class Week:
             for letter in ones:
                 self._tell(f"    ! {letter.title}")
                 _, exchange, title, *over = letter.title.split(": ")
-                self.record.letters.append(AlertReport(self._now, exchange, kinds[title], begins=not over))
+                self.record.notifications.append(SentAlert(self._now, exchange, kinds[title], begins=not over))
                 yield url, letter
 
     # -- a run
