@@ -1,10 +1,10 @@
-"""Measure candles a second from request to committed row, in one process, against a local sandbox without rate limits.
+"""Candles a second from request to committed row, in one process, without a rate limit, from a sandbox on this machine.
 
     python -m benchmarks.backfill [--days 30 60 90] [--symbols 20] [--exchange binance]
 
-Sandbox and PostgreSQL are separate processes, and a new process fetches each window. CPU time and memory are therefore
-those of the client alone. The stages are those of a run: request, parse, land, check, write. The same window is then
-fetched once more in a Dagster run, with everything else that a run does.
+Sandbox and PostgreSQL are processes of their own, and each window is fetched by a fresh process, so that CPU time and
+memory told are the client's alone. The stages are those of a run: request, parse, land, check, write. The same window
+is then run once more through Dagster, with everything that a run does besides.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ NOW = datetime(2024, 4, 10, tzinfo=UTC)
 TITLE = "From request to committed row"
 ABOUT = """\
 Candles of 20 symbols of the sandbox's {exchange}, in one process, without a rate limit. Sandbox and PostgreSQL are
-separate processes on the same cores; CPU is that of the client. One run each.
+processes of their own on the same cores; CPU is the client's. One run each.
 """
 
 
 @dataclass
 class Stopwatch:
-    """CPU and clock seconds of this process, by stage."""
+    """CPU and wall seconds by stage, of this process."""
 
     cpu: dict[str, float] = field(default_factory=dict)
     wall: dict[str, float] = field(default_factory=dict)
@@ -70,10 +70,8 @@ def main() -> None:
         return
     with servers(arguments.exchange) as (sandbox, database):
         _run_child(arguments.exchange, max(arguments.days), sandbox, database)  # the sandbox makes its candles once
-        reports = [
-            _line_of(wanted, _run_child(arguments.exchange, wanted, sandbox, database)) for wanted in arguments.days
-        ]
-    lines = "\n".join(reports)
+        told = [_told(wanted, _run_child(arguments.exchange, wanted, sandbox, database)) for wanted in arguments.days]
+    lines = "\n".join(told)
     print(lines)  # noqa: T201
     about = ABOUT.format(exchange=arguments.exchange)
     results.write(TITLE, f"{about}\n```\n{lines}\n```", beside="embedded PostgreSQL 18")
@@ -89,9 +87,9 @@ def _arguments() -> argparse.Namespace:
 
 @contextmanager
 def servers(exchange: str, *options: str) -> Iterator[tuple[str, str]]:
-    """Yield the addresses of a sandbox exchange, whose clock shows NOW, and of an empty database.
+    """The addresses of a sandbox exchange, its time at NOW, and of an empty database.
 
-    `options` are passed to the sandbox; by default it enforces no limits.
+    `options` are the sandbox's; by default it enforces no limits.
     """
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o711)
@@ -166,7 +164,7 @@ def _as_a_run(titan10: IngestContext, exchange: str, wanted: int, folder: Path) 
 
 
 def symbols_of(sandbox: str) -> tuple[str, ...]:
-    """Return the symbols of the sandbox exchange."""
+    """What the sandbox exchange lists."""
     with urllib.request.urlopen(f"{sandbox}/_sandbox/venue") as answer:
         return tuple(json.load(answer)["symbols"])
 
@@ -174,7 +172,7 @@ def symbols_of(sandbox: str) -> tuple[str, ...]:
 def open_context(
     exchange: str, symbols: Sequence[str], sandbox: str, database: str, folder: Path, *, paced: bool = False
 ) -> IngestContext:
-    """Return the context of one sandbox exchange on a migrated database; `paced` keeps to the exchange's rate limit."""
+    """The context of one sandbox exchange on a migrated database; `paced`: it keeps the exchange's rate limit."""
     settings = Settings.model_construct(
         data=folder,
         database=DatabaseSettings(),
@@ -193,7 +191,7 @@ def _forget(titan10: IngestContext) -> None:
         cursor.execute("TRUNCATE candles, slice_ledger, gaps, series")
 
 
-def _line_of(wanted: int, result: dict[str, Any]) -> str:
+def _told(wanted: int, result: dict[str, Any]) -> str:
     candles, cpu, wall = result["candles"], result["cpu"], result["wall"]
     total_cpu, total_wall = sum(cpu.values()), sum(wall.values())
     shares = ", ".join(f"{name} {seconds / total_cpu:.0%}" for name, seconds in cpu.items())

@@ -1,11 +1,11 @@
-"""Measure the size of Dagster's own tables after a year, with and without housekeeping.
+"""How large Dagster's own tables become in a year, with housekeeping and without.
 
     python -m benchmarks.instance [--minutes 4] [--days 30] [--year 365]
 
-A complete stack (daemon, code server, PostgreSQL) polls five sandbox exchanges every minute and settles one day of
-each, so that all events of real runs exist. SQL then copies their rows with new ids and older dates, until the tables
-hold the settlements and repairs of `--year` days and the polls of `--days` days. Housekeeping then deletes the old
-ones. Figures of rows that were not inserted are computed from the bytes of a run, indexes included, and are marked.
+A whole stack (daemon, code server, PostgreSQL) polls five sandbox exchanges each minute and settles a day of each, so
+that every event of real runs is there. Their rows are then copied in SQL, under new ids and older dates, until the
+tables hold the settlements and repairs of `--year` days and the polls of `--days`; of these housekeeping then deletes
+what is too old. What was not inserted is arithmetic on bytes a run, indexes included, and is marked as such.
 """
 
 from __future__ import annotations
@@ -141,9 +141,7 @@ def _stack() -> Iterator[tuple[DagsterInstance, Tables, Callable[[], bool]]]:
         try:
             stack.start()
             os.environ.update(prepare(settings, folder, stack.database_url))
-            launch_backfill(
-                stack.url, [(name, kind) for name in EXCHANGES for kind in ("candles", "ohlcv")], [YESTERDAY]
-            )
+            launch_backfill(stack.url, [(one, kind) for one in EXCHANGES for kind in ("candles", "ohlcv")], [YESTERDAY])
             with DagsterInstance.get() as instance:
                 tables = Tables(stack.database_url)
 
@@ -201,7 +199,7 @@ def _measured(instance: DagsterInstance, tables: Tables, days: int, year_days: i
     began = time.perf_counter()
     deleted = delete_runs(instance, datetime.now(UTC) - timedelta(days=KEPT_DAYS), longest=timedelta(hours=1))
     seconds = time.perf_counter() - began
-    return _line_of(
+    return _told(
         live,
         whole,
         {
@@ -235,7 +233,7 @@ def _shift(tables: Tables, run: str, days: int) -> None:
     )
 
 
-def _line_of(live: Kind, whole: Kind, seen: Mapping[str, Any]) -> str:
+def _told(live: Kind, whole: Kind, seen: Mapping[str, Any]) -> str:
     lines = [
         f"One poll of {len(EXCHANGES)} exchanges: {live.events} events, {live.bytes / 1024:.1f} KiB of them, "
         f"{seen['live'] / 1024:.1f} KiB in the tables, indexes included.",

@@ -1,7 +1,7 @@
-"""Databases with random candles, in the layouts that `benchmarks.queries` compares.
+"""Databases full of made-up candles, in the layouts that `benchmarks.queries` sets side by side.
 
-Each layout has the same names: the view `ohlcv` with doubles, the table `listed` with the series, and the view `latest`
-with their newest candles.
+Every layout answers to the same names: a view `ohlcv` of doubles, `listed`, the series that there are, and `latest`,
+their newest candles.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ FETCHED = datetime(2024, 5, 1, tzinfo=UTC)
 MINUTE = Timeframe.parse("1m")
 PRICE_SCALE, VOLUME_SCALE = 1e2, 1e5
 
-# The same for each layout. With PostgreSQL's default of 4 MB the planner sorts where it could hash.
+# The same for every layout. At PostgreSQL's own 4 MB the planner sorts where it could hash, whoever asks.
 SESSION = "-c timezone=UTC -c jit=off -c work_mem=16MB"
 ENOUGH, MOST = 0.2, 9  # seconds, times: until then a question is asked again in the same round
 
@@ -101,14 +101,14 @@ class Walk:
         return len(self.times) * len(LISTED)
 
     def weeks(self) -> Iterator[slice]:
-        """Return the minutes of each chunk; TimescaleDB's chunks begin on Thursdays."""
+        """The minutes of each chunk; those of TimescaleDB begin on Thursdays."""
         week = self.times.astype("M8[W]")
         bounds = np.flatnonzero(np.diff(week.astype(np.int64))) + 1
         edges = [0, *bounds, len(self.times)]
         return (slice(a, b) for a, b in pairwise(edges))
 
     def integers_of(self, number: int) -> NDArray[np.int64]:
-        """Return the values of a series: a few units away from the previous series, and some hours ahead of it."""
+        """Those of the series of that number: a few units apart from the one before, and some hours ahead of it."""
         rolled = np.roll(self.integers, -1009 * number, axis=1)
         rolled[:4] += 700 * number
         return rolled
@@ -128,7 +128,7 @@ class Layout:
     cursor: Cursor = None
 
     def fill(self, walk: Walk) -> None:
-        """Create and fill the tables, without compression."""
+        """From nothing; not compressed yet."""
         if self.floats:
             with session(self.url) as cursor:
                 cursor.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
@@ -176,12 +176,12 @@ class Layout:
             cursor.execute("VACUUM ANALYZE candles")
 
     def _apply_policies(self) -> None:
-        """Apply the policies again: some belong to the database's name and are missing in a copy."""
+        """Some of them belong to the database's name: a copy of its files has them not."""
         with closing(Database(self.url)) as store:
             policies.apply(store, Policies.in_days(chunk=7, compress_after=7))
 
     def loosen(self) -> None:
-        """Decompress the newest chunk."""
+        """Decompresses the newest chunk."""
         if self.compressed:
             with session(self.url) as cursor:
                 cursor.execute(
@@ -198,7 +198,7 @@ class Layout:
             return int(cursor.fetchone()[0])
 
     def ask(self, name: str, query: str, parameters: Mapping[str, Any]) -> None:
-        """Run a query in the layout's own session, as a notebook or dashboard does; fast queries run more often."""
+        """In the layout's own session, as a notebook or dashboard has one; the quicker the answer, the more often."""
         bound = self._bound(query, parameters)
         taken = [self._timed(bound)]
         while sum(taken) < ENOUGH and len(taken) < MOST:
@@ -206,7 +206,7 @@ class Layout:
         self.seconds.setdefault(name, []).append(statistics.median(taken))
 
     def open(self) -> Cursor:
-        """Return the layout's session, the same for all queries."""
+        """The layout's session: the same from question to question."""
         if self.cursor is None:
             connection = psycopg2.connect(self.url, options=SESSION)
             connection.autocommit = True
@@ -230,11 +230,11 @@ class Layout:
         return time.perf_counter() - started
 
     def median(self, name: str) -> float:
-        """Return the median in milliseconds."""
+        """In milliseconds."""
         return statistics.median(self.seconds[name]) * 1000
 
     def range(self, name: str) -> str:
-        """Return median, fastest and slowest in milliseconds; empty if the query was not run."""
+        """In milliseconds, with the fastest and the slowest; empty where it was not asked."""
         if name not in self.seconds:
             return ""
         low, high = (f(self.seconds[name]) * 1000 for f in (min, max))
@@ -250,15 +250,15 @@ def session(url: str) -> Iterator[Cursor]:
 
 
 def timescaledb() -> str | None:
-    """Return the URL of a TimescaleDB server, or print that nothing was measured."""
+    """The URL of a server with TimescaleDB; without one it says that nothing was measured."""
     server = os.environ.get("TITAN10_TEST_TIMESCALEDB_URL")
     if not server:
-        print("no TimescaleDB: TITAN10_TEST_TIMESCALEDB_URL is not set, so this was NOT measured")  # noqa: T201
+        print("no TimescaleDB: TITAN10_TEST_TIMESCALEDB_URL names none, so this was NOT measured")  # noqa: T201
     return server or None
 
 
 def beside(server: str) -> str:
-    """Return the server's versions, for the line above the results."""
+    """The server and its versions, for the line above the results."""
     with session(server) as cursor:
         cursor.execute("SELECT default_version FROM pg_available_extensions WHERE name = 'timescaledb'")
         version = cursor.fetchone()[0]
@@ -269,7 +269,7 @@ def beside(server: str) -> str:
 
 @contextmanager
 def database(server: str, name: str, template: str | None = None) -> Iterator[str]:
-    """Yield the URL of a new database, dropped afterwards; `template` is the URL of a database to copy."""
+    """A database of that name and this process, dropped afterwards; with what is in that of the URL `template`."""
     name = f"{name}_{os.getpid()}"
     identifier = sql.Identifier(name)
     with session(server) as cursor:
@@ -285,7 +285,7 @@ def database(server: str, name: str, template: str | None = None) -> Iterator[st
 
 
 def _clone(cursor: Cursor, identifier: sql.Identifier, template: str) -> None:
-    """Copy a database, which must have no session. TimescaleDB's scheduler opens one again and again."""
+    """A copy of the files, which nobody may be using: TimescaleDB's scheduler has a session there, and comes back."""
     name = urlsplit(template).path[1:]
     source = sql.Identifier(name)
     cursor.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(source))

@@ -1,12 +1,12 @@
-"""Measure planning and reports on a long ledger: 5 years of 20 exchanges with 20 symbols each, 730,000 slices.
+"""What planning and reports cost on a long ledger: 5 years of 20 exchanges with 20 symbols each, 730,000 slices.
 
     python -m benchmarks.ledger [--rounds 5]
 
-INSERT ... SELECT fills the ledger in the embedded PostgreSQL, which also holds Dagster's own tables. 14,400 slices
-have an unexplained gap and thirty minutes without trades. The ledger is measured complete, and again with 10,000
-missing partitions (20 exchanges x 500 days; half missed while Titan-10 was down, half never fetched) and 1,220 queued
-runs of a backfill of half of the exchanges. Figures are medians and ranges of clock seconds, and the median CPU
-seconds of this process, without PostgreSQL.
+The ledger is made by INSERT ... SELECT in the embedded PostgreSQL, which also holds Dagster's own tables. 14,400 slices
+have a gap that nobody explained yet, and thirty minutes without trades besides. It is then measured whole, and once
+more with 10,000 partitions (20 exchanges x 500 days) missing, half of them as an outage of our own and half as history,
+and with 1,220 runs of a backfill of half of the exchanges in the queue. Medians and ranges of the clock's seconds, and
+the median of the seconds that a processor spent on this process; PostgreSQL has the others.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def _measure(titan10: IngestContext, instance: dg.DagsterInstance, rounds: int) 
         "a tick of repair_gaps": lambda: repairs.plan_of(titan10, instance),
         "a tick of autopilot": lambda: autopilot.plan_of(titan10, instance),
     }
-    return [_line_of(name, _seconds(work, rounds)) for name, work in what.items()]
+    return [_told(name, _seconds(one, rounds)) for name, one in what.items()]
 
 
 def _seconds(work: Callable[[], object], rounds: int) -> list[tuple[float, float]]:
@@ -112,7 +112,7 @@ def _seconds(work: Callable[[], object], rounds: int) -> list[tuple[float, float
     return seconds
 
 
-def _line_of(name: str, seconds: list[tuple[float, float]]) -> str:
+def _told(name: str, seconds: list[tuple[float, float]]) -> str:
     clock, busy = zip(*seconds, strict=True)
     return (
         f"  {name:<24}{statistics.median(clock):>6.2f}   ({min(clock):.2f} to {max(clock):.2f})"
@@ -166,8 +166,8 @@ def _run(titan10: IngestContext, *statements: str) -> None:
         "last": NOW.date(),
     }
     with titan10.database.transaction() as cursor:
-        for statement in statements:
-            cursor.execute(statement, parameters)
+        for one in statements:
+            cursor.execute(one, parameters)
         cursor.execute("ANALYZE slice_ledger; ANALYZE gaps")
 
 

@@ -1,13 +1,13 @@
-"""Measure the cost and the delay of live polling: 5 exchanges with 20 symbols each, local sandboxes.
+"""What live polling costs, and how soon a candle is there: 5 exchanges, 20 symbols each, sandboxes on this machine.
 
     python -m benchmarks.live [--minutes 6] [--symbols 20] [--days 3 30] [--database URL]
 
-Cost: polls of one new minute each, without a rate limit, with three days of history stored and then with ten times as
-much, in CPU seconds of the polling process. The job is also measured as a process that starts, polls and ends: as a new
-Python process, as Dagster starts runs, and as a copy of a process that has imported everything, as Titan-10 starts
-them. Lag: the complete stack of `titan10 up` on the real clock, with the exchanges' rate limits enforced; PostgreSQL
-records when each candle was committed (`track_commit_timestamp`). `--database` is an empty database to use instead of
-the embedded server; without commit timestamps there the lag is not measured.
+The cost: with three days of history stored, and then with ten times as much, some polls of one new minute each,
+without a rate limit, in CPU seconds of the polling process; and the job as a process that starts, polls and ends, both
+as a new Python, which is how Dagster starts a run, and as a copy of a process that has imported everything, which is
+how we do. The lag: the whole stack as `titan10 up` starts it, on the real clock, with the exchanges' rate limits
+enforced; PostgreSQL tells when each candle was committed (`track_commit_timestamp`). `--database`: an empty one,
+instead of the embedded server's; without commit times there the lag is not measured.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ from titan10_dagster.local.stack import Stack
 from titan10_dagster.store.migrations import migrate
 
 TITLE = "Live polling"
-ABOUT = """From the close of a candle to its committed row, {minutes} minutes of {series} series on 5 exchanges, with
-the complete stack: schedule, daemon and a run for each tick. CPU is that of the polling process; sandboxes,
-PostgreSQL, UI and daemon share the cores. Kraken allows about one request a second, which delays its candles.
+ABOUT = """From the close of a candle to its committed row, {minutes} minutes of {series} series on 5 exchanges: the
+whole stack, schedule, daemon and a run for each tick included. CPU is the polling process's; sandboxes, PostgreSQL,
+UI and daemon share the cores. Kraken allows about one request a second, which is what its candles wait for.
 """
 EXCHANGES = ("binance", "bybit", "coinbase", "kraken", "okx")
 PROJECT = Path(__file__).parents[1]
@@ -85,15 +85,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="titan10-") as folder:
         Path(folder).chmod(0o711)
         with _database(arguments.database, Path(folder)) as database:
-            lines = _costs(database, arguments, Path(folder) / "cost")
+            told = _costs(database, arguments, Path(folder) / "cost")
             _empty(database)
-            lines += _lags(database, arguments, Path(folder) / "lag")
-    text = "\n".join(lines)
-    print(text)  # noqa: T201
+            told += _lags(database, arguments, Path(folder) / "lag")
+    lines = "\n".join(told)
+    print(lines)  # noqa: T201
     about = ABOUT.format(minutes=arguments.minutes, series=len(EXCHANGES) * arguments.symbols)
     server = "embedded PostgreSQL 18" if arguments.database is None else "PostgreSQL with TimescaleDB"
     if arguments.write:
-        results.write(TITLE, f"{about}\n```\n{text}\n```", beside=server)
+        results.write(TITLE, f"{about}\n```\n{lines}\n```", beside=server)
 
 
 def _arguments() -> argparse.Namespace:
@@ -115,15 +115,15 @@ def _costs(database: str, arguments: argparse.Namespace, folder: Path) -> list[s
         _make_project(folder, urls, database, arguments.symbols, paced=False)
         migrate(database)
         now = START
-        lines = []
+        told = []
         for days in arguments.days:
             rows = _remember(database, urls, arguments.symbols, days)
             cpu, wall, now = _poll_minutes(urls, now)
-            lines.append(
+            told.append(
                 f"{days:>3} days of history, {rows:>9,} candles: a poll takes {cpu:.2f} s of CPU, {wall:.2f} s of the"
                 f" clock (medians of {POLLS})"
             )
-        return [*lines, *_costs_of_a_process(folder)]
+        return [*told, *_costs_of_a_process(folder)]
 
 
 def _remember(database: str, urls: Mapping[str, str], count: int, days: int) -> int:
@@ -144,7 +144,7 @@ def _remember(database: str, urls: Mapping[str, str], count: int, days: int) -> 
 
 
 def _poll_minutes(urls: Mapping[str, str], now: datetime) -> tuple[float, float, datetime]:
-    """Return the median CPU and clock seconds of a poll of one new minute, without the first poll."""
+    """The median CPU and clock seconds of a poll of one new minute; the first one catches up, and is not counted."""
     titan10 = open_context(titan10_settings.load())
     cpu, wall = [], []
     with closing(titan10.database):
@@ -229,7 +229,7 @@ def _lags(database: str, arguments: argparse.Namespace, folder: Path) -> list[st
         lags = _read_lags(database, first - MINUTE, last - 2 * MINUTE)
         refused = sum(entry["status"] != 200 for url in urls.values() for entry in _requests(url))
     load = f"load average of the machine meanwhile: {os.getloadavg()[1]:.0f} on {os.cpu_count()} cores"
-    return [*_line_of(lags), f"requests that an exchange refused: {refused}", load]
+    return [*_told(lags), f"requests that an exchange refused: {refused}", load]
 
 
 def _wait(stack: Stack, span: timedelta) -> datetime:
@@ -250,7 +250,7 @@ def _read_lags(database: str, first: datetime, last: datetime) -> dict[str, list
     return lags
 
 
-def _line_of(lags: Mapping[str, Sequence[float]]) -> list[str]:
+def _told(lags: Mapping[str, Sequence[float]]) -> list[str]:
     every = [lag for ones in lags.values() for lag in ones]
     return ["seconds from close to commit    p50    p95   most   candles"] + [
         f"  {name:<26} {np.percentile(ones, 50):>8.1f} {np.percentile(ones, 95):>6.1f} {max(ones):>6.1f}"

@@ -1,11 +1,11 @@
-"""Measure the share of the allowed request rate that a backfill uses with a round trip of 150 ms.
+"""How much of the allowed request rate a backfill uses where each request takes a round trip of 150 ms.
 
     python -m benchmarks.pace [--seconds 30] [--round-trip 150] [--exchange NAME]...
 
-The sandbox enforces each exchange's own limits and delays its answers. The rate is that of the candle requests that
-arrived at the sandbox, first to last. It is compared with the pace that a backfill keeps and with the documented limit
-of the exchange. The difference is intended: the exchange counts by another clock, and a refused request costs more than
-the last tenth of the rate gains.
+The sandbox enforces each exchange's own limits and answers late. The rate is that of the candle requests as the
+sandbox saw them arrive, first to last, against the pace that a backfill keeps, and against what the exchange's
+documents allow. The difference is on purpose: what is counted there is counted by another clock, and a refusal costs
+more than the last tenth is worth.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from titan10_dagster.ingest.fetch import fetch_and_land
 from titan10_dagster.ingest.markets import refresh_markets
 
 TITLE = "The allowed rate, with a round trip"
-# Candle requests a second that the exchange's documentation allows. Kraken serves too little history for this.
+# Candle requests a second that the exchange's documents allow. Kraken gives no history to go through.
 ALLOWED = {"binance": 50.0, "bybit": 120.0, "coinbase": 10.0, "okx": 10.0}
 MOST_PAGES = 3000
 
@@ -62,16 +62,16 @@ def _line(exchange: str, arguments: argparse.Namespace) -> str:
 
 
 async def spacing_of(titan10: IngestContext, exchange: str) -> float:
-    """Return the seconds between two candle requests at the pace of a backfill."""
+    """Seconds between two requests for candles at the pace that a backfill keeps."""
     listed = await asyncio.to_thread(refresh_markets, titan10, exchange)
-    old = titan10.slices(exchange, [LAST])[0]  # okx has another endpoint and pace for recent candles
+    old = titan10.slices(exchange, [LAST])[0]  # okx has another endpoint, and pace, for what is new
     async with open_client(titan10, exchange, listed) as client:
         await client.fetch_page(old.series, old.start, 1)
         return client.pacer.spacing
 
 
 def _fetch(titan10: IngestContext, exchange: str, pages: int) -> None:
-    """Fetch as many complete days of each symbol as fill this number of pages."""
+    """As many whole days of each symbol as make so many pages."""
     symbols = titan10.exchange(exchange).symbols
     wanted = max(1, round(pages * venue_of(exchange).page_size / 1440 / len(symbols)))
     slices = titan10.slices(exchange, days(LAST - timedelta(days=wanted - 1), LAST))
@@ -79,7 +79,7 @@ def _fetch(titan10: IngestContext, exchange: str, pages: int) -> None:
 
 
 def candle_requests(sandbox: str) -> Iterator[dict[str, Any]]:
-    """Return the candle requests that the sandbox recorded."""
+    """The requests for the wanted candles, as the sandbox noted them."""
     for entry in _ask(f"{sandbox}/_sandbox/requests")["requests"]:
         if entry["kind"] == "candles" and entry["limit"] != 1:
             yield entry

@@ -1,19 +1,19 @@
-"""Compare Titan-10 with other tools that fetch the same candles from the same sandbox, and with the possible maximum.
+"""The same candles, from the same sandbox, by what a user would take instead; and how far we are from the ceiling.
 
     python -m benchmarks.peers [--freqtrade PATH] [--symbols 10] [--days 180] [--rounds 3] [--round-trip 150]
 
-Three ways from the exchange to the disk, each in its own process, one after the other:
+Three ways from the exchange to the disk, each a process of its own, one after the other:
 
 - `titan10`: fetch, land, check and store
 - `freqtrade download-data`: its REST path into its own files; `--freqtrade` says where its command is
 - the usual tutorial: see `benchmarks.tutorial`
 
-Titan-10 does the work of the runs of a backfill: each run is one process and takes a month, and the next run fetches
-while one checks and stores. `benchmarks.runs` measures what Dagster adds. No rate limit applies; the measurement is
-made without and with a round trip. Each tool fetches a short and a long window, and the rate is that of the
-difference, so that start-up does not count. The same applies to the client's CPU time, which is that of its own
-process. The ceiling is the slowest of three things that no design avoids, each done alone: the requests, with unread
-answers and as many in flight as Titan-10 has; reading the answers; COPY of the rows into a table without an index.
+Ours does what the runs of a backfill do: each is a process and a month long, and the next one fetches while one checks
+and stores; what Dagster adds to it `benchmarks.runs` tells. No rate limit for anybody; once without a round trip, then
+with one. Each fetches a short window and a long one, and the rate is that of the difference, so that start-up counts
+for nobody; so is the client's CPU time, its own process alone. The ceiling is the slowest of three things that no
+design avoids, each done alone: the requests, whose answers nobody reads, with as many under way as ours; reading the
+answers; COPY of the rows into a table without an index.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ from titan10_dagster.ingest.inspection import inspect_slices
 from titan10_dagster.ingest.store import store_slices
 from titan10_dagster.store import binary
 
-TITLE = "Beside other tools"
+TITLE = "Beside what else one could take"
 EXCHANGE = "binance"
 IN_FLIGHT = 32
 DAYS_OF_A_RUN = 30
@@ -142,7 +142,7 @@ def _measured(on: Servers, contestants: dict[str, Contestant], arguments: argpar
     ceilings: dict[str, list[float]] = {"requests": [], "reading": [], "COPY": []}
     for _ in range(arguments.rounds):
         for name, contestant in contestants.items():
-            # One symbol is enough to measure the slow tool.
+            # One symbol is enough to know the slow one.
             window = replace(long, symbols=long.symbols[:1]) if contestant is tutorial else long
             short = replace(window, first=LAST)
             spent = _spent(contestant, on, window) - _spent(contestant, on, short)
@@ -177,7 +177,7 @@ def _spent(contestant: Contestant, on: Servers, window: Window) -> Spent:
 
 
 def _cpu_of_children() -> float:
-    """Return the CPU seconds of all child processes that have ended."""
+    """CPU seconds of all processes that this one has waited for."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
@@ -203,7 +203,7 @@ def titan10(on: Servers, window: Window, folder: Path) -> list[str]:
 def _titan10_here(sandbox: str, database: str, folder: str, symbols: str, first: str) -> int:
     """How many candles were stored."""
 
-    def opened() -> IngestContext:  # connections cannot be shared between processes
+    def opened() -> IngestContext:  # connections are of one process
         return open_context(EXCHANGE, symbols.split(","), sandbox, database, Path(folder))
 
     def store(slices: Sequence[Slice]) -> None:

@@ -1,12 +1,12 @@
-"""Compare the layout of the candles with other layouts: size, reading, rollups, repairs.
+"""What the layout of the candles costs and gives, beside what one might pick instead: bytes, reading, rollups, repairs.
 
     TITAN10_TEST_TIMESCALEDB_URL=postgresql://... python -m benchmarks.queries [--days 90] [--rounds 9] [--plain]
 
-Five exchanges with 20 symbols each. The databases are created on that server and dropped afterwards; 90 days take 12
-GB of disk and a quarter of an hour. A round runs the same query on each layout, one after the other, so that ratios
-are right even on a shared machine. `--plain` adds the embedded PostgreSQL 18, without TimescaleDB. At the end the
-same queries run on a sixteenth and a quarter of the history, which shows the queries that become slower with more
-history.
+Five exchanges of 20 symbols each. The databases are made on that server and dropped afterwards; 90 days take 12 GB of
+disk and a quarter of an hour. A round asks every layout the same question, one after the other, so that the ratios hold
+even where the machine is shared.
+`--plain` adds the embedded PostgreSQL 18, without TimescaleDB. At the end the same questions of a sixteenth and of a
+quarter of the history: which answers take longer the more there is.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ QUERIES: Mapping[str, str] = {
         first(open, "time"), max(high), min(low), last(close, "time"), sum(volume), count(*)
         FROM ohlcv WHERE {SERIES} AND "time" >= %(since)s GROUP BY 1""",
     LATEST: 'SELECT exchange, symbol, "time", close FROM latest',
-    "last candle of every series, own query": NEWEST,
+    "last candle of every series, one's own query": NEWEST,
     "missing minutes of an exchange": """SELECT symbol, minute FROM listed
         CROSS JOIN generate_series(%(since)s, %(end)s::timestamptz - interval '1 minute', interval '1 minute') AS minute
         WHERE exchange = %(exchange)s EXCEPT SELECT symbol, "time" FROM ohlcv
@@ -96,23 +96,20 @@ def main() -> None:
     server = timescaledb()
     if server is None:
         return
-    lines: list[str] = []
+    told: list[str] = []
     with ExitStack() as stack:
         walk = Walk.of(arguments.days * 1440)
         layouts = _layouts(stack, server, walk, plain=arguments.plain)
         for text in _compared(layouts, walk, arguments.rounds):
-            _report(lines, text, server)
+            _tell(told, text, server)
         smaller = _smaller(stack, server, walk, plain=arguments.plain)
-        largest = [layouts[OURS]]
-        if arguments.plain:
-            largest.append(layouts[PLAIN])
-        _report(lines, _growth([*smaller, largest], walk), server)
+        _tell(told, _growth([*smaller, [layouts[OURS], *([layouts[PLAIN]] if arguments.plain else [])]], walk), server)
 
 
-def _report(lines: list[str], text: str, server: str) -> None:
+def _tell(told: list[str], text: str, server: str) -> None:
     print(text, flush=True)  # noqa: T201
-    lines.append(text)
-    results.write(TITLE, "\n\n".join(lines), beside=beside(server))
+    told.append(text)
+    results.write(TITLE, "\n\n".join(told), beside=beside(server))
 
 
 def _layouts(stack: ExitStack, server: str, walk: Walk, *, plain: bool) -> dict[str, Layout]:
@@ -166,7 +163,7 @@ def _compared(by_name: Mapping[str, Layout], walk: Walk, rounds: int) -> Iterato
     yield (
         f"{len(EXCHANGES)} exchanges of {len(SYMBOLS)} symbols, {len(walk.times) // 1440} days of random 1m candles:"
         f" {walk.rows:,} rows, chunks of 7 days. Medians of {rounds} rounds in milliseconds (fastest-slowest). Chunks"
-        " are compressed, except for the newest one or two, which the policy leaves. 1h candles and missing minutes are"
+        " are compressed, but for the newest, of which the policy leaves one or two. 1h candles and missing minutes are"
         " those of the last 30 days. All sessions have a work_mem of 16 MB.\n\nA history is read three ways: to its"
         " end, but without sending it (OFFSET); by COPY in binary; and as a pandas frame: ours by `store.reader`,"
         " doubles from the rows of a cursor, as `pandas.read_sql` does."
@@ -296,7 +293,7 @@ def _refresh(layout: Layout, start: datetime | None, end: datetime | None) -> fl
 
 
 def _touch(layout: Layout, parameters: Parameters) -> None:
-    """Change the first and the last minute of a day in one transaction, which invalidates everything between them."""
+    """The first and the last minute of a day, in one transaction: everything between the two is invalid then."""
     touch = f"""UPDATE candles SET volume = volume + 1 WHERE {SERIES}
         AND "time" IN (%(day)s, %(next)s::timestamptz - interval '1 minute')"""
     with session(layout.url) as cursor:

@@ -1,4 +1,4 @@
-"""RESULTS.md has one section for each benchmark. A benchmark replaces only its own section."""
+"""RESULTS.md: a section for each benchmark, which writes its own and leaves the others as they are."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from pathlib import Path
 RESULTS = Path(__file__).with_name("RESULTS.md")
 HEADER = """# Results
 
-Written by `make bench`. Each section names its day and machine. Absolute figures differ between machines; compare
-the ratios, which were measured side by side.
+Written by `make bench`, each section on the day and the machine that it names. One machine's figures say little about
+another's: read them as ratios, which were measured side by side.
 """
 _PACKAGES = ("ccxt", "dagster", "numpy", "pandas", "psycopg2-binary", "pyarrow")
 
 
 def write(title: str, text: str, *, beside: str, path: Path = RESULTS) -> None:
-    """Replace the section `## title` by `text` (Markdown), or append it.
+    """Put `text` (Markdown) under `## title`, in the place of what stood there, else at the end.
 
-    `beside`: the servers that took part and their versions, for the line with machine and packages.
+    `beside`: the servers that took part and their versions, for the line that names machine and packages.
     """
     sections = _sections(path.read_text(encoding="utf-8") if path.exists() else "")
     sections[title] = f"{machine(beside)}\n\n{text.strip()}"
@@ -30,13 +30,13 @@ def write(title: str, text: str, *, beside: str, path: Path = RESULTS) -> None:
 
 
 def machine(beside: str) -> str:
-    """Return the day, this machine, the versions of the important packages, and `beside`."""
+    """The day, this machine, the versions of the packages that matter, and what stood `beside`."""
     versions = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
     day = datetime.now(UTC).date()
     return f"{day}: {os.cpu_count()} cores, Python {platform.python_version()}, {versions}, {beside}."
 
 
 def _sections(text: str) -> dict[str, str]:
-    """Return the sections by title, in order, without the header."""
+    """The sections by title, in their order; what stands before the first is the header, and dropped."""
     _, *parts = re.split(r"^## (.+)\n", text, flags=re.MULTILINE)
     return {title: section.strip() for title, section in zip(parts[::2], parts[1::2], strict=True)}

@@ -1,13 +1,13 @@
-"""Measure a backfill of several runs through the complete stack, launched as in the UI: the time between requests.
+"""A backfill of several runs through the whole stack, as the UI's button launches it: what lies between the requests.
 
     python -m benchmarks.runs [--days 90] [--symbols 20] [--round-trip 150]
 
-One exchange, binance. Its sandbox enforces limits and delays its answers in the first part and does neither in the
-second. Webserver, daemon, queue, code server, PostgreSQL and sandbox share the machine. A run may fetch while the
-previous one checks and stores. The figures are the time from the start of the first run to the end of the last one
-(before that, Dagster's daemon looks for new backfills every 30 s); the pace of requests from first to last, beside
-the pace within a run; the longest pauses between two requests, in which a run waits for its start; and the memory of
-the runs' processes.
+One exchange, binance, whose sandbox enforces its limits and answers late, and then neither; webserver, daemon, queue,
+code server, PostgreSQL and sandbox share the machine. A run may fetch while the one before it checks and stores. Told
+are the time from the start of the first run to the end of the last one (before it Dagster's daemon looks for new
+backfills every 30 s), the pace of the requests from the first to the last of the backfill, beside the one that a
+backfill keeps within a run, the longest pauses between two requests, which is what a run waits for its start, and the
+memory of the runs' processes.
 """
 
 from __future__ import annotations
@@ -84,12 +84,10 @@ def _measured(wanted: int, count: int, round_trip: int, *, limited: bool) -> str
             spans = list(_spans(stack))
         head = f"{wanted * count * 1440:,} candles of {count} symbols in {len(spans)} runs, "
         head += f"a round trip of {round_trip} ms, {'limits enforced' if limited else 'no limits'}"
-        return "\n".join(
-            (head, *_line_of(wanted * count * 1440, spans, list(candle_requests(sandbox)), spacing, memory))
-        )
+        return "\n".join((head, *_told(wanted * count * 1440, spans, list(candle_requests(sandbox)), spacing, memory)))
 
 
-def _line_of(
+def _told(
     candles: int,
     spans: Sequence[tuple[float, float]],
     arrivals: Sequence[dict[str, Any]],
@@ -106,7 +104,7 @@ def _line_of(
     yield f"  longest pauses between two requests           {longest} s, for {len(spans) - 1} changes of runs"
     yield f"  requests {len(times):,}, refused {sum(entry['throttled'] for entry in arrivals)}"
     yield (
-        f"  memory of the runs: own at most {memory.own:.0f} MB; all together, shared pages once,"
+        f"  memory of the runs: one's own at most {memory.own:.0f} MB; all together, shared pages once,"
         f" {memory.together:.0f} MB"
     )
 

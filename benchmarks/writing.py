@@ -1,9 +1,9 @@
-"""Compare writing candles through the store with the fastest way into the same server: COPY without an index.
+"""Writing candles through the store, beside the fastest that the same server can take rows: COPY without any index.
 
     TITAN10_TEST_TIMESCALEDB_URL=postgresql://... python -m benchmarks.writing [--days 5] [--rounds 5]
 
-Twenty symbols of one exchange. The store reads the stored candles, compares, copies new ones, counts, and updates
-ledger and gaps, all in one transaction. COPY gets the same rows already prepared.
+Twenty symbols of one exchange. The store reads what is there, compares, copies what is new, counts it, and keeps
+ledger and gaps, all in one transaction; COPY gets the same rows ready-made.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def _measured(name: str, url: str, wanted: int, rounds: int) -> str:
         copied.append(rows / _copy(url, f"exchange{number}"))
     store.close()
     share = statistics.median(fresh) / statistics.median(copied)
-    return f"| {name} | {_line_of(fresh)} | {_line_of(copied)} | {share:.0%} | {_line_of(again)} |"
+    return f"| {name} | {_told(fresh)} | {_told(copied)} | {share:.0%} | {_told(again)} |"
 
 
 def _given(exchange: str, wanted: int) -> list[JudgedSlice]:
@@ -86,7 +86,7 @@ def _seconds(run: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def _line_of(rates: Sequence[float]) -> str:
+def _told(rates: Sequence[float]) -> str:
     return f"{statistics.median(rates):,.0f} ({min(rates):,.0f}-{max(rates):,.0f})"
 
 

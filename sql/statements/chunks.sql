@@ -1,15 +1,16 @@
--- The chunks of the candles, by time: start, end, compressed, partial, bytes now, bytes before compression.
+-- The chunks of the candles, by time.
 SELECT
-    chunks.range_start,
-    chunks.range_end,
-    chunks.is_compressed,
-    coalesce(catalog.status & 8 = 8, false),
-    sizes.total_bytes,
-    coalesce(stats.before_compression_total_bytes, sizes.total_bytes)
+    chunks.range_start AS start,
+    chunks.range_end AS "end",
+    chunks.is_compressed AS compressed,
+    -- The bit for "partial". The catalogue column chunk.status is gone since 2.29.
+    _timescaledb_functions.chunk_status(
+        format('%I.%I', chunks.chunk_schema, chunks.chunk_name)::regclass
+    ) & 8 = 8 AS partial,
+    sizes.total_bytes AS bytes,
+    coalesce(stats.before_compression_total_bytes, sizes.total_bytes) AS bytes_before
 FROM timescaledb_information.chunks AS chunks
 JOIN chunks_detailed_size('candles') AS sizes USING (chunk_schema, chunk_name)
-JOIN _timescaledb_catalog.chunk AS catalog
-    ON catalog.schema_name = chunks.chunk_schema AND catalog.table_name = chunks.chunk_name
 LEFT JOIN chunk_compression_stats('candles') AS stats USING (chunk_schema, chunk_name)
 WHERE chunks.hypertable_schema = current_schema() AND chunks.hypertable_name = 'candles'
 ORDER BY chunks.range_start

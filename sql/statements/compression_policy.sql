@@ -1,7 +1,7 @@
 -- After how long candles are compressed, and when that last succeeded; one row in any case.
 SELECT
-    (jobs.config ->> 'compress_after')::interval,
-    nullif(stats.last_successful_finish, '-infinity')
+    (jobs.config ->> 'compress_after')::interval AS compress_after,
+    nullif(stats.last_successful_finish, '-infinity') AS compressed_at
 FROM (VALUES (1)) AS always
 LEFT JOIN timescaledb_information.jobs AS jobs
     ON jobs.proc_name = 'policy_compression'

@@ -1,4 +1,4 @@
--- How many candles are stored of some slices of one exchange: (number of the slice from 1, count).
+-- How many candles are stored of some slices of one exchange, by the number of the slice (from 1).
 SELECT
     slices.number,
     (
@@ -12,7 +12,7 @@ SELECT
             -- The bounds of all the slices, as constants: with them the planner leaves out other chunks.
             AND "time" >= %(first)s
             AND "time" < %(last)s
-    )
+    ) AS candles
 FROM unnest(
     %(symbols)s::text[], %(timeframes)s::text[], %(starts)s::timestamptz[], %(ends)s::timestamptz[]
 ) WITH ORDINALITY AS slices (symbol, timeframe, starts, ends, number)

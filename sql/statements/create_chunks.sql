@@ -4,4 +4,4 @@ INSERT INTO candles (
 )
 SELECT 'titan10', 'chunk', '1d', instants.instant, 1, 1, 1, 1, 0, 1, 1
 FROM unnest(%(instants)s::timestamptz[]) AS instants (instant)
-RETURNING tableoid::regclass::text
+RETURNING tableoid::regclass::text AS chunk

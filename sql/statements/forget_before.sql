@@ -20,4 +20,4 @@ shortened AS (
     )
     WHERE first_candle < %(instant)s AND last_candle >= %(instant)s
 )
-SELECT count(*) FROM forgotten
+SELECT count(*) AS slices FROM forgotten

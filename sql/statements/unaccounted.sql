@@ -19,10 +19,10 @@ ledger AS (
 SELECT
     symbol,
     day,
-    coalesce(ledger.expected, 0),
-    coalesce(ledger.present, 0),
-    coalesce(stored.candles, 0),
-    coalesce(missing.candles, 0)
+    coalesce(ledger.expected, 0) AS expected,
+    coalesce(ledger.present, 0) AS present,
+    coalesce(stored.candles, 0) AS stored,
+    coalesce(missing.candles, 0) AS in_gaps
 FROM ledger
 FULL JOIN stored USING (symbol, day)
 FULL JOIN missing USING (symbol, day)

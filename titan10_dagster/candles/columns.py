@@ -1,4 +1,4 @@
-"""Candles as columns of numbers: what everything between an exchange's answer and the table works on."""
+"""Candles as columns of numbers: the form that candles have between an exchange's answer and the table."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class MalformedRows(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class Candles:
-    """Candles in any order. Nothing here changes an array: what is given back may share memory with what was given.
+    """Candles in any order. No method changes an array: a result may share memory with its source.
 
     `times`: their starts, (n,) datetime64[ms], naive UTC. `values`: (5, n) float64, a row for each of open, high, low,
     close and volume, contiguous; NaN where the exchange gave none.
@@ -40,12 +40,12 @@ class Candles:
 
     @classmethod
     def empty(cls) -> Candles:
-        """No candles."""
+        """Return no candles."""
         return cls(np.empty(0, "datetime64[ms]"), np.empty((_WIDTH - 1, 0)))
 
     @classmethod
     def from_rows(cls, rows: Sequence[Sequence[Any]] | Floats) -> Candles:
-        """From ccxt's rows [ms, open, high, low, close, volume], in their order; a missing value is NaN.
+        """Build candles from ccxt's rows [ms, open, high, low, close, volume], in their order; a missing value is NaN.
 
         `rows` is a sequence of sequences or an (n, 6) float64 array, which is copied. Raises MalformedRows
         if a row is not six wide, a value is not a number, or a time is not a whole number of milliseconds
@@ -62,7 +62,7 @@ class Candles:
 
     @classmethod
     def joined(cls, *parts: Candles) -> Candles:
-        """The candles of all parts, one part after the other."""
+        """Return the candles of all parts, one part after the other."""
         times = np.concatenate([part.times for part in parts])
         return cls(times, np.concatenate([part.values for part in parts], axis=1))
 
@@ -94,31 +94,31 @@ class Candles:
     def volume(self) -> Floats:
         return self._row(4)
 
-    def _row(self, place: int) -> Floats:
-        row: Floats = self.values[place]
+    def _row(self, index: int) -> Floats:
+        row: Floats = self.values[index]
         return row
 
     def where(self, mask: Mask) -> Candles:
-        # Not values[:, mask], whose rows numpy need not leave contiguous.
+        # Not values[:, mask]: numpy does not guarantee that its rows are contiguous.
         return self if mask.all() else Candles(self.times[mask], np.compress(mask, self.values, axis=1))
 
     def take(self, order: NDArray[np.intp]) -> Candles:
         return Candles(self.times[order], np.take(self.values, order, axis=1))
 
     def cut(self, start: int, end: int) -> Candles:
-        """The candles at the places [start, end)."""
+        """Return the candles at the positions [start, end)."""
         return Candles(self.times[start:end], self.values[:, start:end])
 
     def sorted(self) -> Candles:
-        """By time; candles of one time stay in their order."""
+        """Return the candles by time; candles of one time stay in their order."""
         return self.take(np.argsort(self.times, kind="stable"))
 
     def between(self, start: datetime, end: datetime) -> Candles:
-        """The candles that start in [start, end)."""
+        """Return the candles that start in [start, end)."""
         return self.where((self.times >= _ceil(start)) & (self.times < _ceil(end)))
 
     def by_day(self) -> dict[date, Candles]:
-        """The candles of each UTC day, oldest day first; those of a day stay in their order."""
+        """Group the candles by UTC day, oldest day first; within a day they stay in their order."""
         if not len(self):
             return {}
         day = self.times.astype("datetime64[D]")
@@ -129,25 +129,25 @@ class Candles:
         return {day[a].item(): self.cut(a, b) for a, b in pairwise(bounds)}
 
     def drop_unfinished(self, timeframe: Timeframe, now: datetime) -> Candles:
-        """The candles that are finished: `time + timeframe <= now`.
+        """Return the finished candles: `time + timeframe <= now`.
 
-        Exchanges give the candle that is still growing too, but not all of them and not always as the last row:
-        the clock decides, not the position.
+        Some exchanges also return the candle that is still growing, and not always as the last row. So the clock
+        decides, not the position.
         """
         return self.where(self.times <= to_datetime64(now - timeframe.delta))
 
     def drop_repeats(self) -> Candles:
-        """The candles sorted by time, each of them once; candles of one time that differ all stay.
+        """Return the candles sorted by time, each once. Candles of one time that differ all stay.
 
         The order of candles of one time is kept. NaN equals NaN here.
         """
-        if _ascend(self.times):
+        if _is_ascending(self.times):
             return self
         ordered = self.sorted()
-        return ordered if _ascend(ordered.times) else ordered.take(_first_places(ordered))
+        return ordered if _is_ascending(ordered.times) else ordered.take(_first_positions(ordered))
 
     def to_pandas(self) -> pd.DataFrame:
-        """As a candle frame, see `candles.frame`."""
+        """Return a candle frame, see `candles.frame`."""
         return from_columns(self.times, self.values)
 
 
@@ -168,12 +168,12 @@ def _ceil(instant: datetime) -> np.datetime64:
     return whole if instant.microsecond % 1000 == 0 else whole + np.timedelta64(1, "ms")
 
 
-def _ascend(times: Times) -> bool:
+def _is_ascending(times: Times) -> bool:
     return bool((times[1:] > times[:-1]).all())
 
 
-def _first_places(candles: Candles) -> NDArray[np.intp]:
-    """Where each different candle stands first, ascending: compared bit by bit, but with one NaN and one zero."""
+def _first_positions(candles: Candles) -> NDArray[np.intp]:
+    """Return the first position of each different candle, ascending. NaN equals NaN, and -0.0 equals 0.0."""
     values = np.where(np.isnan(candles.values), np.nan, candles.values + 0.0)
     rows = np.column_stack([candles.times.view(np.int64), values.view(np.int64).T])
     return np.sort(np.unique(rows, axis=0, return_index=True)[1])

@@ -1,4 +1,4 @@
-"""What a fetch did for an exchange's days, summed up over their slices."""
+"""Sums of a fetch over the slices of each day."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from titan10_dagster.candles.slices import Slice
 
 @dataclass(frozen=True)
 class DayFetched:
-    """One partition's share of a fetch; `seconds` is the time its requests took, side by side ones added up."""
+    """One partition's share of a fetch. `seconds` adds up the time of its requests, parallel ones too."""
 
     slices: int = 0
     rows: int = 0
@@ -29,18 +29,18 @@ class DayFetched:
 
 
 def by_day_fetched(landed: Mapping[Slice, tuple[FetchRecord, int]]) -> dict[date, DayFetched]:
-    """The fetch of each day that has a slice in `landed`, which maps slices to their record and number of rows."""
+    """Sum up each day that has a slice in `landed`, which maps slices to their record and number of rows."""
     days: dict[date, list[tuple[FetchRecord, int]]] = {}
-    for slice_, one in landed.items():
-        days.setdefault(slice_.day, []).append(one)
-    return {day: _fetched(ones) for day, ones in days.items()}
+    for slice_, fetched in landed.items():
+        days.setdefault(slice_.day, []).append(fetched)
+    return {day: _sum(fetched) for day, fetched in days.items()}
 
 
-def _fetched(ones: list[tuple[FetchRecord, int]]) -> DayFetched:
-    records = [record for record, _ in ones]
+def _sum(fetched: list[tuple[FetchRecord, int]]) -> DayFetched:
+    records = [record for record, _ in fetched]
     return DayFetched(
-        slices=len(ones),
-        rows=sum(rows for _, rows in ones),
+        slices=len(fetched),
+        rows=sum(rows for _, rows in fetched),
         expected=sum(record.slice.expected for record in records),
         requests=sum(record.requests for record in records),
         retries=sum(record.retries for record in records),
@@ -51,5 +51,5 @@ def _fetched(ones: list[tuple[FetchRecord, int]]) -> DayFetched:
 
 
 def is_beyond_horizon(record: FetchRecord) -> bool:
-    """Whether the exchange could give nothing at all of the slice."""
+    """Return whether the whole slice lies before the exchange's retention horizon."""
     return record.horizon is not None and record.slice.end <= record.horizon

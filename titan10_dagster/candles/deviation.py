@@ -1,7 +1,7 @@
-"""Does an exchange agree with the others? Its closes held against the median of all that trade the symbol.
+"""Compares the closes of an exchange with the median of all exchanges that trade the symbol.
 
-Symbols are compared as they are, BTC/USDT with BTC/USDT only: when a dollar token loses its peg, that is no fault of
-the exchange. Fewer than three say nothing: of two that differ nobody knows which one is wrong.
+Only equal symbols are compared, BTC/USDT with BTC/USDT: when a dollar token loses its peg, that is no fault of the
+exchange. At least three exchanges are needed: if two differ, it is not known which of them is wrong.
 """
 
 from __future__ import annotations
@@ -10,33 +10,35 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 FEWEST_EXCHANGES = 3
-EVERY_MINUTES = 5  # one in so many is compared: enough for a share of a day, at a third of the cost
-FEWEST_MINUTES = 30  # compared; below it a share is chance
+EVERY_MINUTES = 5  # compare every fifth minute: enough for the share of a day, at a third of the cost
+FEWEST_MINUTES = 30  # compared minutes; with fewer, the share is chance
 
 
 @dataclass(frozen=True)
 class Distance:
-    """A symbol on one UTC day: minutes compared, in which the exchange and enough others traded, and how many of its
-    closes lay further from the median than the limit. `typical` (the median) and `largest`: distances in basis points.
+    """The deviation of one symbol on one UTC day.
+
+    `compared` counts the minutes in which the exchange and enough others traded, `deviating` those whose close lay
+    further from the median than the limit. `typical` (the median) and `largest` are distances in basis points.
     """
 
     symbol: str
     compared: int
-    strayed: int
+    deviating: int
     typical: float
     largest: float
 
     @property
     def share(self) -> float:
-        """Of the minutes compared, 0.0 to 1.0."""
-        return self.strayed / self.compared if self.compared else 0.0
+        """The share of compared minutes that deviate, 0.0 to 1.0."""
+        return self.deviating / self.compared if self.compared else 0.0
 
 
 def comparable(distances: Iterable[Distance]) -> list[Distance]:
-    """Those with minutes enough to say anything."""
-    return [one for one in distances if one.compared >= FEWEST_MINUTES]
+    """Return the distances with at least FEWEST_MINUTES compared minutes."""
+    return [distance for distance in distances if distance.compared >= FEWEST_MINUTES]
 
 
-def astray(distances: Iterable[Distance], most: float) -> list[Distance]:
-    """Those of which a larger share than `most` strays."""
-    return [one for one in comparable(distances) if one.share > most]
+def over_deviation_limit(distances: Iterable[Distance], most: float) -> list[Distance]:
+    """Return the comparable distances of which a larger share than `most` deviates."""
+    return [distance for distance in comparable(distances) if distance.share > most]

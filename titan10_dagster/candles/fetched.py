@@ -1,28 +1,38 @@
-"""What came of fetching a slice: the candles, and the record of how they were asked for."""
+"""The result of fetching a slice: its candles, and the record of how they were requested."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
 from titan10_dagster.candles.columns import Candles
 from titan10_dagster.candles.rules import Verdict
 from titan10_dagster.candles.slices import Slice
+
+# Candles that a request plan adds to an exchange's retention horizon: it moves on while a request is under way.
+HORIZON_SLACK = 2
+
+
+class Source(StrEnum):
+    """Where candles come from."""
+
+    REST = "rest"
+    ARCHIVE = "archive"
 
 
 @dataclass(frozen=True)
 class FetchRecord:
     """How one slice was fetched; instants are aware and UTC.
 
-    `fetched_at`: when it was asked for; nothing of it was known before. `source` is "rest", "archive" and the like;
-    `seconds` the time spent. `answered`: the exchange answered well for the whole slice, so what is absent was absent
-    there. `horizon`: the exchange can give nothing before it. `covered_until`: where live polling ended that did not
-    come up to `fetched_at`.
+    `fetched_at`: when it was requested. `seconds`: the time spent. `answered`: the exchange answered well for the whole
+    slice, so a candle absent from the answer was absent there. `horizon`: the exchange serves nothing before it.
+    `covered_until`: how far live polling got, if it did not reach `fetched_at`.
     """
 
     slice: Slice
     fetched_at: datetime
-    source: str
+    source: Source
     requests: int
     retries: int
     seconds: float
@@ -35,13 +45,13 @@ class FetchRecord:
 
     @property
     def until(self) -> datetime:
-        """What ended later was not over when the slice was asked for, or is still to be polled."""
+        """The end of what the fetch covered: later candles were not over then, or are still to be polled."""
         return self.covered_until or self.fetched_at
 
 
 @dataclass(frozen=True, eq=False)
 class FetchedSlice:
-    """A slice as the exchange gave it: its candles may break rules or conflict."""
+    """A slice as the exchange gave it. Its candles may break rules or conflict."""
 
     record: FetchRecord
     candles: Candles
@@ -49,7 +59,7 @@ class FetchedSlice:
 
 @dataclass(frozen=True, eq=False)
 class JudgedSlice:
-    """A slice whose candles were held against the rules."""
+    """A slice whose candles were checked against the rules."""
 
     record: FetchRecord
     verdict: Verdict

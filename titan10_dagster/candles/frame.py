@@ -1,4 +1,4 @@
-"""The candle frame: candles as a pandas DataFrame, for whoever reads them. Inside, they are `columns.Candles`.
+"""The candle frame: candles as a pandas DataFrame, for users. The project itself works on `columns.Candles`.
 
 | column                         | dtype                | meaning                       |
 |--------------------------------|----------------------|-------------------------------|
@@ -25,6 +25,6 @@ _TIME = pd.DatetimeTZDtype("ms", "UTC")
 
 
 def from_columns(time: Times, values: Iterable[NDArray[np.float64]]) -> pd.DataFrame:
-    """A frame around (n,) datetime64[ms], naive UTC, and five (n,) float64 arrays, which are not copied."""
+    """Build a frame around (n,) datetime64[ms], naive UTC, and five (n,) float64 arrays, without copying them."""
     data = {"time": pd.array(time, dtype=_TIME), **dict(zip(VALUES, values, strict=True))}
     return pd.DataFrame(data, copy=False)

@@ -1,11 +1,10 @@
 """Gaps: the runs of candles that a slice misses, and why.
 
-`explain` is arithmetic on a slice's grid, one cell a candle: the previous gaps are painted on it, the
-evidence decides each cell, and the runs of missing cells that agree in everything are the new gaps. Nothing
-is cut or joined by hand.
+`explain` works on a slice's grid, one cell for each candle. It paints the previous gaps on the grid, decides each cell
+by the evidence, and returns the runs of missing cells that agree in everything as the new gaps.
 
-An absent candle is believed absent for good only after the exchange answered well for it twice, at least
-SECOND_LOOK apart: two looks at the same hiccup are one look (passivbot made false gaps permanent that way).
+A candle counts as absent for good only after the exchange answered well for it twice, at least OBSERVATION_SPACING
+apart. Two observations of the same short failure count as one (passivbot made false gaps permanent that way).
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from titan10_dagster.candles.columns import Mask
 from titan10_dagster.candles.slices import Slice, Times, to_datetime64
 from titan10_dagster.candles.timeframes import Timeframe
 
-SECOND_LOOK = timedelta(hours=6)
+OBSERVATION_SPACING = timedelta(hours=6)
 
 Ints = NDArray[np.int64]
 
@@ -32,6 +31,8 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 class Reason(StrEnum):
+    """Why a candle is missing; `REASONS` has a sentence for each."""
+
     UNKNOWN = "unknown"
     NO_TRADES = "no_trades"
     OUTAGE = "outage"
@@ -43,7 +44,7 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True)
 class ReasonFacts:
-    """`settled`: asking the exchange again would change nothing, so nobody does."""
+    """`settled`: the reason is final. Another request would change nothing, so none is made."""
 
     sentence: str
     settled: bool
@@ -51,7 +52,7 @@ class ReasonFacts:
 
 REASONS: Mapping[Reason, ReasonFacts] = MappingProxyType(
     {
-        Reason.UNKNOWN: ReasonFacts("Not explained yet; it will be asked for again.", False),
+        Reason.UNKNOWN: ReasonFacts("Not explained yet; it will be requested again.", False),
         Reason.NO_TRADES: ReasonFacts(
             "The exchange left it out of two good answers, six hours or more apart: nothing was traded.", True
         ),
@@ -60,18 +61,16 @@ REASONS: Mapping[Reason, ReasonFacts] = MappingProxyType(
             True,
         ),
         Reason.PRE_LISTING: ReasonFacts("The exchange did not trade the symbol yet.", True),
-        Reason.DELISTED: ReasonFacts(
-            "The exchange did not trade the symbol any more; a later candle takes that back.", True
-        ),
-        Reason.BEYOND_HORIZON: ReasonFacts("Older than what the exchange still gives out.", True),
+        Reason.DELISTED: ReasonFacts("The exchange no longer traded the symbol; a later candle takes that back.", True),
+        Reason.BEYOND_HORIZON: ReasonFacts("Older than what the exchange still serves.", True),
         Reason.QUARANTINED: ReasonFacts(
             "The exchange gave a candle that breaks a rule; it is kept in quarantine.", False
         ),
     }
 )
 
-# Absent from two good answers, whatever the cause.
-BELIEVED = frozenset({Reason.NO_TRADES, Reason.OUTAGE})
+# Reasons for candles that were absent from two good answers, whatever the cause.
+CONFIRMED_ABSENT = frozenset({Reason.NO_TRADES, Reason.OUTAGE})
 
 _CODES = {reason: code for code, reason in enumerate(Reason)}
 _REASONS = tuple(Reason)
@@ -81,8 +80,8 @@ _REASONS = tuple(Reason)
 class Gap:
     """A run of missing candles, [start, end), with its reason and the evidence for it.
 
-    `observations` counts the looks that found it absent; `last_seen` is the last one counted, `first_seen`
-    when it was first noticed. All instants are aware and UTC.
+    `observations` counts the good answers without these candles; `last_seen` is the time of the last one counted,
+    `first_seen` the time when the gap was first noticed. All instants are aware and UTC.
     """
 
     start: datetime
@@ -95,11 +94,11 @@ class Gap:
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """What one look at a slice says about the candles that it misses.
+    """What one fetch of a slice says about the candles that it misses.
 
-    `answered`: the exchange answered well for the whole slice. `horizon`: it can give nothing before it.
-    `listed`, `delisted`: it traded the symbol in [listed, delisted). `quarantined`: the starts of the
-    candles that broke a rule, datetime64[ms]. Instants are aware and UTC; None: not known.
+    `answered`: the exchange answered well for the whole slice. `horizon`: the exchange serves nothing before it.
+    `listed`, `delisted`: it traded the symbol in [listed, delisted). `quarantined`: the starts of the candles that
+    broke a rule, datetime64[ms]. Instants are aware and UTC; None: not known.
     """
 
     observed_at: datetime
@@ -111,51 +110,50 @@ class Evidence:
 
 
 def count(gap: Gap, timeframe: Timeframe) -> int:
-    """How many candles the gap misses."""
+    """Return how many candles the gap misses."""
     return (gap.end - gap.start) // timeframe.delta
 
 
 def missing_runs(times: Times, slice_: Slice) -> list[tuple[datetime, datetime]]:
-    """The runs [start, end) of the slice's grid that are not in `times` (datetime64[ms], any order)."""
+    """Return the runs [start, end) of the slice's grid that are not in `times` (datetime64[ms], any order)."""
     missing = ~_marked(times, slice_)
     start, step = slice_.start, slice_.series.timeframe.delta
     return [(start + a * step, start + b * step) for a, b in _runs(missing, ())]
 
 
 def explain(times: Times, slice_: Slice, evidence: Evidence, previous: Sequence[Gap] = ()) -> list[Gap]:
-    """The gaps of a slice, sorted and disjoint, that cover every candle of its grid not in `times`.
+    """Return the gaps of a slice, sorted and disjoint, that cover every candle of its grid not in `times`.
 
-    `times`: the starts of the candles that are there, datetime64[ms], any order. `previous`: the slice's
-    gaps as they were known before this look; what is still missing of them keeps its observations and first
-    sighting.
+    `times`: the starts of the stored candles, datetime64[ms], any order. `previous`: the slice's gaps before this
+    fetch. A candle that is still missing keeps its observations and `first_seen`.
 
-    The look counts for a candle if the exchange was in a position to give it: it answered, the candle was
-    over, not behind the horizon, and did not come broken; and if it is the first such look or SECOND_LOOK
-    after the last one counted. The first of these that holds is the reason:
+    The fetch counts as an observation of a candle if the exchange could have given it: it answered, the candle was
+    over, not behind the horizon, and did not come broken. It must also be the first such fetch, or come at least
+    OBSERVATION_SPACING after the last one counted. The reason is the first of these that holds:
 
-    1. over before the listing: pre_listing; starting after the delisting: delisted. But a candle that is
-       there is proof of trade: nothing after it is pre_listing and nothing before it delisted
+    1. it ended before the listing: pre_listing; it started after the delisting: delisted. A stored candle is proof of
+       trade: nothing after it is pre_listing and nothing before it is delisted
     2. it came and broke a rule: quarantined
-    3. known as no_trades, outage, pre_listing or delisted and not contradicted by the evidence: as it was
-    4. seen absent twice: no_trades (a look at one series cannot tell an outage: see candles/outages.py)
-    5. before the horizon: beyond_horizon, unless it is known as quarantined, which stays until the exchange
-       answers for it
-    6. known as beyond_horizon, and this look says nothing of it: as it was
+    3. known as no_trades, outage, pre_listing or delisted and not contradicted by the evidence: unchanged
+    4. observed as absent twice: no_trades (one series alone does not show an outage: see candles/outages.py)
+    5. before the horizon: beyond_horizon, unless it is known as quarantined, which stays until the exchange answers for
+       it
+    6. known as beyond_horizon, and this fetch says nothing about it: unchanged
     7. unknown
 
-    What was delisted and is so no more was looked at while the market was closed: its looks are counted anew.
-    The same look twice gives the same gaps.
+    If a delisting is taken back, earlier observations were made while the market was closed: counting starts again.
+    Explaining twice with the same fetch gives the same gaps.
     """
     present = _marked(times, slice_)
     if present.all():
         return []
     known = _paint(previous, slice_, _microseconds(evidence.observed_at))
-    look = _look(present, slice_, evidence)
-    return _gaps(~present, slice_, _observe(known, look, evidence.observed_at))
+    findings = _findings(present, slice_, evidence)
+    return _gaps(~present, slice_, _observe(known, findings, evidence.observed_at))
 
 
 def within(gaps: Sequence[Gap], slice_: Slice, reasons: Container[Reason] = frozenset(Reason)) -> Mask:
-    """Which candles of the slice's grid lie in gaps with one of `reasons`: (expected,) bool."""
+    """Return which candles of the slice's grid lie in gaps with one of `reasons`: (expected,) bool."""
     mask = np.zeros(slice_.expected, np.bool_)
     for gap, cells in _places(gaps, slice_):
         if gap.reason in reasons:
@@ -164,21 +162,22 @@ def within(gaps: Sequence[Gap], slice_: Slice, reasons: Container[Reason] = froz
 
 
 def with_outages(gaps: Sequence[Gap], slice_: Slice, down: Mask) -> list[Gap]:
-    """The gaps of a slice, told which of its candles, (expected,) bool, fell into an outage of the exchange.
+    """Return the gaps of a slice, with the candles in `down`, (expected,) bool, marked as an outage of the exchange.
 
-    What is known as no_trades or outage is outage there, and no_trades elsewhere; all else stays as it is.
+    Candles known as no_trades or outage become outage there and no_trades elsewhere; the others stay unchanged.
     """
     cells = _paint(gaps, slice_, 0)
-    told = np.where(down, _CODES[Reason.OUTAGE], _CODES[Reason.NO_TRADES])
-    believed = np.isin(cells.reason, [_CODES[reason] for reason in BELIEVED])
-    reason = np.where(believed, told, cells.reason).astype(np.int8)
+    classified = np.where(down, _CODES[Reason.OUTAGE], _CODES[Reason.NO_TRADES])
+    absent = np.isin(cells.reason, [_CODES[reason] for reason in CONFIRMED_ABSENT])
+    reason = np.where(absent, classified, cells.reason).astype(np.int8)
     return _gaps(within(gaps, slice_), slice_, replace(cells, reason=reason))
 
 
 def resumed(gaps: Sequence[Gap], slice_: Slice, traded: datetime) -> list[Gap]:
-    """The gaps of a slice of a symbol that was traded at the instant `traded` (aware, UTC), in this slice or later.
+    """Return the gaps of a slice whose symbol traded at the instant `traded` (aware, UTC), in this slice or later.
 
-    What is called delisted before that was a halt at most: it is unknown, and the looks at it are counted anew.
+    Candles known as delisted before that instant become unknown, and their observations start again: the market was
+    only halted.
     """
     cells = _paint(gaps, slice_, 0)
     halted = within(gaps, slice_, {Reason.DELISTED}) & (np.arange(slice_.expected) < _cell(traded, slice_))
@@ -189,7 +188,7 @@ def resumed(gaps: Sequence[Gap], slice_: Slice, traded: datetime) -> list[Gap]:
 
 @dataclass(frozen=True, eq=False)
 class _Cells:
-    """What is known of each candle of the grid: (expected,) arrays; instants in microseconds since 1970."""
+    """What is known about each candle of the grid: (expected,) arrays; instants in microseconds since 1970."""
 
     reason: NDArray[np.int8]
     observations: Ints
@@ -201,76 +200,76 @@ class _Cells:
 
 
 @dataclass(frozen=True, eq=False)
-class _Look:
-    """What the evidence says of each candle of the grid: (expected,) masks."""
+class _Findings:
+    """What the evidence says about each candle of the grid: (expected,) masks."""
 
-    pre_listing: Mask  # told to be before the listing, and no candle says otherwise
-    perhaps_pre_listing: Mask  # not told when the listing was, and no candle says that it was earlier
-    delisted: Mask
-    perhaps_delisted: Mask
+    pre_listing: Mask  # before the known listing, and before every stored candle
+    perhaps_pre_listing: Mask  # the listing is not known, but before every stored candle
+    delisted: Mask  # after the known delisting, and after every stored candle
+    perhaps_delisted: Mask  # the delisting is not known, but after every stored candle
     quarantined: Mask
     beyond: Mask
-    horizon_is_told: bool
-    heard: Mask  # the exchange was in a position to give it
+    horizon_is_known: bool
+    answered: Mask  # the exchange could have given the candle
 
 
-def _look(present: Mask, slice_: Slice, evidence: Evidence) -> _Look:
+def _findings(present: Mask, slice_: Slice, evidence: Evidence) -> _Findings:
     cells = np.arange(slice_.expected)
     nowhere = np.zeros(len(cells), np.bool_)
-    there = np.flatnonzero(present)
-    first, last = (there[0], there[-1]) if len(there) else (len(cells), -1)
+    stored = np.flatnonzero(present)
+    first, last = (stored[0], stored[-1]) if len(stored) else (len(cells), -1)
     before_all, after_all = cells < first, cells > last
     unlisted = cells < _cells_over(evidence.listed, slice_) if evidence.listed else nowhere
     delisted = cells >= _cell(evidence.delisted, slice_) if evidence.delisted else nowhere
     beyond = cells < _cell(evidence.horizon, slice_) if evidence.horizon else nowhere
     quarantined = _marked(evidence.quarantined, slice_, exactly=False)
     over = cells < _cells_over(evidence.observed_at, slice_)
-    return _Look(
+    return _Findings(
         pre_listing=unlisted & before_all,
         perhaps_pre_listing=nowhere if evidence.listed else before_all,
         delisted=delisted & after_all,
         perhaps_delisted=nowhere if evidence.delisted else after_all,
         quarantined=quarantined,
         beyond=beyond,
-        horizon_is_told=evidence.horizon is not None,
-        heard=over & ~beyond & ~quarantined & evidence.answered,
+        horizon_is_known=evidence.horizon is not None,
+        answered=over & ~beyond & ~quarantined & evidence.answered,
     )
 
 
-def _observe(known: _Cells, look: _Look, observed_at: datetime) -> _Cells:
+def _observe(known: _Cells, findings: _Findings, observed_at: datetime) -> _Cells:
     now = _microseconds(observed_at)
-    taken_back = (known.reason == _CODES[Reason.DELISTED]) & ~look.delisted & ~look.perhaps_delisted
+    taken_back = (known.reason == _CODES[Reason.DELISTED]) & ~findings.delisted & ~findings.perhaps_delisted
     before = np.where(taken_back, 0, known.observations)
-    due = (before == 0) | (now - known.last_seen >= SECOND_LOOK // _MICROSECOND)
-    counted = look.heard & due
+    due = (before == 0) | (now - known.last_seen >= OBSERVATION_SPACING // _MICROSECOND)
+    counted = findings.answered & due
     observations = before + counted
     return _Cells(
-        reason=_reasons(known.reason, look, observations),
+        reason=_reasons(known.reason, findings, observations),
         observations=observations,
         first_seen=known.first_seen,
         last_seen=np.where(counted, now, known.last_seen),
     )
 
 
-def _reasons(was: NDArray[np.int8], look: _Look, observations: Ints) -> NDArray[np.int8]:
+def _reasons(was: NDArray[np.int8], findings: _Findings, observations: Ints) -> NDArray[np.int8]:
     def known_as(reason: Reason) -> Mask:
         mask: Mask = was == _CODES[reason]
         return mask
 
     kept = known_as(Reason.NO_TRADES) | known_as(Reason.OUTAGE)
-    kept |= known_as(Reason.PRE_LISTING) & look.perhaps_pre_listing
-    kept |= known_as(Reason.DELISTED) & look.perhaps_delisted
-    silent = ~look.heard
+    kept |= known_as(Reason.PRE_LISTING) & findings.perhaps_pre_listing
+    kept |= known_as(Reason.DELISTED) & findings.perhaps_delisted
+    silent = ~findings.answered
     still_broken = known_as(Reason.QUARANTINED) & silent
-    still_beyond = known_as(Reason.BEYOND_HORIZON) & silent & (not look.horizon_is_told)
+    still_beyond = known_as(Reason.BEYOND_HORIZON) & silent & (not findings.horizon_is_known)
     ladder: list[tuple[Mask, NDArray[np.int8] | int]] = [
-        (look.pre_listing, _CODES[Reason.PRE_LISTING]),
-        (look.delisted, _CODES[Reason.DELISTED]),
-        (look.quarantined, _CODES[Reason.QUARANTINED]),
+        (findings.pre_listing, _CODES[Reason.PRE_LISTING]),
+        (findings.delisted, _CODES[Reason.DELISTED]),
+        (findings.quarantined, _CODES[Reason.QUARANTINED]),
         (kept, was),
         (observations >= 2, _CODES[Reason.NO_TRADES]),
         (still_broken, was),
-        (look.beyond, _CODES[Reason.BEYOND_HORIZON]),
+        (findings.beyond, _CODES[Reason.BEYOND_HORIZON]),
         (still_beyond, was),
     ]
     reasons = np.full(len(was), _CODES[Reason.UNKNOWN], np.int8)
@@ -301,14 +300,15 @@ def _gaps(missing: Mask, slice_: Slice, cells: _Cells) -> list[Gap]:
     at = [a for a, _ in runs]
     reason, observations, first_seen, last_seen = (label[at].tolist() for label in cells.all())
     seen = {instant: _instant(instant) for instant in {*first_seen, *last_seen}}
-    return [
-        Gap(start + a * step, start + b * step, _REASONS[code], looks, seen[first], seen[last])
-        for (a, b), code, looks, first, last in zip(runs, reason, observations, first_seen, last_seen, strict=True)
-    ]
+    gaps = []
+    for n, (a, b) in enumerate(runs):
+        times = (seen[first_seen[n]], seen[last_seen[n]])
+        gaps.append(Gap(start + a * step, start + b * step, _REASONS[reason[n]], observations[n], *times))
+    return gaps
 
 
 def _runs(mask: Mask, labels: Sequence[NDArray[np.int8] | Ints]) -> list[tuple[int, int]]:
-    """The runs [a, b) of True within which no label changes."""
+    """Return the runs [a, b) of True within which no label changes."""
     cut = mask[1:] != mask[:-1]
     for label in labels:
         cut |= label[1:] != label[:-1]
@@ -318,7 +318,7 @@ def _runs(mask: Mask, labels: Sequence[NDArray[np.int8] | Ints]) -> list[tuple[i
 
 
 def _marked(times: Times, slice_: Slice, *, exactly: bool = True) -> Mask:
-    """Which candles of the grid are in `times`; if not `exactly`, a time off the grid marks its own."""
+    """Return which candles of the grid are in `times`. If not `exactly`, a time off the grid marks its candle."""
     offset = (times - to_datetime64(slice_.start)).astype(np.int64)
     cell, rest = np.divmod(offset, slice_.series.timeframe.ms)
     fits = (cell >= 0) & (cell < slice_.expected)
@@ -330,13 +330,13 @@ def _marked(times: Times, slice_: Slice, *, exactly: bool = True) -> Mask:
 
 
 def _cell(instant: datetime, slice_: Slice) -> int:
-    """The first candle of the grid that starts at or after the instant, 0 to expected."""
+    """Return the first candle of the grid that starts at or after the instant, 0 to expected."""
     cell = _ceil(instant - slice_.start, slice_.series.timeframe.delta)
     return min(max(cell, 0), slice_.expected)
 
 
 def _places(gaps: Iterable[Gap], slice_: Slice) -> Iterator[tuple[Gap, slice]]:
-    """Each gap, and the candles of the grid that start in it."""
+    """Yield each gap with the cells of the grid that start in it."""
     start, step = slice_.start, slice_.series.timeframe.delta
     for gap in gaps:
         yield gap, slice(max(_ceil(gap.start - start, step), 0), max(_ceil(gap.end - start, step), 0))
@@ -347,7 +347,7 @@ def _ceil(span: timedelta, step: timedelta) -> int:
 
 
 def _cells_over(instant: datetime, slice_: Slice) -> int:
-    """How many candles of the grid have ended by then; below 0 before the day, above `expected` after."""
+    """Return how many candles of the grid have ended by then; below 0 before the day, above `expected` after."""
     return (instant - slice_.start) // slice_.series.timeframe.delta
 
 

@@ -1,4 +1,4 @@
-"""What the checks look at: a landed slice reduced to its counts."""
+"""A landed slice reduced to its counts, for the checks."""
 
 from __future__ import annotations
 

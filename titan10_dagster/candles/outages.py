@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from titan10_dagster.candles.columns import Mask
-from titan10_dagster.candles.gaps import BELIEVED, Gap, Reason, within
+from titan10_dagster.candles.gaps import CONFIRMED_ABSENT, Gap, Reason, within
 from titan10_dagster.candles.slices import Slice
 from titan10_dagster.candles.timeframes import Timeframe
 
@@ -81,7 +81,7 @@ def silences(own: Sequence[Known], size: int) -> Mask:
     busy = [one for one in own if is_busy(one.absence)]
     if len(busy) < FEWEST:
         return np.zeros(size, np.bool_)
-    absent = np.stack([within(one.gaps, one.slice, BELIEVED) for one in busy])
+    absent = np.stack([within(one.gaps, one.slice, CONFIRMED_ABSENT) for one in busy])
     listed = np.stack([_over(one) & ~within(one.gaps, one.slice, _NO_EVIDENCE) for one in busy])
     together = absent.sum(axis=0)
     most = (together >= FEWEST) & (2 * together > listed.sum(axis=0))

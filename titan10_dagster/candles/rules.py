@@ -1,7 +1,7 @@
-"""The rules that a candle must keep, as one table, and the verdict on a slice held against it.
+"""The rules that a candle must keep, as one table, and the check of a slice against them.
 
-A row that breaks a rule goes to quarantine with the names of the rules it broke; the rest of the slice goes
-on.
+A row that breaks a rule goes to quarantine with the names of the rules that it breaks. The rest of the slice is stored.
+To add a rule, write its test and add a row to RULES: the checks, their descriptions and the tests are made from it.
 """
 
 from __future__ import annotations
@@ -9,27 +9,38 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 
 import numpy as np
 
 from titan10_dagster.candles.columns import Candles, Mask
+from titan10_dagster.candles.scaling import is_representable
 from titan10_dagster.candles.slices import Slice, to_datetime64, to_ms
+
+
+class Concern(StrEnum):
+    """What a rule is about. Each concern has its own asset check."""
+
+    VALUE = "value"
+    TIME = "time"
 
 
 @dataclass(frozen=True)
 class Rule:
-    """`breaks` tells for each row whether it breaks the rule: a (n,) mask.
+    """`breaks` returns for each row whether it breaks the rule: a (n,) mask.
 
-    It gets the candles sorted by time and without exact repeats, the slice they should be of, and the clock.
+    It gets the candles sorted by time and without exact repeats, the slice that they should belong to, and the time of
+    the fetch.
     """
 
     name: str
+    concern: Concern
     sentence: str
     breaks: Callable[[Candles, Slice, datetime], Mask]
 
 
 def _not_finite(c: Candles, slice_: Slice, now: datetime) -> Mask:
-    # A sum is finite only if its parts are; but finite parts can overflow, so a suspect is looked at closely.
+    # A sum is finite only if its parts are. Finite parts can overflow, so suspect rows are tested value by value.
     with np.errstate(over="ignore", invalid="ignore"):
         suspect: Mask = ~np.isfinite(c.open + c.high + c.low + c.close + c.volume)
     if suspect.any():
@@ -57,8 +68,16 @@ def _close_outside_range(c: Candles, slice_: Slice, now: datetime) -> Mask:
     return (c.close > c.high) | (c.close < c.low)
 
 
+def _not_representable(c: Candles, slice_: Slice, now: datetime) -> Mask:
+    unfit: Mask = ~(is_representable(c.values[:4]) & is_representable(c.values[4:]))
+    if unfit.any():
+        # Rows that are not finite, or have the wrong sign, break rules of their own.
+        unfit &= np.isfinite(c.values).all(axis=0) & (c.values[:4] > 0).all(axis=0) & (c.volume >= 0)
+    return unfit
+
+
 def _off_grid(c: Candles, slice_: Slice, now: datetime) -> Mask:
-    # Every timeframe divides the day, so counting from 1970 is counting from midnight.
+    # Every timeframe divides the day, so the grid counted from 1970 is the grid counted from midnight.
     off: Mask = c.times.view(np.int64) % slice_.series.timeframe.ms != 0
     return off
 
@@ -80,22 +99,33 @@ def _conflicting_duplicates(c: Candles, slice_: Slice, now: datetime) -> Mask:
 
 
 RULES: tuple[Rule, ...] = (
-    Rule("not_finite", "Every value is a finite number.", _not_finite),
-    Rule("price_not_positive", "Open, high, low and close are above zero.", _price_not_positive),
-    Rule("volume_negative", "The volume is not below zero.", _volume_negative),
-    Rule("high_below_low", "The high is not below the low.", _high_below_low),
-    Rule("open_outside_range", "The open lies between the low and the high.", _open_outside_range),
-    Rule("close_outside_range", "The close lies between the low and the high.", _close_outside_range),
-    Rule("off_grid", "The candle starts a whole number of timeframes after midnight UTC.", _off_grid),
-    Rule("outside_window", "The candle starts on the slice's own UTC day.", _outside_window),
-    Rule("in_future", "The candle was over when it was fetched.", _in_future),
-    Rule("conflicting_duplicates", "No other candle of that time has other values.", _conflicting_duplicates),
+    Rule("not_finite", Concern.VALUE, "Every value is a finite number.", _not_finite),
+    Rule("price_not_positive", Concern.VALUE, "Open, high, low and close are above zero.", _price_not_positive),
+    Rule("volume_negative", Concern.VALUE, "The volume is not below zero.", _volume_negative),
+    Rule("high_below_low", Concern.VALUE, "The high is not below the low.", _high_below_low),
+    Rule("open_outside_range", Concern.VALUE, "The open lies between the low and the high.", _open_outside_range),
+    Rule("close_outside_range", Concern.VALUE, "The close lies between the low and the high.", _close_outside_range),
+    Rule("not_representable", Concern.VALUE, "The table can store the values exactly.", _not_representable),
+    Rule("off_grid", Concern.TIME, "The candle starts a whole number of timeframes after midnight UTC.", _off_grid),
+    Rule("outside_window", Concern.TIME, "The candle starts on the slice's own UTC day.", _outside_window),
+    Rule("in_future", Concern.TIME, "The candle was over when it was fetched.", _in_future),
+    Rule(
+        "conflicting_duplicates",
+        Concern.TIME,
+        "No other candle of that time has other values.",
+        _conflicting_duplicates,
+    ),
 )
+
+
+def names_of(concern: Concern) -> frozenset[str]:
+    """Return the names of the rules with this concern."""
+    return frozenset(rule.name for rule in RULES if rule.concern is concern)
 
 
 @dataclass(frozen=True, eq=False)
 class Broken:
-    """Candles that break rules, and for each of them the names of those that it breaks."""
+    """Candles that break rules, and for each candle the names of the rules that it breaks."""
 
     candles: Candles = field(default_factory=Candles.empty)
     rules: tuple[tuple[str, ...], ...] = ()
@@ -106,10 +136,10 @@ class Broken:
 
 @dataclass(frozen=True, eq=False)
 class Verdict:
-    """A slice held against the rules.
+    """The result of checking a slice against the rules.
 
-    `valid` are sorted, their times unique. `counts` says how many rows broke each rule, without the rules that none
-    broke. Exact repeats are dropped before and counted nowhere.
+    The `valid` candles are sorted and their times unique. `counts` has the number of rows that broke each rule, without
+    rules that no row broke. Exact repeats of a row are dropped first and not counted.
     """
 
     valid: Candles
@@ -122,14 +152,14 @@ class Verdict:
 
     @property
     def broken_share(self) -> float:
-        """Of all rows, 0.0 to 1.0; 0.0 where there are none."""
+        """The share of broken rows, 0.0 to 1.0; 0.0 if there are no rows."""
         return len(self.broken) / self.rows if self.rows else 0.0
 
 
 def judge(candles: Candles, slice_: Slice, now: datetime) -> Verdict:
-    """Holds raw candles against every rule.
+    """Check raw candles against every rule.
 
-    `now` is when the candles were fetched: a candle that was not over by then counts as `in_future`.
+    `now` is the time of the fetch: a candle that was not over by then breaks `in_future`.
     """
     ordered = candles.drop_repeats()
     masks = {rule.name: rule.breaks(ordered, slice_, now) for rule in RULES}

@@ -1,6 +1,6 @@
-"""Series, slices and windows: which candles are meant, without the candles themselves.
+"""Series, slices and windows: names for candles, without the candles themselves.
 
-All instants are aware and UTC; a naive one raises TypeError as soon as it is computed with.
+All instants are aware and UTC; arithmetic on a naive one raises TypeError.
 Stretches of time are half-open, [start, end).
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from enum import StrEnum
 from itertools import pairwise
 
 import numpy as np
@@ -56,7 +57,7 @@ class Slice:
         return self.series.timeframe.per_day
 
     def grid(self) -> Times:
-        """The start of every candle of the day: (expected,) datetime64[ms], ascending."""
+        """Return the start of every candle of the day: (expected,) datetime64[ms], ascending."""
         step = np.timedelta64(self.series.timeframe.ms, "ms")
         return to_datetime64(self.start) + np.arange(self.expected) * step
 
@@ -64,9 +65,22 @@ class Slice:
         return f"{self.series} {self.day}"
 
 
+class SliceState(StrEnum):
+    """How far a slice has come. A slice's state only ever rises, in the order below."""
+
+    LIVE = "live"  # fed by live polling while its day runs
+    PARTIAL = "partial"  # fetched, but the exchange did not answer for all of it
+    SETTLED = "settled"  # fetched whole after its day ended
+
+    @property
+    def rank(self) -> int:
+        """The place of the state in the order in which a slice rises."""
+        return list(SliceState).index(self)
+
+
 @dataclass(frozen=True, order=True)
 class Window:
-    """A stretch of one series to fetch; both ends lie on the grid, else ValueError."""
+    """A stretch of one series to fetch. Raises ValueError if an end does not lie on the grid."""
 
     series: Series
     start: datetime
@@ -75,7 +89,7 @@ class Window:
     def __post_init__(self) -> None:
         step = self.series.timeframe.delta
         if self.start >= self.end or (self.start - _EPOCH) % step or (self.end - _EPOCH) % step:
-            raise ValueError(f"not a window on the {step} grid: {self}")
+            raise ValueError(f"a window must start and end on the {step} grid, the start first: {self}")
 
     @property
     def expected(self) -> int:
@@ -86,12 +100,12 @@ class Window:
 
 
 def days(first: date, last: date) -> list[date]:
-    """Every day from `first` to `last`, both included; empty if `last` is before `first`."""
+    """Return every day from `first` to `last`, both included; empty if `last` is before `first`."""
     return [first + timedelta(days=n) for n in range((last - first).days + 1)]
 
 
 def windows(slices: Iterable[Slice]) -> list[Window]:
-    """The slices as windows, sorted: contiguous days of a series become one window."""
+    """Join the slices into sorted windows: contiguous days of a series become one window."""
     ordered = sorted(set(slices))
     breaks = [n for n, (a, b) in enumerate(pairwise(ordered), 1) if a.series != b.series or b.day - a.day != _DAY]
     bounds = [0, *breaks, len(ordered)] if ordered else []
@@ -99,31 +113,31 @@ def windows(slices: Iterable[Slice]) -> list[Window]:
 
 
 def slices_of(window: Window) -> list[Slice]:
-    """The slices that the window touches, oldest first."""
+    """Return the slices that the window touches, oldest first."""
     last = window.end - window.series.timeframe.delta
     return [Slice(window.series, day) for day in days(window.start.date(), last.date())]
 
 
 def midnight(day: date) -> datetime:
-    """The instant at which the UTC day begins."""
+    """Return the instant at which the UTC day begins."""
     return datetime.combine(day, time(), tzinfo=UTC)
 
 
 def to_ms(instant: datetime) -> int:
-    """Milliseconds since 1970; parts of a millisecond are cut off, towards the past."""
+    """Return milliseconds since 1970; parts of a millisecond are cut off, towards the past."""
     return (instant - _EPOCH) // _MILLISECOND
 
 
 def from_ms(ms: int) -> datetime:
-    """The aware UTC instant, exact (no float on the way)."""
+    """Return the aware UTC instant, exact (no float is involved)."""
     return _EPOCH + timedelta(milliseconds=ms)
 
 
 def to_datetime64(instant: datetime) -> np.datetime64:
-    """The instant as numpy's datetime64[ms], which is naive and means UTC."""
+    """Return the instant as numpy's datetime64[ms], which is naive and means UTC."""
     return np.datetime64(to_ms(instant), "ms")
 
 
 def from_datetime64(time: np.datetime64) -> datetime:
-    """The aware UTC instant of a naive datetime64[ms]."""
+    """Return the aware UTC instant of a naive datetime64[ms]."""
     return from_ms(int(time.astype(np.int64)))

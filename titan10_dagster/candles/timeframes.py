@@ -1,4 +1,4 @@
-"""Timeframes: the lengths of candles that divide a UTC day without a rest."""
+"""Timeframes: the lengths of candles that divide a UTC day without remainder."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _DAY = 86_400
 
 @dataclass(frozen=True, order=True)
 class Timeframe:
-    """The length of a candle; `name` is the one ccxt uses. Take it from `parse`, do not build it."""
+    """The length of a candle; `name` is ccxt's. Use `parse` instead of the constructor."""
 
     seconds: int
     name: str
 
     @classmethod
     def parse(cls, name: str) -> Timeframe:
-        """The timeframe called `name`; ValueError names those that are allowed."""
+        """Return the timeframe called `name`. Raises ValueError, with the allowed names, for any other."""
         found = TIMEFRAMES.get(name)
         if found is None:
             raise ValueError(f"unknown timeframe {name!r}; allowed are {', '.join(TIMEFRAMES)}")

@@ -14,10 +14,16 @@ from typing import Any
 
 import dagster as dg
 
-from titan10_dagster.candles.deviation import EVERY_MINUTES, FEWEST_EXCHANGES, Distance, astray, comparable
+from titan10_dagster.candles.deviation import (
+    EVERY_MINUTES,
+    FEWEST_EXCHANGES,
+    Distance,
+    comparable,
+    over_deviation_limit,
+)
 from titan10_dagster.candles.gaps import REASONS
 from titan10_dagster.candles.inspection import SliceInspected
-from titan10_dagster.candles.rules import RULES
+from titan10_dagster.candles.rules import RULES, Concern, names_of
 from titan10_dagster.candles.slices import Slice
 from titan10_dagster.dagster_internals.check_results import latest_materializations, report_evaluation
 from titan10_dagster.defs.metadata import MOST_ROWS, table
@@ -28,8 +34,8 @@ from titan10_dagster.ingest.inspection import inspect_slices, price_distances, u
 from titan10_dagster.store.audit import Unaccounted
 from titan10_dagster.store.ledger import LedgerRow
 
-TIME_RULES = frozenset({"off_grid", "outside_window", "in_future", "conflicting_duplicates"})
-VALUE_RULES = frozenset(rule.name for rule in RULES) - TIME_RULES
+TIME_RULES = names_of(Concern.TIME)
+VALUE_RULES = names_of(Concern.VALUE)
 SYSTEMIC_SHARE = 0.5
 NOTHING_TO_COMPARE = f"Fewer than {FEWEST_EXCHANGES} exchanges have the same symbol: there is nothing to compare."
 PARTITION = "dagster/partition"  # tag of a run of one partition; a range run has others, even for one day
@@ -275,20 +281,20 @@ def is_near(distances: Mapping[date, Sequence[Distance]], most: float) -> Findin
         {
             "day": str(day),
             "symbol": one.symbol,
-            "strayed": one.strayed,
+            "strayed": one.deviating,
             "of": one.compared,
             "typical_bp": round(one.typical, 1),
             "largest_bp": round(one.largest, 1),
         }
         for day, found in distances.items()
-        for one in astray(found, most)
+        for one in over_deviation_limit(found, most)
     )
     compared = sum(len(comparable(found)) for found in distances.values())
     if rows:
         sentence = f"{len(rows)} of {compared} slices stray from the other exchanges."
     else:
         sentence = f"{compared} slices are near the other exchanges." if compared else NOTHING_TO_COMPARE
-    mostly = any(astray(found, SYSTEMIC_SHARE) for found in distances.values())
+    mostly = any(over_deviation_limit(found, SYSTEMIC_SHARE) for found in distances.values())
     return Finding(not rows, sentence, rows, ERROR if rows and mostly else WARN, {"compared": compared})
 
 

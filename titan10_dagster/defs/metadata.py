@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import dagster as dg
 
 from titan10_dagster.candles.daily import DayFetched, by_day_fetched
-from titan10_dagster.candles.slices import Slice
+from titan10_dagster.candles.slices import Slice, SliceState
 from titan10_dagster.ingest.fetch import Fetch
 from titan10_dagster.planning.resume import FetchPlan
 from titan10_dagster.store.ledger import LedgerRow
@@ -65,7 +65,7 @@ def _known(rows: Sequence[LedgerRow]) -> Metadata:
         "missing": sum(missing.values()),
         **dict(sorted(missing.items())),
         "quarantined": sum(row.quarantined for row in rows),
-        **({"slices_not_settled": open_} if (open_ := sum(row.state != "settled" for row in rows)) else {}),
+        **({"slices_not_settled": open_} if (open_ := sum(row.state != SliceState.SETTLED for row in rows)) else {}),
     }
 
 

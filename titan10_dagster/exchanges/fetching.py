@@ -41,7 +41,7 @@ import numpy as np
 from structlog.contextvars import bound_contextvars
 
 from titan10_dagster.candles.columns import Candles
-from titan10_dagster.candles.fetched import FetchedSlice, FetchRecord
+from titan10_dagster.candles.fetched import FetchedSlice, FetchRecord, Source
 from titan10_dagster.candles.slices import Series, Slice, from_ms, to_ms, windows
 from titan10_dagster.errors import (
     Banned,
@@ -355,7 +355,7 @@ class _SeriesFetch:
         record = FetchRecord(
             slice=slice_,
             fetched_at=self._fetched_at(slice_),
-            source="rest",
+            source=Source.REST,
             requests=effort.requests,
             retries=effort.retries,
             seconds=effort.seconds,

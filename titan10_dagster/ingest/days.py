@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from titan10_dagster.candles.fetched import FetchRecord
-from titan10_dagster.candles.slices import Slice
+from titan10_dagster.candles.slices import Slice, SliceState
 from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.store import ledger
 from titan10_dagster.store.database import retrying
@@ -37,7 +37,7 @@ class LedgerDays:
     def is_settled(self, slice_: Slice) -> bool:
         """Whether the ledger calls the slice settled."""
         row = self.ledger.get(slice_)
-        return row is not None and row.state == "settled"
+        return row is not None and row.state == SliceState.SETTLED
 
     def _since_start(self, wanted: Callable[[Slice], bool]) -> list[Slice]:
         """Return the slices since the exchange's start for which `wanted` holds: every selection goes through here."""

@@ -13,7 +13,7 @@ from datetime import datetime
 from threading import Lock
 
 from titan10_dagster.candles.columns import Candles
-from titan10_dagster.candles.fetched import FetchedSlice, FetchRecord
+from titan10_dagster.candles.fetched import FetchedSlice, FetchRecord, Source
 from titan10_dagster.candles.markets import Market
 from titan10_dagster.candles.slices import Slice
 from titan10_dagster.errors import FetchError
@@ -154,7 +154,7 @@ def _is_usable(titan10: IngestContext, slice_: Slice) -> bool:
 
 def _unanswered(slice_: Slice, error: FetchError, now: datetime) -> FetchedSlice:
     record = FetchRecord(
-        slice=slice_, fetched_at=now, source="rest", requests=0, retries=0, seconds=0.0,
+        slice=slice_, fetched_at=now, source=Source.REST, requests=0, retries=0, seconds=0.0,
         answered=False, horizon=None, note=str(error),
     )  # fmt: skip
     return FetchedSlice(record, Candles.empty())

@@ -10,7 +10,7 @@ from titan10_dagster.candles.daily import is_beyond_horizon
 from titan10_dagster.candles.deviation import Distance
 from titan10_dagster.candles.gaps import Reason
 from titan10_dagster.candles.inspection import SliceInspected, not_requested
-from titan10_dagster.candles.slices import Slice
+from titan10_dagster.candles.slices import Slice, SliceState
 from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.ingest.days import read_ledger
 from titan10_dagster.ingest.judge import SliceVerdict, exceeds_broken_limit
@@ -70,7 +70,7 @@ def _inspected_before(row: LedgerRow) -> SliceInspected:
         valid=row.present,
         broken=0,
         counts={},
-        answered=row.state == "settled",
+        answered=row.state == SliceState.SETTLED,
         beyond_horizon=row.missing.get(Reason.BEYOND_HORIZON, 0) == row.expected,
         withheld=False,
         note="from the ledger; the landed file is gone",

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
 from titan10_dagster.candles.columns import Candles
-from titan10_dagster.candles.fetched import FetchedSlice, FetchRecord, JudgedSlice
+from titan10_dagster.candles.fetched import FetchedSlice, FetchRecord, JudgedSlice, Source
 from titan10_dagster.candles.gaps import REASONS
 from titan10_dagster.candles.slices import Series, Slice, midnight, slices_of
 from titan10_dagster.errors import FetchError, WriteUnderWay
@@ -145,7 +145,7 @@ def _judged(titan10: IngestContext, answer: LiveAnswer) -> Iterator[JudgedSlice]
 def _record(slice_: Slice, answer: LiveAnswer, until: datetime) -> FetchRecord:
     """As live polling leaves it in the ledger: not answered whole, and covered as far as candles came."""
     return FetchRecord(
-        slice=slice_, fetched_at=answer.requested_at, source="rest", requests=1, retries=0, seconds=answer.seconds,
+        slice=slice_, fetched_at=answer.requested_at, source=Source.REST, requests=1, retries=0, seconds=answer.seconds,
         answered=False, horizon=None, covered_until=until,
     )  # fmt: skip
 

@@ -33,4 +33,4 @@ def drop_old_candles(titan10: IngestContext) -> Dropped | None:
 
 def read_storage(titan10: IngestContext) -> Storage | None:
     """Return the chunks of the candles; None on plain PostgreSQL."""
-    return retrying(lambda: chunk_storage.look(titan10.database))
+    return retrying(lambda: chunk_storage.read_storage(titan10.database))

@@ -12,7 +12,7 @@ from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.ingest.judge import withheld_if_broken
 from titan10_dagster.store import rollups
 from titan10_dagster.store.database import retrying
-from titan10_dagster.store.outages import weigh
+from titan10_dagster.store.outages import classify_outages
 from titan10_dagster.store.writer import WriteReport, write_slices
 
 log = logging.getLogger(__name__)
@@ -54,6 +54,6 @@ def refresh_rollups(titan10: IngestContext, report: WriteReport) -> None:
 def _classify_outages(titan10: IngestContext) -> None:
     """Tell outages from minutes without trades. The candles are stored by then, so an error is only logged."""
     try:
-        retrying(lambda: weigh(titan10.database))
+        retrying(lambda: classify_outages(titan10.database))
     except StoreError as error:
         log.warning("outages were not classified, and will be after the next write: %s", error)

@@ -8,7 +8,7 @@ from dataclasses import fields
 from datetime import UTC, date, datetime
 from typing import Any
 
-from titan10_dagster.candles.fetched import FetchRecord
+from titan10_dagster.candles.fetched import FetchRecord, Source
 from titan10_dagster.candles.slices import Series, Slice
 from titan10_dagster.candles.timeframes import Timeframe
 
@@ -39,7 +39,8 @@ def from_json(text: bytes) -> FetchRecord:
     """The record; ValueError, TypeError or KeyError where the text is none."""
     told = {**_ADDED, **json.loads(text)}
     instants: dict[str, Any] = {name: _read(told[name]) for name in _INSTANTS}
-    return FetchRecord(slice=_slice(told), **instants, **{name: told[name] for name in _PLAIN})
+    plain = {name: told[name] for name in _PLAIN}
+    return FetchRecord(slice=_slice(told), **instants, **{**plain, "source": Source(told["source"])})
 
 
 def _slice(told: Mapping[str, Any]) -> Slice:

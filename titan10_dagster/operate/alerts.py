@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
 
-from titan10_dagster.candles.slices import Slice
+from titan10_dagster.candles.slices import Slice, SliceState
 from titan10_dagster.ingest.backlog import open_slices
 from titan10_dagster.ingest.clients import health_of
 from titan10_dagster.ingest.context import IngestContext
@@ -135,7 +135,7 @@ def _unsettled(titan10: IngestContext, name: str, now: datetime) -> list[Slice]:
 def _polled_until(titan10: IngestContext, name: str, now: datetime) -> datetime | None:
     """Return the end of the exchange's newest candle, from the ledger of yesterday and today."""
     rows = ledger_rows(titan10, titan10.slices(name, [now.date() - _DAY, now.date()]))
-    ends = [row.covered_until if row.state == "live" else slice_.end for slice_, row in rows.items()]
+    ends = [row.covered_until if row.state == SliceState.LIVE else slice_.end for slice_, row in rows.items()]
     return max(ends, default=None)
 
 

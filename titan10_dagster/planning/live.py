@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from titan10_dagster.candles.slices import Series, Window, midnight
+from titan10_dagster.candles.slices import Series, SliceState, Window, midnight
 
 LOOK_BACK = 5  # candles asked for again: one may come late, or be corrected just after it closed
 _DAY = timedelta(days=1)
@@ -21,7 +21,7 @@ _HORIZON_SLACK = 2  # candles: it moves while the request is under way
 class Polled:
     """A slice in the ledger, as far as polling is concerned; `until`: how far it is covered, aware, UTC."""
 
-    state: str
+    state: SliceState
     until: datetime
 
 
@@ -66,7 +66,7 @@ def plan_poll(
     until = _floor(now, step)
     oldest = _floor(now, step) - (depth - _HORIZON_SLACK) * step if depth is not None else None
     resumed = max(_resumed(known, now, oldest, step), oldest or midnight(now.date() - _DAY))
-    first_live = [midnight(day) for day, polled in known.items() if polled.state == "live"]
+    first_live = [midnight(day) for day, polled in known.items() if polled.state == SliceState.LIVE]
     start = max(min([resumed, *first_live]), resumed - LOOK_BACK * step, oldest or resumed - LOOK_BACK * step)
     if gap is not None:
         start = min(start, max(_floor(gap, step), oldest or gap, until - page_size * step))
@@ -86,7 +86,7 @@ def _resumed(known: Mapping[date, Polled], now: datetime, oldest: datetime | Non
     today, yesterday = now.date(), now.date() - _DAY
     if today in known:
         return _floor(known[today].until, step)
-    if yesterday in known and known[yesterday].state == "live":
+    if yesterday in known and known[yesterday].state == SliceState.LIVE:
         return _floor(known[yesterday].until, step)
     if yesterday in known or oldest is None:
         return midnight(today)

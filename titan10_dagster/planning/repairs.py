@@ -18,8 +18,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from titan10_dagster.candles.gaps import SECOND_LOOK
-from titan10_dagster.candles.slices import Slice, midnight
+from titan10_dagster.candles.gaps import OBSERVATION_SPACING
+from titan10_dagster.candles.slices import Slice, SliceState, midnight
 from titan10_dagster.candles.timeframes import Timeframe
 from titan10_dagster.planning.attempts import Attempt, Attempts, pause
 from titan10_dagster.planning.breaker import Health, Permit, may_request
@@ -51,7 +51,7 @@ class OpenSlice:
     """
 
     slice: Slice
-    state: str
+    state: SliceState
     fetched_at: datetime
     first_seen: datetime
     unexplained_seen: datetime | None
@@ -60,7 +60,7 @@ class OpenSlice:
     @property
     def looked_at(self) -> datetime:
         """The last fetch of the whole slice. Polls do not count, and may go on after the day is over."""
-        return min(self.fetched_at, self.slice.end) if self.state == "live" else self.fetched_at
+        return min(self.fetched_at, self.slice.end) if self.state == SliceState.LIVE else self.fetched_at
 
 
 @dataclass(frozen=True)
@@ -219,18 +219,18 @@ def is_due(open_slice: OpenSlice, served_for: timedelta | None, last_attempt: da
     A candle in quarantine that the exchange no longer serves is never fetched again (`served_for`: `_served_for`).
     """
     is_gone = served_for is not None and served_for <= timedelta(0)
-    if open_slice.state == "settled" and open_slice.unexplained_seen is None and is_gone:
+    if open_slice.state == SliceState.SETTLED and open_slice.unexplained_seen is None and is_gone:
         return False
     return now >= due_at(open_slice, last_attempt)
 
 
 def due_at(open_slice: OpenSlice, last_attempt: datetime) -> datetime:
     """Return when to fetch the slice again after `last_attempt`; see the table above."""
-    if open_slice.state == "live" and last_attempt <= open_slice.looked_at:
+    if open_slice.state == SliceState.LIVE and last_attempt <= open_slice.looked_at:
         return open_slice.slice.end + OVERDUE
-    if open_slice.state == "settled":
+    if open_slice.state == SliceState.SETTLED:
         first = open_slice.unexplained_seen or open_slice.first_seen
-        return last_attempt + pause(last_attempt - first, SECOND_LOOK)
+        return last_attempt + pause(last_attempt - first, OBSERVATION_SPACING)
     # A gap of live polling is older than the first fetch of the whole day, from which pauses count.
     first = max(open_slice.first_seen, open_slice.slice.end + SETTLEMENT)
     return last_attempt + pause(last_attempt - first)

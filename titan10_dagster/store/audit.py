@@ -1,4 +1,4 @@
-"""Does it add up? Ledger, candles and gaps held against each other, from the rows themselves."""
+"""Audit: compares ledger, candles and gaps with each other, from the rows themselves."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import date, timedelta
 
 from titan10_dagster.candles.slices import Series, Slice, midnight
 from titan10_dagster.candles.timeframes import Timeframe
-from titan10_dagster.store.database import Database
+from titan10_dagster.store.database import Database, all_rows
 from titan10_dagster.store.statements import statement
 
 
@@ -15,8 +15,8 @@ from titan10_dagster.store.statements import statement
 class Unaccounted:
     """A slice whose numbers contradict each other; all counts are candles.
 
-    `expected` and `present` are the ledger's (0 where it does not know the slice), `stored` is counted in the table
-    candles, `in_gaps` in the table gaps. Right is: stored = present, and stored + in_gaps = expected.
+    `expected` and `present` are those of the ledger (0 where it does not know the slice). `stored` is counted in the
+    table candles, `in_gaps` in the table gaps. A correct slice has stored = present and stored + in_gaps = expected.
     """
 
     slice: Slice
@@ -27,7 +27,8 @@ class Unaccounted:
 
 
 def unaccounted(db: Database, exchange: str, timeframe: Timeframe, first: date, last: date) -> list[Unaccounted]:
-    """The slices of these UTC days (both included) that do not add up; none, unless somebody wrote past the store."""
+    """Return the slices of these UTC days (both included) that do not add up. There are none, unless another program
+    writes to the tables."""
     parameters = {
         "exchange": exchange,
         "timeframe": timeframe.name,
@@ -39,6 +40,12 @@ def unaccounted(db: Database, exchange: str, timeframe: Timeframe, first: date, 
     with db.transaction() as cursor:
         cursor.execute(statement("unaccounted"), parameters)
         return [
-            Unaccounted(Slice(Series(exchange, symbol, timeframe), day), *counts)
-            for symbol, day, *counts in cursor.fetchall()
+            Unaccounted(
+                Slice(Series(exchange, row.symbol, timeframe), row.day),
+                expected=row.expected,
+                present=row.present,
+                stored=row.stored,
+                in_gaps=row.in_gaps,
+            )
+            for row in all_rows(cursor)
         ]

@@ -1,4 +1,4 @@
-"""PostgreSQL's binary COPY format to and from numpy, without a Python object per row.
+"""PostgreSQL's binary COPY format to and from numpy, without a Python object for each row.
 
 The format: https://www.postgresql.org/docs/current/sql-copy.html, "Binary Format". Every field is its size (int32)
 and its bytes, big-endian. Here all fields but leading texts are 8 bytes: bigint, double precision, timestamptz.
@@ -22,7 +22,7 @@ _BUFFER = 1 << 18
 
 
 def rows(texts: Sequence[str], columns: Sequence[NDArray[Any]]) -> bytes:
-    """The rows of a COPY: the same `texts` in each, then the columns, which are of one length.
+    """Return the rows of a COPY: the same `texts` in each, then the columns, which have one length.
 
     datetime64[ms] or [us] (naive, UTC) becomes timestamptz, int64 bigint, float64 double precision.
     """
@@ -48,13 +48,13 @@ def rows(texts: Sequence[str], columns: Sequence[NDArray[Any]]) -> bytes:
 
 
 def copy_in(cursor: Cursor, copy: str, rows: Iterable[bytes]) -> int:
-    """Runs `COPY .. FROM STDIN (FORMAT binary)`; how many rows the server took."""
+    """Run `COPY .. FROM STDIN (FORMAT binary)`; return how many rows the server took."""
     cursor.copy_expert(copy, io.BytesIO(b"".join([_HEADER, *rows, _TRAILER])), _BUFFER)
     return cursor.rowcount
 
 
 def copy_out(cursor: Cursor, copy: str, dtypes: Sequence[str]) -> list[NDArray[Any]]:
-    """Runs `COPY .. TO STDOUT (FORMAT binary)`; a column for each of `dtypes`.
+    """Run `COPY .. TO STDOUT (FORMAT binary)`; return a column for each of `dtypes`.
 
     A dtype is "i8", "f8" or "M8[ms]", and no value is null.
     """

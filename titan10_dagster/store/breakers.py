@@ -8,7 +8,7 @@ from typing import Any
 
 from titan10_dagster.planning.breaker import BreakerState, Health
 from titan10_dagster.planning.pace import Pace
-from titan10_dagster.store.database import Cursor, Database, one, retrying
+from titan10_dagster.store.database import Cursor, Database, retrying, single_row
 from titan10_dagster.store.statements import statement
 
 _COLUMNS = (
@@ -61,7 +61,7 @@ class HealthStore:
         with self._db.transaction() as cursor:
             cursor.execute("INSERT INTO exchange_health (exchange) VALUES (%s) ON CONFLICT DO NOTHING", [exchange])
             cursor.execute(f"SELECT {_COLUMNS} FROM exchange_health WHERE exchange = %s FOR UPDATE", [exchange])
-            before = _health(*one(cursor))
+            before = _health(*single_row(cursor))
             after = change(before)
             if after != before:
                 _store(cursor, after)

@@ -1,9 +1,9 @@
-"""Chunks of the hypertable, made and locked before they are written to.
+"""Chunks of the hypertable: created and locked before a transaction writes to them.
 
-Both facts are measured (TimescaleDB 2.23). Whoever makes a chunk keeps every other transaction from making any until
-its own ends; a write takes seconds, so the exchanges would wait for each other: chunks are made in short transactions
-of their own. And whoever reads a chunk and then writes to it meets the compression job between the two in a deadlock:
-the lock for writing is taken before the first look.
+Two facts, both measured (TimescaleDB 2.23), require this. A transaction that creates a chunk keeps every other one from
+creating any until it ends. A write takes seconds, so the exchanges would wait for each other: chunks are created in
+short transactions of their own. And a transaction that reads a chunk and then writes to it can meet the compression job
+in a deadlock: the lock for writing is taken before the first read.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from psycopg2.sql import SQL, Identifier
 
 from titan10_dagster.candles.slices import midnight
 from titan10_dagster.errors import DatabaseUnavailable, StoreError
-from titan10_dagster.store.database import Cursor, Database
+from titan10_dagster.store.database import Cursor, Database, all_rows, single_row
 from titan10_dagster.store.statements import statement
 
 log = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Chunks:
-    """The days (UTC) that a transaction may read and write already."""
+    """The chunks that one transaction uses. `ready`: the UTC days that it may read and write already."""
 
     db: Database
     cursor: Cursor
@@ -33,7 +33,7 @@ class Chunks:
     timescaledb: bool | None = None
 
     def prepare(self, days: Iterable[date]) -> None:
-        """Sees to it that the chunks of the days, and all between, are there and locked; not so on a plain table."""
+        """Create and lock the chunks of these days and of all days between; does nothing on a plain table."""
         if self.timescaledb is None:
             self.timescaledb = self._has_timescaledb()
         unsure = sorted(set(days) - self.ready)
@@ -44,36 +44,39 @@ class Chunks:
         self.ready.update(unsure)
 
     def _has_timescaledb(self) -> bool:
-        self.cursor.execute("SELECT to_regclass('timescaledb_information.chunks') IS NOT NULL")
-        return self.cursor.fetchone() == (True,)
+        self.cursor.execute("SELECT to_regclass('timescaledb_information.chunks') IS NOT NULL AS present")
+        return bool(single_row(self.cursor).present)
 
     def _create(self, instants: list[datetime]) -> None:
         self.cursor.execute(statement("days_without_chunk"), {"instants": instants})
-        missing = [instant for (instant,) in self.cursor.fetchall()]
+        missing = [row.instant for row in all_rows(self.cursor)]
         if not missing:
             return
         try:
-            with self.db.aside() as cursor:
+            with self.db.separate_transaction() as cursor:
                 _create(cursor, missing)
-        except DatabaseUnavailable as error:  # somebody holds the hypertable: the write makes them as it goes
-            log.warning("chunks were not made in advance: %s", error)
+        except DatabaseUnavailable as error:  # another session locks the hypertable: the write creates them as it goes
+            log.warning("chunks were not created in advance: %s", error)
 
     def _lock(self, first: datetime, last: datetime) -> None:
         self.cursor.execute(statement("chunks_between"), {"first": first, "last": last})
-        names = [SQL("ONLY {}").format(Identifier(*name)) for name in self.cursor.fetchall()]
+        rows = all_rows(self.cursor)
+        names = [SQL("ONLY {}").format(Identifier(row.chunk_schema, row.chunk_name)) for row in rows]
         if names:
             self.cursor.execute(SQL("LOCK TABLE {} IN ROW EXCLUSIVE MODE").format(SQL(", ").join(names)))
 
 
 def _create(cursor: Cursor, instants: list[datetime]) -> None:
-    """A row makes its chunk, and is deleted before anybody sees it.
+    """Insert a row, which creates its chunk, and delete it in the same transaction.
 
-    From the chunk itself: a DELETE from the hypertable would wait for whoever compresses any chunk of it.
+    The DELETE names the chunk itself: one from the hypertable would wait for the compression of any other chunk.
     """
     cursor.execute(statement("create_chunks"), {"instants": instants})
     deleted = 0
-    for chunk in {name for (name,) in cursor.fetchall()}:
+    for chunk in {row.chunk for row in all_rows(cursor)}:
         cursor.execute(SQL("DELETE FROM ONLY {} WHERE exchange = 'titan10'").format(SQL(chunk)))
         deleted += cursor.rowcount
     if deleted != len(instants):
-        raise StoreError(f"{len(instants)} rows made chunks and {deleted} of them were deleted: nothing was written")
+        raise StoreError(
+            f"{len(instants)} rows created chunks but {deleted} of them were deleted: nothing was written. Run it again"
+        )

@@ -1,7 +1,8 @@
-"""Connections to PostgreSQL: few, watched, and given up as soon as they are doubtful.
+"""Connections to PostgreSQL: a small pool that drops a connection as soon as it may be broken.
 
-Sessions speak UTC and carry timeouts, so that nobody waits for ever for a dead peer or for a lock. A server
-that cannot be reached raises DatabaseUnavailable; `retrying` is how callers run a whole transaction again.
+Sessions use UTC and have timeouts, so that no process waits for ever for a dead peer or for a lock. A server that
+cannot be reached raises DatabaseUnavailable; callers use `retrying` to run a whole transaction again. Rows are named
+tuples.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from urllib.parse import quote, unquote
 
 import psycopg2
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
+from psycopg2.extras import NamedTupleCursor
 from tenacity import (
     RetryCallState,
     Retrying,
@@ -39,11 +41,11 @@ SESSION: Mapping[str, str] = {
     "statement_timeout": "600000",
     "lock_timeout": "300000",
     "idle_in_transaction_session_timeout": "600000",
-    # The server's side of it: locks of a client whose machine vanished fall within a minute, not after hours.
+    # On the server's side: the locks of a client whose machine vanished fall within a minute, not after hours.
     "tcp_keepalives_idle": "30",
     "tcp_keepalives_interval": "10",
     "tcp_keepalives_count": "3",
-    # Estimates for tables never analysed start the compiler, which then costs more than it saves.
+    # Estimates for tables that were never analysed start the compiler, which then costs more than it saves.
     "jit": "off",
 }
 _CONNECTION: Mapping[str, Any] = {
@@ -55,39 +57,41 @@ _CONNECTION: Mapping[str, Any] = {
     "keepalives_count": 3,
 }
 
-# How libpq says, with no code of its own, that a parameter's value cannot be; it asked no server.
+# libpq's words for an invalid parameter value. It has no error code for that, and contacted no server.
 _IMPOSSIBLE = re.compile(r"(connection to .+ failed: )?invalid \w+ value\b")
 
-# OperationalErrors after which trying again does not help: full disk, limits, a cancelled query.
+# OperationalErrors after which another attempt does not help: full disk, limits, a cancelled query.
 _NOT_PASSING = ("53000", "53100", "53200", "53400", "57014")
 
 
 def connect(url: str, session: Mapping[str, str] = SESSION) -> Connection:
-    """A connection to `url`, postgresql:// or postgresql+psycopg2://; what the URL itself sets goes first.
+    """Open a connection to `url`, postgresql:// or postgresql+psycopg2://. Settings in the URL win over ours.
 
-    Raises DatabaseUnavailable if the server does not answer or refuses, SettingsError if the URL cannot be read or
-    asks for what cannot be. No message ever holds the password.
+    Raises DatabaseUnavailable if the server does not answer or refuses, SettingsError if the URL cannot be read or has
+    an invalid value. Messages never contain the password.
     """
     parameters = connection_parameters(url)
     settings = " ".join(f"-c {name}={value}" for name, value in session.items())
     parameters["options"] = f"{settings} {parameters.get('options', '')}"
     try:
-        return psycopg2.connect(connection_factory=Connection, **{**_CONNECTION, **parameters})
+        return psycopg2.connect(
+            connection_factory=Connection, cursor_factory=NamedTupleCursor, **{**_CONNECTION, **parameters}
+        )
     except psycopg2.Error as error:
         why = f"cannot connect to {shown(parameters)}: {_sentence(error)}"
         raise SettingsError(why) if _IMPOSSIBLE.match(str(error)) else DatabaseUnavailable(why) from None
 
 
 def connection_parameters(url: str) -> dict[str, Any]:
-    """libpq's parameters for the URL; the password may hold any character if it is percent-encoded.
+    """Return libpq's parameters for the URL; a percent-encoded password may contain any character.
 
-    Raises SettingsError, without repeating the URL, if it is not one of PostgreSQL.
+    Raises SettingsError, without repeating the URL, if it is not a PostgreSQL URL.
     """
     scheme, separator, rest = url.partition("://")
     authority, slash, path = rest.partition("/")
     user, at, hosts = authority.rpartition("@")
     is_ours = scheme.partition("+")[0] in ("postgresql", "postgres") and separator
-    # An @ behind the first slash: the password holds a slash, and part of it would pass for the host.
+    # An @ after the first slash: the password contains a slash, and part of it would be taken for the host.
     if not is_ours or (not at and "@" in path):
         raise SettingsError(_UNREADABLE)
     name, colon, password = user.partition(":")
@@ -96,7 +100,7 @@ def connection_parameters(url: str) -> dict[str, Any]:
         parameters = dict(psycopg2.extensions.parse_dsn(f"postgresql://{login}{hosts}{slash}{path}"))
     except psycopg2.Error:
         raise SettingsError(_UNREADABLE) from None
-    # A port that is none may be a password whose host was forgotten: no message may hold it.
+    # An invalid port may be a password whose host was forgotten: no message may contain it.
     if not all(map(_is_port, parameters.get("port", "").split(","))):
         raise SettingsError(_UNREADABLE)
     return parameters
@@ -113,7 +117,7 @@ _UNREADABLE = (
 
 
 def shown(parameters: Mapping[str, Any]) -> str:
-    """The server and database of a connection, for messages: never the password."""
+    """Return the server and database of a connection for messages, without the password."""
     host, port, name = (parameters.get(key) for key in ("host", "port", "dbname"))
     return f"the database {name or '(default)'} at {host or 'localhost'}:{port or 5432}"
 
@@ -121,8 +125,8 @@ def shown(parameters: Mapping[str, Any]) -> str:
 class Database:
     """A pool of at most `max_connections` connections, safe to share between threads.
 
-    A thread that finds all of them busy waits for one. After a failure of the connection the idle ones are
-    closed too: they most likely lead to the same dead server.
+    If all are busy, a thread waits for one. After a connection fails, the idle ones are closed too: they most likely
+    lead to the same dead server.
     """
 
     def __init__(self, url: str, *, max_connections: int = 4) -> None:
@@ -136,15 +140,15 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[Cursor]:
-        """A cursor in a transaction that is committed at the end, and rolled back if anything is raised.
+        """Open a cursor in a transaction that is committed at the end, and rolled back after an exception.
 
-        Raises DatabaseUnavailable where running the whole transaction again may help, StoreError for all
-        else that the server refuses.
+        Raises DatabaseUnavailable where running the whole transaction again may help, StoreError for all other errors
+        of the server.
         """
         with self._permits:
             connection = self._take()
             try:
-                with told(), connection, connection.cursor() as cursor:
+                with translated_errors(), connection, connection.cursor() as cursor:
                     yield cursor
             except DatabaseUnavailable:
                 self._drop(connection)
@@ -154,41 +158,42 @@ class Database:
                 self._give_back(connection)
 
     @contextmanager
-    def aside(self) -> Iterator[Cursor]:
-        """A short transaction beside one that is open, on a connection of its own that is closed at the end.
+    def separate_transaction(self) -> Iterator[Cursor]:
+        """Open a short transaction beside the current one, on its own connection that is closed at the end.
 
-        It does not wait for a place in the pool: threads that hold one and wait for another would never end. For
-        the same reason it gives up a lock soon: the server cannot see that the open transaction waits for it.
+        It does not wait for the pool: threads that hold one connection and wait for another would never end. For the
+        same reason it waits for a lock only briefly: the server cannot see that the open transaction waits for it.
         """
         connection = connect(self._url, {**SESSION, "lock_timeout": "10000"})
         try:
-            with told(), connection, connection.cursor() as cursor:
+            with translated_errors(), connection, connection.cursor() as cursor:
                 yield cursor
         finally:
             self._drop(connection)
 
     @contextmanager
     def session(self) -> Iterator[Cursor]:
-        """A cursor outside of any transaction, for what PostgreSQL refuses inside one: each statement commits at once.
+        """Open a cursor outside of any transaction, for statements that PostgreSQL refuses inside one.
 
-        On a connection of its own, which is closed at the end: settings and locks of the session go with it.
+        Each statement commits at once. The connection is its own and is closed at the end, which also ends the settings
+        and locks of the session.
         """
         connection = connect(self._url)
         try:
             connection.autocommit = True
-            with told(), connection.cursor() as cursor:
+            with translated_errors(), connection.cursor() as cursor:
                 yield cursor
         finally:
             self._drop(connection)
 
     def has_timescaledb(self) -> bool:
-        """Whether the extension is installed in this database."""
+        """Return whether the extension is installed in this database."""
         with self.transaction() as cursor:
-            cursor.execute("SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'timescaledb')")
-            return bool(one(cursor)[0])
+            cursor.execute("SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'timescaledb') AS installed")
+            return bool(single_row(cursor).installed)
 
     def close(self) -> None:
-        """Closes the idle connections. The database stays usable: the next transaction opens a new one."""
+        """Close the idle connections. The database stays usable: the next transaction opens a new one."""
         with self._lock:
             idle, self._idle = self._idle, []
         for connection in idle:
@@ -219,7 +224,7 @@ class Database:
 
 
 def _answers(connection: Connection) -> bool:
-    """Whether a connection that lay idle is still good: the server may have been restarted meanwhile."""
+    """Return whether an idle connection still works: the server may have been restarted meanwhile."""
     try:
         with connection, connection.cursor() as cursor:
             cursor.execute("SELECT 1")
@@ -228,17 +233,22 @@ def _answers(connection: Connection) -> bool:
     return True
 
 
-def one(cursor: Cursor) -> tuple[Any, ...]:
-    """The row of a query that always gives one."""
+def all_rows(cursor: Cursor) -> list[Any]:
+    """Return the rows of a query, as named tuples."""
+    return cursor.fetchall()
+
+
+def single_row(cursor: Cursor) -> Any:
+    """Return the row of a query that always gives one, as a named tuple."""
     row = cursor.fetchone()
     if row is None:
-        raise StoreError("the database gave no row where there must be one")
+        raise StoreError("the database returned no row where there must be one; run it again")
     return row
 
 
 @contextmanager
-def told() -> Iterator[None]:
-    """psycopg2's errors as ours: DatabaseUnavailable if trying again may help, else StoreError."""
+def translated_errors() -> Iterator[None]:
+    """Translate psycopg2's errors: DatabaseUnavailable if another attempt may help, else StoreError."""
     try:
         yield
     except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
@@ -252,22 +262,22 @@ def told() -> Iterator[None]:
 
 
 def retrying(run: Callable[[], T], *, seconds: float = 120.0) -> T:
-    """What `run` returns; it is run again while it raises DatabaseUnavailable, for about `seconds`.
+    """Call `run` and return its result; repeat it while it raises DatabaseUnavailable, for about `seconds`.
 
-    `run` must be a whole transaction. The pauses grow from a fraction of a second to 15, with jitter, so
-    that the writers of many exchanges do not come back all at once.
+    `run` must be a whole transaction. The pauses grow from a fraction of a second to 15 seconds, with jitter, so that
+    the writers of many exchanges do not come back all at once.
     """
     attempts = Retrying(
         retry=retry_if_exception_type(DatabaseUnavailable),
         wait=wait_random_exponential(multiplier=0.5, max=15),
         stop=stop_after_delay(seconds),
-        before_sleep=_tell,
+        before_sleep=_log_retry,
         reraise=True,
     )
     return attempts(run)
 
 
-def _tell(state: RetryCallState) -> None:
+def _log_retry(state: RetryCallState) -> None:
     if state.outcome is not None:
         log.warning("%s; trying again", state.outcome.exception())
 

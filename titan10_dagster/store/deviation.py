@@ -1,4 +1,4 @@
-"""How far an exchange's closes lie from those of the others, read through the key of the candles."""
+"""How far the closes of one exchange lie from those of the others, read through the key of the candles."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from datetime import date, timedelta
 
 from titan10_dagster.candles.deviation import EVERY_MINUTES, FEWEST_EXCHANGES, Distance
 from titan10_dagster.candles.slices import midnight
-from titan10_dagster.store.database import Database
+from titan10_dagster.store.database import Database, all_rows
 from titan10_dagster.store.statements import statement
 
 
 def distances(db: Database, exchange: str, symbols: Sequence[str], day: date, *, limit: float) -> list[Distance]:
-    """For each of the symbols with minutes to compare on the UTC day, by symbol; `limit` is in basis points.
+    """Return the deviation of each symbol that has minutes to compare on the UTC day, by symbol.
 
-    Of 1m candles with a volume, one minute in EVERY_MINUTES, where FEWEST_EXCHANGES or more traded. 20 symbols of 5
-    exchanges take 0.07 s; with every minute 0.2 s, 30 times in a run of 30 days.
+    `limit` is in basis points. One minute in EVERY_MINUTES is compared, of 1m candles with a volume, where
+    FEWEST_EXCHANGES or more traded. 20 symbols of 5 exchanges take 0.07 s. Comparing every minute takes 0.2 s, 30 times
+    in a run of 30 days.
     """
     parameters = {
         "exchange": exchange,
@@ -27,5 +28,14 @@ def distances(db: Database, exchange: str, symbols: Sequence[str], day: date, *,
         "limit": limit,
     }
     with db.transaction() as cursor:
-        cursor.execute(statement("straying"), parameters)
-        return [Distance(*row) for row in cursor.fetchall()]
+        cursor.execute(statement("deviation"), parameters)
+        return [
+            Distance(
+                symbol=row.symbol,
+                compared=row.compared,
+                deviating=row.deviating,
+                typical=row.typical,
+                largest=row.largest,
+            )
+            for row in all_rows(cursor)
+        ]

@@ -1,4 +1,4 @@
-"""The advisory locks by which whoever writes takes turns: a number each, that nobody else in the database may use.
+"""The advisory locks by which writers take turns. Each has a number that no other program may use in this database.
 
 | lock | held by | for |
 |-|-|-|
@@ -6,7 +6,7 @@
 | ROLLUPS | a session; `compress_rollups` in sql/timescaledb | refreshing rollups, compressing them |
 | POLICIES | a transaction | setting how TimescaleDB keeps the candles |
 
-Writers of an exchange take turns by `lock_exchange`, whose numbers are made of the exchanges' names.
+Writers of one exchange take turns by `lock_exchange`, whose numbers are hashes of the exchanges' names.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ POLICIES = 7_310_424_203
 
 
 def lock_exchange(cursor: Cursor, exchange: str, *, patience: timedelta | None = None) -> None:
-    """Waits until nobody else writes the exchange; the lock falls with the transaction.
+    """Wait until no other transaction writes the exchange; the lock falls with the transaction.
 
-    `patience` is how long this transaction waits for this lock and for every other one, None: as long as the session.
-    Raises WriteUnderWay if that is over.
+    `patience` limits how long this transaction waits for this lock and for every later one; None: the session's limit.
+    Raises WriteUnderWay when the time is over.
     """
     if patience is not None:
         cursor.execute("SET LOCAL lock_timeout = %s", [int(patience.total_seconds() * 1000)])

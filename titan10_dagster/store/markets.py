@@ -1,4 +1,4 @@
-"""What each exchange trades, as its own list last said; no run needs to ask for the list itself."""
+"""What each exchange trades, as its own market list last said. No run needs to request the list itself."""
 
 from __future__ import annotations
 
@@ -6,43 +6,43 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from psycopg2.extras import Json, RealDictCursor, execute_values
+from psycopg2.extras import Json, execute_values
 
 from titan10_dagster.candles.markets import Market
-from titan10_dagster.store.database import Database
+from titan10_dagster.store.database import Database, all_rows
 from titan10_dagster.store.statements import statement
 
 
 class MarketStore:
-    """Reads and replaces the list of an exchange's markets."""
+    """Reads and replaces the market list of an exchange."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
 
     def load(self, exchange: str) -> list[Market]:
-        """The markets of the exchange by symbol, with those that it stopped listing as not active."""
-        with self._db.transaction() as cursor, cursor.connection.cursor(cursor_factory=RealDictCursor) as dicts:
-            dicts.execute("SELECT * FROM markets WHERE exchange = %s ORDER BY symbol", [exchange])
-            return [_market(row) for row in dicts]
+        """Return the markets of the exchange by symbol. Markets that it no longer lists are not active."""
+        with self._db.transaction() as cursor:
+            cursor.execute("SELECT * FROM markets WHERE exchange = %s ORDER BY symbol", [exchange])
+            return [_market(row) for row in all_rows(cursor)]
 
     def symbols(self, exchange: str) -> set[str]:
-        """The symbols of those markets."""
+        """Return the symbols of these markets."""
         with self._db.transaction() as cursor:
             cursor.execute("SELECT symbol FROM markets WHERE exchange = %s", [exchange])
-            return {symbol for (symbol,) in cursor}
+            return {row.symbol for row in all_rows(cursor)}
 
     def note_listed(self, exchange: str, listed: Mapping[str, datetime]) -> None:
-        """Stores the starts of first candles that were looked up, by symbol; unknown symbols are passed over."""
+        """Store the starts of first candles, by symbol. Unknown symbols are ignored."""
         rows = [(exchange, symbol, instant) for symbol, instant in listed.items()]
         with self._db.transaction() as cursor:
             execute_values(cursor, statement("note_listed"), rows)
 
     def replace(self, exchange: str, markets: Sequence[Market], seen_at: datetime) -> None:
-        """Stores the exchange's whole list as it was at `seen_at`.
+        """Store the exchange's whole list as it was at `seen_at`.
 
-        A market that is not in it any more stays known, as not active. A known listing date is kept where the
-        list has none. Raises ValueError if the list is empty, for that is a failed answer and no delisting, or if
-        it holds a market of another exchange.
+        A market that is no longer in the list stays known, as not active. A known listing date stays where the list has
+        none. Raises ValueError if the list is empty, because that is a failed answer and no delisting, or if it holds a
+        market of another exchange.
         """
         if not markets or any(market.exchange != exchange for market in markets):
             raise ValueError(f"not a list of the markets of {exchange}: {len(markets)} markets")
@@ -57,9 +57,20 @@ class MarketStore:
             cursor.execute(statement("identify_series"), {"exchange": exchange})
 
 
-def _market(row: Mapping[str, Any]) -> Market:
-    names = ("exchange", "symbol", "market_id", "base", "quote", "base_id", "quote_id", "active", "type", "listed")
-    return Market(**{name: row[name] for name in names}, extra=row["extra"])
+def _market(row: Any) -> Market:
+    return Market(
+        exchange=row.exchange,
+        symbol=row.symbol,
+        market_id=row.market_id,
+        base=row.base,
+        quote=row.quote,
+        base_id=row.base_id,
+        quote_id=row.quote_id,
+        active=row.active,
+        type=row.type,
+        listed=row.listed,
+        extra=row.extra,
+    )
 
 
 def _values(market: Market, seen_at: datetime) -> tuple[Any, ...]:

@@ -1,8 +1,8 @@
-"""Candles into the table, so that only what is new or differs touches it.
+"""Writes candles into the table so that only new and different candles touch it.
 
-The stored rows of a slice are read back and compared here, in numpy: a join on the server costs more, and would
-decompress chunks even where nothing changes. What is new goes straight into the table by COPY, without a temporary
-table on the way; what differs is upserted, and its old values are kept in `restatements`.
+The stored rows of a slice are read and compared here, in numpy: a join on the server costs more, and would decompress
+chunks even where nothing changes. New candles go straight into the table by COPY, without a temporary table. Different
+ones are upserted, and their old values are kept in `restatements`.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from psycopg2.extras import execute_values
 
 from titan10_dagster.candles.columns import Candles, Floats, Mask
 from titan10_dagster.candles.fetched import FetchRecord
+from titan10_dagster.candles.scaling import Scaled, scale
 from titan10_dagster.candles.slices import Series, Slice, Times, from_datetime64
 from titan10_dagster.errors import StoreError
 from titan10_dagster.store import binary
-from titan10_dagster.store.database import Cursor
-from titan10_dagster.store.scaling import Scaled, scale
+from titan10_dagster.store.database import Cursor, all_rows
 from titan10_dagster.store.statements import key, of_slices, statement
 
 _PRICES = slice(0, 4)
@@ -45,7 +45,7 @@ class Incoming:
         return self.record.slice
 
     def rows(self, mask: Mask) -> bytes:
-        """Rows for the table candles, in COPY's format."""
+        """Return rows for the table candles, in COPY's format."""
         columns = [self.candles.times, *self.integers, self.price_scales, self.volume_scales]
         if not mask.all():
             columns = [column[mask] for column in columns]
@@ -54,21 +54,19 @@ class Incoming:
 
 @dataclass
 class Scales:
-    """The scales that each series had last: they stay the same from day to day, for that compresses best."""
+    """The last scales of each series. Scales that stay the same from day to day compress best."""
 
     prices: dict[Series, float] = field(default_factory=dict)
     volumes: dict[Series, float] = field(default_factory=dict)
 
-    def incoming(self, record: FetchRecord, candles: Candles) -> tuple[Incoming, Candles]:
-        """The candles with their integers, and those that have none and cannot be stored."""
+    def incoming(self, record: FetchRecord, candles: Candles) -> Incoming:
+        """Return the valid candles with their integers. The rule not_representable keeps out those that have none."""
         prices = _scaled(candles.values[_PRICES], self.prices, record.slice.series)
         volume = _scaled(candles.values[_VOLUME], self.volumes, record.slice.series)
-        exact = prices.exact & volume.exact
+        if not (prices.exact & volume.exact).all():
+            raise StoreError(f"{record.slice}: candles whose values cannot be stored exactly were not quarantined")
         integers = np.concatenate((prices.integers, volume.integers))
-        if exact.all():
-            return Incoming(record, candles, integers, prices.scales, volume.scales), Candles.empty()
-        fitting = Incoming(record, candles.where(exact), integers[:, exact], prices.scales[exact], volume.scales[exact])
-        return fitting, candles.where(~exact)
+        return Incoming(record, candles, integers, prices.scales, volume.scales)
 
 
 def _scaled(values: Floats, hints: dict[Series, float], series: Series) -> Scaled:
@@ -80,13 +78,13 @@ def _scaled(values: Floats, hints: dict[Series, float], series: Series) -> Scale
 
 @dataclass(frozen=True, eq=False)
 class Change:
-    """The candles of a slice against the stored ones: what is new, what differs, and what was there."""
+    """The candles of a slice compared with the stored ones: which are new and which differ."""
 
     incoming: Incoming
     stored: Candles
     new: Mask  # over the incoming candles, as is `changed`
     changed: Mask
-    place: NDArray[np.intp]  # where an incoming candle that is not new stands among the stored ones
+    position: NDArray[np.intp]  # of an incoming candle that is not new among the stored ones
 
     @property
     def inserted(self) -> int:
@@ -102,32 +100,32 @@ class Change:
 
     @property
     def times(self) -> Times:
-        """The times of all candles of the slice that are stored afterwards, in any order."""
+        """The times of all candles of the slice that are stored after the write, in any order."""
         return np.concatenate((self.stored.times, self.incoming.candles.times[self.new]))
 
     def restatements(self) -> bytes:
-        """Rows for the table restatements, in COPY's format."""
+        """Return rows for the table restatements, in COPY's format."""
         given, record = self.incoming.candles.where(self.changed), self.incoming.record
         seen_at = np.full(len(given), record.fetched_at.replace(tzinfo=None), "datetime64[us]")
-        old = self.stored.values[:, self.place[self.changed]]
+        old = self.stored.values[:, self.position[self.changed]]
         texts = (*key(self.incoming.slice.series), record.source)
         return binary.rows(texts, [given.times, seen_at, *old, *given.values])
 
 
 def compare(incoming: Incoming, stored: Candles) -> Change:
-    """Candles are the same if their doubles are, whatever integers and scales stand for them."""
+    """Compare candles by their doubles, whatever integers and scales represent them."""
     given = incoming.candles
     nothing = np.zeros(len(given), np.bool_)
     if len(stored) == 0:
         return Change(incoming, stored, ~nothing, nothing, np.empty(0, np.intp))
-    place = np.minimum(np.searchsorted(stored.times, given.times), len(stored) - 1)
-    known = stored.times[place] == given.times
-    differs = (stored.values[:, place] != given.values).any(axis=0)
-    return Change(incoming, stored, ~known, known & differs, place)
+    position = np.minimum(np.searchsorted(stored.times, given.times), len(stored) - 1)
+    known = stored.times[position] == given.times
+    differs = (stored.values[:, position] != given.values).any(axis=0)
+    return Change(incoming, stored, ~known, known & differs, position)
 
 
 def merge(cursor: Cursor, batch: Sequence[Incoming]) -> list[Change]:
-    """Writes the candles of some slices of one exchange, all different; what was done, for each of them."""
+    """Write the candles of some slices of one exchange, all different; return the change of each."""
     stored = read(cursor, [incoming.slice for incoming in batch])
     changes = [compare(incoming, old) for incoming, old in zip(batch, stored, strict=True)]
     _insert(cursor, [change for change in changes if change.inserted])
@@ -136,7 +134,7 @@ def merge(cursor: Cursor, batch: Sequence[Incoming]) -> list[Change]:
 
 
 def read(cursor: Cursor, slices: Sequence[Slice]) -> list[Candles]:
-    """The stored candles of each of some slices of one exchange, all different; by time."""
+    """Return the stored candles of each of these slices of one exchange, all different; by time."""
     query = cursor.mogrify(statement("read_slices"), of_slices(slices)).decode()
     numbers, times, *values = binary.copy_out(cursor, query, _STORED)
     order = np.lexsort((times, numbers))
@@ -148,7 +146,7 @@ def read(cursor: Cursor, slices: Sequence[Slice]) -> list[Candles]:
 def _insert(cursor: Cursor, changes: Sequence[Change]) -> None:
     if not changes:
         return
-    # By the key, so that the index grows at few places.
+    # Sorted by the key, so that the index grows at few places.
     ordered = sorted(changes, key=lambda change: change.incoming.slice)
     binary.copy_in(cursor, statement("copy_candles"), [change.incoming.rows(change.new) for change in ordered])
     execute_values(cursor, statement("write_series"), [_ends(change.incoming) for change in changes])
@@ -171,12 +169,12 @@ def _restate(cursor: Cursor, changes: Sequence[Change]) -> None:
 
 
 def _verify(cursor: Cursor, changes: Sequence[Change]) -> None:
-    """Counts what is stored: the ledger must rest on the rows, not on what was sent."""
+    """Count the stored rows: the ledger must rest on these, not on what was sent."""
     slices = [change.incoming.slice for change in changes]
     cursor.execute(statement("count_slices"), of_slices(slices))
-    for change, (_, count) in zip(changes, cursor.fetchall(), strict=True):
-        if count != len(change.times):
+    for change, row in zip(changes, all_rows(cursor), strict=True):
+        if row.candles != len(change.times):
             raise StoreError(
-                f"{change.incoming.slice}: {count} candles are stored where {len(change.times)} should be; something"
-                " else wrote them at the same time. Nothing was changed: run it again"
+                f"{change.incoming.slice}: {row.candles} candles are stored instead of {len(change.times)}; another"
+                " program wrote to the table at the same time. Nothing was changed: run it again"
             )

@@ -1,7 +1,7 @@
 """Brings the schema up to date, from the plain SQL in sql/postgresql and sql/timescaledb, with yoyo.
 
-It is safe to repeat, to kill at any instant and to start twice at once: a session's advisory lock lets in one
-at a time and falls with its connection, and each migration commits together with yoyo's note of it.
+It is safe to repeat, to kill at any instant and to start twice at once: a session's advisory lock admits one process at
+a time and falls with its connection, and each migration commits together with yoyo's record of it.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ from titan10_dagster.store.statements import folder
 
 log = logging.getLogger(__name__)
 
-OLDEST = "2.23"  # of TimescaleDB; ours was never tried on an older one
+OLDEST = "2.23"  # of TimescaleDB; older versions are not tested
 
-# Turning a big plain table into a hypertable takes as long as it takes, and so does waiting for who does it.
+# Turning a big plain table into a hypertable takes long, and so does waiting for another process that does it.
 _PATIENT = {name: "0" if name.endswith("_timeout") else value for name, value in SESSION.items()}
 
 
 def migrate(url: str, *, timescaledb: bool = True) -> list[str]:
-    """Applies what is missing, and returns the names of it, in order; [] if the schema was up to date.
+    """Apply the missing migrations and return their names in order; [] if the schema was up to date.
 
     TimescaleDB is used where the server has it, 2.23 or newer, unless `timescaledb` is False. Raises
     DatabaseUnavailable if the server cannot be reached, MigrationError if it refuses a migration or the database has a
     TimescaleDB that is older.
     """
-    logging.getLogger("yoyo").setLevel(logging.WARNING)  # it tells of every statement
+    logging.getLogger("yoyo").setLevel(logging.WARNING)  # it logs every statement
     with _Backend(url) as backend, backend.lock():
         try:
             extended = timescaledb and _extend(backend)
@@ -53,16 +53,15 @@ def migrate(url: str, *, timescaledb: bool = True) -> list[str]:
 def _apply(backend: _Backend, folders: list[str]) -> list[str]:
     migrations = read_migrations(*(escape(str(folder(name))) for name in folders))
     missing = list(backend.to_apply(migrations))
-    for migration in missing:  # not backend.apply_migrations, which passes over files that it cannot read
+    for migration in missing:  # not backend.apply_migrations, which skips files that it cannot read
         backend.apply_one(migration)
     return [migration.id for migration in missing]
 
 
 def _extend(backend: _Backend) -> bool:
-    """Whether the database has TimescaleDB now; it is installed where the server offers it and lets us.
+    """Install TimescaleDB where the server offers and permits it; return whether the database has it now.
 
-    Raises:
-        MigrationError: it has one that is too old.
+    Raises MigrationError if the installed version is too old.
     """
     with backend.connection.cursor() as cursor:
         cursor.execute("SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'")
@@ -70,7 +69,8 @@ def _extend(backend: _Backend) -> bool:
         if installed is not None:
             _refuse_too_old(*installed)
             return True
-        # This setting exists only where the library is preloaded; installing it without ends the connection.
+        # This setting exists only where the library is preloaded; installing the extension without it ends the
+        # connection.
         cursor.execute(
             "SELECT default_version FROM pg_available_extensions WHERE name = 'timescaledb'"
             " AND current_setting('timescaledb.max_background_workers', true) IS NOT NULL"
@@ -80,13 +80,15 @@ def _extend(backend: _Backend) -> bool:
             return False
         if _is_too_old(*offered):
             log.warning(
-                "TimescaleDB %s is offered, and %s or newer is used: candles stay uncompressed", *offered, OLDEST
+                "the server offers TimescaleDB %s, but %s or newer is needed: candles stay uncompressed",
+                *offered,
+                OLDEST,
             )
             return False
         try:
             cursor.execute("CREATE EXTENSION timescaledb")
         except psycopg2.errors.InsufficientPrivilege:
-            log.warning("TimescaleDB is there, but this user may not install it: candles stay uncompressed")
+            log.warning("the server offers TimescaleDB, but this user may not install it: candles stay uncompressed")
             return False
     return True
 
@@ -94,7 +96,7 @@ def _extend(backend: _Backend) -> bool:
 def _refuse_too_old(installed: str) -> None:
     if _is_too_old(installed):
         raise MigrationError(
-            f"this database has TimescaleDB {installed}, and {OLDEST} or newer is used: install that on the server and "
+            f"this database has TimescaleDB {installed}, but {OLDEST} or newer is needed: install it on the server and "
             "run `psql -X -c 'ALTER EXTENSION timescaledb UPDATE'`, or name a database without the extension."
         )
 
@@ -105,7 +107,8 @@ def _is_too_old(version: str) -> bool:
 
 
 class _Backend(PostgresqlBackend):  # type: ignore[misc]
-    """yoyo's, but: the connection is ours, the lock falls with it, applying and noting are one."""
+    """yoyo's backend with our connection, a lock that falls with it, and one transaction for a migration and its
+    record."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -118,7 +121,7 @@ class _Backend(PostgresqlBackend):  # type: ignore[misc]
 
     @contextmanager
     def lock(self, timeout: float = 0) -> Iterator[None]:
-        """An advisory lock: yoyo's own is a row, which stays behind when its holder is killed."""
+        """Hold an advisory lock: yoyo's own is a row, which stays behind when its holder is killed."""
         self.execute(f"SELECT pg_advisory_lock({locks.MIGRATIONS})")
         try:
             yield
@@ -127,16 +130,16 @@ class _Backend(PostgresqlBackend):  # type: ignore[misc]
                 self.execute(f"SELECT pg_advisory_unlock({locks.MIGRATIONS})")
 
     def apply_one(self, migration: Migration, force: bool = False, mark: bool = True) -> None:
-        """The migration and yoyo's note of it in one transaction: who is killed leaves both or neither."""
+        """Apply the migration and record it in one transaction: a killed process leaves both or neither."""
         self.ensure_internal_schema_updated()
         log.info("migration %s", migration.id)
         with self.transaction():
             migration.process_steps(self, "apply", force=force)
             self.mark_one(migration)
-        self._tell_notices()
+        self._log_notices()
 
     def get_log_data(self, migration: Migration | None = None, operation: str = "apply") -> dict[str, Any]:
-        """yoyo's, without the names of user and machine: looking them up hangs in bare containers."""
+        """Return yoyo's log entry without the names of user and machine: their lookup hangs in bare containers."""
         return {
             "id": str(uuid4()),
             "migration_id": migration.id if migration else None,
@@ -147,7 +150,7 @@ class _Backend(PostgresqlBackend):  # type: ignore[misc]
             "operation": operation,
         }
 
-    def _tell_notices(self) -> None:
+    def _log_notices(self) -> None:
         for notice in self.connection.notices:
             log.info("%s", notice.strip())
         self.connection.notices.clear()

@@ -1,4 +1,4 @@
-"""How TimescaleDB keeps the candles, as the settings have it: applied at every start, changing only what differs."""
+"""TimescaleDB's chunk length and compression, from the settings. Every start applies them and changes what differs."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from datetime import timedelta
 from psycopg2.sql import SQL, Identifier
 
 from titan10_dagster.store import locks
-from titan10_dagster.store.database import Cursor, Database
+from titan10_dagster.store.database import Cursor, Database, single_row
 
-# Candles that are compressed together, at most (TimescaleDB's own limit is 1000). A week is eleven batches either way,
-# but with 1000 the last holds 80 candles; and of prices with 7 digits, 930 are 1,860 bytes a column, which is one piece
-# of PostgreSQL's TOAST (1,996 bytes), where 1000 are a piece and a crumb. Measured on 100 real series: 13.95 bytes a
-# candle against 15.00.
+# The largest number of candles that are compressed together (TimescaleDB's own limit is 1000). A week is eleven
+# batches either way, but with 1000 the last batch holds 80 candles. And 930 prices with 7 digits are 1,860 bytes a
+# column, which fits into one chunk of PostgreSQL's TOAST (1,996 bytes); 1000 do not. Measured on 100 real series:
+# 13.95 bytes a candle against 15.00.
 BATCH = 930
 
-# PostgreSQL reckons 1,000 for workers that help with a query, as much as 3 ms of reading compressed candles. But they
-# begin with empty caches and open every chunk anew: the average of 90 days of a series took 33 ms with two of them, and
-# 9 ms without. What takes longer than 30 ms gets them still.
+# PostgreSQL's default cost of parallel workers is 1,000, which equals 3 ms of reading compressed candles. But workers
+# start with empty caches and open every chunk again: the average of 90 days of a series took 33 ms with two workers and
+# 9 ms without. Queries that take longer than 30 ms still get workers.
 PARALLEL_SETUP_COST = 10_000
 
 _SESSIONS = (
@@ -29,7 +29,7 @@ _SESSIONS = (
 
 @dataclass(frozen=True)
 class Policies:
-    """What of the settings TimescaleDB keeps."""
+    """The settings that TimescaleDB keeps."""
 
     chunk: timedelta
     compress_after: timedelta
@@ -40,23 +40,23 @@ class Policies:
 
 
 def apply(db: Database, wanted: Policies) -> list[str]:
-    """Makes the database keep the candles like that; what had to be changed, in words. Nothing on plain PostgreSQL.
+    """Apply the policies and return what was changed, in words; nothing on plain PostgreSQL.
 
-    Chunks that are there already keep their length. What compresses chunks also compresses those again that repairs
-    left partly uncompressed: that is how TimescaleDB's own policy works.
+    Existing chunks keep their length. TimescaleDB's own policy compresses chunks, and compresses those again that
+    repairs left partly uncompressed.
     """
     with db.transaction() as cursor:
         if not is_hypertable(cursor):
             return []
-        # Two that start at once would both find the old policy, and both add one.
+        # Without the lock, two processes that start at once would both find the old policy and both add one.
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [locks.POLICIES])
         return [*_chunk_length(cursor, wanted.chunk), *_compression(cursor, wanted.compress_after), *_sessions(cursor)]
 
 
 def is_hypertable(cursor: Cursor) -> bool:
-    """Whether TimescaleDB keeps the candles."""
-    cursor.execute("SELECT to_regclass('timescaledb_information.hypertables') IS NOT NULL")
-    if cursor.fetchone() != (True,):
+    """Return whether the table candles is a hypertable of TimescaleDB."""
+    cursor.execute("SELECT to_regclass('timescaledb_information.hypertables') IS NOT NULL AS present")
+    if not single_row(cursor).present:
         return False
     cursor.execute(
         "SELECT FROM timescaledb_information.hypertables"
@@ -78,8 +78,8 @@ def _chunk_length(cursor: Cursor, wanted: timedelta) -> list[str]:
 
 
 def _compression(cursor: Cursor, wanted: timedelta) -> list[str]:
-    cursor.execute("SELECT current_setting('timescaledb.license') = 'timescale'")
-    if cursor.fetchone() != (True,):  # the Apache licence has no compression
+    cursor.execute("SELECT current_setting('timescaledb.license') = 'timescale' AS compresses")
+    if not single_row(cursor).compresses:  # the Apache licence has no compression
         return []
     cursor.execute(
         "SELECT FROM timescaledb_information.jobs WHERE proc_name = 'policy_compression'"
@@ -96,13 +96,13 @@ def _compression(cursor: Cursor, wanted: timedelta) -> list[str]:
 
 
 def _sessions(cursor: Cursor) -> list[str]:
-    """For this role and database: that is what the policy's job runs as, and every role may set its own."""
+    """Set them for this role and database: the policy's job runs as this role, and every role may set its own."""
     changed = []
     for name, value, words in _SESSIONS:
-        cursor.execute("SELECT current_setting(%s, true), current_database()", [name])
-        setting, database = cursor.fetchone() or (None, "")
-        if setting not in (None, str(value)):
+        cursor.execute("SELECT current_setting(%s, true) AS value, current_database() AS database", [name])
+        setting = single_row(cursor)
+        if setting.value not in (None, str(value)):
             alter = SQL("ALTER ROLE CURRENT_USER IN DATABASE {} SET {} = %s")
-            cursor.execute(alter.format(Identifier(database), SQL(name)), [value])
+            cursor.execute(alter.format(Identifier(setting.database), SQL(name)), [value])
             changed.append(words)
     return changed

@@ -1,4 +1,4 @@
-"""The order of the exchanges that the view `preferred` chooses by: the settings', kept in the database."""
+"""The order of the exchanges in the view `preferred`, copied from the settings into the database."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from collections.abc import Mapping, Sequence
 
 from psycopg2.extras import execute_values
 
-from titan10_dagster.store.database import Cursor, Database
+from titan10_dagster.store.database import Cursor, Database, all_rows
 
-EVERY_SYMBOL = "*"  # those that have no order of their own
+EVERY_SYMBOL = "*"  # the symbols that have no order of their own
 
 Preferences = Mapping[str, Sequence[str]]
 
 
 def keep(db: Database, preferences: Preferences) -> bool:
-    """Makes the database say what `preferences` says: exchanges by symbol, the first choice first.
+    """Make the database agree with `preferences`: exchanges by symbol, the first choice first.
 
-    False if it did already, and then nothing is written. Safe to run twice at once; readers wait for nobody.
+    Return False, without writing, if it already did. Safe to run twice at once; readers are never blocked.
     """
     wanted = {
         (symbol, place, exchange)
@@ -25,13 +25,13 @@ def keep(db: Database, preferences: Preferences) -> bool:
     }
     with db.transaction() as cursor:
         cursor.execute("LOCK TABLE preferences IN SHARE ROW EXCLUSIVE MODE")
-        if _kept(cursor) == wanted:
+        if _stored(cursor) == wanted:
             return False
         cursor.execute("DELETE FROM preferences")
         execute_values(cursor, "INSERT INTO preferences (symbol, place, exchange) VALUES %s", sorted(wanted))
     return True
 
 
-def _kept(cursor: Cursor) -> set[tuple[str, int, str]]:
+def _stored(cursor: Cursor) -> set[tuple[str, int, str]]:
     cursor.execute("SELECT symbol, place, exchange FROM preferences")
-    return set(cursor.fetchall())
+    return {(row.symbol, row.place, row.exchange) for row in all_rows(cursor)}

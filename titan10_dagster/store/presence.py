@@ -1,7 +1,7 @@
-"""Who lives, as the database sees it: each holds a lock that falls with its connection, however it ended.
+"""Presence of processes: each holds an advisory lock that falls with its connection, however the process ended.
 
-Others see by it that a process of another machine is gone, also where that machine has vanished or is called otherwise
-now. A connection that broke is made anew, and the lock taken again, within seconds; nobody is taken for gone before the
+The lock shows processes of other machines that this process is alive, even if its machine vanished or has another name
+now. After a connection breaks, a new one takes the lock again within seconds. A process counts as gone only after the
 lock was free for longer than that.
 """
 
@@ -14,21 +14,21 @@ from contextlib import contextmanager, suppress
 from threading import Event, Thread
 
 from titan10_dagster.errors import StoreError
-from titan10_dagster.store.database import Cursor, Database, one
+from titan10_dagster.store.database import Cursor, Database, single_row
 
 log = logging.getLogger(__name__)
 
-BEAT = 5.0  # seconds between two looks of the holder whether its connection still stands
-PATIENCE = 30  # seconds for which a lock is free before its holder is taken for gone
+BEAT = 5.0  # seconds between two tests of the connection by its holder
+PATIENCE = 30  # seconds for which a lock is free before its holder counts as gone
 
 _KEY = "hashtextextended('titan10 presence ' || %s, 0)"
 
 
 @contextmanager
 def present(url: str, name: str) -> Iterator[None]:
-    """Lets everybody who asks the database at `url` see that `name` lives, as long as this is open."""
+    """Show in the database at `url` that `name` is alive, as long as the context is open."""
     over = Event()
-    # A daemon: a server that does not answer must not keep the process from ending.
+    # A daemon thread, because a server that does not answer must not keep the process from ending.
     holder = Thread(target=_hold, args=(url, name, over), name="presence", daemon=True)
     holder.start()
     try:
@@ -39,15 +39,15 @@ def present(url: str, name: str) -> Iterator[None]:
 
 
 def is_present(url: str, name: str) -> bool:
-    """Whether `name` lives; it takes a while to be sure that it does not.
+    """Return whether `name` is alive. A negative answer takes PATIENCE seconds.
 
-    Where the database is away nobody is taken for gone: its locks fell with it, and are taken again when it is back.
+    If the database cannot be reached, the answer is True: its locks fell with it and are taken again later.
     """
     try:
         with Database(url).session() as cursor:
             if _is_held(cursor, name):
                 return True
-            log.info("nobody holds the lock of %s: waiting for it", name)
+            log.info("the presence lock of %s is free: waiting for its holder to take it again", name)
             return any(_is_held(cursor, name) for _ in _seconds(PATIENCE))
     except StoreError:
         return True
@@ -60,9 +60,9 @@ def _seconds(count: int) -> Iterator[int]:
 
 
 def _is_held(cursor: Cursor, name: str) -> bool:
-    """Shared and for this statement only: who looks keeps neither the holder nor others who look from anything."""
-    cursor.execute(f"SELECT NOT pg_try_advisory_xact_lock_shared({_KEY})", [name])
-    return bool(one(cursor)[0])
+    """A shared lock for this statement only: the test blocks neither the holder nor other tests."""
+    cursor.execute(f"SELECT NOT pg_try_advisory_xact_lock_shared({_KEY}) AS held", [name])
+    return bool(single_row(cursor).held)
 
 
 def _hold(url: str, name: str, over: Event) -> None:

@@ -1,4 +1,4 @@
-"""Reading: candles and rollups as pandas or Arrow, and what is known of the ones that are not there.
+"""Reads candles and rollups as pandas or Arrow, and what is known about missing candles.
 
 Every bound is an aware instant, and stretches of time are half-open: [start, end). A time is the start of a candle,
 UTC, prices are in the quote currency and volumes in the base currency, the doubles that the exchange sent. A naive
@@ -22,7 +22,7 @@ from titan10_dagster.candles.gaps import Gap, Reason
 from titan10_dagster.candles.slices import Series, midnight
 from titan10_dagster.candles.timeframes import Timeframe
 from titan10_dagster.store import binary, ledger
-from titan10_dagster.store.database import Database
+from titan10_dagster.store.database import Database, all_rows
 from titan10_dagster.store.ledger import CoverageRow
 from titan10_dagster.store.rollups import BASE, ROLLUPS
 from titan10_dagster.store.statements import key, statement
@@ -31,7 +31,7 @@ BAR_COLUMNS = (*COLUMNS, "candles")
 
 _CANDLE = ("M8[ms]", "f8", "f8", "f8", "f8", "f8")
 _BAR = (*_CANDLE, "i8")
-_NAMED = (*_CANDLE, "i8")  # the last is the place of a name in a list, from 1
+_NAMED = (*_CANDLE, "i8")  # the last column is the position of a name in a list, from 1
 
 _Columns = list[NDArray[Any]]
 
@@ -39,10 +39,10 @@ _Columns = list[NDArray[Any]]
 def candles(
     db: Database, series: Series, start: datetime, end: datetime, *, as_of: datetime | None = None
 ) -> pd.DataFrame:
-    """The stored candles of the series as a candle frame, by time; empty where nothing is stored.
+    """Return the stored candles of the series as a candle frame, by time; empty where nothing is stored.
 
-    `as_of`: with the values that were known at that instant, before the exchange restated them. A candle that came
-    only later is there all the same, for only restatements are dated.
+    `as_of`: with the values that were known at that instant, before the exchange restated them. Candles that came later
+    are included too, because only restatements are dated.
     """
     times, *values = _candles(db, series, start, end, as_of)
     return from_columns(times, values)
@@ -51,29 +51,29 @@ def candles(
 def candles_arrow(
     db: Database, series: Series, start: datetime, end: datetime, *, as_of: datetime | None = None
 ) -> pa.Table:
-    """As `candles`, as a pyarrow.Table: time timestamp[ms, UTC], open, high, low, close, volume double."""
+    """Return the same as a pyarrow.Table: time timestamp[ms, UTC], open, high, low, close, volume double."""
     return _table(COLUMNS, _candles(db, series, start, end, as_of))
 
 
 def bars(db: Database, series: Series, timeframe: str, start: datetime, end: datetime) -> pd.DataFrame:
-    """Candles of "5m", "15m", "1h", "4h", "1d" or "1w" made of the 1m candles of the series, by time.
+    """Return candles of "5m", "15m", "1h", "4h", "1d" or "1w", made of the 1m candles of the series, by time.
 
-    A candle frame with one more column `candles` (int64): how many minutes went into it. A bar of nothing but holes
-    is absent. Raises ValueError for another timeframe, or if the series is not one of 1m.
+    A candle frame with one more column `candles` (int64): the number of minutes in the bar. A bar without any minute is
+    absent. Raises ValueError for another timeframe, or if the series is not 1m.
     """
     times, *values, count = _bars(db, series, timeframe, start, end)
     return from_columns(times, values).assign(candles=count)
 
 
 def bars_arrow(db: Database, series: Series, timeframe: str, start: datetime, end: datetime) -> pa.Table:
-    """As `bars`, as a pyarrow.Table: the columns of `candles_arrow`, and candles int64."""
+    """Return the same as a pyarrow.Table: the columns of `candles_arrow`, and candles int64."""
     return _table(BAR_COLUMNS, _bars(db, series, timeframe, start, end))
 
 
 def gaps(db: Database, series: Series, start: datetime, end: datetime) -> list[Gap]:
-    """The runs of missing candles in [start, end), by time, each with its reason and cut to these bounds.
+    """Return the runs of missing candles in [start, end), by time, each with its reason and cut to these bounds.
 
-    What the ledger does not know (never fetched, or still to come) is no gap: see `coverage`.
+    Candles that were never fetched, or are still to come, are in no gap: see `coverage`.
     """
     # A gap never crosses midnight: one that reaches into the stretch begins on its first day.
     first = midnight(_aware(start).date())
@@ -83,8 +83,8 @@ def gaps(db: Database, series: Series, start: datetime, end: datetime) -> list[G
 
 
 def coverage(db: Database, series: Series, first: date | None = None, last: date | None = None) -> CoverageRow | None:
-    """How many candles of the series are expected and present between the UTC days (both included), and why the rest
-    is missing; None if no slice of it was ever fetched there."""
+    """Count the expected and present candles of the series between the UTC days (both included), and the missing ones
+    by reason; None if no slice of it was fetched there."""
     rows = ledger.coverage(db, series.exchange, first, last)
     return next((row for row in rows if row.series == series), None)
 
@@ -97,11 +97,12 @@ def filled(
     *,
     reasons: Iterable[Reason] = (Reason.NO_TRADES, Reason.OUTAGE),
 ) -> pd.DataFrame:
-    """The stored candles, and one with the last close and no volume for each that is missing for one of `reasons`.
+    """Return the stored candles, and a synthetic one for each candle that is missing for one of `reasons`.
 
-    A candle frame with two more columns: synthetic (bool), and reason (categorical, none where not synthetic). By
-    default only minutes are filled in which nothing was traded; what is missing for another reason, or was never
-    fetched, is left out, and nothing is carried across it. Before listing and after delisting nothing is ever made up.
+    A synthetic candle has the last close as its prices and no volume. A candle frame with two more columns: synthetic
+    (bool), and reason (categorical, none where not synthetic). Candles that are missing for another reason, or were
+    never fetched, are left out, and no close is carried across them. Nothing is made up before a listing or after a
+    delisting.
     """
     names = [reason.value for reason in reasons]
     parameters = {**_parameters(series, start, end), "reasons": names}
@@ -111,16 +112,16 @@ def filled(
 
 
 def preferred(db: Database, symbol: str, timeframe: Timeframe, start: datetime, end: datetime) -> pd.DataFrame:
-    """Of each time the candle of the first exchange that has it, in the order that the settings prefer for the symbol.
+    """Return for each time the candle of the first exchange that has it, in the preferred order of the settings.
 
-    A candle frame with one more column, exchange (categorical): whose candle it is.
+    A candle frame with one more column, exchange (categorical): the exchange of the candle.
     """
     bounds = {"start": _aware(start), "end": _aware(end)}
     with db.transaction() as cursor:
-        # The names and the rows that point at them are of one instant, whoever changes the order in between.
+        # The names and the rows that refer to them are of one instant, even if the order changes in between.
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         cursor.execute("SELECT DISTINCT exchange FROM preferences ORDER BY exchange")
-        exchanges = [name for (name,) in cursor.fetchall()]
+        exchanges = [row.exchange for row in all_rows(cursor)]
         query = cursor.mogrify(
             statement("read_preferred"),
             {"symbol": symbol, "timeframe": timeframe.name, "exchanges": exchanges, **bounds},
@@ -132,13 +133,13 @@ def preferred(db: Database, symbol: str, timeframe: Timeframe, start: datetime, 
 
 
 def missing(db: Database, series: Series, start: datetime, end: datetime) -> dict[Reason, int]:
-    """How many candles of [start, end) are missing, by reason, in the order of Reason: what `gaps` lists, counted.
+    """Count the missing candles of [start, end) by reason, in the order of Reason.
 
-    What was never fetched is in no gap and not counted here.
+    Candles that were never fetched are in no gap and not counted here.
     """
     with db.transaction() as cursor:
         cursor.execute(statement("missing_by_reason"), _parameters(series, start, end))
-        found = dict(cursor.fetchall())
+        found = {row.reason: row.candles for row in all_rows(cursor)}
     return {reason: found[reason.value] for reason in Reason if reason.value in found}
 
 
@@ -152,7 +153,7 @@ def _candles(db: Database, series: Series, start: datetime, end: datetime, as_of
 def _bars(db: Database, series: Series, timeframe: str, start: datetime, end: datetime) -> _Columns:
     rollup = ROLLUPS.get(timeframe)
     if rollup is None:
-        raise ValueError(f"no rollup {timeframe!r}; there are {', '.join(ROLLUPS)}")
+        raise ValueError(f"there is no rollup {timeframe!r}; the rollups are {', '.join(ROLLUPS)}")
     if series.timeframe.name != BASE:
         raise ValueError(f"rollups are made of series of {BASE}, not of {series}")
     query = SQL(statement("read_rollup")).format(view=Identifier(rollup.view))
@@ -172,7 +173,7 @@ def _parameters(series: Series, start: datetime, end: datetime) -> dict[str, Any
 
 def _aware(instant: datetime) -> datetime:
     if instant.tzinfo is None:
-        raise ValueError(f"{instant} has no time zone: candles are read by aware instants")
+        raise ValueError(f"{instant} has no time zone: use an aware datetime, for example with tzinfo=UTC")
     return instant.astimezone(UTC)
 
 

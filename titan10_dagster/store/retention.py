@@ -1,4 +1,4 @@
-"""Letting old candles go, and the ledger with them: what it says is always true of what is stored."""
+"""Retention: drops old candles and, in the same transaction, what the ledger says about them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from titan10_dagster.candles.slices import midnight
-from titan10_dagster.store.database import Cursor, Database, one
+from titan10_dagster.store.database import Cursor, Database, all_rows, single_row
 from titan10_dagster.store.locks import lock_exchange
 from titan10_dagster.store.policies import is_hypertable
 from titan10_dagster.store.statements import statement
@@ -14,38 +14,38 @@ from titan10_dagster.store.statements import statement
 
 @dataclass(frozen=True)
 class Dropped:
-    """What went: everything before the UTC day `before`. `slices` are rows of the ledger."""
+    """What was dropped: everything before the UTC day `before`. `slices` counts rows of the ledger."""
 
     before: date
     slices: int
 
 
 def drop_before(db: Database, day: date) -> Dropped:
-    """Removes the candles before the UTC day, and what ledger, gaps and series say of them, in one transaction.
+    """Remove the candles before the UTC day, and their rows in ledger, gaps and series, in one transaction.
 
-    A hypertable drops whole chunks, which costs nothing: days before `day` that share a chunk with later ones stay,
-    in the ledger too. Quarantine and restatements stay as they are. Rollups follow when they are refreshed next.
-    Writes that are under way are waited for: they say of candles what was true when they looked.
+    A hypertable drops whole chunks, which is cheap. Days before `day` that share a chunk with later ones stay, in the
+    ledger too. Quarantine and restatements stay as they are. Rollups follow at their next refresh. The function waits
+    for writes that are under way, because they record counts of candles that this would remove.
     """
     with db.transaction() as cursor:
         cursor.execute("SELECT DISTINCT exchange FROM series ORDER BY exchange")
-        for (exchange,) in cursor.fetchall():
-            lock_exchange(cursor, exchange)
+        for row in all_rows(cursor):
+            lock_exchange(cursor, row.exchange)
         before = _drop_chunks(cursor, midnight(day)) if is_hypertable(cursor) else _delete(cursor, midnight(day))
         cursor.execute(statement("forget_before"), {"day": before.date(), "instant": before})
-        return Dropped(before.date(), one(cursor)[0])
+        return Dropped(before.date(), single_row(cursor).slices)
 
 
 def _drop_chunks(cursor: Cursor, instant: datetime) -> datetime:
-    """Drops the chunks that end by the instant; where the candles that are left may begin."""
+    """Drop the chunks that end by the instant; return where the remaining candles may begin."""
     cursor.execute("SELECT drop_chunks('candles', older_than => %s::timestamptz)", [instant])
     cursor.execute(
-        "SELECT least(%s, min(range_start)) FROM timescaledb_information.chunks"
+        "SELECT least(%s, min(range_start)) AS start FROM timescaledb_information.chunks"
         " WHERE hypertable_schema = current_schema() AND hypertable_name = 'candles'",
         [instant],
     )
-    begin: datetime = one(cursor)[0]
-    return begin
+    start: datetime = single_row(cursor).start
+    return start
 
 
 def _delete(cursor: Cursor, instant: datetime) -> datetime:

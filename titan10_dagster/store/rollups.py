@@ -1,9 +1,10 @@
 """Rollups: the 1m candles as candles of 5m, 15m, 1h, 4h, 1d and 1w, in the views ohlcv_5m to ohlcv_1w.
 
-On plain PostgreSQL the views compute from the minutes, and are always right. On TimescaleDB they read continuous
-aggregates, each made from the one before it, which know nothing of a write until they are refreshed. The database
-remembers what changed, so refreshing twice costs next to nothing, and what a killed run left undone is not lost:
-`catch_up` does it.
+On plain PostgreSQL the views compute from the minutes and are always up to date. On TimescaleDB they read continuous
+aggregates, each made from a shorter one, which do not see a write until they are refreshed. The database remembers what
+changed, so a second refresh costs next to nothing, and `catch_up` finishes what a killed run left undone.
+
+To add a rollup, add a row to ROLLUPS and one line to a new migration: see sql/postgresql/0011_rollup_function.sql.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from types import MappingProxyType
 
 from titan10_dagster.candles.slices import Window
 from titan10_dagster.store import locks
-from titan10_dagster.store.database import Cursor, Database, one
+from titan10_dagster.store.database import Cursor, Database, single_row
 from titan10_dagster.store.statements import statement
 
 BASE = "1m"
@@ -29,7 +30,7 @@ Span = tuple[datetime, datetime]
 
 @dataclass(frozen=True)
 class Rollup:
-    """Candles of length `delta`; `name` is the one ccxt uses. A week begins on Monday, as ISO 8601 has it."""
+    """Candles of length `delta`; `name` is ccxt's. A week begins on Monday, as in ISO 8601."""
 
     name: str
     delta: timedelta
@@ -40,18 +41,18 @@ class Rollup:
 
     @property
     def aggregate(self) -> str:
-        """The continuous aggregate behind the view, where there is one."""
+        """The continuous aggregate behind the view, on TimescaleDB."""
         return f"rollup_{self.name}"
 
     def floor(self, instant: datetime) -> datetime:
-        """The start (UTC) of the candle that the aware instant falls into."""
+        """Return the start (UTC) of the candle that contains the aware instant."""
         return instant.astimezone(UTC) - (instant - _MONDAY) % self.delta
 
 
 ROLLUPS: Mapping[str, Rollup] = MappingProxyType(
     {
         rollup.name: rollup
-        for rollup in (  # in the order of refreshing: each is made from the one before it
+        for rollup in (  # in the order of refreshing: each is made from a shorter one
             Rollup("5m", timedelta(minutes=5)),
             Rollup("15m", timedelta(minutes=15)),
             Rollup("1h", timedelta(hours=1)),
@@ -64,13 +65,12 @@ ROLLUPS: Mapping[str, Rollup] = MappingProxyType(
 
 
 def refresh(db: Database, windows: Iterable[Window]) -> None:
-    """Brings the rollups up to date over the UTC days that the windows touch; call it after the write's commit.
+    """Bring the rollups up to date over the UTC days that the windows touch; call it after the write's commit.
 
-    Windows of other timeframes than 1m are passed over. Nothing to do on plain PostgreSQL. All series of these days
-    are refreshed, not only the windows' own. Whoever refreshes at the same time waits, and then finds done what was
-    written before: five exchanges that write the same days at once and each refresh take 3.2 s, writes included,
-    against 3.0 s with one refresh after all. Raises DatabaseUnavailable if it was cut short; running it again does
-    the rest.
+    Windows of other timeframes than 1m are ignored, and plain PostgreSQL needs no refresh. All series of these days are
+    refreshed, not only those of the windows. Concurrent refreshes wait for each other and then find most work done:
+    five exchanges that write the same days at once and each refresh take 3.2 s, writes included, against 3.0 s with a
+    single refresh at the end. Raises DatabaseUnavailable if it is cut short; running it again does the rest.
     """
     wanted = [window for window in windows if window.series.timeframe.name == BASE]
     if not wanted:
@@ -82,10 +82,10 @@ def refresh(db: Database, windows: Iterable[Window]) -> None:
 
 
 def catch_up(db: Database) -> None:
-    """Brings the rollups up to date wherever they are not: milliseconds if nothing is left to do.
+    """Bring the rollups up to date wherever they are not; takes milliseconds if nothing is left to do.
 
-    For days whose `refresh` did not come about, and for a database that has just gained TimescaleDB: until then the
-    rollups of what it holds are empty. Nothing to do on plain PostgreSQL; raises as `refresh` does.
+    It serves days whose `refresh` failed, new rollups, and a database that has just gained TimescaleDB, whose rollups
+    are empty at first. Plain PostgreSQL needs none. Raises the same errors as `refresh`.
     """
     with _refreshing(db) as cursor:
         for rollup in _kept(cursor):
@@ -93,7 +93,7 @@ def catch_up(db: Database) -> None:
 
 
 def spans(windows: Iterable[Window], rollup: Rollup) -> list[Span]:
-    """The touched UTC days, widened to whole candles of the rollup; those that touch or overlap as one, by time."""
+    """Return the touched UTC days, widened to whole candles of the rollup and merged where they touch, by time."""
     day = ROLLUPS["1d"]
     merged: list[Span] = []
     for window in sorted(windows, key=lambda window: window.start):
@@ -111,21 +111,21 @@ def _ceil(rollup: Rollup, instant: datetime) -> datetime:
 
 @contextmanager
 def _refreshing(db: Database) -> Iterator[Cursor]:
-    """A session that alone refreshes: two at once would at best wait for each other in the middle."""
+    """A session that holds the lock for refreshing: two at once would wait for each other halfway."""
     with db.session() as cursor:
-        # Years of candles take longer than any other statement may.
+        # A refresh of years of candles takes longer than the limit for other statements.
         cursor.execute("SET statement_timeout = 0")
         cursor.execute("SELECT pg_advisory_lock(%s)", [locks.ROLLUPS])
         yield cursor
 
 
 def _kept(cursor: Cursor) -> list[Rollup]:
-    """The rollups that need refreshing: all of them, or none where they are plain views."""
-    cursor.execute("SELECT to_regclass(%s) IS NOT NULL", [ROLLUPS["5m"].aggregate])
-    if one(cursor) != (True,):
+    """Return the rollups that need refreshing: all of them, or none where they are plain views."""
+    cursor.execute("SELECT to_regclass(%s) IS NOT NULL AS present", [ROLLUPS["5m"].aggregate])
+    if not single_row(cursor).present:
         return []
-    # A compressed day of a few hundred series is more than the 100,000 rows that a statement may decompress. 2.23 does
-    # not hold a refresh to that limit, but its authors expect that it can be (timescaledb pull request 8171).
+    # A compressed day of a few hundred series has more than the 100,000 rows that a statement may decompress. 2.23 does
+    # not apply that limit to a refresh, but its authors expect that later versions may (timescaledb pull request 8171).
     cursor.execute("SET timescaledb.max_tuples_decompressed_per_dml_transaction = 0")
     return list(ROLLUPS.values())
 

@@ -1,4 +1,4 @@
-"""The SQL beside the package: migrations, and the statements that store/ runs."""
+"""The SQL files beside the package: migrations, and the statements that store/ runs."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ _PACKAGE = Path(__file__).parents[1]
 
 
 def folder(name: str) -> Path:
-    """The folder sql/<name>: inside the package (a wheel) or beside it (a checkout)."""
+    """Return the folder sql/<name>: inside the package (a wheel) or beside it (a checkout)."""
     for root in (_PACKAGE / "sql", _PACKAGE.parent / "sql"):
         if (root / name).is_dir():
             return root / name
-    raise StoreError(f"sql/{name} is neither in the package nor beside it: the installation is not whole")
+    raise StoreError(f"the folder sql/{name} is missing from the package: install titan10-dagster again")
 
 
 @cache
 def statement(name: str) -> str:
-    """The text of sql/statements/<name>.sql; its parameters are psycopg2's, `%(name)s`."""
+    """Return the text of sql/statements/<name>.sql; its parameters are psycopg2's, `%(name)s`."""
     return (folder("statements") / f"{name}.sql").read_text(encoding="utf-8")
 
 
 def of_slices(slices: Sequence[Slice]) -> dict[str, Any]:
-    """The parameters of the statements that are about some slices of one exchange (at least one slice)."""
+    """Return the parameters of the statements about some slices of one exchange (at least one slice)."""
     return {
         "exchange": slices[0].series.exchange,
         "symbols": [slice_.series.symbol for slice_ in slices],
@@ -42,5 +42,5 @@ def of_slices(slices: Sequence[Slice]) -> dict[str, Any]:
 
 
 def key(series: Series) -> tuple[str, str, str]:
-    """The columns exchange, symbol and timeframe."""
+    """Return the columns exchange, symbol and timeframe."""
     return series.exchange, series.symbol, series.timeframe.name

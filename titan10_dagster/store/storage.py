@@ -1,4 +1,4 @@
-"""What the candles' chunks look like, and what is wrong with them."""
+"""The state of the candles' chunks, and problems with it."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from titan10_dagster.store.database import Database, one
+from titan10_dagster.store.database import Database, all_rows, single_row
 from titan10_dagster.store.policies import is_hypertable
 from titan10_dagster.store.statements import statement
 
 # With 262 chunks a query over all of them is planned in 0.05 to 0.16 s, with 1,827 in 6 to 9 s.
 MANY = 500
-# Bytes before compression, of 50,000 candles. Smaller chunks are no harm as long as they are few.
+# Bytes before compression, of 50,000 candles. Smaller chunks do no harm as long as they are few.
 SMALL, FEW = 10 << 20, 50
 # The policy runs every 12 hours.
 LATE = timedelta(days=2)
@@ -22,7 +22,7 @@ LATE = timedelta(days=2)
 class Chunk:
     """A chunk of the candles: [start, end), `bytes` now and `bytes_before` it was compressed (the same if it is not).
 
-    `partial`: compressed, but for rows that were written since.
+    `partial`: compressed, except for rows that were written later.
     """
 
     start: datetime
@@ -49,20 +49,20 @@ class Storage:
         return sum(chunk.bytes for chunk in self.chunks)
 
 
-def look(db: Database) -> Storage | None:
-    """The chunks of the candles as they are now; None on plain PostgreSQL, which has none."""
+def read_storage(db: Database) -> Storage | None:
+    """Return the current chunks of the candles; None on plain PostgreSQL, which has none."""
     with db.transaction() as cursor:
         if not is_hypertable(cursor):
             return None
         cursor.execute(statement("chunks"))
-        chunks = tuple(Chunk(*row) for row in cursor.fetchall())
+        chunks = tuple(Chunk(**row._asdict()) for row in all_rows(cursor))
         cursor.execute(statement("compression_policy"))
-        compress_after, compressed_at = one(cursor)
-    return Storage(chunks, compress_after, compressed_at)
+        policy = single_row(cursor)
+    return Storage(chunks, policy.compress_after, policy.compressed_at)
 
 
 def complaints(storage: Storage, now: datetime) -> list[str]:
-    """What is wrong with the chunks, a sentence each, with what to do; nothing if all is well."""
+    """Return a sentence for each problem with the chunks, with what to do about it."""
     return [*_too_many(storage.chunks), *_too_small(storage.chunks), *_not_compressed(storage, now)]
 
 
@@ -70,8 +70,8 @@ def _too_many(chunks: Sequence[Chunk]) -> list[str]:
     if len(chunks) <= MANY:
         return []
     return [
-        f"{len(chunks)} chunks are more than {MANY}: queries over long stretches are planned slowly. Raise"
-        " timescaledb.chunk_days; chunks that are there keep their length."
+        f"{len(chunks)} chunks are more than {MANY}: the planning of queries over long stretches is slow. Raise"
+        " timescaledb.chunk_days; existing chunks keep their length."
     ]
 
 
@@ -86,7 +86,7 @@ def _too_small(chunks: Sequence[Chunk]) -> list[str]:
 
 
 def _not_compressed(storage: Storage, now: datetime) -> list[str]:
-    """Chunks that should have been compressed days ago; those that are merely due are left to the policy."""
+    """Report chunks that should have been compressed days ago. The policy takes care of those that are merely due."""
     if storage.compress_after is None:
         return []
     due = now - storage.compress_after - LATE
@@ -95,10 +95,10 @@ def _not_compressed(storage: Storage, now: datetime) -> list[str]:
     if not late and not partial:
         return []
     if storage.compressed_at is not None and now - storage.compressed_at < LATE:
-        return []  # a backfill or repair wrote them since, and the policy goes on every 12 hours
+        return []  # a backfill or repair wrote them since, and the policy runs every 12 hours
     last = f"last succeeded at {storage.compressed_at:%F %R} UTC" if storage.compressed_at else "never succeeded"
     return [
-        f"{len(late)} chunks are not compressed and {len(partial)} only partly, though older than"
-        f" {storage.compress_after.days} days; the policy {last}. See timescaledb_information.job_errors; by hand:"
-        " CALL run_job(job_id) with the job_id of policy_compression."
+        f"{len(late)} chunks are not compressed and {len(partial)} only partly, although they are older than"
+        f" {storage.compress_after.days} days; the policy {last}. See timescaledb_information.job_errors."
+        " To compress now: CALL run_job(job_id) with the job_id of policy_compression."
     ]

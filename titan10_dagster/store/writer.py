@@ -1,9 +1,8 @@
-"""The one way by which candles come into the database.
+"""Writes candles to the database; no other module does.
 
-One transaction under the exchange's lock: candles, restatements, quarantine, gaps and ledger change together or not
-at all. The slices are taken from the iterable a few at a time, so memory stays flat however long the window is; while
-the server writes some, a thread takes the next ones and makes them ready.
-Writing the same slices again changes no row of candles and gaps.
+One transaction under the exchange's lock changes candles, restatements, quarantine, gaps and ledger together or not at
+all. It takes the slices from the iterable a few at a time, so memory stays flat however long the window is. While the
+server writes some, a thread prepares the next ones. Writing the same slices again changes no row of candles and gaps.
 """
 
 from __future__ import annotations
@@ -16,27 +15,23 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TypeVar
 
-from titan10_dagster.candles.columns import Candles
 from titan10_dagster.candles.fetched import JudgedSlice
 from titan10_dagster.candles.gaps import Reason
-from titan10_dagster.candles.rules import Broken
 from titan10_dagster.candles.slices import Slice
-from titan10_dagster.store.accounts import Look, account
 from titan10_dagster.store.chunks import Chunks
 from titan10_dagster.store.database import Cursor, Database
 from titan10_dagster.store.ledger import LedgerRow
+from titan10_dagster.store.ledger_writer import SliceObservation, update_ledger
 from titan10_dagster.store.locks import lock_exchange
 from titan10_dagster.store.merge import Change, Incoming, Scales, merge
-from titan10_dagster.store.outages import mark
+from titan10_dagster.store.outages import flag_days
 
-NOT_REPRESENTABLE = "not_representable"
-
-# Candles a batch. It bounds the memory; and a batch of repairs must stay under the number of rows that TimescaleDB
+# Candles in a batch. This limits the memory, and keeps a batch of repairs under the number of rows that TimescaleDB
 # decompresses for one statement, 100,000 by default.
 _BATCH = 32 * 1440
 _MOST_SLICES = 1000
 
-# A poll has to be over with its minute, and the next one brings the same candles.
+# A poll must end within its minute. The next one brings the same candles.
 LIVE_PATIENCE = timedelta(seconds=10)
 
 T = TypeVar("T")
@@ -44,7 +39,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class SliceResult:
-    """What writing a slice did; counts are candles, but `quarantined`: rows without a valid candle in their place.
+    """What writing a slice did. Counts are candles; `quarantined` counts rows that no valid candle replaced.
 
     `present` and the sum of `missing` make `expected`, as in the ledger.
     """
@@ -61,7 +56,7 @@ class SliceResult:
 
 @dataclass(frozen=True)
 class WriteReport:
-    """What one call of write_slices did."""
+    """What one call of `write_slices` did."""
 
     by_slice: Mapping[Slice, SliceResult]
 
@@ -75,24 +70,24 @@ class WriteReport:
 
 
 def write_slices(db: Database, slices: Iterable[JudgedSlice], *, live: bool = False) -> WriteReport:
-    """Writes slices of one exchange in one transaction; other writers of that exchange wait, a live one not for long.
+    """Write slices of one exchange in one transaction. Other writers of that exchange wait, a live one not for long.
 
     Slices whose fetch was not answered whole, or took place before their day ended, become "partial", the others
-    "settled", and with `live` all "live"; a state only rises. A live poll asks for the last minutes only, so its
-    records must not claim to be `answered`. A valid row whose numbers cannot be stored exactly goes to quarantine.
+    "settled", and with `live` all "live". A state only rises. A live poll requests the last minutes only, so its
+    records must not claim to be `answered`.
 
-    The iterable is used in another thread. What it raises is raised here, and nothing is written.
+    The iterable is used in another thread. Its exceptions are raised here, and nothing is written.
 
-    Raises ValueError if the slices are of several exchanges, DatabaseUnavailable if the server went away: then
-    nothing was written, and the call may be repeated with the slices from the start (see `database.retrying`). That
-    it did not come to write, for others do, is a WriteUnderWay.
+    Raises ValueError if the slices belong to several exchanges, DatabaseUnavailable if the server went away, and
+    WriteUnderWay if a live write waited too long for another. Nothing was written then, and the call may be repeated
+    with the slices from the start (see `database.retrying`).
     """
     with db.transaction() as cursor:
         writing = _Writing(cursor, Chunks(db, cursor), live)
-        with closing(_one_ahead(_prepared(slices))) as batches:
+        with closing(_prefetched(_prepared(slices))) as batches:
             for batch in batches:
                 writing.write(batch)
-        mark(cursor, writing.over)
+        flag_days(cursor, writing.over)
     return WriteReport(writing.results)
 
 
@@ -105,26 +100,28 @@ class _Writing:
     live: bool
     exchange: str | None = None
     results: dict[Slice, SliceResult] = field(default_factory=dict)
-    over: set[Slice] = field(default_factory=set)  # of days that were over when they were fetched
+    over: set[Slice] = field(default_factory=set)  # written slices of days that are over
 
     def write(self, batch: Sequence[_Prepared]) -> None:
         self._lock(batch)
-        self.chunks.prepare(one.slice.day for one in batch if len(one.incoming.candles))
-        changes = merge(self.cursor, [one.incoming for one in batch])
-        looks = [
-            Look(one.judged.record, change.times, _broken(one.judged, one.unfit), self.live)
-            for one, change in zip(batch, changes, strict=True)
-        ]
-        rows = account(self.cursor, looks)
-        for change, row in zip(changes, rows[: len(looks)], strict=True):
+        self.chunks.prepare(prepared.slice.day for prepared in batch if len(prepared.incoming.candles))
+        changes = merge(self.cursor, [prepared.incoming for prepared in batch])
+        observations = []
+        for prepared, change in zip(batch, changes, strict=True):
+            record, broken = prepared.judged.record, prepared.judged.verdict.broken
+            observations.append(SliceObservation(record, change.times, broken, self.live))
+            if record.until >= record.slice.end:
+                self.over.add(record.slice)
+        rows = update_ledger(self.cursor, observations)
+        written, others = rows[: len(batch)], rows[len(batch) :]
+        for change, row in zip(changes, written, strict=True):
             self.results[row.slice] = _result(change, row, self.results.get(row.slice))
-        self.over |= {look.slice for look in looks if look.record.until >= look.slice.end}
-        self.over |= {row.slice for row in rows[len(looks) :]}
+        self.over |= {row.slice for row in others}
 
     def _lock(self, batch: Sequence[_Prepared]) -> None:
-        exchanges = {one.slice.series.exchange for one in batch} | {self.exchange or ""} - {""}
+        exchanges = {prepared.slice.series.exchange for prepared in batch} | {self.exchange or ""} - {""}
         if len(exchanges) > 1:
-            raise ValueError(f"one write is for one exchange, not for {' and '.join(sorted(exchanges))}")
+            raise ValueError(f"one write takes slices of one exchange, not of {' and '.join(sorted(exchanges))}")
         if self.exchange is None:
             (self.exchange,) = exchanges
             lock_exchange(self.cursor, self.exchange, patience=LIVE_PATIENCE if self.live else None)
@@ -132,11 +129,10 @@ class _Writing:
 
 @dataclass(frozen=True, eq=False)
 class _Prepared:
-    """A slice made ready for the table, and its valid candles that no numbers of the table can stand for."""
+    """A checked slice, and its valid candles with the numbers for the table."""
 
     judged: JudgedSlice
     incoming: Incoming
-    unfit: Candles
 
     @property
     def slice(self) -> Slice:
@@ -146,11 +142,11 @@ class _Prepared:
 def _prepared(slices: Iterable[JudgedSlice]) -> Iterator[list[_Prepared]]:
     scales = Scales()
     for batch in _batches(slices):
-        yield [_Prepared(one, *scales.incoming(one.record, one.verdict.valid)) for one in batch]
+        yield [_Prepared(judged, scales.incoming(judged.record, judged.verdict.valid)) for judged in batch]
 
 
-def _one_ahead(items: Iterable[T]) -> Generator[T]:
-    """The items; each is made by a thread while the one before it is in use."""
+def _prefetched(items: Iterable[T]) -> Generator[T]:
+    """Yield the items. A thread makes each while the one before it is in use."""
     iterator, context = iter(items), copy_context()
 
     def make() -> T | None:
@@ -164,7 +160,7 @@ def _one_ahead(items: Iterable[T]) -> Generator[T]:
 
 
 def _batches(slices: Iterable[JudgedSlice]) -> Iterator[list[JudgedSlice]]:
-    """The slices, a few at a time; a slice that comes twice comes in two batches, for the second is a rewrite."""
+    """Yield the slices, a few at a time. A slice that comes twice is written twice, in two batches."""
     batch: dict[Slice, JudgedSlice] = {}
     room = _BATCH
     for judged in slices:
@@ -176,12 +172,6 @@ def _batches(slices: Iterable[JudgedSlice]) -> Iterator[list[JudgedSlice]]:
         room -= slice_.expected
     if batch:
         yield list(batch.values())
-
-
-def _broken(judged: JudgedSlice, unfit: Candles) -> Broken:
-    """The rows that broke a rule, and those whose numbers cannot be stored exactly."""
-    broken = judged.verdict.broken
-    return Broken(Candles.joined(broken.candles, unfit), broken.rules + ((NOT_REPRESENTABLE,),) * len(unfit))
 
 
 def _result(change: Change, row: LedgerRow, before: SliceResult | None) -> SliceResult:

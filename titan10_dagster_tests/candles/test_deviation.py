@@ -1,20 +1,20 @@
 from __future__ import annotations
 
-from titan10_dagster.candles.deviation import FEWEST_MINUTES, Distance, astray, comparable
+from titan10_dagster.candles.deviation import FEWEST_MINUTES, Distance, comparable, over_deviation_limit
 
 
-def distance(compared: int, strayed: int) -> Distance:
-    return Distance("BTC/USDT", compared, strayed, typical=1.0, largest=2.0)
+def distance(compared: int, deviating: int) -> Distance:
+    return Distance("BTC/USDT", compared, deviating, typical=1.0, largest=2.0)
 
 
 def test_a_symbol_is_astray_when_more_than_the_share_of_its_minutes_strays() -> None:
     at, above = distance(1000, 50), distance(1000, 51)
-    assert astray([at, above], 0.05) == [above]
+    assert over_deviation_limit([at, above], 0.05) == [above]
 
 
 def test_a_few_minutes_say_nothing() -> None:
     few, enough = distance(FEWEST_MINUTES - 1, FEWEST_MINUTES - 1), distance(FEWEST_MINUTES, FEWEST_MINUTES)
-    assert comparable([few, enough]) == astray([few, enough], 0.05) == [enough]
+    assert comparable([few, enough]) == over_deviation_limit([few, enough], 0.05) == [enough]
 
 
 def test_nothing_compared_is_no_share() -> None:

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from titan10_dagster.candles.gaps import (
+    OBSERVATION_SPACING,
     REASONS,
-    SECOND_LOOK,
     Evidence,
     Gap,
     Reason,
@@ -62,7 +62,7 @@ def model_of(t: datetime, present: set[datetime], evidence: Evidence, previous: 
     delisted_still = not any(p > t for p in present) and (evidence.delisted is None or told_delisted)
     if known.reason is Reason.DELISTED and not delisted_still:
         known = replace(known, observations=0)
-    if heard and (known.observations == 0 or now - known.last_seen >= SECOND_LOOK):
+    if heard and (known.observations == 0 or now - known.last_seen >= OBSERVATION_SPACING):
         known = replace(known, observations=known.observations + 1, last_seen=now)
     return replace(known, reason=model_reason(t, present, evidence, known, broken, beyond, heard))
 
@@ -189,13 +189,17 @@ def test_observations_never_fall_and_rise_by_one_after_six_hours(
     told = [by_candle(gaps) for gaps in story(history)]
     for before, now in pairwise(told):
         for t in before.keys() & now.keys():
+            if (before[t].reason, now[t].reason) == (Reason.DELISTED, Reason.PRE_LISTING):
+                # Whether the delisting was taken back first, which starts the count again, cannot be seen from here.
+                assert now[t].observations in {0, 1, before[t].observations, before[t].observations + 1}
+                continue
             resumes = before[t].reason is Reason.DELISTED is not now[t].reason
             counted = 0 if resumes else before[t].observations
             grown = now[t].observations - counted
             assert grown in (0, 1)
             assert now[t].first_seen == before[t].first_seen
             if grown and counted:
-                assert now[t].last_seen - before[t].last_seen >= SECOND_LOOK
+                assert now[t].last_seen - before[t].last_seen >= OBSERVATION_SPACING
             if not grown:
                 assert now[t].last_seen == before[t].last_seen
 
@@ -207,7 +211,7 @@ def test_nothing_is_called_no_trades_without_two_good_answers_six_hours_apart(
     for n, gaps in enumerate(story(history), 1):
         answered = [evidence.observed_at for _, evidence in history[:n] if evidence.answered]
         if any(gap.reason is Reason.NO_TRADES for gap in gaps):
-            assert max(answered) - min(answered) >= SECOND_LOOK
+            assert max(answered) - min(answered) >= OBSERVATION_SPACING
 
 
 @given(histories, known_gaps())
@@ -250,7 +254,7 @@ def test_a_whole_slice_has_no_gaps() -> None:
 def test_an_absent_candle_is_unknown_until_the_second_look_six_hours_later() -> None:
     first = explain(NO_CANDLES, SLICE, Evidence(NEXT_DAY))
     early = explain(NO_CANDLES, SLICE, Evidence(NEXT_DAY + timedelta(hours=5, minutes=59)), first)
-    late = explain(NO_CANDLES, SLICE, Evidence(NEXT_DAY + SECOND_LOOK), early)
+    late = explain(NO_CANDLES, SLICE, Evidence(NEXT_DAY + OBSERVATION_SPACING), early)
     assert reasons(first) == [(24, Reason.UNKNOWN, 1)]
     assert early == first
     assert reasons(late) == [(24, Reason.NO_TRADES, 2)]
@@ -300,7 +304,7 @@ def test_a_candle_in_the_middle_parts_a_gap_and_both_parts_remember() -> None:
 def test_a_halt_that_was_called_a_delisting_needs_two_looks_again() -> None:
     closed = Evidence(NEXT_DAY, delisted=GRID[20])
     gaps = explain(starts(GRID[:20]), SLICE, closed)
-    gaps = explain(starts(GRID[:20]), SLICE, replace(closed, observed_at=NEXT_DAY + SECOND_LOOK), gaps)
+    gaps = explain(starts(GRID[:20]), SLICE, replace(closed, observed_at=NEXT_DAY + OBSERVATION_SPACING), gaps)
     assert [(gap.reason, gap.observations) for gap in gaps] == [(Reason.DELISTED, 2)]
     reopened = resumed(gaps, SLICE, GRID[22])
     assert [(gap.start, gap.reason, gap.observations) for gap in reopened] == [

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from titan10_dagster.candles.columns import Candles
 from titan10_dagster.candles.frame import VALUES
-from titan10_dagster.candles.rules import RULES, judge
+from titan10_dagster.candles.rules import RULES, Concern, judge, names_of
+from titan10_dagster.candles.scaling import POWERS_OF_TEN
 from titan10_dagster.candles.slices import Series, Slice, from_ms, to_ms
 from titan10_dagster.candles.timeframes import Timeframe
 from titan10_dagster_tests.candles import strategies as some
@@ -43,6 +44,7 @@ def broken_rules(row: Mapping[str, float], start: datetime, others: int, now: da
             "high_below_low": row["high"] < row["low"],
             "open_outside_range": row["open"] > row["high"] or row["open"] < row["low"],
             "close_outside_range": row["close"] > row["high"] or row["close"] < row["low"],
+            "not_representable": is_unrepresentable(prices, row["volume"]),
             "off_grid": bool((start - SLICE.start) % step),
             "outside_window": start.date() != SLICE.day,
             "in_future": start + step > now,
@@ -50,6 +52,21 @@ def broken_rules(row: Mapping[str, float], start: datetime, others: int, now: da
         }.items()
         if broken
     ]
+
+
+def is_unrepresentable(prices: list[float], volume: float) -> bool:
+    """No power of ten or two makes whole numbers of less than 63 bits of all prices, or of the volume."""
+    if not np.isfinite([*prices, volume]).all() or min(prices) <= 0 or volume < 0:
+        return False
+    scales = [*POWERS_OF_TEN, *(2.0**n for n in range(-1022, 1024))]
+    return not all(
+        any(all(fits(value, power) for value in values) for power in scales) for values in (prices, [volume])
+    )
+
+
+def fits(value: float, power: float) -> bool:
+    scaled = value * power
+    return abs(scaled) < 2.0**63 and round(scaled) / power == value
 
 
 def test_a_whole_good_slice_is_valid_as_it_is() -> None:
@@ -70,6 +87,7 @@ def test_a_whole_good_slice_is_valid_as_it_is() -> None:
         ("volume_negative", one_row(volume=-5e-324)),
         ("open_outside_range", one_row(open=12.5)),
         ("close_outside_range", one_row(close=8.5)),
+        ("not_representable", one_row(low=1.234567890123456e-12, high=1e15)),
         ("off_grid", one_row(hour=1.5)),
         ("outside_window", one_row(hour=24)),
         ("outside_window", one_row(hour=-1)),
@@ -133,6 +151,11 @@ def test_valid_candles_are_sorted_unique_and_break_no_rule(candles: Candles, now
     assert (np.diff(valid.times).astype(int) > 0).all()
     assert not any(rule.breaks(valid, SLICE, now).any() for rule in RULES)
     assert len(judge(valid, SLICE, now).valid) == len(valid)
+
+
+def test_each_concern_has_its_rules_and_each_rule_one_concern() -> None:
+    assert names_of(Concern.TIME) | names_of(Concern.VALUE) == set(NAMES)
+    assert names_of(Concern.TIME) == {"off_grid", "outside_window", "in_future", "conflicting_duplicates"}
 
 
 def test_every_rule_has_its_own_name_and_a_sentence() -> None:

@@ -7,10 +7,11 @@ import dagster as dg
 import pytest
 
 from titan10_dagster.candles.deviation import Distance
+from titan10_dagster.candles.fetched import Source
 from titan10_dagster.candles.gaps import Reason
 from titan10_dagster.candles.inspection import SliceInspected
 from titan10_dagster.candles.rules import RULES
-from titan10_dagster.candles.slices import Series, Slice
+from titan10_dagster.candles.slices import Series, Slice, SliceState
 from titan10_dagster.candles.timeframes import TIMEFRAMES
 from titan10_dagster.defs.checks import (
     CHECKS,
@@ -122,13 +123,13 @@ def known(expected: int = 1440, **missing: int) -> LedgerRow:
     """A slice of which so many candles are missing, by reason."""
     return LedgerRow(
         slice=Slice(Series("binance", "BTC/USDT", TIMEFRAMES["1m"]), date(2024, 3, 1)),
-        state="settled",
+        state=SliceState.SETTLED,
         expected=expected,
         present=expected - sum(missing.values()),
         missing={Reason(reason): candles for reason, candles in missing.items()},
         quarantined=0,
         fetched_at=datetime(2024, 3, 2, 2, tzinfo=UTC),
-        source="rest",
+        source=Source.REST,
         requests=2,
         retries=0,
         seconds=1.0,

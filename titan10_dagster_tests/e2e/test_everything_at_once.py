@@ -43,7 +43,7 @@ from titan10_dagster.sandbox.server import Sandbox
 from titan10_dagster.settings import Settings
 from titan10_dagster.store import reader
 from titan10_dagster.store.audit import unaccounted
-from titan10_dagster.store.database import Database, one
+from titan10_dagster.store.database import Database, single_row
 from titan10_dagster_tests.processes import processes_of, wait_until
 from titan10_dagster_tests.tables import as_table
 
@@ -382,7 +382,7 @@ def test_no_row_is_there_twice_and_every_slice_adds_up(site: Site, exchange: str
             cursor.execute(
                 "SELECT count(*), count(DISTINCT (symbol, time)) FROM candles WHERE exchange = %s", [exchange]
             )
-            rows, distinct = one(cursor)
+            rows, distinct = single_row(cursor)
         timeframe = site.settings.exchanges[exchange].timeframe
         assert not unaccounted(database, exchange, timeframe, PLANTED[0], utc_now().date())
     told(f"{exchange}: {rows} rows")

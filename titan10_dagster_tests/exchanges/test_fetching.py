@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from aiohttp import web
 
+from titan10_dagster.candles.fetched import Source
 from titan10_dagster.candles.slices import Series, Slice, from_ms, midnight, to_datetime64, to_ms
 from titan10_dagster.candles.timeframes import Timeframe
 from titan10_dagster.errors import (
@@ -122,7 +123,7 @@ def test_the_requests_of_the_records_add_up_to_those_the_exchange_saw(sandbox: S
     records = [one.record for one in fetched.landed.values()]
     assert sum(record.requests for record in records) == seen
     assert sum(record.retries for record in records) == 4
-    assert all(record.answered and record.source == "rest" for record in records)
+    assert all(record.answered and record.source == Source.REST for record in records)
 
 
 def test_a_window_costs_no_more_requests_than_its_pages(sandbox: Sandbox) -> None:

@@ -18,7 +18,7 @@ from titan10_dagster_tests.world import NOW, MakeWorld, World
 
 DAY = date(2024, 2, 8)
 BUSY, QUIET = ("BTC/USD", "ETH/USD"), "ALGO/USD"
-SECOND_LOOK = NOW + timedelta(hours=6, minutes=1)
+OBSERVATION_SPACING = NOW + timedelta(hours=6, minutes=1)
 
 
 def down() -> list[int]:
@@ -40,7 +40,7 @@ def missing(world: World, symbol: str) -> dict[str, list[int]]:
 
 def look_again(world: World) -> None:
     """Once more at coinbase, six hours later."""
-    go_to(world, SECOND_LOOK)
+    go_to(world, OBSERVATION_SPACING)
     (request,) = [one for one in tick(world) if one.tags["titan10/repair"] == "coinbase"]
     assert run(world, request)
 

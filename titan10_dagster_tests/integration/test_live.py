@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from titan10_dagster.candles.gaps import Reason
-from titan10_dagster.candles.slices import days, midnight, to_ms
+from titan10_dagster.candles.slices import SliceState, days, midnight, to_ms
 from titan10_dagster.defs.compose import compose
 from titan10_dagster.ingest.clients import health_of
 from titan10_dagster.ingest.days import ledger_rows
@@ -268,7 +268,7 @@ def test_the_settlement_of_the_day_completes_what_was_polled(make_world: MakeWor
     go_on(world, HOUR)
     poll(world)
     world.sandbox.clear_faults()
-    assert row(world, "binance", "BTC/USDT").state == "live"
+    assert row(world, "binance", "BTC/USDT").state == SliceState.LIVE
     go_to(world, midnight(TODAY) + DAY + 2 * HOUR)
     done = world.backfill("binance", TODAY)
     assert not done.failed, done.messages
@@ -290,7 +290,7 @@ def test_a_polled_day_that_was_never_settled_is_fetched_whole_by_the_gap_sensor(
     (request,) = tick(world)
     assert run(world, request)
     assert world.equals_truth("binance", TODAY, TODAY)
-    assert row(world, "binance", "BTC/USDT").state == "settled"
+    assert row(world, "binance", "BTC/USDT").state == SliceState.SETTLED
 
 
 def test_polling_and_a_backfill_together_keep_the_exchanges_limit(make_world: MakeWorld) -> None:

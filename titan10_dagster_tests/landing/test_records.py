@@ -8,20 +8,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from titan10_dagster.candles.fetched import FetchRecord
+from titan10_dagster.candles.fetched import FetchRecord, Source
 from titan10_dagster.candles.slices import Series, Slice
 from titan10_dagster.landing.records import from_json, to_json
 from titan10_dagster_tests.candles import strategies as some
 
 AT = datetime(2024, 3, 1, 2, 0, 0, 123456, tzinfo=UTC)
-RECORD = FetchRecord(some.MINUTELY, AT, "rest", 2, 1, 0.25, True, None)
+RECORD = FetchRecord(some.MINUTELY, AT, Source.REST, 2, 1, 0.25, True, None)
 
 any_series = st.builds(Series, st.text(), st.text(), some.timeframes)
 records = st.builds(
     FetchRecord,
     slice=st.builds(Slice, any_series, st.dates()),
     fetched_at=some.instants,
-    source=st.text(),
+    source=st.sampled_from(Source),
     requests=st.integers(0),
     retries=st.integers(0),
     seconds=st.floats(0, allow_infinity=False),

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from titan10_dagster.candles.columns import Candles
-from titan10_dagster.candles.fetched import FetchedSlice, FetchRecord
+from titan10_dagster.candles.fetched import FetchedSlice, FetchRecord, Source
 from titan10_dagster.candles.frame import COLUMNS, VALUES
 from titan10_dagster.candles.slices import Series, Slice, to_ms
 from titan10_dagster.candles.timeframes import Timeframe
@@ -41,7 +41,7 @@ def zone(tmp_path: Path) -> LandingZone:
 
 
 def fetched(candles: Candles, slice_: Slice = SLICE) -> FetchedSlice:
-    return FetchedSlice(FetchRecord(slice_, AT, "rest", 2, 0, 0.25, True, None), candles)
+    return FetchedSlice(FetchRecord(slice_, AT, Source.REST, 2, 0, 0.25, True, None), candles)
 
 
 def written(zone: LandingZone, fetched: FetchedSlice) -> Path:

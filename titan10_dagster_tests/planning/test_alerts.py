@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from titan10_dagster.candles.slices import Series, Slice
+from titan10_dagster.candles.slices import Series, Slice, SliceState
 from titan10_dagster.candles.timeframes import TIMEFRAMES
 from titan10_dagster.planning.alerts import (
     CALM,
@@ -197,7 +197,7 @@ def test_a_breaker_whose_probes_fail_is_shut_since_it_was_last_closed() -> None:
 
 
 SLICE = Slice(Series("okx", "BTC/USDT", TIMEFRAMES["1m"]), date(2024, 3, 1))
-OPEN = OpenSlice(SLICE, "partial", NOW, NOW - 4 * DAY, NOW, SLICE.end)
+OPEN = OpenSlice(SLICE, SliceState.PARTIAL, NOW, NOW - 4 * DAY, NOW, SLICE.end)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from itertools import pairwise
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from titan10_dagster.candles.slices import Series, midnight
+from titan10_dagster.candles.slices import Series, SliceState, midnight
 from titan10_dagster.candles.timeframes import TIMEFRAMES
 from titan10_dagster.planning.live import LOOK_BACK, Polled, plan_poll, seconds_to_ask
 
@@ -17,7 +17,7 @@ SERIES = Series("binance", "BTC/USDT", TIMEFRAMES["1m"])
 WHOLE_NOON = NOON.replace(second=0)
 
 
-def polled(until: datetime, state: str = "live") -> Polled:
+def polled(until: datetime, state: SliceState = SliceState.LIVE) -> Polled:
     return Polled(state, until)
 
 
@@ -43,7 +43,7 @@ def test_a_poll_after_midnight_still_brings_the_last_candles_of_yesterday() -> N
 
 def test_a_settled_yesterday_is_left_alone() -> None:
     after_midnight = midnight(TODAY) + timedelta(seconds=70)
-    known = {YESTERDAY: polled(midnight(TODAY) + MINUTE, "settled")}
+    known = {YESTERDAY: polled(midnight(TODAY) + MINUTE, SliceState.SETTLED)}
     plan = plan_poll(SERIES, known, now=after_midnight, page_size=1000, depth=None)
     assert plan is not None
     assert plan.window.start == midnight(TODAY)

@@ -6,8 +6,8 @@ from datetime import UTC, date, datetime, time, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from titan10_dagster.candles.gaps import SECOND_LOOK
-from titan10_dagster.candles.slices import Series, Slice
+from titan10_dagster.candles.gaps import OBSERVATION_SPACING
+from titan10_dagster.candles.slices import Series, Slice, SliceState
 from titan10_dagster.candles.timeframes import TIMEFRAMES
 from titan10_dagster.planning.attempts import FIRST_RETRY, LONGEST_PAUSE, Attempt
 from titan10_dagster.planning.breaker import BreakerState, Health
@@ -37,11 +37,11 @@ def unexplained(
 ) -> OpenSlice:
     """A settled slice with a gap that one look at `seen` counted."""
     slice_ = Slice(Series(exchange, symbol, TIMEFRAMES["1m"]), day)
-    return OpenSlice(slice_, "settled", seen, seen, seen, slice_.end)
+    return OpenSlice(slice_, SliceState.SETTLED, seen, seen, seen, slice_.end)
 
 
 def partial(day: date = DAY, *, first: datetime, last: datetime, symbol: str = "BTC/USDT") -> OpenSlice:
-    return replace(unexplained(day, seen=first, symbol=symbol), state="partial", fetched_at=last)
+    return replace(unexplained(day, seen=first, symbol=symbol), state=SliceState.PARTIAL, fetched_at=last)
 
 
 def broken(*, first: datetime, last: datetime) -> OpenSlice:
@@ -53,7 +53,7 @@ def attempt(at: datetime, *, in_flight: bool = False, day: date = DAY, symbol: s
 
 
 def test_an_unexplained_gap_is_looked_at_again_after_six_hours_and_not_before() -> None:
-    early, due = unexplained(seen=NOW - SECOND_LOOK + MINUTE), unexplained(seen=NOW - SECOND_LOOK)
+    early, due = unexplained(seen=NOW - OBSERVATION_SPACING + MINUTE), unexplained(seen=NOW - OBSERVATION_SPACING)
     assert plan_repairs([early], exchanges=exchanges(), now=NOW).waiting == 1
     (repair,) = plan_repairs([due], exchanges=exchanges(), now=NOW).repairs
     assert repair == Repair("binance", DAY, DAY, ("BTC/USDT",), expiring=False)
@@ -81,7 +81,7 @@ def test_the_gaps_of_live_polling_do_not_delay_the_day_that_settlement_could_not
 
 
 def test_a_live_day_is_fetched_whole_when_its_settlement_did_not_come() -> None:
-    live = replace(unexplained(), state="live", fetched_at=datetime(2024, 2, 1, 23, 59, tzinfo=UTC))
+    live = replace(unexplained(), state=SliceState.LIVE, fetched_at=datetime(2024, 2, 1, 23, 59, tzinfo=UTC))
     at_two = datetime(2024, 2, 2, 2, tzinfo=UTC)
     assert not plan_repairs([live], exchanges=exchanges(), now=at_two).repairs
     assert plan_repairs([live], exchanges=exchanges(), now=at_two + HOUR).repairs
@@ -89,7 +89,7 @@ def test_a_live_day_is_fetched_whole_when_its_settlement_did_not_come() -> None:
 
 def test_a_poll_after_the_day_is_no_look_at_it_and_hastens_no_retry() -> None:
     at_four = datetime(2024, 2, 2, 4, tzinfo=UTC)
-    live = replace(unexplained(), state="live", fetched_at=at_four)
+    live = replace(unexplained(), state=SliceState.LIVE, fetched_at=at_four)
     tried = [attempt(at_four - MINUTE)]
     assert plan_repairs([live], exchanges=exchanges(), attempts=tried, now=at_four).waiting == 1
     assert plan_repairs([live], exchanges=exchanges(), now=at_four).repairs

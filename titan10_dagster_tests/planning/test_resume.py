@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from titan10_dagster.candles.fetched import FetchRecord
+from titan10_dagster.candles.fetched import FetchRecord, Source
 from titan10_dagster.candles.slices import Series, Slice, days
 from titan10_dagster.candles.timeframes import TIMEFRAMES
 from titan10_dagster.planning.resume import FetchPlan, plan_fetch
@@ -18,7 +18,7 @@ START = date(2024, 3, 3)
 
 def record(slice_: Slice, *, answered: bool = True) -> FetchRecord:
     now = datetime(2024, 4, 1, tzinfo=UTC)
-    return FetchRecord(slice_, now, "rest", requests=2, retries=0, seconds=1.0, answered=answered, horizon=None)
+    return FetchRecord(slice_, now, Source.REST, requests=2, retries=0, seconds=1.0, answered=answered, horizon=None)
 
 
 def plan(

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from titan10_dagster.candles.gaps import Reason
-from titan10_dagster.candles.slices import Series, Slice, days, from_ms, midnight, to_ms
+from titan10_dagster.candles.slices import Series, Slice, SliceState, days, from_ms, midnight, to_ms
 from titan10_dagster.exchanges.venues.registry import venue_of
 from titan10_dagster.ingest.days import ledger_rows
 from titan10_dagster.ingest.inspection import unaccounted_slices
@@ -204,7 +204,7 @@ class _Expectation:
     def _unsettled(self) -> Iterator[Complaint]:
         for slice_ in self.slices:
             row = self.ledger.get(slice_)
-            if slice_.day >= self.since and (row is None or row.state != "settled"):
+            if slice_.day >= self.since and (row is None or row.state != SliceState.SETTLED):
                 yield self._complaint(f"{slice_.day}: {'never fetched' if row is None else row.state}")
 
     def _wrong_presence(self) -> Iterator[Complaint]:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from titan10_dagster.candles.columns import Candles
-from titan10_dagster.candles.fetched import FetchRecord, JudgedSlice
+from titan10_dagster.candles.fetched import FetchRecord, JudgedSlice, Source
 from titan10_dagster.candles.frame import VALUES, from_columns
 from titan10_dagster.candles.rules import judge
 from titan10_dagster.candles.slices import Series, Slice
@@ -59,7 +59,7 @@ def candles(slice_: Slice, *, seed: int = 0, price: float = 40_000.0, decimals: 
 
 def judged(slice_: Slice, rows: pd.DataFrame | None = None, **record: Any) -> JudgedSlice:
     """The rows (by default a whole slice) as fetched and judged; keywords replace fields of the record."""
-    fetch = replace(FetchRecord(slice_, FETCHED, "rest", 3, 0, 0.5, True, None), **record)
+    fetch = replace(FetchRecord(slice_, FETCHED, Source.REST, 3, 0, 0.5, True, None), **record)
     return JudgedSlice(fetch, judge(as_fetched(candles(slice_) if rows is None else rows), slice_, fetch.fetched_at))
 
 

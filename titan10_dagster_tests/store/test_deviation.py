@@ -30,9 +30,9 @@ def test_who_strays_is_told_from_those_who_agree(db: Database) -> None:
     put(db, "kraken")
     put(db, "okx")
     (binance,), (kraken,) = of(db, "binance"), of(db, "kraken")
-    assert (binance.symbol, binance.compared, binance.strayed) == ("BTC/USDT", 288, 80)
+    assert (binance.symbol, binance.compared, binance.deviating) == ("BTC/USDT", 288, 80)
     assert (binance.typical, binance.largest) == pytest.approx((0.0, 200.0), abs=0.1)
-    assert (kraken.compared, kraken.strayed, kraken.largest) == (288, 0, 0.0)
+    assert (kraken.compared, kraken.deviating, kraken.largest) == (288, 0, 0.0)
 
 
 def test_two_exchanges_say_nothing(db: Database) -> None:

@@ -4,8 +4,9 @@ from datetime import timedelta
 
 import pytest
 
+from titan10_dagster.candles.fetched import Source
 from titan10_dagster.candles.gaps import Reason
-from titan10_dagster.candles.slices import days
+from titan10_dagster.candles.slices import SliceState, days
 from titan10_dagster.planning.missing_days import Stretch
 from titan10_dagster.planning.repairs import OpenSlice
 from titan10_dagster.store import ledger
@@ -54,7 +55,7 @@ def test_settled_slices_are_told_from_the_others(db: Database) -> None:
 def test_slices_of_any_state_come_by_symbol_and_day(db: Database) -> None:
     found = ledger.slices(db, "binance", MINUTE, ["ETH/USDT", "BTC/USDT"], DAY, TOMORROW)
     assert [(row.slice, row.state) for row in found] == [
-        (BTC, "settled"),
+        (BTC, SliceState.SETTLED),
         (a_slice("BTC/USDT", TOMORROW), "partial"),
         (ETH, "settled"),
     ]
@@ -116,7 +117,10 @@ def test_a_month_of_twenty_symbols_is_looked_up_in_milliseconds(db: Database, sq
     symbols = [f"S{n}/USDT" for n in range(20)]
     month = days(DAY, DAY + timedelta(days=29))
     slices = [a_slice(symbol, day) for symbol in symbols for day in month]
-    rows = [ledger.LedgerRow(slice_, "settled", 1440, 1440, {}, 0, FETCHED, "rest", 1, 0, 0.1) for slice_ in slices]
+    rows = [
+        ledger.LedgerRow(slice_, SliceState.SETTLED, 1440, 1440, {}, 0, FETCHED, Source.REST, 1, 0, 0.1)
+        for slice_ in slices
+    ]
     with db.transaction() as cursor:
         ledger.write(cursor, rows)
 
@@ -133,8 +137,8 @@ def test_open_slices_are_told_with_the_looks_at_their_gaps(db: Database) -> None
     found = {one.slice: one for one in ledger.open_slices(db, dict.fromkeys(series, DAY), TOMORROW + timedelta(days=1))}
     tomorrow = a_slice("BTC/USDT", TOMORROW)
     assert found == {
-        ETH: OpenSlice(ETH, "settled", FETCHED, FETCHED, FETCHED, ETH.start + timedelta(minutes=701)),
-        tomorrow: OpenSlice(tomorrow, "partial", FETCHED, FETCHED, FETCHED, tomorrow.end),
+        ETH: OpenSlice(ETH, SliceState.SETTLED, FETCHED, FETCHED, FETCHED, ETH.start + timedelta(minutes=701)),
+        tomorrow: OpenSlice(tomorrow, SliceState.PARTIAL, FETCHED, FETCHED, FETCHED, tomorrow.end),
     }
     assert [one.slice for one in ledger.open_slices(db, dict.fromkeys(series, DAY), TOMORROW)] == [ETH]
     assert ledger.open_slices(db, {ETH.series: TOMORROW}, TOMORROW + timedelta(days=1)) == []

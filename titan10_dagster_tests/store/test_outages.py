@@ -14,7 +14,7 @@ from titan10_dagster.store import outages
 from titan10_dagster.store.audit import unaccounted
 from titan10_dagster.store.database import Database
 from titan10_dagster.store.locks import lock_exchange
-from titan10_dagster.store.outages import weigh
+from titan10_dagster.store.outages import classify_outages
 from titan10_dagster.store.writer import write_slices
 from titan10_dagster_tests.store.making import (
     DAY,
@@ -54,7 +54,7 @@ def whole(exchange: str = "okx", timeframe: str = "1m") -> list[JudgedSlice]:
 
 def write(db: Database, judged: Sequence[JudgedSlice]) -> None:
     write_slices(db, judged)
-    weigh(db)
+    classify_outages(db)
 
 
 def told(sql: Sql, exchange: str = "binance") -> set[tuple[str, int]]:
@@ -179,8 +179,8 @@ def test_weighing_again_writes_nothing(db: Database, sql: Sql) -> None:
         write(db, lacking(at=at))
     before = versions(sql, "gaps"), versions(sql, "slice_ledger")
     sql("INSERT INTO outage_evidence (exchange, timeframe, day) VALUES ('okx', '1m', %s)", [DAY])
-    weigh(db)
-    weigh(db)
+    classify_outages(db)
+    classify_outages(db)
     assert (versions(sql, "gaps"), versions(sql, "slice_ledger")) == before
 
 
@@ -198,17 +198,17 @@ def test_evidence_that_is_written_while_other_evidence_is_weighed_is_not_lost(
 ) -> None:
     for at in (FETCHED, FETCHED + LATER):
         write(db, lacking(at=at))
-    unmark = outages._unmark
+    unflag = outages._unflag
 
     def late(database: Database, numbers: Sequence[int]) -> None:
         monkeypatch.undo()
         write_slices(db, whole())
-        unmark(database, numbers)
+        unflag(database, numbers)
 
-    monkeypatch.setattr(outages, "_unmark", late)
+    monkeypatch.setattr(outages, "_unflag", late)
     write(db, lacking(at=FETCHED + 2 * LATER))
     assert told(sql) == {("no_trades", 30)}
-    weigh(db)
+    classify_outages(db)
     assert told(sql) == {("outage", 30)}
 
 
@@ -216,7 +216,7 @@ def test_weighing_waits_for_who_writes_the_exchange(db: Database, sql: Sql) -> N
     for at in (FETCHED, FETCHED + LATER):
         write(db, lacking(at=at))
     write_slices(db, whole())
-    weighing = threading.Thread(target=weigh, args=(db,))
+    weighing = threading.Thread(target=classify_outages, args=(db,))
     with db.transaction() as cursor:
         lock_exchange(cursor, "binance")
         weighing.start()

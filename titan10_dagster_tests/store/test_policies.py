@@ -21,10 +21,7 @@ AFTER = (
 )
 BATCH_NOW = "SELECT current_setting('timescaledb.compression_batch_size_limit')"
 WORKERS_NOW = "SELECT current_setting('parallel_setup_cost')"
-STATUSES = (
-    "SELECT chunk.status FROM _timescaledb_catalog.chunk JOIN _timescaledb_catalog.hypertable"
-    " ON hypertable.id = hypertable_id WHERE hypertable.table_name = 'candles' AND NOT dropped ORDER BY chunk.id"
-)
+STATUSES = "SELECT _timescaledb_functions.chunk_status(chunk) FROM show_chunks('candles') AS chunk ORDER BY chunk"
 COMPRESSED, PARTIAL = 1, 9
 
 

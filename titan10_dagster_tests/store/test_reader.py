@@ -70,7 +70,7 @@ def test_the_bounds_of_bars_are_half_open(db: Database) -> None:
 
 
 def test_bars_are_of_known_lengths_and_of_minutes_only(db: Database) -> None:
-    with pytest.raises(ValueError, match="no rollup '2h'; there are 5m, 15m, 1h, 4h, 1d, 1w"):
+    with pytest.raises(ValueError, match="there is no rollup '2h'; the rollups are 5m, 15m, 1h, 4h, 1d, 1w"):
         reader.bars(db, BTC.series, "2h", BTC.start, BTC.end)
     with pytest.raises(ValueError, match="binance BTC/USDT 1h"):
         reader.bars(db, a_slice(timeframe="1h").series, "1d", BTC.start, BTC.end)

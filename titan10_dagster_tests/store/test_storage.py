@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from titan10_dagster.store.database import Database
-from titan10_dagster.store.storage import FEW, LATE, MANY, SMALL, Chunk, Storage, complaints, look
+from titan10_dagster.store.storage import FEW, LATE, MANY, SMALL, Chunk, Storage, complaints, read_storage
 from titan10_dagster.store.writer import write_slices
 from titan10_dagster_tests.store.making import DAY, Sql, a_slice, candles, judged, without
 
@@ -60,7 +60,7 @@ def test_chunks_are_seen_as_they_are(timescaledb: Database) -> None:
     write_slices(timescaledb, [judged(slice_, without(candles(slice_), 5)), judged(later)])
     sql("SELECT compress_chunk(chunk) FROM show_chunks('candles') AS chunk LIMIT 1")
     write_slices(timescaledb, [judged(slice_)])
-    seen = look(timescaledb)
+    seen = read_storage(timescaledb)
     assert seen is not None
     assert [(chunk.compressed, chunk.partial) for chunk in seen.chunks] == [(True, True), (False, False)]
     assert [chunk.end - chunk.start for chunk in seen.chunks] == [WEEK, WEEK]
@@ -73,7 +73,7 @@ def test_chunks_are_seen_as_they_are(timescaledb: Database) -> None:
 
 def test_the_policy_is_seen(timescaledb_database_url: str) -> None:
     db = Database(timescaledb_database_url)
-    seen = look(db)
+    seen = read_storage(db)
     assert seen is not None
     assert (seen.chunks, seen.compress_after) == ((), WEEK)
     db.close()
@@ -81,5 +81,5 @@ def test_the_policy_is_seen(timescaledb_database_url: str) -> None:
 
 def test_plain_postgresql_has_no_chunks(database_url: str) -> None:
     db = Database(database_url)
-    assert look(db) is None
+    assert read_storage(db) is None
     db.close()

@@ -50,8 +50,7 @@ class Chunks:
 
     def statuses(self) -> list[int]:
         return [status for (status,) in self.sql(
-            "SELECT chunk.status FROM _timescaledb_catalog.chunk JOIN _timescaledb_catalog.hypertable"
-            " ON hypertable.id = hypertable_id WHERE hypertable.table_name = 'candles' ORDER BY chunk.id"
+            "SELECT _timescaledb_functions.chunk_status(chunk) FROM show_chunks('candles') AS chunk ORDER BY chunk"
         )]  # fmt: skip
 
 

@@ -10,16 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from titan10_dagster.candles.fetched import JudgedSlice
+from titan10_dagster.candles.fetched import JudgedSlice, Source
 from titan10_dagster.candles.frame import from_columns
 from titan10_dagster.candles.gaps import Reason
 from titan10_dagster.candles.rules import judge
-from titan10_dagster.candles.slices import midnight
+from titan10_dagster.candles.slices import SliceState, midnight
 from titan10_dagster.store import reader
 from titan10_dagster.store.audit import unaccounted
 from titan10_dagster.store.database import Database
 from titan10_dagster.store.ledger import LedgerRow, gaps, slices
-from titan10_dagster.store.writer import NOT_REPRESENTABLE, write_slices
+from titan10_dagster.store.writer import write_slices
+from titan10_dagster_tests.candles.test_scaling import decimals
 from titan10_dagster_tests.store.making import (
     DAY,
     FETCHED,
@@ -35,7 +36,6 @@ from titan10_dagster_tests.store.making import (
     with_value,
     without,
 )
-from titan10_dagster_tests.store.test_scaling import decimals
 
 BTC = a_slice()
 _numbers = itertools.count()
@@ -84,7 +84,7 @@ def test_a_row_whose_numbers_cannot_be_stored_exactly_goes_to_quarantine(db: Dat
     wide = with_value(candles(BTC), 7, open=1e15, high=1e15, low=1.234567890123456e-12, close=1e15)
     result = write_slices(db, [judged(BTC, wide)]).by_slice[BTC]
     assert (result.present, result.missing, result.quarantined) == (1439, {Reason.QUARANTINED: 1}, 1)
-    assert sql("SELECT open, low, rules FROM quarantine") == [(1e15, 1.234567890123456e-12, [NOT_REPRESENTABLE])]
+    assert sql("SELECT open, low, rules FROM quarantine") == [(1e15, 1.234567890123456e-12, ["not_representable"])]
     pd.testing.assert_frame_equal(stored(db), without(candles(BTC), 7))
 
 
@@ -135,7 +135,7 @@ def test_a_candle_that_the_exchange_rewrote_is_kept_with_both_values(db: Databas
     write_slices(db, [judged(BTC)])
     old = candles(BTC)
     new = with_value(old, 30, volume=9.5, high=99_999.5)
-    result = write_slices(db, [judged(BTC, new, fetched_at=FETCHED + LATER, source="archive")]).by_slice[BTC]
+    result = write_slices(db, [judged(BTC, new, fetched_at=FETCHED + LATER, source=Source.ARCHIVE)]).by_slice[BTC]
     assert (result.inserted, result.restated, result.unchanged) == (0, 1, 1439)
     pd.testing.assert_frame_equal(stored(db), new)
     told = sql("SELECT symbol, time, old_high, new_high, old_volume, new_volume, source, seen_at FROM restatements")
@@ -290,7 +290,7 @@ def test_only_the_gaps_of_a_slice_that_changed_are_written(db: Database, sql: Sq
 def test_days_beyond_the_horizon_are_settled_and_explained(db: Database) -> None:
     result = write_slices(db, [judged(BTC, NO_ROWS, horizon=BTC.end, requests=0)]).by_slice[BTC]
     assert (result.present, result.missing) == (0, {Reason.BEYOND_HORIZON: 1440})
-    assert row(db).state == "settled"
+    assert row(db).state == SliceState.SETTLED
 
 
 def test_days_before_the_listing_are_explained(db: Database) -> None:
@@ -358,15 +358,15 @@ def test_a_market_that_is_closed_stays_delisted_from_its_last_candle_on(db: Data
 def test_the_ledger_tells_how_a_slice_was_fetched(db: Database) -> None:
     write_slices(db, [judged(BTC, without(candles(BTC), 3), requests=4, retries=1, seconds=1.25, note="slow today")])
     assert row(db) == LedgerRow(
-        BTC, "settled", 1440, 1439, {Reason.UNKNOWN: 1}, 0, FETCHED, "rest", 4, 1, 1.25, "slow today"
+        BTC, SliceState.SETTLED, 1440, 1439, {Reason.UNKNOWN: 1}, 0, FETCHED, Source.REST, 4, 1, 1.25, "slow today"
     )
 
 
 def test_a_slice_that_was_not_answered_whole_is_partial_until_it_is(db: Database) -> None:
     write_slices(db, [judged(BTC, candles(BTC).iloc[:700], answered=False)])
-    assert row(db).state == "partial"
+    assert row(db).state == SliceState.PARTIAL
     write_slices(db, [judged(BTC, fetched_at=FETCHED + LATER)])
-    assert row(db).state == "settled"
+    assert row(db).state == SliceState.SETTLED
 
 
 def test_a_slice_fetched_before_its_day_was_over_is_not_settled(db: Database) -> None:

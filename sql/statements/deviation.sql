@@ -1,5 +1,5 @@
 -- How far the closes of one exchange lie from the median of all exchanges, per symbol of a UTC day: minutes compared (one
--- in `every`), those that stray further than the limit, the median distance and the largest, in basis points.
+-- in `every`), those that deviate further than the limit, the median distance and the largest, in basis points.
 WITH markets AS (
     SELECT
         exchange,
@@ -48,7 +48,7 @@ distances AS (
 SELECT
     symbol,
     count(*) AS compared,
-    count(*) FILTER (WHERE distance > %(limit)s) AS strayed,
+    count(*) FILTER (WHERE distance > %(limit)s) AS deviating,
     percentile_cont(0.5) WITHIN GROUP (ORDER BY distance) AS typical,
     max(distance) AS largest
 FROM distances

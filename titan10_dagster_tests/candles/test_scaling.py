@@ -5,7 +5,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from titan10_dagster.store.scaling import POWERS_OF_TEN, Floats, Scaled, scale
+from titan10_dagster.candles.scaling import POWERS_OF_TEN, Floats, Scaled, scale
 
 
 def decoded(scaled: Scaled) -> Floats:

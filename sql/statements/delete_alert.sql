@@ -1,0 +1,1 @@
+DELETE FROM alerts WHERE kind = %(kind)s AND subject = %(subject)s AND since = %(since)s

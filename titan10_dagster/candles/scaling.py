@@ -1,0 +1,151 @@
+"""Doubles as integers with a scale, exactly: `integer / scale` is the double again, bit for bit.
+
+Candles are stored like that: compressed, they take a third of the space of doubles. PostgreSQL converts bigint to
+double precision and then divides in IEEE arithmetic, as numpy does here, so what is checked here holds there. A power
+of ten up to 10^22 is a double without error, so the division rounds correctly for every decimal that an exchange sends.
+
+The integer is the shortest decimal that means the double, the one that Python and JSON print: 349.13948757000003 is
+34913948757000003 / 10^14. Then sums of the decimals (`exact_decimal` in SQL) are the sums of what the exchange sent.
+Values that no power of ten fits get a power of two, because every double is an integer times a power of two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from titan10_dagster.candles.columns import Floats, Mask
+
+Rows = NDArray[np.intp]
+
+POWERS_OF_TEN = tuple(10.0**n for n in range(23))
+
+_LIMIT = 2.0**63
+# Up to 15 digits, a decimal and its double determine each other, and the product with the scale rounds to the right
+# integer. Longer decimals are taken from the text of the double, which is slow and rare.
+_SHORT = 1e15
+_MANTISSA_BITS = 53
+# Doubles of one row that are within this factor, and far from the ends of the exponent, always have a power of two in
+# common: 53 bits of mantissa and a factor of 2^9 are less than the 63 bits of the integer.
+_CLOSE = 2.0**9
+_SMALLEST, _LARGEST = 2.0**-900, 2.0**62
+
+
+@dataclass(frozen=True, eq=False)
+class Scaled:
+    """`integers` (k, n) over `scales` (n,) are the values, where `exact` (n,) is True.
+
+    `common` is the scale of all rows, None where they differ.
+    """
+
+    integers: NDArray[np.int64]
+    scales: Floats
+    exact: Mask
+    common: float | None
+
+
+def scale(values: Floats, hint: float = 1.0) -> Scaled:
+    """Scale (k, n) finite doubles, the k values of a row with one scale.
+
+    All rows get one power of ten where one fits them all with at most 15 digits: `hint`, the scale that the series had
+    before (so that it stays the same from day to day), else the smallest. Otherwise each row gets its own: the hint,
+    the smallest power of ten, or a power of two. A row that even this does not fit (1e15 beside 1.234567890123456e-12)
+    is not exact.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        common = _common(values, hint)
+        if common is not None:
+            rows = values.shape[1]
+            integers = np.rint(values * common).astype(np.int64)
+            return Scaled(integers, np.full(rows, common), np.ones(rows, np.bool_), common)
+        return _per_row(values, hint)
+
+
+def is_representable(values: Floats) -> Mask:
+    """Return which rows of (k, n) doubles can be stored exactly: (n,) bool. Rows with NaN or infinity cannot."""
+    if not values.size:
+        return np.ones(values.shape[1], np.bool_)
+    with np.errstate(over="ignore", invalid="ignore"):
+        low, high = values.min(), values.max()
+        if low >= _SMALLEST and high <= _LARGEST and (len(values) == 1 or high < low * _CLOSE):
+            return np.ones(values.shape[1], np.bool_)
+        sizes = np.abs(values)
+        largest = sizes.max(axis=0)
+        smallest = np.where(sizes == 0, largest, sizes).min(axis=0)
+        plain = (smallest >= _SMALLEST) & (largest <= _LARGEST) & (largest < smallest * _CLOSE)
+        representable: Mask = plain | (largest == 0)
+    unsure = np.flatnonzero(~representable & np.isfinite(largest))
+    if len(unsure):
+        representable[unsure] = scale(values[:, unsure]).exact
+    return representable
+
+
+def _common(values: Floats, hint: float) -> float | None:
+    if not values.any():
+        return hint
+    # A hint far larger than what the first rows need came from an unusual candle some days ago: it is dropped.
+    if _fits(values, hint, _SHORT).all() and not _fits(values[:, :16], hint / 1000, _SHORT).all():
+        return hint
+    return next((power for power in POWERS_OF_TEN if _fits(values, power, _SHORT).all()), None)
+
+
+def _per_row(values: Floats, hint: float) -> Scaled:
+    count = values.shape[1]
+    scaled = Scaled(np.zeros(values.shape, np.int64), np.ones(count), np.ones(count, np.bool_), None)
+    rows = _try_powers(scaled, values, np.arange(count), (hint, *POWERS_OF_TEN), _SHORT)
+    rows = _try_shortest_decimals(scaled, values, rows)
+    rows = _try_powers(scaled, values, rows, POWERS_OF_TEN, _LIMIT)
+    for row in rows.tolist():
+        rows = _try_powers(scaled, values, np.array([row]), (_binary_scale(values[:, row]),), _LIMIT)
+        scaled.exact[rows] = False
+    return scaled
+
+
+def _try_powers(scaled: Scaled, values: Floats, rows: Rows, powers: Iterable[float], limit: float) -> Rows:
+    """Scale each of the rows by the first power that fits it; return the rows that none fits."""
+    for power in powers:
+        if not len(rows):
+            break
+        fits = _fits(values[:, rows], power, limit).all(axis=0)
+        fitting = rows[fits]
+        scaled.integers[:, fitting] = np.rint(values[:, fitting] * power).astype(np.int64)
+        scaled.scales[fitting] = power
+        rows = rows[~fits]
+    return rows
+
+
+def _try_shortest_decimals(scaled: Scaled, values: Floats, rows: Rows) -> Rows:
+    """Scale rows with more than 15 digits by their shortest decimals; return the rows for which that is not exact."""
+    done = np.zeros(len(rows), np.bool_)
+    for n, row in enumerate(rows.tolist()):
+        decimals = [Decimal(repr(number)).normalize() for number in values[:, row].tolist()]
+        places = max(0, *(-int(decimal.as_tuple().exponent) for decimal in decimals))
+        if places >= len(POWERS_OF_TEN):
+            continue
+        integers = [int(decimal.scaleb(places)) for decimal in decimals]
+        if max(map(abs, integers)) < _LIMIT:
+            scaled.integers[:, row] = integers
+            scaled.scales[row] = POWERS_OF_TEN[places]
+            done[n] = True
+    # As PostgreSQL does it: the integer becomes a double first, and that may round.
+    done &= (scaled.integers[:, rows].astype(np.float64) / scaled.scales[rows] == values[:, rows]).all(axis=0)
+    return rows[~done]
+
+
+def _fits(values: Floats, scales: float, limit: float) -> Mask:
+    scaled = np.rint(values * scales)
+    fits: Mask = (scaled / scales == values) & (np.abs(scaled) < limit)
+    return fits
+
+
+def _binary_scale(numbers: Floats) -> float:
+    """Return the smallest power of two that makes all values of a row whole; 1 for a row of zeros."""
+    fraction, exponent = np.frexp(numbers)
+    mantissa = np.ldexp(fraction, _MANTISSA_BITS).astype(np.int64)
+    _, lowest_bit = np.frexp((mantissa & -mantissa).astype(np.float64))
+    lowest = np.where(numbers == 0, 0, exponent - _MANTISSA_BITS + lowest_bit - 1)
+    return float(np.ldexp(1.0, -int(lowest.min())))

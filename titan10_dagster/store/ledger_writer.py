@@ -1,0 +1,242 @@
+"""Updates quarantine, gaps and ledger of slices whose candles were just written.
+
+Everything here runs in the transaction that wrote the candles, so that the four tables always agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+from psycopg2.extras import execute_values
+
+from titan10_dagster.candles.fetched import FetchRecord
+from titan10_dagster.candles.gaps import Evidence, Gap, Reason, count, explain, resumed
+from titan10_dagster.candles.rules import Broken
+from titan10_dagster.candles.slices import Slice, SliceState, Times, from_datetime64, to_datetime64
+from titan10_dagster.candles.timeframes import Timeframe
+from titan10_dagster.store import ledger
+from titan10_dagster.store.database import Cursor, all_rows
+from titan10_dagster.store.ledger import LedgerRow
+from titan10_dagster.store.merge import read
+from titan10_dagster.store.statements import key, of_slices, statement
+
+
+@dataclass(frozen=True, eq=False)
+class SliceObservation:
+    """What one fetch found out about a slice: how it was fetched, the candles stored after it, and its broken rows.
+
+    `times`: the starts of all stored candles of the slice, datetime64[ms].
+    """
+
+    record: FetchRecord
+    times: Times
+    broken: Broken
+    live: bool
+
+    @property
+    def slice(self) -> Slice:
+        return self.record.slice
+
+    @property
+    def state(self) -> SliceState:
+        if self.live:
+            return SliceState.LIVE
+        whole = self.record.answered and self.record.fetched_at >= self.slice.end
+        return SliceState.SETTLED if whole else SliceState.PARTIAL
+
+    @property
+    def evidence(self) -> Evidence:
+        record = self.record
+        return Evidence(
+            observed_at=record.until,
+            answered=record.answered,
+            horizon=record.horizon,
+            listed=record.listed,
+            delisted=record.delisted,
+            quarantined=self.broken.candles.times,
+        )
+
+
+def update_ledger(cursor: Cursor, observations: Sequence[SliceObservation]) -> list[LedgerRow]:
+    """Update quarantine, gaps and ledger for slices of one exchange, all different; return their ledger rows in order.
+
+    Two kinds of other slices may change as well. Their rows follow at the end of the list.
+
+    - An observation with a delisting date also updates the earlier days since that date: a market's closing is noticed
+      only a day later, and by then its silence may have been classified as no_trades.
+    - A stored candle after a delisting shows that the market was only halted. The days before that candle which are
+      classified as delisted become unknown again.
+    """
+    rows = _update(cursor, [*observations, *_silent_after_delisting(cursor, observations)])
+    reopened = _reopen_delisted(cursor, observations)
+    return [*(reopened.pop(row.slice, row) for row in rows), *reopened.values()]
+
+
+def _update(cursor: Cursor, observations: Sequence[SliceObservation]) -> list[LedgerRow]:
+    slices = [observation.slice for observation in observations]
+    quarantined = _quarantine(cursor, observations)
+    gaps_before = read_gaps(cursor, slices)
+    rows_before = ledger.read(cursor, slices)
+    rows, changed_gaps = [], {}
+    for observation in observations:
+        slice_ = observation.slice
+        gaps = gaps_after(observation, gaps_before[slice_])
+        if gaps != gaps_before[slice_]:
+            changed_gaps[slice_] = gaps
+        rows.append(ledger_row(observation, gaps, quarantined[slice_], rows_before.get(slice_)))
+    write_gaps(cursor, changed_gaps)
+    ledger.write(cursor, [row for row in rows if row != rows_before.get(row.slice)])
+    return rows
+
+
+def _silent_after_delisting(cursor: Cursor, observations: Sequence[SliceObservation]) -> list[SliceObservation]:
+    """Return observations of other settled slices that have gaps after the delisting, under another reason."""
+    delistings = [observation for observation in observations if observation.record.delisted is not None]
+    if not delistings:
+        return []
+    parameters = of_slices([observation.slice for observation in delistings])
+    parameters["delisted"] = [observation.record.delisted for observation in delistings]
+    cursor.execute(statement("silent_after_delisting"), parameters)
+    observed = {observation.slice for observation in observations}
+    records: dict[Slice, FetchRecord] = {}
+    for row in all_rows(cursor):
+        record = delistings[row.number - 1].record
+        slice_ = Slice(record.slice.series, row.day)
+        if slice_ not in observed:
+            records[slice_] = replace(record, slice=slice_, answered=False, horizon=None)
+    if not records:
+        return []
+    settled = [slice_ for slice_, row in ledger.read(cursor, list(records)).items() if row.state is SliceState.SETTLED]
+    stored = read(cursor, settled) if settled else []
+    return [
+        SliceObservation(records[slice_], candles.times, Broken(), live=False)
+        for slice_, candles in zip(settled, stored, strict=True)
+    ]
+
+
+def _reopen_delisted(cursor: Cursor, observations: Sequence[SliceObservation]) -> dict[Slice, LedgerRow]:
+    """Take back the reason delisted where the series has a later stored candle; return the changed ledger rows."""
+    cursor.execute(statement("delisted_before_candle"), of_slices([observation.slice for observation in observations]))
+    series = {key(observation.slice.series): observation.slice.series for observation in observations}
+    last_candles = {
+        Slice(series[row.exchange, row.symbol, row.timeframe], row.day): row.last_candle for row in all_rows(cursor)
+    }
+    if not last_candles:
+        return {}
+    slices = list(last_candles)
+    gaps = {
+        slice_: resumed(before, slice_, last_candles[slice_]) for slice_, before in read_gaps(cursor, slices).items()
+    }
+    rows = {
+        slice_: replace(row, missing=missing(gaps[slice_], slice_.series.timeframe))
+        for slice_, row in ledger.read(cursor, slices).items()
+    }
+    write_gaps(cursor, gaps)
+    ledger.write(cursor, list(rows.values()))
+    return rows
+
+
+def gaps_after(observation: SliceObservation, before: Sequence[Gap]) -> list[Gap]:
+    """Return the slice's gaps after the observation. Candles of a running day that are still to come are no gaps."""
+    slice_ = observation.slice
+    end = slice_.start + _due(observation) * slice_.series.timeframe.delta
+    explained = explain(observation.times, slice_, observation.evidence, before)
+    return [replace(gap, end=min(gap.end, end)) for gap in explained if gap.start < end]
+
+
+def ledger_row(
+    observation: SliceObservation, gaps: Sequence[Gap], quarantined: int, known: LedgerRow | None
+) -> LedgerRow:
+    """Return the slice's new ledger row. Where `known` has a higher state, its state and fetch stay."""
+    record, timeframe = observation.record, observation.slice.series.timeframe
+    row = LedgerRow(
+        slice=observation.slice,
+        state=observation.state,
+        expected=_due(observation),
+        present=len(observation.times),
+        missing=missing(gaps, timeframe),
+        quarantined=quarantined,
+        fetched_at=record.fetched_at,
+        source=record.source,
+        requests=record.requests,
+        retries=record.retries,
+        seconds=record.seconds,
+        note=record.note,
+    )
+    if known is None or row.state.rank >= known.state.rank:
+        return row
+    return replace(known, expected=row.expected, present=row.present, missing=row.missing, quarantined=row.quarantined)
+
+
+def missing(gaps: Sequence[Gap], timeframe: Timeframe) -> dict[Reason, int]:
+    """Count the candles that the gaps miss, by reason, in the order of Reason and without zeros."""
+    counts = dict.fromkeys(Reason, 0)
+    for gap in gaps:
+        counts[gap.reason] += count(gap, timeframe)
+    return {reason: candles for reason, candles in counts.items() if candles}
+
+
+def _due(observation: SliceObservation) -> int:
+    """Return how many candles of the slice are over: by the observation's time, or up to the last stored candle."""
+    slice_, timeframe = observation.slice, observation.slice.series.timeframe
+    over = (observation.record.until - slice_.start) // timeframe.delta
+    stored = 0
+    if len(observation.times):
+        last = observation.times.max() - to_datetime64(slice_.start)
+        stored = int(last // np.timedelta64(timeframe.ms, "ms")) + 1
+    return min(max(over, stored, 0), slice_.expected)
+
+
+def _quarantine(cursor: Cursor, observations: Sequence[SliceObservation]) -> dict[Slice, int]:
+    """Store the broken rows and resolve rows whose candle is stored now; count the unresolved rows by slice."""
+    broken: list[tuple[Any, ...]] = []
+    for observation in observations:
+        broken += _broken_rows(observation)
+    execute_values(cursor, statement("write_quarantine"), broken, page_size=1000)
+    cursor.execute(statement("read_quarantine"), of_slices([observation.slice for observation in observations]))
+    unresolved = {observation.slice: 0 for observation in observations}
+    resolved = []
+    for row in all_rows(cursor):
+        observation = observations[row.number - 1]
+        slice_ = observation.slice
+        if to_datetime64(row.time) in observation.times:
+            resolved.append((*key(slice_.series), slice_.day, row.time, observation.record.fetched_at))
+        else:
+            unresolved[slice_] += 1
+    execute_values(cursor, statement("resolve_quarantine"), resolved, page_size=1000)
+    return unresolved
+
+
+def _broken_rows(observation: SliceObservation) -> list[tuple[Any, ...]]:
+    record, broken, slice_ = observation.record, observation.broken, observation.slice
+    requested = (*key(slice_.series), slice_.day)
+    seen = (record.source, record.fetched_at, record.fetched_at)
+    rows = zip(broken.candles.times, broken.candles.values.T.tolist(), broken.rules, strict=True)
+    return [(*requested, from_datetime64(time), *values, list(rules), *seen) for time, values, rules in rows]
+
+
+def read_gaps(cursor: Cursor, slices: Sequence[Slice]) -> dict[Slice, list[Gap]]:
+    """Return the gaps of each of these slices of one exchange (at least one slice), by time."""
+    cursor.execute(statement("read_gaps"), of_slices(slices))
+    found: dict[Slice, list[Gap]] = {slice_: [] for slice_ in slices}
+    for row in all_rows(cursor):
+        found[slices[row.number - 1]].append(ledger.gap_from_row(row))
+    return found
+
+
+def write_gaps(cursor: Cursor, gaps: Mapping[Slice, Sequence[Gap]]) -> None:
+    """Replace the stored gaps of each slice with these."""
+    bounds = [(*key(slice_.series), slice_.start, slice_.end) for slice_ in gaps]
+    rows = [_gap_row(slice_, gap) for slice_, of_slice in gaps.items() for gap in of_slice]
+    execute_values(cursor, statement("delete_gaps"), bounds, page_size=1000)
+    execute_values(cursor, statement("write_gaps"), rows, page_size=1000)
+
+
+def _gap_row(slice_: Slice, gap: Gap) -> tuple[Any, ...]:
+    candles = count(gap, slice_.series.timeframe)
+    seen: tuple[int, datetime, datetime] = (gap.observations, gap.first_seen, gap.last_seen)
+    return (*key(slice_.series), gap.start, gap.end, candles, gap.reason.value, *seen)
