@@ -133,7 +133,9 @@ class _Search:
         earliest = to_ms(_BEGINNING) if self.able.refuses_before_listing else max(days[0] - _DAY_MS, to_ms(_BEGINNING))
         start = await self._accepted(self.series, earliest)
         times = await self._times(self.series, start, max(days[0], start) + 2 * _DAY_MS, to_first=True)
-        if times and days[0] <= times[0] < days[0] + _DAY_MS:
+        # A page of days begins at midnight UTC. Where days begin at another hour, it leaves out the day before it.
+        earliest_day = days[0] if days[0] % _DAY_MS == 0 else days[0] - _DAY_MS
+        if times and earliest_day <= times[0] < days[0] + _DAY_MS:
             return Beginning(How.LISTED, from_ms(times[0]))
         if start > earliest:
             how = How.FORGOTTEN if times and times[0] > days[0] else How.UNEXPLAINED

@@ -17,7 +17,7 @@ from titan10_dagster.errors import TransientError
 from titan10_dagster.exchanges.client import ExchangeClient, Page
 from titan10_dagster.exchanges.listing import Beginning, How, first_candle, last_candle
 from titan10_dagster.exchanges.venues.registry import venue_of
-from titan10_dagster_tests.exchanges.harness import MINUTE, NOW, market, now, run
+from titan10_dagster_tests.exchanges.harness import FIVE, MINUTE, NOW, market, now, plain, run
 from titan10_dagster_tests.exchanges.serving import Handler, says, serving
 from titan10_dagster_tests.exchanges.simulated import Exchange
 
@@ -70,7 +70,7 @@ def found(
     symbol = "BTC/USD" if exchange in ("coinbase", "kraken") else "BTC/USDT"
 
     async def work() -> tuple[datetime | None, int]:
-        known = [market(exchange, symbol)]
+        known = [market(exchange, symbol) if exchange in FIVE else plain(exchange, symbol)]
         async with (
             serving(handler) as url,
             ExchangeClient(exchange, known, base_url=url, paced=False, now=now) as client,
@@ -243,3 +243,46 @@ def test_a_first_candle_that_was_forgotten_is_never_called_the_listing(
     else:
         assert first < given_[0]
         assert found.instant == start + given_[0] * MINUTE.delta
+
+
+# -- days that do not begin at midnight
+
+
+def in_singapore(listed: datetime, lost_days: int = 0) -> Handler:
+    """Days of GMT+8, which begin at 16:00 UTC, and an error for pages from before the first candle, as htx has them."""
+
+    def days_of(listed: datetime) -> tuple[datetime, timedelta]:
+        eight = timedelta(hours=8)
+        return (listed + eight).replace(hour=0, minute=0) - eight + timedelta(days=lost_days), DAY
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        first, step = (listed, MINUTE.delta) if request.query["period"] == "1min" else days_of(listed)
+        since = datetime.fromtimestamp(int(request.query["from"]), UTC)
+        if since < first:
+            return web.json_response({"status": "error", "err-code": "invalid-parameter", "err-msg": "invalid from"})
+        begin = first + -(-(since - first) // step) * step
+        until = datetime.fromtimestamp(int(request.query["to"]), UTC) if "to" in request.query else NOW
+        times = [begin + number * step for number in range(int(request.query["size"]))]
+        values = dict.fromkeys(("open", "close", "low", "high", "amount", "vol", "count"), 1)
+        rows = [{"id": int(time.timestamp()), **values} for time in times if time <= min(NOW, until)]
+        return web.json_response({"status": "ok", "data": rows[::-1]})
+
+    return answer
+
+
+@pytest.mark.parametrize("hour", [0, 3, 13, 15, 16, 20, 23])
+def test_a_listing_is_found_where_days_begin_at_16_00_utc(hour: int) -> None:
+    listed = datetime(2021, 3, 7, hour, 37, tzinfo=UTC)
+    first, requests = found("htx", in_singapore(listed))
+    assert first == listed
+    assert requests <= 60
+
+
+def test_a_listing_more_than_a_day_before_the_first_day_is_not_believed_there_either() -> None:
+    listed = datetime(2021, 3, 7, 13, 37, tzinfo=UTC)
+    minutes, days = in_singapore(listed), in_singapore(listed, lost_days=3)
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        return await (minutes if request.query["period"] == "1min" else days)(request)
+
+    assert not isinstance(found("htx", answer)[0], datetime)
