@@ -11,7 +11,7 @@ from titan10_dagster.defs.assets import OWNERS
 from titan10_dagster.defs.metadata import table
 from titan10_dagster.defs.schedules import materializing
 from titan10_dagster.ingest.context import IngestContext
-from titan10_dagster.operate.status import ExchangeHealth, facts, health_report
+from titan10_dagster.operate.status import ExchangeHealth, flat, health_report
 
 KEY = dg.AssetKey(["system", "health"])
 JOB = "health"
@@ -49,10 +49,10 @@ def health_metadata(report: Sequence[ExchangeHealth]) -> dict[str, Any]:
     """The table, and the numbers that the UI plots over time."""
     return {
         "exchanges": table(
-            [{"exchange": one.exchange} | {k: _cell(v) for k, v in facts(one).items()} for one in report]
+            [{"exchange": one.exchange} | {k: _cell(v) for k, v in flat(one).items()} for one in report]
         ),
         "open_breakers": sum(one.health.state.value != "closed" for one in report),
-        "unexplained_candles": sum(facts(one)["missing"].get("unknown", 0) for one in report),
+        "unexplained_candles": sum(flat(one)["missing"].get("unknown", 0) for one in report),
         "unasked_slices": sum(one.history.unasked for one in report),
         **({"live_lag_seconds": max(lags)} if (lags := _lags(report)) else {}),
     }

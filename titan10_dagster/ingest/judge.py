@@ -148,7 +148,7 @@ class JudgedFiles:
     def _read(self, slice_: Slice) -> _Known | None:
         # Before the file is read: if another process replaces it in between, it is read again later.
         identity = self._landing.identity(slice_)
-        landed = None if identity is None else self._landing.read_or_aside(slice_)
+        landed = None if identity is None else self._landing.read_or_quarantine(slice_)
         return None if identity is None or landed is None else self._judge(identity, landed)
 
     def _judge(self, identity: FileIdentity, landed: FetchedSlice) -> _Known:

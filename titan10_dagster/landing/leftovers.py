@@ -1,11 +1,13 @@
-"""What lies in the landing zone, file by file, for whoever clears it up.
+"""The files of the landing zone, by kind, for the nightly cleanup.
 
 | file | is |
 |-|-|
 | `<symbol>.parquet` | a landed slice |
-| `<symbol>.<time>.parquet.old` | a former one that had a candle which the present one lacks: evidence |
-| `<symbol>.parquet.corrupt` | one that could not be read: it was fetched again |
-| `.<symbol>.parquet.<token>.tmp` | one whose process died while it wrote it |
+| `<symbol>.<time>.<digest>.parquet.old` | a replaced file with a candle that the present one lacks: evidence |
+| `<symbol>.parquet.<digest>.corrupt` | a file that could not be read; its slice was fetched again |
+| `.<token>.tmp` | a file whose process died while it wrote it |
+
+Older versions wrote these names without a digest, and temporary names with the symbol.
 """
 
 from __future__ import annotations
@@ -18,11 +20,11 @@ from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
 
-_NEVER_TEMPORARY_FOR = 86_400  # seconds: a folder that nothing touched for so long is not being written to
+_UNUSED_FOR = 86_400  # seconds: a folder that did not change for so long is not being written to
 
 
 class Kind(Enum):
-    """The value is how the file's name ends."""
+    """The value is the end of the file's name."""
 
     SUPERSEDED = ".parquet.old"
     UNREADABLE = ".corrupt"
@@ -40,32 +42,32 @@ class LandedFile:
     modified: datetime
 
     def remove(self) -> None:
-        """Removes it, unless somebody has put another one in its place or removed it before."""
+        """Remove the file, unless it was replaced or removed since it was listed."""
         with suppress(FileNotFoundError):
             if _modified(self.path.stat()) == self.modified:
                 self.path.unlink()
 
 
 def folders(root: Path) -> Iterator[Path]:
-    """The folders of single days, `<exchange>/<timeframe>/<day>`, in order."""
+    """Return the folders of single days, `<exchange>/<timeframe>/<day>`, in order."""
     return iter(sorted(path for path in root.glob("*/*/*") if path.is_dir()))
 
 
 def files(folder: Path) -> Iterator[LandedFile]:
-    """What lies in the folder of a day; what is none of ours is passed over."""
+    """Yield the files in the folder of a day. Files of other programs are skipped."""
     with os.scandir(folder) as entries:
         for entry in entries:
             kind = next((kind for kind in Kind if entry.name.endswith(kind.value)), None)
             if kind is not None and entry.is_file(follow_symlinks=False):
-                facts = entry.stat(follow_symlinks=False)
-                yield LandedFile(Path(entry.path), kind, facts.st_size, _modified(facts))
+                status = entry.stat(follow_symlinks=False)
+                yield LandedFile(Path(entry.path), kind, status.st_size, _modified(status))
 
 
 def remove_if_empty(folder: Path, now: datetime) -> None:
-    """Removes the folder of a day if nothing is in it and, for a day, nothing was: nobody is about to write there."""
-    if now.timestamp() - folder.stat().st_mtime > _NEVER_TEMPORARY_FOR and not any(folder.iterdir()):
+    """Remove the folder of a day if it is empty and has been for a day, so that no writer is about to use it."""
+    if now.timestamp() - folder.stat().st_mtime > _UNUSED_FOR and not any(folder.iterdir()):
         folder.rmdir()
 
 
-def _modified(facts: os.stat_result) -> datetime:
-    return datetime.fromtimestamp(facts.st_mtime, UTC)
+def _modified(status: os.stat_result) -> datetime:
+    return datetime.fromtimestamp(status.st_mtime, UTC)

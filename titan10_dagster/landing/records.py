@@ -1,4 +1,4 @@
-"""A FetchRecord as JSON, the way it travels in a landed file."""
+"""A FetchRecord as JSON, as a landed file stores it in its metadata."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from titan10_dagster.candles.slices import Series, Slice
 from titan10_dagster.candles.timeframes import Timeframe
 
 _INSTANTS = ("fetched_at", "horizon", "listed", "delisted", "covered_until")
-_ADDED = {"covered_until": None}  # what files do not have that were written before there was such a field
+_ADDED = {"covered_until": None}  # defaults for files that are older than the field
 _PLAIN = tuple(field.name for field in fields(FetchRecord) if field.name not in _INSTANTS and field.name != "slice")
 
 
 def to_json(record: FetchRecord) -> bytes:
-    """One flat object: the slice's exchange, symbol, timeframe and day, then the record's own fields.
+    """Return one flat object: the slice's exchange, symbol, timeframe and day, then the record's own fields.
 
-    Days and instants are ISO 8601, in UTC. An instant that is not aware raises ValueError.
+    Days and instants are ISO 8601 in UTC. An instant without a time zone raises ValueError.
     """
     series = record.slice.series
     return json.dumps(
@@ -36,16 +36,16 @@ def to_json(record: FetchRecord) -> bytes:
 
 
 def from_json(text: bytes) -> FetchRecord:
-    """The record; ValueError, TypeError or KeyError where the text is none."""
-    told = {**_ADDED, **json.loads(text)}
-    instants: dict[str, Any] = {name: _read(told[name]) for name in _INSTANTS}
-    plain = {name: told[name] for name in _PLAIN}
-    return FetchRecord(slice=_slice(told), **instants, **{**plain, "source": Source(told["source"])})
+    """Return the record; ValueError, TypeError or KeyError if the text does not hold one."""
+    values = {**_ADDED, **json.loads(text)}
+    instants: dict[str, Any] = {name: _read(values[name]) for name in _INSTANTS}
+    plain = {name: values[name] for name in _PLAIN}
+    return FetchRecord(slice=_slice(values), **instants, **{**plain, "source": Source(values["source"])})
 
 
-def _slice(told: Mapping[str, Any]) -> Slice:
-    series = Series(told["exchange"], told["symbol"], Timeframe.parse(told["timeframe"]))
-    return Slice(series, date.fromisoformat(told["day"]))
+def _slice(values: Mapping[str, Any]) -> Slice:
+    series = Series(values["exchange"], values["symbol"], Timeframe.parse(values["timeframe"]))
+    return Slice(series, date.fromisoformat(values["day"]))
 
 
 def _written(instant: datetime | None) -> str | None:

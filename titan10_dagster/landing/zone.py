@@ -1,11 +1,11 @@
-"""The landing zone: raw candles as the exchange gave them, one Parquet file a slice.
+"""The landing zone: raw candles as the exchange sent them, one Parquet file per slice.
 
     <root>/<exchange>/<timeframe>/<YYYY-MM-DD>/<symbol>.parquet
 
-A file holds the columns exchange, symbol, timeframe, time (UTC, milliseconds) and the five values, and how
-it was fetched as JSON in its key-value metadata under "titan10". Anything that reads Parquet reads it. A
-file that is there is whole: it is written beside its place, synced and renamed, so a process killed at any
-instant leaves the old file, the new one, or none.
+A file holds the columns exchange, symbol, timeframe, time (UTC, milliseconds) and the five values. Its key-value
+metadata under "titan10" says in JSON how the slice was fetched. Any Parquet reader can read it. A file under its final
+name is complete: it is written under a temporary name, synced and renamed, so a process that is killed at any instant
+leaves the old file, the new one, or none. `landing/names.py` makes the file names.
 """
 
 from __future__ import annotations
@@ -28,19 +28,16 @@ from titan10_dagster.candles.columns import Candles
 from titan10_dagster.candles.fetched import FetchedSlice, FetchRecord
 from titan10_dagster.candles.frame import COLUMNS, VALUES
 from titan10_dagster.candles.rules import judge
-from titan10_dagster.candles.slices import Series, Slice
+from titan10_dagster.candles.slices import Slice
 from titan10_dagster.errors import LandingError
+from titan10_dagster.landing.names import file_name, former_file_name, superseded_name, unreadable_name
 from titan10_dagster.landing.records import from_json, to_json
 
 METADATA_KEY = b"titan10"
 
 _KEYS = ("exchange", "symbol", "timeframe")
 _COMPRESSION = {**dict.fromkeys((*_KEYS, "time"), "none"), **dict.fromkeys(VALUES, "zstd")}
-_SUFFIX = ".parquet"
-_LONGEST_NAME = 200  # bytes; file systems allow 255, and the temporary name is longer
 _EXCHANGE = re.compile(r"[a-z0-9_]+")
-# "/" and ":" get signs of their own below; these signs themselves must then be told apart from them.
-_ESCAPED = re.compile(r'[-_%\\*?"<>|]')
 _UNREADABLE = (pa.ArrowException, OSError, ValueError, KeyError, TypeError)
 
 
@@ -48,19 +45,15 @@ FileIdentity = tuple[int, int, int, int]  # of a file's content: device, inode, 
 
 
 class LandingZone:
-    """Landed slices under `root`, which is made when the first one is written. Threads may share it."""
+    """Landed slices under `root`, a folder that the first write creates. Threads may share an instance."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._making = Lock()
+        self._creating = Lock()
 
     def path(self, slice_: Slice) -> Path:
-        """Where the slice lies, or would. LandingError if its exchange or symbol makes no file name."""
-        series = slice_.series
-        if not _EXCHANGE.fullmatch(series.exchange):
-            raise LandingError(f"{series.exchange!r} is not an exchange's name: cannot land {series}")
-        place = (series.exchange, series.timeframe.name, slice_.day.isoformat())
-        return self.root.joinpath(*place, _file_name(series) + _SUFFIX)
+        """Return where the slice is written. LandingError if its exchange or symbol makes no file name."""
+        return self._folder(slice_) / file_name(slice_.series)
 
     def identity(self, slice_: Slice) -> FileIdentity | None:
         """Return what changes whenever another file takes the slice's place; None if the slice is not landed.
@@ -68,7 +61,7 @@ class LandingZone:
         Raises:
             LandingError: the file cannot be reached.
         """
-        path = self.path(slice_)
+        path = self._located(slice_)
         try:
             status = path.stat()
         except FileNotFoundError:
@@ -78,32 +71,38 @@ class LandingZone:
         return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
     def write(self, fetched: FetchedSlice) -> FetchedSlice:
-        """Lands the slice, in place of what was landed of it; it is on the disk when this returns, as it is returned.
+        """Write the slice, in place of its former file, and return it as it is on the disk then.
 
-        No row that an exchange gave is lost. What lies before the new fetch's horizon nobody can ask for again: the
-        former rows that keep the candle rules are carried over, and the record's note says how many, so that the file
-        alone replays the slice. Where the new file still lacks a candle of the former one, that
-        file is kept beside it as `<symbol>.<its time of fetching>.parquet.old`: evidence, which nothing reads.
+        No row that an exchange sent is lost. Rows before the new fetch's horizon cannot be fetched again: those of the
+        former file that keep the candle rules are carried over, and the record's note says how many, so that the new
+        file alone is enough to replay the slice. If the new file still lacks a candle of the former one, the former
+        file is kept beside it as `<symbol>.<time of its fetch>.<digest>.parquet.old`: evidence that nothing reads.
 
-        LandingError if it cannot be written; what was there before is then still there.
+        LandingError if it cannot be written; the former file is then still there.
         """
-        path = self.path(fetched.record.slice)
-        former = self.read_or_aside(fetched.record.slice)
+        slice_ = fetched.record.slice
+        path = self.path(slice_)
+        former = self.read_or_quarantine(slice_)
+        former_path = self._located(slice_)
         try:
-            with self._making:  # a folder that is seen is on the disk
-                _make_folder(path.parent)
+            with self._creating:  # a folder that another thread sees is on the disk
+                _create_folder(path.parent)
             if former is not None:
                 fetched = _with_unreachable_rows(fetched, former)
                 if np.setdiff1d(former.candles.times, fetched.candles.times).size:
-                    _put(_old(path, former.record), pa.py_buffer(path.read_bytes()))
+                    content = former_path.read_bytes()
+                    evidence = superseded_name(path.name, former.record.fetched_at, content)
+                    _put(path.with_name(evidence), pa.py_buffer(content))
             _put(path, _encoded(fetched))
+            if former_path != path:
+                former_path.unlink(missing_ok=True)
         except OSError as error:
-            raise LandingError(f"cannot land {fetched.record.slice} as {path}: {error}") from error
+            raise LandingError(f"cannot land {slice_} as {path}: {error}") from error
         return fetched
 
     def read(self, slice_: Slice) -> FetchedSlice | None:
-        """The slice exactly as it was written; None if there is none, LandingError if it is unreadable."""
-        path = self.path(slice_)
+        """Return the slice exactly as it was written; None without a file, LandingError if it is unreadable."""
+        path = self._located(slice_)
         with _opened(path) as file:
             if file is None:
                 return None
@@ -113,7 +112,7 @@ class LandingZone:
                 raise _unreadable(path, slice_, error) from error
 
     def read_file(self, path: Path) -> FetchedSlice | None:
-        """What a file of the zone holds, one set aside by `write` included; None if it is gone or unreadable."""
+        """Return what a file of the zone holds, evidence included; None if it is gone or unreadable."""
         with _opened(path) as file:
             if file is None:
                 return None
@@ -123,7 +122,7 @@ class LandingZone:
                 return None
 
     def record_of(self, path: Path) -> FetchRecord | None:
-        """How the slice in a file of the zone was fetched; None if it is gone or unreadable."""
+        """Return how the slice in a file of the zone was fetched; None if the file is gone or unreadable."""
         with _opened(path) as file:
             if file is None:
                 return None
@@ -132,17 +131,17 @@ class LandingZone:
             except _UNREADABLE:
                 return None
 
-    def read_or_aside(self, slice_: Slice) -> FetchedSlice | None:
-        """As `read`, but an unreadable file counts as not landed: it is logged and moved aside to `*.corrupt`."""
+    def read_or_quarantine(self, slice_: Slice) -> FetchedSlice | None:
+        """Read as `read` does, but rename an unreadable file to `*.corrupt`, log it, and return None."""
         try:
             return self.read(slice_)
         except _UnreadableFile as error:
-            _move_aside(error)
+            _quarantine(error)
             return None
 
     def record(self, slice_: Slice) -> FetchRecord | None:
-        """How the slice was fetched, from the file's footer alone; None and LandingError as in `read`."""
-        path = self.path(slice_)
+        """Return how the slice was fetched, from the file's footer alone; None and LandingError as in `read`."""
+        path = self._located(slice_)
         with _opened(path) as file:
             if file is None:
                 return None
@@ -152,82 +151,92 @@ class LandingZone:
                 raise _unreadable(path, slice_, error) from error
 
     def records(self, slices: Iterable[Slice]) -> dict[Slice, FetchRecord]:
-        """The records of those slices that are landed, in the order asked.
+        """Return the records of those slices that are landed, in the same order.
 
-        A file that is unreadable counts as not landed, so the slice is fetched again: it is logged and
-        moved aside to `*.corrupt`. A file that cannot be opened at all raises LandingError.
+        An unreadable file counts as not landed, so the slice is fetched again: it is renamed to `*.corrupt` and
+        logged. A file that cannot be opened at all raises LandingError.
         """
-        found = ((slice_, self._record_or_aside(slice_)) for slice_ in slices)
-        return {slice_: record for slice_, record in found if record is not None}
+        found = {}
+        for slice_ in slices:
+            record = self._record_or_quarantine(slice_)
+            if record is not None:
+                found[slice_] = record
+        return found
 
-    def _record_or_aside(self, slice_: Slice) -> FetchRecord | None:
+    def _record_or_quarantine(self, slice_: Slice) -> FetchRecord | None:
         try:
             return self.record(slice_)
         except _UnreadableFile as error:
-            _move_aside(error)
+            _quarantine(error)
             return None
+
+    def _folder(self, slice_: Slice) -> Path:
+        series = slice_.series
+        if not _EXCHANGE.fullmatch(series.exchange):
+            raise LandingError(f"{series.exchange!r} is not the id of an exchange: cannot land {series}")
+        return self.root / series.exchange / series.timeframe.name / slice_.day.isoformat()
+
+    def _located(self, slice_: Slice) -> Path:
+        """Return where the slice is: under its name, or under the name that an older version gave the file."""
+        path = self.path(slice_)
+        former_name = former_file_name(slice_.series)
+        if former_name is None or path.exists():
+            return path
+        former = path.with_name(former_name)
+        record = self.record_of(former)
+        return former if record is not None and record.slice == slice_ else path
 
 
 class _UnreadableFile(LandingError):
-    """A landed file that is there and can be opened, but is not what was written."""
+    """A landed file that can be opened but does not hold what was written."""
 
     def __init__(self, message: str, *, path: Path) -> None:
         super().__init__(message)
         self.path = path
 
 
-def _move_aside(error: _UnreadableFile) -> None:
-    aside = error.path.with_name(error.path.name + ".corrupt")
-    with suppress(FileNotFoundError):  # another process moved it first
-        error.path.replace(aside)
-    structlog.get_logger().warning("landed_file_corrupt", file=str(aside), error=str(error.__cause__))
+def _quarantine(error: _UnreadableFile) -> None:
+    """Rename an unreadable file. Another process may have done so already, or have replaced the file."""
+    with suppress(FileNotFoundError):
+        quarantined = error.path.with_name(unreadable_name(error.path.name, error.path.read_bytes()))
+        error.path.replace(quarantined)
+        structlog.get_logger().warning("landed_file_corrupt", file=str(quarantined), error=str(error.__cause__))
 
 
 def _with_unreachable_rows(fetched: FetchedSlice, former: FetchedSlice) -> FetchedSlice:
-    """The new fetch, with the good rows of the former one from before its horizon that it has not."""
+    """Add the valid rows of the former file from before the new fetch's horizon that the new fetch lacks."""
     record = fetched.record
     if record.horizon is None or record.horizon <= record.slice.start:
         return fetched
     valid = judge(former.candles, record.slice, former.record.fetched_at).valid
-    good = valid.between(record.slice.start, record.horizon)
-    lost = good.where(~np.isin(good.times, fetched.candles.times))
+    unreachable = valid.between(record.slice.start, record.horizon)
+    lost = unreachable.where(~np.isin(unreachable.times, fetched.candles.times))
     if not len(lost):
         return fetched
     candles = Candles.joined(lost, fetched.candles).sorted()
-    told = f"{len(lost)} candles from before the horizon are of earlier fetches"
-    return FetchedSlice(replace(record, note=f"{record.note}; {told}" if record.note else told), candles)
-
-
-def _old(path: Path, record: FetchRecord) -> Path:
-    return path.with_name(f"{path.stem}.{record.fetched_at:%Y%m%dT%H%M%S%f}Z{_SUFFIX}.old")
+    note = f"{len(lost)} candles from before the horizon are of earlier fetches"
+    if record.note:
+        note = f"{record.note}; {note}"
+    return FetchedSlice(replace(record, note=note), candles)
 
 
 def _unreadable(path: Path, slice_: Slice, error: BaseException) -> _UnreadableFile:
-    told = f"the landed file of {slice_} is unreadable ({error}): remove {path} and fetch the slice again"
-    return _UnreadableFile(told, path=path)
+    message = f"the landed file of {slice_} is unreadable ({error}): remove {path} and fetch the slice again"
+    return _UnreadableFile(message, path=path)
 
 
-def _file_name(series: Series) -> str:
-    """The symbol with "/" as "-" and ":" as "_". No two symbols share a name, and none leaves its folder."""
-    escaped = _ESCAPED.sub(lambda sign: f"%{ord(sign[0]):02X}", series.symbol)
-    name = escaped.replace("/", "-").replace(":", "_")
-    if not name.isprintable() or name != name.strip(" .") or not 0 < len(name.encode()) <= _LONGEST_NAME:
-        raise LandingError(f"{series.symbol!r} of {series.exchange} makes no file name; leave it out")
-    return name
-
-
-def _make_folder(folder: Path) -> None:
-    """Makes the folder and those above it; a folder's entry is on the disk once the one above is synced."""
+def _create_folder(folder: Path) -> None:
+    """Create the folder and those above it. Syncing the parent puts a new folder's entry on the disk."""
     if folder.is_dir():
         return
-    _make_folder(folder.parent)
+    _create_folder(folder.parent)
     folder.mkdir(exist_ok=True)
     _sync_folder(folder.parent)
 
 
 def _put(path: Path, content: pa.Buffer) -> None:
-    # The name is new each time: two processes that land the same slice must not write into one file.
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    # The name is new each time: two processes that land the same slice must not write to the same file.
+    temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
         with temporary.open("xb") as file:
             file.write(content)
@@ -251,8 +260,8 @@ def _sync_folder(folder: Path) -> None:
 def _encoded(fetched: FetchedSlice) -> pa.Buffer:
     table, sink = _table(fetched), pa.BufferOutputStream()
     # Measured on 24 days of real candles at 1m: a day takes 29.7 kB and 0.77 ms with plain values, 38 kB and
-    # 1.1 ms with dictionaries, 38.6 kB and 0.6 ms split by byte; zstd 6 saves 5 % for twice the time. What is not a
-    # value is small by its encoding: to compress it as well takes a quarter of the time and saves nothing.
+    # 1.1 ms with dictionaries, 38.6 kB and 0.6 ms split by byte; zstd 6 saves 5 % for twice the time. The other
+    # columns are small by their encoding: compressing them takes a quarter of the time and saves nothing.
     with parquet.ParquetWriter(
         sink,
         table.schema,
@@ -262,7 +271,7 @@ def _encoded(fetched: FetchedSlice) -> pa.Buffer:
         column_encoding={"time": "DELTA_BINARY_PACKED"},
         write_statistics=["time"],
         write_page_checksum=True,
-        store_schema=False,  # the readers need no Arrow, and it would take 2 kB a file
+        store_schema=False,  # readers do not need Arrow's schema, which takes 2 kB per file
     ) as writer:
         writer.write_table(table)
         writer.add_key_value_metadata({METADATA_KEY: to_json(fetched.record)})

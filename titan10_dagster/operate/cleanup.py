@@ -1,8 +1,9 @@
-"""Clearing up the landing zone: files that the database has, evidence that is old, what died while it was written.
+"""Clean up the landing zone: files whose candles are stored, old evidence, and files of interrupted writes.
 
-A landed file goes only when the ledger calls its slice settled by that fetch or a later one: its candles were then
-written in the same transaction; that its exchange is to start later now does not make it superfluous. And it goes
-when its day is past the days that candles are kept. A former file goes only when every valid candle of it is stored.
+A landed file is removed only if the ledger calls its slice settled by that fetch or a later one, because the candles
+were then written in the same transaction; a later start of its exchange in the settings does not matter. It is also
+removed when its day is older than candles are kept. A replaced file is removed only if every valid candle of it is
+stored.
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ from titan10_dagster.settings import HousekeepingSettings
 from titan10_dagster.store import reader
 from titan10_dagster.store.database import retrying
 
-MOST_FILES = 50_000  # of one night; the next one goes on
-_TEMPORARY_DAYS = 1  # writing one takes milliseconds
+MOST_FILES = 50_000  # in one night; the next night continues
+_TEMPORARY_DAYS = 1  # a write takes milliseconds
 
 
 @dataclass(frozen=True)
 class Freed:
-    """How many files went, and how many bytes they held."""
+    """How many files were removed, and how many bytes they held."""
 
     files: int = 0
     bytes: int = 0
@@ -39,11 +40,11 @@ class Freed:
 
 
 def clear_landing(titan10: IngestContext, *, most: int = MOST_FILES) -> Mapping[Kind, Freed]:
-    """Removes what its retention is over for, at most `most` files; what went, by kind."""
+    """Remove files whose retention is over, at most `most` of them; return what was removed, by kind."""
     now, freed = titan10.now(), dict.fromkeys(Kind, Freed())
     oldest = _oldest(titan10.settings.housekeeping, now)
     for folder in leftovers.folders(titan10.landing.root):
-        room = most - sum(one.files for one in freed.values())
+        room = most - sum(of_kind.files for of_kind in freed.values())
         for file in _removable(titan10, folder, oldest)[:room]:
             file.remove()
             freed[file.kind] += Freed(1, file.bytes)
@@ -52,7 +53,7 @@ def clear_landing(titan10: IngestContext, *, most: int = MOST_FILES) -> Mapping[
 
 
 def _oldest(keep: HousekeepingSettings, now: datetime) -> Mapping[Kind, datetime]:
-    """What was modified before these instants is over its time; kinds that are kept for ever are left out."""
+    """Return when the retention of each kind begins: older files are removed. Kinds that stay for ever are left out."""
     days = {
         Kind.LANDED: keep.landing_days,
         Kind.SUPERSEDED: keep.evidence_days,
@@ -63,16 +64,25 @@ def _oldest(keep: HousekeepingSettings, now: datetime) -> Mapping[Kind, datetime
 
 
 def _removable(titan10: IngestContext, folder: Path, oldest: Mapping[Kind, datetime]) -> list[LandedFile]:
-    over = [one for one in leftovers.files(folder) if one.kind in oldest and one.modified < oldest[one.kind]]
-    landed = [one for one in over if one.kind is Kind.LANDED]
-    rest = [one for one in over if one.kind is not Kind.LANDED]
-    kept = [one for one in rest if one.kind is Kind.SUPERSEDED and not _is_stored(titan10, one)]
-    return [*_superfluous(titan10, landed), *(one for one in rest if one not in kept)]
+    landed: list[LandedFile] = []
+    removable: list[LandedFile] = []
+    for file in leftovers.files(folder):
+        if file.kind not in oldest or file.modified >= oldest[file.kind]:
+            continue  # its retention is not over
+        if file.kind is Kind.LANDED:
+            landed.append(file)
+        elif file.kind is not Kind.SUPERSEDED or _is_stored(titan10, file):
+            removable.append(file)
+    return [*_superfluous(titan10, landed), *removable]
 
 
 def _superfluous(titan10: IngestContext, landed: Sequence[LandedFile]) -> Iterator[LandedFile]:
-    """Those whose slice the ledger calls settled by that fetch or a later one, or whose day is kept no more."""
-    records = {one: record for one in landed if (record := titan10.landing.record_of(one.path)) is not None}
+    """Yield the files whose slice is settled by that fetch or a later one, or whose day is no longer kept."""
+    records = {}
+    for file in landed:
+        record = titan10.landing.record_of(file.path)
+        if record is not None:
+            records[file] = record
     days = read_days(titan10, [record.slice for record in records.values()])
     kept_from = titan10.kept_from or date.min
     for file, record in records.items():
@@ -81,7 +91,7 @@ def _superfluous(titan10: IngestContext, landed: Sequence[LandedFile]) -> Iterat
 
 
 def _is_stored(titan10: IngestContext, former: LandedFile) -> bool:
-    """Whether the database has every valid candle of a former file."""
+    """Return whether the database has every valid candle of a replaced file."""
     fetched = titan10.landing.read_file(former.path)
     if fetched is None:
         return True

@@ -1,4 +1,4 @@
-"""How every exchange is, at a glance: what the asset `system/health` and `titan10 status` show."""
+"""The health of each exchange, as the asset `system/health` and `titan10 status` show it."""
 
 from __future__ import annotations
 
@@ -21,11 +21,15 @@ _HOUR = timedelta(hours=1)
 class ExchangeHealth:
     """One exchange.
 
-    `pace` is the present share of the full pace. `requests` were made since `counted_since`, the start of the last full
-    hour, by runs and polls of every kind; `budget_used` is their share of the pages that the full pace would have given
-    in that time. `live_lag` is how old the end of the newest candle is, of the series that is furthest behind, and
-    `freshest_lag` of the one furthest ahead; None where nothing was polled since yesterday. A quiet pair may lag
-    without a fault. `unlisted`: configured symbols that the exchange does not trade; they count as no missing history.
+    Attributes:
+        pace: the present share of the full pace.
+        requests: how many requests runs and polls of every kind sent since `counted_since`.
+        counted_since: the start of the last full hour.
+        budget_used: `requests` as a share of the pages that the full pace allows in that time.
+        live_lag: the age of the newest candle's end, of the series that is furthest behind; None if nothing was polled
+            since yesterday. A quiet pair may lag without a fault.
+        freshest_lag: the same of the series that is furthest ahead.
+        unlisted: configured symbols that the exchange does not trade. Their days do not count as missing history.
     """
 
     exchange: str
@@ -42,7 +46,7 @@ class ExchangeHealth:
 
 
 def health_report(titan10: IngestContext, now: datetime) -> list[ExchangeHealth]:
-    """One for each exchange that is configured or has candles, by name. Reads no candle, and asks no exchange."""
+    """Return one row per exchange that is configured or has candles, by name. Reads no candle, sends no request."""
     configured, db = titan10.settings.exchanges, titan10.database
     starts = listed_series(titan10, configured)
     listed = {(series.exchange, series.symbol) for series in starts}
@@ -53,7 +57,7 @@ def health_report(titan10: IngestContext, now: datetime) -> list[ExchangeHealth]
     requests = HealthStore(db).requests_since(since)
 
     def report(name: str) -> ExchangeHealth:
-        health, made = breakers.get(name, Health(name)), requests.get(name, 0)
+        health, sent = breakers.get(name, Health(name)), requests.get(name, 0)
         newest, oldest = live.get(name, (None, None))
         symbols = configured[name].symbols if name in configured else ()
         return ExchangeHealth(
@@ -61,32 +65,32 @@ def health_report(titan10: IngestContext, now: datetime) -> list[ExchangeHealth]
             enabled=name in configured and configured[name].enabled,
             health=health,
             pace=health.pace.as_of(now),
-            requests=made,
+            requests=sent,
             counted_since=since,
-            budget_used=made * venue_of(name).page_seconds / (now - since).total_seconds() if made else 0.0,
+            budget_used=sent * venue_of(name).page_seconds / (now - since).total_seconds() if sent else 0.0,
             live_lag=None if oldest is None else now - oldest,
             freshest_lag=None if newest is None else now - newest,
-            history=history.get(name) or _nothing(name),
+            history=history.get(name) or _no_history(name),
             unlisted=tuple(symbol for symbol in symbols if (name, symbol) not in listed),
         )
 
     return [report(name) for name in sorted({*configured, *history})]
 
 
-def facts(one: ExchangeHealth) -> dict[str, Any]:
-    """The same flat, without the name: numbers, texts, days and instants; spans in seconds."""
-    health, history = one.health, one.history
+def flat(report: ExchangeHealth) -> dict[str, Any]:
+    """Return the fields except the name as one flat row of numbers, texts, days and instants; spans in seconds."""
+    health, history = report.health, report.history
     return {
-        "enabled": one.enabled,
+        "enabled": report.enabled,
         "breaker": health.state.value,
         "breaker_until": health.open_until,
         "breaker_reason": health.reason,
-        "pace": one.pace,
-        "requests": one.requests,
-        "requests_since": one.counted_since,
-        "budget_used": one.budget_used,
-        "live_lag_seconds": _seconds(one.live_lag),
-        "freshest_lag_seconds": _seconds(one.freshest_lag),
+        "pace": report.pace,
+        "requests": report.requests,
+        "requests_since": report.counted_since,
+        "budget_used": report.budget_used,
+        "live_lag_seconds": _seconds(report.live_lag),
+        "freshest_lag_seconds": _seconds(report.freshest_lag),
         "complete_to": history.complete_to,
         "complete_since": history.complete_since,
         "first_settled": history.first_settled,
@@ -99,7 +103,7 @@ def facts(one: ExchangeHealth) -> dict[str, Any]:
         "missing": {reason.value: count for reason, count in history.missing.items()},
         "quarantined": history.quarantined,
         "restatements": history.restatements,
-        "unlisted": list(one.unlisted),
+        "unlisted": list(report.unlisted),
         "last_error": health.last_error,
         "last_error_at": health.last_error_at,
     }
@@ -109,5 +113,5 @@ def _seconds(span: timedelta | None) -> float | None:
     return None if span is None else span.total_seconds()
 
 
-def _nothing(exchange: str) -> ExchangeSummary:
+def _no_history(exchange: str) -> ExchangeSummary:
     return ExchangeSummary(exchange, 0, 0, 0, 0, 0, {}, 0, 0)

@@ -12,7 +12,7 @@ from titan10_dagster.landing.zone import LandingZone
 from titan10_dagster.local.instance import Say, embedded, open_tables
 from titan10_dagster.local.stack import running_stack
 from titan10_dagster.local.tables import counts, day_range, print_json, print_table
-from titan10_dagster.operate.status import ExchangeHealth, facts, health_report
+from titan10_dagster.operate.status import ExchangeHealth, flat, health_report
 from titan10_dagster.settings import Settings
 from titan10_dagster.store.database import connection_parameters, shown
 
@@ -27,7 +27,7 @@ def show_status(settings: Settings, say: Say, *, as_json: bool) -> None:
     with open_tables(settings, say) as db:
         report = health_report(IngestContext(settings, db, LandingZone(settings.landing)), utc_now())
         exchanges = [
-            {"exchange": health.exchange, "symbols": _symbols(settings, health), **facts(health)} for health in report
+            {"exchange": health.exchange, "symbols": _symbols(settings, health), **flat(health)} for health in report
         ]
         timescaledb, where = db.has_timescaledb(), _where(settings, say)
     stack = running_stack(settings.data)

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 
-import dagster as dg
 import pytest
 
-from titan10_dagster.defs.compose import compose
 from titan10_dagster.ingest.live import poll_exchanges
 from titan10_dagster.ingest.markets import refresh_markets
-from titan10_dagster.operate.status import ExchangeHealth, facts, health_report
+from titan10_dagster.operate.status import ExchangeHealth, flat, health_report
 from titan10_dagster.planning.breaker import BreakerState
 from titan10_dagster_tests.integration.driving import go_to
+from titan10_dagster_tests.operate.test_alerts import change
 from titan10_dagster_tests.world import NOW, MakeWorld, World
 
 FIRST, LAST = date(2024, 3, 7), date(2024, 3, 9)
 
 
 def report(world: World) -> dict[str, ExchangeHealth]:
-    return {one.exchange: one for one in health_report(world.titan10, world.titan10.now())}
+    return {row.exchange: row for row in health_report(world.titan10, world.titan10.now())}
 
 
-def test_it_tells_what_was_done_and_what_is_missing(make_world: MakeWorld) -> None:
+def test_it_reports_stored_days_missing_days_and_errors(make_world: MakeWorld) -> None:
     start = {"start": FIRST}
     world = make_world(
         {"binance": ["BTC/USDT", "ETH/USDT"], "okx": ["BTC/USDT"]}, settings={"binance": start, "okx": start}
@@ -61,15 +60,21 @@ def test_a_symbol_that_is_not_listed_is_named_and_misses_no_days(make_world: Mak
     assert (seen.unlisted, seen.history.unasked) == (("BTC/USTD",), 3)
 
 
-def test_the_asset_shows_a_row_for_each_exchange(make_world: MakeWorld) -> None:
+def test_a_flat_row_has_only_plain_values(make_world: MakeWorld) -> None:
+    """`titan10 status --json` and the asset's table take the row as it is."""
+    world = make_world({"binance": ["BTC/USDT"]})
+    poll_exchanges(world.titan10, ["binance"])
+    row = flat(report(world)["binance"])
+    plain = str | int | float | date | list | dict | None
+    assert all(isinstance(value, plain) for value in row.values()), row
+    assert row["live_lag_seconds"] == pytest.approx(NOW.second, abs=60)
+    assert row["stored"] > 0
+    assert row["breaker"] == "closed"
+
+
+def test_an_exchange_that_left_the_settings_is_shown_while_its_candles_are_stored(make_world: MakeWorld) -> None:
     world = make_world({"binance": ["BTC/USDT"], "okx": ["BTC/USDT"]})
-    result = compose(world.titan10).resolve_job_def("health").execute_in_process(instance=world.instance)
-    assert result.success
-    event = world.instance.get_latest_materialization_event(dg.AssetKey(["system", "health"]))
-    assert event is not None
-    materialization = event.asset_materialization
-    assert materialization is not None
-    shown = materialization.metadata["exchanges"]
-    assert isinstance(shown, dg.TableMetadataValue)
-    assert [record.data["exchange"] for record in shown.records] == ["binance", "okx"]
-    assert set(shown.records[0].data) == {"exchange", *facts(report(world)["okx"])}
+    world.backfill("okx", LAST)
+    change(world, exchanges={"binance": world.titan10.settings.exchanges["binance"]})
+    seen = report(world)
+    assert (seen["okx"].enabled, seen["okx"].history.present) == (False, 1440)

@@ -1,0 +1,81 @@
+"""File names of landed slices: readable for usual symbols, and never shared by two symbols.
+
+`BTC/USDT` lies in `BTC-USDT.parquet` and `BTC/USDT:USDT` in `BTC-USDT_USDT.parquet`. Characters that file systems or
+these two signs use are written as `%` and their code. On a case-insensitive disk `AAPLx/USD` and `AAPLX/USD` would
+share a file, and some disks change how accented letters are composed. So a symbol that is not plain (it has lower-case
+letters, or characters with more than one spelling) also gets a short digest: `AAPLx-USD~3F9A21C0.parquet`.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from hashlib import sha256
+from unicodedata import normalize
+
+from titan10_dagster.candles.slices import Series
+from titan10_dagster.errors import LandingError
+
+SUFFIX = ".parquet"
+
+_LONGEST_NAME = 200  # bytes; file systems allow 255, and the names of evidence files are longer
+# "/" and ":" become "-" and "_", and "~" precedes the digest; so these signs themselves must be escaped.
+_ESCAPED = re.compile(r'[-_~%\\*?"<>|]')
+
+
+def file_name(series: Series) -> str:
+    """Return the name of the series' files.
+
+    Names of two symbols also differ on disks that ignore case, and no name leaves its folder.
+
+    Raises:
+        LandingError: the symbol makes no file name.
+    """
+    name = readable_name(series)
+    if not is_plain(series.symbol):
+        name = f"{name}~{digest(series.symbol.encode())}"
+    return name + SUFFIX
+
+
+def former_file_name(series: Series) -> str | None:
+    """Return the name that files of the series had before names got a digest; None if it has not changed."""
+    return None if is_plain(series.symbol) else readable_name(series) + SUFFIX
+
+
+def is_plain(symbol: str) -> bool:
+    """Return whether the symbol's name needs no digest: no lower-case letter, and one spelling in Unicode."""
+    return symbol == symbol.upper() == normalize("NFKD", symbol)
+
+
+def readable_name(series: Series) -> str:
+    """Return the symbol with "/" as "-" and ":" as "_", other special characters escaped.
+
+    Raises:
+        LandingError: the symbol makes no file name.
+    """
+    escaped = _ESCAPED.sub(lambda sign: f"%{ord(sign[0]):02X}", series.symbol)
+    name = escaped.replace("/", "-").replace(":", "_")
+    if not name.isprintable() or name != name.strip(" .") or not 0 < len(name.encode()) <= _LONGEST_NAME:
+        raise LandingError(
+            f"The symbol {series.symbol!r} of {series.exchange} makes no file name. Remove it from the settings."
+        )
+    return name
+
+
+def superseded_name(name: str, fetched_at: datetime, content: bytes) -> str:
+    """Return the name of the evidence that a replaced file becomes: when it was fetched, and a digest of its bytes.
+
+    Two different files never get the same name, so evidence is never overwritten.
+    """
+    stem = name.removesuffix(SUFFIX)
+    return f"{stem}.{fetched_at.astimezone(UTC):%Y%m%dT%H%M%S%f}Z.{digest(content)}{SUFFIX}.old"
+
+
+def unreadable_name(name: str, content: bytes) -> str:
+    """Return the name of the evidence that an unreadable file becomes, with a digest of its bytes."""
+    return f"{name}.{digest(content)}.corrupt"
+
+
+def digest(content: bytes) -> str:
+    """Return eight hexadecimal digits that differ for different contents."""
+    return sha256(content).hexdigest()[:8].upper()
