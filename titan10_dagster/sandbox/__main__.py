@@ -1,4 +1,4 @@
-"""`python -m titan10_dagster.sandbox`: the exchanges as a process of their own."""
+"""`python -m titan10_dagster.sandbox`: serve the exchanges in a process of their own."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from titan10_dagster.sandbox.venues.registry import VENUES
 
 
 def parsed_replays(texts: tuple[str, ...]) -> dict[tuple[str, str], Path]:
-    """(exchange, symbol) -> file, of texts such as `binance:XRP/ETH=candles.csv.gz`. Raises ValueError."""
+    """Return (exchange, symbol) -> file of texts such as `binance:XRP/ETH=candles.csv.gz`. Raises ValueError."""
     replays = {}
     for text in texts:
         where, equals, file = text.partition("=")
@@ -29,7 +29,7 @@ def parsed_replays(texts: tuple[str, ...]) -> dict[tuple[str, str], Path]:
 @click.option("--exchange", "exchanges", multiple=True, type=click.Choice(list(VENUES)), help="All by default.")
 @click.option("--port", "ports", multiple=True, type=int, help="In the order of --exchange; 0: any free one.")
 @click.option("--replay", "replays", multiple=True, metavar="EXCHANGE:SYMBOL=FILE", help="Serve real candles.")
-@click.option("--symbols", default=None, help="What every exchange lists, separated by commas.")
+@click.option("--symbols", default=None, help="Symbols that each exchange lists, separated by commas.")
 @click.option("--limits/--no-limits", default=True, help="Enforce the exchanges' rate limits.")
 @click.option("--limit-factor", default=1.0, help="Scales what the limits allow.")
 @click.option("--ban-seconds", type=float, default=None, help="Length of every ban.")

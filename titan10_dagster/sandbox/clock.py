@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 
 def instant_ms(text: str | int | float | datetime) -> int:
-    """Epoch milliseconds of an aware datetime, of ISO 8601 text (UTC where it names no zone) or of themselves."""
+    """Return epoch milliseconds of an aware datetime, of ISO 8601 text (UTC unless it names a zone) or of a number."""
     if isinstance(text, (int, float)):
         return int(text)
     if isinstance(text, str):
@@ -20,7 +20,7 @@ def instant_ms(text: str | int | float | datetime) -> int:
 class Clock:
     """Epoch milliseconds: the real time, a fixed instant, or the real time moved by an offset.
 
-    `start` may be None (real time), an instant (time stands still there), or a function that tells the time.
+    `start` may be None (real time), an instant (time stands still there), or a function that returns the time.
     """
 
     def __init__(self, start: datetime | Callable[[], datetime] | None = None) -> None:
@@ -38,7 +38,7 @@ class Clock:
         self._fixed = ms
 
     def run_from(self, ms: int) -> None:
-        """Let time run from this instant on."""
+        """Let time run on from this instant."""
         self._fixed, self._offset = None, 0
         self._offset = ms - self.now_ms()
 

@@ -2,8 +2,8 @@
 
 GET, POST, DELETE faults     list, set one (JSON: kind and options), clear
 GET faults/kinds             the table of kinds
-GET, DELETE requests         the log (?since=<number> for what is newer), forget it
-GET, POST, DELETE limits     highest usage; {"enforce", "factor", "ban_seconds"}; start anew
+GET, DELETE requests         the log (?since=<number> for newer entries), clear it
+GET, POST, DELETE limits     highest usage; {"enforce", "factor", "ban_seconds"}; reset the counts
 GET, POST clock              {"now", "running"}; {"now": ISO or ms or null, "run": bool} or {"shift": seconds}
 POST latency                 {"ms": 100} for every answer
 GET truth                    ?symbol=&start=&end=&timeframe=1m, rows of [ms, o, h, l, c, v]
@@ -27,7 +27,7 @@ class NoSuchControl(LookupError):
 
 
 def control(site: Site, method: str, path: str, query: Mapping[str, str], body: Mapping[str, Any]) -> Any:
-    """What a control endpoint answers, ready for JSON. Raises NoSuchControl, ValueError, KeyError."""
+    """Return what a control endpoint answers, ready for JSON. Raises NoSuchControl, ValueError, KeyError."""
     handler = _ROUTES.get((method, path.removeprefix(PREFIX)))
     if handler is None:
         raise NoSuchControl(f"no {method} {path}; there are {', '.join(' '.join(route) for route in _ROUTES)}")
@@ -58,7 +58,7 @@ def _list_requests(site: Site, query: Mapping[str, str], body: Mapping[str, Any]
     return {"requests": site.journal.entries(int(query.get("since", 0))), "next": site.journal.next}
 
 
-def _forget_requests(site: Site, query: Mapping[str, str], body: Mapping[str, Any]) -> Any:
+def _clear_requests(site: Site, query: Mapping[str, str], body: Mapping[str, Any]) -> Any:
     site.journal.clear()
     return {}
 
@@ -82,7 +82,7 @@ def _reset_limits(site: Site, query: Mapping[str, str], body: Mapping[str, Any])
     return site.governor.report()
 
 
-def _tell_clock(site: Site, query: Mapping[str, str], body: Mapping[str, Any]) -> Any:
+def _report_clock(site: Site, query: Mapping[str, str], body: Mapping[str, Any]) -> Any:
     return {"now": site.clock.now_ms()}
 
 
@@ -103,24 +103,24 @@ def _set_latency(site: Site, query: Mapping[str, str], body: Mapping[str, Any]) 
     return {"ms": site.latency * 1_000}
 
 
-def _tell_truth(site: Site, query: Mapping[str, str], body: Mapping[str, Any]) -> Any:
+def _report_truth(site: Site, query: Mapping[str, str], body: Mapping[str, Any]) -> Any:
     start, end = (instant_ms(int(text) if text.isdigit() else text) for text in (query["start"], query["end"]))
     rows = site.truth(query["symbol"], start, end, query.get("timeframe", "1m"))
     return {"candles": [[int(row[0]), *row[1:]] for row in rows.tolist()]}
 
 
 def _describe(site: Site, query: Mapping[str, str], body: Mapping[str, Any]) -> Any:
-    venue = site.venue
+    venue, symbols = site.venue, {}
+    for symbol, series in site.series.items():
+        traded = series.instrument
+        symbols[symbol] = {"market_id": traded.name.market_id, "listed": series.first_ms, "quiet": traded.quiet}
     return {
         "exchange": venue.id,
         "page_limit": venue.page_limit,
         "descending": venue.descending,
         "empty_minutes": venue.empty_minutes,
-        "timeframes": list(venue.timeframes),
-        "symbols": {
-            symbol: {"market_id": one.instrument.name.market_id, "listed": one.first_ms, "quiet": one.instrument.quiet}
-            for symbol, one in site.series.items()
-        },
+        "timeframes": list(venue.wire.timeframes),
+        "symbols": symbols,
         "limits": [limit.source for limit in venue.limits],
         "sources": venue.sources,
     }
@@ -132,13 +132,13 @@ _ROUTES: Mapping[tuple[str, str], Callable[[Site, Mapping[str, str], Mapping[str
     ("DELETE", "faults"): _clear_faults,
     ("GET", "faults/kinds"): _kinds,
     ("GET", "requests"): _list_requests,
-    ("DELETE", "requests"): _forget_requests,
+    ("DELETE", "requests"): _clear_requests,
     ("GET", "limits"): _report_limits,
     ("POST", "limits"): _set_limits,
     ("DELETE", "limits"): _reset_limits,
-    ("GET", "clock"): _tell_clock,
+    ("GET", "clock"): _report_clock,
     ("POST", "clock"): _set_clock,
     ("POST", "latency"): _set_latency,
-    ("GET", "truth"): _tell_truth,
+    ("GET", "truth"): _report_truth,
     ("GET", "venue"): _describe,
 }

@@ -1,9 +1,10 @@
-"""Faults on command: what an exchange can be told to do wrong, one table of kinds.
+"""Faults on command: the table of everything that a sandbox exchange can do wrong.
 
 A fault is described by JSON (or keyword arguments) of which only `kind` is required:
-`count` how often it strikes (always, until cleared), `probability` and `seed` for chance, `after` so many
-matching requests pass first, `lasts` seconds after which it is gone, `symbol` (unified), `path` what it strikes:
-"candles" (the default), "markets", "any", or a part of the path; and the options of its kind.
+`count`: how often it strikes (always, until cleared); `probability` and `seed`: whether it strikes is drawn; `after`:
+so many matching requests pass first; `lasts`: seconds after which it is gone; `symbol`: the unified symbol that it
+concerns; `path`: what it strikes, "candles" (the default), "markets", "any", or a part of the path; and the options of
+its kind. A fault of stage `truth` is an event (`events`): it happens once, at the sandbox's time `at` (now).
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from titan10_dagster.sandbox.pages import Row
+from titan10_dagster.sandbox.venues.wire import EMPTY, NULL
 
-Stage = Literal["delay", "wire", "answer", "page", "rows", "truth"]
-NULL = "1.5e-301"  # a number that no price is; it becomes JSON's null on the wire
+Stage = Literal["delay", "wire", "answer", "page", "rows", "markets", "truth"]
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class FaultKind:
     sentence: str
     options: Mapping[str, Any] = field(default_factory=dict)
     path: str = "candles"
-    refusal: str | None = None  # stage answer: which of the venue's refusals
+    refusal: str | None = None  # stage answer: the venue's refusal of this name
     body: str | None = None  # stage answer: this text with status 200
     change: Callable[[list[Row], Fault], list[Row]] | None = None  # stage rows
 
@@ -41,6 +42,7 @@ class Fault:
     id: int
     kind: FaultKind
     options: Mapping[str, Any]
+    at: Any = None  # stage truth: when it happens by the sandbox's clock
     count: int | None = None
     probability: float = 1.0
     after: int = 0
@@ -55,7 +57,7 @@ class Fault:
         self.random = random.Random(self.seed)
 
     def strikes(self, path: str, kind: str | None, symbol: str | None) -> bool:
-        """Whether it strikes this request; counts that."""
+        """Return whether it strikes this request, and count that."""
         if not self._concerns(path, kind, symbol) or self._spent():
             return False
         self.seen += 1
@@ -96,7 +98,7 @@ class Faults:
         self._next = 1
 
     def add(self, kind: str, **options: Any) -> Fault:
-        """Set a fault. Raises ValueError naming what is allowed."""
+        """Set a fault. Raises ValueError, which lists what is allowed."""
         known = FAULT_KINDS.get(kind)
         if known is None:
             raise ValueError(f"no fault is called {kind!r}; there are {', '.join(FAULT_KINDS)}")
@@ -115,11 +117,12 @@ class Faults:
         self._faults.clear()
 
 
-_COMMON = ("count", "probability", "seed", "after", "lasts", "symbol", "path")
+_COMMON = ("count", "probability", "seed", "after", "lasts", "symbol", "path", "at")
 
 
 def _fault(number: int, kind: FaultKind, given: Mapping[str, Any]) -> Fault:
-    unknown = [name for name in given if name not in _COMMON and name not in kind.options]
+    known = {*_COMMON, *kind.options}
+    unknown = [name for name in given if name not in known]
     if unknown:
         allowed = ", ".join((*_COMMON, *kind.options))
         raise ValueError(f"fault {kind.name!r} has no option {', '.join(unknown)}; it has {allowed}")
@@ -128,6 +131,7 @@ def _fault(number: int, kind: FaultKind, given: Mapping[str, Any]) -> Fault:
         id=number,
         kind=kind,
         options={name: given.get(name, default) for name, default in kind.options.items()},
+        at=given.get("at"),
         count=given.get("count"),
         probability=given.get("probability", 1.0),
         after=given.get("after", 0),
@@ -139,7 +143,7 @@ def _fault(number: int, kind: FaultKind, given: Mapping[str, Any]) -> Fault:
 
 
 def _at(rows: list[Row], fault: Fault) -> Row | None:
-    """The row that the option `index` points at; the middle one where it is None."""
+    """Return the row that the option `index` points at; the middle one where it is None."""
     index = fault.options.get("index")
     if not rows or (index is not None and not -len(rows) <= index < len(rows)):
         return None
@@ -199,10 +203,74 @@ def _emptied(rows: list[Row], fault: Fault) -> list[Row]:
 
 
 def _off_grid(rows: list[Row], fault: Fault) -> list[Row]:
-    row = _at(rows, fault)
-    if row is not None:
+    """Shift one row, or `rows` rows in the middle."""
+    count = fault.options["rows"]
+    if count is None:
+        row = _at(rows, fault)
+        shifted = [] if row is None else [row]
+    else:
+        first = max(0, len(rows) // 2 - count // 2)
+        shifted = rows[first : first + count]
+    for row in shifted:
         row.time += fault.options["ms"]
     return rows
+
+
+def _junk(text: str) -> Callable[[list[Row], Fault], list[Row]]:
+    """Write this in place of a row."""
+
+    def change(rows: list[Row], fault: Fault) -> list[Row]:
+        row = _at(rows, fault)
+        if row is not None:
+            row.json = text
+        return rows
+
+    return change
+
+
+def _negative_time(rows: list[Row], fault: Fault) -> list[Row]:
+    row = _at(rows, fault)
+    if row is not None:
+        row.time = -1_000  # -1 for an exchange that counts seconds
+    return rows
+
+
+def _cut_short(rows: list[Row], fault: Fault) -> list[Row]:
+    row = _at(rows, fault)
+    if row is not None:
+        row.cut_ms = fault.options["ms"]
+    return rows
+
+
+_SPELLINGS = {"zero": "0", "null": NULL, "empty": EMPTY}
+
+
+def _empty_spelling(rows: list[Row], fault: Fault) -> list[Row]:
+    """Write minutes without a trade as zeros, nulls or empty texts."""
+    text = _SPELLINGS[fault.options["spelling"]]
+    for row in rows:
+        if float(row.texts[4]) == 0:
+            row.texts = [text] * 5
+    return rows
+
+
+def _empty_dropped(rows: list[Row], fault: Fault) -> list[Row]:
+    return [row for row in rows if float(row.texts[4]) > 0]
+
+
+def _empty_filled(rows: list[Row], fault: Fault) -> list[Row]:
+    """Put a flat row into each missing minute between two rows."""
+    filled: list[Row] = []
+    for row in rows:
+        while filled and filled[-1].time + 60_000 < row.time:
+            close = filled[-1].texts[3]
+            filled.append(Row(filled[-1].time + 60_000, [close, close, close, close, "0"]))
+        filled.append(row)
+    return filled
+
+
+def _reversed(rows: list[Row], fault: Fault) -> list[Row]:
+    return rows[::-1]
 
 
 def _conflicting(rows: list[Row], fault: Fault) -> list[Row]:
@@ -219,7 +287,7 @@ _INDEX = {"index": None}
 FAULT_KINDS: Mapping[str, FaultKind] = {
     kind.name: kind
     for kind in (
-        FaultKind("latency", "delay", "Every answer takes `ms` longer.", {"ms": 100}, path="any"),
+        FaultKind("latency", "delay", "Each answer takes `ms` longer.", {"ms": 100}, path="any"),
         FaultKind("reset", "wire", "The connection is reset (RST) before any answer."),
         FaultKind(
             "stall", "wire", "Half an answer, then silence for `seconds`, then a reset.", {"seconds": 30.0}
@@ -232,7 +300,7 @@ FAULT_KINDS: Mapping[str, FaultKind] = {
             "http_429", "answer", "Too many requests, with Retry-After.", {"retry_after": 1}, refusal="throttled"
         ),
         FaultKind(
-            "http_418", "answer", "A ban of `retry_after` seconds (told in the answer, not enforced).",
+            "http_418", "answer", "A ban of `retry_after` seconds, which the answer names and nothing enforces.",
             {"retry_after": 120}, refusal="banned",
         ),
         FaultKind("http_403", "answer", "Forbidden: the machinery in front refuses.", refusal="forbidden"),
@@ -245,6 +313,9 @@ FAULT_KINDS: Mapping[str, FaultKind] = {
         FaultKind("maintenance", "answer", "Down for maintenance, in the exchange's own words.", refusal="maintenance"),
         FaultKind("unknown_symbol", "answer", "The exchange does not know the symbol.", refusal="unknown_symbol"),
         FaultKind(
+            "closed_market", "answer", "The exchange refuses candles of a closed market.", refusal="closed_market"
+        ),
+        FaultKind(
             "html_200", "answer", "Status 200 with an HTML page.",
             body="<html><head><title>Just a moment...</title></head><body>Checking your browser</body></html>",
         ),
@@ -254,6 +325,14 @@ FAULT_KINDS: Mapping[str, FaultKind] = {
         FaultKind("truncated", "wire", "A body cut in the middle whose announced length agrees with it."),
         FaultKind("page_third", "page", "The page limit is silently lowered to a third."),
         FaultKind("horizon", "page", "Only the last `rows` rows exist; an older start is ignored.", {"rows": 720}),
+        FaultKind("forgets", "page", "Candles older than the last `rows` do not exist any more.", {"rows": 720}),
+        FaultKind("since_exclusive", "page", "A row at exactly the start is not in the answer."),
+        FaultKind("end_inclusive", "page", "A row at exactly the end is in the answer."),
+        FaultKind("stale", "page", "The answer is `minutes` old.", {"minutes": 60}),
+        FaultKind(
+            "other_symbol", "page", "The candles are those of `other` (the next symbol of the list by default).",
+            {"other": None},
+        ),
         FaultKind("duplicates", "rows", "`rows` rows in the middle come twice.", {"rows": 5}, change=_duplicated),
         FaultKind("disorder", "rows", "The rows come in random order.", change=_disordered),
         FaultKind("unfinished", "rows", "The last row is a candle that has only begun.", change=_unfinished),
@@ -265,23 +344,79 @@ FAULT_KINDS: Mapping[str, FaultKind] = {
         FaultKind("lost_rows", "rows", "`rows` rows in the middle are left out.", {"rows": 10}, change=_lost),
         FaultKind("empty_page", "rows", "A well-formed answer without any row.", change=_emptied),
         FaultKind(
-            "off_grid", "rows", "One row's time is `ms` off.", {"index": None, "ms": 7_000}, change=_off_grid
+            "off_grid", "rows", "The time of one row, or of `rows` rows in the middle, is `ms` off.",
+            {"index": None, "rows": None, "ms": 7_000}, change=_off_grid,
         ),
+        FaultKind("null_row", "rows", "`null` stands in place of a row.", _INDEX, change=_junk("null")),
+        FaultKind("empty_row", "rows", "`[]` stands in place of a row.", _INDEX, change=_junk("[]")),
+        FaultKind("negative_time", "rows", "One row's time is -1.", _INDEX, change=_negative_time),
+        FaultKind(
+            "cut_short", "rows", "One row's candle ended after `ms`, and its close time says so.",
+            {"index": None, "ms": 14_000}, change=_cut_short,
+        ),
+        FaultKind(
+            "empty_spelling", "rows", "Minutes without a trade are rows of zeros (`spelling` zero, null or empty).",
+            {"spelling": "zero"}, change=_empty_spelling,
+        ),
+        FaultKind("empty_dropped", "rows", "Minutes without a trade are left out.", change=_empty_dropped),
+        FaultKind("empty_filled", "rows", "Missing minutes are flat rows of volume 0.", change=_empty_filled),
+        FaultKind("reversed", "rows", "The rows come in the opposite order.", change=_reversed),
         FaultKind(
             "conflicting_duplicate", "rows", "One row comes twice, the second time with other values.",
             _INDEX, change=_conflicting,
         ),
         FaultKind(
+            "half_markets", "markets", "Only `share` of the list of markets comes, with status 200.", {"share": 0.5},
+            path="markets",
+        ),
+        FaultKind(
+            "bad_markets", "markets", "These `records` stand among the good ones of the list of markets.",
+            {"records": (None, {}, "", [])}, path="markets",
+        ),
+        FaultKind(
             "restate", "truth",
-            "From now on the candle of `symbol` at `time` (ISO or epoch ms) has other `values` (open to volume); "
+            "From now on the candle of `symbol` at `time` has other `values` (open to volume); "
             "without values its close becomes its high and its volume doubles; with `gone` it is absent.",
             {"time": None, "values": None, "gone": False},
         ),
         FaultKind(
             "absent", "truth",
-            "From now on no candle of `symbol` (None: of any) starts in [`time`, `until`); with `back` those that were "
-            "made absent with the same bounds are there again.",
-            {"time": None, "until": None, "back": False},
+            "From now on no candle of `symbol` (None: of any) starts in [`time`, `until`), as in a halt; with `back` "
+            "those that were made absent with the same bounds are there again, with `back_at` at that time.",
+            {"time": None, "until": None, "back": False, "back_at": None},
+        ),
+        FaultKind(
+            "revise", "truth",
+            "From now on all candles of `symbol` (None: of any) in [`time`, `until`) have their prices and volumes "
+            "multiplied by `prices` and `volumes`.",
+            {"time": None, "until": None, "prices": 1.0, "volumes": 1.0},
+        ),
+        FaultKind(
+            "redenominate", "truth",
+            "From `time` (now) on, prices of `symbol` are multiplied by `factor` and volumes divided by it.",
+            {"time": None, "factor": 1_000.0},
+        ),
+        FaultKind(
+            "shift", "truth",
+            "From now on candles of `symbol` (None: of any) in [`time`, `until`) start `ms` late.",
+            {"time": None, "until": None, "ms": 14_789},
+        ),
+        FaultKind(
+            "delist", "truth",
+            "`symbol` stops trading at `time` (now); `candles`: what a request for them gets from then on (as the "
+            "venue has it): candles, closed_market or unknown_symbol.",
+            {"time": None, "candles": None},
+        ),
+        FaultKind(
+            "relist", "truth",
+            "`symbol`, which was delisted, trades again from `time` (now) on, with prices multiplied by `prices`.",
+            {"time": None, "prices": 1.0},
+        ),
+        FaultKind(
+            "new_id", "truth",
+            "From now on the market of `symbol` has the id `market_id`, and from `time` (now) on prices multiplied by "
+            "`prices`; the market of the symbol `heir` gets its former id.",
+            {"market_id": None, "time": None, "prices": 1.0, "heir": None},
         ),
     )
 }  # fmt: skip

@@ -7,7 +7,8 @@ import math
 from dataclasses import dataclass, replace
 
 from titan10_dagster.sandbox.clock import instant_ms
-from titan10_dagster.sandbox.venues.venue import Instrument, Venue
+from titan10_dagster.sandbox.venues.instrument import Instrument
+from titan10_dagster.sandbox.venues.venue import SandboxVenue
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ ASSETS = {
         Asset("USDT", 1.0, 2e-6, 9e6, 0.0, "2015-02-25"),
         Asset("USDC", 1.0, 2e-6, 9e6, 0.0, "2018-10-08"),
         Asset("EUR", 1.1, 2e-5, 9e6, 0.0, "2010-01-01"),
+        Asset("KRW", 1 / 1_350, 2e-5, 9e6, 0.0, "2010-01-01"),
         Asset("BTC", 60_000.0, 5e-4, 1e6, 0.0, "2010-07-17"),
         Asset("ETH", 3_000.0, 6e-4, 6e5, 0.0, "2015-08-07"),
         Asset("SOL", 150.0, 9e-4, 3e5, 0.0, "2020-08-11T06:00:00"),
@@ -55,7 +57,7 @@ ASSETS = {
 
 
 def asset(code: str) -> Asset:
-    """The asset of that code; one that is not in the table gets a price level from its name."""
+    """Return the asset of that code; one that is not in the table gets a price level from its name."""
     known = ASSETS.get(code)
     if known is not None:
         return known
@@ -63,27 +65,27 @@ def asset(code: str) -> Asset:
     return Asset(code, 10.0 ** (6 * share - 4), 1e-3, 5e3, 0.02, "2019-01-01")
 
 
-def instrument(venue: Venue, symbol: str) -> Instrument:
-    """The pair as this exchange lists it."""
+def instrument(venue: SandboxVenue, symbol: str) -> Instrument:
+    """Return the pair as this exchange lists it."""
     base, quote = (asset(code) for code in symbol.split("/"))
     scale = math.floor(math.log10(base.dollars / quote.dollars))
     born = max(instant_ms(venue.opens), instant_ms(base.born), instant_ms(quote.born))
     listed = venue.listed.get(symbol)
     delisted = venue.delisted.get(symbol)
+    first = born if listed is None else instant_ms(listed)
     # A cross such as XRP/ETH trades far less than either of its assets against money.
-    crossed = 0.0 if quote.code.startswith(("USD", "EUR")) else 0.05
+    crossed = 0.0 if quote.code.startswith(("USD", "EUR", "KRW")) else 0.05
     return Instrument(
         exchange=venue.id,
         symbol=symbol,
         name=venue.naming(base.code, quote.code),
         price_decimals=min(max(4 - scale, 2), venue.price_decimals),
         volume_decimals=min(max(scale + 4, 0), venue.volume_decimals),
-        listed_ms=born if listed is None else instant_ms(listed),
-        delisted_ms=None if delisted is None else instant_ms(delisted),
+        spells=((first, None if delisted is None else instant_ms(delisted)),),
         quiet=min(0.9, (base.quiet + crossed) * venue.quiet),
     )
 
 
-def replayed(venue: Venue, symbol: str, first_ms: int) -> Instrument:
-    """The pair where its candles come from a file: listed with the file's first candle."""
-    return replace(instrument(venue, symbol), listed_ms=first_ms, delisted_ms=None)
+def replayed(venue: SandboxVenue, symbol: str, first_ms: int) -> Instrument:
+    """Return the pair of a file of candles: it is listed with the file's first candle."""
+    return replace(instrument(venue, symbol), spells=((first_ms, None),))

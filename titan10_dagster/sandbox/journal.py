@@ -1,4 +1,4 @@
-"""The log of every request that an exchange of the sandbox was sent."""
+"""The log of every request that an exchange of the sandbox received."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Entry:
 
 
 class Journal:
-    """Keeps the latest entries, and appends each to a file of JSON lines where one is given."""
+    """Keeps the latest entries, and appends each one to a file of JSON lines if a path is given."""
 
     def __init__(self, exchange: str, path: Path | None = None, *, keep: int = 500_000) -> None:
         self._exchange = exchange
@@ -54,7 +54,7 @@ class Journal:
         self._lock = threading.Lock()
 
     def open(self, path: str, query: Mapping[str, str]) -> Entry:
-        """A new entry, at once part of the log."""
+        """Return a new entry, which is part of the log at once."""
         with self._lock:
             entry = Entry(self._next, self._exchange, path, dict(query))
             self._next += 1
@@ -62,14 +62,14 @@ class Journal:
             return entry
 
     def close(self, entry: Entry) -> None:
-        """The request is answered."""
+        """Note that the request is answered."""
         entry.seconds = time.monotonic() - entry.monotonic
         if self._path is not None:
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(vars(entry)) + "\n")
 
     def entries(self, since: int = 0) -> list[dict[str, Any]]:
-        """Entries whose number is `since` or higher."""
+        """Return the entries whose number is `since` or higher."""
         with self._lock:
             found = [entry for entry in self._entries if entry.seq >= since]
         return [vars(entry).copy() for entry in found]
@@ -79,6 +79,6 @@ class Journal:
         return self._next
 
     def clear(self) -> None:
-        """Forget the entries; numbers go on."""
+        """Remove the entries; numbers go on."""
         with self._lock:
             self._entries.clear()

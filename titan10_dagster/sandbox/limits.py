@@ -1,7 +1,7 @@
-"""Rate limits: what was used, what is refused, who is banned.
+"""Rate limits: what a client used, what is refused, when its address is banned.
 
-Usage is always counted, also where limits are not enforced, so that a client's pace can be judged afterwards.
-Real time is used unless another clock is given, never the sandbox's own.
+Usage is always counted, also where limits are not enforced, so that a test can judge a client's pace afterwards.
+Limits follow real time unless another clock is given; they never follow the sandbox's own clock.
 """
 
 from __future__ import annotations
@@ -13,24 +13,25 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from titan10_dagster.sandbox.venues.venue import Kind, Limit, Venue
+from titan10_dagster.sandbox.venues.venue import RateLimit, SandboxVenue
+from titan10_dagster.sandbox.venues.wire import PathKind
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the limits say of one request."""
+    """The decision of the limits about one request."""
 
     outcome: Literal["allowed", "throttled", "banned"]
     weight: float
-    retry_after: int | None = None  # seconds, where the exchange tells
+    retry_after: int | None = None  # seconds, if the exchange says so
     until: float = 0.0  # of a ban, epoch seconds
     headers: tuple[tuple[str, str], ...] = ()
 
 
 class Meter:
-    """Usage of one limit."""
+    """Counts the usage of one limit."""
 
-    def __init__(self, limit: Limit, factor: float) -> None:
+    def __init__(self, limit: RateLimit, factor: float) -> None:
         self.limit = limit
         self.allowed = limit.allowed * factor
         self._used = 0.0
@@ -38,7 +39,7 @@ class Meter:
         self._entries: deque[tuple[float, float]] = deque()
 
     def used(self, now: float) -> float:
-        """Usage at `now`, before the request that is being looked at."""
+        """Return the usage at `now`, without the present request."""
         elapsed = now - self._since
         if self.limit.kind == "fixed":
             if now // self.limit.window != self._since // self.limit.window:
@@ -57,7 +58,7 @@ class Meter:
             self._entries.append((now, cost))
 
     def free_in(self, now: float, cost: float) -> float:
-        """Seconds until a request of this cost would be allowed."""
+        """Return the seconds until a request of this cost is allowed."""
         if self.limit.kind == "fixed":
             return self.limit.window - now % self.limit.window
         if self.limit.kind == "decay":
@@ -71,8 +72,8 @@ class Meter:
 
 
 @dataclass
-class Record:
-    """What was seen of one limit."""
+class Usage:
+    """What happened to one limit so far."""
 
     peak: float = 0.0
     requests: int = 0
@@ -82,11 +83,11 @@ class Record:
 
 
 class Governor:
-    """The limits of one exchange for its one client."""
+    """Applies the limits of one exchange to its only client."""
 
     def __init__(
         self,
-        venue: Venue,
+        venue: SandboxVenue,
         *,
         enforce: bool = True,
         factor: float = 1.0,
@@ -98,31 +99,31 @@ class Governor:
         self.configure(enforce=enforce, factor=factor, ban_seconds=ban_seconds)
 
     def configure(self, *, enforce: bool, factor: float, ban_seconds: float | None) -> None:
-        """Start anew with these limits: `factor` scales what is allowed, `ban_seconds` replaces every ban's length."""
+        """Set the limits and reset the counts: `factor` scales what is allowed, `ban_seconds` is every ban's length."""
         self.enforce, self.factor, self.ban_seconds = enforce, factor, ban_seconds
         self.reset()
 
     def reset(self) -> None:
         self._meters = [Meter(limit, self.factor) for limit in self._venue.limits]
-        self._records = [Record() for _ in self._meters]
+        self._usages = [Usage() for _ in self._meters]
         self._throttled_until = 0.0
         self._ignored = 0
         self._banned_until = 0.0
 
-    def charge(self, path: str, kind: Kind) -> Verdict:
-        """Count one request and judge it."""
+    def charge(self, path: str, kind: PathKind) -> Verdict:
+        """Count one request and return the decision about it."""
         now = self._now()
         banned = self.enforce and now < self._banned_until
         verdict = Verdict("allowed", 0.0)
-        for meter, record in zip(self._meters, self._records, strict=True):
+        for meter, usage in zip(self._meters, self._usages, strict=True):
             if meter.limit.paths in path:
-                record.while_banned += banned
-                judged = self._judge(meter, record, meter.limit.cost.get(kind, 1.0), now)
-                verdict = judged if verdict.outcome == "allowed" else verdict
+                usage.while_banned += banned
+                decided = self._decide(meter, usage, meter.limit.cost.get(kind, 1.0), now)
+                verdict = decided if verdict.outcome == "allowed" else verdict
         return self._banned(verdict.weight, now) if banned else verdict
 
     def report(self) -> dict[str, Any]:
-        """Highest usage seen against each limit, and what happened beyond it."""
+        """Return the highest usage of each limit and what happened beyond it."""
         return {
             "enforced": self.enforce,
             "factor": self.factor,
@@ -133,41 +134,41 @@ class Governor:
                     "allowed": meter.allowed,
                     "window_seconds": meter.limit.window,
                     "kind": meter.limit.kind,
-                    **vars(record),
+                    **vars(usage),
                 }
-                for meter, record in zip(self._meters, self._records, strict=True)
+                for meter, usage in zip(self._meters, self._usages, strict=True)
             ],
         }
 
-    def _judge(self, meter: Meter, record: Record, cost: float, now: float) -> Verdict:
+    def _decide(self, meter: Meter, usage: Usage, cost: float, now: float) -> Verdict:
         used = meter.used(now)
-        record.requests += 1
-        record.peak = max(record.peak, used + cost)
+        usage.requests += 1
+        usage.peak = max(usage.peak, used + cost)
         over = used + cost > meter.allowed + 1e-9
-        record.violations += over
+        usage.violations += over
         if not over or not self.enforce:
             meter.add(now, cost)
         header = meter.limit.used_header
         headers = ((header, f"{used + cost:.0f}"),) if header else ()
         if not over or not self.enforce:
             return Verdict("allowed", cost, headers=headers)
-        return self._refuse(meter, record, cost, now, headers)
+        return self._refuse(meter, usage, cost, now, headers)
 
     def _refuse(
-        self, meter: Meter, record: Record, cost: float, now: float, headers: tuple[tuple[str, str], ...]
+        self, meter: Meter, usage: Usage, cost: float, now: float, headers: tuple[tuple[str, str], ...]
     ) -> Verdict:
         limit = meter.limit
         self._ignored = self._ignored + 1 if now < self._throttled_until else 0
         if limit.patience is not None and self._ignored >= limit.patience and now >= self._banned_until:
             length = limit.ban_seconds if self.ban_seconds is None else self.ban_seconds
             self._banned_until = now + length
-            record.bans += 1
+            usage.bans += 1
             return self._banned(cost, now)
         wait = meter.free_in(now, cost)
         self._throttled_until = max(self._throttled_until, now + wait)
         return Verdict("throttled", cost, math.ceil(wait) if limit.retry_after else None, headers=headers)
 
     def _banned(self, weight: float, now: float) -> Verdict:
-        told = any(limit.retry_after for limit in self._venue.limits)
+        says_when = any(limit.retry_after for limit in self._venue.limits)
         wait = max(1, math.ceil(self._banned_until - now))
-        return Verdict("banned", weight, wait if told else None, until=self._banned_until)
+        return Verdict("banned", weight, wait if says_when else None, until=self._banned_until)

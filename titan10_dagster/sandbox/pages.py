@@ -1,4 +1,4 @@
-"""Cutting pages out of a series, fast: each day's rows are formatted once and served as slices of bytes."""
+"""Cut pages out of a series, fast: each day's rows are formatted once and served as pieces of bytes."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from titan10_dagster.sandbox.series import Series
-from titan10_dagster.sandbox.truth import DAY_MS, Ints, Raw
-from titan10_dagster.sandbox.venues.venue import Ask, Venue
+from titan10_dagster.sandbox.series import ServedSeries
+from titan10_dagster.sandbox.truth import DAY_MS, Ints, RawCandles
+from titan10_dagster.sandbox.venues.venue import SandboxVenue
+from titan10_dagster.sandbox.venues.wire import Candle, CandleRequest, with_absent_values
 
 
 class Block:
@@ -44,7 +45,7 @@ class BlockCache:
         self._bytes = 0
         self._max_bytes = max_bytes
 
-    def get(self, series: Series, seconds: int, day: int) -> Block:
+    def get(self, series: ServedSeries, seconds: int, day: int) -> Block:
         key = (series.instrument.symbol, seconds, day)
         block = self._blocks.get(key)
         if block is None:
@@ -74,92 +75,105 @@ class Cut(NamedTuple):
 
 @dataclass
 class Row:
-    """One candle on its way to the wire: epoch ms and five decimal strings. Faults change these."""
+    """One candle on its way to the wire: epoch ms and five decimal strings. Faults change these.
+
+    `json` replaces the whole row. `cut_ms` is the length of a candle that was cut short.
+    """
 
     time: int
     texts: list[str]
     closed: bool = True
+    json: str | None = None
+    cut_ms: int | None = None
 
 
 @dataclass(frozen=True)
 class Selection:
-    """What answers a request: finished rows as cuts in ascending order, then perhaps the forming one."""
+    """The rows of an answer: finished ones as cuts in ascending order, then perhaps the forming one."""
 
     cuts: list[Cut] = field(default_factory=list)
-    forming: Raw | None = None
+    forming: RawCandles | None = None
 
     @property
     def count(self) -> int:
         return sum(cut.last - cut.first for cut in self.cuts) + (self.forming is not None)
 
 
-class Pages:
-    """The pages of one exchange's series."""
+class PageCutter:
+    """Cuts the pages of one exchange's series."""
 
-    def __init__(self, venue: Venue, cache: BlockCache) -> None:
+    def __init__(self, venue: SandboxVenue, cache: BlockCache) -> None:
         self.venue = venue
         self.cache = cache
 
-    def select(self, series: Series, ask: Ask, now_ms: int) -> Selection:
-        """The rows that the exchange would answer at `now_ms`."""
-        step = ask.seconds * 1_000
-        running = now_ms // step * step
-        start, end = _bounds(series, ask, running)
+    def select(self, series: ServedSeries, request: CandleRequest, now_ms: int) -> Selection:
+        """Return the rows that the exchange answers with at `now_ms`."""
+        running = self.venue.candle_start(now_ms, request.seconds)
+        start, end = self._bounds(series, request, running)
         forming = None
-        wanted = ask.unfinished and (ask.start is None or ask.start <= running)
-        if wanted and (ask.end is None or ask.end > running):
-            forming = series.forming(now_ms, ask.seconds)
-        if ask.keep == "newest":
-            return Selection(self._newest(series, ask, start, end, ask.limit - (forming is not None)), forming)
-        cuts = self._oldest(series, ask, start, end)
-        full = sum(cut.last - cut.first for cut in cuts) >= ask.limit
+        wanted = request.unfinished and (request.start is None or request.start <= running)
+        if wanted and (request.end is None or request.end > running):
+            forming = series.forming(now_ms, request.seconds)
+        if request.keep == "newest":
+            return Selection(self._newest(series, request, start, end, request.limit - (forming is not None)), forming)
+        cuts = self._oldest(series, request, start, end)
+        full = sum(cut.last - cut.first for cut in cuts) >= request.limit
         return Selection(cuts, None if full else forming)
 
-    def body(self, series: Series, ask: Ask, found: Selection) -> bytes:
-        """The rows of a selection in the exchange's order, joined by commas."""
-        pieces = [self.cache.get(series, ask.seconds, cut.day).piece(cut.first, cut.last) for cut in found.cuts]
+    def body(self, series: ServedSeries, request: CandleRequest, found: Selection) -> bytes:
+        """Return the rows of a selection in the exchange's order, joined by commas."""
+        pieces = [self.cache.get(series, request.seconds, cut.day).piece(cut.first, cut.last) for cut in found.cuts]
         if found.forming is not None:
-            pieces.append(self.format(_rows(series, found.forming, closed=False), ask.seconds))
+            pieces.append(self.format(_rows(series, found.forming, closed=False), request.seconds))
         return b",".join(reversed(pieces) if self.venue.descending else pieces)
 
-    def rows(self, series: Series, ask: Ask, found: Selection) -> list[Row]:
-        """The same selection as single rows, ascending."""
+    def rows(self, series: ServedSeries, request: CandleRequest, found: Selection) -> list[Row]:
+        """Return the same selection as single rows, ascending."""
         rows: list[Row] = []
         for cut in found.cuts:
-            raw = series.raw(cut.day, ask.seconds)
-            rows += _rows(series, Raw(raw.times[cut.first : cut.last], raw.values[cut.first : cut.last]))
+            raw = series.raw(cut.day, request.seconds)
+            rows += _rows(series, RawCandles(raw.times[cut.first : cut.last], raw.values[cut.first : cut.last]))
         if found.forming is not None:
             rows += _rows(series, found.forming, closed=False)
         return rows
 
     def ordered(self, rows: list[Row], seconds: int) -> bytes:
-        """Rows, given ascending, in the exchange's order."""
+        """Return rows, given ascending, in the exchange's order."""
         return self.format(rows[::-1] if self.venue.descending else rows, seconds)
 
     def format(self, rows: list[Row], seconds: int) -> bytes:
-        """Rows in the order given."""
-        texts = [
-            self.venue.wire.rows([row.time], [[text] for text in row.texts], seconds, row.closed)[0] for row in rows
-        ]
-        return ",".join(texts).encode()
+        """Return rows in the given order."""
+        texts = []
+        for row in rows:
+            opened, high, low, close, volume = row.texts
+            candle = Candle(row.time, opened, high, low, close, volume, seconds, row.closed, row.cut_ms)
+            texts.append(self.venue.wire.row(candle) if row.json is None else row.json)
+        return with_absent_values(",".join(texts).encode())
 
-    def times(self, series: Series, ask: Ask, found: Selection) -> tuple[int | None, int | None]:
-        """The first and the last time of a selection."""
+    def times(self, series: ServedSeries, request: CandleRequest, found: Selection) -> tuple[int | None, int | None]:
+        """Return the first and the last time of a selection."""
         if found.count == 0:
             return None, None
-        edges = [
-            int(self.cache.get(series, ask.seconds, cut.day).times[at])
-            for cut in (found.cuts[:1] + found.cuts[-1:])
-            for at in (cut.first, cut.last - 1)
-        ]
+        edges: list[int] = []
+        for cut in found.cuts[:1] + found.cuts[-1:]:
+            times = self.cache.get(series, request.seconds, cut.day).times
+            edges += [int(times[cut.first]), int(times[cut.last - 1])]
         if found.forming is not None:
             edges.append(int(found.forming.times[0]))
         return edges[0], edges[-1]
 
-    def _oldest(self, series: Series, ask: Ask, start: int, end: int) -> list[Cut]:
-        cuts, left = [], ask.limit
+    def _bounds(self, series: ServedSeries, request: CandleRequest, running: int) -> tuple[int, int]:
+        """Return the half-open range of finished candles to look through."""
+        start = max(request.start or 0, self.venue.candle_start(series.first_ms, request.seconds))
+        end = running if request.end is None else min(request.end, running)
+        if series.last_ms is not None:
+            end = min(end, series.last_ms + 1)
+        return start, max(end, start)
+
+    def _oldest(self, series: ServedSeries, request: CandleRequest, start: int, end: int) -> list[Cut]:
+        cuts, left = [], request.limit
         for day in range(start // DAY_MS, -(-end // DAY_MS)):
-            first, last = self._within(series, ask, day, start, end)
+            first, last = self._within(series, request, day, start, end)
             last = min(last, first + left)
             if last > first:
                 cuts.append(Cut(day, first, last))
@@ -168,10 +182,10 @@ class Pages:
                 break
         return cuts
 
-    def _newest(self, series: Series, ask: Ask, start: int, end: int, left: int) -> list[Cut]:
+    def _newest(self, series: ServedSeries, request: CandleRequest, start: int, end: int, left: int) -> list[Cut]:
         cuts: list[Cut] = []
         for day in range(-(-end // DAY_MS) - 1, start // DAY_MS - 1, -1):
-            first, last = self._within(series, ask, day, start, end)
+            first, last = self._within(series, request, day, start, end)
             first = max(first, last - left)
             if last > first:
                 cuts.append(Cut(day, first, last))
@@ -180,27 +194,17 @@ class Pages:
                 break
         return cuts[::-1]
 
-    def _within(self, series: Series, ask: Ask, day: int, start: int, end: int) -> tuple[int, int]:
-        first, last = np.searchsorted(self.cache.get(series, ask.seconds, day).times, [start, end])
+    def _within(self, series: ServedSeries, request: CandleRequest, day: int, start: int, end: int) -> tuple[int, int]:
+        first, last = np.searchsorted(self.cache.get(series, request.seconds, day).times, [start, end])
         return int(first), int(last)
 
 
-def _bounds(series: Series, ask: Ask, running: int) -> tuple[int, int]:
-    """The half-open range of finished candles to look through."""
-    step = ask.seconds * 1_000
-    start = max(ask.start or 0, series.first_ms // step * step)
-    end = running if ask.end is None else min(ask.end, running)
-    if series.last_ms is not None:
-        end = min(end, series.last_ms + 1)
-    return start, max(end, start)
-
-
-def _format(series: Series, seconds: int, day: int) -> Block:
+def _format(series: ServedSeries, seconds: int, day: int) -> Block:
     raw = series.raw(day, seconds)
     rows = series.venue.wire.rows(raw.times.tolist(), series.texts(raw), seconds, True)
     return Block(raw.times, rows, series.venue.descending)
 
 
-def _rows(series: Series, raw: Raw, *, closed: bool = True) -> list[Row]:
+def _rows(series: ServedSeries, raw: RawCandles, *, closed: bool = True) -> list[Row]:
     texts = zip(*series.texts(raw), strict=True)
     return [Row(time, list(row), closed) for time, row in zip(raw.times.tolist(), texts, strict=True)]

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from titan10_dagster.errors import Titan10Error
-from titan10_dagster.sandbox.truth import DAY_MS, Raw
+from titan10_dagster.sandbox.truth import DAY_MS, RawCandles
 
 _TIME_NAMES = ("open_time", "opentime", "timestamp", "datetime", "date", "time", "start", "unix_timestamp", "unix")
 _VALUE_NAMES = ("open", "high", "low", "close", "volume")
@@ -23,11 +23,11 @@ _KRAKEN = ["time", *_VALUE_NAMES, "trades"]
 
 
 class UnreadableReplay(Titan10Error):
-    """The file holds no candles that could be recognised; the text says what is missing."""
+    """The file has no candles that can be recognised. The text says what is missing."""
 
 
 class Replay:
-    """The candles of one file. `seconds` is their interval, `first_ms` and `last_ms` the first and last time."""
+    """The candles of one file. `seconds` is their interval, `first_ms` and `last_ms` are the first and last time."""
 
     def __init__(self, path: Path) -> None:
         frame = _read(path)
@@ -40,13 +40,13 @@ class Replay:
         self.seconds = int(steps[steps > 0].min()) // 1_000 if (steps > 0).any() else 60
         self.first_ms, self.last_ms = int(self.times[0]), int(self.times[-1])
 
-    def day(self, day: int) -> Raw:
+    def day(self, day: int) -> RawCandles:
         first, last = np.searchsorted(self.times, [day * DAY_MS, (day + 1) * DAY_MS])
-        return Raw(self.times[first:last], self.values[first:last])
+        return RawCandles(self.times[first:last], self.values[first:last])
 
 
 def _read(path: Path) -> pd.DataFrame:
-    """The file's table; a CSV as text, so that every number is parsed to the very float64 it names."""
+    """Return the file's table; a CSV as text, so that each number is parsed to the nearest float64."""
     if path.suffix == ".parquet":
         return pd.read_parquet(path)
     first = pd.read_csv(path, nrows=1, header=None, dtype=str)
@@ -56,7 +56,7 @@ def _read(path: Path) -> pd.DataFrame:
 
 
 def _times(frame: pd.DataFrame, path: Path) -> npt.NDArray[np.int64]:
-    """Epoch milliseconds of text, datetimes (UTC where they name no zone) or epoch numbers of any unit."""
+    """Return epoch milliseconds of text, datetimes (UTC unless they name a zone) or epoch numbers of any unit."""
     names = {str(name).strip().lower(): name for name in frame.columns}
     found = next((names[name] for name in _TIME_NAMES if name in names), None)
     if found is None:
@@ -74,7 +74,7 @@ def _instants_ms(column: pd.Series[Any]) -> npt.NDArray[np.int64]:
 
 
 def _epoch_ms(numbers: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
-    """Seconds, milliseconds, microseconds and nanoseconds are told apart by their size."""
+    """Return milliseconds; seconds, milliseconds, microseconds and nanoseconds differ by their size."""
     whole = numbers.astype(np.int64)
     largest = int(whole.max(initial=0))
     if largest < 10**11:

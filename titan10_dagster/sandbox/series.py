@@ -1,15 +1,25 @@
-"""One symbol's candles as the sandbox serves them: computed or replayed, with what was rewritten since."""
+"""One symbol's candles as the sandbox serves them: computed or replayed, with everything that changed since."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from titan10_dagster.sandbox.replay import Replay
-from titan10_dagster.sandbox.truth import DAY_MS, Floats, Raw, aggregate, as_rows, day_of, scales
-from titan10_dagster.sandbox.venues.venue import Instrument, Venue
+from titan10_dagster.sandbox.truth import (
+    DAY_MS,
+    Floats,
+    RawCandles,
+    Values,
+    as_rows,
+    at_timeframe,
+    candles_of_day,
+    scales,
+)
+from titan10_dagster.sandbox.venues.instrument import Instrument
+from titan10_dagster.sandbox.venues.venue import SandboxVenue
 
 
 class Source(Protocol):
@@ -19,17 +29,17 @@ class Source(Protocol):
     first_ms: int
     last_ms: int | None
 
-    def day(self, day: int) -> Raw:
-        """All candles of one UTC day, in the source's unit."""
+    def day(self, day: int) -> RawCandles:
+        """Return all candles of one UTC day, in the source's unit."""
 
-    def rows(self, raw: Raw) -> Floats:
-        """(n, 6): epoch ms and the five values."""
+    def rows(self, raw: RawCandles) -> Floats:
+        """Return (n, 6): epoch ms and the five values."""
 
     def units(self, values: Sequence[float]) -> Floats:
-        """Five values in the source's unit."""
+        """Return five values in the source's unit."""
 
-    def texts(self, raw: Raw, pad: int | None, trim: bool) -> list[list[str]]:
-        """Five columns of decimal strings, whose float is exactly the value in `rows`."""
+    def texts(self, raw: RawCandles, pad: int | None, trim: bool) -> list[list[str]]:
+        """Return five columns of decimal strings, whose float is exactly the value in `rows`."""
 
 
 class Computed:
@@ -42,16 +52,16 @@ class Computed:
         self.last_ms: int | None = None if instrument.delisted_ms is None else instrument.delisted_ms - 1
         self._decimals = [instrument.price_decimals] * 4 + [instrument.volume_decimals]
 
-    def day(self, day: int) -> Raw:
-        return day_of(self.instrument, day)
+    def day(self, day: int) -> RawCandles:
+        return candles_of_day(self.instrument, day)
 
-    def rows(self, raw: Raw) -> Floats:
+    def rows(self, raw: RawCandles) -> Floats:
         return as_rows(raw, scales(self.instrument))
 
     def units(self, values: Sequence[float]) -> Floats:
         return np.rint(np.asarray(values) * scales(self.instrument))
 
-    def texts(self, raw: Raw, pad: int | None, trim: bool) -> list[list[str]]:
+    def texts(self, raw: RawCandles, pad: int | None, trim: bool) -> list[list[str]]:
         columns = (raw.values / scales(self.instrument)).T.tolist()
         return [
             _decimal_texts(column, decimals, pad, trim)
@@ -67,114 +77,178 @@ class Replayed:
         self.seconds, self.first_ms = replay.seconds, replay.first_ms
         self.last_ms: int | None = replay.last_ms
 
-    def day(self, day: int) -> Raw:
+    def day(self, day: int) -> RawCandles:
         return self._replay.day(day)
 
-    def rows(self, raw: Raw) -> Floats:
+    def rows(self, raw: RawCandles) -> Floats:
         return as_rows(raw, np.ones(5))
 
     def units(self, values: Sequence[float]) -> Floats:
         return np.asarray(values, dtype=np.float64)
 
-    def texts(self, raw: Raw, pad: int | None, trim: bool) -> list[list[str]]:
+    def texts(self, raw: RawCandles, pad: int | None, trim: bool) -> list[list[str]]:
         return [[_shortest_text(value, pad, trim) for value in column] for column in raw.values.T.tolist()]
 
 
-class Series:
+class Rescaling(NamedTuple):
+    """From `start` until `end` (None: for good) prices and volumes are multiplied, as by a redenomination."""
+
+    start: int
+    end: int | None
+    prices: float
+    volumes: float
+
+
+class Shift(NamedTuple):
+    """Candles of [start, end) begin so many milliseconds late."""
+
+    start: int
+    end: int
+    ms: int
+
+
+class ServedSeries:
     """The served candles of one symbol on one exchange."""
 
-    def __init__(self, venue: Venue, instrument: Instrument, replay: Replay | None = None) -> None:
+    def __init__(self, venue: SandboxVenue, instrument: Instrument, replay: Replay | None = None) -> None:
         self.venue = venue
         self.instrument = instrument
+        self._replay = replay
         self.source: Source = Computed(instrument) if replay is None else Replayed(replay)
         self._restated: dict[int, Floats | None] = {}
         self._absent: set[tuple[int, int]] = set()
+        self._rescalings: list[Rescaling] = []
+        self._shifts: list[Shift] = []
 
     @property
     def first_ms(self) -> int:
-        return min([self.source.first_ms, *(at for at, new in self._restated.items() if new is not None)])
+        restated = [at for at, values in self._restated.items() if values is not None]
+        return min([self.source.first_ms, *restated])
 
     @property
     def last_ms(self) -> int | None:
         return self.source.last_ms
 
+    def become(self, instrument: Instrument) -> None:
+        """Replace the instrument: its name, or the periods in which it trades. A replay keeps its candles."""
+        self.instrument = instrument
+        if self._replay is None:
+            self.source = Computed(instrument)
+
     def restate(self, at_ms: int, values: Sequence[float] | None) -> None:
-        """From now on the candle at `at_ms` has these values (open to volume); None: it is gone.
+        """Give the candle at `at_ms` these values (open to volume); None removes it.
 
         Values of a computed series are rounded to its smallest unit.
         """
         self._restated[at_ms] = None if values is None else self.source.units(values)
 
+    def rescale(self, rescaling: Rescaling) -> None:
+        self._rescalings.append(rescaling)
+
+    def shift(self, shift: Shift) -> None:
+        self._shifts.append(shift)
+
     def hide(self, start_ms: int, end_ms: int) -> None:
-        """From now on there is no candle that starts in [start, end), whatever else is said of it."""
+        """Remove the candles that start in [start, end), restated ones too."""
         self._absent.add((start_ms, end_ms))
 
     def show(self, start_ms: int, end_ms: int) -> None:
-        """The stretch that was hidden with these bounds is there again."""
+        """Return the candles that `hide` removed with the same bounds."""
         self._absent.discard((start_ms, end_ms))
 
-    def raw(self, day: int, seconds: int) -> Raw:
-        """The candles of one UTC day at a timeframe; none at one shorter than the source's."""
-        found = self._shown(self._overlaid(self.source.day(day), day))
+    def raw(self, day: int, seconds: int) -> RawCandles:
+        """Return the candles that start on a UTC day; none at a timeframe shorter than the source's."""
         if seconds < self.source.seconds:
-            return Raw(found.times[:0], found.values[:0])
-        return aggregate(found, seconds)
+            found = self._base(day)
+            return RawCandles(found.times[:0], found.values[:0])
+        return at_timeframe(self._base, day, seconds, self.venue)
 
     def rows(self, start_ms: int, end_ms: int, seconds: int) -> Floats:
-        """Finished candles of the half-open range as (n, 6)."""
+        """Return the candles of the half-open range as (n, 6)."""
         days = range(start_ms // DAY_MS, -(-end_ms // DAY_MS))
         parts = [self.source.rows(self.raw(day, seconds)) for day in days]
         found = np.concatenate(parts) if parts else np.empty((0, 6))
         return found[(found[:, 0] >= start_ms) & (found[:, 0] < end_ms)]
 
-    def forming(self, now_ms: int, seconds: int) -> Raw | None:
-        """The candle that is still forming at `now_ms`; None where the running interval has no trade yet."""
+    def forming(self, now_ms: int, seconds: int) -> RawCandles | None:
+        """Return the candle that is still forming at `now_ms`; None if the running interval has no trade yet."""
         step = self.source.seconds * 1_000
-        start = now_ms // (seconds * 1_000) * (seconds * 1_000)
-        raw = self.raw(now_ms // DAY_MS, self.source.seconds)
-        inside = (raw.times >= start) & (raw.times <= now_ms)
+        start = self.venue.candle_start(now_ms, seconds)
+        days = range(start // DAY_MS, now_ms // DAY_MS + 1)
+        parts = [self._base(day) for day in days]
+        times = np.concatenate([part.times for part in parts])
+        values = np.concatenate([part.values for part in parts])
+        inside = (times >= start) & (times <= now_ms)
         if seconds < self.source.seconds or not inside.any():
             return None
-        times, values = raw.times[inside], raw.values[inside].copy()
+        times, values = times[inside], values[inside].copy()
         if times[-1] + step > now_ms:
             values[-1] = self._partial(values[-1], (now_ms - times[-1]) / step)
-        return aggregate(Raw(times, values), seconds)
+        both = at_timeframe(lambda _: RawCandles(times, values), start // DAY_MS, seconds, self.venue)
+        return RawCandles(both.times[-1:], both.values[-1:])
 
-    def texts(self, raw: Raw) -> list[list[str]]:
+    def texts(self, raw: RawCandles) -> list[list[str]]:
         return self.source.texts(raw, self.venue.pad, self.venue.trim)
 
+    def _base(self, day: int) -> RawCandles:
+        """Return the candles of a UTC day in the source's own interval, with everything that changed since."""
+        found = self._shown(self._rescaled(self._overlaid(self.source.day(day), day)))
+        for shift in self._shifts:
+            late = (found.times >= shift.start) & (found.times < shift.end)
+            found = RawCandles(found.times + np.where(late, shift.ms, 0), found.values)
+        return found
+
+    def _rescaled(self, raw: RawCandles) -> RawCandles:
+        values = raw.values
+        for change in self._rescalings:
+            inside = raw.times >= change.start
+            if change.end is not None:
+                inside &= raw.times < change.end
+            if inside.any():
+                factors = np.array([change.prices] * 4 + [change.volumes])
+                values = np.where(inside[:, None], self._in_units(values * factors, values), values)
+        return RawCandles(raw.times, values)
+
+    def _in_units(self, changed: Floats, before: Values) -> Values:
+        """Round to the source's unit where it has one; a value above zero stays above zero."""
+        if before.dtype.kind == "f":
+            return changed
+        return np.where(before > 0, np.maximum(np.rint(changed), 1), 0).astype(np.int64)
+
     def _partial(self, values: Floats, share: float) -> Floats:
-        """What a candle looks like when only a share of its time has passed."""
+        """Return what a candle looks like when only a share of its time has passed."""
         moved = values[0] + np.trunc((values[:4] - values[0]) * share)
         if values.dtype.kind == "f":
             moved = values[0] + (values[:4] - values[0]) * (share >= 0.5)
         high, low = max(moved[1], moved[0], moved[3]), min(moved[2], moved[0], moved[3])
         return np.array([moved[0], high, low, moved[3], values[4] * share]).astype(values.dtype)
 
-    def _shown(self, raw: Raw) -> Raw:
+    def _shown(self, raw: RawCandles) -> RawCandles:
         if not self._absent:
             return raw
         there = np.ones(len(raw.times), np.bool_)
         for start, end in self._absent:
             there &= (raw.times < start) | (raw.times >= end)
-        return Raw(raw.times[there], raw.values[there])
+        return RawCandles(raw.times[there], raw.values[there])
 
-    def _overlaid(self, raw: Raw, day: int) -> Raw:
+    def _overlaid(self, raw: RawCandles, day: int) -> RawCandles:
         changed = [at for at in self._restated if at // DAY_MS == day]
         if not changed:
             return raw
         rows = {int(at): values for at, values in zip(raw.times, raw.values, strict=True)}
-        rows.update({at: values for at in changed if (values := self._restated[at]) is not None})
         for at in changed:
-            if self._restated[at] is None:
+            values_now = self._restated[at]
+            if values_now is None:
                 rows.pop(at, None)
+            else:
+                rows[at] = values_now
         times = np.array(sorted(rows), dtype=np.int64)
         values = np.array([rows[at] for at in sorted(rows)]).reshape(-1, 5).astype(raw.values.dtype)
-        return Raw(times, values)
+        return RawCandles(times, values)
 
 
 def _decimal_texts(column: list[float], decimals: int, pad: int | None, trim: bool) -> list[str]:
-    """Exact, because the numbers have no more than 15 digits."""
+    """Return decimal texts; they are exact, because the numbers have no more than 15 digits."""
     zeros = "" if pad is None or pad <= decimals else "." * (decimals == 0) + "0" * (pad - decimals)
     form = f"%.{decimals}f{zeros}"
     texts = [form % value for value in column]
@@ -184,7 +258,7 @@ def _decimal_texts(column: list[float], decimals: int, pad: int | None, trim: bo
 
 
 def _shortest_text(value: float, pad: int | None, trim: bool) -> str:
-    """The shortest decimal string whose float is `value`, never with an exponent."""
+    """Return the shortest decimal string whose float is `value`, never with an exponent."""
     text = repr(value)
     if "e" in text:
         text = np.format_float_positional(value, trim="0")

@@ -14,6 +14,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -30,25 +31,29 @@ from titan10_dagster.sandbox.pages import BlockCache
 from titan10_dagster.sandbox.site import JSON, Reply, Site, Span
 from titan10_dagster.sandbox.truth import Floats
 from titan10_dagster.sandbox.venues.registry import VENUES, venue
+from titan10_dagster.sandbox.venues.venue import ClosedMarket, SandboxVenue
+from titan10_dagster.sandbox.venues.wire import Edges
 
 HOST = "127.0.0.1"
 
 
 class PortTaken(Titan10Error):
-    """Another program listens on the port of an exchange."""
+    """Another program listens on an exchange's port."""
 
 
 class Sandbox:
     """Exchanges, each on a port of its own; a context manager that serves them from a thread.
 
-    `clock`: None (real time), an aware datetime (time stands still) or a function that tells the time.
+    `clock`: None (real time), an aware datetime (time stands still) or a function that returns the time.
     `enforce_limits`: refuse what is beyond the exchange's rate limits (usage is counted either way);
-    `limit_factor` scales what is allowed, `ban_seconds` replaces the length of every ban, `limit_clock` tells the
-    time to the limits, epoch seconds.
+    `limit_factor` scales what is allowed, `ban_seconds` replaces the length of every ban, `limit_clock` is the clock of
+    the limits, in epoch seconds.
     `latency`: seconds added to every answer. `replay`: file of real candles for (exchange, symbol).
-    `symbols`: what an exchange lists instead of its default, `trading`: from when to when (exchange, symbol) trades
-    there; before its listing the exchange does not know it. `ports`: 0 lets the system choose (the default
-    here), None the venue's own port. `log`: a file that every request is appended to as a line of JSON.
+    `symbols`: what an exchange lists instead of its default. `trading`: the period, or the periods, in which (exchange,
+    symbol) trades there; before its first listing the exchange does not know it. `edges`: how an exchange reads the
+    bounds of a request, where its documents leave that open. `closed_markets`: what a request for candles of a delisted
+    market gets, see `SandboxVenue`. `ports`: 0 lets the system choose (the default here), None is the venue's own port.
+    `log`: a file to which every request is appended as a line of JSON.
     """
 
     def __init__(
@@ -63,7 +68,9 @@ class Sandbox:
         latency: float = 0.0,
         replay: Mapping[tuple[str, str], Path | str] | None = None,
         symbols: Mapping[str, Sequence[str]] | None = None,
-        trading: Mapping[tuple[str, str], Span] | None = None,
+        trading: Mapping[tuple[str, str], Span | Sequence[Span]] | None = None,
+        edges: Mapping[str, Edges] | None = None,
+        closed_markets: Mapping[str, ClosedMarket] | None = None,
         ports: Mapping[str, int | None] | None = None,
         log: Path | None = None,
         cache_bytes: int = 512 * 1024 * 1024,  # of answers: 90 days of 20 symbols, which a benchmark asks for again
@@ -74,12 +81,15 @@ class Sandbox:
         for exchange, symbol in files:
             if exchange not in chosen:
                 raise ValueError(f"replay of {symbol} on {exchange}, which is not among {', '.join(chosen)}")
-        self.sites = {
-            name: Site(
-                venue(name),
+        self.sites: dict[str, Site] = {}
+        for name in chosen:
+            played = _variant(venue(name), (edges or {}).get(name), (closed_markets or {}).get(name))
+            spans = {symbol: span for (exchange, symbol), span in (trading or {}).items() if exchange == name}
+            self.sites[name] = Site(
+                played,
                 clock=self.clock,
                 governor=Governor(
-                    venue(name),
+                    played,
                     enforce=enforce_limits,
                     factor=limit_factor,
                     ban_seconds=ban_seconds,
@@ -87,13 +97,11 @@ class Sandbox:
                 ),
                 cache=BlockCache(cache_bytes // len(chosen)),
                 symbols=(symbols or {}).get(name),
-                trading={symbol: span for (exchange, symbol), span in (trading or {}).items() if exchange == name},
+                trading=spans,
                 replay={symbol: Path(file) for (exchange, symbol), file in files.items() if exchange == name},
                 latency=latency,
                 log=log,
             )
-            for name in chosen
-        }
         self._wanted_ports: dict[str, int | None] = {name: (ports or {}).get(name, 0) for name in chosen}
         self._ports: dict[str, int] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -131,7 +139,7 @@ class Sandbox:
         self._loop = self._thread = None
 
     async def serve(self) -> list[web.ServerRunner]:
-        """Listen, in the running loop. Raises PortTaken, then nothing listens."""
+        """Listen, in the running loop. After PortTaken no port is open."""
         runners: list[web.ServerRunner] = []
         try:
             for name, site in self.sites.items():
@@ -143,7 +151,7 @@ class Sandbox:
         return runners
 
     def url(self, exchange: str) -> str:
-        """Base URL of an exchange, such as http://127.0.0.1:18801, without a slash at its end."""
+        """Return the base URL of an exchange, such as http://127.0.0.1:18801, without a slash at its end."""
         return f"http://{HOST}:{self._ports[self._site(exchange).venue.id]}"
 
     @property
@@ -151,7 +159,7 @@ class Sandbox:
         return {name: self.url(name) for name in self.sites}
 
     def fault(self, exchange: str, kind: str, **options: Any) -> dict[str, Any]:
-        """Set a fault, see faults.FAULT_KINDS. Raises ValueError naming what is allowed."""
+        """Set a fault, see faults.FAULT_KINDS. Raises ValueError, which lists what is allowed."""
         return self._site(exchange).fault(kind, **options).described()
 
     def clear_faults(self, exchange: str | None = None) -> None:
@@ -159,26 +167,26 @@ class Sandbox:
             site.faults.clear()
 
     def requests(self, exchange: str, since: int = 0) -> list[dict[str, Any]]:
-        """The log of requests whose number is `since` or higher, see journal.Entry."""
+        """Return the log of requests whose number is `since` or higher, see journal.Entry."""
         return self._site(exchange).journal.entries(since)
 
     def clear_requests(self, exchange: str) -> None:
         self._site(exchange).journal.clear()
 
     def limits(self, exchange: str) -> dict[str, Any]:
-        """Highest usage seen against each limit, violations and bans, see limits.Governor.report."""
+        """Return the highest usage of each limit, violations and bans, see limits.Governor.report."""
         return self._site(exchange).governor.report()
 
     def set_limits(
         self, exchange: str, *, enforce: bool = True, factor: float = 1.0, ban_seconds: float | None = None
     ) -> None:
-        """Change the limits and start counting anew."""
+        """Change the limits and reset the counts."""
         self._site(exchange).governor.configure(enforce=enforce, factor=factor, ban_seconds=ban_seconds)
 
     def wait_for_silence(self, timeout: float = 60.0) -> None:
-        """Wait until every client has gone, and what they had sent has been answered and is in the log.
+        """Wait until all clients are disconnected and everything that they sent is answered and logged.
 
-        Raises TimeoutError, naming the exchanges that somebody is still connected to.
+        Raises TimeoutError, which names the exchanges that still have a connection.
         """
         if self._loop is None:
             return
@@ -186,12 +194,12 @@ class Sandbox:
             asyncio.run_coroutine_threadsafe(asyncio.wait_for(self._silence(), timeout), self._loop).result()
         except TimeoutError:
             raise TimeoutError(
-                f"somebody is still connected to {', '.join(self._busy())} after {timeout:g} s"
+                f"a client is still connected to {', '.join(self._busy())} after {timeout:g} s"
             ) from None
 
     async def _silence(self) -> None:
         calm = 0
-        while calm < 5:  # a round accepts, one reads and one answers what a client left behind when it went
+        while calm < 5:  # rounds of the loop accept, read and answer what a client sent before it disconnected
             await asyncio.sleep(0.001)
             calm = 0 if self._busy() else calm + 1
 
@@ -202,7 +210,7 @@ class Sandbox:
     def truth(
         self, exchange: str, symbol: str, start: datetime | int, end: datetime | int, timeframe: str = "1m"
     ) -> Floats:
-        """Finished candles of the half-open range, with replay and restatements: (n, 6), times in epoch ms."""
+        """Return finished candles of the half-open range, with replays and events: (n, 6), times in epoch ms."""
         return self._site(exchange).truth(symbol, instant_ms(start), instant_ms(end), timeframe)
 
     def set_latency(self, seconds: float, exchange: str | None = None) -> None:
@@ -226,7 +234,7 @@ async def close(runners: Iterable[web.ServerRunner]) -> None:
 
 
 async def _finish(runners: Iterable[web.ServerRunner]) -> None:
-    """Close, and end the answers that are still stalled or slow."""
+    """Close, and cancel the answers that are still stalled or slow."""
     await close(runners)
     others = asyncio.all_tasks() - {asyncio.current_task()}
     for task in others:
@@ -262,11 +270,18 @@ async def _listen(site: Site, wanted: int | None) -> web.ServerRunner:
     return runner
 
 
+def _variant(played: SandboxVenue, edges: Edges | None, closed_market: ClosedMarket | None) -> SandboxVenue:
+    """Return the venue with another reading of what its documents leave open."""
+    if edges is not None:
+        played = replace(played, wire=replace(played.wire, edges=edges))
+    return played if closed_market is None else replace(played, closed_market=closed_market)
+
+
 def _handler(site: Site) -> Callable[[web.BaseRequest], Any]:
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
         if request.path.startswith(PREFIX):
             return await _control(site, request)
-        reply = site.answer(request.path, request.query)
+        reply = site.answer(request.path, await _parameters(request))
         if reply.delay:
             await asyncio.sleep(reply.delay)
         if reply.wire is not None:
@@ -278,23 +293,38 @@ def _handler(site: Site) -> Callable[[web.BaseRequest], Any]:
     return handle
 
 
+async def _parameters(request: web.BaseRequest) -> Mapping[str, str]:
+    """Return the query, and the members of a JSON body as further parameters; nested objects are flattened."""
+    if request.method != "POST":
+        return request.query
+    try:
+        sent = orjson.loads(await request.read())
+    except orjson.JSONDecodeError:
+        return request.query
+    given: dict[str, str] = dict(request.query)
+    for name, value in sent.items() if isinstance(sent, dict) else ():
+        nested = value if isinstance(value, dict) else {name: value}
+        given.update({inner: str(text) for inner, text in nested.items()})
+    return given
+
+
 async def _control(site: Site, request: web.BaseRequest) -> web.Response:
     sent = await request.read()
     try:
         found = control(site, request.method, request.path, request.query, orjson.loads(sent) if sent else {})
     except NoSuchControl as error:
-        return _told(404, str(error))
+        return _error_answer(404, str(error))
     except (ValueError, KeyError, TypeError) as error:
-        return _told(400, f"{type(error).__name__}: {error}")
+        return _error_answer(400, f"{type(error).__name__}: {error}")
     return web.Response(body=orjson.dumps(found), content_type=JSON)
 
 
-def _told(status: int, text: str) -> web.Response:
+def _error_answer(status: int, text: str) -> web.Response:
     return web.Response(status=status, body=orjson.dumps({"error": text}), content_type=JSON)
 
 
 async def _broken(request: web.BaseRequest, reply: Reply) -> web.StreamResponse:
-    """Half an answer or none, and the end of the connection."""
+    """Send half an answer or none, and end the connection."""
     response = web.StreamResponse(status=reply.status, headers=reply.headers)
     response.content_type = reply.content_type
     if reply.wire in {"stall", "short_body"}:

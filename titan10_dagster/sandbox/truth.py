@@ -5,11 +5,11 @@ so that any minute can be computed without the ones before it. An asset walks al
 exchange adds a little noise of its own. Prices and volumes are whole numbers of the smallest unit until the
 very end, so the decimal string on the wire and the float64 here are the same number.
 
-What is missing, by rule (`Venue` and `Asset` hold the figures):
-- no candle before the symbol's listing, none after its delisting;
+What is missing, by rule (`SandboxVenue` and `Asset` hold the figures):
+- no candle before the symbol's listing, none while it is delisted;
 - a minute without a trade (share `Instrument.quiet`, in clusters) is a flat row of volume 0 where the exchange
   fills them and absent where it does not;
-- on one day in `Venue.outage_every` the exchange is down for 5 to 44 minutes: absent for all of its symbols.
+- on one day in `SandboxVenue.outage_every` the exchange is down for 5 to 44 minutes: absent for all of its symbols.
 
 The same machine always computes the same candles; they are computed by whole days for that reason.
 """
@@ -17,6 +17,7 @@ The same machine always computes the same candles; they are computed by whole da
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -24,11 +25,14 @@ import numpy as np
 import numpy.typing as npt
 
 from titan10_dagster.sandbox.instruments import Asset, asset, instrument
+from titan10_dagster.sandbox.venues.instrument import Instrument
 from titan10_dagster.sandbox.venues.registry import venue
-from titan10_dagster.sandbox.venues.venue import DAY, HOUR, MINUTE, Instrument, Venue
+from titan10_dagster.sandbox.venues.venue import SandboxVenue
+from titan10_dagster.sandbox.venues.wire import DAY, HOUR, MINUTE
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
+Values = npt.NDArray[np.int64 | np.float64]
 
 TIMEFRAMES = {
     "1m": MINUTE, "3m": 3 * MINUTE, "5m": 5 * MINUTE, "15m": 15 * MINUTE, "30m": 30 * MINUTE,
@@ -39,34 +43,54 @@ _MINUTES = 1_440
 _SCALES = tuple(4**power for power in range(10))  # minutes: one to half a year
 
 
-class Raw(NamedTuple):
+class RawCandles(NamedTuple):
     """Candles in ascending order: `times` (n,) epoch ms, `values` (n, 5) in the source's own unit."""
 
     times: Ints
-    values: npt.NDArray[np.int64 | np.float64]
+    values: Values
 
 
 def candles(exchange: str, symbol: str, start_ms: int, end_ms: int, timeframe: str = "1m") -> Floats:
-    """Candles of the half-open [start_ms, end_ms): (n, 6) of epoch ms, open, high, low, close, volume."""
-    traded = instrument(venue(exchange), symbol)
+    """Return the candles of [start_ms, end_ms): (n, 6) of epoch ms, open, high, low, close, volume."""
+    served = venue(exchange)
+    traded, seconds = instrument(served, symbol), TIMEFRAMES[timeframe]
+
+    def minutes(day: int) -> RawCandles:
+        return candles_of_day(traded, day)
+
     days = range(start_ms // DAY_MS, -(-end_ms // DAY_MS))
-    parts = [as_rows(aggregate(day_of(traded, day), TIMEFRAMES[timeframe]), scales(traded)) for day in days]
+    parts = [as_rows(at_timeframe(minutes, day, seconds, served), scales(traded)) for day in days]
     rows = np.concatenate(parts) if parts else np.empty((0, 6))
     return rows[(rows[:, 0] >= start_ms) & (rows[:, 0] < end_ms)]
 
 
+def at_timeframe(minutes: Callable[[int], RawCandles], day: int, seconds: int, exchange: SandboxVenue) -> RawCandles:
+    """Return the candles of a timeframe that start on a UTC day, made of that day's minutes.
+
+    The days of some exchanges begin at another hour, so that their candle reaches into the next UTC day.
+    """
+    if seconds != DAY or exchange.day_starts == 0:
+        return aggregate(minutes(day), seconds)
+    offset = exchange.day_starts * 3_600_000
+    both = [minutes(day), minutes(day + 1)]
+    times = np.concatenate([part.times for part in both])
+    values = np.concatenate([part.values for part in both])
+    inside = (times >= day * DAY_MS + offset) & (times < (day + 1) * DAY_MS + offset)
+    return aggregate(RawCandles(times[inside], values[inside]), seconds, offset)
+
+
 def scales(traded: Instrument) -> Floats:
-    """What the five whole numbers of a candle are divided by."""
+    """Return what the five whole numbers of a candle are divided by."""
     return np.array([10.0**traded.price_decimals] * 4 + [10.0**traded.volume_decimals])
 
 
-def as_rows(raw: Raw, divisors: Floats) -> Floats:
+def as_rows(raw: RawCandles, divisors: Floats) -> Floats:
     return np.column_stack([raw.times.astype(np.float64), raw.values / divisors])
 
 
 @lru_cache(maxsize=256)
-def day_of(traded: Instrument, day: int) -> Raw:
-    """The 1m candles of one UTC day (days since the epoch) as whole numbers of the smallest unit."""
+def candles_of_day(traded: Instrument, day: int) -> RawCandles:
+    """Return the 1m candles of one UTC day (days since the epoch) as whole numbers of the smallest unit."""
     minutes = np.arange(day * _MINUTES, (day + 1) * _MINUTES + 1, dtype=np.int64)
     exchange = venue(traded.exchange)
     values = _values(traded, exchange, minutes)
@@ -76,17 +100,21 @@ def day_of(traded: Instrument, day: int) -> Raw:
         there = _open_hours(traded, exchange, day)
     else:
         there = _open_hours(traded, exchange, day) & traded_at
-    return Raw(minutes[:-1][there] * 60_000, values[there])
+    return RawCandles(minutes[:-1][there] * 60_000, values[there])
 
 
-def aggregate(raw: Raw, seconds: int) -> Raw:
-    """The candles of a longer timeframe; one without any minute in it is absent."""
-    buckets = raw.times // (seconds * 1_000)
+def aggregate(raw: RawCandles, seconds: int, offset: int = 0) -> RawCandles:
+    """Return the candles of a longer timeframe, which begin `offset` ms after its grid.
+
+    A candle without any minute in it is absent. Candles that are as long already keep their times, off the grid or not.
+    """
+    step = seconds * 1_000
+    buckets = (raw.times - offset) // step
     if len(buckets) == 0:
         return raw
     first = np.flatnonzero(np.diff(buckets, prepend=buckets[0] - 1))
     if len(first) == len(buckets):
-        return Raw(buckets * (seconds * 1_000), raw.values)
+        return raw if seconds == MINUTE else RawCandles(buckets * step + offset, raw.values)
     last = np.append(first[1:], len(buckets)) - 1
     columns = [
         raw.values[first, 0],
@@ -95,11 +123,11 @@ def aggregate(raw: Raw, seconds: int) -> Raw:
         raw.values[last, 3],
         np.add.reduceat(raw.values[:, 4], first),
     ]
-    return Raw(buckets[first] * (seconds * 1_000), np.column_stack(columns))
+    return RawCandles(buckets[first] * step + offset, np.column_stack(columns))
 
 
-def outage(exchange: Venue, day: int) -> tuple[int, int] | None:
-    """Minutes of the day, [first, last), in which the exchange is down; None on most days."""
+def outage(exchange: SandboxVenue, day: int) -> tuple[int, int] | None:
+    """Return the minutes of the day, [first, last), in which the exchange is down; None on most days."""
     if exchange.outage_every is None:
         return None
     chance, at, length = _uniform(np.arange(3) + day * 3, _seed("outage", exchange.id))
@@ -109,19 +137,19 @@ def outage(exchange: Venue, day: int) -> tuple[int, int] | None:
     return first, first + 5 + int(length * 40)
 
 
-def _open_hours(traded: Instrument, exchange: Venue, day: int) -> npt.NDArray[np.bool_]:
+def _open_hours(traded: Instrument, exchange: SandboxVenue, day: int) -> npt.NDArray[np.bool_]:
     times = day * DAY_MS + np.arange(_MINUTES, dtype=np.int64) * 60_000
-    there = times >= traded.listed_ms
-    if traded.delisted_ms is not None:
-        there &= times < traded.delisted_ms
+    there = np.zeros(_MINUTES, np.bool_)
+    for first, end in traded.spells:
+        there |= (times >= first) & (times < (end if end is not None else times[-1] + 1))
     down = outage(exchange, day)
     if down is not None:
         there[down[0] : down[1]] = False
     return there
 
 
-def _values(traded: Instrument, exchange: Venue, minutes: Ints) -> Ints:
-    """Whole numbers (n - 1, 5) of the minutes but the last, which only closes the one before it."""
+def _values(traded: Instrument, exchange: SandboxVenue, minutes: Ints) -> Ints:
+    """Return whole numbers (n - 1, 5) of all minutes but the last, whose price closes the one before it."""
     base, quote = asset(traded.base), asset(traded.quote)
     seed = _seed(traded.exchange, traded.symbol)
     log_price = _walk(base, minutes) - _walk(quote, minutes)
@@ -139,7 +167,7 @@ def _values(traded: Instrument, exchange: Venue, minutes: Ints) -> Ints:
 
 
 def _filled(values: Ints, traded_at: npt.NDArray[np.bool_]) -> Ints:
-    """Minutes without a trade become flat at the last close of the day, or at its first price before any."""
+    """Return the values with flat minutes where nothing was traded: at the last close, or the day's first price."""
     last = np.maximum.accumulate(np.where(traded_at, np.arange(len(values)), -1))
     flat = np.where(last >= 0, values[last, 3], values[0, 0])
     empty = np.column_stack([flat, flat, flat, flat, np.zeros_like(flat)])
@@ -147,7 +175,7 @@ def _filled(values: Ints, traded_at: npt.NDArray[np.bool_]) -> Ints:
 
 
 def _quiet(traded: Instrument, minutes: Ints) -> npt.NDArray[np.bool_]:
-    """Minutes without a trade: half as likely as the share says in one half hour, 1.5 times in another."""
+    """Return which minutes have no trade: half as many as the share says in one half hour, 1.5 times in another."""
     seed = _seed("quiet", traded.exchange, traded.symbol)
     mood = np.where(_uniform(minutes // 32, seed) < 0.5, 0.5, 1.5)
     quiet: npt.NDArray[np.bool_] = _uniform(minutes, seed + 1) < np.minimum(traded.quiet * mood, 0.98)
@@ -155,7 +183,7 @@ def _quiet(traded: Instrument, minutes: Ints) -> npt.NDArray[np.bool_]:
 
 
 def _walk(walked: Asset, minutes: Ints) -> Floats:
-    """The logarithm of an asset's price in dollars."""
+    """Return the logarithm of an asset's price in dollars."""
     total = np.full(len(minutes), np.log(walked.dollars))
     if walked.volatility == 0:
         return total
@@ -165,13 +193,13 @@ def _walk(walked: Asset, minutes: Ints) -> Floats:
 
 
 def _noise(minutes: Ints, scale: int, seed: int) -> Floats:
-    """Noise between -1 and 1 that turns every `scale` minutes, straight in between."""
+    """Return noise between -1 and 1 that turns every `scale` minutes and is straight in between."""
     lattice = np.arange(minutes[0] // scale, minutes[-1] // scale + 2, dtype=np.int64)
     return np.interp(minutes, lattice * scale, 2 * _uniform(lattice, seed) - 1)
 
 
 def _uniform(numbers: Ints, seed: int) -> Floats:
-    """Uniform in [0, 1) for each number: splitmix64 of it."""
+    """Return a uniform value in [0, 1) for each number: its splitmix64."""
     mixed = (numbers.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(seed)
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

@@ -24,20 +24,30 @@ TIMEOUT = 60_000  # ms; nothing here takes a second, but on a busy machine
 
 
 def pointed_at(url: str, exchange: str, **config: Any) -> Any:
-    """An instance of ccxt's own class whose requests go to `url`."""
+    """Return an instance of ccxt's own class whose requests go to `url`."""
     client = getattr(ccxt, exchange)({"enableRateLimit": False, "timeout": TIMEOUT, **config})
-    api = client.urls["api"]
-    client.urls["api"] = {
-        key: re.sub(r"^https?://[^/]+", url, text) for key, text in api.items() if isinstance(text, str)
-    }
+    client.urls["api"] = _moved(client.urls["api"], url)
     return client
 
 
+def _moved(api: Any, url: str) -> Any:
+    """Return ccxt's addresses, nested as they are, at another scheme and host."""
+    if isinstance(api, dict):
+        return {key: _moved(inner, url) for key, inner in api.items()}
+    return re.sub(r"^https?://[^/]+", url, api) if isinstance(api, str) else api
+
+
+_SPOT = {"fetchMarkets": {"types": ["spot"]}}
+_MARKET_OPTIONS: dict[str, dict[str, Any]] = {
+    "coinbase": {},  # its option of that name is the name of a method
+    "bitrue": {},  # its class adds up the lists of all types, asked for or not
+    "htx": {"fetchMarkets": {"types": {"spot": True, "linear": False, "inverse": False}}},
+}
+
+
 def spot_only(url: str, exchange: str) -> Any:
-    """The same, asking for spot markets alone and for no currencies."""
-    # Coinbase keeps the name of a method under that option.
-    options = {} if exchange == "coinbase" else {"fetchMarkets": {"types": ["spot"]}}
-    client = pointed_at(url, exchange, options=options)
+    """Return the same, which asks for spot markets alone and for no currencies."""
+    client = pointed_at(url, exchange, options=_MARKET_OPTIONS.get(exchange, _SPOT))
     client.has["fetchCurrencies"] = False
     return client
 

@@ -14,7 +14,7 @@ from titan10_dagster_tests.sandbox.clients import NOW, NOW_MS, Clients, Run
 
 @pytest.fixture(scope="session")
 def run() -> Iterator[Run[Any]]:
-    """Runs a coroutine in the one loop that all ccxt instances of the session live in."""
+    """Run a coroutine in the loop to which all ccxt instances of the session belong."""
     with asyncio.Runner() as runner:
         yield runner.run
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import time
 import urllib.error
 import urllib.request
@@ -12,9 +13,10 @@ import pytest
 from titan10_dagster.sandbox.faults import FAULT_KINDS
 from titan10_dagster.sandbox.server import Sandbox
 from titan10_dagster.sandbox.venues.registry import VENUES
-from titan10_dagster_tests.sandbox.clients import DAY_MS, MINUTE_MS, TIMEOUT, TODAY, Clients
+from titan10_dagster_tests.sandbox.clients import DAY_MS, MINUTE_MS, TIMEOUT, TODAY, Clients, Run, spot_only
 
 EXCHANGES = list(VENUES)
+FIVE = EXCHANGES[:5]
 SINCE = TODAY + 600 * MINUTE_MS  # within Kraken's horizon
 
 
@@ -27,7 +29,8 @@ def truth_of(sandbox: Sandbox, exchange: str = "binance", rows: int = 100) -> np
 
 
 def page(clients: Clients, exchange: str = "binance", rows: int = 100) -> np.ndarray:
-    return clients.candles(exchange, symbol_of(exchange), "1m", SINCE, rows)
+    since = None if exchange == "gemini" else SINCE  # it gives a day of rows, whatever it is asked for
+    return clients.candles(exchange, symbol_of(exchange), "1m", since, rows)
 
 
 def fetched(sandbox: Sandbox, rows: int = 100) -> tuple[int, dict[str, str], bytes]:
@@ -76,18 +79,22 @@ def test_a_bad_gateway_is_html(sandbox: Sandbox) -> None:
 
 MAINTENANCE = {
     "binance": "-1008", "coinbase": "UNAVAILABLE", "kraken": "EService:Unavailable", "okx": "50001", "bybit": "10016",
+    "binanceus": "-1008", "bingx": "maintenance", "bitfinex": "20060|maintenance", "bitget": "40200",
+    "bithumb": "maintenance", "bitrue": "maintenance", "bitstamp": "maintenance", "cryptocom": "9010001",
+    "gate": "TOO_BUSY", "gemini": "maintenance", "htx": "system-maintenance", "hyperliquid": "503", "kucoin": "503000",
+    "mexc": "maintenance", "phemex": "maintenance", "upbit": "maintenance",
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("exchange", EXCHANGES)
-def test_maintenance_is_told_in_the_exchanges_own_words(exchange: str, sandbox: Sandbox, clients: Clients) -> None:
+def test_maintenance_is_announced_in_the_exchanges_own_words(exchange: str, sandbox: Sandbox, clients: Clients) -> None:
     clients.get(exchange)
     sandbox.fault(exchange, "maintenance")
     with pytest.raises((ccxt.NetworkError, ccxt.ExchangeError), match=MAINTENANCE[exchange]):
         page(clients, exchange)
 
 
-@pytest.mark.parametrize("exchange", EXCHANGES)
+@pytest.mark.parametrize("exchange", FIVE)
 @pytest.mark.parametrize("kind", ["html_200", "truncated", "empty_body"])
 def test_ccxt_takes_junk_for_no_data(exchange: str, kind: str, sandbox: Sandbox, clients: Clients) -> None:
     clients.get(exchange)
@@ -141,12 +148,15 @@ def test_latency_makes_every_answer_slower(sandbox: Sandbox, clients: Clients) -
 
 @pytest.mark.parametrize("exchange", EXCHANGES)
 def test_duplicated_rows_come_twice(exchange: str, sandbox: Sandbox, clients: Clients) -> None:
-    wanted = truth_of(sandbox, exchange)
+    clients.get(exchange)
     sandbox.fault(exchange, "duplicates", rows=5)
-    found = page(clients, exchange, 105)
-    times, counts = np.unique(found[:, 0], return_counts=True)
-    assert (counts == 2).sum() == 5
-    assert len(times) >= len(wanted) - 5
+    rows = sandbox.requests(exchange)
+    found = page(clients, exchange)
+    assert sandbox.requests(exchange)[-1]["rows"] > 80
+    assert len(sandbox.requests(exchange)) == len(rows) + 1
+    if exchange != "gemini":  # its rows in the middle are half a day old, and ccxt gives the last hundred
+        _, counts = np.unique(found[:, 0], return_counts=True)
+        assert (counts == 2).sum() == 5
 
 
 @pytest.mark.parametrize("exchange", EXCHANGES)
@@ -154,7 +164,9 @@ def test_disorder_shuffles_the_wire_only(exchange: str, sandbox: Sandbox, client
     clients.get(exchange)
     sandbox.fault(exchange, "disorder", seed=1)
     found = page(clients, exchange)
-    assert set(found[:, 0]) <= set(truth_of(sandbox, exchange, 1_000)[:, 0]) | {found[:, 0].max()}
+    there = sandbox.truth(exchange, symbol_of(exchange), TODAY - 2 * DAY_MS, TODAY + DAY_MS)[:, 0]
+    assert set(found[:, 0]) <= set(there) | {found[:, 0].max()}
+    assert len(found) > 10
 
 
 def test_the_unfinished_row_has_hardly_begun(sandbox: Sandbox, clients: Clients) -> None:
@@ -173,7 +185,7 @@ def test_a_lowered_page_limit_gives_a_third(exchange: str, rows: int, sandbox: S
     sandbox.fault(exchange, "page_third")
     found = clients.candles(exchange, symbol_of(exchange), "1m", since, limit)
     whole = sandbox.truth(exchange, symbol_of(exchange), since, since + limit * MINUTE_MS)
-    # Who answers [start, end) newest first keeps the newest rows, the others the oldest.
+    # Exchanges that answer [start, end) keep the newest rows, the others the oldest.
     kept = whole[-rows:] if exchange in {"okx", "coinbase"} else whole[:rows]
     np.testing.assert_array_equal(found, kept)
 
@@ -219,8 +231,8 @@ def test_a_price_of_zero(sandbox: Sandbox, clients: Clients) -> None:
 @pytest.mark.parametrize("exchange", EXCHANGES)
 def test_a_time_off_the_grid(exchange: str, sandbox: Sandbox, clients: Clients) -> None:
     clients.get(exchange)
-    sandbox.fault(exchange, "off_grid", ms=7_000)
-    found = page(clients, exchange, 300)
+    sandbox.fault(exchange, "off_grid", ms=7_000, index=-3 if exchange == "gemini" else 5)
+    found = page(clients, exchange)
     assert (found[:, 0] % MINUTE_MS != 0).sum() == 1
 
 
@@ -246,32 +258,6 @@ def test_an_empty_page_is_well_formed(exchange: str, sandbox: Sandbox, clients: 
     assert len(page(clients, exchange)) > 50
 
 
-def test_a_restated_candle_is_the_truth_from_then_on() -> None:
-    at = TODAY - 10 * DAY_MS
-    with Sandbox(["binance"]) as sandbox:
-        before = sandbox.truth("binance", "BTC/USDT", at - MINUTE_MS, at + 2 * MINUTE_MS)
-        sandbox.fault("binance", "restate", symbol="BTC/USDT", time=at)
-        sandbox.fault("binance", "restate", symbol="BTC/USDT", time=at + MINUTE_MS, values=[1, 4, 0.5, 2, 7.25])
-        sandbox.fault("binance", "restate", symbol="BTC/USDT", time=at - MINUTE_MS, gone=True)
-        after = sandbox.truth("binance", "BTC/USDT", at - MINUTE_MS, at + 2 * MINUTE_MS)
-        sandbox.clear_faults()
-        url = f"{sandbox.url('binance')}/api/v3/klines?symbol=BTCUSDT&interval=1m&startTime={at - MINUTE_MS}&limit=2"
-        with urllib.request.urlopen(url) as answer:
-            sent = answer.read()
-    assert after[:, 0].tolist() == [at, at + MINUTE_MS]
-    assert after[0, 4] == before[1, 2]
-    assert after[0, 5] == before[1, 5] * 2
-    assert after[1, 1:].tolist() == [1, 4, 0.5, 2, 7.25]
-    assert b'"7.25000000"' in sent
-
-
-def test_a_restated_candle_shows_in_longer_timeframes() -> None:
-    at = TODAY - 10 * DAY_MS
-    with Sandbox(["okx"]) as sandbox:
-        sandbox.fault("okx", "restate", symbol="BTC/USDT", time=at, values=[1, 999_999, 1, 1, 1])
-        assert sandbox.truth("okx", "BTC/USDT", at, at + DAY_MS, "1d")[0, 2] == 999_999
-
-
 def test_a_fault_can_wait_take_chances_and_choose_its_symbol(sandbox: Sandbox, clients: Clients) -> None:
     clients.get("binance")
     sandbox.fault("binance", "empty_page", symbol="ETH/USDT", after=1, count=1)
@@ -283,7 +269,7 @@ def test_a_fault_can_wait_take_chances_and_choose_its_symbol(sandbox: Sandbox, c
     assert 3 < sum(struck) < 17
 
 
-def test_a_fault_goes_by_itself(sandbox: Sandbox, clients: Clients) -> None:
+def test_a_fault_ends_after_its_time(sandbox: Sandbox, clients: Clients) -> None:
     clients.get("binance")
     sandbox.fault("binance", "empty_page", lasts=3_600)
     assert len(page(clients)) == 0
@@ -293,7 +279,7 @@ def test_a_fault_goes_by_itself(sandbox: Sandbox, clients: Clients) -> None:
     assert len(page(clients)) == 100
 
 
-def test_faults_strike_candles_only_unless_told_otherwise(sandbox: Sandbox) -> None:
+def test_faults_strike_candles_only_by_default(sandbox: Sandbox) -> None:
     sandbox.fault("binance", "http_500")
     with urllib.request.urlopen(f"{sandbox.url('binance')}/api/v3/exchangeInfo") as answer:
         assert answer.status == 200
@@ -303,7 +289,7 @@ def test_faults_strike_candles_only_unless_told_otherwise(sandbox: Sandbox) -> N
     caught.value.close()
 
 
-def test_what_is_no_fault_is_refused_with_what_there_is(sandbox: Sandbox) -> None:
+def test_an_unknown_fault_or_option_is_refused_with_a_list_of_those_that_exist(sandbox: Sandbox) -> None:
     with pytest.raises(ValueError, match="there are latency, reset"):
         sandbox.fault("binance", "flood")
     with pytest.raises(ValueError, match=r"it has count, probability.*retry_after"):
@@ -314,17 +300,119 @@ def test_every_kind_of_fault_has_a_sentence() -> None:
     assert all(kind.sentence.endswith(".") for kind in FAULT_KINDS.values())
 
 
-def test_candles_that_are_hidden_are_absent_until_they_are_shown_again(sandbox: Sandbox, clients: Clients) -> None:
-    before = page(clients)
-    bounds = {"time": SINCE + 10 * MINUTE_MS, "until": SINCE + 30 * MINUTE_MS}
-    sandbox.fault("binance", "absent", **bounds)
-    after = page(clients)
-    assert np.array_equal(after[:80], np.delete(before, slice(10, 30), axis=0))
-    assert len(truth_of(sandbox)) == 80
-    sandbox.fault("binance", "absent", back=True, **bounds)
-    assert np.array_equal(page(clients), before)
+def changed(sandbox: Sandbox, clients: Clients, exchange: str, kind: str, **options: Any) -> tuple[np.ndarray, ...]:
+    """Return a page without and with a fault."""
+    before = page(clients, exchange)
+    sandbox.fault(exchange, kind, **options)
+    return before, page(clients, exchange)
 
 
-def test_hiding_needs_both_bounds(sandbox: Sandbox) -> None:
-    with pytest.raises(ValueError, match="needs a time and an until"):
-        sandbox.fault("binance", "absent", time=SINCE)
+def test_many_rows_can_be_off_the_grid(sandbox: Sandbox, clients: Clients) -> None:
+    before, after = changed(sandbox, clients, "binance", "off_grid", rows=30, ms=14_789)
+    assert (after[:, 0] % MINUTE_MS == 14_789).sum() == 30
+    np.testing.assert_array_equal(after[:, 1:], before[:, 1:])
+
+
+@pytest.mark.parametrize(("kind", "text"), [("null_row", b",null,"), ("empty_row", b",[],")])
+def test_junk_stands_in_place_of_a_row(kind: str, text: bytes, sandbox: Sandbox) -> None:
+    _, _, good = fetched(sandbox)
+    sandbox.fault("binance", kind, index=50)
+    _, _, body = fetched(sandbox)
+    assert text in body
+    assert body.count(b"],[") == good.count(b"],[") - (2 if kind == "null_row" else 0)
+
+
+def test_a_row_can_have_a_negative_time(sandbox: Sandbox) -> None:
+    sandbox.fault("binance", "negative_time", index=3)
+    assert json.loads(fetched(sandbox)[2])[3][0] == -1_000
+
+
+def test_a_candle_that_was_cut_short_has_an_early_close_time(sandbox: Sandbox) -> None:
+    sandbox.fault("binance", "cut_short", index=0, ms=14_000)
+    row = json.loads(fetched(sandbox)[2])[0]
+    assert row[6] == row[0] + 13_999
+
+
+QUIET = "ALGO/USDT"
+
+
+def quiet_rows(sandbox: Sandbox) -> list[Any]:
+    url = f"{sandbox.url('binance')}/api/v3/klines?symbol=ALGOUSDT&interval=1m&startTime={TODAY}&limit=700"
+    with urllib.request.urlopen(url) as answer:
+        return json.loads(answer.read())
+
+
+@pytest.mark.parametrize(("spelling", "text"), [("zero", "0"), ("null", None), ("empty", "")])
+def test_empty_minutes_can_be_spelled_otherwise(spelling: str, text: str | None, sandbox: Sandbox) -> None:
+    empty = [row[0] for row in quiet_rows(sandbox) if float(row[5]) == 0]
+    sandbox.fault("binance", "empty_spelling", spelling=spelling)
+    rows = quiet_rows(sandbox)
+    assert [row[0] for row in rows if row[1:6] == [text] * 5] == empty
+    assert empty
+
+
+def test_empty_minutes_can_be_dropped_or_filled(sandbox: Sandbox, clients: Clients) -> None:
+    rows = quiet_rows(sandbox)
+    sandbox.fault("binance", "empty_dropped")
+    assert [row[0] for row in quiet_rows(sandbox)] == [row[0] for row in rows if float(row[5]) > 0]
+    quiet = VENUES["kucoin"].symbols[15]
+    before = clients.candles("kucoin", quiet, "1m", SINCE, 100)
+    sandbox.fault("kucoin", "empty_filled")
+    after = clients.candles("kucoin", quiet, "1m", SINCE, 100)
+    assert len(after) > len(before)
+    assert set(np.diff(after[:, 0])) == {MINUTE_MS}
+
+
+def test_rows_can_come_in_the_opposite_order(sandbox: Sandbox) -> None:
+    _, _, good = fetched(sandbox)
+    sandbox.fault("binance", "reversed")
+    assert json.loads(fetched(sandbox)[2]) == json.loads(good)[::-1]
+
+
+@pytest.mark.parametrize(("kind", "first", "last"), [("since_exclusive", 1, 5), ("end_inclusive", 0, 6)])
+def test_the_edges_of_a_request_can_change(kind: str, first: int, last: int, sandbox: Sandbox) -> None:
+    start, end = SINCE // 1_000, SINCE // 1_000 + 360
+    url = f"{sandbox.url('kucoin')}/api/v1/market/candles?symbol=BTC-USDT&type=1min&startAt={start}&endAt={end}"
+    sandbox.fault("kucoin", kind)
+    with urllib.request.urlopen(url) as answer:
+        times = [int(row[0]) for row in json.loads(answer.read())["data"]]
+    assert (times[-1], times[0]) == (start + first * 60, start + last * 60)
+
+
+def test_old_candles_can_be_forgotten(sandbox: Sandbox, clients: Clients) -> None:
+    clients.get("binance")
+    sandbox.fault("binance", "forgets", rows=60)
+    assert len(clients.candles("binance", "BTC/USDT", "1m", TODAY, 100)) == 60
+
+
+def test_a_stale_answer_ends_earlier(sandbox: Sandbox, clients: Clients) -> None:
+    clients.get("binance")
+    sandbox.fault("binance", "stale", minutes=70)
+    found = clients.candles("binance", "BTC/USDT", "1m", SINCE, 1_000)
+    assert found[-1, 0] == TODAY + (720 - 70) * MINUTE_MS
+
+
+def test_another_symbols_candles_can_come(sandbox: Sandbox, clients: Clients) -> None:
+    wanted = clients.candles("binance", "XRP/USDT", "1m", SINCE, 100)
+    sandbox.fault("binance", "other_symbol", other="XRP/USDT")
+    np.testing.assert_array_equal(page(clients), wanted)
+    assert sandbox.requests("binance")[-1]["symbol"] == "BTC/USDT"
+
+
+@pytest.mark.parametrize("exchange", EXCHANGES)
+def test_half_a_list_of_markets_can_come(exchange: str, sandbox: Sandbox, run: Run[Any]) -> None:
+    async def listed() -> int:
+        async with spot_only(sandbox.url(exchange), exchange) as client:
+            return len(await client.load_markets())
+
+    whole = run(listed())
+    sandbox.fault(exchange, "half_markets")
+    assert run(listed()) == round(whole / 2)
+
+
+def test_broken_records_stand_among_good_markets(sandbox: Sandbox) -> None:
+    sandbox.fault("binance", "bad_markets")
+    with urllib.request.urlopen(f"{sandbox.url('binance')}/api/v3/exchangeInfo") as answer:
+        records = json.loads(answer.read())["symbols"]
+    assert len(records) == len(VENUES["binance"].symbols) + 4
+    assert [record for record in records if not record] == [None, {}, "", []]

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from titan10_dagster.sandbox.venues.venue import (
+from titan10_dagster.sandbox.venues.instrument import Instrument
+from titan10_dagster.sandbox.venues.venue import RateLimit, Refusal, SandboxVenue, against, joined
+from titan10_dagster.sandbox.venues.wire import (
     DAY,
     HOUR,
     MINUTE,
-    Ask,
-    Instrument,
-    Kind,
-    Limit,
-    Name,
-    Refusal,
+    Candle,
+    CandleRequest,
+    Edges,
     Refused,
-    Texts,
-    Venue,
-    against,
-    whole,
+    WireFormat,
+    enclosed,
+    step_text,
 )
 
 _TIMEFRAMES = {
@@ -27,57 +26,31 @@ _TIMEFRAMES = {
     "ONE_HOUR": HOUR, "TWO_HOUR": 2 * HOUR, "SIX_HOUR": 6 * HOUR, "ONE_DAY": DAY,
 }  # fmt: skip
 _PRODUCTS = "/api/v3/brokerage/market/products"
+_PAGE = 300
 
 
-class _Wire:
-    def kind(self, path: str) -> Kind | None:
-        if path.startswith(_PRODUCTS):
-            return "candles" if path.endswith("/candles") else "markets"
-        return "other" if path.startswith(("/v2/", "/api/v3/brokerage/time")) else None
-
-    def ask(self, path: str, query: Mapping[str, str], now_ms: int) -> Ask:
-        seconds = _TIMEFRAMES.get(query.get("granularity", ""))
-        start, end = whole(query, "start"), whole(query, "end")
-        if seconds is None or start is None or end is None or end < start:
-            raise Refused("bad_request")
-        if end - start > VENUE.page_limit * seconds:
-            raise Refused("too_many_candles")
-        return Ask(
-            market_id=path.removeprefix(_PRODUCTS + "/").removesuffix("/candles"),
-            seconds=seconds,
-            limit=VENUE.page_limit,
-            start=start // seconds * seconds * 1_000,  # the candle that contains `start` is in the answer
-            end=end * 1_000,
-            keep="newest",
-        )
-
-    def rows(self, times: Sequence[int], texts: Texts, seconds: int, closed: bool) -> list[str]:
-        return [
-            f'{{"start":"{t // 1000}","low":"{lo}","high":"{h}","open":"{o}","close":"{c}","volume":"{v}"}}'
-            for t, o, h, lo, c, v in zip(times, *texts, strict=True)
-        ]
-
-    def page(self, ask: Ask, instrument: Instrument, rows: bytes, last_closed_ms: int | None) -> bytes:
-        return b'{"candles":[' + rows + b"]}"
-
-    def markets(self, query: Mapping[str, str], instruments: Sequence[Instrument], now_ms: int) -> Any:
-        spot = query.get("product_type", "SPOT") == "SPOT"
-        products = [_product(instrument) for instrument in instruments] if spot else []
-        return {"products": products, "num_products": len(products)}
-
-    def other(self, path: str, now_ms: int) -> Any:
-        if path.endswith("exchange-rates"):
-            return {"data": {"currency": "USD", "rates": {}}}
-        if path.endswith("time"):
-            return {"epochSeconds": str(now_ms // 1_000), "epochMillis": str(now_ms)}
-        return {"data": []}
+def _adjust(request: CandleRequest, path: str, query: Mapping[str, str], now_ms: int) -> CandleRequest:
+    start, end, step = request.start, request.end, request.seconds * 1_000
+    if start is None or end is None or end < start:
+        raise Refused("bad_request")
+    if end - start > _PAGE * step:
+        raise Refused("too_many_candles")
+    return replace(request, start=start // step * step)  # the candle that contains `start` is in the answer
 
 
-def _product(instrument: Instrument) -> dict[str, Any]:
-    increment = f"{10.0**-instrument.price_decimals:.{instrument.price_decimals}f}"
+def _row(candle: Candle) -> str:
+    return (
+        f'{{"start":"{candle.time // 1000}","low":"{candle.low}","high":"{candle.high}","open":"{candle.open}",'
+        f'"close":"{candle.close}","volume":"{candle.volume}"}}'
+    )
+
+
+def _record(instrument: Instrument, now_ms: int) -> dict[str, Any]:
+    increment = step_text(instrument.price_decimals)
+    gone = instrument.is_delisted(now_ms)
     return {
         "product_id": instrument.name.market_id,
-        "base_increment": f"{10.0**-instrument.volume_decimals:.{instrument.volume_decimals}f}",
+        "base_increment": step_text(instrument.volume_decimals),
         "quote_increment": increment,
         "price_increment": increment,
         "quote_min_size": "1",
@@ -86,10 +59,10 @@ def _product(instrument: Instrument) -> dict[str, Any]:
         "base_max_size": "3400000000",
         "base_name": instrument.base,
         "quote_name": instrument.quote,
-        "is_disabled": False,
+        "is_disabled": gone,
         "new": False,
-        "status": "online",
-        "trading_disabled": False,
+        "status": "delisted" if gone else "online",
+        "trading_disabled": gone,
         "product_type": "SPOT",
         "quote_currency_id": instrument.name.quote_id,
         "base_currency_id": instrument.name.base_id,
@@ -101,27 +74,32 @@ def _product(instrument: Instrument) -> dict[str, Any]:
     }
 
 
+def _listing(records: list[Any], path: str, query: Mapping[str, str]) -> dict[str, Any]:
+    products = records if query.get("product_type", "SPOT") == "SPOT" else []
+    return {"products": products, "num_products": len(products)}
+
+
 def _error(status: int, code: str, text: str) -> Refusal:
     return Refusal(status, f'{{"error":"{code}","error_details":"{text}","message":"{text}"}}')
 
 
-VENUE = Venue(
+_TOO_FAST = Refusal(429, '{"error":"rate_limit_exceeded","error_details":"","message":"Too many requests"}')
+
+VENUE = SandboxVenue(
     id="coinbase",
     port=18802,
-    naming=lambda base, quote: Name(f"{base}-{quote}", base, quote),
+    naming=joined("-"),
     symbols=(*against("USD"), "BTC/USDT", "ETH/USDT", "ETH/BTC", "SOL/USDT"),
     opens="2015-07-20T21:36:00Z",
     listed={"PEPE/USD": "2024-11-13T17:00:00Z", "XRP/USD": "2023-07-13T18:00:00Z"},
-    page_limit=300,
+    page_limit=_PAGE,
     descending=True,
     empty_minutes="missing",
-    outage_every=60,
     turnover=0.3,
     quiet=4.0,
     trim=True,
-    timeframes=_TIMEFRAMES,
     limits=(
-        Limit(
+        RateLimit(
             name="requests per second",
             allowed=10,
             window=1,
@@ -131,8 +109,8 @@ VENUE = Venue(
         ),
     ),
     refusals={
-        "throttled": Refusal(429, '{"error":"rate_limit_exceeded","error_details":"","message":"Too many requests"}'),
-        "banned": Refusal(429, '{"error":"rate_limit_exceeded","error_details":"","message":"Too many requests"}'),
+        "throttled": _TOO_FAST,
+        "banned": _TOO_FAST,
         "unknown_symbol": _error(404, "NOT_FOUND", "valid product_id is required"),
         "too_many_candles": _error(
             400,
@@ -145,7 +123,29 @@ VENUE = Venue(
         "maintenance": Refusal(503, '{"error":"UNAVAILABLE","error_details":"","message":"Service unavailable"}'),
         "forbidden": Refusal(403, '{"error":"PERMISSION_DENIED","error_details":"","message":"Forbidden"}'),
     },
-    wire=_Wire(),
+    wire=WireFormat(
+        candles=_PRODUCTS + "/(?P<symbol>[^/]+)/candles",
+        markets=_PRODUCTS,
+        others={
+            "/v2/currencies": lambda now_ms: {"data": []},
+            "/v2/currencies/crypto": lambda now_ms: {"data": []},
+            "/v2/exchange-rates": lambda now_ms: {"data": {"currency": "USD", "rates": {}}},
+            "/time": lambda now_ms: {"epochSeconds": str(now_ms // 1_000), "epochMillis": str(now_ms)},
+        },
+        timeframes=_TIMEFRAMES,
+        default_limit=_PAGE,
+        timeframe="granularity",
+        start="start",
+        end="end",
+        unit=1_000,
+        edges=Edges(end="exclusive", keep="newest"),
+        adjust=_adjust,
+        row=_row,
+        page=enclosed(b'{"candles":[', b"]}"),
+        record=_record,
+        listing=_listing,
+        null_page=b'{"candles":null}',
+    ),
     sources=(
         "docs.cdp.coinbase.com/api-reference/advanced-trade-api/rest-api/public/get-public-product-candles",
         "ccxt pull request 25171: 300 candles at most; KmiQ/coinbase-advanced-python pull request 26: the error's "

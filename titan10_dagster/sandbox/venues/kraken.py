@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from titan10_dagster.sandbox.venues.venue import (
+from titan10_dagster.sandbox.venues.instrument import Instrument, MarketName
+from titan10_dagster.sandbox.venues.venue import RateLimit, Refusal, SandboxVenue, against
+from titan10_dagster.sandbox.venues.wire import (
     DAY,
     HOUR,
     MINUTE,
-    Ask,
-    Instrument,
-    Kind,
-    Limit,
-    Name,
-    Refusal,
-    Refused,
-    Texts,
-    Venue,
-    against,
-    whole,
+    Candle,
+    CandleRequest,
+    Edges,
+    PageContext,
+    WireFormat,
+    step_text,
 )
 
 _TIMEFRAMES = {
@@ -30,57 +28,42 @@ _OLD_ASSETS = {"BTC": "XXBT", "ETH": "XETH", "XRP": "XXRP", "LTC": "XLTC", "XLM"
                "DOGE": "XXDG", "USD": "ZUSD", "EUR": "ZEUR"}  # fmt: skip
 
 
-def _naming(base: str, quote: str) -> Name:
+def _naming(base: str, quote: str) -> MarketName:
     """Pairs of two assets from the early days have long ids: XXBTZUSD, but XBTUSDT and SOLUSD."""
     base_id, quote_id = _OLD_ASSETS.get(base, base), _OLD_ASSETS.get(quote, quote)
     if base in _OLD_ASSETS and quote in _OLD_ASSETS and base != "DOGE":
-        return Name(base_id + quote_id, base_id, quote_id)
-    return Name(_altname(base, quote), base_id, quote_id)
+        return MarketName(base_id + quote_id, base_id, quote_id)
+    return MarketName(_altname(base, quote), base_id, quote_id)
 
 
 def _altname(base: str, quote: str) -> str:
     return _ALTNAMES.get(base, base) + _ALTNAMES.get(quote, quote)
 
 
-class _Wire:
-    def kind(self, path: str) -> Kind | None:
-        if path == "/0/public/OHLC":
-            return "candles"
-        if path == "/0/public/AssetPairs":
-            return "markets"
-        return "other" if path in {"/0/public/Assets", "/0/public/Time", "/0/public/SystemStatus"} else None
-
-    def ask(self, path: str, query: Mapping[str, str], now_ms: int) -> Ask:
-        seconds = _TIMEFRAMES.get(query.get("interval", "1"))
-        if "pair" not in query or seconds is None:
-            raise Refused("bad_request")
-        since, step = whole(query, "since"), seconds * 1_000
-        running = now_ms // step * step
-        # Rows newer than `since`; the running one whatever it says.
-        start = None if since is None else min(since * 1_000 // step * step + step, running)
-        return Ask(query["pair"], seconds, VENUE.page_limit, start=start, keep="newest")
-
-    def rows(self, times: Sequence[int], texts: Texts, seconds: int, closed: bool) -> list[str]:
-        return [
-            f'[{t // 1000 if t % 1000 == 0 else t / 1000},"{o}","{h}","{lo}","{c}","{c}","{v}",{t // 60_000 % 90 + 1}]'
-            for t, o, h, lo, c, v in zip(times, *texts, strict=True)
-        ]
-
-    def page(self, ask: Ask, instrument: Instrument, rows: bytes, last_closed_ms: int | None) -> bytes:
-        key = instrument.name.market_id.encode()
-        return b'{"error":[],"result":{"%s":[%s],"last":%d}}' % (key, rows, (last_closed_ms or 0) // 1_000)
-
-    def markets(self, query: Mapping[str, str], instruments: Sequence[Instrument], now_ms: int) -> Any:
-        return {"error": [], "result": {one.name.market_id: _pair(one) for one in instruments}}
-
-    def other(self, path: str, now_ms: int) -> Any:
-        if path.endswith("Time"):
-            return {"error": [], "result": {"unixtime": now_ms // 1_000, "rfc1123": ""}}
-        return {"error": [], "result": {} if path.endswith("Assets") else {"status": "online"}}
+def _adjust(request: CandleRequest, path: str, query: Mapping[str, str], now_ms: int) -> CandleRequest:
+    """Rows newer than `since`; the running one whatever it says."""
+    if request.start is None:
+        return request
+    step = request.seconds * 1_000
+    return replace(request, start=min(request.start // step * step + step, now_ms // step * step))
 
 
-def _pair(instrument: Instrument) -> dict[str, Any]:
+def _row(candle: Candle) -> str:
+    seconds = candle.time // 1000 if candle.time % 1000 == 0 else candle.time / 1000
+    return (
+        f'[{seconds},"{candle.open}","{candle.high}","{candle.low}","{candle.close}","{candle.close}",'
+        f'"{candle.volume}",{candle.time // 60_000 % 90 + 1}]'
+    )
+
+
+def _page(rows: bytes, context: PageContext) -> bytes:
+    key = context.instrument.name.market_id.encode()
+    return b'{"error":[],"result":{"%s":[%s],"last":%d}}' % (key, rows, context.last_closed_ms // 1_000)
+
+
+def _record(instrument: Instrument, now_ms: int) -> dict[str, Any]:
     return {
+        "_key": instrument.name.market_id,
         "altname": _altname(instrument.base, instrument.quote),
         "wsname": instrument.symbol.replace("BTC", "XBT"),
         "aclass_base": "currency",
@@ -99,16 +82,25 @@ def _pair(instrument: Instrument) -> dict[str, Any]:
         "fee_volume_currency": "ZUSD",
         "ordermin": "0.0001",
         "costmin": "0.5",
-        "tick_size": f"{10.0**-instrument.price_decimals:.{instrument.price_decimals}f}",
-        "status": "online",
+        "tick_size": step_text(instrument.price_decimals),
+        "status": "cancel_only" if instrument.is_delisted(now_ms) else "online",
     }
+
+
+def _listing(records: list[Any], path: str, query: Mapping[str, str]) -> dict[str, Any]:
+    """An object in which each market's id is a key; a record that is no object gets a key of its own."""
+    result = {}
+    for number, record in enumerate(records):
+        key = record.pop("_key", f"BROKEN{number}") if isinstance(record, dict) else f"BROKEN{number}"
+        result[key] = record
+    return {"error": [], "result": result}
 
 
 def _error(text: str) -> Refusal:
     return Refusal(200, f'{{"error":["{text}"]}}')
 
 
-VENUE = Venue(
+VENUE = SandboxVenue(
     id="kraken",
     port=18803,
     naming=_naming,
@@ -121,9 +113,8 @@ VENUE = Venue(
     turnover=0.1,
     quiet=6.0,
     pad=8,
-    timeframes=_TIMEFRAMES,
     limits=(
-        Limit(
+        RateLimit(
             name="counter of public calls",
             allowed=15,
             window=15,
@@ -143,7 +134,27 @@ VENUE = Venue(
         "internal": _error("EGeneral:Internal error"),
         "maintenance": _error("EService:Unavailable"),
     },
-    wire=_Wire(),
+    wire=WireFormat(
+        candles="/0/public/OHLC",
+        markets="/0/public/AssetPairs",
+        others={
+            "/0/public/Assets": lambda now_ms: {"error": [], "result": {}},
+            "/0/public/Time": lambda now_ms: {"error": [], "result": {"unixtime": now_ms // 1_000, "rfc1123": ""}},
+            "/0/public/SystemStatus": lambda now_ms: {"error": [], "result": {"status": "online"}},
+        },
+        timeframes={**_TIMEFRAMES, "": MINUTE},
+        default_limit=720,
+        symbol="pair",
+        start="since",
+        unit=1_000,
+        edges=Edges(keep="newest"),
+        adjust=_adjust,
+        row=_row,
+        page=_page,
+        record=_record,
+        listing=_listing,
+        null_page=b'{"error":[],"result":null}',
+    ),
     sources=(
         "docs.kraken.com/api-reference/market-data/get-ohlc-data: the last 720 rows, older ones cannot be had "
         "whatever `since` says; the last row is the running one and always present; `last` is the last committed one",

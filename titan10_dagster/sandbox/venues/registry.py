@@ -4,14 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from titan10_dagster.sandbox.venues import binance, bybit, coinbase, kraken, okx
-from titan10_dagster.sandbox.venues.venue import Venue
+from titan10_dagster.sandbox.venues import (
+    binance,
+    binanceus,
+    bingx,
+    bitfinex,
+    bitget,
+    bithumb,
+    bitrue,
+    bitstamp,
+    bybit,
+    coinbase,
+    cryptocom,
+    gate,
+    gemini,
+    htx,
+    hyperliquid,
+    kraken,
+    kucoin,
+    mexc,
+    okx,
+    phemex,
+    upbit,
+)
+from titan10_dagster.sandbox.venues.venue import SandboxVenue
 
-VENUES: Mapping[str, Venue] = {module.VENUE.id: module.VENUE for module in (binance, coinbase, kraken, okx, bybit)}
+_MODULES = (
+    *(binance, coinbase, kraken, okx, bybit),  # those of the default settings come first
+    *(binanceus, bitfinex, bitget, bithumb, bitrue, bitstamp, bingx, cryptocom, gate, gemini, htx, hyperliquid),
+    *(kucoin, mexc, phemex, upbit),
+)
+VENUES: Mapping[str, SandboxVenue] = {module.VENUE.id: module.VENUE for module in _MODULES}
 
 
-def venue(exchange: str) -> Venue:
-    """The venue of that ccxt id. Raises ValueError naming those there are."""
+def venue(exchange: str) -> SandboxVenue:
+    """Return the venue of a ccxt id. Raises ValueError, which lists the venues that there are."""
     if exchange not in VENUES:
         raise ValueError(f"the sandbox has no exchange {exchange!r}; it has {', '.join(VENUES)}")
     return VENUES[exchange]

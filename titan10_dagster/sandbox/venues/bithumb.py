@@ -1,0 +1,34 @@
+"""Bithumb REST, second generation: the interface of Upbit with its own limits. ccxt sends no start and no end."""
+
+from __future__ import annotations
+
+from titan10_dagster.sandbox.venues import upbit
+from titan10_dagster.sandbox.venues.venue import RateLimit, SandboxVenue, against
+
+VENUE = SandboxVenue(
+    id="bithumb",
+    port=18819,
+    naming=upbit.naming,
+    symbols=(*against("KRW"), "ETH/BTC", "XRP/BTC"),
+    opens="2017-09-25T00:00:00Z",
+    page_limit=200,
+    descending=True,
+    empty_minutes="missing",
+    turnover=0.1,
+    quiet=5.0,
+    limits=(
+        RateLimit(
+            name="public requests per second",
+            allowed=150,
+            window=1,
+            kind="sliding",
+            source="apidocs.bithumb.com, Rate limits: public interfaces 150 per second and IP",
+        ),
+    ),
+    refusals={**upbit.REFUSALS, "throttled": upbit.error(429, '"too_many_requests"', "Too many requests")},
+    wire=upbit.WIRE,
+    sources=(
+        "apidocs.bithumb.com/v2.1.5, Minute candles: at most 200 back from `to`",
+        "An unknown market is 404 `Code not found`; minutes without trades are left out (assumed, as at Upbit)",
+    ),
+)

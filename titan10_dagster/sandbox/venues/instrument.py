@@ -1,0 +1,61 @@
+"""One spot pair as an exchange lists it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+Spell = tuple[int, int | None]
+"""A period of trading, [first, end) in epoch milliseconds; the end is None while it lasts."""
+
+
+class MarketName(NamedTuple):
+    """How an exchange spells a symbol."""
+
+    market_id: str
+    base_id: str
+    quote_id: str
+
+
+@dataclass(frozen=True)
+class Instrument:
+    """One spot pair of an exchange. Decimals are digits after the point.
+
+    `spells` are the periods in which it trades, ascending; between two of them it is delisted. `quiet` is the share of
+    minutes without a trade.
+    """
+
+    exchange: str
+    symbol: str
+    name: MarketName
+    price_decimals: int
+    volume_decimals: int
+    spells: tuple[Spell, ...]
+    quiet: float = 0.0
+
+    @property
+    def listed_ms(self) -> int:
+        return self.spells[0][0]
+
+    @property
+    def delisted_ms(self) -> int | None:
+        """The end of the last spell; None while the pair trades."""
+        return self.spells[-1][1]
+
+    def is_known(self, now_ms: int) -> bool:
+        """Whether the exchange has listed the pair by then. It stays known after a delisting."""
+        return now_ms >= self.listed_ms
+
+    def is_delisted(self, now_ms: int) -> bool:
+        """Whether the pair is known but does not trade."""
+        if not self.is_known(now_ms):
+            return False
+        return not any(first <= now_ms and (end is None or now_ms < end) for first, end in self.spells)
+
+    @property
+    def base(self) -> str:
+        return self.symbol.split("/")[0]
+
+    @property
+    def quote(self) -> str:
+        return self.symbol.split("/")[1]

@@ -1,0 +1,235 @@
+"""How an exchange spells a request for candles and its answer: a table with a few formatting functions.
+
+Where an exchange's documents leave open which rows belong to a request, `Edges` is a switch, so that a test can try
+every reading.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal, NamedTuple
+
+from titan10_dagster.sandbox.venues.instrument import Instrument
+
+MINUTE, HOUR, DAY = 60, 3_600, 86_400
+PathKind = Literal["candles", "markets", "other"]
+Texts = Sequence[list[str]]  # five columns of decimal strings: open, high, low, close, volume
+# Numbers that no price is: they become JSON's null and an empty text (null where the format has no quotes) on the wire.
+NULL, EMPTY = "1.5e-301", "2.5e-301"
+
+
+class Candle(NamedTuple):
+    """One row for a formatting function: epoch milliseconds, decimal strings, seconds of the timeframe."""
+
+    time: int
+    open: str
+    high: str
+    low: str
+    close: str
+    volume: str
+    seconds: int = MINUTE
+    closed: bool = True
+    cut_ms: int | None = None  # length of a candle that was cut short
+
+    @property
+    def last_ms(self) -> int:
+        """The last millisecond of the candle."""
+        return self.time + (self.seconds * 1_000 if self.cut_ms is None else self.cut_ms) - 1
+
+    def turnover(self, decimals: int = 8) -> str:
+        """Volume times close, in the quote currency."""
+        return f"{float(self.volume) * float(self.close):.{decimals}f}"
+
+
+def with_absent_values(rows: bytes) -> bytes:
+    """Rows in which the numbers that stand for nothing are written as JSON writes nothing."""
+    for sign, quoted in ((NULL, b"null"), (EMPTY, b'""')):
+        rows = rows.replace(f'"{sign}"'.encode(), quoted).replace(sign.encode(), b"null")
+    return rows
+
+
+class Refused(Exception):
+    """The request cannot be answered: `name` is a key of the venue's refusals."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+
+@dataclass(frozen=True)
+class CandleRequest:
+    """A candle request as the exchange understands it; milliseconds, half-open [start, end)."""
+
+    market_id: str
+    seconds: int  # timeframe
+    limit: int
+    start: int | None = None
+    end: int | None = None
+    keep: Literal["oldest", "newest"] = "oldest"  # the rows that stay when more than `limit` are in range
+    unfinished: bool = True  # the candle that is still forming is part of the answer
+
+
+@dataclass(frozen=True)
+class Edges:
+    """Which rows answer a request from `start` to `end`.
+
+    start, end: whether a row at exactly that time is in the answer. keep: the rows that stay of a request with a start
+    when more than the limit are in range; without a start it is always the newest. start_ignored: the start has no
+    effect, always or if there is an end.
+    """
+
+    start: Literal["inclusive", "exclusive"] = "inclusive"
+    end: Literal["inclusive", "exclusive"] = "inclusive"
+    keep: Literal["oldest", "newest"] = "oldest"
+    start_ignored: Literal["never", "with end", "always"] = "never"
+
+    def without_useless_start(self, start: int | None, end: int | None) -> int | None:
+        ignored = self.start_ignored == "always" or (self.start_ignored == "with end" and end is not None)
+        return None if ignored else start
+
+
+@dataclass(frozen=True)
+class PageContext:
+    """What the text around the rows of a page may need to say."""
+
+    request: CandleRequest
+    instrument: Instrument
+    now_ms: int
+
+    @property
+    def last_closed_ms(self) -> int:
+        """The start of the last finished candle."""
+        step = self.request.seconds * 1_000
+        return self.now_ms // step * step - step
+
+
+Adjust = Callable[[CandleRequest, str, Mapping[str, str], int], CandleRequest]
+
+
+def as_it_is(request: CandleRequest, path: str, query: Mapping[str, str], now_ms: int) -> CandleRequest:
+    return request
+
+
+def enclosed(before: bytes, after: bytes) -> Callable[[bytes, PageContext], bytes]:
+    """A page whose rows stand between two fixed texts."""
+
+    def page(rows: bytes, context: PageContext) -> bytes:
+        return before + rows + after
+
+    return page
+
+
+@dataclass(frozen=True, kw_only=True)
+class WireFormat:
+    """The format of one exchange. It has no state and no clock of its own.
+
+    candles: a regular expression of the paths that serve candles; a group that is called like a parameter is that
+    parameter. markets: the same for the list of markets. others: answers of further paths, by suffix, from `now_ms`.
+    symbol, timeframe, limit, start, end: names of the parameters. unit: milliseconds of one unit of start and end;
+    None: they are ISO 8601. selector: a parameter whose value belongs to the path ("/info" with {"type": "x"} is
+    "/info/x"). adjust: what the table cannot say of a request; it may raise Refused. row: one candle as JSON. page: the
+    body around the rows. record: one market of the list; listing: the body around those records. null_page: a
+    well-formed answer in which the candles are null.
+    """
+
+    candles: str
+    markets: str
+    timeframes: Mapping[str, int]  # the exchange's name of a timeframe -> seconds
+    default_limit: int
+    row: Callable[[Candle], str]
+    page: Callable[[bytes, PageContext], bytes]
+    record: Callable[[Instrument, int], Any]
+    listing: Callable[[list[Any], str, Mapping[str, str]], Any]
+    null_page: bytes
+    others: Mapping[str, Callable[[int], Any]] = field(default_factory=dict)
+    symbol: str = "symbol"
+    timeframe: str = "interval"
+    limit: str = "limit"
+    start: str = "startTime"
+    end: str = "endTime"
+    unit: int | None = 1
+    selector: str | None = None
+    edges: Edges = Edges()
+    adjust: Adjust = as_it_is
+
+    def route(self, path: str, query: Mapping[str, str]) -> str:
+        """The path with the part of it that this exchange sends as a parameter."""
+        return f"{path}/{query.get(self.selector, '')}" if self.selector else path
+
+    def kind(self, path: str) -> PathKind | None:
+        """What a path serves; None if the exchange has no such path."""
+        if re.fullmatch(self.candles, path):
+            return "candles"
+        if re.fullmatch(self.markets, path):
+            return "markets"
+        return "other" if self._other(path) else None
+
+    def request(self, path: str, query: Mapping[str, str], now_ms: int, page_limit: int) -> CandleRequest:
+        """The candle request in `path` and `query`. Raises Refused."""
+        found = re.fullmatch(self.candles, path)
+        given = {**query, **({} if found is None else found.groupdict())}
+        if self.symbol not in given:
+            raise Refused("bad_request")
+        seconds = self.timeframes.get(given.get(self.timeframe, ""))
+        if seconds is None:
+            raise Refused("bad_interval")
+        start, end = self._time(given, self.start), self._time(given, self.end)
+        start = self.edges.without_useless_start(start, end)
+        if start is not None and self.edges.start == "exclusive":
+            start += 1
+        if end is not None and self.edges.end == "inclusive":
+            end += 1
+        request = CandleRequest(
+            market_id=given[self.symbol],
+            seconds=seconds,
+            limit=min(whole(given, self.limit) or self.default_limit, page_limit),
+            start=start,
+            end=end,
+            keep="newest" if start is None else self.edges.keep,
+        )
+        return self.adjust(request, path, given, now_ms)
+
+    def rows(self, times: Sequence[int], texts: Texts, seconds: int, closed: bool) -> list[str]:
+        """One piece of JSON for each candle, in the given order."""
+        columns = zip(times, *texts, strict=True)
+        return [self.row(Candle(t, o, h, low, c, v, seconds, closed)) for t, o, h, low, c, v in columns]
+
+    def other(self, path: str, now_ms: int) -> Any:
+        """What a path that is neither candles nor markets answers, ready for JSON."""
+        answer = self._other(path)
+        return {} if answer is None else answer(now_ms)
+
+    def _other(self, path: str) -> Callable[[int], Any] | None:
+        return next((answer for suffix, answer in self.others.items() if path.endswith(suffix)), None)
+
+    def _time(self, query: Mapping[str, str], name: str) -> int | None:
+        if self.unit is not None:
+            number = whole(query, name)
+            return None if number is None else number * self.unit
+        text = query.get(name)
+        if not text:
+            return None
+        try:
+            instant = datetime.fromisoformat(text)
+        except ValueError:
+            raise Refused("bad_request") from None
+        return round((instant if instant.tzinfo else instant.replace(tzinfo=UTC)).timestamp() * 1_000)
+
+
+def whole(query: Mapping[str, str], key: str, refusal: str = "bad_request") -> int | None:
+    """The integer parameter `key`, None where it is absent. Raises Refused where it is no integer."""
+    text = query.get(key)
+    if text is None or text == "":
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        raise Refused(refusal) from None
+
+
+def step_text(decimals: int) -> str:
+    """The smallest step of a number with so many decimals, such as 0.001."""
+    return f"{10.0**-decimals:.{decimals}f}"
