@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from titan10_dagster.sandbox.changes import Rescaling, Shift
 from titan10_dagster.sandbox.clock import instant_ms
 from titan10_dagster.sandbox.faults import Fault
-from titan10_dagster.sandbox.series import Rescaling, ServedSeries, Shift
+from titan10_dagster.sandbox.series import ServedSeries
 
 if TYPE_CHECKING:
     from titan10_dagster.sandbox.site import Site
@@ -29,16 +30,16 @@ def _restate(site: Site, fault: Fault) -> None:
     values = fault.options["values"]
     if values is None and not fault.options["gone"]:
         values = _other_values(series, at)
-    series.restate(at, None if fault.options["gone"] else values)
+    series.changes.restate(at, None if fault.options["gone"] else series.source.units(values))
 
 
 def _absent(site: Site, fault: Fault) -> None:
     start, end = _stretch(fault)
     for series in _concerned(site, fault):
         if fault.options["back"]:
-            series.show(start, end)
+            series.changes.show(start, end)
         else:
-            series.hide(start, end)
+            series.changes.hide(start, end)
     if fault.options["back_at"] is not None:
         returned = replace(fault, options={**fault.options, "back": True, "back_at": None})
         site.later(instant_ms(fault.options["back_at"]), lambda: happen(site, returned))
@@ -47,18 +48,18 @@ def _absent(site: Site, fault: Fault) -> None:
 def _revise(site: Site, fault: Fault) -> None:
     start, end = _stretch(fault)
     for series in _concerned(site, fault):
-        series.rescale(Rescaling(start, end, fault.options["prices"], fault.options["volumes"]))
+        series.changes.rescale(Rescaling(start, end, fault.options["prices"], fault.options["volumes"]))
 
 
 def _redenominate(site: Site, fault: Fault) -> None:
     factor = float(fault.options["factor"])
-    _one(site, fault).rescale(Rescaling(_instant(fault, "time", site), None, factor, 1 / factor))
+    _one(site, fault).changes.rescale(Rescaling(_instant(fault, "time", site), None, factor, 1 / factor))
 
 
 def _shift(site: Site, fault: Fault) -> None:
     start, end = _stretch(fault)
     for series in _concerned(site, fault):
-        series.shift(Shift(start, end, int(fault.options["ms"])))
+        series.changes.shift(Shift(start, end, int(fault.options["ms"])))
 
 
 def _delist(site: Site, fault: Fault) -> None:
@@ -76,7 +77,7 @@ def _relist(site: Site, fault: Fault) -> None:
     site.closed_markets.pop(series.instrument.symbol, None)
     site.change(series, replace(series.instrument, spells=(*series.instrument.spells, (at, None))))
     if fault.options["prices"] != 1.0:
-        series.rescale(Rescaling(at, None, fault.options["prices"], 1.0))
+        series.changes.rescale(Rescaling(at, None, fault.options["prices"], 1.0))
 
 
 def _new_id(site: Site, fault: Fault) -> None:
@@ -86,7 +87,7 @@ def _new_id(site: Site, fault: Fault) -> None:
     former = series.instrument.name.market_id
     site.change(series, replace(series.instrument, name=series.instrument.name._replace(market_id=market_id)))
     if fault.options["prices"] != 1.0:
-        series.rescale(Rescaling(_instant(fault, "time", site), None, fault.options["prices"], 1.0))
+        series.changes.rescale(Rescaling(_instant(fault, "time", site), None, fault.options["prices"], 1.0))
     heir = fault.options["heir"]
     if heir is not None:
         inherits = site.served(heir)

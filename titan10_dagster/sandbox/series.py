@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 
+from titan10_dagster.sandbox.changes import Changes
 from titan10_dagster.sandbox.replay import Replay
 from titan10_dagster.sandbox.truth import (
     DAY_MS,
     Floats,
     RawCandles,
-    Values,
     as_rows,
     at_timeframe,
     candles_of_day,
@@ -90,23 +90,6 @@ class Replayed:
         return [[_shortest_text(value, pad, trim) for value in column] for column in raw.values.T.tolist()]
 
 
-class Rescaling(NamedTuple):
-    """From `start` until `end` (None: for good) prices and volumes are multiplied, as by a redenomination."""
-
-    start: int
-    end: int | None
-    prices: float
-    volumes: float
-
-
-class Shift(NamedTuple):
-    """Candles of [start, end) begin so many milliseconds late."""
-
-    start: int
-    end: int
-    ms: int
-
-
 class ServedSeries:
     """The served candles of one symbol on one exchange."""
 
@@ -115,15 +98,11 @@ class ServedSeries:
         self.instrument = instrument
         self._replay = replay
         self.source: Source = Computed(instrument) if replay is None else Replayed(replay)
-        self._restated: dict[int, Floats | None] = {}
-        self._absent: set[tuple[int, int]] = set()
-        self._rescalings: list[Rescaling] = []
-        self._shifts: list[Shift] = []
+        self.changes = Changes()
 
     @property
     def first_ms(self) -> int:
-        restated = [at for at, values in self._restated.items() if values is not None]
-        return min([self.source.first_ms, *restated])
+        return min([self.source.first_ms, *self.changes.restated_times()])
 
     @property
     def last_ms(self) -> int | None:
@@ -134,27 +113,6 @@ class ServedSeries:
         self.instrument = instrument
         if self._replay is None:
             self.source = Computed(instrument)
-
-    def restate(self, at_ms: int, values: Sequence[float] | None) -> None:
-        """Give the candle at `at_ms` these values (open to volume); None removes it.
-
-        Values of a computed series are rounded to its smallest unit.
-        """
-        self._restated[at_ms] = None if values is None else self.source.units(values)
-
-    def rescale(self, rescaling: Rescaling) -> None:
-        self._rescalings.append(rescaling)
-
-    def shift(self, shift: Shift) -> None:
-        self._shifts.append(shift)
-
-    def hide(self, start_ms: int, end_ms: int) -> None:
-        """Remove the candles that start in [start, end), restated ones too."""
-        self._absent.add((start_ms, end_ms))
-
-    def show(self, start_ms: int, end_ms: int) -> None:
-        """Return the candles that `hide` removed with the same bounds."""
-        self._absent.discard((start_ms, end_ms))
 
     def raw(self, day: int, seconds: int) -> RawCandles:
         """Return the candles that start on a UTC day; none at a timeframe shorter than the source's."""
@@ -192,28 +150,7 @@ class ServedSeries:
 
     def _base(self, day: int) -> RawCandles:
         """Return the candles of a UTC day in the source's own interval, with everything that changed since."""
-        found = self._shown(self._rescaled(self._overlaid(self.source.day(day), day)))
-        for shift in self._shifts:
-            late = (found.times >= shift.start) & (found.times < shift.end)
-            found = RawCandles(found.times + np.where(late, shift.ms, 0), found.values)
-        return found
-
-    def _rescaled(self, raw: RawCandles) -> RawCandles:
-        values = raw.values
-        for change in self._rescalings:
-            inside = raw.times >= change.start
-            if change.end is not None:
-                inside &= raw.times < change.end
-            if inside.any():
-                factors = np.array([change.prices] * 4 + [change.volumes])
-                values = np.where(inside[:, None], self._in_units(values * factors, values), values)
-        return RawCandles(raw.times, values)
-
-    def _in_units(self, changed: Floats, before: Values) -> Values:
-        """Round to the source's unit where it has one; a value above zero stays above zero."""
-        if before.dtype.kind == "f":
-            return changed
-        return np.where(before > 0, np.maximum(np.rint(changed), 1), 0).astype(np.int64)
+        return self.changes.applied(self.source.day(day), day)
 
     def _partial(self, values: Floats, share: float) -> Floats:
         """Return what a candle looks like when only a share of its time has passed."""
@@ -222,29 +159,6 @@ class ServedSeries:
             moved = values[0] + (values[:4] - values[0]) * (share >= 0.5)
         high, low = max(moved[1], moved[0], moved[3]), min(moved[2], moved[0], moved[3])
         return np.array([moved[0], high, low, moved[3], values[4] * share]).astype(values.dtype)
-
-    def _shown(self, raw: RawCandles) -> RawCandles:
-        if not self._absent:
-            return raw
-        there = np.ones(len(raw.times), np.bool_)
-        for start, end in self._absent:
-            there &= (raw.times < start) | (raw.times >= end)
-        return RawCandles(raw.times[there], raw.values[there])
-
-    def _overlaid(self, raw: RawCandles, day: int) -> RawCandles:
-        changed = [at for at in self._restated if at // DAY_MS == day]
-        if not changed:
-            return raw
-        rows = {int(at): values for at, values in zip(raw.times, raw.values, strict=True)}
-        for at in changed:
-            values_now = self._restated[at]
-            if values_now is None:
-                rows.pop(at, None)
-            else:
-                rows[at] = values_now
-        times = np.array(sorted(rows), dtype=np.int64)
-        values = np.array([rows[at] for at in sorted(rows)]).reshape(-1, 5).astype(raw.values.dtype)
-        return RawCandles(times, values)
 
 
 def _decimal_texts(column: list[float], decimals: int, pad: int | None, trim: bool) -> list[str]:

@@ -24,8 +24,6 @@ STILL_LARGE: dict[str, int] = {
     "exchanges/pages.py:Survey": 37,
     "local/postgres.py:EmbeddedPostgres": 30,
     "local/stack.py:Stack": 22,
-    "sandbox/server.py:Sandbox": 25,
-    "sandbox/site.py:Site": 22,
 }
 
 

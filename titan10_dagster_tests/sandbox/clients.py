@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
+import urllib.request
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -21,6 +23,13 @@ NOW_MS = int(NOW.timestamp() * 1_000)
 MINUTE_MS, DAY_MS = 60_000, 86_400_000
 TODAY = NOW_MS // DAY_MS * DAY_MS
 TIMEOUT = 60_000  # ms; nothing here takes a second, but on a busy machine
+
+
+def asked(url: str, method: str = "GET", body: dict[str, Any] | None = None) -> Any:
+    """Return the JSON that a sandbox answers a plain request with."""
+    data = None if body is None else json.dumps(body).encode()
+    with urllib.request.urlopen(urllib.request.Request(url, data=data, method=method), timeout=60) as answer:
+        return json.load(answer)
 
 
 def pointed_at(url: str, exchange: str, **config: Any) -> Any:

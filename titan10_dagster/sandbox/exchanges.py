@@ -1,0 +1,128 @@
+"""The exchanges of a sandbox, without the server: their sites, and what a test can do to them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from titan10_dagster.sandbox.clock import Clock, instant_ms
+from titan10_dagster.sandbox.limits import Governor
+from titan10_dagster.sandbox.pages import BlockCache
+from titan10_dagster.sandbox.site import Site, Span
+from titan10_dagster.sandbox.truth import Floats
+from titan10_dagster.sandbox.venues.registry import VENUES, venue
+from titan10_dagster.sandbox.venues.venue import ClosedMarket, SandboxVenue
+from titan10_dagster.sandbox.venues.wire import Edges
+
+
+class Exchanges:
+    """The exchanges of a sandbox, and what a test does to them.
+
+    `clock`: None (real time), an aware datetime (time stands still) or a function that returns the time.
+    `enforce_limits`: refuse what is beyond the exchange's rate limits (usage is counted either way);
+    `limit_factor` scales what is allowed, `ban_seconds` replaces the length of every ban, `limit_clock` is the clock of
+    the limits, in epoch seconds.
+    `latency`: seconds added to every answer. `replay`: file of real candles for (exchange, symbol).
+    `symbols`: what an exchange lists instead of its default. `trading`: the period, or the periods, in which (exchange,
+    symbol) trades there; before its first listing the exchange does not know it. `edges`: how an exchange reads the
+    bounds of a request, where its documents leave that open. `closed_markets`: what a request for candles of a delisted
+    market gets, see `SandboxVenue`. `log`: a file to which every request is appended as a line of JSON.
+    """
+
+    def __init__(
+        self,
+        venues: Iterable[str] = tuple(VENUES),
+        *,
+        clock: datetime | Callable[[], datetime] | None = None,
+        enforce_limits: bool = True,
+        limit_factor: float = 1.0,
+        ban_seconds: float | None = None,
+        limit_clock: Callable[[], float] = time.time,
+        latency: float = 0.0,
+        replay: Mapping[tuple[str, str], Path | str] | None = None,
+        symbols: Mapping[str, Sequence[str]] | None = None,
+        trading: Mapping[tuple[str, str], Span | Sequence[Span]] | None = None,
+        edges: Mapping[str, Edges] | None = None,
+        closed_markets: Mapping[str, ClosedMarket] | None = None,
+        log: Path | None = None,
+        cache_bytes: int = 512 * 1024 * 1024,  # of answers: 90 days of 20 symbols, which a benchmark asks for again
+    ) -> None:
+        self.clock = Clock(clock)
+        files = replay or {}
+        chosen = list(venues)
+        for exchange, symbol in files:
+            if exchange not in chosen:
+                raise ValueError(f"replay of {symbol} on {exchange}, which is not among {', '.join(chosen)}")
+        self.sites: dict[str, Site] = {}
+        for name in chosen:
+            played = _variant(venue(name), (edges or {}).get(name), (closed_markets or {}).get(name))
+            spans = {symbol: span for (exchange, symbol), span in (trading or {}).items() if exchange == name}
+            self.sites[name] = Site(
+                played,
+                clock=self.clock,
+                governor=Governor(
+                    played,
+                    enforce=enforce_limits,
+                    factor=limit_factor,
+                    ban_seconds=ban_seconds,
+                    now=limit_clock,
+                ),
+                cache=BlockCache(cache_bytes // len(chosen)),
+                symbols=(symbols or {}).get(name),
+                trading=spans,
+                replay={symbol: Path(file) for (exchange, symbol), file in files.items() if exchange == name},
+                latency=latency,
+                log=log,
+            )
+
+    def fault(self, exchange: str, kind: str, **options: Any) -> dict[str, Any]:
+        """Set a fault, see faults.FAULT_KINDS. Raises ValueError, which lists what is allowed."""
+        return self.site(exchange).fault(kind, **options).described()
+
+    def clear_faults(self, exchange: str | None = None) -> None:
+        for site in self.sites.values() if exchange is None else [self.site(exchange)]:
+            site.faults.clear()
+
+    def requests(self, exchange: str, since: int = 0) -> list[dict[str, Any]]:
+        """Return the log of requests whose number is `since` or higher, see journal.Entry."""
+        return self.site(exchange).journal.entries(since)
+
+    def clear_requests(self, exchange: str) -> None:
+        self.site(exchange).journal.clear()
+
+    def limits(self, exchange: str) -> dict[str, Any]:
+        """Return the highest usage of each limit, violations and bans, see limits.Governor.report."""
+        return self.site(exchange).governor.report()
+
+    def set_limits(
+        self, exchange: str, *, enforce: bool = True, factor: float = 1.0, ban_seconds: float | None = None
+    ) -> None:
+        """Change the limits and reset the counts."""
+        self.site(exchange).governor.configure(enforce=enforce, factor=factor, ban_seconds=ban_seconds)
+
+    def truth(
+        self, exchange: str, symbol: str, start: datetime | int, end: datetime | int, timeframe: str = "1m"
+    ) -> Floats:
+        """Return finished candles of the half-open range, with replays and events: (n, 6), times in epoch ms."""
+        return self.site(exchange).truth(symbol, instant_ms(start), instant_ms(end), timeframe)
+
+    def set_latency(self, seconds: float, exchange: str | None = None) -> None:
+        for site in self.sites.values() if exchange is None else [self.site(exchange)]:
+            site.latency = seconds
+
+    def site(self, exchange: str) -> Site:
+        """Return one exchange. Raises ValueError, which lists the exchanges."""
+        if exchange not in self.sites:
+            raise ValueError(f"{exchange!r} is not served here; {', '.join(self.sites)} are")
+        return self.sites[exchange]
+
+
+def _variant(played: SandboxVenue, edges: Edges | None, closed_market: ClosedMarket | None) -> SandboxVenue:
+    """Return the venue with another reading of what its documents leave open."""
+    if edges is not None:
+        played = replace(played, wire=replace(played.wire, edges=edges))
+    return played if closed_market is None else replace(played, closed_market=closed_market)
