@@ -13,7 +13,8 @@ Titan10Error
     │                         and the same request would be rejected again
     ├── TransientError        network fault, 5xx: the request is repeated with exponential backoff
     │   ├── MalformedAnswer   the answer is not in the exchange's format: repeated, then reported
-    │   └── Maintenance       the exchange says that it is down: repeated later
+    │   ├── Maintenance       the exchange says that it is down: repeated later
+    │   └── Stalled           this process stood still until the request timed out: repeated, no fault of the exchange
     ├── Throttled             429 and the like: requests rest for `retry_after`, then go slower; in the end BreakerOpen
     ├── Banned                418 and the like: the breaker opens until `until`; not repeated
     ├── Refused               451, 403, 401: the exchange does not serve this address or account. The breaker opens for
@@ -79,6 +80,10 @@ class MalformedAnswer(TransientError):
 
 class Maintenance(TransientError):
     """The exchange says that it is down for maintenance."""
+
+
+class Stalled(TransientError):
+    """The request timed out while this process stood still, so the exchange may well have answered in time."""
 
 
 class Throttled(FetchError):

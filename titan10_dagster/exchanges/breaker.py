@@ -1,18 +1,37 @@
-"""The circuit breaker's shell: asks the pure state machine of `planning/breaker.py`, and has the answer stored.
+"""The circuit breaker of an exchange, as the event loop uses it.
 
-The store is handed in, so that every run and sensor, in whatever process, sees the same breaker. The pace is kept there
-too, so that a run begins as slowly as the one before it had to go.
+The decisions are made by the pure state machine in `planning/breaker.py`; the states are kept in a store, so that every
+run and sensor, in whatever process, sees the same breaker. The pace is kept there too, so that a run starts as slowly
+as the run before it had to go.
+
+No call of the store runs on the event loop. Each breaker has one thread for them: a database that does not answer, or
+a row that another process has locked, delays this exchange only, and the loop goes on.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import NoReturn, Protocol
+from enum import Enum, auto
+from typing import NoReturn, Protocol, TypeVar
 
-from titan10_dagster.errors import BreakerOpen, DatabaseUnavailable, FetchError, Refused, Throttled
+from titan10_dagster.errors import (
+    Banned,
+    BreakerOpen,
+    DatabaseUnavailable,
+    FetchError,
+    Postponed,
+    Refused,
+    Stalled,
+    Throttled,
+    TransientError,
+)
 from titan10_dagster.planning.breaker import (
     PROBE,
     BreakerState,
@@ -29,12 +48,16 @@ from titan10_dagster.planning.breaker import (
 )
 from titan10_dagster.planning.pace import Pace
 
+T = TypeVar("T")
+
 CONFIRMED_FOR = 0.25  # seconds
-REFUSAL = timedelta(minutes=10)  # who is refused asks again, for a refusal may end, but ever more rarely
+CONFIRM_WITHIN = 1.0  # seconds that a request waits to learn whether the breaker is still closed
+RECORD_WITHIN = 2.0  # seconds that a request waits until its demand for a slower pace is stored
+REFUSAL = timedelta(minutes=10)  # a refused exchange is tried again, for a refusal may end, but ever more rarely
 
 
 class HealthStore(Protocol):
-    """Where the breakers' states are kept. `apply` reads, changes and stores under one lock."""
+    """The place where the breakers' states are kept. `apply` reads, changes and stores under one lock."""
 
     def load(self, exchange: str) -> Health: ...
 
@@ -43,9 +66,56 @@ class HealthStore(Protocol):
     def count_requests(self, exchange: str, hour: datetime, requests: int) -> None: ...
 
 
+class HealthSignal(Enum):
+    """What an error shows about the exchange as a whole.
+
+    NONE: nothing, because no request was made or this process stood still; it is not even kept as the last error.
+    NOTED: nothing, but it is kept as the last error.
+    REJECTED: the exchange works, for it answered that it rejects this one request.
+    FAILED, THROTTLED, REFUSED, BANNED: what their names say.
+    """
+
+    NONE = auto()
+    NOTED = auto()
+    REJECTED = auto()
+    FAILED = auto()
+    THROTTLED = auto()
+    REFUSED = auto()
+    BANNED = auto()
+
+
+# The first class that fits decides.
+_SIGNALS: tuple[tuple[type[FetchError], HealthSignal], ...] = (
+    (BreakerOpen, HealthSignal.NONE),
+    (Postponed, HealthSignal.NONE),
+    (Stalled, HealthSignal.NONE),
+    (Banned, HealthSignal.BANNED),
+    (Refused, HealthSignal.REFUSED),
+    (Throttled, HealthSignal.THROTTLED),
+    (TransientError, HealthSignal.FAILED),
+    (FetchError, HealthSignal.REJECTED),
+)
+_BY_THE_EXCHANGE = {HealthSignal.REFUSED, HealthSignal.REJECTED}
+
+
+def signal_of(error: FetchError) -> HealthSignal:
+    """Return what the breaker learns from an error.
+
+    A refusal or rejection without an HTTP status was not said by the exchange (this machine's clock is wrong, for
+    example), so it shows nothing about the exchange.
+    """
+    signal = next(signal for class_, signal in _SIGNALS if isinstance(error, class_))
+    return HealthSignal.NOTED if signal in _BY_THE_EXCHANGE and error.status is None else signal
+
+
+def _own_thread() -> ThreadPoolExecutor:
+    """Return a thread that ends when the breaker is garbage-collected."""
+    return ThreadPoolExecutor(1, thread_name_prefix="breaker")
+
+
 @dataclass
 class Breaker:
-    """The breaker of one exchange. `lease` is how long a probe may take before another one may try."""
+    """The breaker of one exchange, for one event loop. `lease`: how long a probe may take before another may start."""
 
     exchange: str
     store: HealthStore
@@ -55,105 +125,161 @@ class Breaker:
     lease: timedelta = timedelta(minutes=2)
     _probing: bool = field(default=False, init=False)
     _confirmed: float = field(default=-CONFIRMED_FOR, init=False)  # when it was last seen closed, time.monotonic
+    _reading: asyncio.Task[Health] | None = field(default=None, init=False)
+    _reading_since: float = field(default=0.0, init=False)
+    _thread: ThreadPoolExecutor = field(default_factory=_own_thread, init=False, repr=False)
 
-    def admit(self) -> bool:
-        """Whether this is a probe, which must be one request at first; BreakerOpen while nobody may ask."""
-        taken: list[Decision] = []
+    async def admit(self) -> bool:
+        """Return whether this is a probe, which must be a single request at first.
+
+        Raises BreakerOpen while no request may be made.
+        """
+        decisions: list[Decision] = []
 
         def take(health: Health) -> Health:
             decision, after = ask(health, self.now(), self.lease)
-            taken[:] = [decision]
+            decisions.append(decision)
             return after
 
-        health = self.store.apply(self.exchange, take)
-        if taken[0].permit is Permit.REFUSED:
-            raise self._open(health, taken[0].until or self.now())
-        self._probing = taken[0] == PROBE
+        health = await self._apply(take)
+        decision = decisions[-1]
+        if decision.permit is Permit.REFUSED:
+            raise _open(health, decision.until or self.now())
+        self._probing = decision == PROBE
         return self._probing
 
-    def confirm(self) -> Pace | None:
-        """Before each request of who was admitted: how fast it may be asked by now, None where nobody looked.
+    async def confirm(self) -> Pace | None:
+        """Return the present pace before an admitted request is made; None where it was not read again.
 
-        BreakerOpen if it has opened since, wherever that was. What was seen is believed for a quarter of a second, for
-        some exchanges are asked 50 times in one. While the database is away nothing is known but what was at first.
+        Raises BreakerOpen if the breaker has opened meanwhile, in any process. A reading is believed for a quarter of
+        a second, for some exchanges get 50 requests a second. Without an answer from the database within a second,
+        what was known at first holds.
         """
         if time.monotonic() < self._confirmed + CONFIRMED_FOR:
             return None
-        try:
-            health = self.store.load(self.exchange)
-        except DatabaseUnavailable:
+        health = await self._latest()
+        if health is None:
             return None
         own_probe = health.state is BreakerState.HALF_OPEN and self._probing
         if health.state is not BreakerState.CLOSED and not own_probe:
-            raise self._open(health, health.probe_until or health.open_until or self.now())
+            raise _open(health, health.probe_until or health.open_until or self.now())
         self._confirmed = time.monotonic()
         return health.pace
 
-    def succeeded(self) -> None:
-        """The exchange answered."""
-        self.store.apply(self.exchange, lambda health: after_success(health, self.now()))
+    async def succeeded(self) -> None:
+        """Record that the exchange answered."""
+        await self._apply(lambda health: after_success(health, self.now()))
 
-    def failed(self, error: FetchError) -> None:
-        """It failed, retries included; BreakerOpen if that was one time too many."""
-        health = self.store.apply(
-            self.exchange,
-            lambda health: after_failure(
-                health, self.now(), threshold=self.threshold, pause=self.pause, reason=_reason(error)
-            ),
-        )
-        if health.open_until is not None:
-            raise self._open(health, health.open_until) from error
+    async def learn(self, error: FetchError) -> None:
+        """Record what an error shows about the exchange; see `signal_of`.
 
-    def banned(self, until: datetime, error: FetchError) -> None:
-        """It shut this address out until `until`."""
-        self.store.apply(self.exchange, lambda health: after_ban(health, self.now(), until, _reason(error)))
-
-    def refused(self, error: Refused) -> None:
-        """It serves nothing to this address: nobody asks for ten minutes, then for twice as long each time it says so.
-
-        What has no status it did not say (our clock is off): that is only remembered.
+        Raises BreakerOpen if the breaker is open because of it, unless the error itself says so (a ban, a refusal).
         """
-        reason = _reason(error)
-        if error.status is None:
-            self.noted(error)
-        else:
-            self.store.apply(
-                self.exchange,
-                lambda health: after_failure(health, self.now(), threshold=1, pause=REFUSAL, reason=reason),
-            )
+        match signal_of(error):
+            case HealthSignal.NONE:
+                return
+            case HealthSignal.NOTED:
+                await self.noted(error)
+            case HealthSignal.REJECTED:
+                await self._apply(
+                    lambda health: after_success(after_error(health, self.now(), _reason(error)), self.now())
+                )
+            case HealthSignal.FAILED:
+                await self.failed(error)
+            case HealthSignal.THROTTLED:
+                await self._rest(error)
+            case HealthSignal.REFUSED:
+                # The first pause is ten minutes; each one that follows is twice as long as the one before.
+                await self._failure(error, threshold=1, pause=REFUSAL)
+            case HealthSignal.BANNED:
+                until = error.until if isinstance(error, Banned) else self.now() + self.pause
+                await self._apply(lambda health: after_ban(health, self.now(), until, _reason(error)))
 
-    def throttled(self, error: Throttled) -> NoReturn:
-        """It went on asking to be left alone: nobody asks until that time is over; raises BreakerOpen."""
-        until = self.now() + max(error.retry_after or self.pause, self.pause)
-        health = self.store.apply(self.exchange, lambda health: after_rest(health, self.now(), until, _reason(error)))
-        raise self._open(health, health.open_until or until) from error
+    async def failed(self, error: FetchError) -> None:
+        """Record one failure, retries included; raise BreakerOpen if that was one too many."""
+        health = await self._failure(error, threshold=self.threshold, pause=self.pause)
+        if health.open_until is not None:
+            raise _open(health, health.open_until) from error
 
-    def noted(self, error: FetchError) -> None:
-        """An error that says nothing against the exchange as a whole: it is only remembered as the last one."""
-        self.store.apply(self.exchange, lambda health: after_error(health, self.now(), _reason(error)))
+    async def noted(self, error: FetchError) -> None:
+        """Keep an error as the last one; it shows nothing about the exchange as a whole."""
+        await self._apply(lambda health: after_error(health, self.now(), _reason(error)))
 
-    def pace(self) -> Pace:
-        """How fast it may be asked."""
-        return self.store.load(self.exchange).pace
+    async def pace(self) -> Pace:
+        """Return how fast requests may be made."""
+        return (await self._in_thread(lambda: self.store.load(self.exchange))).pace
 
-    def slowed(self, error: Throttled, requested_at: datetime) -> Pace:
-        """It refused what was asked at `requested_at` for being too much; how fast it may be asked from now on."""
+    async def slowed(self, error: Throttled, requested_at: datetime) -> Pace | None:
+        """Record that the request sent at `requested_at` was one too many; return the pace from now on.
+
+        Return None if the database does not answer within two seconds; it is recorded as soon as it does.
+        """
         rest = error.retry_after or timedelta(0)
-        return self.store.apply(
-            self.exchange, lambda health: after_throttling(health, requested_at, self.now(), _reason(error), rest)
-        ).pace
-
-    def made(self, requests: int) -> None:
-        """So many more requests were made."""
-        self.store.count_requests(self.exchange, self.now().replace(minute=0, second=0, microsecond=0), requests)
-
-    def _open(self, health: Health, until: datetime) -> BreakerOpen:
-        return BreakerOpen(
-            f"{self.exchange}: nothing is asked before {until:%Y-%m-%d %H:%M:%S} UTC, when one request will try"
-            f" again. Reason: {health.reason or 'another run is trying'}",
-            exchange=self.exchange,
-            until=until,
+        recording = asyncio.create_task(
+            self._apply(
+                lambda health: after_throttling(health, requested_at, self.now(), _reason(error), rest),
+            )
         )
+        recording.add_done_callback(_retrieved)
+        with suppress(TimeoutError):
+            return (await asyncio.wait_for(asyncio.shield(recording), RECORD_WITHIN)).pace
+        return None
+
+    async def count(self, requests: int) -> None:
+        """Add to the number of requests made in this hour."""
+        hour = self.now().replace(minute=0, second=0, microsecond=0)
+        await self._in_thread(lambda: self.store.count_requests(self.exchange, hour, requests))
+
+    async def _rest(self, error: FetchError) -> NoReturn:
+        """Pause all requests for the time that the exchange demands; always raises BreakerOpen."""
+        demanded = error.retry_after if isinstance(error, Throttled) else None
+        until = self.now() + max(demanded or self.pause, self.pause)
+        health = await self._apply(lambda health: after_rest(health, self.now(), until, _reason(error)))
+        raise _open(health, health.open_until or until) from error
+
+    async def _failure(self, error: FetchError, *, threshold: int, pause: timedelta) -> Health:
+        reason = _reason(error)
+        return await self._apply(
+            lambda health: after_failure(health, self.now(), threshold=threshold, pause=pause, reason=reason)
+        )
+
+    async def _latest(self) -> Health | None:
+        """Read the breaker's state; None if the database does not answer in time.
+
+        All requests that wait share one reading. While a late one is still under way, none waits for it.
+        """
+        if self._reading is None or self._reading.done():
+            self._reading = asyncio.create_task(self._in_thread(lambda: self.store.load(self.exchange)))
+            self._reading.add_done_callback(_retrieved)
+            self._reading_since = time.monotonic()
+        left = self._reading_since + CONFIRM_WITHIN - time.monotonic()
+        if left <= 0:
+            return None
+        with suppress(TimeoutError, DatabaseUnavailable):
+            return await asyncio.wait_for(asyncio.shield(self._reading), left)
+        return None
+
+    async def _apply(self, change: Callable[[Health], Health]) -> Health:
+        return await self._in_thread(lambda: self.store.apply(self.exchange, change))
+
+    async def _in_thread(self, call: Callable[[], T]) -> T:
+        context = copy_context()
+        return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: context.run(call))
+
+
+def _open(health: Health, until: datetime) -> BreakerOpen:
+    return BreakerOpen(
+        f"{health.exchange}: paused until {until:%Y-%m-%d %H:%M:%S} UTC; then one test request is made."
+        f" Reason: {health.reason or 'another run is making its test request'}",
+        exchange=health.exchange,
+        until=until,
+    )
+
+
+def _retrieved(task: asyncio.Task[Health]) -> None:
+    """Take the task's exception, so that asyncio does not log it as forgotten."""
+    if not task.cancelled():
+        task.exception()
 
 
 def _reason(error: FetchError) -> str:

@@ -1,37 +1,24 @@
-"""One exchange as ccxt speaks to it, made strict.
+"""The client of one exchange: requests at its pace, each error as one of `titan10_dagster.errors`.
 
-ccxt turns an answer that it cannot read into an empty list of candles, which a backfill would take for "no
-data"; it polls its throttle, sorts and filters what it parsed, and loads all markets before the first candle. The
-classes made here are ccxt's own with those few methods replaced:
-
-- `fetch` and `parse_json` raise BadResponse unless the answer is JSON with an object or a list in it
-- `parse_json` and `parse_ohlcvs` take the candles of the exchanges with a `Venue.wire` from the text by `rows`; an
-  empty list is believed only if it is one that the exchange sent, and rows that ccxt would filter are kept: what lies
-  around a page is evidence
-- `throttle` is `pacing.Pacer`
-- `on_rest_response` keeps status and headers for `failures.classify`
+The exchange's wire format is ccxt's business, made strict by `strict`.
 """
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
-from contextvars import ContextVar
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from functools import cache
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
 import aiohttp
+import ccxt
 import certifi
-import numpy as np
-from ccxt import async_support
-from ccxt.base.errors import BadResponse
 
 from titan10_dagster.candles.markets import Market
 from titan10_dagster.candles.slices import Series, to_ms
@@ -41,102 +28,45 @@ from titan10_dagster.errors import (
     MalformedAnswer,
     Postponed,
     Refused,
+    Stalled,
     StoreError,
     Throttled,
+    TransientError,
     UnknownSymbol,
 )
 from titan10_dagster.exchanges.breaker import Breaker
 from titan10_dagster.exchanges.failures import classify, safe_cause
+from titan10_dagster.exchanges.market_records import ccxt_market, market_of, unique_markets
 from titan10_dagster.exchanges.pacing import SAFE_SHARE, Pacer, TooLate
-from titan10_dagster.exchanges.rows import Rows, checked, decode, holds_no_candles, parse
+from titan10_dagster.exchanges.pages import Page
+from titan10_dagster.exchanges.stalls import LoopWatch
+from titan10_dagster.exchanges.strict import Answer, Counters, as_rows, current_answer, strict_class
 from titan10_dagster.exchanges.venues.registry import venue_of
-from titan10_dagster.exchanges.venues.venue import Venue, Wire
 from titan10_dagster.planning.pace import Pace
 
 TIMEOUT_MS = 20_000
 _COUNT_EVERY = 60.0  # seconds between two times that the requests made are added to the count of all processes
+_COUNT_WITHIN = 2.0  # seconds that the end of the client waits for the last count
 _ROUND_TRIP = 0.5  # seconds; a far exchange on a bad day
 _UNPACED_CONCURRENCY = 32
 _MOST_CONCURRENT = 64
 _CLOCK_SLACK = timedelta(minutes=5)
-_DATE_SLACK = timedelta(seconds=2)  # a header's date has whole seconds, and is set a little before the answer leaves
+_TIMEOUTS = (ccxt.RequestTimeout, TimeoutError)
 
 
-def _always() -> None:
-    """Who has no breaker may always ask."""
-
-
-@dataclass
-class _Answer:
-    """What came back to the request of the present task; `of_candles`: that is what it asked for."""
-
-    of_candles: bool = False
-    status: int | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-    made: datetime | None = None  # by the exchange's clock
-    age: timedelta = timedelta(0)  # the time since then that it lay in caches
-    received: datetime | None = None  # by this machine's clock, whatever the client's says
-    parsed: Any = None
-    requested_at: datetime | None = None
-    sent: float = 0.0  # time.monotonic
-    seconds: float = 0.0
-
-    @property
-    def good(self) -> bool:
-        return self.status is not None and self.status < 400
-
-    @property
-    def skew(self) -> timedelta:
-        """By which this machine's clock is ahead of the exchange's; zero where the answer does not tell."""
-        return self.received - self.made - self.age if self.made and self.received else timedelta(0)
-
-    @property
-    def staleness(self) -> timedelta:
-        """How long before it was asked for it was made, as the two clocks have it; zero for a second or two.
-
-        This machine's clock is ahead, or it comes from a cache.
-        """
-        if self.made is None or self.received is None:
-            return timedelta(0)
-        stale = self.received - timedelta(seconds=self.seconds) - self.made
-        return stale if stale > _DATE_SLACK else timedelta(0)
-
-
-# One task makes one request at a time, so what it keeps here is its own however many run side by side.
-_answer: ContextVar[_Answer | None] = ContextVar("answer", default=None)
-
-
-@dataclass(frozen=True, eq=False)
-class Page:
-    """The rows of one answer: (n, 6) float64 [ms, open, high, low, close, volume], by time, whole and unfiltered.
-
-    Rows from before `since` and after the page may be among them, and the unfinished candle, which ends after
-    `requested_at`: the time (aware, UTC) before the request was sent, by the exchange's clock where that is behind
-    this machine's. `seconds`: how long the exchange took.
-    """
-
-    rows: Rows
-    requested_at: datetime
-    seconds: float
-
-
-@dataclass
-class Counters:
-    """What a client did so far; seconds side by side are added up, but those of parsing are CPU time."""
-
-    requests: int = 0
-    rows: int = 0
-    request_seconds: float = 0.0
-    parse_seconds: float = 0.0
+async def _always() -> None:
+    """Let every request pass, for there is no breaker."""
 
 
 class ExchangeClient:
     """An exchange, inside `async with`.
 
-    markets: those whose candles will be fetched; no request is made to learn them. base_url: replaces scheme and
-    host of every address (a proxy, a sandbox). proxy: http:// or socks5:// URL. pace_share: the share of the
-    allowed request rate to use. paced=False removes the pace (benchmarks). breaker: where pace and requests are kept
-    for all clients of the exchange; without it they are this one's alone. now: the clock.
+    markets: the markets whose candles will be fetched; no request is made to learn them.
+    base_url: replaces scheme and host of every address (a reverse proxy, a sandbox).
+    proxy: an http:// or socks5:// URL.
+    pace_share: the share of the allowed request rate to use. paced=False removes the pace (benchmarks).
+    breaker: keeps pace and request counts for all clients of the exchange; without it they are this client's own.
+    now: the clock.
     """
 
     def __init__(
@@ -159,19 +89,20 @@ class ExchangeClient:
         self.markets: Mapping[str, Market] = {market.symbol: market for market in markets}
         self.counters = Counters()
         self.now = now
-        # Called before each request: how fast it may be asked, None for as before; it may raise a FetchError.
-        self.confirm: Callable[[], Pace | None] = _always
-        self._pace: Pace | None = None  # the last one that was told
+        # Awaited before each request: the pace from now on, None if it has not changed. It may raise a FetchError.
+        self.confirm: Callable[[], Awaitable[Pace | None]] = _always
+        self.pacer = Pacer(0)
+        self._pace: Pace | None = None  # the last one that the breaker named
         self._banned: Banned | None = None
         self._base_url = base_url
         self._proxy = proxy
         self._timeout_ms = timeout_ms
         self._breaker = breaker
-        self._counted, self._counted_at = 0, time.monotonic()
         self._share = pace_share * self.venue.budget if paced else None
+        self._counting = _RequestCount(breaker)
+        self._watch = LoopWatch()
         self._session: aiohttp.ClientSession | None = None
         self._ccxt: Any = None
-        self.pacer = Pacer(0)
 
     @property
     def requests(self) -> int:
@@ -195,7 +126,7 @@ class ExchangeClient:
         exchange = strict_class(self.exchange)(self._config())
         self.pacer = Pacer(exchange.rateLimit / 1000 / self._share if self._share else 0)
         if self._breaker is not None:
-            self._go_at(self._breaker.pace())
+            self._go_at(await self._breaker.pace())
         exchange.turn, exchange.counters, exchange.clock = self._turn, self.counters, self.now
         if self._base_url:
             exchange.urls = {**exchange.urls, "api": _rebased(exchange.urls["api"], self._base_url)}
@@ -203,6 +134,7 @@ class ExchangeClient:
         self._session = aiohttp.ClientSession(connector=connector)
         exchange.session, exchange.own_session = self._session, False
         self._ccxt = exchange
+        self._watch.start()
         return self
 
     async def __aexit__(
@@ -210,117 +142,104 @@ class ExchangeClient:
     ) -> None:
         exchange, session = self.ccxt, self._session
         self._ccxt = self._session = None
-        # ccxt sleeps here for the sake of TLS connections that say goodbye.
+        self._watch.stop()
+        # ccxt sleeps here so that TLS connections can close.
         exchange.timeout_on_exit = 0 if (self._base_url or "").startswith("http:") else 250
         if session is not None:
             await session.close()
         await exchange.close()
-        self._count_requests()
+        await self._counting.finish(self.requests)
 
     async def fetch_page(self, series: Series, since: datetime, limit: int) -> Page:
-        """One request for `limit` candles from `since`, not retried.
+        """Make one request for `limit` candles from `since`, without retries.
 
-        Raises the FetchError that `failures.classify` makes of what went wrong, and Postponed where nothing was asked
-        because the pacer's deadline came first.
+        Raises:
+            Postponed: no request was made, because its turn would have come after the pacer's deadline.
+            FetchError: the request failed; `failures.classify` decides how.
         """
         if series.symbol not in self.markets:
             text = f"{self.exchange} {series.symbol}: not among the markets this client was given"
             raise UnknownSymbol(text, exchange=self.exchange, symbol=series.symbol)
-        exchange, answer = self.ccxt, _Answer(of_candles=True)
-        token = _answer.set(answer)
+        exchange, answer = self.ccxt, Answer(of_candles=True)
+        token = current_answer.set(answer)
         try:
-            rows = _as_rows(await exchange.fetch_ohlcv(series.symbol, series.timeframe.name, to_ms(since), limit))
+            rows = as_rows(await exchange.fetch_ohlcv(series.symbol, series.timeframe.name, to_ms(since), limit))
         except TooLate:
-            text = f"{self.exchange} {series.symbol}: no time was left to ask"
+            text = f"{self.exchange} {series.symbol}: no time was left for its request; the next poll makes it"
             raise Postponed(text, exchange=self.exchange, symbol=series.symbol) from None
-        except FetchError:  # it was not asked
+        except FetchError:  # raised before the request
             raise
         except Exception as error:  # noqa: BLE001  it is raised again, as one of ours
-            raise self._failure(error, answer, series.symbol) from safe_cause(error)
+            raise await self._failure(error, answer, series.symbol) from safe_cause(error)
         finally:
-            _answer.reset(token)
-        self._check_clock(answer)
-        if time.monotonic() > self._counted_at + _COUNT_EVERY:
-            self._count_requests()
+            current_answer.reset(token)
+        _check_clock(self.exchange, answer)
+        self._counting.note(self.requests)
         self.counters.rows += len(rows)
         return Page(rows, (answer.requested_at or self.now()) - answer.staleness, answer.seconds)
 
     async def fetch_markets(self) -> list[Market]:
-        """All spot markets, active or not, in as few requests as the exchange allows (mostly one)."""
-        exchange, answer = self.ccxt, _Answer()
-        token = _answer.set(answer)
+        """Return all spot markets, active or not, in as few requests as the exchange allows (mostly one)."""
+        exchange, answer = self.ccxt, Answer()
+        token = current_answer.set(answer)
         try:
             listed = await (self.venue.list_markets or _list_markets)(exchange)
-            markets = _unique(_market(self.venue, one) for one in listed if one and one.get("spot"))
-        except FetchError:  # it was not asked
+            markets = unique_markets(
+                market_of(self.venue, record) for record in listed if record and record.get("spot")
+            )
+        except FetchError:  # raised before the request
             raise
         except Exception as error:  # noqa: BLE001  it is raised again, as one of ours
-            raise self._failure(error, answer, None) from safe_cause(error)
+            raise await self._failure(error, answer, None) from safe_cause(error)
         finally:
-            _answer.reset(token)
-        self._check_clock(answer)
+            current_answer.reset(token)
+        _check_clock(self.exchange, answer)
         if not markets:
             raise MalformedAnswer(f"{self.exchange}: its list of markets has no spot market", exchange=self.exchange)
         return markets
 
     async def _turn(self, cost: float) -> None:
-        """Returns when a request may be made; begins anew where another process was asked to rest meanwhile."""
-        admitted = False
-        while not admitted:
-            await self.pacer.wait(cost)
-            admitted = self._admit()
+        """Return when a request may be made."""
+        await self.pacer.wait(cost, self._is_admitted)
 
-    def _admit(self) -> bool:
-        """Whoever waited for the pace meanwhile, or asks in another process, learns of a ban before it asks.
+    async def _is_admitted(self) -> bool:
+        """Check just before a request whether it may still be made; return False if the pace has changed.
 
-        False: the pace has become another one.
+        A request that waited for its turn learns here of a ban of this process or of another one.
         """
         if self._banned is not None:
             raise self._banned
-        pace = self.confirm()
+        pace = await self.confirm()
         if pace is None or pace == self._pace:
             return True
         self._go_at(pace)
         return False
 
-    def _failure(self, error: Exception, answer: _Answer, symbol: str | None) -> FetchError:
+    async def _failure(self, error: Exception, answer: Answer, symbol: str | None) -> FetchError:
         failure = classify(error, answer.status, answer.headers, exchange=self.exchange, symbol=symbol, now=self.now())
+        if self._is_own_stall(error, failure, answer):
+            return _stalled(self.exchange, symbol)
         if isinstance(failure, Throttled) and failure.retry_after is not None:
             self.pacer.rest(failure.retry_after.total_seconds(), answer.sent)
-            self._remember(failure, answer.requested_at or self.now())
+            await self._record_throttling(failure, answer.requested_at or self.now())
         if isinstance(failure, Banned):
             self._banned = failure
         return failure
 
-    def _remember(self, failure: Throttled, requested_at: datetime) -> None:
-        # Without the database this client has slowed down all the same, and what it fetches can still land.
+    def _is_own_stall(self, error: Exception, failure: FetchError, answer: Answer) -> bool:
+        timed_out = isinstance(error, _TIMEOUTS) and isinstance(failure, TransientError) and answer.status is None
+        return timed_out and self._watch.explains_timeout(answer.sent)
+
+    async def _record_throttling(self, failure: Throttled, requested_at: datetime) -> None:
+        # Without the database this client has slowed down all the same, and the candles that it fetches can still land.
         with suppress(StoreError):
-            if self._breaker is not None:
-                self._go_at(self._breaker.slowed(failure, requested_at))
+            pace = None if self._breaker is None else await self._breaker.slowed(failure, requested_at)
+            if pace is not None:
+                self._go_at(pace)
 
     def _go_at(self, pace: Pace) -> None:
         self._pace, now = pace, self.now()
         self.pacer.go_at(pace.as_of(now), pace.rest(now).total_seconds())
-
-    def _count_requests(self) -> None:
-        made = self.requests - self._counted
-        with suppress(StoreError):  # they are counted later, or by nobody
-            if self._breaker is not None and made:
-                self._breaker.made(made)
-                self._counted += made
-        self._counted_at = time.monotonic()
-
-    def _check_clock(self, answer: _Answer) -> None:
-        """A clock that is far ahead would call candles out of reach that are not, and write them off."""
-        skew = answer.skew
-        if abs(skew) <= _CLOCK_SLACK:
-            return
-        minutes, way = abs(skew) / timedelta(minutes=1), "ahead of" if skew > timedelta(0) else "behind"
-        raise Refused(
-            f"{self.exchange}: this machine's clock is off by {minutes:.0f} minutes ({way} the exchange's), so it"
-            " would ask for other candles than are meant: correct it (NTP), then ask again.",
-            exchange=self.exchange,
-        )
 
     def _config(self) -> dict[str, Any]:
         config: dict[str, Any] = {
@@ -331,162 +250,82 @@ class ExchangeClient:
             "has": {"fetchCurrencies": False},
             "enableLastHttpResponse": False,
             "enableLastResponseHeaders": False,
-            "markets": {symbol: _ccxt_market(market) for symbol, market in self.markets.items()},
+            "markets": {symbol: ccxt_market(market) for symbol, market in self.markets.items()},
         }
         if self._proxy:
             config["socksProxy" if self._proxy.startswith("socks") else "aiohttp_proxy"] = self._proxy
         return config
 
 
-@cache
-def strict_class(exchange: str) -> type[Any]:
-    """ccxt's asynchronous class of this exchange, with the methods that guess replaced by ones that tell."""
-    base: type[Any] = getattr(async_support, exchange)
-    wire = venue_of(exchange).wire
+class _RequestCount:
+    """Adds the requests made to the count of all processes, once a minute and at the end, beside the requests."""
 
-    class Strict(base):  # type: ignore[misc]
-        turn: Callable[[float], Awaitable[None]]
-        counters: Counters
-        clock: Callable[[], datetime]
+    def __init__(self, breaker: Breaker | None) -> None:
+        self._breaker = breaker
+        self._counted, self._counted_at = 0, time.monotonic()
+        self._task: asyncio.Task[None] | None = None
 
-        def milliseconds(self) -> int:
-            # okx's class chooses its endpoint by the age of the candles.
-            return to_ms(self.clock())
+    def note(self, requests: int) -> None:
+        """Start counting in the background if a minute is over; `requests`: all that the client has made."""
+        is_due = time.monotonic() > self._counted_at + _COUNT_EVERY
+        if is_due and (self._task is None or self._task.done()):
+            self._start(requests)
 
-        async def throttle(self, cost: float | None = None) -> None:
-            await self.turn(1.0 if cost is None else cost)
+    async def finish(self, requests: int) -> None:
+        """Count the last requests. Without an answer from the database within two seconds they stay uncounted."""
+        if self._task is not None:
+            await asyncio.wait([self._task], timeout=_COUNT_WITHIN)
+        if self._task is None or self._task.done():
+            self._start(requests)
+        if self._task is not None:
+            await asyncio.wait([self._task], timeout=_COUNT_WITHIN)
 
-        async def fetch(self, url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
-            answer = _answer.get() or _Answer()
-            self.counters.requests += 1
-            answer.requested_at, answer.sent = self.clock(), time.monotonic()
-            answer.status, answer.headers = None, {}
-            try:
-                answer.parsed = await super().fetch(url, method, headers, body)
-            finally:
-                answer.seconds = time.monotonic() - answer.sent
-                self.counters.request_seconds += answer.seconds
-            return _json(answer.parsed, answer.parsed)
+    def _start(self, requests: int) -> None:
+        self._counted_at = time.monotonic()
+        if self._breaker is not None and requests > self._counted:
+            self._task = asyncio.create_task(self._count(self._breaker, requests))
 
-        def on_rest_response(self, code: int, reason: str, url: str, method: str, *rest: Any) -> str:
-            headers, body = rest[0], rest[1]
-            answer = _answer.get()
-            if answer is not None:
-                answer.status, answer.headers, answer.received = code, headers, datetime.now(UTC)
-                answer.made, answer.age = _made(headers)
-            text: str = body.strip()
-            return text
-
-        def parse_json(self, http_response: str) -> Any:
-            # Before ccxt's `handle_errors`, which calls some junk an error of the exchange's own.
-            answer = _answer.get() or _Answer()
-            parsed = _candles(http_response, wire, self.counters) if answer.of_candles and answer.good else None
-            if parsed is None:
-                parsed = super().parse_json(http_response)
-            return _json(parsed, http_response) if answer.good else parsed
-
-        def parse_ohlcvs(
-            self,
-            ohlcvs: Any,
-            market: Any = None,
-            timeframe: str = "1m",
-            since: int | None = None,
-            limit: int | None = None,
-            tail: bool = False,
-        ) -> Any:
-            answer = _answer.get()
-            if not ohlcvs and answer is not None and not holds_no_candles(answer.parsed, ohlcvs, wire):
-                raise BadResponse("no list of candles in the answer")
-            began = time.thread_time()
-            rows = parse(ohlcvs, wire, lambda row: self.parse_ohlcv(row, market))
-            self.counters.parse_seconds += time.thread_time() - began
-            return rows if wire else rows.tolist()
-
-    Strict.__name__ = Strict.__qualname__ = f"Strict{exchange.capitalize()}"
-    return Strict
+    async def _count(self, breaker: Breaker, requests: int) -> None:
+        with suppress(StoreError):  # they are part of the next count
+            await breaker.count(requests - self._counted)
+            self._counted = requests
 
 
-def _candles(text: str, wire: Wire | None, counters: Counters) -> Any:
-    began = time.thread_time()
-    candles = decode(text, wire)
-    counters.parse_seconds += time.thread_time() - began
-    return candles
+def _check_clock(exchange: str, answer: Answer) -> None:
+    """Raise Refused if this machine's clock is wrong: it would call candles out of reach that are not."""
+    skew = answer.skew
+    if abs(skew) <= _CLOCK_SLACK:
+        return
+    minutes, way = abs(skew) / timedelta(minutes=1), "ahead of" if skew > timedelta(0) else "behind"
+    raise Refused(
+        f"{exchange}: this machine's clock is off by {minutes:.0f} minutes ({way} the exchange's), so the wrong candles"
+        " would be requested: correct the clock (NTP), then run it again.",
+        exchange=exchange,
+    )
 
 
-def _made(headers: Mapping[str, str]) -> tuple[datetime | None, timedelta]:
-    """The answer's date, None where it has none that can be read, and how old it has grown in caches since."""
-    named = {name.lower(): value for name, value in headers.items()}
-    try:
-        made, age = parsedate_to_datetime(named["date"]), timedelta(seconds=int(named.get("age", 0)))
-    except (LookupError, ValueError, OverflowError):
-        return None, timedelta(0)
-    return made if made.tzinfo else made.replace(tzinfo=UTC), age
-
-
-def _json(parsed: Any, text: Any) -> Any:
-    if not isinstance(parsed, (dict, list)):
-        raise BadResponse(f"not JSON, but {str(text)[:80]!r}")
-    return parsed
-
-
-def _as_rows(parsed: Any) -> Rows:
-    return parsed if isinstance(parsed, np.ndarray) else checked(np.array(parsed, np.float64).reshape(-1, 6))
+def _stalled(exchange: str, symbol: str | None) -> Stalled:
+    which = f"{exchange} {symbol}" if symbol else exchange
+    return Stalled(
+        f"{which}: this process stood still while it waited for the answer, until the request timed out. It is made"
+        " again. If this happens often, the machine has too little CPU or memory.",
+        exchange=exchange,
+        symbol=symbol,
+    )
 
 
 @cache
 def _ssl_context() -> ssl.SSLContext:
-    """One for all clients: making it takes 26 ms."""
+    """Return the context that all clients share: making one takes 26 ms."""
     return ssl.create_default_context(cafile=certifi.where())
 
 
 def _rebased(api: Any, base_url: str) -> Any:
-    """ccxt's addresses, nested as they are, with another scheme and host."""
+    """Return ccxt's addresses, nested as they are, with another scheme and host."""
     if isinstance(api, Mapping):
-        return {name: _rebased(one, base_url) for name, one in api.items()}
+        return {name: _rebased(address, base_url) for name, address in api.items()}
     return base_url.rstrip("/") + urlsplit(api).path if isinstance(api, str) else api
 
 
 async def _list_markets(exchange: Any) -> list[Any]:
     return list(await exchange.fetch_markets())
-
-
-def _market(venue: Venue, one: Mapping[str, Any]) -> Market:
-    return Market(
-        exchange=venue.exchange,
-        symbol=one["symbol"],
-        market_id=one["id"],
-        base=one["base"],
-        quote=one["quote"],
-        base_id=one["baseId"],
-        quote_id=one["quoteId"],
-        active=one.get("active") is not False,
-        type=one["type"],
-        extra={name: one[name] for name in venue.all_market_fields if one.get(name) is not None},
-    )
-
-
-def _unique(markets: Iterable[Market]) -> list[Market]:
-    """One market a symbol, by symbol: some exchanges list a market again under a former name, inactive."""
-    by_symbol: dict[str, Market] = {}
-    for market in markets:
-        known = by_symbol.get(market.symbol)
-        if known is None or (market.active and not known.active):
-            by_symbol[market.symbol] = market
-    return [by_symbol[symbol] for symbol in sorted(by_symbol)]
-
-
-def _ccxt_market(market: Market) -> dict[str, Any]:
-    """As little as `fetch_ohlcv` needs. Kraken's id is the key of its result, or no candle is found there."""
-    return {
-        "id": market.market_id,
-        "lowercaseId": market.market_id.lower(),
-        "symbol": market.symbol,
-        "base": market.base,
-        "quote": market.quote,
-        "baseId": market.base_id,
-        "quoteId": market.quote_id,
-        "type": market.type,
-        market.type: True,
-        "active": market.active,
-        **market.extra,
-    }

@@ -33,9 +33,8 @@ import numpy as np
 from titan10_dagster.candles.slices import Series, from_ms, to_ms
 from titan10_dagster.candles.timeframes import Timeframe
 from titan10_dagster.errors import FetchError
-from titan10_dagster.exchanges.client import Page
-from titan10_dagster.exchanges.pages import NoProgress, Survey
-from titan10_dagster.exchanges.venues.venue import EmptyMinutes, Venue
+from titan10_dagster.exchanges.pages import NoProgress, Page, Survey
+from titan10_dagster.exchanges.venues.venue import Venue
 
 RequestPage = Callable[[Series, datetime, int], Awaitable[Page]]
 """`ExchangeClient.fetch_page`: a function of series, start and number of candles that returns one page."""
@@ -252,13 +251,10 @@ class _Search:
         return sorted(found) if proven and survey.horizon is None else None
 
     def _survey(self, series: Series, start: int, end: int) -> Survey:
-        return Survey(
+        return Survey.for_exchange(
+            self.able,
             [(start, end)],
             step=series.timeframe.ms,
-            page_size=self.able.page_size,
-            overlap=self.able.overlap,
-            filled=self.able.empty_minutes is EmptyMinutes.FILLED,
-            honours_since=self.honours_since,
-            cursor=self.able.cursor,
             now=to_ms(self.now),
+            honours_since=self.honours_since,
         )

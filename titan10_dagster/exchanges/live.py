@@ -1,33 +1,48 @@
-"""The newest candles of many series of one exchange: one request each, none of them repeated.
+"""Request the newest candles of many series of one exchange: one request each, none of them repeated.
 
-A poll comes back in a minute, so it retries nothing and stops asking when its time is over, whatever the pace or a
-demand to rest would have it wait for; what it did not come to goes first the next time. The circuit breaker is told
-once a poll: a poll in which nothing was answered is one failure.
+The next poll comes in a minute, so a poll retries nothing and makes no request after its time is over, whatever the
+pace or a demand to rest would have it wait for. Series that it did not come to go first in the next poll. The circuit
+breaker learns once per poll: a poll in which nothing was answered is one failure.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from titan10_dagster.candles.columns import Candles
 from titan10_dagster.candles.slices import from_datetime64
-from titan10_dagster.errors import Banned, BreakerOpen, FetchError, Postponed, Refused, Throttled, TransientError
-from titan10_dagster.exchanges.breaker import Breaker
-from titan10_dagster.exchanges.client import ExchangeClient, Page
+from titan10_dagster.errors import (
+    Banned,
+    BreakerOpen,
+    DatabaseUnavailable,
+    FetchError,
+    Postponed,
+    Refused,
+    Stalled,
+    StoreError,
+)
+from titan10_dagster.exchanges.breaker import Breaker, HealthSignal, signal_of
+from titan10_dagster.exchanges.client import ExchangeClient
+from titan10_dagster.exchanges.pages import Page
 from titan10_dagster.planning.live import LivePlan
+
+log = logging.getLogger(__name__)
+
+_RECORD_WITHIN = 5.0  # seconds
 
 
 @dataclass(frozen=True, eq=False)
 class LiveAnswer:
     """The finished candles of a plan's window, by time; they may break rules.
 
-    `requested_at`: just before the request went out (aware, UTC); `seconds`: how long the exchange took.
+    requested_at: just before the request was sent (aware, UTC). seconds: how long the exchange took.
     """
 
     plan: LivePlan
@@ -37,7 +52,7 @@ class LiveAnswer:
 
     @property
     def covered(self) -> datetime:
-        """How far polling got."""
+        """The instant up to which the series has been polled."""
         if not len(self.candles):
             return self.plan.covered(None)
         step = self.plan.window.series.timeframe.delta
@@ -46,104 +61,128 @@ class LiveAnswer:
 
 @dataclass
 class LivePoll:
-    """What one poll of an exchange brought. `failed` maps symbols to the reason; `shut_out` is why nobody may ask any
-    more; `postponed` are those that the time did not suffice for."""
+    """The result of one poll of an exchange.
+
+    failed: the reason, by symbol. blocked: why no further request may be made. postponed: plans without an answer that
+    are no failures: the time was over, or this process stood still.
+    """
 
     answers: list[LiveAnswer] = field(default_factory=list)
     failed: dict[str, FetchError] = field(default_factory=dict)
-    shut_out: FetchError | None = None
-    postponed: Sequence[LivePlan] = ()
+    blocked: FetchError | None = None
+    postponed: list[LivePlan] = field(default_factory=list)
     requests: int = 0
 
 
 async def poll(client: ExchangeClient, plans: Sequence[LivePlan], *, breaker: Breaker, seconds: float) -> LivePoll:
-    """Asks once for each plan, what is furthest behind first; after `seconds` no request goes out any more.
+    """Make one request for each plan, the series that is furthest behind first; after `seconds` make no more.
 
-    No error of the exchange is raised; see `LivePoll`.
+    Errors of the exchange are not raised; see `LivePoll`.
+
+    Raises:
+        DatabaseUnavailable: the breaker's state was not known in time.
     """
-    result = LivePoll()
-    waiting = deque(sorted(plans, key=lambda plan: plan.resumed))
-    before = client.requests
+    before, end = client.requests, time.monotonic() + seconds
+    running = _Poll(client, breaker, deque(sorted(plans, key=lambda plan: plan.resumed)), LivePoll())
     try:
-        probing = bool(waiting) and breaker.admit()
-        if probing:  # by any of them: the one that is furthest behind may be the one that always fails
-            waiting.rotate(random.randrange(len(waiting)))
-        client.confirm = breaker.confirm
-        await _ask_all(client, breaker, waiting, result, seconds, probing=probing)
-        _tell(breaker, result)
+        await running.requests(end)
+        await running.report()
     except BreakerOpen as error:
-        result.shut_out = error
-    result.postponed, result.requests = tuple(waiting), client.requests - before
-    return result
+        running.result.blocked = error
+    running.result.postponed += running.waiting
+    running.result.requests = client.requests - before
+    return running.result
 
 
-async def _ask_all(
-    client: ExchangeClient,
-    breaker: Breaker,
-    waiting: deque[LivePlan],
-    result: LivePoll,
-    seconds: float,
-    *,
-    probing: bool,
-) -> None:
-    end = client.pacer.deadline = time.monotonic() + seconds
+@dataclass
+class _Poll:
+    """A poll under way."""
 
-    async def work() -> None:
-        while waiting and time.monotonic() < end and result.shut_out is None and not (probing and result.failed):
-            plan = waiting.popleft()
+    client: ExchangeClient
+    breaker: Breaker
+    waiting: deque[LivePlan]
+    result: LivePoll
+
+    async def requests(self, end: float) -> None:
+        """Make the requests, if the breaker allows it, until the instant `end` (time.monotonic)."""
+        if not self.waiting:
+            return
+        probing = await self._is_probe(end)
+        if probing:  # any plan may be the test request: the one furthest behind may be the one that always fails
+            self.waiting.rotate(random.randrange(len(self.waiting)))
+        self.client.confirm, self.client.pacer.deadline = self.breaker.confirm, end
+        workers = 1 if probing else self.client.concurrency
+        await asyncio.gather(*(self._work(end, probing=probing) for _ in range(workers)))
+
+    async def _is_probe(self, end: float) -> bool:
+        try:
+            async with asyncio.timeout(end - time.monotonic()):
+                return await self.breaker.admit()
+        except TimeoutError:
+            text = f"{self.client.exchange}: the database did not give the breaker's state in time; nothing was polled"
+            raise DatabaseUnavailable(text) from None
+
+    async def _work(self, end: float, *, probing: bool) -> None:
+        while self.waiting and time.monotonic() < end and self.result.blocked is None:
+            if probing and self.result.failed:
+                return
+            plan = self.waiting.popleft()
             try:
-                await _ask(client, breaker, plan, result)
+                await self._request(plan)
             except Postponed:
-                waiting.append(plan)
+                self.waiting.append(plan)
                 return
 
-    await asyncio.gather(*(work() for _ in range(1 if probing else client.concurrency)))
+    async def _request(self, plan: LivePlan) -> None:
+        window, result = plan.window, self.result
+        try:
+            page = await self.client.fetch_page(window.series, window.start, window.expected)
+        except Postponed:
+            raise
+        except Stalled:
+            result.postponed.append(plan)
+        except (Banned, BreakerOpen, Refused) as error:
+            first, result.blocked = result.blocked is None, result.blocked or error
+            if first:  # other processes must know at once
+                await self._record(self.breaker.learn(error))
+        except FetchError as error:
+            result.failed[window.series.symbol] = error
+        else:
+            result.answers.append(LiveAnswer(plan, _finished(page, plan), page.requested_at, page.seconds))
 
+    async def report(self) -> None:
+        """Let the breaker learn from the poll as a whole; BreakerOpen if it opens."""
+        if self.result.blocked is None:
+            await self._record(self._learn())
 
-async def _ask(client: ExchangeClient, breaker: Breaker, plan: LivePlan, result: LivePoll) -> None:
-    window = plan.window
-    try:
-        page = await client.fetch_page(window.series, window.start, window.expected)
-    except Postponed:
-        raise
-    except (Banned, BreakerOpen, Refused) as error:
-        if result.shut_out is None:
-            _tell_at_once(breaker, error)
-        result.shut_out = result.shut_out or error
-    except FetchError as error:
-        result.failed[window.series.symbol] = error
-    else:
-        result.answers.append(LiveAnswer(plan, _finished(page, plan), page.requested_at, page.seconds))
+    async def _learn(self) -> None:
+        """Record one success or one failure for all requests, and the first error as the last one."""
+        errors = list(self.result.failed.values())
+        if errors:
+            await self.breaker.noted(errors[0])
+        if self.result.answers:
+            await self.breaker.succeeded()
+            return
+        for error in errors:
+            # A poll retries nothing, so a demand for a slower pace is a failure like any other.
+            if signal_of(error) in (HealthSignal.FAILED, HealthSignal.THROTTLED):
+                await self.breaker.failed(error)
+                return
+        if any(signal_of(error) is HealthSignal.REJECTED for error in errors):
+            await self.breaker.succeeded()
 
-
-def _tell_at_once(breaker: Breaker, error: Banned | BreakerOpen | Refused) -> None:
-    """So that no other process asks."""
-    if isinstance(error, Banned):
-        breaker.banned(error.until, error)
-    elif isinstance(error, Refused):
-        breaker.refused(error)
+    async def _record(self, recording: Coroutine[None, None, None]) -> None:
+        """Wait until the database has recorded it, but not for long: the candles have to be stored."""
+        try:
+            await asyncio.wait_for(recording, _RECORD_WITHIN)
+        except (TimeoutError, StoreError) as error:
+            log.warning(
+                "the breaker of %s could not be updated: %s", self.client.exchange, error or "no answer in time"
+            )
 
 
 def _finished(page: Page, plan: LivePlan) -> Candles:
-    """The page's candles that lie in the window and were over before it was asked for, by time."""
+    """Return the page's candles that lie in the window and ended before the request was sent, by time."""
     window = plan.window
     candles = Candles.from_rows(page.rows).between(window.start, window.end)
     return candles.drop_unfinished(window.series.timeframe, page.requested_at).drop_repeats()
-
-
-def _tell(breaker: Breaker, result: LivePoll) -> None:
-    if result.shut_out is not None:  # told at once, or by whoever opened it
-        return
-    error = next(iter(result.failed.values()), None)
-    if error is not None:
-        breaker.noted(error)
-    if result.answers:
-        breaker.succeeded()
-    elif (passing := _passing(result.failed)) is not None:
-        breaker.failed(passing)
-    elif any(one.status is not None for one in result.failed.values()):  # it knows what it rejects
-        breaker.succeeded()
-
-
-def _passing(failed: Mapping[str, FetchError]) -> FetchError | None:
-    return next((error for error in failed.values() if isinstance(error, (TransientError, Throttled))), None)

@@ -9,7 +9,7 @@ from difflib import get_close_matches
 import structlog
 
 from titan10_dagster.candles.markets import Market
-from titan10_dagster.errors import Banned, FetchError, Refused, Throttled, TransientError, UnknownSymbol
+from titan10_dagster.errors import FetchError, UnknownSymbol
 from titan10_dagster.exchanges.breaker import Breaker
 from titan10_dagster.exchanges.client import ExchangeClient
 from titan10_dagster.exchanges.retries import Effort, RetryLimits, with_retries
@@ -20,30 +20,20 @@ async def read_markets(
 ) -> list[Market]:
     """Return all spot markets of the client's exchange, requested with retries, if the breaker allows it.
 
-    Raises BreakerOpen when nobody may ask, and otherwise the FetchError that the last try ended with; the breaker
-    knows of it then.
+    Raises:
+        BreakerOpen: no request may be made, or this failure was one too many.
+        FetchError: the last attempt failed. The breaker has learned from it.
     """
-    breaker.admit()
+    await breaker.admit()
     try:
         markets = await with_retries(
             client.fetch_markets, retry_limits or RetryLimits(), log=structlog.get_logger().info, effort=Effort()
         )
     except FetchError as error:
-        _report(breaker, error)
+        await breaker.learn(error)
         raise
-    breaker.succeeded()
+    await breaker.succeeded()
     return markets
-
-
-def _report(breaker: Breaker, error: FetchError) -> None:
-    if isinstance(error, Banned):
-        breaker.banned(error.until, error)
-    elif isinstance(error, Refused):
-        breaker.refused(error)
-    elif isinstance(error, Throttled):
-        breaker.throttled(error)
-    elif isinstance(error, TransientError):
-        breaker.failed(error)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 from titan10_dagster.exchanges.venues.venue import Venue
@@ -18,6 +19,11 @@ from titan10_dagster.planning.pace import SLOWEST, recovered
 # then leaves it its part: at a sum of 1.0 two paces that know nothing of each other met with 429s.
 SAFE_SHARE, LEAST_SHARE = 0.9, 0.1
 LIVE_SECONDS = 10.0  # in which a poll would like to have asked for all its series
+
+
+async def _always() -> bool:
+    """The default of `may_go`."""
+    return True
 
 
 class TooLate(Exception):
@@ -62,18 +68,24 @@ class Pacer:
         """Seconds between two requests such as the last one, at full pace."""
         return self._interval * self._cost
 
-    async def wait(self, cost: float) -> None:
-        """Returns when a request of this cost may be made; raises TooLate as soon as that is after the deadline.
+    async def wait(self, cost: float, may_go: Callable[[], Awaitable[bool]] = _always) -> None:
+        """Return when a request of this cost may be made; raise TooLate as soon as that is after the deadline.
 
-        One waits at a time, in the order of asking, for the space is counted from when the one before really went
-        out: moments told in advance would all be over after a stall of this process, and go out in one burst.
+        `may_go` is awaited last. If it returns False, the pace has changed and the wait starts again.
+
+        One request waits at a time, in the order of the calls, because the space is counted from the moment at which
+        the one before really went out. Moments fixed in advance would all be over after a stall of this process, and
+        the requests would go out in one burst.
         """
         self._cost = cost
         async with self._turn:
-            while (delay := self._next() - time.monotonic()) > 0:  # noqa: ASYNC110  a rest moves it
-                await asyncio.sleep(delay)
+            while True:
+                while (delay := self._next() - time.monotonic()) > 0:  # noqa: ASYNC110  a rest moves it
+                    await asyncio.sleep(delay)
+                if await may_go():
+                    break
             now, space = time.monotonic(), cost * self._interval / self.share
-            # Who is late by less than a space makes it up: sleeping is late by a millisecond each time.
+            # A request that is late by less than a space makes it up: sleeping is late by a millisecond each time.
             self._free = (self._free if now - self._free < space else now) + space
 
     def _next(self) -> float:

@@ -2,8 +2,7 @@
 
 A `Survey` knows which candles of a series are still open, that is neither received nor proven absent. The
 earliest open stretch becomes the next page, at most a page size long, overlapping what is known on either side.
-There is no other kind of planning: a window's first pages, what follows a shortened answer, and the missing
-head of an answer that was cut at its other end are all the earliest open stretch.
+A window's first pages, what follows a shortened answer, and the missing head of one are all the earliest open stretch.
 
 An answer to [since, until) proves, whichever way the exchange counts and however few rows it was willing to give:
 
@@ -28,10 +27,14 @@ from bisect import bisect_left, insort
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import Enum, auto
 
 import numpy as np
 from numpy.typing import NDArray
+
+from titan10_dagster.exchanges.rows import Rows
+from titan10_dagster.exchanges.venues.venue import EmptyMinutes, Venue
 
 Times = NDArray[np.int64]
 Stretch = tuple[int, int]
@@ -61,6 +64,20 @@ class PageRequest:
     until: int
     target: Stretch
     purpose: Purpose = Purpose.PAGE
+
+
+@dataclass(frozen=True, eq=False)
+class Page:
+    """The rows of one answer: (n, 6) float64 [ms, open, high, low, close, volume], by time, whole and unfiltered.
+
+    Rows from before `since` and after the page may be among them, and the unfinished candle, which ends after
+    `requested_at`: the time (aware, UTC) before the request was sent, by the exchange's clock where that is behind
+    this machine's. `seconds`: how long the exchange took.
+    """
+
+    rows: Rows
+    requested_at: datetime
+    seconds: float
 
 
 class NoProgress(Exception):
@@ -130,9 +147,34 @@ class Survey:
         self._prove(now // step * step, 1 << 62)
         self._give_up_the_past(now)
 
+    @classmethod
+    def for_exchange(
+        cls,
+        venue: Venue,
+        windows: Iterable[Stretch],
+        *,
+        step: int,
+        now: int,
+        honours_since: bool | None = None,
+        ahead: int = 32,
+    ) -> Survey:
+        """Return a survey that counts as the exchange does; see `Venue` for what each fact means."""
+        return cls(
+            windows,
+            step=step,
+            page_size=venue.page_size,
+            overlap=venue.overlap,
+            depth=venue.depth,
+            ahead=ahead,
+            filled=venue.empty_minutes is EmptyMinutes.FILLED,
+            honours_since=False if venue.no_since else honours_since,
+            cursor=venue.cursor,
+            now=now,
+        )
+
     @property
-    def looking(self) -> bool:
-        """A look at recent candles is under way."""
+    def requests_recent(self) -> bool:
+        """Whether a request for recent candles is under way."""
         return any(request.purpose is Purpose.RECENT for request in self._flight)
 
     def settled(self, start: int, end: int) -> bool:

@@ -1,15 +1,18 @@
-"""The way of a live candle without its orchestrator: all exchanges at once, each on its own.
+"""Live polling without its orchestrator: all exchanges at once, in one event loop, each on its own.
 
-An exchange that fails, is slow or is shut out keeps no other one waiting: each is asked, judged and written by itself,
-within one event loop; what the database does is done in a thread.
+An exchange that fails, is slow or is blocked delays no other exchange. No call of the database runs on the event loop.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from typing import Any, TypeVar
 
 from titan10_dagster.candles.columns import Candles
 from titan10_dagster.candles.fetched import FetchedSlice, FetchRecord, JudgedSlice, Source
@@ -26,10 +29,13 @@ from titan10_dagster.ingest.judge import judge_slice
 from titan10_dagster.ingest.markets import stored_or_read
 from titan10_dagster.logs import about
 from titan10_dagster.planning.live import LivePlan, Polled, plan_poll, seconds_to_ask
-from titan10_dagster.store import ledger
+from titan10_dagster.store import ledger, writer
 from titan10_dagster.store.writer import WriteReport, write_slices
 
+T = TypeVar("T")
+
 TIMEOUT_MS = 10_000
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 1.0  # seconds between two attempts to write
 _DAY = timedelta(days=1)
 _OPEN = tuple(reason for reason, facts in REASONS.items() if not facts.settled)
 
@@ -51,41 +57,85 @@ class LiveReport:
 
 
 def poll_exchanges(titan10: IngestContext, exchanges: Sequence[str]) -> list[LiveReport]:
-    """Poll them all, side by side; what goes wrong with one is in its report."""
-    return asyncio.run(_poll_exchanges(titan10, exchanges))
+    """Poll the exchanges at the same time; a report holds what went wrong with its exchange."""
+    return asyncio.run(poll_together(titan10, exchanges))
 
 
-async def _poll_exchanges(titan10: IngestContext, exchanges: Sequence[str]) -> list[LiveReport]:
-    done = await asyncio.gather(*(_poll(titan10, name) for name in exchanges), return_exceptions=True)
-    return [_told(name, one) for name, one in zip(exchanges, done, strict=True)]
+async def poll_together(
+    titan10: IngestContext, exchanges: Sequence[str], *, on_report: Callable[[LiveReport], None] = lambda _: None
+) -> list[LiveReport]:
+    """Poll the exchanges at the same time, within the running event loop; `on_report` gets each report at once."""
+    threads = ThreadPoolExecutor(max(1, len(exchanges)), thread_name_prefix="live")
+    work = _DatabaseWork(threads)
+
+    async def poll_one(exchange: str) -> LiveReport:
+        with about(exchange=exchange):
+            report = await _poll_exchange(titan10, work, exchange)
+        on_report(report)
+        return report
+
+    try:
+        done = await asyncio.gather(*(poll_one(name) for name in exchanges), return_exceptions=True)
+    finally:
+        threads.shutdown(wait=False)
+    return [_reported(name, result) for name, result in zip(exchanges, done, strict=True)]
 
 
-def _told(exchange: str, done: LiveReport | BaseException) -> LiveReport:
-    if isinstance(done, LiveReport):
-        return done
-    if not isinstance(done, Exception):
-        raise done
-    return LiveReport(exchange, error=f"{type(done).__name__}: {done}")
+def _reported(exchange: str, result: LiveReport | BaseException) -> LiveReport:
+    if isinstance(result, LiveReport):
+        return result
+    if not isinstance(result, Exception):
+        raise result
+    return LiveReport(exchange, error=f"{type(result).__name__}: {result}")
 
 
-async def _poll(titan10: IngestContext, exchange: str) -> LiveReport:
-    with about(exchange=exchange):
-        return await _poll_exchange(titan10, exchange)
+@dataclass(frozen=True)
+class _DatabaseWork:
+    """Runs what waits for the database in threads of its own, one for each exchange.
+
+    asyncio's own threads are few and resolve host names too: a database that does not answer would use them all up,
+    and requests of other exchanges would time out.
+    """
+
+    threads: ThreadPoolExecutor
+
+    async def run(self, call: Callable[..., T], *arguments: Any) -> T:
+        context = copy_context()
+        return await asyncio.get_running_loop().run_in_executor(self.threads, context.run, call, *arguments)
 
 
-async def _poll_exchange(titan10: IngestContext, exchange: str) -> LiveReport:
+async def _poll_exchange(titan10: IngestContext, work: _DatabaseWork, exchange: str) -> LiveReport:
     breaker = breaker_of(titan10, exchange)
-    resolution = await asyncio.to_thread(markets_of, titan10, exchange)
+    resolution = await work.run(markets_of, titan10, exchange)
     symbols = [market.symbol for market in resolution.markets]
-    plans = await asyncio.to_thread(plans_of, titan10, exchange, symbols)
+    plans = await work.run(plans_of, titan10, exchange, symbols)
     share = live_share_of(titan10, exchange)
     async with open_client(titan10, exchange, resolution.markets, pace_share=share, timeout_ms=TIMEOUT_MS) as client:
         polled = await poll(client, plans, breaker=breaker, seconds=seconds_to_ask(titan10.now()))
     try:
-        written = await asyncio.to_thread(store, titan10, polled.answers) if polled.answers else None
+        written = await _store(titan10, work, polled.answers) if polled.answers else None
     except WriteUnderWay as error:
         return _postponed(exchange, polled, error)
     return _report(exchange, polled, written, resolution.unknown, titan10.now())
+
+
+async def _store(titan10: IngestContext, work: _DatabaseWork, answers: Sequence[LiveAnswer]) -> WriteReport:
+    """Write the answers of one exchange, as soon as no other write of it is under way.
+
+    Between the attempts no connection is held: exchanges that wait must not keep the others from writing.
+
+    Raises:
+        WriteUnderWay: the other write outlasted LIVE_PATIENCE.
+    """
+    deadline, pause = time.monotonic() + writer.LIVE_PATIENCE.total_seconds(), _FIRST_PAUSE
+    while True:
+        try:
+            return await work.run(store, titan10, answers)
+        except WriteUnderWay:
+            if time.monotonic() + pause > deadline:
+                raise
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, _LONGEST_PAUSE)
 
 
 def markets_of(titan10: IngestContext, exchange: str) -> Resolution:
@@ -179,5 +229,5 @@ def _report(
         failed={symbol: str(error) for symbol, error in {**unknown, **polled.failed}.items()},
         postponed=tuple(plan.window.series.symbol for plan in polled.postponed),
         requests=polled.requests,
-        error=None if polled.shut_out is None else str(polled.shut_out),
+        error=None if polled.blocked is None else str(polled.blocked),
     )

@@ -1,16 +1,16 @@
 """The circuit breaker of an exchange, as a pure state machine.
 
     CLOSED     -> OPEN        `threshold` failures in a row, a ban, or a demand to rest
-    OPEN       -> HALF_OPEN   its time is over and somebody took the probe
+    OPEN       -> HALF_OPEN   its time is over, and one process took the probe (a single test request)
     HALF_OPEN  -> CLOSED      the probe succeeded
     HALF_OPEN  -> OPEN        the probe failed: for longer than before
 
-Whoever asks must read, decide and store under one lock; `ask` is the middle part in one step, so that two
-askers cannot both have the probe. A probe is a lease: if the prober dies, the next asker gets it when the
-lease is over. Answers to requests that were under way when the breaker opened come late; while it is open
-they change nothing. All instants are aware and UTC.
+The caller must read, decide and store under one lock, so that two processes cannot both have the probe; `ask` is the
+decision. A probe is a lease: if its process dies, the next one gets the probe when the lease is over. Answers to
+requests that were under way when the breaker opened arrive late; while it is open they change nothing. All instants
+are aware and UTC.
 
-Beside the breaker stand the pace (`planning/pace.py`) and the last error, which an answer does not wipe out.
+The pace (`planning/pace.py`) and the last error are kept with the breaker. An answer does not delete the last error.
 """
 
 from __future__ import annotations
@@ -32,9 +32,10 @@ class BreakerState(StrEnum):
 
 @dataclass(frozen=True)
 class Health:
-    """The breaker of one exchange; `failures` is how many came in a row, `shut_since` when it was last closed.
+    """The breaker of one exchange.
 
-    `last_error` is of any kind: one of a single symbol, or a demand for a slower pace, does not count as a failure.
+    failures: how many came in a row. shut_since: when it was last closed; None while it is.
+    last_error: of any kind. The error of a single symbol, or a demand for a slower pace, is no failure.
     """
 
     exchange: str
@@ -58,7 +59,7 @@ class Permit(StrEnum):
 
 @dataclass(frozen=True)
 class Decision:
-    """Whether a request may be made; `until` is set when it is refused: nobody need ask before."""
+    """Whether a request may be made. `until`: if it may not, the first instant at which it is worth asking again."""
 
     permit: Permit
     until: datetime | None = None
@@ -69,11 +70,12 @@ PROBE = Decision(Permit.PROBE)
 
 
 def refused(until: datetime) -> Decision:
+    """Return the decision that no request may be made before `until`."""
     return Decision(Permit.REFUSED, until)
 
 
 def may_request(health: Health, now: datetime) -> Decision:
-    """ALLOWED when closed; while open or being probed, `refused(until)`; PROBE when one is due."""
+    """Return ALLOWED if closed, `refused(until)` while open or being probed, PROBE if a probe is due."""
     if health.state is BreakerState.CLOSED:
         return ALLOWED
     until = health.open_until if health.state is BreakerState.OPEN else health.probe_until
@@ -81,20 +83,20 @@ def may_request(health: Health, now: datetime) -> Decision:
 
 
 def ask(health: Health, now: datetime, lease: timedelta) -> tuple[Decision, Health]:
-    """Decides, and takes the probe for `lease` if that is the answer; store the Health that comes back."""
+    """Return the decision and the Health to store; a probe is taken for `lease`."""
     decision = may_request(health, now)
     return decision, after_probe_taken(health, now, lease)
 
 
 def after_probe_taken(health: Health, now: datetime, lease: timedelta) -> Health:
-    """Half-open until `now + lease`; unchanged where no probe is due."""
+    """Return the Health with the probe taken until `now + lease`; unchanged if no probe is due."""
     if may_request(health, now) != PROBE:
         return health
     return replace(health, state=BreakerState.HALF_OPEN, probe_until=now + lease, changed_at=now)
 
 
 def after_success(health: Health, now: datetime) -> Health:
-    """Closed, with the failures forgotten; while open it stays open, for the answer is a late one."""
+    """Return it closed and without failures. An open breaker stays open: the answer is a late one."""
     if health.state is BreakerState.HALF_OPEN:
         return _changed(health, BreakerState.CLOSED, now)
     if health.state is BreakerState.CLOSED and health.failures:
@@ -105,32 +107,32 @@ def after_success(health: Health, now: datetime) -> Health:
 def after_failure(
     health: Health, now: datetime, *, threshold: int = 5, pause: timedelta, reason: str | None = None
 ) -> Health:
-    """One failure more: opens at `threshold` in a row, and at once where a probe failed.
+    """Return it with one more failure; open after `threshold` in a row, or at once if the probe failed.
 
-    The first pause is `pause`; each that follows without a success between is twice the last, up to an hour.
+    The first pause is `pause`. Each further one, without a success in between, is twice as long, up to an hour.
     """
     if health.state is BreakerState.OPEN:
         return health
     failures = health.failures + 1
     if health.state is BreakerState.HALF_OPEN:
         failures = max(failures, threshold)
-    told = reason or f"{failures} failures in a row"
-    noted = after_error(health, now, told)
+    why = reason or f"{failures} failures in a row"
+    noted = after_error(health, now, why)
     if failures < threshold:
-        return replace(noted, failures=failures, reason=told)
+        return replace(noted, failures=failures, reason=why)
     until = now + _pause(failures - threshold, pause)
-    return _changed(noted, BreakerState.OPEN, now, open_until=until, failures=failures, reason=told)
+    return _changed(noted, BreakerState.OPEN, now, open_until=until, failures=failures, reason=why)
 
 
 def after_ban(health: Health, now: datetime, until: datetime, reason: str) -> Health:
-    """Shut out: open until `until`, or longer if it was open for longer already; at half the pace from then on."""
+    """Return it open until `until`, or longer if it already was; from then on at half the pace."""
     banned = after_rest(health, now, until, reason)
     ends = banned.open_until or until
     return replace(banned, pace=Pace(health.pace.slowed(ends, ends).share, ends))
 
 
 def after_rest(health: Health, now: datetime, until: datetime, reason: str) -> Health:
-    """Asked to rest: open until `until`, or longer if it was open for longer already; that is no failure."""
+    """Return it open until `until`, or longer if it already was, because the exchange demands a rest: no failure."""
     if health.state is BreakerState.OPEN and health.open_until is not None:
         until = max(until, health.open_until)
     noted = after_error(health, now, reason)
@@ -140,12 +142,12 @@ def after_rest(health: Health, now: datetime, until: datetime, reason: str) -> H
 def after_throttling(
     health: Health, requested_at: datetime, now: datetime, reason: str, rest: timedelta = timedelta(0)
 ) -> Health:
-    """Rest, then go slower, because the request sent at `requested_at` was throttled. The breaker does not change."""
+    """Return it with a rest and a slower pace, because the request sent at `requested_at` was throttled."""
     return replace(after_error(health, now, reason), pace=health.pace.slowed(requested_at, now, rest))
 
 
 def after_error(health: Health, now: datetime, reason: str) -> Health:
-    """Remembered as the last error; the breaker stays as it is."""
+    """Return it with another last error; the breaker does not change."""
     return replace(health, last_error=reason, last_error_at=now)
 
 
@@ -171,6 +173,6 @@ def _changed(
 
 
 def _pause(repeats: int, pause: timedelta) -> timedelta:
-    # The exponent is bounded so that a breaker that failed for a year does not overflow.
+    # The exponent is bounded, so that a breaker that failed for a year does not overflow.
     factor: int = 2 ** min(repeats, 20)
     return min(pause * factor, LONGEST_PAUSE)

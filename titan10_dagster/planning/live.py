@@ -1,7 +1,7 @@
-"""Which candles a live poll asks for: those since the last one that it was given, at most a page of them.
+"""The candles that a live poll requests: those after the last one received, at most one page.
 
-The ledger remembers how far polling got: what it expects of a live slice ends with the last candle that came. So a
-pause heals page by page over the next polls, and no candle has to be read to know where to go on.
+The ledger keeps how far polling got: the expected minutes of a live slice end with its last candle. So a pause is made
+up for page by page in the next polls, and no candle has to be read to know where to continue.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from datetime import date, datetime, timedelta
 
 from titan10_dagster.candles.slices import Series, SliceState, Window, midnight
 
-LOOK_BACK = 5  # candles asked for again: one may come late, or be corrected just after it closed
+LOOK_BACK = 5  # candles requested again: one may arrive late, or be corrected just after it closed
 _DAY = timedelta(days=1)
 _HORIZON_SLACK = 2  # candles: it moves while the request is under way
 
 
 @dataclass(frozen=True)
 class Polled:
-    """A slice in the ledger, as far as polling is concerned; `until`: how far it is covered, aware, UTC."""
+    """A slice in the ledger, as polling needs it. `until`: how far it is covered (aware, UTC)."""
 
     state: SliceState
     until: datetime
@@ -27,18 +27,21 @@ class Polled:
 
 @dataclass(frozen=True)
 class LivePlan:
-    """One series' part of a poll. `resumed` is the end of the last candle that is known; `window` begins a little
-    before it, and `is_full` says that it ends before now for want of room."""
+    """One series' part of a poll.
+
+    window: the candles to request; it begins a little before `resumed`. resumed: the end of the last known candle.
+    is_full: the window ends before now, because a page holds no more.
+    """
 
     window: Window
     resumed: datetime
     is_full: bool
 
     def covered(self, last_end: datetime | None) -> datetime:
-        """How far polling got when the answer's last candle ended at `last_end` (None: it held none).
+        """Return how far polling got if the answer's last candle ended at `last_end` (None: it held none).
 
-        Without a new candle it got nowhere, for the exchange may be late; but a whole page without one is passed over
-        to come nearer to now. What is missing there is settled with its day.
+        Without a new candle it got nowhere, because the exchange may be late. But a full page without one is skipped,
+        to come nearer to now; the candles missing there are settled with their day.
         """
         if last_end is not None and last_end > self.resumed:
             return last_end
@@ -54,13 +57,12 @@ def plan_poll(
     depth: int | None,
     gap: datetime | None = None,
 ) -> LivePlan | None:
-    """What to ask for now; None where no candle is over that is not known.
+    """Return what to request now; None if every candle that has ended is known.
 
-    `known`: what the ledger has of yesterday and today. A series that it has nothing of begins with today; if the
-    exchange gives only its last `depth` candles, with all of these that are not older than yesterday.
-
-    `gap`: from when on candles are missing that will soon be out of reach. They are asked for in passing, if one page
-    reaches from there to now.
+    known: the ledger's slices of yesterday and today. A series without any begins with today; if the exchange serves
+        only its last `depth` candles, with all of these since yesterday.
+    gap: the start of missing candles that the exchange will soon no longer serve. They are requested too, if one page
+        reaches from there to now.
     """
     step = series.timeframe.delta
     until = _floor(now, step)
@@ -77,8 +79,11 @@ def plan_poll(
 
 
 def seconds_to_ask(now: datetime) -> float:
-    """How long a poll that begins now may send requests: what is under way then has to end, and be written, before the
-    next minute's poll begins. At least ten seconds, for a poll that began late."""
+    """Return how long a poll that starts now may send requests.
+
+    The requests under way then must end, and their candles be written, before the next minute's poll. A poll that
+    started late has at least ten seconds.
+    """
     return max(10.0, 45.0 - now.second)
 
 

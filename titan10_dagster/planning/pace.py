@@ -1,7 +1,7 @@
-"""How fast an exchange is asked after it demanded a slower pace: half as fast at once, and then slowly faster again.
+"""The pace of requests after an exchange demanded a slower one: half as fast at once, then slowly faster again.
 
-Additive increase, multiplicative decrease. The increase is a function of time alone: what has to be remembered is the
-share at one instant, nothing is written while it recovers, and every process reckons the same from it.
+Additive increase, multiplicative decrease. The increase depends on time alone, so only the share at one instant has to
+be stored: nothing is written while the pace recovers, and every process computes the same pace from it.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ FULL_AFTER = timedelta(minutes=10)  # from nothing to the full pace; from half o
 
 
 def recovered(share: float, elapsed: timedelta) -> float:
-    """The share of the full pace that `share` has become after so long; a clock that went back changes nothing."""
+    """Return what `share` of the full pace has become after so long. A clock that went back changes nothing."""
     return min(1.0, share + max(elapsed / FULL_AFTER, 0.0))
 
 
 @dataclass(frozen=True)
 class Pace:
-    """The share of the full pace at the instant `at` (aware, UTC); never slowed down where that is None.
+    """The share of the full pace at the instant `at` (aware, UTC); `at` is None if it was never slowed down.
 
-    Before `rest_until` nobody asks at all: the exchange's Retry-After is for every process of this address.
+    rest_until: no process of this address makes a request before it, because of the exchange's Retry-After.
     """
 
     share: float = 1.0
@@ -30,17 +30,18 @@ class Pace:
     rest_until: datetime | None = None
 
     def as_of(self, now: datetime) -> float:
-        """The share of the full pace now."""
+        """Return the share of the full pace now."""
         return 1.0 if self.at is None else recovered(self.share, now - self.at)
 
     def rest(self, now: datetime) -> timedelta:
-        """How long nobody may ask from now on; zero for not at all."""
+        """Return how long no request may be made; zero if one may be made now."""
         return timedelta(0) if self.rest_until is None else max(self.rest_until - now, timedelta(0))
 
     def slowed(self, requested_at: datetime, now: datetime, rest: timedelta = timedelta(0)) -> Pace:
-        """Half of the present pace, after a `rest`, because what was asked at `requested_at` was refused.
+        """Return half of the present pace, after a `rest`, because the request sent at `requested_at` was one too many.
 
-        Requests that were under way together are refused together: those asked before the last slowing slow nothing.
+        Requests that were under way together are rejected together. A request that was sent before the last
+        slowing-down slows nothing down.
         """
         rest_until = now + max(rest, self.rest(now))
         if self.at is not None and requested_at < self.at:

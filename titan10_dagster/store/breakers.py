@@ -1,121 +1,150 @@
-"""The circuit breakers and the paces of the exchanges, where every run and sensor sees them."""
+"""The circuit breakers and paces of the exchanges, stored where every run and sensor sees them.
+
+They have connections of their own, and none of them waits for a lock: while another process holds an exchange's row,
+the connection goes back and the change is tried again a little later. So neither candles that are being written nor
+one locked row can keep the other exchanges from learning whether they may make requests.
+"""
 
 from __future__ import annotations
 
+import time
+from collections import deque
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
+import psycopg2
+
+from titan10_dagster.errors import DatabaseUnavailable
 from titan10_dagster.planning.breaker import BreakerState, Health
 from titan10_dagster.planning.pace import Pace
-from titan10_dagster.store.database import Cursor, Database, retrying, single_row
+from titan10_dagster.store.database import SESSION, Cursor, Database, all_rows, retrying
 from titan10_dagster.store.statements import statement
+
+T = TypeVar("T")
+
+_CONNECTIONS = 3
+_SESSION = {**SESSION, "lock_timeout": "100"}  # milliseconds
+_LOCKED_FOR = 120.0  # seconds before a locked row counts as an unavailable database
+_PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8)  # seconds between two attempts at a locked row; then the last one
 
 _COLUMNS = (
     "exchange, state, open_until, failures, reason, probe_until, changed_at, pace, pace_at, rest_until,"
     " last_error, last_error_at, shut_since"
 )
+_SELECT = f"SELECT {_COLUMNS} FROM exchange_health"
 
 
 class HealthStore:
-    """Reads and changes an exchange's Health; an exchange that was never heard of is closed."""
+    """Reads and changes the Health of exchanges. An exchange without a row is closed."""
 
     def __init__(self, db: Database) -> None:
-        self._db = db
+        self.pool = db.separate_pool("breakers", max_connections=_CONNECTIONS, session=_SESSION)
 
     def load(self, exchange: str) -> Health:
-        with self._db.transaction() as cursor:
-            cursor.execute(f"SELECT {_COLUMNS} FROM exchange_health WHERE exchange = %s", [exchange])
-            row = cursor.fetchone()
-        return Health(exchange) if row is None else _health(*row)
+        """Return the exchange's Health. It never waits for a lock."""
+        with self.pool.transaction() as cursor:
+            return _read(cursor, exchange)
 
     def load_all(self) -> dict[str, Health]:
-        """Of every exchange that was ever heard of."""
-        with self._db.transaction() as cursor:
-            cursor.execute(f"SELECT {_COLUMNS} FROM exchange_health")
-            return {row[0]: _health(*row) for row in cursor}
+        """Return the Health of every exchange that has a row."""
+        with self.pool.transaction() as cursor:
+            cursor.execute(_SELECT)
+            healths = [_health(row) for row in all_rows(cursor)]
+        return {health.exchange: health for health in healths}
 
     def count_requests(self, exchange: str, hour: datetime, requests: int) -> None:
         """Add to the requests of the hour (its start, aware, UTC)."""
         parameters = {"exchange": exchange, "hour": hour, "requests": requests}
-        with self._db.transaction() as cursor:
-            cursor.execute(statement("count_requests"), parameters)
+
+        def add() -> None:
+            with self.pool.transaction() as cursor:
+                cursor.execute(statement("count_requests"), parameters)
+
+        _when_unlocked(add)
 
     def requests_since(self, hour: datetime) -> dict[str, int]:
-        """The requests counted in that hour and later, by exchange."""
-        with self._db.transaction() as cursor:
+        """Return the requests counted in that hour and later, by exchange."""
+        with self.pool.transaction() as cursor:
             cursor.execute(
-                "SELECT exchange, sum(requests)::integer FROM exchange_requests WHERE hour >= %s GROUP BY exchange",
+                "SELECT exchange, sum(requests)::integer AS requests FROM exchange_requests"
+                " WHERE hour >= %s GROUP BY exchange",
                 [hour],
             )
-            return dict(cursor.fetchall())
+            return {row.exchange: row.requests for row in all_rows(cursor)}
 
     def apply(self, exchange: str, change: Callable[[Health], Health]) -> Health:
-        """Stores what `change` makes of the Health, and returns it; nobody else changes it meanwhile.
+        """Store the Health that `change` makes of the present one, and return it.
 
-        Tried again while the database is away: what an exchange said of itself must not get lost.
+        No other process changes it meanwhile. A change that changes nothing takes no lock. `change` may be called
+        several times, because the transaction is repeated while the database is unavailable or the row is locked: what
+        an exchange said about itself must not get lost.
         """
-        return retrying(lambda: self._apply(exchange, change))
+        return retrying(lambda: self._apply_if_needed(exchange, change))
+
+    def _apply_if_needed(self, exchange: str, change: Callable[[Health], Health]) -> Health:
+        before = self.load(exchange)
+        if change(before) == before:
+            return before
+        return _when_unlocked(lambda: self._apply(exchange, change))
 
     def _apply(self, exchange: str, change: Callable[[Health], Health]) -> Health:
-        with self._db.transaction() as cursor:
+        with self.pool.transaction() as cursor:
             cursor.execute("INSERT INTO exchange_health (exchange) VALUES (%s) ON CONFLICT DO NOTHING", [exchange])
-            cursor.execute(f"SELECT {_COLUMNS} FROM exchange_health WHERE exchange = %s FOR UPDATE", [exchange])
-            before = _health(*single_row(cursor))
+            before = _read(cursor, exchange, lock=True)
             after = change(before)
             if after != before:
                 _store(cursor, after)
         return after
 
 
-def _health(exchange: str, state: str, *rest: Any) -> Health:
-    (
-        open_until,
-        failures,
-        reason,
-        probe_until,
-        changed_at,
-        pace,
-        pace_at,
-        rest_until,
-        last_error,
-        last_error_at,
-        shut_since,
-    ) = rest
+def _when_unlocked(run: Callable[[], T]) -> T:
+    """Return what `run` returns; repeat it while a lock is held by another process, for up to two minutes."""
+    deadline, pauses = time.monotonic() + _LOCKED_FOR, deque(_PAUSES)
+    while True:
+        try:
+            return run()
+        except DatabaseUnavailable as error:
+            if not isinstance(error.__cause__, psycopg2.errors.LockNotAvailable) or time.monotonic() > deadline:
+                raise
+        time.sleep(pauses.popleft() if len(pauses) > 1 else pauses[0])
+
+
+def _read(cursor: Cursor, exchange: str, *, lock: bool = False) -> Health:
+    cursor.execute(f"{_SELECT} WHERE exchange = %s{' FOR UPDATE' if lock else ''}", [exchange])
+    row = cursor.fetchone()
+    return Health(exchange) if row is None else _health(row)
+
+
+def _health(row: Any) -> Health:
     return Health(
-        exchange,
-        BreakerState(state),
-        open_until,
-        failures,
-        reason,
-        probe_until,
-        changed_at,
-        Pace(pace, pace_at, rest_until),
-        last_error,
-        last_error_at,
-        shut_since,
+        exchange=row.exchange,
+        state=BreakerState(row.state),
+        open_until=row.open_until,
+        failures=row.failures,
+        reason=row.reason,
+        probe_until=row.probe_until,
+        changed_at=row.changed_at,
+        pace=Pace(row.pace, row.pace_at, row.rest_until),
+        last_error=row.last_error,
+        last_error_at=row.last_error_at,
+        shut_since=row.shut_since,
     )
 
 
 def _store(cursor: Cursor, health: Health) -> None:
     cursor.execute(
         "UPDATE exchange_health"
-        " SET state = %s, open_until = %s, failures = %s, reason = %s, probe_until = %s, changed_at = %s,"
-        " pace = %s, pace_at = %s, rest_until = %s, last_error = %s, last_error_at = %s, shut_since = %s"
-        " WHERE exchange = %s",
-        [
-            health.state.value,
-            health.open_until,
-            health.failures,
-            health.reason,
-            health.probe_until,
-            health.changed_at,
-            health.pace.share,
-            health.pace.at,
-            health.pace.rest_until,
-            health.last_error,
-            health.last_error_at,
-            health.shut_since,
-            health.exchange,
-        ],
+        " SET state = %(state)s, open_until = %(open_until)s, failures = %(failures)s, reason = %(reason)s,"
+        " probe_until = %(probe_until)s, changed_at = %(changed_at)s, pace = %(pace)s, pace_at = %(pace_at)s,"
+        " rest_until = %(rest_until)s, last_error = %(last_error)s, last_error_at = %(last_error_at)s,"
+        " shut_since = %(shut_since)s"
+        " WHERE exchange = %(exchange)s",
+        {
+            **vars(health),
+            "state": health.state.value,
+            "pace": health.pace.share,
+            "pace_at": health.pace.at,
+            "rest_until": health.pace.rest_until,
+        },
     )

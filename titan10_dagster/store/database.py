@@ -26,7 +26,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from titan10_dagster.errors import DatabaseUnavailable, SettingsError, StoreError
+from titan10_dagster.errors import DatabaseUnavailable, SettingsError, StoreError, WriteUnderWay
 
 Connection = psycopg2.extensions.connection
 Cursor = psycopg2.extensions.cursor
@@ -129,14 +129,26 @@ class Database:
     lead to the same dead server.
     """
 
-    def __init__(self, url: str, *, max_connections: int = 4) -> None:
+    def __init__(self, url: str, *, max_connections: int = 4, session: Mapping[str, str] = SESSION) -> None:
         self._url = url
+        self._session = session
+        self._separate: dict[str, Database] = {}
         self._permits = BoundedSemaphore(max_connections)
         self._idle: list[Connection] = []
         self._lock = Lock()
 
     def __repr__(self) -> str:
         return f"<Database {shown(connection_parameters(self._url))}>"
+
+    def separate_pool(self, name: str, *, max_connections: int, session: Mapping[str, str]) -> Database:
+        """Return a pool of other connections to the same server, for work that must never wait for this pool.
+
+        Each name has one pool, which is made when it is first requested.
+        """
+        with self._lock:
+            if name not in self._separate:
+                self._separate[name] = Database(self._url, max_connections=max_connections, session=session)
+            return self._separate[name]
 
     @contextmanager
     def transaction(self) -> Iterator[Cursor]:
@@ -150,9 +162,10 @@ class Database:
             try:
                 with translated_errors(), connection, connection.cursor() as cursor:
                     yield cursor
-            except DatabaseUnavailable:
-                self._drop(connection)
-                self.close()
+            except DatabaseUnavailable as error:
+                if not _is_lock(error):
+                    self._drop(connection)
+                    self.close()
                 raise
             finally:
                 self._give_back(connection)
@@ -196,15 +209,18 @@ class Database:
         """Close the idle connections. The database stays usable: the next transaction opens a new one."""
         with self._lock:
             idle, self._idle = self._idle, []
+            separate = list(self._separate.values())
         for connection in idle:
             self._drop(connection)
+        for pool in separate:
+            pool.close()
 
     def _take(self) -> Connection:
         while (connection := self._pop()) is not None:
             if _answers(connection):
                 return connection
             self._drop(connection)
-        return connect(self._url)
+        return connect(self._url, self._session)
 
     def _pop(self) -> Connection | None:
         with self._lock:
@@ -221,6 +237,11 @@ class Database:
     def _drop(connection: Connection) -> None:
         with suppress(psycopg2.Error):
             connection.close()
+
+
+def _is_lock(error: DatabaseUnavailable) -> bool:
+    """Return whether a lock was not given in time: then the connection is as good as before."""
+    return isinstance(error, WriteUnderWay) or isinstance(error.__cause__, psycopg2.errors.LockNotAvailable)
 
 
 def _answers(connection: Connection) -> bool:

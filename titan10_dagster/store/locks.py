@@ -16,7 +16,7 @@ from datetime import timedelta
 import psycopg2
 
 from titan10_dagster.errors import WriteUnderWay
-from titan10_dagster.store.database import Cursor
+from titan10_dagster.store.database import Cursor, single_row
 
 MIGRATIONS = 7_310_424_201
 ROLLUPS = 7_310_424_202
@@ -24,14 +24,21 @@ POLICIES = 7_310_424_203
 
 
 def lock_exchange(cursor: Cursor, exchange: str, *, patience: timedelta | None = None) -> None:
-    """Wait until no other transaction writes the exchange; the lock falls with the transaction.
+    """Take the exchange's lock, which falls with the transaction; wait until no other transaction writes the exchange.
 
-    `patience` limits how long this transaction waits for this lock and for every later one; None: the session's limit.
-    Raises WriteUnderWay when the time is over.
+    With `patience` it does not wait: a connection that waits is missing in the pool, so the caller must try again
+    later. Every other lock of this transaction is then waited for no longer than `patience`.
+
+    Raises:
+        WriteUnderWay: another transaction writes the exchange; without `patience`, for longer than a session waits.
     """
-    if patience is not None:
-        cursor.execute("SET LOCAL lock_timeout = %s", [int(patience.total_seconds() * 1000)])
-    try:
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('titan10 ' || %s, 0))", [exchange])
-    except psycopg2.errors.LockNotAvailable as error:
-        raise WriteUnderWay(f"another write of {exchange} is under way") from error
+    if patience is None:
+        try:
+            cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('titan10 ' || %s, 0))", [exchange])
+        except psycopg2.errors.LockNotAvailable as error:
+            raise WriteUnderWay(f"another write of {exchange} is under way") from error
+        return
+    cursor.execute("SET LOCAL lock_timeout = %s", [int(patience.total_seconds() * 1000)])
+    cursor.execute("SELECT pg_try_advisory_xact_lock(hashtextextended('titan10 ' || %s, 0)) AS taken", [exchange])
+    if not single_row(cursor).taken:
+        raise WriteUnderWay(f"another write of {exchange} is under way")

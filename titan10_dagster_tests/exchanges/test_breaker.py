@@ -1,14 +1,29 @@
 from __future__ import annotations
 
+import asyncio
 import time
+from contextlib import suppress
 from datetime import timedelta
 
 import pytest
 
-from titan10_dagster.errors import Banned, BreakerOpen, DatabaseUnavailable, Refused, TransientError
-from titan10_dagster.exchanges.breaker import CONFIRMED_FOR, Breaker
+from titan10_dagster.errors import (
+    Banned,
+    BreakerOpen,
+    DatabaseUnavailable,
+    FetchError,
+    Maintenance,
+    MalformedAnswer,
+    Postponed,
+    Refused,
+    Stalled,
+    Throttled,
+    TransientError,
+    UnknownSymbol,
+)
+from titan10_dagster.exchanges.breaker import CONFIRMED_FOR, Breaker, HealthSignal, signal_of
 from titan10_dagster.planning.breaker import BreakerState, Health
-from titan10_dagster_tests.exchanges.harness import NOW, MemoryHealthStore, now
+from titan10_dagster_tests.exchanges.harness import NOW, MemoryHealthStore, now, run
 
 ERROR = TransientError("binance: the exchange could not answer", exchange="binance")
 
@@ -29,14 +44,14 @@ def opened(store: MemoryHealthStore, seconds: int) -> None:
 
 
 def test_a_closed_breaker_lets_everybody_ask(breaker: Breaker) -> None:
-    assert breaker.admit() is False
-    assert breaker.admit() is False
+    assert run(breaker.admit()) is False
+    assert run(breaker.admit()) is False
 
 
 def test_an_open_breaker_tells_until_when_and_why(breaker: Breaker, store: MemoryHealthStore) -> None:
     opened(store, 60)
-    with pytest.raises(BreakerOpen, match=r"before 2024-06-20 02:01:05 UTC.*it was down") as caught:
-        breaker.admit()
+    with pytest.raises(BreakerOpen, match=r"paused until 2024-06-20 02:01:05 UTC.*it was down") as caught:
+        run(breaker.admit())
     assert caught.value.until == NOW + timedelta(seconds=60)
 
 
@@ -44,44 +59,44 @@ def test_when_its_time_is_over_one_gets_the_probe_and_the_next_has_to_wait(
     breaker: Breaker, store: MemoryHealthStore
 ) -> None:
     opened(store, -1)
-    assert breaker.admit() is True
+    assert run(breaker.admit()) is True
     with pytest.raises(BreakerOpen):
-        breaker.admit()
+        run(breaker.admit())
 
 
 def test_a_probe_that_succeeds_closes_it(breaker: Breaker, store: MemoryHealthStore) -> None:
     opened(store, -1)
-    breaker.admit()
-    breaker.succeeded()
-    assert breaker.admit() is False
+    run(breaker.admit())
+    run(breaker.succeeded())
+    assert run(breaker.admit()) is False
 
 
 def test_a_probe_that_fails_opens_it_again(breaker: Breaker, store: MemoryHealthStore) -> None:
     opened(store, -1)
-    breaker.admit()
+    run(breaker.admit())
     with pytest.raises(BreakerOpen):
-        breaker.failed(ERROR)
+        run(breaker.failed(ERROR))
     assert store.load("binance").state is BreakerState.OPEN
 
 
 def test_a_streak_opens_it_and_a_success_ends_the_streak(breaker: Breaker, store: MemoryHealthStore) -> None:
-    breaker.failed(ERROR)
-    breaker.failed(ERROR)
-    breaker.succeeded()
-    breaker.failed(ERROR)
-    breaker.failed(ERROR)
+    run(breaker.failed(ERROR))
+    run(breaker.failed(ERROR))
+    run(breaker.succeeded())
+    run(breaker.failed(ERROR))
+    run(breaker.failed(ERROR))
     with pytest.raises(BreakerOpen) as caught:
-        breaker.failed(ERROR)
+        run(breaker.failed(ERROR))
     assert caught.value.__cause__ is ERROR
     assert store.load("binance").reason == "TransientError: binance: the exchange could not answer"
 
 
 def test_a_ban_opens_it_until_its_end(breaker: Breaker, store: MemoryHealthStore) -> None:
     until = NOW + timedelta(days=3)
-    breaker.banned(until, Banned("banned", exchange="binance", until=until))
+    run(breaker.learn(Banned("banned", exchange="binance", until=until)))
     assert store.load("binance").open_until == until
     with pytest.raises(BreakerOpen):
-        breaker.admit()
+        run(breaker.admit())
 
 
 def refused(status: int | None) -> Refused:
@@ -95,17 +110,17 @@ def test_a_refusal_opens_it_for_ten_minutes_and_then_for_twice_as_long_up_to_an_
     breaker = Breaker("binance", store, lambda: clock[0])
     rests = []
     for _ in range(5):
-        assert breaker.admit() is bool(rests)
-        breaker.refused(refused(451))
-        breaker.refused(refused(451))  # of a request that was under way with it
+        assert run(breaker.admit()) is bool(rests)
+        run(breaker.learn(refused(451)))
+        run(breaker.learn(refused(451)))  # of a request that was under way with it
         with pytest.raises(BreakerOpen, match="set a proxy") as caught:
-            breaker.admit()
+            run(breaker.admit())
         rests.append((caught.value.until - clock[0]) / timedelta(minutes=1))
         clock[0] = caught.value.until
     assert rests == [10, 20, 40, 60, 60]
     assert store.load("binance").shut_since == NOW
-    assert breaker.admit() is True
-    breaker.succeeded()
+    assert run(breaker.admit()) is True
+    run(breaker.succeeded())
     assert store.load("binance") == Health(
         "binance",
         changed_at=clock[0],
@@ -115,48 +130,152 @@ def test_a_refusal_opens_it_for_ten_minutes_and_then_for_twice_as_long_up_to_an_
 
 
 def test_what_we_refuse_ourselves_is_only_remembered(breaker: Breaker, store: MemoryHealthStore) -> None:
-    breaker.refused(refused(None))
-    assert breaker.admit() is False
+    run(breaker.learn(refused(None)))
+    assert run(breaker.admit()) is False
     assert "set a proxy" in str(store.load("binance").last_error)
 
 
 def test_who_was_admitted_is_stopped_when_another_process_is_banned(breaker: Breaker, store: MemoryHealthStore) -> None:
-    breaker.admit()
-    breaker.confirm()
+    run(breaker.admit())
+    run(breaker.confirm())
     opened(store, 60)
     time.sleep(CONFIRMED_FOR)
     with pytest.raises(BreakerOpen, match="it was down"):
-        breaker.confirm()
+        run(breaker.confirm())
 
 
 def test_closed_is_believed_for_a_moment_and_not_asked_before_every_request(
     breaker: Breaker, store: MemoryHealthStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    breaker.admit()
-    breaker.confirm()
+    run(breaker.admit())
+    run(breaker.confirm())
     loads: list[str] = []
     load = store.load
     monkeypatch.setattr(store, "load", lambda exchange: (loads.append(exchange), load(exchange))[1])
     monkeypatch.setattr("titan10_dagster.exchanges.breaker.CONFIRMED_FOR", 3600.0)
-    breaker.confirm()
+    run(breaker.confirm())
     assert not loads
 
 
 def test_only_the_prober_goes_on_while_its_probe_is_out(store: MemoryHealthStore) -> None:
     opened(store, 0)
     prober, other = Breaker("binance", store, now), Breaker("binance", store, now)
-    assert prober.admit()
-    prober.confirm()
+    assert run(prober.admit())
+    run(prober.confirm())
     with pytest.raises(BreakerOpen):
-        other.confirm()
-    prober.succeeded()
-    other.confirm()
+        run(other.confirm())
+    run(prober.succeeded())
+    run(other.confirm())
 
 
 def test_without_the_database_who_was_admitted_goes_on(breaker: Breaker, monkeypatch: pytest.MonkeyPatch) -> None:
     def away(_: str) -> Health:
         raise DatabaseUnavailable("the database cannot be used now")
 
-    breaker.admit()
+    run(breaker.admit())
     monkeypatch.setattr(breaker.store, "load", away)
-    breaker.confirm()
+    run(breaker.confirm())
+
+
+SIGNALS: list[tuple[FetchError, HealthSignal]] = [
+    (BreakerOpen("", exchange="x", until=NOW), HealthSignal.NONE),
+    (Postponed("", exchange="x"), HealthSignal.NONE),
+    (Stalled("", exchange="x"), HealthSignal.NONE),
+    (TransientError("", exchange="x"), HealthSignal.FAILED),
+    (TransientError("", exchange="x", status=500), HealthSignal.FAILED),
+    (MalformedAnswer("", exchange="x", status=200), HealthSignal.FAILED),
+    (Maintenance("", exchange="x", status=503), HealthSignal.FAILED),
+    (Throttled("", exchange="x", status=429), HealthSignal.THROTTLED),
+    (Banned("", exchange="x", until=NOW, status=418), HealthSignal.BANNED),
+    (Refused("", exchange="x", status=451), HealthSignal.REFUSED),
+    (Refused("", exchange="x"), HealthSignal.NOTED),
+    (UnknownSymbol("", exchange="x", status=400), HealthSignal.REJECTED),
+    (UnknownSymbol("", exchange="x"), HealthSignal.NOTED),
+    (FetchError("", exchange="x", status=400), HealthSignal.REJECTED),
+    (FetchError("", exchange="x"), HealthSignal.NOTED),
+]
+
+
+@pytest.mark.parametrize(("error", "signal"), SIGNALS, ids=[f"{type(e).__name__}-{e.status}" for e, _ in SIGNALS])
+def test_each_error_shows_one_thing_about_the_exchange(error: FetchError, signal: HealthSignal) -> None:
+    assert signal_of(error) is signal
+
+
+def test_every_class_of_error_is_in_the_table() -> None:
+    def classes(of: type[FetchError]) -> set[type[FetchError]]:
+        return {of}.union(*(classes(derived) for derived in of.__subclasses__()))
+
+    public = {class_ for class_ in classes(FetchError) if not class_.__name__.startswith("_")}
+    assert {type(error) for error, _ in SIGNALS} == public
+
+
+FAILING = Health("x", failures=2, reason="TransientError: ")
+LEARNED: dict[HealthSignal, tuple[BreakerState, int, bool]] = {  # state, failures, whether it is the last error
+    HealthSignal.NONE: (BreakerState.CLOSED, 2, False),
+    HealthSignal.NOTED: (BreakerState.CLOSED, 2, True),
+    HealthSignal.REJECTED: (BreakerState.CLOSED, 0, True),
+    HealthSignal.FAILED: (BreakerState.CLOSED, 3, True),
+    HealthSignal.THROTTLED: (BreakerState.OPEN, 2, True),
+    HealthSignal.REFUSED: (BreakerState.OPEN, 3, True),
+    HealthSignal.BANNED: (BreakerState.OPEN, 2, True),
+}
+
+
+@pytest.mark.parametrize(("error", "signal"), SIGNALS, ids=[f"{type(e).__name__}-{e.status}" for e, _ in SIGNALS])
+def test_the_breaker_learns_what_the_signal_says(
+    store: MemoryHealthStore, error: FetchError, signal: HealthSignal
+) -> None:
+    store.states["x"] = FAILING
+    with suppress(BreakerOpen):
+        run(Breaker("x", store, now).learn(error))
+    health = store.load("x")
+    assert (health.state, health.failures, health.last_error is not None) == LEARNED[signal]
+
+
+class SlowStore(MemoryHealthStore):
+    """A store whose database does not answer for a while."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.seconds, self.loads = seconds, 0
+
+    def load(self, exchange: str) -> Health:
+        self.loads += 1
+        time.sleep(self.seconds)
+        return super().load(exchange)
+
+
+def test_requests_go_on_while_the_database_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("titan10_dagster.exchanges.breaker.CONFIRM_WITHIN", 0.2)
+    store = SlowStore(1.5)
+
+    async def work() -> tuple[float, float]:
+        breaker, began, longest = Breaker("binance", store, now), time.monotonic(), 0.0
+        for _ in range(20):
+            before = time.monotonic()
+            assert await breaker.confirm() is None
+            longest = max(longest, time.monotonic() - before)
+        return time.monotonic() - began, longest
+
+    total, longest = run(work())
+    assert longest < 0.5
+    assert total < 1.0
+    assert store.loads == 1
+
+
+def test_a_demand_for_a_slower_pace_is_recorded_however_late_the_database_answers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("titan10_dagster.exchanges.breaker.RECORD_WITHIN", 0.1)
+    store = SlowStore(0.5)
+    throttled = Throttled("binance: HTTP 429", exchange="binance", status=429, retry_after=timedelta(seconds=2))
+
+    async def work() -> float:
+        breaker, before = Breaker("binance", store, now), time.monotonic()
+        assert await breaker.slowed(throttled, NOW) is None
+        waited = time.monotonic() - before
+        await asyncio.sleep(1.5)
+        return waited
+
+    assert run(work()) < 0.4
+    assert store.states["binance"].pace.rest_until == NOW + timedelta(seconds=2)

@@ -7,7 +7,7 @@ from ccxt import async_support
 
 from titan10_dagster.candles.slices import to_ms
 from titan10_dagster.exchanges import ccxt_facts
-from titan10_dagster.exchanges.client import _ccxt_market
+from titan10_dagster.exchanges.market_records import ccxt_market
 from titan10_dagster.exchanges.venues.registry import all_venues, venue_of
 from titan10_dagster_tests.exchanges.harness import market, run
 
@@ -24,7 +24,7 @@ async def charge(exchange: str, limit: int) -> float:
             raise Charged(cost)
 
     known = market("binance", "BTC/USDT")  # each exchange takes the names of another here: nothing is requested
-    client = Charging({"markets": {"BTC/USDT": {**_ccxt_market(known), "numericId": 1}}})
+    client = Charging({"markets": {"BTC/USDT": {**ccxt_market(known), "numericId": 1}}})
     try:
         with pytest.raises(Charged) as charged:
             await client.fetch_ohlcv("BTC/USDT", "1m", to_ms(datetime.now(UTC) - timedelta(days=365)), limit)

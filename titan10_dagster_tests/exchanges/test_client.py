@@ -30,7 +30,9 @@ from titan10_dagster.errors import (
     UnknownSymbol,
 )
 from titan10_dagster.exchanges.breaker import Breaker
-from titan10_dagster.exchanges.client import ExchangeClient, Page, _ccxt_market, _market
+from titan10_dagster.exchanges.client import ExchangeClient
+from titan10_dagster.exchanges.market_records import ccxt_market, market_of
+from titan10_dagster.exchanges.pages import Page
 from titan10_dagster.exchanges.venues.registry import all_venues, venue_of
 from titan10_dagster.sandbox.server import Sandbox
 from titan10_dagster_tests.exchanges.harness import (
@@ -105,7 +107,7 @@ def test_a_client_that_was_banned_makes_no_request_any_more(sandbox: Sandbox) ->
 async def stock_rows(exchange: str, url: str, since: datetime, limit: int) -> list[list[float]]:
     """What ccxt's own class makes of the same request."""
     stock = getattr(async_support, exchange)(
-        {"markets": {one.symbol: _ccxt_market(one) for one in [market(exchange, series(exchange).symbol)]}}
+        {"markets": {one.symbol: ccxt_market(one) for one in [market(exchange, series(exchange).symbol)]}}
     )
     stock.urls["api"] = {name: url + urlsplit(one).path for name, one in stock.urls["api"].items()}
     stock.timeout_on_exit = 0
@@ -398,7 +400,7 @@ def test_a_market_of_another_type_can_be_described() -> None:
     perpetual = Market(
         "binance", "BTC/USDT:USDT", "BTCUSDT", "BTC", "USDT", "BTC", "USDT", True, "swap", extra={"linear": True}
     )
-    described = _ccxt_market(perpetual)
+    described = ccxt_market(perpetual)
     assert described["swap"] is True
     assert described["linear"] is True
     assert "spot" not in described
@@ -461,7 +463,7 @@ def test_whatever_ccxt_reads_of_a_market_to_fetch_candles_is_kept(exchange: str)
     kinds = {"spot", "swap", "future", "option", "contract"}
     read = read_of_a_market(exchange) - unknown
     raw = {field: field for field in {*read, "symbol", "id", "base", "quote", "baseId", "quoteId", "type"}}
-    assert read - kinds <= set(_ccxt_market(_market(venue_of(exchange), raw)))
+    assert read - kinds <= set(ccxt_market(market_of(venue_of(exchange), raw)))
 
 
 def test_nothing_is_left_open(recwarn: pytest.WarningsRecorder, sandbox: Sandbox) -> None:

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from titan10_dagster.candles.slices import Series, to_ms
 from titan10_dagster.candles.timeframes import Timeframe
 from titan10_dagster.errors import TransientError
-from titan10_dagster.exchanges.client import ExchangeClient, Page
+from titan10_dagster.exchanges.client import ExchangeClient
 from titan10_dagster.exchanges.listing import Beginning, How, first_candle, last_candle
+from titan10_dagster.exchanges.pages import Page
 from titan10_dagster.exchanges.venues.registry import venue_of
 from titan10_dagster_tests.exchanges.harness import FIVE, MINUTE, NOW, market, now, plain, run
 from titan10_dagster_tests.exchanges.serving import Handler, says, serving

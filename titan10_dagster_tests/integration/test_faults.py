@@ -87,7 +87,7 @@ def test_a_ban_opens_the_breaker_and_nobody_asks_until_it_is_over(make_world: Ma
     before = len(world.sandbox.requests(exchange))
     again = world.backfill(exchange, DAY)
     assert again.failed == (DAY,)
-    assert "nothing is asked before" in again.messages[0]
+    assert "paused until" in again.messages[0]
     assert len(world.sandbox.requests(exchange)) == before
 
 

@@ -161,7 +161,7 @@ def test_a_ban_opens_the_breaker_and_what_came_before_it_is_kept(make_world: Mak
     world.sandbox.clear_requests("binance")
     world.sandbox.clear_faults()
     go_on(world, 5 * MINUTE)
-    assert "nothing is asked before" in str(poll(world)["binance"].error)
+    assert "paused until" in str(poll(world)["binance"].error)
     assert not world.sandbox.requests("binance")
     go_on(world, 5 * MINUTE)
     assert poll(world)["binance"].inserted == 11

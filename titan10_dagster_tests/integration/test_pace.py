@@ -53,7 +53,7 @@ def test_live_polling_and_runs_go_at_the_same_pace(make_world: MakeWorld) -> Non
     (report,) = poll_exchanges(world.titan10, ["binance"])
     assert report.failed
     assert share_of_the_next_client(world) == pytest.approx(0.5, abs=0.02)
-    assert breaker_of(world.titan10, "binance").admit() is False
+    assert asyncio.run(breaker_of(world.titan10, "binance").admit()) is False
 
 
 def test_a_rest_that_one_process_was_asked_for_is_kept_by_the_others(make_world: MakeWorld) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import date, datetime, timedelta
 
 import numpy as np
@@ -12,7 +13,7 @@ from titan10_dagster.candles.slices import days
 from titan10_dagster.defs.compose import compose
 from titan10_dagster.defs.repairs import plan_of, request
 from titan10_dagster.defs.requests import MOST_REMEMBERED
-from titan10_dagster.errors import TransientError
+from titan10_dagster.errors import Banned
 from titan10_dagster.exchanges.breaker import Breaker
 from titan10_dagster.ingest.days import read_days
 from titan10_dagster.ingest.fetch import fetch_and_land, plan_days
@@ -133,7 +134,7 @@ def test_nothing_is_requested_while_the_breaker_is_open(make_world: MakeWorld) -
     go_to(world, NOW + 7 * HOUR)
     now = world.titan10.now()
     breaker = Breaker("binance", HealthStore(world.titan10.database), world.titan10.now)
-    breaker.banned(now + HOUR, TransientError("a ban", exchange="binance"))
+    asyncio.run(breaker.learn(Banned("a ban", exchange="binance", until=now + HOUR)))
     assert not tick(world)
     go_to(world, NOW + 8 * HOUR + MINUTE)
     assert tick(world)

@@ -11,6 +11,7 @@ import pytest
 
 from titan10_dagster.candles.fetched import JudgedSlice
 from titan10_dagster.candles.slices import Slice
+from titan10_dagster.errors import WriteUnderWay
 from titan10_dagster.store import reader, writer
 from titan10_dagster.store.database import Database
 from titan10_dagster.store.writer import write_slices
@@ -90,20 +91,22 @@ def test_exchanges_do_not_wait_for_each_other_even_where_chunks_are_new(db: Data
 
 
 @pytest.mark.usefixtures("small_batches")
-def test_a_live_poll_waits_for_the_backfill_of_its_exchange_and_then_goes_on(db: Database) -> None:
+def test_a_live_write_never_waits_with_a_connection_for_a_backfill_of_its_exchange(db: Database) -> None:
     today = a_slice(day=DAY + timedelta(days=40))
     poll = judged(today, candles(today).iloc[:3], fetched_at=today.start + timedelta(minutes=3), answered=False)
-    polled = threading.Thread(target=write_slices, args=(db, [poll]), kwargs={"live": True})
+    refused: list[float] = []
 
     def backfill() -> Iterator[JudgedSlice]:
         for n, slice_ in enumerate(slices(last=4)):
             if n == ONE_IS_WRITTEN:
-                polled.start()
-                time.sleep(0.2)
-                assert polled.is_alive()
+                began = time.monotonic()
+                with pytest.raises(WriteUnderWay, match="another write of binance is under way"):
+                    write_slices(db, [poll], live=True)
+                refused.append(time.monotonic() - began)
             yield judged(slice_, fetched_at=FETCHED + LATER)
 
     write_slices(db, backfill())
-    polled.join(timeout=60)
-    assert not polled.is_alive()
+    assert len(refused) == 1
+    assert refused[0] < 2
+    write_slices(db, [poll], live=True)
     assert len(reader.candles(db, today.series, today.start, today.end)) == 3

@@ -1,0 +1,66 @@
+"""Threads that write fetched slices to the landing zone while the loop goes on requesting pages."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from threading import Lock
+from typing import Self
+
+from titan10_dagster.candles.fetched import FetchedSlice
+
+_MOST_WAITING = 64  # slices that wait for the disk; with more, no new page is requested
+_THREADS = 4  # a disk syncs four files at once in the time of one: 0.4 ms each instead of 5.5, measured
+
+
+class LandingThreads:
+    """Lands slices in threads; the end of `async with` waits for all that were handed in.
+
+    An error while landing is raised by `wait` or at that end; after it, no further slice lands.
+    landed, candles: how many have landed. seconds: CPU time.
+    """
+
+    def __init__(self, land: Callable[[FetchedSlice], None]) -> None:
+        self._land = land
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="landing")
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._failed = False
+        self._counting = Lock()
+        self.landed = self.candles = 0
+        self.seconds = 0.0
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        try:
+            await self.wait(0)
+        finally:
+            await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)
+
+    def hand_in(self, fetched: FetchedSlice) -> None:
+        loop, context = asyncio.get_running_loop(), copy_context()
+        self._waiting.append(loop.run_in_executor(self._threads, context.run, self._write, fetched))
+
+    async def wait(self, most: int = _MOST_WAITING) -> None:
+        """Wait until at most so many slices have not landed."""
+        while self._waiting and (len(self._waiting) > most or self._waiting[0].done()):
+            await self._waiting.popleft()
+
+    def _write(self, fetched: FetchedSlice) -> None:
+        if self._failed:
+            return
+        began = time.thread_time()
+        try:
+            self._land(fetched)
+        except BaseException:
+            self._failed = True
+            raise
+        with self._counting:
+            self.seconds += time.thread_time() - began
+            self.landed += 1
+            self.candles += len(fetched.candles)

@@ -1,0 +1,51 @@
+"""Market records: ccxt's dictionary of a market, and the part of it that is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from titan10_dagster.candles.markets import Market
+from titan10_dagster.exchanges.venues.venue import Venue
+
+
+def market_of(venue: Venue, record: Mapping[str, Any]) -> Market:
+    return Market(
+        exchange=venue.exchange,
+        symbol=record["symbol"],
+        market_id=record["id"],
+        base=record["base"],
+        quote=record["quote"],
+        base_id=record["baseId"],
+        quote_id=record["quoteId"],
+        active=record.get("active") is not False,
+        type=record["type"],
+        extra={name: record[name] for name in venue.all_market_fields if record.get(name) is not None},
+    )
+
+
+def unique_markets(markets: Iterable[Market]) -> list[Market]:
+    """One market a symbol, by symbol: some exchanges list a market again under a former name, inactive."""
+    by_symbol: dict[str, Market] = {}
+    for market in markets:
+        known = by_symbol.get(market.symbol)
+        if known is None or (market.active and not known.active):
+            by_symbol[market.symbol] = market
+    return [by_symbol[symbol] for symbol in sorted(by_symbol)]
+
+
+def ccxt_market(market: Market) -> dict[str, Any]:
+    """As little as `fetch_ohlcv` needs. Kraken's id is the key of its result, or no candle is found there."""
+    return {
+        "id": market.market_id,
+        "lowercaseId": market.market_id.lower(),
+        "symbol": market.symbol,
+        "base": market.base,
+        "quote": market.quote,
+        "baseId": market.base_id,
+        "quoteId": market.quote_id,
+        "type": market.type,
+        market.type: True,
+        "active": market.active,
+        **market.extra,
+    }

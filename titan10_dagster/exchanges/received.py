@@ -1,0 +1,119 @@
+"""The rows of one series that were received and have not landed, by day. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+
+import numpy as np
+
+from titan10_dagster.candles.slices import Slice, from_ms, to_ms
+from titan10_dagster.exchanges.retries import Effort
+from titan10_dagster.exchanges.rows import Rows
+
+DAY_MS = 86_400_000
+
+
+@dataclass
+class _Day:
+    """What came for one day so far. `requested_at`: of its earliest request (aware, UTC), None before that."""
+
+    parts: list[Rows] = field(default_factory=list)
+    effort: Effort = field(default_factory=Effort)
+    requested_at: datetime | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class DayReceived:
+    """A day as it lands: its rows by time, without repetitions, and what they cost."""
+
+    rows: Rows
+    effort: Effort
+    requested_at: datetime | None
+
+
+class ReceivedDays:
+    """The rows of the wanted days. `first`, `last`: the first and the last candle received so far (ms, UTC)."""
+
+    def __init__(self, slices: Sequence[Slice]) -> None:
+        self._wanted = {slice_.day for slice_ in slices}
+        self._days: dict[date, _Day] = {}
+        self.first: int | None = None
+        self.last: int | None = None
+
+    def keep(self, rows: Rows) -> None:
+        """Keep the rows (ascending) that lie on wanted days."""
+        days = rows[:, 0] // DAY_MS
+        for part in np.split(rows, np.flatnonzero(np.diff(days)) + 1):
+            if not len(part):
+                continue
+            start, end = int(part[0, 0]), int(part[-1, 0])
+            day = from_ms(start).date()
+            if day in self._wanted:
+                self._day(day).parts.append(part)
+                self.first = start if self.first is None else min(self.first, start)
+                self.last = end if self.last is None else max(self.last, end)
+
+    def add_effort(self, day: date, effort: Effort) -> None:
+        self._day(day).effort.add(effort)
+
+    def note_request(self, start: int, end: int, requested_at: datetime) -> None:
+        """Remember when the candles of [start, end) were requested."""
+        for midnight in range(start // DAY_MS * DAY_MS, end, DAY_MS):
+            day = self._day(from_ms(midnight).date())
+            day.requested_at = min(requested_at, day.requested_at or requested_at)
+
+    def last_of(self, day: date) -> int | None:
+        """Return the day's last candle so far (ms)."""
+        ends = [int(part[-1, 0]) for part in self._day(day).parts]
+        return max(ends) if ends else None
+
+    def silent_until(self, slice_: Slice, end: datetime) -> int:
+        """Return the end (ms) of the silence with which the slice begins; its start if an earlier candle came.
+
+        `end`: how far the slice goes; without any candle yet, all of it is silent.
+        """
+        if self.first is None:
+            return to_ms(end)
+        return max(min(self.first, to_ms(end)), to_ms(slice_.start))
+
+    def release(self, day: date) -> DayReceived:
+        """Return what came for the day, and forget it."""
+        received = self._days.pop(day, _Day())
+        self._wanted.discard(day)
+        return DayReceived(merged(received.parts), received.effort, received.requested_at)
+
+    def _day(self, day: date) -> _Day:
+        return self._days.setdefault(day, _Day())
+
+
+def merged(parts: Sequence[Rows]) -> Rows:
+    """Return the rows of all answers by time, each candle from the last answer that holds it.
+
+    Two answers may differ, for an exchange corrects its candles. Rows that differ within one answer all stay.
+    """
+    if not parts:
+        return np.empty((0, 6))
+    if len(parts) == 1:
+        return without_repeats(parts[0])
+    rows = np.concatenate(parts)
+    answer = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+    order = np.lexsort((answer, rows[:, 0]))
+    rows, answer = rows[order], answer[order]
+    last = np.searchsorted(rows[:, 0], rows[:, 0], side="right") - 1
+    return without_repeats(rows[answer == answer[last]])
+
+
+def without_repeats(rows: Rows) -> Rows:
+    """Return rows (by time) without those that equal an earlier row bit for bit."""
+    if len(rows) < 2 or (np.diff(rows[:, 0]) > 0).all():
+        return rows
+    bits = np.ascontiguousarray(rows).view(np.int64)
+    repeats = np.zeros(len(rows), np.bool_)
+    for back in range(1, len(rows)):
+        same = bits[back:, 0] == bits[:-back, 0]
+        if not same.any():
+            break
+        repeats[back:] |= same & (bits[back:] == bits[:-back]).all(axis=1)
+    return rows[~repeats]

@@ -1,0 +1,299 @@
+"""The state of one series during a fetch: what is settled, what is in doubt, and what lands. No I/O, no event loop.
+
+Three parts make it up: the `Survey` knows which candles are open, `ReceivedDays` holds the rows that came, and `Bounds`
+knows where the series begins and ends at the exchange.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from enum import Enum, auto
+
+import numpy as np
+
+from titan10_dagster.candles.columns import Candles
+from titan10_dagster.candles.fetched import FetchedSlice, FetchRecord, Source
+from titan10_dagster.candles.markets import Market
+from titan10_dagster.candles.slices import Series, Slice, from_ms, to_ms, windows
+from titan10_dagster.errors import FetchError, MalformedAnswer
+from titan10_dagster.exchanges.listing import Beginning, How, can_tell, is_rejection
+from titan10_dagster.exchanges.pages import NoProgress, Page, PageRequest, Survey
+from titan10_dagster.exchanges.received import DAY_MS, ReceivedDays
+from titan10_dagster.exchanges.retries import Effort
+from titan10_dagster.exchanges.venues.venue import Venue
+
+_SILENCE_MS = 3_600_000  # at the edge of the wanted candles: was the symbol listed at all?
+
+
+@dataclass(frozen=True, eq=False)
+class Reply:
+    """The outcome of a page request, retries included: a page or an error."""
+
+    request: PageRequest
+    page: Page | None
+    error: FetchError | None
+    effort: Effort
+
+    @property
+    def day(self) -> date:
+        """The first day that the page was requested for."""
+        return from_ms(self.request.target[0]).date()
+
+
+class Bound(Enum):
+    """An edge of a series that may have to be searched for.
+
+    LISTED: its first candle. FORGOTTEN: the first candle that the exchange still serves. DELISTED: its last candle.
+    """
+
+    LISTED = auto()
+    FORGOTTEN = auto()
+    DELISTED = auto()
+
+
+@dataclass(frozen=True, eq=False)
+class Finding:
+    """The outcome of a search for a bound, which `trigger` caused by being silent at its edge."""
+
+    bound: Bound
+    trigger: Slice
+    found: datetime | Beginning | None
+    error: FetchError | None
+    effort: Effort
+
+
+@dataclass
+class Bounds:
+    """Where a series begins and ends at the exchange, as far as that is known.
+
+    listed, delisted: its first candle and the end of its last one. found: the listing, if this fetch found it.
+    begins: requests from before it (ms) are refused. in_doubt: bounds that were not searched for yet.
+    unexplained: nothing comes before the first candle that came, and the reason is not known.
+    refusal: an error of the exchange that no bound explains yet.
+    """
+
+    listed: datetime | None = None
+    delisted: datetime | None = None
+    found: datetime | None = None
+    begins: int | None = None
+    in_doubt: set[Bound] = field(default_factory=set)
+    searching: bool = False
+    unexplained: bool = False
+    refusal: FetchError | None = None
+
+    @classmethod
+    def of(cls, market: Market | None, venue: Venue) -> Bounds:
+        bounds = cls(listed=market.listed if market is not None else None)
+        if market is not None and can_tell(venue):
+            bounds.in_doubt.add(Bound.LISTED if market.listed is None else Bound.FORGOTTEN)
+            if not market.active:
+                bounds.in_doubt.add(Bound.DELISTED)
+        return bounds
+
+    def excludes(self, slice_: Slice) -> bool:
+        """Return whether the symbol was not listed during the slice."""
+        early = self.listed is not None and slice_.end <= self.listed
+        return early or (self.delisted is not None and slice_.start >= self.delisted)
+
+    def start_search(self, bound: Bound) -> None:
+        self.in_doubt.discard(bound)
+        self.searching = True
+
+    def learn_end(self, delisted: datetime, last: int | None, survey: Survey) -> None:
+        """Take in the end of the last candle, unless `last`, the last candle that came (ms), contradicts it."""
+        if last is None or last < to_ms(delisted):
+            self.delisted = delisted
+            survey.absent_from(to_ms(delisted))
+
+    def learn_beginning(self, beginning: Beginning, first: int | None, survey: Survey) -> None:
+        """Take in the first candle, unless `first`, the first candle that came (ms), contradicts it."""
+        instant = None if beginning.instant is None else to_ms(beginning.instant)
+        contradicted = instant is None or (first is not None and first < instant)
+        self.unexplained = beginning.how is How.UNEXPLAINED or (beginning.how is How.FORGOTTEN and contradicted)
+        if instant is None or contradicted:
+            return
+        self.begins, self.refusal = instant, None
+        if beginning.how is How.FORGOTTEN:
+            survey.forgotten_before(instant)
+            return
+        survey.absent_before(instant)
+        if beginning.how is How.LISTED:
+            self.listed = self.found = beginning.instant
+
+
+class SeriesState:
+    """One series of a fetch: its survey, its bounds, and the rows of the slices that have not landed."""
+
+    def __init__(
+        self,
+        series: Series,
+        slices: Sequence[Slice],
+        *,
+        venue: Venue,
+        market: Market | None,
+        now: datetime,
+        ahead: int,
+    ) -> None:
+        self.series = series
+        self.waiting = {slice_: (to_ms(slice_.start), to_ms(slice_.end)) for slice_ in sorted(slices)}
+        self._planned_at = now
+        self._may_refuse = venue.refuses_before_listing
+        self.bounds = Bounds.of(market, venue)
+        self._received = ReceivedDays(slices)
+        self._requested_recent = False
+        self.survey = Survey.for_exchange(
+            venue,
+            [(to_ms(window.start), to_ms(window.end)) for window in windows(slices)],
+            step=series.timeframe.ms,
+            now=to_ms(now),
+            ahead=ahead,
+        )
+        if self.bounds.listed is not None:
+            self.survey.absent_before(to_ms(self.bounds.listed))
+
+    # -- requests and answers
+
+    def next_request(self, now: int) -> PageRequest | None:
+        """Return the next request, None while there is none or a bound is searched for."""
+        return None if self.bounds.searching else self.survey.next_request(now)
+
+    def request_recent(self, slice_: Slice, now: datetime) -> PageRequest:
+        """Return a request for recent candles, to learn whether the symbol has any."""
+        self._requested_recent = True
+        return self.survey.recent_request(to_ms(now), to_ms(slice_.start))
+
+    def take(self, reply: Reply) -> None:
+        """Learn from an answer. Raises MalformedAnswer if the exchange keeps answering another question."""
+        self._received.add_effort(reply.day, reply.effort)
+        page = reply.page
+        if page is None:
+            return
+        times = page.rows[:, 0].astype(np.int64)
+        requested_at = to_ms(page.requested_at)
+        self._received.note_request(*reply.request.target, page.requested_at)
+        # Candles that ended after the planning were not requested: they may have come whole, or only in part.
+        ended = times + self.series.timeframe.ms <= min(requested_at, to_ms(self._planned_at))
+        self._received.keep(page.rows[ended])
+        try:
+            self.survey.learn(reply.request, times, requested_at)
+        except NoProgress as error:
+            raise _malformed(self.series, reply.request, error) from error
+
+    def take_refusal(self, reply: Reply) -> bool:
+        """Take an error that may only mean "before the listing"; return whether it was one.
+
+        The page stays open. If no bound explains the error yet, it is kept in `bounds.refusal`.
+        """
+        bounds = self.bounds
+        in_doubt = bounds.searching or Bound.LISTED in bounds.in_doubt
+        early = bounds.begins is not None and reply.request.since < bounds.begins
+        if not (self._may_refuse and is_rejection(reply.error) and (in_doubt or early)):
+            return False
+        self._received.add_effort(reply.day, reply.effort)
+        self.survey.withdraw(reply.request)
+        bounds.refusal = None if early else reply.error
+        return True
+
+    # -- slices
+
+    def settled(self) -> list[Slice]:
+        """Return the waiting slices that are settled, oldest first; none while something is searched for."""
+        if self.survey.requests_recent or self.bounds.searching:
+            return []
+        return [slice_ for slice_, (start, end) in self.waiting.items() if self.survey.settled(start, end)]
+
+    def is_doubtful(self, slice_: Slice) -> bool:
+        """Return whether all answers so far were empty, so that recent candles must be requested first."""
+        return not (self._answered or self._requested_recent or self._is_excused(slice_))
+
+    def release(self, slice_: Slice) -> FetchedSlice:
+        """Return the slice as it lands, and forget its rows."""
+        del self.waiting[slice_]
+        horizon = self.survey.horizon
+        inexplicable = self.bounds.unexplained and self._silent_until(slice_) > to_ms(slice_.start)
+        received = self._received.release(slice_.day)
+        # The slice is known as of when it was requested, however late it lands.
+        fetched_at = received.requested_at or self._planned_at
+        if slice_.end > self._planned_at:
+            fetched_at = min(fetched_at, self._planned_at)
+        record = FetchRecord(
+            slice=slice_,
+            fetched_at=fetched_at,
+            source=Source.REST,
+            requests=received.effort.requests,
+            retries=received.effort.retries,
+            seconds=received.effort.seconds,
+            answered=self._is_excused(slice_) or (self._answered and not inexplicable),
+            horizon=None if horizon is None else from_ms(horizon),
+            listed=self.bounds.listed,
+            delisted=self.bounds.delisted,
+        )
+        candles = Candles.from_rows(received.rows)
+        # Where this machine's clock is ahead, the request times of a day's pages may differ by a second.
+        return FetchedSlice(record, candles.drop_unfinished(self.series.timeframe, record.fetched_at))
+
+    # -- bounds
+
+    def bound_in_doubt(self, slice_: Slice) -> Bound | None:
+        """Return the bound to search for before this settled slice lands, because the slice is silent at its edge.
+
+        The last candle, if the slice's end is silent and the exchange calls the market closed; the first one, if the
+        slice's beginning is silent and no earlier candle came. Each bound is searched for once.
+        """
+        if self._is_excused(slice_) or self.survey.horizon is not None:
+            return None
+        in_doubt = self.bounds.in_doubt
+        start, end = to_ms(slice_.start), to_ms(min(slice_.end, self._planned_at))
+        last = self._received.last_of(slice_.day)
+        over = start if last is None else last + self.series.timeframe.ms
+        if Bound.DELISTED in in_doubt and end - over >= _SILENCE_MS:
+            return Bound.DELISTED
+        silence = self._silent_until(slice_) - start
+        if Bound.LISTED in in_doubt and self._answered and silence >= _SILENCE_MS:
+            return Bound.LISTED
+        if Bound.FORGOTTEN in in_doubt and self._answered and silence >= DAY_MS:
+            return Bound.FORGOTTEN
+        return None
+
+    @property
+    def silent_at_first(self) -> datetime:
+        """The end of the silence with which the first waiting slice begins."""
+        return from_ms(self._silent_until(next(iter(self.waiting))))
+
+    def learn_bound(self, finding: Finding) -> None:
+        """Take in the bound that was found, unless a candle that came contradicts it."""
+        self.bounds.searching = False
+        self._received.add_effort(finding.trigger.day, finding.effort)
+        if isinstance(finding.found, Beginning):
+            self.bounds.learn_beginning(finding.found, self._received.first, self.survey)
+        elif finding.found is not None:
+            self.bounds.learn_end(finding.found, self._received.last, self.survey)
+
+    # -- judgements
+
+    @property
+    def _answered(self) -> bool:
+        """Whether the exchange knows the symbol: it gave a candle, or a bound was found."""
+        return self.survey.answered or self.bounds.found is not None or self.bounds.delisted is not None
+
+    def _is_excused(self, slice_: Slice) -> bool:
+        """Return whether no candle can be expected: the slice lies beyond the horizon, or outside the listing."""
+        horizon = self.survey.horizon
+        beyond = horizon is not None and to_ms(slice_.end) <= horizon
+        return beyond or self.bounds.excludes(slice_)
+
+    def _silent_until(self, slice_: Slice) -> int:
+        return self._received.silent_until(slice_, min(slice_.end, self._planned_at))
+
+
+def _malformed(series: Series, request: PageRequest, error: NoProgress) -> MalformedAnswer:
+    start, end = map(from_ms, request.target)
+    return MalformedAnswer(
+        f"{series}: the exchange's answers leave {start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC open, however often"
+        f" they are requested ({error}). Fetch the day again later. If it fails again, the exchange has changed how it"
+        " cuts its answers: its record in titan10_dagster/exchanges/venues must be corrected.",
+        exchange=series.exchange,
+        symbol=series.symbol,
+    )

@@ -1,0 +1,180 @@
+"""ccxt's exchange classes, made strict.
+
+ccxt turns an answer that it cannot read into an empty list of candles, which a backfill would take for "no data"; it
+polls its throttle, sorts and filters what it parsed, and loads all markets before the first candle. The classes made
+here are ccxt's own with those few methods replaced:
+
+- `fetch` and `parse_json` raise BadResponse unless the answer is JSON with an object or a list in it
+- `parse_json` and `parse_ohlcvs` read the candles of exchanges with a `Wire` record with `rows`. An empty list is
+  believed only if the exchange sent it. Rows that ccxt would filter are kept, because the rows around a page are
+  evidence
+- `throttle` waits for `pacing.Pacer`
+- `on_rest_response` keeps status and headers for `failures.classify`
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from functools import cache
+from typing import Any
+
+import numpy as np
+from ccxt import async_support
+from ccxt.base.errors import BadResponse
+
+from titan10_dagster.candles.slices import to_ms
+from titan10_dagster.exchanges.rows import Rows, checked, decode, holds_no_candles, parse
+from titan10_dagster.exchanges.venues.registry import venue_of
+from titan10_dagster.exchanges.venues.venue import Wire
+
+_DATE_SLACK = timedelta(seconds=2)  # a header's date has whole seconds, and is set a little before the answer leaves
+
+
+@dataclass
+class Answer:
+    """What came back to the request of the present task; `of_candles`: that is what it asked for."""
+
+    of_candles: bool = False
+    status: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    made: datetime | None = None  # by the exchange's clock
+    age: timedelta = timedelta(0)  # the time since then that it lay in caches
+    received: datetime | None = None  # by this machine's clock, whatever the client's says
+    parsed: Any = None
+    requested_at: datetime | None = None
+    sent: float = 0.0  # time.monotonic
+    seconds: float = 0.0
+
+    @property
+    def good(self) -> bool:
+        return self.status is not None and self.status < 400
+
+    @property
+    def skew(self) -> timedelta:
+        """By which this machine's clock is ahead of the exchange's; zero where the answer does not tell."""
+        return self.received - self.made - self.age if self.made and self.received else timedelta(0)
+
+    @property
+    def staleness(self) -> timedelta:
+        """How long before it was asked for it was made, as the two clocks have it; zero for a second or two.
+
+        This machine's clock is ahead, or it comes from a cache.
+        """
+        if self.made is None or self.received is None:
+            return timedelta(0)
+        stale = self.received - timedelta(seconds=self.seconds) - self.made
+        return stale if stale > _DATE_SLACK else timedelta(0)
+
+
+# One task makes one request at a time, so each task has its own answer, however many run side by side.
+current_answer: ContextVar[Answer | None] = ContextVar("answer", default=None)
+
+
+@dataclass
+class Counters:
+    """What a client did so far; seconds side by side are added up, but those of parsing are CPU time."""
+
+    requests: int = 0
+    rows: int = 0
+    request_seconds: float = 0.0
+    parse_seconds: float = 0.0
+
+
+@cache
+def strict_class(exchange: str) -> type[Any]:
+    """ccxt's asynchronous class of this exchange, with the methods that guess replaced by ones that tell."""
+    base: type[Any] = getattr(async_support, exchange)
+    wire = venue_of(exchange).wire
+
+    class Strict(base):  # type: ignore[misc]
+        turn: Callable[[float], Awaitable[None]]
+        counters: Counters
+        clock: Callable[[], datetime]
+
+        def milliseconds(self) -> int:
+            # okx's class chooses its endpoint by the age of the candles.
+            return to_ms(self.clock())
+
+        async def throttle(self, cost: float | None = None) -> None:
+            await self.turn(1.0 if cost is None else cost)
+
+        async def fetch(self, url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
+            answer = current_answer.get() or Answer()
+            self.counters.requests += 1
+            answer.requested_at, answer.sent = self.clock(), time.monotonic()
+            answer.status, answer.headers = None, {}
+            try:
+                answer.parsed = await super().fetch(url, method, headers, body)
+            finally:
+                answer.seconds = time.monotonic() - answer.sent
+                self.counters.request_seconds += answer.seconds
+            return _json(answer.parsed, answer.parsed)
+
+        def on_rest_response(self, code: int, reason: str, url: str, method: str, *rest: Any) -> str:
+            headers, body = rest[0], rest[1]
+            answer = current_answer.get()
+            if answer is not None:
+                answer.status, answer.headers, answer.received = code, headers, datetime.now(UTC)
+                answer.made, answer.age = _made(headers)
+            text: str = body.strip()
+            return text
+
+        def parse_json(self, http_response: str) -> Any:
+            # Before ccxt's `handle_errors`, which calls some junk an error of the exchange's own.
+            answer = current_answer.get() or Answer()
+            parsed = _candles(http_response, wire, self.counters) if answer.of_candles and answer.good else None
+            if parsed is None:
+                parsed = super().parse_json(http_response)
+            return _json(parsed, http_response) if answer.good else parsed
+
+        def parse_ohlcvs(
+            self,
+            ohlcvs: Any,
+            market: Any = None,
+            timeframe: str = "1m",
+            since: int | None = None,
+            limit: int | None = None,
+            tail: bool = False,
+        ) -> Any:
+            answer = current_answer.get()
+            if not ohlcvs and answer is not None and not holds_no_candles(answer.parsed, ohlcvs, wire):
+                raise BadResponse("no list of candles in the answer")
+            began = time.thread_time()
+            rows = parse(ohlcvs, wire, lambda row: self.parse_ohlcv(row, market))
+            self.counters.parse_seconds += time.thread_time() - began
+            return rows if wire else rows.tolist()
+
+    Strict.__name__ = Strict.__qualname__ = f"Strict{exchange.capitalize()}"
+    return Strict
+
+
+def _candles(text: str, wire: Wire | None, counters: Counters) -> Any:
+    began = time.thread_time()
+    candles = decode(text, wire)
+    counters.parse_seconds += time.thread_time() - began
+    return candles
+
+
+def _made(headers: Mapping[str, str]) -> tuple[datetime | None, timedelta]:
+    """The answer's date, None where it has none that can be read, and how old it has grown in caches since."""
+    named = {name.lower(): value for name, value in headers.items()}
+    try:
+        made, age = parsedate_to_datetime(named["date"]), timedelta(seconds=int(named.get("age", 0)))
+    except (LookupError, ValueError, OverflowError):
+        return None, timedelta(0)
+    return made if made.tzinfo else made.replace(tzinfo=UTC), age
+
+
+def _json(parsed: Any, text: Any) -> Any:
+    if not isinstance(parsed, (dict, list)):
+        raise BadResponse(f"not JSON, but {str(text)[:80]!r}")
+    return parsed
+
+
+def as_rows(parsed: Any) -> Rows:
+    return parsed if isinstance(parsed, np.ndarray) else checked(np.array(parsed, np.float64).reshape(-1, 6))

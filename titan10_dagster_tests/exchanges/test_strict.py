@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+from ccxt.base.errors import BadResponse
+
+from titan10_dagster.exchanges.strict import Answer, as_rows, current_answer, strict_class
+from titan10_dagster_tests.exchanges.harness import FIVE, run
+
+RECEIVED = datetime(2024, 6, 20, 2, 0, 5, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+
+
+@pytest.mark.parametrize("exchange", FIVE)
+def test_a_strict_class_is_ccxts_own_and_made_once(exchange: str) -> None:
+    class_ = strict_class(exchange)
+    assert class_ is strict_class(exchange)
+    assert class_.__mro__[1].__name__ == exchange
+    assert class_.__name__ == f"Strict{exchange.capitalize()}"
+
+
+@pytest.mark.parametrize("junk", ["<html></html>", "", "null", "12", '"text"', '{"cut": ['])
+def test_a_good_answer_must_hold_an_object_or_a_list(junk: str) -> None:
+    async def work() -> None:
+        exchange = strict_class("kraken")()
+        token = current_answer.set(Answer(status=200))
+        try:
+            with pytest.raises(BadResponse, match="not JSON"):
+                exchange.parse_json(junk)
+        finally:
+            current_answer.reset(token)
+            await exchange.close()
+
+    run(work())
+
+
+def test_rows_that_ccxt_parsed_become_a_table() -> None:
+    table = as_rows([[1_000, 1.0, 2.0, 0.5, 1.5, None]])
+    assert table.shape == (1, 6)
+    assert np.isnan(table[0, 5])
+    assert as_rows([]).shape == (0, 6)
+
+
+@pytest.mark.parametrize(("made", "age", "skew"), [(0, 0, 0), (-300, 0, 300), (-300, 300, 0), (60, 0, -60)])
+def test_the_skew_is_the_difference_of_two_clocks(made: int, age: int, skew: int) -> None:
+    answer = Answer(made=RECEIVED + made * SECOND, age=age * SECOND, received=RECEIVED)
+    assert answer.skew == skew * SECOND
+
+
+def test_an_answer_without_a_date_shows_no_skew() -> None:
+    assert Answer(received=RECEIVED).skew == timedelta(0)
+    assert Answer(received=RECEIVED).staleness == timedelta(0)
+
+
+@pytest.mark.parametrize(("made", "took", "stale"), [(0, 1.0, 0), (-2, 0.0, 0), (-10, 4.0, 6), (-10, 10.0, 0)])
+def test_an_answer_made_before_its_request_is_stale_by_that_much(made: int, took: float, stale: int) -> None:
+    answer = Answer(made=RECEIVED + made * SECOND, received=RECEIVED, seconds=took)
+    assert answer.staleness == stale * SECOND

@@ -1,0 +1,231 @@
+"""The event loop of live polling while the database, or this process itself, stands still."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import psycopg2
+import pytest
+
+from titan10_dagster.candles.slices import midnight
+from titan10_dagster.ingest import live
+from titan10_dagster.ingest.live import LiveReport, poll_together
+from titan10_dagster.planning.breaker import Health, after_failure
+from titan10_dagster.store import writer
+from titan10_dagster.store.breakers import HealthStore
+from titan10_dagster.store.database import Database
+from titan10_dagster.store.locks import lock_exchange
+from titan10_dagster_tests.slow_database import SlowDatabase, through
+from titan10_dagster_tests.world import NOW, MakeWorld, World, make_world, ticking  # noqa: F401  a fixture
+
+SYMBOLS = {
+    "binance": ["BTC/USDT", "ETH/USDT"],
+    "bybit": ["BTC/USDT", "ETH/USDT"],
+    "coinbase": ["BTC/USD", "ETH/USD"],
+    "kraken": ["BTC/USD", "ETH/USD"],
+    "okx": ["BTC/USDT", "ETH/USDT"],
+}
+MINUTE = timedelta(minutes=1)
+MORNING = midnight(NOW.date()) + timedelta(hours=2, seconds=5)
+STANDSTILL = 0.3  # seconds that the loop may at most stand still
+LATER = 1.0  # seconds that an exchange may at most be later than without the fault
+
+
+@dataclass
+class Observed:
+    """One poll: when each exchange's candles were committed, and the longest standstill of the loop, in seconds."""
+
+    reports: dict[str, LiveReport] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    standstill: float = 0.0
+
+    def all_wrote(self) -> bool:
+        return all(report.inserted == 2 and not report.error and not report.failed for report in self.reports.values())
+
+
+def observe(world: World, *, at: dict[float, Callable[[], None]] | None = None) -> Observed:
+    """Move the clocks on by a minute and poll; `at`: what the loop calls so many seconds after the start."""
+    now = world.titan10.now().replace(microsecond=0) + MINUTE
+    world.sandbox.clock.shift(60)
+    object.__setattr__(world.titan10, "now", ticking(now))
+    observed = Observed()
+
+    async def tick() -> None:
+        while True:
+            before = time.monotonic()
+            await asyncio.sleep(0.01)
+            observed.standstill = max(observed.standstill, time.monotonic() - before - 0.01)
+
+    async def work() -> None:
+        began = time.monotonic()
+        for delay, call in (at or {}).items():
+            asyncio.get_running_loop().call_later(delay, call)
+
+        def note(report: LiveReport) -> None:
+            observed.seconds[report.exchange] = time.monotonic() - began
+
+        ticker = asyncio.create_task(tick())
+        reports = await poll_together(world.titan10, list(SYMBOLS), on_report=note)
+        ticker.cancel()
+        observed.reports = {report.exchange: report for report in reports}
+
+    asyncio.run(work())
+    return observed
+
+
+def healths(world: World) -> dict[str, Health]:
+    return HealthStore(world.titan10.database).load_all()
+
+
+@dataclass
+class Scene:
+    """A world whose exchanges have been polled before; `baseline`: an undisturbed poll."""
+
+    world: World
+    database: SlowDatabase
+    baseline: Observed
+
+
+@pytest.fixture
+def scene(make_world: MakeWorld, database_url: str) -> Iterator[Scene]:  # noqa: F811
+    world = make_world(SYMBOLS)
+    with ExitStack() as stack:
+        slow = stack.enter_context(through(database_url))
+        database = Database(slow.url)
+        stack.callback(database.close)
+        object.__setattr__(world.titan10, "database", database)
+        object.__setattr__(world.titan10, "now", ticking(MORNING))
+        world.sandbox.clock.shift((MORNING - NOW).total_seconds())
+        observe(world)
+        baseline = observe(world)
+        assert baseline.all_wrote()
+        assert baseline.standstill < STANDSTILL
+        yield Scene(world, slow, baseline)
+        wait_for_breakers()
+
+
+def wait_for_breakers() -> None:
+    """Wait until no thread of a breaker is at work any more."""
+    deadline = time.monotonic() + 20
+    while any(map(is_at_work, threading.enumerate())):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def is_at_work(thread: threading.Thread) -> bool:
+    frame = sys._current_frames().get(thread.ident or 0)
+    is_idle = frame is None or frame.f_code.co_name == "_worker"  # it waits for work
+    return thread.name.startswith("breaker") and not is_idle
+
+
+@contextmanager
+def locked(url: str, lock: Callable[[psycopg2.extensions.cursor], None]) -> Iterator[None]:
+    """What `lock` locked in its own session stays locked inside."""
+    connection = psycopg2.connect(url)
+    try:
+        with connection.cursor() as cursor:
+            lock(cursor)
+            yield
+    finally:
+        connection.close()
+
+
+def test_held_write_locks_of_four_exchanges_delay_only_these(
+    scene: Scene, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "LIVE_PATIENCE", timedelta(seconds=4))
+    held = ["binance", "bybit", "coinbase", "kraken"]
+    with locked(database_url, lambda cursor: [lock_exchange(cursor, exchange) for exchange in held] and None):
+        observed = observe(scene.world)
+    assert observed.standstill < STANDSTILL
+    assert observed.seconds["okx"] < scene.baseline.seconds["okx"] + LATER
+    assert observed.reports["okx"].inserted == 2
+    for exchange in held:
+        assert "another write" in str(observed.reports[exchange].error)
+    assert healths(scene.world) == {}
+    later = observe(scene.world)
+    assert {name: report.inserted for name, report in later.reports.items()} == {**dict.fromkeys(held, 4), "okx": 2}
+
+
+def test_a_poll_waits_for_another_write_of_its_exchange_and_then_goes_on(scene: Scene) -> None:
+    locked_for = 1.5
+
+    def hold() -> None:
+        with scene.world.titan10.database.transaction() as cursor:
+            lock_exchange(cursor, "okx")
+            is_held.set()
+            time.sleep(locked_for)
+
+    is_held, holder = threading.Event(), threading.Thread(target=hold)
+    holder.start()
+    is_held.wait(10)
+    observed = observe(scene.world)
+    holder.join()
+    assert observed.all_wrote()
+    assert observed.seconds["okx"] > 1
+    assert observed.seconds["binance"] < scene.baseline.seconds["binance"] + LATER
+
+
+def test_a_locked_breaker_delays_no_exchange(scene: Scene, database_url: str) -> None:
+    store = HealthStore(scene.world.titan10.database)
+    store.apply("binance", lambda health: after_failure(health, NOW, pause=MINUTE, reason="a failure before"))
+    before = healths(scene.world)
+
+    def lock(cursor: psycopg2.extensions.cursor) -> None:
+        cursor.execute("SELECT FROM exchange_health WHERE exchange = 'binance' FOR UPDATE")
+
+    with locked(database_url, lock):
+        observed = observe(scene.world)
+        assert healths(scene.world) == before
+    assert observed.standstill < STANDSTILL
+    assert observed.all_wrote()
+    for exchange in set(SYMBOLS) - {"binance"}:
+        assert observed.seconds[exchange] < scene.baseline.seconds[exchange] + LATER
+    # The poll that waited for the lock gave up recording its success, not its candles; the next one records it.
+    observe(scene.world)
+    assert healths(scene.world)["binance"].failures == 0
+
+
+def test_a_database_that_stands_still_for_twelve_seconds_is_no_exchanges_fault(scene: Scene) -> None:
+    scene.database.stop_for(12)
+    observed = observe(scene.world)
+    assert observed.standstill < STANDSTILL
+    assert observed.all_wrote()
+    assert min(observed.seconds.values()) > 11
+    for exchange, seconds in observed.seconds.items():
+        assert seconds < 12 + scene.baseline.seconds[exchange] + LATER
+    assert healths(scene.world) == {}
+
+
+def test_a_database_that_stops_while_requests_are_under_way_is_no_exchanges_fault(scene: Scene) -> None:
+    for exchange in SYMBOLS:
+        scene.world.sandbox.fault(exchange, "latency", ms=1000)
+    observed = observe(scene.world, at={0.5: lambda: scene.database.stop_for(5)})
+    assert observed.standstill < STANDSTILL
+    assert observed.all_wrote()
+    assert max(observed.seconds.values()) < 5 + 0.5 + 2 + LATER
+    assert healths(scene.world) == {}
+
+
+def test_a_standstill_of_this_process_is_no_exchanges_fault(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "TIMEOUT_MS", 2000)
+    for exchange in SYMBOLS:
+        scene.world.sandbox.fault(exchange, "latency", ms=1000)
+    observed = observe(scene.world, at={0.6: lambda: time.sleep(4)})
+    assert observed.standstill > 3
+    assert healths(scene.world) == {}
+    for exchange, report in observed.reports.items():
+        assert not report.failed
+        assert set(report.postponed) | set() <= set(SYMBOLS[exchange])
+    assert any(report.postponed for report in observed.reports.values())
+    scene.world.sandbox.clear_faults()
+    monkeypatch.undo()
+    later = observe(scene.world)
+    assert not any(report.postponed for report in later.reports.values())
