@@ -9,7 +9,10 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python;
 RUN := env -u PYTHONDONTWRITEBYTECODE
 INSTALL = $(RUN) $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input -c constraints.txt
 # Tests without a database, an HTTP server or Dagster.
-PURE_TESTS := titan10_dagster_tests/candles titan10_dagster_tests/planning titan10_dagster_tests/test_settings*.py
+PURE_TESTS := titan10_dagster_tests/candles titan10_dagster_tests/planning titan10_dagster_tests/landing \
+	titan10_dagster_tests/contracts titan10_dagster_tests/test_settings*.py
+# Two processes share the tests. Tests that measure time run alone (titan10_dagster_tests/alone.py).
+SHARED := -n $${TITAN10_TEST_WORKERS:-2} --dist worksteal
 
 .PHONY: help up demo check test campaign nightly bench clean
 
@@ -33,13 +36,12 @@ check: $(VENV)/installed-dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(RUN) $(BIN)/mypy
-	$(RUN) $(BIN)/python -m pytest -q $(PURE_TESTS)
-
+	$(RUN) $(BIN)/python -m pytest -q $(SHARED) $(PURE_TESTS)
 test: $(VENV)/installed-dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(RUN) $(BIN)/mypy
-	$(RUN) $(BIN)/python -m pytest
+	$(RUN) $(BIN)/python -m pytest $(SHARED)
 
 # The long versions of the tests that kill processes, and of the backfill through the UI.
 campaign: $(VENV)/installed-dev

@@ -8,7 +8,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from hypothesis import HealthCheck, settings
 from psycopg2 import sql
 
 from titan10_dagster.local.ports import free_port as find_free_port
+from titan10_dagster_tests.alone import alone, one_of_many
 from titan10_dagster_tests.databases import (
     copied_database,
     created_database,
@@ -36,6 +38,21 @@ settings.register_profile(
 )
 settings.register_profile("others", settings.get_profile("same"), derandomize=False, max_examples=1000)
 settings.load_profile("same")
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Keep other processes of pytest-xdist from running tests beside one that is marked `alone`.
+
+    The wait is outside the time-out of a test.
+    """
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID")
+    if run is None:
+        return (yield)
+    folder = Path(tempfile.gettempdir()) / f"titan10-tests-{run}"
+    folder.mkdir(exist_ok=True)
+    with alone(folder) if item.get_closest_marker("alone") else one_of_many(folder):
+        return (yield)
 
 
 @pytest.fixture

@@ -253,6 +253,7 @@ async def at_once(client: ExchangeClient, exchange: str, count: int) -> None:
     await asyncio.gather(*(client.fetch_page(series(exchange), YESTERDAY, 2) for _ in range(count)))
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(("exchange", "interval"), [("binance", 0.02), ("bybit", 0.1 / 6), ("coinbase", 0.34 / 3)])
 def test_requests_are_spaced_from_the_first_one_on(sandbox: Sandbox, exchange: str, interval: float) -> None:
     async def work() -> float:
@@ -266,6 +267,7 @@ def test_requests_are_spaced_from_the_first_one_on(sandbox: Sandbox, exchange: s
     assert moments[-1] - moments[0] > 11 * interval * 0.6
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("retry_after", [0, 1])
 def test_a_rest_that_another_process_was_asked_for_is_kept_by_who_is_under_way(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, retry_after: int
@@ -294,6 +296,7 @@ def test_a_rest_that_another_process_was_asked_for_is_kept_by_who_is_under_way(
     assert share == pytest.approx(0.5, abs=0.02)
 
 
+@pytest.mark.alone
 def test_a_share_of_the_pace_leaves_the_rest_to_others(sandbox: Sandbox) -> None:
     async def work() -> None:
         async with client_of("binance", sandbox.url("binance"), paced=True, pace_share=0.2) as client:

@@ -136,6 +136,7 @@ def test_a_window_costs_no_more_requests_than_its_pages(sandbox: Sandbox) -> Non
 # -- failures
 
 
+@pytest.mark.alone
 def test_too_many_requests_make_all_rest_and_go_slower(sandbox: Sandbox) -> None:
     wanted = slices("binance", symbols("binance", 3), 4)
     sandbox.fault("binance", "http_429", retry_after=2, count=1, after=3)
@@ -255,6 +256,7 @@ def test_a_streak_of_failures_opens_the_breaker(sandbox: Sandbox) -> None:
     assert fetched.store.load("binance").state is BreakerState.OPEN
 
 
+@pytest.mark.alone
 def test_a_probe_is_one_request_until_it_is_answered(sandbox: Sandbox) -> None:
     fetched = Fetched()
     fetched.store.states["binance"] = Health(
@@ -854,6 +856,7 @@ def test_slices_of_another_exchange_are_refused(sandbox: Sandbox) -> None:
         run(work())
 
 
+@pytest.mark.alone
 def test_nothing_to_fetch_asks_nobody(sandbox: Sandbox) -> None:
     async def work() -> FetchReport:
         async with ExchangeClient("okx", base_url=sandbox.url("okx"), now=now) as client:

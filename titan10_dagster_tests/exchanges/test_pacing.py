@@ -117,6 +117,7 @@ def test_whose_turn_would_come_after_the_deadline_is_told_at_once(clock: Clock) 
     clock.run(work())
 
 
+@pytest.mark.alone
 def test_who_waits_within_the_deadline_goes_and_the_others_do_not(clock: Clock) -> None:
     async def work() -> list[BaseException | None]:
         pacer = Pacer(0.1)
@@ -135,6 +136,7 @@ def test_polling_is_kept_as_much_as_its_symbols_need_within_bounds() -> None:
     assert live_share(kraken, 1000) == SAFE_SHARE - LEAST_SHARE
 
 
+@pytest.mark.alone
 def test_waiting_costs_no_processor_time() -> None:
     async def work() -> None:
         await asyncio.gather(*(moments(Pacer(0.5), 2) for _ in range(20)))

@@ -336,6 +336,7 @@ def test_polling_goes_over_midnight_without_losing_a_candle(make_world: MakeWorl
     assert len(world.stored("binance", "BTC/USDT", tomorrow, tomorrow)) == 2
 
 
+@pytest.mark.alone
 def test_a_long_write_of_one_exchange_holds_up_the_polls_of_no_other_and_not_its_own_for_long(
     make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -362,6 +363,7 @@ def test_what_kraken_will_soon_forget_is_polled_at_once(make_world: MakeWorld) -
     assert poll(world)["kraken"].inserted > 700
 
 
+@pytest.mark.alone
 def test_a_demand_to_rest_makes_nobody_wait_and_what_was_not_asked_goes_first_later(make_world: MakeWorld) -> None:
     symbols = ["BTC/USD", "ETH/USD", "SOL/USD"]
     world = make_world({"kraken": symbols, **TWO}, settings={"kraken": {"paced": True}})

@@ -6,6 +6,7 @@ from datetime import date, datetime, timedelta
 from functools import partial
 
 import dagster as dg
+import pytest
 
 from titan10_dagster.candles.gaps import Reason
 from titan10_dagster.candles.slices import midnight, to_ms
@@ -102,6 +103,7 @@ def test_a_settlement_that_failed_as_a_whole_is_made_up_for(make_world: MakeWorl
     assert world.equals_truth("binance", LAST_DAY_ON - ONE, LAST_DAY_ON)
 
 
+@pytest.mark.alone
 def test_ten_thousand_missing_days_cost_neither_sensor_two_seconds(make_world: MakeWorld) -> None:
     symbols = [f"S{n}/USDT" for n in range(20)]
     exchanges = ("binance", "okx")

@@ -6,6 +6,7 @@ import asyncio
 from datetime import date, datetime, timedelta
 
 import numpy as np
+import pytest
 from dagster import DagsterRunStatus
 
 from titan10_dagster.candles.gaps import Reason
@@ -198,6 +199,7 @@ def test_a_day_of_kraken_out_of_reach_gets_its_reason_without_a_request(make_wor
     assert np.isin(stored[:, 0], world.truth("kraken", "BTC/USD", yesterday, yesterday)[:, 0]).all()
 
 
+@pytest.mark.alone
 def test_a_tick_over_ten_thousand_slices_with_gaps_and_hundreds_of_earlier_repairs_costs_no_two_seconds(
     make_world: MakeWorld,
 ) -> None:

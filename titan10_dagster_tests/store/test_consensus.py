@@ -118,6 +118,7 @@ def assert_only_what_is_asked_for_is_read(planned: str) -> None:
     assert "Index Cond: ((exchange = series.exchange) AND (symbol = series.symbol)" in planned
 
 
+@pytest.mark.alone
 def test_a_day_of_a_base_is_read_through_the_key_and_takes_no_second(
     db: Database, sql: Sql, three_weeks: tuple[datetime, datetime]
 ) -> None:

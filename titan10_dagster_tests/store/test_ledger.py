@@ -113,6 +113,7 @@ def test_all_adds_up_until_somebody_deletes_candles_by_hand(db: Database, sql: S
     assert unaccounted(db, "binance", MINUTE, DAY, TOMORROW) == [Unaccounted(BTC, 1440, 1440, 1439, 0)]
 
 
+@pytest.mark.alone
 def test_a_month_of_twenty_symbols_is_looked_up_in_milliseconds(db: Database, sql: Sql) -> None:
     symbols = [f"S{n}/USDT" for n in range(20)]
     month = days(DAY, DAY + timedelta(days=29))
