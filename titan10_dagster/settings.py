@@ -228,6 +228,9 @@ class ServerSettings(_Section):
     """Where `titan10 up` listens. Port 0 selects a free port."""
 
     host: str = Field("127.0.0.1", description="address that the Dagster UI listens on")
+    allowed_hosts: Names = Field(
+        (), description="further host names of the UI, for a proxy in front of it; 127.0.0.1 and localhost are allowed"
+    )
     port: int = Field(3000, ge=0, le=65535, description="port of the Dagster UI; 0: a free one")
     postgres_port: int = Field(54310, ge=0, le=65535, description="port of the embedded PostgreSQL; 0: a free one")
 

@@ -17,8 +17,9 @@ def code_server(socket: Path, *, module: str, location: str, folder: Path) -> Se
 
 
 def webserver(host: str, port: int, workspace: Path) -> Sequence[str]:
-    """Return the command of the UI."""
-    return [*_python("dagster_webserver"), "--host", host, "--port", str(port), "--workspace", str(workspace)]
+    """Return the command of the UI, with the guard against pages of other sites in front of it."""
+    module = _python("titan10_dagster.dagster_internals.webserver")
+    return [*module, "--host", host, "--port", str(port), "--workspace", str(workspace)]
 
 
 def daemon(workspace: Path) -> Sequence[str]:

@@ -55,7 +55,8 @@ RELIANCES = (
     Reliance("code_server", "dagster._cli.api", "grpc_command"),
     Reliance("code_server", "dagster._grpc.server", "DagsterApiServer.__init__"),
     Reliance("commands", "dagster._daemon.cli", "main"),
-    Reliance("commands", "dagster_webserver.cli", "main"),
+    Reliance("webserver", "dagster_webserver.cli", "main"),
+    Reliance("webserver", "dagster_webserver.cli", "create_app_from_workspace_process_context"),
     Reliance("console_logger", "dagster._loggers", "create_console_logger", ("name", "level")),
     Reliance(
         "console_logger", "dagster._core.definitions.instigation_logger", "create_console_logger", ("name", "level")
