@@ -1,62 +1,100 @@
-"""The storage of dagster.yaml: Dagster's own on PostgreSQL, with connections that are kept.
+"""The storage of dagster.yaml: Dagster's storage on PostgreSQL, with pooled connections and patience.
 
-Dagster's connects anew for each of its statements, three times for an event of a run: half of the time of a run that
-fetches a month went into connecting, for a password costs milliseconds on either side. Here a process keeps a few
-connections, whichever of Dagster's storages asks, and looks before each use whether the server still knows them.
+Pool: Dagster opens a connection for each statement, three for an event of a run. Half of the time of a run that fetches
+a month went into connecting, because a password costs milliseconds on either side. Here a process keeps a few
+connections for all of Dagster's storages, and checks before each use that the server still knows them.
 
-A server that goes away in the middle of a statement ends a run with Dagster's own storage. Here an event is stored
-again until it is there; should the server have stored it before it went, it stands there twice, which changes nothing.
+Patience: a call that meets a server that is away, recovering, read-only or out of disk space is repeated (see
+patience.py). A statement that the server finished before its connection broke is then executed twice: an event may be
+stored twice, which changes nothing, and a run or backfill that already exists counts as added.
 
-An event is one transaction instead of up to four, and nobody waits until the disk has it: that was half of the time of
-the checks of a run, which store a result for each day. What a crash of the server takes are the events of its last
-moments; their run is then taken for lost and run again, and finds its candles where it stored them. Everything else
-waits for the disk, above all who holds the pool of an exchange.
+Events: an event is one transaction instead of up to four, and does not wait until the disk has it. That was half of the
+time of the checks of a run, which store a result for each day. A crash of the server loses the events of its last
+moments; their run then counts as lost, is run again, and finds its candles where it stored them. Everything else waits
+for the disk, above all the slots of an exchange's pool.
+
+Without the variable TITAN10_DATABASE__DAGSTER_URL, which every `titan10` command sets, and without DAGSTER_HOME, as
+with `dg dev` or `dg check defs` in a fresh clone, Dagster keeps its tables in SQLite files below `data`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from threading import local
-from typing import Any, Self
+from typing import Any, TypeVar
 
-from dagster import EventLogEntry
+import sqlalchemy as sa
+from dagster import DagsterRun, EventLogEntry
+from dagster._core.errors import DagsterRunAlreadyExists
+from dagster._core.execution.backfill import PartitionBackfill
+from dagster._core.storage.base_storage import DagsterStorage
+from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._serdes import ConfigurableClassData
 from dagster_postgres.event_log import PostgresEventLogStorage
+from dagster_postgres.run_storage import PostgresRunStorage
+from dagster_postgres.schedule_storage import PostgresScheduleStorage
 from dagster_postgres.storage import DagsterPostgresStorage
-from dagster_postgres.utils import DagsterPostgresException, create_pg_engine, pg_url_from_config
-from sqlalchemy import text
+from dagster_postgres.utils import create_pg_engine, pg_url_from_config, set_pg_statement_timeout
 from sqlalchemy.engine import Connection, Engine
-from sqlalchemy.exc import InterfaceError, OperationalError
-from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
+from sqlalchemy.exc import IntegrityError
 
 from titan10_dagster.dagster_internals.database import with_driver
+from titan10_dagster.dagster_internals.patience import is_read_only, patient, patiently
+from titan10_dagster.errors import SettingsError
 
-_KEPT = 3  # a process; what its threads need beyond that is connected for the moment
-_PATIENTLY = Retrying(
-    retry=retry_if_exception_type((OperationalError, InterfaceError, DagsterPostgresException)),
-    stop=stop_after_delay(120),
-    wait=wait_exponential_jitter(multiplier=0.2, max=5),
-    reraise=True,
-)
+T = TypeVar("T")
+
+URL_VARIABLE = "TITAN10_DATABASE__DAGSTER_URL"
+KEPT_CONNECTIONS = 3  # of a process; what its threads need beyond that is opened and closed again
 
 
-class PatientEventLogStorage(PostgresEventLogStorage):
-    """Dagster's, which waits for a server that is away while an event is to be stored, and stores it in one go."""
+class _Pooled:
+    """A storage that takes its connections from the pool of the process."""
+
+    postgres_url: str
+    _engine: Engine
+
+    def optimize_for_webserver(self, statement_timeout: int, pool_recycle: int, max_overflow: int) -> None:
+        """Limit the time of statements; Dagster's own method would set up a pool that does not check connections."""
+        self._engine = engine(self.postgres_url, statement_timeout)
+
+
+@patient
+class PatientRunStorage(_Pooled, PostgresRunStorage):
+    """Dagster's run storage, whose calls wait for the database."""
+
+    def add_run(self, dagster_run: DagsterRun) -> DagsterRun:
+        _insert_once(lambda: super(PatientRunStorage, self).add_run(dagster_run), DagsterRunAlreadyExists)
+        return dagster_run
+
+    def add_backfill(self, partition_backfill: PartitionBackfill) -> None:
+        _insert_once(lambda: super(PatientRunStorage, self).add_backfill(partition_backfill), IntegrityError)
+
+
+@patient
+class PatientScheduleStorage(_Pooled, PostgresScheduleStorage):
+    """Dagster's storage of schedules and sensors, whose calls wait for the database."""
+
+
+@patient
+class PatientEventLogStorage(_Pooled, PostgresEventLogStorage):
+    """Dagster's event log, whose calls wait for the database, and which stores an event in one transaction."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         self._storing = local()  # of each thread: the connection of the transaction under way
         super().__init__(*args, **options)
 
     def store_event(self, event: EventLogEntry) -> None:
-        _PATIENTLY(self._store_whole, event)
+        patiently(lambda: self._store_in_one_transaction(event))
 
-    def _store_whole(self, event: EventLogEntry) -> None:
+    def _store_in_one_transaction(self, event: EventLogEntry) -> None:
         with super()._connect() as connection:
             connection = connection.execution_options(isolation_level="READ COMMITTED")
             with connection.begin():
-                connection.execute(text("SET LOCAL synchronous_commit = off"))
+                connection.execute(sa.text("SET LOCAL synchronous_commit = off"))
                 self._storing.connection = connection
                 try:
                     super().store_event(event)
@@ -69,25 +107,91 @@ class PatientEventLogStorage(PostgresEventLogStorage):
 
 
 class PooledPostgresStorage(DagsterPostgresStorage):
-    """Runs, events and schedules in one database; the config is that of `storage: postgres:`, with a password."""
+    """Runs, events and schedules in one database."""
 
-    def __init__(self, postgres_url: str, **options: Any) -> None:
-        postgres_url = with_driver(postgres_url)
-        super().__init__(postgres_url, **options)
-        self._event_log_storage = PatientEventLogStorage(postgres_url, should_autocreate_tables=False)
+    def __init__(
+        self,
+        postgres_url: str,
+        should_autocreate_tables: bool = True,
+        inst_data: ConfigurableClassData | None = None,
+    ) -> None:
+        # Not DagsterPostgresStorage.__init__, which would make storages without pool and patience.
+        self.postgres_url = url = with_driver(postgres_url)
+        self.should_autocreate_tables = should_autocreate_tables
+        self._inst_data = inst_data
+        self._run_storage = patiently(lambda: PatientRunStorage(url, should_autocreate_tables))
+        self._event_log_storage = patiently(lambda: PatientEventLogStorage(url, should_autocreate_tables))
+        self._schedule_storage = patiently(lambda: PatientScheduleStorage(url, should_autocreate_tables))
         for storage in (self._run_storage, self._event_log_storage, self._schedule_storage):
-            storage._engine = _engine(postgres_url)
+            storage._engine = engine(url)
+        DagsterStorage.__init__(self)  # type: ignore[no-untyped-call,arg-type]  # its own type parameter
 
     @classmethod
-    def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]) -> Self:
-        return cls(
-            pg_url_from_config(config_value),
-            should_autocreate_tables=config_value.get("should_autocreate_tables", True),
-            inst_data=inst_data,
-        )
+    def from_config_value(  # type: ignore[override]  # SQLite is no DagsterPostgresStorage
+        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
+    ) -> DagsterStorage[Any]:
+        """Return the storage of a dagster.yaml; see the module for what it is without a database.
+
+        Raises:
+            SettingsError: DAGSTER_HOME is set, but no database is named.
+        """
+        if config_value.get("postgres_url") or config_value.get("postgres_db"):
+            url = pg_url_from_config(config_value)
+        else:
+            url = os.environ.get(URL_VARIABLE, "")
+        if url:
+            return cls(url, config_value.get("should_autocreate_tables", True), inst_data)
+        if "DAGSTER_HOME" in os.environ:
+            raise SettingsError(
+                f"{URL_VARIABLE} is not set: start Dagster with `titan10 up`, or set the variable to the URL of the "
+                "database in which Dagster keeps its tables."
+            )
+        return _sqlite_storage()
 
 
 @cache
-def _engine(url: str) -> Engine:
-    """One for all instances of a process; without a transaction around statements, as Dagster's own."""
-    return create_pg_engine(url, isolation_level="AUTOCOMMIT", pool_size=_KEPT, max_overflow=-1, pool_pre_ping=True)
+def engine(url: str, statement_timeout: int | None = None) -> Engine:
+    """Return the engine that all storages of the process share; statements commit at once, as with Dagster's own.
+
+    `statement_timeout` is in milliseconds.
+    """
+    made = create_pg_engine(
+        url, isolation_level="AUTOCOMMIT", pool_size=KEPT_CONNECTIONS, max_overflow=-1, pool_pre_ping=True
+    )
+
+    @sa.event.listens_for(made, "handle_error")
+    def drop_read_only_sessions(context: sa.engine.ExceptionContext) -> None:
+        # After a failover an old session may be on a standby: the next attempt needs a new connection.
+        if is_read_only(context.original_exception):
+            context.is_disconnect = True
+
+    if statement_timeout is not None:
+        limit = statement_timeout
+
+        @sa.event.listens_for(made, "connect")
+        def limit_statements(connection: Any, _: object) -> None:
+            set_pg_statement_timeout(connection, limit)
+
+    return made
+
+
+def _insert_once(insert: Callable[[], object], already_exists: type[Exception]) -> None:
+    """Insert a row with a key of its own; if an attempt failed, the key of the next may exist already."""
+    attempts = 0
+
+    def attempt() -> None:
+        nonlocal attempts
+        attempts += 1
+        try:
+            insert()
+        except already_exists:
+            if attempts == 1:
+                raise
+
+    patiently(attempt)
+
+
+def _sqlite_storage() -> DagsterSqliteStorage:
+    from titan10_dagster import settings
+
+    return DagsterSqliteStorage(str(settings.load().data / "dagster" / "without-database"))

@@ -87,15 +87,36 @@ class IngestContext:
         return [Slice(Series(exchange, symbol, configured.timeframe), day) for symbol in wanted for day in ordered]
 
 
-def open_context(settings: Settings) -> IngestContext:
+NO_DATABASE = (
+    "database.url: no database is set; start `titan10 up`, which brings its own, or set TITAN10_DATABASE__URL."
+)
+
+
+class NoDatabase(Database):
+    """The database of a process that knows none: using it raises SettingsError."""
+
+    @property
+    def _url(self) -> str:
+        raise SettingsError(NO_DATABASE)
+
+    @_url.setter
+    def _url(self, url: str) -> None:
+        """Ignore what `Database` assigns."""
+
+
+def open_context(settings: Settings, *, needs_database: bool = True) -> IngestContext:
     """Return the context of `settings`; the database is connected when it is first used.
+
+    With `needs_database` False the missing database is reported at its first use, so that Dagster's tools can load and
+    list the definitions without one.
 
     Raises:
         SettingsError: no database is known, because none is set and `titan10 up` does not run the embedded one.
     """
+    landing = LandingZone(settings.landing)
     if settings.database.url is None:
-        raise SettingsError(
-            "database.url: no database is set; start `titan10 up`, which brings its own, or set TITAN10_DATABASE__URL."
-        )
+        if needs_database:
+            raise SettingsError(NO_DATABASE)
+        return IngestContext(settings, NoDatabase(""), landing)
     database = Database(settings.database.url.get_secret_value(), max_connections=settings.database.max_connections)
-    return IngestContext(settings, database, LandingZone(settings.landing))
+    return IngestContext(settings, database, landing)

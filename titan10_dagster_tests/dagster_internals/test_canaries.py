@@ -86,13 +86,28 @@ RELIANCES = (
         ("self",),
     ),
     Reliance("run_deletion", "dagster_postgres.event_log", "PostgresEventLogStorage.index_connection", ("self",)),
+    Reliance("patience", "dagster_postgres.utils", "DagsterPostgresException"),
     Reliance("storage", "dagster._serdes", "ConfigurableClassData"),
+    Reliance("storage", "dagster._core.errors", "DagsterRunAlreadyExists"),
+    Reliance("storage", "dagster._core.execution.backfill", "PartitionBackfill"),
+    Reliance("storage", "dagster._core.storage.base_storage", "DagsterStorage.__init__", ("self",)),
+    Reliance("storage", "dagster._core.storage.sqlite_storage", "DagsterSqliteStorage.__init__", ("base_dir",)),
     Reliance("storage", "dagster_postgres.event_log", "PostgresEventLogStorage.store_event", ("self", "event")),
     Reliance("storage", "dagster_postgres.event_log", "PostgresEventLogStorage._connect", ("self",)),
+    Reliance("storage", "dagster_postgres.run_storage", "PostgresRunStorage.add_run", ("self", "dagster_run")),
+    Reliance(
+        "storage", "dagster_postgres.run_storage", "PostgresRunStorage.add_backfill", ("self", "partition_backfill")
+    ),
+    Reliance(
+        "storage",
+        "dagster_postgres.schedule_storage",
+        "PostgresScheduleStorage.optimize_for_webserver",
+        ("self", "statement_timeout", "pool_recycle", "max_overflow"),
+    ),
     Reliance("storage", "dagster_postgres.storage", "DagsterPostgresStorage.from_config_value"),
-    Reliance("storage", "dagster_postgres.utils", "DagsterPostgresException"),
     Reliance("storage", "dagster_postgres.utils", "create_pg_engine"),
     Reliance("storage", "dagster_postgres.utils", "pg_url_from_config", ("config_value",)),
+    Reliance("storage", "dagster_postgres.utils", "set_pg_statement_timeout", ("conn", "millis")),
 )
 
 

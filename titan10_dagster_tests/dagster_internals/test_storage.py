@@ -1,16 +1,26 @@
 from __future__ import annotations
 
+import os
+import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from threading import Thread
 
 import dagster as dg
 import psycopg2
 import pytest
 from dagster import DagsterInstance
+from dagster._core.errors import DagsterRunAlreadyExists
+from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
+from dagster_postgres.run_storage import PostgresRunStorage
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
-from titan10_dagster.dagster_internals.storage import PatientEventLogStorage, PooledPostgresStorage
+from titan10_dagster.dagster_internals.database import dagster_url, ensure_dagster_schema
+from titan10_dagster.dagster_internals.storage import URL_VARIABLE, PatientEventLogStorage, PooledPostgresStorage
+from titan10_dagster.errors import SettingsError
+from titan10_dagster.local.postgres import EmbeddedPostgres
 from titan10_dagster.settings_values import DATABASE_SCHEMES
 
 OTHERS = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
@@ -19,6 +29,15 @@ OTHERS = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg
 @dg.asset
 def something() -> None:
     """An asset whose run makes events."""
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[EmbeddedPostgres]:
+    """A server of its own, which may be killed."""
+    server = EmbeddedPostgres(tmp_path / "postgres")
+    server.start()
+    yield server
+    server.stop()
 
 
 @pytest.fixture
@@ -33,6 +52,11 @@ def watching(database_url: str) -> Iterator[psycopg2.extensions.cursor]:
 def asked(cursor: psycopg2.extensions.cursor, query: str) -> list[tuple[int]]:
     cursor.execute(query)
     return list(cursor.fetchall())
+
+
+def terminate(cursor: psycopg2.extensions.cursor) -> int:
+    """End the connections of the test's instance, and return how many there were."""
+    return len(asked(cursor, f"SELECT pg_terminate_backend(pid) {OTHERS}"))
 
 
 def ran(instance: DagsterInstance) -> bool:
@@ -78,7 +102,7 @@ def test_a_server_that_forgot_the_connections_is_connected_to_anew(
     instance: DagsterInstance, watching: psycopg2.extensions.cursor
 ) -> None:
     assert ran(instance)
-    assert asked(watching, f"SELECT pg_terminate_backend(pid) {OTHERS}")
+    assert terminate(watching)
     assert ran(instance)
     assert instance.get_runs_count() == 2
 
@@ -101,10 +125,119 @@ def test_only_events_do_not_wait_for_the_disk(
 ) -> None:
     # The tests' server waits for no disk, whoever asks.
     watching.execute(f"ALTER DATABASE {database_url.rsplit('/', 1)[1]} SET synchronous_commit = on")
-    asked(watching, f"SELECT pg_terminate_backend(pid) {OTHERS}")
+    terminate(watching)
     assert ran(instance)
     storage = instance.event_log_storage
     assert isinstance(storage, PatientEventLogStorage)
     with storage.index_connection() as connection:  # as who claims a pool has it
         assert connection.execute(text("SHOW synchronous_commit")).scalar() == "on"
         assert connection.connection.driver_connection.autocommit
+
+
+def test_the_ui_gets_no_stale_connection(instance: DagsterInstance, watching: psycopg2.extensions.cursor) -> None:
+    instance.optimize_for_webserver(statement_timeout=5000, pool_recycle=3600, max_overflow=20)
+    assert instance.get_runs_count() == 0
+    assert instance.event_log_storage.get_maximum_record_id() is None
+    assert instance.all_instigator_state() == []
+    for _ in range(3):
+        assert terminate(watching)
+        assert instance.get_runs_count() == 0
+        assert instance.event_log_storage.get_maximum_record_id() is None
+        assert instance.all_instigator_state() == []
+
+
+def test_the_ui_limits_the_time_of_its_statements(instance: DagsterInstance) -> None:
+    instance.optimize_for_webserver(statement_timeout=5000, pool_recycle=3600, max_overflow=20)
+    storage = instance.event_log_storage
+    assert isinstance(storage, PatientEventLogStorage)
+    with storage.index_connection() as connection:
+        assert connection.execute(text("SHOW statement_timeout")).scalar() == "5s"
+
+
+def test_reads_and_writes_wait_for_a_server_that_recovers(server: EmbeddedPostgres, tmp_path: Path) -> None:
+    """As long as crash recovery took in the reports: Dagster's own storage gives up after 11 s."""
+    url = server.url()
+    ensure_dagster_schema(url)
+    storage = {
+        "custom": {
+            "module": PooledPostgresStorage.__module__,
+            "class": PooledPostgresStorage.__name__,
+            "config": {"postgres_url": dagster_url(url)},
+        }
+    }
+    with dg.instance_for_test(temp_dir=str(tmp_path), overrides={"storage": storage}) as instance:
+        assert ran(instance)
+        calls: list[tuple[str, Callable[[], object]]] = [
+            ("runs", instance.get_runs_count),
+            ("events", lambda: instance.event_log_storage.get_maximum_record_id()),
+            ("ticks", instance.all_instigator_state),
+            ("write", lambda: ran(instance)),
+        ]
+        postmaster = int((server.cluster / "postmaster.pid").read_text().split()[0])
+        os.kill(postmaster, signal.SIGKILL)
+        answers: dict[str, object] = {}
+        waiting = [Thread(target=lambda name=name, call=call: answers.update({name: call()})) for name, call in calls]
+        for thread in waiting:
+            thread.start()
+        time.sleep(15)
+        assert answers == {}
+        assert server.start() == url
+        for thread in waiting:
+            thread.join(60)
+        assert answers["write"] is True
+        assert answers["runs"] in {1, 2}
+        assert set(answers) == {"runs", "events", "ticks", "write"}
+
+
+def test_a_session_that_became_read_only_is_replaced(
+    instance: DagsterInstance, watching: psycopg2.extensions.cursor, database_url: str
+) -> None:
+    """A failover leaves the sessions of the former primary open, and read-only."""
+    assert ran(instance)
+    name = database_url.rsplit("/", 1)[1]
+    watching.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    terminate(watching)
+    assert instance.get_runs_count() == 1  # connected again, to what is read-only now
+    stale = set(asked(watching, f"SELECT pid {OTHERS}"))
+    watching.execute("SET default_transaction_read_only = off")
+    watching.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
+    assert ran(instance)
+    assert not stale & set(asked(watching, f"SELECT pid {OTHERS}"))
+
+
+def test_a_run_whose_insertion_was_not_confirmed_is_not_an_error(
+    instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = dg.DagsterRun(job_name="job")
+    add, lost = PostgresRunStorage.add_run, []
+
+    def add_and_lose_the_answer(storage: PostgresRunStorage, added: dg.DagsterRun) -> dg.DagsterRun:
+        add(storage, added)
+        if not lost:
+            lost.append(added.run_id)
+            raise OperationalError("INSERT", {}, psycopg2.OperationalError("server closed the connection"))
+        return added
+
+    monkeypatch.setattr(PostgresRunStorage, "add_run", add_and_lose_the_answer)
+    assert instance.add_run(run) == run
+    assert lost == [run.run_id]
+    assert instance.get_runs_count() == 1
+    with pytest.raises(DagsterRunAlreadyExists):  # at the first attempt it is one
+        instance.add_run(run)
+
+
+def test_without_a_database_dagsters_tools_use_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("DAGSTER_HOME", URL_VARIABLE):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("TITAN10_DATA", str(tmp_path / "data"))
+    storage = PooledPostgresStorage.from_config_value(None, {})
+    assert isinstance(storage, DagsterSqliteStorage)
+    assert storage.base_dir == str(tmp_path / "data" / "dagster" / "without-database")
+    assert storage.run_storage.get_runs_count() == 0
+
+
+def test_a_stack_without_a_database_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(URL_VARIABLE, raising=False)
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    with pytest.raises(SettingsError, match=f"{URL_VARIABLE} is not set: start Dagster with `titan10 up`"):
+        PooledPostgresStorage.from_config_value(None, {})

@@ -44,3 +44,9 @@ def test_an_exchange_starts_at_the_first_day_that_is_kept(make_world: MakeWorld)
 def test_without_a_database_the_error_says_what_to_start(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="start `titan10 up`"):
         open_context(Settings(data=tmp_path))
+
+
+def test_definitions_load_without_a_database_and_its_first_use_says_what_to_start(tmp_path: Path) -> None:
+    titan10 = open_context(Settings(data=tmp_path), needs_database=False)
+    with pytest.raises(SettingsError, match="start `titan10 up`"):
+        titan10.database.has_timescaledb()

@@ -1,0 +1,121 @@
+"""Storage calls that are repeated until the database answers.
+
+Dagster's own storage gives up about 11 s after the database went away, and the step that made the call fails. Crash
+recovery of PostgreSQL can take longer, and so can a failover. `patient` makes all public methods of a storage class
+repeat their work for two minutes after an error that may pass: a lost connection, a server that is starting,
+recovering, read-only or out of disk space.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import logging
+from collections.abc import Callable, Iterator
+from threading import local
+from typing import Any, TypeVar
+
+from dagster_postgres.utils import DagsterPostgresException
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_delay, wait_exponential_jitter
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Storage = TypeVar("Storage", bound=type)
+
+PATIENCE_SECONDS = 120.0
+READ_ONLY = "25006"  # SQLSTATE of a write on a standby, also on a session that was opened before a failover
+QUERY_CANCELED = "57014"  # by the statement time-out of the UI: the same query would take as long again
+# What PostgreSQL says when it refuses a connection for a reason that waiting does not change; it sends no SQLSTATE.
+REFUSALS = ("authentication failed", "does not exist", "no pg_hba.conf entry", "is not permitted to log in")
+
+_state = local()  # of each thread: whether a patient call is under way
+
+
+def patient(storage: Storage) -> Storage:
+    """Class decorator: make the methods and properties that the class inherits repeat their work after such an error.
+
+    Private methods, generators and what the class defines itself stay as they are.
+    """
+    for name in dir(storage):
+        if name.startswith("_") or name in vars(storage):
+            continue
+        member = inspect.getattr_static(storage, name)
+        if isinstance(member, property) and member.fget is not None:
+            setattr(storage, name, property(_patient_function(member.fget)))
+        elif isinstance(member, functools.cached_property):
+            cached = functools.cached_property(_patient_function(member.func))
+            cached.__set_name__(storage, name)
+            setattr(storage, name, cached)
+        elif inspect.isfunction(member) and not inspect.isgeneratorfunction(inspect.unwrap(member)):
+            setattr(storage, name, _patient_function(member))
+    return storage
+
+
+def patiently(call: Callable[[], T]) -> T:
+    """Return what `call` returns, and repeat it while it fails with an error that may pass.
+
+    Only the outermost of nested calls repeats, so that the time limits do not multiply.
+    """
+    if getattr(_state, "repeating", False):
+        return call()
+    _state.repeating = True
+    try:
+        return _retrying()(call)
+    finally:
+        _state.repeating = False
+
+
+def may_pass(error: BaseException) -> bool:
+    """Return whether the same call may succeed later."""
+    return any(_may_pass(cause) for cause in _causes(error))
+
+
+def is_read_only(error: BaseException | None) -> bool:
+    """Return whether the server refused a write because it is read-only."""
+    return getattr(error, "pgcode", None) == READ_ONLY
+
+
+def _retrying() -> Retrying:
+    return Retrying(
+        retry=retry_if_exception(may_pass),
+        stop=stop_after_delay(PATIENCE_SECONDS),
+        wait=wait_exponential_jitter(multiplier=0.2, max=5),
+        before_sleep=_log_first_failure,
+        reraise=True,
+    )
+
+
+def _patient_function(function: Callable[..., T]) -> Callable[..., T]:
+    @functools.wraps(function)
+    def repeat(*args: Any, **options: Any) -> T:
+        return patiently(lambda: function(*args, **options))
+
+    return repeat
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
+def _may_pass(error: BaseException) -> bool:
+    if isinstance(error, DagsterPostgresException):  # the cause says more; without one, it gave up connecting
+        return error.__cause__ is None
+    if not isinstance(error, DBAPIError):
+        return False
+    if is_read_only(error.orig):
+        return True
+    if not isinstance(error, OperationalError | InterfaceError):
+        return error.connection_invalidated
+    if getattr(error.orig, "pgcode", None) == QUERY_CANCELED:
+        return False
+    return not any(refusal in str(error.orig) for refusal in REFUSALS)
+
+
+def _log_first_failure(state: RetryCallState) -> None:
+    if state.attempt_number == 1 and state.outcome is not None:
+        reason = " ".join(str(state.outcome.exception()).split())[:300]
+        log.warning("Dagster's database cannot be used now: %s; trying again for %.0f s", reason, PATIENCE_SECONDS)
