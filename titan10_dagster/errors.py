@@ -9,6 +9,8 @@ Titan10Error
 │   │   └── WriteUnderWay     another write of the same exchange held its lock for too long
 │   └── MigrationError        the schema could not be brought up to date
 ├── LandingError              a file in the landing zone cannot be read or written
+├── ArchiveError              a candle file could not be downloaded or cannot be used
+│   └── MalformedFile         it holds something else than the candles that its name promises
 └── FetchError                an exchange did not serve candles; raised itself, it means that the request was rejected,
     │                         and the same request would be rejected again
     ├── TransientError        network fault, 5xx: the request is repeated with exponential backoff
@@ -55,6 +57,14 @@ class MigrationError(StoreError):
 
 class LandingError(Titan10Error):
     """A file in the landing zone cannot be read or written."""
+
+
+class ArchiveError(Titan10Error):
+    """A candle file could not be downloaded, does not match its published digest, or cannot be used."""
+
+
+class MalformedFile(ArchiveError):
+    """A candle file cannot be unpacked, or holds something else than the candles that its name says."""
 
 
 class FetchError(Titan10Error):

@@ -248,12 +248,16 @@ class ExchangeSettings(_Section):
     days_per_run: int | None = Field(
         None, ge=1, le=366, description="days in one run of a backfill; if empty, chosen by the exchange's speed"
     )
+    sources: Names = Field(
+        ("rest",), min_length=1, description="where candles come from, in order: archive (files of the exchange), rest"
+    )
+    archive_url: str | None = Field(None, description="address of the archive, if neither its own nor base_url")
     base_url: str | None = Field(None, description="address to use instead of the exchange's own, such as a sandbox")
     proxy: SecretStr | None = Field(None, description="URL of a proxy: http://, https:// or socks5://")
     paced: bool = Field(True, description="keep to the exchange's rate limit; false only for a server of your own")
     enabled: bool = Field(True, description="false removes the exchange's assets and keeps its candles")
 
-    @field_validator("base_url")
+    @field_validator("base_url", "archive_url")
     @classmethod
     def _is_address(cls, base_url: str | None) -> str | None:
         if base_url is not None:
@@ -266,6 +270,12 @@ class ExchangeSettings(_Section):
         if proxy is not None:
             values.check_proxy(proxy.get_secret_value())
         return proxy
+
+    @field_validator("sources")
+    @classmethod
+    def _are_sources(cls, sources: tuple[str, ...]) -> tuple[str, ...]:
+        values.check_sources(sources)
+        return sources
 
     @field_validator("symbols")
     @classmethod
@@ -324,6 +334,17 @@ class Settings(BaseSettings):
                 raise ValueError(f"exchanges.{name}.timeframe: {error}") from None
         return exchanges
 
+    @field_validator("exchanges")
+    @classmethod
+    def _have_the_archive(cls, exchanges: dict[str, ExchangeSettings]) -> dict[str, ExchangeSettings]:
+        for name, exchange in exchanges.items():
+            if "archive" in exchange.sources:
+                try:
+                    values.check_archive(name)
+                except ValueError as error:
+                    raise ValueError(f"exchanges.{name}.sources: {error}") from None
+        return exchanges
+
     @model_validator(mode="after")
     def _prefers_known_exchanges(self) -> Settings:
         for key, order in self.selection.named.items():
@@ -356,6 +377,11 @@ class Settings(BaseSettings):
     def landing(self) -> Path:
         """Folder of the landing zone."""
         return self.data / "landing"
+
+    @property
+    def archives(self) -> Path:
+        """Folder of downloaded archive files."""
+        return self.data / "archives"
 
     @classmethod
     def settings_customise_sources(

@@ -19,6 +19,7 @@ from titan10_dagster.store.database import connection_parameters
 
 DATABASE_SCHEMES = ("postgresql://", "postgres://", "postgresql+psycopg2://")
 PROXY_SCHEMES = ("http://", "https://", "socks5://")
+SOURCES = ("archive", "rest")
 # A landed file is named after its symbol, and file systems take names of up to 255 bytes.
 LONGEST_SYMBOL = 64
 FIRST_DAY = date(2009, 1, 3)  # day of the first Bitcoin block: no candle is older
@@ -109,6 +110,25 @@ def _check_symbol(symbol: str) -> None:
     for part in parts:
         if not part.strip("."):  # "." and ".." are folders
             raise ValueError(f"{shown}: {part} is not a currency; write BASE/QUOTE, such as BTC/USDT")
+
+
+def check_sources(sources: Sequence[str]) -> None:
+    """Refuse names that are not sources of candles, and repeated ones."""
+    for source in sources:
+        if source not in SOURCES:
+            raise ValueError(f"{source!r} is not a source of candles; write one or both of {', '.join(SOURCES)}")
+    if len(set(sources)) < len(sources):
+        raise ValueError("lists a source twice")
+
+
+def check_archive(exchange: str) -> None:
+    """Refuse the source `archive` for an exchange whose candle files Titan-10 cannot read."""
+    # Imported here because it takes time that only these settings need.
+    from titan10_dagster.exchanges.venues.registry import all_venues
+
+    known = sorted(name for name, venue in all_venues().items() if venue.archive is not None)
+    if exchange not in known:
+        raise ValueError(f"Titan-10 reads no archive of {exchange}, only of {', '.join(known)}; remove `archive`")
 
 
 def check_timeframe(exchange: str, timeframe: Timeframe) -> None:

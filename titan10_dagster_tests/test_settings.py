@@ -82,6 +82,8 @@ def test_every_key_of_an_exchange_has_a_variable(write: Write, monkeypatch: pyte
         "TIMEFRAME": "1h",
         "START": "2025-02-03",
         "DAYS_PER_RUN": "7",
+        "SOURCES": "archive, rest",
+        "ARCHIVE_URL": "http://127.0.0.1:8",
         "BASE_URL": "http://127.0.0.1:9",
         "PROXY": "socks5://127.0.0.1:1",
         "PACED": "false",

@@ -9,6 +9,7 @@ from enum import StrEnum
 from titan10_dagster.candles.columns import Candles
 from titan10_dagster.candles.rules import Verdict
 from titan10_dagster.candles.slices import Slice
+from titan10_dagster.candles.source_files import SourceFile
 
 # Candles that a request plan adds to an exchange's retention horizon: it moves on while a request is under way.
 HORIZON_SLACK = 2
@@ -27,7 +28,8 @@ class FetchRecord:
 
     `fetched_at`: when it was requested. `seconds`: the time spent. `answered`: the exchange answered well for the whole
     slice, so a candle absent from the answer was absent there. `horizon`: the exchange serves nothing before it.
-    `covered_until`: how far live polling got, if it did not reach `fetched_at`.
+    `covered_until`: how far live polling got, if it did not reach `fetched_at`. `files`: those that the candles
+    were read from; none for REST.
     """
 
     slice: Slice
@@ -42,6 +44,7 @@ class FetchRecord:
     delisted: datetime | None = None
     note: str | None = None
     covered_until: datetime | None = None
+    files: tuple[SourceFile, ...] = ()
 
     @property
     def until(self) -> datetime:

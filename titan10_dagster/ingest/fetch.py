@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from threading import Lock
 
@@ -18,6 +18,7 @@ from titan10_dagster.candles.markets import Market
 from titan10_dagster.candles.slices import Slice
 from titan10_dagster.errors import FetchError
 from titan10_dagster.exchanges.fetching import FetchReport, fetch_slices
+from titan10_dagster.ingest.archive import NOTE, archive_of, read_archive, reopened_by_archive, rest_is_a_source
 from titan10_dagster.ingest.clients import breaker_of, open_client
 from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.ingest.days import RunDays
@@ -52,7 +53,9 @@ def plan_days(titan10: IngestContext, days: RunDays, *, refresh: bool = False, r
     `refresh`: fetch all of them again. `repair`: fetch also those that are settled but for a gap without a final
     reason.
     """
-    settled = [slice_ for slice_ in days.slices if days.is_settled(slice_)]
+    exchange = days.slices[0].series.exchange if days.slices else ""
+    reopened = reopened_by_archive(titan10, exchange, days.ledger)
+    settled = [slice_ for slice_ in days.slices if days.is_settled(slice_) and slice_ not in reopened]
     unconfirmed = {
         slice_: days.ledger[slice_].fetched_at for slice_ in settled if repair and days.ledger[slice_].unexplained > 0
     }
@@ -103,7 +106,7 @@ def fetch_and_land(titan10: IngestContext, exchange: str, slices: Sequence[Slice
 
 def absent_files(titan10: IngestContext, slices: Sequence[Slice]) -> list[Slice]:
     """Return those of `slices` that have no file in the landing zone."""
-    return [slice_ for slice_ in slices if titan10.landing.identity(slice_) is None]
+    return [slice_ for slice_ in slices if not _has_file(titan10, slice_)]
 
 
 def _fetch(
@@ -113,10 +116,46 @@ def _fetch(
     wanted = [slice_ for slice_ in slices if slice_.series.symbol not in resolution.unknown]
     if not wanted:
         return None, dict(resolution.unknown)
+    left = _from_archive(titan10, exchange, resolution.markets, wanted, land)
+    if left is not None:
+        wanted, land = sorted(left), _noting(left, land)
+        if not wanted or not rest_is_a_source(titan10, exchange):
+            return None, dict(resolution.unknown)
     report = asyncio.run(_fetch_listed(titan10, exchange, resolution.markets, wanted, land))
     if report.listed:
         retrying(lambda: MarketStore(titan10.database).note_listed(exchange, report.listed))
     return report, {**resolution.unknown, **report.failed}
+
+
+def _from_archive(
+    titan10: IngestContext, exchange: str, markets: Sequence[Market], wanted: Sequence[Slice], land: Land
+) -> Mapping[Slice, str] | None:
+    """Land what the archive has, and return why the rest is left; None if the archive is no source of the exchange."""
+    archive = archive_of(titan10, exchange)
+    if archive is None:
+        return None
+    report = asyncio.run(read_archive(titan10, exchange, archive, markets, wanted, land))
+    if not rest_is_a_source(titan10, exchange):
+        for slice_, reason in report.left.items():
+            if not _has_file(titan10, slice_):
+                land(_unanswered(slice_, FetchError(NOTE + reason, exchange=exchange), titan10.now()))
+    return report.left
+
+
+def _noting(reasons: Mapping[Slice, str], land: Land) -> Land:
+    """Return `land` for slices that the archive left to REST: their records say why."""
+
+    def land_with_note(fetched: FetchedSlice) -> None:
+        reason = reasons.get(fetched.record.slice)
+        if reason is not None and fetched.record.note is None:
+            fetched = replace(fetched, record=replace(fetched.record, note=NOTE + reason))
+        land(fetched)
+
+    return land_with_note
+
+
+def _has_file(titan10: IngestContext, slice_: Slice) -> bool:
+    return titan10.landing.identity(slice_) is not None
 
 
 async def _fetch_listed(

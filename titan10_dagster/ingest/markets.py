@@ -39,14 +39,15 @@ def resolve_slices(titan10: IngestContext, exchange: str, slices: Sequence[Slice
     """Return the markets of the slices' symbols, and for each symbol without a market the reason.
 
     The list is requested if none is stored, or if it lacks a symbol, which may have been listed since. If all days
-    are out of the exchange's reach, no request is made.
+    are out of the exchange's reach and no archive is configured, no request is made.
 
     Raises:
         FetchError: the list was requested and did not come.
     """
     facts, now = venue_of(exchange), titan10.now()
     stored = retrying(lambda: MarketStore(titan10.database).load(exchange))
-    if not stored and not any(facts.reaches(slice_, now) for slice_ in slices):
+    has_archive = "archive" in titan10.exchange(exchange).sources
+    if not stored and not has_archive and not any(facts.reaches(slice_, now) for slice_ in slices):
         return Resolution((), {})
     symbols = dict.fromkeys(slice_.series.symbol for slice_ in slices)
     resolution = resolve(exchange, symbols, stored)

@@ -10,11 +10,13 @@ from typing import Any
 
 from titan10_dagster.candles.fetched import FetchRecord, Source
 from titan10_dagster.candles.slices import Series, Slice
+from titan10_dagster.candles.source_files import SourceFile
 from titan10_dagster.candles.timeframes import Timeframe
 
 _INSTANTS = ("fetched_at", "horizon", "listed", "delisted", "covered_until")
-_ADDED = {"covered_until": None}  # defaults for files that are older than the field
-_PLAIN = tuple(field.name for field in fields(FetchRecord) if field.name not in _INSTANTS and field.name != "slice")
+# Defaults for files that are older than the field.
+_ADDED: Mapping[str, Any] = {"covered_until": None, "files": ()}
+_PLAIN = tuple(field.name for field in fields(FetchRecord) if field.name not in {*_INSTANTS, "slice", "files"})
 
 
 def to_json(record: FetchRecord) -> bytes:
@@ -31,6 +33,7 @@ def to_json(record: FetchRecord) -> bytes:
             "day": record.slice.day.isoformat(),
             **{name: _written(getattr(record, name)) for name in _INSTANTS},
             **{name: getattr(record, name) for name in _PLAIN},
+            "files": [file.to_json() for file in record.files],
         }
     ).encode()
 
@@ -39,8 +42,9 @@ def from_json(text: bytes) -> FetchRecord:
     """Return the record; ValueError, TypeError or KeyError if the text does not hold one."""
     values = {**_ADDED, **json.loads(text)}
     instants: dict[str, Any] = {name: _read(values[name]) for name in _INSTANTS}
+    files = tuple(SourceFile.from_json(file) for file in values["files"])
     plain = {name: values[name] for name in _PLAIN}
-    return FetchRecord(slice=_slice(values), **instants, **{**plain, "source": Source(values["source"])})
+    return FetchRecord(slice=_slice(values), files=files, **instants, **{**plain, "source": Source(values["source"])})
 
 
 def _slice(values: Mapping[str, Any]) -> Slice:

@@ -21,6 +21,7 @@ from aiohttp import web
 
 from titan10_dagster.errors import Titan10Error
 from titan10_dagster.sandbox.answering import JSON, Reply
+from titan10_dagster.sandbox.archives import SHELVES, FileServer
 from titan10_dagster.sandbox.control import PREFIX, NoSuchControl, control
 from titan10_dagster.sandbox.exchanges import Exchanges
 from titan10_dagster.sandbox.site import Site
@@ -48,6 +49,7 @@ class Sandbox(Exchanges):
     ) -> None:
         chosen = list(venues)
         super().__init__(chosen, **options)
+        self.files = {name: FileServer(site, SHELVES[name]) for name, site in self.sites.items() if name in SHELVES}
         self._wanted_ports: dict[str, int | None] = {name: (ports or {}).get(name, 0) for name in chosen}
         self._ports: dict[str, int] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -89,7 +91,7 @@ class Sandbox(Exchanges):
         runners: list[web.ServerRunner] = []
         try:
             for name, site in self.sites.items():
-                runners.append(await _listen(site, self._wanted_ports[name]))
+                runners.append(await _listen(site, self.files.get(name), self._wanted_ports[name]))
                 self._ports[name] = runners[-1].addresses[0][1]
         except BaseException:
             await close(runners)
@@ -159,9 +161,9 @@ async def _serve(sandbox: Sandbox, announce: Callable[[str], None]) -> None:
     await close(runners)
 
 
-async def _listen(site: Site, wanted: int | None) -> web.ServerRunner:
+async def _listen(site: Site, files: FileServer | None, wanted: int | None) -> web.ServerRunner:
     port = site.venue.port if wanted is None else wanted
-    server = web.Server(_handler(site), access_log=None, keepalive_timeout=3_600)
+    server = web.Server(_handler(site, files), access_log=None, keepalive_timeout=3_600)
     runner = web.ServerRunner(server, shutdown_timeout=0.1)
     await runner.setup()
     try:
@@ -176,10 +178,13 @@ async def _listen(site: Site, wanted: int | None) -> web.ServerRunner:
     return runner
 
 
-def _handler(site: Site) -> Callable[[web.BaseRequest], Any]:
+def _handler(site: Site, files: FileServer | None) -> Callable[[web.BaseRequest], Any]:
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
         if request.path.startswith(PREFIX):
             return await _control(site, request)
+        if files is not None and files.owns(request.path):
+            file = await asyncio.to_thread(files.answer, request.path)
+            return web.Response(status=file.status, body=file.body, headers=file.headers)
         reply = site.answer(request.path, await _parameters(request))
         if reply.delay:
             await asyncio.sleep(reply.delay)

@@ -56,11 +56,13 @@ def test_the_json_is_flat_and_says_what_was_fetched() -> None:
         "delisted": None,
         "note": None,
         "covered_until": None,
+        "files": [],
     }
 
 
-def test_a_file_that_was_written_before_a_field_was_added_is_read() -> None:
-    before = {name: value for name, value in json.loads(to_json(RECORD)).items() if name != "covered_until"}
+@pytest.mark.parametrize("added", ["covered_until", "files"])
+def test_a_file_that_was_written_before_a_field_was_added_is_read(added: str) -> None:
+    before = {name: value for name, value in json.loads(to_json(RECORD)).items() if name != added}
     assert from_json(json.dumps(before).encode()) == RECORD
 
 

@@ -31,6 +31,7 @@ PLAIN = [
     "0007_latest",
     "0008_alerts_due",
     "0009_delisted",
+    "0021_provenance",
 ]
 TIMESCALEDB = ["0001_hypertable", "0002_continuous_aggregates"]
 

@@ -3,9 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date
 
+from titan10_dagster.exchanges.archive_record import Archive, Cadence, Tree
 from titan10_dagster.exchanges.venues import binance
 
 VENUE = replace(
-    binance.VENUE, exchange="binanceus", alternative_source=None, days_per_run=27, source="docs: as binance"
+    binance.VENUE,
+    exchange="binanceus",
+    alternative_source=None,
+    archive=Archive(
+        base_url="https://data.binance.us",
+        trees=(
+            Tree(
+                Cadence.MONTHLY,
+                "public_data/spot/monthly/klines/{symbol}/{timeframe}/{symbol}-{timeframe}-{label:%Y-%m}.zip",
+                digest="{path}.CHECKSUM",
+            ),
+            Tree(
+                Cadence.DAILY,
+                "public_data/spot/daily/klines/{symbol}/{timeframe}/{symbol}-{timeframe}-{label:%Y-%m-%d}.zip",
+                digest="{path}.CHECKSUM",
+            ),
+        ),
+        first_day=date(2019, 9, 17),
+        columns=("time", "open", "high", "low", "close", "volume"),
+        source="freqtrade issue 12743: the paths; whether digests are published is not known",
+    ),
+    days_per_run=27,
+    source="docs: as binance",
 )

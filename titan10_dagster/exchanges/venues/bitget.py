@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import date, timedelta
+
+from titan10_dagster.exchanges.archive_record import Archive, Cadence, Format, Tree
 from titan10_dagster.exchanges.venues.venue import FailureKind, Venue, error_code
 
 VENUE = Venue(
@@ -15,6 +18,20 @@ VENUE = Venue(
     ),
     error_marker='"code"',
     market_fields=("stock",),
+    archive=Archive(
+        base_url="https://img.bitgetimg.com",
+        trees=(Tree(Cadence.DAILY, "online/kline/{symbol}/SP/{label:%Y%m%d}.zip"),),
+        first_day=date(2024, 4, 18),
+        columns=("time", "open", "high", "low", "close", "volume", ""),
+        header={"volume": ("basevolume",), "time": ("timestamp",)},
+        format=Format.ZIP_XLSX,
+        label_offset=timedelta(hours=8),
+        sparse=True,
+        absent={403: "AccessDenied", 404: ""},
+        etag_is_md5=True,
+        source="third parties: workbooks; days of UTC+8, or of UTC: the rows decide; 403 with AccessDenied stands for a"
+        " file that does not exist",
+    ),
     source="code: history-candles return 200 back from `endTime` and have no start; the endpoint that returns more,"
     " of the last 30 days only, is not used. docs: error codes",
 )

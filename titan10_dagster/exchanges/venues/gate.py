@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import date
+
+from titan10_dagster.exchanges.archive_record import Archive, Cadence, Format, Tree
 from titan10_dagster.exchanges.venues.venue import Venue
 
 VENUE = Venue(
@@ -9,5 +12,21 @@ VENUE = Venue(
     page_size=1000,
     depth=10_000,
     alternative_source="Gate's monthly CSV archive",
+    archive=Archive(
+        base_url="https://download.gatedata.org",
+        trees=(
+            Tree(
+                Cadence.DAILY,
+                "spot/candlesticks_{timeframe}/{label:%Y%m}/{symbol}-{label:%Y%m%d}.csv.gz",
+                separator="_",
+            ),
+        ),
+        first_day=date(2023, 1, 1),
+        columns=("time", "volume", "close", "high", "low", "open"),
+        format=Format.GZIP_CSV,
+        sparse=True,
+        etag_is_md5=True,
+        source="docs: Gate announcement 21688; third parties: columns, daily files, the ETag is the MD5",
+    ),
     source="docs: the last 10,000 points (confirmed for futures only)",
 )

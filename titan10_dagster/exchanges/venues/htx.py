@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import date, timedelta
 from typing import Any
 
+from titan10_dagster.exchanges.archive_record import Archive, Cadence, Tree
 from titan10_dagster.exchanges.venues.venue import EmptyMinutes, FailureKind, Venue, phrase
 
 
@@ -21,6 +23,29 @@ VENUE = Venue(
     refuses_before_listing=True,
     phrases=(phrase(r'"(rate-)?too-many-requests?"|"base-request-exceed-frequency-limit"', FailureKind.THROTTLED),),
     list_markets=_list_markets,
+    archive=Archive(
+        base_url="https://www.htx.com",
+        trees=(
+            Tree(
+                Cadence.DAILY,
+                "data/historical_data/spot/daily/klines/{symbol}/{timeframe}/"
+                "{symbol}-klines-{timeframe}-{label:%Y-%m-%d}.zip",
+                separator="-",
+                digest="{path}.CHECKSUM",
+            ),
+            Tree(
+                Cadence.DAILY,
+                "data/data/klines/spot/daily/{symbol}/{timeframe}/{symbol}-{timeframe}-{label:%Y-%m-%d}.zip",
+                digest="{stem}.CHECKSUM",
+                timeframes={"1m": "1min"},
+            ),
+        ),
+        first_day=date(2021, 1, 1),
+        columns=("time", "open", "close", "high", "low", "", "volume"),
+        header={"volume": ("amount", "vol"), "time": ("id", "ts")},
+        label_offset=timedelta(hours=8),
+        source="third parties: two trees, days of UTC+8; in the old tree vol is quote volume and amount base volume",
+    ),
     source="docs: zero rows, 10 requests/s; days of GMT+8 (ccxt PR 17783; huobiapi/API_Docs_en issue 8); ccxt PR"
     " 21686: an error where `from` is before the listing",
 )

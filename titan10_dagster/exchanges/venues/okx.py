@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 
+from titan10_dagster.exchanges.archive_record import Archive, Cadence, Tree
 from titan10_dagster.exchanges.venues.venue import FailureKind, Venue, Wire, error_code
 
 VENUE = Venue(
@@ -19,5 +20,25 @@ VENUE = Venue(
         error_code("code", 50004, 50013, 50026, kind=FailureKind.TRANSIENT),
     ),
     error_marker='"code"',
+    archive=Archive(
+        base_url="https://static.okx.com",
+        trees=(
+            Tree(
+                Cadence.MONTHLY,
+                "cdn/okex/traderecords/candlesticks/monthly/{label:%Y%m}/{symbol}-candlesticks-{label:%Y-%m}.zip",
+                separator="-",
+            ),
+            Tree(
+                Cadence.DAILY,
+                "cdn/okex/traderecords/candlesticks/daily/{label:%Y%m%d}/{symbol}-candlesticks-{label:%Y-%m-%d}.zip",
+                separator="-",
+            ),
+        ),
+        first_day=date(2022, 10, 1),
+        columns=("", "open", "high", "low", "close", "volume", "", "", "time", ""),
+        header={"volume": ("vol",), "time": ("open_time",)},
+        label_offset=timedelta(hours=8),
+        source="third parties: the paths, days of UTC+8, the header, the text None in early volumes",
+    ),
     source="docs: history-candles limit 300, 20 requests per 2 s; error codes; ccxt issue 26973: 10 % slower is safe",
 )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 
+from titan10_dagster.exchanges.archive_record import Archive, Cadence, Tree
 from titan10_dagster.exchanges.venues.venue import EmptyMinutes, FailureKind, Venue, phrase
 
 VENUE = Venue(
@@ -14,5 +15,23 @@ VENUE = Venue(
     cost=2,
     quota_pause=timedelta(seconds=2),
     phrases=(phrase(r"Code not found", FailureKind.UNKNOWN_SYMBOL),),  # ccxt: ExchangeError
+    archive=Archive(
+        base_url="https://crix-data.upbit.com",
+        trees=(
+            Tree(
+                Cadence.DAILY,
+                "candle/{symbol}/daily/{timeframe}/{label:%Y}/{symbol}_candle-{timeframe}_{label:%Y%m%d}.zip",
+                separator="-",
+                quote_first=True,
+                digest="{stem}.checksum",
+            ),
+        ),
+        first_day=date(2017, 9, 25),
+        columns=("time", "open", "high", "low", "close", "", "volume"),
+        header={"volume": ("acc_trade_volume",), "time": ("date_time_utc",)},
+        sparse=True,
+        licence="Upbit allows personal, non-commercial use of its files and forbids to redistribute them",
+        source="third parties: the header, bare SHA-256 digests, minutes without trades left out, the licence",
+    ),
     source="docs: 200 candles back from a cursor; minutes without trades left out; 429, then 418",
 )

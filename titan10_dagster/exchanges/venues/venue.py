@@ -14,6 +14,7 @@ from enum import Enum, StrEnum, auto
 from typing import Any
 
 from titan10_dagster.candles.slices import Slice
+from titan10_dagster.exchanges.archive_record import Archive
 from titan10_dagster.exchanges.ccxt_facts import rate_limit_ms
 
 # What ccxt's classes read from a market when they fetch candles, besides its ids and assets.
@@ -119,6 +120,7 @@ class Venue:
     refuses_before_listing: the exchange answers with an error, of no known wording, to a page that begins before the
         first candle.
     alternative_source: where to get candles older than `depth`.
+    archive: the candle files that it publishes; None if it publishes none.
     days_per_run: how many days of 1-minute candles one run takes: what the exchange serves in some minutes at its own
         pace.
 
@@ -147,6 +149,7 @@ class Venue:
     cursor: bool = False
     refuses_before_listing: bool = False
     alternative_source: str | None = None
+    archive: Archive | None = None
     days_per_run: int = 27
     cost: float = 1.0
     budget: float = 1.0

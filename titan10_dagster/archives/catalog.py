@@ -1,0 +1,182 @@
+"""Which files of an archive hold a slice, and where they lie. Nothing is downloaded here."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+from titan10_dagster.candles.markets import Market
+from titan10_dagster.candles.slices import Series, Slice, midnight
+from titan10_dagster.exchanges.archive_record import Archive, Cadence, Tree
+
+_DAY = timedelta(days=1)
+# A monthly file costs about as much as eight daily ones, each of which needs a request for its digest as well.
+FEWEST_DAYS_OF_A_MONTH = 8
+
+
+@dataclass(frozen=True)
+class ArchiveFile:
+    """One file: a series on the day, or in the month, that `label` names (the first of the month)."""
+
+    archive: Archive
+    tree: Tree
+    series: Series
+    market: Market
+    label: date
+
+    @property
+    def path(self) -> str:
+        """The path below the archive's base URL."""
+        assets = [self.market.base_id, self.market.quote_id]
+        if self.tree.quote_first:
+            assets.reverse()
+        return self.tree.path.format(
+            symbol=self.tree.separator.join(assets).upper(),
+            timeframe=self.tree.timeframes[self.series.timeframe.name],
+            label=self.label,
+        )
+
+    @property
+    def digest_path(self) -> str | None:
+        """The path of the file with the published digest; None where none is published."""
+        if self.tree.digest is None:
+            return None
+        return self.tree.digest.format(path=self.path, stem=self.path.rpartition(".")[0])
+
+    @property
+    def start(self) -> datetime:
+        """The first instant that the label stands for (aware, UTC)."""
+        return midnight(self.label) - self.archive.label_offset
+
+    @property
+    def end(self) -> datetime:
+        """The instant after the last that the label stands for (aware, UTC)."""
+        after = self.label + _DAY if self.tree.cadence is Cadence.DAILY else month_after(self.label)
+        return midnight(after) - self.archive.label_offset
+
+    @property
+    def published_at(self) -> datetime:
+        """When the file is expected to be there (aware, UTC)."""
+        if self.tree.cadence is Cadence.DAILY:
+            return self.end + self.archive.published_after
+        return first_monday(month_after(self.label)) + _DAY
+
+    def is_late(self, now: datetime) -> bool:
+        """Whether the file, if absent, may still appear."""
+        return now < self.published_at + self.archive.missing_for_good_after[self.tree.cadence]
+
+    def __str__(self) -> str:
+        return self.path
+
+
+def month_of(day: date) -> date:
+    """The first day of the month."""
+    return day.replace(day=1)
+
+
+def month_after(day: date) -> date:
+    """The first day of the next month."""
+    return (month_of(day) + timedelta(days=32)).replace(day=1)
+
+
+def first_monday(month: date) -> datetime:
+    """The first Monday of the month at midnight (aware, UTC)."""
+    return datetime(month.year, month.month, 1 + -month.weekday() % 7, tzinfo=UTC)
+
+
+def labels_of(day: date, offset: timedelta) -> list[date]:
+    """The labels of the daily files that a UTC day lies in: one, or two where the archive's days are not UTC days."""
+    return [day] if not offset else [day, day + _DAY]
+
+
+def serves(archive: Archive, series: Series, cadence: Cadence) -> bool:
+    """Whether the archive has files of this cadence for the timeframe."""
+    return any(tree.cadence is cadence and series.timeframe.name in tree.timeframes for tree in archive.trees)
+
+
+def candidates(archive: Archive, series: Series, market: Market, label: date, cadence: Cadence) -> list[ArchiveFile]:
+    """The files that may hold the label's candles, the preferred tree first."""
+    return [
+        ArchiveFile(archive, tree, series, market, label)
+        for tree in archive.trees
+        if tree.cadence is cadence and series.timeframe.name in tree.timeframes
+    ]
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What is read together: the slices of one series in one calendar month.
+
+    `monthly`: whether the monthly file is tried first for them. Days that it lacks, and those in `daily_days`, are
+    read from daily files.
+    """
+
+    series: Series
+    market: Market
+    month: date
+    slices: tuple[Slice, ...]
+    monthly: bool
+    daily_days: frozenset[date]
+
+
+def plan_units(
+    archive: Archive, slices: Iterable[Slice], markets: Mapping[str, Market], now: datetime
+) -> tuple[list[Unit], dict[Slice, str]]:
+    """Return the units that serve the slices, oldest first, and why the other slices cannot be served.
+
+    A slice can be served if its market is known, its timeframe has files, it is not older than the archive, and the
+    daily file of its last hour is published by `now` (aware, UTC).
+    """
+    months: dict[tuple[Series, date], list[Slice]] = {}
+    unserved: dict[Slice, str] = {}
+    for slice_ in sorted(set(slices)):
+        reason = _why_not(archive, slice_, markets, now)
+        if reason is not None:
+            unserved[slice_] = reason
+            continue
+        months.setdefault((slice_.series, month_of(slice_.day)), []).append(slice_)
+    units = [
+        _unit(archive, series, markets[series.symbol], month, wanted, now) for (series, month), wanted in months.items()
+    ]
+    return sorted(units, key=lambda unit: (unit.month, unit.series)), unserved
+
+
+def _why_not(archive: Archive, slice_: Slice, markets: Mapping[str, Market], now: datetime) -> str | None:
+    if slice_.series.symbol not in markets:
+        return "the exchange does not list the symbol"
+    if slice_.day < archive.first_day:
+        return f"the archive begins on {archive.first_day}"
+    has_daily = serves(archive, slice_.series, Cadence.DAILY)
+    if not has_daily and not serves(archive, slice_.series, Cadence.MONTHLY):
+        return f"the archive has no files of {slice_.series.timeframe}"
+    if now < slice_.end + archive.label_offset + archive.published_after:
+        return "the archive has not published the day yet"
+    return None
+
+
+def _unit(
+    archive: Archive, series: Series, market: Market, month: date, wanted: Sequence[Slice], now: datetime
+) -> Unit:
+    days = {slice_.day for slice_ in wanted}
+    daily = days & archive.daily_preferred
+    months = candidates(archive, series, market, month, Cadence.MONTHLY)
+    published = any(now >= file.published_at for file in months)
+    has_daily = serves(archive, series, Cadence.DAILY)
+    monthly = published and (not has_daily or len(days - daily) >= FEWEST_DAYS_OF_A_MONTH)
+    return Unit(series, market, month, tuple(wanted), monthly, frozenset(daily if monthly else days))
+
+
+def uncovered(slices: Collection[Slice], windows: Sequence[tuple[datetime, datetime]]) -> list[Slice]:
+    """The slices that the windows, in any order, do not cover whole."""
+    merged: list[tuple[datetime, datetime]] = []
+    for start, end in sorted(windows):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((start, end))
+    return [
+        slice_
+        for slice_ in sorted(slices)
+        if not any(start <= slice_.start and slice_.end <= end for start, end in merged)
+    ]

@@ -1,0 +1,279 @@
+"""Candle files over HTTP: downloaded once, verified against their published digest, kept in a cache.
+
+A file in the cache is whole and was verified: it is written beside its place and renamed, together with a small JSON
+file that says where it came from. So a backfill that was killed downloads no file twice but the one in progress.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+
+import aiohttp
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+from tenacity.wait import wait_base
+
+from titan10_dagster.archives.catalog import ArchiveFile
+from titan10_dagster.candles.source_files import SourceFile
+from titan10_dagster.errors import ArchiveError
+
+MOST_BYTES = 256 << 20  # of one packed file
+_MOST_DIGEST_BYTES = 4096
+_CHUNK = 1 << 18
+_FRESH = {"Cache-Control": "no-cache", "Pragma": "no-cache"}  # past the caches between the archive and this machine
+_PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
+_ALGORITHMS = {32: "md5", 64: "sha256"}  # by the number of hexadecimal digits
+_ETAG = re.compile(r'(?:W/)?"?([0-9a-fA-F]{32})"?')
+
+
+class FileAbsent(ArchiveError):
+    """The archive has no such file, at least not yet."""
+
+
+class ArchiveBlocked(ArchiveError):
+    """The archive refuses to serve this address; further requests would not help."""
+
+
+class DigestMismatch(ArchiveError):
+    """The file is not the one that its published digest describes, in two downloads."""
+
+
+class _PassingFailure(ArchiveError):
+    """A failure that may be over with the next try."""
+
+
+@dataclass(frozen=True)
+class Download:
+    """The content of a file and where it came from; `cached`: it was read from the cache, at no request."""
+
+    content: bytes
+    source: SourceFile
+    cached: bool
+
+
+@dataclass
+class Traffic:
+    """What was requested so far."""
+
+    files: int = 0
+    digests: int = 0
+    absent: int = 0
+    retries: int = 0
+    bytes: int = 0
+
+
+@dataclass
+class Downloader:
+    """Downloads files of one archive, several at once; use it inside `async with`.
+
+    base_url: scheme and host, instead of the archive's own (a mirror, the sandbox).
+    cache: the folder that verified files are kept in.
+    connections: how many requests may be under way at once.
+    wait: tenacity's pause between two tries of one request.
+    """
+
+    base_url: str
+    cache: Path
+    proxy: str | None = None
+    connections: int = 16
+    attempts: int = 4
+    seconds: float = 60.0
+    wait: wait_base = field(default_factory=lambda: wait_random_exponential(multiplier=0.5, max=20))
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    traffic: Traffic = field(default_factory=Traffic)
+    _session: aiohttp.ClientSession | None = None
+    _blocked: ArchiveBlocked | None = None
+
+    async def __aenter__(self) -> Downloader:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=self.connections),
+            timeout=aiohttp.ClientTimeout(total=self.seconds),
+            auto_decompress=False,
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def fetch(self, file: ArchiveFile) -> Download:
+        """Return the file, verified, from the cache or from the archive.
+
+        Raises:
+            FileAbsent: the archive does not have it.
+            DigestMismatch: it differs from its published digest, and so does a second download past all caches.
+            ArchiveBlocked: the archive refuses this address.
+            ArchiveError: it could not be downloaded.
+        """
+        path = self._path(file)
+        cached = await asyncio.to_thread(_read_cached, path)
+        if cached is not None:
+            return cached
+        content, source = await self._verified(file)
+        await asyncio.to_thread(_write_cached, path, content, source)
+        return Download(content, source, cached=False)
+
+    async def _verified(self, file: ArchiveFile) -> tuple[bytes, SourceFile]:
+        for headers in ({}, _FRESH):
+            (content, answer), published = await asyncio.gather(
+                self._get(file, file.path, MOST_BYTES, headers), self._published_digest(file, headers)
+            )
+            self.traffic.files += 1
+            source = self._source(file, content, answer, published)
+            expected = _expected_digest(file, published, answer)
+            if expected is None:
+                return content, source
+            algorithm, digest = expected
+            if await asyncio.to_thread(_digest, algorithm, content) == digest:
+                return content, replace(source, checked_against=f"{algorithm} {'file' if published else 'etag'}")
+        raise DigestMismatch(
+            f"{file}: its {algorithm} digest is not the published one, {digest[:12]}..., after two downloads. Nothing"
+            " of it is stored; the next source is asked for these candles."
+        )
+
+    async def _published_digest(self, file: ArchiveFile, headers: Mapping[str, str]) -> str | None:
+        """The digest in the file beside the data file; None where there is none."""
+        if file.digest_path is None:
+            return None
+        try:
+            content, _ = await self._get(file, file.digest_path, _MOST_DIGEST_BYTES, headers)
+        except FileAbsent:
+            return None
+        self.traffic.digests += 1
+        return _parse_digest(content, file.path.rpartition("/")[2])
+
+    def _source(
+        self, file: ArchiveFile, content: bytes, answer: Mapping[str, str], published: str | None
+    ) -> SourceFile:
+        return SourceFile(
+            url=self._url(file.path),
+            size=len(content),
+            digest="sha256:" + hashlib.sha256(content).hexdigest(),
+            published_digest=published,
+            checked_against=None,
+            etag=answer.get("ETag"),
+            last_modified=answer.get("Last-Modified"),
+            read_at=self.now(),
+            start=file.start,
+            end=file.end,
+        )
+
+    async def _get(
+        self, file: ArchiveFile, path: str, most: int, headers: Mapping[str, str]
+    ) -> tuple[bytes, Mapping[str, str]]:
+        """The body and the headers of one answer, requested again while failures pass."""
+        tries = AsyncRetrying(
+            retry=retry_if_exception_type(_PassingFailure),
+            stop=stop_after_attempt(self.attempts),
+            wait=self.wait,
+            before_sleep=lambda _: setattr(self.traffic, "retries", self.traffic.retries + 1),
+            reraise=True,
+        )
+        answer: tuple[bytes, Mapping[str, str]] = await tries(self._get_once, file, path, most, headers)
+        return answer
+
+    async def _get_once(
+        self, file: ArchiveFile, path: str, most: int, headers: Mapping[str, str]
+    ) -> tuple[bytes, Mapping[str, str]]:
+        if self._blocked is not None:
+            raise self._blocked
+        if self._session is None:
+            raise RuntimeError("the downloader is not open: use `async with`")
+        url = self._url(path)
+        try:
+            async with self._session.get(url, headers=headers, proxy=self.proxy, allow_redirects=False) as answer:
+                body = await _body(answer, most, url)
+                self.traffic.bytes += len(body)
+                if answer.status == 200:
+                    return body, dict(answer.headers)
+                raise self._failure(file, url, answer.status, body)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise _PassingFailure(f"{url} could not be downloaded: {type(error).__name__}: {error}") from error
+
+    def _failure(self, file: ArchiveFile, url: str, status: int, body: bytes) -> ArchiveError:
+        marker = file.archive.absent.get(status)
+        if marker is not None and marker in body.decode("utf-8", "replace"):
+            self.traffic.absent += 1
+            return FileAbsent(f"{url}: the archive has no such file (HTTP {status})")
+        if status in (401, 403, 451):
+            self._blocked = ArchiveBlocked(
+                f"{url}: the archive refuses this address (HTTP {status}); nothing more of it is requested in this run"
+            )
+            return self._blocked
+        kind = _PassingFailure if status in _PASSING else ArchiveError
+        return kind(f"{url} could not be downloaded (HTTP {status})")
+
+    def _url(self, path: str) -> str:
+        return f"{self.base_url.rstrip('/')}/{quote(path)}"
+
+    def _path(self, file: ArchiveFile) -> Path:
+        host = urlsplit(self.base_url).netloc.replace(":", "_")
+        return self.cache.joinpath(host, *(quote(part, safe="") for part in file.path.split("/")))
+
+
+async def _body(answer: aiohttp.ClientResponse, most: int, url: str) -> bytes:
+    parts: list[bytes] = []
+    length = 0
+    async for part in answer.content.iter_chunked(_CHUNK):
+        length += len(part)
+        if length > most:
+            raise ArchiveError(f"{url} is longer than {most:,} bytes: it was not read to its end")
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _parse_digest(content: bytes, name: str) -> str | None:
+    """The digest in `<hex>  <file name>` or in a bare `<hex>`; None where the text is something else.
+
+    A text that names another file says nothing of this one.
+    """
+    fields = content.decode("utf-8", "replace").split()
+    if not fields or not re.fullmatch(r"[0-9a-fA-F]+", fields[0]) or len(fields[0]) not in _ALGORITHMS:
+        return None
+    if len(fields) > 1 and fields[1].lstrip("*").rpartition("/")[2] != name:
+        return None
+    return fields[0].lower()
+
+
+def _expected_digest(file: ArchiveFile, published: str | None, answer: Mapping[str, str]) -> tuple[str, str] | None:
+    """The algorithm and the digest that the content must have; None where the archive publishes none."""
+    if published is not None:
+        return _ALGORITHMS[len(published)], published
+    etag = _ETAG.fullmatch(answer.get("ETag", ""))
+    return ("md5", etag[1].lower()) if file.archive.etag_is_md5 and etag else None
+
+
+def _digest(algorithm: str, content: bytes) -> str:
+    return hashlib.new(algorithm, content, usedforsecurity=False).hexdigest()
+
+
+def _read_cached(path: Path) -> Download | None:
+    try:
+        content, about = path.read_bytes(), json.loads(_about(path).read_text())
+        source = SourceFile.from_json(about)
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    # A disk that lost its end: the file is downloaded again.
+    if source.digest != "sha256:" + hashlib.sha256(content).hexdigest():
+        return None
+    return Download(content, source, cached=True)
+
+
+def _write_cached(path: Path, content: bytes, source: SourceFile) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The description comes first: a file without one is not used.
+    for target, data in ((_about(path), json.dumps(source.to_json()).encode()), (path, content)):
+        beside = target.with_name(f".{target.name}.part")
+        beside.write_bytes(data)
+        beside.replace(target)
+
+
+def _about(path: Path) -> Path:
+    return path.with_name(path.name + ".source.json")

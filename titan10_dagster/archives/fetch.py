@@ -1,0 +1,268 @@
+"""Slices from the candle files of an archive.
+
+The files of one series and month are read together (`catalog.Unit`): the monthly file first where the archive has one,
+then daily files for the days that it lacks or is known to have wrong. A slice lands as soon as its unit is read.
+
+A file is not believed because its digest is right (facts: binance-public-data issue 39). A slice is complete if every
+minute is there, or, where the exchange leaves out minutes without trades, if the file is not silent at one of its ends
+for longer than anywhere else. An incomplete slice lands as far as it goes and is left to the next source as well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
+
+import numpy as np
+
+from titan10_dagster.archives.catalog import (
+    Unit,
+    candidates,
+    labels_of,
+    month_after,
+    plan_units,
+    uncovered,
+)
+from titan10_dagster.archives.download import ArchiveBlocked, Downloader, FileAbsent
+from titan10_dagster.archives.parsing import ParsedFile, parse_file
+from titan10_dagster.candles.columns import Candles
+from titan10_dagster.candles.fetched import FetchedSlice, FetchRecord, Source
+from titan10_dagster.candles.markets import Market
+from titan10_dagster.candles.slices import Slice
+from titan10_dagster.candles.source_files import SourceFile
+from titan10_dagster.errors import ArchiveError
+from titan10_dagster.exchanges.archive_record import Archive, Cadence
+
+_UNITS_AT_ONCE = 6  # of a month of a series: 5 MB each unpacked
+_HOUR = timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class ArchiveReport:
+    """What reading an archive did.
+
+    left: the slices that the next source has to bring, each with the reason; some of them landed in part.
+    """
+
+    landed: int
+    candles: int
+    files: int
+    cached: int
+    requests: int
+    bytes: int
+    seconds: float
+    left: Mapping[Slice, str]
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """A file that was read, and where it came from."""
+
+    parsed: ParsedFile
+    source: SourceFile
+    daily: bool
+
+
+@dataclass
+class _Progress:
+    landed: int = 0
+    candles: int = 0
+    files: int = 0
+    cached: int = 0
+    left: dict[Slice, str] = field(default_factory=dict)
+
+
+async def fetch_archive(
+    archive: Archive,
+    slices: Iterable[Slice],
+    markets: Mapping[str, Market],
+    *,
+    downloader: Downloader,
+    land: Callable[[FetchedSlice], None],
+    now: Callable[[], datetime],
+    warn: Callable[[str], object],
+) -> ArchiveReport:
+    """Bring what the archive has of the slices, and hand each to `land`, which is called in threads.
+
+    `warn` receives a sentence for each file that was there and could not be used. No error of the archive is raised:
+    what it did not bring is in `ArchiveReport.left`. What `land` raises is raised here.
+    """
+    began, progress = time.monotonic(), _Progress()
+    units, unserved = plan_units(archive, slices, markets, now())
+    progress.left.update(unserved)
+    places = asyncio.Semaphore(_UNITS_AT_ONCE)
+
+    async def read(unit: Unit) -> None:
+        async with places:
+            await _UnitRead(archive, unit, downloader, land, warn, progress, now).run()
+
+    async with asyncio.TaskGroup() as group:
+        for unit in units:
+            group.create_task(read(unit))
+    traffic = downloader.traffic
+    return ArchiveReport(
+        landed=progress.landed,
+        candles=progress.candles,
+        files=progress.files,
+        cached=progress.cached,
+        requests=traffic.files + traffic.digests + traffic.absent + traffic.retries,
+        bytes=traffic.bytes,
+        seconds=time.monotonic() - began,
+        left=progress.left,
+    )
+
+
+@dataclass
+class _UnitRead:
+    """The reading of one unit."""
+
+    archive: Archive
+    unit: Unit
+    downloader: Downloader
+    land: Callable[[FetchedSlice], None]
+    warn: Callable[[str], object]
+    progress: _Progress
+    now: Callable[[], datetime]
+    parts: list[_Part] = field(default_factory=list)
+    reasons: dict[date, str] = field(default_factory=dict)  # why a label's file is not among the parts
+
+    async def run(self) -> None:
+        """Read the files, then land the slices."""
+        began = time.monotonic()
+        if self.unit.monthly:
+            months = [self.unit.month]
+            if self.archive.label_offset:  # the last day of the month ends in the next month's file
+                months.append(month_after(self.unit.month))
+            await asyncio.gather(*(self._read(label, Cadence.MONTHLY) for label in months))
+        await self._read_days(self._days_to_read())
+        await asyncio.to_thread(self._land_all, time.monotonic() - began)
+
+    def _days_to_read(self) -> list[Slice]:
+        """The slices that need daily files."""
+        covered = set(self.unit.slices) - set(uncovered(self.unit.slices, self._windows()))
+        wanted = []
+        for slice_ in self.unit.slices:
+            known_worse = slice_.day in self.unit.daily_days
+            if known_worse or slice_ not in covered or self._what_is_missing(slice_, self._candles(slice_)):
+                wanted.append(slice_)
+        return wanted
+
+    async def _read_days(self, slices: Sequence[Slice]) -> None:
+        labels = sorted({label for slice_ in slices for label in labels_of(slice_.day, self.archive.label_offset)})
+        await asyncio.gather(*(self._read(label, Cadence.DAILY) for label in labels))
+
+    async def _read(self, label: date, cadence: Cadence) -> None:
+        """Read the file of the label from the first tree that has a usable one."""
+        for file in candidates(self.archive, self.unit.series, self.unit.market, label, cadence):
+            try:
+                download = await self.downloader.fetch(file)
+                parsed = await asyncio.to_thread(parse_file, file, download.content)
+            except FileAbsent:
+                state = "not published yet" if file.is_late(self.now()) else "not in the archive"
+                self.reasons[label] = f"{file} is {state}"
+            except ArchiveBlocked as error:
+                self.reasons[label] = str(error)
+                return
+            except ArchiveError as error:
+                self.reasons[label] = f"{file}: {error}"
+                self.warn(f"{self.unit.series}: {file} is not used. {error}")
+            else:
+                self.progress.files += 1
+                self.progress.cached += download.cached
+                # The rows may show that the label means other hours than usual.
+                source = replace(download.source, start=parsed.start, end=parsed.end)
+                self.parts.append(_Part(parsed, source, cadence is Cadence.DAILY))
+                return
+
+    def _windows(self) -> list[tuple[datetime, datetime]]:
+        return [(part.parsed.start, part.parsed.end) for part in self.parts]
+
+    def _parts_of(self, slice_: Slice) -> list[_Part]:
+        """The parts that hold the slice: daily files where those cover it, else all."""
+        touching = [part for part in self.parts if part.parsed.start < slice_.end and part.parsed.end > slice_.start]
+        daily = [part for part in touching if part.daily]
+        windows = [(part.parsed.start, part.parsed.end) for part in daily]
+        return daily if daily and not uncovered([slice_], windows) else touching
+
+    def _candles(self, slice_: Slice) -> Candles:
+        parts = self._parts_of(slice_)
+        if not parts:
+            return Candles.empty()
+        return Candles.joined(*(part.parsed.candles.between(slice_.start, slice_.end) for part in parts)).drop_repeats()
+
+    def _what_is_missing(self, slice_: Slice, candles: Candles) -> str | None:
+        """Why the slice is not complete; None if it is."""
+        if uncovered([slice_], self._windows()):
+            labels = labels_of(slice_.day, self.archive.label_offset)
+            known = [self.reasons[label] for label in labels if label in self.reasons]
+            return "; ".join(known) or "no file of the archive covers it"
+        missing = np.setdiff1d(slice_.grid(), candles.times).size
+        if not missing:
+            return None
+        if not self.archive.sparse:
+            return f"{missing} of {slice_.expected} candles are not in its files"
+        return _suspicious_silence(slice_, candles)
+
+    def _land_all(self, seconds: float) -> None:
+        attributed: set[str] = set()
+        for slice_ in self.unit.slices:
+            candles = self._candles(slice_)
+            missing = self._what_is_missing(slice_, candles)
+            if missing is not None:
+                self.progress.left[slice_] = missing
+            if not len(candles) and missing is not None:
+                continue
+            files = tuple(part.source for part in self._parts_of(slice_))
+            requests = sum(file.url not in attributed for file in files)
+            attributed |= {file.url for file in files}
+            self.land(self._fetched(slice_, candles, files, missing, requests, seconds / len(self.unit.slices)))
+            self.progress.landed += 1
+            self.progress.candles += len(candles)
+
+    def _fetched(
+        self,
+        slice_: Slice,
+        candles: Candles,
+        files: tuple[SourceFile, ...],
+        missing: str | None,
+        requests: int,
+        seconds: float,
+    ) -> FetchedSlice:
+        record = FetchRecord(
+            slice=slice_,
+            fetched_at=max(file.read_at for file in files),
+            source=Source.ARCHIVE,
+            requests=requests,
+            retries=0,
+            seconds=seconds,
+            answered=missing is None,
+            horizon=None,
+            listed=self.unit.market.listed,
+            note=missing,
+            files=files,
+        )
+        return FetchedSlice(record, candles)
+
+
+def _suspicious_silence(slice_: Slice, candles: Candles) -> str | None:
+    """Why a sparse slice may have been cut off; None where its silences look alike.
+
+    A file that lost its end looks like an exchange without trades. It is suspicious if the silence at one end of the
+    day is longer than an hour and than twice the longest silence between two candles.
+    """
+    if not len(candles):
+        return "its files have no candle of the day"
+    step = slice_.series.timeframe.delta
+    minutes = np.unique(candles.times)
+    inner = np.diff(minutes).max().astype(timedelta) if len(minutes) > 1 else timedelta(0)
+    longest = max(_HOUR, 2 * inner)
+    start, end = minutes[0].astype(datetime), minutes[-1].astype(datetime) + step
+    head = start - slice_.start.replace(tzinfo=None)
+    tail = slice_.end.replace(tzinfo=None) - end
+    if max(head, tail) > longest:
+        which = "begins" if head > tail else "ends"
+        return f"the day in its files {which} with a silence of {max(head, tail)}, so they may be cut off"
+    return None

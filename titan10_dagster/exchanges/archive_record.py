@@ -1,0 +1,86 @@
+"""What a venue record says about the candle files that an exchange publishes.
+
+An `Archive` is a declaration: `titan10_dagster.archives` downloads, verifies and parses by it. It names where the files
+lie and what is usual in them. What a file really holds (header, time unit, order, the day that its label means) is read
+from the file, because every exchange has changed its format at least once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from enum import StrEnum
+
+
+class Cadence(StrEnum):
+    """How long a stretch one file covers."""
+
+    DAILY = "daily"
+    MONTHLY = "monthly"
+
+
+class Format(StrEnum):
+    """How the rows of a file are packed."""
+
+    ZIP_CSV = "zip_csv"  # one CSV member
+    GZIP_CSV = "gzip_csv"
+    ZIP_XLSX = "zip_xlsx"  # one workbook; needs the optional extra "xlsx"
+
+
+@dataclass(frozen=True)
+class Tree:
+    """One family of files of the same naming.
+
+    `path` is a `str.format` template below the archive's base URL. Its fields are `symbol` (in the archive's spelling),
+    `timeframe` and `label`, the date that names the file, with its own format: `{label:%Y-%m-%d}`.
+    `digest` is the template of the file that holds the published digest; None where none is published. `{path}` stands
+    for the data file's path, `{stem}` for the same without its last suffix.
+    `separator` joins base and quote in `symbol`: "" for BTCUSDT, "-" for BTC-USDT. `quote_first`: as in KRW-BTC.
+    """
+
+    cadence: Cadence
+    path: str
+    separator: str = ""
+    digest: str | None = None
+    timeframes: Mapping[str, str] = field(default_factory=lambda: {"1m": "1m"}, hash=False)
+    quote_first: bool = False
+
+
+@dataclass(frozen=True)
+class Archive:
+    """The candle files of one exchange.
+
+    trees: in order of preference among those of one cadence.
+    first_day: no file is looked for before this UTC day.
+    columns: the meaning of each column where a file has no header. Names are time, open, high, low, close, volume
+        (base currency), and "" for a column that is not read.
+    header: for each of the six names, how headers spell it, lower case.
+    label_offset: the file of label D covers the 24 hours that begin at midnight UTC of D minus this. Eight hours where
+        days are those of UTC+8. If the rows of a file say otherwise, the rows win.
+    sparse: minutes without trades are left out. Otherwise an absent minute is an outage or a defect of the file.
+    published_after: a daily file is not expected before this time after the end of its day.
+    missing_for_good_after: how long after its expected publication a file that is absent counts as late, by cadence.
+    absent: HTTP statuses of a file that does not exist, each with a text that the body must contain ("" for any).
+    etag_is_md5: the ETag is the MD5 digest of the file, unless it has a dash (multipart upload).
+    daily_preferred: UTC days of which monthly files are known to be worse than daily ones.
+    licence: terms that the user has to accept; such an archive is off until the settings switch it on.
+    """
+
+    base_url: str
+    trees: tuple[Tree, ...]
+    first_day: date
+    columns: tuple[str, ...]
+    source: str
+    header: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
+    format: Format = Format.ZIP_CSV
+    label_offset: timedelta = timedelta(0)
+    sparse: bool = False
+    published_after: timedelta = timedelta(hours=33)
+    missing_for_good_after: Mapping[Cadence, timedelta] = field(
+        default_factory=lambda: {Cadence.DAILY: timedelta(days=3), Cadence.MONTHLY: timedelta(days=35)}, hash=False
+    )
+    absent: Mapping[int, str] = field(default_factory=lambda: {404: ""}, hash=False)
+    etag_is_md5: bool = False
+    daily_preferred: frozenset[date] = frozenset()
+    licence: str | None = None

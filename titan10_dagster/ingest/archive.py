@@ -1,0 +1,92 @@
+"""The archive of an exchange as a source of candles, before REST."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+
+from titan10_dagster.archives.download import Downloader
+from titan10_dagster.archives.fetch import ArchiveReport, fetch_archive
+from titan10_dagster.candles.fetched import FetchedSlice
+from titan10_dagster.candles.gaps import Reason
+from titan10_dagster.candles.markets import Market
+from titan10_dagster.candles.slices import Slice
+from titan10_dagster.exchanges.archive_record import Archive
+from titan10_dagster.exchanges.venues.registry import venue_of
+from titan10_dagster.ingest.context import IngestContext
+from titan10_dagster.store.ledger import LedgerRow
+
+log = logging.getLogger(__name__)
+
+# The note of a slice in the ledger begins with this if the archive could not serve it.
+NOTE = "archive: "
+NOT_YET = "not published yet"
+_LOOKED_FOR_AGAIN_AFTER = timedelta(days=1)
+
+
+def archive_of(titan10: IngestContext, exchange: str) -> Archive | None:
+    """Return the archive that the settings name as a source of the exchange; None if they name none."""
+    if exchange not in titan10.settings.exchanges or "archive" not in titan10.exchange(exchange).sources:
+        return None
+    return venue_of(exchange).archive
+
+
+def rest_is_a_source(titan10: IngestContext, exchange: str) -> bool:
+    """Whether the settings name REST as a source of the exchange."""
+    return "rest" in titan10.exchange(exchange).sources
+
+
+async def read_archive(
+    titan10: IngestContext,
+    exchange: str,
+    archive: Archive,
+    markets: Sequence[Market],
+    slices: Sequence[Slice],
+    land: Callable[[FetchedSlice], None],
+) -> ArchiveReport:
+    """Bring what the archive has of the slices into the landing zone; see `archives.fetch`.
+
+    With `base_url` in the settings the files are requested from there too, unless `archive_url` names another address.
+    """
+    settings = titan10.exchange(exchange)
+    downloader = Downloader(
+        settings.archive_url or settings.base_url or archive.base_url,
+        titan10.settings.archives,
+        proxy=settings.proxy.get_secret_value() if settings.proxy else None,
+        now=titan10.now,
+    )
+    async with downloader:
+        report = await fetch_archive(
+            archive,
+            slices,
+            {market.symbol: market for market in markets},
+            downloader=downloader,
+            land=land,
+            now=titan10.now,
+            warn=log.warning,
+        )
+    log.info(
+        "%s: %d of %d slices came from %d archive files (%d from the cache, %.1f MB)",
+        *(exchange, len(slices) - len(report.left), len(slices), report.files, report.cached, report.bytes / 1e6),
+    )
+    return report
+
+
+def reopened_by_archive(titan10: IngestContext, exchange: str, rows: Mapping[Slice, LedgerRow]) -> set[Slice]:
+    """Return the settled slices beyond the retention horizon of REST that the archive has not been asked for.
+
+    A day whose file was not published when it was last looked for counts again after a day.
+    """
+    archive = archive_of(titan10, exchange)
+    if archive is None:
+        return set()
+    found: set[Slice] = set()
+    for slice_, row in rows.items():
+        if not row.missing.get(Reason.BEYOND_HORIZON, 0) or slice_.day < archive.first_day:
+            continue
+        note = row.note or ""
+        waited = titan10.now() - row.fetched_at >= _LOOKED_FOR_AGAIN_AFTER
+        if not note.startswith(NOTE) or (NOT_YET in note and waited):
+            found.add(slice_)
+    return found

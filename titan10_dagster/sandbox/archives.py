@@ -1,0 +1,436 @@
+"""The candle files that exchanges publish, made from the sandbox's own candles.
+
+Each exchange has a `Shelf`: where its files lie, how their rows are written and packed, and how it publishes digests.
+The table is written from the same public facts as the venue records, but apart from them: a mistake in one shows.
+
+A defect is what goes wrong with files on command. `DEFECTS` lists them; each was seen in a real archive or is an
+attack.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import hashlib
+import io
+import re
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from functools import cache
+
+from titan10_dagster.sandbox.site import Site
+
+_DAY_MS = 86_400_000
+_MINUTE_MS = 60_000
+_US_SINCE = 1_735_689_600_000  # 2025-01-01: from here on Binance's spot files are in microseconds
+
+_KEPT = 100  # stretches of candles
+Row = list[float]  # [ms, open, high, low, close, volume]
+
+DEFECTS: Mapping[str, str] = {
+    "missing": "The file does not exist.",
+    "missing_digest": "The file exists, its digest file does not.",
+    "stale_digest": "The digest is that of a former file.",
+    "replaced": "Other values than before; the digest fits.",
+    "truncated_rows": "The second half of the rows is missing; the digest fits.",
+    "truncated_bytes": "The second half of the bytes is missing; the digest is that of the whole file.",
+    "hole": "An hour is missing in the middle; the digest fits.",
+    "duplicates": "Every row comes twice.",
+    "conflicts": "Ten rows come a second time with other values.",
+    "off_grid": "Ten rows begin 14.789 seconds late.",
+    "none": "Ten rows have the text None instead of a volume.",
+    "header": "A header, or none, against the habit.",
+    "microseconds": "Times in microseconds, whatever the day.",
+    "other_day": "The rows are those of the day before.",
+    "html": "An HTML page with status 200.",
+    "bomb": "A small file that unpacks to 1 GB.",
+    "two_members": "The zip file has two members.",
+    "forbidden": "HTTP 403 without a word about keys.",
+    "unavailable": "HTTP 503, twice.",
+}
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """The files of one exchange.
+
+    paths: regular expressions of the paths, with the groups `symbol` and `label` (YYYYMMDD, YYYY-MM-DD or YYYY-MM).
+    symbol: the spelling of base and quote in a path.
+    row: the fields of one candle; `header` names them, None where files have no header.
+    hours: how many hours before midnight UTC the day of a label begins.
+    digest: the suffix of the digest's path ("" replaces the data file's own), None where there is none.
+    algorithm: of the digest. named: the digest's line names the file.
+    """
+
+    paths: tuple[str, ...]
+    symbol: Callable[[str, str], str]
+    row: Callable[[Row, bool], Sequence[object]]
+    header: str | None = None
+    hours: int = 0
+    packing: str = "zip"
+    digest: str | None = ".CHECKSUM"
+    replaces_suffix: bool = False
+    algorithm: str = "sha256"
+    named: bool = True
+    lag: timedelta = timedelta(hours=9)
+    absent: tuple[int, bytes] = (404, b"<Error><Code>NoSuchKey</Code></Error>")
+
+
+def _plain(value: float) -> str:
+    """The shortest decimal text of a double, never with an exponent."""
+    text = repr(value)
+    return text if "e" not in text else f"{value:.20f}".rstrip("0")
+
+
+def _binance(row: Row, micro: bool) -> Sequence[object]:
+    ms, *values = row
+    unit = 1000 if micro or ms >= _US_SINCE else 1
+    opened = int(ms) * unit
+    prices = [f"{value:.8f}" for value in values[:4]]
+    volume, close = values[4], values[3]
+    quote = f"{volume * close:.8f}"
+    return [opened, *prices, f"{volume:.8f}", opened + _MINUTE_MS * unit - 1, quote, 7, f"{volume:.8f}", quote, 0]
+
+
+def _okx(row: Row, micro: bool) -> Sequence[object]:
+    ms, o, h, low, c, v = row
+    return ["X", *map(_plain, (o, h, low, c, v)), _plain(v), _plain(v * c), int(ms) * (1000 if micro else 1), 1]
+
+
+def _seconds(order: str) -> Callable[[Row, bool], Sequence[object]]:
+    """A row of seconds and the values that `order` names by their initials: o, h, l, c, v; q is the quote volume."""
+
+    def row_of(row: Row, micro: bool) -> Sequence[object]:
+        ms, o, h, low, c, v = row
+        values = {"o": o, "h": h, "l": low, "c": c, "v": v, "q": v * c}
+        time = int(ms) * 1000 if micro else ms / 1000
+        written = int(time) if time == int(time) else time
+        return [written, *(_plain(values[name]) for name in order)]
+
+    return row_of
+
+
+def _upbit(row: Row, micro: bool) -> Sequence[object]:
+    ms, o, h, low, c, v = row
+    instant = datetime.fromtimestamp(ms / 1000, UTC).replace(tzinfo=None).isoformat()
+    time = int(ms) * 1000 if micro else instant
+    return [time, *map(_plain, (o, h, low, c, v * c, v))]
+
+
+def _htx(row: Row, micro: bool) -> Sequence[object]:
+    ms, o, h, low, c, v = row
+    return ["X", *map(_plain, (o, h, low, c)), _plain(v), _plain(v), _plain(v * c), int(ms) * (1000 if micro else 1)]
+
+
+_JOINED: Callable[[str, str], str] = lambda base, quote: base + quote  # noqa: E731
+_DASHED: Callable[[str, str], str] = lambda base, quote: f"{base}-{quote}"  # noqa: E731
+_S, _D, _M = r"(?P<symbol>[A-Z0-9_-]+)", r"(?P<label>\d{4}-\d\d-\d\d)", r"(?P<label>\d{4}-\d\d)"
+_D8 = r"(?P<label>\d{8})"
+
+SHELVES: Mapping[str, Shelf] = {
+    "binance": Shelf(
+        (
+            rf"data/spot/daily/klines/{_S}/1m/(?P=symbol)-1m-{_D}\.zip",
+            rf"data/spot/monthly/klines/{_S}/1m/(?P=symbol)-1m-{_M}\.zip",
+        ),
+        _JOINED,
+        _binance,
+    ),
+    "binanceus": Shelf(
+        (
+            rf"public_data/spot/daily/klines/{_S}/1m/(?P=symbol)-1m-{_D}\.zip",
+            rf"public_data/spot/monthly/klines/{_S}/1m/(?P=symbol)-1m-{_M}\.zip",
+        ),
+        _JOINED,
+        _binance,
+        digest=None,
+    ),
+    "okx": Shelf(
+        (
+            rf"cdn/okex/traderecords/candlesticks/daily/\d{{8}}/{_S}-candlesticks-{_D}\.zip",
+            rf"cdn/okex/traderecords/candlesticks/monthly/\d{{6}}/{_S}-candlesticks-{_M}\.zip",
+        ),
+        _DASHED,
+        _okx,
+        header="instrument_name,open,high,low,close,vol,vol_ccy,vol_quote,open_time,confirm",
+        hours=8,
+        digest=None,
+    ),
+    "gate": Shelf(
+        (rf"spot/candlesticks_1m/\d{{6}}/{_S}-{_D8}\.csv\.gz",),
+        lambda base, quote: f"{base}_{quote}",
+        _seconds("vchlo"),
+        packing="gzip",
+        digest=None,
+    ),
+    "kucoin": Shelf(
+        (rf"data/spot/daily/klines/{_S}/1m/(?P=symbol)-1m-{_D}\.zip",),
+        _JOINED,
+        _seconds("ochlvq"),
+        header="time,open,close,high,low,volume,turnover",
+        algorithm="md5",
+    ),
+    "htx": Shelf(
+        (rf"data/historical_data/spot/daily/klines/{_S}/1m/(?P=symbol)-klines-1m-{_D}\.zip",),
+        _DASHED,
+        _htx,
+        header="instId,open,high,low,close,vol,volCcy,volCcyQuote,ts",
+        hours=8,
+    ),
+    "bitget": Shelf(
+        (rf"online/kline/{_S}/SP/{_D8}\.zip",),
+        _JOINED,
+        _seconds("ohlcvq"),
+        header="timestamp,open,high,low,close,basevolume,usdtvolume",
+        hours=8,
+        packing="xlsx",
+        digest=None,
+        absent=(403, b"<Error><Code>AccessDenied</Code></Error>"),
+    ),
+    "upbit": Shelf(
+        (rf"candle/{_S}/daily/1m/\d{{4}}/(?P=symbol)_candle-1m_{_D8}\.zip",),
+        lambda base, quote: f"{quote}-{base}",
+        _upbit,
+        header="date_time_utc,open,high,low,close,acc_trade_price,acc_trade_volume",
+        digest=".checksum",
+        replaces_suffix=True,
+        named=False,
+    ),
+}
+
+
+@dataclass(frozen=True)
+class FileReply:
+    """What goes back for a path of the archive."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class _Defect:
+    kind: str
+    match: str
+    left: int | None
+
+
+class FileServer:
+    """The archive of one exchange of the sandbox, with defects on command."""
+
+    def __init__(self, site: Site, shelf: Shelf) -> None:
+        self.site = site
+        self.shelf = shelf
+        self.served: list[str] = []  # the paths of all requests, in order
+        self._paths = [re.compile(path) for path in shelf.paths]
+        names = {
+            shelf.symbol(one.instrument.name.base_id, one.instrument.name.quote_id).upper(): symbol
+            for symbol, one in site.series.items()
+        }
+        self._symbols = names
+        self._defects: list[_Defect] = []
+        self._kept: dict[tuple[str, int, int], list[Row]] = {}
+
+    def defect(self, kind: str, match: str = "", times: int | None = None) -> None:
+        """From now on the files with `match` in their path have this defect; `times`: only for so many requests."""
+        if kind not in DEFECTS:
+            raise ValueError(f"{kind!r} is no defect of a file; there are {', '.join(DEFECTS)}")
+        self._defects.append(_Defect(kind, match, times))
+
+    def clear(self) -> None:
+        """Remove all defects."""
+        self._defects.clear()
+
+    def owns(self, path: str) -> bool:
+        """Whether the path is one of the archive's."""
+        return self._data_path(path.lstrip("/")) is not None
+
+    def answer(self, path: str) -> FileReply:
+        """The file, or the digest, at the path."""
+        path = path.lstrip("/")
+        self.served.append(path)
+        data_path = self._data_path(path)
+        defects = self._striking(path)
+        if data_path is None or "missing" in defects:
+            return self._absent()
+        if "forbidden" in defects:
+            return FileReply(403, b"Forbidden")
+        if "unavailable" in defects:
+            return FileReply(503, b"Slow Down")
+        if path != data_path:
+            return self._digest(data_path)
+        if "html" in defects:
+            return FileReply(200, b"<!DOCTYPE html><html><body>Please enable JavaScript</body></html>")
+        content = self._content(path, defects)
+        if content is None:
+            return self._absent()
+        whole = content
+        if "truncated_bytes" in defects:
+            content = content[: len(content) // 2]
+        etag = hashlib.md5(whole, usedforsecurity=False).hexdigest()
+        return FileReply(200, content, {"ETag": f'"{etag}"', "Last-Modified": "Mon, 01 Jan 2024 08:32:00 GMT"})
+
+    def _striking(self, path: str) -> set[str]:
+        kinds = set[str]()
+        for defect in self._defects:
+            if defect.match in path and defect.left != 0:
+                kinds.add(defect.kind)
+                defect.left = None if defect.left is None else defect.left - 1
+        return kinds
+
+    def _standing(self, path: str) -> set[str]:
+        """The defects of a file, seen from its digest: nothing is used up."""
+        return {defect.kind for defect in self._defects if defect.match in path and defect.left != 0}
+
+    def _absent(self) -> FileReply:
+        return FileReply(*self.shelf.absent)
+
+    def _data_path(self, path: str) -> str | None:
+        """The path of the data file that a path stands for; None if it is none of the archive's."""
+        suffix = self.shelf.digest
+        candidates = [path]
+        if suffix and path.endswith(suffix):
+            stem = path.removesuffix(suffix)
+            candidates.append(stem + ".zip" if self.shelf.replaces_suffix else stem)
+        for candidate in candidates:
+            if any(pattern.fullmatch(candidate) for pattern in self._paths):
+                return candidate
+        return None
+
+    def _digest(self, data_path: str) -> FileReply:
+        defects = self._standing(data_path)
+        content = self._content(data_path, defects)
+        if content is None or "missing_digest" in defects:
+            return self._absent()
+        described = content if "stale_digest" not in defects else b"a former file"
+        digest = hashlib.new(self.shelf.algorithm, described, usedforsecurity=False).hexdigest()
+        name = data_path.rpartition("/")[2]
+        return FileReply(200, f"{digest}  {name}\n".encode() if self.shelf.named else digest.encode())
+
+    def _content(self, path: str, defects: set[str]) -> bytes | None:
+        found = next((match for pattern in self._paths if (match := pattern.fullmatch(path))), None)
+        if found is None or found["symbol"] not in self._symbols:
+            return None
+        start, end = _stretch(found["label"], self.shelf.hours)
+        lag = int(self.shelf.lag.total_seconds() * 1000)
+        if self.site.clock.now_ms() < end + lag:
+            return None
+        if "other_day" in defects:
+            start, end = start - _DAY_MS, end - _DAY_MS
+        rows = self._rows(self._symbols[found["symbol"]], start, end)
+        if not rows and "other_day" not in defects:
+            return None
+        return self._packed(path, _with_defects(rows, defects), defects)
+
+    def _rows(self, symbol: str, start: int, end: int) -> list[Row]:
+        """The candles of a stretch; those read last are kept, because a file and its digest come in pairs."""
+        key = (symbol, start, end)
+        if key not in self._kept:
+            if len(self._kept) >= _KEPT:
+                del self._kept[next(iter(self._kept))]
+            self._kept[key] = self.site.truth(symbol, start, end).tolist()
+        return self._kept[key]
+
+    def _packed(self, path: str, rows: list[Row], defects: set[str]) -> bytes:
+        shelf = self.shelf
+        fields = [list(shelf.row(row, "microseconds" in defects)) for row in rows]
+        if "none" in defects:
+            place = _volume_place(shelf)
+            for line in fields[:10]:
+                line[place] = "None"
+        header: list[object] = [*shelf.header.split(",")] if shelf.header else []
+        if "header" in defects:
+            header = [] if header else [*_USUAL_HEADER]
+        lines = [header, *fields] if header else fields
+        name = path.rpartition("/")[2].rpartition(".")[0]
+        if shelf.packing == "xlsx":
+            return _zipped({f"{name}.xlsx": _workbook(lines)}, defects)
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows(lines)
+        if shelf.packing == "gzip":
+            return _gzip_bomb() if "bomb" in defects else gzip.compress(text.getvalue().encode(), mtime=0)
+        return _zipped({f"{name}.csv": text.getvalue().encode()}, defects)
+
+
+_USUAL_HEADER = (
+    *("open_time", "open", "high", "low", "close", "volume", "close_time", "quote_volume", "count"),
+    *("taker_buy_volume", "taker_buy_quote_volume", "ignore"),
+)
+
+
+def _volume_place(shelf: Shelf) -> int:
+    marked = shelf.row([0.0, 1.0, 1.0, 1.0, 1.0, 77.0], False)
+    return next(place for place, value in enumerate(marked) if str(value).startswith("77"))
+
+
+def _with_defects(rows: list[Row], defects: set[str]) -> list[Row]:
+    if "truncated_rows" in defects:
+        rows = rows[: len(rows) // 2]
+    if "hole" in defects:
+        middle = len(rows) // 2
+        rows = rows[:middle] + rows[middle + 60 :]
+    if "off_grid" in defects:
+        rows = [[row[0] + 14_789, *row[1:]] if place < 10 else row for place, row in enumerate(rows)]
+    if "conflicts" in defects:
+        rows = rows + [[*row[:5], row[5] + 1] for row in rows[20:30]]
+    if "replaced" in defects:
+        rows = [[*row[:5], row[5] * 2 + 1] for row in rows]
+    if "duplicates" in defects:
+        rows = [row for row in rows for _ in range(2)]
+    return rows
+
+
+def _stretch(label: str, hours: int) -> tuple[int, int]:
+    """The [start, end) that a label stands for, ms."""
+    digits = label.replace("-", "")
+    first = date(int(digits[:4]), int(digits[4:6]), int(digits[6:8] or 1))
+    after = first + timedelta(days=1) if len(digits) == 8 else (first + timedelta(days=32)).replace(day=1)
+    start, end = (int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp() * 1000) for day in (first, after))
+    return start - hours * 3_600_000, end - hours * 3_600_000
+
+
+def _zipped(members: Mapping[str, bytes], defects: set[str]) -> bytes:
+    packed = io.BytesIO()
+    if "bomb" in defects:
+        return _zip_bomb(next(iter(members)))
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            entry = zipfile.ZipInfo(name, (2024, 1, 1, 0, 0, 0))  # the same bytes each time
+            archive.writestr(entry, content, zipfile.ZIP_DEFLATED)
+        if "two_members" in defects:
+            archive.writestr("another.csv", b"1,2,3")
+    return packed.getvalue()
+
+
+@cache
+def _zip_bomb(name: str) -> bytes:
+    packed = io.BytesIO()
+    entry = zipfile.ZipInfo(name, (2024, 1, 1, 0, 0, 0))
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    with zipfile.ZipFile(packed, "w", compresslevel=1) as archive, archive.open(entry, "w", force_zip64=True) as member:
+        for _ in range(1 << 10):
+            member.write(b"0" * (1 << 20))
+    return packed.getvalue()
+
+
+@cache
+def _gzip_bomb() -> bytes:
+    packed = io.BytesIO()
+    with gzip.GzipFile(fileobj=packed, mode="wb", compresslevel=1, mtime=0) as file:
+        for _ in range(1 << 10):
+            file.write(b"0" * (1 << 20))
+    return packed.getvalue()
+
+
+def _workbook(lines: Sequence[Sequence[object]]) -> bytes:
+    import openpyxl
+
+    book = openpyxl.Workbook(write_only=True)
+    sheet = book.create_sheet()
+    for line in lines:
+        sheet.append(list(line))
+    packed = io.BytesIO()
+    book.save(packed)
+    return packed.getvalue()

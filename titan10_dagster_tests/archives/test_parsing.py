@@ -1,0 +1,121 @@
+"""Rows of candle files: headers, units, orders and damage."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zipfile
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from titan10_dagster.archives import parsing
+from titan10_dagster.archives.parsing import read_rows, unpack
+from titan10_dagster.errors import MalformedFile
+from titan10_dagster.exchanges.archive_record import Format
+
+COLUMNS = ("time", "open", "high", "low", "close", "volume")
+MS = 1_704_067_200_000
+
+
+def zipped(*members: tuple[str, bytes]) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members:
+            archive.writestr(name, content)
+    return packed.getvalue()
+
+
+@pytest.mark.parametrize("time", [f"{MS // 1000}", f"{MS}", f"{MS}000", f"{MS}.0"])
+def test_the_unit_of_times_is_read_from_their_size(time: str) -> None:
+    rows, unreadable = read_rows(f"{time},1,2,0.5,1.5,10\n".encode(), COLUMNS)
+    assert rows.tolist() == [[MS, 1, 2, 0.5, 1.5, 10]]
+    assert unreadable == 0
+
+
+def test_a_header_decides_the_order_of_columns() -> None:
+    text = b"time,open,close,high,low,volume,turnover\n1704067200,1,1.5,2,0.5,10,15\n"
+    rows, _ = read_rows(text, COLUMNS)
+    assert rows.tolist() == [[MS, 1, 2, 0.5, 1.5, 10]]
+
+
+def test_a_record_says_which_of_two_volumes_is_meant() -> None:
+    text = b"id,open,close,high,low,vol,amount\n1704067200,1,1.5,2,0.5,15,10\n"
+    rows, _ = read_rows(text, COLUMNS, {"volume": ("amount",)})
+    assert rows[0, 5] == 10
+
+
+def test_a_text_date_is_utc() -> None:
+    text = b"date_time_utc,open,high,low,close,acc_trade_price,volume\n2024-01-01T00:00:00,1,2,0.5,1.5,15,10\n"
+    rows, _ = read_rows(text, COLUMNS)
+    assert rows[0, 0] == MS
+
+
+def test_rows_come_out_by_time() -> None:
+    rows, _ = read_rows(f"{MS + 60_000},1,2,1,1,1\n{MS},1,2,1,1,1\n".encode(), COLUMNS)
+    assert rows[:, 0].tolist() == [MS, MS + 60_000]
+
+
+@pytest.mark.parametrize("value", ["None", "", "null", "abc"])
+def test_a_value_that_is_no_number_is_nan(value: str) -> None:
+    rows, unreadable = read_rows(f"{MS},1,2,0.5,1.5,{value}\n{MS + 60_000},1,2,0.5,1.5,7\n".encode(), COLUMNS)
+    assert np.isnan(rows[0, 5])
+    assert rows[1, 5] == 7
+    assert unreadable == 0
+
+
+def test_a_row_without_a_time_and_a_line_that_is_no_row_are_counted() -> None:
+    rows, unreadable = read_rows(f"{MS},1,2,0.5,1.5,7\nNone,1,2,0.5,1.5,7\n17040\n".encode(), COLUMNS)
+    assert len(rows) == 1
+    assert unreadable == 2
+
+
+def test_numbers_of_37_digits_are_the_nearest_doubles() -> None:
+    text = "28.9204701984171414886889489503784944634"
+    rows, _ = read_rows(f"{MS},1,2,0.5,1.5,{text}\n".encode(), COLUMNS)
+    assert rows[0, 5] == float(text)
+
+
+@given(st.lists(st.floats(1e-9, 1e12), min_size=5, max_size=5), st.integers(0, 10_000))
+def test_every_double_survives(values: list[float], minute: int) -> None:
+    time = MS + minute * 60_000
+    rows, _ = read_rows(f"{time},{','.join(map(repr, values))}\n".encode(), COLUMNS)
+    assert rows.tolist() == [[time, *values]]
+
+
+def test_an_empty_text_has_no_rows() -> None:
+    assert read_rows(b"", COLUMNS)[0].shape == (0, 6)
+
+
+def test_a_header_without_a_volume_is_refused() -> None:
+    with pytest.raises(MalformedFile, match="no column for volume"):
+        read_rows(b"time,open,high,low,close\n1,1,1,1,1\n", COLUMNS)
+
+
+@pytest.mark.parametrize(
+    ("format_", "content", "reason"),
+    [
+        (Format.ZIP_CSV, b"<!DOCTYPE html>", "no usable zip"),
+        (Format.ZIP_CSV, zipped(("a.csv", b"1"), ("b.csv", b"2")), "instead of one .csv file"),
+        (Format.ZIP_CSV, zipped(("a.exe", b"1")), "instead of one .csv file"),
+        (Format.ZIP_CSV, zipped(("a.csv", b"1" * 1000))[:60], "no usable zip"),
+        (Format.GZIP_CSV, b"not gzip", "no usable gzip"),
+        (Format.GZIP_CSV, gzip.compress(b"1,2,3" * 100)[:-20], "ends too early"),
+        (Format.ZIP_XLSX, zipped(("a.xlsx", b"not a workbook")), "no usable workbook"),
+    ],
+)
+def test_a_damaged_file_is_refused(format_: Format, content: bytes, reason: str) -> None:
+    with pytest.raises(MalformedFile, match=reason):
+        unpack(content, format_)
+
+
+def test_what_unpacks_to_too_much_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parsing, "MOST_UNPACKED", 1000)
+    for format_, content in (
+        (Format.ZIP_CSV, zipped(("a.csv", b"1" * 2000))),
+        (Format.GZIP_CSV, gzip.compress(b"1" * 2000)),
+    ):
+        with pytest.raises(MalformedFile, match="more than 1,000"):
+            unpack(content, format_)
