@@ -77,7 +77,7 @@ def test_a_database_that_has_a_timescaledb_too_old_is_refused_with_what_to_do(
     old_timescaledb: EmbeddedPostgres,
 ) -> None:
     _run(old_timescaledb.url(role=SUPERUSER), "CREATE EXTENSION timescaledb")
-    with pytest.raises(MigrationError, match=r"TimescaleDB 2\.17\.2, and 2\.23 or newer.*ALTER EXTENSION"):
+    with pytest.raises(MigrationError, match=r"TimescaleDB 2\.17\.2, but 2\.23 or newer is needed.*ALTER EXTENSION"):
         migrate(old_timescaledb.url())
     _run(old_timescaledb.url(role=SUPERUSER), "DROP EXTENSION timescaledb")
     assert migrate(old_timescaledb.url()) == PLAIN
