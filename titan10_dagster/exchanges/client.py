@@ -40,7 +40,7 @@ from titan10_dagster.exchanges.market_records import ccxt_market, market_of, uni
 from titan10_dagster.exchanges.pacing import SAFE_SHARE, Pacer, TooLate
 from titan10_dagster.exchanges.pages import Page
 from titan10_dagster.exchanges.stalls import LoopWatch
-from titan10_dagster.exchanges.strict import Answer, Counters, as_rows, current_answer, strict_class
+from titan10_dagster.exchanges.strict import Answer, Counters, content_of, current_answer, strict_class
 from titan10_dagster.exchanges.venues.registry import venue_of
 from titan10_dagster.planning.pace import Pace
 
@@ -163,7 +163,8 @@ class ExchangeClient:
         exchange, answer = self.ccxt, Answer(of_candles=True)
         token = current_answer.set(answer)
         try:
-            rows = as_rows(await exchange.fetch_ohlcv(series.symbol, series.timeframe.name, to_ms(since), limit))
+            returned = await exchange.fetch_ohlcv(series.symbol, series.timeframe.name, to_ms(since), limit)
+            content = content_of(answer, returned, series.timeframe.ms)
         except TooLate:
             text = f"{self.exchange} {series.symbol}: no time was left for its request; the next poll makes it"
             raise Postponed(text, exchange=self.exchange, symbol=series.symbol) from None
@@ -175,8 +176,15 @@ class ExchangeClient:
             current_answer.reset(token)
         _check_clock(self.exchange, answer)
         self._counting.note(self.requests)
-        self.counters.rows += len(rows)
-        return Page(rows, (answer.requested_at or self.now()) - answer.staleness, answer.seconds)
+        self.counters.rows += len(content.candles)
+        return Page(
+            content.candles,
+            (answer.requested_at or self.now()) - answer.staleness,
+            answer.seconds,
+            empty=content.empty,
+            cut_short=content.cut_short,
+            dropped=content.dropped,
+        )
 
     async def fetch_markets(self) -> list[Market]:
         """Return all spot markets, active or not, in as few requests as the exchange allows (mostly one)."""

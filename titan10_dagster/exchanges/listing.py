@@ -239,11 +239,11 @@ class _Search:
             if question is None:
                 break
             page = await self.request(series, from_ms(question.since), question.limit)
-            times = page.rows[:, 0].astype(np.int64)
             try:
-                survey.learn(question, times, to_ms(page.requested_at))
+                survey.learn(question, page.times, to_ms(page.requested_at))
             except NoProgress:
                 return None
+            times = page.rows[:, 0].astype(np.int64)
             wanted = (times >= start) & (times < end) & ((page.rows[:, 5] > 0) | (not traded))
             found.update(times[wanted].tolist())
         self.honours_since = survey.honours_since

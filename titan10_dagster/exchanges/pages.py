@@ -26,14 +26,14 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum, auto
 
 import numpy as np
 from numpy.typing import NDArray
 
-from titan10_dagster.exchanges.rows import Rows
+from titan10_dagster.exchanges.rows import Instants, Rows, no_instants
 from titan10_dagster.exchanges.venues.venue import EmptyMinutes, Venue
 
 Times = NDArray[np.int64]
@@ -73,11 +73,22 @@ class Page:
     Rows from before `since` and after the page may be among them, and the unfinished candle, which ends after
     `requested_at`: the time (aware, UTC) before the request was sent, by the exchange's clock where that is behind
     this machine's. `seconds`: how long the exchange took.
+
+    empty, cut_short, dropped: as in `rows.ParsedRows`.
     """
 
     rows: Rows
     requested_at: datetime
     seconds: float
+    empty: Instants = field(default_factory=no_instants)
+    cut_short: Instants = field(default_factory=no_instants)
+    dropped: int = 0
+
+    @property
+    def times(self) -> Instants:
+        """The starts of all minutes that the answer speaks about, empty ones included, in ascending order (ms)."""
+        times = self.rows[:, 0].astype(np.int64)
+        return np.union1d(times, self.empty) if len(self.empty) else times
 
 
 class NoProgress(Exception):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
@@ -10,9 +10,10 @@ import numpy as np
 
 from titan10_dagster.candles.slices import Slice, from_ms, to_ms
 from titan10_dagster.exchanges.retries import Effort
-from titan10_dagster.exchanges.rows import Rows
+from titan10_dagster.exchanges.rows import Instants, Rows
 
 DAY_MS = 86_400_000
+_NAMED = 5  # candles that a note names
 
 
 @dataclass
@@ -22,15 +23,28 @@ class _Day:
     parts: list[Rows] = field(default_factory=list)
     effort: Effort = field(default_factory=Effort)
     requested_at: datetime | None = None
+    cut_short: dict[int, int] = field(default_factory=dict)  # the end of each candle that ended early, by its start
+    dropped: int = 0  # rows without a time
+
+    @property
+    def note(self) -> str | None:
+        """What else is to say of the day's rows, None if nothing is."""
+        notes: list[str] = []
+        if self.cut_short:
+            notes.append(_cut_short_note(self.cut_short))
+        if self.dropped:
+            notes.append(f"{self.dropped} rows of its answers had no time and were dropped")
+        return "; ".join(notes) or None
 
 
 @dataclass(frozen=True, eq=False)
 class DayReceived:
-    """A day as it lands: its rows by time, without repetitions, and what they cost."""
+    """A day as it lands: its rows by time, without repetitions, what they cost, and a note about them."""
 
     rows: Rows
     effort: Effort
     requested_at: datetime | None
+    note: str | None = None
 
 
 class ReceivedDays:
@@ -64,6 +78,18 @@ class ReceivedDays:
             day = self._day(from_ms(midnight).date())
             day.requested_at = min(requested_at, day.requested_at or requested_at)
 
+    def note_cut_short(self, candles: Instants) -> None:
+        """Remember candles that the exchange closed early: (n, 2) starts and ends, ms."""
+        for start, end in candles.tolist():
+            day = from_ms(start).date()
+            if day in self._wanted:
+                self._day(day).cut_short[start] = end
+
+    def note_dropped(self, day: date, rows: int) -> None:
+        """Count rows without a time in an answer to a request for the day."""
+        if rows:
+            self._day(day).dropped += rows
+
     def last_of(self, day: date) -> int | None:
         """Return the day's last candle so far (ms)."""
         ends = [int(part[-1, 0]) for part in self._day(day).parts]
@@ -82,10 +108,19 @@ class ReceivedDays:
         """Return what came for the day, and forget it."""
         received = self._days.pop(day, _Day())
         self._wanted.discard(day)
-        return DayReceived(merged(received.parts), received.effort, received.requested_at)
+        return DayReceived(merged(received.parts), received.effort, received.requested_at, received.note)
 
     def _day(self, day: date) -> _Day:
         return self._days.setdefault(day, _Day())
+
+
+def _cut_short_note(cut_short: Mapping[int, int]) -> str:
+    """Name the candles that ended early, the first few of them."""
+    named: list[str] = []
+    for start, end in sorted(cut_short.items())[:_NAMED]:
+        named.append(f"{from_ms(start):%H:%M} (after {(end - start) / 1000:g} s)")
+    more = f" and {len(cut_short) - _NAMED} more" if len(cut_short) > _NAMED else ""
+    return f"candles that the exchange closed early, as in a halt: {', '.join(named)}{more}"
 
 
 def merged(parts: Sequence[Rows]) -> Rows:

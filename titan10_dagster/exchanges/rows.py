@@ -1,13 +1,17 @@
 """The candles of an answer: from its text to an array of numbers.
 
-Where the exchange's `Venue.wire` names the way to its rows, msgspec reads their values straight into doubles,
-rounded as `float` rounds, and passes over all other fields: half the time of reading all and converting some. What does
-not look as expected (an error, a missing value) is left to ccxt's own way.
+Where the exchange's record has a `Wire`, msgspec reads the values straight into doubles, rounded as `float` rounds, and
+skips all other fields: half the time of reading everything and converting some. An answer of another shape (an error,
+a missing value) is left to ccxt's own parsing, row by row.
+
+Rows are independent. A row without a usable time costs only itself, and a row with a time but without usable values
+is kept for the candle rules, which quarantine it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from functools import cache, reduce
 from itertools import chain
 from operator import attrgetter, getitem, itemgetter
@@ -16,22 +20,49 @@ from typing import Any, TypedDict
 import msgspec
 import numpy as np
 from ccxt.base.errors import BadResponse
+from numpy.typing import NDArray
 
-from titan10_dagster.candles.columns import END_OF_TIME_MS, Floats
+from titan10_dagster.candles.columns import END_OF_TIME_MS, Floats, Mask
 from titan10_dagster.exchanges.venues.venue import Wire
 
 Rows = Floats  # (n, 6): ms since 1970, open, high, low, close, volume
+Instants = NDArray[np.int64]  # ms since 1970
 
-# By these ccxt's classes tell an error; where something else is to be looked at, there are no candles either.
-_SAID = dict.fromkeys(("code", "msg", "retCode", "retMsg"), Any)
+_CUT_SLACK_MS = 1000  # close times differ by a millisecond from one exchange to the next
+
+# By these fields ccxt's classes recognise an error. If an answer lacks the list of candles, they are decoded too.
+_ERROR_FIELDS = dict.fromkeys(("code", "msg", "retCode", "retMsg"), Any)
+
+# What ccxt's parsing raises where a row has another shape than it expects.
+_PARSING_ERRORS = (LookupError, AttributeError, TypeError, ValueError, ArithmeticError)
+
+
+def no_instants() -> Instants:
+    return np.empty(0, np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class ParsedRows:
+    """The content of one answer.
+
+    candles: the rows by time, without those below.
+    empty: the starts of minutes without a trade, for which the exchange sent a row without prices.
+    cut_short: (m, 2): the starts and the ends of candles that the exchange closed early, by its own close time.
+    dropped: how many rows had no usable time and no place between their neighbours.
+    """
+
+    candles: Rows
+    empty: Instants = field(default_factory=no_instants)
+    cut_short: Instants = field(default_factory=lambda: no_instants().reshape(0, 2))
+    dropped: int = 0
 
 
 class _Row(msgspec.Struct):
-    """What the rows of all exchanges are made from."""
+    """Base of the structs that rows are decoded into."""
 
 
 def decode(text: str, wire: Wire | None) -> Any:
-    """An answer with candles, its rows as numbers for `parse`; None where it does not look like one."""
+    """Return an answer with candles, its rows as numbers for `parse`; None if it does not look like one."""
     if wire is None or wire.envelope is None:
         return None
     try:
@@ -42,54 +73,121 @@ def decode(text: str, wire: Wire | None) -> Any:
     return answer
 
 
-def parse(raw: Sequence[Any], wire: Wire | None, parse_row: Callable[[Any], list[Any]]) -> Rows:
-    """The rows by time, as ccxt would parse them; `parse_row` does so. BadResponse if one has no time."""
-    rows = _values(raw, wire) if wire else None
-    if rows is None:
-        rows = np.array([parse_row(row) for row in raw], dtype=np.float64).reshape(-1, 6)
-    return _by_time(checked(rows))
+def parse(raw: Sequence[Any], wire: Wire | None, parse_row: Callable[[Any], list[Any]], step: int) -> ParsedRows:
+    """Return the rows of an answer as ccxt's `parse_row` would parse them.
+
+    `step` is the length of a candle in ms. Raises BadResponse if there are rows and none has a usable time.
+    """
+    table = _fast_table(raw, wire) if wire else None
+    if table is None:
+        table = _slow_table(raw, wire, parse_row)
+    return _content(table, step)
 
 
-def checked(rows: Rows) -> Rows:
-    """The rows, their times whole milliseconds; BadResponse if one has no time."""
-    times = rows[:, 0]
-    np.trunc(times, out=times)
-    if not ((times >= 0) & (times < END_OF_TIME_MS)).all():
-        raise BadResponse("a candle without a time")
-    return rows
+def split(rows: Sequence[Any], step: int) -> ParsedRows:
+    """Return the content of rows that ccxt parsed: lists of six numbers or None. Raises BadResponse as `parse`."""
+    return _content(_Table(np.array(rows, dtype=np.float64).reshape(-1, 6)), step)
 
 
 def holds_no_candles(parsed: Any, empty: Any, wire: Wire | None) -> bool:
-    """Whether the exchange itself sent this empty list.
+    """Return whether the exchange itself sent this empty list.
 
-    ccxt makes one up where the list should be. The exchanges of `Wire` hand on the very list that was in the answer; of
-    the others, which may copy it, any empty list will do that is not one of errors.
+    ccxt creates an empty list if the answer holds none. With a `Wire`, ccxt's class passes on the very list of the
+    answer. The other classes may copy it, so any empty list in the answer counts, except a list of errors.
     """
     if parsed is empty or (wire is None and parsed == []):
         return True
     if isinstance(parsed, list):
-        return any(holds_no_candles(one, empty, wire) for one in parsed[:10])
+        return any(holds_no_candles(item, empty, wire) for item in parsed[:10])
     if isinstance(parsed, dict):
-        return any(
-            holds_no_candles(one, empty, wire)
-            for key, one in parsed.items()
-            if wire or not str(key).lower().startswith("err")
-        )
+        for key, item in parsed.items():
+            is_of_errors = wire is None and str(key).lower().startswith("err")
+            if not is_of_errors and holds_no_candles(item, empty, wire):
+                return True
     return False
 
 
-def _values(raw: Sequence[Any], wire: Wire) -> Rows | None:
-    """None where a value is missing or no number, which ccxt's own parsing knows how to take."""
-    if raw and isinstance(raw[0], _Row):
-        values: Iterable[float] = chain.from_iterable(map(attrgetter(*map(_name, wire.keys)), raw))
-    else:
-        values = map(float, chain.from_iterable(map(itemgetter(*wire.keys), raw)))
-    try:
-        rows = np.fromiter(values, np.float64, 6 * len(raw)).reshape(-1, 6)
-    except (LookupError, TypeError, ValueError):
-        return None
-    rows[:, 0] *= wire.unit
-    return rows
+@dataclass(frozen=True, eq=False)
+class _Table:
+    """The rows of an answer in the order in which they were sent.
+
+    rows: the candles, NaN where a value is missing or unusable.
+    broken: rows with text where a price or volume should be; they are never taken for empty minutes.
+    close_times, confirmed: what the exchange says of a candle's end, if its `Wire` names the fields.
+    """
+
+    rows: Rows
+    broken: Mask | None = None
+    close_times: Floats | None = None
+    confirmed: Floats | None = None
+
+
+def _content(table: _Table, step: int) -> ParsedRows:
+    rows = table.rows
+    empty = _is_empty(rows)
+    if table.broken is not None:
+        empty &= ~table.broken
+    timed = _check_times(rows[:, 0])
+    if len(rows) and not timed.any():
+        raise BadResponse("no candle in the answer has a time")
+    if not timed.all():
+        placed = _place_between_neighbours(rows, timed, step)
+        timed |= placed
+        empty &= ~placed
+    kept = timed & ~empty
+    if table.confirmed is not None:
+        kept &= table.confirmed != 0
+    return ParsedRows(
+        _by_time(rows if kept.all() else rows[kept]),
+        empty=np.unique(rows[timed & empty, 0].astype(np.int64)) if empty.any() else no_instants(),
+        cut_short=_cut_short(rows, kept, table.close_times, step),
+        dropped=int(len(rows) - np.count_nonzero(timed)),
+    )
+
+
+def _check_times(times: Floats) -> Mask:
+    """Make the times whole milliseconds, and return which of them are usable."""
+    np.trunc(times, out=times)
+    usable: Mask = (times > 0) & (times < END_OF_TIME_MS)
+    return usable
+
+
+def _place_between_neighbours(rows: Rows, timed: Mask, step: int) -> Mask:
+    """Give rows without a time the minutes that their places leave open, and return which rows got one.
+
+    Such a row proves that the exchange has a candle there, so its minute must not count as absent. It keeps no values,
+    because nothing proves whose they are; the candle rules then quarantine it.
+    """
+    placed = np.zeros(len(rows), np.bool_)
+    times, known = rows[:, 0], np.flatnonzero(timed)
+    for before, after in zip(known[:-1].tolist(), known[1:].tolist(), strict=True):
+        count = after - before
+        distance = times[after] - times[before]
+        if count > 1 and abs(distance) == count * step:
+            rows[before + 1 : after, 1:] = np.nan
+            times[before + 1 : after] = times[before] + np.sign(distance) * step * np.arange(1, count)
+            placed[before + 1 : after] = True
+    return placed
+
+
+def _is_empty(rows: Rows) -> Mask:
+    """Which rows say that nothing traded: they have neither prices nor a volume, but zeros or nothing at all.
+
+    An exchange that repeats the last price with volume 0 sends a candle instead.
+    """
+    nothing: Mask = (rows[:, 5] == 0) | np.isnan(rows[:, 5])
+    if nothing.any():
+        prices = rows[:, 1:5]
+        nothing &= ((prices == 0) | np.isnan(prices)).all(axis=1)
+    return nothing
+
+
+def _cut_short(rows: Rows, kept: Mask, close_times: Floats | None, step: int) -> Instants:
+    if close_times is None:
+        return no_instants().reshape(0, 2)
+    lasted = close_times + 1 - rows[:, 0]
+    cut = kept & (lasted > 0) & (lasted < step - _CUT_SLACK_MS)
+    return np.column_stack([rows[cut, 0], close_times[cut] + 1]).astype(np.int64)
 
 
 def _by_time(rows: Rows) -> Rows:
@@ -100,16 +198,98 @@ def _by_time(rows: Rows) -> Rows:
     return np.ascontiguousarray(rows[order])
 
 
+def _fast_table(raw: Sequence[Any], wire: Wire) -> _Table | None:
+    """The rows without ccxt's parsing; None if a value is missing or not a number."""
+    keys = (*wire.keys, *_evidence_keys(wire))
+    if raw and isinstance(raw[0], _Row):
+        values: Iterable[float] = chain.from_iterable(map(attrgetter(*map(_name, keys)), raw))
+    else:
+        values = map(float, chain.from_iterable(map(itemgetter(*keys), raw)))
+    try:
+        table = np.fromiter(values, np.float64, len(keys) * len(raw)).reshape(-1, len(keys))
+    except (LookupError, TypeError, ValueError):
+        return None
+    rows = np.ascontiguousarray(table[:, :6])
+    rows[:, 0] *= wire.unit
+    return _Table(rows, None, *_evidence(table, wire))
+
+
+def _slow_table(raw: Sequence[Any], wire: Wire | None, parse_row: Callable[[Any], list[Any]]) -> _Table:
+    """The rows by ccxt's parsing, each on its own: what cannot be parsed is NaN."""
+    rows = np.full((len(raw), 6), np.nan)
+    broken = np.zeros(len(raw), np.bool_)
+    for place, row in enumerate(raw):
+        try:
+            values = parse_row(row)
+        except _PARSING_ERRORS:
+            continue
+        for column, value in enumerate(values[:6]):
+            rows[place, column] = _number(value)
+        if wire is not None:
+            broken[place] = any(_is_garbage(_field(row, key)) for key in wire.keys[1:])
+    if wire is None:
+        return _Table(rows, broken)
+    evidence = np.array([[_number(_field(row, key)) for key in _evidence_keys(wire)] for row in raw], np.float64)
+    return _Table(rows, broken, *_evidence(np.column_stack([rows, evidence]), wire))
+
+
+def _evidence_keys(wire: Wire) -> tuple[int | str, ...]:
+    return tuple(key for key in (wire.close_time, wire.confirm) if key is not None)
+
+
+def _evidence(table: Floats, wire: Wire) -> tuple[Floats | None, Floats | None]:
+    """The close times and the flags of a table whose columns are the six values, then the evidence."""
+    columns = iter(table[:, 6:].T)
+    close_times = None if wire.close_time is None else next(columns)
+    return close_times, None if wire.confirm is None else next(columns)
+
+
+def _field(row: Any, key: int | str) -> Any:
+    try:
+        return row[key]
+    except (LookupError, TypeError):
+        return None
+
+
+def _number(value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return np.nan
+
+
+def _is_garbage(value: Any) -> bool:
+    """Return whether a value is there and is not a number."""
+    return value not in (None, "") and bool(np.isnan(_number(value)))
+
+
 @cache
 def _decoder(wire: Wire) -> msgspec.json.Decoder[Any]:
-    listed = isinstance(wire.keys[0], int)
-    row = msgspec.defstruct(
-        "Row", [(_name(key), float) for key in wire.keys], bases=(_Row,), array_like=listed, gc=False
-    )
+    row = msgspec.defstruct("Row", _fields(wire), bases=(_Row,), array_like=isinstance(wire.keys[0], int), gc=False)
     shape: Any = list.__class_getitem__(row)
     for name in reversed(wire.envelope or ()):
-        shape = TypedDict("Answer", {name: shape, **_SAID}, total=False)  # type: ignore[misc,no-redef]
+        shape = TypedDict("Answer", {name: shape, **_ERROR_FIELDS}, total=False)  # type: ignore[misc,no-redef]
     return msgspec.json.Decoder(shape, strict=False)
+
+
+def _fields(wire: Wire) -> list[tuple[str, Any] | tuple[str, Any, Any]]:
+    """The fields of a row to decode, in their order: values are required, evidence is not."""
+    evidence = _evidence_keys(wire)
+    fields: list[tuple[str, Any] | tuple[str, Any, Any]] = []
+    keys: Sequence[int | str] = wire.keys
+    if isinstance(keys[0], int):
+        last = max(key for key in (*wire.keys, *evidence) if isinstance(key, int))
+        keys = range(last + 1)
+    else:
+        keys = (*wire.keys, *evidence)
+    for key in keys:
+        if key in wire.keys:
+            fields.append((_name(key), float))
+        elif key in evidence:
+            fields.append((_name(key), float, np.nan))
+        else:
+            fields.append((_name(key), msgspec.Raw, msgspec.Raw()))  # passed over
+    return fields
 
 
 def _name(key: int | str) -> str:

@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import Enum, auto
 
-import numpy as np
-
 from titan10_dagster.candles.columns import Candles
 from titan10_dagster.candles.fetched import FetchedSlice, FetchRecord, Source
 from titan10_dagster.candles.markets import Market
@@ -170,14 +168,15 @@ class SeriesState:
         page = reply.page
         if page is None:
             return
-        times = page.rows[:, 0].astype(np.int64)
         requested_at = to_ms(page.requested_at)
         self._received.note_request(*reply.request.target, page.requested_at)
         # Candles that ended after the planning were not requested: they may have come whole, or only in part.
-        ended = times + self.series.timeframe.ms <= min(requested_at, to_ms(self._planned_at))
+        ended = page.rows[:, 0] + self.series.timeframe.ms <= min(requested_at, to_ms(self._planned_at))
         self._received.keep(page.rows[ended])
+        self._received.note_cut_short(page.cut_short)
+        self._received.note_dropped(reply.day, page.dropped)
         try:
-            self.survey.learn(reply.request, times, requested_at)
+            self.survey.learn(reply.request, page.times, requested_at)
         except NoProgress as error:
             raise _malformed(self.series, reply.request, error) from error
 
@@ -229,6 +228,7 @@ class SeriesState:
             horizon=None if horizon is None else from_ms(horizon),
             listed=self.bounds.listed,
             delisted=self.bounds.delisted,
+            note=received.note,
         )
         candles = Candles.from_rows(received.rows)
         # Where this machine's clock is ahead, the request times of a day's pages may differ by a second.

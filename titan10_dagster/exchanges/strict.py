@@ -17,7 +17,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import cache
@@ -28,7 +28,8 @@ from ccxt import async_support
 from ccxt.base.errors import BadResponse
 
 from titan10_dagster.candles.slices import to_ms
-from titan10_dagster.exchanges.rows import Rows, checked, decode, holds_no_candles, parse
+from titan10_dagster.candles.timeframes import Timeframe
+from titan10_dagster.exchanges.rows import ParsedRows, decode, holds_no_candles, parse, split
 from titan10_dagster.exchanges.venues.registry import venue_of
 from titan10_dagster.exchanges.venues.venue import Wire
 
@@ -46,6 +47,7 @@ class Answer:
     age: timedelta = timedelta(0)  # the time since then that it lay in caches
     received: datetime | None = None  # by this machine's clock, whatever the client's says
     parsed: Any = None
+    rows: ParsedRows | None = None  # the rows, as this class's `parse_ohlcvs` read them
     requested_at: datetime | None = None
     sent: float = 0.0  # time.monotonic
     seconds: float = 0.0
@@ -90,6 +92,7 @@ def strict_class(exchange: str) -> type[Any]:
     """ccxt's asynchronous class of this exchange, with the methods that guess replaced by ones that tell."""
     base: type[Any] = getattr(async_support, exchange)
     wire = venue_of(exchange).wire
+    has_own_parser = base.parse_ohlcvs is not async_support.Exchange.parse_ohlcvs
 
     class Strict(base):  # type: ignore[misc]
         turn: Callable[[float], Awaitable[None]]
@@ -141,16 +144,27 @@ def strict_class(exchange: str) -> type[Any]:
             limit: int | None = None,
             tail: bool = False,
         ) -> Any:
-            answer = current_answer.get()
-            if not ohlcvs and answer is not None and not holds_no_candles(answer.parsed, ohlcvs, wire):
-                raise BadResponse("no list of candles in the answer")
+            answer = current_answer.get() or Answer()
+            step = Timeframe.parse(timeframe).ms
             began = time.thread_time()
-            rows = parse(ohlcvs, wire, lambda row: self.parse_ohlcv(row, market))
+            if has_own_parser:  # its answer is no list of rows
+                rows = super().parse_ohlcvs(ohlcvs, market, timeframe)
+                _check_list(answer, rows, wire)
+                answer.rows = split(rows, step)
+            else:
+                _check_list(answer, ohlcvs, wire)
+                answer.rows = parse(ohlcvs, wire, lambda row: self.parse_ohlcv(row, market), step)
             self.counters.parse_seconds += time.thread_time() - began
-            return rows if wire else rows.tolist()
+            return answer.rows.candles if wire else answer.rows.candles.tolist()
 
     Strict.__name__ = Strict.__qualname__ = f"Strict{exchange.capitalize()}"
     return Strict
+
+
+def _check_list(answer: Answer, rows: Any, wire: Wire | None) -> None:
+    """Raise BadResponse if ccxt made up an empty list of rows because there was none in the answer."""
+    if not len(rows or ()) and answer.parsed is not None and not holds_no_candles(answer.parsed, rows, wire):
+        raise BadResponse("no list of candles in the answer")
 
 
 def _candles(text: str, wire: Wire | None, counters: Counters) -> Any:
@@ -176,5 +190,14 @@ def _json(parsed: Any, text: Any) -> Any:
     return parsed
 
 
-def as_rows(parsed: Any) -> Rows:
-    return parsed if isinstance(parsed, np.ndarray) else checked(np.array(parsed, np.float64).reshape(-1, 6))
+def content_of(answer: Answer, returned: Any, step: int) -> ParsedRows:
+    """Return the content of an answer to a request for candles, of which ccxt returned these rows.
+
+    Where ccxt's class processed the rows after `parse_ohlcvs`, or did not call it, its result replaces the candles.
+    """
+    if isinstance(returned, np.ndarray) and answer.rows is not None:
+        return answer.rows
+    processed = split(returned, step)
+    if answer.rows is None:
+        return processed
+    return replace(answer.rows, candles=processed.candles)

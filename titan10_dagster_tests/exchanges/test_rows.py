@@ -1,17 +1,28 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
+from datetime import UTC, date, datetime
 from typing import Any
 
 import numpy as np
 import pytest
+from aiohttp import web
+from ccxt import async_support
+from ccxt.base.errors import BadResponse
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from titan10_dagster.exchanges.rows import decode, parse
+from titan10_dagster.candles.rules import judge
+from titan10_dagster.candles.slices import Series, Slice, to_ms
+from titan10_dagster.candles.timeframes import Timeframe
+from titan10_dagster.exchanges.rows import ParsedRows, decode, parse, split
 from titan10_dagster.exchanges.venues.registry import venue_of
 from titan10_dagster.exchanges.venues.venue import Wire
+from titan10_dagster_tests.exchanges.harness import NOW, fetch_from, slices
+from titan10_dagster_tests.exchanges.serving import Handler
 
+MINUTE, DAY_MS = 60_000, 86_400_000
 BINANCE = [1700000040000, "1.5", "2.5", "0.5", "1.25", "10", 1700000099999, "12", 7, "5", "6", "0"]
 ANSWERS: dict[str, Any] = {
     "binance": [BINANCE],
@@ -50,7 +61,7 @@ def rows_of(answer: Any, wire: Wire) -> Any:
 def test_the_candles_of_an_answer_come_as_numbers(exchange: str) -> None:
     wire = wire_of(exchange)
     answer = decode(json.dumps(ANSWERS[exchange]), wire)
-    rows = parse(rows_of(answer, wire), wire, by_ccxt)
+    rows = parse(rows_of(answer, wire), wire, by_ccxt, MINUTE).candles
     assert rows.tolist() == [[1700000040000, 1.5, 2.5, 0.5, 1.25, 10]]
 
 
@@ -63,7 +74,7 @@ def test_a_number_in_an_answer_is_the_double_that_python_takes_it_for(number: An
     wire = wire_of("binance")
     answer = decode(json.dumps([[1700000040000, str(number), "2", "1", "1", "1"]]), wire)
     if answer is not None:  # what msgspec does not take for a number is left to ccxt
-        assert parse(answer, wire, by_ccxt)[0, 1] == float(number)
+        assert parse(answer, wire, by_ccxt, MINUTE).candles[0, 1] == float(number)
 
 
 @pytest.mark.parametrize(
@@ -103,4 +114,259 @@ def test_an_error_that_comes_with_an_empty_list_can_be_told() -> None:
 def test_rows_come_by_time_whatever_order_they_were_sent_in() -> None:
     sent = [[minute * 60_000, *BINANCE[1:]] for minute in (3, 2, 1)]
     answer = decode(json.dumps(sent), wire_of("binance"))
-    assert np.array_equal(parse(answer, wire_of("binance"), by_ccxt)[:, 0], [60_000, 120_000, 180_000])
+    assert np.array_equal(parse(answer, wire_of("binance"), by_ccxt, MINUTE).candles[:, 0], [60_000, 120_000, 180_000])
+
+
+# -- rows fail one by one
+
+START = 1700000040000
+
+
+def minute(number: int, *values: Any) -> list[Any]:
+    """A row of binance's: the minute's number, then the values, or ordinary ones."""
+    start = START + number * MINUTE
+    return [start, *(values or BINANCE[1:6]), start + MINUTE - 1, "12", 7, "5", "6", "0"]
+
+
+CCXT = {name: getattr(async_support, name)() for name in ("binance", "okx", "kraken", "bybit", "coinbase")}
+
+
+def parsed(exchange: str, raw: list[Any]) -> ParsedRows:
+    """The rows as the client parses them: by the fast way where it can, else by ccxt's."""
+    wire = wire_of(exchange)
+    text = json.dumps(raw) if exchange == "binance" else ""
+    decoded = decode(text, wire) if text else None
+    return parse(raw if decoded is None else decoded, wire, lambda row: CCXT[exchange].parse_ohlcv(row), MINUTE)
+
+
+def minutes(rows: ParsedRows) -> list[int]:
+    return ((rows.candles[:, 0] - START) / MINUTE).astype(int).tolist()
+
+
+NO_TIME: list[Any] = [
+    None,
+    [],
+    {},
+    17,
+    "row",
+    [None, "1", "1", "1", "1", "1"],
+    [-1, "1", "1", "1", "1", "1"],
+    ["soon", "1", "1", "1", "1", "1"],
+    [9e99, "1", "1", "1", "1", "1"],
+]
+
+
+@pytest.mark.parametrize("row", NO_TIME, ids=repr)
+def test_a_row_without_a_time_costs_its_own_minute_only(row: Any) -> None:
+    rows = parsed("binance", [minute(0), minute(1), row, minute(3)])
+    assert minutes(rows) == [0, 1, 2, 3]
+    assert rows.candles[[0, 1, 3], 1:].tolist() == [[1.5, 2.5, 0.5, 1.25, 10]] * 3
+    assert np.isnan(rows.candles[2, 1:]).all()  # the candle rules quarantine it
+    assert rows.dropped == 0
+
+
+@pytest.mark.parametrize("row", NO_TIME, ids=repr)
+@pytest.mark.parametrize("place", [0, 3])
+def test_a_row_without_a_time_at_the_edge_of_a_page_is_dropped_and_counted(row: Any, place: int) -> None:
+    raw = [minute(0), minute(1), minute(2)]
+    raw.insert(place, row)
+    rows = parsed("binance", raw)
+    assert minutes(rows) == [0, 1, 2]
+    assert rows.dropped == 1
+
+
+def test_a_row_without_a_time_is_not_placed_where_more_than_its_minute_is_open() -> None:
+    rows = parsed("binance", [minute(0), None, minute(5)])
+    assert minutes(rows) == [0, 5]
+    assert rows.dropped == 1
+
+
+def test_rows_without_a_time_find_their_place_in_descending_order_too() -> None:
+    raw = [
+        ["1700000220000", "1", "1", "1", "1", "1", "1", "1", "1"],
+        [None, "1", "1", "1", "1", "1", "1", "1", "1"],
+        [],
+        ["1700000040000", "1", "1", "1", "1", "1", "1", "1", "1"],
+    ]
+    assert minutes(parsed("okx", raw)) == [0, 1, 2, 3]
+
+
+def test_an_answer_in_which_no_row_has_a_time_is_malformed() -> None:
+    with pytest.raises(BadResponse, match="no candle in the answer has a time"):
+        parsed("binance", [[None, "1", "1", "1", "1", "1"], []])
+
+
+def test_a_row_whose_values_are_text_is_kept_for_quarantine_and_its_neighbours_are_whole() -> None:
+    rows = parsed("binance", [minute(0), minute(1, "x", "x", "x", "x", "x"), minute(2)])
+    assert minutes(rows) == [0, 1, 2]
+    assert np.isnan(rows.candles[1, 1:]).all()
+
+
+EMPTY: dict[str, list[Any]] = {
+    "zero text": ["0", "0", "0", "0", "0"],
+    "zero numbers": [0, 0, 0, 0, 0],
+    "zero decimals": ["0.00000000", "0.0", "0", "0", "0.00"],
+    "nulls": [None, None, None, None, None],
+    "nulls, volume 0": [None, None, None, None, "0"],
+    "empty text": ["", "", "", "", ""],
+    "empty text, volume 0": ["", "", "", "", 0],
+}
+
+
+@pytest.mark.parametrize("spelling", EMPTY)
+@pytest.mark.parametrize("exchange", ["binance", "okx", "kraken", "bybit"])
+def test_a_row_without_prices_and_volume_is_an_absence_in_every_spelling(exchange: str, spelling: str) -> None:
+    values = EMPTY[spelling]
+    unit = 1 if exchange != "kraken" else 1000
+
+    def row(number: int, *given: Any) -> list[Any]:
+        o, h, lo, c, v = given or ("1.5", "2.5", "0.5", "1.25", "10")
+        start = (START + number * MINUTE) // unit
+        if exchange == "kraken":
+            return [start, o, h, lo, c, "1", v, 7, 1]
+        return [start, o, h, lo, c, v, start + MINUTE - 1 if exchange == "binance" else "1", "1", "1"]
+
+    rows = parsed(exchange, [row(0), row(1, *values), row(2)])
+    assert minutes(rows) == [0, 2]
+    assert rows.empty.tolist() == [START + MINUTE]
+    assert rows.dropped == 0
+
+
+@pytest.mark.parametrize("values", [["5", "5", "5", "5", "0"], ["0", "0", "0", "0", "3"], ["1", "0", "0", "0", "0"]])
+def test_a_row_with_any_price_or_volume_is_not_an_absence(values: list[str]) -> None:
+    rows = parsed("binance", [minute(0), minute(1, *values), minute(2)])
+    assert minutes(rows) == [0, 1, 2]
+    assert not len(rows.empty)
+
+
+def test_an_answer_of_empty_minutes_only_is_an_answer() -> None:
+    rows = parsed("binance", [minute(number, "0", "0", "0", "0", "0") for number in range(3)])
+    assert not len(rows.candles)
+    assert rows.empty.tolist() == [START, START + MINUTE, START + 2 * MINUTE]
+
+
+def test_rows_that_ccxt_parsed_are_split_alike() -> None:
+    rows = split([[START, 1, 1, 1, 1, 1], [START + MINUTE, None, None, None, None, 0]], MINUTE)
+    assert minutes(rows) == [0]
+    assert rows.empty.tolist() == [START + MINUTE]
+
+
+# -- evidence that ccxt drops
+
+
+def test_a_candle_that_was_closed_early_is_marked() -> None:
+    cut = minute(1)
+    cut[6] = cut[0] + 14_000
+    rows = parsed("binance", [minute(0), cut, minute(2)])
+    assert minutes(rows) == [0, 1, 2]
+    assert rows.cut_short.tolist() == [[START + MINUTE, START + MINUTE + 14_001]]
+
+
+@pytest.mark.parametrize("close_time", [None, "soon", 0, START + 2 * MINUTE - 1, START + 2 * MINUTE, 1700000])
+def test_a_close_time_that_is_missing_or_as_expected_marks_nothing(close_time: Any) -> None:
+    row = minute(1)
+    row[6] = close_time
+    rows = parsed("binance", [minute(0), row, minute(2)])
+    assert minutes(rows) == [0, 1, 2]
+    assert not len(rows.cut_short)
+
+
+def test_a_row_that_okx_has_not_confirmed_is_not_finished() -> None:
+    values = ["1"] * 7
+    raw = [[str(START + MINUTE), *values, "0"], [str(START), *values, "1"]]
+    assert minutes(parsed("okx", raw)) == [0]
+    wire = wire_of("okx")
+    answer = decode(json.dumps({"code": "0", "msg": "", "data": raw}), wire)
+    assert answer is not None
+    assert minutes(parse(rows_of(answer, wire), wire, by_ccxt, MINUTE)) == [0]
+
+
+def test_a_row_of_okx_without_the_flag_counts_as_finished() -> None:
+    raw = [[str(START), "1", "1", "1", "1", "1"]]
+    answer = decode(json.dumps({"code": "0", "msg": "", "data": raw}), wire_of("okx"))
+    assert answer is not None
+    assert minutes(parse(rows_of(answer, wire_of("okx")), wire_of("okx"), by_ccxt, MINUTE)) == [0]
+
+
+# -- a whole day, fetched over HTTP
+
+DAY_START = to_ms(datetime(2024, 6, 19, tzinfo=UTC))
+ORDINARY = ("1.5", "2.5", "0.5", "1.25", "10")
+
+
+def day_of(exchange: str, row_of: Callable[[int], Any], step: int = MINUTE) -> Handler:
+    """A server that has one day of rows: `row_of` gives the row of a candle's number."""
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        query, numbers = request.query, range(2 * DAY_MS // step)
+        if exchange == "binance":
+            since, limit = int(query["startTime"]), int(query["limit"])
+            wanted = [number for number in numbers if DAY_START + number * step >= since][:limit]
+            return web.json_response([row_of(number) for number in wanted])
+        after, before = int(query.get("before", -1)), int(query["after"])
+        wanted = [number for number in numbers if after < DAY_START + number * step < before][::-1]
+        return web.json_response({"code": "0", "msg": "", "data": [row_of(number) for number in wanted][:300]})
+
+    return answer
+
+
+def ordinary(exchange: str, number: int, values: Sequence[Any] = ORDINARY, step: int = MINUTE) -> list[Any]:
+    start = DAY_START + number * step
+    if exchange == "binance":
+        return [start, *values, start + step - 1, "12", 7, "5", "6", "0"]
+    return [str(start), *values, "1", "2", "1"]
+
+
+@pytest.mark.parametrize("spelling", EMPTY)
+@pytest.mark.parametrize("exchange", ["binance", "okx"])
+def test_a_quiet_pair_keeps_its_144_real_candles_among_1296_empty_minutes(exchange: str, spelling: str) -> None:
+    def row_of(number: int) -> list[Any]:
+        return ordinary(exchange, number, ORDINARY if number % 10 == 0 else EMPTY[spelling])
+
+    (wanted,) = slices(exchange, ["BTC/USDT"])
+    fetched = fetch_from(day_of(exchange, row_of), [wanted])
+    assert len(fetched.landed[wanted].candles) == 144
+    assert fetched.landed[wanted].record.answered
+    assert fetched.reasons(wanted) == {"no_trades": 1296}
+
+
+@pytest.mark.parametrize("row", [None, [], [None, *ORDINARY], [-1, *ORDINARY], "row"], ids=repr)
+@pytest.mark.parametrize("exchange", ["binance", "okx"])
+def test_one_row_without_a_time_costs_one_minute_of_a_day(exchange: str, row: Any) -> None:
+    def row_of(number: int) -> Any:
+        return row if number == 700 else ordinary(exchange, number)
+
+    (wanted,) = slices(exchange, ["BTC/USDT"])
+    fetched = fetch_from(day_of(exchange, row_of), [wanted])
+    assert fetched.report is not None
+    assert not fetched.report.failed
+    verdict = judge(fetched.landed[wanted].candles, wanted, NOW)
+    assert len(verdict.valid) == 1439
+    assert verdict.counts == {"not_finite": 1}
+
+
+def test_an_hour_that_a_halt_cut_short_is_stored_and_named_in_the_record() -> None:
+    hour = Timeframe.parse("1h")
+
+    def row_of(number: int) -> list[Any]:
+        row = ordinary("binance", number, step=hour.ms)
+        if number == 3:
+            row[6] = row[0] + 14_000 - 1
+        return row
+
+    wanted = Slice(Series("binance", "BTC/USDT", hour), date(2024, 6, 19))
+    fetched = fetch_from(day_of("binance", row_of, hour.ms), [wanted])
+    landed = fetched.landed[wanted]
+    assert len(landed.candles) == 24
+    assert landed.record.note == "candles that the exchange closed early, as in a halt: 03:00 (after 14 s)"
+
+
+def test_rows_without_a_time_that_were_dropped_are_named_in_the_record() -> None:
+    def row_of(number: int) -> Any:
+        return None if number in (0, 1439) else ordinary("binance", number)
+
+    (wanted,) = slices("binance", ["BTC/USDT"])
+    fetched = fetch_from(day_of("binance", row_of), [wanted])
+    note = fetched.landed[wanted].record.note
+    assert note is not None
+    assert "rows of its answers had no time and were dropped" in note

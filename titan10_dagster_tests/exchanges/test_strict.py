@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from ccxt.base.errors import BadResponse
 
-from titan10_dagster.exchanges.strict import Answer, as_rows, current_answer, strict_class
+from titan10_dagster.exchanges.strict import Answer, content_of, current_answer, strict_class
 from titan10_dagster_tests.exchanges.harness import FIVE, run
 
 RECEIVED = datetime(2024, 6, 20, 2, 0, 5, tzinfo=UTC)
@@ -37,10 +37,10 @@ def test_a_good_answer_must_hold_an_object_or_a_list(junk: str) -> None:
 
 
 def test_rows_that_ccxt_parsed_become_a_table() -> None:
-    table = as_rows([[1_000, 1.0, 2.0, 0.5, 1.5, None]])
+    table = content_of(Answer(), [[1_000, 1.0, 2.0, 0.5, 1.5, None]], 60_000).candles
     assert table.shape == (1, 6)
     assert np.isnan(table[0, 5])
-    assert as_rows([]).shape == (0, 6)
+    assert content_of(Answer(), [], 60_000).candles.shape == (0, 6)
 
 
 @pytest.mark.parametrize(("made", "age", "skew"), [(0, 0, 0), (-300, 0, 300), (-300, 300, 0), (60, 0, -60)])

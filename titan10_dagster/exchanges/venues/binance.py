@@ -11,7 +11,7 @@ VENUE = Venue(
     exchange="binance",
     page_size=1000,
     empty_minutes=EmptyMinutes.FILLED,
-    wire=Wire((0, 1, 2, 3, 4, 5), 1, envelope=()),
+    wire=Wire((0, 1, 2, 3, 4, 5), 1, envelope=(), close_time=6),
     alternative_source="data.binance.vision, daily and monthly zips with checksums",
     days_per_run=31,
     cost=0.4,

@@ -10,7 +10,7 @@ from titan10_dagster.exchanges.venues.venue import FailureKind, Venue, Wire, err
 VENUE = Venue(
     exchange="okx",
     page_size=300,
-    wire=Wire((0, 1, 2, 3, 4, 5), 1, envelope=("data",)),
+    wire=Wire((0, 1, 2, 3, 4, 5), 1, envelope=("data",), confirm=8),
     days_per_run=29,
     quota_pause=timedelta(seconds=2),
     phrases=(

@@ -93,11 +93,15 @@ class Wire:
     keys: list indexes or object keys, in that order.
     unit: milliseconds in one unit of the row's time.
     envelope: the object keys that lead from the answer to its list of rows; None where they vary.
+    close_time: the field with the time (ms) at which the candle ended. A candle that a halt cut short ended early.
+    confirm: the field that is 0 while the candle is not finished.
     """
 
     keys: tuple[int | str, ...]
     unit: int
     envelope: tuple[str, ...] | None
+    close_time: int | str | None = None
+    confirm: int | str | None = None
 
 
 @dataclass(frozen=True)
