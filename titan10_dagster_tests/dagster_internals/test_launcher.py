@@ -67,7 +67,7 @@ def test_a_machine_knows_its_processes_under_any_name(ended: int, monkeypatch: p
     assert health({PROCESS_TAG: gone}) is WorkerStatus.FAILED
 
 
-@pytest.mark.parametrize("tag", ELSEWHERE)
+@pytest.mark.parametrize("tag", ELSEWHERE, ids=["of a machine", "of an unknown machine"])
 def test_a_backfill_of_another_machine_runs_as_long_as_the_database_sees_it(
     instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, dagsters_url: str, tag: str
 ) -> None:
