@@ -11,6 +11,6 @@ SELECT
     coalesce(stats.before_compression_total_bytes, sizes.total_bytes) AS bytes_before
 FROM timescaledb_information.chunks AS chunks
 JOIN chunks_detailed_size('candles') AS sizes USING (chunk_schema, chunk_name)
-LEFT JOIN chunk_compression_stats('candles') AS stats USING (chunk_schema, chunk_name)
+LEFT JOIN chunk_columnstore_stats('candles') AS stats USING (chunk_schema, chunk_name)
 WHERE chunks.hypertable_schema = current_schema() AND chunks.hypertable_name = 'candles'
 ORDER BY chunks.range_start

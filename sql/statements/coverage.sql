@@ -14,7 +14,10 @@ SELECT
     sum(pre_listing) AS pre_listing,
     sum(delisted) AS delisted,
     sum(beyond_horizon) AS beyond_horizon,
-    sum(quarantined) AS quarantined
+    sum(quarantined) AS quarantined,
+    sum(broken_at_source) AS broken_at_source,
+    sum(halted) AS halted,
+    sum(not_listed) AS not_listed
 FROM slice_ledger
 WHERE (%(exchange)s::text IS NULL OR exchange = %(exchange)s)
     AND (%(first)s::date IS NULL OR day >= %(first)s)

@@ -1,12 +1,13 @@
--- Of each other exchange and each of some days, the few slices with the most candles: witnesses that it traded.
+-- Of each other exchange, each timeframe and each of some days, the few slices with the most candles: they show whether
+-- the exchange traded.
 SELECT fullest.*
-FROM (SELECT DISTINCT exchange FROM series WHERE exchange <> %(exchange)s) AS others
+FROM (SELECT DISTINCT exchange, timeframe FROM series WHERE exchange <> %(exchange)s) AS others
 CROSS JOIN unnest(%(days)s::date[]) AS days (day)
 CROSS JOIN LATERAL (
     SELECT *
     FROM slice_ledger
     WHERE slice_ledger.exchange = others.exchange
-        AND slice_ledger.timeframe = %(timeframe)s
+        AND slice_ledger.timeframe = others.timeframe
         AND slice_ledger.day = days.day
         AND slice_ledger.present > 0
     ORDER BY slice_ledger.present DESC, slice_ledger.symbol

@@ -13,5 +13,5 @@ CROSS JOIN LATERAL (
         AND gap_start >= date_trunc('day', slices.delisted, 'UTC')
         AND gap_start < slices.starts
         AND gap_end > slices.delisted
-        AND reason IN ('unknown', 'no_trades', 'outage')
+        AND reason IN ('unknown', 'no_trades', 'outage', 'halted', 'not_listed')
 ) AS found

@@ -28,6 +28,9 @@ days AS (
         sum(delisted) AS delisted,
         sum(beyond_horizon) AS beyond_horizon,
         sum(quarantined) AS quarantined,
+        sum(broken_at_source) AS broken_at_source,
+        sum(halted) AS halted,
+        sum(not_listed) AS not_listed,
         sum(rows_quarantined) AS rows_quarantined
     FROM ledger
     GROUP BY exchange, day
@@ -71,6 +74,9 @@ SELECT
     sum(delisted) AS delisted,
     sum(beyond_horizon) AS beyond_horizon,
     sum(quarantined) AS quarantined,
+    sum(broken_at_source) AS broken_at_source,
+    sum(halted) AS halted,
+    sum(not_listed) AS not_listed,
     coalesce(sum(rows_quarantined), 0) AS rows_quarantined,
     min(day) FILTER (WHERE settled > 0) AS first_settled,
     max(day) FILTER (WHERE settled > 0) AS last_settled,

@@ -1,7 +1,7 @@
 INSERT INTO slice_ledger (
     exchange, symbol, timeframe, day, state, expected, present,
     unknown, no_trades, outage, pre_listing, delisted, beyond_horizon, quarantined,
-    rows_quarantined, fetched_at, source, requests, retries, seconds, note
+    broken_at_source, halted, not_listed, rows_quarantined, fetched_at, source, requests, retries, seconds, note
 )
 VALUES %s
 ON CONFLICT (exchange, symbol, timeframe, day) DO UPDATE SET
@@ -15,6 +15,9 @@ ON CONFLICT (exchange, symbol, timeframe, day) DO UPDATE SET
     delisted = excluded.delisted,
     beyond_horizon = excluded.beyond_horizon,
     quarantined = excluded.quarantined,
+    broken_at_source = excluded.broken_at_source,
+    halted = excluded.halted,
+    not_listed = excluded.not_listed,
     rows_quarantined = excluded.rows_quarantined,
     fetched_at = excluded.fetched_at,
     source = excluded.source,

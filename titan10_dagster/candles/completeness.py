@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from titan10_dagster.candles.gaps import Reason
+from titan10_dagster.candles.gaps import CONFIRMED_ABSENT, Reason
 
 # Reasons for candles that the exchange never made. A stretch that misses only such candles is whole.
-NEVER_MADE = frozenset({Reason.NO_TRADES, Reason.OUTAGE, Reason.PRE_LISTING, Reason.DELISTED})
+NEVER_MADE = CONFIRMED_ABSENT | {Reason.PRE_LISTING, Reason.DELISTED}
 NEVER_FETCHED = "never_fetched"
 
 _MONDAY = datetime(2000, 1, 3, tzinfo=UTC)

@@ -40,6 +40,9 @@ class Reason(StrEnum):
     DELISTED = "delisted"
     BEYOND_HORIZON = "beyond_horizon"
     QUARANTINED = "quarantined"
+    BROKEN_AT_SOURCE = "broken_at_source"
+    HALTED = "halted"
+    NOT_LISTED = "not_listed"
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,9 @@ REASONS: Mapping[Reason, ReasonFacts] = MappingProxyType(
     {
         Reason.UNKNOWN: ReasonFacts("Not explained yet; it will be requested again.", False),
         Reason.NO_TRADES: ReasonFacts(
-            "The exchange left it out of two good answers, six hours or more apart: nothing was traded.", True
+            "The exchange left it out of two good answers, six hours or more apart, in a silence that is usual for the "
+            "series: no trades.",
+            True,
         ),
         Reason.OUTAGE: ReasonFacts(
             "Most symbols lack it after two good answers, while other exchanges traded: the exchange was down.",
@@ -66,11 +71,26 @@ REASONS: Mapping[Reason, ReasonFacts] = MappingProxyType(
         Reason.QUARANTINED: ReasonFacts(
             "The exchange gave a candle that breaks a rule; it is kept in quarantine.", False
         ),
+        Reason.BROKEN_AT_SOURCE: ReasonFacts(
+            "The exchange gave the same broken candle in two good answers, six hours or more apart; it is kept in "
+            "quarantine.",
+            True,
+        ),
+        Reason.HALTED: ReasonFacts(
+            "A silence too long, or shared by too many series, for a lack of trades: trading stood still. The table "
+            "silences has the evidence.",
+            True,
+        ),
+        Reason.NOT_LISTED: ReasonFacts(
+            "A silence of a week or longer of a series that traded often: the market was off the exchange's list. The "
+            "table silences has the evidence.",
+            True,
+        ),
     }
 )
 
 # Reasons for candles that were absent from two good answers, whatever the cause.
-CONFIRMED_ABSENT = frozenset({Reason.NO_TRADES, Reason.OUTAGE})
+CONFIRMED_ABSENT = frozenset({Reason.NO_TRADES, Reason.OUTAGE, Reason.HALTED, Reason.NOT_LISTED})
 
 _CODES = {reason: code for code, reason in enumerate(Reason)}
 _REASONS = tuple(Reason)
@@ -98,7 +118,8 @@ class Evidence:
 
     `answered`: the exchange answered well for the whole slice. `horizon`: the exchange serves nothing before it.
     `listed`, `delisted`: it traded the symbol in [listed, delisted). `quarantined`: the starts of the candles that
-    broke a rule, datetime64[ms]. Instants are aware and UTC; None: not known.
+    broke a rule, datetime64[ms]; `broken_twice`: those that came the same in an earlier answer, OBSERVATION_SPACING or
+    more before. Instants are aware and UTC; None: not known.
     """
 
     observed_at: datetime
@@ -107,6 +128,7 @@ class Evidence:
     listed: datetime | None = None
     delisted: datetime | None = None
     quarantined: Times = field(default_factory=lambda: np.empty(0, "datetime64[ms]"))
+    broken_twice: Times = field(default_factory=lambda: np.empty(0, "datetime64[ms]"))
 
 
 def count(gap: Gap, timeframe: Timeframe) -> int:
@@ -133,11 +155,12 @@ def explain(times: Times, slice_: Slice, evidence: Evidence, previous: Sequence[
 
     1. it ended before the listing: pre_listing; it started after the delisting: delisted. A stored candle is proof of
        trade: nothing after it is pre_listing and nothing before it is delisted
-    2. it came and broke a rule: quarantined
-    3. known as no_trades, outage, pre_listing or delisted and not contradicted by the evidence: unchanged
-    4. observed as absent twice: no_trades (one series alone does not show an outage: see candles/outages.py)
-    5. before the horizon: beyond_horizon, unless it is known as quarantined, which stays until the exchange answers for
-       it
+    2. it came and broke a rule: quarantined, or broken_at_source if the same row came before
+    3. known as no_trades, outage, halted, not_listed, pre_listing or delisted and not contradicted by the evidence:
+       unchanged
+    4. observed as absent twice: no_trades (candles/outages.py decides between the reasons for a silence)
+    5. before the horizon: beyond_horizon, unless it is known as quarantined or broken_at_source, which stays until the
+       exchange answers for it
     6. known as beyond_horizon, and this fetch says nothing about it: unchanged
     7. unknown
 
@@ -161,16 +184,18 @@ def within(gaps: Sequence[Gap], slice_: Slice, reasons: Container[Reason] = froz
     return mask
 
 
-def with_outages(gaps: Sequence[Gap], slice_: Slice, down: Mask) -> list[Gap]:
-    """Return the gaps of a slice, with the candles in `down`, (expected,) bool, marked as an outage of the exchange.
+def reclassified(gaps: Sequence[Gap], slice_: Slice, masks: Mapping[Reason, Mask]) -> list[Gap]:
+    """Return the gaps of a slice after a decision about its silences.
 
-    Candles known as no_trades or outage become outage there and no_trades elsewhere; the others stay unchanged.
+    `masks` has the candles, (expected,) bool, of each reason; they do not overlap. Candles that are absent for good
+    (CONFIRMED_ABSENT) get the reason whose mask contains them, and no_trades elsewhere. The others stay unchanged.
     """
     cells = _paint(gaps, slice_, 0)
-    classified = np.where(down, _CODES[Reason.OUTAGE], _CODES[Reason.NO_TRADES])
     absent = np.isin(cells.reason, [_CODES[reason] for reason in CONFIRMED_ABSENT])
-    reason = np.where(absent, classified, cells.reason).astype(np.int8)
-    return _gaps(within(gaps, slice_), slice_, replace(cells, reason=reason))
+    reason = np.where(absent, _CODES[Reason.NO_TRADES], cells.reason)
+    for of_mask, mask in masks.items():
+        reason = np.where(absent & mask, _CODES[of_mask], reason)
+    return _gaps(within(gaps, slice_), slice_, replace(cells, reason=reason.astype(np.int8)))
 
 
 def resumed(gaps: Sequence[Gap], slice_: Slice, traded: datetime) -> list[Gap]:
@@ -208,6 +233,7 @@ class _Findings:
     delisted: Mask  # after the known delisting, and after every stored candle
     perhaps_delisted: Mask  # the delisting is not known, but after every stored candle
     quarantined: Mask
+    broken_twice: Mask
     beyond: Mask
     horizon_is_known: bool
     answered: Mask  # the exchange could have given the candle
@@ -230,6 +256,7 @@ def _findings(present: Mask, slice_: Slice, evidence: Evidence) -> _Findings:
         delisted=delisted & after_all,
         perhaps_delisted=nowhere if evidence.delisted else after_all,
         quarantined=quarantined,
+        broken_twice=_marked(evidence.broken_twice, slice_, exactly=False),
         beyond=beyond,
         horizon_is_known=evidence.horizon is not None,
         answered=over & ~beyond & ~quarantined & evidence.answered,
@@ -256,15 +283,16 @@ def _reasons(was: NDArray[np.int8], findings: _Findings, observations: Ints) -> 
         mask: Mask = was == _CODES[reason]
         return mask
 
-    kept = known_as(Reason.NO_TRADES) | known_as(Reason.OUTAGE)
+    kept = np.isin(was, [_CODES[reason] for reason in CONFIRMED_ABSENT])
     kept |= known_as(Reason.PRE_LISTING) & findings.perhaps_pre_listing
     kept |= known_as(Reason.DELISTED) & findings.perhaps_delisted
     silent = ~findings.answered
-    still_broken = known_as(Reason.QUARANTINED) & silent
+    still_broken = (known_as(Reason.QUARANTINED) | known_as(Reason.BROKEN_AT_SOURCE)) & silent
     still_beyond = known_as(Reason.BEYOND_HORIZON) & silent & (not findings.horizon_is_known)
     ladder: list[tuple[Mask, NDArray[np.int8] | int]] = [
         (findings.pre_listing, _CODES[Reason.PRE_LISTING]),
         (findings.delisted, _CODES[Reason.DELISTED]),
+        (findings.broken_twice, _CODES[Reason.BROKEN_AT_SOURCE]),
         (findings.quarantined, _CODES[Reason.QUARANTINED]),
         (kept, was),
         (observations >= 2, _CODES[Reason.NO_TRADES]),

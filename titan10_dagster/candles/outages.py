@@ -1,53 +1,50 @@
-"""Outages: the stretches in which an exchange stood still, told from the minutes in which merely nobody traded.
+"""Silences: stretches without candles that are too long, or shared by too many series, for a lack of trades.
 
-No answer says which of the two it was, and one series alone cannot tell: all series of the exchange together can, with
-other exchanges as witnesses. A candle is one of an outage if
+An answer never says why a candle is absent. The reason follows from how often the series trades otherwise, from the
+other series of the exchange, and from other exchanges. Two kinds of silence are not a lack of trades:
 
-1. most of the exchange's busy series that were listed then lack it, two at least, each of them absent from two good
-   answers. A series is busy if it trades nearly always: that a quiet pair misses a minute is no evidence, neither is
-   what is not known yet;
-2. so many would not be absent together by accident, going by how often each is absent otherwise: two of the busiest
-   pairs that miss one minute suffice, of two that miss a minute in a hundred it takes six in a row;
-3. another exchange has a candle of that time.
+Shared silences. Most of the exchange's busy series that were listed lack the same candles, two series at least, each
+    absent from two good answers. They would not be absent together by accident, judged by how often each is absent
+    otherwise: of two series that trade nearly every minute, one common minute is enough; of two that miss a minute in a
+    hundred, it takes six in a row. If a series of another exchange, of whatever timeframe, has a candle within the
+    stretch, the exchange was down (outage). Otherwise trading stood still (halted).
 
-It says nothing of an exchange with a single busy series: its market may have been halted alone. Timeframes are not
-mixed. Everything follows from ledger and gaps, whatever came first, so it can be decided again whenever these change.
+Own silences. One series is silent for longer than its trading explains, judged by the stored days around the silence: a
+    pair that trades in 99.9 % of its minutes is not silent for an hour, the shortest such silence. A quiet pair may be:
+    its silence must also be three times as long as any other of those days. Trading in this market was halted.
+
+A silence of a week or longer is called not_listed: an exchange does not halt a market for so long, it takes it off its
+list. One stretch has one reason, from its first candle to its last, also across midnight.
+
+Everything follows from ledger and gaps, whatever was stored first, so it can be decided again whenever these change.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from math import log
+from dataclasses import dataclass
+from datetime import timedelta
+from math import ceil, log
 
 import numpy as np
 from numpy.typing import NDArray
 
-from titan10_dagster.candles.columns import Mask
-from titan10_dagster.candles.gaps import CONFIRMED_ABSENT, Gap, Reason, within
-from titan10_dagster.candles.slices import Slice
+from titan10_dagster.candles.columns import Floats, Mask
+from titan10_dagster.candles.gaps import Reason
 from titan10_dagster.candles.timeframes import Timeframe
 
-BUSY = 0.1  # the largest share of absent candles that a busy series has on its best day
-FEWEST = 2
-AGAIN = 0.6  # how likely a busy series is absent again right after: quiet minutes come together
-MISTAKES = 1e-3  # outages that would be seen in a day of an exchange that has none
+BUSY = 0.1  # the largest share of absent candles that a busy series has on its best days
+FEWEST = 2  # busy series that are silent together
+NEIGHBOURS = 7  # stored days before and after a day that show how often a series trades
+NOT_LISTED_AFTER = timedelta(days=7)
 
-_NO_EVIDENCE = frozenset({Reason.PRE_LISTING, Reason.DELISTED, Reason.BEYOND_HORIZON})
-_SAMPLE = 24  # candles from which it can be told how often a series is absent
-
-
-@dataclass(frozen=True, eq=False)
-class Known:
-    """What is known of a slice: its first `expected` candles are over, and those in `gaps` are missing.
-
-    `absence`: the share of candles that the series misses on a good day, from `absence`; 1.0: not known.
-    """
-
-    slice: Slice
-    expected: int
-    gaps: Sequence[Gap] = field(default_factory=tuple)
-    absence: float = 1.0
+_AGAIN = 0.6  # how likely a busy series is absent again right after: quiet minutes come together
+_MISTAKES_TOGETHER = 1e-3  # shared silences that would be found in a day of an exchange that has none
+_MISTAKES_ALONE = 1e-6  # own silences that would be found in a day of a series that has none
+_UNSEEN = 0.3  # absences added to those that were counted: a short sample proves little
+_NEVER = 10**9  # candles
+_SHORTEST = timedelta(hours=1)  # own silence
+_LONGER = 3  # how many times longer than any other lull the silence of a quiet series must be
 
 
 @dataclass(frozen=True)
@@ -57,62 +54,135 @@ class Sample:
     expected: int
     present: int
 
+    @property
+    def absence(self) -> float:
+        """The share of absent candles, never 0; 1.0 if no candle shows that the series trades at all."""
+        if self.present <= 0:
+            return 1.0
+        return min(1.0, (self.expected - self.present + _UNSEEN) / (self.expected + 1))
 
-def days_around(timeframe: Timeframe) -> int:
-    """How many days before and after a day tell how often a series trades: one, or as many as have enough candles."""
-    return -(-_SAMPLE // timeframe.per_day)
 
+@dataclass(frozen=True, eq=False)
+class SeriesBlock:
+    """One series over a block of consecutive days, with one cell for each candle.
 
-def absence(samples: Iterable[Sample]) -> float:
-    """The share of candles that a series misses on its best day; never 0, for a short sample proves little.
-
-    The samples are the day itself, the days before it and the days after: an outage spoils one or two of them.
+    `absent`: absent from two good answers. `offered`: the candle is over and the exchange could have given it, so its
+    absence means something. `absence`: the share of candles that the series misses on good days, by cell.
     """
-    return min(((one.expected - one.present + 1) / (one.expected + 1) for one in samples), default=1.0)
+
+    absent: Mask
+    offered: Mask
+    absence: Floats
 
 
-def is_busy(share: float) -> bool:
-    """Whether a series that misses this share of its candles bears witness."""
-    return share <= BUSY
+@dataclass(frozen=True)
+class SharedSilence:
+    """The cells [start, end) of a block in which `silent` of `listed` busy series were silent together."""
+
+    start: int
+    end: int
+    silent: int
+    listed: int
 
 
-def silences(own: Sequence[Known], size: int) -> Mask:
-    """Where the slices of one exchange, timeframe and day suggest that it stood still: (size,) bool."""
-    busy = [one for one in own if is_busy(one.absence)]
-    if len(busy) < FEWEST:
-        return np.zeros(size, np.bool_)
-    absent = np.stack([within(one.gaps, one.slice, CONFIRMED_ABSENT) for one in busy])
-    listed = np.stack([_over(one) & ~within(one.gaps, one.slice, _NO_EVIDENCE) for one in busy])
-    together = absent.sum(axis=0)
-    most = (together >= FEWEST) & (2 * together > listed.sum(axis=0))
-    return _beyond_chance(most, _surprise(absent, [one.absence for one in busy]))
+@dataclass(frozen=True)
+class Silence:
+    """The cells [start, end) of a series' block, and their reason. `shared`: the shared silence it belongs to."""
+
+    start: int
+    end: int
+    reason: Reason
+    absence: float
+    shared: SharedSilence | None = None
 
 
-def traded(others: Sequence[Known], size: int) -> Mask:
-    """Which candles of the day at least one of the slices, of other exchanges, has: (size,) bool."""
-    mask = np.zeros(size, np.bool_)
-    for one in others:
-        mask |= _over(one) & ~within(one.gaps, one.slice)
-    return mask
+def absence_on_good_days(samples: Iterable[Sample]) -> float:
+    """Return the share of candles that a series misses on its best days.
+
+    The samples are the day itself, the days before it and the days after it: an outage spoils one or two of them.
+    """
+    return min((sample.absence for sample in samples), default=1.0)
 
 
-def _over(one: Known) -> Mask:
-    return np.arange(one.slice.expected) < one.expected
+def is_busy(absence: float) -> bool:
+    """Return whether a series that misses this share of its candles is a witness for others."""
+    return absence <= BUSY
 
 
-def _surprise(absent: NDArray[np.bool_], shares: Sequence[float]) -> NDArray[np.float64]:
-    """How unlikely the absences of each candle are by accident, as a negative logarithm: (candles,)."""
-    before = np.pad(absent[:, :-1], ((0, 0), (1, 0)))
-    first = -np.log(shares)[:, None]
-    surprise: NDArray[np.float64] = np.where(absent, np.where(before, -log(AGAIN), first), 0.0).sum(axis=0)
-    return surprise
+def longest_lull(absence: float, timeframe: Timeframe) -> int:
+    """Return the longest silence, in candles, that a lack of trades explains at this share of absences."""
+    again = _AGAIN + (1 - _AGAIN) * absence
+    if again >= 1:
+        return _NEVER
+    length = 1 + (log(timeframe.per_day / _MISTAKES_ALONE) + log(absence)) / -log(again)
+    return min(ceil(length), _NEVER)
 
 
-def _beyond_chance(mask: Mask, surprise: NDArray[np.float64]) -> Mask:
-    """The runs of `mask` that are too unlikely, taken together, to happen by accident on any minute of a day."""
-    edges = np.flatnonzero(np.diff(mask.astype(np.int8), prepend=0, append=0)).reshape(-1, 2)
+def is_too_long(length: int, absence: float, longest_other: int, timeframe: Timeframe) -> bool:
+    """Return whether a lack of trades does not explain a silence of `length` candles.
+
+    `longest_other`: the longest other silence of the series on the days around it.
+    """
+    if length <= longest_lull(absence, timeframe) or length * timeframe.delta < _SHORTEST:
+        return False
+    return is_busy(absence) or length > _LONGER * longest_other
+
+
+def shared_silences(blocks: Sequence[SeriesBlock], timeframe: Timeframe) -> list[SharedSilence]:
+    """Return the shared silences of the series of one exchange over the same block, by time."""
+    if len(blocks) < FEWEST:
+        return []
+    busy = np.stack([block.absence <= BUSY for block in blocks])
+    absent = np.stack([block.absent for block in blocks]) & busy
+    offered = np.stack([block.offered for block in blocks]) & busy
+    together, listed = absent.sum(axis=0), offered.sum(axis=0)
+    most = (together >= FEWEST) & (2 * together > listed)
+    surprise = _surprise(absent, np.stack([block.absence for block in blocks]))
     sums = np.concatenate(([0.0], np.cumsum(surprise)))
-    told = np.zeros_like(mask)
-    for start, end in edges[sums[edges[:, 1]] - sums[edges[:, 0]] >= log(len(mask) / MISTAKES)]:
-        told[start:end] = True
-    return told
+    found = []
+    for start, end in runs(most):
+        if sums[end] - sums[start] >= log(timeframe.per_day / _MISTAKES_TOGETHER):
+            found.append(SharedSilence(start, end, int(together[start:end].max()), int(listed[start:end].max())))
+    return found
+
+
+def runs(mask: Mask) -> list[tuple[int, int]]:
+    """Return the runs [start, end) of True."""
+    edges = np.flatnonzero(np.diff(mask.astype(np.int8), prepend=0, append=0)).reshape(-1, 2)
+    return [(start, end) for start, end in edges.tolist()]
+
+
+def reason_of(length: int, timeframe: Timeframe, *, has_witness: bool) -> Reason:
+    """Return the reason of a silence of `length` candles that a lack of trades does not explain."""
+    if length * timeframe.delta >= NOT_LISTED_AFTER:
+        return Reason.NOT_LISTED
+    return Reason.OUTAGE if has_witness else Reason.HALTED
+
+
+def split_run(
+    run: tuple[int, int], shared: Iterable[tuple[SharedSilence, Reason]], absence: float, *, too_long: bool, own: Reason
+) -> list[Silence]:
+    """Return the parts of one run of absent candles that a lack of trades does not explain.
+
+    A run that is too long for a lack of trades has one reason: that of the shared silence that covers half of it or
+    more, else `own`. Of any other run, only the candles in a shared silence are explained by that.
+    """
+    start, end = run
+    parts = []
+    for silence, reason in shared:
+        a, b = max(start, silence.start), min(end, silence.end)
+        if a < b:
+            parts.append(Silence(a, b, reason, absence, silence))
+    if not too_long:
+        return parts
+    largest = max(parts, key=lambda part: part.end - part.start, default=None)
+    if largest is not None and 2 * (largest.end - largest.start) >= end - start and own is not Reason.NOT_LISTED:
+        return [Silence(start, end, largest.reason, absence, largest.shared)]
+    return [Silence(start, end, own, absence)]
+
+
+def _surprise(absent: NDArray[np.bool_], shares: Floats) -> Floats:
+    """Return how unlikely the absences of each cell are by accident, as a negative logarithm: (cells,)."""
+    before = np.pad(absent[:, :-1], ((0, 0), (1, 0)))
+    surprise: Floats = np.where(absent, np.where(before, -log(_AGAIN), -np.log(shares)), 0.0).sum(axis=0)
+    return surprise

@@ -18,7 +18,7 @@ from titan10_dagster.defs.requests import (
     repairable,
     request_of_days,
 )
-from titan10_dagster.ingest.backlog import days_without_row, open_slices
+from titan10_dagster.ingest.backlog import days_without_row, open_slices, silent_slices
 from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.planning.attempts import Attempt
 from titan10_dagster.planning.repairs import Repair, RepairPlan, plan_repairs
@@ -65,6 +65,7 @@ def plan_after(titan10: IngestContext, attempts: Sequence[Attempt], under_way: I
     return plan_repairs(
         open_slices(titan10),
         holes=days_without_row(titan10).holes,
+        silent=silent_slices(titan10),
         exchanges=repairable(titan10, under_way),
         attempts=attempts,
         now=titan10.now(),

@@ -5,9 +5,10 @@ from datetime import datetime, timedelta
 import dagster as dg
 
 from titan10_dagster.defs.partitions import daily_keys
+from titan10_dagster.planning.repairs import SETTLEMENT
 
 MARKETS_JOB = "markets"
-SETTLE_AT, MARKETS_AT = "0 2 * * *", "30 1 * * *"
+SETTLE_AT, MARKETS_AT = f"0 {SETTLEMENT // timedelta(hours=1)} * * *", "30 1 * * *"
 SETTLE_PRIORITY = "5"  # before all that a backfill has queued for the same exchange, after live polling
 
 

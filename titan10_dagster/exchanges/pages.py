@@ -33,6 +33,7 @@ from enum import Enum, auto
 import numpy as np
 from numpy.typing import NDArray
 
+from titan10_dagster.candles.fetched import HORIZON_SLACK
 from titan10_dagster.exchanges.rows import Instants, Rows, no_instants
 from titan10_dagster.exchanges.venues.venue import EmptyMinutes, Venue
 
@@ -402,10 +403,9 @@ class Survey:
             self._set_horizon(doubt.first)
 
     def _give_up_the_past(self, now: int) -> None:
-        # Two candles of slack: the horizon moves while the request is under way. Last rows, if they are asked for,
-        # tell it themselves: where minutes are left out, they reach further back than as many minutes.
+        # Last rows, if requested, show the horizon: without empty minutes they reach further back than as many minutes.
         if self._depth is not None:
-            oldest = (now // self._step - self._depth + 2) * self._step
+            oldest = (now // self._step - self._depth + HORIZON_SLACK) * self._step
             asks_anyhow = self.honours_since is False and bool(self._open) and self._open[-1][1] > oldest
             if self._open and self._open[0][0] < oldest and not asks_anyhow:
                 self._set_horizon(oldest)

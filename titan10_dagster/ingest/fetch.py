@@ -24,6 +24,7 @@ from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.ingest.days import RunDays
 from titan10_dagster.ingest.judge import exceeds_broken_limit, judge_slice
 from titan10_dagster.ingest.markets import resolve_slices
+from titan10_dagster.planning.repairs import LATER_CHECKS
 from titan10_dagster.planning.resume import FetchPlan, plan_fetch
 from titan10_dagster.store.database import retrying
 from titan10_dagster.store.markets import MarketStore
@@ -50,15 +51,17 @@ class Fetch:
 def plan_days(titan10: IngestContext, days: RunDays, *, refresh: bool = False, repair: bool = False) -> FetchPlan:
     """Return which of the slices have to be fetched; see `FetchPlan`.
 
-    `refresh`: fetch all of them again. `repair`: fetch also those that are settled but for a gap without a final
-    reason.
+    `refresh`: fetch all of them again. `repair`: fetch also settled ones with a gap without a final reason, or with a
+    halt or an outage that is to be checked for late candles.
     """
     exchange = days.slices[0].series.exchange if days.slices else ""
     reopened = reopened_by_archive(titan10, exchange, days.ledger)
     settled = [slice_ for slice_ in days.slices if days.is_settled(slice_) and slice_ not in reopened]
-    unconfirmed = {
-        slice_: days.ledger[slice_].fetched_at for slice_ in settled if repair and days.ledger[slice_].unexplained > 0
-    }
+    unconfirmed = {}
+    for slice_ in settled if repair else ():
+        row = days.ledger[slice_]
+        if row.unexplained > 0 or (row.has_silence and titan10.now() >= row.fetched_at + LATER_CHECKS[2]):
+            unconfirmed[slice_] = row.fetched_at
     return plan_fetch(
         days.slices,
         start=days.start,

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
+from titan10_dagster.candles.fetched import HORIZON_SLACK
 from titan10_dagster.candles.slices import Series, SliceState, Window, midnight
 
 LOOK_BACK = 5  # candles requested again: one may arrive late, or be corrected just after it closed
 _DAY = timedelta(days=1)
-_HORIZON_SLACK = 2  # candles: it moves while the request is under way
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def plan_poll(
     """
     step = series.timeframe.delta
     until = _floor(now, step)
-    oldest = _floor(now, step) - (depth - _HORIZON_SLACK) * step if depth is not None else None
+    oldest = _floor(now, step) - (depth - HORIZON_SLACK) * step if depth is not None else None
     resumed = max(_resumed(known, now, oldest, step), oldest or midnight(now.date() - _DAY))
     first_live = [midnight(day) for day, polled in known.items() if polled.state == SliceState.LIVE]
     start = max(min([resumed, *first_live]), resumed - LOOK_BACK * step, oldest or resumed - LOOK_BACK * step)

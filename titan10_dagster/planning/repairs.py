@@ -7,6 +7,7 @@
 | partial: its symbol failed, or it was withheld | after 5 minutes, then after pauses that double |
 | settled, with an unexplained gap | 6 hours after the last counted observation; a second observation settles it |
 | settled, with a candle in quarantine | after 6 hours, then after pauses that double |
+| settled, with a halt or an outage | after a day, and once more after a week: candles may come late |
 
 The pauses are those of `attempts.pause`. A run that failed and left no trace in the ledger counts as an attempt too.
 """
@@ -17,7 +18,9 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from types import MappingProxyType
 
+from titan10_dagster.candles.fetched import HORIZON_SLACK
 from titan10_dagster.candles.gaps import OBSERVATION_SPACING
 from titan10_dagster.candles.slices import Slice, SliceState, midnight
 from titan10_dagster.candles.timeframes import Timeframe
@@ -25,9 +28,11 @@ from titan10_dagster.planning.attempts import Attempt, Attempts, pause
 from titan10_dagster.planning.breaker import Health, Permit, may_request
 from titan10_dagster.planning.missing_days import MissingDays, around
 
-SETTLEMENT = timedelta(hours=2)  # after midnight: the daily schedule
+SETTLEMENT = timedelta(hours=2)  # after midnight UTC: the daily schedule, from which defs/schedules.py takes it
 OVERDUE = timedelta(hours=3)
-SLACK = 2  # candles: the horizon moves while a run starts
+
+# How long after the last observation a halt or an outage is checked for late candles, by the observations so far.
+LATER_CHECKS: Mapping[int, timedelta] = MappingProxyType({2: timedelta(days=1), 3: timedelta(days=7)})
 
 _DAY = timedelta(days=1)
 Days = dict[date, set[str]]  # the symbols that are due, by day
@@ -61,6 +66,22 @@ class OpenSlice:
     def looked_at(self) -> datetime:
         """The last fetch of the whole slice. Polls do not count, and may go on after the day is over."""
         return min(self.fetched_at, self.slice.end) if self.state == SliceState.LIVE else self.fetched_at
+
+
+@dataclass(frozen=True)
+class SilentSlice:
+    """A settled slice with a halt or an outage, which candles that come late would take back; instants are UTC.
+
+    Attributes:
+        observations: the fewest of its gaps.
+        last_seen: the last observation of its gaps that counted.
+        missing_until: the end of the last gap.
+    """
+
+    slice: Slice
+    observations: int
+    last_seen: datetime
+    missing_until: datetime
 
 
 @dataclass(frozen=True)
@@ -139,6 +160,7 @@ def plan_repairs(
     slices: Iterable[OpenSlice],
     *,
     holes: Iterable[MissingDays] = (),
+    silent: Iterable[SilentSlice] = (),
     exchanges: Mapping[str, Repairable],
     attempts: Sequence[Attempt] = (),
     now: datetime,
@@ -154,7 +176,11 @@ def plan_repairs(
     in_flight = known.in_flight
     due: list[_Candidate] = []
     waiting = busy = blocked = 0
-    candidates = [*_of_slices(slices, exchanges, known, now), *_of_holes(holes, exchanges, known, now)]
+    candidates = [
+        *_of_slices(slices, exchanges, known, now),
+        *_of_holes(holes, exchanges, known, now),
+        *_of_silent(silent, exchanges, known, now),
+    ]
     for candidate in candidates:
         count = len(candidate.symbols)
         if exchanges[candidate.exchange].is_blocked(now):
@@ -191,6 +217,25 @@ def _of_holes(
             continue
         for day in hole.stretch:
             yield from _of_day(hole, day, exchanges[hole.exchange], known, now)
+
+
+def _of_silent(
+    silent: Iterable[SilentSlice], exchanges: Mapping[str, Repairable], known: Attempts, now: datetime
+) -> Iterator[_Candidate]:
+    """Yield the slices whose later check is due. The others miss nothing, so they do not count as waiting."""
+    for silent_slice in silent:
+        series, day = silent_slice.slice.series, silent_slice.slice.day
+        pause_ = LATER_CHECKS.get(silent_slice.observations)
+        if series.exchange not in exchanges or pause_ is None:
+            continue
+        exchange = exchanges[series.exchange]
+        served_for = _served_for(silent_slice.missing_until, series.timeframe, exchange.depth, now)
+        last_attempt = max([silent_slice.last_seen, *known.times(series.exchange, day, series.symbol)])
+        is_gone = served_for is not None and served_for <= timedelta(0)
+        if not is_gone and now >= last_attempt + pause_:
+            rank = _rank(silent_slice.slice.end, served_for, now)
+            yields = exchange.under_way and rank[0] != _EXPIRING
+            yield _Candidate(rank, series.exchange, day, (series.symbol,), True, yields)
 
 
 def _of_day(hole: MissingDays, day: date, exchange: Repairable, known: Attempts, now: datetime) -> Iterator[_Candidate]:
@@ -243,7 +288,7 @@ def _served_for(until: datetime, timeframe: Timeframe, depth: int | None, now: d
     """
     if depth is None:
         return None
-    return until + (depth - SLACK) * timeframe.delta - now
+    return until + (depth - HORIZON_SLACK) * timeframe.delta - now
 
 
 def _rank(end: datetime, served_for: timedelta | None, now: datetime) -> Rank:

@@ -14,7 +14,7 @@ from titan10_dagster.candles.gaps import REASONS, Gap, Reason, count
 from titan10_dagster.candles.slices import Series, Slice, SliceState
 from titan10_dagster.candles.timeframes import Timeframe
 from titan10_dagster.planning.missing_days import KnownDays, Stretch
-from titan10_dagster.planning.repairs import OpenSlice
+from titan10_dagster.planning.repairs import OpenSlice, SilentSlice
 from titan10_dagster.store.database import Cursor, Database, all_rows
 from titan10_dagster.store.statements import key, of_slices, statement
 
@@ -50,6 +50,11 @@ class LedgerRow:
     def unexplained(self) -> int:
         """How many candles are missing without a final reason."""
         return sum(candles for reason, candles in self.missing.items() if not REASONS[reason].settled)
+
+    @property
+    def has_silence(self) -> bool:
+        """Whether it has a halt or an outage, which candles that come late would take back."""
+        return Reason.HALTED in self.missing or Reason.OUTAGE in self.missing
 
 
 @dataclass(frozen=True)
@@ -222,6 +227,19 @@ def open_slices(db: Database, starts: Mapping[Series, date], today: date) -> lis
             missing_until=row.missing_until,
         )
         for row in _query(db, "open_slices", parameters)
+    ]
+
+
+def silent_slices(db: Database, series: Sequence[Series]) -> list[SilentSlice]:
+    """Return the settled slices of these series with a halt or an outage that was observed fewer than four times."""
+    return [
+        SilentSlice(
+            slice=Slice(series[row.number - 1], row.day),
+            observations=row.observations,
+            last_seen=row.last_seen,
+            missing_until=row.missing_until,
+        )
+        for row in _query(db, "silent_slices", _columns(series))
     ]
 
 

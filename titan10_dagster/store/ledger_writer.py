@@ -6,7 +6,7 @@ Everything here runs in the transaction that wrote the candles, so that the four
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 from psycopg2.extras import execute_values
 
 from titan10_dagster.candles.fetched import FetchRecord
-from titan10_dagster.candles.gaps import Evidence, Gap, Reason, count, explain, resumed
+from titan10_dagster.candles.gaps import OBSERVATION_SPACING, Evidence, Gap, Reason, count, explain, resumed
 from titan10_dagster.candles.rules import Broken
 from titan10_dagster.candles.slices import Slice, SliceState, Times, from_datetime64, to_datetime64
 from titan10_dagster.candles.timeframes import Timeframe
@@ -48,8 +48,8 @@ class SliceObservation:
         whole = self.record.answered and self.record.fetched_at >= self.slice.end
         return SliceState.SETTLED if whole else SliceState.PARTIAL
 
-    @property
-    def evidence(self) -> Evidence:
+    def evidence(self, broken_twice: Times) -> Evidence:
+        """Return what the fetch says about missing candles. `broken_twice`: see Evidence."""
         record = self.record
         return Evidence(
             observed_at=record.until,
@@ -58,6 +58,7 @@ class SliceObservation:
             listed=record.listed,
             delisted=record.delisted,
             quarantined=self.broken.candles.times,
+            broken_twice=broken_twice,
         )
 
 
@@ -78,16 +79,16 @@ def update_ledger(cursor: Cursor, observations: Sequence[SliceObservation]) -> l
 
 def _update(cursor: Cursor, observations: Sequence[SliceObservation]) -> list[LedgerRow]:
     slices = [observation.slice for observation in observations]
-    quarantined = _quarantine(cursor, observations)
+    quarantine = _quarantine(cursor, observations)
     gaps_before = read_gaps(cursor, slices)
     rows_before = ledger.read(cursor, slices)
     rows, changed_gaps = [], {}
     for observation in observations:
         slice_ = observation.slice
-        gaps = gaps_after(observation, gaps_before[slice_])
+        gaps = gaps_after(observation, gaps_before[slice_], quarantine[slice_].broken_twice)
         if gaps != gaps_before[slice_]:
             changed_gaps[slice_] = gaps
-        rows.append(ledger_row(observation, gaps, quarantined[slice_], rows_before.get(slice_)))
+        rows.append(ledger_row(observation, gaps, quarantine[slice_].unresolved, rows_before.get(slice_)))
     write_gaps(cursor, changed_gaps)
     ledger.write(cursor, [row for row in rows if row != rows_before.get(row.slice)])
     return rows
@@ -140,11 +141,11 @@ def _reopen_delisted(cursor: Cursor, observations: Sequence[SliceObservation]) -
     return rows
 
 
-def gaps_after(observation: SliceObservation, before: Sequence[Gap]) -> list[Gap]:
+def gaps_after(observation: SliceObservation, before: Sequence[Gap], broken_twice: Times) -> list[Gap]:
     """Return the slice's gaps after the observation. Candles of a running day that are still to come are no gaps."""
     slice_ = observation.slice
     end = slice_.start + _due(observation) * slice_.series.timeframe.delta
-    explained = explain(observation.times, slice_, observation.evidence, before)
+    explained = explain(observation.times, slice_, observation.evidence(broken_twice), before)
     return [replace(gap, end=min(gap.end, end)) for gap in explained if gap.start < end]
 
 
@@ -191,24 +192,40 @@ def _due(observation: SliceObservation) -> int:
     return min(max(over, stored, 0), slice_.expected)
 
 
-def _quarantine(cursor: Cursor, observations: Sequence[SliceObservation]) -> dict[Slice, int]:
-    """Store the broken rows and resolve rows whose candle is stored now; count the unresolved rows by slice."""
+@dataclass
+class _Quarantined:
+    """The quarantine of a slice after an observation: how many rows no valid candle has replaced, and the times of
+    those that came the same in an earlier answer, OBSERVATION_SPACING or more before."""
+
+    unresolved: int = 0
+    repeated: list[datetime] = field(default_factory=list)
+
+    @property
+    def broken_twice(self) -> Times:
+        return np.array([to_datetime64(time) for time in self.repeated], "datetime64[ms]")
+
+
+def _quarantine(cursor: Cursor, observations: Sequence[SliceObservation]) -> dict[Slice, _Quarantined]:
+    """Store the broken rows and resolve rows whose candle is stored now; return what is left, by slice."""
     broken: list[tuple[Any, ...]] = []
     for observation in observations:
         broken += _broken_rows(observation)
     execute_values(cursor, statement("write_quarantine"), broken, page_size=1000)
     cursor.execute(statement("read_quarantine"), of_slices([observation.slice for observation in observations]))
-    unresolved = {observation.slice: 0 for observation in observations}
+    left = {observation.slice: _Quarantined() for observation in observations}
     resolved = []
     for row in all_rows(cursor):
         observation = observations[row.number - 1]
         slice_ = observation.slice
         if to_datetime64(row.time) in observation.times:
             resolved.append((*key(slice_.series), slice_.day, row.time, observation.record.fetched_at))
-        else:
-            unresolved[slice_] += 1
+            continue
+        left[slice_].unresolved += 1
+        came_now = observation.record.answered and row.last_seen == observation.record.fetched_at
+        if came_now and row.last_seen - row.first_seen >= OBSERVATION_SPACING:
+            left[slice_].repeated.append(row.time)
     execute_values(cursor, statement("resolve_quarantine"), resolved, page_size=1000)
-    return unresolved
+    return left
 
 
 def _broken_rows(observation: SliceObservation) -> list[tuple[Any, ...]]:

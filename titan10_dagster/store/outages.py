@@ -1,196 +1,433 @@
-"""Classifies outages wherever the evidence changed: see `candles.outages` for what counts as one.
+"""Classifies silences wherever the evidence changed: see `candles.outages` for the rules.
 
-What the slices of an exchange prove depends on the days around them and on other exchanges, which may be stored hours
-later. So each write flags its days in the same transaction, and `classify_outages` goes through the flagged days of all
-exchanges. It reads ledger and gaps, never a candle.
+The evidence for a day lies in the days around it and in other exchanges, which may be stored hours later. So each write
+flags its days in the same transaction, and `classify_outages` goes through the flagged days of all exchanges. It reads
+ledger and gaps, never a candle. What it decides for a day depends only on what is stored, not on the order of writing.
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import date, timedelta
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
 from typing import Any
 
+import numpy as np
+from psycopg2.extras import execute_values
+
 from titan10_dagster.candles.columns import Mask
-from titan10_dagster.candles.gaps import CONFIRMED_ABSENT, Gap, Reason, with_outages
-from titan10_dagster.candles.outages import FEWEST, Known, Sample, absence, days_around, is_busy, silences, traded
-from titan10_dagster.candles.slices import Slice
+from titan10_dagster.candles.gaps import CONFIRMED_ABSENT, Gap, Reason, reclassified, within
+from titan10_dagster.candles.outages import (
+    NEIGHBOURS,
+    Sample,
+    SeriesBlock,
+    SharedSilence,
+    Silence,
+    absence_on_good_days,
+    is_busy,
+    is_too_long,
+    longest_lull,
+    reason_of,
+    runs,
+    shared_silences,
+    split_run,
+)
+from titan10_dagster.candles.slices import Series, Slice, days, midnight, to_datetime64
 from titan10_dagster.candles.timeframes import Timeframe
 from titan10_dagster.store import ledger
 from titan10_dagster.store.database import Cursor, Database, all_rows
 from titan10_dagster.store.ledger import LedgerRow
 from titan10_dagster.store.ledger_writer import missing, read_gaps, write_gaps
 from titan10_dagster.store.locks import lock_exchange
-from titan10_dagster.store.statements import statement
+from titan10_dagster.store.statements import key, statement
 
-_WITNESSES = 3  # slices of another exchange that may prove that it traded: the fullest ones
+_WITNESSES = 3  # slices of another exchange and timeframe that may prove that it traded: the fullest ones
 _BATCH = 62  # days
 _DAY = timedelta(days=1)
+_REACH = NEIGHBOURS - 1
 _NEVER_OFFERED = (Reason.PRE_LISTING, Reason.DELISTED, Reason.BEYOND_HORIZON)
+_SPECIAL = frozenset(CONFIRMED_ABSENT) - {Reason.NO_TRADES}
 
 
 def flag_days(cursor: Cursor, slices: Collection[Slice]) -> None:
     """Record the days of the slices, which belong to one exchange, for the next `classify_outages`."""
     if not slices:
         return
-    days = sorted({(slice_.series.timeframe.name, slice_.day) for slice_ in slices})
+    flags = sorted({(slice_.series.timeframe.name, slice_.day) for slice_ in slices})
     parameters = {
         "exchange": next(iter(slices)).series.exchange,
-        "timeframes": [timeframe for timeframe, _ in days],
-        "days": [day for _, day in days],
+        "timeframes": [timeframe for timeframe, _ in flags],
+        "days": [day for _, day in flags],
     }
     cursor.execute(statement("mark_evidence"), parameters)
 
 
 def classify_outages(db: Database) -> None:
-    """Separate outages from minutes without trades on the flagged days, for all exchanges.
+    """Separate silences from minutes without trades on the flagged days, for all exchanges.
 
-    Uses one transaction for each exchange, under its lock. Takes a millisecond if no day is flagged. Raises
-    DatabaseUnavailable; the days that were not classified by then stay flagged.
+    Uses one transaction for each exchange and stretch of days, under the exchange's lock. Takes a millisecond if no day
+    is flagged. Raises DatabaseUnavailable; the days that were not classified by then stay flagged.
     """
-    for timeframe, flags in _flagged(db).items():
-        days = sorted({day for _, day in flags})
-        for n in range(0, len(days), _BATCH):
-            _classify(db, timeframe, days[n : n + _BATCH])
-        _unflag(db, [number for number, _ in flags])
+    flags = _flagged(db)
+    touched = sorted({day for _, day in flags})
+    for first, last in _stretches(touched):
+        for exchange, timeframe in _concerned(db, first, last):
+            with db.transaction() as cursor:
+                lock_exchange(cursor, exchange)
+                _Classification(cursor, exchange, timeframe).classify(first, last)
+    _unflag(db, [number for number, _ in flags])
 
 
-def _flagged(db: Database) -> dict[Timeframe, list[tuple[int, date]]]:
-    flags: defaultdict[Timeframe, list[tuple[int, date]]] = defaultdict(list)
+def _flagged(db: Database) -> list[tuple[int, date]]:
     with db.transaction() as cursor:
-        cursor.execute("SELECT id, timeframe, day FROM outage_evidence")
-        for row in all_rows(cursor):
-            flags[Timeframe.parse(row.timeframe)].append((row.id, row.day))
-    return dict(flags)
+        cursor.execute("SELECT id, day FROM outage_evidence")
+        return [(row.id, row.day) for row in all_rows(cursor)]
 
 
 def _unflag(db: Database, numbers: Sequence[int]) -> None:
-    with db.transaction() as cursor:
-        cursor.execute(statement("unmark_evidence"), {"numbers": list(numbers)})
-
-
-def _classify(db: Database, timeframe: Timeframe, touched: Sequence[date]) -> None:
-    for exchange, days in _silent_days(db, timeframe, _around(touched, timeframe)).items():
+    if numbers:
         with db.transaction() as cursor:
-            lock_exchange(cursor, exchange)
-            _Classification(cursor, exchange, timeframe).classify(days)
+            cursor.execute(statement("unmark_evidence"), {"numbers": list(numbers)})
 
 
-def _silent_days(db: Database, timeframe: Timeframe, days: Sequence[date]) -> dict[str, list[date]]:
-    found: defaultdict[str, list[date]] = defaultdict(list)
+def _stretches(touched: Sequence[date]) -> list[tuple[date, date]]:
+    """Return stretches of days that contain the touched days and all days whose evidence they belong to."""
+    stretches: list[tuple[date, date]] = []
+    for day in touched:
+        first, last = day - _REACH * _DAY, day + _REACH * _DAY
+        if stretches and first <= stretches[-1][1] + _DAY and (last - stretches[-1][0]).days < _BATCH:
+            first = stretches.pop()[0]
+        stretches.append((first, last))
+    return stretches
+
+
+def _concerned(db: Database, first: date, last: date) -> list[tuple[str, Timeframe]]:
     with db.transaction() as cursor:
-        cursor.execute(statement("silent_days"), {"timeframe": timeframe.name, "days": list(days)})
-        for row in all_rows(cursor):
-            found[row.exchange].append(row.day)
-    return dict(found)
-
-
-def _around(days: Iterable[date], timeframe: Timeframe) -> list[date]:
-    reach = days_around(timeframe)
-    return sorted({day + n * _DAY for day in days for n in range(-reach, reach + 1)})
+        cursor.execute(statement("silent_exchanges"), {"first": first, "last": last})
+        return [(row.exchange, Timeframe.parse(row.timeframe)) for row in all_rows(cursor)]
 
 
 @dataclass(frozen=True)
-class _Classification:
-    """The days of one exchange, in its transaction."""
+class _Days:
+    """A stretch of consecutive days as a row of cells, one for each candle of the timeframe."""
 
-    cursor: Cursor
-    exchange: str
+    first: date
+    last: date
     timeframe: Timeframe
-    read: dict[Slice, list[Gap]] = field(default_factory=dict)
 
-    def classify(self, days: Sequence[date]) -> None:
-        rows = self._ledger(_around(days, self.timeframe))
-        concerned = {slice_: row for slice_, row in rows.items() if slice_.day in set(days)}
-        down = self._down(days, self._witnesses(rows, concerned.values()))
-        self._write([row for row in concerned.values() if _may_change(row, down[row.slice.day])], down)
+    @property
+    def count(self) -> int:
+        return (self.last - self.first).days + 1
 
-    def _ledger(self, days: Sequence[date]) -> dict[Slice, LedgerRow]:
-        parameters = {"exchange": self.exchange, "timeframe": self.timeframe.name, "days": list(days)}
-        return {row.slice: row for row in self._rows("ledger_days", parameters)}
+    @property
+    def size(self) -> int:
+        return self.count * self.timeframe.per_day
 
-    def _rows(self, name: str, parameters: Mapping[str, Any]) -> list[LedgerRow]:
-        self.cursor.execute(statement(name), parameters)
-        return [ledger.row_of_ledger(row) for row in all_rows(self.cursor)]
+    def cells(self, day: date) -> slice:
+        start = (day - self.first).days * self.timeframe.per_day
+        return slice(start, start + self.timeframe.per_day)
 
-    def _witnesses(self, rows: Mapping[Slice, LedgerRow], concerned: Iterable[LedgerRow]) -> list[Known]:
-        """Return the slices of busy series, on the days on which two of them at least lack candles for good."""
-        shares = {row.slice: self._absence(rows, row.slice) for row in concerned}
-        busy = [slice_ for slice_, share in shares.items() if is_busy(share)]
-        silent = Counter(slice_.day for slice_ in busy if not CONFIRMED_ABSENT.isdisjoint(rows[slice_].missing))
-        chosen = [rows[slice_] for slice_ in busy if silent[slice_.day] >= FEWEST]
-        gaps = self._gaps(chosen)
-        return [Known(row.slice, row.expected, gaps[row.slice], shares[row.slice]) for row in chosen]
+    def day_of(self, cell: int) -> date:
+        return self.first + cell // self.timeframe.per_day * _DAY
 
-    def _absence(self, rows: Mapping[Slice, LedgerRow], slice_: Slice) -> float:
-        reach = days_around(self.timeframe)
-        samples = []
-        for offsets in ([0], range(-reach, 0), range(1, reach + 1)):
-            neighbours = [rows.get(replace(slice_, day=slice_.day + n * _DAY)) for n in offsets]
-            samples.append(_sample([row for row in neighbours if row is not None]))
-        return absence(samples)
+    def time_of(self, cell: int) -> datetime:
+        return midnight(self.first) + cell * self.timeframe.delta
 
-    def _down(self, days: Sequence[date], witnesses: Iterable[Known]) -> dict[date, Mask]:
-        """Return when the exchange was down, for each day."""
-        by_day, size = _by_day(witnesses), self.timeframe.per_day
-        silent = {day: silences(by_day[day], size) for day in days}
-        others = _by_day(self._others([day for day, mask in silent.items() if mask.any()]))
-        return {day: mask & traded(others[day], size) for day, mask in silent.items()}
 
-    def _others(self, days: Sequence[date]) -> list[Known]:
-        """Return the fullest slices of each other exchange on these days."""
-        parameters = {
-            "exchange": self.exchange,
-            "timeframe": self.timeframe.name,
-            "days": list(days),
-            "witnesses": _WITNESSES,
-        }
-        rows = self._rows("fullest_slices", parameters) if days else []
-        gaps = self._gaps(rows)
-        return [Known(row.slice, row.expected, gaps[row.slice]) for row in rows]
+@dataclass
+class _Line:
+    """One series over the days of a classification: its ledger rows by day, and counts by day as arrays."""
 
-    def _gaps(self, rows: Sequence[LedgerRow]) -> dict[Slice, list[Gap]]:
-        """Return the gaps of slices; each slice's gaps are read once."""
-        unread: defaultdict[str, list[Slice]] = defaultdict(list)
-        for row in rows:
-            if row.missing and row.slice not in self.read:
-                unread[row.slice.series.exchange].append(row.slice)
-        for slices in unread.values():
-            self.read.update(read_gaps(self.cursor, slices))
-        return {row.slice: self.read.get(row.slice, []) for row in rows}
+    series: Series
+    rows: dict[date, LedgerRow]
+    expected: np.ndarray[Any, np.dtype[np.int64]]
+    present: np.ndarray[Any, np.dtype[np.int64]]
 
-    def _write(self, rows: Sequence[LedgerRow], down: Mapping[date, Mask]) -> None:
-        before = self._gaps(rows)
+    @classmethod
+    def of(cls, series: Series, rows: dict[date, LedgerRow], span: _Days) -> _Line:
+        expected, present = np.zeros(span.count, np.int64), np.zeros(span.count, np.int64)
+        for day, row in rows.items():
+            n = (day - span.first).days
+            expected[n] = row.expected - sum(row.missing.get(reason, 0) for reason in _NEVER_OFFERED)
+            # A broken candle was traded too.
+            broken = row.missing.get(Reason.QUARANTINED, 0) + row.missing.get(Reason.BROKEN_AT_SOURCE, 0)
+            present[n] = row.present + broken
+        return cls(series, rows, expected, present)
+
+    def sample(self, first: int, last: int) -> Sample:
+        """Return the sum over the days numbered `first` to `last`, both included and cut to the known days."""
+        part = slice(max(first, 0), max(last + 1, 0))
+        return Sample(int(self.expected[part].sum()), int(self.present[part].sum()))
+
+    def absence(self, day: int) -> float:
+        """Return how often the series is absent on good days around the day with this number."""
+        around = (self.sample(day, day), self.sample(day - _REACH, day - 1), self.sample(day + 1, day + _REACH))
+        return absence_on_good_days(around)
+
+    def has(self, day: date, reasons: Collection[Reason]) -> bool:
+        row = self.rows.get(day)
+        return row is not None and not frozenset(reasons).isdisjoint(row.missing)
+
+
+class _GapReader:
+    """The gaps of slices of one exchange, read once."""
+
+    def __init__(self, cursor: Cursor) -> None:
+        self._cursor = cursor
+        self._gaps: dict[Slice, list[Gap]] = {}
+
+    def of(self, slice_: Slice) -> list[Gap]:
+        return self._gaps[slice_]
+
+    def mask(self, line: _Line, block: _Days, reasons: Collection[Reason]) -> Mask:
+        """Return which cells of the block lie in gaps of the series with one of `reasons`."""
+        mask = np.zeros(block.size, np.bool_)
+        concerned = [day for day in days(block.first, block.last) if line.has(day, reasons)]
+        unread = [slice_ for day in concerned if (slice_ := Slice(line.series, day)) not in self._gaps]
+        if unread:
+            self._gaps.update(read_gaps(self._cursor, unread))
+        for day in concerned:
+            slice_ = Slice(line.series, day)
+            mask[block.cells(day)] = within(self._gaps[slice_], slice_, reasons)
+        return mask
+
+
+def _over(line: _Line, block: _Days) -> Mask:
+    """Return which cells of the block the ledger expects of the series."""
+    mask = np.zeros(block.size, np.bool_)
+    for day in days(block.first, block.last):
+        if day in line.rows:
+            start = block.cells(day).start
+            mask[start : start + line.rows[day].expected] = True
+    return mask
+
+
+@dataclass(frozen=True)
+class _Shared:
+    """A shared silence of the exchange, its reason, and the series of another exchange that traded within it."""
+
+    silence: SharedSilence
+    reason: Reason
+    witness: str | None
+
+
+class _Classification:
+    """Classifies some days of one exchange and timeframe, in one transaction."""
+
+    def __init__(self, cursor: Cursor, exchange: str, timeframe: Timeframe) -> None:
+        self._cursor = cursor
+        self._exchange = exchange
+        self._timeframe = timeframe
+        self._gaps = _GapReader(cursor)
+
+    def classify(self, first: date, last: date) -> None:
+        first, last = self._with_whole_silences(first, last)
+        inner = days(first, last)
+        span = _Days(first - _REACH * _DAY, last + _REACH * _DAY, self._timeframe)
+        lines = self._lines(span)
+        shared = self._shared(lines, span, inner)
+        longest = self._longest_gaps(span)
+        evidence = []
+        for line in lines:
+            if _is_suspect(line, span, inner, shared, longest):
+                silences = self._silences(line, span, inner, shared, longest)
+                self._write(line, span, inner, silences)
+                evidence += [_evidence_row(line.series, span, silence, shared) for silence in silences]
+        self._write_evidence(midnight(first), midnight(last + _DAY), evidence)
+
+    def _query(self, name: str, **parameters: Any) -> list[Any]:
+        keys = {"exchange": self._exchange, "timeframe": self._timeframe.name}
+        self._cursor.execute(statement(name), {**keys, **parameters})
+        return all_rows(self._cursor)
+
+    def _with_whole_silences(self, first: date, last: date) -> tuple[date, date]:
+        """Widen the days so that each silence at their ends is in them whole, with the traded day where it ends."""
+        for row in self._query("whole_silences", first=first, last=last):
+            first, last = min(first, row.first or first), max(last, row.last or last)
+        return first, last
+
+    def _lines(self, span: _Days) -> list[_Line]:
+        rows: defaultdict[Series, dict[date, LedgerRow]] = defaultdict(dict)
+        for found in self._query("ledger_days", days=days(span.first, span.last)):
+            row = ledger.row_of_ledger(found)
+            rows[row.slice.series][row.slice.day] = row
+        return [_Line.of(series, by_day, span) for series, by_day in rows.items()]
+
+    def _longest_gaps(self, span: _Days) -> dict[tuple[str, date], int]:
+        """Return the longest gap of each series and day among those absent from two good answers, in candles."""
+        bounds = {"start": midnight(span.first), "end": midnight(span.last + _DAY)}
+        reasons = [reason.value for reason in CONFIRMED_ABSENT]
+        return {(row.symbol, row.day): row.candles for row in self._query("longest_gaps", reasons=reasons, **bounds)}
+
+    # Shared silences -----------------------------------------------------------------------------------------------
+
+    def _shared(self, lines: Sequence[_Line], span: _Days, inner: Sequence[date]) -> list[_Shared]:
+        candidates = []
+        for day in inner:
+            n = (day - span.first).days
+            silent = [line for line in lines if line.has(day, CONFIRMED_ABSENT) and is_busy(line.absence(n))]
+            if len(silent) > 1:
+                candidates.append(day)
+        found = []
+        for first, last in _consecutive(candidates):
+            block = _Days(first, last, self._timeframe)
+            offset = span.cells(first).start
+            for silence in shared_silences(self._blocks(lines, span, block), self._timeframe):
+                start, end = offset + silence.start, offset + silence.end
+                witness = self._witness(span.time_of(start), span.time_of(end))
+                reason = reason_of(end - start, self._timeframe, has_witness=witness is not None)
+                found.append(_Shared(SharedSilence(start, end, silence.silent, silence.listed), reason, witness))
+        return found
+
+    def _blocks(self, lines: Sequence[_Line], span: _Days, block: _Days) -> list[SeriesBlock]:
+        """Return the blocks of the series that are busy on one of the days at least."""
+        numbers = range((block.first - span.first).days, (block.last - span.first).days + 1)
+        blocks = []
+        for line in lines:
+            absences = np.array([line.absence(n) for n in numbers])
+            if not is_busy(float(absences.min())):
+                continue
+            absent = self._gaps.mask(line, block, CONFIRMED_ABSENT)
+            offered = _over(line, block) & ~self._gaps.mask(line, block, frozenset(_NEVER_OFFERED))
+            blocks.append(SeriesBlock(absent, offered, np.repeat(absences, self._timeframe.per_day)))
+        return blocks
+
+    def _witness(self, start: datetime, end: datetime) -> str | None:
+        """Return a series of another exchange with a candle that lies within [start, end); None if none is stored."""
+        wanted = days(start.date(), (end - self._timeframe.delta).date())
+        rows = [ledger.row_of_ledger(row) for row in self._query("fullest_slices", days=wanted, witnesses=_WITNESSES)]
+        for exchange in sorted({row.slice.series.exchange for row in rows}):
+            slices = [row.slice for row in rows if row.slice.series.exchange == exchange]
+            gaps = read_gaps(self._cursor, slices)
+            for row in rows:
+                if row.slice.series.exchange == exchange and _has_candle(row, gaps[row.slice], start, end):
+                    return str(row.slice.series)
+        return None
+
+    # Silences of one series ----------------------------------------------------------------------------------------
+
+    def _silences(
+        self,
+        line: _Line,
+        span: _Days,
+        inner: Sequence[date],
+        shared: Sequence[_Shared],
+        longest: Mapping[tuple[str, date], int],
+    ) -> list[Silence]:
+        block = _Days(inner[0], inner[-1], self._timeframe)
+        offset = span.cells(inner[0]).start
+        found = []
+        reasons = [(item.silence, item.reason) for item in shared]
+        for a, b in runs(self._gaps.mask(line, block, CONFIRMED_ABSENT)):
+            start, end = offset + a, offset + b
+            absence, other = _around(line, span, start, end, longest)
+            own = reason_of(end - start, self._timeframe, has_witness=False)
+            too_long = is_too_long(end - start, absence, other, self._timeframe)
+            found += split_run((start, end), reasons, absence, too_long=too_long, own=own)
+        return found
+
+    def _write(self, line: _Line, span: _Days, inner: Sequence[date], silences: Sequence[Silence]) -> None:
+        masks: dict[Reason, Mask] = {}
+        for silence in silences:
+            mask = masks.setdefault(silence.reason, np.zeros(span.size, np.bool_))
+            mask[silence.start : silence.end] = True
         changed_rows, changed_gaps = [], {}
-        for row in rows:
-            after = with_outages(before[row.slice], row.slice, down[row.slice.day])
-            if after != before[row.slice]:
-                changed_rows.append(replace(row, missing=missing(after, self.timeframe)))
-                changed_gaps[row.slice] = after
+        for day in inner:
+            if not line.has(day, CONFIRMED_ABSENT):
+                continue
+            row, slice_ = line.rows[day], Slice(line.series, day)
+            cells = span.cells(day)
+            after = reclassified(self._gaps.of(slice_), slice_, {reason: mask[cells] for reason, mask in masks.items()})
+            if after != self._gaps.of(slice_):
+                changed_rows.append(replace(row, missing=missing(after, self._timeframe)))
+                changed_gaps[slice_] = after
         if changed_rows:
-            write_gaps(self.cursor, changed_gaps)
-            ledger.write(self.cursor, changed_rows)
+            write_gaps(self._cursor, changed_gaps)
+            ledger.write(self._cursor, changed_rows)
+
+    def _write_evidence(self, start: datetime, end: datetime, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Replace the evidence for silences that overlap [start, end)."""
+        known = {tuple(row) for row in self._query("read_silences", start=start, end=end)}
+        if known == set(rows):
+            return
+        keys = {"exchange": self._exchange, "timeframe": self._timeframe.name}
+        self._cursor.execute(statement("delete_silences"), {**keys, "start": start, "end": end})
+        execute_values(self._cursor, statement("write_silences"), rows)
 
 
-def _by_day(slices: Iterable[Known]) -> defaultdict[date, list[Known]]:
-    days: defaultdict[date, list[Known]] = defaultdict(list)
-    for known in slices:
-        days[known.slice.day].append(known)
-    return days
+def _consecutive(found: Sequence[date]) -> list[tuple[date, date]]:
+    """Return the runs of consecutive days among sorted days."""
+    stretches: list[tuple[date, date]] = []
+    for day in found:
+        if stretches and stretches[-1][1] == day - _DAY:
+            stretches[-1] = (stretches[-1][0], day)
+        else:
+            stretches.append((day, day))
+    return stretches
 
 
-def _may_change(row: LedgerRow, down: Mask) -> bool:
-    """Whether the slice has outages that may be none, or candles that may have fallen into one."""
-    return Reason.OUTAGE in row.missing or (bool(down.any()) and not CONFIRMED_ABSENT.isdisjoint(row.missing))
+def _is_suspect(
+    line: _Line,
+    span: _Days,
+    inner: Sequence[date],
+    shared: Sequence[_Shared],
+    longest: Mapping[tuple[str, date], int],
+) -> bool:
+    """Return whether the series may have a silence, or has one that may be none. Its gaps need not be read for this."""
+    for day in inner:
+        if not line.has(day, CONFIRMED_ABSENT):
+            continue
+        cells = span.cells(day)
+        if line.has(day, _SPECIAL):
+            return True
+        if any(item.silence.start < cells.stop and item.silence.end > cells.start for item in shared):
+            return True
+        # A silence across midnight has half of its length at least on one side of it.
+        lull = longest_lull(line.absence((day - span.first).days), line.series.timeframe)
+        if 2 * longest.get((line.series.symbol, day), 0) >= lull:
+            return True
+    return False
 
 
-def _sample(rows: Sequence[LedgerRow]) -> Sample:
-    """Count what the exchange could have given of these slices and what it gave. A broken candle counts as traded."""
-    expected, present = 0, 0
-    for row in rows:
-        never_offered = sum(row.missing.get(reason, 0) for reason in _NEVER_OFFERED)
-        expected += row.expected - never_offered
-        present += row.present + row.missing.get(Reason.QUARANTINED, 0)
-    return Sample(expected, present)
+def _around(
+    line: _Line, span: _Days, start: int, end: int, longest: Mapping[tuple[str, date], int]
+) -> tuple[float, int]:
+    """Return how often the series is absent on the traded days around the cells [start, end), these not counted, and
+    its longest other gap on these days."""
+    per_day = line.series.timeframe.per_day
+    first, last = start // per_day, (end - 1) // per_day
+    traded = np.flatnonzero(line.present)
+    before, after = traded[traded <= first], traded[traded >= last]
+    numbers: set[int] = set()
+    if len(before):
+        numbers.update(range(int(before[-1]) - _REACH, int(before[-1]) + 1))
+    if len(after):
+        numbers.update(range(int(after[0]), int(after[0]) + _REACH + 1))
+    expected, present, other = 0, 0, 0
+    for n in numbers:
+        if not 0 <= n < span.count:
+            continue
+        own = max(0, min(end, (n + 1) * per_day) - max(start, n * per_day))
+        expected += int(line.expected[n]) - own
+        present += int(line.present[n])
+        if not own:
+            other = max(other, longest.get((line.series.symbol, span.day_of(n * per_day)), 0))
+    return Sample(expected, present).absence, other
+
+
+def _has_candle(row: LedgerRow, gaps: Sequence[Gap], start: datetime, end: datetime) -> bool:
+    """Return whether the slice has a candle that lies within [start, end)."""
+    step = np.timedelta64(row.slice.series.timeframe.ms, "ms")
+    times = row.slice.grid()
+    stored = (np.arange(row.slice.expected) < row.expected) & ~within(gaps, row.slice)
+    inside = (times >= to_datetime64(start)) & (times + step <= to_datetime64(end))
+    return bool((stored & inside).any())
+
+
+def _evidence_row(series: Series, span: _Days, silence: Silence, shared: Sequence[_Shared]) -> tuple[Any, ...]:
+    of_all = next((item for item in shared if item.silence is silence.shared), None)
+    counts = (of_all.silence.silent, of_all.silence.listed) if of_all else (1, 1)
+    witness = of_all.witness if of_all else None
+    bounds = (span.time_of(silence.start), span.time_of(silence.end))
+    return (*key(series), *bounds, silence.reason.value, round(1 - silence.absence, 6), *counts, witness)

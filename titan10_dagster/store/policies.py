@@ -89,8 +89,8 @@ def _compression(cursor: Cursor, wanted: timedelta) -> list[str]:
     )
     if cursor.rowcount:
         return []
-    cursor.execute("SELECT remove_compression_policy('candles', if_exists => true)")
-    cursor.execute("SELECT add_compression_policy('candles', compress_after => %s)", [wanted])
+    cursor.execute("CALL remove_columnstore_policy('candles', if_exists => true)")
+    cursor.execute("CALL add_columnstore_policy('candles', after => %s)", [wanted])
     cursor.connection.notices.clear()
     return [f"chunks are compressed after {wanted.days} days"]
 

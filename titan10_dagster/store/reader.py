@@ -95,14 +95,14 @@ def filled(
     start: datetime,
     end: datetime,
     *,
-    reasons: Iterable[Reason] = (Reason.NO_TRADES, Reason.OUTAGE),
+    reasons: Iterable[Reason] = (Reason.NO_TRADES,),
 ) -> pd.DataFrame:
     """Return the stored candles, and a synthetic one for each candle that is missing for one of `reasons`.
 
     A synthetic candle has the last close as its prices and no volume. A candle frame with two more columns: synthetic
     (bool), and reason (categorical, none where not synthetic). Candles that are missing for another reason, or were
-    never fetched, are left out, and no close is carried across them. Nothing is made up before a listing or after a
-    delisting.
+    never fetched, are left out, and no close is carried across them. Nothing is ever made up before a listing, after a
+    delisting, in a halt, or in a time without a listing, whatever `reasons` says.
     """
     names = [reason.value for reason in reasons]
     parameters = {**_parameters(series, start, end), "reasons": names}

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from titan10_dagster.candles.gaps import (
+    CONFIRMED_ABSENT,
     OBSERVATION_SPACING,
     REASONS,
     Evidence,
@@ -53,6 +54,7 @@ def model_of(t: datetime, present: set[datetime], evidence: Evidence, previous: 
     now = evidence.observed_at
     was = next((gap for gap in previous if gap.start <= t < gap.end), None)
     broken = any(to_datetime64(t) <= q < to_datetime64(t + STEP) for q in evidence.quarantined)
+    twice = any(to_datetime64(t) <= q < to_datetime64(t + STEP) for q in evidence.broken_twice)
     beyond = evidence.horizon is not None and t < evidence.horizon
     heard = evidence.answered and t + STEP <= now and not beyond and not broken
     known = Known(Reason.UNKNOWN, 0, now, now)
@@ -64,7 +66,7 @@ def model_of(t: datetime, present: set[datetime], evidence: Evidence, previous: 
         known = replace(known, observations=0)
     if heard and (known.observations == 0 or now - known.last_seen >= OBSERVATION_SPACING):
         known = replace(known, observations=known.observations + 1, last_seen=now)
-    return replace(known, reason=model_reason(t, present, evidence, known, broken, beyond, heard))
+    return replace(known, reason=model_reason(t, present, evidence, known, broken, twice, beyond, heard))
 
 
 def model_reason(
@@ -73,6 +75,7 @@ def model_reason(
     evidence: Evidence,
     known: Known,
     broken: bool,
+    twice: bool,
     beyond: bool,
     heard: bool,
 ) -> Reason:
@@ -84,8 +87,8 @@ def model_reason(
     if told_delisted and not traded_after:
         return Reason.DELISTED
     if broken:
-        return Reason.QUARANTINED
-    if known.reason in (Reason.NO_TRADES, Reason.OUTAGE):
+        return Reason.BROKEN_AT_SOURCE if twice else Reason.QUARANTINED
+    if known.reason in CONFIRMED_ABSENT:
         return known.reason
     unlisted_still = known.reason is Reason.PRE_LISTING and not traded_before and evidence.listed is None
     delisted_still = known.reason is Reason.DELISTED and not traded_after and evidence.delisted is None
@@ -93,7 +96,7 @@ def model_reason(
         return known.reason
     if known.observations >= 2:
         return Reason.NO_TRADES
-    if known.reason is Reason.QUARANTINED and not heard:
+    if known.reason in (Reason.QUARANTINED, Reason.BROKEN_AT_SOURCE) and not heard:
         return known.reason
     if beyond:
         return Reason.BEYOND_HORIZON
@@ -111,9 +114,25 @@ looked_at = st.integers(-3, 60).map(lambda hours: some.after(SLICE, hours=hours,
 broken_starts = st.lists(st.integers(-30, 25 * 60), max_size=4).map(
     lambda minutes: np.array([to_datetime64(some.after(SLICE, minutes=m)) for m in minutes], "datetime64[ms]")
 )
-evidences = st.builds(
-    Evidence, looked_at, st.booleans(), horizon=perhaps, listed=perhaps, delisted=perhaps, quarantined=broken_starts
-)
+
+
+@st.composite
+def some_evidence(draw: st.DrawFn) -> Evidence:
+    """What a fetch may say; rows that came broken twice are some of those that came broken."""
+    broken = draw(broken_starts)
+    twice = broken[: draw(st.integers(0, len(broken)))]
+    return Evidence(
+        draw(looked_at),
+        draw(st.booleans()),
+        horizon=draw(perhaps),
+        listed=draw(perhaps),
+        delisted=draw(perhaps),
+        quarantined=broken,
+        broken_twice=twice,
+    )
+
+
+evidences = some_evidence()
 looks = st.tuples(presence, evidences)
 histories = st.lists(looks, min_size=1, max_size=5)
 

@@ -9,17 +9,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from titan10_dagster.candles.gaps import Gap, Mask, Reason, with_outages, within
-from titan10_dagster.candles.outages import Known, Sample, absence, days_around, silences, traded
-from titan10_dagster.candles.slices import Series, Slice
-from titan10_dagster.candles.timeframes import TIMEFRAMES, Timeframe
+from titan10_dagster.candles.gaps import CONFIRMED_ABSENT, Gap, Mask, Reason, reclassified, within
+from titan10_dagster.candles.outages import (
+    Sample,
+    SeriesBlock,
+    SharedSilence,
+    Silence,
+    absence_on_good_days,
+    is_too_long,
+    longest_lull,
+    reason_of,
+    runs,
+    shared_silences,
+    split_run,
+)
+from titan10_dagster.candles.slices import Slice
+from titan10_dagster.candles.timeframes import TIMEFRAMES
 from titan10_dagster_tests.candles import strategies as some
 
 DAY = date(2024, 2, 1)
 SEEN = some.LATER
 MINUTES = 1440
-RARE, SELDOM, OFTEN = 1 / 1441, 0.01, 0.2  # how often a series is absent
+RARE, SELDOM, OFTEN = Sample(1440, 1440).absence, 0.01, 0.2  # how often a series is absent
 SIZE = some.HOURLY.expected
+MINUTE, HOUR = TIMEFRAMES["1m"], TIMEFRAMES["1h"]
 
 hours = st.integers(0, SIZE - 1)
 reasons = st.sampled_from(list(Reason))
@@ -31,31 +44,32 @@ def gap(slice_: Slice, first: int, last: int, reason: Reason = Reason.NO_TRADES)
     return Gap(slice_.start + first * step, slice_.start + (last + 1) * step, reason, 2, SEEN, SEEN)
 
 
-def known(
-    n: int = 0,
-    *stretches: tuple[int, int],
-    absence: float = RARE,
-    reason: Reason = Reason.NO_TRADES,
-    expected: int = MINUTES,
-) -> Known:
-    """Series number `n`, which lacks the stretches (first and last minute)."""
-    slice_ = Slice(Series("binance", f"S{n}/USDT", TIMEFRAMES["1m"]), DAY)
-    return Known(slice_, expected, [gap(slice_, *stretch, reason) for stretch in stretches], absence)
+def block(
+    *stretches: tuple[int, int], absence: float = RARE, not_offered: tuple[int, int] | None = None, size: int = MINUTES
+) -> SeriesBlock:
+    """A series that lacks the stretches (first and last candle, both included)."""
+    absent, offered = np.zeros(size, np.bool_), np.ones(size, np.bool_)
+    for first, last in stretches:
+        absent[first : last + 1] = True
+    if not_offered:
+        offered[not_offered[0] : not_offered[1] + 1] = False
+    return SeriesBlock(absent, offered, np.full(size, absence))
 
 
-def told(own: Iterable[Known]) -> list[int]:
-    """The minutes that are told to be silent."""
-    return np.flatnonzero(silences(list(own), MINUTES)).tolist()
+def silent(blocks: Iterable[SeriesBlock]) -> list[int]:
+    """The minutes in a shared silence."""
+    return [n for found in shared_silences(list(blocks), MINUTE) for n in range(found.start, found.end)]
 
 
 @pytest.mark.parametrize(("series", "lacking"), [(2, 2), (3, 2), (5, 3), (20, 11), (20, 20)])
-def test_when_most_of_the_busiest_series_lack_a_minute_the_exchange_was_down(series: int, lacking: int) -> None:
-    assert told(known(n, *[(700, 700)] * (n < lacking)) for n in range(series)) == [700]
+def test_a_minute_that_most_of_the_busiest_series_lack_is_a_shared_silence(series: int, lacking: int) -> None:
+    blocks = [block(*[(700, 700)] * (n < lacking)) for n in range(series)]
+    assert shared_silences(blocks, MINUTE) == [SharedSilence(700, 701, lacking, series)]
 
 
 @pytest.mark.parametrize(("series", "lacking"), [(1, 1), (2, 1), (3, 1), (4, 2), (5, 2), (20, 10)])
-def test_when_half_of_them_or_fewer_or_only_one_do_it_was_not(series: int, lacking: int) -> None:
-    assert told(known(n, *[(600, 700)] * (n < lacking)) for n in range(series)) == []
+def test_minutes_that_half_of_them_or_only_one_lacks_are_not(series: int, lacking: int) -> None:
+    assert silent(block(*[(600, 700)] * (n < lacking)) for n in range(series)) == []
 
 
 @pytest.mark.parametrize(("absence", "series", "minutes"), [(SELDOM, 2, 6), (SELDOM, 3, 2), (0.1, 2, 11), (0.1, 5, 3)])
@@ -63,82 +77,136 @@ def test_series_that_are_absent_more_often_must_be_absent_together_for_longer(
     absence: float, series: int, minutes: int
 ) -> None:
     for length in (minutes - 1, minutes):
-        own = [known(n, (700, 700 + length - 1), absence=absence) for n in range(series)]
-        assert told(own) == (list(range(700, 700 + length)) if length == minutes else [])
+        blocks = [block((700, 700 + length - 1), absence=absence) for _ in range(series)]
+        assert silent(blocks) == (list(range(700, 700 + length)) if length == minutes else [])
 
 
 def test_quiet_pairs_are_no_evidence_for_or_against() -> None:
-    quiet = [known(n, (0, 1439), absence=OFTEN) for n in range(10)]
-    trading = [known(n, absence=OFTEN) for n in range(10, 20)]
-    assert told(quiet) == []
-    assert told([known(20, (5, 5)), *quiet, *trading]) == []
-    assert told([known(20, (5, 5)), known(21, (5, 5)), *quiet, *trading]) == [5]
+    quiet = [block((0, 1439), absence=OFTEN) for _ in range(10)]
+    trading = [block(absence=OFTEN) for _ in range(10)]
+    assert silent(quiet) == []
+    assert silent([block((5, 5)), *quiet, *trading]) == []
+    assert silent([block((5, 5)), block((5, 5)), *quiet, *trading]) == [5]
 
 
-@pytest.mark.parametrize("reason", [Reason.UNKNOWN, Reason.QUARANTINED])
-def test_what_is_not_known_yet_or_came_broken_speaks_against_it(reason: Reason) -> None:
-    assert told([known(n, (5, 9), reason=reason) for n in range(4)]) == []
-    absent, other = [known(n, (5, 9)) for n in range(2)], [known(n, (5, 9), reason=reason) for n in range(2, 4)]
-    assert told([*absent, *other]) == []
+def test_series_that_could_have_no_candle_do_not_count() -> None:
+    absent = [block((5, 9)) for _ in range(2)]
+    assert silent([*absent, *(block(not_offered=(0, 1439)) for _ in range(7))]) == [5, 6, 7, 8, 9]
+    assert silent([*absent, *(block(not_offered=(5, 1439)) for _ in range(7))]) == [5, 6, 7, 8, 9]
 
 
-@pytest.mark.parametrize("reason", [Reason.PRE_LISTING, Reason.DELISTED, Reason.BEYOND_HORIZON])
-def test_series_that_could_have_no_candle_are_not_asked(reason: Reason) -> None:
-    absent = [known(n, (5, 9)) for n in range(2)]
-    assert told([*absent, *(known(n, (0, 1439), reason=reason) for n in range(2, 9))]) == [5, 6, 7, 8, 9]
-    assert told([*absent, *(known(n, expected=5) for n in range(2, 9))]) == [5, 6, 7, 8, 9]
+def test_a_silence_that_some_series_join_late_begins_when_most_are_absent() -> None:
+    assert silent([block((100, 129)), block((105, 129)), block((110, 135))]) == list(range(105, 130))
 
 
-def test_an_outage_that_some_series_join_late_begins_when_most_are_absent() -> None:
-    own = [known(0, (100, 129)), known(1, (105, 129)), known(2, (110, 135))]
-    assert told(own) == list(range(105, 130))
-
-
-def test_an_outage_of_days_is_told_by_how_often_the_series_trade_otherwise() -> None:
+def test_good_days_show_how_often_a_series_trades_whatever_one_day_lacks() -> None:
     whole, nothing = Sample(1440, 1440), Sample(1440, 0)
-    assert absence([nothing, whole, nothing]) == RARE
-    assert absence([nothing]) == 1.0
-    assert absence([]) == 1.0
-    assert absence([Sample(0, 0)]) == 1.0
-    assert told(known(n, (0, 1439), absence=absence([nothing, whole])) for n in range(2)) == list(range(1440))
+    assert absence_on_good_days([nothing, whole, nothing]) == RARE
+    assert absence_on_good_days([nothing]) == 1.0
+    assert absence_on_good_days([]) == 1.0
+    assert Sample(0, 0).absence == 1.0
 
 
-@pytest.mark.parametrize(("timeframe", "days"), [("1m", 1), ("5m", 1), ("1h", 1), ("2h", 2), ("4h", 4), ("1d", 24)])
-def test_long_candles_are_judged_by_more_days(timeframe: str, days: int) -> None:
-    assert days_around(TIMEFRAMES[timeframe]) == days
+@pytest.mark.parametrize(("name", "series", "enough"), [("1h", 5, True), ("1h", 2, False), ("1d", 3, True)])
+def test_one_long_candle_that_enough_series_lack_is_a_shared_silence(name: str, series: int, enough: bool) -> None:
+    length = TIMEFRAMES[name]
+    blocks = [block((0, 0), absence=Sample(24, 24).absence, size=length.per_day) for _ in range(series)]
+    assert [(found.start, found.end) for found in shared_silences(blocks, length)] == ([(0, 1)] if enough else [])
 
 
-@pytest.mark.parametrize(("timeframe", "series", "enough"), [("1h", 5, True), ("1h", 2, False), ("1d", 3, True)])
-def test_one_long_candle_that_enough_series_lack_is_an_outage(timeframe: str, series: int, enough: bool) -> None:
-    length = TIMEFRAMES[timeframe]
-    usual = absence([Sample(24, 24)])
-    slices = [Slice(Series("binance", f"S{n}/USDT", length), DAY) for n in range(series)]
-    mask = silences([Known(one, length.per_day, [gap(one, 0, 0)], usual) for one in slices], length.per_day)
-    assert mask[0] == enough
-    assert not mask[1:].any()
+def test_two_stored_weeks_make_two_hourly_series_enough() -> None:
+    blocks = [block((13, 13), absence=Sample(14 * 24, 14 * 24).absence, size=24) for _ in range(2)]
+    assert [(found.start, found.end) for found in shared_silences(blocks, HOUR)] == [(13, 14)]
 
 
 @pytest.mark.parametrize("series", [2, 3, 5, 20])
 @pytest.mark.parametrize("quiet", [0.001, 0.01, 0.05, 0.1])
-def test_minutes_without_trades_that_come_together_by_accident_are_no_outage(series: int, quiet: float) -> None:
+def test_minutes_without_trades_that_come_together_by_accident_are_no_silence(series: int, quiet: float) -> None:
     random = np.random.default_rng(series)
     mistakes = 0
     for _ in range(20):
         mood = np.repeat(random.choice([0.5, 1.5], (series, MINUTES // 32)), 32, axis=1)
         absent = random.random((series, MINUTES)) < quiet * mood
-        own = [
-            known(n, *((m, m) for m in np.flatnonzero(row)), absence=absence([Sample(MINUTES, MINUTES - row.sum())]))
-            for n, row in enumerate(absent)
-        ]
-        mistakes += len(told(own))
+        blocks = []
+        for row in absent:
+            absence = Sample(MINUTES, MINUTES - int(row.sum())).absence
+            blocks.append(SeriesBlock(row, np.ones(MINUTES, np.bool_), np.full(MINUTES, absence)))
+        mistakes += len(silent(blocks))
     assert mistakes == 0
 
 
-def test_another_exchange_traded_where_any_of_its_series_has_a_candle() -> None:
-    assert not traded([], MINUTES).any()
-    others = [known(0, (0, 9)), known(1, (5, 20), reason=Reason.UNKNOWN, expected=100)]
-    assert np.flatnonzero(~traded(others, MINUTES)).tolist() == [5, 6, 7, 8, 9]
-    assert traded([known(0, expected=100)], MINUTES).sum() == 100
+# --- one series alone ----------------------------------------------------------------------------------------------
+
+
+def test_a_pair_that_trades_every_minute_is_not_silent_for_an_hour() -> None:
+    assert is_too_long(61, 0.001, 0, MINUTE)
+    assert not is_too_long(30, 0.001, 0, MINUTE)
+
+
+@pytest.mark.parametrize("absence", [1e-4, 0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999])
+def test_a_quieter_series_needs_a_longer_silence(absence: float) -> None:
+    assert longest_lull(absence, MINUTE) <= longest_lull(min(1.0, absence * 1.5), MINUTE)
+
+
+def test_a_pair_that_never_traded_is_never_silent_for_too_long() -> None:
+    assert not is_too_long(10**6, 1.0, 0, MINUTE)
+
+
+def test_a_quiet_pair_must_be_silent_for_longer_than_ever() -> None:
+    assert not is_too_long(600, 0.5, 300, MINUTE)
+    assert is_too_long(901, 0.5, 300, MINUTE)
+
+
+@pytest.mark.parametrize("quiet", [0.001, 0.01, 0.05, 0.3, 0.6])
+def test_lulls_of_a_series_whose_quiet_minutes_come_together_are_not_too_long(quiet: float) -> None:
+    """Two hundred days of a chain in which an absent minute makes the next one likely to be absent."""
+    random = np.random.default_rng(int(quiet * 1000))
+    draws = random.random(200 * MINUTES)
+    again = max(0.5, quiet)
+    first = quiet * (1 - again) / (1 - quiet)
+    absent = np.zeros(len(draws), np.bool_)
+    for n in range(1, len(draws)):
+        absent[n] = draws[n] < (again if absent[n - 1] else first)
+    lengths = sorted((end - start for start, end in runs(absent)), reverse=True)
+    assert not is_too_long(lengths[0], float(absent.mean()), lengths[1], MINUTE)
+
+
+@pytest.mark.parametrize(
+    ("length", "witness", "reason"),
+    [
+        (300, True, Reason.OUTAGE),
+        (300, False, Reason.HALTED),
+        (7 * 1440 - 1, False, Reason.HALTED),
+        (7 * 1440, False, Reason.NOT_LISTED),
+        (7 * 1440, True, Reason.NOT_LISTED),
+    ],
+)
+def test_the_reason_follows_from_the_length_and_from_a_witness(length: int, witness: bool, reason: Reason) -> None:
+    assert reason_of(length, MINUTE, has_witness=witness) is reason
+
+
+OUTAGE = SharedSilence(100, 180, 3, 3)
+
+
+def test_one_halt_is_one_stretch_with_one_reason() -> None:
+    parts = split_run((98, 183), [(OUTAGE, Reason.OUTAGE)], 0.001, too_long=True, own=Reason.HALTED)
+    assert parts == [Silence(98, 183, Reason.OUTAGE, 0.001, OUTAGE)]
+
+
+def test_a_quiet_pair_shares_only_the_minutes_of_the_outage() -> None:
+    parts = split_run((50, 400), [(OUTAGE, Reason.OUTAGE)], 0.5, too_long=False, own=Reason.HALTED)
+    assert parts == [Silence(100, 180, Reason.OUTAGE, 0.5, OUTAGE)]
+
+
+def test_a_silence_that_is_much_longer_than_the_outage_within_is_a_halt_of_its_own() -> None:
+    parts = split_run((50, 400), [(OUTAGE, Reason.OUTAGE)], 0.001, too_long=True, own=Reason.HALTED)
+    assert parts == [Silence(50, 400, Reason.HALTED, 0.001)]
+
+
+def test_a_week_of_silence_is_not_listed_although_others_are_silent_too() -> None:
+    long = SharedSilence(0, 20_000, 3, 3)
+    parts = split_run((0, 20_000), [(long, Reason.NOT_LISTED)], 0.001, too_long=True, own=Reason.NOT_LISTED)
+    assert [part.reason for part in parts] == [Reason.NOT_LISTED]
 
 
 # --- the gaps afterwards: candle by candle -----------------------------------------------------------------------
@@ -156,34 +224,38 @@ masks = st.lists(st.booleans(), min_size=SIZE, max_size=SIZE).map(np.array)
 
 def by_candle(gaps: Iterable[Gap]) -> dict[int, Reason]:
     step = some.HOURLY.series.timeframe.delta
-    return {n: one.reason for one in gaps for n in range(SIZE) if one.start <= some.HOURLY.start + n * step < one.end}
+    return {n: gap.reason for gap in gaps for n in range(SIZE) if gap.start <= some.HOURLY.start + n * step < gap.end}
 
 
-@given(some_gaps(), masks)
-def test_what_is_absent_for_good_is_an_outage_where_the_exchange_was_down_and_nowhere_else(
-    gaps: list[Gap], down: Mask
+@given(some_gaps(), masks, masks)
+def test_confirmed_absences_get_the_reason_of_their_silence_and_no_trades_elsewhere(
+    gaps: list[Gap], down: Mask, halted: Mask
 ) -> None:
     def expected(n: int, was: Reason) -> Reason:
-        if was not in (Reason.NO_TRADES, Reason.OUTAGE):
+        if was not in CONFIRMED_ABSENT:
             return was
-        return Reason.OUTAGE if down[n] else Reason.NO_TRADES
+        if down[n]:
+            return Reason.OUTAGE
+        return Reason.HALTED if halted[n] else Reason.NO_TRADES
 
-    after = by_candle(with_outages(gaps, some.HOURLY, down))
+    masks = {Reason.HALTED: halted & ~down, Reason.OUTAGE: down}
+    after = by_candle(reclassified(gaps, some.HOURLY, masks))
     assert after == {n: expected(n, was) for n, was in by_candle(gaps).items()}
 
 
 @given(some_gaps(), masks, masks)
 def test_only_the_last_decision_counts(gaps: list[Gap], first: Mask, second: Mask) -> None:
-    twice = with_outages(with_outages(gaps, some.HOURLY, first), some.HOURLY, second)
-    assert twice == with_outages(gaps, some.HOURLY, second)
+    once = reclassified(gaps, some.HOURLY, {Reason.OUTAGE: first})
+    twice = reclassified(once, some.HOURLY, {Reason.NOT_LISTED: second})
+    assert twice == reclassified(gaps, some.HOURLY, {Reason.NOT_LISTED: second})
 
 
 @given(some_gaps(), masks)
 def test_the_gaps_stay_sorted_disjoint_and_as_few_as_can_be(gaps: list[Gap], down: Mask) -> None:
-    after = with_outages(gaps, some.HOURLY, down)
-    for one, other in pairwise(after):
-        assert one.end <= other.start
-        assert one.end < other.start or one.reason is not other.reason
+    after = reclassified(gaps, some.HOURLY, {Reason.OUTAGE: down})
+    for gap, following in pairwise(after):
+        assert gap.end <= following.start
+        assert gap.end < following.start or gap.reason is not following.reason
 
 
 @given(some_gaps(), st.sets(reasons))
@@ -192,18 +264,15 @@ def test_candles_within_gaps_are_those_of_the_reasons_asked_for(gaps: list[Gap],
     assert set(np.flatnonzero(within(gaps, some.HOURLY, asked)).tolist()) == candles
 
 
-@given(st.lists(st.lists(st.tuples(hours, reasons), max_size=6), max_size=5), st.lists(hours, max_size=3))
-def test_a_busy_series_that_traded_throughout_never_makes_an_outage(
-    series: list[list[tuple[int, Reason]]], extra: list[int]
-) -> None:
-    def of(n: int, lacking: list[tuple[int, Reason]]) -> Known:
-        slice_ = Slice(Series("binance", f"S{n}/USDT", Timeframe.parse("1h")), some.HOURLY.day)
-        return Known(slice_, SIZE, [gap(slice_, hour, hour, reason) for hour, reason in dict(lacking).items()], 0.02)
+@given(st.lists(st.sets(hours, max_size=6), max_size=5))
+def test_a_busy_series_that_traded_throughout_never_makes_a_silence(series: list[set[int]]) -> None:
+    blocks = [block(*((hour, hour) for hour in lacking), absence=0.02, size=SIZE) for lacking in series]
 
-    own = [of(n, lacking) for n, lacking in enumerate(series)]
-    before = silences(own, SIZE)
-    more = silences([*own, of(99, [])], SIZE)
-    assert not (more & ~before).any()
-    assert not silences(own[:1], SIZE).any()
-    absent = sum((within(one.gaps, one.slice, {Reason.NO_TRADES, Reason.OUTAGE}) for one in own), np.zeros(SIZE, int))
-    assert (absent[before] >= 2).all()
+    def cells(blocks: list[SeriesBlock]) -> set[int]:
+        return {n for found in shared_silences(blocks, HOUR) for n in range(found.start, found.end)}
+
+    before = cells(blocks)
+    assert cells([*blocks, block(absence=0.02, size=SIZE)]) <= before
+    assert cells(blocks[:1]) == set()
+    absent = sum((found.absent for found in blocks), np.zeros(SIZE, int))
+    assert all(absent[n] >= 2 for n in before)

@@ -72,7 +72,7 @@ def test_an_exchange_that_is_stored_later_bears_witness_then(make_world: MakeWor
     world = make_world({"coinbase": [*BUSY, QUIET], "binance": ["BTC/USDT"]})
     assert not world.backfill("coinbase", DAY).failed
     look_again(world)
-    assert missing(world, "BTC/USD") == {Reason.NO_TRADES: down()}
+    assert missing(world, "BTC/USD") == {Reason.HALTED: down()}
     assert not world.backfill("binance", DAY).failed
     assert missing(world, "BTC/USD") == {Reason.OUTAGE: down()}
     assert not unaccounted_slices(world.titan10, "coinbase", [DAY])

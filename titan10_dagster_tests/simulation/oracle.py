@@ -23,6 +23,7 @@ from datetime import date, datetime, timedelta
 import numpy as np
 from numpy.typing import NDArray
 
+from titan10_dagster.candles.fetched import HORIZON_SLACK
 from titan10_dagster.candles.gaps import Reason
 from titan10_dagster.candles.slices import Series, Slice, SliceState, days, from_ms, midnight, to_ms
 from titan10_dagster.exchanges.venues.registry import venue_of
@@ -57,7 +58,6 @@ FIRST = START.date()
 LAST = (START + WEEK).date()  # a day more than the week: the quiet that follows it must be whole as well
 MINUTES = ((LAST - FIRST).days + 1) * 1440
 END = midnight(LAST) + DAY
-SLACK = 2  # candles: the horizon moves while a request is under way
 WELL = timedelta(hours=1, minutes=10)  # longer than the longest pause of a breaker
 _TROUBLE = (Ban, Outage, Storm)
 _MOST = 4  # complaints of one kind and series
@@ -255,7 +255,7 @@ class _Expectation:
     def _given(self, poll: Poll, depth: int) -> Mask:
         over = (poll.at - START) // MINUTE
         given = np.zeros(MINUTES, np.bool_)
-        given[max(over - depth + SLACK, 0) : max(min(over, MINUTES), 0)] = True
+        given[max(over - depth + HORIZON_SLACK, 0) : max(min(over, MINUTES), 0)] = True
         for late in self.week.story.of(Late):
             if self._is_mine(late.exchange, late.symbol) and poll.at < late.span.end:
                 given &= ~self._in(late.hidden)
@@ -279,7 +279,10 @@ class _Expectation:
             Reason.DELISTED: gone,
             Reason.NO_TRADES: (silent & ~certainly) | untold,
             Reason.OUTAGE: silent & down,
+            Reason.HALTED: silent & down,
+            Reason.NOT_LISTED: np.zeros(MINUTES, np.bool_),
             Reason.QUARANTINED: self.broken & (self._broken_at_last() | behind),
+            Reason.BROKEN_AT_SOURCE: self.broken & (self._broken_at_last() | behind),
             Reason.BEYOND_HORIZON: behind | (silent | untold if short else False),
         }
 
@@ -314,7 +317,7 @@ class _Expectation:
         """The values that a rewritten candle may have: those of when its day was fetched, if it was in reach then."""
         rewrites = [one for one in self._rewrites() if one.time == time]
         row = self.ledger.get(Slice(self.series, time.date()))
-        if row is None or (self.depth is not None and row.fetched_at > time + (self.depth - SLACK) * MINUTE):
+        if row is None or (self.depth is not None and row.fetched_at > time + (self.depth - HORIZON_SLACK) * MINUTE):
             return {one.old for one in rewrites} | {one.new for one in rewrites}
         before = [one.new for one in rewrites if one.at <= row.fetched_at]
         return {before[-1] if before else rewrites[0].old}

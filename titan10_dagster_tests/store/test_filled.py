@@ -85,11 +85,35 @@ def test_before_the_first_candle_and_where_nothing_was_fetched_there_is_no_row(d
     assert reader.filled(db, BTC.series, BTC.start, BTC.end).empty
 
 
-def test_an_outage_is_filled_as_what_it_is(db: Database, sql: Sql) -> None:
+def test_an_outage_is_filled_as_what_it_is_if_it_is_named(db: Database, sql: Sql) -> None:
     put(db, *range(10, 15))
     retold(sql, "outage", 10, 10)
-    frame = reader.filled(db, BTC.series, BTC.start, BTC.end)
+    assert made_up(reader.filled(db, BTC.series, BTC.start, BTC.end)) == []
+    frame = reader.filled(db, BTC.series, BTC.start, BTC.end, reasons=[Reason.NO_TRADES, Reason.OUTAGE])
     assert frame.loc[10:14, "reason"].tolist() == ["outage"] * 5
+
+
+@pytest.mark.parametrize("reason", [Reason.HALTED, Reason.NOT_LISTED, Reason.PRE_LISTING, Reason.DELISTED])
+def test_nothing_is_made_up_in_a_halt_or_without_a_listing_nor_carried_across(
+    db: Database, sql: Sql, reason: Reason
+) -> None:
+    put(db, *range(10, 20))
+    sql("UPDATE gaps SET gap_end = gap_start + interval '5 minutes', candles = 5, reason = %s", [reason.value])
+    sql(
+        "INSERT INTO gaps SELECT exchange, symbol, timeframe, gap_end, gap_end + interval '5 minutes', 5, 'no_trades',"
+        " 2, first_seen, last_seen FROM gaps"
+    )
+    assert made_up(reader.filled(db, BTC.series, BTC.start, BTC.end, reasons=list(Reason))) == []
+
+
+def test_sql_and_python_fill_the_same_by_default(db: Database, sql: Sql) -> None:
+    put(db, *range(10, 20))
+    retold(sql, "outage", 10, 10)
+    put(db, 3, day=1)
+    frame = reader.filled(db, BTC.series, BTC.start, BTC.end + timedelta(days=1))
+    bounds = [BTC.start, BTC.end + timedelta(days=1)]
+    count = sql.one("SELECT count(*) FROM ohlcv_filled('binance', 'BTC/USDT', '1m', %s, %s)", bounds)
+    assert count == len(frame) == 1430 + 1440
 
 
 def test_random_holes_are_filled_as_pandas_would(db: Database) -> None:

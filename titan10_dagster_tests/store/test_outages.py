@@ -100,10 +100,18 @@ def test_what_all_series_lack_while_another_exchange_trades_is_an_outage_after_t
     ]
 
 
-def test_without_another_exchange_it_stays_no_trades(db: Database, sql: Sql) -> None:
+@pytest.mark.parametrize("symbols", [SYMBOLS, SYMBOLS[:2]])
+def test_a_hole_that_all_series_share_is_a_halt_even_if_no_other_exchange_is_stored(
+    db: Database, sql: Sql, symbols: Sequence[str]
+) -> None:
     for at in (FETCHED, FETCHED + LATER):
-        write(db, lacking(at=at))
-    assert told(sql) == {("no_trades", 30)}
+        write(db, lacking(symbols, at=at))
+    assert told(sql) == {("halted", 30)}
+    evidence = sql(
+        "SELECT DISTINCT reason, silence_start, silence_end, silent_series, listed_series, witness FROM silences"
+    )
+    start = a_slice().start + timedelta(minutes=600)
+    assert evidence == [("halted", start, start + timedelta(minutes=30), len(symbols), len(symbols), None)]
 
 
 def test_another_exchange_that_is_stored_later_still_bears_witness(db: Database, sql: Sql) -> None:
@@ -113,13 +121,23 @@ def test_another_exchange_that_is_stored_later_still_bears_witness(db: Database,
     assert told(sql) == {("outage", 30)}
 
 
-def test_only_minutes_in_which_the_other_exchange_traded_are_an_outage(db: Database, sql: Sql) -> None:
-    write(db, lacking(["BTC/USDT"], range(620, 700), exchange="okx"))
+def test_one_halt_is_one_stretch_if_a_quiet_pair_of_another_exchange_traded_within_it(db: Database, sql: Sql) -> None:
+    """Binance's halt of 2023-03-24, with a witness that traded in its first and its last minute."""
+    write(db, lacking(["BTC/USDT"], range(601, 629), exchange="okx"))
     for at in (FETCHED, FETCHED + LATER):
         write(db, lacking(at=at))
-    assert told(sql) == {("outage", 20), ("no_trades", 10)}
-    write(db, lacking(["BTC/USDT"], range(625, 700), exchange="okx", at=FETCHED + LATER))
-    assert told(sql) == {("outage", 25), ("no_trades", 5)}
+    assert told(sql) == {("outage", 30)}
+    assert sql.one("SELECT count(*) FROM gaps WHERE exchange = 'binance'") == len(SYMBOLS)
+    assert sql("SELECT DISTINCT witness FROM silences") == [("okx BTC/USDT 1m",)]
+
+
+def test_a_witness_that_did_not_trade_within_the_stretch_does_not_count(db: Database, sql: Sql) -> None:
+    write(db, lacking(["BTC/USDT"], range(600, 630), exchange="okx"))
+    for at in (FETCHED, FETCHED + LATER):
+        write(db, lacking(at=at))
+    assert told(sql) == {("halted", 30)}
+    write(db, lacking(["BTC/USDT"], range(600, 629), exchange="okx", at=FETCHED + LATER))
+    assert told(sql) == {("outage", 30)}
 
 
 def test_a_quiet_pair_stays_without_trades_and_shares_in_the_outage(db: Database, sql: Sql) -> None:
@@ -144,6 +162,17 @@ def test_a_series_alone_is_never_an_outage(db: Database, sql: Sql) -> None:
     assert told(sql) == {("no_trades", 30)}
 
 
+@pytest.mark.parametrize("minutes", [60, 300, 1000])
+def test_a_busy_series_that_is_silent_alone_for_an_hour_was_halted(db: Database, sql: Sql, minutes: int) -> None:
+    write(db, whole())
+    for at in (FETCHED, FETCHED + LATER):
+        write(db, lacking(["BTC/USDT"], range(100, 100 + minutes), at=at))
+    assert told(sql) == {("halted", minutes)}
+    ((share, silent),) = sql("SELECT traded_share, silent_series FROM silences")
+    assert share > 0.999 or minutes == 1000
+    assert silent == 1
+
+
 def test_a_whole_day_is_an_outage_when_the_day_before_shows_that_the_series_trade(db: Database, sql: Sql) -> None:
     write(db, whole())
     for at in (FETCHED, FETCHED + LATER):
@@ -163,13 +192,15 @@ def test_an_outage_is_taken_back_when_most_series_turn_out_to_have_traded(db: Da
     assert told(sql) == {("no_trades", 30)}
 
 
-def test_hours_have_outages_too_and_minutes_of_another_exchange_are_no_witness(db: Database, sql: Sql) -> None:
+@pytest.mark.parametrize("timeframe", ["1m", "1h"])
+def test_hours_have_outages_too_and_a_witness_of_another_timeframe_counts(
+    db: Database, sql: Sql, timeframe: str
+) -> None:
     symbols = [f"S{n}/USDT" for n in range(5)]
-    write(db, whole())
     for at in (FETCHED, FETCHED + LATER):
         write(db, lacking(symbols, [7], at=at, timeframe="1h"))
-    assert told(sql) == {("no_trades", 1)}
-    write(db, whole(timeframe="1h"))
+    assert told(sql) == {("halted", 1)}
+    write(db, whole(timeframe=timeframe))
     assert told(sql) == {("outage", 1)}
 
 
@@ -188,7 +219,7 @@ def test_what_a_killed_run_did_not_weigh_is_weighed_by_the_next(db: Database, sq
     for at in (FETCHED, FETCHED + LATER):
         write(db, lacking(at=at))
     write_slices(db, whole())
-    assert told(sql) == {("no_trades", 30)}
+    assert told(sql) == {("halted", 30)}
     write(db, [judged(a_slice("BTC/USDT", DAY + 100 * ONE, "kraken"), fetched_at=FETCHED + 200 * ONE)])
     assert told(sql) == {("outage", 30)}
 
@@ -207,7 +238,7 @@ def test_evidence_that_is_written_while_other_evidence_is_weighed_is_not_lost(
 
     monkeypatch.setattr(outages, "_unflag", late)
     write(db, lacking(at=FETCHED + 2 * LATER))
-    assert told(sql) == {("no_trades", 30)}
+    assert told(sql) == {("halted", 30)}
     classify_outages(db)
     assert told(sql) == {("outage", 30)}
 
@@ -240,4 +271,85 @@ def test_a_delisting_that_shows_days_later_takes_back_what_the_series_bore_witne
     later = a_slice("ETH/USDT", DAY + 10 * ONE)
     gone = {"fetched_at": FETCHED + 2 * LATER, "delisted": a_slice().start + timedelta(minutes=1350)}
     write(db, [judged(later, NO_ROWS, **gone)])
-    assert told(sql) == {("no_trades", 90), ("delisted", 90 + 1440)}
+    assert told(sql) == {("halted", 90), ("delisted", 90 + 1440)}
+
+
+# --- silences of days and months -----------------------------------------------------------------------------------
+
+FIRST = DAY - 20 * ONE
+WEEKS = 30  # days: traded for 8, silent for 14, traded again
+
+
+def history(days: Iterable[int], *, silent: range, at: datetime, symbol: str = "BTC/USDT") -> list[JudgedSlice]:
+    """Some days of a series of which `silent` have no candle, and the day before trades until 03:00 only."""
+    found = []
+    for n in days:
+        slice_ = a_slice(symbol, FIRST + n * ONE)
+        rows = candles(slice_)
+        if n in silent:
+            rows = NO_ROWS
+        elif n == silent.start - 1:
+            rows = without(rows, *range(180, 1440))
+        found.append(judged(slice_, rows, fetched_at=at))
+    return found
+
+
+def reasons_by_day(sql: Sql) -> list[tuple[int, str, int]]:
+    rows = sql(
+        "SELECT (gap_start AT TIME ZONE 'UTC')::date AS day, reason, sum(candles)::int FROM gaps GROUP BY 1, 2"
+        " ORDER BY 1"
+    )
+    return [((day - FIRST).days, reason, count) for day, reason, count in rows]
+
+
+def test_a_pair_that_was_off_the_list_for_two_weeks_is_one_stretch_of_its_own_reason(db: Database, sql: Sql) -> None:
+    """As USDC pairs of Binance from 2022-09-29 to 2023-03-12: the market is active, and absent twice."""
+    silent = range(8, 22)
+    for at in (FETCHED, FETCHED + LATER):
+        write(db, history(range(WEEKS), silent=silent, at=at))
+    assert reasons_by_day(sql) == [(7, "not_listed", 1260), *((n, "not_listed", 1440) for n in silent)]
+    start, end = a_slice(day=FIRST + 7 * ONE).start + timedelta(hours=3), a_slice(day=FIRST + 22 * ONE).start
+    assert sql("SELECT symbol, reason, silence_start, silence_end FROM silences") == [
+        ("BTC/USDT", "not_listed", start, end)
+    ]
+
+
+@pytest.mark.parametrize("order", [range(WEEKS), range(WEEKS)[::-1], [*range(0, WEEKS, 2), *range(1, WEEKS, 2)]])
+@pytest.mark.parametrize("at_once", [1, 7])
+def test_the_outcome_does_not_depend_on_how_days_are_cut_into_runs(
+    db: Database, sql: Sql, order: Sequence[int], at_once: int
+) -> None:
+    silent = range(8, 13)
+    for at in (FETCHED, FETCHED + LATER):
+        for n in range(0, WEEKS, at_once):
+            write(db, history(order[n : n + at_once], silent=silent, at=at))
+    assert reasons_by_day(sql) == [(7, "halted", 1260), *((n, "halted", 1440) for n in silent)]
+
+
+def test_a_pair_that_fell_silent_and_did_not_come_back_was_halted_then_taken_off_the_list(
+    db: Database, sql: Sql
+) -> None:
+    """As ADA/BTC, which ended on 2023-05-01 at 16:16 and is still listed as trading."""
+    for last, reason in ((9, "halted"), (20, "not_listed")):
+        for at in (FETCHED, FETCHED + LATER):
+            write(db, history(range(last), silent=range(8, 100), at=at))
+        assert {found for _, found, _ in reasons_by_day(sql)} == {reason}
+
+
+def test_a_pair_that_trades_now_and_then_may_be_silent_for_a_day(db: Database, sql: Sql) -> None:
+    for at in (FETCHED, FETCHED + LATER):
+        for n in range(10):
+            slice_ = a_slice(day=FIRST + n * ONE)
+            rows = NO_ROWS if n == 5 else without(candles(slice_), *(m for m in range(1440) if m % 60))
+            write(db, [judged(slice_, rows, fetched_at=at)])
+    assert {reason for _, reason, _ in reasons_by_day(sql)} == {"no_trades"}
+
+
+def test_candles_that_come_late_take_a_halt_back(db: Database, sql: Sql) -> None:
+    """Maintenance leaves rows out of two answers, and the third has them."""
+    for at in (FETCHED, FETCHED + LATER):
+        write(db, lacking(SYMBOLS[:2], range(1080, 1380), at=at))
+    assert told(sql) == {("halted", 300)}
+    write(db, lacking(SYMBOLS[:2], [], at=FETCHED + 2 * LATER))
+    assert told(sql) == set()
+    assert sql("SELECT * FROM silences") == []

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import itertools
+import json
+import re
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,6 +18,7 @@ from hypothesis import strategies as st
 
 from titan10_dagster.candles.slices import Series, Slice, Window, midnight, windows
 from titan10_dagster.errors import Titan10Error
+from titan10_dagster.local.cli import export
 from titan10_dagster.store import reader, rollups
 from titan10_dagster.store.database import Database
 from titan10_dagster.store.migrations import migrate
@@ -233,6 +237,73 @@ def test_a_database_that_gains_timescaledb_shows_the_same_bars(empty_timescaledb
     assert Sql(db)("SELECT * FROM somebodys") == [(1438,)]
     assert Sql(db).one("SELECT count(*) FROM timescaledb_information.continuous_aggregates") == len(ROLLUPS)
     db.close()
+
+
+NEW = Rollup("30m", timedelta(minutes=30))
+
+
+NEW_SQL = "SELECT create_rollup('30m', interval '30 minutes', '15m', '30 minutes')"
+
+
+def add_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The row of a rollup of 30m in Python."""
+    by_length = sorted([*ROLLUPS.values(), NEW], key=lambda rollup: rollup.delta)
+    rows = {rollup.name: rollup for rollup in by_length}
+    monkeypatch.setattr(rollups, "ROLLUPS", rows)
+    monkeypatch.setattr(reader, "ROLLUPS", rows)
+    monkeypatch.setitem(FREQUENCIES, "30m", "30min")
+
+
+def test_a_new_rollup_is_a_row_in_python_and_a_line_of_sql(
+    db: Database, sql: Sql, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slice_ = a_slice()
+    write(db, (slice_, without(candles(slice_), *range(3, 40), 700)))
+    sql(NEW_SQL)
+    add_row(monkeypatch)
+    rollups.catch_up(db)
+    for name in ("30m", "15m", "1h"):
+        bars = reader.bars(db, slice_.series, name, START, END)
+        pd.testing.assert_frame_equal(bars, resampled(reader.candles(db, slice_.series, START, END), name))
+    write(db, (slice_, candles(slice_, seed=1)))
+    bars = reader.bars(db, slice_.series, "30m", START, END)
+    pd.testing.assert_frame_equal(bars, resampled(reader.candles(db, slice_.series, START, END), "30m"))
+
+
+def test_a_rollup_added_on_plain_postgresql_is_kept_once_there_is_timescaledb(
+    empty_timescaledb_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    migrate(empty_timescaledb_database_url, timescaledb=False)
+    db = Database(empty_timescaledb_database_url)
+    slice_ = a_slice()
+    write(db, (slice_, candles(slice_)))
+    Sql(db)(NEW_SQL)
+    add_row(monkeypatch)
+    before = reader.bars(db, slice_.series, "30m", START, END)
+    migrate(empty_timescaledb_database_url)
+    rollups.catch_up(db)
+    assert Sql(db).one("SELECT count(*) FROM timescaledb_information.continuous_aggregates") == len(rollups.ROLLUPS)
+    pd.testing.assert_frame_equal(reader.bars(db, slice_.series, "30m", START, END), before)
+    db.close()
+
+
+def test_a_rollup_is_made_from_one_whose_step_divides_it(sql: Sql) -> None:
+    for source in ("1m", "4h", "1d", "nothing"):
+        with pytest.raises(Titan10Error, match="name a rollup whose step divides"):
+            sql(f"SELECT create_rollup('2h', interval '2 hours', '{source}', '2 hours')")
+
+
+def test_python_sql_the_command_line_and_grafana_know_the_same_rollups(sql: Sql) -> None:
+    assert sql("SELECT name, step FROM rollups ORDER BY step") == [
+        (rollup.name, rollup.delta) for rollup in ROLLUPS.values()
+    ]
+    views = sql("SELECT viewname FROM pg_views WHERE schemaname = current_schema() AND viewname LIKE 'ohlcv\\_%'")
+    assert {view for (view,) in views} == {rollup.view for rollup in ROLLUPS.values()}
+    (help_text,) = [option.help for option in export.params if option.name == "timeframe"]
+    assert re.findall(r"\d+\w", help_text)[:-1] == list(ROLLUPS)
+    dashboard = json.loads((Path(__file__).parents[2] / "docs" / "grafana.json").read_text())
+    (bars,) = [variable for variable in dashboard["templating"]["list"] if variable["name"] == "bars"]
+    assert [option["value"] for option in bars["options"]] == [rollup.view for rollup in ROLLUPS.values()]
 
 
 def test_a_run_that_rolls_nothing_up_asks_nothing_of_the_database() -> None:

@@ -46,7 +46,8 @@ class Chunks:
     sql: Sql
 
     def compress(self) -> None:
-        self.sql("SELECT compress_chunk(chunk) FROM show_chunks('candles') AS chunk")
+        for (chunk,) in self.sql("SELECT chunk::text FROM show_chunks('candles') AS chunk"):
+            self.sql("CALL convert_to_columnstore(%s::regclass, if_not_columnstore => true)", [chunk])
 
     def statuses(self) -> list[int]:
         return [status for (status,) in self.sql(

@@ -237,6 +237,30 @@ def test_a_broken_row_that_comes_again_is_counted_and_not_repeated(db: Database,
     assert sql("SELECT count, first_seen, last_seen FROM quarantine") == [(2, FETCHED, FETCHED + LATER)]
 
 
+def test_a_row_that_comes_broken_in_two_good_answers_hours_apart_is_broken_at_its_source(db: Database) -> None:
+    rows = with_value(candles(BTC), 700, low=-1.0)
+    for at, reason in (
+        (FETCHED, Reason.QUARANTINED),
+        (FETCHED + timedelta(hours=5), Reason.QUARANTINED),
+        (FETCHED + LATER, Reason.BROKEN_AT_SOURCE),
+        (FETCHED + 2 * LATER, Reason.BROKEN_AT_SOURCE),
+    ):
+        write_slices(db, [judged(BTC, rows, fetched_at=at)])
+        assert row(db).missing == {reason: 1}
+        assert row(db).unexplained == (1 if reason is Reason.QUARANTINED else 0)
+    write_slices(db, [judged(BTC, NO_ROWS, fetched_at=FETCHED + 3 * LATER, answered=False)])
+    assert row(db).missing == {Reason.BROKEN_AT_SOURCE: 1}
+    write_slices(db, [judged(BTC, fetched_at=FETCHED + 4 * LATER)])
+    assert row(db).missing == {}
+
+
+def test_a_row_that_comes_broken_in_another_way_each_time_is_not_final(db: Database) -> None:
+    for n in range(3):
+        rows = with_value(candles(BTC), 700, low=-1.0 - n)
+        write_slices(db, [judged(BTC, rows, fetched_at=FETCHED + n * LATER)])
+        assert row(db).missing == {Reason.QUARANTINED: 1}
+
+
 def test_candles_of_one_minute_that_contradict_each_other_are_both_kept(db: Database, sql: Sql) -> None:
     rows = candles(BTC)
     doubled = pd.concat([rows, with_value(rows.iloc[[9]].reset_index(drop=True), 0, volume=77.0)], ignore_index=True)

@@ -1,0 +1,20 @@
+-- The exchanges and timeframes with candles that are absent from two good answers, or with known silences, on some days.
+SELECT lines.exchange, lines.timeframe
+FROM (SELECT DISTINCT exchange, timeframe FROM series) AS lines
+WHERE EXISTS (
+    SELECT
+    FROM slice_ledger
+    WHERE slice_ledger.exchange = lines.exchange
+        AND slice_ledger.timeframe = lines.timeframe
+        AND slice_ledger.day BETWEEN %(first)s AND %(last)s
+        AND no_trades + outage + halted + not_listed > 0
+)
+OR EXISTS (
+    SELECT
+    FROM silences
+    WHERE silences.exchange = lines.exchange
+        AND silences.timeframe = lines.timeframe
+        AND silence_start < (%(last)s::date + 1)::timestamp AT TIME ZONE 'UTC'
+        AND silence_end > %(first)s::date::timestamp AT TIME ZONE 'UTC'
+)
+ORDER BY lines.exchange, lines.timeframe
