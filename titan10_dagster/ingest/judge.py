@@ -21,7 +21,7 @@ from titan10_dagster.settings import CheckSettings
 # An entry without candles takes about 1 kB, and a run of a month with 40 symbols has 1,240 slices.
 MOST_FILES = 4096
 # A day of 1m candles takes 69 kB. What finds no room is read again when it is stored.
-MOST_BYTES = 64 << 20
+MOST_BYTES = 48 << 20
 
 
 @dataclass(frozen=True)
