@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import timedelta
 
+from titan10_dagster.candles.rules import Concern
 from titan10_dagster.candles.slices import Slice
 
 
@@ -12,32 +14,37 @@ from titan10_dagster.candles.slices import Slice
 class SliceInspected:
     """Counts of one slice: `valid` candles, `broken` rows, and how many rows broke each rule.
 
-    `answered`: the exchange answered for all of it. `withheld`: so many rows are broken that none is stored.
+    `by_concern`: how many rows break at least one rule of a concern. `shift`: how far after the grid most rows start
+    that are off it; None if none are. `answered`: the exchange answered for the whole slice. `over_broken_limit`: more
+    rows are broken than the settings allow.
     """
 
     slice: Slice
-    valid: int
-    broken: int
-    counts: Mapping[str, int]
-    answered: bool
-    beyond_horizon: bool
-    withheld: bool
+    valid: int = 0
+    broken: int = 0
+    counts: Mapping[str, int] = field(default_factory=dict)
+    by_concern: Mapping[Concern, int] = field(default_factory=dict)
+    shift: timedelta | None = None
+    answered: bool = False
+    beyond_horizon: bool = False
+    over_broken_limit: bool = False
     note: str | None = None
 
     @property
+    def rows(self) -> int:
+        """How many rows came."""
+        return self.valid + self.broken
+
+    @property
     def missing(self) -> int:
+        """How many candles the slice lacks."""
         return self.slice.expected - self.valid
+
+    def rows_broken(self, concern: Concern) -> int:
+        """Return how many rows break at least one rule of the concern."""
+        return self.by_concern.get(concern, 0)
 
 
 def not_requested(slice_: Slice) -> SliceInspected:
     """Return the counts of a slice that no run has requested yet."""
-    return SliceInspected(
-        slice_,
-        valid=0,
-        broken=0,
-        counts={},
-        answered=False,
-        beyond_horizon=False,
-        withheld=False,
-        note="not requested yet",
-    )
+    return SliceInspected(slice_, note="not requested yet")

@@ -10,7 +10,6 @@ import dagster as dg
 from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 
 from titan10_dagster.dagster_internals.backfills import assets_of_active_backfills
-from titan10_dagster.defs.checks import symbols_of_run
 from titan10_dagster.defs.partitions import RANGE_END, RANGE_START, daily_keys, days_per_run
 from titan10_dagster.exchanges.venues.registry import venue_of
 from titan10_dagster.ingest.clients import health_of
@@ -56,6 +55,13 @@ def request_of_days(
         },
         run_config={"ops": {f"{exchange}__candles": {"config": dict(config)}}},
     )
+
+
+def symbols_of_run(run: dg.DagsterRun, exchange: str) -> list[str] | None:
+    """Return the symbols to which the run's config restricts it; None if it takes all of them."""
+    ops: Any = run.run_config.get("ops", {})
+    symbols: list[str] | None = ops.get(f"{exchange}__candles", {}).get("config", {}).get("symbols")
+    return symbols
 
 
 def repairable(titan10: IngestContext, under_way: Iterable[str]) -> dict[str, Repairable]:

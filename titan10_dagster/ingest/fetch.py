@@ -22,7 +22,7 @@ from titan10_dagster.ingest.archive import NOTE, archive_of, read_archive, reope
 from titan10_dagster.ingest.clients import breaker_of, open_client
 from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.ingest.days import RunDays
-from titan10_dagster.ingest.judge import exceeds_broken_limit, judge_slice
+from titan10_dagster.ingest.judge import judge_slice
 from titan10_dagster.ingest.markets import resolve_slices
 from titan10_dagster.planning.repairs import LATER_CHECKS
 from titan10_dagster.planning.resume import FetchPlan, plan_fetch
@@ -67,7 +67,7 @@ def plan_days(titan10: IngestContext, days: RunDays, *, refresh: bool = False, r
         start=days.start,
         settled=set(settled),
         landed=days.landed,
-        usable=lambda slice_: _is_usable(titan10, slice_),
+        usable=lambda slice_: titan10.judged.verdict(slice_) is not None,
         unconfirmed=unconfirmed,
         refresh=refresh,
     )
@@ -178,20 +178,14 @@ async def _fetch_listed(
 
 def _note_missing(titan10: IngestContext, slices: Sequence[Slice], error: FetchError) -> None:
     """Write the slices to the ledger as missing, with the error as their note."""
-    now, checks = titan10.now(), titan10.settings.checks
-    missing = [judge_slice(_unanswered(slice_, error, now), checks) for slice_ in slices]
+    now = titan10.now()
+    missing = [judge_slice(_unanswered(slice_, error, now)) for slice_ in slices]
     retrying(lambda: write_slices(titan10.database, missing))
 
 
 def _is_answered(titan10: IngestContext, slice_: Slice) -> bool:
     record = titan10.judged.records([slice_]).get(slice_)
     return record is not None and record.answered
-
-
-def _is_usable(titan10: IngestContext, slice_: Slice) -> bool:
-    """Whether the landed slice can be stored as it is: it is readable and not over the broken-row limit."""
-    verdict = titan10.judged.verdict(slice_)
-    return verdict is not None and not exceeds_broken_limit(verdict, titan10.settings.checks)
 
 
 def _unanswered(slice_: Slice, error: FetchError, now: datetime) -> FetchedSlice:

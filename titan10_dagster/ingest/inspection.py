@@ -27,7 +27,7 @@ def inspect_slices(titan10: IngestContext, slices: Sequence[Slice]) -> Iterator[
     for slice_ in slices:
         verdict = titan10.judged.verdict(slice_)
         if verdict is not None:
-            yield _inspected(verdict, withheld=exceeds_broken_limit(verdict, titan10.settings.checks))
+            yield _inspected(verdict, over_limit=exceeds_broken_limit(verdict, titan10.settings.checks))
         elif slice_ in days.ledger:
             yield _inspected_before(days.ledger[slice_])
         elif slice_.day >= days.start:
@@ -50,15 +50,17 @@ def price_distances(titan10: IngestContext, exchange: str, days: Iterable[date])
     return {day: retrying(partial(distances, titan10.database, exchange, symbols, day, limit=limit)) for day in days}
 
 
-def _inspected(verdict: SliceVerdict, *, withheld: bool) -> SliceInspected:
+def _inspected(verdict: SliceVerdict, *, over_limit: bool) -> SliceInspected:
     return SliceInspected(
         slice=verdict.record.slice,
         valid=verdict.valid,
         broken=verdict.broken,
         counts=verdict.counts,
+        by_concern=verdict.by_concern,
+        shift=verdict.shift,
         answered=verdict.record.answered,
         beyond_horizon=is_beyond_horizon(verdict.record),
-        withheld=withheld,
+        over_broken_limit=over_limit,
         note=verdict.record.note,
     )
 
@@ -68,10 +70,7 @@ def _inspected_before(row: LedgerRow) -> SliceInspected:
     return SliceInspected(
         slice=row.slice,
         valid=row.present,
-        broken=0,
-        counts={},
         answered=row.state == SliceState.SETTLED,
         beyond_horizon=row.missing.get(Reason.BEYOND_HORIZON, 0) == row.expected,
-        withheld=False,
         note="from the ledger; the landed file is gone",
     )

@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from threading import Lock
 
-from titan10_dagster.candles.columns import Candles
+import numpy as np
+
 from titan10_dagster.candles.fetched import FetchedSlice, FetchRecord, JudgedSlice
-from titan10_dagster.candles.rules import Verdict, judge
+from titan10_dagster.candles.rules import Broken, Concern, Verdict, judge, names_of
 from titan10_dagster.candles.slices import Slice
 from titan10_dagster.landing.zone import FileIdentity, LandingZone
 from titan10_dagster.settings import CheckSettings
@@ -26,12 +28,18 @@ MOST_BYTES = 48 << 20
 
 @dataclass(frozen=True)
 class SliceVerdict:
-    """The verdict on a slice without its candles: how many are valid, and how many rows break each rule."""
+    """The verdict on a slice without its candles: how many are valid, and how many rows break each rule.
+
+    `by_concern`: how many rows break at least one rule of a concern. `shift`: how far after the grid most rows start
+    that are off it; None if none are.
+    """
 
     record: FetchRecord
     valid: int
     broken: int
     counts: Mapping[str, int]
+    by_concern: Mapping[Concern, int]
+    shift: timedelta | None
 
     @property
     def broken_share(self) -> float:
@@ -47,7 +55,10 @@ def verdict_of(fetched: FetchedSlice) -> Verdict:
 
 def summary_of(record: FetchRecord, verdict: Verdict) -> SliceVerdict:
     """Return the verdict without the candles."""
-    return SliceVerdict(record, len(verdict.valid), len(verdict.broken), verdict.counts)
+    broken = verdict.broken
+    by_concern = {concern: _rows_broken(broken, concern) for concern in Concern} if len(broken) else {}
+    shift = _shift(broken, record.slice)
+    return SliceVerdict(record, len(verdict.valid), len(broken), verdict.counts, by_concern, shift)
 
 
 def exceeds_broken_limit(verdict: SliceVerdict, checks: CheckSettings) -> bool:
@@ -55,18 +66,25 @@ def exceeds_broken_limit(verdict: SliceVerdict, checks: CheckSettings) -> bool:
     return verdict.broken > checks.broken_rows and verdict.broken_share > checks.broken_share
 
 
-def judge_slice(fetched: FetchedSlice, checks: CheckSettings) -> JudgedSlice:
-    """Hold a slice against the candle rules; if it is over the broken-row limit, all its candles are withheld."""
-    return withheld_if_broken(JudgedSlice(fetched.record, verdict_of(fetched)), checks)
+def judge_slice(fetched: FetchedSlice) -> JudgedSlice:
+    """Hold a slice against the candle rules."""
+    return JudgedSlice(fetched.record, verdict_of(fetched))
 
 
-def withheld_if_broken(judged: JudgedSlice, checks: CheckSettings) -> JudgedSlice:
-    """Return the slice, without valid candles and as not answered if it is over the broken-row limit."""
-    record, verdict = judged.record, judged.verdict
-    if not exceeds_broken_limit(summary_of(record, verdict), checks):
-        return judged
-    note = f"withheld: {verdict.broken_share:.1%} of its rows break a rule"
-    return JudgedSlice(replace(record, answered=False, note=note), replace(verdict, valid=Candles.empty()))
+def _rows_broken(broken: Broken, concern: Concern) -> int:
+    """Return how many rows break at least one rule of the concern: a row that breaks three counts once."""
+    names = names_of(concern)
+    return sum(1 for rules in broken.rules if not names.isdisjoint(rules))
+
+
+def _shift(broken: Broken, slice_: Slice) -> timedelta | None:
+    """Return how far after the grid most of the off-grid rows start; None if no row is off the grid."""
+    offsets = broken.candles.times.view(np.int64) % slice_.series.timeframe.ms
+    offsets = offsets[offsets != 0]
+    if not len(offsets):
+        return None
+    values, counts = np.unique(offsets, return_counts=True)
+    return timedelta(milliseconds=int(values[counts.argmax()]))
 
 
 @dataclass(frozen=True, eq=False)

@@ -189,7 +189,7 @@ def _judged(titan10: IngestContext, answer: LiveAnswer) -> Iterator[JudgedSlice]
     for slice_ in slices_of(answer.plan.window):
         if covered > slice_.start:
             record = _record(slice_, answer, min(covered, slice_.end))
-            yield judge_slice(FetchedSlice(record, days.get(slice_.day, nothing)), titan10.settings.checks)
+            yield judge_slice(FetchedSlice(record, days.get(slice_.day, nothing)))
 
 
 def _record(slice_: Slice, answer: LiveAnswer, until: datetime) -> FetchRecord:

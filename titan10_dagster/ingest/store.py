@@ -9,7 +9,6 @@ from titan10_dagster.candles.fetched import JudgedSlice
 from titan10_dagster.candles.slices import Slice, windows
 from titan10_dagster.errors import StoreError
 from titan10_dagster.ingest.context import IngestContext
-from titan10_dagster.ingest.judge import withheld_if_broken
 from titan10_dagster.store import rollups
 from titan10_dagster.store.database import retrying
 from titan10_dagster.store.outages import classify_outages
@@ -32,11 +31,11 @@ def store_slices(titan10: IngestContext, slices: Sequence[Slice]) -> WriteReport
 
 
 def judged_slices(titan10: IngestContext, slices: Sequence[Slice]) -> Iterator[JudgedSlice]:
-    """Yield the landed ones of `slices`, judged; of a slice over the broken-row limit all candles are withheld."""
+    """Yield the landed ones of `slices`, judged."""
     for slice_ in slices:
         judged = titan10.judged.take(slice_)
         if judged is not None:
-            yield withheld_if_broken(judged, titan10.settings.checks)
+            yield judged
 
 
 def refresh_rollups(titan10: IngestContext, report: WriteReport) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 import pytest
@@ -18,7 +19,7 @@ def test_a_ban_is_seen_by_every_breaker_of_the_exchange(make_world: MakeWorld) -
     titan10 = make_world({"binance": ["BTC/USDT"]}).titan10
     assert health_of(titan10, "binance").state is BreakerState.CLOSED
     until = NOW + timedelta(minutes=30)
-    breaker_of(titan10, "binance").banned(until, Banned("banned", exchange="binance", until=until))
+    asyncio.run(breaker_of(titan10, "binance").learn(Banned("banned", exchange="binance", until=until)))
     health = health_of(titan10, "binance")
     assert (health.state, health.open_until) == (BreakerState.OPEN, until)
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from titan10_dagster.candles.columns import Candles
 from titan10_dagster.candles.fetched import FetchedSlice, FetchRecord
+from titan10_dagster.candles.rules import Concern
 from titan10_dagster.candles.slices import Slice
 from titan10_dagster.ingest.judge import JudgedFiles, exceeds_broken_limit, judge_slice, summary_of, verdict_of
 from titan10_dagster.landing.zone import LandingZone
@@ -18,7 +20,6 @@ from titan10_dagster.settings import CheckSettings
 from titan10_dagster_tests.candles import strategies as some
 
 SLICE = some.MINUTELY
-CHECKS = CheckSettings()
 
 
 class CountingZone(LandingZone):
@@ -138,11 +139,27 @@ def test_the_oldest_file_is_forgotten_first(zone: CountingZone) -> None:
     assert zone.footers >= 1
 
 
-@pytest.mark.parametrize(("broken", "withheld"), [(0, False), (14, False), (15, True)])
-def test_a_slice_over_the_broken_row_limit_is_withheld(broken: int, withheld: bool) -> None:
+@pytest.mark.parametrize(("broken", "over_limit"), [(0, False), (14, False), (15, True)])
+def test_the_limit_of_broken_rows_is_their_share(broken: int, over_limit: bool) -> None:
     given = fetched(broken=broken)
-    assert exceeds_broken_limit(summary_of(given.record, verdict_of(given)), CHECKS) is withheld
-    judged = judge_slice(given, CHECKS)
-    assert len(judged.verdict.valid) == (0 if withheld else 1440 - broken)
-    assert judged.record.answered is not withheld
-    assert len(judged.verdict.broken) == broken
+    verdict = summary_of(given.record, verdict_of(given))
+    assert exceeds_broken_limit(verdict, CheckSettings()) is over_limit
+    assert verdict.broken_share == broken / 1440
+
+
+def test_broken_rows_never_take_valid_rows_with_them() -> None:
+    judged = judge_slice(fetched(broken=1300))
+    assert (len(judged.verdict.valid), len(judged.verdict.broken)) == (140, 1300)
+    assert judged.record.answered
+
+
+def test_a_row_counts_once_for_each_concern() -> None:
+    candles = some.whole_slice(SLICE)
+    values, times = candles.values.copy(), candles.times.copy()
+    values[4, :2] = -1.0
+    values[0, :2] = -1.0
+    times[1:4] += np.timedelta64(14_789, "ms")
+    given = FetchedSlice(fetched().record, Candles(times, values))
+    verdict = summary_of(given.record, verdict_of(given))
+    assert verdict.by_concern == {Concern.VALUE: 2, Concern.TIME: 3}
+    assert (verdict.broken, verdict.shift) == (4, timedelta(milliseconds=14_789))

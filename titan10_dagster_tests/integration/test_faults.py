@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import cycle
 from typing import Any
 
+import dagster as dg
 import numpy as np
 import pytest
 
@@ -50,6 +51,18 @@ PASSING: list[tuple[str, dict[str, Any]]] = [
     ("page_third", {}),
     ("empty_page", {"count": 1}),
 ]
+
+
+def latest_evaluations(world: World, asset: str, check: str) -> list[dg.AssetCheckEvaluation]:
+    """The results of a check for whole runs, the newest only."""
+    key = dg.AssetCheckKey(dg.AssetKey(asset.split("/")), check)
+    records = world.instance.event_log_storage.get_asset_check_execution_history(key, limit=100)
+    found = []
+    for record in sorted(records, key=lambda record: record.id):
+        event = record.event.dagster_event if record.event is not None else None
+        if event is not None and event.asset_check_evaluation_data.partition is None:
+            found = [event.asset_check_evaluation_data]
+    return found
 
 
 def world_of(make_world: MakeWorld, exchange: str, **options: Any) -> World:
@@ -180,37 +193,42 @@ def test_a_candle_off_the_grid_is_quarantined(make_world: MakeWorld) -> None:
     assert row.quarantined == 1
 
 
-def test_a_slice_full_of_broken_candles_is_withheld_and_the_others_are_stored(make_world: MakeWorld) -> None:
+def test_of_a_slice_full_of_broken_candles_all_valid_ones_are_stored(make_world: MakeWorld) -> None:
     world = make_world({"binance": ["BTC/USDT", "ETH/USDT", "SOL/USDT"]})
     for index in range(200, 220):
         world.sandbox.fault("binance", "high_below_low", symbol="BTC/USDT", index=index)
     done = world.backfill("binance", DAY)
     assert not done.failed
-    assert done.incomplete == (DAY,)
-    assert not len(world.stored("binance", "BTC/USDT", DAY, DAY))
+    stored, truth = world.stored("binance", "BTC/USDT", DAY, DAY), world.truth("binance", "BTC/USDT", DAY, DAY)
+    assert len(stored) == 1400  # 20 rows of each of the two pages
+    assert np.array_equal(stored, truth[np.isin(truth[:, 0], stored[:, 0])])
     for symbol in ("ETH/USDT", "SOL/USDT"):
         assert np.array_equal(world.stored("binance", symbol, DAY, DAY), world.truth("binance", symbol, DAY, DAY))
     world.sandbox.clear_faults()
-    assert not world.backfill("binance", DAY).incomplete
+    assert not world.backfill("binance", DAY, refresh=True).incomplete
     assert world.equals_truth("binance", DAY, DAY)
 
 
-def test_a_quiet_day_is_not_withheld_for_one_broken_row(make_world: MakeWorld) -> None:
+def test_of_a_quiet_day_only_the_broken_row_is_quarantined(make_world: MakeWorld) -> None:
     world = make_world({"binance": ["BTC/USDT"]}, settings={"binance": {"timeframe": "1h"}})
     world.sandbox.fault("binance", "high_below_low", count=1)
     assert not world.backfill("binance", DAY).incomplete
     assert len(world.stored("binance", "BTC/USDT", DAY, DAY)) == 23
 
 
-def test_a_change_of_format_blocks_the_write_and_a_refresh_heals_it(make_world: MakeWorld) -> None:
+def test_a_change_of_format_is_an_error_that_says_so_and_a_refresh_heals_it(make_world: MakeWorld) -> None:
     world = world_of(make_world, "binance")
-    for index in range(200, 220):
+    for index in range(800):
         world.sandbox.fault("binance", "high_below_low", index=index)
-    done = world.backfill("binance", DAY)
-    assert done.failed == (DAY,)
-    assert not ledger.coverage(world.titan10.database)
-    world.sandbox.clear_faults()
     assert not world.backfill("binance", DAY).failed
+    (evaluation,) = latest_evaluations(world, "binance/candles", "valid")
+    assert (evaluation.passed, evaluation.severity) == (False, dg.AssetCheckSeverity.ERROR)
+    assert "Most rows of this run are broken" in str(evaluation.description)
+    rows = ledger_rows(world.titan10, world.titan10.slices("binance", [DAY])).values()
+    assert all(row.present + sum(row.missing.values()) == row.expected == 1440 for row in rows)
+    assert {row.quarantined for row in rows} == {1440 - row.present for row in rows}
+    world.sandbox.clear_faults()
+    assert not world.backfill("binance", DAY, refresh=True).failed
     assert world.equals_truth("binance", DAY, DAY)
 
 

@@ -1,0 +1,198 @@
+"""What the asset checks find in the slices of one day or of a whole run: pure decisions, without Dagster.
+
+Broken rows never keep valid rows from being stored, so no check stops a run. A check that fails says how much is
+wrong: WARN for single rows and symbols, ERROR where it cannot be chance.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from enum import StrEnum
+from typing import Any
+
+from titan10_dagster.candles.deviation import FEWEST_EXCHANGES, Distance, comparable, over_deviation_limit
+from titan10_dagster.candles.gaps import REASONS
+from titan10_dagster.candles.inspection import SliceInspected
+from titan10_dagster.candles.rules import RULES, Concern
+from titan10_dagster.candles.slices import Slice
+from titan10_dagster.store.audit import Unaccounted
+from titan10_dagster.store.ledger import LedgerRow
+
+SYSTEMIC_SHARE = 0.5
+NOTHING_TO_COMPARE = f"Fewer than {FEWEST_EXCHANGES} exchanges have the same symbol: there is nothing to compare."
+
+
+class Severity(StrEnum):
+    """How bad a failed check is."""
+
+    WARN = "warn"
+    ERROR = "error"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The result of a check on a day or on a whole run; `rows` becomes a table of the UI, `numbers` its plots."""
+
+    passed: bool
+    sentence: str
+    rows: tuple[Mapping[str, Any], ...] = ()
+    severity: Severity = Severity.WARN
+    numbers: Mapping[str, int] = field(default_factory=dict)
+
+
+def keeps_rules(concern: Concern, slices: Sequence[SliceInspected]) -> Finding:
+    """Find the rows that break the rules of one concern.
+
+    An ERROR if one slice has more broken rows than the settings allow.
+    """
+    affected = [slice_ for slice_ in slices if slice_.rows_broken(concern)]
+    if not affected:
+        return Finding(True, "No row breaks a rule.", numbers={"broken": 0})
+    broken = sum(slice_.rows_broken(concern) for slice_ in affected)
+    total = sum(slice_.rows for slice_ in slices)
+    sentence = f"{broken:,} of {total:,} rows break a rule and are quarantined; all valid rows are stored."
+    if concern is Concern.TIME:
+        sentence += _shifts(affected)
+    over_limit = any(slice_.over_broken_limit for slice_ in affected)
+    return Finding(
+        False, sentence, _rule_table(concern, affected), Severity.ERROR if over_limit else Severity.WARN,
+        {"broken": broken},
+    )  # fmt: skip
+
+
+def of_run(finding: Finding, concern: Concern, slices: Sequence[SliceInspected]) -> Finding:
+    """Return the finding for a whole run: an ERROR only if most of its rows are broken, as after a change of format."""
+    rows = sum(slice_.rows for slice_ in slices)
+    broken = sum(slice_.rows_broken(concern) for slice_ in slices)
+    if broken <= SYSTEMIC_SHARE * rows:
+        return Finding(finding.passed, finding.sentence, finding.rows, Severity.WARN, finding.numbers)
+    sentence = (
+        f"{finding.sentence} Most rows of this run are broken. If the exchange changed its format, update Titan-10 and "
+        "launch the partitions again with `refresh: true` in the run's config; if its history is broken, the gaps "
+        "become final (`broken_at_source`) when the same rows come a second time."
+    )
+    return Finding(False, sentence, finding.rows, Severity.ERROR, finding.numbers)
+
+
+def _rule_table(concern: Concern, slices: Sequence[SliceInspected]) -> tuple[Mapping[str, Any], ...]:
+    names = {rule.name for rule in RULES if rule.concern is concern}
+    rows: list[Mapping[str, Any]] = []
+    for slice_ in slices:
+        for rule, count in slice_.counts.items():
+            if rule in names:
+                rows.append({**_key(slice_.slice), "rule": rule, "rows": count, "of": slice_.rows})
+    return tuple(rows)
+
+
+def _shifts(slices: Sequence[SliceInspected]) -> str:
+    """Say by how much most rows are off the grid, if any are."""
+    shifts = Counter(slice_.shift for slice_ in slices if slice_.shift is not None)
+    if not shifts:
+        return ""
+    shift, _ = shifts.most_common(1)[0]
+    return f" Rows start {_seconds(shift)} after the grid of their timeframe."
+
+
+def _seconds(span: timedelta) -> str:
+    return f"{span.total_seconds():.3f}".rstrip("0").rstrip(".") + " s"
+
+
+def is_complete(slices: Sequence[SliceInspected]) -> Finding:
+    """Find the slices that miss candles; the table says how many, and what is known of them."""
+    rows: list[Mapping[str, Any]] = []
+    missing = 0
+    for slice_ in slices:
+        if slice_.missing:
+            missing += slice_.missing
+            why = _why_missing(slice_)
+            rows.append({**_key(slice_.slice), "missing": slice_.missing, "of": slice_.slice.expected, "why": why})
+    sentence = f"{missing:,} candles of {len(rows)} slices are missing." if rows else "No candle is missing."
+    return Finding(not rows, sentence, tuple(rows), numbers={"missing": missing})
+
+
+def _why_missing(slice_: SliceInspected) -> str:
+    if slice_.beyond_horizon:
+        horizon = "older than what the exchange still serves"
+        return f"{horizon}; {slice_.note}" if slice_.note else horizon
+    if not slice_.answered:
+        return slice_.note or "the exchange did not answer for the whole day"
+    if slice_.broken:
+        return f"{slice_.broken} rows are broken"
+    return "absent from a good answer"
+
+
+def is_accounted_for(unaccounted: Sequence[Unaccounted], not_requested: Sequence[Slice] = ()) -> Finding:
+    """Find the slices whose ledger, candles and gaps contradict each other, and those that were never requested.
+
+    An ERROR if tables contradict each other.
+    """
+    if not unaccounted and not not_requested:
+        return Finding(True, "Every candle is accounted for.")
+    rows: list[Mapping[str, Any]] = []
+    for slice_ in unaccounted:
+        counts = {"expected": slice_.expected, "present": slice_.present}
+        counted = {"stored": slice_.stored, "in_gaps": slice_.in_gaps}
+        rows.append({**_key(slice_.slice), **counts, **counted})
+    sentence = f"{len(unaccounted)} slices do not add up; {len(not_requested)} were never requested."
+    return Finding(False, sentence, tuple(rows), Severity.ERROR if unaccounted else Severity.WARN)
+
+
+def is_near(distances: Mapping[date, Sequence[Distance]], most: float) -> Finding:
+    """Find the symbols of which more than the share `most` of a day's minutes is far from the others' median."""
+    rows: list[Mapping[str, Any]] = []
+    compared, mostly = 0, False
+    for day, found in distances.items():
+        compared += len(comparable(found))
+        mostly = mostly or bool(over_deviation_limit(found, SYSTEMIC_SHARE))
+        for distance in over_deviation_limit(found, most):
+            rows.append(
+                {
+                    "day": str(day),
+                    "symbol": distance.symbol,
+                    "deviating": distance.deviating,
+                    "of": distance.compared,
+                    "typical_bp": round(distance.typical, 1),
+                    "largest_bp": round(distance.largest, 1),
+                }
+            )
+    numbers = {"compared": compared}
+    if rows:
+        sentence = f"{len(rows)} of {compared} slices deviate from the other exchanges."
+        return Finding(False, sentence, tuple(rows), Severity.ERROR if mostly else Severity.WARN, numbers)
+    sentence = f"{compared} slices are near the other exchanges." if compared else NOTHING_TO_COMPARE
+    return Finding(True, sentence, numbers=numbers)
+
+
+def is_explained(rows: Sequence[LedgerRow], most: float) -> Finding:
+    """Find the slices of which a larger share than `most` is missing without a final reason.
+
+    An ERROR, whatever the age of the gap. After a first fetch it is not known which minutes of a quiet pair had no
+    trades and which an answer lost. Its day fails until the second fetch settles it, in a run of the repair sensor,
+    which executes this check again. Slices without a ledger row are reported by `accounted_for`.
+    """
+    found: list[Mapping[str, Any]] = []
+    for row in rows:
+        if row.unexplained > most * row.expected:
+            share = f"{row.unexplained / row.expected:.1%}"
+            of_slice = {"unexplained": row.unexplained, "of": row.expected, "share": share}
+            found.append({**_key(row.slice), **of_slice, **_open_reasons(row)})
+    if not found:
+        return Finding(True, f"No slice misses more than {most:.0%} without a final reason.", severity=Severity.ERROR)
+    sentence = f"{len(found)} slices miss more than {most:.0%} without a final reason."
+    return Finding(False, sentence, tuple(found), Severity.ERROR)
+
+
+def _open_reasons(row: LedgerRow) -> dict[str, int]:
+    """Return how many candles are missing for each reason that is not final."""
+    counts: dict[str, int] = {}
+    for reason, facts in REASONS.items():
+        if not facts.settled:
+            counts[reason.value] = row.missing.get(reason, 0)
+    return counts
+
+
+def _key(slice_: Slice) -> dict[str, Any]:
+    return {"day": str(slice_.day), "symbol": slice_.series.symbol}
