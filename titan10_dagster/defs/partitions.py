@@ -9,6 +9,7 @@ import dagster as dg
 
 from titan10_dagster.exchanges.venues.registry import venue_of
 from titan10_dagster.settings import Settings
+from titan10_dagster.settings_values import FIRST_DAY
 
 # Tags of a run over a range of partitions, both included.
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
@@ -19,9 +20,14 @@ def daily_keys(*exchanges: str) -> list[dg.AssetKey]:
     return [dg.AssetKey([name, kind]) for name in exchanges for kind in ("candles", "ohlcv")]
 
 
-def daily(settings: Settings) -> dg.DailyPartitionsDefinition:
-    """One definition for all exchanges: the UI refuses a backfill over assets of several."""
-    return dg.DailyPartitionsDefinition(start_date=settings.history_start.isoformat(), timezone="UTC")
+def daily() -> dg.DailyPartitionsDefinition:
+    """Return the one definition of all exchanges: the UI refuses a backfill over assets of several definitions.
+
+    It starts on the earliest date that `start` may have in the settings, and depends on no setting: if it did, editing
+    or removing the exchange with the earliest start would cancel the backfills of all others ("Targeted partitions
+    have been removed"). Days before an exchange's own start materialize empty, without a request.
+    """
+    return dg.DailyPartitionsDefinition(start_date=FIRST_DAY.isoformat(), timezone="UTC")
 
 
 def days_per_run(settings: Settings) -> Mapping[str, int]:

@@ -26,20 +26,27 @@ _ESCAPED = re.compile(r'[-_~%\\*?"<>|]')
 def file_name(series: Series) -> str:
     """Return the name of the series' files.
 
+    Raises:
+        LandingError: the symbol makes no file name.
+    """
+    return symbol_name(series.exchange, series.symbol) + SUFFIX
+
+
+def symbol_name(exchange: str, symbol: str) -> str:
+    """Return the part of a file name that stands for the symbol.
+
     Names of two symbols also differ on disks that ignore case, and no name leaves its folder.
 
     Raises:
         LandingError: the symbol makes no file name.
     """
-    name = readable_name(series)
-    if not is_plain(series.symbol):
-        name = f"{name}~{digest(series.symbol.encode())}"
-    return name + SUFFIX
+    name = _readable_name(exchange, symbol)
+    return name if is_plain(symbol) else f"{name}~{digest(symbol.encode())}"
 
 
 def former_file_name(series: Series) -> str | None:
     """Return the name that files of the series had before names got a digest; None if it has not changed."""
-    return None if is_plain(series.symbol) else readable_name(series) + SUFFIX
+    return None if is_plain(series.symbol) else _readable_name(series.exchange, series.symbol) + SUFFIX
 
 
 def is_plain(symbol: str) -> bool:
@@ -47,18 +54,12 @@ def is_plain(symbol: str) -> bool:
     return symbol == symbol.upper() == normalize("NFKD", symbol)
 
 
-def readable_name(series: Series) -> str:
-    """Return the symbol with "/" as "-" and ":" as "_", other special characters escaped.
-
-    Raises:
-        LandingError: the symbol makes no file name.
-    """
-    escaped = _ESCAPED.sub(lambda sign: f"%{ord(sign[0]):02X}", series.symbol)
+def _readable_name(exchange: str, symbol: str) -> str:
+    """Return the symbol with "/" as "-" and ":" as "_", other special characters escaped."""
+    escaped = _ESCAPED.sub(lambda sign: f"%{ord(sign[0]):02X}", symbol)
     name = escaped.replace("/", "-").replace(":", "_")
     if not name.isprintable() or name != name.strip(" .") or not 0 < len(name.encode()) <= _LONGEST_NAME:
-        raise LandingError(
-            f"The symbol {series.symbol!r} of {series.exchange} makes no file name. Remove it from the settings."
-        )
+        raise LandingError(f"The symbol {symbol!r} of {exchange} makes no file name. Remove it from the settings.")
     return name
 
 

@@ -254,10 +254,11 @@ def _check_request(settings: Settings, exchange: str, first: date, last: date, s
     if last >= today():
         yesterday = today() - timedelta(days=1)
         raise SettingsError(f"--to {last}: a day is fetched when it is over (UTC); the last one is {yesterday}.")
-    if first < settings.history_start:
+    start = settings.exchanges[exchange].start
+    if first < start:
         raise SettingsError(
-            f"--from {first}: the partitions begin on {settings.history_start}, the earliest `start` in titan10.toml; "
-            f"set exchanges.{exchange}.start to an earlier day."
+            f"--from {first}: exchanges.{exchange}.start is {start}, and days before it are not fetched; "
+            "set it to an earlier day."
         )
     for symbol in symbols:
         _check_symbol(settings, exchange, symbol)

@@ -21,6 +21,8 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
+from titan10_dagster.landing.names import symbol_name
+
 
 class Writer(Protocol):
     """What pyarrow's writers have in common."""
@@ -69,7 +71,7 @@ class Format:
 
 def _named(ending: str) -> Callable[[str, str, str], str]:
     def file(exchange: str, symbol: str, timeframe: str) -> str:
-        return f"{exchange}-{symbol.replace('/', '-').replace(':', '_')}-{timeframe}.{ending}"
+        return f"{exchange}-{symbol_name(exchange, symbol)}-{timeframe}.{ending}"
 
     return file
 

@@ -42,7 +42,7 @@ def statuses(world: World, asset: str, check: str) -> dict[str | None, bool]:
 def shown(world: World, asset: str, check: str) -> dict[str, set[str]]:
     """What the UI shows of a check: the partitions of each status."""
     key = dg.AssetCheckKey(dg.AssetKey(asset.split("/")), check)
-    partitions = daily(world.titan10.settings)
+    partitions = daily()
     state = world.instance.event_log_storage.get_asset_check_state([(key, partitions)])[key]
     return {
         status.value: set(subset.value.get_partition_keys()) for status, subset in state.subsets.items() if subset.size

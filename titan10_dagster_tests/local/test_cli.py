@@ -171,7 +171,7 @@ FUTURE = f"{datetime.now(UTC).date() + timedelta(days=9)}"
         ("backfill binance --from 2024-01-09 --to 2024-01-02", "--from 2024-01-09 is after --to 2024-01-02."),
         ("backfill binance --to 2024-01-02", "Missing option '--from'"),
         (f"backfill binance --from 2024-01-09 --to {FUTURE}", "when it is over (UTC); the last one is 20"),
-        ("backfill binance --from 2023-12-31 --to 2024-01-02", "the partitions begin on 2024-01-01"),
+        ("backfill binance --from 2023-12-31 --to 2024-01-02", "exchanges.binance.start is 2024-01-01"),
         (
             "backfill binanse --from 2024-01-01 --to 2024-01-02",
             "exchange in titan10.toml; did you mean binance?",

@@ -105,6 +105,7 @@ def run_export(settings: Settings, request: Request, say: Say, *, now: datetime,
     """
     with open_tables(settings, say) as db:
         sources = _sources(db, request)
+        _refuse_shared_files(request, sources)
         _refuse_to_overwrite(request, sources)
         if any(source.is_rollup for source in sources):
             catch_up(IngestContext(settings, db, LandingZone(settings.landing)), say)
@@ -165,6 +166,23 @@ def _as_it_was(request: Request, source: Source) -> Source:
 
 def _path(request: Request, source: Source) -> Path:
     return request.folder / request.format.file(request.exchange, source.series.symbol, request.timeframe)
+
+
+def _refuse_shared_files(request: Request, sources: Sequence[Source]) -> None:
+    """Refuse an export that would write two series to one file, also on a disk that ignores case.
+
+    Only a format that dictates the file names can do so, such as freqtrade's.
+    """
+    symbols: dict[str, str] = {}
+    for source in sources:
+        path, symbol = _path(request, source), source.series.symbol
+        other = symbols.setdefault(path.name.casefold(), symbol)
+        if other != symbol:
+            raise SettingsError(
+                f"{other} and {symbol} of {request.exchange} would share the file {path}, because the format "
+                f"{request.format.name} names it so. Export them to two folders: --symbol and --out. "
+                "Nothing was written."
+            )
 
 
 def _refuse_to_overwrite(request: Request, sources: Sequence[Source]) -> None:

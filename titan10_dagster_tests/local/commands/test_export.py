@@ -293,3 +293,28 @@ def test_a_row_group_is_no_larger_than_a_piece(
     assert export(last=DAY + timedelta(days=2)) == 0
     groups = pq.ParquetFile(tmp_path / "out/binance-BTC-USDT-1m.parquet").metadata
     assert [groups.row_group(n).num_rows for n in range(groups.num_row_groups)] == [2000, 2000, 320]
+
+
+@pytest.mark.parametrize(
+    ("form", "symbols"),
+    [("freqtrade", ("USDC.E/USDT", "USDC_E/USDT")), ("freqtrade", ("AAPLx/USD", "AAPLX/USD"))],
+)
+def test_two_series_that_a_foreign_format_gives_one_file_are_refused_before_anything_is_written(
+    db: Database, export: Export, tmp_path: Path, form: str, symbols: tuple[str, str]
+) -> None:
+    write_slices(db, [judged(a_slice(symbol)) for symbol in symbols])
+    with pytest.raises(SettingsError, match=r"would share the file .* Nothing was written\."):
+        export(form)
+    assert not (tmp_path / "out").exists()
+    for number, symbol in enumerate(symbols):  # each alone is exported
+        assert export(form, symbols=(symbol,), folder=tmp_path / str(number)) == 0
+
+
+@pytest.mark.parametrize("form", ["parquet", "csv", "vectorbt"])
+def test_our_own_formats_give_every_series_a_file_of_its_own(
+    db: Database, export: Export, tmp_path: Path, form: str
+) -> None:
+    symbols = ("A-B/C", "A/B-C", "USDC.E/USDT", "USDC_E/USDT", "AAPLx/USD", "AAPLX/USD")
+    write_slices(db, [judged(a_slice(symbol)) for symbol in symbols])
+    assert export(form) == 0
+    assert len({name.casefold() for name in files(tmp_path)}) == len(symbols)
