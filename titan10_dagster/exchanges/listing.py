@@ -33,7 +33,8 @@ import numpy as np
 from titan10_dagster.candles.slices import Series, from_ms, to_ms
 from titan10_dagster.candles.timeframes import Timeframe
 from titan10_dagster.errors import FetchError
-from titan10_dagster.exchanges.pages import NoProgress, Page, Survey
+from titan10_dagster.exchanges.pages import Page
+from titan10_dagster.exchanges.survey import NoProgress, survey_of
 from titan10_dagster.exchanges.venues.venue import Venue
 
 RequestPage = Callable[[Series, datetime, int], Awaitable[Page]]
@@ -196,7 +197,7 @@ class _Search:
         return Beginning(How.FORGOTTEN, from_ms(first[0])) if first else Beginning(How.UNEXPLAINED, None)
 
     async def _first_of(self, day: int) -> list[int] | None:
-        return await self._times(self.series, day, day + _DAY_MS, to_first=True)
+        return await self._times(self.series, day, day + _DAY_MS, to_first=True, edges=True)
 
     async def last(self) -> datetime | None:
         day = await self._last_day()
@@ -224,14 +225,29 @@ class _Search:
         return Series(self.series.exchange, self.series.symbol, _DAILY)
 
     async def _times(
-        self, series: Series, start: int, end: int, *, to_first: bool = False, traded: bool = False
+        self,
+        series: Series,
+        start: int,
+        end: int,
+        *,
+        to_first: bool = False,
+        traded: bool = False,
+        edges: bool = False,
     ) -> list[int] | None:
         """Return the starts of the candles in [start, end), in ms, ascending; None if the answers prove nothing.
 
         to_first: stop as soon as the first candle is proven; later ones may be missing.
         traded: only candles with a volume.
+        edges: the candle at `start` may exist, so it needs as much evidence as the others.
         """
-        survey = self._survey(series, start, end)
+        survey = survey_of(
+            self.able,
+            [(start, end)],
+            step=series.timeframe.ms,
+            now=to_ms(self.now),
+            honours_since=self.honours_since,
+            edges=edges or self.able.refuses_before_listing,
+        )
         found: set[int] = set()
         for _ in range(_MOST_REQUESTS):
             done = to_first and found and survey.settled(start, min(found))
@@ -249,12 +265,3 @@ class _Search:
         self.honours_since = survey.honours_since
         proven = survey.settled(start, min(found) if to_first and found else end)
         return sorted(found) if proven and survey.horizon is None else None
-
-    def _survey(self, series: Series, start: int, end: int) -> Survey:
-        return Survey.for_exchange(
-            self.able,
-            [(start, end)],
-            step=series.timeframe.ms,
-            now=to_ms(self.now),
-            honours_since=self.honours_since,
-        )

@@ -17,9 +17,10 @@ from titan10_dagster.candles.markets import Market
 from titan10_dagster.candles.slices import Series, Slice, from_ms, to_ms, windows
 from titan10_dagster.errors import FetchError, MalformedAnswer
 from titan10_dagster.exchanges.listing import Beginning, How, can_tell, is_rejection
-from titan10_dagster.exchanges.pages import NoProgress, Page, PageRequest, Survey
+from titan10_dagster.exchanges.pages import Page, PageRequest
 from titan10_dagster.exchanges.received import DAY_MS, ReceivedDays
 from titan10_dagster.exchanges.retries import Effort
+from titan10_dagster.exchanges.survey import NoProgress, Survey, survey_of
 from titan10_dagster.exchanges.venues.venue import Venue
 
 _SILENCE_MS = 3_600_000  # at the edge of the wanted candles: was the symbol listed at all?
@@ -67,6 +68,7 @@ class Bounds:
     """Where a series begins and ends at the exchange, as far as that is known.
 
     listed, delisted: its first candle and the end of its last one. found: the listing, if this fetch found it.
+    active: the exchange calls the market open. has_candles: the search for its last candle found one.
     begins: requests from before it (ms) are refused. in_doubt: bounds that were not searched for yet.
     unexplained: nothing comes before the first candle that came, and the reason is not known.
     refusal: an error of the exchange that no bound explains yet.
@@ -76,6 +78,8 @@ class Bounds:
     delisted: datetime | None = None
     found: datetime | None = None
     begins: int | None = None
+    active: bool = True
+    has_candles: bool = False
     in_doubt: set[Bound] = field(default_factory=set)
     searching: bool = False
     unexplained: bool = False
@@ -86,8 +90,8 @@ class Bounds:
         bounds = cls(listed=market.listed if market is not None else None)
         if market is not None and can_tell(venue):
             bounds.in_doubt.add(Bound.LISTED if market.listed is None else Bound.FORGOTTEN)
-            if not market.active:
-                bounds.in_doubt.add(Bound.DELISTED)
+            bounds.in_doubt.add(Bound.DELISTED)
+            bounds.active = market.active
         return bounds
 
     def excludes(self, slice_: Slice) -> bool:
@@ -100,10 +104,14 @@ class Bounds:
         self.searching = True
 
     def learn_end(self, delisted: datetime, last: int | None, survey: Survey) -> None:
-        """Take in the end of the last candle, unless `last`, the last candle that came (ms), contradicts it."""
-        if last is None or last < to_ms(delisted):
+        """Take in the end of the last candle, unless `last`, the last candle that came (ms), contradicts it.
+
+        A market that is still open may only be quiet: then it is known to have candles, and nothing else.
+        """
+        self.has_candles = True
+        if not self.active and (last is None or last < to_ms(delisted)):
             self.delisted = delisted
-            survey.absent_from(to_ms(delisted))
+            survey.reach.absent_from(to_ms(delisted))
 
     def learn_beginning(self, beginning: Beginning, first: int | None, survey: Survey) -> None:
         """Take in the first candle, unless `first`, the first candle that came (ms), contradicts it."""
@@ -114,9 +122,9 @@ class Bounds:
             return
         self.begins, self.refusal = instant, None
         if beginning.how is How.FORGOTTEN:
-            survey.forgotten_before(instant)
+            survey.reach.forgotten_before(instant)
             return
-        survey.absent_before(instant)
+        survey.reach.absent_before(instant)
         if beginning.how is How.LISTED:
             self.listed = self.found = beginning.instant
 
@@ -141,7 +149,7 @@ class SeriesState:
         self.bounds = Bounds.of(market, venue)
         self._received = ReceivedDays(slices)
         self._requested_recent = False
-        self.survey = Survey.for_exchange(
+        self.survey = survey_of(
             venue,
             [(to_ms(window.start), to_ms(window.end)) for window in windows(slices)],
             step=series.timeframe.ms,
@@ -149,7 +157,7 @@ class SeriesState:
             ahead=ahead,
         )
         if self.bounds.listed is not None:
-            self.survey.absent_before(to_ms(self.bounds.listed))
+            self.survey.reach.absent_before(to_ms(self.bounds.listed))
 
     # -- requests and answers
 
@@ -239,8 +247,9 @@ class SeriesState:
     def bound_in_doubt(self, slice_: Slice) -> Bound | None:
         """Return the bound to search for before this settled slice lands, because the slice is silent at its edge.
 
-        The last candle, if the slice's end is silent and the exchange calls the market closed; the first one, if the
-        slice's beginning is silent and no earlier candle came. Each bound is searched for once.
+        The last candle, if the slice's end is silent and the exchange calls the market closed, or if even recent
+        candles are missing: a day must not need other days in the same fetch to show that the symbol has candles. The
+        first candle, if the slice's beginning is silent and no earlier candle came. Each is searched for once.
         """
         if self._is_excused(slice_) or self.survey.horizon is not None:
             return None
@@ -248,7 +257,8 @@ class SeriesState:
         start, end = to_ms(slice_.start), to_ms(min(slice_.end, self._planned_at))
         last = self._received.last_of(slice_.day)
         over = start if last is None else last + self.series.timeframe.ms
-        if Bound.DELISTED in in_doubt and end - over >= _SILENCE_MS:
+        is_closed = not self.bounds.active and end - over >= _SILENCE_MS
+        if Bound.DELISTED in in_doubt and (is_closed or (self._requested_recent and not self._answered)):
             return Bound.DELISTED
         silence = self._silent_until(slice_) - start
         if Bound.LISTED in in_doubt and self._answered and silence >= _SILENCE_MS:
@@ -276,7 +286,7 @@ class SeriesState:
     @property
     def _answered(self) -> bool:
         """Whether the exchange knows the symbol: it gave a candle, or a bound was found."""
-        return self.survey.answered or self.bounds.found is not None or self.bounds.delisted is not None
+        return self.survey.answered or self.bounds.found is not None or self.bounds.has_candles
 
     def _is_excused(self, slice_: Slice) -> bool:
         """Return whether no candle can be expected: the slice lies beyond the horizon, or outside the listing."""

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from titan10_dagster.exchanges.pages import PageRequest, Purpose, Survey
+from titan10_dagster.exchanges.pages import PageRequest, Purpose
+from titan10_dagster.exchanges.survey import Survey
 
 STEP = 60_000
 
@@ -34,6 +35,8 @@ class Exchange:
     ignores_limit: bool = False
     cursor: bool = False
     before: int = 0
+    exclusive: bool = False
+    short: bool = False
 
     def __repr__(self) -> str:
         absent = sorted(set(range(self.now + 1)) - self.there)
@@ -47,17 +50,19 @@ class Exchange:
 
     def answer(self, since: int, limit: int) -> list[int]:
         rows = self.gives()
+        most = self.cap if self.ignores_limit else min(limit, self.cap)
         if self.ignores_since:
-            return rows[-(self.cap if self.ignores_limit else min(limit, self.cap)) :]
+            return rows[-most:]
+        until = since + limit + (1 if self.inclusive else 0) - (1 if self.short else 0)
         if self.cursor:
-            return [one for one in rows if one < since + limit][-min(limit, self.cap) :]
-        until = since + limit + (1 if self.inclusive else 0) if self.ranged else self.now + 1
-        most = (self.cap if self.ignores_limit else min(limit, self.cap)) + (1 if self.inclusive else 0)
-        rows, stragglers = (
-            [one for one in rows if since <= one < until],
-            [one for one in rows if since - self.before <= one < since],
-        )
-        return stragglers + (rows[-most:] if self.newest else rows[:most])
+            return [row for row in rows if row < until][-most:]
+        if not self.ranged:
+            until = self.now + 1
+        most += 1 if self.inclusive else 0
+        start = since + (1 if self.exclusive else 0)
+        asked = [row for row in rows if start <= row < until]
+        stragglers = [row for row in rows if since - self.before <= row < since]
+        return stragglers + (asked[-most:] if self.newest else asked[:most])
 
 
 def survey(

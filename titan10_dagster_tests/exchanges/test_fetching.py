@@ -670,6 +670,54 @@ def test_silence_of_less_than_an_hour_starts_no_search(sandbox: Sandbox) -> None
     assert not fetched.report.listed
 
 
+ENDED = datetime(2024, 6, 10, 16, 17, tzinfo=UTC)  # ADA/BTC on binance ended so, and its market stayed "active"
+
+
+def ended_but_listed(ended: datetime) -> Handler:
+    """Counts forward, as binance does, candles of a market that ended; nothing since, and no error."""
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        step = 86_400_000 if request.query["interval"] == "1d" else 60_000
+        since, limit = int(request.query["startTime"]), int(request.query["limit"])
+        first = max(-(-since // step) * step, to_ms(ended - timedelta(days=900)) // step * step)
+        rows = range(first, to_ms(ended), step)[:limit]
+        return web.json_response([[time, "1", "1", "1", "1", "1"] for time in rows])
+
+    return answer
+
+
+@pytest.mark.parametrize("others", [0, 1, 5])
+@pytest.mark.parametrize("days_after", [0, 1, 4])
+def test_the_outcome_of_a_day_does_not_depend_on_the_days_fetched_with_it(others: int, days_after: int) -> None:
+    day = ENDED.date() + timedelta(days=days_after)
+    alone = slices("binance", ["ADA/BTC"], 1, last=day)
+    together = slices("binance", ["ADA/BTC"], 1 + others, last=day)
+    (slice_,) = alone
+    outcomes = []
+    for wanted in (alone, together):
+        fetched = fetch_from(ended_but_listed(ENDED), wanted)
+        record = fetched.landed[slice_].record
+        outcomes.append(
+            (record.answered, record.delisted, fetched.reasons(slice_), len(fetched.landed[slice_].candles))
+        )
+    assert outcomes[0] == outcomes[1]
+    assert outcomes[0][0]
+
+
+def test_a_market_that_is_open_and_silent_is_not_called_delisted() -> None:
+    wanted = slices("binance", ["ADA/BTC"], 1, last=ENDED.date() + timedelta(days=2))
+    record = fetch_from(ended_but_listed(ENDED), wanted).landed[wanted[0]].record
+    assert (record.answered, record.delisted) == (True, None)
+    closed = fetch_from(ended_but_listed(ENDED), wanted, active=False).landed[wanted[0]].record
+    assert (closed.answered, closed.delisted) == (True, ENDED)
+
+
+def test_a_symbol_of_which_there_never_was_a_candle_stays_unanswered() -> None:
+    wanted = slices("binance", ["ADA/BTC"], 1)
+    fetched = fetch_from(ended_but_listed(datetime(1990, 1, 1, tzinfo=UTC)), wanted)
+    assert not fetched.landed[wanted[0]].record.answered
+
+
 def test_the_end_of_a_closed_market_is_found(sandbox: Sandbox) -> None:
     delisted = datetime(2022, 5, 13, 0, 40, tzinfo=UTC)
     known = [market("binance", "LUNA/USDT", active=False)]

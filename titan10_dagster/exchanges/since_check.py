@@ -1,0 +1,115 @@
+"""Does an exchange count from `since`, or does it always give its last rows?
+
+An answer that begins later than requested and reaches beyond the page looks the same in both cases: nothing may have
+traded before its first row, or the exchange ignored `since`. One small request decides: an exchange that honours
+`since` answers it from the same row on, one that ignores it answers with its last rows again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from titan10_dagster.exchanges.evidence import SPARSE, Times
+from titan10_dagster.exchanges.pages import PagePlanner, PageRequest, Purpose
+
+_LATE = 5  # candles that an exchange's newest one may be behind the clock
+
+
+@dataclass(frozen=True)
+class Suspicion:
+    """An answer of `rows` rows went from `first`, which is later than requested, to `last`, beyond the page.
+
+    unlimited: asked about that, the exchange gave as many rows again, so it may have ignored only the limit.
+    full_page: no more rows can be requested. earliest: the first row, even if it is a stray.
+    """
+
+    request: PageRequest
+    first: int
+    last: int
+    rows: int
+    unlimited: bool = False
+    full_page: bool = False
+    earliest: int | None = None
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The outcome of a check. `suspicion`: the answer that it is about."""
+
+    honours_since: bool
+    suspicion: Suspicion
+
+
+class SinceCheck:
+    """The check of one series. `honours_since`: the outcome, None as long as it is not known."""
+
+    def __init__(self, planner: PagePlanner, honours_since: bool | None) -> None:
+        self._planner = planner
+        self.honours_since = honours_since
+        self.suspicion: Suspicion | None = None
+
+    def suspects(self, request: PageRequest, times: Times, requested_at: int) -> bool:
+        """Return whether an answer (with rows) may have ignored `since`; it proves nothing then."""
+        if self.honours_since is not None or times[0] == request.since or times[-1] <= request.until:
+            return False
+        # A handful, fewer than requested, is all there is: most likely of a market that opened just now.
+        handful = 2 * (_LATE if self._is_recent(int(times[-1]), requested_at) else SPARSE)
+        return len(times) >= request.limit or len(times) > handful
+
+    def suspect(self, request: PageRequest, times: Times, first: int) -> None:
+        """Keep the suspicion, unless there is one already; `first`: the first row that is no stray."""
+        if self.suspicion is None:
+            is_full = request.limit >= self._planner.page_size
+            self.suspicion = Suspicion(
+                request, first, int(times[-1]), len(times), full_page=is_full, earliest=int(times[0])
+            )
+
+    def question(self) -> PageRequest | None:
+        """Return the request that decides: for fewer rows than the suspicious answer had, or more if it had a few."""
+        doubt, planner = self.suspicion, self._planner
+        if doubt is None:
+            return None
+        start = doubt.request.since
+        since = doubt.last + planner.step if doubt.unlimited else start
+        limit = 2
+        if doubt.rows <= SPARSE:
+            limit = planner.page_size
+        elif doubt.rows <= 2 * SPARSE:
+            limit = 1
+        return planner.request(since, limit, (start, start + planner.step), Purpose.SINCE)
+
+    def learn(self, rows: Times, requested_at: int) -> Judgement | None:
+        """Judge by the answer to the question; None if it decides nothing, and the page is requested again."""
+        doubt, self.suspicion = self.suspicion, None
+        if doubt is None or not len(rows):
+            return None
+        if doubt.rows <= SPARSE:
+            return self._by_more_rows(doubt, rows)
+        if doubt.unlimited:
+            later = np.count_nonzero(rows > doubt.last)
+            return self._judge(doubt, honours=bool(later > SPARSE >= len(rows) - later))
+        if rows[-1] < doubt.last:
+            is_start = doubt.earliest == rows[0] or doubt.first in rows[: 2 * SPARSE]
+            return self._judge(doubt, honours=True) if is_start else None
+        if len(rows) > 2 * SPARSE and not self._is_recent(doubt.last, requested_at):
+            self.suspicion = replace(doubt, unlimited=True)
+            return None
+        return self._judge(doubt, honours=False)
+
+    def _by_more_rows(self, doubt: Suspicion, rows: Times) -> Judgement | None:
+        """Judge by a page instead of a row or two: does it begin at the same row, or earlier?"""
+        requested = rows[rows >= doubt.request.since]
+        if len(rows) - len(requested) > SPARSE or (len(requested) and requested[0] < doubt.first):
+            return self._judge(replace(doubt, first=int(rows[0]), full_page=True), honours=False)
+        if len(requested) and requested[0] == doubt.first:
+            return self._judge(doubt, honours=True)
+        return None
+
+    def _judge(self, doubt: Suspicion, *, honours: bool) -> Judgement:
+        self.honours_since = honours
+        return Judgement(honours, doubt)
+
+    def _is_recent(self, row: int, requested_at: int) -> bool:
+        return row >= requested_at - _LATE * self._planner.step
