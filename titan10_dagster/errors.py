@@ -16,7 +16,8 @@ Titan10Error
     ├── TransientError        network fault, 5xx: the request is repeated with exponential backoff
     │   ├── MalformedAnswer   the answer is not in the exchange's format: repeated, then reported
     │   ├── Maintenance       the exchange says that it is down: repeated later
-    │   └── Stalled           this process stood still until the request timed out: repeated, no fault of the exchange
+    │   ├── Stalled           this process stood still until the request timed out: repeated, no fault of the exchange
+    │   └── ProxyFailed       the proxy on the way failed: repeated, no fault of the exchange
     ├── Throttled             429 and the like: requests rest for `retry_after`, then go slower; in the end BreakerOpen
     ├── Banned                418 and the like: the breaker opens until `until`; not repeated
     ├── Refused               451, 403, 401: the exchange does not serve this address or account. The breaker opens for
@@ -94,6 +95,10 @@ class Maintenance(TransientError):
 
 class Stalled(TransientError):
     """The request timed out while this process stood still, so the exchange may well have answered in time."""
+
+
+class ProxyFailed(TransientError):
+    """The proxy on the way to the exchange cannot be reached or failed; the exchange was not heard."""
 
 
 class Throttled(FetchError):

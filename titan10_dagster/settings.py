@@ -253,7 +253,11 @@ class ExchangeSettings(_Section):
     )
     archive_url: str | None = Field(None, description="address of the archive, if neither its own nor base_url")
     base_url: str | None = Field(None, description="address to use instead of the exchange's own, such as a sandbox")
-    proxy: SecretStr | None = Field(None, description="URL of a proxy: http://, https:// or socks5://")
+    proxy: SecretStr | None = Field(
+        None,
+        description="URL of a proxy: http://, https://, socks5:// or socks5h:// (socks5h: the proxy resolves host "
+        "names). If empty, HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY decide",
+    )
     paced: bool = Field(True, description="keep to the exchange's rate limit; false only for a server of your own")
     enabled: bool = Field(True, description="false removes the exchange's assets and keeps its candles")
 

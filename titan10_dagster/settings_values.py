@@ -18,7 +18,7 @@ from titan10_dagster.errors import SettingsError
 from titan10_dagster.store.database import connection_parameters
 
 DATABASE_SCHEMES = ("postgresql://", "postgres://", "postgresql+psycopg2://")
-PROXY_SCHEMES = ("http://", "https://", "socks5://")
+PROXY_SCHEMES = ("http://", "https://", "socks5://", "socks5h://")
 SOURCES = ("archive", "rest")
 # A landed file is named after its symbol, and file systems take names of up to 255 bytes.
 LONGEST_SYMBOL = 64
@@ -80,7 +80,7 @@ def check_base_url(url: str) -> None:
 
 def check_proxy(url: str) -> None:
     if not url.startswith(PROXY_SCHEMES):
-        raise ValueError("must start with http://, https:// or socks5://")
+        raise ValueError("must start with http://, https://, socks5:// or socks5h://")
 
 
 def check_alert_url(url: str) -> None:

@@ -6,19 +6,16 @@ The exchange's wire format is ccxt's business, made strict by `strict`.
 from __future__ import annotations
 
 import asyncio
-import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from functools import cache
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
 import aiohttp
 import ccxt
-import certifi
 
 from titan10_dagster.candles.markets import Market
 from titan10_dagster.candles.slices import Series, to_ms
@@ -37,10 +34,12 @@ from titan10_dagster.errors import (
 from titan10_dagster.exchanges.breaker import Breaker
 from titan10_dagster.exchanges.failures import classify, safe_cause
 from titan10_dagster.exchanges.market_records import ccxt_market, market_of, unique_markets
+from titan10_dagster.exchanges.network import network_failure
 from titan10_dagster.exchanges.pacing import SAFE_SHARE, Pacer, TooLate
 from titan10_dagster.exchanges.pages import Page
 from titan10_dagster.exchanges.stalls import LoopWatch
 from titan10_dagster.exchanges.strict import Answer, Counters, content_of, current_answer, strict_class
+from titan10_dagster.exchanges.transport import MOST_CONCURRENT, environment_proxy, open_session, ssl_context
 from titan10_dagster.exchanges.venues.registry import venue_of
 from titan10_dagster.planning.pace import Pace
 
@@ -49,7 +48,6 @@ _COUNT_EVERY = 60.0  # seconds between two times that the requests made are adde
 _COUNT_WITHIN = 2.0  # seconds that the end of the client waits for the last count
 _ROUND_TRIP = 0.5  # seconds; a far exchange on a bad day
 _UNPACED_CONCURRENCY = 32
-_MOST_CONCURRENT = 64
 _CLOCK_SLACK = timedelta(minutes=5)
 _TIMEOUTS = (ccxt.RequestTimeout, TimeoutError)
 
@@ -63,7 +61,8 @@ class ExchangeClient:
 
     markets: the markets whose candles will be fetched; no request is made to learn them.
     base_url: replaces scheme and host of every address (a reverse proxy, a sandbox).
-    proxy: an http:// or socks5:// URL.
+    proxy: an http://, https://, socks5:// or socks5h:// URL (socks5h resolves host names too). Without it, the
+        environment decides: HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY.
     pace_share: the share of the allowed request rate to use. paced=False removes the pace (benchmarks).
     breaker: keeps pace and request counts for all clients of the exchange; without it they are this client's own.
     now: the clock.
@@ -120,7 +119,7 @@ class ExchangeClient:
         """How many requests must be under way for the pace, not the round trip, to set the speed."""
         if self._share is None:
             return _UNPACED_CONCURRENCY
-        return min(2 + int(_ROUND_TRIP / self.pacer.spacing), _MOST_CONCURRENT)
+        return min(2 + int(_ROUND_TRIP / self.pacer.spacing), MOST_CONCURRENT)
 
     async def __aenter__(self) -> Self:
         exchange = strict_class(self.exchange)(self._config())
@@ -128,10 +127,10 @@ class ExchangeClient:
         if self._breaker is not None:
             self._go_at(await self._breaker.pace())
         exchange.turn, exchange.counters, exchange.clock = self._turn, self.counters, self.now
+        exchange.proxy_for = self._proxy_for
         if self._base_url:
             exchange.urls = {**exchange.urls, "api": _rebased(exchange.urls["api"], self._base_url)}
-        connector = aiohttp.TCPConnector(ssl=_ssl_context(), limit=_MOST_CONCURRENT)
-        self._session = aiohttp.ClientSession(connector=connector)
+        self._session = open_session(self._proxy_for(_an_address(exchange.urls["api"])))
         exchange.session, exchange.own_session = self._session, False
         self._ccxt = exchange
         self._watch.start()
@@ -224,19 +223,19 @@ class ExchangeClient:
         return False
 
     async def _failure(self, error: Exception, answer: Answer, symbol: str | None) -> FetchError:
-        failure = classify(error, answer.status, answer.headers, exchange=self.exchange, symbol=symbol, now=self.now())
-        if self._is_own_stall(error, failure, answer):
-            return _stalled(self.exchange, symbol)
+        exchange, status = self.exchange, answer.status
+        failure = network_failure(error, status, exchange=exchange, symbol=symbol, proxy=answer.proxy) or classify(
+            error, status, answer.headers, exchange=exchange, symbol=symbol, now=self.now()
+        )
+        timed_out = isinstance(error, _TIMEOUTS) and isinstance(failure, TransientError) and status is None
+        if timed_out and self._watch.explains_timeout(answer.sent):
+            return _stalled(exchange, symbol)
         if isinstance(failure, Throttled) and failure.retry_after is not None:
             self.pacer.rest(failure.retry_after.total_seconds(), answer.sent)
             await self._record_throttling(failure, answer.requested_at or self.now())
         if isinstance(failure, Banned):
             self._banned = failure
         return failure
-
-    def _is_own_stall(self, error: Exception, failure: FetchError, answer: Answer) -> bool:
-        timed_out = isinstance(error, _TIMEOUTS) and isinstance(failure, TransientError) and answer.status is None
-        return timed_out and self._watch.explains_timeout(answer.sent)
 
     async def _record_throttling(self, failure: Throttled, requested_at: datetime) -> None:
         # Without the database this client has slowed down all the same, and the candles that it fetches can still land.
@@ -250,19 +249,19 @@ class ExchangeClient:
         self.pacer.go_at(pace.as_of(now), pace.rest(now).total_seconds())
 
     def _config(self) -> dict[str, Any]:
-        config: dict[str, Any] = {
+        return {
             "enableRateLimit": True,
             "timeout": self._timeout_ms,
-            "ssl_context": _ssl_context(),
+            "ssl_context": ssl_context(),
             "options": {"fetchMarkets": {"types": ["spot"]}, "maxRetriesOnFailure": 0},
             "has": {"fetchCurrencies": False},
             "enableLastHttpResponse": False,
             "enableLastResponseHeaders": False,
             "markets": {symbol: ccxt_market(market) for symbol, market in self.markets.items()},
         }
-        if self._proxy:
-            config["socksProxy" if self._proxy.startswith("socks") else "aiohttp_proxy"] = self._proxy
-        return config
+
+    def _proxy_for(self, url: str) -> str | None:
+        return self._proxy or environment_proxy(url)
 
 
 class _RequestCount:
@@ -322,10 +321,11 @@ def _stalled(exchange: str, symbol: str | None) -> Stalled:
     )
 
 
-@cache
-def _ssl_context() -> ssl.SSLContext:
-    """Return the context that all clients share: making one takes 26 ms."""
-    return ssl.create_default_context(cafile=certifi.where())
+def _an_address(api: Any) -> str:
+    """Return one of ccxt's addresses, nested as they are."""
+    while isinstance(api, Mapping):
+        api = next(iter(api.values()))
+    return str(api)
 
 
 def _rebased(api: Any, base_url: str) -> Any:

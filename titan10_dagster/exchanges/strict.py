@@ -48,6 +48,7 @@ class Answer:
     received: datetime | None = None  # by this machine's clock, whatever the client's says
     parsed: Any = None
     rows: ParsedRows | None = None  # the rows, as this class's `parse_ohlcvs` read them
+    proxy: str | None = None  # that the request went through
     requested_at: datetime | None = None
     sent: float = 0.0  # time.monotonic
     seconds: float = 0.0
@@ -98,6 +99,7 @@ def strict_class(exchange: str) -> type[Any]:
         turn: Callable[[float], Awaitable[None]]
         counters: Counters
         clock: Callable[[], datetime]
+        proxy_for: Callable[[str], str | None]
 
         def milliseconds(self) -> int:
             # okx's class chooses its endpoint by the age of the candles.
@@ -111,6 +113,9 @@ def strict_class(exchange: str) -> type[Any]:
             self.counters.requests += 1
             answer.requested_at, answer.sent = self.clock(), time.monotonic()
             answer.status, answer.headers = None, {}
+            answer.proxy = self.proxy_for(url)
+            # A SOCKS proxy is part of the session.
+            self.aiohttp_proxy = None if (answer.proxy or "").startswith("socks") else answer.proxy
             try:
                 answer.parsed = await super().fetch(url, method, headers, body)
             finally:
