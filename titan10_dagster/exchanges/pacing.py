@@ -1,7 +1,7 @@
 """The pace of requests to one exchange.
 
-ccxt's own throttle polls every millisecond while anybody waits, cannot rest on the exchange's demand and cannot
-go slower; this one lets requests go in the order of asking, each a space after the one before.
+ccxt's own throttle polls every millisecond while a request waits. It cannot rest when the exchange demands it and
+cannot go slower. This pacer lets requests go in the order of the calls, each a space after the one before.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from datetime import timedelta
 from titan10_dagster.exchanges.venues.venue import Venue
 from titan10_dagster.planning.pace import SLOWEST, recovered
 
-# Of the request rate that an exchange allows. Live polling goes on beside the process that fetches whole days, which
-# then leaves it its part: at a sum of 1.0 two paces that know nothing of each other met with 429s.
+# Shares of the request rate that an exchange allows. Live polling runs beside the process that fetches whole days,
+# which leaves it a part. At a sum of 1.0, two paces that know nothing of each other were answered with 429.
 SAFE_SHARE, LEAST_SHARE = 0.9, 0.1
-LIVE_SECONDS = 10.0  # in which a poll would like to have asked for all its series
+LIVE_SECONDS = 10.0  # the time that a poll should take for the requests of all its series
 
 
 async def _always() -> bool:
-    """The default of `may_go`."""
+    """Let every request go; the default of `may_go`."""
     return True
 
 
@@ -31,10 +31,10 @@ class TooLate(Exception):
 
 
 def live_share(facts: Venue, symbols: int) -> float:
-    """The share of the request rate that is kept for live polling: as much as so many symbols need, within bounds.
+    """Return the share of the request rate that is reserved for live polling: what the symbols need, within bounds.
 
-    At most half of what is safe; but where the exchange forgets its candles there is little else to fetch, and all is
-    polling's but the least.
+    It is at most half of the safe rate. If the exchange serves only recent candles, there is little else to fetch, and
+    polling gets nearly all.
     """
     needed = symbols * facts.page_seconds / LIVE_SECONDS
     most = SAFE_SHARE / 2 if facts.depth is None else SAFE_SHARE - LEAST_SHARE
@@ -42,9 +42,9 @@ def live_share(facts: Venue, symbols: int) -> float:
 
 
 class Pacer:
-    """Spaces requests `interval` seconds apart for a cost of 1; 0 for no pace at all, though rests are kept.
+    """Spaces requests `interval` seconds apart for a cost of 1. With 0 there is no pace, but rests are kept.
 
-    `deadline` (time.monotonic): nothing goes out later. The share of the pace recovers as `planning.pace` says.
+    deadline: no request goes out later (time.monotonic). The share of the pace recovers as `planning.pace` says.
     """
 
     deadline = math.inf
@@ -89,17 +89,17 @@ class Pacer:
             self._free = (self._free if now - self._free < space else now) + space
 
     def _next(self) -> float:
-        """The moment of the next request."""
+        """Return the moment of the next request (time.monotonic); raise TooLate if it is after the deadline."""
         moment = max(self._free, self._rest_until)
         if max(moment, time.monotonic()) > self.deadline:
             raise TooLate
         return moment
 
     def rest(self, seconds: float, requested_at: float) -> None:
-        """Nothing goes out for so long, and then at half the pace.
+        """Let no request go out for so long, and then go at half the pace.
 
-        `requested_at` (time.monotonic) is when the request went out that brought the demand: those that were
-        under way together bring it together, and slow down once.
+        requested_at: when the request that brought the demand was sent (time.monotonic). Requests that were under way
+        together bring it together, and slow the pace down once.
         """
         now = time.monotonic()
         self._rest_until = max(self._rest_until, now + seconds)
@@ -108,6 +108,6 @@ class Pacer:
             self._slowed_at = now
 
     def go_at(self, share: float, rest: float = 0.0) -> None:
-        """After so many seconds of rest at this share of the full pace, and faster as time goes by."""
+        """Go at this share of the full pace after so many seconds of rest, and faster as time goes by."""
         self._share, self._share_at = share, time.monotonic()
         self._rest_until = max(self._rest_until, time.monotonic() + rest)

@@ -42,8 +42,12 @@ _OPEN = tuple(reason for reason, facts in REASONS.items() if not facts.settled)
 
 @dataclass(frozen=True)
 class LiveReport:
-    """What a poll of an exchange did. `lag`: from the end of the last candle asked for, of the series furthest behind,
-    to its being stored; None if none was stored. `failed` maps symbols to the reason, `error` is the exchange's own."""
+    """The result of polling one exchange.
+
+    lag: from the end of the last requested candle, of the series that is furthest behind, until it was stored; None if
+    none was stored. failed: the reason, by symbol. postponed: symbols left to the next poll.
+    error: what went wrong with the exchange as a whole.
+    """
 
     exchange: str
     inserted: int = 0
@@ -148,39 +152,43 @@ def markets_of(titan10: IngestContext, exchange: str) -> Resolution:
 
 
 def plans_of(titan10: IngestContext, exchange: str, symbols: Sequence[str]) -> list[LivePlan]:
-    """What to ask of each symbol now, by what the ledger has of yesterday and today."""
+    """Return what to request of each symbol now, from the ledger's rows of yesterday and today."""
     now, facts = titan10.now(), venue_of(exchange)
     slices = titan10.slices(exchange, [now.date() - _DAY, now.date()], symbols)
     known: dict[Series, dict[date, Polled]] = {slice_.series: {} for slice_ in slices}
     for slice_, row in ledger_rows(titan10, slices).items():
         known[slice_.series][slice_.day] = Polled(row.state, row.covered_until)
-    perishing = {} if facts.depth is None else perishing_gaps(titan10, exchange, now)
-    plans = [
-        plan_poll(series, days, now=now, page_size=facts.page_size, depth=facts.depth, gap=perishing.get(series))
-        for series, days in known.items()
-    ]
-    return [plan for plan in plans if plan is not None]
+    expiring = {} if facts.depth is None else expiring_gaps(titan10, exchange, now)
+    plans: list[LivePlan] = []
+    for series, days in known.items():
+        plan = plan_poll(series, days, now=now, page_size=facts.page_size, depth=facts.depth, gap=expiring.get(series))
+        if plan is not None:
+            plans.append(plan)
+    return plans
 
 
-def perishing_gaps(titan10: IngestContext, exchange: str, now: datetime) -> dict[Series, datetime]:
-    """Since when each series of an exchange with a short memory misses candles that it may still give.
+def expiring_gaps(titan10: IngestContext, exchange: str, now: datetime) -> dict[Series, datetime]:
+    """Return the start of each series' missing candles that the exchange may still serve, but not for long.
 
-    The daily run comes too late for the morning, and a repair for what it left: such candles come now or never.
+    For an exchange that serves only recent candles, the daily run comes too late for the morning, and a repair too
+    late for what the daily run left: polling must fetch them.
     """
     facts = venue_of(exchange)
     step = titan10.exchange(exchange).timeframe.delta
     oldest = max(now - (facts.depth or 0) * step, midnight(now.date() - _DAY))
     found = ledger.gaps(titan10.database, exchange, reasons=_OPEN, start=midnight(oldest.date()))
     starts: dict[Series, datetime] = {}
-    for one in found:  # newest first
-        if one.gap.end > oldest:
-            starts[one.series] = max(one.gap.start, oldest)
+    for missing in found:  # newest first
+        if missing.gap.end > oldest:
+            starts[missing.series] = max(missing.gap.start, oldest)
     return starts
 
 
 def store(titan10: IngestContext, answers: Sequence[LiveAnswer]) -> WriteReport:
     """Judge the answers of one exchange and write them in one transaction, as live."""
-    judged = [one for answer in answers for one in _judged(titan10, answer)]
+    judged: list[JudgedSlice] = []
+    for answer in answers:
+        judged.extend(_judged(titan10, answer))
     return write_slices(titan10.database, judged, live=True)
 
 
@@ -193,7 +201,7 @@ def _judged(titan10: IngestContext, answer: LiveAnswer) -> Iterator[JudgedSlice]
 
 
 def _record(slice_: Slice, answer: LiveAnswer, until: datetime) -> FetchRecord:
-    """As live polling leaves it in the ledger: not answered whole, and covered as far as candles came."""
+    """Return the record of a live slice: not answered whole, and covered up to its last candle."""
     return FetchRecord(
         slice=slice_, fetched_at=answer.requested_at, source=Source.REST, requests=1, retries=0, seconds=answer.seconds,
         answered=False, horizon=None, covered_until=until,
@@ -201,7 +209,7 @@ def _record(slice_: Slice, answer: LiveAnswer, until: datetime) -> FetchRecord:
 
 
 def _postponed(exchange: str, polled: LivePoll, error: WriteUnderWay) -> LiveReport:
-    """Of a poll whose candles were not written, for a backfill is: they are asked for again."""
+    """Return the report of a poll whose candles were not written, because another write was under way."""
     plans = [*(answer.plan for answer in polled.answers), *polled.postponed]
     return LiveReport(
         exchange=exchange,

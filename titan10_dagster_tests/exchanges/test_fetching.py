@@ -929,3 +929,14 @@ def test_every_failure_names_its_series(sandbox: Sandbox) -> None:
     assert isinstance(error, FetchError)
     assert (error.exchange, error.symbol) == ("okx", bad)
     assert str(error).startswith(f"okx {bad}: ")
+
+
+@pytest.mark.parametrize("exchange", ["bingx", "kucoin", "okx"])
+def test_one_answer_with_the_newest_rows_writes_off_no_minute(exchange: str) -> None:
+    """As if a start alone gave the newest rows for a moment, or from one server of many."""
+    with Sandbox([exchange], clock=NOW, enforce_limits=False) as sandbox:
+        wanted = slices(exchange, symbols(exchange, 1), 1)
+        sandbox.fault(exchange, "horizon", rows=1440, count=1)
+        fetched = fetch(sandbox, wanted)
+        assert_true(sandbox, fetched, wanted)
+        assert {landed.record.horizon for landed in fetched.landed.values()} == {None}
