@@ -7,10 +7,10 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-import yaml
 from dagster import DagsterInstance
 
 from titan10_dagster.dagster_internals.database import dagster_url, ensure_dagster_schema
+from titan10_dagster_tests import stock_dagster
 
 ROOT = Path(__file__).parents[1]
 
@@ -26,6 +26,5 @@ def dagsters_url(database_url: str) -> str:
 def instance(dagsters_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DagsterInstance]:
     """An instance whose storage is that of dagster.yaml."""
     monkeypatch.setenv("TITAN10_DATABASE__DAGSTER_URL", dagsters_url)
-    storage = yaml.safe_load((ROOT / "dagster.yaml").read_text())["storage"]
-    with dg.instance_for_test(temp_dir=str(tmp_path), overrides={"storage": storage}) as made:
+    with dg.instance_for_test(temp_dir=str(tmp_path), overrides={"storage": stock_dagster.storage()}) as made:
         yield made

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from titan10_dagster.candles.slices import Series, midnight
+from titan10_dagster.dagster_internals.database import dagster_url, ensure_dagster_schema
 from titan10_dagster.defs.launch import Backfill, backfill
 from titan10_dagster.exchanges.retries import RetryLimits
 from titan10_dagster.ingest.context import IngestContext
@@ -23,6 +24,7 @@ from titan10_dagster.sandbox.server import Sandbox
 from titan10_dagster.settings import CheckSettings, DatabaseSettings, ExchangeSettings, RetrySettings, Settings
 from titan10_dagster.store import reader
 from titan10_dagster.store.database import Database
+from titan10_dagster_tests import stock_dagster
 from titan10_dagster_tests.tables import as_table
 
 NOW = datetime(2024, 3, 10, 12, 0, 30, tzinfo=UTC)
@@ -116,7 +118,15 @@ def make_world(database_url: str, tmp_path: Path) -> Iterator[MakeWorld]:
             titan10 = IngestContext(
                 configured, database, LandingZone(configured.landing), now=ticking(NOW), retry_limits=HASTE
             )
-            instance = stack.enter_context(dg.DagsterInstance.ephemeral(tempdir=str(tmp_path)))
-            return World(sandbox, titan10, instance)
+            return World(sandbox, titan10, stack.enter_context(_instance(database_url, tmp_path)))
 
         yield make
+
+
+def _instance(database_url: str, folder: Path) -> AbstractContextManager[dg.DagsterInstance]:
+    """Return an instance in memory; in a run with Dagster's own classes, on PostgreSQL."""
+    if not stock_dagster.WANTED:
+        return dg.DagsterInstance.ephemeral(tempdir=str(folder))
+    ensure_dagster_schema(database_url)
+    storage = {"postgres": {"postgres_url": dagster_url(database_url)}}
+    return dg.instance_for_test(temp_dir=str(folder), overrides={"storage": storage})

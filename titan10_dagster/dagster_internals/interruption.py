@@ -1,4 +1,4 @@
-"""How Dagster reports that a run in this process was interrupted by Ctrl-C or SIGTERM."""
+"""How runs in this process end: interrupted by Ctrl-C or SIGTERM, or failed outside of their steps."""
 
 from __future__ import annotations
 
@@ -26,3 +26,34 @@ def was_interrupted(result: dg.ExecuteInProcessResult) -> bool:
             if error is not None and error.cls_name == DagsterExecutionInterruptedError.__name__:
                 return True
     return False
+
+
+@contextmanager
+def canceled_if_interrupted(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
+    """Mark the run as cancelled if an interruption ends it between two steps."""
+    try:
+        yield
+    except (KeyboardInterrupt, DagsterExecutionInterruptedError):
+        mark_as_canceled(instance, run_id)
+        raise
+
+
+def mark_as_canceled(instance: dg.DagsterInstance, run_id: str) -> None:
+    """Show an interrupted run as cancelled and free its pool slots.
+
+    Dagster itself takes such a run for failed, because its end was not requested in the UI.
+    """
+    run = instance.get_run_by_id(run_id)
+    if run is not None and run.status is not dg.DagsterRunStatus.CANCELED:
+        instance.report_run_canceled(run, "Interrupted on the command line; what it stored stays.")
+        instance.event_log_storage.free_concurrency_slots_for_run(run_id)
+
+
+def failure_of_run(result: dg.ExecuteInProcessResult) -> list[str]:
+    """Return why a run failed as a whole, as when a resource could not be set up; empty if it did not."""
+    reasons = []
+    for event in result.all_events:
+        if event.is_run_failure:
+            error = event.job_failure_data.error
+            reasons.append((error.cause or error).message.strip() if error else str(event.message))
+    return reasons

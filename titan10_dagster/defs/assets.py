@@ -2,6 +2,7 @@
 
 # No `from __future__ import annotations`: Dagster reads the annotations of configs and resources as they stand.
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -133,7 +134,8 @@ def _candles(
             context.log.error(f"{name} {symbol}: {error}")
         for key, metadata in candles_metadata(plan, fetch, alternative=facts.alternative).items():
             context.add_asset_metadata(metadata, partition_key=key)
-        return LandedCandles(days.slices, landed=(*plan.landed, *plan.fetch))
+        fetched = [slice_ for slice_ in plan.fetch if slice_ not in fetch.skipped]
+        return LandedCandles(days.slices, landed=(*plan.landed, *fetched))
 
     return candles
 
@@ -205,8 +207,9 @@ def told_as_failure(context: dg.AssetExecutionContext, exchange: str, retries: R
         yield
     except (TransientError, Throttled, DatabaseUnavailable) as error:
         if context.retry_number < retries.steps:
-            pause = retries.seconds * 2**context.retry_number
-            raise dg.RetryRequested(max_retries=retries.steps, seconds_to_wait=pause) from error
+            # Here and not by `seconds_to_wait`: while Dagster waits, it does not react to Ctrl-C.
+            time.sleep(retries.seconds * 2**context.retry_number)
+            raise dg.RetryRequested(max_retries=retries.steps) from error
         raise _failure(exchange, error) from None
     except FetchError as error:
         raise _failure(exchange, error) from None

@@ -2,33 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
+from uuid import uuid4
 
 import dagster as dg
 from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 
 from titan10_dagster.candles.slices import days
 from titan10_dagster.dagster_internals.database import database_url
-from titan10_dagster.dagster_internals.interruption import was_interrupted
+from titan10_dagster.dagster_internals.interruption import (
+    canceled_if_interrupted,
+    failure_of_run,
+    mark_as_canceled,
+    was_interrupted,
+)
 from titan10_dagster.defs.compose import compose
+from titan10_dagster.defs.metadata import FAILURES
 from titan10_dagster.defs.partitions import RANGE_END, RANGE_START, daily_keys, days_per_run
-from titan10_dagster.errors import Banned, BreakerOpen, Refused
+from titan10_dagster.errors import Banned, BreakerOpen, FetchError, Refused, UnknownSymbol
 from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.ingest.days import read_ledger
 from titan10_dagster.operate.run_processes import PROCESS_TAG, is_alive, this_process, visible_to_other_machines
 
 SHUT_OUT = {error.__name__ for error in (Banned, BreakerOpen, Refused)}
+PERMANENT = {error.__name__ for error in (FetchError, UnknownSymbol)}  # the same request would be rejected again
 
 
 @dataclass(frozen=True)
 class Backfill:
-    """What a backfill did. `failed` are the days of runs that failed, `messages` say why, one a run.
+    """What a backfill did.
 
-    `incomplete` days were stored, but a symbol of theirs did not come or was withheld. `shut_out`: the exchange banned
-    or refused us, or its breaker is open.
+    Attributes:
+        failed: the days of runs that failed.
+        incomplete: days that were stored, but for which a symbol failed, is withheld or is not settled.
+        messages: for each failure of a run its reason.
+        symbols: the symbols that failed although their run succeeded, with the reason.
+        shut_out: the exchange banned or refused us, or its breaker is open.
+        permanent: the runs failed in a way that repeating them would not change.
     """
 
     exchange: str
@@ -37,7 +50,9 @@ class Backfill:
     failed: tuple[date, ...]
     incomplete: tuple[date, ...]
     messages: tuple[str, ...]
+    symbols: Mapping[str, str] = field(default_factory=dict)
     shut_out: bool = False
+    permanent: bool = False
 
 
 def backfill(
@@ -52,35 +67,39 @@ def backfill(
 ) -> Backfill:
     """Fetch, check and store the UTC days `first` to `last`, run after run, oldest first.
 
-    A run that fails does not keep the next from being tried, unless the exchange shut us out: then nothing more is
-    asked. `instance` defaults to that of DAGSTER_HOME.
+    If a run fails, the next is tried nevertheless, unless the exchange blocks us: then the backfill ends. `instance`
+    defaults to that of DAGSTER_HOME.
 
     Raises:
-        KeyboardInterrupt: a run was interrupted.
+        KeyboardInterrupt: a run was interrupted; it is marked as cancelled.
     """
     definitions = compose(titan10)
     instance = instance or DagsterInstance.get()
     clean_up_dead_runs(instance)
-    asked = days(first, last)
+    wanted = days(first, last)
     results: list[tuple[Sequence[date], dg.ExecuteInProcessResult]] = []
-    for chunk in _chunks(asked, days_per_run(titan10.settings)[exchange]):
+    for chunk in _chunks(wanted, days_per_run(titan10.settings)[exchange]):
         result = _run(definitions, instance, exchange, chunk, symbols, refresh)
         results.append((chunk, result))
         if was_interrupted(result):
+            mark_as_canceled(instance, result.run_id)
             raise KeyboardInterrupt
         if _is_shut_out(result):
             break
     done = {day for chunk, result in results if result.success for day in chunk}
-    unsettled = {slice_.day for slice_ in read_ledger(titan10, titan10.slices(exchange, asked, symbols)).unsettled()}
-    told = {day for _, result in results for day in _failed_days(result)}
+    unsettled = {slice_.day for slice_ in read_ledger(titan10, titan10.slices(exchange, wanted, symbols)).unsettled()}
+    errors_of = [_failed_symbols(result) for _, result in results]
+    with_errors = {day for errors in errors_of for day in errors}
     return Backfill(
         exchange=exchange,
-        days=tuple(asked),
+        days=tuple(wanted),
         runs=tuple(result.run_id for _, result in results),
-        failed=tuple(day for day in asked if day not in done),
-        incomplete=tuple(sorted(done & (unsettled | told))),
+        failed=tuple(day for day in wanted if day not in done),
+        incomplete=tuple(sorted(done & (unsettled | with_errors))),
         messages=tuple(message for _, result in results for message in _messages(result)),
+        symbols={symbol: error for errors in errors_of for day in errors.values() for symbol, error in day.items()},
         shut_out=any(_is_shut_out(result) for _, result in results),
+        permanent=all(_is_permanent(result) for _, result in results if not result.success),
     )
 
 
@@ -109,13 +128,15 @@ def _run(
     refresh: bool,
 ) -> dg.ExecuteInProcessResult:
     config = {"symbols": list(symbols) if symbols else None, "refresh": refresh}
-    with visible_to_other_machines(database_url(instance)):
+    run_id = str(uuid4())
+    with visible_to_other_machines(database_url(instance)), canceled_if_interrupted(instance, run_id):
         return definitions.resolve_implicit_global_asset_job_def().execute_in_process(
             instance=instance,
             asset_selection=daily_keys(exchange),
             tags={RANGE_START: str(chunk[0]), RANGE_END: str(chunk[-1]), PROCESS_TAG: this_process()},
             run_config={"ops": {f"{exchange}__candles": {"config": config}}},
             raise_on_error=False,
+            run_id=run_id,
         )
 
 
@@ -130,26 +151,41 @@ def _failures(result: dg.ExecuteInProcessResult) -> Iterator[Any]:
             yield event.step_failure_data
 
 
+def _errors(result: dg.ExecuteInProcessResult) -> set[str]:
+    """Return the names of the exchange's and the database's errors that ended steps of a run; "" for other errors."""
+    names = set()
+    for failure in _failures(result):
+        data = failure.user_failure_data
+        named = data.metadata.get("error") if data is not None else None
+        names.add(str(named.value) if named is not None else "")
+    return names
+
+
 def _is_shut_out(result: dg.ExecuteInProcessResult) -> bool:
-    """Whether the exchange said no in a way that asking for the next days would not change."""
-    return any(
-        failure.user_failure_data is not None
-        and (error := failure.user_failure_data.metadata.get("error")) is not None
-        and error.value in SHUT_OUT
-        for failure in _failures(result)
-    )
+    """Return whether the exchange blocks us, so that requests for the next days would fail alike."""
+    return not SHUT_OUT.isdisjoint(_errors(result))
 
 
-def _failed_days(result: dg.ExecuteInProcessResult) -> Iterator[date]:
-    """Days of which a symbol failed, whether or not it was there already."""
+def _is_permanent(result: dg.ExecuteInProcessResult) -> bool:
+    """Return whether the exchange rejected the requests, and would reject them again."""
+    errors = _errors(result)
+    return bool(errors) and errors <= PERMANENT
+
+
+def _failed_symbols(result: dg.ExecuteInProcessResult) -> dict[date, dict[str, str]]:
+    """Return for each day the symbols that failed, whether or not they were stored already, and why."""
+    failed: dict[date, dict[str, str]] = {}
     for event in result.all_events:
-        if event.is_step_materialization and "failed_symbols" in event.materialization.metadata:
-            yield date.fromisoformat(str(event.partition))
+        if event.is_step_materialization and FAILURES in event.materialization.metadata:
+            reasons: Any = event.materialization.metadata[FAILURES].value
+            failed[date.fromisoformat(str(event.partition))] = dict(reasons)
+    return failed
 
 
 def _messages(result: dg.ExecuteInProcessResult) -> list[str]:
-    return [
-        (failure.user_failure_data and failure.user_failure_data.description)
-        or (failure.error.cause or failure.error).message.strip()
-        for failure in _failures(result)
-    ]
+    """Return the reason of each failed step; of a run that failed outside of its steps, the reason of the run."""
+    messages = []
+    for failure in _failures(result):
+        stated = failure.user_failure_data and failure.user_failure_data.description
+        messages.append(stated or (failure.error.cause or failure.error).message.strip())
+    return messages or failure_of_run(result)

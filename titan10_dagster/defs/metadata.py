@@ -17,6 +17,7 @@ from titan10_dagster.store.ledger import LedgerRow
 from titan10_dagster.store.writer import SliceResult, WriteReport
 
 Metadata = Mapping[str, Any]
+FAILURES = "failures"  # metadata key: the symbols that failed, each with its error
 MOST_ROWS = 200  # a run of a month with 20 symbols has 600 slices, and every row is an event's payload
 OfSlice = TypeVar("OfSlice", SliceResult, LedgerRow)
 
@@ -32,7 +33,7 @@ def candles_metadata(plan: FetchPlan, fetch: Fetch, *, alternative: str) -> dict
     days = {slice_.day for group in (plan.fetch, plan.settled, plan.landed, plan.before_start) for slice_ in group}
     return {
         day.isoformat(): {
-            **({"failed_symbols": failed} if (failed := _failed_on(day, plan, fetch)) else {}),
+            **_failures_on(day, plan, fetch),
             **_fetched(fetched.get(day, DayFetched()), alternative),
             **{f"slices_{name}": counts[day] for name, counts in groups.items() if counts[day]},
         }
@@ -40,8 +41,11 @@ def candles_metadata(plan: FetchPlan, fetch: Fetch, *, alternative: str) -> dict
     }
 
 
-def _failed_on(day: date, plan: FetchPlan, fetch: Fetch) -> list[str]:
-    return [slice_.series.symbol for slice_ in plan.fetch if slice_.day == day and slice_.series.symbol in fetch.failed]
+def _failures_on(day: date, plan: FetchPlan, fetch: Fetch) -> Metadata:
+    """Return the symbols of the day that failed, and the error of each."""
+    symbols = [slice_.series.symbol for slice_ in plan.fetch if slice_.day == day]
+    errors = {symbol: str(fetch.failed[symbol]) for symbol in symbols if symbol in fetch.failed}
+    return {"failed_symbols": list(errors), FAILURES: errors} if errors else {}
 
 
 def stored_metadata(days: Iterable[date], report: WriteReport, rows: Iterable[LedgerRow]) -> dict[date, Metadata]:

@@ -91,6 +91,7 @@ class ExchangeClient:
         # Awaited before each request: the pace from now on, None if it has not changed. It may raise a FetchError.
         self.confirm: Callable[[], Awaitable[Pace | None]] = _always
         self.pacer = Pacer(0)
+        self.clock_skew = timedelta(0)  # how far this machine's clock was ahead when the markets were read
         self._pace: Pace | None = None  # the last one that the breaker named
         self._banned: Banned | None = None
         self._base_url = base_url
@@ -200,6 +201,7 @@ class ExchangeClient:
             raise await self._failure(error, answer, None) from safe_cause(error)
         finally:
             current_answer.reset(token)
+        self.clock_skew = answer.skew
         _check_clock(self.exchange, answer)
         if not markets:
             raise MalformedAnswer(f"{self.exchange}: its list of markets has no spot market", exchange=self.exchange)

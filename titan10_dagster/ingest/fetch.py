@@ -16,7 +16,7 @@ from titan10_dagster.candles.columns import Candles
 from titan10_dagster.candles.fetched import FetchedSlice, FetchRecord, Source
 from titan10_dagster.candles.markets import Market
 from titan10_dagster.candles.slices import Slice
-from titan10_dagster.errors import FetchError
+from titan10_dagster.errors import FetchError, UnknownSymbol
 from titan10_dagster.exchanges.fetching import FetchReport, fetch_slices
 from titan10_dagster.ingest.archive import NOTE, archive_of, read_archive, reopened_by_archive, rest_is_a_source
 from titan10_dagster.ingest.clients import breaker_of, open_client
@@ -26,6 +26,7 @@ from titan10_dagster.ingest.judge import judge_slice
 from titan10_dagster.ingest.markets import resolve_slices
 from titan10_dagster.planning.repairs import LATER_CHECKS
 from titan10_dagster.planning.resume import FetchPlan, plan_fetch
+from titan10_dagster.store import ledger
 from titan10_dagster.store.database import retrying
 from titan10_dagster.store.markets import MarketStore
 from titan10_dagster.store.writer import write_slices
@@ -40,12 +41,14 @@ class Fetch:
     """What one fetch did: the record and the number of rows of each slice that landed, and the error of each symbol
     that failed.
 
-    `report` is None if nothing had to be requested.
+    `report` is None if nothing had to be requested. `skipped` are slices of symbols that the exchange does not list:
+    they have no file.
     """
 
     landed: Mapping[Slice, tuple[FetchRecord, int]]
     failed: Mapping[str, FetchError]
     report: FetchReport | None = None
+    skipped: frozenset[Slice] = frozenset()
 
 
 def plan_days(titan10: IngestContext, days: RunDays, *, refresh: bool = False, repair: bool = False) -> FetchPlan:
@@ -100,11 +103,15 @@ def fetch_and_land(titan10: IngestContext, exchange: str, slices: Sequence[Slice
     except FetchError as error:
         _note_missing(titan10, slices, error)
         raise
+    never_listed = _never_listed(titan10, exchange, failed)
+    skipped = frozenset(slice_ for slice_ in slices if slice_.series.symbol in never_listed)
     for slice_ in slices:
         error_of_symbol = failed.get(slice_.series.symbol)
-        if error_of_symbol is not None and slice_ not in landed and not _is_answered(titan10, slice_):
+        if error_of_symbol is None or slice_ in skipped:
+            continue
+        if slice_ not in landed and not _is_answered(titan10, slice_):
             land(_unanswered(slice_, error_of_symbol, titan10.now()))
-    return Fetch(landed, failed, report)
+    return Fetch(landed, failed, report, skipped)
 
 
 def absent_files(titan10: IngestContext, slices: Sequence[Slice]) -> list[Slice]:
@@ -174,6 +181,19 @@ async def _fetch_listed(
             log=log,
             retry_limits=titan10.retry_limits,
         )
+
+
+def _never_listed(titan10: IngestContext, exchange: str, failed: Mapping[str, FetchError]) -> set[str]:
+    """Return the failed symbols that the exchange does not list and of which nothing is stored.
+
+    They are most likely misspelled: nothing of them lands, so that no series by that name comes into being.
+    """
+    unknown = {symbol for symbol, error in failed.items() if isinstance(error, UnknownSymbol)}
+    if not unknown:
+        return set()
+    listed = MarketStore(titan10.database).symbols(exchange)
+    stored = {row.series.symbol for row in ledger.coverage(titan10.database, exchange)}
+    return unknown - set(listed) - stored
 
 
 def _note_missing(titan10: IngestContext, slices: Sequence[Slice], error: FetchError) -> None:

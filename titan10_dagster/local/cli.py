@@ -1,9 +1,10 @@
-"""The command `titan10`. Heavy imports are inside the commands: `--help` answers at once."""
+"""The command `titan10`. Heavy imports are inside the commands, so that `--help` answers at once."""
 
 from __future__ import annotations
 
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
@@ -21,30 +22,38 @@ if TYPE_CHECKING:
 
 
 class Commands(click.Group):
-    """Turns what is raised on purpose into one message and an exit code."""
+    """Turn exceptions into one message and an exit code."""
 
     def invoke(self, ctx: click.Context) -> Any:
         before = {number: signal.signal(number, _interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
         try:
             return super().invoke(ctx)
         except Titan10Error as error:
-            click.echo(f"Error: {error}", err=True)
+            say(f"Error: {error}")
             ctx.exit(exit_code(error))
         except KeyboardInterrupt:
-            click.echo("Interrupted; what was done stays, and the same command goes on from there.", err=True)
+            say("Interrupted. What was done stays; the same command continues from there.")
             ctx.exit(INTERRUPTED)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:  # noqa: BLE001  # the edge of the process: every failure gets its sentence
+            traceback.print_exc()
+            say(
+                f"Error: this was not expected: {type(error).__name__}: {error}. Please report it with the lines above."
+            )
+            ctx.exit(FAILED)
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
 
 def _interrupt(*_: object) -> None:
-    """SIGTERM and SIGHUP end a command as Ctrl-C does, so that nothing it started is left behind."""
+    """End a command on SIGTERM and SIGHUP as Ctrl-C does, so that it leaves no process behind."""
     raise KeyboardInterrupt
 
 
 def day(context: click.Context, parameter: click.Parameter, value: str | None) -> date | None:
-    """The UTC day that an option names."""
+    """Return the UTC day that an option names."""
     if value is None:
         return None
     if value == "yesterday":
@@ -53,33 +62,33 @@ def day(context: click.Context, parameter: click.Parameter, value: str | None) -
         named = date.fromisoformat(value)
         if str(named) == value:  # Python also reads 20240229 and 2024-W09-4
             return named
-    sentence = f"{value!r} is no day: write YYYY-MM-DD, such as 2024-02-29, or yesterday."
+    sentence = f"{value!r} is not a date (YYYY-MM-DD, such as 2024-02-29, or yesterday)."
     raise click.BadParameter(sentence, context, parameter)
 
 
 def instant(context: click.Context, parameter: click.Parameter, value: str | None) -> datetime | None:
-    """The instant that an option names, UTC where it says no zone."""
+    """Return the instant that an option names; without a zone it is UTC."""
     if value is None:
         return None
     try:
         given = datetime.fromisoformat(value)
     except ValueError:
-        sentence = f"{value!r} is no instant: write it as 2024-02-29T12:00."
+        sentence = f"{value!r} is not an instant (such as 2024-02-29T12:00)."
         raise click.BadParameter(sentence, context, parameter) from None
     return given if given.tzinfo else given.replace(tzinfo=UTC)
 
 
 def today() -> date:
-    """The UTC day."""
+    """Return the UTC day."""
     return datetime.now(UTC).date()
 
 
 def say(sentence: str) -> None:
-    """Tells the user something; standard output is for results."""
+    """Print a message to standard error; standard output is for results."""
     click.echo(sentence, err=True)
 
 
-json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")
 
 
 @click.group(cls=Commands, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
@@ -104,17 +113,21 @@ def up() -> None:
 def demo() -> None:
     """Show it offline: backfill sandbox exchanges, and compare what was stored with the truth.
 
-    DEMO_KEEP=1 leaves the UI up until Ctrl-C. Everything is below .titan10/demo, which is emptied first.
+    DEMO_KEEP=1 keeps the UI running until Ctrl-C. All files are below .titan10/demo, which is emptied first.
     """
     from titan10_dagster.local.commands.demo import run_demo
 
-    sys.exit(run_demo(say))
+    try:
+        sys.exit(run_demo(say))
+    except KeyboardInterrupt:
+        say("The demo was interrupted. The next `titan10 demo` starts from the beginning.")
+        sys.exit(INTERRUPTED)
 
 
 @main.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def sandbox(arguments: tuple[str, ...]) -> None:
-    """Serve exchanges to practise on, at 127.0.0.1; `titan10 sandbox --help` tells its options."""
+    """Serve exchanges to practise on, at 127.0.0.1; see `titan10 sandbox --help`."""
     from titan10_dagster.sandbox.__main__ import main as serve
 
     serve.main(list(arguments), prog_name="titan10 sandbox")
@@ -122,13 +135,28 @@ def sandbox(arguments: tuple[str, ...]) -> None:
 
 @main.command()
 def migrate() -> None:
-    """Bring the tables of the database up to date."""
-    from titan10_dagster.local.instance import migrate_all, open_database
+    """Create or update the tables in the database, also those of Dagster. Stop `titan10 up` before."""
+    from titan10_dagster.dagster_internals.schema import upgrade
+    from titan10_dagster.local.instance import database_of_dagster, migrate_all, open_database
 
     settings, _ = _settings()
     with open_database(settings, say) as url:
         applied = migrate_all(settings, url)
+        if upgrade(database_of_dagster(settings, url)):
+            applied.append("the tables of Dagster")
     click.echo("\n".join(f"applied {name}" for name in applied) or "The tables are up to date.")
+
+
+@main.command(epilog=EXIT_CODES)
+@json_option
+def doctor(as_json: bool) -> None:
+    """Check the installation: settings, database, disk, clock, exchanges, symbols. Changes nothing.
+
+    Each line says what was found and what to do. Exit code 1 if something has to be repaired.
+    """
+    from titan10_dagster.local.commands.doctor import run_doctor
+
+    sys.exit(run_doctor(as_json=as_json))
 
 
 @main.command(epilog=EXIT_CODES)
@@ -137,13 +165,14 @@ def migrate() -> None:
 @click.option(
     "--to", "last", metavar="DAY", callback=day, required=True, help="Last UTC day, included; at the latest yesterday."
 )
-@click.option("--symbol", "symbols", multiple=True, help="Only this one; may be repeated. All configured by default.")
-@click.option("--refresh", is_flag=True, help="Fetch again what is settled.")
+@click.option("--symbol", "symbols", multiple=True, help="Only this symbol; may be repeated. Default: all configured.")
+@click.option("--refresh", is_flag=True, help="Fetch settled days again.")
 @json_option
 def backfill(exchange: str, first: date, last: date, symbols: tuple[str, ...], refresh: bool, as_json: bool) -> None:
-    """Fetch, check and store the days of an EXCHANGE: the same assets, partitions and checks as in the UI.
+    """Fetch, check and store days of an EXCHANGE: the same assets, partitions and checks as in the UI.
 
-    Days that are settled cost no request. Interrupted or killed, it goes on where it stopped when it is run again.
+    Settled days cost no request. If it is interrupted or killed, the same command continues where it stopped. Exit code
+    1 if candles are missing that the exchange may have made.
     """
     from titan10_dagster.local.commands.backfill import Request, run_backfill
 
@@ -156,20 +185,20 @@ def backfill(exchange: str, first: date, last: date, symbols: tuple[str, ...], r
 @main.command()
 @json_option
 def status(as_json: bool) -> None:
-    """What runs, and what is stored of each exchange."""
+    """Show what runs, and what is stored of each exchange."""
     from titan10_dagster.local.commands.status import show_status
 
-    settings, _ = _settings()
-    show_status(settings, say, as_json=as_json)
+    settings, home = _settings()
+    show_status(settings, home, say, as_json=as_json)
 
 
 @main.command()
 @click.argument("exchange", required=False)
-@click.option("--from", "first", metavar="DAY", callback=day, help="First UTC day; all there is by default.")
+@click.option("--from", "first", metavar="DAY", callback=day, help="First UTC day; default: all days.")
 @click.option("--to", "last", metavar="DAY", callback=day, help="Last UTC day, included.")
 @json_option
 def coverage(exchange: str | None, first: date | None, last: date | None, as_json: bool) -> None:
-    """What is there of each series, and why the rest is missing."""
+    """Show what is stored of each series, and why the rest is missing."""
     from titan10_dagster.local.commands.coverage import show_coverage
 
     settings, _ = _settings()
@@ -181,16 +210,14 @@ def coverage(exchange: str | None, first: date | None, last: date | None, as_jso
 
 @main.command(epilog=EXIT_CODES)
 @click.argument("exchange")
-@click.option(
-    "--symbol", "symbols", multiple=True, help="Only this one; may be repeated. All that are stored by default."
-)
+@click.option("--symbol", "symbols", multiple=True, help="Only this symbol; may be repeated. Default: all stored.")
 @click.option("--from", "first", metavar="DAY", callback=day, required=True, help="First UTC day, YYYY-MM-DD.")
 @click.option("--to", "last", metavar="DAY", callback=day, required=True, help="Last UTC day, included.")
-@click.option("--timeframe", default="1m", show_default=True, help="As it is stored, or 5m, 15m, 1h, 4h, 1d, 1w of 1m.")
+@click.option("--timeframe", default="1m", show_default=True, help="The stored one, or 5m, 15m, 1h, 4h, 1d, 1w of 1m.")
 @click.option("--format", "form", type=click.Choice(["parquet", "csv", "freqtrade", "vectorbt"]), default="parquet")
-@click.option("--out", "folder", metavar="FOLDER", required=True, help="Where a file for each symbol is put.")
-@click.option("--as-of", metavar="INSTANT", callback=instant, help="With the values known then, before restatements.")
-@click.option("--force", is_flag=True, help="Write anew files that are there already.")
+@click.option("--out", "folder", metavar="FOLDER", required=True, help="Folder for the files, one for each symbol.")
+@click.option("--as-of", metavar="INSTANT", callback=instant, help="Use the values known then, before restatements.")
+@click.option("--force", is_flag=True, help="Replace files that exist.")
 @json_option
 def export(
     exchange: str,
@@ -206,7 +233,7 @@ def export(
 ) -> None:
     """Write stored candles of an EXCHANGE into files, for pandas, freqtrade or vectorbt.
 
-    It ends with exit code 1, and says so, if candles are missing that the exchange made.
+    Exit code 1 if candles are missing that the exchange may have made.
     """
     from pathlib import Path
 
@@ -223,9 +250,9 @@ def export(
 @click.option("--test", is_flag=True, help="Send a test message to every URL of alerts.urls.")
 @json_option
 def alerts(test: bool, as_json: bool) -> None:
-    """What is wrong although self-repair did what it could; alerts.urls says who is told.
+    """Show problems that need you. Recipients: `alerts.urls`.
 
-    With --test it exits with 1 where a service did not take the message.
+    With --test the exit code is 1 if a service did not accept the message.
     """
     from titan10_dagster.local.commands.alerts import send_test, show_alerts
 
@@ -236,13 +263,11 @@ def alerts(test: bool, as_json: bool) -> None:
 
 
 def _settings() -> tuple[Settings, Path]:
-    """What every command reads first; from then on warnings are shown, as logs.format says."""
+    """Load the settings and the project folder; from then on warnings are shown, as logs.format says."""
     from titan10_dagster import logs, settings
 
     loaded = settings.load()
     logs.configure(loaded, level="WARNING")
-    for warning in settings.exposed_secrets(settings.home()):
-        say(f"Warning: {warning}")
     return loaded, settings.home()
 
 
@@ -253,7 +278,7 @@ def _check_request(settings: Settings, exchange: str, first: date, last: date, s
     _check_order(first, last)
     if last >= today():
         yesterday = today() - timedelta(days=1)
-        raise SettingsError(f"--to {last}: a day is fetched when it is over (UTC); the last one is {yesterday}.")
+        raise SettingsError(f"--to {last}: only finished UTC days can be fetched; the latest is {yesterday}.")
     start = settings.exchanges[exchange].start
     if first < start:
         raise SettingsError(

@@ -1,4 +1,4 @@
-"""How a command ends."""
+"""The exit codes of the commands; each has one meaning in all of them."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ EXIT_CODES = """\b
 Exit codes:
   0    done
   1    something failed or is incomplete; what was done stays
-  2    wrong usage, or settings that cannot be
+  2    invalid arguments or settings
   3    the database cannot be reached
-  4    the exchange shuts us out: banned, refused, or its breaker is open
+  4    the exchange blocks us: banned, refused, or its breaker is open
   130  interrupted"""
 
 
 def exit_code(error: Titan10Error) -> int:
-    """The exit code of a command that ended with this error."""
+    """Return the exit code of a command that ended with this error."""
     match error:
         case SettingsError():
             return MISUSED

@@ -1,8 +1,8 @@
 """The files that `titan10 export` writes, as one table of formats.
 
-Each file holds one series, is written in pieces, and appears under its name only when it is whole. freqtrade's shape
-is the one of its FeatherDataHandler (freqtrade/data/history/datahandlers, 2026.9), vectorbt's the one that its
-CCXTData downloads (vectorbt/data/custom.py, 1.2).
+Each file holds one series, is written in pieces, and gets its name when it is finished. The columns for freqtrade are
+those of its FeatherDataHandler (freqtrade/data/history/datahandlers, 2026.9), those for vectorbt what its CCXTData
+downloads (vectorbt/data/custom.py, 1.2).
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ import secrets
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from types import MappingProxyType
 from typing import BinaryIO, Protocol
 
 import pyarrow as pa
+import pyarrow.compute
 import pyarrow.csv
 import pyarrow.parquet
 
@@ -25,7 +27,7 @@ from titan10_dagster.landing.names import symbol_name
 
 
 class Writer(Protocol):
-    """What pyarrow's writers have in common."""
+    """The interface that pyarrow's writers share."""
 
     def write_table(self, table: pa.Table) -> None: ...
 
@@ -43,13 +45,13 @@ class Format:
     open: Callable[[BinaryIO, pa.Schema], Writer]
 
     def write(self, path: Path, tables: Iterable[pa.Table]) -> bool:
-        """Writes the tables that have rows, one after the other, in the place of what was there; False if none has."""
+        """Write the tables one after the other, replacing an existing file; return False if none has a row."""
         shaped = (self.shape(table) for table in tables if table.num_rows)
         first = next(shaped, None)
         if first is None:
             return False
         path.parent.mkdir(parents=True, exist_ok=True)
-        # The name is new each time: two exports at once must not write into one file.
+        # A new name each time, because two exports must not write into one file.
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
         try:
             self._write(temporary, first, shaped)
@@ -93,7 +95,28 @@ def _vectorbt(table: pa.Table) -> pa.Table:
 
 
 def _csv(table: pa.Table) -> pa.Table:
-    return table.set_column(0, "time", table["time"].cast(pa.timestamp("s", "UTC")))
+    """Return the table with times in seconds and numbers as plain decimals: pyarrow writes 1e10 and more with an
+    exponent, which many readers do not accept."""
+    table = table.set_column(0, "time", table["time"].cast(pa.timestamp("s", "UTC")))
+    for number, field in enumerate(table.schema):
+        if pa.types.is_floating(field.type):
+            table = table.set_column(number, field.name, _plain_decimals(table[field.name]))
+    return table
+
+
+def _plain_decimals(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return the shortest decimal that reads back as the same double, without an exponent."""
+    texts = column.cast(pa.string())
+    if not pa.compute.any(pa.compute.match_substring(texts, "e")).as_py():
+        return texts
+    plain = [text if text is None or "e" not in text else f"{Decimal(text):f}" for text in texts.to_pylist()]
+    return pa.chunked_array([pa.array(plain, pa.string())])
+
+
+def _csv_writer(file: BinaryIO, schema: pa.Schema) -> Writer:
+    options = pa.csv.WriteOptions(quoting_style="none")  # the texts are numbers
+    writer: Writer = pa.csv.CSVWriter(file, schema, write_options=options)
+    return writer
 
 
 def _feather(file: BinaryIO, schema: pa.Schema) -> Writer:
@@ -114,7 +137,7 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
         form.name: form
         for form in (
             Format("parquet", _named("parquet"), lambda table: table, _parquet),
-            Format("csv", _named("csv"), _csv, pa.csv.CSVWriter),
+            Format("csv", _named("csv"), _csv, _csv_writer),
             Format("freqtrade", _freqtrade_file, _freqtrade, _feather),
             Format("vectorbt", _named("vectorbt.parquet"), _vectorbt, _parquet),
         )

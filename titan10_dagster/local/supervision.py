@@ -1,6 +1,4 @@
-"""Processes that are kept alive: started in a group of their own, watched, restarted, and ended without a
-rest.
-"""
+"""Processes that are kept running: each has a process group of its own, is watched, restarted and ended completely."""
 
 from __future__ import annotations
 
@@ -16,19 +14,19 @@ from signal import SIGCONT, SIGKILL, SIGSTOP, SIGTERM
 from titan10_dagster.errors import Titan10Error
 from titan10_dagster.local import watchdog
 
-LOG_BYTES = 20_000_000  # a log grown beyond it is copied to *.1 and begun anew
-SETTLED_SECONDS = 60.0  # who lived that long and dies is restarted at once
+LOG_BYTES = 20_000_000  # a larger log is copied to *.1 and emptied
+SETTLED_SECONDS = 60.0  # a process that ran this long is restarted at once when it dies
 LONGEST_PAUSE = 30.0
 KILL_SECONDS = 2.0
 
 
 class ProcessFailed(Titan10Error):
-    """A process ended while it was starting; the text holds its last words."""
+    """A process ended while it was starting; the text has the end of its log."""
 
 
 @dataclass(frozen=True)
 class Service:
-    """What to run, and how to see that it answers."""
+    """What to run, and how to check that it answers."""
 
     name: str
     command: Sequence[str]
@@ -37,7 +35,7 @@ class Service:
 
 @dataclass
 class Pauses:
-    """How long what died waits before it is started again: ever longer, unless it had lived for a while.
+    """The pause before a dead process is started again: longer each time, unless it had run for a while.
 
     `now` is monotonic, in seconds.
     """
@@ -50,7 +48,7 @@ class Pauses:
         self.started = now
 
     def note_death(self, now: float) -> float:
-        """How many seconds to wait before starting it again."""
+        """Return how many seconds to wait before starting it again."""
         self.deaths = 1 if now - self.started > SETTLED_SECONDS else self.deaths + 1
         pause = min(2.0 ** (self.deaths - 1), LONGEST_PAUSE)
         self.resume_at = now + pause
@@ -61,7 +59,7 @@ class Pauses:
 
 
 class Watchdog:
-    """A process that ends our groups if we are killed; `then` is run at the end of it (see guard.py)."""
+    """A process that ends our process groups if we are killed, and then runs the command `then` (see watchdog.py)."""
 
     def __init__(self, then: Sequence[str] = ()) -> None:
         self._process = subprocess.Popen(
@@ -74,29 +72,29 @@ class Watchdog:
         )
 
     def watch(self, group: int) -> None:
-        self._tell(f"+{group}\n")
+        self._send(f"+{group}\n")
 
     def forget(self, group: int) -> None:
-        self._tell(f"-{group}\n")
+        self._send(f"-{group}\n")
 
     def close(self) -> None:
-        """Ends it; call it when every group is gone."""
+        """End it; call this when every group is gone."""
         if self._process.stdin is not None:
             self._process.stdin.close()
         self._process.wait(timeout=30)
 
-    def _tell(self, line: str) -> None:
+    def _send(self, line: str) -> None:
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(line)
             self._process.stdin.flush()
-        except BrokenPipeError:  # somebody killed it: we go on without
+        except BrokenPipeError:  # it was killed: we continue without it
             return
 
 
 @dataclass
 class Child:
-    """A service's process, and its log."""
+    """The process of a service, and its log."""
 
     service: Service
     environment: Mapping[str, str]
@@ -126,7 +124,7 @@ class Child:
         return self.process is not None and self.process.poll() is None
 
     def wait_until_it_answers(self, seconds: float, go_on: Callable[[], bool]) -> None:
-        """Waits for the service.
+        """Wait until the service answers.
 
         Raises:
             ProcessFailed: its process ended, or it does not answer in time.
@@ -134,24 +132,24 @@ class Child:
         deadline = time.monotonic() + seconds
         while go_on() and not self.service.answers():
             if not self.alive():
-                raise ProcessFailed(f"The {self.service.name} ended while starting. {self.last_words()}")
+                raise ProcessFailed(f"The {self.service.name} ended while starting. {self.end_of_log()}")
             if time.monotonic() > deadline:
                 raise ProcessFailed(
-                    f"The {self.service.name} does not answer after {seconds:.0f} s. {self.last_words()}"
+                    f"The {self.service.name} does not answer after {seconds:.0f} s. {self.end_of_log()}"
                 )
             time.sleep(0.1)
 
-    def last_words(self, lines: int = 15) -> str:
+    def end_of_log(self, lines: int = 15) -> str:
         text = self.log.read_text(errors="replace") if self.log.exists() else ""
         return f"Its log, {self.log}, ends:\n" + "\n".join(text.splitlines()[-lines:])
 
     def note_death(self) -> float:
-        """Ends what the dead process left behind; returns how many seconds to wait before starting it again."""
+        """End what the dead process left behind; return how many seconds to wait before starting it again."""
         self.end(grace=0)
         return self.pauses.note_death(time.monotonic())
 
     def pause(self) -> None:
-        """Lets the process and all it started stand still, until `go_on`."""
+        """Stop the process and everything it started, until `go_on`."""
         if self.process is not None:
             watchdog.send(self.process.pid, SIGSTOP)
 
@@ -160,18 +158,18 @@ class Child:
             watchdog.send(self.process.pid, SIGCONT)
 
     def end(self, grace: float) -> None:
-        """Ends the process and all it started: SIGTERM, and SIGKILL after `grace` seconds."""
+        """End the process and everything it started: SIGTERM, and SIGKILL after `grace` seconds."""
         if self.process is not None:
             end_all([self], grace)
 
 
 def end_all(children: Sequence[Child], grace: float) -> None:
-    """Ends several at once."""
+    """End several processes at once."""
     processes = [child.process for child in children if child.process is not None]
     deadline = time.monotonic() + grace
     for process in processes if grace else ():
         watchdog.send(process.pid, SIGTERM)
-        watchdog.send(process.pid, SIGCONT)  # one that stands still would not hear it
+        watchdog.send(process.pid, SIGCONT)  # a stopped process would not receive it
     while time.monotonic() < deadline and any(_has_members(process) for process in processes):
         time.sleep(0.05)
     for child in children:
@@ -185,20 +183,20 @@ def end_all(children: Sequence[Child], grace: float) -> None:
 
 
 def _wait_for_the_kill(process: subprocess.Popen[bytes]) -> None:
-    """Bounded: where nobody waits for orphans, as in a container without an init, zombies stay in the group."""
+    """Wait for a limited time: in a container without an init process, zombies stay in the group."""
     deadline = time.monotonic() + KILL_SECONDS
     while _has_members(process) and time.monotonic() < deadline:
         time.sleep(0.01)
 
 
 def _has_members(process: subprocess.Popen[bytes]) -> bool:
-    """Whether the process's group has a living process; one that ended but was not waited for counts not."""
+    """Return whether the process's group has a living process; a zombie that was not waited for does not count."""
     process.poll()
     return watchdog.send(process.pid, 0)
 
 
 def rotate(log: Path, limit: int = LOG_BYTES) -> None:
-    """Copies a log that has grown too long to *.1 and empties it; its writers append, so they need not know."""
+    """Copy a log that is too long to *.1 and empty it; its writers append, so they are not affected."""
     if not log.exists() or log.stat().st_size < limit:
         return
     log.with_suffix(f"{log.suffix}.1").write_bytes(log.read_bytes())

@@ -45,6 +45,11 @@ def printable(text: str) -> str:
     )
 
 
+def printable_lines(text: str) -> str:
+    """Return `printable` text, but with its line breaks."""
+    return "\n".join(printable(line) for line in text.split("\n"))
+
+
 def counts(numbers: Mapping[str, int]) -> str:
     """Return named counts as a phrase, such as "1,440 unknown, 3 outage"."""
     return ", ".join(f"{count:,} {name}" for name, count in numbers.items())
@@ -53,3 +58,8 @@ def counts(numbers: Mapping[str, int]) -> str:
 def day_range(first: date | None, last: date | None) -> str:
     """Return two days as a phrase; empty if there are none."""
     return f"{first} to {last}" if first else ""
+
+
+def share(part: int, whole: int) -> str:
+    """Return a share in percent, rounded down, so that only all is "100.00%"; empty if the whole is nothing."""
+    return f"{int(part * 10_000 / whole) / 100:.2f}%" if whole else ""

@@ -1,8 +1,8 @@
-"""Kills process groups when the process that started this one is gone, however it went: SIGKILL cannot be caught.
+"""Kill process groups when the parent process is gone, even if it was killed by SIGKILL, which it cannot handle.
 
-Reads `+<process group>` and `-<process group>` from standard input, a line each. At its end it kills the groups that
-are left and runs the command in its own arguments. A script of the standard library alone, so that it starts in a
-blink and weighs little.
+The script reads `+<process group>` and `-<process group>` from standard input, one per line. When the input ends, it
+kills the groups that are left and runs the command in its own arguments. It uses the standard library only, so that it
+starts quickly and needs little memory.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import sys
 
 
 def send(group: int, what: int) -> bool:
-    """Sends a signal to a group; false if it has no process any more."""
+    """Send a signal to a group; return False if the group has no process any more."""
     try:
         os.killpg(group, what)
     except ProcessLookupError:
         return False
-    except PermissionError:  # macOS says so of a group of zombies
+    except PermissionError:  # what macOS reports for a group of zombies
         return False
     return True
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -27,6 +28,12 @@ from titan10_dagster.store.database import SESSION, Connection, connect
 from titan10_dagster.store.statements import folder
 
 log = logging.getLogger(__name__)
+
+LOCK_POLL_SECONDS = 0.3
+_HOLDER = """
+    SELECT application_name, pid FROM pg_locks JOIN pg_stat_activity USING (pid)
+    WHERE locktype = 'advisory' AND granted AND (classid::bigint << 32) + objid::bigint = %s AND objsubid = 1
+"""
 
 OLDEST = "2.23"  # of TimescaleDB; older versions are not tested
 
@@ -48,6 +55,19 @@ def migrate(url: str, *, timescaledb: bool = True) -> list[str]:
             return _apply(backend, ["postgresql", "timescaledb"] if extended else ["postgresql"])
         except psycopg2.Error as error:
             raise MigrationError(f"the schema could not be brought up to date: {error}") from error
+
+
+def pending(connection: Connection) -> list[str]:
+    """Return the names of the plain PostgreSQL migrations that are not applied, in order; changes nothing."""
+    names = sorted(path.stem for path in folder("postgresql").glob("*.sql") if not path.stem.endswith(".rollback"))
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT to_regclass(%s)", [default_migration_table])
+        (table,) = cursor.fetchone() or (None,)
+        if table is None:
+            return names
+        cursor.execute(f"SELECT migration_id FROM {default_migration_table}")
+        applied = {name for (name,) in cursor.fetchall()}
+    return [name for name in names if name not in applied]
 
 
 def _apply(backend: _Backend, folders: list[str]) -> list[str]:
@@ -121,13 +141,33 @@ class _Backend(PostgresqlBackend):  # type: ignore[misc]
 
     @contextmanager
     def lock(self, timeout: float = 0) -> Iterator[None]:
-        """Hold an advisory lock: yoyo's own is a row, which stays behind when its holder is killed."""
-        self.execute(f"SELECT pg_advisory_lock({locks.MIGRATIONS})")
+        """Hold an advisory lock: yoyo's own is a row, which stays behind when its holder is killed.
+
+        The lock is polled, because a process that waits inside a statement does not react to Ctrl-C.
+        """
+        waited = False
+        while not self._try_lock():
+            if not waited:
+                log.warning("waiting for %s, which migrates this database; Ctrl-C ends this command", self._holder())
+                waited = True
+            time.sleep(LOCK_POLL_SECONDS)
         try:
             yield
         finally:
             if not self.connection.closed:
                 self.execute(f"SELECT pg_advisory_unlock({locks.MIGRATIONS})")
+
+    def _try_lock(self) -> bool:
+        with self.connection.cursor() as cursor:
+            cursor.execute(f"SELECT pg_try_advisory_lock({locks.MIGRATIONS})")
+            return bool(cursor.fetchone()[0])
+
+    def _holder(self) -> str:
+        """Return which session holds the lock, as far as this role may see it."""
+        with self.connection.cursor() as cursor:
+            cursor.execute(_HOLDER, [locks.MIGRATIONS])
+            row = cursor.fetchone()
+        return f"{row[0] or 'a client'} (process {row[1]} of the server)" if row else "another session"
 
     def apply_one(self, migration: Migration, force: bool = False, mark: bool = True) -> None:
         """Apply the migration and record it in one transaction: a killed process leaves both or neither."""

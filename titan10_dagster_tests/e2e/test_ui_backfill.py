@@ -28,10 +28,10 @@ from titan10_dagster.sandbox.server import Sandbox
 from titan10_dagster.settings import Settings
 from titan10_dagster.store import ledger, reader
 from titan10_dagster.store.database import Database
+from titan10_dagster_tests import stock_dagster
 from titan10_dagster_tests.tables import as_table
 
 pytestmark = pytest.mark.timeout(3600)  # `run_backfill` waits for less
-ROOT = Path(__file__).parents[2]
 DAYS = int(os.environ.get("TITAN10_TEST_UI_DAYS", "3"))
 LAST = datetime.now(UTC).date() - timedelta(days=2)
 WANTED = days(LAST - timedelta(days=DAYS - 1), LAST)
@@ -92,7 +92,7 @@ def project(folder: Path, sandbox: Sandbox) -> Settings:
         lines += [f"[exchanges.{exchange}]", f"symbols = {list(symbols)}", f"start = {WANTED[0]}"]
         lines += [f'base_url = "{sandbox.url(exchange)}"']
     (folder / "titan10.toml").write_text("\n".join(lines))
-    (folder / "dagster.yaml").write_text((ROOT / "dagster.yaml").read_text())
+    (folder / "dagster.yaml").write_text(stock_dagster.configuration())
     return titan10_settings.load(folder)
 
 

@@ -165,9 +165,9 @@ FUTURE = f"{datetime.now(UTC).date() + timedelta(days=9)}"
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ("backfill binance --from 2024-13-01 --to 2024-01-02", "'2024-13-01' is no day: write YYYY-MM-DD"),
-        ("backfill binance --from 20240201 --to 2024-02-02", "'20240201' is no day: write YYYY-MM-DD"),
-        ("backfill binance --from 2024-W06-1 --to 2024-02-09", "'2024-W06-1' is no day: write YYYY-MM-DD"),
+        ("backfill binance --from 2024-13-01 --to 2024-01-02", "'2024-13-01' is not a date (YYYY-MM-DD"),
+        ("backfill binance --from 20240201 --to 2024-02-02", "'20240201' is not a date (YYYY-MM-DD"),
+        ("backfill binance --from 2024-W06-1 --to 2024-02-09", "'2024-W06-1' is not a date (YYYY-MM-DD"),
         ("backfill binance --from 2024-01-09 --to 2024-01-02", "--from 2024-01-09 is after --to 2024-01-02."),
         ("backfill binance --to 2024-01-02", "Missing option '--from'"),
         (f"backfill binance --from 2024-01-09 --to {FUTURE}", "when it is over (UTC); the last one is 20"),
@@ -341,7 +341,7 @@ def test_a_backfill_stores_the_days_and_tells_of_it_once(working: Project, excha
     assert re.search(r"BTC/USDT +72 +2024-03-01 00:00 +2024-03-04 00:00", written.stdout)
     assert [path.name for path in (working.folder / "files").iterdir()] == ["BTC_USDT-1h.feather"]
     refused = working.titan10(*export, *more)
-    assert (refused.returncode, "there already" in refused.stderr) == (2, True)
+    assert (refused.returncode, "the file exists" in refused.stderr) == (2, True)
 
 
 def test_an_exchange_that_bans_us_has_an_exit_code_and_a_message(working: Project, exchange: Sandbox) -> None:
@@ -397,7 +397,7 @@ def test_a_test_alert_goes_everywhere_and_tells_where_it_did_not_arrive(project:
     project.environment["TITAN10_ALERTS__URLS"] = f"file://{letters}, nosuchservice://{token}/12"
     done = project.titan10("alerts", "--test")
     assert done.returncode == 1
-    assert done.stdout.splitlines() == ["1. file: taken", "2. nosuchservice: NOT taken"]
+    assert done.stdout.splitlines() == ["1. file: accepted", "2. nosuchservice: NOT accepted"]
     assert json.loads(letters.read_text())["title"] == "Titan-10: a test"
     assert token not in done.stdout + done.stderr
     told = json.loads(project.titan10("alerts", "--test", "--json").stdout)

@@ -1,4 +1,4 @@
-"""`titan10 alerts`: what is open, and whether a message gets through."""
+"""`titan10 alerts`: the open alerts, and a test of the recipients."""
 
 from __future__ import annotations
 
@@ -14,29 +14,33 @@ from titan10_dagster.planning.alerts import Alert
 from titan10_dagster.settings import Settings
 from titan10_dagster.store.alerts import AlertStore
 
-TEST = Notification("Titan-10: a test", "Alerts will come this way. There is nothing to do.", is_good=True)
+TEST = Notification(
+    "Titan-10: a test", "This is a test: alerts will arrive here. There is nothing to do.", is_good=True
+)
 
 
 def send_test(settings: Settings, *, as_json: bool) -> bool:
-    """Sends a test message everywhere, and tells where it was taken; whether it was everywhere.
+    """Send a test message to all recipients, print which of them accepted it, and return whether all did.
 
     Raises:
         SettingsError: alerts.urls is empty.
     """
     urls = list(dict.fromkeys(url.get_secret_value() for url in settings.alerts.urls))
     if not urls:
-        raise SettingsError("alerts.urls is empty: name somebody, as in TITAN10_ALERTS__URLS=file:///var/log/alerts.")
+        raise SettingsError(
+            "alerts.urls is empty: set a recipient, such as TITAN10_ALERTS__URLS=file:///var/log/alerts."
+        )
     taken = {url for url, _ in deliver({url: [TEST] for url in urls})}
     if as_json:
         print_json([{"service": scheme(url), "taken": url in taken} for url in urls])
     else:
         for number, url in enumerate(urls, start=1):
-            click.echo(f"{number}. {scheme(url)}: {'taken' if url in taken else 'NOT taken'}")
+            click.echo(f"{number}. {scheme(url)}: {'accepted' if url in taken else 'NOT accepted'}")
     return len(taken) == len(urls)
 
 
 def show_alerts(settings: Settings, say: Say, *, as_json: bool) -> None:
-    """Prints the alerts that are open, and says who is told of them."""
+    """Print the open alerts, and by which services alerts are sent."""
     with open_tables(settings, say) as db:
         rows = [_row(alert) for alert in AlertStore(db).open()]
     say(_whom(settings))
@@ -49,7 +53,7 @@ def show_alerts(settings: Settings, say: Say, *, as_json: bool) -> None:
 def _whom(settings: Settings) -> str:
     services = [scheme(url.get_secret_value()) for url in settings.alerts.urls]
     if not services:
-        return "alerts.urls is empty: nobody is told of an alert."
+        return "No alert recipients are configured (alerts.urls)."
     return f"Alerts are sent by {', '.join(services)}."
 
 
@@ -75,4 +79,4 @@ def _state(row: dict[str, Any]) -> str:
         return "over"
     if row["sent"]:
         return "sent"
-    return "not sent" if row["due"] else "not sent yet: it may pass"
+    return "not sent" if row["due"] else "not sent yet: it may end by itself"

@@ -1,8 +1,9 @@
-"""`titan10 backfill`: a backfill in this process, its progress, and what came of it."""
+"""`titan10 backfill`: a backfill in this process, its progress and its result."""
 
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import asdict, dataclass, replace
@@ -16,7 +17,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from titan10_dagster.candles.completeness import Completeness
 from titan10_dagster.candles.fetched import FetchedSlice
+from titan10_dagster.candles.gaps import Reason
 from titan10_dagster.candles.slices import Slice, days
 from titan10_dagster.ingest.context import IngestContext, open_context
 from titan10_dagster.ingest.days import ledger_rows, read_ledger
@@ -24,15 +27,22 @@ from titan10_dagster.local.directories import ensure_directory
 from titan10_dagster.local.exit_codes import DONE, FAILED, SHUT_OUT
 from titan10_dagster.local.instance import Say, open_instance
 from titan10_dagster.local.supervision import rotate
+from titan10_dagster.local.tables import printable_lines
 from titan10_dagster.settings import Settings, load
 
 if TYPE_CHECKING:
     from titan10_dagster.defs.launch import Backfill
 
 
+INCOMPLETE = (
+    "The table `gaps` has the reason of each missing candle; gaps without a final reason are fetched again "
+    "automatically while `titan10 up` runs."
+)
+
+
 @dataclass(frozen=True)
 class Request:
-    """What to backfill: both days included; `symbols` None: all configured."""
+    """What to backfill; both days are included. `symbols` None: all configured."""
 
     exchange: str
     first: date
@@ -43,7 +53,7 @@ class Request:
 
 @dataclass
 class Tally:
-    """What has come in so far."""
+    """Count what was fetched so far."""
 
     slices: int = 0
     rows: int = 0
@@ -56,7 +66,7 @@ class Tally:
 
 
 class Rate(ProgressColumn):
-    """Rows that came in each second, since the start."""
+    """Show how many rows were fetched per second, since the start."""
 
     def render(self, task: Task) -> Text:
         rate = task.fields["rows"] / task.elapsed if task.elapsed else 0.0
@@ -64,7 +74,7 @@ class Rate(ProgressColumn):
 
 
 def run_backfill(settings: Settings, home: Path, request: Request, say: Say, *, as_json: bool) -> int:
-    """Runs it, tells what came of it, and returns the exit code."""
+    """Run the backfill, print its result and return the exit code."""
     with open_instance(settings, home, say):
         titan10 = open_context(load(home))
         tally = Tally()
@@ -81,7 +91,7 @@ def run_backfill(settings: Settings, home: Path, request: Request, say: Say, *, 
 
 
 def _backfill(titan10: IngestContext, request: Request) -> Backfill:
-    """Dagster and its steps print what they do: that goes to a file, for the terminal has the progress bar."""
+    """Run the backfill with all output of Dagster in a file, because the terminal shows the progress bar."""
     from titan10_dagster import logs
     from titan10_dagster.dagster_internals.interruption import interruption_as_keyboard_interrupt
     from titan10_dagster.defs.launch import backfill
@@ -107,7 +117,7 @@ def _backfill(titan10: IngestContext, request: Request) -> Backfill:
 
 @contextmanager
 def _progress(titan10: IngestContext, request: Request) -> Iterator[Any]:
-    """Shows candles that came of those that will, where somebody watches; yields what to tell of each slice."""
+    """Show a progress bar if standard error is a terminal; yield the function to call with each fetched slice."""
     console = Console(file=sys.__stderr__)
     total = sum(slice_.expected for slice_ in _open_slices(titan10, request))
     columns = (
@@ -130,19 +140,20 @@ def _progress(titan10: IngestContext, request: Request) -> Iterator[Any]:
 
 
 def _open_slices(titan10: IngestContext, request: Request) -> list[Slice]:
-    """What will be fetched: all that is not settled, or all."""
-    asked = titan10.slices(request.exchange, days(request.first, request.last), request.symbols)
-    return asked if request.refresh else read_ledger(titan10, asked).unsettled()
+    """Return the slices that will be fetched: those that are not settled, or all."""
+    wanted = titan10.slices(request.exchange, days(request.first, request.last), request.symbols)
+    return wanted if request.refresh else read_ledger(titan10, wanted).unsettled()
 
 
 def _report(titan10: IngestContext, request: Request, outcome: Backfill, tally: Tally) -> dict[str, Any]:
     start = titan10.exchange(request.exchange).start
-    asked = titan10.slices(request.exchange, days(request.first, request.last), request.symbols)
-    rows = ledger_rows(titan10, asked)
-    missing: dict[str, int] = {}
-    for row in rows.values():
-        for reason, count in row.missing.items():
-            missing[reason.value] = missing.get(reason.value, 0) + count
+    wanted = titan10.slices(request.exchange, days(request.first, request.last), request.symbols)
+    expected = sum(slice_.expected for slice_ in wanted if slice_.day >= start)
+    rows = ledger_rows(titan10, wanted).values()
+    stored, missing = sum(row.present for row in rows), Counter[Reason]()
+    for row in rows:
+        missing.update(row.missing)
+    completeness = Completeness(expected, stored, missing)
     return {
         "exchange": request.exchange,
         "from": request.first,
@@ -152,23 +163,27 @@ def _report(titan10: IngestContext, request: Request, outcome: Backfill, tally: 
         "incomplete_days": outcome.incomplete,
         "runs": outcome.runs,
         "messages": outcome.messages,
+        "symbols": outcome.symbols,
+        "permanent": outcome.permanent,
         "fetched": asdict(tally),
-        "expected": sum(slice_.expected for slice_ in asked if slice_.day >= start),
-        "stored": sum(row.present for row in rows.values()),
-        "missing": missing,
-        "exit_code": _exit_code(outcome),
+        "expected": expected,
+        "stored": stored,
+        "missing": {reason.value: candles for reason, candles in missing.items()},
+        "whole": completeness.whole,
+        "exit_code": _exit_code(outcome, completeness),
     }
 
 
-def _exit_code(outcome: Backfill) -> int:
+def _exit_code(outcome: Backfill, completeness: Completeness) -> int:
+    """Return 1 for the same reason as `titan10 export`: candles are missing that the exchange made."""
     if outcome.shut_out:
         return SHUT_OUT
-    return FAILED if outcome.failed or outcome.incomplete else DONE
+    return FAILED if outcome.failed or outcome.incomplete or not completeness.whole else DONE
 
 
 def _sentences(report: dict[str, Any]) -> str:
     fetched, missing = report["fetched"], report["missing"]
-    reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(missing.items()))
+    reasons = ", ".join(f"{candles:,} {reason}" for reason, candles in sorted(missing.items()))
     lines = [
         f"{report['exchange']} {report['from']} to {report['to']}: {report['stored']:,} of {report['expected']:,} "
         f"candles stored{f'; missing: {reasons}' if reasons else ''}.",
@@ -176,10 +191,20 @@ def _sentences(report: dict[str, Any]) -> str:
         *report["messages"],
     ]
     if report["failed_days"]:
-        lines.append(f"Failed: {_span(report['failed_days'])}. Run the same command again to go on.")
+        lines.append(f"Failed: {_span(report['failed_days'])}.{_advice(report)}")
     if report["incomplete_days"]:
-        lines.append(f"Incomplete: {_span(report['incomplete_days'])}; the checks in the UI say why.")
-    return "\n".join(lines)
+        reason = " ".join(f"{error}" for error in report["symbols"].values())
+        lines.append(f"Incomplete: {_span(report['incomplete_days'])}. {reason or INCOMPLETE}")
+    elif not report["whole"] and not report["failed_days"]:
+        lines.append(f"Incomplete: candles are missing that {report['exchange']} may have made. {INCOMPLETE}")
+    return "\n".join(printable_lines(line) for line in lines)
+
+
+def _advice(report: dict[str, Any]) -> str:
+    """Return what to do about failed runs; nothing if their messages say that a repetition does not help."""
+    if report["permanent"]:
+        return ""
+    return " Run the same command again to continue where it stopped."
 
 
 def _span(named: Sequence[date]) -> str:

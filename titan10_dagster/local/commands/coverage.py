@@ -8,13 +8,14 @@ from typing import Any
 
 import click
 
+from titan10_dagster.candles.completeness import NEVER_FETCHED
 from titan10_dagster.local.instance import Say, open_tables
-from titan10_dagster.local.tables import counts, day_range, print_json, print_table
+from titan10_dagster.local.tables import counts, day_range, print_json, print_table, share
 from titan10_dagster.settings import Settings
 from titan10_dagster.store import ledger
 
-HEADERS = ("series", "days", "settled", "stored", "expected", "share", "missing")
-NUMBERS = set(HEADERS[2:6])
+HEADERS = ("series", "days", "settled", "not fetched", "stored", "expected", "share", "missing")
+NUMBERS = set(HEADERS[2:7])
 
 
 def show_coverage(
@@ -26,7 +27,7 @@ def show_coverage(
     *,
     as_json: bool,
 ) -> None:
-    """Print a row for each series."""
+    """Print a row for each series. Days between its first and its last that were never fetched count as missing."""
     with open_tables(settings, say) as db:
         rows = [_series(row) for row in ledger.coverage(db, exchange, first, last)]
     if as_json:
@@ -39,6 +40,10 @@ def show_coverage(
 
 
 def _series(row: ledger.CoverageRow) -> dict[str, Any]:
+    never_fetched = (row.last - row.first).days + 1 - row.slices
+    missing = {reason.value: candles for reason, candles in row.missing.items()}
+    if never_fetched:
+        missing[NEVER_FETCHED] = never_fetched * row.series.timeframe.per_day
     return {
         "exchange": row.series.exchange,
         "symbol": row.series.symbol,
@@ -47,14 +52,21 @@ def _series(row: ledger.CoverageRow) -> dict[str, Any]:
         "last": row.last,
         "slices": row.slices,
         "settled": row.settled,
-        "expected": row.expected,
+        "days_never_fetched": never_fetched,
+        "expected": row.expected + missing.get(NEVER_FETCHED, 0),
         "stored": row.present,
-        "missing": {reason.value: count for reason, count in row.missing.items()},
+        "missing": missing,
     }
 
 
 def _table_row(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    series = f"{row['exchange']} {row['symbol']} {row['timeframe']}"
-    share = f"{row['stored'] / row['expected']:.2%}" if row["expected"] else ""
-    days = day_range(row["first"], row["last"])
-    return (series, days, row["settled"], row["stored"], row["expected"], share, counts(row["missing"]))
+    return (
+        f"{row['exchange']} {row['symbol']} {row['timeframe']}",
+        day_range(row["first"], row["last"]),
+        row["settled"],
+        row["days_never_fetched"],
+        row["stored"],
+        row["expected"],
+        share(row["stored"], row["expected"]),
+        counts(row["missing"]),
+    )

@@ -12,7 +12,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -35,7 +35,7 @@ from titan10_dagster.local.graphql import backfill_of, launch_backfill
 from titan10_dagster.local.instance import Say, child_environment
 from titan10_dagster.local.ports import free_port
 from titan10_dagster.local.postgres import EmbeddedPostgres
-from titan10_dagster.local.stack import Stack, running_stack
+from titan10_dagster.local.stack import Stack, demo_folder, running_stack
 from titan10_dagster.local.supervision import Child, Service, Watchdog
 from titan10_dagster.sandbox import truth
 from titan10_dagster.settings import Settings
@@ -70,7 +70,7 @@ class Verdict:
 def run_demo(say: Say) -> int:
     """Runs the demonstration; 0 if what was stored equals the truth."""
     project = titan10_settings.home()
-    folder = project / ".titan10" / "demo"
+    folder = demo_folder(project)
     _empty(folder, say)
     last = datetime.now(UTC).date() - timedelta(days=1)
     wanted = days(last - timedelta(days=DAYS - 1), last)
@@ -101,7 +101,9 @@ def _show(stack: Stack, settings: Settings, wanted: Sequence[date], say: Say) ->
     console.print(_conclusion(verdicts, runs, time.monotonic() - began))
     if os.environ.get("DEMO_KEEP") == "1":
         stack.announce()
-        stack.watch()
+        with suppress(KeyboardInterrupt):
+            stack.watch()
+        say(f"The demo has stopped. Its files stay in {settings.data} until the next `titan10 demo` empties it.")
     return DONE if passed else FAILED
 
 

@@ -1,4 +1,4 @@
-"""`titan10 export`: stored candles as files, and an honest word on what is not in them."""
+"""`titan10 export`: stored candles as files, with a report of what is missing in them."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Source:
-    """Where the candles of `timeframe` come from: `series` itself, or its rollup if that is of another timeframe."""
+    """Where candles of `timeframe` come from: `series` itself, or its rollup if `timeframe` is another one."""
 
     series: Series
     timeframe: str
@@ -64,7 +64,7 @@ class Source:
 
 @dataclass
 class Counted:
-    """What went through on the way to the file: rows, and the candles of the series in them."""
+    """Count what is written to a file: rows, and candles of the stored series in them."""
 
     rows: int = 0
     candles: int = 0
@@ -83,9 +83,10 @@ class Counted:
 
 @dataclass(frozen=True)
 class Exported:
-    """A series in its file (None: it has no candle to write). `holed`: bars made of fewer minutes than they span.
+    """A series in its file.
 
-    Its completeness is counted in candles of the stored series: minutes, for a rollup.
+    `path` is None if there was no candle to write. `holed` counts bars made of fewer minutes than they span.
+    `completeness` counts candles of the stored series: minutes, for a rollup.
     """
 
     symbol: str
@@ -98,10 +99,11 @@ class Exported:
 
 
 def run_export(settings: Settings, request: Request, say: Say, *, now: datetime, as_json: bool) -> int:
-    """Writes a file for each symbol, and tells what is in it and what is not; the exit code: 1 if any is not whole.
+    """Write a file for each symbol, print what is in it, and return the exit code: 1 if a file is incomplete.
 
-    Raises SettingsError, before anything is written, if a symbol is not stored or a file exists already, and
-    Titan10Error if a file cannot be written.
+    Raises:
+        SettingsError: a symbol is not stored, or a file exists already; nothing was written.
+        Titan10Error: a file cannot be written.
     """
     with open_tables(settings, say) as db:
         sources = _sources(db, request)
@@ -111,21 +113,21 @@ def run_export(settings: Settings, request: Request, say: Say, *, now: datetime,
             catch_up(IngestContext(settings, db, LandingZone(settings.landing)), say)
         exported = [_export(db, request, source, now) for source in sources]
     if as_json:
-        print_json([_as_json(one) for one in exported])
+        print_json([_as_json(series) for series in exported])
     else:
-        print_table(("symbol", "rows", "first", "end", "missing", "file"), [_row(one) for one in exported])
-    unwhole = [one for one in exported if not one.completeness.whole]
-    if unwhole:
-        say(_warning(request, unwhole))
-    return FAILED if unwhole else DONE
+        print_table(("symbol", "rows", "first", "end", "missing", "file"), [_row(series) for series in exported])
+    incomplete = [series for series in exported if not series.completeness.whole]
+    if incomplete:
+        say(_warning(request, incomplete))
+    return FAILED if incomplete else DONE
 
 
 def catch_up(titan10: IngestContext, say: Say) -> None:
-    """Brings the rollups up to date before they are read: they may not know yet what was written just now."""
+    """Refresh the rollups before they are read, because the last minutes may not be in them yet."""
     try:
         catch_up_rollups(titan10)
     except StoreError as error:
-        say(f"The longer candles may lack what was written in the last minutes, for they cannot be refreshed: {error}.")
+        say(f"The last minutes may be missing in longer candles, because the rollups cannot be refreshed: {error}.")
 
 
 def _sources(db: Database, request: Request) -> list[Source]:
@@ -134,13 +136,13 @@ def _sources(db: Database, request: Request) -> list[Source]:
     if not symbols:
         exchanges = {row.series.exchange for row in ledger.coverage(db)}
         if not exchanges:
-            raise SettingsError("Nothing is stored yet: `titan10 backfill` fetches what there is to export.")
+            raise SettingsError("Nothing is stored yet: run `titan10 backfill` first.")
         raise SettingsError(unknown_name(request.exchange, request.exchange, exchanges, "nothing of it is stored"))
     return [_source(request, symbol, stored) for symbol in symbols]
 
 
 def _source(request: Request, symbol: str, stored: set[Series]) -> Source:
-    """The series as it is stored; else the rollup of its minutes."""
+    """Return the stored series of the timeframe; else the rollup of its minutes."""
     for name in (request.timeframe, BASE):
         series = Series(request.exchange, symbol, TIMEFRAMES[name]) if name in TIMEFRAMES else None
         if series in stored and (name == request.timeframe or request.timeframe in ROLLUPS):
@@ -150,16 +152,20 @@ def _source(request: Request, symbol: str, stored: set[Series]) -> Source:
         symbols = {series.symbol for series in stored}
         raise SettingsError(unknown_name(f"{request.exchange} {symbol}", symbol, symbols, "nothing of it is stored"))
     known = ", ".join(str(timeframe) for timeframe in there)
+    if BASE in [timeframe.name for timeframe in there]:
+        choices = ", ".join([BASE, *ROLLUPS])
+        raise SettingsError(f"--timeframe {request.timeframe} cannot be built from {BASE}; choose one of {choices}.")
     raise SettingsError(
-        f"No candles of {request.exchange} {symbol} {request.timeframe} are stored: its candles of {known} make none."
+        f"--timeframe {request.timeframe}: only {known} of {symbol} is stored, and longer candles are "
+        f"built from {BASE} only; choose {known}."
     )
 
 
 def _as_it_was(request: Request, source: Source) -> Source:
     if request.as_of is not None and source.is_rollup:
         raise SettingsError(
-            f"--as-of: candles of {request.timeframe} are made of the minutes as they are now; "
-            f"export those of {BASE} as of then."
+            f"--as-of: candles of {request.timeframe} are built from the present minutes; use --timeframe {BASE} with "
+            "--as-of."
         )
     return source
 
@@ -188,11 +194,11 @@ def _refuse_shared_files(request: Request, sources: Sequence[Source]) -> None:
 def _refuse_to_overwrite(request: Request, sources: Sequence[Source]) -> None:
     there = [str(path) for path in (_path(request, source) for source in sources) if path.exists()]
     if there and not request.force:
-        raise SettingsError(f"{', '.join(there)}: there already; --force writes anew. Nothing was written.")
+        raise SettingsError(f"{', '.join(there)}: the file exists. Nothing was written; --force replaces it.")
 
 
 def _export(db: Database, request: Request, source: Source, now: datetime) -> Exported:
-    # A candle that is still growing is no candle yet.
+    # The current candle is not finished, so it is left out.
     now = now.astimezone(UTC)
     ended = min(midnight(min(request.last, now.date()) + timedelta(days=1)), now)
     until = max(ended, midnight(request.first))
@@ -219,40 +225,40 @@ def _pieces(db: Database, request: Request, source: Source, start: datetime, end
         start = until
 
 
-def _warning(request: Request, unwhole: Sequence[Exported]) -> str:
-    symbols = ", ".join(one.symbol for one in unwhole)
+def _warning(request: Request, incomplete: Sequence[Exported]) -> str:
+    symbols = ", ".join(exported.symbol for exported in incomplete)
     days = f"--from {request.first} --to {request.last}"
     return (
-        f"NOT WHOLE: {symbols}. Candles are missing that {request.exchange} may well have made, and the files do not "
-        f"show it. `titan10 backfill {request.exchange} {days}` fetches what can still be had; a gap without a final "
-        "reason is asked for again by itself while `titan10 up` runs."
+        f"INCOMPLETE: {symbols}. Candles that {request.exchange} probably has are missing from the files. "
+        f"`titan10 backfill {request.exchange} {days}` fetches what the exchange still serves; gaps without a final "
+        "reason are fetched again automatically while `titan10 up` runs."
     )
 
 
-def _row(one: Exported) -> tuple[Any, ...]:
-    missing = counts(one.completeness.absent)
-    holes = f"{one.holed:,} of the candles span a hole" if one.holed else ""
-    path = one.path if one.path else "(nothing to write)"
+def _row(exported: Exported) -> tuple[Any, ...]:
+    missing = counts(exported.completeness.absent)
+    holes = f"{exported.holed:,} of the candles span a hole" if exported.holed else ""
+    path = exported.path if exported.path else "(nothing to write)"
     return (
-        one.symbol,
-        one.rows,
-        f"{one.start:%F %R}",
-        f"{one.end:%F %R}",
+        exported.symbol,
+        exported.rows,
+        f"{exported.start:%F %R}",
+        f"{exported.end:%F %R}",
         "; ".join(filter(None, (missing, holes))),
         path,
     )
 
 
-def _as_json(one: Exported) -> Mapping[str, Any]:
+def _as_json(exported: Exported) -> Mapping[str, Any]:
     return {
-        "symbol": one.symbol,
-        "file": str(one.path) if one.path else None,
-        "start": one.start,
-        "end": one.end,
-        "rows": one.rows,
-        "with_holes": one.holed,
-        "expected": one.completeness.expected,
-        "present": one.completeness.present,
-        "missing": one.completeness.absent,
-        "whole": one.completeness.whole,
+        "symbol": exported.symbol,
+        "file": str(exported.path) if exported.path else None,
+        "start": exported.start,
+        "end": exported.end,
+        "rows": exported.rows,
+        "with_holes": exported.holed,
+        "expected": exported.completeness.expected,
+        "present": exported.completeness.present,
+        "missing": exported.completeness.absent,
+        "whole": exported.completeness.whole,
     }

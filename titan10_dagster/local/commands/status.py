@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import click
@@ -10,30 +11,40 @@ import click
 from titan10_dagster.ingest.context import IngestContext, utc_now
 from titan10_dagster.landing.zone import LandingZone
 from titan10_dagster.local.instance import Say, embedded, open_tables
-from titan10_dagster.local.stack import running_stack
-from titan10_dagster.local.tables import counts, day_range, print_json, print_table
+from titan10_dagster.local.stack import demo_folder, running_stack
+from titan10_dagster.local.tables import counts, day_range, print_json, print_table, share
 from titan10_dagster.operate.status import ExchangeHealth, flat, health_report
 from titan10_dagster.settings import Settings
 from titan10_dagster.store.database import connection_parameters, shown
 
-HISTORY = ("exchange", "enabled", "symbols", "settled days", "complete", "stored", "expected", "missing")
-HEALTH = ("exchange", "breaker", "pace", "budget used", "live lag", "unasked", "quarantined", "restated", "last error")
-NUMBERS = {*HISTORY[2:3], *HISTORY[5:7], *HEALTH[2:8]}
+# "all settled": on these days nothing is left to fetch, which does not mean that every candle is there.
+HISTORY = ("exchange", "enabled", "symbols", "settled days", "all settled", "stored", "expected", "share", "missing")
+HEALTH = (
+    *("exchange", "breaker", "pace", "budget used", "live lag", "days not fetched"),
+    *("quarantined", "restated", "last error"),
+)
+NUMBERS = {*HISTORY[2:3], *HISTORY[5:8], *HEALTH[2:8]}
 ERROR_CHARACTERS = 100  # of the last error; --json has all of them
 
 
-def show_status(settings: Settings, say: Say, *, as_json: bool) -> None:
+def show_status(settings: Settings, home: Path, say: Say, *, as_json: bool) -> None:
     """Print what runs and what is stored of each exchange."""
+    stack, demo = running_stack(settings.data), running_stack(demo_folder(home))
+    if stack is None and demo is not None:
+        say(
+            f"A demo runs at {demo.url}, with a database of its own. This is the status of {settings.data}; for the "
+            f"demo's, run `TITAN10_HOME={demo_folder(home)} titan10 status`."
+        )
     with open_tables(settings, say) as db:
         report = health_report(IngestContext(settings, db, LandingZone(settings.landing)), utc_now())
         exchanges = [
             {"exchange": health.exchange, "symbols": _symbols(settings, health), **flat(health)} for health in report
         ]
         timescaledb, where = db.has_timescaledb(), _where(settings, say)
-    stack = running_stack(settings.data)
     status = {
         "up": stack is not None,
         "url": stack.url if stack else None,
+        "demo_url": demo.url if demo else None,
         "data": str(settings.data),
         "database": where,
         "embedded": settings.database.url is None,
@@ -70,13 +81,13 @@ def _history_row(row: Mapping[str, Any]) -> tuple[Any, ...]:
     settled = day_range(row["first_settled"], row["last_settled"])
     missing = counts(row["missing"])
     return (
-        *(row["exchange"], enabled, row["symbols"], settled, _complete(row)),
-        *(row["stored"], row["expected"], missing),
+        *(row["exchange"], enabled, row["symbols"], settled, _all_settled(row)),
+        *(row["stored"], row["expected"], share(row["stored"], row["expected"]), missing),
     )
 
 
-def _complete(row: Mapping[str, Any]) -> str:
-    """Return which days are complete: those up to a day, those since a day, or both."""
+def _all_settled(row: Mapping[str, Any]) -> str:
+    """Return the days on which every series is settled: those up to a day, those since a day, or both."""
     parts = {"to": row["complete_to"], "since": row["complete_since"]}
     return ", ".join(f"{word} {day}" for word, day in parts.items() if day)
 

@@ -16,7 +16,7 @@ from titan10_dagster.store.database import Database
 
 NOW = datetime(2024, 3, 10, 12, tzinfo=UTC)
 SHUT = Alert(Kind.BREAKER, "okx", "okx is shut.", NOW, NOW)
-LATE = Alert(Kind.LIVE, "binance", "binance is late.", NOW, NOW + timedelta(minutes=5))  # nobody hears of it for 15
+LATE = Alert(Kind.LIVE, "binance", "binance is late.", NOW, NOW + timedelta(minutes=5))  # not sent for 15 minutes
 
 Show = Callable[..., tuple[str, list[str]]]
 
@@ -42,13 +42,13 @@ def test_what_needs_a_human_and_what_may_pass_by_itself_are_told_apart(show: Sho
     printed, _ = show(SHUT, LATE)
     assert printed.splitlines() == [
         "2024-03-10 12:00 UTC  breaker (not sent)  okx is shut.",
-        "2024-03-10 12:00 UTC  live (not sent yet: it may pass)  binance is late.",
+        "2024-03-10 12:00 UTC  live (not sent yet: it may end by itself)  binance is late.",
     ]
     rows = json.loads(show(as_json=True)[0])
     assert [(row["exchange"], row["due"]) for row in rows] == [("okx", True), ("binance", False)]
 
 
 def test_it_says_that_nobody_is_told_or_by_which_services(show: Show) -> None:
-    assert show() == ("There are no alerts.\n", ["alerts.urls is empty: nobody is told of an alert."])
+    assert show() == ("There are no alerts.\n", ["No alert recipients are configured (alerts.urls)."])
     _, told = show(urls=("file:///tmp/alerts", "tgram://s3cret/12"))
     assert told == ["Alerts are sent by file, tgram."]

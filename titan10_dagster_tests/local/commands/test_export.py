@@ -76,7 +76,7 @@ def test_parquet_holds_what_is_stored(db: Database, export: Export, tmp_path: Pa
     assert files(tmp_path) == ["binance-BTC-USDT-1m.parquet", "binance-ETH-USDT-1m.parquet"]
     read = pd.read_parquet(tmp_path / "out/binance-BTC-USDT-1m.parquet")
     pd.testing.assert_frame_equal(read, candles(BTC))
-    assert not [sentence for sentence in told if "NOT WHOLE" in sentence]
+    assert not [sentence for sentence in told if "INCOMPLETE" in sentence]
 
 
 def test_csv_holds_the_same_doubles(db: Database, export: Export, tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def test_what_is_missing_is_told_by_reason_and_never_passes_for_whole(
     (one,) = json.loads(capsys.readouterr().out)
     assert (one["rows"], one["expected"], one["whole"]) == (1438, 2880, False)
     assert one["missing"] == {"unknown": 2, "never_fetched": 1440}
-    assert "NOT WHOLE: BTC/USDT." in told[-1]
+    assert "INCOMPLETE: BTC/USDT." in told[-1]
     assert "titan10 backfill binance --from 2024-01-10 --to 2024-01-11" in told[-1]
 
 
@@ -185,7 +185,9 @@ def test_a_file_that_is_there_stays_unless_forced(db: Database, export: Export, 
     there = tmp_path / "out/binance-ETH-USDT-1m.parquet"
     there.parent.mkdir()
     there.write_text("mine")
-    with pytest.raises(SettingsError, match=r"ETH-USDT-1m.parquet: there already; --force writes anew. Nothing was"):
+    with pytest.raises(
+        SettingsError, match=r"ETH-USDT-1m.parquet: the file exists. Nothing was written; --force replaces it"
+    ):
         export()
     assert (files(tmp_path), there.read_text()) == ([there.name], "mine")
     assert export(force=True) == 0
@@ -234,7 +236,7 @@ def test_an_export_as_of_an_instant_has_the_values_of_then(db: Database, export:
     pd.testing.assert_frame_equal(pd.read_parquet(path), candles(BTC))
     assert export(as_of=FETCHED + LATER, force=True) == 0
     assert pd.read_parquet(path).loc[5, "volume"] == 7.5
-    with pytest.raises(SettingsError, match="export those of 1m as of then"):
+    with pytest.raises(SettingsError, match="use --timeframe 1m with --as-of"):
         export(as_of=FETCHED, timeframe="1h")
 
 
@@ -255,7 +257,7 @@ def test_who_may_not_refresh_the_rollups_is_told_that_they_may_lack_the_newest_w
     export_command.catch_up(titan10, told.append)
     reading.close()
     (sentence,) = told
-    assert "may lack what was written in the last minutes" in sentence
+    assert "The last minutes may be missing in longer candles" in sentence
     assert "must be owner" in sentence
 
 
@@ -265,7 +267,7 @@ def test_who_may_not_refresh_the_rollups_is_told_that_they_may_lack_the_newest_w
         ({"exchange": "okx"}, "okx: nothing of it is stored; allowed are binance"),
         ({"exchange": "binace"}, r"binace: nothing of it is stored; did you mean binance\?"),
         ({"symbols": ("BTC/USD",)}, r"binance BTC/USD: nothing of it is stored; did you mean BTC/USDT\?"),
-        ({"timeframe": "2h"}, "No candles of binance BTC/USDT 2h are stored: its candles of 1m make none"),
+        ({"timeframe": "2h"}, "--timeframe 2h cannot be built from 1m; choose one of 1m, 5m"),
     ],
 )
 def test_what_is_not_stored_is_refused(db: Database, export: Export, changes: dict[str, object], sentence: str) -> None:
@@ -275,7 +277,7 @@ def test_what_is_not_stored_is_refused(db: Database, export: Export, changes: di
 
 
 def test_where_nothing_is_stored_yet_it_says_what_to_do(export: Export) -> None:
-    with pytest.raises(SettingsError, match="Nothing is stored yet: `titan10 backfill`"):
+    with pytest.raises(SettingsError, match="Nothing is stored yet: run `titan10 backfill` first"):
         export()
 
 

@@ -1,0 +1,316 @@
+"""The checks of `titan10 doctor`. They change nothing: no file, no table, no server is created or started.
+
+Each check returns findings: what was found, and what to do if it is not right. `quick_findings` are those that need
+neither an exchange nor much time; `titan10 up` shows their problems and warnings.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import ssl
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+
+from titan10_dagster.dagster_internals import schema
+from titan10_dagster.dagster_internals.database import dagster_url
+from titan10_dagster.errors import FetchError, StoreError, Titan10Error
+from titan10_dagster.exchanges.client import ExchangeClient
+from titan10_dagster.exchanges.markets import resolve
+from titan10_dagster.local.postgres import EmbeddedPostgres
+from titan10_dagster.logs import redacted
+from titan10_dagster.settings import ExchangeSettings, Settings
+from titan10_dagster.store import migrations
+from titan10_dagster.store.database import SESSION, Connection, connect, connection_parameters, shown
+
+OLDEST_POSTGRESQL = 15
+FEW_BYTES, SCARCE_BYTES = 1_000_000_000, 10_000_000_000  # free space: a problem, a warning
+CLOCK_WARNING = timedelta(seconds=5)
+TIMEOUT_MS = 15_000  # of an exchange's market list
+PROXY_VARIABLES = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")
+
+
+class Level(StrEnum):
+    """How a finding is to be taken."""
+
+    OK = "ok"
+    WARNING = "warning"
+    PROBLEM = "problem"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check found; `advice` says what to do, and is empty if there is nothing to do."""
+
+    check: str
+    level: Level
+    found: str
+    advice: str = ""
+
+
+def all_findings(settings: Settings, home: Path) -> Iterator[Finding]:
+    """Yield the findings of all checks."""
+    yield from quick_findings(settings, home, _database_url(settings))
+    yield from _exchanges(settings)
+
+
+def quick_findings(settings: Settings, home: Path, url: str | None) -> Iterator[Finding]:
+    """Yield the findings about this machine and the database at `url`; None: the embedded server does not run."""
+    yield _project(home)
+    yield _disk(settings.data)
+    yield from _certificates(os.environ)
+    yield from _proxies(os.environ)
+    yield _alerts(settings)
+    if url is None:
+        yield Finding("database", Level.OK, "The embedded PostgreSQL does not run; `titan10 up` starts it.")
+    else:
+        yield from _database(settings, url)
+
+
+# -- this machine ---------------------------------------------------------------------------------------------------
+
+
+def _project(home: Path) -> Finding:
+    if (home / "dagster.yaml").is_file():
+        return Finding("project", Level.OK, f"The project folder is {home}.")
+    advice = "Copy dagster.yaml of the repository there, or set TITAN10_HOME to the folder that has it."
+    return Finding("project", Level.PROBLEM, f"There is no dagster.yaml in {home}.", advice)
+
+
+def _disk(data: Path) -> Finding:
+    folder = data
+    while not folder.exists():
+        folder = folder.parent
+    if not os.access(folder, os.W_OK):
+        advice = "Set `data` to a folder that this account may write to."
+        return Finding("disk", Level.PROBLEM, f"Nothing can be written to {folder}.", advice)
+    free = shutil.disk_usage(folder).free
+    found = f"{free / 1e9:,.1f} GB are free for {data}."
+    advice = "Free disk space, or set `data` to a folder on another disk."
+    if free < FEW_BYTES:
+        return Finding("disk", Level.PROBLEM, found, advice)
+    return Finding("disk", Level.WARNING, found, advice) if free < SCARCE_BYTES else Finding("disk", Level.OK, found)
+
+
+def _certificates(environment: Mapping[str, str]) -> Iterator[Finding]:
+    for variable in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        named = environment.get(variable)
+        if named is None:
+            continue
+        found = f"{variable} names {named}"
+        if not Path(named).exists():
+            advice = f"Correct {variable} or remove it; without it the certificates of the package certifi are used."
+            yield Finding("certificates", Level.PROBLEM, f"{found}, which does not exist.", advice)
+        elif variable == "SSL_CERT_FILE" and (reason := _unreadable(named)):
+            advice = "Write the certificates of your authority to it in PEM format."
+            yield Finding("certificates", Level.PROBLEM, f"{found}, which holds no certificates: {reason}.", advice)
+        else:
+            yield Finding("certificates", Level.OK, f"{found}.")
+
+
+def _unreadable(file: str) -> str:
+    try:
+        ssl.create_default_context(cafile=file)
+    except (OSError, ssl.SSLError) as error:
+        return str(error)
+    return ""
+
+
+def _proxies(environment: Mapping[str, str]) -> Iterator[Finding]:
+    for variable in PROXY_VARIABLES:
+        if named := environment.get(variable):
+            shown_url = redacted(named)
+            if "://" in named:
+                yield Finding("proxy", Level.OK, f"{variable} is {shown_url}.")
+            else:
+                advice = "Write it as http://host:port."
+                yield Finding("proxy", Level.PROBLEM, f"{variable} is not a URL: {shown_url}.", advice)
+
+
+def _alerts(settings: Settings) -> Finding:
+    if settings.alerts.urls:
+        return Finding("alerts", Level.OK, f"{len(settings.alerts.urls)} recipients are configured.")
+    advice = "Set alerts.urls, then run `titan10 alerts --test`."
+    return Finding("alerts", Level.WARNING, "No alert recipients are configured.", advice)
+
+
+# -- the database ---------------------------------------------------------------------------------------------------
+
+
+def _database_url(settings: Settings) -> str | None:
+    """Return the URL of the database; None if it is the embedded one and does not run."""
+    if settings.database.url is not None:
+        return settings.database.url.get_secret_value()
+    folder = settings.data / "postgres"
+    if not folder.exists():
+        return None
+    server = EmbeddedPostgres(folder)
+    return server.url() if server.running() else None
+
+
+def _database(settings: Settings, url: str) -> Iterator[Finding]:
+    try:
+        connection = connect(url)
+    except Titan10Error as error:
+        advice = "Check that the server runs and that database.url names its host, port, user, password and database."
+        yield Finding("database", Level.PROBLEM, f"{error}", advice)
+        return
+    with closing(connection):
+        connection.autocommit = True
+        yield Finding("database", Level.OK, f"Connected to {shown(connection_parameters(url))}.")
+        for check in (_version, _rights, _session, _timescaledb, _tables):
+            try:
+                yield check(connection)
+            except (psycopg2.Error, StoreError) as error:
+                reason = " ".join(str(error).split())
+                yield Finding("database", Level.PROBLEM, f"A query failed: {reason}", "See the log of the server.")
+    configured = settings.database.dagster_url
+    yield _dagster_tables(configured.get_secret_value() if configured else dagster_url(url))
+
+
+def _version(connection: Connection) -> Finding:
+    major = connection.server_version // 10_000
+    if major >= OLDEST_POSTGRESQL:
+        return Finding("version", Level.OK, f"The server is PostgreSQL {major}.")
+    advice = f"Upgrade to PostgreSQL {OLDEST_POSTGRESQL} or newer."
+    return Finding("version", Level.PROBLEM, f"The server is PostgreSQL {major}.", advice)
+
+
+def _rights(connection: Connection) -> Finding:
+    query = """
+        SELECT current_setting('transaction_read_only') = 'on', current_schema(),
+            current_schema() IS NOT NULL AND has_schema_privilege(current_schema(), 'CREATE'),
+            has_database_privilege(current_database(), 'CREATE') OR to_regnamespace('dagster') IS NOT NULL,
+            current_user, (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)
+    """
+    read_only, schema_name, may_create, has_dagster, role, is_superuser = _row(connection, query)
+    if read_only:
+        advice = "Name the primary server in database.url, or several hosts and target_session_attrs=read-write."
+        return Finding("rights", Level.PROBLEM, "The server is read-only: it is a standby.", advice)
+    if not may_create:
+        advice = f"Let the owner of the database run `GRANT CREATE ON SCHEMA {schema_name or 'public'} TO {role}`."
+        return Finding("rights", Level.PROBLEM, f"The role {role} may not create tables.", advice)
+    if not has_dagster:
+        advice = f"Let the owner run `CREATE SCHEMA dagster AUTHORIZATION {role}`, or set database.dagster_url."
+        return Finding("rights", Level.PROBLEM, f"The role {role} may not create the schema `dagster`.", advice)
+    if is_superuser:
+        advice = "Create a role without superuser rights that owns the database, and name it in database.url."
+        return Finding("rights", Level.WARNING, f"The role {role} is a superuser.", advice)
+    return Finding("rights", Level.OK, f"The role {role} may create tables in the schema {schema_name}.")
+
+
+def _session(connection: Connection) -> Finding:
+    """Check that settings and locks of a session last, which a connection pooler may prevent."""
+    (limit,) = _row(connection, "SELECT setting FROM pg_settings WHERE name = 'lock_timeout'")
+    if limit == SESSION["lock_timeout"]:
+        return Finding("session", Level.OK, "Settings of a session are kept.")
+    advice = "Name the server itself in database.url, without a connection pooler in between."
+    return Finding("session", Level.PROBLEM, "A connection pooler discards the settings of a session.", advice)
+
+
+def _timescaledb(connection: Connection) -> Finding:
+    query = "SELECT installed_version, default_version FROM pg_available_extensions WHERE name = 'timescaledb'"
+    installed, available = _row(connection, query) or (None, None)
+    if available is None:
+        return Finding("timescaledb", Level.OK, "The server has no TimescaleDB: candles are stored uncompressed.")
+    if installed is None:
+        return Finding("timescaledb", Level.OK, f"TimescaleDB {available} is available and not installed yet.")
+    if installed != available:
+        advice = "Run `psql -X -c 'ALTER EXTENSION timescaledb UPDATE'` in this database."
+        found = f"The library is TimescaleDB {available}, the extension {installed}."
+        return Finding("timescaledb", Level.PROBLEM, found, advice)
+    return Finding("timescaledb", Level.OK, f"TimescaleDB {installed} is installed.")
+
+
+def _tables(connection: Connection) -> Finding:
+    pending = migrations.pending(connection)
+    if not pending:
+        return Finding("tables", Level.OK, "The tables are up to date.")
+    found = f"{len(pending)} migrations are not applied yet, from {pending[0]} on."
+    return Finding("tables", Level.WARNING, found, "Run `titan10 migrate`; every command but doctor does so too.")
+
+
+def _dagster_tables(url: str) -> Finding:
+    try:
+        found, newest = schema.revisions(url)
+    except Titan10Error as error:
+        return Finding("dagster", Level.PROBLEM, f"{error}", "Check database.dagster_url.")
+    if found is None:
+        return Finding("dagster", Level.OK, "Dagster has no tables yet; the first start creates them.")
+    if found == newest:
+        return Finding("dagster", Level.OK, "Dagster's tables are up to date.")
+    advice = "Stop `titan10 up` and run `titan10 migrate`."
+    return Finding("dagster", Level.PROBLEM, "Dagster's tables are of another version of Dagster.", advice)
+
+
+def _row(connection: Connection, query: str) -> tuple[Any, ...]:
+    with connection.cursor(cursor_factory=psycopg2.extensions.cursor) as cursor:  # rows without names
+        cursor.execute(query)
+        return cursor.fetchone() or ()
+
+
+# -- the exchanges --------------------------------------------------------------------------------------------------
+
+
+def _exchanges(settings: Settings) -> list[Finding]:
+    """Request the market list of each exchange, all at the same time, once and without retries."""
+
+    async def check_all() -> list[list[Finding]]:
+        checks = [_exchange(name, configured) for name, configured in settings.enabled.items()]
+        return await asyncio.gather(*checks)
+
+    return [finding for findings in asyncio.run(check_all()) for finding in findings]
+
+
+async def _exchange(name: str, configured: ExchangeSettings) -> list[Finding]:
+    proxy = configured.proxy.get_secret_value() if configured.proxy else None
+    client = ExchangeClient(name, base_url=configured.base_url, proxy=proxy, paced=False, timeout_ms=TIMEOUT_MS)
+    try:
+        async with client:
+            markets = await client.fetch_markets()
+    except FetchError as error:
+        return [Finding(name, Level.PROBLEM, _without(name, error), _advice(error, configured))]
+    findings = [_clock(name, client.clock_skew), Finding(name, Level.OK, f"It lists {len(markets):,} spot markets.")]
+    resolution = resolve(name, configured.symbols, markets)
+    advice = f"Correct exchanges.{name}.symbols in titan10.toml."
+    findings += [
+        Finding(name, Level.PROBLEM, _without(name, unknown), advice) for unknown in resolution.unknown.values()
+    ]
+    inactive = [market.symbol for market in resolution.markets if not market.active]
+    if inactive:
+        found = f"{', '.join(inactive)}: listed, but not traded now."
+        findings.append(Finding(name, Level.WARNING, found, f"Remove it from exchanges.{name}.symbols if it ended."))
+    return findings
+
+
+def _without(name: str, error: FetchError) -> str:
+    """Return the error's text without secrets and without the exchange's name, which the line begins with."""
+    return redacted(f"{error}").removeprefix(f"{name}:").removeprefix(name).strip()
+
+
+def _advice(error: FetchError, configured: ExchangeSettings) -> str:
+    text = f"{error}".lower()
+    if "certificate" in text:
+        return "Set SSL_CERT_FILE to the certificate of your authority."
+    if configured.base_url:
+        return f"Check that {configured.base_url} answers; remove base_url to use the exchange itself."
+    if configured.proxy:
+        return "Check the proxy of this exchange."
+    return "Check the network; if the exchange blocks this address, set a proxy or `enabled = false`."
+
+
+def _clock(name: str, skew: timedelta) -> Finding:
+    seconds = abs(skew).total_seconds()
+    if abs(skew) <= CLOCK_WARNING:
+        return Finding(name, Level.OK, "This machine's clock agrees with the exchange's.")
+    way = "ahead of" if skew > timedelta(0) else "behind"
+    found = f"This machine's clock is {seconds:,.0f} s {way} the exchange's."
+    return Finding(name, Level.WARNING, found, "Synchronize the clock (NTP).")
