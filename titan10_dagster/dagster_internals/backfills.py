@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dagster as dg
 from dagster import DagsterInstance
+from dagster._core.definitions.assets.job.asset_job import IMPLICIT_ASSET_JOB_NAME as IMPLICIT_ASSET_JOB_NAME
 from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
 
 

@@ -1,10 +1,9 @@
-"""The three assets of an exchange: its markets, its candles as they came, its candles as they are stored."""
+"""The three assets of an exchange: its markets, its raw candles, and its candles in the database."""
 
 # No `from __future__ import annotations`: Dagster reads the annotations of configs and resources as they stand.
 
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +12,8 @@ import dagster as dg
 from titan10_dagster.candles.slices import Slice
 from titan10_dagster.defs.metadata import candles_metadata, table
 from titan10_dagster.defs.partitions import to_days
-from titan10_dagster.errors import DatabaseUnavailable, FetchError, SettingsError, Throttled, TransientError
+from titan10_dagster.defs.step_errors import retried_or_failed
+from titan10_dagster.errors import SettingsError
 from titan10_dagster.exchanges.venues.registry import venue_of
 from titan10_dagster.exchanges.venues.venue import Venue
 from titan10_dagster.ingest.context import IngestContext
@@ -31,9 +31,9 @@ LANDING_IO, STORE_IO = "landing_io", "store_io"
 class FetchConfig(dg.Config):
     """Run configuration of `<exchange>/candles`."""
 
-    symbols: list[str] | None = None  # only these; default: all that titan10.toml names
-    refresh: bool = False  # fetch again what is stored; what the exchange rewrote goes to `restatements`
-    repair: bool = False  # fetch again what is stored but for gaps without a final reason: their second look
+    symbols: list[str] | None = None  # fetch only these; default: all symbols of the exchange in titan10.toml
+    refresh: bool = False  # fetch stored days again; candles that the exchange rewrote go to `restatements`
+    repair: bool = False  # fetch settled days again if they have a gap without a final reason
 
 
 @dataclass(frozen=True)
@@ -55,24 +55,24 @@ def exchange_assets(
     days_per_run: int,
     retries: RetrySettings,
 ) -> list[dg.AssetsDefinition]:
-    """`<name>/markets`, `<name>/candles` and `<name>/ohlcv`.
+    """Return `<name>/markets`, `<name>/candles` and `<name>/ohlcv`.
 
-    The first two make requests and share the exchange's pool, so that one process owns its request budget; the
-    third does not, so that one run may write while the next is fetching.
+    The first two make requests and share the exchange's pool, so that one process owns its request budget. The third
+    is in no pool, so that one run can write while the next one fetches.
     """
     policy = dg.BackfillPolicy.multi_run(max_partitions_per_run=days_per_run)
     return [
         _markets(name, settings, retries),
         _candles(name, settings, partitions, policy, retries),
-        _ohlcv(name, settings, partitions, policy),
+        _ohlcv(name, settings, partitions, policy, retries),
     ]
 
 
 def _markets(name: str, settings: ExchangeSettings, retries: RetrySettings) -> dg.AssetsDefinition:
     @dg.asset(
         key=[name, "markets"],
-        description=f"The spot markets that {name} lists now, and how its configured symbols resolve. "
-        "Candle runs read them from the database and never ask for them.",
+        description=f"The spot markets that {name} lists now, and the market of each configured symbol. Candle runs "
+        "read them from the database.",
         kinds={"python", "postgres"},
         group_name=name,
         owners=OWNERS,
@@ -82,7 +82,7 @@ def _markets(name: str, settings: ExchangeSettings, retries: RetrySettings) -> d
     def markets(
         context: dg.AssetExecutionContext, titan10: dg.ResourceParam[IngestContext]
     ) -> dg.MaterializeResult[Any]:
-        with told_as_failure(context, name, retries), logged(context.run.run_id, name):
+        with retried_or_failed(name, retries, context.retry_number), logged(context.run.run_id, name):
             listed = refresh_markets(titan10, name)
         by_symbol = {market.symbol: market for market in listed}
         unlisted = [symbol for symbol in settings.symbols if symbol not in by_symbol]
@@ -108,8 +108,8 @@ def _candles(
     @dg.asset(
         key=[name, "candles"],
         deps=[[name, "markets"]],
-        description=f"{settings.timeframe} candles of {name} as it gave them, one Parquet file a symbol and UTC day, "
-        f"finished candles only. What the ledger calls settled is not asked for again.{_horizon(facts)}",
+        description=f"Raw finished {settings.timeframe} candles of {name}: one Parquet file per symbol and UTC day. "
+        f"Settled days are not fetched again.{_horizon(facts)}",
         kinds={"python", "parquet"},
         metadata={"page_size": facts.page_size, "source": facts.source, "symbols": list(settings.symbols)},
         io_manager_key=LANDING_IO,
@@ -125,10 +125,13 @@ def _candles(
     ) -> LandedCandles:
         symbols = checked_symbols(name, settings.symbols, config.symbols)
         slices = titan10.slices(name, to_days(context.partition_keys), symbols)
-        days = read_days(titan10, slices)
-        plan = plan_days(titan10, days, refresh=config.refresh, repair=config.repair)
-        context.log.info(told(plan))
-        with told_as_failure(context, name, retries), logged(context.run.run_id, name, context.partition_keys):
+        with (
+            retried_or_failed(name, retries, context.retry_number),
+            logged(context.run.run_id, name, context.partition_keys),
+        ):
+            days = read_days(titan10, slices)
+            plan = plan_days(titan10, days, refresh=config.refresh, repair=config.repair)
+            context.log.info(summary(plan))
             fetch = fetch_and_land(titan10, name, plan.fetch)
         for symbol, error in fetch.failed.items():
             context.log.error(f"{name} {symbol}: {error}")
@@ -141,13 +144,18 @@ def _candles(
 
 
 def _ohlcv(
-    name: str, settings: ExchangeSettings, partitions: dg.DailyPartitionsDefinition, policy: dg.BackfillPolicy
+    name: str,
+    settings: ExchangeSettings,
+    partitions: dg.DailyPartitionsDefinition,
+    policy: dg.BackfillPolicy,
+    retries: RetrySettings,
 ) -> dg.AssetsDefinition:
     @dg.asset(
         key=[name, "ohlcv"],
         ins={"candles": dg.AssetIn([name, "candles"])},
-        description=f"The valid {settings.timeframe} candles of {name}, in the database: view `ohlcv`. "
-        "Broken rows are in `quarantine`, rewritten ones in `restatements`, and every missing minute in `gaps`.",
+        description=f"Valid {settings.timeframe} candles of {name}, written to the database by the IO manager "
+        "`store_io`: view `ohlcv`. Broken rows are in the table `quarantine`, rewritten candles in `restatements`, and "
+        "every missing candle in `gaps`.",
         kinds={"python", "postgres"},
         metadata={"dagster/relation_identifier": "public.ohlcv"},
         io_manager_key=STORE_IO,
@@ -157,8 +165,13 @@ def _ohlcv(
         partitions_def=partitions,
         backfill_policy=policy,
     )
-    def ohlcv(candles: LandedCandles, titan10: dg.ResourceParam[IngestContext]) -> LandedCandles:
-        return LandedCandles(tuple(read_days(titan10, candles.slices).unstored()))
+    def ohlcv(
+        context: dg.AssetExecutionContext, candles: LandedCandles, titan10: dg.ResourceParam[IngestContext]
+    ) -> LandedCandles:
+        # Which slices to store is decided here. `StoreIOManager` in io_managers.py writes them to the database: it
+        # gets the value that this function returns.
+        with retried_or_failed(name, retries, context.retry_number):
+            return LandedCandles(tuple(read_days(titan10, candles.slices).unstored()))
 
     return ohlcv
 
@@ -166,62 +179,38 @@ def _ohlcv(
 def _horizon(facts: Venue) -> str:
     if facts.depth is None:
         return ""
-    return f" It gives its last {facts.depth:,} candles only; for older ones: {facts.alternative}."
+    return f" {facts.exchange} serves only its last {facts.depth:,} candles; for older ones: {facts.alternative}."
 
 
 def _tags(name: str, settings: ExchangeSettings) -> dict[str, str]:
     return {"exchange": name, "timeframe": settings.timeframe.name}
 
 
-def checked_symbols(name: str, configured: Sequence[str], asked: Sequence[str] | None) -> Sequence[str]:
-    """The symbols of a run: those asked for in its config, else the configured ones.
+def checked_symbols(name: str, configured: Sequence[str], requested: Sequence[str] | None) -> Sequence[str]:
+    """Return the symbols of a run: those of its config, else all configured ones.
 
     Raises:
-        SettingsError: none is asked for, or one that titan10.toml does not name.
+        SettingsError: the list is empty, or one of its symbols is not in titan10.toml.
     """
-    if asked is None:
+    if requested is None:
         return configured
-    unknown = [symbol for symbol in asked if symbol not in configured]
-    if unknown or not asked:
+    unknown = [symbol for symbol in requested if symbol not in configured]
+    if unknown or not requested:
         raise SettingsError(
-            f"symbols: {', '.join(unknown) or 'none at all'} asked for, but exchanges.{name}.symbols in titan10.toml "
-            f"names {', '.join(configured)}; add it there, or leave `symbols` out for all of them."
+            f"symbols: {', '.join(unknown) or 'the list is empty'}, but exchanges.{name}.symbols in titan10.toml names "
+            f"{', '.join(configured)}; add the symbol there, or leave `symbols` out to fetch all of them."
         )
-    return asked
+    return requested
 
 
 def logged(run: str, exchange: str, partitions: Sequence[str] = ()) -> AbstractContextManager[None]:
-    """While this is open, every line that is logged tells its run, exchange and partition, or the range of them."""
+    """Add run, exchange and partition (or the range of partitions) to every log line while this is open."""
     ends = dict.fromkeys([*partitions[:1], *partitions[-1:]])
     return about(run=run, exchange=exchange, partition="...".join(ends) or None)
 
 
-@contextmanager
-def told_as_failure(context: dg.AssetExecutionContext, exchange: str, retries: RetrySettings) -> Iterator[None]:
-    """An error of the exchange, or of the database, ends the step with its own sentence, after as many tries as it is
-    worth.
-
-    No RetryPolicy does that: Dagster's also runs a step again that somebody interrupted.
-    """
-    try:
-        yield
-    except (TransientError, Throttled, DatabaseUnavailable) as error:
-        if context.retry_number < retries.steps:
-            # Here and not by `seconds_to_wait`: while Dagster waits, it does not react to Ctrl-C.
-            time.sleep(retries.seconds * 2**context.retry_number)
-            raise dg.RetryRequested(max_retries=retries.steps) from error
-        raise _failure(exchange, error) from None
-    except FetchError as error:
-        raise _failure(exchange, error) from None
-
-
-def _failure(exchange: str, error: FetchError | DatabaseUnavailable) -> dg.Failure:
-    status = error.status if isinstance(error, FetchError) else None
-    metadata = {"exchange": exchange, "error": type(error).__name__, "http_status": status}
-    return dg.Failure(str(error), metadata=metadata, allow_retries=False)
-
-
-def told(plan: FetchPlan) -> str:
+def summary(plan: FetchPlan) -> str:
+    """Return in one sentence what a run has to do."""
     return (
         f"{len(plan.fetch)} slices to fetch; {len(plan.settled)} are settled, {len(plan.landed)} were landed by a run "
         f"that did not store them, {len(plan.before_start)} lie before the exchange's start."

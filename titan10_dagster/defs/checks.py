@@ -17,8 +17,9 @@ from titan10_dagster.candles.inspection import SliceInspected
 from titan10_dagster.candles.rules import RULES, Concern
 from titan10_dagster.dagster_internals.check_results import latest_materializations, report_evaluation
 from titan10_dagster.defs.metadata import MOST_ROWS, table
-from titan10_dagster.defs.partitions import to_days
+from titan10_dagster.defs.partitions import PARTITION, to_days
 from titan10_dagster.defs.requests import symbols_of_run
+from titan10_dagster.defs.step_errors import retried_or_failed
 from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.ingest.days import read_ledger
 from titan10_dagster.ingest.findings import (
@@ -33,7 +34,6 @@ from titan10_dagster.ingest.findings import (
 )
 from titan10_dagster.ingest.inspection import inspect_slices, price_distances, unaccounted_slices
 
-PARTITION = "dagster/partition"  # tag of a run of one partition; a range run has others, even for one day
 SEVERITIES = {Severity.WARN: dg.AssetCheckSeverity.WARN, Severity.ERROR: dg.AssetCheckSeverity.ERROR}
 
 
@@ -95,7 +95,8 @@ def candle_checks(exchange: str, partitions: dg.PartitionsDefinition[str]) -> dg
         context: dg.AssetCheckExecutionContext, titan10: dg.ResourceParam[IngestContext]
     ) -> Iterator[dg.AssetCheckResult]:
         days = to_days(context.partition_keys)
-        inspected = list(inspect_slices(titan10, titan10.slices(exchange, days)))
+        with retried_or_failed(exchange, titan10.settings.retries, tries(context)):
+            inspected = list(inspect_slices(titan10, titan10.slices(exchange, days)))
         requested = symbols_of_run(context.run, exchange) or titan10.exchange(exchange).symbols
         of_this_run = [slice_ for slice_ in inspected if slice_.slice.series.symbol in requested]
         report = DayReport(context, asset, days)
@@ -116,12 +117,20 @@ def store_checks(exchange: str, partitions: dg.PartitionsDefinition[str]) -> dg.
         context: dg.AssetCheckExecutionContext, titan10: dg.ResourceParam[IngestContext]
     ) -> Iterator[dg.AssetCheckResult]:
         days = to_days(context.partition_keys)
+        with retried_or_failed(exchange, titan10.settings.retries, tries(context)):
+            findings = list(_stored_findings(titan10, exchange, days))
         report = DayReport(context, asset, days)
-        for name, by_day, of_all in _stored_findings(titan10, exchange, days):
+        for name, by_day, of_all in findings:
             report.add(name, by_day)
             yield result(asset, name, of_all)
 
     return check_ohlcv
+
+
+def tries(context: dg.AssetCheckExecutionContext) -> int:
+    """Return how often this step was tried before."""
+    previous: int = context.get_step_execution_context().previous_attempt_count
+    return previous
 
 
 def _stored_findings(

@@ -1,4 +1,8 @@
-"""How candles leave an asset: into the landing zone, and into the database."""
+"""The IO managers of candles: `landing_io` checks the landing zone, `store_io` writes to the database.
+
+What one asset hands to the next is only which slices they are. The candles themselves are in the landing zone, and
+for readers in the database: see `store.reader`.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ import dagster as dg
 from titan10_dagster.defs.assets import LandedCandles, logged
 from titan10_dagster.defs.metadata import stored_metadata
 from titan10_dagster.defs.partitions import to_days
+from titan10_dagster.defs.step_errors import retried_or_failed
 from titan10_dagster.errors import LandingError
 from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.ingest.days import ledger_rows
@@ -15,22 +20,22 @@ from titan10_dagster.ingest.store import refresh_rollups, store_slices
 
 
 class _SliceIOManager(dg.IOManager):
-    """What goes from asset to asset is which slices they are; landing zone and `store.reader` have their candles."""
+    """Loads the slices of an asset's partitions."""
 
     def __init__(self, titan10: IngestContext) -> None:
         self._titan10 = titan10
 
     def load_input(self, context: dg.InputContext) -> LandedCandles:
-        """The slices of the partitions."""
+        """Return the slices of the partitions."""
         exchange = context.asset_key.path[0]
         return LandedCandles(tuple(self._titan10.slices(exchange, to_days(context.asset_partition_keys))))
 
 
 class LandingIOManager(_SliceIOManager):
-    """`<exchange>/candles`: Parquet files, one a slice.
+    """`<exchange>/candles`: one Parquet file per slice.
 
-    The slices land while they are fetched, so that a killed run loses only the pages in flight; what is handed
-    over here is which slices they are, and a file that should be there and is not fails the step.
+    The slices land while they are fetched, so that a killed run loses only the pages in flight. When the asset hands
+    its slices over, their files must be there.
     """
 
     def handle_output(self, context: dg.OutputContext, obj: LandedCandles) -> None:
@@ -45,16 +50,23 @@ class LandingIOManager(_SliceIOManager):
 
 
 class StoreIOManager(_SliceIOManager):
-    """`<exchange>/ohlcv`: the database, all days of a run in one transaction, and then the rollups of these days."""
+    """`<exchange>/ohlcv`: writes the slices of a run to the database in one transaction, then refreshes the rollups.
+
+    A database that is unavailable is tried again, within the transaction's retries and then by a new try of the step.
+    """
 
     def handle_output(self, context: dg.OutputContext, obj: LandedCandles) -> None:
-        exchange = context.asset_key.path[0]
-        with logged(context.run_id, exchange, context.asset_partition_keys):
-            report = store_slices(self._titan10, obj.slices)
+        exchange, titan10 = context.asset_key.path[0], self._titan10
         days = to_days(context.asset_partition_keys)
-        rows = ledger_rows(self._titan10, self._titan10.slices(exchange, days))
+        tries = context.step_context.previous_attempt_count
+        with (
+            retried_or_failed(exchange, titan10.settings.retries, tries),
+            logged(context.run_id, exchange, context.asset_partition_keys),
+        ):
+            report = store_slices(titan10, obj.slices)
+            rows = ledger_rows(titan10, titan10.slices(exchange, days))
         for day, metadata in stored_metadata(days, report, rows.values()).items():
             context.step_context.add_asset_metadata(
                 metadata, asset_key=context.asset_key, partition_key=day.isoformat()
             )
-        refresh_rollups(self._titan10, report)
+        refresh_rollups(titan10, report)

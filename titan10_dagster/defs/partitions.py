@@ -12,6 +12,7 @@ from titan10_dagster.settings import Settings
 from titan10_dagster.settings_values import FIRST_DAY
 
 # Tags of a run over a range of partitions, both included.
+PARTITION = "dagster/partition"  # tag of a run of one partition; a range run has others, even for one day
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 
 

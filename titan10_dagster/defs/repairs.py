@@ -14,6 +14,7 @@ from titan10_dagster.defs.requests import (
     REMEMBERED,
     REPAIR,
     attempts_of,
+    failed_requests,
     in_other_hands,
     repairable,
     request_of_days,
@@ -21,6 +22,7 @@ from titan10_dagster.defs.requests import (
 from titan10_dagster.ingest.backlog import days_without_row, open_slices, silent_slices
 from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.planning.attempts import Attempt
+from titan10_dagster.planning.missing_days import FailedRequest, with_failed_requests
 from titan10_dagster.planning.repairs import Repair, RepairPlan, plan_repairs
 
 EVERY = timedelta(minutes=5)
@@ -56,15 +58,22 @@ def gap_sensor(exchanges: tuple[str, ...]) -> dg.SensorDefinition:
 def plan_of(titan10: IngestContext, instance: DagsterInstance) -> RepairPlan:
     """What is to be repaired now, by the ledger, the breakers and the runs of everybody."""
     since = titan10.now() - REMEMBERED
-    attempts = attempts_of(instance, REPAIR, list(titan10.settings.enabled), since)
-    return plan_after(titan10, list(attempts), in_other_hands(instance, [REPAIR, AUTOPILOT]))
+    exchanges = list(titan10.settings.enabled)
+    attempts = list(attempts_of(instance, REPAIR, exchanges, since))
+    busy = in_other_hands(instance, [REPAIR, AUTOPILOT])
+    return plan_after(titan10, attempts, busy, failed_requests(instance, exchanges))
 
 
-def plan_after(titan10: IngestContext, attempts: Sequence[Attempt], under_way: Iterable[str] = ()) -> RepairPlan:
-    """The same, of somebody who knows by himself of the attempts, and of the exchanges that others fetch from."""
+def plan_after(
+    titan10: IngestContext,
+    attempts: Sequence[Attempt],
+    under_way: Iterable[str] = (),
+    failed: Sequence[FailedRequest] = (),
+) -> RepairPlan:
+    """Return the same plan for given attempts, exchanges with other runs under way, and days of failed runs."""
     return plan_repairs(
         open_slices(titan10),
-        holes=days_without_row(titan10).holes,
+        holes=with_failed_requests(days_without_row(titan10), failed).holes,
         silent=silent_slices(titan10),
         exchanges=repairable(titan10, under_way),
         attempts=attempts,

@@ -9,12 +9,13 @@ from typing import Any
 import dagster as dg
 from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 
-from titan10_dagster.dagster_internals.backfills import assets_of_active_backfills
-from titan10_dagster.defs.partitions import RANGE_END, RANGE_START, daily_keys, days_per_run
+from titan10_dagster.dagster_internals.backfills import IMPLICIT_ASSET_JOB_NAME, assets_of_active_backfills
+from titan10_dagster.defs.partitions import PARTITION, RANGE_END, RANGE_START, daily_keys, days_per_run
 from titan10_dagster.exchanges.venues.registry import venue_of
 from titan10_dagster.ingest.clients import health_of
 from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.planning.attempts import Attempt
+from titan10_dagster.planning.missing_days import FailedRequest, Stretch
 from titan10_dagster.planning.repairs import Repairable
 
 # Tags of a requested run: the exchange, by who asked for it, and when that was, by the context's clock.
@@ -22,6 +23,8 @@ REPAIR, AUTOPILOT = "titan10/repair", "titan10/autopilot"
 REQUESTED = "titan10/requested"
 # What is older, or further back of its exchange, is forgotten: it may be tried again sooner than it would have been.
 REMEMBERED, MOST_REMEMBERED = timedelta(days=7), 200
+# The jobs whose runs bring days: backfills of the UI and the command line, the daily settlement, repairs.
+JOBS_OF_DAYS = (IMPLICIT_ASSET_JOB_NAME, "settle", "repair")
 UNFINISHED = [
     DagsterRunStatus.QUEUED,
     DagsterRunStatus.NOT_STARTED,
@@ -88,6 +91,35 @@ def attempts_of(instance: DagsterInstance, tag: str, exchanges: Sequence[str], s
                     in_flight=not run.is_finished,
                     failed=run.is_finished and not run.is_success,
                 )
+
+
+def failed_requests(instance: DagsterInstance, exchanges: Sequence[str]) -> list[FailedRequest]:
+    """Return the days that failed runs were to bring, of whatever kind: backfill, settlement or repair.
+
+    Runs of the autopilot are left out, because it requests their days again itself. A run that a user cancelled is no
+    failure. Whether its days are still missing is a question for the ledger.
+    """
+    found = []
+    for job in JOBS_OF_DAYS:
+        failed = RunsFilter(job_name=job, statuses=[DagsterRunStatus.FAILURE])
+        for run in instance.get_runs(failed, limit=MOST_REMEMBERED):
+            stretch = _days_of_run(run)
+            if stretch is None or AUTOPILOT in run.tags:
+                continue
+            for name in exchanges:
+                if not set(daily_keys(name)).isdisjoint(run.asset_selection or ()):
+                    symbols = symbols_of_run(run, name)
+                    found.append(FailedRequest(name, stretch, frozenset(symbols) if symbols else None))
+    return found
+
+
+def _days_of_run(run: dg.DagsterRun) -> Stretch | None:
+    """Return the partitions of a run, from its tags; None if it has none."""
+    first = run.tags.get(RANGE_START) or run.tags.get(PARTITION)
+    last = run.tags.get(RANGE_END) or run.tags.get(PARTITION)
+    if first is None or last is None:
+        return None
+    return Stretch(date.fromisoformat(first), date.fromisoformat(last))
 
 
 def in_other_hands(instance: DagsterInstance, own: Sequence[str]) -> set[str]:

@@ -16,7 +16,7 @@ from titan10_dagster.candles.columns import Candles
 from titan10_dagster.candles.fetched import FetchedSlice, FetchRecord, Source
 from titan10_dagster.candles.markets import Market
 from titan10_dagster.candles.slices import Slice
-from titan10_dagster.errors import FetchError, UnknownSymbol
+from titan10_dagster.errors import FetchError, LandingError, StoreError, UnknownSymbol
 from titan10_dagster.exchanges.fetching import FetchReport, fetch_slices
 from titan10_dagster.ingest.archive import NOTE, archive_of, read_archive, reopened_by_archive, rest_is_a_source
 from titan10_dagster.ingest.clients import breaker_of, open_client
@@ -86,6 +86,8 @@ def fetch_and_land(titan10: IngestContext, exchange: str, slices: Sequence[Slice
         FetchError: the exchange as a whole failed: it banned or refused us, its breaker is open, or every symbol
             failed. The ledger then knows all of `slices` as missing, so that the repair sensor comes back to them;
             what landed stays landed.
+        LandingError: a file could not be written, as on a full disk. The ledger knows all of `slices` as missing too,
+            if it can be written.
     """
     landed: dict[Slice, tuple[FetchRecord, int]] = {}
     turn = Lock()
@@ -102,6 +104,12 @@ def fetch_and_land(titan10: IngestContext, exchange: str, slices: Sequence[Slice
         report, failed = _fetch(titan10, exchange, slices, land)
     except FetchError as error:
         _note_missing(titan10, slices, error)
+        raise
+    except LandingError as error:
+        try:
+            _note_missing(titan10, slices, error)
+        except StoreError as unwritten:  # often the same full disk; the failed run itself is remembered by Dagster
+            log.warning("could not note in the ledger that days of %s did not land: %s", exchange, unwritten)
         raise
     never_listed = _never_listed(titan10, exchange, failed)
     skipped = frozenset(slice_ for slice_ in slices if slice_.series.symbol in never_listed)
@@ -196,7 +204,7 @@ def _never_listed(titan10: IngestContext, exchange: str, failed: Mapping[str, Fe
     return unknown - set(listed) - stored
 
 
-def _note_missing(titan10: IngestContext, slices: Sequence[Slice], error: FetchError) -> None:
+def _note_missing(titan10: IngestContext, slices: Sequence[Slice], error: FetchError | LandingError) -> None:
     """Write the slices to the ledger as missing, with the error as their note."""
     now = titan10.now()
     missing = [judge_slice(_unanswered(slice_, error, now)) for slice_ in slices]
@@ -208,7 +216,7 @@ def _is_answered(titan10: IngestContext, slice_: Slice) -> bool:
     return record is not None and record.answered
 
 
-def _unanswered(slice_: Slice, error: FetchError, now: datetime) -> FetchedSlice:
+def _unanswered(slice_: Slice, error: FetchError | LandingError, now: datetime) -> FetchedSlice:
     record = FetchRecord(
         slice=slice_, fetched_at=now, source=Source.REST, requests=0, retries=0, seconds=0.0,
         answered=False, horizon=None, note=str(error),

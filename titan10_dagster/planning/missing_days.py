@@ -4,6 +4,7 @@
 |-|-|-|
 | after the series was first on duty | a hole: Titan-10 was down | by the repair sensor |
 | between known days, a month or less | a hole: one run of a backfill failed | by the repair sensor |
+| of a run that was requested and failed | a hole, wherever it lies | by the repair sensor |
 | all others, back to the exchange's start | history that was never requested | by a backfill, or by the autopilot |
 
 A series is on duty from the first day that was fetched on the day itself or on the next one, as live polling and the
@@ -89,6 +90,69 @@ def missing_days(known: Iterable[KnownDays], starts: Mapping[str, date], yesterd
             else:
                 history.append(missing)
     return Missing(tuple(holes), tuple(history))
+
+
+@dataclass(frozen=True)
+class FailedRequest:
+    """Days of an exchange that a failed run was to bring; `symbols` None: all of them."""
+
+    exchange: str
+    stretch: Stretch
+    symbols: frozenset[str] | None = None
+
+
+def with_failed_requests(missing: Missing, failed: Iterable[FailedRequest]) -> Missing:
+    """Return the missing days, with the history that failed runs were to bring as holes.
+
+    The ledger does not know days of a run that died before it stored anything. If they are the oldest of their
+    series, they look like history that was never requested; but they were, and their files may even have landed.
+    """
+    requests = list(failed)
+    holes, history = list(missing.holes), []
+    for days_ in missing.history:
+        failed_days = _days_by_symbols(days_, requests)
+        if not failed_days:
+            history.append(days_)
+            continue
+        every_symbol = frozenset(days_.symbols)
+        for symbols, stretch in _runs(days_.stretch, failed_days):
+            if symbols:
+                holes.append(_part(days_, stretch, symbols))
+            if symbols != every_symbol:
+                history.append(_part(days_, stretch, every_symbol - symbols))
+    return Missing(tuple(holes), tuple(history))
+
+
+def _days_by_symbols(missing: MissingDays, requests: Sequence[FailedRequest]) -> dict[date, frozenset[str]]:
+    """Return for each of the missing days that a failed run was to bring the symbols that it was to bring."""
+    found: dict[date, frozenset[str]] = {}
+    for request in requests:
+        if request.exchange != missing.exchange:
+            continue
+        symbols = frozenset(missing.symbols) & (request.symbols or frozenset(missing.symbols))
+        first = max(request.stretch.first, missing.stretch.first)
+        last = min(request.stretch.last, missing.stretch.last)
+        if symbols and first <= last:
+            for day in Stretch(first, last):
+                found[day] = found.get(day, frozenset()) | symbols
+    return found
+
+
+def _runs(stretch: Stretch, symbols: Mapping[date, frozenset[str]]) -> Iterator[tuple[frozenset[str], Stretch]]:
+    """Yield the parts of the stretch whose days have the same symbols, in ascending order."""
+    none: frozenset[str] = frozenset()
+    first = stretch.first
+    for day in stretch:
+        is_end = day == stretch.last
+        if is_end or symbols.get(day + _DAY, none) != symbols.get(day, none):
+            yield symbols.get(day, none), Stretch(first, day)
+            first = day + _DAY
+
+
+def _part(missing: MissingDays, stretch: Stretch, symbols: frozenset[str]) -> MissingDays:
+    """Return some days and symbols of the missing ones, the symbols in their order."""
+    ordered = tuple(symbol for symbol in missing.symbols if symbol in symbols)
+    return MissingDays(missing.exchange, missing.timeframe, ordered, stretch)
 
 
 def between(known: Sequence[Stretch], first: date, last: date) -> Iterator[Stretch]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, timedelta
 
 from hypothesis import given
@@ -8,12 +9,15 @@ from hypothesis import strategies as st
 from titan10_dagster.candles.timeframes import TIMEFRAMES
 from titan10_dagster.planning.missing_days import (
     LONGEST_HOLE,
+    FailedRequest,
     KnownDays,
+    Missing,
     MissingDays,
     Stretch,
     around,
     between,
     missing_days,
+    with_failed_requests,
 )
 
 START = date(2024, 1, 1)
@@ -107,3 +111,42 @@ def test_a_run_of_days_is_contiguous_and_as_long_as_it_can_be(days: list[int], m
     assert stretch.days <= most
     if stretch.days < most:
         assert not {stretch.first - ONE, stretch.last + ONE} & all_days
+
+
+def of_failed_run(first: int, last: int, *symbols: str, exchange: str = "binance") -> FailedRequest:
+    stretch = Stretch(date(2024, 1, first), date(2024, 1, last))
+    return FailedRequest(exchange, stretch, frozenset(symbols) or None)
+
+
+def history_of(*symbols: str) -> Missing:
+    """Ten days that the ledger does not know."""
+    stretch = Stretch(date(2024, 1, 1), date(2024, 1, 10))
+    return Missing((), (MissingDays("binance", MINUTE, symbols, stretch),))
+
+
+def parts(missing: Sequence[MissingDays]) -> list[tuple[int, int, tuple[str, ...]]]:
+    return [(days.stretch.first.day, days.stretch.last.day, days.symbols) for days in missing]
+
+
+def test_days_of_a_failed_run_are_a_hole_wherever_they_lie() -> None:
+    found = with_failed_requests(history_of("A", "B"), [of_failed_run(3, 5)])
+    assert parts(found.holes) == [(3, 5, ("A", "B"))]
+    assert parts(found.history) == [(1, 2, ("A", "B")), (6, 10, ("A", "B"))]
+
+
+def test_a_failed_run_of_one_symbol_leaves_the_others_as_history() -> None:
+    found = with_failed_requests(history_of("A", "B"), [of_failed_run(9, 12, "B")])
+    assert parts(found.holes) == [(9, 10, ("B",))]
+    assert parts(found.history) == [(1, 8, ("A", "B")), (9, 10, ("A",))]
+
+
+def test_overlapping_failed_runs_are_one_hole_per_set_of_symbols() -> None:
+    found = with_failed_requests(history_of("A", "B"), [of_failed_run(1, 4, "A"), of_failed_run(3, 6, "B")])
+    assert parts(found.holes) == [(1, 2, ("A",)), (3, 4, ("A", "B")), (5, 6, ("B",))]
+    assert parts(found.history) == [(1, 2, ("B",)), (5, 6, ("A",)), (7, 10, ("A", "B"))]
+
+
+def test_failed_runs_of_other_exchanges_symbols_and_days_change_nothing() -> None:
+    missing = history_of("A")
+    elsewhere = [of_failed_run(1, 9, exchange="kraken"), of_failed_run(1, 9, "Z"), of_failed_run(20, 25)]
+    assert with_failed_requests(missing, elsewhere) == missing
