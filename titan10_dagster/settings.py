@@ -100,10 +100,13 @@ class CheckSettings(_Section):
     """Limits of the checks on candles."""
 
     broken_share: float = Field(
-        0.01, ge=0, le=1, description="a slice with a larger share of broken rows than this is withheld"
+        0.01,
+        ge=0,
+        le=1,
+        description="the checks `valid` and `on_grid` are errors, not warnings, if a larger share of rows is broken",
     )
     broken_rows: int = Field(
-        3, ge=0, description="a slice with at most this many broken rows is not withheld, whatever their share"
+        3, ge=0, description="so many broken rows of one symbol and day are a warning at most, whatever their share"
     )
     unexplained_share: float = Field(
         0.05,

@@ -4,9 +4,9 @@
 |-|-|
 | live, although its day is over | one hour after the daily settlement should have stored it |
 | a hole: it has no ledger row | likewise; then after 5 minutes, then after pauses that double |
-| partial: its symbol failed, or it was withheld | after 5 minutes, then after pauses that double |
+| partial: its symbol failed, or its file could not be written | after 5 minutes, then after pauses that double |
 | settled, with an unexplained gap | 6 hours after the last counted observation; a second observation settles it |
-| settled, with a candle in quarantine | after 6 hours, then after pauses that double |
+| settled, with a candle in quarantine | after 6 hours; if it comes broken again, that is final |
 | settled, with a halt or an outage | after a day, and once more after a week: candles may come late |
 
 The pauses are those of `attempts.pause`. A run that failed and left no trace in the ledger counts as an attempt too.

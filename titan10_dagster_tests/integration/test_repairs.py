@@ -12,6 +12,7 @@ from dagster import DagsterRunStatus
 from titan10_dagster.candles.gaps import Reason
 from titan10_dagster.candles.slices import days
 from titan10_dagster.defs.compose import compose
+from titan10_dagster.defs.partitions import RANGE_START
 from titan10_dagster.defs.repairs import plan_of, request
 from titan10_dagster.defs.requests import MOST_REMEMBERED
 from titan10_dagster.errors import Banned
@@ -112,18 +113,29 @@ def test_a_quarantined_candle_is_replaced_when_the_exchange_corrects_it(make_wor
     world = make_world({"binance": SYMBOLS})
     world.sandbox.fault("binance", "high_below_low", symbol="BTC/USDT")
     assert not world.backfill("binance", FIRST).failed
-    quarantined = missing(world, "binance")
-    assert set(quarantined) == {Reason.QUARANTINED}
+    assert set(missing(world, "binance")) == {Reason.QUARANTINED}
+    world.sandbox.clear_faults()
     go_to(world, NOW + 6 * HOUR + MINUTE)
     (request,) = tick(world)
     assert run(world, request)
-    assert missing(world, "binance") == quarantined
+    assert missing(world, "binance") == {}
+    assert world.equals_truth("binance", FIRST, FIRST)
+
+
+def test_rows_that_come_broken_twice_are_final_and_only_a_refresh_fetches_them_again(make_world: MakeWorld) -> None:
+    world = make_world({"binance": SYMBOLS})
+    world.sandbox.fault("binance", "high_below_low", symbol="BTC/USDT")
+    assert not world.backfill("binance", FIRST).failed
+    candles = sum(missing(world, "binance").values())
+    go_to(world, NOW + 6 * HOUR + MINUTE)
+    (request,) = tick(world)
+    assert run(world, request)
+    assert missing(world, "binance") == {Reason.BROKEN_AT_SOURCE: candles}
+    for later in (24 * HOUR, 30 * 24 * HOUR):
+        go_to(world, NOW + later)
+        assert not any(str(FIRST) == request.tags[RANGE_START] for request in tick(world))
     world.sandbox.clear_faults()
-    go_to(world, NOW + 11 * HOUR)
-    assert not tick(world)
-    go_to(world, NOW + 13 * HOUR)
-    (again,) = tick(world)
-    assert run(world, again)
+    assert not world.backfill("binance", FIRST, refresh=True).failed
     assert missing(world, "binance") == {}
     assert world.equals_truth("binance", FIRST, FIRST)
 
