@@ -109,10 +109,12 @@ def test_a_repair_fetches_settled_slices_with_open_gaps_again(make_world: MakeWo
     assert list(plan_days(titan10, read_days(titan10, slices), repair=True).landed) == slices
 
 
-def test_a_landing_zone_that_cannot_be_written_raises_and_stores_nothing(make_world: MakeWorld) -> None:
+def test_a_landing_zone_that_cannot_be_written_raises_and_is_noted_in_the_ledger(make_world: MakeWorld) -> None:
     _, titan10, slices = a_world(make_world)
     titan10.landing.root.parent.mkdir(parents=True, exist_ok=True)
     titan10.landing.root.write_text("a file where the folder should be")
     with pytest.raises(LandingError):
         fetch_and_land(titan10, "binance", slices)
-    assert ledger_rows(titan10, slices) == {}
+    rows = ledger_rows(titan10, slices)
+    assert set(rows) == set(slices)
+    assert all(row.present == 0 and "cannot land" in str(row.note) for row in rows.values())
