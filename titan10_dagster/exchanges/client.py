@@ -150,8 +150,10 @@ class ExchangeClient:
         await exchange.close()
         await self._counting.finish(self.requests)
 
-    async def fetch_page(self, series: Series, since: datetime, limit: int) -> Page:
+    async def fetch_page(self, series: Series, since: datetime, limit: int, until: datetime | None = None) -> Page:
         """Make one request for `limit` candles from `since`, without retries.
+
+        until: the end of the last candle. It is sent only if it is given, for most exchanges do not need it.
 
         Raises:
             Postponed: no request was made, because its turn would have come after the pacer's deadline.
@@ -163,7 +165,9 @@ class ExchangeClient:
         exchange, answer = self.ccxt, Answer(of_candles=True)
         token = current_answer.set(answer)
         try:
-            returned = await exchange.fetch_ohlcv(series.symbol, series.timeframe.name, to_ms(since), limit)
+            # A millisecond before the end: it is the same whether or not the exchange includes the end.
+            end = {} if until is None else {"until": to_ms(until) - 1}
+            returned = await exchange.fetch_ohlcv(series.symbol, series.timeframe.name, to_ms(since), limit, end)
             content = content_of(answer, returned, series.timeframe.ms)
         except TooLate:
             text = f"{self.exchange} {series.symbol}: no time was left for its request; the next poll makes it"

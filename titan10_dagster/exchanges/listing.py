@@ -23,10 +23,11 @@ the retention horizon.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum, auto
+from typing import Protocol
 
 import numpy as np
 
@@ -37,8 +38,12 @@ from titan10_dagster.exchanges.pages import Page
 from titan10_dagster.exchanges.survey import NoProgress, survey_of
 from titan10_dagster.exchanges.venues.venue import Venue
 
-RequestPage = Callable[[Series, datetime, int], Awaitable[Page]]
-"""`ExchangeClient.fetch_page`: a function of series, start and number of candles that returns one page."""
+
+class RequestPage(Protocol):
+    """A function that returns one page, as `ExchangeClient.fetch_page` does."""
+
+    async def __call__(self, series: Series, since: datetime, limit: int, until: datetime | None = None) -> Page: ...
+
 
 # A market without candles for less than this may only be halted.
 HALT = timedelta(days=1)
@@ -254,7 +259,8 @@ class _Search:
             question = None if done else survey.next_request(to_ms(self.now))
             if question is None:
                 break
-            page = await self.request(series, from_ms(question.since), question.limit)
+            until = from_ms(question.until) if question.names_end else None
+            page = await self.request(series, from_ms(question.since), question.limit, until)
             try:
                 survey.learn(question, page.times, to_ms(page.requested_at))
             except NoProgress:

@@ -32,13 +32,17 @@ class Purpose(Enum):
 
 @dataclass(frozen=True)
 class PageRequest:
-    """A request for `limit` candles from `since`, up to `until`. `target`: the open stretch that it is made for."""
+    """A request for `limit` candles from `since`, up to `until`.
+
+    target: the open stretch that it is made for. names_end: the exchange is sent `until` too.
+    """
 
     since: int
     limit: int
     until: int
     target: Stretch
     purpose: Purpose = Purpose.PAGE
+    names_end: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +76,7 @@ class PagePlanner:
 
     step: the timeframe. page_size: the most candles of a page. overlap: candles by which fresh pages overlap.
     windows: what is wanted, ascending. begins: nothing before it is worth a request.
+    names_end: requests name their end, because the exchange ignores a start without one.
     """
 
     step: int
@@ -79,9 +84,10 @@ class PagePlanner:
     overlap: int
     windows: list[Stretch]
     begins: int = LONG_AGO
+    names_end: bool = False
 
     def request(self, since: int, limit: int, target: Stretch, purpose: Purpose = Purpose.PAGE) -> PageRequest:
-        return PageRequest(since, limit, since + limit * self.step, target, purpose)
+        return PageRequest(since, limit, since + limit * self.step, target, purpose, self.names_end)
 
     def recent(self, now: int, trigger: int) -> PageRequest:
         """Return a request for the newest candles; `trigger`: the candle that is in doubt without them."""

@@ -39,7 +39,8 @@ class Requester:
         """Request one page."""
         effort = Effort()
         try:
-            page = await self._with_retries(effort)(series, from_ms(request.since), request.limit)
+            until = from_ms(request.until) if request.names_end else None
+            page = await self._with_retries(effort)(series, from_ms(request.since), request.limit, until)
         except FetchError as error:
             return Reply(request, None, error, effort)
         return Reply(request, page, None, effort)
@@ -68,10 +69,10 @@ class Requester:
         )
 
     def _with_retries(self, effort: Effort) -> RequestPage:
-        async def request(series: Series, since: datetime, limit: int) -> Page:
+        async def request(series: Series, since: datetime, limit: int, until: datetime | None = None) -> Page:
             with bound_contextvars(symbol=series.symbol):
                 page = await with_retries(
-                    lambda: self.client.fetch_page(series, since, limit),
+                    lambda: self.client.fetch_page(series, since, limit, until),
                     self.limits,
                     log=self.log.info,
                     effort=effort,

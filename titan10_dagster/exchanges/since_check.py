@@ -3,6 +3,9 @@
 An answer that begins later than requested and reaches beyond the page looks the same in both cases: nothing may have
 traded before its first row, or the exchange ignored `since`. One small request decides: an exchange that honours
 `since` answers it from the same row on, one that ignores it answers with its last rows again.
+
+Some exchanges honour a start only together with an end. Where ccxt can send an end, an exchange that seems to ignore
+`since` is therefore checked again with requests that name their end, before it is believed to.
 """
 
 from __future__ import annotations
@@ -43,10 +46,14 @@ class Judgement:
 
 
 class SinceCheck:
-    """The check of one series. `honours_since`: the outcome, None as long as it is not known."""
+    """The check of one series. `honours_since`: the outcome, None as long as it is not known.
 
-    def __init__(self, planner: PagePlanner, honours_since: bool | None) -> None:
+    can_name_end: ccxt can send the end of a request to this exchange.
+    """
+
+    def __init__(self, planner: PagePlanner, honours_since: bool | None, *, can_name_end: bool = False) -> None:
         self._planner = planner
+        self._can_name_end = can_name_end
         self.honours_since = honours_since
         self.suspicion: Suspicion | None = None
 
@@ -60,7 +67,8 @@ class SinceCheck:
 
     def suspect(self, request: PageRequest, times: Times, first: int) -> None:
         """Keep the suspicion, unless there is one already; `first`: the first row that is no stray."""
-        if self.suspicion is None:
+        is_outdated = request.names_end != self._planner.names_end
+        if self.suspicion is None and not is_outdated:
             is_full = request.limit >= self._planner.page_size
             self.suspicion = Suspicion(
                 request, first, int(times[-1]), len(times), full_page=is_full, earliest=int(times[0])
@@ -107,7 +115,10 @@ class SinceCheck:
             return self._judge(doubt, honours=True)
         return None
 
-    def _judge(self, doubt: Suspicion, *, honours: bool) -> Judgement:
+    def _judge(self, doubt: Suspicion, *, honours: bool) -> Judgement | None:
+        if not honours and self._can_name_end and not self._planner.names_end:
+            self._planner.names_end = True
+            return None
         self.honours_since = honours
         return Judgement(honours, doubt)
 

@@ -23,6 +23,8 @@ from titan10_dagster.exchanges.since_check import SinceCheck
 from titan10_dagster.exchanges.stretches import Stretch
 from titan10_dagster.exchanges.venues.venue import EmptyMinutes, Venue
 
+# Exchanges to which ccxt sends a start alone, and whose documents do not say what that means; ccxt can send an end.
+_BARE_START = ("bingx", "poloniex", "xt")
 _STUCK = 4  # answers without anything new to one page
 _MOST_REQUESTS = 64  # that one page may take, however the exchange cuts it
 
@@ -37,7 +39,7 @@ class Survey:
     step: the timeframe. overlap: candles by which fresh pages overlap. depth: how many candles back from now the
     exchange serves, None for all. ahead: how many pages beyond the first open candle may be requested. filled: the
     exchange gives candles without trades too. honours_since: whether it counts from `since`; None: to be found out.
-    cursor: it counts back from the end of what is requested. edges: see `Evidence`.
+    cursor: it counts back from the end of what is requested. edges: see `Evidence`. can_name_end: see `SinceCheck`.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Survey:
         honours_since: bool | None = None,
         cursor: bool = False,
         edges: bool = True,
+        can_name_end: bool = False,
         now: int,
     ) -> None:
         wanted = sorted(windows)
@@ -62,7 +65,7 @@ class Survey:
         self._ahead = ahead * page_size * step
         self._planner = PagePlanner(step, page_size, min(overlap, page_size - 1), wanted)
         self._evidence = Evidence(wanted, step=step, page_size=page_size, filled=filled, edges=edges)
-        self._check = SinceCheck(self._planner, honours_since)
+        self._check = SinceCheck(self._planner, honours_since, can_name_end=can_name_end)
         self._flight: list[PageRequest] = []
         self._requests: Counter[int] = Counter()  # by page
         self._stuck: Counter[int] = Counter()
@@ -223,5 +226,6 @@ def survey_of(
         honours_since=False if venue.no_since else honours_since,
         cursor=venue.cursor,
         edges=edges,
+        can_name_end=venue.exchange in _BARE_START,
         now=now,
     )

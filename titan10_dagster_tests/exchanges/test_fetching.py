@@ -31,6 +31,7 @@ from titan10_dagster.exchanges.retries import RetryLimits
 from titan10_dagster.exchanges.venues.registry import venue_of
 from titan10_dagster.planning.breaker import BreakerState, Health, after_ban
 from titan10_dagster.sandbox.server import Sandbox
+from titan10_dagster.sandbox.venues.wire import Edges
 from titan10_dagster_tests.exchanges.harness import (
     FIVE,
     MINUTE,
@@ -940,3 +941,19 @@ def test_one_answer_with_the_newest_rows_writes_off_no_minute(exchange: str) -> 
         fetched = fetch(sandbox, wanted)
         assert_true(sandbox, fetched, wanted)
         assert {landed.record.horizon for landed in fetched.landed.values()} == {None}
+
+
+EDGES = [
+    Edges(start=start, end=end, keep=keep)
+    for start in ("inclusive", "exclusive")
+    for end in ("inclusive", "exclusive")
+    for keep in ("oldest", "newest")
+]
+
+
+@pytest.mark.parametrize("exchange", ["bingx", "cryptocom", "bitget", "upbit"])
+def test_no_minute_of_a_day_is_lost_whatever_ends_of_a_request_an_exchange_includes(exchange: str) -> None:
+    wanted = slices(exchange, symbols(exchange, 1), 1)
+    for edges in EDGES:
+        with Sandbox([exchange], clock=NOW, enforce_limits=False, edges={exchange: edges}) as sandbox:
+            assert_true(sandbox, fetch(sandbox, wanted), wanted)

@@ -225,7 +225,7 @@ def test_a_first_candle_that_was_forgotten_is_never_called_the_listing(
     minutes, days = market
     start = MIDNIGHT - timedelta(days=DAYS)
 
-    async def ask(series: Series, since: datetime, limit: int) -> Page:
+    async def ask(series: Series, since: datetime, limit: int, until: datetime | None = None) -> Page:
         exchange = minutes if series.timeframe == MINUTE else days
         answer = exchange.answer((since - start) // series.timeframe.delta, limit)
         rows = np.ones((len(answer), 6))

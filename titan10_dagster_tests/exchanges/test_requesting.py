@@ -27,7 +27,7 @@ class Scripted:
     outcomes: list[Page | FetchError]
     requests: list[tuple[datetime, int]] = field(default_factory=list)
 
-    async def fetch_page(self, series: Series, since: datetime, limit: int) -> Page:
+    async def fetch_page(self, series: Series, since: datetime, limit: int, until: datetime | None = None) -> Page:
         self.requests.append((since, limit))
         outcome = self.outcomes.pop(0)
         if isinstance(outcome, FetchError):

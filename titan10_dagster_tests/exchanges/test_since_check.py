@@ -83,6 +83,19 @@ def test_an_exchange_that_ignores_only_the_limit_is_asked_once_more() -> None:
     assert judgement.honours_since
 
 
+def test_a_start_that_seems_ignored_is_checked_again_together_with_an_end() -> None:
+    planner = PagePlanner(STEP, 1000, 1, [(1440 * STEP, 2880 * STEP)])
+    doubt = SinceCheck(planner, None, can_name_end=True)
+    for names_end in (False, True):
+        request = planner.request(1440 * STEP, 1000, (1440 * STEP, 2440 * STEP))
+        assert request.names_end is names_end
+        assert doubt.suspects(request, times(LAST_ROWS), NOW * STEP)
+        doubt.suspect(request, times(LAST_ROWS), LAST_ROWS[0] * STEP)
+        judgement = doubt.learn(times([NOW - 1, NOW]), NOW * STEP)
+        assert (judgement is not None) is names_end
+    assert doubt.honours_since is False
+
+
 def test_an_empty_answer_decides_nothing() -> None:
     doubt = suspicious(LAST_ROWS)
     assert doubt is not None
