@@ -117,4 +117,4 @@ def test_a_landing_zone_that_cannot_be_written_raises_and_is_noted_in_the_ledger
         fetch_and_land(titan10, "binance", slices)
     rows = ledger_rows(titan10, slices)
     assert set(rows) == set(slices)
-    assert all(row.present == 0 and "cannot land" in str(row.note) for row in rows.values())
+    assert all(row.present == 0 and "Not a directory" in str(row.note) for row in rows.values())
