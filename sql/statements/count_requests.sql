@@ -1,4 +1,4 @@
--- Requests made, added to those of their hour; what is older than two days is forgotten.
+-- Adds requests to those of their hour, and deletes counts older than two days.
 WITH forgotten AS (
     DELETE FROM exchange_requests WHERE exchange = %(exchange)s AND hour < %(hour)s::timestamptz - interval '2 days'
 )

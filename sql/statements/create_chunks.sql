@@ -1,4 +1,4 @@
--- One row for each instant, into chunks that this makes; the quoted name of the chunk of each row.
+-- Inserts a row for each instant, which creates its chunk; returns the quoted name of the chunk of each row.
 INSERT INTO candles (
     exchange, symbol, timeframe, "time", open, high, low, close, volume, price_scale, volume_scale
 )

@@ -1,3 +1,3 @@
--- Candles that are stored with other values already, on their way into the table.
+-- A temporary table for candles that are stored with other values.
 CREATE TEMPORARY TABLE IF NOT EXISTS restated (LIKE candles) ON COMMIT DROP;
 TRUNCATE restated

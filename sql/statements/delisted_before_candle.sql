@@ -1,5 +1,5 @@
--- The days of the series of some slices of one exchange on which candles are called delisted although a later one is
--- stored, and when that one starts.
+-- For the series of some slices of one exchange: the days with candles of the reason delisted although a later candle
+-- is stored, and the start of that candle.
 SELECT series.exchange, series.symbol, series.timeframe, found.day, series.last_candle
 FROM (
     SELECT DISTINCT slices.symbol, slices.timeframe

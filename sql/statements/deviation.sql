@@ -30,11 +30,11 @@ minutes AS (
             AND ohlcv.timeframe = '1m'
             AND ohlcv."time" >= %(start)s
             AND ohlcv."time" < %(end)s
-            -- Who did not trade repeats an old price.
+            -- A minute without trades repeats an old price.
             AND ohlcv.volume > 0
             AND extract(MINUTE FROM ohlcv."time")::integer %% %(every)s = 0
-        -- A fence: market by market through the key. The planner takes the markets for few, and would read the day of
-        -- all of them once for each (20 s instead of half a one).
+        -- A fence: market by market through the key. Otherwise the planner expects few markets, and reads the day of all
+        -- of them once for each (20 s instead of 0.5 s).
         OFFSET 0
     ) AS stored
     WHERE markets.others >= %(fewest)s AND markets.concerned

@@ -1,4 +1,4 @@
--- What is known of candles before a UTC day goes; how many slices of the ledger went.
+-- Deletes what is known about candles before a UTC day; returns the number of deleted ledger rows.
 WITH forgotten AS (
     DELETE FROM slice_ledger WHERE day < %(day)s RETURNING 1
 ),

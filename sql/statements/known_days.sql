@@ -1,7 +1,7 @@
--- The days before :today that the ledger knows of some series, as stretches; a row for those series of an exchange
--- that have the same ones.
--- Counting is one pass. Only a series that misses a day between its first and its last has its days looked at one by
--- one: days less their number in order are equal within a stretch. LATERAL: each such series by the primary key.
+-- The days before :today that the ledger knows of some series, as stretches; one row for all series of an exchange with
+-- the same stretches.
+-- Counting is one pass. Only for a series that misses a day between its first and its last day, the days are read one
+-- by one: a day minus its number in order is constant within a stretch. LATERAL: each such series by the primary key.
 WITH totals AS MATERIALIZED (
     SELECT exchange, symbol, timeframe, count(*) AS days, min(day) AS first, max(day) AS last
     FROM slice_ledger

@@ -1,5 +1,5 @@
--- Of each exchange that is polled live: up to when candles are there of its newest series, and of the one furthest
--- behind. Only of the configured :series, and of slices of yesterday and today.
+-- For each exchange that is polled live: how far the candles of its newest series reach, and those of the series that
+-- is furthest behind. Only for the configured :series, and for slices of yesterday and today.
 SELECT polled.exchange, max(covered) AS newest, min(covered) AS oldest
 FROM unnest(%(exchanges)s::text[], %(timeframes)s::text[]) AS polled (exchange, timeframe)
 CROSS JOIN LATERAL (

@@ -1,5 +1,5 @@
--- An upsert although the rows are there: TimescaleDB then decompresses only the batches around these candles,
--- where an UPDATE with a join would decompress whole chunks.
+-- An upsert, although the rows exist: TimescaleDB then decompresses only the batches around these candles, while an
+-- UPDATE with a join would decompress whole chunks.
 INSERT INTO candles (
     exchange, symbol, timeframe, "time", open, high, low, close, volume, price_scale, volume_scale
 )

@@ -1,4 +1,4 @@
--- How many candles of a series are missing in a stretch of time, by reason; gaps are cut to its bounds.
+-- The number of missing candles of a series in a stretch of time, by reason; gaps are cut to its bounds.
 SELECT
     reason,
     sum(

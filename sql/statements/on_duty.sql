@@ -1,6 +1,6 @@
--- Since when each of some series is on duty: its first day that was fetched on the day itself or the next one, as live
--- polling and the daily settlement do; no row for one that never was. `number`: of the series, counted from 1.
--- LATERAL: each by the primary key, and no further than that day.
+-- The first day of each of some series that was fetched on the day itself or on the next one, as live polling and the
+-- daily settlement do; no row for a series without such a day. `number`: of the series, from 1.
+-- LATERAL: each series by the primary key, no further than that day.
 SELECT series.number, duty.since
 FROM unnest(%(exchanges)s::text[], %(symbols)s::text[], %(timeframes)s::text[]) WITH ORDINALITY
     AS series (exchange, symbol, timeframe, number)

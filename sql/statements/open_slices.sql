@@ -1,7 +1,7 @@
 -- The slices of some series, on days before :today, that miss candles without a final reason. `number`: of the series
--- in :exchanges, counted from 1. Where no gap is open, the fetch and the end of the day stand for what was seen of it.
--- MATERIALIZED and LATERAL: one pass over the open slices, then the open gaps of each by their own index. Left to
--- itself the planner, without statistics, goes through an exchange's ledger once a series, which takes seconds.
+-- in :exchanges, from 1. For a slice without an open gap, the fetch and the end of the day take the place of a gap's.
+-- MATERIALIZED and LATERAL: one pass over the open slices, then the open gaps of each by their own index. Without
+-- it, and without statistics, the planner reads the ledger of an exchange once for each series, which takes seconds.
 WITH open_slices AS MATERIALIZED (
     SELECT exchange, symbol, timeframe, day, state, fetched_at
     FROM slice_ledger

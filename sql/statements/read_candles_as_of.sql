@@ -1,4 +1,4 @@
--- Candles with the values they had at an instant: of each, the old ones of the first restatement after it.
+-- Candles with the values that they had at an instant: the old values of the first restatement after it.
 COPY (
     SELECT
         "time",

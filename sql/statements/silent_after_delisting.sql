@@ -1,5 +1,5 @@
--- The days before some slices of one exchange on which candles are missing that their series could not have any more,
--- for it was delisted, and that are called something else. With the number of the slice (from 1).
+-- The days before some slices of one exchange with candles that are missing after the delisting of their series, but
+-- have another reason. `number`: of the slice, from 1.
 SELECT DISTINCT slices.number, found.day
 FROM unnest(
     %(symbols)s::text[], %(timeframes)s::text[], %(starts)s::timestamptz[], %(delisted)s::timestamptz[]

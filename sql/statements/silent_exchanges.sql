@@ -1,4 +1,5 @@
--- The exchanges and timeframes with candles that are absent from two good answers, or with known silences, on some days.
+-- The exchanges and timeframes with candles that are absent from two good answers, or with known silences, on some
+-- days.
 SELECT lines.exchange, lines.timeframe
 FROM (SELECT DISTINCT exchange, timeframe FROM series) AS lines
 WHERE EXISTS (

@@ -6,7 +6,7 @@ WITH wanted AS (
         AS wanted (exchange, series, start)
 ),
 ledger AS (
-    -- No join, which the planner without statistics makes by the exchange alone: it takes seconds.
+    -- No join: without statistics the planner joins by the exchange alone, which takes seconds.
     SELECT *, exchange || ' ' || symbol || ' ' || timeframe = ANY(%(series)s::text[]) AS is_configured
     FROM slice_ledger
 ),
@@ -17,7 +17,7 @@ days AS (
         count(*) AS slices,
         count(*) FILTER (WHERE state = 'settled') AS settled,
         count(*) FILTER (WHERE is_configured) AS known,
-        -- Not by is_configured and state: what is configured is then looked up a second time for every slice.
+        -- Not by is_configured and state: then each slice is searched in :series a second time.
         count(*) FILTER (WHERE is_configured) - count(*) FILTER (WHERE state <> 'settled' AND is_configured) AS done,
         sum(expected) AS expected,
         sum(present) AS present,

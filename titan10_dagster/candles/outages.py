@@ -36,6 +36,8 @@ from titan10_dagster.candles.timeframes import Timeframe
 BUSY = 0.1  # the largest share of absent candles that a busy series has on its best days
 FEWEST = 2  # busy series that are silent together
 NEIGHBOURS = 7  # stored days before and after a day that show how often a series trades
+SHORTEST = timedelta(hours=1)  # own silence
+LONGER = 3  # how many times longer than any other lull the silence of a quiet series must be
 NOT_LISTED_AFTER = timedelta(days=7)
 
 _AGAIN = 0.6  # how likely a busy series is absent again right after: quiet minutes come together
@@ -43,8 +45,6 @@ _MISTAKES_TOGETHER = 1e-3  # shared silences that would be found in a day of an 
 _MISTAKES_ALONE = 1e-6  # own silences that would be found in a day of a series that has none
 _UNSEEN = 0.3  # absences added to those that were counted: a short sample proves little
 _NEVER = 10**9  # candles
-_SHORTEST = timedelta(hours=1)  # own silence
-_LONGER = 3  # how many times longer than any other lull the silence of a quiet series must be
 
 
 @dataclass(frozen=True)
@@ -123,9 +123,9 @@ def is_too_long(length: int, absence: float, longest_other: int, timeframe: Time
 
     `longest_other`: the longest other silence of the series on the days around it.
     """
-    if length <= longest_lull(absence, timeframe) or length * timeframe.delta < _SHORTEST:
+    if length <= longest_lull(absence, timeframe) or length * timeframe.delta < SHORTEST:
         return False
-    return is_busy(absence) or length > _LONGER * longest_other
+    return is_busy(absence) or length > LONGER * longest_other
 
 
 def shared_silences(blocks: Sequence[SeriesBlock], timeframe: Timeframe) -> list[SharedSilence]:

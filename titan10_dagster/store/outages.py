@@ -19,15 +19,12 @@ from psycopg2.extras import execute_values
 from titan10_dagster.candles.columns import Mask
 from titan10_dagster.candles.gaps import CONFIRMED_ABSENT, Gap, Reason, reclassified, within
 from titan10_dagster.candles.outages import (
-    NEIGHBOURS,
-    Sample,
+    SHORTEST,
     SeriesBlock,
     SharedSilence,
     Silence,
-    absence_on_good_days,
     is_busy,
     is_too_long,
-    longest_lull,
     reason_of,
     runs,
     shared_silences,
@@ -40,13 +37,12 @@ from titan10_dagster.store.database import Cursor, Database, all_rows
 from titan10_dagster.store.ledger import LedgerRow
 from titan10_dagster.store.ledger_writer import missing, read_gaps, write_gaps
 from titan10_dagster.store.locks import lock_exchange
+from titan10_dagster.store.series_days import NEVER_OFFERED, REACH, Days, SeriesDays, around_silence, has_long_gap
 from titan10_dagster.store.statements import key, statement
 
 _WITNESSES = 3  # slices of another exchange and timeframe that may prove that it traded: the fullest ones
 _BATCH = 62  # days
 _DAY = timedelta(days=1)
-_REACH = NEIGHBOURS - 1
-_NEVER_OFFERED = (Reason.PRE_LISTING, Reason.DELISTED, Reason.BEYOND_HORIZON)
 _SPECIAL = frozenset(CONFIRMED_ABSENT) - {Reason.NO_TRADES}
 
 
@@ -95,7 +91,7 @@ def _stretches(touched: Sequence[date]) -> list[tuple[date, date]]:
     """Return stretches of days that contain the touched days and all days whose evidence they belong to."""
     stretches: list[tuple[date, date]] = []
     for day in touched:
-        first, last = day - _REACH * _DAY, day + _REACH * _DAY
+        first, last = day - REACH * _DAY, day + REACH * _DAY
         if stretches and first <= stretches[-1][1] + _DAY and (last - stretches[-1][0]).days < _BATCH:
             first = stretches.pop()[0]
         stretches.append((first, last))
@@ -108,68 +104,6 @@ def _concerned(db: Database, first: date, last: date) -> list[tuple[str, Timefra
         return [(row.exchange, Timeframe.parse(row.timeframe)) for row in all_rows(cursor)]
 
 
-@dataclass(frozen=True)
-class _Days:
-    """A stretch of consecutive days as a row of cells, one for each candle of the timeframe."""
-
-    first: date
-    last: date
-    timeframe: Timeframe
-
-    @property
-    def count(self) -> int:
-        return (self.last - self.first).days + 1
-
-    @property
-    def size(self) -> int:
-        return self.count * self.timeframe.per_day
-
-    def cells(self, day: date) -> slice:
-        start = (day - self.first).days * self.timeframe.per_day
-        return slice(start, start + self.timeframe.per_day)
-
-    def day_of(self, cell: int) -> date:
-        return self.first + cell // self.timeframe.per_day * _DAY
-
-    def time_of(self, cell: int) -> datetime:
-        return midnight(self.first) + cell * self.timeframe.delta
-
-
-@dataclass
-class _Line:
-    """One series over the days of a classification: its ledger rows by day, and counts by day as arrays."""
-
-    series: Series
-    rows: dict[date, LedgerRow]
-    expected: np.ndarray[Any, np.dtype[np.int64]]
-    present: np.ndarray[Any, np.dtype[np.int64]]
-
-    @classmethod
-    def of(cls, series: Series, rows: dict[date, LedgerRow], span: _Days) -> _Line:
-        expected, present = np.zeros(span.count, np.int64), np.zeros(span.count, np.int64)
-        for day, row in rows.items():
-            n = (day - span.first).days
-            expected[n] = row.expected - sum(row.missing.get(reason, 0) for reason in _NEVER_OFFERED)
-            # A broken candle was traded too.
-            broken = row.missing.get(Reason.QUARANTINED, 0) + row.missing.get(Reason.BROKEN_AT_SOURCE, 0)
-            present[n] = row.present + broken
-        return cls(series, rows, expected, present)
-
-    def sample(self, first: int, last: int) -> Sample:
-        """Return the sum over the days numbered `first` to `last`, both included and cut to the known days."""
-        part = slice(max(first, 0), max(last + 1, 0))
-        return Sample(int(self.expected[part].sum()), int(self.present[part].sum()))
-
-    def absence(self, day: int) -> float:
-        """Return how often the series is absent on good days around the day with this number."""
-        around = (self.sample(day, day), self.sample(day - _REACH, day - 1), self.sample(day + 1, day + _REACH))
-        return absence_on_good_days(around)
-
-    def has(self, day: date, reasons: Collection[Reason]) -> bool:
-        row = self.rows.get(day)
-        return row is not None and not frozenset(reasons).isdisjoint(row.missing)
-
-
 class _GapReader:
     """The gaps of slices of one exchange, read once."""
 
@@ -180,10 +114,13 @@ class _GapReader:
     def of(self, slice_: Slice) -> list[Gap]:
         return self._gaps[slice_]
 
-    def mask(self, line: _Line, block: _Days, reasons: Collection[Reason]) -> Mask:
-        """Return which cells of the block lie in gaps of the series with one of `reasons`."""
+    def mask(
+        self, line: SeriesDays, block: Days, reasons: Collection[Reason], only: Sequence[date] | None = None
+    ) -> Mask:
+        """Return which cells of the block, or of `only` some of its days, lie in gaps with one of `reasons`."""
         mask = np.zeros(block.size, np.bool_)
-        concerned = [day for day in days(block.first, block.last) if line.has(day, reasons)]
+        wanted = days(block.first, block.last) if only is None else only
+        concerned = [day for day in wanted if line.has(day, reasons)]
         unread = [slice_ for day in concerned if (slice_ := Slice(line.series, day)) not in self._gaps]
         if unread:
             self._gaps.update(read_gaps(self._cursor, unread))
@@ -193,7 +130,7 @@ class _GapReader:
         return mask
 
 
-def _over(line: _Line, block: _Days) -> Mask:
+def _over(line: SeriesDays, block: Days) -> Mask:
     """Return which cells of the block the ledger expects of the series."""
     mask = np.zeros(block.size, np.bool_)
     for day in days(block.first, block.last):
@@ -224,15 +161,16 @@ class _Classification:
     def classify(self, first: date, last: date) -> None:
         first, last = self._with_whole_silences(first, last)
         inner = days(first, last)
-        span = _Days(first - _REACH * _DAY, last + _REACH * _DAY, self._timeframe)
+        span = Days(first - REACH * _DAY, last + REACH * _DAY, self._timeframe)
         lines = self._lines(span)
         shared = self._shared(lines, span, inner)
         longest = self._longest_gaps(span)
         evidence = []
         for line in lines:
-            if _is_suspect(line, span, inner, shared, longest):
-                silences = self._silences(line, span, inner, shared, longest)
-                self._write(line, span, inner, silences)
+            suspect = _suspect_days(line, span, inner, shared, longest)
+            if suspect:
+                silences = self._silences(line, span, suspect, shared, longest)
+                self._write(line, span, suspect, silences)
                 evidence += [_evidence_row(line.series, span, silence, shared) for silence in silences]
         self._write_evidence(midnight(first), midnight(last + _DAY), evidence)
 
@@ -247,14 +185,14 @@ class _Classification:
             first, last = min(first, row.first or first), max(last, row.last or last)
         return first, last
 
-    def _lines(self, span: _Days) -> list[_Line]:
+    def _lines(self, span: Days) -> list[SeriesDays]:
         rows: defaultdict[Series, dict[date, LedgerRow]] = defaultdict(dict)
         for found in self._query("ledger_days", days=days(span.first, span.last)):
             row = ledger.row_of_ledger(found)
             rows[row.slice.series][row.slice.day] = row
-        return [_Line.of(series, by_day, span) for series, by_day in rows.items()]
+        return [SeriesDays.of(series, by_day, span) for series, by_day in rows.items()]
 
-    def _longest_gaps(self, span: _Days) -> dict[tuple[str, date], int]:
+    def _longest_gaps(self, span: Days) -> dict[tuple[str, date], int]:
         """Return the longest gap of each series and day among those absent from two good answers, in candles."""
         bounds = {"start": midnight(span.first), "end": midnight(span.last + _DAY)}
         reasons = [reason.value for reason in CONFIRMED_ABSENT]
@@ -262,7 +200,7 @@ class _Classification:
 
     # Shared silences -----------------------------------------------------------------------------------------------
 
-    def _shared(self, lines: Sequence[_Line], span: _Days, inner: Sequence[date]) -> list[_Shared]:
+    def _shared(self, lines: Sequence[SeriesDays], span: Days, inner: Sequence[date]) -> list[_Shared]:
         candidates = []
         for day in inner:
             n = (day - span.first).days
@@ -271,7 +209,7 @@ class _Classification:
                 candidates.append(day)
         found = []
         for first, last in _consecutive(candidates):
-            block = _Days(first, last, self._timeframe)
+            block = Days(first, last, self._timeframe)
             offset = span.cells(first).start
             for silence in shared_silences(self._blocks(lines, span, block), self._timeframe):
                 start, end = offset + silence.start, offset + silence.end
@@ -280,7 +218,7 @@ class _Classification:
                 found.append(_Shared(SharedSilence(start, end, silence.silent, silence.listed), reason, witness))
         return found
 
-    def _blocks(self, lines: Sequence[_Line], span: _Days, block: _Days) -> list[SeriesBlock]:
+    def _blocks(self, lines: Sequence[SeriesDays], span: Days, block: Days) -> list[SeriesBlock]:
         """Return the blocks of the series that are busy on one of the days at least."""
         numbers = range((block.first - span.first).days, (block.last - span.first).days + 1)
         blocks = []
@@ -289,7 +227,7 @@ class _Classification:
             if not is_busy(float(absences.min())):
                 continue
             absent = self._gaps.mask(line, block, CONFIRMED_ABSENT)
-            offered = _over(line, block) & ~self._gaps.mask(line, block, frozenset(_NEVER_OFFERED))
+            offered = _over(line, block) & ~self._gaps.mask(line, block, frozenset(NEVER_OFFERED))
             blocks.append(SeriesBlock(absent, offered, np.repeat(absences, self._timeframe.per_day)))
         return blocks
 
@@ -309,35 +247,44 @@ class _Classification:
 
     def _silences(
         self,
-        line: _Line,
-        span: _Days,
-        inner: Sequence[date],
+        line: SeriesDays,
+        span: Days,
+        suspect: Sequence[date],
         shared: Sequence[_Shared],
         longest: Mapping[tuple[str, date], int],
     ) -> list[Silence]:
-        block = _Days(inner[0], inner[-1], self._timeframe)
-        offset = span.cells(inner[0]).start
-        found = []
         reasons = [(item.silence, item.reason) for item in shared]
-        for a, b in runs(self._gaps.mask(line, block, CONFIRMED_ABSENT)):
-            start, end = offset + a, offset + b
-            absence, other = _around(line, span, start, end, longest)
+        in_shared = np.zeros(span.size + 1, np.int64)
+        for silence, _ in reasons:
+            in_shared[silence.start + 1 : silence.end + 1] = 1
+        counts = np.cumsum(in_shared)
+        found = []
+        for start, end in runs(self._gaps.mask(line, span, CONFIRMED_ABSENT, only=suspect)):
+            is_short = (end - start) * self._timeframe.delta < SHORTEST
+            touching = reasons if counts[end] > counts[start] else []
+            if is_short and not touching:
+                continue  # most gaps of a quiet pair: a lack of trades
+            if is_short:
+                absence, other = line.absence(start // self._timeframe.per_day), 0
+            else:
+                absence, other = around_silence(line, span, start, end, longest)
             own = reason_of(end - start, self._timeframe, has_witness=False)
             too_long = is_too_long(end - start, absence, other, self._timeframe)
-            found += split_run((start, end), reasons, absence, too_long=too_long, own=own)
+            found += split_run((start, end), touching, absence, too_long=too_long, own=own)
         return found
 
-    def _write(self, line: _Line, span: _Days, inner: Sequence[date], silences: Sequence[Silence]) -> None:
+    def _write(self, line: SeriesDays, span: Days, suspect: Sequence[date], silences: Sequence[Silence]) -> None:
         masks: dict[Reason, Mask] = {}
         for silence in silences:
             mask = masks.setdefault(silence.reason, np.zeros(span.size, np.bool_))
             mask[silence.start : silence.end] = True
         changed_rows, changed_gaps = [], {}
-        for day in inner:
-            if not line.has(day, CONFIRMED_ABSENT):
+        for day in suspect:
+            cells = span.cells(day)
+            is_silent = any(silence.start < cells.stop and silence.end > cells.start for silence in silences)
+            if not (is_silent or line.has(day, _SPECIAL)):
                 continue
             row, slice_ = line.rows[day], Slice(line.series, day)
-            cells = span.cells(day)
             after = reclassified(self._gaps.of(slice_), slice_, {reason: mask[cells] for reason, mask in masks.items()})
             if after != self._gaps.of(slice_):
                 changed_rows.append(replace(row, missing=missing(after, self._timeframe)))
@@ -367,53 +314,28 @@ def _consecutive(found: Sequence[date]) -> list[tuple[date, date]]:
     return stretches
 
 
-def _is_suspect(
-    line: _Line,
-    span: _Days,
+def _suspect_days(
+    line: SeriesDays,
+    span: Days,
     inner: Sequence[date],
     shared: Sequence[_Shared],
     longest: Mapping[tuple[str, date], int],
-) -> bool:
-    """Return whether the series may have a silence, or has one that may be none. Its gaps need not be read for this."""
+) -> list[date]:
+    """Return the days on which the series may have a silence, or has one that may be none, in order.
+
+    Its gaps need not be read for this. A silence crosses midnight, so the days next to these are included, and all days
+    if one gap is long.
+    """
+    suspect: set[date] = set()
     for day in inner:
         if not line.has(day, CONFIRMED_ABSENT):
             continue
+        if line.has(day, _SPECIAL) or has_long_gap(line, span, day, longest):
+            return list(inner)
         cells = span.cells(day)
-        if line.has(day, _SPECIAL):
-            return True
         if any(item.silence.start < cells.stop and item.silence.end > cells.start for item in shared):
-            return True
-        # A silence across midnight has half of its length at least on one side of it.
-        lull = longest_lull(line.absence((day - span.first).days), line.series.timeframe)
-        if 2 * longest.get((line.series.symbol, day), 0) >= lull:
-            return True
-    return False
-
-
-def _around(
-    line: _Line, span: _Days, start: int, end: int, longest: Mapping[tuple[str, date], int]
-) -> tuple[float, int]:
-    """Return how often the series is absent on the traded days around the cells [start, end), these not counted, and
-    its longest other gap on these days."""
-    per_day = line.series.timeframe.per_day
-    first, last = start // per_day, (end - 1) // per_day
-    traded = np.flatnonzero(line.present)
-    before, after = traded[traded <= first], traded[traded >= last]
-    numbers: set[int] = set()
-    if len(before):
-        numbers.update(range(int(before[-1]) - _REACH, int(before[-1]) + 1))
-    if len(after):
-        numbers.update(range(int(after[0]), int(after[0]) + _REACH + 1))
-    expected, present, other = 0, 0, 0
-    for n in numbers:
-        if not 0 <= n < span.count:
-            continue
-        own = max(0, min(end, (n + 1) * per_day) - max(start, n * per_day))
-        expected += int(line.expected[n]) - own
-        present += int(line.present[n])
-        if not own:
-            other = max(other, longest.get((line.series.symbol, span.day_of(n * per_day)), 0))
-    return Sample(expected, present).absence, other
+            suspect |= {day - _DAY, day, day + _DAY}
+    return [day for day in inner if day in suspect]
 
 
 def _has_candle(row: LedgerRow, gaps: Sequence[Gap], start: datetime, end: datetime) -> bool:
@@ -425,7 +347,7 @@ def _has_candle(row: LedgerRow, gaps: Sequence[Gap], start: datetime, end: datet
     return bool((stored & inside).any())
 
 
-def _evidence_row(series: Series, span: _Days, silence: Silence, shared: Sequence[_Shared]) -> tuple[Any, ...]:
+def _evidence_row(series: Series, span: Days, silence: Silence, shared: Sequence[_Shared]) -> tuple[Any, ...]:
     of_all = next((item for item in shared if item.silence is silence.shared), None)
     counts = (of_all.silence.silent, of_all.silence.listed) if of_all else (1, 1)
     witness = of_all.witness if of_all else None

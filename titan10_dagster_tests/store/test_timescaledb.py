@@ -97,7 +97,7 @@ def test_a_plain_table_becomes_a_hypertable_without_losing_a_row(empty_timescale
     migrate(url, timescaledb=False)
     db = Database(url)
     write_slices(db, [judged(slice_) for slice_ in month()])
-    assert migrate(url) == ["0001_hypertable", "0002_continuous_aggregates"]
+    assert "0001_hypertable" in migrate(url)
     sql = Sql(db)
     assert sql.one("SELECT count(*) FROM ONLY candles") == 0
     assert sql.one("SELECT count(*) FROM candles") == len(month()) * 1440

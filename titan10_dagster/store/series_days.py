@@ -1,0 +1,140 @@
+"""What the ledger says about a series over consecutive days, as arrays: the evidence for its silences."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import numpy as np
+
+from titan10_dagster.candles.gaps import Reason
+from titan10_dagster.candles.outages import (
+    LONGER,
+    NEIGHBOURS,
+    Sample,
+    absence_on_good_days,
+    is_busy,
+    longest_lull,
+)
+from titan10_dagster.candles.slices import Series, midnight
+from titan10_dagster.candles.timeframes import Timeframe
+from titan10_dagster.store.ledger import LedgerRow
+
+REACH = NEIGHBOURS - 1  # days before and after a day that are its evidence
+NEVER_OFFERED = (Reason.PRE_LISTING, Reason.DELISTED, Reason.BEYOND_HORIZON)
+
+_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Days:
+    """A stretch of consecutive days as a row of cells, one for each candle of the timeframe."""
+
+    first: date
+    last: date
+    timeframe: Timeframe
+
+    @property
+    def count(self) -> int:
+        return (self.last - self.first).days + 1
+
+    @property
+    def size(self) -> int:
+        return self.count * self.timeframe.per_day
+
+    def cells(self, day: date) -> slice:
+        start = (day - self.first).days * self.timeframe.per_day
+        return slice(start, start + self.timeframe.per_day)
+
+    def day_of(self, cell: int) -> date:
+        return self.first + cell // self.timeframe.per_day * _DAY
+
+    def time_of(self, cell: int) -> datetime:
+        return midnight(self.first) + cell * self.timeframe.delta
+
+
+@dataclass
+class SeriesDays:
+    """One series over the days of a classification: its ledger rows by day, and counts by day as arrays."""
+
+    series: Series
+    rows: dict[date, LedgerRow]
+    expected: np.ndarray[Any, np.dtype[np.int64]]
+    present: np.ndarray[Any, np.dtype[np.int64]]
+    _absences: dict[int, float] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, series: Series, rows: dict[date, LedgerRow], span: Days) -> SeriesDays:
+        expected, present = np.zeros(span.count, np.int64), np.zeros(span.count, np.int64)
+        for day, row in rows.items():
+            n = (day - span.first).days
+            expected[n] = row.expected - sum(row.missing.get(reason, 0) for reason in NEVER_OFFERED)
+            # A broken candle was traded too.
+            broken = row.missing.get(Reason.QUARANTINED, 0) + row.missing.get(Reason.BROKEN_AT_SOURCE, 0)
+            present[n] = row.present + broken
+        return cls(series, rows, expected, present)
+
+    def sample(self, first: int, last: int) -> Sample:
+        """Return the sum over the days numbered `first` to `last`, both included and cut to the known days."""
+        part = slice(max(first, 0), max(last + 1, 0))
+        return Sample(int(self.expected[part].sum()), int(self.present[part].sum()))
+
+    def absence(self, day: int) -> float:
+        """Return how often the series is absent on good days around the day with this number."""
+        if day not in self._absences:
+            samples = (self.sample(day, day), self.sample(day - REACH, day - 1), self.sample(day + 1, day + REACH))
+            self._absences[day] = absence_on_good_days(samples)
+        return self._absences[day]
+
+    def is_traded(self, day: int) -> bool:
+        """Return whether a candle of the day with this number is stored."""
+        return 0 <= day < len(self.present) and bool(self.present[day])
+
+    def has(self, day: date, reasons: Collection[Reason]) -> bool:
+        row = self.rows.get(day)
+        return row is not None and not frozenset(reasons).isdisjoint(row.missing)
+
+
+def has_long_gap(line: SeriesDays, span: Days, day: date, longest: Mapping[tuple[str, date], int]) -> bool:
+    """Return whether a silence that touches the day may be too long for a lack of trades."""
+
+    def gap(n: int) -> int:
+        return longest.get((line.series.symbol, day + n * _DAY), 0)
+
+    number = (day - span.first).days
+    absence = line.absence(number)
+    length = gap(0) + max(gap(-1), gap(1))  # it may cross midnight
+    if length < longest_lull(absence, line.series.timeframe):
+        return False
+    if is_busy(absence):
+        return True
+    traded = [n for n in range(-REACH, REACH + 1) if abs(n) > 1 and line.is_traded(number + n)]
+    return length > LONGER * max((gap(n) for n in traded), default=0)
+
+
+def around_silence(
+    line: SeriesDays, span: Days, start: int, end: int, longest: Mapping[tuple[str, date], int]
+) -> tuple[float, int]:
+    """Return how often the series is absent on the traded days around the cells [start, end), these not counted, and
+    its longest other gap on these days."""
+    per_day = line.series.timeframe.per_day
+    first, last = start // per_day, (end - 1) // per_day
+    traded = np.flatnonzero(line.present)
+    before, after = traded[traded <= first], traded[traded >= last]
+    numbers: set[int] = set()
+    if len(before):
+        numbers.update(range(int(before[-1]) - REACH, int(before[-1]) + 1))
+    if len(after):
+        numbers.update(range(int(after[0]), int(after[0]) + REACH + 1))
+    expected, present, other = 0, 0, 0
+    for n in numbers:
+        if not 0 <= n < span.count:
+            continue
+        own = max(0, min(end, (n + 1) * per_day) - max(start, n * per_day))
+        expected += int(line.expected[n]) - own
+        present += int(line.present[n])
+        if not own:
+            other = max(other, longest.get((line.series.symbol, span.day_of(n * per_day)), 0))
+    return Sample(expected, present).absence, other
