@@ -138,7 +138,7 @@ def test_help_answers_at_once_and_documents_the_exit_codes() -> None:
         shown = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True).stdout
         busy.append(resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before)
     assert min(busy) < 0.3  # of a processor: a busy machine may keep it waiting for longer
-    assert "the exchange shuts us out" in shown
+    assert "the exchange blocks us" in shown
     for name in ("up", "demo", "sandbox", "migrate", "backfill", "export", "status", "coverage"):
         assert re.search(rf"^  {name} ", shown, re.MULTILINE)
 
@@ -170,7 +170,10 @@ FUTURE = f"{datetime.now(UTC).date() + timedelta(days=9)}"
         ("backfill binance --from 2024-W06-1 --to 2024-02-09", "'2024-W06-1' is not a date (YYYY-MM-DD"),
         ("backfill binance --from 2024-01-09 --to 2024-01-02", "--from 2024-01-09 is after --to 2024-01-02."),
         ("backfill binance --to 2024-01-02", "Missing option '--from'"),
-        (f"backfill binance --from 2024-01-09 --to {FUTURE}", "when it is over (UTC); the last one is 20"),
+        (
+            f"backfill binance --from 2024-01-09 --to {FUTURE}",
+            "only finished UTC days can be fetched; the latest is 20",
+        ),
         ("backfill binance --from 2023-12-31 --to 2024-01-02", "exchanges.binance.start is 2024-01-01"),
         (
             "backfill binanse --from 2024-01-01 --to 2024-01-02",

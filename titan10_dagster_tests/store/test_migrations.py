@@ -3,10 +3,12 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import re
+import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
@@ -224,3 +226,24 @@ def _run(url: str, statement: str) -> None:
     connection.autocommit = True
     connection.cursor().execute(statement)
     connection.close()
+
+
+def test_a_migration_that_waits_says_for_whom_and_can_be_interrupted(
+    empty_database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with psycopg2.connect(empty_database_url) as holder, holder.cursor() as cursor:
+        cursor.execute(f"SELECT pg_advisory_lock({locks.MIGRATIONS}), pg_backend_pid()")
+        _, pid = cursor.fetchone() or (None, None)
+        with caplog.at_level("WARNING"):
+            waiting = Thread(target=migrate, args=(empty_database_url,))
+            waiting.start()
+            deadline = time.monotonic() + 60
+            while "waiting for" not in caplog.text:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+        assert f"(process {pid} of the server), which migrates this database; Ctrl-C ends this command" in caplog.text
+        assert waiting.is_alive()
+        cursor.execute(f"SELECT pg_advisory_unlock({locks.MIGRATIONS})")
+        waiting.join(60)
+    assert not waiting.is_alive()
+    holder.close()

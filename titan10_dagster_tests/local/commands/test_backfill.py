@@ -1,0 +1,83 @@
+"""What `titan10 backfill` says and leaves behind when something is wrong."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from contextlib import closing
+
+import psycopg2
+
+from titan10_dagster.sandbox.server import Sandbox
+from titan10_dagster_tests.local.test_cli import Project, exchange, project, working
+
+__all__ = ["exchange", "project", "working"]
+
+DAY = ("backfill", "binance", "--from", "2024-03-01", "--to", "2024-03-01")
+
+
+def status_of_runs(url: str) -> list[str]:
+    with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT status FROM dagster.runs")
+        return [status for (status,) in cursor.fetchall()]
+
+
+def test_a_misspelled_symbol_is_named_and_leaves_nothing_behind(working: Project) -> None:
+    settings = working.folder / "titan10.toml"
+    settings.write_text(settings.read_text().replace('"ETH/USDT"', '"BCT/USDT"'))
+    done = working.titan10(*DAY)
+    assert done.returncode == 1, done.stderr
+    assert "1,440 of 2,880 candles stored" in done.stdout
+    assert "Incomplete: 2024-03-01." in done.stdout
+    assert "binance BCT/USDT: the exchange does not list it; did you mean BTC/USDT" in done.stdout
+    series = json.loads(working.titan10("coverage", "--json").stdout)
+    assert [row["symbol"] for row in series] == ["BTC/USDT"]
+    written = working.titan10(
+        "export", "binance", "--from", "2024-03-01", "--to", "2024-03-01", "--out", str(working.folder / "files")
+    )
+    assert written.returncode == 0, written.stderr
+    assert [path.name for path in (working.folder / "files").iterdir()] == ["binance-BTC-USDT-1m.parquet"]
+
+
+def test_days_that_were_never_fetched_count_as_missing(working: Project) -> None:
+    for day in ("2024-03-01", "2024-03-05"):
+        command = ("backfill", "binance", "--from", day, "--to", day, "--symbol", "BTC/USDT")
+        assert working.titan10(*command).returncode == 0
+    (row,) = json.loads(working.titan10("coverage", "--json").stdout)
+    assert (row["slices"], row["days_never_fetched"]) == (2, 3)
+    assert (row["stored"], row["expected"], row["missing"]) == (2880, 7200, {"never_fetched": 4320})
+    table = working.titan10("coverage").stdout
+    assert "40.00%" in table
+    assert "4,320 never_fetched" in table
+
+
+def test_an_interrupted_backfill_is_shown_as_cancelled_and_ends_at_once_in_a_pause(
+    working: Project, exchange: Sandbox, database_url: str
+) -> None:
+    exchange.fault("binance", "http_502")
+    working.environment |= {"TITAN10_RETRIES__STEPS": "3", "TITAN10_RETRIES__SECONDS": "600"}
+    process = working.started(*DAY)
+    log = working.folder / ".titan10/logs/backfill.log"
+    try:
+        deadline = time.monotonic() + 200
+        while not (log.exists() and "slices to fetch" in log.read_text()):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        quiet = len(exchange.requests("binance"))
+        while True:  # until no request follows for longer than the pause between two requests
+            time.sleep(8)
+            if (now := len(exchange.requests("binance"))) == quiet:
+                break
+            quiet = now
+            assert time.monotonic() < deadline
+        began = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        _, shown = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.communicate()
+    assert process.returncode == 130
+    assert "Interrupted" in shown
+    assert time.monotonic() - began < 15  # 2 s on a machine that is not busy; the pause is of ten minutes
+    assert status_of_runs(database_url) == ["CANCELED"]

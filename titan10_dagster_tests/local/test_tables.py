@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+import pytest
+
+from titan10_dagster.local.tables import counts, print_table, share
+
+
+def test_markup_and_control_characters_have_no_effect(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(("text",), [("[/x] [red]\x1b[2J\nBTC",)])
+    assert "[/x] [red]\\x1b[2J\\nBTC" in capsys.readouterr().out
+
+
+def test_numbers_are_grouped_and_aligned(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(("candles",), [(1440,), (7,)], numbers={"candles"})
+    assert [line for line in capsys.readouterr().out.splitlines() if line.strip()] == ["candles", "  1,440", "      7"]
+
+
+def test_only_all_is_a_hundred_percent() -> None:
+    assert share(1440, 1440) == "100.00%"
+    assert share(999_999, 1_000_000) == "99.99%"
+    assert share(0, 0) == ""
+
+
+def test_counts_are_a_phrase() -> None:
+    assert counts({"unknown": 1440, "outage": 3}) == "1,440 unknown, 3 outage"
