@@ -40,6 +40,7 @@ class Reliance:
 RELIANCES = (
     Reliance("backfills", "dagster._core.execution.backfill", "BulkActionsFilter", ("statuses",)),
     Reliance("backfills", "dagster._core.execution.backfill", "BulkActionStatus.REQUESTED"),
+    Reliance("backfills", "dagster._core.definitions.assets.job.asset_job", "IMPLICIT_ASSET_JOB_NAME"),
     Reliance("backfills", "dagster", "DagsterInstance.get_backfills", ("filters",)),
     Reliance(
         "check_results",
