@@ -88,6 +88,24 @@ class Counters:
     parse_seconds: float = 0.0
 
 
+class _Clocked:
+    """ccxt's clocks, set to the client's.
+
+    okx's and bitget's classes choose their endpoint by the age of the candles, and gate's ends a page at this instant.
+    """
+
+    clock: Callable[[], datetime]
+
+    def milliseconds(self) -> int:
+        return to_ms(self.clock())
+
+    def seconds(self) -> int:
+        return self.milliseconds() // 1_000
+
+    def microseconds(self) -> int:
+        return self.milliseconds() * 1_000
+
+
 @cache
 def strict_class(exchange: str) -> type[Any]:
     """ccxt's asynchronous class of this exchange, with the methods that guess replaced by ones that tell."""
@@ -95,15 +113,10 @@ def strict_class(exchange: str) -> type[Any]:
     wire = venue_of(exchange).wire
     has_own_parser = base.parse_ohlcvs is not async_support.Exchange.parse_ohlcvs
 
-    class Strict(base):  # type: ignore[misc]
+    class Strict(_Clocked, base):  # type: ignore[misc]
         turn: Callable[[float], Awaitable[None]]
         counters: Counters
-        clock: Callable[[], datetime]
         proxy_for: Callable[[str], str | None]
-
-        def milliseconds(self) -> int:
-            # okx's class chooses its endpoint by the age of the candles.
-            return to_ms(self.clock())
 
         async def throttle(self, cost: float | None = None) -> None:
             await self.turn(1.0 if cost is None else cost)

@@ -78,7 +78,8 @@ def _requested(site: Site, entry: Entry) -> tuple[ServedSeries, CandleRequest]:
 def _within_depth(site: Site, series: ServedSeries, request: CandleRequest, now: int) -> CandleRequest:
     """Return the request without what the exchange does not have any more. Raises Refused where it says so."""
     venue, start = site.venue, request.start
-    if venue.refuses_before_listing and start is not None and start < series.first_ms:
+    first = venue.candle_start(series.first_ms, request.seconds)
+    if venue.refuses_before_listing and start is not None and start < first:
         raise Refused("too_early")
     if venue.depth is None:
         return request
@@ -164,7 +165,11 @@ def _answered_by(site: Site, fault: Fault) -> Reply:
         html = fault.kind.name == "html_200"
         return Reply(body=fault.kind.body.encode(), content_type="text/html" if html else JSON)
     wait = fault.options.get("retry_after")
-    reply = _refusal(site, fault.kind.refusal or "internal", until=site.clock.now_ms() / 1_000 + (wait or 0))
+    reply = _refusal(
+        site,
+        fault.kind.refusal or fault.options.get("name", "internal"),
+        until=site.clock.now_ms() / 1_000 + (wait or 0),
+    )
     if wait is not None:
         reply.status = {"http_429": 429, "http_418": 418}[fault.kind.name]
         reply.headers["Retry-After"] = str(wait)

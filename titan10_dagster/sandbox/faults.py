@@ -316,6 +316,10 @@ FAULT_KINDS: Mapping[str, FaultKind] = {
             "closed_market", "answer", "The exchange refuses candles of a closed market.", refusal="closed_market"
         ),
         FaultKind(
+            "refusal", "answer", "The refusal of that `name`, with the exchange's own words and status.",
+            {"name": "throttled"},
+        ),
+        FaultKind(
             "html_200", "answer", "Status 200 with an HTML page.",
             body="<html><head><title>Just a moment...</title></head><body>Checking your browser</body></html>",
         ),

@@ -70,6 +70,12 @@ def test_throttling_and_bans_say_how_long_to_wait(sandbox: Sandbox) -> None:
     assert fetched(sandbox)[1]["Retry-After"] == "300"
 
 
+def test_any_refusal_can_be_chosen_by_its_name(sandbox: Sandbox) -> None:
+    sandbox.fault("binance", "refusal", name="closed_market", count=1)
+    status, headers, body = fetched(sandbox)
+    assert (status, b"-1122" in body, "Retry-After" in headers) == (400, True, False)
+
+
 def test_a_bad_gateway_is_html(sandbox: Sandbox) -> None:
     sandbox.fault("binance", "http_502")
     _, headers, body = fetched(sandbox)
@@ -82,7 +88,7 @@ MAINTENANCE = {
     "binanceus": "-1008", "bingx": "maintenance", "bitfinex": "20060|maintenance", "bitget": "40200",
     "bithumb": "maintenance", "bitrue": "maintenance", "bitstamp": "maintenance", "cryptocom": "9010001",
     "gate": "TOO_BUSY", "gemini": "maintenance", "htx": "system-maintenance", "hyperliquid": "503", "kucoin": "503000",
-    "mexc": "maintenance", "phemex": "maintenance", "upbit": "maintenance",
+    "mexc": "maintenance", "phemex": "503", "upbit": "maintenance",
 }  # fmt: skip
 
 

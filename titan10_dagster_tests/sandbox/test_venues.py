@@ -294,7 +294,7 @@ UNKNOWN = {
     "gate": "INVALID_CURRENCY_PAIR", "bitget": "40034", "mexc": "-1121", "htx": "invalid symbol",
     "bitfinex": "symbol: invalid", "bitstamp": "Invalid pair", "gemini": "is not a valid symbol",
     "cryptocom": "40004", "bingx": "100421", "upbit": "Code not found", "bithumb": "Code not found",
-    "hyperliquid": "500", "bitrue": "-1121", "phemex": "6001",
+    "hyperliquid": "500", "bitrue": "-1121", "phemex": "39997",
 }  # fmt: skip
 
 

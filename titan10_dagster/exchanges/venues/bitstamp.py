@@ -8,6 +8,10 @@ VENUE = Venue(
     exchange="bitstamp",
     page_size=1000,
     cursor=True,  # ccxt sends start and end, of which the documents say that the end wins
-    phrases=(phrase(r"Request limit exceeded", FailureKind.THROTTLED),),  # with HTTP 403; ccxt: PermissionDenied
+    phrases=(
+        phrase(r"Request limit exceeded", FailureKind.THROTTLED),  # with HTTP 403; ccxt: PermissionDenied
+        # The pair is a part of the path, so an unknown one is HTTP 404; ccxt: ExchangeError.
+        phrase(r"Invalid pair|/ohlc/\S+ 404", FailureKind.UNKNOWN_SYMBOL),
+    ),
     source="docs: step 60, 1000 rows; 10,000 requests per 10 min; code 400.016",
 )

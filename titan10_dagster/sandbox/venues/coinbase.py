@@ -112,6 +112,7 @@ VENUE = SandboxVenue(
         "throttled": _TOO_FAST,
         "banned": _TOO_FAST,
         "unknown_symbol": _error(404, "NOT_FOUND", "valid product_id is required"),
+        "closed_market": _error(404, "NOT_FOUND", "valid product_id is required"),
         "too_many_candles": _error(
             400,
             "INVALID_ARGUMENT",

@@ -129,6 +129,7 @@ VENUE = SandboxVenue(
         "throttled": _error("EGeneral:Too many requests"),
         "banned": _error("EGeneral:Temporary lockout"),
         "unknown_symbol": _error("EQuery:Unknown asset pair"),
+        "closed_market": _error("EQuery:Unknown asset pair"),
         "bad_request": _error("EGeneral:Invalid arguments"),
         "not_found": _error("EGeneral:Unknown method"),
         "internal": _error("EGeneral:Internal error"),

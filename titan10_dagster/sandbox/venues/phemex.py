@@ -112,13 +112,12 @@ VENUE = SandboxVenue(
     refusals={
         "throttled": _error(429, 39995, "Too many requests."),
         "banned": _error(429, 39995, "Too many requests."),
-        "unknown_symbol": _error(400, 6001, "invalid symbol"),
-        "closed_market": _error(400, 6001, "invalid symbol"),
+        "unknown_symbol": _error(400, 39997, "Invalid symbol"),
+        "closed_market": _error(400, 39997, "Invalid symbol"),
         "bad_limit": _error(400, 30018, "phemex.data.size.uplimt"),
         "bad_request": _error(400, 30000, "Please double check input arguments"),
         "bad_interval": _error(400, 30000, "Please double check input arguments"),
-        "internal": _error(500, 19999, "REQUEST_IS_DUPLICATED"),
-        "maintenance": _error(503, 39997, "system under maintenance"),
+        "internal": _error(500, 10500, "internal error"),
     },
     wire=WireFormat(
         candles="/exchange/public/md/v2/kline",
@@ -138,5 +137,6 @@ VENUE = SandboxVenue(
     sources=(
         "phemex-docs.github.io, Query kline: limit is one of 5, 10, 50, 100, 500, 1000; prices are scaled integers",
         "Without a start it gives the last rows, newest first; empty minutes are flat rows (assumed)",
+        "39997 is the code that ccxt calls BadSymbol; its wording is assumed",
     ),
 )
