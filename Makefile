@@ -48,6 +48,9 @@ campaign: $(VENV)/installed-dev
 	$(RUN) TITAN10_TEST_KILLS=10 TITAN10_TEST_KILL_DAYS=30 TITAN10_TEST_UI_DAYS=60 \
 		TITAN10_TEST_STRIKES=3 TITAN10_TEST_STRIKE_DAYS=90 \
 		$(BIN)/python -m pytest -s -o timeout=3600 titan10_dagster_tests/e2e
+	$(RUN) TITAN10_TEST_CONFORMANCE_DAYS=30 TITAN10_TEST_PROBE_WEEKS=100 \
+		$(BIN)/python -m pytest -o timeout=3600 titan10_dagster_tests/conformance \
+		titan10_dagster_tests/exchanges/test_probing.py
 
 # `python -m titan10_dagster_tests.simulation --seed N` prints one of the weeks step by step.
 nightly: $(VENV)/installed-dev

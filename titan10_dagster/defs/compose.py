@@ -14,6 +14,7 @@ from titan10_dagster.defs.housekeeping import housekeeping_asset, housekeeping_s
 from titan10_dagster.defs.io_managers import LandingIOManager, StoreIOManager
 from titan10_dagster.defs.live import live_schedule
 from titan10_dagster.defs.partitions import daily, days_per_run
+from titan10_dagster.defs.probes import probe_asset, probes_schedule
 from titan10_dagster.defs.repairs import gap_sensor
 from titan10_dagster.defs.rollups import rollups_asset, rollups_schedule
 from titan10_dagster.defs.schedules import markets_schedule, settle_schedule
@@ -41,6 +42,7 @@ def _compose(titan10: IngestContext) -> dg.Definitions:
             name=name, settings=exchange, partitions=partitions, days_per_run=sizes[name], retries=settings.retries
         )
     ]
+    assets += [probe_asset(name) for name in names]
     schedules = [
         settle_schedule(names),
         markets_schedule(names),
@@ -49,6 +51,7 @@ def _compose(titan10: IngestContext) -> dg.Definitions:
         health_schedule(),
         housekeeping_schedule(),
         storage_schedule(),
+        probes_schedule(names),
     ]
     sensors = [
         gap_sensor(names),

@@ -246,6 +246,25 @@ def export(
     sys.exit(run_export(settings, request, say, now=datetime.now(UTC), as_json=as_json))
 
 
+@main.command(epilog=EXIT_CODES)
+@click.argument("exchange")
+@click.option("--history", is_flag=True, help="Show the probes so far instead; no request is made.")
+@json_option
+def probe(exchange: str, history: bool, as_json: bool) -> None:
+    """Measure how an EXCHANGE behaves, with at most ten requests, and compare it with what is expected.
+
+    The exit code is 1 if a property differs. The exchange must be in titan10.toml, with symbols that it lists.
+    """
+    from titan10_dagster.local.commands.probe import run_probe, show_history
+
+    settings, _ = _settings()
+    _check_exchange(settings, exchange)
+    if history:
+        show_history(settings, exchange, say, as_json=as_json)
+        return
+    sys.exit(DONE if run_probe(settings, exchange, say, as_json=as_json) else FAILED)
+
+
 @main.command()
 @click.option("--test", is_flag=True, help="Send a test message to every URL of alerts.urls.")
 @json_option

@@ -1,0 +1,92 @@
+"""The weekly probe of each exchange: does it still behave as its record says?"""
+
+# No `from __future__ import annotations`: Dagster reads the annotations of configs and resources as they stand.
+
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+
+from titan10_dagster.defs.assets import OWNERS
+from titan10_dagster.defs.metadata import table
+from titan10_dagster.defs.schedules import materializing
+from titan10_dagster.ingest.context import IngestContext
+from titan10_dagster.ingest.probe import probe_exchange
+from titan10_dagster.planning.probe import SENTENCES, sentence
+from titan10_dagster.store.probes import Probe
+
+JOB = "probes"
+CHECK = "behaves_as_recorded"
+PROBE_AT = "20 4 * * 1"  # Mondays, after yesterday is settled
+
+
+def probe_key(exchange: str) -> dg.AssetKey:
+    return dg.AssetKey([exchange, "probe"])
+
+
+def probe_asset(exchange: str) -> dg.AssetsDefinition:
+    """`<exchange>/probe`, with a check that fails where the exchange behaves otherwise than recorded."""
+
+    @dg.asset(
+        key=probe_key(exchange),
+        description=f"How {exchange} behaves, measured with at most ten requests about settled candles: page size, "
+        "order, edges of a request, depth, empty minutes, limits, the list of markets, and ccxt's charge.",
+        kinds={"python", "postgres"},
+        group_name=exchange,
+        owners=OWNERS,
+        pool=exchange,
+        check_specs=[
+            dg.AssetCheckSpec(
+                CHECK,
+                asset=probe_key(exchange),
+                description="The measured properties are those of the exchange's record, or of the probe before.",
+            )
+        ],
+    )
+    def probe(titan10: dg.ResourceParam[IngestContext]) -> Iterator[Any]:
+        result = probe_exchange(titan10, exchange)
+        yield dg.MaterializeResult(metadata={"requests": result.requests, "properties": table(rows_of(result))})
+        yield check_result(result)
+
+    return probe
+
+
+def rows_of(probe: Probe) -> list[dict[str, str]]:
+    """Return a row for each property of a probe, as texts."""
+    rows = []
+    for finding in probe.findings:
+        rows.append(
+            {
+                "property": finding.subject.value,
+                "measured": finding.measured or "not known",
+                "expected": finding.expected or "nothing",
+                "differs": "yes" if finding.differs else "no",
+                "meaning": SENTENCES[finding.subject],
+            }
+        )
+    return rows
+
+
+def check_result(probe: Probe) -> dg.AssetCheckResult:
+    """Return the result of the check, with the measured value of each difference."""
+    sentences = [sentence(finding) for finding in probe.differences]
+    text = " ".join(sentences) or "Nothing differs."
+    return dg.AssetCheckResult(
+        asset_key=probe_key(probe.exchange),
+        check_name=CHECK,
+        passed=not sentences,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=text,
+        metadata={finding.subject.value: finding.measured for finding in probe.differences},
+    )
+
+
+def probes_schedule(exchanges: tuple[str, ...]) -> dg.ScheduleDefinition:
+    """Once a week: a probe of each exchange."""
+    return materializing(
+        *(probe_key(name) for name in exchanges),
+        at=PROBE_AT,
+        name="probe_exchanges",
+        job=JOB,
+        description="Measures how each exchange behaves, and compares it with its record.",
+    )

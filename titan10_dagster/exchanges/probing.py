@@ -1,0 +1,345 @@
+"""Measure how an exchange behaves, with at most ten requests about candles that are settled.
+
+What is measured, and by which request:
+
+| request | properties |
+|-|-|
+| the list of markets | how many trade |
+| a page of a busy series | page size, order, and whether its values are the stored ones |
+| ten candles in the middle of known ones | whether the first one and the one after the last are in the answer |
+| a page of a quiet series | how a minute without a trade is written |
+| a page from as far back as the exchange serves | depth |
+| a hundred candles up to now | freshness |
+
+One answer proves no change: where a request shows something else than expected, it is made once more, and only what
+both answers show is reported. All other properties need no request: what ccxt charges, and whether the exchange called
+the requests too many or answered an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from titan10_dagster.candles.slices import Series, from_ms, to_ms
+from titan10_dagster.errors import Banned, FetchError, MalformedAnswer, Refused, Throttled, TransientError
+from titan10_dagster.exchanges import ccxt_facts
+from titan10_dagster.exchanges.client import ExchangeClient
+from titan10_dagster.exchanges.rows import Rows
+from titan10_dagster.exchanges.venues.venue import EmptyMinutes, Venue
+from titan10_dagster.planning.probe import Property
+
+MOST_REQUESTS = 10
+
+_SMALL = 10  # candles of a small request
+_YEAR = timedelta(days=365)
+_TOLERATED = 60  # candles: an outage may lie at the edge of what the exchange serves
+_RECENT = 100  # candles of the request for the newest ones
+_STALE = 45  # candles by which the newest one may be late: an outage may be under way
+_FEW = 3  # rows, or runs of missing minutes, that show how a minute without a trade is written
+_SAME = 0.5  # share of candles with the stored values
+
+Measured = dict[Property, str | None]
+_NO_ROWS: NDArray[np.float64] = np.empty((0, 6))
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """What to request.
+
+    busy, quiet: series with many and with few trades. since: the start (aware, UTC) of a page of settled candles.
+    known: the stored candles of `busy` from there on, rows of [ms, open, high, low, close, volume]; empty for a new
+    exchange. oldest: the start of a day long ago whose candles are stored, None if there is none.
+    """
+
+    busy: Series
+    quiet: Series
+    since: datetime
+    known: NDArray[np.float64] = field(default_factory=lambda: _NO_ROWS)
+    oldest: datetime | None = None
+
+
+def recorded(record: Venue) -> dict[Property, str]:
+    """Return what the exchange's record says of the properties that a probe measures."""
+    expected = {
+        Property.PAGE_SIZE: str(record.page_size),
+        Property.DEPTH: "all" if record.depth is None else str(record.depth),
+        Property.VALUES: "as stored",
+        Property.FRESHNESS: "fresh",
+        Property.LIMITS: "not exceeded",
+        Property.ANSWERS: "candles",
+        Property.CHARGE: f"{record.cost:g}",
+    }
+    if not record.no_since:
+        expected[Property.START] = "inclusive"
+    if record.empty_minutes is not EmptyMinutes.UNKNOWN:
+        expected[Property.EMPTY_MINUTES] = record.empty_minutes.value
+    return expected
+
+
+async def measure(
+    client: ExchangeClient,
+    sample: Sample,
+    expected: Mapping[Property, str],
+    *,
+    charge: float | None = None,
+    rate_ms: float | None = None,
+) -> Measured:
+    """Return what was measured; None for what the answers do not show.
+
+    `expected` decides which requests are made once more. `charge` and `rate_ms` are ccxt's, where they are known. An
+    open client is used, whose markets hold the series of the sample. Raises Refused and Banned, for nothing can be
+    measured then.
+    """
+    return await _Probe(client, sample, expected).run(charge, rate_ms)
+
+
+class _Requests:
+    """The requests of one probe, and what their answers are. The order of rows is noted before the client sorts them.
+
+    newest_first: the order of the last answer with several rows. throttled: the exchange called a request one too many.
+    """
+
+    def __init__(self, client: ExchangeClient) -> None:
+        self._client = client
+        self._before = client.requests
+        self._errors: list[str] = []
+        self._answered = False
+        self.throttled = False
+        self.newest_first: bool | None = None
+        self._watch_order()
+
+    def kind_of_answers(self) -> str | None:
+        """Return `candles` if any request was answered with some, else the errors; transient ones say nothing."""
+        if self._answered:
+            return "candles"
+        return ", ".join(sorted(set(self._errors))) or None
+
+    async def rows(self, series: Series, since: datetime, limit: int) -> Rows | None:
+        """Return the rows of one page, None where the exchange did not answer with candles."""
+        if self._client.requests - self._before >= MOST_REQUESTS:
+            return None
+        try:
+            page = await self._client.fetch_page(series, since, limit)
+        except (Refused, Banned):
+            raise
+        except Throttled:
+            self.throttled = True
+            return None
+        except FetchError as error:
+            if isinstance(error, MalformedAnswer) or not isinstance(error, TransientError):
+                self._errors.append(type(error).__name__)
+            return None
+        self._answered = self._answered or len(page.rows) > 0
+        return page.rows
+
+    async def markets(self) -> Measured:
+        try:
+            markets = await self._client.fetch_markets()
+        except (Refused, Banned):
+            raise
+        except Throttled:
+            self.throttled = True
+            return {}
+        except FetchError:
+            return {}
+        return {Property.MARKETS: str(sum(market.active for market in markets))}
+
+    def _watch_order(self) -> None:
+        exchange = self._client.ccxt
+        parse = exchange.parse_ohlcvs
+
+        def watching(ohlcvs: Any, market: Any = None, *rest: Any, **named: Any) -> Any:
+            if len(ohlcvs or ()) > 1:
+                self.newest_first = _time(exchange, ohlcvs[0], market) > _time(exchange, ohlcvs[-1], market)
+            return parse(ohlcvs, market, *rest, **named)
+
+        exchange.parse_ohlcvs = watching
+
+
+class _Probe:
+    """One probe: its requests and what they show."""
+
+    def __init__(self, client: ExchangeClient, sample: Sample, expected: Mapping[Property, str]) -> None:
+        self._client = client
+        self._record = client.venue
+        self._sample = sample
+        self._expected = expected
+        self._step = sample.busy.timeframe.ms
+        self._requests = _Requests(client)
+
+    async def run(self, charge: float | None, rate_ms: float | None) -> Measured:
+        measured = await self._requests.markets()
+        measured |= await self._confirmed(self._page)
+        if not self._record.no_since:
+            measured |= await self._confirmed(self._edges)
+        measured |= await self._confirmed(self._empty_minutes)
+        measured |= await self._confirmed(self._depth)
+        measured |= await self._confirmed(self._freshness)
+        exchange = self._record.exchange
+        charge = ccxt_facts.page_cost(exchange, self._record.page_size) if charge is None else charge
+        rate_ms = ccxt_facts.rate_limit_ms(exchange) if rate_ms is None else rate_ms
+        measured[Property.CHARGE], measured[Property.RATE] = f"{charge:g}", f"{rate_ms:g}"
+        measured[Property.LIMITS] = "exceeded" if self._requests.throttled else "not exceeded"
+        measured[Property.ANSWERS] = self._requests.kind_of_answers()
+        return measured
+
+    async def _confirmed(self, measurement: Callable[[], Awaitable[Measured]]) -> Measured:
+        """Measure, and once more if something differs: a property on which the two disagree is not known."""
+        first = await measurement()
+        if not any(self._differs(property_, value) for property_, value in first.items()):
+            return first
+        second = await measurement()
+        return {property_: value if second.get(property_) == value else None for property_, value in first.items()}
+
+    def _differs(self, property_: Property, value: str | None) -> bool:
+        expected = self._expected.get(property_)
+        return value is not None and expected is not None and value != expected
+
+    async def _page(self) -> Measured:
+        limit = self._record.page_size
+        since = (
+            self._client.now() - limit * self._sample.busy.timeframe.delta
+            if self._record.no_since
+            else self._sample.since
+        )
+        rows = await self._requests.rows(self._sample.busy, since, limit)
+        if rows is None or len(rows) == 0:
+            return {}
+        order = None
+        if self._requests.newest_first is not None:
+            order = "newest first" if self._requests.newest_first else "oldest first"
+        return {
+            Property.PAGE_SIZE: self._page_size(rows, limit),
+            Property.ORDER: order,
+            Property.VALUES: self._values(rows),
+        }
+
+    def _start_of_page(self) -> datetime:
+        if self._record.no_since:
+            return self._client.now() - self._record.page_size * self._sample.busy.timeframe.delta
+        return self._sample.since
+
+    def _page_size(self, rows: Rows, limit: int) -> str | None:
+        """Return the size that was requested, if nearly all known candles of the page came; else what came.
+
+        Without known candles the page is taken to be whole if it spans the requested time, up to now.
+        """
+        start = to_ms(self._sample.since)
+        known = self._known[(self._known >= start) & (self._known < start + limit * self._step)]
+        if self._record.no_since:
+            wanted, came = limit, len(rows)
+        elif len(known):
+            wanted, came = len(known), int(np.isin(known, rows[:, 0]).sum())
+        else:
+            wanted = min(limit, (to_ms(self._client.now()) - start) // self._step)
+            came = int(rows[-1][0] - max(rows[0][0], start)) // self._step + 1
+        return str(limit) if came >= wanted - max(2, wanted // 50) else str(len(rows))
+
+    @property
+    def _known(self) -> NDArray[np.float64]:
+        return self._sample.known[:, 0]
+
+    def _values(self, rows: Rows) -> str | None:
+        """Compare the candles that came with the stored ones of the same minutes."""
+        times, here, there = np.intersect1d(rows[:, 0], self._known, return_indices=True)
+        if len(times) < _SMALL:
+            return None
+        same = (rows[here] == self._sample.known[there]).all(axis=1).mean()
+        return "as stored" if same >= _SAME else "others"
+
+    async def _edges(self) -> Measured:
+        start = self._dense_start()
+        rows = await self._requests.rows(self._sample.busy, from_ms(start), _SMALL) if start is not None else None
+        if start is None or rows is None:
+            return {}
+        times = set(rows[:, 0].astype(np.int64).tolist())
+        after = start + _SMALL * self._step
+        first = None
+        if start in times or start + self._step in times:
+            first = "inclusive" if start in times else "exclusive"
+        end = None
+        if max(times, default=0) > after:
+            end = "open"
+        elif after in times:
+            end = "inclusive"
+        elif after - self._step in times:
+            end = "exclusive"
+        return {Property.START: first, Property.END: end}
+
+    def _dense_start(self) -> int | None:
+        """Return a minute in the middle of consecutive known candles."""
+        known = self._known.astype(np.int64)
+        length = _SMALL + 4
+        for position in range(len(known) // 4, len(known) - length):
+            if known[position + length] - known[position] == length * self._step:
+                return int(known[position + 2])
+        return None if len(known) else to_ms(self._sample.since)
+
+    async def _empty_minutes(self) -> Measured:
+        limit = self._record.page_size
+        since = (
+            self._client.now() - limit * self._sample.quiet.timeframe.delta
+            if self._record.no_since
+            else self._sample.since
+        )
+        rows = await self._requests.rows(self._sample.quiet, since, limit)
+        if rows is None or len(rows) < 2:
+            return {}
+        zeros = np.count_nonzero(rows[:, 5] == 0)
+        holes = np.count_nonzero(np.diff(rows[:, 0]) > self._step)
+        if zeros >= _FEW:
+            return {Property.EMPTY_MINUTES: EmptyMinutes.FILLED.value}
+        return {Property.EMPTY_MINUTES: EmptyMinutes.MISSING.value if holes >= _FEW else None}
+
+    async def _depth(self) -> Measured:
+        depth, now = self._record.depth, self._client.now()
+        if depth is not None:
+            since, limit = now - (depth - 5) * self._sample.busy.timeframe.delta, self._record.page_size
+        else:
+            since, limit = self._sample.oldest or now - _YEAR, _SMALL
+        rows = await self._requests.rows(self._sample.busy, since, limit)
+        if rows is None:
+            return {}
+        served = _served_back_to(rows, since)
+        if served is None:
+            return {Property.DEPTH: None if depth is None and self._sample.oldest is None else "less"}
+        if served <= to_ms(since) + (_TOLERATED if depth is not None else 1_440) * self._step:
+            return {Property.DEPTH: "all" if depth is None else str(depth)}
+        return {Property.DEPTH: str((to_ms(now) - served) // self._step + 1)}
+
+    async def _freshness(self) -> Measured:
+        now = self._client.now()
+        rows = await self._requests.rows(
+            self._sample.busy, now - (_RECENT - 1) * self._sample.busy.timeframe.delta, _RECENT
+        )
+        if rows is None:
+            return {}
+        if len(rows) == 0:
+            return {Property.FRESHNESS: f"{_RECENT} candles late or more"}
+        late = (to_ms(now) - int(rows[-1][0])) // self._step
+        return {Property.FRESHNESS: "fresh" if late <= _STALE else f"{late} candles late"}
+
+
+def _served_back_to(rows: Rows, since: datetime) -> int | None:
+    """Return the first row at or after `since`, or the row before it if there is none; ms."""
+    times = rows[:, 0].astype(np.int64)
+    later = times[times >= to_ms(since)]
+    if len(later):
+        return int(later[0])
+    return int(times[-1]) if len(times) else None
+
+
+def _time(exchange: Any, row: Any, market: Any) -> float:
+    """Return the time of a row as ccxt parses it; 0 where it cannot."""
+    try:
+        if isinstance(row, (list, dict)):
+            return float(exchange.parse_ohlcv(row, market)[0])
+        return float(next(iter(getattr(row, name) for name in row.__struct_fields__)))
+    except (TypeError, ValueError, LookupError, AttributeError, StopIteration):
+        return 0.0

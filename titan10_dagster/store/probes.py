@@ -1,0 +1,75 @@
+"""The history of the probes of each exchange."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from psycopg2.extras import Json
+
+from titan10_dagster.planning.probe import Finding, Property
+from titan10_dagster.store.database import Database, all_rows
+from titan10_dagster.store.statements import statement
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One probe of an exchange: when it began (aware, UTC), its requests, and a finding for each property."""
+
+    exchange: str
+    probed_at: datetime
+    requests: int
+    findings: tuple[Finding, ...]
+
+    @property
+    def differences(self) -> list[Finding]:
+        return [finding for finding in self.findings if finding.differs]
+
+
+class ProbeStore:
+    """Reads and writes probes. None is ever changed or deleted."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def keep(self, probe: Probe) -> None:
+        with self._db.transaction() as cursor:
+            cursor.execute(
+                statement("write_probe"),
+                {
+                    "exchange": probe.exchange,
+                    "probed_at": probe.probed_at,
+                    "requests": probe.requests,
+                    "measured": Json(_known(probe.findings, "measured")),
+                    "expected": Json(_known(probe.findings, "expected")),
+                },
+            )
+
+    def last_values(self, exchange: str) -> dict[Property, str]:
+        """Return the newest measured value of each property that any probe of the exchange could measure."""
+        with self._db.transaction() as cursor:
+            cursor.execute(statement("last_probe_values"), {"exchange": exchange})
+            values = {row.property: row.measured for row in all_rows(cursor)}
+        return {property_: values[property_.value] for property_ in Property if property_.value in values}
+
+    def history(self, exchange: str) -> list[Probe]:
+        """Return all probes of the exchange, the newest first."""
+        with self._db.transaction() as cursor:
+            cursor.execute("SELECT * FROM exchange_probes WHERE exchange = %s ORDER BY probed_at DESC", [exchange])
+            return [_probe(row) for row in all_rows(cursor)]
+
+
+def _known(findings: Sequence[Finding], column: str) -> dict[str, str]:
+    """Return the values of one column of the findings, without those that are not known."""
+    values = {finding.subject.value: getattr(finding, column) for finding in findings}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _probe(row: Any) -> Probe:
+    findings = []
+    for property_ in Property:
+        name = property_.value
+        findings.append(Finding(property_, row.measured.get(name), row.expected.get(name)))
+    return Probe(row.exchange, row.probed_at, row.requests, tuple(findings))
