@@ -166,31 +166,29 @@ def test_maintenance_without_an_end_stores_and_explains_nothing(exchange: str, s
     assert into.landed == {}
 
 
-# Readings that lose the first minute of what is fetched today: one answer is taken as proof that it is absent.
-_LOSES_A_MINUTE = pytest.mark.xfail(reason="the first minute of a window is believed absent after one answer")
 _FIRST_LEFT_OUT = Edges(start="exclusive", keep="newest")
 _ONE_MORE_AT_THE_END = Edges(end="inclusive", keep="newest")
 
 READINGS = [
     ("kucoin", _ONE_MORE_AT_THE_END),
     ("kucoin", Edges(end="exclusive", keep="oldest")),
-    pytest.param("kucoin", _FIRST_LEFT_OUT, marks=_LOSES_A_MINUTE),
-    pytest.param("bitget", _ONE_MORE_AT_THE_END, marks=_LOSES_A_MINUTE),
+    ("kucoin", _FIRST_LEFT_OUT),
+    ("bitget", _ONE_MORE_AT_THE_END),
     ("bitget", Edges(end="exclusive", keep="oldest")),
     ("mexc", Edges(end="inclusive", keep="oldest")),
     ("mexc", Edges(end="exclusive", keep="newest")),
-    pytest.param("cryptocom", _ONE_MORE_AT_THE_END, marks=_LOSES_A_MINUTE),
+    ("cryptocom", _ONE_MORE_AT_THE_END),
     ("cryptocom", Edges(start="exclusive", end="exclusive", keep="newest")),
     ("cryptocom", Edges(end="exclusive", keep="oldest")),
     ("bingx", Edges(start="exclusive", keep="oldest")),
-    pytest.param("upbit", Edges(end="inclusive"), marks=_LOSES_A_MINUTE),
+    ("upbit", Edges(end="inclusive")),
     ("bitstamp", Edges(end="exclusive", start_ignored="with end")),
     ("bitstamp", Edges(keep="oldest")),
     ("gate", Edges(end="exclusive")),
-    pytest.param("okx", _ONE_MORE_AT_THE_END, marks=_LOSES_A_MINUTE),
+    ("okx", _ONE_MORE_AT_THE_END),
     ("bybit", Edges(start="exclusive")),
-    pytest.param("binance", Edges(start="exclusive"), marks=_LOSES_A_MINUTE),
-    pytest.param("hyperliquid", _FIRST_LEFT_OUT, marks=_LOSES_A_MINUTE),
+    ("binance", Edges(start="exclusive")),
+    ("hyperliquid", _FIRST_LEFT_OUT),
 ]
 
 
