@@ -17,7 +17,7 @@ from titan10_dagster.ingest.judge import SliceVerdict, exceeds_broken_limit
 from titan10_dagster.store import rollups
 from titan10_dagster.store.audit import Unaccounted, unaccounted
 from titan10_dagster.store.database import retrying
-from titan10_dagster.store.deviation import distances
+from titan10_dagster.store.deviation import comparable_symbols, distances
 from titan10_dagster.store.ledger import LedgerRow
 
 
@@ -47,7 +47,10 @@ def price_distances(titan10: IngestContext, exchange: str, days: Iterable[date])
     """
     configured, limit = titan10.exchange(exchange), titan10.settings.checks.stray_bp
     symbols = configured.symbols if configured.timeframe.name == rollups.BASE else ()
-    return {day: retrying(partial(distances, titan10.database, exchange, symbols, day, limit=limit)) for day in days}
+    compared = retrying(lambda: comparable_symbols(titan10.database, symbols)) if symbols else []
+    if not compared:
+        return {day: [] for day in days}
+    return {day: retrying(partial(distances, titan10.database, exchange, compared, day, limit=limit)) for day in days}
 
 
 def _inspected(verdict: SliceVerdict, *, over_limit: bool) -> SliceInspected:

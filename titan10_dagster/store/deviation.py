@@ -11,6 +11,14 @@ from titan10_dagster.store.database import Database, all_rows
 from titan10_dagster.store.statements import statement
 
 
+def comparable_symbols(db: Database, symbols: Sequence[str]) -> list[str]:
+    """Return those of `symbols` of which FEWEST_EXCHANGES or more have 1m candles: the others cannot be compared."""
+    parameters = {"symbols": list(symbols), "fewest": FEWEST_EXCHANGES}
+    with db.transaction() as cursor:
+        cursor.execute(statement("comparable_symbols"), parameters)
+        return [row.symbol for row in all_rows(cursor)]
+
+
 def distances(db: Database, exchange: str, symbols: Sequence[str], day: date, *, limit: float) -> list[Distance]:
     """Return the deviation of each symbol that has minutes to compare on the UTC day, by symbol.
 

@@ -8,6 +8,7 @@ from datetime import date
 from titan10_dagster.ingest.fetch import fetch_and_land
 from titan10_dagster.ingest.inspection import inspect_slices, price_distances, unaccounted_slices
 from titan10_dagster.ingest.store import store_slices
+from titan10_dagster.store.deviation import comparable_symbols
 from titan10_dagster_tests.world import START, MakeWorld
 
 DAY, NEXT = date(2024, 2, 1), date(2024, 2, 2)
@@ -49,3 +50,14 @@ def test_tables_that_contradict_each_other_are_found(make_world: MakeWorld) -> N
 def test_longer_candles_have_no_price_distances(make_world: MakeWorld) -> None:
     titan10 = make_world({"binance": ["BTC/USDT"]}, settings={"binance": {"timeframe": "1h"}}).titan10
     assert price_distances(titan10, "binance", [DAY, NEXT]) == {DAY: [], NEXT: []}
+
+
+def test_symbols_of_too_few_exchanges_are_not_compared_day_by_day(make_world: MakeWorld) -> None:
+    world = make_world({"binance": ["BTC/USDT"], "bybit": ["BTC/USDT"], "okx": ["BTC/USDT"]})
+    for exchange in ("binance", "bybit"):
+        assert not world.backfill(exchange, DAY).failed
+    assert comparable_symbols(world.titan10.database, ["BTC/USDT"]) == []
+    assert price_distances(world.titan10, "binance", [DAY]) == {DAY: []}
+    assert not world.backfill("okx", DAY).failed
+    (distance,) = price_distances(world.titan10, "binance", [DAY])[DAY]
+    assert distance.symbol == "BTC/USDT"
