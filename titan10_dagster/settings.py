@@ -10,7 +10,6 @@ The descriptions of the fields are the table in docs/reference/settings.md.
 from __future__ import annotations
 
 import os
-import re
 import tomllib
 from collections.abc import Mapping
 from datetime import date, time, timedelta
@@ -42,6 +41,7 @@ from titan10_dagster.errors import SettingsError
 from titan10_dagster.planning.autopilot import Order
 from titan10_dagster.planning.repairs import OVERDUE
 from titan10_dagster.settings_errors import sentences, unknown_name
+from titan10_dagster.settings_files import require_file
 
 PREFIX = "TITAN10_"
 # Variables with our prefix that are not settings: the folder of the settings, and variables of the tests.
@@ -49,8 +49,6 @@ NOT_SETTINGS = (f"{PREFIX}HOME", f"{PREFIX}TEST_")
 # Upper limits, so that a date computed from a setting stays inside the calendar.
 MOST_DAYS = 36_500
 MOST_MINUTES = 525_600
-
-_SECRET = re.compile(r"^[^#\n]*(://[^/\s\"']+@|urls\b.*://|password\w*\s*=\s*\S)", re.IGNORECASE | re.MULTILINE)
 
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(values.parse_names)]
 Urls = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(values.parse_urls)]
@@ -416,7 +414,7 @@ def load(folder: Path | None = None) -> Settings:
     """
     folder = folder or home()
     toml_file, dotenv = folder / "titan10.toml", folder / ".env"
-    _refuse_missing_file(toml_file)
+    require_file(toml_file, f"{PREFIX}HOME")
     _refuse_unknown_variables(os.environ)
     source = type("Settings", (Settings,), {"toml_file": toml_file, "__module__": __name__})
     try:
@@ -430,35 +428,6 @@ def load(folder: Path | None = None) -> Settings:
     except (ValueError, OSError) as error:  # not UTF-8, or not readable for this user
         raise SettingsError(f"{toml_file} or {dotenv} cannot be read: {error}") from None
     return settings.model_copy(update={"data": folder / settings.data})
-
-
-def exposed_secrets(folder: Path) -> list[str]:
-    """Return a warning for each settings file with passwords or tokens that other users of this machine can read."""
-    warnings = []
-    for name in ("titan10.toml", ".env"):
-        file = folder / name
-        if file.is_file() and file.stat().st_mode & 0o077 and _holds_secrets(file):
-            warnings.append(f"{file} holds passwords or tokens, and other users can read it. Run: chmod 600 {file}")
-    return warnings
-
-
-def _holds_secrets(file: Path) -> bool:
-    """Return whether a line sets a URL with a login, an alert URL or a password. Comments do not count."""
-    return _SECRET.search(file.read_text(errors="replace")) is not None
-
-
-def _refuse_missing_file(toml_file: Path) -> None:
-    """Refuse a missing file, which pydantic-settings would silently treat as an empty one."""
-    if toml_file.is_dir():
-        raise SettingsError(
-            f"{toml_file} is a folder and must be a file. Docker creates such a folder if the file "
-            "that it should mount is missing. Remove the folder and put the project's titan10.toml in its place."
-        )
-    if not toml_file.is_file():
-        raise SettingsError(
-            f"There is no titan10.toml in {toml_file.parent}. Change to the project's folder, "
-            f"or set {PREFIX}HOME to it."
-        )
 
 
 def _refuse_unknown_variables(environment: Mapping[str, str]) -> None:

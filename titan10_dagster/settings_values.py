@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from titan10_dagster.candles.timeframes import TIMEFRAMES, Timeframe
 from titan10_dagster.errors import SettingsError
-from titan10_dagster.store.database import connection_parameters
+from titan10_dagster.store.urls import connection_parameters
 
 DATABASE_SCHEMES = ("postgresql://", "postgres://", "postgresql+psycopg2://")
 PROXY_SCHEMES = ("http://", "https://", "socks5://", "socks5h://")

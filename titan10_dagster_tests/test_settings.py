@@ -383,35 +383,3 @@ def test_a_symbol_of_ten_thousand_characters_is_refused_in_a_short_sentence(writ
 @pytest.mark.parametrize("symbol", ["1000SATS/USDT", "USDC.E/USDT", "币安人生/USDT", "$ALT/USDT", "A-B/C", "AAPLx/USD"])
 def test_unusual_symbols_of_real_markets_are_allowed(write: Write, symbol: str) -> None:
     assert settings.load(write(BINANCE.replace("BTC/USDT", symbol))).exchanges["binance"].symbols == (symbol,)
-
-
-SECRET_LINES = {
-    "titan10.toml": [
-        "[database]\nurl = 'postgresql://me:sesame@host/x'\n",
-        "[alerts]\nurls = ['tgram://token/chat']\n",
-    ],
-    ".env": [
-        "TITAN10_DATABASE__URL=postgresql://me:sesame@host/x\n",
-        "TITAN10_ALERTS__URLS=tgram://t/c\n",
-        "TITAN10_PASSWORD=x\n",
-    ],
-}
-
-
-@pytest.mark.parametrize(("name", "line"), [(name, line) for name, lines in SECRET_LINES.items() for line in lines])
-def test_a_file_with_secrets_that_others_can_read_is_reported(tmp_path: Path, name: str, line: str) -> None:
-    file = tmp_path / name
-    file.write_text(line)
-    file.chmod(0o640)
-    (warning,) = settings.exposed_secrets(tmp_path)
-    assert f"chmod 600 {file}" in warning
-    assert "sesame" not in warning
-    file.chmod(0o600)
-    assert settings.exposed_secrets(tmp_path) == []
-
-
-def test_the_projects_own_file_holds_no_secrets(tmp_path: Path) -> None:
-    own = Path(__file__).parents[1] / "titan10.toml"
-    (tmp_path / "titan10.toml").write_text(own.read_text())
-    (tmp_path / "titan10.toml").chmod(0o644)
-    assert settings.exposed_secrets(tmp_path) == []

@@ -10,6 +10,7 @@ from psycopg2 import sql
 
 from titan10_dagster.errors import StoreError
 from titan10_dagster.store.database import Database
+from titan10_dagster.store.urls import sqlalchemy_url
 
 if TYPE_CHECKING:  # importing Dagster takes a second, and some commands do without
     from dagster import DagsterInstance
@@ -19,15 +20,10 @@ DAGSTER_SCHEMA = "dagster"
 
 def dagster_url(database_url: str) -> str:
     """Return the URL of Dagster's tables: the same database, schema `dagster`."""
-    parts = urlsplit(database_url)
+    parts = urlsplit(sqlalchemy_url(database_url))
     query = dict(parse_qsl(parts.query))
     query["options"] = f"{query.get('options', '')} -csearch_path={DAGSTER_SCHEMA}".strip()
-    return with_driver(urlunsplit(parts._replace(query=urlencode(query, quote_via=quote))))
-
-
-def with_driver(url: str) -> str:
-    """Return the URL as SQLAlchemy needs it: SQLAlchemy 2.1 takes `postgresql://` for psycopg 3."""
-    return f"postgresql+psycopg2://{url.partition('://')[2]}"
+    return urlunsplit(parts._replace(query=urlencode(query, quote_via=quote)))
 
 
 def ensure_dagster_schema(database_url: str) -> None:

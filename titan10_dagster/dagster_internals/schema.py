@@ -7,13 +7,13 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from titan10_dagster.dagster_internals.database import with_driver
 from titan10_dagster.dagster_internals.storage import (
     PatientEventLogStorage,
     PatientRunStorage,
     PatientScheduleStorage,
 )
 from titan10_dagster.errors import MigrationError, StoreError
+from titan10_dagster.store.urls import sqlalchemy_url
 
 
 def revisions(url: str) -> tuple[str | None, str | None]:
@@ -28,7 +28,7 @@ def revisions(url: str) -> tuple[str | None, str | None]:
     from dagster_postgres.run_storage import run_storage
 
     newest = ScriptDirectory.from_config(pg_alembic_config(run_storage.__file__)).get_current_head()
-    engine = create_engine(with_driver(url), poolclass=NullPool)
+    engine = create_engine(sqlalchemy_url(url), poolclass=NullPool)
     try:
         with engine.connect() as connection:
             if connection.execute(text("SELECT to_regclass('alembic_version')")).scalar() is None:
@@ -54,7 +54,7 @@ def upgrade(url: str) -> bool:
     found, newest = revisions(url)
     if found in {None, newest}:
         return False
-    url = with_driver(url)
+    url = sqlalchemy_url(url)
     runs = PatientRunStorage(url)
     runs.upgrade()  # the tables; all storages share their revisions
     runs.migrate()  # the rows in them

@@ -41,9 +41,9 @@ from dagster_postgres.utils import create_pg_engine, pg_url_from_config, set_pg_
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import IntegrityError
 
-from titan10_dagster.dagster_internals.database import with_driver
 from titan10_dagster.dagster_internals.patience import is_read_only, patient, patiently
 from titan10_dagster.errors import SettingsError
+from titan10_dagster.store.urls import sqlalchemy_url
 
 T = TypeVar("T")
 
@@ -116,7 +116,7 @@ class PooledPostgresStorage(DagsterPostgresStorage):
         inst_data: ConfigurableClassData | None = None,
     ) -> None:
         # Not DagsterPostgresStorage.__init__, which would make storages without pool and patience.
-        self.postgres_url = url = with_driver(postgres_url)
+        self.postgres_url = url = sqlalchemy_url(postgres_url)
         self.should_autocreate_tables = should_autocreate_tables
         self._inst_data = inst_data
         self._run_storage = patiently(lambda: PatientRunStorage(url, should_autocreate_tables))

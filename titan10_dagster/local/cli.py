@@ -14,6 +14,7 @@ import click
 
 from titan10_dagster.errors import SettingsError, Titan10Error
 from titan10_dagster.local.exit_codes import DONE, EXIT_CODES, FAILED, INTERRUPTED, exit_code
+from titan10_dagster.local.printable import printable_lines
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,7 +86,7 @@ def today() -> date:
 
 def say(sentence: str) -> None:
     """Print a message to standard error; standard output is for results."""
-    click.echo(sentence, err=True)
+    click.echo(printable_lines(sentence), err=True)
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")
@@ -283,10 +284,12 @@ def alerts(test: bool, as_json: bool) -> None:
 
 def _settings() -> tuple[Settings, Path]:
     """Load the settings and the project folder; from then on warnings are shown, as logs.format says."""
-    from titan10_dagster import logs, settings
+    from titan10_dagster import logs, settings, settings_files
 
     loaded = settings.load()
     logs.configure(loaded, level="WARNING")
+    for warning in settings_files.exposed_secrets(settings.home()):
+        say(f"Warning: {warning}")
     return loaded, settings.home()
 
 

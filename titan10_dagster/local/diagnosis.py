@@ -29,7 +29,8 @@ from titan10_dagster.local.postgres import EmbeddedPostgres
 from titan10_dagster.logs import redacted
 from titan10_dagster.settings import ExchangeSettings, Settings
 from titan10_dagster.store import migrations
-from titan10_dagster.store.database import SESSION, Connection, connect, connection_parameters, shown
+from titan10_dagster.store.database import SESSION, Connection, connect
+from titan10_dagster.store.urls import connection_parameters, shown
 
 OLDEST_POSTGRESQL = 15
 FEW_BYTES, SCARCE_BYTES = 1_000_000_000, 10_000_000_000  # free space: a problem, a warning

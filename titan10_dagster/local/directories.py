@@ -1,21 +1,28 @@
-"""The folders below the setting `data`."""
+"""The folders below the setting `data`. They hold passwords, logs and sockets: other accounts cannot read them."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from tempfile import TemporaryFile
 
 from titan10_dagster.errors import SettingsError
 
+PRIVATE = 0o700
+# Where we are root, the embedded PostgreSQL runs as another account, which must reach its own folder below `data`.
+PASSABLE = 0o711
 
-def ensure_directory(folder: Path, *, mode: int = 0o777) -> Path:
+
+def ensure_directory(folder: Path) -> Path:
     """Create a folder below `data` and its parents where they do not exist, and return it.
+
+    New folders are private. Folders that exist keep their rights, in case you share them on purpose.
 
     Raises:
         SettingsError: the folder cannot be created, or no file can be written in it.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=mode)
+        _create(folder, PRIVATE)
         with TemporaryFile(dir=folder):
             return folder
     except OSError as error:
@@ -23,3 +30,11 @@ def ensure_directory(folder: Path, *, mode: int = 0o777) -> Path:
             f"data: {folder} cannot be created or written to ({error.strerror}): set `data` to a folder that this "
             "account may write to."
         ) from None
+
+
+def _create(folder: Path, mode: int) -> None:
+    if folder.is_dir():
+        return
+    _create(folder.parent, PASSABLE if os.geteuid() == 0 else PRIVATE)
+    folder.mkdir(exist_ok=True)
+    folder.chmod(mode)  # whatever the umask is

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import TypeAlias
 
 import titan10_dagster
-from titan10_dagster.dagster_internals.database import dagster_url, ensure_dagster_schema, with_driver
+from titan10_dagster.dagster_internals.database import dagster_url, ensure_dagster_schema
 from titan10_dagster.errors import SettingsError
 from titan10_dagster.local.directories import ensure_directory
 from titan10_dagster.local.postgres import EmbeddedPostgres
 from titan10_dagster.settings import Settings
 from titan10_dagster.store.database import Database, connect
+from titan10_dagster.store.urls import sqlalchemy_url
 
 Say: TypeAlias = Callable[[str], None]
 
@@ -113,7 +114,7 @@ def prepare(settings: Settings, home: Path, url: str) -> dict[str, str]:
 def database_of_dagster(settings: Settings, url: str) -> str:
     """Return the URL of Dagster's tables: database.dagster_url, or a schema of the candles' database."""
     configured = settings.database.dagster_url
-    return with_driver(configured.get_secret_value()) if configured else dagster_url(url)
+    return sqlalchemy_url(configured.get_secret_value()) if configured else dagster_url(url)
 
 
 def child_environment(variables: Mapping[str, str], base: Mapping[str, str]) -> dict[str, str]:
@@ -136,6 +137,8 @@ def _dagster_home(settings: Settings, home: Path) -> Path:
             f"There is no dagster.yaml in {home}, which configures Dagster: copy it from the repository."
         )
     folder = ensure_directory(settings.data / "dagster")
+    ensure_directory(settings.landing)
+    ensure_directory(settings.data / "logs")
     link = folder / "dagster.yaml"
     if not link.is_symlink() or link.resolve() != source.resolve():
         link.unlink(missing_ok=True)

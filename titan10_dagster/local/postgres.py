@@ -22,16 +22,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
-from psycopg2 import sql
-
 from titan10_dagster.errors import DatabaseUnavailable
 from titan10_dagster.local.ports import ADDRESS, free_port
 from titan10_dagster.local.postgres_files import Place, find_place, refuse_other_version, run_as
+from titan10_dagster.local.postgres_roles import (
+    SUPERUSER,
+    create_owner,
+    keep_locks_for_owner,
+    separate_superuser_password,
+)
 from titan10_dagster.operate import process_ids
 from titan10_dagster.store.database import Database
 
 DATABASE = "titan10"  # the database, and the role that owns it
-SUPERUSER = "postgres"
+SUPERUSER_PASSWORD = "superuser-password"  # file; clusters of version 0.1.0 get it at their next start
 START_SECONDS = 60  # crash recovery included
 STOP_SECONDS = 20
 _READY = "database system is ready to accept connections"  # in the log of a server that ran
@@ -54,6 +58,7 @@ port = {port}
 unix_socket_directories = ''
 password_encryption = 'scram-sha-256'
 max_connections = 200               # each process of Dagster holds a handful, each run one process
+reserved_connections = 50           # for titan10 alone, however many connections readers hold
 shared_buffers = '128MB'
 work_mem = '16MB'
 maintenance_work_mem = '128MB'
@@ -147,7 +152,7 @@ class EmbeddedPostgres:
         postmaster = self._postmaster()
         if postmaster is None:
             raise DatabaseUnavailable("The embedded PostgreSQL does not run: start it with `titan10 up`.")
-        return f"postgresql://{role}:{self._password()}@{ADDRESS}:{postmaster.port}/{database}"
+        return f"postgresql://{role}:{self._password(role)}@{ADDRESS}:{postmaster.port}/{database}"
 
     def address(self) -> str:
         """Return the URL of our database without the password, for people.
@@ -184,12 +189,13 @@ class EmbeddedPostgres:
         if self.cluster.exists():
             refuse_other_version(self.cluster, self.place.binaries)
             return
-        if not (self.folder / "password").exists():
-            self._write(self.folder / "password", secrets.token_urlsafe(24))
+        for name in ("password", SUPERUSER_PASSWORD):
+            if not (self.folder / name).exists():
+                self._write(self.folder / name, secrets.token_urlsafe(24))
         # Created beside its final place and renamed, so that a killed start leaves no half of a cluster.
         unfinished = self.folder / "cluster.new"
         shutil.rmtree(unfinished, ignore_errors=True)
-        options = [f"--pwfile={self.folder / 'password'}", *INITDB_OPTIONS]
+        options = [f"--pwfile={self.folder / SUPERUSER_PASSWORD}", *INITDB_OPTIONS]
         made = self._run("initdb", "-D", str(unfinished), *options)
         if made.returncode:
             raise DatabaseUnavailable(f"initdb failed in {self.folder}: {last_lines(made.stderr)}")
@@ -197,8 +203,10 @@ class EmbeddedPostgres:
             configuration.write("include_if_exists = 'titan10.conf'\n")
         unfinished.rename(self.cluster)
 
-    def _password(self) -> str:
-        return (self.folder / "password").read_text()
+    def _password(self, role: str) -> str:
+        own = self.folder / SUPERUSER_PASSWORD
+        file = own if role == SUPERUSER and own.exists() else self.folder / "password"
+        return file.read_text()
 
     def _write(self, path: Path, text: str) -> None:
         """Write a file that only the server's account can read."""
@@ -272,16 +280,18 @@ class EmbeddedPostgres:
     # -- its database ----------------------------------------------------------------------------------
 
     def _create_database(self) -> None:
-        """Create the database and its owner: no superuser, but a role that may create databases (tests) and roles."""
-        role, password = sql.Identifier(DATABASE), sql.Literal(self._password())
+        """Create the database and its roles; see postgres_roles.py."""
+        port = urlsplit(self.url()).port
+        separate_superuser_password(
+            self.folder / SUPERUSER_PASSWORD,
+            lambda password: f"postgresql://{SUPERUSER}:{password}@{ADDRESS}:{port}/{SUPERUSER}",
+            self._password(DATABASE),
+            self._write,
+        )
         with Database(self.url(SUPERUSER, SUPERUSER)).session() as cursor:
-            cursor.execute("SELECT FROM pg_roles WHERE rolname = %s", (DATABASE,))
-            if not cursor.rowcount:
-                rights = sql.SQL("CREATE ROLE {} LOGIN CREATEDB CREATEROLE PASSWORD {}")
-                cursor.execute(rights.format(role, password))
-            cursor.execute("SELECT FROM pg_database WHERE datname = %s", (DATABASE,))
-            if not cursor.rowcount:
-                cursor.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(role, role))
+            create_owner(cursor, DATABASE, self._password(DATABASE))
+        with Database(self.url(DATABASE, SUPERUSER)).session() as cursor:
+            keep_locks_for_owner(cursor, DATABASE)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

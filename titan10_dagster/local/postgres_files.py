@@ -50,7 +50,7 @@ def find_place(wanted: Path, say: Callable[[str], None]) -> Place:
         SettingsError: the folder cannot be created or written to.
         DatabaseUnavailable: the folder belongs to another account.
     """
-    wanted = ensure_directory(wanted.resolve(), mode=0o700)
+    wanted = ensure_directory(wanted.resolve())
     if os.geteuid() != 0:
         _refuse_strangers(wanted)
         return Place(wanted, installed_binaries(), None)

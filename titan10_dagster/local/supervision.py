@@ -116,6 +116,7 @@ class Child:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                umask=0o077,  # landed files, logs of steps and sockets are this account's alone
             )
         self.guard.watch(self.process.pid)
         self.pauses.note_start(time.monotonic())

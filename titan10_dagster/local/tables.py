@@ -13,6 +13,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from titan10_dagster.local.printable import printable
+
 PIPE_WIDTH = 250  # columns; a pipe has no width of its own, and its lines must not be cut
 
 
@@ -36,18 +38,6 @@ def print_table(headers: Sequence[str], rows: Iterable[Sequence[Any]], *, number
 def cell_text(cell: Any) -> Text:
     """Return a cell as text in which neither markup nor control characters have an effect."""
     return Text(f"{cell:,}" if isinstance(cell, int) else printable(str(cell)))
-
-
-def printable(text: str) -> str:
-    """Return the text with control characters, such as those that move a terminal's cursor, written as escapes."""
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
-    )
-
-
-def printable_lines(text: str) -> str:
-    """Return `printable` text, but with its line breaks."""
-    return "\n".join(printable(line) for line in text.split("\n"))
 
 
 def counts(numbers: Mapping[str, int]) -> str:

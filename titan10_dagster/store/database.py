@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from threading import BoundedSemaphore, Lock
 from typing import Any, TypeVar
-from urllib.parse import quote, unquote
 
 import psycopg2
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
@@ -27,6 +26,8 @@ from tenacity import (
 )
 
 from titan10_dagster.errors import DatabaseUnavailable, SettingsError, StoreError, WriteUnderWay
+from titan10_dagster.store.server_errors import sentence, translated
+from titan10_dagster.store.urls import connection_parameters, shown
 
 Connection = psycopg2.extensions.connection
 Cursor = psycopg2.extensions.cursor
@@ -34,6 +35,8 @@ Cursor = psycopg2.extensions.cursor
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+_direct: set[str] = set()  # URLs that lead to a server and not to a pooler, checked once by each process
 
 # Milliseconds. The lock timeout outlasts the longest write: writers of one exchange wait for each other.
 SESSION: Mapping[str, str] = {
@@ -60,66 +63,53 @@ _CONNECTION: Mapping[str, Any] = {
 # libpq's words for an invalid parameter value. It has no error code for that, and contacted no server.
 _IMPOSSIBLE = re.compile(r"(connection to .+ failed: )?invalid \w+ value\b")
 
-# OperationalErrors after which another attempt does not help: full disk, limits, a cancelled query.
-_NOT_PASSING = ("53000", "53100", "53200", "53400", "57014")
+# A setting that says that the settings of a session arrived; see `_refuse_pooler`.
+_MARK = "titan10.session"
+# PgBouncer's words for a connection that sets session settings.
+_POOLER = "unsupported startup parameter"
+_DIRECT = (
+    "Titan-10 keeps a few connections open itself, and needs its own sessions for time-outs and locks. "
+    "Set database.url to the PostgreSQL server itself, usually port 5432, and not to the pooler."
+)
 
 
 def connect(url: str, session: Mapping[str, str] = SESSION) -> Connection:
     """Open a connection to `url`, postgresql:// or postgresql+psycopg2://. Settings in the URL win over ours.
 
     Raises DatabaseUnavailable if the server does not answer or refuses, SettingsError if the URL cannot be read or has
-    an invalid value. Messages never contain the password.
+    an invalid value, or leads to a connection pooler. Messages never contain the password.
     """
     parameters = connection_parameters(url)
-    settings = " ".join(f"-c {name}={value}" for name, value in session.items())
+    settings = " ".join(f"-c {name}={value}" for name, value in {**session, _MARK: "on"}.items())
     parameters["options"] = f"{settings} {parameters.get('options', '')}"
     try:
-        return psycopg2.connect(
+        connection = psycopg2.connect(
             connection_factory=Connection, cursor_factory=NamedTupleCursor, **{**_CONNECTION, **parameters}
         )
+        if url not in _direct:
+            _refuse_pooler(connection, parameters)
+            _direct.add(url)
+        return connection
     except psycopg2.Error as error:
-        why = f"cannot connect to {shown(parameters)}: {_sentence(error)}"
+        why = f"cannot connect to {shown(parameters)}: {sentence(error)}"
+        if _POOLER in str(error):
+            raise SettingsError(f"{why}. This is a connection pooler. {_DIRECT}") from None
         raise SettingsError(why) if _IMPOSSIBLE.match(str(error)) else DatabaseUnavailable(why) from None
 
 
-def connection_parameters(url: str) -> dict[str, Any]:
-    """Return libpq's parameters for the URL; a percent-encoded password may contain any character.
+def _refuse_pooler(connection: Connection, parameters: Mapping[str, Any]) -> None:
+    """Refuse a connection on which the settings of `connect` did not arrive.
 
-    Raises SettingsError, without repeating the URL, if it is not a PostgreSQL URL.
+    A pooler such as PgBouncer with `ignore_startup_parameters = options` drops them. Then there would be no time-outs,
+    tables of Dagster would be created in another schema, and locks would stay with sessions of other clients.
     """
-    scheme, separator, rest = url.partition("://")
-    authority, slash, path = rest.partition("/")
-    user, at, hosts = authority.rpartition("@")
-    is_ours = scheme.partition("+")[0] in ("postgresql", "postgres") and separator
-    # An @ after the first slash: the password contains a slash, and part of it would be taken for the host.
-    if not is_ours or (not at and "@" in path):
-        raise SettingsError(_UNREADABLE)
-    name, colon, password = user.partition(":")
-    login = quote(unquote(name), safe="") + colon + quote(unquote(password), safe="") + at
-    try:
-        parameters = dict(psycopg2.extensions.parse_dsn(f"postgresql://{login}{hosts}{slash}{path}"))
-    except psycopg2.Error:
-        raise SettingsError(_UNREADABLE) from None
-    # An invalid port may be a password whose host was forgotten: no message may contain it.
-    if not all(map(_is_port, parameters.get("port", "").split(","))):
-        raise SettingsError(_UNREADABLE)
-    return parameters
-
-
-def _is_port(text: str) -> bool:
-    return not text or (text.isdecimal() and 0 < int(text) < 65536)
-
-
-_UNREADABLE = (
-    "the database URL cannot be read: it should look like postgresql://user:password@host:5432/database, "
-    "with special characters in user and password percent-encoded (@ is %40, / is %2F)"
-)
-
-
-def shown(parameters: Mapping[str, Any]) -> str:
-    """Return the server and database of a connection for messages, without the password."""
-    host, port, name = (parameters.get(key) for key in ("host", "port", "dbname"))
-    return f"the database {name or '(default)'} at {host or 'localhost'}:{port or 5432}"
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_setting(%s, true)", [_MARK])
+        marked = cursor.fetchone()
+    connection.rollback()
+    if marked is None or marked[0] != "on":
+        connection.close()
+        raise SettingsError(f"{shown(parameters)} is a connection pooler that drops session settings. {_DIRECT}")
 
 
 class Database:
@@ -272,14 +262,8 @@ def translated_errors() -> Iterator[None]:
     """Translate psycopg2's errors: DatabaseUnavailable if another attempt may help, else StoreError."""
     try:
         yield
-    except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
-        if error.pgcode in _NOT_PASSING:
-            raise StoreError(f"the database gave up: {_sentence(error)}") from error
-        raise DatabaseUnavailable(f"the database cannot be used now: {_sentence(error)}") from error
     except psycopg2.Error as error:
-        if type(error) is psycopg2.DatabaseError:  # libpq lost the connection in the middle of a COPY
-            raise DatabaseUnavailable(f"the database cannot be used now: {_sentence(error)}") from error
-        raise StoreError(f"the database refused: {_sentence(error)}") from error
+        raise translated(error) from error
 
 
 def retrying(run: Callable[[], T], *, seconds: float = 120.0) -> T:
@@ -301,7 +285,3 @@ def retrying(run: Callable[[], T], *, seconds: float = 120.0) -> T:
 def _log_retry(state: RetryCallState) -> None:
     if state.outcome is not None:
         log.warning("%s; trying again", state.outcome.exception())
-
-
-def _sentence(error: psycopg2.Error) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

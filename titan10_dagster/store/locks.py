@@ -1,12 +1,14 @@
-"""The advisory locks by which writers take turns. Each has a number that no other program may use in this database.
+"""The locks by which writers take turns.
+
+Writers of one exchange lock its row of the table `write_locks`: `lock_exchange`. Only roles that may change the table
+can do that. The other locks are advisory locks, each with a number that no other program may use in this database. Any
+role that may connect can take them, unless the server's administrator forbids it (docs/howto/deploy.md).
 
 | lock | held by | for |
 |-|-|-|
 | MIGRATIONS | a session | bringing the schema up to date: two may start at once |
 | ROLLUPS | a session; `compress_rollups` in sql/timescaledb | refreshing rollups, compressing them |
 | POLICIES | a transaction | setting how TimescaleDB keeps the candles |
-
-Writers of one exchange take turns by `lock_exchange`, whose numbers are hashes of the exchanges' names.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from datetime import timedelta
 import psycopg2
 
 from titan10_dagster.errors import WriteUnderWay
-from titan10_dagster.store.database import Cursor, single_row
+from titan10_dagster.store.database import Cursor
 
 MIGRATIONS = 7_310_424_201
 ROLLUPS = 7_310_424_202
@@ -24,7 +26,7 @@ POLICIES = 7_310_424_203
 
 
 def lock_exchange(cursor: Cursor, exchange: str, *, patience: timedelta | None = None) -> None:
-    """Take the exchange's lock, which falls with the transaction; wait until no other transaction writes the exchange.
+    """Lock the exchange's row, until the end of the transaction; wait until no other transaction writes the exchange.
 
     With `patience` it does not wait: a connection that waits is missing in the pool, so the caller must try again
     later. Every other lock of this transaction is then waited for no longer than `patience`.
@@ -32,13 +34,25 @@ def lock_exchange(cursor: Cursor, exchange: str, *, patience: timedelta | None =
     Raises:
         WriteUnderWay: another transaction writes the exchange; without `patience`, for longer than a session waits.
     """
-    if patience is None:
-        try:
-            cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('titan10 ' || %s, 0))", [exchange])
-        except psycopg2.errors.LockNotAvailable as error:
-            raise WriteUnderWay(f"another write of {exchange} is under way") from error
-        return
-    cursor.execute("SET LOCAL lock_timeout = %s", [int(patience.total_seconds() * 1000)])
-    cursor.execute("SELECT pg_try_advisory_xact_lock(hashtextextended('titan10 ' || %s, 0)) AS taken", [exchange])
-    if not single_row(cursor).taken:
-        raise WriteUnderWay(f"another write of {exchange} is under way")
+    if patience is not None:
+        cursor.execute("SET LOCAL lock_timeout = %s", [int(patience.total_seconds() * 1000)])
+    try:
+        if not _lock_row(cursor, exchange, waiting=patience is None):
+            raise WriteUnderWay(f"another write of {exchange} is under way")
+    except psycopg2.errors.LockNotAvailable as error:
+        raise WriteUnderWay(f"another write of {exchange} is under way") from error
+
+
+def _lock_row(cursor: Cursor, exchange: str, *, waiting: bool) -> bool:
+    """Lock the exchange's row, and create it before its first lock; return whether it is locked."""
+    select = "SELECT FROM write_locks WHERE exchange = %s FOR UPDATE"
+    if not waiting:
+        select += " SKIP LOCKED"
+    cursor.execute(select, [exchange])
+    if cursor.rowcount:
+        return True
+    cursor.execute("INSERT INTO write_locks VALUES (%s) ON CONFLICT DO NOTHING", [exchange])
+    if cursor.rowcount:
+        return True  # other transactions wait for a row that is not committed yet
+    cursor.execute(select, [exchange])
+    return bool(cursor.rowcount)

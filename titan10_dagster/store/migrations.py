@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from glob import escape
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import uuid4
 
@@ -25,7 +27,8 @@ from yoyo.migrations import Migration, default_migration_table
 from titan10_dagster.errors import MigrationError
 from titan10_dagster.store import locks
 from titan10_dagster.store.database import SESSION, Connection, connect
-from titan10_dagster.store.statements import folder
+from titan10_dagster.store.server_errors import sentence, translated
+from titan10_dagster.store.statements import folder, statement
 
 log = logging.getLogger(__name__)
 
@@ -51,10 +54,14 @@ def migrate(url: str, *, timescaledb: bool = True) -> list[str]:
     logging.getLogger("yoyo").setLevel(logging.WARNING)  # it logs every statement
     with _Backend(url) as backend, backend.lock():
         try:
+            schema = _schema_of(backend)
             extended = timescaledb and _extend(backend)
-            return _apply(backend, ["postgresql", "timescaledb"] if extended else ["postgresql"])
+            applied = _apply(backend, ["postgresql", "timescaledb"] if extended else ["postgresql"], schema)
+            with backend.connection.cursor() as cursor:
+                cursor.execute(statement("grant_readers"))
+            return applied
         except psycopg2.Error as error:
-            raise MigrationError(f"the schema could not be brought up to date: {error}") from error
+            raise MigrationError(f"the schema could not be brought up to date: {_advice(error)}") from error
 
 
 def pending(connection: Connection) -> list[str]:
@@ -70,12 +77,59 @@ def pending(connection: Connection) -> list[str]:
     return [name for name in names if name not in applied]
 
 
-def _apply(backend: _Backend, folders: list[str]) -> list[str]:
-    migrations = read_migrations(*(escape(str(folder(name))) for name in folders))
-    missing = list(backend.to_apply(migrations))
-    for migration in missing:  # not backend.apply_migrations, which skips files that it cannot read
-        backend.apply_one(migration)
-    return [migration.id for migration in missing]
+def _apply(backend: _Backend, folders: list[str], schema: str) -> list[str]:
+    with _migrations_for(folders, schema) as paths:
+        migrations = read_migrations(*(escape(str(path)) for path in paths))
+        missing = list(backend.to_apply(migrations))
+        for migration in missing:  # not backend.apply_migrations, which skips files that it cannot read
+            backend.apply_one(migration)
+        return [migration.id for migration in missing]
+
+
+@contextmanager
+def _migrations_for(folders: list[str], schema: str) -> Iterator[list[Path]]:
+    """Yield the folders of the migrations for a schema.
+
+    The first migration grants rights on the schema `public` by name, and a migration is never changed. For another
+    schema a copy of the files names that one.
+    """
+    if schema == "public":
+        yield [folder(name) for name in folders]
+        return
+    with TemporaryDirectory(prefix="titan10-migrations-") as copies:
+        paths = []
+        for name in folders:
+            path = Path(copies) / name
+            path.mkdir()
+            for file in folder(name).glob("*.sql"):
+                (path / file.name).write_text(file.read_text().replace("SCHEMA public", f"SCHEMA {schema}"))
+            paths.append(path)
+        yield paths
+
+
+def _schema_of(backend: _Backend) -> str:
+    """Return the schema that tables are created in: the first of the search path that exists.
+
+    Raises MigrationError if there is none, or its name would have to be quoted.
+    """
+    with backend.connection.cursor() as cursor:
+        cursor.execute("SELECT current_schema(), current_setting('search_path')")
+        schema, path = cursor.fetchone()
+    if schema is None:
+        raise MigrationError(f"no schema of the search path ({path}) exists: run CREATE SCHEMA with its first name")
+    if not re.fullmatch(r"[a-z_][a-z0-9_]*", schema):
+        raise MigrationError(f"the schema {schema!r} cannot be used: name it with lower-case letters, digits and _")
+    return str(schema)
+
+
+def _advice(error: psycopg2.Error) -> str:
+    """Return what happened, and what to do where it is known."""
+    if "start background process" in str(error):
+        return (
+            f"TimescaleDB runs its jobs as the owner of the tables, and that role may not log in: run ALTER ROLE ... "
+            f"LOGIN for it, or let another role own the tables. ({sentence(error)})"
+        )
+    return str(translated(error))
 
 
 def _extend(backend: _Backend) -> bool:

@@ -14,8 +14,9 @@ from titan10_dagster.candles.fetched import JudgedSlice
 from titan10_dagster.errors import DatabaseUnavailable, SettingsError, StoreError
 from titan10_dagster.local.postgres import EmbeddedPostgres
 from titan10_dagster.store import writer
-from titan10_dagster.store.database import Database, connection_parameters, retrying, shown
+from titan10_dagster.store.database import Database, retrying
 from titan10_dagster.store.migrations import migrate
+from titan10_dagster.store.urls import connection_parameters, shown
 from titan10_dagster.store.writer import write_slices
 from titan10_dagster_tests.store.making import DAY, Sql, a_slice, judged
 

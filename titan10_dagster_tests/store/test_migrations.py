@@ -17,7 +17,8 @@ import pytest
 
 from titan10_dagster.candles.timeframes import TIMEFRAMES
 from titan10_dagster.errors import DatabaseUnavailable, MigrationError
-from titan10_dagster.local.postgres import SUPERUSER, EmbeddedPostgres
+from titan10_dagster.local.postgres import EmbeddedPostgres
+from titan10_dagster.local.postgres_roles import SUPERUSER
 from titan10_dagster.store import locks, statements
 from titan10_dagster.store.database import Database
 from titan10_dagster.store.migrations import migrate

@@ -26,8 +26,8 @@ from titan10_dagster.ingest.days import ledger_rows, read_ledger
 from titan10_dagster.local.directories import ensure_directory
 from titan10_dagster.local.exit_codes import DONE, FAILED, SHUT_OUT
 from titan10_dagster.local.instance import Say, open_instance
+from titan10_dagster.local.printable import printable_lines
 from titan10_dagster.local.supervision import rotate
-from titan10_dagster.local.tables import printable_lines
 from titan10_dagster.settings import Settings, load
 
 if TYPE_CHECKING:

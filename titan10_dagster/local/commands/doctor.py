@@ -11,7 +11,8 @@ from titan10_dagster import settings as titan10_settings
 from titan10_dagster.errors import SettingsError
 from titan10_dagster.local.diagnosis import Finding, Level, all_findings
 from titan10_dagster.local.exit_codes import DONE, FAILED, MISUSED
-from titan10_dagster.local.tables import print_json, printable
+from titan10_dagster.local.printable import printable
+from titan10_dagster.local.tables import print_json
 
 MARKS = {Level.OK: ("ok", "green"), Level.WARNING: ("warning", "yellow"), Level.PROBLEM: ("PROBLEM", "red")}
 

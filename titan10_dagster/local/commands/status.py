@@ -15,7 +15,7 @@ from titan10_dagster.local.stack import demo_folder, running_stack
 from titan10_dagster.local.tables import counts, day_range, print_json, print_table, share
 from titan10_dagster.operate.status import ExchangeHealth, flat, health_report
 from titan10_dagster.settings import Settings
-from titan10_dagster.store.database import connection_parameters, shown
+from titan10_dagster.store.urls import connection_parameters, shown
 
 # "all settled": on these days nothing is left to fetch, which does not mean that every candle is there.
 HISTORY = ("exchange", "enabled", "symbols", "settled days", "all settled", "stored", "expected", "share", "missing")

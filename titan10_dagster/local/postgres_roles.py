@@ -1,0 +1,76 @@
+"""The roles of the embedded PostgreSQL, and what each may do.
+
+| role | login | rights |
+|-|-|-|
+| postgres | with a password that only the server's account and root can read | superuser; used only here |
+| titan10 | with the password in the file `password` | owns its database, creates databases and roles; no superuser |
+| titan10_reader | none; logins are members of it | reads; takes no advisory locks; leaves connections to titan10 |
+
+A superuser could run programs on this machine (`COPY ... FROM PROGRAM`), so its password is another one than titan10's.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+
+from psycopg2 import sql
+
+from titan10_dagster.errors import DatabaseUnavailable
+from titan10_dagster.store.database import Cursor, Database
+
+SUPERUSER = "postgres"
+# Functions by which any role could hold a lock that Titan-10 waits for.
+_ADVISORY = """
+SELECT oid::regprocedure::text FROM pg_proc
+WHERE pronamespace = 'pg_catalog'::regnamespace AND proname ~ '^pg_(try_)?advisory_'
+    AND has_function_privilege('public', oid, 'EXECUTE')
+"""
+
+
+def create_owner(cursor: Cursor, owner: str, password: str) -> None:
+    """Create the role and its database if they do not exist. `cursor` is that of a superuser, outside a transaction."""
+    role = sql.Identifier(owner)
+    cursor.execute("SELECT FROM pg_roles WHERE rolname = %s", (owner,))
+    if not cursor.rowcount:
+        rights = sql.SQL("CREATE ROLE {} LOGIN CREATEDB CREATEROLE PASSWORD {}")
+        cursor.execute(rights.format(role, sql.Literal(password)))
+    cursor.execute(sql.SQL("GRANT pg_use_reserved_connections TO {}").format(role))
+    cursor.execute("SELECT FROM pg_database WHERE datname = %s", (owner,))
+    if not cursor.rowcount:
+        cursor.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(role, role))
+
+
+def keep_locks_for_owner(cursor: Cursor, owner: str) -> None:
+    """Let only the owner of the current database take advisory locks. `cursor` is that of a superuser."""
+    cursor.execute(_ADVISORY)
+    for (function,) in cursor.fetchall():
+        cursor.execute(f"REVOKE EXECUTE ON FUNCTION {function} FROM PUBLIC")
+        cursor.execute(sql.SQL("GRANT EXECUTE ON FUNCTION {} TO {}").format(sql.SQL(function), sql.Identifier(owner)))
+
+
+def separate_superuser_password(
+    file: Path, url_with: Callable[[str], str], shared: str, write: Callable[..., None]
+) -> str:
+    """Return the superuser's password, and give it one of its own where it still has the owner's.
+
+    Servers that were made by version 0.1.0 have one password for both roles. `url_with` makes the superuser's URL of a
+    password, `write` writes a file that only the server's account can read.
+    """
+    if file.exists():
+        return file.read_text()
+    # Written first: a process that is killed after the change must not take the password with it.
+    unfinished = file.with_name(f"{file.name}.new")
+    if not unfinished.exists():
+        write(unfinished, secrets.token_urlsafe(24))
+    password = unfinished.read_text()
+    try:
+        with Database(url_with(shared)).session() as cursor:
+            change = sql.SQL("ALTER ROLE {} PASSWORD {}")
+            cursor.execute(change.format(sql.Identifier(SUPERUSER), sql.Literal(password)))
+    except DatabaseUnavailable:
+        with Database(url_with(password)).session():  # an earlier start was killed after the change
+            pass
+    unfinished.rename(file)
+    return password

@@ -1,0 +1,42 @@
+"""The files of the settings: titan10.toml exists, and other users cannot read secrets in it or in .env."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from titan10_dagster.errors import SettingsError
+
+# A line with a login in a URL, with alert URLs or with a password. Comments do not count.
+_SECRET = re.compile(r"^[^#\n]*(://[^/\s\"']+@|urls\b.*://|password\w*\s*=\s*\S)", re.IGNORECASE | re.MULTILINE)
+
+
+def require_file(toml_file: Path, variable: str) -> None:
+    """Refuse a missing titan10.toml, which pydantic-settings would silently treat as an empty one.
+
+    `variable` is the environment variable that names the folder of the file.
+    """
+    if toml_file.is_dir():
+        raise SettingsError(
+            f"{toml_file} is a folder and must be a file. Docker creates such a folder if the file "
+            "that it should mount is missing. Remove the folder and put the project's titan10.toml in its place."
+        )
+    if not toml_file.is_file():
+        raise SettingsError(
+            f"There is no titan10.toml in {toml_file.parent}. Change to the project's folder, or set {variable} to it."
+        )
+
+
+def exposed_secrets(folder: Path) -> list[str]:
+    """Return a warning for each settings file with passwords or tokens that other users of this machine can read."""
+    warnings = []
+    for name in ("titan10.toml", ".env"):
+        file = folder / name
+        if file.is_file() and file.stat().st_mode & 0o077 and _holds_secrets(file):
+            warnings.append(f"{file} holds passwords or tokens, and other users can read it. Run: chmod 600 {file}")
+    return warnings
+
+
+def _holds_secrets(file: Path) -> bool:
+    """Return whether a line sets a URL with a login, an alert URL or a password. Comments do not count."""
+    return _SECRET.search(file.read_text(errors="replace")) is not None

@@ -1,0 +1,55 @@
+"""What an error of the PostgreSQL server means: whether time can heal it, and what to do.
+
+| SQLSTATE | meaning | outcome |
+|-|-|-|
+| 25006 | the server only takes reads: a standby, or a primary that was replaced | repeated on a new session |
+| 53100 | the server's disk is full | repeated, in case space is freed |
+| 53000, 53200 | the server lacks memory or other resources | repeated |
+| 53400, 57014 | a configured limit, a cancelled or timed-out statement | not repeated |
+| 58P01 | the server lacks a file, such as the library of an extension | not repeated |
+
+All other errors of the connection are repeated; all other errors of a statement are not.
+"""
+
+from __future__ import annotations
+
+import psycopg2
+
+from titan10_dagster.errors import DatabaseUnavailable, StoreError
+
+_HEALED_BY_TIME = {
+    "25006": "the database only takes reads: it is a standby, or a failover is under way",
+    "53000": "the database server lacks resources",
+    "53100": "the disk of the database server is full: free some space there",
+    "53200": "the database server lacks memory",
+}
+_LASTING = ("53400", "57014")
+_MISSING_FILE = "58P01"
+_OTHER_LIBRARY = "already loaded with another version"  # of TimescaleDB, by a session from before an upgrade
+
+UPGRADE_TIMESCALEDB = (
+    "TimescaleDB's library on the server was upgraded, but the extension in this database was not. Run as its owner: "
+    "psql -X -d DATABASE -c 'ALTER EXTENSION timescaledb UPDATE'"
+)
+
+
+def translated(error: psycopg2.Error) -> StoreError:
+    """Return our error for an error of psycopg2: DatabaseUnavailable if another attempt may help, else StoreError."""
+    if error.pgcode in _HEALED_BY_TIME:
+        return DatabaseUnavailable(f"{_HEALED_BY_TIME[error.pgcode]} ({sentence(error)})")
+    if _OTHER_LIBRARY in str(error):
+        return DatabaseUnavailable(f"the database session has to be opened again: {sentence(error)}")
+    if error.pgcode == _MISSING_FILE and "timescaledb" in str(error):
+        return StoreError(f"{UPGRADE_TIMESCALEDB}. ({sentence(error)})")
+    if error.pgcode in _LASTING:
+        return StoreError(f"the database gave up: {sentence(error)}")
+    is_of_connection = isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError)
+    # libpq raises the bare base class when the connection is lost in the middle of a COPY.
+    if (is_of_connection and error.pgcode != _MISSING_FILE) or type(error) is psycopg2.DatabaseError:
+        return DatabaseUnavailable(f"the database cannot be used now: {sentence(error)}")
+    return StoreError(f"the database refused: {sentence(error)}")
+
+
+def sentence(error: psycopg2.Error) -> str:
+    """Return the error's message in one line."""
+    return " ".join(str(error).split()) or type(error).__name__
