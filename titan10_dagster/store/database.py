@@ -86,15 +86,16 @@ def connect(url: str, session: Mapping[str, str] = SESSION) -> Connection:
         connection = psycopg2.connect(
             connection_factory=Connection, cursor_factory=NamedTupleCursor, **{**_CONNECTION, **parameters}
         )
-        if url not in _direct:
-            _refuse_pooler(connection, parameters)
-            _direct.add(url)
-        return connection
     except psycopg2.Error as error:
         why = f"cannot connect to {shown(parameters)}: {sentence(error)}"
         if _POOLER in str(error):
             raise SettingsError(f"{why}. This is a connection pooler. {_DIRECT}") from None
         raise SettingsError(why) if _IMPOSSIBLE.match(str(error)) else DatabaseUnavailable(why) from None
+    if url not in _direct:
+        with translated_errors():
+            _refuse_pooler(connection, parameters)
+        _direct.add(url)
+    return connection
 
 
 def _refuse_pooler(connection: Connection, parameters: Mapping[str, Any]) -> None:

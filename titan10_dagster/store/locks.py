@@ -24,6 +24,8 @@ MIGRATIONS = 7_310_424_201
 ROLLUPS = 7_310_424_202
 POLICIES = 7_310_424_203
 
+NOT_WAITING = 50  # milliseconds; PostgreSQL has no insert that does not wait
+
 
 def lock_exchange(cursor: Cursor, exchange: str, *, patience: timedelta | None = None) -> None:
     """Lock the exchange's row, until the end of the transaction; wait until no other transaction writes the exchange.
@@ -34,11 +36,14 @@ def lock_exchange(cursor: Cursor, exchange: str, *, patience: timedelta | None =
     Raises:
         WriteUnderWay: another transaction writes the exchange; without `patience`, for longer than a session waits.
     """
-    if patience is not None:
-        cursor.execute("SET LOCAL lock_timeout = %s", [int(patience.total_seconds() * 1000)])
     try:
+        if patience is not None:
+            # A row that another transaction has just created cannot be skipped: an insert waits for it, but not long.
+            cursor.execute("SET LOCAL lock_timeout = %s", [NOT_WAITING])
         if not _lock_row(cursor, exchange, waiting=patience is None):
             raise WriteUnderWay(f"another write of {exchange} is under way")
+        if patience is not None:
+            cursor.execute("SET LOCAL lock_timeout = %s", [int(patience.total_seconds() * 1000)])
     except psycopg2.errors.LockNotAvailable as error:
         raise WriteUnderWay(f"another write of {exchange} is under way") from error
 
