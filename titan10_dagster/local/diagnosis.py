@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shutil
 import ssl
 from collections.abc import Iterator, Mapping
@@ -30,6 +31,7 @@ from titan10_dagster.logs import redacted
 from titan10_dagster.settings import ExchangeSettings, Settings
 from titan10_dagster.store import migrations
 from titan10_dagster.store.database import SESSION, Connection, connect
+from titan10_dagster.store.server_errors import UPGRADE_TIMESCALEDB
 from titan10_dagster.store.urls import connection_parameters, shown
 
 OLDEST_POSTGRESQL = 15
@@ -161,6 +163,12 @@ def _database(settings: Settings, url: str) -> Iterator[Finding]:
     try:
         connection = connect(url)
     except Titan10Error as error:
+        missing = re.search(r"timescaledb-(\d+\.\d+\.\d+)", str(error))
+        if missing is not None and UPGRADE_TIMESCALEDB in str(error):
+            # No statement runs in such a database, so the other checks cannot run either.
+            found = f"The server has another TimescaleDB than the extension {missing[1]}."
+            yield Finding("timescaledb", Level.PROBLEM, found, f"{UPGRADE_TIMESCALEDB}.")
+            return
         advice = "Check that the server runs and that database.url names its host, port, user, password and database."
         yield Finding("database", Level.PROBLEM, f"{error}", advice)
         return
