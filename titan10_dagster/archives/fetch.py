@@ -11,6 +11,7 @@ for longer than anywhere else. An incomplete slice lands as far as it goes and i
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -38,6 +39,9 @@ from titan10_dagster.exchanges.archive_record import Archive, Cadence
 
 _UNITS_AT_ONCE = 6  # of a month of a series: 5 MB each unpacked
 _HOUR = timedelta(hours=1)
+_LONG_SILENCE = timedelta(minutes=30)
+_LEAST_UNTRADED = 0.01  # share of minutes without a trade, whatever a day shows
+_IMPROBABLE = -20.0  # logarithm of the chance of such a silence, 2 in 1,000,000,000
 
 
 @dataclass(frozen=True)
@@ -248,21 +252,25 @@ class _UnitRead:
 
 
 def _suspicious_silence(slice_: Slice, candles: Candles) -> str | None:
-    """Why a sparse slice may have been cut off; None where its silences look alike.
+    """Why a sparse slice may lack candles; None where its silences look like minutes without trades.
 
-    A file that lost its end looks like an exchange without trades. It is suspicious if the silence at one end of the
-    day is longer than an hour and than twice the longest silence between two candles.
+    A file that lost rows looks like an exchange without trades. The longest silence of a day is suspicious if it is at
+    one end, lasts more than an hour and is twice as long as any other. It is also suspicious if it is too long for a
+    pair that trades as often as this one does in the rest of the day.
     """
     if not len(candles):
         return "its files have no candle of the day"
+    places = np.flatnonzero(np.isin(slice_.grid(), candles.times))
+    if not len(places):
+        return "its files have no candle on the grid of the day"
     step = slice_.series.timeframe.delta
-    minutes = np.unique(candles.times)
-    inner = np.diff(minutes).max().astype(timedelta) if len(minutes) > 1 else timedelta(0)
-    longest = max(_HOUR, 2 * inner)
-    start, end = minutes[0].astype(datetime), minutes[-1].astype(datetime) + step
-    head = start - slice_.start.replace(tzinfo=None)
-    tail = slice_.end.replace(tzinfo=None) - end
-    if max(head, tail) > longest:
+    inner = int(np.diff(places).max()) - 1 if len(places) > 1 else 0
+    head, tail = int(places[0]), slice_.expected - 1 - int(places[-1])
+    if max(head, tail) * step > max(_HOUR, 2 * inner * step):
         which = "begins" if head > tail else "ends"
-        return f"the day in its files {which} with a silence of {max(head, tail)}, so they may be cut off"
+        return f"the day in its files {which} with a silence of {max(head, tail) * step}, so they may be cut off"
+    longest = max(head, tail, inner)
+    untraded = max(1 - len(places) / max(slice_.expected - longest, 1), _LEAST_UNTRADED)
+    if longest * step >= _LONG_SILENCE and longest * math.log(untraded) < _IMPROBABLE:
+        return f"a silence of {longest * step} is too long for a pair that trades so often, so they may lack candles"
     return None

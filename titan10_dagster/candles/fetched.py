@@ -20,6 +20,7 @@ class Source(StrEnum):
 
     REST = "rest"
     ARCHIVE = "archive"
+    IMPORT = "import"
 
 
 @dataclass(frozen=True)

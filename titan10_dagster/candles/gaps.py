@@ -119,11 +119,13 @@ class Evidence:
     `answered`: the exchange answered well for the whole slice. `horizon`: the exchange serves nothing before it.
     `listed`, `delisted`: it traded the symbol in [listed, delisted). `quarantined`: the starts of the candles that
     broke a rule, datetime64[ms]; `broken_twice`: those that came the same in an earlier answer, OBSERVATION_SPACING or
-    more before. Instants are aware and UTC; None: not known.
+    more before. Instants are aware and UTC; None: not known. `finished`: the answer is a file that the exchange
+    published after the day, and one look at it shows as much as two answers hours apart.
     """
 
     observed_at: datetime
     answered: bool = True
+    finished: bool = False
     horizon: datetime | None = None
     listed: datetime | None = None
     delisted: datetime | None = None
@@ -172,7 +174,7 @@ def explain(times: Times, slice_: Slice, evidence: Evidence, previous: Sequence[
         return []
     known = _paint(previous, slice_, _microseconds(evidence.observed_at))
     findings = _findings(present, slice_, evidence)
-    return _gaps(~present, slice_, _observe(known, findings, evidence.observed_at))
+    return _gaps(~present, slice_, _observe(known, findings, evidence))
 
 
 def within(gaps: Sequence[Gap], slice_: Slice, reasons: Container[Reason] = frozenset(Reason)) -> Mask:
@@ -209,6 +211,9 @@ def resumed(gaps: Sequence[Gap], slice_: Slice, traded: datetime) -> list[Gap]:
     reason = np.where(halted, _CODES[Reason.UNKNOWN], cells.reason).astype(np.int8)
     observations = np.where(halted, 0, cells.observations)
     return _gaps(within(gaps, slice_), slice_, replace(cells, reason=reason, observations=observations))
+
+
+_ENOUGH = 2  # observations after which an absent candle is absent for good
 
 
 @dataclass(frozen=True, eq=False)
@@ -263,13 +268,15 @@ def _findings(present: Mask, slice_: Slice, evidence: Evidence) -> _Findings:
     )
 
 
-def _observe(known: _Cells, findings: _Findings, observed_at: datetime) -> _Cells:
-    now = _microseconds(observed_at)
+def _observe(known: _Cells, findings: _Findings, evidence: Evidence) -> _Cells:
+    now = _microseconds(evidence.observed_at)
     taken_back = (known.reason == _CODES[Reason.DELISTED]) & ~findings.delisted & ~findings.perhaps_delisted
     before = np.where(taken_back, 0, known.observations)
     due = (before == 0) | (now - known.last_seen >= OBSERVATION_SPACING // _MICROSECOND)
     counted = findings.answered & due
     observations = before + counted
+    if evidence.finished:
+        observations = np.where(findings.answered, np.maximum(observations, _ENOUGH), observations)
     return _Cells(
         reason=_reasons(known.reason, findings, observations),
         observations=observations,
@@ -295,7 +302,7 @@ def _reasons(was: NDArray[np.int8], findings: _Findings, observations: Ints) -> 
         (findings.broken_twice, _CODES[Reason.BROKEN_AT_SOURCE]),
         (findings.quarantined, _CODES[Reason.QUARANTINED]),
         (kept, was),
-        (observations >= 2, _CODES[Reason.NO_TRADES]),
+        (observations >= _ENOUGH, _CODES[Reason.NO_TRADES]),
         (still_broken, was),
         (findings.beyond, _CODES[Reason.BEYOND_HORIZON]),
         (still_beyond, was),

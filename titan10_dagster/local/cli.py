@@ -148,6 +148,40 @@ def migrate() -> None:
     click.echo("\n".join(f"applied {name}" for name in applied) or "The tables are up to date.")
 
 
+@main.command("import", epilog=EXIT_CODES)
+@click.argument("exchange")
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False))
+@click.option("--symbol", help="Symbol of the file. By default the file's name says it, such as XBTUSD_1.csv.")
+@click.option(
+    "--columns",
+    metavar="NAMES",
+    default="time,open,high,low,close,volume",
+    show_default=True,
+    help="Columns of a CSV file without a header, in order; leave a name empty to skip a column.",
+)
+@json_option
+def import_(exchange: str, files: tuple[str, ...], symbol: str | None, columns: str, as_json: bool) -> None:
+    """Store candles from files that you downloaded: CSV, CSV.gz, Parquet, or a zip archive such as Kraken's OHLCVT.
+
+    Days that are complete in the database stay as they are. The same checks apply as to candles from the exchange.
+    """
+    from pathlib import Path
+
+    from titan10_dagster.archives.parsing import NAMES
+    from titan10_dagster.local.commands.import_files import ImportRequest, run_import
+
+    settings, home = _settings()
+    _check_exchange(settings, exchange)
+    names = [name.strip() for name in columns.split(",")]
+    missing = [name for name in NAMES if name not in names]
+    if missing:
+        raise click.UsageError(f"--columns lacks {', '.join(missing)}; it needs {','.join(NAMES)} in the file's order.")
+    if symbol is not None:
+        _check_symbol(settings, exchange, symbol)
+    request = ImportRequest(exchange, [Path(file) for file in files], symbol, names)
+    sys.exit(run_import(settings, home, request, say, as_json=as_json))
+
+
 @main.command(epilog=EXIT_CODES)
 @json_option
 def doctor(as_json: bool) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from psycopg2.extras import execute_values
 
-from titan10_dagster.candles.fetched import FetchRecord
+from titan10_dagster.candles.fetched import FetchRecord, Source
 from titan10_dagster.candles.gaps import OBSERVATION_SPACING, Evidence, Gap, Reason, count, explain, resumed
 from titan10_dagster.candles.rules import Broken
 from titan10_dagster.candles.slices import Slice, SliceState, Times, from_datetime64, to_datetime64
@@ -54,6 +54,7 @@ class SliceObservation:
         return Evidence(
             observed_at=record.until,
             answered=record.answered,
+            finished=record.source is not Source.REST,
             horizon=record.horizon,
             listed=record.listed,
             delisted=record.delisted,

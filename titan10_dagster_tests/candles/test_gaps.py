@@ -409,3 +409,10 @@ def test_every_missing_minute_of_real_candles_is_explain() -> None:
         gaps += found
     absent_inside = sum(count(gap, timeframe) for gap in gaps[:-1])
     assert absent_inside == 1091
+
+
+def test_one_look_at_a_published_file_is_enough() -> None:
+    absent = SLICE.grid()[:-10]
+    (seen_once,) = explain(absent, SLICE, Evidence(NEXT_DAY))
+    (published,) = explain(absent, SLICE, Evidence(NEXT_DAY, finished=True))
+    assert (seen_once.reason, published.reason) == (Reason.UNKNOWN, Reason.NO_TRADES)

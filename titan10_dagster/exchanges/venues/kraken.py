@@ -12,6 +12,7 @@ VENUE = Venue(
     depth=720,
     empty_minutes=EmptyMinutes.FILLED,
     wire=Wire((0, 1, 2, 3, 4, 6), 1000, envelope=None),
+    files_omit_empty_minutes=True,
     alternative_source="Kraken's quarterly OHLCVT zips, which leave out minutes without trades",
     days_per_run=32,
     cost=1.2,

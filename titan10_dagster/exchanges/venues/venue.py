@@ -124,7 +124,8 @@ class Venue:
     refuses_before_listing: the exchange answers with an error, of no known wording, to a page that begins before the
         first candle.
     alternative_source: where to get candles older than `depth`.
-    archive: the candle files that it publishes; None if it publishes none.
+    archive: the candle files that it publishes at fixed addresses; None if it publishes none.
+    files_omit_empty_minutes: the files that a user can download from it hold only minutes with trades.
     days_per_run: how many days of 1-minute candles one run takes: what the exchange serves in some minutes at its own
         pace.
 
@@ -154,6 +155,7 @@ class Venue:
     refuses_before_listing: bool = False
     alternative_source: str | None = None
     archive: Archive | None = None
+    files_omit_empty_minutes: bool = False
     days_per_run: int = 27
     cost: float = 1.0
     budget: float = 1.0

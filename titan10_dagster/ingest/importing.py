@@ -1,0 +1,159 @@
+"""Land the candles of files that a user downloaded; a backfill of their days then checks and stores them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+
+import numpy as np
+
+from titan10_dagster.archives.local_files import FileDay, LocalFile, belongs_to, digest_of, list_files, read_days
+from titan10_dagster.candles.fetched import FetchedSlice, FetchRecord, Source
+from titan10_dagster.candles.markets import Market
+from titan10_dagster.candles.slices import Series, Slice
+from titan10_dagster.candles.source_files import SourceFile
+from titan10_dagster.errors import ArchiveError
+from titan10_dagster.exchanges.venues.registry import venue_of
+from titan10_dagster.ingest.context import IngestContext
+from titan10_dagster.ingest.days import ledger_rows
+from titan10_dagster.ingest.markets import stored_or_read
+from titan10_dagster.store.ledger import LedgerRow
+
+_SLICES_AT_ONCE = 366
+
+
+@dataclass(frozen=True)
+class ImportedFile:
+    """What an import did with one file: the days that landed, and those that were complete already."""
+
+    file: LocalFile
+    symbol: str
+    first: date | None
+    last: date | None
+    landed: int
+    skipped: int
+    candles: int
+
+
+def import_files(
+    titan10: IngestContext, exchange: str, paths: Sequence[Path], *, symbol: str | None, columns: Sequence[str]
+) -> list[ImportedFile]:
+    """Land the candles of files, or of the members of zip archives, that belong to configured symbols.
+
+    Args:
+        symbol: the symbol of all files; None: their names say it (`XBTUSD_1.csv`, `BTCUSDT-1m-2024-03.csv`).
+        columns: the columns of CSV files without a header.
+
+    A slice that the ledger knows as complete stays as it is.
+
+    Raises:
+        ArchiveError: no file belongs to a configured symbol, or a file cannot be read.
+    """
+    markets = {market.symbol: market for market in stored_or_read(titan10, exchange)}
+    done: list[ImportedFile] = []
+    for path in paths:
+        digest = None
+        for file, name in _matching(titan10, exchange, path, symbol, markets):
+            digest = digest or digest_of(path)
+            series = Series(exchange, name, titan10.exchange(exchange).timeframe)
+            done.append(_import_file(titan10, series, file, digest, columns))
+    if not done:
+        symbols = ", ".join(titan10.exchange(exchange).symbols)
+        raise ArchiveError(
+            f"no file belongs to a configured symbol of {exchange} ({symbols}); name it with --symbol, or add it to"
+            " titan10.toml"
+        )
+    return done
+
+
+def _matching(
+    titan10: IngestContext, exchange: str, path: Path, symbol: str | None, markets: dict[str, Market]
+) -> Iterator[tuple[LocalFile, str]]:
+    """The files in a path with the symbol that each belongs to."""
+    configured = titan10.exchange(exchange)
+    files = list_files(path)
+    if symbol is not None and len(files) == 1:
+        yield files[0], symbol
+        return
+    wanted = configured.symbols if symbol is None else (symbol,)
+    for file in files:
+        for name in wanted:
+            if name in markets and belongs_to(file, markets[name], configured.timeframe):
+                yield file, name
+                break
+
+
+def _import_file(
+    titan10: IngestContext, series: Series, file: LocalFile, digest: str, columns: Sequence[str]
+) -> ImportedFile:
+    first: date | None = None
+    last: date | None = None
+    landed = skipped = candles = 0
+    for batch in _batches(read_days(file, columns, series.timeframe)):
+        slices = [Slice(series, day.day) for day in batch]
+        known = ledger_rows(titan10, slices)
+        for slice_, day in zip(slices, batch, strict=True):
+            if slice_.day < titan10.exchange(series.exchange).start or slice_.end > titan10.now():
+                continue
+            if _is_complete(known.get(slice_)):
+                skipped += 1
+                continue
+            fetched = _fetched(titan10, slice_, day, file, digest)
+            titan10.judged.add(titan10.landing.write(fetched))
+            titan10.on_landed(fetched)
+            first, last = first or slice_.day, slice_.day
+            landed += 1
+            candles += len(fetched.candles)
+    return ImportedFile(file, series.symbol, first, last, landed, skipped, candles)
+
+
+def _batches(days: Iterator[FileDay]) -> Iterator[list[FileDay]]:
+    batch: list[FileDay] = []
+    for day in days:
+        batch.append(day)
+        if len(batch) == _SLICES_AT_ONCE:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _is_complete(row: LedgerRow | None) -> bool:
+    """Whether every candle of the slice is stored."""
+    return row is not None and row.state == "settled" and row.present == row.expected
+
+
+def _fetched(titan10: IngestContext, slice_: Slice, day: FileDay, file: LocalFile, digest: str) -> FetchedSlice:
+    """The slice as it lands. A day with absent minutes is complete if the exchange's files leave out empty minutes."""
+    omits_empty = venue_of(slice_.series.exchange).files_omit_empty_minutes
+    missing = np.setdiff1d(slice_.grid(), day.candles.times).size
+    complete = day.whole and (omits_empty or not missing)
+    note = None if complete else f"{missing} of {slice_.expected} candles are not in the imported file"
+    now = titan10.now()
+    source = SourceFile(
+        url=file.url,
+        size=file.path.stat().st_size,
+        digest=digest,
+        published_digest=None,
+        checked_against=None,
+        etag=None,
+        last_modified=None,
+        read_at=now,
+        start=slice_.start,
+        end=slice_.start + timedelta(days=1),
+    )
+    record = FetchRecord(
+        slice=slice_,
+        fetched_at=now,
+        source=Source.IMPORT,
+        requests=0,
+        retries=0,
+        seconds=0.0,
+        answered=complete,
+        horizon=None,
+        note=note,
+        files=(source,),
+    )
+    return FetchedSlice(record, day.candles.drop_repeats())

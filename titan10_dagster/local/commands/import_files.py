@@ -1,0 +1,73 @@
+"""`titan10 import`: candle files that a user downloaded, checked and stored as the candles of any source."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import orjson
+
+from titan10_dagster.ingest.context import open_context
+from titan10_dagster.ingest.importing import ImportedFile, import_files
+from titan10_dagster.local.commands.backfill import Request, run_backfill
+from titan10_dagster.local.exit_codes import DONE
+from titan10_dagster.local.instance import Say, open_instance
+from titan10_dagster.settings import Settings, load
+
+
+@dataclass(frozen=True)
+class ImportRequest:
+    """The files to import. `symbol` None: the files' names say it. `columns`: of CSV files without a header."""
+
+    exchange: str
+    paths: Sequence[Path]
+    symbol: str | None
+    columns: Sequence[str]
+
+
+def run_import(settings: Settings, home: Path, request: ImportRequest, say: Say, *, as_json: bool) -> int:
+    """Land the files' days, then run a backfill over them. Return the exit code."""
+    with open_instance(settings, home, say):
+        done = import_files(
+            open_context(load(home)),
+            request.exchange,
+            request.paths,
+            symbol=request.symbol,
+            columns=request.columns,
+        )
+    for imported in done:
+        say(_sentence(imported))
+    landed = [imported for imported in done if imported.landed]
+    if not landed:
+        if as_json:
+            click.echo(orjson.dumps({"files": _as_json(done)}).decode())
+        return DONE
+    first = min(imported.first for imported in landed if imported.first is not None)
+    last = max(imported.last for imported in landed if imported.last is not None)
+    symbols = sorted({imported.symbol for imported in landed})
+    backfill = Request(request.exchange, first, last, symbols)
+    return run_backfill(settings, home, backfill, say, as_json=as_json)
+
+
+def _sentence(imported: ImportedFile) -> str:
+    days = f"{imported.first} to {imported.last}" if imported.landed else "no day"
+    skipped = f"; {imported.skipped} days were complete already" if imported.skipped else ""
+    return f"{imported.file}: {imported.symbol}, {days}, {imported.candles:,} candles{skipped}."
+
+
+def _as_json(done: Sequence[ImportedFile]) -> list[dict[str, Any]]:
+    return [
+        {
+            "file": str(imported.file),
+            "symbol": imported.symbol,
+            "from": imported.first,
+            "to": imported.last,
+            "days": imported.landed,
+            "days_complete_before": imported.skipped,
+            "candles": imported.candles,
+        }
+        for imported in done
+    ]

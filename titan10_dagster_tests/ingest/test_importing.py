@@ -1,0 +1,90 @@
+"""Files that a user downloaded: landed, then checked and stored by a backfill of their days."""
+
+from __future__ import annotations
+
+import zipfile
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from titan10_dagster.archives.parsing import NAMES
+from titan10_dagster.errors import ArchiveError, MalformedFile
+from titan10_dagster.ingest.importing import import_files
+from titan10_dagster.store.database import Database
+from titan10_dagster_tests.world import MakeWorld, World, make_world  # noqa: F401
+
+FIRST, LAST = date(2024, 1, 8), date(2024, 1, 12)
+
+
+def rows_of(database: Database, query: str) -> list[tuple[object, ...]]:
+    with database.transaction() as cursor:
+        cursor.execute(query)
+        return [tuple(row) for row in cursor.fetchall()]
+
+
+def kraken(make_world: MakeWorld) -> World:  # noqa: F811
+    return make_world({"kraken": ["BTC/USD"]})
+
+
+def ohlcvt(folder: Path, rows: np.ndarray) -> Path:
+    """A zip file as Kraken publishes them: a member for each pair and timeframe, only minutes with trades."""
+    lines = [f"{int(time) // 1000},{o!r},{h!r},{low!r},{c!r},{v!r},7" for time, o, h, low, c, v in rows.tolist()]
+    path = folder / "Kraken_OHLCVT.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("XBTUSD_1.csv", "\n".join(lines) + "\n")
+        archive.writestr("XBTUSD_5.csv", "0,1,1,1,1,1,1\n")
+        archive.writestr("ETHUSD_1.csv", "0,1,1,1,1,1,1\n")
+    return path
+
+
+def history(world: World) -> np.ndarray:
+    """Candles of six days; every tenth minute had no trade."""
+    start, end = datetime(2024, 1, 8, tzinfo=UTC), datetime(2024, 1, 13, tzinfo=UTC)
+    rows = world.sandbox.truth("kraken", "BTC/USD", start, end)
+    return rows[rows[:, 0] // 60_000 % 10 != 5]
+
+
+def test_a_day_beyond_the_horizon_is_complete_after_an_import(make_world: MakeWorld, tmp_path: Path) -> None:  # noqa: F811
+    world = kraken(make_world)
+    assert not world.backfill("kraken", FIRST, LAST).failed
+    ledger = "SELECT sum(present) AS present, sum(beyond_horizon) AS horizon, sum(no_trades) AS quiet FROM slice_ledger"
+    assert rows_of(world.titan10.database, ledger) == [(0, 5 * 1440, 0)]
+    archive = ohlcvt(tmp_path, history(world))
+    (imported,) = import_files(world.titan10, "kraken", [archive], symbol=None, columns=(*NAMES, ""))
+    assert (imported.symbol, imported.first, imported.last, imported.landed) == ("BTC/USD", FIRST, LAST, 5)
+    assert not world.backfill("kraken", FIRST, LAST).failed
+    assert np.array_equal(world.stored("kraken", "BTC/USD", FIRST, LAST), history(world))
+    [(present, horizon, no_trades)] = rows_of(world.titan10.database, ledger)
+    assert (present, horizon, no_trades) == (5 * 1296, 0, 5 * 144)
+    [(source, url)] = rows_of(world.titan10.database, "SELECT DISTINCT source, url FROM provenance")
+    assert source == "import"
+    assert str(url).startswith("file://")
+    assert str(url).endswith("Kraken_OHLCVT.zip#XBTUSD_1.csv")
+
+
+def test_importing_again_changes_nothing(make_world: MakeWorld, tmp_path: Path) -> None:  # noqa: F811
+    world = kraken(make_world)
+    archive = ohlcvt(tmp_path, history(world))
+    for _ in range(2):
+        import_files(world.titan10, "kraken", [archive], symbol=None, columns=(*NAMES, ""))
+        assert not world.backfill("kraken", FIRST, LAST).failed
+    assert np.array_equal(world.stored("kraken", "BTC/USD", FIRST, LAST), history(world))
+    assert rows_of(world.titan10.database, "SELECT count(*) FROM restatements") == [(0,)]
+
+
+def test_a_file_of_no_configured_symbol_is_refused(make_world: MakeWorld, tmp_path: Path) -> None:  # noqa: F811
+    world = kraken(make_world)
+    other = tmp_path / "DOGEUSD_1.csv"
+    other.write_text("1704672000,1,1,1,1,1,1\n")
+    with pytest.raises(ArchiveError, match="belongs to a configured symbol of kraken"):
+        import_files(world.titan10, "kraken", [other], symbol=None, columns=NAMES)
+
+
+def test_a_file_that_is_no_table_is_refused(make_world: MakeWorld, tmp_path: Path) -> None:  # noqa: F811
+    world = kraken(make_world)
+    page = tmp_path / "XBTUSD_1.csv"
+    page.write_text("<html><body>Sign in</body></html>\n")
+    with pytest.raises(MalformedFile, match="header"):
+        import_files(world.titan10, "kraken", [page], symbol=None, columns=NAMES)
