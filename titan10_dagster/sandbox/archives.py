@@ -27,6 +27,7 @@ _MINUTE_MS = 60_000
 _US_SINCE = 1_735_689_600_000  # 2025-01-01: from here on Binance's spot files are in microseconds
 
 _KEPT = 100  # stretches of candles
+_BOMB_MEGABYTES = 544  # more than the client unpacks
 Row = list[float]  # [ms, open, high, low, close, volume]
 
 DEFECTS: Mapping[str, str] = {
@@ -45,7 +46,7 @@ DEFECTS: Mapping[str, str] = {
     "microseconds": "Times in microseconds, whatever the day.",
     "other_day": "The rows are those of the day before.",
     "html": "An HTML page with status 200.",
-    "bomb": "A small file that unpacks to 1 GB.",
+    "bomb": "A small file that unpacks to 544 MB.",
     "two_members": "The zip file has two members.",
     "forbidden": "HTTP 403 without a word about keys.",
     "unavailable": "HTTP 503, twice.",
@@ -410,7 +411,7 @@ def _zip_bomb(name: str) -> bytes:
     entry = zipfile.ZipInfo(name, (2024, 1, 1, 0, 0, 0))
     entry.compress_type = zipfile.ZIP_DEFLATED
     with zipfile.ZipFile(packed, "w", compresslevel=1) as archive, archive.open(entry, "w", force_zip64=True) as member:
-        for _ in range(1 << 10):
+        for _ in range(_BOMB_MEGABYTES):
             member.write(b"0" * (1 << 20))
     return packed.getvalue()
 
@@ -419,7 +420,7 @@ def _zip_bomb(name: str) -> bytes:
 def _gzip_bomb() -> bytes:
     packed = io.BytesIO()
     with gzip.GzipFile(fileobj=packed, mode="wb", compresslevel=1, mtime=0) as file:
-        for _ in range(1 << 10):
+        for _ in range(_BOMB_MEGABYTES):
             file.write(b"0" * (1 << 20))
     return packed.getvalue()
 
