@@ -23,6 +23,7 @@ import yarl
 from aiohttp_socks import ProxyConnector
 from ccxt.base.errors import BadResponse
 
+from titan10_dagster.errors import SettingsError
 from titan10_dagster.exchanges.strict import current_answer
 
 MOST_CONCURRENT = 64  # connections
@@ -67,7 +68,11 @@ def environment_proxy(url: str) -> str | None:
 
 
 def ssl_context() -> ssl.SSLContext:
-    """Return the context that all clients share: making one takes 26 ms."""
+    """Return the context that all clients share: making one takes 26 ms.
+
+    Raises:
+        SettingsError: SSL_CERT_FILE or SSL_CERT_DIR names no usable certificates.
+    """
     return _ssl_context(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
 
 
@@ -75,7 +80,14 @@ def ssl_context() -> ssl.SSLContext:
 def _ssl_context(cafile: str | None, capath: str | None) -> ssl.SSLContext:
     if not cafile and not capath:
         cafile = certifi.where()
-    return ssl.create_default_context(cafile=cafile or None, capath=capath or None)
+    try:
+        return ssl.create_default_context(cafile=cafile or None, capath=capath or None)
+    except OSError as error:  # ssl.SSLError is one
+        named = " and ".join(filter(None, (cafile, capath)))
+        raise SettingsError(
+            f"SSL_CERT_FILE or SSL_CERT_DIR names {named}, which holds no usable certificates ({error}): correct the"
+            " variable or remove it."
+        ) from None
 
 
 async def _refuse_other_server(

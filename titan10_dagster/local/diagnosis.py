@@ -23,7 +23,7 @@ import psycopg2
 
 from titan10_dagster.dagster_internals import schema
 from titan10_dagster.dagster_internals.database import dagster_url
-from titan10_dagster.errors import FetchError, StoreError, Titan10Error
+from titan10_dagster.errors import FetchError, SettingsError, StoreError, Titan10Error
 from titan10_dagster.exchanges.client import ExchangeClient
 from titan10_dagster.exchanges.markets import resolve
 from titan10_dagster.local.postgres import EmbeddedPostgres
@@ -285,6 +285,8 @@ async def _exchange(name: str, configured: ExchangeSettings) -> list[Finding]:
     try:
         async with client:
             markets = await client.fetch_markets()
+    except SettingsError as error:
+        return [Finding(name, Level.PROBLEM, f"It was not asked. {error}")]
     except FetchError as error:
         return [Finding(name, Level.PROBLEM, _without(name, error), _advice(error, configured))]
     findings = [_clock(name, client.clock_skew), Finding(name, Level.OK, f"It lists {len(markets):,} spot markets.")]
