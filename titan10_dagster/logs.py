@@ -62,7 +62,7 @@ def about(**fields: str | None) -> AbstractContextManager[None]:
 
 
 def configure(settings: Settings, *, level: str | None = None, stream: TextIO | None = None) -> None:
-    """Makes this process log as `logs` says, but from `level` on if one is given; calling it again begins anew.
+    """Makes this process log as `logs` says, but from `level` on if one is given; a second call replaces the first.
 
     `stream` defaults to standard error, and is looked up for each line: Dagster puts files in its place. Where Dagster
     is imported already, its runs and processes log the same way.
@@ -76,7 +76,7 @@ def configure(settings: Settings, *, level: str | None = None, stream: TextIO | 
     handler = _Handler(stream)
     handler.setFormatter(_Formatter(chosen, secrets_of(settings)))
     root = logging.getLogger()
-    for former in [one for one in root.handlers if isinstance(one, _Handler)]:
+    for former in [handler for handler in root.handlers if isinstance(handler, _Handler)]:
         root.removeHandler(former)
     root.addHandler(handler)
     root.setLevel(level or settings.logs.level)
@@ -100,8 +100,10 @@ def redacted(text: str, secrets: Iterable[str] = ()) -> str:
 def secrets_of(settings: Settings) -> list[str]:
     """What must not be written: the secret settings, and the parts of those that are URLs, longest first."""
     found = {part for name, value in _secret_values("", settings) for part in _parts(name, value)}
-    spelled = {form for one in found for form in (one, quote(one, safe=""), unquote(one), json.dumps(one)[1:-1])}
-    return sorted((one for one in spelled if len(one) >= _SHORTEST_SECRET), key=len, reverse=True)
+    spelled: set[str] = set()
+    for secret in found:
+        spelled |= {secret, quote(secret, safe=""), unquote(secret), json.dumps(secret)[1:-1]}
+    return sorted((form for form in spelled if len(form) >= _SHORTEST_SECRET), key=len, reverse=True)
 
 
 class _Handler(logging.StreamHandler[TextIO]):
@@ -188,11 +190,11 @@ def _secret_values(name: str, value: object) -> Iterator[tuple[str, str]]:
         for key in type(value).model_fields:
             yield from _secret_values(f"{name}.{key}", getattr(value, key, None))
     elif isinstance(value, Mapping):
-        for key, one in value.items():
-            yield from _secret_values(f"{name}.{key}", one)
+        for key, item in value.items():
+            yield from _secret_values(f"{name}.{key}", item)
     elif isinstance(value, tuple | list):
-        for one in value:
-            yield from _secret_values(name, one)
+        for item in value:
+            yield from _secret_values(name, item)
 
 
 def _parts(name: str, value: str) -> Iterator[str]:

@@ -57,7 +57,7 @@ def _runs(times: Times, step_ms: int) -> list[tuple[datetime, datetime]]:
 
 
 def replaced(known: Iterable[Stretch], new: Sequence[Stretch]) -> list[Stretch]:
-    """Return the stretches of a series after some were read anew: without overlaps, neighbours of one file joined.
+    """Return the stretches of a series after some were read again: without overlaps, neighbours of one file joined.
 
     Where a new stretch overlaps a known one, the new one counts.
     """

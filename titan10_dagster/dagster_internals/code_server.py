@@ -22,7 +22,7 @@ from typing import Any
 from dagster._cli.api import grpc_command
 from dagster._grpc import server
 
-# All that a run of ours imports. Settings are read by each run anew.
+# All that a run of ours imports. Each run reads the settings again.
 PRELOADED = (
     "titan10_dagster.definitions",
     "titan10_dagster.dagster_internals.launcher",
@@ -38,8 +38,8 @@ _PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15  # <linux/prctl.h>
 class RunProcess(ForkServerProcess):
     """A run, which ends with the process that it is a copy of.
 
-    That one tells the code server of the run's end. Were it gone alone, a living run would be taken for dead and run
-    a second time, beside itself.
+    That process reports the run's end to the code server. If it alone were gone, a living run would be taken for dead
+    and would run a second time, beside itself.
     """
 
     def run(self) -> None:
@@ -66,7 +66,7 @@ class ForkingApiServer(server.DagsterApiServer):
 
 
 def main() -> None:
-    """Serves until it is told to end; the arguments are those of `dagster api grpc`."""
+    """Serve until a signal ends it; the arguments are those of `dagster api grpc`."""
     if sys.platform == "linux":
         server.DagsterApiServer = ForkingApiServer  # type: ignore[misc]
     if "--socket" in sys.argv:

@@ -1,4 +1,4 @@
-"""The run launcher of dagster.yaml: Dagster's own, which can also tell a run whose process is gone.
+"""The run launcher of dagster.yaml: Dagster's own, which also recognizes a run whose process is gone.
 
 Dagster's launcher leaves that to the code server: it sees a run of its own end (killed, out of memory) within
 half a second. But when the code server itself is gone, its runs would stay "started" for ever and keep their
@@ -53,9 +53,9 @@ class WatchfulRunLauncher(DefaultRunLauncher):
         if not self.has_instance:
             return None
         for entry in self._instance.all_logs(run.run_id, of_type=DagsterEventType.ENGINE_EVENT):
-            told = entry.get_dagster_event().engine_event_data.metadata.get("pid")
-            if told is not None:
-                return int(str(told.value))
+            found = entry.get_dagster_event().engine_event_data.metadata.get("pid")
+            if found is not None:
+                return int(str(found.value))
         return None
 
 

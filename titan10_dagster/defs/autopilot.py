@@ -36,17 +36,19 @@ def autopilot_sensor(exchanges: tuple[str, ...], *, enabled: bool) -> dg.SensorD
         job=job,
         minimum_interval_seconds=int(EVERY.total_seconds()),
         default_status=dg.DefaultSensorStatus.RUNNING if enabled else dg.DefaultSensorStatus.STOPPED,
-        description="Requests the history that nobody asked for yet, chunk by chunk, back to the start of each "
-        "exchange; one run an exchange, and none while somebody else fetches days of it or its breaker is open.",
+        description="Requests the history that was never requested, chunk by chunk, back to the start of each "
+        "exchange; one run an exchange, and none while another run fetches days of it or its breaker is open.",
     )
     def autopilot(context: dg.SensorEvaluationContext, titan10: dg.ResourceParam[IngestContext]) -> dg.SensorResult:
         plan = plan_of(titan10, context.instance)
         now = titan10.now()
         requests = [
-            request_of_days(AUTOPILOT, one.exchange, one.first, one.last, now, config={"symbols": list(one.symbols)})
-            for one in plan.chunks
+            request_of_days(
+                AUTOPILOT, chunk.exchange, chunk.first, chunk.last, now, config={"symbols": list(chunk.symbols)}
+            )
+            for chunk in plan.chunks
         ]
-        return dg.SensorResult(run_requests=requests, skip_reason=None if requests else told(plan))
+        return dg.SensorResult(run_requests=requests, skip_reason=None if requests else summary(plan))
 
     return autopilot
 
@@ -63,7 +65,7 @@ def plan_of(titan10: IngestContext, instance: DagsterInstance) -> HistoryPlan:
     )
 
 
-def told(plan: HistoryPlan) -> str:
+def summary(plan: HistoryPlan) -> str:
     """Why nothing is requested, in a sentence."""
     if not plan.missing:
         return "All history of every configured exchange was asked for, back to its start: what failed is the repairs'."

@@ -1,4 +1,4 @@
-"""Every night: runs that nobody will look at again are deleted, and so are files that the database has.
+"""Every night: old runs of polling and maintenance are deleted, and so are files that the database has.
 
 Only runs of the jobs below are: none of them makes a partition. What is green in the UI is what materialization events
 say, so the runs that made partitions, by backfill, settlement or repair, stay for ever. Ticks are the daemon's to
@@ -52,14 +52,14 @@ class Deleted:
 
 
 def housekeeping_asset() -> dg.AssetsDefinition:
-    """`system/housekeeping`: its metadata tells what was freed."""
+    """`system/housekeeping`: its metadata shows what was freed."""
 
     @dg.asset(
         key=KEY,
         group_name="system",
         owners=OWNERS,
         kinds={"python"},
-        description=f"Deletes what nobody needs any more: old runs of {', '.join(FREQUENT)} with their events, what "
+        description=f"Deletes what is no longer needed: old runs of {', '.join(FREQUENT)} with their events, what "
         "steps printed, landed files that the database has, old evidence. Runs that made partitions stay.",
     )
     def housekeeping(
@@ -80,9 +80,9 @@ def housekeeping_asset() -> dg.AssetsDefinition:
                 "events": deleted.events,
                 "event_bytes": deleted.bytes,
                 "step_logs_of_runs": logs,
-                "landed_files": sum(one.files for one in landing.values()),
-                "landed_bytes": sum(one.bytes for one in landing.values()),
-                **{f"files_{kind.name.lower()}": one.files for kind, one in landing.items()},
+                "landed_files": sum(freed.files for freed in landing.values()),
+                "landed_bytes": sum(freed.bytes for freed in landing.values()),
+                **{f"files_{kind.name.lower()}": freed.files for kind, freed in landing.items()},
             }
         )
 
@@ -112,10 +112,10 @@ def delete_runs(instance: DagsterInstance, before: datetime, *, longest: timedel
 
 
 def delete_step_logs(folder: Path, before: datetime) -> int:
-    """Deletes what the steps of runs, and the ticks of sensors, said before the instant; of how many runs."""
-    old = [one for one in _folders_of_runs(folder) if one.stat().st_mtime < before.timestamp()]
-    for one in old:
-        shutil.rmtree(one, ignore_errors=True)
+    """Delete the logs of steps and sensor ticks from before the instant; return the number of runs."""
+    old = [logs for logs in _folders_of_runs(folder) if logs.stat().st_mtime < before.timestamp()]
+    for logs in old:
+        shutil.rmtree(logs, ignore_errors=True)
     for file in folder.glob("*/*/*.err"):  # <repository>/<sensor>/<tick>.err
         if file.is_file() and file.stat().st_mtime < before.timestamp():
             file.unlink(missing_ok=True)
@@ -146,7 +146,7 @@ def _newest(instance: DagsterInstance, job: str) -> set[str]:
 
 def _folders_of_runs(folder: Path) -> Iterator[Path]:
     if folder.is_dir():
-        yield from (one for one in folder.iterdir() if one.is_dir() and _is_run(one.name))
+        yield from (entry for entry in folder.iterdir() if entry.is_dir() and _is_run(entry.name))
 
 
 def _is_run(name: str) -> bool:

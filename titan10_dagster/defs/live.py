@@ -1,4 +1,4 @@
-"""Live polling: one op for all exchanges, started each minute, that tells of each by an observation of its `ohlcv`."""
+"""Live polling: one op for all exchanges, started each minute, which reports each by an observation of its `ohlcv`."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -55,7 +55,9 @@ def live_job(exchanges: tuple[str, ...]) -> dg.JobDefinition:
             for line in complaints(report):
                 context.log.warning(line)
         if all(report.error for report in reports):
-            raise dg.Failure(f"Nothing was polled. {'; '.join(f'{one.exchange}: {one.error}' for one in reports)}")
+            raise dg.Failure(
+                f"Nothing was polled. {'; '.join(f'{report.exchange}: {report.error}' for report in reports)}"
+            )
 
     @dg.job(name=JOB, description="Poll the newest candles of all exchanges.", executor_def=dg.in_process_executor)
     def live() -> None:

@@ -73,10 +73,10 @@ def _known(rows: Sequence[LedgerRow]) -> Metadata:
     }
 
 
-def _by_day(ones: Iterable[OfSlice]) -> defaultdict[date, list[OfSlice]]:
+def _by_day(items: Iterable[OfSlice]) -> defaultdict[date, list[OfSlice]]:
     days: defaultdict[date, list[OfSlice]] = defaultdict(list)
-    for one in ones:
-        days[one.slice.day].append(one)
+    for item in items:
+        days[item.slice.day].append(item)
     return days
 
 

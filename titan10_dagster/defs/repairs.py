@@ -41,16 +41,16 @@ def gap_sensor(exchanges: tuple[str, ...]) -> dg.SensorDefinition:
         job=job,
         minimum_interval_seconds=int(EVERY.total_seconds()),
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Reads the ledger for missing candles that nobody explained yet, and for days that an outage of "
+        description="Reads the ledger for missing candles without a final reason, and for days that an outage of "
         "our own left out, and requests runs that fetch them: what perishes soonest first, never while the "
         "exchange's breaker is open.",
     )
     def repair_gaps(context: dg.SensorEvaluationContext, titan10: dg.ResourceParam[IngestContext]) -> dg.SensorResult:
         plan = plan_of(titan10, context.instance)
-        context.log.info(told(plan))
+        context.log.info(summary(plan))
         now = titan10.now()
         requests = [request(repair, now) for repair in plan.repairs]
-        return dg.SensorResult(run_requests=requests, skip_reason=None if requests else told(plan))
+        return dg.SensorResult(run_requests=requests, skip_reason=None if requests else summary(plan))
 
     return repair_gaps
 
@@ -94,9 +94,11 @@ def request(repair: Repair, now: datetime) -> dg.RunRequest:
     )
 
 
-def told(plan: RepairPlan) -> str:
+def summary(plan: RepairPlan) -> str:
     """The plan in a sentence."""
-    runs = "; ".join(f"{one.exchange} {one.first} to {one.last}: {', '.join(one.symbols)}" for one in plan.repairs)
+    runs = "; ".join(
+        f"{repair.exchange} {repair.first} to {repair.last}: {', '.join(repair.symbols)}" for repair in plan.repairs
+    )
     return (
         f"{runs or 'Nothing to repair now'}. Of the other slices with unexplained gaps or no row at all {plan.waiting} "
         f"are not due yet, {plan.busy} belong to exchanges of which days are being fetched, {plan.blocked} to "

@@ -1,4 +1,4 @@
-"""Jobs and what starts them: yesterday is fetched whole at 02:00 UTC, markets are read anew before that."""
+"""Jobs and what starts them: yesterday is fetched whole at 02:00 UTC, market lists are read before that."""
 
 from datetime import datetime, timedelta
 

@@ -25,8 +25,8 @@ def health_asset() -> dg.AssetsDefinition:
         group_name="system",
         owners=OWNERS,
         kinds={"python", "postgres"},
-        description="How every exchange is: its breaker and pace, the share of its request budget that was used, live "
-        "lag, gaps by reason, to which day its history is complete, and its last error. What `titan10 status` tells.",
+        description="Health of each exchange: breaker and pace, used share of the request budget, live lag, gaps by "
+        "reason, the day up to which its history is complete, and its last error. The same data as `titan10 status`.",
     )
     def health(titan10: dg.ResourceParam[IngestContext]) -> dg.MaterializeResult[Any]:
         return dg.MaterializeResult(metadata=health_metadata(health_report(titan10, titan10.now())))
@@ -41,7 +41,7 @@ def health_schedule() -> dg.ScheduleDefinition:
         at="*/15 * * * *",
         name="look_at_health",
         job=JOB,
-        description="Tells how every exchange is, at `system/health`.",
+        description="Records the health of each exchange at `system/health`.",
     )
 
 
@@ -49,17 +49,17 @@ def health_metadata(report: Sequence[ExchangeHealth]) -> dict[str, Any]:
     """The table, and the numbers that the UI plots over time."""
     return {
         "exchanges": table(
-            [{"exchange": one.exchange} | {k: _cell(v) for k, v in flat(one).items()} for one in report]
+            [{"exchange": row.exchange} | {k: _cell(v) for k, v in flat(row).items()} for row in report]
         ),
-        "open_breakers": sum(one.health.state.value != "closed" for one in report),
-        "unexplained_candles": sum(flat(one)["missing"].get("unknown", 0) for one in report),
-        "unasked_slices": sum(one.history.unasked for one in report),
+        "open_breakers": sum(row.health.state.value != "closed" for row in report),
+        "unexplained_candles": sum(flat(row)["missing"].get("unknown", 0) for row in report),
+        "unasked_slices": sum(row.history.unasked for row in report),
         **({"live_lag_seconds": max(lags)} if (lags := _lags(report)) else {}),
     }
 
 
 def _lags(report: Sequence[ExchangeHealth]) -> list[float]:
-    return [one.live_lag.total_seconds() for one in report if one.live_lag is not None]
+    return [row.live_lag.total_seconds() for row in report if row.live_lag is not None]
 
 
 def _cell(value: Any) -> Any:

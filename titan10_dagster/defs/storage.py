@@ -16,7 +16,7 @@ STORAGE_AT = "50 3 * * *"
 
 
 def storage_asset() -> dg.AssetsDefinition:
-    """`system/storage`: its metadata tells how much there is, and what went."""
+    """`system/storage`: its metadata shows how much is stored, and what was dropped."""
 
     @dg.asset(
         key=KEY,

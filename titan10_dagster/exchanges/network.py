@@ -1,6 +1,6 @@
 """What went wrong on the way to an exchange, if no answer came: each cause in words of its own.
 
-A certificate that is not trusted and a proxy that wants a login stay as they are until somebody changes a setting, so
+A certificate that is not trusted and a proxy that wants a login stay as they are until a setting is changed, so
 such a request is not repeated. No failure of a proxy says anything about the exchange.
 """
 

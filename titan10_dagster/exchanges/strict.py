@@ -59,7 +59,7 @@ class Answer:
 
     @property
     def skew(self) -> timedelta:
-        """By which this machine's clock is ahead of the exchange's; zero where the answer does not tell."""
+        """By which this machine's clock is ahead of the exchange's; zero where the answer does not show it."""
         return self.received - self.made - self.age if self.made and self.received else timedelta(0)
 
     @property
@@ -108,7 +108,7 @@ class _Clocked:
 
 @cache
 def strict_class(exchange: str) -> type[Any]:
-    """ccxt's asynchronous class of this exchange, with the methods that guess replaced by ones that tell."""
+    """ccxt's asynchronous class of this exchange, with strict methods in place of those that guess."""
     base: type[Any] = getattr(async_support, exchange)
     wire = venue_of(exchange).wire
     has_own_parser = base.parse_ohlcvs is not async_support.Exchange.parse_ohlcvs

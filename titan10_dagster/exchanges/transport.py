@@ -1,9 +1,8 @@
 """HTTP sessions that do not trust what comes back.
 
 An answer has a size limit, counted in bytes as they arrive and again after decompression, so that neither an endless
-body nor a small one that decompresses to gigabytes can fill the memory. Redirects to another server are refused: the
-answer would be somebody else's. Certificates are checked against the CAs of SSL_CERT_FILE and SSL_CERT_DIR, if they are
-set, as other programs do.
+body nor a small one that decompresses to gigabytes can fill the memory. Redirects to another server are refused.
+Certificates are checked against the CAs of SSL_CERT_FILE and SSL_CERT_DIR, if they are set, as other programs do.
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ def refresh_rollups(titan10: IngestContext, report: WriteReport) -> None:
 
 
 def _classify_outages(titan10: IngestContext) -> None:
-    """Tell outages from minutes without trades. The candles are stored by then, so an error is only logged."""
+    """Classify outages and minutes without trades. The candles are stored by then, so an error is only logged."""
     try:
         retrying(lambda: classify_outages(titan10.database))
     except StoreError as error:

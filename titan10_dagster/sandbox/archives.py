@@ -227,8 +227,8 @@ class FileServer:
         self.served: list[str] = []  # the paths of all requests, in order
         self._paths = [re.compile(path) for path in shelf.paths]
         names = {
-            shelf.symbol(one.instrument.name.base_id, one.instrument.name.quote_id).upper(): symbol
-            for symbol, one in site.series.items()
+            shelf.symbol(series.instrument.name.base_id, series.instrument.name.quote_id).upper(): symbol
+            for symbol, series in site.series.items()
         }
         self._symbols = names
         self._defects: list[_Defect] = []

@@ -43,7 +43,7 @@ from titan10_dagster.store import ledger, reader
 from titan10_dagster.store.database import Database
 
 DAYS = 5
-BASES = ("BTC", "ETH", "PEPE", "ALGO")  # prices from 60,000 to 0.0000041, and one with minutes in which nobody trades
+BASES = ("BTC", "ETH", "PEPE", "ALGO")  # prices from 60,000 to 0.0000041, and one with minutes without trades
 QUOTES = {"binance": "USDT", "bybit": "USDT", "coinbase": "USD", "kraken": "USD", "okx": "USDT"}
 UI_PORT = 3000  # or the next that is free
 WAIT_SECONDS = 600.0
@@ -60,7 +60,7 @@ class Verdict:
     right: int
     wrong: int  # stored with another value, or though the exchange has none
     lost: int  # the exchange has it and would have given it
-    beyond: int  # the exchange had it once and gives it to nobody any more
+    beyond: int  # the exchange had it once and no longer serves it
 
     @property
     def passed(self) -> bool:
