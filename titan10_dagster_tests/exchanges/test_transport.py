@@ -26,7 +26,7 @@ MOST_MEMORY = 400  # MB
 
 # A process of its own fetches a page and reports the error and the most memory that it ever had.
 CLIENT = """
-import asyncio, json, resource, sys
+import asyncio, json, sys
 from datetime import UTC, datetime
 from titan10_dagster.candles.markets import Market
 from titan10_dagster.candles.slices import Series
@@ -47,7 +47,9 @@ async def work(url, what):
     return "", ""
 
 name, text = asyncio.run(work(*sys.argv[1:]))
-memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+# Not ru_maxrss: it counts what the parent process had before this program replaced it.
+(peak,) = [line for line in open("/proc/self/status") if line.startswith("VmHWM")]
+memory = int(peak.split()[1]) / 1000
 print(json.dumps({"error": name, "text": text, "megabytes": memory}))
 """
 

@@ -198,7 +198,7 @@ def test_a_port_that_is_free_is_taken(open_folder: Path) -> None:
 def test_data_of_another_major_version_is_refused_with_what_to_do(server: EmbeddedPostgres) -> None:
     server.stop()
     (server.cluster / "PG_VERSION").write_text("17\n")
-    with pytest.raises(DatabaseUnavailable, match=r"made by PostgreSQL 17, and this installation brings\s18"):
+    with pytest.raises(DatabaseUnavailable, match=r"created by PostgreSQL 17, but PostgreSQL 18"):
         server.start()
 
 

@@ -176,7 +176,7 @@ def test_an_exchange_has_a_pool_before_its_first_run(up: Up) -> None:
 
 
 def test_a_killed_webserver_comes_back(up: Up) -> None:
-    os.kill(up.pid_of("dagster_webserver"), signal.SIGKILL)
+    os.kill(up.pid_of("dagster_internals.webserver"), signal.SIGKILL)
     up.wait_for("The webserver ended: starting it again")
     wait_until(lambda: answers(up), PATIENCE)
 

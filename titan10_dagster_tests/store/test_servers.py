@@ -262,7 +262,8 @@ def with_login(url: str, name: str, password: str) -> str:
 def role(url: str, rights: str) -> Iterator[str]:
     """A role with its own login for the database of `url`, dropped afterwards with all that it owns."""
     name = f"titan10_test_{os.getpid()}_{time.monotonic_ns()}"
-    execute(url, f"CREATE ROLE {name} {rights} PASSWORD 'x'")
+    # The grant: from PostgreSQL 16 on a role may act for the roles that it creates only after granting them to itself.
+    execute(url, f"CREATE ROLE {name} {rights} PASSWORD 'x'", f"GRANT {name} TO CURRENT_USER")
     try:
         yield name
     finally:

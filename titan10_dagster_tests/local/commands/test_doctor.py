@@ -189,7 +189,13 @@ def test_4_a_standby(site: Site, database_url: str) -> None:
 
 def test_5_a_role_without_rights(site: Site, database_url: str) -> None:
     role = f"{name_of(database_url)}_reader"
-    execute(database_url, f"CREATE ROLE {role} LOGIN PASSWORD 'secret'", "REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+    granted = f"GRANT {role} TO CURRENT_USER"
+    execute(
+        database_url,
+        f"CREATE ROLE {role} LOGIN PASSWORD 'secret'",
+        granted,
+        "REVOKE CREATE ON SCHEMA public FROM PUBLIC",
+    )
     try:
         parts = urlsplit(database_url)
         netloc = f"{role}:secret@{parts.hostname}:{parts.port}"
