@@ -190,7 +190,7 @@ def reclassified(gaps: Sequence[Gap], slice_: Slice, masks: Mapping[Reason, Mask
     """Return the gaps of a slice after a decision about its silences.
 
     `masks` has the candles, (expected,) bool, of each reason; they do not overlap. Candles that are absent for good
-    (CONFIRMED_ABSENT) get the reason whose mask contains them, and no_trades elsewhere. The others stay unchanged.
+    (CONFIRMED_ABSENT) get the reason of the mask that holds them, else no_trades. The others stay unchanged.
     """
     cells = _paint(gaps, slice_, 0)
     absent = np.isin(cells.reason, [_CODES[reason] for reason in CONFIRMED_ABSENT])

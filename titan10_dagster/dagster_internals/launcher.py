@@ -1,4 +1,4 @@
-"""The run launcher of dagster.yaml: Dagster's own, which also recognizes a run whose process is gone.
+"""The run launcher of dagster.yaml: Dagster's own, which also notices that the process of a run is gone.
 
 Dagster's launcher leaves that to the code server: it sees a run of its own end (killed, out of memory) within
 half a second. But when the code server itself is gone, its runs would stay "started" for ever and keep their
