@@ -10,7 +10,7 @@ apart. Two observations of the same short failure count as one (passivbot made f
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
@@ -124,6 +124,7 @@ class Evidence:
     """
 
     observed_at: datetime
+    _: KW_ONLY
     answered: bool = True
     finished: bool = False
     horizon: datetime | None = None

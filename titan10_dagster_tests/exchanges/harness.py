@@ -121,7 +121,13 @@ class Fetched:
         landed = self.landed[slice_]
         record, gaps = landed.record, list[Gap]()
         for later in (timedelta(0), timedelta(hours=7)):
-            look = Evidence(record.fetched_at + later, record.answered, record.horizon, record.listed, record.delisted)
+            look = Evidence(
+                record.fetched_at + later,
+                answered=record.answered,
+                horizon=record.horizon,
+                listed=record.listed,
+                delisted=record.delisted,
+            )
             gaps = explain(landed.candles.times, slice_, look, gaps)
         return gaps
 
