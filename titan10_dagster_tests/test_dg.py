@@ -80,12 +80,17 @@ def test_dg_dev_serves_the_code_location(clone: Path, free_port: Callable[[], in
     try:
         assert loaded(f"http://127.0.0.1:{port}", process) == {"titan10_dagster": "RepositoryLocation"}, log.read_text()
     finally:
-        process.send_signal(signal.SIGINT)
-        try:
-            process.wait(timeout=60)
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
+        stop(process)
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """End dg and the processes that it started, as Ctrl-C in a terminal does."""
+    os.killpg(process.pid, signal.SIGINT)
+    try:
+        process.wait(timeout=30)
+    except subprocess.TimeoutExpired:  # dg is not what this test is about
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait(timeout=30)
 
 
 def loaded(url: str, process: subprocess.Popen[bytes]) -> dict[str, str]:

@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-import os
-import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Thread
 
 import dagster as dg
+import psutil
 import psycopg2
 import pytest
 from dagster import DagsterInstance
@@ -173,8 +172,10 @@ def test_reads_and_writes_wait_for_a_server_that_recovers(server: EmbeddedPostgr
             ("ticks", instance.all_instigator_state),
             ("write", lambda: ran(instance)),
         ]
-        postmaster = int((server.cluster / "postmaster.pid").read_text().split()[0])
-        os.kill(postmaster, signal.SIGKILL)
+        postmaster = psutil.Process(int((server.cluster / "postmaster.pid").read_text().split()[0]))
+        sessions = postmaster.children()
+        postmaster.kill()
+        assert psutil.wait_procs(sessions, timeout=30)[1] == []  # a session notices the end of its server late
         answers: dict[str, object] = {}
         waiting = [Thread(target=lambda name=name, call=call: answers.update({name: call()})) for name, call in calls]
         for thread in waiting:
