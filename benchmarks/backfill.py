@@ -86,8 +86,8 @@ def _arguments() -> argparse.Namespace:
 
 
 @contextmanager
-def servers(exchange: str, *options: str) -> Iterator[tuple[str, str]]:
-    """The addresses of a sandbox exchange, its time at NOW, and of an empty database.
+def servers(exchange: str, *options: str, now: datetime = NOW) -> Iterator[tuple[str, str]]:
+    """The addresses of a sandbox exchange, its time at `now`, and of an empty database.
 
     `options` are the sandbox's; by default it enforces no limits.
     """
@@ -97,7 +97,7 @@ def servers(exchange: str, *options: str) -> Iterator[tuple[str, str]]:
         command = [sys.executable, "-m", "titan10_dagster.sandbox", "--exchange", exchange, "--port", "0"]
         command += options or ["--no-limits"]
         database = postgres.start()
-        sandbox = subprocess.Popen([*command, "--now", NOW.isoformat()], stdout=subprocess.PIPE, text=True)
+        sandbox = subprocess.Popen([*command, "--now", now.isoformat()], stdout=subprocess.PIPE, text=True)
         try:
             assert sandbox.stdout is not None
             address = re.search(r"http://\S+", sandbox.stdout.readline())

@@ -68,10 +68,11 @@ CREATE TEMPORARY TABLE unindexed (
 
 @dataclass(frozen=True)
 class Window:
-    """The whole UTC days from `first` to LAST of some symbols."""
+    """The whole UTC days from `first` to `last` of some symbols."""
 
     symbols: Sequence[str]
     first: date
+    last: date = LAST
 
     @property
     def candles(self) -> int:
@@ -83,7 +84,7 @@ class Window:
 
     @property
     def end_ms(self) -> int:
-        return to_ms(datetime.combine(LAST + timedelta(days=1), datetime.min.time(), UTC))
+        return to_ms(datetime.combine(self.last + timedelta(days=1), datetime.min.time(), UTC))
 
 
 @dataclass(frozen=True)
@@ -130,13 +131,13 @@ def main() -> None:
     about = " ".join((__doc__ or "").split("Three ways")[1].split("\n\n", 2)[2].split())
     table = "\n".join(lines)
     results.write(
-        TITLE, f"{about}\n\n```\n{table}\n```", beside=f"embedded PostgreSQL 18{_freqtrade_version(arguments)}"
+        TITLE, f"{about}\n\n```\n{table}\n```", beside=f"embedded PostgreSQL 18{freqtrade_version(arguments.freqtrade)}"
     )
 
 
 def _measured(on: Servers, contestants: dict[str, Contestant], arguments: argparse.Namespace) -> Iterator[str]:
     long = Window(symbols_of(on.sandbox)[: arguments.symbols], LAST - timedelta(days=arguments.days - 1))
-    _spent(titan10, on, long)  # the sandbox makes its candles once
+    spend(titan10, on, long)  # the sandbox makes its candles once
     rates: dict[str, list[float]] = {name: [] for name in contestants}
     costs: dict[str, list[float]] = {name: [] for name in contestants}
     ceilings: dict[str, list[float]] = {"requests": [], "reading": [], "COPY": []}
@@ -145,7 +146,7 @@ def _measured(on: Servers, contestants: dict[str, Contestant], arguments: argpar
             # One symbol is enough to know the slow one.
             window = replace(long, symbols=long.symbols[:1]) if contestant is tutorial else long
             short = replace(window, first=LAST)
-            spent = _spent(contestant, on, window) - _spent(contestant, on, short)
+            spent = spend(contestant, on, window) - spend(contestant, on, short)
             rates[name].append((window.candles - short.candles) / spent.clock)
             costs[name].append(1e6 * spent.cpu / (window.candles - short.candles))
         for name, rate in zip(ceilings, _ceilings(on, long), strict=True):
@@ -166,7 +167,7 @@ def _line(name: str, rates: Sequence[float], ours: Sequence[float]) -> str:
     return f"{name:<26}{median(rates):>10,.0f}   ({spread})".ljust(66) + f"titan10 is {ratio:.2f} times it"
 
 
-def _spent(contestant: Contestant, on: Servers, window: Window) -> Spent:
+def spend(contestant: Contestant, on: Servers, window: Window) -> Spent:
     with tempfile.TemporaryDirectory() as folder:
         _empty(on.database)
         command = contestant(on, window, Path(folder))
@@ -220,14 +221,14 @@ def _titan10_here(sandbox: str, database: str, folder: str, symbols: str, first:
         slices = titan10.slices(EXCHANGE, wanted[start : start + DAYS_OF_A_RUN])
         fetch_and_land(titan10, EXCHANGE, plan_days(titan10, read_days(titan10, slices)).fetch)
         titan10.database.close()
-        _join(before)
+        join(before)
         before = [context.Process(target=store, args=(slices,))]
         before[0].start()
-    _join(before)
+    join(before)
     return int(stored.value)
 
 
-def _join(processes: Sequence[BaseProcess]) -> None:
+def join(processes: Sequence[BaseProcess]) -> None:
     for process in processes:
         process.join()
         assert process.exitcode == 0
@@ -247,17 +248,17 @@ def freqtrade(program: str) -> Contestant:
         exchange = {"name": EXCHANGE, "only_from_ccxt": True, "pair_whitelist": [], "ccxt_config": ccxt_config}
         config = folder / "config.json"
         config.write_text(json.dumps({"stake_currency": "USDT", "dry_run": True, "exchange": exchange}))
-        span = f"{window.first:%Y%m%d}-{LAST + timedelta(days=1):%Y%m%d}"
+        span = f"{window.first:%Y%m%d}-{window.last + timedelta(days=1):%Y%m%d}"
         options_of_command = ["-c", str(config), "--userdir", str(folder), "-t", "1m", "--timerange", span]
         return [program, "download-data", *options_of_command, "-p", *window.symbols]
 
     return command
 
 
-def _freqtrade_version(arguments: argparse.Namespace) -> str:
-    if not arguments.freqtrade:
+def freqtrade_version(program: str | None) -> str:
+    if not program:
         return ""
-    python = Path(arguments.freqtrade).with_name("python")
+    python = Path(program).with_name("python")
     asked = "from importlib.metadata import version; print(version('freqtrade'))"
     return (
         ", freqtrade "

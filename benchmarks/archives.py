@@ -1,0 +1,279 @@
+"""The same candles, from the same archive files, beside freqtrade's archive path.
+
+    python -m benchmarks.archives --freqtrade PATH [--pairs 20] [--rounds 3]
+
+Two windows of the sandbox's Binance: one pair since its listing in 2017, and one year of 20 pairs. All files lie on the
+disk before anything is measured, and a process of its own serves them; monthly and daily files, each with its digest.
+
+- `titan10`: download, verify, parse, land, check and store in the keyed table of an embedded PostgreSQL
+- `freqtrade download-data`: its archive path, which reads daily files, does not verify them, and writes feather files
+
+Each is a process of its own, one after the other, without a round trip. The clock counts from the start of the process
+to the last committed row; a month of the same pairs is subtracted, so that start-up does not count. CPU is that of the
+client.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import multiprocessing
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from statistics import median
+
+import aiohttp
+from aiohttp import web
+
+from benchmarks import results
+from benchmarks.backfill import open_context, servers, symbols_of
+from benchmarks.peers import EXCHANGE, Contestant, Servers, Spent, Window, freqtrade_version, join, spend
+from titan10_dagster.candles.slices import Slice, days
+from titan10_dagster.ingest.context import IngestContext
+from titan10_dagster.ingest.days import read_days
+from titan10_dagster.ingest.fetch import fetch_and_land, plan_days
+from titan10_dagster.ingest.inspection import inspect_slices
+from titan10_dagster.ingest.store import store_slices
+
+TITLE = "Archives beside freqtrade"
+LAST = date(2026, 9, 30)
+NOW = datetime(2026, 10, 10, tzinfo=UTC)
+LISTED = date(2017, 9, 1)  # the first whole month of the sandbox's BTC/USDT
+MONTHS_OF_A_RUN = 20  # months of one pair, or one month of 20 pairs: what a run of a backfill has
+IN_FLIGHT = 16
+
+
+def main() -> None:
+    arguments = _arguments()
+    if arguments.child:
+        print(json.dumps(_titan10_here(*arguments.child)))  # noqa: T201
+        return
+    if arguments.serve:
+        _serve(Path(arguments.serve))
+        return
+    lines = []
+    with servers(EXCHANGE, "--no-limits", now=NOW) as (sandbox, database), tempfile.TemporaryDirectory() as folder:
+        pairs = symbols_of(sandbox)[: arguments.pairs]
+        windows = {
+            "one pair since 2017": Window(pairs[:1], LISTED, LAST),
+            f"one year of {len(pairs)} pairs": Window(
+                pairs, LAST.replace(year=LAST.year - 1) + timedelta(days=1), LAST
+            ),
+        }
+        for window in windows.values():
+            asyncio.run(_mirror(sandbox, window, Path(folder)))
+        with _file_server(Path(folder)) as files:
+            contestants: dict[str, Contestant] = {"titan10": titan10(files)}
+            if arguments.freqtrade:
+                contestants["freqtrade"] = freqtrade(arguments.freqtrade, files)
+            for name, window in windows.items():
+                lines += _measured(name, Servers(sandbox, database), window, contestants, arguments.rounds)
+    table = "\n".join(lines)
+    print(table)  # noqa: T201
+    about = " ".join((__doc__ or "").split("Two windows")[1].split())
+    beside = f"embedded PostgreSQL 18, {freqtrade_version(arguments.freqtrade)}"
+    results.write(TITLE, f"Two windows{about}\n\n```\n{table}\n```", beside=beside)
+
+
+def _measured(name: str, on: Servers, window: Window, contestants: dict[str, Contestant], rounds: int) -> Iterator[str]:
+    month = replace(window, first=window.last - timedelta(days=29))
+    candles = window.candles - month.candles
+    spent: dict[str, list[Spent]] = {contestant: [] for contestant in contestants}
+    for _ in range(rounds):
+        for contestant, command in contestants.items():
+            spent[contestant].append(spend(command, on, window) - spend(command, on, month))
+    yield f"{name}, {window.candles:,} candles; median of {rounds} rounds"
+    for contestant, rounds_of_it in spent.items():
+        rate = median(candles / round_.clock for round_ in rounds_of_it)
+        cpu = median(1e6 * round_.cpu / candles for round_ in rounds_of_it)
+        pairs = zip(spent["titan10"], rounds_of_it, strict=True)
+        ratio = median(theirs.clock / ours.clock for ours, theirs in pairs)
+        speed = f"{rate:>10,.0f} candles/s, {cpu:.1f} us of CPU a candle"
+        yield f"  {contestant:<12}{speed}; takes {ratio:.2f} times as long as titan10"
+
+
+# -- the contestants ---------------------------------------------------------------------------------------
+
+
+def titan10(files: str) -> Contestant:
+    def command(on: Servers, window: Window, folder: Path) -> list[str]:
+        span = [",".join(window.symbols), str(window.first), str(window.last)]
+        return [
+            sys.executable,
+            "-m",
+            "benchmarks.archives",
+            "--child",
+            on.sandbox,
+            on.database,
+            files,
+            str(folder),
+            *span,
+        ]
+
+    return command
+
+
+def _titan10_here(
+    sandbox: str, database: str, files: str, folder: str, symbols: str, first: str, last: str
+) -> dict[str, float]:
+    """Fetch and store the window as the runs of a backfill do: one fetches while the one before it stores."""
+    context = multiprocessing.get_context("fork")
+    stored = context.Value("q", 0)
+
+    def opened() -> IngestContext:  # connections are of one process
+        titan10 = open_context(EXCHANGE, symbols.split(","), sandbox, database, Path(folder))
+        exchange = titan10.exchange(EXCHANGE).model_copy(update={"sources": ("archive", "rest"), "archive_url": files})
+        settings = titan10.settings.model_copy(update={"exchanges": {EXCHANGE: exchange}})
+        return replace(titan10, settings=settings, now=lambda: NOW)
+
+    def store(slices: Sequence[Slice]) -> None:
+        titan10 = opened()
+        list(inspect_slices(titan10, slices))
+        stored.value += store_slices(titan10, read_days(titan10, slices).unstored()).inserted
+
+    before: list[BaseProcess] = []
+    for run in _runs(days(date.fromisoformat(first), date.fromisoformat(last)), len(symbols.split(","))):
+        titan10 = opened()
+        slices = titan10.slices(EXCHANGE, run)
+        fetch_and_land(titan10, EXCHANGE, plan_days(titan10, read_days(titan10, slices)).fetch)
+        titan10.database.close()
+        join(before)
+        before = [context.Process(target=store, args=(slices,))]
+        before[0].start()
+    join(before)
+    peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return {"stored": stored.value, "peak_mb": peak / 1024}
+
+
+def _runs(wanted: Sequence[date], pairs: int) -> Iterator[list[date]]:
+    """Whole months, as many at a time as make a run of usual size."""
+    months: dict[tuple[int, int], list[date]] = {}
+    for day in wanted:
+        months.setdefault((day.year, day.month), []).append(day)
+    together = max(MONTHS_OF_A_RUN // pairs, 1)
+    groups = list(months.values())
+    for start in range(0, len(groups), together):
+        yield [day for month in groups[start : start + together] for day in month]
+
+
+def freqtrade(program: str, files: str) -> Contestant:
+    """freqtrade's command; the address of its archive is a constant of its code and is replaced in its process."""
+    code = (
+        "import sys, freqtrade.exchange.binance_public_data as data; url = data.binance_vision_ohlcv_zip_url;"
+        "data.binance_vision_ohlcv_zip_url = lambda *of: url(*of).replace('https://data.binance.vision', sys.argv[1]);"
+        "from freqtrade.main import main; main(sys.argv[2:])"
+    )
+
+    def command(on: Servers, window: Window, folder: Path) -> list[str]:
+        api = dict.fromkeys(("public", "private", "v1", "v3"), f"{on.sandbox}/api/v3")
+        options = {"fetchMarkets": {"types": ["spot"]}, "fetchCurrencies": False}
+        ccxt_config = {"urls": {"api": api}, "enableRateLimit": False, "options": options}
+        exchange = {"name": EXCHANGE, "pair_whitelist": [], "ccxt_config": ccxt_config}
+        config = folder / "config.json"
+        config.write_text(json.dumps({"stake_currency": "USDT", "dry_run": True, "exchange": exchange}))
+        span = f"{window.first:%Y%m%d}-{window.last + timedelta(days=1):%Y%m%d}"
+        python = str(Path(program).with_name("python"))
+        arguments = ["download-data", "-c", str(config), "--userdir", str(folder), "-t", "1m", "--timerange", span]
+        return [python, "-c", code, files, *arguments, "-p", *window.symbols]
+
+    return command
+
+
+# -- the files ---------------------------------------------------------------------------------------------
+
+
+async def _mirror(sandbox: str, window: Window, folder: Path) -> None:
+    """Write the sandbox's monthly files of the window, and the daily files that they consist of, below the folder."""
+    wanted = iter([(symbol.replace("/", ""), month) for symbol in window.symbols for month in _months(window)])
+
+    async def work(session: aiohttp.ClientSession) -> None:
+        for symbol, month in wanted:
+            path = f"data/spot/monthly/klines/{symbol}/1m/{symbol}-1m-{month}.zip"
+            if (folder / path).exists():
+                continue
+            for file in (path, f"{path}.CHECKSUM"):
+                async with session.get(f"{sandbox}/{file}") as answer:
+                    assert answer.status == 200, (file, answer.status)
+                    _written(folder / file, await answer.read())
+            await asyncio.to_thread(_split_into_days, folder, symbol, path)
+
+    async with aiohttp.ClientSession() as session:
+        await asyncio.gather(*(work(session) for _ in range(IN_FLIGHT)))
+
+
+def _months(window: Window) -> list[str]:
+    return sorted({f"{day:%Y-%m}" for day in days(window.first, window.last)})
+
+
+def _split_into_days(folder: Path, symbol: str, monthly: str) -> None:
+    """Write the daily files with the rows of a monthly file."""
+    with zipfile.ZipFile(folder / monthly) as archive:
+        rows = archive.read(archive.namelist()[0]).splitlines(keepends=True)
+    of_day: dict[str, list[bytes]] = {}
+    for row in rows:
+        opened = int(row.partition(b",")[0])
+        seconds = opened / (1e6 if opened > 1e14 else 1e3)  # microseconds since 2025
+        of_day.setdefault(f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d}", []).append(row)
+    for day, lines in of_day.items():
+        name = f"{symbol}-1m-{day}"
+        path = folder / f"data/spot/daily/klines/{symbol}/1m/{name}.zip"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr(f"{name}.csv", b"".join(lines))
+
+
+def _written(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+
+
+@contextmanager
+def _file_server(folder: Path) -> Iterator[str]:
+    """The address of a process that serves the folder."""
+    command = [sys.executable, "-m", "benchmarks.archives", "--serve", str(folder)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip()
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _serve(folder: Path) -> None:
+    async def run() -> None:
+        app = web.Application()
+        app.router.add_static("/", folder)
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        host, port = runner.addresses[0][:2]
+        print(f"http://{host}:{port}", flush=True)  # noqa: T201
+        await asyncio.Event().wait()
+
+    asyncio.run(run())
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--freqtrade", default=shutil.which("freqtrade"))
+    parser.add_argument("--pairs", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--child", nargs=7, help=argparse.SUPPRESS)
+    parser.add_argument("--serve", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
