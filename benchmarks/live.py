@@ -273,7 +273,7 @@ def _database(given: str | None, folder: Path) -> Iterator[str]:
     try:
         server.start()
         server.stop()
-        with (server.folder / "cluster" / "postgresql.conf").open("a") as file:
+        with (server.files.folder / "cluster" / "postgresql.conf").open("a") as file:
             file.write("\ntrack_commit_timestamp = on\n")
         yield server.start()
     finally:

@@ -199,7 +199,7 @@ class Stack:
     def _stop_command(self) -> list[str]:
         if self._postgres is None:
             return []
-        return [sys.executable, "-m", "titan10_dagster.local.postgres", str(self._postgres.folder)]
+        return [sys.executable, "-m", "titan10_dagster.local.postgres", str(self._postgres.files.folder)]
 
     def _services(self, host: str, port: int) -> list[Service]:
         """Return the code server first, because the others need it."""
@@ -222,7 +222,7 @@ class Stack:
             return
         if not self._reported:
             pause = self._pauses.note_death(time.monotonic())
-            self._report_once(f"PostgreSQL ended: starting it again in {pause:.0f} s ({self._postgres.log}).")
+            self._report_once(f"PostgreSQL ended: starting it again in {pause:.0f} s ({self._postgres.files.log}).")
         if not self._pauses.are_over(time.monotonic()):
             return
         self._pauses.note_start(time.monotonic())

@@ -172,7 +172,7 @@ def test_reads_and_writes_wait_for_a_server_that_recovers(server: EmbeddedPostgr
             ("ticks", instance.all_instigator_state),
             ("write", lambda: ran(instance)),
         ]
-        postmaster = psutil.Process(int((server.cluster / "postmaster.pid").read_text().split()[0]))
+        postmaster = psutil.Process(int((server.files.cluster / "postmaster.pid").read_text().split()[0]))
         sessions = postmaster.children()
         postmaster.kill()
         assert psutil.wait_procs(sessions, timeout=30)[1] == []  # a session notices the end of its server late

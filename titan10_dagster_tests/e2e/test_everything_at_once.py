@@ -313,7 +313,7 @@ def kill_one(site: Site, words: str) -> None:
 
 
 def kill_postgres(site: Site) -> None:
-    cluster = EmbeddedPostgres(site.settings.data / "postgres").cluster
+    cluster = EmbeddedPostgres(site.settings.data / "postgres").files.cluster
     os.kill(int((cluster / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
 
 

@@ -10,7 +10,8 @@ import psycopg2
 import pytest
 from psycopg2 import errors
 
-from titan10_dagster.local.postgres import DATABASE, SUPERUSER_PASSWORD, EmbeddedPostgres
+from titan10_dagster.local.postgres import DATABASE, EmbeddedPostgres
+from titan10_dagster.local.postgres_cluster import SUPERUSER_PASSWORD
 from titan10_dagster.local.postgres_roles import SUPERUSER
 from titan10_dagster.store.migrations import migrate
 from titan10_dagster_tests.databases import passable_folder
@@ -82,8 +83,8 @@ def test_readers_leave_connections_to_the_owner(server: EmbeddedPostgres) -> Non
 
 
 def test_a_server_of_version_0_1_0_gets_a_password_of_its_own_for_the_superuser(server: EmbeddedPostgres) -> None:
-    file = server.folder / SUPERUSER_PASSWORD
-    shared, own = (server.folder / "password").read_text(), file.read_text()
+    file = server.files.folder / SUPERUSER_PASSWORD
+    shared, own = (server.files.folder / "password").read_text(), file.read_text()
     execute(server.url(role=SUPERUSER), f"ALTER ROLE {SUPERUSER} PASSWORD '{shared}'")
     file.unlink()
     restart(server)
@@ -93,7 +94,7 @@ def test_a_server_of_version_0_1_0_gets_a_password_of_its_own_for_the_superuser(
 
 
 def test_a_start_that_is_killed_while_it_changes_the_password_is_finished_later(server: EmbeddedPostgres) -> None:
-    file = server.folder / SUPERUSER_PASSWORD
+    file = server.files.folder / SUPERUSER_PASSWORD
     file.rename(file.with_name(f"{file.name}.new"))
     restart(server)
     execute(server.url(role=SUPERUSER), "SELECT 1")
@@ -106,5 +107,5 @@ def restart(server: EmbeddedPostgres) -> None:
 
 def test_files_with_passwords_are_the_servers_alone(server: EmbeddedPostgres) -> None:
     for name in ("password", SUPERUSER_PASSWORD):
-        assert Path(server.folder / name).stat().st_mode & 0o777 == 0o600
-    assert server.folder.stat().st_mode & 0o777 == 0o700
+        assert Path(server.files.folder / name).stat().st_mode & 0o777 == 0o600
+    assert server.files.folder.stat().st_mode & 0o777 == 0o700

@@ -283,9 +283,9 @@ def test_a_postgresql_that_cannot_start_is_tried_ever_more_rarely_and_told_of_on
     server = stack._postgres
     assert server is not None
     server.start()
-    os.kill(int((server.cluster / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
+    os.kill(int((server.files.cluster / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
     wait_until(lambda: not server.running(), PATIENCE)
-    configuration = server.cluster / "postgresql.conf"
+    configuration = server.files.cluster / "postgresql.conf"
     good = configuration.read_text()
     configuration.write_text(f"{good}no_such_parameter = 1\n")
     end = time.monotonic() + 10

@@ -116,7 +116,7 @@ def _empty(folder: Path, say: Say) -> None:
         raise SettingsError(f"A demonstration runs already, as process {stack.pid} at {stack.url}: stop it first.")
     server = EmbeddedPostgres(folder / "postgres", say=say)
     server.end_if_unused()  # the last one may have been killed
-    shutil.rmtree(server.folder)
+    shutil.rmtree(server.files.folder)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
 

@@ -65,7 +65,7 @@ def _where(settings: Settings, say: Say) -> str:
     """Return the address for psql or Grafana, without the password."""
     server = embedded(settings, say)
     if server is not None:
-        return f"{server.address()} (embedded; its password is in {server.folder / 'password'})"
+        return f"{server.address()} (embedded; its password is in {server.files.folder / 'password'})"
     assert settings.database.url is not None
     return shown(connection_parameters(settings.database.url.get_secret_value()))
 

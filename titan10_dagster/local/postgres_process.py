@@ -1,0 +1,141 @@
+"""The server process of a cluster: start it, find it, wait until it is ready, stop it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from titan10_dagster.errors import DatabaseUnavailable
+from titan10_dagster.local.ports import free_port
+from titan10_dagster.local.postgres_cluster import ClusterFiles, last_lines
+from titan10_dagster.local.postgres_files import run_as
+from titan10_dagster.operate import process_ids
+
+START_SECONDS = 60  # crash recovery included
+STOP_SECONDS = 20
+_READY = "database system is ready to accept connections"  # in the log of a server that ran
+_STAMP = re.compile(r"^\d{4}-\d\d-\d\d \S+ \S+ \[\d+\] ", re.MULTILINE)  # time and process of a line of the log
+
+
+@dataclass(frozen=True)
+class Postmaster:
+    """A server that runs in our folder."""
+
+    pid: int
+    port: int
+    ready: bool
+
+
+class ServerProcess:
+    """The process that serves a cluster; at most one per cluster, whichever of our processes started it.
+
+    `port` 0 takes any free port. If another program uses the port, the next free one is taken, and `say` is called.
+    """
+
+    def __init__(self, files: ClusterFiles, port: int, say: Callable[[str], None]) -> None:
+        self._files = files
+        self._port = port
+        self._say = say
+
+    def start(self) -> None:
+        """Start the server; try again if its port was taken meanwhile, or if children of a crashed server still end.
+
+        Raises:
+            DatabaseUnavailable: it does not start; the text has the end of its log.
+        """
+        self._remove_stale_pid()
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            self._configure()
+            self._begin_log()
+            started = self._control("start", "-l", str(self._files.log), "-t", str(START_SECONDS))
+            if started.returncode == 0:
+                return
+            reason = last_lines(_STAMP.sub("", self._log_of_this_start()))
+            passing = "Address already in use" in reason or "shared memory block" in reason
+            if not passing or time.monotonic() > deadline:
+                raise DatabaseUnavailable(f"The embedded PostgreSQL does not start (see {self._files.log}): {reason}")
+            time.sleep(0.5)
+
+    def stop(self) -> None:
+        """Stop the server if it runs: fast, and after 20 s immediately."""
+        if self.running() and self._control("stop", "-m", "fast", "-t", str(STOP_SECONDS)).returncode:
+            self._control("stop", "-m", "immediate", "-t", str(STOP_SECONDS))
+
+    def running(self) -> bool:
+        """Return whether the server runs and accepts connections."""
+        postmaster = self.postmaster()
+        return postmaster is not None and postmaster.ready
+
+    def wait_while_starting_or_stopping(self) -> None:
+        """Wait for a server that runs but is not ready: it recovers or stops, and the process that began it died."""
+        deadline = time.monotonic() + START_SECONDS
+        while (postmaster := self.postmaster()) and not postmaster.ready and time.monotonic() < deadline:
+            time.sleep(0.1)
+
+    def postmaster(self) -> Postmaster | None:
+        """Return what postmaster.pid says, unless its process id belongs to another process now."""
+        try:
+            lines = (self._files.cluster / "postmaster.pid").read_text().splitlines()
+            pid = int(lines[0])
+        except (FileNotFoundError, IndexError, ValueError):
+            return None
+        if len(lines) < 4 or not _is_server(pid, self._files.cluster):
+            return None
+        return Postmaster(pid, port=int(lines[3]), ready=[line.strip() for line in lines[7:8]] == ["ready"])
+
+    def _configure(self) -> None:
+        port = free_port(self._port)
+        if self._port and port != self._port:
+            self._say(f"Port {self._port} is taken: PostgreSQL listens on {port} this time (server.postgres_port).")
+        self._port = port  # where its clients look for it if it has to be started again
+        self._files.configure(port)
+
+    def _begin_log(self) -> None:
+        """Begin a log for this start, and keep that of the last server that ran.
+
+        That one shows why the server died, however often the next start fails.
+        """
+        log = self._files.log
+        if _READY in self._log_of_this_start():
+            log.replace(log.with_suffix(".log.1"))
+        else:
+            log.unlink(missing_ok=True)
+
+    def _log_of_this_start(self) -> str:
+        log = self._files.log
+        return log.read_text(errors="replace") if log.exists() else "no log was written"
+
+    def _control(self, action: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return self._files.run("pg_ctl", action, "-D", str(self._files.cluster), "-s", "-w", *arguments)
+
+    def _remove_stale_pid(self) -> None:
+        """Remove a crashed server's postmaster.pid if its process id belongs to another process now.
+
+        PostgreSQL itself detects an unused process id, but takes any process of its own account for a server.
+        """
+        path = self._files.cluster / "postmaster.pid"
+        if self.postmaster() is not None or not path.exists():
+            return
+        first = path.read_text().split("\n", 1)[0]
+        if first.isdigit() and process_ids.exists(int(first)) and not _is_server(int(first), self._files.cluster):
+            path.unlink()
+
+
+def _is_server(pid: int, cluster: Path) -> bool:
+    """Return whether the process is a server of that cluster, by its arguments: in many containers even root cannot
+    see its folder."""
+    file = Path(f"/proc/{pid}/cmdline")
+    try:
+        arguments = file.read_text() if Path("/proc/self").exists() else _arguments_by_ps(pid)
+    except OSError:
+        return False
+    return str(cluster) in arguments
+
+
+def _arguments_by_ps(pid: int) -> str:
+    return run_as(None, "ps", "-o", "args=", "-p", str(pid), folder=Path("/")).stdout
