@@ -73,7 +73,7 @@ REASONS: Mapping[Reason, ReasonFacts] = MappingProxyType(
         ),
         Reason.BROKEN_AT_SOURCE: ReasonFacts(
             "The exchange gave the same broken candle in two good answers, six hours or more apart; it is kept in "
-            "quarantine.",
+            "quarantine. It is checked again a day and a week later.",
             True,
         ),
         Reason.HALTED: ReasonFacts(
@@ -91,6 +91,9 @@ REASONS: Mapping[Reason, ReasonFacts] = MappingProxyType(
 
 # Reasons for candles that were absent from two good answers, whatever the cause.
 CONFIRMED_ABSENT = frozenset({Reason.NO_TRADES, Reason.OUTAGE, Reason.HALTED, Reason.NOT_LISTED})
+
+# Reasons that are checked again a day and a week later: the exchange may publish the candle after all.
+CHECKED_LATER = frozenset({Reason.OUTAGE, Reason.HALTED, Reason.BROKEN_AT_SOURCE})
 
 _CODES = {reason: code for code, reason in enumerate(Reason)}
 _REASONS = tuple(Reason)
@@ -256,13 +259,15 @@ def _findings(present: Mask, slice_: Slice, evidence: Evidence) -> _Findings:
     beyond = cells < _cell(evidence.horizon, slice_) if evidence.horizon else nowhere
     quarantined = _marked(evidence.quarantined, slice_, exactly=False)
     over = cells < _cells_over(evidence.observed_at, slice_)
+    pre_listing, after_delisting = unlisted & before_all, delisted & after_all
+    broken_twice = _marked(evidence.broken_twice, slice_, exactly=False)
     return _Findings(
-        pre_listing=unlisted & before_all,
+        pre_listing=pre_listing,
         perhaps_pre_listing=nowhere if evidence.listed else before_all,
-        delisted=delisted & after_all,
+        delisted=after_delisting,
         perhaps_delisted=nowhere if evidence.delisted else after_all,
         quarantined=quarantined,
-        broken_twice=_marked(evidence.broken_twice, slice_, exactly=False),
+        broken_twice=broken_twice & ~pre_listing & ~after_delisting,
         beyond=beyond,
         horizon_is_known=evidence.horizon is not None,
         answered=over & ~beyond & ~quarantined & evidence.answered,
@@ -272,10 +277,13 @@ def _findings(present: Mask, slice_: Slice, evidence: Evidence) -> _Findings:
 def _observe(known: _Cells, findings: _Findings, evidence: Evidence) -> _Cells:
     now = _microseconds(evidence.observed_at)
     taken_back = (known.reason == _CODES[Reason.DELISTED]) & ~findings.delisted & ~findings.perhaps_delisted
-    before = np.where(taken_back, 0, known.observations)
+    # Observations of a broken candle are no observations of its absence.
+    was_broken = (known.reason == _CODES[Reason.BROKEN_AT_SOURCE]) & findings.answered
+    before = np.where(taken_back | was_broken, 0, known.observations)
     due = (before == 0) | (now - known.last_seen >= OBSERVATION_SPACING // _MICROSECOND)
-    counted = findings.answered & due
+    counted = (findings.answered | findings.broken_twice) & due
     observations = before + counted
+    observations = np.where(findings.broken_twice, np.maximum(observations, _ENOUGH), observations)
     if evidence.finished:
         observations = np.where(findings.answered, np.maximum(observations, _ENOUGH), observations)
     return _Cells(
@@ -303,8 +311,8 @@ def _reasons(was: NDArray[np.int8], findings: _Findings, observations: Ints) -> 
         (findings.broken_twice, _CODES[Reason.BROKEN_AT_SOURCE]),
         (findings.quarantined, _CODES[Reason.QUARANTINED]),
         (kept, was),
-        (observations >= _ENOUGH, _CODES[Reason.NO_TRADES]),
         (still_broken, was),
+        (observations >= _ENOUGH, _CODES[Reason.NO_TRADES]),
         (findings.beyond, _CODES[Reason.BEYOND_HORIZON]),
         (still_beyond, was),
     ]

@@ -19,7 +19,7 @@ from titan10_dagster.defs.requests import (
     repairable,
     request_of_days,
 )
-from titan10_dagster.ingest.backlog import days_without_row, open_slices, silent_slices
+from titan10_dagster.ingest.backlog import days_without_row, open_slices, slices_to_check_later
 from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.planning.attempts import Attempt
 from titan10_dagster.planning.missing_days import FailedRequest, with_failed_requests
@@ -74,7 +74,7 @@ def plan_after(
     return plan_repairs(
         open_slices(titan10),
         holes=with_failed_requests(days_without_row(titan10), failed).holes,
-        silent=silent_slices(titan10),
+        later=slices_to_check_later(titan10),
         exchanges=repairable(titan10, under_way),
         attempts=attempts,
         now=titan10.now(),

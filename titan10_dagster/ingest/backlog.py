@@ -9,7 +9,7 @@ from titan10_dagster.candles.slices import Series
 from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.ingest.markets import listed_symbols
 from titan10_dagster.planning.missing_days import Missing, missing_days
-from titan10_dagster.planning.repairs import OpenSlice, SilentSlice
+from titan10_dagster.planning.repairs import CheckedLater, OpenSlice
 from titan10_dagster.store import ledger
 
 
@@ -31,9 +31,9 @@ def open_slices(titan10: IngestContext) -> list[OpenSlice]:
     return ledger.open_slices(titan10.database, starts, titan10.now().date())
 
 
-def silent_slices(titan10: IngestContext) -> list[SilentSlice]:
+def slices_to_check_later(titan10: IngestContext) -> list[CheckedLater]:
     """Return the settled slices with a halt or an outage that are still to be checked for late candles."""
-    return ledger.silent_slices(titan10.database, list(listed_series(titan10, titan10.settings.enabled)))
+    return ledger.slices_to_check_later(titan10.database, list(listed_series(titan10, titan10.settings.enabled)))
 
 
 def days_without_row(titan10: IngestContext) -> Missing:

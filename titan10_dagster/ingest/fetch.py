@@ -63,7 +63,7 @@ def plan_days(titan10: IngestContext, days: RunDays, *, refresh: bool = False, r
     unconfirmed = {}
     for slice_ in settled if repair else ():
         row = days.ledger[slice_]
-        if row.unexplained > 0 or (row.has_silence and titan10.now() >= row.fetched_at + LATER_CHECKS[2]):
+        if row.unexplained > 0 or (row.is_checked_later and titan10.now() >= row.fetched_at + LATER_CHECKS[2]):
             unconfirmed[slice_] = row.fetched_at
     return plan_fetch(
         days.slices,

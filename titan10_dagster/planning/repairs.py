@@ -6,8 +6,8 @@
 | a hole: it has no ledger row | likewise; then after 5 minutes, then after pauses that double |
 | partial: its symbol failed, or its file could not be written | after 5 minutes, then after pauses that double |
 | settled, with an unexplained gap | 6 hours after the last counted observation; a second observation settles it |
-| settled, with a candle in quarantine | after 6 hours; if it comes broken again, that is final |
-| settled, with a halt or an outage | after a day, and once more after a week: candles may come late |
+| settled, with a candle in quarantine | after 6 hours |
+| settled, with a halt, an outage or a candle that came broken twice | after a day, and once more after a week |
 
 The pauses are those of `attempts.pause`. A run that failed and left no trace in the ledger counts as an attempt too.
 """
@@ -31,7 +31,8 @@ from titan10_dagster.planning.missing_days import MissingDays, around
 SETTLEMENT = timedelta(hours=2)  # after midnight UTC: the daily schedule, from which defs/schedules.py takes it
 OVERDUE = timedelta(hours=3)
 
-# How long after the last observation a halt or an outage is checked for late candles, by the observations so far.
+# How long after the last observation a halt, an outage or a broken candle is checked for late candles, by the
+# observations so far.
 LATER_CHECKS: Mapping[int, timedelta] = MappingProxyType({2: timedelta(days=1), 3: timedelta(days=7)})
 
 _DAY = timedelta(days=1)
@@ -69,8 +70,8 @@ class OpenSlice:
 
 
 @dataclass(frozen=True)
-class SilentSlice:
-    """A settled slice with a halt or an outage, which candles that come late would take back; instants are UTC.
+class CheckedLater:
+    """A settled slice whose halt, outage or broken candles a late answer would take back; instants are UTC.
 
     Attributes:
         observations: the fewest of its gaps.
@@ -160,7 +161,7 @@ def plan_repairs(
     slices: Iterable[OpenSlice],
     *,
     holes: Iterable[MissingDays] = (),
-    silent: Iterable[SilentSlice] = (),
+    later: Iterable[CheckedLater] = (),
     exchanges: Mapping[str, Repairable],
     attempts: Sequence[Attempt] = (),
     now: datetime,
@@ -179,7 +180,7 @@ def plan_repairs(
     candidates = [
         *_of_slices(slices, exchanges, known, now),
         *_of_holes(holes, exchanges, known, now),
-        *_of_silent(silent, exchanges, known, now),
+        *_of_later_checks(later, exchanges, known, now),
     ]
     for candidate in candidates:
         count = len(candidate.symbols)
@@ -219,21 +220,21 @@ def _of_holes(
             yield from _of_day(hole, day, exchanges[hole.exchange], known, now)
 
 
-def _of_silent(
-    silent: Iterable[SilentSlice], exchanges: Mapping[str, Repairable], known: Attempts, now: datetime
+def _of_later_checks(
+    later: Iterable[CheckedLater], exchanges: Mapping[str, Repairable], known: Attempts, now: datetime
 ) -> Iterator[_Candidate]:
     """Yield the slices whose later check is due. The others miss nothing, so they do not count as waiting."""
-    for silent_slice in silent:
-        series, day = silent_slice.slice.series, silent_slice.slice.day
-        pause_ = LATER_CHECKS.get(silent_slice.observations)
+    for checked in later:
+        series, day = checked.slice.series, checked.slice.day
+        pause_ = LATER_CHECKS.get(checked.observations)
         if series.exchange not in exchanges or pause_ is None:
             continue
         exchange = exchanges[series.exchange]
-        served_for = _served_for(silent_slice.missing_until, series.timeframe, exchange.depth, now)
-        last_attempt = max([silent_slice.last_seen, *known.times(series.exchange, day, series.symbol)])
+        served_for = _served_for(checked.missing_until, series.timeframe, exchange.depth, now)
+        last_attempt = max([checked.last_seen, *known.times(series.exchange, day, series.symbol)])
         is_gone = served_for is not None and served_for <= timedelta(0)
         if not is_gone and now >= last_attempt + pause_:
-            rank = _rank(silent_slice.slice.end, served_for, now)
+            rank = _rank(checked.slice.end, served_for, now)
             yields = exchange.under_way and rank[0] != _EXPIRING
             yield _Candidate(rank, series.exchange, day, (series.symbol,), True, yields)
 

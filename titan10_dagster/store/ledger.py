@@ -10,11 +10,11 @@ from typing import Any
 from psycopg2.extras import execute_values
 
 from titan10_dagster.candles.fetched import Source
-from titan10_dagster.candles.gaps import REASONS, Gap, Reason, count
+from titan10_dagster.candles.gaps import CHECKED_LATER, REASONS, Gap, Reason, count
 from titan10_dagster.candles.slices import Series, Slice, SliceState
 from titan10_dagster.candles.timeframes import Timeframe
 from titan10_dagster.planning.missing_days import KnownDays, Stretch
-from titan10_dagster.planning.repairs import OpenSlice, SilentSlice
+from titan10_dagster.planning.repairs import CheckedLater, OpenSlice
 from titan10_dagster.store.database import Cursor, Database, all_rows
 from titan10_dagster.store.statements import key, of_slices, statement
 
@@ -52,9 +52,9 @@ class LedgerRow:
         return sum(candles for reason, candles in self.missing.items() if not REASONS[reason].settled)
 
     @property
-    def has_silence(self) -> bool:
-        """Whether it has a halt or an outage, which candles that come late would take back."""
-        return Reason.HALTED in self.missing or Reason.OUTAGE in self.missing
+    def is_checked_later(self) -> bool:
+        """Whether it has a halt, an outage or broken candles, which a late answer would take back."""
+        return not CHECKED_LATER.isdisjoint(self.missing)
 
 
 @dataclass(frozen=True)
@@ -230,16 +230,16 @@ def open_slices(db: Database, starts: Mapping[Series, date], today: date) -> lis
     ]
 
 
-def silent_slices(db: Database, series: Sequence[Series]) -> list[SilentSlice]:
+def slices_to_check_later(db: Database, series: Sequence[Series]) -> list[CheckedLater]:
     """Return the settled slices of these series with a halt or an outage that was observed fewer than four times."""
     return [
-        SilentSlice(
+        CheckedLater(
             slice=Slice(series[row.number - 1], row.day),
             observations=row.observations,
             last_seen=row.last_seen,
             missing_until=row.missing_until,
         )
-        for row in _query(db, "silent_slices", _columns(series))
+        for row in _query(db, "slices_to_check_later", _columns(series))
     ]
 
 

@@ -64,8 +64,15 @@ def model_of(t: datetime, present: set[datetime], evidence: Evidence, previous: 
     delisted_still = not any(p > t for p in present) and (evidence.delisted is None or told_delisted)
     if known.reason is Reason.DELISTED and not delisted_still:
         known = replace(known, observations=0)
-    if heard and (known.observations == 0 or now - known.last_seen >= OBSERVATION_SPACING):
+    if known.reason is Reason.BROKEN_AT_SOURCE and heard:
+        known = replace(known, observations=0)
+    told_unlisted = evidence.listed is not None and t + STEP <= evidence.listed
+    unlisted = told_unlisted and not any(p < t for p in present)
+    twice = twice and not unlisted and not (told_delisted and delisted_still)
+    if (heard or twice) and (known.observations == 0 or now - known.last_seen >= OBSERVATION_SPACING):
         known = replace(known, observations=known.observations + 1, last_seen=now)
+    if twice:
+        known = replace(known, observations=max(known.observations, 2))
     return replace(known, reason=model_reason(t, present, evidence, known, broken, twice, beyond, heard))
 
 
@@ -94,10 +101,10 @@ def model_reason(
     delisted_still = known.reason is Reason.DELISTED and not traded_after and evidence.delisted is None
     if unlisted_still or delisted_still:
         return known.reason
-    if known.observations >= 2:
-        return Reason.NO_TRADES
     if known.reason in (Reason.QUARANTINED, Reason.BROKEN_AT_SOURCE) and not heard:
         return known.reason
+    if known.observations >= 2:
+        return Reason.NO_TRADES
     if beyond:
         return Reason.BEYOND_HORIZON
     if known.reason is Reason.BEYOND_HORIZON and not heard and evidence.horizon is None:
@@ -123,7 +130,7 @@ def some_evidence(draw: st.DrawFn) -> Evidence:
     twice = broken[: draw(st.integers(0, len(broken)))]
     return Evidence(
         draw(looked_at),
-        draw(st.booleans()),
+        answered=draw(st.booleans()),
         horizon=draw(perhaps),
         listed=draw(perhaps),
         delisted=draw(perhaps),
@@ -211,6 +218,10 @@ def test_observations_never_fall_and_rise_by_one_after_six_hours(
             if (before[t].reason, now[t].reason) == (Reason.DELISTED, Reason.PRE_LISTING):
                 # Whether the delisting was taken back first, which starts the count again, cannot be seen from here.
                 assert now[t].observations in {0, 1, before[t].observations, before[t].observations + 1}
+                continue
+            if Reason.BROKEN_AT_SOURCE in (before[t].reason, now[t].reason):
+                # A second broken answer counts as two observations, and an absence after it counts from one again.
+                assert now[t].observations in {1, 2, before[t].observations, before[t].observations + 1}
                 continue
             resumes = before[t].reason is Reason.DELISTED is not now[t].reason
             counted = 0 if resumes else before[t].observations
@@ -374,6 +385,25 @@ def test_a_broken_candle_is_quarantined_and_is_no_proof_of_absence() -> None:
     assert reasons(gaps) == [(1, Reason.QUARANTINED, 0)]
     gone = explain(np.delete(SLICE.grid(), 7), SLICE, Evidence(NEXT_DAY + timedelta(hours=36)), gaps)
     assert reasons(gone) == [(1, Reason.UNKNOWN, 1)]
+
+
+def test_a_candle_that_came_broken_twice_is_counted_until_it_is_not_checked_again() -> None:
+    broken = SLICE.grid()[7:8]
+    present = np.delete(SLICE.grid(), 7)
+    first = explain(present, SLICE, Evidence(NEXT_DAY, quarantined=broken))
+    gaps = first
+    counted = []
+    for hours in (6, 8, 30, 198):
+        evidence = Evidence(NEXT_DAY + timedelta(hours=hours), quarantined=broken, broken_twice=broken)
+        gaps = explain(present, SLICE, evidence, gaps)
+        counted.append(reasons(gaps))
+    # Two hours after the last observation is too early to count.
+    assert counted == [[(1, Reason.BROKEN_AT_SOURCE, n)] for n in (2, 2, 3, 4)]
+    failed = explain(present, SLICE, Evidence(NEXT_DAY + timedelta(hours=210), answered=False), gaps)
+    assert reasons(failed) == [(1, Reason.BROKEN_AT_SOURCE, 4)]
+    absent = explain(present, SLICE, Evidence(NEXT_DAY + timedelta(hours=210)), gaps)
+    assert reasons(absent) == [(1, Reason.UNKNOWN, 1)]
+    assert explain(SLICE.grid(), SLICE, Evidence(NEXT_DAY + timedelta(hours=210)), gaps) == []
 
 
 def test_a_gap_of_another_day_or_reaching_beyond_it_is_cut_to_the_day() -> None:

@@ -13,11 +13,11 @@ from titan10_dagster.planning.attempts import FIRST_RETRY, LONGEST_PAUSE, Attemp
 from titan10_dagster.planning.breaker import BreakerState, Health
 from titan10_dagster.planning.missing_days import MissingDays, Stretch
 from titan10_dagster.planning.repairs import (
+    CheckedLater,
     OpenSlice,
     Repair,
     Repairable,
     RepairLimits,
-    SilentSlice,
     due_at,
     plan_repairs,
 )
@@ -258,37 +258,37 @@ def test_however_long_a_slice_stays_open_it_costs_few_looks(days: int, state: st
 # --- later checks of halts and outages -----------------------------------------------------------------------------
 
 
-def silent(observations: int, seen: datetime, day: date = DAY, exchange: str = "binance") -> SilentSlice:
+def silent(observations: int, seen: datetime, day: date = DAY, exchange: str = "binance") -> CheckedLater:
     """A settled slice with a halt that was last observed at `seen`."""
     slice_ = Slice(Series(exchange, "BTC/USDT", TIMEFRAMES["1m"]), day)
-    return SilentSlice(slice_, observations, seen, slice_.end)
+    return CheckedLater(slice_, observations, seen, slice_.end)
 
 
 def test_a_halt_is_checked_for_late_candles_after_a_day_and_once_more_after_a_week() -> None:
     for observations, pause in ((2, ONE), (3, 7 * ONE)):
         for seen, checked in ((NOW - pause + MINUTE, False), (NOW - pause, True)):
-            plan = plan_repairs([], silent=[silent(observations, seen)], exchanges=exchanges(), now=NOW)
+            plan = plan_repairs([], later=[silent(observations, seen)], exchanges=exchanges(), now=NOW)
             assert bool(plan.repairs) is checked
             assert plan.waiting == 0
 
 
 def test_a_halt_that_was_checked_twice_is_left_alone() -> None:
-    assert not plan_repairs([], silent=[silent(4, NOW - 400 * ONE)], exchanges=exchanges(), now=NOW).repairs
+    assert not plan_repairs([], later=[silent(4, NOW - 400 * ONE)], exchanges=exchanges(), now=NOW).repairs
 
 
 def test_a_check_that_failed_is_tried_again_after_the_same_pause() -> None:
     halt = silent(2, NOW - 3 * ONE)
     for at, checked in ((NOW - ONE + MINUTE, False), (NOW - ONE, True)):
-        plan = plan_repairs([], silent=[halt], exchanges=exchanges(), attempts=[attempt(at)], now=NOW)
+        plan = plan_repairs([], later=[halt], exchanges=exchanges(), attempts=[attempt(at)], now=NOW)
         assert bool(plan.repairs) is checked
 
 
 def test_a_halt_that_the_exchange_no_longer_serves_is_not_checked() -> None:
     halt = silent(2, NOW - 3 * ONE, exchange="kraken")
-    assert not plan_repairs([], silent=[halt], exchanges=exchanges(kraken=720), now=NOW).repairs
+    assert not plan_repairs([], later=[halt], exchanges=exchanges(kraken=720), now=NOW).repairs
 
 
 def test_checks_of_halts_wait_while_other_runs_fetch_days_of_the_exchange() -> None:
     busy = {"binance": replace(exchanges()["binance"], under_way=True)}
-    plan = plan_repairs([], silent=[silent(2, NOW - 3 * ONE)], exchanges=busy, now=NOW)
+    plan = plan_repairs([], later=[silent(2, NOW - 3 * ONE)], exchanges=busy, now=NOW)
     assert (plan.repairs, plan.busy) == ((), 1)

@@ -1,4 +1,4 @@
--- The slices of some series with a halt or an outage that is still to be checked for late candles. `number`: of the
+-- The slices of some series with a halt, an outage or broken candles that are still to be checked for late candles. `number`: of the
 -- series, from 1. LATERAL, and the condition of the index: series by series, and only the gaps that are in the index.
 SELECT series.number, found.day, found.observations, found.last_seen, found.missing_until
 FROM unnest(%(exchanges)s::text[], %(symbols)s::text[], %(timeframes)s::text[]) WITH ORDINALITY
@@ -13,7 +13,7 @@ CROSS JOIN LATERAL (
     WHERE gaps.exchange = series.exchange
         AND gaps.symbol = series.symbol
         AND gaps.timeframe = series.timeframe
-        AND gaps.reason IN ('outage', 'halted')
+        AND gaps.reason IN ('outage', 'halted', 'broken_at_source')
         AND gaps.observations < 4
     GROUP BY 1
 ) AS found
