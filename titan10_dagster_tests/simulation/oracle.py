@@ -185,8 +185,15 @@ class _Expectation:
 
     @property
     def since(self) -> date:
-        """The first day that must be there. Days before the first one that came are history, which is asked for by a
-        backfill; that can only be if we were never answered, so the first day was a bad one."""
+        """The first day that must be there.
+
+        A symbol that the exchange never listed is perhaps misspelled, and nothing of it is noted; so the first day is
+        that of its listing. Days before the first one that came are history, which a backfill brings; that can only be
+        if no request was answered, so the first day was a bad one.
+        """
+        for listing in self.week.story.of(Listing):
+            if self._is_mine(listing.exchange, listing.symbol):
+                return listing.span.end.date()
         first = min((slice_.day for slice_ in self.ledger), default=FIRST)
         settled = midnight(first) + SETTLE
         bad = any(at <= settled for at in self.week.record.disturbed[self.series.exchange])
@@ -270,6 +277,8 @@ class _Expectation:
         unlisted, gone = self._in(Span(START, listed)), self._in(Span(delisted, END))
         silent = ~self._of(self.final[:, 0]) & ~unlisted & ~gone
         down, short = self._down(), self.depth is not None
+        # A minute without trades beside an outage is part of one silence, and one silence has one reason.
+        silenced = _grown(down & silent, silent)
         certainly = down & self._is_telling() if not short else np.zeros(MINUTES, np.bool_)
         behind = ~self.reachable if short else np.zeros(MINUTES, np.bool_)
         # An exchange with a short memory cannot tell when it listed a symbol: there is no more to know than silence.
@@ -278,8 +287,8 @@ class _Expectation:
             Reason.PRE_LISTING: unlisted,
             Reason.DELISTED: gone,
             Reason.NO_TRADES: (silent & ~certainly) | untold,
-            Reason.OUTAGE: silent & down,
-            Reason.HALTED: silent & down,
+            Reason.OUTAGE: silenced,
+            Reason.HALTED: silenced,
             Reason.NOT_LISTED: np.zeros(MINUTES, np.bool_),
             Reason.QUARANTINED: self.broken & (self._broken_at_last() | behind),
             Reason.BROKEN_AT_SOURCE: self.broken & (self._broken_at_last() | behind),
@@ -383,3 +392,10 @@ class _Expectation:
 
     def _complaint(self, text: str) -> Complaint:
         return Complaint(self.series.exchange, f"{self.series.symbol} {text}")
+
+
+def _grown(seed: Mask, within: Mask) -> Mask:
+    """Return the runs of `within` that hold a minute of `seed`."""
+    starts = within & ~np.concatenate([[False], within[:-1]])
+    run = np.cumsum(starts)
+    return within & np.isin(run, run[seed])

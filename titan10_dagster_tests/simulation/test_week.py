@@ -27,7 +27,6 @@ def week(request: pytest.FixtureRequest, database_url: str, tmp_path: Path) -> I
         yield week
 
 
-@pytest.mark.xfail(strict=False, reason="known fault: the story and the oracle do not know the new reasons yet")
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("week", SEEDS, indirect=True, ids=lambda seed: f"seed{seed}")
 def test_after_a_week_of_trouble_the_database_holds_all_there_was_to_have_and_explains_the_rest(week: Week) -> None:
