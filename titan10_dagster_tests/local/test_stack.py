@@ -19,7 +19,9 @@ from titan10_dagster import settings as titan10_settings
 from titan10_dagster.dagster_internals.code_server import NAME, PRELOADED
 from titan10_dagster.errors import SettingsError
 from titan10_dagster.local.graphql import GraphQLError, make_pools, run_query
-from titan10_dagster.local.stack import RunningStack, Stack, running_stack, socket_path
+from titan10_dagster.local.services import socket_path
+from titan10_dagster.local.stack import Stack
+from titan10_dagster.local.stack_lock import RunningStack, running_stack
 from titan10_dagster_tests.processes import processes_of, wait_until
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks for processes in /proc")
@@ -271,37 +273,3 @@ def test_what_does_not_start_is_told_with_its_last_words_and_leaves_no_process(
     with pytest.raises(Exception, match=r"(?s)The code server ended while starting.*no_such_module"):
         stack.start()
     assert processes_of(open_folder) == {}
-
-
-def test_a_postgresql_that_cannot_start_is_tried_ever_more_rarely_and_told_of_once(
-    home: Path, open_folder: Path
-) -> None:
-    for name in ("dagster.yaml", "titan10.toml"):
-        shutil.copy(home / name, open_folder)
-    said: list[str] = []
-    stack = Stack(titan10_settings.load(open_folder), open_folder, said.append)
-    server = stack._postgres
-    assert server is not None
-    server.start()
-    os.kill(int((server.files.cluster / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
-    wait_until(lambda: not server.running(), PATIENCE)
-    configuration = server.files.cluster / "postgresql.conf"
-    good = configuration.read_text()
-    configuration.write_text(f"{good}no_such_parameter = 1\n")
-    end = time.monotonic() + 10
-    while time.monotonic() < end:
-        stack._revive_postgres()
-        time.sleep(0.05)
-    assert len([words for words in said if "PostgreSQL ended: starting it again in 1 s" in words]) == 1
-    assert len(said) == 2
-    assert "no_such_parameter" in said[1]
-    configuration.write_text(good)
-    wait_until(lambda: stack._revive_postgres() or server.running(), PATIENCE)
-    stack.stop()
-
-
-def test_the_code_servers_socket_is_short_enough_wherever_the_project_is(tmp_path: Path) -> None:
-    deep = tmp_path / ("deep/" * 40)
-    assert len(os.fsencode(socket_path(deep))) < 104
-    assert socket_path(deep) == socket_path(deep)
-    assert socket_path(Path("/data")).parent == Path("/data/dagster")

@@ -35,7 +35,8 @@ from titan10_dagster.local.graphql import backfill_of, launch_backfill
 from titan10_dagster.local.instance import Say, child_environment
 from titan10_dagster.local.ports import free_port
 from titan10_dagster.local.postgres import EmbeddedPostgres
-from titan10_dagster.local.stack import Stack, demo_folder, running_stack
+from titan10_dagster.local.stack import Stack, demo_folder
+from titan10_dagster.local.stack_lock import running_stack
 from titan10_dagster.local.supervision import Child, Service, Watchdog
 from titan10_dagster.sandbox import truth
 from titan10_dagster.settings import Settings

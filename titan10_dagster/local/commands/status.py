@@ -11,7 +11,8 @@ import click
 from titan10_dagster.ingest.context import IngestContext, utc_now
 from titan10_dagster.landing.zone import LandingZone
 from titan10_dagster.local.instance import Say, embedded, open_tables
-from titan10_dagster.local.stack import demo_folder, running_stack
+from titan10_dagster.local.stack import demo_folder
+from titan10_dagster.local.stack_lock import running_stack
 from titan10_dagster.local.tables import counts, day_range, print_json, print_table, share
 from titan10_dagster.operate.status import ExchangeHealth, flat, health_report
 from titan10_dagster.settings import Settings

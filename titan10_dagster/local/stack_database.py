@@ -1,0 +1,79 @@
+"""The database of a stack: the embedded server, which is restarted when it dies, or the one of database.url."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+
+from titan10_dagster.errors import Titan10Error
+from titan10_dagster.local.instance import Say, embedded
+from titan10_dagster.local.supervision import LONGEST_PAUSE, Pauses
+from titan10_dagster.settings import Settings
+
+
+class StackDatabase:
+    """Starts the database, and starts it again when it died. A database of database.url is left alone."""
+
+    def __init__(self, settings: Settings, say: Say) -> None:
+        self._settings = settings
+        self._say = say
+        self._pauses = Pauses()
+        self._reported: set[str] = set()  # sentences since the server ended
+        self.server = embedded(settings, say)  # None: the settings name a database
+        self.url = ""
+
+    def start(self) -> None:
+        """Start or join the server.
+
+        Raises:
+            DatabaseUnavailable: it does not start.
+        """
+        if self.server is not None:
+            self._say("Starting PostgreSQL ...")
+            self._pauses.note_start(time.monotonic())
+            self.url = self.server.start()
+        else:
+            assert self._settings.database.url is not None
+            self.url = self._settings.database.url.get_secret_value()
+
+    def stop(self) -> None:
+        """Leave the server; it ends if no other process uses it."""
+        if self.server is not None:
+            self.server.stop()
+
+    def revive(self) -> bool:
+        """Start a dead server again when its pause is over; return whether it has another URL now.
+
+        The URL changes if another program took its port meanwhile.
+        """
+        if self.server is None or self.server.running():
+            return False
+        if not self._reported:
+            pause = self._pauses.note_death(time.monotonic())
+            self._report_once(f"PostgreSQL ended: starting it again in {pause:.0f} s ({self.server.files.log}).")
+        if not self._pauses.are_over(time.monotonic()):
+            return False
+        self._pauses.note_start(time.monotonic())
+        try:
+            url = self.server.start()
+        except Titan10Error as error:
+            self._pauses.note_death(time.monotonic())
+            self._report_once(f"{error}\nTrying again, at least every {LONGEST_PAUSE:.0f} s.")
+            return False
+        self._reported.clear()
+        moved = url != self.url
+        self.url = url
+        return moved
+
+    def stop_command(self) -> Sequence[str]:
+        """Return the command that stops the server if all processes that used it were killed."""
+        if self.server is None:
+            return []
+        return [sys.executable, "-m", "titan10_dagster.local.postgres", str(self.server.files.folder)]
+
+    def _report_once(self, sentence: str) -> None:
+        """Report a sentence about a database that is away, unless it was reported before."""
+        if sentence not in self._reported:
+            self._reported.add(sentence)
+            self._say(sentence)

@@ -1,0 +1,68 @@
+"""The lock of a data folder: one stack at a time, and how other commands find the one that runs."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from titan10_dagster.errors import SettingsError
+
+
+@dataclass(frozen=True)
+class RunningStack:
+    """A running stack: its process and the URL of its UI."""
+
+    pid: int
+    url: str
+
+
+def running_stack(data: Path) -> RunningStack | None:
+    """Return the stack that runs with this data folder."""
+    path = data / "up.lock"
+    if not path.exists():
+        return None
+    with path.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pid, url = [*file.read().split(), "0", "http://"][:2]
+            return RunningStack(int(pid), url)
+    return None
+
+
+class StackLock:
+    """The lock file of a data folder. It is held until `release`, or until the process ends."""
+
+    def __init__(self, data: Path) -> None:
+        """Take the lock.
+
+        Raises:
+            SettingsError: another stack holds it; the text names its process.
+        """
+        self._handle = _take(data / "up.lock")
+
+    def sign(self, url: str) -> None:
+        """Write this process and its UI into the lock file, for other commands."""
+        os.truncate(self._handle, 0)
+        os.pwrite(self._handle, f"{os.getpid()} {url}\n".encode(), 0)
+
+    def release(self) -> None:
+        """Let the next stack start."""
+        os.close(self._handle)
+
+
+def _take(path: Path) -> int:
+    """Open and lock the file for this process."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        owner = (os.read(handle, 200).decode().split() or ["unknown"])[0]
+        os.close(handle)
+        raise SettingsError(
+            f"titan10 runs here already, as process {owner} with the data in {path.parent}: stop that one first, or "
+            "give this one a folder of its own (setting `data`)."
+        ) from None
+    return handle
