@@ -1,8 +1,9 @@
 """Dagster without our storage, run launcher and code server, to show that everything also works with its own.
 
-With `TITAN10_TEST_STOCK_DAGSTER=1` the tests of the folders integration/ and e2e/ use Dagster's own classes throughout:
+With `TITAN10_TEST_STOCK_DAGSTER=1` the tests of the folders defs/, integration/ and e2e/ use Dagster's own classes
+throughout:
 
-    TITAN10_TEST_STOCK_DAGSTER=1 python -m pytest titan10_dagster_tests/integration
+    TITAN10_TEST_STOCK_DAGSTER=1 python -m pytest titan10_dagster_tests/defs titan10_dagster_tests/integration
 """
 
 from __future__ import annotations

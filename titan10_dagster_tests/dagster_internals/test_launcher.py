@@ -16,7 +16,6 @@ from dagster._core.launcher import WorkerStatus
 from dagster._core.storage.tags import GRPC_INFO_TAG
 
 from titan10_dagster.dagster_internals.launcher import WatchfulRunLauncher
-from titan10_dagster.defs.launch import clean_up_dead_runs
 from titan10_dagster.operate.run_processes import PROCESS_TAG, this_process
 from titan10_dagster.store import presence
 
@@ -79,17 +78,6 @@ def test_a_backfill_of_another_machine_runs_as_long_as_the_database_sees_it(
 
 def test_a_backfill_of_another_machine_is_not_given_up_where_no_database_tells_of_it() -> None:
     assert health({PROCESS_TAG: ELSEWHERE[0]}) is WorkerStatus.RUNNING
-
-
-def test_the_next_backfill_gives_back_what_one_of_a_vanished_machine_holds(
-    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(presence, "PATIENCE", 1)
-    instance.event_log_storage.set_concurrency_slots("binance", 1)
-    run = instance.create_run_for_job(waiting, tags={PROCESS_TAG: ELSEWHERE[0]}, status=dg.DagsterRunStatus.STARTED)
-    assert instance.event_log_storage.claim_concurrency_slot("binance", run.run_id, "step").is_claimed
-    assert clean_up_dead_runs(instance) == [run.run_id]
-    assert instance.event_log_storage.claim_concurrency_slot("binance", "next", "step").is_claimed
 
 
 def test_a_run_of_a_code_server_that_does_not_answer_is_not_given_up() -> None:

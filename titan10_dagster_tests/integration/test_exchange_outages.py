@@ -12,7 +12,7 @@ from titan10_dagster.ingest.inspection import unaccounted_slices
 from titan10_dagster.sandbox.truth import outage
 from titan10_dagster.sandbox.venues.registry import venue
 from titan10_dagster_tests.integration.driving import go_to, run, tick
-from titan10_dagster_tests.integration.test_runs import metadata, statuses
+from titan10_dagster_tests.integration.results import metadata, statuses
 from titan10_dagster_tests.store.making import Sql
 from titan10_dagster_tests.world import NOW, MakeWorld, World
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 
 from titan10_dagster.store.writer import write_slices
-from titan10_dagster_tests.integration.test_runs import statuses
+from titan10_dagster_tests.integration.results import statuses
 from titan10_dagster_tests.store.making import a_slice, candles, judged
 from titan10_dagster_tests.world import MakeWorld
 

@@ -21,10 +21,8 @@ import psycopg2
 import pytest
 from click.testing import CliRunner, Result
 
-from titan10_dagster import errors
 from titan10_dagster.dagster_internals.database import dagster_url
 from titan10_dagster.local.cli import main
-from titan10_dagster.local.exit_codes import exit_code
 from titan10_dagster.operate.run_processes import PROCESS_TAG
 from titan10_dagster.sandbox.server import Sandbox
 from titan10_dagster.settings_values import DATABASE_SCHEMES
@@ -141,22 +139,6 @@ def test_help_answers_at_once_and_documents_the_exit_codes() -> None:
     assert "the exchange blocks us" in shown
     for name in ("up", "demo", "sandbox", "migrate", "backfill", "export", "status", "coverage"):
         assert re.search(rf"^  {name} ", shown, re.MULTILINE)
-
-
-@pytest.mark.parametrize(
-    ("error", "code"),
-    [
-        (errors.SettingsError("x"), 2),
-        (errors.DatabaseUnavailable("x"), 3),
-        (errors.StoreError("x"), 1),
-        (errors.Banned("x", exchange="binance", until=NOW), 4),
-        (errors.BreakerOpen("x", exchange="binance", until=NOW), 4),
-        (errors.Refused("x", exchange="binance"), 4),
-        (errors.TransientError("x", exchange="binance"), 1),
-    ],
-)
-def test_an_error_has_its_exit_code(error: errors.Titan10Error, code: int) -> None:
-    assert exit_code(error) == code
 
 
 FUTURE = f"{datetime.now(UTC).date() + timedelta(days=9)}"

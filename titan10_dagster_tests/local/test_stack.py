@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 import signal
@@ -199,12 +198,6 @@ def test_a_run_is_a_copy_of_a_process_that_has_imported_everything(up: Up) -> No
     assert all(module in line for module in PRELOADED)
     (up.home / "go").touch()
     wait_until(lambda: up.runs()[0]["status"] == "SUCCESS", PATIENCE)
-
-
-@pytest.mark.parametrize("module", PRELOADED)
-def test_what_is_imported_ahead_exists(module: str) -> None:
-    # The process that imports it passes over what does not, in silence.
-    assert importlib.util.find_spec(module)
 
 
 def test_a_run_ends_with_the_process_it_is_a_copy_of_and_is_run_again(up: Up) -> None:

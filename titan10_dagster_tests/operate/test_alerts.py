@@ -2,17 +2,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import dagster as dg
 import pytest
 from pydantic import SecretStr
 
 from titan10_dagster.candles.slices import midnight
-from titan10_dagster.defs.alerts import sentence
-from titan10_dagster.defs.compose import compose
 from titan10_dagster.ingest.live import poll_exchanges
 from titan10_dagster.operate.alerts import AlertReport, conditions, update_alerts
 from titan10_dagster.operate.delivery import Notification
@@ -200,28 +197,3 @@ def test_candles_missing_for_days_are_told_of_once_an_exchange(world: World, let
     (line,) = [line for line in letters.read_text().splitlines() if "binance: candles missing" in line]
     assert "ETH/USDT" in line
     assert "BTC/USDT" not in line
-
-
-def test_the_sensor_says_what_it_did(world: World) -> None:
-    ban(world, "okx", datetime.now(UTC) - DAY, 2 * DAY)
-    object.__setattr__(world.titan10, "now", lambda: datetime.now(UTC))
-    definitions = compose(world.titan10)
-    with dg.build_sensor_context(
-        instance=world.instance,
-        repository_def=definitions.get_repository_def(),
-        resources={"titan10": world.titan10},
-    ) as context:
-        tick = definitions.resolve_sensor_def("send_alerts").evaluate_tick(context)
-    assert tick.run_requests == []
-    assert "1 notifications were sent" in str(tick.skip_message)
-
-
-def test_the_sensor_runs_although_nobody_is_named(world: World) -> None:
-    change(world, alerts=AlertSettings())
-    sensor = compose(world.titan10).resolve_sensor_def("send_alerts")
-    assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
-
-
-def test_a_quiet_tick_says_so() -> None:
-    assert sentence(AlertReport(0, 0, 0)) == "There are no problems that need you."
-    assert "2 were not accepted" in sentence(AlertReport(3, 1, 2))

@@ -40,18 +40,6 @@ def test_a_misspelled_symbol_is_named_and_leaves_nothing_behind(working: Project
     assert [path.name for path in (working.folder / "files").iterdir()] == ["binance-BTC-USDT-1m.parquet"]
 
 
-def test_days_that_were_never_fetched_count_as_missing(working: Project) -> None:
-    for day in ("2024-03-01", "2024-03-05"):
-        command = ("backfill", "binance", "--from", day, "--to", day, "--symbol", "BTC/USDT")
-        assert working.titan10(*command).returncode == 0
-    (row,) = json.loads(working.titan10("coverage", "--json").stdout)
-    assert (row["slices"], row["days_never_fetched"]) == (2, 3)
-    assert (row["stored"], row["expected"], row["missing"]) == (2880, 7200, {"never_fetched": 4320})
-    table = working.titan10("coverage").stdout
-    assert "40.00%" in table
-    assert "4,320 never_fetched" in table
-
-
 def test_an_interrupted_backfill_is_shown_as_cancelled_and_ends_at_once_in_a_pause(
     working: Project, exchange: Sandbox, database_url: str
 ) -> None:

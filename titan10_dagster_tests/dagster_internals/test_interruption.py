@@ -1,0 +1,98 @@
+"""Runs in this process that are interrupted, or that fail outside of their steps."""
+
+# No `from __future__ import annotations`: Dagster reads the annotations of resources as they stand.
+
+import os
+import signal
+import time
+
+import dagster as dg
+import pytest
+
+from titan10_dagster.dagster_internals.interruption import (
+    canceled_if_interrupted,
+    failure_of_run,
+    interruption_as_keyboard_interrupt,
+    mark_as_canceled,
+    was_interrupted,
+)
+
+
+@dg.op
+def interrupted() -> None:
+    """Receive SIGINT, as from Ctrl-C."""
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(10)
+
+
+@dg.op
+def failing() -> None:
+    raise ValueError("a failure of its own")
+
+
+@dg.resource
+def unusable(_: dg.InitResourceContext) -> None:
+    raise ValueError("the resource cannot be set up")
+
+
+@dg.op(required_resource_keys={"unusable"})
+def waiting() -> None:
+    """Never reached."""
+
+
+@dg.job
+def interrupted_job() -> None:
+    interrupted()
+
+
+@dg.job
+def failing_job() -> None:
+    failing()
+
+
+@dg.job(resource_defs={"unusable": unusable})
+def unusable_job() -> None:
+    waiting()
+
+
+def test_an_interrupted_step_is_not_taken_for_a_failed_one(instance: dg.DagsterInstance) -> None:
+    assert was_interrupted(interrupted_job.execute_in_process(instance=instance, raise_on_error=False))
+    failed = failing_job.execute_in_process(instance=instance, raise_on_error=False)
+    assert not failed.success
+    assert not was_interrupted(failed)
+
+
+def test_an_interrupted_run_is_canceled_and_frees_its_slot(instance: dg.DagsterInstance) -> None:
+    instance.event_log_storage.set_concurrency_slots("binance", 1)
+    run = instance.create_run_for_job(failing_job, status=dg.DagsterRunStatus.STARTED)
+    assert instance.event_log_storage.claim_concurrency_slot("binance", run.run_id, "step").is_claimed
+    with pytest.raises(KeyboardInterrupt), canceled_if_interrupted(instance, run.run_id):
+        raise KeyboardInterrupt
+    found = instance.get_run_by_id(run.run_id)
+    assert found is not None
+    assert found.status is dg.DagsterRunStatus.CANCELED
+    assert instance.event_log_storage.claim_concurrency_slot("binance", "next", "step").is_claimed
+
+
+def test_an_error_leaves_the_state_of_the_run_alone(instance: dg.DagsterInstance) -> None:
+    run = instance.create_run_for_job(failing_job, status=dg.DagsterRunStatus.STARTED)
+    with pytest.raises(ValueError, match="an error"), canceled_if_interrupted(instance, run.run_id):
+        raise ValueError("an error")
+    found = instance.get_run_by_id(run.run_id)
+    assert found is not None
+    assert found.status is dg.DagsterRunStatus.STARTED
+    mark_as_canceled(instance, "no such run")
+
+
+def test_dagsters_interruption_becomes_a_keyboard_interrupt() -> None:
+    from dagster._core.errors import DagsterExecutionInterruptedError
+
+    with pytest.raises(KeyboardInterrupt), interruption_as_keyboard_interrupt():
+        raise DagsterExecutionInterruptedError
+
+
+def test_the_reason_of_a_run_that_failed_outside_of_its_steps(instance: dg.DagsterInstance) -> None:
+    failed = unusable_job.execute_in_process(instance=instance, raise_on_error=False)
+    assert not failed.success
+    (reason,) = failure_of_run(failed)
+    assert "the resource cannot be set up" in reason

@@ -1,0 +1,232 @@
+"""What the diagnosis finds in set-ups that are broken in one way each."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from shutil import which
+from tempfile import TemporaryDirectory
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg2
+import pytest
+
+from titan10_dagster.dagster_internals.database import dagster_url, ensure_dagster_schema
+from titan10_dagster.dagster_internals.storage import PooledPostgresStorage
+from titan10_dagster.local import diagnosis
+from titan10_dagster_tests.instances import ROOT
+from titan10_dagster_tests.local.sites import Site, exchange, execute, name_of, site
+
+__all__ = ["exchange", "site"]
+
+
+# -- broken set-ups ---------------------------------------------------------------------------------------------------
+
+
+def test_1_invalid_settings(site: Site, exchange: str) -> None:
+    site.write(exchange, more="[retries]\nstep = 3\n")
+    ((level, found, advice),) = site.findings()["settings"]
+    assert site.exit_code == 2
+    assert level == "problem"
+    assert "retries.step" in found
+    assert advice.startswith("Correct titan10.toml")
+
+
+def test_2_no_configuration_of_dagster(site: Site) -> None:
+    (site.folder / "dagster.yaml").unlink()
+    found, advice = site.problem("project")
+    assert found == f"There is no dagster.yaml in {site.folder}."
+    assert advice.startswith("Copy dagster.yaml of the repository")
+
+
+def test_3_no_database_server(site: Site, free_port: Callable[[], int]) -> None:
+    site.environment["TITAN10_DATABASE__URL"] = f"postgresql://me:sesame@127.0.0.1:{free_port()}/x"
+    found, advice = site.problem("database")
+    assert "cannot connect" in found
+    assert "sesame" not in found
+    assert advice.startswith("Check that the server runs")
+
+
+def test_4_a_standby(site: Site, database_url: str) -> None:
+    execute(database_url, f"ALTER DATABASE {name_of(database_url)} SET default_transaction_read_only = on")
+    found, advice = site.problem("rights")
+    assert "read-only" in found
+    assert "target_session_attrs=read-write" in advice
+
+
+def test_5_a_role_without_rights(site: Site, database_url: str) -> None:
+    role = f"{name_of(database_url)}_reader"
+    granted = f"GRANT {role} TO CURRENT_USER"
+    execute(
+        database_url,
+        f"CREATE ROLE {role} LOGIN PASSWORD 'secret'",
+        granted,
+        "REVOKE CREATE ON SCHEMA public FROM PUBLIC",
+    )
+    try:
+        parts = urlsplit(database_url)
+        netloc = f"{role}:secret@{parts.hostname}:{parts.port}"
+        site.environment["TITAN10_DATABASE__URL"] = urlunsplit(parts._replace(netloc=netloc))
+        problems = {entry[1]: entry[2] for entry in site.findings()["rights"]}
+        assert problems == {
+            f"The role {role} may not create tables.": "Let the owner of the database run "
+            f"`GRANT CREATE ON SCHEMA public TO {role}`."
+        }
+        assert site.exit_code == 1
+    finally:
+        execute(database_url, f"DROP OWNED BY {role}", f"DROP ROLE {role}")
+
+
+@contextmanager
+def pgbouncer(folder: Path, url: str, port: int) -> Iterator[str]:
+    """Debian's PgBouncer in transaction mode, told to ignore what it does not know; yields the URL through it."""
+    parts = urlsplit(url)
+    folder.chmod(0o777)  # it may run as another account
+    (folder / "users.txt").write_text(f'"{parts.username}" "{parts.password}"\n')
+    (folder / "pgbouncer.ini").write_text(
+        f"[databases]\n* = host={parts.hostname} port={parts.port}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n"
+        f"listen_port = {port}\nauth_type = plain\nauth_file = {folder}/users.txt\npool_mode = transaction\n"
+        f"ignore_startup_parameters = options,extra_float_digits\nlogfile = {folder}/log\nunix_socket_dir =\n"
+    )
+    program = which("pgbouncer") or "/usr/sbin/pgbouncer"
+    account = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
+    identity = {"user": account.pw_uid, "group": account.pw_gid} if account else {}
+    for file in folder.iterdir():
+        file.chmod(0o644)
+    process = subprocess.Popen([program, str(folder / "pgbouncer.ini")], stderr=subprocess.DEVNULL, **identity)
+    try:
+        through = urlunsplit(parts._replace(netloc=f"{parts.username}:{parts.password}@127.0.0.1:{port}"))
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            try:
+                psycopg2.connect(through).close()
+                break
+            except psycopg2.OperationalError:
+                time.sleep(0.1)
+        yield through
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@pytest.mark.skipif(not Path("/usr/sbin/pgbouncer").exists(), reason="needs Debian's pgbouncer")
+def test_6_a_connection_pooler(site: Site, database_url: str, free_port: Callable[[], int]) -> None:
+    with TemporaryDirectory() as folder, pgbouncer(Path(folder), database_url, free_port()) as through:
+        site.environment["TITAN10_DATABASE__URL"] = through
+        site.environment["TITAN10_DATABASE__DAGSTER_URL"] = database_url
+        findings = site.findings()
+    problems = [entry for entries in findings.values() for entry in entries if entry[0] == "problem"]
+    assert site.exit_code == 1
+    assert any("pool" in found.lower() for _, found, _ in problems), problems
+
+
+def test_7_a_database_of_an_older_titan10(site: Site, database_url: str) -> None:
+    execute(
+        database_url, "DELETE FROM _yoyo_migration WHERE migration_id = (SELECT max(migration_id) FROM _yoyo_migration)"
+    )
+    ((level, found, advice),) = site.findings()["tables"]
+    assert level == "warning"
+    assert found.startswith("1 migrations are not applied yet, from 00")
+    assert advice.startswith("Run `titan10 migrate`")
+
+
+def test_8_tables_of_another_version_of_dagster(site: Site, database_url: str) -> None:
+    ensure_dagster_schema(database_url)
+    PooledPostgresStorage(dagster_url(database_url))
+    assert site.findings()["dagster"] == [("ok", "Dagster's tables are up to date.", "")]
+    execute(database_url, "UPDATE dagster.alembic_version SET version_num = 'older'")
+    found, advice = site.problem("dagster")
+    assert found == "Dagster's tables are of another version of Dagster."
+    assert "titan10 migrate" in advice
+
+
+@pytest.mark.parametrize("content", [None, "no certificate"])
+def test_9_certificates_that_cannot_be_read(site: Site, content: str | None) -> None:
+    file = site.folder / "ca.pem"
+    if content is not None:
+        file.write_text(content)
+    site.environment["SSL_CERT_FILE"] = str(file)
+    problems = [entry for entry in site.findings()["certificates"] if entry[0] == "problem"]
+    assert site.exit_code == 1
+    ((_, found, advice),) = problems
+    assert f"SSL_CERT_FILE names {file}" in found
+    assert advice
+
+
+def test_10_an_exchange_that_cannot_be_reached(site: Site, free_port: Callable[[], int]) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    site.write(url)
+    found, advice = site.problem("binance")
+    assert found
+    assert advice == f"Check that {url} answers; remove base_url to use the exchange itself."
+
+
+def test_11_a_misspelled_symbol(site: Site, exchange: str) -> None:
+    site.write(exchange, symbols='"BCT/USDT", "BTC/USDT"')
+    found, advice = site.problem("binance")
+    assert found.startswith("BCT/USDT: the exchange does not list it; did you mean BTC/USDT")
+    assert advice == "Correct exchanges.binance.symbols in titan10.toml."
+
+
+@pytest.mark.parametrize(("skew", "level"), [(timedelta(seconds=40), "warning"), (timedelta(minutes=30), "problem")])
+def test_12_a_wrong_clock(site: Site, exchange: str, skew: timedelta, level: str) -> None:
+    with late_by(skew, exchange) as url:
+        site.write(url)
+        entries = [entry for entry in site.findings()["binance"] if "clock" in entry[1]]
+    ((found_level, _, advice),) = entries
+    assert found_level == level
+    assert advice
+
+
+@contextmanager
+def late_by(skew: timedelta, exchange: str) -> Iterator[str]:
+    """The exchange, but with a Date header that is behind."""
+    import urllib.request
+
+    class Late(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            with urllib.request.urlopen(exchange + self.path) as answer:
+                body = answer.read()
+            self.send_response_only(200)
+            self.send_header("Date", format_datetime(datetime.now(UTC) - skew, usegmt=True))
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Not to the terminal."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Late) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_13_a_full_disk(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(diagnosis, "FEW_BYTES", 10**18)
+    found, advice = site.problem("disk")
+    assert found.endswith(f"GB are free for {site.folder / 'data'}.")
+    assert advice.startswith("Free disk space")
+
+
+def test_14_timescaledb_upgraded_without_its_extension(
+    tmp_path: Path, timescaledb_database_url: str, exchange: str
+) -> None:
+    site = Site(tmp_path, {"TITAN10_DATABASE__URL": timescaledb_database_url})
+    site.write(exchange)
+    (tmp_path / "dagster.yaml").symlink_to(ROOT / "dagster.yaml")
+    execute(timescaledb_database_url, "UPDATE pg_extension SET extversion = '2.20.0' WHERE extname = 'timescaledb'")
+    problems = [entry for entry in site.findings()["timescaledb"] if entry[0] == "problem"]
+    ((_, found, advice),) = problems
+    assert found.endswith("the extension 2.20.0.")
+    assert "ALTER EXTENSION timescaledb UPDATE" in advice
