@@ -18,7 +18,7 @@ TESTED_TOGETHER = {
     "sandbox/venues/": "sandbox/test_venues.py",
 }
 
-MOST_MISSING = 12  # modules that still need a test file; this number only falls, to 0
+MOST_MISSING = 5  # modules that still need a test file; this number only falls, to 0
 
 
 def test_file(module: str) -> str:

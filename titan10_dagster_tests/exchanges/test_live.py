@@ -1,0 +1,103 @@
+"""A poll: one request for each series, none repeated, and what the breaker learns from all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, date, timedelta
+
+import pytest
+
+from titan10_dagster.candles.slices import Series, SliceState, to_ms
+from titan10_dagster.errors import Banned, BreakerOpen
+from titan10_dagster.exchanges.breaker import Breaker
+from titan10_dagster.exchanges.client import ExchangeClient
+from titan10_dagster.exchanges.live import LivePoll, poll
+from titan10_dagster.planning.breaker import BreakerState, after_ban
+from titan10_dagster.planning.live import LivePlan, Polled, plan_poll
+from titan10_dagster.sandbox.server import Sandbox
+from titan10_dagster_tests.exchanges.harness import MINUTE, NOW, MemoryHealthStore, market, now, run
+
+SYMBOLS = ["BTC/USDT", "ETH/USDT", "SOL/USDT"]
+TODAY = NOW.date()
+
+
+def plan(symbol: str, behind: timedelta) -> LivePlan:
+    """Return the plan of a series that was polled until `behind` before now."""
+    known: dict[date, Polled] = {TODAY: Polled(SliceState.LIVE, NOW.replace(second=0) - behind)}
+    found = plan_poll(Series("binance", symbol, MINUTE), known, now=NOW, page_size=1000, depth=None)
+    assert found is not None
+    return found
+
+
+PLANS = [plan(symbol, timedelta(minutes=n)) for n, symbol in enumerate(SYMBOLS, 3)]
+
+
+def poll_sandbox(sandbox: Sandbox, store: MemoryHealthStore) -> LivePoll:
+    async def work() -> LivePoll:
+        markets = [market("binance", symbol) for symbol in SYMBOLS]
+        async with ExchangeClient("binance", markets, base_url=sandbox.url("binance"), paced=False, now=now) as client:
+            return await poll(client, PLANS, breaker=Breaker("binance", store, now), seconds=20)
+
+    return run(work())
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox(["binance"], clock=NOW, enforce_limits=False) as sandbox:
+        yield sandbox
+
+
+def test_each_series_gets_one_request_and_its_finished_candles(sandbox: Sandbox) -> None:
+    result = poll_sandbox(sandbox, MemoryHealthStore())
+    assert (result.failed, result.blocked, result.postponed, result.requests) == ({}, None, [], 3)
+    assert {answer.plan.window.series.symbol for answer in result.answers} == set(SYMBOLS)
+    for answer in result.answers:
+        series = answer.plan.window.series
+        truth = sandbox.truth("binance", series.symbol, to_ms(answer.plan.window.start), to_ms(NOW.replace(second=0)))
+        assert answer.candles.values.T.tolist() == truth[:, 1:].tolist()
+        assert answer.covered == NOW.replace(second=0)
+        assert answer.requested_at.tzinfo is UTC
+
+
+def test_the_series_that_is_furthest_behind_is_requested_first(sandbox: Sandbox) -> None:
+    poll_sandbox(sandbox, MemoryHealthStore())
+    requests = [entry for entry in sandbox.requests("binance") if entry["timeframe"]]
+    assert requests[0]["symbol"] == SYMBOLS[-1]
+
+
+def test_one_series_that_fails_is_no_failure_of_the_exchange(sandbox: Sandbox) -> None:
+    sandbox.fault("binance", "http_400", symbol="ETH/USDT")
+    store = MemoryHealthStore()
+    result = poll_sandbox(sandbox, store)
+    assert set(result.failed) == {"ETH/USDT"}
+    assert len(result.answers) == 2
+    assert result.requests == 3
+    assert store.load("binance").failures == 0
+    assert store.load("binance").last_error is not None
+
+
+def test_a_poll_without_an_answer_is_one_failure_and_nothing_is_repeated(sandbox: Sandbox) -> None:
+    sandbox.fault("binance", "http_502")
+    store = MemoryHealthStore()
+    result = poll_sandbox(sandbox, store)
+    assert set(result.failed) == set(SYMBOLS)
+    assert result.requests == 3
+    assert store.load("binance").failures == 1
+
+
+def test_a_ban_opens_the_breaker_and_is_the_reason(sandbox: Sandbox) -> None:
+    sandbox.fault("binance", "http_418")
+    store = MemoryHealthStore()
+    result = poll_sandbox(sandbox, store)
+    assert isinstance(result.blocked, Banned)
+    assert result.answers == []
+    assert store.load("binance").state is BreakerState.OPEN
+
+
+def test_behind_an_open_breaker_no_request_is_made(sandbox: Sandbox) -> None:
+    store = MemoryHealthStore()
+    store.apply("binance", lambda health: after_ban(health, NOW, NOW + timedelta(hours=1), "418"))
+    result = poll_sandbox(sandbox, store)
+    assert isinstance(result.blocked, BreakerOpen)
+    assert (result.requests, len(result.postponed)) == (0, 3)
+    assert sandbox.requests("binance") == []
