@@ -1,4 +1,4 @@
-"""The autopilot: what `planning.autopilot` plans becomes runs, until no history is missing."""
+"""The autopilot: it starts the runs that `planning.autopilot` plans, until no history is missing."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ EVERY = timedelta(seconds=30)
 
 
 def autopilot_sensor(exchanges: tuple[str, ...], *, enabled: bool) -> dg.SensorDefinition:
-    """Every half minute: the next chunk of missing history of each exchange whose last one has ended."""
+    """Return the sensor. Every half minute it requests the next chunk of history of each exchange."""
     job = dg.define_asset_job(
         "history",
         selection=dg.AssetSelection.assets(*daily_keys(*exchanges)),
-        description="Fetch a chunk of history that was never asked for.",
+        description="Fetch a chunk of history that was never requested.",
     )
 
     @dg.sensor(
@@ -36,8 +36,8 @@ def autopilot_sensor(exchanges: tuple[str, ...], *, enabled: bool) -> dg.SensorD
         job=job,
         minimum_interval_seconds=int(EVERY.total_seconds()),
         default_status=dg.DefaultSensorStatus.RUNNING if enabled else dg.DefaultSensorStatus.STOPPED,
-        description="Requests the history that was never requested, chunk by chunk, back to the start of each "
-        "exchange; one run an exchange, and none while another run fetches days of it or its breaker is open.",
+        description="Fetches history that was never requested, chunk by chunk, back to the start of each exchange. "
+        "Each exchange has one such run at a time, and none while another run fetches its days or its breaker is open.",
     )
     def autopilot(context: dg.SensorEvaluationContext, titan10: dg.ResourceParam[IngestContext]) -> dg.SensorResult:
         plan = plan_of(titan10, context.instance)
@@ -54,7 +54,7 @@ def autopilot_sensor(exchanges: tuple[str, ...], *, enabled: bool) -> dg.SensorD
 
 
 def plan_of(titan10: IngestContext, instance: DagsterInstance) -> HistoryPlan:
-    """What history to fetch now, by the ledger, the breakers and the runs of everybody."""
+    """Plan the history to fetch now from the ledger, the breakers, and the runs that are queued or under way."""
     now = titan10.now()
     return plan_history(
         days_without_row(titan10).history,
@@ -66,14 +66,14 @@ def plan_of(titan10: IngestContext, instance: DagsterInstance) -> HistoryPlan:
 
 
 def summary(plan: HistoryPlan) -> str:
-    """Why nothing is requested, in a sentence."""
+    """Say why nothing is requested."""
     if not plan.missing:
-        return "All history of every configured exchange was asked for, back to its start: what failed is the repairs'."
+        return "All history of the configured exchanges was requested. The sensor repair_gaps fetches what failed."
     left = ", ".join(f"{name} {days:,} days" for name, days in sorted(plan.missing.items()))
     why = {
-        "days of them are being fetched": plan.busy,
-        "they may not be asked": plan.blocked,
-        "they rest after a failure, or until the daily settlement had its turn": plan.resting,
+        "another run fetches days of it": plan.busy,
+        "its breaker is open": plan.blocked,
+        "it waits after a failure, or for the daily settlement": plan.resting,
     }
     because = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in why.items() if names)
     return f"Still missing: {left}. {because}."

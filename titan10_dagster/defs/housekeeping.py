@@ -1,8 +1,8 @@
-"""Every night: old runs of polling and maintenance are deleted, and so are files that the database has.
+"""Delete old runs of polling and maintenance, and landed files that the database has, every night.
 
-Only runs of the jobs below are: none of them makes a partition. What is green in the UI is what materialization events
-say, so the runs that made partitions, by backfill, settlement or repair, stay for ever. Ticks are the daemon's to
-purge (`retention` in dagster.yaml).
+Only runs of the jobs in `FREQUENT` are deleted, because they make no partitions. The UI shows a partition as
+materialized as long as the event of its run exists. So the runs of backfills, settlements and repairs stay for ever.
+The daemon deletes old ticks itself (`retention` in dagster.yaml).
 """
 
 # No `from __future__ import annotations`: Dagster reads the annotations of configs and resources as they stand.
@@ -36,12 +36,12 @@ FREQUENT = (LIVE_JOB, ROLLUPS_JOB, MARKETS_JOB, HEALTH_JOB, STORAGE_JOB, JOB)
 FINISHED = [DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED]
 HOUSEKEEPING_AT = "30 3 * * *"
 BATCH = 200
-LONGEST = timedelta(minutes=20)  # of one night; the next one goes on
+LONGEST = timedelta(minutes=20)  # of one night; the next night continues
 
 
 @dataclass(frozen=True)
 class Deleted:
-    """Runs that were deleted, their events, and the bytes of these."""
+    """How many runs were deleted, with how many events and bytes."""
 
     runs: int = 0
     events: int = 0
@@ -52,15 +52,15 @@ class Deleted:
 
 
 def housekeeping_asset() -> dg.AssetsDefinition:
-    """`system/housekeeping`: its metadata shows what was freed."""
+    """Return `system/housekeeping`. Its metadata shows what was deleted."""
 
     @dg.asset(
         key=KEY,
         group_name="system",
         owners=OWNERS,
         kinds={"python"},
-        description=f"Deletes what is no longer needed: old runs of {', '.join(FREQUENT)} with their events, what "
-        "steps printed, landed files that the database has, old evidence. Runs that made partitions stay.",
+        description=f"Deletes old runs of {', '.join(FREQUENT)} with their events, old step logs, landed files that "
+        "the database has, and old evidence. Runs that made partitions stay.",
     )
     def housekeeping(
         context: dg.AssetExecutionContext, titan10: dg.ResourceParam[IngestContext]
@@ -90,18 +90,18 @@ def housekeeping_asset() -> dg.AssetsDefinition:
 
 
 def housekeeping_schedule() -> dg.ScheduleDefinition:
-    """03:30 UTC, when yesterday is settled."""
+    """Return the schedule: 03:30 UTC, when yesterday is settled."""
     return materializing(
         KEY,
         at=HOUSEKEEPING_AT,
         name="keep_house",
         job=JOB,
-        description="Deletes old runs of polling and bookkeeping, and landed files that the database has.",
+        description="Deletes old runs of polling and maintenance, and landed files that the database has.",
     )
 
 
 def delete_runs(instance: DagsterInstance, before: datetime, *, longest: timedelta = LONGEST) -> Deleted:
-    """Deletes finished runs of the frequent jobs that were created before the instant, oldest first."""
+    """Delete finished runs of the frequent jobs that were created before the instant, oldest first."""
     deleted, end = Deleted(), time.monotonic() + longest.total_seconds()
     for batch in _batches(instance, before):
         deleted += Deleted(len(batch), *run_deletion.size_of_events(instance, batch))
@@ -136,7 +136,7 @@ def _oldest(instance: DagsterInstance, job: str, before: datetime, kept: set[str
 
 
 def _newest(instance: DagsterInstance, job: str) -> set[str]:
-    """The newest run of the job and the newest that succeeded: what the UI shows of its asset is theirs."""
+    """Return the newest run of the job and the newest that succeeded: the UI shows these at the asset."""
     newest = [
         *instance.get_run_records(RunsFilter(job_name=job), limit=1),
         *instance.get_run_records(RunsFilter(job_name=job, statuses=[DagsterRunStatus.SUCCESS]), limit=1),

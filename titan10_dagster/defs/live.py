@@ -1,4 +1,4 @@
-"""Live polling: one op for all exchanges, started each minute, which reports each by an observation of its `ohlcv`."""
+"""Live polling: one op polls all exchanges each minute and records an observation of `ohlcv` for each."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,7 +15,7 @@ STALE = timedelta(minutes=1)
 
 
 def live_schedule(exchanges: tuple[str, ...], *, enabled: bool) -> dg.ScheduleDefinition:
-    """Each minute: the candles since the last ones, of all exchanges at once."""
+    """Return the schedule. Each minute it polls the candles since the last ones, of all exchanges at once."""
 
     @dg.schedule(
         cron_schedule="* * * * *",
@@ -23,7 +23,7 @@ def live_schedule(exchanges: tuple[str, ...], *, enabled: bool) -> dg.ScheduleDe
         job=live_job(exchanges),
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING if enabled else dg.DefaultScheduleStatus.STOPPED,
-        description="Polls the newest candles of every exchange, unless the last poll is still under way.",
+        description="Polls the newest candles of every exchange. Skips a minute while the last poll is under way.",
     )
     def poll_live(
         context: dg.ScheduleEvaluationContext, titan10: dg.ResourceParam[IngestContext]
@@ -35,18 +35,21 @@ def live_schedule(exchanges: tuple[str, ...], *, enabled: bool) -> dg.ScheduleDe
 
 
 def live_request(tick: datetime, now: datetime, *, under_way: bool) -> dg.RunRequest | dg.SkipReason:
-    """A run for the tick; none for one that is caught up late, because a single poll brings all that was missed."""
+    """Return the run of a tick, or why there is none.
+
+    A late tick has none: one poll brings all that was missed.
+    """
     if now - tick > STALE:
-        return dg.SkipReason("This tick is late; the next poll brings what it would have brought.")
+        return dg.SkipReason("This tick is late. The next poll also brings its candles.")
     if under_way:
         return dg.SkipReason("The last poll is still under way.")
     return dg.RunRequest(run_key=f"live/{tick:%Y-%m-%dT%H:%M}", tags={"dagster/priority": "10"})
 
 
 def live_job(exchanges: tuple[str, ...]) -> dg.JobDefinition:
-    """In no pool: polling has its own share of each exchange's request budget, and waits for no backfill."""
+    """Return the job. It is in no pool: polling has its own share of each request budget, and waits for no backfill."""
 
-    @dg.op(description="Poll the newest candles of all exchanges side by side, and store them.")
+    @dg.op(description="Poll the newest candles of all exchanges at once, and store them.")
     def poll_candles(context: dg.OpExecutionContext, titan10: dg.ResourceParam[IngestContext]) -> None:
         with about(run=context.run.run_id):
             reports = poll_exchanges(titan10, exchanges)
@@ -67,7 +70,7 @@ def live_job(exchanges: tuple[str, ...]) -> dg.JobDefinition:
 
 
 def observation(report: LiveReport) -> dg.AssetObservation:
-    """What the UI shows at `<exchange>/ohlcv`."""
+    """Return what the UI shows at `<exchange>/ohlcv`."""
     metadata: dict[str, Any] = {
         "rows": report.inserted,
         "restated": report.restated,
@@ -82,10 +85,10 @@ def observation(report: LiveReport) -> dg.AssetObservation:
 
 
 def complaints(report: LiveReport) -> list[str]:
-    """What went wrong, a sentence each."""
+    """Return a sentence for each problem of the poll."""
     whole = [f"{report.exchange}: {report.error}"] if report.error else []
     postponed = (
-        [f"{report.exchange}: no time for {', '.join(report.postponed)}; first in the next poll"]
+        [f"{report.exchange}: no time for {', '.join(report.postponed)}; the next poll begins with them"]
         if report.postponed
         else []
     )

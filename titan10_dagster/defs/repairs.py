@@ -1,4 +1,4 @@
-"""The gap sensor: what `planning.repairs` plans becomes runs, and runs become what it knows of earlier attempts."""
+"""The gap sensor: it starts the runs that `planning.repairs` plans, and counts earlier runs as attempts."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ EVERY = timedelta(minutes=5)
 
 
 def gap_sensor(exchanges: tuple[str, ...]) -> dg.SensorDefinition:
-    """Every five minutes: what misses candles without a final reason is fetched again, when it is due."""
+    """Return the sensor. Every five minutes it requests the days that are due for another fetch."""
     job = dg.define_asset_job(
         "repair",
         selection=dg.AssetSelection.assets(*daily_keys(*exchanges)),
-        description="Fetch again what misses candles without a final reason.",
+        description="Fetch days again that miss candles without a final reason.",
     )
 
     @dg.sensor(
@@ -41,9 +41,9 @@ def gap_sensor(exchanges: tuple[str, ...]) -> dg.SensorDefinition:
         job=job,
         minimum_interval_seconds=int(EVERY.total_seconds()),
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Reads the ledger for missing candles without a final reason, and for days that an outage of "
-        "our own left out, and requests runs that fetch them: what perishes soonest first, never while the "
-        "exchange's breaker is open.",
+        description="Starts runs for days with missing candles that have no final reason, and for days that were left "
+        "out while Titan-10 did not run. Data that exchanges delete soon is fetched first. No run starts while the "
+        "breaker of its exchange is open.",
     )
     def repair_gaps(context: dg.SensorEvaluationContext, titan10: dg.ResourceParam[IngestContext]) -> dg.SensorResult:
         plan = plan_of(titan10, context.instance)
@@ -56,7 +56,7 @@ def gap_sensor(exchanges: tuple[str, ...]) -> dg.SensorDefinition:
 
 
 def plan_of(titan10: IngestContext, instance: DagsterInstance) -> RepairPlan:
-    """What is to be repaired now, by the ledger, the breakers and the runs of everybody."""
+    """Plan the repairs from the ledger, the breakers, and the runs that are queued or under way."""
     since = titan10.now() - REMEMBERED
     exchanges = list(titan10.settings.enabled)
     attempts = list(attempts_of(instance, REPAIR, exchanges, since))
@@ -70,7 +70,10 @@ def plan_after(
     under_way: Iterable[str] = (),
     failed: Sequence[FailedRequest] = (),
 ) -> RepairPlan:
-    """Return the same plan for given attempts, exchanges with other runs under way, and days of failed runs."""
+    """Plan the repairs from the ledger and the breakers.
+
+    Attempts, exchanges with other runs under way, and days of failed runs are given.
+    """
     return plan_repairs(
         open_slices(titan10),
         holes=with_failed_requests(days_without_row(titan10), failed).holes,
@@ -82,7 +85,7 @@ def plan_after(
 
 
 def request(repair: Repair, now: datetime) -> dg.RunRequest:
-    """The run of a repair."""
+    """Return the run request of a repair."""
     return request_of_days(
         REPAIR,
         repair.exchange,
@@ -95,12 +98,12 @@ def request(repair: Repair, now: datetime) -> dg.RunRequest:
 
 
 def summary(plan: RepairPlan) -> str:
-    """The plan in a sentence."""
+    """Describe the plan in a sentence."""
     runs = "; ".join(
         f"{repair.exchange} {repair.first} to {repair.last}: {', '.join(repair.symbols)}" for repair in plan.repairs
     )
     return (
-        f"{runs or 'Nothing to repair now'}. Of the other slices with unexplained gaps or no row at all {plan.waiting} "
-        f"are not due yet, {plan.busy} belong to exchanges of which days are being fetched, {plan.blocked} to "
-        f"exchanges that may not be asked, and {plan.postponed} found no room."
+        f"{runs or 'Nothing to repair now'}. Other slices with unexplained gaps or without a ledger row: "
+        f"{plan.waiting} are not due yet, {plan.busy} wait for another run of their exchange, {plan.blocked} wait for "
+        f"an open breaker, {plan.postponed} are over the limit of one plan."
     )

@@ -1,4 +1,4 @@
-"""The rollups of all exchanges, kept up to date where TimescaleDB keeps them; on plain PostgreSQL they are views."""
+"""The rollups of all exchanges: refreshed on TimescaleDB, plain views on PostgreSQL."""
 
 # No `from __future__ import annotations`: Dagster reads the annotations of configs and resources as they stand.
 
@@ -17,7 +17,7 @@ KEY = dg.AssetKey(["rollups", "ohlcv"])
 
 
 def rollups_asset(exchanges: tuple[str, ...]) -> dg.AssetsDefinition:
-    """`rollups/ohlcv`, downstream of every exchange."""
+    """Return `rollups/ohlcv`, which is downstream of every exchange."""
 
     @dg.asset(
         key=KEY,
@@ -25,9 +25,9 @@ def rollups_asset(exchanges: tuple[str, ...]) -> dg.AssetsDefinition:
         group_name="rollups",
         owners=OWNERS,
         kinds={"python", "postgres"},
-        description=f"The candles of {', '.join(ROLLUPS)}, made of those of one minute: views `ohlcv_5m` to "
-        "`ohlcv_1w`, with `candles`, how many minutes went into each. On TimescaleDB continuous aggregates, brought up "
-        "to date wherever a minute changed; on plain PostgreSQL views, which always are.",
+        description=f"The candles of {', '.join(ROLLUPS)}, made from 1m candles: the views `ohlcv_5m` to "
+        "`ohlcv_1w`. Their column `candles` says how many minutes each one holds. On TimescaleDB they are continuous "
+        "aggregates that are refreshed where a minute changed. On plain PostgreSQL they are views.",
     )
     def rollups(titan10: dg.ResourceParam[IngestContext]) -> dg.MaterializeResult[Any]:
         catch_up_rollups(titan10)
@@ -37,7 +37,7 @@ def rollups_asset(exchanges: tuple[str, ...]) -> dg.AssetsDefinition:
 
 
 def rollups_schedule() -> dg.ScheduleDefinition:
-    """Every ten minutes where TimescaleDB keeps the rollups: milliseconds of work where no minute changed."""
+    """Return the schedule: every ten minutes on TimescaleDB. A refresh without changes takes milliseconds."""
 
     @dg.schedule(
         cron_schedule="*/10 * * * *",

@@ -1,4 +1,4 @@
-"""Jobs and what starts them: yesterday is fetched whole at 02:00 UTC, market lists are read before that."""
+"""The daily schedules: market lists are read at 01:30 UTC, and yesterday is fetched whole at 02:00 UTC."""
 
 from datetime import datetime, timedelta
 
@@ -9,11 +9,11 @@ from titan10_dagster.planning.repairs import SETTLEMENT
 
 MARKETS_JOB = "markets"
 SETTLE_AT, MARKETS_AT = f"0 {SETTLEMENT // timedelta(hours=1)} * * *", "30 1 * * *"
-SETTLE_PRIORITY = "5"  # before all that a backfill has queued for the same exchange, after live polling
+SETTLE_PRIORITY = "5"  # above the queued runs of a backfill of the same exchange, below live polling
 
 
 def settle_requests(exchanges: tuple[str, ...], now: datetime) -> list[dg.RunRequest]:
-    """One run an exchange for the UTC day before `now`; a day asked for before is not asked for again."""
+    """Return one run per exchange for the UTC day before `now`. The run key prevents a second run of a day."""
     day = (now - timedelta(days=1)).date().isoformat()
     return [
         dg.RunRequest(
@@ -27,7 +27,7 @@ def settle_requests(exchanges: tuple[str, ...], now: datetime) -> list[dg.RunReq
 
 
 def settle_schedule(exchanges: tuple[str, ...]) -> dg.ScheduleDefinition:
-    """02:00 UTC: yesterday, whole, of every exchange."""
+    """Return the schedule that fetches yesterday of every exchange at 02:00 UTC."""
     job = dg.define_asset_job(
         "settle",
         selection=dg.AssetSelection.assets(*daily_keys(*exchanges)),
@@ -40,7 +40,7 @@ def settle_schedule(exchanges: tuple[str, ...]) -> dg.ScheduleDefinition:
         job=job,
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING,
-        description="Fetches yesterday whole, checks and stores it: one run an exchange.",
+        description="Fetches, checks and stores all of yesterday, in one run per exchange.",
     )
     def settle_yesterday(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest]:
         return settle_requests(exchanges, context.scheduled_execution_time)
@@ -49,7 +49,7 @@ def settle_schedule(exchanges: tuple[str, ...]) -> dg.ScheduleDefinition:
 
 
 def markets_schedule(exchanges: tuple[str, ...]) -> dg.ScheduleDefinition:
-    """01:30 UTC: what the exchanges list, before anything is asked of it."""
+    """Return the schedule that reads the market lists at 01:30 UTC, before the settlement needs them."""
     return materializing(
         *(dg.AssetKey([name, "markets"]) for name in exchanges),
         at=MARKETS_AT,
@@ -60,7 +60,7 @@ def markets_schedule(exchanges: tuple[str, ...]) -> dg.ScheduleDefinition:
 
 
 def materializing(*keys: dg.AssetKey, at: str, name: str, job: str, description: str) -> dg.ScheduleDefinition:
-    """A schedule, running from the start, of a job that materializes these assets; `at` is a cron string, in UTC."""
+    """Return a schedule of a job that materializes these assets. It runs by default; `at` is a cron string in UTC."""
     return dg.ScheduleDefinition(
         name=name,
         cron_schedule=at,

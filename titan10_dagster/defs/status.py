@@ -1,4 +1,4 @@
-"""`system/health`: how every exchange is, as a table of the UI."""
+"""`system/health`: the state of each exchange, as a table in the UI."""
 
 # No `from __future__ import annotations`: Dagster reads the annotations of configs and resources as they stand.
 
@@ -18,7 +18,7 @@ JOB = "health"
 
 
 def health_asset() -> dg.AssetsDefinition:
-    """`system/health`: reads the ledger and the breakers, no candle, and asks no exchange."""
+    """Return `system/health`. It reads the ledger and the breakers. It reads no candles and sends no requests."""
 
     @dg.asset(
         key=KEY,
@@ -35,7 +35,7 @@ def health_asset() -> dg.AssetsDefinition:
 
 
 def health_schedule() -> dg.ScheduleDefinition:
-    """Every 15 minutes."""
+    """Return the schedule that records the health every 15 minutes."""
     return materializing(
         KEY,
         at="*/15 * * * *",
@@ -46,7 +46,7 @@ def health_schedule() -> dg.ScheduleDefinition:
 
 
 def health_metadata(report: Sequence[ExchangeHealth]) -> dict[str, Any]:
-    """The table, and the numbers that the UI plots over time."""
+    """Return the table, and the numbers that the UI plots over time."""
     return {
         "exchanges": table(
             [{"exchange": row.exchange} | {k: _cell(v) for k, v in flat(row).items()} for row in report]
@@ -63,7 +63,7 @@ def _lags(report: Sequence[ExchangeHealth]) -> list[float]:
 
 
 def _cell(value: Any) -> Any:
-    """A table holds numbers, texts and truths only."""
+    """Return the value as a number, text or bool, which is all that a cell can hold."""
     match value:
         case None:
             return ""

@@ -1,4 +1,4 @@
-"""`system/storage`: how the candles are kept, once a day; and the check that complains of their chunks."""
+"""`system/storage`: applies the storage settings once a day, and checks the chunks of TimescaleDB."""
 
 # No `from __future__ import annotations`: Dagster reads the annotations of configs and resources as they stand.
 
@@ -16,20 +16,20 @@ STORAGE_AT = "50 3 * * *"
 
 
 def storage_asset() -> dg.AssetsDefinition:
-    """`system/storage`: its metadata shows how much is stored, and what was dropped."""
+    """Return `system/storage`. Its metadata shows how much is stored, and what was dropped."""
 
     @dg.asset(
         key=KEY,
         group_name="system",
         owners=OWNERS,
         kinds={"python", "postgres"},
-        description="Applies the settings of TimescaleDB, and lets go of candles older than "
-        "`timescaledb.retention_days` where that is set: the ledger forgets them too, and they are not fetched again.",
+        description="Applies the settings of TimescaleDB. Deletes candles older than `timescaledb.retention_days` if "
+        "that is set, and their ledger rows. They are not fetched again.",
         check_specs=[
             dg.AssetCheckSpec(
                 "chunks_are_sound",
                 asset=KEY,
-                description="Chunks are neither too many nor too small, and old ones are compressed.",
+                description="The number and size of the chunks are in their bounds, and old chunks are compressed.",
             )
         ],
     )
@@ -52,7 +52,7 @@ def storage_asset() -> dg.AssetsDefinition:
                     check_name="chunks_are_sound",
                     severity=dg.AssetCheckSeverity.WARN,
                     description=" ".join(wrong)
-                    or ("All chunks are sound." if seen else "Plain PostgreSQL: there are no chunks."),
+                    or ("The chunks are in order." if seen else "Plain PostgreSQL has no chunks."),
                 )
             ],
         )
@@ -61,11 +61,11 @@ def storage_asset() -> dg.AssetsDefinition:
 
 
 def storage_schedule() -> dg.ScheduleDefinition:
-    """03:50 UTC, after the housekeeping."""
+    """Return the schedule: 03:50 UTC, after the housekeeping."""
     return materializing(
         KEY,
         at=STORAGE_AT,
         name="keep_storage",
         job=JOB,
-        description="Looks after the chunks of the candles, and lets go of those past their retention.",
+        description="Applies the storage settings, and deletes candles that are older than the retention.",
     )
