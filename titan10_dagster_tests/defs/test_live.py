@@ -63,7 +63,7 @@ def test_what_went_wrong_is_told_and_shown() -> None:
     report = LiveReport("okx", failed={"BTC/USDT": "gone"}, postponed=("ETH/USDT",), error="a ban")
     assert complaints(report) == [
         "okx: a ban",
-        "okx: no time for ETH/USDT; first in the next poll",
+        "okx: no time for ETH/USDT; the next poll begins with them",
         "okx BTC/USDT: gone",
     ]
     shown = observation(report)

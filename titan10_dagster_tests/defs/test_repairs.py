@@ -7,7 +7,7 @@ from datetime import date, datetime, timedelta
 
 import numpy as np
 import pytest
-from dagster import DagsterRunStatus
+from dagster import DagsterRunStatus, RunRequest
 
 from titan10_dagster.candles.gaps import Reason
 from titan10_dagster.candles.slices import days
@@ -122,20 +122,46 @@ def test_a_quarantined_candle_is_replaced_when_the_exchange_corrects_it(make_wor
     assert world.equals_truth("binance", FIRST, FIRST)
 
 
-def test_rows_that_come_broken_twice_are_final_and_only_a_refresh_fetches_them_again(make_world: MakeWorld) -> None:
+def requests_of(world: World, day: date) -> list[RunRequest]:
+    """Return the requests of a tick that begin with the day."""
+    return [request for request in tick(world) if request.tags[RANGE_START] == str(day)]
+
+
+def test_rows_that_come_broken_twice_are_checked_after_a_day_and_a_week_and_then_only_by_a_refresh(
+    make_world: MakeWorld,
+) -> None:
     world = make_world({"binance": SYMBOLS})
     world.sandbox.fault("binance", "high_below_low", symbol="BTC/USDT")
     assert not world.backfill("binance", FIRST).failed
     candles = sum(missing(world, "binance").values())
-    go_to(world, NOW + 6 * HOUR + MINUTE)
-    (request,) = tick(world)
-    assert run(world, request)
-    assert missing(world, "binance") == {Reason.BROKEN_AT_SOURCE: candles}
-    for later in (24 * HOUR, 30 * 24 * HOUR):
-        go_to(world, NOW + later)
-        assert not any(str(FIRST) == request.tags[RANGE_START] for request in tick(world))
+    second = NOW + 6 * HOUR + MINUTE
+    day_later = second + 24 * HOUR + MINUTE
+    for at in (second, day_later, day_later + 7 * 24 * HOUR + MINUTE):
+        go_to(world, at - 2 * HOUR)
+        assert not requests_of(world, FIRST)
+        go_to(world, at)
+        (request,) = requests_of(world, FIRST)
+        assert run(world, request)
+        assert missing(world, "binance") == {Reason.BROKEN_AT_SOURCE: candles}
+    go_to(world, at + 30 * 24 * HOUR)
+    assert not requests_of(world, FIRST)
     world.sandbox.clear_faults()
     assert not world.backfill("binance", FIRST, refresh=True).failed
+    assert missing(world, "binance") == {}
+    assert world.equals_truth("binance", FIRST, FIRST)
+
+
+def test_a_broken_row_that_is_mended_later_is_stored_without_a_hand(make_world: MakeWorld) -> None:
+    world = make_world({"binance": SYMBOLS})
+    world.sandbox.fault("binance", "high_below_low", symbol="BTC/USDT")
+    assert not world.backfill("binance", FIRST).failed
+    go_to(world, NOW + 6 * HOUR + MINUTE)
+    (request,) = requests_of(world, FIRST)
+    assert run(world, request)
+    world.sandbox.clear_faults()
+    go_to(world, NOW + 31 * HOUR)
+    (request,) = requests_of(world, FIRST)
+    assert run(world, request)
     assert missing(world, "binance") == {}
     assert world.equals_truth("binance", FIRST, FIRST)
 
