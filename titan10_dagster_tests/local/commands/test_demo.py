@@ -1,0 +1,97 @@
+"""The proof of `titan10 demo`: stored candles beside what the sandbox's exchanges have. `make demo` runs it all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, timedelta
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from titan10_dagster.candles.columns import Candles
+from titan10_dagster.candles.slices import Series, Slice, to_ms
+from titan10_dagster.candles.timeframes import TIMEFRAMES
+from titan10_dagster.errors import SettingsError
+from titan10_dagster.local.commands.demo import Verdict, _compare, _conclusion, run_demo
+from titan10_dagster.local.stack import demo_folder
+from titan10_dagster.local.stack_lock import StackLock
+from titan10_dagster.sandbox import truth
+from titan10_dagster.settings import ExchangeSettings, Settings
+from titan10_dagster.store.database import Database
+from titan10_dagster.store.writer import write_slices
+from titan10_dagster_tests.store.making import judged, with_value, without
+
+DAY = date(2024, 2, 1)
+SLICE = Slice(Series("binance", "BTC/USDT", TIMEFRAMES["1m"]), DAY)
+SETTINGS = Settings(
+    exchanges={"binance": ExchangeSettings(symbols=("BTC/USDT",), start=DAY, base_url="http://127.0.0.1:9")}
+)
+
+
+@pytest.fixture
+def db(database_url: str) -> Iterator[Database]:
+    database = Database(database_url)
+    yield database
+    database.close()
+
+
+def true_candles() -> pd.DataFrame:
+    rows = truth.candles("binance", "BTC/USDT", to_ms(SLICE.start), to_ms(SLICE.end))
+    return Candles.from_rows(rows).to_pandas()
+
+
+def compare(db: Database) -> Verdict:
+    return _compare(db, SETTINGS, "binance", [DAY])
+
+
+def test_candles_that_equal_the_truth_pass(db: Database) -> None:
+    write_slices(db, [judged(SLICE, true_candles())])
+    verdict = compare(db)
+    assert verdict == Verdict(right=1440, wrong=0, lost=0, beyond=0)
+    assert verdict.passed
+
+
+def test_one_wrong_value_fails_the_demo(db: Database) -> None:
+    rows = true_candles()
+    write_slices(db, [judged(SLICE, with_value(rows, 700, volume=rows["volume"][700] + 1.0))])
+    verdict = compare(db)
+    assert verdict == Verdict(right=1439, wrong=1, lost=0, beyond=0)
+    assert not verdict.passed
+    assert "binance: 1 wrong, 0 lost" in _conclusion({"binance": verdict}, {"run": "SUCCESS"}, 60.0)
+
+
+def test_a_candle_that_is_not_stored_is_lost(db: Database) -> None:
+    write_slices(db, [judged(SLICE, without(true_candles(), 3, 4))])
+    assert compare(db) == Verdict(right=1438, wrong=0, lost=2, beyond=0)
+
+
+def test_candles_older_than_the_exchange_serves_are_no_loss(db: Database) -> None:
+    horizon = SLICE.start + timedelta(hours=1)
+    write_slices(db, [judged(SLICE, without(true_candles(), *range(60)), horizon=horizon)])
+    verdict = compare(db)
+    assert verdict == Verdict(right=1380, wrong=0, lost=0, beyond=60)
+    assert verdict.passed
+
+
+def test_a_failed_run_fails_the_demo_although_the_candles_are_right() -> None:
+    verdicts = {"binance": Verdict(right=1440, wrong=0, lost=0, beyond=0)}
+    assert _conclusion(verdicts, {"run": "FAILURE"}, 60.0).startswith("NOT equal to the truth")
+    assert _conclusion(verdicts, {"run": "SUCCESS"}, 60.0).startswith("Every one of 1,440 stored candles equals")
+
+
+def test_a_second_demo_is_refused_and_leaves_the_files_of_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TITAN10_HOME", str(tmp_path))
+    folder = demo_folder(tmp_path)
+    folder.mkdir(parents=True)
+    (folder / "of the first").touch()
+    lock = StackLock(folder)
+    lock.sign("http://127.0.0.1:3000")
+    with pytest.raises(
+        SettingsError, match=r"A demonstration runs already, as process \d+ at http://127\.0\.0\.1:3000"
+    ):
+        run_demo(lambda _: None)
+    assert (folder / "of the first").exists()
+    lock.release()

@@ -1,0 +1,104 @@
+"""Queries to a real webserver, which has one asset and no daemon."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from datetime import date
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from titan10_dagster.dagster_internals import commands
+from titan10_dagster.local.graphql import GraphQLError, backfill_of, launch_backfill, make_pools, run_query
+from titan10_dagster.local.ports import free_port as find_free_port
+from titan10_dagster_tests.processes import wait_until
+
+PATIENCE = 120  # seconds; on a busy machine
+DEFINITIONS = """
+import dagster as dg
+
+@dg.asset(partitions_def=dg.DailyPartitionsDefinition("2024-01-01"))
+def candles() -> None: ...
+
+defs = dg.Definitions(assets=[candles])
+"""
+LIMITS = "{ instance { concurrencyLimits { concurrencyKey slotCount } } }"
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    """The address of a webserver; Dagster's tables are in SQLite files of its own folder."""
+    with TemporaryDirectory() as folder:
+        home = Path(folder)
+        (home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
+        (home / "titan10.toml").write_text('[exchanges.binance]\nsymbols = ["BTC/USDT"]\nstart = 2024-01-01\n')
+        (home / "defs.py").write_text(DEFINITIONS)
+        (home / "workspace.yaml").write_text("load_from:\n  - python_file: defs.py\n")
+        port = find_free_port()
+        command = commands.webserver("127.0.0.1", port, home / "workspace.yaml")
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("TITAN10_")}
+        with subprocess.Popen(
+            command,
+            cwd=home,
+            env={**environment, "DAGSTER_HOME": folder, "TITAN10_HOME": folder},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        ) as process:
+            url = f"http://127.0.0.1:{port}"
+            try:
+                wait_until(lambda: process.poll() is not None or answers(url), PATIENCE)
+                assert process.poll() is None, "the webserver ended while starting"
+                yield url
+            finally:
+                process.terminate()
+                process.wait(timeout=60)
+
+
+def answers(url: str) -> bool:
+    try:
+        return bool(run_query(url, "{ version }")["version"])
+    except GraphQLError:
+        return False
+
+
+def test_variables_are_sent_with_the_query(url: str) -> None:
+    found = run_query(url, "query ($id: ID!) { runOrError(runId: $id) { __typename } }", id="no-such-run")
+    assert found == {"runOrError": {"__typename": "RunNotFoundError"}}
+
+
+def test_pools_are_created_once_and_limits_of_the_user_stay(url: str) -> None:
+    make_pools(url, ["binance"])
+    run_query(url, 'mutation { setConcurrencyLimit(concurrencyKey: "binance", limit: 7) }')
+    make_pools(url, ["okx", "binance"])
+    limits = run_query(url, LIMITS)["instance"]["concurrencyLimits"]
+    assert {limit["concurrencyKey"]: limit["slotCount"] for limit in limits} == {"binance": 7, "okx": 1}
+
+
+def test_a_backfill_is_launched_over_the_given_days(url: str) -> None:
+    backfill = launch_backfill(url, [["candles"]], [date(2024, 1, 5), date(2024, 1, 6)])
+    found = backfill_of(url, backfill)
+    assert (found["status"], found["numPartitions"], found["runs"]) == ("REQUESTED", 2, [])
+
+
+def test_a_backfill_of_an_unknown_asset_is_not_launched(url: str) -> None:
+    with pytest.raises(GraphQLError):
+        launch_backfill(url, [["no_such_asset"]], [date(2024, 1, 5)])
+
+
+def test_an_unknown_backfill_is_named(url: str) -> None:
+    with pytest.raises(GraphQLError, match="There is no backfill nosuch"):
+        backfill_of(url, "nosuch")
+
+
+def test_a_query_that_the_ui_rejects_is_an_error_with_the_reason(url: str) -> None:
+    with pytest.raises(GraphQLError, match=r"(?s)rejected a query.*noSuchField"):
+        run_query(url, "{ noSuchField }")
+
+
+def test_a_ui_that_does_not_run_is_named(free_port: Callable[[], int]) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    with pytest.raises(GraphQLError, match=f"The UI at {url} does not answer"):
+        run_query(url, "{ version }")
