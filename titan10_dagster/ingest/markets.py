@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 
+import structlog
+
 from titan10_dagster.candles.markets import Market
 from titan10_dagster.candles.slices import Slice
 from titan10_dagster.exchanges.markets import Resolution, read_markets, resolve
@@ -18,11 +20,18 @@ from titan10_dagster.store.markets import MarketStore
 def refresh_markets(titan10: IngestContext, exchange: str) -> list[Market]:
     """Request the spot markets of the exchange and store them.
 
+    If the list lacks more than a fifth of the active markets, they stay active until the next list lacks them too.
+
     Raises:
         FetchError: the exchange did not answer.
     """
     markets = asyncio.run(_read(titan10, exchange))
-    MarketStore(titan10.database).replace(exchange, markets, titan10.now())
+    unconfirmed = MarketStore(titan10.database).replace(exchange, markets, titan10.now())
+    if unconfirmed:
+        structlog.get_logger().warning(
+            f"{exchange}: its market list lacks {unconfirmed} of the active markets, more than a fifth. They stay"
+            " active until the next list lacks them too."
+        )
     return markets
 
 
@@ -52,7 +61,9 @@ def resolve_slices(titan10: IngestContext, exchange: str, slices: Sequence[Slice
     symbols = dict.fromkeys(slice_.series.symbol for slice_ in slices)
     resolution = resolve(exchange, symbols, stored)
     if resolution.unknown:
-        resolution = resolve(exchange, symbols, refresh_markets(titan10, exchange))
+        refresh_markets(titan10, exchange)
+        # The stored markets, because a market that the new list lacks is still known.
+        resolution = resolve(exchange, symbols, MarketStore(titan10.database).load(exchange))
     return resolution
 
 

@@ -12,6 +12,9 @@ from titan10_dagster.candles.markets import Market
 from titan10_dagster.store.database import Database, all_rows
 from titan10_dagster.store.statements import statement
 
+_FEW = 10  # active markets, of which any number may go at once
+_BELIEVABLE_LOSS = 0.2  # share of the active markets
+
 
 class MarketStore:
     """Reads and replaces the market list of an exchange."""
@@ -37,24 +40,42 @@ class MarketStore:
         with self._db.transaction() as cursor:
             execute_values(cursor, statement("note_listed"), rows)
 
-    def replace(self, exchange: str, markets: Sequence[Market], seen_at: datetime) -> None:
-        """Store the exchange's whole list as it was at `seen_at`.
+    def replace(self, exchange: str, markets: Sequence[Market], seen_at: datetime) -> int:
+        """Store the exchange's whole list as it was at `seen_at`; return how many missing markets stay active.
 
-        A market that is no longer in the list stays known, as not active. A known listing date stays where the list has
-        none. Raises ValueError if the list is empty, because that is a failed answer and no delisting, or if it holds a
+        A market that is no longer in the list stays known, as not active. But if more than a fifth of the active
+        markets is missing, the list itself is in doubt: a missing market stays active until a second list lacks it.
+        A known listing date stays where the list has none.
+
+        Raises ValueError if the list is empty, because that is a failed answer and no delisting, or if it holds a
         market of another exchange.
         """
         if not markets or any(market.exchange != exchange for market in markets):
             raise ValueError(f"not a list of the markets of {exchange}: {len(markets)} markets")
         rows = [_values(market, seen_at) for market in markets]
+        symbols = [market.symbol for market in markets]
         with self._db.transaction() as cursor:
+            cursor.execute(
+                "SELECT symbol, last_seen FROM markets WHERE exchange = %s AND active FOR UPDATE", [exchange]
+            )
+            unconfirmed = _unconfirmed({row[0]: row[1] for row in cursor}, symbols)
             execute_values(cursor, statement("write_markets"), rows, page_size=1000)
-            symbols = [market.symbol for market in markets]
             cursor.execute(
                 "UPDATE markets SET active = false WHERE exchange = %s AND active AND symbol <> ALL(%s)",
-                [exchange, symbols],
+                [exchange, [*symbols, *unconfirmed]],
             )
             cursor.execute(statement("identify_series"), {"exchange": exchange})
+        return len(unconfirmed)
+
+
+def _unconfirmed(active: Mapping[str, datetime], listed: Sequence[str]) -> list[str]:
+    """Return the missing markets that stay active until a second list lacks them. `active`: when each was last seen."""
+    missing = sorted(active.keys() - set(listed))
+    short = len(active) >= _FEW and len(missing) > _BELIEVABLE_LOSS * len(active)
+    if not short:
+        return []
+    previous_list = max(active.values())
+    return [symbol for symbol in missing if active[symbol] >= previous_list]
 
 
 def _market(row: Any) -> Market:

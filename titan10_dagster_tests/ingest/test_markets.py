@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 
 from titan10_dagster.ingest.markets import listed_symbols, refresh_markets, resolve_slices, stored_or_read
+from titan10_dagster.store.markets import MarketStore
 from titan10_dagster_tests.world import MakeWorld
 
 DAY = date(2024, 2, 1)
@@ -39,3 +41,18 @@ def test_all_symbols_count_as_listed_until_a_list_is_stored(make_world: MakeWorl
     assert listed_symbols(world.titan10, "binance") == ["BTC/USDT", "BTC/USTD"]
     refresh_markets(world.titan10, "binance")
     assert listed_symbols(world.titan10, "binance") == ["BTC/USDT"]
+
+
+def test_a_typo_beside_a_short_list_leaves_the_other_symbols_known(make_world: MakeWorld) -> None:
+    world = make_world({"binance": ["BTC/USDT", "BTC/USTD"]})
+    store = MarketStore(world.titan10.database)
+    refresh_markets(world.titan10, "binance")
+    template = store.load("binance")[0]
+    gone = [replace(template, symbol=f"C{number}/USDT", market_id=f"C{number}USDT") for number in range(50)]
+    store.replace("binance", [*store.load("binance"), *gone], world.titan10.now())
+    # The sandbox's list lacks the fifty, so it is short.
+    listed, typo = world.titan10.slices("binance", [DAY])
+    listed = replace(listed, series=replace(listed.series, symbol="C0/USDT"))
+    resolution = resolve_slices(world.titan10, "binance", [listed, typo])
+    assert [(market.symbol, market.active) for market in resolution.markets] == [("C0/USDT", True)]
+    assert list(resolution.unknown) == ["BTC/USTD"]

@@ -34,6 +34,36 @@ def test_a_market_that_left_the_list_stays_known_as_not_active(db: Database, sql
     ]
 
 
+MANY = [replace(BTC, symbol=f"C{number}/USD", market_id=f"C{number}USD", listed=None) for number in range(20)]
+
+
+def active(store: MarketStore) -> int:
+    return sum(market.active for market in store.load("kraken"))
+
+
+def test_half_a_list_delists_nothing_until_a_second_list_lacks_the_same(db: Database) -> None:
+    store = MarketStore(db)
+    assert store.replace("kraken", MANY, SEEN) == 0
+    assert store.replace("kraken", MANY[:10], SEEN + timedelta(days=1)) == 10
+    assert active(store) == 20
+    assert store.replace("kraken", MANY[:11], SEEN + timedelta(days=2)) == 0
+    assert active(store) == 11
+
+
+def test_half_a_list_that_is_whole_again_delists_nothing(db: Database) -> None:
+    store = MarketStore(db)
+    for day, markets in enumerate([MANY, MANY[:10], MANY, MANY[10:]]):
+        store.replace("kraken", markets, SEEN + timedelta(days=day))
+    assert active(store) == 20
+
+
+def test_a_few_missing_markets_are_delisted_at_once(db: Database) -> None:
+    store = MarketStore(db)
+    store.replace("kraken", MANY, SEEN)
+    assert store.replace("kraken", MANY[:16], SEEN + timedelta(days=1)) == 0
+    assert active(store) == 16
+
+
 def test_a_market_that_comes_back_is_active_again(db: Database) -> None:
     store = MarketStore(db)
     for markets in ([BTC, ETH], [BTC], [BTC, ETH]):
