@@ -22,6 +22,7 @@ from titan10_dagster.ingest.archive import NOTE, archive_of, read_archive, reope
 from titan10_dagster.ingest.clients import breaker_of, open_client
 from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.ingest.days import RunDays
+from titan10_dagster.ingest.delisting import closed_slice, delistings
 from titan10_dagster.ingest.judge import judge_slice
 from titan10_dagster.ingest.markets import resolve_slices
 from titan10_dagster.planning.repairs import LATER_CHECKS
@@ -80,7 +81,7 @@ def fetch_and_land(titan10: IngestContext, exchange: str, slices: Sequence[Slice
     """Bring `slices` into the landing zone.
 
     A symbol that fails is reported. Its slices that did not come land empty and unanswered, so that the ledger will
-    know them as missing.
+    know them as missing. If the market is closed, they land with its delisting, which settles them: see `delisting`.
 
     Raises:
         FetchError: the exchange as a whole failed: it banned or refused us, its breaker is open, or every symbol
@@ -113,12 +114,18 @@ def fetch_and_land(titan10: IngestContext, exchange: str, slices: Sequence[Slice
         raise
     never_listed = _never_listed(titan10, exchange, failed)
     skipped = frozenset(slice_ for slice_ in slices if slice_.series.symbol in never_listed)
+    closed = delistings(titan10, exchange, slices, failed)
     for slice_ in slices:
         error_of_symbol = failed.get(slice_.series.symbol)
         if error_of_symbol is None or slice_ in skipped:
             continue
-        if slice_ not in landed and not _is_answered(titan10, slice_):
+        if slice_ in landed or _is_answered(titan10, slice_):
+            continue
+        delisted = closed.get(slice_.series)
+        if delisted is None:
             land(_unanswered(slice_, error_of_symbol, titan10.now()))
+        else:
+            land(closed_slice(slice_, delisted, error_of_symbol, titan10.now()))
     return Fetch(landed, failed, report, skipped)
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from psycopg2.extras import Json, execute_values
 
 from titan10_dagster.candles.markets import Market
+from titan10_dagster.candles.slices import Series
 from titan10_dagster.store.database import Database, all_rows
-from titan10_dagster.store.statements import statement
+from titan10_dagster.store.statements import key, statement
 
 _FEW = 10  # active markets, of which any number may go at once
 _BELIEVABLE_LOSS = 0.2  # share of the active markets
@@ -33,6 +34,17 @@ class MarketStore:
         with self._db.transaction() as cursor:
             cursor.execute("SELECT symbol FROM markets WHERE exchange = %s", [exchange])
             return {row.symbol for row in all_rows(cursor)}
+
+    def last_candle_end(self, series: Series) -> datetime | None:
+        """Return the end of the series' last stored candle (aware, UTC), None if none is stored."""
+        with self._db.transaction() as cursor:
+            cursor.execute(
+                "SELECT last_candle FROM series WHERE exchange = %s AND symbol = %s AND timeframe = %s", key(series)
+            )
+            for row in all_rows(cursor):
+                last: datetime = row.last_candle
+                return last + timedelta(milliseconds=series.timeframe.ms)
+        return None
 
     def note_listed(self, exchange: str, listed: Mapping[str, datetime]) -> None:
         """Store the starts of first candles, by symbol. Unknown symbols are ignored."""

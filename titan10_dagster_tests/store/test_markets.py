@@ -110,3 +110,11 @@ def test_a_first_candle_that_was_looked_up_is_kept(db: Database) -> None:
     store.replace("kraken", [BTC, ETH], SEEN)
     store.note_listed("kraken", {"ETH/USD": instant, "NO/SUCH": instant})
     assert store.load("kraken") == [BTC, replace(ETH, listed=instant)]
+
+
+def test_the_end_of_the_last_candle_is_that_of_the_newest_stored_day(db: Database) -> None:
+    slice_ = a_slice("BTC/USD", exchange="kraken")
+    assert MarketStore(db).last_candle_end(slice_.series) is None
+    write_slices(db, [judged(slice_)])
+    assert MarketStore(db).last_candle_end(slice_.series) == slice_.end
+    assert MarketStore(db).last_candle_end(a_slice("ETH/USD", exchange="kraken").series) is None
