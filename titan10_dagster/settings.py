@@ -325,6 +325,7 @@ class Settings(BaseSettings):
         from ccxt import exchanges as known
 
         for exchange in exchanges:
+            values.refuse_former_id(exchange)
             if exchange not in known:
                 raise ValueError(unknown_name(f"exchanges.{exchange}", exchange, known, "ccxt has no such exchange"))
         return exchanges

@@ -22,6 +22,16 @@ PROXY_SCHEMES = ("http://", "https://", "socks5://", "socks5h://")
 SOURCES = ("archive", "rest")
 # A landed file is named after its symbol, and file systems take names of up to 255 bytes.
 LONGEST_SYMBOL = 64
+# Ids that ccxt has given up, and the ids of the same exchanges now.
+RENAMED_EXCHANGES = {
+    "bitfinex2": "bitfinex",
+    "coinbasepro": "coinbaseexchange",
+    "gateio": "gate",
+    "huobi": "htx",
+    "huobipro": "htx",
+    "okex": "okx",
+    "okex5": "okx",
+}
 FIRST_DAY = date(2009, 1, 3)  # day of the first Bitcoin block: no candle is older
 
 
@@ -174,3 +184,13 @@ def _parse_json_list(text: str) -> list[str]:
 
 def _without_empty(parts: Sequence[str]) -> list[str]:
     return [part.strip() for part in parts if part.strip()]
+
+
+def refuse_former_id(exchange: str) -> None:
+    """Raise ValueError if ccxt has given up this id of an exchange. The message names the new id."""
+    new = RENAMED_EXCHANGES.get(exchange)
+    if new is not None:
+        raise ValueError(
+            f"exchanges.{exchange}: ccxt calls this exchange {new} now. Rename the section, and carry the history over "
+            f"with `titan10 series rename {exchange} --to-exchange {new}`."
+        )

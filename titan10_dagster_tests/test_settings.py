@@ -383,3 +383,10 @@ def test_a_symbol_of_ten_thousand_characters_is_refused_in_a_short_sentence(writ
 @pytest.mark.parametrize("symbol", ["1000SATS/USDT", "USDC.E/USDT", "币安人生/USDT", "$ALT/USDT", "A-B/C", "AAPLx/USD"])
 def test_unusual_symbols_of_real_markets_are_allowed(write: Write, symbol: str) -> None:
     assert settings.load(write(BINANCE.replace("BTC/USDT", symbol))).exchanges["binance"].symbols == (symbol,)
+
+
+@pytest.mark.parametrize(("former", "new"), [("gateio", "gate"), ("huobi", "htx")])
+def test_an_exchange_that_ccxt_renamed_names_its_new_id_and_the_command(write: Write, former: str, new: str) -> None:
+    section = f'[exchanges.{former}]\nsymbols = ["BTC/USDT"]\nstart = 2024-01-01\n'
+    with pytest.raises(SettingsError, match=f"{new} now.*series rename {former} --to-exchange {new}"):
+        settings.load(write(section))

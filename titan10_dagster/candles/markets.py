@@ -18,6 +18,7 @@ class Market:
     listed: the start of its first candle (aware, UTC), if that was searched for; ccxt's `created` is no listing date
         (ccxt PR 26551).
     extra: further fields that the exchange's ccxt class reads (numeric ids, scales), as plain JSON values.
+    rivals: other active markets that the same list names by the same symbol (`candles/identity.py` chooses).
     """
 
     exchange: str
@@ -31,3 +32,4 @@ class Market:
     type: str = "spot"
     listed: datetime | None = None
     extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    rivals: tuple[Market, ...] = ()

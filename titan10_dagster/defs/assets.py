@@ -5,7 +5,6 @@
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
 
 import dagster as dg
 
@@ -19,12 +18,13 @@ from titan10_dagster.exchanges.venues.venue import Venue
 from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.ingest.days import read_days
 from titan10_dagster.ingest.fetch import fetch_and_land, plan_days
-from titan10_dagster.ingest.markets import refresh_markets
+from titan10_dagster.ingest.markets import market_events, refresh_markets
 from titan10_dagster.logs import about
 from titan10_dagster.planning.resume import FetchPlan
 from titan10_dagster.settings import ExchangeSettings, RetrySettings
 
 OWNERS = ["team:titan10"]
+SAME_MARKETS = "same_markets"
 LANDING_IO, STORE_IO = "landing_io", "store_io"
 
 
@@ -78,12 +78,21 @@ def _markets(name: str, settings: ExchangeSettings, retries: RetrySettings) -> d
         owners=OWNERS,
         tags=_tags(name, settings),
         pool=name,
+        check_specs=[
+            dg.AssetCheckSpec(
+                SAME_MARKETS,
+                asset=[name, "markets"],
+                description="Fails if the market list names another market, asset or scale for a stored series than "
+                "before, or several active markets for one symbol. See the table `series_events`.",
+            )
+        ],
     )
-    def markets(
+    def markets(  # Dagster refuses a type parameter beside check_specs
         context: dg.AssetExecutionContext, titan10: dg.ResourceParam[IngestContext]
-    ) -> dg.MaterializeResult[Any]:
+    ) -> dg.MaterializeResult:  # type: ignore[type-arg]
         with retried_or_failed(name, retries, context.retry_number), logged(context.run.run_id, name):
             listed = refresh_markets(titan10, name)
+        events = market_events(titan10, name)
         by_symbol = {market.symbol: market for market in listed}
         unlisted = [symbol for symbol in settings.symbols if symbol not in by_symbol]
         rows = [
@@ -91,7 +100,17 @@ def _markets(name: str, settings: ExchangeSettings, retries: RetrySettings) -> d
             for symbol in settings.symbols
             if symbol in by_symbol
         ]
-        return dg.MaterializeResult(metadata={"markets": len(listed), "configured": table(rows), "unlisted": unlisted})
+        return dg.MaterializeResult(
+            metadata={"markets": len(listed), "configured": table(rows), "unlisted": unlisted},
+            check_results=[
+                dg.AssetCheckResult(
+                    check_name=SAME_MARKETS,
+                    passed=not events,
+                    severity=dg.AssetCheckSeverity.WARN,
+                    description=" ".join(events) or "Every stored series is still the same market.",
+                )
+            ],
+        )
 
     return markets
 

@@ -29,10 +29,11 @@ from titan10_dagster.ingest.findings import (
     is_complete,
     is_explained,
     is_near,
+    is_same_series,
     keeps_rules,
     of_run,
 )
-from titan10_dagster.ingest.inspection import inspect_slices, price_distances, unaccounted_slices
+from titan10_dagster.ingest.inspection import inspect_slices, price_distances, series_events, unaccounted_slices
 
 SEVERITIES = {Severity.WARN: dg.AssetCheckSeverity.WARN, Severity.ERROR: dg.AssetCheckSeverity.ERROR}
 
@@ -82,6 +83,8 @@ STORE_CHECKS = {
     "near_others": "Compares closes with what other exchanges have stored so far, for symbols that three or more trade "
     f"and one minute in {EVERY_MINUTES}. Warns if closes are far from the median; an error if most of them are. "
     "Execute it again after other exchanges have stored the day.",
+    "same_series": "Fails if the day's candles are of another market than those before, if the unit of the prices "
+    "changed, or if the exchange rewrote most of a symbol's day. The table `series_events` has the values.",
 }
 
 
@@ -154,6 +157,10 @@ def _stored_findings(
     distances = price_distances(titan10, exchange, days)
     by_day = {day: is_near({day: found}, checks.stray_share) for day, found in distances.items()}
     yield "near_others", by_day, is_near(distances, checks.stray_share)
+
+    events = series_events(titan10, exchange, days)
+    by_day = {day: is_same_series(events.get(day, ())) for day in days}
+    yield "same_series", by_day, is_same_series([event for of_day in events.values() for event in of_day])
 
 
 def _specs(

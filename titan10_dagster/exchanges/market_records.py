@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from titan10_dagster.candles.markets import Market
@@ -25,12 +26,18 @@ def market_of(venue: Venue, record: Mapping[str, Any]) -> Market:
 
 
 def unique_markets(markets: Iterable[Market]) -> list[Market]:
-    """One market a symbol, by symbol: some exchanges list a market again under a former name, inactive."""
+    """Return one market per symbol, sorted by symbol.
+
+    Some exchanges list a market again under a former name, inactive. Of several active ones, the first gets the others
+    as its rivals, so that the choice between them is not made silently.
+    """
     by_symbol: dict[str, Market] = {}
     for market in markets:
         known = by_symbol.get(market.symbol)
         if known is None or (market.active and not known.active):
             by_symbol[market.symbol] = market
+        elif market.active and market.market_id != known.market_id:
+            by_symbol[market.symbol] = replace(known, rivals=(*known.rivals, market))
     return [by_symbol[symbol] for symbol in sorted(by_symbol)]
 
 

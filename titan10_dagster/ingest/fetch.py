@@ -16,7 +16,7 @@ from titan10_dagster.candles.columns import Candles
 from titan10_dagster.candles.fetched import FetchedSlice, FetchRecord, Source
 from titan10_dagster.candles.markets import Market
 from titan10_dagster.candles.slices import Slice
-from titan10_dagster.errors import FetchError, LandingError, StoreError, UnknownSymbol
+from titan10_dagster.errors import FetchError, LandingError, MarketChanged, StoreError, UnknownSymbol
 from titan10_dagster.exchanges.fetching import FetchReport, fetch_slices
 from titan10_dagster.ingest.archive import NOTE, archive_of, read_archive, reopened_by_archive, rest_is_a_source
 from titan10_dagster.ingest.clients import breaker_of, open_client
@@ -29,6 +29,7 @@ from titan10_dagster.planning.repairs import LATER_CHECKS
 from titan10_dagster.planning.resume import FetchPlan, plan_fetch
 from titan10_dagster.store import ledger
 from titan10_dagster.store.database import retrying
+from titan10_dagster.store.identities import changed_identities
 from titan10_dagster.store.markets import MarketStore
 from titan10_dagster.store.writer import write_slices
 
@@ -138,18 +139,49 @@ def _fetch(
     titan10: IngestContext, exchange: str, slices: Sequence[Slice], land: Land
 ) -> tuple[FetchReport | None, dict[str, FetchError]]:
     resolution = resolve_slices(titan10, exchange, slices)
-    wanted = [slice_ for slice_ in slices if slice_.series.symbol not in resolution.unknown]
+    listed = [slice_ for slice_ in slices if slice_.series.symbol not in resolution.unknown]
+    wanted, former = _of_the_present_market(titan10, exchange, listed)
+    unavailable = {**resolution.unknown, **former}
     if not wanted:
-        return None, dict(resolution.unknown)
+        return None, unavailable
     left = _from_archive(titan10, exchange, resolution.markets, wanted, land)
     if left is not None:
         wanted, land = sorted(left), _noting(left, land)
         if not wanted or not rest_is_a_source(titan10, exchange):
-            return None, dict(resolution.unknown)
+            return None, unavailable
     report = asyncio.run(_fetch_listed(titan10, exchange, resolution.markets, wanted, land))
     if report.listed:
         retrying(lambda: MarketStore(titan10.database).note_listed(exchange, report.listed))
-    return report, {**resolution.unknown, **report.failed}
+    return report, {**unavailable, **report.failed}
+
+
+def _of_the_present_market(
+    titan10: IngestContext, exchange: str, slices: Sequence[Slice]
+) -> tuple[list[Slice], dict[str, FetchError]]:
+    """Leave out the days of symbols that were another market then, and return the reason for each such symbol.
+
+    The exchange would answer with candles of the present market, which must not join those of the former one.
+    """
+    symbols = sorted({slice_.series.symbol for slice_ in slices})
+    changed = retrying(lambda: changed_identities(titan10.database, exchange, symbols))
+    if not changed:
+        return list(slices), {}
+    wanted: list[Slice] = []
+    refused: dict[str, FetchError] = {}
+    for slice_ in slices:
+        symbol = slice_.series.symbol
+        present = changed.get(symbol)
+        if present is None or slice_.start >= present.valid_from:
+            wanted.append(slice_)
+        else:
+            refused[symbol] = MarketChanged(
+                f"{exchange} {symbol}: days before {present.valid_from:%Y-%m-%d} are of the market "
+                f"{present.former_id}, and {exchange} gives {present.market_id} under this symbol now; "
+                "they are not fetched",
+                exchange=exchange,
+                symbol=symbol,
+            )
+    return wanted, refused
 
 
 def _from_archive(

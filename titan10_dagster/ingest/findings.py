@@ -19,9 +19,11 @@ from titan10_dagster.candles.inspection import SliceInspected
 from titan10_dagster.candles.rules import RULES, Concern
 from titan10_dagster.candles.slices import Slice
 from titan10_dagster.store.audit import Unaccounted
+from titan10_dagster.store.identities import SeriesEvent
 from titan10_dagster.store.ledger import LedgerRow
 
 SYSTEMIC_SHARE = 0.5
+MOST_EVENTS = 3  # in the sentence; the table has all of them
 NOTHING_TO_COMPARE = f"Fewer than {FEWEST_EXCHANGES} exchanges have the same symbol: there is nothing to compare."
 
 
@@ -164,6 +166,17 @@ def is_near(distances: Mapping[date, Sequence[Distance]], most: float) -> Findin
         return Finding(False, sentence, tuple(rows), Severity.ERROR if mostly else Severity.WARN, numbers)
     sentence = f"{compared} slices are near the other exchanges." if compared else NOTHING_TO_COMPARE
     return Finding(True, sentence, numbers=numbers)
+
+
+def is_same_series(events: Sequence[SeriesEvent]) -> Finding:
+    """Find what happened to series: another market, a break, a restatement of most of a slice."""
+    if not events:
+        return Finding(True, "No series changed.")
+    rows = tuple({"day": str(event.at)[:10], "symbol": event.symbol, "what": event.detail} for event in events)
+    sentence = " ".join(event.detail for event in events[:MOST_EVENTS])
+    if len(events) > MOST_EVENTS:
+        sentence = f"{sentence} And {len(events) - MOST_EVENTS} more."
+    return Finding(False, sentence, rows)
 
 
 def is_explained(rows: Sequence[LedgerRow], most: float) -> Finding:

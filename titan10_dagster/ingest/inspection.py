@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import date
+from datetime import date, timedelta
 from functools import partial
 
 from titan10_dagster.candles.daily import is_beyond_horizon
 from titan10_dagster.candles.deviation import Distance
 from titan10_dagster.candles.gaps import Reason
 from titan10_dagster.candles.inspection import SliceInspected, not_requested
-from titan10_dagster.candles.slices import Slice, SliceState
+from titan10_dagster.candles.slices import Slice, SliceState, midnight
 from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.ingest.days import read_ledger
 from titan10_dagster.ingest.judge import SliceVerdict, exceeds_broken_limit
@@ -18,6 +18,7 @@ from titan10_dagster.store import rollups
 from titan10_dagster.store.audit import Unaccounted, unaccounted
 from titan10_dagster.store.database import retrying
 from titan10_dagster.store.deviation import comparable_symbols, distances
+from titan10_dagster.store.identities import SeriesEvent, events_at
 from titan10_dagster.store.ledger import LedgerRow
 
 
@@ -38,6 +39,16 @@ def unaccounted_slices(titan10: IngestContext, exchange: str, days: Sequence[dat
     """Return the slices of the days whose ledger, candles and gaps contradict each other."""
     timeframe = titan10.exchange(exchange).timeframe
     return retrying(lambda: unaccounted(titan10.database, exchange, timeframe, min(days), max(days)))
+
+
+def series_events(titan10: IngestContext, exchange: str, days: Sequence[date]) -> dict[date, list[SeriesEvent]]:
+    """Return what happened to series of the exchange on the days: another market, a break, a mass restatement."""
+    start, end = midnight(min(days)), midnight(max(days)) + timedelta(days=1)
+    by_day: dict[date, list[SeriesEvent]] = {}
+    for event in retrying(lambda: events_at(titan10.database, exchange, start, end)):
+        if event.at is not None and event.at.date() in days:
+            by_day.setdefault(event.at.date(), []).append(event)
+    return by_day
 
 
 def price_distances(titan10: IngestContext, exchange: str, days: Iterable[date]) -> dict[date, list[Distance]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
 
 import structlog
 
@@ -14,7 +15,11 @@ from titan10_dagster.exchanges.venues.registry import venue_of
 from titan10_dagster.ingest.clients import breaker_of, open_client
 from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.store.database import retrying
+from titan10_dagster.store.identities import EventKind, events_since
 from titan10_dagster.store.markets import MarketStore
+
+# A change is reported by each market list of the following day.
+RECENT = timedelta(days=1)
 
 
 def refresh_markets(titan10: IngestContext, exchange: str) -> list[Market]:
@@ -26,13 +31,21 @@ def refresh_markets(titan10: IngestContext, exchange: str) -> list[Market]:
         FetchError: the exchange did not answer.
     """
     markets = asyncio.run(_read(titan10, exchange))
-    unconfirmed = MarketStore(titan10.database).replace(exchange, markets, titan10.now())
+    concerned = titan10.settings.exchanges[exchange].symbols if exchange in titan10.settings.exchanges else ()
+    unconfirmed = MarketStore(titan10.database).replace(exchange, markets, titan10.now(), concerned=concerned)
     if unconfirmed:
         structlog.get_logger().warning(
             f"{exchange}: its market list lacks {unconfirmed} of the active markets, more than a fifth. They stay"
             " active until the next list lacks them too."
         )
     return markets
+
+
+def market_events(titan10: IngestContext, exchange: str) -> list[str]:
+    """Return sentences about symbols that the last market list showed as another market or as several."""
+    events = events_since(titan10.database, exchange, titan10.now() - RECENT)
+    kinds = (EventKind.MARKET_CHANGED, EventKind.MARKET_AMBIGUOUS)
+    return [event.detail for event in events if event.kind in kinds]
 
 
 def stored_or_read(titan10: IngestContext, exchange: str) -> Sequence[Market]:

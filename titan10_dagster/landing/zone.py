@@ -10,6 +10,7 @@ leaves the old file, the new one, or none. `landing/names.py` makes the file nam
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 import secrets
@@ -30,7 +31,7 @@ from titan10_dagster.candles.frame import COLUMNS, VALUES
 from titan10_dagster.candles.rules import judge
 from titan10_dagster.candles.slices import Slice
 from titan10_dagster.errors import LandingError
-from titan10_dagster.landing.names import file_name, former_file_name, superseded_name, unreadable_name
+from titan10_dagster.landing.names import file_name, former_file_name, superseded_name, symbol_name, unreadable_name
 from titan10_dagster.landing.records import from_json, to_json
 
 METADATA_KEY = b"titan10"
@@ -162,6 +163,18 @@ class LandingZone:
             if record is not None:
                 found[slice_] = record
         return found
+
+    def remove(self, exchange: str, symbol: str) -> int:
+        """Remove all files of the symbol's series, evidence included; return how many there were."""
+        if not _EXCHANGE.fullmatch(exchange):
+            raise LandingError(f"{exchange!r} is not the id of an exchange")
+        name = symbol_name(exchange, symbol)
+        removed = 0
+        for folder in (self.root / exchange).glob("*/*"):
+            for path in folder.glob(f"{glob.escape(name)}.*"):
+                path.unlink(missing_ok=True)
+                removed += 1
+        return removed
 
     def _record_or_quarantine(self, slice_: Slice) -> FetchRecord | None:
         try:

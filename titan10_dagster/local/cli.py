@@ -15,6 +15,7 @@ import click
 from titan10_dagster.errors import SettingsError, Titan10Error
 from titan10_dagster.local.exit_codes import DONE, EXIT_CODES, FAILED, INTERRUPTED, exit_code
 from titan10_dagster.local.printable import printable_lines
+from titan10_dagster.local.series_commands import series
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -314,6 +315,14 @@ def alerts(test: bool, as_json: bool) -> None:
     if test:
         sys.exit(DONE if send_test(settings, as_json=as_json) else FAILED)
     show_alerts(settings, say, as_json=as_json)
+
+
+main.add_command(series)
+
+
+def load_settings() -> Settings:
+    """Return the settings, as every command reads them first."""
+    return _settings()[0]
 
 
 def _settings() -> tuple[Settings, Path]:

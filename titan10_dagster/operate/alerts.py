@@ -19,6 +19,7 @@ from titan10_dagster.ingest.days import ledger_rows, read_ledger
 from titan10_dagster.ingest.markets import listed_symbols
 from titan10_dagster.operate.delivery import Notification, deliver
 from titan10_dagster.planning.alerts import (
+    EVENT_DAYS,
     Alert,
     Condition,
     Kind,
@@ -30,10 +31,12 @@ from titan10_dagster.planning.alerts import (
     live_condition,
     pending_addresses,
     plan_alerts,
+    series_condition,
     settlement_condition,
 )
 from titan10_dagster.store import ledger
 from titan10_dagster.store.alerts import AlertStore
+from titan10_dagster.store.identities import ALARMING, events_since
 
 _DAY = timedelta(days=1)
 TITLES = {
@@ -41,6 +44,7 @@ TITLES = {
     Kind.GAPS: "candles missing",
     Kind.LIVE: "no live candles",
     Kind.SETTLEMENT: "day incomplete",
+    Kind.SERIES: "series changed",
 }
 
 # Takes the notifications by URL, in the order to send them; yields each one as soon as its service accepted it.
@@ -102,12 +106,19 @@ def _of_exchange(titan10: IngestContext, name: str, now: datetime) -> list[Condi
     found = [
         breaker_condition(health_of(titan10, name), now, timedelta(minutes=limits.breaker_open_minutes)),
         settlement_condition(name, _unsettled(titan10, name, now)),
+        series_condition(name, recent_events(titan10, name, now)),
     ]
     if titan10.settings.live.enabled:
         # The next candle arrives one timeframe after the last one at the earliest.
         lag = timedelta(minutes=limits.live_lag_minutes) + titan10.exchange(name).timeframe.delta
         found.append(live_condition(name, _polled_until(titan10, name, now), now, lag))
     return [condition for condition in found if condition is not None]
+
+
+def recent_events(titan10: IngestContext, name: str, now: datetime) -> list[str]:
+    """Return sentences about series of the exchange that changed in the last week, newest first."""
+    events = events_since(titan10.database, name, now - timedelta(days=EVENT_DAYS))
+    return [event.detail for event in events if event.kind in ALARMING]
 
 
 def _gaps(titan10: IngestContext, now: datetime) -> list[Condition]:

@@ -9,6 +9,7 @@ from typing import Any
 from titan10_dagster.exchanges.venues.registry import venue_of
 from titan10_dagster.ingest.backlog import listed_series
 from titan10_dagster.ingest.context import IngestContext
+from titan10_dagster.operate.alerts import recent_events
 from titan10_dagster.planning.breaker import Health
 from titan10_dagster.store import ledger
 from titan10_dagster.store.breakers import HealthStore
@@ -30,6 +31,7 @@ class ExchangeHealth:
             since yesterday. A quiet pair may lag without a fault.
         freshest_lag: the same of the series that is furthest ahead.
         unlisted: configured symbols that the exchange does not trade. Their days do not count as missing history.
+        events: sentences about series that changed in the last week: another market, a break, a rewritten day.
     """
 
     exchange: str
@@ -43,6 +45,7 @@ class ExchangeHealth:
     freshest_lag: timedelta | None
     history: ExchangeSummary
     unlisted: tuple[str, ...] = ()
+    events: tuple[str, ...] = ()
 
 
 def health_report(titan10: IngestContext, now: datetime) -> list[ExchangeHealth]:
@@ -72,6 +75,7 @@ def health_report(titan10: IngestContext, now: datetime) -> list[ExchangeHealth]
             freshest_lag=None if newest is None else now - newest,
             history=history.get(name) or _no_history(name),
             unlisted=tuple(symbol for symbol in symbols if (name, symbol) not in listed),
+            events=tuple(recent_events(titan10, name, now)),
         )
 
     return [report(name) for name in sorted({*configured, *history})]
@@ -104,6 +108,7 @@ def flat(report: ExchangeHealth) -> dict[str, Any]:
         "quarantined": history.quarantined,
         "restatements": history.restatements,
         "unlisted": list(report.unlisted),
+        "series_events": list(report.events),
         "last_error": health.last_error,
         "last_error_at": health.last_error_at,
     }

@@ -6,11 +6,12 @@
 | gaps | candles have been missing without a reason for `gap_days`, although they were fetched again | 12 hours |
 | live | no series of an exchange has a candle that is newer than `live_lag_minutes` | 15 minutes |
 | settlement | at `settled_by` a past day is incomplete, of a series on duty (`planning/missing_days.py`) | 2 hours |
+| series | the market behind a series changed, a series broke, or most of a day was rewritten, in the last week | - |
 
 The last column is for a machine that was off for a day: it first gets time to catch up. The time counts while the
 conditions are checked regularly; after a pause of an hour between two checks it starts again. A problem has ended when
-no check saw it for 15 minutes, so that alerts do not flicker. While an exchange is blocked, other problems of the
-exchange start no alert, because the breaker explains them.
+no check saw it for 15 minutes, so that alerts do not flicker. While an exchange is blocked, problems that the breaker
+explains (gaps, live, settlement) start no alert.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ CALM = timedelta(minutes=15)  # a problem has ended when no check saw it for so 
 INTERRUPTED = timedelta(hours=1)  # without a check for so long, the earlier observations do not count
 SETTLEMENT_DAYS = 7  # incomplete days that are older than this do not alert as a failed settlement
 MOST_NAMED = 5
+MOST_EVENTS = 3
+EVENT_DAYS = 7  # for how long an event of a series alerts after it was last observed
 _DAY = timedelta(days=1)
 
 
@@ -36,6 +39,7 @@ class Kind(StrEnum):
     GAPS = "gaps"
     LIVE = "live"
     SETTLEMENT = "settlement"
+    SERIES = "series"
 
 
 # How long a problem lasts before the first message.
@@ -44,8 +48,12 @@ DELAYS: Mapping[Kind, timedelta] = {
     Kind.GAPS: timedelta(hours=12),
     Kind.LIVE: timedelta(minutes=15),
     Kind.SETTLEMENT: timedelta(hours=2),
+    Kind.SERIES: timedelta(0),
 }
 
+
+# Problems that follow from a blocked exchange.
+_EXPLAINED_BY_BREAKER = (Kind.GAPS, Kind.LIVE, Kind.SETTLEMENT)
 
 Key = tuple[Kind, str]  # kind and exchange
 
@@ -168,7 +176,7 @@ def _unexplained(current: Mapping[Key, Condition], known: Mapping[Key, Alert]) -
     for key, condition in current.items():
         alert = known.get(key)
         was_sent = alert is not None and bool(alert.notified)
-        is_blocked = condition.kind is not Kind.BREAKER and (Kind.BREAKER, condition.subject) in current
+        is_blocked = condition.kind in _EXPLAINED_BY_BREAKER and (Kind.BREAKER, condition.subject) in current
         if was_sent or not is_blocked:
             found[key] = condition
     return found
@@ -263,6 +271,14 @@ def settlement_condition(exchange: str, unsettled: Iterable[Slice]) -> Condition
         f"{exchange}: {', '.join(map(str, days))} could not be fetched completely: {_named(symbols)}. See the runs of "
         "the job `settle` in the UI.",
     )
+
+
+def series_condition(exchange: str, events: Sequence[str]) -> Condition | None:
+    """Return a condition if series of the exchange changed; `events` are sentences, newest first."""
+    if not events:
+        return None
+    more = f" And {len(events) - MOST_EVENTS} more: see the table series_events." if len(events) > MOST_EVENTS else ""
+    return Condition(Kind.SERIES, exchange, f"{' '.join(events[:MOST_EVENTS])}{more}")
 
 
 def days_to_be_settled(now: datetime, by: time) -> list[date]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from psycopg2.extras import Json, execute_values
 
+from titan10_dagster.candles.identity import changes, choose
 from titan10_dagster.candles.markets import Market
 from titan10_dagster.candles.slices import Series
-from titan10_dagster.store.database import Database, all_rows
+from titan10_dagster.store.database import Cursor, Database, all_rows
+from titan10_dagster.store.identities import known_identities, record_ambiguity, record_change
 from titan10_dagster.store.statements import key, statement
 
 _FEW = 10  # active markets, of which any number may go at once
@@ -52,8 +54,14 @@ class MarketStore:
         with self._db.transaction() as cursor:
             execute_values(cursor, statement("note_listed"), rows)
 
-    def replace(self, exchange: str, markets: Sequence[Market], seen_at: datetime) -> int:
+    def replace(
+        self, exchange: str, markets: Sequence[Market], seen_at: datetime, *, concerned: Iterable[str] = ()
+    ) -> int:
         """Store the exchange's whole list as it was at `seen_at`; return how many missing markets stay active.
+
+        A symbol with stored candles that is another market now breaks its series, and that is recorded as an event. Of
+        several active markets with the same symbol, the one that the stored candles are of is kept; that too is an
+        event, for symbols with stored candles and for the `concerned` (configured) ones.
 
         A market that is no longer in the list stays known, as not active. But if more than a fifth of the active
         markets is missing, the list itself is in doubt: a missing market stays active until a second list lacks it.
@@ -64,13 +72,14 @@ class MarketStore:
         """
         if not markets or any(market.exchange != exchange for market in markets):
             raise ValueError(f"not a list of the markets of {exchange}: {len(markets)} markets")
-        rows = [_values(market, seen_at) for market in markets]
         symbols = [market.symbol for market in markets]
         with self._db.transaction() as cursor:
             cursor.execute(
                 "SELECT symbol, last_seen FROM markets WHERE exchange = %s AND active FOR UPDATE", [exchange]
             )
             unconfirmed = _unconfirmed({row[0]: row[1] for row in cursor}, symbols)
+            markets = _identified(cursor, exchange, markets, seen_at, concerned)
+            rows = [_values(market, seen_at) for market in markets]
             execute_values(cursor, statement("write_markets"), rows, page_size=1000)
             cursor.execute(
                 "UPDATE markets SET active = false WHERE exchange = %s AND active AND symbol <> ALL(%s)",
@@ -88,6 +97,20 @@ def _unconfirmed(active: Mapping[str, datetime], listed: Sequence[str]) -> list[
         return []
     previous_list = max(active.values())
     return [symbol for symbol in missing if active[symbol] >= previous_list]
+
+
+def _identified(
+    cursor: Cursor, exchange: str, markets: Sequence[Market], seen_at: datetime, concerned: Iterable[str]
+) -> list[Market]:
+    """Return one market per symbol, and record what changed or is ambiguous. Runs before the old list is replaced."""
+    cursor.execute(statement("record_identities"), {"exchange": exchange})
+    known = known_identities(cursor, exchange)
+    chosen, ambiguous = choose(markets, known, {*known, *concerned})
+    for change in changes(known, chosen, seen_at):
+        record_change(cursor, change)
+    for ambiguity in ambiguous:
+        record_ambiguity(cursor, ambiguity, seen_at)
+    return chosen
 
 
 def _market(row: Any) -> Market:

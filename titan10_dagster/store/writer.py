@@ -18,6 +18,7 @@ from typing import TypeVar
 from titan10_dagster.candles.fetched import JudgedSlice
 from titan10_dagster.candles.gaps import Reason
 from titan10_dagster.candles.slices import Slice
+from titan10_dagster.store.breaks import BreakFinder, record_mass_restatement
 from titan10_dagster.store.chunks import Chunks
 from titan10_dagster.store.database import Cursor, Database
 from titan10_dagster.store.ledger import LedgerRow
@@ -84,11 +85,12 @@ def write_slices(db: Database, slices: Iterable[JudgedSlice], *, live: bool = Fa
     with the slices from the start (see `database.retrying`).
     """
     with db.transaction() as cursor:
-        writing = _Writing(cursor, Chunks(db, cursor), live)
+        writing = _Writing(cursor, Chunks(db, cursor), live, breaks=BreakFinder(live))
         with closing(_prefetched(_prepared(slices))) as batches:
             for batch in batches:
                 writing.write(batch)
         flag_days(cursor, writing.over)
+        writing.breaks.record(cursor)
     return WriteReport(writing.results)
 
 
@@ -99,6 +101,7 @@ class _Writing:
     cursor: Cursor
     chunks: Chunks
     live: bool
+    breaks: BreakFinder
     exchange: str | None = None
     results: dict[Slice, SliceResult] = field(default_factory=dict)
     over: set[Slice] = field(default_factory=set)  # written slices of days that are over
@@ -109,6 +112,8 @@ class _Writing:
         changes = merge(self.cursor, [prepared.incoming for prepared in batch])
         observations = []
         for prepared, change in zip(batch, changes, strict=True):
+            self.breaks.observe(change)
+            record_mass_restatement(self.cursor, change)
             record, broken = prepared.judged.record, prepared.judged.verdict.broken
             observations.append(SliceObservation(record, change.times, broken, self.live))
             if record.until >= record.slice.end:

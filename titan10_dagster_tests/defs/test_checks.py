@@ -37,7 +37,7 @@ def test_every_rule_is_described_by_the_check_of_its_concern() -> None:
 
 def test_the_names_of_the_checks_stay() -> None:
     assert [check.name for check in CANDLE_CHECKS] == ["valid", "on_grid", "complete"]
-    assert list(STORE_CHECKS) == ["accounted_for", "explained", "near_others"]
+    assert list(STORE_CHECKS) == ["accounted_for", "explained", "near_others", "same_series"]
 
 
 @pytest.mark.filterwarnings("ignore::dagster.PreviewWarning")

@@ -60,6 +60,9 @@ def show_status(settings: Settings, home: Path, say: Say, *, as_json: bool) -> N
     print_table(HISTORY, [_history_row(row) for row in exchanges], numbers=NUMBERS)
     click.echo()
     print_table(HEALTH, [_health_row(row) for row in exchanges], numbers=NUMBERS)
+    for row in exchanges:
+        for event in row["series_events"]:
+            click.echo(f"Changed: {event}")
 
 
 def _where(settings: Settings, say: Say) -> str:

@@ -1,0 +1,30 @@
+-- The new market of a symbol. Its series break after their last candle, and at the midnight before that instant,
+-- because the rest of that day is fetched from the new market. The values are bound once, so that they need no cast
+-- elsewhere.
+WITH ends AS (
+    SELECT exchange, symbol, timeframe, last_candle + timeframe_interval(timeframe) AS at
+    FROM series
+    WHERE exchange = %(exchange)s AND symbol = %(symbol)s
+),
+broken AS (
+    INSERT INTO series_breaks (exchange, symbol, timeframe, at, kind, found_at)
+    SELECT exchange, symbol, timeframe, instants.at, %(kind)s, %(seen_at)s
+    FROM ends
+    CROSS JOIN LATERAL (
+        SELECT ends.at UNION SELECT date_trunc('day', ends.at, 'UTC')
+    ) AS instants (at)
+    ON CONFLICT (exchange, symbol, timeframe, at) DO UPDATE SET
+        kind = excluded.kind, price_factor = NULL, volume_factor = NULL, found_at = excluded.found_at
+)
+INSERT INTO series_identities (exchange, symbol, seen_at, valid_from, market_id, base_id, quote_id, scales)
+SELECT
+    %(exchange)s,
+    %(symbol)s,
+    %(seen_at)s,
+    (SELECT date_trunc('day', max(ends.at), 'UTC') FROM ends),
+    %(market_id)s,
+    %(base_id)s,
+    %(quote_id)s,
+    %(scales)s
+ON CONFLICT (exchange, symbol, seen_at) DO NOTHING
+RETURNING valid_from

@@ -1,0 +1,23 @@
+-- The identities of symbols that have stored candles and none recorded yet: the market list before it is replaced.
+INSERT INTO series_identities (exchange, symbol, seen_at, market_id, base_id, quote_id, scales)
+SELECT
+    markets.exchange,
+    markets.symbol,
+    markets.first_seen,
+    markets.market_id,
+    markets.base_id,
+    markets.quote_id,
+    jsonb_strip_nulls(jsonb_build_object(
+        'contractSize', markets.extra -> 'contractSize',
+        'priceScale', markets.extra -> 'priceScale',
+        'valueScale', markets.extra -> 'valueScale'
+    ))
+FROM markets
+WHERE markets.exchange = %(exchange)s
+    AND EXISTS (
+        SELECT FROM series WHERE series.exchange = markets.exchange AND series.symbol = markets.symbol
+    )
+    AND NOT EXISTS (
+        SELECT FROM series_identities AS recorded
+        WHERE recorded.exchange = markets.exchange AND recorded.symbol = markets.symbol
+    )

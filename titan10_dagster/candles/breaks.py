@@ -1,0 +1,120 @@
+"""Breaks of a series: instants at which the unit of its prices changes, so that nothing may bridge them.
+
+A redenomination shows as a jump of the price with the opposite jump of the volume: LUNA traded at 0.000014, was silent
+for 36 hours, and went on at 0.014 with a thousandth of the volume. A price jump alone is a break only after a day of
+silence, because prices of illiquid pairs do jump.
+
+| kind | jump of the price | and |
+|-|-|-|
+| redenomination | at least 4 times, after an hour of silence or more | volumes jump the other way |
+| redenomination | at least 8 times, after less | volumes jump the other way |
+| price_jump | at least 10 times, after a day of silence or more | - |
+| market | - | the exchange gives another market under the symbol (`candles/identity.py`) |
+
+Jumps count in both directions. "The other way": the typical traded value (price times volume) of the candles before and
+after differs by less than the factor 20, while the volume differs by more than half of the price's factor.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+import numpy as np
+
+from titan10_dagster.candles.columns import Candles
+from titan10_dagster.candles.slices import from_datetime64
+
+SAMPLE = 30  # candles on each side whose volumes are compared
+_SMALLEST_JUMP = 4.0
+_JUMP_WITHOUT_SILENCE = 8.0
+_JUMP_WITHOUT_VOLUMES = 10.0
+_SAME_VALUE = 20.0
+_HOUR = np.timedelta64(3_600_000, "ms")
+_DAY = np.timedelta64(86_400_000, "ms")
+
+
+class BreakKind(StrEnum):
+    """Why a series is broken. The first two are found in the candles."""
+
+    REDENOMINATION = "redenomination"
+    PRICE_JUMP = "price_jump"
+    MARKET = "market"
+
+
+@dataclass(frozen=True)
+class Break:
+    """A series before and after `at`, the start of its first candle after the break (aware, UTC).
+
+    Factors are the new value divided by the old one.
+    """
+
+    at: datetime
+    kind: BreakKind
+    price_factor: float
+    volume_factor: float
+
+
+def ends_of(candles: Candles) -> Candles:
+    """Return the first and last candles of a slice, as many as a comparison with its neighbours needs."""
+    count = len(candles)
+    if count <= 2 * SAMPLE:
+        return candles
+    return Candles.joined(candles.cut(0, SAMPLE), candles.cut(count - SAMPLE, count))
+
+
+def breaks_within(candles: Candles) -> list[Break]:
+    """Return the breaks between two candles that follow each other; `candles` ascend."""
+    breaks = []
+    for index in _jumps(candles):
+        found = _break_at(candles, index)
+        if found is not None:
+            breaks.append(found)
+    return breaks
+
+
+def break_between(before: Candles, after: Candles) -> Break | None:
+    """Return the break between the last candle of `before` and the first one of `after`, if there is one."""
+    joined = Candles.joined(before, after)
+    if not len(before) or not len(after) or len(before) not in _jumps(joined):
+        return None
+    return _break_at(joined, len(before))
+
+
+def _jumps(candles: Candles) -> list[int]:
+    """Return the positions of candles that open far from the close before them."""
+    if len(candles) < 2:
+        return []
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = candles.open[1:] / candles.close[:-1]
+        is_jump = (ratio >= _SMALLEST_JUMP) | (ratio <= 1 / _SMALLEST_JUMP)
+    return [int(index) + 1 for index in np.flatnonzero(is_jump & np.isfinite(ratio))]
+
+
+def _break_at(candles: Candles, index: int) -> Break | None:
+    """Judge the jump at this position by the silence before it and by the volumes around it."""
+    before, after = candles.cut(max(index - SAMPLE, 0), index), candles.cut(index, index + SAMPLE)
+    price = float(after.open[0] / before.close[-1])
+    volume = _ratio(float(np.median(after.volume)), float(np.median(before.volume)))
+    silence = after.times[0] - before.times[-1]
+    jump = max(price, 1 / price)
+    kind = None
+    if _volumes_jump_the_other_way(price, volume) and (silence >= _HOUR or jump >= _JUMP_WITHOUT_SILENCE):
+        kind = BreakKind.REDENOMINATION
+    elif silence >= _DAY and jump >= _JUMP_WITHOUT_VOLUMES:
+        kind = BreakKind.PRICE_JUMP
+    return None if kind is None else Break(from_datetime64(after.times[0]), kind, price, volume)
+
+
+def _volumes_jump_the_other_way(price: float, volume: float) -> bool:
+    if volume <= 0:
+        return False
+    value = price * volume
+    is_same_value = 1 / _SAME_VALUE < value < _SAME_VALUE
+    is_opposite = volume < 2 / price if price > 1 else volume > 0.5 / price
+    return is_same_value and is_opposite
+
+
+def _ratio(new: float, old: float) -> float:
+    return new / old if old > 0 else 0.0

@@ -1,0 +1,114 @@
+"""The identity of a market: what must stay the same for its candles to belong to one series.
+
+ccxt's symbol is a name, and exchanges give names to other markets: `REP/USDT` was REPUSDT at 10.0, and the next day
+REPV2USDT at 99.0 (ccxt#3302, #22056).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from titan10_dagster.candles.markets import Market
+
+# Fields of a market record that set the unit of its prices or volumes.
+SCALES = ("contractSize", "priceScale", "valueScale")
+
+
+@dataclass(frozen=True)
+class Identity:
+    """The exchange's own names of a market and its assets, and the scales of its numbers."""
+
+    market_id: str
+    base_id: str
+    quote_id: str
+    scales: Mapping[str, float] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True)
+class IdentityChange:
+    """A symbol whose market is another one than before; `seen_at` is aware and UTC."""
+
+    exchange: str
+    symbol: str
+    before: Identity
+    after: Identity
+    seen_at: datetime
+
+    @property
+    def sentence(self) -> str:
+        return (
+            f"{self.exchange} {self.symbol} is another market since {self.seen_at:%Y-%m-%d %H:%M} UTC: "
+            f"{'; '.join(differences(self.before, self.after))}. Candles from before it and after it are two series "
+            "in one: see the table series_breaks. `titan10 series list` shows what you can do."
+        )
+
+
+def identity_of(market: Market) -> Identity:
+    """Return the identity of a market."""
+    scales = {name: float(market.extra[name]) for name in SCALES if market.extra.get(name) is not None}
+    return Identity(market.market_id, market.base_id, market.quote_id, scales)
+
+
+def differences(before: Identity, after: Identity) -> list[str]:
+    """Return what differs, in words. A scale counts only if both identities name it."""
+    found = []
+    for name, words in (("market_id", "market"), ("base_id", "base asset"), ("quote_id", "quote asset")):
+        old, new = getattr(before, name), getattr(after, name)
+        if old != new:
+            found.append(f"its {words} was {old} and is {new}")
+    for name in SCALES:
+        if name in before.scales and name in after.scales and before.scales[name] != after.scales[name]:
+            found.append(f"its {name} was {before.scales[name]:g} and is {after.scales[name]:g}")
+    return found
+
+
+def changes(known: Mapping[str, Identity], markets: Iterable[Market], seen_at: datetime) -> list[IdentityChange]:
+    """Return the symbols of `known` that are another market in the list now."""
+    found = []
+    for market in markets:
+        before, after = known.get(market.symbol), identity_of(market)
+        if before is not None and differences(before, after):
+            found.append(IdentityChange(market.exchange, market.symbol, before, after, seen_at))
+    return found
+
+
+@dataclass(frozen=True)
+class Ambiguity:
+    """A symbol under which the exchange trades several markets at once, and the one that is taken."""
+
+    chosen: Market
+    others: tuple[str, ...]
+    is_known: bool
+
+    @property
+    def sentence(self) -> str:
+        market = self.chosen
+        why = "the stored candles are of it" if self.is_known else "it is the first in the exchange's list"
+        return (
+            f"{market.exchange} {market.symbol} names several active markets: {market.market_id} and "
+            f"{', '.join(self.others)}. {market.market_id} is fetched, because {why}."
+        )
+
+
+def choose(
+    markets: Iterable[Market], known: Mapping[str, Identity], concerned: Iterable[str]
+) -> tuple[list[Market], list[Ambiguity]]:
+    """Settle symbols that name several active markets: the one that the stored candles are of, else the first.
+
+    Returns the markets, one per symbol, and what was ambiguous among the `concerned` symbols.
+    """
+    wanted = set(concerned)
+    chosen: list[Market] = []
+    ambiguous: list[Ambiguity] = []
+    for market in markets:
+        candidates = [market, *market.rivals]
+        stored = known.get(market.symbol)
+        same = [candidate for candidate in candidates if stored is not None and candidate.market_id == stored.market_id]
+        winner = same[0] if same else market
+        chosen.append(winner)
+        if market.rivals and market.symbol in wanted:
+            others = tuple(rival.market_id for rival in candidates if rival is not winner)
+            ambiguous.append(Ambiguity(winner, others, bool(same)))
+    return chosen, ambiguous

@@ -1,0 +1,129 @@
+"""`titan10 series`: list, rename and drop whole series."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+import click
+
+from titan10_dagster.errors import SettingsError
+from titan10_dagster.ingest.context import IngestContext
+from titan10_dagster.ingest.maintenance import catch_up_rollups
+from titan10_dagster.landing.zone import LandingZone
+from titan10_dagster.local.instance import Say, open_tables
+from titan10_dagster.local.tables import print_json, print_table
+from titan10_dagster.settings import Settings
+from titan10_dagster.settings_errors import unknown_name
+from titan10_dagster.store import series as store
+from titan10_dagster.store.database import Database
+from titan10_dagster.store.series import StoredSeries
+
+HEADERS = ("series", "market", "first candle", "last candle", "former markets", "breaks")
+
+
+def list_series(settings: Settings, say: Say, exchange: str | None, *, as_json: bool) -> None:
+    """Print a row per stored series: its market, its ends, the markets before, and its breaks."""
+    with open_tables(settings, say) as db:
+        rows = store.stored_series(db, exchange)
+    if as_json:
+        print_json([_as_json(row) for row in rows])
+        return
+    if not rows:
+        click.echo("Nothing is stored yet: launch a backfill in the UI, or with `titan10 backfill`.")
+        return
+    print_table(HEADERS, [_table_row(row) for row in rows])
+
+
+def rename_series(
+    settings: Settings,
+    say: Say,
+    exchange: str,
+    symbol: str | None,
+    *,
+    to_exchange: str | None,
+    to_symbol: str | None,
+    now: datetime,
+) -> None:
+    """Carry series over to a new name, after ccxt renamed the exchange or a symbol.
+
+    Raises:
+        SettingsError: the arguments do not say what to rename to what.
+        StoreError: nothing is stored under the old name, or candles under both.
+    """
+    with open_tables(settings, say) as db:
+        if symbol is None and to_exchange is not None and to_symbol is None:
+            changed = store.rename_exchange(db, exchange, to_exchange, now)
+        elif symbol is not None and to_symbol is not None and to_exchange is None:
+            changed = store.rename_symbol(db, exchange, symbol, to_symbol, now)
+        else:
+            raise SettingsError(
+                "Write `titan10 series rename EXCHANGE --to-exchange NEW` for a renamed exchange, or "
+                "`titan10 series rename EXCHANGE SYMBOL --to-symbol NEW` for a renamed symbol."
+            )
+        catch_up_rollups(IngestContext(settings, db, LandingZone(settings.landing)))
+    click.echo(f"Renamed: {_rows(changed)}. Use the new name in titan10.toml.")
+
+
+def drop_series(
+    settings: Settings, say: Say, exchange: str, symbol: str, *, confirm: Callable[[str], bool], now: datetime
+) -> bool:
+    """Delete all series of a symbol after a question that says what goes; return whether it was confirmed.
+
+    Raises:
+        SettingsError: nothing of the symbol is stored.
+    """
+    with open_tables(settings, say) as db:
+        counts = store.count_rows(db, exchange, symbol)
+        if not counts:
+            raise SettingsError(_unknown(db, exchange, symbol))
+        configured = settings.exchanges.get(exchange)
+        if configured is not None and symbol in configured.symbols:
+            say(f"{symbol} is in exchanges.{exchange}.symbols: remove it there, or it is fetched again.")
+        question = f"Delete {exchange} {symbol} for good: {_rows(counts)}, and its landed files?"
+        if not confirm(question):
+            click.echo("Nothing was deleted.")
+            return False
+        deleted = store.drop_series(db, exchange, symbol, now)
+        files = LandingZone(settings.landing).remove(exchange, symbol)
+        catch_up_rollups(IngestContext(settings, db, LandingZone(settings.landing)))
+    click.echo(f"Deleted: {_rows(deleted)}, and {files:,} landed files. The table series_events keeps a record.")
+    return True
+
+
+def _unknown(db: Database, exchange: str, symbol: str) -> str:
+    stored = store.stored_series(db)
+    exchanges = {row.exchange for row in stored}
+    if exchange not in exchanges:
+        return unknown_name(exchange, exchange, exchanges, "nothing of it is stored")
+    symbols = {row.symbol for row in stored if row.exchange == exchange}
+    return unknown_name(f"{exchange} {symbol}", symbol, symbols, "nothing of it is stored")
+
+
+def _rows(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count:,} rows of {table}" for table, count in sorted(counts.items()))
+
+
+def _table_row(row: StoredSeries) -> tuple[Any, ...]:
+    return (
+        f"{row.exchange} {row.symbol} {row.timeframe}",
+        row.market_id or "",
+        f"{row.first_candle:%F %R}",
+        f"{row.last_candle:%F %R}",
+        ", ".join(row.former_markets),
+        ", ".join(f"{at:%F %R}" for at in row.breaks),
+    )
+
+
+def _as_json(row: StoredSeries) -> dict[str, Any]:
+    return {
+        "exchange": row.exchange,
+        "symbol": row.symbol,
+        "timeframe": row.timeframe,
+        "market_id": row.market_id,
+        "first_candle": row.first_candle,
+        "last_candle": row.last_candle,
+        "former_markets": list(row.former_markets),
+        "breaks": list(row.breaks),
+    }

@@ -1,0 +1,150 @@
+"""Breaks and mass restatements, found while slices are written and recorded in the same transaction."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from itertools import pairwise
+
+import numpy as np
+
+from titan10_dagster.candles.breaks import SAMPLE, Break, break_between, breaks_within, ends_of
+from titan10_dagster.candles.columns import Candles
+from titan10_dagster.candles.slices import Series, Slice, from_datetime64
+from titan10_dagster.store import binary
+from titan10_dagster.store.database import Cursor
+from titan10_dagster.store.identities import EventKind, forget_breaks, record_breaks, record_event
+from titan10_dagster.store.merge import Change
+from titan10_dagster.store.statements import key, statement
+
+# A restatement of most of a slice: of so many candles at least, and of this share of those that were stored.
+FEWEST_RESTATED = 12
+MASS_SHARE = 0.5
+
+LONGEST_SILENCE = timedelta(days=180)  # between slices that are not written together
+
+_STORED = ("M8[ms]", "f8", "f8", "f8", "f8", "f8")
+
+
+@dataclass(frozen=True, eq=False)
+class _Ends:
+    """The first and last candles of a slice after a write, and whether the write touched the very first and last."""
+
+    candles: Candles
+    opens: bool
+    closes: bool
+
+
+@dataclass
+class BreakFinder:
+    """Collects the ends of written slices, and looks for breaks within and between them.
+
+    The candles after a live slice are still to come, so a `live` write does not look for them.
+    """
+
+    live: bool = False
+    _ends: defaultdict[Series, dict[Slice, _Ends]] = field(default_factory=lambda: defaultdict(dict))
+    _within: defaultdict[Series, list[Break]] = field(default_factory=lambda: defaultdict(list))
+    _seen_at: dict[Series, datetime] = field(default_factory=dict)
+
+    def observe(self, change: Change) -> None:
+        """Take the candles of a slice that gained or changed any."""
+        if not change.inserted and not change.restated:
+            return
+        slice_, given = change.incoming.slice, change.incoming.candles
+        candles, touched = given, given.times[change.new | change.changed]
+        if len(change.stored):
+            others = change.stored.where(~np.isin(change.stored.times, given.times))
+            candles = Candles.joined(others, given).sorted()
+        self._within[slice_.series] += breaks_within(candles)
+        opens, closes = bool(candles.times[0] in touched), bool(candles.times[-1] in touched)
+        self._ends[slice_.series][slice_] = _Ends(ends_of(candles), opens, closes)
+        self._seen_at[slice_.series] = change.incoming.record.fetched_at
+
+    def record(self, cursor: Cursor) -> None:
+        """Record the breaks of all observed series. Breaks that the candles no longer show are deleted."""
+        for series, ends in self._ends.items():
+            breaks = list(self._within[series])
+            stretches = []
+            for days in _consecutive(sorted(ends)):
+                run = [ends[slice_] for slice_ in days]
+                before, after = self._around(cursor, series, run)
+                parts = [before, *(each.candles for each in run), after]
+                for earlier, later in pairwise(parts):
+                    found = break_between(earlier, later)
+                    if found is not None:
+                        breaks.append(found)
+                stretches.append(_judged(run, after, series))
+            kept = [found.at for found in breaks]
+            for start, end in stretches:
+                forget_breaks(cursor, series, start, end, kept)
+            record_breaks(cursor, series, breaks, self._seen_at[series])
+
+    def _around(self, cursor: Cursor, series: Series, run: Sequence[_Ends]) -> tuple[Candles, Candles]:
+        """Return the stored candles before and after a run of slices; none where the write changed nothing there."""
+        before = after = Candles.empty()
+        if run[0].opens:
+            before = _neighbours(cursor, "candles_before", series, run[0].candles.times[0])
+        if run[-1].closes and not self.live:
+            after = _neighbours(cursor, "candles_after", series, run[-1].candles.times[-1])
+        return before, after
+
+
+def _judged(run: Sequence[_Ends], after: Candles, series: Series) -> tuple[datetime, datetime]:
+    """Return the stretch [start, end) in which all breaks were looked for."""
+    start = from_datetime64(run[0].candles.times[0])
+    end = from_datetime64(after.times[0] if len(after) else run[-1].candles.times[-1])
+    if not run[0].opens:
+        start += series.timeframe.delta  # the border before the first candle was judged by an earlier write
+    return start, end + series.timeframe.delta
+
+
+def _consecutive(slices: Sequence[Slice]) -> list[list[Slice]]:
+    """Split the slices of a series into runs of days that follow one another."""
+    runs: list[list[Slice]] = []
+    for slice_ in slices:
+        if runs and runs[-1][-1].end == slice_.start:
+            runs[-1].append(slice_)
+        else:
+            runs.append([slice_])
+    return runs
+
+
+def _neighbours(cursor: Cursor, name: str, series: Series, time: np.datetime64) -> Candles:
+    """Return the stored candles next to an instant, as many as a comparison needs, in order.
+
+    A bound on the time keeps TimescaleDB from planning all chunks.
+    """
+    instant = from_datetime64(time)
+    earliest, latest = instant - LONGEST_SILENCE, instant + LONGEST_SILENCE
+    query = cursor.mogrify(statement(name), (*key(series), instant, earliest, latest, SAMPLE)).decode()
+    times, *values = binary.copy_out(cursor, query, _STORED)
+    return Candles(times, np.stack(values)).sorted()
+
+
+def record_mass_restatement(cursor: Cursor, change: Change) -> None:
+    """Record an event if the exchange rewrote most of the slice that was stored."""
+    restated = change.restated
+    if restated < FEWEST_RESTATED or restated < MASS_SHARE * len(change.stored):
+        return
+    slice_ = change.incoming.slice
+    old = change.stored.take(change.position[change.changed])
+    new = change.incoming.candles.where(change.changed)
+    values = []
+    for name in ("close", "volume"):
+        before, after = float(np.median(getattr(old, name))), float(np.median(getattr(new, name)))
+        values.append(f"the typical {name} was {before:.10g} and is {after:.10g}")
+    detail = (
+        f"{slice_.series.exchange} rewrote {restated:,} of {len(change.stored):,} candles of {slice_}: "
+        f"{'; '.join(values)}. The former values are in the table restatements."
+    )
+    record_event(
+        cursor,
+        key(slice_.series),
+        EventKind.MASS_RESTATEMENT,
+        detail,
+        at=slice_.start,
+        seen_at=change.incoming.record.fetched_at,
+    )

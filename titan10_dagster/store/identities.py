@@ -1,0 +1,177 @@
+"""Identities, breaks and events of series, in the database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from psycopg2.extras import Json
+
+from titan10_dagster.candles.breaks import Break, BreakKind
+from titan10_dagster.candles.identity import Ambiguity, Identity, IdentityChange
+from titan10_dagster.candles.slices import Series
+from titan10_dagster.store.database import Cursor, Database, all_rows
+from titan10_dagster.store.statements import key, statement
+
+
+class EventKind(StrEnum):
+    """What can happen to a series."""
+
+    MARKET_CHANGED = "market_changed"
+    MARKET_AMBIGUOUS = "market_ambiguous"
+    BREAK = "break"
+    MASS_RESTATEMENT = "mass_restatement"
+    RENAMED = "renamed"
+    DROPPED = "dropped"
+
+
+# The kinds that need a person: they fail checks and send an alert. The others are records of commands.
+ALARMING = (EventKind.MARKET_CHANGED, EventKind.MARKET_AMBIGUOUS, EventKind.BREAK, EventKind.MASS_RESTATEMENT)
+
+
+@dataclass(frozen=True)
+class SeriesEvent:
+    """Something that happened to a series; instants are aware and UTC. `timeframe` is empty if it concerns all."""
+
+    exchange: str
+    symbol: str
+    timeframe: str
+    kind: EventKind
+    detail: str
+    at: datetime | None
+    first_seen: datetime
+    last_seen: datetime
+
+
+@dataclass(frozen=True)
+class ChangedIdentity:
+    """A symbol whose market has changed: its market since `valid_from`, and the one before."""
+
+    symbol: str
+    market_id: str
+    former_id: str
+    valid_from: datetime
+
+
+def known_identities(cursor: Cursor, exchange: str) -> dict[str, Identity]:
+    """Return the present identity of each stored series' symbol. If it was never recorded, the stored market has it."""
+    cursor.execute(statement("known_identities"), {"exchange": exchange})
+    found = {}
+    for row in all_rows(cursor):
+        found[row.symbol] = Identity(row.market_id, row.base_id, row.quote_id, dict(row.scales))
+    return found
+
+
+def changed_identities(db: Database, exchange: str, symbols: Sequence[str]) -> dict[str, ChangedIdentity]:
+    """Return, for symbols whose market has changed, the present market and the instant from which it is valid."""
+    with db.transaction() as cursor:
+        cursor.execute(statement("changed_identities"), {"exchange": exchange, "symbols": list(symbols)})
+        return {
+            row.symbol: ChangedIdentity(row.symbol, row.market_id, row.former_id, row.valid_from)
+            for row in all_rows(cursor)
+        }
+
+
+def record_change(cursor: Cursor, change: IdentityChange) -> None:
+    """Record that a symbol is another market: its new identity, the breaks of its series, and the event.
+
+    A series breaks after its last stored candle. The rest of that candle's day is fetched from the new market, so the
+    series also breaks at the day's midnight.
+    """
+    cursor.execute(
+        statement("change_identity"),
+        {
+            "exchange": change.exchange,
+            "symbol": change.symbol,
+            "seen_at": change.seen_at,
+            "market_id": change.after.market_id,
+            "base_id": change.after.base_id,
+            "quote_id": change.after.quote_id,
+            "scales": Json(dict(change.after.scales)),
+            "kind": BreakKind.MARKET.value,
+        },
+    )
+    rows = all_rows(cursor)
+    valid_from = rows[0].valid_from if rows else None
+    series = (change.exchange, change.symbol, "")
+    record_event(cursor, series, EventKind.MARKET_CHANGED, change.sentence, at=valid_from, seen_at=change.seen_at)
+
+
+def record_ambiguity(cursor: Cursor, ambiguity: Ambiguity, seen_at: datetime) -> None:
+    """Record that a symbol names several active markets."""
+    series = (ambiguity.chosen.exchange, ambiguity.chosen.symbol, "")
+    record_event(cursor, series, EventKind.MARKET_AMBIGUOUS, ambiguity.sentence, at=None, seen_at=seen_at)
+
+
+def record_breaks(cursor: Cursor, series: Series, breaks: Iterable[Break], seen_at: datetime) -> None:
+    """Record breaks that were found in the candles, and an event for each."""
+    for found in breaks:
+        cursor.execute(
+            statement("record_break"),
+            (*key(series), found.at, found.kind.value, found.price_factor, found.volume_factor, seen_at),
+        )
+        detail = (
+            f"{series} breaks at {found.at:%Y-%m-%d %H:%M} UTC ({found.kind.value.replace('_', ' ')}): the price is "
+            f"{found.price_factor:.6g} times the one before, the typical volume {found.volume_factor:.6g} times. "
+            "Nothing bridges the break: rollups, filled candles and exports leave out what would."
+        )
+        record_event(cursor, key(series), EventKind.BREAK, detail, at=found.at, seen_at=seen_at)
+
+
+def forget_breaks(cursor: Cursor, series: Series, start: datetime, end: datetime, kept: Sequence[datetime]) -> None:
+    """Delete breaks in [start, end) that the candles no longer show. Breaks by a change of the market stay."""
+    cursor.execute(
+        statement("forget_breaks"),
+        {
+            "exchange": series.exchange,
+            "symbol": series.symbol,
+            "timeframe": series.timeframe.name,
+            "start": start,
+            "end": end,
+            "kept": list(kept),
+            "market": BreakKind.MARKET.value,
+        },
+    )
+
+
+def record_event(
+    cursor: Cursor,
+    series: tuple[str, str, str],
+    kind: EventKind,
+    detail: str,
+    *,
+    at: datetime | None,
+    seen_at: datetime,
+) -> None:
+    """Record an event, or that it was observed again."""
+    cursor.execute(statement("record_event"), (*series, kind.value, detail, at, seen_at, seen_at))
+
+
+def events_since(db: Database, exchange: str | None, since: datetime) -> list[SeriesEvent]:
+    """Return the events that were observed since then, of one exchange or of all, newest first."""
+    with db.transaction() as cursor:
+        cursor.execute(statement("events_since"), {"exchange": exchange, "since": since})
+        return [_event(row) for row in all_rows(cursor)]
+
+
+def events_at(db: Database, exchange: str, start: datetime, end: datetime) -> list[SeriesEvent]:
+    """Return the events about candles of the exchange in [start, end), by time."""
+    with db.transaction() as cursor:
+        cursor.execute(statement("events_at"), {"exchange": exchange, "start": start, "end": end})
+        return [_event(row) for row in all_rows(cursor)]
+
+
+def breaks_of(db: Database, series: Series, start: datetime, end: datetime) -> list[datetime]:
+    """Return the breaks of a series in (start, end), in order."""
+    with db.transaction() as cursor:
+        cursor.execute(statement("breaks_of"), (*key(series), start, end))
+        return [row.at for row in all_rows(cursor)]
+
+
+def _event(row: Any) -> SeriesEvent:
+    return SeriesEvent(
+        row.exchange, row.symbol, row.timeframe, EventKind(row.kind), row.detail, row.at, row.first_seen, row.last_seen
+    )

@@ -1,0 +1,202 @@
+"""Whole series: list, rename and drop them, in every table that knows their exchange and symbol.
+
+The tables are found in the database's catalogue, so a table that is added later is included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from psycopg2 import sql
+
+from titan10_dagster.errors import StoreError
+from titan10_dagster.store.database import Cursor, Database, all_rows, single_row
+from titan10_dagster.store.identities import EventKind, record_event
+from titan10_dagster.store.locks import lock_exchange
+from titan10_dagster.store.statements import statement
+
+# The market list is the exchange's, and preferences are the user's.
+_NOT_OF_SERIES = ("markets", "preferences")
+# Records of what happened outlive a series.
+_KEPT = ("series_events", *_NOT_OF_SERIES)
+# Records about an exchange without a symbol that belong to its history: they get the new id. Of the others (health,
+# request counts), the new id has its own.
+_HISTORIES = ("exchange_probes", "source_files")
+# Rows of this table are locks. The rename itself holds two of them.
+_LOCKS = "write_locks"
+# The new name has no candles (see the conflicts), and its events stay.
+_WITHOUT_CONFLICT = ("candles", "series", "series_events")
+
+
+@dataclass(frozen=True)
+class StoredSeries:
+    """A series with its market, its ends, and how often it breaks; instants are aware and UTC."""
+
+    exchange: str
+    symbol: str
+    timeframe: str
+    market_id: str | None
+    first_candle: datetime
+    last_candle: datetime
+    former_markets: tuple[str, ...]
+    breaks: tuple[datetime, ...]
+
+
+def stored_series(db: Database, exchange: str | None = None) -> list[StoredSeries]:
+    """Return all stored series, of one exchange or of all."""
+    with db.transaction() as cursor:
+        cursor.execute(statement("list_series"), {"exchange": exchange})
+        found = []
+        for row in all_rows(cursor):
+            ends = (row.market_id, row.first_candle, row.last_candle)
+            history = (tuple(row.former_markets), tuple(row.breaks))
+            found.append(StoredSeries(row.exchange, row.symbol, row.timeframe, *ends, *history))
+        return found
+
+
+def count_rows(db: Database, exchange: str, symbol: str) -> dict[str, int]:
+    """Return how many rows each table has of the symbol's series; tables without any are left out."""
+    with db.transaction() as cursor:
+        return _count(cursor, exchange, symbol)
+
+
+def drop_series(db: Database, exchange: str, symbol: str, now: datetime) -> Mapping[str, int]:
+    """Delete all series of a symbol, and record that in `series_events`. Returns the deleted rows by table.
+
+    Raises:
+        StoreError: nothing of it is stored.
+    """
+    has_timescaledb = db.has_timescaledb()  # before the transaction: the pool may have one connection only
+    with db.transaction() as cursor:
+        lock_exchange(cursor, exchange)
+        _allow_large_changes(cursor, has_timescaledb)
+        counts = _count(cursor, exchange, symbol)
+        if not counts:
+            raise StoreError(f"Nothing of {exchange} {symbol} is stored.")
+        for table in counts:
+            cursor.execute(
+                sql.SQL("DELETE FROM {} WHERE exchange = %s AND symbol = %s").format(sql.Identifier(table)),
+                (exchange, symbol),
+            )
+        rows = ", ".join(f"{count:,} of {table}" for table, count in sorted(counts.items()))
+        detail = f"`titan10 series drop` deleted {exchange} {symbol} on {now:%Y-%m-%d %H:%M} UTC: {rows}."
+        record_event(cursor, (exchange, symbol, ""), EventKind.DROPPED, detail, at=None, seen_at=now)
+    return counts
+
+
+def rename_symbol(db: Database, exchange: str, symbol: str, new_symbol: str, now: datetime) -> Mapping[str, int]:
+    """Carry the series of a symbol over to its new name. Returns the changed rows by table.
+
+    Raises:
+        StoreError: nothing of it is stored, or the new symbol has candles already.
+    """
+    return _rename(db, (exchange, symbol), (exchange, new_symbol), now)
+
+
+def rename_exchange(db: Database, exchange: str, new_exchange: str, now: datetime) -> Mapping[str, int]:
+    """Carry all series of an exchange over to its new id. Returns the changed rows by table.
+
+    Raises:
+        StoreError: nothing of it is stored, or the new id has candles of one of its symbols already.
+    """
+    return _rename(db, (exchange, None), (new_exchange, None), now)
+
+
+def _rename(db: Database, old: tuple[str, str | None], new: tuple[str, str | None], now: datetime) -> Mapping[str, int]:
+    has_timescaledb = db.has_timescaledb()
+    with db.transaction() as cursor:
+        for exchange in sorted({old[0], new[0]}):  # in one order, so that two renames cannot wait for each other
+            lock_exchange(cursor, exchange)
+        _allow_large_changes(cursor, has_timescaledb)
+        cursor.execute(statement("rename_conflicts"), _names(old, new))
+        conflicts = single_row(cursor)
+        if not conflicts.stored:
+            raise StoreError(f"Nothing of {_words(old)} is stored.")
+        if conflicts.both:
+            raise StoreError(
+                f"{_words(new)} has candles of its own ({', '.join(conflicts.both)}), and two histories cannot be one "
+                "series. Drop one of them first: `titan10 series drop`."
+            )
+        changed: dict[str, int] = {}
+        for table, columns in _tables(cursor).items():
+            count = _rename_in(cursor, table, columns, old, new)
+            if count:
+                changed[table] = count
+        _record_rename(cursor, old, new, now)
+    return changed
+
+
+def _rename_in(
+    cursor: Cursor, table: str, columns: Sequence[str], old: tuple[str, str | None], new: tuple[str, str | None]
+) -> int:
+    """Rename in one table. Rows that the new name has already are of no candle (see the conflicts): they give way."""
+    name = sql.Identifier(table)
+    if old[1] is None:
+        return _rename_exchange_in(cursor, table, columns, old[0], new[0])
+    if "symbol" not in columns or table in _NOT_OF_SERIES:
+        return 0
+    if table not in _WITHOUT_CONFLICT:
+        cursor.execute(sql.SQL("DELETE FROM {} WHERE exchange = %s AND symbol = %s").format(name), new)
+    cursor.execute(
+        sql.SQL("UPDATE {} SET exchange = %s, symbol = %s WHERE exchange = %s AND symbol = %s").format(name),
+        [*new, *old],
+    )
+    return cursor.rowcount
+
+
+def _rename_exchange_in(cursor: Cursor, table: str, columns: Sequence[str], old: str, new: str) -> int:
+    name = sql.Identifier(table)
+    if table == _LOCKS:
+        return 0
+    if table not in _HISTORIES and ("symbol" not in columns or table == "markets"):
+        cursor.execute(sql.SQL("DELETE FROM {} WHERE exchange = %s").format(name), [old])
+        return 0
+    if "symbol" in columns and table not in _WITHOUT_CONFLICT:
+        symbols = sql.SQL("SELECT DISTINCT symbol FROM {} WHERE exchange = %s").format(name)
+        cursor.execute(
+            sql.SQL("DELETE FROM {} WHERE exchange = %s AND symbol IN ({})").format(name, symbols), [new, old]
+        )
+    cursor.execute(sql.SQL("UPDATE {} SET exchange = %s WHERE exchange = %s").format(name), [new, old])
+    return cursor.rowcount
+
+
+def _record_rename(cursor: Cursor, old: tuple[str, str | None], new: tuple[str, str | None], now: datetime) -> None:
+    detail = f"`titan10 series rename` made {_words(old)} {_words(new)} on {now:%Y-%m-%d %H:%M} UTC."
+    series = (new[0], new[1] or "*", "")
+    record_event(cursor, series, EventKind.RENAMED, detail, at=None, seen_at=now)
+
+
+def _count(cursor: Cursor, exchange: str, symbol: str) -> dict[str, int]:
+    counts = {}
+    for table, columns in _tables(cursor).items():
+        if "symbol" not in columns or table in _KEPT:
+            continue
+        query = sql.SQL("SELECT count(*) AS rows FROM {} WHERE exchange = %s AND symbol = %s")
+        cursor.execute(query.format(sql.Identifier(table)), [exchange, symbol])
+        count = single_row(cursor).rows
+        if count:
+            counts[table] = count
+    return counts
+
+
+def _tables(cursor: Cursor) -> dict[str, list[str]]:
+    """Return the tables that have a column `exchange`, with their columns."""
+    cursor.execute(statement("tables_of_exchanges"))
+    return {row.table_name: list(row.columns) for row in all_rows(cursor)}
+
+
+def _allow_large_changes(cursor: Cursor, has_timescaledb: bool) -> None:
+    """Lift TimescaleDB's limit on the compressed rows that one statement may change."""
+    if has_timescaledb:
+        cursor.execute("SET LOCAL timescaledb.max_tuples_decompressed_per_dml_transaction = 0")
+
+
+def _names(old: tuple[str, str | None], new: tuple[str, str | None]) -> dict[str, Any]:
+    return {"exchange": old[0], "symbol": old[1], "new_exchange": new[0], "new_symbol": new[1]}
+
+
+def _words(name: tuple[str, str | None]) -> str:
+    return name[0] if name[1] is None else f"{name[0]} {name[1]}"

@@ -1,0 +1,83 @@
+"""Breaks of a series, on the cases of the public reports and on ordinary trading."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from titan10_dagster.candles.breaks import BreakKind, break_between, breaks_within, ends_of
+from titan10_dagster.candles.columns import Candles
+from titan10_dagster_tests.candles import strategies as some
+
+START = datetime(2022, 5, 13, 0, 40, tzinfo=UTC)
+
+
+def trading(start: datetime, count: int, price: float, volume: float, *, seed: int = 0) -> Candles:
+    """Minutes of a random walk around a price, with volumes of the usual spread."""
+    random = np.random.default_rng(seed)
+    closes = price * np.exp(np.cumsum(random.normal(0, 2e-3, count)))
+    opens = np.concatenate(([price], closes[:-1]))
+    volumes = volume * random.lognormal(0, 1, count)
+    times = np.datetime64(start.replace(tzinfo=None), "ms") + np.arange(count) * np.timedelta64(60_000, "ms")
+    high, low = np.maximum(opens, closes), np.minimum(opens, closes)
+    return Candles(times, np.stack([opens, high, low, closes, volumes]))
+
+
+def test_a_redenomination_after_a_silence_is_a_break() -> None:
+    """LUNA at 0.000014, 36 hours of nothing, then 0.014 with a thousandth of the volume (freqtrade#7407)."""
+    before = trading(START, 300, 0.000014, 5e9)
+    after = trading(START + timedelta(minutes=300, hours=36), 300, 0.014, 5e6, seed=1)
+    (found,) = breaks_within(Candles.joined(before, after))
+    assert found.kind is BreakKind.REDENOMINATION
+    assert found.at == START + timedelta(minutes=300, hours=36)
+    assert found.price_factor == pytest.approx(1000, rel=0.2)
+    assert found.volume_factor == pytest.approx(1e-3, rel=1)
+    assert break_between(ends_of(before), ends_of(after)) == found
+
+
+@pytest.mark.parametrize("factor", [10.0, 0.1, 100.0, 1e-6])
+def test_a_redenomination_without_a_silence_is_a_break_too(factor: float) -> None:
+    before = trading(START, 100, 3.0, 1000.0)
+    after = trading(START + timedelta(minutes=100), 100, 3.0 * factor, 1000.0 / factor, seed=1)
+    (found,) = breaks_within(Candles.joined(before, after))
+    assert found.kind is BreakKind.REDENOMINATION
+
+
+def test_a_crash_is_no_break() -> None:
+    """The price falls to a fifth within a minute, and volumes rise, but by far more than a change of unit would."""
+    before = trading(START, 100, 100.0, 50.0)
+    after = trading(START + timedelta(minutes=100), 100, 20.0, 50_000.0, seed=1)
+    assert breaks_within(Candles.joined(before, after)) == []
+
+
+def test_a_price_jump_with_the_same_volumes_is_a_break_only_after_a_day_of_silence() -> None:
+    before = trading(START, 100, 1.0, 50.0)
+    soon = trading(START + timedelta(hours=5), 100, 15.0, 50.0, seed=1)
+    late = trading(START + timedelta(hours=30), 100, 15.0, 50.0, seed=1)
+    assert break_between(before, soon) is None
+    found = break_between(before, late)
+    assert found is not None
+    assert found.kind is BreakKind.PRICE_JUMP
+
+
+def test_a_silence_alone_is_no_break() -> None:
+    before = trading(START, 100, 1.0, 50.0)
+    after = trading(START + timedelta(days=60), 100, 1.9, 20.0, seed=1)
+    assert break_between(before, after) is None
+
+
+def test_nothing_breaks_before_the_first_candle_or_after_the_last() -> None:
+    assert breaks_within(Candles.empty()) == []
+    assert break_between(Candles.empty(), trading(START, 5, 1.0, 1.0)) is None
+    assert break_between(trading(START, 5, 1.0, 1.0), Candles.empty()) is None
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["binanceus_BTC-USDT_1m_2023-03.csv.gz", "binance_XRP-ETH_1m_2019-10.csv.gz"],
+)
+def test_real_histories_have_no_break(real_data: Path, name: str) -> None:
+    assert breaks_within(some.real_candles(real_data, name)) == []
