@@ -1,12 +1,12 @@
-"""What processes write to standard error: JSON lines, or lines to read where a terminal is; never a secret.
+"""The log lines of a process on standard error: JSON, or plain lines on a terminal; never a secret.
 
 `configure` is called once by each process that runs our code: the commands, the code server, every run. Our modules,
-libraries and Dagster's runs then speak through one handler, with the same fields: `run`, `job`, `step`, `partition`
-(from Dagster), `exchange`, `symbol` (bound by `about` around the work). Secrets are taken out of the finished line,
-so that no path leads around: values that the settings hold, and whatever looks like one.
+libraries and Dagster's runs then log through one handler, with the same fields: `run`, `job`, `step`, `partition`
+(from Dagster), `exchange`, `symbol` (bound by `about` around the work). Secrets are removed from the finished line, so
+no line skips this step. A secret is a secret value of the settings, or a text that looks like one.
 
-Nothing of this goes to Dagster's event log, where each line would be a row of the database for ever; what a reader
-of the UI needs is said with `context.log`.
+These lines do not go to Dagster's event log, where each line would stay in the database for ever. Lines for the UI are
+logged with `context.log`.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from pydantic import BaseModel, SecretStr
 from titan10_dagster.settings import LogSettings, Settings
 
 HIDDEN = "***"
-QUIET = ("alembic", "yoyo", "apprise", "urllib3", "sqlalchemy")  # heard from WARNING on
-_SHORTEST_SECRET = 4  # what is shorter would be taken out of words
+QUIET = ("alembic", "yoyo", "apprise", "urllib3", "sqlalchemy")  # logged from WARNING on
+_SHORTEST_SECRET = 4  # a shorter one would also be removed from ordinary words
 
 _WORD = re.compile(r"[a-z]+|titan10")
 _NAMES = (
     r"\w*(?:passw(?:or)?d|pwd|secret|token|api[_-]?key|access[_-]?key|signature)"
-    r"|(?<![a-z])(?:sign|auth(?:orization)?)(?![a-z])"  # no part of a word: signal, author
+    r"|(?<![a-z])(?:sign|auth(?:orization)?)(?![a-z])"  # but not as part of a word: signal, author
 )
 _PATTERNS = (
-    # The user's part of a URL: up to the last @, for a password may hold any sign.
+    # The user part of a URL: up to the last @, because a password may hold any character.
     (re.compile(r"""(\b[\w+.-]+://)[^\s"'<>]*@"""), rf"\1{HIDDEN}@"),
     (re.compile(r"""\b(bearer|basic)\s+[\w+/=.~-]{6,}""", re.IGNORECASE), rf"\1 {HIDDEN}"),
     # "token": "...": up to the same quote, which stays; then password=... and ?signature=...
@@ -56,16 +56,16 @@ Event = MutableMapping[str, Any]
 
 
 def about(**fields: str | None) -> AbstractContextManager[None]:
-    """While this is open, what is said in this task or thread carries these fields; None adds nothing."""
+    """Add these fields to all log lines of this task or thread while the context is open. None adds no field."""
     given = {name: value for name, value in fields.items() if value is not None}
     return structlog.contextvars.bound_contextvars(**given)
 
 
 def configure(settings: Settings, *, level: str | None = None, stream: TextIO | None = None) -> None:
-    """Makes this process log as `logs` says, but from `level` on if one is given; a second call replaces the first.
+    """Set up logging of this process as the settings `logs` say. A second call replaces the first.
 
-    `stream` defaults to standard error, and is looked up for each line: Dagster puts files in its place. Where Dagster
-    is imported already, its runs and processes log the same way.
+    `level` replaces the level of the settings. `stream` defaults to standard error, which is looked up for each line,
+    because Dagster replaces it by files. If Dagster is already imported, its runs and processes log the same way.
     """
     chosen = _chosen(settings.logs, stream or sys.stderr)
     structlog.configure(
@@ -76,20 +76,21 @@ def configure(settings: Settings, *, level: str | None = None, stream: TextIO | 
     handler = _Handler(stream)
     handler.setFormatter(_Formatter(chosen, secrets_of(settings)))
     root = logging.getLogger()
-    for former in [handler for handler in root.handlers if isinstance(handler, _Handler)]:
-        root.removeHandler(former)
+    for former in tuple(root.handlers):
+        if isinstance(former, _Handler):
+            root.removeHandler(former)
     root.addHandler(handler)
     root.setLevel(level or settings.logs.level)
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
-    if "dagster" in sys.modules:  # not otherwise: importing it takes a second, and some commands do without
+    if "dagster" in sys.modules:  # do not import it here: that takes a second, and some commands do not need it
         from titan10_dagster.dagster_internals.console_logger import send_console_logs_to
 
         send_console_logs_to(handler)
 
 
 def redacted(text: str, secrets: Iterable[str] = ()) -> str:
-    """The text without these secrets, and without what looks like one."""
+    """Return the text without these secrets, and without parts that look like a secret."""
     for secret in secrets:
         text = text.replace(secret, HIDDEN)
     for pattern, replacement in _PATTERNS:
@@ -98,16 +99,16 @@ def redacted(text: str, secrets: Iterable[str] = ()) -> str:
 
 
 def secrets_of(settings: Settings) -> list[str]:
-    """What must not be written: the secret settings, and the parts of those that are URLs, longest first."""
-    found = {part for name, value in _secret_values("", settings) for part in _parts(name, value)}
+    """Return the values that must not be logged, longest first: secret settings, and the secret parts of URLs."""
     spelled: set[str] = set()
-    for secret in found:
-        spelled |= {secret, quote(secret, safe=""), unquote(secret), json.dumps(secret)[1:-1]}
+    for name, value in _secret_values("", settings):
+        for secret in _parts(name, value):
+            spelled |= {secret, quote(secret, safe=""), unquote(secret), json.dumps(secret)[1:-1]}
     return sorted((form for form in spelled if len(form) >= _SHORTEST_SECRET), key=len, reverse=True)
 
 
 class _Handler(logging.StreamHandler[TextIO]):
-    """Writes to the stream that standard error is now, unless another is given."""
+    """A handler that writes to the given stream, or to the current standard error."""
 
     def __init__(self, stream: TextIO | None) -> None:
         self._given = stream
@@ -119,11 +120,11 @@ class _Handler(logging.StreamHandler[TextIO]):
 
     @stream.setter
     def stream(self, _: TextIO) -> None:
-        """logging sets it once; it is looked up instead."""
+        """Ignore the stream that `logging` sets once: the getter looks it up."""
 
 
 class _Formatter(structlog.stdlib.ProcessorFormatter):
-    """Ours of structlog's, with the secrets taken out at last."""
+    """The formatter of structlog, which also removes secrets from the finished line."""
 
     def __init__(self, chosen: str, secrets: list[str]) -> None:
         self._secrets = secrets
@@ -153,7 +154,7 @@ _SHARED: list[Any] = [
 
 
 def _from_dagster(_: object, __: str, event: Event) -> Event:
-    """The fields that Dagster gives to what its runs say; its message without them."""
+    """Return the event with the fields of Dagster's run, and the original message without them."""
     meta = getattr(event.get("_record"), "dagster_meta", None)
     if meta is None:
         return event
@@ -173,7 +174,7 @@ def _range(tags: Mapping[str, str]) -> str | None:
 
 
 def _hide_named(_: object, __: str, event: Event) -> Event:
-    """Values whose name says that they are secrets."""
+    """Hide values if their name shows that they are secrets."""
     return {name: HIDDEN if re.search(_NAMES, name, re.IGNORECASE) else value for name, value in event.items()}
 
 
@@ -198,14 +199,19 @@ def _secret_values(name: str, value: object) -> Iterator[tuple[str, str]]:
 
 
 def _parts(name: str, value: str) -> Iterator[str]:
-    """The secrets in a secret: of a database's or a proxy's URL its password, of an alert's besides
-    all that is no word."""
+    """Yield the secret parts of a secret setting.
+
+    From the URL of a database or proxy that is the password. From the URL of an alert service it is also each part that
+    is not an ordinary word.
+    """
     scheme, separator, rest = value.partition("://")
     if not separator:
         yield value
     elif name.startswith(".alerts") and scheme != "file":
         yield rest
-        # Tokens, but no words: `services` or `binance` in a path would be hidden wherever they are written.
-        yield from (part for part in re.split(r"[/:@?&=,]", rest) if len(part) >= 6 and not _WORD.fullmatch(part))
+        # Words are left out: otherwise `services` or `binance` of a path would be hidden in every log line.
+        for part in re.split(r"[/:@?&=,]", rest):
+            if len(part) >= 6 and not _WORD.fullmatch(part):
+                yield part
     if separator and scheme != "file" and "@" in rest:
         yield rest.rpartition("@")[0].partition(":")[2]

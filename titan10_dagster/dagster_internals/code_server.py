@@ -1,11 +1,11 @@
-"""Dagster's code server, but for the way in which it starts runs.
+"""Dagster's code server, with a faster way to start runs.
 
     python -m titan10_dagster.dagster_internals.code_server --socket PATH --module-name titan10_dagster.definitions
 
-Dagster starts each run as a new Python, which imports for three seconds of a core before it does anything: for a poll
-of the newest candles every minute. Here a run is a copy of a process that has imported everything already and has
-neither connections nor threads of Python's (multiprocessing's "forkserver"), and shares its memory. On Linux only:
-system libraries of macOS do not survive being copied.
+Dagster starts each run as a new Python process, which first spends three seconds of a core on imports. A poll of the
+newest candles would pay that every minute. Here a run is a copy of a process that has already imported everything
+(the "forkserver" of multiprocessing). That process has no connections and no Python threads, and the copy shares its
+memory. This works on Linux only: system libraries of macOS do not work after a fork.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 from dagster._cli.api import grpc_command
 from dagster._grpc import server
 
-# All that a run of ours imports. Each run reads the settings again.
+# The imports of our runs. Each run reads the settings again.
 PRELOADED = (
     "titan10_dagster.definitions",
     "titan10_dagster.dagster_internals.launcher",
@@ -36,10 +36,10 @@ _PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15  # <linux/prctl.h>
 
 
 class RunProcess(ForkServerProcess):
-    """A run, which ends with the process that it is a copy of.
+    """The process of a run. It ends when the process ends that it was copied from.
 
-    That process reports the run's end to the code server. If it alone were gone, a living run would be taken for dead
-    and would run a second time, beside itself.
+    That process reports the end of the run to the code server. Without it, Dagster would treat a running run as dead
+    and start it a second time.
     """
 
     def run(self) -> None:
@@ -50,13 +50,13 @@ class RunProcess(ForkServerProcess):
 
 
 class RunContext(ForkServerContext):
-    """How `ForkingApiServer` starts processes."""
+    """The context with which `ForkingApiServer` starts processes."""
 
     Process = RunProcess
 
 
 class ForkingApiServer(server.DagsterApiServer):
-    """Starts runs as copies of one process that has imported what they need."""
+    """A code server that starts runs as copies of one process that has already imported their modules."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -66,7 +66,7 @@ class ForkingApiServer(server.DagsterApiServer):
 
 
 def main() -> None:
-    """Serve until a signal ends it; the arguments are those of `dagster api grpc`."""
+    """Serve until a signal. The arguments are those of `dagster api grpc`."""
     if sys.platform == "linux":
         server.DagsterApiServer = ForkingApiServer  # type: ignore[misc]
     if "--socket" in sys.argv:
@@ -75,9 +75,9 @@ def main() -> None:
 
 
 def _keep_sockets_in(folder: Path) -> None:
-    """Has multiprocessing keep its socket beside ours, without those of code servers that were killed.
+    """Make multiprocessing create its socket in this folder, and delete sockets of killed code servers.
 
-    In a folder of its own below /tmp, as is its habit, one would stay behind each time the stack ends.
+    By default it creates a folder below /tmp, and one would be left each time the stack ends.
     """
     for left in folder.glob("listener-*"):
         left.unlink(missing_ok=True)

@@ -41,7 +41,7 @@ def canceled_if_interrupted(instance: dg.DagsterInstance, run_id: str) -> Iterat
 def mark_as_canceled(instance: dg.DagsterInstance, run_id: str) -> None:
     """Show an interrupted run as cancelled and free its pool slots.
 
-    Dagster itself takes such a run for failed, because its end was not requested in the UI.
+    Dagster itself marks such a run as failed, because its end was not requested in the UI.
     """
     run = instance.get_run_by_id(run_id)
     if run is not None and run.status is not dg.DagsterRunStatus.CANCELED:

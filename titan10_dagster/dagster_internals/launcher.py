@@ -1,11 +1,12 @@
-"""The run launcher of dagster.yaml: Dagster's own, which also notices that the process of a run is gone.
+"""The run launcher of dagster.yaml: Dagster's launcher, which also detects that the process of a run is gone.
 
-Dagster's launcher leaves that to the code server: it sees a run of its own end (killed, out of memory) within
-half a second. But when the code server itself is gone, its runs would stay "started" for ever and keep their
-exchange's pool shut. Here the run monitoring of the daemon asks the code server which runs it has, and the system
-for the process of a run, which the run's log names, and for that of a `titan10 backfill`; the database, if that is
-another machine's. Asking the code server is not enough: the thread by which it sees its runs end dies if the database
-is away at that moment, and it then takes the dead for living.
+Dagster's launcher leaves that to the code server, which notices the end of its runs (killed, out of memory) within half
+a second. If the code server itself is gone, its runs stay "started" for ever and block the pool of their exchange.
+
+So the run monitoring of the daemon makes two checks with this launcher. It asks the code server for its runs, and it
+asks the operating system for the process of the run, which the run's log names. For a `titan10 backfill` it checks the
+process of the command, in the database if that runs on another machine. The code server's answer is not enough: the
+thread that watches its runs dies if the database does not answer at that moment, and then dead runs count as running.
 """
 
 from __future__ import annotations
@@ -27,14 +28,14 @@ from titan10_dagster.operate.run_processes import PROCESS_TAG, is_alive
 
 
 class WatchfulRunLauncher(DefaultRunLauncher):
-    """Launches runs on the code server, and knows whether they still have a process."""
+    """A launcher of runs on the code server that checks whether they still have a process."""
 
     @property
     def supports_check_run_worker_health(self) -> bool:
         return True
 
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
-        """FAILED where the run's process is known to be gone; who cannot be asked is taken to run."""
+        """Return FAILED if the process of the run is known to be gone. If no check is possible, return RUNNING."""
         if self._has_process(run):
             return CheckRunHealthResult(WorkerStatus.RUNNING)
         return CheckRunHealthResult(WorkerStatus.FAILED, "The process that executed this run is gone.")
@@ -45,11 +46,13 @@ class WatchfulRunLauncher(DefaultRunLauncher):
         server = json.loads(run.tags.get(GRPC_INFO_TAG, "{}"))
         if not server:
             return True
-        pid = self._process_of(run) if server.get("socket") else None  # behind a port it may be another machine's
+        pid = (
+            self._process_of(run) if server.get("socket") else None
+        )  # with a port, the process may be on another machine
         return (pid is None or is_running(pid)) and run.run_id in _runs_of(server, otherwise={run.run_id})
 
     def _process_of(self, run: DagsterRun) -> int | None:
-        """The process that began the run, which says so in the run's log."""
+        """Return the id of the process that began the run, from the run's log; None if the log has none."""
         if not self.has_instance:
             return None
         for entry in self._instance.all_logs(run.run_id, of_type=DagsterEventType.ENGINE_EVENT):

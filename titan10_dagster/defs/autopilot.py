@@ -12,7 +12,7 @@ from titan10_dagster.defs.requests import (
     AUTOPILOT,
     REMEMBERED,
     attempts_of,
-    in_other_hands,
+    fetched_by_other_runs,
     repairable,
     request_of_days,
 )
@@ -58,7 +58,7 @@ def plan_of(titan10: IngestContext, instance: DagsterInstance) -> HistoryPlan:
     now = titan10.now()
     return plan_history(
         days_without_row(titan10).history,
-        exchanges=repairable(titan10, in_other_hands(instance, [AUTOPILOT])),
+        exchanges=repairable(titan10, fetched_by_other_runs(instance, [AUTOPILOT])),
         attempts=list(attempts_of(instance, AUTOPILOT, list(titan10.settings.enabled), now - REMEMBERED)),
         now=now,
         order=titan10.settings.autopilot.order,

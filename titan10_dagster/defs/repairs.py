@@ -15,7 +15,7 @@ from titan10_dagster.defs.requests import (
     REPAIR,
     attempts_of,
     failed_requests,
-    in_other_hands,
+    fetched_by_other_runs,
     repairable,
     request_of_days,
 )
@@ -60,7 +60,7 @@ def plan_of(titan10: IngestContext, instance: DagsterInstance) -> RepairPlan:
     since = titan10.now() - REMEMBERED
     exchanges = list(titan10.settings.enabled)
     attempts = list(attempts_of(instance, REPAIR, exchanges, since))
-    busy = in_other_hands(instance, [REPAIR, AUTOPILOT])
+    busy = fetched_by_other_runs(instance, [REPAIR, AUTOPILOT])
     return plan_after(titan10, attempts, busy, failed_requests(instance, exchanges))
 
 
@@ -72,7 +72,7 @@ def plan_after(
 ) -> RepairPlan:
     """Plan the repairs from the ledger and the breakers.
 
-    Attempts, exchanges with other runs under way, and days of failed runs are given.
+    The arguments name earlier attempts, exchanges with other runs under way, and days of failed runs.
     """
     return plan_repairs(
         open_slices(titan10),

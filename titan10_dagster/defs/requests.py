@@ -1,4 +1,4 @@
-"""Runs that the sensors request, and what the instance remembers of them and of the runs of others."""
+"""Run requests of the sensors, and what the Dagster instance knows about earlier and other runs."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from titan10_dagster.planning.attempts import Attempt
 from titan10_dagster.planning.missing_days import FailedRequest, Stretch
 from titan10_dagster.planning.repairs import Repairable
 
-# Tags of a requested run: the exchange, by who asked for it, and when that was, by the context's clock.
+# Tags of a requested run: its exchange, under the sensor's tag, and the time of the request (the context's clock).
 REPAIR, AUTOPILOT = "titan10/repair", "titan10/autopilot"
 REQUESTED = "titan10/requested"
-# What is older, or further back of its exchange, is forgotten: it may be tried again sooner than it would have been.
+# Older attempts do not count, nor more than this many per exchange: their days may then be fetched again sooner.
 REMEMBERED, MOST_REMEMBERED = timedelta(days=7), 200
-# The jobs whose runs bring days: backfills of the UI and the command line, the daily settlement, repairs.
+# The jobs that fetch days: backfills of the UI and the command line, the daily settlement, repairs.
 JOBS_OF_DAYS = (IMPLICIT_ASSET_JOB_NAME, "settle", "repair")
 UNFINISHED = [
     DagsterRunStatus.QUEUED,
@@ -44,8 +44,11 @@ def request_of_days(
     config: Mapping[str, Any],
     tags: Mapping[str, str] | None = None,
 ) -> dg.RunRequest:
-    """A run over the days `first` to `last`, with `config` for `<exchange>/candles`. Its key names the attempt by its
-    minute: a key is remembered for ever, and a run that failed has to be followed by another for the same days."""
+    """Return a run request for the days `first` to `last`, with `config` for `<exchange>/candles`.
+
+    The run key holds the minute of the attempt. Dagster never accepts a key twice, and a failed run needs another run
+    for the same days.
+    """
     return dg.RunRequest(
         run_key=f"{tag.removeprefix('titan10/')}/{exchange}/{first}/{last}/{now:%Y-%m-%dT%H:%M}",
         asset_selection=daily_keys(exchange),
@@ -68,7 +71,7 @@ def symbols_of_run(run: dg.DagsterRun, exchange: str) -> list[str] | None:
 
 
 def repairable(titan10: IngestContext, under_way: Iterable[str]) -> dict[str, Repairable]:
-    """What a plan must know of each exchange; days of those `under_way` are fetched by others."""
+    """Return the facts that a plan needs, by exchange. Other runs fetch days of the exchanges `under_way`."""
     busy, sizes = set(under_way), days_per_run(titan10.settings)
     return {
         name: Repairable(health_of(titan10, name), venue_of(name).depth, sizes[name], name in busy)
@@ -77,7 +80,7 @@ def repairable(titan10: IngestContext, under_way: Iterable[str]) -> dict[str, Re
 
 
 def attempts_of(instance: DagsterInstance, tag: str, exchanges: Sequence[str], since: datetime) -> Iterator[Attempt]:
-    """The runs with this tag that were requested since then, as the instance remembers them."""
+    """Yield the runs with this tag that were requested since then, or have not finished, as the instance has them."""
     for name in exchanges:
         for run in instance.get_runs(RunsFilter(tags={tag: name}), limit=MOST_REMEMBERED):
             at = datetime.fromisoformat(run.tags[REQUESTED])
@@ -94,10 +97,10 @@ def attempts_of(instance: DagsterInstance, tag: str, exchanges: Sequence[str], s
 
 
 def failed_requests(instance: DagsterInstance, exchanges: Sequence[str]) -> list[FailedRequest]:
-    """Return the days that failed runs were to bring, of whatever kind: backfill, settlement or repair.
+    """Return the days of failed runs of a backfill, the settlement or a repair.
 
-    Runs of the autopilot are left out, because it requests their days again itself. A run that a user cancelled is no
-    failure. Whether its days are still missing is a question for the ledger.
+    Runs of the autopilot are left out, because it requests their days again itself. A run that a user
+    cancelled does not count. Some of the days may no longer be missing: check the ledger.
     """
     found = []
     for job in JOBS_OF_DAYS:
@@ -122,15 +125,17 @@ def _days_of_run(run: dg.DagsterRun) -> Stretch | None:
     return Stretch(date.fromisoformat(first), date.fromisoformat(last))
 
 
-def in_other_hands(instance: DagsterInstance, own: Sequence[str]) -> set[str]:
-    """The exchanges of which days are being fetched, or are about to be, by runs without a tag of `own`."""
-    runs = instance.get_runs(RunsFilter(statuses=UNFINISHED))
-    keys = {key for run in runs if run.tags.keys().isdisjoint(own) for key in run.asset_selection or ()}
-    # A backfill's runs are submitted a few at a time: between two of them none may be there.
+def fetched_by_other_runs(instance: DagsterInstance, own: Sequence[str]) -> set[str]:
+    """Return the exchanges that have runs for their days, queued or under way, without a tag of `own`."""
+    keys: set[dg.AssetKey] = set()
+    for run in instance.get_runs(RunsFilter(statuses=UNFINISHED)):
+        if run.tags.keys().isdisjoint(own):
+            keys.update(run.asset_selection or ())
+    # The runs of a backfill are submitted a few at a time, so it may have no unfinished run at the moment.
     keys |= assets_of_active_backfills(instance)
     return {key.path[0] for key in keys if key in daily_keys(key.path[0])}
 
 
 def is_under_way(instance: DagsterInstance, job: str) -> bool:
-    """Whether a run of the job is queued or runs."""
+    """Return whether a run of the job is queued or under way."""
     return bool(instance.get_run_records(RunsFilter(job_name=job, statuses=UNFINISHED), limit=1))

@@ -45,13 +45,13 @@ def rollups_schedule() -> dg.ScheduleDefinition:
         job=dg.define_asset_job(JOB, selection=dg.AssetSelection.assets(KEY)),
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING,
-        description="Brings the rollups up to date with what live polling changed; the rest is done by then.",
+        description="Refreshes rollups for live candles; backfills refresh their own.",
     )
     def catch_up_rollups(
         context: dg.ScheduleEvaluationContext, titan10: dg.ResourceParam[IngestContext]
     ) -> dg.RunRequest | dg.SkipReason:
         if not titan10.database.has_timescaledb():
-            return dg.SkipReason("On plain PostgreSQL the rollups are views: there is nothing to bring up to date.")
+            return dg.SkipReason("On plain PostgreSQL the rollups are views: there is nothing to refresh.")
         if is_under_way(context.instance, JOB):
             return dg.SkipReason("The last run is still under way.")
         return dg.RunRequest()

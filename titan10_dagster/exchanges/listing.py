@@ -54,20 +54,20 @@ _DAY_MS = 86_400_000
 _DAILY = Timeframe.parse("1d")
 
 
-def can_tell(able: Venue) -> bool:
+def serves_oldest_candles(venue: Venue) -> bool:
     """Return whether the exchange serves its oldest candles too."""
-    return able.depth is None and not able.no_since
+    return venue.depth is None and not venue.no_since
 
 
-class How(Enum):
+class BeginningKind(Enum):
     """Why a series has no candle before its first one.
 
-    LISTED: the symbol was not traded yet. FORGOTTEN: it was, and the exchange no longer serves those candles.
+    LISTED: the symbol was not traded yet. NO_LONGER_SERVED: it was, and the exchange no longer serves those candles.
     UNEXPLAINED: the exchange's answers contradict each other.
     """
 
     LISTED = auto()
-    FORGOTTEN = auto()
+    NO_LONGER_SERVED = auto()
     UNEXPLAINED = auto()
 
 
@@ -80,13 +80,13 @@ def is_rejection(error: FetchError | None) -> bool:
 class Beginning:
     """The start of the first candle (aware, UTC) that an exchange serves of a series; None if it is not known."""
 
-    how: How
+    how: BeginningKind
     instant: datetime | None
 
 
 async def first_candle(
     request: RequestPage,
-    able: Venue,
+    venue: Venue,
     series: Series,
     now: datetime,
     *,
@@ -103,20 +103,20 @@ async def first_candle(
         listed: the first candle, if it is known; then only the retention horizon is searched for.
         honours_since: what is known about the exchange's answers, see `pages.Survey`.
     """
-    if not can_tell(able):
+    if not serves_oldest_candles(venue):
         return None
-    search = _Search(request, able, series, now, honours_since)
+    search = _Search(request, venue, series, now, honours_since)
     return await (search.first(silent_until) if listed is None else search.memory(listed, silent_until))
 
 
 async def last_candle(
-    request: RequestPage, able: Venue, series: Series, now: datetime, *, honours_since: bool | None = None
+    request: RequestPage, venue: Venue, series: Series, now: datetime, *, honours_since: bool | None = None
 ) -> datetime | None:
     """Return the end of the series' last candle (aware, UTC) if it is at least HALT ago, else None.
 
     None is returned too if there is no candle or the answers cannot show it. For the arguments, see `first_candle`.
     """
-    return await _Search(request, able, series, now, honours_since).last() if can_tell(able) else None
+    return await _Search(request, venue, series, now, honours_since).last() if serves_oldest_candles(venue) else None
 
 
 @dataclass
@@ -124,7 +124,7 @@ class _Search:
     """One search for a bound. What a survey learns about the exchange's paging is passed to the next survey."""
 
     request: RequestPage
-    able: Venue
+    venue: Venue
     series: Series
     now: datetime
     honours_since: bool | None
@@ -133,17 +133,17 @@ class _Search:
         beginning = await self._accepted(self._daily, to_ms(_BEGINNING))
         days = await self._times(self._daily, beginning, to_ms(self.now), to_first=True)
         if not days or self.series == self._daily:
-            return Beginning(How.LISTED, from_ms(days[0])) if days else None
+            return Beginning(BeginningKind.LISTED, from_ms(days[0])) if days else None
         # Start a day earlier, which must be empty: some exchanges' days do not begin at midnight UTC.
-        earliest = to_ms(_BEGINNING) if self.able.refuses_before_listing else max(days[0] - _DAY_MS, to_ms(_BEGINNING))
+        earliest = to_ms(_BEGINNING) if self.venue.refuses_before_listing else max(days[0] - _DAY_MS, to_ms(_BEGINNING))
         start = await self._accepted(self.series, earliest)
         times = await self._times(self.series, start, max(days[0], start) + 2 * _DAY_MS, to_first=True)
         # A page of days begins at midnight UTC. Where days begin at another hour, it leaves out the day before it.
         earliest_day = days[0] if days[0] % _DAY_MS == 0 else days[0] - _DAY_MS
         if times and earliest_day <= times[0] < days[0] + _DAY_MS:
-            return Beginning(How.LISTED, from_ms(times[0]))
+            return Beginning(BeginningKind.LISTED, from_ms(times[0]))
         if start > earliest:
-            how = How.FORGOTTEN if times and times[0] > days[0] else How.UNEXPLAINED
+            how = BeginningKind.NO_LONGER_SERVED if times and times[0] > days[0] else BeginningKind.UNEXPLAINED
             return Beginning(how, from_ms(times[0] if times else start))
         missed = times is not None and all(time > days[0] for time in times)
         return await self.memory(from_ms(days[0]), silent_until) if missed else None
@@ -153,7 +153,7 @@ class _Search:
 
         Raises the error if the newest start is rejected too.
         """
-        if not self.able.refuses_before_listing or await self._refusal(series, since) is None:
+        if not self.venue.refuses_before_listing or await self._refusal(series, since) is None:
             return since
         step = series.timeframe.ms
         low, high = since, to_ms(self.now) // step * step
@@ -167,7 +167,7 @@ class _Search:
 
     async def _refusal(self, series: Series, since: int) -> FetchError | None:
         try:
-            await self.request(series, from_ms(since), self.able.page_size)
+            await self.request(series, from_ms(since), self.venue.page_size)
         except FetchError as error:
             if is_rejection(error):
                 return error
@@ -179,7 +179,7 @@ class _Search:
         if self.series == self._daily:
             return None
         end = to_ms(silent_until)
-        start = max(to_ms(listed), end - self.able.page_size * _DAY_MS) // _DAY_MS * _DAY_MS
+        start = max(to_ms(listed), end - self.venue.page_size * _DAY_MS) // _DAY_MS * _DAY_MS
         days = await self._times(self._daily, start, end - _DAY_MS + 1, traded=True)
         if not days or (newest := await self._first_of(days[-1])):
             return None
@@ -187,7 +187,7 @@ class _Search:
         today = to_ms(self.now) // _DAY_MS * _DAY_MS
         later = await self._times(self._daily, days[-1] + _DAY_MS, today, traded=True)
         if newest is None or older != [] or later is None:  # a single missing day is no horizon
-            return Beginning(How.UNEXPLAINED, None)
+            return Beginning(BeginningKind.UNEXPLAINED, None)
         return await self._edge([*later, today])
 
     async def _edge(self, days: Sequence[int]) -> Beginning:
@@ -197,9 +197,13 @@ class _Search:
             middle = (low + high) // 2
             times = await self._first_of(days[middle])
             if times is None:
-                return Beginning(How.UNEXPLAINED, None)
+                return Beginning(BeginningKind.UNEXPLAINED, None)
             low, high, first = (low, middle, times) if times else (middle + 1, high, first)
-        return Beginning(How.FORGOTTEN, from_ms(first[0])) if first else Beginning(How.UNEXPLAINED, None)
+        return (
+            Beginning(BeginningKind.NO_LONGER_SERVED, from_ms(first[0]))
+            if first
+            else Beginning(BeginningKind.UNEXPLAINED, None)
+        )
 
     async def _first_of(self, day: int) -> list[int] | None:
         return await self._times(self.series, day, day + _DAY_MS, to_first=True, edges=True)
@@ -218,7 +222,7 @@ class _Search:
         """Return the newest day with a candle, searched backwards; ms."""
         end, beginning = to_ms(self.now), to_ms(_BEGINNING)
         while end > beginning:
-            start = max(end // _DAY_MS * _DAY_MS - self.able.page_size * _DAY_MS, beginning)
+            start = max(end // _DAY_MS * _DAY_MS - self.venue.page_size * _DAY_MS, beginning)
             days = await self._times(self._daily, start, end)
             if days:
                 return days[-1]
@@ -246,12 +250,12 @@ class _Search:
         edges: the candle at `start` may exist, so it needs as much evidence as the others.
         """
         survey = survey_of(
-            self.able,
+            self.venue,
             [(start, end)],
             step=series.timeframe.ms,
             now=to_ms(self.now),
             honours_since=self.honours_since,
-            edges=edges or self.able.refuses_before_listing,
+            edges=edges or self.venue.refuses_before_listing,
         )
         found: set[int] = set()
         for _ in range(_MOST_REQUESTS):

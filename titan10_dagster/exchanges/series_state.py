@@ -16,7 +16,7 @@ from titan10_dagster.candles.fetched import FetchedSlice, FetchRecord, Source
 from titan10_dagster.candles.markets import Market
 from titan10_dagster.candles.slices import Series, Slice, from_ms, to_ms, windows
 from titan10_dagster.errors import FetchError, MalformedAnswer
-from titan10_dagster.exchanges.listing import Beginning, How, can_tell, is_rejection
+from titan10_dagster.exchanges.listing import Beginning, BeginningKind, is_rejection, serves_oldest_candles
 from titan10_dagster.exchanges.pages import Page, PageRequest
 from titan10_dagster.exchanges.received import DAY_MS, ReceivedDays
 from titan10_dagster.exchanges.retries import Effort
@@ -44,11 +44,11 @@ class Reply:
 class Bound(Enum):
     """An edge of a series that may have to be searched for.
 
-    LISTED: its first candle. FORGOTTEN: the first candle that the exchange still serves. DELISTED: its last candle.
+    LISTED: its first candle. NO_LONGER_SERVED: the first candle that is still served. DELISTED: its last candle.
     """
 
     LISTED = auto()
-    FORGOTTEN = auto()
+    NO_LONGER_SERVED = auto()
     DELISTED = auto()
 
 
@@ -88,8 +88,8 @@ class Bounds:
     @classmethod
     def of(cls, market: Market | None, venue: Venue) -> Bounds:
         bounds = cls(listed=market.listed if market is not None else None)
-        if market is not None and can_tell(venue):
-            bounds.in_doubt.add(Bound.LISTED if market.listed is None else Bound.FORGOTTEN)
+        if market is not None and serves_oldest_candles(venue):
+            bounds.in_doubt.add(Bound.LISTED if market.listed is None else Bound.NO_LONGER_SERVED)
             bounds.in_doubt.add(Bound.DELISTED)
             bounds.active = market.active
         return bounds
@@ -117,15 +117,17 @@ class Bounds:
         """Take in the first candle, unless `first`, the first candle that came (ms), contradicts it."""
         instant = None if beginning.instant is None else to_ms(beginning.instant)
         contradicted = instant is None or (first is not None and first < instant)
-        self.unexplained = beginning.how is How.UNEXPLAINED or (beginning.how is How.FORGOTTEN and contradicted)
+        self.unexplained = beginning.how is BeginningKind.UNEXPLAINED or (
+            beginning.how is BeginningKind.NO_LONGER_SERVED and contradicted
+        )
         if instant is None or contradicted:
             return
         self.begins, self.refusal = instant, None
-        if beginning.how is How.FORGOTTEN:
+        if beginning.how is BeginningKind.NO_LONGER_SERVED:
             survey.reach.forgotten_before(instant)
             return
         survey.reach.absent_before(instant)
-        if beginning.how is How.LISTED:
+        if beginning.how is BeginningKind.LISTED:
             self.listed = self.found = beginning.instant
 
 
@@ -263,8 +265,8 @@ class SeriesState:
         silence = self._silent_until(slice_) - start
         if Bound.LISTED in in_doubt and self._answered and silence >= _SILENCE_MS:
             return Bound.LISTED
-        if Bound.FORGOTTEN in in_doubt and self._answered and silence >= DAY_MS:
-            return Bound.FORGOTTEN
+        if Bound.NO_LONGER_SERVED in in_doubt and self._answered and silence >= DAY_MS:
+            return Bound.NO_LONGER_SERVED
         return None
 
     @property

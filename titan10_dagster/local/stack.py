@@ -103,8 +103,8 @@ class Stack:
     def stop(self) -> None:
         """End everything in bounded time: what launches runs, then the code server with its runs, then the database.
 
-        Runs are killed. If a step ended at a signal, Dagster would take it for failed; a run whose process is gone is
-        run again at the next start.
+        Runs are killed. If a step ended at a signal, Dagster would mark it as failed. A run without a process is run
+        again at the next start.
         """
         self._stopping.set()
         end_all(self._children[1:], GRACE_SECONDS)

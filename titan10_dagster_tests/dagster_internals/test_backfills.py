@@ -7,7 +7,7 @@ from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 
 from titan10_dagster.dagster_internals.backfills import assets_of_active_backfills
 from titan10_dagster.defs.partitions import daily_keys
-from titan10_dagster.defs.requests import AUTOPILOT, in_other_hands
+from titan10_dagster.defs.requests import AUTOPILOT, fetched_by_other_runs
 
 
 def add_backfill(instance: dg.DagsterInstance, exchange: str, status: BulkActionStatus) -> None:
@@ -34,4 +34,4 @@ def test_only_backfills_that_are_not_finished_are_active() -> None:
 def test_a_backfill_counts_for_the_sensors_between_two_of_its_runs() -> None:
     with dg.DagsterInstance.ephemeral() as instance:
         add_backfill(instance, "binance", BulkActionStatus.REQUESTED)
-        assert in_other_hands(instance, [AUTOPILOT]) == {"binance"}
+        assert fetched_by_other_runs(instance, [AUTOPILOT]) == {"binance"}

@@ -9,7 +9,7 @@ from dagster import DagsterInstance, DagsterRunStatus
 
 from titan10_dagster.defs import requests
 from titan10_dagster.defs.partitions import daily_keys
-from titan10_dagster.defs.requests import AUTOPILOT, REPAIR, attempts_of, in_other_hands, request_of_days
+from titan10_dagster.defs.requests import AUTOPILOT, REPAIR, attempts_of, fetched_by_other_runs, request_of_days
 from titan10_dagster.planning.attempts import Attempt
 
 NOW = datetime(2024, 3, 10, 12, tzinfo=UTC)
@@ -72,10 +72,10 @@ def test_the_key_of_a_run_names_the_attempt() -> None:
     assert len(keys) == 4
 
 
-def test_an_exchange_is_in_other_hands_while_somebody_fetches_days_of_it(instance: DagsterInstance) -> None:
+def test_an_exchange_is_busy_while_another_run_fetches_its_days(instance: DagsterInstance) -> None:
     by_somebody(instance, DagsterRunStatus.NOT_STARTED, *daily_keys("binance"))
     by_somebody(instance, DagsterRunStatus.SUCCESS, *daily_keys("okx"))
     by_somebody(instance, DagsterRunStatus.STARTED, dg.AssetKey(["kraken", "markets"]))
     by_somebody(instance, DagsterRunStatus.STARTED, *daily_keys("bybit"), **{AUTOPILOT: "bybit"})
-    assert in_other_hands(instance, [AUTOPILOT]) == {"binance"}
-    assert in_other_hands(instance, [REPAIR]) == {"binance", "bybit"}
+    assert fetched_by_other_runs(instance, [AUTOPILOT]) == {"binance"}
+    assert fetched_by_other_runs(instance, [REPAIR]) == {"binance", "bybit"}

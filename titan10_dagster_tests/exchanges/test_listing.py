@@ -15,7 +15,7 @@ from titan10_dagster.candles.slices import Series, to_ms
 from titan10_dagster.candles.timeframes import Timeframe
 from titan10_dagster.errors import TransientError
 from titan10_dagster.exchanges.client import ExchangeClient
-from titan10_dagster.exchanges.listing import Beginning, How, first_candle, last_candle
+from titan10_dagster.exchanges.listing import Beginning, BeginningKind, first_candle, last_candle
 from titan10_dagster.exchanges.pages import Page
 from titan10_dagster.exchanges.venues.registry import venue_of
 from titan10_dagster_tests.exchanges.harness import FIVE, MINUTE, NOW, market, now, plain, run
@@ -79,7 +79,7 @@ def found(
             wanted = Series(exchange, symbol, timeframe)
             options = {"silent_until": NOW} if look is first_candle else {}
             result = await look(client.fetch_page, client.venue, wanted, NOW, **options)
-            listed = isinstance(result, Beginning) and result.how is How.LISTED
+            listed = isinstance(result, Beginning) and result.how is BeginningKind.LISTED
             return result.instant if listed else result, client.requests
 
     return run(work())
@@ -160,7 +160,7 @@ def forgetful(days: int) -> Handler:
 def test_daily_candles_from_before_the_first_of_its_own_show_what_an_exchange_has_forgotten() -> None:
     look = partial(first_candle, silent_until=NOW - timedelta(days=60))
     first, requests = found("binance", forgetful(30), look=look)
-    assert first == Beginning(How.FORGOTTEN, NOW.replace(second=0) - timedelta(days=30))
+    assert first == Beginning(BeginningKind.NO_LONGER_SERVED, NOW.replace(second=0) - timedelta(days=30))
     assert requests <= 40
 
 
@@ -232,13 +232,13 @@ def test_a_first_candle_that_was_forgotten_is_never_called_the_listing(
         rows[:, 0] = to_ms(start) + np.array(answer, np.int64) * series.timeframe.ms
         return Page(rows, MIDNIGHT, 0.0)
 
-    able = replace(venue_of("mexc"), page_size=200)
+    venue = replace(venue_of("mexc"), page_size=200)
     until = start + timedelta(days=silent_until)
-    found = run(first_candle(ask, able, Series("mexc", "BTC/USDT", MINUTE), MIDNIGHT, silent_until=until))
+    found = run(first_candle(ask, venue, Series("mexc", "BTC/USDT", MINUTE), MIDNIGHT, silent_until=until))
     first, given_ = min(minutes.there), minutes.gives()
-    if found is None or found.how is How.UNEXPLAINED:
+    if found is None or found.how is BeginningKind.UNEXPLAINED:
         return
-    if found.how is How.LISTED:
+    if found.how is BeginningKind.LISTED:
         assert given_[0] // 1440 == first // 1440
         assert found.instant == start + given_[0] * MINUTE.delta
     else:

@@ -10,7 +10,7 @@ import pytest
 from titan10_dagster.candles.markets import Market
 from titan10_dagster.candles.slices import Series, Slice, from_ms, to_ms
 from titan10_dagster.errors import FetchError, MalformedAnswer
-from titan10_dagster.exchanges.listing import Beginning, How
+from titan10_dagster.exchanges.listing import Beginning, BeginningKind
 from titan10_dagster.exchanges.pages import Page, PageRequest, Purpose
 from titan10_dagster.exchanges.retries import Effort
 from titan10_dagster.exchanges.series_state import Bound, Finding, Reply, SeriesState
@@ -113,7 +113,7 @@ def test_silence_at_the_beginning_puts_an_unknown_listing_in_doubt() -> None:
     series.bounds.start_search(Bound.LISTED)
     assert series.next_request(to_ms(NOW)) is None
     assert series.settled() == []
-    found = Beginning(How.LISTED, DAY.start + 2 * HOUR)
+    found = Beginning(BeginningKind.LISTED, DAY.start + 2 * HOUR)
     series.learn_bound(Finding(Bound.LISTED, DAY, found, None, Effort(5, 0, 0.5)))
     assert series.bound_in_doubt(DAY) is None
     record = series.release(DAY).record
@@ -125,7 +125,7 @@ def test_a_listing_that_a_candle_contradicts_is_not_believed() -> None:
     series = state(listed_market=market("binance", SYMBOL))
     answer_all(series, minutes(DAY.start + 2 * HOUR, DAY.end + HOUR))
     series.bounds.start_search(Bound.LISTED)
-    found = Beginning(How.LISTED, DAY.start + 3 * HOUR)
+    found = Beginning(BeginningKind.LISTED, DAY.start + 3 * HOUR)
     series.learn_bound(Finding(Bound.LISTED, DAY, found, None, Effort()))
     assert series.release(DAY).record.listed is None
 
@@ -144,9 +144,11 @@ def test_a_whole_silent_day_after_a_known_listing_may_be_forgotten() -> None:
     wanted = slices("binance", [SYMBOL], 2, last=YESTERDAY)
     series = state(wanted, listed_market=market("binance", SYMBOL, listed=wanted[0].start - 100 * HOUR))
     answer_all(series, minutes(wanted[1].start, wanted[1].end + HOUR))
-    assert series.bound_in_doubt(wanted[0]) is Bound.FORGOTTEN
-    series.bounds.start_search(Bound.FORGOTTEN)
-    series.learn_bound(Finding(Bound.FORGOTTEN, wanted[0], Beginning(How.UNEXPLAINED, None), None, Effort()))
+    assert series.bound_in_doubt(wanted[0]) is Bound.NO_LONGER_SERVED
+    series.bounds.start_search(Bound.NO_LONGER_SERVED)
+    series.learn_bound(
+        Finding(Bound.NO_LONGER_SERVED, wanted[0], Beginning(BeginningKind.UNEXPLAINED, None), None, Effort())
+    )
     assert not series.release(wanted[0]).record.answered
     assert series.release(wanted[1]).record.answered
 
@@ -160,7 +162,7 @@ def test_a_rejection_may_only_mean_before_the_listing() -> None:
     reply = Reply(request, None, rejection, Effort(1, 0, 0.0))
     assert series.take_refusal(reply)
     assert series.bounds.refusal is rejection
-    series.learn_bound(Finding(Bound.LISTED, DAY, Beginning(How.LISTED, DAY.start + HOUR), None, Effort()))
+    series.learn_bound(Finding(Bound.LISTED, DAY, Beginning(BeginningKind.LISTED, DAY.start + HOUR), None, Effort()))
     assert series.bounds.refusal is None
     again = series.next_request(to_ms(NOW))
     assert again is not None

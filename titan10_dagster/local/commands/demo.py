@@ -1,8 +1,8 @@
-"""`titan10 demo`: the whole thing offline, in a minute, against the sandbox, and the proof that it is right.
+"""`titan10 demo`: a backfill against the sandbox, offline, in a minute, and a proof that the result is right.
 
-A project of its own below .titan10/demo, with its own settings, database and logs. A partition backfill is launched
-as the UI's button does it, so that daemon, queue, pools and checks are the real ones. In the end every stored candle
-is compared with what the sandbox's exchanges truly have.
+The demo has its own project below .titan10/demo, with its own settings, database and logs. It launches a partition
+backfill as the button of the UI does, so that it uses the real daemon, queue, pools and checks. In the end it compares
+every stored candle with the candles of the sandbox's exchanges.
 """
 
 from __future__ import annotations
@@ -46,22 +46,22 @@ from titan10_dagster.store.database import Database
 DAYS = 5
 BASES = ("BTC", "ETH", "PEPE", "ALGO")  # prices from 60,000 to 0.0000041, and one with minutes without trades
 QUOTES = {"binance": "USDT", "bybit": "USDT", "coinbase": "USD", "kraken": "USD", "okx": "USDT"}
-UI_PORT = 3000  # or the next that is free
+UI_PORT = 3000  # or the next free port
 WAIT_SECONDS = 600.0
 POLL_SECONDS = 0.5
 UNDER_WAY = {"REQUESTED", "CANCELING"}
 SANDBOX_SECONDS = 60.0
-PIPE_WIDTH = 130  # of the table where the output is no terminal
+PIPE_WIDTH = 130  # of the table if the output is not a terminal
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """How the stored candles of an exchange compare with the truth, in candles."""
+    """The result of comparing the stored candles of an exchange with the sandbox, in candles."""
 
     right: int
-    wrong: int  # stored with another value, or though the exchange has none
-    lost: int  # the exchange has it and would have given it
-    beyond: int  # the exchange had it once and no longer serves it
+    wrong: int  # stored with another value, or although the exchange has no such candle
+    lost: int  # not stored, although the exchange serves it
+    beyond: int  # not stored, because the exchange no longer serves it
 
     @property
     def passed(self) -> bool:
@@ -69,7 +69,7 @@ class Verdict:
 
 
 def run_demo(say: Say) -> int:
-    """Runs the demonstration; 0 if what was stored equals the truth."""
+    """Run the demo. Return 0 if the stored candles equal those of the sandbox."""
     project = titan10_settings.home()
     folder = demo_folder(project)
     _empty(folder, say)
@@ -114,9 +114,9 @@ def _show(stack: Stack, settings: Settings, wanted: Sequence[date], say: Say) ->
 def _empty(folder: Path, say: Say) -> None:
     stack = running_stack(folder)
     if stack is not None:
-        raise SettingsError(f"A demonstration runs already, as process {stack.pid} at {stack.url}: stop it first.")
+        raise SettingsError(f"A demo is already running, as process {stack.pid} at {stack.url}: stop it first.")
     server = EmbeddedPostgres(folder / "postgres", say=say)
-    server.end_if_unused()  # the last one may have been killed
+    server.end_if_unused()  # the last demo may have been killed
     shutil.rmtree(server.files.folder)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -124,7 +124,7 @@ def _empty(folder: Path, say: Say) -> None:
 
 @contextmanager
 def _sandbox(folder: Path) -> Iterator[Mapping[str, str]]:
-    """The exchanges, each on a free port, as a process; yields their URLs."""
+    """Run the sandbox as a process, each exchange on a free port. Yield the URLs of the exchanges."""
     log = folder / "logs" / "sandbox.log"
     command = [sys.executable, "-m", "titan10_dagster.sandbox", "--log", str(folder / "logs" / "requests.jsonl")]
     for exchange in QUOTES:
@@ -142,17 +142,22 @@ def _sandbox(folder: Path) -> Iterator[Mapping[str, str]]:
 
 
 def _announced(log: Path) -> dict[str, str]:
-    """The exchanges and URLs that the sandbox has named so far, a line each."""
+    """Return the URLs that the sandbox has logged so far, by exchange."""
     lines = log.read_text().splitlines() if log.exists() else []
-    parts = [line.split() for line in lines if "http://" in line]
-    return {part[0]: part[1] for part in parts if len(part) == 2}
+    urls = {}
+    for line in lines:
+        words = line.split()
+        if "http://" in line and len(words) == 2:
+            urls[words[0]] = words[1]
+    return urls
 
 
 def _make_project(folder: Path, project: Path, urls: Mapping[str, str], start: date) -> Settings:
-    """A folder with settings of its own: nothing of the user's, least of all a database."""
+    """Create a folder with its own settings. The user's settings and database are not used."""
     port = int(os.environ.get("TITAN10_SERVER__PORT") or free_port(UI_PORT))
-    for variable in [name for name in os.environ if name.startswith("TITAN10_")]:
-        del os.environ[variable]
+    for variable in tuple(os.environ):
+        if variable.startswith("TITAN10_"):
+            del os.environ[variable]
     lines = ['data = "."', "", "[server]", f"port = {port}", "postgres_port = 0"]
     for exchange, quote in QUOTES.items():
         symbols = ", ".join(f'"{base}/{quote}"' for base in BASES)
@@ -168,10 +173,10 @@ def _make_project(folder: Path, project: Path, urls: Mapping[str, str], start: d
 
 
 def _wait(stack: Stack, backfill: str, settings: Settings, wanted: Sequence[date], db: Database) -> dict[str, str]:
-    """Waits for the backfill, showing what has landed; returns the status of its runs, by id.
+    """Wait for the backfill and show its progress. Return the status of its runs, by id.
 
-    The daemon looks at a backfill every half minute only: once each run has ended and the ledger knows every slice,
-    it is over.
+    The daemon checks a backfill only every half minute. So the wait ends as soon as each run has ended and the ledger
+    has a row for every slice.
     """
     deadline = time.monotonic() + WAIT_SECONDS
     with _progress(settings, wanted) as show:
@@ -184,7 +189,7 @@ def _wait(stack: Stack, backfill: str, settings: Settings, wanted: Sequence[date
                 show()
                 return runs
             time.sleep(POLL_SECONDS)
-    raise SettingsError(f"The backfill is not over after {WAIT_SECONDS:.0f} s: look at {stack.url} for what it does.")
+    raise SettingsError(f"The backfill did not end within {WAIT_SECONDS:.0f} s: see {stack.url} for its state.")
 
 
 def _is_over(runs: Mapping[str, str], db: Database, settings: Settings, wanted: Sequence[date]) -> bool:
@@ -196,7 +201,7 @@ def _is_over(runs: Mapping[str, str], db: Database, settings: Settings, wanted: 
 
 @contextmanager
 def _progress(settings: Settings, wanted: Sequence[date]) -> Iterator[Callable[[], None]]:
-    """A bar for each exchange; yields the function that brings them up to date."""
+    """Show a progress bar for each exchange. Yield the function that updates them."""
     columns = (
         TextColumn("{task.description:<9}"),
         BarColumn(),
@@ -218,7 +223,7 @@ def _progress(settings: Settings, wanted: Sequence[date]) -> Iterator[Callable[[
 
 
 def _compare(db: Database, settings: Settings, exchange: str, wanted: Sequence[date]) -> Verdict:
-    """Every stored candle against the truth, and every candle of the truth against the store and the ledger."""
+    """Compare every stored candle with the sandbox, and every candle of the sandbox with the store and the ledger."""
     verdicts = [_compare_series(db, series, wanted) for series in _series(settings, exchange)]
     sums = np.array([(v.right, v.wrong, v.lost, v.beyond) for v in verdicts]).sum(axis=0)
     return Verdict(*(int(number) for number in sums))
@@ -238,7 +243,7 @@ def _compare_series(db: Database, series: Series, wanted: Sequence[date]) -> Ver
 
 
 def _excused(db: Database, series: Series, absent: pd.Series) -> Any:
-    """Which of the absent candles the ledger says the exchange does not give any more."""
+    """Return a mask of the absent candles that the exchange no longer serves according to the ledger."""
     excused = np.zeros(len(absent), dtype=bool)
     for found in ledger.gaps(db, series.exchange, symbol=series.symbol, reasons=[Reason.BEYOND_HORIZON]):
         excused |= ((absent >= found.gap.start) & (absent < found.gap.end)).to_numpy()
@@ -260,7 +265,7 @@ def _summary(
     runs: Mapping[str, str],
     verdicts: Mapping[str, Verdict],
 ) -> Table:
-    title = f"{wanted[0]} to {wanted[-1]}, {len(BASES)} symbols each, candles of one minute, {len(runs)} runs"
+    title = f"{wanted[0]} to {wanted[-1]}, {len(BASES)} symbols each, 1m candles, {len(runs)} runs"
     table = Table(title=title)
     for header in ("exchange", "requests", "expected", "stored", "equal to the truth", "missing, and why"):
         table.add_column(header, justify="right" if header not in {"exchange", "missing, and why"} else "left")
@@ -289,16 +294,15 @@ def _requests(db: Database, settings: Settings, exchange: str, wanted: Sequence[
 
 def _conclusion(verdicts: Mapping[str, Verdict], runs: Mapping[str, str], seconds: float) -> str:
     right = sum(verdict.right for verdict in verdicts.values())
-    faults = [
-        f"{name}: {verdict.wrong:,} wrong, {verdict.lost:,} lost"
-        for name, verdict in verdicts.items()
-        if not verdict.passed
-    ]
+    faults = []
+    for name, verdict in verdicts.items():
+        if not verdict.passed:
+            faults.append(f"{name}: {verdict.wrong:,} wrong, {verdict.lost:,} lost")
     failed = [run for run, status in runs.items() if status != "SUCCESS"]
     if faults or failed:
         return f"NOT equal to the truth: {'; '.join(faults) or 'no candle wrong'}; failed runs: {len(failed)}."
     beyond = sum(verdict.beyond for verdict in verdicts.values())
     return (
-        f"Every one of {right:,} stored candles equals the sandbox's truth, and none is lost that an exchange still "
-        f"gives ({beyond:,} are older than what Kraken gives). {seconds:.0f} s, start included."
+        f"All {right:,} stored candles equal those of the sandbox. No candle is missing that an exchange still serves "
+        f"({beyond:,} are older than Kraken serves). {seconds:.0f} s, start included."
     )

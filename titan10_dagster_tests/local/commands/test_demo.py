@@ -77,7 +77,7 @@ def test_candles_older_than_the_exchange_serves_are_no_loss(db: Database) -> Non
 def test_a_failed_run_fails_the_demo_although_the_candles_are_right() -> None:
     verdicts = {"binance": Verdict(right=1440, wrong=0, lost=0, beyond=0)}
     assert _conclusion(verdicts, {"run": "FAILURE"}, 60.0).startswith("NOT equal to the truth")
-    assert _conclusion(verdicts, {"run": "SUCCESS"}, 60.0).startswith("Every one of 1,440 stored candles equals")
+    assert _conclusion(verdicts, {"run": "SUCCESS"}, 60.0).startswith("All 1,440 stored candles equal")
 
 
 def test_a_second_demo_is_refused_and_leaves_the_files_of_the_first(
@@ -89,9 +89,7 @@ def test_a_second_demo_is_refused_and_leaves_the_files_of_the_first(
     (folder / "of the first").touch()
     lock = StackLock(folder)
     lock.sign("http://127.0.0.1:3000")
-    with pytest.raises(
-        SettingsError, match=r"A demonstration runs already, as process \d+ at http://127\.0\.0\.1:3000"
-    ):
+    with pytest.raises(SettingsError, match=r"A demo is already running, as process \d+ at http://127\.0\.0\.1:3000"):
         run_demo(lambda _: None)
     assert (folder / "of the first").exists()
     lock.release()
