@@ -91,17 +91,17 @@ def labels_of(day: date, offset: timedelta) -> list[date]:
 
 
 def serves(archive: Archive, series: Series, cadence: Cadence) -> bool:
-    """Whether the archive has files of this cadence for the timeframe."""
+    """Return whether the archive has files of this cadence for the timeframe."""
     return any(tree.cadence is cadence and series.timeframe.name in tree.timeframes for tree in archive.trees)
 
 
 def candidates(archive: Archive, series: Series, market: Market, label: date, cadence: Cadence) -> list[ArchiveFile]:
-    """The files that may hold the label's candles, the preferred tree first."""
-    return [
-        ArchiveFile(archive, tree, series, market, label)
-        for tree in archive.trees
-        if tree.cadence is cadence and series.timeframe.name in tree.timeframes
-    ]
+    """Return the files that may hold the label's candles, the preferred tree first."""
+    files = []
+    for tree in archive.trees:
+        if tree.cadence is cadence and series.timeframe.name in tree.timeframes:
+            files.append(ArchiveFile(archive, tree, series, market, label))
+    return files
 
 
 @dataclass(frozen=True)
@@ -168,15 +168,15 @@ def _unit(
 
 
 def uncovered(slices: Collection[Slice], windows: Sequence[tuple[datetime, datetime]]) -> list[Slice]:
-    """The slices that the windows, in any order, do not cover whole."""
+    """Return the slices that the windows, in any order, do not cover completely."""
     merged: list[tuple[datetime, datetime]] = []
     for start, end in sorted(windows):
         if merged and start <= merged[-1][1]:
             merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
         else:
             merged.append((start, end))
-    return [
-        slice_
-        for slice_ in sorted(slices)
-        if not any(start <= slice_.start and slice_.end <= end for start, end in merged)
-    ]
+    left = []
+    for slice_ in sorted(slices):
+        if not any(start <= slice_.start and slice_.end <= end for start, end in merged):
+            left.append(slice_)
+    return left

@@ -155,8 +155,10 @@ class _UnitRead:
         return wanted
 
     async def _read_days(self, slices: Sequence[Slice]) -> None:
-        labels = sorted({label for slice_ in slices for label in labels_of(slice_.day, self.archive.label_offset)})
-        await asyncio.gather(*(self._read(label, Cadence.DAILY) for label in labels))
+        labels: set[date] = set()
+        for slice_ in slices:
+            labels.update(labels_of(slice_.day, self.archive.label_offset))
+        await asyncio.gather(*(self._read(label, Cadence.DAILY) for label in sorted(labels)))
 
     async def _read(self, label: date, cadence: Cadence) -> None:
         """Read the file of the label from the first tree that has a usable one."""

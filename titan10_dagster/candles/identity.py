@@ -105,10 +105,13 @@ def choose(
     for market in markets:
         candidates = [market, *market.rivals]
         stored = known.get(market.symbol)
-        same = [candidate for candidate in candidates if stored is not None and candidate.market_id == stored.market_id]
-        winner = same[0] if same else market
+        winner, is_known = market, False
+        for candidate in candidates:
+            if stored is not None and candidate.market_id == stored.market_id:
+                winner, is_known = candidate, True
+                break
         chosen.append(winner)
         if market.rivals and market.symbol in wanted:
             others = tuple(rival.market_id for rival in candidates if rival is not winner)
-            ambiguous.append(Ambiguity(winner, others, bool(same)))
+            ambiguous.append(Ambiguity(winner, others, is_known))
     return chosen, ambiguous

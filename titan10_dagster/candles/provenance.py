@@ -63,7 +63,10 @@ def replaced(known: Iterable[Stretch], new: Sequence[Stretch]) -> list[Stretch]:
     """
     kept = list(known)
     for stretch in new:
-        kept = [part for old in kept for part in _without(old, stretch)]
+        left: list[Stretch] = []
+        for old in kept:
+            left += _without(old, stretch)
+        kept = left
     joined: list[Stretch] = []
     for stretch in sorted([*kept, *new]):
         if joined and joined[-1].file == stretch.file and joined[-1].end >= stretch.start:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from itertools import compress
 
 import numpy as np
 
@@ -176,4 +177,4 @@ def judge(candles: Candles, slice_: Slice, now: datetime) -> Verdict:
 
 def _names(broken: Mapping[str, Mask], rows: Mask) -> tuple[tuple[str, ...], ...]:
     by_row = zip(*(mask[rows].tolist() for mask in broken.values()), strict=True)
-    return tuple(tuple(name for name, hit in zip(broken, hits, strict=True) if hit) for hits in by_row)
+    return tuple(tuple(compress(broken, hits)) for hits in by_row)

@@ -42,12 +42,10 @@ def autopilot_sensor(exchanges: tuple[str, ...], *, enabled: bool) -> dg.SensorD
     def autopilot(context: dg.SensorEvaluationContext, titan10: dg.ResourceParam[IngestContext]) -> dg.SensorResult:
         plan = plan_of(titan10, context.instance)
         now = titan10.now()
-        requests = [
-            request_of_days(
-                AUTOPILOT, chunk.exchange, chunk.first, chunk.last, now, config={"symbols": list(chunk.symbols)}
-            )
-            for chunk in plan.chunks
-        ]
+        requests = []
+        for chunk in plan.chunks:
+            config = {"symbols": list(chunk.symbols)}
+            requests.append(request_of_days(AUTOPILOT, chunk.exchange, chunk.first, chunk.last, now, config=config))
         return dg.SensorResult(run_requests=requests, skip_reason=None if requests else summary(plan))
 
     return autopilot
@@ -75,5 +73,8 @@ def summary(plan: HistoryPlan) -> str:
         "its breaker is open": plan.blocked,
         "it waits after a failure, or for the daily settlement": plan.resting,
     }
-    because = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in why.items() if names)
-    return f"Still missing: {left}. {because}."
+    because = []
+    for reason, names in why.items():
+        if names:
+            because.append(f"{', '.join(names)}: {reason}")
+    return f"Still missing: {left}. {'; '.join(because)}."

@@ -8,6 +8,7 @@ beside it, so that every partition of the UI has its status (dagster issues 1700
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from itertools import chain
 from typing import Any
 
 import dagster as dg
@@ -104,7 +105,9 @@ def candle_checks(exchange: str, partitions: dg.PartitionsDefinition[str]) -> dg
         of_this_run = [slice_ for slice_ in inspected if slice_.slice.series.symbol in requested]
         report = DayReport(context, asset, days)
         for check in CANDLE_CHECKS:
-            by_day = {day: check.find([slice_ for slice_ in inspected if slice_.slice.day == day]) for day in days}
+            by_day = {}
+            for day in days:
+                by_day[day] = check.find([slice_ for slice_ in inspected if slice_.slice.day == day])
             report.add(check.name, by_day)
             yield result(asset, check.name, check.of_run(of_this_run))
 
@@ -151,7 +154,9 @@ def _stored_findings(
     yield "accounted_for", by_day, is_accounted_for(unaccounted, not_requested)
 
     most = checks.unexplained_share
-    by_day = {day: is_explained([row for row in rows if row.slice.day == day], most) for day in days}
+    by_day = {}
+    for day in days:
+        by_day[day] = is_explained([row for row in rows if row.slice.day == day], most)
     yield "explained", by_day, is_explained(rows, most)
 
     distances = price_distances(titan10, exchange, days)
@@ -160,7 +165,7 @@ def _stored_findings(
 
     events = series_events(titan10, exchange, days)
     by_day = {day: is_same_series(events.get(day, ())) for day in days}
-    yield "same_series", by_day, is_same_series([event for of_day in events.values() for event in of_day])
+    yield "same_series", by_day, is_same_series(list(chain.from_iterable(events.values())))
 
 
 def _specs(

@@ -35,14 +35,13 @@ def compose(titan10: IngestContext) -> dg.Definitions:
 def _compose(titan10: IngestContext) -> dg.Definitions:
     settings = titan10.settings
     partitions, sizes, names = daily(), days_per_run(settings), tuple(settings.enabled)
-    assets = [
-        asset
-        for name, exchange in settings.enabled.items()
-        for asset in exchange_assets(
+    assets, checks = [], []
+    for name, exchange in settings.enabled.items():
+        assets += exchange_assets(
             name=name, settings=exchange, partitions=partitions, days_per_run=sizes[name], retries=settings.retries
         )
-    ]
-    assets += [probe_asset(name) for name in names]
+        checks += [candle_checks(name, partitions), store_checks(name, partitions)]
+    assets += map(probe_asset, names)
     schedules = [
         settle_schedule(names),
         markets_schedule(names),
@@ -60,9 +59,7 @@ def _compose(titan10: IngestContext) -> dg.Definitions:
     ]
     return dg.Definitions(
         assets=[*assets, rollups_asset(names), health_asset(), housekeeping_asset(), storage_asset()] if names else [],
-        asset_checks=[
-            check for name in names for check in (candle_checks(name, partitions), store_checks(name, partitions))
-        ],
+        asset_checks=checks,
         schedules=schedules if names else [],
         sensors=sensors if names else [],
         resources={

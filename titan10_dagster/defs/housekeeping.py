@@ -146,7 +146,9 @@ def _newest(instance: DagsterInstance, job: str) -> set[str]:
 
 def _folders_of_runs(folder: Path) -> Iterator[Path]:
     if folder.is_dir():
-        yield from (entry for entry in folder.iterdir() if entry.is_dir() and _is_run(entry.name))
+        for entry in folder.iterdir():
+            if entry.is_dir() and _is_run(entry.name):
+                yield entry
 
 
 def _is_run(name: str) -> bool:

@@ -86,18 +86,27 @@ def backfill(
             raise KeyboardInterrupt
         if _is_shut_out(result):
             break
-    done = {day for chunk, result in results if result.success for day in chunk}
+    done: set[date] = set()
+    messages: list[str] = []
+    for chunk, result in results:
+        messages.extend(_messages(result))
+        if result.success:
+            done.update(chunk)
     unsettled = {slice_.day for slice_ in read_ledger(titan10, titan10.slices(exchange, wanted, symbols)).unsettled()}
-    errors_of = [_failed_symbols(result) for _, result in results]
-    with_errors = {day for errors in errors_of for day in errors}
+    with_errors: set[date] = set()
+    errors: dict[str, str] = {}
+    for _, result in results:
+        for day, of_day in _failed_symbols(result).items():
+            with_errors.add(day)
+            errors.update(of_day)
     return Backfill(
         exchange=exchange,
         days=tuple(wanted),
         runs=tuple(result.run_id for _, result in results),
         failed=tuple(day for day in wanted if day not in done),
         incomplete=tuple(sorted(done & (unsettled | with_errors))),
-        messages=tuple(message for _, result in results for message in _messages(result)),
-        symbols={symbol: error for errors in errors_of for day in errors.values() for symbol, error in day.items()},
+        messages=tuple(messages),
+        symbols=errors,
         shut_out=any(_is_shut_out(result) for _, result in results),
         permanent=all(_is_permanent(result) for _, result in results if not result.success),
     )
@@ -108,11 +117,10 @@ def clean_up_dead_runs(instance: DagsterInstance) -> list[str]:
 
     A killed process cannot do this itself, and its slot would block the exchange's pool for the next run.
     """
-    dead = [
-        run
-        for run in instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.STARTED, DagsterRunStatus.STARTING]))
-        if PROCESS_TAG in run.tags and not is_alive(run.tags[PROCESS_TAG], database_url(instance))
-    ]
+    dead = []
+    for run in instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.STARTED, DagsterRunStatus.STARTING])):
+        if PROCESS_TAG in run.tags and not is_alive(run.tags[PROCESS_TAG], database_url(instance)):
+            dead.append(run)
     for run in dead:
         instance.report_run_failed(run, "The process that executed this run is gone.")
         instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)

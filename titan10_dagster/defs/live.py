@@ -86,10 +86,11 @@ def observation(report: LiveReport) -> dg.AssetObservation:
 
 def complaints(report: LiveReport) -> list[str]:
     """Return a sentence for each problem of the poll."""
-    whole = [f"{report.exchange}: {report.error}"] if report.error else []
-    postponed = (
-        [f"{report.exchange}: no time for {', '.join(report.postponed)}; the next poll begins with them"]
-        if report.postponed
-        else []
-    )
-    return [*whole, *postponed, *(f"{report.exchange} {symbol}: {why}" for symbol, why in report.failed.items())]
+    problems = []
+    if report.error:
+        problems.append(f"{report.exchange}: {report.error}")
+    if report.postponed:
+        problems.append(f"{report.exchange}: no time for {', '.join(report.postponed)}; the next poll begins with them")
+    for symbol, why in report.failed.items():
+        problems.append(f"{report.exchange} {symbol}: {why}")
+    return problems

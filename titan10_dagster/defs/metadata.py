@@ -23,22 +23,25 @@ OfSlice = TypeVar("OfSlice", SliceResult, LedgerRow)
 
 
 def candles_metadata(plan: FetchPlan, fetch: Fetch, *, alternative: str) -> dict[str, Metadata]:
-    """Per partition key: what this run did for the day; `alternative` says how to come by days out of reach."""
+    """Return what this run did, by partition key. `alternative` says how else to get days that are out of reach."""
     fetched = by_day_fetched(fetch.landed)
     groups = {
         "settled_before": _count_by_day(plan.settled),
         "landed_before": _count_by_day(plan.landed),
         "before_start": _count_by_day(plan.before_start),
     }
-    days = {slice_.day for group in (plan.fetch, plan.settled, plan.landed, plan.before_start) for slice_ in group}
-    return {
-        day.isoformat(): {
+    slices = [*plan.fetch, *plan.settled, *plan.landed, *plan.before_start]
+    by_key: dict[str, Metadata] = {}
+    for day in sorted({slice_.day for slice_ in slices}):
+        found: dict[str, Any] = {
             **_failures_on(day, plan, fetch),
             **_fetched(fetched.get(day, DayFetched()), alternative),
-            **{f"slices_{name}": counts[day] for name, counts in groups.items() if counts[day]},
         }
-        for day in sorted(days)
-    }
+        for name, counts in groups.items():
+            if counts[day]:
+                found[f"slices_{name}"] = counts[day]
+        by_key[day.isoformat()] = found
+    return by_key
 
 
 def _failures_on(day: date, plan: FetchPlan, fetch: Fetch) -> Metadata:
@@ -49,14 +52,16 @@ def _failures_on(day: date, plan: FetchPlan, fetch: Fetch) -> Metadata:
 
 
 def stored_metadata(days: Iterable[date], report: WriteReport, rows: Iterable[LedgerRow]) -> dict[date, Metadata]:
-    """Per UTC day: what this run wrote, and what the ledger holds of all its slices."""
+    """Return what this run wrote and what the ledger holds, by UTC day."""
     written, known = _by_day(report.by_slice.values()), _by_day(rows)
     return {day: {**_written(written[day]), **_known(known[day])} for day in days}
 
 
 def _written(results: Sequence[SliceResult]) -> Metadata:
-    counts = ("inserted", "restated", "unchanged")
-    return {"slices_written": len(results)} | {name: sum(getattr(r, name) for r in results) for name in counts}
+    counts: dict[str, Any] = {"slices_written": len(results)}
+    for name in ("inserted", "restated", "unchanged"):
+        counts[name] = sum(getattr(result, name) for result in results)
+    return counts
 
 
 def _known(rows: Sequence[LedgerRow]) -> Metadata:

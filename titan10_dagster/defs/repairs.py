@@ -99,11 +99,11 @@ def request(repair: Repair, now: datetime) -> dg.RunRequest:
 
 def summary(plan: RepairPlan) -> str:
     """Describe the plan in a sentence."""
-    runs = "; ".join(
-        f"{repair.exchange} {repair.first} to {repair.last}: {', '.join(repair.symbols)}" for repair in plan.repairs
-    )
+    runs = []
+    for repair in plan.repairs:
+        runs.append(f"{repair.exchange} {repair.first} to {repair.last}: {', '.join(repair.symbols)}")
     return (
-        f"{runs or 'Nothing to repair now'}. Other slices with unexplained gaps or without a ledger row: "
+        f"{'; '.join(runs) or 'Nothing to repair now'}. Other slices with unexplained gaps or without a ledger row: "
         f"{plan.waiting} are not due yet, {plan.busy} wait for another run of their exchange, {plan.blocked} wait for "
         f"an open breaker, {plan.postponed} are over the limit of one plan."
     )

@@ -47,10 +47,11 @@ def health_schedule() -> dg.ScheduleDefinition:
 
 def health_metadata(report: Sequence[ExchangeHealth]) -> dict[str, Any]:
     """Return the table, and the numbers that the UI plots over time."""
+    rows = []
+    for exchange in report:
+        rows.append({"exchange": exchange.exchange} | {name: _cell(value) for name, value in flat(exchange).items()})
     return {
-        "exchanges": table(
-            [{"exchange": row.exchange} | {k: _cell(v) for k, v in flat(row).items()} for row in report]
-        ),
+        "exchanges": table(rows),
         "open_breakers": sum(row.health.state.value != "closed" for row in report),
         "unexplained_candles": sum(flat(row)["missing"].get("unknown", 0) for row in report),
         "unasked_slices": sum(row.history.unasked for row in report),

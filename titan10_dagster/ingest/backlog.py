@@ -16,13 +16,14 @@ from titan10_dagster.store import ledger
 def listed_series(titan10: IngestContext, exchanges: Iterable[str]) -> dict[Series, date]:
     """Return the configured series that the exchanges list, each with its first day.
 
-    A symbol that the exchange does not list is left out until it does: its repairs would fail day after day.
+    A symbol that the exchange does not list is left out until it is listed: its repairs would fail day after day.
     """
-    return {
-        Series(name, symbol, titan10.exchange(name).timeframe): titan10.exchange(name).start
-        for name in exchanges
-        for symbol in listed_symbols(titan10, name)
-    }
+    starts = {}
+    for name in exchanges:
+        exchange = titan10.exchange(name)
+        for symbol in listed_symbols(titan10, name):
+            starts[Series(name, symbol, exchange.timeframe)] = exchange.start
+    return starts
 
 
 def open_slices(titan10: IngestContext) -> list[OpenSlice]:

@@ -84,7 +84,11 @@ class IngestContext:
         configured = self.exchange(exchange)
         wanted = configured.symbols if symbols is None else tuple(symbols)
         ordered = sorted(days)
-        return [Slice(Series(exchange, symbol, configured.timeframe), day) for symbol in wanted for day in ordered]
+        slices = []
+        for symbol in wanted:
+            series = Series(exchange, symbol, configured.timeframe)
+            slices += [Slice(series, day) for day in ordered]
+        return slices
 
 
 NO_DATABASE = (

@@ -84,7 +84,9 @@ def listed_symbols(titan10: IngestContext, exchange: str) -> list[str]:
     """Return the configured symbols that are in the stored market list; all of them if no list is stored."""
     configured: Iterable[str] = titan10.exchange(exchange).symbols
     listed = MarketStore(titan10.database).symbols(exchange)
-    return [symbol for symbol in configured if not listed or symbol in listed]
+    if not listed:
+        return list(configured)
+    return [symbol for symbol in configured if symbol in listed]
 
 
 async def _read(titan10: IngestContext, exchange: str) -> list[Market]:

@@ -39,11 +39,14 @@ def judged_slices(titan10: IngestContext, slices: Sequence[Slice]) -> Iterator[J
 
 
 def refresh_rollups(titan10: IngestContext, report: WriteReport) -> None:
-    """Refresh the rollups of the days in which a write changed candles; where they are views, nothing is to do.
+    """Refresh the rollups of the days in which a write changed candles. Rollups that are views need no refresh.
 
-    The candles are stored by then. An error is therefore logged, and the next catch-up of the rollups repairs it.
+    The candles are already stored. So an error is only logged, and the next refresh of the rollups repairs it.
     """
-    changed = [slice_ for slice_, done in report.by_slice.items() if done.inserted or done.restated]
+    changed = []
+    for slice_, done in report.by_slice.items():
+        if done.inserted or done.restated:
+            changed.append(slice_)
     try:
         retrying(lambda: rollups.refresh(titan10.database, windows(changed)))
     except StoreError as error:

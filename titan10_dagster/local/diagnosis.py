@@ -16,6 +16,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -276,7 +277,7 @@ def _exchanges(settings: Settings) -> list[Finding]:
         checks = [_exchange(name, configured) for name, configured in settings.enabled.items()]
         return await asyncio.gather(*checks)
 
-    return [finding for findings in asyncio.run(check_all()) for finding in findings]
+    return list(chain.from_iterable(asyncio.run(check_all())))
 
 
 async def _exchange(name: str, configured: ExchangeSettings) -> list[Finding]:

@@ -109,7 +109,10 @@ def _plain_decimals(column: pa.ChunkedArray) -> pa.ChunkedArray:
     texts = column.cast(pa.string())
     if not pa.compute.any(pa.compute.match_substring(texts, "e")).as_py():
         return texts
-    plain = [text if text is None or "e" not in text else f"{Decimal(text):f}" for text in texts.to_pylist()]
+    plain = []
+    for text in texts.to_pylist():
+        has_exponent = text is not None and "e" in text
+        plain.append(f"{Decimal(text):f}" if has_exponent else text)
     return pa.chunked_array([pa.array(plain, pa.string())])
 
 

@@ -140,7 +140,12 @@ def _unsettled(titan10: IngestContext, name: str, now: datetime) -> list[Slice]:
     days = days_to_be_settled(now, titan10.settings.alerts.settled_by)
     unsettled = read_ledger(titan10, titan10.slices(name, days, listed_symbols(titan10, name))).unsettled()
     since = ledger.on_duty_since(titan10.database, list({slice_.series for slice_ in unsettled}))
-    return [slice_ for slice_ in unsettled if slice_.series in since and slice_.day >= since[slice_.series]]
+    overdue = []
+    for slice_ in unsettled:
+        first_day = since.get(slice_.series)
+        if first_day is not None and slice_.day >= first_day:
+            overdue.append(slice_)
+    return overdue
 
 
 def _polled_until(titan10: IngestContext, name: str, now: datetime) -> datetime | None:

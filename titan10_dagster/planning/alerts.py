@@ -153,9 +153,16 @@ def pending_addresses(alert: Alert, addresses: Iterable[str]) -> list[str]:
 
     The message about the end goes only to addresses that received the message about the beginning.
     """
-    if alert.over_at is None:
-        return [address for address in addresses if address not in alert.notified]
-    return [address for address in addresses if address in alert.notified and address not in alert.notified_over]
+    pending = []
+    for address in addresses:
+        knows_beginning = address in alert.notified
+        if alert.over_at is None:
+            needs_message = not knows_beginning
+        else:
+            needs_message = knows_beginning and address not in alert.notified_over
+        if needs_message:
+            pending.append(address)
+    return pending
 
 
 def delivered(alert: Alert, address: str) -> Alert:
@@ -229,11 +236,10 @@ def gaps_condition(exchange: str, slices: Iterable[OpenSlice], now: datetime, li
 
     By then they were fetched about ten times, with pauses that double. Candles in quarantine have a reason.
     """
-    old = [
-        open_slice
-        for open_slice in slices
-        if open_slice.unexplained_seen is not None and now - open_slice.first_seen >= limit
-    ]
+    old = []
+    for open_slice in slices:
+        if open_slice.unexplained_seen is not None and now - open_slice.first_seen >= limit:
+            old.append(open_slice)
     if not old:
         return None
     first = min(open_slice.first_seen for open_slice in old)

@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
+from itertools import chain
 
 from titan10_dagster.sandbox.site import Site
 
@@ -282,8 +283,12 @@ class FileServer:
         return kinds
 
     def _standing(self, path: str) -> set[str]:
-        """The defects of a file, seen from its digest: nothing is used up."""
-        return {defect.kind for defect in self._defects if defect.match in path and defect.left != 0}
+        """Return the defects of a file for its digest. The counts of defects left do not change."""
+        kinds = set()
+        for defect in self._defects:
+            if defect.match in path and defect.left != 0:
+                kinds.add(defect.kind)
+        return kinds
 
     def _absent(self) -> FileReply:
         return FileReply(*self.shelf.absent)
@@ -311,7 +316,7 @@ class FileServer:
         return FileReply(200, f"{digest}  {name}\n".encode() if self.shelf.named else digest.encode())
 
     def _content(self, path: str, defects: set[str]) -> bytes | None:
-        found = next((match for pattern in self._paths if (match := pattern.fullmatch(path))), None)
+        found = next(filter(None, (pattern.fullmatch(path) for pattern in self._paths)), None)
         if found is None or found["symbol"] not in self._symbols:
             return None
         start, end = _stretch(found["label"], self.shelf.hours)
@@ -379,7 +384,7 @@ def _with_defects(rows: list[Row], defects: set[str]) -> list[Row]:
     if "replaced" in defects:
         rows = [[*row[:5], row[5] * 2 + 1] for row in rows]
     if "duplicates" in defects:
-        rows = [row for row in rows for _ in range(2)]
+        rows = list(chain.from_iterable(zip(rows, rows, strict=True)))
     return rows
 
 

@@ -60,7 +60,10 @@ class Exchanges:
         self.sites: dict[str, Site] = {}
         for name in chosen:
             played = _variant(venue(name), (edges or {}).get(name), (closed_markets or {}).get(name))
-            spans = {symbol: span for (exchange, symbol), span in (trading or {}).items() if exchange == name}
+            spans = {}
+            for (exchange, symbol), span in (trading or {}).items():
+                if exchange == name:
+                    spans[symbol] = span
             self.sites[name] = Site(
                 played,
                 clock=self.clock,

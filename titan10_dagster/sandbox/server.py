@@ -127,8 +127,11 @@ class Sandbox(Exchanges):
             calm = 0 if self._busy() else calm + 1
 
     def _busy(self) -> list[str]:
-        served = zip(self.sites, self._runners, strict=True)
-        return [name for name, runner in served if runner.server is not None and runner.server.connections]
+        busy = []
+        for name, runner in zip(self.sites, self._runners, strict=True):
+            if runner.server is not None and runner.server.connections:
+                busy.append(name)
+        return busy
 
 
 def serve(sandbox: Sandbox, announce: Callable[[str], None]) -> None:

@@ -340,11 +340,16 @@ def _of_exchanges(starts: Mapping[Series, date]) -> dict[str, Any]:
     groups: dict[str, list[Series]] = {}
     for series in starts:
         groups.setdefault(series.exchange, []).append(series)
+    timeframes, counts, first_days = [], [], []
+    for group in groups.values():
+        timeframes.append(group[0].timeframe.name)
+        counts.append(len(group))
+        first_days.append(min(map(starts.__getitem__, group)))
     return {
         "exchanges": list(groups),
-        "timeframes": [group[0].timeframe.name for group in groups.values()],
-        "counts": [len(group) for group in groups.values()],
-        "starts": [min(starts[series] for series in group) for group in groups.values()],
+        "timeframes": timeframes,
+        "counts": counts,
+        "starts": first_days,
         "series": [" ".join(key(series)) for series in starts],
     }
 

@@ -249,7 +249,10 @@ def read_gaps(cursor: Cursor, slices: Sequence[Slice]) -> dict[Slice, list[Gap]]
 def write_gaps(cursor: Cursor, gaps: Mapping[Slice, Sequence[Gap]]) -> None:
     """Replace the stored gaps of each slice with these."""
     bounds = [(*key(slice_.series), slice_.start, slice_.end) for slice_ in gaps]
-    rows = [_gap_row(slice_, gap) for slice_, of_slice in gaps.items() for gap in of_slice]
+    rows = []
+    for slice_, of_slice in gaps.items():
+        for gap in of_slice:
+            rows.append(_gap_row(slice_, gap))
     execute_values(cursor, statement("delete_gaps"), bounds, page_size=1000)
     execute_values(cursor, statement("write_gaps"), rows, page_size=1000)
 

@@ -176,8 +176,11 @@ def _refuse_too_old(installed: str) -> None:
 
 
 def _is_too_old(version: str) -> bool:
-    given, oldest = ([int(number) for number in re.findall(r"\d+", text)[:2]] for text in (version, OLDEST))
-    return given < oldest
+    return _major_minor(version) < _major_minor(OLDEST)
+
+
+def _major_minor(version: str) -> list[int]:
+    return list(map(int, re.findall(r"\d+", version)[:2]))
 
 
 class _Backend(PostgresqlBackend):  # type: ignore[misc]

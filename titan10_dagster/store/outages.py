@@ -121,12 +121,12 @@ class _GapReader:
         mask = np.zeros(block.size, np.bool_)
         wanted = days(block.first, block.last) if only is None else only
         concerned = [day for day in wanted if line.has(day, reasons)]
-        unread = [slice_ for day in concerned if (slice_ := Slice(line.series, day)) not in self._gaps]
+        slices = [Slice(line.series, day) for day in concerned]
+        unread = [slice_ for slice_ in slices if slice_ not in self._gaps]
         if unread:
             self._gaps.update(read_gaps(self._cursor, unread))
-        for day in concerned:
-            slice_ = Slice(line.series, day)
-            mask[block.cells(day)] = within(self._gaps[slice_], slice_, reasons)
+        for slice_ in slices:
+            mask[block.cells(slice_.day)] = within(self._gaps[slice_], slice_, reasons)
         return mask
 
 
@@ -204,8 +204,11 @@ class _Classification:
         candidates = []
         for day in inner:
             n = (day - span.first).days
-            silent = [line for line in lines if line.has(day, CONFIRMED_ABSENT) and is_busy(line.absence(n))]
-            if len(silent) > 1:
+            silent = 0
+            for line in lines:
+                if line.has(day, CONFIRMED_ABSENT) and is_busy(line.absence(n)):
+                    silent += 1
+            if silent > 1:
                 candidates.append(day)
         found = []
         for first, last in _consecutive(candidates):
@@ -333,8 +336,9 @@ def _suspect_days(
         if line.has(day, _SPECIAL) or has_long_gap(line, span, day, longest):
             return list(inner)
         cells = span.cells(day)
-        if any(item.silence.start < cells.stop and item.silence.end > cells.start for item in shared):
-            suspect |= {day - _DAY, day, day + _DAY}
+        for item in shared:
+            if item.silence.start < cells.stop and item.silence.end > cells.start:
+                suspect |= {day - _DAY, day, day + _DAY}
     return [day for day in inner if day in suspect]
 
 

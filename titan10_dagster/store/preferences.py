@@ -16,13 +16,12 @@ Preferences = Mapping[str, Sequence[str]]
 def keep(db: Database, preferences: Preferences) -> bool:
     """Make the database agree with `preferences`: exchanges by symbol, the first choice first.
 
-    Return False, without writing, if it already did. Safe to run twice at once; readers are never blocked.
+    Return False, without writing, if it already agrees. Safe to run twice at once; readers are never blocked.
     """
-    wanted = {
-        (symbol, place, exchange)
-        for symbol, exchanges in preferences.items()
-        for place, exchange in enumerate(exchanges, 1)
-    }
+    wanted = set()
+    for symbol, exchanges in preferences.items():
+        for place, exchange in enumerate(exchanges, 1):
+            wanted.add((symbol, place, exchange))
     with db.transaction() as cursor:
         cursor.execute("LOCK TABLE preferences IN SHARE ROW EXCLUSIVE MODE")
         if _stored(cursor) == wanted:

@@ -63,8 +63,12 @@ class ProbeStore:
 
 def _known(findings: Sequence[Finding], column: str) -> dict[str, str]:
     """Return the values of one column of the findings, without those that are not known."""
-    values = {finding.subject.value: getattr(finding, column) for finding in findings}
-    return {name: value for name, value in values.items() if value is not None}
+    known = {}
+    for finding in findings:
+        value = getattr(finding, column)
+        if value is not None:
+            known[finding.subject.value] = value
+    return known
 
 
 def _probe(row: Any) -> Probe:

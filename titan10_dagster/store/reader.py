@@ -78,13 +78,19 @@ def gaps(db: Database, series: Series, start: datetime, end: datetime) -> list[G
     # A gap never crosses midnight: one that reaches into the stretch begins on its first day.
     first = midnight(_aware(start).date())
     found = ledger.gaps(db, series.exchange, symbol=series.symbol, start=first, end=_aware(end))
-    inside = [row.gap for row in reversed(found) if row.series == series and row.gap.end > start]
-    return [replace(gap, start=max(gap.start, start), end=min(gap.end, end)) for gap in inside]
+    cut = []
+    for row in reversed(found):
+        gap = row.gap
+        if row.series == series and gap.end > start:
+            cut.append(replace(gap, start=max(gap.start, start), end=min(gap.end, end)))
+    return cut
 
 
 def coverage(db: Database, series: Series, first: date | None = None, last: date | None = None) -> CoverageRow | None:
-    """Count the expected and present candles of the series between the UTC days (both included), and the missing ones
-    by reason; None if no slice of it was fetched there."""
+    """Count the candles of the series between the UTC days (both included): expected, present, and missing by reason.
+
+    Return None if no slice of the series was fetched in these days.
+    """
     rows = ledger.coverage(db, series.exchange, first, last)
     return next((row for row in rows if row.series == series), None)
 

@@ -110,8 +110,11 @@ def has_long_gap(line: SeriesDays, span: Days, day: date, longest: Mapping[tuple
         return False
     if is_busy(absence):
         return True
-    traded = [n for n in range(-REACH, REACH + 1) if abs(n) > 1 and line.is_traded(number + n)]
-    return length > LONGER * max((gap(n) for n in traded), default=0)
+    longest_nearby = 0
+    for n in range(-REACH, REACH + 1):
+        if abs(n) > 1 and line.is_traded(number + n):
+            longest_nearby = max(longest_nearby, gap(n))
+    return length > LONGER * longest_nearby
 
 
 def around_silence(

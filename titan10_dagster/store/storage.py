@@ -86,19 +86,22 @@ def _too_small(chunks: Sequence[Chunk]) -> list[str]:
 
 
 def _not_compressed(storage: Storage, now: datetime) -> list[str]:
-    """Report chunks that should have been compressed days ago. The policy takes care of those that are merely due."""
+    """Report chunks that should have been compressed days ago. The policy compresses chunks that are just due."""
     if storage.compress_after is None:
         return []
     due = now - storage.compress_after - LATE
-    late = [chunk for chunk in storage.chunks if not chunk.compressed and chunk.end < due]
-    partial = [chunk for chunk in storage.chunks if chunk.partial and chunk.end < due]
+    late = partial = 0
+    for chunk in storage.chunks:
+        if chunk.end < due:
+            late += not chunk.compressed
+            partial += chunk.partial
     if not late and not partial:
         return []
     if storage.compressed_at is not None and now - storage.compressed_at < LATE:
         return []  # a backfill or repair wrote them since, and the policy runs every 12 hours
     last = f"last succeeded at {storage.compressed_at:%F %R} UTC" if storage.compressed_at else "never succeeded"
     return [
-        f"{len(late)} chunks are not compressed and {len(partial)} only partly, although they are older than"
+        f"{late} chunks are not compressed and {partial} only partly, although they are older than"
         f" {storage.compress_after.days} days; the policy {last}. See timescaledb_information.job_errors."
         " To compress now: CALL run_job(job_id) with the job_id of policy_compression."
     ]

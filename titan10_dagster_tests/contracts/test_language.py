@@ -10,7 +10,7 @@ RIDDLES = re.compile(r"\b(told|tell|tells|nobody|somebody|whoever|anew)\b", re.I
 
 # Bounds of the whole package.
 MOST_RIDDLES = 15
-MOST_COMPREHENSIONS = 23.5  # in 1,000 lines; the goal is fewer than 22
+MOST_COMPREHENSIONS = 22  # in 1,000 lines
 MOST_ONES = 0
 
 

@@ -192,7 +192,11 @@ def _refuse_shared_files(request: Request, sources: Sequence[Source]) -> None:
 
 
 def _refuse_to_overwrite(request: Request, sources: Sequence[Source]) -> None:
-    there = [str(path) for path in (_path(request, source) for source in sources) if path.exists()]
+    there = []
+    for source in sources:
+        path = _path(request, source)
+        if path.exists():
+            there.append(str(path))
     if there and not request.force:
         raise SettingsError(f"{', '.join(there)}: the file exists. Nothing was written; --force replaces it.")
 
