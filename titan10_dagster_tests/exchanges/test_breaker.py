@@ -14,6 +14,7 @@ from titan10_dagster.errors import (
     FetchError,
     Maintenance,
     MalformedAnswer,
+    MarketChanged,
     Postponed,
     ProxyFailed,
     Refused,
@@ -193,6 +194,7 @@ SIGNALS: list[tuple[FetchError, HealthSignal]] = [
     (Refused("", exchange="x"), HealthSignal.NOTED),
     (UnknownSymbol("", exchange="x", status=400), HealthSignal.REJECTED),
     (UnknownSymbol("", exchange="x"), HealthSignal.NOTED),
+    (MarketChanged("", exchange="x"), HealthSignal.NOTED),
     (FetchError("", exchange="x", status=400), HealthSignal.REJECTED),
     (FetchError("", exchange="x"), HealthSignal.NOTED),
 ]
