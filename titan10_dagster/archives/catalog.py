@@ -39,7 +39,7 @@ class ArchiveFile:
 
     @property
     def digest_path(self) -> str | None:
-        """The path of the file with the published digest; None where none is published."""
+        """Return the path of the file with the published digest; None if no digest is published."""
         if self.tree.digest is None:
             return None
         return self.tree.digest.format(path=self.path, stem=self.path.rpartition(".")[0])
@@ -106,7 +106,7 @@ def candidates(archive: Archive, series: Series, market: Market, label: date, ca
 
 @dataclass(frozen=True)
 class Unit:
-    """What is read together: the slices of one series in one calendar month.
+    """The unit of reading: the slices of one series in one calendar month.
 
     `monthly`: whether the monthly file is tried first for them. Days that it lacks, and those in `daily_days`, are
     read from daily files.

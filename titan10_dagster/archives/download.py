@@ -51,7 +51,7 @@ class _PassingFailure(ArchiveError):
 
 @dataclass(frozen=True)
 class Download:
-    """The content of a file and where it came from; `cached`: it was read from the cache, at no request."""
+    """The content of a file and its origin. `cached`: it was read from the cache, without a request."""
 
     content: bytes
     source: SourceFile
@@ -135,11 +135,11 @@ class Downloader:
                 return content, replace(source, checked_against=f"{algorithm} {'file' if published else 'etag'}")
         raise DigestMismatch(
             f"{file}: its {algorithm} digest is not the published one, {digest[:12]}..., after two downloads. Nothing"
-            " of it is stored; the next source is asked for these candles."
+            " of it is stored; these candles are requested from the next source."
         )
 
     async def _published_digest(self, file: ArchiveFile, headers: Mapping[str, str]) -> str | None:
-        """The digest in the file beside the data file; None where there is none."""
+        """Return the digest from the file next to the data file; None if there is no such file."""
         if file.digest_path is None:
             return None
         try:

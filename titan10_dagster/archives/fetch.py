@@ -3,7 +3,7 @@
 The files of one series and month are read together (`catalog.Unit`): the monthly file first where the archive has one,
 then daily files for the days that it lacks or is known to have wrong. A slice lands as soon as its unit is read.
 
-A file is not believed because its digest is right (facts: binance-public-data issue 39). A slice is complete if every
+A correct digest does not prove that the candles are right (binance-public-data issue 39). A slice is complete if every
 minute is there, or, where the exchange leaves out minutes without trades, if the file is not silent at one of its ends
 for longer than anywhere else. An incomplete slice lands as far as it goes and is left to the next source as well.
 """
@@ -63,7 +63,7 @@ class ArchiveReport:
 
 @dataclass(frozen=True, eq=False)
 class _Part:
-    """A file that was read, and where it came from."""
+    """A file that was read, and its origin."""
 
     parsed: ParsedFile
     source: SourceFile
@@ -89,10 +89,10 @@ async def fetch_archive(
     now: Callable[[], datetime],
     warn: Callable[[str], object],
 ) -> ArchiveReport:
-    """Bring what the archive has of the slices, and hand each to `land`, which is called in threads.
+    """Fetch the slices that the archive has, and pass each to `land`, which is called in threads.
 
-    `warn` receives a sentence for each file that was there and could not be used. No error of the archive is raised:
-    what it did not bring is in `ArchiveReport.left`. What `land` raises is raised here.
+    `warn` receives a sentence for each file that was there and could not be used. Errors of the archive are not raised:
+    slices that it did not deliver are in `ArchiveReport.left`. What `land` raises is raised here.
     """
     began, progress = time.monotonic(), _Progress()
     units, unserved = plan_units(archive, slices, markets, now())
@@ -254,7 +254,7 @@ class _UnitRead:
 
 
 def _suspicious_silence(slice_: Slice, candles: Candles) -> str | None:
-    """Why a sparse slice may lack candles; None where its silences look like minutes without trades.
+    """Return why a sparse slice may lack candles; None if its silences look like minutes without trades.
 
     A file that lost rows looks like an exchange without trades. The longest silence of a day is suspicious if it is at
     one end, lasts more than an hour and is twice as long as any other. It is also suspicious if it is too long for a

@@ -45,7 +45,7 @@ class LocalFile:
 
     @property
     def url(self) -> str:
-        """Where it is, for the provenance of its candles."""
+        """The location of the file, for the provenance of its candles."""
         return self.path.resolve().as_uri() + (f"#{self.member}" if self.member else "")
 
     def __str__(self) -> str:
@@ -89,7 +89,7 @@ def belongs_to(file: LocalFile, market: Market, timeframe: Timeframe) -> bool:
     return False
 
 
-# Assets that Kraken's files spell in a way of their own.
+# Assets that Kraken's files spell differently.
 _OTHER_SPELLINGS = {"BTC": "XBT", "DOGE": "XDG"}
 
 
@@ -119,7 +119,7 @@ def read_days(file: LocalFile, columns: Sequence[str], timeframe: Timeframe) -> 
     `columns` names the columns of a file without a header: time, open, high, low, close, volume, "" for others.
 
     Raises:
-        MalformedFile: it is damaged, is no table of candles, or is not in order of time.
+        MalformedFile: the file is damaged, is not a table of candles, or is not sorted by time.
     """
     waiting = np.empty((0, 6))
     after: int | None = None  # the day after the last one that was yielded, in days since 1970
@@ -144,7 +144,7 @@ def read_days(file: LocalFile, columns: Sequence[str], timeframe: Timeframe) -> 
 
 
 def _days(rows: Floats, after: int | None, end: int, timeframe: Timeframe) -> Iterator[FileDay]:
-    """The days before `end`, from `after` on, or from the first row where that is None."""
+    """Yield the days from `after`, or from the day of the first row if `after` is None, until before `end`."""
     if after is None and not len(rows):
         return
     first = int(rows[0, 0]) // _DAY_MS if after is None else after
@@ -171,7 +171,7 @@ def _pieces(file: LocalFile, columns: Sequence[str]) -> Iterator[Floats]:
             if not header and not rest and piece and not piece[:1].isdigit():
                 header = piece[: piece.find(b"\n") + 1]
                 piece = piece[len(header) :]
-                read_rows(header, columns)  # raises if it is no header
+                read_rows(header, columns)  # raises if the line is not a header
             lines = rest + piece
             end = len(lines) if not piece else lines.rfind(b"\n") + 1
             if end:

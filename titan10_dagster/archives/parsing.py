@@ -1,6 +1,6 @@
 """The rows of a candle file: unpacked within limits, read by what the file itself shows.
 
-Nothing is taken for granted that the file can prove: whether there is a header, the order of its columns, the unit of
+Nothing is assumed that the file can prove: whether there is a header, the order of its columns, the unit of
 its times (seconds, milliseconds, microseconds) and the 24 hours that its label means. Exchanges changed each of these
 without notice (facts: binance-public-data issues 177, 283, 386; OKX and HTX days begin at 16:00 UTC).
 """
@@ -49,7 +49,7 @@ class ParsedFile:
 
     candles: its rows by time; they may break rules, be repeated or contradict each other.
     start, end: the stretch that the file covers (aware, UTC).
-    unreadable: lines that are no rows at all.
+    unreadable: the number of lines that are not rows.
     """
 
     candles: Candles
@@ -161,7 +161,7 @@ def _table(text: bytes, names: Sequence[str], skip: int) -> tuple[pa.Table, int]
             reason = str(error)
             continue
         return table, len(skipped)
-    raise MalformedFile(f"it is no table of candles: {reason[:160]}")
+    raise MalformedFile(f"it is not a table of candles: {reason[:160]}")
 
 
 def _numbers(column: pa.ChunkedArray) -> Floats:

@@ -20,7 +20,7 @@ Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 _WIDTH = len(COLUMNS)
-END_OF_TIME_MS = 253_402_300_800_000  # the year 10000; microseconds taken for milliseconds lie beyond it
+END_OF_TIME_MS = 253_402_300_800_000  # the year 10000; microseconds that are read as milliseconds exceed it
 
 
 class MalformedRows(ValueError):

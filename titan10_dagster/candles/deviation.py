@@ -1,7 +1,7 @@
 """Compares the closes of an exchange with the median of all exchanges that trade the symbol.
 
-Only equal symbols are compared, BTC/USDT with BTC/USDT: when a dollar token loses its peg, that is no fault of the
-exchange. At least three exchanges are needed: if two differ, it is not known which of them is wrong.
+Only equal symbols are compared, BTC/USDT with BTC/USDT: if a dollar token loses its peg, the exchange is not at fault.
+At least three exchanges are needed: if two differ, it is not known which of them is wrong.
 """
 
 from __future__ import annotations

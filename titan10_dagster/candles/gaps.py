@@ -277,7 +277,7 @@ def _findings(present: Mask, slice_: Slice, evidence: Evidence) -> _Findings:
 def _observe(known: _Cells, findings: _Findings, evidence: Evidence) -> _Cells:
     now = _microseconds(evidence.observed_at)
     taken_back = (known.reason == _CODES[Reason.DELISTED]) & ~findings.delisted & ~findings.perhaps_delisted
-    # Observations of a broken candle are no observations of its absence.
+    # Observations of a broken candle do not count as observations of a missing one.
     was_broken = (known.reason == _CODES[Reason.BROKEN_AT_SOURCE]) & findings.answered
     before = np.where(taken_back | was_broken, 0, known.observations)
     due = (before == 0) | (now - known.last_seen >= OBSERVATION_SPACING // _MICROSECOND)

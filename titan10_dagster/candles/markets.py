@@ -15,7 +15,8 @@ class Market:
     symbol: ccxt's name for it ("BTC/USDT").
     market_id, base_id, quote_id: the exchange's own names.
     active: whether the exchange trades it now.
-    listed: the start of its first candle (aware, UTC), if that was searched for; ccxt's `created` is no listing date
+    listed: the start of its first candle (aware, UTC), if that was searched for; ccxt's `created` is not the listing
+    date
         (ccxt PR 26551).
     extra: further fields that the exchange's ccxt class reads (numeric ids, scales), as plain JSON values.
     rivals: other active markets that the same list names by the same symbol (`candles/identity.py` chooses).

@@ -1,8 +1,9 @@
 """Doubles as integers with a scale, exactly: `integer / scale` is the double again, bit for bit.
 
 Candles are stored like that: compressed, they take a third of the space of doubles. PostgreSQL converts bigint to
-double precision and then divides in IEEE arithmetic, as numpy does here, so what is checked here holds there. A power
-of ten up to 10^22 is a double without error, so the division rounds correctly for every decimal that an exchange sends.
+double precision and then divides in IEEE arithmetic, as numpy does here, so a result checked here also holds there. A
+power of ten up to 10^22 is a double without error, so the division rounds correctly for every decimal that an exchange
+sends.
 
 The integer is the shortest decimal that means the double, the one that Python and JSON print: 349.13948757000003 is
 34913948757000003 / 10^14. Then sums of the decimals (`exact_decimal` in SQL) are the sums of what the exchange sent.

@@ -36,7 +36,7 @@ _state = local()  # of each thread: whether a patient call is under way
 def patient(storage: Storage) -> Storage:
     """Class decorator: make the methods and properties that the class inherits repeat their work after such an error.
 
-    Private methods, generators and what the class defines itself stay as they are.
+    Private methods, generators and methods that the class defines itself are not wrapped.
     """
     for name in dir(storage):
         if name.startswith("_") or name in vars(storage):
@@ -102,7 +102,7 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _may_pass(error: BaseException) -> bool:
-    if isinstance(error, DagsterPostgresException):  # the cause says more; without one, it gave up connecting
+    if isinstance(error, DagsterPostgresException):  # an error without a cause means that no connection was made
         return error.__cause__ is None
     if not isinstance(error, DBAPIError):
         return False

@@ -9,8 +9,8 @@ patience.py). A statement that the server finished before its connection broke i
 stored twice, which changes nothing, and a run or backfill that already exists counts as added.
 
 Events: an event is one transaction instead of up to four, and does not wait until the disk has it. That was half of the
-time of the checks of a run, which store a result for each day. A crash of the server loses the events of its last
-moments; their run then counts as lost, is run again, and finds its candles where it stored them. Everything else waits
+time of the checks of a run, which store a result for each day. A crash of the server loses its last events. Their run
+then counts as lost and is run again. It finds its candles where it stored them. Everything else waits
 for the disk, above all the slots of an exchange's pool.
 
 Without the variable TITAN10_DATABASE__DAGSTER_URL, which every `titan10` command sets, and without DAGSTER_HOME, as
@@ -48,7 +48,7 @@ from titan10_dagster.store.urls import sqlalchemy_url
 T = TypeVar("T")
 
 URL_VARIABLE = "TITAN10_DATABASE__DAGSTER_URL"
-KEPT_CONNECTIONS = 3  # of a process; what its threads need beyond that is opened and closed again
+KEPT_CONNECTIONS = 3  # of a process; if its threads need more, more are opened and closed again
 
 
 class _Pooled:

@@ -40,7 +40,7 @@ class FetchConfig(dg.Config):
 class LandedCandles:
     """The slices of some partitions of an exchange. Their candles stay in the landing zone until they are read.
 
-    `landed`: those of them that this run landed, or found landed by a run that died.
+    `landed`: slices that this run landed, or that a run that died had landed.
     """
 
     slices: tuple[Slice, ...]
@@ -206,7 +206,7 @@ def _tags(name: str, settings: ExchangeSettings) -> dict[str, str]:
 
 
 def checked_symbols(name: str, configured: Sequence[str], requested: Sequence[str] | None) -> Sequence[str]:
-    """Return the symbols of a run: those of its config, else all configured ones.
+    """Return the symbols of a run from its config; by default all configured symbols.
 
     Raises:
         SettingsError: the list is empty, or one of its symbols is not in titan10.toml.

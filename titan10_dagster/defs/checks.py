@@ -1,7 +1,7 @@
-"""Asset checks: on `<exchange>/candles` what came, on `<exchange>/ohlcv` what is stored.
+"""Asset checks: on `<exchange>/candles` of the fetched candles, on `<exchange>/ohlcv` of the stored ones.
 
-What a check finds is decided in `ingest.findings`; here are its names and descriptions, and how Dagster gets the
-results. A run takes many days, but Dagster keeps one result per check and run: each day's own result is reported
+The module `ingest.findings` decides what a check finds. This module has names and descriptions, and passes the results
+to Dagster. A run takes many days, but Dagster keeps one result per check and run: each day's own result is reported
 beside it, so that every partition of the UI has its status (dagster issues 17005, 32894).
 """
 

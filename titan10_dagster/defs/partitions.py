@@ -17,7 +17,7 @@ RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_p
 
 
 def daily_keys(*exchanges: str) -> list[dg.AssetKey]:
-    """The assets of these exchanges that have a partition a day: what a run of days is made of."""
+    """Return the assets of these exchanges that have daily partitions. A run of days consists of them."""
     return [dg.AssetKey([name, kind]) for name in exchanges for kind in ("candles", "ohlcv")]
 
 

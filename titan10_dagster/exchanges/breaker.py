@@ -54,7 +54,7 @@ T = TypeVar("T")
 CONFIRMED_FOR = 0.25  # seconds
 CONFIRM_WITHIN = 1.0  # seconds that a request waits to learn whether the breaker is still closed
 RECORD_WITHIN = 2.0  # seconds that a request waits until its demand for a slower pace is stored
-REFUSAL = timedelta(minutes=10)  # a refused exchange is tried again, for a refusal may end, but ever more rarely
+REFUSAL = timedelta(minutes=10)  # first pause after a refusal; the pauses grow, but a refusal may end
 
 
 class HealthStore(Protocol):
@@ -70,10 +70,10 @@ class HealthStore(Protocol):
 class HealthSignal(Enum):
     """What an error shows about the exchange as a whole.
 
-    NONE: nothing, because no request was made or this process stood still; it is not even kept as the last error.
-    NOTED: nothing, but it is kept as the last error.
-    REJECTED: the exchange works, for it answered that it rejects this one request.
-    FAILED, THROTTLED, REFUSED, BANNED: what their names say.
+    NONE: nothing, because no request was made or this process stood still; it is not recorded as the last error.
+    NOTED: nothing, but it is recorded as the last error.
+    REJECTED: the exchange works. It answered that it rejects this one request.
+    FAILED, THROTTLED, REFUSED, BANNED: the exchange failed, asked for a slower pace, refused us or banned us.
     """
 
     NONE = auto()
@@ -103,7 +103,7 @@ _BY_THE_EXCHANGE = {HealthSignal.REFUSED, HealthSignal.REJECTED}
 def signal_of(error: FetchError) -> HealthSignal:
     """Return what the breaker learns from an error.
 
-    A refusal or rejection without an HTTP status was not said by the exchange (this machine's clock is wrong, for
+    A refusal or rejection without an HTTP status does not come from the exchange (this machine's clock is wrong, for
     example), so it shows nothing about the exchange.
     """
     signal = next(signal for class_, signal in _SIGNALS if isinstance(error, class_))
@@ -153,9 +153,9 @@ class Breaker:
     async def confirm(self) -> Pace | None:
         """Return the present pace before an admitted request is made; None where it was not read again.
 
-        Raises BreakerOpen if the breaker has opened meanwhile, in any process. A reading is believed for a quarter of
-        a second, for some exchanges get 50 requests a second. Without an answer from the database within a second,
-        what was known at first holds.
+        Raises BreakerOpen if the breaker has opened meanwhile, in any process. A state that was read is used for a
+        quarter of a second, because some exchanges get 50 requests a second. Without an answer from the database within
+        a second, what was known at first holds.
         """
         if time.monotonic() < self._confirmed + CONFIRMED_FOR:
             return None

@@ -53,7 +53,7 @@ _TIMEOUTS = (ccxt.RequestTimeout, TimeoutError)
 
 
 async def _always() -> None:
-    """Let every request pass, for there is no breaker."""
+    """Let every request pass, because there is no breaker."""
 
 
 class ExchangeClient:
@@ -244,7 +244,7 @@ class ExchangeClient:
         return failure
 
     async def _record_throttling(self, failure: Throttled, requested_at: datetime) -> None:
-        # Without the database this client has slowed down all the same, and the candles that it fetches can still land.
+        # Without the database this client still slows down, and the candles that it fetches can still land.
         with suppress(StoreError):
             pace = None if self._breaker is None else await self._breaker.slowed(failure, requested_at)
             if pace is not None:

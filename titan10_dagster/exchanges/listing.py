@@ -1,6 +1,6 @@
 """Find the first and the last candle that an exchange has of a series.
 
-ccxt's `market['created']` is no listing date (ccxt PR 26551), so the exchange is asked:
+ccxt's `market['created']` is not the listing date (ccxt PR 26551), so the exchange is asked:
 
 1. for 1d candles: a few dozen requests at most, and one where the exchange counts forward from `since`
 2. for the series' own candles around the day that was found
@@ -13,7 +13,7 @@ They also disagree if an exchange no longer serves old minutes but still serves 
 without an error, which looks like a lack of trades. So traded days are compared with the series' own candles: a traded
 day without any own candle is no longer served, and neither is anything before it; if it has one, it is still served,
 and so is everything after it. Bisection finds the edge between a day of either kind. An edge within the day of the
-listing itself is taken for the listing, because a day's candle does not show the minute in which it began.
+listing itself counts as the listing, because a day's candle does not show the minute in which it began.
 
 If an exchange answers with an error to every page that begins before the first candle, bisection finds the earliest
 start without an error, for days and for the series' own candles. The wording of that error is not documented (ccxt PR
@@ -186,7 +186,7 @@ class _Search:
         older = await self._first_of(days[-2]) if len(days) > 1 else []
         today = to_ms(self.now) // _DAY_MS * _DAY_MS
         later = await self._times(self._daily, days[-1] + _DAY_MS, today, traded=True)
-        if newest is None or older != [] or later is None:  # a single missing day is no horizon
+        if newest is None or older != [] or later is None:  # a single missing day does not prove a horizon
             return Beginning(BeginningKind.UNEXPLAINED, None)
         return await self._edge([*later, today])
 

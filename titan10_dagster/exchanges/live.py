@@ -1,8 +1,8 @@
 """Request the newest candles of many series of one exchange: one request each, none of them repeated.
 
-The next poll comes in a minute, so a poll retries nothing and makes no request after its time is over, whatever the
-pace or a demand to rest would have it wait for. Series that it did not come to go first in the next poll. The circuit
-breaker learns once per poll: a poll in which nothing was answered is one failure.
+The next poll comes in a minute. So a poll retries nothing, and makes no request after its time is over, even if it
+waited for the pace or for a pause that the exchange demanded. Series that it did not come to go first in the next poll.
+The circuit breaker learns once per poll: a poll in which nothing was answered is one failure.
 """
 
 from __future__ import annotations

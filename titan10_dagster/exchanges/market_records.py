@@ -42,7 +42,10 @@ def unique_markets(markets: Iterable[Market]) -> list[Market]:
 
 
 def ccxt_market(market: Market) -> dict[str, Any]:
-    """As little as `fetch_ohlcv` needs. Kraken's id is the key of its result, or no candle is found there."""
+    """Return only the fields that `fetch_ohlcv` needs.
+
+    The id of Kraken must be the key of its result, otherwise ccxt finds no candle there.
+    """
     return {
         "id": market.market_id,
         "lowercaseId": market.market_id.lower(),

@@ -1,7 +1,7 @@
-"""What went wrong on the way to an exchange, if no answer came: each cause in words of its own.
+"""The cause of a failure on the way to an exchange, if no answer came, with a message for each cause.
 
-A certificate that is not trusted and a proxy that wants a login stay as they are until a setting is changed, so
-such a request is not repeated. No failure of a proxy says anything about the exchange.
+An untrusted certificate, or a proxy that wants a login, needs a changed setting, so such a request is not repeated. No
+failure of a proxy says anything about the exchange.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ class _Day:
 
     @property
     def note(self) -> str | None:
-        """What else is to say of the day's rows, None if nothing is."""
+        """Return a note about the day's rows; None if there is nothing to note."""
         notes: list[str] = []
         if self.cut_short:
             notes.append(_cut_short_note(self.cut_short))
@@ -39,7 +39,7 @@ class _Day:
 
 @dataclass(frozen=True, eq=False)
 class DayReceived:
-    """A day as it lands: its rows by time, without repetitions, what they cost, and a note about them."""
+    """A day that is ready to land: its rows by time without repetitions, their effort, and a note about them."""
 
     rows: Rows
     effort: Effort

@@ -164,7 +164,7 @@ class SeriesState:
     # -- requests and answers
 
     def next_request(self, now: int) -> PageRequest | None:
-        """Return the next request, None while there is none or a bound is searched for."""
+        """Return the next request. Return None if there is none now, or while a bound is being searched for."""
         return None if self.bounds.searching else self.survey.next_request(now)
 
     def request_recent(self, slice_: Slice, now: datetime) -> PageRequest:
@@ -218,7 +218,7 @@ class SeriesState:
         return not (self._answered or self._requested_recent or self._is_excused(slice_))
 
     def release(self, slice_: Slice) -> FetchedSlice:
-        """Return the slice as it lands, and forget its rows."""
+        """Return the slice that is ready to land, and drop its rows."""
         del self.waiting[slice_]
         horizon = self.survey.horizon
         inexplicable = self.bounds.unexplained and self._silent_until(slice_) > to_ms(slice_.start)

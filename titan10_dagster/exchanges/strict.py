@@ -1,12 +1,12 @@
 """ccxt's exchange classes, made strict.
 
-ccxt turns an answer that it cannot read into an empty list of candles, which a backfill would take for "no data"; it
+ccxt turns an answer that it cannot read into an empty list of candles, which a backfill would treat as "no data"; it
 polls its throttle, sorts and filters what it parsed, and loads all markets before the first candle. The classes made
 here are ccxt's own with those few methods replaced:
 
 - `fetch` and `parse_json` raise BadResponse unless the answer is JSON with an object or a list in it
-- `parse_json` and `parse_ohlcvs` read the candles of exchanges with a `Wire` record with `rows`. An empty list is
-  believed only if the exchange sent it. Rows that ccxt would filter are kept, because the rows around a page are
+- `parse_json` and `parse_ohlcvs` read the candles of exchanges with a `Wire` record with `rows`. An empty list counts
+  only if the exchange sent it. Rows that ccxt would filter are kept, because the rows around a page are
   evidence
 - `throttle` waits for `pacing.Pacer`
 - `on_rest_response` keeps status and headers for `failures.classify`
@@ -38,13 +38,13 @@ _DATE_SLACK = timedelta(seconds=2)  # a header's date has whole seconds, and is 
 
 @dataclass
 class Answer:
-    """What came back to the request of the present task; `of_candles`: that is what it asked for."""
+    """The answer to the request of the current task. `of_candles`: the request was for candles."""
 
     of_candles: bool = False
     status: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     made: datetime | None = None  # by the exchange's clock
-    age: timedelta = timedelta(0)  # the time since then that it lay in caches
+    age: timedelta = timedelta(0)  # the time that the answer has spent in caches
     received: datetime | None = None  # by this machine's clock, whatever the client's says
     parsed: Any = None
     rows: ParsedRows | None = None  # the rows, as this class's `parse_ohlcvs` read them
@@ -59,14 +59,14 @@ class Answer:
 
     @property
     def skew(self) -> timedelta:
-        """By which this machine's clock is ahead of the exchange's; zero where the answer does not show it."""
+        """Return how far this machine's clock is ahead of the exchange's; zero if the answer does not show it."""
         return self.received - self.made - self.age if self.made and self.received else timedelta(0)
 
     @property
     def staleness(self) -> timedelta:
-        """How long before it was asked for it was made, as the two clocks have it; zero for a second or two.
+        """Return by how much the answer is older than its request, by the two clocks; zero up to two seconds.
 
-        This machine's clock is ahead, or it comes from a cache.
+        If it is not zero, this machine's clock is ahead, or the answer comes from a cache.
         """
         if self.made is None or self.received is None:
             return timedelta(0)
@@ -80,7 +80,7 @@ current_answer: ContextVar[Answer | None] = ContextVar("answer", default=None)
 
 @dataclass
 class Counters:
-    """What a client did so far; seconds side by side are added up, but those of parsing are CPU time."""
+    """The work of a client so far. The seconds of parallel requests are added up; parsing is CPU time."""
 
     requests: int = 0
     rows: int = 0

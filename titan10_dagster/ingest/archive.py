@@ -76,7 +76,7 @@ async def read_archive(
 def reopened_by_archive(titan10: IngestContext, exchange: str, rows: Mapping[Slice, LedgerRow]) -> set[Slice]:
     """Return the settled slices beyond the retention horizon of REST that the archive has not been asked for.
 
-    A day whose file was not published when it was last looked for counts again after a day.
+    If the file of a day was not published at the last check, the day counts again after a day.
     """
     archive = archive_of(titan10, exchange)
     if archive is None:

@@ -119,7 +119,7 @@ class JudgedFiles:
         self._lock = Lock()
 
     def add(self, landed: FetchedSlice) -> None:
-        """Judge a slice as it was just landed by this process."""
+        """Judge a slice that this process has just landed."""
         identity = self._landing.identity(landed.record.slice)
         if identity is not None:
             self._judge(identity, landed)

@@ -95,10 +95,10 @@ def _reported(exchange: str, result: LiveReport | BaseException) -> LiveReport:
 
 @dataclass(frozen=True)
 class _DatabaseWork:
-    """Runs what waits for the database in threads of its own, one for each exchange.
+    """Runs calls that wait for the database in separate threads, one per exchange.
 
-    asyncio's own threads are few and resolve host names too: a database that does not answer would use them all up,
-    and requests of other exchanges would time out.
+    asyncio has few threads, and needs them to resolve host names. A database that does not answer would occupy all of
+    them, and requests to other exchanges would time out.
     """
 
     threads: ThreadPoolExecutor
@@ -143,7 +143,7 @@ async def _store(titan10: IngestContext, work: _DatabaseWork, answers: Sequence[
 
 
 def markets_of(titan10: IngestContext, exchange: str) -> Resolution:
-    """The markets of the configured symbols; the exchange's list is asked for only where none is stored.
+    """Return the markets of the configured symbols. The exchange's list is requested only if none is stored.
 
     Raises:
         FetchError: it had to be asked for, and did not come or may not be.

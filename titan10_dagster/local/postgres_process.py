@@ -116,7 +116,7 @@ class ServerProcess:
     def _remove_stale_pid(self) -> None:
         """Remove a crashed server's postmaster.pid if its process id belongs to another process now.
 
-        PostgreSQL itself detects an unused process id, but takes any process of its own account for a server.
+        PostgreSQL itself detects an unused process id, but treats any process of its own account as a server.
         """
         path = self._files.cluster / "postmaster.pid"
         if self.postmaster() is not None or not path.exists():

@@ -160,7 +160,7 @@ class Stack:
             child.wait_until_it_answers(START_SECONDS, go_on=lambda: not self._stopping.is_set())
 
     def _report_start(self, child: Child) -> None:
-        """Report the first start of a process, so that a slow start is not taken for a halt."""
+        """Report the first start of a process, so that a slow start does not look like a hang."""
         if child.pauses.deaths == 0 and child.process is None:
             self._say(f"Starting the {child.service.name} ...")
 

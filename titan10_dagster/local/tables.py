@@ -15,7 +15,7 @@ from rich.text import Text
 
 from titan10_dagster.local.printable import printable
 
-PIPE_WIDTH = 250  # columns; a pipe has no width of its own, and its lines must not be cut
+PIPE_WIDTH = 250  # columns; a pipe has no width, and its lines must not be cut
 
 
 def print_json(value: Any) -> None:

@@ -15,7 +15,7 @@ from contextlib import contextmanager, nullcontext
 from titan10_dagster.operate.process_ids import is_running, machine, start_time
 from titan10_dagster.store.presence import is_present, present
 
-# Tag of a run that has a process of its own. Value: host name (for people), process id, start time, machine.
+# Tag of a run that has its own process. Value: host name (for people), process id, start time, machine.
 PROCESS_TAG = "titan10/process"
 
 

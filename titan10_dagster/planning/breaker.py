@@ -6,7 +6,7 @@
     HALF_OPEN  -> OPEN        the probe failed: for longer than before
 
 The caller must read, decide and store under one lock, so that two processes cannot both have the probe; `ask` is the
-decision. A probe is a lease: if its process dies, the next one gets the probe when the lease is over. Answers to
+decision. A probe is leased: if its process dies, another process gets the probe when the lease ends. Answers to
 requests that were under way when the breaker opened arrive late; while it is open they change nothing. All instants
 are aware and UTC.
 

@@ -20,7 +20,7 @@ def recovered(share: float, elapsed: timedelta) -> float:
 
 @dataclass(frozen=True)
 class Pace:
-    """The share of the full pace at the instant `at` (aware, UTC); `at` is None if it was never slowed down.
+    """The share of the full pace at the instant `at` (aware, UTC); `at` is None if the pace was never reduced.
 
     rest_until: no process of this address makes a request before it, because of the exchange's Retry-After.
     """

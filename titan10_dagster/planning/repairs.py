@@ -71,7 +71,7 @@ class OpenSlice:
 
 @dataclass(frozen=True)
 class CheckedLater:
-    """A settled slice whose halt, outage or broken candles a late answer would take back; instants are UTC.
+    """A settled slice with a halt, an outage or broken candles, which a late answer could correct; instants are UTC.
 
     Attributes:
         observations: the fewest of its gaps.

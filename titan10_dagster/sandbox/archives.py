@@ -34,10 +34,10 @@ Row = list[float]  # [ms, open, high, low, close, volume]
 DEFECTS: Mapping[str, str] = {
     "missing": "The file does not exist.",
     "missing_digest": "The file exists, its digest file does not.",
-    "stale_digest": "The digest is that of a former file.",
+    "stale_digest": "The digest belongs to an earlier file.",
     "replaced": "Other values than before; the digest fits.",
     "truncated_rows": "The second half of the rows is missing; the digest fits.",
-    "truncated_bytes": "The second half of the bytes is missing; the digest is that of the whole file.",
+    "truncated_bytes": "The second half of the bytes is missing; the digest belongs to the whole file.",
     "hole": "An hour is missing in the middle; the digest fits.",
     "duplicates": "Every row comes twice.",
     "conflicts": "Ten rows come a second time with other values.",
@@ -45,7 +45,7 @@ DEFECTS: Mapping[str, str] = {
     "none": "Ten rows have the text None instead of a volume.",
     "header": "A header, or none, against the habit.",
     "microseconds": "Times in microseconds, whatever the day.",
-    "other_day": "The rows are those of the day before.",
+    "other_day": "The rows belong to the day before.",
     "html": "An HTML page with status 200.",
     "bomb": "A small file that unpacks to 544 MB.",
     "two_members": "The zip file has two members.",
@@ -238,7 +238,7 @@ class FileServer:
     def defect(self, kind: str, match: str = "", times: int | None = None) -> None:
         """From now on the files with `match` in their path have this defect; `times`: only for so many requests."""
         if kind not in DEFECTS:
-            raise ValueError(f"{kind!r} is no defect of a file; there are {', '.join(DEFECTS)}")
+            raise ValueError(f"{kind!r} is not a defect of a file; choose one of {', '.join(DEFECTS)}")
         self._defects.append(_Defect(kind, match, times))
 
     def clear(self) -> None:
@@ -294,7 +294,7 @@ class FileServer:
         return FileReply(*self.shelf.absent)
 
     def _data_path(self, path: str) -> str | None:
-        """The path of the data file that a path stands for; None if it is none of the archive's."""
+        """Return the path of the data file that a path refers to; None if the archive has no such file."""
         suffix = self.shelf.digest
         candidates = [path]
         if suffix and path.endswith(suffix):
@@ -389,7 +389,7 @@ def _with_defects(rows: list[Row], defects: set[str]) -> list[Row]:
 
 
 def _stretch(label: str, hours: int) -> tuple[int, int]:
-    """The [start, end) that a label stands for, ms."""
+    """Return the [start, end) of a label, ms."""
     digits = label.replace("-", "")
     first = date(int(digits[:4]), int(digits[4:6]), int(digits[6:8] or 1))
     after = first + timedelta(days=1) if len(digits) == 8 else (first + timedelta(days=32)).replace(day=1)

@@ -231,7 +231,7 @@ def _junk(text: str) -> Callable[[list[Row], Fault], list[Row]]:
 def _negative_time(rows: list[Row], fault: Fault) -> list[Row]:
     row = _at(rows, fault)
     if row is not None:
-        row.time = -1_000  # -1 for an exchange that counts seconds
+        row.time = -1_000  # ms; an exchange that counts in seconds sends -1
     return rows
 
 
@@ -303,7 +303,7 @@ FAULT_KINDS: Mapping[str, FaultKind] = {
             "http_418", "answer", "A ban of `retry_after` seconds, which the answer names and nothing enforces.",
             {"retry_after": 120}, refusal="banned",
         ),
-        FaultKind("http_403", "answer", "Forbidden: the machinery in front refuses.", refusal="forbidden"),
+        FaultKind("http_403", "answer", "Forbidden: a server in front of it refuses.", refusal="forbidden"),
         FaultKind("http_451", "answer", "The location is not served.", refusal="restricted"),
         FaultKind("http_400", "answer", "The exchange calls the request malformed.", refusal="bad_request"),
         FaultKind("http_404", "answer", "Not found.", refusal="not_found"),
@@ -326,15 +326,15 @@ FAULT_KINDS: Mapping[str, FaultKind] = {
         FaultKind("empty_body", "answer", "Status 200 with nothing in it.", body=""),
         FaultKind("empty_object", "answer", "Status 200 with `{}`.", body="{}"),
         FaultKind("null_data", "answer", "A well-formed answer whose candles are null."),
-        FaultKind("truncated", "wire", "A body cut in the middle whose announced length agrees with it."),
+        FaultKind("truncated", "wire", "A body cut in the middle; Content-Length fits the cut body."),
         FaultKind("page_third", "page", "The page limit is silently lowered to a third."),
         FaultKind("horizon", "page", "Only the last `rows` rows exist; an older start is ignored.", {"rows": 720}),
-        FaultKind("forgets", "page", "Candles older than the last `rows` do not exist any more.", {"rows": 720}),
+        FaultKind("forgets", "page", "Candles older than the last `rows` no longer exist.", {"rows": 720}),
         FaultKind("since_exclusive", "page", "A row at exactly the start is not in the answer."),
         FaultKind("end_inclusive", "page", "A row at exactly the end is in the answer."),
         FaultKind("stale", "page", "The answer is `minutes` old.", {"minutes": 60}),
         FaultKind(
-            "other_symbol", "page", "The candles are those of `other` (the next symbol of the list by default).",
+            "other_symbol", "page", "The candles belong to `other` (by default the next symbol of the list).",
             {"other": None},
         ),
         FaultKind("duplicates", "rows", "`rows` rows in the middle come twice.", {"rows": 5}, change=_duplicated),
@@ -351,11 +351,11 @@ FAULT_KINDS: Mapping[str, FaultKind] = {
             "off_grid", "rows", "The time of one row, or of `rows` rows in the middle, is `ms` off.",
             {"index": None, "rows": None, "ms": 7_000}, change=_off_grid,
         ),
-        FaultKind("null_row", "rows", "`null` stands in place of a row.", _INDEX, change=_junk("null")),
-        FaultKind("empty_row", "rows", "`[]` stands in place of a row.", _INDEX, change=_junk("[]")),
+        FaultKind("null_row", "rows", "One row is `null`.", _INDEX, change=_junk("null")),
+        FaultKind("empty_row", "rows", "One row is `[]`.", _INDEX, change=_junk("[]")),
         FaultKind("negative_time", "rows", "One row's time is -1.", _INDEX, change=_negative_time),
         FaultKind(
-            "cut_short", "rows", "One row's candle ended after `ms`, and its close time says so.",
+            "cut_short", "rows", "The candle of one row ended after `ms`, as its close time shows.",
             {"index": None, "ms": 14_000}, change=_cut_short,
         ),
         FaultKind(
@@ -374,7 +374,7 @@ FAULT_KINDS: Mapping[str, FaultKind] = {
             path="markets",
         ),
         FaultKind(
-            "bad_markets", "markets", "These `records` stand among the good ones of the list of markets.",
+            "bad_markets", "markets", "The list of markets also contains these invalid `records`.",
             {"records": (None, {}, "", [])}, path="markets",
         ),
         FaultKind(

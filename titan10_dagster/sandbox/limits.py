@@ -23,8 +23,8 @@ class Verdict:
 
     outcome: Literal["allowed", "throttled", "banned"]
     weight: float
-    retry_after: int | None = None  # seconds, if the exchange says so
-    until: float = 0.0  # of a ban, epoch seconds
+    retry_after: int | None = None  # seconds, if the exchange sends it
+    until: float = 0.0  # end of a ban, epoch seconds
     headers: tuple[tuple[str, str], ...] = ()
 
 

@@ -35,7 +35,7 @@ class PortTaken(Titan10Error):
 
 
 class Sandbox(Exchanges):
-    """Exchanges, each on a port of its own; a context manager that serves them from a thread.
+    """Exchanges, each on its own port; a context manager that serves them from a thread.
 
     `ports`: 0 lets the system choose (the default here), None is the venue's own port. `options`: see `Exchanges`.
     """

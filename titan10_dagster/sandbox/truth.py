@@ -1,9 +1,9 @@
 """The candles that the sandbox's exchanges have: a pure function of (exchange, symbol, minute).
 
 Prices are a walk in the logarithm: noise on a lattice, summed over ten scales from one minute to half a year,
-so that any minute can be computed without the ones before it. An asset walks alike on all exchanges; an
-exchange adds a little noise of its own. Prices and volumes are whole numbers of the smallest unit until the
-very end, so the decimal string on the wire and the float64 here are the same number.
+so that any minute can be computed without the ones before it. The price of an asset is the same random walk on all
+exchanges. Each exchange adds a little noise. Prices and volumes are whole numbers of the smallest unit until the very
+end, so the decimal string on the wire and the float64 here are the same number.
 
 What is missing, by rule (`SandboxVenue` and `Asset` hold the figures):
 - no candle before the symbol's listing, none while it is delisted;

@@ -1,8 +1,8 @@
 """The circuit breakers and paces of the exchanges, stored where every run and sensor sees them.
 
-They have connections of their own, and none of them waits for a lock: while another process holds an exchange's row,
-the connection goes back and the change is tried again a little later. So neither candles that are being written nor
-one locked row can keep the other exchanges from learning whether they may make requests.
+They use separate connections and never wait for a lock. If another process has locked an exchange's row, the connection
+is returned to the pool, and the change is tried again a little later. So neither candles that are being written nor one
+locked row can keep the other exchanges from learning whether they may make requests.
 """
 
 from __future__ import annotations
@@ -77,8 +77,8 @@ class HealthStore:
         """Store the Health that `change` makes of the present one, and return it.
 
         No other process changes it meanwhile. A change that changes nothing takes no lock. `change` may be called
-        several times, because the transaction is repeated while the database is unavailable or the row is locked: what
-        an exchange said about itself must not get lost.
+        several times, because the transaction is repeated while the database is unavailable or the row is locked: a
+        statement of an exchange about itself must not get lost.
         """
         return retrying(lambda: self._apply_if_needed(exchange, change))
 

@@ -44,7 +44,7 @@ SESSION: Mapping[str, str] = {
     "statement_timeout": "600000",
     "lock_timeout": "300000",
     "idle_in_transaction_session_timeout": "600000",
-    # On the server's side: the locks of a client whose machine vanished fall within a minute, not after hours.
+    # Set on the server: if the client's machine vanishes, its locks are released within a minute, not after hours.
     "tcp_keepalives_idle": "30",
     "tcp_keepalives_interval": "10",
     "tcp_keepalives_count": "3",
@@ -76,8 +76,8 @@ _DIRECT = (
 def connect(url: str, session: Mapping[str, str] = SESSION) -> Connection:
     """Open a connection to `url`, postgresql:// or postgresql+psycopg2://. Settings in the URL win over ours.
 
-    Raises DatabaseUnavailable if the server does not answer or refuses, SettingsError if the URL cannot be read or has
-    an invalid value, or leads to a connection pooler. Messages never contain the password.
+    Raises DatabaseUnavailable if the server does not answer or refuses. Raises SettingsError if the URL is invalid or
+    leads to a connection pooler. Messages never contain the password.
     """
     parameters = connection_parameters(url)
     settings = " ".join(f"-c {name}={value}" for name, value in {**session, _MARK: "on"}.items())

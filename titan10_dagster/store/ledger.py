@@ -1,4 +1,4 @@
-"""The ledger: what is known of each slice, without reading a single candle."""
+"""The ledger: the known facts about each slice, available without reading candles."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from titan10_dagster.store.statements import key, of_slices, statement
 
 @dataclass(frozen=True)
 class LedgerRow:
-    """A slice and what is known of it; counts are candles, instants aware and UTC.
+    """A slice and its known facts. Counts are candles; instants are aware and UTC.
 
     `present` and the sum of `missing` make `expected`. `quarantined`: rows in quarantine that no valid candle
     replaced. `state`, `fetched_at`, `source`, `requests`, `retries`, `seconds` and `note` belong to the fetch that gave

@@ -1,7 +1,7 @@
 """Brings the schema up to date, from the plain SQL in sql/postgresql and sql/timescaledb, with yoyo.
 
-It is safe to repeat, to kill at any instant and to start twice at once: a session's advisory lock admits one process at
-a time and falls with its connection, and each migration commits together with yoyo's record of it.
+It is safe to repeat, to kill at any instant and to start twice at once: an advisory lock of the session lets one
+process in at a time and is released with its connection. Each migration commits together with yoyo's record of it.
 """
 
 from __future__ import annotations
@@ -184,8 +184,7 @@ def _major_minor(version: str) -> list[int]:
 
 
 class _Backend(PostgresqlBackend):  # type: ignore[misc]
-    """yoyo's backend with our connection, a lock that falls with it, and one transaction for a migration and its
-    record."""
+    """yoyo's backend with our connection and its lock, and one transaction for a migration and its record."""
 
     def __init__(self, url: str) -> None:
         self._url = url

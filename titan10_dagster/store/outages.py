@@ -2,7 +2,7 @@
 
 The evidence for a day lies in the days around it and in other exchanges, which may be stored hours later. So each write
 flags its days in the same transaction, and `classify_outages` goes through the flagged days of all exchanges. It reads
-ledger and gaps, never a candle. What it decides for a day depends only on what is stored, not on the order of writing.
+ledger and gaps, never a candle. The decision about a day depends only on the stored data, not on the order of writing.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Presence of processes: each holds an advisory lock that falls with its connection, however the process ended.
+"""Presence of processes: each holds an advisory lock, which the server releases with its connection, however the
+process ends.
 
 The lock shows processes of other machines that this process is alive, even if its machine vanished or has another name
 now. After a connection breaks, a new one takes the lock again within seconds. A process counts as gone only after the
@@ -41,7 +42,7 @@ def present(url: str, name: str) -> Iterator[None]:
 def is_present(url: str, name: str) -> bool:
     """Return whether `name` is alive. A negative answer takes PATIENCE seconds.
 
-    If the database cannot be reached, the answer is True: its locks fell with it and are taken again later.
+    If the database cannot be reached, return True: a lock that was lost with the database is taken again later.
     """
     try:
         with Database(url).session() as cursor:

@@ -1,4 +1,4 @@
-"""The state of the candles' chunks, and problems with it."""
+"""The state of the candle chunks, and its problems."""
 
 from __future__ import annotations
 

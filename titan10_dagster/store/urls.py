@@ -31,7 +31,7 @@ def connection_parameters(url: str) -> dict[str, Any]:
     authority, slash, path = rest.partition("/")
     user, at, hosts = authority.rpartition("@")
     is_ours = scheme.partition("+")[0] in ("postgresql", "postgres") and separator
-    # An @ after the first slash: the password contains a slash, and part of it would be taken for the host.
+    # An @ after the first slash: the password contains a slash, and part of it would be read as the host.
     if not is_ours or (not at and "@" in path):
         raise SettingsError(_UNREADABLE)
     name, colon, password = user.partition(":")

@@ -135,5 +135,5 @@ def test_a_stale_digest_is_not_that_of_the_file(files: FileServer) -> None:
 
 
 def test_an_unknown_defect_is_refused(files: FileServer) -> None:
-    with pytest.raises(ValueError, match="'no_such' is no defect of a file"):
+    with pytest.raises(ValueError, match="'no_such' is not a defect of a file"):
         files.defect("no_such")

@@ -1,4 +1,4 @@
-"""Binance.US, which speaks as Binance does."""
+"""Binance.US, with the same API as Binance."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The record that describes one exchange: `Venue`, and what it consists of.
+"""The record that describes one exchange: `Venue`, and its parts.
 
 Each module beside this one that has a constant `VENUE` is one exchange. `registry.venue_of` finds them.
 All figures are for spot candles. Times are UTC.

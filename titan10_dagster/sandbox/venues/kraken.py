@@ -88,7 +88,7 @@ def _record(instrument: Instrument, now_ms: int) -> dict[str, Any]:
 
 
 def _listing(records: list[Any], path: str, query: Mapping[str, str]) -> dict[str, Any]:
-    """An object in which each market's id is a key; a record that is no object gets a key of its own."""
+    """An object in which each market's id is a key; a record that is not an object gets an extra key."""
     result = {}
     for number, record in enumerate(records):
         key = record.pop("_key", f"BROKEN{number}") if isinstance(record, dict) else f"BROKEN{number}"

@@ -124,7 +124,7 @@ def enclosed(before: bytes, after: bytes) -> Callable[[bytes, PageContext], byte
 
 @dataclass(frozen=True, kw_only=True)
 class WireFormat:
-    """The format of one exchange. It has no state and no clock of its own.
+    """The format of one exchange. It has no state and no clock.
 
     candles: a regular expression of the paths that serve candles; a group that is called like a parameter is that
     parameter. markets: the same for the list of markets. others: answers of further paths, by suffix, from `now_ms`.
@@ -160,7 +160,7 @@ class WireFormat:
         return f"{path}/{query.get(self.selector, '')}" if self.selector else path
 
     def kind(self, path: str) -> PathKind | None:
-        """What a path serves; None if the exchange has no such path."""
+        """Return the kind of a path; None if the exchange has no such path."""
         if re.fullmatch(self.candles, path):
             return "candles"
         if re.fullmatch(self.markets, path):
@@ -220,7 +220,7 @@ class WireFormat:
 
 
 def whole(query: Mapping[str, str], key: str, refusal: str = "bad_request") -> int | None:
-    """The integer parameter `key`, None where it is absent. Raises Refused where it is no integer."""
+    """The integer parameter `key`, None where it is absent. Raises Refused if it is not an integer."""
     text = query.get(key)
     if text is None or text == "":
         return None
