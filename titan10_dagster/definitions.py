@@ -1,4 +1,4 @@
-"""The code location: what Dagster loads. It composes and decides nothing."""
+"""The code location: what Dagster loads. It only composes; decisions are elsewhere."""
 
 from __future__ import annotations
 

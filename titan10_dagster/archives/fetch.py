@@ -5,7 +5,8 @@ then daily files for the days that it lacks or is known to have wrong. A slice l
 
 A correct digest does not prove that the candles are right (binance-public-data issue 39). A slice is complete if every
 minute is there, or, where the exchange leaves out minutes without trades, if the file is not silent at one of its ends
-for longer than anywhere else. An incomplete slice lands as far as it goes and is left to the next source as well.
+for longer than anywhere else. The candles of an incomplete slice land, and the slice is also requested from the next
+source.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ _IMPROBABLE = -20.0  # logarithm of the chance of such a silence, 2 in 1,000,000
 class ArchiveReport:
     """What reading an archive did.
 
-    left: the slices that the next source has to bring, each with the reason; some of them landed in part.
+    left: the slices to request from the next source, each with the reason; some of them landed in part.
     """
 
     landed: int
@@ -257,8 +258,8 @@ def _suspicious_silence(slice_: Slice, candles: Candles) -> str | None:
     """Return why a sparse slice may lack candles; None if its silences look like minutes without trades.
 
     A file that lost rows looks like an exchange without trades. The longest silence of a day is suspicious if it is at
-    one end, lasts more than an hour and is twice as long as any other. It is also suspicious if it is too long for a
-    pair that trades as often as this one does in the rest of the day.
+    one end, lasts more than an hour and is twice as long as any other. It is also suspicious if it is too long for how
+    often this pair trades in the rest of the day.
     """
     if not len(candles):
         return "its files have no candle of the day"

@@ -211,7 +211,7 @@ def _stretch(file: ArchiveFile, candles: Candles) -> tuple[datetime, datetime]:
             return start, end
     first, last = (from_datetime64(candles.times[place]) for place in (0, -1))
     raise MalformedFile(
-        f"its rows go from {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC, not where its name says"
+        f"its rows go from {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC, which does not match its name"
     )
 
 

@@ -1,4 +1,4 @@
-"""Markets: what an exchange trades, as far as fetching candles needs it."""
+"""Markets: the facts about traded symbols that fetching candles needs."""
 
 from __future__ import annotations
 

@@ -16,7 +16,8 @@ Own silences. One series is silent for longer than its trading explains, judged 
 A silence of a week or longer is called not_listed: an exchange does not halt a market for so long, it takes it off its
 list. One stretch has one reason, from its first candle to its last, also across midnight.
 
-Everything follows from ledger and gaps, whatever was stored first, so it can be decided again whenever these change.
+The decision depends only on ledger and gaps, not on the order in which slices were stored. So it can be repeated when
+these change.
 """
 
 from __future__ import annotations

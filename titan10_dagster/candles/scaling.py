@@ -1,4 +1,4 @@
-"""Doubles as integers with a scale, exactly: `integer / scale` is the double again, bit for bit.
+"""Exact conversion of doubles into integers with a scale: `integer / scale` gives the same double, bit for bit.
 
 Candles are stored like that: compressed, they take a third of the space of doubles. PostgreSQL converts bigint to
 double precision and then divides in IEEE arithmetic, as numpy does here, so a result checked here also holds there. A

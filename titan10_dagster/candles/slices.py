@@ -66,7 +66,7 @@ class Slice:
 
 
 class SliceState(StrEnum):
-    """How far a slice has come. A slice's state only ever rises, in the order below."""
+    """The state of a slice. A slice's state only ever rises, in the order below."""
 
     LIVE = "live"  # fed by live polling while its day runs
     PARTIAL = "partial"  # fetched, but the exchange did not answer for all of it

@@ -12,7 +12,7 @@ from titan10_dagster.errors import StoreError
 from titan10_dagster.store.database import Database
 from titan10_dagster.store.urls import sqlalchemy_url
 
-if TYPE_CHECKING:  # importing Dagster takes a second, and some commands do without
+if TYPE_CHECKING:  # importing Dagster takes a second, and some commands do not need it
     from dagster import DagsterInstance
 
 DAGSTER_SCHEMA = "dagster"

@@ -222,7 +222,7 @@ def result(asset: dg.AssetKey, name: str, finding: Finding) -> dg.AssetCheckResu
 
 
 def metadata(finding: Finding) -> dict[str, Any]:
-    """Return the numbers of a finding and the table of its rows, as far as the UI can show it."""
+    """Return the numbers of a finding, and a table of as many rows as the UI can show."""
     shown: dict[str, Any] = dict(finding.numbers)
     if len(finding.rows) > MOST_ROWS:
         shown["rows_not_shown"] = len(finding.rows) - MOST_ROWS

@@ -80,7 +80,7 @@ def repairable(titan10: IngestContext, under_way: Iterable[str]) -> dict[str, Re
 
 
 def attempts_of(instance: DagsterInstance, tag: str, exchanges: Sequence[str], since: datetime) -> Iterator[Attempt]:
-    """Yield the runs with this tag that were requested since then, or have not finished, as the instance has them."""
+    """Yield the runs with this tag that were requested since then or have not finished."""
     for name in exchanges:
         for run in instance.get_runs(RunsFilter(tags={tag: name}), limit=MOST_REMEMBERED):
             at = datetime.fromisoformat(run.tags[REQUESTED])

@@ -155,7 +155,7 @@ class Breaker:
 
         Raises BreakerOpen if the breaker has opened meanwhile, in any process. A state that was read is used for a
         quarter of a second, because some exchanges get 50 requests a second. Without an answer from the database within
-        a second, what was known at first holds.
+        a second, the state that was read first is used.
         """
         if time.monotonic() < self._confirmed + CONFIRMED_FOR:
             return None
@@ -248,7 +248,7 @@ class Breaker:
     async def _latest(self) -> Health | None:
         """Read the breaker's state; None if the database does not answer in time.
 
-        All requests that wait share one reading. While a late one is still under way, none waits for it.
+        All requests that wait share one reading. They no longer wait for a reading that is late.
         """
         if self._reading is None or self._reading.done():
             self._reading = asyncio.create_task(self._in_thread(lambda: self.store.load(self.exchange)))

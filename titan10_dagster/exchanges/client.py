@@ -156,7 +156,7 @@ class ExchangeClient:
         until: the end of the last candle. It is sent only if it is given, for most exchanges do not need it.
 
         Raises:
-            Postponed: no request was made, because its turn would have come after the pacer's deadline.
+            Postponed: no request was made, because the pacer would have sent it after its deadline.
             FetchError: the request failed; `failures.classify` decides how.
         """
         if series.symbol not in self.markets:
@@ -305,7 +305,7 @@ class _RequestCount:
 
 
 def _check_clock(exchange: str, answer: Answer) -> None:
-    """Raise Refused if this machine's clock is wrong: it would call candles out of reach that are not."""
+    """Raise Refused if this machine's clock is wrong: candles that are still served would count as out of reach."""
     skew = answer.skew
     if abs(skew) <= _CLOCK_SLACK:
         return
@@ -328,14 +328,14 @@ def _stalled(exchange: str, symbol: str | None) -> Stalled:
 
 
 def _an_address(api: Any) -> str:
-    """Return one of ccxt's addresses, nested as they are."""
+    """Return one of ccxt's addresses, which may be nested."""
     while isinstance(api, Mapping):
         api = next(iter(api.values()))
     return str(api)
 
 
 def _rebased(api: Any, base_url: str) -> Any:
-    """Return ccxt's addresses, nested as they are, with another scheme and host."""
+    """Return ccxt's addresses with another scheme and host. Nested addresses stay nested."""
     if isinstance(api, Mapping):
         return {name: _rebased(address, base_url) for name, address in api.items()}
     return base_url.rstrip("/") + urlsplit(api).path if isinstance(api, str) else api

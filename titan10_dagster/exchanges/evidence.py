@@ -83,7 +83,7 @@ class Evidence:
         self.observations = 0
 
     def note(self, request: PageRequest, times: Times, *, answered: bool) -> None:
-        """Take in how an answer was cut, whatever it proves; `times`: its rows from `since` on."""
+        """Record how an answer was cut, independent of what it proves; `times`: its rows from `since` on."""
         self.answered |= answered
         self._longest = max(self._longest, len(times))
         self.sparse = self._longest <= SPARSE and (self.sparse or 0 < len(times) < request.limit)
@@ -182,7 +182,7 @@ class Evidence:
 
 
 def without_strays(times: Times, until: int, jump: int) -> Times:
-    """Return the rows without those that lie alone, far behind the rest: a wrong time must not prove years absent."""
+    """Return the rows without isolated rows far behind the rest: a wrong time must not prove that years are absent."""
     chunks = np.split(times, np.flatnonzero(np.diff(times) > jump) + 1)
     kept = [chunk for chunk in chunks if len(chunk) > SPARSE or chunk[0] <= until]
     return np.concatenate(kept or chunks[:1])

@@ -172,7 +172,7 @@ def _span(now: datetime, until: datetime) -> timedelta:
 
 
 def _named_end(error: Exception, now: datetime) -> timedelta | None:
-    """The rest of a block, if the message names its end in milliseconds, as those of binance and bingx do."""
+    """The rest of a block, if the message names its end in milliseconds, as messages of binance and bingx do."""
     named = re.search(r"(?:banned until|unblocked after) (\d{13})", str(error))
     return _span(now, from_ms(int(named[1]))) if named else None
 

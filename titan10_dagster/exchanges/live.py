@@ -1,7 +1,7 @@
-"""Request the newest candles of many series of one exchange: one request each, none of them repeated.
+"""Request the newest candles of many series of one exchange: one request each, without retries.
 
 The next poll comes in a minute. So a poll retries nothing, and makes no request after its time is over, even if it
-waited for the pace or for a pause that the exchange demanded. Series that it did not come to go first in the next poll.
+waited for the pace or for a pause that the exchange demanded. The next poll begins with the series that it skipped.
 The circuit breaker learns once per poll: a poll in which nothing was answered is one failure.
 """
 

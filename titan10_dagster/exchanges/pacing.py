@@ -1,7 +1,7 @@
 """The pace of requests to one exchange.
 
-ccxt's own throttle polls every millisecond while a request waits. It cannot rest when the exchange demands it and
-cannot go slower. This pacer lets requests go in the order of the calls, each a space after the one before.
+ccxt's own throttle polls every millisecond while a request waits. It cannot pause when the exchange demands it, and
+cannot slow down. This pacer releases requests in the order of the calls, with a space between two requests.
 """
 
 from __future__ import annotations
@@ -73,9 +73,9 @@ class Pacer:
 
         `may_go` is awaited last. If it returns False, the pace has changed and the wait starts again.
 
-        One request waits at a time, in the order of the calls, because the space is counted from the moment at which
-        the one before really went out. Moments fixed in advance would all be over after a stall of this process, and
-        the requests would go out in one burst.
+        One request waits at a time, in the order of the calls, because the space begins when the previous request is
+        really sent. Moments fixed in advance would all be over after a stall of this process, and the requests would go
+        out in one burst.
         """
         self._cost = cost
         async with self._turn:
@@ -96,10 +96,10 @@ class Pacer:
         return moment
 
     def rest(self, seconds: float, requested_at: float) -> None:
-        """Let no request go out for so long, and then go at half the pace.
+        """Send no request for this long, and then use half the pace.
 
-        requested_at: when the request that brought the demand was sent (time.monotonic). Requests that were under way
-        together bring it together, and slow the pace down once.
+        requested_at: when the request was sent whose answer demanded it (time.monotonic). Requests that were under way
+        at the same time slow the pace down only once.
         """
         now = time.monotonic()
         self._rest_until = max(self._rest_until, now + seconds)
@@ -108,6 +108,6 @@ class Pacer:
             self._slowed_at = now
 
     def go_at(self, share: float, rest: float = 0.0) -> None:
-        """Go at this share of the full pace after so many seconds of rest, and faster as time goes by."""
+        """Use this share of the full pace after so many seconds of rest, then speed up gradually."""
         self._share, self._share_at = share, time.monotonic()
         self._rest_until = max(self._rest_until, time.monotonic() + rest)

@@ -65,7 +65,7 @@ class Finding:
 
 @dataclass
 class Bounds:
-    """Where a series begins and ends at the exchange, as far as that is known.
+    """The known beginning and end of a series at the exchange.
 
     listed, delisted: its first candle and the end of its last one. found: the listing, if this fetch found it.
     active: the exchange calls the market open. has_candles: the search for its last candle found one.
@@ -223,7 +223,7 @@ class SeriesState:
         horizon = self.survey.horizon
         inexplicable = self.bounds.unexplained and self._silent_until(slice_) > to_ms(slice_.start)
         received = self._received.release(slice_.day)
-        # The slice is known as of when it was requested, however late it lands.
+        # The slice is dated by its request, even if it lands much later.
         fetched_at = received.requested_at or self._planned_at
         if slice_.end > self._planned_at:
             fetched_at = min(fetched_at, self._planned_at)

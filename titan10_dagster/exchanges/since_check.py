@@ -89,7 +89,7 @@ class SinceCheck:
         return planner.request(since, limit, (start, start + planner.step), Purpose.SINCE)
 
     def learn(self, rows: Times, requested_at: int) -> Judgement | None:
-        """Judge by the answer to the question; None if it decides nothing, and the page is requested again."""
+        """Judge by the answer to the question. Return None if it proves nothing; the page is then requested again."""
         doubt, self.suspicion = self.suspicion, None
         if doubt is None or not len(rows):
             return None

@@ -45,7 +45,7 @@ async def read_archive(
     slices: Sequence[Slice],
     land: Callable[[FetchedSlice], None],
 ) -> ArchiveReport:
-    """Bring what the archive has of the slices into the landing zone; see `archives.fetch`.
+    """Fetch the slices that the archive has into the landing zone; see `archives.fetch`.
 
     With `base_url` in the settings the files are requested from there too, unless `archive_url` names another address.
     """

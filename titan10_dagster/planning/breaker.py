@@ -96,7 +96,7 @@ def after_probe_taken(health: Health, now: datetime, lease: timedelta) -> Health
 
 
 def after_success(health: Health, now: datetime) -> Health:
-    """Return it closed and without failures. An open breaker stays open: the answer is a late one."""
+    """Return it closed and without failures. An open breaker stays open, because the answer came late."""
     if health.state is BreakerState.HALF_OPEN:
         return _changed(health, BreakerState.CLOSED, now)
     if health.state is BreakerState.CLOSED and health.failures:
@@ -132,7 +132,7 @@ def after_ban(health: Health, now: datetime, until: datetime, reason: str) -> He
 
 
 def after_rest(health: Health, now: datetime, until: datetime, reason: str) -> Health:
-    """Return it open until `until`, or longer if it already was, because the exchange demands a rest: no failure."""
+    """Return it open until `until`, or longer if it already was. The exchange demands a rest; this is not a failure."""
     if health.state is BreakerState.OPEN and health.open_until is not None:
         until = max(until, health.open_until)
     noted = after_error(health, now, reason)

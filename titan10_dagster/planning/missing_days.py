@@ -94,7 +94,7 @@ def missing_days(known: Iterable[KnownDays], starts: Mapping[str, date], yesterd
 
 @dataclass(frozen=True)
 class FailedRequest:
-    """Days of an exchange that a failed run was to bring; `symbols` None: all of them."""
+    """Days of an exchange that a failed run should have fetched. `symbols` None: all symbols."""
 
     exchange: str
     stretch: Stretch
@@ -102,7 +102,7 @@ class FailedRequest:
 
 
 def with_failed_requests(missing: Missing, failed: Iterable[FailedRequest]) -> Missing:
-    """Return the missing days, with the history that failed runs were to bring as holes.
+    """Return the missing days, where history that failed runs should have fetched counts as holes.
 
     The ledger does not know days of a run that died before it stored anything. If they are the oldest of their
     series, they look like history that was never requested; but they were, and their files may even have landed.
@@ -124,7 +124,7 @@ def with_failed_requests(missing: Missing, failed: Iterable[FailedRequest]) -> M
 
 
 def _days_by_symbols(missing: MissingDays, requests: Sequence[FailedRequest]) -> dict[date, frozenset[str]]:
-    """Return for each of the missing days that a failed run was to bring the symbols that it was to bring."""
+    """Return the symbols that failed runs should have fetched, for each of these missing days."""
     found: dict[date, frozenset[str]] = {}
     for request in requests:
         if request.exchange != missing.exchange:

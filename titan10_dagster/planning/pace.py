@@ -38,7 +38,7 @@ class Pace:
         return timedelta(0) if self.rest_until is None else max(self.rest_until - now, timedelta(0))
 
     def slowed(self, requested_at: datetime, now: datetime, rest: timedelta = timedelta(0)) -> Pace:
-        """Return half of the present pace, after a `rest`, because the request sent at `requested_at` was one too many.
+        """Return half of the current pace, after a `rest`, because the request sent at `requested_at` was throttled.
 
         Requests that were under way together are rejected together. A request that was sent before the last
         slowing-down slows nothing down.

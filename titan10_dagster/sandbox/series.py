@@ -70,7 +70,7 @@ class Computed:
 
 
 class Replayed:
-    """Candles of a file, as they are."""
+    """The unchanged candles of a file."""
 
     def __init__(self, replay: Replay) -> None:
         self._replay = replay

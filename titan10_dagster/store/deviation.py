@@ -12,7 +12,7 @@ from titan10_dagster.store.statements import statement
 
 
 def comparable_symbols(db: Database, symbols: Sequence[str]) -> list[str]:
-    """Return those of `symbols` of which FEWEST_EXCHANGES or more have 1m candles: the others cannot be compared."""
+    """Return the symbols of which FEWEST_EXCHANGES or more have 1m candles. Others cannot be compared."""
     parameters = {"symbols": list(symbols), "fewest": FEWEST_EXCHANGES}
     with db.transaction() as cursor:
         cursor.execute(statement("comparable_symbols"), parameters)

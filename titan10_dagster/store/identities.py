@@ -48,7 +48,7 @@ class SeriesEvent:
 
 @dataclass(frozen=True)
 class ChangedIdentity:
-    """A symbol whose market has changed: its market since `valid_from`, and the one before."""
+    """A symbol whose market has changed: its market since `valid_from`, and its market before."""
 
     symbol: str
     market_id: str

@@ -43,7 +43,7 @@ class LedgerRow:
 
     @property
     def covered_until(self) -> datetime:
-        """The end of the last candle that is expected: of a live slice, as far as polling got."""
+        """The end of the last expected candle. In a live slice that is the last polled one."""
         return self.slice.start + self.expected * self.slice.series.timeframe.delta
 
     @property

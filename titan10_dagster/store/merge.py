@@ -113,7 +113,7 @@ class Change:
 
 
 def compare(incoming: Incoming, stored: Candles) -> Change:
-    """Compare candles by their doubles, whatever integers and scales represent them."""
+    """Compare candles by their doubles; integers and scales may differ."""
     given = incoming.candles
     nothing = np.zeros(len(given), np.bool_)
     if len(stored) == 0:

@@ -324,7 +324,7 @@ def _suspect_days(
     shared: Sequence[_Shared],
     longest: Mapping[tuple[str, date], int],
 ) -> list[date]:
-    """Return the days on which the series may have a silence, or has one that may be none, in order.
+    """Return the days, in order, on which the series may have a silence, or has a recorded silence that may be wrong.
 
     Its gaps need not be read for this. A silence crosses midnight, so the days next to these are included, and all days
     if one gap is long.

@@ -40,7 +40,7 @@ class Policies:
 
 
 def apply(db: Database, wanted: Policies) -> list[str]:
-    """Apply the policies and return what was changed, in words; nothing on plain PostgreSQL.
+    """Apply the policies and return the changes as text. Do nothing on plain PostgreSQL.
 
     Existing chunks keep their length. TimescaleDB's own policy compresses chunks, and compresses those again that
     repairs left partly uncompressed.

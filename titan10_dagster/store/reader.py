@@ -108,7 +108,7 @@ def filled(
     A synthetic candle has the last close as its prices and no volume. A candle frame with two more columns: synthetic
     (bool), and reason (categorical, none where not synthetic). Candles that are missing for another reason, or were
     never fetched, are left out, and no close is carried across them. Nothing is ever made up before a listing, after a
-    delisting, in a halt, or in a time without a listing, whatever `reasons` says.
+    delisting, in a halt, or in a time without a listing, even if `reasons` names them.
     """
     names = [reason.value for reason in reasons]
     parameters = {**_parameters(series, start, end), "reasons": names}

@@ -65,12 +65,12 @@ ROLLUPS: Mapping[str, Rollup] = MappingProxyType(
 
 
 def refresh(db: Database, windows: Iterable[Window]) -> None:
-    """Bring the rollups up to date over the UTC days that the windows touch; call it after the write's commit.
+    """Refresh the rollups of the UTC days that the windows touch; call it after the write has committed.
 
     Windows of other timeframes than 1m are ignored, and plain PostgreSQL needs no refresh. All series of these days are
     refreshed, not only those of the windows. Concurrent refreshes wait for each other and then find most work done:
     five exchanges that write the same days at once and each refresh take 3.2 s, writes included, against 3.0 s with a
-    single refresh at the end. Raises DatabaseUnavailable if it is cut short; running it again does the rest.
+    single refresh at the end. Raises DatabaseUnavailable if it is cut short; the next call refreshes the rest.
     """
     wanted = [window for window in windows if window.series.timeframe.name == BASE]
     if not wanted:
@@ -82,7 +82,7 @@ def refresh(db: Database, windows: Iterable[Window]) -> None:
 
 
 def catch_up(db: Database) -> None:
-    """Bring the rollups up to date wherever they are not; takes milliseconds if nothing is left to do.
+    """Refresh all rollups that are not up to date. This takes milliseconds if there is nothing to refresh.
 
     It serves days whose `refresh` failed, new rollups, and a database that has just gained TimescaleDB, whose rollups
     are empty at first. Plain PostgreSQL needs none. Raises the same errors as `refresh`.

@@ -1,7 +1,7 @@
 """Writes candles to the database; no other module does.
 
 One transaction under the exchange's lock changes candles, restatements, quarantine, gaps and ledger together or not at
-all. It takes the slices from the iterable a few at a time, so memory stays flat however long the window is. While the
+all. It takes a few slices at a time from the iterable, so memory use does not grow with the window. While the
 server writes some, a thread prepares the next ones. Writing the same slices again changes no row of candles and gaps.
 """
 
@@ -33,7 +33,7 @@ from titan10_dagster.store.provenance import write_provenance
 _BATCH = 32 * 1440
 _MOST_SLICES = 1000
 
-# A poll must end within its minute. The next one brings the same candles.
+# A poll must end within its minute. The next poll fetches the same candles.
 LIVE_PATIENCE = timedelta(seconds=10)
 
 T = TypeVar("T")

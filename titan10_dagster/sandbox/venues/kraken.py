@@ -41,7 +41,7 @@ def _altname(base: str, quote: str) -> str:
 
 
 def _adjust(request: CandleRequest, path: str, query: Mapping[str, str], now_ms: int) -> CandleRequest:
-    """Rows newer than `since`; the running one whatever it says."""
+    """Rows newer than `since`, and always the running one."""
     if request.start is None:
         return request
     step = request.seconds * 1_000
