@@ -176,7 +176,7 @@ def engine(url: str, statement_timeout: int | None = None) -> Engine:
 
 
 def _insert_once(insert: Callable[[], object], already_exists: type[Exception]) -> None:
-    """Insert a row with a key of its own; if an attempt failed, the key of the next may exist already."""
+    """Insert a row with a unique key. After a failed attempt the row may already exist, which is no error."""
     attempts = 0
 
     def attempt() -> None:

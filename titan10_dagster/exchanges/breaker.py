@@ -151,7 +151,7 @@ class Breaker:
         return self._probing
 
     async def confirm(self) -> Pace | None:
-        """Return the present pace before an admitted request is made; None where it was not read again.
+        """Return the current pace before an admitted request is made; None if it was not read again.
 
         Raises BreakerOpen if the breaker has opened meanwhile, in any process. A state that was read is used for a
         quarter of a second, because some exchanges get 50 requests a second. Without an answer from the database within

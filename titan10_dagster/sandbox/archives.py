@@ -331,7 +331,7 @@ class FileServer:
         return self._packed(path, _with_defects(rows, defects), defects)
 
     def _rows(self, symbol: str, start: int, end: int) -> list[Row]:
-        """The candles of a stretch; those read last are kept, because a file and its digest come in pairs."""
+        """Return the candles of a stretch. The newest are cached, because a file and its digest both need them."""
         key = (symbol, start, end)
         if key not in self._kept:
             if len(self._kept) >= _KEPT:

@@ -251,7 +251,7 @@ def read(cursor: Cursor, slices: Sequence[Slice]) -> dict[Slice, LedgerRow]:
 
 
 def write(cursor: Cursor, rows: Sequence[LedgerRow]) -> None:
-    """Store the rows, each of another slice, in place of what was there."""
+    """Store the rows in place of the former rows of their slices. Each row belongs to a different slice."""
     execute_values(cursor, statement("write_ledger"), [_values(row) for row in rows], page_size=1000)
 
 
