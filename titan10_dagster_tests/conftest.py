@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
@@ -38,6 +39,16 @@ settings.register_profile(
 )
 settings.register_profile("others", settings.get_profile("same"), derandomize=False, max_examples=1000)
 settings.load_profile("same")
+
+
+def pytest_configure() -> None:
+    """Let SIGINT end the processes that tests start, also where a script runs the tests in the background.
+
+    A shell starts such a job with SIGINT ignored, and its children inherit that. Dagster's processes handle SIGTERM as
+    they handle SIGINT, so they would ignore both, and a test that stops one would wait for ever.
+    """
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

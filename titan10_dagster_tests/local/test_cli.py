@@ -42,14 +42,6 @@ start = 2024-02-01
 enabled = false
 """
 
-# Where the tests run in the background of a shell, it has SIGINT ignored, and children inherit that.
-INTERRUPTIBLE = """
-import signal
-signal.signal(signal.SIGINT, signal.default_int_handler)
-from titan10_dagster.local.cli import main
-main()
-"""
-
 
 @dataclass
 class Project:
@@ -66,7 +58,7 @@ class Project:
 
     def started(self, *arguments: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, "-c", INTERRUPTIBLE, *arguments],
+            [sys.executable, "-m", "titan10_dagster.local.cli", *arguments],
             cwd=PROJECT,
             env=self._environment(),
             stdout=subprocess.PIPE,

@@ -30,8 +30,6 @@ from titan10_dagster_tests.databases import passable_folder
 from titan10_dagster_tests.processes import wait_until
 
 PROJECT = Path(__file__).parents[2]
-# A shell that runs the tests in the background ignores SIGINT, and children inherit that.
-INTERRUPTIBLE = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
 PGBOUNCER = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 
 
@@ -335,9 +333,7 @@ def test_a_migration_says_what_it_waits_for_and_ends_at_once(empty_database_url:
     with closing(psycopg2.connect(empty_database_url)) as other:
         other.cursor().execute("SELECT pg_advisory_lock(%s)", [locks.MIGRATIONS])
         program = f"from titan10_dagster.store.migrations import migrate\nmigrate({empty_database_url!r})"
-        waiting = subprocess.Popen(
-            [sys.executable, "-c", INTERRUPTIBLE + program], stderr=subprocess.PIPE, text=True, cwd=PROJECT
-        )
+        waiting = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE, text=True, cwd=PROJECT)
         assert waiting.stderr is not None
         line = waiting.stderr.readline()
         assert "which migrates this database" in line
