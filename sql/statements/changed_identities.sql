@@ -1,4 +1,4 @@
--- Symbols whose market has changed: the present market, the former one, and where the present one begins.
+-- The symbols with a changed market: the current market, the former one, and the start of the current one.
 SELECT DISTINCT ON (symbol) symbol, market_id, former_id, valid_from
 FROM (
     SELECT

@@ -1,5 +1,6 @@
--- The slices of some series with a halt, an outage or broken candles that are still to be checked for late candles. `number`: of the
--- series, from 1. LATERAL, and the condition of the index: series by series, and only the gaps that are in the index.
+-- The slices of some series with a halt, an outage or broken candles that are still checked for late candles.
+-- `number`: of the series, from 1. LATERAL, and the condition of the index: series by series, and only the gaps that are
+-- in the index.
 SELECT series.number, found.day, found.observations, found.last_seen, found.missing_until
 FROM unnest(%(exchanges)s::text[], %(symbols)s::text[], %(timeframes)s::text[]) WITH ORDINALITY
     AS series (exchange, symbol, timeframe, number)

@@ -48,7 +48,7 @@ class SeriesEvent:
 
 @dataclass(frozen=True)
 class ChangedIdentity:
-    """A symbol whose market has changed: its market since `valid_from`, and its market before."""
+    """A symbol with a changed market: `market_id` since `valid_from` (aware, UTC), `former_id` before."""
 
     symbol: str
     market_id: str
@@ -57,7 +57,7 @@ class ChangedIdentity:
 
 
 def known_identities(cursor: Cursor, exchange: str) -> dict[str, Identity]:
-    """Return the present identity of each stored series' symbol. If it was never recorded, the stored market has it."""
+    """Return the identity of each symbol with stored candles: the last recorded one, else that of its stored market."""
     cursor.execute(statement("known_identities"), {"exchange": exchange})
     found = {}
     for row in all_rows(cursor):
@@ -66,7 +66,7 @@ def known_identities(cursor: Cursor, exchange: str) -> dict[str, Identity]:
 
 
 def changed_identities(db: Database, exchange: str, symbols: Sequence[str]) -> dict[str, ChangedIdentity]:
-    """Return, for symbols whose market has changed, the present market and the instant from which it is valid."""
+    """Return the symbols with a changed market, each with its current and former market."""
     with db.transaction() as cursor:
         cursor.execute(statement("changed_identities"), {"exchange": exchange, "symbols": list(symbols)})
         return {
@@ -76,7 +76,7 @@ def changed_identities(db: Database, exchange: str, symbols: Sequence[str]) -> d
 
 
 def record_change(cursor: Cursor, change: IdentityChange) -> None:
-    """Record that a symbol is another market: its new identity, the breaks of its series, and the event.
+    """Record that a symbol names a different market: its new identity, the breaks of its series, and the event.
 
     A series breaks after its last stored candle. The rest of that candle's day is fetched from the new market, so the
     series also breaks at the day's midnight.
