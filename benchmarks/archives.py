@@ -3,12 +3,12 @@
     python -m benchmarks.archives --freqtrade PATH [--pairs 20] [--rounds 3]
 
 Two windows of the sandbox's Binance: one pair since its listing in 2017, and one year of 20 pairs. All files lie on the
-disk before anything is measured, and a process of its own serves them; monthly and daily files, each with its digest.
+disk before anything is measured, and a separate process serves them: monthly files with their digests, and daily files.
 
 - `titan10`: download, verify, parse, land, check and store in the keyed table of an embedded PostgreSQL
 - `freqtrade download-data`: its archive path, which reads daily files, does not verify them, and writes feather files
 
-Each is a process of its own, one after the other, without a round trip. The clock counts from the start of the process
+Each is a separate process, one after the other, without a round trip. The clock counts from the start of the process
 to the last committed row; a month of the same pairs is subtracted, so that start-up does not count. CPU is that of the
 client.
 """
@@ -17,9 +17,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
-import multiprocessing
-import resource
 import shutil
 import subprocess
 import sys
@@ -29,7 +26,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from statistics import median
 
@@ -38,13 +34,19 @@ from aiohttp import web
 
 from benchmarks import results
 from benchmarks.backfill import open_context, servers, symbols_of
-from benchmarks.peers import EXCHANGE, Contestant, Servers, Spent, Window, freqtrade_version, join, spend
-from titan10_dagster.candles.slices import Slice, days
+from benchmarks.peers import (
+    EXCHANGE,
+    Contestant,
+    Servers,
+    Spent,
+    Window,
+    fetch_and_store,
+    freqtrade_arguments,
+    freqtrade_version,
+    spend,
+)
+from titan10_dagster.candles.slices import days
 from titan10_dagster.ingest.context import IngestContext
-from titan10_dagster.ingest.days import read_days
-from titan10_dagster.ingest.fetch import fetch_and_land, plan_days
-from titan10_dagster.ingest.inspection import inspect_slices
-from titan10_dagster.ingest.store import store_slices
 
 TITLE = "Archives beside freqtrade"
 LAST = date(2026, 9, 30)
@@ -57,7 +59,7 @@ IN_FLIGHT = 16
 def main() -> None:
     arguments = _arguments()
     if arguments.child:
-        print(json.dumps(_titan10_here(*arguments.child)))  # noqa: T201
+        print(_titan10_here(*arguments.child))  # noqa: T201
         return
     if arguments.serve:
         _serve(Path(arguments.serve))
@@ -124,36 +126,17 @@ def titan10(files: str) -> Contestant:
     return command
 
 
-def _titan10_here(
-    sandbox: str, database: str, files: str, folder: str, symbols: str, first: str, last: str
-) -> dict[str, float]:
-    """Fetch and store the window as the runs of a backfill do: one fetches while the one before it stores."""
-    context = multiprocessing.get_context("fork")
-    stored = context.Value("q", 0)
+def _titan10_here(sandbox: str, database: str, files: str, folder: str, symbols: str, first: str, last: str) -> int:
+    """Fetch and store the window; return how many candles were stored."""
 
-    def opened() -> IngestContext:  # connections are of one process
+    def opened() -> IngestContext:
         titan10 = open_context(EXCHANGE, symbols.split(","), sandbox, database, Path(folder))
         exchange = titan10.exchange(EXCHANGE).model_copy(update={"sources": ("archive", "rest"), "archive_url": files})
         settings = titan10.settings.model_copy(update={"exchanges": {EXCHANGE: exchange}})
         return replace(titan10, settings=settings, now=lambda: NOW)
 
-    def store(slices: Sequence[Slice]) -> None:
-        titan10 = opened()
-        list(inspect_slices(titan10, slices))
-        stored.value += store_slices(titan10, read_days(titan10, slices).unstored()).inserted
-
-    before: list[BaseProcess] = []
-    for run in _runs(days(date.fromisoformat(first), date.fromisoformat(last)), len(symbols.split(","))):
-        titan10 = opened()
-        slices = titan10.slices(EXCHANGE, run)
-        fetch_and_land(titan10, EXCHANGE, plan_days(titan10, read_days(titan10, slices)).fetch)
-        titan10.database.close()
-        join(before)
-        before = [context.Process(target=store, args=(slices,))]
-        before[0].start()
-    join(before)
-    peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return {"stored": stored.value, "peak_mb": peak / 1024}
+    wanted = days(date.fromisoformat(first), date.fromisoformat(last))
+    return fetch_and_store(opened, _runs(wanted, len(symbols.split(","))))
 
 
 def _runs(wanted: Sequence[date], pairs: int) -> Iterator[list[date]]:
@@ -176,16 +159,8 @@ def freqtrade(program: str, files: str) -> Contestant:
     )
 
     def command(on: Servers, window: Window, folder: Path) -> list[str]:
-        api = dict.fromkeys(("public", "private", "v1", "v3"), f"{on.sandbox}/api/v3")
-        options = {"fetchMarkets": {"types": ["spot"]}, "fetchCurrencies": False}
-        ccxt_config = {"urls": {"api": api}, "enableRateLimit": False, "options": options}
-        exchange = {"name": EXCHANGE, "pair_whitelist": [], "ccxt_config": ccxt_config}
-        config = folder / "config.json"
-        config.write_text(json.dumps({"stake_currency": "USDT", "dry_run": True, "exchange": exchange}))
-        span = f"{window.first:%Y%m%d}-{window.last + timedelta(days=1):%Y%m%d}"
         python = str(Path(program).with_name("python"))
-        arguments = ["download-data", "-c", str(config), "--userdir", str(folder), "-t", "1m", "--timerange", span]
-        return [python, "-c", code, files, *arguments, "-p", *window.symbols]
+        return [python, "-c", code, files, *freqtrade_arguments(on, window, folder)]
 
     return command
 

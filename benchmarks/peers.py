@@ -29,7 +29,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
@@ -202,10 +202,17 @@ def titan10(on: Servers, window: Window, folder: Path) -> list[str]:
 
 
 def _titan10_here(sandbox: str, database: str, folder: str, symbols: str, first: str) -> int:
-    """How many candles were stored."""
+    """Fetch and store the window; return how many candles were stored."""
+    wanted = days(date.fromisoformat(first), LAST)
+    runs = [wanted[start : start + DAYS_OF_A_RUN] for start in range(0, len(wanted), DAYS_OF_A_RUN)]
+    return fetch_and_store(lambda: open_context(EXCHANGE, symbols.split(","), sandbox, database, Path(folder)), runs)
 
-    def opened() -> IngestContext:  # connections are of one process
-        return open_context(EXCHANGE, symbols.split(","), sandbox, database, Path(folder))
+
+def fetch_and_store(opened: Callable[[], IngestContext], runs: Iterable[Sequence[date]]) -> int:
+    """Do what the runs of a backfill do: one fetches while the one before it stores. Return the stored candles.
+
+    `opened` makes a context, because each process needs its own connections.
+    """
 
     def store(slices: Sequence[Slice]) -> None:
         titan10 = opened()
@@ -214,21 +221,20 @@ def _titan10_here(sandbox: str, database: str, folder: str, symbols: str, first:
 
     context = multiprocessing.get_context("fork")
     stored = context.Value("q", 0)
-    wanted = days(date.fromisoformat(first), LAST)
     before: list[BaseProcess] = []
-    for start in range(0, len(wanted), DAYS_OF_A_RUN):
+    for run in runs:
         titan10 = opened()
-        slices = titan10.slices(EXCHANGE, wanted[start : start + DAYS_OF_A_RUN])
+        slices = titan10.slices(EXCHANGE, run)
         fetch_and_land(titan10, EXCHANGE, plan_days(titan10, read_days(titan10, slices)).fetch)
         titan10.database.close()
-        join(before)
+        _join(before)
         before = [context.Process(target=store, args=(slices,))]
         before[0].start()
-    join(before)
+    _join(before)
     return int(stored.value)
 
 
-def join(processes: Sequence[BaseProcess]) -> None:
+def _join(processes: Sequence[BaseProcess]) -> None:
     for process in processes:
         process.join()
         assert process.exitcode == 0
@@ -241,18 +247,23 @@ def tutorial(on: Servers, window: Window, _: Path) -> list[str]:
 
 def freqtrade(program: str) -> Contestant:
     def command(on: Servers, window: Window, folder: Path) -> list[str]:
-        api = dict.fromkeys(("public", "private", "v1", "v3"), f"{on.sandbox}/api/v3")
-        options = {"fetchMarkets": {"types": ["spot"]}, "fetchCurrencies": False}
-        ccxt_config = {"urls": {"api": api}, "enableRateLimit": False, "options": options}
-        # Or it would ask Binance's archive first.
-        exchange = {"name": EXCHANGE, "only_from_ccxt": True, "pair_whitelist": [], "ccxt_config": ccxt_config}
-        config = folder / "config.json"
-        config.write_text(json.dumps({"stake_currency": "USDT", "dry_run": True, "exchange": exchange}))
-        span = f"{window.first:%Y%m%d}-{window.last + timedelta(days=1):%Y%m%d}"
-        options_of_command = ["-c", str(config), "--userdir", str(folder), "-t", "1m", "--timerange", span]
-        return [program, "download-data", *options_of_command, "-p", *window.symbols]
+        # Without `only_from_ccxt` it would ask Binance's archive first.
+        return [program, *freqtrade_arguments(on, window, folder, only_from_ccxt=True)]
 
     return command
+
+
+def freqtrade_arguments(on: Servers, window: Window, folder: Path, **options_of_exchange: object) -> list[str]:
+    """Write freqtrade's configuration, and return the arguments with which it downloads the window."""
+    api = dict.fromkeys(("public", "private", "v1", "v3"), f"{on.sandbox}/api/v3")
+    options = {"fetchMarkets": {"types": ["spot"]}, "fetchCurrencies": False}
+    ccxt_config = {"urls": {"api": api}, "enableRateLimit": False, "options": options}
+    exchange = {"name": EXCHANGE, "pair_whitelist": [], "ccxt_config": ccxt_config, **options_of_exchange}
+    config = folder / "config.json"
+    config.write_text(json.dumps({"stake_currency": "USDT", "dry_run": True, "exchange": exchange}))
+    span = f"{window.first:%Y%m%d}-{window.last + timedelta(days=1):%Y%m%d}"
+    options_of_command = ["-c", str(config), "--userdir", str(folder), "-t", "1m", "--timerange", span]
+    return ["download-data", *options_of_command, "-p", *window.symbols]
 
 
 def freqtrade_version(program: str | None) -> str:
