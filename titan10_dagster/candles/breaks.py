@@ -26,7 +26,7 @@ import numpy as np
 from titan10_dagster.candles.columns import Candles
 from titan10_dagster.candles.slices import from_datetime64
 
-SAMPLE = 30  # candles on each side whose volumes are compared
+SAMPLE = 30  # candles on each side; their volumes are compared
 _SMALLEST_JUMP = 4.0
 _JUMP_WITHOUT_SILENCE = 8.0
 _JUMP_WITHOUT_VOLUMES = 10.0

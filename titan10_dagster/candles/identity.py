@@ -28,7 +28,7 @@ class Identity:
 
 @dataclass(frozen=True)
 class IdentityChange:
-    """A symbol whose market is another one than before; `seen_at` is aware and UTC."""
+    """A symbol that names a different market than before; `seen_at` is aware and UTC."""
 
     exchange: str
     symbol: str
@@ -65,7 +65,7 @@ def differences(before: Identity, after: Identity) -> list[str]:
 
 
 def changes(known: Mapping[str, Identity], markets: Iterable[Market], seen_at: datetime) -> list[IdentityChange]:
-    """Return the symbols of `known` that are another market in the list now."""
+    """Return the symbols of `known` that name a different market in the list."""
     found = []
     for market in markets:
         before, after = known.get(market.symbol), identity_of(market)
@@ -76,7 +76,7 @@ def changes(known: Mapping[str, Identity], markets: Iterable[Market], seen_at: d
 
 @dataclass(frozen=True)
 class Ambiguity:
-    """A symbol under which the exchange trades several markets at once, and the one that is taken."""
+    """A symbol that names several active markets of the exchange, and the market that is chosen."""
 
     chosen: Market
     others: tuple[str, ...]
@@ -85,7 +85,7 @@ class Ambiguity:
     @property
     def sentence(self) -> str:
         market = self.chosen
-        why = "the stored candles are of it" if self.is_known else "it is the first in the exchange's list"
+        why = "the stored candles belong to it" if self.is_known else "it is the first in the exchange's list"
         return (
             f"{market.exchange} {market.symbol} names several active markets: {market.market_id} and "
             f"{', '.join(self.others)}. {market.market_id} is fetched, because {why}."
@@ -95,7 +95,7 @@ class Ambiguity:
 def choose(
     markets: Iterable[Market], known: Mapping[str, Identity], concerned: Iterable[str]
 ) -> tuple[list[Market], list[Ambiguity]]:
-    """Settle symbols that name several active markets: the one that the stored candles are of, else the first.
+    """Choose the market of each symbol that names several: the market of the stored candles, else the first.
 
     Returns the markets, one per symbol, and what was ambiguous among the `concerned` symbols.
     """

@@ -46,9 +46,8 @@ class WatchfulRunLauncher(DefaultRunLauncher):
         server = json.loads(run.tags.get(GRPC_INFO_TAG, "{}"))
         if not server:
             return True
-        pid = (
-            self._process_of(run) if server.get("socket") else None
-        )  # with a port, the process may be on another machine
+        # With a port instead of a socket, the process may be on another machine.
+        pid = self._process_of(run) if server.get("socket") else None
         return (pid is None or is_running(pid)) and run.run_id in _runs_of(server, otherwise={run.run_id})
 
     def _process_of(self, run: DagsterRun) -> int | None:

@@ -54,7 +54,7 @@ T = TypeVar("T")
 CONFIRMED_FOR = 0.25  # seconds
 CONFIRM_WITHIN = 1.0  # seconds that a request waits to learn whether the breaker is still closed
 RECORD_WITHIN = 2.0  # seconds that a request waits until its demand for a slower pace is stored
-REFUSAL = timedelta(minutes=10)  # first pause after a refusal; the pauses grow, but a refusal may end
+REFUSAL = timedelta(minutes=10)  # the first pause after a refusal; the next ones are longer
 
 
 class HealthStore(Protocol):

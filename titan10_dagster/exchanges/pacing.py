@@ -98,7 +98,7 @@ class Pacer:
     def rest(self, seconds: float, requested_at: float) -> None:
         """Send no request for this long, and then use half the pace.
 
-        requested_at: when the request was sent whose answer demanded it (time.monotonic). Requests that were under way
+        requested_at: when the throttled request was sent (time.monotonic). Requests that were under way
         at the same time slow the pace down only once.
         """
         now = time.monotonic()

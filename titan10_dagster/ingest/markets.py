@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
-
-import structlog
 
 from titan10_dagster.candles.markets import Market
 from titan10_dagster.candles.slices import Slice
@@ -17,6 +16,8 @@ from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.store.database import retrying
 from titan10_dagster.store.identities import EventKind, events_since
 from titan10_dagster.store.markets import MarketStore
+
+log = logging.getLogger(__name__)
 
 # A change is reported by each market list of the following day.
 RECENT = timedelta(days=1)
@@ -34,9 +35,10 @@ def refresh_markets(titan10: IngestContext, exchange: str) -> list[Market]:
     concerned = titan10.settings.exchanges[exchange].symbols if exchange in titan10.settings.exchanges else ()
     unconfirmed = MarketStore(titan10.database).replace(exchange, markets, titan10.now(), concerned=concerned)
     if unconfirmed:
-        structlog.get_logger().warning(
-            f"{exchange}: its market list lacks {unconfirmed} of the active markets, more than a fifth. They stay"
-            " active until the next list lacks them too."
+        log.warning(
+            "%s: its market list lacks %d of the active markets, more than a fifth. They stay active until the next "
+            "list lacks them too.",
+            *(exchange, unconfirmed),
         )
     return markets
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from titan10_dagster.errors import SettingsError, Titan10Error
+from titan10_dagster.local.cli_series import series
 from titan10_dagster.local.exit_codes import DONE, EXIT_CODES, FAILED, INTERRUPTED, exit_code
 from titan10_dagster.local.printable import printable_lines
-from titan10_dagster.local.series_commands import series
 
 if TYPE_CHECKING:
     from pathlib import Path

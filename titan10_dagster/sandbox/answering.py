@@ -138,7 +138,7 @@ def _candles(site: Site, entry: Entry, faults: list[Fault], series: ServedSeries
 
 
 def _another(site: Site, series: ServedSeries, fault: Fault) -> ServedSeries:
-    """Return the series whose candles are sent instead of the requested ones."""
+    """Return the series that is sent instead of the requested one."""
     if fault.kind.name != "other_symbol":
         return series
     if fault.options["other"] is not None:

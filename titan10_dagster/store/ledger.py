@@ -231,7 +231,7 @@ def open_slices(db: Database, starts: Mapping[Series, date], today: date) -> lis
 
 
 def slices_to_check_later(db: Database, series: Sequence[Series]) -> list[CheckedLater]:
-    """Return the settled slices of these series with a halt or an outage that was observed fewer than four times."""
+    """Return the settled slices whose halt, outage or broken candles were observed fewer than four times."""
     return [
         CheckedLater(
             slice=Slice(series[row.number - 1], row.day),
@@ -344,7 +344,7 @@ def _of_exchanges(starts: Mapping[Series, date]) -> dict[str, Any]:
     for group in groups.values():
         timeframes.append(group[0].timeframe.name)
         counts.append(len(group))
-        first_days.append(min(map(starts.__getitem__, group)))
+        first_days.append(min(starts[series] for series in group))
     return {
         "exchanges": list(groups),
         "timeframes": timeframes,

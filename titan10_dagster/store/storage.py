@@ -90,11 +90,9 @@ def _not_compressed(storage: Storage, now: datetime) -> list[str]:
     if storage.compress_after is None:
         return []
     due = now - storage.compress_after - LATE
-    late = partial = 0
-    for chunk in storage.chunks:
-        if chunk.end < due:
-            late += not chunk.compressed
-            partial += chunk.partial
+    overdue = [chunk for chunk in storage.chunks if chunk.end < due]
+    late = sum(not chunk.compressed for chunk in overdue)
+    partial = sum(chunk.partial for chunk in overdue)
     if not late and not partial:
         return []
     if storage.compressed_at is not None and now - storage.compressed_at < LATE:

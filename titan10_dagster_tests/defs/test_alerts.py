@@ -15,6 +15,7 @@ from titan10_dagster.operate.alerts import AlertReport
 from titan10_dagster.planning.breaker import after_ban
 from titan10_dagster.settings import AlertSettings
 from titan10_dagster.store.breakers import HealthStore
+from titan10_dagster_tests.integration.driving import evaluate
 from titan10_dagster_tests.world import DAY, MakeWorld, World
 
 
@@ -34,15 +35,9 @@ def test_a_tick_reports_what_it_sent(world: World) -> None:
     began = datetime.now(UTC) - DAY
     HealthStore(world.titan10.database).apply("okx", lambda health: after_ban(health, began, began + 2 * DAY, "418"))
     object.__setattr__(world.titan10, "now", lambda: datetime.now(UTC))
-    definitions = compose(world.titan10)
-    with dg.build_sensor_context(
-        instance=world.instance,
-        repository_def=definitions.get_repository_def(),
-        resources={"titan10": world.titan10},
-    ) as context:
-        tick = definitions.resolve_sensor_def("send_alerts").evaluate_tick(context)
-    assert tick.run_requests == []
-    assert "1 notifications were sent" in str(tick.skip_message)
+    ticked = evaluate(world, "send_alerts")
+    assert ticked.run_requests == []
+    assert "1 notifications were sent" in str(ticked.skip_reason)
 
 
 def test_the_sensor_runs_without_recipients(world: World) -> None:

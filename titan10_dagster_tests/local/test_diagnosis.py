@@ -88,7 +88,7 @@ def test_5_a_role_without_rights(site: Site, database_url: str) -> None:
 
 @contextmanager
 def pgbouncer(folder: Path, url: str, port: int) -> Iterator[str]:
-    """Debian's PgBouncer in transaction mode, told to ignore what it does not know; yields the URL through it."""
+    """Debian's PgBouncer in transaction mode, which ignores unknown parameters; yields the URL through it."""
     parts = urlsplit(url)
     folder.chmod(0o777)  # it may run as another account
     (folder / "users.txt").write_text(f'"{parts.username}" "{parts.password}"\n')

@@ -104,7 +104,7 @@ def test_a_project_without_dagster_yaml_is_refused_with_what_to_do(tmp_path: Pat
 def test_an_open_instance_is_dagsters_own_and_leaves_the_environment_as_it_was(
     home: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("DAGSTER_HOME", "/of/somebody/else")
+    monkeypatch.setenv("DAGSTER_HOME", "/of/another/account")
     before = dict(os.environ)
     with open_instance(settings_of(home, database_url), home, silent) as url:
         assert url == database_url
