@@ -69,7 +69,6 @@ def test_days_of_the_former_market_are_not_fetched_from_the_present_one(make_wor
     (row,) = ledger_rows(world.titan10, world.titan10.slices("binance", [before])).values()
     assert (row.state, row.present) == ("partial", 0)
     assert "are of the market BTCUSDT, and binance gives BTCV2USDT under this symbol now" in str(row.note)
-    assert world.equals_truth("binance", NEXT, NEXT) is False  # nothing of it was fetched here
 
 
 def test_the_markets_asset_has_a_check_of_its_own(make_world: MakeWorld) -> None:
