@@ -40,7 +40,7 @@ def test_of_two_active_markets_the_stored_one_is_kept() -> None:
     (chosen,), (ambiguity,) = choose([listed], {"REP/USDT": identity_of(OLD)}, ["REP/USDT"])
     assert chosen is OLD
     assert ambiguity.sentence.startswith("binance REP/USDT names several active markets: REPUSDT and REPV2USDT.")
-    assert "the stored candles are of it" in ambiguity.sentence
+    assert "the stored candles belong to it" in ambiguity.sentence
 
 
 def test_without_stored_candles_the_choice_is_reported() -> None:
