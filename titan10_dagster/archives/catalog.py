@@ -90,6 +90,18 @@ def labels_of(day: date, offset: timedelta) -> list[date]:
     return [day] if not offset else [day, day + _DAY]
 
 
+def monthly_labels(archive: Archive, unit: Unit) -> list[date]:
+    """Return the labels of the monthly files that hold the unit's slices; none if it is read from daily files.
+
+    Where days are those of UTC+8, the last day of a month ends in the next month's file.
+    """
+    if not unit.monthly:
+        return []
+    after = month_after(unit.month)
+    needs_next = archive.label_offset and any(slice_.day + _DAY == after for slice_ in unit.slices)
+    return [unit.month, after] if needs_next else [unit.month]
+
+
 def serves(archive: Archive, series: Series, cadence: Cadence) -> bool:
     """Return whether the archive has files of this cadence for the timeframe."""
     return any(tree.cadence is cadence and series.timeframe.name in tree.timeframes for tree in archive.trees)

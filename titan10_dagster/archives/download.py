@@ -120,6 +120,11 @@ class Downloader:
         await asyncio.to_thread(_write_cached, path, content, source)
         return Download(content, source, cached=False)
 
+    def is_cached(self, file: ArchiveFile) -> bool:
+        """Return whether the file is in the cache, so that it needs no request unless it is damaged."""
+        path = self._path(file)
+        return path.exists() and _about(path).exists()
+
     async def _verified(self, file: ArchiveFile) -> tuple[bytes, SourceFile]:
         for headers in ({}, _FRESH):
             (content, answer), published = await asyncio.gather(

@@ -24,7 +24,7 @@ from titan10_dagster.archives.catalog import (
     Unit,
     candidates,
     labels_of,
-    month_after,
+    monthly_labels,
     plan_units,
     uncovered,
 )
@@ -137,11 +137,8 @@ class _UnitRead:
     async def run(self) -> None:
         """Read the files, then land the slices."""
         began = time.monotonic()
-        if self.unit.monthly:
-            months = [self.unit.month]
-            if self.archive.label_offset:  # the last day of the month ends in the next month's file
-                months.append(month_after(self.unit.month))
-            await asyncio.gather(*(self._read(label, Cadence.MONTHLY) for label in months))
+        months = monthly_labels(self.archive, self.unit)
+        await asyncio.gather(*(self._read(label, Cadence.MONTHLY) for label in months))
         await self._read_days(self._days_to_read())
         await asyncio.to_thread(self._land_all, time.monotonic() - began)
 

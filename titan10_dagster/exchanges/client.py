@@ -47,13 +47,18 @@ TIMEOUT_MS = 20_000
 _COUNT_EVERY = 60.0  # seconds between two times that the requests made are added to the count of all processes
 _COUNT_WITHIN = 2.0  # seconds that the end of the client waits for the last count
 _ROUND_TRIP = 0.5  # seconds; a far exchange on a bad day
-_UNPACED_CONCURRENCY = 32
+UNPACED_CONCURRENCY = 32
 _CLOCK_SLACK = timedelta(minutes=5)
 _TIMEOUTS = (ccxt.RequestTimeout, TimeoutError)
 
 
 async def _always() -> None:
     """Let every request pass, because there is no breaker."""
+
+
+def requests_in_flight(spacing: float) -> int:
+    """Return how many requests must be under way for a pace of one in `spacing` seconds."""
+    return min(2 + int(_ROUND_TRIP / spacing), MOST_CONCURRENT)
 
 
 class ExchangeClient:
@@ -119,8 +124,8 @@ class ExchangeClient:
     def concurrency(self) -> int:
         """How many requests must be under way for the pace, not the round trip, to set the speed."""
         if self._share is None:
-            return _UNPACED_CONCURRENCY
-        return min(2 + int(_ROUND_TRIP / self.pacer.spacing), MOST_CONCURRENT)
+            return UNPACED_CONCURRENCY
+        return requests_in_flight(self.pacer.spacing)
 
     async def __aenter__(self) -> Self:
         exchange = strict_class(self.exchange)(self._config())

@@ -312,11 +312,16 @@ def _states(slices: Iterable[Slice], client: ExchangeClient, now: datetime) -> l
     for series in by_series:
         if series.exchange != client.exchange:
             raise ValueError(f"{series} does not belong to {client.exchange}")
-    ahead = min(max(2, _PAGES_AHEAD // max(1, len(by_series))), _MOST_PAGES_AHEAD)
+    ahead = pages_ahead(len(by_series))
     return [
         SeriesState(series, wanted, venue=client.venue, market=client.markets.get(series.symbol), now=now, ahead=ahead)
         for series, wanted in by_series.items()
     ]
+
+
+def pages_ahead(series: int) -> int:
+    """Return how many pages beyond its first open candle each of so many series may request."""
+    return min(max(2, _PAGES_AHEAD // max(1, series)), _MOST_PAGES_AHEAD)
 
 
 async def _cancel(tasks: Iterable[asyncio.Task[Reply] | asyncio.Task[Finding]]) -> None:

@@ -37,6 +37,20 @@ def rest_is_a_source(titan10: IngestContext, exchange: str) -> bool:
     return "rest" in titan10.exchange(exchange).sources
 
 
+def open_downloader(titan10: IngestContext, exchange: str, archive: Archive) -> Downloader:
+    """Return the downloader of the exchange's files; use it inside `async with`.
+
+    With `base_url` in the settings the files are requested from there too, unless `archive_url` names another address.
+    """
+    settings = titan10.exchange(exchange)
+    return Downloader(
+        settings.archive_url or settings.base_url or archive.base_url,
+        titan10.settings.archives,
+        proxy=settings.proxy.get_secret_value() if settings.proxy else None,
+        now=titan10.now,
+    )
+
+
 async def read_archive(
     titan10: IngestContext,
     exchange: str,
@@ -45,18 +59,8 @@ async def read_archive(
     slices: Sequence[Slice],
     land: Callable[[FetchedSlice], None],
 ) -> ArchiveReport:
-    """Fetch the slices that the archive has into the landing zone; see `archives.fetch`.
-
-    With `base_url` in the settings the files are requested from there too, unless `archive_url` names another address.
-    """
-    settings = titan10.exchange(exchange)
-    downloader = Downloader(
-        settings.archive_url or settings.base_url or archive.base_url,
-        titan10.settings.archives,
-        proxy=settings.proxy.get_secret_value() if settings.proxy else None,
-        now=titan10.now,
-    )
-    async with downloader:
+    """Fetch the slices that the archive has into the landing zone; see `archives.fetch`."""
+    async with open_downloader(titan10, exchange, archive) as downloader:
         report = await fetch_archive(
             archive,
             slices,

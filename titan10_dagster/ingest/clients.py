@@ -28,7 +28,7 @@ def open_client(
     """
     settings = titan10.exchange(exchange)
     if pace_share is None:
-        pace_share = SAFE_SHARE - (live_share_of(titan10, exchange) if titan10.settings.live.enabled else 0.0)
+        pace_share = pace_share_of(titan10, exchange)
     return ExchangeClient(
         exchange,
         markets,
@@ -40,6 +40,18 @@ def open_client(
         breaker=breaker_of(titan10, exchange),
         now=titan10.now,
     )
+
+
+def pace_share_of(titan10: IngestContext, exchange: str) -> float:
+    """Return the share of the allowed rate that a run uses: all that is safe and that live polling does not need."""
+    return SAFE_SHARE - (live_share_of(titan10, exchange) if titan10.settings.live.enabled else 0.0)
+
+
+def page_spacing(titan10: IngestContext, exchange: str) -> float | None:
+    """Return the seconds between two pages of a run at full pace; None if the settings switch the pace off."""
+    if not titan10.exchange(exchange).paced:
+        return None
+    return venue_of(exchange).page_seconds / pace_share_of(titan10, exchange)
 
 
 def breaker_of(titan10: IngestContext, exchange: str) -> Breaker:

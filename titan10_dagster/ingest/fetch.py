@@ -5,26 +5,25 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from threading import Lock
 
 from titan10_dagster.candles.columns import Candles
 from titan10_dagster.candles.fetched import FetchedSlice, FetchRecord, Source
-from titan10_dagster.candles.markets import Market
 from titan10_dagster.candles.slices import Slice
 from titan10_dagster.errors import FetchError, LandingError, MarketChanged, StoreError, UnknownSymbol
-from titan10_dagster.exchanges.fetching import FetchReport, fetch_slices
-from titan10_dagster.ingest.archive import NOTE, archive_of, read_archive, reopened_by_archive, rest_is_a_source
-from titan10_dagster.ingest.clients import breaker_of, open_client
+from titan10_dagster.exchanges.fetching import FetchReport
+from titan10_dagster.ingest.archive import NOTE, reopened_by_archive, rest_is_a_source
 from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.ingest.days import RunDays
 from titan10_dagster.ingest.delisting import closed_slice, delistings
 from titan10_dagster.ingest.judge import judge_slice
 from titan10_dagster.ingest.markets import resolve_slices
+from titan10_dagster.ingest.sources import Brought, Land, bring, sources_of
+from titan10_dagster.planning.forecast import Costs
 from titan10_dagster.planning.repairs import LATER_CHECKS
 from titan10_dagster.planning.resume import FetchPlan, plan_fetch
 from titan10_dagster.store import ledger
@@ -35,22 +34,21 @@ from titan10_dagster.store.writer import write_slices
 
 log = logging.getLogger(__name__)
 
-Land = Callable[[FetchedSlice], None]
-
 
 @dataclass(frozen=True)
 class Fetch:
     """What one fetch did: the record and the number of rows of each slice that landed, and the error of each symbol
     that failed.
 
-    `report` is None if nothing had to be requested. `skipped` are slices of symbols that the exchange does not list:
-    they have no file.
+    `report` is of the REST requests; None if there were none. `skipped` are slices of symbols that the exchange does
+    not list: they have no file. `spent` is what each source needed.
     """
 
     landed: Mapping[Slice, tuple[FetchRecord, int]]
     failed: Mapping[str, FetchError]
     report: FetchReport | None = None
     skipped: frozenset[Slice] = frozenset()
+    spent: Costs = field(default_factory=dict)
 
 
 def plan_days(titan10: IngestContext, days: RunDays, *, refresh: bool = False, repair: bool = False) -> FetchPlan:
@@ -103,7 +101,7 @@ def fetch_and_land(titan10: IngestContext, exchange: str, slices: Sequence[Slice
     if not slices:
         return Fetch(landed, {})
     try:
-        report, failed = _fetch(titan10, exchange, slices, land)
+        brought = _fetch(titan10, exchange, slices, land)
     except FetchError as error:
         _note_missing(titan10, slices, error)
         raise
@@ -113,6 +111,7 @@ def fetch_and_land(titan10: IngestContext, exchange: str, slices: Sequence[Slice
         except StoreError as unwritten:  # often the same full disk; the failed run itself is remembered by Dagster
             log.warning("could not note in the ledger that days of %s did not land: %s", exchange, unwritten)
         raise
+    failed = brought.failed
     never_listed = _never_listed(titan10, exchange, failed)
     skipped = frozenset(slice_ for slice_ in slices if slice_.series.symbol in never_listed)
     closed = delistings(titan10, exchange, slices, failed)
@@ -127,7 +126,7 @@ def fetch_and_land(titan10: IngestContext, exchange: str, slices: Sequence[Slice
             land(_unanswered(slice_, error_of_symbol, titan10.now()))
         else:
             land(closed_slice(slice_, delisted, error_of_symbol, titan10.now()))
-    return Fetch(landed, failed, report, skipped)
+    return Fetch(landed, failed, brought.report, skipped, brought.spent)
 
 
 def absent_files(titan10: IngestContext, slices: Sequence[Slice]) -> list[Slice]:
@@ -135,24 +134,19 @@ def absent_files(titan10: IngestContext, slices: Sequence[Slice]) -> list[Slice]
     return [slice_ for slice_ in slices if not _has_file(titan10, slice_)]
 
 
-def _fetch(
-    titan10: IngestContext, exchange: str, slices: Sequence[Slice], land: Land
-) -> tuple[FetchReport | None, dict[str, FetchError]]:
+def _fetch(titan10: IngestContext, exchange: str, slices: Sequence[Slice], land: Land) -> Brought:
     resolution = resolve_slices(titan10, exchange, slices)
     listed = [slice_ for slice_ in slices if slice_.series.symbol not in resolution.unknown]
     wanted, former = _of_the_present_market(titan10, exchange, listed)
     unavailable = {**resolution.unknown, **former}
     if not wanted:
-        return None, unavailable
-    left = _from_archive(titan10, exchange, resolution.markets, wanted, land)
-    if left is not None:
-        wanted, land = sorted(left), _noting(left, land)
-        if not wanted or not rest_is_a_source(titan10, exchange):
-            return None, unavailable
-    report = asyncio.run(_fetch_listed(titan10, exchange, resolution.markets, wanted, land))
-    if report.listed:
-        retrying(lambda: MarketStore(titan10.database).note_listed(exchange, report.listed))
-    return report, {**unavailable, **report.failed}
+        return Brought(failed=unavailable)
+    brought = bring(sources_of(titan10, exchange, resolution.markets), wanted, land)
+    if not rest_is_a_source(titan10, exchange):
+        for slice_, reason in brought.left.items():
+            if not _has_file(titan10, slice_):
+                land(_unanswered(slice_, FetchError(NOTE + reason, exchange=exchange), titan10.now()))
+    return replace(brought, failed={**unavailable, **brought.failed})
 
 
 def _of_the_present_market(
@@ -184,50 +178,8 @@ def _of_the_present_market(
     return wanted, refused
 
 
-def _from_archive(
-    titan10: IngestContext, exchange: str, markets: Sequence[Market], wanted: Sequence[Slice], land: Land
-) -> Mapping[Slice, str] | None:
-    """Land what the archive has, and return why the rest is left; None if the archive is no source of the exchange."""
-    archive = archive_of(titan10, exchange)
-    if archive is None:
-        return None
-    report = asyncio.run(read_archive(titan10, exchange, archive, markets, wanted, land))
-    if not rest_is_a_source(titan10, exchange):
-        for slice_, reason in report.left.items():
-            if not _has_file(titan10, slice_):
-                land(_unanswered(slice_, FetchError(NOTE + reason, exchange=exchange), titan10.now()))
-    return report.left
-
-
-def _noting(reasons: Mapping[Slice, str], land: Land) -> Land:
-    """Return `land` for slices that the archive left to REST: their records say why."""
-
-    def land_with_note(fetched: FetchedSlice) -> None:
-        reason = reasons.get(fetched.record.slice)
-        if reason is not None and fetched.record.note is None:
-            fetched = replace(fetched, record=replace(fetched.record, note=NOTE + reason))
-        land(fetched)
-
-    return land_with_note
-
-
 def _has_file(titan10: IngestContext, slice_: Slice) -> bool:
     return titan10.landing.identity(slice_) is not None
-
-
-async def _fetch_listed(
-    titan10: IngestContext, exchange: str, markets: Sequence[Market], slices: Sequence[Slice], land: Land
-) -> FetchReport:
-    async with open_client(titan10, exchange, markets) as client:
-        return await fetch_slices(
-            client,
-            slices,
-            now=titan10.now,
-            land=land,
-            breaker=breaker_of(titan10, exchange),
-            log=log,
-            retry_limits=titan10.retry_limits,
-        )
 
 
 def _never_listed(titan10: IngestContext, exchange: str, failed: Mapping[str, FetchError]) -> set[str]:

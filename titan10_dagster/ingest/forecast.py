@@ -1,0 +1,42 @@
+"""What a fetch will cost: the forecast of its sources, before anything is requested."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from titan10_dagster.candles.markets import Market
+from titan10_dagster.candles.slices import Slice
+from titan10_dagster.ingest.context import IngestContext
+from titan10_dagster.ingest.sources import assign, sources_of
+from titan10_dagster.planning.forecast import Costs, Forecast, forecast_runs
+from titan10_dagster.store.database import retrying
+from titan10_dagster.store.markets import MarketStore
+
+
+def forecast_fetch(titan10: IngestContext, exchange: str, runs: Sequence[Sequence[Slice]]) -> Forecast:
+    """Return what it costs to fetch the slices of each run. No request is made.
+
+    A market list that is not stored yet costs further requests.
+    """
+    slices = [slice_ for run in runs for slice_ in run]
+    sources = sources_of(titan10, exchange, _markets(titan10, exchange, slices))
+    costs: list[Costs] = []
+    for run in runs:
+        if run:
+            plan = assign(sources, run)
+            costs.append({source.source: source.cost(taken) for source, taken in plan if taken})
+    return forecast_runs(
+        costs,
+        len(slices),
+        sum(slice_.expected for slice_ in slices),
+        is_compressed=retrying(titan10.database.has_timescaledb),
+    )
+
+
+def _markets(titan10: IngestContext, exchange: str, slices: Sequence[Slice]) -> list[Market]:
+    """Return the stored markets; of symbols without one, a market by the usual names, which is enough to count."""
+    known = {market.symbol: market for market in retrying(lambda: MarketStore(titan10.database).load(exchange))}
+    for symbol in {slice_.series.symbol for slice_ in slices} - known.keys():
+        base, _, quote = symbol.partition("/")
+        known[symbol] = Market(exchange, symbol, base + quote, base, quote, base, quote, active=True)
+    return list(known.values())

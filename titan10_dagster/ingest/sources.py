@@ -1,0 +1,237 @@
+"""The sources of candles of an exchange, in the order of the settings, and which of them brings a slice.
+
+A source answers two questions: which slices it cannot serve, and what the others cost. And it brings slices into the
+landing zone. REST and the exchange's archive are the sources; `titan10 import` stores files that the user chose, so
+nothing is planned for them.
+
+A slice goes to the first source that can serve it. What that source does not bring goes to the next one. If none is
+left, REST records why the candles are missing, because only the exchange itself can know.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from titan10_dagster.archives.catalog import plan_units
+from titan10_dagster.archives.cost import read_cost
+from titan10_dagster.candles.fetched import FetchedSlice, Source
+from titan10_dagster.candles.markets import Market
+from titan10_dagster.candles.slices import Slice
+from titan10_dagster.errors import FetchError
+from titan10_dagster.exchanges.archive_record import Archive
+from titan10_dagster.exchanges.client import UNPACED_CONCURRENCY, requests_in_flight
+from titan10_dagster.exchanges.fetching import FetchReport, fetch_slices
+from titan10_dagster.exchanges.rehearsal import count_requests
+from titan10_dagster.exchanges.venues.registry import venue_of
+from titan10_dagster.ingest.archive import NOTE, archive_of, open_downloader, read_archive
+from titan10_dagster.ingest.clients import breaker_of, health_of, open_client, page_spacing
+from titan10_dagster.ingest.context import IngestContext
+from titan10_dagster.planning.forecast import Cost, Speed, joined, seconds_at_pace
+from titan10_dagster.store.database import retrying
+from titan10_dagster.store.markets import MarketStore
+
+log = logging.getLogger(__name__)
+
+Land = Callable[[FetchedSlice], None]
+
+
+@dataclass(frozen=True)
+class Brought:
+    """What bringing some slices did.
+
+    left: the slices that did not come, or not completely, each with the reason. failed: symbols that REST could not
+    serve. report: of the REST requests, if there were any. spent: what each source needed.
+    """
+
+    left: Mapping[Slice, str] = field(default_factory=dict)
+    failed: Mapping[str, FetchError] = field(default_factory=dict)
+    report: FetchReport | None = None
+    spent: Mapping[Source, Cost] = field(default_factory=dict)
+
+    def then(self, later: Brought) -> Brought:
+        """Return both together; what is left is what the later one left."""
+        return Brought(
+            later.left,
+            {**self.failed, **later.failed},
+            later.report or self.report,
+            joined([self.spent, later.spent]),
+        )
+
+
+class CandleSource(Protocol):
+    """A source of candles of one exchange."""
+
+    @property
+    def source(self) -> Source:
+        """Its name in records and settings."""
+
+    def refuse(self, slices: Collection[Slice]) -> Mapping[Slice, str]:
+        """Return the slices that it cannot serve, each with the reason. No request is made."""
+
+    def cost(self, slices: Sequence[Slice]) -> Cost:
+        """Return what it needs to bring the slices, none of which it refuses. No request is made."""
+
+    def bring(self, slices: Sequence[Slice], land: Land) -> Brought:
+        """Fetch the slices and pass each to `land`.
+
+        Raises:
+            FetchError: the exchange as a whole failed.
+        """
+
+
+@dataclass(frozen=True)
+class RestSource:
+    """The exchange's own interface."""
+
+    titan10: IngestContext
+    exchange: str
+    markets: Sequence[Market]
+    source: Source = Source.REST
+
+    def refuse(self, slices: Collection[Slice]) -> Mapping[Slice, str]:
+        venue, now = venue_of(self.exchange), self.titan10.now()
+        refused = {}
+        for slice_ in slices:
+            if not venue.reaches(slice_, now):
+                refused[slice_] = f"{self.exchange} no longer serves it"
+        return refused
+
+    def cost(self, slices: Sequence[Slice]) -> Cost:
+        now, spacing = self.titan10.now(), page_spacing(self.titan10, self.exchange)
+        pages = count_requests(
+            venue_of(self.exchange),
+            slices,
+            now=now,
+            in_flight=UNPACED_CONCURRENCY if spacing is None else requests_in_flight(spacing),
+            listed={market.symbol: market.listed for market in self.markets if market.listed is not None},
+        )
+        slowest = sum(slice_.expected for slice_ in slices) / Speed().pages
+        if spacing is not None:
+            slowest = max(slowest, seconds_at_pace(pages, spacing, health_of(self.titan10, self.exchange).pace, now))
+        return Cost(requests=pages, seconds=slowest)
+
+    def bring(self, slices: Sequence[Slice], land: Land) -> Brought:
+        beyond: dict[Slice, str] = {}
+
+        def land_and_note(fetched: FetchedSlice) -> None:
+            horizon, slice_ = fetched.record.horizon, fetched.record.slice
+            if horizon is not None and horizon > slice_.start:
+                beyond[slice_] = f"{self.exchange} no longer serves it"
+            land(fetched)
+
+        report = asyncio.run(self._fetch(slices, land_and_note))
+        if report.listed:
+            retrying(lambda: MarketStore(self.titan10.database).note_listed(self.exchange, report.listed))
+        spent = {Source.REST: Cost(requests=report.requests, seconds=report.seconds)}
+        return Brought(beyond, report.failed, report, spent)
+
+    async def _fetch(self, slices: Sequence[Slice], land: Land) -> FetchReport:
+        titan10 = self.titan10
+        async with open_client(titan10, self.exchange, self.markets) as client:
+            return await fetch_slices(
+                client,
+                slices,
+                now=titan10.now,
+                land=land,
+                breaker=breaker_of(titan10, self.exchange),
+                log=log,
+                retry_limits=titan10.retry_limits,
+            )
+
+
+@dataclass(frozen=True)
+class ArchiveSource:
+    """The candle files of the exchange."""
+
+    titan10: IngestContext
+    exchange: str
+    markets: Sequence[Market]
+    archive: Archive
+    source: Source = Source.ARCHIVE
+
+    def refuse(self, slices: Collection[Slice]) -> Mapping[Slice, str]:
+        _, refused = plan_units(self.archive, slices, self._by_symbol, self.titan10.now())
+        return refused
+
+    def cost(self, slices: Sequence[Slice]) -> Cost:
+        now = self.titan10.now()
+        units, _ = plan_units(self.archive, slices, self._by_symbol, now)
+        downloader = open_downloader(self.titan10, self.exchange, self.archive)
+        return read_cost(self.archive, units, now, is_cached=downloader.is_cached)
+
+    def bring(self, slices: Sequence[Slice], land: Land) -> Brought:
+        report = asyncio.run(read_archive(self.titan10, self.exchange, self.archive, self.markets, slices, land))
+        spent = Cost(report.requests, report.files, report.cached, report.bytes, report.seconds)
+        return Brought(left=report.left, spent={Source.ARCHIVE: spent})
+
+    @property
+    def _by_symbol(self) -> dict[str, Market]:
+        return {market.symbol: market for market in self.markets}
+
+
+def sources_of(titan10: IngestContext, exchange: str, markets: Sequence[Market]) -> list[CandleSource]:
+    """Return the sources that the settings name for the exchange, in their order."""
+    archive = archive_of(titan10, exchange)
+    found: list[CandleSource] = []
+    for name in titan10.exchange(exchange).sources:
+        if name == Source.REST:
+            found.append(RestSource(titan10, exchange, markets))
+        elif archive is not None:
+            found.append(ArchiveSource(titan10, exchange, markets, archive))
+    return found
+
+
+def assign(sources: Sequence[CandleSource], slices: Iterable[Slice]) -> list[tuple[CandleSource, list[Slice]]]:
+    """Return the slices that each source is asked for first: the first source that does not refuse it gets a slice.
+
+    What all refuse goes to REST, which records the reason and makes no request for it.
+    """
+    left = sorted(set(slices))
+    plan = []
+    for source in sources:
+        refused = source.refuse(left)
+        plan.append((source, [slice_ for slice_ in left if slice_ not in refused]))
+        left = [slice_ for slice_ in left if slice_ in refused]
+    return plan
+
+
+def bring(sources: Sequence[CandleSource], slices: Iterable[Slice], land: Land) -> Brought:
+    """Bring the slices from the sources, in turn; see the module's description.
+
+    Raises:
+        FetchError: the exchange as a whole failed. What landed stays landed.
+    """
+    done = Brought(left=dict.fromkeys(sorted(set(slices)), ""))
+    reasons: dict[Slice, str] = {}  # why the archive did not bring a slice
+    rest = [source for source in sources if source.source is Source.REST]
+    turns = list(sources)
+    if rest and sources[-1] is not rest[0]:
+        turns += rest
+    for place, source in enumerate(turns):
+        is_last = place == len(turns) - 1
+        refused = {} if is_last and source.source is Source.REST else source.refuse(list(done.left))
+        taken = [slice_ for slice_ in done.left if slice_ not in refused]
+        brought = source.bring(taken, _noting(reasons, land)) if taken else Brought()
+        brought = replace(brought, left=dict(sorted({**refused, **brought.left}.items())))
+        if source.source is Source.ARCHIVE:
+            reasons.update(brought.left)
+        done = done.then(brought)
+        if not done.left:
+            break
+    return done
+
+
+def _noting(reasons: Mapping[Slice, str], land: Land) -> Land:
+    """Return `land` for slices that the archive left to REST: their records say why."""
+
+    def land_with_note(fetched: FetchedSlice) -> None:
+        reason = reasons.get(fetched.record.slice)
+        if reason is not None and fetched.record.note is None:
+            fetched = replace(fetched, record=replace(fetched.record, note=NOTE + reason))
+        land(fetched)
+
+    return land_with_note

@@ -1,0 +1,201 @@
+"""What a fetch will cost before it starts, and how the forecast compares with the result.
+
+The counts come from the sources: REST rehearses its pages (`exchanges.rehearsal`), an archive lists its files
+(`archives.cost`). This module adds time and space to the counts and puts forecast and result side by side. Counts are
+exact if the exchange has every candle and no request has to be repeated. A minute without trades at the edge of a page,
+an outage, or a damaged file cost further requests, which nothing announces.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from titan10_dagster.candles.fetched import Source
+from titan10_dagster.planning.pace import FULL_AFTER, Pace
+
+# Bytes of a stored candle. Chunks of TimescaleDB are larger until they are compressed, after a week or two.
+BYTES_COMPRESSED, BYTES_OF_A_ROW = 13.0, 206.0
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a source needs to bring some slices, or needed.
+
+    requests: of all kinds: pages, files, digests, and files that are not there. files: files that are read. cached:
+    those of them that need no request. bytes: downloaded from an archive. seconds: by the clock.
+    """
+
+    requests: int = 0
+    files: int = 0
+    cached: int = 0
+    bytes: int = 0
+    seconds: float = 0.0
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(
+            self.requests + other.requests,
+            self.files + other.files,
+            self.cached + other.cached,
+            self.bytes + other.bytes,
+            self.seconds + other.seconds,
+        )
+
+
+Costs = Mapping[Source, Cost]
+
+
+@dataclass(frozen=True)
+class Speed:
+    """How fast one machine works where neither pace nor network is the limit, in candles a second.
+
+    Measured with `benchmarks.forecast` on two cores, which also served the files. run_seconds: what a run costs besides
+    its candles.
+    """
+
+    pages: float = 120_000
+    files: float = 220_000
+    stored: float = 140_000
+    run_seconds: float = 1.2
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """The cost of some runs.
+
+    Attributes:
+        slices: those that the runs fetch.
+        candles: how many candles they have room for.
+        runs: how many runs there are.
+        by_source: what each source needs.
+        store_seconds: time to check and store the candles, and for the runs themselves.
+        stored_bytes: what the candles take in the database in the long run.
+    """
+
+    slices: int = 0
+    candles: int = 0
+    runs: int = 0
+    by_source: Costs = field(default_factory=dict)
+    store_seconds: float = 0.0
+    stored_bytes: int = 0
+
+    @property
+    def cost(self) -> Cost:
+        """What all sources need together."""
+        return total(self.by_source)
+
+    @property
+    def seconds(self) -> float:
+        """Time by the clock, from the first request to the last stored candle."""
+        return self.cost.seconds + self.store_seconds
+
+    def ends_at(self, now: datetime) -> datetime:
+        """Return when the runs will be done if they start now."""
+        return now + timedelta(seconds=self.seconds)
+
+    def to_json(self) -> dict[str, Any]:
+        """The forecast as plain JSON values."""
+        return {
+            "slices": self.slices,
+            "candles": self.candles,
+            "runs": self.runs,
+            "sources": {source.value: asdict(cost) for source, cost in self.by_source.items()},
+            "seconds": round(self.seconds, 1),
+            "stored_bytes": self.stored_bytes,
+        }
+
+
+def total(costs: Costs) -> Cost:
+    """Return what all sources need together."""
+    result = Cost()
+    for cost in costs.values():
+        result += cost
+    return result
+
+
+def joined(costs: Iterable[Costs]) -> dict[Source, Cost]:
+    """Return the costs of several fetches, source by source."""
+    result: dict[Source, Cost] = {}
+    for of_fetch in costs:
+        for source, cost in of_fetch.items():
+            result[source] = result.get(source, Cost()) + cost
+    return result
+
+
+def forecast_runs(
+    runs: Sequence[Costs], slices: int, candles: int, *, is_compressed: bool, speed: Speed | None = None
+) -> Forecast:
+    """Return the forecast of some runs.
+
+    Args:
+        runs: what each source needs in each run.
+        slices: how many slices all runs fetch.
+        candles: how many candles these have room for.
+        is_compressed: the database compresses old candles.
+        speed: what the machine does.
+    """
+    speed = speed or Speed()
+    return Forecast(
+        slices=slices,
+        candles=candles,
+        runs=len(runs),
+        by_source=joined(runs),
+        store_seconds=candles / speed.stored + len(runs) * speed.run_seconds,
+        stored_bytes=round(candles * (BYTES_COMPRESSED if is_compressed else BYTES_OF_A_ROW)),
+    )
+
+
+def seconds_at_pace(requests: int, spacing: float, pace: Pace, now: datetime) -> float:
+    """Return how long so many requests take, in seconds.
+
+    `spacing`: seconds between two requests at full pace. A reduced pace recovers on the way, as `planning.pace` says.
+    """
+    if not requests:
+        return 0.0
+    work, share = requests * spacing, pace.as_of(now)
+    full_after = FULL_AFTER.total_seconds()
+    recovery = (1 - share) * full_after  # seconds until the pace is full
+    done_meanwhile = recovery * (1 + share) / 2
+    if work >= done_meanwhile:
+        seconds = recovery + work - done_meanwhile
+    else:  # share * t + t * t / (2 * full_after) = work
+        seconds = full_after * (math.sqrt(share * share + 2 * work / full_after) - share)
+    return pace.rest(now).total_seconds() + seconds
+
+
+Row = tuple[str, str, str]
+
+
+def side_by_side(forecast: Forecast, result: Costs, seconds: float, stored: int) -> list[Row]:
+    """Return rows of a name, the forecast and the result. `stored`: how many candles were stored, `seconds`: in all."""
+    expected, real = forecast.cost, total(result)
+    return [
+        ("requests", f"{expected.requests:,}", f"{real.requests:,}"),
+        ("files", _files(expected), _files(real)),
+        ("downloaded", f"{expected.bytes / 1e6:,.1f} MB", f"{real.bytes / 1e6:,.1f} MB"),
+        ("candles", f"{forecast.candles:,}", f"{stored:,}"),
+        ("seconds", f"{forecast.seconds:,.0f}", f"{seconds:,.0f}"),
+    ]
+
+
+def sentence(forecast: Forecast, now: datetime) -> str:
+    """Return the forecast as a sentence; `now` (aware, UTC) is when the work begins."""
+    if not forecast.slices:
+        return "Forecast: no request, because nothing is left to fetch."
+    cost = forecast.cost
+    parts = [f"{cost.requests:,} requests"]
+    if cost.files:
+        parts.append(f"{_files(cost)} archive files with {cost.bytes / 1e6:,.1f} MB")
+    parts.append(f"{forecast.seconds:,.0f} s at the present pace")
+    parts.append(f"{forecast.stored_bytes / 1e6:,.1f} MB in the database")
+    return (
+        f"Forecast for {forecast.slices:,} slices in {forecast.runs:,} run(s): {', '.join(parts)}; done at "
+        f"{forecast.ends_at(now):%Y-%m-%d %H:%M} UTC."
+    )
+
+
+def _files(cost: Cost) -> str:
+    return f"{cost.files:,} ({cost.cached:,} of them from the cache)" if cost.cached else f"{cost.files:,}"
