@@ -15,9 +15,11 @@ import click
 
 from titan10_dagster.local.postgres import EmbeddedPostgres
 from titan10_dagster_tests import databases
+from titan10_dagster_tests.simulation.away import hurry
 from titan10_dagster_tests.simulation.oracle import Complaint, judge
+from titan10_dagster_tests.simulation.record import Record
 from titan10_dagster_tests.simulation.story import Story, write
-from titan10_dagster_tests.simulation.week import Record, Week, hurry
+from titan10_dagster_tests.simulation.week import Week
 
 
 @click.command()

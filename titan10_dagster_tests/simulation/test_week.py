@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from titan10_dagster_tests.simulation.away import hurry
+from titan10_dagster_tests.simulation.events import Downtime
 from titan10_dagster_tests.simulation.oracle import judge
-from titan10_dagster_tests.simulation.story import QUIET_END, START, Downtime, write
-from titan10_dagster_tests.simulation.week import Week, hurry
+from titan10_dagster_tests.simulation.story import QUIET_END, START, write
+from titan10_dagster_tests.simulation.week import Week
 
 FIRST = int(os.environ.get("TITAN10_TEST_FIRST_SEED", "1"))
 SEEDS = range(FIRST, FIRST + int(os.environ.get("TITAN10_TEST_SEEDS", "5")))

@@ -9,18 +9,13 @@ pipeline nothing outlives a kill but database and landing zone.
 from __future__ import annotations
 
 import itertools
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from contextlib import ExitStack, contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 from threading import Timer
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
-import psycopg2
-from psycopg2 import sql
 from pydantic import SecretStr
 from tenacity import wait_none
 
@@ -41,7 +36,6 @@ from titan10_dagster.ingest.store import store_slices
 from titan10_dagster.landing.zone import LandingZone
 from titan10_dagster.operate.alerts import TITLES, update_alerts
 from titan10_dagster.operate.delivery import Notification
-from titan10_dagster.planning.alerts import Kind
 from titan10_dagster.planning.attempts import Attempt
 from titan10_dagster.planning.breaker import Permit, may_request
 from titan10_dagster.sandbox.server import Sandbox
@@ -57,12 +51,8 @@ from titan10_dagster.settings import (
 )
 from titan10_dagster.store import reader
 from titan10_dagster.store.database import Database
-from titan10_dagster_tests.simulation.story import (
-    DISGUISES,
-    EXCHANGES,
-    FAULT_OPTIONS,
-    MINUTE,
-    START,
+from titan10_dagster_tests.simulation.away import let_in
+from titan10_dagster_tests.simulation.events import (
     Ban,
     Broken,
     DatabaseAway,
@@ -74,6 +64,14 @@ from titan10_dagster_tests.simulation.story import (
     Outage,
     Restated,
     Storm,
+)
+from titan10_dagster_tests.simulation.record import Poll, Record, Rewrite, Run, SentAlert
+from titan10_dagster_tests.simulation.story import (
+    DISGUISES,
+    EXCHANGES,
+    FAULT_OPTIONS,
+    MINUTE,
+    START,
     Story,
     settlements_between,
 )
@@ -91,74 +89,12 @@ class Killed(BaseException):
     """The process of a run is gone. No Exception: nothing in the pipeline may survive it."""
 
 
-@dataclass(frozen=True)
-class Run:
-    """A run of days of one exchange; `repair` as in the asset's configuration."""
-
-    exchange: str
-    days: tuple[date, ...]
-    symbols: tuple[str, ...] | None
-    repair: bool
-
-    def __str__(self) -> str:
-        what = "repair" if self.repair else "settle"
-        return f"{what} {self.exchange} {self.days[0]} to {self.days[-1]} {', '.join(self.symbols or ('all',))}"
-
-
-@dataclass(frozen=True)
-class Poll:
-    """What a live poll of one exchange came to: the symbols that were answered; `spoiled` if rows may be missing."""
-
-    at: datetime
-    exchange: str
-    answered: frozenset[str]
-    spoiled: bool
-
-
-@dataclass(frozen=True)
-class Rewrite:
-    """A candle that was rewritten at `at`: what it was, what it became, and what was stored just then (or None)."""
-
-    at: datetime
-    exchange: str
-    symbol: str
-    time: datetime
-    old: tuple[float, ...]
-    new: tuple[float, ...]
-    stored: tuple[float, ...] | None
-
-
-@dataclass(frozen=True)
-class SentAlert:
-    """A letter to a human; `begins` is false if it says that it is over."""
-
-    at: datetime
-    exchange: str
-    kind: Kind
-    begins: bool
-
-
-@dataclass
-class Record:
-    """What a week left behind beside its database."""
-
-    polls: list[Poll] = field(default_factory=list)
-    rewrites: list[Rewrite] = field(default_factory=list)
-    notifications: list[SentAlert] = field(default_factory=list)
-    broken: list[Broken] = field(default_factory=list)  # those that there was a candle for
-    markets_read: dict[str, list[datetime]] = field(default_factory=lambda: {name: [] for name in EXCHANGES})
-    complaints: list[str] = field(default_factory=list)  # what was wrong already while it happened
-    counts: Counter[str] = field(default_factory=Counter)
-    steps: list[datetime] = field(default_factory=list)
-    disturbed: dict[str, list[datetime]] = field(default_factory=lambda: {name: [] for name in EXCHANGES})
-
-
 class Week:
     """A story as it happens. Call `live`, then read `record`."""
 
     def __init__(self, story: Story, database_url: str, folder: Path, tell: Tell = lambda _: None) -> None:
         self.story, self.record = story, Record()
-        self._url, self._folder, self._tell = database_url, folder, tell
+        self.url, self._folder, self._tell = database_url, folder, tell
         self._stack = ExitStack()
         self._attempts: list[Attempt] = []
         self._lost: list[Run] = []
@@ -456,24 +392,13 @@ class Week:
         if event is None:
             yield
             return
-        self._let_in(False)
-        timer = Timer(event.seconds, self._let_in, [True])
+        let_in(self.url, False)
+        timer = Timer(event.seconds, let_in, [self.url, True])
         timer.start()
         try:
             yield
         finally:
             timer.join()
-
-    def _let_in(self, allowed: bool) -> None:
-        with _beside(self._url) as (cursor, name):
-            statement = sql.SQL("ALTER DATABASE {} WITH ALLOW_CONNECTIONS {}")
-            cursor.execute(statement.format(sql.Identifier(name), sql.Literal(allowed)))
-            if not allowed:
-                cursor.execute(
-                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                    " WHERE datname = %s AND backend_type = 'client backend'",
-                    [name],
-                )
 
     def _opened(self, at: datetime) -> IngestContext:
         settings = Settings.model_construct(
@@ -492,28 +417,12 @@ class Week:
         )
         return IngestContext(
             settings,
-            Database(self._url),
+            Database(self.url),
             LandingZone(settings.landing),
             now=_ticking(at),
             on_landed=self._landed,
             retry_limits=HASTE,
         )
-
-
-def hurry(database_url: str) -> None:
-    """Let a database of a simulation commit without waiting for the disk: nobody pulls its plug."""
-    with _beside(database_url) as (cursor, name):
-        cursor.execute(sql.SQL("ALTER DATABASE {} SET synchronous_commit = off").format(sql.Identifier(name)))
-
-
-@contextmanager
-def _beside(database_url: str) -> Iterator[tuple[Any, str]]:
-    """A cursor on the same server, outside of the database, and the database's name."""
-    parts = urlsplit(database_url)
-    with closing(psycopg2.connect(urlunsplit(parts._replace(path="/postgres")))) as connection:
-        connection.autocommit = True
-        with connection.cursor() as cursor:
-            yield cursor, parts.path.lstrip("/")
 
 
 def _ticking(start: datetime) -> Callable[[], datetime]:

@@ -1,0 +1,174 @@
+"""What must be true of the tables of one series, whatever happened: judged from the rows alone, without the product.
+
+- No candle is stored twice, and none lies off the grid. The view `ohlcv` shows exactly the stored candles.
+- Every candle of a day that the ledger knows is stored, or lies in exactly one gap; never both.
+- The ledger's counts are those of candles and gaps. No gap and no candle lies on a day that the ledger does not know.
+- Each silence in the evidence is one stretch of gaps with one reason, and each such gap has its evidence.
+- `ohlcv_filled` adds a candle exactly where a gap `no_trades` follows a stored candle, with nothing but such gaps and
+  no break of the series in between: at the last close, without volume.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, time, timedelta
+
+import numpy as np
+
+from titan10_dagster_tests.simulation.grid import Counts, Grid, Mask
+from titan10_dagster_tests.simulation.tables import Filled, LedgerRow, SeriesTables
+
+WITH_EVIDENCE = ("outage", "halted", "not_listed")
+_MOST = 4  # complaints of one kind
+
+
+class Audit:
+    """One series: its rows as masks over the grid."""
+
+    def __init__(self, tables: SeriesTables, grid: Grid) -> None:
+        self.tables, self.grid = tables, grid
+        self.stored = grid.at(tables.candles[:, 0])
+        self.missing = self._missing()
+
+    def complaints(self) -> Iterator[str]:
+        yield from self._candles()
+        yield from self._accounting()
+        yield from self._evidence()
+        yield from self._filled_rows()
+
+    def filled(self) -> Mask:
+        """Return the cells that `ohlcv_filled` makes up."""
+        return self.grid.at(np.array([row.time for row in self.tables.filled if row.synthetic], np.float64))
+
+    # -- candles
+
+    def _candles(self) -> Iterator[str]:
+        times = self.tables.candles[:, 0]
+        step = self.grid.step / timedelta(milliseconds=1)
+        if len(np.unique(times)) != len(times):
+            yield f"{len(times) - len(np.unique(times))} candles are stored twice"
+        if (times % step).any():
+            yield f"{int((times % step != 0).sum())} candles lie off the grid"
+        outside = len(times) - int(self.stored.sum())
+        if outside:
+            yield f"{outside} candles lie outside of the time that was simulated"
+        if not np.array_equal(self.tables.candles, self.tables.visible):
+            yield "the view ohlcv does not show the stored candles"
+
+    # -- every candle has one place
+
+    def _accounting(self) -> Iterator[str]:
+        covered = self._covered()
+        expected = self._expected()
+        yield from self._spans(self.stored & (covered > 0), "is stored and lies in a gap")
+        yield from self._spans(covered > 1, "lies in more than one gap")
+        yield from self._spans(expected & ~self.stored & (covered == 0), "is missing without a gap")
+        yield from self._spans(~expected & (self.stored | (covered > 0)), "lies on no day of the ledger")
+        for gap in self.tables.gaps:
+            if gap.candles * self.grid.step != gap.end - gap.start:
+                yield f"the gap from {gap.start} to {gap.end} counts {gap.candles} candles"
+            if gap.start.date() != (gap.end - timedelta(microseconds=1)).date():
+                yield f"the gap from {gap.start} to {gap.end} crosses midnight"
+        for row in self.tables.ledger.values():
+            yield from self._counts(row)
+
+    def _counts(self, row: LedgerRow) -> Iterator[str]:
+        cells = self.grid.day(datetime.combine(row.day, time(), UTC))
+        present = int(self.stored[cells].sum())
+        if present != row.present:
+            yield f"{row.day}: the ledger counts {row.present} candles, {present} are stored"
+        if row.present + sum(row.counts.values()) != row.expected:
+            yield f"{row.day}: the ledger's counts do not add up to {row.expected}"
+        for reason, count in row.counts.items():
+            found = int(self.missing[reason][cells].sum()) if reason in self.missing else 0
+            if found != count:
+                yield f"{row.day}: the ledger counts {count} candles {reason}, the gaps have {found}"
+
+    def _covered(self) -> Counts:
+        covered = np.zeros(self.grid.size, np.int64)
+        for gap in self.tables.gaps:
+            covered += self.grid.within(gap.start, gap.end)
+        return covered
+
+    def _expected(self) -> Mask:
+        expected = self.grid.none()
+        for row in self.tables.ledger.values():
+            start = datetime.combine(row.day, time(), UTC)
+            expected |= self.grid.within(start, start + row.expected * self.grid.step)
+        return expected
+
+    def _missing(self) -> Mapping[str, Mask]:
+        found: dict[str, Mask] = {}
+        for gap in self.tables.gaps:
+            mask = found.setdefault(gap.reason, self.grid.none())
+            mask |= self.grid.within(gap.start, gap.end)
+        return found
+
+    # -- the evidence for silences
+
+    def _evidence(self) -> Iterator[str]:
+        for reason in WITH_EVIDENCE:
+            proven = self.grid.none()
+            for silence in self.tables.silences:
+                if silence.reason == reason:
+                    proven |= self.grid.within(silence.start, silence.end)
+            called = self.missing.get(reason, self.grid.none())
+            yield from self._spans(called & ~proven, f"is called {reason} without evidence")
+            yield from self._spans(proven & ~called, f"is not called {reason}, although the evidence says so")
+        for silence in self.tables.silences:
+            if silence.reason == "outage" and silence.witness is None:
+                yield f"the outage of {silence.start} has no witness"
+
+    # -- ohlcv_filled
+
+    def _filled_rows(self) -> Iterator[str]:
+        rows = self.tables.filled
+        synthetic = [row for row in rows if row.synthetic]
+        real = np.array([(row.time, *row.values) for row in rows if not row.synthetic], np.float64).reshape(-1, 6)
+        if not np.array_equal(real, self.tables.visible):
+            yield "the rows of ohlcv_filled that are not synthetic are not those of ohlcv"
+        if len(np.unique([row.time for row in rows])) != len(rows):
+            yield "ohlcv_filled gives a candle twice"
+        expected = self._fillable()
+        yield from self._spans(self.filled() & ~expected, "is made up by ohlcv_filled")
+        yield from self._spans(expected & ~self.filled(), "could be filled by ohlcv_filled, and is not")
+        yield from self._made_up_values(synthetic)
+
+    def _fillable(self) -> Mask:
+        """Return the cells of gaps `no_trades` that follow a stored candle with nothing else in between."""
+        empty = self.missing.get("no_trades", self.grid.none())
+        blocked = self._before_breaks()
+        fillable = self.grid.none()
+        carried = False
+        for cell in range(self.grid.size):
+            if self.stored[cell]:
+                carried = not blocked[cell]
+            elif empty[cell]:
+                fillable[cell] = carried
+            else:
+                carried = False
+        return fillable
+
+    def _before_breaks(self) -> Mask:
+        """Return the last stored candle before each break: its close says nothing about later prices."""
+        blocked = self.grid.none()
+        cells = np.flatnonzero(self.stored)
+        for instant in self.tables.breaks:
+            before = cells[cells < self.grid.cell(instant)]
+            if len(before):
+                blocked[before[-1]] = True
+        return blocked
+
+    def _made_up_values(self, synthetic: list[Filled]) -> Iterator[str]:
+        times = self.tables.candles[:, 0]
+        wrong = 0
+        for row in synthetic:
+            before = int(np.searchsorted(times, row.time)) - 1
+            close = float(self.tables.candles[before, 4]) if before >= 0 else float("nan")
+            wrong += row.values != (close, close, close, close, 0.0) or row.reason != "no_trades"
+        if wrong:
+            yield f"{wrong} candles of ohlcv_filled are not the last close without volume"
+
+    def _spans(self, wrong: Mask, what: str) -> Iterator[str]:
+        for span, cells in list(self.grid.spans(wrong))[:_MOST]:
+            yield f"{span} ({cells}) {what}"

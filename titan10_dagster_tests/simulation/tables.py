@@ -1,0 +1,155 @@
+"""What a simulation left in its database, read with plain SQL.
+
+No function of the product reads for the oracle: a reader that leaves out a row, or the wrong gap, would hide the fault
+from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any, NamedTuple
+
+import numpy as np
+import psycopg2
+
+from titan10_dagster_tests.simulation.grid import Floats
+
+Key = tuple[str, str]  # exchange and symbol
+
+
+class LedgerRow(NamedTuple):
+    """What the ledger says about a day; `counts` has the missing candles by reason."""
+
+    day: date
+    state: str
+    expected: int
+    present: int
+    fetched_at: datetime
+    counts: Mapping[str, int]
+
+
+class Gap(NamedTuple):
+    """A run of missing candles, [start, end)."""
+
+    start: datetime
+    end: datetime
+    candles: int
+    reason: str
+
+
+class Silence(NamedTuple):
+    """The evidence for halts, outages and times without a listing in [start, end)."""
+
+    start: datetime
+    end: datetime
+    reason: str
+    witness: str | None
+
+
+class Filled(NamedTuple):
+    """A row of `ohlcv_filled`; `time` in epoch ms."""
+
+    time: float
+    values: tuple[float, ...]
+    synthetic: bool
+    reason: str | None
+
+
+@dataclass
+class SeriesTables:
+    """Everything that the tables hold of one series. Candles are (n, 6): epoch ms, open, high, low, close, volume."""
+
+    candles: Floats
+    visible: Floats  # the view `ohlcv`
+    filled: Sequence[Filled]
+    ledger: Mapping[date, LedgerRow] = field(default_factory=dict)
+    gaps: Sequence[Gap] = ()
+    silences: Sequence[Silence] = ()
+    breaks: Sequence[datetime] = ()
+    restated: frozenset[tuple[datetime, tuple[float, ...]]] = frozenset()
+
+
+_REASONS = (
+    "unknown", "no_trades", "outage", "pre_listing", "delisted", "beyond_horizon", "quarantined", "broken_at_source",
+    "halted", "not_listed",
+)  # fmt: skip
+
+_CANDLES = """
+SELECT extract(epoch FROM "time")::double precision * 1000,
+    open / price_scale, high / price_scale, low / price_scale, close / price_scale, volume / volume_scale
+FROM candles WHERE exchange = %s AND symbol = %s AND timeframe = %s ORDER BY "time"
+"""
+_VISIBLE = """
+SELECT extract(epoch FROM "time")::double precision * 1000, open, high, low, close, volume
+FROM ohlcv WHERE exchange = %s AND symbol = %s AND timeframe = %s ORDER BY "time"
+"""
+_FILLED = """
+SELECT extract(epoch FROM "time")::double precision * 1000, open, high, low, close, volume, synthetic, reason
+FROM ohlcv_filled(%s, %s, %s, %s, %s) ORDER BY "time"
+"""
+
+
+def read_series(url: str, key: Key, timeframe: str, start: datetime, end: datetime) -> SeriesTables:
+    """Return all rows of one series; `ohlcv_filled` is read from `start` to `end`."""
+    with closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute("SET TIME ZONE 'UTC'")
+        series = (*key, timeframe)
+        gaps = _of_series(cursor, "gaps", "gap_start, gap_end, candles, reason", series)
+        silences = _of_series(cursor, "silences", "silence_start, silence_end, reason, witness", series)
+        breaks = _of_series(cursor, "series_breaks", "at", series)
+        return SeriesTables(
+            candles=_table(cursor, _CANDLES, series),
+            visible=_table(cursor, _VISIBLE, series),
+            filled=_filled(cursor, (*series, start, end)),
+            ledger=_ledger(cursor, series),
+            gaps=[Gap(*row) for row in gaps],
+            silences=[Silence(*row) for row in silences],
+            breaks=[row[0] for row in breaks],
+            restated=_restated(cursor, series),
+        )
+
+
+def read_keys(url: str, timeframe: str) -> set[Key]:
+    """Return every series of which any table holds something."""
+    found: set[Key] = set()
+    with closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:
+        for table in ("candles", "slice_ledger", "gaps", "silences", "quarantine", "restatements"):
+            found |= set(
+                _rows(cursor, f"SELECT DISTINCT exchange, symbol FROM {table} WHERE timeframe = %s", (timeframe,))
+            )
+    return found
+
+
+def _ledger(cursor: Any, series: tuple[str, str, str]) -> dict[date, LedgerRow]:
+    columns = f"day, state, expected, present, fetched_at, {', '.join(_REASONS)}"
+    found = {}
+    for day, state, expected, present, fetched_at, *counts in _of_series(cursor, "slice_ledger", columns, series):
+        found[day] = LedgerRow(day, state, expected, present, fetched_at, dict(zip(_REASONS, counts, strict=True)))
+    return found
+
+
+def _restated(cursor: Any, series: tuple[str, str, str]) -> frozenset[tuple[datetime, tuple[float, ...]]]:
+    columns = '"time", old_open, old_high, old_low, old_close, old_volume'
+    return frozenset((row[0], tuple(row[1:])) for row in _of_series(cursor, "restatements", columns, series))
+
+
+def _filled(cursor: Any, parameters: tuple[Any, ...]) -> list[Filled]:
+    return [Filled(row[0], tuple(row[1:6]), row[6], row[7]) for row in _rows(cursor, _FILLED, parameters)]
+
+
+def _of_series(cursor: Any, table: str, columns: str, series: tuple[str, str, str]) -> list[tuple[Any, ...]]:
+    """Return columns of the rows of one series, in the order of the first column."""
+    condition = "exchange = %s AND symbol = %s AND timeframe = %s"
+    return _rows(cursor, f"SELECT {columns} FROM {table} WHERE {condition} ORDER BY 1", series)
+
+
+def _table(cursor: Any, statement: str, parameters: tuple[Any, ...]) -> Floats:
+    return np.array(_rows(cursor, statement, parameters), np.float64).reshape(-1, 6)
+
+
+def _rows(cursor: Any, statement: str, parameters: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+    cursor.execute(statement, parameters)
+    return list(cursor.fetchall())
