@@ -18,8 +18,10 @@ from titan10_dagster.exchanges.venues.venue import Venue
 from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.ingest.days import read_days
 from titan10_dagster.ingest.fetch import fetch_and_land, plan_days
+from titan10_dagster.ingest.forecast import forecast_fetch
 from titan10_dagster.ingest.markets import market_events, refresh_markets
 from titan10_dagster.logs import about
+from titan10_dagster.planning.forecast import sentence
 from titan10_dagster.planning.resume import FetchPlan
 from titan10_dagster.settings import ExchangeSettings, RetrySettings
 
@@ -34,6 +36,7 @@ class FetchConfig(dg.Config):
     symbols: list[str] | None = None  # fetch only these; default: all symbols of the exchange in titan10.toml
     refresh: bool = False  # fetch stored days again; candles that the exchange rewrote go to `restatements`
     repair: bool = False  # fetch settled days again if they have a gap without a final reason
+    sources: list[str] | None = None  # order of the sources, such as ["archive", "rest"]; default: that of titan10.toml
 
 
 @dataclass(frozen=True)
@@ -143,6 +146,8 @@ def _candles(
         context: dg.AssetExecutionContext, config: FetchConfig, titan10: dg.ResourceParam[IngestContext]
     ) -> LandedCandles:
         symbols = checked_symbols(name, settings.symbols, config.symbols)
+        if config.sources is not None:
+            titan10 = titan10.with_sources(name, config.sources)
         slices = titan10.slices(name, to_days(context.partition_keys), symbols)
         with (
             retried_or_failed(name, retries, context.retry_number),
@@ -150,11 +155,12 @@ def _candles(
         ):
             days = read_days(titan10, slices)
             plan = plan_days(titan10, days, refresh=config.refresh, repair=config.repair)
-            context.log.info(summary(plan))
+            forecast = sentence(forecast_fetch(titan10, name, [plan.fetch]), titan10.now())
+            context.log.info(f"{summary(plan)} {forecast}")
             fetch = fetch_and_land(titan10, name, plan.fetch)
         for symbol, error in fetch.failed.items():
             context.log.error(f"{name} {symbol}: {error}")
-        for key, metadata in candles_metadata(plan, fetch, alternative=facts.alternative).items():
+        for key, metadata in candles_metadata(plan, fetch, forecast=forecast, alternative=facts.alternative).items():
             context.add_asset_metadata(metadata, partition_key=key)
         fetched = [slice_ for slice_ in plan.fetch if slice_ not in fetch.skipped]
         return LandedCandles(days.slices, landed=(*plan.landed, *fetched))

@@ -12,6 +12,7 @@ import dagster as dg
 from titan10_dagster.candles.daily import DayFetched, by_day_fetched
 from titan10_dagster.candles.slices import Slice, SliceState
 from titan10_dagster.ingest.fetch import Fetch
+from titan10_dagster.planning.forecast import result_sentence
 from titan10_dagster.planning.resume import FetchPlan
 from titan10_dagster.store.ledger import LedgerRow
 from titan10_dagster.store.writer import SliceResult, WriteReport
@@ -22,8 +23,11 @@ MOST_ROWS = 200  # a run of a month with 20 symbols has 600 slices, and every ro
 OfSlice = TypeVar("OfSlice", SliceResult, LedgerRow)
 
 
-def candles_metadata(plan: FetchPlan, fetch: Fetch, *, alternative: str) -> dict[str, Metadata]:
-    """Return what this run did, by partition key. `alternative` says how else to get days that are out of reach."""
+def candles_metadata(plan: FetchPlan, fetch: Fetch, *, forecast: str, alternative: str) -> dict[str, Metadata]:
+    """Return what this run did, by partition key. `alternative` says how else to get days that are out of reach.
+
+    The forecast and the result are those of the whole run, and the same in each partition.
+    """
     fetched = by_day_fetched(fetch.landed)
     groups = {
         "settled_before": _count_by_day(plan.settled),
@@ -31,6 +35,7 @@ def candles_metadata(plan: FetchPlan, fetch: Fetch, *, alternative: str) -> dict
         "before_start": _count_by_day(plan.before_start),
     }
     slices = [*plan.fetch, *plan.settled, *plan.landed, *plan.before_start]
+    result = result_sentence(fetch.spent, sum(rows for _, rows in fetch.landed.values()))
     by_key: dict[str, Metadata] = {}
     for day in sorted({slice_.day for slice_ in slices}):
         found: dict[str, Any] = {
@@ -40,6 +45,8 @@ def candles_metadata(plan: FetchPlan, fetch: Fetch, *, alternative: str) -> dict
         for name, counts in groups.items():
             if counts[day]:
                 found[f"slices_{name}"] = counts[day]
+        if plan.fetch:
+            found |= {"run_forecast": forecast, "run_result": result}
         by_key[day.isoformat()] = found
     return by_key
 

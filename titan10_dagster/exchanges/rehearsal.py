@@ -17,7 +17,7 @@ from titan10_dagster.candles.slices import Series, Slice, to_ms, windows
 from titan10_dagster.exchanges.evidence import Times
 from titan10_dagster.exchanges.fetching import pages_ahead
 from titan10_dagster.exchanges.pages import PageRequest
-from titan10_dagster.exchanges.survey import Survey, survey_of
+from titan10_dagster.exchanges.survey import NoProgress, Survey, survey_of
 from titan10_dagster.exchanges.venues.venue import Venue
 
 
@@ -42,7 +42,12 @@ def count_requests(
             return requests
         survey, request = flight.popleft()
         requests += 1
-        survey.learn(request, _answer(venue, request, _step(request), now_ms), now_ms)
+        try:
+            survey.learn(request, _answer(venue, request, _step(request), now_ms), now_ms)
+        except NoProgress:  # the real fetch ends the symbol here too
+            ready = deque(other for other in ready if other is not survey)
+            flight = deque(pair for pair in flight if pair[0] is not survey)
+            continue
         if survey not in ready:
             ready.append(survey)
 

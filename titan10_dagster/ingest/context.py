@@ -8,6 +8,8 @@ The context decides nothing. The functions beside it take it as their first argu
 | judge       | hold landed slices against the candle rules, each of them once           |
 | markets     | read the market list and find the configured symbols in it               |
 | clients     | open a client of an exchange, with its breaker and its pace              |
+| sources     | choose the source of each slice and bring the slices from it             |
+| forecast    | say what a fetch will cost, before any request                           |
 | fetch       | plan what to fetch and bring it into the landing zone                    |
 | store       | write landed slices to the database                                      |
 | inspection  | read what the asset checks need                                          |
@@ -18,8 +20,8 @@ The context decides nothing. The functions beside it take it as their first argu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 
@@ -29,7 +31,9 @@ from titan10_dagster.errors import SettingsError
 from titan10_dagster.exchanges.retries import RetryLimits
 from titan10_dagster.ingest.judge import JudgedFiles
 from titan10_dagster.landing.zone import LandingZone
+from titan10_dagster.planning.forecast import Costs
 from titan10_dagster.settings import ExchangeSettings, Settings
+from titan10_dagster.settings_values import check_archive, check_sources
 from titan10_dagster.store.database import Database
 
 
@@ -38,8 +42,8 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def ignore(_: FetchedSlice) -> None:
-    """Do nothing: the default of `IngestContext.on_landed`."""
+def ignore(_: object) -> None:
+    """Do nothing: the default of `IngestContext.on_landed` and `on_spent`."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +51,8 @@ class IngestContext:
     """Settings, database, landing zone and clock.
 
     `now` returns the time, aware, UTC. `on_landed` is called with each slice after it is in the landing zone: from
-    several threads, but never by two at the same time. `retry_limits` says how often, and after which pauses, a failed
-    page is requested again.
+    several threads, but never by two at the same time. `on_spent` is called after a fetch with what its sources needed.
+    `retry_limits` says how often, and after which pauses, a failed page is requested again.
     """
 
     settings: Settings
@@ -56,6 +60,7 @@ class IngestContext:
     landing: LandingZone
     now: Callable[[], datetime] = utc_now
     on_landed: Callable[[FetchedSlice], None] = ignore
+    on_spent: Callable[[Costs], None] = ignore
     retry_limits: RetryLimits = field(default_factory=RetryLimits)
 
     @cached_property
@@ -78,6 +83,26 @@ class IngestContext:
         """The first day whose candles are kept; None if candles are kept for ever."""
         days = self.settings.timescaledb.retention_days
         return None if days is None else self.now().date() - timedelta(days=days)
+
+    def with_sources(self, exchange: str, sources: Sequence[str]) -> IngestContext:
+        """Return a context that takes the exchange's candles from these sources, in this order.
+
+        Raises:
+            SettingsError: the list is empty, a name is not a source, or Titan-10 reads no archive of the exchange.
+        """
+        if not sources:
+            raise SettingsError("sources: the list is empty; name rest or archive, or leave it out.")
+        try:
+            check_sources(sources)
+            if "archive" in sources:
+                check_archive(exchange)
+        except ValueError as error:
+            raise SettingsError(f"sources: {error}") from None
+        changed = self.settings.exchanges[exchange].model_copy(update={"sources": tuple(sources)})
+        exchanges = {**self.settings.exchanges, exchange: changed}
+        context = replace(self, settings=self.settings.model_copy(update={"exchanges": exchanges}))
+        vars(context)["judged"] = self.judged  # files are judged once
+        return context
 
     def slices(self, exchange: str, days: Iterable[date], symbols: Iterable[str] | None = None) -> list[Slice]:
         """Return the slices of the days, series after series; `symbols` default to the configured ones."""

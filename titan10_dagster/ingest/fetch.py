@@ -126,6 +126,7 @@ def fetch_and_land(titan10: IngestContext, exchange: str, slices: Sequence[Slice
             land(_unanswered(slice_, error_of_symbol, titan10.now()))
         else:
             land(closed_slice(slice_, delisted, error_of_symbol, titan10.now()))
+    titan10.on_spent(brought.spent)
     return Fetch(landed, failed, brought.report, skipped, brought.spent)
 
 

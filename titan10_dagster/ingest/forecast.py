@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
+from itertools import chain
 
 from titan10_dagster.candles.markets import Market
 from titan10_dagster.candles.slices import Slice
 from titan10_dagster.ingest.context import IngestContext
+from titan10_dagster.ingest.days import read_days
+from titan10_dagster.ingest.fetch import plan_days
 from titan10_dagster.ingest.sources import assign, sources_of
 from titan10_dagster.planning.forecast import Costs, Forecast, forecast_runs
 from titan10_dagster.store.database import retrying
@@ -18,19 +22,35 @@ def forecast_fetch(titan10: IngestContext, exchange: str, runs: Sequence[Sequenc
 
     A market list that is not stored yet costs further requests.
     """
-    slices = [slice_ for run in runs for slice_ in run]
+    slices = list(chain.from_iterable(runs))
     sources = sources_of(titan10, exchange, _markets(titan10, exchange, slices))
     costs: list[Costs] = []
     for run in runs:
-        if run:
-            plan = assign(sources, run)
-            costs.append({source.source: source.cost(taken) for source, taken in plan if taken})
+        plan = assign(sources, run)
+        costs.append({source.source: source.cost(taken) for source, taken in plan if taken})
     return forecast_runs(
         costs,
         len(slices),
         sum(slice_.expected for slice_ in slices),
         is_compressed=retrying(titan10.database.has_timescaledb),
     )
+
+
+def forecast_backfill(
+    titan10: IngestContext,
+    exchange: str,
+    wanted: Sequence[date],
+    days_per_run: int,
+    *,
+    symbols: Sequence[str] | None = None,
+    refresh: bool = False,
+) -> Forecast:
+    """Return what it costs to fetch what is missing of the days, in runs of so many days. No request is made."""
+    runs = []
+    for start in range(0, len(wanted), days_per_run):
+        slices = titan10.slices(exchange, wanted[start : start + days_per_run], symbols)
+        runs.append(plan_days(titan10, read_days(titan10, slices), refresh=refresh).fetch)
+    return forecast_fetch(titan10, exchange, runs)
 
 
 def _markets(titan10: IngestContext, exchange: str, slices: Sequence[Slice]) -> list[Market]:

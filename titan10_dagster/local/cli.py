@@ -203,18 +203,24 @@ def doctor(as_json: bool) -> None:
 )
 @click.option("--symbol", "symbols", multiple=True, help="Only this symbol; may be repeated. Default: all configured.")
 @click.option("--refresh", is_flag=True, help="Fetch settled days again.")
+@click.option("--dry-run", is_flag=True, help="Only show what it would cost; nothing is requested or changed.")
 @json_option
-def backfill(exchange: str, first: date, last: date, symbols: tuple[str, ...], refresh: bool, as_json: bool) -> None:
+def backfill(
+    exchange: str, first: date, last: date, symbols: tuple[str, ...], refresh: bool, dry_run: bool, as_json: bool
+) -> None:
     """Fetch, check and store days of an EXCHANGE: the same assets, partitions and checks as in the UI.
 
     Settled days cost no request. If it is interrupted or killed, the same command continues where it stopped. Exit code
     1 if candles are missing that the exchange may have made.
     """
-    from titan10_dagster.local.commands.backfill import Request, run_backfill
+    from titan10_dagster.local.commands.backfill import Request, run_backfill, show_forecast
 
     settings, home = _settings()
     _check_request(settings, exchange, first, last, symbols)
     request = Request(exchange, first, last, symbols or None, refresh)
+    if dry_run:
+        show_forecast(settings, request, say, as_json=as_json)
+        return
     sys.exit(run_backfill(settings, home, request, say, as_json=as_json))
 
 

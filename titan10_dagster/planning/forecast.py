@@ -169,15 +169,16 @@ def seconds_at_pace(requests: int, spacing: float, pace: Pace, now: datetime) ->
 Row = tuple[str, str, str]
 
 
-def side_by_side(forecast: Forecast, result: Costs, seconds: float, stored: int) -> list[Row]:
-    """Return rows of a name, the forecast and the result. `stored`: how many candles were stored, `seconds`: in all."""
+def side_by_side(forecast: Forecast, result: Costs, *, candles: int, seconds: float) -> list[Row]:
+    """Return rows of a name, the forecast and the result. `candles`: how many came, `seconds`: in all."""
     expected, real = forecast.cost, total(result)
     return [
         ("requests", f"{expected.requests:,}", f"{real.requests:,}"),
         ("files", _files(expected), _files(real)),
         ("downloaded", f"{expected.bytes / 1e6:,.1f} MB", f"{real.bytes / 1e6:,.1f} MB"),
-        ("candles", f"{forecast.candles:,}", f"{stored:,}"),
-        ("seconds", f"{forecast.seconds:,.0f}", f"{seconds:,.0f}"),
+        ("candles", f"{forecast.candles:,}", f"{candles:,}"),
+        ("seconds of fetching", f"{expected.seconds:,.1f}", f"{real.seconds:,.1f}"),
+        ("seconds in all", f"{forecast.seconds:,.1f}", f"{seconds:,.1f}"),
     ]
 
 
@@ -189,12 +190,22 @@ def sentence(forecast: Forecast, now: datetime) -> str:
     parts = [f"{cost.requests:,} requests"]
     if cost.files:
         parts.append(f"{_files(cost)} archive files with {cost.bytes / 1e6:,.1f} MB")
-    parts.append(f"{forecast.seconds:,.0f} s at the present pace")
+    parts.append(f"{cost.seconds:,.1f} s of fetching at the present pace")
+    parts.append(f"{forecast.seconds:,.1f} s in all")
     parts.append(f"{forecast.stored_bytes / 1e6:,.1f} MB in the database")
     return (
         f"Forecast for {forecast.slices:,} slices in {forecast.runs:,} run(s): {', '.join(parts)}; done at "
         f"{forecast.ends_at(now):%Y-%m-%d %H:%M} UTC."
     )
+
+
+def result_sentence(result: Costs, candles: int) -> str:
+    """Return what a fetch needed as a sentence. `candles`: how many came."""
+    cost = total(result)
+    parts = [f"{cost.requests:,} requests"]
+    if cost.files:
+        parts.append(f"{_files(cost)} archive files with {cost.bytes / 1e6:,.1f} MB")
+    return f"Result: {', '.join(parts)}, {candles:,} candles in {cost.seconds:,.1f} s of fetching."
 
 
 def _files(cost: Cost) -> str:

@@ -39,6 +39,18 @@ def test_a_symbol_that_failed_is_in_the_metadata_of_each_of_its_days(make_world:
     assert (stored["slices_written"], stored["inserted"], stored["missing_unknown"]) == (2, 1440, 1440)
 
 
+def test_forecast_and_result_of_the_run_stand_in_the_metadata_of_its_days(make_world: MakeWorld) -> None:
+    world = make_world({"binance": SYMBOLS})
+    world.backfill("binance", FIRST, LAST)
+    shown_days = metadata(world, "binance/candles")
+    assert len(shown_days) == 4
+    for found in shown_days.values():
+        assert str(found["run_forecast"]).startswith("Forecast for 8 slices in 1 run(s): 12 requests, ")
+        assert str(found["run_result"]).startswith("Result: 12 requests, 11,520 candles in ")
+    world.backfill("binance", FIRST, LAST)
+    assert all("run_forecast" not in found for found in metadata(world, "binance/candles").values())
+
+
 def test_every_day_of_a_range_run_has_its_own_status_and_metadata(make_world: MakeWorld) -> None:
     world = make_world({"binance": SYMBOLS})
     world.sandbox.fault("binance", "high_below_low", symbol="BTC/USDT", count=1, index=10)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 
+from titan10_dagster.defs.compose import compose
+from titan10_dagster.defs.partitions import RANGE_END, RANGE_START, daily_keys
 from titan10_dagster.store.database import Database
 from titan10_dagster_tests.world import MakeWorld, World, make_world  # noqa: F401
 
@@ -50,6 +52,26 @@ def test_every_stretch_of_candles_names_its_file(make_world: MakeWorld) -> None:
         "SELECT candle_source('binance', 'BTC/USDT', '1m', '2024-01-03 12:00Z')",
     )
     assert str(source).endswith("BTCUSDT-1m-2024-01.zip")
+
+
+def test_the_config_of_a_run_fixes_the_sources(make_world: MakeWorld) -> None:  # noqa: F811
+    """The settings name only REST, and the run reads the archive."""
+    world = make_world({"binance": ["BTC/USDT"]})
+    config = {"sources": ["archive"]}
+    run = (
+        compose(world.titan10)
+        .resolve_implicit_global_asset_job_def()
+        .execute_in_process(
+            instance=world.instance,
+            asset_selection=daily_keys("binance"),
+            tags={RANGE_START: "2024-01-15", RANGE_END: "2024-01-24"},
+            run_config={"ops": {"binance__candles": {"config": config}}},
+        )
+    )
+    assert run.success
+    assert world.equals_truth("binance", date(2024, 1, 15), date(2024, 1, 24))
+    assert world.candle_requests("binance") == []
+    assert {source for (source,) in rows(world.titan10.database, "SELECT source FROM slice_ledger")} == {"archive"}
 
 
 def test_a_second_backfill_requests_no_file(make_world: MakeWorld) -> None:  # noqa: F811

@@ -41,6 +41,30 @@ def test_an_exchange_starts_at_the_first_day_that_is_kept(make_world: MakeWorld)
     assert world.titan10.exchange("binance").start == world.titan10.kept_from
 
 
+def test_a_run_may_have_its_own_order_of_sources(make_world: MakeWorld) -> None:
+    titan10 = make_world({"binance": ["BTC/USDT"], "bybit": ["BTC/USDT"]}).titan10
+    changed = titan10.with_sources("binance", ["archive", "rest"])
+    assert changed.exchange("binance").sources == ("archive", "rest")
+    assert titan10.exchange("binance").sources == ("rest",)
+    assert changed.judged is titan10.judged
+
+
+@pytest.mark.parametrize(
+    ("exchange", "sources", "sentence"),
+    [
+        ("bybit", ["archive"], "Titan-10 reads no archive of bybit"),
+        ("binance", ["ftp"], "'ftp' is not a source of candles"),
+        ("binance", [], "the list is empty"),
+    ],
+)
+def test_a_source_that_does_not_exist_is_refused(
+    make_world: MakeWorld, exchange: str, sources: list[str], sentence: str
+) -> None:
+    titan10 = make_world({"binance": ["BTC/USDT"], "bybit": ["BTC/USDT"]}).titan10
+    with pytest.raises(SettingsError, match=sentence):
+        titan10.with_sources(exchange, sources)
+
+
 def test_without_a_database_the_error_says_what_to_start(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="start `titan10 up`"):
         open_context(Settings(data=tmp_path))

@@ -16,6 +16,7 @@ from titan10_dagster.planning.forecast import (
     Speed,
     forecast_runs,
     joined,
+    result_sentence,
     seconds_at_pace,
     sentence,
     side_by_side,
@@ -82,8 +83,16 @@ def test_the_time_makes_exactly_so_many_requests(requests: int, spacing: float, 
 def test_a_sentence_names_requests_files_time_space_and_end() -> None:
     forecast = Forecast(31, 44_640, 1, {Source.ARCHIVE: Cost(2, 1, 0, 1_800_000, 3)}, 2.0, 580_320)
     assert sentence(forecast, NOW) == (
-        "Forecast for 31 slices in 1 run(s): 2 requests, 1 archive files with 1.8 MB, 5 s at the present pace, 0.6 MB "
-        "in the database; done at 2024-03-10 12:00 UTC."
+        "Forecast for 31 slices in 1 run(s): 2 requests, 1 archive files with 1.8 MB, 3.0 s of fetching at the present "
+        "pace, 5.0 s in all, 0.6 MB in the database; done at 2024-03-10 12:00 UTC."
+    )
+
+
+def test_a_result_is_a_sentence_too() -> None:
+    costs = {Source.REST: Cost(requests=40, seconds=2), Source.ARCHIVE: Cost(2, 3, 2, 1_800_000, 3)}
+    assert result_sentence(costs, 44_640) == (
+        "Result: 42 requests, 3 (2 of them from the cache) archive files with 1.8 MB, 44,640 candles in 5.0 s of "
+        "fetching."
     )
 
 
@@ -93,13 +102,15 @@ def test_nothing_to_fetch_is_said() -> None:
 
 def test_forecast_and_result_stand_side_by_side() -> None:
     forecast = Forecast(31, 44_640, 1, {Source.ARCHIVE: Cost(2, 1, 1, 1_800_000, 3)}, 2.0, 580_320)
-    rows = side_by_side(forecast, {Source.ARCHIVE: Cost(4, 2, 0, 1_700_000, 5)}, 6.4, 44_600)
+    result = {Source.ARCHIVE: Cost(4, 2, 0, 1_700_000, 5.5)}
+    rows = side_by_side(forecast, result, candles=44_600, seconds=6.44)
     assert rows == [
         ("requests", "2", "4"),
         ("files", "1 (1 of them from the cache)", "2"),
         ("downloaded", "1.8 MB", "1.7 MB"),
         ("candles", "44,640", "44,600"),
-        ("seconds", "5", "6"),
+        ("seconds of fetching", "3.0", "5.5"),
+        ("seconds in all", "5.0", "6.4"),
     ]
 
 

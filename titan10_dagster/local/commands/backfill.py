@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,16 +19,20 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn,
 from rich.text import Text
 
 from titan10_dagster.candles.completeness import Completeness
-from titan10_dagster.candles.fetched import FetchedSlice
+from titan10_dagster.candles.fetched import FetchedSlice, Source
 from titan10_dagster.candles.gaps import Reason
 from titan10_dagster.candles.slices import Slice, days
 from titan10_dagster.ingest.context import IngestContext, open_context
 from titan10_dagster.ingest.days import ledger_rows, read_ledger
+from titan10_dagster.ingest.forecast import forecast_backfill
+from titan10_dagster.landing.zone import LandingZone
 from titan10_dagster.local.directories import ensure_directory
 from titan10_dagster.local.exit_codes import DONE, FAILED, SHUT_OUT
-from titan10_dagster.local.instance import Say, open_instance
+from titan10_dagster.local.instance import Say, open_instance, open_tables
 from titan10_dagster.local.printable import printable_lines
 from titan10_dagster.local.supervision import rotate
+from titan10_dagster.local.tables import print_table
+from titan10_dagster.planning.forecast import Cost, Costs, Forecast, joined, sentence, side_by_side
 from titan10_dagster.settings import Settings, load
 
 if TYPE_CHECKING:
@@ -53,16 +58,20 @@ class Request:
 
 @dataclass
 class Tally:
-    """Count what was fetched so far."""
+    """Count what was fetched so far. `spent`: what each source needed."""
 
     slices: int = 0
     rows: int = 0
     requests: int = 0
+    spent: dict[Source, Cost] = field(default_factory=dict)
 
     def add(self, fetched: FetchedSlice) -> None:
         self.slices += 1
         self.rows += len(fetched.candles)
         self.requests += fetched.record.requests
+
+    def add_spent(self, spent: Costs) -> None:
+        self.spent = joined([self.spent, spent])
 
 
 class Rate(ProgressColumn):
@@ -77,17 +86,63 @@ def run_backfill(settings: Settings, home: Path, request: Request, say: Say, *, 
     """Run the backfill, print its result and return the exit code."""
     with open_instance(settings, home, say):
         titan10 = open_context(load(home))
-        tally = Tally()
+        forecast, tally = _forecast(titan10, request), Tally()
+        if not as_json:
+            say(sentence(forecast, titan10.now()))
+        began = time.monotonic()
         with _progress(titan10, request) as watch:
 
             def landed(fetched: FetchedSlice) -> None:
                 tally.add(fetched)
                 watch(fetched)
 
-            outcome = _backfill(replace(titan10, on_landed=landed), request)
-        report = _report(titan10, request, outcome, tally)
-    click.echo(orjson.dumps(report).decode() if as_json else _sentences(report))
+            outcome = _backfill(replace(titan10, on_landed=landed, on_spent=tally.add_spent), request)
+        seconds = time.monotonic() - began
+        report = _report(titan10, request, outcome, tally) | _compared(forecast, tally, seconds)
+    if as_json:
+        click.echo(orjson.dumps(report).decode())
+    else:
+        click.echo(_sentences(report))
+        rows = side_by_side(forecast, tally.spent, candles=tally.rows, seconds=seconds)
+        print_table(("", "forecast", "result"), rows, numbers={"forecast", "result"})
     return int(report["exit_code"])
+
+
+def show_forecast(settings: Settings, request: Request, say: Say, *, as_json: bool) -> None:
+    """Print what the backfill would cost. Nothing is requested or changed."""
+    with open_tables(settings, say) as db:
+        titan10 = IngestContext(settings, db, LandingZone(settings.landing))
+        forecast = _forecast(titan10, request)
+        if as_json:
+            ends_at = forecast.ends_at(titan10.now())
+            click.echo(orjson.dumps({"forecast": forecast.to_json(), "ends_at": ends_at}).decode())
+        else:
+            click.echo(sentence(forecast, titan10.now()))
+            rows = [(source.value, *_costs(cost)) for source, cost in forecast.by_source.items()]
+            print_table(("source", "requests", "files", "downloaded", "seconds"), rows, numbers={"requests", "files"})
+
+
+def _costs(cost: Cost) -> tuple[int, int, str, str]:
+    return cost.requests, cost.files, f"{cost.bytes / 1e6:,.1f} MB", f"{cost.seconds:,.1f}"
+
+
+def _forecast(titan10: IngestContext, request: Request) -> Forecast:
+    from titan10_dagster.defs.partitions import days_per_run
+
+    return forecast_backfill(
+        titan10,
+        request.exchange,
+        days(request.first, request.last),
+        days_per_run(titan10.settings)[request.exchange],
+        symbols=request.symbols,
+        refresh=request.refresh,
+    )
+
+
+def _compared(forecast: Forecast, tally: Tally, seconds: float) -> dict[str, Any]:
+    """Return the forecast and what the backfill needed, as JSON values."""
+    spent = {source.value: asdict(cost) for source, cost in tally.spent.items()}
+    return {"forecast": forecast.to_json(), "result": {"sources": spent, "seconds": round(seconds, 1)}}
 
 
 def _backfill(titan10: IngestContext, request: Request) -> Backfill:
@@ -165,7 +220,7 @@ def _report(titan10: IngestContext, request: Request, outcome: Backfill, tally: 
         "messages": outcome.messages,
         "symbols": outcome.symbols,
         "permanent": outcome.permanent,
-        "fetched": asdict(tally),
+        "fetched": {"slices": tally.slices, "rows": tally.rows, "requests": tally.requests},
         "expected": expected,
         "stored": stored,
         "missing": {reason.value: candles for reason, candles in missing.items()},

@@ -69,3 +69,32 @@ def test_an_interrupted_backfill_is_shown_as_cancelled_and_ends_at_once_in_a_pau
     assert "Interrupted" in shown
     assert time.monotonic() - began < 15  # 2 s on a machine that is not busy; the pause is of ten minutes
     assert status_of_runs(database_url) == ["CANCELED"]
+
+
+def test_a_dry_run_shows_the_cost_and_requests_nothing(working: Project, exchange: Sandbox) -> None:
+    done = working.titan10(*DAY, "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("Forecast for 2 slices in 1 run(s): 4 requests, ")
+    assert "at the present pace" in done.stdout
+    assert "MB in the database; done at 20" in done.stdout
+    forecast = json.loads(working.titan10(*DAY, "--dry-run", "--json").stdout)["forecast"]
+    assert (forecast["slices"], forecast["candles"], forecast["runs"]) == (2, 2_880, 1)
+    assert forecast["sources"]["rest"]["requests"] == 4
+    assert exchange.requests("binance") == []
+    assert json.loads(working.titan10("coverage", "--json").stdout) == []
+
+
+def test_forecast_and_result_stand_side_by_side_in_the_end(working: Project, exchange: Sandbox) -> None:
+    done = working.titan10(*DAY)
+    assert done.returncode == 0, done.stderr
+    assert "Forecast for 2 slices in 1 run(s): 4 requests, " in done.stderr
+    shown = {line.split("  ")[0]: line.split()[-2:] for line in done.stdout.splitlines()[-7:]}
+    assert shown["requests"] == ["4", "4"]
+    assert shown["files"] == ["0", "0"]
+    assert shown["candles"] == ["2,880", "2,880"]
+    again = json.loads(working.titan10(*DAY, "--refresh", "--json").stdout)
+    assert again["forecast"]["sources"]["rest"]["requests"] == 4
+    assert again["result"]["sources"]["rest"]["requests"] == 4
+    log = (working.folder / ".titan10/logs/backfill.log").read_text()
+    assert "2 slices to fetch" in log
+    assert "before the exchange's start. Forecast for 2 slices in 1 run(s): 4 requests, " in log
