@@ -101,6 +101,7 @@ class ExchangeClient:
         self._banned: Banned | None = None
         self._base_url = base_url
         self._proxy = proxy
+        self._proxies: dict[str, str | None] = {}  # of the environment, by server
         self._timeout_ms = timeout_ms
         self._breaker = breaker
         self._share = pace_share * self.venue.budget if paced else None
@@ -272,7 +273,13 @@ class ExchangeClient:
         }
 
     def _proxy_for(self, url: str) -> str | None:
-        return self._proxy or environment_proxy(url)
+        if self._proxy is not None:
+            return self._proxy
+        parts = urlsplit(url)
+        server = f"{parts.scheme}://{parts.netloc}"
+        if server not in self._proxies:  # reading the environment takes 0.2 ms
+            self._proxies[server] = environment_proxy(server)
+        return self._proxies[server]
 
 
 class _RequestCount:

@@ -58,12 +58,13 @@ class ReceivedDays:
 
     def keep(self, rows: Rows) -> None:
         """Keep the rows (ascending) that lie on wanted days."""
-        days = rows[:, 0] // DAY_MS
-        for part in np.split(rows, np.flatnonzero(np.diff(days)) + 1):
-            if not len(part):
-                continue
-            start, end = int(part[0, 0]), int(part[-1, 0])
-            day = from_ms(start).date()
+        times, begin = rows[:, 0], 0
+        while begin < len(rows):
+            start = int(times[begin])
+            midnight = start // DAY_MS * DAY_MS + DAY_MS
+            finish = int(np.searchsorted(times, midnight))
+            part, begin = rows[begin:finish], finish
+            day, end = from_ms(start).date(), int(part[-1, 0])
             if day in self._wanted:
                 self._day(day).parts.append(part)
                 self.first = start if self.first is None else min(self.first, start)
@@ -134,8 +135,9 @@ def merged(parts: Sequence[Rows]) -> Rows:
         return without_repeats(parts[0])
     rows = np.concatenate(parts)
     answer = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
-    order = np.lexsort((answer, rows[:, 0]))
-    rows, answer = rows[order], answer[order]
+    order = np.argsort(rows[:, 0], kind="stable")
+    rows, answer = rows.take(order, axis=0), answer[order]
+    # From the last row of a time backwards, rows of the same answer stay.
     last = np.searchsorted(rows[:, 0], rows[:, 0], side="right") - 1
     return without_repeats(rows[answer == answer[last]])
 

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeVar
-
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential_jitter
-from tenacity.wait import wait_base
 
 from titan10_dagster.errors import Throttled, TransientError
 
 T = TypeVar("T")
+
+_LONGEST_WAIT = 30.0  # seconds
+
+
+def exponential_jitter(failures: int) -> float:
+    """Return the seconds to wait after so many failed attempts: 1, 2, 4, ... and up to a second more, at most 30."""
+    return min(2.0 ** (failures - 1) + random.random(), _LONGEST_WAIT)
 
 
 @dataclass(frozen=True)
@@ -20,12 +26,13 @@ class RetryLimits:
     """The most attempts that one request gets.
 
     attempts: after transient errors. throttled: after demands for a slower pace.
-    wait: tenacity's pause after a transient error. After a demand for a slower pace, the pacer does the waiting.
+    wait: the seconds to wait after a transient error, by the number of failed attempts so far. After a demand for a
+        slower pace, the pacer does the waiting.
     """
 
     attempts: int = 5
     throttled: int = 8
-    wait: wait_base = field(default_factory=lambda: wait_exponential_jitter(initial=1, max=30))
+    wait: Callable[[int], float] = exponential_jitter
 
 
 @dataclass
@@ -51,34 +58,15 @@ async def with_retries(
     retried; requests and retries are added to `effort`.
     """
     failures = Counter[bool]()
-    before = effort.requests
-
-    async def attempt() -> T:
+    while True:
         effort.requests += 1
-        effort.retries += effort.requests > before + 1
-        return await request()
-
-    def is_enough(state: RetryCallState) -> bool:
-        throttled = isinstance(_error(state), Throttled)
-        failures[throttled] += 1
-        return failures[throttled] >= (limits.throttled if throttled else limits.attempts)
-
-    def pause(state: RetryCallState) -> float:
-        return 0.0 if isinstance(_error(state), Throttled) else limits.wait(state)
-
-    def log_retry(state: RetryCallState) -> None:
-        log(f"{_error(state)}")
-
-    retrying = AsyncRetrying(
-        retry=retry_if_exception_type((TransientError, Throttled)),
-        stop=is_enough,
-        wait=pause,
-        before_sleep=log_retry,
-        reraise=True,
-    )
-    answer: T = await retrying(attempt)
-    return answer
-
-
-def _error(state: RetryCallState) -> BaseException | None:
-    return state.outcome.exception() if state.outcome is not None else None
+        try:
+            return await request()
+        except (TransientError, Throttled) as error:
+            throttled = isinstance(error, Throttled)
+            failures[throttled] += 1
+            if failures[throttled] >= (limits.throttled if throttled else limits.attempts):
+                raise
+            log(f"{error}")
+            effort.retries += 1
+            await asyncio.sleep(0.0 if throttled else limits.wait(failures.total()))

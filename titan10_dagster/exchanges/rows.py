@@ -33,6 +33,9 @@ _CUT_SLACK_MS = 1000  # close times differ by a millisecond from one exchange to
 # By these fields ccxt's classes recognise an error. If an answer lacks the list of candles, they are decoded too.
 _ERROR_FIELDS = dict.fromkeys(("code", "msg", "retCode", "retMsg"), Any)
 
+_PACKER = msgspec.msgpack.Encoder()
+_PACKED_DOUBLE = 9  # bytes
+
 # What ccxt's parsing raises where a row has another shape than it expects.
 _PARSING_ERRORS = (LookupError, AttributeError, TypeError, ValueError, ArithmeticError)
 
@@ -175,7 +178,7 @@ def _is_empty(rows: Rows) -> Mask:
 
     An exchange that repeats the last price with volume 0 sends a candle instead.
     """
-    nothing: Mask = (rows[:, 5] == 0) | np.isnan(rows[:, 5])
+    nothing: Mask = ~(np.abs(rows[:, 5]) > 0)  # NaN is not above zero either
     if nothing.any():
         prices = rows[:, 1:5]
         nothing &= ((prices == 0) | np.isnan(prices)).all(axis=1)
@@ -183,10 +186,14 @@ def _is_empty(rows: Rows) -> Mask:
 
 
 def _cut_short(rows: Rows, kept: Mask, close_times: Floats | None, step: int) -> Instants:
+    none = no_instants().reshape(0, 2)
     if close_times is None:
-        return no_instants().reshape(0, 2)
+        return none
     lasted = close_times + 1 - rows[:, 0]
-    cut = kept & (lasted > 0) & (lasted < step - _CUT_SLACK_MS)
+    cut = lasted < step - _CUT_SLACK_MS
+    if not cut.any():
+        return none
+    cut &= kept & (lasted > 0)
     return np.column_stack([rows[cut, 0], close_times[cut] + 1]).astype(np.int64)
 
 
@@ -201,17 +208,52 @@ def _by_time(rows: Rows) -> Rows:
 def _fast_table(raw: Sequence[Any], wire: Wire) -> _Table | None:
     """The rows without ccxt's parsing; None if a value is missing or not a number."""
     keys = (*wire.keys, *_evidence_keys(wire))
-    if raw and isinstance(raw[0], _Row):
-        values: Iterable[float] = chain.from_iterable(map(attrgetter(*map(_name, keys)), raw))
-    else:
-        values = map(float, chain.from_iterable(map(itemgetter(*keys), raw)))
+    names = list(map(_name, keys))
     try:
-        table = np.fromiter(values, np.float64, len(keys) * len(raw)).reshape(-1, len(keys))
+        if not raw or not isinstance(raw[0], _Row):
+            table = _numbers(map(float, chain.from_iterable(map(itemgetter(*keys), raw))), len(raw), len(keys))
+        elif msgspec.Raw in type(raw[0]).__annotations__.values():
+            table = _numbers(chain.from_iterable(map(attrgetter(*names), raw)), len(raw), len(keys))
+        else:
+            table = _unpacked(raw, names)
     except (LookupError, TypeError, ValueError):
         return None
     rows = np.ascontiguousarray(table[:, :6])
     rows[:, 0] *= wire.unit
     return _Table(rows, None, *_evidence(table, wire))
+
+
+def _numbers(values: Iterable[float], rows: int, columns: int) -> Floats:
+    return np.fromiter(values, np.float64, rows * columns).reshape(-1, columns)
+
+
+def _unpacked(rows: Sequence[_Row], names: Sequence[str]) -> Floats:
+    """Return the fields `names` of decoded rows, which consist of doubles: a column each.
+
+    The rows are encoded as MessagePack, in which all of them have the same length and each double is a marker byte
+    and eight bytes, and numpy reads those. This takes 0.05 ms for 1,000 rows instead of the 0.35 ms that 7,000 Python
+    numbers take.
+    """
+    encoded = _PACKER.encode(rows)
+    length = len(_PACKER.encode(rows[0]))
+    table = np.empty((len(rows), len(names)))
+    for column, place in enumerate(_places(type(rows[0]), tuple(names))):
+        start = len(encoded) - len(rows) * length + place
+        table[:, column] = np.ndarray(len(rows), ">f8", encoded, start, (length,))
+    return table
+
+
+@cache
+def _places(row: type[_Row], names: tuple[str, ...]) -> list[int]:
+    """Return at which byte of an encoded row the doubles of these fields begin."""
+    places: dict[str, int] = {}
+    end = 1  # the marker of the row
+    for name in row.__struct_fields__:
+        if not row.__struct_config__.array_like:
+            end += 1 + len(name)
+        places[name] = end + 1
+        end += _PACKED_DOUBLE
+    return [places[name] for name in names]
 
 
 def _slow_table(raw: Sequence[Any], wire: Wire | None, parse_row: Callable[[Any], list[Any]]) -> _Table:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import Enum, auto
 
+import numpy as np
+
 from titan10_dagster.candles.columns import Candles
 from titan10_dagster.candles.fetched import FetchedSlice, FetchRecord, Source
 from titan10_dagster.candles.markets import Market
@@ -181,8 +183,9 @@ class SeriesState:
         requested_at = to_ms(page.requested_at)
         self._received.note_request(*reply.request.target, page.requested_at)
         # Candles that ended after the planning were not requested: they may have come whole, or only in part.
-        ended = page.rows[:, 0] + self.series.timeframe.ms <= min(requested_at, to_ms(self._planned_at))
-        self._received.keep(page.rows[ended])
+        over = min(requested_at, to_ms(self._planned_at)) - self.series.timeframe.ms
+        ended = np.searchsorted(page.rows[:, 0], over, side="right")
+        self._received.keep(page.rows[:ended])
         self._received.note_cut_short(page.cut_short)
         self._received.note_dropped(reply.day, page.dropped)
         try:

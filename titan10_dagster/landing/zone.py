@@ -17,6 +17,7 @@ import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from threading import Lock
 
@@ -54,7 +55,7 @@ class LandingZone:
 
     def path(self, slice_: Slice) -> Path:
         """Return where the slice is written. LandingError if its exchange or symbol makes no file name."""
-        return self._folder(slice_) / file_name(slice_.series)
+        return self.root / _place(slice_)
 
     def identity(self, slice_: Slice) -> FileIdentity | None:
         """Return what changes whenever another file takes the slice's place; None if the slice is not landed.
@@ -183,12 +184,6 @@ class LandingZone:
             _quarantine(error)
             return None
 
-    def _folder(self, slice_: Slice) -> Path:
-        series = slice_.series
-        if not _EXCHANGE.fullmatch(series.exchange):
-            raise LandingError(f"{series.exchange!r} is not the id of an exchange: cannot land {series}")
-        return self.root / series.exchange / series.timeframe.name / slice_.day.isoformat()
-
     def _located(self, slice_: Slice) -> Path:
         """Return where the slice is: under its name, or under the name that an older version gave the file."""
         path = self.path(slice_)
@@ -198,6 +193,15 @@ class LandingZone:
         former = path.with_name(former_name)
         record = self.record_of(former)
         return former if record is not None and record.slice == slice_ else path
+
+
+@lru_cache(4096)  # each step of a run looks for the same files again
+def _place(slice_: Slice) -> str:
+    """Return the path of the slice's file below the root."""
+    series = slice_.series
+    if not _EXCHANGE.fullmatch(series.exchange):
+        raise LandingError(f"{series.exchange!r} is not the id of an exchange: cannot land {series}")
+    return f"{series.exchange}/{series.timeframe.name}/{slice_.day.isoformat()}/{file_name(series)}"
 
 
 class _UnreadableFile(LandingError):

@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from tenacity import wait_none
 
 from titan10_dagster.candles.fetched import FetchedSlice
 from titan10_dagster.candles.gaps import Evidence, Gap, count, explain
@@ -31,7 +30,7 @@ NOW = datetime(2024, 6, 20, 2, 0, 5, tzinfo=UTC)
 YESTERDAY = date(2024, 6, 19)
 MINUTE = Timeframe.parse("1m")
 FIVE = ("binance", "bybit", "coinbase", "kraken", "okx")
-NO_WAITING = RetryLimits(wait=wait_none())
+NO_WAITING = RetryLimits(wait=lambda _: 0.0)
 
 
 T = TypeVar("T")

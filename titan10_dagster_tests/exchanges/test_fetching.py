@@ -877,17 +877,6 @@ def test_a_slow_disk_does_not_keep_the_exchange_waiting(sandbox: Sandbox) -> Non
     assert fetch_landing_with(sandbox, land).landed == 10
 
 
-def test_pages_are_retried_with_growing_pauses_that_differ() -> None:
-    retry_limits = RetryLimits()
-
-    class State:
-        attempt_number = 3
-
-    pauses = {retry_limits.wait(State()) for _ in range(5)}  # type: ignore[arg-type]
-    assert len(pauses) == 5
-    assert all(4 <= pause <= 5 for pause in pauses)
-
-
 def test_the_collector_is_as_it_was_after_a_fetch(sandbox: Sandbox) -> None:
     before = gc.get_threshold()
     fetch(sandbox, slices("binance", symbols("binance", 1)))

@@ -65,6 +65,18 @@ def test_the_candles_of_an_answer_come_as_numbers(exchange: str) -> None:
     assert rows.tolist() == [[1700000040000, 1.5, 2.5, 0.5, 1.25, 10]]
 
 
+@pytest.mark.parametrize("exchange", ANSWERS)
+@pytest.mark.parametrize("count", [1, 15, 16, 65_536])
+def test_a_page_of_any_length_comes_as_numbers(exchange: str, count: int) -> None:
+    wire = wire_of(exchange)
+    answer = json.loads(json.dumps(ANSWERS[exchange]))
+    [row] = rows_of(answer, wire)
+    rows_of(answer, wire)[:] = [row] * count
+    rows = parse(rows_of(decode(json.dumps(answer), wire), wire), wire, by_ccxt, MINUTE).candles
+    assert rows.shape == (count, 6)
+    assert (rows == [1700000040000, 1.5, 2.5, 0.5, 1.25, 10]).all()
+
+
 @given(st.floats(allow_nan=False, allow_infinity=False).map(repr) | st.decimals(allow_nan=False, allow_infinity=False))
 @example("0.1")
 @example("2.2250738585072011e-308")

@@ -17,7 +17,6 @@ from threading import Timer
 from typing import Any
 
 from pydantic import SecretStr
-from tenacity import wait_none
 
 from titan10_dagster.candles.fetched import FetchedSlice
 from titan10_dagster.candles.slices import Series, days, to_ms
@@ -78,7 +77,7 @@ from titan10_dagster_tests.simulation.story import (
 from titan10_dagster_tests.tables import as_table
 
 ONE_MINUTE = TIMEFRAMES["1m"]
-HASTE = RetryLimits(attempts=3, throttled=4, wait=wait_none())
+HASTE = RetryLimits(attempts=3, throttled=4, wait=lambda _: 0.0)
 
 _MOST_POLLS = 10  # of a step; five pages of the smallest size are a day
 
