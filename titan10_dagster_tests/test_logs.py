@@ -86,7 +86,7 @@ def test_the_work_of_a_run_is_logged_with_its_partitions(
     assert (line["run"], line["exchange"], line.get("partition")) == ("run-1", "okx", told)
 
 
-def test_what_dagster_says_of_a_run_has_the_same_fields(written: io.StringIO) -> None:
+def test_messages_of_dagster_about_a_run_have_the_same_fields(written: io.StringIO) -> None:
     @dg.op
     def speak(context: dg.OpExecutionContext) -> None:
         context.log.warning("a ban")
@@ -102,7 +102,7 @@ def test_what_dagster_says_of_a_run_has_the_same_fields(written: io.StringIO) ->
     assert {one.get("run") for one in told if one["logger"] == "dagster"} == {run.run_id}
 
 
-def test_what_a_sensor_says_is_written_the_same_way(written: io.StringIO) -> None:
+def test_messages_of_a_sensor_are_written_the_same_way(written: io.StringIO) -> None:
     @dg.sensor(name="watch")
     def watch(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         context.log.warning(f"tried {PROXY}")
@@ -177,7 +177,7 @@ LEAKS = (
 
 
 @pytest.mark.parametrize("leak", LEAKS)
-def test_what_looks_like_a_secret_is_not_written(leak: str, written: io.StringIO) -> None:
+def test_texts_that_look_like_secrets_are_not_written(leak: str, written: io.StringIO) -> None:
     logging.getLogger("titan10_dagster").error(leak.replace("%", "%%"))
     structlog.get_logger().error("failed", detail=leak)
     if "2@db" not in leak:

@@ -7,7 +7,7 @@ def distance(compared: int, deviating: int) -> Distance:
     return Distance("BTC/USDT", compared, deviating, typical=1.0, largest=2.0)
 
 
-def test_a_symbol_is_astray_when_more_than_the_share_of_its_minutes_strays() -> None:
+def test_a_symbol_deviates_when_more_than_the_allowed_share_of_its_minutes_deviates() -> None:
     at, above = distance(1000, 50), distance(1000, 51)
     assert over_deviation_limit([at, above], 0.05) == [above]
 

@@ -281,7 +281,7 @@ def test_a_whole_slice_has_no_gaps() -> None:
     assert explain(SLICE.grid(), SLICE, Evidence(NEXT_DAY)) == []
 
 
-def test_an_absent_candle_is_unknown_until_the_second_look_six_hours_later() -> None:
+def test_an_absent_candle_is_unknown_until_the_second_observation_six_hours_later() -> None:
     first = explain(NO_CANDLES, SLICE, Evidence(NEXT_DAY))
     early = explain(NO_CANDLES, SLICE, Evidence(NEXT_DAY + timedelta(hours=5, minutes=59)), first)
     late = explain(NO_CANDLES, SLICE, Evidence(NEXT_DAY + OBSERVATION_SPACING), early)
@@ -290,7 +290,7 @@ def test_an_absent_candle_is_unknown_until_the_second_look_six_hours_later() -> 
     assert reasons(late) == [(24, Reason.NO_TRADES, 2)]
 
 
-def test_looks_that_got_no_answer_prove_nothing() -> None:
+def test_observations_without_an_answer_prove_nothing() -> None:
     gaps: list[Gap] = []
     for hours in range(0, 72, 12):
         gaps = explain(NO_CANDLES, SLICE, Evidence(NEXT_DAY + timedelta(hours=hours), answered=False), gaps)
@@ -331,7 +331,7 @@ def test_a_candle_in_the_middle_parts_a_gap_and_both_parts_remember() -> None:
     assert {gap.first_seen for gap in parted} == {NEXT_DAY}
 
 
-def test_a_halt_that_was_called_a_delisting_needs_two_looks_again() -> None:
+def test_a_halt_recorded_as_a_delisting_needs_two_observations_again() -> None:
     closed = Evidence(NEXT_DAY, delisted=GRID[20])
     gaps = explain(starts(GRID[:20]), SLICE, closed)
     gaps = explain(starts(GRID[:20]), SLICE, replace(closed, observed_at=NEXT_DAY + OBSERVATION_SPACING), gaps)
@@ -362,7 +362,7 @@ def test_the_candle_during_which_the_listing_was_is_expected() -> None:
     assert reasons(explain(NO_CANDLES, SLICE, evidence))[0] == (5, Reason.PRE_LISTING, 1)
 
 
-def test_a_candle_before_the_told_listing_proves_it_wrong() -> None:
+def test_a_candle_before_the_reported_listing_proves_the_listing_wrong() -> None:
     told = explain(NO_CANDLES, SLICE, Evidence(NEXT_DAY, listed=SLICE.end))
     assert reasons(told) == [(24, Reason.PRE_LISTING, 1)]
     shown = explain(SLICE.grid()[3:4], SLICE, Evidence(NEXT_DAY, listed=SLICE.end), told)
@@ -441,7 +441,7 @@ def test_every_missing_minute_of_real_candles_is_explain() -> None:
     assert absent_inside == 1091
 
 
-def test_one_look_at_a_published_file_is_enough() -> None:
+def test_one_observation_of_a_published_file_is_enough() -> None:
     absent = SLICE.grid()[:-10]
     (seen_once,) = explain(absent, SLICE, Evidence(NEXT_DAY))
     (published,) = explain(absent, SLICE, Evidence(NEXT_DAY, finished=True))

@@ -3,7 +3,7 @@ from __future__ import annotations
 from titan10_dagster.candles.markets import Market
 
 
-def test_markets_are_told_apart_by_everything_and_can_be_kept_in_sets() -> None:
+def test_markets_differ_by_every_field_and_can_be_kept_in_sets() -> None:
     def btc(**extra: int) -> Market:
         return Market("kraken", "BTC/USDT", "XBTUSDT", "BTC", "USDT", "XBT", "USDT", True, extra=extra)
 

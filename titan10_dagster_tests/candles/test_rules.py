@@ -93,7 +93,7 @@ def test_a_whole_good_slice_is_valid_as_it_is() -> None:
         ("outside_window", one_row(hour=-1)),
     ],
 )
-def test_a_row_that_breaks_one_rule_is_told_that_rule(rule: str, candles: Candles) -> None:
+def test_a_row_that_breaks_one_rule_names_that_rule(rule: str, candles: Candles) -> None:
     verdict = judge(candles, SLICE, some.LATER)
     assert verdict.broken.rules == ((rule,),)
     assert dict(verdict.counts) == {rule: 1}
@@ -101,7 +101,7 @@ def test_a_row_that_breaks_one_rule_is_told_that_rule(rule: str, candles: Candle
     assert verdict.broken_share == 1.0
 
 
-def test_a_high_below_the_low_is_told_whatever_else_it_breaks() -> None:
+def test_a_high_below_the_low_is_reported_whatever_else_the_row_breaks() -> None:
     assert "high_below_low" in judge(one_row(high=8.0), SLICE, some.LATER).broken.rules[0]
 
 

@@ -35,7 +35,7 @@ def test_the_scale_that_a_series_had_is_kept_while_it_fits() -> None:
     assert scale(rows((23140.5,), (23142.5,)), hint=100.0).common == 100.0
 
 
-def test_a_scale_far_too_large_for_the_series_is_forgotten() -> None:
+def test_a_scale_far_too_large_for_the_series_is_dropped() -> None:
     assert scale(rows((23140.5,), (23142.5,)), hint=1e16).common == 10.0
 
 
@@ -92,7 +92,7 @@ def test_single_values_of_any_magnitude_come_back_bit_for_bit(values: list[float
 @settings(max_examples=300)
 @given(st.lists(st.tuples(*[decimals()] * 4), min_size=1, max_size=6))
 @example([(1e15, 1e15, 1.234567890123456e-12, 1e15)])
-def test_rows_of_mixed_magnitudes_are_exact_or_told_to_be_not(values: list[tuple[float, ...]]) -> None:
+def test_rows_of_mixed_magnitudes_are_exact_or_marked_inexact(values: list[tuple[float, ...]]) -> None:
     table = rows(*values)
     scaled = scale(table)
     assert decoded(scaled)[:, scaled.exact].tolist() == table[:, scaled.exact].tolist()

@@ -76,7 +76,7 @@ def test_a_backfill_of_another_machine_runs_as_long_as_the_database_sees_it(
     assert health({PROCESS_TAG: tag}, instance) is WorkerStatus.FAILED
 
 
-def test_a_backfill_of_another_machine_is_not_given_up_where_no_database_tells_of_it() -> None:
+def test_a_backfill_of_another_machine_is_not_given_up_without_a_database_record() -> None:
     assert health({PROCESS_TAG: ELSEWHERE[0]}) is WorkerStatus.RUNNING
 
 

@@ -122,7 +122,7 @@ def test_a_refused_login_is_not_repeated(refusal: str) -> None:
         ("SELECT * FROM no_such_table", False),
     ],
 )
-def test_errors_of_a_real_server_are_told_apart(database_url: str, statement: str, passes: bool) -> None:
+def test_errors_of_a_real_server_are_classified(database_url: str, statement: str, passes: bool) -> None:
     url = f"postgresql+psycopg2://{database_url.partition('://')[2]}"
     engine = sa.create_engine(url, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection, pytest.raises(sa.exc.DBAPIError) as caught:

@@ -97,9 +97,7 @@ def test_an_event_is_stored_although_the_server_went_away_in_the_middle(
     assert [log.message for log in instance.all_logs(run.run_id)].count("told in the middle") == 1
 
 
-def test_a_server_that_forgot_the_connections_is_connected_to_anew(
-    instance: DagsterInstance, watching: psycopg2.extensions.cursor
-) -> None:
+def test_closed_connections_are_opened_again(instance: DagsterInstance, watching: psycopg2.extensions.cursor) -> None:
     assert ran(instance)
     assert terminate(watching)
     assert ran(instance)

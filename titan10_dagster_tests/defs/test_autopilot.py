@@ -48,7 +48,7 @@ def test_it_completes_the_history_of_every_exchange_in_its_order_and_then_is_idl
     assert "All history" in str(idle.skip_reason)
 
 
-def test_a_chunk_that_failed_as_a_whole_is_the_repairs_from_then_on(make_world: MakeWorld) -> None:
+def test_a_chunk_that_failed_is_left_to_the_repairs(make_world: MakeWorld) -> None:
     world = make_world({"binance": ["BTC/USDT", "ETH/USDT"]}, settings={"binance": {"start": YESTERDAY - 2 * ONE}})
     world.sandbox.fault("binance", "http_400")
     (request,) = tick(world, "autopilot")

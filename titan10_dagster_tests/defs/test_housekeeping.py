@@ -121,7 +121,7 @@ def test_a_night_has_an_end_and_the_next_one_goes_on(
     assert delete_runs(instance, soon()).runs == 2
 
 
-def test_the_asset_tells_what_it_freed(world: World, instance: DagsterInstance) -> None:
+def test_the_asset_reports_the_space_that_it_freed(world: World, instance: DagsterInstance) -> None:
     for _ in range(3):
         run(world, "live")
     object.__setattr__(world.titan10, "now", lambda: datetime.now(UTC) + timedelta(days=4))

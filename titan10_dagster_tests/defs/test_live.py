@@ -59,7 +59,7 @@ def test_polling_is_off_unless_the_settings_say_otherwise(enabled: bool) -> None
     assert (status is dg.DefaultScheduleStatus.RUNNING) is enabled
 
 
-def test_what_went_wrong_is_told_and_shown() -> None:
+def test_problems_of_a_poll_are_logged_and_shown() -> None:
     report = LiveReport("okx", failed={"BTC/USDT": "gone"}, postponed=("ETH/USDT",), error="a ban")
     assert complaints(report) == [
         "okx: a ban",

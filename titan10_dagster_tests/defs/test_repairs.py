@@ -43,7 +43,7 @@ def asked_for(world: World, exchange: str) -> set[str]:
     return {entry["symbol"] for entry in world.candle_requests(exchange)}
 
 
-def test_rows_that_an_answer_lost_come_with_the_second_look(make_world: MakeWorld) -> None:
+def test_rows_lost_from_an_answer_arrive_with_the_second_fetch(make_world: MakeWorld) -> None:
     world = make_world({"binance": SYMBOLS})
     world.sandbox.fault("binance", "lost_rows", symbol="BTC/USDT", rows=30, count=1)
     assert not world.backfill("binance", FIRST, LAST).failed
@@ -61,7 +61,7 @@ def test_rows_that_an_answer_lost_come_with_the_second_look(make_world: MakeWorl
     assert not tick(world)
 
 
-def test_minutes_without_trades_are_believed_after_the_second_look_and_never_asked_for_again(
+def test_minutes_without_trades_are_final_after_the_second_fetch_and_never_requested_again(
     make_world: MakeWorld,
 ) -> None:
     world = make_world({"coinbase": ["BTC/USD", "ALGO/USD"]})

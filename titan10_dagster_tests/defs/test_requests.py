@@ -52,7 +52,7 @@ def test_a_requested_run_is_remembered_as_an_attempt(
     assert bool(forgotten) is in_flight
 
 
-def test_the_many_runs_of_one_exchange_make_nobody_forget_those_of_another(
+def test_many_runs_of_one_exchange_do_not_hide_the_runs_of_another(
     instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(requests, "MOST_REMEMBERED", 2)

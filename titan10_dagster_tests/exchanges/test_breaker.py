@@ -50,7 +50,7 @@ def test_a_closed_breaker_lets_everybody_ask(breaker: Breaker) -> None:
     assert run(breaker.admit()) is False
 
 
-def test_an_open_breaker_tells_until_when_and_why(breaker: Breaker, store: MemoryHealthStore) -> None:
+def test_an_open_breaker_names_its_end_and_its_reason(breaker: Breaker, store: MemoryHealthStore) -> None:
     opened(store, 60)
     with pytest.raises(BreakerOpen, match=r"paused until 2024-06-20 02:01:05 UTC.*it was down") as caught:
         run(breaker.admit())
@@ -137,7 +137,7 @@ def test_what_we_refuse_ourselves_is_only_remembered(breaker: Breaker, store: Me
     assert "set a proxy" in str(store.load("binance").last_error)
 
 
-def test_who_was_admitted_is_stopped_when_another_process_is_banned(breaker: Breaker, store: MemoryHealthStore) -> None:
+def test_an_admitted_client_stops_when_another_process_is_banned(breaker: Breaker, store: MemoryHealthStore) -> None:
     run(breaker.admit())
     run(breaker.confirm())
     opened(store, 60)
@@ -170,7 +170,7 @@ def test_only_the_prober_goes_on_while_its_probe_is_out(store: MemoryHealthStore
     run(other.confirm())
 
 
-def test_without_the_database_who_was_admitted_goes_on(breaker: Breaker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_admitted_client_continues_without_the_database(breaker: Breaker, monkeypatch: pytest.MonkeyPatch) -> None:
     def away(_: str) -> Health:
         raise DatabaseUnavailable("the database cannot be used now")
 

@@ -269,7 +269,7 @@ def test_requests_are_spaced_from_the_first_one_on(sandbox: Sandbox, exchange: s
 
 @pytest.mark.alone
 @pytest.mark.parametrize("retry_after", [0, 1])
-def test_a_rest_that_another_process_was_asked_for_is_kept_by_who_is_under_way(
+def test_a_running_client_keeps_the_rest_requested_from_another_process(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, retry_after: int
 ) -> None:
     """Two clients, as a backfill and a poll, know nothing of each other but what is stored."""
@@ -437,7 +437,7 @@ PHEMEX = {
 }
 
 
-def test_phemex_counts_in_units_that_its_list_of_markets_tells() -> None:
+def test_phemex_volumes_use_the_units_of_its_market_list() -> None:
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
         return web.json_response(PHEMEX[request.path])
 
@@ -479,7 +479,7 @@ def test_nothing_is_left_open(recwarn: pytest.WarningsRecorder, sandbox: Sandbox
 
 
 @pytest.mark.parametrize(("hours", "way"), [(-2, "ahead of"), (2, "behind")])
-def test_a_clock_that_is_hours_off_is_told_and_no_candle_believed(hours: int, way: str) -> None:
+def test_a_clock_that_is_hours_off_is_an_error_and_no_candle_is_accepted(hours: int, way: str) -> None:
     told = format_datetime(datetime.now(UTC) + timedelta(hours=hours), usegmt=True)
     with pytest.raises(
         Refused, match=rf"this machine's clock is off by 120 minutes \({way} the exchange's\)"

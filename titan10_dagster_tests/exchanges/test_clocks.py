@@ -81,7 +81,7 @@ def test_a_day_that_is_over_only_by_our_clock_is_not_settled(ahead: timedelta) -
     assert len(landed.candles) == (now - ahead - start) // timedelta(minutes=1)
 
 
-def test_no_candle_is_newer_than_the_look_at_its_day_though_pages_disagree_by_a_second() -> None:
+def test_no_candle_is_newer_than_its_fetch_time_when_pages_disagree_by_a_second() -> None:
     now, ahead = MIDNIGHT - timedelta(hours=1) + timedelta(seconds=31), timedelta(seconds=30)
     earlier, later = (binance_at(now - ahead, ahead + timedelta(seconds=n)) for n in (3, 0))
 

@@ -208,7 +208,7 @@ def test_what_breaks_on_the_way_passes(exchange: str, what: str) -> None:
     assert "no answer" in str(error)
 
 
-def test_nobody_listening_passes() -> None:
+def test_a_refused_connection_is_a_transient_error() -> None:
     async def work() -> FetchError:
         async with serving(says("[]")) as url:
             pass
@@ -257,7 +257,7 @@ def test_a_very_long_retry_after_is_a_ban() -> None:
     assert banned.until == NOW + LONGEST_REST + timedelta(seconds=1)
 
 
-def test_the_end_of_a_block_that_a_message_tells_is_believed() -> None:
+def test_the_end_of_a_block_is_read_from_the_message() -> None:
     def blocked(minutes: int) -> FetchError:
         ends = int((NOW + timedelta(minutes=minutes)).timestamp()) * 1000
         words = f"code:100410:The endpoint trigger frequency limit rule ... will be unblocked after {ends}"
@@ -293,7 +293,7 @@ def test_a_ban_lasts_as_long_as_the_exchange_says_or_its_message_or_the_table() 
         assert error.until == expected
 
 
-def test_bybits_403_tells_both_things_that_it_may_mean() -> None:
+def test_bybits_403_names_both_possible_causes() -> None:
     text = str(told(ccxt.RateLimitExceeded("x"), 403, exchange="bybit"))
     assert "too many requests" in text
     assert "a country that is not served" in text
@@ -336,7 +336,7 @@ def test_without_a_status_the_class_decides(error: Exception, expected: type[Fet
         ("kucoin", '{"code":"400100","msg":"This pair is not provided at present"}', UnknownSymbol),
     ],
 )
-def test_exchanges_whose_class_is_a_plain_exchange_error_are_told_by_their_words(
+def test_plain_exchange_errors_are_classified_by_their_words(
     exchange: str, body: str, expected: type[FetchError]
 ) -> None:
     assert type(told(ccxt.ExchangeError(f"{exchange} {body}"), 200, exchange=exchange)) is expected
@@ -361,7 +361,7 @@ def chain(error: BaseException | None) -> str:
 
 
 @pytest.mark.parametrize("status", [400, 500])
-def test_a_login_in_an_address_is_never_told(status: int) -> None:
+def test_a_login_in_an_address_never_appears_in_an_error(status: int) -> None:
     async def work() -> FetchError:
         async with serving(says("no", status=status)) as url:
             return await ask("binance", url.replace("://", "://joe:s3cr@t@"))

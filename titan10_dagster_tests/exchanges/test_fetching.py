@@ -194,7 +194,7 @@ def test_a_ban_of_another_process_stops_everything_before_the_next_request(
 
 
 @pytest.mark.parametrize("kind", ["http_451", "http_403"])
-def test_a_refusal_is_told_not_retried_and_keeps_everybody_from_asking(sandbox: Sandbox, kind: str) -> None:
+def test_a_refusal_is_raised_without_a_retry_and_opens_the_breaker(sandbox: Sandbox, kind: str) -> None:
     sandbox.fault("okx", kind)
     fetched = Fetched()
     with pytest.raises(Refused, match="set a proxy"):
@@ -371,7 +371,7 @@ def test_days_beyond_the_horizon_land_even_while_the_breaker_is_open(sandbox: Sa
 
 
 @pytest.mark.parametrize("exchange", FULL_HISTORY)
-def test_an_exchange_that_suddenly_forgets_its_history_shows_its_horizon(sandbox: Sandbox, exchange: str) -> None:
+def test_an_exchange_that_stops_serving_history_reveals_its_horizon(sandbox: Sandbox, exchange: str) -> None:
     wanted = slices(exchange, symbols(exchange, 1), 3)
     sandbox.fault(exchange, "horizon", rows=240)
     fetched = fetch(sandbox, wanted)
@@ -496,7 +496,7 @@ def mexc(days: int, there: Callable[[datetime], bool] = lambda _: True, *, daily
     return answer
 
 
-def test_days_that_an_exchange_has_forgotten_are_beyond_its_horizon_and_not_without_trades() -> None:
+def test_days_that_an_exchange_no_longer_serves_are_beyond_its_horizon_and_not_without_trades() -> None:
     wanted = slices("mexc", ["BTC/USDT"], 2, last=NOW.date() - timedelta(days=60))
     fetched = fetch_from(mexc(days=30), wanted)
     assert [fetched.reasons(one) for one in wanted] == [{"beyond_horizon": 1440}] * 2
@@ -507,7 +507,7 @@ def test_days_that_an_exchange_has_forgotten_are_beyond_its_horizon_and_not_with
     assert fetched.report.requests < 90
 
 
-def test_days_that_an_exchange_has_forgotten_since_their_listing_was_found_are_beyond_its_horizon_too() -> None:
+def test_days_no_longer_served_after_their_listing_was_found_are_beyond_the_horizon_too() -> None:
     wanted = slices("mexc", ["BTC/USDT"], 2, last=NOW.date() - timedelta(days=60))
     fetched = fetch_from(mexc(days=30), wanted, listed=LISTED)
     assert [fetched.reasons(one) for one in wanted] == [{"beyond_horizon": 1440}] * 2
@@ -749,7 +749,7 @@ def test_a_window_after_a_market_was_closed_is_answered(sandbox: Sandbox) -> Non
 
 
 @pytest.mark.parametrize("exchange", ["binance", "coinbase"])
-def test_a_wholly_empty_window_is_believed_after_a_look_at_recent_candles(sandbox: Sandbox, exchange: str) -> None:
+def test_an_empty_window_is_accepted_after_recent_candles_were_fetched(sandbox: Sandbox, exchange: str) -> None:
     (symbol,) = symbols(exchange, 1)
     wanted = slices(exchange, [symbol], 2, last=date(2012, 1, 2))
     fetched = fetch(sandbox, wanted)
@@ -757,7 +757,7 @@ def test_a_wholly_empty_window_is_believed_after_a_look_at_recent_candles(sandbo
     assert len(fetched.landed) == 2
 
 
-def test_a_wholly_empty_window_of_a_symbol_without_candles_is_not_believed(sandbox: Sandbox) -> None:
+def test_an_empty_window_of_a_symbol_without_candles_is_not_accepted(sandbox: Sandbox) -> None:
     wanted = slices("coinbase", symbols("coinbase", 1), 2)
     sandbox.fault("coinbase", "empty_page")
     fetched = fetch(sandbox, wanted)
@@ -895,7 +895,7 @@ def test_slices_of_another_exchange_are_refused(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.alone
-def test_nothing_to_fetch_asks_nobody(sandbox: Sandbox) -> None:
+def test_without_slices_no_request_is_sent(sandbox: Sandbox) -> None:
     async def work() -> FetchReport:
         async with ExchangeClient("okx", base_url=sandbox.url("okx"), now=now) as client:
             store = MemoryHealthStore()

@@ -110,11 +110,11 @@ def test_a_market_that_opened_an_hour_ago_is_found_too() -> None:
     assert requests <= 6
 
 
-def test_an_exchange_of_short_memory_cannot_tell_and_is_not_asked() -> None:
+def test_the_listing_is_not_requested_from_an_exchange_with_a_short_horizon() -> None:
     assert found("kraken", says("no")) == (None, 0)
 
 
-def test_an_exchange_that_ignores_since_cannot_tell() -> None:
+def test_the_listing_stays_unknown_when_an_exchange_ignores_since() -> None:
     async def last_rows(request: web.BaseRequest) -> web.StreamResponse:
         step = DAY if request.query["interval"] == "1d" else timedelta(minutes=1)
         rows = candles(NOW - 500 * step, step, 1000)
@@ -157,14 +157,14 @@ def forgetful(days: int) -> Handler:
     return answer
 
 
-def test_daily_candles_from_before_the_first_of_its_own_show_what_an_exchange_has_forgotten() -> None:
+def test_daily_candles_before_the_first_minute_show_what_an_exchange_no_longer_serves() -> None:
     look = partial(first_candle, silent_until=NOW - timedelta(days=60))
     first, requests = found("binance", forgetful(30), look=look)
     assert first == Beginning(BeginningKind.NO_LONGER_SERVED, NOW.replace(second=0) - timedelta(days=30))
     assert requests <= 40
 
 
-def test_what_is_forgotten_is_not_looked_for_where_an_earlier_day_is_remembered() -> None:
+def test_no_lost_history_is_searched_when_an_earlier_day_is_served() -> None:
     look = partial(first_candle, silent_until=NOW - timedelta(days=3))
     first, requests = found("binance", forgetful(30), look=look)
     assert first is None
@@ -219,7 +219,7 @@ def markets(draw: st.DrawFn) -> tuple[Exchange, Exchange]:
 
 @given(market=markets(), silent_until=st.integers(1, DAYS))
 @settings(max_examples=200)
-def test_a_first_candle_that_was_forgotten_is_never_called_the_listing(
+def test_a_first_candle_that_is_no_longer_served_is_never_the_listing(
     market: tuple[Exchange, Exchange], silent_until: int
 ) -> None:
     minutes, days = market

@@ -34,7 +34,7 @@ def test_an_inactive_market_is_found_too() -> None:
 
 
 @pytest.mark.parametrize("written", ["btc/usd", "BTC-USD", "BTCUSD", "XXBTZUSD", "BTC/USDD"])
-def test_an_unknown_symbol_is_told_with_those_like_it(written: str) -> None:
+def test_the_error_of_an_unknown_symbol_suggests_similar_symbols(written: str) -> None:
     found = resolve("kraken", [written], MARKETS)
     error = found.unknown[written]
     assert isinstance(error, UnknownSymbol)
@@ -42,7 +42,7 @@ def test_an_unknown_symbol_is_told_with_those_like_it(written: str) -> None:
     assert (error.exchange, error.symbol) == ("kraken", written)
 
 
-def test_a_symbol_like_no_other_is_told_without_a_guess() -> None:
+def test_the_error_of_a_symbol_like_no_other_suggests_nothing() -> None:
     assert "none of its symbols looks like it" in str(resolve("kraken", ["QQQ/ZZZ"], MARKETS).unknown["QQQ/ZZZ"])
 
 

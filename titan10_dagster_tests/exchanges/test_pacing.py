@@ -66,7 +66,7 @@ def test_no_pace_is_no_wait(clock: Clock) -> None:
     assert clock.run(moments(Pacer(0), 1000))[-1] == 0
 
 
-def test_a_rest_holds_back_those_who_wait_already_and_halves_the_pace(clock: Clock) -> None:
+def test_a_rest_delays_waiting_requests_and_halves_the_pace(clock: Clock) -> None:
     async def work() -> list[float]:
         pacer = Pacer(0.02)
         waiting = asyncio.create_task(moments(pacer, 5))
@@ -88,7 +88,7 @@ def test_refusals_that_were_under_way_together_slow_down_once() -> None:
     assert pacer.share == pytest.approx(0.25, abs=0.01)
 
 
-def test_it_begins_as_it_is_told(clock: Clock) -> None:
+def test_a_pacer_starts_at_the_given_pace_and_rest(clock: Clock) -> None:
     pacer = Pacer(0.02)
     pacer.go_at(0.5, rest=0.1)
     passed = clock.run(moments(pacer, 6))
@@ -103,7 +103,7 @@ def test_it_never_stops_altogether() -> None:
     assert pacer.share == pytest.approx(1 / 16, abs=0.01)
 
 
-def test_whose_turn_would_come_after_the_deadline_is_told_at_once(clock: Clock) -> None:
+def test_requests_due_after_the_deadline_fail_at_once(clock: Clock) -> None:
     async def work() -> None:
         pacer = Pacer(0.01)
         pacer.deadline = time.monotonic() + 60
@@ -118,7 +118,7 @@ def test_whose_turn_would_come_after_the_deadline_is_told_at_once(clock: Clock) 
 
 
 @pytest.mark.alone
-def test_who_waits_within_the_deadline_goes_and_the_others_do_not(clock: Clock) -> None:
+def test_only_requests_due_within_the_deadline_proceed(clock: Clock) -> None:
     async def work() -> list[BaseException | None]:
         pacer = Pacer(0.1)
         pacer.deadline = time.monotonic() + 0.25

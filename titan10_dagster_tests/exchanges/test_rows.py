@@ -101,7 +101,7 @@ def test_a_number_in_an_answer_is_the_double_that_python_takes_it_for(number: An
         "",
     ],
 )
-def test_what_is_no_list_of_whole_candles_is_left_to_ccxt(text: str) -> None:
+def test_unusual_answers_are_left_to_ccxt(text: str) -> None:
     assert decode(text, wire_of("binance")) is None
 
 
@@ -118,7 +118,7 @@ def test_an_answer_without_the_list_is_left_to_ccxt(exchange: str, text: str) ->
     assert decode(text, wire_of(exchange)) is None
 
 
-def test_an_error_that_comes_with_an_empty_list_can_be_told() -> None:
+def test_an_error_that_comes_with_an_empty_list_is_recognized() -> None:
     answer = decode('{"code":"51001","msg":"Instrument ID does not exist","data":[]}', wire_of("okx"))
     assert answer == {"code": "51001", "msg": "Instrument ID does not exist", "data": []}
 

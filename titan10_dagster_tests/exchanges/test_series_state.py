@@ -140,7 +140,7 @@ def test_silence_at_the_end_of_a_closed_market_puts_its_end_in_doubt() -> None:
     assert series.release(DAY).record.delisted == DAY.start + 20 * HOUR
 
 
-def test_a_whole_silent_day_after_a_known_listing_may_be_forgotten() -> None:
+def test_a_silent_day_after_a_known_listing_may_no_longer_be_served() -> None:
     wanted = slices("binance", [SYMBOL], 2, last=YESTERDAY)
     series = state(wanted, listed_market=market("binance", SYMBOL, listed=wanted[0].start - 100 * HOUR))
     answer_all(series, minutes(wanted[1].start, wanted[1].end + HOUR))

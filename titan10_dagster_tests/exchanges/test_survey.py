@@ -165,7 +165,7 @@ def test_a_quiet_market_costs_no_such_question_where_a_range_is_asked_for() -> N
     assert {request.purpose for request in found.requests} == {Purpose.PAGE}
 
 
-def test_who_counts_forward_without_a_limit_does_not_ignore_since() -> None:
+def test_an_exchange_that_ignores_the_limit_does_not_ignore_since() -> None:
     exchange = Exchange(frozenset(range(40_000, NOW, 2)), NOW, cap=1000, ignores_limit=True)
     planner = survey(0, 43_200, exchange, 1000, 10)
     found = drive(planner, exchange)

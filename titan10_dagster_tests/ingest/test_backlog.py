@@ -18,7 +18,7 @@ def test_a_symbol_that_the_exchange_does_not_list_owes_nothing(make_world: MakeW
     assert {one.symbol: first for one, first in series.items()} == {"BTC/USDT": START}
 
 
-def test_days_that_nobody_fetched_are_history(make_world: MakeWorld) -> None:
+def test_days_never_fetched_are_history(make_world: MakeWorld) -> None:
     world = make_world({"binance": ["BTC/USDT"]})
     assert not world.backfill("binance", DAY).failed
     missing = days_without_row(world.titan10)

@@ -129,7 +129,7 @@ def test_candles_beyond_the_room_are_read_again_and_the_verdict_is_not(zone: Cou
     assert zone.files == 1
 
 
-def test_the_oldest_file_is_forgotten_first(zone: CountingZone) -> None:
+def test_the_oldest_file_leaves_the_cache_first(zone: CountingZone) -> None:
     days = [of_day(day) for day in range(1, 4)]
     files = JudgedFiles(zone, most_files=2)
     for day in days:

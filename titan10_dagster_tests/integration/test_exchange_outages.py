@@ -52,7 +52,7 @@ def without_trades(world: World) -> list[int]:
     return sorted(set(range(1440)) - traded - set(down()))
 
 
-def test_an_outage_is_told_from_minutes_without_trades_at_the_second_look(make_world: MakeWorld) -> None:
+def test_outages_and_minutes_without_trades_differ_after_the_second_fetch(make_world: MakeWorld) -> None:
     world = make_world({"coinbase": [*BUSY, QUIET], "binance": ["BTC/USDT"]})
     for exchange in ("binance", "coinbase"):
         assert not world.backfill(exchange, DAY).failed
@@ -68,7 +68,7 @@ def test_an_outage_is_told_from_minutes_without_trades_at_the_second_look(make_w
     assert not tick(world)
 
 
-def test_an_exchange_that_is_stored_later_bears_witness_then(make_world: MakeWorld) -> None:
+def test_an_exchange_stored_later_proves_the_outage(make_world: MakeWorld) -> None:
     world = make_world({"coinbase": [*BUSY, QUIET], "binance": ["BTC/USDT"]})
     assert not world.backfill("coinbase", DAY).failed
     look_again(world)
@@ -78,7 +78,7 @@ def test_an_exchange_that_is_stored_later_bears_witness_then(make_world: MakeWor
     assert not unaccounted_slices(world.titan10, "coinbase", [DAY])
 
 
-def test_outages_that_cannot_be_told_fail_no_backfill_and_are_told_after_the_next(
+def test_a_failed_outage_classification_fails_no_backfill_and_runs_again_after_the_next(
     make_world: MakeWorld, caplog: pytest.LogCaptureFixture
 ) -> None:
     world = make_world({"coinbase": list(BUSY), "binance": ["BTC/USDT"]})

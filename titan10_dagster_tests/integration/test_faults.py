@@ -87,7 +87,7 @@ def test_a_fault_that_passes_costs_requests_but_no_candle(
 
 
 @pytest.mark.parametrize("exchange", EXCHANGES)
-def test_a_ban_opens_the_breaker_and_nobody_asks_until_it_is_over(make_world: MakeWorld, exchange: str) -> None:
+def test_a_ban_opens_the_breaker_and_stops_all_requests_until_its_end(make_world: MakeWorld, exchange: str) -> None:
     world = world_of(make_world, exchange)
     world.sandbox.fault(exchange, "http_418", retry_after=600)
     done = world.backfill(exchange, DAY)
@@ -106,7 +106,7 @@ def test_a_ban_opens_the_breaker_and_nobody_asks_until_it_is_over(make_world: Ma
 
 @pytest.mark.parametrize("exchange", EXCHANGES)
 @pytest.mark.parametrize("kind", ["http_451", "http_403"])
-def test_a_refusal_is_told_and_not_retried(make_world: MakeWorld, exchange: str, kind: str) -> None:
+def test_a_refusal_fails_the_day_and_is_not_retried(make_world: MakeWorld, exchange: str, kind: str) -> None:
     world = world_of(make_world, exchange)
     refresh_markets(world.titan10, exchange)
     world.sandbox.clear_requests(exchange)
@@ -241,7 +241,7 @@ def test_the_candle_that_is_still_running_is_not_stored(make_world: MakeWorld) -
     assert np.array_equal(stored, world.truth("binance", "BTC/USDT", DAY, DAY))
 
 
-def test_a_horizon_that_nobody_declared_is_found_and_explained(make_world: MakeWorld) -> None:
+def test_an_undeclared_horizon_is_found_and_explained(make_world: MakeWorld) -> None:
     world = world_of(make_world, "binance")
     world.sandbox.fault("binance", "horizon", rows=720)
     done = world.backfill("binance", DAY)

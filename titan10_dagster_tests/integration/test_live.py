@@ -167,7 +167,7 @@ def test_a_ban_opens_the_breaker_and_what_came_before_it_is_kept(make_world: Mak
     assert poll(world)["binance"].inserted == 11
 
 
-def test_a_refusal_is_asked_about_ever_more_rarely_told_of_and_over_with_the_first_answer(
+def test_a_refusal_is_probed_less_and_less_often_raises_an_alert_and_ends_with_the_first_answer(
     make_world: MakeWorld,
 ) -> None:
     world = make_world({"okx": ["BTC/USDT", "ETH/USDT"]})
@@ -238,7 +238,7 @@ def test_a_broken_live_candle_is_quarantined(make_world: MakeWorld) -> None:
     assert row(world, "binance", "BTC/USDT").missing == {Reason.QUARANTINED: 1}
 
 
-def test_what_a_poll_that_comes_late_brings_was_not_known_before_it_asked(make_world: MakeWorld) -> None:
+def test_candles_of_a_late_poll_were_not_known_before_its_request(make_world: MakeWorld) -> None:
     world = make_world({"okx": ["BTC/USDT"]})
     go_to(world, MORNING)
     poll(world)
@@ -357,14 +357,16 @@ def test_a_long_write_of_one_exchange_holds_up_the_polls_of_no_other_and_not_its
     assert poll(world)["binance"].inserted == 240
 
 
-def test_what_kraken_will_soon_forget_is_polled_at_once(make_world: MakeWorld) -> None:
+def test_candles_that_kraken_deletes_soon_are_polled_at_once(make_world: MakeWorld) -> None:
     world = make_world({"kraken": ["BTC/USD"]})
     go_to(world, MORNING)
     assert poll(world)["kraken"].inserted > 700
 
 
 @pytest.mark.alone
-def test_a_demand_to_rest_makes_nobody_wait_and_what_was_not_asked_goes_first_later(make_world: MakeWorld) -> None:
+def test_a_requested_rest_delays_no_other_exchange_and_postponed_symbols_come_first_later(
+    make_world: MakeWorld,
+) -> None:
     symbols = ["BTC/USD", "ETH/USD", "SOL/USD"]
     world = make_world({"kraken": symbols, **TWO}, settings={"kraken": {"paced": True}})
     for name in world.titan10.settings.enabled:

@@ -45,7 +45,7 @@ def heal(world: World) -> list[dg.RunRequest]:
     return requests
 
 
-def test_everything_is_caught_up_after_days_without_us_and_what_perishes_comes_first(make_world: MakeWorld) -> None:
+def test_all_missed_days_are_fetched_after_downtime_and_expiring_days_come_first(make_world: MakeWorld) -> None:
     world = make_world(SYMBOLS)
     settle(world, LAST_DAY_ON - ONE)
     settle(world, LAST_DAY_ON)

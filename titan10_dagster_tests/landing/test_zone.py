@@ -357,9 +357,7 @@ def drop_the_record(path: Path) -> None:
 
 
 @pytest.mark.parametrize("spoil", [truncate, empty_out, fill_with_html, drop_the_record])
-def test_an_unreadable_file_is_told_by_name_and_counts_as_not_landed(
-    zone: LandingZone, spoil: Callable[[Path], None]
-) -> None:
+def test_an_unreadable_file_is_named_and_counts_as_not_landed(zone: LandingZone, spoil: Callable[[Path], None]) -> None:
     path = written(zone, fetched(some.whole_slice(SLICE)))
     spoil(path)
     for look in (zone.read, zone.record):

@@ -174,9 +174,7 @@ def test_what_cannot_be_is_refused_with_a_sentence(run: Callable[..., Result], a
 
 
 @pytest.mark.parametrize("command", ["status", "coverage", "migrate", "up"])
-def test_a_folder_without_settings_is_told_what_to_do(
-    run: Callable[..., Result], project: Project, command: str
-) -> None:
+def test_without_settings_the_error_says_what_to_do(run: Callable[..., Result], project: Project, command: str) -> None:
     (project.folder / "titan10.toml").unlink()
     result = run(command)
     assert result.exit_code == 2
@@ -286,7 +284,7 @@ def test_a_backfill_with_a_database_of_dagsters_own_named_as_everywhere_else(
     assert "1,440 of 1,440 candles" in done.stdout
 
 
-def test_a_backfill_stores_the_days_and_tells_of_it_once(working: Project, exchange: Sandbox) -> None:
+def test_a_backfill_stores_the_days_and_fetches_them_once(working: Project, exchange: Sandbox) -> None:
     command = ("backfill", "binance", "--from", "2024-03-01", "--to", "2024-03-03", "--json")
     first = working.titan10(*command)
     assert first.returncode == 0, first.stderr
@@ -369,7 +367,7 @@ def tag_of_the_run(url: str) -> str:
         return str(tag)
 
 
-def test_a_test_alert_goes_everywhere_and_tells_where_it_did_not_arrive(project: Project, tmp_path: Path) -> None:
+def test_a_test_alert_is_sent_to_every_service_and_failures_are_named(project: Project, tmp_path: Path) -> None:
     letters, token = tmp_path / "letters", "s3cretT0ken"
     project.environment["TITAN10_ALERTS__URLS"] = f"file://{letters}, nosuchservice://{token}/12"
     done = project.titan10("alerts", "--test")

@@ -19,7 +19,7 @@ from titan10_dagster_tests.local.servers import ask
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root hands the server to another account")
 
 
-def test_processes_that_look_for_a_place_at_the_same_instant_find_the_same_one(open_folder: Path) -> None:
+def test_processes_that_search_for_a_folder_at_the_same_time_find_the_same_folder(open_folder: Path) -> None:
     program = (
         "import sys, pathlib; from titan10_dagster.local.postgres_files import find_place\n"
         "print(flush=True); sys.stdin.readline()\n"

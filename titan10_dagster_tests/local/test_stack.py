@@ -257,7 +257,7 @@ def test_killed_it_leaves_no_process_either(home: Path, up: Up) -> None:
     up.__init__(home)  # type: ignore[misc]
 
 
-def test_what_does_not_start_is_told_with_its_last_words_and_leaves_no_process(
+def test_a_failed_start_shows_the_last_output_and_leaves_no_process(
     home: Path, open_folder: Path, up: Up, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in ("dagster.yaml", "titan10.toml"):

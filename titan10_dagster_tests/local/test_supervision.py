@@ -3,7 +3,7 @@ from __future__ import annotations
 from titan10_dagster.local.supervision import LONGEST_PAUSE, SETTLED_SECONDS, Pauses
 
 
-def test_who_keeps_dying_is_started_ever_more_rarely() -> None:
+def test_a_process_that_keeps_dying_is_started_less_and_less_often() -> None:
     pauses, now = Pauses(), 1000.0
     waited = []
     for _ in range(7):
@@ -15,7 +15,7 @@ def test_who_keeps_dying_is_started_ever_more_rarely() -> None:
     assert waited == [1, 2, 4, 8, 16, LONGEST_PAUSE, LONGEST_PAUSE]
 
 
-def test_who_lived_for_a_while_is_started_again_at_once() -> None:
+def test_a_process_that_ran_for_a_while_is_restarted_at_once() -> None:
     pauses = Pauses()
     for _ in range(5):
         pauses.note_start(0.0)

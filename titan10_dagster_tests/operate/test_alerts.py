@@ -56,13 +56,13 @@ def unban(world: World, exchange: str, at: datetime) -> None:
     HealthStore(world.titan10.database).apply(exchange, change)
 
 
-def test_nothing_is_told_of_a_new_installation(world: World, letters: Path) -> None:
+def test_a_new_installation_raises_no_alerts(world: World, letters: Path) -> None:
     for hours in range(0, 72, 6):
         assert update_alerts(world.titan10, NOW + timedelta(hours=hours)) == AlertReport(0, 0, 0)
     assert not letters.exists()
 
 
-def test_a_ban_is_told_of_once_and_its_end_too(world: World, letters: Path) -> None:
+def test_a_ban_is_notified_once_and_so_is_its_end(world: World, letters: Path) -> None:
     ban(world, "okx", NOW, DAY)
     for n in range(24):
         update_alerts(world.titan10, NOW + n * TICK)
@@ -74,7 +74,7 @@ def test_a_ban_is_told_of_once_and_its_end_too(world: World, letters: Path) -> N
     assert AlertStore(world.titan10.database).open() == []
 
 
-def test_what_cannot_be_delivered_is_told_at_the_next_tick(world: World, letters: Path) -> None:
+def test_undelivered_notifications_are_sent_at_the_next_tick(world: World, letters: Path) -> None:
     letters.mkdir()  # no file can be written there
     ban(world, "okx", NOW, DAY)
     later = NOW + timedelta(hours=2)
@@ -85,7 +85,7 @@ def test_what_cannot_be_delivered_is_told_at_the_next_tick(world: World, letters
     assert len(titles(letters)) == 1
 
 
-def test_who_is_killed_after_sending_sends_again_and_who_was_told_is_remembered(world: World) -> None:
+def test_a_process_killed_while_sending_sends_the_rest_later_and_repeats_nothing_recorded(world: World) -> None:
     def killed_after_the_first(wanted: Mapping[str, Sequence[Notification]]) -> Iterator[tuple[str, Notification]]:
         for url, ones in wanted.items():
             for number, one in enumerate(ones):
@@ -101,7 +101,7 @@ def test_who_is_killed_after_sending_sends_again_and_who_was_told_is_remembered(
     assert update_alerts(world.titan10, later + TICK).sent == 1
 
 
-def test_an_address_of_later_hears_of_what_is_open(world: World, letters: Path, tmp_path: Path) -> None:
+def test_an_address_added_later_is_notified_of_open_alerts(world: World, letters: Path, tmp_path: Path) -> None:
     ban(world, "okx", NOW, DAY)
     update_alerts(world.titan10, NOW + timedelta(hours=2))
     second = tmp_path / "second.jsonl"
@@ -111,7 +111,7 @@ def test_an_address_of_later_hears_of_what_is_open(world: World, letters: Path, 
     assert (len(titles(letters)), len(titles(second))) == (1, 1)
 
 
-def test_where_nobody_is_named_it_is_known_all_the_same_what_needs_a_human(world: World) -> None:
+def test_alerts_are_recorded_without_recipients(world: World) -> None:
     change(world, alerts=AlertSettings())
     ban(world, "okx", NOW, DAY)
     assert update_alerts(world.titan10, NOW + timedelta(hours=2)) == AlertReport(1, 0, 0)
@@ -122,7 +122,7 @@ def test_where_nobody_is_named_it_is_known_all_the_same_what_needs_a_human(world
     assert AlertStore(world.titan10.database).open() == []
 
 
-def test_what_was_told_is_over_one_day_although_nobody_is_named_any_more(world: World) -> None:
+def test_a_notified_alert_ends_after_its_recipients_were_removed(world: World) -> None:
     ban(world, "okx", NOW, DAY)
     assert update_alerts(world.titan10, NOW + timedelta(hours=2)).sent == 1
     change(world, alerts=AlertSettings())
@@ -141,7 +141,7 @@ def test_no_address_stands_in_the_database(world: World) -> None:
     assert "file" not in str(told)
 
 
-def test_polling_that_brings_nothing_is_told_of_and_one_that_works_is_not(world: World) -> None:
+def test_polling_without_new_candles_raises_an_alert_and_working_polling_does_not(world: World) -> None:
     change(world, live=LiveSettings(enabled=True))
     for _ in range(3):  # okx gives 300 candles a page
         assert all(report.error is None for report in poll_exchanges(world.titan10, ["binance", "okx"]))
@@ -150,7 +150,7 @@ def test_polling_that_brings_nothing_is_told_of_and_one_that_works_is_not(world:
     assert [(one.kind, one.subject) for one in late] == [(Kind.LIVE, "binance"), (Kind.LIVE, "okx")]
 
 
-def test_polling_of_long_candles_is_not_told_of_while_the_next_one_grows(make_world: MakeWorld) -> None:
+def test_polling_of_long_candles_raises_no_alert_while_the_next_candle_is_unfinished(make_world: MakeWorld) -> None:
     world = make_world({"binance": ["BTC/USDT"]}, settings={"binance": {"timeframe": "4h"}})
     change(world, alerts=AlertSettings(), live=LiveSettings(enabled=True))
     (report,) = poll_exchanges(world.titan10, ["binance"])  # the candle that ended at 12:00
@@ -160,7 +160,7 @@ def test_polling_of_long_candles_is_not_told_of_while_the_next_one_grows(make_wo
     assert late.kind is Kind.LIVE
 
 
-def test_a_day_that_the_settlement_missed_is_told_of_from_six_on(world: World) -> None:
+def test_a_day_missed_by_the_settlement_raises_an_alert_after_six(world: World) -> None:
     go_to(world, midnight(TODAY) + timedelta(hours=2, minutes=1))
     for exchange in ("binance", "okx"):
         assert not world.backfill(exchange, TODAY - DAY).failed
@@ -187,7 +187,7 @@ def test_a_symbol_that_was_added_owes_no_day_before_the_first_that_it_was_there_
     assert missed.message.startswith(f"binance: {TODAY} could not be fetched completely: ETH/USDT.")
 
 
-def test_candles_missing_for_days_are_told_of_once_an_exchange(world: World, letters: Path) -> None:
+def test_candles_missing_for_days_raise_one_alert_per_exchange(world: World, letters: Path) -> None:
     world.sandbox.fault("binance", "http_400", symbol="ETH/USDT")
     world.backfill("binance", TODAY - 3 * DAY, TODAY - 2 * DAY)
     assert Kind.GAPS not in {one.kind for one in conditions(world.titan10, NOW + 2 * DAY)}

@@ -62,7 +62,7 @@ class Desk:
             self.tick(*conditions)
 
 
-def test_it_is_told_once_as_it_begins_and_once_as_it_is_over() -> None:
+def test_an_alert_is_sent_once_when_it_begins_and_once_when_it_ends() -> None:
     desk = Desk()
     desk.ticks(DAY, SHUT)
     assert desk.sent == [("mail", "breaker begins"), ("chat", "breaker begins")]
@@ -71,7 +71,7 @@ def test_it_is_told_once_as_it_begins_and_once_as_it_is_over() -> None:
     assert desk.open == {}
 
 
-def test_what_comes_back_after_its_end_is_told_again() -> None:
+def test_an_alert_that_returns_after_its_end_is_sent_again() -> None:
     desk = Desk()
     for conditions in ([SHUT], [], [SHUT]):
         desk.ticks(HOUR, *conditions)
@@ -90,7 +90,7 @@ def test_a_flicker_is_no_end() -> None:
     assert len(desk.sent) == 2
 
 
-def test_a_service_that_was_down_is_told_later_and_the_others_not_again() -> None:
+def test_a_service_that_was_down_is_notified_later_and_the_others_not_again() -> None:
     desk = Desk()
     desk.down = {"chat"}
     desk.ticks(HOUR, SHUT)
@@ -100,7 +100,7 @@ def test_a_service_that_was_down_is_told_later_and_the_others_not_again() -> Non
     assert desk.sent == [("mail", "breaker begins"), ("chat", "breaker begins")]
 
 
-def test_who_did_not_hear_of_the_beginning_does_not_hear_of_the_end() -> None:
+def test_an_address_that_missed_the_beginning_does_not_receive_the_end() -> None:
     desk = Desk()
     desk.down = {"chat"}
     desk.ticks(HOUR, SHUT)
@@ -110,7 +110,7 @@ def test_who_did_not_hear_of_the_beginning_does_not_hear_of_the_end() -> None:
     assert desk.sent == [("mail", "breaker begins"), ("mail", "breaker over")]
 
 
-def test_an_end_that_could_not_be_delivered_is_told_later() -> None:
+def test_an_end_that_could_not_be_delivered_is_sent_later() -> None:
     desk = Desk()
     desk.ticks(HOUR, SHUT)
     desk.down = set(ALL)
@@ -120,7 +120,7 @@ def test_an_end_that_could_not_be_delivered_is_told_later() -> None:
     assert desk.sent[2:] == [("mail", "breaker over"), ("chat", "breaker over")]
 
 
-def test_what_passes_within_its_patience_is_never_told() -> None:
+def test_a_condition_that_ends_within_its_delay_is_never_sent() -> None:
     desk = Desk()
     desk.ticks(DELAYS[Kind.LIVE], LATE)
     desk.ticks(HOUR)
@@ -138,7 +138,7 @@ def test_a_machine_that_comes_back_after_a_day_has_time_to_catch_up() -> None:
     assert len(desk.sent) == 2
 
 
-def test_what_follows_from_a_shut_exchange_is_not_told_besides() -> None:
+def test_consequences_of_a_blocked_exchange_are_not_sent_separately() -> None:
     desk = Desk()
     desk.ticks(DAY, SHUT, LATE)
     desk.tick(LATE)
@@ -153,7 +153,7 @@ def test_an_alert_that_stands_is_not_over_because_the_breaker_opens_too() -> Non
 
 
 @given(st.lists(st.tuples(st.booleans(), st.sets(st.sampled_from(ALL))), max_size=60))
-def test_each_address_hears_beginnings_and_ends_in_turn(weather: list[tuple[bool, set[str]]]) -> None:
+def test_each_address_receives_beginnings_and_ends_in_turn(weather: list[tuple[bool, set[str]]]) -> None:
     desk = Desk()
     for holds, down in weather:
         desk.down = down
@@ -170,7 +170,7 @@ def test_each_address_hears_beginnings_and_ends_in_turn(weather: list[tuple[bool
 # -- conditions -----------------------------------------------------------------------------------------------
 
 
-def test_an_exchange_that_is_banned_for_long_is_told_of_after_its_time() -> None:
+def test_a_long_ban_raises_an_alert_after_the_configured_time() -> None:
     shut = after_ban(Health("okx"), NOW, NOW + 2 * DAY, "418")
     assert breaker_condition(shut, NOW + timedelta(minutes=59), HOUR) is None
     told = breaker_condition(shut, NOW + HOUR, HOUR)
@@ -179,12 +179,12 @@ def test_an_exchange_that_is_banned_for_long_is_told_of_after_its_time() -> None
     assert "2024-03-12" in told.message
 
 
-def test_a_short_ban_after_which_nobody_asked_is_not_told_of() -> None:
+def test_a_short_ban_without_later_requests_raises_no_alert() -> None:
     shut = after_ban(Health("okx"), NOW, NOW + TICK, "418")
     assert breaker_condition(shut, NOW + DAY, HOUR) is None
 
 
-def test_a_breaker_whose_probes_fail_is_shut_since_it_was_last_closed() -> None:
+def test_a_breaker_with_failing_probes_is_open_since_it_was_last_closed() -> None:
     health, now = Health("okx"), NOW
     for _ in range(10):
         health = after_failure(after_probe_taken(health, now, TICK), now, threshold=1, pause=TICK)
@@ -208,7 +208,7 @@ OPEN = OpenSlice(SLICE, SliceState.PARTIAL, NOW, NOW - 4 * DAY, NOW, SLICE.end)
         (replace(OPEN, unexplained_seen=None), False),  # in quarantine: that is an explanation
     ],
 )
-def test_candles_are_told_of_that_miss_without_a_reason_for_days(open_: OpenSlice, told: bool) -> None:
+def test_candles_unexplained_for_days_raise_an_alert(open_: OpenSlice, told: bool) -> None:
     assert (gaps_condition("okx", [open_], NOW, 3 * DAY) is not None) is told
 
 
@@ -226,7 +226,7 @@ def test_polling_is_late_when_not_even_the_newest_series_is_recent() -> None:
     assert live_condition("okx", None, NOW, HOUR) is not None
 
 
-def test_days_that_are_not_whole_are_named() -> None:
+def test_incomplete_days_are_named() -> None:
     told = settlement_condition("okx", [SLICE])
     assert told is not None
     assert "2024-03-01 could not be fetched completely: BTC/USDT" in told.message

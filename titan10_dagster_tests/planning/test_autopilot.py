@@ -54,7 +54,7 @@ def test_chunks_have_the_size_of_a_run_and_begin_where_the_order_says() -> None:
     assert offsets(plan(missing(0, 40), missing(0, 40, exchange="okx"))) == [(31, 40), (36, 40)]
 
 
-def test_a_chunk_ends_where_the_days_are_known_and_names_who_misses_any_of_them() -> None:
+def test_a_chunk_ends_at_known_days_and_names_the_symbols_that_miss_any_of_its_days() -> None:
     (chunk,) = plan(missing(0, 3), missing(30, 35), missing(33, 34, "SOL/USDT")).chunks
     assert chunk == Chunk("binance", DAY + 30 * ONE, DAY + 35 * ONE, ("BTC/USDT", "SOL/USDT"))
 

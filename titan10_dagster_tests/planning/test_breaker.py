@@ -150,7 +150,7 @@ def test_years_of_failures_do_not_overflow() -> None:
     assert failing(worn, 1).open_until == NOW + LONGEST_PAUSE
 
 
-def test_a_probe_that_answers_closes_it_and_forgets_the_failures() -> None:
+def test_an_answered_probe_closes_the_breaker_and_clears_the_failures() -> None:
     opened = failing(CLOSED, 5)
     probing = after_probe_taken(opened, NOW + PAUSE, LEASE)
     closed = after_success(probing, NOW + PAUSE)
@@ -172,7 +172,7 @@ def test_the_pace_is_remembered_whatever_becomes_of_the_breaker() -> None:
     assert opened.pace == closed.pace == after_rest(slowed, NOW, NOW, "429").pace == slowed.pace
 
 
-def test_who_was_banned_begins_again_at_half_the_pace() -> None:
+def test_after_a_ban_requests_restart_at_half_the_pace() -> None:
     until = NOW + timedelta(days=3)
     banned = after_ban(CLOSED, NOW, until, "418")
     assert banned.pace.as_of(until) == 0.5

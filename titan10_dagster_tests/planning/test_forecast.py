@@ -96,7 +96,7 @@ def test_a_result_is_a_sentence_too() -> None:
     )
 
 
-def test_nothing_to_fetch_is_said() -> None:
+def test_without_slices_the_forecast_says_that_nothing_is_left() -> None:
     assert sentence(Forecast(), NOW) == "Forecast: no request, because nothing is left to fetch."
 
 

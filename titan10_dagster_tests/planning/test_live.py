@@ -21,7 +21,7 @@ def polled(until: datetime, state: SliceState = SliceState.LIVE) -> Polled:
     return Polled(state, until)
 
 
-def test_a_series_that_nobody_polled_begins_with_today() -> None:
+def test_a_series_never_polled_starts_with_today() -> None:
     plan = plan_poll(SERIES, {}, now=NOON, page_size=1000, depth=None)
     assert plan is not None
     assert (plan.window.start, plan.window.end, plan.is_full) == (midnight(TODAY), WHOLE_NOON, False)

@@ -14,11 +14,11 @@ spans = st.integers(0, 1200).map(lambda seconds: timedelta(seconds=seconds))
 paces = st.builds(Pace, st.floats(SLOWEST, 1.0), st.just(NOW))
 
 
-def test_who_was_never_slowed_goes_at_full_pace() -> None:
+def test_a_pace_never_slowed_is_full() -> None:
     assert Pace().as_of(NOW) == 1.0
 
 
-def test_each_refusal_halves_it_and_time_brings_it_back() -> None:
+def test_each_refusal_halves_the_pace_and_time_restores_it() -> None:
     half = Pace().slowed(NOW, NOW)
     quarter = half.slowed(NOW, NOW)
     assert (half.as_of(NOW), quarter.as_of(NOW)) == (0.5, 0.25)
@@ -33,7 +33,7 @@ def test_refusals_of_what_was_under_way_together_slow_it_once() -> None:
     assert slowed.slowed(NOW + SECOND, NOW + 2 * SECOND).as_of(NOW + 2 * SECOND) < 0.3
 
 
-def test_nobody_asks_before_the_longest_rest_that_was_demanded_is_over() -> None:
+def test_the_longest_requested_rest_applies() -> None:
     rested = Pace().slowed(NOW, NOW, 60 * SECOND).slowed(NOW, NOW + SECOND, 5 * SECOND)
     assert rested.rest(NOW + SECOND) == 59 * SECOND
     assert rested.rest(NOW + 61 * SECOND) == Pace().rest(NOW) == timedelta(0)

@@ -88,7 +88,7 @@ def test_a_live_day_is_fetched_whole_when_its_settlement_did_not_come() -> None:
     assert plan_repairs([live], exchanges=exchanges(), now=at_two + HOUR).repairs
 
 
-def test_a_poll_after_the_day_is_no_look_at_it_and_hastens_no_retry() -> None:
+def test_a_poll_after_the_day_is_no_observation_and_brings_no_retry_forward() -> None:
     at_four = datetime(2024, 2, 2, 4, tzinfo=UTC)
     live = replace(unexplained(), state=SliceState.LIVE, fetched_at=at_four)
     tried = [attempt(at_four - MINUTE)]
@@ -116,7 +116,7 @@ def test_an_exchange_under_repair_gets_no_second_run() -> None:
     assert (plan.repairs, plan.busy) == ((), 1)
 
 
-def test_a_repair_that_left_no_trace_in_the_ledger_is_a_look_too() -> None:
+def test_a_repair_without_a_ledger_entry_counts_as_an_attempt() -> None:
     failed = partial(first=NOW - HOUR, last=NOW - HOUR)
     tried = [attempt(NOW - 20 * MINUTE)]
     plan = plan_repairs([failed], exchanges=exchanges(), attempts=tried, now=NOW)
@@ -125,7 +125,7 @@ def test_a_repair_that_left_no_trace_in_the_ledger_is_a_look_too() -> None:
     assert plan_repairs([failed], exchanges=exchanges(), attempts=other, now=NOW).repairs
 
 
-def test_the_newest_day_comes_first_where_nothing_perishes() -> None:
+def test_the_newest_day_comes_first_when_nothing_expires() -> None:
     slices = [unexplained(DAY), unexplained(DAY + 10 * ONE), unexplained(DAY + 5 * ONE)]
     plan = plan_repairs(slices, exchanges=exchanges(), now=NOW, limits=RepairLimits(runs=3))
     assert [repair.first for repair in plan.repairs] == [DAY + 10 * ONE, DAY + 5 * ONE, DAY]
@@ -178,7 +178,7 @@ def test_days_that_an_outage_of_our_own_left_out_are_requested_like_any_gap() ->
     assert plan.repairs == (Repair("binance", DAY, DAY + 3 * ONE, ("BTC/USDT",), expiring=False),)
 
 
-def test_after_an_outage_what_perishes_first_comes_first_and_what_is_gone_comes_last() -> None:
+def test_after_an_outage_the_first_data_to_expire_comes_first_and_lost_data_comes_last() -> None:
     yesterday = NOW.date() - ONE
     three_am = datetime.combine(NOW.date(), time(3), tzinfo=UTC)
     missed = [hole(yesterday - 9 * ONE, yesterday, exchange=name) for name in ("binance", "hyperliquid", "kraken")]
@@ -209,7 +209,7 @@ def test_a_hole_that_a_failed_run_left_is_asked_for_ever_more_rarely() -> None:
     assert plan_repairs([], holes=[hole()], exchanges=exchanges(), attempts=tries, now=NOW + 10 * MINUTE).repairs
 
 
-def test_a_hole_waits_for_a_backfill_of_its_exchange_unless_it_perishes() -> None:
+def test_a_hole_waits_for_a_backfill_of_its_exchange_unless_it_expires() -> None:
     yesterday = NOW.date() - ONE
     both = [hole(yesterday), hole(yesterday, exchange="hyperliquid")]
     others = {name: replace(one, under_way=True) for name, one in exchanges(binance=None, hyperliquid=5000).items()}
@@ -237,7 +237,7 @@ def test_a_plan_keeps_its_limits_and_asks_only_for_days_that_are_due(
 
 
 @given(ago=st.timedeltas(timedelta(0), 800 * ONE), last=st.timedeltas(timedelta(0), 800 * ONE))
-def test_every_slice_is_due_again_within_a_week_of_its_last_look_and_never_at_once(
+def test_every_slice_is_due_again_within_a_week_of_its_last_fetch_and_never_at_once(
     ago: timedelta, last: timedelta
 ) -> None:
     first = NOW - ago
@@ -247,7 +247,7 @@ def test_every_slice_is_due_again_within_a_week_of_its_last_look_and_never_at_on
 
 
 @given(st.integers(1, 400), st.sampled_from(["partial", "settled"]))
-def test_however_long_a_slice_stays_open_it_costs_few_looks(days: int, state: str) -> None:
+def test_a_slice_that_stays_open_costs_few_fetches(days: int, state: str) -> None:
     one = replace(broken(first=NOW, last=NOW), state=state)
     look, looks = NOW, 0
     while look < NOW + days * ONE:

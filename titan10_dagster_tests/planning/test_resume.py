@@ -89,7 +89,7 @@ def test_an_unconfirmed_slice_is_fetched_again_though_it_is_settled_and_landed()
     assert made.settled == (MARCH[5],)
 
 
-def test_a_second_look_that_landed_is_not_taken_again() -> None:
+def test_a_landed_second_observation_is_not_repeated() -> None:
     second = record(MARCH[4])
     first_look = second.fetched_at - timedelta(hours=7)
     made = plan(settled={MARCH[4]}, landed={MARCH[4]: second}, unconfirmed={MARCH[4]: first_look})

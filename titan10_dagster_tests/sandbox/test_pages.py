@@ -51,7 +51,7 @@ def test_the_body_holds_the_rows_in_the_exchanges_order() -> None:
         assert times == sorted(times, reverse=descending)
 
 
-def test_the_cache_forgets_a_symbol_and_the_oldest_blocks() -> None:
+def test_the_cache_drops_a_symbol_and_the_oldest_blocks() -> None:
     pages, series = cutter("binance")
     request = CandleRequest("X", 60, 10, START, START + 10 * MINUTE_MS)
     before = pages.body(series, request, pages.select(series, request, NOW_MS))

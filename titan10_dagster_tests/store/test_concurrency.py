@@ -55,7 +55,7 @@ def test_processes_that_write_overlapping_slices_write_each_candle_once(url: str
         pd.testing.assert_frame_equal(stored, candles(slice_))
 
 
-def test_two_looks_at_once_at_the_same_hole_are_one_look(db: Database, sql: Sql) -> None:
+def test_simultaneous_observations_of_the_same_hole_count_once(db: Database, sql: Sql) -> None:
     slice_ = a_slice()
     look = judged(slice_, without(candles(slice_), 5))
     threads = [threading.Thread(target=write_slices, args=(db, [look])) for _ in range(4)]

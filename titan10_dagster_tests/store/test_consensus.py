@@ -46,7 +46,7 @@ def test_of_an_even_number_the_median_is_the_mean_of_the_middle_two(db: Database
     assert minute(sql, "USDT") == pytest.approx((100.5, 100.5, 2.0, 2, 1 / 100.5 * 10_000))
 
 
-def test_who_did_not_trade_has_no_say(db: Database, sql: Sql) -> None:
+def test_minutes_without_trades_do_not_count(db: Database, sql: Sql) -> None:
     put(db, "binance", "BTC/USDT", (100.0, 1.0), (100.0, 0.0))
     put(db, "kraken", "BTC/USDT", (900.0, 0.0), (900.0, 0.0))
     assert minute(sql, "USDT") == (100.0, 100.0, 1.0, 1, 0.0)
@@ -70,7 +70,7 @@ def test_dollars_are_taken_together_and_apart(db: Database, sql: Sql) -> None:
     ]
 
 
-def test_derivatives_and_longer_candles_have_no_say(db: Database, sql: Sql) -> None:
+def test_derivatives_and_longer_candles_do_not_count(db: Database, sql: Sql) -> None:
     write_slices(db, [judged(a_slice("BTC/USDT:USDT")), judged(a_slice(timeframe="1h"))])
     assert sql("SELECT * FROM consensus") == []
 

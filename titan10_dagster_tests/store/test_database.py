@@ -54,7 +54,7 @@ def test_a_statement_that_takes_too_long_is_not_tried_again(db: Database) -> Non
     assert not isinstance(told.value, DatabaseUnavailable)
 
 
-def test_sessions_speak_utc_and_wait_for_nobody_for_ever(db: Database, sql: Sql) -> None:
+def test_sessions_use_utc_and_every_wait_has_a_limit(db: Database, sql: Sql) -> None:
     assert sql.one("SHOW timezone") == "UTC"
     assert sql.one("SELECT now()").tzinfo == UTC
     assert sql.one("SELECT application_name FROM pg_stat_activity WHERE pid = pg_backend_pid()") == "titan10"
@@ -93,7 +93,7 @@ def test_a_connection_that_died_while_it_lay_idle_is_replaced(db: Database, sql:
     assert sql.one("SELECT pg_backend_pid()") != before
 
 
-def test_a_connection_that_dies_in_a_transaction_is_told_as_unavailable(db: Database, sql: Sql) -> None:
+def test_a_connection_that_dies_in_a_transaction_raises_database_unavailable(db: Database, sql: Sql) -> None:
     with pytest.raises(DatabaseUnavailable), db.transaction() as cursor:
         cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
     assert sql.one("SELECT 1") == 1

@@ -25,7 +25,7 @@ def of(db: Database, exchange: str, *symbols: str) -> list[Distance]:
     return distances(db, exchange, symbols or ("BTC/USDT",), DAY, limit=100)
 
 
-def test_who_strays_is_told_from_those_who_agree(db: Database) -> None:
+def test_a_deviating_exchange_is_distinguished_from_those_that_agree(db: Database) -> None:
     put(db, "binance", factor=1.02, only=400)
     put(db, "kraken")
     put(db, "okx")

@@ -62,7 +62,7 @@ def test_it_does_not_depend_on_the_sessions_time_zone(db: Database, sql: Sql) ->
         assert cursor.fetchall() == sql(NEWEST)
 
 
-def test_who_may_only_read_may_read_it(db: Database) -> None:
+def test_a_read_only_role_can_read_the_view(db: Database) -> None:
     put_some(db)
     with db.transaction() as cursor:
         cursor.execute("GRANT titan10_reader TO CURRENT_USER")

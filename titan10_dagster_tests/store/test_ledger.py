@@ -44,7 +44,7 @@ def _written(db: Database) -> None:
     write_slices(db, [judged(KRAKEN, NO_ROWS, horizon=KRAKEN.end)])
 
 
-def test_settled_slices_are_told_from_the_others(db: Database) -> None:
+def test_only_settled_slices_are_returned(db: Database) -> None:
     found = ledger.settled(db, "binance", MINUTE, ["BTC/USDT", "ETH/USDT", "ADA/USDT"], DAY, TOMORROW)
     assert set(found) == {BTC, ETH}
     assert found[ETH].missing == {Reason.UNKNOWN: 3}
@@ -107,7 +107,7 @@ def test_the_views_for_people_say_the_same(db: Database, sql: Sql) -> None:
     ]
 
 
-def test_all_adds_up_until_somebody_deletes_candles_by_hand(db: Database, sql: Sql) -> None:
+def test_the_ledger_adds_up_until_candles_are_deleted_by_hand(db: Database, sql: Sql) -> None:
     assert unaccounted(db, "binance", MINUTE, DAY, TOMORROW) == []
     sql("DELETE FROM candles WHERE symbol = 'BTC/USDT' AND time = %s", [BTC.start])
     assert unaccounted(db, "binance", MINUTE, DAY, TOMORROW) == [Unaccounted(BTC, 1440, 1440, 1439, 0)]
@@ -133,7 +133,7 @@ def test_a_month_of_twenty_symbols_is_looked_up_in_milliseconds(db: Database, sq
     assert cost.clock < 2
 
 
-def test_open_slices_are_told_with_the_looks_at_their_gaps(db: Database) -> None:
+def test_open_slices_come_with_the_observations_of_their_gaps(db: Database) -> None:
     series = (BTC.series, ETH.series, KRAKEN.series)
     found = {one.slice: one for one in ledger.open_slices(db, dict.fromkeys(series, DAY), TOMORROW + timedelta(days=1))}
     tomorrow = a_slice("BTC/USDT", TOMORROW)

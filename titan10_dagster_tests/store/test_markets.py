@@ -95,7 +95,7 @@ def test_an_empty_or_mixed_list_is_refused_and_delists_nothing(db: Database, mar
     assert store.load("kraken") == [ETH]
 
 
-def test_series_learn_the_exchanges_own_name_whoever_came_first(db: Database, sql: Sql) -> None:
+def test_series_get_the_exchanges_own_name_in_either_order(db: Database, sql: Sql) -> None:
     known = "SELECT symbol, market_id FROM series ORDER BY symbol"
     write_slices(db, [judged(a_slice("BTC/USD", exchange="kraken"))])
     assert sql(known) == [("BTC/USD", None)]

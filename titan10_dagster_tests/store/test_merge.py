@@ -32,7 +32,7 @@ def test_the_same_candles_again_change_nothing() -> None:
 
 
 @given(st.sets(st.integers(0, 23)), st.sets(st.integers(0, 23), max_size=5))
-def test_new_restated_and_unchanged_candles_are_told_apart(lacking: set[int], other: set[int]) -> None:
+def test_new_restated_and_unchanged_candles_are_counted_separately(lacking: set[int], other: set[int]) -> None:
     stored = ROWS
     for place in other:
         stored = with_value(stored, place, volume=987_654.25)

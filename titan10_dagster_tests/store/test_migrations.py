@@ -82,7 +82,7 @@ def test_two_that_start_at_once_do_it_once(empty_database_url: str) -> None:
     assert sorted(applied) == [[], [], PLAIN]
 
 
-def test_a_lock_that_a_killed_yoyo_left_behind_blocks_nobody(empty_database_url: str) -> None:
+def test_a_lock_left_behind_by_a_killed_yoyo_blocks_no_migration(empty_database_url: str) -> None:
     migrate(empty_database_url)
     _run(empty_database_url, "CREATE TABLE yoyo_lock (locked int PRIMARY KEY, ctime timestamp, pid int)")
     _run(empty_database_url, "INSERT INTO yoyo_lock VALUES (1, now(), 4711)")
@@ -106,7 +106,7 @@ def test_a_server_that_is_not_there_is_unavailable_and_the_password_stays_secret
     assert "s3cret" not in str(told.value)
 
 
-def test_nothing_is_said_of_passwords_or_statements(
+def test_passwords_and_statements_are_not_logged(
     empty_database_url: str, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with caplog.at_level(logging.INFO):
@@ -229,7 +229,7 @@ def _run(url: str, statement: str) -> None:
     connection.close()
 
 
-def test_a_migration_that_waits_says_for_whom_and_can_be_interrupted(
+def test_a_waiting_migration_names_the_process_it_waits_for_and_can_be_interrupted(
     empty_database_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with psycopg2.connect(empty_database_url) as holder, holder.cursor() as cursor:

@@ -84,7 +84,7 @@ def _adds_up(db: Database) -> Any:
 pytestmark = pytest.mark.usefixtures("_adds_up")
 
 
-def test_what_all_series_lack_while_another_exchange_trades_is_an_outage_after_the_second_look(
+def test_candles_that_all_series_lack_while_another_exchange_trades_are_an_outage_after_the_second_observation(
     db: Database, sql: Sql
 ) -> None:
     write(db, whole())
@@ -114,7 +114,7 @@ def test_a_hole_that_all_series_share_is_a_halt_even_if_no_other_exchange_is_sto
     assert evidence == [("halted", start, start + timedelta(minutes=30), len(symbols), len(symbols), None)]
 
 
-def test_another_exchange_that_is_stored_later_still_bears_witness(db: Database, sql: Sql) -> None:
+def test_another_exchange_stored_later_still_proves_the_outage(db: Database, sql: Sql) -> None:
     for at in (FETCHED, FETCHED + LATER):
         write(db, lacking(at=at))
     write(db, whole())
@@ -204,7 +204,7 @@ def test_hours_have_outages_too_and_a_witness_of_another_timeframe_counts(
     assert told(sql) == {("outage", 1)}
 
 
-def test_weighing_again_writes_nothing(db: Database, sql: Sql) -> None:
+def test_classifying_again_writes_nothing(db: Database, sql: Sql) -> None:
     write(db, whole())
     for at in (FETCHED, FETCHED + LATER):
         write(db, lacking(at=at))
@@ -215,7 +215,7 @@ def test_weighing_again_writes_nothing(db: Database, sql: Sql) -> None:
     assert (versions(sql, "gaps"), versions(sql, "slice_ledger")) == before
 
 
-def test_what_a_killed_run_did_not_weigh_is_weighed_by_the_next(db: Database, sql: Sql) -> None:
+def test_evidence_left_by_a_killed_run_is_classified_by_the_next(db: Database, sql: Sql) -> None:
     for at in (FETCHED, FETCHED + LATER):
         write(db, lacking(at=at))
     write_slices(db, whole())
@@ -224,7 +224,7 @@ def test_what_a_killed_run_did_not_weigh_is_weighed_by_the_next(db: Database, sq
     assert told(sql) == {("outage", 30)}
 
 
-def test_evidence_that_is_written_while_other_evidence_is_weighed_is_not_lost(
+def test_evidence_written_during_a_classification_is_not_lost(
     db: Database, sql: Sql, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for at in (FETCHED, FETCHED + LATER):
@@ -243,7 +243,7 @@ def test_evidence_that_is_written_while_other_evidence_is_weighed_is_not_lost(
     assert told(sql) == {("outage", 30)}
 
 
-def test_weighing_waits_for_who_writes_the_exchange(db: Database, sql: Sql) -> None:
+def test_classification_waits_for_the_writer_of_the_exchange(db: Database, sql: Sql) -> None:
     for at in (FETCHED, FETCHED + LATER):
         write(db, lacking(at=at))
     write_slices(db, whole())
@@ -257,13 +257,13 @@ def test_weighing_waits_for_who_writes_the_exchange(db: Database, sql: Sql) -> N
     assert told(sql) == {("outage", 30)}
 
 
-def test_a_day_that_still_runs_leaves_nothing_to_weigh(db: Database, sql: Sql) -> None:
+def test_an_unfinished_day_leaves_nothing_to_classify(db: Database, sql: Sql) -> None:
     noon = a_slice().start + timedelta(hours=12)
     write_slices(db, lacking(minutes=range(720, 1440), at=noon, answered=False), live=True)
     assert sql("SELECT * FROM outage_evidence") == []
 
 
-def test_a_delisting_that_shows_days_later_takes_back_what_the_series_bore_witness_of(db: Database, sql: Sql) -> None:
+def test_a_delisting_found_days_later_revokes_the_evidence_of_the_series(db: Database, sql: Sql) -> None:
     write(db, whole())
     for at in (FETCHED, FETCHED + LATER):
         write(db, lacking(["BTC/USDT", "ETH/USDT"], range(1350, 1440), at=at))

@@ -47,7 +47,7 @@ def test_a_hole_of_the_first_choice_is_filled_by_the_next_one_by_name(db: Databa
     assert sql("SELECT place, count(*) FROM preferred GROUP BY 1 ORDER BY 1") == [(1, 1437), (2, 2), (3, 1)]
 
 
-def test_a_symbol_may_have_an_order_of_its_own_and_who_is_not_named_is_not_chosen(db: Database) -> None:
+def test_a_symbol_may_have_its_own_order_and_unlisted_exchanges_are_not_used(db: Database) -> None:
     for exchange in ("binance", "okx"):
         put(db, exchange, 3)
         put(db, exchange, symbol="ETH/USDT")

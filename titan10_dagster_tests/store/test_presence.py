@@ -56,7 +56,7 @@ def test_a_process_that_is_killed_is_seen_no_more(url: str) -> None:
     assert not is_present(url, NAME)
 
 
-def test_who_lost_its_connection_for_a_moment_is_not_taken_for_gone(url: str, sql: Sql) -> None:
+def test_a_process_that_briefly_lost_its_connection_counts_as_present(url: str, sql: Sql) -> None:
     with present(url, NAME):
         for _ in range(3):
             wait_until(lambda: seen_now(url), 60)
@@ -64,7 +64,7 @@ def test_who_lost_its_connection_for_a_moment_is_not_taken_for_gone(url: str, sq
             assert is_present(url, NAME)
 
 
-def test_several_that_look_at_once_do_not_take_each_other_for_it(url: str) -> None:
+def test_simultaneous_checks_do_not_take_each_other_for_the_process(url: str) -> None:
     seen: list[bool] = []
     threads = [threading.Thread(target=lambda: seen.append(is_present(url, NAME))) for _ in range(4)]
     for thread in threads:
@@ -74,7 +74,7 @@ def test_several_that_look_at_once_do_not_take_each_other_for_it(url: str) -> No
     assert seen == [False] * 4
 
 
-def test_where_the_database_is_away_nobody_is_taken_for_gone(free_port: Callable[[], int]) -> None:
+def test_without_the_database_every_process_counts_as_present(free_port: Callable[[], int]) -> None:
     away = f"postgresql://me@127.0.0.1:{free_port()}/x"
     assert is_present(away, NAME)
     with present(away, NAME):

@@ -28,7 +28,7 @@ def assert_adds_up(db: Database) -> None:
     assert unaccounted(db, "binance", MINUTE, FIRST - timedelta(days=9), LAST) == []
 
 
-def test_what_is_past_its_retention_goes_and_the_ledger_forgets_it(db: Database, sql: Sql) -> None:
+def test_expired_candles_are_dropped_with_their_ledger_rows(db: Database, sql: Sql) -> None:
     fill(db, "BTC/USDT", "ETH/USDT")
     dropped = drop_before(db, date(2024, 1, 20))
     kept = date(2024, 1, 18) if db.has_timescaledb() else date(2024, 1, 20)
@@ -52,7 +52,7 @@ def test_rollups_show_no_bar_of_what_went(db: Database) -> None:
     assert set(bars["candles"]) == {1438}
 
 
-def test_a_series_that_is_all_old_is_forgotten_and_may_come_back(db: Database, sql: Sql) -> None:
+def test_a_series_with_only_expired_days_is_dropped_and_may_return(db: Database, sql: Sql) -> None:
     fill(db, "BTC/USDT")
     old = a_slice("OLD/USDT", FIRST)
     write_slices(db, [judged(old)])

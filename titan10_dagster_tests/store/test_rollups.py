@@ -164,7 +164,7 @@ def test_days_and_weeks_are_utc_whatever_the_time_zone_of_the_session(db: Databa
         assert cursor.fetchall() == [(midnight(date(2023, 10, 30)), 2880), (midnight(date(2023, 11, 6)), 2880)]
 
 
-def test_what_nobody_refreshed_is_caught_up_with(db: Database) -> None:
+def test_changes_not_yet_in_the_rollups_are_caught_up(db: Database) -> None:
     slices = [a_slice(day=DAY + timedelta(days=n)) for n in (0, 30)]
     write_slices(db, [judged(slice_) for slice_ in slices])
     rollups.catch_up(db)

@@ -21,13 +21,13 @@ def test_few_big_compressed_chunks_are_sound() -> None:
     assert complaints(Storage(()), NOW) == []
 
 
-def test_too_many_chunks_are_told_of() -> None:
+def test_too_many_chunks_are_reported() -> None:
     (sentence,) = complaints(replace(SOUND, chunks=(BIG,) * (MANY + 1)), NOW)
     assert "501 chunks" in sentence
     assert "timescaledb.chunk_days" in sentence
 
 
-def test_small_chunks_are_told_of_unless_they_are_few() -> None:
+def test_small_chunks_are_reported_unless_they_are_few() -> None:
     small = replace(BIG, bytes_before=SMALL - 1)
     assert complaints(replace(SOUND, chunks=(small,) * FEW), NOW) == []
     (sentence,) = complaints(replace(SOUND, chunks=(small,) * (FEW + 1)), NOW)
@@ -36,14 +36,14 @@ def test_small_chunks_are_told_of_unless_they_are_few() -> None:
 
 @pytest.mark.parametrize("last", [None, NOW - timedelta(days=3)])
 @pytest.mark.parametrize("state", [{"compressed": False}, {"partial": True}])
-def test_old_chunks_that_the_policy_left_are_told_of(last: datetime | None, state: dict[str, bool]) -> None:
+def test_old_chunks_that_the_policy_skipped_are_reported(last: datetime | None, state: dict[str, bool]) -> None:
     storage = Storage((BIG, replace(BIG, **state)), WEEK, last)
     (sentence,) = complaints(storage, NOW)
     assert "policy_compression" in sentence
     assert ("never succeeded" in sentence) == (last is None)
 
 
-def test_chunks_that_the_policy_will_come_to_are_not_told_of() -> None:
+def test_chunks_that_the_policy_has_yet_to_reach_are_not_reported() -> None:
     repaired = replace(BIG, partial=True)
     fresh = replace(BIG, end=NOW - WEEK - LATE + timedelta(hours=1), compressed=False)
     assert complaints(replace(SOUND, chunks=(repaired,)), NOW) == []

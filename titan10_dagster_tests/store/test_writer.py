@@ -286,7 +286,7 @@ def test_rows_of_another_day_are_kept_with_the_slice_that_brought_them(db: Datab
 # Gaps and ledger ------------------------------------------------------------
 
 
-def test_missing_candles_are_gaps_that_become_permanent_with_the_second_look(db: Database, sql: Sql) -> None:
+def test_missing_candles_are_gaps_that_become_permanent_with_the_second_observation(db: Database, sql: Sql) -> None:
     holed = without(candles(BTC), 5, 6, 1439)
     first = write_slices(db, [judged(BTC, holed)]).by_slice[BTC]
     assert first.missing == {Reason.UNKNOWN: 3}
@@ -337,7 +337,7 @@ def test_a_delisting_that_shows_later_explains_the_silence_since_then(db: Databa
     assert not unaccounted(db, "binance", MINUTE, DAY, next_day)
 
 
-def test_a_candle_after_a_delisting_tells_that_it_was_a_halt(db: Database) -> None:
+def test_a_candle_after_a_delisting_turns_it_into_a_halt(db: Database) -> None:
     days = [DAY + timedelta(days=n) for n in range(4)]
     halted, resumes = BTC.start + timedelta(hours=20), a_slice(day=days[3])
     told = {"fetched_at": FETCHED, "delisted": halted}
@@ -360,7 +360,7 @@ def test_a_candle_after_a_delisting_tells_that_it_was_a_halt(db: Database) -> No
         assert row(db).missing == {reason: 240}
 
 
-def test_a_delisting_that_is_told_too_late_is_not_believed(db: Database) -> None:
+def test_a_delisting_reported_too_late_is_rejected(db: Database) -> None:
     """The days of a halt are stored after a candle that came when it was over: in another write, and in the same."""
     told = {"delisted": BTC.start + timedelta(hours=20)}
     resumes = a_slice(day=DAY + timedelta(days=2))
@@ -379,7 +379,7 @@ def test_a_market_that_is_closed_stays_delisted_from_its_last_candle_on(db: Data
         assert row(db).missing == {Reason.DELISTED: 240}
 
 
-def test_the_ledger_tells_how_a_slice_was_fetched(db: Database) -> None:
+def test_the_ledger_records_how_a_slice_was_fetched(db: Database) -> None:
     write_slices(db, [judged(BTC, without(candles(BTC), 3), requests=4, retries=1, seconds=1.25, note="slow today")])
     assert row(db) == LedgerRow(
         BTC, SliceState.SETTLED, 1440, 1439, {Reason.UNKNOWN: 1}, 0, FETCHED, Source.REST, 4, 1, 1.25, "slow today"

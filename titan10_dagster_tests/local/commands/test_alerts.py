@@ -38,7 +38,7 @@ def show(database_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     return run
 
 
-def test_what_needs_a_human_and_what_may_pass_by_itself_are_told_apart(show: Show) -> None:
+def test_due_alerts_and_alerts_that_may_end_by_themselves_are_listed_differently(show: Show) -> None:
     printed, _ = show(SHUT, LATE)
     assert printed.splitlines() == [
         "2024-03-10 12:00 UTC  breaker (not sent)  okx is shut.",
@@ -48,7 +48,7 @@ def test_what_needs_a_human_and_what_may_pass_by_itself_are_told_apart(show: Sho
     assert [(row["exchange"], row["due"]) for row in rows] == [("okx", True), ("binance", False)]
 
 
-def test_it_says_that_nobody_is_told_or_by_which_services(show: Show) -> None:
+def test_the_configured_services_are_shown_or_their_absence(show: Show) -> None:
     assert show() == ("There are no alerts.\n", ["No alert recipients are configured (alerts.urls)."])
     _, told = show(urls=("file:///tmp/alerts", "tgram://s3cret/12"))
     assert told == ["Alerts are sent by file, tgram."]

@@ -138,7 +138,7 @@ def test_only_weeks_that_lie_wholly_within_are_exported(db: Database, export: Ex
 
 
 @BOTH
-def test_what_is_missing_is_told_by_reason_and_never_passes_for_whole(
+def test_missing_candles_are_reported_by_reason_and_the_file_is_incomplete(
     db: Database, export: Export, told: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_slices(db, [judged(BTC, without(candles(BTC), 5, 6)), judged(ETH)])
@@ -161,7 +161,7 @@ def test_minutes_without_trades_do_not_make_it_less_than_whole(
     assert "2 no_trades" in capsys.readouterr().out
 
 
-def test_a_bar_over_a_hole_is_told(db: Database, export: Export, capsys: pytest.CaptureFixture[str]) -> None:
+def test_candles_that_span_a_hole_are_counted(db: Database, export: Export, capsys: pytest.CaptureFixture[str]) -> None:
     write_slices(db, [judged(BTC, without(candles(BTC), *range(5, 70)))])
     rollups.catch_up(db)
     assert export(timeframe="1h") == 1
@@ -249,7 +249,7 @@ def test_longer_candles_are_those_of_the_minutes_as_they_are_now(db: Database, e
     assert pd.read_parquet(tmp_path / "out/binance-BTC-USDT-5m.parquet").loc[0, "high"] == 99_999.0
 
 
-def test_who_may_not_refresh_the_rollups_is_told_that_they_may_lack_the_newest_writes(
+def test_an_export_warns_when_it_may_not_refresh_the_rollups(
     timescaledb_database_url: str, tmp_path: Path, told: list[str]
 ) -> None:
     reading = Database(f"{timescaledb_database_url}?options=-crole%3Dtitan10_reader")
