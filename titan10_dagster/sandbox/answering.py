@@ -1,4 +1,4 @@
-"""From a request to the reply of one exchange: limits, errors, candles or markets, and what faults make of them."""
+"""Build the reply of one exchange to a request: limits, errors, candles or markets, then the faults that apply."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ _NAMES = {seconds: name for name, seconds in TIMEFRAMES.items()}
 
 @dataclass
 class Reply:
-    """What goes back, or what happens to the connection instead."""
+    """The answer to a request, or what happens to the connection instead of an answer."""
 
     status: int = 200
     body: bytes = b""
     content_type: str = JSON
     headers: dict[str, str] = field(default_factory=dict)
-    delay: float = 0.0  # seconds before anything is sent
+    delay: float = 0.0  # seconds to wait before the first byte is sent
     wire: Literal["reset", "stall", "short_body"] | None = None
     stall: float = 0.0  # seconds
 
 
 def answer(site: Site, entry: Entry) -> Reply:
-    """Return the reply to a request, which is charged; what is known of it goes into its entry of the log."""
+    """Charge a request against the limits, return its reply, and record both in the request's log entry."""
     entry.path = site.venue.wire.route(entry.path, entry.query)
     kind = site.venue.wire.kind(entry.path)
     if kind is None:
@@ -76,7 +76,10 @@ def _requested(site: Site, entry: Entry) -> tuple[ServedSeries, CandleRequest]:
 
 
 def _within_depth(site: Site, series: ServedSeries, request: CandleRequest, now: int) -> CandleRequest:
-    """Return the request without what the exchange does not have any more. Raises Refused where it says so."""
+    """Return the request without the candles that the exchange no longer has.
+
+    Raises Refused if the exchange rejects it.
+    """
     venue, start = site.venue, request.start
     first = venue.candle_start(series.first_ms, request.seconds)
     if venue.refuses_before_listing and start is not None and start < first:
@@ -92,7 +95,7 @@ def _within_depth(site: Site, series: ServedSeries, request: CandleRequest, now:
 def _faulted(
     site: Site, entry: Entry, faults: list[Fault], series: ServedSeries | None, request: CandleRequest | None
 ) -> Reply:
-    """Return the reply as the faults leave it; the first fault that answers by itself wins."""
+    """Apply the faults to a reply and return it. The first fault that replaces the whole answer wins."""
     answering, breaking = _of_stage(faults, "answer"), _of_stage(faults, "wire")
     if answering:
         reply = _answered_by(site, answering[0])
@@ -138,7 +141,7 @@ def _candles(site: Site, entry: Entry, faults: list[Fault], series: ServedSeries
 
 
 def _another(site: Site, series: ServedSeries, fault: Fault) -> ServedSeries:
-    """Return the series that is sent instead of the requested one."""
+    """Return the series that a fault sends instead of the requested one."""
     if fault.kind.name != "other_symbol":
         return series
     if fault.options["other"] is not None:
@@ -196,7 +199,7 @@ def _of_stage(faults: list[Fault], stage: Stage) -> list[Fault]:
 
 
 def _altered(request: CandleRequest, fault: Fault, venue: SandboxVenue, now: int) -> tuple[CandleRequest, int]:
-    """Return the request as a changed exchange understands it, and the instant of its answer."""
+    """Return the request as the exchange reads it while a fault is set, and the time of its answer."""
     step = request.seconds * 1_000
     match fault.kind.name:
         case "page_third":

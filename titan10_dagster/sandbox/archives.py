@@ -1,9 +1,10 @@
 """The candle files that exchanges publish, made from the sandbox's own candles.
 
 Each exchange has a `Shelf`: where its files lie, how their rows are written and packed, and how it publishes digests.
-The table is written from the same public facts as the venue records, but apart from them: a mistake in one shows.
+The table is written from the same public facts as the venue records, but separately. A mistake in either of them
+therefore fails a test.
 
-A defect is what goes wrong with files on command. `DEFECTS` lists them; each was seen in a real archive or is an
+A defect is a fault of a file that a test can switch on. `DEFECTS` lists them. Each was seen in a real archive or is an
 attack.
 """
 
@@ -25,10 +26,10 @@ from titan10_dagster.sandbox.site import Site
 
 _DAY_MS = 86_400_000
 _MINUTE_MS = 60_000
-_US_SINCE = 1_735_689_600_000  # 2025-01-01: from here on Binance's spot files are in microseconds
+_US_SINCE = 1_735_689_600_000  # 2025-01-01: Binance's spot files have microseconds from this day on
 
 _KEPT = 100  # stretches of candles
-_BOMB_MEGABYTES = 544  # more than the client unpacks
+_BOMB_MEGABYTES = 544  # above the size that the client unpacks
 Row = list[float]  # [ms, open, high, low, close, volume]
 
 DEFECTS: Mapping[str, str] = {
@@ -43,13 +44,13 @@ DEFECTS: Mapping[str, str] = {
     "conflicts": "Ten rows come a second time with other values.",
     "off_grid": "Ten rows begin 14.789 seconds late.",
     "none": "Ten rows have the text None instead of a volume.",
-    "header": "A header, or none, against the habit.",
-    "microseconds": "Times in microseconds, whatever the day.",
+    "header": "A header where the archive has none, or no header where it has one.",
+    "microseconds": "Times in microseconds on every day.",
     "other_day": "The rows belong to the day before.",
     "html": "An HTML page with status 200.",
     "bomb": "A small file that unpacks to 544 MB.",
     "two_members": "The zip file has two members.",
-    "forbidden": "HTTP 403 without a word about keys.",
+    "forbidden": "HTTP 403 without a message about access keys.",
     "unavailable": "HTTP 503, twice.",
 }
 
@@ -59,11 +60,11 @@ class Shelf:
     """The files of one exchange.
 
     paths: regular expressions of the paths, with the groups `symbol` and `label` (YYYYMMDD, YYYY-MM-DD or YYYY-MM).
-    symbol: the spelling of base and quote in a path.
-    row: the fields of one candle; `header` names them, None where files have no header.
+    symbol: how a path spells base and quote.
+    row: the fields of one candle; `header` names them; None if the files have no header.
     hours: how many hours before midnight UTC the day of a label begins.
-    digest: the suffix of the digest's path ("" replaces the data file's own), None where there is none.
-    algorithm: of the digest. named: the digest's line names the file.
+    digest: the suffix of the digest's path ("" replaces the data file's suffix); None if there is no digest.
+    algorithm: the hash function of the digest. named: whether the line in the digest file also names the data file.
     """
 
     paths: tuple[str, ...]
@@ -81,7 +82,7 @@ class Shelf:
 
 
 def _plain(value: float) -> str:
-    """The shortest decimal text of a double, never with an exponent."""
+    """Return the shortest decimal text of a double, never with an exponent."""
     text = repr(value)
     return text if "e" not in text else f"{value:.20f}".rstrip("0")
 
@@ -102,7 +103,9 @@ def _okx(row: Row, micro: bool) -> Sequence[object]:
 
 
 def _seconds(order: str) -> Callable[[Row, bool], Sequence[object]]:
-    """A row of seconds and the values that `order` names by their initials: o, h, l, c, v; q is the quote volume."""
+    """Format a row: the time in seconds, then the values in `order`, by their initials (o, h, l, c, v; q is the quote
+    volume).
+    """
 
     def row_of(row: Row, micro: bool) -> Sequence[object]:
         ms, o, h, low, c, v = row
@@ -205,7 +208,7 @@ SHELVES: Mapping[str, Shelf] = {
 
 @dataclass(frozen=True)
 class FileReply:
-    """What goes back for a path of the archive."""
+    """The answer to a request for a path of the archive."""
 
     status: int
     body: bytes
@@ -220,7 +223,7 @@ class _Defect:
 
 
 class FileServer:
-    """The archive of one exchange of the sandbox, with defects on command."""
+    """The archive of one exchange of the sandbox. Tests can add defects to its files."""
 
     def __init__(self, site: Site, shelf: Shelf) -> None:
         self.site = site
@@ -236,7 +239,7 @@ class FileServer:
         self._kept: dict[tuple[str, int, int], list[Row]] = {}
 
     def defect(self, kind: str, match: str = "", times: int | None = None) -> None:
-        """From now on the files with `match` in their path have this defect; `times`: only for so many requests."""
+        """Give the files whose path contains `match` this defect. `times` limits it to that many requests."""
         if kind not in DEFECTS:
             raise ValueError(f"{kind!r} is not a defect of a file; choose one of {', '.join(DEFECTS)}")
         self._defects.append(_Defect(kind, match, times))
@@ -246,11 +249,11 @@ class FileServer:
         self._defects.clear()
 
     def owns(self, path: str) -> bool:
-        """Whether the path is one of the archive's."""
+        """Return whether the path belongs to the archive."""
         return self._data_path(path.lstrip("/")) is not None
 
     def answer(self, path: str) -> FileReply:
-        """The file, or the digest, at the path."""
+        """Return the file or the digest at the path."""
         path = path.lstrip("/")
         self.served.append(path)
         data_path = self._data_path(path)
@@ -283,7 +286,7 @@ class FileServer:
         return kinds
 
     def _standing(self, path: str) -> set[str]:
-        """Return the defects of a file for its digest. The counts of defects left do not change."""
+        """Return the defects that change the digest of a file. This call does not reduce the number of strikes left."""
         kinds = set()
         for defect in self._defects:
             if defect.match in path and defect.left != 0:
@@ -331,7 +334,9 @@ class FileServer:
         return self._packed(path, _with_defects(rows, defects), defects)
 
     def _rows(self, symbol: str, start: int, end: int) -> list[Row]:
-        """Return the candles of a stretch. The newest are cached, because a file and its digest both need them."""
+        """Return the candles of a stretch. The most recent stretches are cached, because a file and its digest both
+        need them.
+        """
         key = (symbol, start, end)
         if key not in self._kept:
             if len(self._kept) >= _KEPT:
@@ -389,7 +394,7 @@ def _with_defects(rows: list[Row], defects: set[str]) -> list[Row]:
 
 
 def _stretch(label: str, hours: int) -> tuple[int, int]:
-    """Return the [start, end) of a label, ms."""
+    """Return the time range [start, end) of a label, in ms."""
     digits = label.replace("-", "")
     first = date(int(digits[:4]), int(digits[4:6]), int(digits[6:8] or 1))
     after = first + timedelta(days=1) if len(digits) == 8 else (first + timedelta(days=32)).replace(day=1)
@@ -403,7 +408,7 @@ def _zipped(members: Mapping[str, bytes], defects: set[str]) -> bytes:
         return _zip_bomb(next(iter(members)))
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in members.items():
-            entry = zipfile.ZipInfo(name, (2024, 1, 1, 0, 0, 0))  # the same bytes each time
+            entry = zipfile.ZipInfo(name, (2024, 1, 1, 0, 0, 0))  # fixed, so that the file has the same bytes each time
             archive.writestr(entry, content, zipfile.ZIP_DEFLATED)
         if "two_members" in defects:
             archive.writestr("another.csv", b"1,2,3")

@@ -1,4 +1,4 @@
-"""What changed in the candles of one symbol after they were made: restated, absent, rescaled or shifted ones."""
+"""Changes to the candles of one symbol after they were computed: restated, absent, rescaled or shifted candles."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from titan10_dagster.sandbox.truth import DAY_MS, Floats, RawCandles, Values
 
 
 class Rescaling(NamedTuple):
-    """From `start` until `end` (None: for good) prices and volumes are multiplied, as by a redenomination."""
+    """Factors for prices and volumes from `start` until `end` (None: without end), as after a redenomination."""
 
     start: int
     end: int | None
@@ -19,7 +19,7 @@ class Rescaling(NamedTuple):
 
 
 class Shift(NamedTuple):
-    """Candles of [start, end) begin so many milliseconds late."""
+    """A delay, in milliseconds, of the start of all candles in [start, end)."""
 
     start: int
     end: int
@@ -40,7 +40,7 @@ class Changes:
         self._restated[at_ms] = units
 
     def restated_times(self) -> list[int]:
-        """Return the times of the candles that have other values, or exist only because they were given some."""
+        """Return the times of the candles that were restated, including those that exist only because of it."""
         return [at for at, values in self._restated.items() if values is not None]
 
     def rescale(self, rescaling: Rescaling) -> None:
@@ -101,7 +101,7 @@ class Changes:
 
 
 def _in_units(changed: Floats, before: Values) -> Values:
-    """Round to the source's unit where it has one; a value above zero stays above zero."""
+    """Round to the source's unit if it has one. A value above zero stays above zero."""
     if before.dtype.kind == "f":
         return changed
     return np.where(before > 0, np.maximum(np.rint(changed), 1), 0).astype(np.int64)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 
 def instant_ms(text: str | int | float | datetime) -> int:
-    """Return epoch milliseconds of an aware datetime, of ISO 8601 text (UTC unless it names a zone) or of a number."""
+    """Convert an aware datetime, ISO 8601 text (UTC unless it names a zone) or a number to epoch milliseconds."""
     if isinstance(text, (int, float)):
         return int(text)
     if isinstance(text, str):
@@ -18,9 +18,9 @@ def instant_ms(text: str | int | float | datetime) -> int:
 
 
 class Clock:
-    """Epoch milliseconds: the real time, a fixed instant, or the real time moved by an offset.
+    """A clock in epoch milliseconds: the real time, a fixed time, or the real time plus an offset.
 
-    `start` may be None (real time), an instant (time stands still there), or a function that returns the time.
+    `start` is None (real time), a fixed time at which the clock stands still, or a function that returns the time.
     """
 
     def __init__(self, start: datetime | Callable[[], datetime] | None = None) -> None:
@@ -38,7 +38,7 @@ class Clock:
         self._fixed = ms
 
     def run_from(self, ms: int) -> None:
-        """Let time run on from this instant."""
+        """Let the clock run, starting at this time."""
         self._fixed, self._offset = None, 0
         self._offset = ms - self.now_ms()
 

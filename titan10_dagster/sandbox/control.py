@@ -27,7 +27,7 @@ class NoSuchControl(LookupError):
 
 
 def control(site: Site, method: str, path: str, query: Mapping[str, str], body: Mapping[str, Any]) -> Any:
-    """Return what a control endpoint answers, ready for JSON. Raises NoSuchControl, ValueError, KeyError."""
+    """Return the answer of a control endpoint, ready for JSON. Raises NoSuchControl, ValueError, KeyError."""
     handler = _ROUTES.get((method, path.removeprefix(PREFIX)))
     if handler is None:
         raise NoSuchControl(f"no {method} {path}; there are {', '.join(' '.join(route) for route in _ROUTES)}")

@@ -1,4 +1,4 @@
-"""What happens to markets and candles for good: each fault of stage `truth` is one function here.
+"""Permanent events of markets and candles: each fault of stage `truth` is one function in this module.
 
 An event happens at once, or when the sandbox's clock reaches its option `at`. Instants are ISO 8601 or epoch ms.
 """
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def happen(site: Site, fault: Fault) -> None:
-    """Let the event of a fault happen. Raises ValueError if an option is missing."""
+    """Carry out the event of a fault. Raises ValueError if an option is missing."""
     _EVENTS[fault.kind.name](site, fault)
     for symbol in site.series if fault.symbol is None else [fault.symbol]:
         site.forget_pages(symbol)
@@ -124,7 +124,7 @@ def _stretch(fault: Fault) -> tuple[int, int]:
 
 
 def _instant(fault: Fault, name: str, site: Site | None = None) -> int:
-    """Return an option that is an instant; where a site is given, its present time is the default."""
+    """Return an option that is a time. If a site is given, its current time is the default."""
     given: Any = fault.options[name]
     if given is None and site is not None:
         return site.clock.now_ms()
@@ -134,7 +134,7 @@ def _instant(fault: Fault, name: str, site: Site | None = None) -> int:
 
 
 def _other_values(series: ServedSeries, at_ms: int) -> list[float]:
-    """Return other, still valid values of a candle: it closes at its high and twice the volume was traded."""
+    """Return different but valid values for a candle: the close becomes the high, and the volume doubles."""
     rows = series.rows(at_ms, at_ms + 1, series.source.seconds)
     if len(rows) == 0:
         raise ValueError(f"there is no candle at {at_ms} to restate; give it values")

@@ -1,4 +1,4 @@
-"""The exchanges of a sandbox, without the server: their sites, and what a test can do to them."""
+"""The exchanges of a sandbox without the HTTP server: their sites, and the methods with which tests control them."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from titan10_dagster.sandbox.venues.wire import Edges
 
 
 class Exchanges:
-    """The exchanges of a sandbox, and what a test does to them.
+    """The exchanges of a sandbox, with the methods that control them.
 
-    `clock`: None (real time), an aware datetime (time stands still) or a function that returns the time.
+    `clock`: None (real time), an aware datetime (the clock stands still) or a function that returns the time.
     `enforce_limits`: refuse what is beyond the exchange's rate limits (usage is counted either way);
     `limit_factor` scales what is allowed, `ban_seconds` replaces the length of every ban, `limit_clock` is the clock of
     the limits, in epoch seconds.
     `latency`: seconds added to every answer. `replay`: file of real candles for (exchange, symbol).
     `symbols`: what an exchange lists instead of its default. `trading`: the period, or the periods, in which (exchange,
     symbol) trades there; before its first listing the exchange does not know it. `edges`: how an exchange reads the
-    bounds of a request, where its documents leave that open. `closed_markets`: what a request for candles of a delisted
-    market gets, see `SandboxVenue`. `log`: a file to which every request is appended as a line of JSON.
+    bounds of a request if its documentation leaves that open. `closed_markets`: the answer to a request for candles of
+    a delisted market, see `SandboxVenue`. `log`: a file to which every request is appended as a line of JSON.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Exchanges:
         edges: Mapping[str, Edges] | None = None,
         closed_markets: Mapping[str, ClosedMarket] | None = None,
         log: Path | None = None,
-        cache_bytes: int = 512 * 1024 * 1024,  # of answers: 90 days of 20 symbols, which a benchmark asks for again
+        cache_bytes: int = 512 * 1024 * 1024,  # cached answers: 90 days of 20 symbols, for a benchmark
     ) -> None:
         self.clock = Clock(clock)
         files = replay or {}
@@ -125,7 +125,7 @@ class Exchanges:
 
 
 def _variant(played: SandboxVenue, edges: Edges | None, closed_market: ClosedMarket | None) -> SandboxVenue:
-    """Return the venue with another reading of what its documents leave open."""
+    """Return the venue with different assumptions about the points that its documentation leaves open."""
     if edges is not None:
         played = replace(played, wire=replace(played.wire, edges=edges))
     return played if closed_market is None else replace(played, closed_market=closed_market)

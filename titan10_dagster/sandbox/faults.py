@@ -1,10 +1,11 @@
-"""Faults on command: the table of everything that a sandbox exchange can do wrong.
+"""Faults that tests can switch on: the table of all errors of which a sandbox exchange is capable.
 
 A fault is described by JSON (or keyword arguments) of which only `kind` is required:
-`count`: how often it strikes (always, until cleared); `probability` and `seed`: whether it strikes is drawn; `after`:
-so many matching requests pass first; `lasts`: seconds after which it is gone; `symbol`: the unified symbol that it
-concerns; `path`: what it strikes, "candles" (the default), "markets", "any", or a part of the path; and the options of
-its kind. A fault of stage `truth` is an event (`events`): it happens once, at the sandbox's time `at` (now).
+`count`: how often it strikes (default: until it is cleared); `probability` and `seed`: it strikes at random; `after`:
+the number of matching requests that pass first; `lasts`: seconds until it ends; `symbol`: the unified symbol that it
+concerns; `path`: the requests that it strikes, "candles" (the default), "markets", "any", or a part of the path; and
+the options of its kind. A fault of stage `truth` is an event (`events`): it happens once, at the sandbox's time `at`
+(now).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ Stage = Literal["delay", "wire", "answer", "page", "rows", "markets", "truth"]
 
 @dataclass(frozen=True)
 class FaultKind:
-    """`stage` says where it strikes; `options` are its own options with their defaults."""
+    """One kind of fault. `stage` is the step at which it strikes; `options` are its own options with their defaults."""
 
     name: str
     stage: Stage
@@ -37,12 +38,12 @@ class FaultKind:
 
 @dataclass
 class Fault:
-    """A fault that is set. `struck` counts how often it has struck."""
+    """An active fault. `struck` counts how often it has struck."""
 
     id: int
     kind: FaultKind
     options: Mapping[str, Any]
-    at: Any = None  # stage truth: when it happens by the sandbox's clock
+    at: Any = None  # stage truth: the time of the event by the sandbox's clock
     count: int | None = None
     probability: float = 1.0
     after: int = 0
@@ -57,7 +58,7 @@ class Fault:
         self.random = random.Random(self.seed)
 
     def strikes(self, path: str, kind: str | None, symbol: str | None) -> bool:
-        """Return whether it strikes this request, and count that."""
+        """Return whether the fault strikes this request, and count the strike."""
         if not self._concerns(path, kind, symbol) or self._spent():
             return False
         self.seen += 1
@@ -143,7 +144,7 @@ def _fault(number: int, kind: FaultKind, given: Mapping[str, Any]) -> Fault:
 
 
 def _at(rows: list[Row], fault: Fault) -> Row | None:
-    """Return the row that the option `index` points at; the middle one where it is None."""
+    """Return the row at the option `index`, or the middle row if it is None."""
     index = fault.options.get("index")
     if not rows or (index is not None and not -len(rows) <= index < len(rows)):
         return None
@@ -217,7 +218,7 @@ def _off_grid(rows: list[Row], fault: Fault) -> list[Row]:
 
 
 def _junk(text: str) -> Callable[[list[Row], Fault], list[Row]]:
-    """Write this in place of a row."""
+    """Replace a row by this text."""
 
     def change(rows: list[Row], fault: Fault) -> list[Row]:
         row = _at(rows, fault)

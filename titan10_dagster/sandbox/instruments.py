@@ -1,4 +1,4 @@
-"""What can be traded: assets with their price level, and the pairs an exchange lists."""
+"""The tradable instruments: assets with their price level, and the pairs that an exchange lists."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Asset:
     volatility: float
     turnover: float
     quiet: float  # share of minutes without a trade on the largest exchange
-    born: str  # not listed anywhere before
+    born: str  # no exchange lists it before this time
 
 
 ASSETS = {
@@ -57,7 +57,7 @@ ASSETS = {
 
 
 def asset(code: str) -> Asset:
-    """Return the asset of that code; one that is not in the table gets a price level from its name."""
+    """Return the asset with that code. The price level of an asset outside the table is derived from its name."""
     known = ASSETS.get(code)
     if known is not None:
         return known
@@ -73,7 +73,7 @@ def instrument(venue: SandboxVenue, symbol: str) -> Instrument:
     listed = venue.listed.get(symbol)
     delisted = venue.delisted.get(symbol)
     first = born if listed is None else instant_ms(listed)
-    # A cross such as XRP/ETH trades far less than either of its assets against money.
+    # A pair of two cryptocurrencies, such as XRP/ETH, trades far less than either asset trades against dollars.
     crossed = 0.0 if quote.code.startswith(("USD", "EUR", "KRW")) else 0.05
     return Instrument(
         exchange=venue.id,
@@ -87,5 +87,5 @@ def instrument(venue: SandboxVenue, symbol: str) -> Instrument:
 
 
 def replayed(venue: SandboxVenue, symbol: str, first_ms: int) -> Instrument:
-    """Return the pair of a file of candles: it is listed with the file's first candle."""
+    """Return the pair of a file of candles. Its listing date is the first candle of the file."""
     return replace(instrument(venue, symbol), spells=((first_ms, None),))

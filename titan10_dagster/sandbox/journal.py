@@ -44,7 +44,7 @@ class Entry:
 
 
 class Journal:
-    """Keeps the latest entries, and appends each one to a file of JSON lines if a path is given."""
+    """The latest entries. Each entry is also appended to a file of JSON lines if a path is given."""
 
     def __init__(self, exchange: str, path: Path | None = None, *, keep: int = 500_000) -> None:
         self._exchange = exchange
@@ -54,7 +54,7 @@ class Journal:
         self._lock = threading.Lock()
 
     def open(self, path: str, query: Mapping[str, str]) -> Entry:
-        """Return a new entry, which is part of the log at once."""
+        """Add a new entry to the log and return it."""
         with self._lock:
             entry = Entry(self._next, self._exchange, path, dict(query))
             self._next += 1
@@ -62,7 +62,7 @@ class Journal:
             return entry
 
     def close(self, entry: Entry) -> None:
-        """Note that the request is answered."""
+        """Record that the request was answered."""
         entry.seconds = time.monotonic() - entry.monotonic
         if self._path is not None:
             with self._path.open("a", encoding="utf-8") as file:
@@ -79,6 +79,6 @@ class Journal:
         return self._next
 
     def clear(self) -> None:
-        """Remove the entries; numbers go on."""
+        """Remove all entries. The numbering of later entries continues."""
         with self._lock:
             self._entries.clear()

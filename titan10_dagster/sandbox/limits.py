@@ -1,7 +1,7 @@
-"""Rate limits: what a client used, what is refused, when its address is banned.
+"""Rate limits: the usage of a client, the requests that are refused, and the bans of its address.
 
-Usage is always counted, also where limits are not enforced, so that a test can judge a client's pace afterwards.
-Limits follow real time unless another clock is given; they never follow the sandbox's own clock.
+Usage is counted even if limits are not enforced, so that a test can check a client's pace afterwards. Limits follow
+real time unless another clock is given; they never follow the sandbox's own clock.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Verdict:
 
 
 class Meter:
-    """Counts the usage of one limit."""
+    """The counter of one limit."""
 
     def __init__(self, limit: RateLimit, factor: float) -> None:
         self.limit = limit
@@ -39,7 +39,7 @@ class Meter:
         self._entries: deque[tuple[float, float]] = deque()
 
     def used(self, now: float) -> float:
-        """Return the usage at `now`, without the present request."""
+        """Return the usage at `now`, not counting the current request."""
         elapsed = now - self._since
         if self.limit.kind == "fixed":
             if now // self.limit.window != self._since // self.limit.window:
@@ -73,7 +73,7 @@ class Meter:
 
 @dataclass
 class Usage:
-    """What happened to one limit so far."""
+    """The history of one limit: usage, violations and bans."""
 
     peak: float = 0.0
     requests: int = 0
@@ -83,7 +83,7 @@ class Usage:
 
 
 class Governor:
-    """Applies the limits of one exchange to its only client."""
+    """The rate limits of one exchange, applied to its only client."""
 
     def __init__(
         self,
@@ -99,7 +99,7 @@ class Governor:
         self.configure(enforce=enforce, factor=factor, ban_seconds=ban_seconds)
 
     def configure(self, *, enforce: bool, factor: float, ban_seconds: float | None) -> None:
-        """Set the limits and reset the counts: `factor` scales what is allowed, `ban_seconds` is every ban's length."""
+        """Set the limits and reset the counters. `factor` scales the allowed usage, every ban lasts `ban_seconds`."""
         self.enforce, self.factor, self.ban_seconds = enforce, factor, ban_seconds
         self.reset()
 
@@ -123,7 +123,7 @@ class Governor:
         return self._banned(verdict.weight, now) if banned else verdict
 
     def report(self) -> dict[str, Any]:
-        """Return the highest usage of each limit and what happened beyond it."""
+        """Return the highest usage of each limit, and its violations and bans."""
         return {
             "enforced": self.enforce,
             "factor": self.factor,

@@ -1,4 +1,4 @@
-"""Cut pages out of a series, fast: each day's rows are formatted once and served as pieces of bytes."""
+"""Pages of a series. For speed, the rows of a day are formatted once and then served as slices of those bytes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from titan10_dagster.sandbox.venues.wire import Candle, CandleRequest, with_abse
 class Block:
     """One day of one series as JSON rows joined by commas, in the exchange's order.
 
-    Rows are addressed by their ascending position whatever the order.
+    Rows are addressed by their position in ascending order, even if the exchange sends the newest first.
     """
 
     def __init__(self, times: Ints, rows: Sequence[str], descending: bool) -> None:
@@ -38,7 +38,7 @@ class Block:
 
 
 class BlockCache:
-    """The blocks served last, up to a number of bytes."""
+    """A cache of the most recently served blocks, limited in bytes."""
 
     def __init__(self, max_bytes: int = 256 * 1024 * 1024) -> None:
         self._blocks: OrderedDict[tuple[str, int, int], Block] = OrderedDict()
@@ -75,9 +75,9 @@ class Cut(NamedTuple):
 
 @dataclass
 class Row:
-    """One candle on its way to the wire: epoch ms and five decimal strings. Faults change these.
+    """One candle before it is serialized: epoch ms and five decimal strings. Faults change these.
 
-    `json` replaces the whole row. `cut_ms` is the length of a candle that was cut short.
+    `json` replaces the whole row. `cut_ms` is the length of a candle that ended early.
     """
 
     time: int
@@ -89,7 +89,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Selection:
-    """The rows of an answer: finished ones as cuts in ascending order, then perhaps the forming one."""
+    """The rows of an answer: finished candles as ranges in ascending order, then possibly the unfinished candle."""
 
     cuts: list[Cut] = field(default_factory=list)
     forming: RawCandles | None = None
@@ -100,7 +100,7 @@ class Selection:
 
 
 class PageCutter:
-    """Cuts the pages of one exchange's series."""
+    """The pages of the series of one exchange."""
 
     def __init__(self, venue: SandboxVenue, cache: BlockCache) -> None:
         self.venue = venue
@@ -128,7 +128,7 @@ class PageCutter:
         return b",".join(reversed(pieces) if self.venue.descending else pieces)
 
     def rows(self, series: ServedSeries, request: CandleRequest, found: Selection) -> list[Row]:
-        """Return the same selection as single rows, ascending."""
+        """Return the rows of a selection one by one, ascending."""
         rows: list[Row] = []
         for cut in found.cuts:
             raw = series.raw(cut.day, request.seconds)
@@ -163,7 +163,7 @@ class PageCutter:
         return edges[0], edges[-1]
 
     def _bounds(self, series: ServedSeries, request: CandleRequest, running: int) -> tuple[int, int]:
-        """Return the half-open range of finished candles to look through."""
+        """Return the half-open range of finished candles from which the rows are selected."""
         start = max(request.start or 0, self.venue.candle_start(series.first_ms, request.seconds))
         end = running if request.end is None else min(request.end, running)
         if series.last_ms is not None:

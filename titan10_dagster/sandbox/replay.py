@@ -1,8 +1,8 @@
-"""Real candles from a file in place of the computed ones.
+"""Real candles from a file, served instead of computed candles.
 
-CSV, CSV.gz and Parquet. Columns are found by name, in any order; a CSV whose first line is all numbers is
-Kraken's OHLCVT archive (epoch seconds, open, high, low, close, volume, trades). The file's own interval is the
-smallest step between its rows; longer timeframes are aggregated from it. What is not in the file is absent.
+CSV, CSV.gz and Parquet. Columns are found by name, in any order; a CSV whose first line is all numbers is Kraken's
+OHLCVT archive (epoch seconds, open, high, low, close, volume, trades). The file's own interval is the smallest step
+between its rows; longer timeframes are aggregated from it. Candles that are not in the file are absent.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _KRAKEN = ["time", *_VALUE_NAMES, "trades"]
 
 
 class UnreadableReplay(Titan10Error):
-    """The file has no candles that can be recognised. The text says what is missing."""
+    """The file contains no candles in a known form. The message names what is missing."""
 
 
 class Replay:
@@ -46,7 +46,7 @@ class Replay:
 
 
 def _read(path: Path) -> pd.DataFrame:
-    """Return the file's table; a CSV as text, so that each number is parsed to the nearest float64."""
+    """Return the file's table. The cells of a CSV stay text, so that each number is parsed to the nearest float64."""
     if path.suffix == ".parquet":
         return pd.read_parquet(path)
     first = pd.read_csv(path, nrows=1, header=None, dtype=str)
@@ -56,7 +56,7 @@ def _read(path: Path) -> pd.DataFrame:
 
 
 def _times(frame: pd.DataFrame, path: Path) -> npt.NDArray[np.int64]:
-    """Return epoch milliseconds of text, datetimes (UTC unless they name a zone) or epoch numbers of any unit."""
+    """Convert text, datetimes (UTC unless they name a zone) or epoch numbers of any unit to epoch milliseconds."""
     names = {str(name).strip().lower(): name for name in frame.columns}
     found = next((names[name] for name in _TIME_NAMES if name in names), None)
     if found is None:
@@ -74,7 +74,7 @@ def _instants_ms(column: pd.Series[Any]) -> npt.NDArray[np.int64]:
 
 
 def _epoch_ms(numbers: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
-    """Return milliseconds; seconds, milliseconds, microseconds and nanoseconds differ by their size."""
+    """Convert epoch numbers to milliseconds. The unit (s, ms, us or ns) is recognized by the size of the numbers."""
     whole = numbers.astype(np.int64)
     largest = int(whole.max(initial=0))
     if largest < 10**11:

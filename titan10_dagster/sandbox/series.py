@@ -1,4 +1,4 @@
-"""One symbol's candles as the sandbox serves them: computed or replayed, with everything that changed since."""
+"""The candles of one symbol as the sandbox serves them: computed or replayed, with all later changes applied."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from titan10_dagster.sandbox.venues.venue import SandboxVenue
 
 
 class Source(Protocol):
-    """Where candles come from; `seconds` is their interval, `first_ms` and `last_ms` bound them."""
+    """A source of candles. `seconds` is their interval; `first_ms` and `last_ms` are the bounds of their times."""
 
     seconds: int
     first_ms: int
@@ -39,11 +39,11 @@ class Source(Protocol):
         """Return five values in the source's unit."""
 
     def texts(self, raw: RawCandles, pad: int | None, trim: bool) -> list[list[str]]:
-        """Return five columns of decimal strings, whose float is exactly the value in `rows`."""
+        """Return five columns of decimal strings. Each string parses to exactly the float in `rows`."""
 
 
 class Computed:
-    """Candles of `truth`, in whole numbers of the smallest unit."""
+    """The computed candles of module `truth`, as whole numbers of the smallest unit."""
 
     def __init__(self, instrument: Instrument) -> None:
         self.instrument = instrument
@@ -70,7 +70,7 @@ class Computed:
 
 
 class Replayed:
-    """The unchanged candles of a file."""
+    """The candles of a file, before any changes."""
 
     def __init__(self, replay: Replay) -> None:
         self._replay = replay
@@ -115,7 +115,7 @@ class ServedSeries:
             self.source = Computed(instrument)
 
     def raw(self, day: int, seconds: int) -> RawCandles:
-        """Return the candles that start on a UTC day; none at a timeframe shorter than the source's."""
+        """Return the candles that start on a UTC day. There are none if the timeframe is shorter than the source's."""
         if seconds < self.source.seconds:
             found = self._base(day)
             return RawCandles(found.times[:0], found.values[:0])
@@ -149,11 +149,11 @@ class ServedSeries:
         return self.source.texts(raw, self.venue.pad, self.venue.trim)
 
     def _base(self, day: int) -> RawCandles:
-        """Return the candles of a UTC day in the source's own interval, with everything that changed since."""
+        """Return the candles of a UTC day in the source's own interval, with all changes applied."""
         return self.changes.applied(self.source.day(day), day)
 
     def _partial(self, values: Floats, share: float) -> Floats:
-        """Return what a candle looks like when only a share of its time has passed."""
+        """Return a candle as it is after only a share of its time has passed."""
         moved = values[0] + np.trunc((values[:4] - values[0]) * share)
         if values.dtype.kind == "f":
             moved = values[0] + (values[:4] - values[0]) * (share >= 0.5)

@@ -1,4 +1,4 @@
-"""The sandbox: exchanges to practise on, over real HTTP on 127.0.0.1.
+"""The sandbox: simulated exchanges for tests and demos, over real HTTP on 127.0.0.1.
 
 with Sandbox(["binance", "kraken"]) as sandbox:
     sandbox.url("binance")      # replaces scheme and host of every URL in ccxt's exchange.urls["api"]
@@ -35,9 +35,10 @@ class PortTaken(Titan10Error):
 
 
 class Sandbox(Exchanges):
-    """Exchanges, each on its own port; a context manager that serves them from a thread.
+    """A context manager that serves simulated exchanges from a thread, each on its own port.
 
-    `ports`: 0 lets the system choose (the default here), None is the venue's own port. `options`: see `Exchanges`.
+    `ports`: 0 (the default) lets the system choose a port, None selects the venue's own port. `options`: see
+        `Exchanges`.
     """
 
     def __init__(
@@ -77,7 +78,7 @@ class Sandbox(Exchanges):
             raise
 
     def stop(self) -> None:
-        """Stop serving; connections that are open are closed."""
+        """Stop serving and close all open connections."""
         if self._loop is None or self._thread is None:
             return
         asyncio.run_coroutine_threadsafe(_finish(self._runners), self._loop).result()
@@ -87,7 +88,7 @@ class Sandbox(Exchanges):
         self._loop = self._thread = None
 
     async def serve(self) -> list[web.ServerRunner]:
-        """Listen, in the running loop. After PortTaken no port is open."""
+        """Start listening in the running event loop. After PortTaken no port is open."""
         runners: list[web.ServerRunner] = []
         try:
             for name, site in self.sites.items():
@@ -122,7 +123,7 @@ class Sandbox(Exchanges):
 
     async def _silence(self) -> None:
         calm = 0
-        while calm < 5:  # rounds of the loop accept, read and answer what a client sent before it disconnected
+        while calm < 5:  # passes of the event loop that answer requests sent before a client disconnected
             await asyncio.sleep(0.001)
             calm = 0 if self._busy() else calm + 1
 
@@ -135,7 +136,7 @@ class Sandbox(Exchanges):
 
 
 def serve(sandbox: Sandbox, announce: Callable[[str], None]) -> None:
-    """Serve until SIGINT or SIGTERM. `announce` gets a line for each exchange. Raises PortTaken."""
+    """Serve until SIGINT or SIGTERM. `announce` is called with one line per exchange. Raises PortTaken."""
     asyncio.run(_serve(sandbox, announce))
 
 
@@ -145,7 +146,7 @@ async def close(runners: Iterable[web.ServerRunner]) -> None:
 
 
 async def _finish(runners: Iterable[web.ServerRunner]) -> None:
-    """Close, and cancel the answers that are still stalled or slow."""
+    """Close the server, and cancel answers that are stalled or slow."""
     await close(runners)
     others = asyncio.all_tasks() - {asyncio.current_task()}
     for task in others:
@@ -201,7 +202,7 @@ def _handler(site: Site, files: FileServer | None) -> Callable[[web.BaseRequest]
 
 
 async def _parameters(request: web.BaseRequest) -> Mapping[str, str]:
-    """Return the query, and the members of a JSON body as further parameters; nested objects are flattened."""
+    """Return the query parameters and the members of a JSON body as one mapping. Nested objects are flattened."""
     if request.method != "POST":
         return request.query
     try:
@@ -231,7 +232,7 @@ def _error_answer(status: int, text: str) -> web.Response:
 
 
 async def _broken(request: web.BaseRequest, reply: Reply) -> web.StreamResponse:
-    """Send half an answer or none, and end the connection."""
+    """Send half an answer or none, then end the connection."""
     response = web.StreamResponse(status=reply.status, headers=reply.headers)
     response.content_type = reply.content_type
     if reply.wire in {"stall", "short_body"}:
@@ -251,6 +252,6 @@ def _hang_up(request: web.BaseRequest, *, reset: bool) -> None:
     if not reset:
         transport.close()
         return
-    # Lingering for no time turns the close into a RST.
+    # With a linger time of 0, closing the socket sends a RST.
     transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     transport.abort()

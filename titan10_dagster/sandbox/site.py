@@ -1,4 +1,4 @@
-"""One exchange of the sandbox: its symbols, clock, faults, limits and log. There are no sockets in here."""
+"""One exchange of the sandbox: its symbols, clock, faults, limits and log. This module opens no sockets."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from titan10_dagster.sandbox.truth import TIMEFRAMES, Floats
 from titan10_dagster.sandbox.venues.instrument import Instrument, Spell
 from titan10_dagster.sandbox.venues.venue import SandboxVenue
 
-Span = tuple[datetime | None, datetime | None]  # listed and delisted; None: as the venue has it
+Span = tuple[datetime | None, datetime | None]  # listed and delisted; None: as in the venue's record
 
 
 class Site:
@@ -47,7 +47,7 @@ class Site:
         self.latency = latency
         self.faults = Faults()
         self.journal = Journal(venue.id, log)
-        self.closed_markets: dict[str, str] = {}  # symbol -> as `SandboxVenue.closed_market`, where it differs
+        self.closed_markets: dict[str, str] = {}  # symbol -> replaces the venue's `closed_market`
         self.pages = PageCutter(venue, cache)
         self._later: list[tuple[int, Callable[[], None]]] = []
         self.series = _listed(venue, symbols or venue.symbols, replay or {}, trading or {})
@@ -64,7 +64,7 @@ class Site:
         return reply
 
     def fault(self, kind: str, **options: Any) -> Fault:
-        """Set a fault; one of stage `truth` happens once, at its time, for good. Raises ValueError."""
+        """Set a fault. A fault of stage `truth` happens once, at its time, and is permanent. Raises ValueError."""
         fault = self.faults.add(kind, **options)
         if fault.kind.stage != "truth":
             return fault
@@ -88,7 +88,7 @@ class Site:
         return self.series[symbol]
 
     def change(self, series: ServedSeries, changed: Instrument) -> None:
-        """Give a series another instrument. A market id that two of them claim belongs to the later change."""
+        """Replace the instrument of a series. If two instruments have the same market id, the later change keeps it."""
         former = series.instrument.name.market_id
         if self.by_market_id.get(former) is series:
             del self.by_market_id[former]
@@ -100,7 +100,7 @@ class Site:
         self.pages.cache.forget(symbol)
 
     def later(self, at_ms: int, action: Callable[[], None]) -> None:
-        """Let something happen when the clock has reached an instant."""
+        """Schedule a function for the moment when the sandbox's clock reaches a time."""
         self._later.append((at_ms, action))
         self._catch_up()
 
@@ -112,7 +112,7 @@ class Site:
             first[1]()
 
     def instruments(self, now: int) -> list[Instrument]:
-        """Return what the list of markets holds."""
+        """Return the instruments in the list of markets."""
         known = [series.instrument for series in self.series.values() if series.instrument.is_known(now)]
         return [listed for listed in known if self.venue.names_delisted or not listed.is_delisted(now)]
 

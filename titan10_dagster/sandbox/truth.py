@@ -1,17 +1,18 @@
 """The candles that the sandbox's exchanges have: a pure function of (exchange, symbol, minute).
 
-Prices are a walk in the logarithm: noise on a lattice, summed over ten scales from one minute to half a year,
-so that any minute can be computed without the ones before it. The price of an asset is the same random walk on all
-exchanges. Each exchange adds a little noise. Prices and volumes are whole numbers of the smallest unit until the very
-end, so the decimal string on the wire and the float64 here are the same number.
+The logarithm of a price is a sum of noise on ten time scales, from one minute to half a year. Any minute can therefore
+be computed without the minutes before it. The price of an asset is the same random walk on all exchanges. Each exchange
+adds a little noise. Prices and volumes are whole numbers of the smallest unit until the very end, so the decimal string
+on the wire and the float64 here are the same number.
 
-What is missing, by rule (`SandboxVenue` and `Asset` hold the figures):
+Some candles are missing by rule (the figures are in `SandboxVenue` and `Asset`):
 - no candle before the symbol's listing, none while it is delisted;
-- a minute without a trade (share `Instrument.quiet`, in clusters) is a flat row of volume 0 where the exchange
-  fills them and absent where it does not;
-- on one day in `SandboxVenue.outage_every` the exchange is down for 5 to 44 minutes: absent for all of its symbols.
+- a minute without a trade (share `Instrument.quiet`, in clusters) is a flat row of volume 0 if the exchange fills empty
+  minutes, and absent otherwise;
+- on one day in `SandboxVenue.outage_every` the exchange is down for 5 to 44 minutes, and all of its symbols lack these
+  candles.
 
-The same machine always computes the same candles; they are computed by whole days for that reason.
+The same machine always computes the same candles. For that reason they are always computed by whole days.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ TIMEFRAMES = {
 }  # fmt: skip
 DAY_MS = DAY * 1_000
 _MINUTES = 1_440
-_SCALES = tuple(4**power for power in range(10))  # minutes: one to half a year
+_SCALES = tuple(4**power for power in range(10))  # in minutes, from one minute to half a year
 
 
 class RawCandles(NamedTuple):
@@ -65,9 +66,9 @@ def candles(exchange: str, symbol: str, start_ms: int, end_ms: int, timeframe: s
 
 
 def at_timeframe(minutes: Callable[[int], RawCandles], day: int, seconds: int, exchange: SandboxVenue) -> RawCandles:
-    """Return the candles of a timeframe that start on a UTC day, made of that day's minutes.
+    """Return the candles of a timeframe that start on a UTC day, aggregated from the minutes of that day.
 
-    The days of some exchanges begin at another hour, so that their candle reaches into the next UTC day.
+    On some exchanges a day starts at another hour, so the last candle includes minutes of the next UTC day.
     """
     if seconds != DAY or exchange.day_starts == 0:
         return aggregate(minutes(day), seconds)
@@ -80,7 +81,7 @@ def at_timeframe(minutes: Callable[[int], RawCandles], day: int, seconds: int, e
 
 
 def scales(traded: Instrument) -> Floats:
-    """Return what the five whole numbers of a candle are divided by."""
+    """Return the divisors that turn the five whole numbers of a candle into prices and a volume."""
     return np.array([10.0**traded.price_decimals] * 4 + [10.0**traded.volume_decimals])
 
 
@@ -104,9 +105,9 @@ def candles_of_day(traded: Instrument, day: int) -> RawCandles:
 
 
 def aggregate(raw: RawCandles, seconds: int, offset: int = 0) -> RawCandles:
-    """Return the candles of a longer timeframe, which begin `offset` ms after its grid.
+    """Return the candles of a longer timeframe. They start `offset` ms after its grid.
 
-    A candle without any minute in it is absent. Candles that are as long already keep their times, off the grid or not.
+    A candle without any minute is absent. Candles that already have this timeframe keep their times, even off the grid.
     """
     step = seconds * 1_000
     buckets = (raw.times - offset) // step
@@ -149,7 +150,7 @@ def _open_hours(traded: Instrument, exchange: SandboxVenue, day: int) -> npt.NDA
 
 
 def _values(traded: Instrument, exchange: SandboxVenue, minutes: Ints) -> Ints:
-    """Return whole numbers (n - 1, 5) of all minutes but the last, whose price closes the one before it."""
+    """Return whole numbers (n - 1, 5) of all minutes but the last. The price of the next minute closes each minute."""
     base, quote = asset(traded.base), asset(traded.quote)
     seed = _seed(traded.exchange, traded.symbol)
     log_price = _walk(base, minutes) - _walk(quote, minutes)
@@ -167,7 +168,7 @@ def _values(traded: Instrument, exchange: SandboxVenue, minutes: Ints) -> Ints:
 
 
 def _filled(values: Ints, traded_at: npt.NDArray[np.bool_]) -> Ints:
-    """Return the values with flat minutes where nothing was traded: at the last close, or the day's first price."""
+    """Return the values with flat candles in minutes without a trade: at the last close, or the day's first price."""
     last = np.maximum.accumulate(np.where(traded_at, np.arange(len(values)), -1))
     flat = np.where(last >= 0, values[last, 3], values[0, 0])
     empty = np.column_stack([flat, flat, flat, flat, np.zeros_like(flat)])
@@ -175,7 +176,7 @@ def _filled(values: Ints, traded_at: npt.NDArray[np.bool_]) -> Ints:
 
 
 def _quiet(traded: Instrument, minutes: Ints) -> npt.NDArray[np.bool_]:
-    """Return which minutes have no trade: half as many as the share says in one half hour, 1.5 times in another."""
+    """Select the minutes without a trade. Their share differs by half hour: 0.5 or 1.5 times the pair's share."""
     seed = _seed("quiet", traded.exchange, traded.symbol)
     mood = np.where(_uniform(minutes // 32, seed) < 0.5, 0.5, 1.5)
     quiet: npt.NDArray[np.bool_] = _uniform(minutes, seed + 1) < np.minimum(traded.quiet * mood, 0.98)
@@ -193,13 +194,13 @@ def _walk(walked: Asset, minutes: Ints) -> Floats:
 
 
 def _noise(minutes: Ints, scale: int, seed: int) -> Floats:
-    """Return noise between -1 and 1 that turns every `scale` minutes and is straight in between."""
+    """Return noise between -1 and 1: random values every `scale` minutes, with straight lines between them."""
     lattice = np.arange(minutes[0] // scale, minutes[-1] // scale + 2, dtype=np.int64)
     return np.interp(minutes, lattice * scale, 2 * _uniform(lattice, seed) - 1)
 
 
 def _uniform(numbers: Ints, seed: int) -> Floats:
-    """Return a uniform value in [0, 1) for each number: its splitmix64."""
+    """Return a uniform value in [0, 1) for each number, computed with splitmix64."""
     mixed = (numbers.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(seed)
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

@@ -1,4 +1,4 @@
-"""Gemini REST: `GET /v2/candles/btcusd/1m`, `GET /v1/symbols`. It has no start and no limit."""
+"""Gemini REST: `GET /v2/candles/btcusd/1m`, `GET /v1/symbols`. A request has no start and no limit."""
 
 from __future__ import annotations
 

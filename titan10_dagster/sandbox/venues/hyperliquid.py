@@ -32,7 +32,7 @@ def _record(instrument: Instrument, now_ms: int) -> dict[str, Any]:
 
 
 def _listing(records: list[Any], path: str, query: Mapping[str, str]) -> list[Any]:
-    """Tokens by number, pairs of tokens, and a price for each pair."""
+    """Return the list of markets: tokens with their numbers, pairs of tokens, and a price of each pair."""
     tokens: list[dict[str, Any]] = [{"name": "USDC", "szDecimals": 8, "weiDecimals": 8, "index": 0}]
     universe: list[Any] = []
     for record in records:

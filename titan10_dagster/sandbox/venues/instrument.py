@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 Spell = tuple[int, int | None]
-"""A period of trading, [first, end) in epoch milliseconds; the end is None while it lasts."""
+"""A period of trading, [first, end) in epoch milliseconds. The end is None if the period has not ended."""
 
 
 class MarketName(NamedTuple):
-    """How an exchange spells a symbol."""
+    """The spelling of a symbol on an exchange."""
 
     market_id: str
     base_id: str
@@ -21,7 +21,7 @@ class MarketName(NamedTuple):
 class Instrument:
     """One spot pair of an exchange. Decimals are digits after the point.
 
-    `spells` are the periods in which it trades, ascending; between two of them it is delisted. `quiet` is the share of
+    `spells` are the periods of trading, ascending. Between two periods the pair is delisted. `quiet` is the share of
     minutes without a trade.
     """
 
@@ -39,15 +39,15 @@ class Instrument:
 
     @property
     def delisted_ms(self) -> int | None:
-        """The end of the last spell; None while the pair trades."""
+        """The end of the last period of trading; None if the pair trades."""
         return self.spells[-1][1]
 
     def is_known(self, now_ms: int) -> bool:
-        """Whether the exchange has listed the pair by then. It stays known after a delisting."""
+        """Return whether the exchange has listed the pair by this time. A delisted pair stays known."""
         return now_ms >= self.listed_ms
 
     def is_delisted(self, now_ms: int) -> bool:
-        """Whether the pair is known but does not trade."""
+        """Return whether the pair is known but not traded at this time."""
         if not self.is_known(now_ms):
             return False
         return not any(first <= now_ms and (end is None or now_ms < end) for first, end in self.spells)

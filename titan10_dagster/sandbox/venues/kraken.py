@@ -29,7 +29,7 @@ _OLD_ASSETS = {"BTC": "XXBT", "ETH": "XETH", "XRP": "XXRP", "LTC": "XLTC", "XLM"
 
 
 def _naming(base: str, quote: str) -> MarketName:
-    """Pairs of two assets from the early days have long ids: XXBTZUSD, but XBTUSDT and SOLUSD."""
+    """Return Kraken's id of a pair. Pairs of two early assets have long ids: XXBTZUSD, but XBTUSDT and SOLUSD."""
     base_id, quote_id = _OLD_ASSETS.get(base, base), _OLD_ASSETS.get(quote, quote)
     if base in _OLD_ASSETS and quote in _OLD_ASSETS and base != "DOGE":
         return MarketName(base_id + quote_id, base_id, quote_id)
@@ -41,7 +41,7 @@ def _altname(base: str, quote: str) -> str:
 
 
 def _adjust(request: CandleRequest, path: str, query: Mapping[str, str], now_ms: int) -> CandleRequest:
-    """Rows newer than `since`, and always the running one."""
+    """Select the rows after `since`. The unfinished candle is always included."""
     if request.start is None:
         return request
     step = request.seconds * 1_000
@@ -88,7 +88,7 @@ def _record(instrument: Instrument, now_ms: int) -> dict[str, Any]:
 
 
 def _listing(records: list[Any], path: str, query: Mapping[str, str]) -> dict[str, Any]:
-    """An object in which each market's id is a key; a record that is not an object gets an extra key."""
+    """Format the markets as an object with the ids as keys. A record that is not an object gets an extra key."""
     result = {}
     for number, record in enumerate(records):
         key = record.pop("_key", f"BROKEN{number}") if isinstance(record, dict) else f"BROKEN{number}"

@@ -1,4 +1,4 @@
-"""MEXC spot REST v3: `GET /api/v3/klines`, `GET /api/v3/exchangeInfo`; in Binance's manner, with differences."""
+"""MEXC spot REST v3: `GET /api/v3/klines`, `GET /api/v3/exchangeInfo`; similar to Binance's, with differences."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The exchanges that the sandbox can play."""
+"""The exchanges that the sandbox can simulate."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from titan10_dagster.sandbox.venues import (
 from titan10_dagster.sandbox.venues.venue import SandboxVenue
 
 _MODULES = (
-    *(binance, coinbase, kraken, okx, bybit),  # those of the default settings come first
+    *(binance, coinbase, kraken, okx, bybit),  # the exchanges of the default settings come first
     *(binanceus, bitfinex, bitget, bithumb, bitrue, bitstamp, bingx, cryptocom, gate, gemini, htx, hyperliquid),
     *(kucoin, mexc, phemex, upbit),
 )
@@ -38,7 +38,7 @@ VENUES: Mapping[str, SandboxVenue] = {module.VENUE.id: module.VENUE for module i
 
 
 def venue(exchange: str) -> SandboxVenue:
-    """Return the venue of a ccxt id. Raises ValueError, which lists the venues that there are."""
+    """Return the venue of a ccxt id. Raises ValueError, which lists all venues."""
     if exchange not in VENUES:
         raise ValueError(f"the sandbox has no exchange {exchange!r}; it has {', '.join(VENUES)}")
     return VENUES[exchange]

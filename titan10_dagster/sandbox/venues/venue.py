@@ -1,4 +1,4 @@
-"""What the sandbox knows of an exchange: the table that each `venues/<exchange>.py` fills in."""
+"""The record that describes a simulated exchange. Each `venues/<exchange>.py` contains one."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class Refusal:
 
 @dataclass(frozen=True)
 class RateLimit:
-    """One published rate limit and what happens beyond it.
+    """One published rate limit, and the penalty for exceeding it.
 
-    `fixed` windows start on the wall clock's own multiples, `sliding` ones end now, a `decay` counter
-    loses allowed/window a second. The first excess is throttled; after `patience` more requests while
-    throttled the address is banned for `ban_seconds`. patience None: never banned, 0: banned at once.
+    A `fixed` window starts at a multiple of its length, a `sliding` window ends now, and a `decay` counter falls by
+    allowed/window per second. The first request above the limit is throttled. After `patience` more requests while
+    throttled, the address is banned for `ban_seconds`. A patience of None means no ban, 0 means a ban at once.
     """
 
     name: str
@@ -42,7 +42,7 @@ class RateLimit:
     kind: Literal["fixed", "sliding", "decay"]
     source: str
     paths: str = ""  # counts only requests whose path contains this
-    cost: Mapping[str, float] = field(default_factory=dict)  # by kind of request, 1 where silent
+    cost: Mapping[str, float] = field(default_factory=dict)  # by kind of request; 1 for kinds that are not listed
     patience: int | None = None
     ban_seconds: float = 0.0
     retry_after: bool = False  # the answer says how long to wait
@@ -51,20 +51,21 @@ class RateLimit:
 
 @dataclass(frozen=True, kw_only=True)
 class SandboxVenue:
-    """One exchange: limits, listing, policies. Its module is the only place that says any of this.
+    """One exchange: limits, listing, policies. Its module is the only place with these facts.
 
-    names_delisted: a delisted market stays in the list, marked as closed. closed_market: what a request for candles of
-    a delisted market gets: its candles, the refusal `closed_market`, or the refusal `unknown_symbol`. depth: how many
-    candles back from now there are; an older start is clipped, or refused as `too_old`. refuses_before_listing: a start
-    before the first candle is refused as `too_early`. day_starts: the hour (UTC) at which a 1d candle begins.
+    names_delisted: a delisted market stays in the list, marked as closed. closed_market: the answer to a request for
+    candles of a delisted market: its candles, the refusal `closed_market`, or the refusal `unknown_symbol`. depth: the
+    number of candles back from now that are served; an older start is clipped, or refused as `too_old`.
+    refuses_before_listing: a start before the first candle is refused as `too_early`. day_starts: the hour (UTC) at
+    which a 1d candle begins.
     """
 
     id: str
-    port: int  # where the sandbox serves it unless another one is given
+    port: int  # the port in the sandbox, unless another port is given
     symbols: tuple[str, ...]
     naming: Callable[[str, str], MarketName]
-    opens: str  # no candle of any symbol is older
-    listed: Mapping[str, str] = field(default_factory=dict)  # symbols younger than exchange and asset
+    opens: str  # the exchange has no candle before this time
+    listed: Mapping[str, str] = field(default_factory=dict)  # listing dates of symbols that were listed late
     delisted: Mapping[str, str] = field(default_factory=dict)
     names_delisted: bool = False
     closed_market: ClosedMarket = "candles"
@@ -74,13 +75,13 @@ class SandboxVenue:
     refuses_before_listing: bool = False
     day_starts: int = 0
     descending: bool  # the newest row comes first
-    empty_minutes: Literal["filled", "missing"]  # a minute without a trade: a flat row, or none
-    outage_every: int | None = 60  # one day in so many has an outage that all symbols share
-    turnover: float = 0.2  # traded volume as a share of the largest exchange's
-    quiet: float = 3.0  # how much more often than there a minute has no trade
+    empty_minutes: Literal["filled", "missing"]  # a minute without a trade is a flat row, or absent
+    outage_every: int | None = 60  # one day in this many has an outage of all symbols
+    turnover: float = 0.2  # traded volume as a share of the volume on the largest exchange
+    quiet: float = 3.0  # how many times more minutes without a trade than on the largest exchange
     price_decimals: int = 10  # at most
     volume_decimals: int = 8  # at most
-    pad: int | None = None  # numbers are filled up with zeros to so many decimals
+    pad: int | None = None  # numbers are padded with zeros to this many decimals
     trim: bool = False  # trailing zeros are cut off
     limits: tuple[RateLimit, ...]
     refusals: Mapping[str, Refusal]
@@ -88,20 +89,20 @@ class SandboxVenue:
     sources: tuple[str, ...]
 
     def refusal(self, name: str) -> Refusal:
-        """The exchange's own words, or those of the machinery in front of it."""
+        """Return the text of a refusal: the exchange's own, or the one of the server in front of it."""
         if name in self.refusals:
             return self.refusals[name]
         return COMMON_REFUSALS.get(name) or self.refusals["bad_request"]
 
     def candle_start(self, at_ms: int, seconds: int) -> int:
-        """The start of the candle that contains an instant."""
+        """Return the start of the candle that contains a time."""
         step = seconds * 1_000
         offset = self.day_starts * 3_600_000 if seconds == DAY else 0
         return (at_ms - offset) // step * step + offset
 
 
 def html(status: int, title: str, server: str = "nginx") -> Refusal:
-    """An error page of the machinery in front of an exchange."""
+    """An error page of the server in front of an exchange."""
     body = (
         f"<html>\r\n<head><title>{status} {title}</title></head>\r\n<body>\r\n"
         f"<center><h1>{status} {title}</h1></center>\r\n<hr><center>{server}</center>\r\n</body>\r\n</html>\r\n"

@@ -1,7 +1,7 @@
 """How an exchange spells a request for candles and its answer: a table with a few formatting functions.
 
-Where an exchange's documents leave open which rows belong to a request, `Edges` is a switch, so that a test can try
-every reading.
+The documentation of some exchanges leaves open which rows belong to a request. `Edges` selects one reading, so that a
+test can try every reading.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from titan10_dagster.sandbox.venues.instrument import Instrument
 MINUTE, HOUR, DAY = 60, 3_600, 86_400
 PathKind = Literal["candles", "markets", "other"]
 Texts = Sequence[list[str]]  # five columns of decimal strings: open, high, low, close, volume
-# Numbers that no price is: they become JSON's null and an empty text (null where the format has no quotes) on the wire.
+# Numbers that no price can be. They are sent as JSON's null or as an empty text (null if the format has no quotes).
 NULL, EMPTY = "1.5e-301", "2.5e-301"
 
 
 class Candle(NamedTuple):
-    """One row for a formatting function: epoch milliseconds, decimal strings, seconds of the timeframe."""
+    """One row as a formatting function gets it: epoch milliseconds, decimal strings, seconds of the timeframe."""
 
     time: int
     open: str
@@ -32,7 +32,7 @@ class Candle(NamedTuple):
     volume: str
     seconds: int = MINUTE
     closed: bool = True
-    cut_ms: int | None = None  # length of a candle that was cut short
+    cut_ms: int | None = None  # length of a candle that ended early
 
     @property
     def last_ms(self) -> int:
@@ -40,12 +40,12 @@ class Candle(NamedTuple):
         return self.time + (self.seconds * 1_000 if self.cut_ms is None else self.cut_ms) - 1
 
     def turnover(self, decimals: int = 8) -> str:
-        """Volume times close, in the quote currency."""
+        """The volume times the close, in the quote currency."""
         return f"{float(self.volume) * float(self.close):.{decimals}f}"
 
 
 def with_absent_values(rows: bytes) -> bytes:
-    """Rows in which the numbers that stand for nothing are written as JSON writes nothing."""
+    """Return rows in which the numbers that stand for a missing value are replaced by JSON's spelling of it."""
     for sign, quoted in ((NULL, b"null"), (EMPTY, b'""')):
         rows = rows.replace(f'"{sign}"'.encode(), quoted).replace(sign.encode(), b"null")
     return rows
@@ -68,17 +68,17 @@ class CandleRequest:
     limit: int
     start: int | None = None
     end: int | None = None
-    keep: Literal["oldest", "newest"] = "oldest"  # the rows that stay when more than `limit` are in range
-    unfinished: bool = True  # the candle that is still forming is part of the answer
+    keep: Literal["oldest", "newest"] = "oldest"  # which rows to return if more than `limit` are in range
+    unfinished: bool = True  # whether the answer includes the unfinished candle
 
 
 @dataclass(frozen=True)
 class Edges:
-    """Which rows answer a request from `start` to `end`.
+    """The rows with which an exchange answers a request from `start` to `end`.
 
-    start, end: whether a row at exactly that time is in the answer. keep: the rows that stay of a request with a start
-    when more than the limit are in range; without a start it is always the newest. start_ignored: the start has no
-    effect, always or if there is an end.
+    start, end: whether a row at exactly that time is in the answer. keep: the rows that are returned if a request has a
+    start and more rows than the limit are in range; without a start it is always the newest. start_ignored: when the
+    start has no effect: always, or if there is an end.
     """
 
     start: Literal["inclusive", "exclusive"] = "inclusive"
@@ -93,7 +93,7 @@ class Edges:
 
 @dataclass(frozen=True)
 class PageContext:
-    """What the text around the rows of a page may need to say."""
+    """The values that the text around the rows of a page may contain."""
 
     request: CandleRequest
     instrument: Instrument
@@ -101,7 +101,7 @@ class PageContext:
 
     @property
     def last_closed_ms(self) -> int:
-        """The start of the last finished candle."""
+        """Return the start of the last finished candle."""
         step = self.request.seconds * 1_000
         return self.now_ms // step * step - step
 
@@ -114,7 +114,7 @@ def as_it_is(request: CandleRequest, path: str, query: Mapping[str, str], now_ms
 
 
 def enclosed(before: bytes, after: bytes) -> Callable[[bytes, PageContext], bytes]:
-    """A page whose rows stand between two fixed texts."""
+    """A page format: the rows between two fixed texts."""
 
     def page(rows: bytes, context: PageContext) -> bytes:
         return before + rows + after
@@ -126,13 +126,14 @@ def enclosed(before: bytes, after: bytes) -> Callable[[bytes, PageContext], byte
 class WireFormat:
     """The format of one exchange. It has no state and no clock.
 
-    candles: a regular expression of the paths that serve candles; a group that is called like a parameter is that
-    parameter. markets: the same for the list of markets. others: answers of further paths, by suffix, from `now_ms`.
+    candles: a regular expression of the paths that serve candles; a group with the name of a parameter is the value of
+        that parameter. markets: the same for the list of markets. others: answers of further paths, by suffix, from
+        `now_ms`.
     symbol, timeframe, limit, start, end: names of the parameters. unit: milliseconds of one unit of start and end;
-    None: they are ISO 8601. selector: a parameter whose value belongs to the path ("/info" with {"type": "x"} is
-    "/info/x"). adjust: what the table cannot say of a request; it may raise Refused. row: one candle as JSON. page: the
-    body around the rows. record: one market of the list; listing: the body around those records. null_page: a
-    well-formed answer in which the candles are null.
+    None: the times are ISO 8601. selector: a parameter whose value belongs to the path ("/info" with {"type": "x"} is
+    "/info/x"). adjust: a function for peculiarities of a request that this table cannot express; it may raise Refused.
+    row: one candle as JSON. page: the body around the rows. record: one market of the list; listing: the body around
+    those records. null_page: a well-formed answer in which the candles are null.
     """
 
     candles: str
@@ -156,7 +157,7 @@ class WireFormat:
     adjust: Adjust = as_it_is
 
     def route(self, path: str, query: Mapping[str, str]) -> str:
-        """The path with the part of it that this exchange sends as a parameter."""
+        """Return the path, including the part that this exchange sends as a parameter."""
         return f"{path}/{query.get(self.selector, '')}" if self.selector else path
 
     def kind(self, path: str) -> PathKind | None:
@@ -168,7 +169,7 @@ class WireFormat:
         return "other" if self._other(path) else None
 
     def request(self, path: str, query: Mapping[str, str], now_ms: int, page_limit: int) -> CandleRequest:
-        """The candle request in `path` and `query`. Raises Refused."""
+        """Parse the candle request in `path` and `query`. Raises Refused."""
         found = re.fullmatch(self.candles, path)
         given = {**query, **({} if found is None else found.groupdict())}
         if self.symbol not in given:
@@ -193,12 +194,12 @@ class WireFormat:
         return self.adjust(request, path, given, now_ms)
 
     def rows(self, times: Sequence[int], texts: Texts, seconds: int, closed: bool) -> list[str]:
-        """One piece of JSON for each candle, in the given order."""
+        """Return the JSON text of each candle, in the given order."""
         columns = zip(times, *texts, strict=True)
         return [self.row(Candle(t, o, h, low, c, v, seconds, closed)) for t, o, h, low, c, v in columns]
 
     def other(self, path: str, now_ms: int) -> Any:
-        """What a path that is neither candles nor markets answers, ready for JSON."""
+        """Return the answer of a path that is neither candles nor markets, ready for JSON."""
         answer = self._other(path)
         return {} if answer is None else answer(now_ms)
 
@@ -220,7 +221,7 @@ class WireFormat:
 
 
 def whole(query: Mapping[str, str], key: str, refusal: str = "bad_request") -> int | None:
-    """The integer parameter `key`, None where it is absent. Raises Refused if it is not an integer."""
+    """Return the integer parameter `key`, or None if it is absent. Raises Refused if it is not an integer."""
     text = query.get(key)
     if text is None or text == "":
         return None
@@ -231,5 +232,5 @@ def whole(query: Mapping[str, str], key: str, refusal: str = "bad_request") -> i
 
 
 def step_text(decimals: int) -> str:
-    """The smallest step of a number with so many decimals, such as 0.001."""
+    """Return the smallest step of a number with this many decimals, such as 0.001."""
     return f"{10.0**-decimals:.{decimals}f}"
