@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 
 from titan10_dagster.candles.markets import Market
@@ -133,24 +133,35 @@ class Unit:
 
 
 def plan_units(
-    archive: Archive, slices: Iterable[Slice], markets: Mapping[str, Market], now: datetime
+    archive: Archive,
+    slices: Iterable[Slice],
+    markets: Mapping[str, Market],
+    now: datetime,
+    beside: Iterable[Slice] = (),
 ) -> tuple[list[Unit], dict[Slice, str]]:
     """Return the units that serve the slices, oldest first, and why the other slices cannot be served.
+
+    `beside`: slices that are not read now, but count when the choice is between a monthly file and daily ones.
 
     A slice can be served if its market is known, its timeframe has files, it is not older than the archive, and the
     daily file of its last hour is published by `now` (aware, UTC).
     """
+    wanted = set(slices)
     months: dict[tuple[Series, date], list[Slice]] = {}
     unserved: dict[Slice, str] = {}
-    for slice_ in sorted(set(slices)):
+    for slice_ in sorted(wanted.union(beside)):
         reason = _why_not(archive, slice_, markets, now)
-        if reason is not None:
+        if reason is None:
+            months.setdefault((slice_.series, month_of(slice_.day)), []).append(slice_)
+        elif slice_ in wanted:
             unserved[slice_] = reason
-            continue
-        months.setdefault((slice_.series, month_of(slice_.day)), []).append(slice_)
-    units = [
-        _unit(archive, series, markets[series.symbol], month, wanted, now) for (series, month), wanted in months.items()
-    ]
+    units = []
+    for (series, month), servable in months.items():
+        unit = _unit(archive, series, markets[series.symbol], month, servable, now)
+        read_now = tuple(slice_ for slice_ in servable if slice_ in wanted)
+        if read_now:
+            daily_days = unit.daily_days & {slice_.day for slice_ in read_now}
+            units.append(replace(unit, slices=read_now, daily_days=daily_days))
     return sorted(units, key=lambda unit: (unit.month, unit.series)), unserved
 
 

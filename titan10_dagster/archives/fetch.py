@@ -89,14 +89,17 @@ async def fetch_archive(
     land: Callable[[FetchedSlice], None],
     now: Callable[[], datetime],
     warn: Callable[[str], object],
+    beside: Iterable[Slice] = (),
 ) -> ArchiveReport:
     """Fetch the slices that the archive has, and pass each to `land`, which is called in threads.
+
+    `beside`: see `plan_units`.
 
     `warn` receives a sentence for each file that was there and could not be used. Errors of the archive are not raised:
     slices that it did not deliver are in `ArchiveReport.left`. What `land` raises is raised here.
     """
     began, progress = time.monotonic(), _Progress()
-    units, unserved = plan_units(archive, slices, markets, now())
+    units, unserved = plan_units(archive, slices, markets, now(), beside)
     progress.left.update(unserved)
     places = asyncio.Semaphore(_UNITS_AT_ONCE)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 
 from titan10_dagster.archives.download import Downloader
@@ -58,8 +58,10 @@ async def read_archive(
     markets: Sequence[Market],
     slices: Sequence[Slice],
     land: Callable[[FetchedSlice], None],
+    *,
+    beside: Iterable[Slice] = (),
 ) -> ArchiveReport:
-    """Fetch the slices that the archive has into the landing zone; see `archives.fetch`."""
+    """Fetch the slices that the archive has, and pass each to `land`; see `archives.fetch`."""
     async with open_downloader(titan10, exchange, archive) as downloader:
         report = await fetch_archive(
             archive,
@@ -69,6 +71,7 @@ async def read_archive(
             land=land,
             now=titan10.now,
             warn=log.warning,
+            beside=beside,
         )
     log.info(
         "%s: %d of %d slices came from %d archive files (%d from the cache, %.1f MB)",

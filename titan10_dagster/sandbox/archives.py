@@ -16,7 +16,7 @@ import hashlib
 import io
 import re
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
@@ -237,6 +237,7 @@ class FileServer:
         self._symbols = names
         self._defects: list[_Defect] = []
         self._kept: dict[tuple[str, int, int], list[Row]] = {}
+        self._rewritten: dict[str, set[int]] = {}
 
     def defect(self, kind: str, match: str = "", times: int | None = None) -> None:
         """Give the files whose path contains `match` this defect. `times` limits it to that many requests."""
@@ -244,9 +245,14 @@ class FileServer:
             raise ValueError(f"{kind!r} is not a defect of a file; choose one of {', '.join(DEFECTS)}")
         self._defects.append(_Defect(kind, match, times))
 
+    def rewrite(self, symbol: str, times_ms: Iterable[int]) -> None:
+        """From now on the files have another volume for these candles (starts, epoch ms) than the exchange's API."""
+        self._rewritten.setdefault(symbol, set()).update(times_ms)
+
     def clear(self) -> None:
         """Remove all defects."""
         self._defects.clear()
+        self._rewritten.clear()
 
     def owns(self, path: str) -> bool:
         """Return whether the path belongs to the archive."""
@@ -331,6 +337,9 @@ class FileServer:
         rows = self._rows(self._symbols[found["symbol"]], start, end)
         if not rows and "other_day" not in defects:
             return None
+        rewritten = self._rewritten.get(self._symbols[found["symbol"]])
+        if rewritten:
+            rows = [[*row[:5], row[5] + 1] if row[0] in rewritten else row for row in rows]
         return self._packed(path, _with_defects(rows, defects), defects)
 
     def _rows(self, symbol: str, start: int, end: int) -> list[Row]:

@@ -1,0 +1,250 @@
+"""Reconcile an exchange's archive with its REST interface: compare settled days from both. Nothing stored changes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
+
+from titan10_dagster.archives.catalog import month_after, month_of, plan_units
+from titan10_dagster.archives.fetch import ArchiveReport
+from titan10_dagster.candles.fetched import FetchedSlice
+from titan10_dagster.candles.markets import Market
+from titan10_dagster.candles.reconciliation import Comparison, Difference, Rate, compare, draw, rate_of
+from titan10_dagster.candles.slices import Slice
+from titan10_dagster.errors import SettingsError
+from titan10_dagster.exchanges.archive_record import Archive
+from titan10_dagster.exchanges.fetching import FetchReport, fetch_slices
+from titan10_dagster.exchanges.venues.registry import venue_of
+from titan10_dagster.ingest.archive import archive_of, read_archive
+from titan10_dagster.ingest.clients import breaker_of, open_client
+from titan10_dagster.ingest.context import IngestContext
+from titan10_dagster.ingest.judge import verdict_of
+from titan10_dagster.ingest.markets import stored_or_read
+from titan10_dagster.store import ledger
+from titan10_dagster.store.database import retrying
+
+log = logging.getLogger(__name__)
+
+_DAY = timedelta(days=1)
+_SLICES_AT_ONCE = 64  # in memory, from both sources: 9 MB
+MOST_DIFFERENCES = 100_000  # kept with their values; all are counted
+
+
+@dataclass(frozen=True)
+class Reconciliation:
+    """What comparing a sample of settled days showed.
+
+    settled: the settled slices of the range. rate: among those that both sources still serve. compared: by series and
+    day. not_compared: drawn slices that a source did not bring completely, each with the reason. requests: of REST.
+    files: those of the archive that were read.
+    """
+
+    exchange: str
+    first: date
+    last: date
+    share: float
+    seed: int
+    settled: int
+    rate: Rate
+    compared: tuple[Comparison, ...]
+    not_compared: Mapping[Slice, str]
+    requests: int
+    files: int
+
+    @property
+    def differences(self) -> Iterator[Difference]:
+        """The differences that were kept, by series and time."""
+        for comparison in self.compared:
+            yield from comparison.differences
+
+
+def reconcile(
+    titan10: IngestContext,
+    exchange: str,
+    first: date,
+    last: date,
+    *,
+    share: float,
+    seed: int = 0,
+    symbols: Sequence[str] | None = None,
+    most: int | None = None,
+) -> Reconciliation:
+    """Compare a random sample of the settled slices between two days (both included) from archive and REST.
+
+    Both are held against the candle rules first, and their valid candles are compared. Files are read as a backfill of
+    all settled days of their month would read them, so a monthly file is compared as long as it would be used. Neither
+    candles, ledger nor landing zone change; downloaded files go to the cache.
+
+    Args:
+        share: of the slices, above 0.0 to 1.0. seed: the same seed draws the same sample.
+        most: draw at most so many slices.
+
+    Raises:
+        SettingsError: the exchange has no archive, or its licence was not accepted in the settings.
+        FetchError: the exchange as a whole failed.
+    """
+    archive = _archive(titan10, exchange)
+    markets = stored_or_read(titan10, exchange)
+    settled = _settled(titan10, exchange, month_of(first), month_after(last) - _DAY, symbols)
+    in_range = [slice_ for slice_ in settled if first <= slice_.day <= last]
+    population = _served_by_both(titan10, archive, markets, in_range)
+    sample = draw(population, min(share, most / len(population)) if most and population else share, seed)
+    work = _Work(titan10, exchange, archive, markets, settled)
+    for batch in _batches(sample):
+        work.compare(batch)
+    comparable = round(len(population) * len(work.compared) / len(sample)) if sample else 0
+    rate = rate_of(work.compared, comparable)
+    return Reconciliation(
+        exchange=exchange,
+        first=first,
+        last=last,
+        share=share,
+        seed=seed,
+        settled=len(in_range),
+        rate=rate,
+        compared=tuple(work.compared),
+        not_compared=work.not_compared,
+        requests=work.requests,
+        files=work.files,
+    )
+
+
+def _archive(titan10: IngestContext, exchange: str) -> Archive:
+    archive = venue_of(exchange).archive
+    if archive is None:
+        raise SettingsError(f"{exchange} publishes no candle files that Titan-10 can read, so it cannot be reconciled.")
+    if archive.licence is not None and archive_of(titan10, exchange) is None:
+        raise SettingsError(
+            f'{archive.licence}. If you accept that, add "archive" to exchanges.{exchange}.sources in titan10.toml.'
+        )
+    return archive
+
+
+def _settled(
+    titan10: IngestContext, exchange: str, first: date, last: date, symbols: Sequence[str] | None
+) -> list[Slice]:
+    """Return the settled slices of the days that have candles."""
+    configured = titan10.exchange(exchange)
+    wanted = configured.symbols if symbols is None else symbols
+    rows = retrying(lambda: ledger.settled(titan10.database, exchange, configured.timeframe, list(wanted), first, last))
+    return sorted(slice_ for slice_, row in rows.items() if row.present)
+
+
+def _served_by_both(
+    titan10: IngestContext, archive: Archive, markets: Sequence[Market], slices: Sequence[Slice]
+) -> list[Slice]:
+    """Return the slices that the archive has published and REST has not deleted yet."""
+    now = titan10.now()
+    _, refused = plan_units(archive, slices, _by_symbol(markets), now)
+    served = []
+    for slice_ in slices:
+        venue = venue_of(slice_.series.exchange)
+        is_whole = venue.depth is None or slice_.start > now - venue.depth * slice_.series.timeframe.delta
+        if slice_ not in refused and is_whole:
+            served.append(slice_)
+    return served
+
+
+def _batches(sample: Sequence[Slice]) -> Iterator[list[Slice]]:
+    """Yield the slices, a few dozen at a time. The days of one series and month stay together, to read a file once."""
+    batch: list[Slice] = []
+    for slice_ in sample:
+        is_same_file = batch and (batch[-1].series, month_of(batch[-1].day)) == (slice_.series, month_of(slice_.day))
+        if len(batch) >= _SLICES_AT_ONCE and not is_same_file:
+            yield batch
+            batch = []
+        batch.append(slice_)
+    if batch:
+        yield batch
+
+
+@dataclass
+class _Work:
+    """One reconciliation, from batch to batch."""
+
+    titan10: IngestContext
+    exchange: str
+    archive: Archive
+    markets: Sequence[Market]
+    settled: Sequence[Slice]
+    compared: list[Comparison] = field(default_factory=list)
+    not_compared: dict[Slice, str] = field(default_factory=dict)
+    requests: int = 0
+    files: int = 0
+    kept: int = 0
+
+    def compare(self, batch: Sequence[Slice]) -> None:
+        """Fetch the slices from the archive, and those that it has from REST as well, and compare them."""
+        from_archive, from_rest = _Collected(), _Collected()
+        read = asyncio.run(self._read_archive(batch, from_archive))
+        self.files += read.files
+        available = [slice_ for slice_ in batch if slice_ in from_archive.slices]
+        for slice_ in batch:
+            if slice_ not in from_archive.slices:
+                self.not_compared[slice_] = f"archive: {read.left.get(slice_, 'it brought nothing')}"
+        if not available:
+            return
+        report = asyncio.run(self._request(available, from_rest))
+        self.requests += report.requests
+        for slice_ in available:
+            reason = _not_usable(slice_, from_rest, report)
+            if reason is not None:
+                self.not_compared[slice_] = f"REST: {reason}"
+                continue
+            self._keep(slice_, from_archive.slices[slice_], from_rest.slices[slice_])
+
+    async def _read_archive(self, batch: Sequence[Slice], into: Callable[[FetchedSlice], None]) -> ArchiveReport:
+        return await read_archive(
+            self.titan10, self.exchange, self.archive, self.markets, batch, into, beside=self.settled
+        )
+
+    async def _request(self, batch: Sequence[Slice], into: Callable[[FetchedSlice], None]) -> FetchReport:
+        titan10 = self.titan10
+        async with open_client(titan10, self.exchange, self.markets) as client:
+            return await fetch_slices(
+                client,
+                batch,
+                now=titan10.now,
+                land=into,
+                breaker=breaker_of(titan10, self.exchange),
+                log=log,
+                retry_limits=titan10.retry_limits,
+            )
+
+    def _keep(self, slice_: Slice, archive: FetchedSlice, rest: FetchedSlice) -> None:
+        comparison = compare(slice_, verdict_of(archive).valid, verdict_of(rest).valid)
+        if self.kept + len(comparison.differences) > MOST_DIFFERENCES:
+            comparison = replace(comparison, differences=())
+        self.kept += len(comparison.differences)
+        self.compared.append(comparison)
+
+
+@dataclass
+class _Collected:
+    """A place in memory for fetched slices. Called in threads; each slice comes once."""
+
+    slices: dict[Slice, FetchedSlice] = field(default_factory=dict)
+
+    def __call__(self, fetched: FetchedSlice) -> None:
+        self.slices[fetched.record.slice] = fetched
+
+
+def _not_usable(slice_: Slice, rest: _Collected, report: FetchReport) -> str | None:
+    """Return why the REST answer for a slice cannot be compared; None if it can."""
+    error = report.failed.get(slice_.series.symbol)
+    fetched = rest.slices.get(slice_)
+    if fetched is None:
+        return str(error) if error is not None else "the exchange did not answer"
+    horizon = fetched.record.horizon
+    if horizon is not None and horizon > slice_.start:
+        return "the exchange no longer serves the whole day"
+    if not fetched.record.answered:
+        return fetched.record.note or "the exchange did not answer for the whole day"
+    return None
+
+
+def _by_symbol(markets: Sequence[Market]) -> dict[str, Market]:
+    return {market.symbol: market for market in markets}

@@ -1,0 +1,135 @@
+"""`titan10 reconcile`: compare an exchange's candle files with its REST interface, value by value."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from itertools import islice
+from typing import Any
+
+import click
+
+from titan10_dagster.candles.reconciliation import Difference
+from titan10_dagster.ingest.context import IngestContext
+from titan10_dagster.ingest.reconcile import Reconciliation, reconcile
+from titan10_dagster.landing.zone import LandingZone
+from titan10_dagster.local.instance import Say, open_tables
+from titan10_dagster.local.tables import print_json
+from titan10_dagster.settings import Settings
+
+_MOST_LINES = 50
+
+
+@dataclass(frozen=True)
+class ReconcileRequest:
+    """The days to compare, both included. `symbols` None: all configured ones."""
+
+    exchange: str
+    first: date
+    last: date
+    share: float
+    seed: int
+    symbols: Sequence[str] | None = None
+
+
+def run_reconcile(settings: Settings, request: ReconcileRequest, say: Say, *, as_json: bool) -> bool:
+    """Compare, show what differs, and return whether days were compared and nothing differs.
+
+    Raises:
+        SettingsError: the exchange has no archive.
+        FetchError: the exchange as a whole failed.
+    """
+    with open_tables(settings, say) as db:
+        result = reconcile(
+            IngestContext(settings, db, LandingZone(settings.landing)),
+            request.exchange,
+            request.first,
+            request.last,
+            share=request.share,
+            seed=request.seed,
+            symbols=request.symbols,
+        )
+    if as_json:
+        print_json(_as_json(result))
+    else:
+        _show(result)
+    return result.rate.days > 0 and not result.rate.differing
+
+
+def summary(result: Reconciliation) -> str:
+    """Say in a few sentences what was compared and how much of it differs."""
+    rate = result.rate
+    if not rate.days:
+        return (
+            f"{result.exchange}: no day was compared. {result.settled} settled days of a symbol lie between"
+            f" {result.first} and {result.last}, and {len(result.not_compared)} of them were chosen and could not be"
+            " compared."
+        )
+    low, high = rate.interval
+    days = f"{rate.days} of {rate.population} settled days of a symbol"
+    return (
+        f"{result.exchange}: {rate.differing:,} of {rate.candles:,} candles differ ({rate.share:.4%}), on"
+        f" {rate.differing_days} of {rate.days} days. Compared: {days}, {result.first} to {result.last}. In all of them"
+        f" {low:.4%} to {high:.4%} of the candles differ, with 95 % confidence."
+    )
+
+
+def _show(result: Reconciliation) -> None:
+    for difference in islice(result.differences, _MOST_LINES):
+        click.echo(_line(difference))
+    more = sum(len(comparison.differences) for comparison in result.compared) - _MOST_LINES
+    if more > 0:
+        click.echo(f"... and {more:,} more values; --json shows them.")
+    for slice_, reason in result.not_compared.items():
+        click.echo(f"{slice_} was not compared. {reason}")
+    click.echo(summary(result))
+
+
+def _line(difference: Difference) -> str:
+    archive, rest = (_value(value) for value in (difference.archive, difference.rest))
+    place = f"{difference.slice.series} {difference.time:%Y-%m-%d %H:%M}"
+    return f"{place} {difference.column}: {archive} in the archive, {rest} by REST"
+
+
+def _value(value: float | None) -> str:
+    return "absent" if value is None else repr(value)
+
+
+def _as_json(result: Reconciliation) -> dict[str, Any]:
+    rate = result.rate
+    low, high = rate.interval
+    return {
+        "exchange": result.exchange,
+        "from": result.first,
+        "to": result.last,
+        "share": result.share,
+        "seed": result.seed,
+        "settled_days": result.settled,
+        "population_days": rate.population,
+        "compared_days": rate.days,
+        "differing_days": rate.differing_days,
+        "compared_candles": rate.candles,
+        "differing_candles": rate.differing,
+        "rate": rate.share if rate.days else None,
+        "rate_low": low if rate.days else None,
+        "rate_high": high if rate.days else None,
+        "requests": result.requests,
+        "files": result.files,
+        "not_compared": [
+            {"symbol": slice_.series.symbol, "day": slice_.day, "reason": reason}
+            for slice_, reason in result.not_compared.items()
+        ],
+        "differences": [_row(difference) for difference in result.differences],
+    }
+
+
+def _row(difference: Difference) -> dict[str, Any]:
+    return {
+        "symbol": difference.slice.series.symbol,
+        "timeframe": difference.slice.series.timeframe.name,
+        "time": difference.time,
+        "column": difference.column,
+        "archive": difference.archive,
+        "rest": difference.rest,
+    }
