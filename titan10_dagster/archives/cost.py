@@ -1,4 +1,4 @@
-"""Which files a reading of an archive takes, and what that costs. Nothing is downloaded here."""
+"""The files that are read to fetch units of an archive, and the cost. This module downloads nothing."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from titan10_dagster.archives.catalog import (
 from titan10_dagster.exchanges.archive_record import Archive, Cadence, Format
 from titan10_dagster.planning.forecast import Cost, Speed
 
-# Packed bytes of a candle. A Binance month of 1.8 MB and a day of 46 to 68 kB both have about 42 (binance-public-data
-# issues 434, 440, 404, 262); the others are estimates.
+# Compressed bytes per candle. A Binance month of 1.8 MB and a day of 46 to 68 kB both have about 42
+# (binance-public-data issues 434, 440, 404, 262); the others are estimates.
 _BYTES = {Format.ZIP_CSV: 42, Format.GZIP_CSV: 30, Format.ZIP_XLSX: 45}
 
 
@@ -29,7 +29,7 @@ def read_cost(
     is_cached: Callable[[ArchiveFile], bool],
     speed: Speed | None = None,
 ) -> Cost:
-    """Return what it costs to read the units, if every published file is there and complete.
+    """Return the cost of reading the units if every published file exists and is complete.
 
     `now` (aware, UTC) decides what is published. `is_cached`: whether a file needs no request.
     """
@@ -39,7 +39,7 @@ def read_cost(
         for file in files_of(archive, unit, now):
             has_digest = file.digest_path is not None
             if file.published_at > now:
-                requests += 1 + has_digest  # requested in vain
+                requests += 1 + has_digest  # requested without a result
                 continue
             files += 1
             if is_cached(file):
@@ -51,9 +51,10 @@ def read_cost(
 
 
 def files_of(archive: Archive, unit: Unit, now: datetime) -> list[ArchiveFile]:
-    """Return the files that are requested for a unit, as `archives.fetch` does it.
+    """Return the files that `archives.fetch` requests for a unit.
 
-    These are the monthly ones, and a daily one for each day that no published month covers or that months have wrong.
+    These are the monthly files, and a daily file for each day that no published month covers or that the monthly files
+    are known to have wrong.
     """
     months = _preferred(archive, unit, monthly_labels(archive, unit), Cadence.MONTHLY)
     windows = [(file.start, file.end) for file in months if file.published_at <= now]

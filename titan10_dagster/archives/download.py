@@ -1,7 +1,7 @@
 """Candle files over HTTP: downloaded once, verified against their published digest, kept in a cache.
 
-A file in the cache is whole and was verified: it is written beside its place and renamed, together with a small JSON
-file that says where it came from. So a backfill that was killed downloads no file twice but the one in progress.
+A file in the cache is complete and verified: it is written under a temporary name and then renamed, together with a
+small JSON file that records its origin. After a killed backfill, only the file in progress is downloaded again.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from titan10_dagster.archives.catalog import ArchiveFile
 from titan10_dagster.candles.source_files import SourceFile
 from titan10_dagster.errors import ArchiveError
 
-MOST_BYTES = 256 << 20  # of one packed file
+MOST_BYTES = 256 << 20  # of one compressed file
 _MOST_DIGEST_BYTES = 4096
 _CHUNK = 1 << 18
-_FRESH = {"Cache-Control": "no-cache", "Pragma": "no-cache"}  # past the caches between the archive and this machine
+_FRESH = {"Cache-Control": "no-cache", "Pragma": "no-cache"}  # bypasses caches between the archive and this machine
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 _ALGORITHMS = {32: "md5", 64: "sha256"}  # by the number of hexadecimal digits
 _ETAG = re.compile(r'(?:W/)?"?([0-9a-fA-F]{32})"?')
@@ -42,11 +42,11 @@ class ArchiveBlocked(ArchiveError):
 
 
 class DigestMismatch(ArchiveError):
-    """The file is not the one that its published digest describes, in two downloads."""
+    """Two downloads of the file differed from its published digest."""
 
 
 class _PassingFailure(ArchiveError):
-    """A failure that may be over with the next try."""
+    """A failure that the next attempt may not meet."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Download:
 
 @dataclass
 class Traffic:
-    """What was requested so far."""
+    """Counts of the requests so far."""
 
     files: int = 0
     digests: int = 0
@@ -71,12 +71,12 @@ class Traffic:
 
 @dataclass
 class Downloader:
-    """Downloads files of one archive, several at once; use it inside `async with`.
+    """A client for the files of one archive, several at once; use it inside `async with`.
 
-    base_url: scheme and host, instead of the archive's own (a mirror, the sandbox).
-    cache: the folder that verified files are kept in.
-    connections: how many requests may be under way at once.
-    wait: tenacity's pause between two tries of one request.
+    base_url: scheme and host that replace the archive's own (a mirror, the sandbox).
+    cache: the folder of verified files.
+    connections: the maximum number of simultaneous requests.
+    wait: tenacity's pause between two attempts at one request.
     """
 
     base_url: str
@@ -104,11 +104,12 @@ class Downloader:
             await self._session.close()
 
     async def fetch(self, file: ArchiveFile) -> Download:
-        """Return the file, verified, from the cache or from the archive.
+        """Return the verified file, from the cache or from the archive.
 
         Raises:
             FileAbsent: the archive does not have it.
-            DigestMismatch: it differs from its published digest, and so does a second download past all caches.
+            DigestMismatch: it differs from its published digest, and so does a second download that bypasses all
+                caches.
             ArchiveBlocked: the archive refuses this address.
             ArchiveError: it could not be downloaded.
         """
@@ -173,7 +174,7 @@ class Downloader:
     async def _get(
         self, file: ArchiveFile, path: str, most: int, headers: Mapping[str, str]
     ) -> tuple[bytes, Mapping[str, str]]:
-        """The body and the headers of one answer, requested again while failures pass."""
+        """Return body and headers of one answer. The request is repeated after failures that may be temporary."""
         tries = AsyncRetrying(
             retry=retry_if_exception_type(_PassingFailure),
             stop=stop_after_attempt(self.attempts),
@@ -235,9 +236,9 @@ async def _body(answer: aiohttp.ClientResponse, most: int, url: str) -> bytes:
 
 
 def _parse_digest(content: bytes, name: str) -> str | None:
-    """The digest in `<hex>  <file name>` or in a bare `<hex>`; None where the text is something else.
+    """Return the digest in `<hex>  <file name>` or in a bare `<hex>`; None if the text has another form.
 
-    A text that names another file says nothing of this one.
+    If the text names another file, the result is also None.
     """
     fields = content.decode("utf-8", "replace").split()
     if not fields or not re.fullmatch(r"[0-9a-fA-F]+", fields[0]) or len(fields[0]) not in _ALGORITHMS:
@@ -248,7 +249,7 @@ def _parse_digest(content: bytes, name: str) -> str | None:
 
 
 def _expected_digest(file: ArchiveFile, published: str | None, answer: Mapping[str, str]) -> tuple[str, str] | None:
-    """The algorithm and the digest that the content must have; None where the archive publishes none."""
+    """Return the algorithm and the digest that the content must have; None if the archive publishes no digest."""
     if published is not None:
         return _ALGORITHMS[len(published)], published
     etag = _ETAG.fullmatch(answer.get("ETag", ""))
@@ -265,7 +266,7 @@ def _read_cached(path: Path) -> Download | None:
         source = SourceFile.from_json(about)
     except (OSError, ValueError, TypeError, KeyError):
         return None
-    # A disk that lost its end: the file is downloaded again.
+    # The end of the file is missing on the disk: download it again.
     if source.digest != "sha256:" + hashlib.sha256(content).hexdigest():
         return None
     return Download(content, source, cached=True)
@@ -273,7 +274,7 @@ def _read_cached(path: Path) -> Download | None:
 
 def _write_cached(path: Path, content: bytes, source: SourceFile) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The description comes first: a file without one is not used.
+    # The description is written first, because a file without one is not used.
     for target, data in ((_about(path), json.dumps(source.to_json()).encode()), (path, content)):
         beside = target.with_name(f".{target.name}.part")
         beside.write_bytes(data)

@@ -1,7 +1,7 @@
 """Candle files that a user downloaded: CSV or Parquet, plain, gzipped or inside a zip archive; read as a stream.
 
 Kraken's OHLCVT archive is one zip file of several gigabytes with a CSV file for each pair and timeframe. It is never
-unpacked: a member is read piece by piece, and a day leaves the memory as soon as the next one begins.
+unpacked: a member is read piece by piece, and only one day at a time is kept in memory.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from titan10_dagster.candles.markets import Market
 from titan10_dagster.candles.timeframes import Timeframe
 from titan10_dagster.errors import MalformedFile
 
-# Of a CSV file without a header: Kraken's OHLCVT, and the first columns of Binance's klines.
+# Columns of a CSV file without a header: Kraken's OHLCVT, and the first columns of Binance's klines.
 USUAL_COLUMNS = (*NAMES, "")
-_PIECE = 16 << 20  # bytes of text that are parsed at once
+_PIECE = 16 << 20  # bytes of text that are parsed in one step
 _DAY_MS = 86_400_000
 
 
@@ -40,12 +40,12 @@ class LocalFile:
 
     @property
     def name(self) -> str:
-        """The name without folders."""
+        """Return the name without folders."""
         return Path(self.member or self.path).name
 
     @property
     def url(self) -> str:
-        """The location of the file, for the provenance of its candles."""
+        """Return the location of the file, for the provenance of its candles."""
         return self.path.resolve().as_uri() + (f"#{self.member}" if self.member else "")
 
     def __str__(self) -> str:
@@ -53,7 +53,7 @@ class LocalFile:
 
 
 def list_files(path: Path) -> list[LocalFile]:
-    """Return the candle files in a path: itself, or the members of a zip archive.
+    """Return the candle files at a path: the file itself, or the members of a zip archive.
 
     Raises:
         MalformedFile: the path cannot be opened, or is a damaged zip archive.
@@ -76,9 +76,9 @@ def digest_of(path: Path) -> str:
 
 
 def belongs_to(file: LocalFile, market: Market, timeframe: Timeframe) -> bool:
-    """Whether the file's name stands for the market and the timeframe.
+    """Return whether the file's name denotes the market and the timeframe.
 
-    Two ways of naming are known: Kraken's `XBTUSD_1.csv` (minutes) and Binance's `BTCUSDT-1m-2024-03.csv`.
+    Two patterns are known: Kraken's `XBTUSD_1.csv` (minutes) and Binance's `BTCUSDT-1m-2024-03.csv`.
     """
     stem = file.name.partition(".")[0].upper()
     for name in _names_of(market):
@@ -94,19 +94,22 @@ _OTHER_SPELLINGS = {"BTC": "XBT", "DOGE": "XDG"}
 
 
 def _names_of(market: Market) -> set[str]:
-    """The spellings of a market in file names, upper case: XXBTZUSD, XBTUSD and BTCUSD for Kraken's BTC/USD."""
+    """Return the spellings of a market in file names, upper case: XXBTZUSD, XBTUSD and BTCUSD for Kraken's BTC/USD."""
     market_id = market.market_id.upper().replace("/", "").replace("-", "")
     base, quote = market.base.upper(), market.quote.upper()
     names = {market_id, f"{market.base_id}{market.quote_id}".upper(), base + quote}
     names.add(_OTHER_SPELLINGS.get(base, base) + _OTHER_SPELLINGS.get(quote, quote))
-    if len(market_id) == 8 and market_id[0] in "XZ" and market_id[4] in "XZ":  # with the classes of both assets
+    if len(market_id) == 8 and market_id[0] in "XZ" and market_id[4] in "XZ":  # with class prefixes
         names.add(market_id[1:4] + market_id[5:])
     return names
 
 
 @dataclass(frozen=True, eq=False)
 class FileDay:
-    """The candles of one UTC day in a file; `whole`: the file has rows before and after the day, or at its ends."""
+    """The candles of one UTC day in a file.
+
+    `whole`: the file covers the day, with rows before and after it or at its ends.
+    """
 
     day: date
     candles: Candles
@@ -159,7 +162,7 @@ def _date(number: int) -> date:
 
 
 def _pieces(file: LocalFile, columns: Sequence[str]) -> Iterator[Floats]:
-    """The rows of a file, some megabytes at a time."""
+    """Yield the rows of a file, some megabytes at a time."""
     if file.path.suffix.lower() == ".parquet":
         yield _parquet_rows(file.path)
         return
@@ -199,7 +202,7 @@ def _opened(file: LocalFile) -> Iterator[IO[bytes]]:
 
 
 def _parquet_rows(path: Path) -> Floats:
-    """All rows of a Parquet file with columns time (or timestamp), open, high, low, close and volume."""
+    """Return all rows of a Parquet file with columns time (or timestamp), open, high, low, close and volume."""
     try:
         table = parquet.read_table(path)
     except (OSError, ValueError) as error:

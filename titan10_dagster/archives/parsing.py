@@ -1,8 +1,8 @@
-"""The rows of a candle file: unpacked within limits, read by what the file itself shows.
+"""The rows of a candle file: unpacked within size limits, and parsed by the evidence in the file itself.
 
-Nothing is assumed that the file can prove: whether there is a header, the order of its columns, the unit of
-its times (seconds, milliseconds, microseconds) and the 24 hours that its label means. Exchanges changed each of these
-without notice (facts: binance-public-data issues 177, 283, 386; OKX and HTX days begin at 16:00 UTC).
+The file itself shows whether it has a header, the order of its columns, the unit of its times (seconds, milliseconds,
+microseconds) and which 24 hours its label stands for. None of these is assumed. Exchanges changed each of these without
+notice (facts: binance-public-data issues 177, 283, 386; OKX and HTX days begin at 16:00 UTC).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ MOST_UNPACKED = 512 << 20  # bytes; a month of 1m candles is 5 MB, one of 1s can
 _CHUNK = 1 << 20
 _SECONDS_BELOW, _MICROSECONDS_FROM = 1e11, 1e14
 _NOTHING = ("", "None", "null", "NULL", "nan", "NaN")
-# How headers spell the six columns where an archive's record does not say.
+# Spellings of the six columns in headers, for archives whose record does not give any.
 _SPELLINGS: Mapping[str, tuple[str, ...]] = {
     "time": ("time", "timestamp", "open_time", "opentime", "ts", "id", "unix", "date", "date_time_utc"),
     "open": ("open",),
@@ -45,7 +45,7 @@ _OFFSETS = (timedelta(0), timedelta(hours=8))
 
 @dataclass(frozen=True, eq=False)
 class ParsedFile:
-    """What a file holds.
+    """The content of a file.
 
     candles: its rows by time; they may break rules, be repeated or contradict each other.
     start, end: the stretch that the file covers (aware, UTC).
@@ -59,10 +59,10 @@ class ParsedFile:
 
 
 def parse_file(file: ArchiveFile, content: bytes) -> ParsedFile:
-    """The candles in the content of a file.
+    """Return the candles in the content of a file.
 
     Raises:
-        MalformedFile: it cannot be unpacked, holds something else than candles, or candles of another day.
+        MalformedFile: it cannot be unpacked, does not contain candles, or contains candles of another day.
     """
     rows, unreadable = read_rows(unpack(content, file.archive.format), file.archive.columns, file.archive.header)
     candles = Candles.from_rows(rows)
@@ -71,7 +71,7 @@ def parse_file(file: ArchiveFile, content: bytes) -> ParsedFile:
 
 
 def unpack(content: bytes, format_: Format) -> bytes:
-    """The text of the one member of an archive file; at most MOST_UNPACKED bytes of it are ever in memory.
+    """Return the text of the only member of an archive file. At most MOST_UNPACKED bytes are in memory.
 
     Raises:
         MalformedFile: it is damaged, is not of the format, has several members, or unpacks to more than that.
@@ -90,10 +90,10 @@ def unpack(content: bytes, format_: Format) -> bytes:
 def read_rows(
     text: bytes, columns: Sequence[str], header: Mapping[str, Sequence[str]] | None = None
 ) -> tuple[Floats, int]:
-    """(n, 6) float64 [ms, open, high, low, close, volume] by time, and the number of lines that are no rows.
+    """Return (n, 6) float64 [ms, open, high, low, close, volume] by time, and the number of lines that are not rows.
 
-    `columns` names the columns of a text without a header; a header overrules it, with `header` saying how it may spell
-    each of the six names. A value that is absent or no number is NaN.
+    `columns` names the columns of a text without a header; a header replaces it, and `header` has the possible
+    spellings of each of the six names. A value that is absent or not a number is NaN.
 
     Raises:
         MalformedFile: a column is missing, or there are rows without a usable time.
@@ -134,7 +134,7 @@ def _padded(columns: Sequence[str], width: int) -> list[str]:
 
 
 def _table(text: bytes, names: Sequence[str], skip: int) -> tuple[pa.Table, int]:
-    """The six columns: numbers where all of them are, else text."""
+    """Return the six columns: as numbers if all values are numbers, else as text."""
     unique = [name or f"unused_{place}" for place, name in enumerate(names)]
     for type_ in (pa.float64(), pa.string()):
         skipped: list[object] = []
@@ -178,17 +178,17 @@ def _number(text: str | None) -> float:
 
 
 def _times(column: pa.ChunkedArray) -> Floats:
-    """Milliseconds since 1970, UTC; NaN where a time cannot be read."""
+    """Return milliseconds since 1970, UTC; NaN for a time that cannot be read."""
     numbers = _numbers(column)
     if not pa.types.is_floating(column.type) and np.isnan(numbers).any():
         numbers = np.array([_instant(text) for text in column.to_pylist()], np.float64)
-    # Each row shows its own unit: the years 1973 to 2286 have these magnitudes.
+    # The magnitude of a number shows its unit; this holds for the years 1973 to 2286.
     milliseconds = np.where(numbers < _SECONDS_BELOW, numbers * 1000, numbers)
     return np.where(milliseconds >= _MICROSECONDS_FROM, np.floor(milliseconds / 1000), np.floor(milliseconds))
 
 
 def _instant(text: str | None) -> float:
-    """Of an ISO date and time in UTC, or of a number."""
+    """Return the milliseconds of an ISO date and time in UTC, or of a number."""
     number = _number(text)
     if text is None or not np.isnan(number):
         return number
@@ -200,7 +200,7 @@ def _instant(text: str | None) -> float:
 
 
 def _stretch(file: ArchiveFile, candles: Candles) -> tuple[datetime, datetime]:
-    """The stretch that the file covers: as declared, or as its rows show where its label means other hours."""
+    """Return the stretch that the file covers: as declared, or as its rows show if its label stands for other hours."""
     if not len(candles):
         return file.start, file.end
     declared = file.archive.label_offset
@@ -230,7 +230,7 @@ def _zip_member(packed: IO[bytes], suffixes: tuple[str, ...]) -> IO[bytes]:
 
 
 def _limited(member: IO[bytes]) -> bytes:
-    """All of the member, unless it is longer than its zip entry says and than is allowed."""
+    """Return the whole member. Raises MalformedFile if it is longer than its zip entry says, or longer than allowed."""
     parts: list[bytes] = []
     length = 0
     try:
@@ -258,7 +258,7 @@ def _gunzip(content: bytes) -> bytes:
 
 
 def _sheet_as_csv(workbook: bytes) -> bytes:
-    """The first sheet of an Excel workbook as CSV text."""
+    """Return the first sheet of an Excel workbook as CSV text."""
     try:
         import openpyxl
     except ImportError as error:

@@ -25,12 +25,12 @@ from titan10_dagster.candles.slices import Slice, midnight
 from titan10_dagster.planning.breaker import BreakerState, Health
 from titan10_dagster.planning.repairs import OpenSlice
 
-CALM = timedelta(minutes=15)  # a problem has ended when no check saw it for so long
-INTERRUPTED = timedelta(hours=1)  # without a check for so long, the earlier observations do not count
-SETTLEMENT_DAYS = 7  # incomplete days that are older than this do not alert as a failed settlement
+CALM = timedelta(minutes=15)  # a problem has ended when no check has seen it for this long
+INTERRUPTED = timedelta(hours=1)  # after this long without a check, earlier observations do not count
+SETTLEMENT_DAYS = 7  # older incomplete days raise no alert about the settlement
 MOST_NAMED = 5
 MOST_EVENTS = 3
-EVENT_DAYS = 7  # for how long an event of a series alerts after it was last observed
+EVENT_DAYS = 7  # how long an event of a series raises an alert after its last observation
 _DAY = timedelta(days=1)
 
 
@@ -42,7 +42,7 @@ class Kind(StrEnum):
     SERIES = "series"
 
 
-# How long a problem lasts before the first message.
+# The time that a problem must last before the first message.
 DELAYS: Mapping[Kind, timedelta] = {
     Kind.BREAKER: timedelta(0),
     Kind.GAPS: timedelta(hours=12),
@@ -80,7 +80,7 @@ class Alert:
         last_seen: the last check that saw it.
         notified: digests of the addresses that received the message.
         notified_over: digests of the addresses that received the message about its end.
-        over_at: when it ended, None while it lasts.
+        over_at: the time of its end; None if it has not ended.
     """
 
     kind: Kind
@@ -98,18 +98,18 @@ class Alert:
 
     @property
     def is_due(self) -> bool:
-        """Whether it has lasted long enough for a message."""
+        """Return whether the problem has lasted long enough for a message."""
         return self.last_seen - self.since >= DELAYS[self.kind]
 
 
 @dataclass(frozen=True)
 class AlertPlan:
-    """What follows from one check.
+    """The result of one check.
 
     Attributes:
         keep: alerts to store.
         forget: alerts to delete; no message about them was sent.
-        notify: those of `keep` that some address may still have to receive.
+        notify: the alerts of `keep` that have not reached all addresses.
     """
 
     keep: tuple[Alert, ...]
@@ -139,7 +139,7 @@ def plan_alerts(conditions: Iterable[Condition], open_: Sequence[Alert], now: da
         if key in current:
             continue
         if not alert.notified:
-            forget.append(alert)  # it passed before a message was due
+            forget.append(alert)  # it ended before a message was due
             continue
         ending = _not_observed(alert, now)
         keep.append(ending)
@@ -173,7 +173,10 @@ def delivered(alert: Alert, address: str) -> Alert:
 
 
 def is_done(alert: Alert, addresses: Iterable[str]) -> bool:
-    """Return whether the problem has ended and all addresses know. Addresses that left the settings do not count."""
+    """Return whether the problem has ended and all addresses were notified.
+
+    Addresses no longer in the settings do not count.
+    """
     return alert.over_at is not None and not pending_addresses(alert, addresses)
 
 
@@ -193,15 +196,15 @@ def _observed(condition: Condition, known: Alert | None, now: datetime) -> Alert
     """Return the alert of a problem that this check saw: the open one, or a new one."""
     if known is not None and not _starts_again(known, now):
         return replace(known, message=condition.message, last_seen=now, over_at=None)
-    # Addresses that received the beginning of the former alert but not its end believe that it still lasts.
+    # Some addresses received the beginning of the former alert but not its end. For them it has not ended.
     believing = known.notified - known.notified_over if known is not None else frozenset[str]()
     return Alert(condition.kind, condition.subject, condition.message, now, now, notified=believing)
 
 
 def _starts_again(known: Alert, now: datetime) -> bool:
-    """Return whether a problem that is seen again is a new one."""
+    """Return whether a problem that is observed again counts as a new problem."""
     if known.notified_over:
-        return True  # messages said that the former one ended
+        return True  # messages reported the end of the former problem
     return not known.notified and now - known.last_seen > INTERRUPTED
 
 

@@ -67,7 +67,7 @@ class Attempts:
         return last + pause(last - min(times))
 
     def due(self, exchange: str, day: date, symbols: Sequence[str], now: datetime) -> Sequence[str]:
-        """Return those of `symbols` to request now. None of them has a ledger row for this day."""
+        """Return the symbols to request now, of `symbols` without a ledger row for this day."""
         if (exchange, day) not in self._by_day:
             return symbols
         due = []

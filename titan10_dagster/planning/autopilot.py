@@ -1,7 +1,7 @@
 """The autopilot requests missing history chunk by chunk until none is left.
 
-A chunk is a contiguous range of days of one exchange, as long as one backfill run. The days of a chunk that failed wait
-like those of a repair, with pauses that double, and so does their exchange until one chunk succeeds. Other exchanges
+A chunk is a contiguous range of days of one exchange, as long as one backfill run. After a chunk fails, its days wait
+with pauses that double, like the days of a repair. The exchange waits too, until one chunk succeeds. Other exchanges
 continue.
 """
 
@@ -19,7 +19,7 @@ from titan10_dagster.planning.repairs import Repairable, due_of_hole
 
 
 class Order(StrEnum):
-    """Which end of the missing history comes first."""
+    """The end of the missing history that is fetched first."""
 
     NEWEST_FIRST = "newest_first"
     OLDEST_FIRST = "oldest_first"
@@ -40,8 +40,8 @@ class HistoryPlan:
     """What to request now, at most one chunk per exchange.
 
     Attributes:
-        missing: how many days each exchange misses, those of the chunks included.
-        busy: exchanges without a chunk because days of them are being fetched.
+        missing: how many days each exchange misses, including the days of the chunks.
+        busy: exchanges without a chunk because other runs are fetching their days.
         blocked: exchanges without a chunk because their breaker is open.
         resting: exchanges without a chunk after a failure, or before the daily settlement.
     """
@@ -61,7 +61,8 @@ def plan_history(
     now: datetime,
     order: Order = Order.NEWEST_FIRST,
 ) -> HistoryPlan:
-    """Return which chunk of history to request now, of each exchange that misses some and is neither busy nor blocked.
+    """Return the chunk of history to request now, for each exchange that misses history and is neither busy nor
+    blocked.
 
     Exchanges that are not in `exchanges` are left out.
     """

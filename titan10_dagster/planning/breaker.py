@@ -1,14 +1,14 @@
 """The circuit breaker of an exchange, as a pure state machine.
 
     CLOSED     -> OPEN        `threshold` failures in a row, a ban, or a demand to rest
-    OPEN       -> HALF_OPEN   its time is over, and one process took the probe (a single test request)
+    OPEN       -> HALF_OPEN   the pause is over, and one process took the probe (a single test request)
     HALF_OPEN  -> CLOSED      the probe succeeded
     HALF_OPEN  -> OPEN        the probe failed: for longer than before
 
-The caller must read, decide and store under one lock, so that two processes cannot both have the probe; `ask` is the
-decision. A probe is leased: if its process dies, another process gets the probe when the lease ends. Answers to
-requests that were under way when the breaker opened arrive late; while it is open they change nothing. All instants
-are aware and UTC.
+`ask` makes the decision. The caller must read, decide and store under one lock, so that two processes cannot both have
+the probe. A probe is leased: if its process dies, another process gets the probe when the lease ends. Answers to
+requests that were under way when the breaker opened arrive late; while it is open they change nothing. All instants are
+aware and UTC.
 
 The pace (`planning/pace.py`) and the last error are kept with the breaker. An answer does not delete the last error.
 """
@@ -34,8 +34,9 @@ class BreakerState(StrEnum):
 class Health:
     """The breaker of one exchange.
 
-    failures: how many came in a row. shut_since: when it was last closed; None while it is.
-    last_error: of any kind. The error of a single symbol, or a demand for a slower pace, is no failure.
+    failures: the number of failures in a row. shut_since: when the breaker was last closed; None if it is closed now.
+    last_error: the last error of any kind. The error of a single symbol, or a request to slow down, does not count as a
+        failure.
     """
 
     exchange: str
@@ -59,7 +60,7 @@ class Permit(StrEnum):
 
 @dataclass(frozen=True)
 class Decision:
-    """Whether a request may be made. `until`: if it may not, the first instant at which it is worth asking again."""
+    """The decision about a request. `until`: if the request may not be made, the earliest time to ask again."""
 
     permit: Permit
     until: datetime | None = None
@@ -96,7 +97,7 @@ def after_probe_taken(health: Health, now: datetime, lease: timedelta) -> Health
 
 
 def after_success(health: Health, now: datetime) -> Health:
-    """Return it closed and without failures. An open breaker stays open, because the answer came late."""
+    """Return the Health, closed and without failures. An open breaker stays open, because the answer came late."""
     if health.state is BreakerState.HALF_OPEN:
         return _changed(health, BreakerState.CLOSED, now)
     if health.state is BreakerState.CLOSED and health.failures:
@@ -107,7 +108,8 @@ def after_success(health: Health, now: datetime) -> Health:
 def after_failure(
     health: Health, now: datetime, *, threshold: int = 5, pause: timedelta, reason: str | None = None
 ) -> Health:
-    """Return it with one more failure; open after `threshold` in a row, or at once if the probe failed.
+    """Return the Health with one more failure. It opens after `threshold` failures in a row, or at once if the probe
+    failed.
 
     The first pause is `pause`. Each further one, without a success in between, is twice as long, up to an hour.
     """
@@ -125,14 +127,20 @@ def after_failure(
 
 
 def after_ban(health: Health, now: datetime, until: datetime, reason: str) -> Health:
-    """Return it open until `until`, or longer if it already was; from then on at half the pace."""
+    """Return the Health, open until `until` or longer if it already was.
+
+    Afterwards requests are made at half the pace.
+    """
     banned = after_rest(health, now, until, reason)
     ends = banned.open_until or until
     return replace(banned, pace=Pace(health.pace.slowed(ends, ends).share, ends))
 
 
 def after_rest(health: Health, now: datetime, until: datetime, reason: str) -> Health:
-    """Return it open until `until`, or longer if it already was. The exchange demands a rest; this is not a failure."""
+    """Return the Health, open until `until` or longer if it already was.
+
+    The exchange requests a rest; this is no failure.
+    """
     if health.state is BreakerState.OPEN and health.open_until is not None:
         until = max(until, health.open_until)
     noted = after_error(health, now, reason)
@@ -142,12 +150,12 @@ def after_rest(health: Health, now: datetime, until: datetime, reason: str) -> H
 def after_throttling(
     health: Health, requested_at: datetime, now: datetime, reason: str, rest: timedelta = timedelta(0)
 ) -> Health:
-    """Return it with a rest and a slower pace, because the request sent at `requested_at` was throttled."""
+    """Return the Health with a rest and a slower pace, because the request sent at `requested_at` was throttled."""
     return replace(after_error(health, now, reason), pace=health.pace.slowed(requested_at, now, rest))
 
 
 def after_error(health: Health, now: datetime, reason: str) -> Health:
-    """Return it with another last error; the breaker does not change."""
+    """Return the Health with a new last error. The state of the breaker does not change."""
     return replace(health, last_error=reason, last_error_at=now)
 
 

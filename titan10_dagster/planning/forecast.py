@@ -1,9 +1,9 @@
-"""What a fetch will cost before it starts, and how the forecast compares with the result.
+"""The forecast of a fetch's cost before it starts, and its comparison with the result.
 
 The counts come from the sources: REST rehearses its pages (`exchanges.rehearsal`), an archive lists its files
 (`archives.cost`). This module adds time and space to the counts and puts forecast and result side by side. Counts are
 exact if the exchange has every candle and no request has to be repeated. A minute without trades at the edge of a page,
-an outage, or a damaged file cost further requests, which nothing announces.
+an outage, or a damaged file cost further requests that cannot be forecast.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ BYTES_COMPRESSED, BYTES_OF_A_ROW = 13.0, 206.0
 
 @dataclass(frozen=True)
 class Cost:
-    """What a source needs to bring some slices, or needed.
+    """The cost of some slices at one source, forecast or measured.
 
-    requests: of all kinds: pages, files, digests, and files that are not there. files: files that are read. cached:
-    those of them that need no request. bytes: downloaded from an archive. seconds: by the clock.
+    requests: all requests, for pages, files, digests, and absent files. files: files that are read. cached: the files
+        that need no request. bytes: downloaded from an archive. seconds: elapsed time.
     """
 
     requests: int = 0
@@ -50,10 +50,10 @@ Costs = Mapping[Source, Cost]
 
 @dataclass(frozen=True)
 class Speed:
-    """How fast one machine works where neither pace nor network is the limit, in candles a second.
+    """The speed of one machine when neither pace nor network is the limit, in candles per second.
 
-    Measured with `benchmarks.forecast` on two cores, which also served the files. run_seconds: what a run costs besides
-    its candles.
+    Measured with `benchmarks.forecast` on two cores, which also served the files. run_seconds: the time of a run in
+    addition to its candles.
     """
 
     pages: float = 120_000
@@ -67,12 +67,12 @@ class Forecast:
     """The cost of some runs.
 
     Attributes:
-        slices: those that the runs fetch.
-        candles: how many candles they have room for.
-        runs: how many runs there are.
-        by_source: what each source needs.
+        slices: the number of slices to fetch.
+        candles: the number of candles in these slices if none is missing.
+        runs: the number of runs.
+        by_source: the cost of each source.
         store_seconds: time to check and store the candles, and for the runs themselves.
-        stored_bytes: what the candles take in the database in the long run.
+        stored_bytes: the size of the candles in the database in the long run.
     """
 
     slices: int = 0
@@ -84,16 +84,16 @@ class Forecast:
 
     @property
     def cost(self) -> Cost:
-        """What all sources need together."""
+        """The cost of all sources together."""
         return total(self.by_source)
 
     @property
     def seconds(self) -> float:
-        """Time by the clock, from the first request to the last stored candle."""
+        """The elapsed time from the first request to the last stored candle."""
         return self.cost.seconds + self.store_seconds
 
     def ends_at(self, now: datetime) -> datetime:
-        """Return when the runs will be done if they start now."""
+        """Return the time at which the runs end if they start now."""
         return now + timedelta(seconds=self.seconds)
 
     def to_json(self) -> dict[str, Any]:
@@ -109,7 +109,7 @@ class Forecast:
 
 
 def total(costs: Costs) -> Cost:
-    """Return what all sources need together."""
+    """Return the cost of all sources together."""
     result = Cost()
     for cost in costs.values():
         result += cost
@@ -131,11 +131,11 @@ def forecast_runs(
     """Return the forecast of some runs.
 
     Args:
-        runs: what each source needs in each run.
-        slices: how many slices all runs fetch.
-        candles: how many candles these have room for.
+        runs: the cost of each source in each run.
+        slices: the number of slices in all runs.
+        candles: the number of candles in these slices if none is missing.
         is_compressed: the database compresses old candles.
-        speed: what the machine does.
+        speed: the speed of this machine.
     """
     speed = speed or Speed()
     return Forecast(
@@ -149,9 +149,9 @@ def forecast_runs(
 
 
 def seconds_at_pace(requests: int, spacing: float, pace: Pace, now: datetime) -> float:
-    """Return how long so many requests take, in seconds.
+    """Return the time for this many requests, in seconds.
 
-    `spacing`: seconds between two requests at full pace. A reduced pace recovers on the way, as `planning.pace` says.
+    `spacing`: seconds between two requests at full pace. A reduced pace recovers meanwhile, see `planning.pace`.
     """
     if not requests:
         return 0.0
@@ -170,7 +170,7 @@ Row = tuple[str, str, str]
 
 
 def side_by_side(forecast: Forecast, result: Costs, *, candles: int, seconds: float) -> list[Row]:
-    """Return rows of a name, the forecast and the result. `candles`: how many came, `seconds`: in all."""
+    """Return rows of a name, the forecast and the result. `candles`: the number received, `seconds`: the total time."""
     expected, real = forecast.cost, total(result)
     return [
         ("requests", f"{expected.requests:,}", f"{real.requests:,}"),
@@ -200,7 +200,7 @@ def sentence(forecast: Forecast, now: datetime) -> str:
 
 
 def result_sentence(result: Costs, candles: int) -> str:
-    """Return what a fetch needed as a sentence. `candles`: how many came."""
+    """Return the cost of a finished fetch as a sentence. `candles`: the number received."""
     cost = total(result)
     parts = [f"{cost.requests:,} requests"]
     if cost.files:

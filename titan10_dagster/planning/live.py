@@ -1,7 +1,7 @@
 """The candles that a live poll requests: those after the last one received, at most one page.
 
-The ledger keeps how far polling got: the expected minutes of a live slice end with its last candle. So a pause is made
-up for page by page in the next polls, and no candle has to be read to know where to continue.
+The ledger keeps how far polling got: the expected minutes of a live slice end with its last candle. After a pause, the
+next polls therefore catch up page by page, and no candle has to be read to find where to continue.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _DAY = timedelta(days=1)
 
 @dataclass(frozen=True)
 class Polled:
-    """A slice in the ledger, as polling needs it. `until`: how far it is covered (aware, UTC)."""
+    """The facts that polling needs about a slice in the ledger. `until`: the end of its covered part (aware, UTC)."""
 
     state: SliceState
     until: datetime
@@ -38,10 +38,11 @@ class LivePlan:
     is_full: bool
 
     def covered(self, last_end: datetime | None) -> datetime:
-        """Return how far polling got if the answer's last candle ended at `last_end` (None: it held none).
+        """Return the new end of the covered part.
 
-        Without a new candle it got nowhere, because the exchange may be late. But a full page without one is skipped,
-        to come nearer to now; the candles missing there are settled with their day.
+        `last_end` is the end of the answer's last candle, None without candles. Without a new candle the end does not
+        move, because the exchange may be late. But a full page without a new candle is skipped, to get closer to now;
+        its missing candles are settled with their day.
         """
         if last_end is not None and last_end > self.resumed:
             return last_end
@@ -59,8 +60,8 @@ def plan_poll(
 ) -> LivePlan | None:
     """Return what to request now; None if every candle that has ended is known.
 
-    known: the ledger's slices of yesterday and today. A series without any begins with today; if the exchange serves
-        only its last `depth` candles, with all of these since yesterday.
+    known: the ledger's slices of yesterday and today. A series without slices starts with today. If the exchange serves
+        only its last `depth` candles, it starts with the first of these since yesterday.
     gap: the start of missing candles that the exchange will soon no longer serve. They are requested too, if one page
         reaches from there to now.
     """
@@ -81,7 +82,7 @@ def plan_poll(
 def seconds_to_ask(now: datetime) -> float:
     """Return how long a poll that starts now may send requests.
 
-    The requests under way then must end, and their candles be written, before the next minute's poll. A poll that
+    The last requests must end, and their candles must be written, before the poll of the next minute. A poll that
     started late has at least ten seconds.
     """
     return max(10.0, 45.0 - now.second)

@@ -1,15 +1,15 @@
-"""Days without a ledger row, and whether they are holes or history.
+"""Days without a ledger row, classified as holes or history.
 
 | days without a ledger row | are | and are fetched |
 |-|-|-|
 | after the series was first on duty | a hole: Titan-10 was down | by the repair sensor |
 | between known days, a month or less | a hole: one run of a backfill failed | by the repair sensor |
-| of a run that was requested and failed | a hole, wherever it lies | by the repair sensor |
+| of a run that was requested and failed | always a hole | by the repair sensor |
 | all others, back to the exchange's start | history that was never requested | by a backfill, or by the autopilot |
 
 A series is on duty from the first day that was fetched on the day itself or on the next one, as live polling and the
-daily settlement do. So a single old day, fetched as a test, starts no download of the years after it, and a symbol that
-is added later has its own first day of duty.
+daily settlement do. A single old day, fetched as a test, therefore starts no download of the years after it. A symbol
+that is added later has its own first day of duty.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class KnownDays:
 
     Attributes:
         stretches: in ascending order; they neither overlap nor touch.
-        on_duty_since: the first day that was fetched as it ended, None without one.
+        on_duty_since: the first day that was fetched when it ended; None if there is none.
     """
 
     exchange: str
@@ -102,10 +102,10 @@ class FailedRequest:
 
 
 def with_failed_requests(missing: Missing, failed: Iterable[FailedRequest]) -> Missing:
-    """Return the missing days, where history that failed runs should have fetched counts as holes.
+    """Return the missing days, with the days of failed runs as holes and not as history.
 
-    The ledger does not know days of a run that died before it stored anything. If they are the oldest of their
-    series, they look like history that was never requested; but they were, and their files may even have landed.
+    If a run dies before it stores anything, its days have no ledger rows. The oldest days of a series then look like
+    history that was never requested, although their files may even have landed.
     """
     requests = list(failed)
     holes, history = list(missing.holes), []
@@ -156,7 +156,7 @@ def _part(missing: MissingDays, stretch: Stretch, symbols: frozenset[str]) -> Mi
 
 
 def between(known: Sequence[Stretch], first: date, last: date) -> Iterator[Stretch]:
-    """Yield the days from `first` to `last` that are in none of `known`. Both are in ascending order."""
+    """Yield the days from `first` to `last` that are in none of the stretches `known`. Both are in ascending order."""
     for stretch in known:
         if stretch.first > last:
             break

@@ -1,4 +1,4 @@
-"""The pace of requests after an exchange demanded a slower one: half as fast at once, then slowly faster again.
+"""The pace of requests after an exchange requested a slower one: half at once, then a slow return to the full pace.
 
 Additive increase, multiplicative decrease. The increase depends on time alone, so only the share at one instant has to
 be stored: nothing is written while the pace recovers, and every process computes the same pace from it.
@@ -10,11 +10,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 SLOWEST = 1 / 16
-FULL_AFTER = timedelta(minutes=10)  # from nothing to the full pace; from half of it in half that time
+FULL_AFTER = timedelta(minutes=10)  # from zero to the full pace; from half the pace it takes half that time
 
 
 def recovered(share: float, elapsed: timedelta) -> float:
-    """Return what `share` of the full pace has become after so long. A clock that went back changes nothing."""
+    """Return the share of the full pace that `share` has become after this long.
+
+    A clock that went back changes nothing.
+    """
     return min(1.0, share + max(elapsed / FULL_AFTER, 0.0))
 
 
@@ -22,7 +25,8 @@ def recovered(share: float, elapsed: timedelta) -> float:
 class Pace:
     """The share of the full pace at the instant `at` (aware, UTC); `at` is None if the pace was never reduced.
 
-    rest_until: no process of this address makes a request before it, because of the exchange's Retry-After.
+    rest_until: the end of the rest in the exchange's Retry-After; until then no process of this address makes a
+        request.
     """
 
     share: float = 1.0
@@ -34,7 +38,7 @@ class Pace:
         return 1.0 if self.at is None else recovered(self.share, now - self.at)
 
     def rest(self, now: datetime) -> timedelta:
-        """Return how long no request may be made; zero if one may be made now."""
+        """Return the time until the next request is allowed; zero if a request is allowed now."""
         return timedelta(0) if self.rest_until is None else max(self.rest_until - now, timedelta(0))
 
     def slowed(self, requested_at: datetime, now: datetime, rest: timedelta = timedelta(0)) -> Pace:

@@ -1,7 +1,7 @@
-"""What a probe of an exchange measured, compared with what is expected of it. No request is made here.
+"""The measurements of a probe of an exchange, compared with the expected values. This module makes no requests.
 
-A property is expected to be what the exchange's record says; where the record says nothing, what the last probe
-measured. A property that could not be measured, or that nothing is expected of, does not differ.
+The expected value of a property is the one in the exchange's record or, if the record has none, the one of the last
+probe. A property without a measured or an expected value does not count as different.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-_FEWEST_MARKETS, _MOST_MARKETS = 0.8, 1.5  # as shares of the number before; exchanges list and delist all the time
+_FEWEST_MARKETS, _MOST_MARKETS = 0.8, 1.5  # as shares of the former number; exchanges list and delist all the time
 
 
 class Property(StrEnum):
-    """One property of an exchange; `SENTENCES` says what each one is."""
+    """One property of an exchange; `SENTENCES` describes each."""
 
     PAGE_SIZE = "page_size"
     ORDER = "order"
@@ -50,7 +50,7 @@ SENTENCES: Mapping[Property, str] = {
 
 @dataclass(frozen=True)
 class Finding:
-    """One property as it was measured; texts, so that they can be stored and shown. None: not known."""
+    """The measured value of one property, as texts that can be stored and shown. None: not known."""
 
     subject: Property
     measured: str | None
@@ -78,5 +78,5 @@ def compare(
 
 
 def sentence(finding: Finding) -> str:
-    """Say what differs, in one sentence."""
+    """Describe the difference in one sentence."""
     return f"{finding.subject.value}: {finding.measured}, not {finding.expected}. {SENTENCES[finding.subject]}"

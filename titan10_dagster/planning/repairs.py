@@ -1,4 +1,4 @@
-"""What to fetch again now: past days that miss candles without a final reason, and when each is due.
+"""The past days to fetch again because candles are missing without a final reason, and when each is due.
 
 | slice | is fetched again |
 |-|-|
@@ -28,18 +28,17 @@ from titan10_dagster.planning.attempts import Attempt, Attempts, pause
 from titan10_dagster.planning.breaker import Health, Permit, may_request
 from titan10_dagster.planning.missing_days import MissingDays, around
 
-SETTLEMENT = timedelta(hours=2)  # after midnight UTC: the daily schedule, from which defs/schedules.py takes it
+SETTLEMENT = timedelta(hours=2)  # after midnight UTC: the time of the daily settlement, also used by defs/schedules.py
 OVERDUE = timedelta(hours=3)
 
-# How long after the last observation a halt, an outage or a broken candle is checked for late candles, by the
-# observations so far.
+# Number of observations so far -> time until the next check of a halt, an outage or a broken candle for late candles.
 LATER_CHECKS: Mapping[int, timedelta] = MappingProxyType({2: timedelta(days=1), 3: timedelta(days=7)})
 
 _DAY = timedelta(days=1)
 Days = dict[date, set[str]]  # the symbols that are due, by day
 Rank = tuple[int, timedelta]
 
-# The first part of a rank.
+# The first component of a rank.
 _EXPIRING, _KEPT, _GONE = 0, 1, 2
 
 
@@ -52,8 +51,8 @@ class OpenSlice:
         first_seen: the first observation of its open gaps.
         unexplained_seen: the last counted observation of gaps without a reason; None if all candles that are missing
             are in quarantine.
-        missing_until: the end of the last open gap. A slice without a gap has `fetched_at` as `first_seen`, and its
-            own end here.
+        missing_until: the end of the last open gap. For a slice without a gap, `first_seen` is `fetched_at`, and
+            `missing_until` is the end of the slice.
     """
 
     slice: Slice
@@ -65,7 +64,7 @@ class OpenSlice:
 
     @property
     def looked_at(self) -> datetime:
-        """The last fetch of the whole slice. Polls do not count, and may go on after the day is over."""
+        """The last fetch of the whole slice. Polls do not count; they may continue after the end of the day."""
         return min(self.fetched_at, self.slice.end) if self.state == SliceState.LIVE else self.fetched_at
 
 
@@ -74,8 +73,8 @@ class CheckedLater:
     """A settled slice with a halt, an outage or broken candles, which a late answer could correct; instants are UTC.
 
     Attributes:
-        observations: the fewest of its gaps.
-        last_seen: the last observation of its gaps that counted.
+        observations: the smallest number of observations of its gaps.
+        last_seen: the last counted observation of its gaps.
         missing_until: the end of the last gap.
     """
 
@@ -90,8 +89,8 @@ class Repairable:
     """What a plan needs to know about an exchange.
 
     Attributes:
-        depth: how many candles back from now the exchange serves, None for all.
-        under_way: other runs are fetching days of it, such as a backfill or the daily settlement.
+        depth: how many candles back from now the exchange serves; None: all.
+        under_way: whether other runs, such as a backfill or the daily settlement, are fetching its days.
     """
 
     health: Health
@@ -129,11 +128,11 @@ class Repair:
 
 @dataclass(frozen=True)
 class RepairPlan:
-    """What to repair now, most urgent first, and how many other slices wait for what.
+    """The repairs to start now, most urgent first, and the numbers of slices that wait, by the reason for waiting.
 
     Attributes:
         waiting: slices that are not due yet.
-        busy: slices of exchanges of which days are being fetched.
+        busy: slices of exchanges whose days other runs are fetching.
         blocked: slices of exchanges whose breaker is open.
         postponed: slices that are due but exceed the limits of a plan.
     """
@@ -147,7 +146,10 @@ class RepairPlan:
 
 @dataclass(frozen=True)
 class _Candidate:
-    """A day of some symbols to fetch again. `rank` sorts; `yields`: other runs of the exchange go first."""
+    """A day of some symbols to fetch again.
+
+    `rank`: the sort key. `yields`: whether other runs of the exchange come first.
+    """
 
     rank: Rank
     exchange: str
@@ -223,7 +225,7 @@ def _of_holes(
 def _of_later_checks(
     later: Iterable[CheckedLater], exchanges: Mapping[str, Repairable], known: Attempts, now: datetime
 ) -> Iterator[_Candidate]:
-    """Yield the slices whose later check is due. The others miss nothing, so they do not count as waiting."""
+    """Yield the slices whose check for late candles is due. The other slices do not count as waiting."""
     for checked in later:
         series, day = checked.slice.series, checked.slice.day
         pause_ = LATER_CHECKS.get(checked.observations)
@@ -240,20 +242,23 @@ def _of_later_checks(
 
 
 def _of_day(hole: MissingDays, day: date, exchange: Repairable, known: Attempts, now: datetime) -> Iterator[_Candidate]:
-    """Yield a day of a hole: the symbols that are due, then those that wait."""
+    """Yield the symbols of a day of a hole in two parts: the symbols that are due, then those that wait."""
     end = midnight(day) + _DAY
     rank = _rank(end, _served_for(end, hole.timeframe, exchange.depth, now), now)
     yields = exchange.under_way and rank[0] != _EXPIRING
     due = due_of_hole(hole, day, known, now)
     if due:
         yield _Candidate(rank, hole.exchange, day, due, True, yields)
-    if len(due) < len(hole.symbols):  # the comparison is cheap; most days have no symbol that waits
+    if len(due) < len(hole.symbols):  # the comparison is cheap, and on most days no symbol waits
         waiting = [symbol for symbol in hole.symbols if symbol not in due]
         yield _Candidate(rank, hole.exchange, day, waiting, False, yields)
 
 
 def due_of_hole(hole: MissingDays, day: date, known: Attempts, now: datetime) -> Sequence[str]:
-    """Return the symbols to request now for a day of a hole. The daily settlement goes first, and has an hour."""
+    """Return the symbols to request now for a day of a hole.
+
+    The daily settlement has an hour to fetch the day first.
+    """
     if now < midnight(day) + _DAY + OVERDUE:
         return ()
     return known.due(hole.exchange, day, hole.symbols, now)
@@ -283,9 +288,9 @@ def due_at(open_slice: OpenSlice, last_attempt: datetime) -> datetime:
 
 
 def _served_for(until: datetime, timeframe: Timeframe, depth: int | None, now: datetime) -> timedelta | None:
-    """Return for how long the exchange still serves the candle that ends at `until`.
+    """Return how long the exchange will still serve the candle that ends at `until`.
 
-    None: for ever. Zero or less: no longer.
+    None: without limit. Zero or less: it no longer does.
     """
     if depth is None:
         return None
@@ -293,7 +298,7 @@ def _served_for(until: datetime, timeframe: Timeframe, depth: int | None, now: d
 
 
 def _rank(end: datetime, served_for: timedelta | None, now: datetime) -> Rank:
-    """Return what sorts days by urgency: expiring days, soonest first; kept days, newest first; days that are gone."""
+    """Return the sort key of a day: expiring days (soonest first), kept days (newest first), days no longer served."""
     if served_for is None:
         return _KEPT, now - end
     if served_for > timedelta(0):

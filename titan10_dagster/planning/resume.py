@@ -1,4 +1,4 @@
-"""What is left to fetch: compares the slices of a run with the ledger and the landing zone."""
+"""The slices that a run still has to fetch, found by comparing its slices with the ledger and the landing zone."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def plan_fetch(
     unconfirmed: Mapping[Slice, datetime] = _NONE,
     refresh: bool = False,
 ) -> FetchPlan:
-    """Sort `slices` by what a run has to do for them.
+    """Divide `slices` into groups by the work that a run has to do for them.
 
     Args:
         slices: the slices of the run.
@@ -80,6 +80,6 @@ def _can_resume(record: FetchRecord | None, first_fetch: datetime | None) -> boo
     if record is None or not record.answered:
         return False
     if record.fetched_at < record.slice.end:
-        return False  # fetched while its day was running, so it is incomplete
-    # A file that landed after the first fetch is the second one and only has to be stored.
+        return False  # fetched before the end of its day, so it is incomplete
+    # A file that landed after the first fetch is the second fetch and only has to be stored.
     return first_fetch is None or record.fetched_at > first_fetch
