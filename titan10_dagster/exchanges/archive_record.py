@@ -1,8 +1,8 @@
-"""What a venue record says about the candle files that an exchange publishes.
+"""The part of a venue record about the candle files that an exchange publishes.
 
-An `Archive` is a declaration: `titan10_dagster.archives` downloads, verifies and parses by it. It names where the files
-lie and what is usual in them. What a file really holds (header, time unit, order, the day that its label means) is read
-from the file, because every exchange has changed its format at least once.
+An `Archive` is a declaration: `titan10_dagster.archives` downloads, verifies and parses by it. It has the paths of the
+files and their usual format. The real format of a file (header, time unit, order, the day of its label) is read from
+the file itself, because every exchange has changed its format at least once.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from enum import StrEnum
 
 
 class Cadence(StrEnum):
-    """How long a stretch one file covers."""
+    """The length of time that one file covers."""
 
     DAILY = "daily"
     MONTHLY = "monthly"
 
 
 class Format(StrEnum):
-    """How the rows of a file are packed."""
+    """The file format in which rows are packed."""
 
     ZIP_CSV = "zip_csv"  # one CSV member
     GZIP_CSV = "gzip_csv"
@@ -30,13 +30,13 @@ class Format(StrEnum):
 
 @dataclass(frozen=True)
 class Tree:
-    """One family of files of the same naming.
+    """One family of files whose names follow the same pattern.
 
     `path` is a `str.format` template below the archive's base URL. Its fields are `symbol` (in the archive's spelling),
-    `timeframe` and `label`, the date that names the file, with its own format: `{label:%Y-%m-%d}`.
-    `digest` is the template of the file that holds the published digest; None where none is published. `{path}` stands
-    for the data file's path, `{stem}` for the same without its last suffix.
-    `separator` joins base and quote in `symbol`: "" for BTCUSDT, "-" for BTC-USDT. `quote_first`: as in KRW-BTC.
+    `timeframe` and `label`, the date that names the file, with its own format: `{label:%Y-%m-%d}`. `digest` is the
+    template of the file that holds the published digest; None if no digest is published. `{path}` stands for the data
+    file's path, `{stem}` for that path without its last suffix. `separator` joins base and quote in `symbol`: "" for
+    BTCUSDT, "-" for BTC-USDT. `quote_first`: as in KRW-BTC.
     """
 
     cadence: Cadence
@@ -51,20 +51,20 @@ class Tree:
 class Archive:
     """The candle files of one exchange.
 
-    trees: in order of preference among those of one cadence.
-    first_day: no file is looked for before this UTC day.
-    columns: the meaning of each column where a file has no header. Names are time, open, high, low, close, volume
-        (base currency), and "" for a column that is not read.
+    trees: the families of files; those of one cadence in order of preference.
+    first_day: no file is requested for days before this UTC day.
+    columns: the meaning of each column in a file without a header. Names are time, open, high, low, close, volume (base
+        currency), and "" for a column that is not read.
     header: for each of the six names, how headers spell it, lower case.
-    label_offset: the file of label D covers the 24 hours that begin at midnight UTC of D minus this. Eight hours where
-        days are those of UTC+8. If the rows of a file say otherwise, the rows win.
+    label_offset: the file of label D covers the 24 hours that begin at midnight UTC of D minus this. Eight hours if
+        days are those of UTC+8. If the rows of a file show something else, the rows count.
     sparse: minutes without trades are left out. Otherwise an absent minute is an outage or a defect of the file.
     published_after: a daily file is not expected before this time after the end of its day.
-    missing_for_good_after: how long after its expected publication a file that is absent counts as late, by cadence.
+    missing_for_good_after: how long after its expected publication an absent file still counts as late, by cadence.
     absent: HTTP statuses of a file that does not exist, each with a text that the body must contain ("" for any).
     etag_is_md5: the ETag is the MD5 digest of the file, unless it has a dash (multipart upload).
-    daily_preferred: UTC days of which monthly files are known to be worse than daily ones.
-    licence: terms that the user has to accept; such an archive is off until the settings switch it on.
+    daily_preferred: UTC days for which monthly files are known to be worse than daily files.
+    licence: terms that the user has to accept; an archive with terms is off until the settings switch it on.
     """
 
     base_url: str

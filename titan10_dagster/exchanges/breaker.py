@@ -1,11 +1,11 @@
-"""The circuit breaker of an exchange, as the event loop uses it.
+"""The circuit breaker of an exchange, for use in an event loop.
 
 The decisions are made by the pure state machine in `planning/breaker.py`; the states are kept in a store, so that every
-run and sensor, in whatever process, sees the same breaker. The pace is kept there too, so that a run starts as slowly
-as the run before it had to go.
+run and sensor in every process sees the same breaker. The pace is kept there too, so that a run starts at the reduced
+pace of the previous run.
 
-No call of the store runs on the event loop. Each breaker has one thread for them: a database that does not answer, or
-a row that another process has locked, delays this exchange only, and the loop goes on.
+Calls of the store never run on the event loop. Each breaker has its own thread for them. A database that does not
+answer, or a row that another process has locked, therefore delays only this exchange.
 """
 
 from __future__ import annotations
@@ -52,13 +52,13 @@ from titan10_dagster.planning.pace import Pace
 T = TypeVar("T")
 
 CONFIRMED_FOR = 0.25  # seconds
-CONFIRM_WITHIN = 1.0  # seconds that a request waits to learn whether the breaker is still closed
-RECORD_WITHIN = 2.0  # seconds that a request waits until its demand for a slower pace is stored
-REFUSAL = timedelta(minutes=10)  # the first pause after a refusal; the next ones are longer
+CONFIRM_WITHIN = 1.0  # seconds that a request waits for the current state of the breaker
+RECORD_WITHIN = 2.0  # seconds that a throttled request waits until the slower pace is stored
+REFUSAL = timedelta(minutes=10)  # the first pause after a refusal; later pauses are longer
 
 
 class HealthStore(Protocol):
-    """The place where the breakers' states are kept. `apply` reads, changes and stores under one lock."""
+    """The store of the breakers' states. `apply` reads, changes and stores under one lock."""
 
     def load(self, exchange: str) -> Health: ...
 
@@ -68,11 +68,11 @@ class HealthStore(Protocol):
 
 
 class HealthSignal(Enum):
-    """What an error shows about the exchange as a whole.
+    """The information in an error about the exchange as a whole.
 
-    NONE: nothing, because no request was made or this process stood still; it is not recorded as the last error.
-    NOTED: nothing, but it is recorded as the last error.
-    REJECTED: the exchange works. It answered that it rejects this one request.
+    NONE: no information, because no request was made or this process stood still; the error is not recorded.
+    NOTED: no information, but the error is recorded as the last error.
+    REJECTED: the exchange works; it rejected only this one request.
     FAILED, THROTTLED, REFUSED, BANNED: the exchange failed, asked for a slower pace, refused us or banned us.
     """
 
@@ -85,7 +85,7 @@ class HealthSignal(Enum):
     BANNED = auto()
 
 
-# The first class that fits decides.
+# The first matching class decides.
 _SIGNALS: tuple[tuple[type[FetchError], HealthSignal], ...] = (
     (BreakerOpen, HealthSignal.NONE),
     (Postponed, HealthSignal.NONE),
@@ -101,7 +101,7 @@ _BY_THE_EXCHANGE = {HealthSignal.REFUSED, HealthSignal.REJECTED}
 
 
 def signal_of(error: FetchError) -> HealthSignal:
-    """Return what the breaker learns from an error.
+    """Return the signal that an error gives to the breaker.
 
     A refusal or rejection without an HTTP status does not come from the exchange (this machine's clock is wrong, for
     example), so it shows nothing about the exchange.
@@ -117,7 +117,10 @@ def _own_thread() -> ThreadPoolExecutor:
 
 @dataclass
 class Breaker:
-    """The breaker of one exchange, for one event loop. `lease`: how long a probe may take before another may start."""
+    """The breaker of one exchange, for one event loop.
+
+    `lease`: how long a probe may take before another probe may start.
+    """
 
     exchange: str
     store: HealthStore
@@ -126,7 +129,7 @@ class Breaker:
     pause: timedelta = timedelta(minutes=1)
     lease: timedelta = timedelta(minutes=2)
     _probing: bool = field(default=False, init=False)
-    _confirmed: float = field(default=-CONFIRMED_FOR, init=False)  # when it was last seen closed, time.monotonic
+    _confirmed: float = field(default=-CONFIRMED_FOR, init=False)  # last read as closed, time.monotonic
     _reading: asyncio.Task[Health] | None = field(default=None, init=False)
     _reading_since: float = field(default=0.0, init=False)
     _thread: ThreadPoolExecutor = field(default_factory=_own_thread, init=False, repr=False)
@@ -151,11 +154,11 @@ class Breaker:
         return self._probing
 
     async def confirm(self) -> Pace | None:
-        """Return the current pace before an admitted request is made; None if it was not read again.
+        """Return the current pace before an admitted request is made; None if the state was not read again.
 
-        Raises BreakerOpen if the breaker has opened meanwhile, in any process. A state that was read is used for a
-        quarter of a second, because some exchanges get 50 requests a second. Without an answer from the database within
-        a second, the state that was read first is used.
+        Raises BreakerOpen if any process has opened the breaker meanwhile. A state is used for a quarter of a second
+        after it was read, because some exchanges get 50 requests a second. If the database does not answer within a
+        second, the previous state is used.
         """
         if time.monotonic() < self._confirmed + CONFIRMED_FOR:
             return None
@@ -175,7 +178,7 @@ class Breaker:
     async def learn(self, error: FetchError) -> None:
         """Record what an error shows about the exchange; see `signal_of`.
 
-        Raises BreakerOpen if the breaker is open because of it, unless the error itself says so (a ban, a refusal).
+        Raises BreakerOpen if the breaker opens because of it, unless the error itself is the reason (a ban, a refusal).
         """
         match signal_of(error):
             case HealthSignal.NONE:
@@ -191,30 +194,30 @@ class Breaker:
             case HealthSignal.THROTTLED:
                 await self._rest(error)
             case HealthSignal.REFUSED:
-                # The first pause is ten minutes; each one that follows is twice as long as the one before.
+                # The first pause is ten minutes; each further pause is twice as long as the one before.
                 await self._failure(error, threshold=1, pause=REFUSAL)
             case HealthSignal.BANNED:
                 until = error.until if isinstance(error, Banned) else self.now() + self.pause
                 await self._apply(lambda health: after_ban(health, self.now(), until, _reason(error)))
 
     async def failed(self, error: FetchError) -> None:
-        """Record one failure, retries included; raise BreakerOpen if that was one too many."""
+        """Record one failure, retries included. Raise BreakerOpen if the failure opens the breaker."""
         health = await self._failure(error, threshold=self.threshold, pause=self.pause)
         if health.open_until is not None:
             raise _open(health, health.open_until) from error
 
     async def noted(self, error: FetchError) -> None:
-        """Keep an error as the last one; it shows nothing about the exchange as a whole."""
+        """Record an error as the last error, without any other effect on the breaker."""
         await self._apply(lambda health: after_error(health, self.now(), _reason(error)))
 
     async def pace(self) -> Pace:
-        """Return how fast requests may be made."""
+        """Return the current pace of requests."""
         return (await self._in_thread(lambda: self.store.load(self.exchange))).pace
 
     async def slowed(self, error: Throttled, requested_at: datetime) -> Pace | None:
-        """Record that the request sent at `requested_at` was one too many; return the pace from now on.
+        """Record that the request sent at `requested_at` was throttled, and return the new pace.
 
-        Return None if the database does not answer within two seconds; it is recorded as soon as it does.
+        Return None if the database does not answer within two seconds; the pace is recorded later, when it answers.
         """
         rest = error.retry_after or timedelta(0)
         recording = asyncio.create_task(
@@ -248,7 +251,7 @@ class Breaker:
     async def _latest(self) -> Health | None:
         """Read the breaker's state; None if the database does not answer in time.
 
-        All requests that wait share one reading. They no longer wait for a reading that is late.
+        All waiting requests share one reading. They stop waiting if the reading is late.
         """
         if self._reading is None or self._reading.done():
             self._reading = asyncio.create_task(self._in_thread(lambda: self.store.load(self.exchange)))
@@ -279,7 +282,7 @@ def _open(health: Health, until: datetime) -> BreakerOpen:
 
 
 def _retrieved(task: asyncio.Task[Health]) -> None:
-    """Take the task's exception, so that asyncio does not log it as forgotten."""
+    """Retrieve the task's exception, so that asyncio does not log it as never retrieved."""
     if not task.cancelled():
         task.exception()
 

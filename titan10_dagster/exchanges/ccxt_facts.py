@@ -1,4 +1,4 @@
-"""What ccxt itself says about an exchange: page size, rate limit and the charge for a page. No request is made."""
+"""Facts about an exchange from ccxt itself: page size, rate limit and the charge for a page. No request is made."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def rate_limit_ms(exchange: str) -> float:
 
 
 def page_limit(exchange: str) -> int | None:
-    """Return the most spot candles of one request, None if ccxt names no limit."""
+    """Return the maximum number of spot candles per request; None if ccxt names no limit."""
     features: Mapping[str, Mapping[str, Mapping[str, int]]] = getattr(async_support, exchange)().features or {}
     spot = features.get("spot") or {}
     limit = (spot.get("fetchOHLCV") or {}).get("limit")
@@ -41,14 +41,14 @@ def page_limit(exchange: str) -> int | None:
 
 
 class _Charged(Exception):
-    """Carries the cost that ccxt's throttle was asked to charge."""
+    """An exception that carries the cost passed to ccxt's throttle."""
 
 
 def page_cost(exchange: str, limit: int) -> float:
     """Return ccxt's charge for a page of `limit` candles, 1.0 if its class cannot build the request offline.
 
-    The charge depends on the endpoint, which only ccxt's own `fetch_ohlcv` selects. So this calls it, and stops at the
-    throttle, before anything is sent.
+    The charge depends on the endpoint, which only ccxt's own `fetch_ohlcv` selects. The function therefore calls it and
+    stops at the throttle, before anything is sent.
     """
 
     class Charging(getattr(ccxt, exchange)):  # type: ignore[misc]

@@ -1,12 +1,12 @@
-"""Classify a failed request by the HTTP status, the exchange's words and ccxt's class together.
+"""Classify a failed request by the HTTP status, the exchange's message and ccxt's class together.
 
-The class alone is wrong in both directions: 418, 403 and 451 arrive as subclasses of NetworkError, which look worth
+The class alone is misleading in both directions: 418, 403 and 451 arrive as subclasses of NetworkError, which suggests
 a retry, and a truncated body arrives as ExchangeError, which does not. The first matching rule decides:
 
 1. a status that means a ban for this exchange (`Venue.bans`)
 2. no answer: a fault of the network, which is transient
 3. a code or sentence of the exchange (`Venue.phrases`), or of the protection in front of many (`COMMON_PHRASES`)
-4. ccxt's classes that it derives from the exchange's words only (`EXPLICIT_CLASSES`)
+4. ccxt's classes that it derives only from the exchange's message (`EXPLICIT_CLASSES`)
 5. HTTP 200 without the exchange's error format: a malformed answer
 6. the status (`STATUSES`), 5xx included
 7. ccxt's class (`CLASSES`)
@@ -38,7 +38,7 @@ from titan10_dagster.errors import (
 from titan10_dagster.exchanges.venues.registry import venue_of
 from titan10_dagster.exchanges.venues.venue import ErrorPhrase, FailureKind, phrase
 
-# A run waits for a rest of up to this length. A longer one ends the run; the breaker keeps the time.
+# The longest rest for which a run waits. A longer rest ends the run; the breaker stores its end.
 LONGEST_REST = timedelta(minutes=10)
 _LONGEST_BAN = timedelta(days=7)
 _QUOTED_CHARACTERS = 160
@@ -48,8 +48,8 @@ COMMON_PHRASES: tuple[ErrorPhrase, ...] = (
     phrase(r"error code: 1015|cf-error-code\W+1015|you are being rate limited", FailureKind.BANNED),
 )
 
-# ccxt raises these only where it knows the exchange's code or sentence, so the HTTP status adds nothing.
-# Each comes from the special to the general: the first class that fits decides.
+# ccxt raises these only if it knows the exchange's code or sentence, so the HTTP status adds nothing. The order is from
+# special to general: the first matching class decides.
 EXPLICIT_CLASSES: tuple[tuple[type[Exception], FailureKind], ...] = (
     (ccxt.BadSymbol, FailureKind.UNKNOWN_SYMBOL),
     (ccxt.OnMaintenance, FailureKind.MAINTENANCE),
@@ -80,7 +80,7 @@ CLASSES: tuple[tuple[type[Exception], FailureKind], ...] = (
     (aiohttp.ClientError, FailureKind.TRANSIENT),
     (TimeoutError, FailureKind.TRANSIENT),
     (OSError, FailureKind.TRANSIENT),
-    # What ccxt's parsing raises where an answer has another shape than it expects.
+    # Exceptions of ccxt's parsing for an answer with an unexpected structure.
     (LookupError, FailureKind.MALFORMED),
     (AttributeError, FailureKind.MALFORMED),
     (TypeError, FailureKind.MALFORMED),
@@ -98,7 +98,7 @@ def classify(
     symbol: str | None = None,
     now: datetime,
 ) -> FetchError:
-    """Return the error of our tree for `error`; its text says what to do next.
+    """Return the error of `titan10_dagster.errors` for `error`; its text says what to do next.
 
     `status` and `headers` are those of the answer, None and empty if there was none. `now` is aware, UTC.
     """
@@ -112,7 +112,7 @@ def classify(
 
 
 def kind_of(error: Exception, status: int | None, exchange: str) -> FailureKind:
-    """Return what the failure means, by the rules in the order of the module's docstring."""
+    """Return the meaning of the failure, by the rules of the module's docstring in their order."""
     venue = venue_of(exchange)
     if status is not None and status in venue.bans.statuses:
         return FailureKind.BANNED
@@ -153,7 +153,7 @@ def _kind_of_status(status: int, error: Exception) -> FailureKind | None:
 
 
 def _retry_after(headers: Mapping[str, str], now: datetime) -> timedelta | None:
-    """The header's seconds or HTTP date as a span from now; None if it is absent or cannot be read."""
+    """Return the header's seconds or HTTP date as the time from now; None if it is absent or invalid."""
     text = ""
     for name, value in headers.items():
         if name.lower() == "retry-after":
@@ -172,7 +172,7 @@ def _span(now: datetime, until: datetime) -> timedelta:
 
 
 def _named_end(error: Exception, now: datetime) -> timedelta | None:
-    """The rest of a block, if the message names its end in milliseconds, as messages of binance and bingx do."""
+    """Return the time left of a block, if the message has its end in milliseconds, as with binance and bingx."""
     named = re.search(r"(?:banned until|unblocked after) (\d{13})", str(error))
     return _span(now, from_ms(int(named[1]))) if named else None
 
@@ -205,7 +205,7 @@ _SIMPLE: Mapping[FailureKind, tuple[type[FetchError], str, str]] = {
 
 @dataclass(frozen=True)
 class _Failure:
-    """One failed request, and the words for it."""
+    """One failed request, and the texts that describe it."""
 
     error: Exception
     status: int | None
@@ -256,7 +256,7 @@ def without_logins(text: str) -> str:
 
 
 def safe_cause(error: BaseException) -> BaseException | None:
-    """Return the error as a cause to raise from; None if it or a cause of its own names a user and password."""
+    """Return the error as a cause to raise from; None if it, or any of its causes, contains a user and password."""
     link: BaseException | None = error
     while link is not None:
         if _LOGIN.search(f"{link} {link!r}"):
@@ -266,7 +266,7 @@ def safe_cause(error: BaseException) -> BaseException | None:
 
 
 def _quote(error: Exception) -> str:
-    """The class and the beginning of the message: some exchanges put a page of HTML into it."""
+    """Return the class and the start of the message, because some exchanges put a page of HTML into it."""
     text = " ".join(without_logins(str(error)).split())
     shown = text if len(text) <= _QUOTED_CHARACTERS else text[:_QUOTED_CHARACTERS] + "..."
     return f"{type(error).__name__}: {shown}"

@@ -1,4 +1,4 @@
-"""Threads that write fetched slices to the landing zone while the loop goes on requesting pages."""
+"""Threads that write fetched slices to the landing zone while the event loop continues to request pages."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from typing import Self
 
 from titan10_dagster.candles.fetched import FetchedSlice
 
-_MOST_WAITING = 64  # slices that wait for the disk; with more, no new page is requested
-_THREADS = 4  # a disk syncs four files at once in the time of one: 0.4 ms each instead of 5.5, measured
+_MOST_WAITING = 64  # the most slices that wait for the disk; at this number no new page is requested
+_THREADS = 4  # a disk syncs four files at once as fast as one: measured 0.4 ms each instead of 5.5 ms
 
 
 class LandingThreads:
-    """Lands slices in threads; the end of `async with` waits for all that were handed in.
+    """Threads that land slices.
 
-    An error while landing is raised by `wait` or at that end; after it, no further slice lands.
+    The end of `async with` waits until all given slices have landed. `wait`, or the end of `async with`, raises an
+    error of landing; after an error no further slice lands.
     landed, candles: how many have landed. seconds: CPU time.
     """
 
@@ -47,7 +48,7 @@ class LandingThreads:
         self._waiting.append(loop.run_in_executor(self._threads, context.run, self._write, fetched))
 
     async def wait(self, most: int = _MOST_WAITING) -> None:
-        """Wait until at most so many slices have not landed."""
+        """Wait until at most this many slices have not landed."""
         while self._waiting and (len(self._waiting) > most or self._waiting[0].done()):
             await self._waiting.popleft()
 

@@ -1,24 +1,24 @@
 """Find the first and the last candle that an exchange has of a series.
 
-ccxt's `market['created']` is not the listing date (ccxt PR 26551), so the exchange is asked:
+ccxt's `market['created']` is not the listing date (ccxt PR 26551), so the first candle is searched for with requests:
 
-1. for 1d candles: a few dozen requests at most, and one where the exchange counts forward from `since`
+1. for 1d candles: a few dozen requests at most, and a single one if the exchange counts forward from `since`
 2. for the series' own candles around the day that was found
 
-Both times only the survey's proofs count. A first row is accepted once everything before it is proven absent, a last
-row once everything after it is. The two results must agree, because an answer that lost rows would turn existing
-candles into candles from before the listing.
+Both steps accept only results that the survey proves: a first row is accepted once everything before it is proven
+absent, a last row once everything after it is. The two results must agree. Otherwise an answer that lost rows would
+make existing candles look like candles from before the listing.
 
-They also disagree if an exchange no longer serves old minutes but still serves their days. It answers `[]` then,
-without an error, which looks like a lack of trades. So traded days are compared with the series' own candles: a traded
-day without any own candle is no longer served, and neither is anything before it; if it has one, it is still served,
-and so is everything after it. Bisection finds the edge between a day of either kind. An edge within the day of the
-listing itself counts as the listing, because a day's candle does not show the minute in which it began.
+They also disagree if an exchange no longer serves old minutes but still serves their days. It then answers `[]` without
+an error, which looks like a lack of trades. Traded days are therefore compared with the series' own candles. A traded
+day without any own candle is no longer served, and neither are earlier days. A traded day with an own candle is still
+served, and so are later days. Bisection finds the border between the two kinds of days. A border within the day of the
+listing counts as the listing, because a 1d candle does not show the minute in which trading began.
 
 If an exchange answers with an error to every page that begins before the first candle, bisection finds the earliest
 start without an error, for days and for the series' own candles. The wording of that error is not documented (ccxt PR
-21686), so the error alone proves nothing: if both begin on the same day it is the listing, if days begin earlier it is
-the retention horizon.
+21686), so the error alone proves nothing. If days and own candles begin on the same day, that day is the listing. If
+days begin earlier, it is the retention horizon.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ from titan10_dagster.exchanges.venues.venue import Venue
 
 
 class RequestPage(Protocol):
-    """A function that returns one page, as `ExchangeClient.fetch_page` does."""
+    """A function that returns one page, with the signature of `ExchangeClient.fetch_page`."""
 
     async def __call__(self, series: Series, since: datetime, limit: int, until: datetime | None = None) -> Page: ...
 
 
-# A market without candles for less than this may only be halted.
+# A market that has had no candles for less than this may only be halted.
 HALT = timedelta(days=1)
 
 _BEGINNING = datetime(2011, 1, 1, tzinfo=UTC)
@@ -55,14 +55,15 @@ _DAILY = Timeframe.parse("1d")
 
 
 def serves_oldest_candles(venue: Venue) -> bool:
-    """Return whether the exchange serves its oldest candles too."""
+    """Return whether the exchange also serves its oldest candles."""
     return venue.depth is None and not venue.no_since
 
 
 class BeginningKind(Enum):
-    """Why a series has no candle before its first one.
+    """The reason why a series has no candle before its first candle.
 
-    LISTED: the symbol was not traded yet. NO_LONGER_SERVED: it was, and the exchange no longer serves those candles.
+    LISTED: the symbol was not traded yet. NO_LONGER_SERVED: the symbol was traded, but the exchange no longer serves
+        those candles.
     UNEXPLAINED: the exchange's answers contradict each other.
     """
 
@@ -78,7 +79,7 @@ def is_rejection(error: FetchError | None) -> bool:
 
 @dataclass(frozen=True)
 class Beginning:
-    """The start of the first candle (aware, UTC) that an exchange serves of a series; None if it is not known."""
+    """The start of the first candle of a series that an exchange serves (aware, UTC); None if it is not known."""
 
     how: BeginningKind
     instant: datetime | None
@@ -94,12 +95,12 @@ async def first_candle(
     honours_since: bool | None = None,
     listed: datetime | None = None,
 ) -> Beginning | None:
-    """Return where the series begins; None if it has no candle or the exchange's answers cannot show it.
+    """Return the beginning of the series; None if it has no candle or the exchange's answers cannot prove it.
 
     Args:
         request: requests one page. Its errors are passed on.
-        silent_until: the end of the silence to explain. None is returned too if the exchange serves candles from before
-            it, whatever it no longer serves of earlier ones.
+        silent_until: the end of the silence to explain. If the exchange serves candles from before it, None is returned
+            too, even if it no longer serves still earlier candles.
         listed: the first candle, if it is known; then only the retention horizon is searched for.
         honours_since: what is known about the exchange's answers, see `pages.Survey`.
     """
@@ -114,14 +115,14 @@ async def last_candle(
 ) -> datetime | None:
     """Return the end of the series' last candle (aware, UTC) if it is at least HALT ago, else None.
 
-    None is returned too if there is no candle or the answers cannot show it. For the arguments, see `first_candle`.
+    None is also returned if there is no candle or the answers cannot prove it. For the arguments, see `first_candle`.
     """
     return await _Search(request, venue, series, now, honours_since).last() if serves_oldest_candles(venue) else None
 
 
 @dataclass
 class _Search:
-    """One search for a bound. What a survey learns about the exchange's paging is passed to the next survey."""
+    """One search for a bound. Facts about the exchange's paging that a survey finds are passed to the next survey."""
 
     request: RequestPage
     venue: Venue
@@ -138,7 +139,7 @@ class _Search:
         earliest = to_ms(_BEGINNING) if self.venue.refuses_before_listing else max(days[0] - _DAY_MS, to_ms(_BEGINNING))
         start = await self._accepted(self.series, earliest)
         times = await self._times(self.series, start, max(days[0], start) + 2 * _DAY_MS, to_first=True)
-        # A page of days begins at midnight UTC. Where days begin at another hour, it leaves out the day before it.
+        # A page of days begins at midnight UTC. If days begin at another hour, the page leaves out the day before it.
         earliest_day = days[0] if days[0] % _DAY_MS == 0 else days[0] - _DAY_MS
         if times and earliest_day <= times[0] < days[0] + _DAY_MS:
             return Beginning(BeginningKind.LISTED, from_ms(times[0]))
@@ -149,7 +150,7 @@ class _Search:
         return await self.memory(from_ms(days[0]), silent_until) if missed else None
 
     async def _accepted(self, series: Series, since: int) -> int:
-        """Return the earliest start from `since` on that the exchange answers without an error.
+        """Return the earliest start, not before `since`, that the exchange answers without an error.
 
         Raises the error if the newest start is rejected too.
         """
@@ -175,7 +176,7 @@ class _Search:
         return None
 
     async def memory(self, listed: datetime, silent_until: datetime) -> Beginning | None:
-        """Return the first candle still served, if the last traded day before `silent_until` no longer is."""
+        """Return the first candle still served, if the last traded day before `silent_until` is no longer served."""
         if self.series == self._daily:
             return None
         end = to_ms(silent_until)
@@ -245,7 +246,7 @@ class _Search:
     ) -> list[int] | None:
         """Return the starts of the candles in [start, end), in ms, ascending; None if the answers prove nothing.
 
-        to_first: stop as soon as the first candle is proven; later ones may be missing.
+        to_first: stop as soon as the first candle is proven; later candles may be missing from the result.
         traded: only candles with a volume.
         edges: the candle at `start` may exist, so it needs as much evidence as the others.
         """

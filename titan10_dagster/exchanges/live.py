@@ -1,7 +1,7 @@
 """Request the newest candles of many series of one exchange: one request each, without retries.
 
-The next poll comes in a minute. So a poll retries nothing, and makes no request after its time is over, even if it
-waited for the pace or for a pause that the exchange demanded. The next poll begins with the series that it skipped.
+The next poll follows in a minute. A poll therefore retries nothing, and makes no request after its time is over, even
+if it had to wait for the pace or for a pause that the exchange demanded. The next poll begins with the skipped series.
 The circuit breaker learns once per poll: a poll in which nothing was answered is one failure.
 """
 
@@ -52,7 +52,7 @@ class LiveAnswer:
 
     @property
     def covered(self) -> datetime:
-        """The instant up to which the series has been polled."""
+        """The time up to which the series has been polled."""
         if not len(self.candles):
             return self.plan.covered(None)
         step = self.plan.window.series.timeframe.delta
@@ -64,7 +64,7 @@ class LivePoll:
     """The result of one poll of an exchange.
 
     failed: the reason, by symbol. blocked: why no further request may be made. postponed: plans without an answer that
-    are no failures: the time was over, or this process stood still.
+        do not count as failures, because the time was over or this process stood still.
     """
 
     answers: list[LiveAnswer] = field(default_factory=list)
@@ -75,7 +75,7 @@ class LivePoll:
 
 
 async def poll(client: ExchangeClient, plans: Sequence[LivePlan], *, breaker: Breaker, seconds: float) -> LivePoll:
-    """Make one request for each plan, the series that is furthest behind first; after `seconds` make no more.
+    """Make one request for each plan, the series that is furthest behind first. Make no request after `seconds`.
 
     Errors of the exchange are not raised; see `LivePoll`.
 
@@ -96,7 +96,7 @@ async def poll(client: ExchangeClient, plans: Sequence[LivePlan], *, breaker: Br
 
 @dataclass
 class _Poll:
-    """A poll under way."""
+    """A poll that is running."""
 
     client: ExchangeClient
     breaker: Breaker
@@ -108,7 +108,7 @@ class _Poll:
         if not self.waiting:
             return
         probing = await self._is_probe(end)
-        if probing:  # any plan may be the test request: the one furthest behind may be the one that always fails
+        if probing:  # any plan may be the test request, because the plan furthest behind may be one that always fails
             self.waiting.rotate(random.randrange(len(self.waiting)))
         self.client.confirm, self.client.pacer.deadline = self.breaker.confirm, end
         workers = 1 if probing else self.client.concurrency
@@ -143,7 +143,7 @@ class _Poll:
             result.postponed.append(plan)
         except (Banned, BreakerOpen, Refused) as error:
             first, result.blocked = result.blocked is None, result.blocked or error
-            if first:  # other processes must know at once
+            if first:  # other processes must see this at once
                 await self._record(self.breaker.learn(error))
         except FetchError as error:
             result.failed[window.series.symbol] = error
@@ -151,12 +151,12 @@ class _Poll:
             result.answers.append(LiveAnswer(plan, _finished(page, plan), page.requested_at, page.seconds))
 
     async def report(self) -> None:
-        """Let the breaker learn from the poll as a whole; BreakerOpen if it opens."""
+        """Report the result of the whole poll to the breaker. Raises BreakerOpen if it opens."""
         if self.result.blocked is None:
             await self._record(self._learn())
 
     async def _learn(self) -> None:
-        """Record one success or one failure for all requests, and the first error as the last one."""
+        """Record one success or one failure for all requests together, and the first error as the last error."""
         errors = list(self.result.failed.values())
         if errors:
             await self.breaker.noted(errors[0])
@@ -164,7 +164,7 @@ class _Poll:
             await self.breaker.succeeded()
             return
         for error in errors:
-            # A poll retries nothing, so a demand for a slower pace is a failure like any other.
+            # A poll retries nothing, so a throttled request counts as a failure.
             if signal_of(error) in (HealthSignal.FAILED, HealthSignal.THROTTLED):
                 await self.breaker.failed(error)
                 return
@@ -172,7 +172,7 @@ class _Poll:
             await self.breaker.succeeded()
 
     async def _record(self, recording: Coroutine[None, None, None]) -> None:
-        """Wait until the database has recorded it, but not for long: the candles have to be stored."""
+        """Wait a short time until the database has recorded the result. The candles still have to be stored."""
         try:
             await asyncio.wait_for(recording, _RECORD_WITHIN)
         except (TimeoutError, StoreError) as error:

@@ -28,8 +28,8 @@ def market_of(venue: Venue, record: Mapping[str, Any]) -> Market:
 def unique_markets(markets: Iterable[Market]) -> list[Market]:
     """Return one market per symbol, sorted by symbol.
 
-    Some exchanges list a market again under a former name, inactive. Of several active ones, the first gets the others
-    as its rivals, so that the choice between them is not made silently.
+    Some exchanges list a market again under a former name, inactive. If several markets of a symbol are active, the
+    first gets the others as its rivals, so that the choice is visible.
     """
     by_symbol: dict[str, Market] = {}
     for market in markets:
@@ -44,7 +44,7 @@ def unique_markets(markets: Iterable[Market]) -> list[Market]:
 def ccxt_market(market: Market) -> dict[str, Any]:
     """Return only the fields that `fetch_ohlcv` needs.
 
-    The id of Kraken must be the key of its result, otherwise ccxt finds no candle there.
+    On Kraken the id must be the key of the market in the list, otherwise ccxt finds no candles in an answer.
     """
     return {
         "id": market.market_id,

@@ -1,4 +1,4 @@
-"""Markets: which an exchange has, and which of the configured symbols are among them."""
+"""The markets of an exchange, and the configured symbols among them."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ async def read_markets(
     """Return all spot markets of the client's exchange, requested with retries, if the breaker allows it.
 
     Raises:
-        BreakerOpen: no request may be made, or this failure was one too many.
-        FetchError: the last attempt failed. The breaker has learned from it.
+        BreakerOpen: no request may be made, or this failure opened the breaker.
+        FetchError: the last attempt failed. The failure was reported to the breaker.
     """
     await breaker.admit()
     try:
@@ -38,9 +38,10 @@ async def read_markets(
 
 @dataclass(frozen=True)
 class Resolution:
-    """What became of the configured symbols, in their order.
+    """The markets of the configured symbols, in their order.
 
-    `markets` holds the inactive ones too, whose history may still be had; `unknown` says what to write instead.
+    `markets` includes inactive markets, because their history may still be served; `unknown` says what to write
+    instead.
     """
 
     markets: tuple[Market, ...]
@@ -48,7 +49,7 @@ class Resolution:
 
 
 def resolve(exchange: str, symbols: Iterable[str], markets: Iterable[Market]) -> Resolution:
-    """Finds each symbol, spelled as ccxt does ("BTC/USDT", "BTC/USDT:USDT"), among the exchange's markets."""
+    """Find each symbol, in ccxt's spelling ("BTC/USDT", "BTC/USDT:USDT"), among the exchange's markets."""
     by_symbol = {market.symbol: market for market in markets}
     wanted = list(dict.fromkeys(symbols))
     found = tuple(by_symbol[symbol] for symbol in wanted if symbol in by_symbol)
@@ -69,7 +70,7 @@ def _unknown(exchange: str, symbol: str, markets: Iterable[Market]) -> UnknownSy
 
 
 def _close_matches(symbol: str, markets: Iterable[Market]) -> list[str]:
-    """Symbols like it, found by the exchange's own name for the market too (BTCUSDT, XXBTZUSD)."""
+    """Return similar symbols. The exchange's own name of a market (BTCUSDT, XXBTZUSD) is recognized too."""
     names = {market.market_id.upper(): market.symbol for market in markets}
     names |= {name.upper(): name for name in names.values()}
     near = get_close_matches(symbol.upper(), names, n=6, cutoff=0.6)

@@ -1,7 +1,7 @@
-"""The cause of a failure on the way to an exchange, if no answer came, with a message for each cause.
+"""The causes of network failures on the way to an exchange, with a message for each cause.
 
-An untrusted certificate, or a proxy that wants a login, needs a changed setting, so such a request is not repeated. No
-failure of a proxy says anything about the exchange.
+An untrusted certificate, or a proxy that requires a login, needs a changed setting, so the request is not repeated. A
+failure of a proxy shows nothing about the exchange.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ _PROXY = "The request is repeated. If this goes on, check the proxy (`proxy` of 
 def network_failure(
     error: Exception, status: int | None, *, exchange: str, symbol: str | None, proxy: str | None
 ) -> FetchError | None:
-    """Return the failure if it lies on the way to the exchange and its cause is known; else None.
+    """Return the failure if it happened on the way to the exchange and its cause is known; else None.
 
-    status: of the answer, None if none came. proxy: the one that the request went through.
+    status: the status of the answer, None without an answer. proxy: the proxy of the request.
     """
     which = f"{exchange} {symbol}" if symbol else exchange
     if proxy is not None:
@@ -53,7 +53,7 @@ def network_failure(
 
 
 def wants_login(error: Exception, status: int | None) -> bool:
-    """Return whether a proxy answered 407: to the request itself, or to the wish for a tunnel."""
+    """Return whether a proxy answered 407 to the request itself or to the request for a tunnel."""
     of_tunnel = [link.status for link in chain(error) if isinstance(link, aiohttp.ClientHttpProxyError)]
     return _LOGIN_NEEDED in (status, *of_tunnel)
 

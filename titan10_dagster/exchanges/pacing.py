@@ -1,7 +1,7 @@
 """The pace of requests to one exchange.
 
-ccxt's own throttle polls every millisecond while a request waits. It cannot pause when the exchange demands it, and
-cannot slow down. This pacer releases requests in the order of the calls, with a space between two requests.
+ccxt's own throttle polls every millisecond while a request waits. It cannot pause when the exchange demands it, and it
+cannot slow down. This pacer releases requests in the order of the calls, with an interval between two requests.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from datetime import timedelta
 from titan10_dagster.exchanges.venues.venue import Venue
 from titan10_dagster.planning.pace import SLOWEST, recovered
 
-# Shares of the request rate that an exchange allows. Live polling runs beside the process that fetches whole days,
-# which leaves it a part. At a sum of 1.0, two paces that know nothing of each other were answered with 429.
+# Shares of the request rate that an exchange allows. Live polling runs at the same time as the process that fetches
+# whole days, which leaves it a part. When the shares of these two independent processes added up to 1.0, exchanges
+# answered 429.
 SAFE_SHARE, LEAST_SHARE = 0.9, 0.1
-LIVE_SECONDS = 10.0  # the time that a poll should take for the requests of all its series
+LIVE_SECONDS = 10.0  # the time in which a poll should make the requests of all its series
 
 
 async def _always() -> bool:
@@ -27,14 +28,15 @@ async def _always() -> bool:
 
 
 class TooLate(Exception):
-    """A request's turn would only come after the pacer's deadline."""
+    """The pacer would release the request only after its deadline."""
 
 
 def live_share(facts: Venue, symbols: int) -> float:
-    """Return the share of the request rate that is reserved for live polling: what the symbols need, within bounds.
+    """Return the share of the request rate that is reserved for live polling: as much as the symbols need, within
+    bounds.
 
-    It is at most half of the safe rate. If the exchange serves only recent candles, there is little else to fetch, and
-    polling gets nearly all.
+    The share is at most half of the safe rate. If the exchange serves only recent candles, there is little else to
+    fetch, and polling gets nearly the whole rate.
     """
     needed = symbols * facts.page_seconds / LIVE_SECONDS
     most = SAFE_SHARE / 2 if facts.depth is None else SAFE_SHARE - LEAST_SHARE
@@ -42,9 +44,10 @@ def live_share(facts: Venue, symbols: int) -> float:
 
 
 class Pacer:
-    """Spaces requests `interval` seconds apart for a cost of 1. With 0 there is no pace, but rests are kept.
+    """A pacer that releases requests `interval` seconds apart for a cost of 1. With 0 there is no pace, but rests are
+    kept.
 
-    deadline: no request goes out later (time.monotonic). The share of the pace recovers as `planning.pace` says.
+    deadline: no request is released later (time.monotonic). For the recovery of the pace, see `planning.pace`.
     """
 
     deadline = math.inf
@@ -52,7 +55,7 @@ class Pacer:
     def __init__(self, interval: float) -> None:
         self._interval = interval
         self._share, self._share_at = 1.0, 0.0
-        self._free = 0.0  # the moment from which the next request may go out
+        self._free = 0.0  # the earliest time of the next request
         self._rest_until = 0.0
         self._slowed_at = 0.0
         self._cost = 1.0
@@ -60,22 +63,22 @@ class Pacer:
 
     @property
     def share(self) -> float:
-        """The present pace as a share of the full one."""
+        """The current pace as a share of the full pace."""
         return recovered(self._share, timedelta(seconds=time.monotonic() - self._share_at))
 
     @property
     def spacing(self) -> float:
-        """Seconds between two requests such as the last one, at full pace."""
+        """The seconds between two requests with the cost of the last one, at full pace."""
         return self._interval * self._cost
 
     async def wait(self, cost: float, may_go: Callable[[], Awaitable[bool]] = _always) -> None:
-        """Return when a request of this cost may be made; raise TooLate as soon as that is after the deadline.
+        """Wait until a request of this cost may be made. Raise TooLate as soon as that time is after the deadline.
 
         `may_go` is awaited last. If it returns False, the pace has changed and the wait starts again.
 
-        One request waits at a time, in the order of the calls, because the space begins when the previous request is
-        really sent. Moments fixed in advance would all be over after a stall of this process, and the requests would go
-        out in one burst.
+        One request waits at a time, in the order of the calls, because the interval begins when the previous request is
+        really sent. If times were assigned in advance, they would all be past after a stall of this process, and the
+        requests would be sent in one burst.
         """
         self._cost = cost
         async with self._turn:
@@ -85,18 +88,18 @@ class Pacer:
                 if await may_go():
                     break
             now, space = time.monotonic(), cost * self._interval / self.share
-            # A request that is late by less than a space makes it up: sleeping is late by a millisecond each time.
+            # A delay of less than an interval is caught up, because each sleep ends about a millisecond late.
             self._free = (self._free if now - self._free < space else now) + space
 
     def _next(self) -> float:
-        """Return the moment of the next request (time.monotonic); raise TooLate if it is after the deadline."""
+        """Return the time of the next request (time.monotonic). Raise TooLate if it is after the deadline."""
         moment = max(self._free, self._rest_until)
         if max(moment, time.monotonic()) > self.deadline:
             raise TooLate
         return moment
 
     def rest(self, seconds: float, requested_at: float) -> None:
-        """Send no request for this long, and then use half the pace.
+        """Release no request for this long, and then use half the pace.
 
         requested_at: when the throttled request was sent (time.monotonic). Requests that were under way
         at the same time slow the pace down only once.
@@ -108,6 +111,6 @@ class Pacer:
             self._slowed_at = now
 
     def go_at(self, share: float, rest: float = 0.0) -> None:
-        """Use this share of the full pace after so many seconds of rest, then speed up gradually."""
+        """Rest for this many seconds, then start with this share of the full pace and speed up gradually."""
         self._share, self._share_at = share, time.monotonic()
         self._rest_until = max(self._rest_until, time.monotonic() + rest)

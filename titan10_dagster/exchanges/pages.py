@@ -1,9 +1,9 @@
-"""Page requests: how the open candles of a series are cut into requests. No request is made here.
+"""Page requests: the division of a series' open candles into requests. This module makes no requests.
 
 A page begins at a known row if there is one shortly before the open stretch, and goes a little beyond the stretch, so
-that an answer with rows on both sides proves what is absent between them. A stretch that an answer left open is
-requested with another cut: one that begins earlier and ends later, so that its first and last candle are no longer the
-first and last candle of a request. Exchanges differ in whether the start and the end of a request are included.
+that an answer with rows on both sides proves what is absent between them. If an answer leaves a stretch open, the next
+request begins earlier and ends later, so that the first and last candle of the stretch are no longer the first and last
+candle of a request. Exchanges differ in whether the start and the end of a request are included.
 """
 
 from __future__ import annotations
@@ -19,11 +19,14 @@ from titan10_dagster.exchanges.rows import Instants, Rows, no_instants
 from titan10_dagster.exchanges.stretches import Stretch
 
 LONG_AGO = -(1 << 62)
-_WIDER = 2  # candles by which another attempt goes beyond the edge of a window
+_WIDER = 2  # number of candles by which another attempt goes beyond the edge of a window
 
 
 class Purpose(Enum):
-    """PAGE: the candles of a page. SINCE: does the exchange honour `since`? RECENT: has the symbol recent candles?"""
+    """PAGE: the candles of a page.
+
+    SINCE: a check whether the exchange honours `since`. RECENT: a check whether the symbol has recent candles.
+    """
 
     PAGE = auto()
     SINCE = auto()
@@ -34,7 +37,7 @@ class Purpose(Enum):
 class PageRequest:
     """A request for `limit` candles from `since`, up to `until`.
 
-    target: the open stretch that it is made for. names_end: the exchange is sent `until` too.
+    target: the open stretch that needs the request. names_end: `until` is sent to the exchange too.
     """
 
     since: int
@@ -47,11 +50,12 @@ class PageRequest:
 
 @dataclass(frozen=True, eq=False)
 class Page:
-    """The rows of one answer: (n, 6) float64 [ms, open, high, low, close, volume], by time, whole and unfiltered.
+    """The rows of one answer: (n, 6) float64 [ms, open, high, low, close, volume], by time, complete and unfiltered.
 
-    Rows from before `since` and after the page may be among them, and the unfinished candle, which ends after
-    `requested_at`: the time (aware, UTC) before the request was sent, by the exchange's clock where that is behind
-    this machine's. `seconds`: how long the exchange took.
+    They may include rows before `since`, rows after the page, and the unfinished candle, which ends after
+    `requested_at`.
+    `requested_at`: the time (aware, UTC) before the request was sent, by the exchange's clock if it is behind this
+        machine's. `seconds`: how long the exchange took.
 
     empty, cut_short, dropped: as in `rows.ParsedRows`.
     """
@@ -65,18 +69,19 @@ class Page:
 
     @property
     def times(self) -> Instants:
-        """The starts of all minutes that the answer speaks about, empty ones included, in ascending order (ms)."""
+        """The starts of all minutes in the answer, including empty minutes, in ascending order (ms)."""
         times = self.rows[:, 0].astype(np.int64)
         return np.union1d(times, self.empty) if len(self.empty) else times
 
 
 @dataclass
 class PagePlanner:
-    """Cuts stretches into page requests.
+    """The division of stretches into page requests.
 
-    step: the timeframe. page_size: the most candles of a page. overlap: candles by which fresh pages overlap.
-    windows: what is wanted, ascending. begins: nothing before it is worth a request.
-    names_end: requests name their end, because the exchange ignores a start without one.
+    step: the timeframe. page_size: the most candles of a page. overlap: the number of candles by which new pages
+        overlap.
+    windows: the wanted windows, ascending. begins: no request asks for candles before this time.
+    names_end: requests name their end, because the exchange ignores a start without an end.
     """
 
     step: int
@@ -90,27 +95,27 @@ class PagePlanner:
         return PageRequest(since, limit, since + limit * self.step, target, purpose, self.names_end)
 
     def recent(self, now: int, trigger: int) -> PageRequest:
-        """Return a request for the newest candles; `trigger`: the candle that is in doubt without them."""
+        """Return a request for the newest candles; `trigger`: the candle whose absence they help to prove."""
         since = (now // self.step - self.page_size + 1) * self.step
         return self.request(since, self.page_size, (trigger, trigger + self.step), Purpose.RECENT)
 
     def last_rows(self, start: int, end: int) -> PageRequest:
-        """Return a full page, for an exchange that gives its last rows whatever is requested."""
+        """Return a request for a full page, for an exchange that always returns its last rows."""
         since = max(self._window_start(start), self.begins, start - self.overlap * self.step)
         stop = min(end, since + self.page_size * self.step)
         return self.request(since, self.page_size, (start, stop))
 
     def page(self, start: int, end: int, known: int | None, *, attempt: int, narrow: bool) -> PageRequest:
-        """Return the request for the open stretch [start, end), or for as much of it as a page holds.
+        """Return the request for the open stretch [start, end), or for the part of it that fits into a page.
 
         known: the last known row before it. attempt: how many answers have left it open.
-        narrow: request nothing beside the stretch, because the exchange perhaps gives hardly any rows at once.
+        narrow: request only the stretch itself, because the exchange may return very few rows per request.
         """
         narrow = narrow and attempt % 2 == 0
         since = self._since(start, known, attempt=attempt, narrow=narrow)
         room = since + self.page_size * self.step
         stop = min(end, room)
-        # The candle after the stretch is usually known: with it, an answer proves where the stretch ends.
+        # The candle after the stretch is usually known, so an answer that includes it proves the end of the stretch.
         margin = 0 if narrow else 1
         if attempt and not narrow and self._is_end(stop):
             margin = _WIDER
@@ -121,13 +126,13 @@ class PagePlanner:
         if narrow and known is not None:
             return max(start, self.begins)
         window = self._window_start(start)
-        if attempt and start == window:  # another cut than before
+        if attempt and start == window:  # a different division than before
             return max(self.begins, start - min(attempt, _WIDER) * self.step)
         earliest = max(window, self.begins, start - self.overlap * self.step)
         return known if known is not None and earliest <= known else earliest
 
     def _window_start(self, start: int) -> int:
-        """Return the start of the window in which `start` lies."""
+        """Return the start of the window that contains `start`."""
         return self.windows[bisect_left(self.windows, (start + 1,)) - 1][0]
 
     def _is_end(self, stop: int) -> bool:

@@ -1,6 +1,6 @@
 """Measure how an exchange behaves, with at most ten requests about candles that are settled.
 
-What is measured, and by which request:
+Each request measures some properties:
 
 | request | properties |
 |-|-|
@@ -11,9 +11,9 @@ What is measured, and by which request:
 | a page from as far back as the exchange serves | depth |
 | a hundred candles up to now | freshness |
 
-One answer proves no change: where a request shows something else than expected, it is made once more, and only what
-both answers show is reported. All other properties need no request: what ccxt charges, and whether the exchange called
-the requests too many or answered an error.
+One answer alone does not prove a change. If a request shows something unexpected, it is repeated once, and only results
+that both answers show are reported. The other properties need no request: ccxt's charges, and whether the exchange
+throttled the probe or answered with an error.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ MOST_REQUESTS = 10
 
 _SMALL = 10  # candles of a small request
 _YEAR = timedelta(days=365)
-_TOLERATED = 60  # candles: an outage may lie at the edge of what the exchange serves
-_RECENT = 100  # candles of the request for the newest ones
-_STALE = 45  # candles by which the newest one may be late: an outage may be under way
-_FEW = 3  # rows, or runs of missing minutes, that show how a minute without a trade is written
-_SAME = 0.5  # share of candles with the stored values
+_TOLERATED = 60  # in candles; there may be an outage at the edge of the served candles
+_RECENT = 100  # number of newest candles to request
+_STALE = 45  # number of candles by which the newest one may be late, because of an outage
+_FEW = 3  # how many rows, or runs of missing minutes, show the spelling of a minute without a trade
+_SAME = 0.5  # smallest share of candles with the stored values
 
 Measured = dict[Property, str | None]
 _NO_ROWS: NDArray[np.float64] = np.empty((0, 6))
@@ -50,7 +50,7 @@ _NO_ROWS: NDArray[np.float64] = np.empty((0, 6))
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """What to request.
+    """The data for a probe.
 
     busy, quiet: series with many and with few trades. since: the start (aware, UTC) of a page of settled candles.
     known: the stored candles of `busy` from there on, rows of [ms, open, high, low, close, volume]; empty for a new
@@ -65,7 +65,7 @@ class Sample:
 
 
 def recorded(record: Venue) -> dict[Property, str]:
-    """Return what the exchange's record says of the properties that a probe measures."""
+    """Return the values of the measured properties in the exchange's record."""
     expected = {
         Property.PAGE_SIZE: str(record.page_size),
         Property.DEPTH: "all" if record.depth is None else str(record.depth),
@@ -90,19 +90,20 @@ async def measure(
     charge: float | None = None,
     rate_ms: float | None = None,
 ) -> Measured:
-    """Return what was measured; None for what the answers do not show.
+    """Return the measured values; None for properties that the answers do not show.
 
-    `expected` decides which requests are made once more. `charge` and `rate_ms` are ccxt's, where they are known. An
-    open client is used, whose markets hold the series of the sample. Raises Refused and Banned, for nothing can be
+    `expected` decides which requests are repeated. `charge` and `rate_ms` are ccxt's values, if known. The client must
+    be open, and its markets must include the series of the sample. Raises Refused and Banned, because nothing can be
     measured then.
     """
     return await _Probe(client, sample, expected).run(charge, rate_ms)
 
 
 class _Requests:
-    """The requests of one probe, and what their answers are. The order of rows is noted before the client sorts them.
+    """The requests of one probe, and facts about the answers. The order of rows is recorded before the client sorts
+    them.
 
-    newest_first: the order of the last answer with several rows. throttled: the exchange called a request one too many.
+    newest_first: the order of the last answer with several rows. throttled: the exchange throttled a request.
     """
 
     def __init__(self, client: ExchangeClient) -> None:
@@ -115,13 +116,13 @@ class _Requests:
         self._watch_order()
 
     def kind_of_answers(self) -> str | None:
-        """Return `candles` if any request was answered with some, else the errors; transient ones say nothing."""
+        """Return `candles` if any answer contained candles, else the errors. Transient errors do not count."""
         if self._answered:
             return "candles"
         return ", ".join(sorted(set(self._errors))) or None
 
     async def rows(self, series: Series, since: datetime, limit: int) -> Rows | None:
-        """Return the rows of one page, None where the exchange did not answer with candles."""
+        """Return the rows of one page; None if the exchange did not answer with candles."""
         if self._client.requests - self._before >= MOST_REQUESTS:
             return None
         try:
@@ -163,7 +164,7 @@ class _Requests:
 
 
 class _Probe:
-    """One probe: its requests and what they show."""
+    """One probe: its requests and their results."""
 
     def __init__(self, client: ExchangeClient, sample: Sample, expected: Mapping[Property, str]) -> None:
         self._client = client
@@ -190,7 +191,10 @@ class _Probe:
         return measured
 
     async def _confirmed(self, measurement: Callable[[], Awaitable[Measured]]) -> Measured:
-        """Measure, and once more if something differs: a property on which the two disagree is not known."""
+        """Measure, and repeat the measurement if something differs.
+
+        If the two results disagree, the property is not known.
+        """
         first = await measurement()
         if not any(self._differs(property_, value) for property_, value in first.items()):
             return first
@@ -226,9 +230,9 @@ class _Probe:
         return self._sample.since
 
     def _page_size(self, rows: Rows, limit: int) -> str | None:
-        """Return the size that was requested, if nearly all known candles of the page came; else what came.
+        """Return the requested size if the page has nearly all known candles; else the number of received candles.
 
-        Without known candles the page is taken to be whole if it spans the requested time, up to now.
+        Without known candles the page counts as complete if it spans the requested time, up to now.
         """
         start = to_ms(self._sample.since)
         known = self._known[(self._known >= start) & (self._known < start + limit * self._step)]
@@ -246,7 +250,7 @@ class _Probe:
         return self._sample.known[:, 0]
 
     def _values(self, rows: Rows) -> str | None:
-        """Compare the candles that came with the stored ones of the same minutes."""
+        """Compare the received candles with the stored candles of the same minutes."""
         times, here, there = np.intersect1d(rows[:, 0], self._known, return_indices=True)
         if len(times) < _SMALL:
             return None
@@ -336,7 +340,7 @@ def _served_back_to(rows: Rows, since: datetime) -> int | None:
 
 
 def _time(exchange: Any, row: Any, market: Any) -> float:
-    """Return the time of a row as ccxt parses it; 0 where it cannot."""
+    """Return the time of a row as parsed by ccxt; 0 if ccxt cannot parse it."""
     try:
         if isinstance(row, (list, dict)):
             return float(exchange.parse_ohlcv(row, market)[0])

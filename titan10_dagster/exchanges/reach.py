@@ -1,4 +1,4 @@
-"""The candles of a series that an exchange can serve at all: from its listing or horizon to its end."""
+"""The range of a series that an exchange can serve: from its listing or horizon to its end."""
 
 from __future__ import annotations
 
@@ -10,38 +10,38 @@ _FOR_EVER = 1 << 62
 
 
 class Reach:
-    """Closes open candles that the exchange cannot serve. Instants are milliseconds since 1970 (UTC).
+    """The limits of that range. Open candles beyond them are closed. Instants are milliseconds since 1970 (UTC).
 
-    depth: how many candles back from now the exchange serves, None for all.
-    horizon: the first candle that it still serves, if it serves none from before.
+    depth: how many candles back from now the exchange serves; None: all.
+    horizon: the first candle that it still serves, if it no longer serves earlier candles.
     """
 
     def __init__(self, planner: PagePlanner, open_: OpenStretches, depth: int | None) -> None:
         self._planner = planner
         self._open = open_
         self._depth = depth
-        self._seen: int | None = None  # the horizon, by one answer
+        self._seen: int | None = None  # the horizon according to one answer
         self.horizon: int | None = None
 
     def absent_before(self, instant: int) -> None:
-        """Learn from elsewhere that there are no candles before `instant`, and request none."""
+        """Record that there are no candles before `instant`, and close them."""
         self._planner.begins = max(self._planner.begins, self._up(instant))
         self._open.close(LONG_AGO, self._planner.begins)
 
     def absent_from(self, instant: int) -> None:
-        """Learn from elsewhere that there are no candles from `instant` on."""
+        """Record that there are no candles from `instant` on, and close them."""
         self._open.close(instant // self._planner.step * self._planner.step, _FOR_EVER)
 
     def forgotten_before(self, instant: int) -> None:
-        """Learn that the exchange no longer serves candles from before `instant`."""
+        """Record that the exchange no longer serves candles before `instant`."""
         horizon = self._up(instant)
         self.horizon = horizon if self.horizon is None else max(self.horizon, horizon)
         self.absent_before(horizon)
 
     def see_horizon(self, first: int) -> None:
-        """Learn the first row of a full page of last rows: the horizon, once a second answer agrees.
+        """Process the first row of a full page of last rows: it is the horizon, once a second answer agrees.
 
-        One answer alone may have lost its first rows, or come from a stale server.
+        A single answer may have lost its first rows, or come from a stale server.
         """
         if self._seen is None:
             self._seen = first
@@ -50,14 +50,14 @@ class Reach:
 
     @property
     def awaits_second_answer(self) -> bool:
-        """Whether one answer showed a horizon and no other one has confirmed it, while candles before it are open."""
+        """Return whether candles are open before a horizon that only one answer has shown."""
         return self._seen is not None and self.horizon is None and bool(self._open) and self._open.start < self._seen
 
     def apply_depth(self, now: int, *, shows_itself: bool) -> None:
-        """Give up candles that lie deeper than the exchange serves.
+        """Close candles that are older than `depth` allows.
 
-        shows_itself: the exchange gives its last rows, which show the horizon. Where it leaves out minutes without
-        trades, they reach further back than as many minutes.
+        shows_itself: the exchange returns its last rows, so the answers show the horizon. If it leaves out minutes
+            without trades, these rows go back further than the same number of minutes.
         """
         if self._depth is None or not self._open or self._seen is not None:
             return

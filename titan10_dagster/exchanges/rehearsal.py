@@ -1,8 +1,8 @@
 """Count the requests of a fetch without making any.
 
-The rehearsal runs the same surveys as `fetching`, in the same turns, against an exchange that has every candle and
-answers in full. So page size, overlaps, depth and boundary proofs count as they do in the real fetch. A real exchange
-leaves out minutes, which may cost a request more.
+The rehearsal runs the same surveys as `fetching`, in the same order, against a simulated exchange that has every candle
+and answers completely. Page size, overlaps, depth and boundary proofs therefore have the same effect as in the real
+fetch. A real exchange leaves out minutes, which may cost further requests.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from titan10_dagster.exchanges.venues.venue import Venue
 def count_requests(
     venue: Venue, slices: Sequence[Slice], *, now: datetime, in_flight: int, listed: Mapping[str, datetime]
 ) -> int:
-    """Return how many pages a fetch of the slices requests.
+    """Return the number of pages that a fetch of the slices requests.
 
-    `in_flight`: how many requests are under way at once. `listed`: the first candles that are known, by symbol.
+    `in_flight`: the number of simultaneous requests. `listed`: the first candles that are known, by symbol.
     """
     ready = deque(_surveys(venue, slices, now, listed))
     flight: deque[tuple[Survey, PageRequest]] = deque()
@@ -73,7 +73,7 @@ def _step(request: PageRequest) -> int:
 
 
 def _answer(venue: Venue, request: PageRequest, step: int, now: int) -> Times:
-    """Return the starts of the candles that come for the request."""
+    """Return the starts of the candles in the answer to the request."""
     if venue.no_since:
         last = now // step * step
         return np.arange(last - (venue.page_size - 1) * step, last + step, step, dtype=np.int64)

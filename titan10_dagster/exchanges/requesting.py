@@ -28,7 +28,7 @@ class Log(Protocol):
 
 @dataclass(frozen=True)
 class Requester:
-    """Makes requests through the client and retries them. Errors of the exchange are part of the result."""
+    """A requester that uses the client and retries requests. Errors of the exchange are part of the result."""
 
     client: ExchangeClient
     limits: RetryLimits

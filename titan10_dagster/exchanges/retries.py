@@ -1,4 +1,4 @@
-"""Retries: how often a request is repeated, and after which pauses."""
+"""Retries: the number of attempts at a request, and the pauses between them."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _LONGEST_WAIT = 30.0  # seconds
 
 
 def exponential_jitter(failures: int) -> float:
-    """Return the seconds to wait after so many failed attempts: 1, 2, 4, ... and up to a second more, at most 30."""
+    """Return the seconds to wait after this many failed attempts: 1, 2, 4, ... plus up to one second, at most 30."""
     return min(2.0 ** (failures - 1) + random.random(), _LONGEST_WAIT)
 
 
 @dataclass(frozen=True)
 class RetryLimits:
-    """The most attempts that one request gets.
+    """The maximum numbers of attempts at one request.
 
-    attempts: after transient errors. throttled: after demands for a slower pace.
-    wait: the seconds to wait after a transient error, by the number of failed attempts so far. After a demand for a
-        slower pace, the pacer does the waiting.
+    attempts: the limit with transient errors. throttled: the limit with throttled requests.
+    wait: the seconds to wait after a transient error, by the number of failed attempts so far. After a throttled
+        request, the pacer waits.
     """
 
     attempts: int = 5
@@ -54,8 +54,8 @@ async def with_retries(
 ) -> T:
     """Repeat a request until it is answered or `limits` is reached; then raise the last error.
 
-    Only transient errors and demands for a slower pace are retried. `log` gets the text of each error that is
-    retried; requests and retries are added to `effort`.
+    Only transient errors and throttled requests are retried. `log` gets the text of each error that is retried;
+    requests and retries are added to `effort`.
     """
     failures = Counter[bool]()
     while True:

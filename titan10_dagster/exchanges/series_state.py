@@ -1,7 +1,8 @@
-"""The state of one series during a fetch: what is settled, what is in doubt, and what lands. No I/O, no event loop.
+"""The state of one series during a fetch: settled and open candles, doubtful bounds, and slices ready to land. It does
+no I/O and uses no event loop.
 
-Three parts make it up: the `Survey` knows which candles are open, `ReceivedDays` holds the rows that came, and `Bounds`
-knows where the series begins and ends at the exchange.
+It has three parts: the `Survey` tracks which candles are open, `ReceivedDays` holds the received rows, and `Bounds`
+tracks the beginning and end of the series at the exchange.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from titan10_dagster.exchanges.retries import Effort
 from titan10_dagster.exchanges.survey import NoProgress, Survey, survey_of
 from titan10_dagster.exchanges.venues.venue import Venue
 
-_SILENCE_MS = 3_600_000  # at the edge of the wanted candles: was the symbol listed at all?
+_SILENCE_MS = 3_600_000  # a longer silence at the edge of the wanted candles raises doubts about the listing
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,12 +40,12 @@ class Reply:
 
     @property
     def day(self) -> date:
-        """The first day that the page was requested for."""
+        """The first day for which the page was requested."""
         return from_ms(self.request.target[0]).date()
 
 
 class Bound(Enum):
-    """An edge of a series that may have to be searched for.
+    """An edge of a series for which a search may be necessary.
 
     LISTED: its first candle. NO_LONGER_SERVED: the first candle that is still served. DELISTED: its last candle.
     """
@@ -56,7 +57,7 @@ class Bound(Enum):
 
 @dataclass(frozen=True, eq=False)
 class Finding:
-    """The outcome of a search for a bound, which `trigger` caused by being silent at its edge."""
+    """The outcome of a search for a bound. The slice `trigger` caused the search, because its edge had no candles."""
 
     bound: Bound
     trigger: Slice
@@ -70,9 +71,9 @@ class Bounds:
     """The known beginning and end of a series at the exchange.
 
     listed, delisted: its first candle and the end of its last one. found: the listing, if this fetch found it.
-    active: the exchange calls the market open. has_candles: the search for its last candle found one.
-    begins: requests from before it (ms) are refused. in_doubt: bounds that were not searched for yet.
-    unexplained: nothing comes before the first candle that came, and the reason is not known.
+    active: the exchange lists the market as open. has_candles: the search for the last candle found a candle.
+    begins: requests from before this time (ms) are refused. in_doubt: bounds for which no search was made yet.
+    unexplained: there are no candles before the first received candle, and the reason is not known.
     refusal: an error of the exchange that no bound explains yet.
     """
 
@@ -106,9 +107,9 @@ class Bounds:
         self.searching = True
 
     def learn_end(self, delisted: datetime, last: int | None, survey: Survey) -> None:
-        """Take in the end of the last candle, unless `last`, the last candle that came (ms), contradicts it.
+        """Record the end of the last candle, unless `last`, the last received candle (ms), contradicts it.
 
-        A market that is still open may only be quiet: then it is known to have candles, and nothing else.
+        A market that is still open may only be quiet; then only the fact that it has candles is recorded.
         """
         self.has_candles = True
         if not self.active and (last is None or last < to_ms(delisted)):
@@ -116,7 +117,7 @@ class Bounds:
             survey.reach.absent_from(to_ms(delisted))
 
     def learn_beginning(self, beginning: Beginning, first: int | None, survey: Survey) -> None:
-        """Take in the first candle, unless `first`, the first candle that came (ms), contradicts it."""
+        """Record the first candle, unless `first`, the first received candle (ms), contradicts it."""
         instant = None if beginning.instant is None else to_ms(beginning.instant)
         contradicted = instant is None or (first is not None and first < instant)
         self.unexplained = beginning.how is BeginningKind.UNEXPLAINED or (
@@ -134,7 +135,7 @@ class Bounds:
 
 
 class SeriesState:
-    """One series of a fetch: its survey, its bounds, and the rows of the slices that have not landed."""
+    """One series of a fetch: its survey, its bounds, and the rows of slices that have not landed."""
 
     def __init__(
         self,
@@ -166,23 +167,24 @@ class SeriesState:
     # -- requests and answers
 
     def next_request(self, now: int) -> PageRequest | None:
-        """Return the next request. Return None if there is none now, or while a bound is being searched for."""
+        """Return the next request. Return None if there is none now, or during a search for a bound."""
         return None if self.bounds.searching else self.survey.next_request(now)
 
     def request_recent(self, slice_: Slice, now: datetime) -> PageRequest:
-        """Return a request for recent candles, to learn whether the symbol has any."""
+        """Return a request for recent candles, which shows whether the symbol has any."""
         self._requested_recent = True
         return self.survey.recent_request(to_ms(now), to_ms(slice_.start))
 
     def take(self, reply: Reply) -> None:
-        """Learn from an answer. Raises MalformedAnswer if the exchange keeps answering another question."""
+        """Process an answer. Raises MalformedAnswer if the exchange repeatedly answers a different request."""
         self._received.add_effort(reply.day, reply.effort)
         page = reply.page
         if page is None:
             return
         requested_at = to_ms(page.requested_at)
         self._received.note_request(*reply.request.target, page.requested_at)
-        # Candles that ended after the planning were not requested: they may have come whole, or only in part.
+        # Candles that ended after the planning were not requested. They may have been received completely or only
+        # partly.
         over = min(requested_at, to_ms(self._planned_at)) - self.series.timeframe.ms
         ended = np.searchsorted(page.rows[:, 0], over, side="right")
         self._received.keep(page.rows[:ended])
@@ -194,9 +196,10 @@ class SeriesState:
             raise _malformed(self.series, reply.request, error) from error
 
     def take_refusal(self, reply: Reply) -> bool:
-        """Take an error that may only mean "before the listing"; return whether it was one.
+        """Process an error that may only mean "before the listing".
 
-        The page stays open. If no bound explains the error yet, it is kept in `bounds.refusal`.
+        Return whether it is such an error. The page stays open. If no bound explains the error yet, it is kept in
+        `bounds.refusal`.
         """
         bounds = self.bounds
         in_doubt = bounds.searching or Bound.LISTED in bounds.in_doubt
@@ -211,7 +214,7 @@ class SeriesState:
     # -- slices
 
     def settled(self) -> list[Slice]:
-        """Return the waiting slices that are settled, oldest first; none while something is searched for."""
+        """Return the waiting slices that are settled, oldest first; empty during a search for a bound."""
         if self.survey.requests_recent or self.bounds.searching:
             return []
         return [slice_ for slice_, (start, end) in self.waiting.items() if self.survey.settled(start, end)]
@@ -221,7 +224,7 @@ class SeriesState:
         return not (self._answered or self._requested_recent or self._is_excused(slice_))
 
     def release(self, slice_: Slice) -> FetchedSlice:
-        """Return the slice that is ready to land, and drop its rows."""
+        """Return the slice in the form in which it lands, and drop its rows."""
         del self.waiting[slice_]
         horizon = self.survey.horizon
         inexplicable = self.bounds.unexplained and self._silent_until(slice_) > to_ms(slice_.start)
@@ -244,7 +247,7 @@ class SeriesState:
             note=received.note,
         )
         candles = Candles.from_rows(received.rows)
-        # Where this machine's clock is ahead, the request times of a day's pages may differ by a second.
+        # If this machine's clock is ahead, the request times of a day's pages may differ by a second.
         return FetchedSlice(record, candles.drop_unfinished(self.series.timeframe, record.fetched_at))
 
     # -- bounds
@@ -252,9 +255,10 @@ class SeriesState:
     def bound_in_doubt(self, slice_: Slice) -> Bound | None:
         """Return the bound to search for before this settled slice lands, because the slice is silent at its edge.
 
-        The last candle, if the slice's end is silent and the exchange calls the market closed, or if even recent
-        candles are missing: a day must not need other days in the same fetch to show that the symbol has candles. The
-        first candle, if the slice's beginning is silent and no earlier candle came. Each is searched for once.
+        The last candle is searched for if the slice's end is silent and the exchange lists the market as closed, or if
+        even recent candles are missing. A day must not depend on other days of the same fetch to show that the symbol
+        has candles. The first candle is searched for if the slice's beginning is silent and no earlier candle was
+        received. Each search is made once.
         """
         if self._is_excused(slice_) or self.survey.horizon is not None:
             return None
@@ -274,11 +278,11 @@ class SeriesState:
 
     @property
     def silent_at_first(self) -> datetime:
-        """The end of the silence with which the first waiting slice begins."""
+        """Return the end of the silence at the beginning of the first waiting slice."""
         return from_ms(self._silent_until(next(iter(self.waiting))))
 
     def learn_bound(self, finding: Finding) -> None:
-        """Take in the bound that was found, unless a candle that came contradicts it."""
+        """Record the bound that was found, unless a received candle contradicts it."""
         self.bounds.searching = False
         self._received.add_effort(finding.trigger.day, finding.effort)
         if isinstance(finding.found, Beginning):
@@ -290,11 +294,11 @@ class SeriesState:
 
     @property
     def _answered(self) -> bool:
-        """Whether the exchange knows the symbol: it gave a candle, or a bound was found."""
+        """Return whether the exchange knows the symbol: a candle was received, or a bound was found."""
         return self.survey.answered or self.bounds.found is not None or self.bounds.has_candles
 
     def _is_excused(self, slice_: Slice) -> bool:
-        """Return whether no candle can be expected: the slice lies beyond the horizon, or outside the listing."""
+        """Return whether no candle can be expected because the slice is beyond the horizon or outside the listing."""
         horizon = self.survey.horizon
         beyond = horizon is not None and to_ms(slice_.end) <= horizon
         return beyond or self.bounds.excludes(slice_)

@@ -1,11 +1,11 @@
-"""Does an exchange count from `since`, or does it always give its last rows?
+"""A check whether an exchange counts from `since` or always returns its last rows.
 
 An answer that begins later than requested and reaches beyond the page looks the same in both cases: nothing may have
-traded before its first row, or the exchange ignored `since`. One small request decides: an exchange that honours
-`since` answers it from the same row on, one that ignores it answers with its last rows again.
+traded before its first row, or the exchange ignored `since`. One small request decides. An exchange that honours
+`since` answers it from the same row on. An exchange that ignores `since` answers with its last rows again.
 
-Some exchanges honour a start only together with an end. Where ccxt can send an end, an exchange that seems to ignore
-`since` is therefore checked again with requests that name their end, before it is believed to.
+Some exchanges honour a start only together with an end. If an exchange seems to ignore `since` and ccxt can send an
+end, the check is therefore repeated with requests that name their end.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ import numpy as np
 from titan10_dagster.exchanges.evidence import SPARSE, Times
 from titan10_dagster.exchanges.pages import PagePlanner, PageRequest, Purpose
 
-_LATE = 5  # candles that an exchange's newest one may be behind the clock
+_LATE = 5  # number of candles by which an exchange's newest candle may be behind the clock
 
 
 @dataclass(frozen=True)
 class Suspicion:
-    """An answer of `rows` rows went from `first`, which is later than requested, to `last`, beyond the page.
+    """A suspicious answer: `rows` rows from `first`, which is later than requested, to `last`, beyond the page.
 
-    unlimited: asked about that, the exchange gave as many rows again, so it may have ignored only the limit.
-    full_page: no more rows can be requested. earliest: the first row, even if it is a stray.
+    unlimited: the exchange answered the check with as many rows again, so it may have ignored only the limit.
+    full_page: no more rows can be requested. earliest: the first row, even if it is isolated from the others.
     """
 
     request: PageRequest
@@ -39,14 +39,14 @@ class Suspicion:
 
 @dataclass(frozen=True)
 class Judgement:
-    """The outcome of a check. `suspicion`: the answer that it is about."""
+    """The outcome of a check. `suspicion`: the answer that caused the check."""
 
     honours_since: bool
     suspicion: Suspicion
 
 
 class SinceCheck:
-    """The check of one series. `honours_since`: the outcome, None as long as it is not known.
+    """The check of one series. `honours_since`: the outcome; None until it is known.
 
     can_name_end: ccxt can send the end of a request to this exchange.
     """
@@ -58,15 +58,15 @@ class SinceCheck:
         self.suspicion: Suspicion | None = None
 
     def suspects(self, request: PageRequest, times: Times, requested_at: int) -> bool:
-        """Return whether an answer (with rows) may have ignored `since`; it proves nothing then."""
+        """Return whether an answer (with rows) may have ignored `since` and therefore proves nothing."""
         if self.honours_since is not None or times[0] == request.since or times[-1] <= request.until:
             return False
-        # A handful, fewer than requested, is all there is: most likely of a market that opened just now.
+        # A few rows, fewer than requested, are all rows of the market, which has most likely just opened.
         handful = 2 * (_LATE if self._is_recent(int(times[-1]), requested_at) else SPARSE)
         return len(times) >= request.limit or len(times) > handful
 
     def suspect(self, request: PageRequest, times: Times, first: int) -> None:
-        """Keep the suspicion, unless there is one already; `first`: the first row that is no stray."""
+        """Keep the suspicion, unless there is one already. `first`: the first row that is not isolated."""
         is_outdated = request.names_end != self._planner.names_end
         if self.suspicion is None and not is_outdated:
             is_full = request.limit >= self._planner.page_size
@@ -75,7 +75,7 @@ class SinceCheck:
             )
 
     def question(self) -> PageRequest | None:
-        """Return the request that decides: for fewer rows than the suspicious answer had, or more if it had a few."""
+        """Return the deciding request: for fewer rows than the suspicious answer had, or more if it had only a few."""
         doubt, planner = self.suspicion, self._planner
         if doubt is None:
             return None
@@ -89,7 +89,7 @@ class SinceCheck:
         return planner.request(since, limit, (start, start + planner.step), Purpose.SINCE)
 
     def learn(self, rows: Times, requested_at: int) -> Judgement | None:
-        """Judge by the answer to the question. Return None if it proves nothing; the page is then requested again."""
+        """Evaluate the answer to the check. Return None if it proves nothing; the page is then requested again."""
         doubt, self.suspicion = self.suspicion, None
         if doubt is None or not len(rows):
             return None
@@ -107,7 +107,7 @@ class SinceCheck:
         return self._judge(doubt, honours=False)
 
     def _by_more_rows(self, doubt: Suspicion, rows: Times) -> Judgement | None:
-        """Judge by a page instead of a row or two: does it begin at the same row, or earlier?"""
+        """Evaluate an answer to a check with a full page: whether it begins at the same row or earlier."""
         requested = rows[rows >= doubt.request.since]
         if len(rows) - len(requested) > SPARSE or (len(requested) and requested[0] < doubt.first):
             return self._judge(replace(doubt, first=int(rows[0]), full_page=True), honours=False)

@@ -1,7 +1,7 @@
-"""Times at which this process stood still.
+"""Detection of times at which this process stood still.
 
 A time-out that expires while the event loop is not running, or right after that, shows nothing about the exchange: its
-answer may have been waiting in the socket. The watch ticks ten times a second; a tick that comes late is a stall.
+answer may have been waiting in the socket. The watch ticks ten times a second; a late tick is a stall.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ import asyncio
 import time
 from collections import deque
 
-STALL = 0.3  # seconds that a tick must be late
+STALL = 0.3  # a tick that is later than this many seconds is a stall
 _TICK = 0.1
-_JUST_NOW = 0.5  # seconds; callbacks of one round of the loop run within it
-_LARGE_SHARE = 0.25  # of the time that a request took
+_JUST_NOW = 0.5  # seconds; the callbacks of one pass of the event loop run within this time
+_LARGE_SHARE = 0.25  # share of the duration of a request
 
 
 class LoopWatch:
-    """Watches the running event loop from `start` until `stop`. All times are those of time.monotonic."""
+    """A watch on the running event loop, from `start` until `stop`. All times are those of time.monotonic."""
 
     def __init__(self) -> None:
         self._stalls = deque[tuple[float, float]](maxlen=64)  # (end, seconds)
@@ -33,9 +33,10 @@ class LoopWatch:
             self._timer.cancel()
 
     def explains_timeout(self, sent: float) -> bool:
-        """Return whether a time-out, just now, of a request sent at `sent` may be this process's own fault.
+        """Return whether this process may have caused the time-out, just now, of a request sent at `sent`.
 
-        That is so if the loop stood still when the time-out expired, or for a quarter of the time.
+        This is the case if the event loop stood still when the time-out expired, or for a quarter of the time since
+        `sent`.
         """
         now = time.monotonic()
         late = now - self._due

@@ -1,4 +1,4 @@
-"""Open stretches of time: the candles of which it is not known yet whether they exist.
+"""Open stretches of time: candles whose existence is not known yet.
 
 Instants are milliseconds since 1970 (UTC); stretches are half-open.
 """
@@ -12,7 +12,7 @@ Stretch = tuple[int, int]
 
 
 class OpenStretches:
-    """Stretches, ascending and apart from each other, from which parts are closed."""
+    """A set of stretches in ascending order, with gaps between them. Parts of it can be closed."""
 
     def __init__(self, stretches: Iterable[Stretch]) -> None:
         self._stretches = sorted(stretches)
@@ -31,7 +31,7 @@ class OpenStretches:
         return self._stretches[-1][1]
 
     def close(self, start: int, end: int) -> None:
-        """Take [start, end) out."""
+        """Close [start, end)."""
         left: list[Stretch] = []
         for a, b in self._stretches:
             if b <= start or a >= end:

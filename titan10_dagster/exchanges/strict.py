@@ -1,8 +1,8 @@
 """ccxt's exchange classes, made strict.
 
 ccxt turns an answer that it cannot read into an empty list of candles, which a backfill would treat as "no data"; it
-polls its throttle, sorts and filters what it parsed, and loads all markets before the first candle. The classes made
-here are ccxt's own with those few methods replaced:
+polls its throttle, sorts and filters what it parsed, and loads all markets before the first candle. The classes of this
+module are ccxt's own, with these methods replaced:
 
 - `fetch` and `parse_json` raise BadResponse unless the answer is JSON with an object or a list in it
 - `parse_json` and `parse_ohlcvs` read the candles of exchanges with a `Wire` record with `rows`. An empty list counts
@@ -33,7 +33,7 @@ from titan10_dagster.exchanges.rows import ParsedRows, decode, holds_no_candles,
 from titan10_dagster.exchanges.venues.registry import venue_of
 from titan10_dagster.exchanges.venues.venue import Wire
 
-_DATE_SLACK = timedelta(seconds=2)  # a header's date has whole seconds, and is set a little before the answer leaves
+_DATE_SLACK = timedelta(seconds=2)  # a Date header has whole seconds, and is set shortly before the answer is sent
 
 
 @dataclass
@@ -44,11 +44,11 @@ class Answer:
     status: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     made: datetime | None = None  # by the exchange's clock
-    age: timedelta = timedelta(0)  # the time that the answer has spent in caches
-    received: datetime | None = None  # by this machine's clock, whatever the client's says
+    age: timedelta = timedelta(0)  # how long the answer was in caches
+    received: datetime | None = None  # by this machine's clock, not by the client's
     parsed: Any = None
     rows: ParsedRows | None = None  # the rows, as this class's `parse_ohlcvs` read them
-    proxy: str | None = None  # that the request went through
+    proxy: str | None = None  # the proxy of the request
     requested_at: datetime | None = None
     sent: float = 0.0  # time.monotonic
     seconds: float = 0.0
@@ -59,14 +59,14 @@ class Answer:
 
     @property
     def skew(self) -> timedelta:
-        """Return how far this machine's clock is ahead of the exchange's; zero if the answer does not show it."""
+        """Return how far this machine's clock is ahead of the exchange's; zero if the answer has no usable date."""
         return self.received - self.made - self.age if self.made and self.received else timedelta(0)
 
     @property
     def staleness(self) -> timedelta:
-        """Return by how much the answer is older than its request, by the two clocks; zero up to two seconds.
+        """Return how much older the answer is than its request, by the two clocks; zero for up to two seconds.
 
-        If it is not zero, this machine's clock is ahead, or the answer comes from a cache.
+        A value above zero means that this machine's clock is ahead, or that the answer comes from a cache.
         """
         if self.made is None or self.received is None:
             return timedelta(0)
@@ -74,7 +74,7 @@ class Answer:
         return stale if stale > _DATE_SLACK else timedelta(0)
 
 
-# One task makes one request at a time, so each task has its own answer, however many run side by side.
+# A task makes one request at a time, so each task has its own answer, even if many tasks run concurrently.
 current_answer: ContextVar[Answer | None] = ContextVar("answer", default=None)
 
 
@@ -89,9 +89,10 @@ class Counters:
 
 
 class _Clocked:
-    """ccxt's clocks, set to the client's.
+    """ccxt's clock methods, replaced by the client's clock.
 
-    okx's and bitget's classes choose their endpoint by the age of the candles, and gate's ends a page at this instant.
+    The classes of okx and bitget choose their endpoint by the age of the candles, and the class of gate ends a page at
+    this time.
     """
 
     clock: Callable[[], datetime]
@@ -108,7 +109,7 @@ class _Clocked:
 
 @cache
 def strict_class(exchange: str) -> type[Any]:
-    """ccxt's asynchronous class of this exchange, with strict methods in place of those that guess."""
+    """Return ccxt's asynchronous class of this exchange, with strict methods in place of methods that guess."""
     base: type[Any] = getattr(async_support, exchange)
     wire = venue_of(exchange).wire
     has_own_parser = base.parse_ohlcvs is not async_support.Exchange.parse_ohlcvs
@@ -127,7 +128,7 @@ def strict_class(exchange: str) -> type[Any]:
             answer.requested_at, answer.sent = self.clock(), time.monotonic()
             answer.status, answer.headers = None, {}
             answer.proxy = self.proxy_for(url)
-            # A SOCKS proxy is part of the session.
+            # A SOCKS proxy is configured in the session.
             self.aiohttp_proxy = None if (answer.proxy or "").startswith("socks") else answer.proxy
             try:
                 answer.parsed = await super().fetch(url, method, headers, body)
@@ -146,7 +147,7 @@ def strict_class(exchange: str) -> type[Any]:
             return text
 
         def parse_json(self, http_response: str) -> Any:
-            # Before ccxt's `handle_errors`, which calls some junk an error of the exchange's own.
+            # This runs before ccxt's `handle_errors`, which treats some invalid answers as errors of the exchange.
             answer = current_answer.get() or Answer()
             parsed = _candles(http_response, wire, self.counters) if answer.of_candles and answer.good else None
             if parsed is None:
@@ -165,7 +166,7 @@ def strict_class(exchange: str) -> type[Any]:
             answer = current_answer.get() or Answer()
             step = Timeframe.parse(timeframe).ms
             began = time.thread_time()
-            if has_own_parser:  # its answer is no list of rows
+            if has_own_parser:  # its answer is not a list of rows
                 rows = super().parse_ohlcvs(ohlcvs, market, timeframe)
                 _check_list(answer, rows, wire)
                 answer.rows = split(rows, step)
@@ -180,7 +181,7 @@ def strict_class(exchange: str) -> type[Any]:
 
 
 def _check_list(answer: Answer, rows: Any, wire: Wire | None) -> None:
-    """Raise BadResponse if ccxt made up an empty list of rows because there was none in the answer."""
+    """Raise BadResponse if ccxt returned an empty list because the answer contained no list of rows."""
     if not len(rows or ()) and answer.parsed is not None and not holds_no_candles(answer.parsed, rows, wire):
         raise BadResponse("no list of candles in the answer")
 
@@ -193,7 +194,7 @@ def _candles(text: str, wire: Wire | None, counters: Counters) -> Any:
 
 
 def _made(headers: Mapping[str, str]) -> tuple[datetime | None, timedelta]:
-    """The answer's date, None where it has none that can be read, and how old it has grown in caches since."""
+    """Return the answer's date (None if it is absent or invalid) and how long the answer was in caches since then."""
     named = {name.lower(): value for name, value in headers.items()}
     try:
         made, age = parsedate_to_datetime(named["date"]), timedelta(seconds=int(named.get("age", 0)))
@@ -209,9 +210,10 @@ def _json(parsed: Any, text: Any) -> Any:
 
 
 def content_of(answer: Answer, returned: Any, step: int) -> ParsedRows:
-    """Return the content of an answer to a request for candles, of which ccxt returned these rows.
+    """Return the content of an answer to a request for candles.
 
-    Where ccxt's class processed the rows after `parse_ohlcvs`, or did not call it, its result replaces the candles.
+    `rows` is ccxt's result for it. If ccxt's class processed the rows after `parse_ohlcvs`, or did not call it, its
+    result replaces the candles.
     """
     if isinstance(returned, np.ndarray) and answer.rows is not None:
         return answer.rows

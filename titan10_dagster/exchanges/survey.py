@@ -1,12 +1,12 @@
-"""What is known of the candles of one series, and what to request next. No request is made here.
+"""The knowledge about the candles of one series during a fetch, and the next request. This module makes no requests.
 
-A `Survey` knows which candles are still open, that is neither received nor proven absent. The earliest open stretch
-becomes the next page. There is no other kind of planning: the first pages of a window, the rest after a shortened
-answer, and the missing head of an answer that was cut at its other end are all the earliest open stretch.
+A `Survey` tracks which candles are still open, that is neither received nor proven absent. The earliest open stretch
+becomes the next page. This one rule covers all cases: the first pages of a window, the rest after a shortened answer,
+and the beginning that a truncated answer lacks.
 
 `pages` cuts stretches into requests, `evidence` holds what answers prove, and `since_check` finds out whether an
-exchange honours `since`. An exchange that ignores it gives its last rows whatever is requested: the first row of a
-full page is its horizon, once a second full page agrees.
+exchange honours `since`. An exchange that ignores it always returns its last rows: the first row of a full page is its
+horizon, once a second full page agrees.
 
 Instants are milliseconds since 1970 (UTC) on the timeframe's grid; stretches are half-open.
 """
@@ -23,23 +23,24 @@ from titan10_dagster.exchanges.since_check import SinceCheck
 from titan10_dagster.exchanges.stretches import Stretch
 from titan10_dagster.exchanges.venues.venue import EmptyMinutes, Venue
 
-# Exchanges to which ccxt sends a start alone, and whose documents do not say what that means; ccxt can send an end.
+# Exchanges to which ccxt sends only a start, but whose documentation does not define such a request. ccxt can also send
+# an end.
 _BARE_START = ("bingx", "poloniex", "xt")
-_STUCK = 4  # answers without anything new to one page
-_MOST_REQUESTS = 64  # that one page may take, however the exchange cuts it
+_STUCK = 4  # the most answers to one page without anything new
+_MOST_REQUESTS = 64  # the most requests for one page
 
 
 class NoProgress(Exception):
-    """The exchange keeps answering without ever answering what was requested."""
+    """The exchange repeatedly answers, but never with the requested candles."""
 
 
 class Survey:
-    """What is known of one series, over `windows`.
+    """The knowledge about one series in `windows`.
 
-    step: the timeframe. overlap: candles by which fresh pages overlap. depth: how many candles back from now the
-    exchange serves, None for all. ahead: how many pages beyond the first open candle may be requested. filled: the
-    exchange gives candles without trades too. honours_since: whether it counts from `since`; None: to be found out.
-    cursor: it counts back from the end of what is requested. edges: see `Evidence`. can_name_end: see `SinceCheck`.
+    step: the timeframe. overlap: the number of candles by which new pages overlap. depth: how many candles back from
+    now the exchange serves; None: all. ahead: how many pages beyond the first open candle may be requested. filled: the
+    exchange also returns candles without trades. honours_since: whether it counts from `since`; None: not known yet.
+    cursor: pages count back from the end of the request. edges: see `Evidence`. can_name_end: see `SinceCheck`.
     """
 
     def __init__(
@@ -69,24 +70,24 @@ class Survey:
         self._flight: list[PageRequest] = []
         self._requests: Counter[int] = Counter()  # by page
         self._stuck: Counter[int] = Counter()
-        self._attempts: Counter[int] = Counter()  # answers that left a stretch open, by its start
+        self._attempts: Counter[int] = Counter()  # number of answers that left a stretch open, by its start
         self.reach = Reach(self._planner, self._evidence.open, depth)
         self.reach.absent_from(now)
         self.reach.apply_depth(now, shows_itself=honours_since is False)
 
     @property
     def answered(self) -> bool:
-        """Whether the exchange gave at least one candle of this symbol."""
+        """Whether the exchange has returned at least one candle of this symbol."""
         return self._evidence.answered
 
     @property
     def honours_since(self) -> bool | None:
-        """Whether the exchange counts from `since`; None as long as it is not known."""
+        """Whether the exchange counts from `since`; None until it is known."""
         return self._check.honours_since
 
     @property
     def horizon(self) -> int | None:
-        """The first candle that the exchange still serves (ms); None if it is not known to drop any."""
+        """The first candle that the exchange still serves (ms); None if no horizon is known."""
         return self.reach.horizon
 
     @property
@@ -101,7 +102,7 @@ class Survey:
         return not any(request.target[0] < end and request.target[1] > start for request in self._flight)
 
     def next_request(self, now: int) -> PageRequest | None:
-        """Return the next request, which is in flight from now on; None if there is none at the moment."""
+        """Return the next request, and count it as in flight. Return None if there is none at the moment."""
         self.reach.apply_depth(now, shows_itself=self.honours_since is False)
         request = self._next_request()
         if request is not None:
@@ -109,22 +110,25 @@ class Survey:
         return request
 
     def recent_request(self, now: int, trigger: int) -> PageRequest:
-        """Return a request for the newest candles, which shows whether the symbol has any; in flight from now on."""
+        """Return a request for the newest candles, to check that the symbol has any. It counts as in flight."""
         request = self._planner.recent(now, trigger)
         self._flight.append(request)
         return request
 
     def withdraw(self, request: PageRequest) -> None:
-        """Forget a request that got no answer; what it was for is as open as before."""
+        """Remove a request without an answer. Its candles stay open."""
         self._flight.remove(request)
 
     def learn(self, request: PageRequest, times: Times, requested_at: int) -> None:
-        """Learn from the starts of the candles (ascending) of an answer; NoProgress after too many useless answers."""
+        """Process the starts of the candles (ascending) in an answer.
+
+        Raises NoProgress after too many useless answers.
+        """
         self._flight.remove(request)
         given = len(times)
         rows = times[times <= requested_at] // self._step * self._step
         times = rows[rows >= request.since]
-        backward = self._cursor or self.honours_since is False  # then rows from before `since` are an answer as well
+        backward = self._cursor or self.honours_since is False  # then rows before `since` are an answer too
         self._evidence.note(request, times, answered=len(rows if backward else times) > 0)
         if request.purpose is Purpose.RECENT:
             return
@@ -137,7 +141,7 @@ class Survey:
             self._learn_last_rows(request, rows)
         elif len(times):
             self._learn_rows(request, times, requested_at)
-        elif given <= SPARSE or self._cursor:  # more than a straggler is the answer to some other question
+        elif given <= SPARSE or self._cursor:  # more rows than that answer a different request
             self._evidence.nothing(request)
         self._count(request, before)
 
@@ -169,7 +173,10 @@ class Survey:
         self._evidence.neighbours(kept)
 
     def _learn_last_rows(self, request: PageRequest, rows: Times) -> None:
-        """Learn from the last rows that there are; about what lies before them only if no more can be requested."""
+        """Process the exchange's last rows.
+
+        They show something about earlier candles only if no more rows can be requested.
+        """
         rows = without_first_strays(rows, self._page_size * self._step)
         open_ = self._evidence.open
         if request.limit >= self._page_size and open_ and open_.start < rows[0]:
@@ -214,7 +221,7 @@ def survey_of(
     ahead: int = 32,
     edges: bool = True,
 ) -> Survey:
-    """Return a survey that counts as the exchange does; see `Venue` for what each fact means."""
+    """Return a survey with the facts of the exchange's record; for their meaning see `Venue`."""
     return Survey(
         windows,
         step=step,

@@ -1,4 +1,4 @@
-"""The open alerts, kept in the database so that they outlive a restart."""
+"""The open alerts. They are kept in the database so that they survive a restart."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ class AlertStore:
         self._db = db
 
     def open(self) -> list[Alert]:
-        """Return the alerts that are not over, or whose end was not reported to every address."""
+        """Return the alerts that have not ended, and those whose end was not yet reported to every address."""
         with self._db.transaction() as cursor:
             cursor.execute(statement("open_alerts"))
             return [_alert(row) for row in all_rows(cursor)]
 
     def keep(self, keep: Iterable[Alert], forget: Iterable[Alert] = (), done: Iterable[Alert] = ()) -> None:
-        """Store the first, delete the second and close the third alerts, all or nothing.
+        """Store the alerts `keep`, delete `forget` and close `done`, in one transaction.
 
         An alert may begin again before the end of its predecessor was reported. It then closes the predecessor.
         """

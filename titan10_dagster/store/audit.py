@@ -15,8 +15,8 @@ from titan10_dagster.store.statements import statement
 class Unaccounted:
     """A slice whose numbers contradict each other; all counts are candles.
 
-    `expected` and `present` are those of the ledger (0 where it does not know the slice). `stored` is counted in the
-    table candles, `in_gaps` in the table gaps. A correct slice has stored = present and stored + in_gaps = expected.
+    `expected` and `present` are the ledger's counts (0 if it has no row of the slice). `stored` is counted in the table
+    candles, `in_gaps` in the table gaps. A correct slice has stored = present and stored + in_gaps = expected.
     """
 
     slice: Slice

@@ -1,7 +1,8 @@
-"""PostgreSQL's binary COPY format to and from numpy, without a Python object for each row.
+"""Conversion between PostgreSQL's binary COPY format and numpy, without a Python object for each row.
 
-The format: https://www.postgresql.org/docs/current/sql-copy.html, "Binary Format". Every field is its size (int32)
-and its bytes, big-endian. Here all fields but leading texts are 8 bytes: bigint, double precision, timestamptz.
+The format: https://www.postgresql.org/docs/current/sql-copy.html, "Binary Format". Every field consists of its size
+(int32) and its bytes, big-endian. In this module all fields except leading texts have 8 bytes: bigint, double
+precision, timestamptz.
 """
 
 from __future__ import annotations
@@ -17,12 +18,13 @@ from titan10_dagster.store.database import Cursor
 
 _HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TRAILER = b"\xff\xff"
-_EPOCH = np.datetime64("2000-01-01", "us")  # PostgreSQL counts microseconds from here
+_EPOCH = np.datetime64("2000-01-01", "us")  # the epoch of PostgreSQL's microseconds
 _BUFFER = 1 << 18
 
 
 def rows(texts: Sequence[str], columns: Sequence[NDArray[Any]]) -> bytes:
-    """Return the rows of a COPY: the same `texts` in each, then the columns, which have one length.
+    """Return the rows of a COPY. Each row has the same `texts`, then the values of the columns, which have equal
+    lengths.
 
     datetime64[ms] or [us] (naive, UTC) becomes timestamptz, int64 bigint, float64 double precision.
     """
@@ -48,13 +50,13 @@ def rows(texts: Sequence[str], columns: Sequence[NDArray[Any]]) -> bytes:
 
 
 def copy_in(cursor: Cursor, copy: str, rows: Iterable[bytes]) -> int:
-    """Run `COPY .. FROM STDIN (FORMAT binary)`; return how many rows the server took."""
+    """Run `COPY .. FROM STDIN (FORMAT binary)` and return the number of rows that the server stored."""
     cursor.copy_expert(copy, io.BytesIO(b"".join([_HEADER, *rows, _TRAILER])), _BUFFER)
     return cursor.rowcount
 
 
 def copy_out(cursor: Cursor, copy: str, dtypes: Sequence[str]) -> list[NDArray[Any]]:
-    """Run `COPY .. TO STDOUT (FORMAT binary)`; return a column for each of `dtypes`.
+    """Run `COPY .. TO STDOUT (FORMAT binary)` and return one column for each of `dtypes`.
 
     A dtype is "i8", "f8" or "M8[ms]", and no value is null.
     """

@@ -1,8 +1,8 @@
-"""The circuit breakers and paces of the exchanges, stored where every run and sensor sees them.
+"""The circuit breakers and paces of the exchanges, stored in the database for all runs and sensors.
 
 They use separate connections and never wait for a lock. If another process has locked an exchange's row, the connection
-is returned to the pool, and the change is tried again a little later. So neither candles that are being written nor one
-locked row can keep the other exchanges from learning whether they may make requests.
+is returned to the pool, and the change is tried again a little later. Therefore neither a write of candles nor a locked
+row can delay the breakers of other exchanges.
 """
 
 from __future__ import annotations
@@ -74,11 +74,11 @@ class HealthStore:
             return {row.exchange: row.requests for row in all_rows(cursor)}
 
     def apply(self, exchange: str, change: Callable[[Health], Health]) -> Health:
-        """Store the Health that `change` makes of the present one, and return it.
+        """Apply `change` to the exchange's Health, then store and return the result.
 
-        No other process changes it meanwhile. A change that changes nothing takes no lock. `change` may be called
-        several times, because the transaction is repeated while the database is unavailable or the row is locked: a
-        statement of an exchange about itself must not get lost.
+        No other process changes it meanwhile. If `change` returns the same Health, no lock is taken. `change` may be
+        called several times: the transaction is repeated while the database is unavailable or the row is locked,
+        because information from an exchange must not get lost.
         """
         return retrying(lambda: self._apply_if_needed(exchange, change))
 
@@ -99,7 +99,7 @@ class HealthStore:
 
 
 def _when_unlocked(run: Callable[[], T]) -> T:
-    """Return what `run` returns; repeat it while a lock is held by another process, for up to two minutes."""
+    """Call `run` and return its result. Repeat it while another process holds a lock, for up to two minutes."""
     deadline, pauses = time.monotonic() + _LOCKED_FOR, deque(_PAUSES)
     while True:
         try:

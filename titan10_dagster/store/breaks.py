@@ -19,7 +19,7 @@ from titan10_dagster.store.identities import EventKind, forget_breaks, record_br
 from titan10_dagster.store.merge import Change
 from titan10_dagster.store.statements import key, statement
 
-# A restatement of most of a slice: of so many candles at least, and of this share of those that were stored.
+# A mass restatement changes at least this many candles, and at least this share of the slice's stored candles.
 FEWEST_RESTATED = 12
 MASS_SHARE = 0.5
 
@@ -39,9 +39,9 @@ class _Ends:
 
 @dataclass
 class BreakFinder:
-    """Collects the ends of written slices, and looks for breaks within and between them.
+    """A collector of the ends of written slices, which finds breaks within and between slices.
 
-    The candles after a live slice are still to come, so a `live` write does not look for them.
+    The candles after a live slice do not exist yet, so a `live` write does not look for them.
     """
 
     live: bool = False
@@ -50,7 +50,7 @@ class BreakFinder:
     _seen_at: dict[Series, datetime] = field(default_factory=dict)
 
     def observe(self, change: Change) -> None:
-        """Take the candles of a slice that gained or changed any."""
+        """Add the candles of a slice that gained or changed candles."""
         if not change.inserted and not change.restated:
             return
         slice_, given = change.incoming.slice, change.incoming.candles
@@ -83,7 +83,7 @@ class BreakFinder:
             record_breaks(cursor, series, breaks, self._seen_at[series])
 
     def _around(self, cursor: Cursor, series: Series, run: Sequence[_Ends]) -> tuple[Candles, Candles]:
-        """Return the stored candles before and after a run of slices; none where the write changed nothing there."""
+        """Return the stored candles before and after a run of slices; empty on a side without changes."""
         before = after = Candles.empty()
         if run[0].opens:
             before = _neighbours(cursor, "candles_before", series, run[0].candles.times[0])
@@ -93,11 +93,11 @@ class BreakFinder:
 
 
 def _judged(run: Sequence[_Ends], after: Candles, series: Series) -> tuple[datetime, datetime]:
-    """Return the stretch [start, end) in which all breaks were looked for."""
+    """Return the stretch [start, end) that was searched for breaks completely."""
     start = from_datetime64(run[0].candles.times[0])
     end = from_datetime64(after.times[0] if len(after) else run[-1].candles.times[-1])
     if not run[0].opens:
-        start += series.timeframe.delta  # the border before the first candle was judged by an earlier write
+        start += series.timeframe.delta  # an earlier write checked the border before the first candle
     return start, end + series.timeframe.delta
 
 
@@ -113,9 +113,9 @@ def _consecutive(slices: Sequence[Slice]) -> list[list[Slice]]:
 
 
 def _neighbours(cursor: Cursor, name: str, series: Series, time: np.datetime64) -> Candles:
-    """Return the stored candles next to an instant, as many as a comparison needs, in order.
+    """Return the stored candles next to an instant, in order, as many as a comparison needs.
 
-    A bound on the time keeps TimescaleDB from planning all chunks.
+    A bound on the time prevents TimescaleDB from planning all chunks.
     """
     instant = from_datetime64(time)
     earliest, latest = instant - LONGEST_SILENCE, instant + LONGEST_SILENCE

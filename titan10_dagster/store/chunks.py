@@ -1,9 +1,9 @@
 """Chunks of the hypertable: created and locked before a transaction writes to them.
 
-Two facts, both measured (TimescaleDB 2.23), require this. A transaction that creates a chunk keeps every other one from
-creating any until it ends. A write takes seconds, so the exchanges would wait for each other: chunks are created in
-short transactions of their own. And a transaction that reads a chunk and then writes to it can meet the compression job
-in a deadlock: the lock for writing is taken before the first read.
+Two facts, both measured (TimescaleDB 2.23), require this. First, a transaction that creates a chunk prevents all other
+transactions from creating chunks until it ends. A write takes seconds, so exchanges would wait for each other. Chunks
+are therefore created in separate short transactions. Second, a transaction that reads a chunk and then writes to it can
+run into a deadlock with the compression job. The lock for writing is therefore taken before the first read.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Chunks:
         try:
             with self.db.separate_transaction() as cursor:
                 _create(cursor, missing)
-        except DatabaseUnavailable as error:  # another session locks the hypertable: the write creates them as it goes
+        except DatabaseUnavailable as error:  # the hypertable is locked: the write creates the chunks
             log.warning("chunks were not created in advance: %s", error)
 
     def _lock(self, first: datetime, last: datetime) -> None:
@@ -69,7 +69,7 @@ class Chunks:
 def _create(cursor: Cursor, instants: list[datetime]) -> None:
     """Insert a row, which creates its chunk, and delete it in the same transaction.
 
-    The DELETE names the chunk itself: one from the hypertable would wait for the compression of any other chunk.
+    The DELETE names the chunk, because a DELETE from the hypertable would wait for the compression of any other chunk.
     """
     cursor.execute(statement("create_chunks"), {"instants": instants})
     deleted = 0

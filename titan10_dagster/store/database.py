@@ -1,8 +1,7 @@
 """Connections to PostgreSQL: a small pool that drops a connection as soon as it may be broken.
 
-Sessions use UTC and have timeouts, so that no process waits for ever for a dead peer or for a lock. A server that
-cannot be reached raises DatabaseUnavailable; callers use `retrying` to run a whole transaction again. Rows are named
-tuples.
+Sessions use UTC and have timeouts, so that no process waits forever for a dead peer or for a lock. A server that cannot
+be reached raises DatabaseUnavailable; callers use `retrying` to run a whole transaction again. Rows are named tuples.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_direct: set[str] = set()  # URLs that lead to a server and not to a pooler, checked once by each process
+_direct: set[str] = set()  # URLs of servers, as opposed to poolers; each process checks a URL once
 
 # Milliseconds. The lock timeout outlasts the longest write: writers of one exchange wait for each other.
 SESSION: Mapping[str, str] = {
@@ -48,7 +47,7 @@ SESSION: Mapping[str, str] = {
     "tcp_keepalives_idle": "30",
     "tcp_keepalives_interval": "10",
     "tcp_keepalives_count": "3",
-    # Estimates for tables that were never analysed start the compiler, which then costs more than it saves.
+    # For tables that were never analysed, bad estimates start the JIT compiler, which costs more than it saves.
     "jit": "off",
 }
 _CONNECTION: Mapping[str, Any] = {
@@ -60,12 +59,12 @@ _CONNECTION: Mapping[str, Any] = {
     "keepalives_count": 3,
 }
 
-# libpq's words for an invalid parameter value. It has no error code for that, and contacted no server.
+# libpq's message for an invalid parameter value. There is no error code for it, because no server was contacted.
 _IMPOSSIBLE = re.compile(r"(connection to .+ failed: )?invalid \w+ value\b")
 
-# A setting that says that the settings of a session arrived; see `_refuse_pooler`.
+# A setting that proves that the settings of a session arrived; see `_refuse_pooler`.
 _MARK = "titan10.session"
-# PgBouncer's words for a connection that sets session settings.
+# PgBouncer's message for a connection that sets session settings.
 _POOLER = "unsupported startup parameter"
 _DIRECT = (
     "Titan-10 keeps a few connections open itself, and needs its own sessions for time-outs and locks. "
@@ -99,7 +98,7 @@ def connect(url: str, session: Mapping[str, str] = SESSION) -> Connection:
 
 
 def _refuse_pooler(connection: Connection, parameters: Mapping[str, Any]) -> None:
-    """Refuse a connection on which the settings of `connect` did not arrive.
+    """Reject a connection that dropped the settings of `connect`.
 
     A pooler such as PgBouncer with `ignore_startup_parameters = options` drops them. Then there would be no time-outs,
     tables of Dagster would be created in another schema, and locks would stay with sessions of other clients.
@@ -116,8 +115,8 @@ def _refuse_pooler(connection: Connection, parameters: Mapping[str, Any]) -> Non
 class Database:
     """A pool of at most `max_connections` connections, safe to share between threads.
 
-    If all are busy, a thread waits for one. After a connection fails, the idle ones are closed too: they most likely
-    lead to the same dead server.
+    If all connections are busy, a thread waits for one. After a connection fails, the idle connections are closed too,
+    because they most likely lead to the same dead server.
     """
 
     def __init__(self, url: str, *, max_connections: int = 4, session: Mapping[str, str] = SESSION) -> None:
@@ -132,9 +131,9 @@ class Database:
         return f"<Database {shown(connection_parameters(self._url))}>"
 
     def separate_pool(self, name: str, *, max_connections: int, session: Mapping[str, str]) -> Database:
-        """Return a pool of other connections to the same server, for work that must never wait for this pool.
+        """Return a separate pool of connections to the same server, for work that must never wait for this pool.
 
-        Each name has one pool, which is made when it is first requested.
+        Each name has one pool, which is created at its first use.
         """
         with self._lock:
             if name not in self._separate:
@@ -145,8 +144,8 @@ class Database:
     def transaction(self) -> Iterator[Cursor]:
         """Open a cursor in a transaction that is committed at the end, and rolled back after an exception.
 
-        Raises DatabaseUnavailable where running the whole transaction again may help, StoreError for all other errors
-        of the server.
+        Raises DatabaseUnavailable if repeating the whole transaction may help, and StoreError for all other errors of
+        the server.
         """
         with self._permits:
             connection = self._take()
@@ -165,8 +164,9 @@ class Database:
     def separate_transaction(self) -> Iterator[Cursor]:
         """Open a short transaction beside the current one, on its own connection that is closed at the end.
 
-        It does not wait for the pool: threads that hold one connection and wait for another would never end. For the
-        same reason it waits for a lock only briefly: the server cannot see that the open transaction waits for it.
+        The connection does not come from the pool, because threads that hold one connection and wait for another could
+        wait forever. For the same reason the transaction waits for a lock only briefly: the server cannot detect that
+        the open transaction waits for it.
         """
         connection = connect(self._url, {**SESSION, "lock_timeout": "10000"})
         try:
@@ -231,7 +231,7 @@ class Database:
 
 
 def _is_lock(error: DatabaseUnavailable) -> bool:
-    """Return whether a lock was not given in time: then the connection is as good as before."""
+    """Return whether the error is a lock timeout. After a lock timeout the connection is still usable."""
     return isinstance(error, WriteUnderWay) or isinstance(error.__cause__, psycopg2.errors.LockNotAvailable)
 
 
@@ -251,7 +251,7 @@ def all_rows(cursor: Cursor) -> list[Any]:
 
 
 def single_row(cursor: Cursor) -> Any:
-    """Return the row of a query that always gives one, as a named tuple."""
+    """Return the only row of a query that always has a row, as a named tuple."""
     row = cursor.fetchone()
     if row is None:
         raise StoreError("the database returned no row where there must be one; run it again")

@@ -1,4 +1,4 @@
-"""How far the closes of one exchange lie from those of the others, read through the key of the candles."""
+"""The deviation of one exchange's closes from those of the other exchanges, read by the primary key of the candles."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from titan10_dagster.store.statements import statement
 
 
 def comparable_symbols(db: Database, symbols: Sequence[str]) -> list[str]:
-    """Return the symbols of which FEWEST_EXCHANGES or more have 1m candles. Others cannot be compared."""
+    """Return the symbols with 1m candles of FEWEST_EXCHANGES or more exchanges. Other symbols cannot be compared."""
     parameters = {"symbols": list(symbols), "fewest": FEWEST_EXCHANGES}
     with db.transaction() as cursor:
         cursor.execute(statement("comparable_symbols"), parameters)
@@ -20,11 +20,11 @@ def comparable_symbols(db: Database, symbols: Sequence[str]) -> list[str]:
 
 
 def distances(db: Database, exchange: str, symbols: Sequence[str], day: date, *, limit: float) -> list[Distance]:
-    """Return the deviation of each symbol that has minutes to compare on the UTC day, by symbol.
+    """Return, by symbol, the deviation of each symbol that has minutes to compare on the UTC day.
 
-    `limit` is in basis points. One minute in EVERY_MINUTES is compared, of 1m candles with a volume, where
-    FEWEST_EXCHANGES or more traded. 20 symbols of 5 exchanges take 0.07 s. Comparing every minute takes 0.2 s, 30 times
-    in a run of 30 days.
+    `limit` is in basis points. The comparison uses one minute in EVERY_MINUTES, and only minutes in which
+    FEWEST_EXCHANGES or more exchanges have a 1m candle with a volume. 20 symbols of 5 exchanges take 0.07 s. Comparing
+    every minute takes 0.2 s, 30 times in a run of 30 days.
     """
     parameters = {
         "exchange": exchange,

@@ -18,7 +18,7 @@ from titan10_dagster.store.statements import key, statement
 
 
 class EventKind(StrEnum):
-    """What can happen to a series."""
+    """The kinds of events of a series."""
 
     MARKET_CHANGED = "market_changed"
     MARKET_AMBIGUOUS = "market_ambiguous"
@@ -28,13 +28,13 @@ class EventKind(StrEnum):
     DROPPED = "dropped"
 
 
-# The kinds that need a person: they fail checks and send an alert. The others are records of commands.
+# The kinds that need action: they fail checks and send an alert. The other kinds record commands.
 ALARMING = (EventKind.MARKET_CHANGED, EventKind.MARKET_AMBIGUOUS, EventKind.BREAK, EventKind.MASS_RESTATEMENT)
 
 
 @dataclass(frozen=True)
 class SeriesEvent:
-    """Something that happened to a series; instants are aware and UTC. `timeframe` is empty if it concerns all."""
+    """An event of a series; instants are aware and UTC. `timeframe` is empty if the event concerns all timeframes."""
 
     exchange: str
     symbol: str
@@ -57,7 +57,7 @@ class ChangedIdentity:
 
 
 def known_identities(cursor: Cursor, exchange: str) -> dict[str, Identity]:
-    """Return the identity of each symbol with stored candles: the last recorded one, else that of its stored market."""
+    """Return the identity of each symbol with stored candles: the last recorded one, else that of its market."""
     cursor.execute(statement("known_identities"), {"exchange": exchange})
     found = {}
     for row in all_rows(cursor):
@@ -107,7 +107,7 @@ def record_ambiguity(cursor: Cursor, ambiguity: Ambiguity, seen_at: datetime) ->
 
 
 def record_breaks(cursor: Cursor, series: Series, breaks: Iterable[Break], seen_at: datetime) -> None:
-    """Record breaks that were found in the candles, and an event for each."""
+    """Record breaks found in the candles, and one event per break."""
     for found in breaks:
         cursor.execute(
             statement("record_break"),
@@ -122,7 +122,7 @@ def record_breaks(cursor: Cursor, series: Series, breaks: Iterable[Break], seen_
 
 
 def forget_breaks(cursor: Cursor, series: Series, start: datetime, end: datetime, kept: Sequence[datetime]) -> None:
-    """Delete breaks in [start, end) that the candles no longer show. Breaks by a change of the market stay."""
+    """Delete breaks in [start, end) that the candles no longer show. Breaks caused by a change of the market stay."""
     cursor.execute(
         statement("forget_breaks"),
         {
@@ -146,7 +146,7 @@ def record_event(
     at: datetime | None,
     seen_at: datetime,
 ) -> None:
-    """Record an event, or that it was observed again."""
+    """Record an event, or a new observation of a recorded event."""
     cursor.execute(statement("record_event"), (*series, kind.value, detail, at, seen_at, seen_at))
 
 

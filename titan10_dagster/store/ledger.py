@@ -23,9 +23,9 @@ from titan10_dagster.store.statements import key, of_slices, statement
 class LedgerRow:
     """A slice and its known facts. Counts are candles; instants are aware and UTC.
 
-    `present` and the sum of `missing` make `expected`. `quarantined`: rows in quarantine that no valid candle
-    replaced. `state`, `fetched_at`, `source`, `requests`, `retries`, `seconds` and `note` belong to the fetch that gave
-    the slice its state.
+    `expected` is the sum of `present` and `missing`. `quarantined`: rows in quarantine that no valid candle replaced.
+    `state`, `fetched_at`, `source`, `requests`, `retries`, `seconds` and `note` belong to the fetch that gave the slice
+    its state.
     """
 
     slice: Slice
@@ -43,23 +43,23 @@ class LedgerRow:
 
     @property
     def covered_until(self) -> datetime:
-        """The end of the last expected candle. In a live slice that is the last polled one."""
+        """The end of the last expected candle. In a live slice it is the end of the last polled candle."""
         return self.slice.start + self.expected * self.slice.series.timeframe.delta
 
     @property
     def unexplained(self) -> int:
-        """How many candles are missing without a final reason."""
+        """The number of candles that are missing without a final reason."""
         return sum(candles for reason, candles in self.missing.items() if not REASONS[reason].settled)
 
     @property
     def is_checked_later(self) -> bool:
-        """Whether it has a halt, an outage or broken candles, which a late answer would take back."""
+        """Whether the slice has a halt, an outage or broken candles. Late candles would correct these."""
         return not CHECKED_LATER.isdisjoint(self.missing)
 
 
 @dataclass(frozen=True)
 class CoverageRow:
-    """A series over some days: how many slices, candles expected and present, and why the rest is missing."""
+    """The summary of a series over some days: slices, expected and present candles, and missing candles by reason."""
 
     series: Series
     first: date
@@ -73,12 +73,12 @@ class CoverageRow:
 
 @dataclass(frozen=True)
 class ExchangeSummary:
-    """An exchange, all its series together; days are UTC, None where there is no such day.
+    """The summary of all series of an exchange. Days are UTC; None if there is no such day.
 
-    `first_settled` and `last_settled` are the first and last day with any settled slice. `complete_to` ends the
-    unbroken stretch of days, from the exchange's start on, on which every configured series is settled;
-    `complete_since` begins the unbroken stretch that reaches to yesterday. `unasked`: slices of configured series, from
-    the start to yesterday, that the ledger does not know.
+    `first_settled` and `last_settled` are the first and last day with any settled slice. `complete_to` is the last day
+    of the unbroken stretch, from the exchange's start, on which every configured series is settled. `complete_since` is
+    the first day of the unbroken stretch that ends yesterday. `unasked`: the number of slices of configured series,
+    from the start to yesterday, without a ledger row.
     """
 
     exchange: str
@@ -111,7 +111,7 @@ class SeriesGap:
 def settled(
     db: Database, exchange: str, timeframe: Timeframe, symbols: Sequence[str], first: date, last: date
 ) -> dict[Slice, LedgerRow]:
-    """Return the settled slices of these symbols and days (both included): they need no further fetch."""
+    """Return the settled slices of these symbols and days (both included). They need no further fetch."""
     rows = slices(db, exchange, timeframe, symbols, first, last)
     return {row.slice: row for row in rows if row.state is SliceState.SETTLED}
 
@@ -119,7 +119,7 @@ def settled(
 def slices(
     db: Database, exchange: str, timeframe: Timeframe, symbols: Sequence[str], first: date, last: date
 ) -> list[LedgerRow]:
-    """Return the slices of these symbols and days (both included) that the ledger knows, by symbol and day."""
+    """Return the slices with a ledger row of these symbols and days (both included), by symbol and day."""
     parameters = {
         "exchange": exchange,
         "timeframe": timeframe.name,
@@ -162,10 +162,10 @@ def summary(db: Database, starts: Mapping[Series, date], today: date) -> list[Ex
 
 
 def live_until(db: Database, starts: Mapping[Series, date], today: date) -> dict[str, tuple[datetime, datetime]]:
-    """Return how far live polling got on each exchange that was polled since yesterday, of the series in `starts`.
+    """Return the progress of live polling of the series in `starts`, for each exchange that was polled since yesterday.
 
-    The first instant is the end of the newest candle of the series that is furthest ahead, the second of the one that
-    is furthest behind; aware, UTC.
+    Both instants are ends of newest candles (aware, UTC): the first of the series that is furthest ahead, the second of
+    the series that is furthest behind.
     """
     rows = _query(db, "live_lag", {**_of_exchanges(starts), "today": today})
     return {row.exchange: (row.newest, row.oldest) for row in rows if row.newest}
@@ -200,15 +200,19 @@ def known_days(db: Database, series: Sequence[Series], today: date) -> list[Know
 
 
 def on_duty_since(db: Database, series: Sequence[Series]) -> dict[Series, date]:
-    """Return the first day of each series that was fetched as it ended, as in `KnownDays`. A series without such a day
-    is left out."""
+    """Return, for each series, the first day that was fetched when it ended, see `KnownDays`.
+
+    A series without such a day is left out.
+    """
     rows = _query(db, "on_duty", _columns(series))
     return {series[row.number - 1]: row.since for row in rows}
 
 
 def open_slices(db: Database, starts: Mapping[Series, date], today: date) -> list[OpenSlice]:
-    """Return the slices that are not settled or miss candles without a final reason, from each series' day of start to
-    the day before `today`. Reads ledger and gaps, no candle."""
+    """Return the slices that are not settled, or miss candles without a final reason.
+
+    The range is from the start day of each series to the day before `today`. Reads ledger and gaps, but no candles.
+    """
     series = list(starts)
     parameters = {
         **_columns(series),
@@ -216,7 +220,7 @@ def open_slices(db: Database, starts: Mapping[Series, date], today: date) -> lis
         "today": today,
         "open_reasons": [reason.value for reason, facts in REASONS.items() if not facts.settled],
     }
-    # The series by its number: with thousands of rows, building a new series each costs more than the SQL.
+    # Look up each series by its number: with thousands of rows, constructing a series per row costs more than the SQL.
     return [
         OpenSlice(
             slice=Slice(series[row.number - 1], row.day),

@@ -1,6 +1,6 @@
 """Updates quarantine, gaps and ledger of slices whose candles were just written.
 
-Everything here runs in the transaction that wrote the candles, so that the four tables always agree.
+All functions run in the transaction that wrote the candles, so that the four tables always agree.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from titan10_dagster.store.statements import key, of_slices, statement
 
 @dataclass(frozen=True, eq=False)
 class SliceObservation:
-    """What one fetch found out about a slice: how it was fetched, the candles stored after it, and its broken rows.
+    """The result of one fetch of a slice: the record of the fetch, the candles stored after it, and the broken rows.
 
     `times`: the starts of all stored candles of the slice, datetime64[ms].
     """
@@ -49,7 +49,7 @@ class SliceObservation:
         return SliceState.SETTLED if whole else SliceState.PARTIAL
 
     def evidence(self, broken_twice: Times) -> Evidence:
-        """Return what the fetch says about missing candles. `broken_twice`: see Evidence."""
+        """Return the evidence of the fetch about missing candles. `broken_twice`: see Evidence."""
         record = self.record
         return Evidence(
             observed_at=record.until,
@@ -68,8 +68,8 @@ def update_ledger(cursor: Cursor, observations: Sequence[SliceObservation]) -> l
 
     Two kinds of other slices may change as well. Their rows follow at the end of the list.
 
-    - An observation with a delisting date also updates the earlier days since that date: a market's closing is noticed
-      only a day later, and by then its silence may have been classified as no_trades.
+    - An observation with a delisting date also updates the earlier days since that date. The closing of a market is
+      noticed only a day later, when its silence may already be classified as no_trades.
     - A stored candle after a delisting shows that the market was only halted. The days before that candle which are
       classified as delisted become unknown again.
     """
@@ -121,7 +121,7 @@ def _silent_after_delisting(cursor: Cursor, observations: Sequence[SliceObservat
 
 
 def _reopen_delisted(cursor: Cursor, observations: Sequence[SliceObservation]) -> dict[Slice, LedgerRow]:
-    """Take back the reason delisted where the series has a later stored candle; return the changed ledger rows."""
+    """Remove the reason delisted from days of series with a later stored candle. Return the changed ledger rows."""
     cursor.execute(statement("delisted_before_candle"), of_slices([observation.slice for observation in observations]))
     series = {key(observation.slice.series): observation.slice.series for observation in observations}
     last_candles = {
@@ -143,7 +143,7 @@ def _reopen_delisted(cursor: Cursor, observations: Sequence[SliceObservation]) -
 
 
 def gaps_after(observation: SliceObservation, before: Sequence[Gap], broken_twice: Times) -> list[Gap]:
-    """Return the slice's gaps after the observation. Candles of a running day that are still to come are no gaps."""
+    """Return the slice's gaps after the observation. Future candles of the current day are not gaps."""
     slice_ = observation.slice
     end = slice_.start + _due(observation) * slice_.series.timeframe.delta
     explained = explain(observation.times, slice_, observation.evidence(broken_twice), before)
@@ -153,7 +153,7 @@ def gaps_after(observation: SliceObservation, before: Sequence[Gap], broken_twic
 def ledger_row(
     observation: SliceObservation, gaps: Sequence[Gap], quarantined: int, known: LedgerRow | None
 ) -> LedgerRow:
-    """Return the slice's new ledger row. Where `known` has a higher state, its state and fetch stay."""
+    """Return the slice's new ledger row. If `known` has a higher state, the row keeps that state and its fetch."""
     record, timeframe = observation.record, observation.slice.series.timeframe
     row = LedgerRow(
         slice=observation.slice,
@@ -183,7 +183,7 @@ def missing(gaps: Sequence[Gap], timeframe: Timeframe) -> dict[Reason, int]:
 
 
 def _due(observation: SliceObservation) -> int:
-    """Return how many candles of the slice are over: by the observation's time, or up to the last stored candle."""
+    """Return how many candles of the slice have ended: by the observation's time, or up to the last stored candle."""
     slice_, timeframe = observation.slice, observation.slice.series.timeframe
     over = (observation.record.until - slice_.start) // timeframe.delta
     stored = 0
@@ -195,8 +195,9 @@ def _due(observation: SliceObservation) -> int:
 
 @dataclass
 class _Quarantined:
-    """The quarantine of a slice after an observation: how many rows no valid candle has replaced, and the times of
-    those that came the same in an earlier answer, OBSERVATION_SPACING or more before."""
+    """The quarantine of a slice after an observation. It has the number of rows that no valid candle has replaced, and
+    the times of the rows that were equally broken in an answer OBSERVATION_SPACING or more earlier.
+    """
 
     unresolved: int = 0
     repeated: list[datetime] = field(default_factory=list)
@@ -207,7 +208,7 @@ class _Quarantined:
 
 
 def _quarantine(cursor: Cursor, observations: Sequence[SliceObservation]) -> dict[Slice, _Quarantined]:
-    """Store the broken rows and resolve rows whose candle is stored now; return what is left, by slice."""
+    """Store the broken rows and resolve rows whose candle is stored now. Return the remaining quarantine, by slice."""
     broken: list[tuple[Any, ...]] = []
     for observation in observations:
         broken += _broken_rows(observation)

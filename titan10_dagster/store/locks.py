@@ -1,14 +1,14 @@
-"""The locks by which writers take turns.
+"""The locks that serialize writers.
 
-Writers of one exchange lock its row of the table `write_locks`: `lock_exchange`. Only roles that may change the table
-can do that. The other locks are advisory locks, each with a number that no other program may use in this database. Any
-role that may connect can take them, unless the server's administrator forbids it (docs/howto/deploy.md).
+Writers of one exchange lock its row of the table `write_locks` with `lock_exchange`. This needs the right to change the
+table. The other locks are advisory locks, each with a number that no other program may use in this database. Any role
+that may connect can take them, unless the server's administrator forbids it (docs/howto/deploy.md).
 
 | lock | held by | for |
 |-|-|-|
-| MIGRATIONS | a session | bringing the schema up to date: two may start at once |
+| MIGRATIONS | a session | bringing the schema up to date, because two processes may start at once |
 | ROLLUPS | a session; `compress_rollups` in sql/timescaledb | refreshing rollups, compressing them |
-| POLICIES | a transaction | setting how TimescaleDB keeps the candles |
+| POLICIES | a transaction | changing the policies of TimescaleDB |
 """
 
 from __future__ import annotations
@@ -24,21 +24,23 @@ MIGRATIONS = 7_310_424_201
 ROLLUPS = 7_310_424_202
 POLICIES = 7_310_424_203
 
-NOT_WAITING = 50  # milliseconds; PostgreSQL has no insert that does not wait
+NOT_WAITING = 50  # milliseconds; PostgreSQL has no INSERT with NOWAIT
 
 
 def lock_exchange(cursor: Cursor, exchange: str, *, patience: timedelta | None = None) -> None:
-    """Lock the exchange's row, until the end of the transaction; wait until no other transaction writes the exchange.
+    """Wait until no other transaction writes the exchange, and lock its row until the end of this transaction.
 
-    With `patience` it does not wait: a connection that waits is missing in the pool, so the caller must try again
-    later. Every other lock of this transaction is then waited for no longer than `patience`.
+    With `patience` the function does not wait, because a waiting connection is missing in the pool; the caller must try
+    again later. The transaction then waits for each other lock for at most `patience`.
 
     Raises:
-        WriteUnderWay: another transaction writes the exchange; without `patience`, for longer than a session waits.
+        WriteUnderWay: another transaction writes the exchange. Without `patience`, it did so for the whole lock
+            timeout.
     """
     try:
         if patience is not None:
-            # A row that another transaction has just created cannot be skipped: an insert waits for it, but not long.
+            # A row that another transaction has just created cannot be skipped, so the INSERT waits for it for a short
+            # time.
             cursor.execute("SET LOCAL lock_timeout = %s", [NOT_WAITING])
         if not _lock_row(cursor, exchange, waiting=patience is None):
             raise WriteUnderWay(f"another write of {exchange} is under way")
@@ -49,7 +51,7 @@ def lock_exchange(cursor: Cursor, exchange: str, *, patience: timedelta | None =
 
 
 def _lock_row(cursor: Cursor, exchange: str, *, waiting: bool) -> bool:
-    """Lock the exchange's row, and create it before its first lock; return whether it is locked."""
+    """Lock the exchange's row, creating it if necessary. Return whether it is locked."""
     select = "SELECT FROM write_locks WHERE exchange = %s FOR UPDATE"
     if not waiting:
         select += " SKIP LOCKED"

@@ -1,4 +1,4 @@
-"""What each exchange trades, as its own market list last said. No run needs to request the list itself."""
+"""The markets of each exchange, from its latest market list. Runs therefore do not have to request the list."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from titan10_dagster.store.database import Cursor, Database, all_rows
 from titan10_dagster.store.identities import known_identities, record_ambiguity, record_change
 from titan10_dagster.store.statements import key, statement
 
-_FEW = 10  # active markets, of which any number may go at once
+_FEW = 10  # with at most this many active markets, any number may disappear at once
 _BELIEVABLE_LOSS = 0.2  # share of the active markets
 
 
@@ -26,7 +26,7 @@ class MarketStore:
         self._db = db
 
     def load(self, exchange: str) -> list[Market]:
-        """Return the markets of the exchange by symbol. Markets that it no longer lists are not active."""
+        """Return the markets of the exchange by symbol. Markets that the exchange no longer lists are not active."""
         with self._db.transaction() as cursor:
             cursor.execute("SELECT * FROM markets WHERE exchange = %s ORDER BY symbol", [exchange])
             return [_market(row) for row in all_rows(cursor)]
@@ -57,15 +57,15 @@ class MarketStore:
     def replace(
         self, exchange: str, markets: Sequence[Market], seen_at: datetime, *, concerned: Iterable[str] = ()
     ) -> int:
-        """Store the exchange's whole list as it was at `seen_at`; return how many missing markets stay active.
+        """Store the exchange's whole list as of `seen_at`. Return the number of missing markets that stay active.
 
-        A symbol with stored candles that is another market now breaks its series, and that is recorded as an event. Of
-        several active markets with the same symbol, the one that the stored candles are of is kept; that too is an
-        event, for symbols with stored candles and for the `concerned` (configured) ones.
+        If a symbol with stored candles names a different market now, its series breaks, and an event is recorded. If
+        several active markets have the same symbol, the market of the stored candles is kept. This also records an
+        event, for symbols with stored candles and for the `concerned` (configured) symbols.
 
         A market that is no longer in the list stays known, as not active. But if more than a fifth of the active
-        markets is missing, the list itself is in doubt: a missing market stays active until a second list lacks it.
-        A known listing date stays where the list has none.
+        markets is missing, the list may be incomplete: a missing market then stays active until a second list lacks it.
+        A known listing date stays if the list has none.
 
         Raises ValueError if the list is empty, because that is a failed answer and no delisting, or if it holds a
         market of another exchange.
@@ -90,7 +90,10 @@ class MarketStore:
 
 
 def _unconfirmed(active: Mapping[str, datetime], listed: Sequence[str]) -> list[str]:
-    """Return the missing markets that stay active until a second list lacks them. `active`: when each was last seen."""
+    """Return the missing markets that stay active until a second list lacks them.
+
+    `active`: when each market was last in a list.
+    """
     missing = sorted(active.keys() - set(listed))
     short = len(active) >= _FEW and len(missing) > _BELIEVABLE_LOSS * len(active)
     if not short:

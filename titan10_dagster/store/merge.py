@@ -27,12 +27,12 @@ from titan10_dagster.store.statements import key, of_slices, statement
 
 _PRICES = slice(0, 4)
 _VOLUME = slice(4, 5)
-_STORED = ("i8", "M8[ms]", "f8", "f8", "f8", "f8", "f8")  # number of the slice, time, VALUES
+_STORED = ("i8", "M8[ms]", "f8", "f8", "f8", "f8", "f8")  # slice number, time, VALUES
 
 
 @dataclass(frozen=True, eq=False)
 class Incoming:
-    """The candles of one slice, by time, as doubles and as integers with their scales; all are exact."""
+    """The candles of one slice, by time, as doubles and as integers with scales. Both forms are exact."""
 
     record: FetchRecord
     candles: Candles
@@ -54,13 +54,16 @@ class Incoming:
 
 @dataclass
 class Scales:
-    """The last scales of each series. Scales that stay the same from day to day compress best."""
+    """The latest scales of each series. Scales that do not change from day to day compress best."""
 
     prices: dict[Series, float] = field(default_factory=dict)
     volumes: dict[Series, float] = field(default_factory=dict)
 
     def incoming(self, record: FetchRecord, candles: Candles) -> Incoming:
-        """Return the valid candles with their integers. The rule not_representable keeps out those that have none."""
+        """Return the valid candles with their integers.
+
+        The rule not_representable removes candles without exact integers.
+        """
         prices = _scaled(candles.values[_PRICES], self.prices, record.slice.series)
         volume = _scaled(candles.values[_VOLUME], self.volumes, record.slice.series)
         if not (prices.exact & volume.exact).all():
@@ -78,13 +81,13 @@ def _scaled(values: Floats, hints: dict[Series, float], series: Series) -> Scale
 
 @dataclass(frozen=True, eq=False)
 class Change:
-    """The candles of a slice compared with the stored ones: which are new and which differ."""
+    """The comparison of a slice's candles with the stored candles: which are new and which differ."""
 
     incoming: Incoming
     stored: Candles
-    new: Mask  # over the incoming candles, as is `changed`
+    new: Mask  # one value per incoming candle, like `changed`
     changed: Mask
-    position: NDArray[np.intp]  # of an incoming candle that is not new among the stored ones
+    position: NDArray[np.intp]  # for each incoming candle that is not new: its index in `stored`
 
     @property
     def inserted(self) -> int:
@@ -146,7 +149,7 @@ def read(cursor: Cursor, slices: Sequence[Slice]) -> list[Candles]:
 def _insert(cursor: Cursor, changes: Sequence[Change]) -> None:
     if not changes:
         return
-    # Sorted by the key, so that the index grows at few places.
+    # Sorted by the key, so that the inserts touch few pages of the index.
     ordered = sorted(changes, key=lambda change: change.incoming.slice)
     binary.copy_in(cursor, statement("copy_candles"), [change.incoming.rows(change.new) for change in ordered])
     execute_values(cursor, statement("write_series"), [_ends(change.incoming) for change in changes])
@@ -169,7 +172,7 @@ def _restate(cursor: Cursor, changes: Sequence[Change]) -> None:
 
 
 def _verify(cursor: Cursor, changes: Sequence[Change]) -> None:
-    """Count the stored rows: the ledger must rest on these, not on what was sent."""
+    """Check the number of stored rows, because the ledger must count stored rows and not sent rows."""
     slices = [change.incoming.slice for change in changes]
     cursor.execute(statement("count_slices"), of_slices(slices))
     for change, row in zip(changes, all_rows(cursor), strict=True):

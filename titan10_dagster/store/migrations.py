@@ -38,20 +38,20 @@ _HOLDER = """
     WHERE locktype = 'advisory' AND granted AND (classid::bigint << 32) + objid::bigint = %s AND objsubid = 1
 """
 
-OLDEST = "2.23"  # of TimescaleDB; older versions are not tested
+OLDEST = "2.23"  # minimum version of TimescaleDB; older versions are not tested
 
-# Turning a big plain table into a hypertable takes long, and so does waiting for another process that does it.
+# Converting a large plain table into a hypertable takes long, and other processes wait for it.
 _PATIENT = {name: "0" if name.endswith("_timeout") else value for name, value in SESSION.items()}
 
 
 def migrate(url: str, *, timescaledb: bool = True) -> list[str]:
     """Apply the missing migrations and return their names in order; [] if the schema was up to date.
 
-    TimescaleDB is used where the server has it, 2.23 or newer, unless `timescaledb` is False. Raises
-    DatabaseUnavailable if the server cannot be reached, MigrationError if it refuses a migration or the database has a
-    TimescaleDB that is older.
+    TimescaleDB is used if the server has version 2.23 or newer, unless `timescaledb` is False. Raises
+    DatabaseUnavailable if the server cannot be reached. Raises MigrationError if the server rejects a migration or the
+    database has an older TimescaleDB.
     """
-    logging.getLogger("yoyo").setLevel(logging.WARNING)  # it logs every statement
+    logging.getLogger("yoyo").setLevel(logging.WARNING)  # yoyo logs every statement
     with _Backend(url) as backend, backend.lock():
         try:
             schema = _schema_of(backend)
@@ -65,7 +65,7 @@ def migrate(url: str, *, timescaledb: bool = True) -> list[str]:
 
 
 def pending(connection: Connection) -> list[str]:
-    """Return the names of the plain PostgreSQL migrations that are not applied, in order; changes nothing."""
+    """Return the names of the plain PostgreSQL migrations that are not applied, in order. This changes nothing."""
     names = sorted(path.stem for path in folder("postgresql").glob("*.sql") if not path.stem.endswith(".rollback"))
     with connection.cursor() as cursor:
         cursor.execute("SELECT to_regclass(%s)", [default_migration_table])
@@ -81,7 +81,7 @@ def _apply(backend: _Backend, folders: list[str], schema: str) -> list[str]:
     with _migrations_for(folders, schema) as paths:
         migrations = read_migrations(*(escape(str(path)) for path in paths))
         missing = list(backend.to_apply(migrations))
-        for migration in missing:  # not backend.apply_migrations, which skips files that it cannot read
+        for migration in missing:  # backend.apply_migrations is not used, because it skips files that it cannot read
             backend.apply_one(migration)
         return [migration.id for migration in missing]
 
@@ -123,7 +123,7 @@ def _schema_of(backend: _Backend) -> str:
 
 
 def _advice(error: psycopg2.Error) -> str:
-    """Return what happened, and what to do where it is known."""
+    """Return a description of the error, with advice if there is any."""
     if "start background process" in str(error):
         return (
             f"TimescaleDB runs its jobs as the owner of the tables, and that role may not log in: run ALTER ROLE ... "
@@ -133,7 +133,7 @@ def _advice(error: psycopg2.Error) -> str:
 
 
 def _extend(backend: _Backend) -> bool:
-    """Install TimescaleDB where the server offers and permits it; return whether the database has it now.
+    """Install TimescaleDB if the server offers and permits it. Return whether the database has it now.
 
     Raises MigrationError if the installed version is too old.
     """
@@ -143,7 +143,7 @@ def _extend(backend: _Backend) -> bool:
         if installed is not None:
             _refuse_too_old(*installed)
             return True
-        # This setting exists only where the library is preloaded; installing the extension without it ends the
+        # This setting exists only if the library is preloaded. Without preloading, installing the extension ends the
         # connection.
         cursor.execute(
             "SELECT default_version FROM pg_available_extensions WHERE name = 'timescaledb'"
@@ -197,7 +197,7 @@ class _Backend(PostgresqlBackend):  # type: ignore[misc]
 
     @contextmanager
     def lock(self, timeout: float = 0) -> Iterator[None]:
-        """Hold an advisory lock: yoyo's own is a row, which stays behind when its holder is killed.
+        """Hold an advisory lock instead of yoyo's own, which is a row and stays behind when its holder is killed.
 
         The lock is polled, because a process that waits inside a statement does not react to Ctrl-C.
         """
@@ -219,7 +219,7 @@ class _Backend(PostgresqlBackend):  # type: ignore[misc]
             return bool(cursor.fetchone()[0])
 
     def _holder(self) -> str:
-        """Return which session holds the lock, as far as this role may see it."""
+        """Describe the session that holds the lock, as far as this role may see it."""
         with self.connection.cursor() as cursor:
             cursor.execute(_HOLDER, [locks.MIGRATIONS])
             row = cursor.fetchone()

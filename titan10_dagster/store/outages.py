@@ -1,8 +1,9 @@
-"""Classifies silences wherever the evidence changed: see `candles.outages` for the rules.
+"""Classification of silences whose evidence has changed; see `candles.outages` for the rules.
 
-The evidence for a day lies in the days around it and in other exchanges, which may be stored hours later. So each write
-flags its days in the same transaction, and `classify_outages` goes through the flagged days of all exchanges. It reads
-ledger and gaps, never a candle. The decision about a day depends only on the stored data, not on the order of writing.
+The evidence for a day lies in the days around it and in other exchanges, which may be stored hours later. Each write
+therefore flags its days in the same transaction, and `classify_outages` processes the flagged days of all exchanges. It
+reads ledger and gaps, never a candle. The decision about a day depends only on the stored data, not on the order of
+writing.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ from titan10_dagster.store.locks import lock_exchange
 from titan10_dagster.store.series_days import NEVER_OFFERED, REACH, Days, SeriesDays, around_silence, has_long_gap
 from titan10_dagster.store.statements import key, statement
 
-_WITNESSES = 3  # slices of another exchange and timeframe that may prove that it traded: the fullest ones
+_WITNESSES = 3  # slices of another exchange that are tried as proof that it traded, fullest first
 _BATCH = 62  # days
 _DAY = timedelta(days=1)
 _SPECIAL = frozenset(CONFIRMED_ABSENT) - {Reason.NO_TRADES}
@@ -63,7 +64,7 @@ def classify_outages(db: Database) -> None:
     """Separate silences from minutes without trades on the flagged days, for all exchanges.
 
     Uses one transaction for each exchange and stretch of days, under the exchange's lock. Takes a millisecond if no day
-    is flagged. Raises DatabaseUnavailable; the days that were not classified by then stay flagged.
+    is flagged. Raises DatabaseUnavailable. Days that were not classified stay flagged.
     """
     flags = _flagged(db)
     touched = sorted({day for _, day in flags})
@@ -117,7 +118,7 @@ class _GapReader:
     def mask(
         self, line: SeriesDays, block: Days, reasons: Collection[Reason], only: Sequence[date] | None = None
     ) -> Mask:
-        """Return which cells of the block, or of `only` some of its days, lie in gaps with one of `reasons`."""
+        """Return a mask of the cells in gaps with one of `reasons`, for the whole block or `only` some of its days."""
         mask = np.zeros(block.size, np.bool_)
         wanted = days(block.first, block.last) if only is None else only
         concerned = [day for day in wanted if line.has(day, reasons)]
@@ -131,7 +132,7 @@ class _GapReader:
 
 
 def _over(line: SeriesDays, block: Days) -> Mask:
-    """Return which cells of the block the ledger expects of the series."""
+    """Return a mask of the cells for which the ledger expects a candle of the series."""
     mask = np.zeros(block.size, np.bool_)
     for day in days(block.first, block.last):
         if day in line.rows:
@@ -150,7 +151,7 @@ class _Shared:
 
 
 class _Classification:
-    """Classifies some days of one exchange and timeframe, in one transaction."""
+    """The classification of some days of one exchange and timeframe, in one transaction."""
 
     def __init__(self, cursor: Cursor, exchange: str, timeframe: Timeframe) -> None:
         self._cursor = cursor
@@ -180,7 +181,7 @@ class _Classification:
         return all_rows(self._cursor)
 
     def _with_whole_silences(self, first: date, last: date) -> tuple[date, date]:
-        """Widen the days so that each silence at their ends is in them whole, with the traded day where it ends."""
+        """Widen the days to include the whole of each silence at their ends, and the traded day on which it ends."""
         for row in self._query("whole_silences", first=first, last=last):
             first, last = min(first, row.first or first), max(last, row.last or last)
         return first, last
@@ -193,7 +194,7 @@ class _Classification:
         return [SeriesDays.of(series, by_day, span) for series, by_day in rows.items()]
 
     def _longest_gaps(self, span: Days) -> dict[tuple[str, date], int]:
-        """Return the longest gap of each series and day among those absent from two good answers, in candles."""
+        """Return the longest gap of each series and day, in candles, among the gaps that two answers confirmed."""
         bounds = {"start": midnight(span.first), "end": midnight(span.last + _DAY)}
         reasons = [reason.value for reason in CONFIRMED_ABSENT]
         return {(row.symbol, row.day): row.candles for row in self._query("longest_gaps", reasons=reasons, **bounds)}
@@ -222,7 +223,7 @@ class _Classification:
         return found
 
     def _blocks(self, lines: Sequence[SeriesDays], span: Days, block: Days) -> list[SeriesBlock]:
-        """Return the blocks of the series that are busy on one of the days at least."""
+        """Return the blocks of the series that are busy on at least one of the days."""
         numbers = range((block.first - span.first).days, (block.last - span.first).days + 1)
         blocks = []
         for line in lines:
@@ -266,7 +267,7 @@ class _Classification:
             is_short = (end - start) * self._timeframe.delta < SHORTEST
             touching = reasons if counts[end] > counts[start] else []
             if is_short and not touching:
-                continue  # most gaps of a quiet pair: a lack of trades
+                continue  # most gaps of a quiet pair are minutes without trades
             if is_short:
                 absence, other = line.absence(start // self._timeframe.per_day), 0
             else:
@@ -326,8 +327,8 @@ def _suspect_days(
 ) -> list[date]:
     """Return the days, in order, on which the series may have a silence, or has a recorded silence that may be wrong.
 
-    Its gaps need not be read for this. A silence crosses midnight, so the days next to these are included, and all days
-    if one gap is long.
+    This does not read the gaps. A silence can cross midnight, so the neighbouring days are included, and all days if
+    one gap is long.
     """
     suspect: set[date] = set()
     for day in inner:

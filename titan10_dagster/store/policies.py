@@ -10,15 +10,15 @@ from psycopg2.sql import SQL, Identifier
 from titan10_dagster.store import locks
 from titan10_dagster.store.database import Cursor, Database, single_row
 
-# The largest number of candles that are compressed together (TimescaleDB's own limit is 1000). A week is eleven
-# batches either way, but with 1000 the last batch holds 80 candles. And 930 prices with 7 digits are 1,860 bytes a
-# column, which fits into one chunk of PostgreSQL's TOAST (1,996 bytes); 1000 do not. Measured on 100 real series:
-# 13.95 bytes a candle against 15.00.
+# The largest number of candles that are compressed together (TimescaleDB's own limit is 1000). With both numbers a week
+# has eleven batches, but with 1000 the last batch contains only 80 candles. Also, 930 prices with 7 digits have 1,860
+# bytes per column, which fit into one chunk of PostgreSQL's TOAST (1,996 bytes); 1000 prices do not. Measured on 100
+# real series: 13.95 bytes a candle against 15.00.
 BATCH = 930
 
-# PostgreSQL's default cost of parallel workers is 1,000, which equals 3 ms of reading compressed candles. But workers
-# start with empty caches and open every chunk again: the average of 90 days of a series took 33 ms with two workers and
-# 9 ms without. Queries that take longer than 30 ms still get workers.
+# PostgreSQL's default cost of parallel workers is 1,000, which corresponds to 3 ms of reading compressed candles. But
+# workers start with empty caches and open every chunk again: averaging 90 days of a series took 33 ms with two workers
+# and 9 ms without. With this setting, queries that take longer than 30 ms still get workers.
 PARALLEL_SETUP_COST = 10_000
 
 _SESSIONS = (
@@ -29,7 +29,7 @@ _SESSIONS = (
 
 @dataclass(frozen=True)
 class Policies:
-    """The settings that TimescaleDB keeps."""
+    """The policies that are stored in TimescaleDB."""
 
     chunk: timedelta
     compress_after: timedelta
@@ -42,7 +42,7 @@ class Policies:
 def apply(db: Database, wanted: Policies) -> list[str]:
     """Apply the policies and return the changes as text. Do nothing on plain PostgreSQL.
 
-    Existing chunks keep their length. TimescaleDB's own policy compresses chunks, and compresses those again that
+    Existing chunks keep their length. TimescaleDB's own policy compresses chunks. It also compresses chunks again that
     repairs left partly uncompressed.
     """
     with db.transaction() as cursor:
@@ -96,7 +96,10 @@ def _compression(cursor: Cursor, wanted: timedelta) -> list[str]:
 
 
 def _sessions(cursor: Cursor) -> list[str]:
-    """Set them for this role and database: the policy's job runs as this role, and every role may set its own."""
+    """Change settings for this role and database.
+
+    The policy's job runs as this role, and a role may set its own settings.
+    """
     changed = []
     for name, value, words in _SESSIONS:
         cursor.execute("SELECT current_setting(%s, true) AS value, current_database() AS database", [name])

@@ -8,7 +8,7 @@ from psycopg2.extras import execute_values
 
 from titan10_dagster.store.database import Cursor, Database, all_rows
 
-EVERY_SYMBOL = "*"  # the symbols that have no order of their own
+EVERY_SYMBOL = "*"  # stands for the symbols without their own order
 
 Preferences = Mapping[str, Sequence[str]]
 

@@ -1,9 +1,9 @@
-"""Presence of processes: each holds an advisory lock, which the server releases with its connection, however the
-process ends.
+"""The presence of processes.
 
-The lock shows processes of other machines that this process is alive, even if its machine vanished or has another name
-now. After a connection breaks, a new one takes the lock again within seconds. A process counts as gone only after the
-lock was free for longer than that.
+Each process holds an advisory lock, which the server releases when its connection ends for any reason. Processes on
+other machines can see by the lock whether a process is alive, even if its machine has vanished or been renamed. After a
+connection breaks, a new one takes the lock again within seconds. A process counts as gone only after the lock was free
+for longer than that.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from titan10_dagster.store.database import Cursor, Database, single_row
 
 log = logging.getLogger(__name__)
 
-BEAT = 5.0  # seconds between two tests of the connection by its holder
+BEAT = 5.0  # seconds between two checks of the connection by the lock's holder
 PATIENCE = 30  # seconds for which a lock is free before its holder counts as gone
 
 _KEY = "hashtextextended('titan10 presence ' || %s, 0)"
@@ -27,7 +27,7 @@ _KEY = "hashtextextended('titan10 presence ' || %s, 0)"
 
 @contextmanager
 def present(url: str, name: str) -> Iterator[None]:
-    """Show in the database at `url` that `name` is alive, as long as the context is open."""
+    """Mark `name` as alive in the database at `url`, as long as the context is open."""
     over = Event()
     # A daemon thread, because a server that does not answer must not keep the process from ending.
     holder = Thread(target=_hold, args=(url, name, over), name="presence", daemon=True)

@@ -16,7 +16,7 @@ from titan10_dagster.store.statements import statement
 
 @dataclass(frozen=True)
 class Probe:
-    """One probe of an exchange: when it began (aware, UTC), its requests, and a finding for each property."""
+    """One probe of an exchange: its start (aware, UTC), its number of requests, and a finding for each property."""
 
     exchange: str
     probed_at: datetime
@@ -29,7 +29,7 @@ class Probe:
 
 
 class ProbeStore:
-    """Reads and writes probes. None is ever changed or deleted."""
+    """Reads and writes probes. Stored probes are never changed or deleted."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
@@ -48,7 +48,7 @@ class ProbeStore:
             )
 
     def last_values(self, exchange: str) -> dict[Property, str]:
-        """Return the newest measured value of each property that any probe of the exchange could measure."""
+        """Return the latest measured value of each property, over all probes of the exchange."""
         with self._db.transaction() as cursor:
             cursor.execute(statement("last_probe_values"), {"exchange": exchange})
             values = {row.property: row.measured for row in all_rows(cursor)}

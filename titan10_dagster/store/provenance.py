@@ -1,4 +1,4 @@
-"""Which files stored candles were read from: tables `source_files` and `source_stretches`, view `provenance`."""
+"""The files from which stored candles were read: tables `source_files` and `source_stretches`, view `provenance`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from titan10_dagster.store.statements import key, statement
 
 
 def write_provenance(cursor: Cursor, slices: Iterable[JudgedSlice]) -> None:
-    """Note the files of slices that were just written, in the same transaction. Slices without files change nothing."""
+    """Record the files of slices that were just written, in the same transaction.
+
+    Slices without files change nothing.
+    """
     by_series: dict[Series, list[tuple[datetime, datetime, SourceFile]]] = {}
     for judged in slices:
         if judged.record.files:
@@ -48,6 +51,6 @@ def _file_id(cursor: Cursor, exchange: str, file: SourceFile) -> int:
 
 
 def _touching(cursor: Cursor, series: Series, start: datetime, end: datetime) -> list[Stretch]:
-    """The known stretches that overlap [start, end) or end or begin right beside it."""
+    """Return the known stretches that overlap [start, end) or are adjacent to it."""
     cursor.execute(statement("read_stretches"), [*key(series), end, start])
     return [Stretch(*row) for row in cursor.fetchall()]

@@ -1,8 +1,8 @@
-"""Reads candles and rollups as pandas or Arrow, and what is known about missing candles.
+"""Functions that read candles and rollups as pandas or Arrow, and the reasons of missing candles.
 
-Every bound is an aware instant, and stretches of time are half-open: [start, end). A time is the start of a candle,
-UTC, prices are in the quote currency and volumes in the base currency, the doubles that the exchange sent. A naive
-instant raises ValueError, a database that cannot be reached DatabaseUnavailable.
+Every bound is an aware instant, and stretches of time are half-open: [start, end). A time is the start of a candle in
+UTC. Prices are in the quote currency, volumes in the base currency; both are the doubles that the exchange sent. A
+naive instant raises ValueError. A database that cannot be reached raises DatabaseUnavailable.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ BAR_COLUMNS = (*COLUMNS, "candles")
 
 _CANDLE = ("M8[ms]", "f8", "f8", "f8", "f8", "f8")
 _BAR = (*_CANDLE, "i8")
-_NAMED = (*_CANDLE, "i8")  # the last column is the position of a name in a list, from 1
+_NAMED = (*_CANDLE, "i8")  # the last column is the position of a name in a list, starting with 1
 
 _Columns = list[NDArray[Any]]
 
@@ -39,10 +39,10 @@ _Columns = list[NDArray[Any]]
 def candles(
     db: Database, series: Series, start: datetime, end: datetime, *, as_of: datetime | None = None
 ) -> pd.DataFrame:
-    """Return the stored candles of the series as a candle frame, by time; empty where nothing is stored.
+    """Return the stored candles of the series as a candle frame, by time; empty if none is stored.
 
-    `as_of`: with the values that were known at that instant, before the exchange restated them. Candles that came later
-    are included too, because only restatements are dated.
+    `as_of`: return the values that were known at that instant, before later restatements by the exchange. Candles
+        stored later are included too, because only restatements have dates.
     """
     times, *values = _candles(db, series, start, end, as_of)
     return from_columns(times, values)
@@ -56,10 +56,10 @@ def candles_arrow(
 
 
 def bars(db: Database, series: Series, timeframe: str, start: datetime, end: datetime) -> pd.DataFrame:
-    """Return candles of "5m", "15m", "1h", "4h", "1d" or "1w", made of the 1m candles of the series, by time.
+    """Return candles of "5m", "15m", "1h", "4h", "1d" or "1w", aggregated from the 1m candles of the series, by time.
 
-    A candle frame with one more column `candles` (int64): the number of minutes in the bar. A bar without any minute is
-    absent. Raises ValueError for another timeframe, or if the series is not 1m.
+    The candle frame has one more column, `candles` (int64): the number of minutes in the bar. A bar without any minute
+    is absent. Raises ValueError for another timeframe, or if the series is not 1m.
     """
     times, *values, count = _bars(db, series, timeframe, start, end)
     return from_columns(times, values).assign(candles=count)
@@ -73,9 +73,9 @@ def bars_arrow(db: Database, series: Series, timeframe: str, start: datetime, en
 def gaps(db: Database, series: Series, start: datetime, end: datetime) -> list[Gap]:
     """Return the runs of missing candles in [start, end), by time, each with its reason and cut to these bounds.
 
-    Candles that were never fetched, or are still to come, are in no gap: see `coverage`.
+    Candles that were never fetched, and future candles, are in no gap; see `coverage`.
     """
-    # A gap never crosses midnight: one that reaches into the stretch begins on its first day.
+    # A gap never crosses midnight, so a gap that overlaps the start of the stretch begins on the same day.
     first = midnight(_aware(start).date())
     found = ledger.gaps(db, series.exchange, symbol=series.symbol, start=first, end=_aware(end))
     cut = []
@@ -103,11 +103,11 @@ def filled(
     *,
     reasons: Iterable[Reason] = (Reason.NO_TRADES,),
 ) -> pd.DataFrame:
-    """Return the stored candles, and a synthetic one for each candle that is missing for one of `reasons`.
+    """Return the stored candles, and a synthetic candle for each candle that is missing for one of `reasons`.
 
-    A synthetic candle has the last close as its prices and no volume. A candle frame with two more columns: synthetic
-    (bool), and reason (categorical, none where not synthetic). Candles that are missing for another reason, or were
-    never fetched, are left out, and no close is carried across them. Nothing is ever made up before a listing, after a
+    A synthetic candle has the last close as its prices and no volume. The candle frame has two more columns: synthetic
+    (bool), and reason (categorical, empty for stored candles). Candles that are missing for another reason, or were
+    never fetched, are left out, and no close is carried across them. No candle is synthesized before a listing, after a
     delisting, in a halt, or in a time without a listing, even if `reasons` names them.
     """
     names = [reason.value for reason in reasons]
@@ -118,13 +118,13 @@ def filled(
 
 
 def preferred(db: Database, symbol: str, timeframe: Timeframe, start: datetime, end: datetime) -> pd.DataFrame:
-    """Return for each time the candle of the first exchange that has it, in the preferred order of the settings.
+    """Return, for each time, the candle of the first exchange that has one, in the preferred order of the settings.
 
-    A candle frame with one more column, exchange (categorical): the exchange of the candle.
+    The candle frame has one more column, exchange (categorical): the exchange of the candle.
     """
     bounds = {"start": _aware(start), "end": _aware(end)}
     with db.transaction() as cursor:
-        # The names and the rows that refer to them are of one instant, even if the order changes in between.
+        # The names and the rows that refer to them come from one snapshot, even if the order changes in between.
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         cursor.execute("SELECT DISTINCT exchange FROM preferences ORDER BY exchange")
         exchanges = [row.exchange for row in all_rows(cursor)]

@@ -1,4 +1,4 @@
-"""Retention: drops old candles and, in the same transaction, what the ledger says about them."""
+"""Retention: drops old candles and, in the same transaction, their rows in the ledger."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from titan10_dagster.store.statements import statement
 
 @dataclass(frozen=True)
 class Dropped:
-    """What was dropped: everything before the UTC day `before`. `slices` counts rows of the ledger."""
+    """The result of a drop: everything before the UTC day `before` is gone. `slices` counts rows of the ledger."""
 
     before: date
     slices: int
@@ -23,9 +23,9 @@ class Dropped:
 def drop_before(db: Database, day: date) -> Dropped:
     """Remove the candles before the UTC day, and their rows in ledger, gaps and series, in one transaction.
 
-    A hypertable drops whole chunks, which is cheap. Days before `day` that share a chunk with later ones stay, in the
-    ledger too. Quarantine and restatements stay as they are. Rollups follow at their next refresh. The function waits
-    for writes that are under way, because they record counts of candles that this would remove.
+    A hypertable drops whole chunks, which is cheap. Days before `day` that share a chunk with later days stay, in the
+    ledger too. Quarantine and restatements stay as they are. Rollups change at their next refresh. The function waits
+    for writes that are under way, because they record counts that include these candles.
     """
     with db.transaction() as cursor:
         cursor.execute("SELECT DISTINCT exchange FROM series ORDER BY exchange")
@@ -37,7 +37,10 @@ def drop_before(db: Database, day: date) -> Dropped:
 
 
 def _drop_chunks(cursor: Cursor, instant: datetime) -> datetime:
-    """Drop the chunks that end by the instant; return where the remaining candles may begin."""
+    """Drop the chunks that end at or before the instant.
+
+    Return the earliest time at which the remaining candles may start.
+    """
     cursor.execute("SELECT drop_chunks('candles', older_than => %s::timestamptz)", [instant])
     cursor.execute(
         "SELECT least(%s, min(range_start)) AS start FROM timescaledb_information.chunks"

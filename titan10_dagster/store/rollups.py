@@ -1,8 +1,8 @@
 """Rollups: the 1m candles as candles of 5m, 15m, 1h, 4h, 1d and 1w, in the views ohlcv_5m to ohlcv_1w.
 
 On plain PostgreSQL the views compute from the minutes and are always up to date. On TimescaleDB they read continuous
-aggregates, each made from a shorter one, which do not see a write until they are refreshed. The database remembers what
-changed, so a second refresh costs next to nothing, and `catch_up` finishes what a killed run left undone.
+aggregates, each built from a shorter one, which do not see a write until they are refreshed. The database records the
+changed ranges, so a second refresh costs almost nothing, and `catch_up` completes the refresh of a killed run.
 
 To add a rollup, add a row to ROLLUPS and one line to a new migration: see sql/postgresql/0011_rollup_function.sql.
 """
@@ -52,7 +52,7 @@ class Rollup:
 ROLLUPS: Mapping[str, Rollup] = MappingProxyType(
     {
         rollup.name: rollup
-        for rollup in (  # in the order of refreshing: each is made from a shorter one
+        for rollup in (  # in the order of refreshing: each is built from a shorter one
             Rollup("5m", timedelta(minutes=5)),
             Rollup("15m", timedelta(minutes=15)),
             Rollup("1h", timedelta(hours=1)),
@@ -68,9 +68,10 @@ def refresh(db: Database, windows: Iterable[Window]) -> None:
     """Refresh the rollups of the UTC days that the windows touch; call it after the write has committed.
 
     Windows of other timeframes than 1m are ignored, and plain PostgreSQL needs no refresh. All series of these days are
-    refreshed, not only those of the windows. Concurrent refreshes wait for each other and then find most work done:
-    five exchanges that write the same days at once and each refresh take 3.2 s, writes included, against 3.0 s with a
-    single refresh at the end. Raises DatabaseUnavailable if it is cut short; the next call refreshes the rest.
+    refreshed, not only those of the windows. Concurrent refreshes wait for each other and then have little left to do.
+    Five exchanges that write the same days at once, each with its own refresh, take 3.2 s including the writes, against
+    3.0 s with a single refresh at the end. Raises DatabaseUnavailable if the refresh is interrupted; the next call
+    refreshes the rest.
     """
     wanted = [window for window in windows if window.series.timeframe.name == BASE]
     if not wanted:
@@ -84,8 +85,8 @@ def refresh(db: Database, windows: Iterable[Window]) -> None:
 def catch_up(db: Database) -> None:
     """Refresh all rollups that are not up to date. This takes milliseconds if there is nothing to refresh.
 
-    It serves days whose `refresh` failed, new rollups, and a database that has just gained TimescaleDB, whose rollups
-    are empty at first. Plain PostgreSQL needs none. Raises the same errors as `refresh`.
+    It is needed for days whose `refresh` failed, for new rollups, and after a database gained TimescaleDB, because its
+    rollups are empty at first. Plain PostgreSQL needs none. Raises the same errors as `refresh`.
     """
     with _refreshing(db) as cursor:
         for rollup in _kept(cursor):
@@ -111,7 +112,7 @@ def _ceil(rollup: Rollup, instant: datetime) -> datetime:
 
 @contextmanager
 def _refreshing(db: Database) -> Iterator[Cursor]:
-    """A session that holds the lock for refreshing: two at once would wait for each other halfway."""
+    """Open a session that holds the lock for refreshing, because two simultaneous refreshes could deadlock."""
     with db.session() as cursor:
         # A refresh of years of candles takes longer than the limit for other statements.
         cursor.execute("SET statement_timeout = 0")
@@ -120,7 +121,7 @@ def _refreshing(db: Database) -> Iterator[Cursor]:
 
 
 def _kept(cursor: Cursor) -> list[Rollup]:
-    """Return the rollups that need refreshing: all of them, or none where they are plain views."""
+    """Return the rollups that need refreshing: all, or none if they are plain views."""
     cursor.execute("SELECT to_regclass(%s) IS NOT NULL AS present", [ROLLUPS["5m"].aggregate])
     if not single_row(cursor).present:
         return []

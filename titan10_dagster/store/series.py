@@ -1,6 +1,6 @@
-"""Whole series: list, rename and drop them, in every table that knows their exchange and symbol.
+"""Functions that list, rename and drop whole series, in every table with their exchange and symbol.
 
-The tables are found in the database's catalogue, so a table that is added later is included.
+The tables are looked up in the database's catalogue, so tables that are added later are included.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from titan10_dagster.store.identities import EventKind, record_event
 from titan10_dagster.store.locks import lock_exchange
 from titan10_dagster.store.statements import statement
 
-# The market list is the exchange's, and preferences are the user's.
+# The market list belongs to the exchange, and preferences belong to the user.
 _NOT_OF_SERIES = ("markets", "preferences")
-# Records of what happened outlive a series.
+# Records of past events stay after a series is dropped.
 _KEPT = ("series_events", *_NOT_OF_SERIES)
-# Records about an exchange without a symbol that belong to its history: they get the new id. Of the others (health,
-# request counts), the new id has its own.
+# Records about an exchange as a whole that belong to its history get the new id. Other records (health, request counts)
+# do not, because the new id has its own.
 _HISTORIES = ("exchange_probes", "source_files")
 # Rows of this table are locks. The rename itself holds two of them.
 _LOCKS = "write_locks"
-# The new name has no candles (see the conflicts), and its events stay.
+# The new name has no candles (checked before), and its events stay.
 _WITHOUT_CONFLICT = ("candles", "series", "series_events")
 
 
 @dataclass(frozen=True)
 class StoredSeries:
-    """A series with its market, its ends, and how often it breaks; instants are aware and UTC."""
+    """A series with its market, its first and last candle, and its number of breaks; instants are aware and UTC."""
 
     exchange: str
     symbol: str
@@ -58,7 +58,7 @@ def stored_series(db: Database, exchange: str | None = None) -> list[StoredSerie
 
 
 def count_rows(db: Database, exchange: str, symbol: str) -> dict[str, int]:
-    """Return how many rows each table has of the symbol's series; tables without any are left out."""
+    """Return the number of rows of the symbol's series in each table. Tables without rows are left out."""
     with db.transaction() as cursor:
         return _count(cursor, exchange, symbol)
 
@@ -69,7 +69,7 @@ def drop_series(db: Database, exchange: str, symbol: str, now: datetime) -> Mapp
     Raises:
         StoreError: nothing of it is stored.
     """
-    has_timescaledb = db.has_timescaledb()  # before the transaction: the pool may have one connection only
+    has_timescaledb = db.has_timescaledb()  # before the transaction, because the pool may have only one connection
     with db.transaction() as cursor:
         lock_exchange(cursor, exchange)
         _allow_large_changes(cursor, has_timescaledb)
@@ -88,7 +88,7 @@ def drop_series(db: Database, exchange: str, symbol: str, now: datetime) -> Mapp
 
 
 def rename_symbol(db: Database, exchange: str, symbol: str, new_symbol: str, now: datetime) -> Mapping[str, int]:
-    """Carry the series of a symbol over to its new name. Returns the changed rows by table.
+    """Move the series of a symbol to its new name. Returns the changed rows by table.
 
     Raises:
         StoreError: nothing of it is stored, or the new symbol has candles already.
@@ -97,7 +97,7 @@ def rename_symbol(db: Database, exchange: str, symbol: str, new_symbol: str, now
 
 
 def rename_exchange(db: Database, exchange: str, new_exchange: str, now: datetime) -> Mapping[str, int]:
-    """Carry all series of an exchange over to its new id. Returns the changed rows by table.
+    """Move all series of an exchange to its new id. Returns the changed rows by table.
 
     Raises:
         StoreError: nothing of it is stored, or the new id has candles of one of its symbols already.
@@ -108,7 +108,7 @@ def rename_exchange(db: Database, exchange: str, new_exchange: str, now: datetim
 def _rename(db: Database, old: tuple[str, str | None], new: tuple[str, str | None], now: datetime) -> Mapping[str, int]:
     has_timescaledb = db.has_timescaledb()
     with db.transaction() as cursor:
-        for exchange in sorted({old[0], new[0]}):  # in one order, so that two renames cannot wait for each other
+        for exchange in sorted({old[0], new[0]}):  # always in the same order, so that two renames cannot deadlock
             lock_exchange(cursor, exchange)
         _allow_large_changes(cursor, has_timescaledb)
         cursor.execute(statement("rename_conflicts"), _names(old, new))
@@ -132,7 +132,7 @@ def _rename(db: Database, old: tuple[str, str | None], new: tuple[str, str | Non
 def _rename_in(
     cursor: Cursor, table: str, columns: Sequence[str], old: tuple[str, str | None], new: tuple[str, str | None]
 ) -> int:
-    """Rename in one table. Rows that the new name has already are of no candle (see the conflicts): they give way."""
+    """Rename in one table. Existing rows of the new name are deleted, because they have no candles (checked before)."""
     name = sql.Identifier(table)
     if old[1] is None:
         return _rename_exchange_in(cursor, table, columns, old[0], new[0])

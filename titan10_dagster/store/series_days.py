@@ -1,4 +1,4 @@
-"""What the ledger says about a series over consecutive days, as arrays: the evidence for its silences."""
+"""The ledger's data of a series over consecutive days, as arrays: the evidence for its silences."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from titan10_dagster.candles.slices import Series, midnight
 from titan10_dagster.candles.timeframes import Timeframe
 from titan10_dagster.store.ledger import LedgerRow
 
-REACH = NEIGHBOURS - 1  # days before and after a day that are its evidence
+REACH = NEIGHBOURS - 1  # number of days before and after a day that are part of its evidence
 NEVER_OFFERED = (Reason.PRE_LISTING, Reason.DELISTED, Reason.BEYOND_HORIZON)
 
 _DAY = timedelta(days=1)
@@ -71,13 +71,13 @@ class SeriesDays:
         for day, row in rows.items():
             n = (day - span.first).days
             expected[n] = row.expected - sum(row.missing.get(reason, 0) for reason in NEVER_OFFERED)
-            # A broken candle was traded too.
+            # A broken candle also proves trades.
             broken = row.missing.get(Reason.QUARANTINED, 0) + row.missing.get(Reason.BROKEN_AT_SOURCE, 0)
             present[n] = row.present + broken
         return cls(series, rows, expected, present)
 
     def sample(self, first: int, last: int) -> Sample:
-        """Return the sum over the days numbered `first` to `last`, both included and cut to the known days."""
+        """Return the sum over the days numbered `first` to `last` (both included), limited to the known days."""
         part = slice(max(first, 0), max(last + 1, 0))
         return Sample(int(self.expected[part].sum()), int(self.present[part].sum()))
 
@@ -120,8 +120,10 @@ def has_long_gap(line: SeriesDays, span: Days, day: date, longest: Mapping[tuple
 def around_silence(
     line: SeriesDays, span: Days, start: int, end: int, longest: Mapping[tuple[str, date], int]
 ) -> tuple[float, int]:
-    """Return how often the series is absent on the traded days around the cells [start, end), these not counted, and
-    its longest other gap on these days."""
+    """Return how often the series is absent on the traded days around [start, end), and its longest gap on these days.
+
+    The cells themselves do not count.
+    """
     per_day = line.series.timeframe.per_day
     first, last = start // per_day, (end - 1) // per_day
     traded = np.flatnonzero(line.present)

@@ -1,8 +1,8 @@
-"""What an error of the PostgreSQL server means: whether time can heal it, and what to do.
+"""The classification of PostgreSQL errors: whether repeating the statement can help, and what to do.
 
 | SQLSTATE | meaning | outcome |
 |-|-|-|
-| 25006 | the server only takes reads: a standby, or a primary that was replaced | repeated on a new session |
+| 25006 | the server is read-only: a standby, or a former primary | repeated on a new session |
 | 53100 | the server's disk is full | repeated, in case space is freed |
 | 53000, 53200 | the server lacks memory or other resources | repeated |
 | 53400, 57014 | a configured limit, a cancelled or timed-out statement | not repeated |
@@ -25,7 +25,7 @@ _HEALED_BY_TIME = {
 }
 _LASTING = ("53400", "57014")
 _MISSING_FILE = "58P01"
-_OTHER_LIBRARY = "already loaded with another version"  # of TimescaleDB, by a session from before an upgrade
+_OTHER_LIBRARY = "already loaded with another version"  # TimescaleDB's message after an upgrade
 
 UPGRADE_TIMESCALEDB = (
     "TimescaleDB's library on the server was upgraded, but the extension in this database was not. Run as its owner: "
@@ -44,7 +44,7 @@ def translated(error: psycopg2.Error) -> StoreError:
     if error.pgcode in _LASTING:
         return StoreError(f"the database gave up: {sentence(error)}")
     is_of_connection = isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError)
-    # libpq raises the bare base class when the connection is lost in the middle of a COPY.
+    # psycopg2 raises the base class itself if the connection is lost during a COPY.
     if (is_of_connection and error.pgcode != _MISSING_FILE) or type(error) is psycopg2.DatabaseError:
         return DatabaseUnavailable(f"the database cannot be used now: {sentence(error)}")
     return StoreError(f"the database refused: {sentence(error)}")

@@ -1,4 +1,4 @@
-"""Database URLs: one reading for psycopg2, for SQLAlchemy and for messages.
+"""Database URLs, parsed in the same way for psycopg2, for SQLAlchemy and for messages.
 
 A URL may name several hosts (`postgresql://db1,db2:5433/name?target_session_attrs=read-write`), as libpq allows.
 SQLAlchemy cannot read that form; `sqlalchemy_url` moves the hosts into the query, which both can read.
@@ -40,16 +40,17 @@ def connection_parameters(url: str) -> dict[str, Any]:
         parameters = dict(psycopg2.extensions.parse_dsn(f"postgresql://{login}{hosts}{slash}{path}"))
     except psycopg2.Error:
         raise SettingsError(_UNREADABLE) from None
-    # An invalid port may be a password whose host was forgotten: no message may contain it.
+    # If the host was forgotten, the invalid port may be a password, so no message may contain it.
     if not all(map(_is_port, parameters.get("port", "").split(","))):
         raise SettingsError(_UNREADABLE)
     return parameters
 
 
 def sqlalchemy_url(url: str) -> str:
-    """Return the URL as SQLAlchemy reads it, which takes `postgresql://` for psycopg 3 and knows one host only.
+    """Return the URL in SQLAlchemy's form.
 
-    Raises SettingsError if the URL cannot be read, or lists another number of ports than of hosts.
+    SQLAlchemy takes `postgresql://` for psycopg 3 and supports only one host. Raises SettingsError if the URL cannot be
+    read, or if its numbers of ports and hosts differ.
     """
     parameters = connection_parameters(url)
     hosts = str(parameters.pop("host", "")).split(",")

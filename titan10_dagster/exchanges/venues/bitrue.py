@@ -8,7 +8,7 @@ from titan10_dagster.exchanges.venues.venue import Venue
 
 
 async def _list_markets(exchange: Any) -> list[Any]:
-    """Return the spot markets. ccxt's `fetch_markets` fails where only one of its three types is wanted."""
+    """Return the spot markets. ccxt's `fetch_markets` fails if only one of its three types is requested."""
     answer = await exchange.spotV1PublicGetExchangeInfo({})
     markets: list[Any] = exchange.parse_markets(answer["symbols"])
     return markets

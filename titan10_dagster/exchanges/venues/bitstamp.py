@@ -7,7 +7,7 @@ from titan10_dagster.exchanges.venues.venue import FailureKind, Venue, phrase
 VENUE = Venue(
     exchange="bitstamp",
     page_size=1000,
-    cursor=True,  # ccxt sends start and end; by the documents only the end counts then
+    cursor=True,  # ccxt sends start and end; according to the documentation only the end counts then
     phrases=(
         phrase(r"Request limit exceeded", FailureKind.THROTTLED),  # with HTTP 403; ccxt: PermissionDenied
         # The pair is a part of the path, so an unknown one is HTTP 404; ccxt: ExchangeError.

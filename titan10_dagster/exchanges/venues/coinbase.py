@@ -20,7 +20,7 @@ VENUE = Venue(
     wire=Wire(("start", "open", "high", "low", "close", "volume"), 1000, envelope=("candles",)),
     days_per_run=28,
     cost=3,
-    budget=0.9,  # counted over one second: what the network delays by a tenth of it must still fit in
+    budget=0.9,  # the limit is counted per second, so requests delayed by a tenth of a second must still fit
     phrases=(phrase(r"NOT_FOUND|NotFound|ProductID .*invalid|valid product_id", FailureKind.UNKNOWN_SYMBOL),),
     list_markets=_list_markets,
     source="docs: 10 requests/s; 300 candles, more is refused; intervals without ticks are left out; rows may"

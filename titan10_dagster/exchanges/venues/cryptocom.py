@@ -7,7 +7,7 @@ from titan10_dagster.exchanges.venues.venue import FailureKind, Venue, code_patt
 VENUE = Venue(
     exchange="cryptocom",
     page_size=300,
-    # ccxt: 40004 is a BadRequest, and it is one for every argument but the symbol.
+    # ccxt: 40004 is a BadRequest, which is right for every argument except the symbol.
     phrases=(phrase(code_pattern("code", 40004) + r".*instrument_name", FailureKind.UNKNOWN_SYMBOL),),
     source="docs: 300 candles; error codes",
 )

@@ -10,7 +10,7 @@ from titan10_dagster.exchanges.venues.venue import EmptyMinutes, FailureKind, Ve
 
 
 async def _list_markets(exchange: Any) -> list[Any]:
-    """Return the spot markets. The types that ccxt's `fetch_markets` takes are a dict here, a list elsewhere."""
+    """Return the spot markets. For HTX, ccxt's `fetch_markets` takes the types as a dict instead of a list."""
     markets: list[Any] = await exchange.fetch_markets_by_type_and_sub_type("spot", None, {})
     return markets
 

@@ -1,7 +1,7 @@
 """Find the record of an exchange.
 
 The exchanges are the modules of this package with a constant `VENUE`. Listing the package finds them, so a new exchange
-is one new file. ccxt's own figures describe an exchange without a module.
+is one new file. An exchange without a module is described by ccxt's own figures.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from types import MappingProxyType
 from titan10_dagster.exchanges import ccxt_facts, venues
 from titan10_dagster.exchanges.venues.venue import Venue
 
-_CAUTIOUS_PAGE = 100  # no exchange of ccxt's is known to return fewer
+_CAUTIOUS_PAGE = 100  # no exchange of ccxt is known to return fewer
 
 
 @cache
@@ -54,7 +54,7 @@ def venue_of(exchange: str) -> Venue:
 
 
 def _nearest_relative(exchange: str) -> Venue | None:
-    """The exchange that ccxt derives this one's class from: both answer errors and block alike."""
+    """Return the exchange from whose class ccxt derives this exchange's class. Both have the same errors and blocks."""
     for ancestor in ccxt_facts.ancestors(exchange):
         if ancestor in all_venues():
             return all_venues()[ancestor]

@@ -1,7 +1,7 @@
-"""The record that describes one exchange: `Venue`, and its parts.
+"""`Venue`, the record that describes one exchange, and its parts.
 
-Each module beside this one that has a constant `VENUE` is one exchange. `registry.venue_of` finds them.
-All figures are for spot candles. Times are UTC.
+Each module of this package with a constant `VENUE` describes one exchange. `registry.venue_of` finds them. All figures
+are for spot candles. Times are UTC.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from titan10_dagster.candles.slices import Slice
 from titan10_dagster.exchanges.archive_record import Archive
 from titan10_dagster.exchanges.ccxt_facts import rate_limit_ms
 
-# What ccxt's classes read from a market when they fetch candles, besides its ids and assets.
+# The fields of a market that ccxt's classes read when they fetch candles, in addition to its ids and assets.
 COMMON_MARKET_FIELDS = (
     *("lowercaseId", "numericId", "baseNumericId", "quoteNumericId", "settle", "settleId"),
     *("linear", "inverse"),
@@ -25,7 +25,7 @@ COMMON_MARKET_FIELDS = (
 
 
 class EmptyMinutes(StrEnum):
-    """How an exchange writes a candle in which nothing traded."""
+    """The way in which an exchange reports a candle without trades."""
 
     FILLED = "filled"  # a row with volume 0
     MISSING = "missing"  # no row
@@ -73,14 +73,14 @@ def code_pattern(name: str, *codes: int) -> str:
 
 
 async def list_spot_markets(exchange: Any) -> list[Any]:
-    """Return the spot markets by ccxt's request for them; its `fetch_markets` requests other types too."""
+    """Return the spot markets with ccxt's request for them, because its `fetch_markets` requests other types too."""
     markets: list[Any] = await exchange.fetch_spot_markets({})
     return markets
 
 
 @dataclass(frozen=True)
 class Bans:
-    """How an exchange blocks an address: the HTTP statuses, and the length of a block that names no end."""
+    """The blocks of an exchange: their HTTP statuses, and the length of a block without a stated end."""
 
     statuses: frozenset[int] = frozenset({418})
     pause: timedelta = timedelta(minutes=2)
@@ -92,7 +92,7 @@ class Wire:
 
     keys: list indexes or object keys, in that order.
     unit: milliseconds in one unit of the row's time.
-    envelope: the object keys that lead from the answer to its list of rows; None where they vary.
+    envelope: the object keys that lead from the answer to its list of rows; None if they vary.
     close_time: the field with the time (ms) at which the candle ended. A candle that a halt cut short ended early.
     confirm: the field that is 0 while the candle is not finished.
     """
@@ -106,7 +106,7 @@ class Wire:
 
 @dataclass(frozen=True)
 class Venue:
-    """Everything particular to one exchange.
+    """All special facts of one exchange.
 
     exchange: ccxt's id.
     source: where the facts come from. "docs" is the exchange's documentation, "code" its class in ccxt 4.5.90, "issue"
@@ -114,24 +114,25 @@ class Venue:
 
     What it serves:
     page_size: the most candles that one request returns.
-    depth: how many candles back from now the exchange still serves. None means all, or not known. Nothing is planned
-        by it then; `listing` finds out whether an exchange no longer serves a silent stretch.
-    empty_minutes: how it writes a minute without trades.
+    depth: how many candles back from now the exchange still serves. None means all, or not known. In that case
+        `listing` finds out whether an exchange no longer serves a silent stretch.
+    empty_minutes: how it reports a minute without trades.
     wire: the format of its rows. None leaves the parsing to ccxt.
-    off_grid: timeframes with candles that do not begin on the UTC grid, and when they begin. They cannot be fetched.
+    off_grid: timeframes with candles that do not begin on the UTC grid, each with the time at which they begin. They
+        cannot be fetched.
     no_since: the exchange, or ccxt's class, has no start parameter, so it always returns its last candles.
-    cursor: a page counts back from its end, as many candles as were requested, however far before its start.
-    refuses_before_listing: the exchange answers with an error, of no known wording, to a page that begins before the
-        first candle.
+    cursor: a page counts back from its end and has as many candles as requested, even if they are before its start.
+    refuses_before_listing: the exchange answers a page that begins before the first candle with an error of unknown
+        wording.
     alternative_source: where to get candles older than `depth`.
     archive: the candle files that it publishes at fixed addresses; None if it publishes none.
     files_omit_empty_minutes: the files that a user can download from it hold only minutes with trades.
-    days_per_run: how many days of 1-minute candles one run takes: what the exchange serves in some minutes at its own
+    days_per_run: how many days of 1-minute candles one run fetches. The exchange serves them in some minutes at its own
         pace.
 
     What it charges:
     cost: ccxt's charge for a page, in units of its `rateLimit`.
-    budget: the safe share of ccxt's own request rate; above 1 where ccxt stays far below the allowed rate.
+    budget: the safe share of ccxt's own request rate; above 1 if ccxt stays far below the allowed rate.
     quota_pause: how long requests rest after "too many requests" without a Retry-After header.
     bans: how it blocks an address.
 
@@ -168,10 +169,10 @@ class Venue:
 
     @property
     def overlap(self) -> int:
-        """The number of candles that neighbouring pages have in common, so that both hold a traded candle.
+        """The number of candles that neighbouring pages have in common, so that both contain a traded candle.
 
-        Where an exchange leaves out empty minutes, a single common minute often has no row. Each page boundary would
-        then cost a request to find out whether candles are missing there.
+        If an exchange leaves out empty minutes, a single common minute often has no row. Each page boundary would then
+        cost an extra request to find out whether candles are missing there.
         """
         return 1 if self.empty_minutes is EmptyMinutes.FILLED else max(1, min(10, self.page_size // 20))
 
@@ -186,7 +187,7 @@ class Venue:
 
     @property
     def alternative(self) -> str:
-        """What a user can do about candles older than `depth`."""
+        """The way to get candles older than `depth`."""
         ways = ["live polling from now on", "longer candles, such as 1d"]
         if self.alternative_source:
             ways.append(self.alternative_source)
