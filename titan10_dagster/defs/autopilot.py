@@ -16,7 +16,7 @@ from titan10_dagster.defs.requests import (
     repairable,
     request_of_days,
 )
-from titan10_dagster.ingest.backlog import days_without_row
+from titan10_dagster.ingest.backlog import days_without_row, reopened_by_archives
 from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.planning.autopilot import HistoryPlan, plan_history
 
@@ -52,10 +52,13 @@ def autopilot_sensor(exchanges: tuple[str, ...], *, enabled: bool) -> dg.SensorD
 
 
 def plan_of(titan10: IngestContext, instance: DagsterInstance) -> HistoryPlan:
-    """Plan the history to fetch now from the ledger, the breakers, and the runs that are queued or under way."""
+    """Plan the history to fetch now from the ledger, the breakers, and the runs that are queued or under way.
+
+    Days that REST no longer serves are history again once an archive is configured.
+    """
     now = titan10.now()
     return plan_history(
-        days_without_row(titan10).history,
+        (*days_without_row(titan10).history, *reopened_by_archives(titan10)),
         exchanges=repairable(titan10, fetched_by_other_runs(instance, [AUTOPILOT])),
         attempts=list(attempts_of(instance, AUTOPILOT, list(titan10.settings.enabled), now - REMEMBERED)),
         now=now,

@@ -19,7 +19,12 @@ from titan10_dagster.defs.requests import (
     repairable,
     request_of_days,
 )
-from titan10_dagster.ingest.backlog import days_without_row, open_slices, slices_to_check_later
+from titan10_dagster.ingest.backlog import (
+    days_without_row,
+    open_slices,
+    reopened_by_archives,
+    slices_to_check_later,
+)
 from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.planning.attempts import Attempt
 from titan10_dagster.planning.missing_days import FailedRequest, with_failed_requests
@@ -72,11 +77,14 @@ def plan_after(
 ) -> RepairPlan:
     """Plan the repairs from the ledger and the breakers.
 
-    The arguments name earlier attempts, exchanges with other runs under way, and days of failed runs.
+    The arguments name earlier attempts, exchanges with other runs under way, and days of failed runs. Days that a new
+    archive may have count as holes, unless the autopilot requests them.
     """
+    holes = with_failed_requests(days_without_row(titan10), failed).holes
+    reopened = () if titan10.settings.autopilot.enabled else reopened_by_archives(titan10)
     return plan_repairs(
         open_slices(titan10),
-        holes=with_failed_requests(days_without_row(titan10), failed).holes,
+        holes=(*holes, *reopened),
         later=slices_to_check_later(titan10),
         exchanges=repairable(titan10, under_way),
         attempts=attempts,

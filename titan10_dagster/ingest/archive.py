@@ -16,13 +16,15 @@ from titan10_dagster.exchanges.archive_record import Archive
 from titan10_dagster.exchanges.venues.registry import venue_of
 from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.store.ledger import LedgerRow
+from titan10_dagster.store.reopened import Tried
 
 log = logging.getLogger(__name__)
 
 # The note of a slice in the ledger begins with this if the archive could not serve it.
 NOTE = "archive: "
-NOT_YET = "not published yet"
-_LOOKED_FOR_AGAIN_AFTER = timedelta(days=1)
+# Parts of the notes of slices that the archive may have later.
+_PASSING = ("not published", "could not be downloaded", "refuses this address")
+_TRIED_AGAIN_AFTER = timedelta(days=1)
 
 
 def archive_of(titan10: IngestContext, exchange: str) -> Archive | None:
@@ -81,19 +83,19 @@ async def read_archive(
 
 
 def reopened_by_archive(titan10: IngestContext, exchange: str, rows: Mapping[Slice, LedgerRow]) -> set[Slice]:
-    """Return the settled slices beyond the retention horizon of REST that the archive has not been asked for.
-
-    If the file of a day was not published at the last check, the day counts again after a day.
-    """
+    """Return the settled slices beyond the retention horizon of REST for which the archive is to be tried."""
     archive = archive_of(titan10, exchange)
     if archive is None:
         return set()
+    tried = tried_until(titan10)
     found: set[Slice] = set()
     for slice_, row in rows.items():
-        if not row.missing.get(Reason.BEYOND_HORIZON, 0) or slice_.day < archive.first_day:
-            continue
-        note = row.note or ""
-        waited = titan10.now() - row.fetched_at >= _LOOKED_FOR_AGAIN_AFTER
-        if not note.startswith(NOTE) or (NOT_YET in note and waited):
+        is_beyond = row.missing.get(Reason.BEYOND_HORIZON, 0) and slice_.day >= archive.first_day
+        if is_beyond and tried.reopens(row.note, row.fetched_at):
             found.add(slice_)
     return found
+
+
+def tried_until(titan10: IngestContext) -> Tried:
+    """Return how the ledger shows now that the archive was tried."""
+    return Tried(NOTE, _PASSING, titan10.now() - _TRIED_AGAIN_AFTER)

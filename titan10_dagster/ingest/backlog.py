@@ -1,4 +1,4 @@
-"""What is still missing, by the ledger: slices with open gaps, and days that the ledger does not know."""
+"""What is still missing, by the ledger: open gaps, days that it does not know, and days that only an archive has."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ from collections.abc import Iterable
 from datetime import date, timedelta
 
 from titan10_dagster.candles.slices import Series
+from titan10_dagster.ingest.archive import archive_of, tried_until
 from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.ingest.markets import listed_symbols
-from titan10_dagster.planning.missing_days import Missing, missing_days
+from titan10_dagster.planning.missing_days import Missing, MissingDays, missing_days
 from titan10_dagster.planning.repairs import CheckedLater, OpenSlice
 from titan10_dagster.store import ledger
+from titan10_dagster.store.reopened import reopened_days
 
 
 def listed_series(titan10: IngestContext, exchanges: Iterable[str]) -> dict[Series, date]:
@@ -35,6 +37,17 @@ def open_slices(titan10: IngestContext) -> list[OpenSlice]:
 def slices_to_check_later(titan10: IngestContext) -> list[CheckedLater]:
     """Return the settled slices with a halt or an outage that are still to be checked for late candles."""
     return ledger.slices_to_check_later(titan10.database, list(listed_series(titan10, titan10.settings.enabled)))
+
+
+def reopened_by_archives(titan10: IngestContext) -> list[MissingDays]:
+    """Return the days that REST no longer serves and that the archive of their exchange was not tried for."""
+    firsts: dict[Series, date] = {}
+    for name in titan10.settings.enabled:
+        archive = archive_of(titan10, name)
+        if archive is not None:
+            for series, start in listed_series(titan10, [name]).items():
+                firsts[series] = max(start, archive.first_day)
+    return reopened_days(titan10.database, firsts, tried_until(titan10)) if firsts else []
 
 
 def days_without_row(titan10: IngestContext) -> Missing:

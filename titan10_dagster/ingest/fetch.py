@@ -59,11 +59,12 @@ def plan_days(titan10: IngestContext, days: RunDays, *, refresh: bool = False, r
     """
     exchange = days.slices[0].series.exchange if days.slices else ""
     reopened = reopened_by_archive(titan10, exchange, days.ledger)
-    settled = [slice_ for slice_ in days.slices if days.is_settled(slice_) and slice_ not in reopened]
+    settled = [slice_ for slice_ in days.slices if days.is_settled(slice_)]
     unconfirmed = {}
-    for slice_ in settled if repair else ():
+    for slice_ in settled:
         row = days.ledger[slice_]
-        if row.unexplained > 0 or (row.is_checked_later and titan10.now() >= row.fetched_at + LATER_CHECKS[2]):
+        is_open = row.unexplained > 0 or (row.is_checked_later and titan10.now() >= row.fetched_at + LATER_CHECKS[2])
+        if slice_ in reopened or (repair and is_open):
             unconfirmed[slice_] = row.fetched_at
     return plan_fetch(
         days.slices,

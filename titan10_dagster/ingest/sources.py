@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from titan10_dagster.archives.catalog import plan_units
+from titan10_dagster.archives.catalog import ArchiveFile, plan_units
 from titan10_dagster.archives.cost import read_cost
 from titan10_dagster.candles.fetched import FetchedSlice, Source
 from titan10_dagster.candles.markets import Market
@@ -73,7 +73,10 @@ class CandleSource(Protocol):
         """Return the slices that it cannot serve, each with the reason. No request is made."""
 
     def cost(self, slices: Sequence[Slice]) -> Cost:
-        """Return what it needs to bring the slices, none of which it refuses. No request is made."""
+        """Return what it needs to bring the slices, none of which it refuses, after those of earlier calls.
+
+        No request is made.
+        """
 
     def bring(self, slices: Sequence[Slice], land: Land) -> Brought:
         """Fetch the slices and pass each to `land`.
@@ -152,6 +155,7 @@ class ArchiveSource:
     markets: Sequence[Market]
     archive: Archive
     source: Source = Source.ARCHIVE
+    foreseen: set[str] = field(default_factory=set, compare=False)  # files that an earlier call of `cost` counted
 
     def refuse(self, slices: Collection[Slice]) -> Mapping[Slice, str]:
         _, refused = plan_units(self.archive, slices, self._by_symbol, self.titan10.now())
@@ -161,7 +165,13 @@ class ArchiveSource:
         now = self.titan10.now()
         units, _ = plan_units(self.archive, slices, self._by_symbol, now)
         downloader = open_downloader(self.titan10, self.exchange, self.archive)
-        return read_cost(self.archive, units, now, is_cached=downloader.is_cached)
+
+        def is_cached(file: ArchiveFile) -> bool:
+            cached = file.path in self.foreseen or downloader.is_cached(file)
+            self.foreseen.add(file.path)
+            return cached
+
+        return read_cost(self.archive, units, now, is_cached=is_cached)
 
     def bring(self, slices: Sequence[Slice], land: Land) -> Brought:
         report = asyncio.run(read_archive(self.titan10, self.exchange, self.archive, self.markets, slices, land))

@@ -58,8 +58,8 @@ class Speed:
 
     pages: float = 120_000
     files: float = 220_000
-    stored: float = 140_000
-    run_seconds: float = 1.2
+    stored: float = 110_000
+    run_seconds: float = 1.5
 
 
 @dataclass(frozen=True)

@@ -91,6 +91,16 @@ def test_files_in_the_cache_cost_no_request(make_world: MakeWorld) -> None:
     assert (costs[Source.ARCHIVE].requests, costs[Source.ARCHIVE].cached) == (0, 1)
 
 
+def test_two_runs_that_share_a_file_download_it_once(make_world: MakeWorld) -> None:
+    world = a_world(make_world, "binance", ["BTC/USDT"], sources=ARCHIVE_FIRST)
+    slices = open_slices(world, "binance", date(2025, 3, 15), date(2025, 3, 31))
+    forecast = forecast_fetch(world.titan10, "binance", [slices[:9], slices[9:]])
+    assert (forecast.cost.requests, forecast.cost.files, forecast.cost.cached) == (2, 2, 1)
+    for part in (slices[:9], slices[9:]):
+        fetch_and_land(world.titan10, "binance", part)
+    assert len(world.sandbox.files["binance"].served) == 2
+
+
 def test_no_market_list_is_needed(make_world: MakeWorld) -> None:
     world = make_world({"binance": ["BTC/USDT"]}, clock=NOW)
     object.__setattr__(world.titan10, "now", lambda: NOW)
