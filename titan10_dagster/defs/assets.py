@@ -5,6 +5,7 @@
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Any
 
 import dagster as dg
 
@@ -96,15 +97,22 @@ def _markets(name: str, settings: ExchangeSettings, retries: RetrySettings) -> d
         with retried_or_failed(name, retries, context.retry_number), logged(context.run.run_id, name):
             listed = refresh_markets(titan10, name)
         events = market_events(titan10, name)
-        by_symbol = {market.symbol: market for market in listed}
+        by_symbol = {market.symbol: market for market in listed.markets}
         unlisted = [symbol for symbol in settings.symbols if symbol not in by_symbol]
         rows = [
             {"symbol": symbol, "market_id": by_symbol[symbol].market_id, "active": by_symbol[symbol].active}
             for symbol in settings.symbols
             if symbol in by_symbol
         ]
+        metadata: dict[str, Any] = {
+            "markets": len(listed.markets),
+            "configured": table(rows),
+            "unlisted": unlisted,
+        }
+        if listed.skipped:
+            metadata["skipped_records"] = list(listed.skipped)
         return dg.MaterializeResult(
-            metadata={"markets": len(listed), "configured": table(rows), "unlisted": unlisted},
+            metadata=metadata,
             check_results=[
                 dg.AssetCheckResult(
                     check_name=SAME_MARKETS,

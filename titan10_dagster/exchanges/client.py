@@ -33,7 +33,8 @@ from titan10_dagster.errors import (
 )
 from titan10_dagster.exchanges.breaker import Breaker
 from titan10_dagster.exchanges.failures import classify, safe_cause
-from titan10_dagster.exchanges.market_records import ccxt_market, market_of, unique_markets
+from titan10_dagster.exchanges.market_lists import read_market_list
+from titan10_dagster.exchanges.market_records import ccxt_market
 from titan10_dagster.exchanges.network import network_failure
 from titan10_dagster.exchanges.pacing import SAFE_SHARE, Pacer, TooLate
 from titan10_dagster.exchanges.pages import Page
@@ -97,6 +98,7 @@ class ExchangeClient:
         self.confirm: Callable[[], Awaitable[Pace | None]] = _always
         self.pacer = Pacer(0)
         self.clock_skew = timedelta(0)  # how far this machine's clock was ahead when the markets were read
+        self.skipped_records: tuple[str, ...] = ()  # a sentence for each unreadable record of the last market list
         self._pace: Pace | None = None  # the last one that the breaker named
         self._banned: Banned | None = None
         self._base_url = base_url
@@ -197,14 +199,15 @@ class ExchangeClient:
         )
 
     async def fetch_markets(self) -> list[Market]:
-        """Return all spot markets, active or not, in as few requests as the exchange allows (mostly one)."""
+        """Return all spot markets, active or not, in as few requests as the exchange allows (mostly one).
+
+        A record that cannot be read costs no other market: `skipped_records` names it.
+        """
         exchange, answer = self.ccxt, Answer()
         token = current_answer.set(answer)
         try:
-            listed = await (self.venue.list_markets or _list_markets)(exchange)
-            markets = unique_markets(
-                market_of(self.venue, record) for record in listed if record and record.get("spot")
-            )
+            list_markets = self.venue.list_markets or _list_markets
+            listed = await read_market_list(lambda: list_markets(exchange), self.venue, answer)
         except FetchError:  # raised before the request
             raise
         except Exception as error:  # noqa: BLE001  it is raised again, as one of ours
@@ -213,9 +216,11 @@ class ExchangeClient:
             current_answer.reset(token)
         self.clock_skew = answer.skew
         _check_clock(self.exchange, answer)
-        if not markets:
-            raise MalformedAnswer(f"{self.exchange}: its list of markets has no spot market", exchange=self.exchange)
-        return markets
+        self.skipped_records = listed.skipped
+        if not listed.markets:
+            text = f"{self.exchange}: its list of markets has no spot market. {listed.warning or ''}".rstrip()
+            raise MalformedAnswer(text, exchange=self.exchange)
+        return listed.markets
 
     async def _turn(self, cost: float) -> None:
         """Return when a request may be made."""

@@ -12,12 +12,13 @@ from titan10_dagster.candles.markets import Market
 from titan10_dagster.errors import FetchError, UnknownSymbol
 from titan10_dagster.exchanges.breaker import Breaker
 from titan10_dagster.exchanges.client import ExchangeClient
+from titan10_dagster.exchanges.market_lists import MarketList
 from titan10_dagster.exchanges.retries import Effort, RetryLimits, with_retries
 
 
 async def read_markets(
     client: ExchangeClient, *, breaker: Breaker, retry_limits: RetryLimits | None = None
-) -> list[Market]:
+) -> MarketList:
     """Return all spot markets of the client's exchange, requested with retries, if the breaker allows it.
 
     Raises:
@@ -33,7 +34,10 @@ async def read_markets(
         await breaker.learn(error)
         raise
     await breaker.succeeded()
-    return markets
+    listed = MarketList(markets, client.skipped_records)
+    if listed.warning:
+        structlog.get_logger().warning(f"{client.exchange}: {listed.warning}")
+    return listed
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ module are ccxt's own, with these methods replaced:
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
@@ -29,10 +30,13 @@ from ccxt.base.errors import BadResponse
 
 from titan10_dagster.candles.slices import to_ms
 from titan10_dagster.candles.timeframes import Timeframe
+from titan10_dagster.exchanges.containers import container_of
 from titan10_dagster.exchanges.rows import ParsedRows, decode, holds_no_candles, parse, split
 from titan10_dagster.exchanges.venues.registry import venue_of
 from titan10_dagster.exchanges.venues.venue import Wire
 
+MOST_RECORDS = 20_000  # in a market list; the longest known has about 4,000
+_MILLISECONDS = re.compile(r"\d{13}")
 _DATE_SLACK = timedelta(seconds=2)  # a Date header has whole seconds, and is set shortly before the answer is sent
 
 
@@ -49,6 +53,9 @@ class Answer:
     parsed: Any = None
     rows: ParsedRows | None = None  # the rows, as this class's `parse_ohlcvs` read them
     proxy: str | None = None  # the proxy of the request
+    recorded: dict[str, Any] = field(default_factory=dict)  # the answers of the task that hold no candles, by request
+    replayed: Mapping[str, Any] | None = None  # what to answer without a request
+    under_way: int = 0  # requests without a good answer so far
     requested_at: datetime | None = None
     sent: float = 0.0  # time.monotonic
     seconds: float = 0.0
@@ -107,6 +114,50 @@ class _Clocked:
         return self.milliseconds() * 1_000
 
 
+class _Requests:
+    """The methods of a strict class that make requests, or replay their answers."""
+
+    turn: Callable[[float], Awaitable[None]]
+    counters: Counters
+    clock: Callable[[], datetime]
+    proxy_for: Callable[[str], str | None]
+
+    async def throttle(self, cost: float | None = None) -> None:
+        if _present_answer().replayed is None:
+            await self.turn(1.0 if cost is None else cost)
+
+    async def fetch(self, url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
+        answer, key = _present_answer(), _request_key(url, method, body)
+        if answer.replayed is not None:
+            return answer.replayed[key]
+        self.counters.requests += 1
+        answer.requested_at, answer.sent = self.clock(), time.monotonic()
+        answer.status, answer.headers = None, {}
+        answer.proxy = self.proxy_for(url)
+        # A SOCKS proxy is configured in the session.
+        self.aiohttp_proxy = None if (answer.proxy or "").startswith("socks") else answer.proxy
+        answer.under_way += 1
+        try:
+            answer.parsed = await super().fetch(url, method, headers, body)  # type: ignore[misc]
+        finally:
+            answer.seconds = time.monotonic() - answer.sent
+            self.counters.request_seconds += answer.seconds
+        parsed = _json(answer.parsed, answer.parsed)
+        if not answer.of_candles:
+            _record(answer, key)
+        answer.under_way -= 1
+        return parsed
+
+    def on_rest_response(self, code: int, reason: str, url: str, method: str, *rest: Any) -> str:
+        headers, body = rest[0], rest[1]
+        answer = current_answer.get()
+        if answer is not None:
+            answer.status, answer.headers, answer.received = code, headers, datetime.now(UTC)
+            answer.made, answer.age = _made(headers)
+        text: str = body.strip()
+        return text
+
+
 @cache
 def strict_class(exchange: str) -> type[Any]:
     """Return ccxt's asynchronous class of this exchange, with strict methods in place of methods that guess."""
@@ -114,41 +165,10 @@ def strict_class(exchange: str) -> type[Any]:
     wire = venue_of(exchange).wire
     has_own_parser = base.parse_ohlcvs is not async_support.Exchange.parse_ohlcvs
 
-    class Strict(_Clocked, base):  # type: ignore[misc]
-        turn: Callable[[float], Awaitable[None]]
-        counters: Counters
-        proxy_for: Callable[[str], str | None]
-
-        async def throttle(self, cost: float | None = None) -> None:
-            await self.turn(1.0 if cost is None else cost)
-
-        async def fetch(self, url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
-            answer = current_answer.get() or Answer()
-            self.counters.requests += 1
-            answer.requested_at, answer.sent = self.clock(), time.monotonic()
-            answer.status, answer.headers = None, {}
-            answer.proxy = self.proxy_for(url)
-            # A SOCKS proxy is configured in the session.
-            self.aiohttp_proxy = None if (answer.proxy or "").startswith("socks") else answer.proxy
-            try:
-                answer.parsed = await super().fetch(url, method, headers, body)
-            finally:
-                answer.seconds = time.monotonic() - answer.sent
-                self.counters.request_seconds += answer.seconds
-            return _json(answer.parsed, answer.parsed)
-
-        def on_rest_response(self, code: int, reason: str, url: str, method: str, *rest: Any) -> str:
-            headers, body = rest[0], rest[1]
-            answer = current_answer.get()
-            if answer is not None:
-                answer.status, answer.headers, answer.received = code, headers, datetime.now(UTC)
-                answer.made, answer.age = _made(headers)
-            text: str = body.strip()
-            return text
-
+    class Strict(_Clocked, _Requests, base):  # type: ignore[misc]
         def parse_json(self, http_response: str) -> Any:
             # This runs before ccxt's `handle_errors`, which treats some invalid answers as errors of the exchange.
-            answer = current_answer.get() or Answer()
+            answer = _present_answer()
             parsed = _candles(http_response, wire, self.counters) if answer.of_candles and answer.good else None
             if parsed is None:
                 parsed = super().parse_json(http_response)
@@ -163,7 +183,7 @@ def strict_class(exchange: str) -> type[Any]:
             limit: int | None = None,
             tail: bool = False,
         ) -> Any:
-            answer = current_answer.get() or Answer()
+            answer = _present_answer()
             step = Timeframe.parse(timeframe).ms
             began = time.thread_time()
             if has_own_parser:  # its answer is not a list of rows
@@ -178,6 +198,26 @@ def strict_class(exchange: str) -> type[Any]:
 
     Strict.__name__ = Strict.__qualname__ = f"Strict{exchange.capitalize()}"
     return Strict
+
+
+def _present_answer() -> Answer:
+    return current_answer.get() or Answer()
+
+
+def _request_key(url: str, method: str, body: Any) -> str:
+    """Return what distinguishes one request of a task from another. Some classes add the present time to it."""
+    return f"{method} {_MILLISECONDS.sub('', url)} {body or ''}"
+
+
+def _record(answer: Answer, key: str) -> None:
+    """Keep an answer with markets, so that ccxt can parse it again in parts.
+
+    Raises BadResponse if its list is far too long: ccxt would parse it for minutes.
+    """
+    answer.recorded[key] = answer.parsed
+    container = container_of(answer.parsed)
+    if container is not None and len(container.items) > MOST_RECORDS:
+        raise BadResponse(f"a list of {len(container.items):,} records; up to {MOST_RECORDS:,} are accepted")
 
 
 def _check_list(answer: Answer, rows: Any, wire: Wire | None) -> None:

@@ -9,6 +9,7 @@ from datetime import timedelta
 
 from titan10_dagster.candles.markets import Market
 from titan10_dagster.candles.slices import Slice
+from titan10_dagster.exchanges.market_lists import MarketList
 from titan10_dagster.exchanges.markets import Resolution, read_markets, resolve
 from titan10_dagster.exchanges.venues.registry import venue_of
 from titan10_dagster.ingest.clients import breaker_of, open_client
@@ -23,24 +24,24 @@ log = logging.getLogger(__name__)
 RECENT = timedelta(days=1)
 
 
-def refresh_markets(titan10: IngestContext, exchange: str) -> list[Market]:
-    """Request the spot markets of the exchange and store them.
+def refresh_markets(titan10: IngestContext, exchange: str) -> MarketList:
+    """Request the spot markets of the exchange, store them, and return them.
 
     If the list lacks more than a fifth of the active markets, they stay active until the next list lacks them too.
 
     Raises:
         FetchError: the exchange did not answer.
     """
-    markets = asyncio.run(_read(titan10, exchange))
+    listed = asyncio.run(_read(titan10, exchange))
     concerned = titan10.settings.exchanges[exchange].symbols if exchange in titan10.settings.exchanges else ()
-    unconfirmed = MarketStore(titan10.database).replace(exchange, markets, titan10.now(), concerned=concerned)
+    unconfirmed = MarketStore(titan10.database).replace(exchange, listed.markets, titan10.now(), concerned=concerned)
     if unconfirmed:
         log.warning(
             "%s: its market list lacks %d of the active markets, more than a fifth. They stay active until the next "
             "list lacks them too.",
             *(exchange, unconfirmed),
         )
-    return markets
+    return listed
 
 
 def market_events(titan10: IngestContext, exchange: str) -> list[str]:
@@ -56,7 +57,7 @@ def stored_or_read(titan10: IngestContext, exchange: str) -> Sequence[Market]:
     Raises:
         FetchError: the list was requested and did not come.
     """
-    return MarketStore(titan10.database).load(exchange) or refresh_markets(titan10, exchange)
+    return MarketStore(titan10.database).load(exchange) or refresh_markets(titan10, exchange).markets
 
 
 def resolve_slices(titan10: IngestContext, exchange: str, slices: Sequence[Slice]) -> Resolution:
@@ -91,6 +92,6 @@ def listed_symbols(titan10: IngestContext, exchange: str) -> list[str]:
     return [symbol for symbol in configured if symbol in listed]
 
 
-async def _read(titan10: IngestContext, exchange: str) -> list[Market]:
+async def _read(titan10: IngestContext, exchange: str) -> MarketList:
     async with open_client(titan10, exchange, []) as client:
         return await read_markets(client, breaker=breaker_of(titan10, exchange), retry_limits=titan10.retry_limits)

@@ -62,7 +62,8 @@ def sandbox() -> Iterator[Sandbox]:
 def read(sandbox: Sandbox, store: MemoryHealthStore) -> list[Market]:
     async def work() -> list[Market]:
         async with ExchangeClient("binance", base_url=sandbox.url("binance"), paced=False, now=now) as client:
-            return await read_markets(client, breaker=Breaker("binance", store, now), retry_limits=NO_WAITING)
+            listed = await read_markets(client, breaker=Breaker("binance", store, now), retry_limits=NO_WAITING)
+            return listed.markets
 
     return run(work())
 

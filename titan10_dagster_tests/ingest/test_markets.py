@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import date
 
+import pytest
+
 from titan10_dagster.ingest.markets import listed_symbols, refresh_markets, resolve_slices, stored_or_read
+from titan10_dagster.sandbox.venues.registry import VENUES
 from titan10_dagster.store.markets import MarketStore
 from titan10_dagster_tests.world import MakeWorld
 
@@ -27,6 +30,17 @@ def test_a_symbol_that_the_list_lacks_is_looked_for_in_a_new_list(make_world: Ma
     assert [market.symbol for market in resolution.markets] == ["BTC/USDT"]
     assert "did you mean BTC/USDT" in str(resolution.unknown["BTC/USTD"])
     assert len(world.sandbox.requests("binance")) == 1
+
+
+@pytest.mark.parametrize("exchange", ["binance", "bitget", "gate", "gemini", "kucoin", "phemex"])
+def test_unreadable_records_cost_no_market_and_are_named(exchange: str, make_world: MakeWorld) -> None:
+    world = make_world({exchange: VENUES[exchange].symbols[:1]})
+    whole = refresh_markets(world.titan10, exchange)
+    world.sandbox.fault(exchange, "bad_markets")
+    listed = refresh_markets(world.titan10, exchange)
+    assert listed.markets == whole.markets
+    assert whole.skipped == ()
+    assert all("cannot be read" in sentence or "is not a market" in sentence for sentence in listed.skipped)
 
 
 def test_days_out_of_reach_cost_no_request(make_world: MakeWorld) -> None:

@@ -11,5 +11,6 @@ VENUE = Venue(
     empty_minutes=EmptyMinutes.FILLED,
     cost=4,
     market_fields=("baseName",),
+    positional_markets=True,
     source="docs: only the last 5000 candles",
 )

@@ -142,6 +142,8 @@ class Venue:
         answer, not an error of the exchange.
     list_markets: the request for all spot markets; None uses ccxt's `fetch_markets`.
     market_fields: further fields of a market that ccxt's class reads.
+    positional_markets: records of the market list refer to each other by their places, so that the list cannot be read
+        in parts.
     """
 
     exchange: str
@@ -166,6 +168,7 @@ class Venue:
     error_marker: str | None = None
     list_markets: Callable[[Any], Awaitable[list[Any]]] | None = None
     market_fields: tuple[str, ...] = ()
+    positional_markets: bool = False
 
     @property
     def overlap(self) -> int:

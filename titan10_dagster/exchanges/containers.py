@@ -1,0 +1,56 @@
+"""Find the list of records in an exchange's answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+_DEEPEST = 4  # objects and lists around the records
+_MOST_NESTED = 20  # of the records themselves, a few show as much as all
+
+
+@dataclass(frozen=True, eq=False)
+class Container:
+    """The longest list of records or names in an answer, or the longest object whose values are records.
+
+    answer: all of it. path: the keys and indexes that lead to the container. items: its keys or indexes, and records.
+    """
+
+    answer: Any
+    path: tuple[Any, ...]
+    items: Sequence[tuple[Any, Any]]
+
+    def with_items(self, items: Sequence[tuple[Any, Any]]) -> Any:
+        """Return the answer with only these items in the container."""
+        return self._rebuilt(self.answer, self.path, items)
+
+    def _rebuilt(self, node: Any, path: tuple[Any, ...], items: Sequence[tuple[Any, Any]]) -> Any:
+        if not path:
+            return dict(items) if isinstance(node, dict) else [record for _, record in items]
+        copy = dict(node) if isinstance(node, dict) else list(node)
+        copy[path[0]] = self._rebuilt(node[path[0]], path[1:], items)
+        return copy
+
+
+def container_of(answer: Any) -> Container | None:
+    """Return the container of an answer's records, None if it has none."""
+    longest: Container | None = None
+    for path, items in _containers(answer, ()):
+        if longest is None or len(items) >= len(longest.items):
+            longest = Container(answer, path, items)
+    return longest
+
+
+def _containers(node: Any, path: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, ...], list[tuple[Any, Any]]]]:
+    if not isinstance(node, (dict, list)):
+        return
+    items = list(node.items()) if isinstance(node, dict) else list(enumerate(node))
+    nested = [(key, item) for key, item in items if isinstance(item, (dict, list))]
+    # Most of a list of records are objects or lists, or names (gemini's); of a record itself, few values are.
+    names = [item for _, item in items if isinstance(item, str)] if isinstance(node, list) else []
+    if max(len(nested), len(names)) * 2 > len(items):
+        yield path, items
+    if len(path) < _DEEPEST:
+        for key, item in nested[:_MOST_NESTED]:
+            yield from _containers(item, (*path, key))

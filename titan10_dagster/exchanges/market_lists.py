@@ -1,0 +1,152 @@
+"""Read an exchange's market list record by record, within bounds.
+
+ccxt parses a list as a whole: one record of another shape raises, and nothing of the list is left. So if parsing fails
+although all answers came, ccxt's own parsing runs again on the same answers, without a request, and with parts of the
+list: first with a hundred records at a time, then one by one where a part fails. The records that fail are skipped and
+named. The same applies to records that ccxt parses but that cannot be markets.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ccxt.base.errors import BadResponse
+
+from titan10_dagster.candles.markets import Market
+from titan10_dagster.errors import FetchError
+from titan10_dagster.exchanges.containers import Container, container_of
+from titan10_dagster.exchanges.market_records import market_of, unique_markets
+from titan10_dagster.exchanges.pacing import TooLate
+from titan10_dagster.exchanges.strict import Answer
+from titan10_dagster.exchanges.venues.venue import Venue
+
+_PART = 100  # records
+_LONGEST_NAME = 64  # characters; the longest known, of options, have about 30
+_NAMES = ("symbol", "id", "base", "quote", "baseId", "quoteId")
+_NAMED = 10  # skipped records that are named
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+# A field of the exchange's own record that holds the name of an asset. ccxt derives an asset from the market's id if
+# the field is null, and invents a market by that.
+_ASSET_FIELD = re.compile(r"(base|quote)[-_]?(asset|coin|currency|ccy)?([-_]?id)?", re.IGNORECASE)
+
+ListMarkets = Callable[[], Awaitable[Iterable[Any]]]
+
+
+@dataclass(frozen=True)
+class MarketList:
+    """The markets of an exchange by symbol, and a sentence for each record that was skipped."""
+
+    markets: list[Market]
+    skipped: tuple[str, ...] = ()
+
+    @property
+    def warning(self) -> str | None:
+        """A sentence about the skipped records, None if there are none."""
+        if not self.skipped:
+            return None
+        more = f"; and {len(self.skipped) - _NAMED} more" if len(self.skipped) > _NAMED else ""
+        named = "; ".join(self.skipped[:_NAMED])
+        count = f"{len(self.skipped)} record{'s' if len(self.skipped) > 1 else ''}"
+        return f"the market list has {count} that cannot be read; the other markets are kept. Skipped: {named}{more}"
+
+
+async def read_market_list(list_markets: ListMarkets, venue: Venue, answer: Answer) -> MarketList:
+    """Return the spot markets. `list_markets` calls ccxt; `answer` is the one of the present task.
+
+    Raises what `list_markets` raises if an answer did not come, and BadResponse if no part of the list can be parsed.
+    """
+    skipped: list[str] = []
+    try:
+        records = list(await list_markets())
+    except Exception as error:
+        answered = answer.recorded and not answer.under_way
+        if not answered or venue.positional_markets or isinstance(error, (FetchError, TooLate)):
+            raise
+        records = await _parse_in_parts(list_markets, answer, error, skipped)
+    markets: list[Market] = []
+    for record in records:
+        if not isinstance(record, Mapping):
+            skipped.append(f"{_shown(record)} is not a market")
+        elif record.get("spot"):
+            problem = _problem(record)
+            if problem is None:
+                markets.append(market_of(venue, record))
+            else:
+                skipped.append(problem)
+    return MarketList(unique_markets(markets), tuple(skipped))
+
+
+async def _parse_in_parts(list_markets: ListMarkets, answer: Answer, error: Exception, skipped: list[str]) -> list[Any]:
+    for key, parsed in answer.recorded.items():
+        container = container_of(parsed)
+        if container is None:
+            continue
+        records, unreadable = await _parse_container(list_markets, answer, key, container)
+        if records:  # otherwise the broken records are in another list
+            skipped += unreadable
+            return records
+    raise BadResponse(f"no record of the market list can be read ({error})") from error
+
+
+async def _parse_container(
+    list_markets: ListMarkets, answer: Answer, key: str, container: Container
+) -> tuple[list[Any], list[str]]:
+    """Return the markets of one list, and a sentence for each of its records that cannot be read."""
+    records: list[Any] = []
+    unreadable: list[str] = []
+    for part in _parts(container.items, _PART):
+        found = await _parse_part(list_markets, answer, key, container, part)
+        if found is not None:
+            records += found
+            continue
+        for item in part:
+            found = await _parse_part(list_markets, answer, key, container, [item])
+            if found is None:
+                unreadable.append(f"{_shown(item[1])} cannot be read")
+            else:
+                records += found
+    return records, unreadable
+
+
+async def _parse_part(
+    list_markets: ListMarkets, answer: Answer, key: str, container: Container, items: Sequence[tuple[Any, Any]]
+) -> list[Any] | None:
+    """Let ccxt parse its answers again with these items of one list only; None if it fails."""
+    answer.replayed = {**answer.recorded, key: container.with_items(items)}
+    try:
+        return list(await list_markets())
+    except Exception:  # noqa: BLE001  whatever ccxt's parsing raises, these records are to blame
+        return None
+    finally:
+        answer.replayed = None
+
+
+def _parts(items: Sequence[tuple[Any, Any]], size: int) -> Iterator[Sequence[tuple[Any, Any]]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def _problem(record: Mapping[str, Any]) -> str | None:
+    """Return why the record cannot be a market, None if it can."""
+    for name in _NAMES:
+        value = record.get(name)
+        if not isinstance(value, str) or not value.strip():
+            return f"{_shown(record.get('id'))} has no {name}"
+        if len(value) > _LONGEST_NAME:
+            return f"{_shown(value)} has a {name} of {len(value)} characters"
+        if _CONTROL.search(value):
+            return f"{_shown(value)} has a {name} with control characters"
+    info = record.get("info")
+    for name, value in info.items() if isinstance(info, Mapping) else ():
+        if value in (None, "") and _ASSET_FIELD.fullmatch(str(name)):
+            return f"{_shown(record['id'])} has no {name}"
+    return None
+
+
+def _shown(value: Any) -> str:
+    """Return the beginning of a value, in one printable line."""
+    text = repr(value)
+    return text if len(text) <= _LONGEST_NAME else text[:_LONGEST_NAME] + "..."

@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from titan10_dagster.errors import MalformedAnswer, TransientError
+from titan10_dagster.exchanges.client import ExchangeClient
+from titan10_dagster.exchanges.containers import container_of
+from titan10_dagster.exchanges.market_lists import MarketList
+from titan10_dagster.exchanges.venues.registry import all_venues, venue_of
+from titan10_dagster.sandbox.server import Sandbox
+from titan10_dagster.sandbox.venues.registry import VENUES
+from titan10_dagster_tests.exchanges.harness import NOW, now, run
+from titan10_dagster_tests.exchanges.serving import Handler, says, serving
+
+EVERY = sorted(set(all_venues()) & set(VENUES))
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox(EVERY, clock=NOW, enforce_limits=False) as sandbox:
+        yield sandbox
+
+
+def listed(exchange: str, url: str) -> tuple[MarketList, int]:
+    """The list that the client reads at this address, and how many requests that took."""
+
+    async def work() -> tuple[MarketList, int]:
+        async with ExchangeClient(exchange, base_url=url, paced=False, now=now) as client:
+            return MarketList(await client.fetch_markets(), client.skipped_records), client.requests
+
+    return run(work())
+
+
+def changed(url: str, change: Callable[[list[tuple[Any, Any]]], list[tuple[Any, Any]]]) -> Handler:
+    """Answers as the server at `url`, with other records in its market list."""
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        async with aiohttp.ClientSession() as session:
+            asked = session.request(request.method, f"{url}{request.rel_url}", data=await request.read())
+            async with asked as response:
+                parsed = json.loads(await response.read())
+        container = container_of(parsed)
+        if container is not None:
+            parsed = container.with_items(change(list(container.items)))
+        return web.json_response(parsed)
+
+    return answer
+
+
+def listed_with(
+    exchange: str, url: str, change: Callable[[list[tuple[Any, Any]]], list[tuple[Any, Any]]]
+) -> MarketList:
+    async def work() -> MarketList:
+        async with (
+            serving(changed(url, change)) as changed_url,
+            ExchangeClient(exchange, base_url=changed_url, paced=False, now=now) as client,
+        ):
+            return MarketList(await client.fetch_markets(), client.skipped_records)
+
+    return run(work())
+
+
+@pytest.mark.parametrize("exchange", EVERY)
+def test_every_exchange_lists_its_spot_markets(sandbox: Sandbox, exchange: str) -> None:
+    markets, requests = listed(exchange, sandbox.url(exchange))
+    assert {market.symbol for market in markets.markets} >= set(VENUES[exchange].symbols[:5])
+    assert markets.skipped == ()
+    assert requests <= 2
+
+
+@pytest.mark.parametrize("exchange", EVERY)
+def test_a_null_among_the_records_costs_no_market(sandbox: Sandbox, exchange: str) -> None:
+    whole, _ = listed(exchange, sandbox.url(exchange))
+
+    def with_null(items: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
+        place = len(items) if venue_of(exchange).positional_markets else 3
+        return [*items[:place], ("null", None), *items[place:]]
+
+    assert listed_with(exchange, sandbox.url(exchange), with_null).markets == whole.markets
+
+
+# In the exchange's own names: a record of binance's list, changed.
+BAD: dict[str, tuple[dict[str, Any], str]] = {
+    "no symbol": ({"symbol": ""}, "cannot be read"),
+    "null symbol": ({"symbol": None}, "cannot be read"),
+    "null base": ({"baseAsset": None, "symbol": "XUSDT"}, "has no baseAsset"),
+    "empty base": ({"baseAsset": "", "symbol": "XUSDT"}, "has no baseAsset"),
+    "NUL": ({"baseAsset": "X\0", "symbol": "X\0USDT"}, "with control characters"),
+    "10 kB": ({"baseAsset": "X" * 10_000, "symbol": "X" * 10_000 + "USDT"}, "of 10005 characters"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_record_is_skipped_and_named_and_the_others_are_kept(sandbox: Sandbox, name: str) -> None:
+    whole, _ = listed("binance", sandbox.url("binance"))
+    change, problem = BAD[name]
+
+    def with_bad(items: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
+        return [*items, ("bad", {**items[0][1], **change})]
+
+    found = listed_with("binance", sandbox.url("binance"), with_bad)
+    assert found.markets == whole.markets
+    (skipped,) = found.skipped
+    assert problem in skipped
+    assert len(skipped) < 200
+    assert found.warning is not None
+    assert found.warning.startswith("the market list has 1 record that cannot be read; the other markets are kept.")
+
+
+def test_several_bad_records_are_all_named(sandbox: Sandbox) -> None:
+    bad = [None, [], "text", {}, 17]
+
+    def with_bad(items: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
+        return [*items, *enumerate(bad)]
+
+    found = listed_with("binance", sandbox.url("binance"), with_bad)
+    assert len(found.skipped) == len(bad)
+    assert "None cannot be read" in found.skipped[0]
+
+
+def test_a_list_of_bad_records_only_is_malformed() -> None:
+    async def work() -> None:
+        async with (
+            serving(says('{"symbols":[null,{"symbol":""},{}]}')) as url,
+            ExchangeClient("binance", base_url=url, paced=False, now=now) as client,
+        ):
+            await client.fetch_markets()
+
+    with pytest.raises((MalformedAnswer, TransientError)):
+        run(work())
+
+
+def test_a_list_of_100_000_records_is_refused_at_once() -> None:
+    record = {"symbol": "AUSDT", "baseAsset": "A", "quoteAsset": "USDT", "status": "TRADING", "filters": []}
+    body = json.dumps({"symbols": [record] * 100_000})
+
+    async def work() -> float:
+        async with (
+            serving(says(body)) as url,
+            ExchangeClient("binance", base_url=url, paced=False, now=now) as client,
+        ):
+            began = time.process_time()
+            with pytest.raises(MalformedAnswer, match="a list of 100,000 records; up to 20,000 are accepted"):
+                await client.fetch_markets()
+            return time.process_time() - began
+
+    assert run(work()) < 10
