@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
+from titan10_dagster.candles.slices import from_ms
 from titan10_dagster.exchanges.evidence import SPARSE, Evidence, Times, without_first_strays, without_strays
 from titan10_dagster.exchanges.pages import PagePlanner, PageRequest, Purpose
 from titan10_dagster.exchanges.reach import Reach
@@ -222,10 +223,12 @@ def survey_of(
     edges: bool = True,
 ) -> Survey:
     """Return a survey with the facts of the exchange's record; for their meaning see `Venue`."""
+    wanted = sorted(windows)
+    oldest = from_ms(wanted[0][0] if wanted else now)
     return Survey(
-        windows,
+        wanted,
         step=step,
-        page_size=venue.page_size,
+        page_size=venue.page_size_from(oldest, from_ms(now)),
         overlap=venue.overlap,
         depth=venue.depth,
         ahead=ahead,

@@ -134,6 +134,16 @@ def test_a_window_costs_no_more_requests_than_its_pages(sandbox: Sandbox) -> Non
     assert report.requests == 44  # 43,200 candles in pages of 1000 that overlap by one
 
 
+@pytest.mark.parametrize(("age", "requests"), [(2, 2), (27, 2), (40, 8)])
+def test_recent_days_of_bitget_come_in_large_pages(age: int, requests: int) -> None:
+    with Sandbox(["bitget"], clock=NOW, enforce_limits=False) as sandbox:
+        wanted = slices("bitget", ["BTC/USDT"], 1, last=NOW.date() - timedelta(days=age))
+        fetched = fetch(sandbox, wanted)
+        assert_true(sandbox, fetched, wanted)
+    assert fetched.report is not None
+    assert fetched.report.requests == requests
+
+
 # -- failures
 
 

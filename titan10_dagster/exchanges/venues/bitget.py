@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 from titan10_dagster.exchanges.archive_record import Archive, Cadence, Format, Tree
-from titan10_dagster.exchanges.venues.venue import FailureKind, Venue, error_code
+from titan10_dagster.exchanges.venues.venue import FailureKind, RecentPages, Venue, error_code
 
 VENUE = Venue(
     exchange="bitget",
     page_size=200,
+    recent_pages=RecentPages(1000, timedelta(days=28)),
     cursor=True,
     alternative_source="Bitget's monthly archive",
     phrases=(
@@ -32,6 +33,6 @@ VENUE = Venue(
         source="third parties: workbooks; days of UTC+8, or of UTC: the rows decide; 403 with AccessDenied stands for a"
         " file that does not exist",
     ),
-    source="code: history-candles return 200 back from `endTime` and have no start; the endpoint that returns more,"
-    " of the last 30 days only, is not used. docs: error codes",
+    source="docs: candles returns 1000, 1m of the last 30 days. code: ccxt takes history-candles for starts more than"
+    " 29 days ago; it returns 200 back from `endTime` and has no start. docs: error codes",
 )

@@ -105,6 +105,14 @@ class Wire:
 
 
 @dataclass(frozen=True)
+class RecentPages:
+    """The pages of candles that are younger than `age`. `size`: the most candles that one request returns."""
+
+    size: int
+    age: timedelta
+
+
+@dataclass(frozen=True)
 class Venue:
     """All special facts of one exchange.
 
@@ -114,6 +122,7 @@ class Venue:
 
     What it serves:
     page_size: the most candles that one request returns.
+    recent_pages: larger pages for recent candles, if there are any.
     depth: how many candles back from now the exchange still serves. None means all, or not known. In that case
         `listing` finds out whether an exchange no longer serves a silent stretch.
     empty_minutes: how it reports a minute without trades.
@@ -149,6 +158,7 @@ class Venue:
     exchange: str
     page_size: int
     source: str
+    recent_pages: RecentPages | None = None
     depth: int | None = None
     empty_minutes: EmptyMinutes = EmptyMinutes.UNKNOWN
     wire: Wire | None = None
@@ -178,6 +188,11 @@ class Venue:
         cost an extra request to find out whether candles are missing there.
         """
         return 1 if self.empty_minutes is EmptyMinutes.FILLED else max(1, min(10, self.page_size // 20))
+
+    def page_size_from(self, oldest: datetime, now: datetime) -> int:
+        """Return the most candles that one request returns if no candle before `oldest` is requested."""
+        recent = self.recent_pages
+        return recent.size if recent is not None and now - oldest < recent.age else self.page_size
 
     def reaches(self, slice_: Slice, now: datetime) -> bool:
         """Return whether the exchange still serves any candle of the slice; true if its depth is not known."""
