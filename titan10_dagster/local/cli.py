@@ -50,7 +50,7 @@ class Commands(click.Group):
 
 
 def _interrupt(*_: object) -> None:
-    """End a command on SIGTERM and SIGHUP as Ctrl-C does, so that it leaves no process behind."""
+    """Make SIGTERM and SIGHUP end a command in the same way as Ctrl-C, so that it leaves no process behind."""
     raise KeyboardInterrupt
 
 
@@ -362,12 +362,12 @@ main.add_command(series)
 
 
 def load_settings() -> Settings:
-    """Return the settings, as every command reads them first."""
+    """Return the settings. Every command reads them first."""
     return _settings()[0]
 
 
 def _settings() -> tuple[Settings, Path]:
-    """Load the settings and the project folder; from then on warnings are shown, as logs.format says."""
+    """Load the settings and the project folder. Afterwards warnings are shown in the format of logs.format."""
     from titan10_dagster import logs, settings, settings_files
 
     loaded = settings.load()

@@ -48,9 +48,9 @@ def rename(exchange: str, symbol: str | None, to_exchange: str | None, to_symbol
 @click.argument("symbol")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def drop(exchange: str, symbol: str, yes: bool) -> None:
-    """Delete all series of a SYMBOL of an EXCHANGE, after a question that says what goes.
+    """Delete all series of a SYMBOL of an EXCHANGE, after showing what will be deleted and asking for confirmation.
 
-    Without --yes and without a terminal nothing is deleted. It ends with exit code 1 if nothing was deleted.
+    Without --yes and without a terminal nothing is deleted. The exit code is 1 if nothing was deleted.
     """
     from titan10_dagster.local.cli import load_settings, say
     from titan10_dagster.local.commands.series import drop_series

@@ -1,7 +1,7 @@
 """The checks of `titan10 doctor`. They change nothing: no file, no table, no server is created or started.
 
-Each check returns findings: what was found, and what to do if it is not right. `quick_findings` are those that need
-neither an exchange nor much time; `titan10 up` shows their problems and warnings.
+Each check returns findings: what was found, and what to do if it is not right. `quick_findings` are the checks that
+need neither an exchange nor much time; `titan10 up` shows their problems and warnings.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ from titan10_dagster.store.server_errors import UPGRADE_TIMESCALEDB
 from titan10_dagster.store.urls import connection_parameters, shown
 
 OLDEST_POSTGRESQL = 15
-FEW_BYTES, SCARCE_BYTES = 1_000_000_000, 10_000_000_000  # free space: a problem, a warning
+FEW_BYTES, SCARCE_BYTES = 1_000_000_000, 10_000_000_000  # free space below which a problem, or a warning, is reported
 CLOCK_WARNING = timedelta(seconds=5)
-TIMEOUT_MS = 15_000  # of an exchange's market list
+TIMEOUT_MS = 15_000  # time-out for an exchange's market list
 PROXY_VARIABLES = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")
 
 
 class Level(StrEnum):
-    """How a finding is to be taken."""
+    """The severity of a finding."""
 
     OK = "ok"
     WARNING = "warning"
@@ -52,7 +52,7 @@ class Level(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check found; `advice` says what to do, and is empty if there is nothing to do."""
+    """The result of a check. `advice` says what to do; it is empty if there is nothing to do."""
 
     check: str
     level: Level
@@ -67,7 +67,10 @@ def all_findings(settings: Settings, home: Path) -> Iterator[Finding]:
 
 
 def quick_findings(settings: Settings, home: Path, url: str | None) -> Iterator[Finding]:
-    """Yield the findings about this machine and the database at `url`; None: the embedded server does not run."""
+    """Yield the findings about this machine and the database at `url`.
+
+    `url` is None if the embedded server does not run.
+    """
     yield _project(home)
     yield _disk(settings.data)
     yield from _certificates(os.environ)
@@ -262,7 +265,7 @@ def _dagster_tables(url: str) -> Finding:
 
 
 def _row(connection: Connection, query: str) -> tuple[Any, ...]:
-    with connection.cursor(cursor_factory=psycopg2.extensions.cursor) as cursor:  # rows without names
+    with connection.cursor(cursor_factory=psycopg2.extensions.cursor) as cursor:  # rows have no column names
         cursor.execute(query)
         return cursor.fetchone() or ()
 
@@ -304,7 +307,7 @@ async def _exchange(name: str, configured: ExchangeSettings) -> list[Finding]:
 
 
 def _without(name: str, error: FetchError) -> str:
-    """Return the error's text without secrets and without the exchange's name, which the line begins with."""
+    """Return the error's text without secrets and without the exchange's name, which already begins the line."""
     return redacted(f"{error}").removeprefix(f"{name}:").removeprefix(name).strip()
 
 

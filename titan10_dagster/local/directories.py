@@ -9,14 +9,14 @@ from tempfile import TemporaryFile
 from titan10_dagster.errors import SettingsError
 
 PRIVATE = 0o700
-# Where we are root, the embedded PostgreSQL runs as another account, which must reach its own folder below `data`.
+# For root the embedded PostgreSQL runs as another account, which must be able to reach its own folder below `data`.
 PASSABLE = 0o711
 
 
 def ensure_directory(folder: Path) -> Path:
-    """Create a folder below `data` and its parents where they do not exist, and return it.
+    """Create a folder below `data` and its missing parents, and return it.
 
-    New folders are private. Folders that exist keep their rights, in case you share them on purpose.
+    New folders are private. Existing folders keep their rights, in case you share them on purpose.
 
     Raises:
         SettingsError: the folder cannot be created, or no file can be written in it.
@@ -37,4 +37,4 @@ def _create(folder: Path, mode: int) -> None:
         return
     _create(folder.parent, PASSABLE if os.geteuid() == 0 else PRIVATE)
     folder.mkdir(exist_ok=True)
-    folder.chmod(mode)  # whatever the umask is
+    folder.chmod(mode)  # independent of the umask

@@ -1,4 +1,4 @@
-"""The exit codes of the commands; each has one meaning in all of them."""
+"""The exit codes of the commands; each has the same meaning in all commands."""
 
 from __future__ import annotations
 

@@ -36,8 +36,11 @@ class Writer(Protocol):
 
 @dataclass(frozen=True)
 class Format:
-    """`file` makes the name of a series' file from exchange, symbol and timeframe; `shape` gets a table with the
-    columns time (timestamp[ms, UTC]), open, high, low, close, volume and, for rollups, candles."""
+    """A file format.
+
+    `file` returns the name of a series' file for exchange, symbol and timeframe. `shape` converts a table with the
+    columns time (timestamp[ms, UTC]), open, high, low, close, volume and, for rollups, candles.
+    """
 
     name: str
     file: Callable[[str, str, str], str]
@@ -45,7 +48,7 @@ class Format:
     open: Callable[[BinaryIO, pa.Schema], Writer]
 
     def write(self, path: Path, tables: Iterable[pa.Table]) -> bool:
-        """Write the tables one after the other, replacing an existing file; return False if none has a row."""
+        """Write the tables one after the other, replacing an existing file. Return False if no table has a row."""
         shaped = (self.shape(table) for table in tables if table.num_rows)
         first = next(shaped, None)
         if first is None:
@@ -79,7 +82,7 @@ def _named(ending: str) -> Callable[[str, str, str], str]:
 
 
 def _freqtrade_file(exchange: str, symbol: str, timeframe: str) -> str:
-    """freqtrade's pair_to_filename; its folder is one of an exchange, so the name has none."""
+    """Return the file name of freqtrade's pair_to_filename. It lacks the exchange, which is in the folder's name."""
     return f"{re.sub(r'[/ .@$+:]', '_', symbol)}-{timeframe}.feather"
 
 
@@ -88,15 +91,16 @@ def _freqtrade(table: pa.Table) -> pa.Table:
 
 
 def _vectorbt(table: pa.Table) -> pa.Table:
-    """What pandas reads as a frame with an index of times: in nanoseconds, as vectorbt's own downloads are."""
+    """Return a table that pandas reads as a frame with an index of times, in nanoseconds as in vectorbt's files."""
     values = table.select(_FREQTRADE[1:]).rename_columns([name.title() for name in _FREQTRADE[1:]]).to_pandas()
     frame = values.set_index(table["time"].to_pandas().dt.as_unit("ns").rename("Open time"))
     return pa.Table.from_pandas(frame)
 
 
 def _csv(table: pa.Table) -> pa.Table:
-    """Return the table with times in seconds and numbers as plain decimals: pyarrow writes 1e10 and more with an
-    exponent, which many readers do not accept."""
+    """Return the table with times in seconds and numbers as plain decimals. Without this, pyarrow writes numbers from
+    1e10 on with an exponent, which many readers do not accept.
+    """
     table = table.set_column(0, "time", table["time"].cast(pa.timestamp("s", "UTC")))
     for number, field in enumerate(table.schema):
         if pa.types.is_floating(field.type):
@@ -117,7 +121,7 @@ def _plain_decimals(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _csv_writer(file: BinaryIO, schema: pa.Schema) -> Writer:
-    options = pa.csv.WriteOptions(quoting_style="none")  # the texts are numbers
+    options = pa.csv.WriteOptions(quoting_style="none")  # the texts are numbers, so they need no quotes
     writer: Writer = pa.csv.CSVWriter(file, schema, write_options=options)
     return writer
 

@@ -45,7 +45,7 @@ def run_query(url: str, query: str, **variables: Any) -> dict[str, Any]:
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:
             read: dict[str, Any] = json.load(answer)
-    except urllib.error.HTTPError as error:  # it rejected the query; the reason is in the body
+    except urllib.error.HTTPError as error:  # the UI rejected the query; the reason is in the body
         raise GraphQLError(
             f"The UI at {url} rejected a query: {error} {error.read(500).decode(errors='replace')}"
         ) from None
@@ -68,7 +68,7 @@ def make_pools(url: str, pools: Iterable[str]) -> None:
 
 
 def launch_backfill(url: str, assets: Iterable[Sequence[str]], days: Iterable[date]) -> str:
-    """Launch a partition backfill, as the UI does, and return its id."""
+    """Launch a partition backfill in the same way as the UI, and return its id."""
     backfill: Mapping[str, Any] = {
         "assetSelection": [{"path": list(key)} for key in assets],
         "partitionNames": [str(day) for day in days],

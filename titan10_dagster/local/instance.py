@@ -1,4 +1,4 @@
-"""The database and the Dagster instance of a project folder, as every command finds them.
+"""The database and the Dagster instance of a project folder. Every command uses this module to open them.
 
 `open_database` yields the database of database.url, or starts the embedded one. `prepare` creates DAGSTER_HOME below
 the data folder, with the project's dagster.yaml in it, and returns the environment variables for Dagster's processes.
@@ -25,7 +25,7 @@ Say: TypeAlias = Callable[[str], None]
 
 
 def embedded(settings: Settings, say: Say) -> EmbeddedPostgres | None:
-    """Return the embedded server of these settings, not started; None if they name a database."""
+    """Return the embedded server of these settings, without starting it; None if the settings name a database."""
     if settings.database.url is not None:
         return None
     return EmbeddedPostgres(settings.data / "postgres", port=settings.server.postgres_port, say=say)
@@ -33,7 +33,7 @@ def embedded(settings: Settings, say: Say) -> EmbeddedPostgres | None:
 
 @contextmanager
 def open_database(settings: Settings, say: Say) -> Iterator[str]:
-    """Yield the URL of the database; the embedded server runs at least until this ends."""
+    """Yield the URL of the database. The embedded server runs at least until the context ends."""
     server = embedded(settings, say)
     if server is None:
         assert settings.database.url is not None
@@ -68,7 +68,10 @@ def open_instance(settings: Settings, home: Path, say: Say) -> Iterator[str]:
 
 @contextmanager
 def open_tables(settings: Settings, say: Say) -> Iterator[Database]:
-    """Yield the candles' database with its tables up to date; the first command may well be `titan10 status`."""
+    """Yield the candles' database with its tables up to date.
+
+    Any command, such as `titan10 status`, may be the first one.
+    """
     with open_database(settings, say) as url:
         migrate_all(settings, url)
         with closing(Database(url, max_connections=1)) as db:
@@ -80,7 +83,7 @@ def migrate_all(settings: Settings, url: str) -> list[str]:
     Dagster's tables; return the names of the applied migrations.
 
     Raises:
-        DatabaseUnavailable: the server does not answer, or that of database.dagster_url.
+        DatabaseUnavailable: the server, or the server of database.dagster_url, does not answer.
     """
     from titan10_dagster.store import policies, preferences
     from titan10_dagster.store.migrations import migrate
@@ -89,7 +92,7 @@ def migrate_all(settings: Settings, url: str) -> list[str]:
     if dagsters == dagster_url(url):
         ensure_dagster_schema(url)
     else:
-        connect(dagsters).close()  # an error here is one sentence; Dagster's would be a stack trace
+        connect(dagsters).close()  # reported here as one sentence, not as Dagster's stack trace
     applied = migrate(url)
     with closing(Database(url, max_connections=1)) as db:
         preferences.keep(db, settings.preferences)
@@ -124,7 +127,7 @@ def child_environment(variables: Mapping[str, str], base: Mapping[str, str]) -> 
         "PYTHONDONTWRITEBYTECODE", None
     )  # without bytecode files, imports of Dagster take three times as long
     package_folder = Path(titan10_dagster.__file__).resolve().parents[1]
-    if "site-packages" not in package_folder.parts:  # a clone: its processes may run in another folder
+    if "site-packages" not in package_folder.parts:  # processes of a clone may run in another folder
         paths = [str(package_folder), *filter(None, [base.get("PYTHONPATH")])]
         environment["PYTHONPATH"] = os.pathsep.join(paths)
     return environment

@@ -14,7 +14,8 @@ def free_port(wanted: int = 0) -> int:
     candidates = [*range(wanted, min(wanted + 100, 65536)), 0] if wanted else [0]
     for port in candidates:
         with socket.socket() as probe:
-            # As PostgreSQL binds: connections of the last server that are still closing do not occupy the port.
+            # The same option as PostgreSQL's: connections of the last server that are still closing do not occupy the
+            # port.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((ADDRESS, port))

@@ -38,7 +38,7 @@ def _silent(_: str) -> None:
 
 
 class EmbeddedPostgres:
-    """The server of one folder: start or join it, stop it or leave it to the other processes that use it.
+    """The server of one folder, shared by the processes that use it.
 
     `port` 0 takes any free port. If another program uses the port, the next free one is taken, and `say` is called.
     `url()` contains the password: it is for connecting, never for showing.
@@ -48,11 +48,11 @@ class EmbeddedPostgres:
         self._wanted = folder
         self._port = port
         self._say = say
-        self._users: int | None = None  # file descriptor of the lock that says "in use"
+        self._users: int | None = None  # file descriptor of the lock that marks the server as in use
 
     @cached_property
     def files(self) -> ClusterFiles:
-        """Its files, in a folder that its account can reach; the folder is created at the first use."""
+        """The files of the server, in a folder that its account can reach. The folder is created at the first use."""
         return ClusterFiles(find_place(self._wanted, self._say))
 
     @cached_property
@@ -76,7 +76,7 @@ class EmbeddedPostgres:
         return self.url()
 
     def stop(self) -> None:
-        """Leave the server; if no other process uses it, it is stopped: fast, and after 20 s immediately."""
+        """Leave the server. If no other process uses it, stop it in fast mode, and after 20 s in immediate mode."""
         if self._users is None:
             return
         with self._alone():
@@ -109,7 +109,7 @@ class EmbeddedPostgres:
         return f"postgresql://{role}:{self.files.password(role)}@{ADDRESS}:{postmaster.port}/{database}"
 
     def address(self) -> str:
-        """Return the URL of our database without the password, for people.
+        """Return the URL of our database without the password, for display.
 
         Raises:
             DatabaseUnavailable: the server does not run.
@@ -145,7 +145,7 @@ def _lock(path: Path, kind: int) -> int:
     """Open and lock a file; the lock lasts until the descriptor is closed or the process ends."""
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
-        if os.geteuid() == 0:  # otherwise the folder's owner could not open it the next time
+        if os.geteuid() == 0:  # otherwise the folder's owner could not open the file the next time
             owner = path.parent.stat()
             os.fchown(handle, owner.st_uid, owner.st_gid)
         fcntl.flock(handle, kind)
@@ -163,5 +163,5 @@ def _in_use(path: Path) -> bool:
     return False
 
 
-if __name__ == "__main__":  # the watchdog runs this when its stack was killed
+if __name__ == "__main__":  # the watchdog runs this after its stack was killed
     EmbeddedPostgres(Path(sys.argv[1])).end_if_unused()

@@ -20,7 +20,7 @@ INITDB_OPTIONS = (
     "--auth=scram-sha-256",
     "--encoding=UTF8",
     "--locale=C",
-    "--locale-provider=builtin",  # the same order of text on every machine
+    "--locale-provider=builtin",  # so that text has the same order on every machine
     "--builtin-locale=C.UTF-8",
     "--no-instructions",
 )
@@ -52,7 +52,7 @@ tcp_keepalives_idle = 60            # a killed client's locks must not outlive i
 
 @dataclass(frozen=True)
 class ClusterFiles:
-    """The folder of one server, and the programs that work on it, which run as the server's account."""
+    """The folder of one server, and the programs that work on it. They run as the server's account."""
 
     place: Place
 
@@ -83,7 +83,7 @@ class ClusterFiles:
         for name in ("password", SUPERUSER_PASSWORD):
             if not (self.folder / name).exists():
                 self.write(self.folder / name, secrets.token_urlsafe(24))
-        # Created beside its final place and renamed, so that a killed start leaves no half of a cluster.
+        # Created under a temporary name and then renamed, so that a killed start leaves no incomplete cluster.
         unfinished = self.folder / "cluster.new"
         shutil.rmtree(unfinished, ignore_errors=True)
         options = [f"--pwfile={self.folder / SUPERUSER_PASSWORD}", *INITDB_OPTIONS]

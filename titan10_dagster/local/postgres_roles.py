@@ -6,7 +6,7 @@
 | titan10 | with the password in the file `password` | owns its database, creates databases and roles; no superuser |
 | titan10_reader | none; logins are members of it | reads; takes no advisory locks; leaves connections to titan10 |
 
-A superuser could run programs on this machine (`COPY ... FROM PROGRAM`), so its password is another one than titan10's.
+A superuser could run programs on this machine (`COPY ... FROM PROGRAM`), so its password differs from titan10's.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from titan10_dagster.errors import DatabaseUnavailable
 from titan10_dagster.store.database import Cursor, Database
 
 SUPERUSER = "postgres"
-# Functions by which any role could hold a lock that Titan-10 waits for.
+# Functions with which any role could hold a lock that Titan-10 waits for.
 _ADVISORY = """
 SELECT oid::regprocedure::text FROM pg_proc
 WHERE pronamespace = 'pg_catalog'::regnamespace AND proname ~ '^pg_(try_)?advisory_'
@@ -30,7 +30,10 @@ WHERE pronamespace = 'pg_catalog'::regnamespace AND proname ~ '^pg_(try_)?adviso
 
 
 def create_owner(cursor: Cursor, owner: str, password: str) -> None:
-    """Create the role and its database if they do not exist. `cursor` is that of a superuser, outside a transaction."""
+    """Create the role and its database if they do not exist.
+
+    `cursor` belongs to a superuser and is outside a transaction.
+    """
     role = sql.Identifier(owner)
     cursor.execute("SELECT FROM pg_roles WHERE rolname = %s", (owner,))
     if not cursor.rowcount:
@@ -43,7 +46,7 @@ def create_owner(cursor: Cursor, owner: str, password: str) -> None:
 
 
 def keep_locks_for_owner(cursor: Cursor, owner: str) -> None:
-    """Let only the owner of the current database take advisory locks. `cursor` is that of a superuser."""
+    """Let only the owner of the current database take advisory locks. `cursor` belongs to a superuser."""
     cursor.execute(_ADVISORY)
     for (function,) in cursor.fetchall():
         cursor.execute(f"REVOKE EXECUTE ON FUNCTION {function} FROM PUBLIC")
@@ -53,14 +56,15 @@ def keep_locks_for_owner(cursor: Cursor, owner: str) -> None:
 def separate_superuser_password(
     file: Path, url_with: Callable[[str], str], shared: str, write: Callable[..., None]
 ) -> str:
-    """Return the superuser's password, and give it one of its own where it still has the owner's.
+    """Return the superuser's password.
 
-    Servers that were made by version 0.1.0 have one password for both roles. `url_with` makes the superuser's URL of a
-    password, `write` writes a file that only the server's account can read.
+    Replace it first if it is still the owner's password. Servers created by version 0.1.0 have one password for both
+    roles. `url_with` returns the superuser's URL for a password, `write` writes a file that only the server's account
+    can read.
     """
     if file.exists():
         return file.read_text()
-    # Written first: a process that is killed after the change must not take the password with it.
+    # The file is written first, so that the password is not lost if the process is killed after the change.
     unfinished = file.with_name(f"{file.name}.new")
     if not unfinished.exists():
         write(unfinished, secrets.token_urlsafe(24))

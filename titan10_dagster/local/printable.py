@@ -1,4 +1,4 @@
-"""Text from exchanges and databases, made harmless for a terminal."""
+"""Functions that make text from exchanges and databases harmless for a terminal."""
 
 from __future__ import annotations
 

@@ -17,26 +17,26 @@ from titan10_dagster.local.supervision import Service
 from titan10_dagster.settings import Settings
 
 LOCATION = "titan10_dagster"
-SOCKET_PATH_LIMIT = 100  # bytes; the system's own is 104 to 108
+SOCKET_PATH_LIMIT = 100  # bytes; the system's own limit is 104 to 108
 
 
 @dataclass(frozen=True)
 class UiAddress:
-    """Where the UI listens."""
+    """The address at which the UI listens."""
 
     host: str
     port: int
 
     @property
     def url(self) -> str:
-        """The URL under which this machine reaches the UI, also if it listens on all addresses."""
+        """The URL of the UI for this machine, also if the UI listens on all addresses."""
         names = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
         host = names.get(self.host, f"[{self.host}]" if ":" in self.host else self.host)
         return f"http://{host}:{self.port}"
 
 
 def dagster_services(data: Path, home: Path, module: str, ui: UiAddress) -> list[Service]:
-    """Return the code server first, because the others need it, and the daemon last."""
+    """Return the services: the code server first, because the others need it, and the daemon last."""
     code_socket = socket_path(data)
     workspace = _write_workspace(data / "dagster" / "workspace.yaml", code_socket)
     code_server = commands.code_server(code_socket, module=module, location=LOCATION, folder=home)
@@ -49,7 +49,7 @@ def dagster_services(data: Path, home: Path, module: str, ui: UiAddress) -> list
 
 
 def ui_address(settings: Settings) -> UiAddress:
-    """Return where the UI will listen; port 0 becomes a free one.
+    """Return the address at which the UI will listen. Port 0 is replaced by a free port.
 
     Raises:
         SettingsError: the port is taken.
@@ -72,7 +72,7 @@ def ui_address(settings: Settings) -> UiAddress:
 def socket_path(data: Path) -> Path:
     """Return the path of the code server's socket, which is the same at every start.
 
-    The launcher finds the code server of a run by it. A socket in a private folder, because through a port other
+    With it the launcher finds the code server of a run. The socket is in a private folder, because with a port other
     accounts of the machine could run code.
     """
     name = hashlib.sha256(f"{socket.gethostname()} {data}".encode()).hexdigest()[:12]

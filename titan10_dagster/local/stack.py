@@ -28,7 +28,7 @@ from titan10_dagster.local.supervision import Child, ProcessFailed, Watchdog, en
 from titan10_dagster.settings import Settings
 
 MODULE = "titan10_dagster.definitions"
-START_SECONDS = 180.0  # importing everything without compiled bytecode on a busy machine
+START_SECONDS = 180.0  # enough to import everything without compiled bytecode on a busy machine
 GRACE_SECONDS = 10.0
 UNIMPORTANT = {"alerts"}  # checks of `titan10 doctor` that are not reported at each start
 TICK_SECONDS = 0.2
@@ -47,10 +47,10 @@ class Stack:
         self._children: list[Child] = []
         self._guard: Watchdog | None = None
         self._lock: StackLock | None = None
-        self.url = ""  # of the UI
+        self.url = ""  # of the UI, after `start`
 
     def start(self) -> str:
-        """Start everything and return the URL of the UI; after a failure everything is stopped again.
+        """Start everything and return the URL of the UI. After a failure everything is stopped again.
 
         Raises:
             SettingsError: it runs already, the port of the UI is taken, or `data` cannot be written to.
@@ -67,15 +67,15 @@ class Stack:
 
     @property
     def database_url(self) -> str:
-        """The URL of the candles' database, once it was started."""
+        """The URL of the candles' database, available after its start."""
         return self._database.url
 
     def ask_to_stop(self) -> None:
-        """Make `watch`, or a running `start`, return; safe in a signal handler."""
+        """Ask `watch`, or a running `start`, to return. This is safe in a signal handler."""
         self._stopping.set()
 
     def announce(self) -> None:
-        """Report where the UI is."""
+        """Report the URL of the UI."""
         if not self._stopping.is_set():
             self._say(f"Titan-10 is up: {self.url} (logs in {self._settings.data / 'logs'}; Ctrl-C stops it)")
 
@@ -85,7 +85,7 @@ class Stack:
             self.tend()
 
     def tend(self) -> None:
-        """Start the processes again that died since the last call."""
+        """Start processes again that have died since the last call."""
         code_server, daemon = self._children[0], self._children[-1]
         was_away = not code_server.alive()
         if was_away:
@@ -101,10 +101,11 @@ class Stack:
             daemon.go_on()
 
     def stop(self) -> None:
-        """End everything in bounded time: what launches runs, then the code server with its runs, then the database.
+        """End everything in bounded time: first the processes that launch runs, then the code server with its runs,
+        then the database.
 
-        Runs are killed. If a step ended at a signal, Dagster would mark it as failed. A run without a process is run
-        again at the next start.
+        Runs are killed, because Dagster would mark a step as failed if it ended at a signal. A run without a process is
+        run again at the next start.
         """
         self._stopping.set()
         end_all(self._children[1:], GRACE_SECONDS)
@@ -175,7 +176,7 @@ class Stack:
             self._say(f"The {child.service.name} ended: starting it again in {pause:.0f} s ({child.log}).")
         if not child.pauses.are_over(time.monotonic()):
             return
-        with suppress(ProcessFailed):  # the next tick sees it dead, and pauses longer
+        with suppress(ProcessFailed):  # the next tick finds it dead, and the pause is longer
             self._launch([child])
 
 

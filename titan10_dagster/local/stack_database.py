@@ -13,13 +13,13 @@ from titan10_dagster.settings import Settings
 
 
 class StackDatabase:
-    """Starts the database, and starts it again when it died. A database of database.url is left alone."""
+    """The embedded server of a stack, which is started again when it dies. A database of database.url is left alone."""
 
     def __init__(self, settings: Settings, say: Say) -> None:
         self._settings = settings
         self._say = say
         self._pauses = Pauses()
-        self._reported: set[str] = set()  # sentences since the server ended
+        self._reported: set[str] = set()  # sentences reported since the server ended
         self.server = embedded(settings, say)  # None: the settings name a database
         self.url = ""
 
@@ -73,7 +73,7 @@ class StackDatabase:
         return [sys.executable, "-m", "titan10_dagster.local.postgres", str(self.server.files.folder)]
 
     def _report_once(self, sentence: str) -> None:
-        """Report a sentence about a database that is away, unless it was reported before."""
+        """Report a sentence about an unavailable database, unless it was reported before."""
         if sentence not in self._reported:
             self._reported.add(sentence)
             self._say(sentence)

@@ -1,4 +1,4 @@
-"""The lock of a data folder: one stack at a time, and how other commands find the one that runs."""
+"""The lock of a data folder. It allows one stack at a time, and other commands find the running stack by it."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class StackLock:
         os.pwrite(self._handle, f"{os.getpid()} {url}\n".encode(), 0)
 
     def release(self) -> None:
-        """Let the next stack start."""
+        """Release the lock, so that another stack can start."""
         os.close(self._handle)
 
 

@@ -1,4 +1,4 @@
-"""Processes that are kept running: each has a process group of its own, is watched, restarted and ended completely."""
+"""Supervised processes: each has its own process group, is watched, restarted, and ended completely."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ProcessFailed(Titan10Error):
 
 @dataclass(frozen=True)
 class Service:
-    """What to run, and how to check that it answers."""
+    """The command of a process, and the check that it answers."""
 
     name: str
     command: Sequence[str]
@@ -35,13 +35,13 @@ class Service:
 
 @dataclass
 class Pauses:
-    """The pause before a dead process is started again: longer each time, unless it had run for a while.
+    """The pause before a dead process is started again. It is longer each time, unless the process had run for a while.
 
     `now` is monotonic, in seconds.
     """
 
     started: float = 0.0
-    deaths: int = 0  # in a row
+    deaths: int = 0  # deaths in a row
     resume_at: float = 0.0
 
     def note_start(self, now: float) -> None:
@@ -88,7 +88,7 @@ class Watchdog:
         try:
             self._process.stdin.write(line)
             self._process.stdin.flush()
-        except BrokenPipeError:  # it was killed: we continue without it
+        except BrokenPipeError:  # the watchdog was killed: continue without it
             return
 
 
@@ -116,7 +116,7 @@ class Child:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                umask=0o077,  # landed files, logs of steps and sockets are this account's alone
+                umask=0o077,  # only this account may read landed files, logs of steps and sockets
             )
         self.guard.watch(self.process.pid)
         self.pauses.note_start(time.monotonic())
@@ -145,7 +145,10 @@ class Child:
         return f"Its log, {self.log}, ends:\n" + "\n".join(text.splitlines()[-lines:])
 
     def note_death(self) -> float:
-        """End what the dead process left behind; return how many seconds to wait before starting it again."""
+        """End the remaining processes of the dead process's group.
+
+        Return the seconds to wait before starting it again.
+        """
         self.end(grace=0)
         return self.pauses.note_death(time.monotonic())
 
@@ -170,7 +173,7 @@ def end_all(children: Sequence[Child], grace: float) -> None:
     deadline = time.monotonic() + grace
     for process in processes if grace else ():
         watchdog.send(process.pid, SIGTERM)
-        watchdog.send(process.pid, SIGCONT)  # a stopped process would not receive it
+        watchdog.send(process.pid, SIGCONT)  # a paused process would not receive SIGTERM
     while time.monotonic() < deadline and any(_has_members(process) for process in processes):
         time.sleep(0.05)
     for child in children:
@@ -184,7 +187,9 @@ def end_all(children: Sequence[Child], grace: float) -> None:
 
 
 def _wait_for_the_kill(process: subprocess.Popen[bytes]) -> None:
-    """Wait for a limited time: in a container without an init process, zombies stay in the group."""
+    """Wait for the group to end. The time is limited, because in a container without an init process zombies stay in
+    the group.
+    """
     deadline = time.monotonic() + KILL_SECONDS
     while _has_members(process) and time.monotonic() < deadline:
         time.sleep(0.01)

@@ -1,4 +1,4 @@
-"""Printing tables and JSON on standard output, with text from exchanges and databases made harmless."""
+"""Functions that print tables and JSON on standard output. They make text from exchanges and databases harmless."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rich.text import Text
 
 from titan10_dagster.local.printable import printable
 
-PIPE_WIDTH = 250  # columns; a pipe has no width, and its lines must not be cut
+PIPE_WIDTH = 250  # columns, for a pipe: it has no width, and its lines must not be cut
 
 
 def print_json(value: Any) -> None:
@@ -51,5 +51,5 @@ def day_range(first: date | None, last: date | None) -> str:
 
 
 def share(part: int, whole: int) -> str:
-    """Return a share in percent, rounded down, so that only all is "100.00%"; empty if the whole is nothing."""
+    """Return a share in percent, rounded down, so that only the whole is "100.00%"; empty if the whole is zero."""
     return f"{int(part * 10_000 / whole) / 100:.2f}%" if whole else ""

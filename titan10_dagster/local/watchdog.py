@@ -1,7 +1,7 @@
 """Kill process groups when the parent process is gone, even if it was killed by SIGKILL, which it cannot handle.
 
 The script reads `+<process group>` and `-<process group>` from standard input, one per line. When the input ends, it
-kills the groups that are left and runs the command in its own arguments. It uses the standard library only, so that it
+kills the remaining groups and runs the command given in its arguments. It uses the standard library only, so that it
 starts quickly and needs little memory.
 """
 

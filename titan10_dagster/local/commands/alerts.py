@@ -20,7 +20,7 @@ TEST = Notification(
 
 
 def send_test(settings: Settings, *, as_json: bool) -> bool:
-    """Send a test message to all recipients, print which of them accepted it, and return whether all did.
+    """Send a test message to all recipients, print the result for each, and return whether all accepted it.
 
     Raises:
         SettingsError: alerts.urls is empty.
@@ -40,7 +40,7 @@ def send_test(settings: Settings, *, as_json: bool) -> bool:
 
 
 def show_alerts(settings: Settings, say: Say, *, as_json: bool) -> None:
-    """Print the open alerts, and by which services alerts are sent."""
+    """Print the open alerts, and the services to which alerts are sent."""
     with open_tables(settings, say) as db:
         rows = [_row(alert) for alert in AlertStore(db).open()]
     say(_whom(settings))

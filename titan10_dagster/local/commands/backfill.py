@@ -47,7 +47,7 @@ INCOMPLETE = (
 
 @dataclass(frozen=True)
 class Request:
-    """What to backfill; both days are included. `symbols` None: all configured."""
+    """A backfill request; both days are included. `symbols` None: all configured symbols."""
 
     exchange: str
     first: date
@@ -58,7 +58,7 @@ class Request:
 
 @dataclass
 class Tally:
-    """Count what was fetched so far. `spent`: what each source needed."""
+    """The counts of fetched data so far. `spent`: the cost of each source."""
 
     slices: int = 0
     rows: int = 0
@@ -75,7 +75,7 @@ class Tally:
 
 
 class Rate(ProgressColumn):
-    """Show how many rows were fetched per second, since the start."""
+    """A column with the number of fetched rows per second since the start."""
 
     def render(self, task: Task) -> Text:
         rate = task.fields["rows"] / task.elapsed if task.elapsed else 0.0
@@ -140,7 +140,7 @@ def _forecast(titan10: IngestContext, request: Request) -> Forecast:
 
 
 def _compared(forecast: Forecast, tally: Tally, seconds: float) -> dict[str, Any]:
-    """Return the forecast and what the backfill needed, as JSON values."""
+    """Return the forecast and the real cost of the backfill, as JSON values."""
     spent = {source.value: asdict(cost) for source, cost in tally.spent.items()}
     return {"forecast": forecast.to_json(), "result": {"sources": spent, "seconds": round(seconds, 1)}}
 
@@ -172,7 +172,7 @@ def _backfill(titan10: IngestContext, request: Request) -> Backfill:
 
 @contextmanager
 def _progress(titan10: IngestContext, request: Request) -> Iterator[Any]:
-    """Show a progress bar if standard error is a terminal; yield the function to call with each fetched slice."""
+    """Show a progress bar if standard error is a terminal. Yield the function to call with each fetched slice."""
     console = Console(file=sys.__stderr__)
     total = sum(slice_.expected for slice_ in _open_slices(titan10, request))
     columns = (
@@ -195,7 +195,7 @@ def _progress(titan10: IngestContext, request: Request) -> Iterator[Any]:
 
 
 def _open_slices(titan10: IngestContext, request: Request) -> list[Slice]:
-    """Return the slices that will be fetched: those that are not settled, or all."""
+    """Return the slices that will be fetched: all slices, or only those that are not settled."""
     wanted = titan10.slices(request.exchange, days(request.first, request.last), request.symbols)
     return wanted if request.refresh else read_ledger(titan10, wanted).unsettled()
 
@@ -230,7 +230,10 @@ def _report(titan10: IngestContext, request: Request, outcome: Backfill, tally: 
 
 
 def _exit_code(outcome: Backfill, completeness: Completeness) -> int:
-    """Return 1 for the same reason as `titan10 export`: candles are missing that the exchange made."""
+    """Return the exit code.
+
+    It is 1 in the same case as for `titan10 export`: candles that the exchange made are missing.
+    """
     if outcome.shut_out:
         return SHUT_OUT
     return FAILED if outcome.failed or outcome.incomplete or not completeness.whole else DONE
@@ -256,7 +259,10 @@ def _sentences(report: dict[str, Any]) -> str:
 
 
 def _advice(report: dict[str, Any]) -> str:
-    """Return what to do about failed runs; nothing if their messages say that a repetition does not help."""
+    """Return advice about failed runs.
+
+    It is empty if the messages of the runs say that repeating them does not help.
+    """
     if report["permanent"]:
         return ""
     return " Run the same command again to continue where it stopped."

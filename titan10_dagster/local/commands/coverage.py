@@ -1,4 +1,4 @@
-"""`titan10 coverage`: what is stored of each series, and why the rest is missing."""
+"""`titan10 coverage`: the stored candles of each series, and the reasons of the missing candles."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ def show_coverage(
     *,
     as_json: bool,
 ) -> None:
-    """Print a row for each series. Days between its first and its last that were never fetched count as missing."""
+    """Print a row for each series.
+
+    Days that were never fetched count as missing if they are between its first and last day.
+    """
     with open_tables(settings, say) as db:
         rows = [_series(row) for row in ledger.coverage(db, exchange, first, last)]
     if as_json:

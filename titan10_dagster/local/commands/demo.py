@@ -1,8 +1,8 @@
 """`titan10 demo`: a backfill against the sandbox, offline, in a minute, and a proof that the result is right.
 
 The demo has its own project below .titan10/demo, with its own settings, database and logs. It launches a partition
-backfill as the button of the UI does, so that it uses the real daemon, queue, pools and checks. In the end it compares
-every stored candle with the candles of the sandbox's exchanges.
+backfill in the same way as the button of the UI, so it uses the real daemon, queue, pools and checks. At the end it
+compares every stored candle with the candles of the sandbox's exchanges.
 """
 
 from __future__ import annotations
@@ -44,19 +44,19 @@ from titan10_dagster.store import ledger, reader
 from titan10_dagster.store.database import Database
 
 DAYS = 5
-BASES = ("BTC", "ETH", "PEPE", "ALGO")  # prices from 60,000 to 0.0000041, and one with minutes without trades
+BASES = ("BTC", "ETH", "PEPE", "ALGO")  # prices from 60,000 to 0.0000041, and a symbol that has minutes without trades
 QUOTES = {"binance": "USDT", "bybit": "USDT", "coinbase": "USD", "kraken": "USD", "okx": "USDT"}
-UI_PORT = 3000  # or the next free port
+UI_PORT = 3000  # preferred port; if it is taken, the next free port
 WAIT_SECONDS = 600.0
 POLL_SECONDS = 0.5
 UNDER_WAY = {"REQUESTED", "CANCELING"}
 SANDBOX_SECONDS = 60.0
-PIPE_WIDTH = 130  # of the table if the output is not a terminal
+PIPE_WIDTH = 130  # width of the table if the output is not a terminal
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The result of comparing the stored candles of an exchange with the sandbox, in candles."""
+    """The comparison of an exchange's stored candles with the sandbox; all values count candles."""
 
     right: int
     wrong: int  # stored with another value, or although the exchange has no such candle
@@ -173,10 +173,10 @@ def _make_project(folder: Path, project: Path, urls: Mapping[str, str], start: d
 
 
 def _wait(stack: Stack, backfill: str, settings: Settings, wanted: Sequence[date], db: Database) -> dict[str, str]:
-    """Wait for the backfill and show its progress. Return the status of its runs, by id.
+    """Wait for the backfill and show its progress.
 
-    The daemon checks a backfill only every half minute. So the wait ends as soon as each run has ended and the ledger
-    has a row for every slice.
+    Return the status of its runs, by id. The daemon updates the status of a backfill only every half minute. The wait
+    therefore ends as soon as each run has ended and the ledger has a row for every slice.
     """
     deadline = time.monotonic() + WAIT_SECONDS
     with _progress(settings, wanted) as show:

@@ -27,13 +27,16 @@ from titan10_dagster.store import ledger, reader
 from titan10_dagster.store.database import Database
 from titan10_dagster.store.rollups import BASE, ROLLUPS
 
-# A month of minutes; what is in memory at once is one piece.
+# A month of minutes. Only one piece at a time is in memory.
 CANDLES_A_PIECE = 45_000
 
 
 @dataclass(frozen=True)
 class Request:
-    """Candles of whole UTC days, both included, and where their files go; no symbols: all that are stored."""
+    """An export request: candles of whole UTC days (both included) and the folder of the files.
+
+    Without symbols all stored symbols are exported.
+    """
 
     exchange: str
     first: date
@@ -48,7 +51,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Source:
-    """Where candles of `timeframe` come from: `series` itself, or its rollup if `timeframe` is another one."""
+    """The source of candles of `timeframe`: `series` itself, or its rollup if the timeframes differ."""
 
     series: Series
     timeframe: str
@@ -64,7 +67,7 @@ class Source:
 
 @dataclass
 class Counted:
-    """Count what is written to a file: rows, and candles of the stored series in them."""
+    """The counts of a file: rows, and candles of the stored series in these rows."""
 
     rows: int = 0
     candles: int = 0
@@ -86,7 +89,7 @@ class Exported:
     """A series in its file.
 
     `path` is None if there was no candle to write. `holed` counts bars made of fewer minutes than they span.
-    `completeness` counts candles of the stored series: minutes, for a rollup.
+    `completeness` counts candles of the stored series, which are minutes if the file has a rollup.
     """
 
     symbol: str
@@ -142,7 +145,7 @@ def _sources(db: Database, request: Request) -> list[Source]:
 
 
 def _source(request: Request, symbol: str, stored: set[Series]) -> Source:
-    """Return the stored series of the timeframe; else the rollup of its minutes."""
+    """Return the stored series of the timeframe or, if there is none, the rollup of its minutes."""
     for name in (request.timeframe, BASE):
         series = Series(request.exchange, symbol, TIMEFRAMES[name]) if name in TIMEFRAMES else None
         if series in stored and (name == request.timeframe or request.timeframe in ROLLUPS):
@@ -175,9 +178,9 @@ def _path(request: Request, source: Source) -> Path:
 
 
 def _refuse_shared_files(request: Request, sources: Sequence[Source]) -> None:
-    """Refuse an export that would write two series to one file, also on a disk that ignores case.
+    """Reject an export that would write two series to one file, including on a disk that ignores case.
 
-    Only a format that dictates the file names can do so, such as freqtrade's.
+    This happens only with a format that prescribes the file names, such as freqtrade's.
     """
     symbols: dict[str, str] = {}
     for source in sources:

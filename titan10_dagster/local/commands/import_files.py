@@ -1,4 +1,4 @@
-"""`titan10 import`: candle files that a user downloaded, checked and stored as the candles of any source."""
+"""`titan10 import`: check and store candle files that a user downloaded, like candles of any other source."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ from titan10_dagster.settings import Settings, load
 
 @dataclass(frozen=True)
 class ImportRequest:
-    """The files to import. `symbol` None: the files' names say it. `columns`: of CSV files without a header."""
+    """The files to import.
+
+    `symbol` None: the symbol is in the files' names. `columns`: the columns of CSV files without a header.
+    """
 
     exchange: str
     paths: Sequence[Path]
@@ -29,7 +32,7 @@ class ImportRequest:
 
 
 def run_import(settings: Settings, home: Path, request: ImportRequest, say: Say, *, as_json: bool) -> int:
-    """Land the files' days, then run a backfill over them. Return the exit code."""
+    """Land the days in the files, then run a backfill over these days. Return the exit code."""
     with open_instance(settings, home, say):
         done = import_files(
             open_context(load(home)),

@@ -17,7 +17,7 @@ from titan10_dagster.store.probes import Probe, ProbeStore
 
 
 def run_probe(settings: Settings, exchange: str, say: Say, *, as_json: bool) -> bool:
-    """Probe the exchange, show what was measured, and return whether nothing differs.
+    """Probe the exchange, show the measurements, and return whether all of them are as expected.
 
     Raises:
         FetchError: the exchange refuses this address, or lists none of its configured symbols.
@@ -29,7 +29,7 @@ def run_probe(settings: Settings, exchange: str, say: Say, *, as_json: bool) -> 
 
 
 def show_history(settings: Settings, exchange: str, say: Say, *, as_json: bool) -> None:
-    """Show the probes of the exchange so far, the newest first."""
+    """Show all earlier probes of the exchange, newest first."""
     with open_tables(settings, say) as db:
         probes = ProbeStore(db).history(exchange)
     if as_json:

@@ -24,7 +24,7 @@ HEADERS = ("series", "market", "first candle", "last candle", "former markets", 
 
 
 def list_series(settings: Settings, say: Say, exchange: str | None, *, as_json: bool) -> None:
-    """Print a row per stored series: its market, its ends, the markets before, and its breaks."""
+    """Print a row per stored series: its market, its first and last candle, its former markets, and its breaks."""
     with open_tables(settings, say) as db:
         rows = store.stored_series(db, exchange)
     if as_json:
@@ -46,7 +46,7 @@ def rename_series(
     to_symbol: str | None,
     now: datetime,
 ) -> None:
-    """Carry series over to a new name, after ccxt renamed the exchange or a symbol.
+    """Move series to a new name, after ccxt renamed the exchange or a symbol.
 
     Raises:
         SettingsError: the arguments do not say what to rename to what.
@@ -69,7 +69,8 @@ def rename_series(
 def drop_series(
     settings: Settings, say: Say, exchange: str, symbol: str, *, confirm: Callable[[str], bool], now: datetime
 ) -> bool:
-    """Delete all series of a symbol after a question that says what goes; return whether it was confirmed.
+    """Show what will be deleted, ask for confirmation, and delete all series of a symbol. Return whether it was
+    confirmed.
 
     Raises:
         SettingsError: nothing of the symbol is stored.

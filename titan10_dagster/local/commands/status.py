@@ -1,4 +1,4 @@
-"""`titan10 status`: what runs, and the health of each exchange."""
+"""`titan10 status`: the running processes, and the health of each exchange."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from titan10_dagster.operate.status import ExchangeHealth, flat, health_report
 from titan10_dagster.settings import Settings
 from titan10_dagster.store.urls import connection_parameters, shown
 
-# "all settled": on these days nothing is left to fetch, which does not mean that every candle is there.
+# "all settled": nothing is left to fetch on these days. Candles may still be missing for a final reason.
 HISTORY = ("exchange", "enabled", "symbols", "settled days", "all settled", "stored", "expected", "share", "missing")
 HEALTH = (
     *("exchange", "breaker", "pace", "budget used", "live lag", "days not fetched"),
     *("quarantined", "restated", "last error"),
 )
 NUMBERS = {*HISTORY[2:3], *HISTORY[5:8], *HEALTH[2:8]}
-ERROR_CHARACTERS = 100  # of the last error; --json has all of them
+ERROR_CHARACTERS = 100  # shown characters of the last error; --json has the whole text
 
 
 def show_status(settings: Settings, home: Path, say: Say, *, as_json: bool) -> None:
-    """Print what runs and what is stored of each exchange."""
+    """Print the running processes, and the stored data of each exchange."""
     stack, demo = running_stack(settings.data), running_stack(demo_folder(home))
     if stack is None and demo is not None:
         say(
@@ -75,7 +75,7 @@ def _where(settings: Settings, say: Say) -> str:
 
 
 def _symbols(settings: Settings, health: ExchangeHealth) -> int:
-    """Return how many symbols are configured; 0 for an exchange that is stored but no longer configured."""
+    """Return the number of configured symbols; 0 for a stored exchange that is no longer configured."""
     configured = settings.exchanges.get(health.exchange)
     return len(configured.symbols) if configured else 0
 
@@ -91,7 +91,7 @@ def _history_row(row: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _all_settled(row: Mapping[str, Any]) -> str:
-    """Return the days on which every series is settled: those up to a day, those since a day, or both."""
+    """Return a text with the days on which every series is settled: up to a day, since a day, or both."""
     parts = {"to": row["complete_to"], "since": row["complete_since"]}
     return ", ".join(f"{word} {day}" for word, day in parts.items() if day)
 
