@@ -89,6 +89,10 @@ class Evidence:
         self.sparse = self._longest <= SPARSE and (self.sparse or 0 < len(times) < request.limit)
         self._includes_start |= len(times) > 0 and bool(times[0] == request.since)
 
+    def is_newest(self, instant: int) -> bool:
+        """Return whether no known row starts at `instant` or later."""
+        return not self._edges or self._edges[-1] < instant
+
     def known_before(self, instant: int) -> int | None:
         """Return the last known row before `instant`."""
         row = bisect_left(self._edges, instant) - 1
@@ -159,11 +163,14 @@ class Evidence:
         self.silence(self._included(start, request), end, request, believed=is_enough, uncut=uncut)
 
     def nothing(self, request: PageRequest) -> None:
-        """Learn from an answer without any row."""
+        """Learn from an answer without any row of the stretch."""
         is_enough = self._is_second(request) or self._empty_pages >= _EMPTY_PAGES
         if is_enough:
             self._empty_pages += 1
         start, end = request.target
+        if start == request.since and not self._includes_start:
+            # No request may begin earlier, as at a retention horizon, so only repeated answers can prove it absent.
+            self._boundaries.setdefault(start, _Boundary())
         self.silence(self._included(start, request), end, request, believed=is_enough)
 
     def _included(self, start: int, request: PageRequest) -> int:

@@ -64,6 +64,7 @@ class Survey:
         self._step = step
         self._page_size = page_size
         self._cursor = cursor
+        self._serves_newest = depth is not None
         self._ahead = ahead * page_size * step
         self._planner = PagePlanner(step, page_size, min(overlap, page_size - 1), wanted)
         self._evidence = Evidence(wanted, step=step, page_size=page_size, filled=filled, edges=edges)
@@ -142,9 +143,17 @@ class Survey:
             self._learn_last_rows(request, rows)
         elif len(times):
             self._learn_rows(request, times, requested_at)
-        elif given <= SPARSE or self._cursor:  # more rows than that answer a different request
-            self._evidence.nothing(request)
+        elif given <= SPARSE or self._cursor or self._are_last_rows(request, rows):
+            self._evidence.nothing(request)  # other rows answer a different request
         self._count(request, before)
+
+    def _are_last_rows(self, request: PageRequest, rows: Times) -> bool:
+        """Return whether rows from before `since` may be the last ones that the exchange has.
+
+        An exchange that serves only its newest candles may send these whatever `since` is. A closed market then has
+        nothing from `since` on, unless a later row came before.
+        """
+        return self._serves_newest and len(rows) > 0 and self._evidence.is_newest(request.since)
 
     def _next_request(self) -> PageRequest | None:
         if self._check.suspicion is not None:

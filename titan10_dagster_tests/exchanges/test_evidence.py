@@ -114,3 +114,21 @@ def test_a_row_alone_and_far_away_proves_no_years_absent() -> None:
     assert without_strays(times([9_000]), 10 * STEP, 1000 * STEP).tolist() == times([9_000]).tolist()
     assert without_first_strays(times([1, 9_000, 9_001, 9_002]), 1000 * STEP)[0] == 9_000 * STEP
     assert np.array_equal(without_first_strays(times([1, 2, 3, 9_000]), 1000 * STEP), times([1, 2, 3, 9_000]))
+
+
+def test_three_empty_answers_prove_the_first_minute_that_can_be_requested_absent() -> None:
+    known = evidence()
+    at_horizon = request(2000, 100, 2000, 2100)
+    for _ in range(2):
+        known.nothing(at_horizon)
+    assert known.open.within(2000 * STEP, 2100 * STEP) == [(2000 * STEP, 2001 * STEP)]
+    known.nothing(request(2000, 2, 2000, 2001))
+    assert known.open.within(2000 * STEP, 2100 * STEP) == []
+
+
+def test_an_instant_is_the_newest_until_a_row_from_it_on_is_known() -> None:
+    known = evidence()
+    assert known.is_newest(1500 * STEP)
+    known.neighbours(times([1500, 1501]))
+    assert known.is_newest(1502 * STEP)
+    assert not known.is_newest(1501 * STEP)

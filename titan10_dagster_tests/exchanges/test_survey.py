@@ -190,6 +190,29 @@ def test_candles_beyond_the_declared_depth_are_not_asked_for() -> None:
     assert planner.horizon == (NOW - 718) * STEP
 
 
+@pytest.mark.parametrize("before", [0, NOW])
+def test_a_market_that_ended_before_the_depth_is_silent_after_three_answers(before: int) -> None:
+    ended = Exchange(frozenset(range(NOW - 3000, NOW - 2000)), NOW, cap=720, before=before)
+    planner = survey(NOW - 1560, NOW - 120, ended, 720, 1, depth=720, filled=True)
+    found = drive(planner, ended)
+    assert len(found.requests) == 3
+    assert planner.settled((NOW - 1560) * STEP, (NOW - 120) * STEP)
+    assert not planner.answered
+
+
+def test_old_rows_prove_nothing_absent_once_a_later_row_is_known() -> None:
+    planner = survey(NOW - 600, NOW, Exchange(ALL, NOW), 300, 1, depth=720)
+    requests = [planner.next_request(NOW * STEP), planner.next_request(NOW * STEP)]
+    first, second = (request for request in requests if request is not None)
+    planner.learn(second, times([*range(NOW - 301, NOW - 1)]), NOW * STEP)
+    planner.learn(first, times([*range(NOW - 900, NOW - 700)]), NOW * STEP)
+    for _ in range(2):
+        again = planner.next_request(NOW * STEP)
+        assert again is not None
+        planner.learn(again, times([*range(NOW - 900, NOW - 700)]), NOW * STEP)
+    assert not planner.settled((NOW - 600) * STEP, (NOW - 500) * STEP)
+
+
 def test_only_the_part_within_the_depth_is_asked_for() -> None:
     exchange = Exchange(ALL, NOW, cap=720, remembers=720)
     found = drive(survey(NOW - 1440, NOW, exchange, 720, 1, depth=720), exchange)
