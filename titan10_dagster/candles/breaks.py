@@ -1,8 +1,9 @@
-"""Breaks of a series: instants at which the unit of its prices changes, so that nothing may bridge them.
+"""Breaks of a series: times at which the unit of its prices changes. Rollups, filled candles and exports do not cross
+them.
 
 A redenomination shows as a jump of the price with the opposite jump of the volume: LUNA traded at 0.000014, was silent
-for 36 hours, and went on at 0.014 with a thousandth of the volume. A price jump alone is a break only after a day of
-silence, because prices of illiquid pairs do jump.
+for 36 hours, and went on at 0.014 with a thousandth of the volume. Without a jump of the volume, a price jump is a
+break only after a day of silence, because prices of illiquid pairs can jump.
 
 | kind | jump of the price | and |
 |-|-|-|
@@ -36,7 +37,7 @@ _DAY = np.timedelta64(86_400_000, "ms")
 
 
 class BreakKind(StrEnum):
-    """Why a series is broken. The first two are found in the candles."""
+    """The reason of a break. The first two kinds are found in the candles."""
 
     REDENOMINATION = "redenomination"
     PRICE_JUMP = "price_jump"
@@ -65,7 +66,7 @@ def ends_of(candles: Candles) -> Candles:
 
 
 def breaks_within(candles: Candles) -> list[Break]:
-    """Return the breaks between two candles that follow each other; `candles` ascend."""
+    """Return the breaks between consecutive candles; `candles` are in ascending order."""
     breaks = []
     for index in _jumps(candles):
         found = _break_at(candles, index)
@@ -75,7 +76,7 @@ def breaks_within(candles: Candles) -> list[Break]:
 
 
 def break_between(before: Candles, after: Candles) -> Break | None:
-    """Return the break between the last candle of `before` and the first one of `after`, if there is one."""
+    """Return the break between the last candle of `before` and the first candle of `after`, if there is one."""
     joined = Candles.joined(before, after)
     if not len(before) or not len(after) or len(before) not in _jumps(joined):
         return None
@@ -83,7 +84,7 @@ def break_between(before: Candles, after: Candles) -> Break | None:
 
 
 def _jumps(candles: Candles) -> list[int]:
-    """Return the positions of candles that open far from the close before them."""
+    """Return the positions of candles whose open is far from the previous close."""
     if len(candles) < 2:
         return []
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -93,7 +94,7 @@ def _jumps(candles: Candles) -> list[int]:
 
 
 def _break_at(candles: Candles, index: int) -> Break | None:
-    """Judge the jump at this position by the silence before it and by the volumes around it."""
+    """Classify the jump at this position by the silence before it and by the volumes around it."""
     before, after = candles.cut(max(index - SAMPLE, 0), index), candles.cut(index, index + SAMPLE)
     price = float(after.open[0] / before.close[-1])
     volume = _ratio(float(np.median(after.volume)), float(np.median(before.volume)))

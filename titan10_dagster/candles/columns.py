@@ -1,4 +1,7 @@
-"""Candles as columns of numbers: the form that candles have between an exchange's answer and the table."""
+"""Candles as columns of numbers.
+
+Candles have this form from the exchange's answer until they are written to the table.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 _WIDTH = len(COLUMNS)
-END_OF_TIME_MS = 253_402_300_800_000  # the year 10000; microseconds that are read as milliseconds exceed it
+END_OF_TIME_MS = 253_402_300_800_000  # the year 10000; microseconds misread as milliseconds are above it
 
 
 class MalformedRows(ValueError):
@@ -32,7 +35,7 @@ class Candles:
     """Candles in any order. No method changes an array: a result may share memory with its source.
 
     `times`: their starts, (n,) datetime64[ms], naive UTC. `values`: (5, n) float64, a row for each of open, high, low,
-    close and volume, contiguous; NaN where the exchange gave none.
+        close and volume, contiguous; NaN if the exchange sent no value.
     """
 
     times: Times
@@ -99,7 +102,7 @@ class Candles:
         return row
 
     def where(self, mask: Mask) -> Candles:
-        # Not values[:, mask]: numpy does not guarantee that its rows are contiguous.
+        # values[:, mask] is not used, because numpy does not guarantee contiguous rows for it.
         return self if mask.all() else Candles(self.times[mask], np.compress(mask, self.values, axis=1))
 
     def take(self, order: NDArray[np.intp]) -> Candles:
@@ -131,15 +134,15 @@ class Candles:
     def drop_unfinished(self, timeframe: Timeframe, now: datetime) -> Candles:
         """Return the finished candles: `time + timeframe <= now`.
 
-        Some exchanges also return the candle that is still growing, and not always as the last row. So the clock
-        decides, not the position.
+        Some exchanges also return the unfinished candle, and not always as the last row. Therefore the clock decides,
+        not the position.
         """
         return self.where(self.times <= to_datetime64(now - timeframe.delta))
 
     def drop_repeats(self) -> Candles:
-        """Return the candles sorted by time, each once. Candles of one time that differ all stay.
+        """Return the candles sorted by time, without exact repeats.
 
-        The order of candles of one time is kept. NaN equals NaN here.
+        Different candles of the same time all stay, in their order. NaN equals NaN here.
         """
         if _is_ascending(self.times):
             return self

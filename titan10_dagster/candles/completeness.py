@@ -1,4 +1,4 @@
-"""Completeness of a stretch of one series: candles expected, candles present, and why the rest is missing."""
+"""Completeness of a stretch of one series: expected and present candles, and the reasons of the missing ones."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from titan10_dagster.candles.gaps import CONFIRMED_ABSENT, Reason
 
-# Reasons for candles that the exchange never made. A stretch that misses only such candles is whole.
+# Reasons for candles that the exchange never made. A stretch that misses only such candles is complete.
 NEVER_MADE = CONFIRMED_ABSENT | {Reason.PRE_LISTING, Reason.DELISTED}
 NEVER_FETCHED = "never_fetched"
 
@@ -25,12 +25,12 @@ class Completeness:
 
     @property
     def never_fetched(self) -> int:
-        # Never negative, although candles may be written between counting them and counting the gaps.
+        # Never negative, even if candles are written between counting the candles and counting the gaps.
         return max(0, self.expected - self.present - sum(self.missing.values()))
 
     @property
     def whole(self) -> bool:
-        """Whether every candle is present that the exchange ever made."""
+        """Whether every candle that the exchange made is present."""
         return not self.never_fetched and NEVER_MADE.issuperset(self.missing)
 
     @property

@@ -1,4 +1,4 @@
-"""Sums of a fetch over the slices of each day."""
+"""Totals of a fetch for each day, over the slices of the day."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Compares the closes of an exchange with the median of all exchanges that trade the symbol.
+"""A comparison of an exchange's closes with the median of all exchanges that trade the symbol.
 
 Only equal symbols are compared, BTC/USDT with BTC/USDT: if a dollar token loses its peg, the exchange is not at fault.
 At least three exchanges are needed: if two differ, it is not known which of them is wrong.
@@ -11,15 +11,15 @@ from dataclasses import dataclass
 
 FEWEST_EXCHANGES = 3
 EVERY_MINUTES = 5  # compare every fifth minute: enough for the share of a day, at a third of the cost
-FEWEST_MINUTES = 30  # compared minutes; with fewer, the share is chance
+FEWEST_MINUTES = 30  # compared minutes; with fewer the share is not meaningful
 
 
 @dataclass(frozen=True)
 class Distance:
     """The deviation of one symbol on one UTC day.
 
-    `compared` counts the minutes in which the exchange and enough others traded, `deviating` those whose close lay
-    further from the median than the limit. `typical` (the median) and `largest` are distances in basis points.
+    `compared` counts the minutes in which the exchange and enough others traded, `deviating` the minutes whose close
+    was further from the median than the limit. `typical` (the median) and `largest` are distances in basis points.
     """
 
     symbol: str

@@ -11,12 +11,13 @@ from titan10_dagster.candles.rules import Verdict
 from titan10_dagster.candles.slices import Slice
 from titan10_dagster.candles.source_files import SourceFile
 
-# Candles that a request plan adds to an exchange's retention horizon: it moves on while a request is under way.
+# Candles that a request plan adds to an exchange's retention horizon, because the horizon moves while a request is
+# under way.
 HORIZON_SLACK = 2
 
 
 class Source(StrEnum):
-    """Where candles come from."""
+    """The source of candles."""
 
     REST = "rest"
     ARCHIVE = "archive"
@@ -27,10 +28,11 @@ class Source(StrEnum):
 class FetchRecord:
     """How one slice was fetched; instants are aware and UTC.
 
-    `fetched_at`: when it was requested. `seconds`: the time spent. `answered`: the exchange answered well for the whole
-    slice, so a candle absent from the answer was absent there. `horizon`: the exchange serves nothing before it.
-    `covered_until`: how far live polling got, if it did not reach `fetched_at`. `files`: those that the candles
-    were read from; none for REST.
+    `fetched_at`: when it was requested. `seconds`: the time spent. `answered`: the exchange answered completely for the
+        whole slice, so candles absent from the answer were absent at the exchange. `horizon`: the exchange serves no
+        candles before this time.
+    `covered_until`: the end of the part covered by live polling, if it is before `fetched_at`. `files`: the files from
+        which the candles were read; none for REST.
     """
 
     slice: Slice
@@ -49,13 +51,13 @@ class FetchRecord:
 
     @property
     def until(self) -> datetime:
-        """The end of what the fetch covered: later candles were not over then, or are still to be polled."""
+        """The end of the part that the fetch covered. Later candles had not ended yet, or have not been polled yet."""
         return self.covered_until or self.fetched_at
 
 
 @dataclass(frozen=True, eq=False)
 class FetchedSlice:
-    """A slice as the exchange gave it. Its candles may break rules or conflict."""
+    """A slice as received from the exchange. Its candles may break rules or conflict."""
 
     record: FetchRecord
     candles: Candles

@@ -1,10 +1,10 @@
-"""Gaps: the runs of candles that a slice misses, and why.
+"""Gaps: the runs of missing candles in a slice, and their reasons.
 
-`explain` works on a slice's grid, one cell for each candle. It paints the previous gaps on the grid, decides each cell
-by the evidence, and returns the runs of missing cells that agree in everything as the new gaps.
+`explain` works on a slice's grid, one cell for each candle. It marks the previous gaps on the grid, decides each cell
+by the evidence, and returns the runs of missing cells with equal properties as the new gaps.
 
-A candle counts as absent for good only after the exchange answered well for it twice, at least OBSERVATION_SPACING
-apart. Two observations of the same short failure count as one (passivbot made false gaps permanent that way).
+A candle counts as finally absent only after two complete answers for it, at least OBSERVATION_SPACING apart. Two
+observations of the same short failure count as one (without this rule, passivbot made false gaps permanent).
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ REASONS: Mapping[Reason, ReasonFacts] = MappingProxyType(
     }
 )
 
-# Reasons for candles that were absent from two good answers, whatever the cause.
+# Reasons for candles that were absent from two complete answers, for any cause.
 CONFIRMED_ABSENT = frozenset({Reason.NO_TRADES, Reason.OUTAGE, Reason.HALTED, Reason.NOT_LISTED})
 
 # Reasons that are checked again a day and a week later: the exchange may publish the candle after all.
@@ -103,8 +103,8 @@ _REASONS = tuple(Reason)
 class Gap:
     """A run of missing candles, [start, end), with its reason and the evidence for it.
 
-    `observations` counts the good answers without these candles; `last_seen` is the time of the last one counted,
-    `first_seen` the time when the gap was first noticed. All instants are aware and UTC.
+    `observations` counts the complete answers without these candles; `last_seen` is the time of the last counted
+    answer, `first_seen` the time at which the gap was first found. All instants are aware and UTC.
     """
 
     start: datetime
@@ -117,13 +117,14 @@ class Gap:
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """What one fetch of a slice says about the candles that it misses.
+    """The evidence of one fetch of a slice about its missing candles.
 
-    `answered`: the exchange answered well for the whole slice. `horizon`: the exchange serves nothing before it.
+    `answered`: the exchange answered completely for the whole slice. `horizon`: the exchange serves no candles before
+        this time.
     `listed`, `delisted`: it traded the symbol in [listed, delisted). `quarantined`: the starts of the candles that
-    broke a rule, datetime64[ms]; `broken_twice`: those that came the same in an earlier answer, OBSERVATION_SPACING or
-    more before. Instants are aware and UTC; None: not known. `finished`: the answer is a file that the exchange
-    published after the day, and one look at it shows as much as two answers hours apart.
+    broke a rule, datetime64[ms]; `broken_twice`: the starts of candles that were equally broken in an answer
+    OBSERVATION_SPACING or more earlier. Instants are aware and UTC; None: not known. `finished`: the answer is a file
+    that the exchange published after the day, so one observation proves as much as two answers hours apart.
     """
 
     observed_at: datetime
@@ -138,7 +139,7 @@ class Evidence:
 
 
 def count(gap: Gap, timeframe: Timeframe) -> int:
-    """Return how many candles the gap misses."""
+    """Return the number of candles in the gap."""
     return (gap.end - gap.start) // timeframe.delta
 
 
@@ -155,23 +156,23 @@ def explain(times: Times, slice_: Slice, evidence: Evidence, previous: Sequence[
     `times`: the starts of the stored candles, datetime64[ms], any order. `previous`: the slice's gaps before this
     fetch. A candle that is still missing keeps its observations and `first_seen`.
 
-    The fetch counts as an observation of a candle if the exchange could have given it: it answered, the candle was
-    over, not behind the horizon, and did not come broken. It must also be the first such fetch, or come at least
-    OBSERVATION_SPACING after the last one counted. The reason is the first of these that holds:
+    The fetch counts as an observation of a candle if the exchange could have returned it: the exchange answered, and
+    the candle had ended, was not before the horizon, and was not received broken. It must also be the first such fetch,
+    or at least OBSERVATION_SPACING after the last counted fetch. The reason is the first of these that applies:
 
-    1. it ended before the listing: pre_listing; it started after the delisting: delisted. A stored candle is proof of
-       trade: nothing after it is pre_listing and nothing before it is delisted
-    2. it came and broke a rule: quarantined, or broken_at_source if the same row came before
+    1. it ended before the listing: pre_listing; it started after the delisting: delisted. A stored candle proves
+       trade: no candle after it is pre_listing and no candle before it is delisted
+    2. it was received and broke a rule: quarantined, or broken_at_source if the same row was received before
     3. known as no_trades, outage, halted, not_listed, pre_listing or delisted and not contradicted by the evidence:
        unchanged
     4. observed as absent twice: no_trades (candles/outages.py decides between the reasons for a silence)
-    5. before the horizon: beyond_horizon, unless it is known as quarantined or broken_at_source, which stays until the
+    5. before the horizon: beyond_horizon, unless it is known as quarantined or broken_at_source; these stay until the
        exchange answers for it
-    6. known as beyond_horizon, and this fetch says nothing about it: unchanged
+    6. known as beyond_horizon, and this fetch has no evidence about it: unchanged
     7. unknown
 
-    If a delisting is taken back, earlier observations were made while the market was closed: counting starts again.
-    Explaining twice with the same fetch gives the same gaps.
+    If a delisting is revoked, counting of observations starts again, because earlier observations were made while the
+    market was closed. Calling the function twice with the same fetch gives the same gaps.
     """
     present = _marked(times, slice_)
     if present.all():
@@ -193,8 +194,8 @@ def within(gaps: Sequence[Gap], slice_: Slice, reasons: Container[Reason] = froz
 def reclassified(gaps: Sequence[Gap], slice_: Slice, masks: Mapping[Reason, Mask]) -> list[Gap]:
     """Return the gaps of a slice after a decision about its silences.
 
-    `masks` has the candles, (expected,) bool, of each reason; they do not overlap. Candles that are absent for good
-    (CONFIRMED_ABSENT) get the reason of the mask that holds them, else no_trades. The others stay unchanged.
+    `masks` has the candles, (expected,) bool, of each reason; they do not overlap. Finally absent candles
+    (CONFIRMED_ABSENT) get the reason of the mask that contains them, else no_trades. Other candles stay unchanged.
     """
     cells = _paint(gaps, slice_, 0)
     absent = np.isin(cells.reason, [_CODES[reason] for reason in CONFIRMED_ABSENT])
@@ -217,12 +218,12 @@ def resumed(gaps: Sequence[Gap], slice_: Slice, traded: datetime) -> list[Gap]:
     return _gaps(within(gaps, slice_), slice_, replace(cells, reason=reason, observations=observations))
 
 
-_ENOUGH = 2  # observations after which an absent candle is absent for good
+_ENOUGH = 2  # observations after which an absent candle is finally absent
 
 
 @dataclass(frozen=True, eq=False)
 class _Cells:
-    """What is known about each candle of the grid: (expected,) arrays; instants in microseconds since 1970."""
+    """The known facts about each candle of the grid: (expected,) arrays; instants in microseconds since 1970."""
 
     reason: NDArray[np.int8]
     observations: Ints
@@ -235,7 +236,7 @@ class _Cells:
 
 @dataclass(frozen=True, eq=False)
 class _Findings:
-    """What the evidence says about each candle of the grid: (expected,) masks."""
+    """The evidence about each candle of the grid: (expected,) masks."""
 
     pre_listing: Mask  # before the known listing, and before every stored candle
     perhaps_pre_listing: Mask  # the listing is not known, but before every stored candle
@@ -245,7 +246,7 @@ class _Findings:
     broken_twice: Mask
     beyond: Mask
     horizon_is_known: bool
-    answered: Mask  # the exchange could have given the candle
+    answered: Mask  # the exchange could have returned the candle
 
 
 def _findings(present: Mask, slice_: Slice, evidence: Evidence) -> _Findings:
@@ -352,7 +353,7 @@ def _gaps(missing: Mask, slice_: Slice, cells: _Cells) -> list[Gap]:
 
 
 def _runs(mask: Mask, labels: Sequence[NDArray[np.int8] | Ints]) -> list[tuple[int, int]]:
-    """Return the runs [a, b) of True within which no label changes."""
+    """Return the runs [a, b) of True, split where a label changes."""
     cut = mask[1:] != mask[:-1]
     for label in labels:
         cut |= label[1:] != label[:-1]
@@ -362,7 +363,10 @@ def _runs(mask: Mask, labels: Sequence[NDArray[np.int8] | Ints]) -> list[tuple[i
 
 
 def _marked(times: Times, slice_: Slice, *, exactly: bool = True) -> Mask:
-    """Return which candles of the grid are in `times`. If not `exactly`, a time off the grid marks its candle."""
+    """Return a mask of the grid's candles that are in `times`.
+
+    Without `exactly`, a time off the grid marks the candle that contains it.
+    """
     offset = (times - to_datetime64(slice_.start)).astype(np.int64)
     cell, rest = np.divmod(offset, slice_.series.timeframe.ms)
     fits = (cell >= 0) & (cell < slice_.expected)
@@ -391,7 +395,7 @@ def _ceil(span: timedelta, step: timedelta) -> int:
 
 
 def _cells_over(instant: datetime, slice_: Slice) -> int:
-    """Return how many candles of the grid have ended by then; below 0 before the day, above `expected` after."""
+    """Return how many candles of the grid have ended by this time; below 0 before the day, above `expected` after."""
     return (instant - slice_.start) // slice_.series.timeframe.delta
 
 

@@ -1,7 +1,7 @@
-"""The identity of a market: what must stay the same for its candles to belong to one series.
+"""The identity of a market: the facts that must stay the same for its candles to belong to one series.
 
-ccxt's symbol is a name, and exchanges give names to other markets: `REP/USDT` was REPUSDT at 10.0, and the next day
-REPV2USDT at 99.0 (ccxt#3302, #22056).
+ccxt's symbol is only a name, and exchanges reuse names for other markets: `REP/USDT` was REPUSDT at 10.0, and the next
+day REPV2USDT at 99.0 (ccxt#3302, #22056).
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def identity_of(market: Market) -> Identity:
 
 
 def differences(before: Identity, after: Identity) -> list[str]:
-    """Return what differs, in words. A scale counts only if both identities name it."""
+    """Describe the differences. A scale counts only if both identities have it."""
     found = []
     for name, words in (("market_id", "market"), ("base_id", "base asset"), ("quote_id", "quote asset")):
         old, new = getattr(before, name), getattr(after, name)
@@ -97,7 +97,7 @@ def choose(
 ) -> tuple[list[Market], list[Ambiguity]]:
     """Choose the market of each symbol that names several: the market of the stored candles, else the first.
 
-    Returns the markets, one per symbol, and what was ambiguous among the `concerned` symbols.
+    Returns the markets, one per symbol, and the ambiguities among the `concerned` symbols.
     """
     wanted = set(concerned)
     chosen: list[Market] = []

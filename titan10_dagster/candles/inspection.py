@@ -1,4 +1,4 @@
-"""A landed slice reduced to its counts, for the checks."""
+"""The counts of a landed slice, for the asset checks."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from titan10_dagster.candles.slices import Slice
 class SliceInspected:
     """Counts of one slice: `valid` candles, `broken` rows, and how many rows broke each rule.
 
-    `by_concern`: how many rows break at least one rule of a concern. `shift`: how far after the grid most rows start
-    that are off it; None if none are. `answered`: the exchange answered for the whole slice. `over_broken_limit`: more
-    rows are broken than the settings allow.
+    `by_concern`: how many rows break at least one rule of a concern. `shift`: how long after the grid most of the
+    off-grid rows start; None if no row is off the grid. `answered`: the exchange answered for the whole slice.
+    `over_broken_limit`: more rows are broken than the settings allow.
     """
 
     slice: Slice
@@ -32,12 +32,12 @@ class SliceInspected:
 
     @property
     def rows(self) -> int:
-        """How many rows came."""
+        """The number of received rows."""
         return self.valid + self.broken
 
     @property
     def missing(self) -> int:
-        """How many candles the slice lacks."""
+        """The number of missing candles."""
         return self.slice.expected - self.valid
 
     def rows_broken(self, concern: Concern) -> int:

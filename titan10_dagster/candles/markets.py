@@ -1,4 +1,4 @@
-"""Markets: the facts about traded symbols that fetching candles needs."""
+"""Markets: the facts about traded symbols that are needed to fetch candles."""
 
 from __future__ import annotations
 
@@ -15,11 +15,10 @@ class Market:
     symbol: ccxt's name for it ("BTC/USDT").
     market_id, base_id, quote_id: the exchange's own names.
     active: whether the exchange trades it now.
-    listed: the start of its first candle (aware, UTC), if that was searched for; ccxt's `created` is not the listing
-    date
+    listed: the start of its first candle (aware, UTC), if it was searched for; ccxt's `created` is not the listing date
         (ccxt PR 26551).
     extra: further fields that the exchange's ccxt class reads (numeric ids, scales), as plain JSON values.
-    rivals: other active markets that the same list names by the same symbol (`candles/identity.py` chooses).
+    rivals: other active markets with the same symbol in the same list (`candles/identity.py` chooses one).
     """
 
     exchange: str

@@ -1,23 +1,22 @@
 """Silences: stretches without candles that are too long, or shared by too many series, for a lack of trades.
 
-An answer never says why a candle is absent. The reason follows from how often the series trades otherwise, from the
-other series of the exchange, and from other exchanges. Two kinds of silence are not a lack of trades:
+An answer never contains the reason why a candle is absent. The reason is derived from how often the series usually
+trades, from the other series of the exchange, and from other exchanges. Two kinds of silence are not a lack of trades:
 
-Shared silences. Most of the exchange's busy series that were listed lack the same candles, two series at least, each
-    absent from two good answers. They would not be absent together by accident, judged by how often each is absent
-    otherwise: of two series that trade nearly every minute, one common minute is enough; of two that miss a minute in a
-    hundred, it takes six in a row. If a series of another exchange, of whatever timeframe, has a candle within the
-    stretch, the exchange was down (outage). Otherwise trading stood still (halted).
+Shared silences. Most of the exchange's busy listed series, and at least two, lack the same candles, each confirmed by
+two complete answers. These absences together are also too unlikely to be accidental, given how often each series is
+usually absent: with two series that trade nearly every minute, one common minute is enough; with two series that miss a
+minute in a hundred, it takes six minutes in a row. If a series of another exchange, of any timeframe, has a candle
+within the stretch, the exchange was down (outage). Otherwise trading stood still (halted).
 
-Own silences. One series is silent for longer than its trading explains, judged by the stored days around the silence: a
-    pair that trades in 99.9 % of its minutes is not silent for an hour, the shortest such silence. A quiet pair may be:
-    its silence must also be three times as long as any other of those days. Trading in this market was halted.
+Own silences. One series is silent for longer than its usual trading explains, according to the stored days around the
+silence. A pair that trades in 99.9 % of its minutes is not silent for an hour, which is the shortest silence of this
+kind. For a quiet pair, the silence must also be three times as long as any other silence on those days. Trading in this
+market was halted. A silence of a week or longer is called not_listed, because an exchange does not halt a market for
+this long but removes it from its list.
 
-A silence of a week or longer is called not_listed: an exchange does not halt a market for so long, it takes it off its
-list. One stretch has one reason, from its first candle to its last, also across midnight.
-
-The decision depends only on ledger and gaps, not on the order in which slices were stored. So it can be repeated when
-these change.
+A stretch has one reason from its first to its last candle, also across midnight. The decision depends only on ledger
+and gaps, not on the order in which slices were stored. It can therefore be repeated when these change.
 """
 
 from __future__ import annotations
@@ -34,30 +33,30 @@ from titan10_dagster.candles.columns import Floats, Mask
 from titan10_dagster.candles.gaps import Reason
 from titan10_dagster.candles.timeframes import Timeframe
 
-BUSY = 0.1  # the largest share of absent candles that a busy series has on its best days
-FEWEST = 2  # busy series that are silent together
-NEIGHBOURS = 7  # stored days before and after a day that show how often a series trades
-SHORTEST = timedelta(hours=1)  # own silence
-LONGER = 3  # how many times longer than any other lull the silence of a quiet series must be
+BUSY = 0.1  # the largest share of absent candles of a busy series, on its best days
+FEWEST = 2  # the fewest busy series of a shared silence
+NEIGHBOURS = 7  # number of stored days before and after a day from which the trading of a series is estimated
+SHORTEST = timedelta(hours=1)  # the shortest own silence
+LONGER = 3  # how many times longer than any other silence an own silence of a quiet series must be
 NOT_LISTED_AFTER = timedelta(days=7)
 
-_AGAIN = 0.6  # how likely a busy series is absent again right after: quiet minutes come together
-_MISTAKES_TOGETHER = 1e-3  # shared silences that would be found in a day of an exchange that has none
-_MISTAKES_ALONE = 1e-6  # own silences that would be found in a day of a series that has none
-_UNSEEN = 0.3  # absences added to those that were counted: a short sample proves little
+_AGAIN = 0.6  # probability that a busy series is absent again in the next minute, because quiet minutes cluster
+_MISTAKES_TOGETHER = 1e-3  # accepted number of false shared silences per day of an exchange
+_MISTAKES_ALONE = 1e-6  # accepted number of false own silences per day of a series
+_UNSEEN = 0.3  # added to the counted absences, because a short sample proves little
 _NEVER = 10**9  # candles
 
 
 @dataclass(frozen=True)
 class Sample:
-    """How many candles a series should have in some days, and how many of them it has."""
+    """The expected and present candles of a series over some days."""
 
     expected: int
     present: int
 
     @property
     def absence(self) -> float:
-        """The share of absent candles, never 0; 1.0 if no candle shows that the series trades at all."""
+        """The share of absent candles, never 0; 1.0 if the series has no candle."""
         if self.present <= 0:
             return 1.0
         return min(1.0, (self.expected - self.present + _UNSEEN) / (self.expected + 1))
@@ -67,8 +66,9 @@ class Sample:
 class SeriesBlock:
     """One series over a block of consecutive days, with one cell for each candle.
 
-    `absent`: absent from two good answers. `offered`: the candle is over and the exchange could have given it, so its
-    absence means something. `absence`: the share of candles that the series misses on good days, by cell.
+    `absent`: the candle was absent from two complete answers. `offered`: the candle has ended and the exchange could
+        have returned it, so its absence is evidence. `absence`: the share of candles that the series misses on good
+        days, by cell.
     """
 
     absent: Mask
@@ -78,7 +78,7 @@ class SeriesBlock:
 
 @dataclass(frozen=True)
 class SharedSilence:
-    """The cells [start, end) of a block in which `silent` of `listed` busy series were silent together."""
+    """A shared silence: the cells [start, end) of a block in which `silent` of `listed` busy series have no candle."""
 
     start: int
     end: int
@@ -88,7 +88,10 @@ class SharedSilence:
 
 @dataclass(frozen=True)
 class Silence:
-    """The cells [start, end) of a series' block, and their reason. `shared`: the shared silence it belongs to."""
+    """A silence of one series: the cells [start, end) of its block, and their reason.
+
+    `shared`: the shared silence to which it belongs.
+    """
 
     start: int
     end: int
@@ -100,18 +103,19 @@ class Silence:
 def absence_on_good_days(samples: Iterable[Sample]) -> float:
     """Return the share of candles that a series misses on its best days.
 
-    The samples are the day itself, the days before it and the days after it: an outage spoils one or two of them.
+    There are three samples, the day itself, the days before it and the days after it, because an outage distorts one or
+    two of them.
     """
     return min((sample.absence for sample in samples), default=1.0)
 
 
 def is_busy(absence: float) -> bool:
-    """Return whether a series that misses this share of its candles is a witness for others."""
+    """Return whether a series that misses this share of its candles is busy enough to be evidence for others."""
     return absence <= BUSY
 
 
 def longest_lull(absence: float, timeframe: Timeframe) -> int:
-    """Return the longest silence, in candles, that a lack of trades explains at this share of absences."""
+    """Return the longest silence, in candles, that a lack of trades can explain at this share of absences."""
     again = _AGAIN + (1 - _AGAIN) * absence
     if again >= 1:
         return _NEVER
@@ -166,7 +170,7 @@ def split_run(
     """Return the parts of one run of absent candles that a lack of trades does not explain.
 
     A run that is too long for a lack of trades has one reason: that of the shared silence that covers half of it or
-    more, else `own`. Of any other run, only the candles in a shared silence are explained by that.
+    more, else `own`. In all other runs, only the candles in a shared silence get its reason.
     """
     start, end = run
     parts = []
@@ -183,7 +187,7 @@ def split_run(
 
 
 def _surprise(absent: NDArray[np.bool_], shares: Floats) -> Floats:
-    """Return how unlikely the absences of each cell are by accident, as a negative logarithm: (cells,)."""
+    """Return the negative logarithm of the probability that the absences of each cell are accidental: (cells,)."""
     before = np.pad(absent[:, :-1], ((0, 0), (1, 0)))
     surprise: Floats = np.where(absent, np.where(before, -log(_AGAIN), -np.log(shares)), 0.0).sum(axis=0)
     return surprise

@@ -1,4 +1,4 @@
-"""Stretches of a series and the files that they were read from."""
+"""Stretches of a series, and the files from which they were read."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class Stretch:
 
 
 def covered_stretches(record: FetchRecord, times: Times) -> list[tuple[datetime, datetime, SourceFile]]:
-    """Return the stretches of a slice that its files account for, in order of time.
+    """Return the stretches of a slice for which its files are the source, in order of time.
 
-    `times` are those of its valid candles, ascending. A file of a complete slice accounts for its part of the day,
-    minutes without trades included. One of an incomplete slice accounts for the runs of candles that it brought,
-    because another source may fill the rest.
+    `times` are those of its valid candles, ascending. The file of a complete slice is the source of its whole part of
+    the day, minutes without trades included. The file of an incomplete slice is only the source of its candles, because
+    another source may fill the rest.
     """
     timeframe = record.slice.series.timeframe
     found: list[tuple[datetime, datetime, SourceFile]] = []
@@ -45,7 +45,7 @@ def covered_stretches(record: FetchRecord, times: Times) -> list[tuple[datetime,
 
 
 def _runs(times: Times, step_ms: int) -> list[tuple[datetime, datetime]]:
-    """The first and the last time of each run of neighbouring candles."""
+    """Return the first and the last time of each run of consecutive candles."""
     if not len(times):
         return []
     breaks = np.flatnonzero(np.diff(times) != np.timedelta64(step_ms, "ms"))
@@ -57,9 +57,10 @@ def _runs(times: Times, step_ms: int) -> list[tuple[datetime, datetime]]:
 
 
 def replaced(known: Iterable[Stretch], new: Sequence[Stretch]) -> list[Stretch]:
-    """Return the stretches of a series after some were read again: without overlaps, neighbours of one file joined.
+    """Return the stretches of a series after some were read again, without overlaps and with neighbours from the same
+    file joined.
 
-    Where a new stretch overlaps a known one, the new one counts.
+    A new stretch replaces known stretches that it overlaps.
     """
     kept = list(known)
     for stretch in new:
@@ -77,7 +78,7 @@ def replaced(known: Iterable[Stretch], new: Sequence[Stretch]) -> list[Stretch]:
 
 
 def _without(old: Stretch, new: Stretch) -> list[Stretch]:
-    """The parts of the old stretch that the new one leaves."""
+    """Return the parts of the old stretch that the new stretch does not cover."""
     if new.end <= old.start or new.start >= old.end:
         return [old]
     parts: list[Stretch] = []

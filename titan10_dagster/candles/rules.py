@@ -1,7 +1,8 @@
-"""The rules that a candle must keep, as one table, and the check of a slice against them.
+"""The table of the rules for candles, and the check of a slice against them.
 
 A row that breaks a rule goes to quarantine with the names of the rules that it breaks. The rest of the slice is stored.
-To add a rule, write its test and add a row to RULES: the checks, their descriptions and the tests are made from it.
+To add a rule, write its test and add a row to RULES. The checks, their descriptions and the tests are generated from
+this table.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from titan10_dagster.candles.slices import Slice, to_datetime64, to_ms
 
 
 class Concern(StrEnum):
-    """What a rule is about. Each concern has its own asset check."""
+    """The subject of a rule. Each concern has its own asset check."""
 
     VALUE = "value"
     TIME = "time"
@@ -28,10 +29,10 @@ class Concern(StrEnum):
 
 @dataclass(frozen=True)
 class Rule:
-    """`breaks` returns for each row whether it breaks the rule: a (n,) mask.
+    """A rule for candles.
 
-    It gets the candles sorted by time and without exact repeats, the slice that they should belong to, and the time of
-    the fetch.
+    `breaks` returns an (n,) mask of the rows that break the rule. It gets the candles sorted by time without exact
+    repeats, the slice to which they should belong, and the time of the fetch.
     """
 
     name: str
@@ -41,7 +42,8 @@ class Rule:
 
 
 def _not_finite(c: Candles, slice_: Slice, now: datetime) -> Mask:
-    # A sum is finite only if its parts are. Finite parts can overflow, so suspect rows are tested value by value.
+    # A sum is finite only if all its parts are. Finite parts can overflow, so rows with an infinite sum are tested
+    # value by value.
     with np.errstate(over="ignore", invalid="ignore"):
         suspect: Mask = ~np.isfinite(c.open + c.high + c.low + c.close + c.volume)
     if suspect.any():
@@ -72,7 +74,7 @@ def _close_outside_range(c: Candles, slice_: Slice, now: datetime) -> Mask:
 def _not_representable(c: Candles, slice_: Slice, now: datetime) -> Mask:
     unfit: Mask = ~(is_representable(c.values[:4]) & is_representable(c.values[4:]))
     if unfit.any():
-        # Rows that are not finite, or have the wrong sign, break rules of their own.
+        # Rows that are not finite, or have the wrong sign, already break other rules.
         unfit &= np.isfinite(c.values).all(axis=0) & (c.values[:4] > 0).all(axis=0) & (c.volume >= 0)
     return unfit
 
@@ -160,7 +162,7 @@ class Verdict:
 def judge(candles: Candles, slice_: Slice, now: datetime) -> Verdict:
     """Check raw candles against every rule.
 
-    `now` is the time of the fetch: a candle that was not over by then breaks `in_future`.
+    `now` is the time of the fetch: a candle that had not ended by then breaks `in_future`.
     """
     ordered = candles.drop_repeats()
     masks = {rule.name: rule.breaks(ordered, slice_, now) for rule in RULES}

@@ -1,13 +1,14 @@
 """Exact conversion of doubles into integers with a scale: `integer / scale` gives the same double, bit for bit.
 
-Candles are stored like that: compressed, they take a third of the space of doubles. PostgreSQL converts bigint to
-double precision and then divides in IEEE arithmetic, as numpy does here, so a result checked here also holds there. A
-power of ten up to 10^22 is a double without error, so the division rounds correctly for every decimal that an exchange
-sends.
+Candles are stored in this form, because compressed integers take a third of the space of doubles. PostgreSQL converts
+bigint to double precision and then divides in IEEE arithmetic, as numpy does here, so a result checked here also holds
+there. A power of ten up to 10^22 is exactly representable as a double, so the division rounds correctly for every
+decimal that an exchange sends.
 
-The integer is the shortest decimal that means the double, the one that Python and JSON print: 349.13948757000003 is
-34913948757000003 / 10^14. Then sums of the decimals (`exact_decimal` in SQL) are the sums of what the exchange sent.
-Values that no power of ten fits get a power of two, because every double is an integer times a power of two.
+The integer has the digits of the shortest decimal that denotes the double, as printed by Python and JSON:
+349.13948757000003 is 34913948757000003 / 10^14. Sums of these decimals (`exact_decimal` in SQL) are therefore sums of
+the numbers that the exchange sent. If no power of ten fits, the scale is a power of two, because every double is an
+integer times a power of two.
 """
 
 from __future__ import annotations
@@ -26,12 +27,12 @@ Rows = NDArray[np.intp]
 POWERS_OF_TEN = tuple(10.0**n for n in range(23))
 
 _LIMIT = 2.0**63
-# Up to 15 digits, a decimal and its double determine each other, and the product with the scale rounds to the right
-# integer. Longer decimals are taken from the text of the double, which is slow and rare.
+# With up to 15 digits, a decimal and its double determine each other, and the product with the scale rounds to the
+# right integer. Longer decimals are rare; they are read from the text of the double, which is slow.
 _SHORT = 1e15
 _MANTISSA_BITS = 53
-# Doubles of one row that are within this factor, and far from the ends of the exponent, always have a power of two in
-# common: 53 bits of mantissa and a factor of 2^9 are less than the 63 bits of the integer.
+# Doubles of one row that differ by less than this factor, and are far from the limits of the exponent, always have a
+# power of two in common: 53 bits of mantissa and a factor of 2^9 are less than the 63 bits of the integer.
 _CLOSE = 2.0**9
 _SMALLEST, _LARGEST = 2.0**-900, 2.0**62
 
@@ -40,7 +41,7 @@ _SMALLEST, _LARGEST = 2.0**-900, 2.0**62
 class Scaled:
     """`integers` (k, n) over `scales` (n,) are the values, where `exact` (n,) is True.
 
-    `common` is the scale of all rows, None where they differ.
+    `common` is the scale of all rows; None if the scales differ.
     """
 
     integers: NDArray[np.int64]
@@ -52,10 +53,10 @@ class Scaled:
 def scale(values: Floats, hint: float = 1.0) -> Scaled:
     """Scale (k, n) finite doubles, the k values of a row with one scale.
 
-    All rows get one power of ten where one fits them all with at most 15 digits: `hint`, the scale that the series had
-    before (so that it stays the same from day to day), else the smallest. Otherwise each row gets its own: the hint,
-    the smallest power of ten, or a power of two. A row that even this does not fit (1e15 beside 1.234567890123456e-12)
-    is not exact.
+    If one power of ten fits all rows with at most 15 digits, all rows get it: `hint`, the previous scale of the series
+    (so that it stays the same from day to day), else the smallest power. Otherwise each row gets its own scale: the
+    hint, the smallest power of ten, or a power of two. A row that no scale fits (1e15 beside 1.234567890123456e-12) is
+    not exact.
     """
     with np.errstate(over="ignore", invalid="ignore"):
         common = _common(values, hint)
@@ -88,7 +89,7 @@ def is_representable(values: Floats) -> Mask:
 def _common(values: Floats, hint: float) -> float | None:
     if not values.any():
         return hint
-    # A hint far larger than what the first rows need came from an unusual candle some days ago: it is dropped.
+    # Drop a hint that is far larger than the first rows need, because it comes from an unusual candle some days ago.
     if _fits(values, hint, _SHORT).all() and not _fits(values[:, :16], hint / 1000, _SHORT).all():
         return hint
     return next((power for power in POWERS_OF_TEN if _fits(values, power, _SHORT).all()), None)
@@ -107,7 +108,7 @@ def _per_row(values: Floats, hint: float) -> Scaled:
 
 
 def _try_powers(scaled: Scaled, values: Floats, rows: Rows, powers: Iterable[float], limit: float) -> Rows:
-    """Scale each of the rows by the first power that fits it; return the rows that none fits."""
+    """Scale each row by the first power that fits it. Return the rows that no power fits."""
     for power in powers:
         if not len(rows):
             break
@@ -120,7 +121,10 @@ def _try_powers(scaled: Scaled, values: Floats, rows: Rows, powers: Iterable[flo
 
 
 def _try_shortest_decimals(scaled: Scaled, values: Floats, rows: Rows) -> Rows:
-    """Scale rows with more than 15 digits by their shortest decimals; return the rows for which that is not exact."""
+    """Scale rows with more than 15 digits by their shortest decimals.
+
+    Return the rows for which the result is not exact.
+    """
     done = np.zeros(len(rows), np.bool_)
     for n, row in enumerate(rows.tolist()):
         decimals = [Decimal(repr(number)).normalize() for number in values[:, row].tolist()]
@@ -132,7 +136,7 @@ def _try_shortest_decimals(scaled: Scaled, values: Floats, rows: Rows) -> Rows:
             scaled.integers[:, row] = integers
             scaled.scales[row] = POWERS_OF_TEN[places]
             done[n] = True
-    # As PostgreSQL does it: the integer becomes a double first, and that may round.
+    # As in PostgreSQL, the integer is first converted to a double, which may round it.
     done &= (scaled.integers[:, rows].astype(np.float64) / scaled.scales[rows] == values[:, rows]).all(axis=0)
     return rows[~done]
 

@@ -1,7 +1,7 @@
-"""Series, slices and windows: names for candles, without the candles themselves.
+"""Series, slices and windows: identifiers of candles, without the candles themselves.
 
-All instants are aware and UTC; arithmetic on a naive one raises TypeError.
-Stretches of time are half-open, [start, end).
+All instants are aware and UTC; arithmetic on a naive instant raises TypeError. Stretches of time are half-open,
+[start, end).
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ _DAY = timedelta(days=1)
 
 @dataclass(frozen=True, order=True)
 class Series:
-    """One line of candles. `exchange` and `symbol` are ccxt's ("binance", "BTC/USDT")."""
+    """All candles of one symbol and timeframe on an exchange.
+
+    `exchange` and `symbol` are ccxt's ("binance", "BTC/USDT").
+    """
 
     exchange: str
     symbol: str
@@ -53,7 +56,7 @@ class Slice:
 
     @property
     def expected(self) -> int:
-        """How many candles the whole day has room for: 1440 at 1m."""
+        """The number of candles in a whole day: 1440 at 1m."""
         return self.series.timeframe.per_day
 
     def grid(self) -> Times:
@@ -66,21 +69,21 @@ class Slice:
 
 
 class SliceState(StrEnum):
-    """The state of a slice. A slice's state only ever rises, in the order below."""
+    """The state of a slice. The state of a slice only rises, in the order below."""
 
-    LIVE = "live"  # fed by live polling while its day runs
+    LIVE = "live"  # filled by live polling during its day
     PARTIAL = "partial"  # fetched, but the exchange did not answer for all of it
-    SETTLED = "settled"  # fetched whole after its day ended
+    SETTLED = "settled"  # fetched completely after the end of its day
 
     @property
     def rank(self) -> int:
-        """The place of the state in the order in which a slice rises."""
+        """The position of the state in this order."""
         return list(SliceState).index(self)
 
 
 @dataclass(frozen=True, order=True)
 class Window:
-    """A stretch of one series to fetch. Raises ValueError if an end does not lie on the grid."""
+    """A stretch of one series to fetch. Raises ValueError if its start or end is not on the grid."""
 
     series: Series
     start: datetime

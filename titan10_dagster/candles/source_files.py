@@ -1,4 +1,4 @@
-"""Files that candles are read from, and what proves which file it was."""
+"""Files from which candles are read, with digests that identify them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ _INSTANTS = ("read_at", "start", "end")
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A file that candles were read from.
+    """A file from which candles were read.
 
-    digest: of the content as it was read, "sha256:<hex>". published_digest: what the archive publishes, in its own
-    algorithm; None where it publishes none. checked_against: which published digest the content was equal to; None
-    where there was nothing to compare with. start, end: the stretch that the file covers. Instants are aware and UTC.
+    digest: the digest of the content as it was read, "sha256:<hex>". published_digest: the digest that the archive
+        publishes, in its own algorithm; None if it publishes none. checked_against: the kind of published digest that
+        matched the content; None if there was no digest to compare with. start, end: the stretch that the file covers.
+        Instants are aware and UTC.
     """
 
     url: str
@@ -31,11 +32,11 @@ class SourceFile:
     end: datetime
 
     def to_json(self) -> dict[str, Any]:
-        """The file as plain JSON values; instants are ISO 8601."""
+        """Return the file as plain JSON values; instants are ISO 8601."""
         return {**asdict(self), **{name: getattr(self, name).isoformat() for name in _INSTANTS}}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> SourceFile:
-        """The file that `to_json` wrote; TypeError, KeyError or ValueError for anything else."""
+        """Return the file from the output of `to_json`. Raises TypeError, KeyError or ValueError for other input."""
         instants = {name: datetime.fromisoformat(values[name]) for name in _INSTANTS}
         return cls(**{**values, **instants})

@@ -41,7 +41,7 @@ class Timeframe:
         return self.name
 
 
-# Anything longer than a day, or that does not divide it, would break "a slice is one UTC day".
+# A timeframe that is longer than a day, or does not divide it, would not fit into slices of one UTC day.
 TIMEFRAMES: Mapping[str, Timeframe] = MappingProxyType(
     {
         timeframe.name: timeframe
