@@ -1,4 +1,4 @@
-"""The code location: what Dagster loads. It only composes; decisions are elsewhere."""
+"""The code location that Dagster loads. It only composes the definitions of other modules."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from titan10_dagster.ingest.context import open_context
 @dg.definitions
 @cache  # Dagster calls this three times in a run
 def defs() -> dg.Definitions:
-    # Each exchange has a policy of its own, for backfills launched in the UI. Jobs that span exchanges are launched by
-    # schedules and sensors, which name their range of days, so the policy that Dagster picks for them has no effect.
+    # Each exchange has its own backfill policy, for backfills launched in the UI. Jobs that include several exchanges
+    # are launched by schedules and sensors with a range of days, so the policy that Dagster selects for them has no
+    # effect.
     warnings.filterwarnings("ignore", message="Asset job .* materializes assets with varying BackfillPolicies")
     loaded = settings.load()
     logs.configure(loaded)

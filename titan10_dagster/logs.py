@@ -27,7 +27,7 @@ from titan10_dagster.settings import LogSettings, Settings
 
 HIDDEN = "***"
 QUIET = ("alembic", "yoyo", "apprise", "urllib3", "sqlalchemy")  # logged from WARNING on
-_SHORTEST_SECRET = 4  # a shorter one would also be removed from ordinary words
+_SHORTEST_SECRET = 4  # a shorter secret would also be removed from ordinary words
 
 _WORD = re.compile(r"[a-z]+|titan10")
 _NAMES = (
@@ -83,7 +83,7 @@ def configure(settings: Settings, *, level: str | None = None, stream: TextIO | 
     root.setLevel(level or settings.logs.level)
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
-    if "dagster" in sys.modules:  # do not import it here: that takes a second, and some commands do not need it
+    if "dagster" in sys.modules:  # do not import Dagster here: that takes a second, and some commands do not need it
         from titan10_dagster.dagster_internals.console_logger import send_console_logs_to
 
         send_console_logs_to(handler)
@@ -209,7 +209,7 @@ def _parts(name: str, value: str) -> Iterator[str]:
         yield value
     elif name.startswith(".alerts") and scheme != "file":
         yield rest
-        # Words are left out: otherwise `services` or `binance` of a path would be hidden in every log line.
+        # Ordinary words are left out. Otherwise `services` or `binance` in a path would be hidden in every log line.
         for part in re.split(r"[/:@?&=,]", rest):
             if len(part) >= 6 and not _WORD.fullmatch(part):
                 yield part

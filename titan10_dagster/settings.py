@@ -59,7 +59,7 @@ class _Section(BaseModel):
 
 
 class DatabaseSettings(_Section):
-    """Where candles are stored. Without a URL, `titan10 up` starts the embedded PostgreSQL."""
+    """The database of the candles. Without a URL, `titan10 up` starts the embedded PostgreSQL."""
 
     url: SecretStr | None = Field(None, description="PostgreSQL URL; if empty, the embedded PostgreSQL is used")
     dagster_url: SecretStr | None = Field(
@@ -77,7 +77,7 @@ class DatabaseSettings(_Section):
 
 
 class TimescaleSettings(_Section):
-    """How TimescaleDB keeps the candles. On plain PostgreSQL only the retention has an effect."""
+    """The storage of candles in TimescaleDB. On plain PostgreSQL only the retention has an effect."""
 
     chunk_days: int = Field(7, ge=1, le=366, description="days of candles in one chunk; applies to new chunks")
     compress_after_days: int = Field(7, ge=1, le=MOST_DAYS, description="age in days at which chunks are compressed")

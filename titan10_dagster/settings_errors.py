@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-# What each type of pydantic error means to a reader of titan10.toml; the fields come from the error's context.
+# Texts for the types of pydantic errors, for readers of titan10.toml. The fields are filled from the error's context.
 _SENTENCES = {
     "missing": "is required",
     "bool_parsing": "must be true or false",
@@ -76,11 +76,11 @@ def _sentence(fault: Mapping[str, Any], settings: type[BaseModel], prefix: str) 
 
 
 def _section(settings: type[BaseModel], path: Iterable[str]) -> type[BaseModel]:
-    """Return the model of the section at `path`, also where a name of the user's choice stands in it."""
+    """Return the model of the section at `path`, even if the path contains a name chosen by the user."""
     section = settings
     model: Any = settings
     for part in path:
-        # A dict of sections, such as `exchanges`, has names of the user's choice as keys.
+        # The keys of a dict of sections, such as `exchanges`, are names chosen by the user.
         model = section.model_fields[part].annotation if model is section else get_args(model)[-1]
         if isinstance(model, type) and issubclass(model, BaseModel):
             section = model

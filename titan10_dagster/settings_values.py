@@ -1,7 +1,7 @@
 """Parsing and checks of single setting values.
 
-Functions here raise ValueError with what is wrong and what to write instead. The caller adds the key. No message
-repeats a value that can hold a password.
+The functions raise ValueError; the message names the problem and the correction. The caller adds the key. No message
+repeats a value that may contain a password.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PROXY_SCHEMES = ("http://", "https://", "socks5://", "socks5h://")
 SOURCES = ("archive", "rest")
 # A landed file is named after its symbol, and file systems take names of up to 255 bytes.
 LONGEST_SYMBOL = 64
-# Ids that ccxt has given up, and the ids of the same exchanges now.
+# Former ids of exchanges in ccxt, and their current ids.
 RENAMED_EXCHANGES = {
     "bitfinex2": "bitfinex",
     "coinbasepro": "coinbaseexchange",
@@ -32,7 +32,7 @@ RENAMED_EXCHANGES = {
     "okex": "okx",
     "okex5": "okx",
 }
-FIRST_DAY = date(2009, 1, 3)  # day of the first Bitcoin block: no candle is older
+FIRST_DAY = date(2009, 1, 3)  # day of the first Bitcoin block; no candle is older
 
 
 def parse_timeframe(value: object) -> Timeframe:

@@ -1,8 +1,8 @@
 """Results of asset checks for single partitions, reported from a run of many partitions.
 
-Dagster stores one result per check and run (dagster issues 17005 and 32894). A result for each partition has to be
-reported as an event of the run: `DagsterInstance.report_runless_asset_event` stores only one result per check and
-partition, ever. The UI shows a result only if it names the latest materialization of its partition.
+Dagster stores one result per check and run (dagster issues 17005 and 32894). A result for each partition therefore has
+to be reported as an event of the run, because `DagsterInstance.report_runless_asset_event` can store only a single
+result per check and partition. The UI shows a result only if it names the latest materialization of its partition.
 """
 
 from __future__ import annotations

@@ -2,10 +2,11 @@
 
     python -m titan10_dagster.dagster_internals.code_server --socket PATH --module-name titan10_dagster.definitions
 
-Dagster starts each run as a new Python process, which first spends three seconds of a core on imports. A poll of the
-newest candles would pay that every minute. Here a run is a copy of a process that has already imported everything
-(the "forkserver" of multiprocessing). That process has no connections and no Python threads, and the copy shares its
-memory. This works on Linux only: system libraries of macOS do not work after a fork.
+Dagster starts each run as a new Python process, which first spends three seconds of a core on imports. Without this
+module, each poll of the newest candles would need these three seconds every minute. Here a run is a copy of a process
+that has already imported everything (the "forkserver" of multiprocessing). That process has no connections and no
+Python threads, and the copy shares its memory. This works on Linux only: system libraries of macOS do not work after a
+fork.
 """
 
 from __future__ import annotations
@@ -31,15 +32,15 @@ PRELOADED = (
     "dagster._grpc.server",
     "upath.implementations.local",
 )
-NAME = "titan10-run"  # of a run's process, for ps, top and pgrep
+NAME = "titan10-run"  # name of a run's process, for ps, top and pgrep
 _PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15  # <linux/prctl.h>
 
 
 class RunProcess(ForkServerProcess):
-    """The process of a run. It ends when the process ends that it was copied from.
+    """The process of a run, a copy of a template process.
 
-    That process reports the end of the run to the code server. Without it, Dagster would treat a running run as dead
-    and start it a second time.
+    It ends when the template process ends, because that process reports the end of the run to the code server.
+    Otherwise Dagster would treat a running run as dead and start it a second time.
     """
 
     def run(self) -> None:
@@ -61,7 +62,7 @@ class ForkingApiServer(server.DagsterApiServer):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         multiprocessing.set_forkserver_preload(list(PRELOADED))
-        forkserver.ensure_running()  # it imports while this process does
+        forkserver.ensure_running()  # the other process imports at the same time as this one
         self._mp_ctx = RunContext()  # type: ignore[assignment]  # Dagster's own is get_context("spawn")
 
 

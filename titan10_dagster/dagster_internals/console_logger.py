@@ -1,7 +1,7 @@
-"""Dagster's console loggers, which write what runs, sensors and schedules log to standard error.
+"""Dagster's console loggers, which write the log messages of runs, sensors and schedules to standard error.
 
 There is no public way to replace the console logger of a run, except in the run's config, which a backfill does not
-have. So this module replaces the function that creates it, in the two modules that look it up.
+have. This module therefore replaces the function that creates the logger, in the two modules that use it.
 """
 
 from __future__ import annotations

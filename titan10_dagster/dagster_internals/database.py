@@ -1,4 +1,4 @@
-"""Where Dagster keeps its tables: the schema `dagster` of a PostgreSQL database."""
+"""The location of Dagster's tables: the schema `dagster` of a PostgreSQL database."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def ensure_dagster_schema(database_url: str) -> None:
         try:
             cursor.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(DAGSTER_SCHEMA)))
         except psycopg2.errors.UniqueViolation:
-            return  # another process created it meanwhile
+            return  # another process has created the schema meanwhile
         except psycopg2.errors.InsufficientPrivilege:
             raise StoreError(
                 f"This role may not create the schema {DAGSTER_SCHEMA}: let the database's owner run "

@@ -1,4 +1,4 @@
-"""How runs in this process end: interrupted by Ctrl-C or SIGTERM, or failed outside of their steps."""
+"""The end of runs in this process: interrupted by Ctrl-C or SIGTERM, or failed outside of their steps."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def mark_as_canceled(instance: dg.DagsterInstance, run_id: str) -> None:
 
 
 def failure_of_run(result: dg.ExecuteInProcessResult) -> list[str]:
-    """Return why a run failed as a whole, as when a resource could not be set up; empty if it did not."""
+    """Return the reason why a run failed outside of its steps, such as a resource that could not be set up; else ""."""
     reasons = []
     for event in result.all_events:
         if event.is_run_failure:

@@ -1,12 +1,13 @@
 """The run launcher of dagster.yaml: Dagster's launcher, which also detects that the process of a run is gone.
 
 Dagster's launcher leaves that to the code server, which notices the end of its runs (killed, out of memory) within half
-a second. If the code server itself is gone, its runs stay "started" for ever and block the pool of their exchange.
+a second. If the code server itself is gone, its runs stay "started" forever and block the pool of their exchange.
 
-So the run monitoring of the daemon makes two checks with this launcher. It asks the code server for its runs, and it
-asks the operating system for the process of the run, which the run's log names. For a `titan10 backfill` it checks the
-process of the command, in the database if that runs on another machine. The code server's answer is not enough: the
-thread that watches its runs dies if the database does not answer at that moment, and then dead runs count as running.
+The run monitoring of the daemon therefore makes two checks with this launcher. It asks the code server for its runs,
+and it asks the operating system for the process of the run, which the run's log names. For a `titan10 backfill` it
+checks the process of the command, in the database if that runs on another machine. The code server's answer is not
+enough: the thread that watches its runs dies if the database does not answer at that moment, and then dead runs count
+as running.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class WatchfulRunLauncher(DefaultRunLauncher):
         return CheckRunHealthResult(WorkerStatus.FAILED, "The process that executed this run is gone.")
 
     def _has_process(self, run: DagsterRun) -> bool:
-        if PROCESS_TAG in run.tags:  # of `titan10 backfill`
+        if PROCESS_TAG in run.tags:  # a run of `titan10 backfill`
             return is_alive(run.tags[PROCESS_TAG], database_url(self._instance))
         server = json.loads(run.tags.get(GRPC_INFO_TAG, "{}"))
         if not server:

@@ -1,8 +1,8 @@
 """Storage calls that are repeated until the database answers.
 
-Dagster's own storage gives up about 11 s after the database went away, and the step that made the call fails. Crash
-recovery of PostgreSQL can take longer, and so can a failover. `patient` makes all public methods of a storage class
-repeat their work for two minutes after an error that may pass: a lost connection, a server that is starting,
+Dagster's own storage gives up about 11 s after the database becomes unavailable, and the step that made the call fails.
+Crash recovery of PostgreSQL can take longer, and so can a failover. `patient` makes all public methods of a storage
+class repeat their work for two minutes after an error that may pass: a lost connection, a server that is starting,
 recovering, read-only or out of disk space.
 """
 
@@ -25,16 +25,16 @@ T = TypeVar("T")
 Storage = TypeVar("Storage", bound=type)
 
 PATIENCE_SECONDS = 120.0
-READ_ONLY = "25006"  # SQLSTATE of a write on a standby, also on a session that was opened before a failover
-QUERY_CANCELED = "57014"  # by the statement time-out of the UI: the same query would take as long again
-# What PostgreSQL says when it refuses a connection for a reason that waiting does not change; it sends no SQLSTATE.
+READ_ONLY = "25006"  # SQLSTATE of a write on a standby, including a session that was opened before a failover
+QUERY_CANCELED = "57014"  # cancelled by the statement time-out of the UI: the query would take as long again
+# Messages with which PostgreSQL refuses a connection for a lasting reason. They have no SQLSTATE.
 REFUSALS = ("authentication failed", "does not exist", "no pg_hba.conf entry", "is not permitted to log in")
 
-_state = local()  # of each thread: whether a patient call is under way
+_state = local()  # per thread: whether a patient call is under way
 
 
 def patient(storage: Storage) -> Storage:
-    """Class decorator: make the methods and properties that the class inherits repeat their work after such an error.
+    """Decorate a class so that the methods and properties that it inherits repeat their work after such an error.
 
     Private methods, generators and methods that the class defines itself are not wrapped.
     """
@@ -54,9 +54,9 @@ def patient(storage: Storage) -> Storage:
 
 
 def patiently(call: Callable[[], T]) -> T:
-    """Return what `call` returns, and repeat it while it fails with an error that may pass.
+    """Return the result of `call`, and repeat it while it fails with an error that may pass.
 
-    Only the outermost of nested calls repeats, so that the time limits do not multiply.
+    Only the outermost of nested calls is repeated, so that the time limits do not multiply.
     """
     if getattr(_state, "repeating", False):
         return call()

@@ -1,6 +1,6 @@
 """Deletion of many runs at once, and the size of their events.
 
-`DagsterInstance.delete_run` opens a connection nine times per run: ten minutes for a day of polling runs on a busy
+`DagsterInstance.delete_run` opens a connection nine times per run, so a day of polling runs takes ten minutes on a busy
 machine. With PostgreSQL storage, `delete_runs` makes the same deletions for many runs in three statements.
 """
 

@@ -1,17 +1,18 @@
 """The storage of dagster.yaml: Dagster's storage on PostgreSQL, with pooled connections and patience.
 
-Pool: Dagster opens a connection for each statement, three for an event of a run. Half of the time of a run that fetches
-a month went into connecting, because a password costs milliseconds on either side. Here a process keeps a few
-connections for all of Dagster's storages, and checks before each use that the server still knows them.
+Pool: Dagster opens a connection for each statement, three for an event of a run. Without the pool, half of the time of
+a run that fetches a month was spent on connecting, because the check of a password takes milliseconds on both sides.
+Here a process keeps a few connections for all of Dagster's storages, and checks before each use that they are still
+open.
 
-Patience: a call that meets a server that is away, recovering, read-only or out of disk space is repeated (see
-patience.py). A statement that the server finished before its connection broke is then executed twice: an event may be
-stored twice, which changes nothing, and a run or backfill that already exists counts as added.
+Patience: a call is repeated if the server is unavailable, recovering, read-only or out of disk space (see patience.py).
+    If the connection breaks after the server has finished a statement, the statement is executed twice. An event may
+    then be stored twice, which changes nothing, and a run or backfill that already exists counts as added.
 
-Events: an event is one transaction instead of up to four, and does not wait until the disk has it. That was half of the
-time of the checks of a run, which store a result for each day. A crash of the server loses its last events. Their run
-then counts as lost and is run again. It finds its candles where it stored them. Everything else waits
-for the disk, above all the slots of an exchange's pool.
+Events: an event is stored in one transaction instead of up to four, and without waiting for the disk. Waiting took half
+    of the time of a run's checks, which store a result for each day. A crash of the server loses its last events. Their
+    run then counts as lost and is run again; it finds the candles that it had stored. All other writes wait for the
+    disk, in particular the slots of an exchange's pool.
 
 Without the variable TITAN10_DATABASE__DAGSTER_URL, which every `titan10` command sets, and without DAGSTER_HOME, as
 with `dg dev` or `dg check defs` in a fresh clone, Dagster keeps its tables in SQLite files below `data`.
@@ -48,7 +49,7 @@ from titan10_dagster.store.urls import sqlalchemy_url
 T = TypeVar("T")
 
 URL_VARIABLE = "TITAN10_DATABASE__DAGSTER_URL"
-KEPT_CONNECTIONS = 3  # of a process; if its threads need more, more are opened and closed again
+KEPT_CONNECTIONS = 3  # connections per process; if its threads need more, more are opened and closed again
 
 
 class _Pooled:
@@ -84,7 +85,7 @@ class PatientEventLogStorage(_Pooled, PostgresEventLogStorage):
     """Dagster's event log, whose calls wait for the database, and which stores an event in one transaction."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        self._storing = local()  # of each thread: the connection of the transaction under way
+        self._storing = local()  # per thread: the connection of the current transaction
         super().__init__(*args, **options)
 
     def store_event(self, event: EventLogEntry) -> None:
@@ -115,7 +116,7 @@ class PooledPostgresStorage(DagsterPostgresStorage):
         should_autocreate_tables: bool = True,
         inst_data: ConfigurableClassData | None = None,
     ) -> None:
-        # Not DagsterPostgresStorage.__init__, which would make storages without pool and patience.
+        # DagsterPostgresStorage.__init__ is not called, because it would create storages without pool and patience.
         self.postgres_url = url = sqlalchemy_url(postgres_url)
         self.should_autocreate_tables = should_autocreate_tables
         self._inst_data = inst_data
@@ -130,7 +131,7 @@ class PooledPostgresStorage(DagsterPostgresStorage):
     def from_config_value(  # type: ignore[override]  # SQLite is no DagsterPostgresStorage
         cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
     ) -> DagsterStorage[Any]:
-        """Return the storage of a dagster.yaml; see the module for what it is without a database.
+        """Return the storage of a dagster.yaml. For the storage without a database, see the module's docstring.
 
         Raises:
             SettingsError: DAGSTER_HOME is set, but no database is named.

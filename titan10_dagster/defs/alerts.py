@@ -35,7 +35,7 @@ def alert_sensor() -> dg.SensorDefinition:
 
 
 def sentence(report: AlertReport) -> str:
-    """Say what a tick did."""
+    """Describe the result of a tick."""
     if not report.open:
         return "There are no problems that need you."
     failed = f", {report.failed} were not accepted and will be sent again" if report.failed else ""

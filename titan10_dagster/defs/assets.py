@@ -44,7 +44,7 @@ class FetchConfig(dg.Config):
 class LandedCandles:
     """The slices of some partitions of an exchange. Their candles stay in the landing zone until they are read.
 
-    `landed`: slices that this run landed, or that a run that died had landed.
+    `landed`: slices landed by this run, or by an earlier run that died.
     """
 
     slices: tuple[Slice, ...]
@@ -243,7 +243,7 @@ def logged(run: str, exchange: str, partitions: Sequence[str] = ()) -> AbstractC
 
 
 def summary(plan: FetchPlan) -> str:
-    """Return in one sentence what a run has to do."""
+    """Describe the work of a run in one sentence."""
     return (
         f"{len(plan.fetch)} slices to fetch; {len(plan.settled)} are settled, {len(plan.landed)} were landed by a run "
         f"that did not store them, {len(plan.before_start)} lie before the exchange's start."

@@ -67,7 +67,7 @@ def plan_of(titan10: IngestContext, instance: DagsterInstance) -> HistoryPlan:
 
 
 def summary(plan: HistoryPlan) -> str:
-    """Say why nothing is requested."""
+    """Describe why nothing is requested."""
     if not plan.missing:
         return "All history of the configured exchanges was requested. The sensor repair_gaps fetches what failed."
     left = ", ".join(f"{name} {days:,} days" for name, days in sorted(plan.missing.items()))

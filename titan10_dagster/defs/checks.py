@@ -41,7 +41,10 @@ SEVERITIES = {Severity.WARN: dg.AssetCheckSeverity.WARN, Severity.ERROR: dg.Asse
 
 @dataclass(frozen=True)
 class CandleCheck:
-    """A check of the landed slices; `find` decides about the slices of one day. `concern`: that of its rules."""
+    """A check of the landed slices.
+
+    `find` returns the finding for the slices of one day. `concern`: the concern of its rules.
+    """
 
     name: str
     description: str
@@ -55,7 +58,7 @@ class CandleCheck:
 
 
 def rule_sentences(concern: Concern) -> str:
-    """Return what the rules of a concern demand, in one line."""
+    """Return the sentences of the rules of a concern, in one line."""
     return " ".join(rule.sentence for rule in RULES if rule.concern is concern)
 
 
@@ -90,7 +93,7 @@ STORE_CHECKS = {
 
 
 def candle_checks(exchange: str, partitions: dg.PartitionsDefinition[str]) -> dg.AssetChecksDefinition:
-    """Return the checks of `<exchange>/candles`, in one step. Each landed file was judged when it landed."""
+    """Return the checks of `<exchange>/candles`, in one step. Each landed file was already judged when it landed."""
     asset = dg.AssetKey([exchange, "candles"])
     descriptions = {check.name: check.description for check in CANDLE_CHECKS}
 
@@ -134,7 +137,7 @@ def store_checks(exchange: str, partitions: dg.PartitionsDefinition[str]) -> dg.
 
 
 def tries(context: dg.AssetCheckExecutionContext) -> int:
-    """Return how often this step was tried before."""
+    """Return the number of earlier attempts at this step."""
     previous: int = context.get_step_execution_context().previous_attempt_count
     return previous
 
@@ -178,7 +181,7 @@ def _specs(
 
 
 class DayReport:
-    """Reports each day's own results of a step, in place of the planned ones.
+    """Report the results of each single day of a step, in addition to the results of the run.
 
     A run of one partition needs none, because its result is the partition's.
     """

@@ -1,8 +1,8 @@
 """Delete old runs of polling and maintenance, and landed files that the database has, every night.
 
 Only runs of the jobs in `FREQUENT` are deleted, because they make no partitions. The UI shows a partition as
-materialized as long as the event of its run exists. So the runs of backfills, settlements and repairs stay for ever.
-The daemon deletes old ticks itself (`retention` in dagster.yaml).
+materialized as long as the event of its run exists. Therefore the runs of backfills, settlements and repairs stay
+forever. The daemon deletes old ticks itself (`retention` in dagster.yaml).
 """
 
 # No `from __future__ import annotations`: Dagster reads the annotations of configs and resources as they stand.
@@ -31,17 +31,17 @@ from titan10_dagster.operate.cleanup import clear_landing
 
 KEY = dg.AssetKey(["system", "housekeeping"])
 JOB = "housekeeping"
-# The jobs whose runs are many and make no partition.
+# The jobs that have many runs and materialize no partition.
 FREQUENT = (LIVE_JOB, ROLLUPS_JOB, MARKETS_JOB, HEALTH_JOB, STORAGE_JOB, JOB)
 FINISHED = [DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED]
 HOUSEKEEPING_AT = "30 3 * * *"
 BATCH = 200
-LONGEST = timedelta(minutes=20)  # of one night; the next night continues
+LONGEST = timedelta(minutes=20)  # runs per night; the next night continues
 
 
 @dataclass(frozen=True)
 class Deleted:
-    """How many runs were deleted, with how many events and bytes."""
+    """The number of deleted runs, with the number and size of their events."""
 
     runs: int = 0
     events: int = 0

@@ -28,12 +28,12 @@ from titan10_dagster.ingest.days import read_ledger
 from titan10_dagster.operate.run_processes import PROCESS_TAG, is_alive, this_process, visible_to_other_machines
 
 SHUT_OUT = {error.__name__ for error in (Banned, BreakerOpen, Refused)}
-PERMANENT = {error.__name__ for error in (FetchError, UnknownSymbol)}  # the same request would be rejected again
+PERMANENT = {error.__name__ for error in (FetchError, UnknownSymbol)}  # repeating the request would be rejected again
 
 
 @dataclass(frozen=True)
 class Backfill:
-    """What a backfill did.
+    """The result of a backfill.
 
     Attributes:
         failed: the days of runs that failed.
@@ -67,8 +67,8 @@ def backfill(
 ) -> Backfill:
     """Fetch, check and store the UTC days `first` to `last`, run after run, oldest first.
 
-    If a run fails, the next is tried nevertheless, unless the exchange blocks us: then the backfill ends. `instance`
-    defaults to that of DAGSTER_HOME.
+    If a run fails, the next run is started nevertheless, unless the exchange blocks us. In that case the backfill ends.
+    `instance` defaults to that of DAGSTER_HOME.
 
     Raises:
         KeyboardInterrupt: a run was interrupted; it is marked as cancelled.
@@ -170,7 +170,7 @@ def _errors(result: dg.ExecuteInProcessResult) -> set[str]:
 
 
 def _is_shut_out(result: dg.ExecuteInProcessResult) -> bool:
-    """Return whether the exchange blocks us, so that requests for the next days would fail alike."""
+    """Return whether the exchange blocks us, so that requests for the next days would fail too."""
     return not SHUT_OUT.isdisjoint(_errors(result))
 
 
@@ -181,7 +181,7 @@ def _is_permanent(result: dg.ExecuteInProcessResult) -> bool:
 
 
 def _failed_symbols(result: dg.ExecuteInProcessResult) -> dict[date, dict[str, str]]:
-    """Return for each day the symbols that failed, whether or not they were stored already, and why."""
+    """Return, for each day, the symbols that failed and the reasons, including symbols that were already stored."""
     failed: dict[date, dict[str, str]] = {}
     for event in result.all_events:
         if event.is_step_materialization and FAILURES in event.materialization.metadata:

@@ -15,7 +15,7 @@ STALE = timedelta(minutes=1)
 
 
 def live_schedule(exchanges: tuple[str, ...], *, enabled: bool) -> dg.ScheduleDefinition:
-    """Return the schedule. Each minute it polls the candles since the last ones, of all exchanges at once."""
+    """Return the schedule. Each minute it polls the new candles of all exchanges at once."""
 
     @dg.schedule(
         cron_schedule="* * * * *",
@@ -35,9 +35,9 @@ def live_schedule(exchanges: tuple[str, ...], *, enabled: bool) -> dg.ScheduleDe
 
 
 def live_request(tick: datetime, now: datetime, *, under_way: bool) -> dg.RunRequest | dg.SkipReason:
-    """Return the run of a tick, or why there is none.
+    """Return the run of a tick, or the reason why there is none.
 
-    A late tick has none: one poll brings all that was missed.
+    A late tick starts no run, because the next poll brings all missed candles.
     """
     if now - tick > STALE:
         return dg.SkipReason("This tick is late. The next poll also brings its candles.")
@@ -70,7 +70,7 @@ def live_job(exchanges: tuple[str, ...]) -> dg.JobDefinition:
 
 
 def observation(report: LiveReport) -> dg.AssetObservation:
-    """Return what the UI shows at `<exchange>/ohlcv`."""
+    """Return the observation that the UI shows at `<exchange>/ohlcv`."""
     metadata: dict[str, Any] = {
         "rows": report.inserted,
         "restated": report.restated,

@@ -1,4 +1,4 @@
-"""What the UI shows beside a partition."""
+"""The metadata that the UI shows for a partition."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ OfSlice = TypeVar("OfSlice", SliceResult, LedgerRow)
 
 
 def candles_metadata(plan: FetchPlan, fetch: Fetch, *, forecast: str, alternative: str) -> dict[str, Metadata]:
-    """Return what this run did, by partition key. `alternative` says how else to get days that are out of reach.
+    """Return metadata about the work of this run, by partition key.
 
-    The forecast and the result are those of the whole run, and the same in each partition.
+    `alternative` describes another way to get days that the exchange no longer serves. Forecast and result belong to
+    the whole run and are the same in each partition.
     """
     fetched = by_day_fetched(fetch.landed)
     groups = {
@@ -59,7 +60,7 @@ def _failures_on(day: date, plan: FetchPlan, fetch: Fetch) -> Metadata:
 
 
 def stored_metadata(days: Iterable[date], report: WriteReport, rows: Iterable[LedgerRow]) -> dict[date, Metadata]:
-    """Return what this run wrote and what the ledger holds, by UTC day."""
+    """Return metadata about the written candles and the ledger rows, by UTC day."""
     written, known = _by_day(report.by_slice.values()), _by_day(rows)
     return {day: {**_written(written[day]), **_known(known[day])} for day in days}
 
@@ -111,7 +112,7 @@ def _count_by_day(slices: Iterable[Slice]) -> Counter[date]:
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue:
-    """Rows of equal keys as a table of the UI, the first `MOST_ROWS` of them."""
+    """Return the first `MOST_ROWS` rows, which have equal keys, as a table of the UI."""
     columns = [dg.TableColumn(name, _type(value)) for name, value in (rows[0] if rows else {}).items()]
     return dg.MetadataValue.table([dg.TableRecord(dict(row)) for row in rows[:MOST_ROWS]], dg.TableSchema(columns))
 

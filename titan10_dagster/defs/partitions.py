@@ -1,4 +1,4 @@
-"""Days and runs: which partitions there are and how many of them one run takes."""
+"""Days and runs: the partitions, and the number of partitions per run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from titan10_dagster.settings import Settings
 from titan10_dagster.settings_values import FIRST_DAY
 
 # Tags of a run over a range of partitions, both included.
-PARTITION = "dagster/partition"  # tag of a run of one partition; a range run has others, even for one day
+PARTITION = "dagster/partition"  # tag of a run of one partition; a run of a range has the tags above, even for one day
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 
 
@@ -32,10 +32,10 @@ def daily() -> dg.DailyPartitionsDefinition:
 
 
 def days_per_run(settings: Settings) -> Mapping[str, int]:
-    """Return the days that a run of each exchange takes: the setting or the venue's figure, made unique.
+    """Return the number of days per run of each exchange: the setting or the venue's figure, made unique.
 
-    No two are equal, because Dagster puts assets of equal backfill policies into one run, where exchanges would wait
-    for each other.
+    The numbers must differ, because Dagster combines assets with equal backfill policies into one run, in which
+    exchanges would wait for each other.
     """
     sizes: dict[str, int] = {}
     for name, exchange in settings.exchanges.items():

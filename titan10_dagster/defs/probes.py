@@ -1,4 +1,4 @@
-"""The weekly probe of each exchange: does it still behave as its record says?"""
+"""The weekly probe of each exchange, which compares its behaviour with its record."""
 
 # No `from __future__ import annotations`: Dagster reads the annotations of configs and resources as they stand.
 
@@ -25,7 +25,7 @@ def probe_key(exchange: str) -> dg.AssetKey:
 
 
 def probe_asset(exchange: str) -> dg.AssetsDefinition:
-    """`<exchange>/probe`, with a check that fails where the exchange behaves otherwise than recorded."""
+    """Return `<exchange>/probe`, with a check that fails if the exchange's behaviour differs from its record."""
 
     @dg.asset(
         key=probe_key(exchange),
@@ -82,7 +82,7 @@ def check_result(probe: Probe) -> dg.AssetCheckResult:
 
 
 def probes_schedule(exchanges: tuple[str, ...]) -> dg.ScheduleDefinition:
-    """Once a week: a probe of each exchange."""
+    """Return the schedule that probes each exchange once a week."""
     return materializing(
         *(probe_key(name) for name in exchanges),
         at=PROBE_AT,

@@ -21,7 +21,8 @@ from titan10_dagster.planning.repairs import Repairable
 # Tags of a requested run: its exchange, under the sensor's tag, and the time of the request (the context's clock).
 REPAIR, AUTOPILOT = "titan10/repair", "titan10/autopilot"
 REQUESTED = "titan10/requested"
-# Older attempts do not count, nor more than this many per exchange: their days may then be fetched again sooner.
+# Limits for attempts: their age, and their number per exchange. The days of attempts beyond these limits may be fetched
+# again sooner.
 REMEMBERED, MOST_REMEMBERED = timedelta(days=7), 200
 # The jobs that fetch days: backfills of the UI and the command line, the daily settlement, repairs.
 JOBS_OF_DAYS = (IMPLICIT_ASSET_JOB_NAME, "settle", "repair")
@@ -64,7 +65,7 @@ def request_of_days(
 
 
 def symbols_of_run(run: dg.DagsterRun, exchange: str) -> list[str] | None:
-    """Return the symbols to which the run's config restricts it; None if it takes all of them."""
+    """Return the symbols to which the run's config restricts it; None if it takes all symbols."""
     ops: Any = run.run_config.get("ops", {})
     symbols: list[str] | None = ops.get(f"{exchange}__candles", {}).get("config", {}).get("symbols")
     return symbols

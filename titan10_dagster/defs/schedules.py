@@ -1,4 +1,4 @@
-"""The daily schedules: market lists are read at 01:30 UTC, and yesterday is fetched whole at 02:00 UTC."""
+"""The daily schedules: market lists are read at 01:30 UTC, and the whole of yesterday is fetched at 02:00 UTC."""
 
 from datetime import datetime, timedelta
 
@@ -9,7 +9,7 @@ from titan10_dagster.planning.repairs import SETTLEMENT
 
 MARKETS_JOB = "markets"
 SETTLE_AT, MARKETS_AT = f"0 {SETTLEMENT // timedelta(hours=1)} * * *", "30 1 * * *"
-SETTLE_PRIORITY = "5"  # above the queued runs of a backfill of the same exchange, below live polling
+SETTLE_PRIORITY = "5"  # higher than queued runs of a backfill of the same exchange, lower than live polling
 
 
 def settle_requests(exchanges: tuple[str, ...], now: datetime) -> list[dg.RunRequest]:

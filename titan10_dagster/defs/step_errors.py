@@ -1,11 +1,11 @@
-"""How a step ends that met an error of an exchange, of the database or of the disk.
+"""The end of a step after an error of an exchange, of the database or of the disk.
 
 | error | what the step does |
 |-|-|
 | TransientError, Throttled, DatabaseUnavailable, LandingError | is tried again a few times, after growing pauses |
 | these in the last try, and every other FetchError | fails with the error's own sentence |
 
-Days of a run that failed are fetched or stored later by the repair sensor, wherever they lie: see `defs.requests`.
+The repair sensor later fetches or stores all days of failed runs: see `defs.requests`.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from titan10_dagster.settings import RetrySettings
 
 @contextmanager
 def retried_or_failed(exchange: str, retries: RetrySettings, retry_number: int) -> Iterator[None]:
-    """Ask Dagster for another try of the step, or fail it in one sentence.
+    """Request another attempt at the step from Dagster, or fail it with one sentence.
 
     A RetryPolicy of Dagster cannot do this: it also repeats steps that a user interrupted.
 
     Raises:
         RetryRequested: the error can pass, and there are tries left.
-        Failure: it cannot, or there are none.
+        Failure: the error cannot pass, or there are no tries left.
     """
     try:
         yield

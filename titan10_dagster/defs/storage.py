@@ -16,7 +16,7 @@ STORAGE_AT = "50 3 * * *"
 
 
 def storage_asset() -> dg.AssetsDefinition:
-    """Return `system/storage`. Its metadata shows how much is stored, and what was dropped."""
+    """Return `system/storage`. Its metadata shows the size of the stored data, and the dropped data."""
 
     @dg.asset(
         key=KEY,

@@ -20,7 +20,7 @@ from titan10_dagster.store.reopened import Tried
 
 log = logging.getLogger(__name__)
 
-# The note of a slice in the ledger begins with this if the archive could not serve it.
+# Beginning of a slice's note in the ledger if the archive could not serve it.
 NOTE = "archive: "
 # Parts of the notes of slices that the archive may have later.
 _PASSING = ("not published", "could not be downloaded", "refuses this address")
@@ -35,7 +35,7 @@ def archive_of(titan10: IngestContext, exchange: str) -> Archive | None:
 
 
 def rest_is_a_source(titan10: IngestContext, exchange: str) -> bool:
-    """Whether the settings name REST as a source of the exchange."""
+    """Return whether the settings name REST as a source of the exchange."""
     return "rest" in titan10.exchange(exchange).sources
 
 

@@ -1,4 +1,4 @@
-"""What is still missing, by the ledger: open gaps, days that it does not know, and days that only an archive has."""
+"""Missing data according to the ledger: open gaps, days without ledger rows, and days that only an archive has."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def listed_series(titan10: IngestContext, exchanges: Iterable[str]) -> dict[Seri
 
 
 def open_slices(titan10: IngestContext) -> list[OpenSlice]:
-    """Return the slices of past days that miss candles without a final reason: repairs are planned from them."""
+    """Return the slices of past days that miss candles without a final reason. Repairs are planned from them."""
     starts = listed_series(titan10, titan10.settings.enabled)
     return ledger.open_slices(titan10.database, starts, titan10.now().date())
 
 
 def slices_to_check_later(titan10: IngestContext) -> list[CheckedLater]:
-    """Return the settled slices with a halt or an outage that are still to be checked for late candles."""
+    """Return the settled slices with a halt or an outage that will still be checked for late candles."""
     return ledger.slices_to_check_later(titan10.database, list(listed_series(titan10, titan10.settings.enabled)))
 
 
@@ -51,7 +51,7 @@ def reopened_by_archives(titan10: IngestContext) -> list[MissingDays]:
 
 
 def days_without_row(titan10: IngestContext) -> Missing:
-    """Return the days before today, since the start of each exchange, that the ledger does not know."""
+    """Return the days from the start of each exchange to yesterday without a ledger row."""
     today, enabled = titan10.now().date(), titan10.settings.enabled
     known = ledger.known_days(titan10.database, list(listed_series(titan10, enabled)), today)
     starts = {name: titan10.exchange(name).start for name in enabled}

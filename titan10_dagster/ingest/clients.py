@@ -1,4 +1,4 @@
-"""Clients of an exchange as the settings say to reach it, with its circuit breaker and its share of the pace."""
+"""Clients of an exchange, configured by the settings, with its circuit breaker and its share of the pace."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def open_client(
 ) -> ExchangeClient:
     """Return a client for `pace_share` of the rate that the exchange allows.
 
-    The default share is all that is safe and that live polling does not need.
+    The default is the safe share minus the share of live polling.
     """
     settings = titan10.exchange(exchange)
     if pace_share is None:
@@ -43,7 +43,7 @@ def open_client(
 
 
 def pace_share_of(titan10: IngestContext, exchange: str) -> float:
-    """Return the share of the allowed rate that a run uses: all that is safe and that live polling does not need."""
+    """Return the share of the allowed rate that a run uses: the safe share minus the share of live polling."""
     return SAFE_SHARE - (live_share_of(titan10, exchange) if titan10.settings.live.enabled else 0.0)
 
 

@@ -1,6 +1,6 @@
-"""What every use case of ingestion needs: settings, database, landing zone and clock.
+"""The context of all use cases of ingestion: settings, database, landing zone and clock.
 
-The context decides nothing. The functions beside it take it as their first argument:
+The context makes no decisions. The functions in the other modules take it as their first argument:
 
 | module      | what it does                                                             |
 |-------------|--------------------------------------------------------------------------|
@@ -51,7 +51,7 @@ class IngestContext:
     """Settings, database, landing zone and clock.
 
     `now` returns the time, aware, UTC. `on_landed` is called with each slice after it is in the landing zone: from
-    several threads, but never by two at the same time. `on_spent` is called after a fetch with what its sources needed.
+    several threads, but never by two at the same time. `on_spent` is called after a fetch with the cost of its sources.
     `retry_limits` says how often, and after which pauses, a failed page is requested again.
     """
 
@@ -65,7 +65,7 @@ class IngestContext:
 
     @cached_property
     def judged(self) -> JudgedFiles:
-        """The landed files that this process has read or written, each of them judged once."""
+        """The landed files that this process has read or written. Each file is judged once."""
         return JudgedFiles(self.landing)
 
     def exchange(self, name: str) -> ExchangeSettings:
@@ -80,7 +80,7 @@ class IngestContext:
 
     @property
     def kept_from(self) -> date | None:
-        """The first day whose candles are kept; None if candles are kept for ever."""
+        """The first day whose candles are kept; None if candles are kept forever."""
         days = self.settings.timescaledb.retention_days
         return None if days is None else self.now().date() - timedelta(days=days)
 
@@ -122,7 +122,7 @@ NO_DATABASE = (
 
 
 class NoDatabase(Database):
-    """The database of a process that knows none: using it raises SettingsError."""
+    """The database of a process without a known database. Any use raises SettingsError."""
 
     @property
     def _url(self) -> str:
@@ -130,7 +130,7 @@ class NoDatabase(Database):
 
     @_url.setter
     def _url(self, url: str) -> None:
-        """Ignore what `Database` assigns."""
+        """Ignore the attributes that `Database` assigns."""
 
 
 def open_context(settings: Settings, *, needs_database: bool = True) -> IngestContext:

@@ -1,4 +1,4 @@
-"""What ledger and landing zone know of the days of a run, read once per step."""
+"""The entries of ledger and landing zone for the days of a run, read once per step."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from titan10_dagster.store.ledger import LedgerRow
 
 @dataclass(frozen=True)
 class LedgerDays:
-    """Some slices of one exchange and what the ledger knows of them, at one moment.
+    """Some slices of one exchange and their ledger rows, at one moment.
 
-    `start` is the exchange's first day: nothing before it is requested. An exchange that is no longer configured has
-    none, so all its days count.
+    `start` is the exchange's first day; earlier days are not requested. An exchange that is no longer configured has no
+    start, so all its days count.
     """
 
     slices: tuple[Slice, ...]
@@ -27,37 +27,37 @@ class LedgerDays:
     ledger: Mapping[Slice, LedgerRow]
 
     def not_requested(self) -> list[Slice]:
-        """Return the slices that the ledger does not know."""
+        """Return the slices without a ledger row."""
         return self._since_start(lambda slice_: slice_ not in self.ledger)
 
     def unsettled(self) -> list[Slice]:
-        """Return the slices that the ledger does not call settled."""
+        """Return the slices that are not settled in the ledger."""
         return self._since_start(lambda slice_: not self.is_settled(slice_))
 
     def is_settled(self, slice_: Slice) -> bool:
-        """Whether the ledger calls the slice settled."""
+        """Return whether the slice is settled in the ledger."""
         row = self.ledger.get(slice_)
         return row is not None and row.state == SliceState.SETTLED
 
     def _since_start(self, wanted: Callable[[Slice], bool]) -> list[Slice]:
-        """Return the slices since the exchange's start for which `wanted` holds: every selection goes through here."""
+        """Return the slices since the exchange's start for which `wanted` is true. All selections use this method."""
         return [slice_ for slice_ in self.slices if slice_.day >= self.start and wanted(slice_)]
 
 
 @dataclass(frozen=True)
 class RunDays(LedgerDays):
-    """The same with what the landing zone holds of the slices."""
+    """Some slices of one exchange with their ledger rows and their records in the landing zone."""
 
     landed: Mapping[Slice, FetchRecord]
 
     def unstored(self) -> list[Slice]:
-        """Return the slices that have to be written to the database: see `is_only_landed`."""
+        """Return the slices that have to be written to the database, see `is_only_landed`."""
         return self._since_start(self.is_only_landed)
 
     def is_only_landed(self, slice_: Slice) -> bool:
-        """Whether the slice landed, and the ledger does not call it settled by that fetch or a later one.
+        """Return whether the slice landed but the ledger did not settle it by that fetch or a later one.
 
-        Its candles may then be nowhere but in the landing zone.
+        Its candles may then be only in the landing zone.
         """
         if slice_ not in self.landed:
             return False
@@ -78,12 +78,12 @@ def ledger_rows(titan10: IngestContext, slices: Sequence[Slice]) -> dict[Slice, 
 
 
 def read_ledger(titan10: IngestContext, slices: Sequence[Slice]) -> LedgerDays:
-    """Return what the ledger knows of `slices`, which are of one exchange and timeframe."""
+    """Return `slices`, which belong to one exchange and timeframe, with their ledger rows."""
     return LedgerDays(tuple(slices), _start(titan10, slices), ledger_rows(titan10, slices))
 
 
 def read_days(titan10: IngestContext, slices: Sequence[Slice]) -> RunDays:
-    """Return what the ledger and the landing zone know of `slices`, which are of one exchange and timeframe."""
+    """Return `slices`, which belong to one exchange and timeframe, with their ledger rows and landed records."""
     landed = titan10.judged.records(slices)
     return RunDays(tuple(slices), _start(titan10, slices), ledger_rows(titan10, slices), landed)
 

@@ -1,14 +1,14 @@
 """The final state of days that an exchange does not serve because it closed the market.
 
-Some exchanges answer requests for a closed market as if the symbol had never existed. Such an answer carries no date,
-so the days would stay open and be requested for ever. Three facts together are evidence of a delisting:
+Some exchanges answer requests for a closed market as if the symbol had never existed. Such an answer has no date, so
+the days would stay open and be requested forever. Three facts together are evidence of a delisting:
 
 1. the exchange's market list calls the market inactive, or no longer holds it,
 2. the exchange answers a request for its candles with "unknown symbol",
 3. the last stored candle ended at least `HALT` ago.
 
 The end of the last stored candle then counts as the delisting: the candles after it are `delisted`, and those before it
-that are missing are `beyond_horizon`, because the exchange no longer serves them. A later candle takes `delisted` back.
+that are missing are `beyond_horizon`, because the exchange no longer serves them. A later candle revokes `delisted`.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def delistings(
 
 
 def closed_slice(slice_: Slice, delisted: datetime, error: FetchError, now: datetime) -> FetchedSlice:
-    """Return a slice of a closed market: it has no candles, and no answer for it can be expected any more."""
+    """Return a slice of a closed market. It has no candles, and no later answer for it is expected."""
     record = FetchRecord(
         slice=slice_, fetched_at=now, source=Source.REST, requests=0, retries=0, seconds=0.0,
         answered=True, horizon=delisted, delisted=delisted, note=str(error),

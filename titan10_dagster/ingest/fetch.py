@@ -1,6 +1,7 @@
 """Bring the missing days of an exchange into the landing zone.
 
-`plan_days` compares what is wanted with the ledger and the landing zone. `fetch_and_land` requests what is left.
+`plan_days` compares the wanted slices with the ledger and the landing zone. `fetch_and_land` requests the remaining
+slices.
 """
 
 from __future__ import annotations
@@ -37,11 +38,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Fetch:
-    """What one fetch did: the record and the number of rows of each slice that landed, and the error of each symbol
-    that failed.
+    """The result of a fetch: the record and the number of rows of each landed slice, and the error of each failed
+    symbol.
 
-    `report` is of the REST requests; None if there were none. `skipped` are slices of symbols that the exchange does
-    not list: they have no file. `spent` is what each source needed.
+    `report` describes the REST requests; None if there were none. `skipped` are slices of symbols that the exchange
+    does not list; they have no file. `spent` is the cost of each source.
     """
 
     landed: Mapping[Slice, tuple[FetchRecord, int]]
@@ -54,8 +55,8 @@ class Fetch:
 def plan_days(titan10: IngestContext, days: RunDays, *, refresh: bool = False, repair: bool = False) -> FetchPlan:
     """Return which of the slices have to be fetched; see `FetchPlan`.
 
-    `refresh`: fetch all of them again. `repair`: fetch also settled ones with a gap without a final reason, or with a
-    halt or an outage that is to be checked for late candles.
+    `refresh`: fetch all of them again. `repair`: also fetch settled slices that have a gap without a final reason, or a
+        halt or an outage that is due for a check for late candles.
     """
     exchange = days.slices[0].series.exchange if days.slices else ""
     reopened = reopened_by_archive(titan10, exchange, days.ledger)
@@ -80,15 +81,15 @@ def plan_days(titan10: IngestContext, days: RunDays, *, refresh: bool = False, r
 def fetch_and_land(titan10: IngestContext, exchange: str, slices: Sequence[Slice]) -> Fetch:
     """Bring `slices` into the landing zone.
 
-    A symbol that fails is reported. Its slices that did not come land empty and unanswered, so that the ledger will
-    know them as missing. If the market is closed, they land with its delisting, which settles them: see `delisting`.
+    A symbol that fails is reported. Its slices without an answer land empty and unanswered, so that the ledger records
+    them as missing. If the market is closed, they land with its delisting, which settles them: see `delisting`.
 
     Raises:
         FetchError: the exchange as a whole failed: it banned or refused us, its breaker is open, or every symbol
-            failed. The ledger then knows all of `slices` as missing, so that the repair sensor comes back to them;
-            what landed stays landed.
-        LandingError: a file could not be written, as on a full disk. The ledger knows all of `slices` as missing too,
-            if it can be written.
+            failed. The ledger then records all of `slices` as missing, so that the repair sensor fetches them again.
+            Landed slices stay landed.
+        LandingError: a file could not be written, as on a full disk. The ledger then also records all of `slices` as
+            missing, if it can be written.
     """
     landed: dict[Slice, tuple[FetchRecord, int]] = {}
     turn = Lock()
@@ -109,7 +110,7 @@ def fetch_and_land(titan10: IngestContext, exchange: str, slices: Sequence[Slice
     except LandingError as error:
         try:
             _note_missing(titan10, slices, error)
-        except StoreError as unwritten:  # often the same full disk; the failed run itself is remembered by Dagster
+        except StoreError as unwritten:  # often caused by the same full disk; Dagster still has the failed run
             log.warning("could not note in the ledger that days of %s did not land: %s", exchange, unwritten)
         raise
     failed = brought.failed
@@ -132,7 +133,7 @@ def fetch_and_land(titan10: IngestContext, exchange: str, slices: Sequence[Slice
 
 
 def absent_files(titan10: IngestContext, slices: Sequence[Slice]) -> list[Slice]:
-    """Return those of `slices` that have no file in the landing zone."""
+    """Return the slices of `slices` without a file in the landing zone."""
     return [slice_ for slice_ in slices if not _has_file(titan10, slice_)]
 
 
@@ -154,9 +155,10 @@ def _fetch(titan10: IngestContext, exchange: str, slices: Sequence[Slice], land:
 def _of_the_present_market(
     titan10: IngestContext, exchange: str, slices: Sequence[Slice]
 ) -> tuple[list[Slice], dict[str, FetchError]]:
-    """Leave out the days of symbols that were another market then, and return the reason for each such symbol.
+    """Leave out days on which a symbol named another market, and return the reason for each such symbol.
 
-    The exchange would answer with candles of the present market, which must not join those of the former one.
+    The exchange would answer with candles of the current market, which must not be mixed with candles of the former
+    market.
     """
     symbols = sorted({slice_.series.symbol for slice_ in slices})
     changed = retrying(lambda: changed_identities(titan10.database, exchange, symbols))
@@ -185,9 +187,9 @@ def _has_file(titan10: IngestContext, slice_: Slice) -> bool:
 
 
 def _never_listed(titan10: IngestContext, exchange: str, failed: Mapping[str, FetchError]) -> set[str]:
-    """Return the failed symbols that the exchange does not list and of which nothing is stored.
+    """Return the failed symbols that the exchange does not list and that have no stored candles.
 
-    They are most likely misspelled: nothing of them lands, so that no series by that name comes into being.
+    They are most likely misspelled. Their slices do not land, so that no series with that name is created.
     """
     unknown = {symbol for symbol, error in failed.items() if isinstance(error, UnknownSymbol)}
     if not unknown:

@@ -1,7 +1,7 @@
-"""What the asset checks find in the slices of one day or of a whole run: pure decisions, without Dagster.
+"""The findings of the asset checks about the slices of one day or of a whole run: pure decisions, without Dagster.
 
-Broken rows never keep valid rows from being stored, so no check stops a run. A check that fails says how much is
-wrong: WARN for single rows and symbols, ERROR where it cannot be chance.
+Broken rows never prevent valid rows from being stored, so no check stops a run. The severity of a failed check is WARN
+for single rows and symbols, and ERROR if the problem cannot be accidental.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from titan10_dagster.store.identities import SeriesEvent
 from titan10_dagster.store.ledger import LedgerRow
 
 SYSTEMIC_SHARE = 0.5
-MOST_EVENTS = 3  # in the sentence; the table has all of them
+MOST_EVENTS = 3  # in the sentence; the table has all rows
 NOTHING_TO_COMPARE = f"Fewer than {FEWEST_EXCHANGES} exchanges have the same symbol: there is nothing to compare."
 
 
 class Severity(StrEnum):
-    """How bad a failed check is."""
+    """The severity of a failed check."""
 
     WARN = "warn"
     ERROR = "error"
@@ -90,7 +90,7 @@ def _rule_table(concern: Concern, slices: Sequence[SliceInspected]) -> tuple[Map
 
 
 def _shifts(slices: Sequence[SliceInspected]) -> str:
-    """Say by how much most rows are off the grid, if any are."""
+    """Describe the distance of most off-grid rows from the grid, if there are any."""
     shifts = Counter(slice_.shift for slice_ in slices if slice_.shift is not None)
     if not shifts:
         return ""
@@ -103,7 +103,7 @@ def _seconds(span: timedelta) -> str:
 
 
 def is_complete(slices: Sequence[SliceInspected]) -> Finding:
-    """Find the slices that miss candles; the table says how many, and what is known of them."""
+    """Find the slices that miss candles. The table has their number and the known facts about them."""
     rows: list[Mapping[str, Any]] = []
     missing = 0
     for slice_ in slices:
@@ -143,7 +143,7 @@ def is_accounted_for(unaccounted: Sequence[Unaccounted], not_requested: Sequence
 
 
 def is_near(distances: Mapping[date, Sequence[Distance]], most: float) -> Finding:
-    """Find the symbols of which more than the share `most` of a day's minutes is far from the others' median."""
+    """Find the symbols whose closes are far from the median in more than the share `most` of a day's minutes."""
     rows: list[Mapping[str, Any]] = []
     compared, mostly = 0, False
     for day, found in distances.items():
@@ -169,7 +169,7 @@ def is_near(distances: Mapping[date, Sequence[Distance]], most: float) -> Findin
 
 
 def is_same_series(events: Sequence[SeriesEvent]) -> Finding:
-    """Find what happened to series: another market, a break, a restatement of most of a slice."""
+    """Find the events of series: a different market, a break, or a restatement of most of a slice."""
     if not events:
         return Finding(True, "No series changed.")
     rows = tuple({"day": str(event.at)[:10], "symbol": event.symbol, "what": event.detail} for event in events)
@@ -182,9 +182,9 @@ def is_same_series(events: Sequence[SeriesEvent]) -> Finding:
 def is_explained(rows: Sequence[LedgerRow], most: float) -> Finding:
     """Find the slices of which a larger share than `most` is missing without a final reason.
 
-    An ERROR, whatever the age of the gap. After a first fetch it is not known which minutes of a quiet pair had no
-    trades and which an answer lost. Its day fails until the second fetch settles it, in a run of the repair sensor,
-    which executes this check again. Slices without a ledger row are reported by `accounted_for`.
+    The finding is an ERROR for gaps of any age. After a first fetch it is not known which minutes of a quiet pair had
+    no trades and which the answer lost. The check therefore fails until the second fetch settles the day, in a run of
+    the repair sensor, which executes this check again. Slices without a ledger row are reported by `accounted_for`.
     """
     found: list[Mapping[str, Any]] = []
     for row in rows:

@@ -1,4 +1,4 @@
-"""What a fetch will cost: the forecast of its sources, before anything is requested."""
+"""The forecast of a fetch's cost, from its sources, before any request is made."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from titan10_dagster.store.markets import MarketStore
 
 
 def forecast_fetch(titan10: IngestContext, exchange: str, runs: Sequence[Sequence[Slice]]) -> Forecast:
-    """Return what it costs to fetch the slices of each run. No request is made.
+    """Return the cost of fetching the slices of each run. No request is made.
 
     A market list that is not stored yet costs further requests.
     """
@@ -45,7 +45,7 @@ def forecast_backfill(
     symbols: Sequence[str] | None = None,
     refresh: bool = False,
 ) -> Forecast:
-    """Return what it costs to fetch what is missing of the days, in runs of so many days. No request is made."""
+    """Return the cost of fetching the missing slices of the days, in runs of this many days. No request is made."""
     runs = []
     for start in range(0, len(wanted), days_per_run):
         slices = titan10.slices(exchange, wanted[start : start + days_per_run], symbols)
@@ -54,7 +54,10 @@ def forecast_backfill(
 
 
 def _markets(titan10: IngestContext, exchange: str, slices: Sequence[Slice]) -> list[Market]:
-    """Return the stored markets; of symbols without one, a market by the usual names, which is enough to count."""
+    """Return the stored markets.
+
+    A symbol without a stored market gets a market with the usual names, which is enough for counting.
+    """
     known = {market.symbol: market for market in retrying(lambda: MarketStore(titan10.database).load(exchange))}
     for symbol in {slice_.series.symbol for slice_ in slices} - known.keys():
         base, _, quote = symbol.partition("/")

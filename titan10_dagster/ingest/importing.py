@@ -1,4 +1,4 @@
-"""Land the candles of files that a user downloaded; a backfill of their days then checks and stores them."""
+"""Land the candles of files that a user downloaded. Afterwards a backfill of their days checks and stores them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SLICES_AT_ONCE = 366
 
 @dataclass(frozen=True)
 class ImportedFile:
-    """What an import did with one file: the days that landed, and those that were complete already."""
+    """The result of the import of one file: the landed days, and the days that were already complete."""
 
     file: LocalFile
     symbol: str
@@ -43,10 +43,10 @@ def import_files(
     """Land the candles of files, or of the members of zip archives, that belong to configured symbols.
 
     Args:
-        symbol: the symbol of all files; None: their names say it (`XBTUSD_1.csv`, `BTCUSDT-1m-2024-03.csv`).
+        symbol: the symbol of all files; None: it is in the files' names (`XBTUSD_1.csv`, `BTCUSDT-1m-2024-03.csv`).
         columns: the columns of CSV files without a header.
 
-    A slice that the ledger knows as complete stays as it is.
+    A slice that is complete in the ledger does not change.
 
     Raises:
         ArchiveError: no file belongs to a configured symbol, or a file cannot be read.
@@ -71,7 +71,7 @@ def import_files(
 def _matching(
     titan10: IngestContext, exchange: str, path: Path, symbol: str | None, markets: dict[str, Market]
 ) -> Iterator[tuple[LocalFile, str]]:
-    """The files in a path with the symbol that each belongs to."""
+    """Return the files at a path, each with its symbol."""
     configured = titan10.exchange(exchange)
     files = list_files(path)
     if symbol is not None and len(files) == 1:
@@ -121,12 +121,15 @@ def _batches(days: Iterator[FileDay]) -> Iterator[list[FileDay]]:
 
 
 def _is_complete(row: LedgerRow | None) -> bool:
-    """Whether every candle of the slice is stored."""
+    """Return whether every candle of the slice is stored."""
     return row is not None and row.state == "settled" and row.present == row.expected
 
 
 def _fetched(titan10: IngestContext, slice_: Slice, day: FileDay, file: LocalFile, digest: str) -> FetchedSlice:
-    """The slice as it lands. A day with absent minutes is complete if the exchange's files leave out empty minutes."""
+    """Return the slice to land.
+
+    A day with absent minutes is complete if the exchange's files leave out empty minutes.
+    """
     omits_empty = venue_of(slice_.series.exchange).files_omit_empty_minutes
     missing = np.setdiff1d(slice_.grid(), day.candles.times).size
     complete = day.whole and (omits_empty or not missing)

@@ -1,4 +1,4 @@
-"""What the asset checks look at, read from landing zone, ledger and tables."""
+"""The data for the asset checks, read from landing zone, ledger and tables."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from titan10_dagster.store.ledger import LedgerRow
 
 
 def inspect_slices(titan10: IngestContext, slices: Sequence[Slice]) -> Iterator[SliceInspected]:
-    """Yield the counts of each slice: from its landed file, else from the ledger."""
+    """Yield the counts of each slice, from its landed file or, if there is none, from the ledger."""
     days = read_ledger(titan10, slices)
     for slice_ in slices:
         verdict = titan10.judged.verdict(slice_)
@@ -42,7 +42,7 @@ def unaccounted_slices(titan10: IngestContext, exchange: str, days: Sequence[dat
 
 
 def series_events(titan10: IngestContext, exchange: str, days: Sequence[date]) -> dict[date, list[SeriesEvent]]:
-    """Return what happened to series of the exchange on the days: another market, a break, a mass restatement."""
+    """Return the events of the exchange's series on the days: a different market, a break, a mass restatement."""
     start, end = midnight(min(days)), midnight(max(days)) + timedelta(days=1)
     by_day: dict[date, list[SeriesEvent]] = {}
     for event in retrying(lambda: events_at(titan10.database, exchange, start, end)):
@@ -52,7 +52,7 @@ def series_events(titan10: IngestContext, exchange: str, days: Sequence[date]) -
 
 
 def price_distances(titan10: IngestContext, exchange: str, days: Iterable[date]) -> dict[date, list[Distance]]:
-    """Return for each day how far the exchange's closes lie from the median of all exchanges.
+    """Return, for each day, the distances of the exchange's closes from the median of all exchanges.
 
     Only candles of the shortest timeframe are compared; a series of longer ones has no distances.
     """
@@ -80,7 +80,7 @@ def _inspected(verdict: SliceVerdict, *, over_limit: bool) -> SliceInspected:
 
 
 def _inspected_before(row: LedgerRow) -> SliceInspected:
-    """Return the counts of a slice whose landed file is gone; its broken rows were reported when they came."""
+    """Return the counts of a slice whose landed file is gone. Its broken rows were reported when they were fetched."""
     return SliceInspected(
         slice=row.slice,
         valid=row.present,

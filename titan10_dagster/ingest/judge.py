@@ -1,7 +1,7 @@
-"""Landed slices held against the candle rules, each of them once in a process.
+"""The check of landed slices against the candle rules, made once per process for each slice.
 
 A run executes all its steps in one process. The resume check, the asset checks and the write to the database need the
-same verdict, so the first of them that meets a file judges it, and `JudgedFiles` keeps the verdict for the others.
+same verdict, so the first one that reads a file judges it, and `JudgedFiles` keeps the verdict for the others.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from titan10_dagster.settings import CheckSettings
 
 # An entry without candles takes about 1 kB, and a run of a month with 40 symbols has 1,240 slices.
 MOST_FILES = 4096
-# A day of 1m candles takes 69 kB. What finds no room is read again when it is stored.
+# A day of 1m candles takes 69 kB. Candles that do not fit are read again when they are stored.
 MOST_BYTES = 48 << 20
 
 
 @dataclass(frozen=True)
 class SliceVerdict:
-    """The verdict on a slice without its candles: how many are valid, and how many rows break each rule.
+    """The verdict on a slice, without the candles: the number of valid candles, and how many rows break each rule.
 
-    `by_concern`: how many rows break at least one rule of a concern. `shift`: how far after the grid most rows start
-    that are off it; None if none are.
+    `by_concern`: how many rows break at least one rule of a concern. `shift`: how long after the grid most of the
+        off-grid rows start; None if no row is off the grid.
     """
 
     record: FetchRecord
@@ -49,7 +49,7 @@ class SliceVerdict:
 
 
 def verdict_of(fetched: FetchedSlice) -> Verdict:
-    """Hold a slice against the candle rules, as of when it was fetched."""
+    """Check a slice against the candle rules, as of the time of its fetch."""
     return judge(fetched.candles, fetched.record.slice, fetched.record.fetched_at)
 
 
@@ -62,23 +62,23 @@ def summary_of(record: FetchRecord, verdict: Verdict) -> SliceVerdict:
 
 
 def exceeds_broken_limit(verdict: SliceVerdict, checks: CheckSettings) -> bool:
-    """Whether more rows of a slice break a rule than the settings allow: by number and by share."""
+    """Whether more rows of a slice break a rule than the settings allow, both by number and by share."""
     return verdict.broken > checks.broken_rows and verdict.broken_share > checks.broken_share
 
 
 def judge_slice(fetched: FetchedSlice) -> JudgedSlice:
-    """Hold a slice against the candle rules."""
+    """Check a slice against the candle rules."""
     return JudgedSlice(fetched.record, verdict_of(fetched))
 
 
 def _rows_broken(broken: Broken, concern: Concern) -> int:
-    """Return how many rows break at least one rule of the concern: a row that breaks three counts once."""
+    """Return how many rows break at least one rule of the concern. A row that breaks three rules counts once."""
     names = names_of(concern)
     return sum(1 for rules in broken.rules if not names.isdisjoint(rules))
 
 
 def _shift(broken: Broken, slice_: Slice) -> timedelta | None:
-    """Return how far after the grid most of the off-grid rows start; None if no row is off the grid."""
+    """Return how long after the grid most of the off-grid rows start; None if no row is off the grid."""
     offsets = broken.candles.times.view(np.int64) % slice_.series.timeframe.ms
     offsets = offsets[offsets != 0]
     if not len(offsets):
@@ -89,7 +89,7 @@ def _shift(broken: Broken, slice_: Slice) -> timedelta | None:
 
 @dataclass(frozen=True, eq=False)
 class _Known:
-    """What is kept of a file: `verdict` once it is judged, and its `candles` until they are taken, if there is room."""
+    """The cached data of a file: its `verdict` after the check, and its `candles` until their use, if there is room."""
 
     identity: FileIdentity
     record: FetchRecord
@@ -105,7 +105,7 @@ class _Known:
 
 
 class JudgedFiles:
-    """What this process knows of landed files. Threads may share it.
+    """The judged files of this process. Threads may share it.
 
     A file that another process has replaced has another identity: it is read and judged again.
     """
@@ -144,7 +144,7 @@ class JudgedFiles:
         return None if known is None else known.verdict
 
     def take(self, slice_: Slice) -> JudgedSlice | None:
-        """Return the landed slice with its judged candles, and keep them no longer; None as in `verdict`."""
+        """Return the landed slice with its judged candles, and drop these from the cache; None as in `verdict`."""
         known = self._get(slice_)
         if known is None or known.candles is None:
             known = self._read(slice_)
@@ -164,7 +164,8 @@ class JudgedFiles:
         return record
 
     def _read(self, slice_: Slice) -> _Known | None:
-        # Before the file is read: if another process replaces it in between, it is read again later.
+        # The identity is read before the file, so that a file that another process replaces in between is read again
+        # later.
         identity = self._landing.identity(slice_)
         landed = None if identity is None else self._landing.read_or_quarantine(slice_)
         return None if identity is None or landed is None else self._judge(identity, landed)

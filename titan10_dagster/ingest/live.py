@@ -1,4 +1,4 @@
-"""Live polling without its orchestrator: all exchanges at once, in one event loop, each on its own.
+"""Live polling without Dagster: all exchanges at the same time and independently, in one event loop.
 
 An exchange that fails, is slow or is blocked delays no other exchange. No call of the database runs on the event loop.
 """
@@ -44,9 +44,9 @@ _OPEN = tuple(reason for reason, facts in REASONS.items() if not facts.settled)
 class LiveReport:
     """The result of polling one exchange.
 
-    lag: from the end of the last requested candle, of the series that is furthest behind, until it was stored; None if
-    none was stored. failed: the reason, by symbol. postponed: symbols left to the next poll.
-    error: what went wrong with the exchange as a whole.
+    lag: the time from the end of the last requested candle until it was stored, for the series that is furthest behind;
+        None if no candle was stored. failed: the reason, by symbol. postponed: symbols left to the next poll.
+    error: the problem of the exchange as a whole.
     """
 
     exchange: str
@@ -61,14 +61,17 @@ class LiveReport:
 
 
 def poll_exchanges(titan10: IngestContext, exchanges: Sequence[str]) -> list[LiveReport]:
-    """Poll the exchanges at the same time; a report holds what went wrong with its exchange."""
+    """Poll the exchanges at the same time. Each report contains the problems of its exchange."""
     return asyncio.run(poll_together(titan10, exchanges))
 
 
 async def poll_together(
     titan10: IngestContext, exchanges: Sequence[str], *, on_report: Callable[[LiveReport], None] = lambda _: None
 ) -> list[LiveReport]:
-    """Poll the exchanges at the same time, within the running event loop; `on_report` gets each report at once."""
+    """Poll the exchanges at the same time, within the running event loop.
+
+    `on_report` is called with each report at once.
+    """
     threads = ThreadPoolExecutor(max(1, len(exchanges)), thread_name_prefix="live")
     work = _DatabaseWork(threads)
 
@@ -95,7 +98,7 @@ def _reported(exchange: str, result: LiveReport | BaseException) -> LiveReport:
 
 @dataclass(frozen=True)
 class _DatabaseWork:
-    """Runs calls that wait for the database in separate threads, one per exchange.
+    """Separate threads, one per exchange, for calls that wait for the database.
 
     asyncio has few threads, and needs them to resolve host names. A database that does not answer would occupy all of
     them, and requests to other exchanges would time out.
@@ -124,9 +127,9 @@ async def _poll_exchange(titan10: IngestContext, work: _DatabaseWork, exchange: 
 
 
 async def _store(titan10: IngestContext, work: _DatabaseWork, answers: Sequence[LiveAnswer]) -> WriteReport:
-    """Write the answers of one exchange, as soon as no other write of it is under way.
+    """Write the answers of one exchange, as soon as no other write of the exchange is under way.
 
-    Between the attempts no connection is held: exchanges that wait must not keep the others from writing.
+    No connection is held between the attempts, because waiting exchanges must not prevent the others from writing.
 
     Raises:
         WriteUnderWay: the other write outlasted LIVE_PATIENCE.
@@ -146,13 +149,13 @@ def markets_of(titan10: IngestContext, exchange: str) -> Resolution:
     """Return the markets of the configured symbols. The exchange's list is requested only if none is stored.
 
     Raises:
-        FetchError: it had to be asked for, and did not come or may not be.
+        FetchError: the list had to be requested, but the request failed or was not allowed.
     """
     return resolve(exchange, titan10.exchange(exchange).symbols, stored_or_read(titan10, exchange))
 
 
 def plans_of(titan10: IngestContext, exchange: str, symbols: Sequence[str]) -> list[LivePlan]:
-    """Return what to request of each symbol now, from the ledger's rows of yesterday and today."""
+    """Return the request for each symbol now, from the ledger's rows of yesterday and today."""
     now, facts = titan10.now(), venue_of(exchange)
     slices = titan10.slices(exchange, [now.date() - _DAY, now.date()], symbols)
     known: dict[Series, dict[date, Polled]] = {slice_.series: {} for slice_ in slices}
@@ -168,24 +171,24 @@ def plans_of(titan10: IngestContext, exchange: str, symbols: Sequence[str]) -> l
 
 
 def expiring_gaps(titan10: IngestContext, exchange: str, now: datetime) -> dict[Series, datetime]:
-    """Return the start of each series' missing candles that the exchange may still serve, but not for long.
+    """Return the start of each series' missing candles that the exchange will soon no longer serve.
 
-    For an exchange that serves only recent candles, the daily run comes too late for the morning, and a repair too
-    late for what the daily run left: polling must fetch them.
+    If an exchange serves only recent candles, the daily run is too late for candles of the morning, and a repair is too
+    late for candles that the daily run missed. Polling must fetch them.
     """
     facts = venue_of(exchange)
     step = titan10.exchange(exchange).timeframe.delta
     oldest = max(now - (facts.depth or 0) * step, midnight(now.date() - _DAY))
     found = ledger.gaps(titan10.database, exchange, reasons=_OPEN, start=midnight(oldest.date()))
     starts: dict[Series, datetime] = {}
-    for missing in found:  # newest first
+    for missing in found:  # newest day first
         if missing.gap.end > oldest:
             starts[missing.series] = max(missing.gap.start, oldest)
     return starts
 
 
 def store(titan10: IngestContext, answers: Sequence[LiveAnswer]) -> WriteReport:
-    """Judge the answers of one exchange and write them in one transaction, as live."""
+    """Check the answers of one exchange and write them as live slices in one transaction."""
     judged: list[JudgedSlice] = []
     for answer in answers:
         judged.extend(_judged(titan10, answer))
@@ -201,7 +204,7 @@ def _judged(titan10: IngestContext, answer: LiveAnswer) -> Iterator[JudgedSlice]
 
 
 def _record(slice_: Slice, answer: LiveAnswer, until: datetime) -> FetchRecord:
-    """Return the record of a live slice: not answered whole, and covered up to its last candle."""
+    """Return the record of a live slice: not answered completely, and covered up to its last candle."""
     return FetchRecord(
         slice=slice_, fetched_at=answer.requested_at, source=Source.REST, requests=1, retries=0, seconds=answer.seconds,
         answered=False, horizon=None, covered_until=until,

@@ -1,4 +1,4 @@
-"""Care of what is stored: rollups, TimescaleDB's policies, and candles past their retention."""
+"""Maintenance of stored data: rollups, TimescaleDB's policies, and candles past their retention."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from titan10_dagster.store.storage import Storage
 
 
 def catch_up_rollups(titan10: IngestContext) -> None:
-    """Refresh the rollups wherever candles changed; where they are views, nothing is to do."""
+    """Refresh the rollups of all changed candles. Rollups that are views need no refresh."""
     retrying(lambda: rollups.catch_up(titan10.database))
 
 
 def apply_policies(titan10: IngestContext) -> list[str]:
-    """Make TimescaleDB keep the candles as the settings say; return a sentence for each change."""
+    """Apply the storage settings to TimescaleDB. Return a sentence for each change."""
     wanted = policies.Policies.in_days(**titan10.settings.timescaledb.policies)
     return retrying(lambda: policies.apply(titan10.database, wanted))
 
 
 def drop_old_candles(titan10: IngestContext) -> Dropped | None:
-    """Delete the candles past their retention, rollups included; None if candles are kept for ever."""
+    """Delete the candles past their retention, rollups included. Return None if candles are kept forever."""
     day = titan10.kept_from
     if day is None:
         return None

@@ -20,7 +20,7 @@ from titan10_dagster.store.markets import MarketStore
 
 log = logging.getLogger(__name__)
 
-# A change is reported by each market list of the following day.
+# For this long, each new market list reports a change again.
 RECENT = timedelta(days=1)
 
 
@@ -45,7 +45,7 @@ def refresh_markets(titan10: IngestContext, exchange: str) -> MarketList:
 
 
 def market_events(titan10: IngestContext, exchange: str) -> list[str]:
-    """Return sentences about symbols that the last market list showed as another market or as several."""
+    """Return sentences about symbols that name a different market, or several markets, in the last market list."""
     events = events_since(titan10.database, exchange, titan10.now() - RECENT)
     kinds = (EventKind.MARKET_CHANGED, EventKind.MARKET_AMBIGUOUS)
     return [event.detail for event in events if event.kind in kinds]
@@ -55,7 +55,7 @@ def stored_or_read(titan10: IngestContext, exchange: str) -> Sequence[Market]:
     """Return the stored markets of the exchange; if none are stored, request them.
 
     Raises:
-        FetchError: the list was requested and did not come.
+        FetchError: the list was requested without success.
     """
     return MarketStore(titan10.database).load(exchange) or refresh_markets(titan10, exchange).markets
 
@@ -63,11 +63,11 @@ def stored_or_read(titan10: IngestContext, exchange: str) -> Sequence[Market]:
 def resolve_slices(titan10: IngestContext, exchange: str, slices: Sequence[Slice]) -> Resolution:
     """Return the markets of the slices' symbols, and for each symbol without a market the reason.
 
-    The list is requested if none is stored, or if it lacks a symbol, which may have been listed since. If all days
-    are out of the exchange's reach and no archive is configured, no request is made.
+    The list is requested if none is stored, or if it lacks a symbol, which may have been listed since. If the exchange
+    no longer serves any of the days and no archive is configured, no request is made.
 
     Raises:
-        FetchError: the list was requested and did not come.
+        FetchError: the list was requested without success.
     """
     facts, now = venue_of(exchange), titan10.now()
     stored = retrying(lambda: MarketStore(titan10.database).load(exchange))

@@ -1,4 +1,4 @@
-"""Probe an exchange: choose settled candles to ask about, measure, compare with what is expected, and keep it."""
+"""Probe an exchange: select settled candles, measure, compare with the expected values, and store the result."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from titan10_dagster.store import ledger, reader
 from titan10_dagster.store.ledger import LedgerRow
 from titan10_dagster.store.probes import Probe, ProbeStore
 
-_SETTLED_FOR = timedelta(days=2)  # younger days may still change
+_SETTLED_FOR = timedelta(days=2)  # more recent days may still change
 _LOOK_BACK = timedelta(days=60)
 _HOUR = timedelta(hours=1)
 
@@ -79,7 +79,7 @@ def _sample(titan10: IngestContext, exchange: str, record: Venue, markets: Seque
 
 
 def _start_of_page(record: Venue, busy: Series, row: LedgerRow | None, now: datetime) -> datetime:
-    """Return the start of a settled day; of the last candles that the exchange serves if it serves no such day."""
+    """Return the start of a settled day or, if the exchange serves no such day, the start of its last candles."""
     step = busy.timeframe.delta
     if row is not None and (record.depth is None or row.slice.start > now - (record.depth - 60) * step):
         return row.slice.start
@@ -90,7 +90,7 @@ def _start_of_page(record: Venue, busy: Series, row: LedgerRow | None, now: date
 
 
 def _oldest_day(titan10: IngestContext, series: Series, record: Venue) -> date | None:
-    """Return the first day of the series of which candles are stored."""
+    """Return the first day of the series with stored candles."""
     if record.depth is not None:
         return None
     start, last = titan10.exchange(series.exchange).start, (titan10.now() - _SETTLED_FOR).date()

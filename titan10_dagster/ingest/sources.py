@@ -1,11 +1,11 @@
-"""The sources of candles of an exchange, in the order of the settings, and which of them brings a slice.
+"""The sources of candles of an exchange, in the order of the settings, and the choice of a source for each slice.
 
-A source answers two questions: which slices it cannot serve, and what the others cost. And it brings slices into the
-landing zone. REST and the exchange's archive are the sources; `titan10 import` stores files that the user chose, so
-nothing is planned for them.
+A source returns the slices that it cannot serve and the cost of the others, and brings slices into the landing zone.
+The sources are REST and the exchange's archive. `titan10 import` is not a source, because the user chooses its files.
 
-A slice goes to the first source that can serve it. What that source does not bring goes to the next one. If none is
-left, REST records why the candles are missing, because only the exchange itself can know.
+A slice is requested from the first source that can serve it. Candles that this source does not have are requested from
+the next source. If no source is left, REST records why the candles are missing, because only the exchange itself can
+know this.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ Land = Callable[[FetchedSlice], None]
 
 @dataclass(frozen=True)
 class Brought:
-    """What bringing some slices did.
+    """The result of bringing some slices.
 
-    left: the slices that did not come, or not completely, each with the reason. failed: symbols that REST could not
-    serve. report: of the REST requests, if there were any. spent: what each source needed.
+    left: the slices that were not brought, or not completely, each with the reason. failed: symbols that REST could not
+        serve. report: the report on the REST requests, if there were any. spent: the cost of each source.
     """
 
     left: Mapping[Slice, str] = field(default_factory=dict)
@@ -53,7 +53,7 @@ class Brought:
     spent: Mapping[Source, Cost] = field(default_factory=dict)
 
     def then(self, later: Brought) -> Brought:
-        """Return both together; what is left is what the later one left."""
+        """Return both results together. `left` is that of the later result."""
         return Brought(
             later.left,
             {**self.failed, **later.failed},
@@ -67,13 +67,13 @@ class CandleSource(Protocol):
 
     @property
     def source(self) -> Source:
-        """Its name in records and settings."""
+        """The name of the source in records and settings."""
 
     def refuse(self, slices: Collection[Slice]) -> Mapping[Slice, str]:
-        """Return the slices that it cannot serve, each with the reason. No request is made."""
+        """Return the slices that the source cannot serve, each with the reason. No request is made."""
 
     def cost(self, slices: Sequence[Slice]) -> Cost:
-        """Return what it needs to bring the slices, none of which it refuses, after those of earlier calls.
+        """Return the cost of bringing the slices, after the slices of earlier calls. It refuses none of them.
 
         No request is made.
         """
@@ -196,9 +196,9 @@ def sources_of(titan10: IngestContext, exchange: str, markets: Sequence[Market])
 
 
 def assign(sources: Sequence[CandleSource], slices: Iterable[Slice]) -> list[tuple[CandleSource, list[Slice]]]:
-    """Return the slices that each source is asked for first: the first source that does not refuse it gets a slice.
+    """Assign each slice to the first source that can serve it.
 
-    What all refuse goes to REST, which records the reason and makes no request for it.
+    Slices that no source can serve are assigned to REST, which records the reason and makes no request.
     """
     left = sorted(set(slices))
     plan = []
@@ -216,7 +216,7 @@ def bring(sources: Sequence[CandleSource], slices: Iterable[Slice], land: Land) 
         FetchError: the exchange as a whole failed. What landed stays landed.
     """
     done = Brought(left=dict.fromkeys(sorted(set(slices)), ""))
-    reasons: dict[Slice, str] = {}  # why the archive did not bring a slice
+    reasons: dict[Slice, str] = {}  # reasons why the archive did not bring a slice
     rest = [source for source in sources if source.source is Source.REST]
     turns = list(sources)
     if rest and sources[-1] is not rest[0]:
@@ -236,7 +236,7 @@ def bring(sources: Sequence[CandleSource], slices: Iterable[Slice], land: Land) 
 
 
 def _noting(reasons: Mapping[Slice, str], land: Land) -> Land:
-    """Return `land` for slices that the archive left to REST: their records say why."""
+    """Return a variant of `land` for slices that the archive left to REST, which adds the reason to their records."""
 
     def land_with_note(fetched: FetchedSlice) -> None:
         reason = reasons.get(fetched.record.slice)

@@ -20,10 +20,10 @@ log = logging.getLogger(__name__)
 def store_slices(titan10: IngestContext, slices: Sequence[Slice]) -> WriteReport:
     """Write landed slices of one exchange in one transaction, and classify outages on the days whose evidence changed.
 
-    While the database is unavailable, the transaction is tried again.
+    The transaction is repeated while the database is unavailable.
 
     Raises:
-        DatabaseUnavailable: it stayed unavailable; nothing was written.
+        DatabaseUnavailable: the database stayed unavailable; nothing was written.
     """
     report = retrying(lambda: write_slices(titan10.database, judged_slices(titan10, slices)))
     _classify_outages(titan10)
@@ -31,7 +31,7 @@ def store_slices(titan10: IngestContext, slices: Sequence[Slice]) -> WriteReport
 
 
 def judged_slices(titan10: IngestContext, slices: Sequence[Slice]) -> Iterator[JudgedSlice]:
-    """Yield the landed ones of `slices`, judged."""
+    """Yield the landed slices of `slices`, with their verdicts."""
     for slice_ in slices:
         judged = titan10.judged.take(slice_)
         if judged is not None:
@@ -41,7 +41,7 @@ def judged_slices(titan10: IngestContext, slices: Sequence[Slice]) -> Iterator[J
 def refresh_rollups(titan10: IngestContext, report: WriteReport) -> None:
     """Refresh the rollups of the days in which a write changed candles. Rollups that are views need no refresh.
 
-    The candles are already stored. So an error is only logged, and the next refresh of the rollups repairs it.
+    The candles are already stored, so an error is only logged, and the next refresh of the rollups repairs it.
     """
     changed = []
     for slice_, done in report.by_slice.items():

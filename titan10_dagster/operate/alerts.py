@@ -1,7 +1,7 @@
 """Check for problems, store the alerts and send the notifications. The sensor `send_alerts` calls it.
 
-A notification counts as sent when its service accepted it, and that is stored at once. If the process is killed
-between the two, the notification is sent twice; in all other cases once.
+A notification counts as sent when its service has accepted it, which is stored immediately afterwards. If the process
+is killed in between, the notification is sent twice; in all other cases it is sent once.
 """
 
 from __future__ import annotations
@@ -47,13 +47,14 @@ TITLES = {
     Kind.SERIES: "series changed",
 }
 
-# Takes the notifications by URL, in the order to send them; yields each one as soon as its service accepted it.
+# A function that takes the notifications by URL, in the order to send them, and yields each one as soon as its service
+# has accepted it.
 Deliver = Callable[[Mapping[str, Sequence[Notification]]], Iterator[tuple[str, Notification]]]
 
 
 @dataclass(frozen=True)
 class AlertReport:
-    """What one check did: open alerts, notifications that were accepted, and those that were not."""
+    """The result of one check: the numbers of open alerts, of accepted notifications, and of rejected notifications."""
 
     open: int
     sent: int
@@ -69,7 +70,7 @@ def conditions(titan10: IngestContext, now: datetime) -> list[Condition]:
 
 
 def update_alerts(titan10: IngestContext, now: datetime, *, deliver: Deliver = deliver) -> AlertReport:
-    """Check for problems, store the alerts, and send the notifications that are still to be sent.
+    """Check for problems, store the alerts, and send all pending notifications.
 
     A failed delivery is repeated at the next check.
     """
@@ -93,7 +94,7 @@ def update_alerts(titan10: IngestContext, now: datetime, *, deliver: Deliver = d
 
 
 def notification_of(alert: Alert) -> Notification:
-    """Return what is sent about an alert, or about its end."""
+    """Return the notification about an alert, or about its end."""
     title = f"Titan-10: {alert.subject}: {TITLES[alert.kind]}"
     if alert.over_at is None:
         return Notification(title, alert.message, is_good=False)
@@ -109,7 +110,7 @@ def _of_exchange(titan10: IngestContext, name: str, now: datetime) -> list[Condi
         series_condition(name, recent_events(titan10, name, now)),
     ]
     if titan10.settings.live.enabled:
-        # The next candle arrives one timeframe after the last one at the earliest.
+        # The next candle can arrive one timeframe after the last one at the earliest.
         lag = timedelta(minutes=limits.live_lag_minutes) + titan10.exchange(name).timeframe.delta
         found.append(live_condition(name, _polled_until(titan10, name, now), now, lag))
     return [condition for condition in found if condition is not None]
@@ -160,5 +161,5 @@ def _urls(titan10: IngestContext) -> list[str]:
 
 
 def _digest(url: str) -> str:
-    """Return what stands for a URL in the database, which must not hold its secrets."""
+    """Return a digest of a URL. The database stores it instead of the URL, which contains secrets."""
     return sha256(url.encode()).hexdigest()[:16]

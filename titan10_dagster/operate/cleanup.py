@@ -24,13 +24,13 @@ from titan10_dagster.settings import HousekeepingSettings
 from titan10_dagster.store import reader
 from titan10_dagster.store.database import retrying
 
-MOST_FILES = 50_000  # in one night; the next night continues
-_TEMPORARY_DAYS = 1  # a write takes milliseconds
+MOST_FILES = 50_000  # files per night; the next night continues
+_TEMPORARY_DAYS = 1  # older temporary files are of interrupted writes, because a write takes milliseconds
 
 
 @dataclass(frozen=True)
 class Freed:
-    """How many files were removed, and how many bytes they held."""
+    """The number of removed files, and their size in bytes."""
 
     files: int = 0
     bytes: int = 0
@@ -40,7 +40,7 @@ class Freed:
 
 
 def clear_landing(titan10: IngestContext, *, most: int = MOST_FILES) -> Mapping[Kind, Freed]:
-    """Remove files whose retention is over, at most `most` of them; return what was removed, by kind."""
+    """Remove files whose retention is over, at most `most` of them. Return the numbers by kind."""
     now, freed = titan10.now(), dict.fromkeys(Kind, Freed())
     oldest = _oldest(titan10.settings.housekeeping, now)
     for folder in leftovers.folders(titan10.landing.root):
@@ -53,7 +53,10 @@ def clear_landing(titan10: IngestContext, *, most: int = MOST_FILES) -> Mapping[
 
 
 def _oldest(keep: HousekeepingSettings, now: datetime) -> Mapping[Kind, datetime]:
-    """Return when the retention of each kind begins: older files are removed. Kinds that stay for ever are left out."""
+    """Return the start of the retention period of each kind; older files are removed.
+
+    Kinds that are kept forever are left out.
+    """
     days = {
         Kind.LANDED: keep.landing_days,
         Kind.SUPERSEDED: keep.evidence_days,
@@ -68,7 +71,7 @@ def _removable(titan10: IngestContext, folder: Path, oldest: Mapping[Kind, datet
     removable: list[LandedFile] = []
     for file in leftovers.files(folder):
         if file.kind not in oldest or file.modified >= oldest[file.kind]:
-            continue  # its retention is not over
+            continue  # the retention of the file is not over
         if file.kind is Kind.LANDED:
             landed.append(file)
         elif file.kind is not Kind.SUPERSEDED or _is_stored(titan10, file):
@@ -77,7 +80,7 @@ def _removable(titan10: IngestContext, folder: Path, oldest: Mapping[Kind, datet
 
 
 def _superfluous(titan10: IngestContext, landed: Sequence[LandedFile]) -> Iterator[LandedFile]:
-    """Yield the files whose slice is settled by that fetch or a later one, or whose day is no longer kept."""
+    """Yield the files whose slice was settled by that fetch or a later one, or whose day is no longer kept."""
     records = {}
     for file in landed:
         record = titan10.landing.record_of(file.path)

@@ -20,7 +20,7 @@ from urllib.parse import unquote
 
 log = logging.getLogger(__name__)
 
-LONGEST = 30.0  # seconds for all notifications: a sensor tick has sixty
+LONGEST = 30.0  # seconds for all notifications; a sensor tick has sixty seconds
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,8 @@ class Notification:
 def deliver(
     outgoing: Mapping[str, Sequence[Notification]], *, seconds: float = LONGEST
 ) -> Iterator[tuple[str, Notification]]:
-    """Send notifications to all URLs in parallel, to each URL in order up to the first one that it does not accept.
+    """Send notifications to all URLs in parallel. Each URL gets its notifications in order, up to the first one that it
+    does not accept.
 
     Yields each URL and notification as soon as the service accepted it. Stops after `seconds`: notifications that are
     being sent then may arrive without being yielded.
@@ -45,7 +46,7 @@ def deliver(
     if waiting:
         _apprise()  # imported here, because warning filters do not work per thread
     for url in waiting:
-        # A daemon thread: a service that never answers must not keep the process from ending.
+        # A daemon thread, because a service that never answers must not prevent the process from ending.
         Thread(target=_send_all, args=(url, outgoing[url], accepted), name="alerts", daemon=True).start()
     end = time.monotonic() + seconds
     while waiting:
@@ -101,7 +102,7 @@ def _apprise() -> Any:
         warnings.simplefilter("ignore", DeprecationWarning)  # apprise imports a deprecated module
         import apprise
 
-        apprise.Apprise().add("json://localhost")  # loads the services, once
+        apprise.Apprise().add("json://localhost")  # this loads the services, once
     return apprise
 
 

@@ -25,7 +25,7 @@ def exists(pid: int) -> bool:
 
 
 def start_time(pid: int) -> str:
-    """Return when the process started, in clock ticks since boot; empty if the system does not say.
+    """Return the start time of the process, in clock ticks since boot; empty if the system does not report it.
 
     Two processes that had the same id at different times have different start times.
     """
@@ -35,8 +35,8 @@ def start_time(pid: int) -> str:
 def machine() -> str:
     """Return an identifier of the id space: this boot of this system and our namespace of process ids.
 
-    The host name would not do, because it changes and other machines may have the same one. It is used only where the
-    system has no boot id.
+    The host name is not sufficient, because it can change and other machines may have the same one. It is used only if
+    the system has no boot id.
     """
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()

@@ -1,4 +1,4 @@
-"""Which process executes a run, and whether that process is still alive.
+"""The process that executes a run, and the check whether it is still alive.
 
 A process of this machine is identified by its id and its start time. A process of another machine (a recreated
 container is another machine) is identified by a lock that it holds in the database of Dagster's runs, where every
@@ -29,7 +29,7 @@ def this_process() -> str:
 def visible_to_other_machines(url: str | None) -> Iterator[None]:
     """Hold the lock that shows other machines that this process is alive.
 
-    `url` is the database of Dagster's runs; None if they are not in PostgreSQL: then no lock is held.
+    `url` is the database of Dagster's runs. It is None if they are not in PostgreSQL; then no lock is held.
     """
     with present(url, this_process()) if url else nullcontext():
         yield

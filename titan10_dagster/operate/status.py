@@ -20,18 +20,18 @@ _HOUR = timedelta(hours=1)
 
 @dataclass(frozen=True)
 class ExchangeHealth:
-    """One exchange.
+    """The health of one exchange.
 
     Attributes:
-        pace: the present share of the full pace.
-        requests: how many requests runs and polls of every kind sent since `counted_since`.
+        pace: the current share of the full pace.
+        requests: the number of requests of all runs and polls since `counted_since`.
         counted_since: the start of the last full hour.
         budget_used: `requests` as a share of the pages that the full pace allows in that time.
         live_lag: the age of the newest candle's end, of the series that is furthest behind; None if nothing was polled
             since yesterday. A quiet pair may lag without a fault.
-        freshest_lag: the same of the series that is furthest ahead.
+        freshest_lag: the same for the series that is furthest ahead.
         unlisted: configured symbols that the exchange does not trade. Their days do not count as missing history.
-        events: sentences about series that changed in the last week: another market, a break, a rewritten day.
+        events: sentences about series that changed in the last week: a different market, a break, or a rewritten day.
     """
 
     exchange: str
@@ -49,7 +49,10 @@ class ExchangeHealth:
 
 
 def health_report(titan10: IngestContext, now: datetime) -> list[ExchangeHealth]:
-    """Return one row per exchange that is configured or has candles, by name. Reads no candle, sends no request."""
+    """Return one row per exchange that is configured or has candles, by name.
+
+    It reads no candles and sends no requests.
+    """
     configured, db = titan10.settings.exchanges, titan10.database
     starts = listed_series(titan10, configured)
     listed = {(series.exchange, series.symbol) for series in starts}
