@@ -17,7 +17,10 @@ SELECT
     sum(quarantined) AS quarantined,
     sum(broken_at_source) AS broken_at_source,
     sum(halted) AS halted,
-    sum(not_listed) AS not_listed
+    sum(not_listed) AS not_listed,
+    count(*) FILTER (WHERE source = 'rest') AS from_rest,
+    count(*) FILTER (WHERE source = 'archive') AS from_archive,
+    count(*) FILTER (WHERE source = 'import') AS from_import
 FROM slice_ledger
 WHERE (%(exchange)s::text IS NULL OR exchange = %(exchange)s)
     AND (%(first)s::date IS NULL OR day >= %(first)s)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 
-from titan10_dagster.candles.fetched import FetchRecord
+from titan10_dagster.candles.fetched import FetchRecord, Source
 from titan10_dagster.candles.slices import Slice
 
 
 @dataclass(frozen=True)
 class DayFetched:
-    """One partition's share of a fetch. `seconds` adds up the time of its requests, parallel ones too."""
+    """One partition's share of a fetch.
+
+    `seconds` adds up the time of its requests, parallel ones too. `sources`: how many slices came from which source.
+    `files`: how many files they were read from.
+    """
 
     slices: int = 0
     rows: int = 0
@@ -22,6 +27,8 @@ class DayFetched:
     seconds: float = 0.0
     unanswered: tuple[str, ...] = ()
     beyond_horizon: tuple[str, ...] = ()
+    sources: Mapping[Source, int] = field(default_factory=dict)
+    files: int = 0
 
     @property
     def candles_per_second(self) -> float:
@@ -47,6 +54,8 @@ def _sum(fetched: list[tuple[FetchRecord, int]]) -> DayFetched:
         seconds=sum(record.seconds for record in records),
         unanswered=tuple(record.slice.series.symbol for record in records if not record.answered),
         beyond_horizon=tuple(record.slice.series.symbol for record in records if is_beyond_horizon(record)),
+        sources=Counter(record.source for record in records),
+        files=len({file.url for record in records for file in record.files}),
     )
 
 

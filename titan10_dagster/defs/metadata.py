@@ -103,6 +103,8 @@ def _fetched(day: DayFetched, alternative: str) -> Metadata:
         "retries": day.retries,
         "seconds": round(day.seconds, 3),
         "candles_per_second": round(day.candles_per_second),
+        "slices_by_source": {source.value: slices for source, slices in day.sources.items()},
+        **({"files": day.files} if day.files else {}),
         **({"beyond_horizon": list(day.beyond_horizon), "instead": alternative} if day.beyond_horizon else {}),
     }
 

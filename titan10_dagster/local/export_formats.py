@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from types import MappingProxyType
-from typing import BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol
 
+import orjson
 import pyarrow as pa
 import pyarrow.compute
 import pyarrow.csv
@@ -47,9 +48,12 @@ class Format:
     shape: Callable[[pa.Table], pa.Table]
     open: Callable[[BinaryIO, pa.Schema], Writer]
 
-    def write(self, path: Path, tables: Iterable[pa.Table]) -> bool:
-        """Write the tables one after the other, replacing an existing file. Return False if no table has a row."""
-        shaped = (self.shape(table) for table in tables if table.num_rows)
+    def write(self, path: Path, tables: Iterable[pa.Table], about: Mapping[str, Any] | None = None) -> bool:
+        """Write the tables one after the other, replacing an existing file. Return False if no table has a row.
+
+        `about`: JSON values for the key `titan10` of the schema's metadata. A CSV file has no such place.
+        """
+        shaped = (_described(self.shape(table), about or {}) for table in tables if table.num_rows)
         first = next(shaped, None)
         if first is None:
             return False
@@ -72,6 +76,11 @@ class Format:
                     writer.write_table(table)
             file.flush()
             os.fsync(file.fileno())
+
+
+def _described(table: pa.Table, about: Mapping[str, Any]) -> pa.Table:
+    """Add the key `titan10` to the metadata of the table; others, such as those of pandas, stay."""
+    return table.replace_schema_metadata({**(table.schema.metadata or {}), b"titan10": orjson.dumps(about)})
 
 
 def _named(ending: str) -> Callable[[str, str, str], str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
@@ -59,7 +59,10 @@ class LedgerRow:
 
 @dataclass(frozen=True)
 class CoverageRow:
-    """The summary of a series over some days: slices, expected and present candles, and missing candles by reason."""
+    """The summary of a series over some days: slices, expected and present candles, and missing candles by reason.
+
+    `sources`: how many of the slices were last fetched from which source.
+    """
 
     series: Series
     first: date
@@ -69,6 +72,7 @@ class CoverageRow:
     expected: int
     present: int
     missing: Mapping[Reason, int]
+    sources: Mapping[Source, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -145,6 +149,7 @@ def coverage(
             expected=row.expected,
             present=row.present,
             missing=_missing(row),
+            sources=_sources(row),
         )
         for row in _query(db, "coverage", parameters)
     ]
@@ -337,6 +342,11 @@ def _series(row: Any) -> Series:
 def _missing(row: Any) -> dict[Reason, int]:
     counts = {reason: int(getattr(row, reason) or 0) for reason in Reason}
     return {reason: candles for reason, candles in counts.items() if candles}
+
+
+def _sources(row: Any) -> dict[Source, int]:
+    slices = {source: int(getattr(row, f"from_{source}")) for source in Source}
+    return {source: count for source, count in slices.items() if count}
 
 
 def _of_exchanges(starts: Mapping[Series, date]) -> dict[str, Any]:

@@ -28,6 +28,10 @@ from titan10_dagster.store.rollups import BASE, ROLLUPS
 from titan10_dagster.store.statements import key, statement
 
 BAR_COLUMNS = (*COLUMNS, "candles")
+PROVENANCE_COLUMNS = (
+    *("stretch_start", "stretch_end", "source", "url", "size", "digest", "published_digest", "checked_against"),
+    *("etag", "last_modified", "read_at"),
+)
 
 _CANDLE = ("M8[ms]", "f8", "f8", "f8", "f8", "f8")
 _BAR = (*_CANDLE, "i8")
@@ -93,6 +97,18 @@ def coverage(db: Database, series: Series, first: date | None = None, last: date
     """
     rows = ledger.coverage(db, series.exchange, first, last)
     return next((row for row in rows if row.series == series), None)
+
+
+def provenance(db: Database, series: Series, start: datetime, end: datetime) -> pd.DataFrame:
+    """Return the stretches of [start, end) whose candles were read from files, by time.
+
+    Columns: stretch_start, stretch_end, source (archive or import), url, size, digest, published_digest,
+    checked_against, etag, last_modified, read_at; see the view `provenance`. All other candles came by REST.
+    """
+    with db.transaction() as cursor:
+        cursor.execute(statement("read_provenance"), _parameters(series, start, end))
+        rows = all_rows(cursor)
+    return pd.DataFrame([row._asdict() for row in rows], columns=list(PROVENANCE_COLUMNS))
 
 
 def filled(

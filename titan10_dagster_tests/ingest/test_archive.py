@@ -7,6 +7,7 @@ from datetime import date, timedelta
 from titan10_dagster.defs.compose import compose
 from titan10_dagster.defs.partitions import RANGE_END, RANGE_START, daily_keys
 from titan10_dagster.store.database import Database
+from titan10_dagster_tests.integration.results import metadata
 from titan10_dagster_tests.world import MakeWorld, World, make_world  # noqa: F401
 
 FIRST, LAST = date(2024, 1, 2), date(2024, 1, 24)
@@ -72,6 +73,15 @@ def test_the_config_of_a_run_fixes_the_sources(make_world: MakeWorld) -> None:  
     assert world.equals_truth("binance", date(2024, 1, 15), date(2024, 1, 24))
     assert world.candle_requests("binance") == []
     assert {source for (source,) in rows(world.titan10.database, "SELECT source FROM slice_ledger")} == {"archive"}
+
+
+def test_the_metadata_of_a_partition_counts_sources_and_files(make_world: MakeWorld) -> None:  # noqa: F811
+    world = a_world(make_world)
+    world.sandbox.files["binance"].defect("missing", match="ETHUSDT")
+    world.backfill("binance", date(2024, 1, 2), date(2024, 1, 10))
+    shown = metadata(world, "binance/candles").values()
+    assert [found["slices_by_source"] for found in shown].count({"archive": 1, "rest": 1}) >= 8  # a day has an outage
+    assert all(found["files"] == 1 for found in shown if found["slices_by_source"] != {"rest": 2})
 
 
 def test_a_second_backfill_requests_no_file(make_world: MakeWorld) -> None:  # noqa: F811

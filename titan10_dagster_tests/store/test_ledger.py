@@ -63,9 +63,11 @@ def test_slices_of_any_state_come_by_symbol_and_day(db: Database) -> None:
 
 def test_coverage_sums_up_each_series(db: Database) -> None:
     btc, eth, kraken = ledger.coverage(db)
-    assert btc == CoverageRow(BTC.series, DAY, TOMORROW, 2, 1, 2880, 2440, {Reason.UNKNOWN: 440})
-    assert eth == CoverageRow(ETH.series, DAY, DAY, 1, 1, 1440, 1437, {Reason.UNKNOWN: 3})
-    assert kraken == CoverageRow(KRAKEN.series, DAY, DAY, 1, 1, 1440, 0, {Reason.BEYOND_HORIZON: 1440})
+    assert btc == CoverageRow(BTC.series, DAY, TOMORROW, 2, 1, 2880, 2440, {Reason.UNKNOWN: 440}, {Source.REST: 2})
+    assert eth == CoverageRow(ETH.series, DAY, DAY, 1, 1, 1440, 1437, {Reason.UNKNOWN: 3}, {Source.REST: 1})
+    assert kraken == CoverageRow(
+        KRAKEN.series, DAY, DAY, 1, 1, 1440, 0, {Reason.BEYOND_HORIZON: 1440}, {Source.REST: 1}
+    )
 
 
 def test_coverage_is_of_the_exchange_and_days_asked_for(db: Database) -> None:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from titan10_dagster.candles.fetched import Source
 from titan10_dagster.candles.slices import Slice
 from titan10_dagster.candles.source_files import SourceFile
+from titan10_dagster.store import reader
 from titan10_dagster.store.database import Database
 from titan10_dagster.store.writer import write_slices
 from titan10_dagster_tests.store.making import DAY, FETCHED, LATER, Sql, a_slice, judged
@@ -57,3 +58,26 @@ def test_candles_from_requests_have_no_file(db: Database, sql: Sql) -> None:
     write(db, a_slice())
     assert sql(STRETCHES) == []
     assert sql.one("SELECT candle_source('binance', 'BTC/USDT', '1m', %s)", [a_slice().start]) == "rest"
+
+
+def test_the_reader_gives_the_stretches_of_a_window_with_their_files(db: Database) -> None:
+    first, second = a_slice(), a_slice(day=DAY + ONE_DAY)
+    month = file("https://example.com/month.zip", first.start, second.end)
+    write(db, first, month)
+    write(db, second)
+    half = first.start + timedelta(hours=12)
+    found = reader.provenance(db, first.series, half, second.end)
+    assert list(found.columns) == list(reader.PROVENANCE_COLUMNS)
+    (row,) = found.to_dict("records")
+    assert (row["stretch_start"], row["stretch_end"]) == (half, first.end)
+    assert (row["source"], row["url"], row["digest"]) == ("archive", month.url, month.digest)
+    assert reader.provenance(db, first.series, second.start, second.end).empty
+
+
+def test_coverage_counts_the_days_of_each_source(db: Database) -> None:
+    first, second = a_slice(), a_slice(day=DAY + ONE_DAY)
+    write(db, first, file("https://example.com/day.zip", first.start, first.end))
+    write(db, second)
+    row = reader.coverage(db, first.series)
+    assert row is not None
+    assert row.sources == {Source.ARCHIVE: 1, Source.REST: 1}

@@ -14,7 +14,7 @@ from titan10_dagster.local.tables import counts, day_range, print_json, print_ta
 from titan10_dagster.settings import Settings
 from titan10_dagster.store import ledger
 
-HEADERS = ("series", "days", "settled", "not fetched", "stored", "expected", "share", "missing")
+HEADERS = ("series", "days", "settled", "not fetched", "stored", "expected", "share", "missing", "days by source")
 NUMBERS = set(HEADERS[2:7])
 
 
@@ -59,6 +59,7 @@ def _series(row: ledger.CoverageRow) -> dict[str, Any]:
         "expected": row.expected + missing.get(NEVER_FETCHED, 0),
         "stored": row.present,
         "missing": missing,
+        "sources": {source.value: slices for source, slices in row.sources.items()},
     }
 
 
@@ -72,4 +73,5 @@ def _table_row(row: Mapping[str, Any]) -> tuple[Any, ...]:
         row["expected"],
         share(row["stored"], row["expected"]),
         counts(row["missing"]),
+        counts(row["sources"]),
     )

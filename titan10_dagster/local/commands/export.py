@@ -89,7 +89,8 @@ class Exported:
     """A series in its file.
 
     `path` is None if there was no candle to write. `holed` counts bars made of fewer minutes than they span.
-    `completeness` counts candles of the stored series, which are minutes if the file has a rollup.
+    `completeness` counts candles of the stored series, which are minutes if the file has a rollup. `files`: the
+    stretches that were read from files, as JSON values; all other candles came by REST.
     """
 
     symbol: str
@@ -99,6 +100,7 @@ class Exported:
     rows: int
     holed: int
     completeness: Completeness
+    files: Sequence[Mapping[str, Any]] = ()
 
 
 def run_export(settings: Settings, request: Request, say: Say, *, now: datetime, as_json: bool) -> int:
@@ -210,16 +212,35 @@ def _export(db: Database, request: Request, source: Source, now: datetime) -> Ex
     ended = min(midnight(min(request.last, now.date()) + timedelta(days=1)), now)
     until = max(ended, midnight(request.first))
     start, end = whole_candles(midnight(request.first), until, source.step)
-    counted, path = Counted(), _path(request, source)
+    counted, path, series = Counted(), _path(request, source), source.series
     pieces = (counted.count(table, source) for table in _pieces(db, request, source, start, end))
+    files = _files(db, series, start, end)
+    about = {"exchange": series.exchange, "symbol": series.symbol, "timeframe": request.timeframe, "files": files}
     try:
-        written = request.format.write(path, pieces)
+        written = request.format.write(path, pieces, about)
     except OSError as error:
         raise Titan10Error(f"{path} cannot be written: {error.strerror}. Name another folder with --out.") from None
-    series = source.series
     room = (end - start) // series.timeframe.delta
     completeness = Completeness(room, counted.candles, reader.missing(db, series, start, end))
-    return Exported(series.symbol, path if written else None, start, end, counted.rows, counted.holed, completeness)
+    written_to = path if written else None
+    return Exported(series.symbol, written_to, start, end, counted.rows, counted.holed, completeness, files)
+
+
+def _files(db: Database, series: Series, start: datetime, end: datetime) -> list[dict[str, Any]]:
+    """Return the stretches that were read from files, as JSON values; instants are ISO 8601."""
+    found = []
+    for row in reader.provenance(db, series, start, end).to_dict("records"):
+        found.append(
+            {
+                "from": row["stretch_start"].isoformat(),
+                "to": row["stretch_end"].isoformat(),
+                "source": row["source"],
+                "url": row["url"],
+                "digest": row["digest"],
+                "checked_against": row["checked_against"],
+            }
+        )
+    return found
 
 
 def _pieces(db: Database, request: Request, source: Source, start: datetime, end: datetime) -> Iterator[pa.Table]:
@@ -268,4 +289,5 @@ def _as_json(exported: Exported) -> Mapping[str, Any]:
         "present": exported.completeness.present,
         "missing": exported.completeness.absent,
         "whole": exported.completeness.whole,
+        "files": list(exported.files),
     }

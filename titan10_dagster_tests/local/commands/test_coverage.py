@@ -16,7 +16,9 @@ def test_days_that_were_never_fetched_count_as_missing(working: Project) -> None
     (row,) = json.loads(working.titan10("coverage", "--json").stdout)
     assert (row["slices"], row["days_never_fetched"]) == (2, 3)
     assert (row["stored"], row["expected"], row["missing"]) == (2880, 7200, {"never_fetched": 4320})
+    assert row["sources"] == {"rest": 2}
     table = working.titan10("coverage").stdout
+    assert "2 rest" in table
     assert "40.00%" in table
     assert "4,320 never_fetched" in table
 

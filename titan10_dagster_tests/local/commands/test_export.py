@@ -10,11 +10,14 @@ from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.feather
 import pyarrow.parquet as pq
 import pytest
 from pydantic import SecretStr
 
+from titan10_dagster.candles.fetched import Source
 from titan10_dagster.candles.gaps import Reason
+from titan10_dagster.candles.source_files import SourceFile
 from titan10_dagster.errors import SettingsError, Titan10Error
 from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.landing.zone import LandingZone
@@ -320,3 +323,23 @@ def test_our_own_formats_give_every_series_a_file_of_its_own(
     write_slices(db, [judged(a_slice(symbol)) for symbol in symbols])
     assert export(form) == 0
     assert len({name.casefold() for name in files(tmp_path)}) == len(symbols)
+
+
+@pytest.mark.parametrize("form", ["parquet", "freqtrade", "vectorbt"])
+def test_a_file_names_the_sources_of_its_candles(
+    db: Database, export: Export, tmp_path: Path, capsys: pytest.CaptureFixture[str], form: str
+) -> None:
+    url = "https://example.com/BTCUSDT-1m-2024-01-10.zip"
+    origin = SourceFile(url, 1000, "sha256:abc", None, "sha256 file", None, None, FETCHED, BTC.start, BTC.end)
+    write_slices(db, [judged(BTC, files=(origin,), source=Source.ARCHIVE)])
+    assert export(form, as_json=True) == 0
+    (exported,) = json.loads(capsys.readouterr().out)
+    path = Path(exported["file"])
+    read = pa.feather.read_table if form == "freqtrade" else pq.read_table
+    about = json.loads(read(path).schema.metadata[b"titan10"])
+    assert about["files"] == exported["files"]
+    assert (about["exchange"], about["symbol"], about["timeframe"]) == ("binance", "BTC/USDT", "1m")
+    (stretch,) = about["files"]
+    assert (stretch["url"], stretch["source"], stretch["digest"]) == (url, "archive", "sha256:abc")
+    assert (stretch["from"], stretch["to"]) == (BTC.start.isoformat(), BTC.end.isoformat())
+    assert len(pd.read_feather(path) if form == "freqtrade" else pd.read_parquet(path)) == 1440
