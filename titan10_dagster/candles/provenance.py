@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import islice, pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
 from titan10_dagster.candles.fetched import FetchRecord
 from titan10_dagster.candles.slices import Times, from_datetime64, to_datetime64
 from titan10_dagster.candles.source_files import SourceFile
+from titan10_dagster.candles.timeframes import Timeframe
+
+Window = tuple[datetime, datetime]  # [start, end), aware, UTC
 
 
 @dataclass(frozen=True, order=True)
@@ -39,8 +44,7 @@ def covered_stretches(record: FetchRecord, times: Times) -> list[tuple[datetime,
             found.append((start, end, file))
             continue
         inside = times[(times >= to_datetime64(start)) & (times < to_datetime64(end))]
-        for first, last in _runs(inside, timeframe.ms):
-            found.append((first, last + timeframe.delta, file))
+        found += [(first, last, file) for first, last in stretches_of(inside, timeframe)]
     return sorted(found, key=lambda stretch: stretch[0])
 
 
@@ -56,20 +60,21 @@ def _runs(times: Times, step_ms: int) -> list[tuple[datetime, datetime]]:
     ]
 
 
-def replaced(known: Iterable[Stretch], new: Sequence[Stretch]) -> list[Stretch]:
-    """Return the stretches of a series after some were read again, without overlaps and with neighbours from the same
-    file joined.
+def stretches_of(times: Times, timeframe: Timeframe) -> list[Window]:
+    """Return the stretches [start, end) that candles at these times, ascending, fill."""
+    return [(first, last + timeframe.delta) for first, last in _runs(times, timeframe.ms)]
 
-    A new stretch replaces known stretches that it overlaps.
+
+def replaced(known: Iterable[Stretch], new: Iterable[Stretch]) -> list[Stretch]:
+    """Return the stretches of a series after some were read again: without overlaps, neighbours of one file joined.
+
+    Where a new stretch overlaps a known one, the new one counts. Of new ones that overlap, the later one counts. The
+    known ones do not overlap.
     """
-    kept = list(known)
-    for stretch in new:
-        left: list[Stretch] = []
-        for old in kept:
-            left += _without(old, stretch)
-        kept = left
+    added = _disjoint(list(new))
+    kept = cut(known, [(stretch.start, stretch.end) for stretch in added])
     joined: list[Stretch] = []
-    for stretch in sorted([*kept, *new]):
+    for stretch in sorted([*kept, *added]):
         if joined and joined[-1].file == stretch.file and joined[-1].end >= stretch.start:
             joined[-1] = replace(joined[-1], end=max(joined[-1].end, stretch.end))
         else:
@@ -77,13 +82,45 @@ def replaced(known: Iterable[Stretch], new: Sequence[Stretch]) -> list[Stretch]:
     return joined
 
 
-def _without(old: Stretch, new: Stretch) -> list[Stretch]:
-    """Return the parts of the old stretch that the new stretch does not cover."""
-    if new.end <= old.start or new.start >= old.end:
-        return [old]
-    parts: list[Stretch] = []
-    if old.start < new.start:
-        parts.append(replace(old, end=new.start))
-    if new.end < old.end:
-        parts.append(replace(old, start=new.end))
-    return parts
+def _disjoint(stretches: list[Stretch]) -> list[Stretch]:
+    """Return the stretches by time, without the parts that a later one in the list overlaps."""
+    ordered = sorted(stretches)
+    if all(earlier.end <= later.start for earlier, later in pairwise(ordered)):
+        return ordered
+    found: list[Stretch] = []
+    for stretch in stretches:
+        found = [*cut(found, [(stretch.start, stretch.end)]), stretch]
+    return sorted(found)
+
+
+def cut(stretches: Iterable[Stretch], windows: Iterable[Window]) -> list[Stretch]:
+    """Return the stretches, by time, without the parts in the windows. Neither may overlap among themselves."""
+    ordered, left, place = sorted(windows), [], 0
+    for stretch in sorted(stretches):
+        start = stretch.start
+        while place < len(ordered) and ordered[place][1] <= start:
+            place += 1
+        for window_start, window_end in islice(ordered, place, None):
+            if window_start >= stretch.end:
+                break
+            if start < window_start:
+                left.append(replace(stretch, start=start, end=window_start))
+            start = max(start, window_end)
+        if start < stretch.end:
+            left.append(replace(stretch, start=start))
+    return left
+
+
+def files_at(stretches: Iterable[Stretch], times: Times) -> NDArray[np.int64]:
+    """Return the key of the file that each candle came from; 0 for a candle outside of the stretches."""
+    ordered = sorted(stretches)
+    found = np.zeros(len(times), np.int64)
+    if not ordered:
+        return found
+    starts = np.array([to_datetime64(stretch.start) for stretch in ordered])
+    ends = np.array([to_datetime64(stretch.end) for stretch in ordered])
+    keys = np.array([stretch.file for stretch in ordered], np.int64)
+    place = np.searchsorted(starts, times, side="right") - 1
+    inside = (place >= 0) & (times < ends[np.maximum(place, 0)])
+    found[inside] = keys[place[inside]]
+    return found

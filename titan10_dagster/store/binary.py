@@ -1,7 +1,7 @@
 """Conversion between PostgreSQL's binary COPY format and numpy, without a Python object for each row.
 
 The format: https://www.postgresql.org/docs/current/sql-copy.html, "Binary Format". Every field consists of its size
-(int32) and its bytes, big-endian. In this module all fields except leading texts have 8 bytes: bigint, double
+(int32) and its bytes, big-endian. In this module all fields except leading constants have 8 bytes: bigint, double
 precision, timestamptz.
 """
 
@@ -18,20 +18,19 @@ from titan10_dagster.store.database import Cursor
 
 _HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TRAILER = b"\xff\xff"
+_NULL = b"\xff\xff\xff\xff"  # a size of -1
 _EPOCH = np.datetime64("2000-01-01", "us")  # the epoch of PostgreSQL's microseconds
 _BUFFER = 1 << 18
 
 
-def rows(texts: Sequence[str], columns: Sequence[NDArray[Any]]) -> bytes:
-    """Return the rows of a COPY. Each row has the same `texts`, then the values of the columns, which have equal
+def rows(constants: Sequence[str | int | None], columns: Sequence[NDArray[Any]]) -> bytes:
+    """Return the rows of a COPY. Each row has the same constants, then the values of the columns, which have equal
     lengths.
 
+    A constant is a text, an int for a bigint, or None for a null.
     datetime64[ms] or [us] (naive, UTC) becomes timestamptz, int64 bigint, float64 double precision.
     """
-    head = (len(texts) + len(columns)).to_bytes(2, "big")
-    for text in texts:
-        data = text.encode()
-        head += len(data).to_bytes(4, "big") + data
+    head = (len(constants) + len(columns)).to_bytes(2, "big") + b"".join(map(_field, constants))
     blank = head + (b"\0\0\0\x08" + bytes(8)) * len(columns)
     names = [f"value{n}" for n in range(len(columns))]
     layout = np.dtype(
@@ -47,6 +46,13 @@ def rows(texts: Sequence[str], columns: Sequence[NDArray[Any]]) -> bytes:
     for name, column in zip(names, columns, strict=True):
         table[name] = _to_postgres(column)
     return bytes(buffer)
+
+
+def _field(constant: str | int | None) -> bytes:
+    if constant is None:
+        return _NULL
+    data = constant.encode() if isinstance(constant, str) else constant.to_bytes(8, "big", signed=True)
+    return len(data).to_bytes(4, "big") + data
 
 
 def copy_in(cursor: Cursor, copy: str, rows: Iterable[bytes]) -> int:

@@ -2,7 +2,7 @@
 
 The stored rows of a slice are read and compared here, in numpy: a join on the server costs more, and would decompress
 chunks even where nothing changes. New candles go straight into the table by COPY, without a temporary table. Different
-ones are upserted, and their old values are kept in `restatements`.
+ones are upserted; the module `restatements` keeps their old values.
 """
 
 from __future__ import annotations
@@ -106,14 +106,6 @@ class Change:
         """The times of all candles of the slice that are stored after the write, in any order."""
         return np.concatenate((self.stored.times, self.incoming.candles.times[self.new]))
 
-    def restatements(self) -> bytes:
-        """Return rows for the table restatements, in COPY's format."""
-        given, record = self.incoming.candles.where(self.changed), self.incoming.record
-        seen_at = np.full(len(given), record.fetched_at.replace(tzinfo=None), "datetime64[us]")
-        old = self.stored.values[:, self.position[self.changed]]
-        texts = (*key(self.incoming.slice.series), record.source)
-        return binary.rows(texts, [given.times, seen_at, *old, *given.values])
-
 
 def compare(incoming: Incoming, stored: Candles) -> Change:
     """Compare candles by their doubles; integers and scales may differ."""
@@ -168,7 +160,6 @@ def _restate(cursor: Cursor, changes: Sequence[Change]) -> None:
     rows = [change.incoming.rows(change.changed) for change in changes]
     binary.copy_in(cursor, statement("copy_restated"), rows)
     cursor.execute(statement("merge_restated"))
-    binary.copy_in(cursor, statement("copy_restatements"), [change.restatements() for change in changes])
 
 
 def _verify(cursor: Cursor, changes: Sequence[Change]) -> None:

@@ -1,56 +1,141 @@
-"""The files from which stored candles were read: tables `source_files` and `source_stretches`, view `provenance`."""
+"""The files from which stored candles were read: tables `source_files` and `source_stretches`, view `provenance`.
+
+A candle in a stretch was read from its file; all others came by REST. So a stretch is cut where REST adds or overwrites
+candles, and where a stored candle is not in the file. A candle that a file and REST give alike names the file, because
+a file can be checked again.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
+import numpy as np
+from numpy.typing import NDArray
 from psycopg2.extras import execute_values
 
-from titan10_dagster.candles.fetched import JudgedSlice
-from titan10_dagster.candles.provenance import Stretch, covered_stretches, replaced
+from titan10_dagster.candles.provenance import Stretch, covered_stretches, cut, files_at, replaced, stretches_of
 from titan10_dagster.candles.slices import Series
 from titan10_dagster.candles.source_files import SourceFile
-from titan10_dagster.store.database import Cursor
+from titan10_dagster.candles.timeframes import Timeframe
+from titan10_dagster.store.database import Cursor, all_rows
+from titan10_dagster.store.merge import Change
 from titan10_dagster.store.statements import key, statement
 
 
-def write_provenance(cursor: Cursor, slices: Iterable[JudgedSlice]) -> None:
-    """Record the files of slices that were just written, in the same transaction.
+@dataclass(frozen=True, eq=False)
+class Origins:
+    """The file of each changed candle of a slice, before and after the write; 0: it came by REST."""
 
-    Slices without files change nothing.
+    before: NDArray[np.int64]
+    after: NDArray[np.int64]
+
+
+@dataclass
+class _Known:
+    """The stretches of each series around the written slices, and whether each file was imported."""
+
+    stretches: dict[Series, list[Stretch]] = field(default_factory=lambda: defaultdict(list))
+    imported: dict[int, bool] = field(default_factory=dict)
+
+
+def write_provenance(cursor: Cursor, changes: Sequence[Change]) -> tuple[list[Origins], Mapping[int, bool]]:
+    """Update the stretches after slices of one exchange were merged, in the same transaction.
+
+    Return the origins of the changed candles of each slice, and for each of the former files whether it was imported.
     """
-    by_series: dict[Series, list[tuple[datetime, datetime, SourceFile]]] = {}
-    for judged in slices:
-        if judged.record.files:
-            found = covered_stretches(judged.record, judged.verdict.valid.times)
-            by_series.setdefault(judged.record.slice.series, []).extend(found)
-    for series, stretches in by_series.items():
-        _write(cursor, series, stretches)
+    by_series: dict[Series, list[Change]] = {}
+    for change in changes:
+        if change.incoming.record.files or change.inserted or change.restated:
+            by_series.setdefault(change.incoming.slice.series, []).append(change)
+    if not by_series:
+        return [_no_origins(change) for change in changes], {}
+    known, ids, origins = _read(cursor, by_series), _Ids(cursor), {}
+    for series, of_series in by_series.items():
+        before = known.stretches[series]
+        after = list(before)
+        for change in of_series:
+            new = _stretches(change, ids)
+            if after:
+                after = cut(after, _taken_by_rest(change))
+            after = replaced(after, new)
+            times = change.incoming.candles.times[change.changed]
+            origins[id(change)] = Origins(files_at(before, times), files_at(after, times))
+        _write(cursor, series, before, after)
+    return [origins.get(id(change)) or _no_origins(change) for change in changes], known.imported
 
 
-def _write(cursor: Cursor, series: Series, stretches: Sequence[tuple[datetime, datetime, SourceFile]]) -> None:
-    files = list(dict.fromkeys(file for _, _, file in stretches))
-    ids = {file: _file_id(cursor, series.exchange, file) for file in files}
-    new = [Stretch(start, end, ids[file]) for start, end, file in stretches]
-    known = _touching(cursor, series, min(part.start for part in new), max(part.end for part in new))
-    after = replaced(known, new)
-    gone = [part.start for part in known if part not in after]
+def _no_origins(change: Change) -> Origins:
+    nothing = np.zeros(change.restated, np.int64)
+    return Origins(nothing, nothing)
+
+
+def _stretches(change: Change, ids: _Ids) -> list[Stretch]:
+    """Return the stretches that the files of a slice account for: without stored candles that are not in them."""
+    record, candles = change.incoming.record, change.incoming.candles
+    if not record.files:
+        return []
+    covered = covered_stretches(record, candles.times)
+    others = np.setdiff1d(change.stored.times, candles.times)
+    kept = stretches_of(others, record.slice.series.timeframe)
+    found: list[Stretch] = []
+    for start, end, file in covered:
+        found += cut([Stretch(start, end, ids.of(record.slice.series.exchange, file))], kept)
+    return found
+
+
+def _taken_by_rest(change: Change) -> list[tuple[datetime, datetime]]:
+    """Return the stretches of the candles that a slice without files added or overwrote."""
+    if change.incoming.record.files:
+        return []
+    times = change.incoming.candles.times[change.new | change.changed]
+    return stretches_of(times, change.incoming.slice.series.timeframe)
+
+
+def _read(cursor: Cursor, by_series: Mapping[Series, Sequence[Change]]) -> _Known:
+    """Return the stretches that overlap the slices or are adjacent to them."""
+    slices = [change.incoming.slice for changes in by_series.values() for change in changes]
+    cursor.execute(
+        statement("read_stretches"),
+        {
+            "exchange": slices[0].series.exchange,
+            "symbols": sorted({slice_.series.symbol for slice_ in slices}),
+            "first": min(slice_.start for slice_ in slices),
+            "last": max(slice_.end for slice_ in slices),
+        },
+    )
+    known = _Known()
+    for row in all_rows(cursor):
+        series = Series(slices[0].series.exchange, row.symbol, Timeframe.parse(row.timeframe))
+        known.stretches[series].append(Stretch(row.stretch_start, row.stretch_end, row.file_id))
+        known.imported[row.file_id] = row.is_imported
+    return known
+
+
+def _write(cursor: Cursor, series: Series, before: Sequence[Stretch], after: Sequence[Stretch]) -> None:
+    """Write what changed, and nothing else."""
+    left = set(after)
+    gone = [part.start for part in before if part not in left]
     if gone:
         cursor.execute(statement("delete_stretches"), [*key(series), gone])
+    known = set(before)
     added = [(*key(series), part.start, part.end, part.file) for part in after if part not in known]
     if added:
         execute_values(cursor, statement("write_stretches"), added)
 
 
-def _file_id(cursor: Cursor, exchange: str, file: SourceFile) -> int:
-    values = [exchange, file.url, file.size, file.digest, file.published_digest, file.checked_against]
-    cursor.execute(statement("write_source_file"), [*values, file.etag, file.last_modified, file.read_at])
-    (number,) = cursor.fetchone() or (0,)
-    return int(number)
+@dataclass
+class _Ids:
+    """The keys of files in the table; each file is written once."""
 
+    cursor: Cursor
+    known: dict[SourceFile, int] = field(default_factory=dict)
 
-def _touching(cursor: Cursor, series: Series, start: datetime, end: datetime) -> list[Stretch]:
-    """Return the known stretches that overlap [start, end) or are adjacent to it."""
-    cursor.execute(statement("read_stretches"), [*key(series), end, start])
-    return [Stretch(*row) for row in cursor.fetchall()]
+    def of(self, exchange: str, file: SourceFile) -> int:
+        if file not in self.known:
+            self.cursor.execute(statement("write_source_file"), {"exchange": exchange, **vars(file)})
+            (number,) = self.cursor.fetchone() or (0,)
+            self.known[file] = int(number)
+        return self.known[file]

@@ -27,6 +27,7 @@ from titan10_dagster.store.locks import lock_exchange
 from titan10_dagster.store.merge import Change, Incoming, Scales, merge
 from titan10_dagster.store.outages import flag_days
 from titan10_dagster.store.provenance import write_provenance
+from titan10_dagster.store.restatements import write_restatements
 
 # Candles in a batch. This limits the memory, and keeps a batch of repairs under the number of rows that TimescaleDB
 # decompresses for one statement, 100,000 by default.
@@ -118,7 +119,8 @@ class _Writing:
             observations.append(SliceObservation(record, change.times, broken, self.live))
             if record.until >= record.slice.end:
                 self.over.add(record.slice)
-        write_provenance(self.cursor, [prepared.judged for prepared in batch])
+        origins, imported = write_provenance(self.cursor, changes)
+        write_restatements(self.cursor, changes, origins, imported)
         rows = update_ledger(self.cursor, observations)
         written, others = rows[: len(batch)], rows[len(batch) :]
         for change, row in zip(changes, written, strict=True):

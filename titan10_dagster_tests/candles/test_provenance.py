@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from titan10_dagster.candles.fetched import FetchRecord, Source
-from titan10_dagster.candles.provenance import Stretch, covered_stretches, replaced
+from titan10_dagster.candles.provenance import Stretch, covered_stretches, cut, files_at, replaced, stretches_of
 from titan10_dagster.candles.slices import Series, Slice
 from titan10_dagster.candles.source_files import SourceFile
 from titan10_dagster.candles.timeframes import TIMEFRAMES
 
 SLICE = Slice(Series("okx", "BTC/USDT", TIMEFRAMES["1m"]), date(2024, 3, 1))
 NOON = SLICE.start + timedelta(hours=12)
-HOUR = timedelta(hours=1)
+HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 
 
 def file(start: datetime, end: datetime) -> SourceFile:
@@ -78,3 +78,25 @@ def test_each_minute_has_the_file_that_was_read_last(stretches: list[tuple[int, 
             assert place not in found
             found[place] = stretch.file
     assert found == expected
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 50), st.integers(1, 9)), max_size=5),
+    st.sets(st.integers(0, 59), max_size=20),
+)
+def test_a_cut_leaves_all_other_minutes_to_their_files(marks: list[tuple[int, int]], taken: set[int]) -> None:
+    known: list[Stretch] = []
+    for number, (start, length) in enumerate(marks, 1):
+        first = SLICE.start + start * MINUTE
+        known = replaced(known, [Stretch(first, first + length * MINUTE, number)])
+    times = SLICE.grid()[:60]
+    before = files_at(known, times)
+    left = cut(known, stretches_of(times[sorted(taken)], TIMEFRAMES["1m"]))
+    expected = [0 if place in taken else file for place, file in enumerate(before.tolist())]
+    assert files_at(left, times).tolist() == expected
+
+
+def test_of_new_stretches_that_overlap_the_later_one_counts() -> None:
+    whole, part = Stretch(SLICE.start, SLICE.end, 1), Stretch(NOON, NOON + HOUR, 2)
+    assert replaced([], [whole, part]) == [replace(whole, end=NOON), part, replace(whole, start=NOON + HOUR)]
+    assert replaced([], [part, whole]) == [whole]

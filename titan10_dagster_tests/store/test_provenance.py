@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from titan10_dagster.candles.fetched import Source
+import pandas as pd
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from titan10_dagster.candles.fetched import JudgedSlice, Source
 from titan10_dagster.candles.slices import Slice
 from titan10_dagster.candles.source_files import SourceFile
 from titan10_dagster.store import reader
 from titan10_dagster.store.database import Database
 from titan10_dagster.store.writer import write_slices
-from titan10_dagster_tests.store.making import DAY, FETCHED, LATER, Sql, a_slice, judged
+from titan10_dagster_tests.store.making import (
+    DAY,
+    FETCHED,
+    LATER,
+    NO_ROWS,
+    Sql,
+    a_slice,
+    candles,
+    judged,
+    with_value,
+    without,
+)
 
 ONE_DAY = timedelta(days=1)
 STRETCHES = "SELECT stretch_start, stretch_end, source, url FROM provenance ORDER BY exchange, symbol, stretch_start"
@@ -81,3 +97,142 @@ def test_coverage_counts_the_days_of_each_source(db: Database) -> None:
     row = reader.coverage(db, first.series)
     assert row is not None
     assert row.sources == {Source.ARCHIVE: 1, Source.REST: 1}
+
+MINUTE = timedelta(minutes=1)
+BTC = a_slice()
+MONTH = file("https://example.com/month.zip", BTC.start, BTC.end + 30 * ONE_DAY)
+
+
+def source_of(sql: Sql, minute: int) -> str:
+    return str(sql.one("SELECT candle_source('binance', 'BTC/USDT', '1m', %s)", [BTC.start + minute * MINUTE]))
+
+
+def archived(**record: Any) -> JudgedSlice:
+    return judged(BTC, files=(MONTH,), source=Source.ARCHIVE, **record)
+
+
+def test_what_rest_overwrites_is_cut_out_of_the_stretch(db: Database, sql: Sql) -> None:
+    write_slices(db, [archived()])
+    rows = with_value(with_value(candles(BTC), 10, volume=7.0), 11, volume=7.0)
+    write_slices(db, [judged(BTC, rows, fetched_at=FETCHED + LATER)])
+    assert sql(STRETCHES) == [
+        (BTC.start, BTC.start + 10 * MINUTE, "archive", MONTH.url),
+        (BTC.start + 12 * MINUTE, BTC.end, "archive", MONTH.url),
+    ]
+    assert [source_of(sql, minute) for minute in (9, 10, 11, 12)] == [MONTH.url, "rest", "rest", MONTH.url]
+
+
+def test_what_rest_adds_is_cut_out_of_the_stretch(db: Database, sql: Sql) -> None:
+    write_slices(db, [archived(rows=without(candles(BTC), 0, 700))])
+    assert sql(STRETCHES) == [(BTC.start, BTC.end, "archive", MONTH.url)]  # minutes without trades included
+    write_slices(db, [judged(BTC, fetched_at=FETCHED + LATER)])
+    assert [source_of(sql, minute) for minute in (0, 1, 699, 700, 701)] == [
+        *("rest", MONTH.url, MONTH.url),
+        *("rest", MONTH.url),
+    ]
+
+
+def test_what_rest_gives_alike_keeps_its_file(db: Database, sql: Sql) -> None:
+    write_slices(db, [archived()])
+    write_slices(db, [judged(BTC, fetched_at=FETCHED + LATER)])
+    assert sql(STRETCHES) == [(BTC.start, BTC.end, "archive", MONTH.url)]
+
+
+def test_a_file_does_not_claim_stored_candles_that_it_lacks(db: Database, sql: Sql) -> None:
+    write_slices(db, [judged(BTC)])
+    write_slices(db, [archived(rows=without(candles(BTC), 5), fetched_at=FETCHED + LATER)])
+    assert [source_of(sql, minute) for minute in (4, 5, 6)] == [MONTH.url, "rest", MONTH.url]
+
+
+def test_an_empty_answer_of_rest_cuts_nothing(db: Database, sql: Sql) -> None:
+    write_slices(db, [archived()])
+    write_slices(db, [judged(BTC, NO_ROWS, fetched_at=FETCHED + LATER, answered=False)])
+    assert sql(STRETCHES) == [(BTC.start, BTC.end, "archive", MONTH.url)]
+
+
+def test_a_candle_restated_before_sources_were_kept_has_the_source_of_its_restatement(db: Database, sql: Sql) -> None:
+    write_slices(db, [archived()])
+    write_slices(db, [judged(BTC, with_value(candles(BTC), 10, volume=7.0), fetched_at=FETCHED + LATER)])
+    sql("UPDATE restatements SET old_source = NULL")
+    sql("UPDATE source_stretches SET stretch_end = %s WHERE stretch_start = %s", [BTC.start + 11 * MINUTE, BTC.start])
+    assert [source_of(sql, minute) for minute in (9, 10)] == [MONTH.url, "rest"]
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 8), st.integers(1, 6), st.integers(1, 3)), max_size=6))
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_each_candle_names_the_last_source_that_gave_its_value(
+    db: Database, sql: Sql, writes: list[tuple[int, int, int, int]]
+) -> None:
+    """Each write: a source (0: REST), the first hour, how many hours, and the volume. Minutes are sampled by hour."""
+    sql("TRUNCATE candles, series, slice_ledger, gaps, restatements, source_stretches, source_files CASCADE")
+    hour = a_slice(timeframe="1h")
+    files = [file(f"https://example.com/{n}.zip", hour.start, hour.end) for n in (1, 2)]
+    expected: dict[int, tuple[int, int]] = {}  # hour -> volume, source
+    for place, (source, first, length, volume) in enumerate(writes):
+        hours = range(first, first + length)
+        rows = candles(hour).iloc[list(hours)].assign(volume=float(volume))
+        write_slices(
+            db,
+            [
+                judged(
+                    hour,
+                    rows,
+                    answered=False,
+                    fetched_at=FETCHED + place * LATER,
+                    files=(files[source - 1],) if source else (),
+                    source=Source.ARCHIVE if source else Source.REST,
+                )
+            ],
+        )
+        for number in hours:
+            known = expected.get(number)
+            if source or known is None or known[0] != volume:
+                expected[number] = (volume, source)
+    for number, (_, source) in expected.items():
+        instant = hour.start + timedelta(hours=number)
+        found = sql.one("SELECT candle_source('binance', 'BTC/USDT', '1h', %s)", [instant])
+        assert found == (files[source - 1].url if source else "rest")
+
+
+MONTHLY = "https://data.binance.vision/data/spot/monthly/klines/{0}/1m/{0}-1m-{1:%Y-%m}.zip"
+YEAR = 365 * 1440
+
+
+def a_year(symbol: str, rows: pd.DataFrame | None = None) -> list[JudgedSlice]:
+    """The slices of 2023, read from twelve monthly files; `rows` replace the candles of each day."""
+    found = []
+    for month in range(1, 13):
+        first = datetime(2023, month, 1, tzinfo=UTC)
+        after = (first + 32 * ONE_DAY).replace(day=1)
+        source = SourceFile(
+            url=MONTHLY.format(symbol.replace("/", ""), first),
+            size=1_800_000,
+            digest=f"sha256:{'a' * 64}",
+            published_digest="b" * 64,
+            checked_against="sha256 file",
+            etag=f'"{"c" * 32}"',
+            last_modified="Mon, 01 Jan 2024 08:32:00 GMT",
+            read_at=FETCHED,
+            start=first,
+            end=after,
+        )
+        for day in range((after - first).days):
+            slice_ = a_slice(symbol, first.date() + timedelta(days=day))
+            found.append(judged(slice_, rows, files=(source,), source=Source.ARCHIVE))
+    return found
+
+
+def test_provenance_costs_less_than_a_tenth_of_a_byte_per_candle(db: Database, sql: Sql) -> None:
+    """A year of one pair in what its rows and index entries add; and of ten pairs with all that is on disk."""
+    tables = "unnest(ARRAY['source_files', 'source_stretches']::regclass[]) AS t"
+    rows_and_indexes = f"SELECT sum(pg_relation_size(t) + pg_indexes_size(t)) FROM {tables}"
+    empty = sql.one(rows_and_indexes)
+    assert write_slices(db, a_year("BTC/USDT")).inserted == YEAR
+    assert sql.one("SELECT count(*) FROM source_stretches") == 12
+    added = sql.one(rows_and_indexes) - empty
+    assert 0 < added / YEAR < 0.1
+    for number in range(9):
+        write_slices(db, a_year(f"C{number}/USDT", NO_ROWS))  # the stretches are the same as with candles
+    assert sql.one("SELECT count(*) FROM source_stretches") == 120
+    on_disk = sql.one(f"SELECT sum(pg_total_relation_size(t)) FROM {tables}")
+    assert 0 < on_disk / (10 * YEAR) < 0.1
