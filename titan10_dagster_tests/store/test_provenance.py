@@ -98,6 +98,7 @@ def test_coverage_counts_the_days_of_each_source(db: Database) -> None:
     assert row is not None
     assert row.sources == {Source.ARCHIVE: 1, Source.REST: 1}
 
+
 MINUTE = timedelta(minutes=1)
 BTC = a_slice()
 MONTH = file("https://example.com/month.zip", BTC.start, BTC.end + 30 * ONE_DAY)
