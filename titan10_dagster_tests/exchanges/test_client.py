@@ -518,3 +518,32 @@ def test_an_answer_whose_date_cannot_be_read_says_nothing_of_the_clock(headers: 
 def test_an_answer_from_a_cache_is_as_old_as_it_says() -> None:
     made = format_datetime(datetime.now(UTC) - timedelta(hours=1), usegmt=True)
     assert len(answered("binance", says("[]", headers={"Date": made, "Age": "3600"})).rows) == 0
+
+
+def test_btcturk_answers_in_columns_which_its_own_class_reads() -> None:
+    start = int(RECENTLY.timestamp())
+    columns = {
+        "s": "ok",
+        "t": [start, start + 60, start + 120],
+        "o": [2.0, 3.0, 4.0],
+        "h": [2.5, 3.5, 4.5],
+        "l": [1.5, 2.5, 3.5],
+        "c": [2.25, 3.25, 4.25],
+        "v": [10.0, 11.0, 12.0],
+    }
+    market = Market("btcturk", "BTC/TRY", "BTCTRY", "BTC", "TRY", "BTC", "TRY", active=True)
+
+    async def work() -> Page:
+        async with (
+            serving(says(json.dumps(columns))) as url,
+            ExchangeClient("btcturk", [market], base_url=url, paced=False, now=now) as client,
+        ):
+            return await client.fetch_page(Series("btcturk", "BTC/TRY", MINUTE), RECENTLY, 3)
+
+    page = run(work())
+    first = to_ms(RECENTLY)
+    assert page.rows.tolist() == [
+        [first, 2.0, 2.5, 1.5, 2.25, 10.0],
+        [first + 60_000, 3.0, 3.5, 2.5, 3.25, 11.0],
+        [first + 120_000, 4.0, 4.5, 3.5, 4.25, 12.0],
+    ]
