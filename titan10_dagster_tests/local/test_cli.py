@@ -27,6 +27,7 @@ from titan10_dagster.operate.run_processes import PROCESS_TAG
 from titan10_dagster.sandbox.server import Sandbox
 from titan10_dagster.settings_values import DATABASE_SCHEMES
 from titan10_dagster.store import presence
+from titan10_dagster_tests.json_fields import documented_fields
 
 PROJECT = Path(__file__).parents[2]
 NOW = datetime(2024, 3, 10, 12, tzinfo=UTC)
@@ -288,10 +289,11 @@ def test_a_backfill_stores_the_days_and_fetches_them_once(working: Project, exch
     command = ("backfill", "binance", "--from", "2024-03-01", "--to", "2024-03-03", "--json")
     first = working.titan10(*command)
     assert first.returncode == 0, first.stderr
-    told = json.loads(first.stdout)
-    assert (told["stored"], told["expected"], told["missing"]) == (8640, 8640, {})
-    assert told["fetched"]["rows"] == 8640
-    assert len(told["runs"]) == 1
+    report = json.loads(first.stdout)
+    assert set(report) == documented_fields("`titan10 backfill --json`")
+    assert (report["stored"], report["expected"], report["missing"]) == (8640, 8640, {})
+    assert report["fetched"]["rows"] == 8640
+    assert len(report["runs"]) == 1
 
     exchange.clear_requests("binance")
     again = json.loads(working.titan10(*command).stdout)
@@ -351,12 +353,12 @@ def test_an_interrupted_backfill_ends_soon_with_its_own_exit_code(
         tag = tag_of_the_run(database_url)
         assert presence.is_present(database_url, tag), "other machines see that it lives"
         process.send_signal(signal.SIGINT)
-        _, told = process.communicate(timeout=120)
+        _, messages = process.communicate(timeout=120)
     finally:
         process.kill()
         process.communicate()
     assert process.returncode == 130
-    assert "Interrupted" in told
+    assert "Interrupted" in messages
     assert not presence.is_present(database_url, tag)
 
 
@@ -375,8 +377,8 @@ def test_a_test_alert_is_sent_to_every_service_and_failures_are_named(project: P
     assert done.stdout.splitlines() == ["1. file: accepted", "2. nosuchservice: NOT accepted"]
     assert json.loads(letters.read_text())["title"] == "Titan-10: a test"
     assert token not in done.stdout + done.stderr
-    told = json.loads(project.titan10("alerts", "--test", "--json").stdout)
-    assert told == [{"service": "file", "taken": True}, {"service": "nosuchservice", "taken": False}]
+    report = json.loads(project.titan10("alerts", "--test", "--json").stdout)
+    assert report == [{"service": "file", "taken": True}, {"service": "nosuchservice", "taken": False}]
 
 
 def test_without_an_address_a_test_alert_says_how_to_set_one(project: Project) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from titan10_dagster_tests.json_fields import documented_fields
 from titan10_dagster_tests.local.test_cli import Project, exchange, project, working
 
 __all__ = ["exchange", "project", "working"]
@@ -14,6 +15,7 @@ def test_days_that_were_never_fetched_count_as_missing(working: Project) -> None
         command = ("backfill", "binance", "--from", day, "--to", day, "--symbol", "BTC/USDT")
         assert working.titan10(*command).returncode == 0
     (row,) = json.loads(working.titan10("coverage", "--json").stdout)
+    assert set(row) == documented_fields("`titan10 coverage --json`")
     assert (row["slices"], row["days_never_fetched"]) == (2, 3)
     assert (row["stored"], row["expected"], row["missing"]) == (2880, 7200, {"never_fetched": 4320})
     assert row["sources"] == {"rest": 2}

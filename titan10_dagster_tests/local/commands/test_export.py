@@ -28,6 +28,7 @@ from titan10_dagster.settings import DatabaseSettings, Settings
 from titan10_dagster.store import reader, rollups
 from titan10_dagster.store.database import Database
 from titan10_dagster.store.writer import write_slices
+from titan10_dagster_tests.json_fields import documented_fields
 from titan10_dagster_tests.store.making import DAY, FETCHED, LATER, a_slice, candles, judged, with_value, without
 
 BTC, ETH = a_slice(), a_slice("ETH/USDT")
@@ -54,17 +55,17 @@ def db(url: str) -> Iterator[Database]:
 
 
 @pytest.fixture
-def told() -> list[str]:
+def messages() -> list[str]:
     return []
 
 
 @pytest.fixture
-def export(url: str, tmp_path: Path, told: list[str]) -> Export:
+def export(url: str, tmp_path: Path, messages: list[str]) -> Export:
     settings = Settings(data=tmp_path / "data", database=DatabaseSettings(url=SecretStr(url)))
 
     def run(form: str = "parquet", *, now: datetime = NOW, as_json: bool = False, **changes: object) -> int:
         request = Request("binance", DAY, DAY, (), "1m", FORMATS[form], tmp_path / "out")
-        return run_export(settings, replace(request, **changes), told.append, now=now, as_json=as_json)  # type: ignore[arg-type]
+        return run_export(settings, replace(request, **changes), messages.append, now=now, as_json=as_json)  # type: ignore[arg-type]
 
     return run
 
@@ -73,13 +74,13 @@ def files(tmp_path: Path) -> list[str]:
     return sorted(path.name for path in (tmp_path / "out").iterdir())
 
 
-def test_parquet_holds_what_is_stored(db: Database, export: Export, tmp_path: Path, told: list[str]) -> None:
+def test_parquet_holds_what_is_stored(db: Database, export: Export, tmp_path: Path, messages: list[str]) -> None:
     write_slices(db, [judged(BTC), judged(ETH)])
     assert export() == 0
     assert files(tmp_path) == ["binance-BTC-USDT-1m.parquet", "binance-ETH-USDT-1m.parquet"]
     read = pd.read_parquet(tmp_path / "out/binance-BTC-USDT-1m.parquet")
     pd.testing.assert_frame_equal(read, candles(BTC))
-    assert not [sentence for sentence in told if "INCOMPLETE" in sentence]
+    assert not [sentence for sentence in messages if "INCOMPLETE" in sentence]
 
 
 def test_csv_holds_the_same_doubles(db: Database, export: Export, tmp_path: Path) -> None:
@@ -142,15 +143,16 @@ def test_only_weeks_that_lie_wholly_within_are_exported(db: Database, export: Ex
 
 @BOTH
 def test_missing_candles_are_reported_by_reason_and_the_file_is_incomplete(
-    db: Database, export: Export, told: list[str], capsys: pytest.CaptureFixture[str]
+    db: Database, export: Export, messages: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_slices(db, [judged(BTC, without(candles(BTC), 5, 6)), judged(ETH)])
     assert export(last=NEXT, as_json=True, symbols=("BTC/USDT",)) == 1
-    (one,) = json.loads(capsys.readouterr().out)
-    assert (one["rows"], one["expected"], one["whole"]) == (1438, 2880, False)
-    assert one["missing"] == {"unknown": 2, "never_fetched": 1440}
-    assert "INCOMPLETE: BTC/USDT." in told[-1]
-    assert "titan10 backfill binance --from 2024-01-10 --to 2024-01-11" in told[-1]
+    (report,) = json.loads(capsys.readouterr().out)
+    assert set(report) == documented_fields("`titan10 export --json`")
+    assert (report["rows"], report["expected"], report["whole"]) == (1438, 2880, False)
+    assert report["missing"] == {"unknown": 2, "never_fetched": 1440}
+    assert "INCOMPLETE: BTC/USDT." in messages[-1]
+    assert "titan10 backfill binance --from 2024-01-10 --to 2024-01-11" in messages[-1]
 
 
 def test_minutes_without_trades_do_not_make_it_less_than_whole(
@@ -253,13 +255,13 @@ def test_longer_candles_are_those_of_the_minutes_as_they_are_now(db: Database, e
 
 
 def test_an_export_warns_when_it_may_not_refresh_the_rollups(
-    timescaledb_database_url: str, tmp_path: Path, told: list[str]
+    timescaledb_database_url: str, tmp_path: Path, messages: list[str]
 ) -> None:
     reading = Database(f"{timescaledb_database_url}?options=-crole%3Dtitan10_reader")
     titan10 = IngestContext(Settings(data=tmp_path), reading, LandingZone(tmp_path))
-    export_command.catch_up(titan10, told.append)
+    export_command.catch_up(titan10, messages.append)
     reading.close()
-    (sentence,) = told
+    (sentence,) = messages
     assert "The last minutes may be missing in longer candles" in sentence
     assert "must be owner" in sentence
 

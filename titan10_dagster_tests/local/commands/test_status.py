@@ -17,6 +17,7 @@ from titan10_dagster.local.stack_lock import StackLock
 from titan10_dagster.settings import DatabaseSettings, ExchangeSettings, Settings
 from titan10_dagster.store.database import Database
 from titan10_dagster.store.writer import write_slices
+from titan10_dagster_tests.json_fields import documented_fields
 from titan10_dagster_tests.store.making import DAY, a_slice, candles, judged, without
 
 Show = Callable[..., tuple[str, list[str]]]
@@ -53,7 +54,10 @@ def test_stored_and_missing_candles_are_counted_for_each_exchange(show: Show, se
     db = Database(settings.database.url.get_secret_value())
     write_slices(db, [judged(whole), judged(short, without(candles(short), 5, 6, 7))])
     db.close()
-    (row,) = as_json(show)["exchanges"]
+    status = as_json(show)
+    (row,) = status["exchanges"]
+    assert set(status) == documented_fields("`titan10 status --json`")
+    assert set(row) == documented_fields("`exchanges` of `titan10 status --json`")
     assert (row["exchange"], row["enabled"], row["symbols"]) == ("binance", True, 2)
     assert (row["stored"], row["expected"]) == (2877, 2880)
     assert sum(row["missing"].values()) == 3
