@@ -1,8 +1,8 @@
-"""What a piece of work costs, told so that a busy machine does not fail a test.
+"""The cost of a piece of work, measured so that a busy machine does not fail a test.
 
 The clock goes on while others have the processors: a bound on it must leave much room, and only catches what is slower
 by far. The seconds that processors spent on our own process hardly depend on others, and may be bounded closely.
-`python -m benchmarks.ledger` tells the true figures.
+`python -m benchmarks.ledger` measures the real figures.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The processes of a project folder, as the system tells of them, and waiting for what they do."""
+"""The processes of a project folder according to the operating system, and functions that wait for them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Candles as the sandbox tells the truth: (n, 6) float64 with times in milliseconds."""
+"""Candles in the form of the sandbox's truth: (n, 6) float64 with times in milliseconds."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ from titan10_dagster.candles.frame import VALUES
 
 
 def as_table(frame: pd.DataFrame) -> NDArray[np.float64]:
-    """A candle frame as such a table."""
+    """Convert a candle frame to such a table."""
     return np.column_stack([frame["time"].astype(np.int64), *(frame[name] for name in VALUES)]).astype(np.float64)

@@ -70,7 +70,7 @@ def test_a_line_is_json_with_what_was_bound(written: io.StringIO) -> None:
 
 
 @pytest.mark.parametrize(
-    ("partitions", "told"),
+    ("partitions", "expected"),
     [
         ((), None),
         (("2024-03-01",), "2024-03-01"),
@@ -78,12 +78,12 @@ def test_a_line_is_json_with_what_was_bound(written: io.StringIO) -> None:
     ],
 )
 def test_the_work_of_a_run_is_logged_with_its_partitions(
-    written: io.StringIO, partitions: tuple[str, ...], told: str | None
+    written: io.StringIO, partitions: tuple[str, ...], expected: str | None
 ) -> None:
     with logged("run-1", "okx", partitions):
         logging.getLogger("titan10_dagster").info("working")
     (line,) = lines(written)
-    assert (line["run"], line["exchange"], line.get("partition")) == ("run-1", "okx", told)
+    assert (line["run"], line["exchange"], line.get("partition")) == ("run-1", "okx", expected)
 
 
 def test_messages_of_dagster_about_a_run_have_the_same_fields(written: io.StringIO) -> None:
@@ -96,10 +96,15 @@ def test_messages_of_dagster_about_a_run_have_the_same_fields(written: io.String
         speak()
 
     run = talk.execute_in_process()
-    told = lines(written)
-    (said,) = [one for one in told if one["event"] == "a ban"]
-    assert (said["run"], said["job"], said["step"], said["partition"]) == (run.run_id, "talk", "speak", "2024-03-01")
-    assert {one.get("run") for one in told if one["logger"] == "dagster"} == {run.run_id}
+    entries = lines(written)
+    (line,) = [one for one in entries if one["event"] == "a ban"]
+    assert (line["run"], line["job"], line["step"], line["partition"]) == (
+        run.run_id,
+        "talk",
+        "speak",
+        "2024-03-01",
+    )
+    assert {one.get("run") for one in entries if one["logger"] == "dagster"} == {run.run_id}
 
 
 def test_messages_of_a_sensor_are_written_the_same_way(written: io.StringIO) -> None:
@@ -110,8 +115,8 @@ def test_messages_of_a_sensor_are_written_the_same_way(written: io.StringIO) -> 
 
     with dg.build_sensor_context(sensor_name="watch") as context:
         watch.evaluate_tick(context)
-    told = [one["event"] for one in lines(written)]
-    assert any("tried" in one for one in told)
+    entries = [one["event"] for one in lines(written)]
+    assert any("tried" in one for one in entries)
     assert PROXY not in written.getvalue()
 
 

@@ -55,7 +55,7 @@ class World:
         )
 
     def stored(self, exchange: str, symbol: str, first: date, last: date) -> np.ndarray:
-        """The candles of the database as the sandbox tells them: (n, 6) float64, times in milliseconds."""
+        """The candles of the database in the form of the sandbox: (n, 6) float64, times in milliseconds."""
         series = Series(exchange, symbol, self.titan10.exchange(exchange).timeframe)
         return as_table(reader.candles(self.titan10.database, series, midnight(first), midnight(last + DAY)))
 
@@ -74,7 +74,7 @@ class World:
 
 
 def ticking(start: datetime) -> Callable[[], datetime]:
-    """A clock that never tells the same time twice, as none does: a microsecond goes by between two looks."""
+    """A clock that, like a real one, never returns the same time twice: it advances by a microsecond per call."""
     ticks = itertools.count()
     return lambda: start + timedelta(microseconds=next(ticks))
 

@@ -60,15 +60,15 @@ def model_of(t: datetime, present: set[datetime], evidence: Evidence, previous: 
     known = Known(Reason.UNKNOWN, 0, now, now)
     if was:
         known = Known(was.reason, was.observations, was.first_seen, was.last_seen)
-    told_delisted = evidence.delisted is not None and t >= evidence.delisted
-    delisted_still = not any(p > t for p in present) and (evidence.delisted is None or told_delisted)
+    reported_delisted = evidence.delisted is not None and t >= evidence.delisted
+    delisted_still = not any(p > t for p in present) and (evidence.delisted is None or reported_delisted)
     if known.reason is Reason.DELISTED and not delisted_still:
         known = replace(known, observations=0)
     if known.reason is Reason.BROKEN_AT_SOURCE and heard:
         known = replace(known, observations=0)
-    told_unlisted = evidence.listed is not None and t + STEP <= evidence.listed
-    unlisted = told_unlisted and not any(p < t for p in present)
-    twice = twice and not unlisted and not (told_delisted and delisted_still)
+    reported_unlisted = evidence.listed is not None and t + STEP <= evidence.listed
+    unlisted = reported_unlisted and not any(p < t for p in present)
+    twice = twice and not unlisted and not (reported_delisted and delisted_still)
     if (heard or twice) and (known.observations == 0 or now - known.last_seen >= OBSERVATION_SPACING):
         known = replace(known, observations=known.observations + 1, last_seen=now)
     if twice:
@@ -87,11 +87,11 @@ def model_reason(
     heard: bool,
 ) -> Reason:
     traded_before, traded_after = any(p < t for p in present), any(p > t for p in present)
-    told_unlisted = evidence.listed is not None and t + STEP <= evidence.listed
-    told_delisted = evidence.delisted is not None and t >= evidence.delisted
-    if told_unlisted and not traded_before:
+    reported_unlisted = evidence.listed is not None and t + STEP <= evidence.listed
+    reported_delisted = evidence.delisted is not None and t >= evidence.delisted
+    if reported_unlisted and not traded_before:
         return Reason.PRE_LISTING
-    if told_delisted and not traded_after:
+    if reported_delisted and not traded_after:
         return Reason.DELISTED
     if broken:
         return Reason.BROKEN_AT_SOURCE if twice else Reason.QUARANTINED
@@ -170,11 +170,11 @@ def by_candle(gaps: Sequence[Gap]) -> dict[datetime, Known]:
 
 
 def story(history: Sequence[tuple[set[datetime], Evidence]]) -> list[list[Gap]]:
-    """The gaps after each look, each look starting from the last one's."""
-    told: list[list[Gap]] = [[]]
+    """Return the gaps after each observation, which starts from the gaps of the one before."""
+    explained: list[list[Gap]] = [[]]
     for present, evidence in history:
-        told.append(explain(starts(present), SLICE, evidence, told[-1]))
-    return told[1:]
+        explained.append(explain(starts(present), SLICE, evidence, explained[-1]))
+    return explained[1:]
 
 
 # --- properties ------------------------------------------------------------------------------------------------
@@ -212,8 +212,8 @@ def test_the_same_evidence_twice_changes_nothing(
 def test_observations_never_fall_and_rise_by_one_after_six_hours(
     history: list[tuple[set[datetime], Evidence]],
 ) -> None:
-    told = [by_candle(gaps) for gaps in story(history)]
-    for before, now in pairwise(told):
+    explained = [by_candle(gaps) for gaps in story(history)]
+    for before, now in pairwise(explained):
         for t in before.keys() & now.keys():
             if (before[t].reason, now[t].reason) == (Reason.DELISTED, Reason.PRE_LISTING):
                 # Whether the delisting was taken back first, which starts the count again, cannot be seen from here.
@@ -363,9 +363,9 @@ def test_the_candle_during_which_the_listing_was_is_expected() -> None:
 
 
 def test_a_candle_before_the_reported_listing_proves_the_listing_wrong() -> None:
-    told = explain(NO_CANDLES, SLICE, Evidence(NEXT_DAY, listed=SLICE.end))
-    assert reasons(told) == [(24, Reason.PRE_LISTING, 1)]
-    shown = explain(SLICE.grid()[3:4], SLICE, Evidence(NEXT_DAY, listed=SLICE.end), told)
+    explained = explain(NO_CANDLES, SLICE, Evidence(NEXT_DAY, listed=SLICE.end))
+    assert reasons(explained) == [(24, Reason.PRE_LISTING, 1)]
+    shown = explain(SLICE.grid()[3:4], SLICE, Evidence(NEXT_DAY, listed=SLICE.end), explained)
     assert reasons(shown) == [(3, Reason.PRE_LISTING, 1), (20, Reason.UNKNOWN, 1)]
 
 

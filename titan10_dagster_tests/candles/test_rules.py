@@ -134,13 +134,13 @@ def test_every_row_is_judged_as_the_rules_say_in_plain_words(candles: Candles, n
     verdict = judge(candles, SLICE, now)
     rows = candles.drop_repeats()
     starts = [from_ms(ms) for ms in rows.times.astype(np.int64).tolist()]
-    told = [
+    named = [
         tuple(broken_rules(dict(zip(VALUES, row, strict=True)), start, starts.count(start) - 1, now))
         for row, start in zip(rows.values.T.tolist(), starts, strict=True)
     ]
-    assert verdict.broken.rules == tuple(names for names in told if names)
-    assert dict(verdict.counts) == {name: count for name in NAMES if (count := sum(name in names for names in told))}
-    kept = np.array([not names for names in told], dtype=bool)
+    assert verdict.broken.rules == tuple(names for names in named if names)
+    assert dict(verdict.counts) == {name: count for name in NAMES if (count := sum(name in names for names in named))}
+    kept = np.array([not names for names in named], dtype=bool)
     assert_same(verdict.valid, rows.where(kept))
     assert_same(verdict.broken.candles, rows.where(~kept))
 

@@ -15,7 +15,7 @@ MOST_ONES = 0
 
 
 def test_sentences_name_their_subject() -> None:
-    """The words of riddles are few: `told` stood for logged, raised, reported, notified and serialized alike."""
+    """The vague words are rare: `told` stood for logged, raised, reported, notified and serialized."""
     found = []
     for module in modules():
         for match in RIDDLES.finditer(text(module)):

@@ -53,11 +53,11 @@ def launch(instance: DagsterInstance) -> list[dg.DagsterRun]:
     """What the daemon would launch now; those runs are then on their way."""
     daemon = QueuedRunCoordinatorDaemon(interval_seconds=1)
     runs = daemon._get_runs_to_dequeue(instance, instance.get_concurrency_config(), None)
-    told(instance, runs, DagsterEventType.PIPELINE_STARTING)
+    report(instance, runs, DagsterEventType.PIPELINE_STARTING)
     return runs
 
 
-def told(instance: DagsterInstance, runs: Sequence[dg.DagsterRun], event: DagsterEventType) -> None:
+def report(instance: DagsterInstance, runs: Sequence[dg.DagsterRun], event: DagsterEventType) -> None:
     for run in runs:
         instance.run_storage.handle_run_event(run.run_id, DagsterEvent(event.value, "job"))
 
@@ -79,13 +79,13 @@ def test_the_exchanges_of_a_long_backfill_run_side_by_side_from_first_to_last(in
         runs = launch(instance)
         assert exchanges_of(runs) == sorted(EXCHANGES)
         assert launch(instance) == []  # each waits for its exchange
-        told(instance, runs, DagsterEventType.PIPELINE_SUCCESS)
+        report(instance, runs, DagsterEventType.PIPELINE_SUCCESS)
     assert launch(instance) == []
 
 
 def test_yesterday_is_settled_before_what_a_backfill_has_queued(instance: DagsterInstance) -> None:
     queue_a_long_backfill(instance)
-    told(instance, launch(instance), DagsterEventType.PIPELINE_SUCCESS)
+    report(instance, launch(instance), DagsterEventType.PIPELINE_SUCCESS)
     for request in settle_requests(EXCHANGES, NOW):
         queue(instance, request.asset_selection[0].path[0], {"settles": "yes", **request.tags})  # type: ignore[index]
     assert Counter(run.tags.get("settles") for run in launch(instance)) == {"yes": len(EXCHANGES)}

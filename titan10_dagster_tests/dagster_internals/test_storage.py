@@ -85,16 +85,16 @@ def test_an_event_is_stored_although_the_server_went_away_in_the_middle(
     assert ran(instance)
     (run,) = instance.get_runs()
     watching.execute("BEGIN; LOCK TABLE dagster.event_logs")
-    telling = Thread(target=instance.report_engine_event, args=("told in the middle", run))
-    telling.start()
+    reporting = Thread(target=instance.report_engine_event, args=("reported in the middle", run))
+    reporting.start()
     deadline = time.monotonic() + 60
     while not asked(watching, f"SELECT pg_terminate_backend(pid) {OTHERS} AND wait_event_type = 'Lock'"):
         assert time.monotonic() < deadline
         time.sleep(0.01)
     watching.execute("COMMIT")
-    telling.join(60)
-    assert not telling.is_alive()
-    assert [log.message for log in instance.all_logs(run.run_id)].count("told in the middle") == 1
+    reporting.join(60)
+    assert not reporting.is_alive()
+    assert [log.message for log in instance.all_logs(run.run_id)].count("reported in the middle") == 1
 
 
 def test_closed_connections_are_opened_again(instance: DagsterInstance, watching: psycopg2.extensions.cursor) -> None:
@@ -120,13 +120,13 @@ def test_an_event_is_stored_whole_or_not_at_all(
 def test_only_events_do_not_wait_for_the_disk(
     instance: DagsterInstance, watching: psycopg2.extensions.cursor, database_url: str
 ) -> None:
-    # The tests' server waits for no disk, whoever asks.
+    # The tests' server never waits for the disk.
     watching.execute(f"ALTER DATABASE {database_url.rsplit('/', 1)[1]} SET synchronous_commit = on")
     terminate(watching)
     assert ran(instance)
     storage = instance.event_log_storage
     assert isinstance(storage, PatientEventLogStorage)
-    with storage.index_connection() as connection:  # as who claims a pool has it
+    with storage.index_connection() as connection:  # like the connection of a process that claims a pool
         assert connection.execute(text("SHOW synchronous_commit")).scalar() == "on"
         assert connection.connection.driver_connection.autocommit
 

@@ -126,11 +126,11 @@ def test_the_asset_reports_the_space_that_it_freed(world: World, instance: Dagst
         run(world, "live")
     object.__setattr__(world.titan10, "now", lambda: datetime.now(UTC) + timedelta(days=4))
     run(world, "housekeeping")
-    told = instance.get_latest_materialization_event(dg.AssetKey(["system", "housekeeping"]))
-    assert told is not None
-    assert told.asset_materialization is not None
-    assert told.asset_materialization.metadata["runs"].value == 2
-    assert int(str(told.asset_materialization.metadata["event_bytes"].value)) > 1000
+    event = instance.get_latest_materialization_event(dg.AssetKey(["system", "housekeeping"]))
+    assert event is not None
+    assert event.asset_materialization is not None
+    assert event.asset_materialization.metadata["runs"].value == 2
+    assert int(str(event.asset_materialization.metadata["event_bytes"].value)) > 1000
 
 
 def test_what_steps_printed_goes_when_it_is_old(tmp_path: Path) -> None:

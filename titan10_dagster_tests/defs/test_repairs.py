@@ -1,4 +1,4 @@
-"""The gap sensor and the runs that it requests, over days that the clock is told to skip."""
+"""The gap sensor and the runs that it requests, over days that the clock skips."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def requested(instance: DagsterInstance, tag: str, status: DagsterRunStatus, exc
     instance.add_run(dg.DagsterRun("job", run_config=request.run_config, tags=request.tags, status=status))
 
 
-def by_somebody(instance: DagsterInstance, status: DagsterRunStatus, *keys: dg.AssetKey, **tags: str) -> None:
+def by_another(instance: DagsterInstance, status: DagsterRunStatus, *keys: dg.AssetKey, **tags: str) -> None:
     instance.add_run(dg.DagsterRun("job", tags=tags, status=status, asset_selection=frozenset(keys)))
 
 
@@ -73,9 +73,9 @@ def test_the_key_of_a_run_names_the_attempt() -> None:
 
 
 def test_an_exchange_is_busy_while_another_run_fetches_its_days(instance: DagsterInstance) -> None:
-    by_somebody(instance, DagsterRunStatus.NOT_STARTED, *daily_keys("binance"))
-    by_somebody(instance, DagsterRunStatus.SUCCESS, *daily_keys("okx"))
-    by_somebody(instance, DagsterRunStatus.STARTED, dg.AssetKey(["kraken", "markets"]))
-    by_somebody(instance, DagsterRunStatus.STARTED, *daily_keys("bybit"), **{AUTOPILOT: "bybit"})
+    by_another(instance, DagsterRunStatus.NOT_STARTED, *daily_keys("binance"))
+    by_another(instance, DagsterRunStatus.SUCCESS, *daily_keys("okx"))
+    by_another(instance, DagsterRunStatus.STARTED, dg.AssetKey(["kraken", "markets"]))
+    by_another(instance, DagsterRunStatus.STARTED, *daily_keys("bybit"), **{AUTOPILOT: "bybit"})
     assert fetched_by_other_runs(instance, [AUTOPILOT]) == {"binance"}
     assert fetched_by_other_runs(instance, [REPAIR]) == {"binance", "bybit"}

@@ -104,7 +104,7 @@ class Site:
     over: datetime | None = None  # the last strike was overcome
 
     def runs(self) -> list[dict[str, Any]]:
-        """The newest first; none while the UI cannot tell."""
+        """The newest first; empty while the UI does not answer."""
         return self._ask(lambda: list(run_query(self.stack.url, RUNS)["runsOrError"]["results"])) or []
 
     def status(self) -> str:
@@ -143,7 +143,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with Sandbox(list(SYMBOLS)) as sandbox:
         settings = project(home, sandbox)
         plant(settings, sandbox)
-        stack = Stack(settings, home, told)
+        stack = Stack(settings, home, announce)
         keeper = threading.Thread(target=stack.watch)
         try:
             stack.start()
@@ -161,7 +161,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             os.environ.update(before)
 
 
-def told(words: str) -> None:
+def announce(words: str) -> None:
     print(f"{datetime.now(UTC):%H:%M:%S} {words}")  # noqa: T201
 
 
@@ -183,7 +183,7 @@ def plant(settings: Settings, sandbox: Sandbox) -> None:
     for exchange in SYMBOLS:
         sandbox.set_limits(exchange, enforce=False)
     unpaced = {name: one.model_copy(update={"paced": False}) for name, one in settings.exchanges.items()}
-    with open_database(settings, told) as url:
+    with open_database(settings, announce) as url:
         migrate_all(settings, url)
         with closing(Database(url)) as database:
             now = IngestContext(
@@ -223,13 +223,13 @@ def go_through_it(site: Site) -> None:
         for what in site.chance.sample(list(KILLS), len(KILLS)):
             strike_at(site, what)
     site.over = utc_now()
-    told(f"{len(site.strikes)} strikes in {time.monotonic() - began:.0f} s")
+    announce(f"{len(site.strikes)} strikes in {time.monotonic() - began:.0f} s")
     wait_until(lambda: not open_partitions(), PATIENCE, "until every partition was green")
-    told(f"every partition is green after {time.monotonic() - began:.0f} s; the backfill is {site.status()}")
+    announce(f"every partition is green after {time.monotonic() - began:.0f} s; the backfill is {site.status()}")
     wait_until(lambda: all(is_repaired(site, name) for name in CLOSED), PATIENCE, "until the gaps were closed")
-    told(f"the gaps are closed after {time.monotonic() - began:.0f} s")
+    announce(f"the gaps are closed after {time.monotonic() - began:.0f} s")
     wait_until(lambda: all(lives(site, name) for name in SYMBOLS), PATIENCE, "until live polling had caught up")
-    told(f"live polling has caught up after {time.monotonic() - began:.0f} s")
+    announce(f"live polling has caught up after {time.monotonic() - began:.0f} s")
 
 
 def open_partitions() -> list[tuple[str, str]]:
@@ -272,7 +272,7 @@ def strike_at(site: Site, what: str) -> None:
     KILLS[what](site)
     wait_until(lambda: is_back(site, what, at), PATIENCE, f"after the {what} was killed")
     site.strikes.append(Strike(what, at, under_way, time.time() - at))
-    told(f"killed the {what} under {len(under_way)} runs; it was back after {site.strikes[-1].back:.1f} s")
+    announce(f"killed the {what} under {len(under_way)} runs; it was back after {site.strikes[-1].back:.1f} s")
 
 
 def is_busy(site: Site) -> bool:
@@ -343,7 +343,7 @@ def test_everything_was_killed_and_came_back_by_itself(site: Site) -> None:
     for strike in site.strikes:
         lost = [run for run in strike.under_way if runs[run]["status"] == "FAILURE"]
         again = [after[run]["startTime"] - strike.at for run in lost if run in after and after[run]["startTime"]]
-        told(
+        announce(
             f"the {strike.what}: back after {strike.back:.1f} s; of {len(strike.under_way)} runs {len(lost)} were lost,"
             f" and begun again after {', '.join(f'{seconds:.1f} s' for seconds in sorted(again)) or 'none'}"
         )
@@ -355,7 +355,7 @@ def test_backfill_repairs_and_live_polling_were_under_way_at_once(site: Site) ->
     ]
     together = [{job for job, start, end in spans if start <= at <= end} for _, at, _ in spans]
     most = max(together, key=len)
-    told(f"{len(spans)} runs; at once: {', '.join(sorted(most))}")
+    announce(f"{len(spans)} runs; at once: {', '.join(sorted(most))}")
     assert {"live", "__ASSET_JOB"} <= most
 
 
@@ -385,7 +385,7 @@ def test_no_row_is_there_twice_and_every_slice_adds_up(site: Site, exchange: str
             rows, distinct = single_row(cursor)
         timeframe = site.settings.exchanges[exchange].timeframe
         assert not unaccounted(database, exchange, timeframe, PLANTED[0], utc_now().date())
-    told(f"{exchange}: {rows} rows")
+    announce(f"{exchange}: {rows} rows")
     assert rows == distinct > 0
 
 
@@ -394,7 +394,7 @@ def test_no_request_was_above_the_exchanges_limit(site: Site, exchange: str) -> 
     requests = site.sandbox.requests(exchange)
     limits = site.sandbox.limits(exchange)["limits"]
     peaks = ", ".join(f"{one['peak']:g} of {one['allowed']:g} {one['name']}" for one in limits if one["requests"])
-    told(f"{exchange}: {len(requests)} requests; at most {peaks}")
+    announce(f"{exchange}: {len(requests)} requests; at most {peaks}")
     assert not [entry for entry in requests if entry["throttled"] or entry["banned"]]
     assert not any(limit["violations"] for limit in limits)
 
@@ -405,7 +405,7 @@ def test_nothing_was_asked_during_the_ban_and_then_it_went_on(site: Site) -> Non
     start, end = banned["wall"] + banned["seconds"], banned["wall"] + BAN_SECONDS
     late = [entry["wall"] - start for entry in requests if start < entry["wall"] <= end]
     after = [entry["wall"] - end for entry in requests if entry["wall"] > end]
-    told(
+    announce(
         f"{BANNED} banned us from {datetime.fromtimestamp(start, UTC):%H:%M:%S} for {BAN_SECONDS} s: {len(late)}"
         f" requests came in it ({', '.join(f'{one:.3f} s' for one in late) or 'none'}); the next one"
         f" {min(after, default=-1):.1f} s after its end"

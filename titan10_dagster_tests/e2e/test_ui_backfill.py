@@ -97,7 +97,7 @@ def project(folder: Path, sandbox: Sandbox) -> Settings:
 
 
 def stop_what_acts_by_itself(stack: Stack) -> None:
-    """Whatever the hour is, nobody settles, repairs or reads markets beside the backfill."""
+    """At any hour, no other run settles, repairs or reads markets during the backfill."""
     found = run_query(stack.url, ACTING_BY_THEMSELVES)["repositoryOrError"]
     for schedule in found["schedules"]:
         assert not run_query(stack.url, STOP_SCHEDULE, id=schedule["scheduleState"]["id"])["stopRunningSchedule"]

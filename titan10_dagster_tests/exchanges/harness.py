@@ -57,7 +57,7 @@ class MemoryHealthStore:
 
 
 class Messages:
-    """A log that keeps what it is told."""
+    """A log that keeps its messages."""
 
     def __init__(self) -> None:
         self.said: list[str] = []

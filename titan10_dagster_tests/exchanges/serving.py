@@ -1,4 +1,4 @@
-"""A server on 127.0.0.1 that answers whatever a test tells it to."""
+"""A server on 127.0.0.1 whose answers are set by the test."""
 
 from __future__ import annotations
 

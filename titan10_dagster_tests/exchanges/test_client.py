@@ -480,11 +480,11 @@ def test_nothing_is_left_open(recwarn: pytest.WarningsRecorder, sandbox: Sandbox
 
 @pytest.mark.parametrize(("hours", "way"), [(-2, "ahead of"), (2, "behind")])
 def test_a_clock_that_is_hours_off_is_an_error_and_no_candle_is_accepted(hours: int, way: str) -> None:
-    told = format_datetime(datetime.now(UTC) + timedelta(hours=hours), usegmt=True)
+    date = format_datetime(datetime.now(UTC) + timedelta(hours=hours), usegmt=True)
     with pytest.raises(
         Refused, match=rf"this machine's clock is off by 120 minutes \({way} the exchange's\)"
     ) as caught:
-        answered("binance", says("[]", headers={"Date": told}))
+        answered("binance", says("[]", headers={"Date": date}))
     assert caught.value.status is None  # it is not the exchange that refuses
 
 

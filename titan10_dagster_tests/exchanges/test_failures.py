@@ -225,7 +225,7 @@ def test_silence_passes() -> None:
     assert type(run(work())) is TransientError
 
 
-def told(
+def mapped(
     error: Exception, status: int | None, headers: dict[str, str] | None = None, exchange: str = "binance"
 ) -> FetchError:
     return classify(error, status, headers or {}, exchange=exchange, symbol="BTC/USDT", now=NOW)
@@ -239,20 +239,20 @@ def test_retry_after_is_seconds_or_a_date() -> None:
         format_datetime(NOW + timedelta(seconds=7)),
         format_datetime(NOW.replace(tzinfo=None) + timedelta(seconds=7)),
     ):
-        throttled = told(error, 429, {"retry-AFTER": text})
+        throttled = mapped(error, 429, {"retry-AFTER": text})
         assert isinstance(throttled, Throttled)
         assert throttled.retry_after == timedelta(seconds=7)
 
 
 @pytest.mark.parametrize("text", ["", "soon", "-5"])
 def test_a_retry_after_that_cannot_be_read_is_the_tables_pause(text: str) -> None:
-    throttled = told(ccxt.RateLimitExceeded("slow down"), 429, {"Retry-After": text}, exchange="okx")
+    throttled = mapped(ccxt.RateLimitExceeded("slow down"), 429, {"Retry-After": text}, exchange="okx")
     assert isinstance(throttled, Throttled)
     assert throttled.retry_after == timedelta(seconds=2)
 
 
 def test_a_very_long_retry_after_is_a_ban() -> None:
-    banned = told(ccxt.RateLimitExceeded("slow down"), 429, {"Retry-After": str(LONGEST_REST.total_seconds() + 1)})
+    banned = mapped(ccxt.RateLimitExceeded("slow down"), 429, {"Retry-After": str(LONGEST_REST.total_seconds() + 1)})
     assert isinstance(banned, Banned)
     assert banned.until == NOW + LONGEST_REST + timedelta(seconds=1)
 
@@ -261,7 +261,7 @@ def test_the_end_of_a_block_is_read_from_the_message() -> None:
     def blocked(minutes: int) -> FetchError:
         ends = int((NOW + timedelta(minutes=minutes)).timestamp()) * 1000
         words = f"code:100410:The endpoint trigger frequency limit rule ... will be unblocked after {ends}"
-        return told(ccxt.OperationFailed(f'bingx {{"code":100410,"msg":"{words}"}}'), 200, exchange="bingx")
+        return mapped(ccxt.OperationFailed(f'bingx {{"code":100410,"msg":"{words}"}}'), 200, exchange="bingx")
 
     throttled, banned, over = blocked(4), blocked(20), blocked(-1)
     assert isinstance(throttled, Throttled)
@@ -273,7 +273,7 @@ def test_the_end_of_a_block_is_read_from_the_message() -> None:
 
 
 def test_an_absurd_retry_after_ends_within_a_week() -> None:
-    banned = told(ccxt.DDoSProtection("banned"), 418, {"Retry-After": "9" * 30})
+    banned = mapped(ccxt.DDoSProtection("banned"), 418, {"Retry-After": "9" * 30})
     assert isinstance(banned, Banned)
     assert banned.until == NOW + timedelta(days=7)
 
@@ -281,12 +281,12 @@ def test_an_absurd_retry_after_ends_within_a_week() -> None:
 def test_a_ban_lasts_as_long_as_the_exchange_says_or_its_message_or_the_table() -> None:
     until = datetime(2024, 6, 20, 3, tzinfo=UTC)
     cases = [
-        (told(ccxt.DDoSProtection("x"), 418, {"Retry-After": "300"}), NOW + timedelta(minutes=5)),
-        (told(ccxt.DDoSProtection(f"IP banned until {int(until.timestamp()) * 1000}."), 418), until),
-        (told(ccxt.DDoSProtection("x"), 418), NOW + timedelta(minutes=10)),
-        (told(ccxt.DDoSProtection("x"), 418, exchange="okx"), NOW + timedelta(minutes=2)),
-        (told(ccxt.DDoSProtection("Temporary lockout"), 200, exchange="kraken"), NOW + timedelta(minutes=15)),
-        (told(ccxt.RateLimitExceeded("x"), 403, exchange="bybit"), NOW + timedelta(minutes=10)),
+        (mapped(ccxt.DDoSProtection("x"), 418, {"Retry-After": "300"}), NOW + timedelta(minutes=5)),
+        (mapped(ccxt.DDoSProtection(f"IP banned until {int(until.timestamp()) * 1000}."), 418), until),
+        (mapped(ccxt.DDoSProtection("x"), 418), NOW + timedelta(minutes=10)),
+        (mapped(ccxt.DDoSProtection("x"), 418, exchange="okx"), NOW + timedelta(minutes=2)),
+        (mapped(ccxt.DDoSProtection("Temporary lockout"), 200, exchange="kraken"), NOW + timedelta(minutes=15)),
+        (mapped(ccxt.RateLimitExceeded("x"), 403, exchange="bybit"), NOW + timedelta(minutes=10)),
     ]
     for error, expected in cases:
         assert isinstance(error, Banned)
@@ -294,7 +294,7 @@ def test_a_ban_lasts_as_long_as_the_exchange_says_or_its_message_or_the_table() 
 
 
 def test_bybits_403_names_both_possible_causes() -> None:
-    text = str(told(ccxt.RateLimitExceeded("x"), 403, exchange="bybit"))
+    text = str(mapped(ccxt.RateLimitExceeded("x"), 403, exchange="bybit"))
     assert "too many requests" in text
     assert "a country that is not served" in text
 
@@ -324,7 +324,7 @@ def test_bybits_403_names_both_possible_causes() -> None:
     ],
 )
 def test_without_a_status_the_class_decides(error: Exception, expected: type[FetchError]) -> None:
-    assert type(told(error, None)) is expected
+    assert type(mapped(error, None)) is expected
 
 
 @pytest.mark.parametrize(
@@ -339,16 +339,16 @@ def test_without_a_status_the_class_decides(error: Exception, expected: type[Fet
 def test_plain_exchange_errors_are_classified_by_their_words(
     exchange: str, body: str, expected: type[FetchError]
 ) -> None:
-    assert type(told(ccxt.ExchangeError(f"{exchange} {body}"), 200, exchange=exchange)) is expected
+    assert type(mapped(ccxt.ExchangeError(f"{exchange} {body}"), 200, exchange=exchange)) is expected
 
 
 def test_our_own_errors_stay_as_they_are() -> None:
     error = TransientError("x", exchange="okx")
-    assert told(error, 500) is error
+    assert mapped(error, 500) is error
 
 
 def test_a_page_of_html_is_quoted_in_a_line() -> None:
-    text = str(told(ccxt.ExchangeNotAvailable("binance GET http://x 500 " + "<p>oh\n</p>" * 500), 500))
+    text = str(mapped(ccxt.ExchangeNotAvailable("binance GET http://x 500 " + "<p>oh\n</p>" * 500), 500))
     assert len(text) < 400
     assert "\n" not in text
 

@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class Clock(selectors.DefaultSelector):
-    """A clock that skips the time in which nobody has anything to do: then it tells the same on any machine."""
+    """A clock that skips idle time, so that it has the same readings on any machine."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ class Clock(selectors.DefaultSelector):
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """What `time.monotonic` tells to the pacer and to the event loop."""
+    """The value of `time.monotonic` for the pacer and the event loop."""
     clock = Clock()
     monkeypatch.setattr(time, "monotonic", lambda: clock.now)
     return clock

@@ -46,7 +46,7 @@ def look_again(world: World) -> None:
 
 
 def without_trades(world: World) -> list[int]:
-    """The minutes in which coinbase was up, but nobody traded the quiet pair."""
+    """The minutes in which coinbase was up, but the quiet pair had no trades."""
     times = world.truth("coinbase", QUIET, DAY, DAY)[:, 0].astype(int)
     traded = set(((times - to_ms(midnight(DAY))) // 60_000).tolist())
     return sorted(set(range(1440)) - traded - set(down()))

@@ -49,7 +49,7 @@ def poll(world: World) -> dict[str, LiveReport]:
 
 
 def finished(world: World, exchange: str, symbol: str, now: datetime) -> np.ndarray:
-    """Today's candles that are over by `now`, as the exchange tells them."""
+    """Today's candles of the exchange that have ended by `now`."""
     truth = world.truth(exchange, symbol, TODAY, TODAY)
     return truth[truth[:, 0] + 60_000 <= to_ms(now)]
 

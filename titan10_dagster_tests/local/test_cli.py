@@ -76,7 +76,7 @@ class Project:
         ) as process:
             os.close(theirs)
             shown = b""
-            with suppress(OSError):  # how Linux tells that the other end is closed
+            with suppress(OSError):  # how Linux reports that the other end is closed
                 while read := os.read(ours, 65536):
                     shown += read
         os.close(ours)

@@ -136,9 +136,9 @@ def test_no_address_stands_in_the_database(world: World) -> None:
     update_alerts(world.titan10, NOW + timedelta(hours=2))
     with world.titan10.database.transaction() as cursor:
         cursor.execute("SELECT told FROM alerts")
-        ((told,),) = cursor.fetchall()
-    assert [len(one) for one in told] == [16]
-    assert "file" not in str(told)
+        ((notified,),) = cursor.fetchall()
+    assert [len(one) for one in notified] == [16]
+    assert "file" not in str(notified)
 
 
 def test_polling_without_new_candles_raises_an_alert_and_working_polling_does_not(world: World) -> None:

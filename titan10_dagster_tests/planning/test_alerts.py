@@ -173,10 +173,10 @@ def test_each_address_receives_beginnings_and_ends_in_turn(weather: list[tuple[b
 def test_a_long_ban_raises_an_alert_after_the_configured_time() -> None:
     shut = after_ban(Health("okx"), NOW, NOW + 2 * DAY, "418")
     assert breaker_condition(shut, NOW + timedelta(minutes=59), HOUR) is None
-    told = breaker_condition(shut, NOW + HOUR, HOUR)
-    assert told is not None
-    assert "418" in told.message
-    assert "2024-03-12" in told.message
+    condition = breaker_condition(shut, NOW + HOUR, HOUR)
+    assert condition is not None
+    assert "418" in condition.message
+    assert "2024-03-12" in condition.message
 
 
 def test_a_short_ban_without_later_requests_raises_no_alert() -> None:
@@ -201,23 +201,23 @@ OPEN = OpenSlice(SLICE, SliceState.PARTIAL, NOW, NOW - 4 * DAY, NOW, SLICE.end)
 
 
 @pytest.mark.parametrize(
-    ("open_", "told"),
+    ("open_", "raises_alert"),
     [
         (OPEN, True),
         (replace(OPEN, first_seen=NOW - 2 * DAY), False),
         (replace(OPEN, unexplained_seen=None), False),  # in quarantine: that is an explanation
     ],
 )
-def test_candles_unexplained_for_days_raise_an_alert(open_: OpenSlice, told: bool) -> None:
-    assert (gaps_condition("okx", [open_], NOW, 3 * DAY) is not None) is told
+def test_candles_unexplained_for_days_raise_an_alert(open_: OpenSlice, raises_alert: bool) -> None:
+    assert (gaps_condition("okx", [open_], NOW, 3 * DAY) is not None) is raises_alert
 
 
 def test_many_symbols_make_a_short_message() -> None:
     series = [Series("okx", f"C{n}/USDT", TIMEFRAMES["1m"]) for n in range(9)]
     slices = [replace(OPEN, slice=Slice(one, SLICE.day)) for one in series]
-    told = gaps_condition("okx", slices, NOW, DAY)
-    assert told is not None
-    assert "C4/USDT and 4 more" in told.message
+    condition = gaps_condition("okx", slices, NOW, DAY)
+    assert condition is not None
+    assert "C4/USDT and 4 more" in condition.message
 
 
 def test_polling_is_late_when_not_even_the_newest_series_is_recent() -> None:
@@ -227,9 +227,9 @@ def test_polling_is_late_when_not_even_the_newest_series_is_recent() -> None:
 
 
 def test_incomplete_days_are_named() -> None:
-    told = settlement_condition("okx", [SLICE])
-    assert told is not None
-    assert "2024-03-01 could not be fetched completely: BTC/USDT" in told.message
+    condition = settlement_condition("okx", [SLICE])
+    assert condition is not None
+    assert "2024-03-01 could not be fetched completely: BTC/USDT" in condition.message
     assert settlement_condition("okx", []) is None
 
 

@@ -82,7 +82,7 @@ class Breaker(RuleBasedStateMachine):
         self.leases = []
 
     @rule(lease=spans)
-    def somebody_asks(self, lease: timedelta) -> None:
+    def a_client_asks(self, lease: timedelta) -> None:
         decision, self.health = ask(self.health, self.now, lease)
         if decision == PROBE:
             assert all(until <= self.now for until in self.leases), "two probes at once"
@@ -96,7 +96,7 @@ class Breaker(RuleBasedStateMachine):
         assert may_request(self.health, self.now) == PROBE
 
     @invariant()
-    def nobody_is_allowed_while_it_is_open(self) -> None:
+    def no_request_is_allowed_while_it_is_open(self) -> None:
         decision = may_request(self.health, self.now)
         if self.health.open_until is not None and self.now < self.health.open_until:
             assert decision == refused(self.health.open_until)

@@ -79,7 +79,7 @@ offsets = st.integers(-40, 40)
 
 
 def as_stretches(days: set[int]) -> tuple[Stretch, ...]:
-    """The days as the ledger tells them: in stretches that neither overlap nor touch, ascending."""
+    """The days in the ledger's form: ascending stretches that neither overlap nor touch."""
     firsts = sorted(n for n in days if n - 1 not in days)
     lasts = sorted(n for n in days if n + 1 not in days)
     return stretches(*zip(firsts, lasts, strict=True))
@@ -88,8 +88,8 @@ def as_stretches(days: set[int]) -> tuple[Stretch, ...]:
 @given(days=st.sets(offsets), first=offsets, last=offsets)
 def test_every_day_is_known_or_missing_and_none_is_both(days: set[int], first: int, last: int) -> None:
     missing = list(between(as_stretches(days), day(first), day(last)))
-    told = [one for stretch in missing for one in stretch]
-    assert told == [day(n) for n in range(first, last + 1) if n not in days]
+    yielded = [one for stretch in missing for one in stretch]
+    assert yielded == [day(n) for n in range(first, last + 1) if n not in days]
     assert missing == sorted(missing)
 
 
@@ -97,9 +97,9 @@ def test_every_day_is_known_or_missing_and_none_is_both(days: set[int], first: i
 def test_missing_days_are_either_holes_or_history(days: set[int], since: int | None) -> None:
     one = KnownDays("binance", MINUTE, ("A", "B"), as_stretches(days), None if since is None else day(since))
     missing = missing_days([one], {"binance": START}, day(120))
-    told = [each for part in (missing.holes, missing.history) for one in part for each in one.stretch]
-    assert sorted(told) == [day(n) for n in range(121) if n not in days]
-    assert sum(one.slices for one in (*missing.holes, *missing.history)) == 2 * len(told)
+    yielded = [each for part in (missing.holes, missing.history) for one in part for each in one.stretch]
+    assert sorted(yielded) == [day(n) for n in range(121) if n not in days]
+    assert sum(one.slices for one in (*missing.holes, *missing.history)) == 2 * len(yielded)
 
 
 @given(days=st.lists(offsets, min_size=1), most=st.integers(1, 50))

@@ -48,7 +48,7 @@ def timescaledb(quiet_timescaledb_url: str) -> Iterator[Database]:
 
 @pytest.fixture
 def own_server(open_folder: Path) -> Iterator[EmbeddedPostgres]:
-    """A server that nobody else uses and that never saw a migration: one may crash it, or look at its roles."""
+    """A server for one test, without migrations: the test may crash it, or read its roles."""
     server = EmbeddedPostgres(open_folder / "server")
     server.start()
     yield server

@@ -42,16 +42,16 @@ def test_what_a_transaction_did_is_gone_when_something_is_raised(db: Database, s
 
 
 def test_a_statement_that_is_wrong_is_a_store_error_and_the_connection_stays_good(db: Database, sql: Sql) -> None:
-    with pytest.raises(StoreError, match="no_such_table") as told:
+    with pytest.raises(StoreError, match="no_such_table") as caught:
         sql("SELECT * FROM no_such_table")
-    assert not isinstance(told.value, DatabaseUnavailable)
+    assert not isinstance(caught.value, DatabaseUnavailable)
     assert sql.one("SELECT 1") == 1
 
 
 def test_a_statement_that_takes_too_long_is_not_tried_again(db: Database) -> None:
-    with pytest.raises(StoreError, match="statement timeout") as told, db.transaction() as cursor:
+    with pytest.raises(StoreError, match="statement timeout") as caught, db.transaction() as cursor:
         cursor.execute("SET LOCAL statement_timeout = 10; SELECT pg_sleep(5)")
-    assert not isinstance(told.value, DatabaseUnavailable)
+    assert not isinstance(caught.value, DatabaseUnavailable)
 
 
 def test_sessions_use_utc_and_every_wait_has_a_limit(db: Database, sql: Sql) -> None:
@@ -102,10 +102,10 @@ def test_a_connection_that_dies_in_a_transaction_raises_database_unavailable(db:
 def test_a_server_that_is_not_there_is_unavailable_and_its_message_keeps_the_password(
     free_port: Callable[[], int],
 ) -> None:
-    with pytest.raises(DatabaseUnavailable, match=r"market at 127\.0\.0\.1") as told:
+    with pytest.raises(DatabaseUnavailable, match=r"market at 127\.0\.0\.1") as caught:
         Database(f"postgresql://quant:{QUOTED}@127.0.0.1:{free_port()}/market").has_timescaledb()
-    assert "s3cr" not in str(told.value)
-    assert told.value.__cause__ is None
+    assert "s3cr" not in str(caught.value)
+    assert caught.value.__cause__ is None
 
 
 @pytest.mark.parametrize("scheme", ["postgresql", "postgresql+psycopg2", "postgres"])
@@ -142,10 +142,10 @@ def test_a_url_without_user_or_host_is_as_good_as_libpq_finds_it() -> None:
     ],
 )
 def test_a_url_that_cannot_be_read_is_refused_without_repeating_it(url: str) -> None:
-    with pytest.raises(SettingsError, match="percent-encoded") as told:
+    with pytest.raises(SettingsError, match="percent-encoded") as caught:
         connection_parameters(url)
-    assert "s3" not in str(told.value)
-    assert "cret" not in str(told.value)
+    assert "s3" not in str(caught.value)
+    assert "cret" not in str(caught.value)
 
 
 def test_several_hosts_have_a_port_each_or_the_usual_one() -> None:

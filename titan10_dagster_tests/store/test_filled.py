@@ -25,8 +25,8 @@ def put(db: Database, *holes: int, day: int = 0) -> pd.DataFrame:
     return rows
 
 
-def retold(sql: Sql, reason: str, first: int, last: int) -> None:
-    """Says of the gaps that begin in [first, last] minutes of the day that they have another reason."""
+def with_reason(sql: Sql, reason: str, first: int, last: int) -> None:
+    """Give the gaps that begin in the minutes [first, last] of the day this reason."""
     bounds = (BTC.start + first * MINUTE, BTC.start + last * MINUTE)
     sql("UPDATE gaps SET reason = %s WHERE gap_start BETWEEN %s AND %s", [reason, *bounds])
 
@@ -66,15 +66,15 @@ def test_nothing_is_made_up_where_the_reason_is_not_known_nor_carried_across(db:
     )
     assert made_up(reader.filled(db, BTC.series, BTC.start, BTC.end)) == []
     # Whoever wants it may have it, and sees what is what.
-    told = reader.filled(db, BTC.series, BTC.start, BTC.end, reasons=[Reason.NO_TRADES, Reason.UNKNOWN])
-    assert made_up(told) == list(range(10, 20))
-    assert told.loc[10:19, "reason"].tolist() == ["unknown"] * 5 + ["no_trades"] * 5
+    filled = reader.filled(db, BTC.series, BTC.start, BTC.end, reasons=[Reason.NO_TRADES, Reason.UNKNOWN])
+    assert made_up(filled) == list(range(10, 20))
+    assert filled.loc[10:19, "reason"].tolist() == ["unknown"] * 5 + ["no_trades"] * 5
 
 
 @pytest.mark.parametrize("reason", ["pre_listing", "delisted"])
 def test_outside_of_its_listed_life_nothing_is_ever_made_up(db: Database, sql: Sql, reason: str) -> None:
     put(db, 0, 1, 2, 700)
-    retold(sql, reason, 0, 1439)
+    with_reason(sql, reason, 0, 1439)
     assert made_up(reader.filled(db, BTC.series, BTC.start, BTC.end, reasons=list(Reason))) == []
 
 
@@ -87,7 +87,7 @@ def test_before_the_first_candle_and_where_nothing_was_fetched_there_is_no_row(d
 
 def test_an_outage_is_filled_as_what_it_is_if_it_is_named(db: Database, sql: Sql) -> None:
     put(db, *range(10, 15))
-    retold(sql, "outage", 10, 10)
+    with_reason(sql, "outage", 10, 10)
     assert made_up(reader.filled(db, BTC.series, BTC.start, BTC.end)) == []
     frame = reader.filled(db, BTC.series, BTC.start, BTC.end, reasons=[Reason.NO_TRADES, Reason.OUTAGE])
     assert frame.loc[10:14, "reason"].tolist() == ["outage"] * 5
@@ -108,7 +108,7 @@ def test_nothing_is_made_up_in_a_halt_or_without_a_listing_nor_carried_across(
 
 def test_sql_and_python_fill_the_same_by_default(db: Database, sql: Sql) -> None:
     put(db, *range(10, 20))
-    retold(sql, "outage", 10, 10)
+    with_reason(sql, "outage", 10, 10)
     put(db, 3, day=1)
     frame = reader.filled(db, BTC.series, BTC.start, BTC.end + timedelta(days=1))
     bounds = [BTC.start, BTC.end + timedelta(days=1)]

@@ -101,9 +101,9 @@ def test_a_migration_that_fails_leaves_nothing_behind(empty_database_url: str) -
 
 
 def test_a_server_that_is_not_there_is_unavailable_and_the_password_stays_secret() -> None:
-    with pytest.raises(DatabaseUnavailable) as told:
+    with pytest.raises(DatabaseUnavailable) as caught:
         migrate("postgresql://quant:s3cret@127.0.0.1:1/market")
-    assert "s3cret" not in str(told.value)
+    assert "s3cret" not in str(caught.value)
 
 
 def test_passwords_and_statements_are_not_logged(

@@ -35,7 +35,7 @@ def fill(db: Database) -> None:
                 write_slices(db, [judged(slice_, rows)])
                 rows = with_value(rows, 5, volume=123.0)
             write_slices(db, [judged(slice_, rows, fetched_at=FETCHED + LATER)])
-    # Of the last hole nobody knows the reason yet.
+    # The reason of the last hole is not known yet.
     with db.transaction() as cursor:
         cursor.execute("UPDATE gaps SET reason = 'unknown' WHERE candles = 2")
         cursor.execute("UPDATE slice_ledger SET no_trades = 30, unknown = 2 WHERE exchange = 'binance'")

@@ -57,7 +57,7 @@ def write(db: Database, judged: Sequence[JudgedSlice]) -> None:
     classify_outages(db)
 
 
-def told(sql: Sql, exchange: str = "binance") -> set[tuple[str, int]]:
+def reasons(sql: Sql, exchange: str = "binance") -> set[tuple[str, int]]:
     return set(
         sql("SELECT reason, sum(candles)::int FROM gaps WHERE exchange = %s GROUP BY reason, symbol", [exchange])
     )
@@ -89,11 +89,11 @@ def test_candles_that_all_series_lack_while_another_exchange_trades_are_an_outag
 ) -> None:
     write(db, whole())
     write(db, lacking())
-    assert told(sql) == {("unknown", 30)}
+    assert reasons(sql) == {("unknown", 30)}
     write(db, lacking(at=FETCHED + timedelta(hours=5)))
-    assert told(sql) == {("unknown", 30)}
+    assert reasons(sql) == {("unknown", 30)}
     write(db, lacking(at=FETCHED + LATER))
-    assert told(sql) == {("outage", 30)}
+    assert reasons(sql) == {("outage", 30)}
     assert sql("SELECT DISTINCT observations, first_seen, last_seen FROM gaps") == [(2, FETCHED, FETCHED + LATER)]
     assert sql("SELECT DISTINCT no_trades, outage, present FROM slice_ledger WHERE exchange = 'binance'") == [
         (0, 30, 1410)
@@ -106,7 +106,7 @@ def test_a_hole_that_all_series_share_is_a_halt_even_if_no_other_exchange_is_sto
 ) -> None:
     for at in (FETCHED, FETCHED + LATER):
         write(db, lacking(symbols, at=at))
-    assert told(sql) == {("halted", 30)}
+    assert reasons(sql) == {("halted", 30)}
     evidence = sql(
         "SELECT DISTINCT reason, silence_start, silence_end, silent_series, listed_series, witness FROM silences"
     )
@@ -118,7 +118,7 @@ def test_another_exchange_stored_later_still_proves_the_outage(db: Database, sql
     for at in (FETCHED, FETCHED + LATER):
         write(db, lacking(at=at))
     write(db, whole())
-    assert told(sql) == {("outage", 30)}
+    assert reasons(sql) == {("outage", 30)}
 
 
 def test_one_halt_is_one_stretch_if_a_quiet_pair_of_another_exchange_traded_within_it(db: Database, sql: Sql) -> None:
@@ -126,7 +126,7 @@ def test_one_halt_is_one_stretch_if_a_quiet_pair_of_another_exchange_traded_with
     write(db, lacking(["BTC/USDT"], range(601, 629), exchange="okx"))
     for at in (FETCHED, FETCHED + LATER):
         write(db, lacking(at=at))
-    assert told(sql) == {("outage", 30)}
+    assert reasons(sql) == {("outage", 30)}
     assert sql.one("SELECT count(*) FROM gaps WHERE exchange = 'binance'") == len(SYMBOLS)
     assert sql("SELECT DISTINCT witness FROM silences") == [("okx BTC/USDT 1m",)]
 
@@ -135,9 +135,9 @@ def test_a_witness_that_did_not_trade_within_the_stretch_does_not_count(db: Data
     write(db, lacking(["BTC/USDT"], range(600, 630), exchange="okx"))
     for at in (FETCHED, FETCHED + LATER):
         write(db, lacking(at=at))
-    assert told(sql) == {("halted", 30)}
+    assert reasons(sql) == {("halted", 30)}
     write(db, lacking(["BTC/USDT"], range(600, 629), exchange="okx", at=FETCHED + LATER))
-    assert told(sql) == {("outage", 30)}
+    assert reasons(sql) == {("outage", 30)}
 
 
 def test_a_quiet_pair_stays_without_trades_and_shares_in_the_outage(db: Database, sql: Sql) -> None:
@@ -145,21 +145,21 @@ def test_a_quiet_pair_stays_without_trades_and_shares_in_the_outage(db: Database
     quiet = [*range(0, 1440, 3), *DOWN]
     for at in (FETCHED, FETCHED + LATER):
         write(db, [*lacking(at=at), *lacking(["ALGO/USDT"], quiet, at=at)])
-    assert told(sql) == {("outage", 30), ("no_trades", 470)}
+    assert reasons(sql) == {("outage", 30), ("no_trades", 470)}
 
 
 def test_quiet_pairs_alone_are_never_an_outage(db: Database, sql: Sql) -> None:
     write(db, whole())
     for at in (FETCHED, FETCHED + LATER):
         write(db, lacking(minutes=range(0, 1440, 3), at=at))
-    assert told(sql) == {("no_trades", 480)}
+    assert reasons(sql) == {("no_trades", 480)}
 
 
 def test_a_series_alone_is_never_an_outage(db: Database, sql: Sql) -> None:
     write(db, whole())
     for at in (FETCHED, FETCHED + LATER):
         write(db, lacking(["BTC/USDT"], at=at))
-    assert told(sql) == {("no_trades", 30)}
+    assert reasons(sql) == {("no_trades", 30)}
 
 
 @pytest.mark.parametrize("minutes", [60, 300, 1000])
@@ -167,7 +167,7 @@ def test_a_busy_series_that_is_silent_alone_for_an_hour_was_halted(db: Database,
     write(db, whole())
     for at in (FETCHED, FETCHED + LATER):
         write(db, lacking(["BTC/USDT"], range(100, 100 + minutes), at=at))
-    assert told(sql) == {("halted", minutes)}
+    assert reasons(sql) == {("halted", minutes)}
     ((share, silent),) = sql("SELECT traded_share, silent_series FROM silences")
     assert share > 0.999 or minutes == 1000
     assert silent == 1
@@ -177,9 +177,9 @@ def test_a_whole_day_is_an_outage_when_the_day_before_shows_that_the_series_trad
     write(db, whole())
     for at in (FETCHED, FETCHED + LATER):
         write(db, [judged(a_slice(symbol), NO_ROWS, fetched_at=at) for symbol in SYMBOLS])
-    assert told(sql) == {("no_trades", 1440)}
+    assert reasons(sql) == {("no_trades", 1440)}
     write(db, [judged(a_slice(symbol, DAY - ONE)) for symbol in SYMBOLS])
-    assert told(sql) == {("outage", 1440)}
+    assert reasons(sql) == {("outage", 1440)}
 
 
 def test_an_outage_is_taken_back_when_most_series_turn_out_to_have_traded(db: Database, sql: Sql) -> None:
@@ -187,9 +187,9 @@ def test_an_outage_is_taken_back_when_most_series_turn_out_to_have_traded(db: Da
     for at in (FETCHED, FETCHED + LATER):
         write(db, lacking(at=at))
     write(db, lacking(["BTC/USDT"], [], at=FETCHED + 2 * LATER))
-    assert told(sql) == {("outage", 30)}
+    assert reasons(sql) == {("outage", 30)}
     write(db, lacking(["ETH/USDT"], [], at=FETCHED + 2 * LATER))
-    assert told(sql) == {("no_trades", 30)}
+    assert reasons(sql) == {("no_trades", 30)}
 
 
 @pytest.mark.parametrize("timeframe", ["1m", "1h"])
@@ -199,9 +199,9 @@ def test_hours_have_outages_too_and_a_witness_of_another_timeframe_counts(
     symbols = [f"S{n}/USDT" for n in range(5)]
     for at in (FETCHED, FETCHED + LATER):
         write(db, lacking(symbols, [7], at=at, timeframe="1h"))
-    assert told(sql) == {("halted", 1)}
+    assert reasons(sql) == {("halted", 1)}
     write(db, whole(timeframe=timeframe))
-    assert told(sql) == {("outage", 1)}
+    assert reasons(sql) == {("outage", 1)}
 
 
 def test_classifying_again_writes_nothing(db: Database, sql: Sql) -> None:
@@ -219,9 +219,9 @@ def test_evidence_left_by_a_killed_run_is_classified_by_the_next(db: Database, s
     for at in (FETCHED, FETCHED + LATER):
         write(db, lacking(at=at))
     write_slices(db, whole())
-    assert told(sql) == {("halted", 30)}
+    assert reasons(sql) == {("halted", 30)}
     write(db, [judged(a_slice("BTC/USDT", DAY + 100 * ONE, "kraken"), fetched_at=FETCHED + 200 * ONE)])
-    assert told(sql) == {("outage", 30)}
+    assert reasons(sql) == {("outage", 30)}
 
 
 def test_evidence_written_during_a_classification_is_not_lost(
@@ -238,9 +238,9 @@ def test_evidence_written_during_a_classification_is_not_lost(
 
     monkeypatch.setattr(outages, "_unflag", late)
     write(db, lacking(at=FETCHED + 2 * LATER))
-    assert told(sql) == {("halted", 30)}
+    assert reasons(sql) == {("halted", 30)}
     classify_outages(db)
-    assert told(sql) == {("outage", 30)}
+    assert reasons(sql) == {("outage", 30)}
 
 
 def test_classification_waits_for_the_writer_of_the_exchange(db: Database, sql: Sql) -> None:
@@ -254,7 +254,7 @@ def test_classification_waits_for_the_writer_of_the_exchange(db: Database, sql: 
         weighing.join(timeout=1)
         assert weighing.is_alive()
     weighing.join()
-    assert told(sql) == {("outage", 30)}
+    assert reasons(sql) == {("outage", 30)}
 
 
 def test_an_unfinished_day_leaves_nothing_to_classify(db: Database, sql: Sql) -> None:
@@ -267,11 +267,11 @@ def test_a_delisting_found_days_later_revokes_the_evidence_of_the_series(db: Dat
     write(db, whole())
     for at in (FETCHED, FETCHED + LATER):
         write(db, lacking(["BTC/USDT", "ETH/USDT"], range(1350, 1440), at=at))
-    assert told(sql) == {("outage", 90)}
+    assert reasons(sql) == {("outage", 90)}
     later = a_slice("ETH/USDT", DAY + 10 * ONE)
     gone = {"fetched_at": FETCHED + 2 * LATER, "delisted": a_slice().start + timedelta(minutes=1350)}
     write(db, [judged(later, NO_ROWS, **gone)])
-    assert told(sql) == {("halted", 90), ("delisted", 90 + 1440)}
+    assert reasons(sql) == {("halted", 90), ("delisted", 90 + 1440)}
 
 
 # --- silences of days and months -----------------------------------------------------------------------------------
@@ -349,7 +349,7 @@ def test_candles_that_come_late_take_a_halt_back(db: Database, sql: Sql) -> None
     """Maintenance leaves rows out of two answers, and the third has them."""
     for at in (FETCHED, FETCHED + LATER):
         write(db, lacking(SYMBOLS[:2], range(1080, 1380), at=at))
-    assert told(sql) == {("halted", 300)}
+    assert reasons(sql) == {("halted", 300)}
     write(db, lacking(SYMBOLS[:2], [], at=FETCHED + 2 * LATER))
-    assert told(sql) == set()
+    assert reasons(sql) == set()
     assert sql("SELECT * FROM silences") == []

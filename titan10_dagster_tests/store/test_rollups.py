@@ -228,13 +228,13 @@ def test_a_database_that_gains_timescaledb_shows_the_same_bars(empty_timescaledb
     db = Database(url)
     slice_ = a_slice()
     write(db, (slice_, without(candles(slice_), 5, 6)))
-    Sql(db)("CREATE VIEW somebodys AS SELECT sum(candles) AS candles FROM ohlcv_1d")
+    Sql(db)("CREATE VIEW users_view AS SELECT sum(candles) AS candles FROM ohlcv_1d")
     before = {name: reader.bars(db, slice_.series, name, START, END) for name in ROLLUPS}
     migrate(url)
     rollups.catch_up(db)
     for name, bars in before.items():
         pd.testing.assert_frame_equal(reader.bars(db, slice_.series, name, START, END), bars)
-    assert Sql(db)("SELECT * FROM somebodys") == [(1438,)]
+    assert Sql(db)("SELECT * FROM users_view") == [(1438,)]
     assert Sql(db).one("SELECT count(*) FROM timescaledb_information.continuous_aggregates") == len(ROLLUPS)
     db.close()
 

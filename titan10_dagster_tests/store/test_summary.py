@@ -16,7 +16,7 @@ STARTS = {BTC: START, ETH: START}
 
 
 def known(db: Database, series: Series, days: Iterable[int], state: SliceState = SliceState.SETTLED) -> None:
-    """The ledger knows these days of January; live ones up to 12:30, which it was told at 13:00."""
+    """Store these days of January in the ledger. Live days reach 12:30 and were polled at 13:00."""
     candles = 750 if state == SliceState.LIVE else 1440
     rows = [
         LedgerRow(

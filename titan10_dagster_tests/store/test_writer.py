@@ -138,10 +138,10 @@ def test_a_candle_that_the_exchange_rewrote_is_kept_with_both_values(db: Databas
     result = write_slices(db, [judged(BTC, new, fetched_at=FETCHED + LATER, source=Source.ARCHIVE)]).by_slice[BTC]
     assert (result.inserted, result.restated, result.unchanged) == (0, 1, 1439)
     pd.testing.assert_frame_equal(stored(db), new)
-    told = sql("SELECT symbol, time, old_high, new_high, old_volume, new_volume, source, seen_at FROM restatements")
+    restated = sql("SELECT symbol, time, old_high, new_high, old_volume, new_volume, source, seen_at FROM restatements")
     high, volume = old.loc[30, ["high", "volume"]]
     minute = BTC.start + timedelta(minutes=30)
-    assert told == [("BTC/USDT", minute, high, 99_999.5, volume, 9.5, "archive", FETCHED + LATER)]
+    assert restated == [("BTC/USDT", minute, high, 99_999.5, volume, 9.5, "archive", FETCHED + LATER)]
 
 
 def test_new_and_rewritten_and_unchanged_candles_come_in_one_slice(db: Database) -> None:
@@ -328,8 +328,8 @@ def test_a_delisting_that_shows_later_explains_the_silence_since_then(db: Databa
     until_then = without(candles(BTC).iloc[:1200], 600)  # and one minute without trades before
     for after in (timedelta(0), LATER):
         write_slices(db, [judged(one, until_then, fetched_at=FETCHED + after) for one in (BTC, other)])
-    told = {"fetched_at": FETCHED + 2 * LATER, "delisted": BTC.start + timedelta(hours=20)}
-    write_slices(db, [judged(a_slice(day=next_day), NO_ROWS, **told)])
+    closing = {"fetched_at": FETCHED + 2 * LATER, "delisted": BTC.start + timedelta(hours=20)}
+    write_slices(db, [judged(a_slice(day=next_day), NO_ROWS, **closing)])
     assert row(db).missing == {Reason.NO_TRADES: 1, Reason.DELISTED: 240}
     assert (row(db).state, row(db).fetched_at) == ("settled", FETCHED + LATER)
     assert row(db, day=next_day).missing == {Reason.DELISTED: 1440}
@@ -340,10 +340,10 @@ def test_a_delisting_that_shows_later_explains_the_silence_since_then(db: Databa
 def test_a_candle_after_a_delisting_turns_it_into_a_halt(db: Database) -> None:
     days = [DAY + timedelta(days=n) for n in range(4)]
     halted, resumes = BTC.start + timedelta(hours=20), a_slice(day=days[3])
-    told = {"fetched_at": FETCHED, "delisted": halted}
-    write_slices(db, [judged(BTC, candles(BTC).iloc[:1200], **told)])
-    write_slices(db, [judged(a_slice(day=day), NO_ROWS, **told) for day in days[1:3]])
-    write_slices(db, [judged(a_slice("ETH/USDT", days[1]), NO_ROWS, **told)])
+    closing = {"fetched_at": FETCHED, "delisted": halted}
+    write_slices(db, [judged(BTC, candles(BTC).iloc[:1200], **closing)])
+    write_slices(db, [judged(a_slice(day=day), NO_ROWS, **closing) for day in days[1:3]])
+    write_slices(db, [judged(a_slice("ETH/USDT", days[1]), NO_ROWS, **closing)])
     assert [row(db, day=day).missing for day in days[:3]] == [{Reason.DELISTED: n} for n in (240, 1440, 1440)]
 
     nine = resumes.start + timedelta(hours=9)
@@ -352,7 +352,7 @@ def test_a_candle_after_a_delisting_turns_it_into_a_halt(db: Database) -> None:
     assert [row(db, day=day).missing for day in days[:3]] == [{Reason.UNKNOWN: n} for n in (240, 1440, 1440)]
     assert {row(db, day=day).state for day in days[:3]} == {"settled"}
     assert {one.gap.observations for one in gaps(db, symbol="BTC/USDT")} == {0}
-    assert row(db, "ETH/USDT", days[1]).missing == {Reason.DELISTED: 1440}  # nothing tells that it is traded again
+    assert row(db, "ETH/USDT", days[1]).missing == {Reason.DELISTED: 1440}  # nothing shows that it is traded again
     assert not unaccounted(db, "binance", MINUTE, DAY, days[3])
 
     for after, reason in ((LATER, Reason.UNKNOWN), (2 * LATER, Reason.NO_TRADES)):
@@ -362,20 +362,20 @@ def test_a_candle_after_a_delisting_turns_it_into_a_halt(db: Database) -> None:
 
 def test_a_delisting_reported_too_late_is_rejected(db: Database) -> None:
     """The days of a halt are stored after a candle that came when it was over: in another write, and in the same."""
-    told = {"delisted": BTC.start + timedelta(hours=20)}
+    closing = {"delisted": BTC.start + timedelta(hours=20)}
     resumes = a_slice(day=DAY + timedelta(days=2))
     write_slices(db, [judged(resumes)])
     for between in ([], [judged(resumes)]):
-        write_slices(db, [*between, judged(BTC, candles(BTC).iloc[:1200], **told)])
-        report = write_slices(db, [judged(a_slice(day=DAY + timedelta(days=1)), NO_ROWS, **told), *between])
+        write_slices(db, [*between, judged(BTC, candles(BTC).iloc[:1200], **closing)])
+        report = write_slices(db, [judged(a_slice(day=DAY + timedelta(days=1)), NO_ROWS, **closing), *between])
         assert row(db).missing == {Reason.UNKNOWN: 240}
         assert report.by_slice[a_slice(day=DAY + timedelta(days=1))].missing == {Reason.UNKNOWN: 1440}
 
 
 def test_a_market_that_is_closed_stays_delisted_from_its_last_candle_on(db: Database) -> None:
-    told = {"delisted": BTC.start + timedelta(hours=20)}
+    closing = {"delisted": BTC.start + timedelta(hours=20)}
     for after in (timedelta(0), LATER):
-        write_slices(db, [judged(BTC, candles(BTC).iloc[:1200], fetched_at=FETCHED + after, **told)])
+        write_slices(db, [judged(BTC, candles(BTC).iloc[:1200], fetched_at=FETCHED + after, **closing)])
         assert row(db).missing == {Reason.DELISTED: 240}
 
 

@@ -31,9 +31,9 @@ def show(database_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         db.close()
         named = AlertSettings(urls=tuple(map(SecretStr, urls)))
         settings = Settings(data=tmp_path, database=DatabaseSettings(url=SecretStr(database_url)), alerts=named)
-        told: list[str] = []
-        show_alerts(settings, told.append, as_json=as_json)
-        return capsys.readouterr().out, told
+        messages: list[str] = []
+        show_alerts(settings, messages.append, as_json=as_json)
+        return capsys.readouterr().out, messages
 
     return run
 
@@ -50,5 +50,5 @@ def test_due_alerts_and_alerts_that_may_end_by_themselves_are_listed_differently
 
 def test_the_configured_services_are_shown_or_their_absence(show: Show) -> None:
     assert show() == ("There are no alerts.\n", ["No alert recipients are configured (alerts.urls)."])
-    _, told = show(urls=("file:///tmp/alerts", "tgram://s3cret/12"))
-    assert told == ["Alerts are sent by file, tgram."]
+    _, messages = show(urls=("file:///tmp/alerts", "tgram://s3cret/12"))
+    assert messages == ["Alerts are sent by file, tgram."]
