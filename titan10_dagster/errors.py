@@ -23,7 +23,7 @@ Titan10Error
     ├── Refused               451, 403, 401: the exchange does not serve this address or account. The breaker opens for
     │                         ten minutes, then ever longer. Without a status: this machine's clock is wrong
     ├── UnknownSymbol         the exchange does not list this symbol; other symbols are fetched
-    ├── MarketChanged         the symbol was another market on these days, so they are not fetched
+    ├── MarketChanged         the symbol named a different market on these days; they are not fetched
     ├── BreakerOpen           no request was made: the breaker is open until `until`
     └── Postponed             no request was made: at the exchange's pace it would have come too late for a poll
 """
@@ -154,7 +154,7 @@ class UnknownSymbol(FetchError):
 
 
 class MarketChanged(FetchError):
-    """The symbol was another market on these days. The exchange would answer with candles of the present one."""
+    """The symbol named a different market on these days. The exchange would return candles of the current market."""
 
 
 class Postponed(FetchError):

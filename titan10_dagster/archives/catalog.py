@@ -1,4 +1,4 @@
-"""Which files of an archive hold a slice, and where they lie. Nothing is downloaded here."""
+"""The files of an archive that contain a slice, and their paths. This module downloads nothing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from titan10_dagster.candles.slices import Series, Slice, midnight
 from titan10_dagster.exchanges.archive_record import Archive, Cadence, Tree
 
 _DAY = timedelta(days=1)
-# A monthly file costs about as much as eight daily ones, each of which needs a request for its digest as well.
+# A monthly file costs about as much as eight daily files, because each daily file also needs a request for its digest.
 FEWEST_DAYS_OF_A_MONTH = 8
 
 
@@ -27,7 +27,7 @@ class ArchiveFile:
 
     @property
     def path(self) -> str:
-        """The path below the archive's base URL."""
+        """Return the path below the archive's base URL."""
         assets = [self.market.base_id, self.market.quote_id]
         if self.tree.quote_first:
             assets.reverse()
@@ -46,24 +46,24 @@ class ArchiveFile:
 
     @property
     def start(self) -> datetime:
-        """The first instant that the label stands for (aware, UTC)."""
+        """The first instant of the label's time range (aware, UTC)."""
         return midnight(self.label) - self.archive.label_offset
 
     @property
     def end(self) -> datetime:
-        """The instant after the last that the label stands for (aware, UTC)."""
+        """The end of the label's time range (aware, UTC)."""
         after = self.label + _DAY if self.tree.cadence is Cadence.DAILY else month_after(self.label)
         return midnight(after) - self.archive.label_offset
 
     @property
     def published_at(self) -> datetime:
-        """When the file is expected to be there (aware, UTC)."""
+        """The time at which the file is expected to be published (aware, UTC)."""
         if self.tree.cadence is Cadence.DAILY:
             return self.end + self.archive.published_after
         return first_monday(month_after(self.label)) + _DAY
 
     def is_late(self, now: datetime) -> bool:
-        """Whether the file, if absent, may still appear."""
+        """Return whether the file may still be published if it is absent."""
         return now < self.published_at + self.archive.missing_for_good_after[self.tree.cadence]
 
     def __str__(self) -> str:
@@ -71,29 +71,31 @@ class ArchiveFile:
 
 
 def month_of(day: date) -> date:
-    """The first day of the month."""
+    """Return the first day of the month."""
     return day.replace(day=1)
 
 
 def month_after(day: date) -> date:
-    """The first day of the next month."""
+    """Return the first day of the next month."""
     return (month_of(day) + timedelta(days=32)).replace(day=1)
 
 
 def first_monday(month: date) -> datetime:
-    """The first Monday of the month at midnight (aware, UTC)."""
+    """Return the first Monday of the month at midnight (aware, UTC)."""
     return datetime(month.year, month.month, 1 + -month.weekday() % 7, tzinfo=UTC)
 
 
 def labels_of(day: date, offset: timedelta) -> list[date]:
-    """The labels of the daily files that a UTC day lies in: one, or two where the archive's days are not UTC days."""
+    """Return the labels of the daily files with parts of a UTC day: two if the archive's days are not UTC days, else
+    one.
+    """
     return [day] if not offset else [day, day + _DAY]
 
 
 def monthly_labels(archive: Archive, unit: Unit) -> list[date]:
-    """Return the labels of the monthly files that hold the unit's slices; none if it is read from daily files.
+    """Return the labels of the monthly files that contain the unit's slices; none if it is read from daily files.
 
-    Where days are those of UTC+8, the last day of a month ends in the next month's file.
+    If days are those of UTC+8, the last day of a month ends in the next month's file.
     """
     if not unit.monthly:
         return []
@@ -108,7 +110,7 @@ def serves(archive: Archive, series: Series, cadence: Cadence) -> bool:
 
 
 def candidates(archive: Archive, series: Series, market: Market, label: date, cadence: Cadence) -> list[ArchiveFile]:
-    """Return the files that may hold the label's candles, the preferred tree first."""
+    """Return the files that may contain the label's candles, the preferred tree first."""
     files = []
     for tree in archive.trees:
         if tree.cadence is cadence and series.timeframe.name in tree.timeframes:
@@ -120,8 +122,8 @@ def candidates(archive: Archive, series: Series, market: Market, label: date, ca
 class Unit:
     """The unit of reading: the slices of one series in one calendar month.
 
-    `monthly`: whether the monthly file is tried first for them. Days that it lacks, and those in `daily_days`, are
-    read from daily files.
+    `monthly`: whether the monthly file is tried first. Days that it lacks, and the days in `daily_days`, are read from
+        daily files.
     """
 
     series: Series
@@ -141,7 +143,7 @@ def plan_units(
 ) -> tuple[list[Unit], dict[Slice, str]]:
     """Return the units that serve the slices, oldest first, and why the other slices cannot be served.
 
-    `beside`: slices that are not read now, but count when the choice is between a monthly file and daily ones.
+    `beside`: slices that are not read now, but are counted for the choice between a monthly file and daily files.
 
     A slice can be served if its market is known, its timeframe has files, it is not older than the archive, and the
     daily file of its last hour is published by `now` (aware, UTC).

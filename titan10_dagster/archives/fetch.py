@@ -1,11 +1,12 @@
-"""Slices from the candle files of an archive.
+"""Fetch slices from the candle files of an archive.
 
-The files of one series and month are read together (`catalog.Unit`): the monthly file first where the archive has one,
-then daily files for the days that it lacks or is known to have wrong. A slice lands as soon as its unit is read.
+The files of one series and month are read together (`catalog.Unit`): first the monthly file, if there is one, then
+daily files for days that it lacks or whose candles are known to be wrong in it. A slice lands as soon as its unit is
+read.
 
-A correct digest does not prove that the candles are right (binance-public-data issue 39). A slice is complete if every
-minute is there, or, where the exchange leaves out minutes without trades, if the file is not silent at one of its ends
-for longer than anywhere else. The candles of an incomplete slice land, and the slice is also requested from the next
+A correct digest does not prove that the candles are right (binance-public-data issue 39). A slice is complete if no
+minute is missing. If the exchange leaves out minutes without trades, a slice is complete if its silences look like such
+minutes and not like lost rows. The candles of an incomplete slice land, and the slice is also requested from the next
 source.
 """
 
@@ -38,18 +39,18 @@ from titan10_dagster.candles.source_files import SourceFile
 from titan10_dagster.errors import ArchiveError
 from titan10_dagster.exchanges.archive_record import Archive, Cadence
 
-_UNITS_AT_ONCE = 6  # of a month of a series: 5 MB each unpacked
+_UNITS_AT_ONCE = 6  # months of a series; 5 MB each, unpacked
 _HOUR = timedelta(hours=1)
 _LONG_SILENCE = timedelta(minutes=30)
-_LEAST_UNTRADED = 0.01  # share of minutes without a trade, whatever a day shows
-_IMPROBABLE = -20.0  # logarithm of the chance of such a silence, 2 in 1,000,000,000
+_LEAST_UNTRADED = 0.01  # smallest assumed share of minutes without a trade
+_IMPROBABLE = -20.0  # logarithm of the probability of such a silence, 2 in 1,000,000,000
 
 
 @dataclass(frozen=True)
 class ArchiveReport:
-    """What reading an archive did.
+    """The result of reading an archive.
 
-    left: the slices to request from the next source, each with the reason; some of them landed in part.
+    left: the slices to request from the next source, each with the reason; some of them landed partly.
     """
 
     landed: int
@@ -95,8 +96,8 @@ async def fetch_archive(
 
     `beside`: see `plan_units`.
 
-    `warn` receives a sentence for each file that was there and could not be used. Errors of the archive are not raised:
-    slices that it did not deliver are in `ArchiveReport.left`. What `land` raises is raised here.
+    `warn` is called with a sentence for each file that exists but cannot be used. Errors of the archive are not raised:
+    slices that it did not deliver are in `ArchiveReport.left`. Errors of `land` are raised.
     """
     began, progress = time.monotonic(), _Progress()
     units, unserved = plan_units(archive, slices, markets, now(), beside)
@@ -135,7 +136,7 @@ class _UnitRead:
     progress: _Progress
     now: Callable[[], datetime]
     parts: list[_Part] = field(default_factory=list)
-    reasons: dict[date, str] = field(default_factory=dict)  # why a label's file is not among the parts
+    reasons: dict[date, str] = field(default_factory=dict)  # the reasons why files are not among the parts, by label
 
     async def run(self) -> None:
         """Read the files, then land the slices."""
@@ -146,7 +147,7 @@ class _UnitRead:
         await asyncio.to_thread(self._land_all, time.monotonic() - began)
 
     def _days_to_read(self) -> list[Slice]:
-        """The slices that need daily files."""
+        """Return the slices that need daily files."""
         covered = set(self.unit.slices) - set(uncovered(self.unit.slices, self._windows()))
         wanted = []
         for slice_ in self.unit.slices:
@@ -162,7 +163,7 @@ class _UnitRead:
         await asyncio.gather(*(self._read(label, Cadence.DAILY) for label in sorted(labels)))
 
     async def _read(self, label: date, cadence: Cadence) -> None:
-        """Read the file of the label from the first tree that has a usable one."""
+        """Read the file of the label from the first tree with a usable file."""
         for file in candidates(self.archive, self.unit.series, self.unit.market, label, cadence):
             try:
                 download = await self.downloader.fetch(file)
@@ -179,7 +180,7 @@ class _UnitRead:
             else:
                 self.progress.files += 1
                 self.progress.cached += download.cached
-                # The rows may show that the label means other hours than usual.
+                # The rows may show that the label stands for other hours than usual.
                 source = replace(download.source, start=parsed.start, end=parsed.end)
                 self.parts.append(_Part(parsed, source, cadence is Cadence.DAILY))
                 return
@@ -188,7 +189,7 @@ class _UnitRead:
         return [(part.parsed.start, part.parsed.end) for part in self.parts]
 
     def _parts_of(self, slice_: Slice) -> list[_Part]:
-        """The parts that hold the slice: daily files where those cover it, else all."""
+        """Return the parts that contain the slice: daily files if they cover it, else all files."""
         touching = [part for part in self.parts if part.parsed.start < slice_.end and part.parsed.end > slice_.start]
         daily = [part for part in touching if part.daily]
         windows = [(part.parsed.start, part.parsed.end) for part in daily]
@@ -201,7 +202,7 @@ class _UnitRead:
         return Candles.joined(*(part.parsed.candles.between(slice_.start, slice_.end) for part in parts)).drop_repeats()
 
     def _what_is_missing(self, slice_: Slice, candles: Candles) -> str | None:
-        """Why the slice is not complete; None if it is."""
+        """Return the reason why the slice is not complete; None if it is."""
         if uncovered([slice_], self._windows()):
             labels = labels_of(slice_.day, self.archive.label_offset)
             known = [self.reasons[label] for label in labels if label in self.reasons]
@@ -258,8 +259,8 @@ def _suspicious_silence(slice_: Slice, candles: Candles) -> str | None:
     """Return why a sparse slice may lack candles; None if its silences look like minutes without trades.
 
     A file that lost rows looks like an exchange without trades. The longest silence of a day is suspicious if it is at
-    one end, lasts more than an hour and is twice as long as any other. It is also suspicious if it is too long for how
-    often this pair trades in the rest of the day.
+    one end, lasts more than an hour and is twice as long as any other. It is also suspicious if it is too long, given
+    how often this pair trades in the rest of the day.
     """
     if not len(candles):
         return "its files have no candle of the day"

@@ -92,8 +92,8 @@ def read_rows(
 ) -> tuple[Floats, int]:
     """Return (n, 6) float64 [ms, open, high, low, close, volume] by time, and the number of lines that are not rows.
 
-    `columns` names the columns of a text without a header; a header replaces it, and `header` has the possible
-    spellings of each of the six names. A value that is absent or not a number is NaN.
+    `columns` names the columns of a text without a header. If the text has a header, the header is used instead;
+    `header` has the possible spellings of each of the six names. A value that is absent or not a number is NaN.
 
     Raises:
         MalformedFile: a column is missing, or there are rows without a usable time.

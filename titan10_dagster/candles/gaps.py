@@ -31,7 +31,7 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 class Reason(StrEnum):
-    """Why a candle is missing; `REASONS` has a sentence for each."""
+    """The reason why a candle is missing; `REASONS` has a sentence for each reason."""
 
     UNKNOWN = "unknown"
     NO_TRADES = "no_trades"

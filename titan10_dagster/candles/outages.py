@@ -169,8 +169,8 @@ def split_run(
 ) -> list[Silence]:
     """Return the parts of one run of absent candles that a lack of trades does not explain.
 
-    A run that is too long for a lack of trades has one reason: that of the shared silence that covers half of it or
-    more, else `own`. In all other runs, only the candles in a shared silence get its reason.
+    A run that is too long for a lack of trades has a single reason: the reason of a shared silence that covers at least
+    half of it, otherwise `own`. In all other runs, only the candles in a shared silence get its reason.
     """
     start, end = run
     parts = []

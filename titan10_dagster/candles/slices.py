@@ -77,7 +77,7 @@ class SliceState(StrEnum):
 
     @property
     def rank(self) -> int:
-        """The position of the state in this order."""
+        """The position of the state in the order of the states."""
         return list(SliceState).index(self)
 
 

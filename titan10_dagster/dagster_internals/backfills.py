@@ -1,4 +1,4 @@
-"""Backfills of the UI that are still creating runs, as the instance stores them.
+"""Backfills of the UI that are still creating runs, read from the instance.
 
 `DagsterInstance.get_backfills` is public, but the filter and the states that it takes are private.
 """

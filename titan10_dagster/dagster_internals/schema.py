@@ -40,7 +40,7 @@ def revisions(url: str) -> tuple[str | None, str | None]:
 
 
 def refuse_other_version(url: str) -> None:
-    """Raise MigrationError if Dagster's tables are of another version than the installed Dagster."""
+    """Raise MigrationError if Dagster's tables have a different version than the installed Dagster."""
     found, newest = revisions(url)
     if found not in {None, newest}:
         raise MigrationError(

@@ -127,7 +127,7 @@ def _days_of_run(run: dg.DagsterRun) -> Stretch | None:
 
 
 def fetched_by_other_runs(instance: DagsterInstance, own: Sequence[str]) -> set[str]:
-    """Return the exchanges that have runs for their days, queued or under way, without a tag of `own`."""
+    """Return the exchanges with queued or running runs for their days. Runs with a tag in `own` do not count."""
     keys: set[dg.AssetKey] = set()
     for run in instance.get_runs(RunsFilter(statuses=UNFINISHED)):
         if run.tags.keys().isdisjoint(own):

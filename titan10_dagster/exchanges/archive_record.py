@@ -55,9 +55,9 @@ class Archive:
     first_day: no file is requested for days before this UTC day.
     columns: the meaning of each column in a file without a header. Names are time, open, high, low, close, volume (base
         currency), and "" for a column that is not read.
-    header: for each of the six names, how headers spell it, lower case.
-    label_offset: the file of label D covers the 24 hours that begin at midnight UTC of D minus this. Eight hours if
-        days are those of UTC+8. If the rows of a file show something else, the rows count.
+    header: the spellings of each of the six names in headers, in lower case.
+    label_offset: a file covers 24 hours, which begin this long before midnight UTC of the day in its label. It is eight
+        hours for days of UTC+8. If the rows of a file show something else, the rows count.
     sparse: minutes without trades are left out. Otherwise an absent minute is an outage or a defect of the file.
     published_after: a daily file is not expected before this time after the end of its day.
     missing_for_good_after: how long after its expected publication an absent file still counts as late, by cadence.

@@ -192,7 +192,10 @@ class _Search:
         return await self._edge([*later, today])
 
     async def _edge(self, days: Sequence[int]) -> Beginning:
-        """Return the first own candle among traded days: bisection finds the first day that still has one."""
+        """Return the first candle of the series' own timeframe on traded days.
+
+        Bisection finds the first day that still has one.
+        """
         low, high, first = 0, len(days), list[int]()
         while low < high:
             middle = (low + high) // 2

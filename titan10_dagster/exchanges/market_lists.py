@@ -1,9 +1,9 @@
 """Read an exchange's market list record by record, within bounds.
 
-ccxt parses a list as a whole: one record of another shape raises, and nothing of the list is left. So if parsing fails
-although all answers came, ccxt's own parsing runs again on the same answers, without a request, and with parts of the
-list: first with a hundred records at a time, then one by one where a part fails. The records that fail are skipped and
-named. The same applies to records that ccxt parses but that cannot be markets.
+ccxt parses a list as a whole: a single record with another structure raises an error, and the whole list is lost. If
+parsing fails although all answers were received, ccxt's own parsing runs again on parts of the same answers, without a
+request: first with a hundred records at a time, then one by one in parts that fail. The records that fail are skipped
+and named. The same applies to records that ccxt parses but that cannot be markets.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from titan10_dagster.exchanges.strict import Answer
 from titan10_dagster.exchanges.venues.venue import Venue
 
 _PART = 100  # records
-_LONGEST_NAME = 64  # characters; the longest known, of options, have about 30
+_LONGEST_NAME = 64  # characters; the longest known names, those of options, have about 30
 _NAMES = ("symbol", "id", "base", "quote", "baseId", "quoteId")
-_NAMED = 10  # skipped records that are named
+_NAMED = 10  # the most skipped records that are named
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-# A field of the exchange's own record that holds the name of an asset. ccxt derives an asset from the market's id if
-# the field is null, and invents a market by that.
+# A field of the exchange's own record that holds the name of an asset. If the field is null, ccxt derives an asset from
+# the market's id and so invents a market.
 _ASSET_FIELD = re.compile(r"(base|quote)[-_]?(asset|coin|currency|ccy)?([-_]?id)?", re.IGNORECASE)
 
 ListMarkets = Callable[[], Awaitable[Iterable[Any]]]
@@ -44,7 +44,7 @@ class MarketList:
 
     @property
     def warning(self) -> str | None:
-        """A sentence about the skipped records, None if there are none."""
+        """Return a sentence about the skipped records; None if there are none."""
         if not self.skipped:
             return None
         more = f"; and {len(self.skipped) - _NAMED} more" if len(self.skipped) > _NAMED else ""
@@ -54,9 +54,10 @@ class MarketList:
 
 
 async def read_market_list(list_markets: ListMarkets, venue: Venue, answer: Answer) -> MarketList:
-    """Return the spot markets. `list_markets` calls ccxt; `answer` is the one of the present task.
+    """Return the spot markets.
 
-    Raises what `list_markets` raises if an answer did not come, and BadResponse if no part of the list can be parsed.
+    `list_markets` calls ccxt; `answer` is the answer of the current task. Raises the errors of `list_markets` if an
+    answer is missing, and BadResponse if no part of the list can be parsed.
     """
     skipped: list[str] = []
     try:
@@ -85,7 +86,7 @@ async def _parse_in_parts(list_markets: ListMarkets, answer: Answer, error: Exce
         if container is None:
             continue
         records, unreadable = await _parse_container(list_markets, answer, key, container)
-        if records:  # otherwise the broken records are in another list
+        if records:  # otherwise the broken records are in a different list
             skipped += unreadable
             return records
     raise BadResponse(f"no record of the market list can be read ({error})") from error
@@ -114,7 +115,7 @@ async def _parse_container(
 async def _parse_part(
     list_markets: ListMarkets, answer: Answer, key: str, container: Container, items: Sequence[tuple[Any, Any]]
 ) -> list[Any] | None:
-    """Let ccxt parse its answers again with these items of one list only; None if it fails."""
+    """Let ccxt parse its answers again with only these items of one list; None if it fails."""
     answer.replayed = {**answer.recorded, key: container.with_items(items)}
     try:
         return list(await list_markets())
@@ -130,7 +131,7 @@ def _parts(items: Sequence[tuple[Any, Any]], size: int) -> Iterator[Sequence[tup
 
 
 def _problem(record: Mapping[str, Any]) -> str | None:
-    """Return why the record cannot be a market, None if it can."""
+    """Return the reason why the record cannot be a market; None if it can."""
     for name in _NAMES:
         value = record.get(name)
         if not isinstance(value, str) or not value.strip():

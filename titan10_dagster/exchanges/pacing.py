@@ -88,7 +88,8 @@ class Pacer:
                 if await may_go():
                     break
             now, space = time.monotonic(), cost * self._interval / self.share
-            # A delay of less than an interval is caught up, because each sleep ends about a millisecond late.
+            # Each sleep ends about a millisecond late. A delay of less than an interval therefore does not postpone
+            # later requests.
             self._free = (self._free if now - self._free < space else now) + space
 
     def _next(self) -> float:

@@ -10,7 +10,7 @@ _FOR_EVER = 1 << 62
 
 
 class Reach:
-    """The limits of that range. Open candles beyond them are closed. Instants are milliseconds since 1970 (UTC).
+    """The limits of that range. Open candles beyond the limits are closed. Instants are milliseconds since 1970 (UTC).
 
     depth: how many candles back from now the exchange serves; None: all.
     horizon: the first candle that it still serves, if it no longer serves earlier candles.

@@ -50,7 +50,7 @@ def open_instance(settings: Settings, home: Path, say: Say) -> Iterator[str]:
     """Yield the URL of the migrated database, with this process's environment set for Dagster's instance.
 
     Raises:
-        MigrationError: Dagster's tables are of another version than the installed Dagster.
+        MigrationError: Dagster's tables have a different version than the installed Dagster.
     """
     from titan10_dagster.dagster_internals.schema import refuse_other_version
 

@@ -29,8 +29,8 @@ class Polled:
 class LivePlan:
     """One series' part of a poll.
 
-    window: the candles to request; it begins a little before `resumed`. resumed: the end of the last known candle.
-    is_full: the window ends before now, because a page holds no more.
+    window: the candles to request, starting a little before `resumed`. resumed: the end of the last known candle.
+    is_full: whether the window ends before now, because a page cannot contain more candles.
     """
 
     window: Window

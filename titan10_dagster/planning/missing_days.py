@@ -42,7 +42,7 @@ class Stretch:
 
 @dataclass(frozen=True)
 class KnownDays:
-    """The days with a ledger row, of series of one exchange that all have the same days.
+    """The days with ledger rows, for several series of one exchange with the same days.
 
     Attributes:
         stretches: in ascending order; they neither overlap nor touch.

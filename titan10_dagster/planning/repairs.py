@@ -267,7 +267,8 @@ def due_of_hole(hole: MissingDays, day: date, known: Attempts, now: datetime) ->
 def is_due(open_slice: OpenSlice, served_for: timedelta | None, last_attempt: datetime, now: datetime) -> bool:
     """Return whether to fetch the slice again now.
 
-    A candle in quarantine that the exchange no longer serves is never fetched again (`served_for`: `_served_for`).
+    A candle in quarantine that the exchange no longer serves is never fetched again. `served_for` is the result of
+    `_served_for`.
     """
     is_gone = served_for is not None and served_for <= timedelta(0)
     if open_slice.state == SliceState.SETTLED and open_slice.unexplained_seen is None and is_gone:

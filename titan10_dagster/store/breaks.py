@@ -39,7 +39,7 @@ class _Ends:
 
 @dataclass
 class BreakFinder:
-    """A collector of the ends of written slices, which finds breaks within and between slices.
+    """A search for breaks within and between written slices, which collects the first and last candles of each slice.
 
     The candles after a live slice do not exist yet, so a `live` write does not look for them.
     """
@@ -93,7 +93,7 @@ class BreakFinder:
 
 
 def _judged(run: Sequence[_Ends], after: Candles, series: Series) -> tuple[datetime, datetime]:
-    """Return the stretch [start, end) that was searched for breaks completely."""
+    """Return the stretch [start, end) in which this write found all breaks."""
     start = from_datetime64(run[0].candles.times[0])
     end = from_datetime64(after.times[0] if len(after) else run[-1].candles.times[-1])
     if not run[0].opens:

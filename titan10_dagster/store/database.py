@@ -179,8 +179,8 @@ class Database:
     def session(self) -> Iterator[Cursor]:
         """Open a cursor outside of any transaction, for statements that PostgreSQL refuses inside one.
 
-        Each statement commits at once. The connection is its own and is closed at the end, which also ends the settings
-        and locks of the session.
+        Each statement commits at once. The connection does not come from the pool. It is closed at the end, which also
+        ends the settings and locks of the session.
         """
         connection = connect(self._url)
         try:

@@ -96,7 +96,7 @@ def _update(cursor: Cursor, observations: Sequence[SliceObservation]) -> list[Le
 
 
 def _silent_after_delisting(cursor: Cursor, observations: Sequence[SliceObservation]) -> list[SliceObservation]:
-    """Return observations of other settled slices that have gaps after the delisting, under another reason."""
+    """Return observations of other settled slices with gaps after the delisting that have a different reason."""
     delistings = [observation for observation in observations if observation.record.delisted is not None]
     if not delistings:
         return []

@@ -1,8 +1,8 @@
-"""Days that the exchange no longer serves and that its archive may still have.
+"""Days that the exchange no longer serves but its archive may have.
 
-`beyond_horizon` is final only for the sources that exist. A day counts as tried once its note in the ledger begins with
-the archive's prefix: the archive had no file, or a file without the candles. It counts again a day later if the archive
-could not answer, or had not published the file yet.
+`beyond_horizon` is final only for the existing sources. A day counts as tried if its note in the ledger begins with the
+archive's prefix: the archive had no file, or a file without the candles. The day is tried again a day later if the
+archive could not answer, or had not published the file yet.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ _DAY = timedelta(days=1)
 
 @dataclass(frozen=True)
 class Tried:
-    """How the ledger's notes show that the archive was tried.
+    """The form of the ledger's notes about slices for which the archive was tried.
 
-    prefix: how the note of a slice that the archive left begins. passing: parts of notes that say that the archive may
-    have it later. before: such a slice counts again if it was fetched until then (aware, UTC).
+    prefix: the beginning of these notes. passing: parts of notes which mean that the archive may have the slice later.
+        before: such a slice is tried again if it was fetched by this time (aware, UTC).
     """
 
     prefix: str
@@ -32,14 +32,14 @@ class Tried:
     before: datetime
 
     def reopens(self, note: str | None, fetched_at: datetime) -> bool:
-        """Return whether to try the archive for a slice with this note; the SQL decides in the same way."""
+        """Return whether to try the archive for a slice with this note. The SQL makes the same decision."""
         if note is None or not note.startswith(self.prefix):
             return True
         return fetched_at <= self.before and any(part in note for part in self.passing)
 
 
 def reopened_days(db: Database, firsts: Mapping[Series, date], tried: Tried) -> list[MissingDays]:
-    """Return the days beyond the horizon to try the archive for, series by series, from the first day of each."""
+    """Return the days beyond the horizon for which to try the archive, series by series, from the first day of each."""
     series = list(firsts)
     parameters = {
         "exchanges": [each.exchange for each in series],
@@ -61,7 +61,7 @@ def reopened_days(db: Database, firsts: Mapping[Series, date], tried: Tried) -> 
 
 
 def stretches(days: Iterable[date]) -> list[Stretch]:
-    """Return ascending days as stretches of neighbouring days."""
+    """Return ascending days as stretches of consecutive days."""
     found: list[Stretch] = []
     for day in days:
         if found and found[-1].last + _DAY == day:

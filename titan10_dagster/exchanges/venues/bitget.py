@@ -33,6 +33,6 @@ VENUE = Venue(
         source="third parties: workbooks; days of UTC+8, or of UTC: the rows decide; 403 with AccessDenied stands for a"
         " file that does not exist",
     ),
-    source="docs: candles returns 1000, 1m of the last 30 days. code: ccxt takes history-candles for starts more than"
-    " 29 days ago; it returns 200 back from `endTime` and has no start. docs: error codes",
+    source="docs: /candles returns 1000 rows, for 1m only of the last 30 days. code: for starts more than 29 days ago"
+    " ccxt uses /history-candles, which returns 200 rows back from `endTime` and has no start. docs: error codes",
 )

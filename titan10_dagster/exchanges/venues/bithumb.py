@@ -10,5 +10,5 @@ VENUE = Venue(
     depth=200,
     no_since=True,
     phrases=(phrase(r"Code not found", FailureKind.UNKNOWN_SYMBOL),),  # ccxt: ExchangeError
-    source="code: `features` say 200; `since` never goes on the wire",
+    source="code: `features` say 200; `since` is never sent",
 )

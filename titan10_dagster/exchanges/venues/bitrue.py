@@ -21,5 +21,5 @@ VENUE = Venue(
     no_since=True,
     cost=0.24,
     list_markets=_list_markets,
-    source="code: `since` never goes on the wire",
+    source="code: `since` is never sent",
 )

@@ -12,5 +12,5 @@ VENUE = Venue(
     no_since=True,
     cost=5,
     phrases=(phrase(r"is not a valid symbol", FailureKind.UNKNOWN_SYMBOL),),  # ccxt: InvalidSymbol is a BadRequest
-    source="docs: no start time, always the last day of 1m; `features` name no limit",
+    source="docs: the request has no start, 1m candles are always of the last day. code: `features` name no limit",
 )

@@ -46,6 +46,6 @@ VENUE = Venue(
         label_offset=timedelta(hours=8),
         source="third parties: two trees, days of UTC+8; in the old tree vol is quote volume and amount base volume",
     ),
-    source="docs: zero rows, 10 requests/s; days of GMT+8 (ccxt PR 17783; huobiapi/API_Docs_en issue 8); ccxt PR"
-    " 21686: an error where `from` is before the listing",
+    source="docs: zero rows for minutes without trades, 10 requests/s; days of GMT+8 (ccxt PR 17783;"
+    " huobiapi/API_Docs_en issue 8); ccxt PR 21686: an error if `from` is before the listing",
 )

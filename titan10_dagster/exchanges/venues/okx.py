@@ -38,7 +38,7 @@ VENUE = Venue(
         columns=("", "open", "high", "low", "close", "volume", "", "", "time", ""),
         header={"volume": ("vol",), "time": ("open_time",)},
         label_offset=timedelta(hours=8),
-        source="third parties: the paths, days of UTC+8, the header, the text None in early volumes",
+        source="third parties: the paths, days of UTC+8, the header, early volumes with the text None",
     ),
     source="docs: history-candles limit 300, 20 requests per 2 s; error codes; ccxt issue 26973: 10 % slower is safe",
 )

@@ -11,5 +11,5 @@ VENUE = Venue(
     no_since=True,
     cost=5,
     market_fields=("priceScale", "valueScale"),
-    source="code: `since` never goes on the wire; prices and volumes are integers of a market's scales",
+    source="code: `since` is never sent; prices and volumes are integers of a market's scales",
 )

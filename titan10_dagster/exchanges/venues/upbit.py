@@ -30,7 +30,7 @@ VENUE = Venue(
         columns=("time", "open", "high", "low", "close", "", "volume"),
         header={"volume": ("acc_trade_volume",), "time": ("date_time_utc",)},
         sparse=True,
-        licence="Upbit allows personal, non-commercial use of its files and forbids to redistribute them",
+        licence="Upbit allows personal, non-commercial use of its files and forbids redistribution",
         source="third parties: the header, bare SHA-256 digests, minutes without trades left out, the licence",
     ),
     source="docs: 200 candles back from a cursor; minutes without trades left out; 429, then 418",

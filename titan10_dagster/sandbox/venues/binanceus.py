@@ -25,7 +25,7 @@ VENUE = SandboxVenue(
         replace(
             binance.LIMIT,
             allowed=1_200,
-            source="docs.binance.us, Limits: 1200 request weight a minute and IP; 429, then 418",
+            source="docs.binance.us, Limits: 1200 request weight per minute per IP; 429, then 418",
             cost={"candles": 1, "markets": 10},
         ),
     ),

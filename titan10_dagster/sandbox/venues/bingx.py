@@ -69,7 +69,7 @@ VENUE = SandboxVenue(
             allowed=500,
             window=10,
             kind="sliding",
-            source="bingx-api.github.io/docs, Rate limitation: market interfaces 500 per 10 s and IP; blocked for 5 "
+            source="bingx-api.github.io/docs, Rate limitation: market interfaces 500 per 10 s per IP; blocked for 5 "
             "minutes beyond it",
             patience=0,
             ban_seconds=300,

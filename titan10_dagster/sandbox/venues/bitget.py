@@ -87,7 +87,7 @@ VENUE = SandboxVenue(
             allowed=20,
             window=1,
             kind="sliding",
-            source="www.bitget.com/api-doc/spot/market: candles and history-candles 20 per second and IP",
+            source="www.bitget.com/api-doc/spot/market: candles and history-candles 20 per second per IP",
         ),
     ),
     refusals={

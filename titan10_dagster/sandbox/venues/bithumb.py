@@ -22,7 +22,7 @@ VENUE = SandboxVenue(
             allowed=150,
             window=1,
             kind="sliding",
-            source="apidocs.bithumb.com, Rate limits: public interfaces 150 per second and IP",
+            source="apidocs.bithumb.com, Rate limits: public interfaces 150 per second per IP",
         ),
     ),
     refusals={**upbit.REFUSALS, "throttled": upbit.error(429, '"too_many_requests"', "Too many requests")},

@@ -105,7 +105,7 @@ VENUE = SandboxVenue(
             allowed=600,
             window=5,
             kind="sliding",
-            source="bybit-exchange.github.io/docs/v5/rate-limit: 600 requests within 5 seconds and IP; beyond it "
+            source="bybit-exchange.github.io/docs/v5/rate-limit: 600 requests within 5 seconds per IP; beyond it "
             "403, access too frequent, for at least 10 minutes",
             patience=0,
             ban_seconds=600,

@@ -79,7 +79,7 @@ VENUE = SandboxVenue(
             allowed=100,
             window=1,
             kind="sliding",
-            source="exchange-docs.crypto.com/exchange/v1, Rate limits: public market data 100 per second and IP",
+            source="exchange-docs.crypto.com/exchange/v1, Rate limits: public market data 100 per second per IP",
             paths="get-candlestick",
         ),
     ),

@@ -85,7 +85,7 @@ VENUE = SandboxVenue(
             allowed=200,
             window=10,
             kind="sliding",
-            source="www.gate.com/docs/developers/apiv4, Rate limit rule: spot public endpoints 200 per 10 s and IP",
+            source="www.gate.com/docs/developers/apiv4, Rate limit rule: spot public endpoints 200 per 10 s per IP",
         ),
     ),
     refusals={

@@ -75,7 +75,7 @@ VENUE = SandboxVenue(
             allowed=10,
             window=1,
             kind="sliding",
-            source="www.htx.com/en-us/opend/newApiPages, Rate limiting: market data 10 requests per second and IP",
+            source="www.htx.com/en-us/opend/newApiPages, Rate limiting: market data 10 requests per second per IP",
         ),
     ),
     refusals={

@@ -63,7 +63,7 @@ VENUE = SandboxVenue(
             allowed=1_200,
             window=60,
             kind="sliding",
-            source="hyperliquid.gitbook.io, Rate limits: 1200 weight a minute and IP; info requests 20, candles more",
+            source="hyperliquid.gitbook.io, Rate limits: weight 1200 per minute per IP; info 20, candles more",
             cost={"candles": 20, "markets": 20, "other": 20},
         ),
     ),

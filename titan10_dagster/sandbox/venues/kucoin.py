@@ -65,7 +65,7 @@ VENUE = SandboxVenue(
             allowed=2_000,
             window=30,
             kind="fixed",
-            source="www.kucoin.com/docs, Request Rate Limit: public pool of 2000 weight per 30 s and IP; klines 3",
+            source="www.kucoin.com/docs, Request Rate Limit: public pool of 2000 weight per 30 s per IP; klines 3",
             cost={"candles": 3, "markets": 4},
         ),
     ),
