@@ -194,7 +194,7 @@ def test_texts_that_look_like_secrets_are_not_written(leak: str, written: io.Str
 
 
 @pytest.mark.parametrize("secret", [PASSWORD, quote(PASSWORD, safe=""), TOKEN, PROXY])
-def test_secrets_of_the_settings_are_not_written_however_they_stand_there(secret: str, written: io.StringIO) -> None:
+def test_secrets_of_the_settings_are_not_written_in_any_form(secret: str, written: io.StringIO) -> None:
     logging.getLogger("apprise").warning("POST https://api.telegram.org/bot%s/sendMessage failed", secret)
     logging.getLogger("titan10_dagster").warning({"tried": secret})
     structlog.get_logger().warning("tried", values=[secret], other={"deep": {"er": secret}})
@@ -225,7 +225,7 @@ def test_dagsters_own_lines_hide_them_too(written: io.StringIO) -> None:
 
 
 @given(st.text(alphabet=[chr(n) for n in range(33, 127) if chr(n) not in "\"'<>"], min_size=1))
-def test_no_password_of_a_url_is_left_whatever_its_signs(password: str) -> None:
+def test_passwords_with_any_characters_are_removed_from_urls(password: str) -> None:
     assert redacted(f"at postgresql://me:{password}@host/db now") == f"at postgresql://{HIDDEN}@host/db now"
 
 

@@ -59,14 +59,14 @@ def test_rows_come_out_by_time() -> None:
 
 
 @pytest.mark.parametrize("value", ["None", "", "null", "abc"])
-def test_a_value_that_is_no_number_is_nan(value: str) -> None:
+def test_a_value_that_is_not_a_number_is_nan(value: str) -> None:
     rows, unreadable = read_rows(f"{MS},1,2,0.5,1.5,{value}\n{MS + 60_000},1,2,0.5,1.5,7\n".encode(), COLUMNS)
     assert np.isnan(rows[0, 5])
     assert rows[1, 5] == 7
     assert unreadable == 0
 
 
-def test_a_row_without_a_time_and_a_line_that_is_no_row_are_counted() -> None:
+def test_rows_without_a_time_and_lines_that_are_not_rows_are_counted() -> None:
     rows, unreadable = read_rows(f"{MS},1,2,0.5,1.5,7\nNone,1,2,0.5,1.5,7\n17040\n".encode(), COLUMNS)
     assert len(rows) == 1
     assert unreadable == 2

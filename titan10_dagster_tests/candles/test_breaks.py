@@ -46,7 +46,7 @@ def test_a_redenomination_without_a_silence_is_a_break_too(factor: float) -> Non
     assert found.kind is BreakKind.REDENOMINATION
 
 
-def test_a_crash_is_no_break() -> None:
+def test_a_price_crash_is_not_a_break() -> None:
     """The price falls to a fifth within a minute, and volumes rise, but by far more than a change of unit would."""
     before = trading(START, 100, 100.0, 50.0)
     after = trading(START + timedelta(minutes=100), 100, 20.0, 50_000.0, seed=1)
@@ -63,7 +63,7 @@ def test_a_price_jump_with_the_same_volumes_is_a_break_only_after_a_day_of_silen
     assert found.kind is BreakKind.PRICE_JUMP
 
 
-def test_a_silence_alone_is_no_break() -> None:
+def test_a_silence_alone_is_not_a_break() -> None:
     before = trading(START, 100, 1.0, 50.0)
     after = trading(START + timedelta(days=60), 100, 1.9, 20.0, seed=1)
     assert break_between(before, after) is None

@@ -120,9 +120,7 @@ def test_the_days_joined_and_sorted_are_the_candles_sorted(candles: Candles) -> 
 
 
 @given(some.raw_candles(), some.timeframes, st.integers(-60, 30 * 60), st.integers(0, 999_999))
-def test_a_candle_is_kept_once_its_time_is_over(
-    candles: Candles, timeframe: Any, minutes: int, microseconds: int
-) -> None:
+def test_a_candle_is_kept_after_its_end(candles: Candles, timeframe: Any, minutes: int, microseconds: int) -> None:
     now = some.after(some.HOURLY, minutes=minutes, microseconds=microseconds)
     kept = candles.drop_unfinished(timeframe, now)
     assert as_tuples(kept) == [row for row in as_tuples(candles) if from_ms(row[0]) + timeframe.delta <= now]

@@ -26,7 +26,7 @@ def test_what_is_neither_present_nor_in_a_gap_was_never_fetched() -> None:
     assert stretch.absent == {"no_trades": 40, "never_fetched": 400}
 
 
-def test_a_candle_that_came_between_two_counts_is_no_debt() -> None:
+def test_a_candle_stored_between_two_counts_is_not_missing() -> None:
     assert Completeness(10, 10, {Reason.NO_TRADES: 1}).never_fetched == 0
 
 

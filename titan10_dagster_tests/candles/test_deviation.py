@@ -17,5 +17,5 @@ def test_a_few_minutes_say_nothing() -> None:
     assert comparable([few, enough]) == over_deviation_limit([few, enough], 0.05) == [enough]
 
 
-def test_nothing_compared_is_no_share() -> None:
+def test_a_share_without_comparisons_is_zero() -> None:
     assert distance(0, 0).share == 0.0

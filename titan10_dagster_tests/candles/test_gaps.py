@@ -245,7 +245,7 @@ def test_nothing_is_called_no_trades_without_two_good_answers_six_hours_apart(
 
 
 @given(histories, known_gaps())
-def test_a_candle_that_came_is_in_no_gap(history: list[tuple[set[datetime], Evidence]], previous: list[Gap]) -> None:
+def test_a_received_candle_is_in_no_gap(history: list[tuple[set[datetime], Evidence]], previous: list[Gap]) -> None:
     for present, evidence in history:
         previous = explain(starts(present), SLICE, evidence, previous)
         assert not by_candle(previous).keys() & present
@@ -369,14 +369,14 @@ def test_a_candle_before_the_reported_listing_proves_the_listing_wrong() -> None
     assert reasons(shown) == [(3, Reason.PRE_LISTING, 1), (20, Reason.UNKNOWN, 1)]
 
 
-def test_an_outage_stays_an_outage_however_often_it_is_looked_at() -> None:
+def test_an_outage_stays_an_outage_after_further_observations() -> None:
     outage = Gap(GRID[2], GRID[4], Reason.OUTAGE, 1, NEXT_DAY, NEXT_DAY)
     there = np.delete(SLICE.grid(), [2, 3])
     later = explain(there, SLICE, Evidence(NEXT_DAY + timedelta(days=1)), [outage])
     assert reasons(later) == [(2, Reason.OUTAGE, 2)]
 
 
-def test_a_broken_candle_is_quarantined_and_is_no_proof_of_absence() -> None:
+def test_a_broken_candle_is_quarantined_and_does_not_prove_absence() -> None:
     gaps: list[Gap] = []
     broken = SLICE.grid()[7:8] + np.timedelta64(1, "s")
     for hours in (0, 12, 24):
@@ -387,7 +387,7 @@ def test_a_broken_candle_is_quarantined_and_is_no_proof_of_absence() -> None:
     assert reasons(gone) == [(1, Reason.UNKNOWN, 1)]
 
 
-def test_a_candle_that_came_broken_twice_is_counted_until_it_is_not_checked_again() -> None:
+def test_a_candle_received_broken_twice_is_counted_until_its_last_check() -> None:
     broken = SLICE.grid()[7:8]
     present = np.delete(SLICE.grid(), 7)
     first = explain(present, SLICE, Evidence(NEXT_DAY, quarantined=broken))
@@ -415,7 +415,7 @@ def test_a_gap_of_another_day_or_reaching_beyond_it_is_cut_to_the_day() -> None:
 
 
 @pytest.mark.parametrize("days", [-400, -1, 1, 400])
-def test_evidence_of_a_far_away_time_is_no_error(days: int) -> None:
+def test_evidence_of_a_distant_time_is_not_an_error(days: int) -> None:
     far = SLICE.start + timedelta(days=days)
     evidence = Evidence(far, horizon=far, listed=far, delisted=far)
     assert by_candle(explain(NO_CANDLES, SLICE, evidence)) == model(set(), evidence, [])

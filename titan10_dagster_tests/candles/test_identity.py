@@ -19,7 +19,7 @@ def test_a_symbol_that_is_another_market_is_a_change_with_both_names() -> None:
     assert "its market was REPUSDT and is REPV2USDT; its base asset was REP and is REPV2" in change.sentence
 
 
-def test_the_same_market_and_unknown_symbols_are_no_change() -> None:
+def test_the_same_market_and_unknown_symbols_are_not_changes() -> None:
     assert changes({"REP/USDT": identity_of(OLD)}, [OLD], AT) == []
     assert changes({}, [NEW], AT) == []
 
@@ -31,7 +31,7 @@ def test_another_scale_is_a_change(scale: str) -> None:
     assert f"its {scale} was 8 and is 4" in change.sentence
 
 
-def test_a_scale_that_was_not_known_before_is_no_change() -> None:
+def test_a_scale_not_known_before_is_not_a_change() -> None:
     assert differences(Identity("a", "b", "c"), Identity("a", "b", "c", {"priceScale": 8})) == []
 
 

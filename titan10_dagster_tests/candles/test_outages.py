@@ -81,7 +81,7 @@ def test_series_that_are_absent_more_often_must_be_absent_together_for_longer(
         assert silent(blocks) == (list(range(700, 700 + length)) if length == minutes else [])
 
 
-def test_quiet_pairs_are_no_evidence_for_or_against() -> None:
+def test_quiet_pairs_are_not_evidence() -> None:
     quiet = [block((0, 1439), absence=OFTEN) for _ in range(10)]
     trading = [block(absence=OFTEN) for _ in range(10)]
     assert silent(quiet) == []
@@ -99,7 +99,7 @@ def test_a_silence_that_some_series_join_late_begins_when_most_are_absent() -> N
     assert silent([block((100, 129)), block((105, 129)), block((110, 135))]) == list(range(105, 130))
 
 
-def test_good_days_show_how_often_a_series_trades_whatever_one_day_lacks() -> None:
+def test_good_days_show_how_often_a_series_trades_even_if_one_day_lacks_candles() -> None:
     whole, nothing = Sample(1440, 1440), Sample(1440, 0)
     assert absence_on_good_days([nothing, whole, nothing]) == RARE
     assert absence_on_good_days([nothing]) == 1.0
@@ -121,7 +121,7 @@ def test_two_stored_weeks_make_two_hourly_series_enough() -> None:
 
 @pytest.mark.parametrize("series", [2, 3, 5, 20])
 @pytest.mark.parametrize("quiet", [0.001, 0.01, 0.05, 0.1])
-def test_minutes_without_trades_that_come_together_by_accident_are_no_silence(series: int, quiet: float) -> None:
+def test_minutes_without_trades_that_coincide_by_accident_are_not_a_silence(series: int, quiet: float) -> None:
     random = np.random.default_rng(series)
     mistakes = 0
     for _ in range(20):
@@ -203,7 +203,7 @@ def test_a_silence_that_is_much_longer_than_the_outage_within_is_a_halt_of_its_o
     assert parts == [Silence(50, 400, Reason.HALTED, 0.001)]
 
 
-def test_a_week_of_silence_is_not_listed_although_others_are_silent_too() -> None:
+def test_a_week_of_silence_is_not_listed_even_if_others_are_silent_too() -> None:
     long = SharedSilence(0, 20_000, 3, 3)
     parts = split_run((0, 20_000), [(long, Reason.NOT_LISTED)], 0.001, too_long=True, own=Reason.NOT_LISTED)
     assert [part.reason for part in parts] == [Reason.NOT_LISTED]

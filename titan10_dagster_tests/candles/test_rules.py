@@ -117,7 +117,7 @@ def test_a_candle_is_in_the_future_until_the_instant_it_ends() -> None:
     assert dict(judge(one_row(), SLICE, end - timedelta(microseconds=1)).counts) == {"in_future": 1}
 
 
-def test_a_repeated_candle_is_no_conflict_and_is_kept_once() -> None:
+def test_a_repeated_candle_is_not_a_conflict_and_is_kept_once() -> None:
     whole = some.whole_slice()
     twice = Candles.joined(whole, whole.take(np.arange(len(whole))[::-1]))
     assert_same(judge(twice, SLICE, some.LATER).valid, whole)

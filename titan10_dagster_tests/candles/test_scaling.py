@@ -45,7 +45,7 @@ def test_a_day_without_volume_keeps_the_scale_that_the_volumes_had() -> None:
     assert scaled.integers.tolist() == [[0, 0]]
 
 
-def test_no_rows_are_no_trouble() -> None:
+def test_an_empty_table_can_be_scaled() -> None:
     scaled = scale(np.empty((4, 0)), hint=100.0)
     assert scaled.integers.shape == (4, 0)
     assert scaled.common == 100.0

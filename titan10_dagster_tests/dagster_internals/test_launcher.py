@@ -84,11 +84,11 @@ def test_a_run_of_a_code_server_that_does_not_answer_is_not_given_up() -> None:
     assert health({GRPC_INFO_TAG: json.dumps({"host": "localhost", "socket": "/no/such"})}) is WorkerStatus.RUNNING
 
 
-def test_a_run_of_which_nothing_is_known_is_not_given_up() -> None:
+def test_a_run_without_known_facts_is_not_given_up() -> None:
     assert health({}) is WorkerStatus.RUNNING
 
 
-def test_a_run_whose_process_is_gone_has_failed_whatever_the_code_server_believes(ended: int) -> None:
+def test_a_run_whose_process_is_gone_has_failed_even_if_the_code_server_disagrees(ended: int) -> None:
     tags = {GRPC_INFO_TAG: json.dumps({"host": "localhost", "socket": "/no/such"})}
     with dg.DagsterInstance.ephemeral() as instance:
         launcher = WatchfulRunLauncher()

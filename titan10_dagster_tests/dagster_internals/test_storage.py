@@ -79,7 +79,7 @@ def test_a_database_may_be_named_as_everywhere_else(dagsters_url: str, scheme: s
     assert PooledPostgresStorage(named).run_storage.get_runs_count() == 0
 
 
-def test_an_event_is_stored_although_the_server_went_away_in_the_middle(
+def test_an_event_is_stored_even_if_the_connection_breaks_in_between(
     instance: DagsterInstance, watching: psycopg2.extensions.cursor
 ) -> None:
     assert ran(instance)

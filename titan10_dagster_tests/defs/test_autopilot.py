@@ -62,7 +62,7 @@ def test_a_chunk_that_failed_is_left_to_the_repairs(make_world: MakeWorld) -> No
     assert world.equals_truth("binance", YESTERDAY - 2 * ONE, YESTERDAY)
 
 
-def test_it_brings_the_history_of_a_symbol_added_later_and_asks_for_no_other(make_world: MakeWorld) -> None:
+def test_only_the_history_of_a_symbol_added_later_is_fetched(make_world: MakeWorld) -> None:
     start = YESTERDAY - 2 * ONE
     world = make_world({"binance": ["BTC/USDT", "ETH/USDT"]}, settings={"binance": {"start": start}})
     assert not world.backfill("binance", start, YESTERDAY, symbols=["BTC/USDT"]).failed

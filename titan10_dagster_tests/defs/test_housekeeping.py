@@ -157,7 +157,7 @@ def test_there_is_nothing_to_clear_where_nothing_was_printed(tmp_path: Path) -> 
     assert delete_step_logs(tmp_path / "absent", datetime.now(UTC)) == 0
 
 
-def test_it_comes_every_night(make_world: Callable[..., World]) -> None:
+def test_the_housekeeping_runs_every_night(make_world: Callable[..., World]) -> None:
     definitions = compose(make_world({"binance": ["BTC/USDT"]}).titan10)
     schedule = definitions.resolve_schedule_def("keep_house")
     assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING

@@ -151,7 +151,7 @@ def test_rows_that_come_broken_twice_are_checked_after_a_day_and_a_week_and_then
     assert world.equals_truth("binance", FIRST, FIRST)
 
 
-def test_a_broken_row_that_is_mended_later_is_stored_without_a_hand(make_world: MakeWorld) -> None:
+def test_a_broken_row_that_is_corrected_later_is_stored_automatically(make_world: MakeWorld) -> None:
     world = make_world({"binance": SYMBOLS})
     world.sandbox.fault("binance", "high_below_low", symbol="BTC/USDT")
     assert not world.backfill("binance", FIRST).failed
@@ -179,7 +179,7 @@ def test_nothing_is_requested_while_the_breaker_is_open(make_world: MakeWorld) -
     assert tick(world)
 
 
-def test_days_that_a_ban_kept_from_coming_are_fetched_when_it_is_over(make_world: MakeWorld) -> None:
+def test_days_missed_because_of_a_ban_are_fetched_after_its_end(make_world: MakeWorld) -> None:
     world = make_world({"binance": SYMBOLS})
     world.sandbox.fault("binance", "http_418", retry_after=600, after=2, count=1)
     assert world.backfill("binance", FIRST, LAST).failed == (FIRST, LAST)

@@ -15,6 +15,6 @@ def test_two_in_the_morning_asks_for_yesterday_of_every_exchange() -> None:
     ]
 
 
-def test_a_day_is_asked_for_once_however_often_the_tick_is_caught_up() -> None:
+def test_a_day_is_requested_once_for_repeated_ticks() -> None:
     first, second = (settle_requests(("okx",), datetime(2024, 3, 1, hour, tzinfo=UTC)) for hour in (2, 9))
     assert [request.run_key for request in first] == [request.run_key for request in second]

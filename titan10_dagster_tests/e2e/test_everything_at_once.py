@@ -336,7 +336,7 @@ KILLS: dict[str, Callable[[Site], None]] = {
 # -- what is left ------------------------------------------------------------------------------------------
 
 
-def test_everything_was_killed_and_came_back_by_itself(site: Site) -> None:
+def test_all_killed_processes_were_restarted_automatically(site: Site) -> None:
     assert sorted(strike.what for strike in site.strikes) == sorted(list(KILLS) * STRIKES)
     runs = {run["runId"]: run for run in site.runs()}
     after = {run["parentRunId"]: run for run in runs.values()}

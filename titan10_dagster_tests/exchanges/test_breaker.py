@@ -45,7 +45,7 @@ def opened(store: MemoryHealthStore, seconds: int) -> None:
     store.states["binance"] = Health("binance", BreakerState.OPEN, until, 3, "it was down")
 
 
-def test_a_closed_breaker_lets_everybody_ask(breaker: Breaker) -> None:
+def test_a_closed_breaker_allows_all_requests(breaker: Breaker) -> None:
     assert run(breaker.admit()) is False
     assert run(breaker.admit()) is False
 
@@ -146,7 +146,7 @@ def test_an_admitted_client_stops_when_another_process_is_banned(breaker: Breake
         run(breaker.confirm())
 
 
-def test_closed_is_believed_for_a_moment_and_not_asked_before_every_request(
+def test_a_closed_state_is_cached_for_a_moment_and_not_read_before_every_request(
     breaker: Breaker, store: MemoryHealthStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(breaker.admit())
@@ -267,7 +267,7 @@ def test_requests_go_on_while_the_database_does_not_answer(monkeypatch: pytest.M
     assert store.loads == 1
 
 
-def test_a_demand_for_a_slower_pace_is_recorded_however_late_the_database_answers(
+def test_a_slower_pace_is_recorded_even_if_the_database_answers_late(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("titan10_dagster.exchanges.breaker.RECORD_WITHIN", 0.1)

@@ -333,7 +333,7 @@ def test_an_impossible_share_is_refused(share: float) -> None:
         ExchangeClient("binance", pace_share=share)
 
 
-def test_the_status_belongs_to_its_own_request_however_many_run_side_by_side() -> None:
+def test_each_status_belongs_to_its_own_request_with_concurrent_requests() -> None:
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
         limit = int(request.query["limit"])
         await asyncio.sleep(0.01 * (limit % 3))
@@ -496,7 +496,7 @@ def dated(seconds: float, **headers: str) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("ahead", "age", "earlier"), [(-30, 0, 30), (-240, 0, 240), (30, 0, 0), (0, 0, 0), (-60, 60, 60)]
 )
-def test_a_candle_is_over_by_the_earlier_of_two_clocks(ahead: int, age: int, earlier: int) -> None:
+def test_a_candle_ends_by_the_earlier_of_two_clocks(ahead: int, age: int, earlier: int) -> None:
     requested_at = answered("binance", says("[]", headers=dated(ahead, Age=str(age)))).requested_at
     assert (NOW - requested_at).total_seconds() == pytest.approx(earlier, abs=3 if earlier else 0)
 

@@ -72,7 +72,7 @@ def one_client(url: str, clock: Callable[[], datetime]) -> ExchangeClient:
 
 
 @pytest.mark.parametrize("ahead", AHEAD)
-def test_a_day_that_is_over_only_by_our_clock_is_not_settled(ahead: timedelta) -> None:
+def test_a_day_that_ended_only_by_our_clock_is_not_settled(ahead: timedelta) -> None:
     now = MIDNIGHT + timedelta(seconds=10)
     landed = fetch_at(now, binance_at(now - ahead, ahead))
     start, end = landed.record.slice.start, landed.record.slice.end
@@ -96,7 +96,7 @@ def test_no_candle_is_newer_than_its_fetch_time_when_pages_disagree_by_a_second(
 
 
 @pytest.mark.parametrize("ahead", AHEAD)
-def test_a_poll_takes_no_candle_that_is_over_only_by_our_clock(ahead: timedelta) -> None:
+def test_a_poll_takes_no_candle_that_ended_only_by_our_clock(ahead: timedelta) -> None:
     now = NOW.replace(second=10)
     plan = plan_poll(Series("binance", "BTC/USDT", MINUTE), {}, now=now, page_size=1000, depth=None)
     assert plan is not None

@@ -24,7 +24,7 @@ def still_open(known: Evidence) -> list[tuple[int, int]]:
 PAGE = request(1999, 101, 2000, 2100)
 
 
-def test_between_two_neighbours_there_is_nothing_whatever_they_are() -> None:
+def test_there_are_no_candles_between_two_neighbours() -> None:
     known = evidence()
     known.neighbours(times([1400, 2900]))
     assert still_open(known) == []
@@ -98,7 +98,7 @@ def test_any_absence_is_strange_where_minutes_without_trades_are_filled() -> Non
     assert still_open(known) == [(FIRST, END)]
 
 
-def test_an_empty_page_is_believed_the_second_time_and_after_three_of_them_at_once() -> None:
+def test_an_empty_page_is_accepted_the_second_time_and_after_three_in_a_row_at_once() -> None:
     known = evidence()
     for start in (1500, 1600, 1700):
         for _ in range(2):

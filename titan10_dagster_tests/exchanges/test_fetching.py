@@ -281,12 +281,12 @@ def test_a_probe_is_one_request_until_it_is_answered(sandbox: Sandbox) -> None:
     assert fetched.store.load("binance").state is BreakerState.CLOSED
 
 
-def test_a_healthy_run_bothers_the_health_store_twice(sandbox: Sandbox) -> None:
+def test_a_healthy_run_calls_the_health_store_twice(sandbox: Sandbox) -> None:
     fetched = fetch(sandbox, slices("binance", symbols("binance"), 5))
     assert fetched.store.changes == 2
 
 
-def test_a_day_that_was_asked_for_before_it_ended_is_not_called_whole_however_late_it_lands(sandbox: Sandbox) -> None:
+def test_a_day_requested_before_its_end_never_counts_as_complete(sandbox: Sandbox) -> None:
     midnight = NOW.replace(hour=0, minute=0, second=0)
     began = midnight - timedelta(minutes=17)
     passed = iter([began])
@@ -427,7 +427,7 @@ def test_what_an_exchange_without_since_does_not_give_is_not_called_absent() -> 
     assert fetched.report.requests == 2  # all that there is, then the minutes since the last trade
 
 
-def test_silence_after_the_last_rows_of_an_exchange_without_since_is_believed_when_it_was_seen_twice() -> None:
+def test_silence_after_the_last_rows_of_an_exchange_without_since_is_accepted_after_two_answers() -> None:
     wanted = slices("bithumb", ["XYZ/KRW"], 1, last=NOW.date())
     fetched = fetch_from(bithumb(NOW.replace(second=0) - timedelta(days=2), every=1), wanted)
     assert fetched.landed[wanted[0]].record.answered
@@ -537,7 +537,7 @@ def test_the_edge_of_an_exchanges_memory_is_found_within_a_window() -> None:
 
 @pytest.mark.parametrize("listed", [None, LISTED])
 @pytest.mark.parametrize("hours", [2, 24])
-def test_silence_that_an_exchange_remembers_is_no_horizon(hours: int, listed: datetime | None) -> None:
+def test_a_silence_that_an_exchange_still_serves_shows_no_horizon(hours: int, listed: datetime | None) -> None:
     wanted = slices("mexc", ["BTC/USDT"], 1)
     quiet = mexc(days=30, there=lambda time: time.date() != YESTERDAY or time.hour >= hours)
     fetched = fetch_from(quiet, wanted, listed=listed)
@@ -629,7 +629,7 @@ def test_an_error_that_nothing_explains_leaves_the_days_before_it_unknown_and_la
     assert [fetched.reasons(one) for one in wanted] == [{"unknown": 1440}, {"unknown": 720}, {}, {}]
 
 
-def test_an_exchange_that_rejects_whatever_it_is_asked_fails_the_symbol_as_ever() -> None:
+def test_an_exchange_that_rejects_all_requests_fails_the_symbol() -> None:
     wanted = slices("htx", ["BTC/USDT"], 2)
     fetched = fetch_from(htx(NOW + timedelta(days=1)), wanted)
     assert fetched.report is not None
@@ -723,7 +723,7 @@ def test_a_market_that_is_open_and_silent_is_not_called_delisted() -> None:
     assert (closed.answered, closed.delisted) == (True, ENDED)
 
 
-def test_a_symbol_of_which_there_never_was_a_candle_stays_unanswered() -> None:
+def test_a_symbol_without_any_candle_stays_unanswered() -> None:
     wanted = slices("binance", ["ADA/BTC"], 1)
     fetched = fetch_from(ended_but_listed(datetime(1990, 1, 1, tzinfo=UTC)), wanted)
     assert not fetched.landed[wanted[0]].record.answered
@@ -951,7 +951,7 @@ EDGES = [
 
 
 @pytest.mark.parametrize("exchange", ["bingx", "cryptocom", "bitget", "upbit"])
-def test_no_minute_of_a_day_is_lost_whatever_ends_of_a_request_an_exchange_includes(exchange: str) -> None:
+def test_no_minute_of_a_day_is_lost_with_any_included_ends_of_a_request(exchange: str) -> None:
     wanted = slices(exchange, symbols(exchange, 1), 1)
     for edges in EDGES:
         with Sandbox([exchange], clock=NOW, enforce_limits=False, edges={exchange: edges}) as sandbox:

@@ -136,7 +136,7 @@ def test_a_failure_is_raised() -> None:
         found("binance", says("", status=500))
 
 
-def test_a_first_day_whose_own_candles_begin_earlier_is_not_believed() -> None:
+def test_a_first_day_whose_own_candles_begin_earlier_is_rejected() -> None:
     async def loses_a_year(request: web.BaseRequest) -> web.StreamResponse:
         lost = timedelta(days=365 if request.query["interval"] == "1d" else 0)
         return await forward(LISTED + lost)(request)
@@ -279,7 +279,7 @@ def test_a_listing_is_found_where_days_begin_at_16_00_utc(hour: int) -> None:
     assert requests <= 60
 
 
-def test_a_listing_more_than_a_day_before_the_first_day_is_not_believed_there_either() -> None:
+def test_a_listing_more_than_a_day_before_the_first_day_is_rejected_there_too() -> None:
     listed = datetime(2021, 3, 7, 13, 37, tzinfo=UTC)
     minutes, days = in_singapore(listed), in_singapore(listed, lost_days=3)
 

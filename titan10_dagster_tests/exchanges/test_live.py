@@ -65,7 +65,7 @@ def test_the_series_that_is_furthest_behind_is_requested_first(sandbox: Sandbox)
     assert requests[0]["symbol"] == SYMBOLS[-1]
 
 
-def test_one_series_that_fails_is_no_failure_of_the_exchange(sandbox: Sandbox) -> None:
+def test_one_failed_series_is_not_a_failure_of_the_exchange(sandbox: Sandbox) -> None:
     sandbox.fault("binance", "http_400", symbol="ETH/USDT")
     store = MemoryHealthStore()
     result = poll_sandbox(sandbox, store)

@@ -41,7 +41,7 @@ def test_a_market_without_a_word_about_being_active_is_active() -> None:
     assert not market_of(venue_of("binance"), {**RECORD, "active": False}).active
 
 
-def test_the_active_market_of_a_symbol_is_kept_whatever_the_order() -> None:
+def test_the_active_market_of_a_symbol_is_kept_in_any_order() -> None:
     former, present = market(market_id="OLD", active=False), market(market_id="NEW")
     assert unique_markets([former, present]) == [present]
     assert unique_markets([present, former]) == [present]

@@ -77,7 +77,7 @@ def test_a_fault_that_passes_costs_requests_but_no_market(sandbox: Sandbox, kind
     assert store.load("binance").state is BreakerState.CLOSED
 
 
-def test_a_ban_while_asking_for_markets_opens_the_breaker_for_everybody(sandbox: Sandbox) -> None:
+def test_a_ban_during_a_market_list_request_opens_the_breaker_for_all_processes(sandbox: Sandbox) -> None:
     sandbox.fault("binance", "http_418", path="markets", retry_after=600)
     store = MemoryHealthStore()
     with pytest.raises(Banned):
@@ -88,7 +88,7 @@ def test_a_ban_while_asking_for_markets_opens_the_breaker_for_everybody(sandbox:
     assert len(sandbox.requests("binance")) == 1
 
 
-def test_a_refusal_while_asking_for_markets_keeps_everybody_from_asking(sandbox: Sandbox) -> None:
+def test_a_refusal_of_the_market_list_opens_the_breaker(sandbox: Sandbox) -> None:
     sandbox.fault("binance", "http_451", path="markets")
     store = MemoryHealthStore()
     with pytest.raises(Refused):

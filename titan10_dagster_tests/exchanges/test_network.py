@@ -117,7 +117,7 @@ def test_an_http_proxy_is_used(tmp_path: Path, tls: bool, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("tls", [False, True])
-def test_a_login_that_a_proxy_wants_is_the_proxys_matter_and_not_the_exchanges(tmp_path: Path, tls: bool) -> None:
+def test_a_login_required_by_a_proxy_is_not_a_failure_of_the_exchange(tmp_path: Path, tls: bool) -> None:
     store = MemoryHealthStore()
 
     async def work() -> None:

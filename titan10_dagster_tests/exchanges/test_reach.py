@@ -34,7 +34,7 @@ def test_the_newest_horizon_counts() -> None:
     assert bounds.horizon == open_.start == 1600 * STEP
 
 
-def test_one_answer_proves_no_horizon_and_the_earlier_of_two_is_believed() -> None:
+def test_one_answer_proves_no_horizon_and_the_earlier_of_two_is_used() -> None:
     bounds, open_, _ = reach()
     bounds.see_horizon(2000 * STEP)
     assert bounds.horizon is None

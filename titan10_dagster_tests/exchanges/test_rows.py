@@ -123,7 +123,7 @@ def test_an_error_that_comes_with_an_empty_list_is_recognized() -> None:
     assert answer == {"code": "51001", "msg": "Instrument ID does not exist", "data": []}
 
 
-def test_rows_come_by_time_whatever_order_they_were_sent_in() -> None:
+def test_rows_are_sorted_by_time_in_any_order_of_sending() -> None:
     sent = [[minute * 60_000, *BINANCE[1:]] for minute in (3, 2, 1)]
     answer = decode(json.dumps(sent), wire_of("binance"))
     assert np.array_equal(parse(answer, wire_of("binance"), by_ccxt, MINUTE).candles[:, 0], [60_000, 120_000, 180_000])

@@ -121,7 +121,7 @@ def test_silence_at_the_beginning_puts_an_unknown_listing_in_doubt() -> None:
     assert record.requests >= 5
 
 
-def test_a_listing_that_a_candle_contradicts_is_not_believed() -> None:
+def test_a_listing_contradicted_by_a_candle_is_rejected() -> None:
     series = state(listed_market=market("binance", SYMBOL))
     answer_all(series, minutes(DAY.start + 2 * HOUR, DAY.end + HOUR))
     series.bounds.start_search(Bound.LISTED)

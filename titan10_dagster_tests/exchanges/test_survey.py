@@ -71,7 +71,7 @@ def test_an_empty_page_in_the_middle_does_not_end_a_window() -> None:
     assert found.times >= exchange.there & set(range(1500))
 
 
-def test_an_empty_page_is_believed_when_it_is_empty_twice() -> None:
+def test_an_empty_page_is_accepted_after_two_answers() -> None:
     planner = survey(0, 300, Exchange(frozenset(), NOW), 300, 1)
     cuts = []
     while (request := planner.next_request(NOW * STEP)) is not None:
@@ -84,7 +84,7 @@ def test_an_empty_page_is_believed_when_it_is_empty_twice() -> None:
 
 
 @pytest.mark.parametrize("filled", [True, False])
-def test_a_page_of_which_only_the_first_row_is_left_is_asked_for_again(filled: bool) -> None:
+def test_a_page_with_only_its_first_row_is_requested_again(filled: bool) -> None:
     class Faulty(Exchange):
         struck = False
 
@@ -173,7 +173,7 @@ def test_an_exchange_that_ignores_the_limit_does_not_ignore_since() -> None:
     assert planner.horizon is None
 
 
-def test_a_market_that_opened_an_hour_ago_is_no_horizon() -> None:
+def test_a_market_that_opened_an_hour_ago_shows_no_horizon() -> None:
     exchange = Exchange(frozenset(range(NOW - 60, NOW + 1)), NOW)
     planner = survey(NOW - 43_200, NOW, exchange, 1000, 1)
     found = drive(planner, exchange)
@@ -226,7 +226,7 @@ def test_candles_that_do_not_exist_yet_are_not_asked_for() -> None:
     assert pages(found) == [(NOW - 100, 101)]
 
 
-def test_one_wrong_time_among_the_last_rows_is_no_horizon() -> None:
+def test_one_wrong_time_among_the_last_rows_shows_no_horizon() -> None:
     planner = survey(NOW - 43_200, NOW, Exchange(ALL, NOW), 720, 1, honours_since=False)
     for _ in range(2):
         assert planner.horizon is None
@@ -236,7 +236,7 @@ def test_one_wrong_time_among_the_last_rows_is_no_horizon() -> None:
     assert planner.horizon == (NOW - 719) * STEP
 
 
-def test_an_answer_that_lost_its_first_rows_is_no_horizon() -> None:
+def test_an_answer_that_lost_its_first_rows_shows_no_horizon() -> None:
     planner = survey(NOW - 43_200, NOW, Exchange(ALL, NOW), 720, 1, honours_since=False)
     for lost in (500, 0):
         request = planner.next_request(NOW * STEP)
@@ -428,7 +428,7 @@ EDGES = [
 @pytest.mark.parametrize("page_size", [200, 300, 1000, 1440])
 @pytest.mark.parametrize("density", [1.0, 0.5, 0.05])
 @pytest.mark.parametrize("edges", EDGES, ids=[" ".join(edges) for edges in EDGES])
-def test_no_minute_of_a_day_is_lost_whatever_start_and_end_of_a_request_include(
+def test_no_minute_of_a_day_is_lost_with_any_meaning_of_start_and_end(
     edges: dict[str, bool], density: float, page_size: int
 ) -> None:
     rng = np.random.default_rng(11)

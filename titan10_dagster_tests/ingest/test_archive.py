@@ -93,7 +93,7 @@ def test_a_second_backfill_requests_no_file(make_world: MakeWorld) -> None:  # n
     assert world.equals_truth("binance", FIRST, LAST)
 
 
-def test_rest_brings_what_the_archive_lacks(make_world: MakeWorld) -> None:  # noqa: F811
+def test_rest_delivers_candles_that_the_archive_lacks(make_world: MakeWorld) -> None:  # noqa: F811
     world = a_world(make_world)
     world.sandbox.files["binance"].defect("missing", match="ETHUSDT")
     assert not world.backfill("binance", FIRST, LAST).failed

@@ -82,7 +82,7 @@ def test_a_file_of_no_configured_symbol_is_refused(make_world: MakeWorld, tmp_pa
         import_files(world.titan10, "kraken", [other], symbol=None, columns=NAMES)
 
 
-def test_a_file_that_is_no_table_is_refused(make_world: MakeWorld, tmp_path: Path) -> None:  # noqa: F811
+def test_a_file_that_is_not_a_table_is_refused(make_world: MakeWorld, tmp_path: Path) -> None:  # noqa: F811
     world = kraken(make_world)
     page = tmp_path / "XBTUSD_1.csv"
     page.write_text("<html><body>Sign in</body></html>\n")

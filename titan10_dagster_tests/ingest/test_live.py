@@ -193,7 +193,7 @@ def test_a_locked_breaker_delays_no_exchange(scene: Scene, database_url: str) ->
     assert healths(scene.world)["binance"].failures == 0
 
 
-def test_a_database_that_stands_still_for_twelve_seconds_is_no_exchanges_fault(scene: Scene) -> None:
+def test_a_database_stall_of_twelve_seconds_is_not_recorded_as_a_failure_of_an_exchange(scene: Scene) -> None:
     scene.database.stop_for(12)
     observed = observe(scene.world)
     assert observed.standstill < STANDSTILL
@@ -204,7 +204,7 @@ def test_a_database_that_stands_still_for_twelve_seconds_is_no_exchanges_fault(s
     assert healths(scene.world) == {}
 
 
-def test_a_database_that_stops_while_requests_are_under_way_is_no_exchanges_fault(scene: Scene) -> None:
+def test_a_database_stop_during_requests_is_not_recorded_as_a_failure_of_an_exchange(scene: Scene) -> None:
     for exchange in SYMBOLS:
         scene.world.sandbox.fault(exchange, "latency", ms=1000)
     observed = observe(scene.world, at={0.5: lambda: scene.database.stop_for(3)})
@@ -214,7 +214,9 @@ def test_a_database_that_stops_while_requests_are_under_way_is_no_exchanges_faul
     assert healths(scene.world) == {}
 
 
-def test_a_standstill_of_this_process_is_no_exchanges_fault(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_standstill_of_this_process_is_not_a_failure_of_the_exchange(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(live, "TIMEOUT_MS", 2000)
     for exchange in SYMBOLS:
         scene.world.sandbox.fault(exchange, "latency", ms=1000)

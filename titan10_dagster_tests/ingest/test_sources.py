@@ -57,7 +57,7 @@ def test_rest_first_leaves_to_the_archive_what_the_exchange_no_longer_serves(mak
     }
 
 
-def test_rest_first_brings_each_day_from_the_source_that_has_it(make_world: MakeWorld) -> None:
+def test_with_rest_first_each_day_comes_from_the_source_that_has_it(make_world: MakeWorld) -> None:
     world = a_world(make_world, "gate", ("rest", "archive"))
     landed, done = brought(world, "gate", date(2025, 4, 11), date(2025, 4, 19))
     found = {day: fetched.record.source for day, fetched in landed.items()}

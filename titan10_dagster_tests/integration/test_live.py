@@ -151,7 +151,7 @@ def test_a_symbol_that_fails_does_not_hinder_the_others(make_world: MakeWorld) -
     assert poll(world)["binance"].inserted == 120
 
 
-def test_a_ban_opens_the_breaker_and_what_came_before_it_is_kept(make_world: MakeWorld) -> None:
+def test_a_ban_opens_the_breaker_and_earlier_answers_are_kept(make_world: MakeWorld) -> None:
     world = make_world({"binance": ["BTC/USDT"]})
     go_to(world, MORNING)
     world.sandbox.fault("binance", "http_418", retry_after=600, after=1)
@@ -423,7 +423,7 @@ def test_the_schedule_asks_for_a_poll_of_its_own_minute(make_world: MakeWorld, t
         assert not tick(MORNING.replace(second=0))
 
 
-def test_a_candle_that_an_exchange_of_short_memory_published_late_comes_with_a_later_poll(
+def test_a_candle_published_late_by_an_exchange_with_a_short_horizon_arrives_with_a_later_poll(
     make_world: MakeWorld,
 ) -> None:
     world = make_world({"kraken": ["BTC/USD"]})

@@ -53,7 +53,7 @@ def repaired(world: World) -> list[tuple[str, str]]:
 AWAY = DatabaseUnavailable("the database cannot be used now: the server is in recovery mode")
 
 
-def test_days_that_landed_and_were_not_stored_are_stored_though_they_are_the_oldest(
+def test_landed_days_that_were_not_stored_are_stored_even_if_they_are_the_oldest(
     make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world = make_world({"binance": SYMBOLS})

@@ -258,7 +258,7 @@ def test_a_symbol_that_makes_no_file_name_is_refused(zone: LandingZone, symbol: 
 
 
 @pytest.mark.parametrize("exchange", ["", "..", "a/b", "Binance", "/tmp", "a\n"])
-def test_an_exchange_that_is_no_name_is_refused(zone: LandingZone, exchange: str) -> None:
+def test_an_invalid_exchange_id_is_refused(zone: LandingZone, exchange: str) -> None:
     with pytest.raises(LandingError, match="is not the id of an exchange"):
         zone.path(Slice(Series(exchange, "BTC/USDT", Timeframe.parse("1m")), SLICE.day))
 

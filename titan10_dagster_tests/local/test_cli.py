@@ -197,7 +197,7 @@ def test_a_database_that_is_not_there_has_an_exit_code_and_keeps_its_password(
 
 @pytest.mark.parametrize("key", ["URL", "DAGSTER_URL"])
 @pytest.mark.parametrize("url", ["postgresql://me:sesame/open@127.0.0.1/x", "postgresql://me:sesame/x"])
-def test_a_database_url_that_cannot_be_read_is_a_setting_that_cannot_be(
+def test_an_unreadable_database_url_is_an_invalid_setting(
     run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch, key: str, url: str
 ) -> None:
     monkeypatch.setenv(f"TITAN10_DATABASE__{key}", url)
@@ -223,7 +223,7 @@ BACKFILL = "backfill binance --from 2024-01-01 --to 2024-01-01"
 
 @pytest.mark.parametrize("command", ["up", "status", BACKFILL])
 @pytest.mark.parametrize("data", ["/dev/null/x", "/proc/x", "/proc", "titan10.toml"])
-def test_a_folder_for_the_data_that_cannot_be_is_a_setting_that_cannot_be(
+def test_an_impossible_data_folder_is_an_invalid_setting(
     run: Callable[..., Result], project: Project, monkeypatch: pytest.MonkeyPatch, data: str, command: str
 ) -> None:
     monkeypatch.setenv("TITAN10_DATA", data)

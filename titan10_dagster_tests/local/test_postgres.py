@@ -21,7 +21,7 @@ def test_what_was_written_is_there_after_a_stop_and_a_start(server: EmbeddedPost
     assert ask(server.start(), "SELECT seven FROM kept") == 7
 
 
-def test_the_database_is_owned_by_a_role_that_is_no_superuser(running: EmbeddedPostgres) -> None:
+def test_the_database_is_owned_by_a_role_that_is_not_a_superuser(running: EmbeddedPostgres) -> None:
     assert ask(running.url(), "SELECT current_user || current_database()") == "titan10titan10"
     assert not ask(running.url(), "SELECT rolsuper FROM pg_roles WHERE rolname = current_user")
 

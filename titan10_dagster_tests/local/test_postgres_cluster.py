@@ -12,7 +12,7 @@ from titan10_dagster.local.postgres import EmbeddedPostgres
 from titan10_dagster_tests.local.servers import ask
 
 
-def test_it_listens_on_the_loopback_address_only_and_wants_the_password(running: EmbeddedPostgres) -> None:
+def test_the_server_listens_on_the_loopback_address_only_and_requires_the_password(running: EmbeddedPostgres) -> None:
     superuser = running.url("postgres", "postgres")
     assert ask(superuser, "SHOW listen_addresses") == "127.0.0.1"
     assert ask(superuser, "SHOW unix_socket_directories") == ""

@@ -176,13 +176,13 @@ def test_an_exchange_has_a_pool_before_its_first_run(up: Up) -> None:
     make_pools(up.url, ["binance"])
 
 
-def test_a_killed_webserver_comes_back(up: Up) -> None:
+def test_a_killed_webserver_is_restarted(up: Up) -> None:
     os.kill(up.pid_of("dagster_internals.webserver"), signal.SIGKILL)
     up.wait_for("The webserver ended: starting it again")
     wait_until(lambda: answers(up), PATIENCE)
 
 
-def test_a_killed_postgresql_comes_back_where_it_was(up: Up) -> None:
+def test_a_killed_postgresql_is_restarted_at_the_same_address(up: Up) -> None:
     pid_file = up.home / ".titan10/postgres/cluster/postmaster.pid"
     if not pid_file.exists():
         pytest.skip("the server's account cannot reach this folder, so its data is elsewhere: this was NOT tested")
@@ -218,7 +218,7 @@ def test_a_run_whose_process_is_killed_is_run_again(up: Up) -> None:
     wait_until(lambda: up.runs()[0]["parentRunId"] == lost and up.runs()[0]["status"] == "SUCCESS", PATIENCE)
 
 
-def test_the_daemon_stands_still_while_there_is_no_code_server(up: Up) -> None:
+def test_the_daemon_is_paused_without_a_code_server(up: Up) -> None:
     daemon, code_server = up.pid_of("dagster._daemon"), up.pid_of("dagster_internals.code_server")
     os.kill(code_server, signal.SIGKILL)
     wait_until(lambda: stands_still(daemon), PATIENCE)

@@ -71,7 +71,7 @@ def start_on(world: World, day: date) -> None:
     exchanges["binance"] = exchanges["binance"].model_copy(update={"start": day})
 
 
-def test_a_file_that_was_never_stored_stays_although_the_exchange_is_to_start_later(world: World) -> None:
+def test_a_file_never_stored_is_kept_even_if_the_exchange_starts_later(world: World) -> None:
     paths = fetch(world, store=False)
     start_on(world, MONDAY + DAY)
     later(world, 1000)
@@ -79,7 +79,7 @@ def test_a_file_that_was_never_stored_stays_although_the_exchange_is_to_start_la
     assert all(path.exists() for path in paths)
 
 
-def test_a_file_that_was_stored_before_the_exchange_was_to_start_later_goes_in_its_time(world: World) -> None:
+def test_a_stored_file_is_removed_after_its_retention_even_if_the_exchange_starts_later(world: World) -> None:
     fetch(world, store=True)
     start_on(world, MONDAY + DAY)
     later(world, 91)

@@ -82,7 +82,7 @@ def test_an_alert_that_returns_after_its_end_is_sent_again() -> None:
     ]
 
 
-def test_a_flicker_is_no_end() -> None:
+def test_a_short_interruption_does_not_end_an_alert() -> None:
     desk = Desk()
     desk.ticks(HOUR, SHUT)
     desk.tick()

@@ -164,7 +164,7 @@ def test_an_error_that_does_not_count_is_remembered_all_the_same() -> None:
     assert (noted.state, noted.failures, noted.last_error) == (BreakerState.CLOSED, 0, "no such symbol")
 
 
-def test_the_pace_is_remembered_whatever_becomes_of_the_breaker() -> None:
+def test_the_pace_is_kept_in_every_state_of_the_breaker() -> None:
     slowed = after_throttling(CLOSED, NOW, NOW, "429")
     assert (slowed.state, slowed.pace) == (BreakerState.CLOSED, Pace(0.5, NOW, NOW))
     opened = failing(slowed, 5)
@@ -179,7 +179,7 @@ def test_after_a_ban_requests_restart_at_half_the_pace() -> None:
     assert after_ban(banned, NOW, until + PAUSE, "418").pace.as_of(until + PAUSE) < 0.5
 
 
-def test_only_one_asker_gets_the_probe_until_its_lease_is_over() -> None:
+def test_only_one_process_gets_the_probe_until_its_lease_ends() -> None:
     then = NOW + PAUSE
     first, health = ask(failing(CLOSED, 5), then, LEASE)
     second, health = ask(health, then, LEASE)
@@ -233,7 +233,7 @@ def test_decisions_compare_by_what_they_say() -> None:
     assert Decision(Permit.REFUSED, NOW) == refused(NOW) != refused(NOW + PAUSE)
 
 
-def test_a_demand_to_rest_keeps_everybody_away_until_it_is_over_and_is_no_failure() -> None:
+def test_a_requested_rest_stops_all_requests_until_its_end_and_is_not_a_failure() -> None:
     until = NOW + timedelta(minutes=5)
     rested = after_rest(failing(CLOSED, 2), NOW, until, "throttled")
     assert (rested.state, rested.failures, rested.reason) == (BreakerState.OPEN, 2, "throttled")

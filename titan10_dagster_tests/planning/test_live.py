@@ -33,7 +33,7 @@ def test_a_poll_goes_on_where_the_last_one_ended_and_looks_back_a_little() -> No
     assert (plan.window.start, plan.window.end) == (WHOLE_NOON - (LOOK_BACK + 1) * MINUTE, WHOLE_NOON)
 
 
-def test_a_poll_after_midnight_still_brings_the_last_candles_of_yesterday() -> None:
+def test_a_poll_after_midnight_fetches_the_last_candles_of_yesterday() -> None:
     after_midnight = midnight(TODAY) + timedelta(seconds=70)
     known = {YESTERDAY: polled(midnight(TODAY) - MINUTE)}
     plan = plan_poll(SERIES, known, now=after_midnight, page_size=1000, depth=None)
@@ -49,7 +49,7 @@ def test_a_settled_yesterday_is_left_alone() -> None:
     assert plan.window.start == midnight(TODAY)
 
 
-def test_nothing_is_asked_before_the_first_candle_is_over() -> None:
+def test_no_request_is_made_before_the_end_of_the_first_candle() -> None:
     just_begun = midnight(TODAY) + timedelta(seconds=30)
     assert plan_poll(SERIES, {}, now=just_begun, page_size=1000, depth=None) is None
 

@@ -44,7 +44,7 @@ def split(one: KnownDays, yesterday: int) -> tuple[list[Stretch], list[Stretch]]
     return [each.stretch for each in missing.holes], [each.stretch for each in missing.history]
 
 
-def test_the_days_of_an_outage_are_holes_however_many_and_those_before_we_began_are_history() -> None:
+def test_all_days_of_an_outage_are_holes_and_days_before_the_first_fetch_are_history() -> None:
     holes, history = split(known((100, 120), (500, 510), on_duty_since=118), 530)
     assert holes == [*stretches((121, 499), (511, 530))]
     assert history == [*stretches((0, 99))]

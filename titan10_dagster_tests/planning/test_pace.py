@@ -40,7 +40,7 @@ def test_the_longest_requested_rest_applies() -> None:
 
 
 @given(paces, st.lists(spans, max_size=30))
-def test_however_often_it_is_refused_it_neither_stops_nor_goes_too_fast(pace: Pace, between: list[timedelta]) -> None:
+def test_after_repeated_refusals_the_pace_has_a_lower_bound_and_recovers(pace: Pace, between: list[timedelta]) -> None:
     now = NOW
     for span in between:
         now += span

@@ -69,7 +69,7 @@ def test_a_symbol_that_failed_is_tried_again_after_minutes_and_then_ever_later()
     assert pauses == [n * FIRST_RETRY for n in (1, 1, 2, 4, 8, 16)]
 
 
-def test_a_candle_in_quarantine_is_asked_for_ever_more_rarely() -> None:
+def test_a_candle_in_quarantine_is_requested_less_and_less_often() -> None:
     due = due_at(broken(first=NOW - 24 * HOUR, last=NOW), NOW)
     assert due == NOW + 24 * HOUR
     assert due_at(broken(first=NOW - 400 * ONE, last=NOW), NOW) == NOW + LONGEST_PAUSE
@@ -200,7 +200,7 @@ def test_yesterday_is_left_to_the_daily_settlement_for_an_hour() -> None:
     assert plan_repairs([], holes=[hole(yesterday)], exchanges=exchanges(), now=at_two + HOUR).repairs
 
 
-def test_a_hole_that_a_failed_run_left_is_asked_for_ever_more_rarely() -> None:
+def test_a_hole_left_by_a_failed_run_is_requested_less_and_less_often() -> None:
     tries = [attempt(NOW - 20 * MINUTE), attempt(NOW - 5 * MINUTE)]
     both = hole(symbols=("BTC/USDT", "ETH/USDT"))
     plan = plan_repairs([], holes=[both], exchanges=exchanges(), attempts=tries, now=NOW)

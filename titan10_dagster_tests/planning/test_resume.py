@@ -82,7 +82,7 @@ def test_only_slices_are_judged_that_would_be_resumed() -> None:
     assert asked == [MARCH[3], MARCH[5]]
 
 
-def test_an_unconfirmed_slice_is_fetched_again_though_it_is_settled_and_landed() -> None:
+def test_an_unconfirmed_slice_is_fetched_again_even_if_it_is_settled_and_landed() -> None:
     looked = record(MARCH[4])
     made = plan(settled={MARCH[4], MARCH[5]}, landed={MARCH[4]: looked}, unconfirmed={MARCH[4]: looked.fetched_at})
     assert MARCH[4] in made.fetch

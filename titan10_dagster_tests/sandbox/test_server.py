@@ -33,7 +33,7 @@ def test_an_unknown_exchange_is_refused() -> None:
         Sandbox(["mtgox"])
 
 
-def test_silence_comes_after_what_a_client_that_is_gone_had_asked() -> None:
+def test_waiting_for_silence_includes_requests_of_disconnected_clients() -> None:
     with Sandbox(["binance", "okx"]) as sandbox:
         host, port = sandbox.url("binance").removeprefix("http://").split(":")
         for asked_so_far in range(1, 101):

@@ -244,7 +244,7 @@ def test_okx_recent_candles_reach_back_1440_rows(sandbox: Sandbox) -> None:
         ("hyperliquid", 5_000),
     ],
 )
-def test_the_last_rows_come_whatever_since_says(exchange: str, rows: int, sandbox: Sandbox, clients: Clients) -> None:
+def test_the_last_rows_are_returned_for_any_since(exchange: str, rows: int, sandbox: Sandbox, clients: Clients) -> None:
     clients.candles(exchange, main_symbol(exchange), "1m", TODAY - 30 * DAY_MS, 1_000 if rows > 200 else 200)
     request = sandbox.requests(exchange)[-1]
     assert (request["rows"], request["last"]) == (rows, LAST_CLOSED + MINUTE_MS)

@@ -77,9 +77,7 @@ def test_of_many_that_ask_at_once_one_has_the_probe(db: Database) -> None:
     assert sorted(permits) == [Permit.PROBE, *[Permit.REFUSED] * 7]
 
 
-def test_a_ban_is_stored_though_the_database_was_away_for_a_moment(
-    db: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_ban_is_stored_after_a_short_failure_of_the_database(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     store, tries = HealthStore(db), list[int]()
     pool = store.pool
     transaction = pool.transaction

@@ -146,7 +146,7 @@ def test_a_rewrite_of_most_of_a_day_is_an_event_with_both_values(db: Database) -
     assert f"the typical volume was {before:.10g} and is {after:.10g}" in event.detail
 
 
-def test_a_few_restated_candles_are_no_event(db: Database) -> None:
+def test_a_few_restated_candles_record_no_event(db: Database) -> None:
     first, second = rows(on(0)), rows(on(0))
     second.loc[:700, "volume"] += 1
     write_slices(db, [judged(on(0), first)])

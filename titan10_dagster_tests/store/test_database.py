@@ -156,7 +156,7 @@ def test_a_database_shows_itself_without_its_password() -> None:
     assert repr(Database(f"postgresql://quant:{QUOTED}@db:5432/market")) == "<Database the database market at db:5432>"
 
 
-def test_retrying_gives_up_in_the_end_and_says_why() -> None:
+def test_retrying_ends_with_the_reason() -> None:
     def unavailable() -> None:
         raise DatabaseUnavailable("still away")
 

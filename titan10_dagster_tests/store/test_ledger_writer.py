@@ -43,7 +43,7 @@ def test_a_slice_is_settled_by_a_whole_answer_after_its_day(
     assert observed(live=live, record=replace(RECORD, **changes)).state is state  # type: ignore[arg-type]
 
 
-def test_candles_that_are_still_to_come_are_no_gaps() -> None:
+def test_future_candles_are_not_gaps() -> None:
     noon = observed(10, record=replace(RECORD, fetched_at=HOURS.start + 12 * HOUR, answered=False))
     (found,) = gaps_after(noon, [], broken_twice=GRID[:0])
     assert (found.start, found.end) == (HOURS.start + 10 * HOUR, HOURS.start + 12 * HOUR)

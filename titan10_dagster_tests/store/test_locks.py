@@ -34,7 +34,7 @@ def test_writers_of_one_exchange_take_turns_and_those_of_others_do_not_wait(db: 
     assert order == ["okx", "binance"]
 
 
-def test_a_live_writer_gives_up_after_its_patience_and_says_so(db: Database) -> None:
+def test_a_live_writer_raises_an_error_after_its_patience(db: Database) -> None:
     with db.transaction() as holder:
         lock_exchange(holder, "binance")
         with pytest.raises(WriteUnderWay, match="another write of binance is under way"), db.transaction() as cursor:

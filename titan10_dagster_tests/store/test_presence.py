@@ -49,7 +49,7 @@ def test_it_is_seen_as_long_as_it_lasts(url: str) -> None:
     assert not is_present(url, NAME)
 
 
-def test_a_process_that_is_killed_is_seen_no_more(url: str) -> None:
+def test_a_killed_process_is_no_longer_present(url: str) -> None:
     with subprocess.Popen([sys.executable, "-c", PROGRAM, url, NAME], stdout=subprocess.PIPE) as process:
         wait_until(lambda: seen_now(url), 60)
         process.kill()

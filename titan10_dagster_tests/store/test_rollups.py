@@ -93,9 +93,7 @@ fetches = st.builds(
 
 @settings(max_examples=8)
 @given(runs=st.lists(st.lists(fetches, min_size=1, max_size=3, unique_by=lambda fetch: fetch.day), max_size=3))
-def test_rollups_are_what_pandas_makes_of_the_minutes_whatever_was_written_and_when(
-    db: Database, runs: list[list[Fetch]]
-) -> None:
+def test_rollups_equal_those_of_pandas_after_any_sequence_of_writes(db: Database, runs: list[list[Fetch]]) -> None:
     symbol = f"S{next(_numbers)}/USDT"
     for run in runs:
         write(db, *(fetch.rows(symbol) for fetch in run))
@@ -152,7 +150,7 @@ def test_exchanges_and_symbols_stay_apart(db: Database) -> None:
         assert_rollups_are_right(db, slice_.series)
 
 
-def test_days_and_weeks_are_utc_whatever_the_time_zone_of_the_session(db: Database) -> None:
+def test_days_and_weeks_are_utc_in_every_time_zone_of_the_session(db: Database) -> None:
     """New York's clocks change on 5 November 2023: a day of 25 hours there."""
     slices = [a_slice(day=date(2023, 11, day)) for day in (2, 5, 6, 7)]
     write(db, *((slice_, candles(slice_)) for slice_ in slices))
@@ -306,7 +304,7 @@ def test_python_sql_the_command_line_and_grafana_know_the_same_rollups(sql: Sql)
     assert [option["value"] for option in bars["options"]] == [rollup.view for rollup in ROLLUPS.values()]
 
 
-def test_a_run_that_rolls_nothing_up_asks_nothing_of_the_database() -> None:
+def test_a_run_without_rollups_sends_no_query() -> None:
     nowhere = Database("postgresql://nobody@127.0.0.1:1/nothing")
     rollups.refresh(nowhere, [])
     rollups.refresh(nowhere, windows([a_slice(timeframe="1h")]))

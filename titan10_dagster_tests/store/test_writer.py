@@ -181,7 +181,7 @@ def test_more_slices_than_a_batch_holds_are_written_in_one_transaction(db: Datab
     assert len(sql("SELECT DISTINCT xmin::text FROM candles")) == 1
 
 
-def test_nothing_to_write_is_no_trouble(db: Database) -> None:
+def test_writing_no_slices_is_accepted(db: Database) -> None:
     assert write_slices(db, []).by_slice == {}
 
 
@@ -230,14 +230,14 @@ def test_broken_rows_are_kept_as_they_came(db: Database, sql: Sql) -> None:
     assert (count, resolved) == (1, None)
 
 
-def test_a_broken_row_that_comes_again_is_counted_and_not_repeated(db: Database, sql: Sql) -> None:
+def test_a_repeated_broken_row_is_counted_and_not_stored_twice(db: Database, sql: Sql) -> None:
     broken = with_value(candles(BTC), 60, high=float("nan"))
     write_slices(db, [judged(BTC, broken)])
     write_slices(db, [judged(BTC, broken, fetched_at=FETCHED + LATER)])
     assert sql("SELECT count, first_seen, last_seen FROM quarantine") == [(2, FETCHED, FETCHED + LATER)]
 
 
-def test_a_row_that_comes_broken_in_two_good_answers_hours_apart_is_broken_at_its_source(db: Database) -> None:
+def test_a_row_broken_in_two_complete_answers_hours_apart_is_broken_at_its_source(db: Database) -> None:
     rows = with_value(candles(BTC), 700, low=-1.0)
     for at, reason in (
         (FETCHED, Reason.QUARANTINED),
@@ -254,7 +254,7 @@ def test_a_row_that_comes_broken_in_two_good_answers_hours_apart_is_broken_at_it
     assert row(db).missing == {}
 
 
-def test_a_row_that_comes_broken_in_another_way_each_time_is_not_final(db: Database) -> None:
+def test_a_row_broken_in_a_different_way_each_time_is_not_final(db: Database) -> None:
     for n in range(3):
         rows = with_value(candles(BTC), 700, low=-1.0 - n)
         write_slices(db, [judged(BTC, rows, fetched_at=FETCHED + n * LATER)])

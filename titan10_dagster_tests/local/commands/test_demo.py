@@ -66,7 +66,7 @@ def test_a_candle_that_is_not_stored_is_lost(db: Database) -> None:
     assert compare(db) == Verdict(right=1438, wrong=0, lost=2, beyond=0)
 
 
-def test_candles_older_than_the_exchange_serves_are_no_loss(db: Database) -> None:
+def test_candles_older_than_the_horizon_do_not_count_as_lost(db: Database) -> None:
     horizon = SLICE.start + timedelta(hours=1)
     write_slices(db, [judged(SLICE, without(true_candles(), *range(60)), horizon=horizon)])
     verdict = compare(db)
@@ -74,7 +74,7 @@ def test_candles_older_than_the_exchange_serves_are_no_loss(db: Database) -> Non
     assert verdict.passed
 
 
-def test_a_failed_run_fails_the_demo_although_the_candles_are_right() -> None:
+def test_a_failed_run_fails_the_demo_even_if_the_candles_are_right() -> None:
     verdicts = {"binance": Verdict(right=1440, wrong=0, lost=0, beyond=0)}
     assert _conclusion(verdicts, {"run": "FAILURE"}, 60.0).startswith("NOT equal to the truth")
     assert _conclusion(verdicts, {"run": "SUCCESS"}, 60.0).startswith("All 1,440 stored candles equal")

@@ -155,7 +155,7 @@ def test_missing_candles_are_reported_by_reason_and_the_file_is_incomplete(
     assert "titan10 backfill binance --from 2024-01-10 --to 2024-01-11" in messages[-1]
 
 
-def test_minutes_without_trades_do_not_make_it_less_than_whole(
+def test_minutes_without_trades_do_not_make_a_file_incomplete(
     db: Database, export: Export, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = without(candles(BTC), 5, 6)
