@@ -150,7 +150,7 @@ def _runs(stretch: Stretch, symbols: Mapping[date, frozenset[str]]) -> Iterator[
 
 
 def _part(missing: MissingDays, stretch: Stretch, symbols: frozenset[str]) -> MissingDays:
-    """Return some days and symbols of the missing ones, the symbols in their order."""
+    """Return a part of the missing days, with only these symbols, in their order."""
     ordered = tuple(symbol for symbol in missing.symbols if symbol in symbols)
     return MissingDays(missing.exchange, missing.timeframe, ordered, stretch)
 
