@@ -7,20 +7,30 @@ module, each poll of the newest candles would need these three seconds every min
 that has already imported everything (the "forkserver" of multiprocessing). That process has no connections and no
 Python threads, and the copy shares its memory. This works on Linux only: system libraries of macOS do not work after a
 fork.
+
+A code server that was killed may have been starting runs. Dagster waits for these until its start time-out is over, and
+their exchange's pool waits with them. So the next code server on the same socket marks them as failed when it starts,
+and Dagster launches them again.
 """
 
 from __future__ import annotations
 
 import ctypes
+import json
 import multiprocessing
+import os
 import signal
 import sys
+import threading
+from datetime import UTC, datetime
 from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 from typing import Any
 
+from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 from dagster._cli.api import grpc_command
+from dagster._core.storage.tags import GRPC_INFO_TAG
 from dagster._grpc import server
 
 # The imports of our runs. Each run reads the settings again.
@@ -71,8 +81,32 @@ def main() -> None:
     if sys.platform == "linux":
         server.DagsterApiServer = ForkingApiServer  # type: ignore[misc]
     if "--socket" in sys.argv:
-        _keep_sockets_in(Path(sys.argv[sys.argv.index("--socket") + 1]).parent)
+        socket = sys.argv[sys.argv.index("--socket") + 1]
+        _keep_sockets_in(Path(socket).parent)
+        if "DAGSTER_HOME" in os.environ:
+            arguments = (socket, datetime.now(UTC))
+            threading.Thread(target=_clean_up_after_last_server, args=arguments, name="clean-up", daemon=True).start()
     grpc_command()
+
+
+def fail_lost_starts(instance: DagsterInstance, socket: str, began: datetime) -> list[str]:
+    """Mark runs as failed that a code server on this socket was starting before `began`; return their ids.
+
+    A run of the daemon that starts late finds that it is marked, and ends.
+    """
+    lost = []
+    starting = RunsFilter(statuses=[DagsterRunStatus.STARTING], updated_before=began)
+    for run in instance.get_runs(starting):
+        if json.loads(run.tags.get(GRPC_INFO_TAG, "{}")).get("socket") == socket:
+            instance.report_run_failed(run, "The code server that was starting this run is gone.")
+            lost.append(run.run_id)
+    return lost
+
+
+def _clean_up_after_last_server(socket: str, began: datetime) -> None:
+    """Run beside the start, because the database may not answer yet; its storage waits for it."""
+    with DagsterInstance.get() as instance:
+        fail_lost_starts(instance, socket, began)
 
 
 def _keep_sockets_in(folder: Path) -> None:

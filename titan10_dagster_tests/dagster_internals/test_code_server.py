@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import dagster as dg
 import pytest
+from dagster import DagsterInstance, DagsterRunStatus
+from dagster._core.storage.tags import GRPC_INFO_TAG
 from dagster._grpc.client import DagsterGrpcClient
 
 from titan10_dagster.dagster_internals import commands
-from titan10_dagster.dagster_internals.code_server import PRELOADED
+from titan10_dagster.dagster_internals.code_server import PRELOADED, fail_lost_starts
 from titan10_dagster_tests.processes import wait_until
 
 DEFINITIONS = """
@@ -60,3 +65,31 @@ def test_only_its_own_forkserver_has_a_socket_beside_it(socket: Path) -> None:
 def test_each_preloaded_module_exists(module: str) -> None:
     # The forkserver ignores a module that it cannot import, without a message.
     assert importlib.util.find_spec(module)
+
+
+@dg.job
+def waiting() -> None:
+    """Never executed."""
+
+
+def test_runs_that_a_killed_code_server_was_starting_are_failed_by_the_next_one(instance: DagsterInstance) -> None:
+    ours, others = "/data/code.sock", "/elsewhere/code.sock"
+
+    def run(status: DagsterRunStatus, socket: str) -> str:
+        tags = {GRPC_INFO_TAG: json.dumps({"host": "localhost", "socket": socket})}
+        return instance.create_run_for_job(waiting, status=status, tags=tags).run_id
+
+    lost = run(DagsterRunStatus.STARTING, ours)
+    left_alone = [
+        run(DagsterRunStatus.STARTED, ours),
+        run(DagsterRunStatus.NOT_STARTED, ours),
+        run(DagsterRunStatus.STARTING, others),
+        instance.create_run_for_job(waiting, status=DagsterRunStatus.STARTING).run_id,
+    ]
+    before = {run_id: instance.get_run_by_id(run_id) for run_id in left_alone}
+    assert fail_lost_starts(instance, ours, datetime.now(UTC) - timedelta(minutes=1)) == []
+    assert fail_lost_starts(instance, ours, datetime.now(UTC) + timedelta(minutes=1)) == [lost]
+    failed = instance.get_run_by_id(lost)
+    assert failed is not None
+    assert failed.status is DagsterRunStatus.FAILURE
+    assert {run_id: instance.get_run_by_id(run_id) for run_id in left_alone} == before
