@@ -21,6 +21,23 @@ LAUNCH = """mutation ($backfill: LaunchBackfillParams!) {
     ... on Error { message }
   }
 }"""
+MATERIALIZED = """query ($keys: [AssetKeyInput!]) {
+  assetNodes(assetKeys: $keys) { assetKey { path } assetMaterializations(limit: 1) { runId } }
+}"""
+LAUNCH_RUN = """mutation ($execution: ExecutionParams!) {
+  launchRun(executionParams: $execution) {
+    __typename
+    ... on LaunchRunSuccess { run { runId } }
+    ... on Error { message }
+  }
+}"""
+CHECKS = "{ assetNodes { assetKey { path } assetChecksOrError { ... on AssetChecks { checks { name } } } } }"
+EXECUTIONS = """query ($key: AssetKeyInput!, $check: String!) {
+  assetCheckExecutions(assetKey: $key, checkName: $check, limit: 1000) { status }
+}"""
+FAILED_CHECK = {"FAILED", "EXECUTION_FAILED"}
+RUN = "query ($id: ID!) { runOrError(runId: $id) { __typename ... on Run { status } } }"
+ENDED = {"SUCCESS", "FAILURE", "CANCELED"}
 BACKFILL = """query ($id: String!) {
   partitionBackfillOrError(backfillId: $id) {
     __typename
@@ -78,6 +95,45 @@ def launch_backfill(url: str, assets: Iterable[Sequence[str]], days: Iterable[da
     if answer["__typename"] != "LaunchBackfillSuccess":
         raise GraphQLError(f"The backfill was not launched: {answer.get('message', answer['__typename'])}")
     return str(answer["backfillId"])
+
+
+def launch_run(url: str, assets: Iterable[Sequence[str]]) -> str:
+    """Launch a run that materializes these assets, which have no partitions, and return its id."""
+    selector = {
+        "repositoryLocationName": "titan10_dagster",
+        "repositoryName": "__repository__",
+        "jobName": "__ASSET_JOB",
+        "assetSelection": [{"path": list(key)} for key in assets],
+    }
+    answer = run_query(url, LAUNCH_RUN, execution={"selector": selector})["launchRun"]
+    if answer["__typename"] != "LaunchRunSuccess":
+        raise GraphQLError(f"The run was not launched: {answer.get('message', answer['__typename'])}")
+    return str(answer["run"]["runId"])
+
+
+def is_finished(url: str, run_id: str) -> bool:
+    """Return whether a run has ended, whatever its result; a run that does not exist has ended."""
+    run = run_query(url, RUN, id=run_id)["runOrError"]
+    return run["__typename"] != "Run" or run["status"] in ENDED
+
+
+def materialized(url: str, assets: Iterable[Sequence[str]]) -> dict[tuple[str, ...], bool]:
+    """Return for each of these assets whether it was ever materialized; assets that do not exist are left out."""
+    keys = [{"path": list(key)} for key in assets]
+    nodes = run_query(url, MATERIALIZED, keys=keys)["assetNodes"]
+    return {tuple(node["assetKey"]["path"]): bool(node["assetMaterializations"]) for node in nodes}
+
+
+def failed_checks(url: str) -> list[str]:
+    """Return the asset checks that failed for any partition, as warning or error: `binance/candles complete`."""
+    failed = []
+    for node in run_query(url, CHECKS)["assetNodes"]:
+        key = node["assetKey"]
+        for check in node["assetChecksOrError"].get("checks", ()):
+            found = run_query(url, EXECUTIONS, key=key, check=check["name"])["assetCheckExecutions"]
+            if any(execution["status"] in FAILED_CHECK for execution in found):
+                failed.append(f"{'/'.join(key['path'])} {check['name']}")
+    return failed
 
 
 def backfill_of(url: str, backfill_id: str) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from titan10_dagster.local.diagnosis import Level, quick_findings
 from titan10_dagster.local.directories import ensure_directory
 from titan10_dagster.local.graphql import make_pools
 from titan10_dagster.local.instance import Say, child_environment, database_of_dagster, migrate_all, prepare
+from titan10_dagster.local.market_lists import read_missing_lists
 from titan10_dagster.local.services import dagster_services, ui_address
 from titan10_dagster.local.stack_database import StackDatabase
 from titan10_dagster.local.stack_lock import StackLock
@@ -75,7 +76,14 @@ class Stack:
         self._stopping.set()
 
     def announce(self) -> None:
-        """Report the URL of the UI."""
+        """Read the market lists that are missing, and report the URL of the UI."""
+
+        def go_on() -> bool:
+            self.tend()
+            return not self._stopping.is_set()
+
+        if not self._stopping.is_set():
+            read_missing_lists(self.url, self._settings.enabled, self._say, go_on=go_on)
         if not self._stopping.is_set():
             self._say(f"Titan-10 is up: {self.url} (logs in {self._settings.data / 'logs'}; Ctrl-C stops it)")
 

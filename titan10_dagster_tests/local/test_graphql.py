@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from urllib.request import Request, urlopen
 
 import pytest
 
 from titan10_dagster.dagster_internals import commands
-from titan10_dagster.local.graphql import GraphQLError, backfill_of, launch_backfill, make_pools, run_query
+from titan10_dagster.local.graphql import (
+    GraphQLError,
+    backfill_of,
+    failed_checks,
+    is_finished,
+    launch_backfill,
+    launch_run,
+    make_pools,
+    materialized,
+    run_query,
+)
 from titan10_dagster.local.ports import free_port as find_free_port
 from titan10_dagster_tests.processes import wait_until
 
@@ -23,7 +35,14 @@ import dagster as dg
 @dg.asset(partitions_def=dg.DailyPartitionsDefinition("2024-01-01"))
 def candles() -> None: ...
 
-defs = dg.Definitions(assets=[candles])
+@dg.asset
+def markets() -> None: ...
+
+@dg.asset_check(asset=candles)
+def complete() -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(passed=True)
+
+defs = dg.Definitions(assets=[candles, markets], asset_checks=[complete])
 """
 LIMITS = "{ instance { concurrencyLimits { concurrencyKey slotCount } } }"
 
@@ -86,6 +105,49 @@ def test_a_backfill_is_launched_over_the_given_days(url: str) -> None:
 def test_a_backfill_of_an_unknown_asset_is_not_launched(url: str) -> None:
     with pytest.raises(GraphQLError):
         launch_backfill(url, [["no_such_asset"]], [date(2024, 1, 5)])
+
+
+def test_assets_that_were_never_materialized_are_found_and_unknown_ones_left_out(url: str) -> None:
+    assert materialized(url, [("markets",), ("no_such_asset",)]) == {("markets",): False}
+    run_query(
+        url,
+        "mutation { reportRunlessAssetEvents(eventParams: {eventType: ASSET_MATERIALIZATION, assetKey: "
+        '{path: ["markets"]}}) { __typename } }',
+    )
+    assert materialized(url, [("markets",)]) == {("markets",): True}
+
+
+def report_check(url: str, day: str, *, passed: bool) -> None:
+    """Report a result of the check, as the API of the UI takes it from other programs."""
+    result = {
+        "asset_key": "candles",
+        "check_name": "complete",
+        "passed": passed,
+        "severity": "WARN",
+        "metadata": {"day": day},
+    }
+    body = json.dumps(result).encode()
+    with urlopen(
+        Request(f"{url}/report_asset_check/candles", body, {"Content-Type": "application/json"}), timeout=60
+    ) as answer:
+        assert answer.status == 200
+
+
+def test_a_check_that_failed_once_is_a_failed_check_although_it_passed_later(url: str) -> None:
+    report_check(url, "2024-01-05", passed=True)
+    assert failed_checks(url) == []
+    report_check(url, "2024-01-06", passed=False)
+    report_check(url, "2024-01-07", passed=True)
+    assert failed_checks(url) == ["candles complete"]
+
+
+def test_a_run_of_an_unknown_asset_is_not_launched(url: str) -> None:
+    with pytest.raises(GraphQLError):
+        launch_run(url, [["no_such_asset"]])
+
+
+def test_a_run_that_does_not_exist_is_not_waited_for(url: str) -> None:
+    assert is_finished(url, "no-such-run")
 
 
 def test_an_unknown_backfill_is_named(url: str) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import pandas as pd
 import pytest
@@ -13,10 +15,18 @@ from titan10_dagster.candles.columns import Candles
 from titan10_dagster.candles.slices import Series, Slice, to_ms
 from titan10_dagster.candles.timeframes import TIMEFRAMES
 from titan10_dagster.errors import SettingsError
-from titan10_dagster.local.commands.demo import Verdict, _compare, _conclusion, run_demo
+from titan10_dagster.local.commands.demo import (
+    Verdict,
+    _compare,
+    _conclusion,
+    _faults,
+    _refused_requests,
+    run_demo,
+)
 from titan10_dagster.local.stack import demo_folder
 from titan10_dagster.local.stack_lock import StackLock
 from titan10_dagster.sandbox import truth
+from titan10_dagster.sandbox.server import Sandbox
 from titan10_dagster.settings import ExchangeSettings, Settings
 from titan10_dagster.store.database import Database
 from titan10_dagster.store.writer import write_slices
@@ -24,6 +34,7 @@ from titan10_dagster_tests.store.making import judged, with_value, without
 
 DAY = date(2024, 2, 1)
 SLICE = Slice(Series("binance", "BTC/USDT", TIMEFRAMES["1m"]), DAY)
+SUCCEEDED = {"run": "SUCCESS"}
 SETTINGS = Settings(
     exchanges={"binance": ExchangeSettings(symbols=("BTC/USDT",), start=DAY, base_url="http://127.0.0.1:9")}
 )
@@ -58,7 +69,9 @@ def test_one_wrong_value_fails_the_demo(db: Database) -> None:
     verdict = compare(db)
     assert verdict == Verdict(right=1439, wrong=1, lost=0, beyond=0)
     assert not verdict.passed
-    assert "binance: 1 wrong, 0 lost" in _conclusion({"binance": verdict}, {"run": "SUCCESS"}, 60.0)
+    faults = _faults({"binance": verdict}, SUCCEEDED, [], 0)
+    assert faults == ["binance: 1 candles are wrong, 0 are lost."]
+    assert _conclusion({"binance": verdict}, faults, 60.0) == f"The demo failed. {faults[0]}"
 
 
 def test_a_candle_that_is_not_stored_is_lost(db: Database) -> None:
@@ -74,10 +87,35 @@ def test_candles_older_than_the_horizon_do_not_count_as_lost(db: Database) -> No
     assert verdict.passed
 
 
+RIGHT = {"binance": Verdict(right=1440, wrong=0, lost=0, beyond=0)}
+
+
 def test_a_failed_run_fails_the_demo_even_if_the_candles_are_right() -> None:
-    verdicts = {"binance": Verdict(right=1440, wrong=0, lost=0, beyond=0)}
-    assert _conclusion(verdicts, {"run": "FAILURE"}, 60.0).startswith("NOT equal to the truth")
-    assert _conclusion(verdicts, {"run": "SUCCESS"}, 60.0).startswith("All 1,440 stored candles equal")
+    assert _faults(RIGHT, {"run": "FAILURE"}, [], 0) == ["1 of 1 runs failed."]
+    assert _faults(RIGHT, {}, [], 0) == ["0 of 0 runs failed."]
+    assert _faults(RIGHT, SUCCEEDED, [], 0) == []
+    assert _conclusion(RIGHT, [], 60.0).startswith("All 1,440 stored candles equal")
+
+
+def test_a_failed_check_or_a_refused_request_fails_the_demo_too() -> None:
+    faults = _faults(RIGHT, SUCCEEDED, ["kraken/candles complete"], 3)
+    assert faults == [
+        "Asset checks failed: kraken/candles complete.",
+        "The exchanges refused 3 requests because there were too many.",
+    ]
+
+
+def test_refused_requests_are_counted_in_the_sandboxs_log(tmp_path: Path) -> None:
+    log = tmp_path / "requests.jsonl"
+    with Sandbox(["binance"], log=log) as sandbox:
+        url = sandbox.url("binance") + "/api/v3/ping"
+        urlopen(url, timeout=30).close()
+        assert _refused_requests(log) == 0
+        sandbox.fault("binance", "http_429", path="any")
+        with pytest.raises(HTTPError, match="429") as refused:
+            urlopen(url, timeout=30)
+        refused.value.close()
+        assert _refused_requests(log) == 1
 
 
 def test_a_second_demo_is_refused_and_leaves_the_files_of_the_first(

@@ -1,0 +1,60 @@
+"""Read the market lists of new exchanges at the start of a stack.
+
+`<exchange>/candles` depends on `<exchange>/markets`. As long as the list was never read, the UI warns before each
+materialization that it may fail. So `titan10 up` reads the lists that are missing, in one run for each exchange.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+
+from titan10_dagster.local.graphql import GraphQLError, is_finished, launch_run, materialized
+from titan10_dagster.local.instance import Say
+
+WAIT_SECONDS = 30.0  # for all lists, because an exchange that does not answer must not delay the start
+POLL_SECONDS = 0.5
+
+
+def read_missing_lists(url: str, exchanges: Iterable[str], say: Say, *, go_on: Callable[[], bool]) -> list[str]:
+    """Launch a run for each exchange whose market list was never read, and wait until the runs have ended.
+
+    Return the exchanges whose list is still missing. `url` is the address of the UI. The wait ends as soon as `go_on`
+    returns False.
+    """
+    missing = _missing(url, exchanges)
+    if not missing:
+        return []
+    say(f"Reading the market lists of {', '.join(missing)} ...")
+    runs = []
+    for exchange in missing:
+        with suppress(GraphQLError):  # the list is then missing below
+            runs.append(launch_run(url, [(exchange, "markets")]))
+    deadline = time.monotonic() + WAIT_SECONDS
+    while go_on() and time.monotonic() < deadline and not _have_ended(url, runs):
+        time.sleep(POLL_SECONDS)
+    missing = _missing(url, missing)
+    if missing and go_on():
+        say(
+            f"The market lists of {', '.join(missing)} were not read within {WAIT_SECONDS:.0f} s. See {url}/runs for "
+            "the reason. The schedule `read_markets` and the next start read them again."
+        )
+    return missing
+
+
+def _missing(url: str, exchanges: Iterable[str]) -> list[str]:
+    """Return the exchanges whose market list was never read. If the UI does not answer, return none of them."""
+    names = list(exchanges)
+    try:
+        found = materialized(url, [(name, "markets") for name in names])
+    except GraphQLError:
+        return []
+    return [name for name in names if found.get((name, "markets")) is False]
+
+
+def _have_ended(url: str, runs: Iterable[str]) -> bool:
+    try:
+        return all(is_finished(url, run) for run in runs)
+    except GraphQLError:
+        return False
