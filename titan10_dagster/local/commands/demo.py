@@ -2,11 +2,13 @@
 
 The demo has its own project below .titan10/demo, with its own settings, database and logs. It launches a partition
 backfill in the same way as the button of the UI, so it uses the real daemon, queue, pools and checks. At the end it
-compares every stored candle with the candles of the sandbox's exchanges.
+compares every stored candle with the candles of the sandbox's exchanges. It also fails if an asset check failed, or if an
+exchange refused a request because there were too many.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -31,7 +33,7 @@ from titan10_dagster.candles.gaps import REASONS, Reason
 from titan10_dagster.candles.slices import Series, Slice, days, to_ms
 from titan10_dagster.errors import SettingsError
 from titan10_dagster.local.exit_codes import DONE, FAILED
-from titan10_dagster.local.graphql import backfill_of, launch_backfill
+from titan10_dagster.local.graphql import backfill_of, failed_checks, launch_backfill
 from titan10_dagster.local.instance import Say, child_environment
 from titan10_dagster.local.ports import free_port
 from titan10_dagster.local.postgres import EmbeddedPostgres
@@ -44,8 +46,11 @@ from titan10_dagster.store import ledger, reader
 from titan10_dagster.store.database import Database
 
 DAYS = 5
-BASES = ("BTC", "ETH", "PEPE", "ALGO")  # prices from 60,000 to 0.0000041, and a symbol that has minutes without trades
+BASES = ("BTC", "ETH", "SOL", "PEPE")  # prices from 60,000 to 0.0000041
 QUOTES = {"binance": "USDT", "bybit": "USDT", "coinbase": "USD", "kraken": "USD", "okx": "USDT"}
+TIMEFRAMES = {"kraken": "15m"}  # of which it serves a week; of 1m candles it serves only twelve hours
+REFUSALS = (418, 429)  # HTTP status of a ban, and of too many requests
+REQUESTS_LOG = "requests.jsonl"
 UI_PORT = 3000  # preferred port; if it is taken, the next free port
 WAIT_SECONDS = 600.0
 POLL_SECONDS = 0.5
@@ -98,14 +103,14 @@ def _show(stack: Stack, settings: Settings, wanted: Sequence[date], say: Say) ->
         console.print(_summary(db, settings, wanted, runs, verdicts))
     finally:
         db.close()
-    passed = all(verdict.passed for verdict in verdicts.values()) and set(runs.values()) == {"SUCCESS"}
-    console.print(_conclusion(verdicts, runs, time.monotonic() - began))
+    faults = _faults(verdicts, runs, failed_checks(stack.url), _refused_requests(settings.data / "logs" / REQUESTS_LOG))
+    console.print(_conclusion(verdicts, faults, time.monotonic() - began))
     if os.environ.get("DEMO_KEEP") == "1":
         stack.announce()
         with suppress(KeyboardInterrupt):
             stack.watch()
         say(f"The demo has stopped. Its files stay in {settings.data} until the next `titan10 demo` empties it.")
-    return DONE if passed else FAILED
+    return FAILED if faults else DONE
 
 
 # -- a project of its own -------------------------------------------------------------------------------------------
@@ -126,7 +131,7 @@ def _empty(folder: Path, say: Say) -> None:
 def _sandbox(folder: Path) -> Iterator[Mapping[str, str]]:
     """Run the sandbox as a process, each exchange on a free port. Yield the URLs of the exchanges."""
     log = folder / "logs" / "sandbox.log"
-    command = [sys.executable, "-m", "titan10_dagster.sandbox", "--log", str(folder / "logs" / "requests.jsonl")]
+    command = [sys.executable, "-m", "titan10_dagster.sandbox", "--log", str(folder / "logs" / REQUESTS_LOG)]
     for exchange in QUOTES:
         command += ["--exchange", exchange, "--port", "0"]
     guard = Watchdog()
@@ -162,7 +167,7 @@ def _make_project(folder: Path, project: Path, urls: Mapping[str, str], start: d
     for exchange, quote in QUOTES.items():
         symbols = ", ".join(f'"{base}/{quote}"' for base in BASES)
         lines += ["", f"[exchanges.{exchange}]", f"symbols = [{symbols}]", f"start = {start}"]
-        lines += [f'base_url = "{urls[exchange]}"']
+        lines += [f'base_url = "{urls[exchange]}"', f'timeframe = "{TIMEFRAMES.get(exchange, "1m")}"']
     (folder / "titan10.toml").write_text("\n".join(lines) + "\n")
     (folder / "dagster.yaml").symlink_to(project / "dagster.yaml")
     os.environ["TITAN10_HOME"] = str(folder)
@@ -232,7 +237,8 @@ def _compare(db: Database, settings: Settings, exchange: str, wanted: Sequence[d
 def _compare_series(db: Database, series: Series, wanted: Sequence[date]) -> Verdict:
     start, end = Slice(series, wanted[0]).start, Slice(series, wanted[-1]).end
     stored = reader.candles(db, series, start, end)
-    true = Candles.from_rows(truth.candles(series.exchange, series.symbol, to_ms(start), to_ms(end))).to_pandas()
+    rows = truth.candles(series.exchange, series.symbol, to_ms(start), to_ms(end), series.timeframe.name)
+    true = Candles.from_rows(rows).to_pandas()
     both = true.merge(stored, on="time", how="outer", suffixes=("", "_stored"), indicator=True)
     matched = both[both["_merge"] == "both"]
     equal = np.logical_and.reduce([matched[name] == matched[f"{name}_stored"] for name in VALUES])
@@ -265,7 +271,8 @@ def _summary(
     runs: Mapping[str, str],
     verdicts: Mapping[str, Verdict],
 ) -> Table:
-    title = f"{wanted[0]} to {wanted[-1]}, {len(BASES)} symbols each, 1m candles, {len(runs)} runs"
+    others = ", ".join(f"{exchange} {timeframe}" for exchange, timeframe in TIMEFRAMES.items())
+    title = f"{wanted[0]} to {wanted[-1]}, {len(BASES)} symbols each, 1m candles ({others}), {len(runs)} runs"
     table = Table(title=title)
     for header in ("exchange", "requests", "expected", "stored", "equal to the truth", "missing, and why"):
         table.add_column(header, justify="right" if header not in {"exchange", "missing, and why"} else "left")
@@ -292,17 +299,39 @@ def _requests(db: Database, settings: Settings, exchange: str, wanted: Sequence[
     return sum(row.requests for row in rows)
 
 
-def _conclusion(verdicts: Mapping[str, Verdict], runs: Mapping[str, str], seconds: float) -> str:
-    right = sum(verdict.right for verdict in verdicts.values())
+def _refused_requests(log: Path) -> int:
+    """Return how many requests the sandbox's exchanges refused because there were too many, by their log."""
+    refused = 0
+    with log.open() as file:
+        for line in file:
+            entry = json.loads(line)
+            refused += entry["throttled"] or entry["banned"] or entry["status"] in REFUSALS
+    return refused
+
+
+def _faults(verdicts: Mapping[str, Verdict], runs: Mapping[str, str], checks: Sequence[str], refused: int) -> list[str]:
+    """Return what is wrong with the demo, one sentence each."""
     faults = []
     for name, verdict in verdicts.items():
         if not verdict.passed:
-            faults.append(f"{name}: {verdict.wrong:,} wrong, {verdict.lost:,} lost")
+            faults.append(f"{name}: {verdict.wrong:,} candles are wrong, {verdict.lost:,} are lost.")
     failed = [run for run, status in runs.items() if status != "SUCCESS"]
-    if faults or failed:
-        return f"NOT equal to the truth: {'; '.join(faults) or 'no candle wrong'}; failed runs: {len(failed)}."
+    if failed or not runs:
+        faults.append(f"{len(failed)} of {len(runs)} runs failed.")
+    if checks:
+        faults.append(f"Asset checks failed: {', '.join(checks)}.")
+    if refused:
+        faults.append(f"The exchanges refused {refused} requests because there were too many.")
+    return faults
+
+
+def _conclusion(verdicts: Mapping[str, Verdict], faults: Sequence[str], seconds: float) -> str:
+    right = sum(verdict.right for verdict in verdicts.values())
+    if faults:
+        return f"The demo failed. {' '.join(faults)}"
     beyond = sum(verdict.beyond for verdict in verdicts.values())
+    older = f" ({beyond:,} are older than the exchanges serve)" if beyond else ""
     return (
-        f"All {right:,} stored candles equal those of the sandbox. No candle is missing that an exchange still serves "
-        f"({beyond:,} are older than Kraken serves). {seconds:.0f} s, start included."
+        f"All {right:,} stored candles equal those of the sandbox. No candle is missing that an exchange still serves"
+        f"{older}. All checks passed, and no exchange refused a request. {seconds:.0f} s, start included."
     )
