@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import dagster as dg
 
+from titan10_dagster.defs.requests import REPAIR, failed_requests, fetched_by_other_runs
 from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.operate.alerts import AlertReport, update_alerts
 
@@ -26,7 +27,9 @@ def alert_sensor() -> dg.SensorDefinition:
         "when a problem begins, one when it ends.",
     )
     def send_alerts(context: dg.SensorEvaluationContext, titan10: dg.ResourceParam[IngestContext]) -> dg.SkipReason:
-        report = update_alerts(titan10, titan10.now())
+        failed = failed_requests(context.instance, list(titan10.settings.enabled))
+        under_way = fetched_by_other_runs(context.instance, [REPAIR]) if failed else set()
+        report = update_alerts(titan10, titan10.now(), failed=failed, under_way=under_way)
         if report.failed:
             context.log.warning(sentence(report))
         return dg.SkipReason(sentence(report))

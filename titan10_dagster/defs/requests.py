@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import dagster as dg
@@ -106,14 +106,16 @@ def failed_requests(instance: DagsterInstance, exchanges: Sequence[str]) -> list
     found = []
     for job in JOBS_OF_DAYS:
         failed = RunsFilter(job_name=job, statuses=[DagsterRunStatus.FAILURE])
-        for run in instance.get_runs(failed, limit=MOST_REMEMBERED):
+        for record in instance.get_run_records(failed, limit=MOST_REMEMBERED):
+            run, ended = record.dagster_run, record.end_time
+            at = datetime.fromtimestamp(ended, UTC) if ended is not None else record.update_timestamp
             stretch = _days_of_run(run)
             if stretch is None or AUTOPILOT in run.tags:
                 continue
             for name in exchanges:
                 if not set(daily_keys(name)).isdisjoint(run.asset_selection or ()):
                     symbols = symbols_of_run(run, name)
-                    found.append(FailedRequest(name, stretch, frozenset(symbols) if symbols else None))
+                    found.append(FailedRequest(name, stretch, frozenset(symbols) if symbols else None, at))
     return found
 
 

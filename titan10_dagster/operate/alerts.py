@@ -6,13 +6,13 @@ is killed in between, the notification is sent twice; in all other cases it is s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
 
 from titan10_dagster.candles.slices import Slice, SliceState
-from titan10_dagster.ingest.backlog import open_slices
+from titan10_dagster.ingest.backlog import days_without_row, open_slices
 from titan10_dagster.ingest.clients import health_of
 from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.ingest.days import ledger_rows, read_ledger
@@ -26,6 +26,7 @@ from titan10_dagster.planning.alerts import (
     breaker_condition,
     days_to_be_settled,
     delivered,
+    failed_long_ago,
     gaps_condition,
     is_done,
     live_condition,
@@ -33,7 +34,9 @@ from titan10_dagster.planning.alerts import (
     plan_alerts,
     series_condition,
     settlement_condition,
+    unfinished_condition,
 )
+from titan10_dagster.planning.missing_days import FailedRequest, still_missing
 from titan10_dagster.store import ledger
 from titan10_dagster.store.alerts import AlertStore
 from titan10_dagster.store.identities import ALARMING, events_since
@@ -44,6 +47,7 @@ TITLES = {
     Kind.GAPS: "candles missing",
     Kind.LIVE: "no live candles",
     Kind.SETTLEMENT: "day incomplete",
+    Kind.UNFINISHED: "days not stored",
     Kind.SERIES: "series changed",
 }
 
@@ -61,21 +65,36 @@ class AlertReport:
     failed: int
 
 
-def conditions(titan10: IngestContext, now: datetime) -> list[Condition]:
-    """Return the problems that exist at `now`. Reads the database and sends no request to an exchange."""
+def conditions(
+    titan10: IngestContext,
+    now: datetime,
+    failed: Iterable[FailedRequest] = (),
+    under_way: Collection[str] = (),
+) -> list[Condition]:
+    """Return the problems that exist at `now`. Reads the database and sends no request to an exchange.
+
+    `failed`: the days of failed runs. `under_way`: the exchanges of which runs fetch days now, repairs excepted.
+    """
     found: list[Condition] = []
     for name in titan10.settings.enabled:
         found += _of_exchange(titan10, name, now)
-    return [*found, *_gaps(titan10, now)]
+    return [*found, *_gaps(titan10, now), *_unfinished(titan10, failed_long_ago(failed, under_way, now))]
 
 
-def update_alerts(titan10: IngestContext, now: datetime, *, deliver: Deliver = deliver) -> AlertReport:
+def update_alerts(
+    titan10: IngestContext,
+    now: datetime,
+    *,
+    failed: Iterable[FailedRequest] = (),
+    under_way: Collection[str] = (),
+    deliver: Deliver = deliver,
+) -> AlertReport:
     """Check for problems, store the alerts, and send all pending notifications.
 
-    A failed delivery is repeated at the next check.
+    A failed delivery is repeated at the next check. `failed` and `under_way`: see `conditions`.
     """
     store = AlertStore(titan10.database)
-    plan = plan_alerts(conditions(titan10, now), store.open(), now)
+    plan = plan_alerts(conditions(titan10, now, failed, under_way), store.open(), now)
     store.keep(plan.keep, plan.forget)
     urls = {_digest(url): url for url in _urls(titan10)}
     alerts = {notification_of(alert): alert for alert in plan.notify}
@@ -128,6 +147,19 @@ def _gaps(titan10: IngestContext, now: datetime) -> list[Condition]:
     for name in titan10.settings.enabled:
         of_exchange = [open_slice for open_slice in open_ if open_slice.slice.series.exchange == name]
         condition = gaps_condition(name, of_exchange, now, limit)
+        if condition is not None:
+            found.append(condition)
+    return found
+
+
+def _unfinished(titan10: IngestContext, failed: Sequence[FailedRequest]) -> list[Condition]:
+    """Return a condition for each exchange with days of failed runs that still have no ledger row."""
+    if not failed:
+        return []
+    missing = still_missing(days_without_row(titan10), failed)
+    found = []
+    for name in titan10.settings.enabled:
+        condition = unfinished_condition(name, [days for days in missing if days.exchange == name])
         if condition is not None:
             found.append(condition)
     return found

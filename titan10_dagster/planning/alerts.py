@@ -6,23 +6,25 @@
 | gaps | candles have been missing without a reason for `gap_days`, although they were fetched again | 12 hours |
 | live | no series of an exchange has a candle that is newer than `live_lag_minutes` | 15 minutes |
 | settlement | at `settled_by` a past day is incomplete, of a series on duty (`planning/missing_days.py`) | 2 hours |
+| unfinished | days of a failed run have no ledger row 12 hours later, and no other run fetches the exchange | 2 hours |
 | series | the market behind a series changed, a series broke, or most of a day was rewritten, in the last week | - |
 
 The last column is for a machine that was off for a day: it first gets time to catch up. The time counts while the
 conditions are checked regularly; after a pause of an hour between two checks it starts again. A problem has ended when
 no check saw it for 15 minutes, so that alerts do not flicker. While an exchange is blocked, problems that the breaker
-explains (gaps, live, settlement) start no alert.
+explains (gaps, live, settlement, unfinished) start no alert.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time, timedelta
 from enum import StrEnum
 
 from titan10_dagster.candles.slices import Slice, midnight
 from titan10_dagster.planning.breaker import BreakerState, Health
+from titan10_dagster.planning.missing_days import FailedRequest, MissingDays
 from titan10_dagster.planning.repairs import OpenSlice
 
 CALM = timedelta(minutes=15)  # a problem has ended when no check has seen it for this long
@@ -30,6 +32,7 @@ INTERRUPTED = timedelta(hours=1)  # after this long without a check, earlier obs
 SETTLEMENT_DAYS = 7  # older incomplete days raise no alert about the settlement
 MOST_NAMED = 5
 MOST_EVENTS = 3
+UNFINISHED_AFTER = timedelta(hours=12)  # after the run failed; by then the days were requested about nine times
 EVENT_DAYS = 7  # how long an event of a series raises an alert after its last observation
 _DAY = timedelta(days=1)
 
@@ -39,6 +42,7 @@ class Kind(StrEnum):
     GAPS = "gaps"
     LIVE = "live"
     SETTLEMENT = "settlement"
+    UNFINISHED = "unfinished"
     SERIES = "series"
 
 
@@ -48,12 +52,13 @@ DELAYS: Mapping[Kind, timedelta] = {
     Kind.GAPS: timedelta(hours=12),
     Kind.LIVE: timedelta(minutes=15),
     Kind.SETTLEMENT: timedelta(hours=2),
+    Kind.UNFINISHED: timedelta(hours=2),
     Kind.SERIES: timedelta(0),
 }
 
 
 # Problems that follow from a blocked exchange.
-_EXPLAINED_BY_BREAKER = (Kind.GAPS, Kind.LIVE, Kind.SETTLEMENT)
+_EXPLAINED_BY_BREAKER = (Kind.GAPS, Kind.LIVE, Kind.SETTLEMENT, Kind.UNFINISHED)
 
 Key = tuple[Kind, str]  # kind and exchange
 
@@ -282,12 +287,44 @@ def settlement_condition(exchange: str, unsettled: Iterable[Slice]) -> Condition
     )
 
 
+def unfinished_condition(exchange: str, missing: Iterable[MissingDays]) -> Condition | None:
+    """Return a condition if days that failed runs should have fetched are still without a ledger row."""
+    days: set[date] = set()
+    symbols: set[str] = set()
+    for of_symbols in missing:
+        days.update(of_symbols.stretch)
+        symbols.update(of_symbols.symbols)
+    if not days:
+        return None
+    return Condition(
+        Kind.UNFINISHED,
+        exchange,
+        f"{exchange}: {len(days)} days from {min(days)} to {max(days)} were requested by runs that failed, and nothing "
+        f"of them is stored: {_named(sorted(symbols))}. See the failed runs in the UI for the reason. Titan-10 "
+        "requests the days again, at least once a week.",
+    )
+
+
 def series_condition(exchange: str, events: Sequence[str]) -> Condition | None:
     """Return a condition if series of the exchange changed; `events` are sentences, newest first."""
     if not events:
         return None
     more = f" And {len(events) - MOST_EVENTS} more: see the table series_events." if len(events) > MOST_EVENTS else ""
     return Condition(Kind.SERIES, exchange, f"{' '.join(events[:MOST_EVENTS])}{more}")
+
+
+def failed_long_ago(
+    requests: Iterable[FailedRequest], under_way: Collection[str], now: datetime
+) -> list[FailedRequest]:
+    """Return the failed requests whose days repairs had time to store.
+
+    Repairs wait while other runs fetch days of the exchange, so exchanges in `under_way` are left out.
+    """
+    overdue = []
+    for request in requests:
+        if request.at is not None and now - request.at >= UNFINISHED_AFTER and request.exchange not in under_way:
+            overdue.append(request)
+    return overdue
 
 
 def days_to_be_settled(now: datetime, by: time) -> list[date]:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 from titan10_dagster.candles.timeframes import Timeframe
 
@@ -94,11 +94,17 @@ def missing_days(known: Iterable[KnownDays], starts: Mapping[str, date], yesterd
 
 @dataclass(frozen=True)
 class FailedRequest:
-    """Days of an exchange that a failed run should have fetched. `symbols` None: all symbols."""
+    """Days of an exchange that a failed run should have fetched.
+
+    Attributes:
+        symbols: None means all symbols.
+        at: when the run ended, aware and UTC; None if that is not known.
+    """
 
     exchange: str
     stretch: Stretch
     symbols: frozenset[str] | None = None
+    at: datetime | None = None
 
 
 def with_failed_requests(missing: Missing, failed: Iterable[FailedRequest]) -> Missing:
@@ -121,6 +127,12 @@ def with_failed_requests(missing: Missing, failed: Iterable[FailedRequest]) -> M
             if symbols != every_symbol:
                 history.append(_part(days_, stretch, every_symbol - symbols))
     return Missing(tuple(holes), tuple(history))
+
+
+def still_missing(missing: Missing, failed: Iterable[FailedRequest]) -> list[MissingDays]:
+    """Return the missing days, holes and history alike, that failed runs should have fetched."""
+    every = Missing((), (*missing.holes, *missing.history))
+    return list(with_failed_requests(every, failed).holes)
 
 
 def _days_by_symbols(missing: MissingDays, requests: Sequence[FailedRequest]) -> dict[date, frozenset[str]]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from titan10_dagster.candles.fetched import FetchedSlice
 from titan10_dagster.defs import checks, io_managers
@@ -16,6 +19,7 @@ from titan10_dagster.errors import DatabaseUnavailable, LandingError
 from titan10_dagster.ingest.backlog import days_without_row, open_slices
 from titan10_dagster.ingest.days import ledger_rows
 from titan10_dagster.landing.zone import LandingZone
+from titan10_dagster.settings import AlertSettings
 from titan10_dagster_tests.integration.driving import evaluate, go_to, run, tick
 from titan10_dagster_tests.world import NOW, MakeWorld, World
 
@@ -126,6 +130,33 @@ def test_a_failed_run_of_some_symbols_is_repaired_for_these(
     assert world.backfill("binance", FIRST, symbols=["ETH/USDT"]).failed
     (request,) = tick(world)
     assert request.run_config["ops"]["binance__candles"]["config"]["symbols"] == ["ETH/USDT"]
+
+
+def test_days_that_stay_undone_after_a_failed_run_are_an_alert_until_they_are_stored(
+    make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    world = make_world({"binance": SYMBOLS})
+    letters = tmp_path / "alerts.jsonl"
+    alerts = AlertSettings(urls=(SecretStr(f"file://{letters}"),))
+    object.__setattr__(world.titan10, "settings", world.titan10.settings.model_copy(update={"alerts": alerts}))
+    monkeypatch.setattr(io_managers, "store_slices", failing(2, io_managers.store_slices, AWAY))
+    assert world.backfill("binance", FIRST, LAST).failed
+    failed = datetime.now(UTC)  # Dagster dates the end of a run by the clock of the machine
+
+    def sent_after(hours: float) -> list[str]:
+        """Tick the alert sensor every half hour up to that many hours after the failure; return the titles so far."""
+        while ticks[-1] < hours:
+            ticks.append(ticks[-1] + 0.5)
+            go_to(world, failed + timedelta(hours=ticks[-1]))
+            evaluate(world, "send_alerts")
+        return [json.loads(line)["title"] for line in letters.read_text().splitlines()] if letters.exists() else []
+
+    ticks = [0.0]
+    assert sent_after(13) == []
+    assert sent_after(14.5) == ["Titan-10: binance: days not stored"]
+    assert repaired(world) == [(str(FIRST), str(LAST))]
+    assert sent_after(16) == ["Titan-10: binance: days not stored", "Titan-10: binance: days not stored: over"]
+    assert world.equals_truth("binance", FIRST, LAST)
 
 
 def test_history_that_was_never_requested_is_left_to_backfills(make_world: MakeWorld) -> None:

@@ -19,14 +19,17 @@ from titan10_dagster.planning.alerts import (
     breaker_condition,
     days_to_be_settled,
     delivered,
+    failed_long_ago,
     gaps_condition,
     is_done,
     live_condition,
     pending_addresses,
     plan_alerts,
     settlement_condition,
+    unfinished_condition,
 )
 from titan10_dagster.planning.breaker import Health, after_ban, after_failure, after_probe_taken, after_success
+from titan10_dagster.planning.missing_days import FailedRequest, MissingDays, Stretch
 from titan10_dagster.planning.repairs import OpenSlice
 
 NOW = datetime(2024, 3, 10, 12, tzinfo=UTC)
@@ -231,6 +234,23 @@ def test_incomplete_days_are_named() -> None:
     assert condition is not None
     assert "2024-03-01 could not be fetched completely: BTC/USDT" in condition.message
     assert settlement_condition("okx", []) is None
+
+
+def test_days_of_failed_runs_without_a_row_are_named() -> None:
+    stretch = Stretch(date(2024, 3, 1), date(2024, 3, 3))
+    condition = unfinished_condition("okx", [MissingDays("okx", TIMEFRAMES["1m"], ("BTC/USDT", "ETH/USDT"), stretch)])
+    assert condition is not None
+    assert condition.key == (Kind.UNFINISHED, "okx")
+    assert condition.message.startswith("okx: 3 days from 2024-03-01 to 2024-03-03 were requested by runs that failed")
+    assert "BTC/USDT, ETH/USDT" in condition.message
+    assert unfinished_condition("okx", []) is None
+
+
+def test_a_failed_run_alerts_after_twelve_hours_unless_another_run_fetches_its_exchange() -> None:
+    request = FailedRequest("okx", Stretch(date(2024, 3, 1), date(2024, 3, 3)), at=NOW)
+    assert failed_long_ago([request], set(), NOW + 11 * HOUR) == []
+    assert failed_long_ago([request], {"binance"}, NOW + 12 * HOUR) == [request]
+    assert failed_long_ago([request], {"okx"}, NOW + 12 * HOUR) == []
 
 
 def test_yesterday_is_due_from_six_on() -> None:

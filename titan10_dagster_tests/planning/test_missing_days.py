@@ -17,6 +17,7 @@ from titan10_dagster.planning.missing_days import (
     around,
     between,
     missing_days,
+    still_missing,
     with_failed_requests,
 )
 
@@ -150,3 +151,12 @@ def test_failed_runs_of_other_exchanges_symbols_and_days_change_nothing() -> Non
     missing = history_of("A")
     elsewhere = [of_failed_run(1, 9, exchange="kraken"), of_failed_run(1, 9, "Z"), of_failed_run(20, 25)]
     assert with_failed_requests(missing, elsewhere) == missing
+
+
+def test_days_of_failed_runs_are_still_missing_as_holes_and_as_history() -> None:
+    missing = missing_days([known((10, 12), (20, 22))], {"binance": START}, day(30))
+    assert [part.stretch for part in missing.holes] == [*stretches((13, 19))]
+    failed = [FailedRequest("binance", Stretch(day(8), day(14))), FailedRequest("okx", Stretch(day(0), day(30)))]
+    found = sorted(part.stretch for part in still_missing(missing, failed))
+    assert found == [*stretches((8, 9), (13, 14))]
+    assert still_missing(missing, []) == []
