@@ -1,4 +1,4 @@
-"""`python -m titan10_dagster_tests.simulation --seed N`: one week, told step by step; several with --seeds."""
+"""`python -m titan10_dagster_tests.simulation --seed N`: one week, printed step by step; several with --seeds."""
 
 from __future__ import annotations
 
@@ -18,19 +18,20 @@ from titan10_dagster_tests import databases
 from titan10_dagster_tests.simulation.away import hurry
 from titan10_dagster_tests.simulation.oracle import Complaint, judge
 from titan10_dagster_tests.simulation.record import Record
+from titan10_dagster_tests.simulation.requests import distribution
 from titan10_dagster_tests.simulation.story import Story, write
 from titan10_dagster_tests.simulation.week import Week
 
 
 @click.command()
 @click.option("--seed", type=int, default=0, help="The first seed.")
-@click.option("--seeds", type=int, default=1, help="How many, from there on.")
+@click.option("--seeds", type=int, default=1, help="How many seeds, from there on.")
 @click.option("--server", default=None, envvar="TITAN10_TEST_POSTGRES_URL", help="A PostgreSQL to make databases in.")
-@click.option("--verbose/--quiet", default=None, help="Tell every step; the default for a single seed.")
+@click.option("--verbose/--quiet", default=None, help="Print every step; the default for a single seed.")
 @click.option("--shrink", is_flag=True, help="Leave out of a week that fails whatever it fails without.")
 def main(seed: int, seeds: int, server: str | None, verbose: bool | None, shrink: bool) -> None:
-    """Live through simulated weeks, and tell what is wrong at their ends."""
-    telling = seeds == 1 if verbose is None else verbose
+    """Live through simulated weeks, and print what is wrong at their ends."""
+    printing = seeds == 1 if verbose is None else verbose
     failed = []
     with ExitStack() as stack:
         if server is None:
@@ -42,46 +43,47 @@ def main(seed: int, seeds: int, server: str | None, verbose: bool | None, shrink
 
         def live(story: Story) -> list[Complaint]:
             with databases.copied_database(server, template) as url:
-                return lived(story, url, telling)
+                return lived(story, url, printing)
 
         for number in range(seed, seed + seeds):
             story = write(number)
             if live(story):
                 failed.append(number)
                 if shrink:
-                    click.echo(f"What is left of seed {number}:\n{shrunk(story, live).told()}")
+                    click.echo(f"The rest of seed {number}:\n{shrunk(story, live).described()}")
     click.echo(f"{seeds - len(failed)} of {seeds} seeds passed{f'; failed: {failed}' if failed else ''}")
     sys.exit(bool(failed))
 
 
-def lived(story: Story, url: str, telling: bool) -> list[Complaint]:
-    """What is wrong after the week, told as well."""
+def lived(story: Story, url: str, printing: bool) -> list[Complaint]:
+    """Return what is wrong after the week, and print it."""
     folder, began = Path(tempfile.mkdtemp(prefix="titan10-week-")), time.perf_counter()
     hurry(url)
-    if telling:
-        click.echo(story.told())
+    if printing:
+        click.echo(story.described())
     try:
-        with Week(story, url, folder, click.echo if telling else lambda _: None) as week:
+        with Week(story, url, folder, click.echo if printing else lambda _: None) as week:
             record = week.live()
             wrong = judge(week)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    click.echo(f"seed {story.seed}: {told(record)}, {time.perf_counter() - began:.1f} s")
+    click.echo(f"seed {story.seed}: {summary(record)}, {time.perf_counter() - began:.1f} s")
     if wrong:
-        click.echo(story.told(sorted({one.exchange for one in wrong})))
-        click.echo("\n".join(f"  WRONG {one}" for one in wrong))
+        click.echo(story.described(sorted({complaint.exchange for complaint in wrong})))
+        click.echo("\n".join(f"  WRONG {complaint}" for complaint in wrong))
     return wrong
 
 
-def told(record: Record) -> str:
+def summary(record: Record) -> str:
     counts = ", ".join(f"{count} {what}" for what, count in sorted(record.counts.items()))
-    return f"{len(record.steps)} steps, {counts}, {len(record.notifications)} notifications"
+    requests = distribution(record.requests.values())
+    return f"{len(record.steps)} steps, {counts}, {len(record.notifications)} notifications; requests: {requests}"
 
 
 def shrunk(story: Story, live: Callable[[Story], list[Complaint]]) -> Story:
-    """The story without each event that it fails without."""
+    """Return the story without the events that it fails without, too."""
     for event in story.events:
-        shorter = replace(story, events=tuple(one for one in story.events if one is not event))
+        shorter = replace(story, events=tuple(other for other in story.events if other is not event))
         if live(shorter):
             story = shorter
     return story

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 
@@ -23,14 +23,14 @@ class Span:
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happens; `span` is when, `exchange` where, None: to ourselves."""
+    """Something that happens; `span` is when, `exchange` where, None: to Titan-10 itself."""
 
     span: Span
     exchange: str | None
 
     def __str__(self) -> str:
         values = [f"{name}={value}" for name, value in vars(self).items() if name not in {"span", "exchange"}]
-        return f"{self.span}  {self.exchange or 'ourselves'}: {type(self).__name__} {', '.join(values)}"
+        return f"{self.span}  {self.exchange or 'Titan-10'}: {type(self).__name__} {', '.join(values)}"
 
 
 E = TypeVar("E", bound=Event)
@@ -53,12 +53,12 @@ class Storm(Event):
 
 @dataclass(frozen=True)
 class Ban(Event):
-    """Every request is refused until the end, which the exchange tells."""
+    """Every request is refused until the end, which the exchange announces."""
 
 
 @dataclass(frozen=True)
 class Downtime(Event):
-    """Nothing of ours runs."""
+    """Titan-10 does not run."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,7 @@ class Kill(Event):
 
 @dataclass(frozen=True)
 class DatabaseAway(Event):
-    """The database throws everybody out and lets nobody in, for `seconds`, under the first run (else poll) of the
-    span."""
+    """The database ends all sessions and allows none for `seconds`, in the first run (else poll) of the span."""
 
     run: bool
     seconds: float
@@ -113,3 +112,61 @@ class Delisting(Event):
     """The symbol is traded no more when the span begins."""
 
     symbol: str
+
+
+@dataclass(frozen=True)
+class Halt(Event):
+    """Trading in one symbol stands still. The exchange goes on, and answers without these candles."""
+
+    symbol: str
+
+
+@dataclass(frozen=True)
+class Relisting(Event):
+    """The market is off the exchange's list in the span.
+
+    With a `market_id` it returns as a market of another asset under the same symbol, at `prices` times the price.
+    """
+
+    symbol: str
+    market_id: str | None
+    prices: float
+
+
+@dataclass(frozen=True)
+class Renamed(Event):
+    """When the span begins, the exchange gives the market another id. It rejects the old one from then on."""
+
+    symbol: str
+    market_id: str
+
+
+@dataclass(frozen=True)
+class Redenominated(Event):
+    """From the start of the span on, prices are multiplied by `factor`, and volumes divided by it."""
+
+    symbol: str
+    factor: float
+
+
+@dataclass(frozen=True)
+class Revised(Event):
+    """When the span begins, the exchange rewrites all candles of `stretch`: volumes are multiplied by `volumes`."""
+
+    symbol: str
+    stretch: Span
+    volumes: float
+
+
+@dataclass(frozen=True)
+class RateLimited(Event):
+    """The exchange enforces its rate limits, at `factor` of what it usually allows."""
+
+    factor: float
+
+
+@dataclass(frozen=True)
+class WrongClock(Event):
+    """The clock of this machine is ahead of the exchanges' (behind, if negative)."""
+
+    ahead: timedelta

@@ -42,6 +42,10 @@ class Grid:
     def time(self, cell: int) -> datetime:
         return self.start + int(cell) * self.step
 
+    def floor(self, instant: datetime) -> datetime:
+        """Return the start of the candle that holds the instant."""
+        return self.time(self.cell(instant))
+
     def at(self, times_ms: Floats) -> Mask:
         """Return the cells that hold these instants (epoch ms); those outside of the grid are left out."""
         cells = ((times_ms - to_ms(self.start)) // (self.step / timedelta(milliseconds=1))).astype(np.int64)

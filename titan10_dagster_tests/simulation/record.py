@@ -1,14 +1,14 @@
-"""What is written down of a simulated week while it happens, for the oracle."""
+"""What is recorded of a simulated week while it happens, for the oracle."""
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 from titan10_dagster.planning.alerts import Kind
 from titan10_dagster_tests.simulation.events import Broken
-from titan10_dagster_tests.simulation.story import EXCHANGES
+from titan10_dagster_tests.simulation.requests import SliceKey
 
 
 @dataclass(frozen=True)
@@ -27,12 +27,13 @@ class Run:
 
 @dataclass(frozen=True)
 class Poll:
-    """What a live poll of one exchange came to: the symbols that were answered; `spoiled` if rows may be missing."""
+    """The result of a live poll of one exchange: the symbols that were answered; `spoiled` if rows may be missing."""
 
     at: datetime
     exchange: str
     answered: frozenset[str]
     spoiled: bool
+    ahead: timedelta  # this machine's clock
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Rewrite:
 
 @dataclass(frozen=True)
 class SentAlert:
-    """A letter to a human; `begins` is false if it says that it is over."""
+    """A notification; `begins` is false if it says that the problem is over."""
 
     at: datetime
     exchange: str
@@ -60,14 +61,17 @@ class SentAlert:
 
 @dataclass
 class Record:
-    """What a week left behind beside its database."""
+    """What a week leaves behind beside its database."""
 
     polls: list[Poll] = field(default_factory=list)
     rewrites: list[Rewrite] = field(default_factory=list)
     notifications: list[SentAlert] = field(default_factory=list)
     broken: list[Broken] = field(default_factory=list)  # those that there was a candle for
-    markets_read: dict[str, list[datetime]] = field(default_factory=lambda: {name: [] for name in EXCHANGES})
+    markets_read: defaultdict[str, list[datetime]] = field(default_factory=lambda: defaultdict(list))
     complaints: list[str] = field(default_factory=list)  # what was wrong already while it happened
     counts: Counter[str] = field(default_factory=Counter)
     steps: list[datetime] = field(default_factory=list)
-    disturbed: dict[str, list[datetime]] = field(default_factory=lambda: {name: [] for name in EXCHANGES})
+    requests: Counter[SliceKey] = field(default_factory=Counter)  # of runs, by slice
+    requested_last: dict[SliceKey, datetime] = field(default_factory=dict)
+    open_until: dict[SliceKey, datetime] = field(default_factory=dict)  # the last step that found the slice open
+    disturbed: defaultdict[str, list[datetime]] = field(default_factory=lambda: defaultdict(list))

@@ -1,14 +1,16 @@
-"""What happens in a week, drawn from a seed before it begins: the same seed always tells the same story."""
+"""What happens in a week, drawn from a seed before it begins: the same seed always gives the same story."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from functools import cached_property
 from random import Random
 
 from titan10_dagster.candles.slices import midnight
+from titan10_dagster.candles.timeframes import TIMEFRAMES
 from titan10_dagster_tests.simulation.events import (
     Ban,
     Broken,
@@ -25,6 +27,8 @@ from titan10_dagster_tests.simulation.events import (
     Span,
     Storm,
 )
+from titan10_dagster_tests.simulation.grid import Grid
+from titan10_dagster_tests.simulation.growth import LOSSES, STALE, STALE_MINUTES, Growth
 
 EXCHANGES = ("binance", "bybit", "coinbase", "kraken", "okx")
 BASES = ("BTC", "ETH", "SOL", "ADA", "LINK", "ATOM", "XLM", "AAVE", "ALGO", "ETC")
@@ -34,7 +38,11 @@ SYMBOLS_EACH = int(os.environ.get("TITAN10_TEST_WEEK_SYMBOLS", "2"))
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 START = datetime(2024, 3, 4, tzinfo=UTC)
 WEEK = 7 * DAY
-QUIET_END = START + WEEK + DAY + 12 * HOUR  # by then everything must have been repaired
+LAST_DAY = (START + WEEK).date()  # a day more than the week: the quiet that follows must be whole as well
+QUIET_END = START + WEEK + DAY + 12 * HOUR  # by then everything must have been requested twice
+# Later checks come a day and a week after the second request. In this tail Titan-10 runs rarely; at its end, everything
+# must be final, and nothing of the week may still be requested.
+TAIL = tuple(QUIET_END + hours * HOUR for hours in (14, 24, 50, 168, 194, 216))
 SETTLE = 2 * HOUR  # after midnight
 
 # What an answer may suffer without losing a row: tried again, sooner or later it is had.
@@ -43,32 +51,81 @@ FAILURES = (
     "empty_object", "null_data", "http_429", "stall",
 )  # fmt: skip
 DISGUISES = ("duplicates", "disorder", "page_third")
-# Rows that are missing from an answer that looks good. Two of these six hours apart would be believed, as they should.
-LOSSES = ("lost_rows", "empty_page")
-FAULT_OPTIONS: Mapping[str, Mapping[str, float]] = {"http_429": {"retry_after": 0}, "stall": {"seconds": 0.05}}
+FAULT_OPTIONS: Mapping[str, Mapping[str, float]] = {
+    "http_429": {"retry_after": 0},
+    "stall": {"seconds": 0.05},
+    STALE: {"minutes": STALE_MINUTES},
+}
 
 
 @dataclass(frozen=True)
 class Story:
-    """A week: who is polled, when something of ours runs, and what happens."""
+    """A stretch of time: the symbols of each exchange, the instants at which Titan-10 runs, and what happens.
+
+    `quiet_end`: by then everything has been requested twice. The days from `start` to `last_day` are judged.
+    """
 
     seed: int
     symbols: Mapping[str, tuple[str, ...]]
     steps: tuple[datetime, ...]
     events: tuple[Event, ...]
+    start: datetime = START
+    quiet_end: datetime = QUIET_END
+    last_day: date = LAST_DAY
+    timeframe: str = "1m"
+
+    @property
+    def exchanges(self) -> tuple[str, ...]:
+        return tuple(self.symbols)
+
+    @property
+    def step(self) -> timedelta:
+        """The length of a candle."""
+        return TIMEFRAMES[self.timeframe].delta
+
+    @property
+    def end(self) -> datetime:
+        """The last step."""
+        return self.steps[-1]
+
+    @property
+    def judged_end(self) -> datetime:
+        return midnight(self.last_day) + DAY
+
+    @cached_property
+    def grid(self) -> Grid:
+        """The grid of all candles, from the day before the start.
+
+        A first poll of an exchange with a short memory brings yesterday's last candles too.
+        """
+        days_ = (self.end - self.start) // DAY + 2
+        return Grid(self.start - DAY, self.step, days_ * DAY // self.step)
+
+    def settlements_between(self, before: datetime, now: datetime) -> list[datetime]:
+        """Return the instants of the daily settlement in (before, now].
+
+        The scheduler catches up with the last five; in the tail only with the last one, which leaves the other days to
+        the repair sensor.
+        """
+        numbers = range((now - self.start).days + 2)
+        due = [self.start + n * DAY + SETTLE for n in numbers]
+        most = 5 if now <= self.quiet_end else 1
+        return [instant for instant in due if before < instant <= now][-most:]
 
     def of(self, kind: type[E]) -> list[E]:
         return [event for event in self.events if isinstance(event, kind)]
 
-    def told(self, exchanges: Sequence[str] | None = None) -> str:
-        """A line for each event; with `exchanges` of those and of ourselves only."""
-        told = [one for one in self.events if exchanges is None or one.exchange is None or one.exchange in exchanges]
-        listed = "; ".join(f"{name} {', '.join(ones)}" for name, ones in self.symbols.items())
-        return "\n".join([f"seed {self.seed}: {listed}", *(f"  {event}" for event in told)])
+    def described(self, exchanges: Sequence[str] | None = None) -> str:
+        """Return a line for each event; with `exchanges`, of those and of Titan-10 itself only."""
+        lines = [f"seed {self.seed}: " + "; ".join(f"{name} {', '.join(own)}" for name, own in self.symbols.items())]
+        for event in self.events:
+            if exchanges is None or event.exchange is None or event.exchange in exchanges:
+                lines.append(f"  {event}")
+        return "\n".join(lines)
 
 
 def write(seed: int) -> Story:
-    """The story of a seed."""
+    """Return the story of a seed."""
     return _Author(Random(seed)).write(seed)
 
 
@@ -76,6 +133,7 @@ def write(seed: int) -> Story:
 class _Author:
     random: Random
     events: list[Event] = field(default_factory=list)
+    _midnights: list[datetime] = field(default_factory=list)
 
     def write(self, seed: int) -> Story:
         bases = self.random.sample(BASES, SYMBOLS_EACH)
@@ -84,6 +142,9 @@ class _Author:
         for name in EXCHANGES:
             self._weather(name, symbols[name])
         self._ourselves()
+        growth = Growth(Random(f"growth {seed}"), START, symbols, tuple(self.events))
+        self.events += growth.draw()
+        self._midnights = growth.midnights()
         ordered = tuple(sorted(self.events, key=lambda event: (event.span.start, str(event))))
         return Story(seed, symbols, tuple(self._steps()), ordered)
 
@@ -92,7 +153,7 @@ class _Author:
             if self.random.random() < chance:
                 name = self.random.choice(EXCHANGES)
                 at = self._instant(12 * HOUR, 5 * DAY).replace(second=0)
-                span = Span(START, at) if kind is Listing else Span(at, QUIET_END)
+                span = Span(START, at) if kind is Listing else Span(at, TAIL[-1] + DAY)
                 self.events.append(kind(span, name, symbols[name][0 if kind is Listing else -1]))
 
     def _weather(self, name: str, symbols: tuple[str, ...]) -> None:
@@ -110,7 +171,7 @@ class _Author:
             self._candle(name, self.random.choice(symbols))
 
     def _candle(self, name: str, symbol: str) -> None:
-        """Something happens to a candle, or to a few of them."""
+        """Let something happen to a candle, or to a few of them."""
         minute = self._instant(HOUR, WEEK).replace(second=0)
         kind = self.random.choice((Restated, Restated, Broken, Late))
         if kind is Restated:
@@ -119,7 +180,7 @@ class _Author:
             self.events.append(Restated(Span(at, at + MINUTE), name, symbol, minute))
         elif kind is Broken:
             heals = min(minute + self._length(10 * MINUTE, 40 * HOUR), START + WEEK)
-            heals = heals if self.random.random() < 0.7 else QUIET_END + DAY
+            heals = heals if self.random.random() < 0.7 else TAIL[-1] + DAY  # never
             self.events.append(Broken(Span(minute, heals), name, symbol, minute))
         else:
             end = minute + self.random.randint(1, 40) * MINUTE
@@ -138,10 +199,10 @@ class _Author:
                 self.events.append(DatabaseAway(self._span(DAY, DAY), None, run, 0.3))
 
     def _steps(self) -> Iterator[datetime]:
-        """When something of ours runs: at the daily settlement, and at random, but not while we are down."""
+        """Yield when Titan-10 runs: at the daily settlement, before some midnights, at random, and in the tail."""
         down = [event.span for event in self.events if isinstance(event, Downtime)]
         settlements = [START + n * DAY + SETTLE for n in range((QUIET_END - START).days + 1)]
-        wanted = sorted({*self._random_steps(), *settlements, QUIET_END})
+        wanted = sorted({*self._random_steps(), *settlements, QUIET_END, *self._midnights, *TAIL})
         return (step for step in wanted if not any(span.holds(step) for span in down))
 
     def _random_steps(self) -> Iterator[datetime]:
@@ -170,10 +231,3 @@ class _Author:
 
 def quote_of(exchange: str) -> str:
     return "USD" if exchange in {"coinbase", "kraken"} else "USDT"
-
-
-def settlements_between(before: datetime, now: datetime) -> list[datetime]:
-    """The instants of the daily settlement in (before, now], the last five: the scheduler catches up no more."""
-    days = range((now - START).days + 2)
-    due = [midnight((START + n * DAY).date()) + SETTLE for n in days]
-    return [instant for instant in due if before < instant <= now][-5:]

@@ -112,6 +112,22 @@ def read_series(url: str, key: Key, timeframe: str, start: datetime, end: dateti
         )
 
 
+def read_candles(url: str, key: Key, timeframe: str, start: datetime, end: datetime) -> Floats:
+    """Return the stored candles of a series in [start, end)."""
+    bounds = 'timeframe = %s AND "time" >= %s AND "time" < %s'
+    with closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:
+        return _table(cursor, _CANDLES.replace("timeframe = %s", bounds), (*key, timeframe, start, end))
+
+
+def read_open_slices(url: str) -> set[tuple[str, str, date]]:
+    """Return the slices (exchange, symbol, day) that are not settled, or miss a candle without a final reason."""
+    with closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:
+        statement = (
+            "SELECT exchange, symbol, day FROM slice_ledger WHERE state <> 'settled' OR unknown + quarantined > 0"
+        )
+        return set(_rows(cursor, statement, ()))
+
+
 def read_keys(url: str, timeframe: str) -> set[Key]:
     """Return every series of which any table holds something."""
     found: set[Key] = set()

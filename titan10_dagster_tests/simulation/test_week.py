@@ -15,7 +15,7 @@ import pytest
 from titan10_dagster_tests.simulation.away import hurry
 from titan10_dagster_tests.simulation.events import Downtime
 from titan10_dagster_tests.simulation.oracle import judge
-from titan10_dagster_tests.simulation.story import QUIET_END, START, write
+from titan10_dagster_tests.simulation.story import START, TAIL, write
 from titan10_dagster_tests.simulation.week import Week
 
 FIRST = int(os.environ.get("TITAN10_TEST_FIRST_SEED", "1"))
@@ -35,7 +35,7 @@ def test_after_a_week_of_trouble_the_database_holds_all_there_was_to_have_and_ex
     week.live()
     wrong = judge(week)
     concerned = sorted({one.exchange for one in wrong})
-    assert not wrong, "\n".join([*map(str, wrong), week.story.told(concerned)])
+    assert not wrong, "\n".join([*map(str, wrong), week.story.described(concerned)])
 
 
 def test_a_seed_always_tells_the_same_story() -> None:
@@ -48,5 +48,5 @@ def test_nothing_of_ours_runs_while_we_are_down_and_the_last_step_is_the_end() -
     assert sum(len(story.of(Downtime)) for story in stories) > 50
     for story in stories:
         assert story.steps == tuple(sorted(set(story.steps)))
-        assert (story.steps[0] > START, story.steps[-1]) == (True, QUIET_END)
+        assert (story.steps[0] > START, story.steps[-1]) == (True, TAIL[-1])
         assert not any(down.span.holds(step) for down in story.of(Downtime) for step in story.steps)

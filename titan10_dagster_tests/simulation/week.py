@@ -1,9 +1,9 @@
 """A week of Titan-10 in minutes: the real pipeline on the sandbox's exchanges, under a clock that jumps.
 
-Dagster itself is left out, for starting a run takes longer than a simulated hour: what its schedules and sensors decide
-is decided here by the same functions, and a run does what the assets `candles` and `ohlcv` do, one after the other.
-Everything that Dagster remembers of runs (that one was requested, that one's process was lost) is kept here; of the
-pipeline nothing outlives a kill but database and landing zone.
+Dagster itself is left out, because starting a run takes longer than a simulated hour. The decisions of its schedules
+and sensors are made here by the same functions, and a run does what the assets `candles` and `ohlcv` do, one after the
+other. What Dagster remembers of runs (that a run was requested, that the process of another was lost) is kept here. Of
+the pipeline, only the database and the landing zone outlive a kill.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from titan10_dagster.candles.fetched import FetchedSlice
-from titan10_dagster.candles.slices import Series, days, to_ms
+from titan10_dagster.candles.slices import days, midnight
 from titan10_dagster.candles.timeframes import TIMEFRAMES
 from titan10_dagster.defs.repairs import plan_after
 from titan10_dagster.defs.requests import REMEMBERED
@@ -37,8 +37,6 @@ from titan10_dagster.operate.alerts import TITLES, update_alerts
 from titan10_dagster.operate.delivery import Notification
 from titan10_dagster.planning.attempts import Attempt
 from titan10_dagster.planning.breaker import Permit, may_request
-from titan10_dagster.sandbox.server import Sandbox
-from titan10_dagster.sandbox.truth import Floats
 from titan10_dagster.settings import (
     AlertSettings,
     CheckSettings,
@@ -48,40 +46,19 @@ from titan10_dagster.settings import (
     RetrySettings,
     Settings,
 )
-from titan10_dagster.store import reader
 from titan10_dagster.store.database import Database
 from titan10_dagster_tests.simulation.away import let_in
-from titan10_dagster_tests.simulation.events import (
-    Ban,
-    Broken,
-    DatabaseAway,
-    Delisting,
-    Event,
-    Kill,
-    Late,
-    Listing,
-    Outage,
-    Restated,
-    Storm,
-)
-from titan10_dagster_tests.simulation.record import Poll, Record, Rewrite, Run, SentAlert
-from titan10_dagster_tests.simulation.story import (
-    DISGUISES,
-    EXCHANGES,
-    FAULT_OPTIONS,
-    MINUTE,
-    START,
-    Story,
-    settlements_between,
-)
-from titan10_dagster_tests.tables import as_table
+from titan10_dagster_tests.simulation.events import Ban, DatabaseAway, Event, Kill, WrongClock
+from titan10_dagster_tests.simulation.grid import Floats
+from titan10_dagster_tests.simulation.record import Poll, Record, Run, SentAlert
+from titan10_dagster_tests.simulation.requests import days_requested
+from titan10_dagster_tests.simulation.story import DISGUISES, Story
+from titan10_dagster_tests.simulation.tables import Key, read_candles, read_open_slices
+from titan10_dagster_tests.simulation.world import Report, World
 
-ONE_MINUTE = TIMEFRAMES["1m"]
 HASTE = RetryLimits(attempts=3, throttled=4, wait=lambda _: 0.0)
 
 _MOST_POLLS = 10  # of a step; five pages of the smallest size are a day
-
-Tell = Callable[[str], object]
 
 
 class Killed(BaseException):
@@ -91,26 +68,21 @@ class Killed(BaseException):
 class Week:
     """A story as it happens. Call `live`, then read `record`."""
 
-    def __init__(self, story: Story, database_url: str, folder: Path, tell: Tell = lambda _: None) -> None:
-        self.story, self.record = story, Record()
-        self.url, self._folder, self._tell = database_url, folder, tell
+    def __init__(self, story: Story, database_url: str, folder: Path, report: Report = lambda _: None) -> None:
+        self.story, self.record, self.url = story, Record(), database_url
+        self._folder, self._report = folder, report
+        self.world = World(story, self.record, self.stored, report)
         self._stack = ExitStack()
         self._attempts: list[Attempt] = []
         self._lost: list[Run] = []
         self._happened: set[Event] = set()
         self._killing: int | None = None
-        self._was = START
+        self._was = story.start
 
     def __enter__(self) -> Week:
-        trading = {(one.exchange or "", one.symbol): (one.span.end, None) for one in self.story.of(Listing)}
-        for one in self.story.of(Delisting):
-            key = (one.exchange or "", one.symbol)
-            trading[key] = (trading.get(key, (None, None))[0], one.span.start)  # type: ignore[assignment]
-        self.sandbox = self._stack.enter_context(
-            Sandbox(EXCHANGES, clock=START, enforce_limits=False, symbols=self.story.symbols, trading=trading)
-        )
-        self.titan10 = self._opened(START)
-        self._prepare()
+        self.sandbox = self._stack.enter_context(self.world.sandbox)
+        self.titan10 = self._opened()
+        self.world.prepare()
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -118,79 +90,103 @@ class Week:
         self._stack.close()
 
     def live(self) -> Record:
-        """All steps, to the end of the quiet days."""
+        """Make all steps, to the end of the story."""
         for at in self.story.steps:
             self._step(at)
-        self.record.counts["requests"] = sum(len(self.sandbox.requests(name)) for name in EXCHANGES)
+        self.record.counts["requests"] = sum(len(self.sandbox.requests(name)) for name in self.story.exchanges)
         return self.record
 
-    def stored(self, series: Series, start: datetime, end: datetime) -> Floats:
-        return as_table(reader.candles(self.titan10.database, series, start, end))
+    def stored(self, key: Key, start: datetime, end: datetime) -> Floats:
+        """Return the stored candles of a series in [start, end)."""
+        return read_candles(self.url, key, self.story.timeframe, start, end)
 
-    def rows(self, exchange: str, symbol: str, start: datetime, end: datetime) -> Floats:
-        """What the exchange has at last."""
-        return self.sandbox.sites[exchange].series[symbol].rows(to_ms(start), to_ms(end), 60)
+    def rows(self, key: Key, start: datetime, end: datetime) -> Floats:
+        """Return the candles that the exchange has now."""
+        return self.world.rows(key, start, end)
 
     # -- a step
 
     def _step(self, at: datetime) -> None:
         self.record.steps.append(at)
         self._go_to(at)
-        self._let_happen(at)
+        self.world.let_happen(at)
         self._poll_to_now(at)
         lost, self._lost = self._lost, []
         for run in lost:
             self._run(run, at)
-        for due in settlements_between(self._was, at):
-            for name in EXCHANGES:
+        ours = self.titan10.now()
+        for due in self.story.settlements_between(self._was, ours):
+            for name in self.story.exchanges:
                 self._read_markets(name, at)
                 self._run(Run(name, ((due - timedelta(days=1)).date(),), None, repair=False), at)
         self._repair(at)
-        update_alerts(self.titan10, at, deliver=self._deliver)
-        self._was = at
+        update_alerts(self.titan10, self.titan10.now(), deliver=self._deliver)
+        self._observe_open_slices(at)
+        self._was = max(self._was, ours)
 
     def _go_to(self, at: datetime) -> None:
         self._now = at
-        object.__setattr__(self.titan10, "now", _ticking(at))
-        self.sandbox.clock.stop_at(to_ms(at))
+        self.world.go_to(at)
+        object.__setattr__(self.titan10, "now", self._clock(at))
+
+    def _clock(self, at: datetime) -> Callable[[], datetime]:
+        """Return this machine's clock, which never shows the same time twice.
+
+        Usually microseconds pass within a step. In the last seconds of a day they are long ones, and the exchanges'
+        clock moves with them, so that midnight passes while something runs.
+        """
+        ahead = self._ahead(at)
+        ticks = itertools.count()
+        if at + timedelta(seconds=2) < midnight(at.date()) + timedelta(days=1):
+            return lambda: at + ahead + timedelta(microseconds=next(ticks))
+
+        def slowly() -> datetime:
+            now = at + timedelta(milliseconds=20 * next(ticks))
+            self.world.go_to(now)
+            return now + ahead
+
+        return slowly
+
+    def _ahead(self, at: datetime) -> timedelta:
+        return sum((event.ahead for event in self.story.of(WrongClock) if event.span.holds(at)), timedelta())
 
     def _poll_to_now(self, at: datetime) -> None:
-        """A poll, and after a pause those of the next minutes too: each brings a page, until nothing is left behind."""
-        behind: Sequence[str] = EXCHANGES
+        """Poll, and poll again as in the next minutes, until no exchange is behind: each poll brings a page."""
+        behind: Sequence[str] = self.story.exchanges
         for _ in range(_MOST_POLLS):
             if behind:
                 behind = self._poll(at, behind)
 
     def _poll(self, at: datetime, exchanges: Sequence[str]) -> list[str]:
-        """Polls the exchanges; those of which a next poll will bring more."""
-        away = self._next(DatabaseAway, at, lambda one: not one.run)
+        """Poll the exchanges, and return those that the next poll will bring more of."""
+        away = self._next(DatabaseAway, at, lambda event: not event.run)
         with self._watched(at, f"poll {', '.join(exchanges)}", exchanges), self._database_away(away):
             reports = poll_exchanges(self.titan10, exchanges)
         for report in reports:
             self.record.counts["rows live"] += report.inserted
             if report.error or report.failed:
-                self._tell(f"    {report.exchange}: {report.error or report.failed}")
+                self._report(f"    {report.exchange}: {report.error or report.failed}")
             self.record.polls.append(self._polled(report, at))
             if away is not None:
                 self.record.disturbed[report.exchange].append(at)
-        return [one.exchange for one in reports if one.lag is not None and one.lag > 2 * MINUTE]
+        return [report.exchange for report in reports if report.lag is not None and report.lag > 2 * self.story.step]
 
     def _polled(self, report: LiveReport, at: datetime) -> Poll:
         answered = set(self.story.symbols[report.exchange]) - {*report.failed, *report.postponed}
-        spoiled = any(storm.kind not in DISGUISES for storm in self._storms(report.exchange, at))
-        return Poll(at, report.exchange, frozenset() if report.error else frozenset(answered), spoiled)
+        spoiled = any(storm.kind not in DISGUISES for storm in self.world.storms(report.exchange, at))
+        return Poll(at, report.exchange, frozenset() if report.error else frozenset(answered), spoiled, self._ahead(at))
 
     def _read_markets(self, exchange: str, at: datetime) -> None:
         with self._watched(at, f"markets of {exchange}", [exchange]):
             try:
                 refresh_markets(self.titan10, exchange)
             except FetchError as error:
-                self._tell(f"    {error}")
+                self._report(f"    {error}")
             else:
                 self.record.markets_read[exchange].append(at)
 
     def _repair(self, at: datetime) -> None:
-        self._attempts = [one for one in self._attempts if one.at >= at - REMEMBERED]
+        self._attempts = [attempt for attempt in self._attempts if attempt.at >= at - REMEMBERED]
         plan = plan_after(self.titan10, self._attempts, {run.exchange for run in self._lost})
         for repair in plan.repairs:
             run = Run(repair.exchange, tuple(days(repair.first, repair.last)), repair.symbols, repair=True)
@@ -207,34 +203,34 @@ class Week:
                 )
             )
 
-    def _deliver(self, letters: Mapping[str, Sequence[Notification]]) -> Iterator[tuple[str, Notification]]:
-        """Takes every letter."""
+    def _deliver(self, outgoing: Mapping[str, Sequence[Notification]]) -> Iterator[tuple[str, Notification]]:
+        """Record every notification, as delivered."""
         kinds = {title: kind for kind, title in TITLES.items()}
-        for url, ones in letters.items():
-            for letter in ones:
-                self._tell(f"    ! {letter.title}")
-                _, exchange, title, *over = letter.title.split(": ")
+        for url, notifications in outgoing.items():
+            for notification in notifications:
+                self._report(f"    ! {notification.title}")
+                _, exchange, title, *over = notification.title.split(": ")
                 self.record.notifications.append(SentAlert(self._now, exchange, kinds[title], begins=not over))
-                yield url, letter
+                yield url, notification
 
     # -- a run
 
     def _run(self, run: Run, at: datetime) -> bool:
-        """What the two assets do, with the step's retries and without their pauses; whether they succeeded."""
+        """Do what the two assets do, with the step's retries and without pauses; return whether they succeeded."""
         self.record.counts["runs"] += 1
         kill = self._next(Kill, at)
         self._killing = None if kill is None else kill.landings
-        with self._watched(at, str(run), [run.exchange]):
+        with self._watched(at, str(run), [run.exchange]), self._counted(run, at):
             try:
-                self._fetch_and_store(run, self._next(DatabaseAway, at, lambda one: one.run))
+                self._fetch_and_store(run, self._next(DatabaseAway, at, lambda event: event.run))
             except FetchError as error:
-                self._tell(f"    failed: {error}")
+                self._report(f"    failed: {error}")
             except Killed:
-                self._tell("    killed")
+                self._report("    killed")
                 self.record.counts["kills"] += 1
                 self._lost.append(run)
                 self.titan10.database.close()
-                self.titan10 = self._opened(at)
+                self.titan10 = self._opened()
             else:
                 return True
             finally:
@@ -254,7 +250,7 @@ class Week:
             else:
                 break
         for symbol, error in fetch.failed.items():
-            self._tell(f"    {symbol}: {error}")
+            self._report(f"    {symbol}: {error}")
         landed = [slice_ for slice_ in (*plan.fetch, *plan.landed) if slice_ not in fetch.skipped]
         absent = absent_files(titan10, landed)
         if absent:
@@ -272,95 +268,12 @@ class Week:
             if self._killing <= 0:
                 raise Killed
 
-    # -- what happens
-
-    def _prepare(self) -> None:
-        """What is true of the exchanges from the beginning on."""
-        for outage in self.story.of(Outage):
-            self._fault(outage, "absent", time=_floor(outage.span.start), until=_floor(outage.span.end))
-        for late in self.story.of(Late):
-            self._fault(late, "absent", symbol=late.symbol, time=late.hidden.start, until=late.hidden.end)
-        for broken in self.story.of(Broken):
-            rows = self.rows(broken.exchange or "", broken.symbol, broken.minute, broken.minute + MINUTE)
-            if len(rows) and rows[0, 2] > rows[0, 3]:
-                _, opened, high, low, close, volume = rows[0].tolist()
-                self._restate(broken, broken.symbol, broken.minute, [opened, low, high, close, volume])
-                self._healthy = {**getattr(self, "_healthy", {}), broken: rows[0, 1:].tolist()}
-                self.record.broken.append(broken)
-
-    def _let_happen(self, at: datetime) -> None:
-        self.sandbox.clear_faults()
-        raging = [event for event in self.story.events if event.span.holds(at)]
-        for event in sorted(raging, key=lambda event: not isinstance(event, Ban)):  # who is banned hears nothing else
-            self._rage(event, at)
-        for event in self.story.events:
-            if event not in self._happened and self._changes(event, at):
-                self._happened.add(event)
-
-    def _rage(self, event: Event, at: datetime) -> None:
-        """What an exchange does while the event lasts."""
-        if isinstance(event, Storm):
-            options = {"probability": event.probability, "seed": self.story.seed, **FAULT_OPTIONS.get(event.kind, {})}
-            self._fault(event, event.kind, **options)
-        elif isinstance(event, Ban):
-            self._fault(event, "http_418", path="any", retry_after=int((event.span.end - at).total_seconds()) + 1)
-        elif isinstance(event, Outage) and not event.answers:
-            self._fault(event, "outage")
-        else:
-            return
-        self.record.disturbed[event.exchange or ""].append(at)
-
-    def _changes(self, event: Event, at: datetime) -> bool:
-        """Whether the exchange's candles change at last because of the event: once."""
-        if isinstance(event, Restated) and at >= event.span.start:
-            self._rewrite(event, at)
-        elif isinstance(event, Broken) and event in self.record.broken and at >= event.span.end:
-            self._restate(event, event.symbol, event.minute, self._healthy[event])
-        elif isinstance(event, Late) and at >= event.span.end:
-            self._fault(
-                event, "absent", symbol=event.symbol, time=event.hidden.start, until=event.hidden.end, back=True
-            )
-        else:
-            return False
-        self._tell(f"  {event}")
-        return True
-
-    def _rewrite(self, event: Restated, at: datetime) -> None:
-        exchange = event.exchange or ""
-        before = self.rows(exchange, event.symbol, event.minute, event.minute + MINUTE)
-        if not len(before):
-            return
-        self._restate(event, event.symbol, event.minute, None)
-        after = self.rows(exchange, event.symbol, event.minute, event.minute + MINUTE)
-        series = Series(exchange, event.symbol, ONE_MINUTE)
-        stored = self.stored(series, event.minute, event.minute + MINUTE)
-        self.record.rewrites.append(
-            Rewrite(
-                at,
-                exchange,
-                event.symbol,
-                event.minute,
-                tuple(before[0, 1:].tolist()),
-                tuple(after[0, 1:].tolist()),
-                tuple(stored[0, 1:].tolist()) if len(stored) else None,
-            )
-        )
-
-    def _restate(self, event: Event, symbol: str, minute: datetime, values: Sequence[float] | None) -> None:
-        self._fault(event, "restate", symbol=symbol, time=to_ms(minute), values=values)
-
-    def _fault(self, event: Event, kind: str, **options: Any) -> None:
-        self.sandbox.fault(event.exchange or "", kind, **options)
-
-    def _storms(self, exchange: str, at: datetime) -> list[Storm]:
-        return [one for one in self.story.of(Storm) if one.exchange == exchange and one.span.holds(at)]
-
     def _next(self, kind: type[Any], at: datetime, fits: Callable[[Any], bool] = lambda _: True) -> Any:
-        """An event that waits for the next occasion, once."""
+        """Return an event that waits for the next occasion, once."""
         for event in self.story.of(kind):
             if event not in self._happened and event.span.holds(at) and fits(event):
                 self._happened.add(event)
-                self._tell(f"  {event}")
+                self._report(f"  {event}")
                 return event
         return None
 
@@ -368,23 +281,39 @@ class Week:
 
     @contextmanager
     def _watched(self, at: datetime, what: str, exchanges: Sequence[str]) -> Iterator[None]:
-        """Nothing may be asked of an exchange whose breaker is open, nor of one that has told us of its ban before."""
-        self._tell(f"{at:%d. %H:%M:%S} {what}")
-        shut = {name for name in exchanges if self._is_shut(name, at)}
+        """Complain about requests to an exchange whose breaker is open, or that has announced its ban before."""
+        self._report(f"{at:%d. %H:%M:%S} {what}")
+        blocked = {name for name in exchanges if self._is_blocked(name)}
         before = {name: self.sandbox.sites[name].journal.next for name in exchanges}
         yield
-        bans = {one.exchange: one for one in self.story.of(Ban) if one.span.holds(at)}
+        bans = {ban.exchange: ban for ban in self.story.of(Ban) if ban.span.holds(at)}
         for name in exchanges:
-            asked = self.sandbox.requests(name, before[name])
-            if asked and (name in shut or bans.get(name) in self._happened):
-                why = "whose breaker is open" if name in shut else "which has banned us"
-                self.record.complaints.append(f"{at}: {what} made {len(asked)} requests of {name}, {why}")
-            if name in bans and any(entry["status"] == 418 for entry in asked):
+            requests = self.sandbox.requests(name, before[name])
+            if requests and (name in blocked or bans.get(name) in self._happened):
+                why = "whose breaker is open" if name in blocked else "which has banned us"
+                self.record.complaints.append(f"{at}: {what} made {len(requests)} requests to {name}, {why}")
+            if name in bans and any(entry["status"] == 418 for entry in requests):
                 self._happened.add(bans[name])
 
-    def _is_shut(self, exchange: str, at: datetime) -> bool:
-        """Whether it is for a while: within a step, microseconds go by."""
-        return may_request(health_of(self.titan10, exchange), at + timedelta(seconds=1)).permit is Permit.REFUSED
+    @contextmanager
+    def _counted(self, run: Run, at: datetime) -> Iterator[None]:
+        """Count the requests of a run for the slices that they concern."""
+        before = self.sandbox.sites[run.exchange].journal.next
+        yield
+        for entry in self.sandbox.requests(run.exchange, before):
+            for day in days_requested(entry, self.story.timeframe, self.story.step, run.days):
+                key = (run.exchange, entry["symbol"], day)
+                self.record.requests[key] += 1
+                self.record.requested_last[key] = at
+
+    def _observe_open_slices(self, at: datetime) -> None:
+        for key in read_open_slices(self.url):
+            self.record.open_until[key] = at
+
+    def _is_blocked(self, exchange: str) -> bool:
+        """Return whether the breaker refuses requests for longer than a step lasts."""
+        soon = self.titan10.now() + timedelta(seconds=1)
+        return may_request(health_of(self.titan10, exchange), soon).permit is Permit.REFUSED
 
     @contextmanager
     def _database_away(self, event: DatabaseAway | None) -> Iterator[None]:
@@ -399,7 +328,7 @@ class Week:
         finally:
             timer.join()
 
-    def _opened(self, at: datetime) -> IngestContext:
+    def _opened(self) -> IngestContext:
         settings = Settings.model_construct(
             data=self._folder,
             database=DatabaseSettings(),
@@ -409,7 +338,11 @@ class Week:
             alerts=AlertSettings(urls=(SecretStr("json://127.0.0.1/somebody"),)),
             exchanges={
                 name: ExchangeSettings(
-                    symbols=symbols, start=START.date(), base_url=self.sandbox.url(name), paced=False
+                    symbols=symbols,
+                    start=self.story.start.date(),
+                    timeframe=TIMEFRAMES[self.story.timeframe],
+                    base_url=self.sandbox.url(name),
+                    paced=False,
                 )
                 for name, symbols in self.story.symbols.items()
             },
@@ -418,17 +351,7 @@ class Week:
             settings,
             Database(self.url),
             LandingZone(settings.landing),
-            now=_ticking(at),
+            now=self._clock(self.story.steps[0] if not self.record.steps else self.record.steps[-1]),
             on_landed=self._landed,
             retry_limits=HASTE,
         )
-
-
-def _ticking(start: datetime) -> Callable[[], datetime]:
-    """A clock that never tells the same time twice, as none does."""
-    ticks = itertools.count()
-    return lambda: start + timedelta(microseconds=next(ticks))
-
-
-def _floor(instant: datetime) -> datetime:
-    return instant.replace(second=0, microsecond=0)

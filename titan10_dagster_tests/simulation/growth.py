@@ -1,0 +1,144 @@
+"""What a story draws beside the trouble of `story`: changes of markets and of candles, wrong answers, wrong clocks.
+
+It is drawn from a generator of its own, so that a seed keeps the trouble that it always had. At most one of these
+changes concerns a series, and none a series that `story` lists, delists, or rewrites candles of: the oracle could not
+tell the values of a candle that was first rewritten and then redenominated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from random import Random
+
+from titan10_dagster.sandbox.venues.registry import venue
+from titan10_dagster_tests.simulation.events import (
+    Broken,
+    Delisting,
+    Event,
+    Halt,
+    Late,
+    Listing,
+    RateLimited,
+    Redenominated,
+    Relisting,
+    Renamed,
+    Restated,
+    Revised,
+    Span,
+    Storm,
+    WrongClock,
+)
+
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+_WEEK = 7 * DAY
+
+# Rows that are missing from an answer that looks good. Two of these six hours apart would be believed, as they should.
+LOSSES = ("lost_rows", "empty_page")
+# A row that breaks a rule among good ones.
+ROW_FAULTS = (
+    "off_grid", "null_row", "empty_row", "negative_time", "null_value", "nan_value", "zero_price", "negative_volume",
+    "conflicting_duplicate",
+)  # fmt: skip
+STALE = "stale"  # a backend that lags behind
+STALE_MINUTES = 150
+INCOMPLETE = (*LOSSES, *ROW_FAULTS, STALE)
+APART = timedelta(hours=40)  # so that no day is fetched twice in such answers
+
+_Series = tuple[str, str]
+_MARKET_CHANGES = ("halt", "relisting", "reuse", "renamed", "redenominated", "revised")
+
+
+@dataclass
+class Growth:
+    """Draws the events of one week that begins at `start`."""
+
+    random: Random
+    start: datetime
+    symbols: Mapping[str, Sequence[str]]
+    known: Sequence[Event]
+    events: list[Event] = field(default_factory=list)
+
+    def draw(self) -> list[Event]:
+        free = self._free_series()
+        for _ in range(self.random.randint(2, 4)):
+            if free:
+                exchange, symbol = free.pop(self.random.randrange(len(free)))
+                self._change(self.random.choice(_MARKET_CHANGES), exchange, symbol)
+        for exchange in self.symbols:
+            self._answers(exchange)
+        if self.random.random() < 0.3:
+            minutes = self.random.choice((-30, -2, -1, 1, 2, 30))
+            self.events.append(WrongClock(self._span(30 * MINUTE, 5 * HOUR), None, minutes * MINUTE))
+        return self.events
+
+    def midnights(self) -> list[datetime]:
+        """Return instants just before a midnight, at which something runs."""
+        return [self.start + n * DAY - timedelta(seconds=1) for n in range(1, 8) if self.random.random() < 0.3]
+
+    def _free_series(self) -> list[_Series]:
+        touched = set()
+        for event in self.known:
+            if isinstance(event, (Listing, Delisting, Restated, Broken, Late)):
+                touched.add((event.exchange, event.symbol))
+        series = []
+        for exchange, symbols in self.symbols.items():
+            series += [(exchange, symbol) for symbol in symbols if (exchange, symbol) not in touched]
+        return series
+
+    def _change(self, kind: str, exchange: str, symbol: str) -> None:
+        at = self._instant(DAY, 5 * DAY)
+        open_ended = Span(at, at + 60 * DAY)
+        if kind == "halt":
+            span = Span(at, at + self._length(10 * MINUTE, 30 * HOUR))
+            self.events.append(Halt(span, exchange, symbol))
+        elif kind == "relisting":
+            span = Span(at, at + self._length(3 * HOUR, 2 * DAY))
+            self.events.append(Relisting(span, exchange, symbol, None, 1.0))
+        elif kind == "reuse":
+            span = Span(at, at + self._length(3 * HOUR, 2 * DAY))
+            self.events.append(Relisting(span, exchange, symbol, self._market_id(symbol), 40.0))
+        elif kind == "renamed":
+            self.events.append(Renamed(open_ended, exchange, symbol, self._market_id(symbol)))
+        elif kind == "redenominated":
+            self.events.append(Redenominated(open_ended, exchange, symbol, 1_000.0))
+        else:
+            end = at - self._length(0 * HOUR, 20 * HOUR)
+            stretch = Span(end - self._length(HOUR, 20 * HOUR), end)
+            self.events.append(Revised(open_ended, exchange, symbol, stretch, 0.5))
+
+    def _answers(self, exchange: str) -> None:
+        if self.random.random() < 0.5:
+            self._incomplete(exchange, self.random.choice(ROW_FAULTS))
+        if self.random.random() < 0.3:
+            self._incomplete(exchange, STALE)
+        if self.random.random() < 0.15:
+            limit = venue(exchange).limits[0]
+            requests = self.random.choice((3, 8))
+            factor = requests * limit.cost.get("candles", 1.0) / limit.allowed
+            self.events.append(RateLimited(self._span(HOUR, 3 * HOUR), exchange, factor))
+
+    def _incomplete(self, exchange: str, kind: str) -> None:
+        """Add a storm of incomplete answers, if there is room for it between the others."""
+        span = self._span(HOUR, 4 * HOUR)
+        for event in (*self.known, *self.events):
+            is_one = isinstance(event, Storm) and event.exchange == exchange and event.kind in INCOMPLETE
+            if is_one and span.start < event.span.end + APART and event.span.start < span.end + APART:
+                return
+        self.events.append(Storm(span, exchange, kind, 0.5))
+
+    def _market_id(self, symbol: str) -> str:
+        return f"{symbol.split('/')[0]}V{self.random.randint(2, 9)}{symbol.split('/')[1]}"
+
+    def _length(self, least: timedelta, most: timedelta) -> timedelta:
+        """Return a length of whole minutes."""
+        return self.random.randint(least // MINUTE, most // MINUTE) * MINUTE
+
+    def _instant(self, least: timedelta, most: timedelta) -> datetime:
+        return self.start + self._length(least, most)
+
+    def _span(self, shortest: timedelta, longest: timedelta) -> Span:
+        length = self._length(shortest, longest)
+        start = self._instant(30 * MINUTE, _WEEK - length)
+        return Span(start, start + length)

@@ -1,0 +1,43 @@
+"""How often each slice was requested, and how long it stayed open."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from titan10_dagster.candles.slices import from_ms
+
+SliceKey = tuple[str, str, date]  # exchange, symbol and UTC day
+
+
+def days_requested(entry: Mapping[str, Any], timeframe: str, step: timedelta, days: Iterable[date]) -> Iterator[date]:
+    """Yield those of `days` that a request of the sandbox's log asks candles of, for the series' own timeframe."""
+    if entry["timeframe"] != timeframe or entry["since"] is None:
+        return
+    since = from_ms(entry["since"])
+    until = since + entry["limit"] * step
+    if entry["end"] is not None:
+        until = min(until, from_ms(entry["end"]))
+    for day in days:
+        start = datetime(day.year, day.month, day.day, tzinfo=since.tzinfo)
+        if since < start + timedelta(days=1) and until > start:
+            yield day
+
+
+def distribution(counts: Iterable[float]) -> str:
+    """Describe counts: how many there are, the median, the ninetieth percentile, and the maximum."""
+    ordered = sorted(counts)
+    if not ordered:
+        return "none"
+    median, ninetieth = (ordered[min(int(len(ordered) * share), len(ordered) - 1)] for share in (0.5, 0.9))
+    return f"{len(ordered)} slices, median {median:g}, 90 % up to {ninetieth:g}, maximum {ordered[-1]:g}"
+
+
+def most_requested(requests: Counter[SliceKey], count: int) -> str:
+    """Name the slices that were requested most often."""
+    named = []
+    for (exchange, symbol, day), times in requests.most_common(count):
+        named.append(f"{exchange} {symbol} {day}: {times}")
+    return "; ".join(named)

@@ -1,0 +1,332 @@
+"""What an exchange did to one series in a story, as masks over the story's grid: the oracle's own reading of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, datetime, timedelta
+from functools import cached_property
+
+import numpy as np
+
+from titan10_dagster.candles.slices import days, from_ms, midnight, to_ms
+from titan10_dagster.sandbox.truth import outage
+from titan10_dagster.sandbox.venues.registry import venue
+from titan10_dagster_tests.simulation.events import (
+    Delisting,
+    Event,
+    Halt,
+    Late,
+    Listing,
+    Outage,
+    Redenominated,
+    Relisting,
+    Renamed,
+    Span,
+    Storm,
+    WrongClock,
+)
+from titan10_dagster_tests.simulation.grid import Mask, grown, runs
+from titan10_dagster_tests.simulation.growth import INCOMPLETE, STALE, STALE_MINUTES
+from titan10_dagster_tests.simulation.record import Poll, Rewrite
+from titan10_dagster_tests.simulation.story import DAY
+from titan10_dagster_tests.simulation.tables import Key
+from titan10_dagster_tests.simulation.week import Week
+
+_MINUTE = timedelta(minutes=1)
+
+# The candles back from now that the exchange serves. Two fewer count as reachable: time passes during a request.
+MEMORY: Mapping[str, int] = {"kraken": 720}
+SLACK = 2
+LONG = timedelta(minutes=90)  # a silence that no lack of trades explains where every minute has a row
+
+
+def known_since(week: Week, exchange: str, at: datetime) -> datetime:
+    """Return when Titan-10 read the exchange's list of markets for the first time after `at`."""
+    return min((read for read in week.record.markets_read[exchange] if read >= at), default=week.story.grid.end)
+
+
+def unknown_market(week: Week, key: Key) -> Iterator[Span]:
+    """Yield when Titan-10 cannot know the market of a series: until it reads the list that shows it."""
+    for event in week.story.events:
+        if (event.exchange, getattr(event, "symbol", None)) != key:
+            continue
+        if isinstance(event, Listing):
+            yield Span(event.span.start, known_since(week, key[0], event.span.end))
+        elif isinstance(event, Renamed):
+            yield Span(event.span.start, known_since(week, key[0], event.span.start))
+        elif isinstance(event, Relisting) and event.market_id is not None:
+            yield Span(event.span.end, known_since(week, key[0], event.span.end))
+
+
+class Truth:
+    """One series: when it traded, what the exchange could give, and which values its candles had."""
+
+    def __init__(self, week: Week, key: Key) -> None:
+        self.week, self.key = week, key
+        self.exchange, self.symbol = key
+        self.story, self.grid = week.story, week.story.grid
+        self.memory = MEMORY.get(self.exchange)
+        self.final = week.rows(key, self.story.start, self.story.judged_end)
+        self.broken = self.grid.of(event.minute for event in week.record.broken if self.is_mine(event))
+        self.broken_at_last = self.grid.at(self.final[self.final[:, 2] < self.final[:, 3], 0])
+        self.exists = self.grid.at(self.final[:, 0]) & ~self.broken_at_last
+        self.rewrites: dict[int, list[Rewrite]] = {}
+        for rewrite in week.record.rewrites:
+            if (rewrite.exchange, rewrite.symbol) == key:
+                self.rewrites.setdefault(to_ms(rewrite.time), []).append(rewrite)
+
+    def is_mine(self, event: Event) -> bool:
+        return (event.exchange, getattr(event, "symbol", None)) == self.key
+
+    def mine(self, kind: type[Event]) -> list[Event]:
+        return [event for event in self.week.story.of(kind) if self.is_mine(event)]
+
+    # -- trading
+
+    @cached_property
+    def spells(self) -> Sequence[Span]:
+        """The stretches in which the market is on the exchange's list."""
+        start, end = self.grid.start, self.grid.end
+        for event in self.mine(Listing):
+            start = event.span.end
+        for event in self.mine(Delisting):
+            end = event.span.start
+        spells = []
+        for event in self.mine(Relisting):
+            spells.append(Span(start, event.span.start))
+            start = event.span.end
+        return [*spells, Span(start, end)]
+
+    @cached_property
+    def unlisted(self) -> Mask:
+        """Before the first listing."""
+        return self.grid.within(self.grid.start, self.spells[0].start)
+
+    @cached_property
+    def gone(self) -> Mask:
+        """After the last delisting."""
+        return self.grid.within(self.spells[-1].end, self.grid.end)
+
+    @cached_property
+    def off_list(self) -> Mask:
+        """Between two listings."""
+        listed = self.grid.none()
+        for spell in self.spells:
+            listed |= self.grid.within(spell.start, spell.end)
+        return ~listed & ~self.unlisted & ~self.gone
+
+    @cached_property
+    def halted(self) -> Mask:
+        mask = self.grid.none()
+        for event in self.mine(Halt):
+            mask |= self.grid.within(event.span.start, event.span.end)
+        return mask
+
+    @cached_property
+    def down(self) -> Mask:
+        """The outages of the story, and those that the sandbox has anyway."""
+        down = self.grid.none()
+        for event in self.week.story.of(Outage):
+            if event.exchange == self.exchange:
+                down |= self.grid.in_span(event.span)
+        for day in days(self.story.start.date(), self.story.last_day):
+            stretch = outage(venue(self.exchange), (day - date(1970, 1, 1)).days)
+            if stretch is not None:
+                first, last = (midnight(day) + minutes * _MINUTE for minutes in stretch)
+                down |= self.grid.within(first, last)
+        return down
+
+    @property
+    def standstill(self) -> Mask:
+        """When no trade was possible although the market had been listed before, and was listed later."""
+        return self.down | self.halted | self.off_list
+
+    @cached_property
+    def silent(self) -> Mask:
+        """The minutes without a candle from the first listing to the last delisting."""
+        return ~self.grid.at(self.final[:, 0]) & ~self.unlisted & ~self.gone
+
+    @cached_property
+    def certain_standstill(self) -> Mask:
+        """The minutes that are no lack of trades, and look like none.
+
+        On an exchange that gives every minute a row, silences that all series share, and long ones of one series.
+        A symbol without a neighbour (the other one is not listed, or stands still) has only its own silences.
+        """
+        if self.memory is not None or venue(self.exchange).empty_minutes != "filled":
+            return self.grid.none()
+        alone = any(
+            event.exchange == self.exchange
+            for kind in (Listing, Delisting, Relisting, Halt)
+            for event in self.week.story.of(kind)
+        )
+        certain = self.grid.none() if alone else self.down.copy()
+        for first, last in runs(self.standstill & self.silent):
+            if (last - first) * self.grid.step >= LONG:
+                certain[first:last] = True
+        return certain
+
+    # -- what the exchange could give
+
+    def reachable(self, first_day: date) -> Mask:
+        """Return the candles that Titan-10 could get, of the days from `first_day` on."""
+        reachable = self.grid.all() if self.memory is None else self._polled(self.memory)
+        return reachable & self.grid.within(midnight(first_day), self.story.judged_end) & ~self._of_a_former_market()
+
+    def _polled(self, memory: int) -> Mask:
+        reachable = self.grid.none()
+        for poll in self.week.record.polls:
+            if poll.exchange == self.exchange and self.symbol in poll.answered and not poll.spoiled:
+                reachable |= self._given(poll, memory)
+        return reachable
+
+    def _given(self, poll: Poll, memory: int) -> Mask:
+        """Return the candles that the exchange could give in this poll.
+
+        This machine's clock bounds what it asks for: the newest candle, and the oldest that it believes to be kept.
+        """
+        newest = self.grid.floor(min(poll.at, poll.at + poll.ahead))
+        oldest = self.grid.floor(max(poll.at, poll.at + poll.ahead)) - (memory - SLACK) * self.grid.step
+        given = self.grid.within(oldest, newest)
+        for event in self.mine(Late):
+            if isinstance(event, Late) and poll.at < event.span.end:
+                given &= ~self.grid.in_span(event.hidden)
+        for broken in self.week.record.broken:
+            if self.is_mine(broken) and poll.at < broken.span.end:
+                given &= ~self.grid.of([broken.minute])
+        return given
+
+    def _of_a_former_market(self) -> Mask:
+        """Return the days that were open when the market got another id: the exchange gives the new market's candles.
+
+        Titan-10 does not join them to those of the former market, so what was not stored by then is lost.
+        """
+        lost = self.grid.none()
+        for event in self.week.story.events:
+            changed = isinstance(event, Renamed) or (isinstance(event, Relisting) and event.market_id is not None)
+            if not self.is_mine(event) or not changed:
+                continue
+            read = known_since(self.week, self.exchange, event.span.start)
+            for day in days(self.story.start.date(), event.span.start.date()):
+                if (
+                    self.week.record.open_until.get((*self.key, day), self.story.start) >= event.span.start
+                    and day < read.date()
+                ):
+                    lost |= self.grid.within(midnight(day), midnight(day) + DAY)
+        return lost
+
+    @cached_property
+    def of_a_former_market(self) -> Mask:
+        return self._of_a_former_market()
+
+    # -- values
+
+    def values(self, time_ms: int, fetched_at: datetime | None) -> set[tuple[float, ...]]:
+        """Return the values that a rewritten candle may have, if its day was fetched last at `fetched_at`.
+
+        They are those of that instant, if the candle was within reach and the answer was complete. Otherwise it may
+        have any value that the exchange ever gave.
+        """
+        rewrites = self.rewrites[time_ms]
+        if fetched_at is None or not self._answers_whole(from_ms(time_ms), fetched_at):
+            return {rewrite.old for rewrite in rewrites} | {rewrite.new for rewrite in rewrites}
+        before = [rewrite.new for rewrite in rewrites if rewrite.at <= fetched_at]
+        return {before[-1] if before else rewrites[0].old}
+
+    def _answers_whole(self, time: datetime, fetched_at: datetime) -> bool:
+        if self.memory is not None and fetched_at > time + (self.memory - SLACK) * self.grid.step:
+            return False
+        wrong_clocks = self.week.story.of(WrongClock)
+        margin = max((abs(event.ahead) for event in wrong_clocks), default=timedelta())
+        doubtful = [event.span for event in wrong_clocks]
+        for storm in self.week.story.of(Storm):
+            if storm.kind in INCOMPLETE and storm.exchange == self.exchange:
+                doubtful.append(storm.span)
+        return not any(span.start - margin <= fetched_at <= span.end + margin for span in doubtful)
+
+    @cached_property
+    def unfinished(self) -> Mask:
+        """The candles that looked finished although they were still forming.
+
+        A backend that lags behind gives its newest candle as it was then, and a clock that is ahead makes the forming
+        candle look finished.
+        """
+        mask = self.grid.none()
+        for at in self.week.record.steps:
+            for event in self.week.story.events:
+                if not event.span.holds(at):
+                    continue
+                if isinstance(event, Storm) and event.kind == STALE and event.exchange == self.exchange:
+                    mask |= self.grid.of([at - STALE_MINUTES * _MINUTE])
+                elif isinstance(event, WrongClock) and event.ahead > timedelta():
+                    mask |= self.grid.of([at])
+        return mask
+
+    @cached_property
+    def spoiled(self) -> Mask:
+        """The candles that an exchange with a short memory may have given only in incomplete answers."""
+        mask = self.grid.none()
+        for event in self.week.story.of(Storm):
+            if event.exchange == self.exchange and event.kind in INCOMPLETE:
+                mask |= self.grid.within(event.span.start - (self.memory or 0) * self.grid.step, event.span.end)
+        return mask
+
+    # -- reasons
+
+    def allowed(self, reachable: Mask) -> Mapping[str, Mask]:
+        """Return the minutes that may have each reason at the end."""
+        short = self.memory is not None
+        # A minute without trades beside a standstill is part of one silence, and one silence has one reason.
+        silenced = grown(self.standstill & self.silent, self.silent)
+        together = grown((self.down | self._other_is_silent() & self.standstill) & self.silent, self.silent)
+        behind = ~reachable if short else self.grid.none()
+        # An exchange with a short memory cannot show when it listed a symbol: there is nothing to see but silence.
+        unseen = (self.unlisted | self.gone) if short else self.grid.none()
+        broken_to_the_end = self.broken & (self.broken_at_last | behind)
+        return {
+            "pre_listing": self.unlisted,
+            "delisted": self.gone,
+            "no_trades": (self.silent & ~self.certain_standstill) | unseen,
+            "outage": together,
+            "halted": silenced,
+            # Not final, so only for candles that the exchange no longer serves.
+            "quarantined": (broken_to_the_end | self.spoiled) & behind,
+            "broken_at_source": broken_to_the_end | (self.spoiled & behind),
+            "beyond_horizon": behind | (self.silent | unseen if short else self.grid.none()) | self.of_a_former_market,
+        }
+
+    def _other_is_silent(self) -> Mask:
+        """Return when another symbol of the exchange stands still too, so that the silence is a shared one."""
+        silent = self.grid.none()
+        for symbol in self.week.story.symbols[self.exchange]:
+            if symbol != self.symbol:
+                other = Truth(self.week, (self.exchange, symbol))
+                silent |= other.halted | other.off_list | other.down
+        return silent
+
+    # -- breaks
+
+    def breaks(self) -> Iterator[tuple[Span, bool]]:
+        """Yield where a break may be recorded, and whether one must be.
+
+        A change of the market breaks the series at its last candle before the change was seen, and at that day's
+        midnight. A redenomination breaks it at the first candle after it, a return at another price likewise.
+        """
+        for event in self.week.story.events:
+            if not self.is_mine(event):
+                continue
+            if isinstance(event, Redenominated):
+                yield Span(event.span.start, self.first_candle(event.span.start) + self.grid.step), True
+            elif isinstance(event, Renamed):
+                seen = known_since(self.week, self.exchange, event.span.start)
+                yield Span(midnight(event.span.start.date()), seen + self.grid.step), True
+            elif isinstance(event, Relisting) and event.market_id is not None:
+                seen = known_since(self.week, self.exchange, event.span.end)
+                last = max(seen, self.first_candle(event.span.end))
+                yield Span(midnight(event.span.start.date()), last + self.grid.step), True
+
+    def first_candle(self, since: datetime) -> datetime:
+        """Return the start of the exchange's first candle at or after an instant."""
+        cells = np.flatnonzero(self.exists)
+        later = cells[cells >= self.grid.cell(since)]
+        return self.grid.time(int(later[0])) if len(later) else self.grid.end - DAY
