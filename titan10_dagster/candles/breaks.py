@@ -13,7 +13,9 @@ break only after a day of silence, because prices of illiquid pairs can jump.
 | market | - | the exchange gives another market under the symbol (`candles/identity.py`) |
 
 Jumps count in both directions. "The other way": the typical traded value (price times volume) of the candles before and
-after differs by less than the factor 20, while the volume differs by more than half of the price's factor.
+after differs by less than the factor 20, while the volume differs by more than half of the price's factor, or by more
+than the factor 20: volumes of a quiet pair differ by themselves from one half hour to the next. The typical volume is
+that of candles with trades.
 """
 
 from __future__ import annotations
@@ -97,7 +99,7 @@ def _break_at(candles: Candles, index: int) -> Break | None:
     """Classify the jump at this position by the silence before it and by the volumes around it."""
     before, after = candles.cut(max(index - SAMPLE, 0), index), candles.cut(index, index + SAMPLE)
     price = float(after.open[0] / before.close[-1])
-    volume = _ratio(float(np.median(after.volume)), float(np.median(before.volume)))
+    volume = _ratio(_typical_volume(after), _typical_volume(before))
     silence = after.times[0] - before.times[-1]
     jump = max(price, 1 / price)
     kind = None
@@ -113,8 +115,17 @@ def _volumes_jump_the_other_way(price: float, volume: float) -> bool:
         return False
     value = price * volume
     is_same_value = 1 / _SAME_VALUE < value < _SAME_VALUE
-    is_opposite = volume < 2 / price if price > 1 else volume > 0.5 / price
+    if price > 1:
+        is_opposite = volume < max(2 / price, 1 / _SAME_VALUE)
+    else:
+        is_opposite = volume > min(0.5 / price, _SAME_VALUE)
     return is_same_value and is_opposite
+
+
+def _typical_volume(candles: Candles) -> float:
+    """Return the median volume of the candles with trades; 0 if there are none."""
+    traded = candles.volume[candles.volume > 0]
+    return float(np.median(traded)) if len(traded) else 0.0
 
 
 def _ratio(new: float, old: float) -> float:

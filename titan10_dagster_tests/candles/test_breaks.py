@@ -46,6 +46,25 @@ def test_a_redenomination_without_a_silence_is_a_break_too(factor: float) -> Non
     assert found.kind is BreakKind.REDENOMINATION
 
 
+@pytest.mark.parametrize("factor", [1000.0, 0.001])
+def test_a_redenomination_of_a_pair_whose_volume_varies_is_a_break_too(factor: float) -> None:
+    """The volume is 2.4 times as large after it, apart from the change of the unit, as of a quiet pair on Kraken."""
+    before = trading(START, 100, 0.25, 860.0)
+    after = trading(START + timedelta(minutes=100), 100, 0.25 * factor, 2.4 * 860.0 / factor, seed=1)
+    (found,) = breaks_within(Candles.joined(before, after))
+    assert found.kind is BreakKind.REDENOMINATION
+
+
+def test_candles_without_trades_do_not_hide_a_redenomination() -> None:
+    """Two of three minutes are flat rows without volume."""
+    before, after = trading(START, 99, 3.0, 1000.0), trading(START + timedelta(minutes=99), 99, 3000.0, 1.0, seed=1)
+    flat = np.arange(99) % 3 > 0
+    for candles in (before, after):
+        candles.volume[flat] = 0.0
+    (found,) = breaks_within(Candles.joined(before, after))
+    assert found.kind is BreakKind.REDENOMINATION
+
+
 def test_a_price_crash_is_not_a_break() -> None:
     """The price falls to a fifth within a minute, and volumes rise, but by far more than a change of unit would."""
     before = trading(START, 100, 100.0, 50.0)
