@@ -115,11 +115,9 @@ def _volumes_jump_the_other_way(price: float, volume: float) -> bool:
         return False
     value = price * volume
     is_same_value = 1 / _SAME_VALUE < value < _SAME_VALUE
-    if price > 1:
-        is_opposite = volume < max(2 / price, 1 / _SAME_VALUE)
-    else:
-        is_opposite = volume > min(0.5 / price, _SAME_VALUE)
-    return is_same_value and is_opposite
+    # As if the price had risen: a fall of the price with a rise of the volume is the same, the other way round.
+    rise, fall = (price, volume) if price > 1 else (1 / price, 1 / volume)
+    return is_same_value and fall < max(2 / rise, 1 / _SAME_VALUE)
 
 
 def _typical_volume(candles: Candles) -> float:

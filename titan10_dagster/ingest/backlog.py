@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import date, timedelta
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime, timedelta
 
-from titan10_dagster.candles.slices import Series
+from titan10_dagster.candles.slices import Series, Slice, SliceState
 from titan10_dagster.ingest.archive import archive_of, tried_until
 from titan10_dagster.ingest.context import IngestContext
+from titan10_dagster.ingest.former_markets import begin_of_markets
 from titan10_dagster.ingest.markets import listed_symbols
 from titan10_dagster.planning.missing_days import Missing, MissingDays, missing_days
 from titan10_dagster.planning.repairs import CheckedLater, OpenSlice
@@ -29,24 +30,47 @@ def listed_series(titan10: IngestContext, exchanges: Iterable[str]) -> dict[Seri
 
 
 def open_slices(titan10: IngestContext) -> list[OpenSlice]:
-    """Return the slices of past days that miss candles without a final reason. Repairs are planned from them."""
+    """Return the slices of past days that miss candles without a final reason: repairs are planned from them.
+
+    Settled days of a former market are left out: candles in quarantine are all that they miss, and nothing brings them.
+    """
     starts = listed_series(titan10, titan10.settings.enabled)
-    return ledger.open_slices(titan10.database, starts, titan10.now().date())
+    begins = begin_of_markets(titan10, starts)
+    found = []
+    for open_slice in ledger.open_slices(titan10.database, starts, titan10.now().date()):
+        is_final = open_slice.state == SliceState.SETTLED and open_slice.unexplained_seen is None
+        if not (is_final and _is_former(open_slice.slice, begins)):
+            found.append(open_slice)
+    return found
 
 
 def slices_to_check_later(titan10: IngestContext) -> list[CheckedLater]:
-    """Return the settled slices with a halt or an outage that will still be checked for late candles."""
-    return ledger.slices_to_check_later(titan10.database, list(listed_series(titan10, titan10.settings.enabled)))
+    """Return the settled slices with a halt or an outage that are still to be checked for late candles."""
+    series = listed_series(titan10, titan10.settings.enabled)
+    begins = begin_of_markets(titan10, series)
+    found = ledger.slices_to_check_later(titan10.database, list(series))
+    return [checked for checked in found if not _is_former(checked.slice, begins)]
+
+
+def _is_former(slice_: Slice, begins: Mapping[Series, datetime]) -> bool:
+    """Return whether the symbol named another market on the slice's day."""
+    begin = begins.get(slice_.series)
+    return begin is not None and slice_.start < begin
 
 
 def reopened_by_archives(titan10: IngestContext) -> list[MissingDays]:
-    """Return the days that REST no longer serves and that the archive of their exchange was not tried for."""
+    """Return the days that REST no longer serves and that the archive of their exchange was not tried for.
+
+    Days of a former market are left out: they are read from no source, so that no market joins another.
+    """
     firsts: dict[Series, date] = {}
     for name in titan10.settings.enabled:
         archive = archive_of(titan10, name)
         if archive is not None:
             for series, start in listed_series(titan10, [name]).items():
                 firsts[series] = max(start, archive.first_day)
+    for series, begin in begin_of_markets(titan10, firsts).items():
+        firsts[series] = max(firsts[series], begin.date())
     return reopened_days(titan10.database, firsts, tried_until(titan10)) if firsts else []
 
 

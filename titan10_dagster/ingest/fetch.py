@@ -21,6 +21,7 @@ from titan10_dagster.ingest.archive import NOTE, reopened_by_archive, rest_is_a_
 from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.ingest.days import RunDays
 from titan10_dagster.ingest.delisting import closed_slice, delistings
+from titan10_dagster.ingest.former_markets import former_slice, of_a_former_market
 from titan10_dagster.ingest.judge import judge_slice
 from titan10_dagster.ingest.markets import resolve_slices
 from titan10_dagster.ingest.sources import Brought, Land, bring, sources_of
@@ -29,7 +30,6 @@ from titan10_dagster.planning.repairs import LATER_CHECKS
 from titan10_dagster.planning.resume import FetchPlan, plan_fetch
 from titan10_dagster.store import ledger
 from titan10_dagster.store.database import retrying
-from titan10_dagster.store.identities import changed_identities
 from titan10_dagster.store.markets import MarketStore
 from titan10_dagster.store.writer import write_slices
 
@@ -140,8 +140,9 @@ def absent_files(titan10: IngestContext, slices: Sequence[Slice]) -> list[Slice]
 def _fetch(titan10: IngestContext, exchange: str, slices: Sequence[Slice], land: Land) -> Brought:
     resolution = resolve_slices(titan10, exchange, slices)
     listed = [slice_ for slice_ in slices if slice_.series.symbol not in resolution.unknown]
-    wanted, former = _of_the_present_market(titan10, exchange, listed)
-    unavailable = {**resolution.unknown, **former}
+    former = of_a_former_market(titan10, exchange, listed)
+    unavailable = {**resolution.unknown, **_settle_former(titan10, former, land)}
+    wanted = [slice_ for slice_ in listed if slice_ not in former]
     if not wanted:
         return Brought(failed=unavailable)
     brought = bring(sources_of(titan10, exchange, resolution.markets), wanted, land)
@@ -152,34 +153,21 @@ def _fetch(titan10: IngestContext, exchange: str, slices: Sequence[Slice], land:
     return replace(brought, failed={**unavailable, **brought.failed})
 
 
-def _of_the_present_market(
-    titan10: IngestContext, exchange: str, slices: Sequence[Slice]
-) -> tuple[list[Slice], dict[str, FetchError]]:
-    """Leave out days on which a symbol named another market, and return the reason for each such symbol.
+def _settle_former(titan10: IngestContext, former: Mapping[Slice, MarketChanged], land: Land) -> dict[str, FetchError]:
+    """Settle days of former markets, and return the reason for each symbol.
 
-    The exchange would answer with candles of the current market, which must not be mixed with candles of the former
-    market.
+    A file that landed while the market was current is kept: then only the ledger learns that the rest will not come.
     """
-    symbols = sorted({slice_.series.symbol for slice_ in slices})
-    changed = retrying(lambda: changed_identities(titan10.database, exchange, symbols))
-    if not changed:
-        return list(slices), {}
-    wanted: list[Slice] = []
-    refused: dict[str, FetchError] = {}
-    for slice_ in slices:
-        symbol = slice_.series.symbol
-        present = changed.get(symbol)
-        if present is None or slice_.start >= present.valid_from:
-            wanted.append(slice_)
+    known = []
+    for slice_, error in former.items():
+        settled = former_slice(slice_, error, titan10.now())
+        if _is_answered(titan10, slice_):
+            known.append(judge_slice(settled))
         else:
-            refused[symbol] = MarketChanged(
-                f"{exchange} {symbol}: days before {present.valid_from:%Y-%m-%d} are of the market "
-                f"{present.former_id}, and {exchange} gives {present.market_id} under this symbol now; "
-                "they are not fetched",
-                exchange=exchange,
-                symbol=symbol,
-            )
-    return wanted, refused
+            land(settled)
+    if known:
+        retrying(lambda: write_slices(titan10.database, known))
+    return {slice_.series.symbol: error for slice_, error in former.items()}
 
 
 def _has_file(titan10: IngestContext, slice_: Slice) -> bool:

@@ -6,6 +6,7 @@ from datetime import date, timedelta
 
 import dagster as dg
 
+from titan10_dagster.candles.gaps import Reason
 from titan10_dagster.candles.slices import midnight
 from titan10_dagster.defs.compose import compose
 from titan10_dagster.ingest.days import ledger_rows
@@ -67,7 +68,7 @@ def test_days_of_the_former_market_are_not_fetched_from_the_present_one(make_wor
     world.backfill("binance", before)
     assert world.candle_requests("binance") == []
     (row,) = ledger_rows(world.titan10, world.titan10.slices("binance", [before])).values()
-    assert (row.state, row.present) == ("partial", 0)
+    assert (row.state, row.present, row.missing[Reason.BEYOND_HORIZON]) == ("settled", 0, 1440)
     assert "are of the market BTCUSDT, and binance gives BTCV2USDT under this symbol now" in str(row.note)
 
 

@@ -1,0 +1,63 @@
+"""Days on which a symbol named another market than it does now.
+
+The exchange answers a request for such a day with candles of the present market, which must not join those of the
+former one. So nothing is requested, and candles that are missing are final: no source that is in use still gives them.
+They are `beyond_horizon`; the note of the slice names both markets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from titan10_dagster.candles.columns import Candles
+from titan10_dagster.candles.fetched import FetchedSlice, FetchRecord, Source
+from titan10_dagster.candles.slices import Series, Slice
+from titan10_dagster.errors import MarketChanged
+from titan10_dagster.ingest.context import IngestContext
+from titan10_dagster.store.database import retrying
+from titan10_dagster.store.identities import ChangedIdentity, changed_identities
+
+
+def of_a_former_market(titan10: IngestContext, exchange: str, slices: Sequence[Slice]) -> dict[Slice, MarketChanged]:
+    """Return those of `slices` on whose days the symbol was another market, each with the reason not to request it."""
+    symbols = sorted({slice_.series.symbol for slice_ in slices})
+    changed = retrying(lambda: changed_identities(titan10.database, exchange, symbols))
+    found = {}
+    for slice_ in slices:
+        present = changed.get(slice_.series.symbol)
+        if present is not None and slice_.start < present.valid_from:
+            found[slice_] = _refusal(exchange, present)
+    return found
+
+
+def begin_of_markets(titan10: IngestContext, series: Iterable[Series]) -> dict[Series, datetime]:
+    """Return the start (aware, UTC) of the present market of each series whose symbol named another one before."""
+    by_exchange: dict[str, list[Series]] = {}
+    for item in series:
+        by_exchange.setdefault(item.exchange, []).append(item)
+    begins = {}
+    for exchange, items in by_exchange.items():
+        changed = changed_identities(titan10.database, exchange, sorted({item.symbol for item in items}))
+        for item in items:
+            if item.symbol in changed:
+                begins[item] = changed[item.symbol].valid_from
+    return begins
+
+
+def former_slice(slice_: Slice, error: MarketChanged, now: datetime) -> FetchedSlice:
+    """Return a slice of a former market: it has no candles, and no answer for it can be expected any more."""
+    record = FetchRecord(
+        slice=slice_, fetched_at=now, source=Source.REST, requests=0, retries=0, seconds=0.0,
+        answered=True, horizon=slice_.end, note=str(error),
+    )  # fmt: skip
+    return FetchedSlice(record, Candles.empty())
+
+
+def _refusal(exchange: str, present: ChangedIdentity) -> MarketChanged:
+    return MarketChanged(
+        f"{exchange} {present.symbol}: days before {present.valid_from:%Y-%m-%d} are of the market "
+        f"{present.former_id}, and {exchange} gives {present.market_id} under this symbol now; they are not fetched",
+        exchange=exchange,
+        symbol=present.symbol,
+    )
