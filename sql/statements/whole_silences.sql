@@ -1,5 +1,6 @@
--- How far silences at the ends of some days reach: for each series that is silent on a day beyond, the last traded day
--- before (NULL: it is not silent there) and the first traded day after (likewise).
+-- How far silences at the ends of some days reach: for each series that is silent for a whole day there, or has a recorded
+-- silence across that midnight, the last traded day before (NULL: no silence reaches over that end) and the first traded
+-- day after (likewise).
 SELECT found.first, found.last
 FROM series
 CROSS JOIN LATERAL (
@@ -10,8 +11,16 @@ CROSS JOIN LATERAL (
             WHERE slice.exchange = series.exchange
                 AND slice.symbol = series.symbol
                 AND slice.timeframe = series.timeframe
-                AND slice.day = %(first)s::date - 1
+                AND slice.day IN (%(first)s::date - 1, %(first)s::date)
                 AND slice.present = 0
+        ) OR EXISTS (
+            SELECT
+            FROM silences AS silence
+            WHERE silence.exchange = series.exchange
+                AND silence.symbol = series.symbol
+                AND silence.timeframe = series.timeframe
+                AND silence.silence_start < %(first)s::date::timestamp AT TIME ZONE 'UTC'
+                AND silence.silence_end > %(first)s::date::timestamp AT TIME ZONE 'UTC'
         ) THEN (
             SELECT coalesce(max(slice.day) FILTER (WHERE slice.present > 0), min(slice.day))
             FROM slice_ledger AS slice
@@ -26,8 +35,16 @@ CROSS JOIN LATERAL (
             WHERE slice.exchange = series.exchange
                 AND slice.symbol = series.symbol
                 AND slice.timeframe = series.timeframe
-                AND slice.day = %(last)s::date + 1
+                AND slice.day IN (%(last)s::date, %(last)s::date + 1)
                 AND slice.present = 0
+        ) OR EXISTS (
+            SELECT
+            FROM silences AS silence
+            WHERE silence.exchange = series.exchange
+                AND silence.symbol = series.symbol
+                AND silence.timeframe = series.timeframe
+                AND silence.silence_start < (%(last)s::date + 1)::timestamp AT TIME ZONE 'UTC'
+                AND silence.silence_end > (%(last)s::date + 1)::timestamp AT TIME ZONE 'UTC'
         ) THEN (
             SELECT coalesce(min(slice.day) FILTER (WHERE slice.present > 0), max(slice.day))
             FROM slice_ledger AS slice

@@ -115,8 +115,13 @@ def is_busy(absence: float) -> bool:
 
 
 def longest_lull(absence: float, timeframe: Timeframe) -> int:
-    """Return the longest silence, in candles, that a lack of trades can explain at this share of absences."""
-    again = _AGAIN + (1 - _AGAIN) * absence
+    """Return the longest silence, in candles, that a lack of trades can explain at this share of absences.
+
+    Quiet minutes cluster, but only for minutes: a busy series that misses a candle of five minutes or an hour is hardly
+    more likely to miss the next one too.
+    """
+    together = _AGAIN ** (timeframe.delta / timedelta(minutes=1))
+    again = together + (1 - together) * absence
     if again >= 1:
         return _NEVER
     length = 1 + (log(timeframe.per_day / _MISTAKES_ALONE) + log(absence)) / -log(again)

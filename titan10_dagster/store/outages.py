@@ -181,10 +181,16 @@ class _Classification:
         return all_rows(self._cursor)
 
     def _with_whole_silences(self, first: date, last: date) -> tuple[date, date]:
-        """Widen the days to include the whole of each silence at their ends, and the traded day on which it ends."""
-        for row in self._query("whole_silences", first=first, last=last):
-            first, last = min(first, row.first or first), max(last, row.last or last)
-        return first, last
+        """Widen the days to include the whole of each silence at their ends, and the traded day on which it ends.
+
+        The added days may cut the silence of another series, so this is repeated until nothing is added.
+        """
+        while True:
+            narrow = (first, last)
+            for row in self._query("whole_silences", first=first, last=last):
+                first, last = min(first, row.first or first), max(last, row.last or last)
+            if (first, last) == narrow:
+                return first, last
 
     def _lines(self, span: Days) -> list[SeriesDays]:
         rows: defaultdict[Series, dict[date, LedgerRow]] = defaultdict(dict)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import date
+from datetime import date, timedelta
 from itertools import pairwise
 
 import numpy as np
@@ -141,6 +141,13 @@ def test_minutes_without_trades_that_coincide_by_accident_are_not_a_silence(seri
 def test_a_pair_that_trades_every_minute_is_not_silent_for_an_hour() -> None:
     assert is_too_long(61, 0.001, 0, MINUTE)
     assert not is_too_long(30, 0.001, 0, MINUTE)
+
+
+@pytest.mark.parametrize(("timeframe", "hours"), [("5m", 1), ("15m", 2), ("1h", 4)])
+def test_a_busy_series_of_longer_candles_is_not_silent_for_hours(timeframe: str, hours: int) -> None:
+    """An outage on one of seven days spoils the sample: 1 % of the candles are absent on it."""
+    length = timedelta(hours=hours) // TIMEFRAMES[timeframe].delta
+    assert is_too_long(length + 1, 0.01, 0, TIMEFRAMES[timeframe])
 
 
 @pytest.mark.parametrize("absence", [1e-4, 0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999])

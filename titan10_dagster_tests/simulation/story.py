@@ -40,9 +40,9 @@ START = datetime(2024, 3, 4, tzinfo=UTC)
 WEEK = 7 * DAY
 LAST_DAY = (START + WEEK).date()  # a day more than the week: the quiet that follows must be whole as well
 QUIET_END = START + WEEK + DAY + 12 * HOUR  # by then everything must have been requested twice
-# Later checks come a day and a week after the second request. In this tail Titan-10 runs rarely; at its end, everything
-# must be final, and nothing of the week may still be requested.
-TAIL = tuple(QUIET_END + hours * HOUR for hours in (14, 24, 50, 168, 194, 216))
+# Later checks come a day and a week after the second request. In this tail Titan-10 runs rarely, and polls nothing. At
+# its end, everything must be final, and nothing of the week may still be requested.
+TAIL = tuple(QUIET_END + hours * HOUR for hours in (26, 50, 170, 194, 216))
 SETTLE = 2 * HOUR  # after midnight
 
 # What an answer may suffer without losing a row: tried again, sooner or later it is had.
@@ -73,6 +73,7 @@ class Story:
     quiet_end: datetime = QUIET_END
     last_day: date = LAST_DAY
     timeframe: str = "1m"
+    live: bool = True  # whether the exchanges are polled
 
     @property
     def exchanges(self) -> tuple[str, ...]:

@@ -278,6 +278,7 @@ class Truth:
         short = self.memory is not None
         # A minute without trades beside a standstill is part of one silence, and one silence has one reason.
         silenced = grown(self.standstill & self.silent, self.silent)
+        removed = self._removed(silenced)
         together = grown((self.down | self._other_is_silent() & self.standstill) & self.silent, self.silent)
         behind = ~reachable if short else self.grid.none()
         # An exchange with a short memory cannot show when it listed a symbol: there is nothing to see but silence.
@@ -287,13 +288,22 @@ class Truth:
             "pre_listing": self.unlisted,
             "delisted": self.gone,
             "no_trades": (self.silent & ~self.certain_standstill) | unseen,
-            "outage": together,
-            "halted": silenced,
+            "outage": together & ~removed,
+            "halted": silenced & ~removed,
+            "not_listed": removed,
             # Not final, so only for candles that the exchange no longer serves.
             "quarantined": (broken_to_the_end | self.spoiled) & behind,
             "broken_at_source": broken_to_the_end | (self.spoiled & behind),
             "beyond_horizon": behind | (self.silent | unseen if short else self.grid.none()) | self.of_a_former_market,
         }
+
+    def _removed(self, silenced: Mask) -> Mask:
+        """Return the silences of a week or longer: no exchange halts a market for so long."""
+        removed = self.grid.none()
+        for first, last in runs(silenced):
+            if (last - first) * self.grid.step >= timedelta(days=7):
+                removed[first:last] = True
+        return removed
 
     def _other_is_silent(self) -> Mask:
         """Return when another symbol of the exchange stands still too, so that the silence is a shared one."""

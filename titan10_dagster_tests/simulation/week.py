@@ -110,7 +110,8 @@ class Week:
         self.record.steps.append(at)
         self._go_to(at)
         self.world.let_happen(at)
-        self._poll_to_now(at)
+        if self.story.live and at <= self.story.quiet_end:
+            self._poll_to_now(at)
         lost, self._lost = self._lost, []
         for run in lost:
             self._run(run, at)
@@ -334,7 +335,7 @@ class Week:
             database=DatabaseSettings(),
             checks=CheckSettings(),
             retries=RetrySettings(steps=1, seconds=0.1),
-            live=LiveSettings(enabled=True),
+            live=LiveSettings(enabled=self.story.live),
             alerts=AlertSettings(urls=(SecretStr("json://127.0.0.1/somebody"),)),
             exchanges={
                 name: ExchangeSettings(

@@ -326,6 +326,18 @@ def test_the_outcome_does_not_depend_on_how_days_are_cut_into_runs(
     assert reasons_by_day(sql) == [(7, "halted", 1260), *((n, "halted", 1440) for n in silent)]
 
 
+@pytest.mark.parametrize("touched", [1, 2, 3, 13, 14, 15, 16])
+def test_a_silence_stays_one_stretch_when_a_day_near_it_is_written_again(db: Database, sql: Sql, touched: int) -> None:
+    """The days around the written one begin or end within the silence, for some of these days."""
+    silent = range(8, 10)
+    for at in (FETCHED, FETCHED + LATER):
+        write(db, history(range(WEEKS), silent=silent, at=at))
+    write(db, history([touched], silent=silent, at=FETCHED + 2 * LATER))
+    start, end = a_slice(day=FIRST + 7 * ONE).start + timedelta(hours=3), a_slice(day=FIRST + 10 * ONE).start
+    assert sql("SELECT reason, silence_start, silence_end FROM silences") == [("halted", start, end)]
+    assert reasons_by_day(sql) == [(7, "halted", 1260), *((n, "halted", 1440) for n in silent)]
+
+
 def test_a_pair_that_fell_silent_and_did_not_come_back_was_halted_then_taken_off_the_list(
     db: Database, sql: Sql
 ) -> None:
