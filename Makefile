@@ -22,7 +22,7 @@ help:
 	@echo "make check     lint, types and the tests of pure functions, in about a minute"
 	@echo "make test      lint, types and all tests"
 	@echo "make campaign  long tests: processes killed at random moments, sixty days through the UI"
-	@echo "make nightly   two hundred simulated weeks, and property tests on a thousand examples"
+	@echo "make nightly   two hundred simulated weeks and a simulated year, and property tests on a thousand examples"
 	@echo "make bench     measure speed, memory and disk use; writes benchmarks/RESULTS.md"
 	@echo "make clean     remove what was installed and cached; data in .titan10 stays"
 
@@ -52,9 +52,9 @@ campaign: $(VENV)/installed-dev
 		$(BIN)/python -m pytest -o timeout=3600 titan10_dagster_tests/conformance \
 		titan10_dagster_tests/exchanges/test_probing.py
 
-# `python -m titan10_dagster_tests.simulation --seed N` prints one of the weeks step by step.
+# `python -m titan10_dagster_tests.simulation --seed N` prints one of the weeks step by step. test_year.py is the year.
 nightly: $(VENV)/installed-dev
-	$(RUN) TITAN10_TEST_SEEDS=$${TITAN10_TEST_SEEDS:-200} \
+	$(RUN) TITAN10_TEST_SEEDS=$${TITAN10_TEST_SEEDS:-200} TITAN10_TEST_YEAR_DAYS=$${TITAN10_TEST_YEAR_DAYS:-365} \
 		$(BIN)/python -m pytest -s -o timeout=900 titan10_dagster_tests/simulation
 	$(RUN) $(BIN)/python -m pytest -o timeout=3600 --hypothesis-profile=others -m hypothesis
 

@@ -10,6 +10,7 @@ from titan10_dagster.ingest.archive import archive_of, tried_until
 from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.ingest.former_markets import begin_of_markets
 from titan10_dagster.ingest.markets import listed_symbols
+from titan10_dagster.planning.later_checks import checked_together
 from titan10_dagster.planning.missing_days import Missing, MissingDays, missing_days
 from titan10_dagster.planning.repairs import CheckedLater, OpenSlice
 from titan10_dagster.store import ledger
@@ -49,7 +50,7 @@ def slices_to_check_later(titan10: IngestContext) -> list[CheckedLater]:
     series = listed_series(titan10, titan10.settings.enabled)
     begins = begin_of_markets(titan10, series)
     found = ledger.slices_to_check_later(titan10.database, list(series))
-    return [checked for checked in found if not _is_former(checked.slice, begins)]
+    return checked_together(checked for checked in found if not _is_former(checked.slice, begins))
 
 
 def _is_former(slice_: Slice, begins: Mapping[Series, datetime]) -> bool:

@@ -120,26 +120,30 @@ def has_long_gap(line: SeriesDays, span: Days, day: date, longest: Mapping[tuple
 def around_silence(
     line: SeriesDays, span: Days, start: int, end: int, longest: Mapping[tuple[str, date], int]
 ) -> tuple[float, int]:
-    """Return how often the series is absent on the traded days around [start, end), and its longest gap on these days.
+    """Return how often the series is absent on good days around [start, end), and its longest gap on all these days.
 
-    The cells themselves do not count.
+    The cells themselves do not count. Good days are those before the silence or those after it, whichever miss less:
+    another halt spoils one side.
     """
     per_day = line.series.timeframe.per_day
     first, last = start // per_day, (end - 1) // per_day
     traded = np.flatnonzero(line.present)
     before, after = traded[traded <= first], traded[traded >= last]
-    numbers: set[int] = set()
+    sides: list[range] = []
     if len(before):
-        numbers.update(range(int(before[-1]) - REACH, int(before[-1]) + 1))
+        sides.append(range(int(before[-1]) - REACH, int(before[-1]) + 1))
     if len(after):
-        numbers.update(range(int(after[0]), int(after[0]) + REACH + 1))
-    expected, present, other = 0, 0, 0
-    for n in numbers:
-        if not 0 <= n < span.count:
-            continue
-        own = max(0, min(end, (n + 1) * per_day) - max(start, n * per_day))
-        expected += int(line.expected[n]) - own
-        present += int(line.present[n])
-        if not own:
-            other = max(other, longest.get((line.series.symbol, span.day_of(n * per_day)), 0))
-    return Sample(expected, present).absence, other
+        sides.append(range(int(after[0]), int(after[0]) + REACH + 1))
+    samples, other = [], 0
+    for side in sides:
+        expected, present = 0, 0
+        for n in side:
+            if not 0 <= n < span.count:
+                continue
+            own = max(0, min(end, (n + 1) * per_day) - max(start, n * per_day))
+            expected += int(line.expected[n]) - own
+            present += int(line.present[n])
+            if not own:
+                other = max(other, longest.get((line.series.symbol, span.day_of(n * per_day)), 0))
+        samples.append(Sample(expected, present))
+    return absence_on_good_days(samples), other

@@ -66,3 +66,13 @@ def test_a_silence_is_judged_by_the_days_around_it_without_itself() -> None:
     absence, other = around_silence(line, SPAN, start, start + 1440 + 700, {(SERIES.symbol, DAY + 3 * ONE): 5})
     assert absence < 0.001
     assert other == 5
+
+
+def test_another_halt_after_a_silence_does_not_make_a_busy_series_quiet() -> None:
+    """Two days of the seven after it are missing: more than a tenth of all candles around it."""
+    line = series_days({0: {Reason.NO_TRADES: 310}, **{n: {Reason.HALTED: 1440} for n in (3, 4)}})
+    start = SPAN.cells(DAY).start
+    longest = {(SERIES.symbol, DAY + n * ONE): 1440 for n in (3, 4)}
+    absence, other = around_silence(line, SPAN, start, start + 310, longest)
+    assert absence < 0.001
+    assert other == 1440
