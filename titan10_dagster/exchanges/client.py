@@ -1,6 +1,7 @@
-"""The client of one exchange: requests at its pace, each error as one of `titan10_dagster.errors`.
+"""The client of one exchange.
 
-The exchange's wire format is ccxt's business, made strict by `strict`.
+It makes requests at the exchange's pace, and raises each error as one of `titan10_dagster.errors`. The exchange's wire
+format is handled by ccxt, made strict by `strict`.
 """
 
 from __future__ import annotations
@@ -45,9 +46,9 @@ from titan10_dagster.exchanges.venues.registry import venue_of
 from titan10_dagster.planning.pace import Pace
 
 TIMEOUT_MS = 20_000
-_COUNT_EVERY = 60.0  # seconds between two times that the requests made are added to the count of all processes
-_COUNT_WITHIN = 2.0  # seconds that the end of the client waits for the last count
-_ROUND_TRIP = 0.5  # seconds; a far exchange on a bad day
+_COUNT_EVERY = 60.0  # seconds between two updates of the request count of all processes
+_COUNT_WITHIN = 2.0  # seconds that closing the client waits for the last count
+_ROUND_TRIP = 0.5  # seconds; enough for a distant exchange with slow answers
 UNPACED_CONCURRENCY = 32
 _CLOCK_SLACK = timedelta(minutes=5)
 _TIMEOUTS = (ccxt.RequestTimeout, TimeoutError)
@@ -58,19 +59,19 @@ async def _always() -> None:
 
 
 def requests_in_flight(spacing: float) -> int:
-    """Return how many requests must be under way for a pace of one in `spacing` seconds."""
+    """Return how many simultaneous requests are needed for a pace of one request per `spacing` seconds."""
     return min(2 + int(_ROUND_TRIP / spacing), MOST_CONCURRENT)
 
 
 class ExchangeClient:
-    """An exchange, inside `async with`.
+    """A client of an exchange; use it inside `async with`.
 
-    markets: the markets whose candles will be fetched; no request is made to learn them.
-    base_url: replaces scheme and host of every address (a reverse proxy, a sandbox).
+    markets: the markets whose candles will be fetched; no request is made for them.
+    base_url: scheme and host that replace those of every address (a reverse proxy, a sandbox).
     proxy: an http://, https://, socks5:// or socks5h:// URL (socks5h resolves host names too). Without it, the
         environment decides: HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY.
     pace_share: the share of the allowed request rate to use. paced=False removes the pace (benchmarks).
-    breaker: keeps pace and request counts for all clients of the exchange; without it they are this client's own.
+    breaker: the shared pace and request counts of all clients of the exchange; without it the client has its own.
     now: the clock.
     """
 
@@ -94,16 +95,17 @@ class ExchangeClient:
         self.markets: Mapping[str, Market] = {market.symbol: market for market in markets}
         self.counters = Counters()
         self.now = now
-        # Awaited before each request: the pace from now on, None if it has not changed. It may raise a FetchError.
+        # Awaited before each request. It returns the new pace, or None if the pace has not changed, and may raise a
+        # FetchError.
         self.confirm: Callable[[], Awaitable[Pace | None]] = _always
         self.pacer = Pacer(0)
-        self.clock_skew = timedelta(0)  # how far this machine's clock was ahead when the markets were read
+        self.clock_skew = timedelta(0)  # by how much this machine's clock was ahead when the markets were read
         self.skipped_records: tuple[str, ...] = ()  # a sentence for each unreadable record of the last market list
-        self._pace: Pace | None = None  # the last one that the breaker named
+        self._pace: Pace | None = None  # the last pace from the breaker
         self._banned: Banned | None = None
         self._base_url = base_url
         self._proxy = proxy
-        self._proxies: dict[str, str | None] = {}  # of the environment, by server
+        self._proxies: dict[str, str | None] = {}  # proxies of the environment, by server
         self._timeout_ms = timeout_ms
         self._breaker = breaker
         self._share = pace_share * self.venue.budget if paced else None
@@ -125,7 +127,7 @@ class ExchangeClient:
 
     @property
     def concurrency(self) -> int:
-        """How many requests must be under way for the pace, not the round trip, to set the speed."""
+        """The number of simultaneous requests with which the pace, and not the round trip, limits the speed."""
         if self._share is None:
             return UNPACED_CONCURRENCY
         return requests_in_flight(self.pacer.spacing)
@@ -161,7 +163,7 @@ class ExchangeClient:
     async def fetch_page(self, series: Series, since: datetime, limit: int, until: datetime | None = None) -> Page:
         """Make one request for `limit` candles from `since`, without retries.
 
-        until: the end of the last candle. It is sent only if it is given, for most exchanges do not need it.
+        until: the end of the last candle. It is sent only if it is given, because most exchanges do not need it.
 
         Raises:
             Postponed: no request was made, because the pacer would have sent it after its deadline.
@@ -173,7 +175,7 @@ class ExchangeClient:
         exchange, answer = self.ccxt, Answer(of_candles=True)
         token = current_answer.set(answer)
         try:
-            # A millisecond before the end: it is the same whether or not the exchange includes the end.
+            # A millisecond before the end, so that it does not matter whether the exchange includes the end.
             end = {} if until is None else {"until": to_ms(until) - 1}
             returned = await exchange.fetch_ohlcv(series.symbol, series.timeframe.name, to_ms(since), limit, end)
             content = content_of(answer, returned, series.timeframe.ms)
@@ -201,7 +203,7 @@ class ExchangeClient:
     async def fetch_markets(self) -> list[Market]:
         """Return all spot markets, active or not, in as few requests as the exchange allows (mostly one).
 
-        A record that cannot be read costs no other market: `skipped_records` names it.
+        A record that cannot be read does not affect other markets; `skipped_records` names it.
         """
         exchange, answer = self.ccxt, Answer()
         token = current_answer.set(answer)
@@ -223,13 +225,13 @@ class ExchangeClient:
         return listed.markets
 
     async def _turn(self, cost: float) -> None:
-        """Return when a request may be made."""
+        """Wait until a request may be made."""
         await self.pacer.wait(cost, self._is_admitted)
 
     async def _is_admitted(self) -> bool:
         """Check just before a request whether it may still be made; return False if the pace has changed.
 
-        A request that waited for its turn learns here of a ban of this process or of another one.
+        A request that waited for its turn is stopped here if this or another process was banned meanwhile.
         """
         if self._banned is not None:
             raise self._banned
@@ -288,7 +290,7 @@ class ExchangeClient:
 
 
 class _RequestCount:
-    """Adds the requests made to the count of all processes, once a minute and at the end, beside the requests."""
+    """A counter that adds this client's requests to the count of all processes, once a minute and at the end."""
 
     def __init__(self, breaker: Breaker | None) -> None:
         self._breaker = breaker
@@ -296,13 +298,13 @@ class _RequestCount:
         self._task: asyncio.Task[None] | None = None
 
     def note(self, requests: int) -> None:
-        """Start counting in the background if a minute is over; `requests`: all that the client has made."""
+        """Start an update in the background if a minute has passed. `requests`: all requests of the client so far."""
         is_due = time.monotonic() > self._counted_at + _COUNT_EVERY
         if is_due and (self._task is None or self._task.done()):
             self._start(requests)
 
     async def finish(self, requests: int) -> None:
-        """Count the last requests. Without an answer from the database within two seconds they stay uncounted."""
+        """Count the last requests. If the database does not answer within two seconds, they are not counted."""
         if self._task is not None:
             await asyncio.wait([self._task], timeout=_COUNT_WITHIN)
         if self._task is None or self._task.done():
@@ -316,13 +318,13 @@ class _RequestCount:
             self._task = asyncio.create_task(self._count(self._breaker, requests))
 
     async def _count(self, breaker: Breaker, requests: int) -> None:
-        with suppress(StoreError):  # they are part of the next count
+        with suppress(StoreError):  # the next update includes them
             await breaker.count(requests - self._counted)
             self._counted = requests
 
 
 def _check_clock(exchange: str, answer: Answer) -> None:
-    """Raise Refused if this machine's clock is wrong: candles that are still served would count as out of reach."""
+    """Raise Refused if this machine's clock is wrong, because candles that are still served would count as expired."""
     skew = answer.skew
     if abs(skew) <= _CLOCK_SLACK:
         return

@@ -1,18 +1,18 @@
 """Fetch slices of many series from one exchange, at its pace.
 
-One loop keeps as many requests under way as the pace needs, always for the earliest open candles of each series. Each
-answer goes to the `SeriesState` of its series. A slice lands as soon as its state calls it settled, in one of a few
-threads, because the disk must not keep the loop from requesting. So memory holds the pages under way, the days that
-they belong to and the few slices that wait for the disk, however long the window is.
+One loop keeps as many requests under way as the pace allows, always for the earliest open candles of each series. Each
+answer goes to the `SeriesState` of its series. A slice lands as soon as it is settled in its state. Landing runs in a
+few threads, so that the disk does not delay requests. Memory therefore contains only the pages under way, their days,
+and the few slices that wait for the disk, independent of the length of the window.
 
-If a series is silent for an hour or more from the first moment requested, its first candle is searched for, once. If it
-is silent at the end of a day and the exchange calls the market closed, its last candle is searched for. If the first
-candle is known and a whole day after it is silent, the exchange may no longer serve that day: `listing` finds out. The
-records say what was found, and nothing is requested beyond it.
+If a series has no candle in the first hour of the request or longer, its first candle is searched for, once. If it has
+no candle at the end of a day and the exchange lists the market as closed, its last candle is searched for. If the first
+candle is known and a whole day after it is empty, the exchange may no longer serve that day; `listing` finds out. The
+records contain the results, and no candle beyond them is requested.
 
 | failure | what happens |
 |-|-|
-| TransientError | the page is requested again, with exponential backoff and jitter; then its symbol fails |
+| TransientError | the page is requested again with exponential backoff and jitter; at the limit its symbol fails |
 | Throttled | all requests of the exchange rest (in the client's pacer); then the page is requested again |
 | Throttled until the retry limit | the breaker opens for the time that the exchange demands; everything stops |
 | Banned, Refused, BreakerOpen | everything stops, and the error is raised |
@@ -52,10 +52,10 @@ from titan10_dagster.exchanges.requesting import Log, Requester
 from titan10_dagster.exchanges.retries import RetryLimits
 from titan10_dagster.exchanges.series_state import Bound, Finding, Reply, SeriesState
 
-_PAGES_AHEAD = 64  # of all series together; pages received before the oldest one are held in memory
-_MOST_PAGES_AHEAD = 16  # of one series: more would be requested in vain before its listing is found
+_PAGES_AHEAD = 64  # pages of all series together; pages that arrive before an older one are kept in memory
+_MOST_PAGES_AHEAD = 16  # pages of one series; with more, many requests before the listing would be useless
 _COLLECT_AFTER = 50_000  # allocations
-_STOPPING = (Banned, Refused, BreakerOpen)  # no request of any symbol may follow
+_STOPPING = (Banned, Refused, BreakerOpen)  # errors after which no request of any symbol may follow
 _COMMON_CLASSES: tuple[type[FetchError], ...] = (MalformedAnswer, Maintenance, TransientError)
 
 Outcome = Reply | Finding
@@ -66,8 +66,8 @@ class FetchReport:
     """The result of a fetch.
 
     failed: the reason, by symbol.
-    requests: all of them, also for slices that did not land. retries: requests that repeat another.
-    seconds: by the clock. parse_seconds, land_seconds: CPU time.
+    requests: all requests, including those for slices that did not land. retries: requests that repeat another one.
+    seconds: elapsed time. parse_seconds, land_seconds: CPU time.
     answer_seconds: how long the exchange took, summed over simultaneous requests.
     listed: the starts of the first candles (aware, UTC) that were searched for and found, by symbol.
     """
@@ -123,7 +123,7 @@ async def fetch_slices(
 def _rare_collections() -> Iterator[None]:
     """Run Python's cycle collector less often.
 
-    Each page is a thousand lists without a cycle; collecting cost 1.4 of 3.8 ms a page.
+    Each page is a thousand lists without a cycle; collecting took 1.4 of 3.8 ms per page.
     """
     before = gc.get_threshold()
     gc.set_threshold(max(_COLLECT_AFTER, before[0]), *before[1:])
@@ -134,7 +134,7 @@ def _rare_collections() -> Iterator[None]:
 
 
 class _Fetch:
-    """The loop: start requests, wait for an answer, learn from it, land what is settled."""
+    """The loop: start requests, wait for an answer, process it, land settled slices."""
 
     def __init__(
         self,
@@ -190,7 +190,7 @@ class _Fetch:
             await self._landing.wait()
 
     def _fill(self) -> None:
-        """Start requests, in turn among the series: each time for the oldest open candles of a series."""
+        """Start requests for the series in turn, each for the oldest open candles of a series."""
         most = 1 if self._probing else self._client.concurrency
         while self._ready and len(self._pending) < most:
             state = self._ready.popleft()
@@ -234,7 +234,7 @@ class _Fetch:
             self._make_ready(state)
 
     async def _learn_bound(self, state: SeriesState, finding: Finding) -> None:
-        """Take in a bound. The series' candles land whether or not the bound was found."""
+        """Record a bound. The series' candles land even if the bound was not found."""
         state.learn_bound(finding)
         if isinstance(finding.error, (*_STOPPING, Throttled)):
             await self._fail(state, finding.error)
@@ -260,7 +260,7 @@ class _Fetch:
             self._healthy = True
 
     async def _fail(self, state: SeriesState, error: FetchError) -> None:
-        """End the requests of a symbol, and let the breaker learn from its error."""
+        """End the requests of a symbol, and report its error to the breaker."""
         if isinstance(error, _STOPPING):
             await self._breaker.learn(error)
             raise error
@@ -320,7 +320,7 @@ def _states(slices: Iterable[Slice], client: ExchangeClient, now: datetime) -> l
 
 
 def pages_ahead(series: int) -> int:
-    """Return how many pages beyond its first open candle each of so many series may request."""
+    """Return how many pages a series may request beyond its first open candle, if there are this many series."""
     return min(max(2, _PAGES_AHEAD // max(1, series)), _MOST_PAGES_AHEAD)
 
 
@@ -342,8 +342,8 @@ def _not_requested(series: Series) -> FetchError:
 def _is_systemic(failed: Mapping[str, FetchError]) -> bool:
     """Return whether the exchange is at fault when every symbol failed.
 
-    It is if it could not answer. If it rejected the requests, it must have rejected several symbols, because a single
-    one may be gone. A symbol that it does not list shows nothing about the exchange.
+    It is at fault if it could not answer, or if it rejected the requests of several symbols. A single rejected symbol
+    may be delisted. A symbol that it does not list shows nothing about the exchange.
     """
     errors = [error for error in failed.values() if not isinstance(error, UnknownSymbol)]
     return len(errors) > 1 or any(isinstance(error, (TransientError, Throttled)) for error in errors)

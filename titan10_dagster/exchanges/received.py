@@ -13,12 +13,15 @@ from titan10_dagster.exchanges.retries import Effort
 from titan10_dagster.exchanges.rows import Instants, Rows
 
 DAY_MS = 86_400_000
-_NAMED = 5  # candles that a note names
+_NAMED = 5  # the most candles that a note names
 
 
 @dataclass
 class _Day:
-    """What came for one day so far. `requested_at`: of its earliest request (aware, UTC), None before that."""
+    """The data received for one day so far.
+
+    `requested_at`: the time of its earliest request (aware, UTC); None without one.
+    """
 
     parts: list[Rows] = field(default_factory=list)
     effort: Effort = field(default_factory=Effort)
@@ -74,13 +77,13 @@ class ReceivedDays:
         self._day(day).effort.add(effort)
 
     def note_request(self, start: int, end: int, requested_at: datetime) -> None:
-        """Remember when the candles of [start, end) were requested."""
+        """Record when the candles of [start, end) were requested."""
         for midnight in range(start // DAY_MS * DAY_MS, end, DAY_MS):
             day = self._day(from_ms(midnight).date())
             day.requested_at = min(requested_at, day.requested_at or requested_at)
 
     def note_cut_short(self, candles: Instants) -> None:
-        """Remember candles that the exchange closed early: (n, 2) starts and ends, ms."""
+        """Record candles that the exchange closed early: (n, 2) starts and ends, ms."""
         for start, end in candles.tolist():
             day = from_ms(start).date()
             if day in self._wanted:
@@ -97,16 +100,17 @@ class ReceivedDays:
         return max(ends) if ends else None
 
     def silent_until(self, slice_: Slice, end: datetime) -> int:
-        """Return the end (ms) of the silence with which the slice begins; its start if an earlier candle came.
+        """Return the end (ms) of the silence at the beginning of the slice; its start if an earlier candle was
+        received.
 
-        `end`: how far the slice goes; without any candle yet, all of it is silent.
+        `end`: the end of the slice; without any candle yet, the whole slice is silent.
         """
         if self.first is None:
             return to_ms(end)
         return max(min(self.first, to_ms(end)), to_ms(slice_.start))
 
     def release(self, day: date) -> DayReceived:
-        """Return what came for the day, and forget it."""
+        """Return the data of the day, and drop it from memory."""
         received = self._days.pop(day, _Day())
         self._wanted.discard(day)
         return DayReceived(merged(received.parts), received.effort, received.requested_at, received.note)
@@ -127,7 +131,8 @@ def _cut_short_note(cut_short: Mapping[int, int]) -> str:
 def merged(parts: Sequence[Rows]) -> Rows:
     """Return the rows of all answers by time, each candle from the last answer that holds it.
 
-    Two answers may differ, for an exchange corrects its candles. Rows that differ within one answer all stay.
+    Two answers may differ, because exchanges correct candles. Different rows of the same time within one answer all
+    stay.
     """
     if not parts:
         return np.empty((0, 6))
@@ -137,7 +142,7 @@ def merged(parts: Sequence[Rows]) -> Rows:
     answer = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
     order = np.argsort(rows[:, 0], kind="stable")
     rows, answer = rows.take(order, axis=0), answer[order]
-    # From the last row of a time backwards, rows of the same answer stay.
+    # Of the rows of one time, those from the same answer as the last one stay.
     last = np.searchsorted(rows[:, 0], rows[:, 0], side="right") - 1
     return without_repeats(rows[answer == answer[last]])
 

@@ -1,8 +1,9 @@
-"""HTTP sessions that do not trust what comes back.
+"""HTTP sessions that limit and check answers.
 
-An answer has a size limit, counted in bytes as they arrive and again after decompression, so that neither an endless
-body nor a small one that decompresses to gigabytes can fill the memory. Redirects to another server are refused.
-Certificates are checked against the CAs of SSL_CERT_FILE and SSL_CERT_DIR, if they are set, as other programs do.
+An answer has a size limit, which applies to the received bytes and again to the decompressed bytes. Neither an endless
+body nor a small body that decompresses to gigabytes can therefore fill the memory. Redirects to another server are
+refused. Certificates are checked against the CAs of SSL_CERT_FILE and SSL_CERT_DIR, if they are set, as other programs
+do.
 """
 
 from __future__ import annotations
@@ -27,14 +28,18 @@ from titan10_dagster.exchanges.strict import current_answer
 
 MOST_CONCURRENT = 64  # connections
 _MIB = 1 << 20
-# Bytes of one answer. The largest honest ones are 1 MB for a page of 10,000 candles and 15 MB for a list of markets.
+# Maximum bytes of one answer. The largest real answers have 1 MB (a page of 10,000 candles) and 15 MB (a list of
+# markets).
 CANDLES_LIMIT, OTHER_LIMIT = 4 * _MIB, 32 * _MIB
-_ERROR_LIMIT = 256 * 1024  # of an answer with an error status only so much is read
+_ERROR_LIMIT = 256 * 1024  # the most bytes read of an answer with an error status
 _PIECE = 64 * 1024
 
 
 def open_session(proxy: str | None) -> aiohttp.ClientSession:
-    """Return a session whose answers are limited. Only a SOCKS proxy belongs to it; others go with each request."""
+    """Return a session whose answers are limited.
+
+    Only a SOCKS proxy is set for the session; other proxies are set for each request.
+    """
     tracing = aiohttp.TraceConfig()
     tracing.on_request_redirect.append(_refuse_other_server)
     return aiohttp.ClientSession(
@@ -67,7 +72,7 @@ def environment_proxy(url: str) -> str | None:
 
 
 def ssl_context() -> ssl.SSLContext:
-    """Return the context that all clients share: making one takes 26 ms.
+    """Return the TLS context that all clients share, because creating one takes 26 ms.
 
     Raises:
         SettingsError: SSL_CERT_FILE or SSL_CERT_DIR names no usable certificates.
@@ -81,7 +86,7 @@ def _ssl_context(cafile: str | None, capath: str | None) -> ssl.SSLContext:
         cafile = certifi.where()
     try:
         return ssl.create_default_context(cafile=cafile or None, capath=capath or None)
-    except OSError as error:  # ssl.SSLError is one
+    except OSError as error:  # this includes ssl.SSLError
         named = " and ".join(filter(None, (cafile, capath)))
         raise SettingsError(
             f"SSL_CERT_FILE or SSL_CERT_DIR names {named}, which holds no usable certificates ({error}): correct the"
@@ -99,7 +104,7 @@ async def _refuse_other_server(
 
 
 class _LimitedResponse(aiohttp.ClientResponse):
-    """A response whose body is read and decompressed within limits."""
+    """A response with limits for reading and decompressing its body."""
 
     async def read(self) -> bytes:
         if self._body is None:
@@ -126,7 +131,7 @@ class _LimitedResponse(aiohttp.ClientResponse):
         return bytes(body)
 
     async def _error_body(self) -> bytes:
-        """Return the beginning of the body; the rest of a large one is not read."""
+        """Return the beginning of the body. The rest of a large body is not read."""
         body, decoder = bytearray(), _Decoder(self.headers.get("Content-Encoding", ""))
         async for part in self.content.iter_chunked(_PIECE):
             for piece in decoder.pieces(part):
@@ -138,7 +143,7 @@ class _LimitedResponse(aiohttp.ClientResponse):
 
 
 class _Decoder:
-    """Decompresses the parts of a body, a small piece at a time."""
+    """A decompressor for the parts of a body, which produces a small piece at a time."""
 
     def __init__(self, encoding: str) -> None:
         self._encoding = encoding.strip().lower()
@@ -150,7 +155,7 @@ class _Decoder:
         if self._encoding in ("", "identity"):
             yield part
             return
-        is_full = False  # then more may come without further input
+        is_full = False  # more output may follow without further input
         while part or is_full:
             if self._stream is None or self._stream.eof:
                 self._stream = zlib.decompressobj(_window(self._encoding, part))

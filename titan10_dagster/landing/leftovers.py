@@ -3,9 +3,9 @@
 | file | is |
 |-|-|
 | `<symbol>.parquet` | a landed slice |
-| `<symbol>.<time>.<digest>.parquet.old` | a replaced file with a candle that the present one lacks: evidence |
+| `<symbol>.<time>.<digest>.parquet.old` | a replaced file with a candle that the current file lacks: evidence |
 | `<symbol>.parquet.<digest>.corrupt` | a file that could not be read; its slice was fetched again |
-| `.<token>.tmp` | a file whose process died while it wrote it |
+| `.<token>.tmp` | a file whose process died while writing it |
 
 Older versions wrote these names without a digest, and temporary names with the symbol.
 """
@@ -20,11 +20,11 @@ from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
 
-_UNUSED_FOR = 86_400  # seconds: a folder that did not change for so long is not being written to
+_UNUSED_FOR = 86_400  # seconds; no process is writing to a folder that has not changed for this long
 
 
 class Kind(Enum):
-    """The value is the end of the file's name."""
+    """The kinds of files. The value is the end of the file's name."""
 
     SUPERSEDED = ".parquet.old"
     UNREADABLE = ".corrupt"
@@ -64,7 +64,7 @@ def files(folder: Path) -> Iterator[LandedFile]:
 
 
 def remove_if_empty(folder: Path, now: datetime) -> None:
-    """Remove the folder of a day if it is empty and has been for a day, so that no writer is about to use it."""
+    """Remove the folder of a day if it has been empty for a day, so that no writer is about to use it."""
     if now.timestamp() - folder.stat().st_mtime > _UNUSED_FOR and not any(folder.iterdir()):
         folder.rmdir()
 

@@ -1,9 +1,9 @@
-"""File names of landed slices: readable for usual symbols, and never shared by two symbols.
+"""File names of landed slices. They are readable for usual symbols, and never the same for two symbols.
 
-`BTC/USDT` lies in `BTC-USDT.parquet` and `BTC/USDT:USDT` in `BTC-USDT_USDT.parquet`. Characters that file systems or
-these two signs use are written as `%` and their code. On a case-insensitive disk `AAPLx/USD` and `AAPLX/USD` would
-share a file, and some disks change how accented letters are composed. So a symbol that is not plain (it has lower-case
-letters, or characters with more than one spelling) also gets a short digest: `AAPLx-USD~3F9A21C0.parquet`.
+`BTC/USDT` is in `BTC-USDT.parquet` and `BTC/USDT:USDT` in `BTC-USDT_USDT.parquet`. Other special characters, and these
+two signs themselves, are written as `%` and their code. On a case-insensitive disk `AAPLx/USD` and `AAPLX/USD` would
+share a file, and some disks change how accented letters are composed. Therefore a symbol with lower-case letters, or
+with characters that have several encodings, also gets a short digest: `AAPLx-USD~3F9A21C0.parquet`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def file_name(series: Series) -> str:
     """Return the name of the series' files.
 
     Raises:
-        LandingError: the symbol makes no file name.
+        LandingError: no file name can be made from the symbol.
     """
     return symbol_name(series.exchange, series.symbol) + SUFFIX
 
@@ -38,19 +38,19 @@ def symbol_name(exchange: str, symbol: str) -> str:
     Names of two symbols also differ on disks that ignore case, and no name leaves its folder.
 
     Raises:
-        LandingError: the symbol makes no file name.
+        LandingError: no file name can be made from the symbol.
     """
     name = _readable_name(exchange, symbol)
     return name if is_plain(symbol) else f"{name}~{digest(symbol.encode())}"
 
 
 def former_file_name(series: Series) -> str | None:
-    """Return the name that files of the series had before names got a digest; None if it has not changed."""
+    """Return the name of the series' files before names had a digest; None if it has not changed."""
     return None if is_plain(series.symbol) else _readable_name(series.exchange, series.symbol) + SUFFIX
 
 
 def is_plain(symbol: str) -> bool:
-    """Return whether the symbol's name needs no digest: no lower-case letter, and one spelling in Unicode."""
+    """Return whether the symbol needs no digest: it has no lower-case letter, and only one encoding in Unicode."""
     return symbol == symbol.upper() == normalize("NFKD", symbol)
 
 
@@ -64,7 +64,8 @@ def _readable_name(exchange: str, symbol: str) -> str:
 
 
 def superseded_name(name: str, fetched_at: datetime, content: bytes) -> str:
-    """Return the name of the evidence that a replaced file becomes: when it was fetched, and a digest of its bytes.
+    """Return the name under which a replaced file is kept as evidence. It has the time of its fetch and a digest of its
+    bytes.
 
     Two different files never get the same name, so evidence is never overwritten.
     """
@@ -73,7 +74,7 @@ def superseded_name(name: str, fetched_at: datetime, content: bytes) -> str:
 
 
 def unreadable_name(name: str, content: bytes) -> str:
-    """Return the name of the evidence that an unreadable file becomes, with a digest of its bytes."""
+    """Return the name under which an unreadable file is kept as evidence, with a digest of its bytes."""
     return f"{name}.{digest(content)}.corrupt"
 
 

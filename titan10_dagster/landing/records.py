@@ -1,4 +1,4 @@
-"""A FetchRecord as JSON, as a landed file stores it in its metadata."""
+"""The JSON form of a FetchRecord, which is stored in the metadata of a landed file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from titan10_dagster.candles.source_files import SourceFile
 from titan10_dagster.candles.timeframes import Timeframe
 
 _INSTANTS = ("fetched_at", "horizon", "listed", "delisted", "covered_until")
-# Defaults for files that are older than the field.
+# Defaults for files that were written before the field existed.
 _ADDED: Mapping[str, Any] = {"covered_until": None, "files": ()}
 _PLAIN = tuple(field.name for field in fields(FetchRecord) if field.name not in {*_INSTANTS, "slice", "files"})
 
@@ -39,7 +39,7 @@ def to_json(record: FetchRecord) -> bytes:
 
 
 def from_json(text: bytes) -> FetchRecord:
-    """Return the record; ValueError, TypeError or KeyError if the text does not hold one."""
+    """Return the record in the text. Raises ValueError, TypeError or KeyError if there is none."""
     values = {**_ADDED, **json.loads(text)}
     instants: dict[str, Any] = {name: _read(values[name]) for name in _INSTANTS}
     files = tuple(SourceFile.from_json(file) for file in values["files"])

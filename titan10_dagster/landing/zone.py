@@ -1,11 +1,11 @@
-"""The landing zone: raw candles as the exchange sent them, one Parquet file per slice.
+"""The landing zone: raw candles as sent by the exchange, one Parquet file per slice.
 
     <root>/<exchange>/<timeframe>/<YYYY-MM-DD>/<symbol>.parquet
 
-A file holds the columns exchange, symbol, timeframe, time (UTC, milliseconds) and the five values. Its key-value
-metadata under "titan10" says in JSON how the slice was fetched. Any Parquet reader can read it. A file under its final
-name is complete: it is written under a temporary name, synced and renamed, so a process that is killed at any instant
-leaves the old file, the new one, or none. `landing/names.py` makes the file names.
+A file has the columns exchange, symbol, timeframe, time (UTC, milliseconds) and the five values. Its key-value metadata
+"titan10" describes the fetch of the slice as JSON. Any Parquet reader can read it. A file under its final name is
+complete: it is written under a temporary name, synced and renamed, so a process that is killed at any instant leaves
+the old file, the new one, or none. `landing/names.py` makes the file names.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _EXCHANGE = re.compile(r"[a-z0-9_]+")
 _UNREADABLE = (pa.ArrowException, OSError, ValueError, KeyError, TypeError)
 
 
-FileIdentity = tuple[int, int, int, int]  # of a file's content: device, inode, size and time of change
+FileIdentity = tuple[int, int, int, int]  # identity of a file's content: device, inode, size and time of change
 
 
 class LandingZone:
@@ -54,11 +54,14 @@ class LandingZone:
         self._creating = Lock()
 
     def path(self, slice_: Slice) -> Path:
-        """Return where the slice is written. LandingError if its exchange or symbol makes no file name."""
+        """Return the path for writing the slice.
+
+        Raises LandingError if no file name can be made from its exchange or symbol.
+        """
         return self.root / _place(slice_)
 
     def identity(self, slice_: Slice) -> FileIdentity | None:
-        """Return what changes whenever another file takes the slice's place; None if the slice is not landed.
+        """Return an identity that changes whenever the slice's file is replaced; None if the slice is not landed.
 
         Raises:
             LandingError: the file cannot be reached.
@@ -73,12 +76,13 @@ class LandingZone:
         return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
     def write(self, fetched: FetchedSlice) -> FetchedSlice:
-        """Write the slice, in place of its former file, and return it as it is on the disk then.
+        """Write the slice, replacing its former file, and return it as stored on the disk.
 
-        No row that an exchange sent is lost. Rows before the new fetch's horizon cannot be fetched again: those of the
-        former file that keep the candle rules are carried over, and the record's note says how many, so that the new
-        file alone is enough to replay the slice. If the new file still lacks a candle of the former one, the former
-        file is kept beside it as `<symbol>.<time of its fetch>.<digest>.parquet.old`: evidence that nothing reads.
+        No row that an exchange sent is lost. Rows before the new fetch's horizon cannot be fetched again. Valid rows of
+        the former file before the horizon are therefore copied to the new file, and the record's note has their number,
+        so that the new file alone is enough to replay the slice. If the new file still lacks a candle of the former
+        file, the former file is kept beside it as `<symbol>.<time of its fetch>.<digest>.parquet.old`: evidence that
+        nothing reads.
 
         LandingError if it cannot be written; the former file is then still there.
         """
@@ -87,7 +91,7 @@ class LandingZone:
         former = self.read_or_quarantine(slice_)
         former_path = self._located(slice_)
         try:
-            with self._creating:  # a folder that another thread sees is on the disk
+            with self._creating:  # other threads see only folders that are on the disk
                 _create_folder(path.parent)
             if former is not None:
                 fetched = _with_unreachable_rows(fetched, former)
@@ -103,7 +107,7 @@ class LandingZone:
         return fetched
 
     def read(self, slice_: Slice) -> FetchedSlice | None:
-        """Return the slice exactly as it was written; None without a file, LandingError if it is unreadable."""
+        """Return the slice exactly as written; None without a file. Raises LandingError if it is unreadable."""
         path = self._located(slice_)
         with _opened(path) as file:
             if file is None:
@@ -114,7 +118,7 @@ class LandingZone:
                 raise _unreadable(path, slice_, error) from error
 
     def read_file(self, path: Path) -> FetchedSlice | None:
-        """Return what a file of the zone holds, evidence included; None if it is gone or unreadable."""
+        """Return the content of a file of the zone, evidence included; None if it is gone or unreadable."""
         with _opened(path) as file:
             if file is None:
                 return None
@@ -124,7 +128,7 @@ class LandingZone:
                 return None
 
     def record_of(self, path: Path) -> FetchRecord | None:
-        """Return how the slice in a file of the zone was fetched; None if the file is gone or unreadable."""
+        """Return the record of the slice in a file of the zone; None if the file is gone or unreadable."""
         with _opened(path) as file:
             if file is None:
                 return None
@@ -134,7 +138,7 @@ class LandingZone:
                 return None
 
     def read_or_quarantine(self, slice_: Slice) -> FetchedSlice | None:
-        """Read as `read` does, but rename an unreadable file to `*.corrupt`, log it, and return None."""
+        """Read like `read`, but rename an unreadable file to `*.corrupt`, log it, and return None."""
         try:
             return self.read(slice_)
         except _UnreadableFile as error:
@@ -142,7 +146,7 @@ class LandingZone:
             return None
 
     def record(self, slice_: Slice) -> FetchRecord | None:
-        """Return how the slice was fetched, from the file's footer alone; None and LandingError as in `read`."""
+        """Return the record of the slice, from the file's footer alone; None and LandingError as in `read`."""
         path = self._located(slice_)
         with _opened(path) as file:
             if file is None:
@@ -153,7 +157,7 @@ class LandingZone:
                 raise _unreadable(path, slice_, error) from error
 
     def records(self, slices: Iterable[Slice]) -> dict[Slice, FetchRecord]:
-        """Return the records of those slices that are landed, in the same order.
+        """Return the records of the landed slices of `slices`, in the same order.
 
         An unreadable file counts as not landed, so the slice is fetched again: it is renamed to `*.corrupt` and
         logged. A file that cannot be opened at all raises LandingError.
@@ -166,7 +170,7 @@ class LandingZone:
         return found
 
     def remove(self, exchange: str, symbol: str) -> int:
-        """Remove all files of the symbol's series, evidence included; return how many there were."""
+        """Remove all files of the symbol's series, evidence included. Return their number."""
         if not _EXCHANGE.fullmatch(exchange):
             raise LandingError(f"{exchange!r} is not the id of an exchange")
         name = symbol_name(exchange, symbol)
@@ -185,7 +189,7 @@ class LandingZone:
             return None
 
     def _located(self, slice_: Slice) -> Path:
-        """Return where the slice is: under its name, or under the name that an older version gave the file."""
+        """Return the path of the slice's file: its name, or the name from an older version."""
         path = self.path(slice_)
         former_name = former_file_name(slice_.series)
         if former_name is None or path.exists():
@@ -195,7 +199,7 @@ class LandingZone:
         return former if record is not None and record.slice == slice_ else path
 
 
-@lru_cache(4096)  # each step of a run looks for the same files again
+@lru_cache(4096)  # each step of a run reads the same files again
 def _place(slice_: Slice) -> str:
     """Return the path of the slice's file below the root."""
     series = slice_.series
@@ -205,7 +209,7 @@ def _place(slice_: Slice) -> str:
 
 
 class _UnreadableFile(LandingError):
-    """A landed file that can be opened but does not hold what was written."""
+    """A landed file that can be opened but has different content than was written."""
 
     def __init__(self, message: str, *, path: Path) -> None:
         super().__init__(message)
@@ -221,7 +225,7 @@ def _quarantine(error: _UnreadableFile) -> None:
 
 
 def _with_unreachable_rows(fetched: FetchedSlice, former: FetchedSlice) -> FetchedSlice:
-    """Add the valid rows of the former file from before the new fetch's horizon that the new fetch lacks."""
+    """Add the valid rows of the former file that are before the new fetch's horizon and that the new fetch lacks."""
     record = fetched.record
     if record.horizon is None or record.horizon <= record.slice.start:
         return fetched
@@ -243,7 +247,7 @@ def _unreadable(path: Path, slice_: Slice, error: BaseException) -> _UnreadableF
 
 
 def _create_folder(folder: Path) -> None:
-    """Create the folder and those above it. Syncing the parent puts a new folder's entry on the disk."""
+    """Create the folder and its parents. Syncing the parent puts a new folder's entry on the disk."""
     if folder.is_dir():
         return
     _create_folder(folder.parent)
@@ -252,7 +256,7 @@ def _create_folder(folder: Path) -> None:
 
 
 def _put(path: Path, content: pa.Buffer) -> None:
-    # The name is new each time: two processes that land the same slice must not write to the same file.
+    # The name is new each time, because two processes that land the same slice must not write to the same file.
     temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
         with temporary.open("xb") as file:
@@ -276,10 +280,10 @@ def _sync_folder(folder: Path) -> None:
 
 def _encoded(fetched: FetchedSlice) -> pa.Buffer:
     table, sink = _table(fetched), pa.BufferOutputStream()
-    # Measured on 24 days of real candles at 1m: a day takes 29.7 kB and 0.77 ms with plain values, 38 kB and
-    # 1.1 ms with dictionaries, 38.6 kB and 0.6 ms split by byte. zstd at level -1 takes 0.6 of the time of level 1
-    # and 2 % more room; level 6 saves 5 % for twice the time. The other columns are small by their encoding:
-    # compressing them takes a quarter of the time and saves nothing.
+    # Measured on 24 days of real candles at 1m: a day takes 29.7 kB and 0.77 ms with plain values, 38 kB and 1.1 ms
+    # with dictionaries, and 38.6 kB and 0.6 ms split by byte. zstd at level -1 takes 0.6 of the time of level 1 and 2 %
+    # more space; level 6 saves 5 % of space and takes twice the time. The other columns are small because of their
+    # encoding; compressing them takes a quarter of the time and saves nothing.
     with parquet.ParquetWriter(
         sink,
         table.schema,

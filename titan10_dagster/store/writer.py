@@ -1,8 +1,8 @@
-"""Writes candles to the database; no other module does.
+"""The only module that writes candles to the database.
 
 One transaction under the exchange's lock changes candles, restatements, quarantine, gaps and ledger together or not at
-all. It takes a few slices at a time from the iterable, so memory use does not grow with the window. While the
-server writes some, a thread prepares the next ones. Writing the same slices again changes no row of candles and gaps.
+all. It takes a few slices at a time from the iterable, so memory use does not grow with the window. While the server
+writes some slices, a thread prepares the next ones. Writing the same slices again changes no row of candles or gaps.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from titan10_dagster.store.outages import flag_days
 from titan10_dagster.store.provenance import write_provenance
 from titan10_dagster.store.restatements import write_restatements
 
-# Candles in a batch. This limits the memory, and keeps a batch of repairs under the number of rows that TimescaleDB
-# decompresses for one statement, 100,000 by default.
+# Candles per batch. This limits memory use, and keeps a batch of repairs below the number of rows that TimescaleDB
+# decompresses for one statement (100,000 by default).
 _BATCH = 32 * 1440
 _MOST_SLICES = 1000
 
@@ -42,9 +42,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class SliceResult:
-    """What writing a slice did. Counts are candles; `quarantined` counts rows that no valid candle replaced.
+    """The result of writing a slice.
 
-    `present` and the sum of `missing` make `expected`, as in the ledger.
+    Counts are candles; `quarantined` counts rows that no valid candle replaced. `expected` is the sum of `present` and
+    `missing`, as in the ledger.
     """
 
     slice: Slice
@@ -59,7 +60,7 @@ class SliceResult:
 
 @dataclass(frozen=True)
 class WriteReport:
-    """What one call of `write_slices` did."""
+    """The result of one call of `write_slices`."""
 
     by_slice: Mapping[Slice, SliceResult]
 
@@ -73,17 +74,17 @@ class WriteReport:
 
 
 def write_slices(db: Database, slices: Iterable[JudgedSlice], *, live: bool = False) -> WriteReport:
-    """Write slices of one exchange in one transaction. Other writers of that exchange wait, a live one not for long.
+    """Write slices of one exchange in one transaction. Other writers of that exchange wait, a live write only briefly.
 
-    Slices whose fetch was not answered whole, or took place before their day ended, become "partial", the others
-    "settled", and with `live` all "live". A state only rises. A live poll requests the last minutes only, so its
-    records must not claim to be `answered`.
+    Slices whose fetch was not answered completely, or was made before the end of their day, become "partial", and the
+    others "settled". With `live` all become "live". A state only rises. A live poll requests only the last minutes, so
+    its records must not be `answered`.
 
     The iterable is used in another thread. Its exceptions are raised here, and nothing is written.
 
-    Raises ValueError if the slices belong to several exchanges, DatabaseUnavailable if the server went away, and
-    WriteUnderWay if a live write waited too long for another. Nothing was written then, and the call may be repeated
-    with the slices from the start (see `database.retrying`).
+    Raises ValueError if the slices belong to several exchanges, DatabaseUnavailable if the connection to the server is
+    lost, and WriteUnderWay if a live write waited too long for another write. In these cases nothing was written, and
+    the call may be repeated with all slices (see `database.retrying`).
     """
     with db.transaction() as cursor:
         writing = _Writing(cursor, Chunks(db, cursor), live, breaks=BreakFinder(live))
@@ -97,7 +98,7 @@ def write_slices(db: Database, slices: Iterable[JudgedSlice], *, live: bool = Fa
 
 @dataclass
 class _Writing:
-    """One write, from batch to batch."""
+    """One write, batch by batch."""
 
     cursor: Cursor
     chunks: Chunks
@@ -105,7 +106,7 @@ class _Writing:
     breaks: BreakFinder
     exchange: str | None = None
     results: dict[Slice, SliceResult] = field(default_factory=dict)
-    over: set[Slice] = field(default_factory=set)  # written slices of days that are over
+    over: set[Slice] = field(default_factory=set)  # written slices of days that have ended
 
     def write(self, batch: Sequence[_Prepared]) -> None:
         self._lock(batch)
@@ -155,7 +156,7 @@ def _prepared(slices: Iterable[JudgedSlice]) -> Iterator[list[_Prepared]]:
 
 
 def _prefetched(items: Iterable[T]) -> Generator[T]:
-    """Yield the items. A thread makes each while the one before it is in use."""
+    """Yield the items. A thread prepares each item while the previous one is in use."""
     iterator, context = iter(items), copy_context()
 
     def make() -> T | None:
@@ -169,7 +170,7 @@ def _prefetched(items: Iterable[T]) -> Generator[T]:
 
 
 def _batches(slices: Iterable[JudgedSlice]) -> Iterator[list[JudgedSlice]]:
-    """Yield the slices, a few at a time. A slice that comes twice is written twice, in two batches."""
+    """Yield the slices, a few at a time. If a slice occurs twice, it is written twice, in two batches."""
     batch: dict[Slice, JudgedSlice] = {}
     room = _BATCH
     for judged in slices:
