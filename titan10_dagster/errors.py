@@ -18,7 +18,7 @@ Titan10Error
     │   ├── Maintenance       the exchange says that it is down: repeated later
     │   ├── Stalled           this process stood still until the request timed out: repeated, no fault of the exchange
     │   └── ProxyFailed       the proxy on the way failed: repeated, no fault of the exchange
-    ├── Throttled             429 and the like: requests rest for `retry_after`, then go slower; in the end BreakerOpen
+    ├── Throttled             429 and the like: requests pause for `retry_after`, then slow down; in the end BreakerOpen
     ├── Banned                418 and the like: the breaker opens until `until`; not repeated
     ├── Refused               451, 403, 401: the exchange does not serve this address or account. The breaker opens for
     │                         ten minutes, then ever longer. Without a status: this machine's clock is wrong

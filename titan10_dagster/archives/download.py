@@ -230,7 +230,7 @@ async def _body(answer: aiohttp.ClientResponse, most: int, url: str) -> bytes:
     async for part in answer.content.iter_chunked(_CHUNK):
         length += len(part)
         if length > most:
-            raise ArchiveError(f"{url} is longer than {most:,} bytes: it was not read to its end")
+            raise ArchiveError(f"{url} is longer than {most:,} bytes: the rest was not read")
         parts.append(part)
     return b"".join(parts)
 

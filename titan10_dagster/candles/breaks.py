@@ -10,7 +10,7 @@ break only after a day of silence, because prices of illiquid pairs can jump.
 | redenomination | at least 4 times, after an hour of silence or more | volumes jump the other way |
 | redenomination | at least 8 times, after less | volumes jump the other way |
 | price_jump | at least 10 times, after a day of silence or more | - |
-| market | - | the exchange gives another market under the symbol (`candles/identity.py`) |
+| market | - | the exchange uses the symbol for a different market (`candles/identity.py`) |
 
 Jumps count in both directions. "The other way": the typical traded value (price times volume) of the candles before and
 after differs by less than the factor 20, while the volume differs by more than half of the price's factor, or by more

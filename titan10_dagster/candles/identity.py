@@ -39,9 +39,9 @@ class IdentityChange:
     @property
     def sentence(self) -> str:
         return (
-            f"{self.exchange} {self.symbol} is another market since {self.seen_at:%Y-%m-%d %H:%M} UTC: "
-            f"{'; '.join(differences(self.before, self.after))}. Candles from before it and after it are two series "
-            "in one: see the table series_breaks. `titan10 series list` shows what you can do."
+            f"{self.exchange} {self.symbol} names a different market since {self.seen_at:%Y-%m-%d %H:%M} UTC: "
+            f"{'; '.join(differences(self.before, self.after))}. Candles before and after this time do not belong "
+            "together: see the table series_breaks. `titan10 series list` shows the series and its markets."
         )
 
 

@@ -1,4 +1,4 @@
-"""The candles of one slice from two sources, compared value by value, and what a sample of days says about all."""
+"""The comparison of a slice's candles from two sources, value by value, and the estimate for all days from a sample."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from titan10_dagster.candles.columns import Candles
 from titan10_dagster.candles.frame import VALUES
 from titan10_dagster.candles.slices import Slice, from_datetime64
 
-ABSENT = "candle"  # the column of a difference if one source lacks the whole candle
-_Z = 1.959963984540054  # of a confidence of 95 %
+ABSENT = "candle"  # stands for a column if one source lacks the whole candle
+_Z = 1.959963984540054  # normal quantile for a confidence of 95 %
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One value that two sources give differently. `time` is the start of the candle, aware, UTC.
+    """A value that differs between two sources. `time` is the start of the candle, aware, UTC.
 
     If one source lacks the candle, `column` is "candle": the value of that source is None, the other one is the close.
     """
@@ -35,7 +35,8 @@ class Difference:
 class Comparison:
     """Both sources of one slice.
 
-    candles: how many at least one of them has. differing: how many of those have a difference. differences: by time.
+    candles: the number of candles that at least one source has. differing: the number of these with a difference.
+        differences: the differences by time.
     """
 
     slice: Slice
@@ -46,10 +47,11 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Rate:
-    """The share of candles that differ, with an interval of 95 % confidence for all days of which these are a sample.
+    """The share of differing candles in a sample, with a 95 % confidence interval for all days.
 
-    candles: compared ones. differing: those of them that differ. days: compared slices. differing_days: those of them
-    with a difference. population: the slices that the sample was drawn from.
+    candles: the number of compared candles. differing: the number of these that differ. days: the number of compared
+        slices. differing_days: the number of these with a difference. population: the number of slices from which the
+        sample was drawn.
     """
 
     candles: int
@@ -67,11 +69,12 @@ class Rate:
     def interval(self) -> tuple[float, float]:
         """The bounds of the share in the population.
 
-        Differences come in clusters: of 398 known ones in Binance's files all lie on two days. So the candles of a day
-        are no independent observations, and the sample is as large as its number of days. The variance of the shares
-        of days is largest if a day differs wholly or not at all; Wilson's interval for so many yes-or-no observations
-        is therefore safe for every kind of cluster, and wide. The part of the population that was compared is known,
-        which the finite population correction takes into account: if all days were compared, both bounds are the share.
+        Differences come in clusters: the 398 known differences in Binance's files are all on two days. The candles of a
+        day are therefore not independent observations, and the size of the sample is its number of days. The variance
+        of the daily shares is largest if a day differs completely or not at all. Wilson's interval for this many
+        yes-or-no observations is therefore safe for every kind of cluster, but wide. The compared part of the
+        population is known; the finite population correction takes this into account. If all days were compared, both
+        bounds are equal to the share.
         """
         if self.days >= self.population:
             return self.share, self.share
@@ -80,7 +83,10 @@ class Rate:
 
 
 def compare(slice_: Slice, archive: Candles, rest: Candles) -> Comparison:
-    """Compare the candles of a slice from two sources. In each, the candles are by time, and each time is once."""
+    """Compare the candles of a slice from two sources.
+
+    The candles of a source are sorted by time, and their times are unique.
+    """
     differences = [_absent(slice_, archive, place, of_archive=True) for place in _only_in(archive, rest)]
     differences += [_absent(slice_, rest, place, of_archive=False) for place in _only_in(rest, archive)]
     common, in_archive, in_rest = np.intersect1d(archive.times, rest.times, assume_unique=True, return_indices=True)
@@ -127,10 +133,10 @@ def draw(slices: Iterable[Slice], share: float, seed: int) -> list[Slice]:
 
 
 def wilson(share: float, observations: float) -> tuple[float, float]:
-    """Return Wilson's interval of 95 % confidence for a share that so many independent observations show.
+    """Return Wilson's interval of 95 % confidence for a share that this many independent observations show.
 
     Source: E. B. Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22 (1927).
-    Without observations it is all that is possible, 0.0 to 1.0.
+    Without observations the interval is 0.0 to 1.0.
     """
     if observations <= 0:
         return 0.0, 1.0

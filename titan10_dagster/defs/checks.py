@@ -84,10 +84,10 @@ STORE_CHECKS = {
     "agree.",
     "explained": "Fails if more of a symbol's day is missing without a final reason than `checks.unexplained_share` "
     "allows. A thinly traded pair fails at first and passes after the second fetch, six or more hours later.",
-    "near_others": "Compares closes with what other exchanges have stored so far, for symbols that three or more trade "
-    f"and one minute in {EVERY_MINUTES}. Warns if closes are far from the median; an error if most of them are. "
+    "near_others": "Compares closes with what other exchanges have stored so far, for symbols of three or more "
+    f"exchanges, one minute in {EVERY_MINUTES}. Warns if closes are far from the median; an error if most of them are. "
     "Execute it again after other exchanges have stored the day.",
-    "same_series": "Fails if the day's candles are of another market than those before, if the unit of the prices "
+    "same_series": "Fails if the day's candles belong to a different market than before, if the unit of the prices "
     "changed, or if the exchange rewrote most of a symbol's day. The table `series_events` has the values.",
 }
 

@@ -135,7 +135,7 @@ class Breaker:
     _thread: ThreadPoolExecutor = field(default_factory=_own_thread, init=False, repr=False)
 
     async def admit(self) -> bool:
-        """Return whether this is a probe, which must be a single request at first.
+        """Return whether the admitted request is a probe. A probe must be a single request.
 
         Raises BreakerOpen while no request may be made.
         """

@@ -184,7 +184,7 @@ class _Where(TypedDict):
 
 
 _ELSEWHERE = (
-    "Requests are repeated ever more rarely. To be served, set a proxy or another base_url for this exchange, or"
+    "Requests are repeated less and less often. To get access, set a proxy or another base_url for this exchange, or"
     " disable it."
 )
 _LOOK_UP = "Materialize the exchange's markets and correct the symbol in titan10.toml."
@@ -234,7 +234,7 @@ class _Failure:
 
     def _throttled(self) -> Throttled:
         pause = self.retry_after if self.retry_after is not None else venue_of(self.exchange).quota_pause
-        advice = f"Requests rest for {pause.total_seconds():g} s and then go slower."
+        advice = f"Requests pause for {pause.total_seconds():g} s and then continue at a slower pace."
         text = self._text("asks for fewer requests", advice)
         return Throttled(text, retry_after=pause, **self._where())
 

@@ -29,17 +29,18 @@ from titan10_dagster.store.database import retrying
 log = logging.getLogger(__name__)
 
 _DAY = timedelta(days=1)
-_SLICES_AT_ONCE = 64  # in memory, from both sources: 9 MB
-MOST_DIFFERENCES = 100_000  # kept with their values; all are counted
+_SLICES_AT_ONCE = 64  # slices in memory, from both sources: 9 MB
+MOST_DIFFERENCES = 100_000  # differences kept with their values; all differences are counted
 
 
 @dataclass(frozen=True)
 class Reconciliation:
-    """What comparing a sample of settled days showed.
+    """The result of comparing a sample of settled days.
 
-    settled: the settled slices of the range. rate: among those that both sources still serve. compared: by series and
-    day. not_compared: drawn slices that a source did not bring completely, each with the reason. requests: of REST.
-    files: those of the archive that were read.
+    settled: the number of settled slices in the range. rate: the rate among the slices that both sources still serve.
+        compared: the comparisons by series and day. not_compared: drawn slices that a source did not deliver
+        completely, each with the reason. requests: the number of REST requests.
+    files: the number of archive files that were read.
     """
 
     exchange: str
@@ -56,7 +57,7 @@ class Reconciliation:
 
     @property
     def differences(self) -> Iterator[Difference]:
-        """The differences that were kept, by series and time."""
+        """The kept differences, by series and time."""
         for comparison in self.compared:
             yield from comparison.differences
 
@@ -74,13 +75,13 @@ def reconcile(
 ) -> Reconciliation:
     """Compare a random sample of the settled slices between two days (both included) from archive and REST.
 
-    Both are held against the candle rules first, and their valid candles are compared. Files are read as a backfill of
-    all settled days of their month would read them, so a monthly file is compared as long as it would be used. Neither
-    candles, ledger nor landing zone change; downloaded files go to the cache.
+    Both are checked against the candle rules first, and their valid candles are compared. Files are read in the same
+    way as by a backfill of all settled days of their month, so a monthly file is compared if a backfill would use it.
+    Candles, ledger and landing zone do not change; downloaded files are kept in the cache.
 
     Args:
         share: of the slices, above 0.0 to 1.0. seed: the same seed draws the same sample.
-        most: draw at most so many slices.
+        most: the maximum size of the sample.
 
     Raises:
         SettingsError: the exchange has no archive, or its licence was not accepted in the settings.
@@ -163,7 +164,7 @@ def _batches(sample: Sequence[Slice]) -> Iterator[list[Slice]]:
 
 @dataclass
 class _Work:
-    """One reconciliation, from batch to batch."""
+    """One reconciliation, batch by batch."""
 
     titan10: IngestContext
     exchange: str
@@ -177,7 +178,7 @@ class _Work:
     kept: int = 0
 
     def compare(self, batch: Sequence[Slice]) -> None:
-        """Fetch the slices from the archive, and those that it has from REST as well, and compare them."""
+        """Fetch the slices from the archive, fetch the slices that it has from REST too, and compare them."""
         from_archive, from_rest = _Collected(), _Collected()
         read = asyncio.run(self._read_archive(batch, from_archive))
         self.files += read.files
@@ -224,7 +225,7 @@ class _Work:
 
 @dataclass
 class _Collected:
-    """A place in memory for fetched slices. Called in threads; each slice comes once."""
+    """A store in memory for fetched slices. It is called in threads, once per slice."""
 
     slices: dict[Slice, FetchedSlice] = field(default_factory=dict)
 

@@ -290,7 +290,7 @@ async def _exchange(name: str, configured: ExchangeSettings) -> list[Finding]:
         async with client:
             markets = await client.fetch_markets()
     except SettingsError as error:
-        return [Finding(name, Level.PROBLEM, f"It was not asked. {error}")]
+        return [Finding(name, Level.PROBLEM, f"No request was made. {error}")]
     except FetchError as error:
         return [Finding(name, Level.PROBLEM, _without(name, error), _advice(error, configured))]
     findings = [_clock(name, client.clock_skew), Finding(name, Level.OK, f"It lists {len(markets):,} spot markets.")]
@@ -302,7 +302,8 @@ async def _exchange(name: str, configured: ExchangeSettings) -> list[Finding]:
     inactive = [market.symbol for market in resolution.markets if not market.active]
     if inactive:
         found = f"{', '.join(inactive)}: listed, but not traded now."
-        findings.append(Finding(name, Level.WARNING, found, f"Remove it from exchanges.{name}.symbols if it ended."))
+        advice = f"Remove it from exchanges.{name}.symbols if its trading has ended."
+        findings.append(Finding(name, Level.WARNING, found, advice))
     return findings
 
 

@@ -75,7 +75,7 @@ class ServerProcess:
     def wait_while_starting_or_stopping(self) -> None:
         """Wait for a server that runs but is not ready.
 
-        It is recovering or stopping, and the process that started this was killed.
+        It is recovering or stopping, because the process that started or stopped it was killed.
         """
         deadline = time.monotonic() + START_SECONDS
         while (postmaster := self.postmaster()) and not postmaster.ready and time.monotonic() < deadline:

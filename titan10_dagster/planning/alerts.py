@@ -123,7 +123,7 @@ class AlertPlan:
 
 
 def plan_alerts(conditions: Iterable[Condition], open_: Sequence[Alert], now: datetime) -> AlertPlan:
-    """Return what follows from the problems that exist now and the alerts that are open.
+    """Return the changes to alerts and the notifications that follow from the current problems and the open alerts.
 
     An alert stays in `notify` until every address has received it, so a failed delivery is repeated at the next check.
     """

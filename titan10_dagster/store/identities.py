@@ -116,7 +116,7 @@ def record_breaks(cursor: Cursor, series: Series, breaks: Iterable[Break], seen_
         detail = (
             f"{series} breaks at {found.at:%Y-%m-%d %H:%M} UTC ({found.kind.value.replace('_', ' ')}): the price is "
             f"{found.price_factor:.6g} times the one before, the typical volume {found.volume_factor:.6g} times. "
-            "Nothing bridges the break: rollups, filled candles and exports leave out what would."
+            "Rollups, filled candles and exports do not cross the break."
         )
         record_event(cursor, key(series), EventKind.BREAK, detail, at=found.at, seen_at=seen_at)
 
