@@ -378,9 +378,7 @@ def _marked(times: Times, slice_: Slice, *, exactly: bool = True) -> Mask:
 
 
 def _cell(instant: datetime, slice_: Slice) -> int:
-    """Return the position of the first candle of the grid that starts at or after the instant; `expected` if there is
-    none.
-    """
+    """Return the position of the first candle of the grid at or after the instant; `expected` if there is none."""
     cell = _ceil(instant - slice_.start, slice_.series.timeframe.delta)
     return min(max(cell, 0), slice_.expected)
 
