@@ -17,14 +17,14 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.fixture
 def dagsters_url(database_url: str) -> str:
-    """Where `instance` keeps its tables."""
+    """Return the URL of the database with the tables of `instance`."""
     ensure_dagster_schema(database_url)
     return dagster_url(database_url)
 
 
 @pytest.fixture
 def instance(dagsters_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DagsterInstance]:
-    """An instance whose storage is that of dagster.yaml."""
+    """An instance with the storage of dagster.yaml."""
     monkeypatch.setenv("TITAN10_DATABASE__DAGSTER_URL", dagsters_url)
     with dg.instance_for_test(temp_dir=str(tmp_path), overrides={"storage": stock_dagster.storage()}) as made:
         yield made

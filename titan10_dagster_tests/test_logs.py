@@ -37,7 +37,7 @@ def settings(**logs: Any) -> Settings:
 
 @pytest.fixture
 def written() -> Iterator[io.StringIO]:
-    """What the process writes, from here to the end of the test."""
+    """The output of the process, from here to the end of the test."""
     root, console = logging.getLogger(), CALLERS[0].create_console_logger
     handlers, level = list(root.handlers), root.level
     stream = io.StringIO()

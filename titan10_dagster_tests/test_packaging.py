@@ -1,4 +1,4 @@
-"""What pyproject.toml and constraints.txt declare, compared with what the code imports."""
+"""The declarations in pyproject.toml and constraints.txt, compared with the imports of the code."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ MARCH = days(date(2025, 3, 1), date(2025, 3, 31))
 
 @dataclass
 class Reading:
-    """What came of reading an archive: the slices that landed, the report and the warnings."""
+    """The result of reading an archive: the landed slices, the report and the warnings."""
 
     landed: dict[Slice, FetchedSlice] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)

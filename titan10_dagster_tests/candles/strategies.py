@@ -1,4 +1,4 @@
-"""What the property tests draw: slices, instants and candles, the usual and the awkward."""
+"""Strategies of the property tests: slices, instants and candles, usual and unusual ones."""
 
 from __future__ import annotations
 

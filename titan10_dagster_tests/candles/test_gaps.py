@@ -125,7 +125,7 @@ broken_starts = st.lists(st.integers(-30, 25 * 60), max_size=4).map(
 
 @st.composite
 def some_evidence(draw: st.DrawFn) -> Evidence:
-    """What a fetch may say; rows that came broken twice are some of those that came broken."""
+    """Draw the evidence of a fetch. Rows that were broken twice are a subset of the broken rows."""
     broken = draw(broken_starts)
     twice = broken[: draw(st.integers(0, len(broken)))]
     return Evidence(

@@ -1,4 +1,4 @@
-"""What each exchange's own error answers mean."""
+"""The meaning of each exchange's own error answers."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def tree(module: str) -> ast.Module:
 
 
 def lines(module: str) -> int:
-    """How many lines a module has."""
+    """Return the number of lines of a module."""
     return text(module).count("\n")
 
 
@@ -57,6 +57,6 @@ def loop_variables(module: str) -> Iterator[str]:
 
 
 def comprehensions(module: str) -> int:
-    """How many comprehensions and generator expressions a module has."""
+    """Return the number of comprehensions and generator expressions in a module."""
     kinds = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
     return sum(isinstance(node, kinds) for node in ast.walk(tree(module)))

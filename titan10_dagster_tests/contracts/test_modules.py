@@ -20,7 +20,7 @@ TESTED_TOGETHER = {
 
 
 def test_file(module: str) -> str:
-    """Where the tests of a module are: `store/writer.py` has `store/test_writer.py`."""
+    """Return the path of a module's tests: `store/writer.py` has `store/test_writer.py`."""
     folder, _, name = module.rpartition("/")
     return f"{folder}/test_{name}" if folder else f"test_{name}"
 

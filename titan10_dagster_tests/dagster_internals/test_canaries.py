@@ -1,4 +1,4 @@
-"""What dagster_internals relies on in Dagster's private API, checked against the installed version.
+"""The parts of Dagster's private API that dagster_internals uses, checked against the installed version.
 
 If a test here fails after an upgrade of Dagster, the named module of `dagster_internals` has to be adapted. The other
 tests of this folder show whether the adapted module works.

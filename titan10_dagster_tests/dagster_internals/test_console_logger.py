@@ -1,4 +1,4 @@
-"""What runs and sensors log goes to the given handler, at the level of the root logger."""
+"""Log messages of runs and sensors go to the given handler, at the level of the root logger."""
 
 # No `from __future__ import annotations`: Dagster reads the annotations of contexts as they stand.
 

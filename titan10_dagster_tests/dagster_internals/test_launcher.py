@@ -1,4 +1,4 @@
-"""Whether a run still has a process; test_stack.py shows what becomes of one that has not."""
+"""The check whether a run still has a process. test_stack.py tests runs without a process."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def health(tags: dict[str, str], instance: dg.DagsterInstance | None = None) -> 
 
 
 def tag_of(pid: int) -> str:
-    """That of a process of this machine."""
+    """Return the tag of a process of this machine."""
     host, _, _, machine = this_process().split(" ")
     return f"{host} {pid} 1 {machine}"
 

@@ -50,7 +50,7 @@ def queue(instance: DagsterInstance, exchange: str, tags: dict[str, str]) -> Non
 
 
 def launch(instance: DagsterInstance) -> list[dg.DagsterRun]:
-    """What the daemon would launch now; those runs are then on their way."""
+    """Return the runs that the daemon would launch now, and report them as starting."""
     daemon = QueuedRunCoordinatorDaemon(interval_seconds=1)
     runs = daemon._get_runs_to_dequeue(instance, instance.get_concurrency_config(), None)
     report(instance, runs, DagsterEventType.PIPELINE_STARTING)
@@ -67,7 +67,7 @@ def exchanges_of(runs: Sequence[dg.DagsterRun]) -> list[str]:
 
 
 def queue_a_long_backfill(instance: DagsterInstance) -> None:
-    """As Dagster submits it: exchange after exchange, each with a year of runs."""
+    """A backfill in the order of Dagster's submission: exchange after exchange, each with a year of runs."""
     for exchange in EXCHANGES:
         for _ in range(12):
             queue(instance, exchange, {"dagster/backfill": "long"})

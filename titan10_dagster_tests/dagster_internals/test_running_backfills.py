@@ -1,4 +1,4 @@
-"""What Dagster's daemon makes of a running backfill when the settings change."""
+"""The behaviour of Dagster's daemon with a running backfill when the settings change."""
 
 from __future__ import annotations
 

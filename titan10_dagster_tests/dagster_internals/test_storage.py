@@ -152,7 +152,7 @@ def test_the_ui_limits_the_time_of_its_statements(instance: DagsterInstance) -> 
 
 
 def test_reads_and_writes_wait_for_a_server_that_recovers(server: EmbeddedPostgres, tmp_path: Path) -> None:
-    """As long as crash recovery took in the reports: Dagster's own storage gives up after 11 s."""
+    """The outage is as long as crash recovery took in reports. Dagster's own storage gives up after 11 s."""
     url = server.url()
     ensure_dagster_schema(url)
     storage = {

@@ -112,7 +112,7 @@ class Site:
         return self._ask(lambda: str(backfill_of(self.stack.url, self.backfill)["status"])) or "unknown"
 
     def heartbeat(self) -> float:
-        """Of the daemon that spoke longest ago, epoch seconds; 0 while one of them is not well."""
+        """Return the oldest heartbeat of the daemons, epoch seconds; 0 if a daemon is unhealthy."""
 
         def read() -> float:
             found = run_query(self.stack.url, HEALTH)["instance"]["daemonHealth"]["allDaemonStatuses"]
@@ -121,7 +121,7 @@ class Site:
         return self._ask(read) or 0.0
 
     def asked_since(self, instant: float) -> bool:
-        """Whether a request came in since `instant`, epoch seconds."""
+        """Return whether a request was received since `instant`, epoch seconds."""
         return any(entry["wall"] >= instant for name in SYMBOLS for entry in self.sandbox.requests(name)[-1:])
 
     @staticmethod
@@ -245,7 +245,7 @@ def open_partitions() -> list[tuple[str, str]]:
 
 
 def lives(site: Site, exchange: str) -> bool:
-    """Whether every candle from some hours before the beginning to the last strike is stored, and right."""
+    """Return whether every candle from some hours before the start to the last strike is stored and correct."""
     assert site.over is not None
     start = max(midnight(site.began.date()), site.began - timedelta(hours=6))
     return all(is_true(site, exchange, symbol, start, site.over) for symbol in SYMBOLS[exchange])
@@ -281,7 +281,10 @@ def is_busy(site: Site) -> bool:
 
 
 def is_back(site: Site, what: str, struck: float) -> bool:
-    """Whether it runs again and requests have come since; the daemon, whether all of its parts have spoken."""
+    """Return whether the process runs again and requests were received since.
+
+    For the daemon: whether all parts have a heartbeat.
+    """
     if what == "daemon" and site.heartbeat() <= struck:
         return False
     code_server = "dagster_internals.code_server"

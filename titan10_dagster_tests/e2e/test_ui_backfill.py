@@ -54,7 +54,7 @@ CHECKS = {"candles": ("valid", "on_grid", "complete"), "ohlcv": ("accounted_for"
 
 @dataclass
 class Finished:
-    """What is left of a backfill that is over."""
+    """The data that a finished backfill leaves behind."""
 
     sandbox: Sandbox
     settings: Settings

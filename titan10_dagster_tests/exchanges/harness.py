@@ -108,7 +108,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
 @dataclass
 class Fetched:
-    """What a fetch landed, and what became of it."""
+    """The landed slices of a fetch, and its result."""
 
     store: MemoryHealthStore = field(default_factory=MemoryHealthStore)
     log: Messages = field(default_factory=Messages)
@@ -131,7 +131,7 @@ class Fetched:
         return gaps
 
     def reasons(self, slice_: Slice) -> dict[str, int]:
-        """How many candles are missing for which reason, after two looks."""
+        """Return the number of missing candles by reason, after two observations."""
         missing: Counter[str] = Counter()
         for gap in self.gaps(slice_):
             missing[gap.reason.value] += count(gap, slice_.series.timeframe)

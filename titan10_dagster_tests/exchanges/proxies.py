@@ -24,7 +24,7 @@ from titan10_dagster_tests.exchanges.serving import Handler
 
 @dataclass
 class Proxied:
-    """What a proxy was asked for. `url`: where it listens, without scheme."""
+    """The requests to a proxy. `url`: its address, without the scheme."""
 
     url: str
     targets: list[str] = field(default_factory=list)

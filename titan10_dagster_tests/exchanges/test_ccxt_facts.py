@@ -17,7 +17,7 @@ class Charged(Exception):
 
 
 async def charge(exchange: str, limit: int) -> float:
-    """What ccxt charges for a page of a year ago; okx's class selects another endpoint for recent ones."""
+    """ccxt's charge for a page of a year ago. okx's class selects a different endpoint for recent pages."""
 
     class Charging(getattr(async_support, exchange)):  # type: ignore[misc]
         async def throttle(self, cost: float | None = None) -> None:

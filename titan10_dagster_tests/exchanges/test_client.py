@@ -105,7 +105,7 @@ def test_a_client_that_was_banned_makes_no_request_any_more(sandbox: Sandbox) ->
 
 
 async def stock_rows(exchange: str, url: str, since: datetime, limit: int) -> list[list[float]]:
-    """What ccxt's own class makes of the same request."""
+    """Return the result of ccxt's own class for the same request."""
     stock = getattr(async_support, exchange)(
         {"markets": {one.symbol: ccxt_market(one) for one in [market(exchange, series(exchange).symbol)]}}
     )

@@ -933,7 +933,7 @@ def test_every_failure_names_its_series(sandbox: Sandbox) -> None:
 
 @pytest.mark.parametrize("exchange", ["bingx", "kucoin", "okx"])
 def test_one_answer_with_the_newest_rows_writes_off_no_minute(exchange: str) -> None:
-    """As if a start alone gave the newest rows for a moment, or from one server of many."""
+    """For a moment, or from one of many servers, a request with only a start returns the newest rows."""
     with Sandbox([exchange], clock=NOW, enforce_limits=False) as sandbox:
         wanted = slices(exchange, symbols(exchange, 1), 1)
         sandbox.fault(exchange, "horizon", rows=1440, count=1)

@@ -67,7 +67,7 @@ def ranged(listed: datetime, delisted: datetime = NOW) -> Handler:
 def found(
     exchange: str, handler: Handler, timeframe: Timeframe = MINUTE, look: Any = first_candle
 ) -> tuple[datetime | None, int]:
-    """What is found, and in how many requests."""
+    """Return the result of the search, and the number of requests."""
     symbol = "BTC/USD" if exchange in ("coinbase", "kraken") else "BTC/USDT"
 
     async def work() -> tuple[datetime | None, int]:

@@ -46,7 +46,7 @@ def _no_proxy_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def rows_from(url: str, proxy: str | None = None) -> int:
-    """How many rows a page has that is requested from this address."""
+    """Return the number of rows of a page requested from this address."""
     async with ExchangeClient(
         "binance", [market("binance", SYMBOL)], base_url=url, proxy=proxy, paced=False, now=now, timeout_ms=5000
     ) as client:

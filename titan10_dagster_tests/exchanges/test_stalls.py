@@ -8,7 +8,7 @@ from titan10_dagster_tests.exchanges.harness import run
 
 
 def watched(*, before: float = 0.0, stall: float = 0.0, after: float = 0.0) -> bool:
-    """Whether a time-out is explained after a request during which the loop ran, stood still, and ran again."""
+    """Return whether a stall explains a time-out, if the loop ran, stood still, and ran again during the request."""
 
     async def work() -> bool:
         watch = LoopWatch()

@@ -62,7 +62,7 @@ async def page(url: str, timeout_ms: int = 20_000) -> int:
 
 
 def from_server(handler: Handler, *, timeout_ms: int = 20_000) -> int:
-    """How many rows a page of this server has."""
+    """Return the number of rows of a page of this server."""
 
     async def work() -> int:
         async with serving(handler) as url:

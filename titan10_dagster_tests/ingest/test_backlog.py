@@ -1,4 +1,4 @@
-"""What is still missing: open slices, and days that the ledger does not know."""
+"""Missing data: open slices, and days without ledger rows."""
 
 from __future__ import annotations
 

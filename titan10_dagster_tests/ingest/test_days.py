@@ -1,4 +1,4 @@
-"""What ledger and landing zone know of some days, and what follows for each slice."""
+"""The entries of ledger and landing zone for some days, and the decisions for each slice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the checks find, without Dagster."""
+"""The findings of the checks, without Dagster."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the asset checks look at."""
+"""The data for the asset checks."""
 
 from __future__ import annotations
 

@@ -127,7 +127,7 @@ def is_at_work(thread: threading.Thread) -> bool:
 
 @contextmanager
 def locked(url: str, lock: Callable[[psycopg2.extensions.cursor], None]) -> Iterator[None]:
-    """What `lock` locked in its own session stays locked inside."""
+    """Hold the locks that `lock` takes in its own session while the context is open."""
     connection = psycopg2.connect(url)
     try:
         with connection.cursor() as cursor:

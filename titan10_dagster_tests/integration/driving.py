@@ -1,4 +1,4 @@
-"""What the tests of autonomy do to a world: move its clocks, tick a sensor, run what it requests."""
+"""Functions of the tests of autonomy: move the clocks of a world, tick a sensor, run its requests."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def go_to(world: World, instant: datetime) -> None:
 
 
 def evaluate(world: World, sensor: str = "repair_gaps") -> dg.SensorResult:
-    """What the sensor says now."""
+    """Evaluate the sensor now."""
     definitions = compose(world.titan10)
     with dg.build_sensor_context(
         instance=world.instance,
@@ -31,7 +31,7 @@ def evaluate(world: World, sensor: str = "repair_gaps") -> dg.SensorResult:
 
 
 def tick(world: World, sensor: str = "repair_gaps") -> Sequence[dg.RunRequest]:
-    """What the sensor requests now."""
+    """Return the runs that the sensor requests now."""
     return evaluate(world, sensor).run_requests or ()
 
 

@@ -1,4 +1,4 @@
-"""What runs leave behind: requests, the results of checks and the metadata of partitions."""
+"""The results of runs: requests, results of checks and metadata of partitions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def statuses(world: World, asset: str, check: str) -> dict[str | None, bool]:
 
 
 def shown(world: World, asset: str, check: str) -> dict[str, set[str]]:
-    """What the UI shows of a check: the partitions of each status."""
+    """Return the status of each partition of a check, as in the UI."""
     key = dg.AssetCheckKey(dg.AssetKey(asset.split("/")), check)
     partitions = daily()
     state = world.instance.event_log_storage.get_asset_check_state([(key, partitions)])[key]

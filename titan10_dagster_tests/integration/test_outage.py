@@ -25,7 +25,7 @@ SYMBOLS = {"binance": ["BTC/USDT", "ETH/USDT"], "kraken": ["BTC/USD"], "okx": ["
 
 
 def settle(world: World, day: date) -> None:
-    """What the daily settlement does at 02:00."""
+    """Run the daily settlement of 02:00."""
     go_to(world, midnight(day + ONE) + timedelta(hours=2))
     for name in world.titan10.settings.enabled:
         assert not world.backfill(name, day).failed

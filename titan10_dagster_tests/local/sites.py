@@ -54,7 +54,7 @@ class Site:
         return done.stdout
 
     def findings(self) -> Findings:
-        """What was found, by check: level, finding and advice."""
+        """Return the findings by check: level, finding and advice."""
         by_check: Findings = {}
         for finding in json.loads(self.doctor("--json")):
             found = (finding["level"], finding["found"], finding["advice"])

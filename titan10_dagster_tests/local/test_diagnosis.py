@@ -1,4 +1,4 @@
-"""What the diagnosis finds in set-ups that are broken in one way each."""
+"""The findings of the diagnosis in set-ups with one fault each."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ DAYS = "--from 2024-02-01 --to 2024-02-02"
 
 @dataclass(frozen=True)
 class Mistake:
-    """What the user did wrong, and the words that the answer has to contain."""
+    """A mistake of the user, and the words that the answer has to contain."""
 
     name: str
     command: str

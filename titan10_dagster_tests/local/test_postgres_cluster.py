@@ -1,4 +1,4 @@
-"""What a start writes into the folder of a server: passwords, configuration, a whole cluster or none."""
+"""The files that a start writes into the folder of a server: passwords, configuration, a complete cluster or none."""
 
 from __future__ import annotations
 

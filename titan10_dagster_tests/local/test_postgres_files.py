@@ -1,4 +1,4 @@
-"""Where a server is placed, as which account it runs, and from which binaries."""
+"""The folder, the account and the binaries of a server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the roles of the embedded PostgreSQL may do, on a real one."""
+"""The rights of the roles of the embedded PostgreSQL, on a real server."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def failing(health: Health, times: int, now: datetime = NOW) -> Health:
 
 
 def failed_probe(health: Health) -> Health:
-    """As soon as it may be probed it is, and fails."""
+    """A failing probe as soon as a probe is allowed."""
     assert health.open_until is not None
     now = health.open_until
     return failing(after_probe_taken(health, now, LEASE), 1, now)

@@ -1,4 +1,4 @@
-"""What the exchanges answer, read by the unmodified ccxt classes over real HTTP."""
+"""The answers of the exchanges, read by the unmodified ccxt classes over real HTTP."""
 
 from __future__ import annotations
 

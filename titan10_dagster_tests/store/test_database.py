@@ -177,7 +177,7 @@ def test_retrying_does_not_repeat_what_will_not_pass() -> None:
 
 
 def crash(server: EmbeddedPostgres) -> None:
-    """As `pg_ctl stop -m immediate`, and back a little later, on the same port."""
+    """The server stops as with `pg_ctl stop -m immediate`, and starts again a little later on the same port."""
     pid = int((server.files.cluster / "postmaster.pid").read_text().splitlines()[0])
     port = int(server.url().rsplit(":", 1)[1].split("/")[0])
     os.kill(pid, signal.SIGQUIT)

@@ -50,7 +50,7 @@ def near(rows: pd.DataFrame, random: np.random.Generator) -> pd.DataFrame:
 
 
 def run(source: str, names: dict[str, Any]) -> Any:
-    """What a notebook shows below the cell: the value of its last line, if that is an expression."""
+    """Return the output that a notebook shows below the cell: the value of its last line, if it is an expression."""
     tree = ast.parse(source)
     last = tree.body.pop() if isinstance(tree.body[-1], ast.Expr) else None
     exec(compile(tree, "cell", "exec"), names)

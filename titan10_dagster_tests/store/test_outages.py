@@ -303,7 +303,7 @@ def reasons_by_day(sql: Sql) -> list[tuple[int, str, int]]:
 
 
 def test_a_pair_that_was_off_the_list_for_two_weeks_is_one_stretch_of_its_own_reason(db: Database, sql: Sql) -> None:
-    """As USDC pairs of Binance from 2022-09-29 to 2023-03-12: the market is active, and absent twice."""
+    """Like USDC pairs of Binance from 2022-09-29 to 2023-03-12: the market is active, its candles are absent twice."""
     silent = range(8, 22)
     for at in (FETCHED, FETCHED + LATER):
         write(db, history(range(WEEKS), silent=silent, at=at))
@@ -341,7 +341,7 @@ def test_a_silence_stays_one_stretch_when_a_day_near_it_is_written_again(db: Dat
 def test_a_pair_that_fell_silent_and_did_not_come_back_was_halted_then_taken_off_the_list(
     db: Database, sql: Sql
 ) -> None:
-    """As ADA/BTC, which ended on 2023-05-01 at 16:16 and is still listed as trading."""
+    """Like ADA/BTC, which ended on 2023-05-01 at 16:16 and is still listed as trading."""
     for last, reason in ((9, "halted"), (20, "not_listed")):
         for at in (FETCHED, FETCHED + LATER):
             write(db, history(range(last), silent=range(8, 100), at=at))

@@ -1,4 +1,4 @@
-"""Who lives is seen by a lock that falls with it, whatever its host was called."""
+"""A lock that ends with its process shows whether the process is alive, independent of the host's name."""
 
 from __future__ import annotations
 

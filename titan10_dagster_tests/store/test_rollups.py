@@ -42,7 +42,7 @@ START, END = midnight(DAY - timedelta(days=60)), midnight(DAY + timedelta(days=6
 
 
 def resampled(minutes: pd.DataFrame, name: str) -> pd.DataFrame:
-    """What pandas makes of the minutes; volumes add up as the decimals they are, and are rounded once."""
+    """Return the rollup of the minutes by pandas. Volumes are added as decimals and rounded once."""
     exact = minutes.assign(exact=[Fraction(repr(float(volume))) for volume in minutes["volume"]]).set_index("time")
     groups = exact.resample(FREQUENCIES[name], label="left", closed="left")
     made = groups.agg(**AGGREGATES)

@@ -1,4 +1,4 @@
-"""What an error of the server means, with errors of a real server."""
+"""The classification of server errors, with errors of a real server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What only TimescaleDB does: chunks, compression, and repairs of what is compressed."""
+"""Features of TimescaleDB only: chunks, compression, and repairs of compressed chunks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `titan10 backfill` says and leaves behind when something is wrong."""
+"""The output and the results of `titan10 backfill` after errors."""
 
 from __future__ import annotations
 
