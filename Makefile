@@ -7,7 +7,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python;
 	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$python; break; }; done)
 # Without bytecode every import of Dagster takes three times as long, so bytecode is written even if the environment forbids it.
 RUN := env -u PYTHONDONTWRITEBYTECODE
-INSTALL = $(RUN) $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input -c constraints.txt
+INSTALL = $(RUN) $(BIN)/python .ci/install.py -c constraints.txt
 # Tests without a database, an HTTP server or Dagster.
 PURE_TESTS := titan10_dagster_tests/candles titan10_dagster_tests/planning titan10_dagster_tests/landing \
 	titan10_dagster_tests/contracts titan10_dagster_tests/test_settings*.py
@@ -77,6 +77,7 @@ clean:
 $(VENV)/installed: $(BIN)/python pyproject.toml constraints.txt
 	@echo "Installing the packages of pyproject.toml in the versions of constraints.txt ..."
 	@$(INSTALL) -e .
+	@echo "Compiling titan10_dagster ..."
 	@$(RUN) $(BIN)/python -m compileall -q titan10_dagster
 	@touch $@
 

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from contextlib import closing
+from pathlib import Path
 
 import dagster as dg
 import psycopg2
 import pytest
 from dagster_postgres.utils import pg_alembic_config
 
+from titan10_dagster.dagster_internals.database import ensure_dagster_schema
 from titan10_dagster.dagster_internals.schema import refuse_other_version, revisions, upgrade
+from titan10_dagster.dagster_internals.storage import PooledPostgresStorage
 from titan10_dagster.errors import MigrationError, StoreError
 from titan10_dagster_tests.local.servers import ask
+
+OLDER_TABLES = Path(__file__).with_name("dagster_1_4_17.sql")
 
 
 def older_revision() -> str:
@@ -71,3 +76,51 @@ def test_tables_of_an_older_version_are_migrated_once(
 def test_a_database_that_cannot_be_read_is_an_error_of_the_store() -> None:
     with pytest.raises(StoreError, match="Dagster's database cannot be read"):
         revisions("postgresql://me@127.0.0.1:1/x")
+
+
+def load_older_tables(database_url: str) -> None:
+    """Create the tables of Dagster 1.4.17 with one run of `binance/candles`, as pg_dump wrote them."""
+    ensure_dagster_schema(database_url)
+    with closing(psycopg2.connect(database_url)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute(OLDER_TABLES.read_text())
+
+
+def layout(database_url: str, schema: str) -> set[tuple[object, ...]]:
+    """Return the columns and the indexes of all tables of a schema."""
+    with closing(psycopg2.connect(database_url)) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT table_name, column_name, data_type, is_nullable FROM information_schema.columns"
+            " WHERE table_schema = %s",
+            (schema,),
+        )
+        columns = set(cursor.fetchall())
+        cursor.execute("SELECT tablename, indexname FROM pg_indexes WHERE schemaname = %s", (schema,))
+        return columns | set(cursor.fetchall())
+
+
+def test_tables_of_dagster_1_4_are_migrated_with_their_runs(dagsters_url: str, database_url: str) -> None:
+    load_older_tables(database_url)
+    assert revisions(dagsters_url)[0] == "ec80dd91891a"
+    with pytest.raises(MigrationError, match="run `titan10 migrate`"):
+        refuse_other_version(dagsters_url)
+    assert upgrade(dagsters_url)
+    refuse_other_version(dagsters_url)
+    assert not upgrade(dagsters_url)
+    storage = PooledPostgresStorage(dagsters_url)
+    (run,) = storage.run_storage.get_runs(dg.RunsFilter(tags={"old": "yes"}))
+    assert run.status is dg.DagsterRunStatus.SUCCESS
+    key = dg.AssetKey(["binance", "candles"])
+    assert storage.event_log_storage.get_materialized_partitions(key) == {"2024-01-02"}
+    storage.event_log_storage.set_concurrency_slots("binance", 1)
+    assert storage.event_log_storage.claim_concurrency_slot("binance", run.run_id, "step").is_claimed
+
+
+def test_migrated_tables_have_every_column_and_index_of_new_ones(dagsters_url: str, database_url: str) -> None:
+    load_older_tables(database_url)
+    upgrade(dagsters_url)
+    with closing(psycopg2.connect(database_url)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute("CREATE SCHEMA fresh")
+    PooledPostgresStorage(dagsters_url.replace("search_path%3Ddagster", "search_path%3Dfresh"))
+    new, migrated = layout(database_url, "fresh"), layout(database_url, "dagster")
+    assert new
+    assert new - migrated == set()

@@ -1,11 +1,18 @@
-"""A page of another site, open in a real browser beside the running stack, can neither read nor change anything."""
+"""A page of another site, open in a real browser beside the running stack, can neither read nor change anything.
+
+The same page does change things through Dagster's own webserver, which has no guard. So the attack works.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -15,9 +22,12 @@ from urllib.request import Request, urlopen
 import pytest
 
 from titan10_dagster import settings as titan10_settings
-from titan10_dagster.local.graphql import run_query
+from titan10_dagster.local.graphql import GraphQLError, run_query
+from titan10_dagster.local.instance import child_environment, prepare
+from titan10_dagster.local.ports import free_port
 from titan10_dagster.local.stack import Stack
 from titan10_dagster_tests.databases import passable_folder
+from titan10_dagster_tests.processes import wait_until
 
 playwright = pytest.importorskip("playwright.sync_api", reason="no playwright, so this was NOT tested")
 
@@ -107,34 +117,80 @@ async function attack() {
 </script>"""
 
 
+@dataclass(frozen=True)
+class Running:
+    """A running stack: its project folder, the address of its UI, and the environment of its processes."""
+
+    home: Path
+    ui: str
+    environment: dict[str, str]
+
+
 @pytest.fixture(scope="module")
-def ui() -> Iterator[str]:
-    """A running stack with an asset and a job; its UI's address."""
+def running() -> Iterator[Running]:
+    """A running stack with an asset and a job."""
     with passable_folder() as home:
         shutil.copy(PROJECT / "dagster.yaml", home)
         (home / "guarded_definitions.py").write_text(DEFINITIONS)
         (home / "titan10.toml").write_text(
             '[server]\nport = 0\npostgres_port = 0\n[exchanges.binance]\nsymbols = ["BTC/USDT"]\nstart = 2026-01-01\n'
         )
-        stack = Stack(titan10_settings.load(home), home, print, module="guarded_definitions")
+        settings = titan10_settings.load(home)
+        stack = Stack(settings, home, print, module="guarded_definitions")
         try:
-            yield stack.start()
+            ui = stack.start()
+            yield Running(home, ui, child_environment(prepare(settings, home, stack.database_url), os.environ))
         finally:
             stack.stop()
 
 
 @pytest.fixture(scope="module")
-def other_site(ui: str) -> Iterator[int]:
-    """The port of a server with the attacking page."""
-    texts = {"ui": ui, "set_pool": json.dumps(SET_POOL % "evil"), "launch": json.dumps(LAUNCH)}
-    page = (ATTACK % texts).encode()
+def ui(running: Running) -> str:
+    return running.ui
+
+
+@pytest.fixture(scope="module")
+def unguarded(running: Running) -> Iterator[str]:
+    """The address of Dagster's own webserver on the same instance and code location."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    workspace = running.home / ".titan10/dagster/workspace.yaml"
+    command = [sys.executable, "-m", "dagster_webserver", "--host", "127.0.0.1", "--port", str(port)]
+    with subprocess.Popen(
+        [*command, "--workspace", str(workspace)],
+        cwd=running.home,
+        env=running.environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        try:
+            wait_until(lambda: process.poll() is not None or answers(url), 120)
+            assert process.poll() is None, "the webserver ended while starting"
+            yield url
+        finally:
+            process.terminate()
+            process.wait(timeout=60)
+
+
+def answers(url: str) -> bool:
+    try:
+        return bool(run_query(url, "{ version }")["version"])
+    except GraphQLError:
+        return False
+
+
+@pytest.fixture(scope="module")
+def other_site() -> Iterator[int]:
+    """The port of a server with the attacking page. Its path is the address that it attacks."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            attacked = self.path.removeprefix("/")
+            texts = {"ui": attacked, "set_pool": json.dumps(SET_POOL % "evil"), "launch": json.dumps(LAUNCH)}
             self.send_response(200)
             self.send_header("Content-Type", "text/html")
             self.end_headers()
-            self.wfile.write(page)
+            self.wfile.write((ATTACK % texts).encode())
 
         def log_message(self, *_: object) -> None:
             pass
@@ -173,16 +229,22 @@ def state(ui: str) -> dict[str, Any]:
 @pytest.mark.parametrize("name", ["evil.test", "127.0.0.1", "localhost"])
 def test_a_page_of_another_site_changes_nothing(ui: str, other_site: int, browser: Any, name: str) -> None:
     before = state(ui)
-    page = browser.new_page()
-    page.goto(f"http://{name}:{other_site}/")
-    outcome = page.evaluate("attack()")
-    page.wait_for_timeout(1000)
-    frames = [frame.url for frame in page.frames]
-    page.close()
+    outcome = attack(browser, f"http://{name}:{other_site}/{ui}")
     assert state(ui) == before
     assert outcome["read"].startswith("failed")
     assert outcome["websocket"] == "closed"
+
+
+def attack(browser: Any, address: str) -> dict[str, str]:
+    """Open the attacking page and return how each of its attempts ended."""
+    page = browser.new_page()
+    page.goto(address)
+    outcome: dict[str, str] = page.evaluate("attack()")
+    page.wait_for_timeout(1000)
+    frames = [frame.url for frame in page.frames]
+    page.close()
     assert len(outcome) == 12, frames
+    return outcome
 
 
 def test_a_name_that_is_rebound_to_this_machine_reads_nothing(ui: str, browser: Any) -> None:
@@ -231,3 +293,16 @@ def test_requests_as_attackers_send_them_are_refused(ui: str, path: str, headers
     assert refused.value.code == 403
     refused.value.close()
     assert state(ui) == before
+
+
+def test_without_the_guard_the_same_page_sets_pools_launches_runs_and_reports(
+    unguarded: str, other_site: int, browser: Any
+) -> None:
+    before = state(unguarded)
+    outcome = attack(browser, f"http://evil.test:{other_site}/{unguarded}")
+    after = state(unguarded)
+    print(outcome, before, after)  # noqa: T201
+    assert "evil" not in before["pools"]
+    assert "evil" in after["pools"]
+    assert after["runs"] > before["runs"]
+    assert after["materialized"] != before["materialized"]
