@@ -123,4 +123,6 @@ def test_migrated_tables_have_every_column_and_index_of_new_ones(dagsters_url: s
     PooledPostgresStorage(dagsters_url.replace("search_path%3Ddagster", "search_path%3Dfresh"))
     new, migrated = layout(database_url, "fresh"), layout(database_url, "dagster")
     assert new
-    assert new - migrated == set()
+    # Dagster's migration 047 replaces this index by one that begins with the same columns; new tables have both.
+    assert new - migrated == {("run_tags", "idx_run_tags")}
+    assert ("run_tags", "idx_run_tags_run_id") in migrated
