@@ -18,7 +18,7 @@ from titan10_dagster_tests import databases
 from titan10_dagster_tests.simulation.away import hurry
 from titan10_dagster_tests.simulation.oracle import Complaint, judge
 from titan10_dagster_tests.simulation.record import Record
-from titan10_dagster_tests.simulation.requests import distribution
+from titan10_dagster_tests.simulation.requests import distribution, healing_hours
 from titan10_dagster_tests.simulation.story import Story, write
 from titan10_dagster_tests.simulation.week import Week
 
@@ -76,8 +76,11 @@ def lived(story: Story, url: str, printing: bool) -> list[Complaint]:
 
 def summary(record: Record) -> str:
     counts = ", ".join(f"{count} {what}" for what, count in sorted(record.counts.items()))
-    requests = distribution(record.requests.values())
-    return f"{len(record.steps)} steps, {counts}, {len(record.notifications)} notifications; requests: {requests}"
+    requests, healing = distribution(record.requests.values()), distribution(healing_hours(record.open_until))
+    return (
+        f"{len(record.steps)} steps, {counts}, {len(record.notifications)} notifications; requests: {requests}; "
+        f"hours until a slice was final: {healing}"
+    )
 
 
 def shrunk(story: Story, live: Callable[[Story], list[Complaint]]) -> Story:

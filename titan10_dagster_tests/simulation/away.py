@@ -25,7 +25,7 @@ def let_in(database_url: str, allowed: bool) -> None:
 
 
 def hurry(database_url: str) -> None:
-    """Let a database of a simulation commit without waiting for the disk: nobody pulls its plug."""
+    """Let a database of a simulation commit without waiting for the disk. It need not survive a power failure."""
     with _beside(database_url) as (cursor, name):
         cursor.execute(sql.SQL("ALTER DATABASE {} SET synchronous_commit = off").format(sql.Identifier(name)))
 

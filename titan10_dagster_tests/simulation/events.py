@@ -18,7 +18,7 @@ class Span:
         return self.start <= instant < self.end
 
     def __str__(self) -> str:
-        return f"{self.start:%d. %H:%M} to {self.end:%d. %H:%M}"
+        return f"{self.start:%m-%d %H:%M} to {self.end:%m-%d %H:%M}"
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """What a story draws beside the trouble of `story`: changes of markets and of candles, wrong answers, wrong clocks.
 
 It is drawn from a generator of its own, so that a seed keeps the trouble that it always had. At most one of these
-changes concerns a series, and none a series that `story` lists, delists, or rewrites candles of: the oracle could not
-tell the values of a candle that was first rewritten and then redenominated.
+changes concerns a series, and none a series that `story` lists, delists, or rewrites candles of: the values of a candle
+that was first rewritten and then redenominated would not be known.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _MARKET_CHANGES = ("halt", "relisting", "reuse", "renamed", "redenominated", "re
 
 @dataclass
 class Growth:
-    """Draws the events of one week that begins at `start`."""
+    """The author of these events, for a week that begins at `start`."""
 
     random: Random
     start: datetime

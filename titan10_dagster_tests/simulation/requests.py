@@ -35,6 +35,15 @@ def distribution(counts: Iterable[float]) -> str:
     return f"{len(ordered)} slices, median {median:g}, 90 % up to {ninetieth:g}, maximum {ordered[-1]:g}"
 
 
+def healing_hours(open_until: Mapping[SliceKey, datetime]) -> list[float]:
+    """Return for each slice how many hours after its day it was still open; 0 if it was not."""
+    hours = []
+    for (_, _, day), at in open_until.items():
+        end = datetime(day.year, day.month, day.day, tzinfo=at.tzinfo) + timedelta(days=1)
+        hours.append(round(max((at - end) / timedelta(hours=1), 0.0), 1))
+    return hours
+
+
 def most_requested(requests: Counter[SliceKey], count: int) -> str:
     """Name the slices that were requested most often."""
     named = []

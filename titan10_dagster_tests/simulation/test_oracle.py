@@ -8,17 +8,17 @@ from pathlib import Path
 import pytest
 
 from titan10_dagster_tests.simulation.away import hurry
-from titan10_dagster_tests.simulation.oracle import judge
-from titan10_dagster_tests.simulation.story import DAY, EXCHANGES, HOUR, QUIET_END, SETTLE, START, Story, quote_of
+from titan10_dagster_tests.simulation.oracle import MOST_REQUESTS, judge
+from titan10_dagster_tests.simulation.story import DAY, EXCHANGES, HOUR, QUIET_END, SETTLE, START, TAIL, Story, quote_of
 from titan10_dagster_tests.simulation.week import Week
 
 
 def quiet() -> Story:
     """A week in which nothing happens, in few steps: settled every day, and polled often enough for Kraken."""
     settlements = [START + n * DAY + SETTLE for n in range((QUIET_END - START).days + 1)]
-    steps = sorted({one + hours * HOUR for one in settlements for hours in (0, 7, 14)})
+    steps = sorted({settlement + hours * HOUR for settlement in settlements for hours in (0, 7, 14)})
     symbols = {name: (f"ALGO/{quote_of(name)}",) for name in EXCHANGES}
-    return Story(0, symbols, (*(step for step in steps if step < QUIET_END), QUIET_END), ())
+    return Story(0, symbols, (*(step for step in steps if step < QUIET_END), QUIET_END, *TAIL), ())
 
 
 @pytest.fixture
@@ -69,3 +69,11 @@ def test_a_quiet_week_passes_and_whatever_is_changed_afterwards_is_found(week: W
         "INSERT INTO candles SELECT exchange, 'OTHER/USDT', timeframe, \"time\", open, high, low, close, volume,"
         " price_scale, volume_scale FROM candles WHERE exchange = 'okx'"
     )
+    sliced = ("okx", "ALGO/USDT", START.date())
+    week.record.requests[sliced] = MOST_REQUESTS + 1
+    week.record.requested_last[sliced] = week.story.end
+    week.record.open_until[sliced] = week.story.end
+    endless = "\n".join(map(str, judge(week)))
+    assert f"was requested {MOST_REQUESTS + 1} times" in endless
+    assert "is still requested at" in endless
+    assert "is still open at the end" in endless
