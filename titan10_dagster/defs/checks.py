@@ -6,6 +6,7 @@ beside it, so that every partition of the UI has its status (dagster issues 1700
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from itertools import chain
@@ -36,6 +37,8 @@ from titan10_dagster.ingest.findings import (
 )
 from titan10_dagster.ingest.inspection import inspect_slices, price_distances, series_events, unaccounted_slices
 
+# Tags of a run whose failed steps the daemon executes again, at most this often (see run_retries in dagster.yaml).
+EXECUTED_AGAIN = {"dagster/retry_on_asset_or_op_failure": "true", "dagster/max_retries": "3"}
 SEVERITIES = {Severity.WARN: dg.AssetCheckSeverity.WARN, Severity.ERROR: dg.AssetCheckSeverity.ERROR}
 
 
@@ -102,7 +105,7 @@ def candle_checks(exchange: str, partitions: dg.PartitionsDefinition[str]) -> dg
         context: dg.AssetCheckExecutionContext, titan10: dg.ResourceParam[IngestContext]
     ) -> Iterator[dg.AssetCheckResult]:
         days = to_days(context.partition_keys)
-        with retried_or_failed(exchange, titan10.settings.retries, tries(context)):
+        with executed_again_if_failed(context), retried_or_failed(exchange, titan10.settings.retries, tries(context)):
             inspected = list(inspect_slices(titan10, titan10.slices(exchange, days)))
         requested = symbols_of_run(context.run, exchange) or titan10.exchange(exchange).symbols
         of_this_run = [slice_ for slice_ in inspected if slice_.slice.series.symbol in requested]
@@ -126,7 +129,7 @@ def store_checks(exchange: str, partitions: dg.PartitionsDefinition[str]) -> dg.
         context: dg.AssetCheckExecutionContext, titan10: dg.ResourceParam[IngestContext]
     ) -> Iterator[dg.AssetCheckResult]:
         days = to_days(context.partition_keys)
-        with retried_or_failed(exchange, titan10.settings.retries, tries(context)):
+        with executed_again_if_failed(context), retried_or_failed(exchange, titan10.settings.retries, tries(context)):
             findings = list(_stored_findings(titan10, exchange, days))
         report = DayReport(context, asset, days)
         for name, by_day, of_all in findings:
@@ -134,6 +137,20 @@ def store_checks(exchange: str, partitions: dg.PartitionsDefinition[str]) -> dg.
             yield result(asset, name, of_all)
 
     return check_ohlcv
+
+
+@contextmanager
+def executed_again_if_failed(context: dg.AssetCheckExecutionContext) -> Iterator[None]:
+    """Let Dagster execute a step of checks in a new run if it fails after all of its tries.
+
+    The candles are stored nevertheless, so the repair sensor finds nothing to do, and the checks of these days would
+    have no result for ever. Dagster's new run executes only the failed steps.
+    """
+    try:
+        yield
+    except dg.Failure:
+        context.instance.add_run_tags(context.run.run_id, EXECUTED_AGAIN)
+        raise
 
 
 def tries(context: dg.AssetCheckExecutionContext) -> int:

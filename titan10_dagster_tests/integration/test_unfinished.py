@@ -81,6 +81,17 @@ def test_a_check_that_cannot_be_executed_keeps_nothing_from_being_stored(
     monkeypatch.setattr(checks, "inspect_slices", failing(2, checks.inspect_slices, AWAY))
     assert world.backfill("binance", FIRST, LAST).failed
     assert world.equals_truth("binance", FIRST, LAST)
+    (run,) = world.instance.get_runs()
+    assert checks.EXECUTED_AGAIN.items() <= run.tags.items()
+
+
+def test_a_bug_in_a_check_keeps_nothing_from_being_stored_either(
+    make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = make_world({"binance": SYMBOLS})
+    monkeypatch.setattr(checks, "inspect_slices", failing(2, checks.inspect_slices, ZeroDivisionError()))
+    assert world.backfill("binance", FIRST, LAST).failed
+    assert world.equals_truth("binance", FIRST, LAST)
 
 
 def test_a_store_step_that_fails_once_is_tried_again_within_its_run(
