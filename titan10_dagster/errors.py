@@ -99,7 +99,7 @@ class Stalled(TransientError):
 
 
 class ProxyFailed(TransientError):
-    """The proxy on the way to the exchange cannot be reached or failed; the exchange was not heard."""
+    """The proxy on the way to the exchange failed or cannot be reached; the exchange did not answer."""
 
 
 class Throttled(FetchError):

@@ -143,17 +143,9 @@ class Survey:
             self._learn_last_rows(request, rows)
         elif len(times):
             self._learn_rows(request, times, requested_at)
-        elif given <= SPARSE or self._cursor or self._are_last_rows(request, rows):
+        elif given <= SPARSE or self._cursor or (self._serves_newest and _are_last_rows(self._evidence, request, rows)):
             self._evidence.nothing(request)  # other rows answer a different request
         self._count(request, before)
-
-    def _are_last_rows(self, request: PageRequest, rows: Times) -> bool:
-        """Return whether rows from before `since` may be the last ones that the exchange has.
-
-        An exchange that serves only its newest candles may send these whatever `since` is. A closed market then has
-        nothing from `since` on, unless a later row came before.
-        """
-        return self._serves_newest and len(rows) > 0 and self._evidence.is_newest(request.since)
 
     def _next_request(self) -> PageRequest | None:
         if self._check.suspicion is not None:
@@ -219,6 +211,15 @@ class Survey:
         self._stuck[page] = self._stuck[page] + 1 if is_stuck else 0
         if self._stuck[page] >= _STUCK or self._requests[page] > _MOST_REQUESTS:
             raise NoProgress(f"{self._requests[page]} requests, the last {self._stuck[page]} without anything new")
+
+
+def _are_last_rows(evidence: Evidence, request: PageRequest, rows: Times) -> bool:
+    """Return whether rows before `since` may be the last rows of an exchange that serves only its newest candles.
+
+    Such an exchange may return them for any `since`. A closed market then has no candle from `since` on, unless an
+    earlier answer had a later row.
+    """
+    return len(rows) > 0 and evidence.is_newest(request.since)
 
 
 def survey_of(

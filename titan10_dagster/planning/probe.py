@@ -40,7 +40,7 @@ SENTENCES: Mapping[Property, str] = {
     Property.EMPTY_MINUTES: "Whether a minute without a trade is a row or is missing.",
     Property.VALUES: "Whether settled candles have the values that are stored.",
     Property.FRESHNESS: "Whether the newest candle is of now.",
-    Property.LIMITS: "Whether the exchange calls the requests of the probe too many.",
+    Property.LIMITS: "Whether the exchange throttled the requests of the probe.",
     Property.ANSWERS: "Whether the exchange answers with candles, or with an error.",
     Property.MARKETS: "The number of spot markets that trade.",
     Property.CHARGE: "ccxt's charge for a page, in units of its rate limit.",

@@ -86,7 +86,7 @@ class CheckedLater:
 
 @dataclass(frozen=True)
 class Repairable:
-    """What a plan needs to know about an exchange.
+    """The facts about an exchange that a plan needs.
 
     Attributes:
         depth: how many candles back from now the exchange serves; None: all.

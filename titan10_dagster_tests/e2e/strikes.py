@@ -2,7 +2,7 @@
 
 `titan10 up` runs as a process of its own, live polling is on, and the exchanges of the sandbox keep their limits. Each
 round launches a backfill of days that are older than all others, because days at the old end of a series are the
-hardest to tell from history that was never requested.
+hardest to distinguish from history that was never requested.
 """
 
 from __future__ import annotations

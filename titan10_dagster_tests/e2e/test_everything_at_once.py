@@ -1,7 +1,7 @@
 """A whole `titan10 up` in real time, under a backfill, repairs and live polling at once, and everything killed in turn.
 
 Daemon, a run, code server and PostgreSQL are killed with SIGKILL at random moments while requests are under way, and
-one exchange bans the address in the middle. Nobody lends a hand. The exchanges of the sandbox keep their own limits.
+one exchange bans the address in the middle. No step is manual. The exchanges of the sandbox keep their own limits.
 
 `TITAN10_TEST_STRIKES` is how often each of the four is killed; without it nothing is, and the tests are skipped. Once
 takes some minutes and three exchanges; oftener takes five, and the ban hits the backfill. `TITAN10_TEST_STRIKE_DAYS` is

@@ -40,7 +40,7 @@ ALL = ["mail", "chat"]
 
 
 class Desk:
-    """Tells as the pipeline does, one tick after the other; services in `down` take nothing."""
+    """Notifies like the alert sensor, one tick after the other; services in `down` accept nothing."""
 
     def __init__(self) -> None:
         self.open: dict[object, Alert] = {}

@@ -65,7 +65,7 @@ def test_nothing_is_made_up_where_the_reason_is_not_known_nor_carried_across(db:
         " 2, first_seen, last_seen FROM gaps"
     )
     assert made_up(reader.filled(db, BTC.series, BTC.start, BTC.end)) == []
-    # Whoever wants it may have it, and sees what is what.
+    # On request these candles are filled too, and their reason is shown.
     filled = reader.filled(db, BTC.series, BTC.start, BTC.end, reasons=[Reason.NO_TRADES, Reason.UNKNOWN])
     assert made_up(filled) == list(range(10, 20))
     assert filled.loc[10:19, "reason"].tolist() == ["unknown"] * 5 + ["no_trades"] * 5

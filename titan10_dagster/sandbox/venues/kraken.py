@@ -157,8 +157,8 @@ VENUE = SandboxVenue(
         null_page=b'{"error":[],"result":null}',
     ),
     sources=(
-        "docs.kraken.com/api-reference/market-data/get-ohlc-data: the last 720 rows, older ones cannot be had "
-        "whatever `since` says; the last row is the running one and always present; `last` is the last committed one",
+        "docs.kraken.com/api-reference/market-data/get-ohlc-data: the last 720 rows; older rows are not served "
+        "for any `since`; the last row is the running one and always present; `last` is the last committed one",
         "Minutes without a trade are zero-volume rows by REST, absent in the CSV archive",
     ),
 )
