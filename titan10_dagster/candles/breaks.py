@@ -115,7 +115,7 @@ def _volumes_jump_the_other_way(price: float, volume: float) -> bool:
         return False
     value = price * volume
     is_same_value = 1 / _SAME_VALUE < value < _SAME_VALUE
-    # As if the price had risen: a fall of the price with a rise of the volume is the same, the other way round.
+    # Treat a fall of the price with a rise of the volume as the reverse of a rise of the price.
     rise, fall = (price, volume) if price > 1 else (1 / price, 1 / volume)
     return is_same_value and fall < max(2 / rise, 1 / _SAME_VALUE)
 

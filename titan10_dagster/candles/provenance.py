@@ -61,15 +61,16 @@ def _runs(times: Times, step_ms: int) -> list[tuple[datetime, datetime]]:
 
 
 def stretches_of(times: Times, timeframe: Timeframe) -> list[Window]:
-    """Return the stretches [start, end) that candles at these times, ascending, fill."""
+    """Return the stretches [start, end) that candles at these times (ascending) fill."""
     return [(first, last + timeframe.delta) for first, last in _runs(times, timeframe.ms)]
 
 
 def replaced(known: Iterable[Stretch], new: Iterable[Stretch]) -> list[Stretch]:
-    """Return the stretches of a series after some were read again: without overlaps, neighbours of one file joined.
+    """Return the stretches of a series after some were read again, without overlaps and with neighbours from the same
+    file joined.
 
-    Where a new stretch overlaps a known one, the new one counts. Of new ones that overlap, the later one counts. The
-    known ones do not overlap.
+    A new stretch replaces the parts of known stretches that it overlaps. If new stretches overlap, the later one
+    counts. The known stretches do not overlap.
     """
     added = _disjoint(list(new))
     kept = cut(known, [(stretch.start, stretch.end) for stretch in added])
@@ -83,7 +84,7 @@ def replaced(known: Iterable[Stretch], new: Iterable[Stretch]) -> list[Stretch]:
 
 
 def _disjoint(stretches: list[Stretch]) -> list[Stretch]:
-    """Return the stretches by time, without the parts that a later one in the list overlaps."""
+    """Return the stretches by time, without the parts that later stretches in the list overlap."""
     ordered = sorted(stretches)
     if all(earlier.end <= later.start for earlier, later in pairwise(ordered)):
         return ordered
@@ -94,7 +95,10 @@ def _disjoint(stretches: list[Stretch]) -> list[Stretch]:
 
 
 def cut(stretches: Iterable[Stretch], windows: Iterable[Window]) -> list[Stretch]:
-    """Return the stretches, by time, without the parts in the windows. Neither may overlap among themselves."""
+    """Return the stretches, by time, without the parts in the windows.
+
+    Neither the stretches nor the windows may overlap among themselves.
+    """
     ordered, left, place = sorted(windows), [], 0
     for stretch in sorted(stretches):
         start = stretch.start

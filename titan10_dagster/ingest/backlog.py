@@ -31,9 +31,9 @@ def listed_series(titan10: IngestContext, exchanges: Iterable[str]) -> dict[Seri
 
 
 def open_slices(titan10: IngestContext) -> list[OpenSlice]:
-    """Return the slices of past days that miss candles without a final reason: repairs are planned from them.
+    """Return the slices of past days that miss candles without a final reason. Repairs are planned from them.
 
-    Settled days of a former market are left out: candles in quarantine are all that they miss, and nothing brings them.
+    Settled days of a former market are left out. They miss only candles in quarantine, which no request can bring.
     """
     starts = listed_series(titan10, titan10.settings.enabled)
     begins = begin_of_markets(titan10, starts)
@@ -46,7 +46,7 @@ def open_slices(titan10: IngestContext) -> list[OpenSlice]:
 
 
 def slices_to_check_later(titan10: IngestContext) -> list[CheckedLater]:
-    """Return the settled slices with a halt or an outage that are still to be checked for late candles."""
+    """Return the settled slices with a halt or an outage that will still be checked for late candles."""
     series = listed_series(titan10, titan10.settings.enabled)
     begins = begin_of_markets(titan10, series)
     found = ledger.slices_to_check_later(titan10.database, list(series))

@@ -1,8 +1,8 @@
-"""Days on which a symbol named another market than it does now.
+"""Days on which a symbol named a different market than now.
 
-The exchange answers a request for such a day with candles of the present market, which must not join those of the
-former one. So nothing is requested, and candles that are missing are final: no source that is in use still gives them.
-They are `beyond_horizon`; the note of the slice names both markets.
+The exchange answers a request for such a day with candles of the current market, which must not be mixed with those of
+the former one. Therefore no request is made, and missing candles are final, because no configured source still has
+them. They are `beyond_horizon`; the note of the slice names both markets.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from titan10_dagster.store.identities import ChangedIdentity, changed_identities
 
 
 def of_a_former_market(titan10: IngestContext, exchange: str, slices: Sequence[Slice]) -> dict[Slice, MarketChanged]:
-    """Return those of `slices` on whose days the symbol was another market, each with the reason not to request it."""
+    """Return the slices of `slices` with a different market on their day, each with the reason not to request it."""
     symbols = sorted({slice_.series.symbol for slice_ in slices})
     changed = retrying(lambda: changed_identities(titan10.database, exchange, symbols))
     found = {}
@@ -32,7 +32,7 @@ def of_a_former_market(titan10: IngestContext, exchange: str, slices: Sequence[S
 
 
 def begin_of_markets(titan10: IngestContext, series: Iterable[Series]) -> dict[Series, datetime]:
-    """Return the start (aware, UTC) of the present market of each series whose symbol named another one before."""
+    """Return the start (aware, UTC) of the current market of each series whose symbol named a different one."""
     by_exchange: dict[str, list[Series]] = {}
     for item in series:
         by_exchange.setdefault(item.exchange, []).append(item)
@@ -46,7 +46,7 @@ def begin_of_markets(titan10: IngestContext, series: Iterable[Series]) -> dict[S
 
 
 def former_slice(slice_: Slice, error: MarketChanged, now: datetime) -> FetchedSlice:
-    """Return a slice of a former market: it has no candles, and no answer for it can be expected any more."""
+    """Return a slice of a former market. It has no candles, and no later answer for it is expected."""
     record = FetchRecord(
         slice=slice_, fetched_at=now, source=Source.REST, requests=0, retries=0, seconds=0.0,
         answered=True, horizon=slice_.end, note=str(error),

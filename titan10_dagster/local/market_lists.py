@@ -1,7 +1,7 @@
 """Read the market lists of new exchanges at the start of a stack.
 
-`<exchange>/candles` depends on `<exchange>/markets`. As long as the list was never read, the UI warns before each
-materialization that it may fail. So `titan10 up` reads the lists that are missing, in one run for each exchange.
+`<exchange>/candles` depends on `<exchange>/markets`. Until the list is read for the first time, the UI warns before
+each materialization that it may fail. Therefore `titan10 up` reads the missing lists, in one run per exchange.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def read_missing_lists(url: str, exchanges: Iterable[str], say: Say, *, go_on: C
     say(f"Reading the market lists of {', '.join(missing)} ...")
     runs = []
     for exchange in missing:
-        with suppress(GraphQLError):  # the list is then missing below
+        with suppress(GraphQLError):  # the check below then finds the list missing
             runs.append(launch_run(url, [(exchange, "markets")]))
     deadline = time.monotonic() + WAIT_SECONDS
     while go_on() and time.monotonic() < deadline and not _have_ended(url, runs):

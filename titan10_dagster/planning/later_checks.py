@@ -1,7 +1,7 @@
-"""Later checks of silences that cross midnight: their days are checked together.
+"""Later checks of silences that cross midnight. The days of such a silence are checked together.
 
-Candles of such a silence often come late together. If only the first day were checked, its candles would leave a short
-rest of the silence after midnight, which looks like a lack of trades and would not be checked any more.
+Late candles of such a silence often arrive together. If only the first day were checked, its candles would leave a
+short silence after midnight, which looks like a lack of trades and would not be checked again.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from titan10_dagster.planning.repairs import CheckedLater
 
 
 def checked_together(slices: Iterable[CheckedLater]) -> list[CheckedLater]:
-    """Return the slices, by series and day, where each waits for the check of the next day if its gap goes on there.
+    """Return the slices by series and day.
 
-    It does so if its gap reaches to midnight, and both days were observed equally often.
+    Each slice waits for the check of the next day if its gap continues there: the gap reaches midnight, and both days
+    were observed equally often.
     """
     ordered = sorted(slices, key=lambda checked: (str(checked.slice.series), checked.slice.day), reverse=True)
     result: list[CheckedLater] = []
@@ -27,7 +28,7 @@ def checked_together(slices: Iterable[CheckedLater]) -> list[CheckedLater]:
 
 
 def _is_continued(checked: CheckedLater, after: CheckedLater) -> bool:
-    """Return whether the silence of one slice may go on in the next one."""
+    """Return whether the silence of a slice may continue in the next slice."""
     if checked.slice.series != after.slice.series or checked.slice.end != after.slice.start:
         return False
     return checked.missing_until >= checked.slice.end and checked.observations == after.observations

@@ -1,8 +1,8 @@
 """The files from which stored candles were read: tables `source_files` and `source_stretches`, view `provenance`.
 
-A candle in a stretch was read from its file; all others came by REST. So a stretch is cut where REST adds or overwrites
-candles, and where a stored candle is not in the file. A candle that a file and REST give alike names the file, because
-a file can be checked again.
+A candle in a stretch was read from the file of the stretch; all other candles came by REST. A stretch is therefore cut
+at candles that REST adds or overwrites, and at stored candles that are not in the file. A candle with the same values
+in a file and by REST belongs to the file, because a file can be checked again.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from titan10_dagster.store.statements import key, statement
 
 @dataclass(frozen=True, eq=False)
 class Origins:
-    """The file of each changed candle of a slice, before and after the write; 0: it came by REST."""
+    """The file of each changed candle of a slice, before and after the write; 0 stands for REST."""
 
     before: NDArray[np.int64]
     after: NDArray[np.int64]
@@ -44,7 +44,7 @@ class _Known:
 def write_provenance(cursor: Cursor, changes: Sequence[Change]) -> tuple[list[Origins], Mapping[int, bool]]:
     """Update the stretches after slices of one exchange were merged, in the same transaction.
 
-    Return the origins of the changed candles of each slice, and for each of the former files whether it was imported.
+    Return the origins of the changed candles of each slice, and, for each former file, whether it was imported.
     """
     by_series: dict[Series, list[Change]] = {}
     for change in changes:
@@ -73,7 +73,9 @@ def _no_origins(change: Change) -> Origins:
 
 
 def _stretches(change: Change, ids: _Ids) -> list[Stretch]:
-    """Return the stretches that the files of a slice account for: without stored candles that are not in them."""
+    """Return the stretches for which the files of a slice are the source, without stored candles that are not in the
+    files.
+    """
     record, candles = change.incoming.record, change.incoming.candles
     if not record.files:
         return []
@@ -115,7 +117,7 @@ def _read(cursor: Cursor, by_series: Mapping[Series, Sequence[Change]]) -> _Know
 
 
 def _write(cursor: Cursor, series: Series, before: Sequence[Stretch], after: Sequence[Stretch]) -> None:
-    """Write what changed, and nothing else."""
+    """Write only the changed stretches."""
     left = set(after)
     gone = [part.start for part in before if part not in left]
     if gone:
@@ -128,7 +130,7 @@ def _write(cursor: Cursor, series: Series, before: Sequence[Stretch], after: Seq
 
 @dataclass
 class _Ids:
-    """The keys of files in the table; each file is written once."""
+    """Return the keys of files in the table. Each file is written once."""
 
     cursor: Cursor
     known: dict[SourceFile, int] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Restatements: candles that came again with other values, with both values and the sources of both."""
+"""Restatements: candles that were received again with different values. Both values and their sources are kept."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def write_restatements(
 
     Args:
         origins: for each change, the files of its changed candles before and after.
-        imported: whether a file was imported, for each old one.
+        imported: for each former file, whether it was imported.
     """
     rows = []
     for change, of_change in zip(changes, origins, strict=True):
@@ -32,7 +32,7 @@ def write_restatements(
 
 
 def _rows(change: Change, origins: Origins, imported: Mapping[int, bool]) -> Iterator[bytes]:
-    """Yield rows in COPY's format: those with the same sources together."""
+    """Yield rows in COPY's format, grouped by their sources."""
     given, record = change.incoming.candles.where(change.changed), change.incoming.record
     old = change.stored.take(change.position[change.changed])
     pairs = np.column_stack((origins.before, origins.after))
