@@ -45,7 +45,7 @@ test: $(VENV)/installed-dev
 
 # The long versions of the tests that kill processes, and of the backfill through the UI.
 campaign: $(VENV)/installed-dev
-	$(RUN) TITAN10_TEST_KILLS=10 TITAN10_TEST_KILL_DAYS=30 TITAN10_TEST_UI_DAYS=60 \
+	$(RUN) TITAN10_TEST_KILLS=10 TITAN10_TEST_KILL_DAYS=30 TITAN10_TEST_KILL_MONTHS=12 TITAN10_TEST_UI_DAYS=60 \
 		TITAN10_TEST_STRIKES=3 TITAN10_TEST_STRIKE_DAYS=90 \
 		$(BIN)/python -m pytest -s -o timeout=3600 titan10_dagster_tests/e2e
 	$(RUN) TITAN10_TEST_CONFORMANCE_DAYS=30 TITAN10_TEST_PROBE_WEEKS=100 \

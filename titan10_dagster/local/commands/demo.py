@@ -28,6 +28,7 @@ from rich.table import Table
 
 from titan10_dagster import settings as titan10_settings
 from titan10_dagster.candles.columns import Candles
+from titan10_dagster.candles.fetched import Source
 from titan10_dagster.candles.frame import VALUES
 from titan10_dagster.candles.gaps import REASONS, Reason
 from titan10_dagster.candles.slices import Series, Slice, days, to_ms
@@ -51,6 +52,7 @@ QUOTES = {"binance": "USDT", "bybit": "USDT", "coinbase": "USD", "kraken": "USD"
 TIMEFRAMES = {"kraken": "15m"}  # of which it serves a week; of 1m candles it serves only twelve hours
 REFUSALS = (418, 429)  # HTTP status of a ban, and of too many requests
 REQUESTS_LOG = "requests.jsonl"
+ARCHIVED = "binance"  # its old days come from its archive, which publishes a day after 33 hours
 UI_PORT = 3000  # preferred port; if it is taken, the next free port
 WAIT_SECONDS = 600.0
 POLL_SECONDS = 0.5
@@ -101,9 +103,14 @@ def _show(stack: Stack, settings: Settings, wanted: Sequence[date], say: Say) ->
         runs = _wait(stack, backfill, settings, wanted, db)
         verdicts = {name: _compare(db, settings, name, wanted) for name in settings.enabled}
         console.print(_summary(db, settings, wanted, runs, verdicts))
+        archived, by_rest = _by_source(db, wanted)
     finally:
         db.close()
     faults = _faults(verdicts, runs, failed_checks(stack.url), _refused_requests(settings.data / "logs" / REQUESTS_LOG))
+    if archived:
+        console.print(_archive_sentence(archived, by_rest))
+    else:
+        faults.append(f"No day of {ARCHIVED} came from a file, although its archive is the first source.")
     console.print(_conclusion(verdicts, faults, time.monotonic() - began))
     if os.environ.get("DEMO_KEEP") == "1":
         stack.announce()
@@ -168,6 +175,8 @@ def _make_project(folder: Path, project: Path, urls: Mapping[str, str], start: d
         symbols = ", ".join(f'"{base}/{quote}"' for base in BASES)
         lines += ["", f"[exchanges.{exchange}]", f"symbols = [{symbols}]", f"start = {start}"]
         lines += [f'base_url = "{urls[exchange]}"', f'timeframe = "{TIMEFRAMES.get(exchange, "1m")}"']
+        if exchange == ARCHIVED:
+            lines += ['sources = ["archive", "rest"]']
     (folder / "titan10.toml").write_text("\n".join(lines) + "\n")
     (folder / "dagster.yaml").symlink_to(project / "dagster.yaml")
     os.environ["TITAN10_HOME"] = str(folder)
@@ -297,6 +306,22 @@ def _requests(db: Database, settings: Settings, exchange: str, wanted: Sequence[
     configured = settings.exchanges[exchange]
     rows = ledger.slices(db, exchange, configured.timeframe, configured.symbols, wanted[0], wanted[-1])
     return sum(row.requests for row in rows)
+
+
+def _by_source(db: Database, wanted: Sequence[date]) -> tuple[int, int]:
+    """Count the slices of the archived exchange that came from files, and those that came by REST."""
+    archived = by_rest = 0
+    for row in ledger.coverage(db, ARCHIVED, wanted[0], wanted[-1]):
+        archived += row.sources.get(Source.ARCHIVE, 0)
+        by_rest += row.sources.get(Source.REST, 0)
+    return archived, by_rest
+
+
+def _archive_sentence(archived: int, by_rest: int) -> str:
+    return (
+        f"{archived} slices of {ARCHIVED} came from the files of its archive, which the view `provenance` names with "
+        f"their digests. The other {by_rest} came by REST, because the archive has not published them yet."
+    )
 
 
 def _refused_requests(log: Path) -> int:

@@ -12,11 +12,14 @@ import pandas as pd
 import pytest
 
 from titan10_dagster.candles.columns import Candles
+from titan10_dagster.candles.fetched import Source
 from titan10_dagster.candles.slices import Series, Slice, to_ms
 from titan10_dagster.candles.timeframes import TIMEFRAMES
 from titan10_dagster.errors import SettingsError
 from titan10_dagster.local.commands.demo import (
     Verdict,
+    _archive_sentence,
+    _by_source,
     _compare,
     _conclusion,
     _faults,
@@ -131,3 +134,10 @@ def test_a_second_demo_is_refused_and_leaves_the_files_of_the_first(
         run_demo(lambda _: None)
     assert (folder / "of the first").exists()
     lock.release()
+
+
+def test_slices_from_the_archive_are_counted(db: Database) -> None:
+    assert _by_source(db, [DAY]) == (0, 0)
+    write_slices(db, [judged(SLICE, true_candles(), source=Source.ARCHIVE)])
+    assert _by_source(db, [DAY]) == (1, 0)
+    assert _archive_sentence(12, 8).startswith("12 slices of binance came from the files of its archive")
