@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -112,7 +113,7 @@ class RestSource:
             in_flight=UNPACED_CONCURRENCY if spacing is None else requests_in_flight(spacing),
             listed={market.symbol: market.listed for market in self.markets if market.listed is not None},
         )
-        slowest = sum(slice_.expected for slice_ in slices) / Speed().pages
+        slowest = sum(slice_.expected for slice_ in slices) / speed_now().pages
         if spacing is not None:
             slowest = max(slowest, seconds_at_pace(pages, spacing, health_of(self.titan10, self.exchange).pace, now))
         return Cost(requests=pages, seconds=slowest)
@@ -171,7 +172,7 @@ class ArchiveSource:
             self.foreseen.add(file.path)
             return cached
 
-        return read_cost(self.archive, units, now, is_cached=is_cached)
+        return read_cost(self.archive, units, now, is_cached=is_cached, speed=speed_now())
 
     def bring(self, slices: Sequence[Slice], land: Land) -> Brought:
         report = asyncio.run(read_archive(self.titan10, self.exchange, self.archive, self.markets, slices, land))
@@ -181,6 +182,11 @@ class ArchiveSource:
     @property
     def _by_symbol(self) -> dict[str, Market]:
         return {market.symbol: market for market in self.markets}
+
+
+def speed_now() -> Speed:
+    """Return how fast this machine works under its present load."""
+    return Speed().under(os.getloadavg()[0], os.cpu_count() or 1)
 
 
 def sources_of(titan10: IngestContext, exchange: str, markets: Sequence[Market]) -> list[CandleSource]:

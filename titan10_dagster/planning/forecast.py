@@ -61,6 +61,14 @@ class Speed:
     stored: float = 110_000
     run_seconds: float = 1.5
 
+    def under(self, load: float, cores: int) -> Speed:
+        """Return the speed of a machine that other processes use as well.
+
+        `load`: how many processes want a processor now. A backfill and its database want one and a half themselves.
+        """
+        busy = max(1.0, (load + 1.5) / cores)
+        return Speed(self.pages / busy, self.files / busy, self.stored / busy, self.run_seconds * busy)
+
 
 @dataclass(frozen=True)
 class Forecast:

@@ -40,6 +40,9 @@ DEFECTS: Mapping[str, str] = {
     "truncated_rows": "The second half of the rows is missing; the digest fits.",
     "truncated_bytes": "The second half of the bytes is missing; the digest belongs to the whole file.",
     "hole": "An hour is missing in the middle; the digest fits.",
+    "no_day": "A whole day is missing in the middle, or half of a daily file; the digest fits.",
+    "mixed_units": "The second half of the times is in microseconds.",
+    "unsorted": "The newest row comes first.",
     "duplicates": "Every row comes twice.",
     "conflicts": "Ten rows come a second time with other values.",
     "off_grid": "Ten rows begin 14.789 seconds late.",
@@ -355,7 +358,10 @@ class FileServer:
 
     def _packed(self, path: str, rows: list[Row], defects: set[str]) -> bytes:
         shelf = self.shelf
-        fields = [list(shelf.row(row, "microseconds" in defects)) for row in rows]
+        fields = []
+        for number, row in enumerate(rows):
+            is_late = "mixed_units" in defects and number >= len(rows) // 2
+            fields.append(list(shelf.row(row, "microseconds" in defects or is_late)))
         if "none" in defects:
             place = _volume_place(shelf)
             for line in fields[:10]:
@@ -391,6 +397,11 @@ def _with_defects(rows: list[Row], defects: set[str]) -> list[Row]:
     if "hole" in defects:
         middle = len(rows) // 2
         rows = rows[:middle] + rows[middle + 60 :]
+    if "no_day" in defects:
+        middle, missing = len(rows) // 2, min(1440, len(rows) // 2)
+        rows = rows[: middle - missing // 2] + rows[middle + missing - missing // 2 :]
+    if "unsorted" in defects:
+        rows = rows[::-1]
     if "off_grid" in defects:
         rows = [[row[0] + 14_789, *row[1:]] if place < 10 else row for place, row in enumerate(rows)]
     if "conflicts" in defects:

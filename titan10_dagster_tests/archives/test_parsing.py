@@ -35,6 +35,21 @@ def test_the_unit_of_times_is_read_from_their_size(time: str) -> None:
     assert unreadable == 0
 
 
+def test_a_file_may_change_its_unit_between_two_rows() -> None:
+    rows, unreadable = read_rows(f"{MS},1,2,0.5,1.5,10\n{MS + 60_000}000,1,2,0.5,1.5,10\n".encode(), COLUMNS)
+    assert rows[:, 0].tolist() == [MS, MS + 60_000]
+    assert unreadable == 0
+
+
+def test_early_files_of_okx_have_the_text_none_and_confirm_nothing() -> None:
+    """OKX: `vol_ccy` and `vol_quote` are None, and finished candles have confirm=0."""
+    header = "instrument_name,open,high,low,close,vol,vol_ccy,vol_quote,open_time,confirm"
+    text = f"{header}\nBTC-USDT,1,2,0.5,1.5,10,None,None,{MS},0\n".encode()
+    rows, unreadable = read_rows(text, COLUMNS, {"volume": ("vol",), "time": ("open_time",)})
+    assert rows.tolist() == [[MS, 1, 2, 0.5, 1.5, 10]]
+    assert unreadable == 0
+
+
 def test_a_header_decides_the_order_of_columns() -> None:
     text = b"time,open,close,high,low,volume,turnover\n1704067200,1,1.5,2,0.5,10,15\n"
     rows, _ = read_rows(text, COLUMNS)
