@@ -151,7 +151,8 @@ class Truth:
         """The minutes that are no lack of trades, and look like none.
 
         On an exchange that gives every minute a row, silences that all series share, and long ones of one series.
-        A symbol without a neighbour (the other one is not listed, or stands still) has only its own silences.
+        A symbol without a neighbour has only its own silences: the other one is not listed, stands still, or became
+        another market before the silence was seen twice, so that its own absence was never confirmed.
         """
         if self.memory is not None or venue(self.exchange).empty_minutes != "filled":
             return self.grid.none()
@@ -160,7 +161,7 @@ class Truth:
             for kind in (Listing, Delisting, Relisting, Halt)
             for event in self.week.story.of(kind)
         )
-        certain = self.grid.none() if alone else self.down.copy()
+        certain = self.grid.none() if alone else self.down & ~self._lost_of_others()
         for first, last in runs(self.standstill & self.silent):
             if (last - first) * self.grid.step >= LONG:
                 certain[first:last] = True
@@ -171,7 +172,7 @@ class Truth:
     def reachable(self, first_day: date) -> Mask:
         """Return the candles that Titan-10 could get, of the days from `first_day` on."""
         reachable = self.grid.all() if self.memory is None else self._polled(self.memory)
-        return reachable & self.grid.within(midnight(first_day), self.story.judged_end) & ~self._of_a_former_market()
+        return reachable & self.grid.within(midnight(first_day), self.story.judged_end) & ~self.of_a_former_market
 
     def _polled(self, memory: int) -> Mask:
         reachable = self.grid.none()
@@ -196,8 +197,9 @@ class Truth:
                 given &= ~self.grid.of([broken.minute])
         return given
 
-    def _of_a_former_market(self) -> Mask:
-        """Return the days that were open when the market got another id: the exchange gives the new market's candles.
+    @cached_property
+    def of_a_former_market(self) -> Mask:
+        """The days that were open when the market got another id: the exchange gives the new market's candles.
 
         Titan-10 does not join them to those of the former market, so what was not stored by then is lost.
         """
@@ -208,16 +210,10 @@ class Truth:
                 continue
             read = known_since(self.week, self.exchange, event.span.start)
             for day in days(self.story.start.date(), event.span.start.date()):
-                if (
-                    self.week.record.open_until.get((*self.key, day), self.story.start) >= event.span.start
-                    and day < read.date()
-                ):
+                last_open = self.week.record.open_until.get((*self.key, day), self.story.start)
+                if last_open >= event.span.start and day < read.date():
                     lost |= self.grid.within(midnight(day), midnight(day) + DAY)
         return lost
-
-    @cached_property
-    def of_a_former_market(self) -> Mask:
-        return self._of_a_former_market()
 
     # -- values
 
@@ -305,14 +301,24 @@ class Truth:
                 removed[first:last] = True
         return removed
 
+    @cached_property
+    def _others(self) -> Sequence[Truth]:
+        """The other series of the exchange."""
+        others = [symbol for symbol in self.story.symbols[self.exchange] if symbol != self.symbol]
+        return [Truth(self.week, (self.exchange, symbol)) for symbol in others]
+
     def _other_is_silent(self) -> Mask:
         """Return when another symbol of the exchange stands still too, so that the silence is a shared one."""
         silent = self.grid.none()
-        for symbol in self.week.story.symbols[self.exchange]:
-            if symbol != self.symbol:
-                other = Truth(self.week, (self.exchange, symbol))
-                silent |= other.halted | other.off_list | other.down
+        for other in self._others:
+            silent |= other.standstill
         return silent
+
+    def _lost_of_others(self) -> Mask:
+        lost = self.grid.none()
+        for other in self._others:
+            lost |= other.of_a_former_market
+        return lost
 
     # -- breaks
 
