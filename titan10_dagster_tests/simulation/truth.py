@@ -326,8 +326,10 @@ class Truth:
         """Yield where a break may be recorded, and whether one must be.
 
         A change of the market breaks the series at its last candle before the change was seen, and at that day's
-        midnight. A redenomination breaks it at the first candle after it, a return at another price likewise.
+        midnight. Where nothing is polled, that candle is the last one of the day that was settled last, which is the
+        day before yesterday if the list of markets is read just before yesterday is settled. A redenomination breaks it at the first candle after it, a return at another price likewise.
         """
+        unpolled = timedelta() if self.story.live else DAY
         for event in self.week.story.events:
             if not self.is_mine(event):
                 continue
@@ -335,11 +337,11 @@ class Truth:
                 yield Span(event.span.start, self.first_candle(event.span.start) + self.grid.step), True
             elif isinstance(event, Renamed):
                 seen = known_since(self.week, self.exchange, event.span.start)
-                yield Span(midnight(event.span.start.date()), seen + self.grid.step), True
+                yield Span(midnight(event.span.start.date()) - unpolled, seen + self.grid.step), True
             elif isinstance(event, Relisting) and event.market_id is not None:
                 seen = known_since(self.week, self.exchange, event.span.end)
                 last = max(seen, self.first_candle(event.span.end))
-                yield Span(midnight(event.span.start.date()), last + self.grid.step), True
+                yield Span(midnight(event.span.start.date()) - unpolled, last + self.grid.step), True
 
     def first_candle(self, since: datetime) -> datetime:
         """Return the start of the exchange's first candle at or after an instant."""
