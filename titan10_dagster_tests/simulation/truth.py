@@ -322,26 +322,32 @@ class Truth:
 
     # -- breaks
 
-    def breaks(self) -> Iterator[tuple[Span, bool]]:
-        """Yield where a break may be recorded, and whether one must be.
+    def breaks(self) -> Iterator[Span]:
+        """Yield the stretches in each of which a break must be recorded.
 
         A change of the market breaks the series at its last candle before the change was seen, and at that day's
-        midnight. Where nothing is polled, that candle is the last one of the day that was settled last, which is the
-        day before yesterday if the list of markets is read just before yesterday is settled. A redenomination breaks it at the first candle after it, a return at another price likewise.
+        midnight. A redenomination breaks it at the first candle after it, a return at another price likewise.
         """
-        unpolled = timedelta() if self.story.live else DAY
         for event in self.week.story.events:
             if not self.is_mine(event):
                 continue
             if isinstance(event, Redenominated):
-                yield Span(event.span.start, self.first_candle(event.span.start) + self.grid.step), True
+                yield Span(event.span.start, self.first_candle(event.span.start) + self.grid.step)
             elif isinstance(event, Renamed):
                 seen = known_since(self.week, self.exchange, event.span.start)
-                yield Span(midnight(event.span.start.date()) - unpolled, seen + self.grid.step), True
+                yield Span(self._stored_before(event.span.start), seen + self.grid.step)
             elif isinstance(event, Relisting) and event.market_id is not None:
                 seen = known_since(self.week, self.exchange, event.span.end)
                 last = max(seen, self.first_candle(event.span.end))
-                yield Span(midnight(event.span.start.date()) - unpolled, last + self.grid.step), True
+                yield Span(self._stored_before(event.span.start), last + self.grid.step)
+
+    def _stored_before(self, at: datetime) -> datetime:
+        """Return the earliest instant at which the last stored candle before `at` may end.
+
+        A step stores the day before it at least, even if it polls nothing.
+        """
+        steps = [step for step in self.week.record.steps if step <= at]
+        return midnight((max(steps) if steps else self.story.start).date()) - DAY
 
     def first_candle(self, since: datetime) -> datetime:
         """Return the start of the exchange's first candle at or after an instant."""
