@@ -172,6 +172,15 @@ class HousekeepingSettings(_Section):
     evidence_days: int = Field(
         30, ge=0, le=MOST_DAYS, description="days that replaced and unreadable landed files are kept; 0: for ever"
     )
+    archive_days: int = Field(
+        30,
+        ge=0,
+        le=MOST_DAYS,
+        description="days that archive files are kept after their last use; 0: for ever",
+    )
+    archive_gb: float = Field(
+        20, ge=0, description="gigabytes of archive files that are kept; those unused for longest go first; 0: no limit"
+    )
 
 
 class AlertSettings(_Section):

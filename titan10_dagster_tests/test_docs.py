@@ -195,6 +195,7 @@ def test_the_exit_codes_are_documented() -> None:
 
 def test_each_check_is_documented(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TITAN10_DATABASE__URL", "postgresql://127.0.0.1:9/not-used")
+    monkeypatch.setenv("TITAN10_EXCHANGES__BINANCE__SOURCES", '["archive", "rest"]')
     loaded = settings.load(PROJECT)
     definitions = compose(open_context(loaded))
     specs = [spec for checks in definitions.asset_checks or () for spec in checks.check_specs]

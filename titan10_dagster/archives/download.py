@@ -8,27 +8,29 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import aiohttp
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 from tenacity.wait import wait_base
 
+from titan10_dagster.archives.cache import forget_cached, is_cached, read_cached, write_cached
 from titan10_dagster.archives.catalog import ArchiveFile
-from titan10_dagster.candles.source_files import SourceFile
+from titan10_dagster.candles.source_files import FileHeaders, SourceFile
 from titan10_dagster.errors import ArchiveError
+from titan10_dagster.exchanges.archive_record import Archive
 
 MOST_BYTES = 256 << 20  # of one compressed file
 _MOST_DIGEST_BYTES = 4096
 _CHUNK = 1 << 18
 _FRESH = {"Cache-Control": "no-cache", "Pragma": "no-cache"}  # bypasses caches between the archive and this machine
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
+_REFUSALS = (401, 403, 451)
 _ALGORITHMS = {32: "md5", 64: "sha256"}  # by the number of hexadecimal digits
 _ETAG = re.compile(r'(?:W/)?"?([0-9a-fA-F]{32})"?')
 
@@ -77,6 +79,7 @@ class Downloader:
     cache: the folder of verified files.
     connections: the maximum number of simultaneous requests.
     wait: tenacity's pause between two attempts at one request.
+    on_file: is called with each file that is there and verified, from the cache or not.
     """
 
     base_url: str
@@ -88,6 +91,7 @@ class Downloader:
     wait: wait_base = field(default_factory=lambda: wait_random_exponential(multiplier=0.5, max=20))
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     traffic: Traffic = field(default_factory=Traffic)
+    on_file: Callable[[Download], None] = lambda _: None
     _session: aiohttp.ClientSession | None = None
     _blocked: ArchiveBlocked | None = None
 
@@ -114,17 +118,38 @@ class Downloader:
             ArchiveError: it could not be downloaded.
         """
         path = self._path(file)
-        cached = await asyncio.to_thread(_read_cached, path)
-        if cached is not None:
-            return cached
-        content, source = await self._verified(file)
-        await asyncio.to_thread(_write_cached, path, content, source)
-        return Download(content, source, cached=False)
+        known = await asyncio.to_thread(read_cached, path)
+        if known is not None:
+            download = Download(*known, cached=True)
+        else:
+            content, source = await self._verified(file)
+            await asyncio.to_thread(write_cached, path, content, source)
+            download = Download(content, source, cached=False)
+        self.on_file(download)
+        return download
+
+    async def head(self, archive: Archive, url: str) -> FileHeaders:
+        """Return what the archive says of a file that it `owns`, without the file.
+
+        Raises:
+            FileAbsent: the archive does not have it any more.
+            ArchiveBlocked: the archive refuses this address.
+            ArchiveError: the answer says neither.
+        """
+        found: FileHeaders = await self._tries()(self._head_once, archive, url)
+        return found
+
+    def owns(self, url: str) -> bool:
+        """Return whether the URL is one of this archive, at the address that the settings name now."""
+        return url.startswith(self._url(""))
+
+    def forget(self, url: str) -> None:
+        """Remove a file that the archive `owns` from the cache, so that it is downloaded again."""
+        forget_cached(self._place(unquote(url.removeprefix(self._url("")))))
 
     def is_cached(self, file: ArchiveFile) -> bool:
         """Return whether the file is in the cache, so that it needs no request unless it is damaged."""
-        path = self._path(file)
-        return path.exists() and _about(path).exists()
+        return is_cached(self._path(file))
 
     async def _verified(self, file: ArchiveFile) -> tuple[bytes, SourceFile]:
         for headers in ({}, _FRESH):
@@ -175,30 +200,56 @@ class Downloader:
         self, file: ArchiveFile, path: str, most: int, headers: Mapping[str, str]
     ) -> tuple[bytes, Mapping[str, str]]:
         """Return body and headers of one answer. The request is repeated after failures that may be temporary."""
-        tries = AsyncRetrying(
+        answer: tuple[bytes, Mapping[str, str]] = await self._tries()(self._get_once, file, path, most, headers)
+        return answer
+
+    def _tries(self) -> AsyncRetrying:
+        return AsyncRetrying(
             retry=retry_if_exception_type(_PassingFailure),
             stop=stop_after_attempt(self.attempts),
             wait=self.wait,
             before_sleep=lambda _: setattr(self.traffic, "retries", self.traffic.retries + 1),
             reraise=True,
         )
-        answer: tuple[bytes, Mapping[str, str]] = await tries(self._get_once, file, path, most, headers)
-        return answer
 
-    async def _get_once(
-        self, file: ArchiveFile, path: str, most: int, headers: Mapping[str, str]
-    ) -> tuple[bytes, Mapping[str, str]]:
+    def _opened(self) -> aiohttp.ClientSession:
         if self._blocked is not None:
             raise self._blocked
         if self._session is None:
             raise RuntimeError("the downloader is not open: use `async with`")
+        return self._session
+
+    async def _head_once(self, archive: Archive, url: str) -> FileHeaders:
+        session = self._opened()
+        try:
+            async with session.head(url, headers=_FRESH, proxy=self.proxy, allow_redirects=False) as answer:
+                status, headers = answer.status, answer.headers
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise _PassingFailure(f"{url} could not be checked: {type(error).__name__}: {error}") from error
+        if status == 200:
+            length = headers.get("Content-Length", "")
+            size = int(length) if length.isdigit() else None
+            return FileHeaders(size, headers.get("ETag"), headers.get("Last-Modified"))
+        if archive.absent.get(status) == "":
+            raise FileAbsent(f"{url}: the archive no longer has this file (HTTP {status})")
+        # Where a status also means something else, only the body could say which, and HEAD has none.
+        if status in _REFUSALS and status not in archive.absent:
+            self._blocked = _blocked(url, status)
+            raise self._blocked
+        kind = _PassingFailure if status in _PASSING else ArchiveError
+        raise kind(f"{url} could not be checked (HTTP {status})")
+
+    async def _get_once(
+        self, file: ArchiveFile, path: str, most: int, headers: Mapping[str, str]
+    ) -> tuple[bytes, Mapping[str, str]]:
+        session = self._opened()
         url = self._url(path)
         try:
-            async with self._session.get(url, headers=headers, proxy=self.proxy, allow_redirects=False) as answer:
+            async with session.get(url, headers=headers, proxy=self.proxy, allow_redirects=False) as answer:
                 body = await _body(answer, most, url)
                 self.traffic.bytes += len(body)
                 if answer.status == 200:
-                    return body, dict(answer.headers)
+                    return body, answer.headers  # not a dict: names of headers have any case
                 raise self._failure(file, url, answer.status, body)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise _PassingFailure(f"{url} could not be downloaded: {type(error).__name__}: {error}") from error
@@ -208,10 +259,8 @@ class Downloader:
         if marker is not None and marker in body.decode("utf-8", "replace"):
             self.traffic.absent += 1
             return FileAbsent(f"{url}: the archive has no such file (HTTP {status})")
-        if status in (401, 403, 451):
-            self._blocked = ArchiveBlocked(
-                f"{url}: the archive refuses this address (HTTP {status}); nothing more of it is requested in this run"
-            )
+        if status in _REFUSALS:
+            self._blocked = _blocked(url, status)
             return self._blocked
         kind = _PassingFailure if status in _PASSING else ArchiveError
         return kind(f"{url} could not be downloaded (HTTP {status})")
@@ -220,8 +269,18 @@ class Downloader:
         return f"{self.base_url.rstrip('/')}/{quote(path)}"
 
     def _path(self, file: ArchiveFile) -> Path:
+        return self._place(file.path)
+
+    def _place(self, path: str) -> Path:
+        """Return where the cache keeps the file with this path below the archive's base URL."""
         host = urlsplit(self.base_url).netloc.replace(":", "_")
-        return self.cache.joinpath(host, *(quote(part, safe="") for part in file.path.split("/")))
+        return self.cache.joinpath(host, *(quote(part, safe="") for part in path.split("/")))
+
+
+def _blocked(url: str, status: int) -> ArchiveBlocked:
+    return ArchiveBlocked(
+        f"{url}: the archive refuses this address (HTTP {status}); nothing more of it is requested in this run"
+    )
 
 
 async def _body(answer: aiohttp.ClientResponse, most: int, url: str) -> bytes:
@@ -258,28 +317,3 @@ def _expected_digest(file: ArchiveFile, published: str | None, answer: Mapping[s
 
 def _digest(algorithm: str, content: bytes) -> str:
     return hashlib.new(algorithm, content, usedforsecurity=False).hexdigest()
-
-
-def _read_cached(path: Path) -> Download | None:
-    try:
-        content, about = path.read_bytes(), json.loads(_about(path).read_text())
-        source = SourceFile.from_json(about)
-    except (OSError, ValueError, TypeError, KeyError):
-        return None
-    # The end of the file is missing on the disk: download it again.
-    if source.digest != "sha256:" + hashlib.sha256(content).hexdigest():
-        return None
-    return Download(content, source, cached=True)
-
-
-def _write_cached(path: Path, content: bytes, source: SourceFile) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # The description is written first, because a file without one is not used.
-    for target, data in ((_about(path), json.dumps(source.to_json()).encode()), (path, content)):
-        beside = target.with_name(f".{target.name}.part")
-        beside.write_bytes(data)
-        beside.replace(target)
-
-
-def _about(path: Path) -> Path:
-    return path.with_name(path.name + ".source.json")

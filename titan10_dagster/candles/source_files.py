@@ -11,6 +11,30 @@ _INSTANTS = ("read_at", "start", "end")
 
 
 @dataclass(frozen=True)
+class FileHeaders:
+    """What an archive's answer says of a file; None where it says nothing. `size`: bytes."""
+
+    size: int | None
+    etag: str | None
+    last_modified: str | None
+
+
+def is_replaced(known: FileHeaders, found: FileHeaders) -> bool:
+    """Return whether an archive has another file now at an address.
+
+    Sizes are compared, then ETags, and the dates only where an ETag is missing: a file that is copied to another server
+    gets a new date.
+    """
+    if known.size is not None and found.size is not None and known.size != found.size:
+        return True
+    if known.etag and found.etag:
+        return known.etag.removeprefix("W/") != found.etag.removeprefix("W/")
+    if known.last_modified and found.last_modified:
+        return known.last_modified != found.last_modified
+    return False
+
+
+@dataclass(frozen=True)
 class SourceFile:
     """A file from which candles were read.
 

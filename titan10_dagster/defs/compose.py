@@ -7,6 +7,7 @@ import warnings
 import dagster as dg
 
 from titan10_dagster.defs.alerts import alert_sensor
+from titan10_dagster.defs.archives import archive_asset, archives_schedule
 from titan10_dagster.defs.assets import LANDING_IO, STORE_IO, exchange_assets
 from titan10_dagster.defs.autopilot import autopilot_sensor
 from titan10_dagster.defs.checks import candle_checks, store_checks
@@ -42,6 +43,8 @@ def _compose(titan10: IngestContext) -> dg.Definitions:
         )
         checks += [candle_checks(name, partitions), store_checks(name, partitions)]
     assets += map(probe_asset, names)
+    with_archive = tuple(name for name, exchange in settings.enabled.items() if "archive" in exchange.sources)
+    assets += map(archive_asset, with_archive)
     schedules = [
         settle_schedule(names),
         markets_schedule(names),
@@ -51,6 +54,7 @@ def _compose(titan10: IngestContext) -> dg.Definitions:
         housekeeping_schedule(),
         storage_schedule(),
         probes_schedule(names),
+        *([archives_schedule(with_archive)] if with_archive else []),
     ]
     sensors = [
         gap_sensor(names),

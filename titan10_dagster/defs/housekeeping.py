@@ -27,7 +27,7 @@ from titan10_dagster.defs.schedules import MARKETS_JOB, materializing
 from titan10_dagster.defs.status import JOB as HEALTH_JOB
 from titan10_dagster.defs.storage import JOB as STORAGE_JOB
 from titan10_dagster.ingest.context import IngestContext
-from titan10_dagster.operate.cleanup import clear_landing
+from titan10_dagster.operate.cleanup import clear_archives, clear_landing
 
 KEY = dg.AssetKey(["system", "housekeeping"])
 JOB = "housekeeping"
@@ -60,7 +60,8 @@ def housekeeping_asset() -> dg.AssetsDefinition:
         owners=OWNERS,
         kinds={"python"},
         description=f"Deletes old runs of {', '.join(FREQUENT)} with their events, old step logs, landed files that "
-        "the database has, and old evidence. Runs that made partitions stay.",
+        "the database has, old evidence, and archive files that were not used for long. Runs that made partitions "
+        "stay.",
     )
     def housekeeping(
         context: dg.AssetExecutionContext, titan10: dg.ResourceParam[IngestContext]
@@ -73,7 +74,7 @@ def housekeeping_asset() -> dg.AssetsDefinition:
             logs = delete_step_logs(
                 Path(context.instance.storage_directory()), now - timedelta(days=keep.step_logs_days)
             )
-        landing = clear_landing(titan10)
+        landing, archives = clear_landing(titan10), clear_archives(titan10)
         return dg.MaterializeResult(
             metadata={
                 "runs": deleted.runs,
@@ -82,6 +83,8 @@ def housekeeping_asset() -> dg.AssetsDefinition:
                 "step_logs_of_runs": logs,
                 "landed_files": sum(freed.files for freed in landing.values()),
                 "landed_bytes": sum(freed.bytes for freed in landing.values()),
+                "archive_files": archives.files,
+                "archive_bytes": archives.bytes,
                 **{f"files_{kind.name.lower()}": freed.files for kind, freed in landing.items()},
             }
         )

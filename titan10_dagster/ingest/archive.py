@@ -50,6 +50,7 @@ def open_downloader(titan10: IngestContext, exchange: str, archive: Archive) -> 
         titan10.settings.archives,
         proxy=settings.proxy.get_secret_value() if settings.proxy else None,
         now=titan10.now,
+        on_file=lambda file: titan10.on_file(0 if file.cached else len(file.content)),
     )
 
 

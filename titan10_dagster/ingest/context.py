@@ -43,7 +43,7 @@ def utc_now() -> datetime:
 
 
 def ignore(_: object) -> None:
-    """Do nothing: the default of `IngestContext.on_landed` and `on_spent`."""
+    """Do nothing: the default of `IngestContext.on_landed`, `on_file` and `on_spent`."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,8 @@ class IngestContext:
     """Settings, database, landing zone and clock.
 
     `now` returns the time, aware, UTC. `on_landed` is called with each slice after it is in the landing zone: from
-    several threads, but never by two at the same time. `on_spent` is called after a fetch with the cost of its sources.
+    several threads, but never by two at the same time. `on_file` is called with the bytes of each archive file that was
+    downloaded, 0 for one from the cache. `on_spent` is called after a fetch with the cost of its sources.
     `retry_limits` says how often, and after which pauses, a failed page is requested again.
     """
 
@@ -60,6 +61,7 @@ class IngestContext:
     landing: LandingZone
     now: Callable[[], datetime] = utc_now
     on_landed: Callable[[FetchedSlice], None] = ignore
+    on_file: Callable[[int], None] = ignore
     on_spent: Callable[[Costs], None] = ignore
     retry_limits: RetryLimits = field(default_factory=RetryLimits)
 

@@ -113,6 +113,24 @@ def reconcile(
     )
 
 
+def summary(result: Reconciliation) -> str:
+    """Say in a few sentences what was compared and how much of it differs."""
+    rate = result.rate
+    if not rate.days:
+        return (
+            f"{result.exchange}: no day was compared. {result.settled} settled days of a symbol lie between"
+            f" {result.first} and {result.last}, and {len(result.not_compared)} of them were chosen and could not be"
+            " compared."
+        )
+    low, high = rate.interval
+    days = f"{rate.days} of {rate.population} settled days of a symbol"
+    return (
+        f"{result.exchange}: {rate.differing:,} of {rate.candles:,} candles differ ({rate.share:.4%}), on"
+        f" {rate.differing_days} of {rate.days} days. Compared: {days}, {result.first} to {result.last}. In all of them"
+        f" {low:.4%} to {high:.4%} of the candles differ, with 95 % confidence."
+    )
+
+
 def _archive(titan10: IngestContext, exchange: str) -> Archive:
     archive = venue_of(exchange).archive
     if archive is None:

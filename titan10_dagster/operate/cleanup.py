@@ -1,4 +1,7 @@
-"""Clean up the landing zone: files whose candles are stored, old evidence, and files of interrupted writes.
+"""Clean up the landing zone and the cache of archive files.
+
+Removed are files whose candles are stored, old evidence, files of interrupted writes, and archive files that were not
+used for long.
 
 A landed file is removed only if the ledger calls its slice settled by that fetch or a later one, because the candles
 were then written in the same transaction; a later start of its exchange in the settings does not matter. It is also
@@ -15,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from titan10_dagster.archives.cache import cached_files, superfluous
 from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.ingest.days import read_days
 from titan10_dagster.ingest.judge import verdict_of
@@ -49,6 +53,24 @@ def clear_landing(titan10: IngestContext, *, most: int = MOST_FILES) -> Mapping[
             file.remove()
             freed[file.kind] += Freed(1, file.bytes)
         leftovers.remove_if_empty(folder, now)
+    return freed
+
+
+def clear_archives(titan10: IngestContext) -> Freed:
+    """Remove archive files from the cache that are too old or too many; return what was removed.
+
+    A file that is needed again is downloaded again.
+    """
+    keep, freed = titan10.settings.housekeeping, Freed()
+    files = superfluous(
+        cached_files(titan10.settings.archives),
+        titan10.now(),
+        keep_days=keep.archive_days,
+        most_bytes=int(keep.archive_gb * 1e9),
+    )
+    for file in files:
+        file.remove(titan10.settings.archives)
+        freed += Freed(1, file.bytes)
     return freed
 
 

@@ -26,10 +26,17 @@ class EventKind(StrEnum):
     MASS_RESTATEMENT = "mass_restatement"
     RENAMED = "renamed"
     DROPPED = "dropped"
+    FILE_REPLACED = "file_replaced"
 
 
 # The kinds that need action: they fail checks and send an alert. The other kinds record commands.
-ALARMING = (EventKind.MARKET_CHANGED, EventKind.MARKET_AMBIGUOUS, EventKind.BREAK, EventKind.MASS_RESTATEMENT)
+ALARMING = (
+    EventKind.MARKET_CHANGED,
+    EventKind.MARKET_AMBIGUOUS,
+    EventKind.BREAK,
+    EventKind.MASS_RESTATEMENT,
+    EventKind.FILE_REPLACED,
+)
 
 
 @dataclass(frozen=True)

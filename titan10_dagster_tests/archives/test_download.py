@@ -10,9 +10,17 @@ import pytest
 from tenacity import wait_none
 
 from titan10_dagster.archives.catalog import ArchiveFile, candidates
-from titan10_dagster.archives.download import Download, Downloader, FileAbsent, _parse_digest
+from titan10_dagster.archives.download import (
+    ArchiveBlocked,
+    DigestMismatch,
+    Download,
+    Downloader,
+    FileAbsent,
+    _parse_digest,
+)
 from titan10_dagster.candles.markets import Market
 from titan10_dagster.candles.slices import Series
+from titan10_dagster.candles.source_files import FileHeaders, is_replaced
 from titan10_dagster.candles.timeframes import TIMEFRAMES
 from titan10_dagster.errors import ArchiveError
 from titan10_dagster.exchanges.archive_record import Cadence
@@ -65,6 +73,73 @@ def test_a_file_is_verified_kept_and_read_from_the_cache(tmp_path: Path) -> None
     assert second.content == first.content
     assert second.source == first.source
     assert first.source.checked_against == "sha256 file"
+
+
+def test_an_etag_that_is_a_digest_is_checked(tmp_path: Path) -> None:
+    archive = venue_of("gate").archive
+    assert archive is not None
+    market = Market("gate", "BTC/USDT", "BTC_USDT", "BTC", "USDT", "BTC", "USDT", active=True)
+    series = Series("gate", "BTC/USDT", TIMEFRAMES["1m"])
+    (file,) = candidates(archive, series, market, date(2025, 3, 10), Cadence.DAILY)
+
+    async def run(sandbox: Sandbox) -> Download:
+        async with Downloader(sandbox.url("gate"), tmp_path, wait=wait_none(), now=lambda: NOW) as downloader:
+            return await downloader.fetch(file)
+
+    with Sandbox(["gate"], clock=NOW) as sandbox:
+        sandbox.files["gate"].defect("truncated_bytes", times=2)
+        with pytest.raises(DigestMismatch, match="md5"):
+            asyncio.run(run(sandbox))
+        source = asyncio.run(run(sandbox)).source
+    assert source.checked_against == "md5 etag"
+    assert source.etag
+
+
+def head(sandbox: Sandbox, cache: Path, url: str) -> FileHeaders:
+    archive = venue_of("binance").archive
+    assert archive is not None
+
+    async def run() -> FileHeaders:
+        async with Downloader(sandbox.url("binance"), cache, wait=wait_none(), now=lambda: NOW) as downloader:
+            assert downloader.owns(url)
+            return await downloader.head(archive, url)
+
+    return asyncio.run(run())
+
+
+def test_a_head_request_shows_whether_a_file_was_replaced(tmp_path: Path) -> None:
+    with Sandbox(["binance"], clock=NOW) as sandbox:
+        source = fetch(sandbox, tmp_path).source
+        known = FileHeaders(source.size, source.etag, source.last_modified)
+        assert head(sandbox, tmp_path, source.url) == known
+        sandbox.files["binance"].defect("replaced")
+        assert is_replaced(known, head(sandbox, tmp_path, source.url))
+
+
+def test_a_head_request_for_a_file_that_is_gone(tmp_path: Path) -> None:
+    with Sandbox(["binance"], clock=NOW) as sandbox:
+        url = fetch(sandbox, tmp_path).source.url
+        sandbox.files["binance"].defect("missing")
+        with pytest.raises(FileAbsent, match="no longer has this file"):
+            head(sandbox, tmp_path, url)
+        sandbox.files["binance"].clear()
+        sandbox.files["binance"].defect("forbidden")
+        with pytest.raises(ArchiveBlocked, match="refuses this address"):
+            head(sandbox, tmp_path, url)
+        sandbox.files["binance"].clear()
+        sandbox.files["binance"].defect("unavailable", times=2)
+        assert head(sandbox, tmp_path, url).size
+
+
+def test_a_file_is_forgotten_by_its_url(tmp_path: Path) -> None:
+    with Sandbox(["binance"], clock=NOW) as sandbox:
+        url = fetch(sandbox, tmp_path).source.url
+        downloader = Downloader(sandbox.url("binance"), tmp_path)
+        assert downloader.is_cached(a_file())
+        downloader.forget(url)
+        assert not downloader.is_cached(a_file())
+        assert not downloader.owns("https://example.com/data/x.zip")
+        assert not downloader.owns("file:///home/me/x.zip")
 
 
 def test_a_damaged_file_of_the_cache_is_downloaded_again(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from titan10_dagster.candles.source_files import SourceFile
+from titan10_dagster.candles.source_files import FileHeaders, SourceFile, is_replaced
 
 START = datetime(2024, 3, 1, tzinfo=UTC)
 FILE = SourceFile(
@@ -52,3 +52,25 @@ def test_an_absent_value_is_refused(name: str, error: type[Exception]) -> None:
     del values[name]
     with pytest.raises(error):
         SourceFile.from_json(values)
+
+
+KNOWN = FileHeaders(100, '"a"', "Mon, 01 Jan 2024 08:32:00 GMT")
+LATER = "Tue, 02 Jan 2024 08:32:00 GMT"
+
+
+@pytest.mark.parametrize(
+    ("found", "replaced"),
+    [
+        (KNOWN, False),
+        (FileHeaders(101, '"a"', KNOWN.last_modified), True),
+        (FileHeaders(100, '"b"', KNOWN.last_modified), True),
+        (FileHeaders(100, 'W/"a"', KNOWN.last_modified), False),
+        (FileHeaders(100, '"a"', LATER), False),  # the same file on another server
+        (FileHeaders(100, None, LATER), True),
+        (FileHeaders(None, '"a"', None), False),
+        (FileHeaders(None, None, None), False),
+        (FileHeaders(100, None, None), False),
+    ],
+)
+def test_size_then_etag_then_date_show_a_replaced_file(found: FileHeaders, replaced: bool) -> None:
+    assert is_replaced(KNOWN, found) is replaced

@@ -10,7 +10,7 @@ from titan10_dagster.candles.slices import Slice
 from titan10_dagster.ingest.fetch import fetch_and_land
 from titan10_dagster.ingest.store import store_slices
 from titan10_dagster.landing.leftovers import Kind
-from titan10_dagster.operate.cleanup import Freed, clear_landing
+from titan10_dagster.operate.cleanup import Freed, clear_archives, clear_landing
 from titan10_dagster.settings import HousekeepingSettings, TimescaleSettings
 from titan10_dagster_tests.world import DAY, NOW, MakeWorld, World
 
@@ -188,3 +188,14 @@ def test_an_empty_folder_goes_when_nothing_was_written_to_it_for_a_day(world: Wo
 
 def test_a_landing_zone_that_was_never_used_is_clear(world: World) -> None:
     assert set(clear_landing(world.titan10).values()) == {Freed()}
+
+
+def test_archive_files_are_removed_by_the_settings(world: World) -> None:
+    folder = world.titan10.settings.archives / "host"
+    folder.mkdir(parents=True)
+    for name, days in (("old.zip", 31), ("young.zip", 29)):
+        for path in (folder / name, folder / f"{name}.source.json"):
+            path.write_bytes(b"0" * 100)
+            age(path, NOW - days * DAY)
+    assert clear_archives(world.titan10) == Freed(1, 100)
+    assert sorted(path.name for path in folder.iterdir()) == ["young.zip", "young.zip.source.json"]

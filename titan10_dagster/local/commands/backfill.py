@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import orjson
 from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from titan10_dagster.candles.completeness import Completeness
@@ -74,6 +74,15 @@ class Tally:
         self.spent = joined([self.spent, spent])
 
 
+class Files(ProgressColumn):
+    """A column with the number of archive files that were read, of those planned, and the speed of the download."""
+
+    def render(self, task: Task) -> Text:
+        wanted, files, downloaded = (task.fields[name] for name in ("wanted", "files", "downloaded"))
+        speed = downloaded / task.elapsed / 1e6 if task.elapsed else 0.0
+        return Text(f"{files:,} of {max(wanted, files):,} files, {speed:,.1f} MB/s")
+
+
 class Rate(ProgressColumn):
     """A column with the number of fetched rows per second since the start."""
 
@@ -90,13 +99,15 @@ def run_backfill(settings: Settings, home: Path, request: Request, say: Say, *, 
         if not as_json:
             say(sentence(forecast, titan10.now()))
         began = time.monotonic()
-        with _progress(titan10, request) as watch:
+        archive = forecast.by_source.get(Source.ARCHIVE, Cost())
+        with _progress(titan10, request, archive.files) as watch:
 
             def landed(fetched: FetchedSlice) -> None:
                 tally.add(fetched)
-                watch(fetched)
+                watch.landed(fetched)
 
-            outcome = _backfill(replace(titan10, on_landed=landed, on_spent=tally.add_spent), request)
+            watched = replace(titan10, on_landed=landed, on_file=watch.file, on_spent=tally.add_spent)
+            outcome = _backfill(watched, request)
         seconds = time.monotonic() - began
         report = _report(titan10, request, outcome, tally) | _compared(forecast, tally, seconds)
     if as_json:
@@ -170,28 +181,42 @@ def _backfill(titan10: IngestContext, request: Request) -> Backfill:
         )
 
 
+@dataclass
+class _Watch:
+    """Counts what landed and what was downloaded, for the progress bar. Called in several threads."""
+
+    progress: Progress
+    task: TaskID
+    rows: int = 0
+    files: int = 0
+    downloaded: int = 0
+
+    def landed(self, fetched: FetchedSlice) -> None:
+        self.rows += len(fetched.candles)
+        self.progress.update(self.task, advance=fetched.record.slice.expected, rows=self.rows)
+
+    def file(self, downloaded: int) -> None:
+        self.files += 1
+        self.downloaded += downloaded
+        self.progress.update(self.task, files=self.files, downloaded=self.downloaded)
+
+
 @contextmanager
-def _progress(titan10: IngestContext, request: Request) -> Iterator[Any]:
-    """Show a progress bar if standard error is a terminal. Yield the function to call with each fetched slice."""
+def _progress(titan10: IngestContext, request: Request, files: int) -> Iterator[_Watch]:
+    """Show a progress bar if standard error is a terminal; yield what to call. `files`: archive files to read."""
     console = Console(file=sys.__stderr__)
     total = sum(slice_.expected for slice_ in _open_slices(titan10, request))
-    columns = (
+    columns: list[ProgressColumn] = [
         TextColumn("{task.description}"),
-        BarColumn(),
+        BarColumn(bar_width=None if files else 40),
         TextColumn("{task.completed:,.0f} of {task.total:,.0f} candles"),
         Rate(),
+        *([Files()] if files else []),
         TimeRemainingColumn(),
-    )
+    ]
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
-        task = progress.add_task(request.exchange, total=total, rows=0)
-        rows = 0
-
-        def landed(fetched: FetchedSlice) -> None:
-            nonlocal rows
-            rows += len(fetched.candles)
-            progress.update(task, advance=fetched.record.slice.expected, rows=rows)
-
-        yield landed
+        task = progress.add_task(request.exchange, total=total, rows=0, wanted=files, files=0, downloaded=0)
+        yield _Watch(progress, task)
 
 
 def _open_slices(titan10: IngestContext, request: Request) -> list[Slice]:

@@ -12,7 +12,7 @@ import click
 
 from titan10_dagster.candles.reconciliation import Difference
 from titan10_dagster.ingest.context import IngestContext
-from titan10_dagster.ingest.reconcile import Reconciliation, reconcile
+from titan10_dagster.ingest.reconcile import Reconciliation, reconcile, summary
 from titan10_dagster.landing.zone import LandingZone
 from titan10_dagster.local.instance import Say, open_tables
 from titan10_dagster.local.tables import print_json
@@ -55,24 +55,6 @@ def run_reconcile(settings: Settings, request: ReconcileRequest, say: Say, *, as
     else:
         _show(result)
     return result.rate.days > 0 and not result.rate.differing
-
-
-def summary(result: Reconciliation) -> str:
-    """Say in a few sentences what was compared and how much of it differs."""
-    rate = result.rate
-    if not rate.days:
-        return (
-            f"{result.exchange}: no day was compared. {result.settled} settled days of a symbol lie between"
-            f" {result.first} and {result.last}, and {len(result.not_compared)} of them were chosen and could not be"
-            " compared."
-        )
-    low, high = rate.interval
-    days = f"{rate.days} of {rate.population} settled days of a symbol"
-    return (
-        f"{result.exchange}: {rate.differing:,} of {rate.candles:,} candles differ ({rate.share:.4%}), on"
-        f" {rate.differing_days} of {rate.days} days. Compared: {days}, {result.first} to {result.last}. In all of them"
-        f" {low:.4%} to {high:.4%} of the candles differ, with 95 % confidence."
-    )
 
 
 def _show(result: Reconciliation) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import time
 from contextlib import closing
@@ -98,3 +99,11 @@ def test_forecast_and_result_stand_side_by_side_in_the_end(working: Project, exc
     log = (working.folder / ".titan10/logs/backfill.log").read_text()
     assert "2 slices to fetch" in log
     assert "before the exchange's start. Forecast for 2 slices in 1 run(s): 4 requests, " in log
+
+
+def test_a_terminal_sees_the_files_of_an_archive_and_their_speed(working: Project) -> None:
+    working.environment["TITAN10_EXCHANGES__BINANCE__SOURCES"] = '["archive", "rest"]'
+    working.environment["COLUMNS"] = "160"
+    code, shown = working.titan10_in_terminal(*DAY, "--symbol", "BTC/USDT")
+    assert code == 0, shown
+    assert re.search(r"1 of 1 files, \d+\.\d MB/s", shown)

@@ -1,0 +1,120 @@
+"""The cache of verified archive files, so that a backfill that was killed downloads no file twice.
+
+A file in the cache is whole: it is written beside its place and renamed, together with a small JSON file that names its
+origin. The time of a file is when it was last used; the nightly cleanup removes files by age and by total size.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from titan10_dagster.candles.source_files import SourceFile
+
+_ORIGIN, _UNFINISHED = ".source.json", ".part"
+_ABANDONED_AFTER = timedelta(days=1)  # a write takes milliseconds
+
+
+@dataclass(frozen=True)
+class CachedFile:
+    """A file of the cache with its JSON file; `used_at` is aware, UTC. `unfinished`: its process died while writing."""
+
+    path: Path
+    bytes: int
+    used_at: datetime
+    unfinished: bool = False
+
+    def remove(self, cache: Path) -> None:
+        """Remove the file and its origin, and its folders inside of the cache if they are empty then."""
+        self.path.unlink(missing_ok=True)
+        if not self.unfinished:
+            _origin(self.path).unlink(missing_ok=True)
+        for folder in self.path.parents:
+            if folder == cache or not _remove_if_empty(folder):
+                break
+
+
+def read_cached(path: Path) -> tuple[bytes, SourceFile] | None:
+    """Return a file of the cache with its origin; None if it is not there or was damaged on the disk."""
+    try:
+        content, origin = path.read_bytes(), json.loads(_origin(path).read_text())
+        source = SourceFile.from_json(origin)
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    if source.digest != "sha256:" + hashlib.sha256(content).hexdigest():
+        return None
+    with suppress(OSError):
+        os.utime(path)
+    return content, source
+
+
+def write_cached(path: Path, content: bytes, source: SourceFile) -> None:
+    """Write a file and its origin into the cache."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The origin comes first: a file without one is not used.
+    for target, data in ((_origin(path), json.dumps(source.to_json()).encode()), (path, content)):
+        beside = target.with_name(f".{target.name}{_UNFINISHED}")
+        beside.write_bytes(data)
+        beside.replace(target)
+
+
+def is_cached(path: Path) -> bool:
+    """Return whether the file is in the cache; it may still be damaged."""
+    return path.exists() and _origin(path).exists()
+
+
+def forget_cached(path: Path) -> None:
+    """Remove a file from the cache, if it is there."""
+    for kept in (path, _origin(path)):
+        kept.unlink(missing_ok=True)
+
+
+def cached_files(cache: Path) -> Iterator[CachedFile]:
+    """Yield the files of the cache. A file that is removed meanwhile is left out."""
+    for path in sorted(cache.rglob("*")):
+        if path.name.endswith(_ORIGIN):
+            continue
+        try:
+            about = path.stat()
+        except OSError:
+            continue
+        if path.is_file():
+            used_at = datetime.fromtimestamp(about.st_mtime, UTC)
+            yield CachedFile(path, about.st_size, used_at, path.name.endswith(_UNFINISHED))
+
+
+def superfluous(files: Iterable[CachedFile], now: datetime, *, keep_days: int, most_bytes: int) -> list[CachedFile]:
+    """Return the files to remove: those not used for `keep_days`, then the longest unused ones over `most_bytes`.
+
+    0 means no limit. A file that was not finished counts as abandoned after a day.
+    """
+    removed: list[CachedFile] = []
+    total = 0
+    for file in sorted(files, key=lambda file: (file.used_at, file.path), reverse=True):
+        age = now - file.used_at
+        is_old = bool(keep_days) and age > timedelta(days=keep_days)
+        is_abandoned = file.unfinished and age > _ABANDONED_AFTER
+        is_too_much = bool(most_bytes) and total + file.bytes > most_bytes
+        if is_old or is_abandoned or is_too_much:
+            removed.append(file)
+        else:
+            total += file.bytes
+    return removed
+
+
+def _origin(path: Path) -> Path:
+    return path.with_name(path.name + _ORIGIN)
+
+
+def _remove_if_empty(folder: Path) -> bool:
+    try:
+        folder.rmdir()
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,151 @@
+"""The monthly care of an archive: were files replaced, and do files and REST still agree?"""
+
+# No `from __future__ import annotations`: Dagster reads the annotations of configs and resources as they stand.
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import dagster as dg
+
+from titan10_dagster.defs.assets import OWNERS
+from titan10_dagster.defs.metadata import MOST_ROWS, table
+from titan10_dagster.defs.schedules import materializing
+from titan10_dagster.defs.step_errors import failure
+from titan10_dagster.errors import FetchError
+from titan10_dagster.ingest.archive import rest_is_a_source
+from titan10_dagster.ingest.context import IngestContext
+from titan10_dagster.ingest.reconcile import Reconciliation, reconcile, summary
+from titan10_dagster.ingest.replaced_files import FileCheck, check_files, sentence
+
+JOB = "archives"
+UNCHANGED, AGREES = "files_unchanged", "agrees_with_rest"
+CHECK_AT = "40 4 3 * *"  # on the third of each month: the files of the month before are mostly published
+SAMPLE = 20  # days of a symbol, at two or more requests each
+_DAY = timedelta(days=1)
+
+
+def archive_key(exchange: str) -> dg.AssetKey:
+    return dg.AssetKey([exchange, "archive"])
+
+
+def archive_asset(exchange: str) -> dg.AssetsDefinition:
+    """Return `<exchange>/archive`, with a check for replaced files and one that compares a sample with REST."""
+    key = archive_key(exchange)
+
+    @dg.asset(
+        key=key,
+        description=f"The candle files of {exchange} that stored candles were read from. A file that was replaced is "
+        "read again, and values that differ become restatements. A sample of days is compared with REST.",
+        kinds={"python", "postgres"},
+        group_name=exchange,
+        owners=OWNERS,
+        pool=exchange,
+        check_specs=[
+            dg.AssetCheckSpec(
+                UNCHANGED,
+                asset=key,
+                description="Warns if the archive replaced a file after it was read. Its days were read again.",
+            ),
+            dg.AssetCheckSpec(
+                AGREES,
+                asset=key,
+                description=f"Compares {SAMPLE} random settled days of a symbol from files and by REST, other days "
+                "each month. Warns about values that differ. Nothing that is stored changes. See `titan10 reconcile`.",
+            ),
+        ],
+    )
+    def archive(titan10: dg.ResourceParam[IngestContext]) -> Iterator[Any]:
+        try:
+            files = check_files(titan10, exchange)
+            compared = _compare(titan10, exchange)
+        except FetchError as error:
+            raise failure(exchange, error) from None
+        yield dg.MaterializeResult(
+            metadata={
+                "files_checked": files.checked,
+                "files_replaced": len(files.replaced),
+                "files_absent": len(files.absent),
+                "files_not_checked": len(files.failed),
+                "requests": compared.requests if compared else 0,
+            }
+        )
+        yield unchanged_result(exchange, files)
+        yield agrees_result(exchange, compared)
+
+    return archive
+
+
+def _compare(titan10: IngestContext, exchange: str) -> Reconciliation | None:
+    """Compare a sample; None if the settings name the archive as the only source: REST is not requested then."""
+    if not rest_is_a_source(titan10, exchange):
+        return None
+    now = titan10.now()
+    start, yesterday = titan10.exchange(exchange).start, now.date() - _DAY
+    return reconcile(titan10, exchange, start, yesterday, share=1, seed=now.year * 12 + now.month, most=SAMPLE)
+
+
+def unchanged_result(exchange: str, files: FileCheck) -> dg.AssetCheckResult:
+    """Return the result of the check for replaced files."""
+    sentences = [sentence(exchange, replaced) for replaced in files.replaced]
+    sentences += [f"{exchange} no longer has the file {url}; its candles stay stored." for url in files.absent]
+    sentences += list(files.failed.values())
+    shown = sentences[:MOST_ROWS]
+    return dg.AssetCheckResult(
+        asset_key=archive_key(exchange),
+        check_name=UNCHANGED,
+        passed=not sentences,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=shown[0] if shown else f"{files.checked} files were checked; none was replaced.",
+        metadata={"files": table([{"file": text} for text in shown])} if shown else {},
+    )
+
+
+def agrees_result(exchange: str, compared: Reconciliation | None) -> dg.AssetCheckResult:
+    """Return the result of the comparison with REST."""
+    if compared is None:
+        return dg.AssetCheckResult(
+            asset_key=archive_key(exchange),
+            check_name=AGREES,
+            passed=True,
+            description=f"Nothing was compared, because exchanges.{exchange}.sources does not name REST.",
+        )
+    rows: list[dict[str, str]] = []
+    for difference in compared.differences:
+        if len(rows) == MOST_ROWS:
+            break
+        rows.append(
+            {
+                "series": str(difference.slice.series),
+                "minute": f"{difference.time:%Y-%m-%d %H:%M}",
+                "column": difference.column,
+                "archive": str(difference.archive),
+                "rest": str(difference.rest),
+            }
+        )
+    low, high = compared.rate.interval
+    return dg.AssetCheckResult(
+        asset_key=archive_key(exchange),
+        check_name=AGREES,
+        passed=not compared.rate.differing,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=summary(compared),
+        metadata={
+            "compared_days": compared.rate.days,
+            "differing_candles": compared.rate.differing,
+            "rate_low": low,
+            "rate_high": high,
+            **({"differences": table(rows)} if rows else {}),
+        },
+    )
+
+
+def archives_schedule(exchanges: tuple[str, ...]) -> dg.ScheduleDefinition:
+    """Return the schedule that checks the archives of these exchanges once a month."""
+    return materializing(
+        *(archive_key(name) for name in exchanges),
+        at=CHECK_AT,
+        name="check_archives",
+        job=JOB,
+        description="Finds archive files that were replaced, reads them again, and compares a sample with REST.",
+    )

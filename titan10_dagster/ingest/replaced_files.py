@@ -1,0 +1,154 @@
+"""Find archive files that were replaced after they were read, and read them again.
+
+Archives replace files years later, mostly without a word (binance-public-data issues 413, 436, 475). Each file that
+stored candles name is checked once a month by a HEAD request. If the archive has another one at that address, its days
+are read again in the ordinary way: values that differ become restatements that name both files.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from titan10_dagster.archives.download import Downloader, FileAbsent
+from titan10_dagster.candles.fetched import FetchedSlice
+from titan10_dagster.candles.slices import Slice
+from titan10_dagster.candles.source_files import is_replaced
+from titan10_dagster.errors import ArchiveError
+from titan10_dagster.exchanges.archive_record import Archive
+from titan10_dagster.ingest.archive import archive_of, open_downloader, read_archive
+from titan10_dagster.ingest.context import IngestContext
+from titan10_dagster.ingest.markets import stored_or_read
+from titan10_dagster.ingest.store import refresh_rollups, store_slices
+from titan10_dagster.store.database import retrying
+from titan10_dagster.store.identities import EventKind, record_event
+from titan10_dagster.store.source_files import UsedFile, files_in_use, note_unchanged, slices_read_from
+from titan10_dagster.store.statements import key
+from titan10_dagster.store.writer import WriteReport
+
+log = logging.getLogger(__name__)
+
+CHECKED_AFTER = timedelta(days=25)  # less than the month between two runs
+MOST_FILES = 20_000  # in one run; the next run continues
+_AT_ONCE = 500
+
+
+@dataclass(frozen=True)
+class ReplacedFile:
+    """A file that the archive replaced, the slices that were read again, and how many of their candles changed."""
+
+    url: str
+    slices: tuple[Slice, ...]
+    restated: int
+    inserted: int
+
+
+@dataclass(frozen=True)
+class FileCheck:
+    """What a check of files found. absent: addresses at which there is no file any more. failed: why, by address."""
+
+    checked: int
+    replaced: tuple[ReplacedFile, ...]
+    absent: tuple[str, ...]
+    failed: dict[str, str]
+
+
+@dataclass
+class _Answers:
+    """The answers to HEAD requests."""
+
+    unchanged: list[UsedFile] = field(default_factory=list)
+    replaced: list[UsedFile] = field(default_factory=list)
+    absent: list[UsedFile] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+def check_files(titan10: IngestContext, exchange: str, *, most: int = MOST_FILES) -> FileCheck:
+    """Check the archive files of an exchange that were not checked for a month, and read replaced ones again.
+
+    Without an archive among its sources nothing is checked. Files of another address than the settings name, such as a
+    former mirror, are left out.
+    """
+    archive = archive_of(titan10, exchange)
+    if archive is None:
+        return FileCheck(0, (), (), {})
+    now = titan10.now()
+    files = retrying(lambda: files_in_use(titan10.database, exchange, checked_before=now - CHECKED_AFTER, most=most))
+    answers = asyncio.run(_request(titan10, exchange, archive, files))
+    retrying(lambda: note_unchanged(titan10.database, answers.unchanged, now))
+    replaced = [_read_again(titan10, exchange, archive, file) for file in answers.replaced]
+    for file in answers.absent:
+        log.warning("%s: the archive no longer has %s; its candles stay stored", exchange, file.url)
+    return FileCheck(
+        len(answers.unchanged) + len(answers.replaced) + len(answers.absent),
+        tuple(replaced),
+        tuple(file.url for file in answers.absent),
+        answers.failed,
+    )
+
+
+async def _request(titan10: IngestContext, exchange: str, archive: Archive, files: Sequence[UsedFile]) -> _Answers:
+    answers = _Answers()
+    async with open_downloader(titan10, exchange, archive) as downloader:
+        known = [file for file in files if downloader.owns(file.url)]
+        for first in range(0, len(known), _AT_ONCE):
+            batch = known[first : first + _AT_ONCE]
+            await asyncio.gather(*(_check(downloader, archive, file, answers) for file in batch))
+    return answers
+
+
+async def _check(downloader: Downloader, archive: Archive, file: UsedFile, answers: _Answers) -> None:
+    try:
+        found = await downloader.head(archive, file.url)
+    except FileAbsent:
+        answers.absent.append(file)
+    except ArchiveError as error:
+        answers.failed[file.url] = str(error)
+    else:
+        (answers.replaced if is_replaced(file.headers, found) else answers.unchanged).append(file)
+
+
+def _read_again(titan10: IngestContext, exchange: str, archive: Archive, file: UsedFile) -> ReplacedFile:
+    """Read the days of a replaced file from the archive, store them, and record the event."""
+    slices = retrying(lambda: slices_read_from(titan10.database, exchange, file.url))
+    open_downloader(titan10, exchange, archive).forget(file.url)
+    landed: list[Slice] = []
+
+    def land(fetched: FetchedSlice) -> None:
+        titan10.judged.add(titan10.landing.write(fetched))
+        landed.append(fetched.record.slice)
+
+    asyncio.run(read_archive(titan10, exchange, archive, stored_or_read(titan10, exchange), slices, land))
+    report = store_slices(titan10, sorted(landed)) if landed else WriteReport({})
+    refresh_rollups(titan10, report)
+    found = ReplacedFile(file.url, tuple(sorted(landed)), report.restated, report.inserted)
+    _record(titan10, exchange, found)
+    return found
+
+
+def _record(titan10: IngestContext, exchange: str, replaced: ReplacedFile) -> None:
+    """Record an event for each series of a replaced file."""
+    detail = sentence(exchange, replaced)
+    log.warning("%s", detail)
+
+    def write() -> None:
+        with titan10.database.transaction() as cursor:
+            for series in sorted({slice_.series for slice_ in replaced.slices}):
+                record_event(cursor, key(series), EventKind.FILE_REPLACED, detail, at=None, seen_at=titan10.now())
+
+    retrying(write)
+
+
+def sentence(exchange: str, replaced: ReplacedFile) -> str:
+    """Say which file was replaced, and what changed."""
+    if not replaced.slices:
+        return f"{exchange} replaced its file {replaced.url}, and the new one could not be read: see the run's log."
+    days = [slice_.day for slice_ in replaced.slices]
+    return (
+        f"{exchange} replaced its file {replaced.url}. The days {min(days)} to {max(days)} were read again:"
+        f" {replaced.restated:,} candles have other values, {replaced.inserted:,} are new. The former values are in the"
+        " table restatements."
+    )
