@@ -1,6 +1,7 @@
--- For the series of some slices of one exchange: the days with candles of the reason delisted although a later candle
--- is stored, and the start of that candle.
-SELECT series.exchange, series.symbol, series.timeframe, found.day, series.last_candle
+-- For the series of some slices of one exchange: the days with candles of the reason delisted although a later candle is
+-- stored, the days that became final because the market was closed (`closed`: their notes say so) although a candle from
+-- after that is stored, and the start of that candle.
+SELECT series.exchange, series.symbol, series.timeframe, found.day, found.closed, series.last_candle
 FROM (
     SELECT DISTINCT slices.symbol, slices.timeframe
     FROM unnest(%(symbols)s::text[], %(timeframes)s::text[]) AS slices (symbol, timeframe)
@@ -10,21 +11,35 @@ JOIN series
     AND series.symbol = written.symbol
     AND series.timeframe = written.timeframe
 CROSS JOIN LATERAL (
-    SELECT day
-    FROM slice_ledger
-    WHERE slice_ledger.exchange = series.exchange
-        AND slice_ledger.symbol = series.symbol
-        AND slice_ledger.timeframe = series.timeframe
-        AND slice_ledger.delisted > 0
-        AND slice_ledger.day <= (series.last_candle AT TIME ZONE 'UTC')::date
+    SELECT day, bool_or(delistings.closed) AS closed
+    FROM (
+        SELECT slice_ledger.day, false AS closed
+        FROM slice_ledger
+        WHERE slice_ledger.exchange = series.exchange
+            AND slice_ledger.symbol = series.symbol
+            AND slice_ledger.timeframe = series.timeframe
+            AND slice_ledger.delisted > 0
+            AND slice_ledger.day <= (series.last_candle AT TIME ZONE 'UTC')::date
+            AND EXISTS (
+                SELECT
+                FROM gaps
+                WHERE gaps.exchange = series.exchange
+                    AND gaps.symbol = series.symbol
+                    AND gaps.timeframe = series.timeframe
+                    AND gaps.gap_start >= slice_ledger.day::timestamp AT TIME ZONE 'UTC'
+                    AND gaps.gap_start
+                        < least((slice_ledger.day + 1)::timestamp AT TIME ZONE 'UTC', series.last_candle)
+                    AND gaps.reason = 'delisted'
+            )
+        UNION ALL
+        SELECT slice_ledger.day, true AS closed
+        FROM slice_ledger
+        WHERE slice_ledger.exchange = series.exchange
+            AND slice_ledger.symbol = series.symbol
+            AND slice_ledger.timeframe = series.timeframe
+            AND slice_ledger.beyond_horizon > 0
+            AND slice_ledger.note LIKE %(closed)s
+            AND slice_ledger.fetched_at < series.last_candle
+    ) AS delistings
+    GROUP BY day
 ) AS found
-WHERE EXISTS (
-    SELECT
-    FROM gaps
-    WHERE gaps.exchange = series.exchange
-        AND gaps.symbol = series.symbol
-        AND gaps.timeframe = series.timeframe
-        AND gaps.gap_start >= found.day::timestamp AT TIME ZONE 'UTC'
-        AND gaps.gap_start < least((found.day + 1)::timestamp AT TIME ZONE 'UTC', series.last_candle)
-        AND gaps.reason = 'delisted'
-)

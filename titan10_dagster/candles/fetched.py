@@ -15,6 +15,9 @@ from titan10_dagster.candles.source_files import SourceFile
 # under way.
 HORIZON_SLACK = 2
 
+# In the note of a slice of a closed market, before the evidence. A later candle opens such slices again.
+CLOSED_NOTE = "closed market: "
+
 
 class Source(StrEnum):
     """The source of candles."""

@@ -205,14 +205,16 @@ def reclassified(gaps: Sequence[Gap], slice_: Slice, masks: Mapping[Reason, Mask
     return _gaps(within(gaps, slice_), slice_, replace(cells, reason=reason.astype(np.int8)))
 
 
-def resumed(gaps: Sequence[Gap], slice_: Slice, traded: datetime) -> list[Gap]:
+def resumed(
+    gaps: Sequence[Gap], slice_: Slice, traded: datetime, reasons: Container[Reason] = frozenset({Reason.DELISTED})
+) -> list[Gap]:
     """Return the gaps of a slice whose symbol traded at the instant `traded` (aware, UTC), in this slice or later.
 
-    Candles known as delisted before that instant become unknown, and their observations start again: the market was
-    only halted.
+    Candles before that instant with one of `reasons` become unknown, and their observations start again: the market
+    was only halted.
     """
     cells = _paint(gaps, slice_, 0)
-    halted = within(gaps, slice_, {Reason.DELISTED}) & (np.arange(slice_.expected) < _cell(traded, slice_))
+    halted = within(gaps, slice_, reasons) & (np.arange(slice_.expected) < _cell(traded, slice_))
     reason = np.where(halted, _CODES[Reason.UNKNOWN], cells.reason).astype(np.int8)
     observations = np.where(halted, 0, cells.observations)
     return _gaps(within(gaps, slice_), slice_, replace(cells, reason=reason, observations=observations))

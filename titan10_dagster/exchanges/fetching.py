@@ -82,6 +82,7 @@ class FetchReport:
     land_seconds: float
     answer_seconds: float
     listed: Mapping[str, datetime] = field(default_factory=dict)
+    empty: frozenset[str] = frozenset()
 
     @property
     def candles_per_second(self) -> float:
@@ -291,6 +292,7 @@ class _Fetch:
     def _report(self) -> FetchReport:
         now, before = self._client.counters, self._before
         found = {state.series.symbol: state.bounds.found for state in self._states}
+        empty = {state.series.symbol for state in self._states if state.serves_nothing}
         return FetchReport(
             landed=self._landing.landed,
             failed=dict(self._failed),
@@ -302,6 +304,7 @@ class _Fetch:
             land_seconds=self._landing.seconds,
             answer_seconds=now.request_seconds - before.request_seconds,
             listed={symbol: instant for symbol, instant in found.items() if instant is not None},
+            empty=frozenset(empty - self._failed.keys()),
         )
 
 

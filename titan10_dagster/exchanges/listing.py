@@ -85,6 +85,13 @@ class Beginning:
     instant: datetime | None
 
 
+@dataclass(frozen=True)
+class End:
+    """The end of the last candle (aware, UTC) that an exchange serves of a series; None if it serves no candle."""
+
+    instant: datetime | None
+
+
 async def first_candle(
     request: RequestPage,
     venue: Venue,
@@ -112,10 +119,10 @@ async def first_candle(
 
 async def last_candle(
     request: RequestPage, venue: Venue, series: Series, now: datetime, *, honours_since: bool | None = None
-) -> datetime | None:
-    """Return the end of the series' last candle (aware, UTC) if it is at least HALT ago, else None.
+) -> End | None:
+    """Return where the series ends if that is at least HALT ago or if it has no candle at all, else None.
 
-    None is also returned if there is no candle or the answers cannot prove it. For the arguments, see `first_candle`.
+    None is also returned if the answers cannot prove it. For the arguments, see `first_candle`.
     """
     return await _Search(request, venue, series, now, honours_since).last() if serves_oldest_candles(venue) else None
 
@@ -212,26 +219,28 @@ class _Search:
     async def _first_of(self, day: int) -> list[int] | None:
         return await self._times(self.series, day, day + _DAY_MS, to_first=True, edges=True)
 
-    async def last(self) -> datetime | None:
-        day = await self._last_day()
-        if day is None:
-            return None
-        times: list[int] | None = [day]
+    async def last(self) -> End | None:
+        days = await self._last_days()
+        if not days:
+            return None if days is None else End(None)
+        times: list[int] | None = days
         if self.series != self._daily:
-            times = await self._times(self.series, day, day + 2 * _DAY_MS)
+            times = await self._times(self.series, days[-1], days[-1] + 2 * _DAY_MS)
         end = from_ms(times[-1] + self.series.timeframe.ms) if times else self.now
-        return end if self.now - end >= HALT else None
+        return End(end) if self.now - end >= HALT else None
 
-    async def _last_day(self) -> int | None:
-        """Return the newest day with a candle, searched backwards; ms."""
+    async def _last_days(self) -> list[int] | None:
+        """Return the newest days with a candle (ms), searched backwards; None if the answers prove nothing."""
         end, beginning = to_ms(self.now), to_ms(_BEGINNING)
+        is_proven = True
         while end > beginning:
             start = max(end // _DAY_MS * _DAY_MS - self.venue.page_size * _DAY_MS, beginning)
             days = await self._times(self._daily, start, end)
             if days:
-                return days[-1]
+                return days
+            is_proven = is_proven and days is not None
             end = start
-        return None
+        return [] if is_proven else None
 
     @property
     def _daily(self) -> Series:

@@ -12,7 +12,7 @@ from structlog.contextvars import bound_contextvars
 from titan10_dagster.candles.slices import Series, Slice, from_ms
 from titan10_dagster.errors import FetchError
 from titan10_dagster.exchanges.client import ExchangeClient
-from titan10_dagster.exchanges.listing import Beginning, RequestPage, first_candle, last_candle
+from titan10_dagster.exchanges.listing import Beginning, End, RequestPage, first_candle, last_candle
 from titan10_dagster.exchanges.pages import Page, PageRequest
 from titan10_dagster.exchanges.retries import Effort, RetryLimits, with_retries
 from titan10_dagster.exchanges.series_state import Bound, Finding, Reply, SeriesState
@@ -54,7 +54,7 @@ class Requester:
             return Finding(bound, trigger, None, error, effort)
         return Finding(bound, trigger, found, None, effort)
 
-    async def _search(self, state: SeriesState, bound: Bound, request: RequestPage) -> datetime | Beginning | None:
+    async def _search(self, state: SeriesState, bound: Bound, request: RequestPage) -> End | Beginning | None:
         venue, honours_since = self.client.venue, state.survey.honours_since
         if bound is Bound.DELISTED:
             return await last_candle(request, venue, state.series, self.now(), honours_since=honours_since)

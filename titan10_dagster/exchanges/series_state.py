@@ -19,7 +19,7 @@ from titan10_dagster.candles.fetched import FetchedSlice, FetchRecord, Source
 from titan10_dagster.candles.markets import Market
 from titan10_dagster.candles.slices import Series, Slice, from_ms, to_ms, windows
 from titan10_dagster.errors import FetchError, MalformedAnswer
-from titan10_dagster.exchanges.listing import Beginning, BeginningKind, is_rejection, serves_oldest_candles
+from titan10_dagster.exchanges.listing import Beginning, BeginningKind, End, is_rejection, serves_oldest_candles
 from titan10_dagster.exchanges.pages import Page, PageRequest
 from titan10_dagster.exchanges.received import DAY_MS, ReceivedDays
 from titan10_dagster.exchanges.retries import Effort
@@ -61,7 +61,7 @@ class Finding:
 
     bound: Bound
     trigger: Slice
-    found: datetime | Beginning | None
+    found: End | Beginning | None
     error: FetchError | None
     effort: Effort
 
@@ -71,7 +71,7 @@ class Bounds:
     """The known beginning and end of a series at the exchange.
 
     listed, delisted: its first candle and the end of its last one. found: the listing, if this fetch found it.
-    active: the exchange lists the market as open. has_candles: the search for the last candle found a candle.
+    active: the exchange lists the market as open. has_candles, has_none: what the search for the last candle found.
     begins: requests from before this time (ms) are refused. in_doubt: bounds for which no search was made yet.
     unexplained: there are no candles before the first received candle, and the reason is not known.
     refusal: an error of the exchange that no bound explains yet.
@@ -83,6 +83,7 @@ class Bounds:
     begins: int | None = None
     active: bool = True
     has_candles: bool = False
+    has_none: bool = False
     in_doubt: set[Bound] = field(default_factory=set)
     searching: bool = False
     unexplained: bool = False
@@ -91,10 +92,11 @@ class Bounds:
     @classmethod
     def of(cls, market: Market | None, venue: Venue) -> Bounds:
         bounds = cls(listed=market.listed if market is not None else None)
+        if market is not None:
+            bounds.active = market.active
         if market is not None and serves_oldest_candles(venue):
             bounds.in_doubt.add(Bound.LISTED if market.listed is None else Bound.NO_LONGER_SERVED)
             bounds.in_doubt.add(Bound.DELISTED)
-            bounds.active = market.active
         return bounds
 
     def excludes(self, slice_: Slice) -> bool:
@@ -106,11 +108,15 @@ class Bounds:
         self.in_doubt.discard(bound)
         self.searching = True
 
-    def learn_end(self, delisted: datetime, last: int | None, survey: Survey) -> None:
+    def learn_end(self, end: End, last: int | None, survey: Survey) -> None:
         """Record the end of the last candle, unless `last`, the last received candle (ms), contradicts it.
 
         A market that is still open may only be quiet; then only the fact that it has candles is recorded.
         """
+        delisted = end.instant
+        if delisted is None:
+            self.has_none = last is None
+            return
         self.has_candles = True
         if not self.active and (last is None or last < to_ms(delisted)):
             self.delisted = delisted
@@ -151,6 +157,7 @@ class SeriesState:
         self.waiting = {slice_: (to_ms(slice_.start), to_ms(slice_.end)) for slice_ in sorted(slices)}
         self._planned_at = now
         self._may_refuse = venue.refuses_before_listing
+        self._serves_oldest = serves_oldest_candles(venue)
         self.bounds = Bounds.of(market, venue)
         self._received = ReceivedDays(slices)
         self._requested_recent = False
@@ -210,6 +217,17 @@ class SeriesState:
         self.survey.withdraw(reply.request)
         bounds.refusal = None if early else reply.error
         return True
+
+    @property
+    def serves_nothing(self) -> bool:
+        """Whether the market is closed and the exchange serves no candle of it.
+
+        If the exchange serves its oldest candles too, the search for the last candle has to find none. Otherwise the
+        recent candles are all that there could be.
+        """
+        if self.bounds.active or self.survey.answered:
+            return False
+        return self.bounds.has_none if self._serves_oldest else self._requested_recent
 
     # -- slices
 

@@ -14,17 +14,17 @@ from threading import Lock
 
 from titan10_dagster.candles.columns import Candles
 from titan10_dagster.candles.fetched import FetchedSlice, FetchRecord, Source
-from titan10_dagster.candles.slices import Slice
+from titan10_dagster.candles.slices import Series, Slice
 from titan10_dagster.errors import FetchError, LandingError, MarketChanged, StoreError, UnknownSymbol
 from titan10_dagster.exchanges.fetching import FetchReport
 from titan10_dagster.ingest.archive import NOTE, reopened_by_archive, rest_is_a_source
 from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.ingest.days import RunDays
-from titan10_dagster.ingest.delisting import closed_slice, delistings
+from titan10_dagster.ingest.delisting import Closing, closed_slice, closings, perhaps_not_requested
 from titan10_dagster.ingest.former_markets import former_slice, of_a_former_market
 from titan10_dagster.ingest.judge import judge_slice
 from titan10_dagster.ingest.markets import resolve_slices
-from titan10_dagster.ingest.sources import Brought, Land, bring, sources_of
+from titan10_dagster.ingest.sources import Brought, CandleSource, Land, bring, sources_of
 from titan10_dagster.planning.forecast import Costs
 from titan10_dagster.planning.repairs import LATER_CHECKS
 from titan10_dagster.planning.resume import FetchPlan, plan_fetch
@@ -116,18 +116,17 @@ def fetch_and_land(titan10: IngestContext, exchange: str, slices: Sequence[Slice
     failed = brought.failed
     never_listed = _never_listed(titan10, exchange, failed)
     skipped = frozenset(slice_ for slice_ in slices if slice_.series.symbol in never_listed)
-    closed = delistings(titan10, exchange, slices, failed)
+    closed = _closings(titan10, exchange, slices, brought)
     for slice_ in slices:
-        error_of_symbol = failed.get(slice_.series.symbol)
-        if error_of_symbol is None or slice_ in skipped:
+        if slice_ in skipped or _has_answer(titan10, slice_, landed):
             continue
-        if slice_ in landed or _is_answered(titan10, slice_):
-            continue
-        delisted = closed.get(slice_.series)
-        if delisted is None:
+        closing, error_of_symbol = closed.get(slice_.series), failed.get(slice_.series.symbol)
+        if closing is not None:
+            reason = brought.not_in_archive.get(slice_)
+            tried = f"{NOTE}{reason}; " if reason else ""
+            land(closed_slice(slice_, closing, titan10.now(), tried=tried))
+        elif error_of_symbol is not None and slice_ not in landed:
             land(_unanswered(slice_, error_of_symbol, titan10.now()))
-        else:
-            land(closed_slice(slice_, delisted, error_of_symbol, titan10.now()))
     titan10.on_spent(brought.spent)
     return Fetch(landed, failed, brought.report, skipped, brought.spent)
 
@@ -145,12 +144,43 @@ def _fetch(titan10: IngestContext, exchange: str, slices: Sequence[Slice], land:
     wanted = [slice_ for slice_ in listed if slice_ not in former]
     if not wanted:
         return Brought(failed=unavailable)
-    brought = bring(sources_of(titan10, exchange, resolution.markets), wanted, land)
+    sources = sources_of(titan10, exchange, resolution.markets)
+    brought = _with_the_end_requested(titan10, exchange, sources, wanted, bring(sources, wanted, land), land)
     if not rest_is_a_source(titan10, exchange):
         for slice_, reason in brought.left.items():
             if not _has_file(titan10, slice_):
                 land(_unanswered(slice_, FetchError(NOTE + reason, exchange=exchange), titan10.now()))
     return replace(brought, failed={**unavailable, **brought.failed})
+
+
+def _with_the_end_requested(
+    titan10: IngestContext,
+    exchange: str,
+    sources: Sequence[CandleSource],
+    slices: Sequence[Slice],
+    brought: Brought,
+    land: Land,
+) -> Brought:
+    """Return what was brought, after one more request for the last days of closed markets: see `delisting`."""
+    closed = _closings(titan10, exchange, slices, brought)
+    left = [slice_ for slice_ in perhaps_not_requested(slices, closed) if not _is_answered(titan10, slice_)]
+    if not left:
+        return brought
+    again = bring(sources, left, land)
+    served = {slice_.series.symbol for slice_ in left} - again.failed.keys()
+    failed = {}
+    for symbol, error in brought.then(again).failed.items():
+        # The days before the end were not served, whatever came after it: they stay open.
+        is_unclear = symbol in served and isinstance(error, UnknownSymbol)
+        failed[symbol] = FetchError(str(error), exchange=exchange, symbol=symbol) if is_unclear else error
+    return replace(brought.then(again), failed=failed, report=brought.report)
+
+
+def _closings(
+    titan10: IngestContext, exchange: str, slices: Sequence[Slice], brought: Brought
+) -> dict[Series, Closing]:
+    empty = brought.report.empty if brought.report is not None else ()
+    return closings(titan10, exchange, slices, brought.failed, empty)
 
 
 def _settle_former(titan10: IngestContext, former: Mapping[Slice, MarketChanged], land: Land) -> dict[str, FetchError]:
@@ -192,6 +222,14 @@ def _note_missing(titan10: IngestContext, slices: Sequence[Slice], error: FetchE
     now = titan10.now()
     missing = [judge_slice(_unanswered(slice_, error, now)) for slice_ in slices]
     retrying(lambda: write_slices(titan10.database, missing))
+
+
+def _has_answer(titan10: IngestContext, slice_: Slice, landed: Mapping[Slice, tuple[FetchRecord, int]]) -> bool:
+    """Return whether the slice landed with candles or a good answer, in this fetch or in an earlier one."""
+    if slice_ in landed:
+        record, rows = landed[slice_]
+        return record.answered or rows > 0
+    return _is_answered(titan10, slice_)
 
 
 def _is_answered(titan10: IngestContext, slice_: Slice) -> bool:

@@ -46,12 +46,14 @@ class Brought:
 
     left: the slices that were not brought, or not completely, each with the reason. failed: symbols that REST could not
         serve. report: the report on the REST requests, if there were any. spent: the cost of each source.
+        not_in_archive: the slices that the archive did not bring, each with the reason.
     """
 
     left: Mapping[Slice, str] = field(default_factory=dict)
     failed: Mapping[str, FetchError] = field(default_factory=dict)
     report: FetchReport | None = None
     spent: Mapping[Source, Cost] = field(default_factory=dict)
+    not_in_archive: Mapping[Slice, str] = field(default_factory=dict)
 
     def then(self, later: Brought) -> Brought:
         """Return both results together. `left` is that of the later result."""
@@ -60,6 +62,7 @@ class Brought:
             {**self.failed, **later.failed},
             later.report or self.report,
             joined([self.spent, later.spent]),
+            {**self.not_in_archive, **later.not_in_archive},
         )
 
 
@@ -238,7 +241,7 @@ def bring(sources: Sequence[CandleSource], slices: Iterable[Slice], land: Land) 
         done = done.then(brought)
         if not done.left:
             break
-    return done
+    return replace(done, not_in_archive=reasons)
 
 
 def _noting(reasons: Mapping[Slice, str], land: Land) -> Land:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from psycopg2.extras import execute_values
 
-from titan10_dagster.candles.fetched import FetchRecord, Source
+from titan10_dagster.candles.fetched import CLOSED_NOTE, FetchRecord, Source
 from titan10_dagster.candles.gaps import OBSERVATION_SPACING, Evidence, Gap, Reason, count, explain, resumed
 from titan10_dagster.candles.rules import Broken
 from titan10_dagster.candles.slices import Slice, SliceState, Times, from_datetime64, to_datetime64
@@ -23,6 +23,8 @@ from titan10_dagster.store.database import Cursor, all_rows
 from titan10_dagster.store.ledger import LedgerRow
 from titan10_dagster.store.merge import read
 from titan10_dagster.store.statements import key, of_slices, statement
+
+_OF_A_CLOSING = frozenset({Reason.DELISTED, Reason.BEYOND_HORIZON})
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +73,7 @@ def update_ledger(cursor: Cursor, observations: Sequence[SliceObservation]) -> l
     - An observation with a delisting date also updates the earlier days since that date. The closing of a market is
       noticed only a day later, when its silence may already be classified as no_trades.
     - A stored candle after a delisting shows that the market was only halted. The days before that candle which are
-      classified as delisted become unknown again.
+      classified as delisted become unknown again. So do older days that became beyond_horizon by the delisting.
     """
     rows = _update(cursor, [*observations, *_silent_after_delisting(cursor, observations)])
     reopened = _reopen_delisted(cursor, observations)
@@ -121,17 +123,25 @@ def _silent_after_delisting(cursor: Cursor, observations: Sequence[SliceObservat
 
 
 def _reopen_delisted(cursor: Cursor, observations: Sequence[SliceObservation]) -> dict[Slice, LedgerRow]:
-    """Remove the reason delisted from days of series with a later stored candle. Return the changed ledger rows."""
-    cursor.execute(statement("delisted_before_candle"), of_slices([observation.slice for observation in observations]))
+    """Take back the reasons of a closing on days of series with a later stored candle; return the changed ledger rows.
+
+    Those are delisted, and beyond_horizon on days whose note says that the market was closed.
+    """
+    parameters = of_slices([observation.slice for observation in observations])
+    cursor.execute(statement("delisted_before_candle"), {**parameters, "closed": f"%{CLOSED_NOTE}%"})
     series = {key(observation.slice.series): observation.slice.series for observation in observations}
-    last_candles = {
-        Slice(series[row.exchange, row.symbol, row.timeframe], row.day): row.last_candle for row in all_rows(cursor)
-    }
+    last_candles: dict[Slice, datetime] = {}
+    reasons: dict[Slice, frozenset[Reason]] = {}
+    for row in all_rows(cursor):
+        slice_ = Slice(series[row.exchange, row.symbol, row.timeframe], row.day)
+        last_candles[slice_] = row.last_candle
+        reasons[slice_] = _OF_A_CLOSING if row.closed else frozenset({Reason.DELISTED})
     if not last_candles:
         return {}
     slices = list(last_candles)
     gaps = {
-        slice_: resumed(before, slice_, last_candles[slice_]) for slice_, before in read_gaps(cursor, slices).items()
+        slice_: resumed(before, slice_, last_candles[slice_], reasons[slice_])
+        for slice_, before in read_gaps(cursor, slices).items()
     }
     rows = {
         slice_: replace(row, missing=missing(gaps[slice_], slice_.series.timeframe))

@@ -15,7 +15,7 @@ from titan10_dagster.candles.slices import Series, to_ms
 from titan10_dagster.candles.timeframes import Timeframe
 from titan10_dagster.errors import TransientError
 from titan10_dagster.exchanges.client import ExchangeClient
-from titan10_dagster.exchanges.listing import Beginning, BeginningKind, first_candle, last_candle
+from titan10_dagster.exchanges.listing import Beginning, BeginningKind, End, first_candle, last_candle
 from titan10_dagster.exchanges.pages import Page
 from titan10_dagster.exchanges.venues.registry import venue_of
 from titan10_dagster_tests.exchanges.harness import FIVE, MINUTE, NOW, market, now, plain, run
@@ -181,7 +181,7 @@ GONE = datetime(2022, 5, 13, 0, 40, tzinfo=UTC)
 )
 def test_the_last_candle_of_a_market_that_is_gone_is_found(exchange: str, handler: Handler, most: int) -> None:
     last, requests = found(exchange, handler, look=last_candle)
-    assert last == GONE
+    assert last == End(GONE)
     assert requests <= most
 
 
@@ -191,7 +191,7 @@ def test_a_market_that_was_halted_an_hour_ago_is_not_gone() -> None:
 
 def test_a_symbol_without_candles_has_no_last_one() -> None:
     last, requests = found("coinbase", says('{"candles":[]}'), look=last_candle)
-    assert last is None
+    assert last == End(None)
     assert requests <= 60
 
 

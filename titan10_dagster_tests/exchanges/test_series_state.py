@@ -10,7 +10,7 @@ import pytest
 from titan10_dagster.candles.markets import Market
 from titan10_dagster.candles.slices import Series, Slice, from_ms, to_ms
 from titan10_dagster.errors import FetchError, MalformedAnswer
-from titan10_dagster.exchanges.listing import Beginning, BeginningKind
+from titan10_dagster.exchanges.listing import Beginning, BeginningKind, End
 from titan10_dagster.exchanges.pages import Page, PageRequest, Purpose
 from titan10_dagster.exchanges.retries import Effort
 from titan10_dagster.exchanges.series_state import Bound, Finding, Reply, SeriesState
@@ -136,8 +136,33 @@ def test_silence_at_the_end_of_a_closed_market_puts_its_end_in_doubt() -> None:
     answer_all(series, minutes(DAY.start, DAY.start + 20 * HOUR))
     assert series.bound_in_doubt(DAY) is Bound.DELISTED
     series.bounds.start_search(Bound.DELISTED)
-    series.learn_bound(Finding(Bound.DELISTED, DAY, DAY.start + 20 * HOUR, None, Effort()))
+    series.learn_bound(Finding(Bound.DELISTED, DAY, End(DAY.start + 20 * HOUR), None, Effort()))
     assert series.release(DAY).record.delisted == DAY.start + 20 * HOUR
+
+
+KRAKEN = venue_of("kraken")
+
+
+@pytest.mark.parametrize("active", [True, False])
+def test_a_closed_market_without_recent_candles_serves_nothing_where_only_these_are_served(active: bool) -> None:
+    series = state(slices("kraken", ["BTC/USD"]), KRAKEN, market("kraken", "BTC/USD", active=active))
+    day = next(iter(series.waiting))
+    answer_all(series, [])
+    assert not series.serves_nothing
+    series.take(answered(series.request_recent(day, NOW), []))
+    assert series.serves_nothing is not active
+    assert not series.release(day).record.answered
+
+
+def test_a_closed_market_serves_nothing_if_no_last_candle_is_found() -> None:
+    series = state(listed_market=market("binance", SYMBOL, active=False, listed=DAY.start - 10 * HOUR))
+    answer_all(series, [])
+    assert series.bound_in_doubt(DAY) is Bound.DELISTED
+    series.bounds.start_search(Bound.DELISTED)
+    assert not series.serves_nothing
+    series.learn_bound(Finding(Bound.DELISTED, DAY, End(None), None, Effort()))
+    assert series.serves_nothing
+    assert series.bounds.delisted is None
 
 
 def test_a_silent_day_after_a_known_listing_may_no_longer_be_served() -> None:
