@@ -9,6 +9,7 @@ import time
 from contextlib import closing
 
 import psycopg2
+import pytest
 
 from titan10_dagster.sandbox.server import Sandbox
 from titan10_dagster_tests.local.test_cli import Project, exchange, project, working
@@ -41,6 +42,7 @@ def test_a_misspelled_symbol_is_named_and_leaves_nothing_behind(working: Project
     assert [path.name for path in (working.folder / "files").iterdir()] == ["binance-BTC-USDT-1m.parquet"]
 
 
+@pytest.mark.alone
 def test_an_interrupted_backfill_is_shown_as_cancelled_and_ends_at_once_in_a_pause(
     working: Project, exchange: Sandbox, database_url: str
 ) -> None:
@@ -68,7 +70,9 @@ def test_an_interrupted_backfill_is_shown_as_cancelled_and_ends_at_once_in_a_pau
         process.communicate()
     assert process.returncode == 130
     assert "Interrupted" in shown
-    assert time.monotonic() - began < 15  # 2 s on a machine that is not busy; the pause is of ten minutes
+    seconds = time.monotonic() - began
+    print(f"ended {seconds:.1f} s after Ctrl-C")  # noqa: T201
+    assert seconds < 2  # of a pause of ten minutes
     assert status_of_runs(database_url) == ["CANCELED"]
 
 
