@@ -54,6 +54,7 @@ RELIANCES = (
     ),
     Reliance("check_results", "dagster", "DagsterInstance.report_dagster_event", ("dagster_event", "run_id")),
     Reliance("code_server", "dagster._cli.api", "grpc_command"),
+    Reliance("code_server", "dagster._core.storage.tags", "GRPC_INFO_TAG"),
     Reliance("code_server", "dagster._grpc.server", "DagsterApiServer.__init__"),
     Reliance("commands", "dagster._daemon.cli", "main"),
     Reliance("webserver", "dagster_webserver.cli", "main"),
