@@ -81,6 +81,7 @@ def drop_series(db: Database, exchange: str, symbol: str, now: datetime) -> Mapp
                 sql.SQL("DELETE FROM {} WHERE exchange = %s AND symbol = %s").format(sql.Identifier(table)),
                 (exchange, symbol),
             )
+        cursor.execute(statement("delete_unused_files"), {"exchange": exchange})
         rows = ", ".join(f"{count:,} of {table}" for table, count in sorted(counts.items()))
         detail = f"`titan10 series drop` deleted {exchange} {symbol} on {now:%Y-%m-%d %H:%M} UTC: {rows}."
         record_event(cursor, (exchange, symbol, ""), EventKind.DROPPED, detail, at=None, seen_at=now)

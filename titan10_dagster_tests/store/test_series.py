@@ -76,3 +76,77 @@ def test_a_dropped_series_is_gone_and_on_record_and_the_others_stay(db: Database
     assert "1,437 of candles" in sql.one("SELECT detail FROM series_events WHERE kind = 'dropped'")
     with pytest.raises(StoreError, match="Nothing of gate MATIC/USDT is stored"):
         drop_series(db, "gate", "MATIC/USDT", NOW)
+
+
+# Tables with a symbol whose rows stay by design: the market list, the user's preferences, and records of events.
+NOT_OF_SERIES = {"markets", "preferences"}
+FILE = "https://archive/MATIC.zip"
+
+
+@pytest.fixture
+def in_all_tables(stored: None, sql: Sql) -> None:
+    """Rows of both series in the tables that a write alone does not fill, and a probe of the exchange."""
+    for symbol, url in (("MATIC/USDT", FILE), ("BTC/USDT", "https://archive/BTC.zip")):
+        sql(
+            "INSERT INTO source_files (exchange, url, size, digest, read_at, checked_at) "
+            "VALUES ('gate', %s, 1, 'd', %s, %s)",
+            [url, NOW, NOW],
+        )
+        sql(
+            "INSERT INTO source_stretches SELECT 'gate', %s, '1m', %s, %s, id FROM source_files WHERE url = %s",
+            [symbol, OLD.start, OLD.end, url],
+        )
+        sql(
+            "INSERT INTO silences VALUES ('gate', %s, '1m', %s, %s, 'halted', 0.9, 1, 1, NULL)",
+            [symbol, OLD.start, OLD.end],
+        )
+        sql(
+            "INSERT INTO series_breaks VALUES ('gate', %s, '1m', %s, 'redenomination', 1000, 0.001, %s)",
+            [symbol, OLD.start, NOW],
+        )
+        sql(
+            "INSERT INTO series_identities VALUES ('gate', %s, %s, NULL, 'id', 'base', 'quote', '{}')",
+            [symbol, NOW],
+        )
+    sql("INSERT INTO exchange_probes VALUES ('gate', %s, 10, '{}', '{}')", [NOW])
+
+
+def rows_of(sql: Sql, exchange: str, symbol: str) -> dict[str, int]:
+    """Count the rows of a symbol in every table that has its columns, as the catalogue of the database lists them."""
+    names = sql(
+        """
+        SELECT table_name FROM information_schema.columns
+        JOIN information_schema.tables USING (table_schema, table_name)
+        WHERE table_schema = current_schema() AND table_type = 'BASE TABLE' AND column_name IN ('exchange', 'symbol')
+        GROUP BY table_name HAVING count(*) = 2
+        """
+    )
+    query = 'SELECT count(*) FROM "{}" WHERE exchange = %s AND symbol = %s'
+    counts = {name: sql.one(query.format(name), [exchange, symbol]) for (name,) in names if name not in NOT_OF_SERIES}
+    return {name: count for name, count in counts.items() if count}
+
+
+@pytest.mark.usefixtures("in_all_tables")
+def test_a_rename_moves_the_rows_of_every_table(db: Database, sql: Sql) -> None:
+    before, other = rows_of(sql, "gate", "MATIC/USDT"), rows_of(sql, "gate", "BTC/USDT")
+    assert {"source_stretches", "silences", "series_breaks", "series_identities", "candles"} <= before.keys()
+    rename_symbol(db, "gate", "MATIC/USDT", "POL/USDT", NOW)
+    assert rows_of(sql, "gate", "MATIC/USDT") == {}
+    moved = rows_of(sql, "gate", "POL/USDT")
+    assert {**moved, "series_events": 0} == {**before, "series_events": 0}
+    assert moved["series_events"] == before.get("series_events", 0) + 1
+    assert rows_of(sql, "gate", "BTC/USDT") == other
+    rename_exchange(db, "gate", "gate2", NOW)
+    assert rows_of(sql, "gate", "POL/USDT") == rows_of(sql, "gate", "BTC/USDT") == {}
+    assert sql("SELECT DISTINCT exchange FROM source_files") == [("gate2",)]
+    assert sql("SELECT DISTINCT exchange FROM exchange_probes") == [("gate2",)]
+
+
+@pytest.mark.usefixtures("in_all_tables")
+def test_a_drop_leaves_only_its_record(db: Database, sql: Sql) -> None:
+    other = rows_of(sql, "gate", "BTC/USDT")
+    drop_series(db, "gate", "MATIC/USDT", NOW)
+    assert rows_of(sql, "gate", "MATIC/USDT").keys() == {"series_events"}
+    assert rows_of(sql, "gate", "BTC/USDT") == other
+    assert sql("SELECT url FROM source_files") == [("https://archive/BTC.zip",)]
+    assert sql.one("SELECT count(*) FROM exchange_probes") == 1
