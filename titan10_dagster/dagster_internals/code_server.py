@@ -32,6 +32,10 @@ from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 from dagster._cli.api import grpc_command
 from dagster._core.storage.tags import GRPC_INFO_TAG
 from dagster._grpc import server
+from sqlalchemy.exc import ProgrammingError
+
+from titan10_dagster.dagster_internals.storage import URL_VARIABLE, PatientRunStorage
+from titan10_dagster.store.urls import sqlalchemy_url
 
 # The imports of our runs. Each run reads the settings again.
 PRELOADED = (
@@ -104,9 +108,23 @@ def fail_lost_starts(instance: DagsterInstance, socket: str, began: datetime) ->
 
 
 def _clean_up_after_last_server(socket: str, began: datetime) -> None:
-    """Run beside the start, because the database may not answer yet; its storage waits for it."""
-    with DagsterInstance.get() as instance:
-        fail_lost_starts(instance, socket, began)
+    """Run beside the start, because the database may not answer yet; its storage waits for it.
+
+    An instance is opened only if there are such runs: it creates missing tables, as the start does at the same moment.
+    """
+    url = os.environ.get(URL_VARIABLE)
+    if url and are_runs_starting(url):
+        with DagsterInstance.get() as instance:
+            fail_lost_starts(instance, socket, began)
+
+
+def are_runs_starting(url: str) -> bool:
+    """Return whether Dagster's tables have a run that is being started. Creates no table."""
+    storage = PatientRunStorage(sqlalchemy_url(url), should_autocreate_tables=False)
+    try:
+        return storage.get_runs_count(RunsFilter(statuses=[DagsterRunStatus.STARTING])) > 0
+    except ProgrammingError:  # a new database has no tables
+        return False
 
 
 def _keep_sockets_in(folder: Path) -> None:

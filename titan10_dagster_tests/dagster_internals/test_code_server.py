@@ -18,7 +18,8 @@ from dagster._core.storage.tags import GRPC_INFO_TAG
 from dagster._grpc.client import DagsterGrpcClient
 
 from titan10_dagster.dagster_internals import commands
-from titan10_dagster.dagster_internals.code_server import PRELOADED, fail_lost_starts
+from titan10_dagster.dagster_internals.code_server import PRELOADED, are_runs_starting, fail_lost_starts
+from titan10_dagster_tests.local.servers import ask
 from titan10_dagster_tests.processes import wait_until
 
 DEFINITIONS = """
@@ -93,3 +94,14 @@ def test_runs_that_a_killed_code_server_was_starting_are_failed_by_the_next_one(
     assert failed is not None
     assert failed.status is DagsterRunStatus.FAILURE
     assert {run_id: instance.get_run_by_id(run_id) for run_id in left_alone} == before
+
+
+def test_looking_for_lost_starts_creates_no_table_beside_the_start(
+    dagsters_url: str, database_url: str, request: pytest.FixtureRequest
+) -> None:
+    assert not are_runs_starting(dagsters_url)
+    assert ask(database_url, "SELECT count(*) FROM pg_tables WHERE schemaname = 'dagster'") == 0
+    instance: DagsterInstance = request.getfixturevalue("instance")
+    assert not are_runs_starting(dagsters_url)
+    instance.create_run_for_job(waiting, status=DagsterRunStatus.STARTING)
+    assert are_runs_starting(dagsters_url)
