@@ -62,6 +62,7 @@ bench: $(VENV)/installed-dev
 	$(RUN) $(BIN)/python -m benchmarks.backfill
 	$(RUN) $(BIN)/python -m benchmarks.peers
 	$(RUN) $(BIN)/python -m benchmarks.archives
+	$(RUN) $(BIN)/python -m benchmarks.forecast
 	$(RUN) $(BIN)/python -m benchmarks.runs
 	$(RUN) $(BIN)/python -m benchmarks.pace
 	$(RUN) $(BIN)/python -m benchmarks.live
