@@ -40,7 +40,7 @@ from titan10_dagster.candles.timeframes import TIMEFRAMES, Timeframe
 from titan10_dagster.errors import SettingsError
 from titan10_dagster.planning.autopilot import Order
 from titan10_dagster.planning.repairs import OVERDUE
-from titan10_dagster.settings_errors import sentences, unknown_name
+from titan10_dagster.settings_errors import sentences, unknown_name, unreadable_variable
 from titan10_dagster.settings_files import require_file
 
 PREFIX = "TITAN10_"
@@ -432,7 +432,7 @@ def load(folder: Path | None = None) -> Settings:
     except ValidationError as error:
         raise SettingsError(sentences(error, Settings, PREFIX)) from None
     except UnreadableVariable as error:
-        raise SettingsError(_unreadable_variable(str(error))) from None
+        raise SettingsError(unreadable_variable(str(error), PREFIX)) from None
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{toml_file} cannot be read, because it is not valid TOML: {error}") from None
     except (ValueError, OSError) as error:  # not UTF-8, or not readable for this user
@@ -448,12 +448,3 @@ def _refuse_unknown_variables(environment: Mapping[str, str]) -> None:
         key = variable.removeprefix(PREFIX).lower().split("__")[0]
         if key not in Settings.model_fields:
             raise SettingsError(unknown_name(variable, key, Settings.model_fields, "there is no such setting"))
-
-
-def _unreadable_variable(message: str) -> str:
-    """Name the variables of a section of which one is not valid JSON; pydantic-settings names only the section."""
-    section = message.split('"')[1]
-    variables = [name for name in sorted(os.environ) if name.startswith(f"{PREFIX}{section.upper()}")]
-    names = " or ".join(variables) or f"A variable of {section} in .env"
-    example = f"""{PREFIX}SELECTION__SYMBOLS='{{"BTC/USD": ["kraken"]}}'"""
-    return f"{names} is not valid JSON; write it as in {example}."

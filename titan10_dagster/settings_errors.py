@@ -85,3 +85,12 @@ def _section(settings: type[BaseModel], path: Iterable[str]) -> type[BaseModel]:
         if isinstance(model, type) and issubclass(model, BaseModel):
             section = model
     return section
+
+
+def unreadable_variable(message: str, prefix: str) -> str:
+    """Name the variables of a section of which one is not valid JSON; pydantic-settings names only the section."""
+    section = message.split('"')[1]
+    variables = [name for name in sorted(os.environ) if name.startswith(f"{prefix}{section.upper()}")]
+    names = " or ".join(variables) or f"A variable of {section} in .env"
+    example = f"""{prefix}SELECTION__SYMBOLS='{{"BTC/USD": ["kraken"]}}'"""
+    return f"{names} is not valid JSON; write it as in {example}."

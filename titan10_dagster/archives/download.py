@@ -117,7 +117,7 @@ class Downloader:
             ArchiveBlocked: the archive refuses this address.
             ArchiveError: it could not be downloaded.
         """
-        path = self._path(file)
+        path = self._place(file.path)
         known = await asyncio.to_thread(read_cached, path)
         if known is not None:
             download = Download(*known, cached=True)
@@ -136,7 +136,7 @@ class Downloader:
             ArchiveBlocked: the archive refuses this address.
             ArchiveError: the answer says neither.
         """
-        found: FileHeaders = await self._tries()(self._head_once, archive, url)
+        found: FileHeaders = await _tries(self)(self._head_once, archive, url)
         return found
 
     def owns(self, url: str) -> bool:
@@ -149,7 +149,7 @@ class Downloader:
 
     def is_cached(self, file: ArchiveFile) -> bool:
         """Return whether the file is in the cache, so that it needs no request unless it is damaged."""
-        return is_cached(self._path(file))
+        return is_cached(self._place(file.path))
 
     async def _verified(self, file: ArchiveFile) -> tuple[bytes, SourceFile]:
         for headers in ({}, _FRESH):
@@ -157,7 +157,7 @@ class Downloader:
                 self._get(file, file.path, MOST_BYTES, headers), self._published_digest(file, headers)
             )
             self.traffic.files += 1
-            source = self._source(file, content, answer, published)
+            source = _source_file(file, self._url(file.path), content, answer, published, self.now())
             expected = _expected_digest(file, published, answer)
             if expected is None:
                 return content, source
@@ -180,37 +180,12 @@ class Downloader:
         self.traffic.digests += 1
         return _parse_digest(content, file.path.rpartition("/")[2])
 
-    def _source(
-        self, file: ArchiveFile, content: bytes, answer: Mapping[str, str], published: str | None
-    ) -> SourceFile:
-        return SourceFile(
-            url=self._url(file.path),
-            size=len(content),
-            digest="sha256:" + hashlib.sha256(content).hexdigest(),
-            published_digest=published,
-            checked_against=None,
-            etag=answer.get("ETag"),
-            last_modified=answer.get("Last-Modified"),
-            read_at=self.now(),
-            start=file.start,
-            end=file.end,
-        )
-
     async def _get(
         self, file: ArchiveFile, path: str, most: int, headers: Mapping[str, str]
     ) -> tuple[bytes, Mapping[str, str]]:
         """Return body and headers of one answer. The request is repeated after failures that may be temporary."""
-        answer: tuple[bytes, Mapping[str, str]] = await self._tries()(self._get_once, file, path, most, headers)
+        answer: tuple[bytes, Mapping[str, str]] = await _tries(self)(self._get_once, file, path, most, headers)
         return answer
-
-    def _tries(self) -> AsyncRetrying:
-        return AsyncRetrying(
-            retry=retry_if_exception_type(_PassingFailure),
-            stop=stop_after_attempt(self.attempts),
-            wait=self.wait,
-            before_sleep=lambda _: setattr(self.traffic, "retries", self.traffic.retries + 1),
-            reraise=True,
-        )
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._blocked is not None:
@@ -250,31 +225,60 @@ class Downloader:
                 self.traffic.bytes += len(body)
                 if answer.status == 200:
                     return body, answer.headers  # not a dict: names of headers have any case
-                raise self._failure(file, url, answer.status, body)
+                failure = _failure(file, url, answer.status, body)
+                self.traffic.absent += isinstance(failure, FileAbsent)
+                if isinstance(failure, ArchiveBlocked):
+                    self._blocked = failure
+                raise failure
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise _PassingFailure(f"{url} could not be downloaded: {type(error).__name__}: {error}") from error
 
-    def _failure(self, file: ArchiveFile, url: str, status: int, body: bytes) -> ArchiveError:
-        marker = file.archive.absent.get(status)
-        if marker is not None and marker in body.decode("utf-8", "replace"):
-            self.traffic.absent += 1
-            return FileAbsent(f"{url}: the archive has no such file (HTTP {status})")
-        if status in _REFUSALS:
-            self._blocked = _blocked(url, status)
-            return self._blocked
-        kind = _PassingFailure if status in _PASSING else ArchiveError
-        return kind(f"{url} could not be downloaded (HTTP {status})")
-
     def _url(self, path: str) -> str:
         return f"{self.base_url.rstrip('/')}/{quote(path)}"
-
-    def _path(self, file: ArchiveFile) -> Path:
-        return self._place(file.path)
 
     def _place(self, path: str) -> Path:
         """Return where the cache keeps the file with this path below the archive's base URL."""
         host = urlsplit(self.base_url).netloc.replace(":", "_")
         return self.cache.joinpath(host, *(quote(part, safe="") for part in path.split("/")))
+
+
+def _tries(downloader: Downloader) -> AsyncRetrying:
+    """Return what repeats a request after a failure that may pass, and counts the repetitions."""
+    traffic = downloader.traffic
+    return AsyncRetrying(
+        retry=retry_if_exception_type(_PassingFailure),
+        stop=stop_after_attempt(downloader.attempts),
+        wait=downloader.wait,
+        before_sleep=lambda _: setattr(traffic, "retries", traffic.retries + 1),
+        reraise=True,
+    )
+
+
+def _source_file(
+    file: ArchiveFile, url: str, content: bytes, answer: Mapping[str, str], published: str | None, now: datetime
+) -> SourceFile:
+    return SourceFile(
+        url=url,
+        size=len(content),
+        digest="sha256:" + hashlib.sha256(content).hexdigest(),
+        published_digest=published,
+        checked_against=None,
+        etag=answer.get("ETag"),
+        last_modified=answer.get("Last-Modified"),
+        read_at=now,
+        start=file.start,
+        end=file.end,
+    )
+
+
+def _failure(file: ArchiveFile, url: str, status: int, body: bytes) -> ArchiveError:
+    marker = file.archive.absent.get(status)
+    if marker is not None and marker in body.decode("utf-8", "replace"):
+        return FileAbsent(f"{url}: the archive has no such file (HTTP {status})")
+    if status in _REFUSALS:
+        return _blocked(url, status)
+    kind = _PassingFailure if status in _PASSING else ArchiveError
+    return kind(f"{url} could not be downloaded (HTTP {status})")
 
 
 def _blocked(url: str, status: int) -> ArchiveBlocked:
