@@ -92,6 +92,7 @@ def backfill(
         messages.extend(_messages(result))
         if result.success:
             done.update(chunk)
+    failures = [result for _, result in results if not result.success]
     unsettled = {slice_.day for slice_ in read_ledger(titan10, titan10.slices(exchange, wanted, symbols)).unsettled()}
     with_errors: set[date] = set()
     errors: dict[str, str] = {}
@@ -108,7 +109,7 @@ def backfill(
         messages=tuple(messages),
         symbols=errors,
         shut_out=any(_is_shut_out(result) for _, result in results),
-        permanent=all(_is_permanent(result) for _, result in results if not result.success),
+        permanent=bool(failures) and all(map(_is_permanent, failures)),
     )
 
 
