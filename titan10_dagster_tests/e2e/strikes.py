@@ -50,6 +50,7 @@ START = datetime.now(UTC).date() - timedelta(days=400)
 NEWEST = datetime.now(UTC).date() - timedelta(days=30)
 UP_SECONDS = 300.0  # for the start of the installation
 COMPLETE_SECONDS = 600.0  # for its recovery
+RUN_SECONDS = 30.0  # from the end of one run to the start of the next, at most
 FREED_SECONDS = 60.0  # for the pools of killed runs
 FROZEN_SECONDS = 40.0
 FULL_SECONDS = 30.0
@@ -291,6 +292,8 @@ def nothing(_: Installation) -> None:
 
 
 def kill_run(there: Installation) -> None:
+    # There is none for a moment while one run has ended and the next has not started.
+    wait_until(lambda: there.pid_of(RUN_PROCESS) is not None, RUN_SECONDS, "is there a run to kill")
     kill(there.pid_of(RUN_PROCESS))
 
 
