@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -22,12 +21,12 @@ from urllib.request import Request, urlopen
 import pytest
 
 from titan10_dagster import settings as titan10_settings
-from titan10_dagster.local.graphql import GraphQLError, run_query
+from titan10_dagster.local.graphql import run_query
 from titan10_dagster.local.instance import child_environment, prepare
 from titan10_dagster.local.ports import free_port
 from titan10_dagster.local.stack import Stack
 from titan10_dagster_tests.databases import passable_folder
-from titan10_dagster_tests.processes import wait_until
+from titan10_dagster_tests.webservers import running_webserver
 
 playwright = pytest.importorskip("playwright.sync_api", reason="no playwright, so this was NOT tested")
 
@@ -157,27 +156,8 @@ def unguarded(running: Running) -> Iterator[str]:
     url = f"http://127.0.0.1:{port}"
     workspace = running.home / ".titan10/dagster/workspace.yaml"
     command = [sys.executable, "-m", "dagster_webserver", "--host", "127.0.0.1", "--port", str(port)]
-    with subprocess.Popen(
-        [*command, "--workspace", str(workspace)],
-        cwd=running.home,
-        env=running.environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    ) as process:
-        try:
-            wait_until(lambda: process.poll() is not None or answers(url), 120)
-            assert process.poll() is None, "the webserver ended while starting"
-            yield url
-        finally:
-            process.terminate()
-            process.wait(timeout=60)
-
-
-def answers(url: str) -> bool:
-    try:
-        return bool(run_query(url, "{ version }")["version"])
-    except GraphQLError:
-        return False
+    with running_webserver([*command, "--workspace", str(workspace)], url, running.home, running.environment):
+        yield url
 
 
 @pytest.fixture(scope="module")

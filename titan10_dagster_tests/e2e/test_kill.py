@@ -9,7 +9,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -29,6 +28,7 @@ from titan10_dagster.local.postgres import EmbeddedPostgres
 from titan10_dagster.sandbox.server import Sandbox
 from titan10_dagster.store import reader
 from titan10_dagster.store.database import Database
+from titan10_dagster_tests.e2e.backfills import start_backfill
 from titan10_dagster_tests.tables import as_table
 
 KILLS = int(os.environ.get("TITAN10_TEST_KILLS", "2"))
@@ -49,22 +49,11 @@ class Site:
     sandbox: Sandbox
 
     def launch(self) -> subprocess.Popen[str]:
-        command = [sys.executable, "-c", "from titan10_dagster.local.cli import main; main()", "backfill", "binance"]
-        environment = {
-            **os.environ,
-            "TITAN10_HOME": str(self.home),
+        variables = {
             "TITAN10_DATABASE__URL": self.postgres.url(),
             "TITAN10_EXCHANGES__BINANCE__BASE_URL": self.sandbox.url("binance"),
         }
-        return subprocess.Popen(
-            [*command, "--from", str(FIRST), "--to", str(LAST)],
-            env=environment,
-            cwd=self.home,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
+        return start_backfill(self.home, FIRST, LAST, variables)
 
     def finished(self) -> set[Slice]:
         """The slices that have landed."""

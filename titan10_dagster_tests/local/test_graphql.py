@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
@@ -26,9 +25,8 @@ from titan10_dagster.local.graphql import (
     run_query,
 )
 from titan10_dagster.local.ports import free_port as find_free_port
-from titan10_dagster_tests.processes import wait_until
+from titan10_dagster_tests.webservers import running_webserver
 
-PATIENCE = 120  # seconds; on a busy machine
 DEFINITIONS = """
 import dagster as dg
 
@@ -59,28 +57,9 @@ def url() -> Iterator[str]:
         port = find_free_port()
         command = commands.webserver("127.0.0.1", port, home / "workspace.yaml")
         environment = {name: value for name, value in os.environ.items() if not name.startswith("TITAN10_")}
-        with subprocess.Popen(
-            command,
-            cwd=home,
-            env={**environment, "DAGSTER_HOME": folder, "TITAN10_HOME": folder},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        ) as process:
-            url = f"http://127.0.0.1:{port}"
-            try:
-                wait_until(lambda: process.poll() is not None or answers(url), PATIENCE)
-                assert process.poll() is None, "the webserver ended while starting"
-                yield url
-            finally:
-                process.terminate()
-                process.wait(timeout=60)
-
-
-def answers(url: str) -> bool:
-    try:
-        return bool(run_query(url, "{ version }")["version"])
-    except GraphQLError:
-        return False
+        url = f"http://127.0.0.1:{port}"
+        with running_webserver(command, url, home, {**environment, "DAGSTER_HOME": folder, "TITAN10_HOME": folder}):
+            yield url
 
 
 def test_variables_are_sent_with_the_query(url: str) -> None:
