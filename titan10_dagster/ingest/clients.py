@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 
+from titan10_dagster.candles.fetched import FetchedSlice
 from titan10_dagster.candles.markets import Market
+from titan10_dagster.candles.slices import Slice
 from titan10_dagster.exchanges.breaker import Breaker
 from titan10_dagster.exchanges.client import TIMEOUT_MS, ExchangeClient
+from titan10_dagster.exchanges.fetching import FetchReport, fetch_slices
 from titan10_dagster.exchanges.pacing import SAFE_SHARE, live_share
 from titan10_dagster.exchanges.venues.registry import venue_of
 from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.planning.breaker import Health
 from titan10_dagster.store.breakers import HealthStore
+
+log = logging.getLogger(__name__)
 
 
 def open_client(
@@ -40,6 +46,26 @@ def open_client(
         breaker=breaker_of(titan10, exchange),
         now=titan10.now,
     )
+
+
+async def fetch_by_rest(
+    titan10: IngestContext,
+    exchange: str,
+    markets: Sequence[Market],
+    slices: Sequence[Slice],
+    land: Callable[[FetchedSlice], None],
+) -> FetchReport:
+    """Request slices from the exchange at the pace of the settings, and pass each to `land`; see `fetch_slices`."""
+    async with open_client(titan10, exchange, markets) as client:
+        return await fetch_slices(
+            client,
+            slices,
+            now=titan10.now,
+            land=land,
+            breaker=breaker_of(titan10, exchange),
+            log=log,
+            retry_limits=titan10.retry_limits,
+        )
 
 
 def pace_share_of(titan10: IngestContext, exchange: str) -> float:

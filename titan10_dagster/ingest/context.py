@@ -70,6 +70,10 @@ class IngestContext:
         """The landed files that this process has read or written. Each file is judged once."""
         return JudgedFiles(self.landing)
 
+    def land(self, fetched: FetchedSlice) -> None:
+        """Write a slice into the landing zone, and judge it. Threads may call this at the same time."""
+        self.judged.add(self.landing.write(fetched))
+
     def exchange(self, name: str) -> ExchangeSettings:
         """Return the settings of the exchange.
 

@@ -95,7 +95,7 @@ def fetch_and_land(titan10: IngestContext, exchange: str, slices: Sequence[Slice
     turn = Lock()
 
     def land(fetched: FetchedSlice) -> None:
-        titan10.judged.add(titan10.landing.write(fetched))
+        titan10.land(fetched)
         with turn:
             landed[fetched.record.slice] = (fetched.record, len(fetched.candles))
             titan10.on_landed(fetched)

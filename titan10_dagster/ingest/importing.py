@@ -101,7 +101,7 @@ def _import_file(
                 skipped += 1
                 continue
             fetched = _fetched(titan10, slice_, day, file, digest)
-            titan10.judged.add(titan10.landing.write(fetched))
+            titan10.land(fetched)
             titan10.on_landed(fetched)
             first, last = first or slice_.day, slice_.day
             landed += 1

@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 
 from titan10_dagster.archives.catalog import month_after, month_of, plan_units
-from titan10_dagster.archives.fetch import ArchiveReport
 from titan10_dagster.candles.fetched import FetchedSlice
 from titan10_dagster.candles.markets import Market
 from titan10_dagster.candles.reconciliation import Comparison, Difference, Rate, compare, draw, rate_of
 from titan10_dagster.candles.slices import Slice
 from titan10_dagster.errors import SettingsError
 from titan10_dagster.exchanges.archive_record import Archive
-from titan10_dagster.exchanges.fetching import FetchReport, fetch_slices
+from titan10_dagster.exchanges.fetching import FetchReport
 from titan10_dagster.exchanges.venues.registry import venue_of
 from titan10_dagster.ingest.archive import archive_of, read_archive
-from titan10_dagster.ingest.clients import breaker_of, open_client
+from titan10_dagster.ingest.clients import fetch_by_rest
 from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.ingest.judge import verdict_of
 from titan10_dagster.ingest.markets import stored_or_read
 from titan10_dagster.store import ledger
 from titan10_dagster.store.database import retrying
-
-log = logging.getLogger(__name__)
 
 _DAY = timedelta(days=1)
 _SLICES_AT_ONCE = 64  # slices in memory, from both sources: 9 MB
@@ -198,7 +194,11 @@ class _Work:
     def compare(self, batch: Sequence[Slice]) -> None:
         """Fetch the slices from the archive, fetch the slices that it has from REST too, and compare them."""
         from_archive, from_rest = _Collected(), _Collected()
-        read = asyncio.run(self._read_archive(batch, from_archive))
+        read = asyncio.run(
+            read_archive(
+                self.titan10, self.exchange, self.archive, self.markets, batch, from_archive, beside=self.settled
+            )
+        )
         self.files += read.files
         available = [slice_ for slice_ in batch if slice_ in from_archive.slices]
         for slice_ in batch:
@@ -206,7 +206,7 @@ class _Work:
                 self.not_compared[slice_] = f"archive: {read.left.get(slice_, 'it brought nothing')}"
         if not available:
             return
-        report = asyncio.run(self._request(available, from_rest))
+        report = asyncio.run(fetch_by_rest(self.titan10, self.exchange, self.markets, available, from_rest))
         self.requests += report.requests
         for slice_ in available:
             reason = _not_usable(slice_, from_rest, report)
@@ -214,24 +214,6 @@ class _Work:
                 self.not_compared[slice_] = f"REST: {reason}"
                 continue
             self._keep(slice_, from_archive.slices[slice_], from_rest.slices[slice_])
-
-    async def _read_archive(self, batch: Sequence[Slice], into: Callable[[FetchedSlice], None]) -> ArchiveReport:
-        return await read_archive(
-            self.titan10, self.exchange, self.archive, self.markets, batch, into, beside=self.settled
-        )
-
-    async def _request(self, batch: Sequence[Slice], into: Callable[[FetchedSlice], None]) -> FetchReport:
-        titan10 = self.titan10
-        async with open_client(titan10, self.exchange, self.markets) as client:
-            return await fetch_slices(
-                client,
-                batch,
-                now=titan10.now,
-                land=into,
-                breaker=breaker_of(titan10, self.exchange),
-                log=log,
-                retry_limits=titan10.retry_limits,
-            )
 
     def _keep(self, slice_: Slice, archive: FetchedSlice, rest: FetchedSlice) -> None:
         comparison = compare(slice_, verdict_of(archive).valid, verdict_of(rest).valid)

@@ -118,7 +118,7 @@ def _read_again(titan10: IngestContext, exchange: str, archive: Archive, file: U
     landed: list[Slice] = []
 
     def land(fetched: FetchedSlice) -> None:
-        titan10.judged.add(titan10.landing.write(fetched))
+        titan10.land(fetched)
         landed.append(fetched.record.slice)
 
     asyncio.run(read_archive(titan10, exchange, archive, stored_or_read(titan10, exchange), slices, land))

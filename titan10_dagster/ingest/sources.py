@@ -11,7 +11,6 @@ know this.
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -25,17 +24,15 @@ from titan10_dagster.candles.slices import Slice
 from titan10_dagster.errors import FetchError
 from titan10_dagster.exchanges.archive_record import Archive
 from titan10_dagster.exchanges.client import UNPACED_CONCURRENCY, requests_in_flight
-from titan10_dagster.exchanges.fetching import FetchReport, fetch_slices
+from titan10_dagster.exchanges.fetching import FetchReport
 from titan10_dagster.exchanges.rehearsal import count_requests
 from titan10_dagster.exchanges.venues.registry import venue_of
 from titan10_dagster.ingest.archive import NOTE, archive_of, open_downloader, read_archive
-from titan10_dagster.ingest.clients import breaker_of, health_of, open_client, page_spacing
+from titan10_dagster.ingest.clients import fetch_by_rest, health_of, page_spacing
 from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.planning.forecast import Cost, Speed, joined, seconds_at_pace
 from titan10_dagster.store.database import retrying
 from titan10_dagster.store.markets import MarketStore
-
-log = logging.getLogger(__name__)
 
 Land = Callable[[FetchedSlice], None]
 
@@ -130,24 +127,11 @@ class RestSource:
                 beyond[slice_] = f"{self.exchange} no longer serves it"
             land(fetched)
 
-        report = asyncio.run(self._fetch(slices, land_and_note))
+        report = asyncio.run(fetch_by_rest(self.titan10, self.exchange, self.markets, slices, land_and_note))
         if report.listed:
             retrying(lambda: MarketStore(self.titan10.database).note_listed(self.exchange, report.listed))
         spent = {Source.REST: Cost(requests=report.requests, seconds=report.seconds)}
         return Brought(beyond, report.failed, report, spent)
-
-    async def _fetch(self, slices: Sequence[Slice], land: Land) -> FetchReport:
-        titan10 = self.titan10
-        async with open_client(titan10, self.exchange, self.markets) as client:
-            return await fetch_slices(
-                client,
-                slices,
-                now=titan10.now,
-                land=land,
-                breaker=breaker_of(titan10, self.exchange),
-                log=log,
-                retry_limits=titan10.retry_limits,
-            )
 
 
 @dataclass(frozen=True)
