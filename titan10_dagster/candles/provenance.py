@@ -48,21 +48,17 @@ def covered_stretches(record: FetchRecord, times: Times) -> list[tuple[datetime,
     return sorted(found, key=lambda stretch: stretch[0])
 
 
-def _runs(times: Times, step_ms: int) -> list[tuple[datetime, datetime]]:
-    """Return the first and the last time of each run of consecutive candles."""
-    if not len(times):
-        return []
-    breaks = np.flatnonzero(np.diff(times) != np.timedelta64(step_ms, "ms"))
-    firsts = [0, *(breaks + 1).tolist()]
-    lasts = [*breaks.tolist(), len(times) - 1]
-    return [
-        (from_datetime64(times[first]), from_datetime64(times[last])) for first, last in zip(firsts, lasts, strict=True)
-    ]
-
-
 def stretches_of(times: Times, timeframe: Timeframe) -> list[Window]:
     """Return the stretches [start, end) that candles at these times (ascending) fill."""
-    return [(first, last + timeframe.delta) for first, last in _runs(times, timeframe.ms)]
+    if not len(times):
+        return []
+    breaks = np.flatnonzero(np.diff(times) != np.timedelta64(timeframe.ms, "ms"))
+    firsts = [0, *(breaks + 1).tolist()]
+    lasts = [*breaks.tolist(), len(times) - 1]
+    found = []
+    for first, last in zip(firsts, lasts, strict=True):
+        found.append((from_datetime64(times[first]), from_datetime64(times[last]) + timeframe.delta))
+    return found
 
 
 def replaced(known: Iterable[Stretch], new: Iterable[Stretch]) -> list[Stretch]:
