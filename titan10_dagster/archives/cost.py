@@ -53,8 +53,8 @@ def read_cost(
 def files_of(archive: Archive, unit: Unit, now: datetime) -> list[ArchiveFile]:
     """Return the files that `archives.fetch` requests for a unit.
 
-    These are the monthly files, and a daily file for each day that no published month covers, or whose candles are
-    known to be wrong in the monthly file.
+    These are the monthly files. A daily file is added for each day that no published month covers, and for each day
+    with candles that are known to be wrong in the monthly file.
     """
     months = _preferred(archive, unit, monthly_labels(archive, unit), Cadence.MONTHLY)
     windows = [(file.start, file.end) for file in months if file.published_at <= now]

@@ -1,8 +1,8 @@
 """Fetch slices from the candle files of an archive.
 
 The files of one series and month are read together (`catalog.Unit`): first the monthly file, if there is one, then
-daily files for days that it lacks or whose candles are known to be wrong in it. A slice lands as soon as its unit is
-read.
+daily files. Daily files are read for days that the monthly file lacks, and for days with candles that are known to be
+wrong in it. A slice lands as soon as its unit is read.
 
 A correct digest does not prove that the candles are right (binance-public-data issue 39). A slice is complete if no
 minute is missing. If the exchange leaves out minutes without trades, a slice is complete if its silences look like such

@@ -31,7 +31,7 @@ MOST_UNPACKED = 512 << 20  # bytes; a month of 1m candles is 5 MB, one of 1s can
 _CHUNK = 1 << 20
 _SECONDS_BELOW, _MICROSECONDS_FROM = 1e11, 1e14
 _NOTHING = ("", "None", "null", "NULL", "nan", "NaN")
-# Spellings of the six columns in headers, for archives whose record does not give any.
+# The usual names of the six columns in a header. An archive's record may name others.
 _SPELLINGS: Mapping[str, tuple[str, ...]] = {
     "time": ("time", "timestamp", "open_time", "opentime", "ts", "id", "unix", "date", "date_time_utc"),
     "open": ("open",),

@@ -86,7 +86,7 @@ def break_between(before: Candles, after: Candles) -> Break | None:
 
 
 def _jumps(candles: Candles) -> list[int]:
-    """Return the positions of candles whose open is far from the previous close."""
+    """Return the positions of candles with an open far from the previous close."""
     if len(candles) < 2:
         return []
     with np.errstate(divide="ignore", invalid="ignore"):

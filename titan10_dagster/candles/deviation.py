@@ -18,8 +18,8 @@ FEWEST_MINUTES = 30  # compared minutes; with fewer the share is not meaningful
 class Distance:
     """The deviation of one symbol on one UTC day.
 
-    `compared` counts the minutes in which the exchange and enough others traded, `deviating` the minutes whose close
-    was further from the median than the limit. `typical` (the median) and `largest` are distances in basis points.
+    `compared` counts the minutes in which the exchange and enough others traded. `deviating` counts those with a close
+    further from the median than the limit. `typical` (the median) and `largest` are distances in basis points.
     """
 
     symbol: str

@@ -65,7 +65,7 @@ class _Pooled:
 
 @patient
 class PatientRunStorage(_Pooled, PostgresRunStorage):
-    """Dagster's run storage, whose calls wait for the database."""
+    """Dagster's run storage; its calls wait for the database."""
 
     def add_run(self, dagster_run: DagsterRun) -> DagsterRun:
         _insert_once(lambda: super(PatientRunStorage, self).add_run(dagster_run), DagsterRunAlreadyExists)
@@ -77,12 +77,12 @@ class PatientRunStorage(_Pooled, PostgresRunStorage):
 
 @patient
 class PatientScheduleStorage(_Pooled, PostgresScheduleStorage):
-    """Dagster's storage of schedules and sensors, whose calls wait for the database."""
+    """Dagster's storage of schedules and sensors; its calls wait for the database."""
 
 
 @patient
 class PatientEventLogStorage(_Pooled, PostgresEventLogStorage):
-    """Dagster's event log, whose calls wait for the database, and which stores an event in one transaction."""
+    """Dagster's event log. Its calls wait for the database, and an event is stored in one transaction."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         self._storing = local()  # per thread: the connection of the current transaction

@@ -37,7 +37,8 @@ from titan10_dagster.ingest.findings import (
 )
 from titan10_dagster.ingest.inspection import inspect_slices, price_distances, series_events, unaccounted_slices
 
-# Tags of a run whose failed steps the daemon executes again, at most this often (see run_retries in dagster.yaml).
+# With these tags, the daemon executes the failed steps of a run again, at most this often. See run_retries in
+# dagster.yaml.
 EXECUTED_AGAIN = {"dagster/retry_on_asset_or_op_failure": "true", "dagster/max_retries": "3"}
 SEVERITIES = {Severity.WARN: dg.AssetCheckSeverity.WARN, Severity.ERROR: dg.AssetCheckSeverity.ERROR}
 

@@ -30,7 +30,7 @@ class Format(StrEnum):
 
 @dataclass(frozen=True)
 class Tree:
-    """One family of files whose names follow the same pattern.
+    """Files with names of one pattern, such as the daily files of all symbols.
 
     `path` is a `str.format` template below the archive's base URL. Its fields are `symbol` (in the archive's spelling),
     `timeframe` and `label`, the date that names the file, with its own format: `{label:%Y-%m-%d}`. `digest` is the

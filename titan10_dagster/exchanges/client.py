@@ -66,7 +66,7 @@ def requests_in_flight(spacing: float) -> int:
 class ExchangeClient:
     """A client of an exchange; use it inside `async with`.
 
-    markets: the markets whose candles will be fetched; no request is made for them.
+    markets: the markets to fetch candles of. The client does not request the market list to learn about them.
     base_url: scheme and host that replace those of every address (a reverse proxy, a sandbox).
     proxy: an http://, https://, socks5:// or socks5h:// URL (socks5h resolves host names too). Without it, the
         environment decides: HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY.

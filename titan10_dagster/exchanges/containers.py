@@ -12,9 +12,10 @@ _MOST_NESTED = 20  # of the records themselves, a few show as much as all
 
 @dataclass(frozen=True, eq=False)
 class Container:
-    """The longest list of records or names in an answer, or the longest object whose values are records.
+    """The part of an answer that holds its records: a list of records or of names, or an object with a record per key.
 
-    answer: all of it. path: the keys and indexes that lead to the container. items: its keys or indexes, and records.
+    If there are several, it is the longest one. answer: the whole answer. path: the keys and indexes that lead to the
+    container. items: pairs of a key or an index and its record.
     """
 
     answer: Any

@@ -54,7 +54,7 @@ class Sample:
 
     busy, quiet: series with many and with few trades. since: the start (aware, UTC) of a page of settled candles.
     known: the stored candles of `busy` from there on, rows of [ms, open, high, low, close, volume]; empty for a new
-    exchange. oldest: the start of a day long ago whose candles are stored, None if there is none.
+    exchange. oldest: the start of a stored day long ago, None if there is none.
     """
 
     busy: Series

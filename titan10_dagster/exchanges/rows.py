@@ -281,7 +281,7 @@ def _evidence_keys(wire: Wire) -> tuple[int | str, ...]:
 
 
 def _evidence(table: Floats, wire: Wire) -> tuple[Floats | None, Floats | None]:
-    """Return the close times and the flags from a table whose columns are the six values, followed by these fields."""
+    """Return the close times and the flags of a table. Its first six columns are the values; these fields follow."""
     columns = iter(table[:, 6:].T)
     close_times = None if wire.close_time is None else next(columns)
     return close_times, None if wire.confirm is None else next(columns)

@@ -1,4 +1,4 @@
-"""Open stretches of time: candles whose existence is not known yet.
+"""Open stretches of time. It is not known yet whether their candles exist.
 
 Instants are milliseconds since 1970 (UTC); stretches are half-open.
 """

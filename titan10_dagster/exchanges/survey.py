@@ -24,8 +24,8 @@ from titan10_dagster.exchanges.since_check import SinceCheck
 from titan10_dagster.exchanges.stretches import Stretch
 from titan10_dagster.exchanges.venues.venue import EmptyMinutes, Venue
 
-# Exchanges to which ccxt sends only a start, but whose documentation does not define such a request. ccxt can also send
-# an end.
+# For these exchanges ccxt sends only a start, and their documentation does not say what that means. ccxt can send an
+# end too.
 _BARE_START = ("bingx", "poloniex", "xt")
 _STUCK = 4  # the most answers to one page without anything new
 _MOST_REQUESTS = 64  # the most requests for one page

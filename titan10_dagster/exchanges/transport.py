@@ -36,7 +36,7 @@ _PIECE = 64 * 1024
 
 
 def open_session(proxy: str | None) -> aiohttp.ClientSession:
-    """Return a session whose answers are limited.
+    """Return a session that limits the size of each answer.
 
     Only a SOCKS proxy is set for the session; other proxies are set for each request.
     """

@@ -127,7 +127,7 @@ def _why_missing(slice_: SliceInspected) -> str:
 
 
 def is_accounted_for(unaccounted: Sequence[Unaccounted], not_requested: Sequence[Slice] = ()) -> Finding:
-    """Find the slices whose ledger, candles and gaps contradict each other, and those that were never requested.
+    """Find slices with contradictions between ledger, candles and gaps, and slices that were never requested.
 
     An ERROR if tables contradict each other.
     """
@@ -143,7 +143,7 @@ def is_accounted_for(unaccounted: Sequence[Unaccounted], not_requested: Sequence
 
 
 def is_near(distances: Mapping[date, Sequence[Distance]], most: float) -> Finding:
-    """Find the symbols whose closes are far from the median in more than the share `most` of a day's minutes."""
+    """Find the symbols with closes far from the median in more than the share `most` of a day's minutes."""
     rows: list[Mapping[str, Any]] = []
     compared, mostly = 0, False
     for day, found in distances.items():

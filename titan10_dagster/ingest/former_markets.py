@@ -32,7 +32,7 @@ def of_a_former_market(titan10: IngestContext, exchange: str, slices: Sequence[S
 
 
 def begin_of_markets(titan10: IngestContext, series: Iterable[Series]) -> dict[Series, datetime]:
-    """Return the start (aware, UTC) of the current market of each series whose symbol named a different one."""
+    """Return the start (aware, UTC) of the current market, for each series with a former market."""
     by_exchange: dict[str, list[Series]] = {}
     for item in series:
         by_exchange.setdefault(item.exchange, []).append(item)

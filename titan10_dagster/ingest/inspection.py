@@ -36,7 +36,7 @@ def inspect_slices(titan10: IngestContext, slices: Sequence[Slice]) -> Iterator[
 
 
 def unaccounted_slices(titan10: IngestContext, exchange: str, days: Sequence[date]) -> list[Unaccounted]:
-    """Return the slices of the days whose ledger, candles and gaps contradict each other."""
+    """Return the slices of the days with contradictions between ledger, candles and gaps."""
     timeframe = titan10.exchange(exchange).timeframe
     return retrying(lambda: unaccounted(titan10.database, exchange, timeframe, min(days), max(days)))
 

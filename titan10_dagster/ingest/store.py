@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 def store_slices(titan10: IngestContext, slices: Sequence[Slice]) -> WriteReport:
-    """Write landed slices of one exchange in one transaction, and classify outages on the days whose evidence changed.
+    """Write landed slices of one exchange in one transaction, then classify outages again where the evidence changed.
 
     The transaction is repeated while the database is unavailable.
 

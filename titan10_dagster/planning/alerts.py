@@ -316,7 +316,7 @@ def series_condition(exchange: str, events: Sequence[str]) -> Condition | None:
 def failed_long_ago(
     requests: Iterable[FailedRequest], under_way: Collection[str], now: datetime
 ) -> list[FailedRequest]:
-    """Return the failed requests whose days repairs had time to store.
+    """Return the failed requests that repairs had enough time to make again.
 
     Repairs wait while other runs fetch days of the exchange, so exchanges in `under_way` are left out.
     """

@@ -151,7 +151,7 @@ def _days_by_symbols(missing: MissingDays, requests: Sequence[FailedRequest]) ->
 
 
 def _runs(stretch: Stretch, symbols: Mapping[date, frozenset[str]]) -> Iterator[tuple[frozenset[str], Stretch]]:
-    """Yield the parts of the stretch whose days have the same symbols, in ascending order."""
+    """Yield the parts of the stretch, in ascending order. All days of a part have the same symbols."""
     none: frozenset[str] = frozenset()
     first = stretch.first
     for day in stretch:

@@ -17,7 +17,7 @@ class AlertStore:
         self._db = db
 
     def open(self) -> list[Alert]:
-        """Return the alerts that have not ended, and those whose end was not yet reported to every address."""
+        """Return the alerts that have not ended, and those with an end that was not yet reported to every address."""
         with self._db.transaction() as cursor:
             cursor.execute(statement("open_alerts"))
             return [_alert(row) for row in all_rows(cursor)]

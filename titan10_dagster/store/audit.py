@@ -13,7 +13,7 @@ from titan10_dagster.store.statements import statement
 
 @dataclass(frozen=True)
 class Unaccounted:
-    """A slice whose numbers contradict each other; all counts are candles.
+    """A slice with numbers that contradict each other; all counts are candles.
 
     `expected` and `present` are the ledger's counts (0 if it has no row of the slice). `stored` is counted in the table
     candles, `in_gaps` in the table gaps. A correct slice has stored = present and stored + in_gaps = expected.

@@ -1,4 +1,4 @@
-"""Updates quarantine, gaps and ledger of slices whose candles were just written.
+"""Update quarantine, gaps and ledger of slices after their candles were written.
 
 All functions run in the transaction that wrote the candles, so that the four tables always agree.
 """

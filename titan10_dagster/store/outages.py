@@ -1,4 +1,4 @@
-"""Classification of silences whose evidence has changed; see `candles.outages` for the rules.
+"""Classify silences again after their evidence has changed; see `candles.outages` for the rules.
 
 The evidence for a day lies in the days around it and in other exchanges, which may be stored hours later. Each write
 therefore flags its days in the same transaction, and `classify_outages` processes the flagged days of all exchanges. It
@@ -89,7 +89,7 @@ def _unflag(db: Database, numbers: Sequence[int]) -> None:
 
 
 def _stretches(touched: Sequence[date]) -> list[tuple[date, date]]:
-    """Return stretches of days that contain the touched days and all days whose evidence they belong to."""
+    """Return stretches of days: the touched days, and all days for which these are evidence."""
     stretches: list[tuple[date, date]] = []
     for day in touched:
         first, last = day - REACH * _DAY, day + REACH * _DAY

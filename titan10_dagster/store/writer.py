@@ -76,8 +76,8 @@ class WriteReport:
 def write_slices(db: Database, slices: Iterable[JudgedSlice], *, live: bool = False) -> WriteReport:
     """Write slices of one exchange in one transaction. Other writers of that exchange wait, a live write only briefly.
 
-    Slices whose fetch was not answered completely, or was made before the end of their day, become "partial", and the
-    others "settled". With `live` all become "live". A state only rises. A live poll requests only the last minutes, so
+    A slice becomes "settled" if its fetch was answered completely and was made after the end of its day, else
+    "partial". With `live` all become "live". A state only rises. A live poll requests only the last minutes, so
     its records must not be `answered`.
 
     The iterable is used in another thread. Its exceptions are raised here, and nothing is written.

@@ -10,8 +10,8 @@ VENUE = Venue(
     exchange="bingx",
     page_size=1440,
     quota_pause=timedelta(minutes=5),
-    # ccxt: OperationFailed, because "the current system is busy" has this code too. The documentation describes it as
-    # the block for too many requests, whose end is in the message.
+    # ccxt raises OperationFailed for this code, because the answer "the current system is busy" has it too. By the
+    # documentation it means a block for too many requests, and the message contains the end of the block.
     phrases=(phrase(code_pattern("code", 100410) + r"|code:100410", FailureKind.THROTTLED),),
     list_markets=list_spot_markets,
     source="docs: too many requests lead to a block, which ends after 5 minutes",

@@ -54,7 +54,10 @@ def venue_of(exchange: str) -> Venue:
 
 
 def _nearest_relative(exchange: str) -> Venue | None:
-    """Return the exchange from whose class ccxt derives this exchange's class. Both have the same errors and blocks."""
+    """Return the exchange with the class that is the parent of this exchange's class in ccxt.
+
+    Both have the same errors and blocks.
+    """
     for ancestor in ccxt_facts.ancestors(exchange):
         if ancestor in all_venues():
             return all_venues()[ancestor]

@@ -130,7 +130,7 @@ class WireFormat:
         that parameter. markets: the same for the list of markets. others: answers of further paths, by suffix, from
         `now_ms`.
     symbol, timeframe, limit, start, end: names of the parameters. unit: milliseconds of one unit of start and end;
-    None: the times are ISO 8601. selector: a parameter whose value belongs to the path ("/info" with {"type": "x"} is
+    None: the times are ISO 8601. selector: a parameter that belongs to the path ("/info" with {"type": "x"} is
     "/info/x"). adjust: a function for peculiarities of a request that this table cannot express; it may raise Refused.
     row: one candle as JSON. page: the body around the rows. record: one market of the list; listing: the body around
     those records. null_page: a well-formed answer in which the candles are null.
