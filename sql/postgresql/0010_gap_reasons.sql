@@ -44,7 +44,7 @@ COMMENT ON COLUMN gaps.reason IS
 
 -- From these the later checks of halts and outages are planned: of all gaps, the few that were not checked yet.
 CREATE INDEX gaps_to_check_later ON gaps (exchange, symbol, timeframe, gap_start)
-WHERE reason IN ('outage', 'halted') AND observations < 4;
+WHERE reason IN ('outage', 'halted', 'broken_at_source') AND observations < 4;
 
 CREATE TABLE silences (
     exchange text NOT NULL,

@@ -24,6 +24,24 @@ COMMENT ON COLUMN series_identities.base_id IS 'The exchange''s own name of the 
 COMMENT ON COLUMN series_identities.quote_id IS 'The exchange''s own name of the quote asset.';
 COMMENT ON COLUMN series_identities.scales IS 'Contract size and price scales, if the exchange states them.';
 
+INSERT INTO series_identities (exchange, symbol, seen_at, market_id, base_id, quote_id, scales)
+SELECT
+    markets.exchange,
+    markets.symbol,
+    markets.first_seen,
+    markets.market_id,
+    markets.base_id,
+    markets.quote_id,
+    jsonb_strip_nulls(jsonb_build_object(
+        'contractSize', markets.extra -> 'contractSize',
+        'priceScale', markets.extra -> 'priceScale',
+        'valueScale', markets.extra -> 'valueScale'
+    ))
+FROM markets
+WHERE EXISTS (
+    SELECT FROM series WHERE series.exchange = markets.exchange AND series.symbol = markets.symbol
+);
+
 CREATE TABLE series_breaks (
     exchange text NOT NULL,
     symbol text NOT NULL,
@@ -80,7 +98,8 @@ BEGIN
 END
 $$;
 
--- The view of 0011_rollup_function without candles that have minutes from both sides of a break.
+-- No rollup bridges a break: a longer candle with minutes from both sides of one is left out of the views. Otherwise
+-- the view is that of 0011_rollup_function.
 CREATE OR REPLACE FUNCTION create_rollup_view(rollup rollups) RETURNS void
 LANGUAGE plpgsql
 AS $$
@@ -156,8 +175,8 @@ BEGIN
 END
 $$;
 
--- With TimescaleDB the view reads a continuous aggregate. The aggregate ignores breaks, so the view leaves the candles out.
-CREATE FUNCTION create_view_of_aggregate(rollup rollups) RETURNS void
+-- With TimescaleDB the view reads a continuous aggregate, which knows no breaks: the view leaves the candles out.
+CREATE FUNCTION create_rollup_face(rollup rollups) RETURNS void
 LANGUAGE plpgsql
 AS $$
 BEGIN
@@ -177,7 +196,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION create_view_of_aggregate(rollups) IS
+COMMENT ON FUNCTION create_rollup_face(rollups) IS
     'Makes the view of a rollup read its continuous aggregate, without the candles that would bridge a break.';
 
 CREATE OR REPLACE FUNCTION create_rollup(name text, step interval, source text, words text) RETURNS void
@@ -199,7 +218,7 @@ BEGIN
     PERFORM create_rollup_view(rollup);
     IF to_regclass('rollup_' || source) IS NOT NULL THEN
         PERFORM create_rollup_aggregate(rollup);
-        PERFORM create_view_of_aggregate(rollup);
+        PERFORM create_rollup_face(rollup);
     END IF;
 END
 $$;
@@ -212,14 +231,14 @@ BEGIN
         IF to_regclass('rollup_' || rollup.name) IS NULL THEN
             PERFORM create_rollup_view(rollup);
         ELSE
-            PERFORM create_view_of_aggregate(rollup);
+            PERFORM create_rollup_face(rollup);
         END IF;
     END LOOP;
 END
 $$;
 
--- The function of 0012_filled_where_proven, which fills no candle between the last one before a break and the break: the
--- unit of the prices is not known there.
+-- Nothing is filled in from the last candle before a break to the break: in which unit the market was quoted meanwhile is
+-- not known. Otherwise the function is that of 0012_filled_where_proven.
 CREATE OR REPLACE FUNCTION ohlcv_filled(
     exchange text,
     symbol text,

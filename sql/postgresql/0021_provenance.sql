@@ -112,6 +112,9 @@ RETURN (
 COMMENT ON FUNCTION candle_source(text, text, text, timestamptz) IS
     'Where a stored candle came from: the URL of its file, "rest", or the source of its last restatement.';
 
+COMMENT ON COLUMN slice_ledger.source IS
+    'Where that fetch took it from: rest, archive, or import: a file that a user downloaded.';
+
 DO $$
 BEGIN
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'titan10_reader') THEN

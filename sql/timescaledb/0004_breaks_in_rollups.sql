@@ -8,7 +8,7 @@ DECLARE
 BEGIN
     FOR rollup IN SELECT * FROM rollups ORDER BY step LOOP
         IF to_regclass('rollup_' || rollup.name) IS NOT NULL THEN
-            PERFORM create_view_of_aggregate(rollup);
+            PERFORM create_rollup_face(rollup);
         END IF;
     END LOOP;
 END
