@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import atexit
 import gc
+import os
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -39,7 +41,7 @@ class Commands(click.Group):
             ctx.exit(exit_code(error))
         except KeyboardInterrupt:
             say("Interrupted. What was done stays; the same command continues from there.")
-            ctx.exit(INTERRUPTED)
+            _end_without_waiting(INTERRUPTED)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except Exception as error:  # noqa: BLE001  # the edge of the process: every failure gets its sentence
@@ -51,6 +53,19 @@ class Commands(click.Group):
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def _end_without_waiting(code: int) -> NoReturn:
+    """End the process without waiting for its threads, after all `with` blocks have ended.
+
+    An interruption that comes while a ThreadPoolExecutor starts a thread leaves a thread that the executor does not
+    know. Python never ends that thread, and would wait for it for ever.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
+        os._exit(code)
+    sys.exit(code)
 
 
 def _interrupt(*_: object) -> None:
@@ -127,7 +142,7 @@ def demo() -> None:
         sys.exit(run_demo(say))
     except KeyboardInterrupt:
         say("The demo was interrupted. The next `titan10 demo` starts from the beginning.")
-        sys.exit(INTERRUPTED)
+        _end_without_waiting(INTERRUPTED)
 
 
 @main.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})

@@ -362,6 +362,24 @@ def test_an_interrupted_backfill_ends_soon_with_its_own_exit_code(
     assert not presence.is_present(database_url, tag)
 
 
+def test_an_interrupted_command_does_not_wait_for_a_thread_that_never_ends() -> None:
+    program = """
+import threading
+from titan10_dagster.local.cli import main
+
+@main.command()
+def stuck():
+    threading.Thread(target=threading.Event().wait).start()
+    print("printed")
+    raise KeyboardInterrupt
+
+main(["stuck"])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (130, "printed\n")
+    assert "Interrupted" in done.stderr
+
+
 def tag_of_the_run(url: str) -> str:
     with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT value FROM dagster.run_tags WHERE key = %s", [PROCESS_TAG])
