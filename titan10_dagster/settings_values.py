@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from titan10_dagster.candles.timeframes import TIMEFRAMES, Timeframe
 from titan10_dagster.errors import SettingsError
-from titan10_dagster.store.urls import connection_parameters
+from titan10_dagster.store.urls import sqlalchemy_url
 
 DATABASE_SCHEMES = ("postgresql://", "postgres://", "postgresql+psycopg2://")
 PROXY_SCHEMES = ("http://", "https://", "socks5://", "socks5h://")
@@ -73,7 +73,7 @@ def check_database_url(url: str) -> None:
     if not url.startswith(DATABASE_SCHEMES):
         raise ValueError(f"must start with one of {', '.join(DATABASE_SCHEMES)}")
     try:
-        connection_parameters(url)
+        sqlalchemy_url(url)
     except SettingsError as error:
         raise ValueError(str(error)) from None
 

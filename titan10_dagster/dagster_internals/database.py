@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 import psycopg2
 from psycopg2 import sql
@@ -20,10 +19,7 @@ DAGSTER_SCHEMA = "dagster"
 
 def dagster_url(database_url: str) -> str:
     """Return the URL of Dagster's tables: the same database, schema `dagster`."""
-    parts = urlsplit(sqlalchemy_url(database_url))
-    query = dict(parse_qsl(parts.query))
-    query["options"] = f"{query.get('options', '')} -csearch_path={DAGSTER_SCHEMA}".strip()
-    return urlunsplit(parts._replace(query=urlencode(query, quote_via=quote)))
+    return sqlalchemy_url(database_url, options=f"-csearch_path={DAGSTER_SCHEMA}")
 
 
 def ensure_dagster_schema(database_url: str) -> None:

@@ -1,11 +1,13 @@
 """Database URLs, parsed in the same way for psycopg2, for SQLAlchemy and for messages.
 
-A URL may name several hosts (`postgresql://db1,db2:5433/name?target_session_attrs=read-write`), as libpq allows.
-SQLAlchemy cannot read that form; `sqlalchemy_url` moves the hosts into the query, which both can read.
+A URL may name several hosts (`postgresql://db1,db2:5433/name?target_session_attrs=read-write`) or the folder of a Unix
+socket (`postgresql://%2Frun%2Fpostgresql/name`), as libpq allows. SQLAlchemy cannot read these forms, and it reads some
+passwords differently than libpq. `sqlalchemy_url` therefore writes what libpq reads in a form that both read alike.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, unquote, urlencode
@@ -20,6 +22,10 @@ _UNREADABLE = (
     "the database URL cannot be read: it should look like postgresql://user:password@host:5432/database, "
     "with special characters in user and password percent-encoded (@ is %40, / is %2F)"
 )
+# A host that SQLAlchemy reads correctly before the slash.
+_PLAIN_HOST = re.compile(r"[\w.:-]+")
+# libpq's message for a parameter after the question mark that it does not know.
+_UNKNOWN_PARAMETER = re.compile(r'invalid URI query parameter: "(\w+)"')
 
 
 def connection_parameters(url: str) -> dict[str, Any]:
@@ -29,47 +35,79 @@ def connection_parameters(url: str) -> dict[str, Any]:
     """
     scheme, separator, rest = url.partition("://")
     authority, slash, path = rest.partition("/")
+    if not slash:  # a question mark may follow the host
+        authority, mark, query = rest.partition("?")
+        path = mark + query
+    name, question, query = path.partition("?")
     user, at, hosts = authority.rpartition("@")
     is_ours = scheme.partition("+")[0] in ("postgresql", "postgres") and separator
     # An @ after the first slash: the password contains a slash, and part of it would be read as the host.
-    if not is_ours or (not at and "@" in path):
+    if not is_ours or (not at and "@" in name):
         raise SettingsError(_UNREADABLE)
-    name, colon, password = user.partition(":")
-    login = quote(unquote(name), safe="") + colon + quote(unquote(password), safe="") + at
+    login = ":".join(_encoded(part) for part in user.split(":", 1)) + at
     try:
-        parameters = dict(psycopg2.extensions.parse_dsn(f"postgresql://{login}{hosts}{slash}{path}"))
-    except psycopg2.Error:
-        raise SettingsError(_UNREADABLE) from None
+        parameters = dict(
+            psycopg2.extensions.parse_dsn(f"postgresql://{login}{hosts}{slash}{name}{question}{_encoded_query(query)}")
+        )
+    except psycopg2.Error as error:
+        raise SettingsError(_reason(error, query)) from None
     # If the host was forgotten, the invalid port may be a password, so no message may contain it.
     if not all(map(_is_port, parameters.get("port", "").split(","))):
         raise SettingsError(_UNREADABLE)
     return parameters
 
 
-def sqlalchemy_url(url: str) -> str:
-    """Return the URL in SQLAlchemy's form.
+def sqlalchemy_url(url: str, *, options: str = "") -> str:
+    """Return the URL in SQLAlchemy's form, with the driver's name. `options` are added to those of the URL.
 
-    SQLAlchemy takes `postgresql://` for psycopg 3 and supports only one host. Raises SettingsError if the URL cannot be
-    read, or if its numbers of ports and hosts differ.
+    SQLAlchemy takes `postgresql://` for psycopg 3, and supports only one host before the slash. Raises SettingsError if
+    the URL cannot be read, or if its numbers of ports and hosts differ.
     """
     parameters = connection_parameters(url)
-    hosts = str(parameters.pop("host", "")).split(",")
-    if len(hosts) == 1:
-        return f"{DRIVER}://{url.partition('://')[2]}"
-    ports = str(parameters.pop("port", "5432")).split(",")
+    if options:
+        parameters["options"] = f"{parameters.pop('options', '')} {options}".strip()
+    login = quote(parameters.pop("user", ""), safe="")
+    if "password" in parameters:
+        login += ":" + quote(parameters.pop("password"), safe="")
+    name = quote(parameters.pop("dbname", ""), safe="")
+    host, port = parameters.pop("host", ""), parameters.pop("port", "")
+    server = ""
+    if "," in host:
+        parameters = {"host": host, "port": ",".join(_ports(host, port)), **parameters}
+    elif not _PLAIN_HOST.fullmatch(host):  # none, the folder of a Unix socket, or an IPv6 address with a zone
+        parameters = {"host": host, "port": port, **parameters}
+    else:
+        server = (f"[{host}]" if ":" in host else host) + (f":{port}" if port else "")
+    query = urlencode({key: value for key, value in parameters.items() if value}, quote_via=quote)
+    at = "" if server and not login else "@"
+    return f"{DRIVER}://{login}{at}{server}/{name}{'?' if query else ''}{query}"
+
+
+def _ports(host: str, port: str) -> list[str]:
+    """Return a port for each of several hosts."""
+    hosts, ports = host.split(","), (port or "5432").split(",")
     if len(ports) == 1:
         ports *= len(hosts)
     if len(ports) != len(hosts):
         raise SettingsError(f"the database URL lists {len(hosts)} hosts and {len(ports)} ports; write a port for each")
-    login = ""
-    if "user" in parameters:
-        login = quote(parameters.pop("user"), safe="")
-    if "password" in parameters:
-        login += ":" + quote(parameters.pop("password"), safe="")
-    name = quote(parameters.pop("dbname", ""), safe="")
-    numbered = [port or "5432" for port in ports]
-    query = {"host": ",".join(hosts), "port": ",".join(numbered), **parameters}
-    return f"{DRIVER}://{login}@/{name}?{urlencode(query, quote_via=quote)}"
+    return [port or "5432" for port in ports]
+
+
+def _encoded(text: str) -> str:
+    return quote(unquote(text), safe="")
+
+
+def _encoded_query(query: str) -> str:
+    """Return the parameters after the question mark with encoded values: `options=-csearch_path=x` has a second `=`."""
+    pairs = (pair.partition("=") for pair in query.split("&"))
+    return "&".join(f"{key}{equals}{_encoded(value)}" for key, equals, value in pairs)
+
+
+def _reason(error: psycopg2.Error, query: str) -> str:
+    unknown = _UNKNOWN_PARAMETER.search(str(error))
+    if unknown is None or "@" in query:  # with an @ it may be a part of a password
+        return _UNREADABLE
+    return f"the database URL has the parameter {unknown[1]}, which PostgreSQL does not know; correct or remove it"
 
 
 def shown(parameters: Mapping[str, Any]) -> str:

@@ -37,16 +37,49 @@ def test_several_hosts_mean_the_same_for_sqlalchemy(url: str, hosts: str, ports:
     assert dagsters == {**expected, "options": "-csearch_path=dagster"}
 
 
-def test_a_password_with_special_characters_survives() -> None:
-    url = "postgresql://u:%40%2F%3A%25@db1,db2:5432/titan"
-    assert read_by_sqlalchemy(sqlalchemy_url(url))["password"] == "@/:%"
-    assert connection_parameters(sqlalchemy_url(url))["password"] == "@/:%"
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("postgres://u:p%40@h:1/d?sslmode=disable", {"password": "p@", "host": "h", "port": "1", "sslmode": "disable"}),
+        ("postgresql://u:%40%2F%3A%25@db1,db2:5432/d", {"password": "@/:%", "host": "db1,db2", "port": "5432,5432"}),
+        ("postgresql://u:p@ss:w@h/d", {"password": "p@ss:w", "host": "h"}),
+        ("postgresql://u:100%safe@h/d", {"password": "100%safe", "host": "h"}),
+        ("postgresql://u:a%2540b@h/d", {"password": "a%40b", "host": "h"}),
+        ("postgresql://u:p[x#y?z@h/d", {"password": "p[x#y?z", "host": "h"}),
+        ("postgresql://u:p@%2Frun%2Fpg:5433/d", {"password": "p", "host": "/run/pg", "port": "5433"}),
+        ("postgresql://u@/d?host=/run/pg&port=5433", {"host": "/run/pg", "port": "5433"}),
+        ("postgresql://u@/d?port=5433", {"port": "5433"}),
+        ("postgresql://u@/d?service=titan", {"service": "titan"}),
+        ("postgresql://u@[::1]:5433/d", {"host": "::1", "port": "5433"}),
+        ("postgresql://u@[fe80::1%25eth0]:5433/d", {"host": "fe80::1%eth0", "port": "5433"}),
+        ("postgresql://u@[::1]:5433,[::1]:5434/d", {"host": "::1,::1", "port": "5433,5434"}),
+        ("postgresql://u@h/d?options=-csearch_path=titan", {"host": "h", "options": "-csearch_path=titan"}),
+        ("postgresql://u@h/d?application_name=a+b", {"host": "h", "application_name": "a+b"}),
+        ("postgresql:///d?user=u&application_name=me@home", {"application_name": "me@home"}),
+    ],
+)
+def test_a_url_means_the_same_for_libpq_and_sqlalchemy(url: str, expected: dict[str, str]) -> None:
+    expected = {"user": "u", "dbname": "d", **expected}
+    written = sqlalchemy_url(url)
+    assert read_by_sqlalchemy(written) == expected
+    assert connection_parameters(written) == expected
+    assert sqlalchemy_url(written) == written
+    options = f"{expected.get('options', '')} -csearch_path=dagster".strip()
+    assert read_by_sqlalchemy(dagster_url(url)) == {**expected, "options": options}
+    assert connection_parameters(dagster_url(url)) == {**expected, "options": options}
 
 
-def test_a_url_of_one_host_stays_as_it_is() -> None:
-    assert sqlalchemy_url("postgres://u:p%40@h:1/d?sslmode=disable") == (
-        "postgresql+psycopg2://u:p%40@h:1/d?sslmode=disable"
-    )
+def test_the_default_database_is_that_of_libpq() -> None:
+    for url in ("postgresql://", "postgresql:///", "postgresql://@/"):
+        assert read_by_sqlalchemy(sqlalchemy_url(url)) == connection_parameters(url) == {}
+
+
+def test_an_unknown_parameter_is_named_unless_it_may_be_part_of_a_password() -> None:
+    with pytest.raises(SettingsError, match="has the parameter sslmodus, which PostgreSQL does not know"):
+        connection_parameters("postgresql://u:p@h/d?sslmodus=require")
+    with pytest.raises(SettingsError, match="percent-encoded") as caught:
+        connection_parameters("postgresql://u:p/a?s3cret=b@h/d")
+    assert "s3cret" not in str(caught.value)
 
 
 def test_another_number_of_ports_than_of_hosts_is_refused() -> None:
