@@ -157,7 +157,12 @@ def engine(url: str, statement_timeout: int | None = None) -> Engine:
     `statement_timeout` is in milliseconds.
     """
     made = create_pg_engine(
-        url, isolation_level="AUTOCOMMIT", pool_size=KEPT_CONNECTIONS, max_overflow=-1, pool_pre_ping=True
+        url,
+        isolation_level="AUTOCOMMIT",
+        pool_size=KEPT_CONNECTIONS,
+        max_overflow=-1,
+        pool_pre_ping=True,
+        client_encoding="utf8",  # symbols in tags and metadata need it, whatever the role's default is
     )
 
     @sa.event.listens_for(made, "handle_error")

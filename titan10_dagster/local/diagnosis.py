@@ -39,6 +39,8 @@ OLDEST_POSTGRESQL = 15
 FEW_BYTES, SCARCE_BYTES = 1_000_000_000, 10_000_000_000  # free space below which a problem, or a warning, is reported
 CLOCK_WARNING = timedelta(seconds=5)
 TIMEOUT_MS = 15_000  # time-out for an exchange's market list
+# PostgreSQL's names for the places of a default setting.
+_SCOPES = {"user": "this role", "database": "this database", "database user": "this role in this database"}
 PROXY_VARIABLES = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")
 
 
@@ -179,14 +181,21 @@ def _database(settings: Settings, url: str) -> Iterator[Finding]:
     with closing(connection):
         connection.autocommit = True
         yield Finding("database", Level.OK, f"Connected to {shown(connection_parameters(url))}.")
-        for check in (_version, _rights, _session, _timescaledb, _tables):
+        for check in (_version, _encoding, _rights, _session, _timescaledb, _tables):
             try:
                 yield check(connection)
             except (psycopg2.Error, StoreError) as error:
-                reason = " ".join(str(error).split())
-                yield Finding("database", Level.PROBLEM, f"A query failed: {reason}", "See the log of the server.")
+                yield _failed(error)
     configured = settings.database.dagster_url
     yield _dagster_tables(configured.get_secret_value() if configured else dagster_url(url))
+
+
+def _failed(error: psycopg2.Error | StoreError) -> Finding:
+    found = f"A query failed: {' '.join(str(error).split())}"
+    advice = "See the log of the server."
+    if isinstance(error, psycopg2.errors.InsufficientPrivilege):
+        advice = "Name the role that owns the tables in database.url."
+    return Finding("database", Level.PROBLEM, found, advice)
 
 
 def _version(connection: Connection) -> Finding:
@@ -197,23 +206,58 @@ def _version(connection: Connection) -> Finding:
     return Finding("version", Level.PROBLEM, f"The server is PostgreSQL {major}.", advice)
 
 
+def _encoding(connection: Connection) -> Finding:
+    (encoding,) = _row(connection, "SHOW server_encoding")
+    if encoding in ("UTF8", "SQL_ASCII"):  # SQL_ASCII keeps the bytes, which are UTF-8
+        return Finding("encoding", Level.OK, f"The encoding of the database is {encoding}.")
+    advice = "Create a database with TEMPLATE template0 ENCODING 'UTF8', and name it in database.url."
+    found = f"The encoding of the database is {encoding}: symbols with other characters cannot be stored."
+    return Finding("encoding", Level.WARNING, found, advice)
+
+
 def _rights(connection: Connection) -> Finding:
     query = """
-        SELECT current_setting('transaction_read_only') = 'on', current_schema(),
+        SELECT pg_is_in_recovery(), current_schema(),
             current_schema() IS NOT NULL AND has_schema_privilege(current_schema(), 'CREATE'),
             has_database_privilege(current_database(), 'CREATE') OR to_regnamespace('dagster') IS NOT NULL,
-            current_user, (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)
+            has_database_privilege(current_database(), 'TEMPORARY'), current_database(), current_user,
+            (SELECT rolsuper FROM pg_roles WHERE rolname = current_user),
+            (SELECT source FROM pg_settings WHERE name = 'default_transaction_read_only' AND setting = 'on')
     """
-    read_only, schema_name, may_create, has_dagster, role, is_superuser = _row(connection, query)
-    if read_only:
-        advice = "Name the primary server in database.url, or several hosts and target_session_attrs=read-write."
-        return Finding("rights", Level.PROBLEM, "The server is read-only: it is a standby.", advice)
-    if not may_create:
-        advice = f"Let the owner of the database run `GRANT CREATE ON SCHEMA {schema_name or 'public'} TO {role}`."
-        return Finding("rights", Level.PROBLEM, f"The role {role} may not create tables.", advice)
-    if not has_dagster:
-        advice = f"Let the owner run `CREATE SCHEMA dagster AUTHORIZATION {role}`, or set database.dagster_url."
-        return Finding("rights", Level.PROBLEM, f"The role {role} may not create the schema `dagster`.", advice)
+    is_standby, schema_name, may_create, has_dagster, may_use_temporary, name, role, is_superuser, read_only_by = _row(
+        connection, query
+    )
+    scope = _SCOPES.get(read_only_by, "the server")
+    problems = (
+        (
+            is_standby,
+            "The server is read-only: it is a standby.",
+            "Name the primary server in database.url, or several hosts and target_session_attrs=read-write.",
+        ),
+        (
+            read_only_by is not None,
+            f"Sessions are read-only: default_transaction_read_only is on for {scope}.",
+            f"Run `ALTER ROLE {role} SET default_transaction_read_only = off`, or name another server in database.url.",
+        ),
+        (
+            not may_create,
+            f"The role {role} may not create tables.",
+            f"Let the owner of the database run `GRANT CREATE ON SCHEMA {schema_name or 'public'} TO {role}`.",
+        ),
+        (
+            not has_dagster,
+            f"The role {role} may not create the schema `dagster`.",
+            f"Let the owner run `CREATE SCHEMA dagster AUTHORIZATION {role}`, or set database.dagster_url.",
+        ),
+        (
+            not may_use_temporary,
+            f"The role {role} may not create temporary tables.",
+            f"Let the owner of the database run `GRANT TEMPORARY ON DATABASE {name} TO {role}`.",
+        ),
+    )
+    for is_found, found, advice in problems:
+        if is_found:
+            return Finding("rights", Level.PROBLEM, found, advice)
     if is_superuser:
         advice = "Create a role without superuser rights that owns the database, and name it in database.url."
         return Finding("rights", Level.WARNING, f"The role {role} is a superuser.", advice)

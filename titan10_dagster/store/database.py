@@ -49,10 +49,15 @@ SESSION: Mapping[str, str] = {
     "tcp_keepalives_count": "3",
     # For tables that were never analysed, bad estimates start the JIT compiler, which costs more than it saves.
     "jit": "off",
+    # Settings of the role or the database that would harm: locks of idle sessions would be released, and a writer that
+    # waited for a lock would not see what the holder of the lock had written. The backslash keeps the space.
+    "idle_session_timeout": "0",
+    "default_transaction_isolation": r"read\ committed",
 }
 _CONNECTION: Mapping[str, Any] = {
     "connect_timeout": 10,
     "application_name": "titan10",
+    "client_encoding": "utf8",  # otherwise that of the role, the database or PGCLIENTENCODING, such as LATIN1
     "keepalives": 1,
     "keepalives_idle": 30,
     "keepalives_interval": 10,

@@ -5,6 +5,7 @@
 | 25006 | the server is read-only: a standby, or a former primary | repeated on a new session |
 | 53100 | the server's disk is full | repeated, in case space is freed |
 | 53000, 53200 | the server lacks memory or other resources | repeated |
+| 22P05 | the database's encoding lacks a character, such as one of a symbol | not repeated |
 | 53400, 57014 | a configured limit, a cancelled or timed-out statement | not repeated |
 | 58P01 | the server lacks a file, such as the library of an extension | not repeated |
 
@@ -18,18 +19,28 @@ import psycopg2
 from titan10_dagster.errors import DatabaseUnavailable, StoreError
 
 _HEALED_BY_TIME = {
-    "25006": "the database only takes reads: it is a standby, or a failover is under way",
+    "25006": "the database only takes reads: it is a standby, a failover is under way, or "
+    "default_transaction_read_only is on for this role or database",
     "53000": "the database server lacks resources",
     "53100": "the disk of the database server is full: free some space there",
     "53200": "the database server lacks memory",
 }
 _LASTING = ("53400", "57014")
-_MISSING_FILE = "58P01"
+_MISSING_FILE, _NO_RIGHT, _NO_CHARACTER = "58P01", "42501", "22P05"
 _OTHER_LIBRARY = "already loaded with another version"  # TimescaleDB's message after an upgrade
 
 UPGRADE_TIMESCALEDB = (
     "TimescaleDB's library on the server was upgraded, but the extension in this database was not. Run as its owner: "
     "psql -X -d DATABASE -c 'ALTER EXTENSION timescaledb UPDATE'"
+)
+
+GRANT_TEMPORARY = (
+    "this role may not create temporary tables, which every write needs: let the database's owner run "
+    "`GRANT TEMPORARY ON DATABASE <database> TO <role>`"
+)
+USE_UTF8 = (
+    "the encoding of this database lacks a character of a symbol or a message: create a database with "
+    "`CREATE DATABASE <database> TEMPLATE template0 ENCODING 'UTF8'`, and name it in database.url"
 )
 
 
@@ -43,6 +54,10 @@ def translated(error: psycopg2.Error) -> StoreError:
         return StoreError(f"{UPGRADE_TIMESCALEDB}. ({sentence(error)})")
     if error.pgcode in _LASTING:
         return StoreError(f"the database gave up: {sentence(error)}")
+    if error.pgcode == _NO_RIGHT and "temporary tables" in str(error):
+        return StoreError(f"{GRANT_TEMPORARY}. ({sentence(error)})")
+    if error.pgcode == _NO_CHARACTER:
+        return StoreError(f"{USE_UTF8}. ({sentence(error)})")
     is_of_connection = isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError)
     # psycopg2 raises the base class itself if the connection is lost during a COPY.
     if (is_of_connection and error.pgcode != _MISSING_FILE) or type(error) is psycopg2.DatabaseError:

@@ -23,6 +23,7 @@ import pytest
 from titan10_dagster.dagster_internals.database import dagster_url, ensure_dagster_schema
 from titan10_dagster.dagster_internals.storage import PooledPostgresStorage
 from titan10_dagster.local import diagnosis
+from titan10_dagster_tests.databases import new_name
 from titan10_dagster_tests.instances import ROOT
 from titan10_dagster_tests.local.sites import Site, exchange, execute, name_of, site
 
@@ -56,11 +57,59 @@ def test_3_no_database_server(site: Site, free_port: Callable[[], int]) -> None:
     assert advice.startswith("Check that the server runs")
 
 
-def test_4_a_standby(site: Site, database_url: str) -> None:
-    execute(database_url, f"ALTER DATABASE {name_of(database_url)} SET default_transaction_read_only = on")
-    found, advice = site.problem("rights")
-    assert "read-only" in found
-    assert "target_session_attrs=read-write" in advice
+@pytest.mark.parametrize(
+    ("statement", "found", "advice"),
+    [
+        (
+            "ALTER ROLE {role} SET default_transaction_read_only = on",
+            "Sessions are read-only: default_transaction_read_only is on for this role.",
+            "SET default_transaction_read_only = off",
+        ),
+        (
+            "REVOKE TEMPORARY ON DATABASE {name} FROM PUBLIC, {role}",
+            "The role {role} may not create temporary tables.",
+            "GRANT TEMPORARY ON DATABASE {name} TO {role}",
+        ),
+    ],
+)
+def test_4_a_database_that_refuses_writes(
+    site: Site, database_url: str, statement: str, found: str, advice: str
+) -> None:
+    name = name_of(database_url)
+    role = f"{name}_writer"
+    execute(database_url, f"CREATE ROLE {role} LOGIN PASSWORD 'secret'", f"GRANT {role} TO CURRENT_USER")
+    try:
+        execute(
+            database_url,
+            f"GRANT CREATE, TEMPORARY ON DATABASE {name} TO {role}",
+            f"GRANT CREATE ON SCHEMA public TO {role}",
+            f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}",
+            statement.format(name=name, role=role),
+        )
+        parts = urlsplit(database_url)
+        netloc = f"{role}:secret@{parts.hostname}:{parts.port}"
+        site.environment["TITAN10_DATABASE__URL"] = urlunsplit(parts._replace(netloc=netloc))
+        written = site.problem("rights")
+    finally:
+        execute(database_url, f"DROP OWNED BY {role}", f"DROP ROLE {role}")
+    assert written[0] == found.format(role=role)
+    assert advice.format(name=name, role=role) in written[1]
+
+
+def test_4_a_database_of_another_encoding(site: Site, postgres_url: str) -> None:
+    options = "TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'"
+    name = new_name("latin1")
+    execute(postgres_url, f"CREATE DATABASE {name} {options}")
+    try:
+        site.environment["TITAN10_DATABASE__URL"] = urlunsplit(urlsplit(postgres_url)._replace(path=f"/{name}"))
+        ((level, found, advice),) = site.findings()["encoding"]
+    finally:
+        execute(postgres_url, f"DROP DATABASE {name}")
+    assert (level, found) == (
+        "warning",
+        "The encoding of the database is LATIN1: symbols with other characters cannot be stored.",
+    )
+    assert "ENCODING 'UTF8'" in advice
 
 
 def test_5_a_role_without_rights(site: Site, database_url: str) -> None:

@@ -18,6 +18,7 @@ from titan10_dagster.store.database import Database, retrying
 from titan10_dagster.store.migrations import migrate
 from titan10_dagster.store.urls import connection_parameters, shown
 from titan10_dagster.store.writer import write_slices
+from titan10_dagster_tests.databases import execute
 from titan10_dagster_tests.store.making import DAY, Sql, a_slice, judged
 
 SECRET = "s3cr:et@/?#%& ü"
@@ -60,6 +61,28 @@ def test_sessions_use_utc_and_every_wait_has_a_limit(db: Database, sql: Sql) -> 
     assert sql.one("SELECT application_name FROM pg_stat_activity WHERE pid = pg_backend_pid()") == "titan10"
     for name in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"):
         assert sql.one(f"SHOW {name}") != "0"
+
+
+@pytest.mark.parametrize(
+    ("setting", "harmful", "ours"),
+    [
+        ("client_encoding", "LATIN1", "UTF8"),
+        ("default_transaction_isolation", "repeatable read", "read committed"),
+        ("idle_in_transaction_session_timeout", "1s", "10min"),
+        ("idle_session_timeout", "1s", "0"),
+        ("lock_timeout", "1ms", "5min"),
+        ("statement_timeout", "1ms", "10min"),
+        ("timezone", "Asia/Kathmandu", "UTC"),
+    ],
+)
+def test_harmful_settings_of_the_database_have_no_effect(
+    empty_database_url: str, setting: str, harmful: str, ours: str
+) -> None:
+    name = empty_database_url.rpartition("/")[2]
+    execute(empty_database_url, f"ALTER DATABASE {name} SET {setting} = '{harmful}'")
+    db = Database(empty_database_url)
+    assert Sql(db).one(f"SHOW {setting}") == ours
+    db.close()
 
 
 def test_no_more_connections_are_open_than_allowed(url: str) -> None:

@@ -23,7 +23,7 @@ def error_of(db: Database, statement: str) -> StoreError:
 @pytest.mark.parametrize(
     ("code", "words"),
     [
-        ("25006", "only takes reads: it is a standby, or a failover is under way"),
+        ("25006", "only takes reads: it is a standby, a failover is under way, or default_transaction_read_only"),
         ("53000", "lacks resources"),
         ("53100", "the disk of the database server is full"),
         ("53200", "lacks memory"),
@@ -42,6 +42,20 @@ def test_what_time_can_heal_is_repeated(db: Database, code: str, words: str) -> 
 @pytest.mark.parametrize("code", ["53400", "57014", "58P01", "42501", "22003"])
 def test_what_time_cannot_heal_is_not_repeated(db: Database, code: str) -> None:
     assert type(error_of(db, RAISE.format(code))) is StoreError
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "advice"),
+    [
+        ("42501", "permission denied to create temporary tables in database", "GRANT TEMPORARY ON DATABASE"),
+        ("22P05", "character with byte sequence has no equivalent in encoding LATIN1", "ENCODING 'UTF8'"),
+    ],
+)
+def test_a_database_that_lacks_something_gets_advice(db: Database, code: str, message: str, advice: str) -> None:
+    error = error_of(db, RAISE.replace("as the server says it", message).format(code))
+    assert type(error) is StoreError
+    assert advice in str(error)
+    assert message in str(error)
 
 
 def test_an_upgraded_library_of_timescaledb_is_explained(db: Database) -> None:
