@@ -103,7 +103,7 @@ class ProxyFailed(TransientError):
 
 
 class Throttled(FetchError):
-    """The exchange asks for a slower pace. `retry_after` is the rest that it asks for."""
+    """The exchange asks for a slower pace. `retry_after` is the pause that it asks for."""
 
     def __init__(
         self,

@@ -201,8 +201,8 @@ def _secret_values(name: str, value: object) -> Iterator[tuple[str, str]]:
 def _parts(name: str, value: str) -> Iterator[str]:
     """Yield the secret parts of a secret setting.
 
-    From the URL of a database or proxy that is the password. From the URL of an alert service it is also each part that
-    is not an ordinary word.
+    In the URL of a database or proxy, the password is secret. In the URL of an alert service, each part that is not an
+    ordinary word is secret too.
     """
     scheme, separator, rest = value.partition("://")
     if not separator:

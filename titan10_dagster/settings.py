@@ -104,7 +104,7 @@ class CheckSettings(_Section):
         description="the checks `valid` and `on_grid` are errors, not warnings, if a larger share of rows is broken",
     )
     broken_rows: int = Field(
-        3, ge=0, description="so many broken rows of one symbol and day are a warning at most, whatever their share"
+        3, ge=0, description="up to this many broken rows of a symbol and day are only a warning, whatever their share"
     )
     unexplained_share: float = Field(
         0.05,
@@ -123,7 +123,7 @@ class CheckSettings(_Section):
 
 
 class SelectionSettings(_Section):
-    """The exchange whose candle the view `preferred` shows, where several exchanges have one."""
+    """The order in which the view `preferred` chooses an exchange, if several have a candle."""
 
     order: Names = Field(
         (),
@@ -179,7 +179,7 @@ class HousekeepingSettings(_Section):
         description="days that archive files are kept after their last use; 0: for ever",
     )
     archive_gb: float = Field(
-        20, ge=0, description="gigabytes of archive files that are kept; those unused for longest go first; 0: no limit"
+        20, ge=0, description="gigabytes of archive files that are kept, the most recently used first; 0: no limit"
     )
 
 

@@ -56,7 +56,7 @@ def unknown_name(where: str, name: str, known: Iterable[str], sentence: str) -> 
 
 
 def sentences(error: ValidationError, settings: type[BaseModel], prefix: str) -> str:
-    """Return one line for each fault. `prefix` is that of the environment variables."""
+    """Return one line for each fault. `prefix`: the prefix of the environment variables."""
     faults = error.errors(include_url=False, include_input=False)
     return "\n".join(_sentence(fault, settings, prefix) for fault in faults)
 
@@ -88,7 +88,7 @@ def _section(settings: type[BaseModel], path: Iterable[str]) -> type[BaseModel]:
 
 
 def unreadable_variable(message: str, prefix: str) -> str:
-    """Name the variables of a section of which one is not valid JSON; pydantic-settings names only the section."""
+    """Name the variables of a section if one of them is not valid JSON; pydantic-settings names only the section."""
     section = message.split('"')[1]
     variables = [name for name in sorted(os.environ) if name.startswith(f"{prefix}{section.upper()}")]
     names = " or ".join(variables) or f"A variable of {section} in .env"

@@ -1,7 +1,8 @@
-"""The cache of verified archive files, so that a backfill that was killed downloads no file twice.
+"""The cache of verified archive files, so that no file is downloaded again after a backfill was killed.
 
-A file in the cache is whole: it is written beside its place and renamed, together with a small JSON file that names its
-origin. The time of a file is when it was last used; the nightly cleanup removes files by age and by total size.
+A file in the cache is complete: it is written under a temporary name and then renamed, together with a small JSON file
+that names its origin. A file's modification time is the time of its last use. The nightly cleanup removes files by age
+and by total size.
 """
 
 from __future__ import annotations
@@ -90,9 +91,9 @@ def cached_files(cache: Path) -> Iterator[CachedFile]:
 
 
 def superfluous(files: Iterable[CachedFile], now: datetime, *, keep_days: int, most_bytes: int) -> list[CachedFile]:
-    """Return the files to remove: those not used for `keep_days`, then the longest unused ones over `most_bytes`.
+    """Return the files to remove: files not used for `keep_days`, and files that exceed `most_bytes`.
 
-    0 means no limit. A file that was not finished counts as abandoned after a day.
+    The most recently used files are kept; 0 means no limit. An unfinished file counts as abandoned after a day.
     """
     removed: list[CachedFile] = []
     total = 0

@@ -17,7 +17,7 @@ FEWEST_DAYS_OF_A_MONTH = 8
 
 @dataclass(frozen=True)
 class ArchiveFile:
-    """One file: a series on the day, or in the month, that `label` names (the first of the month)."""
+    """One file: the candles of a series on one day or in one month. `label` is the day, or the month's first day."""
 
     archive: Archive
     tree: Tree
@@ -95,7 +95,7 @@ def labels_of(day: date, offset: timedelta) -> list[date]:
 def monthly_labels(archive: Archive, unit: Unit) -> list[date]:
     """Return the labels of the monthly files that contain the unit's slices; none if it is read from daily files.
 
-    If days are those of UTC+8, the last day of a month ends in the next month's file.
+    If the archive's days are days of UTC+8, the last day of a month ends in the next month's file.
     """
     if not unit.monthly:
         return []

@@ -48,7 +48,7 @@ class DigestMismatch(ArchiveError):
 
 
 class _PassingFailure(ArchiveError):
-    """A failure that the next attempt may not meet."""
+    """A failure that may not happen again at the next attempt."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Downloader:
     cache: the folder of verified files.
     connections: the maximum number of simultaneous requests.
     wait: tenacity's pause between two attempts at one request.
-    on_file: is called with each file that is there and verified, from the cache or not.
+    on_file: called with each verified file, downloaded or from the cache.
     """
 
     base_url: str
@@ -129,18 +129,18 @@ class Downloader:
         return download
 
     async def head(self, archive: Archive, url: str) -> FileHeaders:
-        """Return what the archive says of a file that it `owns`, without the file.
+        """Return the archive's data about a file that it `owns`, without downloading the file.
 
         Raises:
             FileAbsent: the archive does not have it any more.
             ArchiveBlocked: the archive refuses this address.
-            ArchiveError: the answer says neither.
+            ArchiveError: the answer shows neither.
         """
         found: FileHeaders = await _tries(self)(self._head_once, archive, url)
         return found
 
     def owns(self, url: str) -> bool:
-        """Return whether the URL is one of this archive, at the address that the settings name now."""
+        """Return whether the URL belongs to this archive at the address in the current settings."""
         return url.startswith(self._url(""))
 
     def forget(self, url: str) -> None:
@@ -207,7 +207,7 @@ class Downloader:
             return FileHeaders(size, headers.get("ETag"), headers.get("Last-Modified"))
         if archive.absent.get(status) == "":
             raise FileAbsent(f"{url}: the archive no longer has this file (HTTP {status})")
-        # Where a status also means something else, only the body could say which, and HEAD has none.
+        # If a status has two meanings, only the body shows which one applies, and an answer to HEAD has no body.
         if status in _REFUSALS and status not in archive.absent:
             self._blocked = _blocked(url, status)
             raise self._blocked
@@ -224,7 +224,7 @@ class Downloader:
                 body = await _body(answer, most, url)
                 self.traffic.bytes += len(body)
                 if answer.status == 200:
-                    return body, answer.headers  # not a dict: names of headers have any case
+                    return body, answer.headers  # not a dict: names of headers are case-insensitive
                 failure = _failure(file, url, answer.status, body)
                 self.traffic.absent += isinstance(failure, FileAbsent)
                 if isinstance(failure, ArchiveBlocked):
@@ -243,7 +243,7 @@ class Downloader:
 
 
 def _tries(downloader: Downloader) -> AsyncRetrying:
-    """Return what repeats a request after a failure that may pass, and counts the repetitions."""
+    """Return tenacity's controller of retries: it repeats a request after a passing failure, and counts repetitions."""
     traffic = downloader.traffic
     return AsyncRetrying(
         retry=retry_if_exception_type(_PassingFailure),

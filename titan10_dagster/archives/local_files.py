@@ -147,7 +147,7 @@ def read_days(file: LocalFile, columns: Sequence[str], timeframe: Timeframe) -> 
 
 
 def _days(rows: Floats, after: int | None, end: int, timeframe: Timeframe) -> Iterator[FileDay]:
-    """Yield the days from `after`, or from the day of the first row if `after` is None, until before `end`."""
+    """Yield the days before `end`, starting with `after` or, if it is None, with the day of the first row."""
     if after is None and not len(rows):
         return
     first = int(rows[0, 0]) // _DAY_MS if after is None else after

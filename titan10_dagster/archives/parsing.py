@@ -200,7 +200,7 @@ def _instant(text: str | None) -> float:
 
 
 def _stretch(file: ArchiveFile, candles: Candles) -> tuple[datetime, datetime]:
-    """Return the stretch that the file covers: as declared, or as its rows show if its label stands for other hours."""
+    """Return the stretch that the file covers: the declared 24 hours or month, or the stretch that its rows show."""
     if not len(candles):
         return file.start, file.end
     declared = file.archive.label_offset

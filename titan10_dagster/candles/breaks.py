@@ -15,7 +15,7 @@ break only after a day of silence, because prices of illiquid pairs can jump.
 Jumps count in both directions. "The other way": the typical traded value (price times volume) of the candles before and
 after differs by less than the factor 20, while the volume differs by more than half of the price's factor, or by more
 than the factor 20: volumes of a quiet pair differ by themselves from one half hour to the next. The typical volume is
-that of candles with trades.
+the median of the candles with trades.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ import numpy as np
 from titan10_dagster.candles.columns import Candles
 from titan10_dagster.candles.slices import from_datetime64
 
-SAMPLE = 30  # candles on each side; their volumes are compared
+SAMPLE = 30  # number of candles before and after a jump that are compared
 _SMALLEST_JUMP = 4.0
 _JUMP_WITHOUT_SILENCE = 8.0
 _JUMP_WITHOUT_VOLUMES = 10.0

@@ -15,7 +15,7 @@ from titan10_dagster.candles.source_files import SourceFile
 # under way.
 HORIZON_SLACK = 2
 
-# In the note of a slice of a closed market, before the evidence. A later candle opens such slices again.
+# In the note of a slice of a closed market, the evidence follows this text. A later candle opens such slices again.
 CLOSED_NOTE = "closed market: "
 
 

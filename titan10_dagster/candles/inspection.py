@@ -14,7 +14,7 @@ from titan10_dagster.candles.slices import Slice
 class SliceInspected:
     """Counts of one slice: `valid` candles, `broken` rows, and how many rows broke each rule.
 
-    `by_concern`: how many rows break at least one rule of a concern. `shift`: how long after the grid most of the
+    `by_concern`: how many rows break at least one rule of a concern. `shift`: the distance from the grid at which most
     off-grid rows start; None if no row is off the grid. `answered`: the exchange answered for the whole slice.
     `over_broken_limit`: more rows are broken than the settings allow.
     """

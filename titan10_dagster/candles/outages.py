@@ -41,8 +41,8 @@ LONGER = 3  # how many times longer than any other silence an own silence of a q
 NOT_LISTED_AFTER = timedelta(days=7)
 
 _AGAIN = 0.6  # probability that a busy series is absent again in the next minute, because quiet minutes cluster
-_MISTAKES_TOGETHER = 1e-3  # accepted number of false shared silences per day of an exchange
-_MISTAKES_ALONE = 1e-6  # accepted number of false own silences per day of a series
+_MISTAKES_TOGETHER = 1e-3  # accepted number of shared silences that are found by mistake, per exchange and day
+_MISTAKES_ALONE = 1e-6  # accepted number of own silences that are found by mistake, per series and day
 _UNSEEN = 0.3  # added to the counted absences, because a short sample proves little
 _NEVER = 10**9  # candles
 

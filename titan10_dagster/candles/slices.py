@@ -69,7 +69,7 @@ class Slice:
 
 
 class SliceState(StrEnum):
-    """The state of a slice. The state of a slice only rises, in the order below."""
+    """The state of a slice. It only rises, in the order below."""
 
     LIVE = "live"  # filled by live polling during its day
     PARTIAL = "partial"  # fetched, but the exchange did not answer for all of it

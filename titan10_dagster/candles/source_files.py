@@ -12,7 +12,7 @@ _INSTANTS = ("read_at", "start", "end")
 
 @dataclass(frozen=True)
 class FileHeaders:
-    """What an archive's answer says of a file; None where it says nothing. `size`: bytes."""
+    """The properties of a file in an archive's answer; None if the answer lacks a property. `size`: bytes."""
 
     size: int | None
     etag: str | None
@@ -20,10 +20,10 @@ class FileHeaders:
 
 
 def is_replaced(known: FileHeaders, found: FileHeaders) -> bool:
-    """Return whether an archive has another file now at an address.
+    """Return whether an archive now has a different file at an address.
 
-    Sizes are compared, then ETags, and the dates only where an ETag is missing: a file that is copied to another server
-    gets a new date.
+    Sizes are compared, then ETags, and dates only if an ETag is missing, because a file that is copied to another
+    server gets a new date.
     """
     if known.size is not None and found.size is not None and known.size != found.size:
         return True

@@ -96,7 +96,7 @@ def main() -> None:
 def fail_lost_starts(instance: DagsterInstance, socket: str, began: datetime) -> list[str]:
     """Mark runs as failed that a code server on this socket was starting before `began`; return their ids.
 
-    A run of the daemon that starts late finds that it is marked, and ends.
+    If such a run starts late after all, it finds that it is marked as failed, and ends.
     """
     lost = []
     starting = RunsFilter(statuses=[DagsterRunStatus.STARTING], updated_before=began)
@@ -108,7 +108,7 @@ def fail_lost_starts(instance: DagsterInstance, socket: str, began: datetime) ->
 
 
 def _clean_up_after_last_server(socket: str, began: datetime) -> None:
-    """Run beside the start, because the database may not answer yet; its storage waits for it.
+    """Mark lost runs as failed, in a thread, because the database may not answer yet and the storage waits for it.
 
     An instance is opened only if there are such runs: it creates missing tables, as the start does at the same moment.
     """

@@ -5,9 +5,9 @@ a second. If the code server itself is gone, its runs stay "started" forever and
 
 The run monitoring of the daemon therefore makes two checks with this launcher. It asks the code server for its runs,
 and it asks the operating system for the process of the run, which the run's log names. For a `titan10 backfill` it
-checks the process of the command, in the database if that runs on another machine. The code server's answer is not
-enough: the thread that watches its runs dies if the database does not answer at that moment, and then dead runs count
-as running.
+checks the process of the command; if the command runs on another machine, it uses a lock in the database. The code
+server's answer is not enough: the thread that watches its runs dies if the database does not answer at that moment, and
+then dead runs count as running.
 """
 
 from __future__ import annotations

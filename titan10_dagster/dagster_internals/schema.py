@@ -17,9 +17,7 @@ from titan10_dagster.store.urls import sqlalchemy_url
 
 
 def revisions(url: str) -> tuple[str | None, str | None]:
-    """Return the revision of Dagster's tables at `url` and that of the installed Dagster.
-
-    The first is None if there are no tables.
+    """Return two revisions: of Dagster's tables at `url` (None if there are no tables), and of the installed Dagster.
 
     Raises:
         StoreError: the database cannot be read.

@@ -128,7 +128,7 @@ class PooledPostgresStorage(DagsterPostgresStorage):
         DagsterStorage.__init__(self)  # type: ignore[no-untyped-call,arg-type]  # its own type parameter
 
     @classmethod
-    def from_config_value(  # type: ignore[override]  # SQLite is no DagsterPostgresStorage
+    def from_config_value(  # type: ignore[override]  # SQLite's storage is not a DagsterPostgresStorage
         cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
     ) -> DagsterStorage[Any]:
         """Return the storage of a dagster.yaml. For the storage without a database, see the module's docstring.

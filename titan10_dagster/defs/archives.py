@@ -1,4 +1,4 @@
-"""The monthly care of an archive: were files replaced, and do files and REST still agree?"""
+"""The monthly check of an archive: finds replaced files, and compares a sample of files with REST."""
 
 # No `from __future__ import annotations`: Dagster reads the annotations of configs and resources as they stand.
 
@@ -21,7 +21,7 @@ from titan10_dagster.ingest.replaced_files import FileCheck, check_files, senten
 JOB = "archives"
 UNCHANGED, AGREES = "files_unchanged", "agrees_with_rest"
 CHECK_AT = "40 4 3 * *"  # on the third of each month: the files of the month before are mostly published
-SAMPLE = 20  # days of a symbol, at two or more requests each
+SAMPLE = 20  # slices; each takes two or more requests
 _DAY = timedelta(days=1)
 
 

@@ -1,8 +1,8 @@
 """Asset checks: on `<exchange>/candles` of the fetched candles, on `<exchange>/ohlcv` of the stored ones.
 
 The module `ingest.findings` decides what a check finds. This module has names and descriptions, and passes the results
-to Dagster. A run takes many days, but Dagster keeps one result per check and run: each day's own result is reported
-beside it, so that every partition of the UI has its status (dagster issues 17005, 32894).
+to Dagster. A run covers many days, but Dagster keeps one result per check and run. Therefore each day's own result is
+reported too, so that every partition of the UI has its status (dagster issues 17005, 32894).
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

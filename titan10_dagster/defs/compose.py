@@ -1,4 +1,4 @@
-"""All definitions from one roster: the exchanges that `titan10.toml` switches on."""
+"""All definitions, made from one list of exchanges: those that `titan10.toml` switches on."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from titan10_dagster.ingest.context import IngestContext
 
 
 def compose(titan10: IngestContext) -> dg.Definitions:
-    """Assets, checks, schedules, sensors and resources for `titan10`; connects to nothing."""
+    """Return assets, checks, schedules, sensors and resources for `titan10`, without opening a connection."""
     with warnings.catch_warnings():
-        # Backfill policies are beta and partitioned checks preview: known, pinned, and held by tests.
+        # Backfill policies are a beta feature, partitioned checks a preview. Dagster is pinned, and tests cover both.
         warnings.simplefilter("ignore", dg.BetaWarning)
         warnings.simplefilter("ignore", dg.PreviewWarning)
         return _compose(titan10)

@@ -1,7 +1,7 @@
 """The IO managers of candles: `landing_io` checks the landing zone, `store_io` writes to the database.
 
-What one asset hands to the next is only which slices they are. The candles themselves are in the landing zone, and
-for readers in the database: see `store.reader`.
+An asset passes only the identifiers of slices to the next one. The candles themselves are in the landing zone, and for
+readers in the database: see `store.reader`.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class LandingIOManager(_SliceIOManager):
 class StoreIOManager(_SliceIOManager):
     """`<exchange>/ohlcv`: writes the slices of a run to the database in one transaction, then refreshes the rollups.
 
-    A database that is unavailable is tried again, within the transaction's retries and then by a new try of the step.
+    If the database is unavailable, the transaction is repeated first, and then the step.
     """
 
     def handle_output(self, context: dg.OutputContext, obj: LandedCandles) -> None:

@@ -38,7 +38,7 @@ class Backfill:
     Attributes:
         failed: the days of runs that failed.
         incomplete: days that were stored, but for which a symbol failed or is not settled.
-        messages: for each failure of a run its reason.
+        messages: the reason of each failure of a run.
         symbols: the symbols that failed although their run succeeded, with the reason.
         shut_out: the exchange banned or refused us, or its breaker is open.
         permanent: the runs failed in a way that repeating them would not change.

@@ -19,7 +19,7 @@ from titan10_dagster.store.writer import SliceResult, WriteReport
 
 Metadata = Mapping[str, Any]
 FAILURES = "failures"  # metadata key: the symbols that failed, each with its error
-MOST_ROWS = 200  # a run of a month with 20 symbols has 600 slices, and every row is an event's payload
+MOST_ROWS = 200  # a run of a month with 20 symbols has 600 slices, and an event must not grow that large
 OfSlice = TypeVar("OfSlice", SliceResult, LedgerRow)
 
 

@@ -57,10 +57,11 @@ class Archive:
         currency), and "" for a column that is not read.
     header: the spellings of each of the six names in headers, in lower case.
     label_offset: a file covers 24 hours, which begin this long before midnight UTC of the day in its label. It is eight
-        hours for days of UTC+8. If the rows of a file show something else, the rows count.
+        hours for days of UTC+8. If the rows of a file show other hours, those hours apply.
     sparse: minutes without trades are left out. Otherwise an absent minute is an outage or a defect of the file.
     published_after: a daily file is not expected before this time after the end of its day.
-    missing_for_good_after: how long after its expected publication an absent file still counts as late, by cadence.
+    missing_for_good_after: the time after the expected publication, by cadence. An absent file then no longer counts as
+    late.
     absent: HTTP statuses of a file that does not exist, each with a text that the body must contain ("" for any).
     etag_is_md5: the ETag is the MD5 digest of the file, unless it has a dash (multipart upload).
     daily_preferred: UTC days for which monthly files are known to be worse than daily files.

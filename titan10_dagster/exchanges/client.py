@@ -170,7 +170,7 @@ class ExchangeClient:
             FetchError: the request failed; `failures.classify` decides how.
         """
         if series.symbol not in self.markets:
-            text = f"{self.exchange} {series.symbol}: not among the markets this client was given"
+            text = f"{self.exchange} {series.symbol}: not among the markets that this client was given"
             raise UnknownSymbol(text, exchange=self.exchange, symbol=series.symbol)
         exchange, answer = self.ccxt, Answer(of_candles=True)
         token = current_answer.set(answer)
@@ -184,7 +184,7 @@ class ExchangeClient:
             raise Postponed(text, exchange=self.exchange, symbol=series.symbol) from None
         except FetchError:  # raised before the request
             raise
-        except Exception as error:  # noqa: BLE001  it is raised again, as one of ours
+        except Exception as error:  # noqa: BLE001  it is raised again as a FetchError
             raise await self._failure(error, answer, series.symbol) from safe_cause(error)
         finally:
             current_answer.reset(token)
@@ -212,7 +212,7 @@ class ExchangeClient:
             listed = await read_market_list(lambda: list_markets(exchange), self.venue, answer)
         except FetchError:  # raised before the request
             raise
-        except Exception as error:  # noqa: BLE001  it is raised again, as one of ours
+        except Exception as error:  # noqa: BLE001  it is raised again as a FetchError
             raise await self._failure(error, answer, None) from safe_cause(error)
         finally:
             current_answer.reset(token)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 _DEEPEST = 4  # objects and lists around the records
-_MOST_NESTED = 20  # of the records themselves, a few show as much as all
+_MOST_NESTED = 20  # records that are searched for a container of their own; a few are enough
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +48,7 @@ def _containers(node: Any, path: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, .
         return
     items = list(node.items()) if isinstance(node, dict) else list(enumerate(node))
     nested = [(key, item) for key, item in items if isinstance(item, (dict, list))]
-    # Most of a list of records are objects or lists, or names (gemini's); of a record itself, few values are.
+    # Most items of a list of records are objects, lists or names (gemini). Most values of a single record are not.
     names = [item for _, item in items if isinstance(item, str)] if isinstance(node, list) else []
     if max(len(nested), len(names)) * 2 > len(items):
         yield path, items

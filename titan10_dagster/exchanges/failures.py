@@ -38,7 +38,7 @@ from titan10_dagster.errors import (
 from titan10_dagster.exchanges.venues.registry import venue_of
 from titan10_dagster.exchanges.venues.venue import ErrorPhrase, FailureKind, phrase
 
-# The longest rest for which a run waits. A longer rest ends the run; the breaker stores its end.
+# The longest pause that a run waits for. A longer pause ends the run, and the breaker stores when the pause ends.
 LONGEST_REST = timedelta(minutes=10)
 _LONGEST_BAN = timedelta(days=7)
 _QUOTED_CHARACTERS = 160

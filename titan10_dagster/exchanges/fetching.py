@@ -55,7 +55,7 @@ from titan10_dagster.exchanges.series_state import Bound, Finding, Reply, Series
 _PAGES_AHEAD = 64  # pages of all series together; pages that arrive before an older one are kept in memory
 _MOST_PAGES_AHEAD = 16  # pages of one series; with more, many requests before the listing would be useless
 _COLLECT_AFTER = 50_000  # allocations
-_STOPPING = (Banned, Refused, BreakerOpen)  # errors after which no request of any symbol may follow
+_STOPPING = (Banned, Refused, BreakerOpen)  # errors that end the requests of all symbols
 _COMMON_CLASSES: tuple[type[FetchError], ...] = (MalformedAnswer, Maintenance, TransientError)
 
 Outcome = Reply | Finding

@@ -119,7 +119,7 @@ async def _parse_part(
     answer.replayed = {**answer.recorded, key: container.with_items(items)}
     try:
         return list(await list_markets())
-    except Exception:  # noqa: BLE001  whatever ccxt's parsing raises, these records are to blame
+    except Exception:  # noqa: BLE001  any error of ccxt's parsing is a fault of these records
         return None
     finally:
         answer.replayed = None

@@ -191,9 +191,9 @@ class _Probe:
         return measured
 
     async def _confirmed(self, measurement: Callable[[], Awaitable[Measured]]) -> Measured:
-        """Measure, and repeat the measurement if something differs.
+        """Measure, and repeat the measurement if a value is not the expected one.
 
-        If the two results disagree, the property is not known.
+        A property with two different values is not known.
         """
         first = await measurement()
         if not any(self._differs(property_, value) for property_, value in first.items()):

@@ -73,7 +73,7 @@ def _step(request: PageRequest) -> int:
 
 
 def _answer(venue: Venue, request: PageRequest, step: int, now: int) -> Times:
-    """Return the starts of the candles in the answer to the request."""
+    """Return the starts of the candles in the simulated answer to the request."""
     if venue.no_since:
         last = now // step * step
         return np.arange(last - (venue.page_size - 1) * step, last + step, step, dtype=np.int64)

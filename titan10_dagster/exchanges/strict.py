@@ -49,11 +49,11 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
     made: datetime | None = None  # by the exchange's clock
     age: timedelta = timedelta(0)  # how long the answer was in caches
-    received: datetime | None = None  # by this machine's clock, not by the client's
+    received: datetime | None = None  # by this machine's clock, even if the client uses another one
     parsed: Any = None
     rows: ParsedRows | None = None  # the rows, as this class's `parse_ohlcvs` read them
     proxy: str | None = None  # the proxy of the request
-    recorded: dict[str, Any] = field(default_factory=dict)  # the answers of the task that hold no candles, by request
+    recorded: dict[str, Any] = field(default_factory=dict)  # answers of the task without candles, by request
     replayed: Mapping[str, Any] | None = None  # what to answer without a request
     under_way: int = 0  # requests without a good answer so far
     requested_at: datetime | None = None

@@ -130,7 +130,7 @@ class Survey:
         given = len(times)
         rows = times[times <= requested_at] // self._step * self._step
         times = rows[rows >= request.since]
-        backward = self._cursor or self.honours_since is False  # then rows before `since` are an answer too
+        backward = self._cursor or self.honours_since is False  # if so, an answer may consist of rows before `since`
         self._evidence.note(request, times, answered=len(rows if backward else times) > 0)
         if request.purpose is Purpose.RECENT:
             return

@@ -98,5 +98,5 @@ def reopened_by_archive(titan10: IngestContext, exchange: str, rows: Mapping[Sli
 
 
 def tried_until(titan10: IngestContext) -> Tried:
-    """Return how the ledger shows now that the archive was tried."""
+    """Return the form of the ledger's notes which show that the archive was tried recently enough."""
     return Tried(NOTE, _PASSING, titan10.now() - _TRIED_AGAIN_AFTER)

@@ -60,7 +60,7 @@ def _is_former(slice_: Slice, begins: Mapping[Series, datetime]) -> bool:
 
 
 def reopened_by_archives(titan10: IngestContext) -> list[MissingDays]:
-    """Return the days that REST no longer serves and that the archive of their exchange was not tried for.
+    """Return the days that REST no longer serves and for which the archive of their exchange was not tried yet.
 
     Days of a former market are left out: they are read from no source, so that no market joins another.
     """

@@ -4,12 +4,12 @@ The context makes no decisions. The functions in the other modules take it as th
 
 | module      | what it does                                                             |
 |-------------|--------------------------------------------------------------------------|
-| days        | read what ledger and landing zone know of the days of a run              |
-| judge       | hold landed slices against the candle rules, each of them once           |
+| days        | read the entries of ledger and landing zone for the days of a run        |
+| judge       | check each landed slice against the candle rules, only once              |
 | markets     | read the market list and find the configured symbols in it               |
 | clients     | open a client of an exchange, with its breaker and its pace              |
-| sources     | choose the source of each slice and bring the slices from it             |
-| forecast    | say what a fetch will cost, before any request                           |
+| sources     | choose the source of each slice, and fetch the slice from it             |
+| forecast    | estimate the cost of a fetch before any request                          |
 | fetch       | plan what to fetch and bring it into the landing zone                    |
 | store       | write landed slices to the database                                      |
 | inspection  | read what the asset checks need                                          |

@@ -10,10 +10,10 @@ closing:
 
 The end of the last stored candle then counts as the delisting: the candles after it are `delisted`, and those before it
 that are missing are `beyond_horizon`, because the exchange no longer serves them. Without a stored candle, all are
-`beyond_horizon`. The ledger's note names the evidence. A later candle takes both reasons back.
+`beyond_horizon`. The ledger's note names the evidence. A later candle revokes both reasons.
 
 The error of a symbol ends all its requests. So if it came for a day before the last stored candle, the days after that
-candle are requested once by themselves: the exchange may still serve them.
+candle are requested once more, separately: the exchange may still serve them.
 """
 
 from __future__ import annotations

@@ -82,7 +82,7 @@ def fetch_and_land(titan10: IngestContext, exchange: str, slices: Sequence[Slice
     """Bring `slices` into the landing zone.
 
     A symbol that fails is reported. Its slices without an answer land empty and unanswered, so that the ledger records
-    them as missing. If the market is closed, they land with its delisting, which settles them: see `delisting`.
+    them as missing. If the market is closed, the slices land as delisted and are settled: see `delisting`.
 
     Raises:
         FetchError: the exchange as a whole failed: it banned or refused us, its breaker is open, or every symbol
@@ -161,7 +161,7 @@ def _with_the_end_requested(
     brought: Brought,
     land: Land,
 ) -> Brought:
-    """Return what was brought, after one more request for the last days of closed markets: see `delisting`."""
+    """Return the result, after one more request for the last days of closed markets: see `delisting`."""
     closed = _closings(titan10, exchange, slices, brought)
     left = [slice_ for slice_ in perhaps_not_requested(slices, closed) if not _is_answered(titan10, slice_)]
     if not left:
@@ -170,7 +170,7 @@ def _with_the_end_requested(
     served = {slice_.series.symbol for slice_ in left} - again.failed.keys()
     failed = {}
     for symbol, error in brought.then(again).failed.items():
-        # The days before the end were not served, whatever came after it: they stay open.
+        # The exchange did not serve the days before the end. They stay open, even if it served later days.
         is_unclear = symbol in served and isinstance(error, UnknownSymbol)
         failed[symbol] = FetchError(str(error), exchange=exchange, symbol=symbol) if is_unclear else error
     return replace(brought.then(again), failed=failed, report=brought.report)
@@ -186,7 +186,8 @@ def _closings(
 def _settle_former(titan10: IngestContext, former: Mapping[Slice, MarketChanged], land: Land) -> dict[str, FetchError]:
     """Settle days of former markets, and return the reason for each symbol.
 
-    A file that landed while the market was current is kept: then only the ledger learns that the rest will not come.
+    A file that landed while the market was current is kept. In that case only the ledger records that no more candles
+    will come.
     """
     known = []
     for slice_, error in former.items():

@@ -103,7 +103,7 @@ def _seconds(span: timedelta) -> str:
 
 
 def is_complete(slices: Sequence[SliceInspected]) -> Finding:
-    """Find the slices that miss candles. The table has their number and the known facts about them."""
+    """Find the slices that miss candles. Each row has the number of missing candles and the known cause."""
     rows: list[Mapping[str, Any]] = []
     missing = 0
     for slice_ in slices:

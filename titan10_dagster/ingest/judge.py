@@ -30,7 +30,7 @@ MOST_BYTES = 48 << 20
 class SliceVerdict:
     """The verdict on a slice, without the candles: the number of valid candles, and how many rows break each rule.
 
-    `by_concern`: how many rows break at least one rule of a concern. `shift`: how long after the grid most of the
+    `by_concern`: how many rows break at least one rule of a concern. `shift`: the distance from the grid at which most
         off-grid rows start; None if no row is off the grid.
     """
 
@@ -78,7 +78,7 @@ def _rows_broken(broken: Broken, concern: Concern) -> int:
 
 
 def _shift(broken: Broken, slice_: Slice) -> timedelta | None:
-    """Return how long after the grid most of the off-grid rows start; None if no row is off the grid."""
+    """Return the distance from the grid at which most off-grid rows start; None if no row is off the grid."""
     offsets = broken.candles.times.view(np.int64) % slice_.series.timeframe.ms
     offsets = offsets[offsets != 0]
     if not len(offsets):

@@ -78,7 +78,7 @@ def resolve_slices(titan10: IngestContext, exchange: str, slices: Sequence[Slice
     resolution = resolve(exchange, symbols, stored)
     if resolution.unknown:
         refresh_markets(titan10, exchange)
-        # The stored markets, because a market that the new list lacks is still known.
+        # Use the stored markets, because they include markets that are absent from the new list.
         resolution = resolve(exchange, symbols, MarketStore(titan10.database).load(exchange))
     return resolution
 

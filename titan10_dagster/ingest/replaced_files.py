@@ -1,8 +1,8 @@
 """Find archive files that were replaced after they were read, and read them again.
 
-Archives replace files years later, mostly without a word (binance-public-data issues 413, 436, 475). Each file that
-stored candles name is checked once a month by a HEAD request. If the archive has another one at that address, its days
-are read again in the ordinary way: values that differ become restatements that name both files.
+Archives replace files years later, mostly without notice (binance-public-data issues 413, 436, 475). Each file from
+which stored candles were read is checked once a month with a HEAD request. If the archive now has a different file at
+that address, its days are read again in the ordinary way: values that differ become restatements that name both files.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ class Brought:
     not_in_archive: Mapping[Slice, str] = field(default_factory=dict)
 
     def then(self, later: Brought) -> Brought:
-        """Return both results together. `left` is that of the later result."""
+        """Return both results together. `left` is taken from the later result."""
         return Brought(
             later.left,
             {**self.failed, **later.failed},
@@ -74,7 +74,7 @@ class CandleSource(Protocol):
         """Return the slices that the source cannot serve, each with the reason. No request is made."""
 
     def cost(self, slices: Sequence[Slice]) -> Cost:
-        """Return the cost of bringing the slices, after the slices of earlier calls. It refuses none of them.
+        """Return the cost of bringing the slices, after the slices of earlier calls. The source can serve all of them.
 
         No request is made.
         """

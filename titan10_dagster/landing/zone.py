@@ -91,7 +91,7 @@ class LandingZone:
         former = self.read_or_quarantine(slice_)
         former_path = self._located(slice_)
         try:
-            with self._creating:  # other threads see only folders that are on the disk
+            with self._creating:  # a thread uses a folder only after the folder was synced to the disk
                 _create_folder(path.parent)
             if former is not None:
                 fetched = _with_unreachable_rows(fetched, former)

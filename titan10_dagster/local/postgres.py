@@ -41,7 +41,7 @@ class EmbeddedPostgres:
     """The server of one folder, shared by the processes that use it.
 
     `port` 0 takes any free port. If another program uses the port, the next free one is taken, and `say` is called.
-    `url()` contains the password: it is for connecting, never for showing.
+    `url()` contains the password: use it to connect, and never show it.
     """
 
     def __init__(self, folder: Path, *, port: int = 0, say: Callable[[str], None] = _silent) -> None:

@@ -48,7 +48,7 @@ class Pauses:
         self.started = now
 
     def note_death(self, now: float) -> float:
-        """Return how many seconds to wait before starting it again."""
+        """Return the seconds to wait before the process is started again."""
         self.deaths = 1 if now - self.started > SETTLED_SECONDS else self.deaths + 1
         pause = min(2.0 ** (self.deaths - 1), LONGEST_PAUSE)
         self.resume_at = now + pause
@@ -59,7 +59,7 @@ class Pauses:
 
 
 class Watchdog:
-    """A process that ends our process groups if we are killed, and then runs the command `then` (see watchdog.py)."""
+    """A process that ends our process groups if this process is killed, and then runs `then` (see watchdog.py)."""
 
     def __init__(self, then: Sequence[str] = ()) -> None:
         self._process = subprocess.Popen(
@@ -78,7 +78,7 @@ class Watchdog:
         self._send(f"-{group}\n")
 
     def close(self) -> None:
-        """End it; call this when every group is gone."""
+        """End the watchdog; call this when all groups are gone."""
         if self._process.stdin is not None:
             self._process.stdin.close()
         self._process.wait(timeout=30)

@@ -73,7 +73,7 @@ def conditions(
 ) -> list[Condition]:
     """Return the problems that exist at `now`. Reads the database and sends no request to an exchange.
 
-    `failed`: the days of failed runs. `under_way`: the exchanges of which runs fetch days now, repairs excepted.
+    `failed`: the days of failed runs. `under_way`: the exchanges with runs that fetch days now, except repairs.
     """
     found: list[Condition] = []
     for name in titan10.settings.enabled:

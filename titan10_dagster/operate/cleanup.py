@@ -3,10 +3,10 @@
 Removed are files whose candles are stored, old evidence, files of interrupted writes, and archive files that were not
 used for long.
 
-A landed file is removed only if the ledger calls its slice settled by that fetch or a later one, because the candles
-were then written in the same transaction; a later start of its exchange in the settings does not matter. It is also
-removed when its day is older than candles are kept. A replaced file is removed only if every valid candle of it is
-stored.
+A landed file is removed only if its fetch, or a later one, settled the slice in the ledger. The candles were then
+written in the same transaction. The start of the exchange in the settings does not matter. A landed file is also
+removed when its day is older than the retention of candles. A replaced file is removed only if every valid candle of it
+is stored.
 """
 
 from __future__ import annotations

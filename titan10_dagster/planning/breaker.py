@@ -127,7 +127,7 @@ def after_failure(
 
 
 def after_ban(health: Health, now: datetime, until: datetime, reason: str) -> Health:
-    """Return the Health, open until `until` or longer if it already was.
+    """Return the Health, open until `until` or until its present end, whichever is later.
 
     Afterwards requests are made at half the pace.
     """
@@ -137,9 +137,9 @@ def after_ban(health: Health, now: datetime, until: datetime, reason: str) -> He
 
 
 def after_rest(health: Health, now: datetime, until: datetime, reason: str) -> Health:
-    """Return the Health, open until `until` or longer if it already was.
+    """Return the Health, open until `until` or until its present end, whichever is later.
 
-    The exchange requests a rest; this is no failure.
+    The exchange requests a rest; this is not a failure.
     """
     if health.state is BreakerState.OPEN and health.open_until is not None:
         until = max(until, health.open_until)

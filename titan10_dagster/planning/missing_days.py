@@ -7,9 +7,9 @@
 | of a run that was requested and failed | always a hole | by the repair sensor |
 | all others, back to the exchange's start | history that was never requested | by a backfill, or by the autopilot |
 
-A series is on duty from the first day that was fetched on the day itself or on the next one, as live polling and the
-daily settlement do. A single old day, fetched as a test, therefore starts no download of the years after it. A symbol
-that is added later has its own first day of duty.
+A series is on duty from its first day that was fetched on that day or on the day after. Live polling and the daily
+settlement fetch days so early. A single old day, fetched as a test, therefore starts no download of the years after it.
+A symbol that is added later has its own first day of duty.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from datetime import date, datetime, timedelta
 
 from titan10_dagster.candles.timeframes import Timeframe
 
-LONGEST_HOLE = 31  # days, between known days from before the series was on duty
+LONGEST_HOLE = 31  # days; for holes between known days from before the series was on duty
 
 _DAY = timedelta(days=1)
 
@@ -46,7 +46,7 @@ class KnownDays:
 
     Attributes:
         stretches: in ascending order; they neither overlap nor touch.
-        on_duty_since: the first day that was fetched when it ended; None if there is none.
+        on_duty_since: the first day that was fetched on that day or the day after; None if there is none.
     """
 
     exchange: str

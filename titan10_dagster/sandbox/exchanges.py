@@ -23,7 +23,7 @@ class Exchanges:
     """The exchanges of a sandbox, with the methods that control them.
 
     `clock`: None (real time), an aware datetime (the clock stands still) or a function that returns the time.
-    `enforce_limits`: refuse what is beyond the exchange's rate limits (usage is counted either way);
+    `enforce_limits`: refuse requests beyond the exchange's rate limits (usage is counted in any case);
     `limit_factor` scales what is allowed, `ban_seconds` replaces the length of every ban, `limit_clock` is the clock of
     the limits, in epoch seconds.
     `latency`: seconds added to every answer. `replay`: file of real candles for (exchange, symbol).

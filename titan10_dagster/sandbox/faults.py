@@ -1,11 +1,11 @@
-"""Faults that tests can switch on: the table of all errors of which a sandbox exchange is capable.
+"""Faults that tests can switch on: the table of all errors that a sandbox exchange can produce.
 
 A fault is described by JSON (or keyword arguments) of which only `kind` is required:
-`count`: how often it strikes (default: until it is cleared); `probability` and `seed`: it strikes at random; `after`:
-the number of matching requests that pass first; `lasts`: seconds until it ends; `symbol`: the unified symbol that it
-concerns; `path`: the requests that it strikes, "candles" (the default), "markets", "any", or a part of the path; and
-the options of its kind. A fault of stage `truth` is an event (`events`): it happens once, at the sandbox's time `at`
-(now).
+`count`: how many requests it affects (default: all until it is cleared); `probability` and `seed`: it affects requests
+at random; `after`: the number of matching requests that pass first; `lasts`: seconds until it ends; `symbol`: the
+unified symbol that it concerns; `path`: the requests that it affects, "candles" (the default), "markets", "any", or a
+part of the path; and the options of its kind. A fault of stage `truth` is an event (`events`): it happens once, at the
+sandbox's time `at` (now).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class FaultKind:
     sentence: str
     options: Mapping[str, Any] = field(default_factory=dict)
     path: str = "candles"
-    refusal: str | None = None  # stage answer: the venue's refusal of this name
+    refusal: str | None = None  # stage answer: the name of the venue's refusal
     body: str | None = None  # stage answer: this text with status 200
     change: Callable[[list[Row], Fault], list[Row]] | None = None  # stage rows
 
@@ -304,7 +304,7 @@ FAULT_KINDS: Mapping[str, FaultKind] = {
             "http_418", "answer", "A ban of `retry_after` seconds, which the answer names and nothing enforces.",
             {"retry_after": 120}, refusal="banned",
         ),
-        FaultKind("http_403", "answer", "Forbidden: a server in front of it refuses.", refusal="forbidden"),
+        FaultKind("http_403", "answer", "Forbidden: a server in front of the exchange refuses.", refusal="forbidden"),
         FaultKind("http_451", "answer", "The location is not served.", refusal="restricted"),
         FaultKind("http_400", "answer", "The exchange calls the request malformed.", refusal="bad_request"),
         FaultKind("http_404", "answer", "Not found.", refusal="not_found"),
@@ -317,7 +317,7 @@ FAULT_KINDS: Mapping[str, FaultKind] = {
             "closed_market", "answer", "The exchange refuses candles of a closed market.", refusal="closed_market"
         ),
         FaultKind(
-            "refusal", "answer", "The refusal of that `name`, with the exchange's own words and status.",
+            "refusal", "answer", "The exchange's own refusal `name`, with its words and status.",
             {"name": "throttled"},
         ),
         FaultKind(

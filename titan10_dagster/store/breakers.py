@@ -26,7 +26,7 @@ T = TypeVar("T")
 _CONNECTIONS = 3
 _SESSION = {**SESSION, "lock_timeout": "100"}  # milliseconds
 _LOCKED_FOR = 120.0  # seconds before a locked row counts as an unavailable database
-_PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8)  # seconds between two attempts at a locked row; then the last one
+_PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8)  # seconds between attempts at a locked row; the last pause repeats
 
 _COLUMNS = (
     "exchange, state, open_until, failures, reason, probe_until, changed_at, pace, pace_at, rest_until,"

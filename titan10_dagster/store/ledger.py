@@ -205,7 +205,7 @@ def known_days(db: Database, series: Sequence[Series], today: date) -> list[Know
 
 
 def on_duty_since(db: Database, series: Sequence[Series]) -> dict[Series, date]:
-    """Return, for each series, the first day that was fetched when it ended, see `KnownDays`.
+    """Return, for each series, the first day that was fetched on that day or the day after, see `KnownDays`.
 
     A series without such a day is left out.
     """

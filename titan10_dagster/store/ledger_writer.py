@@ -66,7 +66,7 @@ class SliceObservation:
 
 
 def update_ledger(cursor: Cursor, observations: Sequence[SliceObservation]) -> list[LedgerRow]:
-    """Update quarantine, gaps and ledger for slices of one exchange, all different; return their ledger rows in order.
+    """Update quarantine, gaps and ledger for different slices of one exchange; return their ledger rows in order.
 
     Two kinds of other slices may change as well. Their rows follow at the end of the list.
 
@@ -123,9 +123,9 @@ def _silent_after_delisting(cursor: Cursor, observations: Sequence[SliceObservat
 
 
 def _reopen_delisted(cursor: Cursor, observations: Sequence[SliceObservation]) -> dict[Slice, LedgerRow]:
-    """Take back the reasons of a closing on days of series with a later stored candle; return the changed ledger rows.
+    """Revoke the reasons that a closing gave to days of series with a later stored candle; return the changed rows.
 
-    Those are delisted, and beyond_horizon on days whose note says that the market was closed.
+    The reasons are delisted and, on days with a note about the closed market, beyond_horizon.
     """
     parameters = of_slices([observation.slice for observation in observations])
     cursor.execute(statement("delisted_before_candle"), {**parameters, "closed": f"%{CLOSED_NOTE}%"})

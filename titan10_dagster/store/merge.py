@@ -120,7 +120,7 @@ def compare(incoming: Incoming, stored: Candles) -> Change:
 
 
 def merge(cursor: Cursor, batch: Sequence[Incoming]) -> list[Change]:
-    """Write the candles of some slices of one exchange, all different; return the change of each."""
+    """Write the candles of different slices of one exchange; return the change of each slice."""
     stored = read(cursor, [incoming.slice for incoming in batch])
     changes = [compare(incoming, old) for incoming, old in zip(batch, stored, strict=True)]
     _insert(cursor, [change for change in changes if change.inserted])
@@ -129,7 +129,7 @@ def merge(cursor: Cursor, batch: Sequence[Incoming]) -> list[Change]:
 
 
 def read(cursor: Cursor, slices: Sequence[Slice]) -> list[Candles]:
-    """Return the stored candles of each of these slices of one exchange, all different; by time."""
+    """Return the stored candles of different slices of one exchange, by slice; sorted by time."""
     query = cursor.mogrify(statement("read_slices"), of_slices(slices)).decode()
     numbers, times, *values = binary.copy_out(cursor, query, _STORED)
     order = np.lexsort((times, numbers))

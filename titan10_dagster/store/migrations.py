@@ -91,7 +91,7 @@ def _migrations_for(folders: list[str], schema: str) -> Iterator[list[Path]]:
     """Yield the folders of the migrations for a schema.
 
     The first migration grants rights on the schema `public` by name, and a migration is never changed. For another
-    schema a copy of the files names that one.
+    schema the files are copied, with its name in place of `public`.
     """
     if schema == "public":
         yield [folder(name) for name in folders]
@@ -235,7 +235,7 @@ class _Backend(PostgresqlBackend):  # type: ignore[misc]
         self._log_notices()
 
     def get_log_data(self, migration: Migration | None = None, operation: str = "apply") -> dict[str, Any]:
-        """Return yoyo's log entry without the names of user and machine: their lookup hangs in bare containers."""
+        """Return yoyo's log entry without user and machine, because their lookup hangs in minimal containers."""
         return {
             "id": str(uuid4()),
             "migration_id": migration.id if migration else None,

@@ -94,7 +94,7 @@ def catch_up(db: Database) -> None:
 
 
 def spans(windows: Iterable[Window], rollup: Rollup) -> list[Span]:
-    """Return the touched UTC days, widened to whole candles of the rollup and merged where they touch, by time."""
+    """Return the UTC days that the windows touch, as ranges of whole candles of the rollup, merged and sorted."""
     day = ROLLUPS["1d"]
     merged: list[Span] = []
     for window in sorted(windows, key=lambda window: window.start):

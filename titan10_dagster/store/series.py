@@ -27,7 +27,7 @@ _KEPT = ("series_events", *_NOT_OF_SERIES)
 _HISTORIES = ("exchange_probes", "source_files")
 # Rows of this table are locks. The rename itself holds two of them.
 _LOCKS = "write_locks"
-# The new name has no candles (checked before), and its events stay.
+# These tables have no conflicting rows: the new name has no candles (checked before), and events are only added.
 _WITHOUT_CONFLICT = ("candles", "series", "series_events")
 
 
@@ -67,7 +67,7 @@ def drop_series(db: Database, exchange: str, symbol: str, now: datetime) -> Mapp
     """Delete all series of a symbol, and record that in `series_events`. Returns the deleted rows by table.
 
     Raises:
-        StoreError: nothing of it is stored.
+        StoreError: the symbol has no stored series.
     """
     has_timescaledb = db.has_timescaledb()  # before the transaction, because the pool may have only one connection
     with db.transaction() as cursor:
@@ -92,7 +92,7 @@ def rename_symbol(db: Database, exchange: str, symbol: str, new_symbol: str, now
     """Move the series of a symbol to its new name. Returns the changed rows by table.
 
     Raises:
-        StoreError: nothing of it is stored, or the new symbol has candles already.
+        StoreError: the symbol has no stored series, or the new symbol has candles already.
     """
     return _rename(db, (exchange, symbol), (exchange, new_symbol), now)
 
@@ -101,7 +101,7 @@ def rename_exchange(db: Database, exchange: str, new_exchange: str, now: datetim
     """Move all series of an exchange to its new id. Returns the changed rows by table.
 
     Raises:
-        StoreError: nothing of it is stored, or the new id has candles of one of its symbols already.
+        StoreError: the exchange has no stored series, or one of its symbols already has candles under the new id.
     """
     return _rename(db, (exchange, None), (new_exchange, None), now)
 

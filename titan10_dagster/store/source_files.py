@@ -1,4 +1,4 @@
-"""The files that stored candles were read from, as the check for replaced files needs them."""
+"""The files from which stored candles were read, for the check for replaced files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from titan10_dagster.store.statements import statement
 
 @dataclass(frozen=True)
 class UsedFile:
-    """The newest known file at an address that stored candles name, with what the archive's answer said of it."""
+    """The newest known file at an address of stored candles, with the properties in the archive's answer."""
 
     id: int
     url: str

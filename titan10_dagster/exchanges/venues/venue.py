@@ -93,7 +93,7 @@ class Wire:
     keys: list indexes or object keys, in that order.
     unit: milliseconds in one unit of the row's time.
     envelope: the object keys that lead from the answer to its list of rows; None if they vary.
-    close_time: the field with the time (ms) at which the candle ended. A candle that a halt cut short ended early.
+    close_time: the field with the time (ms) at which the candle ended. It is early if a halt cut the candle short.
     confirm: the field that is 0 while the candle is not finished.
     """
 

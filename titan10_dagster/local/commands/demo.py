@@ -49,7 +49,7 @@ from titan10_dagster.store.database import Database
 DAYS = 5
 BASES = ("BTC", "ETH", "SOL", "PEPE")  # prices from 60,000 to 0.0000041
 QUOTES = {"binance": "USDT", "bybit": "USDT", "coinbase": "USD", "kraken": "USD", "okx": "USDT"}
-TIMEFRAMES = {"kraken": "15m"}  # of which it serves a week; of 1m candles it serves only twelve hours
+TIMEFRAMES = {"kraken": "15m"}  # Kraken serves a week of these, but only twelve hours of 1m candles
 REFUSALS = (418, 429)  # HTTP status of a ban, and of too many requests
 REQUESTS_LOG = "requests.jsonl"
 ARCHIVED = "binance"  # its old days come from its archive, which publishes a day after 33 hours

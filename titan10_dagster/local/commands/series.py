@@ -49,7 +49,7 @@ def rename_series(
     """Move series to a new name, after ccxt renamed the exchange or a symbol.
 
     Raises:
-        SettingsError: the arguments do not say what to rename to what.
+        SettingsError: the arguments do not name one thing to rename and its new name.
         StoreError: nothing is stored under the old name, or candles under both.
     """
     with open_tables(settings, say) as db:
@@ -73,7 +73,7 @@ def drop_series(
     confirmed.
 
     Raises:
-        SettingsError: nothing of the symbol is stored.
+        SettingsError: the symbol has no stored series.
     """
     with open_tables(settings, say) as db:
         counts = store.count_rows(db, exchange, symbol)

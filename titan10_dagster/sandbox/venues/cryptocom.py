@@ -112,7 +112,7 @@ VENUE = SandboxVenue(
     ),
     sources=(
         "exchange-docs.crypto.com/exchange/v1, public/get-candlestick: count default 25, at most 300; start_ts, end_ts",
-        "Whether a row at exactly `end_ts` is in the answer is not documented (assumed: it is not); of more rows the "
-        "newest stay (assumed)",
+        "Whether a row at exactly `end_ts` is in the answer is not documented (assumed: it is not)",
+        "If too many rows match, the newest are returned (assumed)",
     ),
 )

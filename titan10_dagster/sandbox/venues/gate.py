@@ -122,6 +122,6 @@ VENUE = SandboxVenue(
     sources=(
         "www.gate.com/docs/developers/apiv4, Market candlesticks: at most 1000 points a request; `limit` conflicts "
         "with `from` and `to`; both ends inclusive (ccxt counts so)",
-        "10,000 points back are allowed: the sentence is that of futures; spot is taken to be alike (assumed)",
+        "10,000 points back are allowed: the documentation says so for futures, and spot is assumed to be the same",
     ),
 )

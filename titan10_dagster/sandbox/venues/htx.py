@@ -108,7 +108,7 @@ VENUE = SandboxVenue(
     ),
     sources=(
         "Documents: zero rows where nothing was traded; ccxt PR 17783 and huobiapi/API_Docs_en issue 8: days of GMT+8",
-        "ccxt PR 21686: an error where `from` is before the listing; how it reads is not recorded (assumed)",
-        "`from` counts forward, and of more rows than `size` the oldest stay (assumed)",
+        "ccxt PR 21686: an error where `from` is before the listing; its wording is assumed",
+        "`from` counts forward, and if more rows match than `size`, the oldest are returned (assumed)",
     ),
 )

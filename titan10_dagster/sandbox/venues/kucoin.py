@@ -102,6 +102,7 @@ VENUE = SandboxVenue(
     ),
     sources=(
         "www.kucoin.com/docs, Get Klines: at most 1500 rows, newest first; minutes without ticks are left out",
-        "Whether `endAt` is inclusive is not documented (assumed: exclusive); of more rows the newest stay (assumed)",
+        "Whether `endAt` is inclusive is not documented (assumed: exclusive)",
+        "If too many rows match, the newest are returned (assumed)",
     ),
 )  # fmt: skip

@@ -103,7 +103,7 @@ VENUE = SandboxVenue(
     ),
     sources=(
         "www.mexc.com/api-docs/spot-v3/market-data-endpoints, Kline: the documents say 1000 rows, ccxt saw 500",
-        "`endTime` is exclusive (ccxt); of more rows than the limit the oldest stay (assumed)",
+        "`endTime` is exclusive (ccxt); if more rows match than the limit, the oldest are returned (assumed)",
         "Codes: 30014 for a closed symbol (documents), -1121 for an unknown one",
     ),
 )

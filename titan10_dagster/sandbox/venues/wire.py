@@ -17,7 +17,8 @@ from titan10_dagster.sandbox.venues.instrument import Instrument
 MINUTE, HOUR, DAY = 60, 3_600, 86_400
 PathKind = Literal["candles", "markets", "other"]
 Texts = Sequence[list[str]]  # five columns of decimal strings: open, high, low, close, volume
-# Numbers that no price can be. They are sent as JSON's null or as an empty text (null if the format has no quotes).
+# Impossible prices that stand for missing values. They are sent as JSON's null or as an empty text (null if the format
+# has no quotes).
 NULL, EMPTY = "1.5e-301", "2.5e-301"
 
 
