@@ -1,4 +1,4 @@
-"""The same candles, from the same archive files, beside freqtrade's archive path.
+"""Fetch the same candles from the same archive files with Titan-10 and with freqtrade.
 
     python -m benchmarks.archives --freqtrade PATH [--pairs 20] [--rounds 3]
 
@@ -52,7 +52,7 @@ TITLE = "Archives beside freqtrade"
 LAST = date(2026, 9, 30)
 NOW = datetime(2026, 10, 10, tzinfo=UTC)
 LISTED = date(2017, 9, 1)  # the first whole month of the sandbox's BTC/USDT
-MONTHS_OF_A_RUN = 20  # months of one pair, or one month of 20 pairs: what a run of a backfill has
+MONTHS_OF_A_RUN = 20  # months of one pair, or one month of 20 pairs: the size of a run
 IN_FLIGHT = 16
 
 
@@ -64,7 +64,7 @@ def main() -> None:
     if arguments.serve:
         _serve(Path(arguments.serve))
         return
-    lines = []
+    lines: list[str] = []
     with servers(EXCHANGE, "--no-limits", now=NOW) as (sandbox, database), tempfile.TemporaryDirectory() as folder:
         pairs = symbols_of(sandbox)[: arguments.pairs]
         windows = {
@@ -96,10 +96,10 @@ def _measured(name: str, on: Servers, window: Window, contestants: dict[str, Con
         for contestant, command in contestants.items():
             spent[contestant].append(spend(command, on, window) - spend(command, on, month))
     yield f"{name}, {window.candles:,} candles; median of {rounds} rounds"
-    for contestant, rounds_of_it in spent.items():
-        rate = median(candles / round_.clock for round_ in rounds_of_it)
-        cpu = median(1e6 * round_.cpu / candles for round_ in rounds_of_it)
-        pairs = zip(spent["titan10"], rounds_of_it, strict=True)
+    for contestant, spent_by_round in spent.items():
+        rate = median(candles / round_.clock for round_ in spent_by_round)
+        cpu = median(1e6 * round_.cpu / candles for round_ in spent_by_round)
+        pairs = zip(spent["titan10"], spent_by_round, strict=True)
         ratio = median(theirs.clock / ours.clock for ours, theirs in pairs)
         speed = f"{rate:>10,.0f} candles/s, {cpu:.1f} us of CPU a candle"
         yield f"  {contestant:<12}{speed}; takes {ratio:.2f} times as long as titan10"
@@ -129,18 +129,18 @@ def titan10(files: str) -> Contestant:
 def _titan10_here(sandbox: str, database: str, files: str, folder: str, symbols: str, first: str, last: str) -> int:
     """Fetch and store the window; return how many candles were stored."""
 
-    def opened() -> IngestContext:
+    def new_context() -> IngestContext:
         titan10 = open_context(EXCHANGE, symbols.split(","), sandbox, database, Path(folder))
         exchange = titan10.exchange(EXCHANGE).model_copy(update={"sources": ("archive", "rest"), "archive_url": files})
         settings = titan10.settings.model_copy(update={"exchanges": {EXCHANGE: exchange}})
         return replace(titan10, settings=settings, now=lambda: NOW)
 
     wanted = days(date.fromisoformat(first), date.fromisoformat(last))
-    return fetch_and_store(opened, _runs(wanted, len(symbols.split(","))))
+    return fetch_and_store(new_context, _runs(wanted, len(symbols.split(","))))
 
 
 def _runs(wanted: Sequence[date], pairs: int) -> Iterator[list[date]]:
-    """Whole months, as many at a time as make a run of usual size."""
+    """Yield groups of whole months, each with the size of a usual run."""
     months: dict[tuple[int, int], list[date]] = {}
     for day in wanted:
         months.setdefault((day.year, day.month), []).append(day)
@@ -151,7 +151,7 @@ def _runs(wanted: Sequence[date], pairs: int) -> Iterator[list[date]]:
 
 
 def freqtrade(program: str, files: str) -> Contestant:
-    """freqtrade's command; the address of its archive is a constant of its code and is replaced in its process."""
+    """Return freqtrade's command. It replaces the archive's address, which is a constant in freqtrade's code."""
     code = (
         "import sys, freqtrade.exchange.binance_public_data as data; url = data.binance_vision_ohlcv_zip_url;"
         "data.binance_vision_ohlcv_zip_url = lambda *of: url(*of).replace('https://data.binance.vision', sys.argv[1]);"
@@ -180,7 +180,7 @@ async def _mirror(sandbox: str, window: Window, folder: Path) -> None:
             for file in (path, f"{path}.CHECKSUM"):
                 async with session.get(f"{sandbox}/{file}") as answer:
                     assert answer.status == 200, (file, answer.status)
-                    _written(folder / file, await answer.read())
+                    _write(folder / file, await answer.read())
             await asyncio.to_thread(_split_into_days, folder, symbol, path)
 
     async with aiohttp.ClientSession() as session:
@@ -208,14 +208,14 @@ def _split_into_days(folder: Path, symbol: str, monthly: str) -> None:
             archive.writestr(f"{name}.csv", b"".join(lines))
 
 
-def _written(path: Path, content: bytes) -> None:
+def _write(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
 
 
 @contextmanager
 def _file_server(folder: Path) -> Iterator[str]:
-    """The address of a process that serves the folder."""
+    """Serve the folder from another process, and yield its address."""
     command = [sys.executable, "-m", "benchmarks.archives", "--serve", str(folder)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:

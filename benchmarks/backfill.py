@@ -1,10 +1,10 @@
-"""Candles a second from request to committed row, in one process, without a rate limit, from a sandbox on this machine.
+"""Measure the candles per second from request to committed row, in one process and without a rate limit.
 
     python -m benchmarks.backfill [--days 30 60 90] [--symbols 20] [--exchange binance]
 
-Sandbox and PostgreSQL are processes of their own, and each window is fetched by a fresh process, so that CPU time and
-memory told are the client's alone. The stages are those of a run: request, parse, land, check, write. The same window
-is then run once more through Dagster, with everything that a run does besides.
+The sandbox on this machine and PostgreSQL have their own processes, and a new process fetches each window. CPU time and
+memory are therefore those of the client alone. The stages are the stages of a run: request, parse, land, check, write.
+Then Dagster runs the same window once more, with everything else that a run does.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ LAST = date(2024, 3, 31)
 NOW = datetime(2024, 4, 10, tzinfo=UTC)
 TITLE = "From request to committed row"
 ABOUT = """\
-Candles of 20 symbols of the sandbox's {exchange}, in one process, without a rate limit. Sandbox and PostgreSQL are
-processes of their own on the same cores; CPU is the client's. One run each.
+Candles of 20 symbols of the sandbox's {exchange}, in one process, without a rate limit. Sandbox and PostgreSQL have
+their own processes on the same cores; CPU is the client's. One run each.
 """
 
 
 @dataclass
 class Stopwatch:
-    """CPU and wall seconds by stage, of this process."""
+    """The CPU seconds and elapsed seconds of this process, by stage."""
 
     cpu: dict[str, float] = field(default_factory=dict)
     wall: dict[str, float] = field(default_factory=dict)
@@ -70,8 +70,8 @@ def main() -> None:
         return
     with servers(arguments.exchange) as (sandbox, database):
         _run_child(arguments.exchange, max(arguments.days), sandbox, database)  # the sandbox makes its candles once
-        told = [_told(wanted, _run_child(arguments.exchange, wanted, sandbox, database)) for wanted in arguments.days]
-    lines = "\n".join(told)
+        results_of_days = [_run_child(arguments.exchange, wanted, sandbox, database) for wanted in arguments.days]
+    lines = "\n".join(map(_report, arguments.days, results_of_days))
     print(lines)  # noqa: T201
     about = ABOUT.format(exchange=arguments.exchange)
     results.write(TITLE, f"{about}\n```\n{lines}\n```", beside="embedded PostgreSQL 18")
@@ -87,9 +87,9 @@ def _arguments() -> argparse.Namespace:
 
 @contextmanager
 def servers(exchange: str, *options: str, now: datetime = NOW) -> Iterator[tuple[str, str]]:
-    """The addresses of a sandbox exchange, its time at `now`, and of an empty database.
+    """Yield the addresses of a sandbox exchange with its clock at `now`, and of an empty database.
 
-    `options` are the sandbox's; by default it enforces no limits.
+    `options`: options of the sandbox; by default it enforces no limits.
     """
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o711)
@@ -133,7 +133,7 @@ def _measure(exchange: str, wanted: int, sandbox: str, database: str) -> dict[st
 
 
 def _stages(titan10: IngestContext, exchange: str, slices: list[Slice], watch: Stopwatch) -> int:
-    _forget(titan10)
+    _empty_tables(titan10)
     with watch.stage("fetch"):
         fetch = fetch_and_land(titan10, exchange, plan_days(titan10, read_days(titan10, slices)).fetch)
     assert fetch.report is not None
@@ -153,7 +153,7 @@ def _as_a_run(titan10: IngestContext, exchange: str, wanted: int, folder: Path) 
 
     from titan10_dagster.defs.launch import backfill
 
-    _forget(titan10)
+    _empty_tables(titan10)
     fresh = IngestContext(titan10.settings, titan10.database, LandingZone(folder / "again"), now=titan10.now)
     with dg.DagsterInstance.ephemeral(tempdir=str(folder)) as instance:
         watch = Stopwatch()
@@ -164,7 +164,7 @@ def _as_a_run(titan10: IngestContext, exchange: str, wanted: int, folder: Path) 
 
 
 def symbols_of(sandbox: str) -> tuple[str, ...]:
-    """What the sandbox exchange lists."""
+    """Return the symbols that the sandbox exchange lists."""
     with urllib.request.urlopen(f"{sandbox}/_sandbox/venue") as answer:
         return tuple(json.load(answer)["symbols"])
 
@@ -172,7 +172,7 @@ def symbols_of(sandbox: str) -> tuple[str, ...]:
 def open_context(
     exchange: str, symbols: Sequence[str], sandbox: str, database: str, folder: Path, *, paced: bool = False
 ) -> IngestContext:
-    """The context of one sandbox exchange on a migrated database; `paced`: it keeps the exchange's rate limit."""
+    """Return the context of a sandbox exchange on a migrated database; `paced`: keep the exchange's rate limit."""
     settings = Settings.model_construct(
         data=folder,
         database=DatabaseSettings(),
@@ -186,12 +186,12 @@ def open_context(
     return IngestContext(settings, Database(database), LandingZone(settings.landing), now=lambda: NOW)
 
 
-def _forget(titan10: IngestContext) -> None:
+def _empty_tables(titan10: IngestContext) -> None:
     with titan10.database.transaction() as cursor:
         cursor.execute("TRUNCATE candles, slice_ledger, gaps, series")
 
 
-def _told(wanted: int, result: dict[str, Any]) -> str:
+def _report(wanted: int, result: dict[str, Any]) -> str:
     candles, cpu, wall = result["candles"], result["cpu"], result["wall"]
     total_cpu, total_wall = sum(cpu.values()), sum(wall.values())
     shares = ", ".join(f"{name} {seconds / total_cpu:.0%}" for name, seconds in cpu.items())

@@ -1,15 +1,15 @@
-"""The forecast of a backfill beside its result, for five backfills of the command line.
+"""Compare the forecast of a backfill with its result, for five backfills on the command line.
 
     python -m benchmarks.forecast [--pairs 6]
 
 Each backfill is `titan10 backfill`, paced, against a sandbox that enforces its limits, into an embedded PostgreSQL.
-Archive files lie on the disk of a file server. The days are without outages, which nothing announces. Requests and
-files should be equal, seconds within 25 %:
+Archive files lie on the disk of a file server. The days have no outages, because an outage cannot be forecast. The
+numbers of requests and files should be equal, and the seconds within 25 %:
 
 - `rest`: REST, 1,000 candles a page (Binance)
 - `rest, short pages`: REST, 300 candles a page that overlap by ten (Coinbase)
 - `archive months`: whole months from monthly files
-- `archive and rest`: months, days of the current month, and yesterday by REST
+- `archive and rest`: monthly files, daily files of the current month, and yesterday by REST
 - `resumed`: the same days of other pairs, after half of them were fetched
 """
 
@@ -31,7 +31,7 @@ from typing import Any
 import aiohttp
 
 from benchmarks import results
-from benchmarks.archives import _file_server, _mirror, _written
+from benchmarks.archives import _file_server, _mirror, _write
 from benchmarks.backfill import symbols_of
 from benchmarks.peers import Window
 from titan10_dagster.candles.slices import days, midnight, to_ms
@@ -152,7 +152,7 @@ def _line(name: str, report: dict[str, Any]) -> str:
 
 
 def _sandbox(exchange: str) -> tuple[subprocess.Popen[str], str]:
-    """A sandbox that enforces its limits, in real time, and its address."""
+    """Start a sandbox in real time that enforces its limits; return its process and its address."""
     command = [sys.executable, "-m", "titan10_dagster.sandbox", "--exchange", exchange, "--port", "0"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
@@ -169,7 +169,7 @@ async def _mirror_days(sandbox: str, symbols: Sequence[str], wanted: Sequence[da
                 for file in (path, f"{path}.CHECKSUM"):
                     async with session.get(f"{sandbox}/{file}") as answer:
                         if answer.status == 200:
-                            _written(folder / file, await answer.read())
+                            _write(folder / file, await answer.read())
 
 
 def _arguments() -> argparse.Namespace:

@@ -1,11 +1,11 @@
-"""How large Dagster's own tables become in a year, with housekeeping and without.
+"""Measure the size of Dagster's own tables after a year, with and without housekeeping.
 
     python -m benchmarks.instance [--minutes 4] [--days 30] [--year 365]
 
 A whole stack (daemon, code server, PostgreSQL) polls five sandbox exchanges each minute and settles a day of each, so
-that every event of real runs is there. Their rows are then copied in SQL, under new ids and older dates, until the
-tables hold the settlements and repairs of `--year` days and the polls of `--days`; of these housekeeping then deletes
-what is too old. What was not inserted is arithmetic on bytes a run, indexes included, and is marked as such.
+that all events are those of real runs. SQL then copies their rows, with new ids and older dates, until the tables have
+the settlements and repairs of `--year` days and the polls of `--days`. Then housekeeping deletes the old polls. Sizes
+that were not measured are computed from the bytes per run, indexes included, and marked as computed.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ COPY = (
 
 @dataclass(frozen=True)
 class Kind:
-    """The runs of a job: a finished one to copy, its events, and the bytes of what it wrote."""
+    """A finished run of a job, to be copied: its id, and the number and bytes of its events."""
 
     run: str
     events: int
@@ -82,7 +82,7 @@ class Kind:
 
 
 class Tables:
-    """Dagster's tables, looked at and filled by SQL."""
+    """Dagster's tables, read and filled with SQL."""
 
     def __init__(self, url: str) -> None:
         self._connection = psycopg2.connect(url, options="-c search_path=dagster")
@@ -94,33 +94,33 @@ class Tables:
             return cursor.fetchall() if cursor.description else []
 
     def size(self) -> int:
-        """Bytes of all tables with their indexes, dead rows swept out first."""
+        """Remove dead rows, then return the bytes of all tables with their indexes."""
         for table in TABLES:
-            self.ask(f"VACUUM (FULL, ANALYZE) {table}")
+            self.run_query(f"VACUUM (FULL, ANALYZE) {table}")
         query = "SELECT sum(pg_total_relation_size(c.oid)) FROM pg_class c WHERE relkind = 'r' AND relnamespace = %(s)s"
-        return int(self.ask(query + "::regnamespace", s="dagster")[0][0])
+        return int(self.run_query(query + "::regnamespace", s="dagster")[0][0])
 
     def copy(self, run: str, count: int, step: timedelta) -> None:
-        """So many runs more like this one, each so much older than the one before."""
-        self.ask(COPIES, run=run, count=count, step=step)
+        """Insert `count` copies of the run. Each is older by `step` than the one before."""
+        self.run_query(COPIES, run=run, count=count, step=step)
         for statement in COPY:
-            self.ask(statement)
+            self.run_query(statement)
 
     def kind(self, run: str) -> Kind:
         query = """SELECT count(*), sum(length(event)),
             coalesce(sum(length(event)) FILTER (WHERE dagster_event_type = 'ASSET_OBSERVATION'), 0)
             FROM event_logs WHERE run_id = %(run)s"""
-        return Kind(run, *map(int, self.ask(query, run=run)[0]))
+        return Kind(run, *map(int, self.run_query(query, run=run)[0]))
 
     def tick_bytes(self) -> int:
-        """Of one tick of a schedule or sensor, without indexes: there are too few to see the size of these."""
-        return int(self.ask("SELECT avg(pg_column_size(job_ticks.*)) FROM job_ticks")[0][0])
+        """Return the bytes of one tick of a schedule or sensor, without indexes, which are too small to measure."""
+        return int(self.run_query("SELECT avg(pg_column_size(job_ticks.*)) FROM job_ticks")[0][0])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=int, default=4, help="most that may go by until two polls are over")
-    parser.add_argument("--days", type=int, default=30, help="of live polling that are inserted")
+    parser.add_argument("--minutes", type=int, default=4, help="longest wait for the end of two polls")
+    parser.add_argument("--days", type=int, default=30, help="days of live polling that are inserted")
     parser.add_argument("--year", type=int, default=365, help="days of settlements and repairs that are inserted")
     arguments = parser.parse_args()
     with _stack() as (instance, tables, polled):
@@ -133,15 +133,17 @@ def main() -> None:
 @contextmanager
 def _stack() -> Iterator[tuple[DagsterInstance, Tables, Callable[[], bool]]]:
     before = dict(os.environ)
-    with tempfile.TemporaryDirectory() as name, Sandbox(list(EXCHANGES)) as sandbox:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory() as folder_name, Sandbox(list(EXCHANGES)) as sandbox:
+        folder = Path(folder_name)
         folder.chmod(0o711)
         settings = _project(folder, sandbox)
         stack = Stack(settings, folder, print)
         try:
             stack.start()
             os.environ.update(prepare(settings, folder, stack.database_url))
-            launch_backfill(stack.url, [(one, kind) for one in EXCHANGES for kind in ("candles", "ohlcv")], [YESTERDAY])
+            launch_backfill(
+                stack.url, [(name, kind) for name in EXCHANGES for kind in ("candles", "ohlcv")], [YESTERDAY]
+            )
             with DagsterInstance.get() as instance:
                 tables = Tables(stack.database_url)
 
@@ -170,7 +172,7 @@ def _wait(polled: Callable[[], bool], minutes: int) -> None:
     deadline = time.monotonic() + 60 * minutes
     while not polled():
         if time.monotonic() > deadline:
-            raise SystemExit("The runs to measure were not over in time: --minutes 10")
+            raise SystemExit("The runs to measure did not end in time: use --minutes 10.")
         time.sleep(2)
 
 
@@ -179,7 +181,7 @@ def _finished(instance: DagsterInstance, job: str) -> int:
 
 
 def _run(instance: DagsterInstance, job: str) -> str:
-    """The newest that succeeded: of a poll, one that follows another, as all but the first do."""
+    """Return the newest successful run: for polls, one that follows another poll, as almost all do."""
     filters = RunsFilter(job_name=job, statuses=[DagsterRunStatus.SUCCESS])
     return instance.get_runs(filters, limit=1)[0].run_id
 
@@ -187,7 +189,7 @@ def _run(instance: DagsterInstance, job: str) -> str:
 def _measured(instance: DagsterInstance, tables: Tables, days: int, year_days: int) -> str:
     live, whole = tables.kind(_run(instance, "live")), tables.kind(_run(instance, "__ASSET_JOB"))
     empty, tick = tables.size(), tables.tick_bytes()
-    snapshots = tables.ask("SELECT count(*) FROM snapshots")[0][0]
+    snapshots = tables.run_query("SELECT count(*) FROM snapshots")[0][0]
     year = year_days * len(EXCHANGES) * WHOLE
     tables.copy(whole.run, year, timedelta(days=year_days) / year)
     with_year = tables.size()
@@ -199,7 +201,7 @@ def _measured(instance: DagsterInstance, tables: Tables, days: int, year_days: i
     began = time.perf_counter()
     deleted = delete_runs(instance, datetime.now(UTC) - timedelta(days=KEPT_DAYS), longest=timedelta(hours=1))
     seconds = time.perf_counter() - began
-    return _told(
+    return _report(
         live,
         whole,
         {
@@ -221,8 +223,8 @@ def _measured(instance: DagsterInstance, tables: Tables, days: int, year_days: i
 
 
 def _shift(tables: Tables, run: str, days: int) -> None:
-    """The second lot of polls lies over the first: it is made older, so that all `days` have their minutes."""
-    tables.ask(
+    """Move the second batch of copied polls before the first one, so that all `days` have polls in each minute."""
+    tables.run_query(
         """UPDATE runs SET create_timestamp = create_timestamp - %(kept)s
         WHERE run_id IN (
             SELECT run_id FROM runs WHERE pipeline_name = 'live' AND run_id <> %(run)s ORDER BY id DESC LIMIT %(n)s
@@ -233,12 +235,12 @@ def _shift(tables: Tables, run: str, days: int) -> None:
     )
 
 
-def _told(live: Kind, whole: Kind, seen: Mapping[str, Any]) -> str:
+def _report(live: Kind, whole: Kind, seen: Mapping[str, Any]) -> str:
     lines = [
         f"One poll of {len(EXCHANGES)} exchanges: {live.events} events, {live.bytes / 1024:.1f} KiB of them, "
         f"{seen['live'] / 1024:.1f} KiB in the tables, indexes included.",
         f"One run that settles or repairs a day of one exchange: {whole.events} events, {whole.bytes / 1024:.1f} KiB, "
-        f"{seen['whole'] / 1024:.1f} KiB in the tables. Job snapshots: {seen['snapshots']}, however many runs.",
+        f"{seen['whole'] / 1024:.1f} KiB in the tables. Job snapshots: {seen['snapshots']}, for any number of runs.",
         "",
         f"Inserted for {len(EXCHANGES)} exchanges: {seen['year']} days of settlements with {REPAIRS} repairs a day and "
         f"exchange ({seen['year'] * len(EXCHANGES) * WHOLE:,} runs), and {seen['days']} days of polls "
@@ -246,7 +248,7 @@ def _told(live: Kind, whole: Kind, seen: Mapping[str, Any]) -> str:
         "",
         "```",
         f"empty installation                                  {seen['empty'] / MB:>9,.0f} MB",
-        f"with settlements, repairs and 3 days of polls       {seen['kept'] / MB:>9,.0f} MB   what housekeeping leaves",
+        f"with settlements, repairs and 3 days of polls       {seen['kept'] / MB:>9,.0f} MB   what housekeeping keeps",
         f"with all polls                                      {seen['full'] / MB:>9,.0f} MB",
         f"after one night of housekeeping                     {seen['after'] / MB:>9,.0f} MB",
         f"deleted {seen['deleted']:,} runs, {seen['events']:,} events in {seen['seconds']:,.0f} s: "
@@ -254,7 +256,7 @@ def _told(live: Kind, whole: Kind, seen: Mapping[str, Any]) -> str:
         f"{LIVE * seen['seconds'] / max(seen['deleted'], 1):,.0f} s a night",
         "```",
         "",
-        "A year, in arithmetic on these figures (ticks: what `retention` in dagster.yaml keeps of them):",
+        "A year, computed from these figures (ticks: those that `retention` in dagster.yaml keeps):",
         "",
         "| exchanges | settle, repair | polls, 3 days | ticks | with housekeeping | polls, a year | without |",
         "|-|-|-|-|-|-|-|",
@@ -264,7 +266,7 @@ def _told(live: Kind, whole: Kind, seen: Mapping[str, Any]) -> str:
 
 
 def _year(live: Kind, seen: Mapping[str, Any], exchanges: int) -> str:
-    # A poll has one observation for each exchange, and the rest once.
+    # A poll has one observation per exchange; all other events occur once.
     growth = live.observations / live.bytes / len(EXCHANGES) * (exchanges - len(EXCHANGES))
     poll, whole = seen["live"] * (1 + growth), 365 * exchanges * WHOLE * seen["whole"]
     ticks = seen["tick"] * (7 * LIVE + 3 * 288)

@@ -1,6 +1,6 @@
-"""Databases full of made-up candles, in the layouts that `benchmarks.queries` sets side by side.
+"""Databases with random candles, in the layouts that `benchmarks.queries` compares.
 
-Every layout answers to the same names: a view `ohlcv` of doubles, `listed`, the series that there are, and `latest`,
+All layouts have the same tables and views: `ohlcv`, a view with doubles; `listed`, the stored series; and `latest`,
 their newest candles.
 """
 
@@ -27,7 +27,7 @@ from psycopg2 import sql
 from psycopg2.extras import execute_values
 
 from titan10_dagster.candles.columns import Candles
-from titan10_dagster.candles.fetched import FetchRecord, JudgedSlice
+from titan10_dagster.candles.fetched import FetchRecord, JudgedSlice, Source
 from titan10_dagster.candles.rules import judge
 from titan10_dagster.candles.slices import Slice, Times
 from titan10_dagster.candles.timeframes import Timeframe
@@ -46,9 +46,9 @@ FETCHED = datetime(2024, 5, 1, tzinfo=UTC)
 MINUTE = Timeframe.parse("1m")
 PRICE_SCALE, VOLUME_SCALE = 1e2, 1e5
 
-# The same for every layout. At PostgreSQL's own 4 MB the planner sorts where it could hash, whoever asks.
+# The same for every layout. With PostgreSQL's default of 4 MB the planner sorts instead of hashing.
 SESSION = "-c timezone=UTC -c jit=off -c work_mem=16MB"
-ENOUGH, MOST = 0.2, 9  # seconds, times: until then a question is asked again in the same round
+ENOUGH, MOST = 0.2, 9  # a query is repeated within a round for this many seconds, at most this many times
 
 Cursor = Any
 
@@ -97,18 +97,18 @@ class Walk:
 
     @property
     def rows(self) -> int:
-        """Of all series."""
+        """The number of rows of all series."""
         return len(self.times) * len(LISTED)
 
     def weeks(self) -> Iterator[slice]:
-        """The minutes of each chunk; those of TimescaleDB begin on Thursdays."""
+        """Return the minutes of each chunk, as slices. Chunks of TimescaleDB begin on Thursdays."""
         week = self.times.astype("M8[W]")
         bounds = np.flatnonzero(np.diff(week.astype(np.int64))) + 1
         edges = [0, *bounds, len(self.times)]
         return (slice(a, b) for a, b in pairwise(edges))
 
     def integers_of(self, number: int) -> NDArray[np.int64]:
-        """Those of the series of that number: a few units apart from the one before, and some hours ahead of it."""
+        """Return the integers of a series, by its number: each is shifted in price and time against the one before."""
         rolled = np.roll(self.integers, -1009 * number, axis=1)
         rolled[:4] += 700 * number
         return rolled
@@ -116,7 +116,7 @@ class Walk:
 
 @dataclass
 class Layout:
-    """A database with the candles in it; `floats`: as doubles, else as the project keeps them."""
+    """A database with the candles. `floats`: stored as doubles, else in the layout of the project."""
 
     name: str
     url: str
@@ -128,7 +128,7 @@ class Layout:
     cursor: Cursor = None
 
     def fill(self, walk: Walk) -> None:
-        """From nothing; not compressed yet."""
+        """Create the tables and fill them, without compression."""
         if self.floats:
             with session(self.url) as cursor:
                 cursor.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
@@ -176,12 +176,12 @@ class Layout:
             cursor.execute("VACUUM ANALYZE candles")
 
     def _apply_policies(self) -> None:
-        """Some of them belong to the database's name: a copy of its files has them not."""
+        """Apply the storage policies again: some belong to the database's name, so a copy of its files lacks them."""
         with closing(Database(self.url)) as store:
             policies.apply(store, Policies.in_days(chunk=7, compress_after=7))
 
-    def loosen(self) -> None:
-        """Decompresses the newest chunk."""
+    def decompress_newest(self) -> None:
+        """Decompress the newest chunk."""
         if self.compressed:
             with session(self.url) as cursor:
                 cursor.execute(
@@ -197,16 +197,16 @@ class Layout:
             cursor.execute(f"SELECT {size}")
             return int(cursor.fetchone()[0])
 
-    def ask(self, name: str, query: str, parameters: Mapping[str, Any]) -> None:
-        """In the layout's own session, as a notebook or dashboard has one; the quicker the answer, the more often."""
+    def measure(self, name: str, query: str, parameters: Mapping[str, Any]) -> None:
+        """Time a query in the layout's own session, as in a notebook or dashboard. Fast queries are repeated."""
         bound = self._bound(query, parameters)
-        taken = [self._timed(bound)]
-        while sum(taken) < ENOUGH and len(taken) < MOST:
-            taken.append(self._timed(bound))
-        self.seconds.setdefault(name, []).append(statistics.median(taken))
+        seconds = [self._timed(bound)]
+        while sum(seconds) < ENOUGH and len(seconds) < MOST:
+            seconds.append(self._timed(bound))
+        self.seconds.setdefault(name, []).append(statistics.median(seconds))
 
     def open(self) -> Cursor:
-        """The layout's session: the same from question to question."""
+        """Return the cursor of the layout's session, which all queries share."""
         if self.cursor is None:
             connection = psycopg2.connect(self.url, options=SESSION)
             connection.autocommit = True
@@ -230,14 +230,14 @@ class Layout:
         return time.perf_counter() - started
 
     def median(self, name: str) -> float:
-        """In milliseconds."""
+        """Return the median time of a query, in milliseconds."""
         return statistics.median(self.seconds[name]) * 1000
 
     def range(self, name: str) -> str:
-        """In milliseconds, with the fastest and the slowest; empty where it was not asked."""
+        """Return median, fastest and slowest time in milliseconds; empty if the query was not timed."""
         if name not in self.seconds:
             return ""
-        low, high = (f(self.seconds[name]) * 1000 for f in (min, max))
+        low, high = min(self.seconds[name]) * 1000, max(self.seconds[name]) * 1000
         return f"{self.median(name):,.1f} ({low:,.1f}-{high:,.1f})"
 
 
@@ -250,15 +250,15 @@ def session(url: str) -> Iterator[Cursor]:
 
 
 def timescaledb() -> str | None:
-    """The URL of a server with TimescaleDB; without one it says that nothing was measured."""
+    """Return the URL of a server with TimescaleDB. Without one, print that nothing was measured and return None."""
     server = os.environ.get("TITAN10_TEST_TIMESCALEDB_URL")
     if not server:
-        print("no TimescaleDB: TITAN10_TEST_TIMESCALEDB_URL names none, so this was NOT measured")  # noqa: T201
+        print("NOT measured: set TITAN10_TEST_TIMESCALEDB_URL to a server with TimescaleDB")  # noqa: T201
     return server or None
 
 
 def beside(server: str) -> str:
-    """The server and its versions, for the line above the results."""
+    """Return the server and its versions, for the line above the results."""
     with session(server) as cursor:
         cursor.execute("SELECT default_version FROM pg_available_extensions WHERE name = 'timescaledb'")
         version = cursor.fetchone()[0]
@@ -269,7 +269,10 @@ def beside(server: str) -> str:
 
 @contextmanager
 def database(server: str, name: str, template: str | None = None) -> Iterator[str]:
-    """A database of that name and this process, dropped afterwards; with what is in that of the URL `template`."""
+    """Yield the URL of a new database, which is dropped afterwards.
+
+    Its name ends with the id of this process. `template`: the URL of a database to copy.
+    """
     name = f"{name}_{os.getpid()}"
     identifier = sql.Identifier(name)
     with session(server) as cursor:
@@ -285,7 +288,7 @@ def database(server: str, name: str, template: str | None = None) -> Iterator[st
 
 
 def _clone(cursor: Cursor, identifier: sql.Identifier, template: str) -> None:
-    """A copy of the files, which nobody may be using: TimescaleDB's scheduler has a session there, and comes back."""
+    """Copy the files of a database. No session may use them, so TimescaleDB's scheduler is kept out meanwhile."""
     name = urlsplit(template).path[1:]
     source = sql.Identifier(name)
     cursor.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(source))
@@ -305,12 +308,12 @@ def embedded() -> Iterator[str]:
             postgres.stop()
 
 
-def made_up(slice_: Slice, seed: int) -> JudgedSlice:
+def random_slice(slice_: Slice, seed: int) -> JudgedSlice:
     random = np.random.default_rng(seed)
     walk = np.round(40_000 + np.cumsum(random.normal(0, 5, slice_.expected + 1)), 2)
     opens, closes = walk[:-1], walk[1:]
     high, low = np.maximum(opens, closes) + 1, np.minimum(opens, closes) - 1
     volume = np.round(random.exponential(2.0, slice_.expected), 5)
     rows = Candles(slice_.grid(), np.stack([opens, np.round(high, 2), np.round(low, 2), closes, volume]))
-    record = FetchRecord(slice_, FETCHED + timedelta(hours=seed), "rest", 1, 0, 0.1, True, None)
+    record = FetchRecord(slice_, FETCHED + timedelta(hours=seed), Source.REST, 1, 0, 0.1, True, None)
     return JudgedSlice(record, judge(rows, slice_, FETCHED))

@@ -1,12 +1,12 @@
-"""What planning and reports cost on a long ledger: 5 years of 20 exchanges with 20 symbols each, 730,000 slices.
+"""Measure planning and reports on a long ledger: 5 years of 20 exchanges with 20 symbols each, 730,000 slices.
 
     python -m benchmarks.ledger [--rounds 5]
 
-The ledger is made by INSERT ... SELECT in the embedded PostgreSQL, which also holds Dagster's own tables. 14,400 slices
-have a gap that nobody explained yet, and thirty minutes without trades besides. It is then measured whole, and once
-more with 10,000 partitions (20 exchanges x 500 days) missing, half of them as an outage of our own and half as history,
-and with 1,220 runs of a backfill of half of the exchanges in the queue. Medians and ranges of the clock's seconds, and
-the median of the seconds that a processor spent on this process; PostgreSQL has the others.
+INSERT ... SELECT creates the ledger in the embedded PostgreSQL, which also holds Dagster's own tables. 14,400 slices
+have a gap without a reason and thirty minutes without trades. The complete ledger is measured first. The second
+measurement lacks 10,000 partitions (20 exchanges x 500 days), half of them because Titan-10 was down and half as
+history, and has 1,220 queued runs of a backfill of half of the exchanges. The result has the median and the range of
+the elapsed seconds, and the median CPU seconds of this process, without those of PostgreSQL.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def main() -> None:
     print(text)  # noqa: T201
     results.write(
         f"A ledger of {len(EXCHANGES) * len(SYMBOLS) * DAYS:,} slices",
-        f"Median seconds of {rounds} rounds (lowest to highest); last, those of a processor in our process."
+        f"Median seconds of {rounds} rounds (lowest to highest), and the median CPU seconds of our process."
         f"\n\n```\n{text}\n```",
         beside="embedded PostgreSQL 18",
     )
@@ -91,7 +91,7 @@ def _measure(titan10: IngestContext, instance: dg.DagsterInstance, rounds: int) 
     def plan_gaps() -> object:
         return plan_repairs(open_slices(titan10), holes=days_without_row(titan10).holes, exchanges=exchanges, now=NOW)
 
-    what: dict[str, Callable[[], object]] = {
+    works: dict[str, Callable[[], object]] = {
         "which days are missing": lambda: days_without_row(titan10),
         "gap planning": plan_gaps,
         "titan10 status": lambda: health_report(titan10, NOW),
@@ -99,11 +99,11 @@ def _measure(titan10: IngestContext, instance: dg.DagsterInstance, rounds: int) 
         "a tick of repair_gaps": lambda: repairs.plan_of(titan10, instance),
         "a tick of autopilot": lambda: autopilot.plan_of(titan10, instance),
     }
-    return [_told(name, _seconds(one, rounds)) for name, one in what.items()]
+    return [_line(name, _seconds(work, rounds)) for name, work in works.items()]
 
 
 def _seconds(work: Callable[[], object], rounds: int) -> list[tuple[float, float]]:
-    """Of each round: by the clock, and of a processor."""
+    """Return the elapsed seconds and the CPU seconds of each round."""
     seconds = []
     for _ in range(rounds):
         began, busy = time.perf_counter(), time.process_time()
@@ -112,7 +112,7 @@ def _seconds(work: Callable[[], object], rounds: int) -> list[tuple[float, float
     return seconds
 
 
-def _told(name: str, seconds: list[tuple[float, float]]) -> str:
+def _line(name: str, seconds: list[tuple[float, float]]) -> str:
     clock, busy = zip(*seconds, strict=True)
     return (
         f"  {name:<24}{statistics.median(clock):>6.2f}   ({min(clock):.2f} to {max(clock):.2f})"
@@ -166,16 +166,16 @@ def _run(titan10: IngestContext, *statements: str) -> None:
         "last": NOW.date(),
     }
     with titan10.database.transaction() as cursor:
-        for one in statements:
-            cursor.execute(one, parameters)
+        for statement in statements:
+            cursor.execute(statement, parameters)
         cursor.execute("ANALYZE slice_ledger; ANALYZE gaps")
 
 
 def _queue(instance: dg.DagsterInstance) -> None:
-    """Runs of a backfill that wait for their turn, of every other exchange."""
-    others = EXCHANGES[::2]
+    """Add queued runs of a backfill, for every second exchange."""
+    half = EXCHANGES[::2]
     for n in range(QUEUED):
-        keys = frozenset(daily_keys(others[n % len(others)]))
+        keys = frozenset(daily_keys(half[n % len(half)]))
         tags = {"dagster/backfill": "abcdefgh"}
         instance.add_run(
             dg.DagsterRun("__ASSET_JOB", tags=tags, status=dg.DagsterRunStatus.NOT_STARTED, asset_selection=keys)

@@ -1,13 +1,17 @@
-"""What live polling costs, and how soon a candle is there: 5 exchanges, 20 symbols each, sandboxes on this machine.
+"""Measure the cost of live polling and the lag of its candles: 5 sandbox exchanges with 20 symbols each.
 
     python -m benchmarks.live [--minutes 6] [--symbols 20] [--days 3 30] [--database URL]
 
-The cost: with three days of history stored, and then with ten times as much, some polls of one new minute each,
-without a rate limit, in CPU seconds of the polling process; and the job as a process that starts, polls and ends, both
-as a new Python, which is how Dagster starts a run, and as a copy of a process that has imported everything, which is
-how we do. The lag: the whole stack as `titan10 up` starts it, on the real clock, with the exchanges' rate limits
-enforced; PostgreSQL tells when each candle was committed (`track_commit_timestamp`). `--database`: an empty one,
-instead of the embedded server's; without commit times there the lag is not measured.
+Cost: a few polls of one new minute each, without a rate limit, in CPU seconds of the polling process. They are made
+with three days of stored history and with ten times as much. Then the job is measured as a process that starts, polls
+and ends: as a new Python (Dagster's way to start a run), and as a copy of a process that has imported everything
+(Titan-10's way).
+
+Lag: the whole stack as `titan10 up` starts it, in real time, with the exchanges' rate limits enforced. PostgreSQL
+records when each candle was committed (`track_commit_timestamp`).
+
+`--database`: the URL of an empty database to use instead of the embedded server. The lag is not measured if that server
+keeps no commit times.
 """
 
 from __future__ import annotations
@@ -27,6 +31,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -46,14 +51,14 @@ from titan10_dagster.store.migrations import migrate
 
 TITLE = "Live polling"
 ABOUT = """From the close of a candle to its committed row, {minutes} minutes of {series} series on 5 exchanges: the
-whole stack, schedule, daemon and a run for each tick included. CPU is the polling process's; sandboxes, PostgreSQL,
-UI and daemon share the cores. Kraken allows about one request a second, which is what its candles wait for.
+whole stack, with schedule, daemon and a run for each tick. CPU is that of the polling process; sandboxes, PostgreSQL,
+UI and daemon share the cores. Kraken's candles are later, because it allows only about one request per second.
 """
 EXCHANGES = ("binance", "bybit", "coinbase", "kraken", "okx")
 PROJECT = Path(__file__).parents[1]
 POLLS = 5
 START = datetime(2026, 3, 10, 0, 30, 5, tzinfo=UTC)
-WARM_UP = timedelta(seconds=150)  # of the stack: its first poll brings the day so far
+WARM_UP = timedelta(seconds=150)  # the first poll of the stack fetches the day so far
 MINUTE = timedelta(minutes=1)
 CANDLES = """
 INSERT INTO candles
@@ -85,15 +90,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="titan10-") as folder:
         Path(folder).chmod(0o711)
         with _database(arguments.database, Path(folder)) as database:
-            told = _costs(database, arguments, Path(folder) / "cost")
-            _empty(database)
-            told += _lags(database, arguments, Path(folder) / "lag")
-    lines = "\n".join(told)
-    print(lines)  # noqa: T201
+            lines = _costs(database, arguments, Path(folder) / "cost")
+            _empty_tables(database)
+            lines += _lags(database, arguments, Path(folder) / "lag")
+    text = "\n".join(lines)
+    print(text)  # noqa: T201
     about = ABOUT.format(minutes=arguments.minutes, series=len(EXCHANGES) * arguments.symbols)
     server = "embedded PostgreSQL 18" if arguments.database is None else "PostgreSQL with TimescaleDB"
     if arguments.write:
-        results.write(TITLE, f"{about}\n```\n{lines}\n```", beside=server)
+        results.write(TITLE, f"{about}\n```\n{text}\n```", beside=server)
 
 
 def _arguments() -> argparse.Namespace:
@@ -115,19 +120,19 @@ def _costs(database: str, arguments: argparse.Namespace, folder: Path) -> list[s
         _make_project(folder, urls, database, arguments.symbols, paced=False)
         migrate(database)
         now = START
-        told = []
+        lines = []
         for days in arguments.days:
-            rows = _remember(database, urls, arguments.symbols, days)
+            rows = _store_history(database, urls, arguments.symbols, days)
             cpu, wall, now = _poll_minutes(urls, now)
-            told.append(
-                f"{days:>3} days of history, {rows:>9,} candles: a poll takes {cpu:.2f} s of CPU, {wall:.2f} s of the"
-                f" clock (medians of {POLLS})"
+            lines.append(
+                f"{days:>3} days of history, {rows:>9,} candles: a poll takes {cpu:.2f} s of CPU, {wall:.2f} s in"
+                f" all (medians of {POLLS})"
             )
-        return [*told, *_costs_of_a_process(folder)]
+        return [*lines, *_costs_of_a_process(folder)]
 
 
-def _remember(database: str, urls: Mapping[str, str], count: int, days: int) -> int:
-    """Store so many days of every series, before START's; the number of candles."""
+def _store_history(database: str, urls: Mapping[str, str], count: int, days: int) -> int:
+    """Store `days` days of every series before the day of START; return the number of candles."""
     midnight = START.replace(hour=0, minute=0, second=0)
     series = [(name, symbol) for name, url in urls.items() for symbol in _symbols(url, count)]
     parameters = {
@@ -144,7 +149,10 @@ def _remember(database: str, urls: Mapping[str, str], count: int, days: int) -> 
 
 
 def _poll_minutes(urls: Mapping[str, str], now: datetime) -> tuple[float, float, datetime]:
-    """The median CPU and clock seconds of a poll of one new minute; the first one catches up, and is not counted."""
+    """Return the median CPU and elapsed seconds of polls of one new minute, and the new time.
+
+    The first poll catches up, so it does not count.
+    """
     titan10 = open_context(titan10_settings.load())
     cpu, wall = [], []
     with closing(titan10.database):
@@ -188,14 +196,14 @@ def _cost_of_a_copy() -> float:
     multiprocessing.set_forkserver_preload(list(PRELOADED))
     context = RunContext()
     answers = context.SimpleQueue()
-    process = context.Process(target=_execute_the_job_and_tell, args=(answers,))
+    process = context.Process(target=_execute_the_job_and_report, args=(answers,))
     process.start()
     seconds = answers.get()
     process.join()
     return float(seconds)
 
 
-def _execute_the_job_and_tell(answers: Any) -> None:
+def _execute_the_job_and_report(answers: Any) -> None:
     _execute_the_job()
     answers.put(time.process_time())
 
@@ -229,7 +237,7 @@ def _lags(database: str, arguments: argparse.Namespace, folder: Path) -> list[st
         lags = _read_lags(database, first - MINUTE, last - 2 * MINUTE)
         refused = sum(entry["status"] != 200 for url in urls.values() for entry in _requests(url))
     load = f"load average of the machine meanwhile: {os.getloadavg()[1]:.0f} on {os.cpu_count()} cores"
-    return [*_told(lags), f"requests that an exchange refused: {refused}", load]
+    return [*_lag_table(lags), f"requests that an exchange refused: {refused}", load]
 
 
 def _wait(stack: Stack, span: timedelta) -> datetime:
@@ -241,7 +249,7 @@ def _wait(stack: Stack, span: timedelta) -> datetime:
 
 
 def _read_lags(database: str, first: datetime, last: datetime) -> dict[str, list[float]]:
-    """Seconds from close to commit of the candles that begin in [first, last), by exchange."""
+    """Return the seconds from close to commit of the candles that begin in [first, last), by exchange."""
     lags: dict[str, list[float]] = {name: [] for name in EXCHANGES}
     with closing(psycopg2.connect(database)) as connection, connection.cursor() as cursor:
         cursor.execute(LAGS, (first, last))
@@ -250,14 +258,13 @@ def _read_lags(database: str, first: datetime, last: datetime) -> dict[str, list
     return lags
 
 
-def _told(lags: Mapping[str, Sequence[float]]) -> list[str]:
-    every = [lag for ones in lags.values() for lag in ones]
-    return ["seconds from close to commit    p50    p95   most   candles"] + [
-        f"  {name:<26} {np.percentile(ones, 50):>8.1f} {np.percentile(ones, 95):>6.1f} {max(ones):>6.1f}"
-        f" {len(ones):>9,}"
-        for name, ones in [*lags.items(), ("all", every)]
-        if ones
-    ]
+def _lag_table(lags: Mapping[str, Sequence[float]]) -> list[str]:
+    rows = ["seconds from close to commit    p50    p95   most   candles"]
+    for name, seconds in [*lags.items(), ("all", list(chain.from_iterable(lags.values())))]:
+        if seconds:
+            p50, p95 = np.percentile(seconds, 50), np.percentile(seconds, 95)
+            rows.append(f"  {name:<26} {p50:>8.1f} {p95:>6.1f} {max(seconds):>6.1f} {len(seconds):>9,}")
+    return rows
 
 
 # -- servers ----------------------------------------------------------------------------------------------------------
@@ -265,7 +272,7 @@ def _told(lags: Mapping[str, Sequence[float]]) -> list[str]:
 
 @contextmanager
 def _database(given: str | None, folder: Path) -> Iterator[str]:
-    """The URL of an empty database, which keeps commit times where it is the embedded server's."""
+    """Yield the URL of an empty database: the given one, or one of an embedded server with commit times."""
     if given is not None:
         yield given
         return
@@ -286,7 +293,7 @@ def _keeps_commit_times(database: str) -> bool:
         return bool(cursor.fetchall() == [("on",)])
 
 
-def _empty(database: str) -> None:
+def _empty_tables(database: str) -> None:
     with closing(psycopg2.connect(database)) as connection, connection, connection.cursor() as cursor:
         cursor.execute("TRUNCATE candles, slice_ledger, gaps, series, exchange_health, exchange_requests")
 
@@ -313,7 +320,7 @@ def _sandbox(*options: str) -> Iterator[dict[str, str]]:
 def _make_project(
     folder: Path, urls: Mapping[str, str], database: str, count: int, *, paced: bool
 ) -> titan10_settings.Settings:
-    """A project folder with live polling switched on, and TITAN10_HOME on it."""
+    """Create a project folder with live polling, set TITAN10_HOME to it, and return its settings."""
     folder.mkdir()
     lines = ['data = "."', "[database]", f'url = "{database}"', "[live]", "enabled = true"]
     lines += ["[server]", f"port = {free_port(0)}"]

@@ -1,11 +1,11 @@
-"""How much of the allowed request rate a backfill uses where each request takes a round trip of 150 ms.
+"""Measure the share of the allowed request rate that a backfill uses if each request takes a round trip of 150 ms.
 
     python -m benchmarks.pace [--seconds 30] [--round-trip 150] [--exchange NAME]...
 
-The sandbox enforces each exchange's own limits and answers late. The rate is that of the candle requests as the
-sandbox saw them arrive, first to last, against the pace that a backfill keeps, and against what the exchange's
-documents allow. The difference is on purpose: what is counted there is counted by another clock, and a refusal costs
-more than the last tenth is worth.
+The sandbox enforces each exchange's own limits and answers late. The rate is measured between the first and the last
+candle request that arrives at the sandbox. It is compared with the pace that a backfill keeps, and with the rate in the
+exchange's documentation. The pace is below the documented rate on purpose: the exchange counts with its own clock, and
+a refused request costs more time than the last tenth of the rate saves.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from titan10_dagster.ingest.fetch import fetch_and_land
 from titan10_dagster.ingest.markets import refresh_markets
 
 TITLE = "The allowed rate, with a round trip"
-# Candle requests a second that the exchange's documents allow. Kraken gives no history to go through.
+# Candle requests per second that the exchange's documentation allows. Kraken is left out, because it serves no history.
 ALLOWED = {"binance": 50.0, "bybit": 120.0, "coinbase": 10.0, "okx": 10.0}
 MOST_PAGES = 3000
 
@@ -53,7 +53,7 @@ def _line(exchange: str, arguments: argparse.Namespace) -> str:
             spacing = asyncio.run(spacing_of(titan10, exchange))
             _fetch(titan10, exchange, min(int(arguments.seconds / spacing), MOST_PAGES))
         arrivals = sorted(entry["monotonic"] for entry in candle_requests(sandbox))
-        refused = sum(entry["throttled"] for entry in _ask(f"{sandbox}/_sandbox/requests")["requests"])
+        refused = sum(entry["throttled"] for entry in _get_json(f"{sandbox}/_sandbox/requests")["requests"])
     rate = (len(arrivals) - 1) / (arrivals[-1] - arrivals[0])
     return (
         f"{exchange:<10}{len(arrivals):>6} requests, {rate:6.2f} a second: {rate * spacing:6.1%} of our own pace, "
@@ -62,16 +62,16 @@ def _line(exchange: str, arguments: argparse.Namespace) -> str:
 
 
 async def spacing_of(titan10: IngestContext, exchange: str) -> float:
-    """Seconds between two requests for candles at the pace that a backfill keeps."""
+    """Return the seconds between two candle requests at the pace of a backfill."""
     listed = await asyncio.to_thread(refresh_markets, titan10, exchange)
-    old = titan10.slices(exchange, [LAST])[0]  # okx has another endpoint, and pace, for what is new
-    async with open_client(titan10, exchange, listed) as client:
+    old = titan10.slices(exchange, [LAST])[0]  # okx has another endpoint and pace for new candles
+    async with open_client(titan10, exchange, listed.markets) as client:
         await client.fetch_page(old.series, old.start, 1)
         return client.pacer.spacing
 
 
 def _fetch(titan10: IngestContext, exchange: str, pages: int) -> None:
-    """As many whole days of each symbol as make so many pages."""
+    """Fetch whole days of each symbol, about `pages` pages in all."""
     symbols = titan10.exchange(exchange).symbols
     wanted = max(1, round(pages * venue_of(exchange).page_size / 1440 / len(symbols)))
     slices = titan10.slices(exchange, days(LAST - timedelta(days=wanted - 1), LAST))
@@ -79,13 +79,13 @@ def _fetch(titan10: IngestContext, exchange: str, pages: int) -> None:
 
 
 def candle_requests(sandbox: str) -> Iterator[dict[str, Any]]:
-    """The requests for the wanted candles, as the sandbox noted them."""
-    for entry in _ask(f"{sandbox}/_sandbox/requests")["requests"]:
+    """Yield the candle requests in the sandbox's log, without requests for a single candle."""
+    for entry in _get_json(f"{sandbox}/_sandbox/requests")["requests"]:
         if entry["kind"] == "candles" and entry["limit"] != 1:
             yield entry
 
 
-def _ask(url: str) -> Any:
+def _get_json(url: str) -> Any:
     with urllib.request.urlopen(url) as answer:
         return json.load(answer)
 

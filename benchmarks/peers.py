@@ -1,19 +1,19 @@
-"""The same candles, from the same sandbox, by what a user would take instead; and how far we are from the ceiling.
+"""Fetch the same candles from the same sandbox with other tools, and compare the speed with the possible maximum.
 
     python -m benchmarks.peers [--freqtrade PATH] [--symbols 10] [--days 180] [--rounds 3] [--round-trip 150]
 
-Three ways from the exchange to the disk, each a process of its own, one after the other:
+Three ways from the exchange to the disk run in separate processes, one after the other:
 
 - `titan10`: fetch, land, check and store
-- `freqtrade download-data`: its REST path into its own files; `--freqtrade` says where its command is
+- `freqtrade download-data`: by REST into its own files; `--freqtrade` is the path of its command
 - the usual tutorial: see `benchmarks.tutorial`
 
-Ours does what the runs of a backfill do: each is a process and a month long, and the next one fetches while one checks
-and stores; what Dagster adds to it `benchmarks.runs` tells. No rate limit for anybody; once without a round trip, then
-with one. Each fetches a short window and a long one, and the rate is that of the difference, so that start-up counts
-for nobody; so is the client's CPU time, its own process alone. The ceiling is the slowest of three things that no
-design avoids, each done alone: the requests, whose answers nobody reads, with as many under way as ours; reading the
-answers; COPY of the rows into a table without an index.
+`titan10` works like the runs of a backfill: each run is a process that fetches a month, and the next run fetches while
+this one checks and stores. `benchmarks.runs` shows the additional cost of Dagster. There is no rate limit. The
+comparison is made without a round trip and with one. Each way fetches a short window and a long one; rate and CPU time
+are those of the difference, so that start-up does not count. CPU is that of the client's process. The maximum is the
+slowest of three steps that every design needs, each measured alone: sending the requests, as many at once as `titan10`
+does, without reading the answers; reading the answers; and COPY of the rows into a table without an index.
 """
 
 from __future__ import annotations
@@ -54,9 +54,10 @@ from titan10_dagster.ingest.inspection import inspect_slices
 from titan10_dagster.ingest.store import store_slices
 from titan10_dagster.store import binary
 
-TITLE = "Beside what else one could take"
+TITLE = "Compared with other tools"
 EXCHANGE = "binance"
 IN_FLIGHT = 32
+MINUTE_MS = 60_000
 DAYS_OF_A_RUN = 30
 UNINDEXED = """
 CREATE TEMPORARY TABLE unindexed (
@@ -76,7 +77,7 @@ class Window:
 
     @property
     def candles(self) -> int:
-        return len(self.symbols) * (self.end_ms - self.start_ms) // 60_000
+        return len(self.symbols) * (self.end_ms - self.start_ms) // MINUTE_MS
 
     @property
     def start_ms(self) -> int:
@@ -89,7 +90,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Spent:
-    """Seconds of the clock, and of a process's CPU time."""
+    """The elapsed seconds and the CPU seconds of a process."""
 
     clock: float
     cpu: float
@@ -100,13 +101,13 @@ class Spent:
 
 @dataclass(frozen=True)
 class Servers:
-    """Where the candles come from, and where they may go."""
+    """The addresses of the sandbox exchange and of the database."""
 
     sandbox: str
     database: str
 
 
-Contestant = Callable[[Servers, Window, Path], list[str]]  # the command that brings a window into a folder
+Contestant = Callable[[Servers, Window, Path], list[str]]  # returns the command that fetches a window into a folder
 
 
 def main() -> None:
@@ -118,7 +119,7 @@ def main() -> None:
     if arguments.freqtrade:
         contestants["freqtrade download-data"] = freqtrade(arguments.freqtrade)
     else:
-        print("freqtrade is NOT measured: --freqtrade does not say where its command is.")  # noqa: T201
+        print("freqtrade was NOT measured: give the path of its command with --freqtrade.")  # noqa: T201
     lines = []
     for milliseconds in (0, arguments.round_trip):
         with servers(EXCHANGE, "--no-limits", "--latency", str(milliseconds)) as addresses:
@@ -143,7 +144,7 @@ def _measured(on: Servers, contestants: dict[str, Contestant], arguments: argpar
     ceilings: dict[str, list[float]] = {"requests": [], "reading": [], "COPY": []}
     for _ in range(arguments.rounds):
         for name, contestant in contestants.items():
-            # One symbol is enough to know the slow one.
+            # The tutorial is slow, so it fetches only one symbol.
             window = replace(long, symbols=long.symbols[:1]) if contestant is tutorial else long
             short = replace(window, first=LAST)
             spent = spend(contestant, on, window) - spend(contestant, on, short)
@@ -152,11 +153,11 @@ def _measured(on: Servers, contestants: dict[str, Contestant], arguments: argpar
         for name, rate in zip(ceilings, _ceilings(on, long), strict=True):
             ceilings[name].append(rate)
     ours = rates["titan10"]
-    of = f"{long.candles:,} candles of {len(long.symbols)} symbols"
-    yield f"{of}; candles a second, median of {arguments.rounds} rounds"
+    wanted = f"{long.candles:,} candles of {len(long.symbols)} symbols"
+    yield f"{wanted}; candles per second, median of {arguments.rounds} rounds"
     for name, those in rates.items():
-        yield f"{_line(name, those, ours)}; client CPU {median(costs[name]):.1f} us a candle"
-    yield "alone:"
+        yield f"{_line(name, those, ours)}; client CPU {median(costs[name]):.1f} us per candle"
+    yield "each step alone:"
     for name, those in ceilings.items():
         yield _line(f"  {name}", those, ours)
 
@@ -164,12 +165,12 @@ def _measured(on: Servers, contestants: dict[str, Contestant], arguments: argpar
 def _line(name: str, rates: Sequence[float], ours: Sequence[float]) -> str:
     ratio = median(mine / theirs for mine, theirs in zip(ours, rates, strict=True))
     spread = f"{min(rates):,.0f} to {max(rates):,.0f}"
-    return f"{name:<26}{median(rates):>10,.0f}   ({spread})".ljust(66) + f"titan10 is {ratio:.2f} times it"
+    return f"{name:<26}{median(rates):>10,.0f}   ({spread})".ljust(66) + f"titan10: {ratio:.2f} times this rate"
 
 
 def spend(contestant: Contestant, on: Servers, window: Window) -> Spent:
     with tempfile.TemporaryDirectory() as folder:
-        _empty(on.database)
+        _empty_tables(on.database)
         command = contestant(on, window, Path(folder))
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
         before, began = _cpu_of_children(), time.perf_counter()
@@ -178,12 +179,12 @@ def spend(contestant: Contestant, on: Servers, window: Window) -> Spent:
 
 
 def _cpu_of_children() -> float:
-    """CPU seconds of all processes that this one has waited for."""
+    """Return the CPU seconds of all ended child processes."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
-def _empty(database: str) -> None:
+def _empty_tables(database: str) -> None:
     with closing(psycopg2.connect(database)) as connection, connection, connection.cursor() as cursor:
         cursor.execute("SELECT to_regclass(name) FROM unnest(ARRAY['candles', 'tutorial_ohlcv']) AS name")
         tables = [name for (name,) in cursor.fetchall() if name]
@@ -208,14 +209,14 @@ def _titan10_here(sandbox: str, database: str, folder: str, symbols: str, first:
     return fetch_and_store(lambda: open_context(EXCHANGE, symbols.split(","), sandbox, database, Path(folder)), runs)
 
 
-def fetch_and_store(opened: Callable[[], IngestContext], runs: Iterable[Sequence[date]]) -> int:
-    """Do what the runs of a backfill do: one fetches while the one before it stores. Return the stored candles.
+def fetch_and_store(new_context: Callable[[], IngestContext], runs: Iterable[Sequence[date]]) -> int:
+    """Work like the runs of a backfill: fetch a run while the run before it is stored. Return the stored candles.
 
-    `opened` makes a context, because each process needs its own connections.
+    `new_context` opens a context, because each process needs its own connections.
     """
 
     def store(slices: Sequence[Slice]) -> None:
-        titan10 = opened()
+        titan10 = new_context()
         list(inspect_slices(titan10, slices))
         stored.value += store_slices(titan10, read_days(titan10, slices).unstored()).inserted
 
@@ -223,7 +224,7 @@ def fetch_and_store(opened: Callable[[], IngestContext], runs: Iterable[Sequence
     stored = context.Value("q", 0)
     before: list[BaseProcess] = []
     for run in runs:
-        titan10 = opened()
+        titan10 = new_context()
         slices = titan10.slices(EXCHANGE, run)
         fetch_and_land(titan10, EXCHANGE, plan_days(titan10, read_days(titan10, slices)).fetch)
         titan10.database.close()
@@ -247,7 +248,7 @@ def tutorial(on: Servers, window: Window, _: Path) -> list[str]:
 
 def freqtrade(program: str) -> Contestant:
     def command(on: Servers, window: Window, folder: Path) -> list[str]:
-        # Without `only_from_ccxt` it would ask Binance's archive first.
+        # Without `only_from_ccxt`, freqtrade would read Binance's archive first.
         return [program, *freqtrade_arguments(on, window, folder, only_from_ccxt=True)]
 
     return command
@@ -270,10 +271,9 @@ def freqtrade_version(program: str | None) -> str:
     if not program:
         return ""
     python = Path(program).with_name("python")
-    asked = "from importlib.metadata import version; print(version('freqtrade'))"
+    code = "from importlib.metadata import version; print(version('freqtrade'))"
     return (
-        ", freqtrade "
-        + subprocess.run([python, "-c", asked], check=True, capture_output=True, text=True).stdout.strip()
+        ", freqtrade " + subprocess.run([python, "-c", code], check=True, capture_output=True, text=True).stdout.strip()
     )
 
 
@@ -283,21 +283,21 @@ def freqtrade_version(program: str | None) -> str:
 def _ceilings(on: Servers, window: Window) -> tuple[float, float, float]:
     began = time.perf_counter()
     answers = asyncio.run(_requests(on.sandbox, window))
-    asked = time.perf_counter()
+    requested = time.perf_counter()
     pages = _read(answers)
     read = time.perf_counter()
     copied = _copy(on.database, pages)
     count = sum(map(len, pages))
-    return count / (asked - began), count / (read - asked), count / copied
+    return count / (requested - began), count / (read - requested), count / copied
 
 
 async def _requests(sandbox: str, window: Window) -> list[bytes]:
-    """The answers to all pages of the window, as they came."""
+    """Return the answers to all pages of the window, in the order of arrival."""
     page = venue_of(EXCHANGE).page_size
     urls = iter(
         f"{sandbox}/api/v3/klines?symbol={symbol.replace('/', '')}&interval=1m&limit={page}&startTime={since}"
         for symbol in window.symbols
-        for since in range(window.start_ms, window.end_ms, page * 60_000)
+        for since in range(window.start_ms, window.end_ms, page * MINUTE_MS)
     )
     answers: list[bytes] = []
 
@@ -313,11 +313,11 @@ async def _requests(sandbox: str, window: Window) -> list[bytes]:
 
 def _read(answers: Sequence[bytes]) -> list[Rows]:
     wire = venue_of(EXCHANGE).wire
-    return [parse(decode(answer.decode(), wire), wire, list) for answer in answers]
+    return [parse(decode(answer.decode(), wire), wire, list, MINUTE_MS).candles for answer in answers]
 
 
 def _copy(database: str, pages: Sequence[Any]) -> float:
-    """Seconds of a COPY of the rows, made into its format before."""
+    """Return the seconds of a COPY of the rows, which are converted to its format before the measurement."""
     blocks = [_rows(page) for page in pages]
     with closing(psycopg2.connect(database)) as connection, connection, connection.cursor() as cursor:
         cursor.execute(UNINDEXED)

@@ -1,12 +1,13 @@
-"""What the layout of the candles costs and gives, beside what one might pick instead: bytes, reading, rollups, repairs.
+"""Compare the layout of the candles with alternatives: bytes on disk, reading, rollups and repairs.
 
     TITAN10_TEST_TIMESCALEDB_URL=postgresql://... python -m benchmarks.queries [--days 90] [--rounds 9] [--plain]
 
-Five exchanges of 20 symbols each. The databases are made on that server and dropped afterwards; 90 days take 12 GB of
-disk and a quarter of an hour. A round asks every layout the same question, one after the other, so that the ratios hold
-even where the machine is shared.
-`--plain` adds the embedded PostgreSQL 18, without TimescaleDB. At the end the same questions of a sixteenth and of a
-quarter of the history: which answers take longer the more there is.
+There are five exchanges of 20 symbols each. The databases are created on that server and dropped afterwards; 90 days
+need 12 GB of disk and a quarter of an hour. In a round every query is sent to all layouts, one after the other, so that
+the ratios are right even on a shared machine. `--plain` adds the embedded PostgreSQL 18, without TimescaleDB.
+
+At the end the same queries read a sixteenth and a quarter of the history, to show which queries take longer with more
+history.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from benchmarks.layouts import (
     beside,
     database,
     embedded,
-    made_up,
+    random_slice,
     session,
     timescaledb,
 )
@@ -48,7 +49,7 @@ from titan10_dagster.store.rollups import ROLLUPS
 from titan10_dagster.store.writer import write_slices
 
 TITLE = "Layouts of the candles in TimescaleDB"
-ONE = Series("exchange2", "S7/USDT", MINUTE)
+READ = Series("exchange2", "S7/USDT", MINUTE)
 REPAIRED = "exchange1"
 
 SERIES = "exchange = %(exchange)s AND symbol = %(symbol)s AND timeframe = '1m'"
@@ -66,26 +67,26 @@ QUERIES: Mapping[str, str] = {
     "history of a series, averaged": f"SELECT avg(close) FROM ohlcv WHERE {SERIES}",
     "history of a series, added up": f"SELECT min(low), max(high), sum(volume), count(*) FROM ohlcv WHERE {SERIES}",
     "one day of a series": f'{CANDLES} AND "time" >= %(day)s AND "time" < %(next)s ORDER BY "time"',
-    "counts a day of an exchange": """SELECT symbol, date_bin('1 day', "time", '2000-01-03 00:00Z'), count(*) FROM ohlcv
-        WHERE exchange = %(exchange)s GROUP BY 1, 2""",
+    "candles per day of an exchange": """SELECT symbol, date_bin('1 day', "time", '2000-01-03 00:00Z'), count(*)
+        FROM ohlcv WHERE exchange = %(exchange)s GROUP BY 1, 2""",
     "1h candles from the minutes": f"""SELECT date_bin('1 hour', "time", '2000-01-03 00:00Z') AS hour,
         first(open, "time"), max(high), min(low), last(close, "time"), sum(volume), count(*)
         FROM ohlcv WHERE {SERIES} AND "time" >= %(since)s GROUP BY 1""",
     LATEST: 'SELECT exchange, symbol, "time", close FROM latest',
-    "last candle of every series, one's own query": NEWEST,
+    "last candle of every series, without the view": NEWEST,
     "missing minutes of an exchange": """SELECT symbol, minute FROM listed
         CROSS JOIN generate_series(%(since)s, %(end)s::timestamptz - interval '1 minute', interval '1 minute') AS minute
         WHERE exchange = %(exchange)s EXCEPT SELECT symbol, "time" FROM ohlcv
         WHERE exchange = %(exchange)s AND timeframe = '1m' AND "time" >= %(since)s""",
 }
-ASKED = tuple(dict.fromkeys((ON_SERVER, READ_OUT, AS_PANDAS, *QUERIES, ALL_COMPRESSED)))
+MEASURED = tuple(dict.fromkeys((ON_SERVER, READ_OUT, AS_PANDAS, *QUERIES, ALL_COMPRESSED)))
 KEPT = """COPY (SELECT "time", open, high, low, close, volume, candles FROM ohlcv_{name}
     WHERE exchange = %(exchange)s AND symbol = %(symbol)s ORDER BY "time") TO STDOUT (FORMAT binary)"""
 KEPT_DAY = """SELECT "time", open, high, low, close, volume, candles FROM ohlcv_1h
     WHERE exchange = %(exchange)s AND symbol = %(symbol)s AND "time" >= %(day)s AND "time" < %(next)s"""
 WEEK, OF_A_DAY = "refresh of a week, all six", "refresh of a day that was written again, all six"
 
-OURS, LOOSE, FLOATS, BY_TIME = "ours", "ours, not compressed", "float8 by series", "float8 by time only"
+OURS, UNCOMPRESSED, FLOATS, BY_TIME = "ours", "ours, not compressed", "float8 by series", "float8 by time only"
 PLAIN = "ours, plain PostgreSQL 18"
 
 Parameters = Mapping[str, Any]
@@ -96,33 +97,35 @@ def main() -> None:
     server = timescaledb()
     if server is None:
         return
-    told: list[str] = []
+    sections: list[str] = []
     with ExitStack() as stack:
         walk = Walk.of(arguments.days * 1440)
         layouts = _layouts(stack, server, walk, plain=arguments.plain)
         for text in _compared(layouts, walk, arguments.rounds):
-            _tell(told, text, server)
+            _publish(sections, text, server)
         smaller = _smaller(stack, server, walk, plain=arguments.plain)
-        _tell(told, _growth([*smaller, [layouts[OURS], *([layouts[PLAIN]] if arguments.plain else [])]], walk), server)
+        whole = [layouts[OURS], layouts[PLAIN]] if arguments.plain else [layouts[OURS]]
+        _publish(sections, _growth([*smaller, whole], walk), server)
 
 
-def _tell(told: list[str], text: str, server: str) -> None:
+def _publish(sections: list[str], text: str, server: str) -> None:
+    """Print a section, and write all sections so far to RESULTS.md."""
     print(text, flush=True)  # noqa: T201
-    told.append(text)
-    results.write(TITLE, "\n\n".join(told), beside=beside(server))
+    sections.append(text)
+    results.write(TITLE, "\n\n".join(sections), beside=beside(server))
 
 
 def _layouts(stack: ExitStack, server: str, walk: Walk, *, plain: bool) -> dict[str, Layout]:
-    """Each filled once, as integers and as doubles; the others are copies of these files."""
-    loose = Layout(LOOSE, stack.enter_context(database(server, "titan10_bench_u")), compressed=False)
-    _aloud("filled", loose.name, partial(loose.fill, walk))
-    ours = Layout(OURS, stack.enter_context(database(server, "titan10_bench_c", loose.url)))
+    """Return the layouts. Two databases are filled, with integers and with doubles; the others are copies."""
+    uncompressed = Layout(UNCOMPRESSED, stack.enter_context(database(server, "titan10_bench_u")), compressed=False)
+    _report_time("filled", uncompressed.name, partial(uncompressed.fill, walk))
+    ours = Layout(OURS, stack.enter_context(database(server, "titan10_bench_c", uncompressed.url)))
     by_time = Layout(BY_TIME, stack.enter_context(database(server, "titan10_bench_t")), floats=True, segmented=False)
-    _aloud("filled", by_time.name, partial(by_time.fill, walk))
+    _report_time("filled", by_time.name, partial(by_time.fill, walk))
     floats = Layout(FLOATS, stack.enter_context(database(server, "titan10_bench_f", by_time.url)), floats=True)
     for layout in (ours, floats, by_time):
-        _aloud("compressed", layout.name, layout.compress)
-    layouts = [loose, ours, floats, by_time]
+        _report_time("compressed", layout.name, layout.compress)
+    layouts = [uncompressed, ours, floats, by_time]
     if plain:
         layouts.append(_plain(stack, walk))
     return {layout.name: layout for layout in layouts}
@@ -130,49 +133,49 @@ def _layouts(stack: ExitStack, server: str, walk: Walk, *, plain: bool) -> dict[
 
 def _plain(stack: ExitStack, walk: Walk) -> Layout:
     layout = Layout(PLAIN, stack.enter_context(embedded()), compressed=False, timescaledb=False)
-    _aloud("filled", layout.name, partial(layout.fill, walk))
+    _report_time("filled", layout.name, partial(layout.fill, walk))
     return layout
 
 
 def _smaller(stack: ExitStack, server: str, walk: Walk, *, plain: bool) -> list[list[Layout]]:
-    """A sixteenth and a quarter of the history: in TimescaleDB, and in plain PostgreSQL where that is wanted."""
+    """Return layouts with a sixteenth and a quarter of the history; `plain`: in plain PostgreSQL too."""
     found = []
     for part in (16, 4):
         shorter = Walk.of(len(walk.times) // part)
         ours = Layout(OURS, stack.enter_context(database(server, f"titan10_bench_{part}")))
-        _aloud("filled", f"{shorter.rows:,} rows of {ours.name}", partial(ours.fill, shorter))
+        _report_time("filled", f"{shorter.rows:,} rows of {ours.name}", partial(ours.fill, shorter))
         ours.compress()
-        ours.loosen()
+        ours.decompress_newest()
         with closing(Database(ours.url)) as store:
             rollups.catch_up(store)
         found.append([ours, _plain(stack, shorter)] if plain else [ours])
     return found
 
 
-def _aloud(done: str, name: str, work: Callable[[], None]) -> None:
+def _report_time(done: str, name: str, work: Callable[[], None]) -> None:
     started = time.perf_counter()
     work()
     print(f"{name}: {done} in {time.perf_counter() - started:.0f} s", flush=True)  # noqa: T201
 
 
 def _compared(by_name: Mapping[str, Layout], walk: Walk, rounds: int) -> Iterator[str]:
-    """The sections of the result, each as soon as it is measured."""
+    """Yield each section of the result as soon as it is measured."""
     layouts = list(by_name.values())
     parameters = _parameters(day=LAST - timedelta(days=9), since=LAST - timedelta(days=29))
     sizes = [layout.bytes() / walk.rows for layout in layouts]
     yield (
         f"{len(EXCHANGES)} exchanges of {len(SYMBOLS)} symbols, {len(walk.times) // 1440} days of random 1m candles:"
         f" {walk.rows:,} rows, chunks of 7 days. Medians of {rounds} rounds in milliseconds (fastest-slowest). Chunks"
-        " are compressed, but for the newest, of which the policy leaves one or two. 1h candles and missing minutes are"
-        " those of the last 30 days. All sessions have a work_mem of 16 MB.\n\nA history is read three ways: to its"
-        " end, but without sending it (OFFSET); by COPY in binary; and as a pandas frame: ours by `store.reader`,"
-        " doubles from the rows of a cursor, as `pandas.read_sql` does."
+        " are compressed, except the newest one, because the policy leaves one or two uncompressed. 1h candles and"
+        " missing minutes are those of the last 30 days. All sessions have a work_mem of 16 MB.\n\nA history is read in"
+        " three ways: completely, but without sending it (OFFSET); by COPY in binary; and as a pandas frame."
+        " `store.reader` makes the frame of our layout; doubles are read from a cursor, as `pandas.read_sql` does."
     )
     for _ in range(rounds):
         for layout in layouts:
-            layout.ask(ALL_COMPRESSED, QUERIES[LATEST], parameters)
+            layout.measure(ALL_COMPRESSED, QUERIES[LATEST], parameters)
     for layout in layouts:
-        layout.loosen()
+        layout.decompress_newest()
     for number in range(rounds):
         started = time.perf_counter()
         _round(layouts, parameters)
@@ -187,8 +190,8 @@ def _compared(by_name: Mapping[str, Layout], walk: Walk, rounds: int) -> Iterato
 
 def _parameters(*, day: date, since: date) -> Parameters:
     return {
-        "exchange": ONE.exchange,
-        "symbol": ONE.symbol,
+        "exchange": READ.exchange,
+        "symbol": READ.symbol,
         "day": midnight(day),
         "next": midnight(day + timedelta(days=1)),
         "since": midnight(since),
@@ -197,16 +200,16 @@ def _parameters(*, day: date, since: date) -> Parameters:
 
 
 def _round(layouts: Sequence[Layout], parameters: Parameters) -> None:
-    """Every question of every layout."""
+    """Time every query on every layout."""
     for name, query in QUERIES.items():
         for layout in layouts:
-            layout.ask(name, query, parameters)
+            layout.measure(name, query, parameters)
     for layout in layouts:
         layout.seconds.setdefault(AS_PANDAS, []).append(_as_pandas(layout, parameters))
 
 
 def _as_pandas(layout: Layout, parameters: Parameters) -> float:
-    """Through the project's own Python API; doubles as `pandas.read_sql` reads them."""
+    """Return the seconds to read a history as pandas: by `store.reader`, or doubles as `pandas.read_sql` does."""
     if layout.floats:
         started = time.perf_counter()
         layout.open().execute(HISTORY, parameters)
@@ -214,9 +217,9 @@ def _as_pandas(layout: Layout, parameters: Parameters) -> float:
         frame = pd.DataFrame.from_records(layout.open().fetchall(), columns=names, coerce_float=True)
     else:
         with closing(Database(layout.url)) as store:
-            reader.candles(store, ONE, parameters["day"], parameters["next"])  # connects
+            reader.candles(store, READ, parameters["day"], parameters["next"])  # connects
             started = time.perf_counter()
-            frame = reader.candles(store, ONE, midnight(date(2000, 1, 1)), END)
+            frame = reader.candles(store, READ, midnight(date(2000, 1, 1)), END)
     assert len(frame), f"{layout.name} has no history"
     return time.perf_counter() - started
 
@@ -224,29 +227,31 @@ def _as_pandas(layout: Layout, parameters: Parameters) -> float:
 def _table(layouts: Sequence[Layout], sizes: Sequence[float]) -> str:
     head = f"| | {' | '.join(layout.name for layout in layouts)} |\n|-|{'-|' * len(layouts)}"
     size = " | ".join(f"{size:.1f}" for size in sizes)
-    rows = [f"| {name} | {' | '.join(layout.range(name) for layout in layouts)} |" for name in ASKED]
+    rows = [f"| {name} | {' | '.join(layout.range(name) for layout in layouts)} |" for name in MEASURED]
     return "\n".join((head, f"| bytes a candle | {size} |", *rows))
 
 
 def _ratios(by_name: Mapping[str, Layout]) -> str:
     ours = by_name[OURS]
     titles = {
-        LOOSE: "ours takes, of not compressed",
-        FLOATS: "ours takes, of float8 by series",
-        BY_TIME: "by time only takes, of ours",
-        PLAIN: "plain PostgreSQL 18 takes, of ours",
+        UNCOMPRESSED: "ours / not compressed",
+        FLOATS: "ours / float8 by series",
+        BY_TIME: "by time only / ours",
+        PLAIN: "plain PostgreSQL 18 / ours",
     }
     others = [name for name in titles if name in by_name]
     lines = []
-    for question in ASKED:
-        times = {name: by_name[name].median(question) / ours.median(question) for name in others}
-        cells = [f"{1 / times[name]:.2f}" if name in (LOOSE, FLOATS) else f"{times[name]:,.1f}" for name in others]
+    for question in MEASURED:
+        cells = []
+        for name in others:
+            time_ratio = by_name[name].median(question) / ours.median(question)
+            cells.append(f"{1 / time_ratio:.2f}" if name in (UNCOMPRESSED, FLOATS) else f"{time_ratio:,.1f}")
         lines.append(f"| {question} | {' | '.join(cells)} |")
     return "\n".join((f"| | {' | '.join(titles[name] for name in others)} |", f"|-|{'-|' * len(others)}", *lines))
 
 
 def _roll_up(layouts: Sequence[Layout], walk: Walk, parameters: Parameters, rounds: int) -> None:
-    """Rollups of both: made week by week, in turns; then refreshed for a day that was written again, and read."""
+    """Create the rollups of both layouts week by week, in turns. Then refresh them for a changed day, and read them."""
     _float_rollups(layouts[1])
     for start, end in _weeks(walk):
         for layout in layouts:
@@ -259,9 +264,9 @@ def _roll_up(layouts: Sequence[Layout], walk: Walk, parameters: Parameters, roun
             _touch(layout, parameters)
             layout.seconds.setdefault(OF_A_DAY, []).append(_refresh(layout, None, None))
     for name in ("1h", "5m"):
-        for _ in range(3 * rounds):  # milliseconds, and all but equal
+        for _ in range(3 * rounds):  # they take milliseconds and differ little
             for layout in layouts:
-                layout.ask(f"kept {name} candles of a series", KEPT.format(name=name), parameters)
+                layout.measure(f"kept {name} candles of a series", KEPT.format(name=name), parameters)
 
 
 def _float_rollups(layout: Layout) -> None:
@@ -274,7 +279,7 @@ def _float_rollups(layout: Layout) -> None:
 
 
 def _weeks(walk: Walk) -> Iterator[tuple[datetime, datetime]]:
-    """From Monday to Monday, whole ones only."""
+    """Yield the whole weeks, from Monday to Monday."""
     monday = END
     while midnight(walk.times[0].astype("M8[D]").item()) <= monday - timedelta(weeks=1):
         monday -= timedelta(weeks=1)
@@ -293,7 +298,7 @@ def _refresh(layout: Layout, start: datetime | None, end: datetime | None) -> fl
 
 
 def _touch(layout: Layout, parameters: Parameters) -> None:
-    """The first and the last minute of a day, in one transaction: everything between the two is invalid then."""
+    """Change the first and the last minute of a day in one transaction, which invalidates all rollups between them."""
     touch = f"""UPDATE candles SET volume = volume + 1 WHERE {SERIES}
         AND "time" IN (%(day)s, %(next)s::timestamptz - interval '1 minute')"""
     with session(layout.url) as cursor:
@@ -311,7 +316,7 @@ def _rollup_table(ours: Layout, floats: Layout) -> str:
 
 
 def _repairs(ours: Layout, by_time: Layout) -> str:
-    """Repairs of compressed days: through the store, and what "by time only" does with an upsert."""
+    """Measure repairs of compressed days: through the store, and by an upsert in the layout "by time only"."""
     day = LAST - timedelta(days=8)
     lines = []
     with closing(Database(ours.url)) as store:
@@ -331,7 +336,7 @@ def _repairs(ours: Layout, by_time: Layout) -> str:
 
 
 def _restate(store: Database, slices: Sequence[Slice], seed: int) -> float:
-    given = [made_up(slice_, seed) for slice_ in slices]
+    given = [random_slice(slice_, seed) for slice_ in slices]
     started = time.perf_counter()
     write_slices(store, given)
     return time.perf_counter() - started
@@ -354,7 +359,7 @@ def _upsert(layout: Layout, day: date) -> str:
 
 
 def _growth(sizes: Sequence[Sequence[Layout]], walk: Walk) -> str:
-    """`sizes`: of each length of history the layouts, the same each time."""
+    """Compare the times for three lengths of history. `sizes`: the same layouts for each length."""
     parameters = _parameters(day=LAST - timedelta(days=4), since=LAST - timedelta(days=4))
     for layouts in sizes:
         for layout in layouts:
@@ -362,23 +367,23 @@ def _growth(sizes: Sequence[Sequence[Layout]], walk: Walk) -> str:
     for seed in range(5):
         for layouts in sizes:
             for layout in layouts:
-                _grow(layout, parameters, seed)
+                _measure_all(layout, parameters, seed)
     first = sizes[0]
     head = "| | " + " | ".join(f"{layout.name}, 1x (ms) | 4x | 16x" for layout in first) + " |"
     rows = []
     for name in first[0].seconds:
-        cells = [_grown([layouts[number] for layouts in sizes], name) for number in range(len(first))]
+        cells = [_ratios_of_growth([layouts[number] for layouts in sizes], name) for number in range(len(first))]
         rows.append(f"| {name} | {' | '.join(cells)} |")
     return (
-        f"The same of {len(walk.times) / 16 / 1440:.1f} days (1x), of four times and of sixteen times as much, in"
-        " times the first. 1h candles and missing minutes are those of the last five days.\n\n"
+        f"The same queries with {len(walk.times) / 16 / 1440:.1f} days (1x), and with four and sixteen times as much:"
+        " times relative to 1x. 1h candles and missing minutes are those of the last five days.\n\n"
         + "\n".join((head, f"|-|{'-|-|-|' * len(first)}", *rows))
     )
 
 
-def _grow(layout: Layout, parameters: Parameters, seed: int) -> None:
+def _measure_all(layout: Layout, parameters: Parameters, seed: int) -> None:
     for name, query in QUERIES.items():
-        layout.ask(name, query, parameters)
+        layout.measure(name, query, parameters)
     slices = [Slice(Series(REPAIRED, SYMBOLS[3], MINUTE), parameters["day"].date())]
     with closing(Database(layout.url)) as store:
         restated = layout.seconds.setdefault("a day of one symbol restated", [])
@@ -386,10 +391,10 @@ def _grow(layout: Layout, parameters: Parameters, seed: int) -> None:
         started = time.perf_counter()
         rollups.refresh(store, windows(slices))
         layout.seconds.setdefault("rollups of that day refreshed", []).append(time.perf_counter() - started)
-    layout.ask("kept 1h candles of a day", KEPT_DAY, parameters)
+    layout.measure("kept 1h candles of a day", KEPT_DAY, parameters)
 
 
-def _grown(layouts: Sequence[Layout], name: str) -> str:
+def _ratios_of_growth(layouts: Sequence[Layout], name: str) -> str:
     first, *others = (layout.median(name) for layout in layouts)
     return " | ".join((f"{first:,.1f}", *(f"{other / first:.1f}" for other in others)))
 

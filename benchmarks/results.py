@@ -1,4 +1,4 @@
-"""RESULTS.md: a section for each benchmark, which writes its own and leaves the others as they are."""
+"""Write RESULTS.md. Each benchmark replaces its own section and keeps the others."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _PACKAGES = ("ccxt", "dagster", "numpy", "pandas", "psycopg2-binary", "pyarrow")
 
 
 def write(title: str, text: str, *, beside: str, path: Path = RESULTS) -> None:
-    """Put `text` (Markdown) under `## title`, in the place of what stood there, else at the end.
+    """Put `text` (Markdown) under `## title`: replace the section, or append a new one.
 
-    `beside`: the servers that took part and their versions, for the line that names machine and packages.
+    `beside`: the measured servers and their versions, for the line that names machine and packages.
     """
     sections = _sections(path.read_text(encoding="utf-8") if path.exists() else "")
     sections[title] = f"{machine(beside)}\n\n{text.strip()}"
@@ -30,13 +30,13 @@ def write(title: str, text: str, *, beside: str, path: Path = RESULTS) -> None:
 
 
 def machine(beside: str) -> str:
-    """The day, this machine, the versions of the packages that matter, and what stood `beside`."""
+    """Return a line with the day, this machine, the versions of the important packages, and `beside`."""
     versions = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
     day = datetime.now(UTC).date()
     return f"{day}: {os.cpu_count()} cores, Python {platform.python_version()}, {versions}, {beside}."
 
 
 def _sections(text: str) -> dict[str, str]:
-    """The sections by title, in their order; what stands before the first is the header, and dropped."""
+    """Return the sections by title, in their order. The header before the first section is dropped."""
     _, *parts = re.split(r"^## (.+)\n", text, flags=re.MULTILINE)
     return {title: section.strip() for title, section in zip(parts[::2], parts[1::2], strict=True)}

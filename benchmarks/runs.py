@@ -1,13 +1,16 @@
-"""A backfill of several runs through the whole stack, as the UI's button launches it: what lies between the requests.
+"""Measure a backfill of several runs through the whole stack, launched in the same way as by the button of the UI.
 
     python -m benchmarks.runs [--days 90] [--symbols 20] [--round-trip 150]
 
-One exchange, binance, whose sandbox enforces its limits and answers late, and then neither; webserver, daemon, queue,
-code server, PostgreSQL and sandbox share the machine. A run may fetch while the one before it checks and stores. Told
-are the time from the start of the first run to the end of the last one (before it Dagster's daemon looks for new
-backfills every 30 s), the pace of the requests from the first to the last of the backfill, beside the one that a
-backfill keeps within a run, the longest pauses between two requests, which is what a run waits for its start, and the
-memory of the runs' processes.
+The backfill fetches from the sandbox's Binance: first with rate limits and late answers, then without both. Webserver,
+daemon, queue, code server, PostgreSQL and sandbox share the machine. A run may fetch while the run before it checks and
+stores. The result has
+
+- the time from the start of the first run to the end of the last run (the daemon needs up to 30 s before that to find a
+  new backfill)
+- the pace from the first to the last request of the backfill, compared with the pace within a run
+- the longest pauses between two requests, in which the next run starts
+- the memory of the runs' processes
 """
 
 from __future__ import annotations
@@ -46,8 +49,10 @@ RUNS = "{ runsOrError { ... on Runs { results { startTime endTime tags { key } }
 
 @dataclass
 class Memory:
-    """The most that processes of runs held, in MB: each with its share of what it has in common with others (PSS), and
-    what is one process's own (USS)."""
+    """The highest memory of the runs' processes, in MB.
+
+    together: of all of them, with shared pages counted once (PSS). own: of one process, without shared pages (USS).
+    """
 
     together: float = 0.0
     own: float = 0.0
@@ -84,10 +89,10 @@ def _measured(wanted: int, count: int, round_trip: int, *, limited: bool) -> str
             spans = list(_spans(stack))
         head = f"{wanted * count * 1440:,} candles of {count} symbols in {len(spans)} runs, "
         head += f"a round trip of {round_trip} ms, {'limits enforced' if limited else 'no limits'}"
-        return "\n".join((head, *_told(wanted * count * 1440, spans, list(candle_requests(sandbox)), spacing, memory)))
+        return "\n".join((head, *_lines(wanted * count * 1440, spans, list(candle_requests(sandbox)), spacing, memory)))
 
 
-def _told(
+def _lines(
     candles: int,
     spans: Sequence[tuple[float, float]],
     arrivals: Sequence[dict[str, Any]],
@@ -96,15 +101,15 @@ def _told(
 ) -> Iterator[str]:
     times = sorted(entry["monotonic"] for entry in arrivals)
     pauses = sorted((later - earlier for earlier, later in pairwise(times)), reverse=True)
-    took, asked = max(end for _, end in spans) - min(start for start, _ in spans), times[-1] - times[0]
-    pace = f": {(len(times) - 1) * spacing / asked:.1%} of our own pace" if spacing else ""
+    took, requesting = max(end for _, end in spans) - min(start for start, _ in spans), times[-1] - times[0]
+    pace = f": {(len(times) - 1) * spacing / requesting:.1%} of our own pace" if spacing else ""
     yield f"  from the first run's start to the last's end  {took:6.1f} s, {candles / took:,.0f} candles a second"
-    yield f"  from the first to the last request            {asked:6.1f} s{pace}"
+    yield f"  from the first to the last request            {requesting:6.1f} s{pace}"
     longest = ", ".join(f"{pause:.1f}" for pause in pauses[: len(spans) - 1])
     yield f"  longest pauses between two requests           {longest} s, for {len(spans) - 1} changes of runs"
     yield f"  requests {len(times):,}, refused {sum(entry['throttled'] for entry in arrivals)}"
     yield (
-        f"  memory of the runs: one's own at most {memory.own:.0f} MB; all together, shared pages once,"
+        f"  memory of the runs: a single process at most {memory.own:.0f} MB; all together, shared pages once,"
         f" {memory.together:.0f} MB"
     )
 
@@ -115,14 +120,14 @@ def _backfill(stack: Stack, wanted: int) -> None:
     deadline = time.monotonic() + PATIENCE
     while (status := backfill_of(stack.url, backfill)["status"]) in {"REQUESTED", "CANCELING"}:
         if time.monotonic() > deadline:
-            raise SystemExit("the backfill is not over in time")
+            raise SystemExit("The backfill did not end in time.")
         stack.tend()
         time.sleep(0.2)
     assert status == "COMPLETED_SUCCESS", status
 
 
 def _spans(stack: Stack) -> Iterator[tuple[float, float]]:
-    """From when to when each run of the backfill was executed."""
+    """Yield the start and the end of each run of the backfill."""
     for run in run_query(stack.url, RUNS)["runsOrError"]["results"]:
         if any(tag["key"] == "dagster/backfill" for tag in run["tags"]):
             yield run["startTime"], run["endTime"]
@@ -172,7 +177,7 @@ def _is_run(process: Path) -> bool:
 
 
 def _sizes(process: Path) -> tuple[float, float]:
-    """PSS and USS in MB; nothing of a process that has just ended."""
+    """Return PSS and USS of the process in MB; zeros if it has just ended."""
     try:
         rows = (line.split() for line in (process / "smaps_rollup").read_text().splitlines()[1:])
         size = {row[0]: int(row[1]) / 1024 for row in rows}

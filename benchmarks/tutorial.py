@@ -1,7 +1,7 @@
-"""How the usual tutorial fills a table with candles: kept as such, to be measured against.
+"""The way in which the usual tutorial fills a table with candles, for comparison. Do not improve it.
 
-ccxt's async class, 500 rows a request, one symbol after the other, `executemany` of each answer with
-ON CONFLICT DO NOTHING. Run by `benchmarks.peers`, which prints what it returns.
+It uses ccxt's async class with 500 rows per request, one symbol after the other, and `executemany` of each answer with
+ON CONFLICT DO NOTHING. `benchmarks.peers` runs it and prints the result.
 """
 
 from __future__ import annotations
@@ -25,19 +25,21 @@ INSERT = "INSERT INTO tutorial_ohlcv VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONF
 
 
 async def ingest(sandbox: str, database: str, symbols: list[str], first_ms: int, end_ms: int) -> int:
-    """The candles of [first_ms, end_ms) of each symbol; how many rows came."""
+    """Store the candles of each symbol in [first_ms, end_ms), and return the number of received rows."""
     exchange = ccxt.binance({"enableRateLimit": False, "options": {"fetchMarkets": {"types": ["spot"]}}})
     exchange.urls["api"]["public"] = f"{sandbox}/api/v3"
     connection = await asyncpg.connect(database)
     try:
         await connection.execute(TABLE)
-        return sum([await _one(exchange, connection, symbol, first_ms, end_ms) for symbol in symbols])
+        return sum([await _ingest_symbol(exchange, connection, symbol, first_ms, end_ms) for symbol in symbols])
     finally:
         await connection.close()
         await exchange.close()
 
 
-async def _one(exchange: ccxt.binance, connection: asyncpg.Connection, symbol: str, since: int, end_ms: int) -> int:
+async def _ingest_symbol(
+    exchange: ccxt.binance, connection: asyncpg.Connection, symbol: str, since: int, end_ms: int
+) -> int:
     count = 0
     while since < end_ms:
         rows = await exchange.fetch_ohlcv(symbol, "1m", since=since, limit=ROWS)

@@ -1,9 +1,10 @@
-"""Writing candles through the store, beside the fastest that the same server can take rows: COPY without any index.
+"""Compare the speed of writing candles through the store with the fastest way: COPY into a table without an index.
 
     TITAN10_TEST_TIMESCALEDB_URL=postgresql://... python -m benchmarks.writing [--days 5] [--rounds 5]
 
-Twenty symbols of one exchange. The store reads what is there, compares, copies what is new, counts it, and keeps
-ledger and gaps, all in one transaction; COPY gets the same rows ready-made.
+The rows are twenty symbols of one exchange. In one transaction the store reads the stored candles, compares them with
+the new ones, copies the new candles, counts them, and updates ledger and gaps. COPY gets the same rows in its own
+format.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from datetime import timedelta
 from functools import partial
 
 from benchmarks import results
-from benchmarks.layouts import LAST, MINUTE, SYMBOLS, beside, database, embedded, made_up, session, timescaledb
+from benchmarks.layouts import LAST, MINUTE, SYMBOLS, beside, database, embedded, random_slice, session, timescaledb
 from titan10_dagster.candles.fetched import JudgedSlice
 from titan10_dagster.candles.slices import Series, Slice, days
 from titan10_dagster.store.database import Database
@@ -53,23 +54,23 @@ def _measured(name: str, url: str, wanted: int, rounds: int) -> str:
     store = Database(url)
     fresh, copied, again = [], [], []
     for number in range(rounds):
-        given = _given(f"exchange{number}", wanted)
-        rows = sum(len(judged.verdict.valid) for judged in given)
-        fresh.append(rows / _seconds(partial(write_slices, store, given)))
-        again.append(rows / _seconds(partial(write_slices, store, given)))
+        judged_slices = _random_slices(f"exchange{number}", wanted)
+        rows = sum(len(judged.verdict.valid) for judged in judged_slices)
+        fresh.append(rows / _seconds(partial(write_slices, store, judged_slices)))
+        again.append(rows / _seconds(partial(write_slices, store, judged_slices)))
         copied.append(rows / _copy(url, f"exchange{number}"))
     store.close()
     share = statistics.median(fresh) / statistics.median(copied)
-    return f"| {name} | {_told(fresh)} | {_told(copied)} | {share:.0%} | {_told(again)} |"
+    return f"| {name} | {_summary(fresh)} | {_summary(copied)} | {share:.0%} | {_summary(again)} |"
 
 
-def _given(exchange: str, wanted: int) -> list[JudgedSlice]:
-    ones = days(LAST - timedelta(days=wanted - 1), LAST)
-    return [made_up(Slice(Series(exchange, symbol, MINUTE), day), 0) for symbol in SYMBOLS for day in ones]
+def _random_slices(exchange: str, wanted: int) -> list[JudgedSlice]:
+    dates = days(LAST - timedelta(days=wanted - 1), LAST)
+    return [random_slice(Slice(Series(exchange, symbol, MINUTE), day), 0) for symbol in SYMBOLS for day in dates]
 
 
 def _copy(url: str, exchange: str) -> float:
-    """Seconds in which the server takes the same rows by COPY into a table without an index."""
+    """Return the seconds that the server needs to COPY the same rows into a table without an index."""
     buffer = io.BytesIO()
     with session(url) as cursor:
         query = cursor.mogrify("SELECT * FROM candles WHERE exchange = %s", [exchange]).decode()
@@ -86,7 +87,7 @@ def _seconds(run: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def _told(rates: Sequence[float]) -> str:
+def _summary(rates: Sequence[float]) -> str:
     return f"{statistics.median(rates):,.0f} ({min(rates):,.0f}-{max(rates):,.0f})"
 
 
