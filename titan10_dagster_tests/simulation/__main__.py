@@ -28,9 +28,9 @@ from titan10_dagster_tests.simulation.week import Week
 @click.option("--seeds", type=int, default=1, help="How many seeds, from there on.")
 @click.option("--server", default=None, envvar="TITAN10_TEST_POSTGRES_URL", help="A PostgreSQL to make databases in.")
 @click.option("--verbose/--quiet", default=None, help="Print every step; the default for a single seed.")
-@click.option("--shrink", is_flag=True, help="Leave out of a week that fails whatever it fails without.")
+@click.option("--shrink", is_flag=True, help="Remove the events that do not matter from a week that fails.")
 def main(seed: int, seeds: int, server: str | None, verbose: bool | None, shrink: bool) -> None:
-    """Live through simulated weeks, and print what is wrong at their ends."""
+    """Simulate weeks, and print the rules that are broken at their ends."""
     printing = seeds == 1 if verbose is None else verbose
     failed = []
     with ExitStack() as stack:
@@ -56,7 +56,7 @@ def main(seed: int, seeds: int, server: str | None, verbose: bool | None, shrink
 
 
 def lived(story: Story, url: str, printing: bool) -> list[Complaint]:
-    """Return what is wrong after the week, and print it."""
+    """Simulate a week; print and return the broken rules."""
     folder, began = Path(tempfile.mkdtemp(prefix="titan10-week-")), time.perf_counter()
     hurry(url)
     if printing:
@@ -84,7 +84,7 @@ def summary(record: Record) -> str:
 
 
 def shrunk(story: Story, live: Callable[[Story], list[Complaint]]) -> Story:
-    """Return the story without the events that it fails without, too."""
+    """Return the story with only those events that are needed to make it fail."""
     for event in story.events:
         shorter = replace(story, events=tuple(other for other in story.events if other is not event))
         if live(shorter):

@@ -1,4 +1,5 @@
-"""What must be true of the tables of one series, whatever happened: judged from the rows alone, without the product.
+"""Rules for the tables of one series that hold after any events. They are checked on the rows alone, without the
+product.
 
 - No candle is stored twice, and none lies off the grid. The view `ohlcv` shows exactly the stored candles.
 - Every candle of a day that the ledger knows is stored, or lies in exactly one gap; never both.
@@ -23,7 +24,7 @@ _MOST = 4  # complaints of one kind
 
 
 class Audit:
-    """One series: its rows as masks over the grid."""
+    """The rows of one series as masks over the grid."""
 
     def __init__(self, tables: SeriesTables, grid: Grid) -> None:
         self.tables, self.grid = tables, grid
@@ -37,7 +38,7 @@ class Audit:
         yield from self._filled_rows()
 
     def filled(self) -> Mask:
-        """Return the cells that `ohlcv_filled` makes up."""
+        """Return the cells with a synthetic candle of `ohlcv_filled`."""
         return self.grid.at(np.array([row.time for row in self.tables.filled if row.synthetic], np.float64))
 
     # -- candles
@@ -150,7 +151,7 @@ class Audit:
         return fillable
 
     def _before_breaks(self) -> Mask:
-        """Return the last stored candle before each break: its close says nothing about later prices."""
+        """Return the last stored candle before each break, because its close must not be carried over the break."""
         blocked = self.grid.none()
         cells = np.flatnonzero(self.stored)
         for instant in self.tables.breaks:

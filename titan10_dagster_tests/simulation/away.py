@@ -1,4 +1,4 @@
-"""A database that lets no session in for a while, and one that does not wait for the disk."""
+"""Functions that make a database refuse sessions for a while, or commit without waiting for the disk."""
 
 from __future__ import annotations
 

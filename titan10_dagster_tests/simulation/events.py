@@ -1,4 +1,4 @@
-"""What can happen in a simulated week, to the exchanges and to Titan-10 itself."""
+"""The events of a simulated week, of the exchanges and of Titan-10 itself."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TypeVar
 
 @dataclass(frozen=True)
 class Span:
-    """A stretch [start, end) in which something goes on."""
+    """The stretch [start, end) of an event."""
 
     start: datetime
     end: datetime
@@ -23,7 +23,7 @@ class Span:
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happens; `span` is when, `exchange` where, None: to Titan-10 itself."""
+    """An event in `span` at `exchange`; None: of Titan-10 itself."""
 
     span: Span
     exchange: str | None
@@ -38,14 +38,14 @@ E = TypeVar("E", bound=Event)
 
 @dataclass(frozen=True)
 class Outage(Event):
-    """The exchange makes no candle at all, and perhaps gives no answer either."""
+    """The exchange makes no candle of any symbol. `answers`: it still answers requests."""
 
     answers: bool
 
 
 @dataclass(frozen=True)
 class Storm(Event):
-    """Some of the answers are spoiled by a fault."""
+    """A fault affects some of the answers."""
 
     kind: str
     probability: float
@@ -53,7 +53,7 @@ class Storm(Event):
 
 @dataclass(frozen=True)
 class Ban(Event):
-    """Every request is refused until the end, which the exchange announces."""
+    """The exchange refuses all requests until the end, which it announces."""
 
 
 @dataclass(frozen=True)
@@ -63,14 +63,15 @@ class Downtime(Event):
 
 @dataclass(frozen=True)
 class Kill(Event):
-    """The first run in the span is killed after so many landed slices, or, if there are fewer, before it stores."""
+    """The first run in the span is killed after `landings` landed slices, or before it stores if it lands fewer."""
 
     landings: int
 
 
 @dataclass(frozen=True)
 class DatabaseAway(Event):
-    """The database ends all sessions and allows none for `seconds`, in the first run (else poll) of the span."""
+    """The database ends all sessions and allows none for `seconds`, in the first run (or poll, if not `run`) of the
+    span."""
 
     run: bool
     seconds: float
@@ -102,14 +103,14 @@ class Late(Event):
 
 @dataclass(frozen=True)
 class Listing(Event):
-    """The exchange knows nothing of the symbol until the span ends."""
+    """The exchange does not know the symbol until the span ends."""
 
     symbol: str
 
 
 @dataclass(frozen=True)
 class Delisting(Event):
-    """The symbol is traded no more when the span begins."""
+    """The symbol is no longer traded when the span begins."""
 
     symbol: str
 
@@ -160,7 +161,7 @@ class Revised(Event):
 
 @dataclass(frozen=True)
 class RateLimited(Event):
-    """The exchange enforces its rate limits, at `factor` of what it usually allows."""
+    """The exchange enforces its rate limits, with `factor` as the share of the usual limits."""
 
     factor: float
 

@@ -1,4 +1,4 @@
-"""What must be true of one series at the end of a week, minute by minute; see `oracle` for the rules."""
+"""The comparison of one series with the rules in `oracle`, minute by minute, at the end of a week."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MOST = 4  # complaints of one kind
 
 
 class Expectation:
-    """One series over the simulated time: its tables against its truth."""
+    """The tables of one series over the simulated time, compared with its truth."""
 
     def __init__(self, week: Week, key: Key) -> None:
         self.week, self.key = week, key
@@ -34,11 +34,11 @@ class Expectation:
 
     @property
     def since(self) -> date:
-        """The first day that must be there.
+        """The first day that must be stored.
 
-        A symbol that the exchange never listed is perhaps misspelled, and nothing of it is noted; so the first day is
-        that of its listing. Days before the first one that came are history, which a backfill brings; that can only be
-        if no request was answered, so the first day was a bad one.
+        A symbol that the exchange has never listed may be misspelled, so nothing about it is recorded: the first day is
+        the day of its listing. Days before the first stored day are history, which only a backfill fetches. The first
+        day may be missing only if the exchange had trouble on it, so that it answered no request.
         """
         for listing in self.truth.mine(Listing):
             return listing.span.end.date()
@@ -93,7 +93,7 @@ class Expectation:
             yield from self._spans(wrong & ~had, f"is called {reason}", allowed)
 
     def _wrong_fills(self) -> Iterator[str]:
-        """Filled candles must be proven absences: minutes that the exchange has no candle for, while it traded."""
+        """Yield filled candles that are not proven absences: minutes without a candle in which the exchange traded."""
         truth = self.truth
         proven = truth.silent & ~truth.off_list & ~truth.certain_standstill
         yield from self._spans(self.audit.filled() & self.judged & ~proven, "is filled, and no proven absence")

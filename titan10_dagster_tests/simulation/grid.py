@@ -63,7 +63,7 @@ class Grid:
         return mask
 
     def in_span(self, span: Span) -> Mask:
-        """Return the cells of a span, whose end counts as its minute's start."""
+        """Return the cells of a span. An end within a minute counts as the start of that minute."""
         mask = self.none()
         mask[self._bounded(self.cell(span.start)) : self._bounded(self.cell(span.end))] = True
         return mask

@@ -1,8 +1,8 @@
-"""What a story draws beside the trouble of `story`: changes of markets and of candles, wrong answers, wrong clocks.
+"""Events that are drawn in addition to those of `story`: changes of markets and candles, wrong answers, wrong clocks.
 
-It is drawn from a generator of its own, so that a seed keeps the trouble that it always had. At most one of these
-changes concerns a series, and none a series that `story` lists, delists, or rewrites candles of: the values of a candle
-that was first rewritten and then redenominated would not be known.
+They have their own random generator, so that a seed keeps the events of `story`. A series has at most one of these
+changes. A series has none if `story` lists or delists it or rewrites its candles, because the values of a candle that
+was first rewritten and then redenominated would not be known.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from titan10_dagster_tests.simulation.events import (
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 _WEEK = 7 * DAY
 
-# Rows that are missing from an answer that looks good. Two of these six hours apart would be believed, as they should.
+# Faults that leave rows out of an answer that looks good. Two such answers six hours apart count as proof, as intended.
 LOSSES = ("lost_rows", "empty_page")
 # A row that breaks a rule among good ones.
 ROW_FAULTS = (
@@ -44,7 +44,7 @@ ROW_FAULTS = (
 STALE = "stale"  # a backend that lags behind
 STALE_MINUTES = 150
 INCOMPLETE = (*LOSSES, *ROW_FAULTS, STALE)
-APART = timedelta(hours=40)  # so that no day is fetched twice in such answers
+APART = timedelta(hours=40)  # so that a day is not fetched twice during such faults
 
 _Series = tuple[str, str]
 _MARKET_CHANGES = ("halt", "relisting", "reuse", "renamed", "redenominated", "revised")
@@ -52,7 +52,7 @@ _MARKET_CHANGES = ("halt", "relisting", "reuse", "renamed", "redenominated", "re
 
 @dataclass
 class Growth:
-    """The author of these events, for a week that begins at `start`."""
+    """The generator of these events, for a week that begins at `start`."""
 
     random: Random
     start: datetime
@@ -74,7 +74,7 @@ class Growth:
         return self.events
 
     def midnights(self) -> list[datetime]:
-        """Return instants just before a midnight, at which something runs."""
+        """Return instants just before midnight at which a step begins."""
         return [self.start + n * DAY - timedelta(seconds=1) for n in range(1, 8) if self.random.random() < 0.3]
 
     def _free_series(self) -> list[_Series]:
@@ -120,7 +120,7 @@ class Growth:
             self.events.append(RateLimited(self._span(HOUR, 3 * HOUR), exchange, factor))
 
     def _incomplete(self, exchange: str, kind: str) -> None:
-        """Add a storm of incomplete answers, if there is room for it between the others."""
+        """Add a storm of incomplete answers, if it is far enough from the other storms."""
         span = self._span(HOUR, 4 * HOUR)
         for event in (*self.known, *self.events):
             is_one = isinstance(event, Storm) and event.exchange == exchange and event.kind in INCOMPLETE

@@ -1,7 +1,7 @@
-"""Which alerts a week must send, and which it must not.
+"""The alerts that a week must send, and the alerts that it must not send.
 
-You are notified only of what self-repair cannot fix, once, and once when it is over; of every long ban; and of every
-series that changed.
+A problem that self-repair cannot fix is reported once when it begins and once when it ends. Every long ban and every
+changed series is reported too.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ Text = tuple[str, str]  # exchange and complaint
 
 
 def wrong_notifications(week: Week) -> Iterator[Text]:
-    """Yield notifications without a reason, and those that are missing."""
+    """Yield notifications without a reason, and missing notifications."""
     open_: dict[tuple[str, Kind], SentAlert] = {}
     for alert in week.record.notifications:
         key = alert.exchange, alert.kind
@@ -58,7 +58,7 @@ def wrong_notifications(week: Week) -> Iterator[Text]:
 
 def _unreported_bans(week: Week) -> Iterator[Text]:
     for ban in week.story.of(Ban):
-        # Where answers do not come through, Titan-10 does not learn of the ban at once.
+        # If other faults hide the answer, Titan-10 does not notice the ban at once.
         clear = True
         for event in week.story.events:
             if isinstance(event, (Outage, Storm, RateLimited)) and event.exchange == ban.exchange:
@@ -68,7 +68,7 @@ def _unreported_bans(week: Week) -> Iterator[Text]:
 
 
 def _was_reported(week: Week, ban: Ban) -> bool:
-    """Return whether the ban was reported, if it was so long that it had to be: an hour after the first refusal."""
+    """Return whether the ban was reported. It must be, if it lasts an hour after the first refusal."""
     inside = [at for at in week.record.steps if ban.span.holds(at)]
     late = [at for at in inside if at >= inside[0] + HOUR + MINUTE]
     before = []
@@ -95,9 +95,10 @@ def _changes_the_series(event: Event) -> bool:
 
 
 def _is_justified(week: Week, alert: SentAlert) -> bool:
-    """Return whether something went on that self-repair cannot fix.
+    """Return whether an event that self-repair cannot fix explains the alert.
 
-    Of the exchange, until just now; of Titan-10 itself, this morning. In the tail Titan-10 runs every few days only.
+    Events of the exchange count until shortly before the alert, events of Titan-10 itself on the same morning. In the
+    tail Titan-10 runs only every few days.
     """
     if alert.kind is Kind.GAPS:
         return False  # no trouble of the week lasts for days
@@ -124,7 +125,7 @@ def _trouble(week: Week, alert: SentAlert) -> Iterator[Span]:
 
 
 def _nothing_trades(week: Week, exchange: str, at: datetime) -> bool:
-    """Return whether none of the symbols traded there: not any more, not now, or not yet as far as Titan-10 knows."""
+    """Return whether no symbol traded: no longer, not at that time, or not yet as far as Titan-10 knows."""
     return all(_is_silent(week, exchange, symbol, at) for symbol in week.story.symbols[exchange])
 
 

@@ -1,21 +1,22 @@
-"""What must be true at the end of a week, by what happened in it; nothing here asks the pipeline what it thinks.
+"""The rules for the tables at the end of a week, derived from its events. They use no function of the pipeline.
 
-**Stored** must be every candle that an exchange has at last, if it could ever have given it: always, of an exchange
-with its whole history; of one with a short memory (Kraken: 720 minutes), if a live poll was answered while the candle
-was over, published, whole and within reach. And where the exchange was well for longer than a breaker rests, that poll
-must have been answered. A candle that breaks a rule to the end counts as not there.
+**Stored candles**: every candle that the exchange has at the end and could have given must be stored. An exchange that
+serves its whole history could give all of its candles. An exchange with a short memory (Kraken: 720 minutes) could give
+a candle if it answered a live poll after the candle had ended and was published, while it was complete and still
+served. If the exchange had no trouble for longer than the pause of a breaker, it must have answered that poll. A candle
+that breaks a rule until the end counts as absent.
 
-**Its values** are those that the exchange gave when the ledger says that its day was fetched. Of a rewritten candle
-that was beyond the horizon by then, any values that the exchange ever gave. A stored value that was replaced stands in
-`restatements`, and nothing else does.
+**Values**: a candle has the values that the exchange gave at the time of the fetch in the ledger. A rewritten candle
+that was beyond the horizon by then may have any values that the exchange ever gave. `restatements` has the stored
+values that were replaced, and no others.
 
-**A missing minute** has one of the reasons that fit what happened to it, see `Truth.allowed`. `ohlcv_filled` makes up
-no minute but proven absences. Breaks are recorded where a market changed, and nowhere else.
+**Missing minutes**: each has a reason that fits its events, see `Truth.allowed`. `ohlcv_filled` fills only proven
+absences. Breaks are recorded exactly where a market changed.
 
 **Notifications**: see `notifications`.
 
-**Requests**: no slice is requested without end. The last step of the story comes after all later checks: by then no
-slice of the week may still be requested, and none may be open.
+**Requests**: no slice is requested for ever. The last step of the story comes after all later checks. By then no slice
+of the week may still be requested or open.
 """
 
 from __future__ import annotations
@@ -30,16 +31,17 @@ from titan10_dagster_tests.simulation.tables import read_keys
 from titan10_dagster_tests.simulation.truth import unknown_market
 from titan10_dagster_tests.simulation.week import Week
 
-# Requests of runs for one slice of a whole week with its tail. A day takes five requests of the smallest pages, and is
-# fetched about five times: at its settlement, for the second observation, after a failure, a day and a week later. A
-# stormy one is requested again within each fetch: nine times at most (three attempts, by three runs of a step).
+# The maximum of requests by runs for one slice, in a week with its tail. A day takes five requests of the smallest
+# pages, and is fetched about five times: at its settlement, for the second observation, after a failure, a day and a
+# week later. During a storm each request is repeated within a fetch, nine times at most (three attempts, by three runs
+# of a step).
 MOST_REQUESTS = 150
-ENDED = timedelta(hours=20)  # before the end of the story, in which nothing of the week may be requested
+ENDED = timedelta(hours=20)  # in this time before the end of the story, nothing of the week may be requested
 
 
 @dataclass(frozen=True)
 class Complaint:
-    """Something that is not as it must be."""
+    """A broken rule."""
 
     exchange: str
     text: str
@@ -49,7 +51,7 @@ class Complaint:
 
 
 def judge(week: Week) -> list[Complaint]:
-    """Return everything that is wrong with what a week left behind."""
+    """Return all broken rules at the end of a week."""
     complaints = [Complaint("", text) for text in week.record.complaints]
     complaints += _unanswered(week)
     complaints += [Complaint(exchange, text) for exchange, text in wrong_notifications(week)]
@@ -68,7 +70,7 @@ def _of_all_series(week: Week) -> Iterator[Complaint]:
 
 
 def _unanswered(week: Week) -> Iterator[Complaint]:
-    """Yield polls that should have been answered: nothing had disturbed the exchange for a while."""
+    """Yield polls that should have been answered, because the exchange had no trouble for a while."""
     for poll in week.record.polls:
         well = not any(poll.at - WELL <= at <= poll.at for at in week.record.disturbed[poll.exchange])
         missing = set()
@@ -90,6 +92,7 @@ def _endless_requests(week: Week) -> Iterator[Complaint]:
             if last > week.story.end - ENDED:
                 yield Complaint(exchange, f"{symbol} {day} is still requested at {last}")
     for (exchange, symbol, day), at in record.open_until.items():
-        # What an exchange no longer serves may stay in quarantine for good: nothing is requested for it.
+        # Candles that an exchange no longer serves may stay in quarantine for ever, because they are not requested
+        # again.
         if first <= day <= last_day and at == record.steps[-1] and exchange != "kraken":
             yield Complaint(exchange, f"{symbol} {day} is still open at the end")

@@ -1,4 +1,4 @@
-"""What is recorded of a simulated week while it happens, for the oracle."""
+"""The record of a simulated week, for the oracle."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Poll:
-    """The result of a live poll of one exchange: the symbols that were answered; `spoiled` if rows may be missing."""
+    """The result of a live poll of one exchange. `answered`: symbols. `spoiled`: rows may be missing."""
 
     at: datetime
     exchange: str
@@ -38,7 +38,8 @@ class Poll:
 
 @dataclass(frozen=True)
 class Rewrite:
-    """A candle that was rewritten at `at`: what it was, what it became, and what was stored just then (or None)."""
+    """A candle that was rewritten at `at`: its old and new values, and the values that were stored at that time (or
+    None)."""
 
     at: datetime
     exchange: str
@@ -51,7 +52,7 @@ class Rewrite:
 
 @dataclass(frozen=True)
 class SentAlert:
-    """A notification; `begins` is false if it says that the problem is over."""
+    """A notification; `begins` is False if it reports the end of a problem."""
 
     at: datetime
     exchange: str
@@ -61,14 +62,14 @@ class SentAlert:
 
 @dataclass
 class Record:
-    """What a week leaves behind beside its database."""
+    """The record of a week, in addition to its database."""
 
     polls: list[Poll] = field(default_factory=list)
     rewrites: list[Rewrite] = field(default_factory=list)
     notifications: list[SentAlert] = field(default_factory=list)
     broken: list[Broken] = field(default_factory=list)  # those that there was a candle for
     markets_read: defaultdict[str, list[datetime]] = field(default_factory=lambda: defaultdict(list))
-    complaints: list[str] = field(default_factory=list)  # what was wrong already while it happened
+    complaints: list[str] = field(default_factory=list)  # broken rules that were noticed during the week
     counts: Counter[str] = field(default_factory=Counter)
     steps: list[datetime] = field(default_factory=list)
     requests: Counter[SliceKey] = field(default_factory=Counter)  # of runs, by slice

@@ -1,4 +1,4 @@
-"""How often each slice was requested, and how long it stayed open."""
+"""The number of requests of each slice, and how long the slice stayed open."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SliceKey = tuple[str, str, date]  # exchange, symbol and UTC day
 
 
 def days_requested(entry: Mapping[str, Any], timeframe: str, step: timedelta, days: Iterable[date]) -> Iterator[date]:
-    """Yield those of `days` that a request of the sandbox's log asks candles of, for the series' own timeframe."""
+    """Yield the `days` of the candles that an entry of the sandbox's log requested, for the timeframe of the series."""
     if entry["timeframe"] != timeframe or entry["since"] is None:
         return
     since = from_ms(entry["since"])
@@ -36,7 +36,7 @@ def distribution(counts: Iterable[float]) -> str:
 
 
 def healing_hours(open_until: Mapping[SliceKey, datetime]) -> list[float]:
-    """Return for each slice how many hours after its day it was still open; 0 if it was not."""
+    """Return, for each slice, the hours after its day for which it stayed open; 0 if it did not."""
     hours = []
     for (_, _, day), at in open_until.items():
         end = datetime(day.year, day.month, day.day, tzinfo=at.tzinfo) + timedelta(days=1)

@@ -1,4 +1,4 @@
-"""What happens in a week, drawn from a seed before it begins: the same seed always gives the same story."""
+"""The events of a week, drawn from a seed before the week begins. The same seed always gives the same story."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ from titan10_dagster_tests.simulation.growth import LOSSES, STALE, STALE_MINUTES
 
 EXCHANGES = ("binance", "bybit", "coinbase", "kraken", "okx")
 BASES = ("BTC", "ETH", "SOL", "ADA", "LINK", "ATOM", "XLM", "AAVE", "ALGO", "ETC")
-# Ten symbols in all; TITAN10_TEST_WEEK_SYMBOLS=10 makes it ten of each exchange, at several times the cost.
+# Two symbols of each exchange, ten in all. TITAN10_TEST_WEEK_SYMBOLS=10 takes ten of each and several times as long.
 SYMBOLS_EACH = int(os.environ.get("TITAN10_TEST_WEEK_SYMBOLS", "2"))
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 START = datetime(2024, 3, 4, tzinfo=UTC)
 WEEK = 7 * DAY
-LAST_DAY = (START + WEEK).date()  # a day more than the week: the quiet that follows must be whole as well
+LAST_DAY = (START + WEEK).date()  # a day more than the week, because the quiet day that follows must be complete too
 QUIET_END = START + WEEK + DAY + 12 * HOUR  # by then everything must have been requested twice
 # Later checks come a day and a week after the second request. In this tail Titan-10 runs rarely, and polls nothing. At
 # its end, everything must be final, and nothing of the week may still be requested.
 TAIL = tuple(QUIET_END + hours * HOUR for hours in (26, 50, 170, 194, 216))
 SETTLE = 2 * HOUR  # after midnight
 
-# What an answer may suffer without losing a row: tried again, sooner or later it is had.
+# Faults that lose no row: a repeated request succeeds sooner or later.
 FAILURES = (
     "http_500", "http_502", "http_504", "maintenance", "reset", "short_body", "truncated", "html_200", "empty_body",
     "empty_object", "null_data", "http_429", "stall",
@@ -60,7 +60,7 @@ FAULT_OPTIONS: Mapping[str, Mapping[str, float]] = {
 
 @dataclass(frozen=True)
 class Story:
-    """A stretch of time: the symbols of each exchange, the instants at which Titan-10 runs, and what happens.
+    """A stretch of time: the symbols of each exchange, the instants at which Titan-10 runs, and the events.
 
     `quiet_end`: by then everything has been requested twice. The days from `start` to `last_day` are judged.
     """
@@ -97,7 +97,7 @@ class Story:
     def grid(self) -> Grid:
         """The grid of all candles, from the day before the start.
 
-        A first poll of an exchange with a short memory brings yesterday's last candles too.
+        The first poll of an exchange with a short memory also returns yesterday's last candles.
         """
         days_ = (self.end - self.start) // DAY + 2
         return Grid(self.start - DAY, self.step, days_ * DAY // self.step)
@@ -117,7 +117,7 @@ class Story:
         return [event for event in self.events if isinstance(event, kind)]
 
     def described(self, exchanges: Sequence[str] | None = None) -> str:
-        """Return a line for each event; with `exchanges`, of those and of Titan-10 itself only."""
+        """Return a line for each event; with `exchanges`, only for events of these exchanges and of Titan-10 itself."""
         lines = [f"seed {self.seed}: " + "; ".join(f"{name} {', '.join(own)}" for name, own in self.symbols.items())]
         for event in self.events:
             if exchanges is None or event.exchange is None or event.exchange in exchanges:
@@ -172,7 +172,7 @@ class _Author:
             self._candle(name, self.random.choice(symbols))
 
     def _candle(self, name: str, symbol: str) -> None:
-        """Let something happen to a candle, or to a few of them."""
+        """Add an event of one candle, or of a few candles."""
         minute = self._instant(HOUR, WEEK).replace(second=0)
         kind = self.random.choice((Restated, Restated, Broken, Late))
         if kind is Restated:
@@ -200,7 +200,7 @@ class _Author:
                 self.events.append(DatabaseAway(self._span(DAY, DAY), None, run, 0.3))
 
     def _steps(self) -> Iterator[datetime]:
-        """Yield when Titan-10 runs: at the daily settlement, before some midnights, at random, and in the tail."""
+        """Yield when Titan-10 runs: at the daily settlement, before some midnights, at random times, and in the tail."""
         down = [event.span for event in self.events if isinstance(event, Downtime)]
         settlements = [START + n * DAY + SETTLE for n in range((QUIET_END - START).days + 1)]
         wanted = sorted({*self._random_steps(), *settlements, QUIET_END, *self._midnights, *TAIL})

@@ -1,7 +1,6 @@
-"""What a simulation left in its database, read with plain SQL.
+"""The tables of a simulation, read with plain SQL.
 
-No function of the product reads for the oracle: a reader that leaves out a row, or the wrong gap, would hide the fault
-from it.
+The oracle uses no reader of the product, because a faulty reader that left out a row would hide other faults.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ Key = tuple[str, str]  # exchange and symbol
 
 
 class LedgerRow(NamedTuple):
-    """What the ledger says about a day; `counts` has the missing candles by reason."""
+    """The ledger's row of a day; `counts` has the missing candles by reason."""
 
     day: date
     state: str
@@ -60,7 +59,7 @@ class Filled(NamedTuple):
 
 @dataclass
 class SeriesTables:
-    """Everything that the tables hold of one series. Candles are (n, 6): epoch ms, open, high, low, close, volume."""
+    """The rows of one series in all tables. Candles are (n, 6): epoch ms, open, high, low, close, volume."""
 
     candles: Floats
     visible: Floats  # the view `ohlcv`
@@ -129,7 +128,7 @@ def read_open_slices(url: str) -> set[tuple[str, str, date]]:
 
 
 def read_keys(url: str, timeframe: str) -> set[Key]:
-    """Return every series of which any table holds something."""
+    """Return every series with a row in any table."""
     found: set[Key] = set()
     with closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:
         for table in ("candles", "slice_ledger", "gaps", "silences", "quarantine", "restatements"):

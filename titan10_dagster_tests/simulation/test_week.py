@@ -1,4 +1,4 @@
-"""Whole weeks, five of them by default; `make nightly` lives through two hundred.
+"""Simulated weeks, five by default; `make nightly` simulates two hundred.
 
 `TITAN10_TEST_SEEDS`       how many weeks
 `TITAN10_TEST_FIRST_SEED`  the seed of the first of them

@@ -1,4 +1,4 @@
-"""A year of one exchange; a month of it by default, the whole year in `make nightly`.
+"""A simulated year of one exchange: a month by default, the whole year in `make nightly`.
 
 `TITAN10_TEST_YEAR_DAYS`  how many days
 """

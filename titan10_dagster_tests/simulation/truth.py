@@ -1,4 +1,4 @@
-"""What an exchange did to one series in a story, as masks over the story's grid: the oracle's own reading of it."""
+"""The events of one series in a story, as masks over the story's grid. The oracle uses no function of the product."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _MINUTE = timedelta(minutes=1)
 # The candles back from now that the exchange serves. Two fewer count as reachable: time passes during a request.
 MEMORY: Mapping[str, int] = {"kraken": 720}
 SLACK = 2
-LONG = timedelta(minutes=90)  # a silence that no lack of trades explains where every minute has a row
+LONG = timedelta(minutes=90)  # where every minute has a row, a silence this long is not explained by a lack of trades
 
 
 def known_since(week: Week, exchange: str, at: datetime) -> datetime:
@@ -46,7 +46,7 @@ def known_since(week: Week, exchange: str, at: datetime) -> datetime:
 
 
 def unknown_market(week: Week, key: Key) -> Iterator[Span]:
-    """Yield when Titan-10 cannot know the market of a series: until it reads the list that shows it."""
+    """Yield the spans in which Titan-10 cannot know the market of a series yet, as it has not read the new list."""
     for event in week.story.events:
         if (event.exchange, getattr(event, "symbol", None)) != key:
             continue
@@ -124,7 +124,7 @@ class Truth:
 
     @cached_property
     def down(self) -> Mask:
-        """The outages of the story, and those that the sandbox has anyway."""
+        """The outages of the story, and the sandbox's own outages."""
         down = self.grid.none()
         for event in self.week.story.of(Outage):
             if event.exchange == self.exchange:
@@ -138,7 +138,7 @@ class Truth:
 
     @property
     def standstill(self) -> Mask:
-        """When no trade was possible although the market had been listed before, and was listed later."""
+        """The minutes in which no trade was possible, between the first listing and the last delisting."""
         return self.down | self.halted | self.off_list
 
     @cached_property
@@ -148,11 +148,12 @@ class Truth:
 
     @cached_property
     def certain_standstill(self) -> Mask:
-        """The minutes that are no lack of trades, and look like none.
+        """The minutes of a standstill that cannot be mistaken for a lack of trades.
 
-        On an exchange that gives every minute a row, silences that all series share, and long ones of one series.
-        A symbol without a neighbour has only its own silences: the other one is not listed, stands still, or became
-        another market before the silence was seen twice, so that its own absence was never confirmed.
+        If an exchange gives every minute a row, these are silences that all series share, and long silences of one
+        series. A symbol may have only its own silences. In this case the other symbol of the exchange is not listed,
+        stands still, or became another market before the silence was observed twice, so its absence was never
+        confirmed.
         """
         if self.memory is not None or venue(self.exchange).empty_minutes != "filled":
             return self.grid.none()
@@ -170,7 +171,7 @@ class Truth:
     # -- what the exchange could give
 
     def reachable(self, first_day: date) -> Mask:
-        """Return the candles that Titan-10 could get, of the days from `first_day` on."""
+        """Return the candles from `first_day` on that Titan-10 could receive."""
         reachable = self.grid.all() if self.memory is None else self._polled(self.memory)
         return reachable & self.grid.within(midnight(first_day), self.story.judged_end) & ~self.of_a_former_market
 
@@ -184,7 +185,8 @@ class Truth:
     def _given(self, poll: Poll, memory: int) -> Mask:
         """Return the candles that the exchange could give in this poll.
 
-        This machine's clock bounds what it asks for: the newest candle, and the oldest that it believes to be kept.
+        This machine's clock decides which candles are requested: the newest finished one, and the oldest that should
+        still be served.
         """
         newest = self.grid.floor(min(poll.at, poll.at + poll.ahead))
         oldest = self.grid.floor(max(poll.at, poll.at + poll.ahead)) - (memory - SLACK) * self.grid.step
@@ -199,9 +201,9 @@ class Truth:
 
     @cached_property
     def of_a_former_market(self) -> Mask:
-        """The days that were open when the market got another id: the exchange gives the new market's candles.
+        """The days that were open when the market got another id. The exchange gives the new market's candles for them.
 
-        Titan-10 does not join them to those of the former market, so what was not stored by then is lost.
+        Titan-10 does not join these to the former market's candles, so candles that were not stored by then are lost.
         """
         lost = self.grid.none()
         for event in self.week.story.events:
@@ -220,7 +222,7 @@ class Truth:
     def values(self, time_ms: int, fetched_at: datetime | None) -> set[tuple[float, ...]]:
         """Return the values that a rewritten candle may have, if its day was fetched last at `fetched_at`.
 
-        They are those of that instant, if the candle was within reach and the answer was complete. Otherwise it may
+        If the candle was still served and the answer was complete, it has the value of that instant. Otherwise it may
         have any value that the exchange ever gave.
         """
         rewrites = self.rewrites[time_ms]
@@ -244,7 +246,7 @@ class Truth:
     def unfinished(self) -> Mask:
         """The candles that looked finished although they were still forming.
 
-        A backend that lags behind gives its newest candle as it was then, and a clock that is ahead makes the forming
+        A backend that lags behind returns its newest candle unfinished, and a clock that is ahead makes the forming
         candle look finished.
         """
         mask = self.grid.none()
@@ -277,7 +279,7 @@ class Truth:
         removed = self._removed(silenced)
         together = grown((self.down | self._other_is_silent() & self.standstill) & self.silent, self.silent)
         behind = ~reachable if short else self.grid.none()
-        # An exchange with a short memory cannot show when it listed a symbol: there is nothing to see but silence.
+        # The answers of an exchange with a short memory do not show when it listed a symbol.
         unseen = (self.unlisted | self.gone) if short else self.grid.none()
         broken_to_the_end = self.broken & (self.broken_at_last | behind)
         return {
@@ -294,7 +296,7 @@ class Truth:
         }
 
     def _removed(self, silenced: Mask) -> Mask:
-        """Return the silences of a week or longer: no exchange halts a market for so long."""
+        """Return the silences of a week or longer, because no exchange halts a market for this long."""
         removed = self.grid.none()
         for first, last in runs(silenced):
             if (last - first) * self.grid.step >= timedelta(days=7):
@@ -308,7 +310,7 @@ class Truth:
         return [Truth(self.week, (self.exchange, symbol)) for symbol in others]
 
     def _other_is_silent(self) -> Mask:
-        """Return when another symbol of the exchange stands still too, so that the silence is a shared one."""
+        """Return the minutes in which another symbol of the exchange stands still too, so that a silence is shared."""
         silent = self.grid.none()
         for other in self._others:
             silent |= other.standstill
@@ -326,7 +328,7 @@ class Truth:
         """Yield the stretches in each of which a break must be recorded.
 
         A change of the market breaks the series at its last candle before the change was seen, and at that day's
-        midnight. A redenomination breaks it at the first candle after it, a return at another price likewise.
+        midnight. A redenomination, or a return at another price, breaks it at the first candle afterwards.
         """
         for event in self.week.story.events:
             if not self.is_mine(event):
@@ -344,7 +346,7 @@ class Truth:
     def _stored_before(self, at: datetime) -> datetime:
         """Return the earliest instant at which the last stored candle before `at` may end.
 
-        A step stores the day before it at least, even if it polls nothing.
+        Each step stores at least the day before it, even without polls.
         """
         steps = [step for step in self.week.record.steps if step <= at]
         return midnight((max(steps) if steps else self.story.start).date()) - DAY

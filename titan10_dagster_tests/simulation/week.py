@@ -1,9 +1,9 @@
-"""A week of Titan-10 in minutes: the real pipeline on the sandbox's exchanges, under a clock that jumps.
+"""A week of Titan-10, simulated in minutes: the real pipeline on the sandbox's exchanges, with a clock that jumps.
 
 Dagster itself is left out, because starting a run takes longer than a simulated hour. The decisions of its schedules
 and sensors are made here by the same functions, and a run does what the assets `candles` and `ohlcv` do, one after the
-other. What Dagster remembers of runs (that a run was requested, that the process of another was lost) is kept here. Of
-the pipeline, only the database and the landing zone outlive a kill.
+other. This module keeps what Dagster would know about runs: which runs were requested, and which runs lost their
+process. After a kill, only the database and the landing zone remain.
 """
 
 from __future__ import annotations
@@ -62,11 +62,11 @@ _MOST_POLLS = 10  # of a step; five pages of the smallest size are a day
 
 
 class Killed(BaseException):
-    """The process of a run is gone. No Exception: nothing in the pipeline may survive it."""
+    """The process of a run is gone. It is a BaseException, so that the pipeline cannot catch it."""
 
 
 class Week:
-    """A story as it happens. Call `live`, then read `record`."""
+    """The simulation of a story. Call `live`, then read `record`."""
 
     def __init__(self, story: Story, database_url: str, folder: Path, report: Report = lambda _: None) -> None:
         self.story, self.record, self.url = story, Record(), database_url
@@ -90,7 +90,7 @@ class Week:
         self._stack.close()
 
     def live(self) -> Record:
-        """Make all steps, to the end of the story."""
+        """Execute all steps of the story."""
         for at in self.story.steps:
             self._step(at)
         self.record.counts["requests"] = sum(len(self.sandbox.requests(name)) for name in self.story.exchanges)
@@ -133,8 +133,8 @@ class Week:
     def _clock(self, at: datetime) -> Callable[[], datetime]:
         """Return this machine's clock, which never shows the same time twice.
 
-        Usually microseconds pass within a step. In the last seconds of a day they are long ones, and the exchanges'
-        clock moves with them, so that midnight passes while something runs.
+        Usually each reading is a microsecond later. In the last seconds of a day it is 20 ms later, and the exchanges'
+        clock moves too, so that midnight passes during a step.
         """
         ahead = self._ahead(at)
         ticks = itertools.count()
@@ -152,14 +152,14 @@ class Week:
         return sum((event.ahead for event in self.story.of(WrongClock) if event.span.holds(at)), timedelta())
 
     def _poll_to_now(self, at: datetime) -> None:
-        """Poll, and poll again as in the next minutes, until no exchange is behind: each poll brings a page."""
+        """Poll until no exchange is behind, as the polls of the next minutes would. Each poll fetches a page."""
         behind: Sequence[str] = self.story.exchanges
         for _ in range(_MOST_POLLS):
             if behind:
                 behind = self._poll(at, behind)
 
     def _poll(self, at: datetime, exchanges: Sequence[str]) -> list[str]:
-        """Poll the exchanges, and return those that the next poll will bring more of."""
+        """Poll the exchanges, and return those that are still behind."""
         away = self._next(DatabaseAway, at, lambda event: not event.run)
         with self._watched(at, f"poll {', '.join(exchanges)}", exchanges), self._database_away(away):
             reports = poll_exchanges(self.titan10, exchanges)
@@ -205,7 +205,7 @@ class Week:
             )
 
     def _deliver(self, outgoing: Mapping[str, Sequence[Notification]]) -> Iterator[tuple[str, Notification]]:
-        """Record every notification, as delivered."""
+        """Record every notification and report it as delivered."""
         kinds = {title: kind for kind, title in TITLES.items()}
         for url, notifications in outgoing.items():
             for notification in notifications:
@@ -217,7 +217,7 @@ class Week:
     # -- a run
 
     def _run(self, run: Run, at: datetime) -> bool:
-        """Do what the two assets do, with the step's retries and without pauses; return whether they succeeded."""
+        """Execute the two assets, with the step's retries and without pauses; return whether they succeeded."""
         self.record.counts["runs"] += 1
         kill = self._next(Kill, at)
         self._killing = None if kill is None else kill.landings
@@ -270,7 +270,7 @@ class Week:
                 raise Killed
 
     def _next(self, kind: type[Any], at: datetime, fits: Callable[[Any], bool] = lambda _: True) -> Any:
-        """Return an event that waits for the next occasion, once."""
+        """Return the first event of the kind that has not happened yet and may happen now."""
         for event in self.story.of(kind):
             if event not in self._happened and event.span.holds(at) and fits(event):
                 self._happened.add(event)
@@ -282,7 +282,7 @@ class Week:
 
     @contextmanager
     def _watched(self, at: datetime, what: str, exchanges: Sequence[str]) -> Iterator[None]:
-        """Complain about requests to an exchange whose breaker is open, or that has announced its ban before."""
+        """Record requests to an exchange with an open breaker, or with a ban that it had announced, as broken rules."""
         self._report(f"{at:%d. %H:%M:%S} {what}")
         blocked = {name for name in exchanges if self._is_blocked(name)}
         before = {name: self.sandbox.sites[name].journal.next for name in exchanges}
@@ -298,7 +298,7 @@ class Week:
 
     @contextmanager
     def _counted(self, run: Run, at: datetime) -> Iterator[None]:
-        """Count the requests of a run for the slices that they concern."""
+        """Count the requests of a run by slice."""
         before = self.sandbox.sites[run.exchange].journal.next
         yield
         for entry in self.sandbox.requests(run.exchange, before):

@@ -1,4 +1,4 @@
-"""The exchanges of a simulated week, and what happens to them."""
+"""The exchanges of a simulated week, and their events."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Report = Callable[[str], object]
 
 
 class World:
-    """The sandbox's exchanges under a story. `stored` reads what Titan-10 has stored of a series."""
+    """The sandbox's exchanges in a story. `stored` reads the candles that Titan-10 has stored of a series."""
 
     def __init__(self, story: Story, record: Record, stored: Stored, report: Report) -> None:
         self.story, self.record = story, record
@@ -70,7 +70,7 @@ class World:
         return [storm for storm in self.story.of(Storm) if storm.exchange == exchange and storm.span.holds(at)]
 
     def prepare(self) -> None:
-        """Make true what is true of the exchanges from the beginning on."""
+        """Set up the state of the exchanges at the beginning."""
         for event in self.story.of(Outage):
             self._fault(event, "absent", time=_floor(event.span.start), until=_floor(event.span.end))
         for halt in self.story.of(Halt):
@@ -81,7 +81,7 @@ class World:
             self._break(broken)
 
     def let_happen(self, at: datetime) -> None:
-        """Set the faults that last at this instant, and change what has changed until now."""
+        """Set the faults of this instant, and make all changes up to it."""
         self.sandbox.clear_faults()
         current = [event for event in self.story.events if event.span.holds(at)]
         # The first fault that answers by itself wins, and a ban answers everything.
@@ -99,7 +99,7 @@ class World:
     # -- what lasts
 
     def _disturbs(self, event: Event, at: datetime) -> bool:
-        """Set the faults of an event that lasts; return whether it may keep answers from Titan-10."""
+        """Set the faults of an event; return whether answers may be lost."""
         if isinstance(event, Storm):
             options = {"probability": event.probability, "seed": self.story.seed, **FAULT_OPTIONS.get(event.kind, {})}
             self._fault(event, event.kind, **options)
@@ -127,7 +127,7 @@ class World:
     # -- what changes for good
 
     def _changes(self, event: Event, at: datetime) -> bool:
-        """Whether the exchange's candles or markets change because of the event, once, at or before this instant."""
+        """Make the permanent change of an event if it is due at this instant; return whether there was one."""
         due = event.span.end if isinstance(event, (Broken, Late)) else event.span.start
         if at < due:
             return False
@@ -206,7 +206,7 @@ def _by_time(rows: Floats) -> Mapping[float, tuple[float, ...]]:
 
 
 def _trading(story: Story) -> Mapping[tuple[str, str], tuple[datetime | None, datetime | None]]:
-    """Return when each symbol begins and ends to trade, where the story says so."""
+    """Return the beginning and end of trading of the symbols with a listing or delisting in the story."""
     starts = {(event.exchange or "", event.symbol): event.span.end for event in story.of(Listing)}
     ends = {(event.exchange or "", event.symbol): event.span.start for event in story.of(Delisting)}
     return {key: (starts.get(key), ends.get(key)) for key in {*starts, *ends}}

@@ -1,7 +1,7 @@
 """The story of a year of one exchange: coarse candles, few symbols, and markets that come, go and change.
 
 Nothing is polled: each day is settled at night, and the repair sensor runs there and in the morning. All lengths are
-shares of the story, so that a shorter one has the same events.
+shares of the story, so that a shorter story has the same events.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from titan10_dagster_tests.simulation.events import (
 )
 from titan10_dagster_tests.simulation.story import DAY, FAILURES, HOUR, MINUTE, SETTLE, Story
 
-EXCHANGE = "coinbase"  # which leaves out candles without trades
+EXCHANGE = "coinbase"  # it leaves out candles without trades
 START = datetime(2024, 1, 1, tzinfo=UTC)
 STEP = 5 * MINUTE
 TAIL = 10  # days: the later checks of the last day come a day and a week after it
@@ -42,7 +42,7 @@ SYMBOLS = (BTC, ALGO, LISTED_AGAIN, REUSED, REDENOMINATED, OLD, NEW)
 
 
 def write(seed: int, days: int) -> Story:
-    """Return the story of a seed that lasts for so many days; 30 are the fewest that have room for its events."""
+    """Return the story of a seed. It lasts `days` days; its events need at least 30."""
     return _Author(Random(f"year {seed}"), days).write(seed)
 
 
@@ -71,7 +71,7 @@ class _Author:
         )
 
     def _markets(self) -> None:
-        """Draw what happens to the markets themselves, each to another one."""
+        """Draw the events of markets, each for a different market."""
         away = Span(self._at(0.25), self._at(0.45))
         self.events.append(Relisting(away, EXCHANGE, LISTED_AGAIN, None, 1.0))
         reused = Span(self._at(0.5), self._at(0.6))
@@ -97,7 +97,7 @@ class _Author:
             self.events.append(Halt(Span(start, start + length), EXCHANGE, symbol))
 
     def _late_rows(self) -> None:
-        """Draw candles that come late: short holes before the second request, long ones days after it."""
+        """Draw candles that are published late: short holes before the second request, long holes days after it."""
         for n in range(max(self.days // 30, 4)):
             start = self._at(self.random.uniform(0.05, 0.9))
             if n % 2:
@@ -132,7 +132,7 @@ class _Author:
         return START + 2 * self.days * DAY
 
     def _at(self, share: float) -> datetime:
-        """Return an instant on the grid, within a hundredth of the story from a share of it."""
+        """Return an instant on the grid, at this share of the story or up to a hundredth of the story later."""
         cells = (self.days * DAY) // STEP
         return START + int(cells * (share + self.random.uniform(0.0, 0.01))) * STEP
 
