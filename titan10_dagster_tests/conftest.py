@@ -53,7 +53,7 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Keep other processes of pytest-xdist from running tests beside one that is marked `alone`.
+    """Prevent other processes of pytest-xdist from running tests at the same time as a test that is marked `alone`.
 
     The wait is outside the time-out of a test.
     """

@@ -1,8 +1,8 @@
 """The cost of a piece of work, measured so that a busy machine does not fail a test.
 
-The clock goes on while others have the processors: a bound on it must leave much room, and only catches what is slower
-by far. The seconds that processors spent on our own process hardly depend on others, and may be bounded closely.
-`python -m benchmarks.ledger` measures the real figures.
+Elapsed time depends on other processes, so a limit for it must be generous and only detects large slowdowns. The CPU
+time of our own process hardly depends on other processes, so its limit may be tight. `python -m benchmarks.ledger`
+measures the real figures.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds by the clock, and of a processor in this process."""
+    """The elapsed seconds, and the CPU seconds of this process."""
 
     clock: float
     processor: float

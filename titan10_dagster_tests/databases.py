@@ -48,7 +48,7 @@ def throwaway_server() -> Iterator[str]:
 
 @contextmanager
 def template_database(server: str, extension: str | None) -> Iterator[str]:
-    """The name of a migrated database to copy: copying takes a tenth of what migrating does."""
+    """The name of a migrated database to copy. Copying takes a tenth of the time of migrating."""
     from titan10_dagster.store.migrations import migrate
 
     name = new_name("template")
@@ -108,7 +108,7 @@ def _drop(server: str, database: sql.Identifier) -> None:
 
 
 def _do_not_wait_for_the_disk(server: EmbeddedPostgres) -> None:
-    """Turn off what only a power failure needs: the server is thrown away after the tests."""
+    """Turn off settings that only matter in a power failure, because the server is deleted after the tests."""
     superuser = server.url("postgres", "postgres")
     for setting in ("fsync", "full_page_writes", "synchronous_commit"):
         execute(superuser, sql.SQL("ALTER SYSTEM SET {} = off").format(sql.Identifier(setting)))

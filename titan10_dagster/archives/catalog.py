@@ -86,8 +86,9 @@ def first_monday(month: date) -> datetime:
 
 
 def labels_of(day: date, offset: timedelta) -> list[date]:
-    """Return the labels of the daily files with parts of a UTC day: two if the archive's days are not UTC days, else
-    one.
+    """Return the labels of the daily files with parts of a UTC day.
+
+    There are two if the archive's days are not UTC days, else one.
     """
     return [day] if not offset else [day, day + _DAY]
 

@@ -1,5 +1,6 @@
-"""Breaks of a series: times at which the unit of its prices changes. Rollups, filled candles and exports do not cross
-them.
+"""Breaks of a series: times at which the unit of its prices changes.
+
+Rollups, filled candles and exports do not cross them.
 
 A redenomination shows as a jump of the price with the opposite jump of the volume: LUNA traded at 0.000014, was silent
 for 36 hours, and went on at 0.014 with a thousandth of the volume. Without a jump of the volume, a price jump is a

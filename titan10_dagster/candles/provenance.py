@@ -62,8 +62,9 @@ def stretches_of(times: Times, timeframe: Timeframe) -> list[Window]:
 
 
 def replaced(known: Iterable[Stretch], new: Iterable[Stretch]) -> list[Stretch]:
-    """Return the stretches of a series after some were read again, without overlaps and with neighbours from the same
-    file joined.
+    """Return the stretches of a series after some were read again.
+
+    They do not overlap, and neighbours from the same file are joined.
 
     A new stretch replaces the parts of known stretches that it overlaps. If new stretches overlap, the later one
     counts. The known stretches do not overlap.

@@ -144,9 +144,7 @@ class Evidence:
         self.silence(start, first, request)
 
     def counted_back(self, request: PageRequest, rows: Times) -> None:
-        """Process an answer with as many rows as requested, counted back from `until`: they are the last rows before
-        it.
-        """
+        """Process an answer with as many rows as requested: they are the last rows before `until`."""
         self.silence(max(request.since, int(rows[0])), request.until, request)
         if rows[-1] >= request.since:
             self.neighbours(rows)

@@ -32,8 +32,7 @@ class TooLate(Exception):
 
 
 def live_share(facts: Venue, symbols: int) -> float:
-    """Return the share of the request rate that is reserved for live polling: as much as the symbols need, within
-    bounds.
+    """Return the share of the request rate for live polling: as much as the symbols need, within bounds.
 
     The share is at most half of the safe rate. If the exchange serves only recent candles, there is little else to
     fetch, and polling gets nearly the whole rate.
@@ -44,8 +43,9 @@ def live_share(facts: Venue, symbols: int) -> float:
 
 
 class Pacer:
-    """A pacer that releases requests `interval` seconds apart for a cost of 1. With 0 there is no pace, but rests are
-    kept.
+    """A pacer that releases requests `interval` seconds apart for a cost of 1.
+
+    With 0 there is no pace, but rests are kept.
 
     deadline: no request is released later (time.monotonic). For the recovery of the pace, see `planning.pace`.
     """

@@ -95,8 +95,9 @@ class PagePlanner:
         return PageRequest(since, limit, since + limit * self.step, target, purpose, self.names_end)
 
     def recent(self, now: int, trigger: int) -> PageRequest:
-        """Return a request for the newest candles. They show whether the symbol is alive, and so help to prove that the
-        candle `trigger` is absent.
+        """Return a request for the newest candles.
+
+        They show whether the symbol is alive, and so help to prove that the candle `trigger` is absent.
         """
         since = (now // self.step - self.page_size + 1) * self.step
         return self.request(since, self.page_size, (trigger, trigger + self.step), Purpose.RECENT)

@@ -100,8 +100,9 @@ async def measure(
 
 
 class _Requests:
-    """The requests of one probe, and facts about the answers. The order of rows is recorded before the client sorts
-    them.
+    """The requests of one probe, and facts about the answers.
+
+    The order of rows is recorded before the client sorts them.
 
     newest_first: the order of the last answer with several rows. throttled: the exchange throttled a request.
     """

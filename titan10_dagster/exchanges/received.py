@@ -100,8 +100,9 @@ class ReceivedDays:
         return max(ends) if ends else None
 
     def silent_until(self, slice_: Slice, end: datetime) -> int:
-        """Return the end (ms) of the silence at the beginning of the slice; its start if an earlier candle was
-        received.
+        """Return the end (ms) of the silence at the beginning of the slice.
+
+        It is the slice's start if an earlier candle was received.
 
         `end`: the end of the slice; without any candle yet, the whole slice is silent.
         """

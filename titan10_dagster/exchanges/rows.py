@@ -174,8 +174,9 @@ def _place_between_neighbours(rows: Rows, timed: Mask, step: int) -> Mask:
 
 
 def _is_empty(rows: Rows) -> Mask:
-    """Return a mask of the rows for minutes without trades. They have neither prices nor a volume, only zeros or no
-    values.
+    """Return a mask of the rows for minutes without trades.
+
+    They have neither prices nor a volume, only zeros or no values.
 
     An exchange that repeats the last price with volume 0 sends a candle instead.
     """

@@ -1,5 +1,6 @@
-"""The state of one series during a fetch: settled and open candles, doubtful bounds, and slices ready to land. It does
-no I/O and uses no event loop.
+"""The state of one series during a fetch: settled and open candles, doubtful bounds, and slices ready to land.
+
+It does no I/O and uses no event loop.
 
 It has three parts: the `Survey` tracks which candles are open, `ReceivedDays` holds the received rows, and `Bounds`
 tracks the beginning and end of the series at the exchange.

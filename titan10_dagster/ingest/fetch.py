@@ -38,8 +38,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Fetch:
-    """The result of a fetch: the record and the number of rows of each landed slice, and the error of each failed
-    symbol.
+    """The result of a fetch: record and number of rows of each landed slice, and the error of each failed symbol.
 
     `report` describes the REST requests; None if there were none. `skipped` are slices of symbols that the exchange
     does not list; they have no file. `spent` is the cost of each source.

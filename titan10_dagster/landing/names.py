@@ -64,8 +64,9 @@ def _readable_name(exchange: str, symbol: str) -> str:
 
 
 def superseded_name(name: str, fetched_at: datetime, content: bytes) -> str:
-    """Return the name under which a replaced file is kept as evidence. It has the time of its fetch and a digest of its
-    bytes.
+    """Return the name under which a replaced file is kept as evidence.
+
+    It has the time of its fetch and a digest of its bytes.
 
     Two different files never get the same name, so evidence is never overwritten.
     """

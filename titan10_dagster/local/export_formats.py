@@ -107,8 +107,9 @@ def _vectorbt(table: pa.Table) -> pa.Table:
 
 
 def _csv(table: pa.Table) -> pa.Table:
-    """Return the table with times in seconds and numbers as plain decimals. Without this, pyarrow writes numbers from
-    1e10 on with an exponent, which many readers do not accept.
+    """Return the table with times in seconds and numbers as plain decimals.
+
+    Without this, pyarrow writes numbers from 1e10 on with an exponent, which many readers do not accept.
     """
     table = table.set_column(0, "time", table["time"].cast(pa.timestamp("s", "UTC")))
     for number, field in enumerate(table.schema):

@@ -79,8 +79,9 @@ def open_tables(settings: Settings, say: Say) -> Iterator[Database]:
 
 
 def migrate_all(settings: Settings, url: str) -> list[str]:
-    """Bring our tables up to date, with the settings and the TimescaleDB policies in them, and create the schema of
-    Dagster's tables; return the names of the applied migrations.
+    """Bring our tables up to date, and create the schema of Dagster's tables.
+
+    Settings and TimescaleDB policies are applied too. Return the names of the applied migrations.
 
     Raises:
         DatabaseUnavailable: the server, or the server of database.dagster_url, does not answer.

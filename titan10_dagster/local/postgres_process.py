@@ -42,8 +42,9 @@ class ServerProcess:
         self._say = say
 
     def start(self) -> None:
-        """Start the server. Try again if another program took its port meanwhile, or if children of a crashed server
-        are still ending.
+        """Start the server.
+
+        Try again if another program took its port meanwhile, or if children of a crashed server are still ending.
 
         Raises:
             DatabaseUnavailable: it does not start; the text has the end of its log.
@@ -131,8 +132,10 @@ class ServerProcess:
 
 
 def _is_server(pid: int, cluster: Path) -> bool:
-    """Return whether the process is a server of that cluster, by its arguments: in many containers even root cannot
-    see its folder."""
+    """Return whether the process is a server of that cluster, by its arguments.
+
+    In many containers even root cannot see the folder of the process.
+    """
     file = Path(f"/proc/{pid}/cmdline")
     try:
         arguments = file.read_text() if Path("/proc/self").exists() else _arguments_by_ps(pid)

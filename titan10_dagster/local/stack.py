@@ -109,8 +109,9 @@ class Stack:
             daemon.go_on()
 
     def stop(self) -> None:
-        """End everything in bounded time: first the processes that launch runs, then the code server with its runs,
-        then the database.
+        """End everything in bounded time.
+
+        The order is: the processes that launch runs, the code server with its runs, the database.
 
         Runs are killed, because Dagster would mark a step as failed if it ended at a signal. A run without a process is
         run again at the next start.

@@ -187,8 +187,9 @@ def end_all(children: Sequence[Child], grace: float) -> None:
 
 
 def _wait_for_the_kill(process: subprocess.Popen[bytes]) -> None:
-    """Wait for the group to end. The time is limited, because in a container without an init process zombies stay in
-    the group.
+    """Wait for the group to end.
+
+    The time is limited, because in a container without an init process zombies stay in the group.
     """
     deadline = time.monotonic() + KILL_SECONDS
     while _has_members(process) and time.monotonic() < deadline:

@@ -35,8 +35,9 @@ class Notification:
 def deliver(
     outgoing: Mapping[str, Sequence[Notification]], *, seconds: float = LONGEST
 ) -> Iterator[tuple[str, Notification]]:
-    """Send notifications to all URLs in parallel. Each URL gets its notifications in order, up to the first one that it
-    does not accept.
+    """Send notifications to all URLs in parallel.
+
+    Each URL gets its notifications in order, up to the first one that it does not accept.
 
     Yields each URL and notification as soon as the service accepted it. Stops after `seconds`: notifications that are
     being sent then may arrive without being yielded.

@@ -61,8 +61,7 @@ def plan_history(
     now: datetime,
     order: Order = Order.NEWEST_FIRST,
 ) -> HistoryPlan:
-    """Return the chunk of history to request now, for each exchange that misses history and is neither busy nor
-    blocked.
+    """Return the chunk of history to request now, for each exchange that is neither busy nor blocked.
 
     Exchanges that are not in `exchanges` are left out.
     """

@@ -108,8 +108,9 @@ def after_success(health: Health, now: datetime) -> Health:
 def after_failure(
     health: Health, now: datetime, *, threshold: int = 5, pause: timedelta, reason: str | None = None
 ) -> Health:
-    """Return the Health with one more failure. It opens after `threshold` failures in a row, or at once if the probe
-    failed.
+    """Return the Health with one more failure.
+
+    It opens after `threshold` failures in a row, or at once if the probe failed.
 
     The first pause is `pause`. Each further one, without a success in between, is twice as long, up to an hour.
     """

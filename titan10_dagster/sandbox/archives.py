@@ -106,8 +106,9 @@ def _okx(row: Row, micro: bool) -> Sequence[object]:
 
 
 def _seconds(order: str) -> Callable[[Row, bool], Sequence[object]]:
-    """Format a row: the time in seconds, then the values in `order`, by their initials (o, h, l, c, v; q is the quote
-    volume).
+    """Format a row: the time in seconds, then the values in `order`.
+
+    `order` has their initials: o, h, l, c, v, and q for the quote volume.
     """
 
     def row_of(row: Row, micro: bool) -> Sequence[object]:
@@ -346,8 +347,9 @@ class FileServer:
         return self._packed(path, _with_defects(rows, defects), defects)
 
     def _rows(self, symbol: str, start: int, end: int) -> list[Row]:
-        """Return the candles of a stretch. The most recent stretches are cached, because a file and its digest both
-        need them.
+        """Return the candles of a stretch.
+
+        The most recent stretches are cached, because a file and its digest both need them.
         """
         key = (symbol, start, end)
         if key not in self._kept:

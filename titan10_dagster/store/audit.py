@@ -27,8 +27,10 @@ class Unaccounted:
 
 
 def unaccounted(db: Database, exchange: str, timeframe: Timeframe, first: date, last: date) -> list[Unaccounted]:
-    """Return the slices of these UTC days (both included) that do not add up. There are none, unless another program
-    writes to the tables."""
+    """Return the slices of these UTC days (both included) that do not add up.
+
+    There are none, unless another program writes to the tables.
+    """
     parameters = {
         "exchange": exchange,
         "timeframe": timeframe.name,

@@ -24,8 +24,9 @@ _BUFFER = 1 << 18
 
 
 def rows(constants: Sequence[str | int | None], columns: Sequence[NDArray[Any]]) -> bytes:
-    """Return the rows of a COPY. Each row has the same constants, then the values of the columns, which have equal
-    lengths.
+    """Return the rows of a COPY.
+
+    Each row has the same constants, then the values of the columns, which have equal lengths.
 
     A constant is a text, an int for a bigint, or None for a null.
     datetime64[ms] or [us] (naive, UTC) becomes timestamptz, int64 bigint, float64 double precision.

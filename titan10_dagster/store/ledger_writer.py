@@ -205,8 +205,10 @@ def _due(observation: SliceObservation) -> int:
 
 @dataclass
 class _Quarantined:
-    """The quarantine of a slice after an observation. It has the number of rows that no valid candle has replaced, and
-    the times of the rows that were equally broken in an answer OBSERVATION_SPACING or more earlier.
+    """The quarantine of a slice after an observation.
+
+    It has the number of rows that no valid candle has replaced, and the times of the rows that were equally broken in
+    an answer OBSERVATION_SPACING or more earlier.
     """
 
     unresolved: int = 0

@@ -73,8 +73,9 @@ def _no_origins(change: Change) -> Origins:
 
 
 def _stretches(change: Change, ids: _Ids) -> list[Stretch]:
-    """Return the stretches for which the files of a slice are the source, without stored candles that are not in the
-    files.
+    """Return the stretches for which the files of a slice are the source.
+
+    Stored candles that are not in the files are left out.
     """
     record, candles = change.incoming.record, change.incoming.candles
     if not record.files:

@@ -1,4 +1,4 @@
-"""Which files hold a day: labels, months, publication, and the paths of every archive."""
+"""The files that contain a day: labels, months, publication, and the paths of every archive."""
 
 from __future__ import annotations
 

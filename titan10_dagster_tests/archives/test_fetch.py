@@ -117,7 +117,7 @@ def served() -> Iterator[Sandbox]:
 
 @pytest.fixture
 def library(served: Sandbox, tmp_path: Path) -> Callable[[str], Library]:
-    """Call it for the archive of an exchange, without defects, and with an empty cache."""
+    """A function that returns the archive of an exchange without defects and with an empty cache."""
     for files in served.files.values():
         files.clear()
         files.served.clear()
@@ -171,7 +171,7 @@ def test_no_defect_of_a_monthly_file_stores_a_wrong_candle(library: Callable[[st
         pytest.skip("a replaced file with a fitting digest cannot be noticed from one reading: see reconciliation")
     reading = archive.read(archive.slices(MARCH))
     assert_never_wrong(archive, reading, defect)
-    # Daily files, or the monthly one where it was usable, bring the month.
+    # The month comes from the monthly file if it was usable, else from daily files.
     complete = {s for s in reading.landed if s not in reading.left}
     assert len(complete) == (0 if defect == "forbidden" else 30)  # a day with an outage is left to REST as well
 
@@ -237,7 +237,7 @@ def test_a_sidecar_that_is_forbidden_blocks_the_archive_and_stores_nothing(libra
 
 
 def assert_never_wrong(archive: Library, reading: Reading, defect: str) -> None:
-    """Each slice is the truth, or is left to the next source; valid rows of what landed are never invented."""
+    """Each slice equals the truth or is left to the next source. No landed valid row is invented."""
     for slice_, fetched in reading.landed.items():
         if slice_ in reading.left:
             assert reading.left[slice_]

@@ -120,7 +120,7 @@ def test_a_header_without_a_volume_is_refused() -> None:
         (Format.GZIP_CSV, gzip.compress(b"1,2,3" * 100)[:-20], "ends too early"),
         (Format.ZIP_XLSX, zipped(("a.xlsx", b"not a workbook")), "no usable workbook"),
     ],
-    # A packed file holds the time, so the processes that share the tests would name it differently.
+    # A packed file contains the time, so parallel test processes would give the test case different names.
     ids=["html", "two members", "an exe", "half a zip", "no gzip", "half a gzip", "no workbook"],
 )
 def test_a_damaged_file_is_refused(format_: Format, content: bytes, reason: str) -> None:

@@ -29,7 +29,7 @@ series = st.builds(
 slices = st.builds(Slice, series, days)
 instants = st.datetimes(datetime(1970, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
 
-# NaN, infinities, both zeros, the largest and the smallest float, and everything between.
+# Any float, with NaN, infinities, both zeros, the largest and the smallest float.
 awkward_floats = st.floats(allow_nan=True, allow_infinity=True, allow_subnormal=True)
 
 
@@ -45,7 +45,7 @@ def raw_candles(draw: st.DrawFn, slice_: Slice = HOURLY, max_size: int = 12) -> 
 
 
 def whole_slice(slice_: Slice = HOURLY) -> Candles:
-    """Every candle of the slice, none of which breaks a rule."""
+    """All candles of the slice; no candle breaks a rule."""
     starts = slice_.grid().astype(np.int64).astype(np.float64)
     price = np.full(len(starts), 100.0)
     return Candles.from_rows(np.column_stack([starts, price, price + 2, price - 2, price + 1, price]))

@@ -35,7 +35,7 @@ NEXT_DAY = SLICE.end + timedelta(hours=2, microseconds=1)
 
 NO_CANDLES = np.empty(0, "datetime64[ms]")
 
-# --- a model that thinks candle by candle, with none of the arithmetic of the real thing -----------------------
+# --- a model that decides candle by candle, without the arithmetic of the real code -----------------------------
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def model_reason(
     return Reason.UNKNOWN
 
 
-# --- what is drawn ---------------------------------------------------------------------------------------------
+# --- strategies ------------------------------------------------------------------------------------------------
 
 whenever = st.integers(-90, 26 * 60).map(lambda minutes: some.after(SLICE, minutes=minutes))
 perhaps = st.none() | whenever
@@ -216,7 +216,7 @@ def test_observations_never_fall_and_rise_by_one_after_six_hours(
     for before, now in pairwise(explained):
         for t in before.keys() & now.keys():
             if (before[t].reason, now[t].reason) == (Reason.DELISTED, Reason.PRE_LISTING):
-                # Whether the delisting was taken back first, which starts the count again, cannot be seen from here.
+                # A revoked delisting starts the count again, but the gaps do not show whether that happened.
                 assert now[t].observations in {0, 1, before[t].observations, before[t].observations + 1}
                 continue
             if Reason.BROKEN_AT_SOURCE in (before[t].reason, now[t].reason):
@@ -269,7 +269,7 @@ def test_times_off_the_grid_or_of_other_days_fill_nothing(
     assert explain(starts([*strays, *present]), SLICE, evidence) == explain(starts(present), SLICE, evidence)
 
 
-# --- single stories --------------------------------------------------------------------------------------------
+# --- single cases ----------------------------------------------------------------------------------------------
 
 
 def reasons(gaps: Sequence[Gap]) -> list[tuple[int, Reason, int]]:

@@ -47,7 +47,7 @@ def gap(slice_: Slice, first: int, last: int, reason: Reason = Reason.NO_TRADES)
 def block(
     *stretches: tuple[int, int], absence: float = RARE, not_offered: tuple[int, int] | None = None, size: int = MINUTES
 ) -> SeriesBlock:
-    """A series that lacks the stretches (first and last candle, both included)."""
+    """A series without the candles of the stretches (first and last candle, both included)."""
     absent, offered = np.zeros(size, np.bool_), np.ones(size, np.bool_)
     for first, last in stretches:
         absent[first : last + 1] = True

@@ -1,4 +1,4 @@
-"""Stretches of a series and their files: never two for one candle, and as few as possible."""
+"""Stretches of a series and their files: at most one file for each candle, and as few stretches as possible."""
 
 from __future__ import annotations
 

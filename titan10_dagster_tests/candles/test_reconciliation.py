@@ -115,7 +115,7 @@ def test_every_slice_is_drawn_about_equally_often() -> None:
     assert max(counts) < 470
 
 
-# How the 398 differing rows lie: differing minutes of each slice that has any.
+# The distribution of the 398 differing rows: the number in each slice that has any.
 CLUSTERS: Mapping[str, Sequence[int]] = {
     "as in binance-public-data issue 475: two days of ten symbols": [20] * 18 + [19, 19],
     "stretches of 50 minutes": [50] * 7 + [48],
@@ -127,7 +127,10 @@ CLUSTERS: Mapping[str, Sequence[int]] = {
 
 
 def differing_archive(sizes: Sequence[int]) -> list[Comparison]:
-    """Compare 10 symbols on 40 days with an archive of which so many rows in each of some slices differ."""
+    """Compare 10 symbols on 40 days with an archive.
+
+    `differing`: the number of differing rows in each of some slices.
+    """
     slices = [a_slice(f"C{number}/USDT", FIRST + timedelta(days=n)) for number in range(10) for n in range(40)]
     struck = dict(zip(np.random.default_rng(475).permutation(len(slices)), sizes, strict=False))
     comparisons = []

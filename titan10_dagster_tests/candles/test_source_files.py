@@ -1,4 +1,4 @@
-"""A source file survives its way through JSON, and nothing else passes for one."""
+"""A source file is unchanged after conversion to JSON and back. Other JSON is rejected."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Compare what a fetch landed with what the exchange truly has."""
+"""Compare the landed candles of a fetch with the real candles of the exchange."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def now() -> datetime:
 class Account:
     """The outcome of a fetch, in minutes.
 
-    lost: the exchange serves them and they did not land. invented: they landed, and the exchange has no such candle.
-    misexplained: they are missing for a reason that is not true, as (slice, minute, reason, right reasons).
+    lost: the exchange serves them, but they did not land. invented: they landed, but the exchange has no such candle.
+    misexplained: they are missing with a wrong reason, as (slice, minute, reason, right reasons).
     """
 
     lost: list[tuple[Slice, datetime]]
@@ -116,7 +116,7 @@ def _wrong_reasons(
 
 
 def _reasons(time: int, exists: bool, listed: int, delisted: int | None, serves: int) -> set[Reason]:
-    """Return the reasons that are true of a missing minute."""
+    """Return the correct reasons of a missing minute."""
     reasons: set[Reason] = set()
     if time < serves + 3 * MINUTE_MS:
         reasons.add(Reason.BEYOND_HORIZON)

@@ -28,8 +28,8 @@ from titan10_dagster_tests.exchanges.harness import Fetched, fetch, slices
 # `make campaign` sets more.
 DAYS = int(os.environ.get("TITAN10_TEST_CONFORMANCE_DAYS", "2"))
 TODAY, YESTERDAY = NOW.date(), NOW.date() - timedelta(days=1)
-# Requests beyond the fewest possible: a page boundary costs one where minutes are missing around it, and an exchange
-# that may ignore the start is asked one small question more.
+# Requests in addition to the minimum: one for each page boundary with missing minutes, and one small request to an
+# exchange that may ignore the start.
 SPARE = 2
 
 
@@ -95,7 +95,7 @@ def test_a_listing_within_the_last_rows(exchange: str) -> None:
     assert not result.lost
     assert not result.invented
     assert result.requests <= 1.35 * result.minimum + 4
-    # What it does not serve any more and what was not listed yet look alike, and so do minutes without a trade.
+    # Candles that are no longer served, candles from before the listing, and minutes without a trade look the same.
     reasons = {reason for _, _, reason, _ in result.misexplained}
     assert reasons <= {Reason.BEYOND_HORIZON, Reason.PRE_LISTING, Reason.NO_TRADES}
 
@@ -202,7 +202,10 @@ def test_every_reading_of_the_documents_gives_the_same_candles(exchange: str, ed
 
 @pytest.mark.parametrize("exchange", ["bingx", "htx"])
 def test_where_a_start_alone_returns_the_newest_rows_nothing_is_written_off(exchange: str) -> None:
-    """Then older candles cannot be had as ccxt requests them. Whatever is missing stays open, or beyond the horizon."""
+    """Older candles cannot be fetched with ccxt's requests then.
+
+    Missing candles stay open, or are beyond the horizon.
+    """
     with Sandbox([exchange], clock=NOW, enforce_limits=False, edges={exchange: Edges(keep="newest")}) as sandbox:
         wanted = slices(exchange, VENUES[exchange].symbols[:1], 2, TODAY)
         fetched, result = played(sandbox, wanted)

@@ -62,7 +62,7 @@ async def failures(sandbox: Sandbox, known: Market) -> dict[str, FetchError]:
     for answer in ANSWERS:
         sandbox.clear_faults(exchange)
         sandbox.fault(exchange, "refusal", name=answer)
-        # A client remembers a ban, so each answer has its own.
+        # A client keeps a ban, so each answer gets a new client.
         async with ExchangeClient(exchange, [known], base_url=sandbox.url(exchange), paced=False, now=now) as client:
             with pytest.raises(FetchError) as caught:
                 await client.fetch_page(Series(exchange, known.symbol, MINUTE), NOW - timedelta(minutes=100), 100)

@@ -72,7 +72,7 @@ async def plain_request(plain: Any, symbol: str, timeframe: str, since: datetime
 
 
 async def our_request(client: ExchangeClient, sandbox: Sandbox, series: Series, since: datetime, limit: int) -> Sent:
-    with suppress(FetchError):  # the exchange may refuse it as too old; it is in the log all the same
+    with suppress(FetchError):  # the exchange may refuse it as too old, but it is in the log
         await client.fetch_page(series, since, limit)
     request = sandbox.requests(series.exchange)[-1]
     return _comparable((request["path"].removesuffix("/candleSnapshot"), dict(request["query"])))

@@ -1,4 +1,4 @@
-"""The source files of the package, parsed: what the contracts in this folder read."""
+"""The parsed source files of the package, for the contracts in this folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`.ci/install.py` shows what pip does, and everything that it said if it fails."""
+"""`.ci/install.py` shows the progress of pip, and all of its output if it fails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plain English and clear loops, as far as counting can see: see CONTRIBUTING.md for what it cannot."""
+"""Plain English and clear loops, as far as they can be counted. CONTRIBUTING.md has the rules that cannot."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A module is one topic and a class is one thing: bounds on how large they may grow."""
+"""Limits for the size of modules and classes. A module has one topic, and a class is one thing."""
 
 from __future__ import annotations
 

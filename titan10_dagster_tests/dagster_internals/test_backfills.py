@@ -1,4 +1,4 @@
-"""Which assets are being backfilled: what `get_backfills` needs from Dagster's private API."""
+"""The assets with a running backfill. `get_backfills` needs Dagster's private API."""
 
 from __future__ import annotations
 

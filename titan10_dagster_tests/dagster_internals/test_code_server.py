@@ -34,7 +34,7 @@ defs = dg.Definitions(assets=[waiting])
 
 @pytest.fixture(scope="module")
 def socket() -> Iterator[Path]:
-    """The socket of a code server that runs; a killed one left its own files beside it."""
+    """The socket of a running code server, in a folder with the files of a killed one."""
     with TemporaryDirectory() as folder:
         home = Path(folder)
         (home / "served_definitions.py").write_text(DEFINITIONS)

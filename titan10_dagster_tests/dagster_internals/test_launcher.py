@@ -19,7 +19,7 @@ from titan10_dagster.dagster_internals.launcher import WatchfulRunLauncher
 from titan10_dagster.operate.run_processes import PROCESS_TAG, this_process
 from titan10_dagster.store import presence
 
-# A container that is gone, and a tag of before there were machines in it; their numbers live here, as others.
+# Tags of a container that is gone, and of a version without machines. Their process ids exist here, as other processes.
 ELSEWHERE = (f"0a1b2c3d4e5f {os.getpid()} 1 {UUID(int=1)}/pid:[1]", f"0a1b2c3d4e5f {os.getpid()} 1")
 
 
@@ -44,7 +44,7 @@ def tag_of(pid: int) -> str:
 
 @pytest.fixture
 def ended() -> int:
-    """The number of a process that is no more."""
+    """The id of a process that has ended."""
     with subprocess.Popen(["true"]) as process:
         process.wait()
     return process.pid

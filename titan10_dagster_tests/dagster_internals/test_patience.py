@@ -26,7 +26,7 @@ LOST = OperationalError("SELECT 1", {}, psycopg2.OperationalError("server closed
 
 
 class Counter:
-    """A storage that is away for a number of calls."""
+    """A storage that is unavailable for a number of calls."""
 
     def __init__(self, failures: int, error: Exception = LOST) -> None:
         self.calls, self.failures, self.error = 0, failures, error
@@ -133,7 +133,7 @@ def test_errors_of_a_real_server_are_classified(database_url: str, statement: st
 
 @pytest.mark.parametrize("storage", [PatientRunStorage, PatientEventLogStorage, PatientScheduleStorage])
 def test_no_public_call_of_dagsters_storages_is_left_out(storage: type) -> None:
-    """A new method of a new Dagster is patient too, or has to be listed here with its reason."""
+    """A new method in a new version of Dagster must be patient, or must be listed here with a reason."""
     own = {"add_run", "add_backfill", "store_event"}  # which are patient by themselves
     generators = {"index_transaction"}  # a context manager: the caller's block cannot be repeated
     for name in dir(storage):

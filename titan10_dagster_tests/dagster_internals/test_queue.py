@@ -1,4 +1,4 @@
-"""The queue of dagster.yaml, asked by Dagster's own daemon what to launch next."""
+"""The queue of dagster.yaml: the runs that Dagster's own daemon would launch next."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from titan10_dagster.defs.partitions import daily
 
 
 def check_running_backfill(before: dg.PartitionsDefinition, after: dg.PartitionsDefinition) -> None:
-    """Have Dagster's daemon check a backfill of March 2024 that was launched before the code location changed."""
+    """Let Dagster's daemon check a backfill of March 2024 that was launched before the code location changed."""
     key = dg.AssetKey(["binance", "candles"])
 
     @dg.asset(key=key, partitions_def=after)
@@ -31,7 +31,10 @@ def test_a_running_backfill_survives_that_the_exchange_with_the_earliest_start_l
 
 
 def test_partitions_that_begin_with_a_setting_would_fail_it() -> None:
-    """The check above can fail: partitions that begin with the earliest `start` are gone when that one leaves."""
+    """The check above can fail.
+
+    If the partitions began with the earliest `start`, removing that exchange would remove partitions.
+    """
     by_setting = dg.DailyPartitionsDefinition(start_date="2024-03-15", timezone="UTC")
     with pytest.raises(DagsterDefinitionChangedDeserializationError, match="have been removed"):
         check_running_backfill(before=daily(), after=by_setting)

@@ -1,4 +1,4 @@
-"""The version of Dagster's tables: recognized, refused where it differs, and migrated."""
+"""The version of Dagster's tables is recognized, refused if it differs, and migrated."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def something() -> None:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[EmbeddedPostgres]:
-    """A server of its own, which may be killed."""
+    """A server for one test, which may kill it."""
     server = EmbeddedPostgres(tmp_path / "postgres")
     server.start()
     yield server
@@ -173,7 +173,7 @@ def test_reads_and_writes_wait_for_a_server_that_recovers(server: EmbeddedPostgr
         postmaster = psutil.Process(int((server.files.cluster / "postmaster.pid").read_text().split()[0]))
         sessions = postmaster.children()
         postmaster.kill()
-        assert psutil.wait_procs(sessions, timeout=30)[1] == []  # a session notices the end of its server late
+        assert psutil.wait_procs(sessions, timeout=30)[1] == []  # a session may notice the end of its server only later
         answers: dict[str, object] = {}
         waiting = [Thread(target=lambda name=name, call=call: answers.update({name: call()})) for name, call in calls]
         for thread in waiting:
@@ -196,7 +196,7 @@ def test_a_session_that_became_read_only_is_replaced(
     name = database_url.rsplit("/", 1)[1]
     watching.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
     terminate(watching)
-    assert instance.get_runs_count() == 1  # connected again, to what is read-only now
+    assert instance.get_runs_count() == 1  # connected again, to the server that is now read-only
     stale = set(asked(watching, f"SELECT pid {OTHERS}"))
     watching.execute("SET default_transaction_read_only = off")
     watching.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")

@@ -48,7 +48,7 @@ STATE = """{
   runsOrError { ... on Runs { results { runId } } }
   assetsOrError { ... on AssetConnection { nodes { key { path } assetMaterializations(limit: 1) { runId } } } }
 }"""
-# Everything that a page can try. `UI` and the mutations are filled in; each attempt reports when it has ended.
+# All ways in which a page can attack. `UI` and the mutations are filled in; each attempt reports its end.
 ATTACK = """<!doctype html><title>attack</title><body><script>
 const UI = "%(ui)s", SET_POOL = %(set_pool)s, LAUNCH = %(launch)s;
 const body = (query) => JSON.stringify({query: query});

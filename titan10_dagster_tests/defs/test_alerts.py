@@ -1,4 +1,4 @@
-"""The alert sensor: it runs always and reports what a tick did."""
+"""The alert sensor: it always runs, and its message describes the tick."""
 
 from __future__ import annotations
 

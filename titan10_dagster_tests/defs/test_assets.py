@@ -1,4 +1,4 @@
-"""The assets of an exchange: which symbols a run fetches, and which markets are shown."""
+"""The assets of an exchange: the symbols that a run fetches, and the markets that are shown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The definitions of a roster: what there is of each exchange, and that all of it loads."""
+"""The definitions for a list of exchanges: the definitions of each exchange, and that all of them load."""
 
 from __future__ import annotations
 

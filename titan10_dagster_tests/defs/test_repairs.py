@@ -1,4 +1,4 @@
-"""The gap sensor and the runs that it requests, over days that the clock skips."""
+"""The gap sensor and the runs that it requests, with a clock that jumps by days."""
 
 from __future__ import annotations
 
@@ -276,4 +276,4 @@ def test_a_tick_over_ten_thousand_slices_with_gaps_and_hundreds_of_earlier_repai
     plan = plan_of(world.titan10, world.instance)
     assert plan.repairs
     assert plan.postponed > 8_000
-    assert plan.waiting == MOST_REMEMBERED * 50 // 20  # tried just now: 50 symbols, each with a gap every 20 days
+    assert plan.waiting == MOST_REMEMBERED * 50 // 20  # requested just now: 50 symbols, each with a gap every 20 days

@@ -38,7 +38,7 @@ def test_a_rollup_answers_after_a_backfill(make_world: MakeWorld, timeframe: str
 
 @pytest.fixture
 def kept(make_world: MakeWorld, timescaledb_database_url: str) -> Iterator[World]:
-    """A world whose rollups TimescaleDB keeps."""
+    """A world with TimescaleDB, which stores the rollups."""
     world = make_world({"binance": ["BTC/USDT", "ETH/USDT"], "okx": ["BTC/USDT"]})
     database = Database(timescaledb_database_url)
     world.titan10 = replace(world.titan10, database=database)

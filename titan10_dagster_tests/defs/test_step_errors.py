@@ -1,4 +1,4 @@
-"""Which errors a step repeats, and how it fails."""
+"""The errors after which a step is repeated, and its failures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`titan10 backfill` in a process of its own, which a test can kill."""
+"""`titan10 backfill` in a separate process, which a test can kill."""
 
 from __future__ import annotations
 

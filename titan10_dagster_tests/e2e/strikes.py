@@ -1,4 +1,4 @@
-"""An installation that is struck during a backfill, the strikes, and what each of them costs.
+"""An installation with a backfill, the strikes (faults and kills) that hit it, and the cost of each strike.
 
 `titan10 up` runs as a process of its own, live polling is on, and the exchanges of the sandbox keep their limits. Each
 round launches a backfill of days that are older than all others, because days at the old end of a series are the
@@ -45,7 +45,7 @@ SYMBOLS = {
 }
 DAYS = 4  # of a backfill
 DAYS_PER_RUN = 2  # so that every exchange has several runs
-LATENCY = 1.0  # seconds of an answer: a round takes half a minute, and a strike hits requests under way
+LATENCY = 1.0  # seconds per answer, so that a round takes half a minute and a strike hits requests under way
 START = datetime.now(UTC).date() - timedelta(days=400)
 NEWEST = datetime.now(UTC).date() - timedelta(days=30)
 UP_SECONDS = 300.0  # for the start of the installation
@@ -64,13 +64,13 @@ DAY = timedelta(days=1)
 
 @dataclass(frozen=True)
 class Cost:
-    """What a strike cost. The last four numbers have to be 0.
+    """The cost of a strike. The last four numbers have to be 0.
 
     Attributes:
         seconds: from the strike until every day of the backfill was settled.
         wrong: candles that were stored with another value.
-        alerts: messages about a problem that were sent.
-        claimed: pool slots that a run which has ended still holds after a minute.
+        alerts: the messages about problems that were sent. claimed: the pool slots that ended runs still hold after a
+        minute.
     """
 
     strike: str
@@ -187,7 +187,7 @@ class Installation:
     # -- a round ------------------------------------------------------------------------------------------------
 
     def suffer(self, name: str, hit: Callable[[Installation], None]) -> Cost:
-        """Launch a backfill, strike in the middle of it, wait until it is complete, and return what it cost."""
+        """Launch a backfill, strike in the middle of it, wait until it is complete, and return the cost."""
         self.rounds += 1
         wanted = window(self.rounds)
         alerts = len(self.sent_alerts())
@@ -206,7 +206,7 @@ class Installation:
         )
 
     def is_settled(self, wanted: list[date]) -> bool:
-        """Whether the ledger has every slice of the days as settled; no while the database is away."""
+        """Return whether all slices of the days are settled in the ledger; False while the database is unavailable."""
         slices = len(wanted) * sum(map(len, SYMBOLS.values()))
         query = "SELECT count(*) FROM slice_ledger WHERE state = 'settled' AND day BETWEEN %s AND %s"
         try:
@@ -222,7 +222,7 @@ class Installation:
             return row[0]
 
     def differences(self, wanted: list[date]) -> tuple[int, int, int]:
-        """How many candles of the exchanges are lost, invented, or stored with another value."""
+        """Return how many candles of the exchanges are lost, invented, or stored with another value."""
         lost = invented = wrong = 0
         start, end = midnight(wanted[0]), midnight(wanted[-1] + DAY)
         with closing(Database(self.database_url)) as database:
@@ -245,7 +245,7 @@ class Installation:
         return [json.loads(line) for line in lines]
 
     def claimed_slots(self) -> int:
-        """How many slots of pools are held by runs that have ended, a minute later at the latest."""
+        """Return how many pool slots ended runs still hold after up to a minute."""
         deadline = time.monotonic() + FREED_SECONDS
         while (held := self._held_by_ended_runs()) and time.monotonic() < deadline:
             time.sleep(1)
@@ -273,7 +273,7 @@ def url_of(nodes: tuple[Node, Node]) -> str:
 
 @contextmanager
 def installed(home: Path, seed: int, nodes: tuple[Node, Node] | None = None) -> Iterator[Installation]:
-    """Install in this folder and start; stop everything in the end."""
+    """Install in this folder and start; stop everything at the end."""
     with Sandbox(list(SYMBOLS), latency=LATENCY) as sandbox:
         installation = Installation(home, sandbox, random.Random(seed), nodes)
         installation.configure()
@@ -292,7 +292,7 @@ def nothing(_: Installation) -> None:
 
 
 def kill_run(there: Installation) -> None:
-    # There is none for a moment while one run has ended and the next has not started.
+    # Between the end of a run and the start of the next there is none for a moment.
     wait_until(lambda: there.pid_of(RUN_PROCESS) is not None, RUN_SECONDS, "is there a run to kill")
     kill(there.pid_of(RUN_PROCESS))
 

@@ -1,4 +1,4 @@
-"""A step of checks that failed past its tries is executed again by the daemon, in a new run, without a hand."""
+"""The daemon executes a step of checks again, in a new run, after all tries of the step failed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from titan10_dagster_tests.processes import wait_until
 PROJECT = Path(__file__).parents[2]
 PATIENCE = 240  # seconds; on a busy machine
 DAYS = [date(2024, 3, 1), date(2024, 3, 2)]
-# The code location of the project, in which the checks cannot read the database in their first run.
+# The code location of the project. Its checks cannot read the database in their first run.
 DEFINITIONS = """
 import pathlib
 from titan10_dagster.defs import checks

@@ -1,4 +1,4 @@
-"""`titan10 demo` as a whole: every candle right, no failed check, and no request too many."""
+"""`titan10 demo` as a whole: every candle is right, no check fails, and no request exceeds a limit."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""A whole `titan10 up` in real time, under a backfill, repairs and live polling at once, and everything killed in turn.
+"""A whole `titan10 up` in real time with a backfill, repairs and live polling, while each process is killed in turn.
 
 Daemon, a run, code server and PostgreSQL are killed with SIGKILL at random moments while requests are under way, and
-one exchange bans the address in the middle. No step is manual. The exchanges of the sandbox keep their own limits.
+one exchange bans the address in the middle. No step is manual. The exchanges of the sandbox enforce their limits.
 
-`TITAN10_TEST_STRIKES` is how often each of the four is killed; without it nothing is, and the tests are skipped. Once
-takes some minutes and three exchanges; oftener takes five, and the ban hits the backfill. `TITAN10_TEST_STRIKE_DAYS` is
-how many days that has (`make campaign`: 3 and 90). The seed is printed.
+`TITAN10_TEST_STRIKES`: how often each of the four is killed; without it the tests are skipped. With 1 the tests take
+some minutes and three exchanges; with more they take five exchanges, and the ban hits the backfill.
+`TITAN10_TEST_STRIKE_DAYS`: the days of the backfill (`make campaign`: 3 and 90). The seed is printed.
 """
 
 from __future__ import annotations
@@ -64,24 +64,24 @@ SYMBOLS = {
 }
 BACKFILLED = ("binance", "coinbase", *(("bybit", "okx") if LONG else ()))
 REPAIRED = ("binance", "bybit")
-# The long form bans in the middle of the backfill, whose days the gap sensor then fetches: that takes ten minutes.
+# With more strikes the ban comes in the middle of the backfill. The gap sensor then fetches its days, in ten minutes.
 BANNED, BANNED_AFTER = ("binance", 40) if LONG else ("bybit", 0)
-BAN_SECONDS = 70  # longer than from one live poll to the next
+BAN_SECONDS = 70  # longer than the time between two live polls
 LAST = datetime.now(UTC).date() - timedelta(days=2)
 WANTED = days(LAST - timedelta(days=DAYS - 1), LAST)
 PLANTED = days(WANTED[0] - timedelta(days=6), WANTED[0] - timedelta(days=1))
 RUNS = "{ runsOrError(limit: 500) { ... on Runs { results { runId status parentRunId jobName startTime endTime } } } }"
 HEALTH = "{ instance { daemonHealth { allDaemonStatuses { healthy lastHeartbeatTime } } } }"
 HOLE = 20  # candles
-PATIENCE = 1800.0 if LONG else 600.0  # seconds; a run that was struck while it started is missed after 180
+PATIENCE = 1800.0 if LONG else 600.0  # seconds; a run that was killed while it started is noticed after 180
 CLOSED = [name for name in REPAIRED if name != BANNED or LONG]
-UNDER_WAY = 1.0  # seconds; a request that was sent before the answer with the ban was read
+UNDER_WAY = 1.0  # seconds; a request may have been sent before the answer with the ban was read
 DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True)
 class Strike:
-    """A kill of a part under some runs, and after how many seconds the part was back and requests came again."""
+    """A kill of a part while runs were under way, and the seconds until the part was back and requests came again."""
 
     what: str
     at: float  # epoch seconds
@@ -91,7 +91,7 @@ class Strike:
 
 @dataclass
 class Site:
-    """The project, what runs it, and the exchanges."""
+    """The project, its stack, and the exchanges."""
 
     home: Path
     settings: Settings
@@ -104,7 +104,7 @@ class Site:
     over: datetime | None = None  # the last strike was overcome
 
     def runs(self) -> list[dict[str, Any]]:
-        """The newest first; empty while the UI does not answer."""
+        """The runs, newest first; empty while the UI does not answer."""
         return self._ask(lambda: list(run_query(self.stack.url, RUNS)["runsOrError"]["results"])) or []
 
     def status(self) -> str:
@@ -176,9 +176,9 @@ def project(folder: Path, sandbox: Sandbox) -> Settings:
 
 
 def plant(settings: Settings, sandbox: Sandbox) -> None:
-    """Some days that were fetched eight hours ago, with holes that are due for repair, and today's candles until now.
+    """Store some days with holes, fetched eight hours ago and due for repair, and today's candles until now.
 
-    As fast as it goes: what the exchanges' limits say of it is forgotten.
+    This runs without a pace, and resets the counts of the exchanges' limits afterwards.
     """
     for exchange in SYMBOLS:
         sandbox.set_limits(exchange, enforce=False)
@@ -198,7 +198,7 @@ def plant(settings: Settings, sandbox: Sandbox) -> None:
 
 
 def leave_gaps(then: IngestContext, sandbox: Sandbox) -> None:
-    """One symbol lost candles of each page, the other failed."""
+    """In these days one symbol lost candles of each page, and the other symbol failed."""
     for exchange in REPAIRED:
         lossy, failing = SYMBOLS[exchange]
         sandbox.fault(exchange, "lost_rows", symbol=lossy, rows=HOLE)
@@ -210,7 +210,7 @@ def leave_gaps(then: IngestContext, sandbox: Sandbox) -> None:
         assert open_slices(then)
 
 
-# -- what happens ------------------------------------------------------------------------------------------
+# -- waiting and killing -----------------------------------------------------------------------------------
 
 
 def go_through_it(site: Site) -> None:
@@ -233,7 +233,7 @@ def go_through_it(site: Site) -> None:
 
 
 def open_partitions() -> list[tuple[str, str]]:
-    """The partitions of the backfill that are not materialized, with the asset's exchange."""
+    """Return the partitions of the backfill that are not materialized, with the exchange of the asset."""
     wanted = {str(day) for day in WANTED}
     with DagsterInstance.get() as instance:
         return [
@@ -264,7 +264,7 @@ def is_true(site: Site, exchange: str, symbol: str, start: datetime, end: dateti
 
 
 def strike_at(site: Site, what: str) -> None:
-    """Kill it while requests come in, and wait until it is back and they come again."""
+    """Kill a part while requests arrive, and wait until the part is back and requests arrive again."""
     wait_until(lambda: is_busy(site), PATIENCE, f"was there work to kill the {what} in")
     time.sleep(site.chance.uniform(0, 2))
     under_way = [run["runId"] for run in site.runs() if run["status"] == "STARTED"]
@@ -281,7 +281,7 @@ def is_busy(site: Site) -> bool:
 
 
 def is_back(site: Site, what: str, struck: float) -> bool:
-    """Return whether the process runs again and requests were received since.
+    """Return whether the process runs again and requests have arrived since.
 
     For the daemon: whether all parts have a heartbeat.
     """
@@ -294,7 +294,7 @@ def is_back(site: Site, what: str, struck: float) -> bool:
 
 
 def pid_of_run(run_id: str) -> int | None:
-    """The process of a run, by the first words of its log."""
+    """Return the process of a run, from the first words of its log."""
     with DagsterInstance.get() as instance:
         for entry in instance.all_logs(run_id, of_type=DagsterEventType.ENGINE_EVENT):
             metadata = entry.get_dagster_event().engine_event_data.metadata
@@ -336,7 +336,7 @@ KILLS: dict[str, Callable[[Site], None]] = {
 }
 
 
-# -- what is left ------------------------------------------------------------------------------------------
+# -- the result --------------------------------------------------------------------------------------------
 
 
 def test_all_killed_processes_were_restarted_automatically(site: Site) -> None:

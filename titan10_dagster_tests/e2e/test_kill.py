@@ -1,4 +1,4 @@
-"""`titan10 backfill` killed at random moments, and PostgreSQL stopped under it: nothing lost, doubled or asked twice.
+"""`titan10 backfill` killed at random moments, or without PostgreSQL: no candle is lost, doubled or fetched twice.
 
 `TITAN10_TEST_KILLS` and `TITAN10_TEST_KILL_DAYS` make it longer (`make campaign`: 10 and 30); the seed is printed.
 """
@@ -61,7 +61,10 @@ class Site:
         return set(LandingZone(self.home / "data" / "landing").records(slices))
 
     def asked_again(self, finished: set[Slice], since: int) -> list[Window]:
-        """Requests since the numbered one only for what had landed before; the overlaps of pages do not count."""
+        """Return the requests since the numbered one for candles that had landed before.
+
+        The overlaps of pages do not count.
+        """
         overlap = venue_of("binance").overlap * MINUTE.delta
         again = []
         for entry in self.sandbox.requests("binance", since):
@@ -94,7 +97,7 @@ def site(open_folder: Path) -> Iterator[Site]:
 
 
 def disturb(site: Site, strike: Callable[[subprocess.Popen[str]], None]) -> None:
-    """Launch, strike while it runs, launch again; each launch asks only for what had not landed."""
+    """Launch, kill and launch again. Each launch requests only candles that had not landed."""
     seed = int(os.environ.get("TITAN10_TEST_SEED", time.time_ns() % 1_000_000))
     chance = random.Random(seed)
     print(f"seed {seed}")  # noqa: T201
@@ -102,7 +105,7 @@ def disturb(site: Site, strike: Callable[[subprocess.Popen[str]], None]) -> None
     for _ in range(KILLS):
         finished, since = site.finished(), len(site.sandbox.requests("binance")) + 1
         process = site.launch()
-        # The first strike always hits; those after it may find the work done.
+        # The first kill always hits a running backfill; later ones may find it complete.
         moment = chance.uniform(0, 3 if struck else 1)
         if lives_until(process, moment, lambda: len(site.sandbox.requests("binance")) >= since):  # noqa: B023
             landed, struck = len(site.finished()), struck + 1
@@ -119,7 +122,7 @@ def disturb(site: Site, strike: Callable[[subprocess.Popen[str]], None]) -> None
 
 
 def lives_until(process: subprocess.Popen[str], moment: float, asks: Callable[[], bool]) -> bool:
-    """Waits for the first request, which a run that has all it needs never makes, and then a moment longer."""
+    """Wait for the first request, which a run with nothing to fetch never makes, and then a moment longer."""
     patience = time.monotonic() + 6
     while process.poll() is None and time.monotonic() < patience and not asks():
         time.sleep(0.02)

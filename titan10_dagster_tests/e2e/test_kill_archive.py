@@ -1,4 +1,4 @@
-"""A backfill from monthly archive files, killed again and again: no file comes twice except those in progress.
+"""A backfill from monthly archive files, killed again and again: only files in progress are downloaded twice.
 
 `TITAN10_TEST_KILLS` and `TITAN10_TEST_KILL_MONTHS` make it longer (`make campaign`: 10 and 12). The seed is printed.
 """
@@ -55,7 +55,7 @@ class Site:
         return [path for path in self.sandbox.files["binance"].served if not path.endswith(".CHECKSUM")]
 
     def cached(self) -> set[str]:
-        """The names of the files that are whole in the cache."""
+        """Return the names of the complete files in the cache."""
         folder = self.home / "data" / "archives"
         return {path.name for path in folder.rglob("*.zip") if path.with_name(f"{path.name}.source.json").exists()}
 
@@ -105,7 +105,7 @@ def test_a_backfill_from_files_downloads_none_twice_however_often_it_is_killed(s
 
 
 def wait_for_files(site: Site, process: subprocess.Popen[str], files: int, requested: int) -> None:
-    """Wait until the process has requested a file and so many are in the cache, or has ended."""
+    """Wait until the process has requested a file and the cache has this many files, or until the process has ended."""
     patience = time.monotonic() + 60
     while process.poll() is None and time.monotonic() < patience:
         if len(site.served) > requested and len(site.cached()) >= files:
@@ -114,7 +114,10 @@ def wait_for_files(site: Site, process: subprocess.Popen[str], files: int, reque
 
 
 def assert_not_again(site: Site, before: set[str], requested: int) -> None:
-    """No file was requested that was whole in the cache when the process started, and none twice by one process."""
+    """Check that no file was downloaded again.
+
+    Files in the cache at the start count, and files that the process has downloaded itself.
+    """
     names = [path.rpartition("/")[2] for path in site.served[requested:]]
     assert not before & set(names)
     assert len(names) == len(set(names))

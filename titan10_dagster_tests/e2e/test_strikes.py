@@ -1,6 +1,6 @@
-"""Each strike in the middle of a backfill: complete afterwards by itself, with nothing lost, doubled or invented.
+"""Each strike hits the middle of a backfill, which is complete afterwards, with no candle lost, doubled or invented.
 
-`TITAN10_TEST_STRIKES` is how often each strike is made (`make campaign`: 3); without it a run is killed once, and the
+`TITAN10_TEST_STRIKES`: how often each strike is made (`make campaign`: 3). Without it a run is killed once, and the
 other strikes are skipped. The cost of every strike is printed. The seed of the moments is `TITAN10_TEST_SEED`.
 """
 
@@ -38,7 +38,10 @@ pytestmark = [
 
 
 def strikes() -> list[object]:
-    """Every strike on the embedded server in every round; but for the short ones, skipped without rounds."""
+    """Return every strike on the embedded server, for every round.
+
+    Without rounds, only the short ones are not skipped.
+    """
     skipped = pytest.mark.skip(reason="TITAN10_TEST_STRIKES says no strike, so this was NOT tested")
     cases: list[object] = []
     for number in range(max(ROUNDS, 1)):
@@ -82,7 +85,7 @@ def test_after_a_failover_the_backfill_is_complete(number: int) -> None:
             standby.copy_from(primary)
             standby.start()
             started.append(standby)
-            # A commit is confirmed when both nodes have it, so that the failover loses none.
+            # A commit is confirmed when both nodes have it, so that the failover loses no commit.
             primary.execute("ALTER SYSTEM SET synchronous_standby_names = '*'", "SELECT pg_reload_conf()")
             with passable_folder() as home, installed(home, SEED + number, (primary, standby)) as installation:
                 report(installation.suffer("failover", fail_over))

@@ -1,6 +1,8 @@
-"""A backfill launched as the UI's button does it: daemon, queue, pools, five exchanges at their own rate limits.
+"""A backfill launched in the same way as by the button of the UI.
 
-`TITAN10_TEST_UI_DAYS` makes it longer (`make campaign`: 60).
+It uses daemon, queue, pools, and five exchanges with rate limits.
+
+`TITAN10_TEST_UI_DAYS`: the number of days (`make campaign`: 60).
 """
 
 from __future__ import annotations
@@ -97,7 +99,7 @@ def project(folder: Path, sandbox: Sandbox) -> Settings:
 
 
 def stop_what_acts_by_itself(stack: Stack) -> None:
-    """At any hour, no other run settles, repairs or reads markets during the backfill."""
+    """Return settings with which no other run settles, repairs or reads markets during the backfill, at any hour."""
     found = run_query(stack.url, ACTING_BY_THEMSELVES)["repositoryOrError"]
     for schedule in found["schedules"]:
         assert not run_query(stack.url, STOP_SCHEDULE, id=schedule["scheduleState"]["id"])["stopRunningSchedule"]
@@ -140,7 +142,7 @@ def test_the_exchanges_are_fetched_side_by_side(finished: Finished) -> None:
         records = [finished.instance.get_run_record_by_id(run.run_id) for run in runs]
         starts, ends = zip(*[(record.start_time, record.end_time) for record in records if record], strict=True)
         spans.append((min(starts), max(ends)))
-    # Which of them meet depends on how fast their processes start, but one after the other none would.
+    # Which runs overlap depends on how fast their processes start. If they ran one after the other, none would overlap.
     assert max(sum(start <= began < end for start, end in spans) for began, _ in spans) > 1
 
 
@@ -171,7 +173,7 @@ def test_each_check_shows_a_status_for_each_day(finished: Finished, exchange: st
             assert {str(day) for day in WANTED} <= set(latest)
             assert "PLANNED" not in latest.values()
             if check != "complete":
-                # A fifth of ALGO/USD's minutes has no trade, which no first look can explain.
+                # A fifth of ALGO/USD's minutes has no trade, which a first fetch cannot explain.
                 quiet = (exchange, check) == ("coinbase", "explained")
                 assert set(latest.values()) == {"FAILED" if quiet else "SUCCEEDED"}
 

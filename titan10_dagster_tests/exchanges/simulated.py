@@ -16,8 +16,9 @@ STEP = 60_000
 
 @dataclass(frozen=True, repr=False)
 class Exchange:
-    """An exchange with configurable limits of its answers. Candles are numbered; `there` are those that exist, up to
-    `now` (the unfinished one).
+    """An exchange with configurable limits of its answers.
+
+    Candles are numbered; `there` are those that exist, up to `now` (the unfinished one).
 
     ranged: only [since, until), or [since, until] if `inclusive`; else everything from `since` on. newest: a cut
     answer keeps its newest rows. cap: most rows of an answer. remembers: only so many of the last candles are

@@ -1,5 +1,6 @@
-"""Rules for the tables of one series that hold after any events. They are checked on the rows alone, without the
-product.
+"""Rules for the tables of one series that hold after any events.
+
+They are checked on the rows alone, without the product.
 
 - No candle is stored twice, and none lies off the grid. The view `ohlcv` shows exactly the stored candles.
 - Every candle of a day that the ledger knows is stored, or lies in exactly one gap; never both.

@@ -70,8 +70,10 @@ class Kill(Event):
 
 @dataclass(frozen=True)
 class DatabaseAway(Event):
-    """The database ends all sessions and allows none for `seconds`, in the first run (or poll, if not `run`) of the
-    span."""
+    """The database ends all sessions and allows none for `seconds`.
+
+    This happens in the first run of the span, or in its first poll if not `run`.
+    """
 
     run: bool
     seconds: float

@@ -38,8 +38,7 @@ class Poll:
 
 @dataclass(frozen=True)
 class Rewrite:
-    """A candle that was rewritten at `at`: its old and new values, and the values that were stored at that time (or
-    None)."""
+    """A candle that was rewritten at `at`: its old and new values, and the stored values at that time."""
 
     at: datetime
     exchange: str

@@ -200,7 +200,7 @@ class _Author:
                 self.events.append(DatabaseAway(self._span(DAY, DAY), None, run, 0.3))
 
     def _steps(self) -> Iterator[datetime]:
-        """Yield when Titan-10 runs: at the daily settlement, before some midnights, at random times, and in the tail."""
+        """Yield when Titan-10 runs: at the daily settlement, before some midnights, at random, and in the tail."""
         down = [event.span for event in self.events if isinstance(event, Downtime)]
         settlements = [START + n * DAY + SETTLE for n in range((QUIET_END - START).days + 1)]
         wanted = sorted({*self._random_steps(), *settlements, QUIET_END, *self._midnights, *TAIL})

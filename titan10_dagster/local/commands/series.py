@@ -69,8 +69,9 @@ def rename_series(
 def drop_series(
     settings: Settings, say: Say, exchange: str, symbol: str, *, confirm: Callable[[str], bool], now: datetime
 ) -> bool:
-    """Show what will be deleted, ask for confirmation, and delete all series of a symbol. Return whether it was
-    confirmed.
+    """Show what will be deleted, ask for confirmation, and delete all series of a symbol.
+
+    Return whether it was confirmed.
 
     Raises:
         SettingsError: the symbol has no stored series.
