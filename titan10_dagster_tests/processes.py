@@ -8,7 +8,9 @@ from pathlib import Path
 
 
 def processes_of(home: Path) -> dict[int, str]:
-    """Names and command lines of the living processes of a project folder: named there, or in the environment."""
+    """Return names and command lines of the living processes that name the project folder.
+
+    The folder may be in their arguments or in their environment."""
     found = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -22,7 +24,7 @@ def processes_of(home: Path) -> dict[int, str]:
 
 
 def wait_until(what: Callable[[], object], seconds: float, so: str = "") -> None:
-    """Returns as soon as `what` is true; fails after `seconds`, naming what was waited for."""
+    """Wait until `what` is true; fail after `seconds` with the name of the condition."""
     deadline = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < deadline, f"not within {seconds} s {so}"

@@ -1,4 +1,4 @@
-"""A way to a real PostgreSQL that can stand still: a TCP proxy that stops passing bytes on."""
+"""A TCP proxy in front of a real PostgreSQL, which can stop forwarding bytes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 
 class SlowDatabase:
-    """A proxy in front of the server of `url`; `self.url` leads through it."""
+    """A proxy in front of the server of `url`; `self.url` connects through it."""
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
@@ -25,7 +25,7 @@ class SlowDatabase:
         self._start(self._accept)
 
     def stop_for(self, seconds: float) -> None:
-        """Pass nothing on for so long, in either direction; connections stay open."""
+        """Forward nothing for this long, in either direction; connections stay open."""
         self._until = time.monotonic() + seconds
 
     def close(self) -> None:

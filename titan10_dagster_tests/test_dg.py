@@ -1,4 +1,4 @@
-"""Dagster's own tools in a fresh clone: the files of the repository, no database, no variables."""
+"""Dagster's own tools in a fresh clone, without a database and without variables."""
 
 from __future__ import annotations
 

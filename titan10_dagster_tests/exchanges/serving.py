@@ -1,4 +1,4 @@
-"""A server on 127.0.0.1 whose answers are set by the test."""
+"""A server on 127.0.0.1. The test sets its answers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ async def serving(handler: Handler) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def serving_bytes(answer: bytes) -> AsyncIterator[str]:
-    """Its base URL; every connection is sent these bytes, then closed, or reset if there are none."""
+    """Yield its base URL. Every connection gets these bytes and is closed; without bytes it is reset."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")

@@ -1,4 +1,4 @@
-"""A simulated exchange: a pure function from a request to the rows that it gives, in every known way of counting."""
+"""A simulated exchange: a pure function from a request to the rows of its answer, for every known way of counting."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class Exchange:
 
     Candles are numbered; `there` are those that exist, up to `now` (the unfinished one).
 
-    ranged: only [since, until), or [since, until] if `inclusive`; else everything from `since` on. newest: a cut
-    answer keeps its newest rows. cap: most rows of an answer. remembers: only so many of the last candles are
-    given. ignores_since: always the last rows. cursor: the last rows before `until`, however old. before: rows from
-    before `since` that come with it.
+    ranged: answer only [since, until), or [since, until] if `inclusive`; else all rows from `since` on. newest: a cut
+    answer keeps its newest rows. cap: most rows of an answer. remembers: the number of last candles that are served.
+    ignores_since: always answer the last rows. cursor: answer the last rows before `until`, of any age. before: the
+    number of rows from before `since` in the answer.
     """
 
     there: frozenset[int]
@@ -94,7 +94,7 @@ class Recovered:
 
 
 def drive(planner: Survey, exchange: Exchange, *, at_once: int = 1, most: int = 5_000) -> Recovered:
-    """Asks until nothing is left to request, `at_once` requests under way, answered last one first."""
+    """Request until nothing is left, with `at_once` requests under way. The last request is answered first."""
     found = Recovered(set(), [])
     now = exchange.now * STEP + 5_000
     under_way: list[PageRequest] = []

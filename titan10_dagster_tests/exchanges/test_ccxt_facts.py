@@ -13,7 +13,7 @@ from titan10_dagster_tests.exchanges.harness import market, run
 
 
 class Charged(Exception):
-    """Carries the cost that ccxt's throttle was asked to charge."""
+    """An exception with the cost that was passed to ccxt's throttle."""
 
 
 async def charge(exchange: str, limit: int) -> float:
@@ -23,7 +23,7 @@ async def charge(exchange: str, limit: int) -> float:
         async def throttle(self, cost: float | None = None) -> None:
             raise Charged(cost)
 
-    known = market("binance", "BTC/USDT")  # each exchange takes the names of another here: nothing is requested
+    known = market("binance", "BTC/USDT")  # the names of another exchange will do, because nothing is requested
     client = Charging({"markets": {"BTC/USDT": {**ccxt_market(known), "numericId": 1}}})
     try:
         with pytest.raises(Charged) as charged:

@@ -60,7 +60,7 @@ def _sandbox() -> Iterator[Sandbox]:
 
 @pytest.fixture
 def sandbox(_sandbox: Sandbox) -> Sandbox:
-    _sandbox.wait_for_silence()  # a request that the last test cancelled may still be on its way
+    _sandbox.wait_for_silence()  # a cancelled request of the previous test may still arrive
     _sandbox.clear_faults()
     for exchange in FIVE:
         _sandbox.clear_requests(exchange)
@@ -263,7 +263,7 @@ def test_requests_are_spaced_from_the_first_one_on(sandbox: Sandbox, exchange: s
 
     assert run(work()) == pytest.approx(interval)
     moments = [entry["monotonic"] for entry in sandbox.requests(exchange)]
-    # On a busy machine the first may arrive late, the others later still; without spaces they come in a burst.
+    # On a busy machine the requests may arrive late, but without pacing they would arrive in a burst.
     assert moments[-1] - moments[0] > 11 * interval * 0.6
 
 
@@ -272,7 +272,7 @@ def test_requests_are_spaced_from_the_first_one_on(sandbox: Sandbox, exchange: s
 def test_a_running_client_keeps_the_rest_requested_from_another_process(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, retry_after: int
 ) -> None:
-    """Two clients, as a backfill and a poll, know nothing of each other but what is stored."""
+    """Two clients, such as a backfill and a poll, share only the stored state."""
     monkeypatch.setattr("titan10_dagster.exchanges.breaker.CONFIRMED_FOR", 0.0)
     store = MemoryHealthStore()
 
@@ -304,7 +304,7 @@ def test_a_share_of_the_pace_leaves_the_rest_to_others(sandbox: Sandbox) -> None
 
     run(work())
     moments = [entry["monotonic"] for entry in sandbox.requests("binance")]
-    assert moments[-1] - moments[0] > 5 * 0.1 * 0.6  # all of the pace would take a fifth of it
+    assert moments[-1] - moments[0] > 5 * 0.1 * 0.6  # at the full pace it would take a fifth of the time
 
 
 @pytest.mark.parametrize("exchange", FIVE)
@@ -462,7 +462,8 @@ def read_of_a_market(exchange: str) -> set[str]:
 
 @pytest.mark.parametrize("exchange", all_venues())
 def test_whatever_ccxt_reads_of_a_market_to_fetch_candles_is_kept(exchange: str) -> None:
-    unknown = {"info"}  # the exchange's own entry, ten times the rest; okx's class reads it for an index's candles only
+    # The exchange's own entry, ten times as large as the rest. okx's class reads it only for candles of an index.
+    unknown = {"info"}
     kinds = {"spot", "swap", "future", "option", "contract"}
     read = read_of_a_market(exchange) - unknown
     raw = {field: field for field in {*read, "symbol", "id", "base", "quote", "baseId", "quoteId", "type"}}
@@ -489,7 +490,7 @@ def test_a_clock_that_is_hours_off_is_an_error_and_no_candle_is_accepted(hours: 
 
 
 def dated(seconds: float, **headers: str) -> dict[str, str]:
-    """The headers of an exchange whose clock is so far ahead of ours."""
+    """Return the headers of an exchange with a clock this far ahead of ours."""
     return {"Date": format_datetime(datetime.now(UTC) + timedelta(seconds=seconds), usegmt=True), **headers}
 
 

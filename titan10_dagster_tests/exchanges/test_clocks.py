@@ -1,4 +1,4 @@
-"""A machine whose clock is ahead of the exchange's: what is over, and what is settled, the earlier of the two says."""
+"""A machine with a clock ahead of the exchange's: the earlier clock decides which candles and days have ended."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ AHEAD = [timedelta(seconds=30), timedelta(minutes=4)]
 
 
 def binance_at(instant: datetime, ahead: timedelta) -> Handler:
-    """An exchange at this instant, while our clock is so far ahead of it; its unfinished candle has volume 1."""
+    """Serve an exchange at this instant, with our clock ahead by `ahead`. Its unfinished candle has volume 1."""
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
         start, newest = int(request.query["startTime"]), to_ms(instant) // 60_000 * 60_000
@@ -48,7 +48,7 @@ def binance_at(instant: datetime, ahead: timedelta) -> Handler:
 
 
 def fetch_at(now: datetime, handler: Handler) -> FetchedSlice:
-    """Yesterday, fetched when our clock says so."""
+    """Return yesterday, fetched at the time of our clock."""
     fetched, (wanted,) = Fetched(), slices("binance", ["BTC/USDT"])
 
     async def work() -> None:

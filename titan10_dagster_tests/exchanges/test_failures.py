@@ -28,7 +28,7 @@ HTML = "<html><body>Just a moment...</body></html>"
 
 
 async def ask(exchange: str, url: str, timeout_ms: int = 60_000) -> FetchError:
-    """The error that one request for a page ends with."""
+    """Return the error of one request for a page."""
     symbol = SYMBOLS.get(exchange, "BTC/USDT")
     known = [market(exchange, symbol) if exchange in FIVE else plain(exchange, symbol)]
     async with ExchangeClient(exchange, known, base_url=url, paced=False, now=now, timeout_ms=timeout_ms) as client:
@@ -45,7 +45,7 @@ def failure(exchange: str, handler: Handler) -> FetchError:
     return run(work())
 
 
-# What each exchange really sends (documentation, ccxt's tests), through its real ccxt class and real HTTP.
+# Real error answers of each exchange (documentation, ccxt's tests), through its real ccxt class and real HTTP.
 SAID: list[tuple[str, int, str, type[FetchError]]] = [
     ("binance", 429, '{"code":-1003,"msg":"Too much request weight used"}', Throttled),
     ("binance", 418, '{"code":-1003,"msg":"IP banned"}', Banned),
@@ -185,7 +185,7 @@ def test_status_words_and_class_decide_together(
     assert str(error).startswith(f"{exchange} BTC/USD")
 
 
-# ccxt's own class for these is one that says the opposite, or nothing.
+# ccxt's own class for these is misleading or has no meaning.
 BROKEN = {
     "reset": b"",
     "short body": b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 5000\r\n\r\n[[1718",

@@ -64,7 +64,7 @@ def _sandbox() -> Iterator[Sandbox]:
 
 @pytest.fixture
 def sandbox(_sandbox: Sandbox) -> Sandbox:
-    _sandbox.wait_for_silence()  # a request that the last test cancelled may still be on its way
+    _sandbox.wait_for_silence()  # a cancelled request of the previous test may still arrive
     _sandbox.clear_faults()
     for exchange in FIVE:
         _sandbox.clear_requests(exchange)
@@ -155,7 +155,7 @@ def test_too_many_requests_make_all_rest_and_go_slower(sandbox: Sandbox) -> None
     assert_true(sandbox, fetched, wanted)
     seen = sandbox.requests("binance")
     refused = next(entry for entry in seen if entry["status"] == 429)
-    # Those under way when it came had left already; everything else waited for the two seconds to pass.
+    # Some requests had been sent before the answer arrived. All others waited for the two seconds.
     after = [entry["monotonic"] - refused["monotonic"] for entry in seen if entry["seq"] > refused["seq"]]
     assert not [gap for gap in after if 1 < gap < 1.95]
     assert len([gap for gap in after if gap > 1.95]) >= 3
@@ -180,7 +180,7 @@ def test_a_ban_stops_everything_and_opens_the_breaker(sandbox: Sandbox, exchange
 
 
 class ShutBySomebody(MemoryHealthStore):
-    """The breakers' states, until another process is banned: at the `after`-th look."""
+    """A store of breakers in which another process is banned before the `after`-th reading."""
 
     def __init__(self, after: int) -> None:
         super().__init__()
@@ -386,7 +386,8 @@ def test_an_exchange_that_stops_serving_history_reveals_its_horizon(sandbox: San
     sandbox.fault(exchange, "horizon", rows=240)
     fetched = fetch(sandbox, wanted)
     assert len(sandbox.requests(exchange)) <= 30
-    # Which answer shows it depends on their order, and one of okx's two endpoints counts the unfinished candle too.
+    # The order of the answers decides which answer shows it, and one of okx's two endpoints counts the unfinished
+    # candle.
     horizons = {fetched.landed[one].record.horizon or NOW for one in wanted}
     horizon = max(horizons)
     assert horizon - min(horizons) <= timedelta(minutes=1)
@@ -398,7 +399,7 @@ def test_an_exchange_that_stops_serving_history_reveals_its_horizon(sandbox: San
 
 
 def bithumb(newest: datetime, every: int) -> Handler:
-    """Its last rows whatever is asked for, one every so many minutes."""
+    """Answer any request with the last rows, one every `every` minutes."""
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
         values = dict.fromkeys(("opening_price", "high_price", "low_price", "trade_price"), 1)
@@ -424,7 +425,7 @@ def test_what_an_exchange_without_since_does_not_give_is_not_called_absent() -> 
     ]
     assert fetched.reasons(wanted[2])["no_trades"] == 120 - there[2]
     assert fetched.report is not None
-    assert fetched.report.requests == 2  # all that there is, then the minutes since the last trade
+    assert fetched.report.requests == 2  # all existing rows, then the minutes since the last trade
 
 
 def test_silence_after_the_last_rows_of_an_exchange_without_since_is_accepted_after_two_answers() -> None:
@@ -437,7 +438,7 @@ def test_silence_after_the_last_rows_of_an_exchange_without_since_is_accepted_af
 
 
 def upbit(there: Callable[[datetime], bool]) -> Handler:
-    """The last `count` candles before `to`, newest first, however old they are."""
+    """Answer with the last `count` candles before `to`, newest first, of any age."""
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
         step = MINUTE.delta if "minutes" in request.path else timedelta(days=1)
@@ -488,7 +489,10 @@ LISTED = datetime(2024, 3, 5, 13, 37, tzinfo=UTC)
 
 
 def mexc(days: int, there: Callable[[datetime], bool] = lambda _: True, *, daily: bool = False) -> Handler:
-    """A range of candles; of minutes those of its last days only, and `[]` for older ones. daily: of every day one."""
+    """Answer with a range of candles.
+
+    Minutes exist only for the last days; older ones are `[]`. daily: one candle per day.
+    """
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
         step = MINUTE.delta if request.query["interval"] == "1m" else timedelta(days=1)
@@ -569,7 +573,7 @@ def test_days_before_the_listing_of_an_exchange_with_a_memory_are_pre_listing_wh
 
 
 def htx(listed: datetime, remembers: datetime = LISTED) -> Handler:
-    """Counts forward, but answers an error to what begins before its first candle, the first minute it remembers."""
+    """Count forward. A request that begins before the first candle that is still served gets an error."""
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
         step = MINUTE.delta if request.query["period"] == "1min" else timedelta(days=1)
@@ -681,11 +685,12 @@ def test_silence_of_less_than_an_hour_starts_no_search(sandbox: Sandbox) -> None
     assert not fetched.report.listed
 
 
-ENDED = datetime(2024, 6, 10, 16, 17, tzinfo=UTC)  # ADA/BTC on binance ended so, and its market stayed "active"
+# ADA/BTC on binance ended in this way, and its market stayed "active".
+ENDED = datetime(2024, 6, 10, 16, 17, tzinfo=UTC)
 
 
 def ended_but_listed(ended: datetime) -> Handler:
-    """Counts forward, as binance does, candles of a market that ended; nothing since, and no error."""
+    """Count forward, as binance does. The market has ended: there are no later candles, and no error."""
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
         step = 86_400_000 if request.query["interval"] == "1d" else 60_000
@@ -810,7 +815,7 @@ def test_the_pace_keeps_within_the_exchanges_limit_and_round_trips_do_not_slow_i
     round_trip = 0.4  # seconds
     sandbox.set_limits(exchange, enforce=True)
     sandbox.set_latency(round_trip, exchange)
-    # Not the last days: okx's class asks an endpoint of twice the pace for those.
+    # Not the last days, because okx's class requests those from an endpoint with twice the pace.
     wanted = slices(exchange, symbols(exchange, 3), count, last=YESTERDAY - timedelta(days=3))
     try:
         report = fetch(sandbox, wanted, paced=True).report
@@ -819,7 +824,7 @@ def test_the_pace_keeps_within_the_exchanges_limit_and_round_trips_do_not_slow_i
     assert report is not None
     assert all(entry["status"] == 200 for entry in sandbox.requests(exchange))
     nominal = {"binance": 45, "bybit": 54, "okx": 8.18, "coinbase": 8.82}[exchange]
-    one_after_the_other = 1 / (1 / nominal + round_trip)  # less than a quarter of it; a busy machine takes its part too
+    one_after_the_other = 1 / (1 / nominal + round_trip)  # less than a quarter of the time; a busy machine adds some
     assert 2 * one_after_the_other < report.requests / report.seconds < 1.15 * nominal
 
 
@@ -842,7 +847,7 @@ def test_memory_holds_only_the_pages_under_way(sandbox: Sandbox) -> None:
 
     report = run(work())
     order = [day for day, _ in landed]
-    # A day lands while the next are under way: no symbol runs far ahead of the others or of its own oldest page.
+    # A day lands while later days are under way. No symbol is far ahead of the others or of its own oldest page.
     assert max(max(order[: n + 1]) - n // 4 for n in range(len(order))) <= 24
     assert (report.landed, report.candles) == (120, sum(len(truth(sandbox, one)) for one in wanted))
     assert landed[0][1] <= 4 + 2 * 32
@@ -933,7 +938,7 @@ def test_every_failure_names_its_series(sandbox: Sandbox) -> None:
 
 @pytest.mark.parametrize("exchange", ["bingx", "kucoin", "okx"])
 def test_one_answer_with_the_newest_rows_writes_off_no_minute(exchange: str) -> None:
-    """For a moment, or from one of many servers, a request with only a start returns the newest rows."""
+    """For a moment, or on one of many servers, a request without an end returns the newest rows."""
     with Sandbox([exchange], clock=NOW, enforce_limits=False) as sandbox:
         wanted = slices(exchange, symbols(exchange, 1), 1)
         sandbox.fault(exchange, "horizon", rows=1440, count=1)

@@ -30,7 +30,7 @@ BEGUN = LISTED.replace(hour=0, minute=0)
 def candles(
     since: datetime, step: timedelta, limit: int, listed: datetime = LISTED, delisted: datetime = NOW
 ) -> list[int]:
-    """The starts of a market's candles, ms; its first day is younger than its first minute."""
+    """The starts of a market's candles (ms). The first day begins after the first minute."""
     first = listed.replace(hour=0, minute=0) if step == DAY else listed
     count = -(-max(timedelta(0), since - first) // step)
     times = [first + (count + n) * step for n in range(limit)]
@@ -50,7 +50,7 @@ def forward(listed: datetime, delisted: datetime = NOW) -> Handler:
 
 
 def ranged(listed: datetime, delisted: datetime = NOW) -> Handler:
-    """Gives what lies between two instants, newest first, as coinbase does."""
+    """Return the rows between two instants, newest first, as coinbase does."""
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
         step = DAY if request.query["granularity"] == "ONE_DAY" else timedelta(minutes=1)
@@ -145,7 +145,7 @@ def test_a_first_day_whose_own_candles_begin_earlier_is_rejected() -> None:
 
 
 def forgetful(days: int) -> Handler:
-    """Counts forward; of minutes it gives those of its last days only."""
+    """Count forward; serve only the minutes of the last days."""
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
         since = datetime.fromtimestamp(int(request.query["startTime"]) / 1000, UTC)
@@ -203,7 +203,7 @@ DAYS = 12
 
 @st.composite
 def markets(draw: st.DrawFn) -> tuple[Exchange, Exchange]:
-    """The minutes and the days of a market, which an exchange remembers for as long as it wants."""
+    """The minutes and the days of a market. An exchange may serve them for different times."""
     begins, busy = draw(st.integers(0, DAYS * 1440 - 1)), draw(st.integers(0, 4))
     seed = np.random.default_rng(draw(st.integers(0, 99)))
     minutes = np.flatnonzero(seed.random(DAYS * 1440) < 10.0**-busy)
@@ -250,7 +250,7 @@ def test_a_first_candle_that_is_no_longer_served_is_never_the_listing(
 
 
 def in_singapore(listed: datetime, lost_days: int = 0) -> Handler:
-    """Days of GMT+8, which begin at 16:00 UTC, and an error for pages from before the first candle, as htx has them."""
+    """As htx: days of GMT+8, which begin at 16:00 UTC, and an error for pages that begin before the first candle."""
 
     def days_of(listed: datetime) -> tuple[datetime, timedelta]:
         eight = timedelta(hours=8)

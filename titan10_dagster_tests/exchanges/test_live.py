@@ -1,4 +1,4 @@
-"""A poll: one request for each series, none repeated, and what the breaker learns from all of them."""
+"""A poll: one request for each series, without repetition, and one signal to the breaker for all of them."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def sandbox() -> Iterator[Sandbox]:
 
 
 def listed(exchange: str, url: str) -> tuple[MarketList, int]:
-    """The list that the client reads at this address, and how many requests that took."""
+    """Return the list that the client reads at this address, and the number of requests."""
 
     async def work() -> tuple[MarketList, int]:
         async with ExchangeClient(exchange, base_url=url, paced=False, now=now) as client:
@@ -39,7 +39,7 @@ def listed(exchange: str, url: str) -> tuple[MarketList, int]:
 
 
 def changed(url: str, change: Callable[[list[tuple[Any, Any]]], list[tuple[Any, Any]]]) -> Handler:
-    """Answers as the server at `url`, with other records in its market list."""
+    """Answer like the server at `url`, with changed records in the market list."""
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
         async with aiohttp.ClientSession() as session:
@@ -86,7 +86,7 @@ def test_a_null_among_the_records_costs_no_market(sandbox: Sandbox, exchange: st
     assert listed_with(exchange, sandbox.url(exchange), with_null).markets == whole.markets
 
 
-# In the exchange's own names: a record of binance's list, changed.
+# A changed record of binance's list, with the exchange's own names.
 BAD: dict[str, tuple[dict[str, Any], str]] = {
     "no symbol": ({"symbol": ""}, "cannot be read"),
     "null symbol": ({"symbol": None}, "cannot be read"),

@@ -1,4 +1,4 @@
-"""Ways to an exchange: certificates, proxies and names, each against a real server or proxy."""
+"""The network between client and exchange: certificates, proxies and names, each with a real server or proxy."""
 
 from __future__ import annotations
 

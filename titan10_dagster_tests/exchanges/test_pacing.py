@@ -41,7 +41,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 async def moments(pacer: Pacer, count: int, cost: float = 1.0) -> list[float]:
-    """When each of so many requests, all waiting at once, may go; seconds from now."""
+    """Return when each of `count` simultaneous requests may be sent, in seconds from now."""
     began = time.monotonic()
     passed: list[float] = []
 
@@ -141,7 +141,7 @@ def test_waiting_costs_no_processor_time() -> None:
     async def work() -> None:
         await asyncio.gather(*(moments(Pacer(0.5), 2) for _ in range(20)))
 
-    # ccxt's throttle, which looks at the clock every millisecond, takes 17 % of a core for 20 exchanges.
+    # ccxt's throttle reads the clock every millisecond, which takes 17 % of a core for 20 exchanges.
     assert least(lambda: asyncio.run(work())).processor < 0.05
 
 
@@ -155,4 +155,4 @@ def test_a_stall_of_this_process_is_not_followed_by_a_burst(clock: Clock) -> Non
 
     passed = clock.run(work())
     spaces = [b - a for a, b in itertools.pairwise(passed)]
-    assert sorted(spaces)[1] >= 0.015  # one may be short: who was late by less than a space makes it up
+    assert sorted(spaces)[1] >= 0.015  # an interval may be short: a delay of less than one interval is made up

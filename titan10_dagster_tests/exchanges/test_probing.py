@@ -25,7 +25,7 @@ WEEKS = int(os.environ.get("TITAN10_TEST_PROBE_WEEKS", "4"))  # `make campaign` 
 
 
 def sample(sandbox: Sandbox, exchange: str, now: datetime) -> Sample:
-    """Return what a probe would take from a database that holds everything."""
+    """Return the sample that a probe would read from a complete database."""
     symbols, record = VENUES[exchange].symbols, venue_of(exchange)
     busy, quiet = Series(exchange, symbols[0], MINUTE), Series(exchange, symbols[15], MINUTE)
     page = record.page_size * MINUTE.delta

@@ -66,7 +66,7 @@ def test_days_that_are_no_longer_served_cost_nothing() -> None:
 
 
 def test_many_series_at_once_need_fewer_overlaps() -> None:
-    """A page that begins after its predecessor came needs no overlap of ten candles."""
+    """A page that is requested after the previous one was answered needs no overlap of ten candles."""
     venue = venue_of("coinbase")
     assert venue.overlap == 10
     wanted = slices("coinbase", [f"{name}/USD" for name in "ABCDEFGH"], 10, date(2024, 6, 10))

@@ -22,7 +22,7 @@ PAGE = Page(np.full((10, 6), 1.0), NOW, 0.25)
 
 @dataclass
 class Scripted:
-    """A client whose answers are given in advance."""
+    """A client with prepared answers."""
 
     outcomes: list[Page | FetchError]
     requests: list[tuple[datetime, int]] = field(default_factory=list)

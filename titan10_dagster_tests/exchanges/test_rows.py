@@ -85,7 +85,7 @@ def test_a_page_of_any_length_comes_as_numbers(exchange: str, count: int) -> Non
 def test_a_number_in_an_answer_is_the_double_that_python_takes_it_for(number: Any) -> None:
     wire = wire_of("binance")
     answer = decode(json.dumps([[1700000040000, str(number), "2", "1", "1", "1"]]), wire)
-    if answer is not None:  # what msgspec does not take for a number is left to ccxt
+    if answer is not None:  # a value that msgspec does not read as a number is left to ccxt
         assert parse(answer, wire, by_ccxt, MINUTE).candles[0, 1] == float(number)
 
 
@@ -135,7 +135,7 @@ START = 1700000040000
 
 
 def minute(number: int, *values: Any) -> list[Any]:
-    """A row of binance's: the minute's number, then the values, or ordinary ones."""
+    """Return a row of binance: the number of the minute, then the given values or usual ones."""
     start = START + number * MINUTE
     return [start, *(values or BINANCE[1:6]), start + MINUTE - 1, "12", 7, "5", "6", "0"]
 
@@ -144,7 +144,7 @@ CCXT = {name: getattr(async_support, name)() for name in ("binance", "okx", "kra
 
 
 def parsed(exchange: str, raw: list[Any]) -> ParsedRows:
-    """The rows as the client parses them: by the fast way where it can, else by ccxt's."""
+    """Return the rows as the client parses them: with msgspec if possible, else with ccxt."""
     wire = wire_of(exchange)
     text = json.dumps(raw) if exchange == "binance" else ""
     decoded = decode(text, wire) if text else None
@@ -307,7 +307,7 @@ ORDINARY = ("1.5", "2.5", "0.5", "1.25", "10")
 
 
 def day_of(exchange: str, row_of: Callable[[int], Any], step: int = MINUTE) -> Handler:
-    """A server that has one day of rows: `row_of` gives the row of a candle's number."""
+    """A server with one day of rows. `row_of` returns the row of a candle, by its number."""
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
         query, numbers = request.query, range(2 * DAY_MS // step)

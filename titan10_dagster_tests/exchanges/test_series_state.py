@@ -48,7 +48,7 @@ def answered(request: PageRequest, times: Sequence[int]) -> Reply:
 
 
 def answer_all(series: SeriesState, there: Sequence[int], most: int = 20) -> int:
-    """Answer every request from the candles that exist; how many requests there were."""
+    """Answer every request with the existing candles; return the number of requests."""
     for count in range(most):
         request = series.next_request(to_ms(NOW))
         if request is None:

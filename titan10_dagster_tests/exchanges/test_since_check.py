@@ -48,7 +48,7 @@ def test_the_question_is_small_and_asks_for_the_same_start() -> None:
     [
         (LAST_ROWS, [NOW - 1, NOW], False),  # the last rows again
         (LAST_ROWS, [4_000, 4_001], True),  # from the same row on
-        (LAST_ROWS, [1_700, 1_701], None),  # some other question's answer
+        (LAST_ROWS, [1_700, 1_701], None),  # an answer to another request
         ([3_000, 4_900], list(range(3_000, 4_000)), True),
         ([3_000, 4_900], list(range(2_000, 3_000)), False),
     ],

@@ -54,7 +54,9 @@ def test_an_answer_that_began_before_the_listing_proves_the_time_before_it_empty
     exchange = Exchange(frozenset(range(40_000, NOW + 1)), NOW)
     found = drive(survey(0, 43_200, exchange, 1000, 1), exchange)
     assert {one for one in found.times if one < 43_200} == set(range(40_000, 43_200))
-    assert len(found.requests) == 6  # the last one for the very first minute, which one answer does not prove absent
+    assert (
+        len(found.requests) == 6
+    )  # the last one for the first minute, because a single answer does not prove it absent
     assert [request.purpose for request in found.requests].count(Purpose.SINCE) == 1
 
 
@@ -472,7 +474,7 @@ def test_every_candle_of_an_exchange_that_counts_back_from_a_cursor_is_recovered
     found = drive(planner, exchange, at_once=at_once)
     assert {one for one in found.times if first <= one < end} == {one for one in there if first <= one < end}
     fresh = (end - first) / (page_size - overlap) + 2
-    # As long as fewer rows exist than are asked for, each absence must be seen twice.
+    # While fewer rows exist than are requested, each absence must be observed twice.
     young = sum(first <= one < end for one in sorted(there)[:page_size])
     assert len(found.requests) <= fresh * (2 if cap >= page_size else 2 * page_size / (cap - 1) + 2) + 4 + 3 * young
 

@@ -1,4 +1,4 @@
-"""Hostile answers, each from a real server, and the memory of a real process that reads them."""
+"""Hostile answers from real servers, and the memory of a real process that reads them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SYMBOL = "BTC/USDT"
 ROW = f'[{int(NOW.timestamp() * 1000)}, "1", "2", "0.5", "1.5", "3"]'
 MOST_MEMORY = 400  # MB
 
-# A process of its own fetches a page and reports the error and the most memory that it ever had.
+# A separate process fetches a page and reports the error and its highest memory.
 CLIENT = """
 import asyncio, json, sys
 from datetime import UTC, datetime
@@ -79,7 +79,7 @@ async def _parts(part: bytes, count: int | None) -> AsyncIterator[bytes]:
 
 
 def streams(part: bytes, count: int | None, *, head: bytes = b"", **options: object) -> Handler:
-    """Sends `head`, and then the part `count` times, None for without end."""
+    """Send `head`, and then the part `count` times; None: without end."""
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "application/json", **options})  # type: ignore[dict-item]

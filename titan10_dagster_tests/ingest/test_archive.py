@@ -30,7 +30,7 @@ def test_a_backfill_reads_the_archive_and_stores_the_truth(make_world: MakeWorld
     assert world.equals_truth("binance", FIRST, LAST)
     served = world.sandbox.files["binance"].served
     assert sum("monthly" in path for path in served) == 4  # two symbols, a file and its digest each
-    # REST is asked only for the day with an outage, which the files lack too.
+    # REST is requested only for the day with an outage, which the files lack too.
     assert {entry["since"] // 86_400_000 for entry in world.candle_requests("binance")} <= set(range(19_700, 19_800))
     sources = rows(world.titan10.database, "SELECT source, count(*) FROM slice_ledger GROUP BY source ORDER BY source")
     assert dict(sources)["archive"] == 42  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Days of a closed market that the exchange does not serve become final, and open again if it trades again."""
+"""Days of a closed market that the exchange does not serve become final. They open again if the market trades again."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ def test_days_after_the_last_stored_candle_are_requested_before_they_are_called_
 
 
 def test_a_market_that_trades_again_takes_back_what_its_closing_made_final(make_world: MakeWorld) -> None:
-    """It was closed for days, then listed again: its older holes and the days after its return are fetched."""
+    """A market was closed for days and then listed again: older holes and the days after its return are fetched."""
     world, titan10 = a_world(make_world)
     world.sandbox.fault("binance", "unknown_symbol", symbol=SYMBOL)
     call_inactive(titan10)
@@ -196,7 +196,7 @@ def test_a_market_that_trades_again_takes_back_what_its_closing_made_final(make_
 def test_yesterday_of_a_market_that_kraken_closed_days_ago_is_delisted(
     make_world: MakeWorld, symbols: Sequence[str]
 ) -> None:
-    """Kraken serves its newest 720 candles only: of the closed market, none of yesterday."""
+    """Kraken serves only its newest 720 candles, so it serves none of yesterday for the closed market."""
     now = NOW.replace(hour=2)
     world = make_world({"kraken": symbols}, clock=now)
     titan10 = world.titan10

@@ -159,7 +159,7 @@ def test_tables_that_contradict_each_other_are_an_error_and_unrequested_slices_a
 
 
 def known(expected: int = 1440, **missing: int) -> LedgerRow:
-    """A slice of which so many candles are missing, by reason."""
+    """Return a slice with these numbers of missing candles, by reason."""
     return LedgerRow(
         slice=a_slice(),
         state="settled",

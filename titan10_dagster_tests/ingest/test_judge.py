@@ -45,7 +45,7 @@ def zone(tmp_path: Path) -> CountingZone:
 
 
 def fetched(slice_: Slice = SLICE, *, broken: int = 0) -> FetchedSlice:
-    """A slice of which the first `broken` candles have a negative volume."""
+    """Return a slice with a negative volume in the first `broken` candles."""
     candles = some.whole_slice(slice_)
     values = candles.values.copy()
     values[4, :broken] = -1.0

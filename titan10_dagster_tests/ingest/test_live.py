@@ -41,7 +41,7 @@ LATER = 1.0  # seconds that an exchange may at most be later than without the fa
 
 @dataclass
 class Observed:
-    """One poll: when each exchange's candles were committed, and the longest standstill of the loop, in seconds."""
+    """One poll: the time of each exchange's commit, and the longest standstill of the loop, in seconds."""
 
     reports: dict[str, LiveReport] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
@@ -52,7 +52,10 @@ class Observed:
 
 
 def observe(world: World, *, at: dict[float, Callable[[], None]] | None = None) -> Observed:
-    """Move the clocks on by a minute and poll; `at`: what the loop calls so many seconds after the start."""
+    """Advance the clocks by a minute and poll.
+
+    `at`: functions that the loop calls this many seconds after the start.
+    """
     now = world.titan10.now().replace(microsecond=0) + MINUTE
     world.sandbox.clock.shift(60)
     object.__setattr__(world.titan10, "now", ticking(now))
@@ -87,7 +90,7 @@ def healths(world: World) -> dict[str, Health]:
 
 @dataclass
 class Scene:
-    """A world whose exchanges have been polled before; `baseline`: an undisturbed poll."""
+    """A world after a first poll of its exchanges. `baseline`: an undisturbed poll."""
 
     world: World
     database: SlowDatabase
@@ -105,7 +108,7 @@ def scene(make_world: MakeWorld, database_url: str) -> Iterator[Scene]:  # noqa:
         object.__setattr__(world.titan10, "now", ticking(MORNING))
         world.sandbox.clock.shift((MORNING - NOW).total_seconds())
         observe(world)
-        # The objects of all earlier tests are in this process: to collect them stops it for a third of a second.
+        # This process has the objects of all earlier tests, and collecting them stops it for a third of a second.
         gc.collect()
         gc.freeze()
         stack.callback(gc.unfreeze)
@@ -117,7 +120,7 @@ def scene(make_world: MakeWorld, database_url: str) -> Iterator[Scene]:  # noqa:
 
 
 def wait_for_breakers() -> None:
-    """Wait until no thread of a breaker is at work any more."""
+    """Wait until no thread of a breaker is busy."""
     deadline = time.monotonic() + 20
     while any(map(is_at_work, threading.enumerate())):
         assert time.monotonic() < deadline
@@ -193,7 +196,7 @@ def test_a_locked_breaker_delays_no_exchange(scene: Scene, database_url: str) ->
     assert observed.all_wrote()
     for exchange in set(SYMBOLS) - {"binance"}:
         assert observed.seconds[exchange] < scene.baseline.seconds[exchange] + LATER
-    # The poll that waited for the lock gave up recording its success, not its candles; the next one records it.
+    # The poll that waited for the lock wrote its candles, but did not record its success. The next poll records it.
     observe(scene.world)
     assert healths(scene.world)["binance"].failures == 0
 

@@ -1,4 +1,4 @@
-"""Care of what is stored, on plain PostgreSQL; `store/` tests it on TimescaleDB."""
+"""Maintenance of stored data on plain PostgreSQL; `store/` tests it on TimescaleDB."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Archive against REST, over HTTP: both of a sandbox exchange."""
+"""The comparison of archive and REST, both of a sandbox exchange over HTTP."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_a_day_that_a_source_does_not_bring_is_not_compared(make_world: MakeWorl
 def test_minutes_that_only_rest_has_are_differences(make_world: MakeWorld) -> None:  # noqa: F811
     world = a_world(make_world)
     forget_files(world)
-    day = date(2024, 1, 16)  # the middle of the month: the hole of the monthly file is there
+    day = date(2024, 1, 16)  # the monthly file has a hole in the middle of the month
     for match in ("monthly", f"BTCUSDT-1m-{day}"):
         world.sandbox.files["binance"].defect("hole", match=match)
     result = reconcile(world.titan10, "binance", day, day, share=1, symbols=["BTC/USDT"])

@@ -1,4 +1,4 @@
-"""Which source brings a slice: the order of the settings, what each can serve, and who explains what none has."""
+"""The choice of a source for a slice: the order in the settings, the range of each source, and the final reason."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def tick(world: World, sensor: str = "repair_gaps") -> Sequence[dg.RunRequest]:
 
 
 def run(world: World, request: dg.RunRequest) -> bool:
-    """Execute a request as the sensor's job would; whether it succeeded."""
+    """Execute a request as the sensor's job would; return whether it succeeded."""
     result = (
         compose(world.titan10)
         .resolve_implicit_global_asset_job_def()

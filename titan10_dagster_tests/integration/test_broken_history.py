@@ -1,9 +1,9 @@
-"""Binance's history of 2017-12 and 2018-02: hours without candles, and days of rows that start off the minute.
+"""Binance's history of 2017-12 and 2018-02: hours without candles, and days with rows that start off the minute.
 
 The rows are those that binance-public-data#14 and #77 report of BTCUSDT. In February 2018 they are on the minute until
 02-08 00:28, absent until 02-09 09:28:14.789, then 14.789 seconds late until 02-10 05:59, and on the minute again from
-06:15. December 2017 has the same kind of rows. A row that starts at :14.789 holds trades of two minutes: it is no
-candle of either of them, so it is quarantined.
+06:15. December 2017 has the same kind of rows. A row that starts at :14.789 has trades of two minutes. It is a candle
+of neither minute, so it is quarantined.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ DECEMBER = History(
     date(2017, 12, 4), date(2017, 12, 17), at("2017-12-04 06:00"), at("2017-12-04 06:10"), at("2017-12-17 11:30"),
     at("2017-12-17 11:40"), timedelta(seconds=1.5),
 )  # fmt: skip
-# Off the minute in 360 minutes of a day, and 1,080 good ones around them.
+# 360 minutes of a day are off the minute; 1,080 good ones are around them.
 A_QUARTER = History(
     date(2018, 2, 7), date(2018, 2, 7), at("2018-02-07 06:00"), at("2018-02-07 06:00"), at("2018-02-07 12:00"),
     at("2018-02-07 12:00"), timedelta(seconds=14.789),
@@ -108,7 +108,7 @@ def world_of(make_world: MakeWorld, folder: Path, history: History, symbols: Seq
 
 
 def let_repairs_work(world: World, history: History, *, until: timedelta) -> Counter[date]:
-    """Tick the repair sensor for so long, execute what it requests, and count the runs of each day of the history."""
+    """Tick the repair sensor for this long, execute its requests, and count the runs of each day of the history."""
     requested: Counter[date] = Counter()
     for pause in (10 * MINUTE, 7 * HOUR, 14 * HOUR, 2 * DAY, 4 * DAY, 10 * DAY, 20 * DAY, 30 * DAY, 60 * DAY):
         if pause > until:

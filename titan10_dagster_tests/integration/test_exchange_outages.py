@@ -1,4 +1,4 @@
-"""The sandbox's coinbase is down for some minutes of a day, and leaves minutes without trades out as well."""
+"""The sandbox's coinbase is down for some minutes of a day. It also leaves out minutes without trades."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def down() -> list[int]:
 
 
 def missing(world: World, symbol: str) -> dict[str, list[int]]:
-    """The minutes that are missing of a symbol of coinbase, by reason."""
+    """Return the missing minutes of a symbol of coinbase, by reason."""
     minutes: dict[str, list[int]] = {}
     with world.titan10.database.transaction() as cursor:
         cursor.execute("SELECT reason, time FROM missing_minutes WHERE symbol = %s ORDER BY time", [symbol])
@@ -46,7 +46,7 @@ def look_again(world: World) -> None:
 
 
 def without_trades(world: World) -> list[int]:
-    """The minutes in which coinbase was up, but the quiet pair had no trades."""
+    """Return the minutes in which coinbase was up, but the quiet pair had no trades."""
     times = world.truth("coinbase", QUIET, DAY, DAY)[:, 0].astype(int)
     traded = set(((times - to_ms(midnight(DAY))) // 60_000).tolist())
     return sorted(set(range(1440)) - traded - set(down()))

@@ -1,4 +1,4 @@
-"""Every fault an exchange can make, against the real assets: the outcome that the design says, and no other."""
+"""Every fault of an exchange against the real assets, with exactly the designed outcome."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ PASSING: list[tuple[str, dict[str, Any]]] = [
 
 
 def latest_evaluations(world: World, asset: str, check: str) -> list[dg.AssetCheckEvaluation]:
-    """The results of a check for whole runs, the newest only."""
+    """Return the newest result of a check for a whole run."""
     key = dg.AssetCheckKey(dg.AssetKey(asset.split("/")), check)
     records = world.instance.event_log_storage.get_asset_check_execution_history(key, limit=100)
     found = []
@@ -69,7 +69,7 @@ def world_of(make_world: MakeWorld, exchange: str, **options: Any) -> World:
     return make_world({exchange: SYMBOLS[exchange]}, **options)
 
 
-# Each kind on one exchange and each exchange with some kinds: exchanges/test_fetching.py has each of each.
+# Each kind on one exchange, and each exchange with some kinds. exchanges/test_fetching.py has all combinations.
 IN_TURN = [(exchange, kind, options) for exchange, (kind, options) in zip(cycle(EXCHANGES), PASSING, strict=False)]
 
 
@@ -113,7 +113,7 @@ def test_a_refusal_fails_the_day_and_is_not_retried(make_world: MakeWorld, excha
     world.sandbox.fault(exchange, kind)
     done = world.backfill(exchange, DAY)
     assert done.failed == (DAY,)
-    # Those already in flight when the first refusal came are all there are.
+    # Only requests that were in flight at the first refusal follow it.
     assert len(world.sandbox.requests(exchange)) <= 16
     assert not len(world.stored(exchange, SYMBOLS[exchange][0], DAY, DAY))
 
@@ -152,7 +152,7 @@ def test_one_unknown_symbol_stops_no_other(make_world: MakeWorld, exchange: str)
 def test_a_symbol_that_the_exchange_does_not_list_stops_no_other(make_world: MakeWorld) -> None:
     world = make_world({"binance": ["BTC/USDT", "BTC/USTD"]})
     later = DAY + timedelta(days=3)
-    for last in (DAY, later, later):  # the others go on also when it is all that is left to fetch
+    for last in (DAY, later, later):  # the other symbols go on even if only this one is left to fetch
         done = world.backfill("binance", DAY, last)
         assert not done.failed, done.messages
         assert done.incomplete

@@ -1,4 +1,4 @@
-"""Live polling of sandbox exchanges whose clock the test moves."""
+"""Live polling of sandbox exchanges. The test moves their clock."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def test_a_half_open_breaker_lets_a_single_request_try(make_world: MakeWorld) ->
     report = poll(world)["binance"]
     assert report.error
     assert len(report.postponed) == 2
-    # One symbol's, whichever; aiohttp sends a GET whose connection was reset a second time.
+    # Any symbol's request; aiohttp repeats a GET after its connection was reset.
     assert len({entry["symbol"] for entry in world.sandbox.requests("binance")}) == 1
     world.sandbox.clear_faults()
     go_on(world, 3 * MINUTE)
@@ -199,7 +199,7 @@ def test_a_refusal_is_probed_less_and_less_often_raises_an_alert_and_ends_with_t
 
 
 def shut_out(make_world: MakeWorld) -> World:
-    """A world of two symbols whose exchange has just banned the poll for a minute."""
+    """A world of two symbols. Its exchange has just banned the poll for a minute."""
     world = make_world({"binance": ["BTC/USDT", "ETH/USDT"]})
     go_to(world, MORNING)
     poll(world)

@@ -1,4 +1,4 @@
-"""The machine was off for days: what the sensors request, run after run, until everything is there again."""
+"""The requests of the sensors after the machine was off for days, run after run, until the data is complete."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def settle(world: World, day: date) -> None:
 
 
 def heal(world: World) -> list[dg.RunRequest]:
-    """Tick and run, every five minutes, until nothing is requested; all requests, in order."""
+    """Tick and run every five minutes until nothing is requested; return all requests, in order."""
     requests: list[dg.RunRequest] = []
     now = BACK
     while ticked := tick(world):

@@ -1,4 +1,4 @@
-"""The pace that an exchange demanded, from one process to the next."""
+"""A later process continues with the pace that an exchange demanded."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DAY = date(2024, 3, 1)
 
 
 def share_of_the_next_client(world: World, after: timedelta = timedelta()) -> float:
-    """The share of its pace at which a process begins that starts so much later."""
+    """Return the share of the full pace of a process that starts this much later."""
     later = replace(world.titan10, now=ticking(NOW + after))
 
     async def opened() -> float:

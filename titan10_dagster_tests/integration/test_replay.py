@@ -1,4 +1,4 @@
-"""Real candles with real holes, served by the sandbox as binance: in the database value for value, every hole known."""
+"""Real candles with real holes, served by the sandbox as binance. All values are stored, and every hole is a gap."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Columns = Callable[[list[str]], tuple[str, ...]]
 
 @dataclass(frozen=True)
 class RealFile:
-    """A file of the folder, and how to read it without anything of ours."""
+    """A file of the folder, read without the product's code."""
 
     name: str
     symbol: str

@@ -22,7 +22,7 @@ SYMBOLS = ["BTC/USDT", "ETH/USDT"]
 
 
 def counts_and_versions(world: World) -> list[tuple[object, ...]]:
-    """Every candle with the transaction that wrote it, so that a rewrite shows even if it changes no value."""
+    """Return every candle with the transaction that wrote it. A rewrite shows even if it changes no value."""
     with world.titan10.database.transaction() as cursor:
         cursor.execute("SELECT symbol, time, xmin::text FROM candles ORDER BY 1, 2")
         return list(cursor.fetchall())

@@ -1,4 +1,4 @@
-"""An exchange that disagrees with the others is flagged on the days on which it does, and its candles are kept."""
+"""An exchange that deviates from the others is flagged on the days of the deviation, and its candles are kept."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FIRST, LAST = date(2024, 2, 1), date(2024, 2, 2)
 
 def test_each_day_has_its_own_result_and_nothing_is_held_back(make_world: MakeWorld) -> None:
     world = make_world({"binance": ["BTC/USDT"]})
-    for exchange in ("kraken", "okx"):  # both agree, and the sandbox is far from them
+    for exchange in ("kraken", "okx"):  # both have equal prices, and the sandbox has very different ones
         others = a_slice(day=FIRST, exchange=exchange)
         write_slices(world.titan10.database, [judged(others, candles(others, price=90_000.0))])
     assert not world.backfill("binance", FIRST, LAST).failed

@@ -1,4 +1,4 @@
-"""A step that failed for a reason of the machine is finished later without a hand, wherever its days lie."""
+"""A step that failed because of the machine is finished later automatically, for days of any age."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from titan10_dagster.settings import AlertSettings
 from titan10_dagster_tests.integration.driving import evaluate, go_to, run, tick
 from titan10_dagster_tests.world import NOW, MakeWorld, World
 
-# Long before the series has any other day: by the ledger alone they are history that was never requested.
+# Long before any other day of the series. By the ledger alone they are history that was never requested.
 FIRST, LAST = date(2024, 1, 10), date(2024, 1, 12)
 SYMBOLS = ["BTC/USDT", "ETH/USDT"]
 
 
 def failing(times: int, call: Callable[..., Any], error: Exception) -> Callable[..., Any]:
-    """The call, which raises the error the first few times."""
+    """Return the function, which raises the error the first few times."""
     left = [times]
 
     def instead(*arguments: Any) -> Any:
@@ -42,7 +42,7 @@ def failing(times: int, call: Callable[..., Any], error: Exception) -> Callable[
 
 
 def repaired(world: World) -> list[tuple[str, str]]:
-    """Tick the repair sensor, execute what it requests, and return the days of each request."""
+    """Tick the repair sensor, execute its requests, and return the days of each request."""
     ranges = []
     for request in tick(world):
         first, last = (
@@ -104,7 +104,7 @@ def test_a_store_step_that_fails_once_is_tried_again_within_its_run(
 
 
 class FullDisk(LandingZone):
-    """A landing zone on a disk that is full from the fourth file on, until there is room again."""
+    """A landing zone on a disk that is full from the fourth file on, until space is freed."""
 
     room = 3
 

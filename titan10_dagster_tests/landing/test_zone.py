@@ -63,7 +63,7 @@ def files(zone: LandingZone) -> list[str]:
     return sorted(path.name for path in zone.root.rglob("*") if path.is_file())
 
 
-# --- what is written is read -----------------------------------------------------------------------------------
+# --- reading written files -------------------------------------------------------------------------------------
 
 
 @given(some.raw_candles(SLICE, max_size=40), st.none() | some.instants, st.none() | st.text())
@@ -81,7 +81,7 @@ def test_a_slice_comes_back_exactly_as_it_was_landed(
 
 
 def bits(candles: Candles) -> bytes:
-    """The very bits, so that the sign of zero counts; NaN has many bit patterns and is compared above."""
+    """Compare the bits, so that the sign of zero counts. NaN has many bit patterns and is compared above."""
     return np.where(np.isnan(candles.values), 0.0, candles.values).tobytes()
 
 
@@ -191,7 +191,7 @@ def test_real_candles_come_back_exactly(zone: LandingZone, name: str) -> None:
         assert_same(back.candles, candles)
 
 
-# --- others read it too ----------------------------------------------------------------------------------------
+# --- other readers ---------------------------------------------------------------------------------------------
 
 
 def by_duckdb(path: Path) -> list[dict[str, Any]]:
@@ -288,7 +288,7 @@ def on_such_a_disk(path: Path) -> str:
 
 
 class CaseInsensitiveZone(LandingZone):
-    """A landing zone whose disk ignores case: every name is stored in lower case."""
+    """A landing zone on a disk that ignores case: every name is stored in lower case."""
 
     def path(self, slice_: Slice) -> Path:
         path = super().path(slice_)
@@ -308,7 +308,7 @@ def test_two_symbols_that_differ_in_case_alone_both_land_on_a_disk_that_ignores_
 
 
 def test_files_from_before_names_had_digests_are_read_and_replaced(zone: LandingZone) -> None:
-    """An update between landing and storing loses nothing."""
+    """An update of the program between landing and storing loses no file."""
     slice_ = of_symbol("AAPLx/USD")
     path = written(zone, fetched(some.whole_slice(slice_), slice_))
     former = path.rename(path.with_name("AAPLx-USD.parquet"))
@@ -318,7 +318,7 @@ def test_files_from_before_names_had_digests_are_read_and_replaced(zone: Landing
     assert len(back.candles) == 1440
     zone.write(fetched(some.whole_slice(slice_), slice_))
     assert (former.exists(), path.exists()) == (False, True)
-    # On a disk that ignores case, the former name may hold the other symbol: it is not taken for this one.
+    # On a disk that ignores case, the former name may belong to the other symbol, so the file is not used.
     zone.write(fetched(Candles.empty(), of_symbol("AAPLX/USD")))
     zone.path(of_symbol("AAPLX/USD")).rename(former)
     path.unlink()
@@ -372,7 +372,7 @@ def test_an_unreadable_file_is_named_and_counts_as_not_landed(zone: LandingZone,
 
 
 def damage(path: Path) -> None:
-    """Flips a bit among the candles; the footer is sound."""
+    """Flip a bit among the candles; the footer stays valid."""
     chunk = parquet.read_metadata(path).row_group(0).column(5)
     content = bytearray(path.read_bytes())
     content[chunk.data_page_offset + chunk.total_compressed_size - 3] ^= 0x10
@@ -396,7 +396,7 @@ def test_a_file_in_another_slices_place_is_not_taken_for_it(zone: LandingZone) -
 
 @contextmanager
 def full_disk() -> Iterator[None]:
-    """No file may grow beyond 512 bytes in this process, as if the disk were full."""
+    """Limit files of this process to 512 bytes, as if the disk were full."""
     import resource
 
     before = resource.getrlimit(resource.RLIMIT_FSIZE)

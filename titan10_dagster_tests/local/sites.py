@@ -62,7 +62,7 @@ class Site:
         return by_check
 
     def problem(self, check: str) -> tuple[str, str]:
-        """The finding and the advice of the one problem; the exit code says that there is one."""
+        """Return the finding and the advice of the only problem, and check the exit code."""
         problems = [
             (name, found, advice)
             for name, entries in self.findings().items()
@@ -82,7 +82,7 @@ def exchange() -> Iterator[str]:
 
 @pytest.fixture
 def site(tmp_path: Path, database_url: str, exchange: str) -> Site:
-    """A good installation, but for what a test breaks."""
+    """A good installation, which a test breaks in one way."""
     migrate(database_url)
     site = Site(tmp_path, {"TITAN10_DATABASE__URL": database_url})
     site.write(exchange)

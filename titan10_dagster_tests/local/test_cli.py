@@ -1,4 +1,4 @@
-"""The command line as a user meets it: real processes, a real database, a real HTTP server for an exchange."""
+"""The command line with real processes, a real database, and a real HTTP server as the exchange."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Project:
         )
 
     def titan10_in_terminal(self, *arguments: str) -> tuple[int, str]:
-        """The same with a terminal for standard error; the exit code, and what was shown there."""
+        """Run it with a terminal as standard error; return the exit code and the text on the terminal."""
         ours, theirs = pty.openpty()
         command = [sys.executable, "-m", "titan10_dagster.local.cli", *arguments]
         with subprocess.Popen(
@@ -76,7 +76,7 @@ class Project:
         ) as process:
             os.close(theirs)
             shown = b""
-            with suppress(OSError):  # how Linux reports that the other end is closed
+            with suppress(OSError):  # on Linux this means that the other end is closed
                 while read := os.read(ours, 65536):
                     shown += read
         os.close(ours)
@@ -89,7 +89,7 @@ class Project:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    """Nothing can be fetched with it, and no database is there."""
+    """Settings without an exchange that answers, and without a database."""
     (tmp_path / "titan10.toml").write_text(SETTINGS.format(url="http://127.0.0.1:9"))
     (tmp_path / "dagster.yaml").symlink_to(PROJECT / "dagster.yaml")
     return Project(tmp_path)
@@ -110,7 +110,7 @@ def working(project: Project, exchange: Sandbox, database_url: str) -> Project:
 
 @pytest.fixture
 def run(project: Project, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
-    """The command in this process, for what ends before anything heavy."""
+    """Run the command in this process, for cases that end before heavy imports."""
     for variable in [name for name in os.environ if name.startswith("TITAN10_")]:
         monkeypatch.delenv(variable)
     monkeypatch.setenv("TITAN10_HOME", str(project.folder))
@@ -128,7 +128,7 @@ def test_help_answers_at_once_and_documents_the_exit_codes() -> None:
         before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
         shown = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True).stdout
         busy.append(resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before)
-    assert min(busy) < 0.3  # of a processor: a busy machine may keep it waiting for longer
+    assert min(busy) < 0.3  # CPU seconds, because elapsed time is longer on a busy machine
     assert "the exchange blocks us" in shown
     for name in ("up", "demo", "sandbox", "migrate", "backfill", "export", "status", "coverage"):
         assert re.search(rf"^  {name} ", shown, re.MULTILINE)

@@ -238,7 +238,7 @@ def test_12_a_wrong_clock(site: Site, exchange: str, skew: timedelta, level: str
 
 @contextmanager
 def late_by(skew: timedelta, exchange: str) -> Iterator[str]:
-    """The exchange, but with a Date header that is behind."""
+    """Serve the exchange with a Date header that is behind."""
     import urllib.request
 
     class Late(BaseHTTPRequestHandler):

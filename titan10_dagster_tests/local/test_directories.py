@@ -1,4 +1,4 @@
-"""Folders below `data` are private, whatever the umask is."""
+"""Folders below `data` are private with any umask."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The database and the folder of an instance, as every command prepares them."""
+"""The database and the folder of an instance, which every command prepares."""
 
 from __future__ import annotations
 

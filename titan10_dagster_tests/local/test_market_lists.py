@@ -1,4 +1,4 @@
-"""The market lists of new exchanges are read at the start, so that the first click in the UI needs no warning."""
+"""The market lists of new exchanges are read at the start, so that the UI shows no warning at the first click."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Started:
 
 @pytest.fixture(scope="module")
 def started() -> Iterator[Started]:
-    """A stack of two exchanges, one of which answers no request."""
+    """A stack of two exchanges; one of them answers no request."""
     said: list[str] = []
     with passable_folder() as home, Sandbox(["binance", "bybit"]) as sandbox:
         sandbox.fault("bybit", "http_403", path="any")

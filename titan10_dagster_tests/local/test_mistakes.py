@@ -1,4 +1,4 @@
-"""Typical mistakes of users, each with the message that it gets and the exit code."""
+"""Typical mistakes of users, each with its message and exit code."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ def test_a_server_killed_with_sigkill_recovers_what_was_committed(server: Embedd
 def test_a_pid_file_whose_number_is_another_process_now_stops_no_start(server: EmbeddedPostgres) -> None:
     kill_postmaster(server)
     pid_file = server.files.cluster / "postmaster.pid"
-    # PostgreSQL takes a live process of its own account for a server; it ignores other processes.
+    # PostgreSQL treats a living process of its own account as a server, and ignores other processes.
     identity = {} if server.files.place.account is None else {"user": server.files.place.account.uid}
     with subprocess.Popen(["sleep", "60"], **identity) as other:
         lines = pid_file.read_text().splitlines(keepends=True)

@@ -1,4 +1,4 @@
-"""The addresses of Dagster's processes, and how the stack checks that they answer."""
+"""The addresses of Dagster's processes, and the checks that they answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The real stack, with a small code location: what dies comes back, and what ends leaves nothing."""
+"""The real stack with a small code location: a dead process is restarted, and an ended stack leaves no process."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class Up:
         return next(pid for pid, line in processes_of(self.home).items() if all(word in line for word in words))
 
     def end(self, number: signal.Signals) -> float:
-        """Sends a signal, and says how many seconds the end took."""
+        """Send a signal, and return how many seconds the end took."""
         began = time.monotonic()
         self.process.send_signal(number)
         self.process.communicate(timeout=PATIENCE)

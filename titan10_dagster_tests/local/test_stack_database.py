@@ -1,4 +1,4 @@
-"""The database of a stack: revived when it dies, left alone where the settings name one."""
+"""The database of a stack: restarted when it dies, and not touched if the settings name one."""
 
 from __future__ import annotations
 

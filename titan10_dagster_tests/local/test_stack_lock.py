@@ -1,4 +1,4 @@
-"""One stack at a time per data folder, and how other commands find it."""
+"""One stack at a time per data folder; other commands find it by the lock."""
 
 from __future__ import annotations
 

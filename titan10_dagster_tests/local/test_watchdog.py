@@ -1,4 +1,4 @@
-"""The watchdog as a process: what it ends when its parent is gone, and what it leaves alone."""
+"""The watchdog as a process: the groups that it ends when its parent is gone, and the groups that it does not touch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from titan10_dagster.local import watchdog
 from titan10_dagster_tests.processes import wait_until
 
 PATIENCE = 30  # seconds; on a busy machine
-# A parent that starts a watchdog, names a process group to it, and waits to be killed.
+# A parent process that starts a watchdog, registers a process group, and waits to be killed.
 PARENT = """
 import subprocess, sys, time
 guard = subprocess.Popen([sys.executable, sys.argv[1]], stdin=subprocess.PIPE, text=True, start_new_session=True)

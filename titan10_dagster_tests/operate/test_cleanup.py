@@ -27,7 +27,7 @@ def slices(world: World) -> list[Slice]:
 
 
 def fetch(world: World, *, store: bool) -> list[Path]:
-    """Lands, and stores if so asked, the day; the files."""
+    """Land the day, and store it if `stored`; return the files."""
     fetch_and_land(world.titan10, "binance", slices(world))
     if store:
         store_slices(world.titan10, slices(world))

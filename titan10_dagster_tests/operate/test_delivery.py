@@ -23,7 +23,7 @@ PASSWORD = "s3cretT0ken"
 
 
 class Service(BaseHTTPRequestHandler):
-    """Takes letters as apprise's json:// sends them; the path says how it answers."""
+    """Receive notifications of apprise's json:// service; the path decides the answer."""
 
     got: list[dict[str, str]]
 

@@ -61,7 +61,7 @@ def test_a_symbol_that_is_not_listed_is_named_and_misses_no_days(make_world: Mak
 
 
 def test_a_flat_row_has_only_plain_values(make_world: MakeWorld) -> None:
-    """`titan10 status --json` and the asset's table take the row as it is."""
+    """`titan10 status --json` and the asset's table use the row unchanged."""
     world = make_world({"binance": ["BTC/USDT"]})
     poll_exchanges(world.titan10, ["binance"])
     row = flat(report(world)["binance"])

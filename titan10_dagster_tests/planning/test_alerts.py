@@ -40,7 +40,7 @@ ALL = ["mail", "chat"]
 
 
 class Desk:
-    """Notifies like the alert sensor, one tick after the other; services in `down` accept nothing."""
+    """Send notifications like the alert sensor, tick after tick. Services in `down` accept none."""
 
     def __init__(self) -> None:
         self.open: dict[object, Alert] = {}

@@ -1,4 +1,4 @@
-"""Forecasts: costs add up, a slow pace takes longer, and forecast and result stand side by side."""
+"""Forecasts: costs add up, a slow pace takes longer, and forecast and result are compared."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ def test_an_answer_without_a_new_candle_does_not_move_the_poll_unless_it_is_a_wh
 def test_after_any_pause_the_polls_come_to_now_without_leaving_a_candle_out(
     pause: int, page_size: int, depth: int | None, timeframe: object, traded: int
 ) -> None:
-    """Every `traded`-th candle exists; each poll is answered whole."""
+    """Simulate polls with complete answers; every `traded`-th candle exists."""
     step = TIMEFRAMES[str(timeframe)].delta
     series = Series("binance", "BTC/USDT", TIMEFRAMES[str(timeframe)])
     began = midnight(NOON.date()) + (NOON - midnight(NOON.date())) // step * step - pause * MINUTE // step * step

@@ -40,7 +40,7 @@ def known(*pairs: tuple[int, int], on_duty_since: int | None = None) -> KnownDay
 
 
 def split(one: KnownDays, yesterday: int) -> tuple[list[Stretch], list[Stretch]]:
-    """The holes and the history that `one` misses."""
+    """Return the holes and the history of one symbol."""
     missing = missing_days([one], {"binance": START}, day(yesterday))
     return [each.stretch for each in missing.holes], [each.stretch for each in missing.history]
 
@@ -80,7 +80,7 @@ offsets = st.integers(-40, 40)
 
 
 def as_stretches(days: set[int]) -> tuple[Stretch, ...]:
-    """The days in the ledger's form: ascending stretches that neither overlap nor touch."""
+    """Return the days as in the ledger: ascending stretches that neither overlap nor touch."""
     firsts = sorted(n for n in days if n - 1 not in days)
     lasts = sorted(n for n in days if n + 1 not in days)
     return stretches(*zip(firsts, lasts, strict=True))

@@ -36,7 +36,7 @@ def exchanges(**depths: int | None) -> dict[str, Repairable]:
 def unexplained(
     day: date = DAY, *, seen: datetime = NOW - ONE, symbol: str = "BTC/USDT", exchange: str = "binance"
 ) -> OpenSlice:
-    """A settled slice with a gap that one look at `seen` counted."""
+    """A settled slice with a gap that was observed once, at `seen`."""
     slice_ = Slice(Series(exchange, symbol, TIMEFRAMES["1m"]), day)
     return OpenSlice(slice_, SliceState.SETTLED, seen, seen, seen, slice_.end)
 

@@ -22,7 +22,7 @@ NOW = datetime(2026, 1, 15, 12, 0, 30, tzinfo=UTC)
 NOW_MS = int(NOW.timestamp() * 1_000)
 MINUTE_MS, DAY_MS = 60_000, 86_400_000
 TODAY = NOW_MS // DAY_MS * DAY_MS
-TIMEOUT = 60_000  # ms; nothing here takes a second, but on a busy machine
+TIMEOUT = 60_000  # ms; requests take less than a second unless the machine is busy
 
 
 def asked(url: str, method: str = "GET", body: dict[str, Any] | None = None) -> Any:
@@ -49,13 +49,13 @@ def _moved(api: Any, url: str) -> Any:
 _SPOT = {"fetchMarkets": {"types": ["spot"]}}
 _MARKET_OPTIONS: dict[str, dict[str, Any]] = {
     "coinbase": {},  # its option of that name is the name of a method
-    "bitrue": {},  # its class adds up the lists of all types, asked for or not
+    "bitrue": {},  # its class adds up the lists of all types, even of types that were not requested
     "htx": {"fetchMarkets": {"types": {"spot": True, "linear": False, "inverse": False}}},
 }
 
 
 def spot_only(url: str, exchange: str) -> Any:
-    """Return the same, which asks for spot markets alone and for no currencies."""
+    """Return the same instance, which requests only spot markets and no currencies."""
     client = pointed_at(url, exchange, options=_MARKET_OPTIONS.get(exchange, _SPOT))
     client.has["fetchCurrencies"] = False
     return client

@@ -28,7 +28,7 @@ def served() -> Iterator[Sandbox]:
 
 @pytest.fixture
 def sandbox(served: Sandbox) -> Iterator[Sandbox]:
-    """The same without faults of an earlier test."""
+    """The same exchanges, without faults of an earlier test."""
     yield served
     served.clear_faults()
     served.clock.stop_at(NOW_MS)

@@ -1,4 +1,4 @@
-"""The archives of the sandbox: files with fitting digests, and defects on command."""
+"""The archives of the sandbox: files with matching digests, and defects that a test adds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Events: what happens to candles and markets for good."""
+"""Events: permanent changes of candles and markets."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SINCE = TODAY + 600 * MINUTE_MS
 
 @pytest.fixture
 def fresh() -> Iterator[Sandbox]:
-    """A sandbox of its own: events are for good."""
+    """A sandbox for one test, because events are permanent."""
     with Sandbox(["binance", "kucoin"], clock=NOW, enforce_limits=False) as sandbox:
         yield sandbox
 

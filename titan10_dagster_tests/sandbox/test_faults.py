@@ -29,12 +29,12 @@ def truth_of(sandbox: Sandbox, exchange: str = "binance", rows: int = 100) -> np
 
 
 def page(clients: Clients, exchange: str = "binance", rows: int = 100) -> np.ndarray:
-    since = None if exchange == "gemini" else SINCE  # it gives a day of rows, whatever it is asked for
+    since = None if exchange == "gemini" else SINCE  # it answers any request with a day of rows
     return clients.candles(exchange, symbol_of(exchange), "1m", since, rows)
 
 
 def fetched(sandbox: Sandbox, rows: int = 100) -> tuple[int, dict[str, str], bytes]:
-    """Status, headers and body of a candle request to binance, whatever the status."""
+    """Return status, headers and body of a candle request to binance, for any status."""
     url = f"{sandbox.url('binance')}/api/v3/klines?symbol=BTCUSDT&interval=1m&startTime={SINCE}&limit={rows}"
     try:
         with urllib.request.urlopen(url, timeout=60) as answer:
@@ -160,7 +160,7 @@ def test_duplicated_rows_come_twice(exchange: str, sandbox: Sandbox, clients: Cl
     found = page(clients, exchange)
     assert sandbox.requests(exchange)[-1]["rows"] > 80
     assert len(sandbox.requests(exchange)) == len(rows) + 1
-    if exchange != "gemini":  # its rows in the middle are half a day old, and ccxt gives the last hundred
+    if exchange != "gemini":  # its rows in the middle are half a day old, and ccxt returns the last hundred
         _, counts = np.unique(found[:, 0], return_counts=True)
         assert (counts == 2).sum() == 5
 
@@ -204,7 +204,7 @@ def test_a_horizon_ignores_since(sandbox: Sandbox, clients: Clients) -> None:
 
 
 def broken(sandbox: Sandbox, clients: Clients, kind: str, **options: Any) -> tuple[np.ndarray, np.ndarray]:
-    """The one row that differs from the truth, and what it should be."""
+    """Return the only row that differs from the truth, and the correct row."""
     sandbox.fault("binance", kind, **options)
     found, wanted = page(clients), truth_of(sandbox)
     differs = ~np.isclose(found, wanted, rtol=0, atol=0, equal_nan=False).all(axis=1)

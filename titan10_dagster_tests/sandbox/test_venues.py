@@ -92,7 +92,7 @@ def test_a_delisted_market_is_listed_as_closed_on_binance(clients: Clients) -> N
 @pytest.mark.parametrize("exchange", EXCHANGES)
 @pytest.mark.parametrize("index", [0, 15, 18, -2])
 def test_the_last_page_equals_the_truth(exchange: str, index: int, sandbox: Sandbox, clients: Clients) -> None:
-    # ccxt takes the time of bitget's candles from this machine's clock, and asks for no more than 200 old ones.
+    # ccxt derives the age of bitget's candles from this machine's clock, and requests at most 200 old ones.
     symbol, limit = VENUES[exchange].symbols[index], LIMITS.get(exchange, 500)
     since = LAST_CLOSED - (limit // 2 - 1) * MINUTE_MS
     found = clients.candles(exchange, symbol, "1m", since, limit)

@@ -1,4 +1,4 @@
-"""A fresh, migrated database for each test: on plain PostgreSQL, and the same again on TimescaleDB."""
+"""A fresh, migrated database for each test, which runs on plain PostgreSQL and again on TimescaleDB."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def url(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def quiet_timescaledb_url(timescaledb_database_url: str) -> str:
-    """A database with TimescaleDB that compresses nothing by itself while a test looks."""
+    """A database with TimescaleDB that compresses nothing by itself during a test."""
     db = Database(timescaledb_database_url)
     Sql(db)("SELECT remove_compression_policy('candles')")
     db.close()
@@ -40,7 +40,7 @@ def sql(db: Database) -> Sql:
 
 @pytest.fixture
 def timescaledb(quiet_timescaledb_url: str) -> Iterator[Database]:
-    """For what plain PostgreSQL does not have."""
+    """A database for features that plain PostgreSQL does not have."""
     database = Database(quiet_timescaledb_url)
     yield database
     database.close()

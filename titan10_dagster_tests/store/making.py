@@ -1,4 +1,4 @@
-"""Slices to write, and SQL to look at what became of them."""
+"""Slices to write, and SQL to read the stored result."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NO_ROWS = Candles.empty().to_pandas()
 
 @dataclass
 class Sql:
-    """Runs a query in a transaction of its own, and gives its rows."""
+    """Run a query in its own transaction, and return its rows."""
 
     db: Database
 
@@ -46,7 +46,7 @@ def a_slice(symbol: str = "BTC/USDT", day: date = DAY, exchange: str = "binance"
 
 
 def candles(slice_: Slice, *, seed: int = 0, price: float = 40_000.0, decimals: int = 2) -> pd.DataFrame:
-    """A whole slice of candles that keep the rules; the same ones for the same arguments."""
+    """Return a complete slice of valid candles. The same arguments give the same candles."""
     random = np.random.default_rng([seed, *slice_.series.symbol.encode(), slice_.day.toordinal()])
     walk = price * (1 + np.cumsum(random.normal(0, 1e-4, slice_.expected + 1)))
     opens, closes = np.round(walk[:-1], decimals), np.round(walk[1:], decimals)
@@ -58,13 +58,13 @@ def candles(slice_: Slice, *, seed: int = 0, price: float = 40_000.0, decimals: 
 
 
 def judged(slice_: Slice, rows: pd.DataFrame | None = None, **record: Any) -> JudgedSlice:
-    """The rows (by default a whole slice) as fetched and judged; keywords replace fields of the record."""
+    """Return the rows (by default a complete slice) as a judged slice; keywords replace fields of the record."""
     fetch = replace(FetchRecord(slice_, FETCHED, Source.REST, 3, 0, 0.5, True, None), **record)
     return JudgedSlice(fetch, judge(as_fetched(candles(slice_) if rows is None else rows), slice_, fetch.fetched_at))
 
 
 def as_fetched(rows: pd.DataFrame) -> Candles:
-    """A candle frame as the pipeline would have fetched it."""
+    """Return a candle frame as a fetched slice."""
     return Candles(rows["time"].to_numpy("datetime64[ms]"), rows[list(VALUES)].to_numpy().T.copy())
 
 
@@ -80,5 +80,5 @@ def with_value(rows: pd.DataFrame, place: int, **values: float) -> pd.DataFrame:
 
 
 def versions(sql: Sql, table: str) -> list[Any]:
-    """Which version of each row is there: it changes when a row is written again, with whatever values."""
+    """Return the version of each row, which changes when a row is written again, even with equal values."""
     return sql(f"SELECT xmin::text, ctid::text, tableoid::text FROM {table} ORDER BY 1, 2, 3")

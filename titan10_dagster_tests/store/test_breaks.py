@@ -25,7 +25,7 @@ def on(days: int) -> Slice:
 
 
 def rows(slice_: Slice, factor: float = 1.0) -> pd.DataFrame:
-    """A day of trading at 8.0, or the same in another unit."""
+    """Return a day of trading at 8.0, or the same day in another unit."""
     frame = candles(slice_, price=8.0, decimals=6)
     for name in ("open", "high", "low", "close"):
         frame[name] = (frame[name] * factor).round(6)
@@ -74,7 +74,7 @@ def test_live_polls_find_a_break_as_it_comes(db: Database) -> None:
 
 
 def test_longer_candles_do_not_bridge_a_break(db: Database) -> None:
-    """The hour that holds the break is left out; the hours beside it are whole."""
+    """The hour with the break is left out; the hours next to it are complete."""
     middle = pd.concat([rows(on(0)).iloc[:630], rows(on(0), 1000.0).iloc[630:]])
     write_slices(db, [judged(on(0), middle)])
     rollups.catch_up(db)
@@ -116,7 +116,7 @@ def test_a_database_that_gets_timescaledb_later_does_not_bridge_a_break(empty_ti
 
 
 def test_a_close_is_not_carried_to_a_break(db: Database, sql: Sql) -> None:
-    """Minutes 600 to 699 are without trades, and so are 300 to 309, but the break is at minute 700."""
+    """Minutes 300 to 309 and 600 to 699 have no trades; the break is at minute 700."""
     day = pd.concat([rows(on(0)).iloc[:300], rows(on(0)).iloc[310:600], rows(on(0), 1000.0).iloc[700:]])
     write_slices(db, [judged(on(0), day)])
     sql("UPDATE gaps SET reason = 'no_trades'")

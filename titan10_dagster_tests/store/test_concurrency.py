@@ -21,8 +21,8 @@ SYMBOLS = ("BTC/USDT", "ETH/USDT", "XRP/USDT")
 
 
 BATCH = 4  # slices
-# The number of a slice that is asked for after a batch was written: one batch is made ready while another is written,
-# and a batch is known to be full when the next slice comes.
+# The number of a slice that is read after a batch was written. One batch is prepared while another is written, and a
+# batch is full only when the next slice arrives.
 ONE_IS_WRITTEN = 2 * BATCH + 2
 
 

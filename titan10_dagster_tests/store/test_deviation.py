@@ -13,7 +13,7 @@ from titan10_dagster_tests.store.making import DAY, a_slice, candles, judged, wi
 
 
 def put(db: Database, exchange: str, symbol: str = "BTC/USDT", *, factor: float = 1.0, only: int = 1440) -> None:
-    """A day whose prices are those of all others times `factor`, in the first `only` minutes."""
+    """Return a day with the prices of all others times `factor`, in the first `only` minutes."""
     slice_ = a_slice(symbol, exchange=exchange)
     rows = candles(slice_)
     prices = ["open", "high", "low", "close"]

@@ -17,7 +17,7 @@ MINUTE = timedelta(minutes=1)
 
 
 def put(db: Database, *holes: int, day: int = 0) -> pd.DataFrame:
-    """A day with minutes in which nothing was traded; what is stored of it."""
+    """Store a day with minutes without trades; return the stored candles."""
     slice_ = a_slice(day=DAY + timedelta(days=day))
     rows = without(candles(slice_), *holes)
     for look in range(2):
@@ -133,5 +133,5 @@ def test_bounds_reach_the_keys(db: Database, sql: Sql) -> None:
     sql("ANALYZE")
     query = "EXPLAIN SELECT * FROM ohlcv_filled('binance', 'BTC/USDT', '1m', %s, %s)"
     planned = "\n".join(line for (line,) in sql(query, [BTC.start, BTC.start + 60 * MINUTE]))
-    assert "Function Scan on ohlcv_filled" not in planned  # it becomes part of the query, constants and all
+    assert "Function Scan on ohlcv_filled" not in planned  # it becomes part of the query, including its constants
     assert "Seq Scan on candles" not in planned

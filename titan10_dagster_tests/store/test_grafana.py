@@ -1,4 +1,4 @@
-"""Every query of the dashboard answers, as the role that Grafana should have, with what its panel needs."""
+"""Every query of the dashboard returns the columns that its panel needs, for the role that Grafana should have."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PANELS = {panel["title"]: panel for panel in DASHBOARD["panels"]}
 VARIABLES = {variable["name"]: variable for variable in DASHBOARD["templating"]["list"]}
 BTC = a_slice()
 
-# What Grafana puts in their place: https://grafana.com/docs/grafana/latest/datasources/postgres/#macros
+# Grafana's replacements of its macros: https://grafana.com/docs/grafana/latest/datasources/postgres/#macros
 FROM, TO = f"'{BTC.start:%FT%TZ}'", f"'{BTC.end + timedelta(days=1):%FT%TZ}'"
 CHOSEN = {"exchange": "binance", "symbol": "BTC/USDT"}
 

@@ -45,7 +45,7 @@ def test_a_plain_database_gains_timescaledb_later(empty_timescaledb_database_url
 
 @pytest.fixture
 def old_timescaledb(own_server: EmbeddedPostgres, open_folder: Path) -> EmbeddedPostgres:
-    """A server that offers a TimescaleDB which is older than ours has to be: its files, for nothing of it is run."""
+    """A server that offers a TimescaleDB older than the minimum. Only its files exist, because it is never run."""
     extensions = open_folder / "share/extension"
     extensions.mkdir(parents=True)
     (extensions / "timescaledb.control").write_text("default_version = '2.17.2'\ntrusted = true\n")
@@ -76,7 +76,7 @@ def test_a_database_that_has_a_timescaledb_too_old_is_refused_with_what_to_do(
 
 
 def test_two_that_start_at_once_do_it_once(empty_database_url: str) -> None:
-    # Not multiprocessing's Pool: that ends its processes by a signal, and once waited for ever for one of them.
+    # multiprocessing's Pool is not used: it ends its processes by a signal, and once waited for one of them for ever.
     with ProcessPoolExecutor(3, multiprocessing.get_context("spawn")) as pool:
         applied = list(pool.map(migrate, [empty_database_url] * 3))
     assert sorted(applied) == [[], [], PLAIN]
@@ -214,7 +214,7 @@ def test_every_statement_is_used_and_every_used_one_is_there() -> None:
 def _role(url: str, rights: str) -> Iterator[str]:
     name = f"titan10_test_{uuid4().hex[:12]}"
     _run(url, f"CREATE ROLE {name} {rights}")
-    _run(url, f"GRANT {name} TO CURRENT_USER")  # else only a superuser may drop what it owns
+    _run(url, f"GRANT {name} TO CURRENT_USER")  # otherwise only a superuser may drop its tables
     try:
         yield name
     finally:

@@ -43,7 +43,7 @@ def lacking(
     timeframe: str = "1m",
     **record: Any,
 ) -> list[JudgedSlice]:
-    """The day of each symbol without these minutes."""
+    """Return the day of each symbol without these minutes."""
     slices = [a_slice(symbol, exchange=exchange, timeframe=timeframe) for symbol in symbols]
     return [judged(one, without(candles(one), *minutes), fetched_at=at, **record) for one in slices]
 
@@ -65,7 +65,7 @@ def reasons(sql: Sql, exchange: str = "binance") -> set[tuple[str, int]]:
 
 @pytest.fixture
 def _adds_up(db: Database) -> Any:
-    """Afterwards ledger, gaps and candles agree, and no day is left to be weighed."""
+    """Classify outages, and check that ledger, gaps and candles agree and that no day stays flagged."""
     yield
     for exchange in ("binance", "okx"):
         for timeframe in ("1m", "1h"):
@@ -281,7 +281,10 @@ WEEKS = 30  # days: traded for 8, silent for 14, traded again
 
 
 def history(days: Iterable[int], *, silent: range, at: datetime, symbol: str = "BTC/USDT") -> list[JudgedSlice]:
-    """Some days of a series of which `silent` have no candle, and the day before trades until 03:00 only."""
+    """Return some days of a series.
+
+    The `silent` days have no candle, and the day before them trades only until 03:00.
+    """
     found = []
     for n in days:
         slice_ = a_slice(symbol, FIRST + n * ONE)

@@ -31,7 +31,7 @@ def migrated(timescaledb_database_url: str) -> Database:
 
 
 def reconnect(db: Database) -> Sql:
-    db.close()  # what ALTER ROLE sets holds for connections from then on
+    db.close()  # settings of ALTER ROLE apply to later connections
     return Sql(db)
 
 

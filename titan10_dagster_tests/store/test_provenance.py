@@ -164,7 +164,10 @@ def test_a_candle_restated_before_sources_were_kept_has_the_source_of_its_restat
 def test_each_candle_names_the_last_source_that_gave_its_value(
     db: Database, sql: Sql, writes: list[tuple[int, int, int, int]]
 ) -> None:
-    """Each write: a source (0: REST), the first hour, how many hours, and the volume. Minutes are sampled by hour."""
+    """Draw writes: a source (0: REST), the first hour, the number of hours, and the volume.
+
+    Minutes are sampled by hour.
+    """
     sql("TRUNCATE candles, series, slice_ledger, gaps, restatements, source_stretches, source_files CASCADE")
     hour = a_slice(timeframe="1h")
     files = [file(f"https://example.com/{n}.zip", hour.start, hour.end) for n in (1, 2)]
@@ -224,7 +227,7 @@ def a_year(symbol: str, rows: pd.DataFrame | None = None) -> list[JudgedSlice]:
 
 
 def test_provenance_costs_less_than_a_tenth_of_a_byte_per_candle(db: Database, sql: Sql) -> None:
-    """A year of one pair in what its rows and index entries add; and of ten pairs with all that is on disk."""
+    """The size of a year: for one pair the added rows and index entries, for ten pairs all bytes on disk."""
     tables = "unnest(ARRAY['source_files', 'source_stretches']::regclass[]) AS t"
     rows_and_indexes = f"SELECT sum(pg_relation_size(t) + pg_indexes_size(t)) FROM {tables}"
     empty = sql.one(rows_and_indexes)

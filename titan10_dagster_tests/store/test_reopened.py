@@ -1,4 +1,4 @@
-"""Which days beyond the horizon are open again for an archive, by the notes of the ledger."""
+"""The days beyond the horizon that are open again for an archive, by the notes of the ledger."""
 
 from __future__ import annotations
 

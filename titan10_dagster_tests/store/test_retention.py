@@ -79,7 +79,7 @@ def test_what_is_being_written_goes_too_once_it_is_written(
     dropping = threading.Thread(target=drop_before, args=(db, date(2024, 1, 20)))
 
     def again() -> Iterator[JudgedSlice]:
-        for n in range(3):  # one is written, one is being written, and one is ready
+        for n in range(3):  # one batch is written, one is being written, and one is ready
             yield judged(a_slice(day=DAY + timedelta(days=n)), fetched_at=FETCHED + LATER)
         dropping.start()
         dropping.join(timeout=1)

@@ -58,14 +58,14 @@ def assert_rollups_are_right(db: Database, series: Series) -> None:
 
 
 def write(db: Database, *given: tuple[Slice, pd.DataFrame]) -> None:
-    """Writes and refreshes, as the pipeline does."""
+    """Write and refresh, as the pipeline does."""
     write_slices(db, [judged(slice_, rows) for slice_, rows in given])
     rollups.refresh(db, windows(slice_ for slice_, _ in given))
 
 
 @dataclass(frozen=True)
 class Fetch:
-    """A part of a day as an exchange gave it; another seed gives other values for the same minutes."""
+    """Return a part of a day as fetched. Another seed gives other values for the same minutes."""
 
     day: int
     seed: int
@@ -212,7 +212,7 @@ def test_days_that_are_compressed_are_refreshed_too(timescaledb: Database) -> No
     with timescaledb.session() as session:
         session.execute("CALL compress_rollups()")
     assert Sql(timescaledb).one(compressed) >= 3
-    # As with hundreds of series: a statement may not decompress as many rows as the days hold.
+    # As with hundreds of series, the days have more rows than a statement may decompress.
     Sql(timescaledb)(FEW_ROWS)
     timescaledb.close()
     write(timescaledb, *((slice_, candles(slice_, seed=1)) for slice_ in slices[:4]))

@@ -23,7 +23,7 @@ def row(day: date, missing: dict[Reason, int]) -> LedgerRow:
 
 
 def series_days(missing: dict[int, dict[Reason, int]]) -> SeriesDays:
-    """Stored days around DAY, by number; what they miss by reason."""
+    """Return stored days around DAY, by number, with their missing candles by reason."""
     rows = {DAY + n * ONE: row(DAY + n * ONE, missing.get(n, {})) for n in range(-9, 10)}
     return SeriesDays.of(SERIES, rows, SPAN)
 

@@ -1,4 +1,4 @@
-"""Servers as they are: a real PgBouncer, two real servers with a failover, several hosts in a URL, another schema."""
+"""Real servers: PgBouncer, two servers with a failover, several hosts in a URL, another schema."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ PGBOUNCER = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/s
 
 
 def account() -> dict[str, object]:
-    """Return the arguments of `subprocess` that make a process of another user where the tests run as root."""
+    """Return arguments of `subprocess` that start a process as another user if the tests run as root."""
     if os.geteuid() != 0:
         return {}
     nobody = pwd.getpwnam("nobody")
@@ -202,7 +202,7 @@ def test_a_write_is_repeated_on_the_new_primary_after_a_failover(nodes: tuple[No
 
         primary.execute("CREATE TABLE kept (port int)")
         assert write() == str(primary.port)
-        # The old primary takes only reads from now on, also for the idle session of the pool; its data has arrived.
+        # From now on the old primary is read-only, also for the idle session of the pool. The standby has its data.
         primary.execute("ALTER SYSTEM SET default_transaction_read_only = on", "SELECT pg_reload_conf()")
         wait_until(lambda: primary.rows("SHOW default_transaction_read_only") == [("on",)], 60)
         time.sleep(1)  # the idle session has seen it too

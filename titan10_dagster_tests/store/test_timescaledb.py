@@ -36,12 +36,12 @@ from titan10_dagster_tests.store.making import (
 )
 
 SYMBOLS = ("BTC/USDT", "ETH/USDT", "XRP/USDT")
-FULLY_COMPRESSED = 1  # chunk status: 1 is compressed, 8 more is "partial": rows lie uncompressed beside
+FULLY_COMPRESSED = 1  # chunk status: 1 is compressed; with 8 added, some rows are uncompressed ("partial")
 
 
 @dataclass
 class Chunks:
-    """The chunks of the hypertable, from outside."""
+    """The chunks of the hypertable, read with SQL."""
 
     sql: Sql
 
@@ -123,7 +123,7 @@ def test_writing_the_same_again_leaves_compressed_chunks_as_they_are(timescaledb
 
 
 def test_a_compressed_day_is_filled_up_and_restated(timescaledb: Database, tsql: Sql, chunks: Chunks) -> None:
-    """On the server's default limits: nothing here sets any."""
+    """This test uses the server's default limits."""
     holed = {slice_: without(candles(slice_), 3, 500, 501, 1439) for slice_ in month()}
     write_slices(timescaledb, [judged(slice_, rows) for slice_, rows in holed.items()])
     chunks.compress()
@@ -198,12 +198,11 @@ WEEK = days(date(2023, 3, 9), date(2023, 3, 15))  # one chunk; it holds the depe
 
 
 def like_real_series(rows: pd.DataFrame, number: int) -> pd.DataFrame:
-    """The rows as another market would have them.
+    """Return the rows as another market would have them.
 
-    Its price level lies between 4e-10 and 6 times the file's. Its prices have 7 significant digits (a quarter of the
+    Its price level is between 4e-10 and 6 times the file's. Its prices have 7 significant digits (a quarter of the
     series; BTC/USDT in this file and Kraken's BTC/USDC have as many), 6 (half; Binance's XRP/ETH) or 5 (a quarter).
-    This mix is an assumption, and the size hangs on it.
-    Volumes keep the file's digits at other decimals.
+    This mix is an assumption that determines the size. Volumes keep the digits of the file with other decimals.
     """
     level = 4.0 * 10.0 ** -(number % 11) * (1 + number / SERIES / 2)
     decimals = (7, 6, 6, 5)[number % 4] - int(np.floor(np.log10(23_000 * level))) - 1
@@ -225,17 +224,20 @@ def by_day(real_data: Path) -> dict[date, pd.DataFrame]:
 
 @pytest.fixture
 def in_batches(timescaledb: Database, tsql: Sql) -> Database:
-    """A database with the policies of the settings, but for the one that would compress by itself."""
+    """A database with the policies of the settings, except the one that would compress by itself."""
     apply(timescaledb, Policies.in_days(chunk=7, compress_after=7))
     tsql("SELECT remove_compression_policy('candles')")
-    timescaledb.close()  # the size of a batch holds for connections from then on
+    timescaledb.close()  # the size of a batch applies to later connections
     return timescaledb
 
 
 def test_a_real_candle_of_a_hundred_series_takes_fourteen_bytes(
     in_batches: Database, tsql: Sql, chunks: Chunks, by_day: dict[date, pd.DataFrame]
 ) -> None:
-    """Every series as the file is, with its 7 digits. In batches of 1000, TimescaleDB's own, it takes 15.0 bytes."""
+    """Every series equals the file, with its 7 digits.
+
+    In TimescaleDB's default batches of 1000 a candle takes 15.0 bytes.
+    """
     first = [judged(a_slice("S0/USDT", day), rows, fetched_at=APRIL) for day, rows in by_day.items()]
     written = write_slices(in_batches, first).inserted
     tsql(

@@ -102,7 +102,7 @@ def test_writing_the_same_again_touches_no_row(db: Database, sql: Sql) -> None:
 def test_the_same_values_from_a_later_fetch_touch_no_candle(db: Database, sql: Sql) -> None:
     write_slices(db, [judged(BTC)])
     before = versions(sql, "candles")
-    # With a candle of more decimals before them, the same values get another scale: they are equal nonetheless.
+    # After a candle with more decimals, the same values get another scale. They still count as equal.
     finer = judged(
         a_slice(day=DAY - timedelta(days=1)),
         with_value(candles(a_slice(day=DAY - timedelta(days=1))), 0, low=0.12345678),
@@ -361,7 +361,7 @@ def test_a_candle_after_a_delisting_turns_it_into_a_halt(db: Database) -> None:
 
 
 def test_a_delisting_reported_too_late_is_rejected(db: Database) -> None:
-    """The days of a halt are stored after a candle that came when it was over: in another write, and in the same."""
+    """The days of a halt are stored after a candle from after the halt: in another write, and in the same write."""
     closing = {"delisted": BTC.start + timedelta(hours=20)}
     resumes = a_slice(day=DAY + timedelta(days=2))
     write_slices(db, [judged(resumes)])

@@ -23,7 +23,7 @@ Show = Callable[..., tuple[str, list[str]]]
 
 @pytest.fixture
 def show(database_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Show:
-    """Runs the command on these alerts; what it prints, and what it says beside that."""
+    """Run the command with these alerts; return its output and its messages."""
 
     def run(*alerts: Alert, urls: tuple[str, ...] = (), as_json: bool = False) -> tuple[str, list[str]]:
         db = Database(database_url)

@@ -1,4 +1,4 @@
-"""The proof of `titan10 demo`: stored candles beside what the sandbox's exchanges have. `make demo` runs it all."""
+"""The proof of `titan10 demo`, which compares stored candles with the sandbox. `make demo` runs the whole demo."""
 
 from __future__ import annotations
 

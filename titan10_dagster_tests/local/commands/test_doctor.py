@@ -1,4 +1,4 @@
-"""`titan10 doctor` on a good installation, and how it prints what it finds."""
+"""`titan10 doctor` on a good installation, and the output of its findings."""
 
 from __future__ import annotations
 

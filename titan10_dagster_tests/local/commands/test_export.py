@@ -1,4 +1,4 @@
-"""Exports read back with the readers that their users have."""
+"""Exports, read with the libraries of their users."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ NOW = datetime(2024, 6, 1, tzinfo=UTC)
 Export = Callable[..., int]
 
 
-# For what the two read in different ways: the rest is the same files from the same views.
+# Only what the two read in different ways is tested; all else is the same files from the same views.
 BOTH = pytest.mark.parametrize("url", ["database_url", "timescaledb_database_url"], indirect=True)
 
 

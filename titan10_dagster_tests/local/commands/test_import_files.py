@@ -1,4 +1,4 @@
-"""`titan10 import`: files of a user become stored candles, and what was stored before stays."""
+"""`titan10 import`: a user's files become stored candles, and candles that were stored before stay."""
 
 from __future__ import annotations
 

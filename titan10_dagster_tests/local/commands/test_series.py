@@ -26,7 +26,7 @@ BTC, TYPO = a_slice("BTC/USDT"), a_slice("BCT/USDT")
 
 @dataclass
 class Shell:
-    """Settings, and what the commands said on standard error."""
+    """Settings, and the messages of the commands on standard error."""
 
     settings: Settings
     said: list[str] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""`titan10 status`: what runs, where the database is, and a row for each exchange."""
+"""`titan10 status`: the running processes, the address of the database, and a row for each exchange."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def settings(database_url: str, tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def show(settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Show:
-    """Run the command; return what it prints, and its messages."""
+    """Run the command; return its output and its messages."""
 
     def run(*, as_json: bool = False) -> tuple[str, list[str]]:
         messages: list[str] = []
