@@ -97,4 +97,17 @@ def _of_connection(link: BaseException) -> str | None:
         return "the server refused the connection"
     if isinstance(link, aiohttp.ClientConnectorError) and isinstance(link.os_error, ConnectionRefusedError):
         return f"the server{host} refused the connection"
+    return _of_answer(link)
+
+
+def _of_answer(link: BaseException) -> str | None:
+    """Return what is wrong with an answer that broke off, or that is not HTTP."""
+    if isinstance(link, aiohttp.TooManyRedirects):
+        return "the server redirects again and again"
+    if isinstance(link, aiohttp.ClientPayloadError):
+        return "the answer is cut short or damaged"
+    if isinstance(link, aiohttp.ClientResponseError) and not isinstance(link, aiohttp.ClientHttpProxyError):
+        return "the server's answer is not valid HTTP"
+    if isinstance(link, (aiohttp.ServerDisconnectedError, ConnectionResetError)):
+        return "the server closed the connection without an answer"
     return None

@@ -62,7 +62,7 @@ class Answer:
 
     @property
     def good(self) -> bool:
-        return self.status is not None and self.status < 400
+        return self.status is not None and 200 <= self.status < 300
 
     @property
     def skew(self) -> timedelta:
@@ -143,6 +143,8 @@ class _Requests:
             answer.seconds = time.monotonic() - answer.sent
             self.counters.request_seconds += answer.seconds
         parsed = _json(answer.parsed, answer.parsed)
+        if not answer.good:  # ccxt does not know every status, and an empty list would count as "no candles"
+            raise BadResponse(f"data with the status {answer.status}, which is not the status of an answer")
         if not answer.of_candles:
             _record(answer, key)
         answer.under_way -= 1

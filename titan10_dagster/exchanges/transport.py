@@ -98,9 +98,22 @@ async def _refuse_other_server(
     session: aiohttp.ClientSession, context: SimpleNamespace, redirect: aiohttp.TraceRequestRedirectParams
 ) -> None:
     location = redirect.response.headers.get("Location") or redirect.response.headers.get("URI") or ""
-    target = redirect.response.url.join(yarl.URL(location))
-    if target.host != redirect.url.host or (redirect.url.scheme == "https" and target.scheme != "https"):
+    try:
+        target = redirect.response.url.join(yarl.URL(location))
+    except ValueError:
+        raise BadResponse("a redirect to an address that cannot be read") from None
+    if not target.host:
+        raise BadResponse(f"a redirect to {target.scheme}:, which is refused")
+    if not _is_same_server(redirect.url, target):
         raise BadResponse(f"a redirect to another server, which is refused: {target.with_query(None).with_user(None)}")
+
+
+def _is_same_server(url: yarl.URL, target: yarl.URL) -> bool:
+    """Return whether a redirect stays on the server. It may go from http to https, if both use their usual ports."""
+    uses_tls_now = (url.scheme, target.scheme) == ("http", "https") and url.is_default_port()
+    return target.origin() == url.origin() or (
+        uses_tls_now and target.host == url.host and target.is_default_port()
+    )
 
 
 class _LimitedResponse(aiohttp.ClientResponse):

@@ -11,14 +11,15 @@ import zlib
 from collections.abc import AsyncIterator, Callable
 
 import pytest
+import yarl
 from aiohttp import web
 
 from titan10_dagster.candles.slices import Series
 from titan10_dagster.errors import FetchError, MalformedAnswer, TransientError
 from titan10_dagster.exchanges.client import ExchangeClient
-from titan10_dagster.exchanges.transport import CANDLES_LIMIT
+from titan10_dagster.exchanges.transport import CANDLES_LIMIT, _is_same_server
 from titan10_dagster_tests.exchanges.harness import MINUTE, NOW, market, now, run
-from titan10_dagster_tests.exchanges.serving import Handler, says, serving
+from titan10_dagster_tests.exchanges.serving import Handler, says, serving, serving_bytes
 
 SYMBOL = "BTC/USDT"
 ROW = f'[{int(NOW.timestamp() * 1000)}, "1", "2", "0.5", "1.5", "3"]'
@@ -216,6 +217,81 @@ def test_a_redirect_to_another_server_is_refused() -> None:
         run(work())
     assert "secret" not in str(caught.value)
     assert reached == []
+
+
+@pytest.mark.parametrize(
+    ("location", "words"),
+    [
+        ("http://127.0.0.1:9/there", "another server, which is refused: http://127.0.0.1:9/there"),
+        ("http://me:s3cret@api.example.com/there", "another server, which is refused: http://api.example.com/there"),
+        ("file:///etc/passwd", "a redirect to file:, which is refused"),
+        ("javascript:alert(1)", "a redirect to javascript:, which is refused"),
+        ("http://[::1", "a redirect to an address that cannot be read"),
+    ],
+)
+def test_a_redirect_to_no_exchange_is_refused(location: str, words: str) -> None:
+    with pytest.raises(MalformedAnswer) as caught:
+        from_server(redirecting(lambda _: location))
+    assert words in str(caught.value)
+    assert "s3cret" not in str(caught.value)
+
+
+def test_a_redirect_may_only_change_to_tls_on_the_usual_ports() -> None:
+    url = yarl.URL("http://api.example.com/a")
+    assert _is_same_server(url, yarl.URL("https://api.example.com/b"))
+    assert not _is_same_server(url, yarl.URL("https://api.example.com:8443/b"))
+    assert not _is_same_server(yarl.URL("https://api.example.com/a"), yarl.URL("http://api.example.com/b"))
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"), [(300, MalformedAnswer), (470, FetchError), (524, TransientError), (999, TransientError)]
+)
+def test_an_empty_list_with_a_status_that_ccxt_does_not_know_is_no_answer(status: int, kind: type[FetchError]) -> None:
+    with pytest.raises(kind, match=f"data with the status {status}"):
+        from_server(says("[]", status=status))
+
+
+def head(*lines: str, status: str = "200 OK", version: str = "HTTP/1.1") -> bytes:
+    return "\r\n".join((f"{version} {status}", "Content-Type: application/json", *lines, "", "")).encode()
+
+
+CUT = "the answer is cut short or damaged"
+NO_HTTP = "the server's answer is not valid HTTP"
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (head("Content-Length: 500") + b"[]", CUT),
+        (head("Transfer-Encoding: chunked") + b"ff\r\n[]", CUT),
+        (head("Transfer-Encoding: chunked") + b"zz\r\n[]", NO_HTTP),
+        (head("Content-Length: -5") + b"[]", NO_HTTP),
+        (head("Content-Length: 1", "Content-Length: 2") + b"[]", NO_HTTP),
+        (head(*(f"X-{number}: {'x' * 80}" for number in range(2000))) + b"[]", NO_HTTP),
+        (head(f"X: {'x' * 100_000}") + b"[]", NO_HTTP),
+        (head(status="0 Odd") + b"[]", NO_HTTP),
+        (head(version="ICY") + b"[]", NO_HTTP),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", NO_HTTP),
+        (b"[]", NO_HTTP),
+        (bytes(100_000), NO_HTTP),
+    ],
+    ids=range(12),
+)
+def test_an_answer_that_breaks_off_or_is_not_http_names_the_cause(answer: bytes, words: str) -> None:
+    async def work() -> int:
+        async with serving_bytes(answer) as url:
+            return await page(url)
+
+    with pytest.raises(TransientError, match=words):
+        run(work())
+
+
+def test_a_server_that_redirects_without_end_is_named() -> None:
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        return web.Response(status=302, headers={"Location": f"{request.path}x"})
+
+    with pytest.raises(TransientError, match="the server redirects again and again"):
+        from_server(answer)
 
 
 def test_a_redirect_to_another_path_of_the_same_server_is_followed() -> None:
