@@ -111,9 +111,7 @@ async def _refuse_other_server(
 def _is_same_server(url: yarl.URL, target: yarl.URL) -> bool:
     """Return whether a redirect stays on the server. It may go from http to https, if both use their usual ports."""
     uses_tls_now = (url.scheme, target.scheme) == ("http", "https") and url.is_default_port()
-    return target.origin() == url.origin() or (
-        uses_tls_now and target.host == url.host and target.is_default_port()
-    )
+    return target.origin() == url.origin() or (uses_tls_now and target.host == url.host and target.is_default_port())
 
 
 class _LimitedResponse(aiohttp.ClientResponse):
