@@ -227,7 +227,8 @@ class Breaker:
         )
         recording.add_done_callback(_retrieved)
         with suppress(TimeoutError):
-            return (await asyncio.wait_for(asyncio.shield(recording), RECORD_WITHIN)).pace
+            async with asyncio.timeout(RECORD_WITHIN):
+                return (await asyncio.shield(recording)).pace
         return None
 
     async def count(self, requests: int) -> None:
@@ -261,7 +262,8 @@ class Breaker:
         if left <= 0:
             return None
         with suppress(TimeoutError, DatabaseUnavailable):
-            return await asyncio.wait_for(asyncio.shield(self._reading), left)
+            async with asyncio.timeout(left):
+                return await asyncio.shield(self._reading)
         return None
 
     async def _apply(self, change: Callable[[Health], Health]) -> Health:

@@ -174,7 +174,8 @@ class _Poll:
     async def _record(self, recording: Coroutine[None, None, None]) -> None:
         """Wait a short time until the database has recorded the result. The candles still have to be stored."""
         try:
-            await asyncio.wait_for(recording, _RECORD_WITHIN)
+            async with asyncio.timeout(_RECORD_WITHIN):
+                await recording
         except (TimeoutError, StoreError) as error:
             log.warning(
                 "the breaker of %s could not be updated: %s", self.client.exchange, error or "no answer in time"

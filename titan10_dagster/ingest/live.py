@@ -25,6 +25,7 @@ from titan10_dagster.exchanges.venues.registry import venue_of
 from titan10_dagster.ingest.clients import breaker_of, live_share_of, open_client
 from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.ingest.days import ledger_rows
+from titan10_dagster.ingest.event_loop import run_in_event_loop
 from titan10_dagster.ingest.judge import judge_slice
 from titan10_dagster.ingest.markets import stored_or_read
 from titan10_dagster.logs import about
@@ -62,7 +63,7 @@ class LiveReport:
 
 def poll_exchanges(titan10: IngestContext, exchanges: Sequence[str]) -> list[LiveReport]:
     """Poll the exchanges at the same time. Each report contains the problems of its exchange."""
-    return asyncio.run(poll_together(titan10, exchanges))
+    return run_in_event_loop(poll_together(titan10, exchanges))
 
 
 async def poll_together(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
@@ -14,6 +13,7 @@ from titan10_dagster.exchanges.markets import Resolution, read_markets, resolve
 from titan10_dagster.exchanges.venues.registry import venue_of
 from titan10_dagster.ingest.clients import breaker_of, open_client
 from titan10_dagster.ingest.context import IngestContext
+from titan10_dagster.ingest.event_loop import run_in_event_loop
 from titan10_dagster.store.database import retrying
 from titan10_dagster.store.identities import EventKind, events_since
 from titan10_dagster.store.markets import MarketStore
@@ -32,7 +32,7 @@ def refresh_markets(titan10: IngestContext, exchange: str) -> MarketList:
     Raises:
         FetchError: the exchange did not answer.
     """
-    listed = asyncio.run(_read(titan10, exchange))
+    listed = run_in_event_loop(_read(titan10, exchange))
     concerned = titan10.settings.exchanges[exchange].symbols if exchange in titan10.settings.exchanges else ()
     unconfirmed = MarketStore(titan10.database).replace(exchange, listed.markets, titan10.now(), concerned=concerned)
     if unconfirmed:

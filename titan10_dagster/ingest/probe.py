@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 
@@ -19,6 +18,7 @@ from titan10_dagster.exchanges.venues.registry import venue_of
 from titan10_dagster.exchanges.venues.venue import Venue
 from titan10_dagster.ingest.clients import breaker_of, open_client
 from titan10_dagster.ingest.context import IngestContext
+from titan10_dagster.ingest.event_loop import run_in_event_loop
 from titan10_dagster.ingest.markets import stored_or_read
 from titan10_dagster.planning.probe import Property, compare
 from titan10_dagster.store import ledger, reader
@@ -42,7 +42,7 @@ def probe_exchange(titan10: IngestContext, exchange: str) -> Probe:
     store = ProbeStore(titan10.database)
     last, expected = store.last_values(exchange), recorded(record)
     sample = _sample(titan10, exchange, record, markets, began)
-    measured, requests = asyncio.run(_measure(titan10, exchange, markets, sample, {**last, **expected}))
+    measured, requests = run_in_event_loop(_measure(titan10, exchange, markets, sample, {**last, **expected}))
     probe = Probe(exchange, began, requests, tuple(compare(measured, expected, last)))
     store.keep(probe)
     return probe

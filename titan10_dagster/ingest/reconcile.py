@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
@@ -19,6 +18,7 @@ from titan10_dagster.exchanges.venues.registry import venue_of
 from titan10_dagster.ingest.archive import archive_of, read_archive
 from titan10_dagster.ingest.clients import fetch_by_rest
 from titan10_dagster.ingest.context import IngestContext
+from titan10_dagster.ingest.event_loop import run_in_event_loop
 from titan10_dagster.ingest.judge import verdict_of
 from titan10_dagster.ingest.markets import stored_or_read
 from titan10_dagster.store import ledger
@@ -194,7 +194,7 @@ class _Work:
     def compare(self, batch: Sequence[Slice]) -> None:
         """Fetch the slices from the archive, fetch the slices that it has from REST too, and compare them."""
         from_archive, from_rest = _Collected(), _Collected()
-        read = asyncio.run(
+        read = run_in_event_loop(
             read_archive(
                 self.titan10, self.exchange, self.archive, self.markets, batch, from_archive, beside=self.settled
             )
@@ -206,7 +206,7 @@ class _Work:
                 self.not_compared[slice_] = f"archive: {read.left.get(slice_, 'it brought nothing')}"
         if not available:
             return
-        report = asyncio.run(fetch_by_rest(self.titan10, self.exchange, self.markets, available, from_rest))
+        report = run_in_event_loop(fetch_by_rest(self.titan10, self.exchange, self.markets, available, from_rest))
         self.requests += report.requests
         for slice_ in available:
             reason = _not_usable(slice_, from_rest, report)

@@ -21,6 +21,7 @@ from titan10_dagster.errors import ArchiveError
 from titan10_dagster.exchanges.archive_record import Archive
 from titan10_dagster.ingest.archive import archive_of, open_downloader, read_archive
 from titan10_dagster.ingest.context import IngestContext
+from titan10_dagster.ingest.event_loop import run_in_event_loop
 from titan10_dagster.ingest.markets import stored_or_read
 from titan10_dagster.ingest.store import refresh_rollups, store_slices
 from titan10_dagster.store.database import retrying
@@ -77,7 +78,7 @@ def check_files(titan10: IngestContext, exchange: str, *, most: int = MOST_FILES
         return FileCheck(0, (), (), {})
     now = titan10.now()
     files = retrying(lambda: files_in_use(titan10.database, exchange, checked_before=now - CHECKED_AFTER, most=most))
-    answers = asyncio.run(_request(titan10, exchange, archive, files))
+    answers = run_in_event_loop(_request(titan10, exchange, archive, files))
     retrying(lambda: note_unchanged(titan10.database, answers.unchanged, now))
     replaced = [_read_again(titan10, exchange, archive, file) for file in answers.replaced]
     for file in answers.absent:
@@ -121,7 +122,7 @@ def _read_again(titan10: IngestContext, exchange: str, archive: Archive, file: U
         titan10.land(fetched)
         landed.append(fetched.record.slice)
 
-    asyncio.run(read_archive(titan10, exchange, archive, stored_or_read(titan10, exchange), slices, land))
+    run_in_event_loop(read_archive(titan10, exchange, archive, stored_or_read(titan10, exchange), slices, land))
     report = store_slices(titan10, sorted(landed)) if landed else WriteReport({})
     refresh_rollups(titan10, report)
     found = ReplacedFile(file.url, tuple(sorted(landed)), report.restated, report.inserted)

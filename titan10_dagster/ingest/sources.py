@@ -10,7 +10,6 @@ know this.
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -30,6 +29,7 @@ from titan10_dagster.exchanges.venues.registry import venue_of
 from titan10_dagster.ingest.archive import NOTE, archive_of, open_downloader, read_archive
 from titan10_dagster.ingest.clients import fetch_by_rest, health_of, page_spacing
 from titan10_dagster.ingest.context import IngestContext
+from titan10_dagster.ingest.event_loop import run_in_event_loop
 from titan10_dagster.planning.forecast import Cost, Speed, joined, seconds_at_pace
 from titan10_dagster.store.database import retrying
 from titan10_dagster.store.markets import MarketStore
@@ -127,7 +127,7 @@ class RestSource:
                 beyond[slice_] = f"{self.exchange} no longer serves it"
             land(fetched)
 
-        report = asyncio.run(fetch_by_rest(self.titan10, self.exchange, self.markets, slices, land_and_note))
+        report = run_in_event_loop(fetch_by_rest(self.titan10, self.exchange, self.markets, slices, land_and_note))
         if report.listed:
             retrying(lambda: MarketStore(self.titan10.database).note_listed(self.exchange, report.listed))
         spent = {Source.REST: Cost(requests=report.requests, seconds=report.seconds)}
@@ -162,7 +162,7 @@ class ArchiveSource:
         return read_cost(self.archive, units, now, is_cached=is_cached, speed=speed_now())
 
     def bring(self, slices: Sequence[Slice], land: Land) -> Brought:
-        report = asyncio.run(read_archive(self.titan10, self.exchange, self.archive, self.markets, slices, land))
+        report = run_in_event_loop(read_archive(self.titan10, self.exchange, self.archive, self.markets, slices, land))
         spent = Cost(report.requests, report.files, report.cached, report.bytes, report.seconds)
         return Brought(left=report.left, spent={Source.ARCHIVE: spent})
 

@@ -27,6 +27,7 @@ from titan10_dagster.dagster_internals.database import dagster_url
 from titan10_dagster.errors import FetchError, SettingsError, StoreError, Titan10Error
 from titan10_dagster.exchanges.client import ExchangeClient
 from titan10_dagster.exchanges.markets import resolve
+from titan10_dagster.ingest.event_loop import run_in_event_loop
 from titan10_dagster.local.postgres import EmbeddedPostgres
 from titan10_dagster.logs import redacted
 from titan10_dagster.settings import ExchangeSettings, Settings
@@ -324,7 +325,7 @@ def _exchanges(settings: Settings) -> list[Finding]:
         checks = [_exchange(name, configured) for name, configured in settings.enabled.items()]
         return await asyncio.gather(*checks)
 
-    return list(chain.from_iterable(asyncio.run(check_all())))
+    return list(chain.from_iterable(run_in_event_loop(check_all())))
 
 
 async def _exchange(name: str, configured: ExchangeSettings) -> list[Finding]:
