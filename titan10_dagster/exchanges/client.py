@@ -37,7 +37,7 @@ from titan10_dagster.exchanges.failures import classify, safe_cause
 from titan10_dagster.exchanges.market_lists import read_market_list
 from titan10_dagster.exchanges.market_records import ccxt_market
 from titan10_dagster.exchanges.network import network_failure
-from titan10_dagster.exchanges.pacing import SAFE_SHARE, Pacer, TooLate
+from titan10_dagster.exchanges.pacing import SAFE_SHARE, Pacer, TooLate, pacer_of
 from titan10_dagster.exchanges.pages import Page
 from titan10_dagster.exchanges.stalls import LoopWatch
 from titan10_dagster.exchanges.strict import Answer, Counters, content_of, current_answer, strict_class
@@ -108,7 +108,7 @@ class ExchangeClient:
         self._proxies: dict[str, str | None] = {}  # proxies of the environment, by server
         self._timeout_ms = timeout_ms
         self._breaker = breaker
-        self._share = pace_share * self.venue.budget if paced else None
+        self._share = pace_share if paced else None
         self._counting = _RequestCount(breaker)
         self._watch = LoopWatch()
         self._session: aiohttp.ClientSession | None = None
@@ -134,10 +134,11 @@ class ExchangeClient:
 
     async def __aenter__(self) -> Self:
         exchange = strict_class(self.exchange)(self._config())
-        self.pacer = Pacer(exchange.rateLimit / 1000 / self._share if self._share else 0)
+        self.pacer = Pacer(0) if self._share is None else pacer_of(self.venue, self._share)
         if self._breaker is not None:
             self._go_at(await self._breaker.pace())
-        exchange.turn, exchange.counters, exchange.clock = self._turn, self.counters, self.now
+        exchange.turn, exchange.ended = self._turn, lambda: _end_request(self.pacer)
+        exchange.counters, exchange.clock = self.counters, self.now
         exchange.proxy_for = self._proxy_for
         if self._base_url:
             exchange.urls = {**exchange.urls, "api": _rebased(exchange.urls["api"], self._base_url)}
@@ -187,6 +188,8 @@ class ExchangeClient:
         except Exception as error:  # noqa: BLE001  it is raised again as a FetchError
             raise await self._failure(error, answer, series.symbol) from safe_cause(error)
         finally:
+            for release in answer.releases:  # of requests that were not made
+                self.pacer.end(release)
             current_answer.reset(token)
         _check_clock(self.exchange, answer)
         self._counting.note(self.requests)
@@ -215,6 +218,8 @@ class ExchangeClient:
         except Exception as error:  # noqa: BLE001  it is raised again as a FetchError
             raise await self._failure(error, answer, None) from safe_cause(error)
         finally:
+            for release in answer.releases:  # of requests that were not made
+                self.pacer.end(release)
             current_answer.reset(token)
         self.clock_skew = answer.skew
         _check_clock(self.exchange, answer)
@@ -226,7 +231,12 @@ class ExchangeClient:
 
     async def _turn(self, cost: float) -> None:
         """Wait until a request may be made."""
-        await self.pacer.wait(cost, self._is_admitted)
+        release = await self.pacer.wait(cost, self._is_admitted)
+        answer = current_answer.get()
+        if answer is None:
+            self.pacer.end(release)
+        else:
+            answer.releases.append(release)
 
     async def _is_admitted(self) -> bool:
         """Check just before a request whether it may still be made; return False if the pace has changed.
@@ -321,6 +331,16 @@ class _RequestCount:
         with suppress(StoreError):  # the next update includes them
             await breaker.count(requests - self._counted)
             self._counted = requests
+
+
+def _end_request(pacer: Pacer) -> None:
+    """Report to the pacer that a request of the current task has ended.
+
+    ccxt may make several requests for one list of markets at the same time. It does not matter which one is first.
+    """
+    answer = current_answer.get()
+    if answer is not None and answer.releases:
+        pacer.end(answer.releases.pop(0))
 
 
 def _check_clock(exchange: str, answer: Answer) -> None:

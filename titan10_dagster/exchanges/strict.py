@@ -34,6 +34,7 @@ from titan10_dagster.exchanges.containers import container_of
 from titan10_dagster.exchanges.rows import ParsedRows, decode, holds_no_candles, parse, split
 from titan10_dagster.exchanges.venues.registry import venue_of
 from titan10_dagster.exchanges.venues.venue import Wire
+from titan10_dagster.planning.quota import Release
 
 MOST_RECORDS = 20_000  # in a market list; the longest known has about 4,000
 _MILLISECONDS = re.compile(r"\d{13}")
@@ -56,6 +57,7 @@ class Answer:
     recorded: dict[str, Any] = field(default_factory=dict)  # answers of the task without candles, by request
     replayed: Mapping[str, Any] | None = None  # what to answer without a request
     under_way: int = 0  # requests without a good answer so far
+    releases: list[Release] = field(default_factory=list)  # the pacer's, of requests that have not ended
     requested_at: datetime | None = None
     sent: float = 0.0  # time.monotonic
     seconds: float = 0.0
@@ -118,6 +120,7 @@ class _Requests:
     """The methods of a strict class that make requests, or replay their answers."""
 
     turn: Callable[[float], Awaitable[None]]
+    ended: Callable[[], None]  # called after each request that had its turn
     counters: Counters
     clock: Callable[[], datetime]
     proxy_for: Callable[[str], str | None]
@@ -142,6 +145,7 @@ class _Requests:
         finally:
             answer.seconds = time.monotonic() - answer.sent
             self.counters.request_seconds += answer.seconds
+            self.ended()
         parsed = _json(answer.parsed, answer.parsed)
         if not answer.good:  # ccxt does not know every status, and an empty list would count as "no candles"
             raise BadResponse(f"data with the status {answer.status}, which is not the status of an answer")

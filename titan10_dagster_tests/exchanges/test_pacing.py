@@ -9,8 +9,18 @@ from typing import Any, TypeVar
 
 import pytest
 
-from titan10_dagster.exchanges.pacing import LEAST_SHARE, LIVE_SECONDS, SAFE_SHARE, Pacer, TooLate, live_share
+from titan10_dagster.exchanges.pacing import (
+    LEAST_SHARE,
+    LIVE_SECONDS,
+    SAFE_SHARE,
+    Pacer,
+    TooLate,
+    live_share,
+    pacer_of,
+)
 from titan10_dagster.exchanges.venues.registry import venue_of
+from titan10_dagster.planning.quota import Quota, Release
+from titan10_dagster.sandbox.venues.registry import VENUES
 from titan10_dagster_tests.cost import least
 
 T = TypeVar("T")
@@ -45,11 +55,11 @@ async def moments(pacer: Pacer, count: int, cost: float = 1.0) -> list[float]:
     began = time.monotonic()
     passed: list[float] = []
 
-    async def one() -> None:
-        await pacer.wait(cost)
+    async def request() -> None:
+        pacer.end(await pacer.wait(cost))
         passed.append(time.monotonic() - began)
 
-    await asyncio.gather(*(one() for _ in range(count)))
+    await asyncio.gather(*(request() for _ in range(count)))
     return passed
 
 
@@ -111,7 +121,7 @@ def test_requests_due_after_the_deadline_fail_at_once(clock: Clock) -> None:
         pacer.rest(120.0, time.monotonic())
         began = time.monotonic()
         done = await asyncio.gather(*waiting, return_exceptions=True)
-        assert all(isinstance(one, TooLate) for one in done)
+        assert all(isinstance(outcome, TooLate) for outcome in done)
         assert time.monotonic() == began
 
     clock.run(work())
@@ -119,12 +129,12 @@ def test_requests_due_after_the_deadline_fail_at_once(clock: Clock) -> None:
 
 @pytest.mark.alone
 def test_only_requests_due_within_the_deadline_proceed(clock: Clock) -> None:
-    async def work() -> list[BaseException | None]:
+    async def work() -> list[Release | BaseException]:
         pacer = Pacer(0.1)
         pacer.deadline = time.monotonic() + 0.25
         return await asyncio.gather(*(pacer.wait(1.0) for _ in range(20)), return_exceptions=True)
 
-    gone = [one is None for one in clock.run(work())]
+    gone = [isinstance(outcome, Release) for outcome in clock.run(work())]
     assert gone == [True] * 3 + [False] * 17
 
 
@@ -156,3 +166,58 @@ def test_a_stall_of_this_process_is_not_followed_by_a_burst(clock: Clock) -> Non
     passed = clock.run(work())
     spaces = [b - a for a, b in itertools.pairwise(passed)]
     assert sorted(spaces)[1] >= 0.015  # an interval may be short: a delay of less than one interval is made up
+
+
+def test_requests_that_a_stall_holds_back_are_not_followed_by_more_than_the_quota(clock: Clock) -> None:
+    """Five requests wait for a connection until second 3; the quota of five in a second is then used up."""
+
+    async def work() -> list[float]:
+        pacer = Pacer(0.1, Quota(5, 1.0))
+        began, sent = time.monotonic(), list[float]()
+
+        async def request() -> None:
+            release = await pacer.wait(1.0)
+            await asyncio.sleep(max(0.0, began + 3.0 - time.monotonic()))
+            sent.append(time.monotonic() - began)
+            pacer.end(release)
+
+        await asyncio.gather(*(request() for _ in range(12)))
+        return sent
+
+    sent = clock.run(work())
+    assert sent[:5] == pytest.approx([3.0] * 5, abs=0.01)
+    assert sent[5] == pytest.approx(4.0, abs=0.02)
+    for first, sixth in zip(sent, sent[5:], strict=False):
+        assert sixth - first > 0.99
+
+
+@pytest.mark.parametrize("deadline", [2.0, 10.0])
+def test_a_request_that_waits_for_an_answer_stops_at_the_deadline(clock: Clock, deadline: float) -> None:
+    async def work() -> tuple[float, BaseException | Release]:
+        pacer, began = Pacer(0.1, Quota(1, 1.0)), time.monotonic()
+        pacer.deadline = began + deadline
+        unanswered = await pacer.wait(1.0)
+        asyncio.get_running_loop().call_later(5.0, pacer.end, unanswered)
+        (outcome,) = await asyncio.gather(pacer.wait(1.0), return_exceptions=True)
+        return time.monotonic() - began, outcome
+
+    seconds, outcome = clock.run(work())
+    assert isinstance(outcome, TooLate if deadline < 5 else Release)
+    assert seconds == pytest.approx(deadline if deadline < 5 else 6.0, abs=0.01)
+
+
+@pytest.mark.parametrize("exchange", sorted(VENUES))
+def test_pace_and_quota_keep_to_the_documented_limit(exchange: str) -> None:
+    """The sandbox has the limits of each exchange's documents; a poll and a run share them."""
+    facts = venue_of(exchange)
+    assert facts.quota is not None
+    polling = live_share(facts, 4)
+    pacers = [pacer_of(facts, polling), pacer_of(facts, SAFE_SHARE - polling)]
+    limits = [limit for limit in VENUES[exchange].limits if "instruments" not in limit.paths]
+    for limit in limits:
+        allowed = limit.allowed / limit.cost.get("candles", 1.0)
+        assert facts.page_seconds >= limit.window / allowed * 0.999
+        if limit.window == facts.quota.seconds:
+            assert sum(pacer._most for pacer in pacers) <= facts.quota.requests <= allowed
+        assert sum(limit.window / (pacer._interval * facts.cost) for pacer in pacers) <= 0.91 * allowed
+    assert facts.quota.seconds in {limit.window for limit in limits}

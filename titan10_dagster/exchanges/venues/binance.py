@@ -6,6 +6,7 @@ from datetime import date, timedelta
 
 from titan10_dagster.exchanges.archive_record import Archive, Cadence, Tree
 from titan10_dagster.exchanges.venues.venue import Bans, EmptyMinutes, FailureKind, Venue, Wire, error_code
+from titan10_dagster.planning.quota import Quota
 
 VENUE = Venue(
     exchange="binance",
@@ -15,6 +16,7 @@ VENUE = Venue(
     alternative_source="data.binance.vision, daily and monthly zips with checksums",
     days_per_run=31,
     cost=0.4,
+    quota=Quota(3_000, 60),
     quota_pause=timedelta(seconds=60),
     bans=Bans(frozenset({403, 418}), timedelta(minutes=10)),
     phrases=(

@@ -7,6 +7,7 @@ from datetime import date
 
 from titan10_dagster.exchanges.archive_record import Archive, Cadence, Tree
 from titan10_dagster.exchanges.venues import binance
+from titan10_dagster.planning.quota import Quota
 
 VENUE = replace(
     binance.VENUE,
@@ -31,5 +32,6 @@ VENUE = replace(
         source="freqtrade issue 12743: the paths; whether digests are published is not known",
     ),
     days_per_run=27,
+    quota=Quota(1_200, 60),
     source="docs: as binance",
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from titan10_dagster.exchanges.venues.venue import FailureKind, Venue, code_pattern, list_spot_markets, phrase
+from titan10_dagster.planning.quota import Quota
 
 VENUE = Venue(
     exchange="bingx",
@@ -14,5 +15,6 @@ VENUE = Venue(
     # documentation it means a block for too many requests, and the message contains the end of the block.
     phrases=(phrase(code_pattern("code", 100410) + r"|code:100410", FailureKind.THROTTLED),),
     list_markets=list_spot_markets,
+    quota=Quota(500, 10),
     source="docs: too many requests lead to a block, which ends after 5 minutes",
 )

@@ -5,12 +5,14 @@ from __future__ import annotations
 from datetime import timedelta
 
 from titan10_dagster.exchanges.venues.venue import EmptyMinutes, FailureKind, Venue, phrase
+from titan10_dagster.planning.quota import Quota
 
 VENUE = Venue(
     exchange="bitfinex",
     page_size=10_000,
     empty_minutes=EmptyMinutes.MISSING,
     cost=2.7,
+    quota=Quota(30, 60),
     quota_pause=timedelta(seconds=60),
     phrases=(phrase(r"ERR_RATE_LIMIT|ratelimit", FailureKind.THROTTLED),),
     source="docs: 10,000 candles; minutes without trades left out; blocks for 10 to 60 s",

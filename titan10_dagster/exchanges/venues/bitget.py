@@ -6,6 +6,7 @@ from datetime import date, timedelta
 
 from titan10_dagster.exchanges.archive_record import Archive, Cadence, Format, Tree
 from titan10_dagster.exchanges.venues.venue import FailureKind, RecentPages, Venue, error_code
+from titan10_dagster.planning.quota import Quota
 
 VENUE = Venue(
     exchange="bitget",
@@ -33,6 +34,7 @@ VENUE = Venue(
         source="third parties: workbooks; days of UTC+8, or of UTC: the rows decide; 403 with AccessDenied stands for a"
         " file that does not exist",
     ),
+    quota=Quota(20, 1),
     source="docs: /candles returns 1000 rows, for 1m only of the last 30 days. code: for starts more than 29 days ago"
     " ccxt uses /history-candles, which returns 200 rows back from `endTime` and has no start. docs: error codes",
 )

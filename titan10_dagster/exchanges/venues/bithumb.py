@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from titan10_dagster.exchanges.venues.venue import FailureKind, Venue, phrase
+from titan10_dagster.planning.quota import Quota
 
 VENUE = Venue(
     exchange="bithumb",
@@ -10,5 +11,6 @@ VENUE = Venue(
     depth=200,
     no_since=True,
     phrases=(phrase(r"Code not found", FailureKind.UNKNOWN_SYMBOL),),  # ccxt: ExchangeError
+    quota=Quota(150, 1),
     source="code: `features` say 200; `since` is never sent",
 )

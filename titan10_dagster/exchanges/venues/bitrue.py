@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from titan10_dagster.exchanges.venues.venue import Venue
+from titan10_dagster.planning.quota import Quota
 
 
 async def _list_markets(exchange: Any) -> list[Any]:
@@ -20,6 +21,7 @@ VENUE = Venue(
     depth=1440,
     no_since=True,
     cost=0.24,
+    quota=Quota(6_000, 60),
     list_markets=_list_markets,
     source="code: `since` is never sent",
 )

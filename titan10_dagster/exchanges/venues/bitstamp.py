@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from titan10_dagster.exchanges.venues.venue import FailureKind, Venue, phrase
+from titan10_dagster.planning.quota import Quota
 
 VENUE = Venue(
     exchange="bitstamp",
@@ -13,5 +14,6 @@ VENUE = Venue(
         # The pair is a part of the path, so an unknown one is HTTP 404; ccxt: ExchangeError.
         phrase(r"Invalid pair|/ohlc/\S+ 404", FailureKind.UNKNOWN_SYMBOL),
     ),
+    quota=Quota(10_000, 600),
     source="docs: step 60, 1000 rows; 10,000 requests per 10 min; code 400.016",
 )

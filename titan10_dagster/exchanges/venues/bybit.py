@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from titan10_dagster.exchanges.venues.venue import Bans, FailureKind, Venue, Wire, error_code, phrase
+from titan10_dagster.planning.quota import Quota
 
 VENUE = Venue(
     exchange="bybit",
@@ -13,6 +14,7 @@ VENUE = Venue(
     days_per_run=30,
     cost=5,
     budget=6,  # ccxt requests 10 times a second, a twelfth of the allowed rate; half of that leaves room for others
+    quota=Quota(600, 5),
     quota_pause=timedelta(seconds=5),
     bans=Bans(frozenset({403, 418}), timedelta(minutes=10)),
     phrases=(

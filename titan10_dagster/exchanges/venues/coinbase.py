@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from titan10_dagster.exchanges.venues.venue import EmptyMinutes, FailureKind, Venue, Wire, phrase
+from titan10_dagster.planning.quota import Quota
 
 
 async def _list_markets(exchange: Any) -> list[Any]:
@@ -21,6 +22,7 @@ VENUE = Venue(
     days_per_run=28,
     cost=3,
     budget=0.9,  # the limit is counted per second, so requests delayed by a tenth of a second must still fit
+    quota=Quota(10, 1),
     phrases=(phrase(r"NOT_FOUND|NotFound|ProductID .*invalid|valid product_id", FailureKind.UNKNOWN_SYMBOL),),
     list_markets=_list_markets,
     source="docs: 10 requests/s; 300 candles, more is refused; intervals without ticks are left out; rows may"

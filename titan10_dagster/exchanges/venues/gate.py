@@ -6,6 +6,7 @@ from datetime import date
 
 from titan10_dagster.exchanges.archive_record import Archive, Cadence, Format, Tree
 from titan10_dagster.exchanges.venues.venue import Venue
+from titan10_dagster.planning.quota import Quota
 
 VENUE = Venue(
     exchange="gate",
@@ -28,5 +29,6 @@ VENUE = Venue(
         etag_is_md5=True,
         source="docs: Gate announcement 21688; third parties: columns, daily files, the ETag is the MD5",
     ),
+    quota=Quota(200, 10),
     source="docs: the last 10,000 points (confirmed for futures only)",
 )

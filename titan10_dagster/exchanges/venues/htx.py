@@ -7,6 +7,7 @@ from typing import Any
 
 from titan10_dagster.exchanges.archive_record import Archive, Cadence, Tree
 from titan10_dagster.exchanges.venues.venue import EmptyMinutes, FailureKind, Venue, phrase
+from titan10_dagster.planning.quota import Quota
 
 
 async def _list_markets(exchange: Any) -> list[Any]:
@@ -46,6 +47,7 @@ VENUE = Venue(
         label_offset=timedelta(hours=8),
         source="third parties: two trees, days of UTC+8; in the old tree vol is quote volume and amount base volume",
     ),
+    quota=Quota(10, 1),
     source="docs: zero rows for minutes without trades, 10 requests/s; days of GMT+8 (ccxt PR 17783;"
     " huobiapi/API_Docs_en issue 8); ccxt PR 21686: an error if `from` is before the listing",
 )

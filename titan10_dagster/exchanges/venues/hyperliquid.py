@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from titan10_dagster.exchanges.venues.venue import EmptyMinutes, Venue
+from titan10_dagster.planning.quota import Quota
 
 VENUE = Venue(
     exchange="hyperliquid",
@@ -10,6 +11,7 @@ VENUE = Venue(
     depth=5000,
     empty_minutes=EmptyMinutes.FILLED,
     cost=4,
+    quota=Quota(60, 60),
     market_fields=("baseName",),
     positional_markets=True,
     source="docs: only the last 5000 candles",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from titan10_dagster.exchanges.venues.venue import Bans, EmptyMinutes, FailureKind, Venue, Wire, phrase
+from titan10_dagster.planning.quota import Quota
 
 VENUE = Venue(
     exchange="kraken",
@@ -16,6 +17,7 @@ VENUE = Venue(
     alternative_source="Kraken's quarterly OHLCVT zips, which leave out minutes without trades",
     days_per_run=32,
     cost=1.2,
+    quota=Quota(15, 15),
     bans=Bans(frozenset({418}), timedelta(minutes=15)),
     phrases=(
         phrase(r"EQuery:Unknown asset pair", FailureKind.UNKNOWN_SYMBOL),

@@ -6,6 +6,7 @@ from datetime import date, timedelta
 
 from titan10_dagster.exchanges.archive_record import Archive, Cadence, Tree
 from titan10_dagster.exchanges.venues.venue import EmptyMinutes, FailureKind, Venue, error_code, phrase
+from titan10_dagster.planning.quota import Quota
 
 VENUE = Venue(
     exchange="kucoin",
@@ -13,6 +14,7 @@ VENUE = Venue(
     empty_minutes=EmptyMinutes.MISSING,
     cost=3,
     budget=0.5,
+    quota=Quota(666, 30),
     quota_pause=timedelta(seconds=30),
     phrases=(
         error_code("code", 429000, 200002, kind=FailureKind.THROTTLED),

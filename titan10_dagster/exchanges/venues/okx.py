@@ -6,6 +6,7 @@ from datetime import date, timedelta
 
 from titan10_dagster.exchanges.archive_record import Archive, Cadence, Tree
 from titan10_dagster.exchanges.venues.venue import FailureKind, Venue, Wire, error_code
+from titan10_dagster.planning.quota import Quota
 
 VENUE = Venue(
     exchange="okx",
@@ -40,5 +41,6 @@ VENUE = Venue(
         label_offset=timedelta(hours=8),
         source="third parties: the paths, days of UTC+8, the header, early volumes with the text None",
     ),
+    quota=Quota(20, 2),
     source="docs: history-candles limit 300, 20 requests per 2 s; error codes; ccxt issue 26973: 10 % slower is safe",
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from titan10_dagster.exchanges.venues.venue import Venue
+from titan10_dagster.planning.quota import Quota
 
 VENUE = Venue(
     exchange="phemex",
@@ -10,6 +11,7 @@ VENUE = Venue(
     depth=1000,
     no_since=True,
     cost=5,
+    quota=Quota(10, 60),
     market_fields=("priceScale", "valueScale"),
     source="code: `since` is never sent; prices and volumes are integers of a market's scales",
 )

@@ -6,6 +6,7 @@ from datetime import date, timedelta
 
 from titan10_dagster.exchanges.archive_record import Archive, Cadence, Tree
 from titan10_dagster.exchanges.venues.venue import EmptyMinutes, FailureKind, Venue, phrase
+from titan10_dagster.planning.quota import Quota
 
 VENUE = Venue(
     exchange="upbit",
@@ -13,6 +14,7 @@ VENUE = Venue(
     empty_minutes=EmptyMinutes.MISSING,
     cursor=True,
     cost=2,
+    quota=Quota(10, 1),
     quota_pause=timedelta(seconds=2),
     phrases=(phrase(r"Code not found", FailureKind.UNKNOWN_SYMBOL),),  # ccxt: ExchangeError
     archive=Archive(

@@ -16,6 +16,7 @@ from typing import Any
 from titan10_dagster.candles.slices import Slice
 from titan10_dagster.exchanges.archive_record import Archive
 from titan10_dagster.exchanges.ccxt_facts import rate_limit_ms
+from titan10_dagster.planning.quota import Quota
 
 # The fields of a market that ccxt's classes read when they fetch candles, in addition to its ids and assets.
 COMMON_MARKET_FIELDS = (
@@ -142,6 +143,8 @@ class Venue:
     What it charges:
     cost: ccxt's charge for a page, in units of its `rateLimit`.
     budget: the safe share of ccxt's own request rate; above 1 if ccxt stays far below the allowed rate.
+    quota: the requests for candles that the exchange's documentation allows; None if it names no number. ccxt's own
+        rate is up to ten times as high (phemex), so the quota limits the pace too.
     quota_pause: how long requests rest after "too many requests" without a Retry-After header.
     bans: how it blocks an address.
 
@@ -172,6 +175,7 @@ class Venue:
     days_per_run: int = 27
     cost: float = 1.0
     budget: float = 1.0
+    quota: Quota | None = None
     quota_pause: timedelta = timedelta(seconds=10)
     bans: Bans = Bans()
     phrases: tuple[ErrorPhrase, ...] = ()
@@ -201,7 +205,8 @@ class Venue:
     @property
     def page_seconds(self) -> float:
         """Seconds between two pages at the full safe pace."""
-        return rate_limit_ms(self.exchange) / 1000 * self.cost / self.budget
+        by_ccxt = rate_limit_ms(self.exchange) / 1000 * self.cost / self.budget
+        return by_ccxt if self.quota is None else max(by_ccxt, self.quota.spacing)
 
     @property
     def alternative(self) -> str:
