@@ -13,6 +13,7 @@ from titan10_dagster.defs.requests import (
     AUTOPILOT,
     REMEMBERED,
     REPAIR,
+    REPAIR_JOB,
     attempts_of,
     failed_requests,
     fetched_by_other_runs,
@@ -36,7 +37,7 @@ EVERY = timedelta(minutes=5)
 def gap_sensor(exchanges: tuple[str, ...]) -> dg.SensorDefinition:
     """Return the sensor. Every five minutes it requests the days that are due for another fetch."""
     job = dg.define_asset_job(
-        "repair",
+        REPAIR_JOB,
         selection=dg.AssetSelection.assets(*daily_keys(*exchanges)),
         description="Fetch days again that miss candles without a final reason.",
     )

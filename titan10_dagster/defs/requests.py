@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import dagster as dg
-from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
+from dagster import DagsterInstance, DagsterRunStatus, RunRecord, RunsFilter
 
 from titan10_dagster.dagster_internals.backfills import IMPLICIT_ASSET_JOB_NAME, assets_of_active_backfills
 from titan10_dagster.defs.partitions import PARTITION, RANGE_END, RANGE_START, daily_keys, days_per_run
@@ -25,7 +25,9 @@ REQUESTED = "titan10/requested"
 # again sooner.
 REMEMBERED, MOST_REMEMBERED = timedelta(days=7), 200
 # The jobs that fetch days: backfills of the UI and the command line, the daily settlement, repairs.
-JOBS_OF_DAYS = (IMPLICIT_ASSET_JOB_NAME, "settle", "repair")
+REPAIR_JOB = "repair"
+JOBS_OF_DAYS = (IMPLICIT_ASSET_JOB_NAME, "settle", REPAIR_JOB)
+_BATCH = 500  # runs that are read at once
 UNFINISHED = [
     DagsterRunStatus.QUEUED,
     DagsterRunStatus.NOT_STARTED,
@@ -105,8 +107,7 @@ def failed_requests(instance: DagsterInstance, exchanges: Sequence[str]) -> list
     """
     found = []
     for job in JOBS_OF_DAYS:
-        failed = RunsFilter(job_name=job, statuses=[DagsterRunStatus.FAILURE])
-        for record in instance.get_run_records(failed, limit=MOST_REMEMBERED):
+        for record in _failed_runs(instance, job):
             run, ended = record.dagster_run, record.end_time
             at = datetime.fromtimestamp(ended, UTC) if ended is not None else record.update_timestamp
             stretch = _days_of_run(run)
@@ -117,6 +118,21 @@ def failed_requests(instance: DagsterInstance, exchanges: Sequence[str]) -> list
                     symbols = symbols_of_run(run, name)
                     found.append(FailedRequest(name, stretch, frozenset(symbols) if symbols else None, at))
     return found
+
+
+def _failed_runs(instance: DagsterInstance, job: str) -> Iterator[RunRecord]:
+    """Yield the failed runs of the job, newest first.
+
+    Housekeeping deletes no run of days, and a backfill of years may fail in a thousand runs. All of them count, so that
+    no requested day is forgotten. Of repairs the newest are enough, because they request days of other failed runs.
+    """
+    failed, cursor = RunsFilter(job_name=job, statuses=[DagsterRunStatus.FAILURE]), None
+    most = MOST_REMEMBERED if job == REPAIR_JOB else None
+    while records := instance.get_run_records(failed, limit=most or _BATCH, cursor=cursor):
+        yield from records
+        if most is not None:
+            return
+        cursor = records[-1].dagster_run.run_id
 
 
 def _days_of_run(run: dg.DagsterRun) -> Stretch | None:

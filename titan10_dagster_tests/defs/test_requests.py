@@ -8,8 +8,18 @@ import pytest
 from dagster import DagsterInstance, DagsterRunStatus
 
 from titan10_dagster.defs import requests
+from titan10_dagster.defs.housekeeping import FREQUENT
 from titan10_dagster.defs.partitions import daily_keys
-from titan10_dagster.defs.requests import AUTOPILOT, REPAIR, attempts_of, fetched_by_other_runs, request_of_days
+from titan10_dagster.defs.requests import (
+    AUTOPILOT,
+    JOBS_OF_DAYS,
+    REPAIR,
+    REPAIR_JOB,
+    attempts_of,
+    failed_requests,
+    fetched_by_other_runs,
+    request_of_days,
+)
 from titan10_dagster.planning.attempts import Attempt
 
 NOW = datetime(2024, 3, 10, 12, tzinfo=UTC)
@@ -59,7 +69,7 @@ def test_many_runs_of_one_exchange_do_not_hide_the_runs_of_another(
     requested(instance, AUTOPILOT, DagsterRunStatus.FAILURE, "binance")
     for _ in range(3):
         requested(instance, AUTOPILOT, DagsterRunStatus.SUCCESS, "kraken")
-    found = [one.exchange for one in attempts_of(instance, AUTOPILOT, ["binance", "kraken"], NOW)]
+    found = [attempt.exchange for attempt in attempts_of(instance, AUTOPILOT, ["binance", "kraken"], NOW)]
     assert found == ["binance", "kraken", "kraken"]
 
 
@@ -79,3 +89,35 @@ def test_an_exchange_is_busy_while_another_run_fetches_its_days(instance: Dagste
     by_another(instance, DagsterRunStatus.STARTED, *daily_keys("bybit"), **{AUTOPILOT: "bybit"})
     assert fetched_by_other_runs(instance, [AUTOPILOT]) == {"binance"}
     assert fetched_by_other_runs(instance, [REPAIR]) == {"binance", "bybit"}
+
+
+def failed_backfill(instance: DagsterInstance, job: str, runs: int) -> set[date]:
+    """Record failed runs of one day each; return their days."""
+    days = {FIRST + timedelta(days=number) for number in range(runs)}
+    for day in sorted(days):
+        run = dg.DagsterRun(
+            job,
+            status=DagsterRunStatus.FAILURE,
+            tags={"dagster/partition": str(day)},
+            asset_selection=frozenset(daily_keys("binance")),
+        )
+        instance.add_run(run)
+    return days
+
+
+@pytest.mark.parametrize("job", sorted(set(JOBS_OF_DAYS) - {REPAIR_JOB}))
+def test_no_day_of_a_failed_run_is_forgotten_however_many_runs_failed(
+    instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch, job: str
+) -> None:
+    monkeypatch.setattr(requests, "_BATCH", 50)
+    days = failed_backfill(instance, job, requests.MOST_REMEMBERED + 60)
+    found = {request.stretch.first for request in failed_requests(instance, ["binance"])}
+    assert found == days
+    assert not set(JOBS_OF_DAYS) & set(FREQUENT)  # housekeeping deletes only runs of these jobs
+
+
+def test_of_failed_repairs_the_newest_count(instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requests, "MOST_REMEMBERED", 3)
+    days = failed_backfill(instance, REPAIR_JOB, 5)
+    found = {request.stretch.first for request in failed_requests(instance, ["binance"])}
+    assert found == set(sorted(days)[-3:])
