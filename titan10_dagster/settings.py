@@ -312,6 +312,12 @@ class Settings(BaseSettings):
     toml_file: ClassVar[Path | None] = None  # set by the subclass that `load` makes
 
     data: Path = Field(Path(".titan10"), description="folder of the embedded PostgreSQL, the landing zone and logs")
+    first_day: Annotated[date, BeforeValidator(values.parse_day)] = Field(
+        values.FIRST_DAY,
+        ge=values.FIRST_DAY,
+        description="first partition of all exchanges in the UI; an earlier day can be set at any time, a later one "
+        "fails running backfills of the days before it",
+    )
     database: DatabaseSettings = DatabaseSettings()
     timescaledb: TimescaleSettings = TimescaleSettings()
     checks: CheckSettings = CheckSettings()
@@ -341,24 +347,16 @@ class Settings(BaseSettings):
 
     @field_validator("exchanges")
     @classmethod
-    def _have_the_timeframe(cls, exchanges: dict[str, ExchangeSettings]) -> dict[str, ExchangeSettings]:
+    def _can_be_fetched(cls, exchanges: dict[str, ExchangeSettings]) -> dict[str, ExchangeSettings]:
         for name, exchange in exchanges.items():
-            try:
-                values.check_timeframe(name, exchange.timeframe)
-            except ValueError as error:
-                raise ValueError(f"exchanges.{name}.timeframe: {error}") from None
+            values.check_exchange(name, exchange.timeframe, exchange.sources)
         return exchanges
 
-    @field_validator("exchanges")
-    @classmethod
-    def _have_the_archive(cls, exchanges: dict[str, ExchangeSettings]) -> dict[str, ExchangeSettings]:
-        for name, exchange in exchanges.items():
-            if "archive" in exchange.sources:
-                try:
-                    values.check_archive(name)
-                except ValueError as error:
-                    raise ValueError(f"exchanges.{name}.sources: {error}") from None
-        return exchanges
+    @model_validator(mode="after")
+    def _start_on_a_partition(self) -> Settings:
+        for name, exchange in self.exchanges.items():
+            values.check_start(name, exchange.start, self.first_day)
+        return self
 
     @model_validator(mode="after")
     def _prefers_known_exchanges(self) -> Settings:
@@ -382,11 +380,6 @@ class Settings(BaseSettings):
     def enabled(self) -> Mapping[str, ExchangeSettings]:
         """The enabled exchanges, by name."""
         return {name: self.exchanges[name] for name in sorted(self.exchanges) if self.exchanges[name].enabled}
-
-    @property
-    def history_start(self) -> date:
-        """First UTC day of the partitions, the same for all exchanges: the earliest `start`."""
-        return min((exchange.start for exchange in self.exchanges.values()), default=date(2017, 1, 1))
 
     @property
     def landing(self) -> Path:

@@ -69,6 +69,27 @@ def parse_day(value: object) -> object:
     return value
 
 
+def check_exchange(exchange: str, timeframe: Timeframe, sources: Sequence[str]) -> None:
+    """Refuse a timeframe or a source that the exchange does not have."""
+    try:
+        check_timeframe(exchange, timeframe)
+    except ValueError as error:
+        raise ValueError(f"exchanges.{exchange}.timeframe: {error}") from None
+    if "archive" in sources:
+        try:
+            check_archive(exchange)
+        except ValueError as error:
+            raise ValueError(f"exchanges.{exchange}.sources: {error}") from None
+
+
+def check_start(exchange: str, start: date, first_day: date) -> None:
+    if start < first_day:
+        raise ValueError(
+            f"exchanges.{exchange}.start: {start} is before first_day ({first_day}): set first_day to {start} or an"
+            " earlier day"
+        )
+
+
 def check_database_url(url: str) -> None:
     if not url.startswith(DATABASE_SCHEMES):
         raise ValueError(f"must start with one of {', '.join(DATABASE_SCHEMES)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
@@ -111,9 +112,11 @@ def test_an_empty_variable_sets_nothing(write: Write, monkeypatch: pytest.Monkey
     assert settings.load(write()).database.url is None
 
 
-def test_history_begins_with_the_earliest_start(write: Write) -> None:
-    kraken = '[exchanges.kraken]\nsymbols = ["BTC/USD"]\nstart = 2019-05-06\n'
-    assert settings.load(write(BINANCE + kraken)).history_start == date(2019, 5, 6)
+def test_no_exchange_starts_before_the_first_partition(write: Write) -> None:
+    assert settings.load(write("first_day = 2024-01-01\n" + BINANCE)).first_day == date(2024, 1, 1)
+    sentence = "exchanges.binance.start: 2024-01-01 is before first_day (2024-01-02): set first_day to"
+    with pytest.raises(SettingsError, match=re.escape(sentence)):
+        settings.load(write("first_day = 2024-01-02\n" + BINANCE))
 
 
 def test_a_disabled_exchange_is_not_enabled(write: Write) -> None:

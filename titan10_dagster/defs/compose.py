@@ -35,7 +35,7 @@ def compose(titan10: IngestContext) -> dg.Definitions:
 
 def _compose(titan10: IngestContext) -> dg.Definitions:
     settings = titan10.settings
-    partitions, sizes, names = daily(), days_per_run(settings), tuple(settings.enabled)
+    partitions, sizes, names = daily(settings.first_day), days_per_run(settings), tuple(settings.enabled)
     assets, checks = [], []
     for name, exchange in settings.enabled.items():
         assets += exchange_assets(

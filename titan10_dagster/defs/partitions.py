@@ -21,14 +21,14 @@ def daily_keys(*exchanges: str) -> list[dg.AssetKey]:
     return [dg.AssetKey([name, kind]) for name in exchanges for kind in ("candles", "ohlcv")]
 
 
-def daily() -> dg.DailyPartitionsDefinition:
+def daily(first_day: date = FIRST_DAY) -> dg.DailyPartitionsDefinition:
     """Return the one definition of all exchanges: the UI refuses a backfill over assets of several definitions.
 
-    It starts on the earliest date that `start` may have in the settings, and depends on no setting: if it did, editing
-    or removing the exchange with the earliest start would cancel the backfills of all others ("Targeted partitions
-    have been removed"). Days before an exchange's own start materialize empty, without a request.
+    It starts on `first_day` of the settings, and depends on no exchange: if it did, editing or removing the exchange
+    with the earliest start would cancel the backfills of all others ("Targeted partitions have been removed"). Days
+    before an exchange's own start materialize empty, without a request.
     """
-    return dg.DailyPartitionsDefinition(start_date=FIRST_DAY.isoformat(), timezone="UTC")
+    return dg.DailyPartitionsDefinition(start_date=first_day.isoformat(), timezone="UTC")
 
 
 def days_per_run(settings: Settings) -> Mapping[str, int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import dagster as dg
 import pytest
 from dagster._core.errors import DagsterDefinitionChangedDeserializationError
@@ -28,6 +30,14 @@ def check_running_backfill(before: dg.PartitionsDefinition, after: dg.Partitions
 
 def test_a_running_backfill_survives_that_the_exchange_with_the_earliest_start_leaves_the_settings() -> None:
     check_running_backfill(before=daily(), after=daily())
+
+
+def test_a_running_backfill_survives_an_earlier_first_day() -> None:
+    check_running_backfill(before=daily(date(2024, 1, 1)), after=daily(date(2017, 1, 1)))
+
+
+def test_a_running_backfill_survives_a_later_first_day_that_is_before_its_own_days() -> None:
+    check_running_backfill(before=daily(date(2017, 1, 1)), after=daily(date(2024, 3, 1)))
 
 
 def test_partitions_that_begin_with_a_setting_would_fail_it() -> None:

@@ -25,10 +25,10 @@ def test_a_size_that_was_set_is_kept_where_it_can_be() -> None:
     assert days_per_run(settings(binance=7, okx=9)) == {"binance": 7, "okx": 9}
 
 
-def test_the_partitions_begin_on_the_earliest_day_that_any_exchange_may_start_on() -> None:
-    partitions = daily()
-    assert partitions.get_first_partition_key() == FIRST_DAY.isoformat()
-    assert str(partitions.timezone) == "UTC"
+def test_the_partitions_begin_on_the_first_day_of_the_settings_or_before_any_candle() -> None:
+    assert daily().get_first_partition_key() == FIRST_DAY.isoformat()
+    assert daily(date(2024, 2, 29)).get_first_partition_key() == "2024-02-29"
+    assert str(daily().timezone) == "UTC"
 
 
 def test_partition_keys_are_utc_days() -> None:
