@@ -92,9 +92,6 @@ REASONS: Mapping[Reason, ReasonFacts] = MappingProxyType(
 # Reasons for candles that were absent from two complete answers, for any cause.
 CONFIRMED_ABSENT = frozenset({Reason.NO_TRADES, Reason.OUTAGE, Reason.HALTED, Reason.NOT_LISTED})
 
-# Reasons that are checked again a day and a week later: the exchange may publish the candle after all.
-CHECKED_LATER = frozenset({Reason.OUTAGE, Reason.HALTED, Reason.BROKEN_AT_SOURCE})
-
 _CODES = {reason: code for code, reason in enumerate(Reason)}
 _REASONS = tuple(Reason)
 

@@ -10,9 +10,9 @@ from titan10_dagster.ingest.archive import archive_of, tried_until
 from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.ingest.former_markets import begin_of_markets
 from titan10_dagster.ingest.markets import listed_symbols
-from titan10_dagster.planning.later_checks import checked_together
+from titan10_dagster.planning.later_checks import CheckedLater, checked_together
 from titan10_dagster.planning.missing_days import Missing, MissingDays, missing_days
-from titan10_dagster.planning.repairs import CheckedLater, OpenSlice
+from titan10_dagster.planning.repairs import OpenSlice
 from titan10_dagster.store import ledger
 from titan10_dagster.store.reopened import reopened_days
 
@@ -45,11 +45,11 @@ def open_slices(titan10: IngestContext) -> list[OpenSlice]:
     return found
 
 
-def slices_to_check_later(titan10: IngestContext) -> list[CheckedLater]:
-    """Return the settled slices with a halt or an outage that will still be checked for late candles."""
-    series = listed_series(titan10, titan10.settings.enabled)
+def slices_to_check_later(titan10: IngestContext, exchanges: Iterable[str] | None = None) -> list[CheckedLater]:
+    """Return the settled slices of `exchanges` (None: all) that will still be checked for late candles."""
+    series = listed_series(titan10, titan10.settings.enabled if exchanges is None else exchanges)
     begins = begin_of_markets(titan10, series)
-    found = ledger.slices_to_check_later(titan10.database, list(series))
+    found = ledger.slices_to_check_later(titan10.database, list(series), titan10.now().date())
     return checked_together(checked for checked in found if not _is_former(checked.slice, begins))
 
 

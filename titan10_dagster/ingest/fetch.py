@@ -18,6 +18,7 @@ from titan10_dagster.candles.slices import Series, Slice
 from titan10_dagster.errors import FetchError, LandingError, MarketChanged, StoreError, UnknownSymbol
 from titan10_dagster.exchanges.fetching import FetchReport
 from titan10_dagster.ingest.archive import NOTE, reopened_by_archive, rest_is_a_source
+from titan10_dagster.ingest.backlog import slices_to_check_later
 from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.ingest.days import RunDays
 from titan10_dagster.ingest.delisting import Closing, closed_slice, closings, perhaps_not_requested
@@ -26,7 +27,7 @@ from titan10_dagster.ingest.judge import judge_slice
 from titan10_dagster.ingest.markets import resolve_slices
 from titan10_dagster.ingest.sources import Brought, CandleSource, Land, bring, sources_of
 from titan10_dagster.planning.forecast import Costs
-from titan10_dagster.planning.repairs import LATER_CHECKS
+from titan10_dagster.planning.later_checks import due_from
 from titan10_dagster.planning.resume import FetchPlan, plan_fetch
 from titan10_dagster.store import ledger
 from titan10_dagster.store.database import retrying
@@ -54,17 +55,17 @@ class Fetch:
 def plan_days(titan10: IngestContext, days: RunDays, *, refresh: bool = False, repair: bool = False) -> FetchPlan:
     """Return which of the slices have to be fetched; see `FetchPlan`.
 
-    `refresh`: fetch all of them again. `repair`: also fetch settled slices that have a gap without a final reason, or a
-        halt or an outage that is due for a check for late candles.
+    `refresh`: fetch all of them again. `repair`: also fetch settled slices that have a gap without a final reason, or
+        that are due for a check for late candles.
     """
     exchange = days.slices[0].series.exchange if days.slices else ""
     reopened = reopened_by_archive(titan10, exchange, days.ledger)
     settled = [slice_ for slice_ in days.slices if days.is_settled(slice_)]
+    checked_later = _due_for_a_later_check(titan10, exchange) if repair and settled else frozenset()
     unconfirmed = {}
     for slice_ in settled:
         row = days.ledger[slice_]
-        is_open = row.unexplained > 0 or (row.is_checked_later and titan10.now() >= row.fetched_at + LATER_CHECKS[2])
-        if slice_ in reopened or (repair and is_open):
+        if slice_ in reopened or (repair and row.unexplained > 0) or slice_ in checked_later:
             unconfirmed[slice_] = row.fetched_at
     return plan_fetch(
         days.slices,
@@ -75,6 +76,17 @@ def plan_days(titan10: IngestContext, days: RunDays, *, refresh: bool = False, r
         unconfirmed=unconfirmed,
         refresh=refresh,
     )
+
+
+def _due_for_a_later_check(titan10: IngestContext, exchange: str) -> frozenset[Slice]:
+    """Return the slices of the exchange whose check for late candles is due, as the repair sensor plans them."""
+    due = set()
+    if exchange in titan10.settings.exchanges:
+        for checked in slices_to_check_later(titan10, [exchange]):
+            at = due_from(checked, checked.last_seen)
+            if at is not None and titan10.now() >= at:
+                due.add(checked.slice)
+    return frozenset(due)
 
 
 def fetch_and_land(titan10: IngestContext, exchange: str, slices: Sequence[Slice]) -> Fetch:

@@ -7,7 +7,7 @@
 | partial: its symbol failed, or its file could not be written | after 5 minutes, then after pauses that double |
 | settled, with an unexplained gap | 6 hours after the last counted observation; a second observation settles it |
 | settled, with a candle in quarantine | after 6 hours |
-| settled, with a halt, an outage or a candle that came broken twice | after a day, and once more after a week |
+| settled, with gaps that a late answer could correct, see `later_checks` | after a day, and once more after a week |
 
 The pauses are those of `attempts.pause`. A run that failed and left no trace in the ledger counts as an attempt too.
 """
@@ -18,7 +18,6 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from types import MappingProxyType
 
 from titan10_dagster.candles.fetched import HORIZON_SLACK
 from titan10_dagster.candles.gaps import OBSERVATION_SPACING
@@ -26,13 +25,11 @@ from titan10_dagster.candles.slices import Slice, SliceState, midnight
 from titan10_dagster.candles.timeframes import Timeframe
 from titan10_dagster.planning.attempts import Attempt, Attempts, pause
 from titan10_dagster.planning.breaker import Health, Permit, may_request
+from titan10_dagster.planning.later_checks import CheckedLater, due_from
 from titan10_dagster.planning.missing_days import MissingDays, around
 
 SETTLEMENT = timedelta(hours=2)  # after midnight UTC: the time of the daily settlement, also used by defs/schedules.py
 OVERDUE = timedelta(hours=3)
-
-# Number of observations so far -> time until the next check of a halt, an outage or a broken candle for late candles.
-LATER_CHECKS: Mapping[int, timedelta] = MappingProxyType({2: timedelta(days=1), 3: timedelta(days=7)})
 
 _DAY = timedelta(days=1)
 Days = dict[date, set[str]]  # the symbols that are due, by day
@@ -66,22 +63,6 @@ class OpenSlice:
     def looked_at(self) -> datetime:
         """The last fetch of the whole slice. Polls do not count; they may continue after the end of the day."""
         return min(self.fetched_at, self.slice.end) if self.state == SliceState.LIVE else self.fetched_at
-
-
-@dataclass(frozen=True)
-class CheckedLater:
-    """A settled slice with a halt, an outage or broken candles, which a late answer could correct; instants are UTC.
-
-    Attributes:
-        observations: the smallest number of observations of its gaps.
-        last_seen: the last counted observation of its gaps.
-        missing_until: the end of the last gap.
-    """
-
-    slice: Slice
-    observations: int
-    last_seen: datetime
-    missing_until: datetime
 
 
 @dataclass(frozen=True)
@@ -228,14 +209,14 @@ def _of_later_checks(
     """Yield the slices whose check for late candles is due. The other slices do not count as waiting."""
     for checked in later:
         series, day = checked.slice.series, checked.slice.day
-        pause_ = LATER_CHECKS.get(checked.observations)
-        if series.exchange not in exchanges or pause_ is None:
+        if series.exchange not in exchanges:
             continue
         exchange = exchanges[series.exchange]
         served_for = _served_for(checked.missing_until, series.timeframe, exchange.depth, now)
         last_attempt = max([checked.last_seen, *known.times(series.exchange, day, series.symbol)])
         is_gone = served_for is not None and served_for <= timedelta(0)
-        if not is_gone and now >= last_attempt + pause_:
+        due = due_from(checked, last_attempt)
+        if not is_gone and due is not None and now >= due:
             rank = _rank(checked.slice.end, served_for, now)
             yields = exchange.under_way and rank[0] != _EXPIRING
             yield _Candidate(rank, series.exchange, day, (series.symbol,), True, yields)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from psycopg2.extras import execute_values
 
 from titan10_dagster.candles.fetched import Source
-from titan10_dagster.candles.gaps import CHECKED_LATER, REASONS, Gap, Reason, count
+from titan10_dagster.candles.gaps import REASONS, Gap, Reason, count
 from titan10_dagster.candles.slices import Series, Slice, SliceState
 from titan10_dagster.candles.timeframes import Timeframe
+from titan10_dagster.planning.later_checks import BUSY_DAYS, BUSY_SHARE, CheckedLater, holes_checked_since
 from titan10_dagster.planning.missing_days import KnownDays, Stretch
-from titan10_dagster.planning.repairs import CheckedLater, OpenSlice
+from titan10_dagster.planning.repairs import OpenSlice
 from titan10_dagster.store.database import Cursor, Database, all_rows
 from titan10_dagster.store.statements import key, of_slices, statement
 
@@ -50,11 +51,6 @@ class LedgerRow:
     def unexplained(self) -> int:
         """The number of candles that are missing without a final reason."""
         return sum(candles for reason, candles in self.missing.items() if not REASONS[reason].settled)
-
-    @property
-    def is_checked_later(self) -> bool:
-        """Whether the slice has a halt, an outage or broken candles. Late candles would correct these."""
-        return not CHECKED_LATER.isdisjoint(self.missing)
 
 
 @dataclass(frozen=True)
@@ -239,8 +235,19 @@ def open_slices(db: Database, starts: Mapping[Series, date], today: date) -> lis
     ]
 
 
-def slices_to_check_later(db: Database, series: Sequence[Series]) -> list[CheckedLater]:
-    """Return the settled slices whose halt, outage or broken candles were observed fewer than four times."""
+def slices_to_check_later(db: Database, series: Sequence[Series], today: date) -> list[CheckedLater]:
+    """Return the settled slices with gaps that are still checked for late candles: observed fewer than four times.
+
+    These gaps are halts, outages and broken candles, and recent minutes without trades of busy series.
+    """
+    busy_since = holes_checked_since(today)
+    parameters = {
+        **_columns(series),
+        "busy_since": busy_since,
+        "busy_from": busy_since - timedelta(days=BUSY_DAYS - 1),
+        "days_before": BUSY_DAYS - 1,
+        "busy_share": BUSY_SHARE,
+    }
     return [
         CheckedLater(
             slice=Slice(series[row.number - 1], row.day),
@@ -248,7 +255,7 @@ def slices_to_check_later(db: Database, series: Sequence[Series]) -> list[Checke
             last_seen=row.last_seen,
             missing_until=row.missing_until,
         )
-        for row in _query(db, "slices_to_check_later", _columns(series))
+        for row in _query(db, "slices_to_check_later", parameters)
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from dagster import DagsterRunStatus, RunRequest
 
 from titan10_dagster.candles.gaps import Reason
-from titan10_dagster.candles.slices import days
+from titan10_dagster.candles.slices import days, midnight
 from titan10_dagster.defs.compose import compose
 from titan10_dagster.defs.partitions import RANGE_START
 from titan10_dagster.defs.repairs import plan_of, request
@@ -27,7 +28,7 @@ from titan10_dagster_tests.integration.driving import go_to, run, tick
 from titan10_dagster_tests.world import NOW, MakeWorld, World
 
 FIRST, LAST = date(2024, 2, 1), date(2024, 2, 2)
-HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
+DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
 SYMBOLS = ["BTC/USDT", "ETH/USDT"]
 
 
@@ -120,6 +121,52 @@ def test_a_quarantined_candle_is_replaced_when_the_exchange_corrects_it(make_wor
     assert run(world, request)
     assert missing(world, "binance") == {}
     assert world.equals_truth("binance", FIRST, FIRST)
+
+
+def live_through(world: World, day: date, start: datetime, days: int) -> list[int]:
+    """Repair one day whenever the sensor plans it, every twelve hours; return the requests of each 24 hours.
+
+    The other days that the sensor plans are left out, because they only take time.
+    """
+    counts = []
+    for n in range(days):
+        world.sandbox.clear_requests("binance")
+        for hours in range(0, 24, 12):
+            go_to(world, start + n * DAY + hours * HOUR)
+            for repair in plan_of(world.titan10, world.instance).repairs:
+                if repair.first <= day <= repair.last:
+                    assert run(world, request(replace(repair, first=day, last=day), world.titan10.now()))
+        counts.append(len(world.candle_requests("binance")))
+    return counts
+
+
+@pytest.mark.parametrize("published_after", [20 * HOUR, 4 * DAY, None])
+def test_a_hole_of_a_busy_pair_is_checked_a_day_and_a_week_later_and_then_never_again(
+    make_world: MakeWorld, published_after: timedelta | None
+) -> None:
+    day = NOW.date() - DAY
+    world = make_world({"binance": ["BTC/USDT"]}, settings={"binance": {"start": day}})
+    hidden = {"symbol": "BTC/USDT", "time": midnight(day) + 10 * HOUR, "until": midnight(day) + 10 * HOUR + 3 * MINUTE}
+    world.sandbox.fault("binance", "absent", **hidden)
+    assert not world.backfill("binance", day).failed
+    a_day = len(world.candle_requests("binance"))
+    assert live_through(world, day, NOW + 7 * HOUR, 1) == [a_day]
+    assert missing(world, "binance") == {Reason.NO_TRADES: 3}
+    later = NOW + DAY + 7 * HOUR
+    if published_after == 20 * HOUR:
+        world.sandbox.fault("binance", "absent", **hidden, back=True)
+    first_days = live_through(world, day, later, 5)
+    assert first_days == [a_day, 0, 0, 0, 0]
+    assert (missing(world, "binance") == {}) is (published_after == 20 * HOUR)
+    if published_after == 4 * DAY:
+        world.sandbox.fault("binance", "absent", **hidden, back=True)
+    rest = live_through(world, day, later + 5 * DAY, 10)
+    second_check = [0] * 10 if published_after == 20 * HOUR else [0, 0, a_day, *[0] * 7]
+    assert rest == second_check
+    if published_after is None:
+        assert missing(world, "binance") == {Reason.NO_TRADES: 3}
+    else:
+        assert world.equals_truth("binance", day, day)
 
 
 def requests_of(world: World, day: date) -> list[RunRequest]:

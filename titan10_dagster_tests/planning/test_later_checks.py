@@ -1,4 +1,4 @@
-"""The days of a silence that crosses midnight are checked together."""
+"""Two checks and no more, and the days of a silence that crosses midnight together."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from titan10_dagster.candles.slices import Series, Slice
 from titan10_dagster.candles.timeframes import TIMEFRAMES
-from titan10_dagster.planning.later_checks import checked_together
-from titan10_dagster.planning.repairs import CheckedLater
+from titan10_dagster.planning.later_checks import CheckedLater, checked_together, due_from, holes_checked_since
 
 SERIES = Series("binance", "BTC/USDT", TIMEFRAMES["1m"])
 SEEN = datetime(2024, 3, 6, 8, 30, tzinfo=UTC)
@@ -23,6 +22,27 @@ def a_check(day: date, seen: datetime, *, until_midnight: bool, observations: in
 
 FIRST = a_check(date(2024, 3, 5), SEEN, until_midnight=True)
 SECOND = a_check(date(2024, 3, 6), SEEN + DAY, until_midnight=False)
+
+
+def test_a_slice_is_checked_a_day_and_a_week_later_and_then_never_again() -> None:
+    checked, checks = replace(FIRST, observations=2), []
+    for _ in range(10):
+        at = due_from(checked, checked.last_seen)
+        if at is not None:
+            checks.append(at - SEEN)
+            checked = replace(checked, observations=checked.observations + 1, last_seen=at)
+    assert checks == [DAY, 8 * DAY]
+
+
+def test_a_check_that_failed_is_due_again_after_the_same_pause() -> None:
+    assert due_from(replace(FIRST, observations=2), SEEN + 3 * DAY) == SEEN + 4 * DAY
+
+
+def test_holes_are_checked_for_long_enough_to_see_both_checks() -> None:
+    observed_twice = FIRST.slice.end + timedelta(hours=9)
+    second_check = observed_twice + 8 * DAY
+    assert holes_checked_since(second_check.date() + 2 * DAY) < FIRST.slice.day
+    assert holes_checked_since(second_check.date() + 30 * DAY) > FIRST.slice.day
 
 
 def test_the_first_day_of_a_silence_is_checked_with_the_second() -> None:

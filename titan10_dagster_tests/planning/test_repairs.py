@@ -11,9 +11,9 @@ from titan10_dagster.candles.slices import Series, Slice, SliceState
 from titan10_dagster.candles.timeframes import TIMEFRAMES
 from titan10_dagster.planning.attempts import FIRST_RETRY, LONGEST_PAUSE, Attempt
 from titan10_dagster.planning.breaker import BreakerState, Health
+from titan10_dagster.planning.later_checks import CheckedLater
 from titan10_dagster.planning.missing_days import MissingDays, Stretch
 from titan10_dagster.planning.repairs import (
-    CheckedLater,
     OpenSlice,
     Repair,
     Repairable,

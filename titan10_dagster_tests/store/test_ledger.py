@@ -1,12 +1,13 @@
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 
 import pytest
 
 from titan10_dagster.candles.fetched import Source
 from titan10_dagster.candles.gaps import Reason
-from titan10_dagster.candles.slices import SliceState, days
+from titan10_dagster.candles.slices import Slice, SliceState, days
+from titan10_dagster.planning.later_checks import CheckedLater
 from titan10_dagster.planning.missing_days import Stretch
 from titan10_dagster.planning.repairs import OpenSlice
 from titan10_dagster.store import ledger
@@ -30,6 +31,7 @@ from titan10_dagster_tests.store.making import (
 
 TOMORROW = DAY + timedelta(days=1)
 BTC, ETH = a_slice("BTC/USDT"), a_slice("ETH/USDT")
+XRP = a_slice("XRP/USDT")
 KRAKEN = a_slice("BTC/EUR", exchange="kraken")
 
 
@@ -151,6 +153,44 @@ def test_open_slices_come_with_the_observations_of_their_gaps(db: Database) -> N
 def test_a_gap_that_is_settled_leaves_nothing_open(db: Database) -> None:
     write_slices(db, [judged(ETH, without(candles(ETH), 0, 1, 700), fetched_at=FETCHED + LATER)])
     assert ledger.open_slices(db, {ETH.series: DAY}, TOMORROW) == []
+
+
+def _with_holes(db: Database, symbol: str, day: date, minutes: range, *, seen: int = 2) -> Slice:
+    """Write a slice that lacks these minutes in `seen` answers, the first of them on the next morning."""
+    slice_ = a_slice(symbol, day)
+    rows = without(candles(slice_), *minutes)
+    for n in range(seen):
+        write_slices(db, [judged(slice_, rows, fetched_at=slice_.end + timedelta(hours=2 + 7 * n))])
+    return slice_
+
+
+def test_recent_holes_of_busy_series_are_checked_later_until_they_were_seen_four_times(db: Database) -> None:
+    busy = _with_holes(db, "XRP/USDT", DAY, range(600, 603))
+    _with_holes(db, "DOT/USDT", DAY, range(600, 603), seen=1)  # unexplained
+    _with_holes(db, "SOL/USDT", DAY, range(600, 603), seen=4)
+    _with_holes(db, "ALGO/USDT", DAY, range(0, 1440, 20))  # quiet: 5 % of its minutes have no trade
+    series = [a_slice(symbol).series for symbol in ("SOL/USDT", "ALGO/USDT", "DOT/USDT", "XRP/USDT")]
+    seen = busy.end + timedelta(hours=9)
+    expected = CheckedLater(busy, 2, seen, busy.start + timedelta(minutes=603))
+    assert ledger.slices_to_check_later(db, series, DAY + timedelta(days=9)) == [expected]
+    assert ledger.slices_to_check_later(db, series, DAY + timedelta(days=30)) == []
+
+
+def test_a_week_of_a_series_decides_whether_it_is_busy(db: Database) -> None:
+    """Twenty minutes are more than a hundredth of a day, and less than a hundredth of a week."""
+    series, today = [XRP.series], DAY + timedelta(days=9)
+    hole = _with_holes(db, "XRP/USDT", DAY, range(600, 620))
+    assert ledger.slices_to_check_later(db, series, today) == []
+    before = [a_slice("XRP/USDT", DAY - timedelta(days=n)) for n in range(1, 7)]
+    write_slices(db, [judged(slice_) for slice_ in before])
+    assert [checked.slice for checked in ledger.slices_to_check_later(db, series, today)] == [hole]
+
+
+def test_holes_that_a_finished_file_shows_are_not_checked_later(db: Database) -> None:
+    rows = without(candles(XRP), 600, 601)
+    write_slices(db, [judged(XRP, rows, source=Source.ARCHIVE)])
+    assert ledger.slices(db, "binance", MINUTE, ["XRP/USDT"], DAY, DAY)[0].missing == {Reason.NO_TRADES: 2}
+    assert ledger.slices_to_check_later(db, [XRP.series], DAY + timedelta(days=9)) == []
 
 
 def test_the_days_that_are_known_come_as_stretches_and_series_with_the_same_ones_together(db: Database) -> None:
