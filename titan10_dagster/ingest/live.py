@@ -165,7 +165,15 @@ def plans_of(titan10: IngestContext, exchange: str, symbols: Sequence[str]) -> l
     expiring = {} if facts.depth is None else expiring_gaps(titan10, exchange, now)
     plans: list[LivePlan] = []
     for series, days in known.items():
-        plan = plan_poll(series, days, now=now, page_size=facts.page_size, depth=facts.depth, gap=expiring.get(series))
+        plan = plan_poll(
+            series,
+            days,
+            now=now,
+            page_size=facts.page_size,
+            depth=facts.depth,
+            gap=expiring.get(series),
+            first=titan10.exchange(exchange).start,
+        )
         if plan is not None:
             plans.append(plan)
     return plans

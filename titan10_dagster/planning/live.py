@@ -57,6 +57,7 @@ def plan_poll(
     page_size: int,
     depth: int | None,
     gap: datetime | None = None,
+    first: date = date.min,
 ) -> LivePlan | None:
     """Return what to request now; None if every candle that has ended is known.
 
@@ -64,15 +65,17 @@ def plan_poll(
         only its last `depth` candles, it starts with the first of these since yesterday.
     gap: the start of missing candles that the exchange will soon no longer serve. They are requested too, if one page
         reaches from there to now.
+    first: the first UTC day of the exchange's configured history. Earlier candles are never requested.
     """
     step = series.timeframe.delta
     until = _floor(now, step)
     oldest = _floor(now, step) - (depth - HORIZON_SLACK) * step if depth is not None else None
-    resumed = max(_resumed(known, now, oldest, step), oldest or midnight(now.date() - _DAY))
+    resumed = max(_resumed(known, now, oldest, step), oldest or midnight(now.date() - _DAY), midnight(first))
     first_live = [midnight(day) for day, polled in known.items() if polled.state == SliceState.LIVE]
     start = max(min([resumed, *first_live]), resumed - LOOK_BACK * step, oldest or resumed - LOOK_BACK * step)
     if gap is not None:
         start = min(start, max(_floor(gap, step), oldest or gap, until - page_size * step))
+    start = max(start, midnight(first))
     end = min(until, start + page_size * step)
     if start >= end or resumed >= until:
         return None

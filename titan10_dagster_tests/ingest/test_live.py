@@ -16,10 +16,11 @@ import psycopg2
 import pytest
 
 from titan10_dagster.candles.slices import midnight
+from titan10_dagster.candles.timeframes import TIMEFRAMES
 from titan10_dagster.ingest import live
 from titan10_dagster.ingest.live import LiveReport, poll_together
 from titan10_dagster.planning.breaker import Health, after_failure
-from titan10_dagster.store import writer
+from titan10_dagster.store import ledger, writer
 from titan10_dagster.store.breakers import HealthStore
 from titan10_dagster.store.database import Database
 from titan10_dagster.store.locks import lock_exchange
@@ -33,7 +34,8 @@ SYMBOLS = {
     "kraken": ["BTC/USD", "ETH/USD"],
     "okx": ["BTC/USDT", "ETH/USDT"],
 }
-MINUTE = timedelta(minutes=1)
+DAY, MINUTE = timedelta(days=1), timedelta(minutes=1)
+MINUTE_CANDLES = TIMEFRAMES["1m"]
 MORNING = midnight(NOW.date()) + timedelta(hours=2, seconds=5)
 STANDSTILL = 0.3  # seconds that the loop may at most stand still
 LATER = 1.0  # seconds that an exchange may at most be later than without the fault
@@ -239,3 +241,16 @@ def test_a_standstill_of_this_process_is_not_a_failure_of_the_exchange(
     monkeypatch.undo()
     later = observe(scene.world)
     assert not any(report.postponed for report in later.reports.values())
+
+
+def test_the_first_poll_of_an_exchange_with_a_short_memory_stores_no_day_before_its_start(
+    make_world: MakeWorld,  # noqa: F811
+) -> None:
+    """Such a day would stay live for good: no run settles it, because no run fetches days before the start."""
+    world = make_world({"kraken": ["BTC/USD"]}, settings={"kraken": {"start": NOW.date()}})
+    object.__setattr__(world.titan10, "now", ticking(MORNING))
+    world.sandbox.clock.shift((MORNING - NOW).total_seconds())
+    (report,) = live.poll_exchanges(world.titan10, ["kraken"])
+    assert (report.inserted, report.error) == (120, None)
+    (row,) = ledger.slices(world.titan10.database, "kraken", MINUTE_CANDLES, ["BTC/USD"], NOW.date() - DAY, NOW.date())
+    assert (row.slice.day, row.present) == (NOW.date(), 120)

@@ -74,6 +74,22 @@ def test_an_exchange_of_short_memory_is_asked_for_all_of_it_at_first() -> None:
     assert plan.window.start == early - timedelta(minutes=718)
 
 
+def test_the_first_poll_requests_nothing_before_the_configured_start() -> None:
+    early = midnight(TODAY) + timedelta(hours=3)
+    plan = plan_poll(SERIES, {}, now=early, page_size=720, depth=720, first=TODAY)
+    assert plan is not None
+    assert (plan.window.start, plan.window.end) == (midnight(TODAY), early)
+    open_yesterday = {YESTERDAY: polled(midnight(TODAY) - 30 * MINUTE)}
+    missing = midnight(TODAY) - 40 * MINUTE
+    plan = plan_poll(SERIES, open_yesterday, now=early, page_size=720, depth=720, gap=missing, first=TODAY)
+    assert plan is not None
+    assert (plan.window.start, plan.resumed) == (midnight(TODAY), midnight(TODAY))
+
+
+def test_an_exchange_whose_history_starts_tomorrow_is_not_polled() -> None:
+    assert plan_poll(SERIES, {}, now=NOON, page_size=1000, depth=None, first=TODAY + ONE) is None
+
+
 def test_an_answer_without_a_new_candle_does_not_move_the_poll_unless_it_is_a_whole_page() -> None:
     known = {TODAY: polled(midnight(TODAY) + MINUTE)}
     short = plan_poll(SERIES, known, now=NOON, page_size=1000, depth=None)

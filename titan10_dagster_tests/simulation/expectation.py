@@ -68,6 +68,11 @@ class Expectation:
             self.truth.exists & self.reachable & ~self.there, "could have been had and is not stored"
         )
         yield from self._spans(self.there & ~self.truth.exists, "is stored and never was")
+        early = self.grid.within(self.grid.start, self.story.start)
+        yield from self._spans(self.audit.stored & early, "is stored, and lies before the configured start")
+        for day in self.tables.ledger:
+            if day < self.story.start.date():
+                yield f"{day}: is in the ledger, and lies before the configured start"
 
     def _wrong_values(self) -> Iterator[str]:
         final = {int(row[0]): tuple(row[1:]) for row in self.truth.final}

@@ -95,10 +95,7 @@ class Story:
 
     @cached_property
     def grid(self) -> Grid:
-        """The grid of all candles, from the day before the start.
-
-        The first poll of an exchange with a short memory also returns yesterday's last candles.
-        """
+        """The grid of all candles, from the day before the start, of which nothing may be stored."""
         days_ = (self.end - self.start) // DAY + 2
         return Grid(self.start - DAY, self.step, days_ * DAY // self.step)
 
