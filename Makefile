@@ -11,8 +11,9 @@ INSTALL = $(RUN) $(BIN)/python .ci/install.py -c constraints.txt
 # Tests without a database, an HTTP server or Dagster.
 PURE_TESTS := titan10_dagster_tests/candles titan10_dagster_tests/planning titan10_dagster_tests/landing \
 	titan10_dagster_tests/contracts titan10_dagster_tests/test_settings*.py
-# Two processes share the tests. Tests that measure time run alone (titan10_dagster_tests/alone.py).
-SHARED := -n $${TITAN10_TEST_WORKERS:-2} --dist worksteal
+# Four processes share the tests, because many tests wait for a server or for a time to pass. Tests that measure time run
+# alone (titan10_dagster_tests/alone.py).
+SHARED := -n $${TITAN10_TEST_WORKERS:-4} --dist worksteal
 
 .PHONY: help up demo check test campaign nightly bench clean
 

@@ -1,4 +1,4 @@
-"""Tests of whole installations run alone: each starts more processes than a machine has cores."""
+"""Tests of whole installations run one after the other: each starts more processes than a machine has cores."""
 
 from __future__ import annotations
 
@@ -12,4 +12,4 @@ FOLDER = Path(__file__).parent
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if FOLDER in item.path.parents:
-            item.add_marker(pytest.mark.alone)
+            item.add_marker(pytest.mark.heavy)
