@@ -33,6 +33,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from statistics import median
@@ -44,7 +45,7 @@ import psycopg2
 
 from benchmarks import results
 from benchmarks.backfill import LAST, open_context, servers, symbols_of
-from titan10_dagster.candles.slices import Slice, days, to_ms
+from titan10_dagster.candles.slices import days, to_ms
 from titan10_dagster.exchanges.rows import Rows, decode, parse
 from titan10_dagster.exchanges.venues.registry import venue_of
 from titan10_dagster.ingest.context import IngestContext
@@ -210,27 +211,35 @@ def _titan10_here(sandbox: str, database: str, folder: str, symbols: str, first:
 
 
 def fetch_and_store(new_context: Callable[[], IngestContext], runs: Iterable[Sequence[date]]) -> int:
-    """Work like the runs of a backfill: fetch a run while the run before it is stored. Return the stored candles.
+    """Work like the runs of a backfill, and return the stored candles.
+
+    Each run is a process that fetches, checks and stores. The next run fetches while the run before it stores, because
+    the pool of an exchange is free again as soon as the candles have landed.
 
     `new_context` opens a context, because each process needs its own connections.
     """
-
-    def store(slices: Sequence[Slice]) -> None:
-        titan10 = new_context()
-        list(inspect_slices(titan10, slices))
-        stored.value += store_slices(titan10, read_days(titan10, slices).unstored()).inserted
-
     context = multiprocessing.get_context("fork")
     stored = context.Value("q", 0)
-    before: list[BaseProcess] = []
-    for run in runs:
+
+    def run(wanted: Sequence[date], landed: Connection) -> None:
         titan10 = new_context()
-        slices = titan10.slices(EXCHANGE, run)
+        slices = titan10.slices(EXCHANGE, wanted)
         fetch_and_land(titan10, EXCHANGE, plan_days(titan10, read_days(titan10, slices)).fetch)
-        titan10.database.close()
+        landed.send(True)
+        list(inspect_slices(titan10, slices))
+        inserted = store_slices(titan10, read_days(titan10, slices).unstored()).inserted
+        with stored.get_lock():
+            stored.value += inserted
+
+    before: list[BaseProcess] = []
+    for wanted in runs:
+        landed, end = context.Pipe(duplex=False)
+        process = context.Process(target=run, args=(wanted, end))
+        process.start()
+        end.close()
+        landed.recv()  # raises EOFError if the process ends before that
         _join(before)
-        before = [context.Process(target=store, args=(slices,))]
-        before[0].start()
+        before = [process]
     _join(before)
     return int(stored.value)
 

@@ -34,7 +34,7 @@ from titan10_dagster.archives.parsing import ParsedFile, parse_file
 from titan10_dagster.candles.columns import Candles
 from titan10_dagster.candles.fetched import FetchedSlice, FetchRecord, Source
 from titan10_dagster.candles.markets import Market
-from titan10_dagster.candles.slices import Slice
+from titan10_dagster.candles.slices import Slice, to_datetime64
 from titan10_dagster.candles.source_files import SourceFile
 from titan10_dagster.errors import ArchiveError
 from titan10_dagster.exchanges.archive_record import Archive, Cadence
@@ -136,6 +136,7 @@ class _UnitRead:
     progress: _Progress
     now: Callable[[], datetime]
     parts: list[_Part] = field(default_factory=list)
+    complete: dict[Slice, tuple[list[_Part], Candles]] = field(default_factory=dict)  # slices that need no other file
     reasons: dict[date, str] = field(default_factory=dict)  # the reasons why files are not among the parts, by label
 
     async def run(self) -> None:
@@ -147,13 +148,17 @@ class _UnitRead:
         await asyncio.to_thread(self._land_all, time.monotonic() - began)
 
     def _days_to_read(self) -> list[Slice]:
-        """Return the slices that need daily files."""
+        """Return the slices that need daily files, and keep the candles of the others."""
         covered = set(self.unit.slices) - set(uncovered(self.unit.slices, self._windows()))
         wanted = []
         for slice_ in self.unit.slices:
+            parts = self._parts_of(slice_)
+            candles = _candles(slice_, parts)
             known_worse = slice_.day in self.unit.daily_days
-            if known_worse or slice_ not in covered or self._what_is_missing(slice_, self._candles(slice_)):
+            if known_worse or slice_ not in covered or self._what_is_missing(slice_, candles):
                 wanted.append(slice_)
+            else:
+                self.complete[slice_] = parts, candles
         return wanted
 
     async def _read_days(self, slices: Sequence[Slice]) -> None:
@@ -195,19 +200,13 @@ class _UnitRead:
         windows = [(part.parsed.start, part.parsed.end) for part in daily]
         return daily if daily and not uncovered([slice_], windows) else touching
 
-    def _candles(self, slice_: Slice) -> Candles:
-        parts = self._parts_of(slice_)
-        if not parts:
-            return Candles.empty()
-        return Candles.joined(*(part.parsed.candles.between(slice_.start, slice_.end) for part in parts)).drop_repeats()
-
     def _what_is_missing(self, slice_: Slice, candles: Candles) -> str | None:
         """Return the reason why the slice is not complete; None if it is."""
         if uncovered([slice_], self._windows()):
             labels = labels_of(slice_.day, self.archive.label_offset)
             known = [self.reasons[label] for label in labels if label in self.reasons]
             return "; ".join(known) or "no file of the archive covers it"
-        missing = np.setdiff1d(slice_.grid(), candles.times).size
+        missing = _missing(slice_, candles)
         if not missing:
             return None
         if not self.archive.sparse:
@@ -217,13 +216,18 @@ class _UnitRead:
     def _land_all(self, seconds: float) -> None:
         attributed: set[str] = set()
         for slice_ in self.unit.slices:
-            candles = self._candles(slice_)
-            missing = self._what_is_missing(slice_, candles)
+            missing = None
+            if slice_ in self.complete:
+                parts, candles = self.complete[slice_]
+            else:
+                parts = self._parts_of(slice_)
+                candles = _candles(slice_, parts)
+                missing = self._what_is_missing(slice_, candles)
             if missing is not None:
                 self.progress.left[slice_] = missing
             if not len(candles) and missing is not None:
                 continue
-            files = tuple(part.source for part in self._parts_of(slice_))
+            files = tuple(part.source for part in parts)
             requests = sum(file.url not in attributed for file in files)
             attributed |= {file.url for file in files}
             self.land(self._fetched(slice_, candles, files, missing, requests, seconds / len(self.unit.slices)))
@@ -253,6 +257,26 @@ class _UnitRead:
             files=files,
         )
         return FetchedSlice(record, candles)
+
+
+def _candles(slice_: Slice, parts: Sequence[_Part]) -> Candles:
+    """Return a copy of the slice's candles in the files, without exact repeats."""
+    if not parts:
+        return Candles.empty()
+    bounds = np.array([to_datetime64(slice_.start), to_datetime64(slice_.end)])
+    found = []
+    for part in parts:
+        first, end = np.searchsorted(part.parsed.candles.times, bounds)  # the rows of a file are in order
+        found.append(part.parsed.candles.cut(int(first), int(end)))
+    return Candles.joined(*found).drop_repeats()
+
+
+def _missing(slice_: Slice, candles: Candles) -> int:
+    """Return how many times of the slice's grid have no candle."""
+    grid = slice_.grid()
+    if np.array_equal(candles.times, grid):
+        return 0
+    return int(np.setdiff1d(grid, candles.times).size)
 
 
 def _suspicious_silence(slice_: Slice, candles: Candles) -> str | None:
