@@ -11,9 +11,9 @@ INSTALL = $(RUN) $(BIN)/python .ci/install.py -c constraints.txt
 # Tests without a database, an HTTP server or Dagster.
 PURE_TESTS := titan10_dagster_tests/candles titan10_dagster_tests/planning titan10_dagster_tests/landing \
 	titan10_dagster_tests/contracts titan10_dagster_tests/test_settings*.py
-# Four processes share the tests, because many tests wait for a server or for a time to pass. Tests that measure time run
-# alone (titan10_dagster_tests/alone.py).
-SHARED := -n $${TITAN10_TEST_WORKERS:-4} --dist worksteal
+# Four processes share the tests, because many tests wait for a server or for a time to pass. How they share them:
+# titan10_dagster_tests/order.py.
+SHARED := -n $${TITAN10_TEST_WORKERS:-4} --dist loadgroup --no-loadscope-reorder
 
 .PHONY: help up demo check test campaign nightly bench clean
 

@@ -1,11 +1,8 @@
-"""Tests that measure time run alone, also when several processes share the tests (`pytest -n 4`).
+"""Tests that measure time run alone, also when two processes share the tests (`pytest -n 2`).
 
 A test that bounds seconds or processor time is marked `alone`. Each process of pytest-xdist takes a lock for each test:
 a shared one for usual tests, an exclusive one for those. The second lock file is a turnstile. Without it, usual tests
 could follow one another for ever while a test that wants to be alone waits.
-
-A test that starts a whole installation is marked `heavy`. Usual tests run beside it, because it waits most of the time,
-but no second heavy test does.
 """
 
 from __future__ import annotations
@@ -23,13 +20,6 @@ def one_of_many(folder: Path) -> Iterator[None]:
         running = (folder / "running").open("a")
         fcntl.flock(running, fcntl.LOCK_SH)
     with running:
-        yield
-
-
-@contextmanager
-def one_heavy(folder: Path) -> Iterator[None]:
-    """Run beside usual tests, while no other heavy test and no test alone runs."""
-    with _locked(folder / "heavy", fcntl.LOCK_EX), one_of_many(folder):
         yield
 
 

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, settings
 from psycopg2 import sql
 
 from titan10_dagster.local.ports import free_port as find_free_port
-from titan10_dagster_tests.alone import alone, one_heavy, one_of_many
+from titan10_dagster_tests.alone import alone, one_of_many
 from titan10_dagster_tests.databases import (
     copied_database,
     created_database,
@@ -28,6 +28,7 @@ from titan10_dagster_tests.databases import (
     template_database,
     throwaway_server,
 )
+from titan10_dagster_tests.order import arrange
 
 # Property tests have no time limit, because the machine may be busy. They use the same examples each time, so that a
 # failure is caused by the change under test; `make nightly` draws new examples. Fixtures serve all examples of a test.
@@ -55,8 +56,6 @@ def pytest_configure() -> None:
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Prevent other processes of pytest-xdist from running tests at the same time as a test that is marked `alone`.
 
-    Two tests that are marked `heavy` do not run at the same time either.
-
     The wait is outside the time-out of a test.
     """
     run = os.environ.get("PYTEST_XDIST_TESTRUNUID")
@@ -64,14 +63,13 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
         return (yield)
     folder = Path(tempfile.gettempdir()) / f"titan10-tests-{run}"
     folder.mkdir(exist_ok=True)
-    if item.get_closest_marker("alone"):
-        turn = alone(folder)
-    elif item.get_closest_marker("heavy"):
-        turn = one_heavy(folder)
-    else:
-        turn = one_of_many(folder)
-    with turn:
+    with alone(folder) if item.get_closest_marker("alone") else one_of_many(folder):
         return (yield)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sort the tests and group them for the processes of pytest-xdist."""
+    arrange(items)
 
 
 @pytest.fixture
