@@ -32,13 +32,15 @@ class Rule:
     """A rule for candles.
 
     `breaks` returns an (n,) mask of the rows that break the rule. It gets the candles sorted by time without exact
-    repeats, the slice to which they should belong, and the time of the fetch.
+    repeats, the slice to which they should belong, and the time of the fetch. among_others: the rule compares rows, so
+    it gets only the rows that break no other rule; a broken row must not take a valid one with it.
     """
 
     name: str
     concern: Concern
     sentence: str
     breaks: Callable[[Candles, Slice, datetime], Mask]
+    among_others: bool = False
 
 
 def _not_finite(c: Candles, slice_: Slice, now: datetime) -> Mask:
@@ -115,8 +117,9 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "conflicting_duplicates",
         Concern.TIME,
-        "No other candle of that time has other values.",
+        "No other valid candle of that time has other values.",
         _conflicting_duplicates,
+        among_others=True,
     ),
 )
 
@@ -165,16 +168,29 @@ def judge(candles: Candles, slice_: Slice, now: datetime) -> Verdict:
     `now` is the time of the fetch: a candle that had not ended by then breaks `in_future`.
     """
     ordered = candles.drop_repeats()
-    masks = {rule.name: rule.breaks(ordered, slice_, now) for rule in RULES}
-    broken = {name: mask for name, mask in masks.items() if mask.any()}
+    broken: dict[str, Mask] = {}
+    any_broken = np.zeros(len(ordered), np.bool_)
+    for rule in sorted(RULES, key=lambda rule: rule.among_others):
+        mask = _broken_by(rule, ordered, any_broken, slice_, now)
+        if mask.any():
+            broken[rule.name] = mask
+            any_broken |= mask
     if not broken:
         return Verdict(ordered, Broken(), {})
-    any_broken = np.any(list(broken.values()), axis=0)
     return Verdict(
         ordered.where(~any_broken),
         Broken(ordered.where(any_broken), _names(broken, any_broken)),
         {name: int(mask.sum()) for name, mask in broken.items()},
     )
+
+
+def _broken_by(rule: Rule, candles: Candles, any_broken: Mask, slice_: Slice, now: datetime) -> Mask:
+    """Return a mask of the candles that break the rule. `any_broken`: those that break one of the earlier rules."""
+    if not rule.among_others or not any_broken.any():
+        return rule.breaks(candles, slice_, now)
+    mask = np.zeros(len(candles), np.bool_)
+    mask[~any_broken] = rule.breaks(candles.where(~any_broken), slice_, now)
+    return mask
 
 
 def _names(broken: Mapping[str, Mask], rows: Mask) -> tuple[tuple[str, ...], ...]:

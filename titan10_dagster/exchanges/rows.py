@@ -5,12 +5,13 @@ If the exchange's record has a `Wire`, msgspec reads the values directly into do
 another structure (an error, a missing value) is left to ccxt's own parsing, row by row.
 
 Rows are independent. A row without a usable time costs only itself, and a row with a time but without usable values
-is kept for the candle rules, which quarantine it.
+is kept for the candle rules, which quarantine it. Only a row that says that nothing traded is an absence: a damaged row
+proves that the exchange has a candle, so its minute must not end as a minute without trades.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, reduce
 from itertools import chain
@@ -22,13 +23,22 @@ import numpy as np
 from ccxt.base.errors import BadResponse
 from numpy.typing import NDArray
 
-from titan10_dagster.candles.columns import END_OF_TIME_MS, Floats, Mask
+from titan10_dagster.candles.columns import Floats, Mask
 from titan10_dagster.exchanges.venues.venue import Wire
 
 Rows = Floats  # (n, 6): ms since 1970, open, high, low, close, volume
 Instants = NDArray[np.int64]  # ms since 1970
 
 _CUT_SLACK_MS = 1000  # the close times of different exchanges differ by a millisecond
+
+# A time outside of these years is damaged, for example seconds that were sent instead of milliseconds.
+_EARLIEST_MS = 1_230_768_000_000  # 2009; the first Bitcoin is of January 2009
+_LATEST_MS = 4_102_444_800_000  # 2100
+
+# A candle that is not confirmed this long after its end is finished all the same: OKX has such candles in its history.
+_CONFIRMED_WITHIN_MS = 3_600_000
+
+_FEWEST_BLANK = 4  # values without content in a row that says that nothing traded: at least its four prices
 
 # Fields by which ccxt's classes recognize an error. They are decoded too if an answer lacks the list of candles.
 _ERROR_FIELDS = dict.fromkeys(("code", "msg", "retCode", "retMsg"), Any)
@@ -76,20 +86,31 @@ def decode(text: str, wire: Wire | None) -> Any:
     return answer
 
 
-def parse(raw: Sequence[Any], wire: Wire | None, parse_row: Callable[[Any], list[Any]], step: int) -> ParsedRows:
+def parse(
+    raw: Sequence[Any],
+    wire: Wire | None,
+    parse_row: Callable[[Any], list[Any]],
+    step: int,
+    requested_at: int | None = None,
+) -> ParsedRows:
     """Return the rows of an answer, with the same result as ccxt's `parse_row`.
 
-    `step` is the length of a candle in ms. Raises BadResponse if there are rows and none has a usable time.
+    `step` is the length of a candle in ms. `requested_at`: when the answer was requested, in ms; None: unknown, so any
+    candle that is not confirmed may be unfinished. Raises BadResponse if there are rows and none has a usable time.
     """
     table = _fast_table(raw, wire) if wire else None
     if table is None:
         table = _slow_table(raw, wire, parse_row)
-    return _content(table, step)
+    return _content(table, step, requested_at)
 
 
-def split(rows: Sequence[Any], step: int) -> ParsedRows:
-    """Return the content of rows that ccxt parsed: lists of six numbers or None. Raises BadResponse as `parse`."""
-    return _content(_Table(np.array(rows, dtype=np.float64).reshape(-1, 6)), step)
+def split(rows: Sequence[Any], step: int, *, checked: bool = False) -> ParsedRows:
+    """Return the content of rows that ccxt parsed: lists of six numbers or None. Raises BadResponse as `parse`.
+
+    checked: the empty minutes were separated before. A row without values is then a broken candle.
+    """
+    table = np.array(rows, dtype=np.float64).reshape(-1, 6)
+    return _content(_Table(table, np.ones(len(table), np.bool_) if checked else None), step)
 
 
 def holds_no_candles(parsed: Any, empty: Any, wire: Wire | None) -> bool:
@@ -115,7 +136,8 @@ class _Table:
     """The rows of an answer in the order in which they were sent.
 
     rows: the candles, NaN where a value is missing or unusable.
-    broken: rows with text where a price or volume should be; they are never taken for empty minutes.
+    broken: rows with text where a price or volume should be, or without the values; they are never taken for empty
+        minutes.
     close_times, confirmed: the exchange's data about the end of each candle, if its `Wire` names the fields.
     """
 
@@ -125,12 +147,13 @@ class _Table:
     confirmed: Floats | None = None
 
 
-def _content(table: _Table, step: int) -> ParsedRows:
+def _content(table: _Table, step: int, requested_at: int | None = None) -> ParsedRows:
     rows = table.rows
     empty = _is_empty(rows)
     if table.broken is not None:
         empty &= ~table.broken
     timed = _check_times(rows[:, 0])
+    timed &= ~_misplaced(rows[:, 0], step)
     if len(rows) and not timed.any():
         raise BadResponse("no candle in the answer has a time")
     if not timed.all():
@@ -139,7 +162,7 @@ def _content(table: _Table, step: int) -> ParsedRows:
         empty &= ~placed
     kept = timed & ~empty
     if table.confirmed is not None:
-        kept &= table.confirmed != 0
+        kept &= ~_unfinished(rows[:, 0], table.confirmed, step, requested_at)
     return ParsedRows(
         _by_time(rows if kept.all() else rows[kept]),
         empty=np.unique(rows[timed & empty, 0].astype(np.int64)) if empty.any() else no_instants(),
@@ -151,8 +174,30 @@ def _content(table: _Table, step: int) -> ParsedRows:
 def _check_times(times: Floats) -> Mask:
     """Round the times to whole milliseconds, and return a mask of the usable ones."""
     np.trunc(times, out=times)
-    usable: Mask = (times > 0) & (times < END_OF_TIME_MS)
+    usable: Mask = (times >= _EARLIEST_MS) & (times < _LATEST_MS)
     return usable
+
+
+def _misplaced(times: Floats, step: int) -> Mask:
+    """Return a mask of the rows with a time that is wrong, because the row stands where a single minute is free.
+
+    The times of the two neighbours leave room for exactly one candle, and the row's own time is farther from both than
+    the answer is long. Rows that are merely not in order are closer to their place.
+    """
+    misplaced = np.zeros(len(times), np.bool_)
+    if len(times) < 3:
+        return misplaced
+    before, own, after = times[:-2], times[1:-1], times[2:]
+    length = len(times) * step
+    misplaced[1:-1] = (np.abs(after - before) == 2 * step) & (np.abs(own - before) > length)
+    return misplaced
+
+
+def _unfinished(times: Floats, confirmed: Floats, step: int, requested_at: int | None) -> Mask:
+    unfinished: Mask = confirmed == 0
+    if requested_at is not None:
+        unfinished &= times + step > requested_at - _CONFIRMED_WITHIN_MS
+    return unfinished
 
 
 def _place_between_neighbours(rows: Rows, timed: Mask, step: int) -> Mask:
@@ -213,12 +258,15 @@ def _fast_table(raw: Sequence[Any], wire: Wire) -> _Table | None:
     names = list(map(_name, keys))
     try:
         if not raw or not isinstance(raw[0], _Row):
-            table = _numbers(map(float, chain.from_iterable(map(itemgetter(*keys), raw))), len(raw), len(keys))
+            values = list(chain.from_iterable(map(itemgetter(*keys), raw)))
+            if bool in set(map(type, values)):  # float(True) is 1.0, but no exchange sends a price in this way
+                return None
+            table = _numbers(map(float, values), len(raw), len(keys))
         elif msgspec.Raw in type(raw[0]).__annotations__.values():
             table = _numbers(chain.from_iterable(map(attrgetter(*names), raw)), len(raw), len(keys))
         else:
             table = _unpacked(raw, names)
-    except (LookupError, TypeError, ValueError):
+    except (LookupError, TypeError, ValueError, OverflowError):
         return None
     rows = np.ascontiguousarray(table[:, :6])
     rows[:, 0] *= wire.unit
@@ -270,7 +318,10 @@ def _slow_table(raw: Sequence[Any], wire: Wire | None, parse_row: Callable[[Any]
         for column, value in enumerate(values[:6]):
             rows[place, column] = _number(value)
         if wire is not None:
+            _drop_booleans(rows[place], row, wire)
             broken[place] = any(_is_garbage(_field(row, key)) for key in wire.keys[1:])
+    for place in np.flatnonzero(_is_empty(rows)).tolist():
+        broken[place] |= not _says_nothing(raw[place])
     if wire is None:
         return _Table(rows, broken)
     evidence = np.array([[_number(_field(row, key)) for key in _evidence_keys(wire)] for row in raw], np.float64)
@@ -296,15 +347,43 @@ def _field(row: Any, key: int | str) -> Any:
 
 
 def _number(value: Any) -> float:
+    """Return the value as a double: NaN if it is not a number, infinity if it is too large."""
+    if isinstance(value, bool):
+        return np.nan
     try:
         return float(value)
     except (TypeError, ValueError):
         return np.nan
+    except OverflowError:
+        return np.inf
+
+
+def _drop_booleans(parsed: Floats, row: Any, wire: Wire) -> None:
+    """Remove the numbers that ccxt made of true and false."""
+    for column, key in enumerate(wire.keys):
+        if isinstance(_field(row, key), bool):
+            parsed[column] = np.nan
 
 
 def _is_garbage(value: Any) -> bool:
     """Return whether a value is present but not a number."""
-    return value not in (None, "") and bool(np.isnan(_number(value)))
+    return not _is_blank(value) and bool(np.isnan(_number(value)))
+
+
+def _says_nothing(row: Any) -> bool:
+    """Return whether the exchange says with this row that nothing traded: its prices are present and without content.
+
+    A row that is cut off, or holds text instead of numbers, says nothing about trades.
+    """
+    values: Iterable[Any] = row.values() if isinstance(row, Mapping) else row if isinstance(row, (list, tuple)) else ()
+    return sum(map(_is_blank, values)) >= _FEWEST_BLANK
+
+
+def _is_blank(value: Any) -> bool:
+    """Return whether a value is one of the spellings of "none": null, empty text, zero or the text NaN."""
+    if isinstance(value, str):
+        value = value.strip() or None
+    return value is None or (isinstance(value, str) and value.lower() == "nan") or _number(value) == 0
 
 
 @cache

@@ -198,7 +198,8 @@ def strict_class(exchange: str) -> type[Any]:
                 answer.rows = split(rows, step)
             else:
                 _check_list(answer, ohlcvs, wire)
-                answer.rows = parse(ohlcvs, wire, lambda row: self.parse_ohlcv(row, market), step)
+                requested_at = None if answer.requested_at is None else to_ms(answer.requested_at)
+                answer.rows = parse(ohlcvs, wire, lambda row: self.parse_ohlcv(row, market), step, requested_at)
             self.counters.parse_seconds += time.thread_time() - began
             return answer.rows.candles if wire else answer.rows.candles.tolist()
 
@@ -263,7 +264,6 @@ def content_of(answer: Answer, returned: Any, step: int) -> ParsedRows:
     """
     if isinstance(returned, np.ndarray) and answer.rows is not None:
         return answer.rows
-    processed = split(returned, step)
     if answer.rows is None:
-        return processed
-    return replace(answer.rows, candles=processed.candles)
+        return split(returned, step)
+    return replace(answer.rows, candles=split(returned, step, checked=True).candles)

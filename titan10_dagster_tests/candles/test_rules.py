@@ -31,8 +31,8 @@ def one_row(hour: float = 1, **changed: float) -> Candles:
     return Candles.from_rows([[to_ms(some.after(SLICE, hours=hour)), *(candle[name] for name in VALUES)]])
 
 
-def broken_rules(row: Mapping[str, float], start: datetime, others: int, now: datetime) -> list[str]:
-    """The rules in plain words, for one row; `others` is how many other rows have its start."""
+def broken_rules(row: Mapping[str, float], start: datetime, now: datetime) -> list[str]:
+    """The rules in plain words, for one row; without the rule that compares rows."""
     prices = [row["open"], row["high"], row["low"], row["close"]]
     step = SLICE.series.timeframe.delta
     return [
@@ -48,7 +48,6 @@ def broken_rules(row: Mapping[str, float], start: datetime, others: int, now: da
             "off_grid": bool((start - SLICE.start) % step),
             "outside_window": start.date() != SLICE.day,
             "in_future": start + step > now,
-            "conflicting_duplicates": others > 0,
         }.items()
         if broken
     ]
@@ -123,6 +122,17 @@ def test_a_repeated_candle_is_not_a_conflict_and_is_kept_once() -> None:
     assert_same(judge(twice, SLICE, some.LATER).valid, whole)
 
 
+@pytest.mark.parametrize(
+    "broken", [{"open": NAN}, {"volume": INF}, {"low": 0.0}, {"volume": -1.0}, {"high": 8.0}, {"close": 99.0}]
+)
+def test_a_broken_row_does_not_take_the_valid_candle_of_its_time_with_it(broken: dict[str, float]) -> None:
+    whole = some.whole_slice()
+    verdict = judge(Candles.joined(whole, one_row(**broken)), SLICE, some.LATER)
+    assert_same(verdict.valid, whole)
+    assert len(verdict.broken) == 1
+    assert "conflicting_duplicates" not in verdict.counts
+
+
 def test_candles_that_contradict_each_other_are_all_put_aside() -> None:
     verdict = judge(Candles.joined(some.whole_slice(), one_row(), one_row(volume=6.0)), SLICE, some.LATER)
     assert dict(verdict.counts) == {"conflicting_duplicates": 3}
@@ -135,8 +145,13 @@ def test_every_row_is_judged_as_the_rules_say_in_plain_words(candles: Candles, n
     rows = candles.drop_repeats()
     starts = [from_ms(ms) for ms in rows.times.astype(np.int64).tolist()]
     named = [
-        tuple(broken_rules(dict(zip(VALUES, row, strict=True)), start, starts.count(start) - 1, now))
+        tuple(broken_rules(dict(zip(VALUES, row, strict=True)), start, now))
         for row, start in zip(rows.values.T.tolist(), starts, strict=True)
+    ]
+    whole = [start for start, names in zip(starts, named, strict=True) if not names]
+    named = [
+        names or (("conflicting_duplicates",) if whole.count(start) > 1 else ())
+        for start, names in zip(starts, named, strict=True)
     ]
     assert verdict.broken.rules == tuple(names for names in named if names)
     assert dict(verdict.counts) == {name: count for name in NAMES if (count := sum(name in names for names in named))}

@@ -17,6 +17,7 @@ from titan10_dagster.candles.rules import judge
 from titan10_dagster.candles.slices import Series, Slice, to_ms
 from titan10_dagster.candles.timeframes import Timeframe
 from titan10_dagster.exchanges.rows import ParsedRows, decode, parse, split
+from titan10_dagster.exchanges.strict import Answer, content_of
 from titan10_dagster.exchanges.venues.registry import venue_of
 from titan10_dagster.exchanges.venues.venue import Wire
 from titan10_dagster_tests.exchanges.harness import NOW, fetch_from, slices
@@ -124,9 +125,9 @@ def test_an_error_that_comes_with_an_empty_list_is_recognized() -> None:
 
 
 def test_rows_are_sorted_by_time_in_any_order_of_sending() -> None:
-    sent = [[minute * 60_000, *BINANCE[1:]] for minute in (3, 2, 1)]
+    sent = [minute(number) for number in (3, 2, 1)]
     answer = decode(json.dumps(sent), wire_of("binance"))
-    assert np.array_equal(parse(answer, wire_of("binance"), by_ccxt, MINUTE).candles[:, 0], [60_000, 120_000, 180_000])
+    assert minutes(parse(answer, wire_of("binance"), by_ccxt, MINUTE)) == [1, 2, 3]
 
 
 # -- rows fail one by one
@@ -165,6 +166,11 @@ NO_TIME: list[Any] = [
     [-1, "1", "1", "1", "1", "1"],
     ["soon", "1", "1", "1", "1", "1"],
     [9e99, "1", "1", "1", "1", "1"],
+    [True, "1", "1", "1", "1", "1"],
+    [1, "1", "1", "1", "1", "1"],
+    [START // 1000, "1", "1", "1", "1", "1"],
+    [START * 1000, "1", "1", "1", "1", "1"],
+    [10**400, "1", "1", "1", "1", "1"],
 ]
 
 
@@ -201,6 +207,21 @@ def test_rows_without_a_time_find_their_place_in_descending_order_too() -> None:
         ["1700000040000", "1", "1", "1", "1", "1", "1", "1", "1"],
     ]
     assert minutes(parsed("okx", raw)) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("shift", [-28_800_000, 86_400_000, -31_536_000_000, 31_536_000_000])
+def test_a_time_far_from_a_free_minute_between_its_neighbours_is_wrong(shift: int) -> None:
+    wrong = minute(2)
+    wrong[0] += shift
+    rows = parsed("binance", [minute(0), minute(1), wrong, minute(3)])
+    assert minutes(rows) == [0, 1, 2, 3]
+    assert np.isnan(rows.candles[2, 1:]).all()
+
+
+def test_rows_that_are_not_in_order_keep_their_times() -> None:
+    rows = parsed("binance", [minute(0), minute(4), minute(2), minute(3), minute(1), minute(6)])
+    assert minutes(rows) == [0, 1, 2, 3, 4, 6]
+    assert not np.isnan(rows.candles).any()
 
 
 def test_an_answer_in_which_no_row_has_a_time_is_malformed() -> None:
@@ -242,6 +263,101 @@ def test_a_row_without_prices_and_volume_is_an_absence_in_every_spelling(exchang
     assert minutes(rows) == [0, 2]
     assert rows.empty.tolist() == [START + MINUTE]
     assert rows.dropped == 0
+
+
+# What ccxt's classes without a `Wire` parse: lists in their own order, and objects.
+OWN_ORDER: dict[str, Callable[[int, Sequence[Any]], Any]] = {
+    "kucoin": lambda at, v: [str(at // 1000), v[0], v[3], v[1], v[2], v[4], "1"],
+    "gate": lambda at, v: [str(at // 1000), "1", v[3], v[1], v[2], v[0], v[4], "true"],
+    "upbit": lambda at, v: {
+        "market": "KRW-BTC",
+        "candle_date_time_utc": datetime.fromtimestamp(at / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S"),
+        "opening_price": v[0],
+        "high_price": v[1],
+        "low_price": v[2],
+        "trade_price": v[3],
+        "candle_acc_trade_volume": v[4],
+    },
+}
+DAMAGED: dict[str, Sequence[Any]] = {
+    "text": ["x"] * 5,
+    "thousands": ["1,234.5"] * 5,
+    "lists": [["1"]] * 5,
+    "objects": [{}] * 5,
+    "false": [False] * 5,
+}
+
+
+def by_own_class(exchange: str, raw: list[Any]) -> ParsedRows:
+    """Return the rows as the client gets them from a class of ccxt without a `Wire`."""
+    class_ = getattr(async_support, exchange)()
+    answer = Answer(rows=parse(raw, None, lambda row: class_.parse_ohlcv(row), MINUTE))
+    assert answer.rows is not None
+    return content_of(answer, answer.rows.candles.tolist(), MINUTE)
+
+
+@pytest.mark.parametrize("values", DAMAGED.values(), ids=DAMAGED)
+@pytest.mark.parametrize("exchange", OWN_ORDER)
+def test_a_damaged_row_is_quarantined_and_no_minute_without_trades(exchange: str, values: Sequence[Any]) -> None:
+    row = OWN_ORDER[exchange]
+    raw = [row(START + number * MINUTE, values if number == 1 else ORDINARY) for number in range(3)]
+    rows = by_own_class(exchange, raw)
+    assert minutes(rows) == [0, 1, 2]
+    assert np.isnan(rows.candles[1, 1:]).all()
+    assert not len(rows.empty)
+
+
+@pytest.mark.parametrize("row", [None, [], {}, 17, "row"], ids=repr)
+@pytest.mark.parametrize("exchange", OWN_ORDER)
+def test_a_row_without_a_time_costs_its_own_minute_only_without_a_wire_too(exchange: str, row: Any) -> None:
+    raw = [OWN_ORDER[exchange](START + number * MINUTE, ORDINARY) for number in range(3)]
+    raw[1] = row
+    rows = by_own_class(exchange, raw)
+    assert minutes(rows) == [0, 1, 2]
+    assert np.isnan(rows.candles[1, 1:]).all()
+
+
+@pytest.mark.parametrize("spelling", [*EMPTY, "text NaN", "spaces"])
+@pytest.mark.parametrize("exchange", OWN_ORDER)
+def test_an_empty_minute_is_an_absence_without_a_wire_too(exchange: str, spelling: str) -> None:
+    values = {**EMPTY, "text NaN": ["NaN"] * 5, "spaces": [" "] * 5}[spelling]
+    row = OWN_ORDER[exchange]
+    raw = [row(START + number * MINUTE, values if number == 1 else ORDINARY) for number in range(3)]
+    rows = by_own_class(exchange, raw)
+    assert minutes(rows) == [0, 2]
+    assert rows.empty.tolist() == [START + MINUTE]
+
+
+@pytest.mark.parametrize("exchange", ["binance", "kraken"])
+def test_a_row_that_is_cut_off_after_its_time_is_no_empty_minute(exchange: str) -> None:
+    raw: list[Any] = [[START + number * MINUTE, *ORDINARY, "1", 7] for number in range(3)]
+    if exchange == "kraken":
+        raw = [[at // 1000, *values] for at, *values in raw]
+    raw[1] = raw[1][:1]
+    rows = parsed(exchange, raw)
+    assert minutes(rows) == [0, 1, 2]
+    assert np.isnan(rows.candles[1, 1:]).all()
+
+
+@pytest.mark.parametrize("exchange", ["binance", "kraken"])
+def test_true_and_false_are_no_prices(exchange: str) -> None:
+    raw = [[START + number * MINUTE, "1", "1", "1", "1", "1", "1", "1"] for number in range(3)]
+    if exchange == "kraken":
+        raw = [[at // 1000, *values] for at, *values in raw]  # type: ignore[call-overload]
+    raw[1][1:5] = [True, True, True, True]  # type: ignore[list-item]
+    rows = parsed(exchange, raw)
+    assert minutes(rows) == [0, 1, 2]
+    assert np.isnan(rows.candles[1, 1:5]).all()
+
+
+@pytest.mark.parametrize("field", [1, 5, 6])
+def test_a_number_that_no_double_holds_costs_its_own_row_only(field: int) -> None:
+    raw = [minute(0), minute(1), minute(2)]
+    raw[1][field] = 10**400
+    rows = parsed("binance", raw)
+    assert minutes(rows) == [0, 1, 2]
+    assert np.isfinite(rows.candles[[0, 2]]).all()
+    assert np.isinf(rows.candles[1]).any() == (field < 6)  # the close time is no value
 
 
 @pytest.mark.parametrize("values", [["5", "5", "5", "5", "0"], ["0", "0", "0", "0", "3"], ["1", "0", "0", "0", "0"]])
@@ -293,6 +409,17 @@ def test_a_row_that_okx_has_not_confirmed_is_not_finished() -> None:
     assert minutes(parse(rows_of(answer, wire), wire, by_ccxt, MINUTE)) == [0]
 
 
+def test_a_row_of_okx_that_was_never_confirmed_is_finished_an_hour_after_its_end() -> None:
+    wire = wire_of("okx")
+    raw = [[str(START + number * MINUTE), "1", "1", "1", "1", "1", "1", "1", "0"] for number in (3, 2, 1, 0)]
+    answer = decode(json.dumps({"code": "0", "msg": "", "data": raw}), wire)
+    assert answer is not None
+    for requested_at, finished in ((START + 4 * MINUTE, []), (START + 62 * MINUTE, [0, 1]), (START * 2, [0, 1, 2, 3])):
+        rows = parse(rows_of(answer, wire), wire, by_ccxt, MINUTE, requested_at)
+        assert minutes(rows) == finished
+        assert not len(rows.empty)
+
+
 def test_a_row_of_okx_without_the_flag_counts_as_finished() -> None:
     raw = [[str(START), "1", "1", "1", "1", "1"]]
     answer = decode(json.dumps({"code": "0", "msg": "", "data": raw}), wire_of("okx"))
@@ -306,11 +433,11 @@ DAY_START = to_ms(datetime(2024, 6, 19, tzinfo=UTC))
 ORDINARY = ("1.5", "2.5", "0.5", "1.25", "10")
 
 
-def day_of(exchange: str, row_of: Callable[[int], Any], step: int = MINUTE) -> Handler:
-    """A server with one day of rows. `row_of` returns the row of a candle, by its number."""
+def day_of(exchange: str, row_of: Callable[[int], Any], step: int = MINUTE, first: int = 0) -> Handler:
+    """A server with one day of rows. `row_of` returns the row of a candle, by its number, from `first` on."""
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
-        query, numbers = request.query, range(2 * DAY_MS // step)
+        query, numbers = request.query, range(first, 2 * DAY_MS // step)
         if exchange == "binance":
             since, limit = int(query["startTime"]), int(query["limit"])
             wanted = [number for number in numbers if DAY_START + number * step >= since][:limit]
@@ -340,6 +467,16 @@ def test_a_quiet_pair_keeps_its_144_real_candles_among_1296_empty_minutes(exchan
     assert len(fetched.landed[wanted].candles) == 144
     assert fetched.landed[wanted].record.answered
     assert fetched.reasons(wanted) == {"no_trades": 1296}
+
+
+def test_a_day_of_okx_that_was_never_confirmed_is_stored() -> None:
+    (wanted,) = slices("okx", ["BTC/USDT"], last=date(2024, 6, 18))
+
+    def row_of(number: int) -> list[Any]:
+        return [*ordinary("okx", number)[:8], "0"]
+
+    fetched = fetch_from(day_of("okx", row_of, first=-1440), [wanted])
+    assert len(fetched.landed[wanted].candles) == 1440
 
 
 @pytest.mark.parametrize("row", [None, [], [None, *ORDINARY], [-1, *ORDINARY], "row"], ids=repr)

@@ -37,7 +37,7 @@ def test_a_good_answer_must_hold_an_object_or_a_list(junk: str) -> None:
 
 
 def test_rows_that_ccxt_parsed_become_a_table() -> None:
-    table = content_of(Answer(), [[1_000, 1.0, 2.0, 0.5, 1.5, None]], 60_000).candles
+    table = content_of(Answer(), [[1_700_000_000_000, 1.0, 2.0, 0.5, 1.5, None]], 60_000).candles
     assert table.shape == (1, 6)
     assert np.isnan(table[0, 5])
     assert content_of(Answer(), [], 60_000).candles.shape == (0, 6)
