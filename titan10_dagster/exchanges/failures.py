@@ -46,6 +46,10 @@ _QUOTED_CHARACTERS = 160
 COMMON_PHRASES: tuple[ErrorPhrase, ...] = (
     # Cloudflare, in front of many exchanges: "The owner of this website has banned you temporarily", with HTTP 403.
     phrase(r"error code: 1015|cf-error-code\W+1015|you are being rate limited", FailureKind.BANNED),
+    # Plain words of answers for which ccxt knows no code, mostly with HTTP 200.
+    phrase(r"\bip( address)? (has been |is |was )?(banned|blocked)\b", FailureKind.BANNED),
+    phrase(r"too many requests|rate limit exceeded", FailureKind.THROTTLED),
+    phrase(r"\b(under|in|for|system|scheduled) maintenance\b", FailureKind.MAINTENANCE),
 )
 
 # ccxt raises these only if it knows the exchange's code or sentence, so the HTTP status adds nothing. The order is from

@@ -41,7 +41,7 @@ _CONFIRMED_WITHIN_MS = 3_600_000
 _FEWEST_BLANK = 4  # values without content in a row that says that nothing traded: at least its four prices
 
 # Fields by which ccxt's classes recognize an error. They are decoded too if an answer lacks the list of candles.
-_ERROR_FIELDS = dict.fromkeys(("code", "msg", "retCode", "retMsg"), Any)
+_ERROR_FIELDS = dict.fromkeys(("code", "msg", "retCode", "retMsg", "error", "message", "success"), Any)
 
 _PACKER = msgspec.msgpack.Encoder()
 _PACKED_DOUBLE = 9  # bytes

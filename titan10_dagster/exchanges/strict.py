@@ -14,6 +14,7 @@ module are ccxt's own, with these methods replaced:
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -26,11 +27,12 @@ from typing import Any
 
 import numpy as np
 from ccxt import async_support
-from ccxt.base.errors import BadResponse
+from ccxt.base.errors import BadResponse, ExchangeError
 
 from titan10_dagster.candles.slices import to_ms
 from titan10_dagster.candles.timeframes import Timeframe
 from titan10_dagster.exchanges.containers import container_of
+from titan10_dagster.exchanges.refusals import is_error
 from titan10_dagster.exchanges.rows import ParsedRows, decode, holds_no_candles, parse, split
 from titan10_dagster.exchanges.venues.registry import venue_of
 from titan10_dagster.exchanges.venues.venue import Wire
@@ -228,8 +230,15 @@ def _record(answer: Answer, key: str) -> None:
 
 
 def _check_list(answer: Answer, rows: Any, wire: Wire | None) -> None:
-    """Raise BadResponse if ccxt returned an empty list because the answer contained no list of rows."""
-    if not len(rows or ()) and answer.parsed is not None and not holds_no_candles(answer.parsed, rows, wire):
+    """Check an answer without rows.
+
+    Raises ExchangeError if the answer is an error, and BadResponse if it contains no list of rows at all.
+    """
+    if len(rows or ()) or answer.parsed is None:
+        return
+    if is_error(answer.parsed):
+        raise ExchangeError(f"an error with an empty list of candles: {json.dumps(answer.parsed, default=str)}")
+    if not holds_no_candles(answer.parsed, rows, wire):
         raise BadResponse("no list of candles in the answer")
 
 

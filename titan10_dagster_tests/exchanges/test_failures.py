@@ -168,6 +168,17 @@ SAID: list[tuple[str, int, str, type[FetchError]]] = [
     ("htx", 200, '{"status":"error","err-code":"base-symbol-error","err-msg":"The symbol is invalid"}', UnknownSymbol),
     ("bitrue", 400, '{"code":-1121,"msg":"Invalid symbol."}', UnknownSymbol),
     ("lbank", 200, '{"result":"false","error_code":10008}', UnknownSymbol),
+    # An error with an empty list of candles, in words for which ccxt has no code.
+    ("bingx", 200, '{"success":false,"message":"symbol suspended","data":[]}', FetchError),
+    ("bitget", 200, '{"code":"99999","msg":"The system is under maintenance","data":[]}', Maintenance),
+    ("bitrue", 200, '{"status":"error","message":"trading is halted","data":[]}', FetchError),
+    ("bitstamp", 200, '{"code":"700","reason":"This pair is delisted","data":{"ohlc":[]}}', FetchError),
+    ("coinbase", 200, '{"error":"internal","message":"try again","candles":[]}', FetchError),
+    ("gemini", 200, '{"result":"error","message":"Too many requests","data":[]}', Throttled),
+    ("htx", 200, '{"code":403,"message":"Your IP has been blocked","data":[]}', Banned),
+    ("hyperliquid", 200, '{"status":"err","response":"down","data":[]}', FetchError),
+    ("lbank", 200, '{"success":false,"msg":"invalid interval","data":[]}', FetchError),
+    ("phemex", 200, '{"label":"SERVER_ERROR","message":"busy","data":[]}', FetchError),
 ]
 
 
