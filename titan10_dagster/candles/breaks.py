@@ -8,12 +8,14 @@ break only after a day of silence, because prices of illiquid pairs can jump.
 
 | kind | jump of the price | and |
 |-|-|-|
-| redenomination | at least 4 times, after an hour of silence or more | volumes jump the other way |
+| redenomination | at least 3.5 times, after an hour of silence or more | volumes jump the other way |
 | redenomination | at least 8 times, after less | volumes jump the other way |
 | price_jump | at least 10 times, after a day of silence or more | - |
+| price_jump | at least 10 times | the first candle after it has no trade, and only trades move a price |
 | market | - | the exchange uses the symbol for a different market (`candles/identity.py`) |
 
-Jumps count in both directions. "The other way": the typical traded value (price times volume) of the candles before and
+Jumps count in both directions. The smallest jump leaves room for a redenomination of 4 to 1 with a price that moved by
+an eighth meanwhile. "The other way": the typical traded value (price times volume) of the candles before and
 after differs by less than the factor 20, while the volume differs by more than half of the price's factor, or by more
 than the factor 20: volumes of a quiet pair differ by themselves from one half hour to the next. The typical volume is
 the median of the candles with trades.
@@ -31,7 +33,7 @@ from titan10_dagster.candles.columns import Candles
 from titan10_dagster.candles.slices import from_datetime64
 
 SAMPLE = 30  # number of candles before and after a jump that are compared
-_SMALLEST_JUMP = 4.0
+_SMALLEST_JUMP = 3.5
 _JUMP_WITHOUT_SILENCE = 8.0
 _JUMP_WITHOUT_VOLUMES = 10.0
 _SAME_VALUE = 20.0
@@ -106,7 +108,7 @@ def _break_at(candles: Candles, index: int) -> Break | None:
     kind = None
     if _volumes_jump_the_other_way(price, volume) and (silence >= _HOUR or jump >= _JUMP_WITHOUT_SILENCE):
         kind = BreakKind.REDENOMINATION
-    elif silence >= _DAY and jump >= _JUMP_WITHOUT_VOLUMES:
+    elif jump >= _JUMP_WITHOUT_VOLUMES and (silence >= _DAY or after.volume[0] == 0):
         kind = BreakKind.PRICE_JUMP
     return None if kind is None else Break(from_datetime64(after.times[0]), kind, price, volume)
 

@@ -46,6 +46,33 @@ def test_a_redenomination_without_a_silence_is_a_break_too(factor: float) -> Non
     assert found.kind is BreakKind.REDENOMINATION
 
 
+@pytest.mark.parametrize("moved", [0.93, 1.0, 1.07])
+@pytest.mark.parametrize("factor", [4.0, 0.25])
+def test_a_redenomination_of_4_to_1_is_a_break_although_the_price_moved_meanwhile(factor: float, moved: float) -> None:
+    before = trading(START, 100, 3.0, 1000.0)
+    after = trading(START + timedelta(hours=4), 100, 3.0 * factor * moved, 1000.0 / factor, seed=1)
+    found = break_between(before, after)
+    assert found is not None
+    assert found.kind is BreakKind.REDENOMINATION
+
+
+@pytest.mark.parametrize("silence", [timedelta(0), timedelta(hours=2)])
+def test_a_price_that_moved_without_a_trade_is_a_break(silence: timedelta) -> None:
+    before = trading(START, 100, 3.0, 1000.0)
+    after = trading(START + timedelta(minutes=100) + silence, 100, 3e6, 1.0, seed=1)
+    after.volume[:50] = 0.0
+    found = break_between(before, after)
+    assert found is not None
+    assert found.kind is BreakKind.PRICE_JUMP
+
+
+def test_one_trade_far_from_the_price_of_a_quiet_pair_is_not_a_break() -> None:
+    """The price is back with the next candle; both have trades."""
+    candles = trading(START, 200, 3.0, 1000.0)
+    candles.values[:4, 100] = 300.0
+    assert breaks_within(candles) == []
+
+
 @pytest.mark.parametrize("factor", [1000.0, 0.001])
 def test_a_redenomination_of_a_pair_whose_volume_varies_is_a_break_too(factor: float) -> None:
     """The volume is 2.4 times as large after it, apart from the change of the unit, as of a quiet pair on Kraken."""
