@@ -52,11 +52,16 @@ def identity_of(market: Market) -> Identity:
 
 
 def differences(before: Identity, after: Identity) -> list[str]:
-    """Describe the differences. A scale counts only if both identities have it."""
+    """Describe the differences. A scale counts only if both identities have it.
+
+    A name that is only spelled differently (BTC-USDT and btcusdt) names the same market: exchanges change the spelling
+    of all their markets at once.
+    """
     found = []
     for name, words in (("market_id", "market"), ("base_id", "base asset"), ("quote_id", "quote asset")):
         old, new = getattr(before, name), getattr(after, name)
-        if old != new:
+        spell = _plain if name == "market_id" else str.casefold
+        if spell(old) != spell(new):
             found.append(f"its {words} was {old} and is {new}")
     for name in SCALES:
         if name in before.scales and name in after.scales and before.scales[name] != after.scales[name]:
@@ -72,6 +77,22 @@ def changes(known: Mapping[str, Identity], markets: Iterable[Market], seen_at: d
         if before is not None and differences(before, after):
             found.append(IdentityChange(market.exchange, market.symbol, before, after, seen_at))
     return found
+
+
+def _plain(name: str) -> str:
+    """Return the letters and digits of a name, in lower case."""
+    return "".join(filter(str.isalnum, name)).casefold() or name
+
+
+def _named(candidates: Iterable[Market], market_id: str) -> Market | None:
+    """Return the candidate with this id, else one with the same id in another spelling."""
+    alike = None
+    for candidate in candidates:
+        if candidate.market_id == market_id:
+            return candidate
+        if alike is None and _plain(candidate.market_id) == _plain(market_id):
+            alike = candidate
+    return alike
 
 
 @dataclass(frozen=True)
@@ -105,11 +126,8 @@ def choose(
     for market in markets:
         candidates = [market, *market.rivals]
         stored = known.get(market.symbol)
-        winner, is_known = market, False
-        for candidate in candidates:
-            if stored is not None and candidate.market_id == stored.market_id:
-                winner, is_known = candidate, True
-                break
+        known_one = None if stored is None else _named(candidates, stored.market_id)
+        winner, is_known = known_one or market, known_one is not None
         chosen.append(winner)
         if market.rivals and market.symbol in wanted:
             others = tuple(rival.market_id for rival in candidates if rival is not winner)

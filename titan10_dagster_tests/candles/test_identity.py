@@ -24,6 +24,27 @@ def test_the_same_market_and_unknown_symbols_are_not_changes() -> None:
     assert changes({}, [NEW], AT) == []
 
 
+@pytest.mark.parametrize("spelling", ["repusdt", "REP-USDT", "rep_usdt", "REP/USDT"])
+def test_another_spelling_of_the_same_id_is_not_a_change(spelling: str) -> None:
+    base, quote = ("rep", "usdt") if spelling.islower() else ("REP", "USDT")
+    respelled = replace(OLD, market_id=spelling, base_id=base, quote_id=quote)
+    assert changes({"REP/USDT": identity_of(OLD)}, [respelled], AT) == []
+
+
+def test_a_respelled_id_is_the_stored_market_among_several_active_ones() -> None:
+    respelled = replace(OLD, market_id="rep-usdt")
+    (chosen,), (ambiguity,) = choose([replace(NEW, rivals=(respelled,))], {"REP/USDT": identity_of(OLD)}, ["REP/USDT"])
+    assert chosen is respelled
+    assert ambiguity.is_known
+    exact = replace(NEW, rivals=(respelled, OLD))
+    assert choose([exact], {"REP/USDT": identity_of(OLD)}, [])[0] == [OLD]
+
+
+def test_the_same_letters_split_differently_are_a_change() -> None:
+    before, after = replace(OLD, base_id="AB", market_id="AB-C"), replace(OLD, base_id="A", market_id="A-BC")
+    assert len(changes({"REP/USDT": identity_of(before)}, [after], AT)) == 1
+
+
 @pytest.mark.parametrize("scale", ["contractSize", "priceScale", "valueScale"])
 def test_another_scale_is_a_change(scale: str) -> None:
     before, after = replace(OLD, extra={scale: 8}), replace(OLD, extra={scale: 4})
