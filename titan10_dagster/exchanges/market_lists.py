@@ -9,6 +9,8 @@ and named. The same applies to records that ccxt parses but that cannot be marke
 from __future__ import annotations
 
 import re
+import unicodedata
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,7 +29,10 @@ _PART = 100  # records
 _LONGEST_NAME = 64  # characters; the longest known names, those of options, have about 30
 _NAMES = ("symbol", "id", "base", "quote", "baseId", "quoteId")
 _NAMED = 10  # the most skipped records that are named
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_FEWEST_EXCEPTIONS = 1  # records that may lack a field that all others have
+# Control and format characters, line separators, and halves of surrogate pairs: no name on a screen or in a table has
+# them, and two names that differ only in them look the same.
+_UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 # A field of the exchange's own record that holds the name of an asset. If the field is null, ccxt derives an asset from
 # the market's id and so invents a market.
 _ASSET_FIELD = re.compile(r"(base|quote)[-_]?(asset|coin|currency|ccy)?([-_]?id)?", re.IGNORECASE)
@@ -68,11 +73,12 @@ async def read_market_list(list_markets: ListMarkets, venue: Venue, answer: Answ
             raise
         records = await _parse_in_parts(list_markets, answer, error, skipped)
     markets: list[Market] = []
+    assets = _asset_fields(records)
     for record in records:
         if not isinstance(record, Mapping):
             skipped.append(f"{_shown(record)} is not a market")
         elif record.get("spot"):
-            problem = _problem(record)
+            problem = _problem(record, assets)
             if problem is None:
                 markets.append(market_of(venue, record))
             else:
@@ -130,24 +136,43 @@ def _parts(items: Sequence[tuple[Any, Any]], size: int) -> Iterator[Sequence[tup
         yield items[start : start + size]
 
 
-def _problem(record: Mapping[str, Any]) -> str | None:
-    """Return the reason why the record cannot be a market; None if it can."""
+def _asset_fields(records: Iterable[Any]) -> frozenset[str]:
+    """Return the fields that hold the name of an asset in nearly all of the exchange's own records of spot markets."""
+    counts: Counter[str] = Counter()
+    total = 0
+    for record in records:
+        info = record.get("info") if isinstance(record, Mapping) and record.get("spot") else None
+        if isinstance(info, Mapping):
+            total += 1
+            counts.update(str(name) for name, value in info.items() if isinstance(value, str))
+    exceptions = max(_FEWEST_EXCEPTIONS, total // 100)
+    return frozenset(
+        name for name, count in counts.items() if total - count <= exceptions < total and _ASSET_FIELD.fullmatch(name)
+    )
+
+
+def _problem(record: Mapping[str, Any], assets: frozenset[str]) -> str | None:
+    """Return the reason why the record cannot be a market; None if it can. `assets`: see `_asset_fields`."""
     for name in _NAMES:
         value = record.get(name)
         if not isinstance(value, str) or not value.strip():
             return f"{_shown(record.get('id'))} has no {name}"
         if len(value) > _LONGEST_NAME:
             return f"{_shown(value)} has a {name} of {len(value)} characters"
-        if _CONTROL.search(value):
+        if any(unicodedata.category(character) in _UNPRINTABLE for character in value):
             return f"{_shown(value)} has a {name} with control characters"
     info = record.get("info")
     for name, value in info.items() if isinstance(info, Mapping) else ():
         if value in (None, "") and _ASSET_FIELD.fullmatch(str(name)):
             return f"{_shown(record['id'])} has no {name}"
+    if isinstance(info, Mapping):
+        for name in sorted(assets):
+            if not isinstance(info.get(name), (str, int)) or isinstance(info[name], bool):
+                return f"{_shown(record['id'])} has no {name}"
     return None
 
 
 def _shown(value: Any) -> str:
     """Return the beginning of a value, in one printable line."""
-    text = repr(value)
+    text = ascii(value) if isinstance(value, str) and not value.isprintable() else repr(value)
     return text if len(text) <= _LONGEST_NAME else text[:_LONGEST_NAME] + "..."

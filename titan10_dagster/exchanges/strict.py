@@ -179,7 +179,7 @@ def strict_class(exchange: str) -> type[Any]:
             answer = _present_answer()
             parsed = _candles(http_response, wire, self.counters) if answer.of_candles and answer.good else None
             if parsed is None:
-                parsed = super().parse_json(http_response)
+                parsed = _parsed_leniently(http_response, super().parse_json(http_response))
             return _json(parsed, http_response) if answer.good else parsed
 
         def parse_ohlcvs(
@@ -257,6 +257,20 @@ def _made(headers: Mapping[str, str]) -> tuple[datetime | None, timedelta]:
     except (LookupError, ValueError, OverflowError):
         return None, timedelta(0)
     return made if made.tzinfo else made.replace(tzinfo=UTC), age
+
+
+def _parsed_leniently(text: str, parsed: Any) -> Any:
+    """Return `parsed`, or what Python's own parser reads if ccxt's parser refuses the text.
+
+    ccxt's parser refuses a whole market list if one name holds half of a surrogate pair, or if the text begins with a
+    byte order mark.
+    """
+    if isinstance(parsed, (dict, list)):
+        return parsed
+    try:
+        return json.loads(text.lstrip("\ufeff"))
+    except (ValueError, RecursionError):
+        return parsed
 
 
 def _json(parsed: Any, text: Any) -> Any:

@@ -92,6 +92,11 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "null symbol": ({"symbol": None}, "cannot be read"),
     "null base": ({"baseAsset": None, "symbol": "XUSDT"}, "has no baseAsset"),
     "empty base": ({"baseAsset": "", "symbol": "XUSDT"}, "has no baseAsset"),
+    "list as base": ({"baseAsset": ["X"], "symbol": "XUSDT"}, "has no baseAsset"),
+    "half a surrogate": ({"baseAsset": "X\ud800", "symbol": "X\ud800USDT"}, "with control characters"),
+    "line separator": ({"baseAsset": "X\u2028", "symbol": "X\u2028USDT"}, "with control characters"),
+    "zero width": ({"baseAsset": "BTC\u200b", "symbol": "BTC\u200bUSDT"}, "with control characters"),
+    "right to left": ({"baseAsset": "\u202eX", "symbol": "\u202eXUSDT"}, "with control characters"),
     "NUL": ({"baseAsset": "X\0", "symbol": "X\0USDT"}, "with control characters"),
     "10 kB": ({"baseAsset": "X" * 10_000, "symbol": "X" * 10_000 + "USDT"}, "of 10005 characters"),
 }
@@ -112,6 +117,25 @@ def test_a_bad_record_is_skipped_and_named_and_the_others_are_kept(sandbox: Sand
     assert len(skipped) < 200
     assert found.warning is not None
     assert found.warning.startswith("the market list has 1 record that cannot be read; the other markets are kept.")
+
+
+def test_a_record_without_the_field_of_its_asset_is_no_invented_market(sandbox: Sandbox) -> None:
+    def with_bad(items: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
+        bad = {name: value for name, value in items[0][1].items() if name != "baseAsset"}
+        return [*items, ("bad", {**bad, "symbol": "XUSDT"})]
+
+    found = listed_with("binance", sandbox.url("binance"), with_bad)
+    assert found.markets == listed("binance", sandbox.url("binance"))[0].markets
+    assert found.skipped == ("'XUSDT' has no baseAsset",)
+
+
+def test_a_name_in_any_script_is_a_market(sandbox: Sandbox) -> None:
+    def with_name(items: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
+        return [*items, ("more", {**items[0][1], "baseAsset": "币安人生", "symbol": "币安人生USDT"})]
+
+    found = listed_with("binance", sandbox.url("binance"), with_name)
+    assert "币安人生/USDT" in {market.symbol for market in found.markets}
+    assert found.skipped == ()
 
 
 def test_several_bad_records_are_all_named(sandbox: Sandbox) -> None:
