@@ -66,8 +66,8 @@ REASONS: Mapping[Reason, ReasonFacts] = MappingProxyType(
             True,
         ),
         Reason.PRE_LISTING: ReasonFacts("The exchange did not trade the symbol yet.", True),
-        Reason.DELISTED: ReasonFacts("The exchange no longer traded the symbol; a later candle takes that back.", True),
-        Reason.BEYOND_HORIZON: ReasonFacts("Older than what the exchange still serves.", True),
+        Reason.DELISTED: ReasonFacts("The exchange no longer traded the symbol. A later candle revokes this.", True),
+        Reason.BEYOND_HORIZON: ReasonFacts("Older than the candles that the exchange still serves.", True),
         Reason.QUARANTINED: ReasonFacts(
             "The exchange gave a candle that breaks a rule; it is kept in quarantine.", False
         ),

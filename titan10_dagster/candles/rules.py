@@ -113,11 +113,11 @@ RULES: tuple[Rule, ...] = (
     Rule("not_representable", Concern.VALUE, "The table can store the values exactly.", _not_representable),
     Rule("off_grid", Concern.TIME, "The candle starts a whole number of timeframes after midnight UTC.", _off_grid),
     Rule("outside_window", Concern.TIME, "The candle starts on the slice's own UTC day.", _outside_window),
-    Rule("in_future", Concern.TIME, "The candle was over when it was fetched.", _in_future),
+    Rule("in_future", Concern.TIME, "The candle had ended when it was fetched.", _in_future),
     Rule(
         "conflicting_duplicates",
         Concern.TIME,
-        "No other valid candle of that time has other values.",
+        "No other valid candle with the same time has different values.",
         _conflicting_duplicates,
         among_others=True,
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date
@@ -91,8 +91,10 @@ class Rate(ProgressColumn):
         return Text(f"{rate:,.0f} rows/s")
 
 
-def run_backfill(settings: Settings, home: Path, request: Request, say: Say, *, as_json: bool) -> int:
-    """Run the backfill, print its result and return the exit code."""
+def run_backfill(
+    settings: Settings, home: Path, request: Request, say: Say, *, as_json: bool, more: Mapping[str, Any] | None = None
+) -> int:
+    """Run the backfill, print its result and return the exit code. `more`: further fields of the JSON document."""
     with open_instance(settings, home, say):
         titan10 = open_context(load(home))
         forecast, tally = _forecast(titan10, request), Tally()
@@ -111,7 +113,7 @@ def run_backfill(settings: Settings, home: Path, request: Request, say: Say, *, 
         seconds = time.monotonic() - began
         report = _report(titan10, request, outcome, tally) | _compared(forecast, tally, seconds)
     if as_json:
-        click.echo(orjson.dumps(report).decode())
+        click.echo(orjson.dumps({**(more or {}), **report}).decode())
     else:
         click.echo(_sentences(report))
         rows = side_by_side(forecast, tally.spent, candles=tally.rows, seconds=seconds)

@@ -43,16 +43,17 @@ def run_import(settings: Settings, home: Path, request: ImportRequest, say: Say,
         )
     for imported in done:
         say(_sentence(imported))
+    files = {"files": _as_json(done)}
     landed = [imported for imported in done if imported.landed]
     if not landed:
         if as_json:
-            click.echo(orjson.dumps({"files": _as_json(done)}).decode())
+            click.echo(orjson.dumps(files).decode())
         return DONE
     first = min(imported.first for imported in landed if imported.first is not None)
     last = max(imported.last for imported in landed if imported.last is not None)
     symbols = sorted({imported.symbol for imported in landed})
     backfill = Request(request.exchange, first, last, symbols)
-    return run_backfill(settings, home, backfill, say, as_json=as_json)
+    return run_backfill(settings, home, backfill, say, as_json=as_json, more=files)
 
 
 def _sentence(imported: ImportedFile) -> str:

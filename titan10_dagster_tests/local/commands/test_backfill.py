@@ -12,6 +12,7 @@ import psycopg2
 import pytest
 
 from titan10_dagster.sandbox.server import Sandbox
+from titan10_dagster_tests.json_fields import documented_fields
 from titan10_dagster_tests.local.test_cli import Project, exchange, project, working
 
 __all__ = ["exchange", "project", "working"]
@@ -82,7 +83,9 @@ def test_a_dry_run_shows_the_cost_and_requests_nothing(working: Project, exchang
     assert done.stdout.startswith("Forecast for 2 slices in 1 run(s): 4 requests, ")
     assert "at the present pace" in done.stdout
     assert "MB in the database; done at 20" in done.stdout
-    forecast = json.loads(working.titan10(*DAY, "--dry-run", "--json").stdout)["forecast"]
+    document = json.loads(working.titan10(*DAY, "--dry-run", "--json").stdout)
+    assert set(document) == documented_fields("`titan10 backfill --dry-run --json`")
+    forecast = document["forecast"]
     assert (forecast["slices"], forecast["candles"], forecast["runs"]) == (2, 2_880, 1)
     assert forecast["sources"]["rest"]["requests"] == 4
     assert exchange.requests("binance") == []

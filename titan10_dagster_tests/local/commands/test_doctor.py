@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import closing
 
 import psycopg2
 
+from titan10_dagster_tests.json_fields import documented_fields
 from titan10_dagster_tests.local.sites import Site, exchange, site
 
 __all__ = ["exchange", "site"]
@@ -35,6 +37,11 @@ def test_a_good_installation_has_no_problem_and_nothing_is_changed(site: Site, d
         "binance",
     } <= (set(findings))
     assert sorted(path.name for path in site.folder.iterdir()) == ["dagster.yaml", "titan10.toml"]
+
+
+def test_the_fields_of_a_finding_are_documented(site: Site) -> None:
+    for finding in json.loads(site.doctor("--json")):
+        assert set(finding) == documented_fields("`titan10 doctor --json`")
 
 
 def test_each_finding_is_one_line_with_what_to_do(site: Site) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from titan10_dagster.sandbox.server import Sandbox
 from titan10_dagster_tests.ingest.test_importing import ohlcvt
+from titan10_dagster_tests.json_fields import documented_fields
 from titan10_dagster_tests.local.test_cli import NOW, Project, project
 
 __all__ = ["project"]
@@ -45,14 +46,20 @@ def archive(kraken: Sandbox, tmp_path: Path) -> Path:
 
 def test_the_candles_of_a_file_are_stored_and_a_second_import_changes_nothing(working: Project, archive: Path) -> None:
     command = ("import", "kraken", str(archive), "--columns", "time,open,high,low,close,volume,")
-    first = working.titan10(*command)
+    first = working.titan10(*command, "--json")
     assert first.returncode == 0, first.stderr
+    report = json.loads(first.stdout)
+    assert set(report) == documented_fields("`titan10 backfill --json`") | {"files"}
+    assert [(file["from"], file["to"], file["days"]) for file in report["files"]] == [("2024-01-08", "2024-01-09", 2)]
     assert f"{archive}: XBTUSD_1.csv: BTC/USD, 2024-01-08 to 2024-01-09" in first.stderr
     (row,) = json.loads(working.titan10("coverage", "--json").stdout)
     assert (row["first"], row["last"], row["stored"]) == ("2024-01-08", "2024-01-09", 2880)
     again = working.titan10(*command, "--json")
     assert again.returncode == 0, again.stderr
-    (file,) = json.loads(again.stdout)["files"]
+    document = json.loads(again.stdout)
+    assert set(document) == documented_fields("`titan10 import --json`")
+    (file,) = document["files"]
+    assert set(file) == documented_fields("`files` of `titan10 import --json`")
     assert (file["symbol"], file["days"], file["days_complete_before"]) == ("BTC/USD", 0, 2)
 
 

@@ -9,6 +9,7 @@ import pytest
 from titan10_dagster.local.commands.probe import run_probe, show_history
 from titan10_dagster.sandbox.server import Sandbox
 from titan10_dagster.settings import DatabaseSettings, ExchangeSettings, Settings
+from titan10_dagster_tests.json_fields import documented_fields
 
 
 @pytest.fixture
@@ -34,6 +35,10 @@ def test_a_probe_shows_what_it_measured_and_what_differs(
     assert shown["properties"]["order"] == {
         "measured": "newest first", "expected": "oldest first", "differs": True,
     }  # fmt: skip
+    assert set(shown) == documented_fields("`titan10 probe --json`")
+    assert set(shown["properties"]["order"]) == documented_fields("`properties` of `titan10 probe --json`")
+    show_history(settings, "binance", said.append, as_json=True)
+    assert json.loads(capsys.readouterr().out)[0] == shown
     show_history(settings, "binance", said.append, as_json=False)
     newest, oldest = capsys.readouterr().out.splitlines()
     assert newest.endswith("order newest first")

@@ -14,6 +14,7 @@ from titan10_dagster.local.commands.reconcile import ReconcileRequest, run_recon
 from titan10_dagster.sandbox.server import Sandbox
 from titan10_dagster.settings import DatabaseSettings, ExchangeSettings, Settings
 from titan10_dagster.store.database import Database
+from titan10_dagster_tests.json_fields import documented_fields
 
 DAY = date(2024, 3, 4)
 NINE_ON_THE_DAY_MS = 1_709_542_800_000
@@ -52,7 +53,9 @@ def test_a_comparison_shows_each_value_that_differs(
         assert first.startswith("binance BTC/USDT 1m 2024-03-04 09:00 volume: ")
         assert not run_reconcile(settings, request, said.append, as_json=True)
     found = json.loads(capsys.readouterr().out)
+    assert set(found) == documented_fields("`titan10 reconcile --json`")
     (difference,) = found["differences"]
+    assert set(difference) == documented_fields("`differences` of `titan10 reconcile --json`")
     assert difference["column"] == "volume"
     assert difference["archive"] == pytest.approx(difference["rest"] + 1)
     assert (found["compared_days"], found["compared_candles"], found["differing_candles"]) == (1, 1440, 1)

@@ -18,6 +18,7 @@ from titan10_dagster.settings import DatabaseSettings, ExchangeSettings, Setting
 from titan10_dagster.store.database import Database
 from titan10_dagster.store.series import stored_series
 from titan10_dagster.store.writer import write_slices
+from titan10_dagster_tests.json_fields import documented_fields
 from titan10_dagster_tests.store.making import DAY, Sql, a_slice, as_fetched, candles, judged
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
@@ -57,6 +58,7 @@ def test_the_list_shows_series_with_market_ends_and_breaks(
     list_series(shell.settings, shell.said.append, "binance", as_json=True)
     rows = json.loads(capsys.readouterr().out)
     assert [row["symbol"] for row in rows] == ["BCT/USDT", "BTC/USDT"]
+    assert set(rows[0]) == documented_fields("`titan10 series list --json`")
     assert rows[1]["breaks"] == ["2024-01-10T12:00:00+00:00"]
     list_series(shell.settings, shell.said.append, None, as_json=False)
     assert "2024-01-10 12:00" in capsys.readouterr().out
