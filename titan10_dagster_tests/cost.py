@@ -23,7 +23,7 @@ class Cost:
 def least(work: Callable[[], object], rounds: int = 3) -> Cost:
     """The least of each, of so many rounds."""
     costs = [_cost(work) for _ in range(rounds)]
-    return Cost(min(one.clock for one in costs), min(one.processor for one in costs))
+    return Cost(min(cost.clock for cost in costs), min(cost.processor for cost in costs))
 
 
 def _cost(work: Callable[[], object]) -> Cost:

@@ -97,14 +97,14 @@ def test_messages_of_dagster_about_a_run_have_the_same_fields(written: io.String
 
     run = talk.execute_in_process()
     entries = lines(written)
-    (line,) = [one for one in entries if one["event"] == "a ban"]
+    (line,) = [entry for entry in entries if entry["event"] == "a ban"]
     assert (line["run"], line["job"], line["step"], line["partition"]) == (
         run.run_id,
         "talk",
         "speak",
         "2024-03-01",
     )
-    assert {one.get("run") for one in entries if one["logger"] == "dagster"} == {run.run_id}
+    assert {entry.get("run") for entry in entries if entry["logger"] == "dagster"} == {run.run_id}
 
 
 def test_messages_of_a_sensor_are_written_the_same_way(written: io.StringIO) -> None:
@@ -115,8 +115,8 @@ def test_messages_of_a_sensor_are_written_the_same_way(written: io.StringIO) -> 
 
     with dg.build_sensor_context(sensor_name="watch") as context:
         watch.evaluate_tick(context)
-    entries = [one["event"] for one in lines(written)]
-    assert any("tried" in one for one in entries)
+    entries = [line["event"] for line in lines(written)]
+    assert any("tried" in entry for entry in entries)
     assert PROXY not in written.getvalue()
 
 
@@ -154,7 +154,9 @@ def test_what_is_less_than_the_level_is_not_written() -> None:
 
 def remove_ours() -> None:
     root = logging.getLogger()
-    root.handlers[:] = [one for one in root.handlers if not type(one).__module__.startswith("titan10_dagster")]
+    root.handlers[:] = [
+        handler for handler in root.handlers if not type(handler).__module__.startswith("titan10_dagster")
+    ]
     root.setLevel(logging.WARNING)
     structlog.reset_defaults()
 

@@ -100,14 +100,14 @@ def make_world(database_url: str, tmp_path: Path) -> Iterator[MakeWorld]:
             exchanges = {
                 name: ExchangeSettings(
                     **{
-                        "symbols": tuple(ones),
+                        "symbols": tuple(configured),
                         "start": START,
                         "base_url": sandbox.url(name),
                         "paced": False,
                         **(settings or {}).get(name, {}),
                     }
                 )
-                for name, ones in symbols.items()
+                for name, configured in symbols.items()
             }
             configured = Settings.model_construct(
                 data=tmp_path,

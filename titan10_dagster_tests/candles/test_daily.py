@@ -18,7 +18,7 @@ def record(symbol: str, day: date = DAY, *, answered: bool = True, horizon: date
 
 
 def test_the_slices_of_a_day_are_added_up() -> None:
-    landed = {one.slice: (one, rows) for one, rows in ((record("A/B"), 1440), (record("C/D"), 1400))}
+    landed = {fetched.slice: (fetched, rows) for fetched, rows in ((record("A/B"), 1440), (record("C/D"), 1400))}
     day = by_day_fetched(landed)[DAY]
     assert (day.slices, day.rows, day.expected, day.requests, day.retries) == (2, 2840, 2880, 6, 2)
     assert day.candles_per_second == 2840
@@ -39,7 +39,7 @@ def test_sources_and_files_of_a_day_are_counted() -> None:
 
 def test_days_are_kept_apart() -> None:
     later = DAY + timedelta(days=1)
-    landed = {one.slice: (one, 1) for one in (record("A/B"), record("A/B", later))}
+    landed = {fetched.slice: (fetched, 1) for fetched in (record("A/B"), record("A/B", later))}
     assert {day: fetched.rows for day, fetched in by_day_fetched(landed).items()} == {DAY: 1, later: 1}
 
 

@@ -59,7 +59,9 @@ def test_a_backfill_of_the_command_line_has_failed_when_its_process_is_gone(ende
 
 
 @pytest.mark.parametrize("name", ["renamed", "0a1b2c3d4e5f"])
-def test_a_machine_knows_its_processes_under_any_name(ended: int, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_a_machine_recognizes_its_processes_under_any_name(
+    ended: int, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     living, gone = this_process(), tag_of(ended)
     monkeypatch.setattr(socket, "gethostname", lambda: name)
     assert health({PROCESS_TAG: living}) is WorkerStatus.RUNNING

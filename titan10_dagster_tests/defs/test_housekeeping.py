@@ -75,7 +75,7 @@ def test_old_polls_go_with_every_row_of_theirs_and_the_last_one_stays(world: Wor
     assert deleted.runs == 3
     assert deleted.events > 3
     assert deleted.bytes > 1000
-    assert [one.run_id for one in world.instance.get_runs()] == [polls[-1]]
+    assert [run.run_id for run in world.instance.get_runs()] == [polls[-1]]
     assert {table: rows(world.instance, table) for table in TABLES} == before
 
 
@@ -108,7 +108,7 @@ def test_a_house_keeper_killed_between_events_and_run_is_followed_by_one_that_en
     first, last = run(world, "live"), run(world, "live")
     instance.event_log_storage.delete_events(first)  # and then killed
     assert delete_runs(instance, soon()).runs == 1
-    assert [one.run_id for one in instance.get_runs()] == [last]
+    assert [run.run_id for run in instance.get_runs()] == [last]
 
 
 def test_a_night_has_an_end_and_the_next_one_goes_on(

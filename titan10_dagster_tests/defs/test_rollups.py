@@ -53,7 +53,7 @@ def hours(world: World, exchange: str, symbol: str) -> Sequence[tuple[float, ...
 
 def truth(world: World, exchange: str, symbol: str, first: date, last: date) -> Sequence[tuple[float, ...]]:
     day = timedelta(days=1)
-    start, end = (int((one - date(1970, 1, 1)) / day * 86_400_000) for one in (first, last + day))
+    start, end = (int((day_ - date(1970, 1, 1)) / day * 86_400_000) for day_ in (first, last + day))
     return [tuple(row) for row in world.sandbox.truth(exchange, symbol, start, end, "1h")[:, 1:5].tolist()]
 
 

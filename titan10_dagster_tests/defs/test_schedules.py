@@ -7,7 +7,7 @@ import dagster as dg
 from titan10_dagster.defs.schedules import settle_requests
 
 
-def test_two_in_the_morning_asks_for_yesterday_of_every_exchange() -> None:
+def test_at_two_in_the_morning_yesterday_is_requested_from_every_exchange() -> None:
     requests = settle_requests(("binance", "okx"), datetime(2024, 3, 1, 2, tzinfo=UTC))
     assert [request.partition_key for request in requests] == ["2024-02-29", "2024-02-29"]
     assert [request.asset_selection for request in requests] == [

@@ -116,7 +116,7 @@ class Site:
 
         def read() -> float:
             found = run_query(self.stack.url, HEALTH)["instance"]["daemonHealth"]["allDaemonStatuses"]
-            return min(float(one["lastHeartbeatTime"] or 0) if one["healthy"] else 0.0 for one in found)
+            return min(float(daemon["lastHeartbeatTime"] or 0) if daemon["healthy"] else 0.0 for daemon in found)
 
         return self._ask(read) or 0.0
 
@@ -182,7 +182,10 @@ def plant(settings: Settings, sandbox: Sandbox) -> None:
     """
     for exchange in SYMBOLS:
         sandbox.set_limits(exchange, enforce=False)
-    unpaced = {name: one.model_copy(update={"paced": False}) for name, one in settings.exchanges.items()}
+    unpaced = {
+        name: exchange_settings.model_copy(update={"paced": False})
+        for name, exchange_settings in settings.exchanges.items()
+    }
     with open_database(settings, announce) as url:
         migrate_all(settings, url)
         with closing(Database(url)) as database:
@@ -396,7 +399,9 @@ def test_no_row_is_there_twice_and_every_slice_adds_up(site: Site, exchange: str
 def test_no_request_was_above_the_exchanges_limit(site: Site, exchange: str) -> None:
     requests = site.sandbox.requests(exchange)
     limits = site.sandbox.limits(exchange)["limits"]
-    peaks = ", ".join(f"{one['peak']:g} of {one['allowed']:g} {one['name']}" for one in limits if one["requests"])
+    peaks = ", ".join(
+        f"{limit['peak']:g} of {limit['allowed']:g} {limit['name']}" for limit in limits if limit["requests"]
+    )
     announce(f"{exchange}: {len(requests)} requests; at most {peaks}")
     assert not [entry for entry in requests if entry["throttled"] or entry["banned"]]
     assert not any(limit["violations"] for limit in limits)
@@ -410,8 +415,8 @@ def test_nothing_was_asked_during_the_ban_and_then_it_went_on(site: Site) -> Non
     after = [entry["wall"] - end for entry in requests if entry["wall"] > end]
     announce(
         f"{BANNED} banned us from {datetime.fromtimestamp(start, UTC):%H:%M:%S} for {BAN_SECONDS} s: {len(late)}"
-        f" requests came in it ({', '.join(f'{one:.3f} s' for one in late) or 'none'}); the next one"
+        f" requests came in it ({', '.join(f'{seconds:.3f} s' for seconds in late) or 'none'}); the next one"
         f" {min(after, default=-1):.1f} s after its end"
     )
-    assert not [one for one in late if one > UNDER_WAY]
+    assert not [seconds for seconds in late if seconds > UNDER_WAY]
     assert after

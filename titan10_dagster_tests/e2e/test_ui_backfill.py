@@ -169,7 +169,10 @@ def test_each_check_shows_a_status_for_each_day(finished: Finished, exchange: st
             history = finished.instance.event_log_storage.get_asset_check_execution_history(
                 AssetCheckKey(AssetKey([exchange, kind]), check), limit=100 * DAYS
             )
-            latest = {one.partition: one.status.value for one in sorted(history, key=lambda one: one.id)}
+            latest = {
+                execution.partition: execution.status.value
+                for execution in sorted(history, key=lambda execution: execution.id)
+            }
             assert {str(day) for day in WANTED} <= set(latest)
             assert "PLANNED" not in latest.values()
             if check != "complete":
@@ -194,7 +197,7 @@ def test_krakens_days_are_green_empty_warned_of_explained_and_free(finished: Fin
     history = finished.instance.event_log_storage.get_asset_check_execution_history(
         AssetCheckKey(AssetKey(["kraken", "candles"]), "complete"), limit=100 * DAYS
     )
-    assert {one.status.value for one in history} == {"FAILED"}
+    assert {execution.status.value for execution in history} == {"FAILED"}
 
 
 @pytest.mark.parametrize("exchange", SYMBOLS)

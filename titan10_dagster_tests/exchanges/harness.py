@@ -155,7 +155,7 @@ def fetch(
 ) -> Fetched:
     """Fetch from the sandbox. `into` gets the landed slices, also if an error is raised."""
     exchange = wanted[0].series.exchange
-    known = [market(exchange, symbol) for symbol in dict.fromkeys(one.series.symbol for one in wanted)]
+    known = [market(exchange, symbol) for symbol in dict.fromkeys(slice_.series.symbol for slice_ in wanted)]
     fetched = into or Fetched()
     known = known if markets is None else list(markets)
     run(
@@ -176,7 +176,7 @@ def fetch(
 def fetch_from(handler: Handler, wanted: Sequence[Slice], into: Fetched | None = None, **changes: Any) -> Fetched:
     """Fetch from a server that answers with `handler`, as an exchange that the sandbox does not have."""
     fetched = into or Fetched()
-    symbols = dict.fromkeys(one.series.symbol for one in wanted)
+    symbols = dict.fromkeys(slice_.series.symbol for slice_ in wanted)
     known = [plain_market(wanted[0].series.exchange, symbol, **changes) for symbol in symbols]
 
     async def work() -> None:
@@ -210,7 +210,7 @@ async def _fetch(
             client,
             wanted,
             now=clock,
-            land=lambda one: fetched.landed.__setitem__(one.record.slice, one),
+            land=lambda slice_: fetched.landed.__setitem__(slice_.record.slice, slice_),
             breaker=Breaker(exchange, fetched.store, clock),
             log=fetched.log,
             retry_limits=retry_limits,

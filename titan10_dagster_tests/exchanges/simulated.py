@@ -48,7 +48,7 @@ class Exchange:
     def gives(self) -> list[int]:
         """Every candle that can be had of it."""
         rows = sorted(self.there)
-        return rows if self.remembers is None else [one for one in rows if one > self.now - self.remembers]
+        return rows if self.remembers is None else [row for row in rows if row > self.now - self.remembers]
 
     def answer(self, since: int, limit: int) -> list[int]:
         rows = self.gives()

@@ -43,7 +43,7 @@ def test_where_ccxt_cannot_build_the_request_offline_a_page_is_one_request() -> 
     assert venue_of("zebpay").cost == 1  # its class needs more arguments before it charges anything
 
 
-def test_a_class_knows_the_exchanges_it_is_derived_from() -> None:
+def test_the_parents_of_an_exchange_class_are_found() -> None:
     assert ccxt_facts.ancestors("binanceusdm") == ("binance",)
     assert ccxt_facts.ancestors("kraken") == ()
 

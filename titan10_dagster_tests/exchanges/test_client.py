@@ -112,9 +112,9 @@ def test_a_byte_order_mark_before_the_answer_does_not_matter() -> None:
 async def stock_rows(exchange: str, url: str, since: datetime, limit: int) -> list[list[float]]:
     """Return the result of ccxt's own class for the same request."""
     stock = getattr(async_support, exchange)(
-        {"markets": {one.symbol: ccxt_market(one) for one in [market(exchange, series(exchange).symbol)]}}
+        {"markets": {market_.symbol: ccxt_market(market_) for market_ in [market(exchange, series(exchange).symbol)]}}
     )
-    stock.urls["api"] = {name: url + urlsplit(one).path for name, one in stock.urls["api"].items()}
+    stock.urls["api"] = {name: url + urlsplit(address).path for name, address in stock.urls["api"].items()}
     stock.timeout_on_exit = 0
     stock.milliseconds = lambda: to_ms(NOW)
     try:
@@ -156,7 +156,7 @@ def test_rows_from_before_since_and_after_the_page_are_kept_as_evidence(sandbox:
     assert len(rows) == 480 + 1
 
 
-# -- trap 1: junk
+# -- junk answers
 
 
 @pytest.mark.parametrize("exchange", sorted({*all_venues(), "bingx", "whitebit", "poloniex", "xt", "lbank", "bitvavo"}))
@@ -221,7 +221,7 @@ def test_a_symbol_that_was_not_given_costs_no_request(sandbox: Sandbox) -> None:
     assert run(work()) == 0
 
 
-# -- trap 5: event loops
+# -- event loops
 
 
 def test_a_client_may_be_opened_in_one_event_loop_after_another(sandbox: Sandbox) -> None:
@@ -313,7 +313,7 @@ def test_a_share_of_the_pace_leaves_the_rest_to_others(sandbox: Sandbox) -> None
 
 
 @pytest.mark.parametrize("exchange", FIVE)
-def test_the_table_knows_what_ccxt_charges_for_a_page(sandbox: Sandbox, exchange: str) -> None:
+def test_the_table_has_the_charge_of_ccxt_for_a_page(sandbox: Sandbox, exchange: str) -> None:
     async def work() -> float:
         async with client_of(exchange, sandbox.url(exchange), paced=True, pace_share=1.0) as client:
             await client.fetch_page(series(exchange), YESTERDAY - timedelta(days=5), 2)  # okx's newest cost half
@@ -379,10 +379,11 @@ def test_all_spot_markets_come_in_one_request_and_then_fetch_candles(sandbox: Sa
 
     markets, requests = run(work())
     assert requests == 1
-    assert {one.symbol for one in markets} >= set(symbols(exchange, 5))
-    assert markets == sorted(markets, key=lambda one: one.symbol)
-    assert all(one.type == "spot" and one.listed is None for one in markets)  # trap 13: `created` is not believed
-    known = next(one for one in markets if one.symbol == series(exchange).symbol)
+    assert {market_.symbol for market_ in markets} >= set(symbols(exchange, 5))
+    assert markets == sorted(markets, key=lambda market_: market_.symbol)
+    # ccxt's `created` is not used as the listing date.
+    assert all(market_.type == "spot" and market_.listed is None for market_ in markets)
+    known = next(market_ for market_ in markets if market_.symbol == series(exchange).symbol)
     assert known.market_id == market(exchange, known.symbol).market_id
     assert json.loads(json.dumps(dict(known.extra))) == dict(known.extra)
 

@@ -57,7 +57,7 @@ def fetch_at(now: datetime, handler: Handler) -> FetchedSlice:
                 client,
                 [wanted],
                 now=lambda: now,
-                land=lambda one: fetched.landed.__setitem__(one.record.slice, one),
+                land=lambda slice_: fetched.landed.__setitem__(slice_.record.slice, slice_),
                 breaker=Breaker("binance", fetched.store, lambda: now),
                 log=fetched.log,
                 retry_limits=NO_WAITING,

@@ -121,7 +121,7 @@ def test_the_requests_of_the_records_add_up_to_those_the_exchange_saw(sandbox: S
     seen = len(sandbox.requests("coinbase"))
     assert fetched.report is not None
     assert (fetched.report.requests, fetched.report.retries) == (seen, 4)
-    records = [one.record for one in fetched.landed.values()]
+    records = [fetched_slice.record for fetched_slice in fetched.landed.values()]
     assert sum(record.requests for record in records) == seen
     assert sum(record.retries for record in records) == 4
     assert all(record.answered and record.source == Source.REST for record in records)
@@ -225,7 +225,7 @@ def test_one_unknown_symbol_stops_no_other(sandbox: Sandbox, exchange: str) -> N
     fetched = fetch(sandbox, wanted)
     assert fetched.report is not None
     assert isinstance(fetched.report.failed[bad], UnknownSymbol)
-    assert {one.series.symbol for one in fetched.landed} == {good}
+    assert {slice_.series.symbol for slice_ in fetched.landed} == {good}
 
 
 def test_a_symbol_that_the_client_was_not_given_costs_no_request(sandbox: Sandbox) -> None:
@@ -244,10 +244,10 @@ def test_the_complete_days_of_a_symbol_that_fails_still_land(sandbox: Sandbox) -
     fetched = fetch(sandbox, wanted)
     assert fetched.report is not None
     assert isinstance(fetched.report.failed[bad], MalformedAnswer)
-    landed = [one for one in fetched.landed if one.series.symbol == bad]
+    landed = [slice_ for slice_ in fetched.landed if slice_.series.symbol == bad]
     assert 2 <= len(landed) < 10
-    assert all(np.array_equal(fetched.rows(one), truth(sandbox, one)) for one in landed)
-    assert len([one for one in fetched.landed if one.series.symbol == good]) == 10
+    assert all(np.array_equal(fetched.rows(slice_), truth(sandbox, slice_)) for slice_ in landed)
+    assert len([slice_ for slice_ in fetched.landed if slice_.series.symbol == good]) == 10
 
 
 def test_when_every_symbol_fails_the_error_says_what_to_do(sandbox: Sandbox) -> None:
@@ -301,7 +301,7 @@ def test_a_day_is_dated_by_when_it_was_asked_for_and_not_by_the_start_of_a_long_
     ticks = itertools.count()
     wanted = slices("binance", symbols("binance", 1), 30)
     fetched = fetch(sandbox, wanted, clock=lambda: NOW + timedelta(minutes=next(ticks)))
-    dates = [fetched.landed[one].record.fetched_at for one in wanted]
+    dates = [fetched.landed[slice_].record.fetched_at for slice_ in wanted]
     assert dates == sorted(dates)
     assert NOW < dates[0] < dates[-1]
 
@@ -369,7 +369,7 @@ def test_days_beyond_krakens_horizon_land_empty_at_no_request(sandbox: Sandbox) 
         reachable = reachable[reachable[:, 0] >= to_ms(horizon)]
         got = fetched.rows(slice_)
         assert np.array_equal(got[got[:, 0] >= to_ms(horizon)], reachable)
-    assert sum(fetched.landed[one].record.requests for one in wanted[:9]) == 0
+    assert sum(fetched.landed[slice_].record.requests for slice_ in wanted[:9]) == 0
 
 
 def test_days_beyond_the_horizon_land_even_while_the_breaker_is_open(sandbox: Sandbox) -> None:
@@ -388,7 +388,7 @@ def test_an_exchange_that_stops_serving_history_reveals_its_horizon(sandbox: San
     assert len(sandbox.requests(exchange)) <= 30
     # The order of the answers decides which answer shows it, and one of okx's two endpoints counts the unfinished
     # candle.
-    horizons = {fetched.landed[one].record.horizon or NOW for one in wanted}
+    horizons = {fetched.landed[slice_].record.horizon or NOW for slice_ in wanted}
     horizon = max(horizons)
     assert horizon - min(horizons) <= timedelta(minutes=1)
     assert NOW - timedelta(minutes=400) < horizon < NOW - timedelta(minutes=200)
@@ -415,11 +415,11 @@ def test_what_an_exchange_without_since_does_not_give_is_not_called_absent() -> 
     fetched = fetch_from(bithumb(newest, every=3), wanted)
     first = newest - 199 * 3 * MINUTE.delta
     assert first.date() == YESTERDAY
-    assert {one.record.horizon for one in fetched.landed.values()} == {first}
+    assert {fetched_slice.record.horizon for fetched_slice in fetched.landed.values()} == {first}
     gone = (first - wanted[1].start) // MINUTE.delta
-    there = [len(fetched.landed[one].candles) for one in wanted]
+    there = [len(fetched.landed[slice_].candles) for slice_ in wanted]
     assert sum(there) == 200
-    assert [fetched.reasons(one) for one in wanted[:2]] == [
+    assert [fetched.reasons(slice_) for slice_ in wanted[:2]] == [
         {"beyond_horizon": 1440},
         {"beyond_horizon": gone, "no_trades": 1440 - gone - there[1]},
     ]
@@ -460,7 +460,7 @@ def test_a_quiet_day_of_an_exchange_that_counts_back_from_a_cursor_lands(hours: 
     wanted = slices("upbit", ["XYZ/KRW"], 2)
     quiet = upbit(lambda time: time.date() != YESTERDAY or time.hour not in hours)
     fetched = fetch_from(quiet, wanted)
-    assert [len(fetched.landed[one].candles) for one in wanted] == [1440, 1440 - 60 * len(hours)]
+    assert [len(fetched.landed[slice_].candles) for slice_ in wanted] == [1440, 1440 - 60 * len(hours)]
     assert fetched.reasons(wanted[1]) == {"no_trades": 60 * len(hours)}
     assert fetched.report is not None
     assert fetched.report.requests <= 17  # 16 pages of 190 fresh candles
@@ -513,8 +513,8 @@ def mexc(days: int, there: Callable[[datetime], bool] = lambda _: True, *, daily
 def test_days_that_an_exchange_no_longer_serves_are_beyond_its_horizon_and_not_without_trades() -> None:
     wanted = slices("mexc", ["BTC/USDT"], 2, last=NOW.date() - timedelta(days=60))
     fetched = fetch_from(mexc(days=30), wanted)
-    assert [fetched.reasons(one) for one in wanted] == [{"beyond_horizon": 1440}] * 2
-    assert {one.record.horizon for one in fetched.landed.values()} == {
+    assert [fetched.reasons(slice_) for slice_ in wanted] == [{"beyond_horizon": 1440}] * 2
+    assert {fetched_slice.record.horizon for fetched_slice in fetched.landed.values()} == {
         NOW.replace(second=0) - timedelta(days=30) + MINUTE.delta
     }
     assert fetched.report is not None
@@ -524,7 +524,7 @@ def test_days_that_an_exchange_no_longer_serves_are_beyond_its_horizon_and_not_w
 def test_days_no_longer_served_after_their_listing_was_found_are_beyond_the_horizon_too() -> None:
     wanted = slices("mexc", ["BTC/USDT"], 2, last=NOW.date() - timedelta(days=60))
     fetched = fetch_from(mexc(days=30), wanted, listed=LISTED)
-    assert [fetched.reasons(one) for one in wanted] == [{"beyond_horizon": 1440}] * 2
+    assert [fetched.reasons(slice_) for slice_ in wanted] == [{"beyond_horizon": 1440}] * 2
 
 
 def test_the_edge_of_an_exchanges_memory_is_found_within_a_window() -> None:
@@ -532,7 +532,7 @@ def test_the_edge_of_an_exchanges_memory_is_found_within_a_window() -> None:
     wanted = slices("mexc", ["BTC/USDT"], 4, last=edge.date() + timedelta(days=1))
     fetched = fetch_from(mexc(days=30), wanted)
     gone = (edge - midnight(edge.date())) // MINUTE.delta
-    assert [fetched.reasons(one) for one in wanted] == [
+    assert [fetched.reasons(slice_) for slice_ in wanted] == [
         *[{"beyond_horizon": 1440}] * 2,
         {"beyond_horizon": gone},
         {},
@@ -562,14 +562,14 @@ def test_a_memory_of_less_than_a_day_is_found_too() -> None:
     edge = NOW.replace(hour=0, minute=30, second=0)
     wanted = slices("mexc", ["BTC/USDT"], 2)
     fetched = fetch_from(mexc(days=30, there=lambda time: time >= edge, daily=True), wanted)
-    assert [fetched.reasons(one) for one in wanted] == [{"beyond_horizon": 1440}] * 2
-    assert {one.record.horizon for one in fetched.landed.values()} == {edge}
+    assert [fetched.reasons(slice_) for slice_ in wanted] == [{"beyond_horizon": 1440}] * 2
+    assert {fetched_slice.record.horizon for fetched_slice in fetched.landed.values()} == {edge}
 
 
-def test_days_before_the_listing_of_an_exchange_with_a_memory_are_pre_listing_while_it_remembers() -> None:
+def test_days_before_the_listing_are_pre_listing_while_the_exchange_still_serves_its_first_candle() -> None:
     wanted = slices("mexc", ["BTC/USDT"], 2, last=LISTED.date())
     fetched = fetch_from(mexc(days=300), wanted)
-    assert [fetched.reasons(one) for one in wanted] == [{"pre_listing": 1440}, {"pre_listing": 13 * 60 + 37}]
+    assert [fetched.reasons(slice_) for slice_ in wanted] == [{"pre_listing": 1440}, {"pre_listing": 13 * 60 + 37}]
 
 
 def htx(listed: datetime, remembers: datetime = LISTED) -> Handler:
@@ -611,14 +611,14 @@ def test_a_known_listing_is_asked_for_from_its_first_candle_where_nothing_earlie
     fetched = fetch_from(htx(listed), wanted, listed=listed)
     assert fetched.report is not None
     assert fetched.report.requests == 4
-    assert [len(fetched.landed[one].candles) for one in wanted] == [0, 720, 1440, 1440]
+    assert [len(fetched.landed[slice_].candles) for slice_ in wanted] == [0, 720, 1440, 1440]
 
 
 def test_an_error_for_minutes_of_days_that_were_traded_shows_a_horizon() -> None:
     edge = datetime(2024, 6, 17, 12, 0, tzinfo=UTC)
     wanted = slices("htx", ["BTC/USDT"], 4)
     fetched = fetch_from(htx(LISTED, remembers=edge), wanted)
-    assert [fetched.reasons(one) for one in wanted] == [{"beyond_horizon": 1440}, {"beyond_horizon": 720}, {}, {}]
+    assert [fetched.reasons(slice_) for slice_ in wanted] == [{"beyond_horizon": 1440}, {"beyond_horizon": 720}, {}, {}]
 
 
 def test_an_error_that_nothing_explains_leaves_the_days_before_it_unknown_and_lands_the_others() -> None:
@@ -630,7 +630,7 @@ def test_an_error_that_nothing_explains_leaves_the_days_before_it_unknown_and_la
 
     wanted = slices("htx", ["BTC/USDT"], 4)
     fetched = fetch_from(answer, wanted)
-    assert [fetched.reasons(one) for one in wanted] == [{"unknown": 1440}, {"unknown": 720}, {}, {}]
+    assert [fetched.reasons(slice_) for slice_ in wanted] == [{"unknown": 1440}, {"unknown": 720}, {}, {}]
 
 
 def test_an_exchange_that_rejects_all_requests_fails_the_symbol() -> None:
@@ -648,7 +648,7 @@ def test_days_before_a_known_listing_cost_no_request(sandbox: Sandbox) -> None:
     fetched = fetch(sandbox, wanted, markets=[market("coinbase", symbol, listed=listed)])
     overlap = timedelta(minutes=venue_of("coinbase").overlap)
     assert min(entry["since"] for entry in sandbox.requests("coinbase")) >= to_ms(listed - overlap)
-    assert all(fetched.landed[one].record.listed == listed for one in wanted)
+    assert all(fetched.landed[slice_].record.listed == listed for slice_ in wanted)
     assert not len(fetched.landed[wanted[2]].candles)
     assert len(fetched.landed[wanted[3]].candles)
 
@@ -662,17 +662,21 @@ def test_a_listing_in_the_window_is_found_and_dates_the_silence_before_it(sandbo
     assert fetched.report.listed == {"XRP/USD": from_ms(first)}
     assert listed <= from_ms(first) < listed + timedelta(hours=1)
     assert_true(sandbox, fetched, wanted)
-    assert {one.record.listed for one in fetched.landed.values()} == {from_ms(first)}
-    assert all(one.record.answered for one in fetched.landed.values())
+    assert {fetched_slice.record.listed for fetched_slice in fetched.landed.values()} == {from_ms(first)}
+    assert all(fetched_slice.record.answered for fetched_slice in fetched.landed.values())
     assert len(sandbox.requests("coinbase")) < 145  # more than 160 without the search, about 100 with it
-    assert sum(one.record.requests for one in fetched.landed.values()) == len(sandbox.requests("coinbase"))
+    assert sum(fetched_slice.record.requests for fetched_slice in fetched.landed.values()) == len(
+        sandbox.requests("coinbase")
+    )
 
 
 def test_a_window_from_before_the_listing_is_answered(sandbox: Sandbox) -> None:
     wanted = slices("binance", symbols("binance", 1), 20, last=date(2017, 8, 10))
     fetched = fetch(sandbox, wanted)
-    assert {one.record.listed for one in fetched.landed.values()} == {datetime(2017, 8, 17, 4, 0, tzinfo=UTC)}
-    assert all(one.record.answered for one in fetched.landed.values())
+    assert {fetched_slice.record.listed for fetched_slice in fetched.landed.values()} == {
+        datetime(2017, 8, 17, 4, 0, tzinfo=UTC)
+    }
+    assert all(fetched_slice.record.answered for fetched_slice in fetched.landed.values())
     assert len(sandbox.requests("binance")) <= 20  # 16 pages of one series are under way at once, and two searched
 
 
@@ -740,7 +744,7 @@ def test_the_end_of_a_closed_market_is_found(sandbox: Sandbox) -> None:
     wanted = slices("binance", ["LUNA/USDT"], 40, last=date(2022, 6, 10))
     fetched = fetch(sandbox, wanted, markets=known)
     assert_true(sandbox, fetched, wanted)
-    records = [fetched.landed[one].record for one in wanted]
+    records = [fetched.landed[slice_].record for slice_ in wanted]
     assert [record.delisted for record in records if record.slice.end > delisted] == [delisted] * 29
     assert all(record.answered for record in records)
     assert len(sandbox.requests("binance")) <= 70
@@ -758,8 +762,10 @@ def test_a_window_after_a_market_was_closed_is_answered(sandbox: Sandbox) -> Non
     known = [market("binance", "LUNA/USDT", active=False)]
     wanted = slices("binance", ["LUNA/USDT"], 2)
     fetched = fetch(sandbox, wanted, markets=known)
-    assert {one.record.delisted for one in fetched.landed.values()} == {datetime(2022, 5, 13, 0, 40, tzinfo=UTC)}
-    assert [one.record.answered for one in fetched.landed.values()] == [True, True]
+    assert {fetched_slice.record.delisted for fetched_slice in fetched.landed.values()} == {
+        datetime(2022, 5, 13, 0, 40, tzinfo=UTC)
+    }
+    assert [fetched_slice.record.answered for fetched_slice in fetched.landed.values()] == [True, True]
     assert len(sandbox.requests("binance")) <= 20
 
 
@@ -768,7 +774,9 @@ def test_an_empty_window_is_accepted_after_recent_candles_were_fetched(sandbox: 
     (symbol,) = symbols(exchange, 1)
     wanted = slices(exchange, [symbol], 2, last=date(2012, 1, 2))
     fetched = fetch(sandbox, wanted)
-    assert all(one.record.answered and not len(one.candles) for one in fetched.landed.values())
+    assert all(
+        fetched_slice.record.answered and not len(fetched_slice.candles) for fetched_slice in fetched.landed.values()
+    )
     assert len(fetched.landed) == 2
 
 
@@ -776,7 +784,7 @@ def test_an_empty_window_of_a_symbol_without_candles_is_not_accepted(sandbox: Sa
     wanted = slices("coinbase", symbols("coinbase", 1), 2)
     sandbox.fault("coinbase", "empty_page")
     fetched = fetch(sandbox, wanted)
-    assert [one.record.answered for one in fetched.landed.values()] == [False, False]
+    assert [fetched_slice.record.answered for fetched_slice in fetched.landed.values()] == [False, False]
 
 
 @pytest.mark.parametrize("exchange", FIVE)
@@ -840,7 +848,7 @@ def test_memory_holds_only_the_pages_under_way(sandbox: Sandbox) -> None:
                 client,
                 wanted,
                 now=now,
-                land=lambda one: landed.append(((one.record.slice.day - wanted[0].day).days, client.requests)),
+                land=lambda slice_: landed.append(((slice_.record.slice.day - wanted[0].day).days, client.requests)),
                 breaker=Breaker("binance", fetched.store, now),
                 log=Messages(),
             )
@@ -849,7 +857,7 @@ def test_memory_holds_only_the_pages_under_way(sandbox: Sandbox) -> None:
     order = [day for day, _ in landed]
     # A day lands while later days are under way. No symbol is far ahead of the others or of its own oldest page.
     assert max(max(order[: n + 1]) - n // 4 for n in range(len(order))) <= 24
-    assert (report.landed, report.candles) == (120, sum(len(truth(sandbox, one)) for one in wanted))
+    assert (report.landed, report.candles) == (120, sum(len(truth(sandbox, slice_)) for slice_ in wanted))
     assert landed[0][1] <= 4 + 2 * 32
 
 

@@ -34,7 +34,7 @@ def candles(
     first = listed.replace(hour=0, minute=0) if step == DAY else listed
     count = -(-max(timedelta(0), since - first) // step)
     times = [first + (count + n) * step for n in range(limit)]
-    return [to_ms(one) for one in times if one <= min(NOW, delisted - timedelta(minutes=1))]
+    return [to_ms(instant) for instant in times if instant <= min(NOW, delisted - timedelta(minutes=1))]
 
 
 def forward(listed: datetime, delisted: datetime = NOW) -> Handler:
@@ -44,7 +44,7 @@ def forward(listed: datetime, delisted: datetime = NOW) -> Handler:
         step = DAY if request.query["interval"] == "1d" else timedelta(minutes=1)
         since = datetime.fromtimestamp(int(request.query["startTime"]) / 1000, UTC)
         rows = candles(since, step, int(request.query["limit"]), listed, delisted)
-        return web.json_response([[one, "1", "1", "1", "1", "1"] for one in rows])
+        return web.json_response([[time_ms, "1", "1", "1", "1", "1"] for time_ms in rows])
 
     return answer
 
@@ -55,10 +55,10 @@ def ranged(listed: datetime, delisted: datetime = NOW) -> Handler:
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
         step = DAY if request.query["granularity"] == "ONE_DAY" else timedelta(minutes=1)
         since, until = (datetime.fromtimestamp(int(request.query[name]), UTC) for name in ("start", "end"))
-        rows = [one for one in candles(since, step, 300, listed, delisted) if one <= to_ms(until)]
+        rows = [time_ms for time_ms in candles(since, step, 300, listed, delisted) if time_ms <= to_ms(until)]
         names = ("low", "high", "open", "close", "volume")
         return web.json_response(
-            {"candles": [{"start": str(one // 1000), **dict.fromkeys(names, "1")} for one in reversed(rows)]}
+            {"candles": [{"start": str(time_ms // 1000), **dict.fromkeys(names, "1")} for time_ms in reversed(rows)]}
         )
 
     return answer
@@ -118,7 +118,7 @@ def test_the_listing_stays_unknown_when_an_exchange_ignores_since() -> None:
     async def last_rows(request: web.BaseRequest) -> web.StreamResponse:
         step = DAY if request.query["interval"] == "1d" else timedelta(minutes=1)
         rows = candles(NOW - 500 * step, step, 1000)
-        return web.json_response([[one, "1", "1", "1", "1", "1"] for one in rows])
+        return web.json_response([[time_ms, "1", "1", "1", "1", "1"] for time_ms in rows])
 
     first, requests = found("binance", last_rows)
     assert first is None
@@ -152,7 +152,7 @@ def forgetful(days: int) -> Handler:
         step = DAY if request.query["interval"] == "1d" else timedelta(minutes=1)
         oldest = since if step == DAY else max(since, NOW.replace(second=0) - timedelta(days=days))
         rows = candles(oldest, step, int(request.query["limit"]))
-        return web.json_response([[one, "1", "1", "1", "1", "1"] for one in rows])
+        return web.json_response([[time_ms, "1", "1", "1", "1", "1"] for time_ms in rows])
 
     return answer
 
@@ -213,7 +213,7 @@ def markets(draw: st.DrawFn) -> tuple[Exchange, Exchange]:
     remembers = draw(st.none() | st.integers(1440, now))
     return (
         Exchange(traded, now, cap=200, remembers=remembers, **counts),
-        Exchange(frozenset(one // 1440 for one in traded), DAYS, cap=200, **counts),
+        Exchange(frozenset(minute // 1440 for minute in traded), DAYS, cap=200, **counts),
     )
 
 

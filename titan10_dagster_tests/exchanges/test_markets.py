@@ -24,7 +24,7 @@ MARKETS = [
 
 def test_symbols_are_found_in_their_order_and_once() -> None:
     found = resolve("kraken", ["ETH/USD", "BTC/USD", "ETH/USD"], MARKETS)
-    assert [one.symbol for one in found.markets] == ["ETH/USD", "BTC/USD"]
+    assert [market.symbol for market in found.markets] == ["ETH/USD", "BTC/USD"]
     assert not found.unknown
 
 
@@ -72,7 +72,7 @@ def read(sandbox: Sandbox, store: MemoryHealthStore) -> list[Market]:
 def test_a_fault_that_passes_costs_requests_but_no_market(sandbox: Sandbox, kind: str, options: dict[str, int]) -> None:
     sandbox.fault("binance", kind, path="markets", count=3, **options)
     store = MemoryHealthStore()
-    assert "BTC/USDT" in {one.symbol for one in read(sandbox, store)}
+    assert "BTC/USDT" in {market.symbol for market in read(sandbox, store)}
     assert len(sandbox.requests("binance")) == 4
     assert store.load("binance").state is BreakerState.CLOSED
 

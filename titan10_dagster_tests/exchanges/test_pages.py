@@ -44,7 +44,7 @@ def test_another_attempt_at_the_last_minute_ends_later() -> None:
     assert cut(2879, 2880, 2878, attempt=1) == (2878, 4, 2880)
 
 
-def test_a_narrow_page_asks_for_its_stretch_alone_and_every_other_attempt_does_not() -> None:
+def test_a_narrow_page_requests_only_its_stretch_except_at_every_other_attempt() -> None:
     assert cut(2000, 2010, 1999, narrow=True) == (2000, 10, 2010)
     assert cut(2000, 2010, 1999, attempt=1, narrow=True) == (1999, 12, 2010)
 

@@ -35,7 +35,7 @@ def test_what_is_known_is_not_suspected_again(known: bool) -> None:
     assert suspicious(LAST_ROWS, known) is None
 
 
-def test_the_question_is_small_and_asks_for_the_same_start() -> None:
+def test_the_check_is_a_small_request_with_the_same_start() -> None:
     doubt = suspicious(LAST_ROWS)
     assert doubt is not None
     question = doubt.question()

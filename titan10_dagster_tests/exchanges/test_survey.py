@@ -53,7 +53,7 @@ def test_the_missing_head_of_an_answer_is_asked_for_again() -> None:
 def test_an_answer_that_began_before_the_listing_proves_the_time_before_it_empty() -> None:
     exchange = Exchange(frozenset(range(40_000, NOW + 1)), NOW)
     found = drive(survey(0, 43_200, exchange, 1000, 1), exchange)
-    assert {one for one in found.times if one < 43_200} == set(range(40_000, 43_200))
+    assert {time for time in found.times if time < 43_200} == set(range(40_000, 43_200))
     assert (
         len(found.requests) == 6
     )  # the last one for the first minute, because a single answer does not prove it absent
@@ -63,7 +63,7 @@ def test_an_answer_that_began_before_the_listing_proves_the_time_before_it_empty
 def test_the_question_about_since_is_asked_once_for_all_pages_under_way() -> None:
     exchange = Exchange(frozenset(range(40_000, NOW + 1)), NOW)
     found = drive(survey(0, 43_200, exchange, 1000, 1), exchange, at_once=16)
-    assert {one for one in found.times if one < 43_200} == set(range(40_000, 43_200))
+    assert {time for time in found.times if time < 43_200} == set(range(40_000, 43_200))
     assert len(found.requests) <= 16 + 1 + 4
 
 
@@ -155,7 +155,7 @@ def test_a_quiet_market_costs_at_most_one_question_about_since_where_candles_are
     rng = np.random.default_rng(3)
     exchange = Exchange(frozenset(np.flatnonzero(rng.random(30_000) < 0.3).tolist()), 30_050)
     found = drive(survey(0, 20_000, exchange, 300, 10), exchange, at_once=at_once)
-    assert found.times >= {one for one in exchange.there if one < 20_000}
+    assert found.times >= {time for time in exchange.there if time < 20_000}
     assert [request.purpose for request in found.requests].count(Purpose.SINCE) <= 1
     assert len(found.requests) <= 1 + 20_000 / 290
 
@@ -171,7 +171,7 @@ def test_an_exchange_that_ignores_the_limit_does_not_ignore_since() -> None:
     exchange = Exchange(frozenset(range(40_000, NOW, 2)), NOW, cap=1000, ignores_limit=True)
     planner = survey(0, 43_200, exchange, 1000, 10)
     found = drive(planner, exchange)
-    assert {one for one in found.times if one < 43_200} == set(range(40_000, 43_200, 2))
+    assert {time for time in found.times if time < 43_200} == set(range(40_000, 43_200, 2))
     assert planner.horizon is None
 
 
@@ -300,7 +300,7 @@ def exchanges(draw: st.DrawFn) -> Exchange:
     now = 1200
     holes = draw(st.lists(st.tuples(st.integers(0, now), st.integers(1, 400)), max_size=5))
     sparse = draw(st.sets(st.integers(0, now), max_size=300))
-    absent = {one for start, length in holes for one in range(start, start + length)} | sparse
+    absent = {time for start, length in holes for time in range(start, start + length)} | sparse
     ranged = draw(st.booleans())
     return Exchange(
         frozenset(set(range(now + 1)) - absent),
@@ -334,7 +334,9 @@ def test_every_candle_that_an_exchange_would_give_is_recovered(
     if end <= first:
         return
     found = drive(survey(first, end, exchange, page_size, overlap, filled=filled), exchange, at_once=at_once)
-    assert {one for one in found.times if first <= one < end} == {one for one in exchange.gives() if first <= one < end}
+    assert {time for time in found.times if first <= time < end} == {
+        time for time in exchange.gives() if first <= time < end
+    }
     fresh = (end - first) / (page_size - overlap) + 2
     cut = page_size / max(1, min(page_size, exchange.cap) - 1) + 1
     assert len(found.requests) <= fresh * (cut + 5) + 4 * 305
@@ -356,7 +358,7 @@ def test_an_unknown_horizon_is_found_and_everything_after_it_recovered(
     planner = survey(first, end, exchange, page_size, 1)
     found = drive(planner, exchange)
     reach = 1201 - (remembers if ignores_limit else min(remembers, page_size))
-    assert found.times >= {one for one in range(first, end) if one >= reach}
+    assert found.times >= {time for time in range(first, end) if time >= reach}
     assert len(found.requests) <= 12
     assert planner.settled(first * STEP, end * STEP)
 
@@ -390,7 +392,7 @@ def test_what_a_quiet_exchange_that_ignores_since_does_not_give_is_never_called_
     except NoProgress:
         assert not no_since
         return
-    lost = {one for one in there if first <= one < end} - found.times
+    lost = {time for time in there if first <= time < end} - found.times
     assert not lost or (planner.horizon is not None and max(lost) * STEP < planner.horizon)
 
 
@@ -472,10 +474,10 @@ def test_every_candle_of_an_exchange_that_counts_back_from_a_cursor_is_recovered
     end = min(first + length, 1200)
     planner = survey(first, end, exchange, page_size, overlap, cursor=True)
     found = drive(planner, exchange, at_once=at_once)
-    assert {one for one in found.times if first <= one < end} == {one for one in there if first <= one < end}
+    assert {time for time in found.times if first <= time < end} == {time for time in there if first <= time < end}
     fresh = (end - first) / (page_size - overlap) + 2
     # While fewer rows exist than are requested, each absence must be observed twice.
-    young = sum(first <= one < end for one in sorted(there)[:page_size])
+    young = sum(first <= time < end for time in sorted(there)[:page_size])
     assert len(found.requests) <= fresh * (2 if cap >= page_size else 2 * page_size / (cap - 1) + 2) + 4 + 3 * young
 
 
@@ -494,4 +496,4 @@ def test_a_day_is_called_settled_only_when_all_of_it_was_received(
         planner.learn(request, times(rows), now)
         for a, b in days:
             if planner.settled(a * STEP, b * STEP):
-                assert {one for one in exchange.gives() if a <= one < b} <= received
+                assert {time for time in exchange.gives() if a <= time < b} <= received

@@ -15,7 +15,7 @@ def test_a_symbol_that_the_exchange_does_not_list_owes_nothing(make_world: MakeW
     titan10 = make_world({"binance": ["BTC/USDT", "BTC/USTD"]}).titan10
     refresh_markets(titan10, "binance")
     series = listed_series(titan10, ["binance"])
-    assert {one.symbol: first for one, first in series.items()} == {"BTC/USDT": START}
+    assert {series_.symbol: first for series_, first in series.items()} == {"BTC/USDT": START}
 
 
 def test_days_never_fetched_are_history(make_world: MakeWorld) -> None:
@@ -23,7 +23,7 @@ def test_days_never_fetched_are_history(make_world: MakeWorld) -> None:
     assert not world.backfill("binance", DAY).failed
     missing = days_without_row(world.titan10)
     assert missing.holes == ()
-    stretches = [(one.stretch.first, one.stretch.last) for one in missing.history]
+    stretches = [(part.stretch.first, part.stretch.last) for part in missing.history]
     yesterday = NOW.date() - timedelta(days=1)
     assert stretches == [(START, DAY - timedelta(days=1)), (DAY + timedelta(days=1), yesterday)]
 

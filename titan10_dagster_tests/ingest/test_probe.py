@@ -15,7 +15,7 @@ SYMBOLS = {"binance": ("BTC/USDT", "ALGO/USDT"), "kraken": ("BTC/USD", "ALGO/USD
 FIRST, LAST = date(2024, 3, 4), date(2024, 3, 6)
 
 
-def test_a_probe_asks_about_settled_candles_and_is_kept(make_world: MakeWorld) -> None:
+def test_a_probe_requests_settled_candles_and_is_stored(make_world: MakeWorld) -> None:
     world = make_world(SYMBOLS)
     world.backfill("binance", FIRST, LAST)
     probe = probe_exchange(world.titan10, "binance")

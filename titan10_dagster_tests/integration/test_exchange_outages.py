@@ -41,7 +41,7 @@ def missing(world: World, symbol: str) -> dict[str, list[int]]:
 def look_again(world: World) -> None:
     """Once more at coinbase, six hours later."""
     go_to(world, OBSERVATION_SPACING)
-    (request,) = [one for one in tick(world) if one.tags["titan10/repair"] == "coinbase"]
+    (request,) = [request for request in tick(world) if request.tags["titan10/repair"] == "coinbase"]
     assert run(world, request)
 
 

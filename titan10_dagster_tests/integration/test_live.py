@@ -184,7 +184,9 @@ def test_a_refusal_is_probed_less_and_less_often_raises_an_alert_and_ends_with_t
         assert "set a proxy" in str(poll(world)["okx"].error)
         if minute % 20 == 0:
             assert not evaluate(world).run_requests
-        shut_at += [minute for one in conditions(world.titan10, world.titan10.now()) if one.kind is Kind.BREAKER]
+        shut_at += [
+            minute for condition in conditions(world.titan10, world.titan10.now()) if condition.kind is Kind.BREAKER
+        ]
     assert len(world.sandbox.requests("okx")) <= 2 * 4  # after 10, 20 and 40 minutes
     assert shut_at[0] in (60, 61)
     assert shut_at == list(range(shut_at[0], 125))
@@ -401,7 +403,7 @@ def test_the_job_reports_every_exchange_by_an_observation(make_world: MakeWorld)
     assert "error" in seen["okx"] or "failed_symbols" in seen["okx"]
 
 
-def test_the_schedule_asks_for_a_poll_of_its_own_minute(make_world: MakeWorld, tmp_path: Path) -> None:
+def test_the_schedule_requests_a_poll_of_its_own_minute(make_world: MakeWorld, tmp_path: Path) -> None:
     world = make_world(TWO)
     go_to(world, MORNING)
     definitions = compose(world.titan10)

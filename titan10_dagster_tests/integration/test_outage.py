@@ -54,7 +54,7 @@ def test_all_missed_days_are_fetched_after_downtime_and_expiring_days_come_first
     first, *rest = requests
     assert first.tags["titan10/repair"] == "kraken"
     assert first.tags["dagster/priority"] == "1"
-    assert {one.tags["titan10/repair"] for one in rest} == {"binance", "okx"}
+    assert {request.tags["titan10/repair"] for request in rest} == {"binance", "okx"}
     for name in ("binance", "okx"):
         assert world.equals_truth(name, LAST_DAY_ON - ONE, YESTERDAY)
     for row in ledger.coverage(world.titan10.database):
@@ -121,7 +121,7 @@ def test_ten_thousand_missing_days_cost_neither_sensor_two_seconds(make_world: M
         )
     plan = repairs.plan_of(world.titan10, world.instance)
     history = autopilot.plan_of(world.titan10, world.instance)
-    assert sum(one.days for one in plan.repairs) == 62
+    assert sum(repair.days for repair in plan.repairs) == 62
     assert plan.postponed == (5_000 - 62) * 20
     assert history.missing == dict.fromkeys(exchanges, 2_500)
     for sensor in (repairs, autopilot):

@@ -28,7 +28,7 @@ def counts_and_versions(world: World) -> list[tuple[object, ...]]:
         return list(cursor.fetchall())
 
 
-def test_a_second_backfill_asks_for_nothing_and_changes_no_row(make_world: MakeWorld) -> None:
+def test_a_second_backfill_requests_nothing_and_changes_no_row(make_world: MakeWorld) -> None:
     world = make_world({"binance": SYMBOLS})
     assert not world.backfill("binance", FIRST, LAST).failed
     before = counts_and_versions(world)

@@ -93,7 +93,7 @@ def test_a_slice_without_candles_is_a_file_without_rows(zone: LandingZone) -> No
     assert_same(back.candles, Candles.empty())
 
 
-def test_what_was_never_landed_is_none(zone: LandingZone) -> None:
+def test_reading_a_slice_that_never_landed_returns_none(zone: LandingZone) -> None:
     assert zone.read(SLICE) is None
     assert zone.record(SLICE) is None
     assert zone.records([SLICE]) == {}

@@ -87,11 +87,11 @@ def test_undelivered_notifications_are_sent_at_the_next_tick(world: World, lette
 
 def test_a_process_killed_while_sending_sends_the_rest_later_and_repeats_nothing_recorded(world: World) -> None:
     def killed_after_the_first(wanted: Mapping[str, Sequence[Notification]]) -> Iterator[tuple[str, Notification]]:
-        for url, ones in wanted.items():
-            for number, one in enumerate(ones):
+        for url, notifications in wanted.items():
+            for number, notification in enumerate(notifications):
                 if number:
                     raise KeyboardInterrupt
-                yield url, one
+                yield url, notification
 
     for exchange in ("binance", "okx"):
         ban(world, exchange, NOW, DAY)
@@ -137,7 +137,7 @@ def test_no_address_stands_in_the_database(world: World) -> None:
     with world.titan10.database.transaction() as cursor:
         cursor.execute("SELECT told FROM alerts")
         ((notified,),) = cursor.fetchall()
-    assert [len(one) for one in notified] == [16]
+    assert [len(notifications) for notifications in notified] == [16]
     assert "file" not in str(notified)
 
 
@@ -147,7 +147,7 @@ def test_polling_without_new_candles_raises_an_alert_and_working_polling_does_no
         assert all(report.error is None for report in poll_exchanges(world.titan10, ["binance", "okx"]))
     assert conditions(world.titan10, NOW + timedelta(minutes=50)) == []
     late = conditions(world.titan10, NOW + timedelta(minutes=70))
-    assert [(one.kind, one.subject) for one in late] == [(Kind.LIVE, "binance"), (Kind.LIVE, "okx")]
+    assert [(condition.kind, condition.subject) for condition in late] == [(Kind.LIVE, "binance"), (Kind.LIVE, "okx")]
 
 
 def test_polling_of_long_candles_raises_no_alert_while_the_next_candle_is_unfinished(make_world: MakeWorld) -> None:
@@ -190,7 +190,7 @@ def test_a_symbol_that_was_added_owes_no_day_before_the_first_that_it_was_there_
 def test_candles_missing_for_days_raise_one_alert_per_exchange(world: World, letters: Path) -> None:
     world.sandbox.fault("binance", "http_400", symbol="ETH/USDT")
     world.backfill("binance", TODAY - 3 * DAY, TODAY - 2 * DAY)
-    assert Kind.GAPS not in {one.kind for one in conditions(world.titan10, NOW + 2 * DAY)}
+    assert Kind.GAPS not in {condition.kind for condition in conditions(world.titan10, NOW + 2 * DAY)}
     start = NOW + 4 * DAY
     for n in range(13 * 12):
         update_alerts(world.titan10, start + n * TICK)

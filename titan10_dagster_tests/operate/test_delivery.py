@@ -51,7 +51,7 @@ def url(server: ThreadingHTTPServer, path: str = "ok") -> str:
 
 
 def got(server: ThreadingHTTPServer) -> list[tuple[str, str]]:
-    return [(one["title"], one["type"]) for one in server.RequestHandlerClass.got]  # type: ignore[attr-defined]
+    return [(message["title"], message["type"]) for message in server.RequestHandlerClass.got]  # type: ignore[attr-defined]
 
 
 def test_a_service_of_apprise_gets_the_letters_in_order(service: ThreadingHTTPServer) -> None:
@@ -81,7 +81,9 @@ def test_after_a_letter_that_was_not_taken_the_next_ones_wait(
     with caplog.at_level(logging.DEBUG):
         assert list(deliver({url(service, "broken"): [BAD, GOOD]})) == []
     assert len(got(service)) == 1
-    assert PASSWORD not in "".join(one.getMessage() for one in caplog.records if one.name.startswith("titan10"))
+    assert PASSWORD not in "".join(
+        record.getMessage() for record in caplog.records if record.name.startswith("titan10")
+    )
 
 
 def test_one_that_fails_keeps_no_other_from_hearing(service: ThreadingHTTPServer, tmp_path: Path) -> None:

@@ -51,14 +51,14 @@ class Desk:
     def tick(self, *conditions: Condition, after: timedelta = TICK) -> None:
         self.now += after
         plan = plan_alerts(conditions, list(self.open.values()), self.now)
-        self.open = {one.key: one for one in plan.keep}
+        self.open = {alert.key: alert for alert in plan.keep}
         for alert in plan.notify:
             for address in pending_addresses(alert, ALL):
                 if address not in self.down:
                     self.sent.append((address, f"{alert.kind} {'over' if alert.over_at else 'begins'}"))
                     alert = delivered(alert, address)
             self.open[alert.key] = alert
-        self.open = {key: one for key, one in self.open.items() if not is_done(one, ALL)}
+        self.open = {key: alert for key, alert in self.open.items() if not is_done(alert, ALL)}
 
     def ticks(self, span: timedelta, *conditions: Condition) -> None:
         for _ in range(span // TICK):
@@ -165,7 +165,7 @@ def test_each_address_receives_beginnings_and_ends_in_turn(weather: list[tuple[b
     desk.ticks(2 * CALM)
     for address in ALL:
         heard_there = [what for to, what in desk.sent if to == address]
-        assert all(one != next_ for one, next_ in pairwise(heard_there))
+        assert all(heard != next_ for heard, next_ in pairwise(heard_there))
         assert heard_there[-1:] in ([], ["breaker over"])
     assert desk.open == {}
 
@@ -217,7 +217,7 @@ def test_candles_unexplained_for_days_raise_an_alert(open_: OpenSlice, raises_al
 
 def test_many_symbols_make_a_short_message() -> None:
     series = [Series("okx", f"C{n}/USDT", TIMEFRAMES["1m"]) for n in range(9)]
-    slices = [replace(OPEN, slice=Slice(one, SLICE.day)) for one in series]
+    slices = [replace(OPEN, slice=Slice(series_, SLICE.day)) for series_ in series]
     condition = gaps_condition("okx", slices, NOW, DAY)
     assert condition is not None
     assert "C4/USDT and 4 more" in condition.message

@@ -45,7 +45,7 @@ def attempt(first: int, last: int, at: datetime, *, failed: bool = True, in_flig
 
 
 def offsets(plan: HistoryPlan) -> list[tuple[int, int]]:
-    return [((one.first - DAY).days, (one.last - DAY).days) for one in plan.chunks]
+    return [((chunk.first - DAY).days, (chunk.last - DAY).days) for chunk in plan.chunks]
 
 
 def test_chunks_have_the_size_of_a_run_and_begin_where_the_order_says() -> None:

@@ -62,7 +62,7 @@ def test_nothing_is_asked_of_a_series_whose_last_candle_came() -> None:
     assert plan_poll(hourly, {TODAY: polled(WHOLE_NOON)}, now=later + MINUTE, page_size=1000, depth=None) is not None
 
 
-def test_a_poll_asks_for_as_long_as_the_minute_lasts_and_for_some_seconds_if_it_began_late() -> None:
+def test_a_poll_requests_until_the_minute_ends_and_for_some_seconds_if_it_began_late() -> None:
     assert seconds_to_ask(NOON.replace(second=3)) == 42
     assert seconds_to_ask(NOON.replace(second=59)) == 10
 

@@ -39,9 +39,9 @@ def known(*pairs: tuple[int, int], on_duty_since: int | None = None) -> KnownDay
     return KnownDays("binance", MINUTE, ("BTC/USDT",), stretches(*pairs), since)
 
 
-def split(one: KnownDays, yesterday: int) -> tuple[list[Stretch], list[Stretch]]:
+def split(known_days: KnownDays, yesterday: int) -> tuple[list[Stretch], list[Stretch]]:
     """Return the holes and the history of one symbol."""
-    missing = missing_days([one], {"binance": START}, day(yesterday))
+    missing = missing_days([known_days], {"binance": START}, day(yesterday))
     return [each.stretch for each in missing.holes], [each.stretch for each in missing.history]
 
 
@@ -63,7 +63,7 @@ def test_what_one_failed_run_of_a_backfill_left_out_is_a_hole() -> None:
     assert split(longer, 200) == ([], [*stretches((31, 30 + LONGEST_HOLE + 1))])
 
 
-def test_a_symbol_that_the_ledger_never_heard_of_has_all_its_history_before_it() -> None:
+def test_a_symbol_without_ledger_rows_has_only_history() -> None:
     assert split(known(), 200) == ([], [*stretches((0, 200))])
 
 
@@ -89,7 +89,7 @@ def as_stretches(days: set[int]) -> tuple[Stretch, ...]:
 @given(days=st.sets(offsets), first=offsets, last=offsets)
 def test_every_day_is_known_or_missing_and_none_is_both(days: set[int], first: int, last: int) -> None:
     missing = list(between(as_stretches(days), day(first), day(last)))
-    yielded = [one for stretch in missing for one in stretch]
+    yielded = [day for stretch in missing for day in stretch]
     assert yielded == [day(n) for n in range(first, last + 1) if n not in days]
     assert missing == sorted(missing)
 
@@ -98,9 +98,9 @@ def test_every_day_is_known_or_missing_and_none_is_both(days: set[int], first: i
 def test_missing_days_are_either_holes_or_history(days: set[int], since: int | None) -> None:
     one = KnownDays("binance", MINUTE, ("A", "B"), as_stretches(days), None if since is None else day(since))
     missing = missing_days([one], {"binance": START}, day(120))
-    yielded = [each for part in (missing.holes, missing.history) for one in part for each in one.stretch]
+    yielded = [each for part in (missing.holes, missing.history) for hole in part for each in hole.stretch]
     assert sorted(yielded) == [day(n) for n in range(121) if n not in days]
-    assert sum(one.slices for one in (*missing.holes, *missing.history)) == 2 * len(yielded)
+    assert sum(part.slices for part in (*missing.holes, *missing.history)) == 2 * len(yielded)
 
 
 @given(days=st.lists(offsets, min_size=1), most=st.integers(1, 50))

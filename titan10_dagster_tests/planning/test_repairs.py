@@ -184,7 +184,7 @@ def test_after_an_outage_the_first_data_to_expire_comes_first_and_lost_data_come
     missed = [hole(yesterday - 9 * ONE, yesterday, exchange=name) for name in ("binance", "hyperliquid", "kraken")]
     depths = exchanges(binance=None, hyperliquid=5000, kraken=720)
     plan = plan_repairs([], holes=missed, exchanges=depths, now=three_am)
-    assert [(one.exchange, one.last, one.expiring) for one in plan.repairs] == [
+    assert [(repair.exchange, repair.last, repair.expiring) for repair in plan.repairs] == [
         ("hyperliquid", yesterday, True),  # of its oldest day for eight hours still
         ("kraken", yesterday, True),  # of yesterday for nine
         ("binance", yesterday, False),
@@ -195,7 +195,7 @@ def test_yesterday_is_left_to_the_daily_settlement_for_an_hour() -> None:
     yesterday = NOW.date() - ONE
     at_two = datetime.combine(NOW.date(), time(2), tzinfo=UTC)
     plan = plan_repairs([], holes=[hole(yesterday - ONE, yesterday)], exchanges=exchanges(), now=at_two)
-    assert [(one.first, one.last) for one in plan.repairs] == [(yesterday - ONE, yesterday - ONE)]
+    assert [(repair.first, repair.last) for repair in plan.repairs] == [(yesterday - ONE, yesterday - ONE)]
     assert plan.waiting == 1
     assert plan_repairs([], holes=[hole(yesterday)], exchanges=exchanges(), now=at_two + HOUR).repairs
 
@@ -212,9 +212,9 @@ def test_a_hole_left_by_a_failed_run_is_requested_less_and_less_often() -> None:
 def test_a_hole_waits_for_a_backfill_of_its_exchange_unless_it_expires() -> None:
     yesterday = NOW.date() - ONE
     both = [hole(yesterday), hole(yesterday, exchange="hyperliquid")]
-    others = {name: replace(one, under_way=True) for name, one in exchanges(binance=None, hyperliquid=5000).items()}
+    others = {name: replace(facts, under_way=True) for name, facts in exchanges(binance=None, hyperliquid=5000).items()}
     plan = plan_repairs([], holes=both, exchanges=others, now=NOW)
-    assert [one.exchange for one in plan.repairs] == ["hyperliquid"]
+    assert [repair.exchange for repair in plan.repairs] == ["hyperliquid"]
     assert plan.busy == 1
 
 
@@ -222,7 +222,7 @@ offsets = st.integers(0, 60)
 
 
 @given(days=st.sets(st.tuples(offsets, st.sampled_from("AB"))), partitions=st.integers(0, 40), runs=st.integers(0, 5))
-def test_a_plan_keeps_its_limits_and_asks_only_for_days_that_are_due(
+def test_a_plan_keeps_its_limits_and_requests_only_days_that_are_due(
     days: set[tuple[int, str]], partitions: int, runs: int
 ) -> None:
     slices = [unexplained(DAY - n * ONE, symbol=symbol) for n, symbol in days]
@@ -232,8 +232,8 @@ def test_a_plan_keeps_its_limits_and_asks_only_for_days_that_are_due(
     assert all(repair.days <= 31 for repair in plan.repairs)
     asked = [repair.first + n * ONE for repair in plan.repairs for n in range(repair.days)]
     assert len(asked) == len(set(asked))
-    assert set(asked) <= {one.slice.day for one in slices}
-    assert plan.postponed == sum(one.slice.day not in asked for one in slices)
+    assert set(asked) <= {slice_.slice.day for slice_ in slices}
+    assert plan.postponed == sum(slice_.slice.day not in asked for slice_ in slices)
 
 
 @given(ago=st.timedeltas(timedelta(0), 800 * ONE), last=st.timedeltas(timedelta(0), 800 * ONE))
@@ -241,9 +241,9 @@ def test_every_slice_is_due_again_within_a_week_of_its_last_fetch_and_never_at_o
     ago: timedelta, last: timedelta
 ) -> None:
     first = NOW - ago
-    for one in (unexplained(seen=first), partial(first=first, last=first), broken(first=first, last=first)):
+    for slice_ in (unexplained(seen=first), partial(first=first, last=first), broken(first=first, last=first)):
         look = first + last
-        assert FIRST_RETRY <= due_at(one, look) - look <= LONGEST_PAUSE
+        assert FIRST_RETRY <= due_at(slice_, look) - look <= LONGEST_PAUSE
 
 
 @given(st.integers(1, 400), st.sampled_from(["partial", "settled"]))

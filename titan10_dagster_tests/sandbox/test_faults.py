@@ -385,7 +385,7 @@ def test_the_edges_of_a_request_can_change(kind: str, first: int, last: int, san
     assert (times[-1], times[0]) == (start + first * 60, start + last * 60)
 
 
-def test_the_fault_forgets_removes_old_candles(sandbox: Sandbox, clients: Clients) -> None:
+def test_the_fault_forgets_hides_old_candles(sandbox: Sandbox, clients: Clients) -> None:
     clients.get("binance")
     sandbox.fault("binance", "forgets", rows=60)
     assert len(clients.candles("binance", "BTC/USDT", "1m", TODAY, 100)) == 60

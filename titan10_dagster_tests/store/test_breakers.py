@@ -26,7 +26,7 @@ from titan10_dagster.store.database import Cursor, Database
 NOW = datetime(2024, 3, 1, 12, 0, 0, 250_000, tzinfo=UTC)
 
 
-def test_an_exchange_never_heard_of_is_closed(db: Database) -> None:
+def test_the_breaker_of_an_unknown_exchange_is_closed(db: Database) -> None:
     assert HealthStore(db).load("binance") == Health("binance")
 
 

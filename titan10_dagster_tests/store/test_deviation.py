@@ -57,6 +57,6 @@ def test_only_the_day_and_the_symbols_asked_for_are_read(db: Database) -> None:
     for exchange in ("binance", "kraken", "okx"):
         put(db, exchange)
         put(db, exchange, "ETH/USDT")
-    assert [one.symbol for one in of(db, "binance", "ETH/USDT", "BTC/USDT")] == ["BTC/USDT", "ETH/USDT"]
+    assert [distance.symbol for distance in of(db, "binance", "ETH/USDT", "BTC/USDT")] == ["BTC/USDT", "ETH/USDT"]
     assert distances(db, "binance", ["BTC/USDT"], DAY + timedelta(days=1), limit=100) == []
     assert of(db, "gate") == []

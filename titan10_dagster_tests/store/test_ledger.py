@@ -139,13 +139,16 @@ def test_a_month_of_twenty_symbols_is_looked_up_in_milliseconds(db: Database, sq
 
 def test_open_slices_come_with_the_observations_of_their_gaps(db: Database) -> None:
     series = (BTC.series, ETH.series, KRAKEN.series)
-    found = {one.slice: one for one in ledger.open_slices(db, dict.fromkeys(series, DAY), TOMORROW + timedelta(days=1))}
+    found = {
+        open_slice.slice: open_slice
+        for open_slice in ledger.open_slices(db, dict.fromkeys(series, DAY), TOMORROW + timedelta(days=1))
+    }
     tomorrow = a_slice("BTC/USDT", TOMORROW)
     assert found == {
         ETH: OpenSlice(ETH, SliceState.SETTLED, FETCHED, FETCHED, FETCHED, ETH.start + timedelta(minutes=701)),
         tomorrow: OpenSlice(tomorrow, SliceState.PARTIAL, FETCHED, FETCHED, FETCHED, tomorrow.end),
     }
-    assert [one.slice for one in ledger.open_slices(db, dict.fromkeys(series, DAY), TOMORROW)] == [ETH]
+    assert [open_slice.slice for open_slice in ledger.open_slices(db, dict.fromkeys(series, DAY), TOMORROW)] == [ETH]
     assert ledger.open_slices(db, {ETH.series: TOMORROW}, TOMORROW + timedelta(days=1)) == []
     assert ledger.open_slices(db, {}, TOMORROW) == []
 
@@ -198,10 +201,10 @@ def test_the_days_that_are_known_come_as_stretches_and_series_with_the_same_ones
     write_slices(db, [judged(late)])
     asked = [BTC.series, ETH.series, a_slice("ADA/USDT", DAY).series, KRAKEN.series]
     known = ledger.known_days(db, asked, DAY + timedelta(days=20))
-    assert {(one.exchange, one.symbols): one.stretches for one in known} == {
+    assert {(days_known.exchange, days_known.symbols): days_known.stretches for days_known in known} == {
         ("binance", ("BTC/USDT",)): (Stretch(DAY, TOMORROW), Stretch(late.day, late.day)),
         ("binance", ("ETH/USDT",)): (Stretch(DAY, DAY),),
         ("binance", ("ADA/USDT",)): (),
         ("kraken", ("BTC/EUR",)): (Stretch(DAY, DAY),),
     }
-    assert {one.on_duty_since for one in known} == {None}
+    assert {days_known.on_duty_since for days_known in known} == {None}

@@ -57,7 +57,7 @@ def test_a_candle_that_cannot_be_stored_exactly_is_refused() -> None:
         incoming(Candles(times, values))
 
 
-def test_a_change_knows_the_old_value_of_a_changed_candle() -> None:
+def test_a_change_has_the_old_value_of_a_changed_candle() -> None:
     change = compare(incoming(as_fetched(ROWS)), as_fetched(with_value(ROWS, 5, close=1.0)))
     assert np.flatnonzero(change.changed).tolist() == [5]
     assert change.stored.values[3, change.position[5]] == 1.0

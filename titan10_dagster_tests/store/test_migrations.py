@@ -160,7 +160,7 @@ def test_every_table_and_column_explains_itself(sql: Sql) -> None:
     assert silent == []
 
 
-def test_the_database_knows_every_timeframe_and_no_other(sql: Sql) -> None:
+def test_the_database_accepts_exactly_the_timeframes_of_the_code(sql: Sql) -> None:
     for timeframe in TIMEFRAMES.values():
         assert sql.one("SELECT timeframe_interval(%s)", [timeframe.name]) == timeframe.delta
     assert sql.one("SELECT timeframe_interval('7m')") is None

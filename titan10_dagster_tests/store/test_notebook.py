@@ -74,13 +74,13 @@ def test_every_cell_runs_and_shows_what_the_text_says(db: Database, url: str, mo
     monkeypatch.setenv("TITAN10_DATABASE__URL", url)
     names: dict[str, Any] = {}
     shown = [run(source, names) for source in SOURCES]
-    assert all("<table" in one._repr_html_() for one in shown if isinstance(one, pd.DataFrame))
+    assert all("<table" in output._repr_html_() for output in shown if isinstance(output, pd.DataFrame))
     assert (len(names["covered"]), len(names["candles"]), len(names["bars"])) == (3, 1408, 24)
     assert [gap.reason.value for gap in names["gaps"]] == ["no_trades", "unknown"]
     assert (int(names["filled"]["synthetic"].sum()), len(names["guessed"])) == (30, 1440)
     assert names["preferred"]["exchange"].value_counts().to_dict() == {"binance": 1408, "kraken": 32, "okx": 0}
     assert names["consensus"]["exchanges"].max() == 3
-    restated = next(one for one in reversed(shown) if isinstance(one, pd.DataFrame))
+    restated = next(output for output in reversed(shown) if isinstance(output, pd.DataFrame))
     assert restated["read_as_of_before"].tolist() == restated["old_volume"].tolist()
     assert restated["read_now"].tolist() == restated["new_volume"].tolist() == [123.0, 123.0]
 

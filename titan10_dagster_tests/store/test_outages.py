@@ -45,7 +45,7 @@ def lacking(
 ) -> list[JudgedSlice]:
     """Return the day of each symbol without these minutes."""
     slices = [a_slice(symbol, exchange=exchange, timeframe=timeframe) for symbol in symbols]
-    return [judged(one, without(candles(one), *minutes), fetched_at=at, **record) for one in slices]
+    return [judged(slice_, without(candles(slice_), *minutes), fetched_at=at, **record) for slice_ in slices]
 
 
 def whole(exchange: str = "okx", timeframe: str = "1m") -> list[JudgedSlice]:

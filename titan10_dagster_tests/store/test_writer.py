@@ -327,7 +327,7 @@ def test_a_delisting_that_shows_later_explains_the_silence_since_then(db: Databa
     other, next_day = a_slice("ETH/USDT"), DAY + timedelta(days=1)
     until_then = without(candles(BTC).iloc[:1200], 600)  # and one minute without trades before
     for after in (timedelta(0), LATER):
-        write_slices(db, [judged(one, until_then, fetched_at=FETCHED + after) for one in (BTC, other)])
+        write_slices(db, [judged(slice_, until_then, fetched_at=FETCHED + after) for slice_ in (BTC, other)])
     closing = {"fetched_at": FETCHED + 2 * LATER, "delisted": BTC.start + timedelta(hours=20)}
     write_slices(db, [judged(a_slice(day=next_day), NO_ROWS, **closing)])
     assert row(db).missing == {Reason.NO_TRADES: 1, Reason.DELISTED: 240}
@@ -351,7 +351,7 @@ def test_a_candle_after_a_delisting_turns_it_into_a_halt(db: Database) -> None:
     write_slices(db, [judged(resumes, hour, fetched_at=nine + timedelta(hours=1), answered=False)], live=True)
     assert [row(db, day=day).missing for day in days[:3]] == [{Reason.UNKNOWN: n} for n in (240, 1440, 1440)]
     assert {row(db, day=day).state for day in days[:3]} == {"settled"}
-    assert {one.gap.observations for one in gaps(db, symbol="BTC/USDT")} == {0}
+    assert {slice_.gap.observations for slice_ in gaps(db, symbol="BTC/USDT")} == {0}
     assert row(db, "ETH/USDT", days[1]).missing == {Reason.DELISTED: 1440}  # nothing shows that it is traded again
     assert not unaccounted(db, "binance", MINUTE, DAY, days[3])
 
