@@ -128,15 +128,12 @@ class _Formatter(structlog.stdlib.ProcessorFormatter):
 
     def __init__(self, chosen: str, secrets: list[str]) -> None:
         self._secrets = secrets
-        render: Any = (
-            structlog.processors.JSONRenderer(ensure_ascii=False)
-            if chosen == "json"
-            else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
-        )
-        last = [structlog.processors.format_exc_info] if chosen == "json" else []
+        last: list[Any] = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        if chosen == "json":
+            last = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(ensure_ascii=False)]
         super().__init__(
             foreign_pre_chain=[*_SHARED, _from_dagster],
-            processors=[_hide_named, structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last, render],
+            processors=[_hide_named, structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
         )
 
     def format(self, record: logging.LogRecord) -> str:

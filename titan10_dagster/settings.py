@@ -158,7 +158,7 @@ class LiveSettings(_Section):
 
 
 class HousekeepingSettings(_Section):
-    """How many days data that is no longer needed is kept; 0 keeps it for ever."""
+    """The number of days for which data is kept after it is no longer needed; 0: for ever."""
 
     live_runs_days: int = Field(
         3, ge=0, le=MOST_DAYS, description="days that runs of polling and maintenance are kept; 0: for ever"

@@ -1,4 +1,4 @@
--- The symbols, of some, that enough exchanges have as 1m candles for a comparison of their closes.
+-- Those of the given symbols for which enough exchanges have 1m candles, so that their closes can be compared.
 SELECT symbol
 FROM series
 WHERE symbol = ANY(%(symbols)s)

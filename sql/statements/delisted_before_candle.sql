@@ -1,6 +1,6 @@
--- For the series of some slices of one exchange: the days with candles of the reason delisted although a later candle is
--- stored, the days that became final because the market was closed (`closed`: their notes say so) although a candle from
--- after that is stored, and the start of that candle.
+-- For the series of some slices of one exchange: the days before a stored candle that are final by mistake, and the start of
+-- that candle. Such days have candles of the reason delisted, or became final because the market was closed (`closed`:
+-- the note says so).
 SELECT series.exchange, series.symbol, series.timeframe, found.day, found.closed, series.last_candle
 FROM (
     SELECT DISTINCT slices.symbol, slices.timeframe

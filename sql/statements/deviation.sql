@@ -33,7 +33,7 @@ minutes AS (
             -- A minute without trades repeats an old price.
             AND ohlcv.volume > 0
             AND extract(MINUTE FROM ohlcv."time")::integer %% %(every)s = 0
-        -- A fence: market by market through the key. Otherwise the planner expects few markets, and reads the day of all
+        -- A fence for the planner: market by market through the key. Otherwise the planner expects few markets, and reads the day of all
         -- of them once for each (20 s instead of 0.5 s).
         OFFSET 0
     ) AS stored

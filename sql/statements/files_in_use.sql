@@ -1,5 +1,5 @@
--- The newest known file at each address that stretches name. An address of which an older file is still named, because
--- the newer one lacks some candles, counts once.
+-- The newest known file at each address that stretches name. An address counts once, even if stretches
+-- still name an older file because the newer one lacks some candles.
 SELECT newest.id, newest.url, newest.digest, newest.size, newest.etag, newest.last_modified, newest.checked_at
 FROM (
     SELECT DISTINCT ON (files.url)

@@ -1,4 +1,4 @@
--- Of each other exchange, each timeframe and each of some days, the few slices with the most candles: they show whether
+-- For each other exchange, each timeframe and each of some days: the few slices with the most candles. They show whether
 -- the exchange traded.
 SELECT fullest.*
 FROM (SELECT DISTINCT exchange, timeframe FROM series WHERE exchange <> %(exchange)s) AS others

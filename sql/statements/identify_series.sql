@@ -1,4 +1,4 @@
--- Series that were stored before their market was known, or whose market has another name now.
+-- Series that were stored before their market was known, or that have a market with another name now.
 UPDATE series
 SET market_id = markets.market_id
 FROM markets

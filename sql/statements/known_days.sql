@@ -1,7 +1,7 @@
 -- The days before :today that the ledger knows of some series, as stretches; one row for all series of an exchange with
 -- the same stretches.
--- Counting is one pass. Only for a series that misses a day between its first and its last day, the days are read one
--- by one: a day minus its number in order is constant within a stretch. LATERAL: each such series by the primary key.
+-- Counting is one pass. The days are read one by one only for a series that misses a day between its first and its last
+-- day: a day minus its number in order is constant within a stretch. LATERAL: each such series by the primary key.
 WITH totals AS MATERIALIZED (
     SELECT exchange, symbol, timeframe, count(*) AS days, min(day) AS first, max(day) AS last
     FROM slice_ledger

@@ -1,4 +1,4 @@
--- The longest gap of each series and UTC day, of those with some reasons. LATERAL: series by series by the primary key.
+-- The longest gap with one of the given reasons, for each series and UTC day. LATERAL: series by series by the primary key.
 SELECT series.symbol, found.day, found.candles
 FROM series
 CROSS JOIN LATERAL (

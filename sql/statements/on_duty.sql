@@ -1,5 +1,5 @@
--- The first day of each of some series that was fetched on the day itself or on the next one, as live polling and the
--- daily settlement do; no row for a series without such a day. `number`: of the series, from 1.
+-- For each of some series: its first day that was fetched on that day or the day after, as live polling and the daily
+-- settlement do. A series without such a day has no row. `number`: of the series, from 1.
 -- LATERAL: each series by the primary key, no further than that day.
 SELECT series.number, duty.since
 FROM unnest(%(exchanges)s::text[], %(symbols)s::text[], %(timeframes)s::text[]) WITH ORDINALITY

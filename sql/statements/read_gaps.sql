@@ -1,5 +1,5 @@
 -- The gaps of some slices of one exchange, each with the number of its slice (from 1).
--- LATERAL: slice by slice by the primary key. Without statistics the planner would join with all gaps there are.
+-- LATERAL: slice by slice by the primary key. Without statistics the planner would join with all existing gaps.
 SELECT slices.number, found.*
 FROM unnest(
     %(symbols)s::text[], %(timeframes)s::text[], %(starts)s::timestamptz[], %(ends)s::timestamptz[]

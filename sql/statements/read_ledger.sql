@@ -1,4 +1,4 @@
--- What the ledger says of some slices of one exchange; slices it does not know are left out.
+-- The ledger rows of some slices of one exchange; slices without a row are left out.
 SELECT slice_ledger.*
 FROM unnest(%(symbols)s::text[], %(timeframes)s::text[], %(days)s::date[]) AS slices (symbol, timeframe, day)
 JOIN slice_ledger

@@ -1,4 +1,4 @@
--- Slices of an exchange's days whose ledger, candles and gaps contradict each other; and candles that no slice knows.
+-- Slices of an exchange's days with contradictions between ledger, candles and gaps, and candles without a slice.
 WITH stored AS (
     SELECT symbol, ("time" AT TIME ZONE 'UTC')::date AS day, count(*) AS candles
     FROM candles

@@ -1,6 +1,6 @@
--- How far silences at the ends of some days reach: for each series that is silent for a whole day there, or has a recorded
--- silence across that midnight, the last traded day before (NULL: no silence reaches over that end) and the first traded
--- day after (likewise).
+-- The extent of silences at both ends of some days. For each series that is silent for a whole day there, or has a
+-- recorded silence across that midnight: the last traded day before and the first traded day after. NULL: no silence
+-- reaches over that end.
 SELECT found.first, found.last
 FROM series
 CROSS JOIN LATERAL (

@@ -1,4 +1,4 @@
--- A file that is read again keeps when it was read first. What its answer said is that of the newest reading.
+-- A file that is read again keeps the time of its first reading. Its other properties are those of the newest reading.
 INSERT INTO source_files AS known
     (exchange, url, size, digest, published_digest, checked_against, etag, last_modified, read_at, checked_at)
 VALUES (

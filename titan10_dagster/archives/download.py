@@ -132,7 +132,7 @@ class Downloader:
         """Return the archive's data about a file that it `owns`, without downloading the file.
 
         Raises:
-            FileAbsent: the archive does not have it any more.
+            FileAbsent: the archive no longer has it.
             ArchiveBlocked: the archive refuses this address.
             ArchiveError: the answer shows neither.
         """

@@ -137,7 +137,7 @@ class _UnitRead:
     now: Callable[[], datetime]
     parts: list[_Part] = field(default_factory=list)
     complete: dict[Slice, tuple[list[_Part], Candles]] = field(default_factory=dict)  # slices that need no other file
-    reasons: dict[date, str] = field(default_factory=dict)  # the reasons why files are not among the parts, by label
+    reasons: dict[date, str] = field(default_factory=dict)  # by label: why a file is not among the parts
 
     async def run(self) -> None:
         """Read the files, then land the slices."""

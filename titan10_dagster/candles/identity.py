@@ -106,7 +106,9 @@ class Ambiguity:
     @property
     def sentence(self) -> str:
         market = self.chosen
-        why = "the stored candles belong to it" if self.is_known else "it is the first in the exchange's list"
+        why = "it is the first in the exchange's list"
+        if self.is_known:
+            why = "the stored candles belong to it"
         return (
             f"{market.exchange} {market.symbol} names several active markets: {market.market_id} and "
             f"{', '.join(self.others)}. {market.market_id} is fetched, because {why}."

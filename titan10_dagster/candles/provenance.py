@@ -30,8 +30,8 @@ class Stretch:
 def covered_stretches(record: FetchRecord, times: Times) -> list[tuple[datetime, datetime, SourceFile]]:
     """Return the stretches of a slice for which its files are the source, in order of time.
 
-    `times` are those of its valid candles, ascending. The file of a complete slice is the source of its whole part of
-    the day, minutes without trades included. The file of an incomplete slice is only the source of its candles, because
+    `times` are those of its valid candles, ascending. The file of a complete slice is the source of all minutes that it
+    covers, even of minutes without trades. The file of an incomplete slice is only the source of its candles, because
     another source may fill the rest.
     """
     timeframe = record.slice.series.timeframe

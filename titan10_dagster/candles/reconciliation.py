@@ -35,8 +35,8 @@ class Difference:
 class Comparison:
     """Both sources of one slice.
 
-    candles: the number of candles that at least one source has. differing: the number of these with a difference.
-        differences: the differences by time.
+    candles: the number of candles that at least one source has. differing: how many of these differ. differences: by
+        time.
     """
 
     slice: Slice

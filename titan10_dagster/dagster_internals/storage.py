@@ -10,9 +10,9 @@ Patience: a call is repeated if the server is unavailable, recovering, read-only
     then be stored twice, which changes nothing, and a run or backfill that already exists counts as added.
 
 Events: an event is stored in one transaction instead of up to four, and without waiting for the disk. Waiting took half
-    of the time of a run's checks, which store a result for each day. A crash of the server loses its last events. Their
-    run then counts as lost and is run again; it finds the candles that it had stored. All other writes wait for the
-    disk, in particular the slots of an exchange's pool.
+    of the time of a run's checks, which store a result for each day. A crash of the server loses its last events. The
+    run of these events then counts as lost and is run again, and finds the candles that it had stored. All other writes
+    wait for the disk, in particular the slots of an exchange's pool.
 
 Without the variable TITAN10_DATABASE__DAGSTER_URL, which every `titan10` command sets, and without DAGSTER_HOME, as
 with `dg dev` or `dg check defs` in a fresh clone, Dagster keeps its tables in SQLite files below `data`.

@@ -49,7 +49,9 @@ def _containers(node: Any, path: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, .
     items = list(node.items()) if isinstance(node, dict) else list(enumerate(node))
     nested = [(key, item) for key, item in items if isinstance(item, (dict, list))]
     # Most items of a list of records are objects, lists or names (gemini). Most values of a single record are not.
-    names = [item for _, item in items if isinstance(item, str)] if isinstance(node, list) else []
+    names: list[str] = []
+    if isinstance(node, list):
+        names = [item for item in node if isinstance(item, str)]
     if max(len(nested), len(names)) * 2 > len(items):
         yield path, items
     if len(path) < _DEEPEST:

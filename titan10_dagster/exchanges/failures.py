@@ -153,7 +153,9 @@ def _kind_of_status(status: int, error: Exception) -> FailureKind | None:
         return STATUSES[status]
     if status < 500:
         return None
-    return FailureKind.MAINTENANCE if "maintenance" in str(error).lower() else FailureKind.TRANSIENT
+    if "maintenance" in str(error).lower():
+        return FailureKind.MAINTENANCE
+    return FailureKind.TRANSIENT
 
 
 def _retry_after(headers: Mapping[str, str], now: datetime) -> timedelta | None:
@@ -237,7 +239,9 @@ class _Failure:
         return Banned(self._text("has banned this address", advice), until=until, **self._where())
 
     def _throttled(self) -> Throttled:
-        pause = self.retry_after if self.retry_after is not None else venue_of(self.exchange).quota_pause
+        pause = self.retry_after
+        if pause is None:
+            pause = venue_of(self.exchange).quota_pause
         advice = f"Requests pause for {pause.total_seconds():g} s and then continue at a slower pace."
         text = self._text("asks for fewer requests", advice)
         return Throttled(text, retry_after=pause, **self._where())

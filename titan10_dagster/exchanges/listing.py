@@ -124,7 +124,9 @@ async def last_candle(
 
     None is also returned if the answers cannot prove it. For the arguments, see `first_candle`.
     """
-    return await _Search(request, venue, series, now, honours_since).last() if serves_oldest_candles(venue) else None
+    if not serves_oldest_candles(venue):
+        return None
+    return await _Search(request, venue, series, now, honours_since).last()
 
 
 @dataclass
@@ -142,8 +144,10 @@ class _Search:
         days = await self._times(self._daily, beginning, to_ms(self.now), to_first=True)
         if not days or self.series == self._daily:
             return Beginning(BeginningKind.LISTED, from_ms(days[0])) if days else None
-        # Start a day earlier, which must be empty: some exchanges' days do not begin at midnight UTC.
-        earliest = to_ms(_BEGINNING) if self.venue.refuses_before_listing else max(days[0] - _DAY_MS, to_ms(_BEGINNING))
+        earliest = to_ms(_BEGINNING)
+        if not self.venue.refuses_before_listing:
+            # Start a day earlier, which must be empty: some exchanges' days do not begin at midnight UTC.
+            earliest = max(days[0] - _DAY_MS, earliest)
         start = await self._accepted(self.series, earliest)
         times = await self._times(self.series, start, max(days[0], start) + 2 * _DAY_MS, to_first=True)
         # A page of days begins at midnight UTC. If days begin at another hour, the page leaves out the day before it.
@@ -153,8 +157,9 @@ class _Search:
         if start > earliest:
             how = BeginningKind.NO_LONGER_SERVED if times and times[0] > days[0] else BeginningKind.UNEXPLAINED
             return Beginning(how, from_ms(times[0] if times else start))
-        missed = times is not None and all(time > days[0] for time in times)
-        return await self.memory(from_ms(days[0]), silent_until) if missed else None
+        if times is None or any(time <= days[0] for time in times):
+            return None
+        return await self.memory(from_ms(days[0]), silent_until)
 
     async def _accepted(self, series: Series, since: int) -> int:
         """Return the earliest start, not before `since`, that the exchange answers without an error.
@@ -210,11 +215,9 @@ class _Search:
             if times is None:
                 return Beginning(BeginningKind.UNEXPLAINED, None)
             low, high, first = (low, middle, times) if times else (middle + 1, high, first)
-        return (
-            Beginning(BeginningKind.NO_LONGER_SERVED, from_ms(first[0]))
-            if first
-            else Beginning(BeginningKind.UNEXPLAINED, None)
-        )
+        if not first:
+            return Beginning(BeginningKind.UNEXPLAINED, None)
+        return Beginning(BeginningKind.NO_LONGER_SERVED, from_ms(first[0]))
 
     async def _first_of(self, day: int) -> list[int] | None:
         return await self._times(self.series, day, day + _DAY_MS, to_first=True, edges=True)

@@ -121,7 +121,7 @@ async def _parse_container(
 async def _parse_part(
     list_markets: ListMarkets, answer: Answer, key: str, container: Container, items: Sequence[tuple[Any, Any]]
 ) -> list[Any] | None:
-    """Let ccxt parse its answers again with only these items of one list; None if it fails."""
+    """Let ccxt parse its answers again, with only these items of one list; return None if that fails."""
     answer.replayed = {**answer.recorded, key: container.with_items(items)}
     try:
         return list(await list_markets())

@@ -67,7 +67,9 @@ def resolve(exchange: str, symbols: Iterable[str], markets: Iterable[Market]) ->
 
 def _unknown(exchange: str, symbol: str, markets: Iterable[Market]) -> UnknownSymbol:
     close = _close_matches(symbol, markets)
-    advice = f"did you mean {' or '.join(close)}?" if close else "none of its symbols looks like it"
+    advice = "none of its symbols looks like it"
+    if close:
+        advice = f"did you mean {' or '.join(close)}?"
     return UnknownSymbol(
         f"{exchange} {symbol}: the exchange does not list it; {advice}", exchange=exchange, symbol=symbol
     )

@@ -200,7 +200,11 @@ class _Probe:
         if not any(self._differs(property_, value) for property_, value in first.items()):
             return first
         second = await measurement()
-        return {property_: value if second.get(property_) == value else None for property_, value in first.items()}
+        agreed: dict[Property, str | None] = dict.fromkeys(first)
+        for property_, value in first.items():
+            if second.get(property_) == value:
+                agreed[property_] = value
+        return agreed
 
     def _differs(self, property_: Property, value: str | None) -> bool:
         expected = self._expected.get(property_)
@@ -208,11 +212,7 @@ class _Probe:
 
     async def _page(self) -> Measured:
         limit = self._record.page_size
-        since = (
-            self._client.now() - limit * self._sample.busy.timeframe.delta
-            if self._record.no_since
-            else self._sample.since
-        )
+        since = self._start_of_page(self._sample.busy)
         rows = await self._requests.rows(self._sample.busy, since, limit)
         if rows is None or len(rows) == 0:
             return {}
@@ -225,9 +225,10 @@ class _Probe:
             Property.VALUES: self._values(rows),
         }
 
-    def _start_of_page(self) -> datetime:
+    def _start_of_page(self, series: Series) -> datetime:
+        """Return the start of the page to request: of the last page, if the exchange has no start parameter."""
         if self._record.no_since:
-            return self._client.now() - self._record.page_size * self._sample.busy.timeframe.delta
+            return self._client.now() - self._record.page_size * series.timeframe.delta
         return self._sample.since
 
     def _page_size(self, rows: Rows, limit: int) -> str | None:
@@ -260,8 +261,10 @@ class _Probe:
 
     async def _edges(self) -> Measured:
         start = self._dense_start()
-        rows = await self._requests.rows(self._sample.busy, from_ms(start), _SMALL) if start is not None else None
-        if start is None or rows is None:
+        if start is None:
+            return {}
+        rows = await self._requests.rows(self._sample.busy, from_ms(start), _SMALL)
+        if rows is None:
             return {}
         times = set(rows[:, 0].astype(np.int64).tolist())
         after = start + _SMALL * self._step
@@ -288,11 +291,7 @@ class _Probe:
 
     async def _empty_minutes(self) -> Measured:
         limit = self._record.page_size
-        since = (
-            self._client.now() - limit * self._sample.quiet.timeframe.delta
-            if self._record.no_since
-            else self._sample.since
-        )
+        since = self._start_of_page(self._sample.quiet)
         rows = await self._requests.rows(self._sample.quiet, since, limit)
         if rows is None or len(rows) < 2:
             return {}

@@ -33,7 +33,7 @@ class LoopWatch:
             self._timer.cancel()
 
     def explains_timeout(self, sent: float) -> bool:
-        """Return whether this process may have caused the time-out, just now, of a request sent at `sent`.
+        """Return whether this process may have caused the time-out that a request, sent at `sent`, has just had.
 
         This is the case if the event loop stood still when the time-out expired, or for a quarter of the time since
         `sent`.

@@ -1,7 +1,7 @@
 """ccxt's exchange classes, made strict.
 
 ccxt turns an answer that it cannot read into an empty list of candles, which a backfill would treat as "no data"; it
-polls its throttle, sorts and filters what it parsed, and loads all markets before the first candle. The classes of this
+polls its throttle, sorts and filters parsed rows, and loads all markets before the first candle. The classes of this
 module are ccxt's own, with these methods replaced:
 
 - `fetch` and `parse_json` raise BadResponse unless the answer is JSON with an object or a list in it

@@ -89,9 +89,9 @@ def perhaps_not_requested(slices: Sequence[Slice], closed: Mapping[Series, Closi
 
 
 def closed_slice(slice_: Slice, closing: Closing, now: datetime, *, tried: str = "") -> FetchedSlice:
-    """Return a slice of a closed market: it has no candles, and no answer for it can be expected any more.
+    """Return a slice of a closed market: it has no candles, and no later answer for it is expected.
 
-    `tried`: how the note of the slice begins, if other sources were tried.
+    `tried`: the beginning of the slice's note, if other sources were tried.
     """
     record = FetchRecord(
         slice=slice_, fetched_at=now, source=Source.REST, requests=0, retries=0, seconds=0.0,

@@ -111,7 +111,9 @@ def is_complete(slices: Sequence[SliceInspected]) -> Finding:
             missing += slice_.missing
             why = _why_missing(slice_)
             rows.append({**_key(slice_.slice), "missing": slice_.missing, "of": slice_.slice.expected, "why": why})
-    sentence = f"{missing:,} candles of {len(rows)} slices are missing." if rows else "No candle is missing."
+    sentence = "No candle is missing."
+    if rows:
+        sentence = f"{missing:,} candles of {len(rows)} slices are missing."
     return Finding(not rows, sentence, tuple(rows), numbers={"missing": missing})
 
 
@@ -164,8 +166,9 @@ def is_near(distances: Mapping[date, Sequence[Distance]], most: float) -> Findin
     if rows:
         sentence = f"{len(rows)} of {compared} slices deviate from the other exchanges."
         return Finding(False, sentence, tuple(rows), Severity.ERROR if mostly else Severity.WARN, numbers)
-    sentence = f"{compared} slices are near the other exchanges." if compared else NOTHING_TO_COMPARE
-    return Finding(True, sentence, numbers=numbers)
+    if not compared:
+        return Finding(True, NOTHING_TO_COMPARE, numbers=numbers)
+    return Finding(True, f"{compared} slices are near the other exchanges.", numbers=numbers)
 
 
 def is_same_series(events: Sequence[SeriesEvent]) -> Finding:

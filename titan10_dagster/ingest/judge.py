@@ -56,7 +56,9 @@ def verdict_of(fetched: FetchedSlice) -> Verdict:
 def summary_of(record: FetchRecord, verdict: Verdict) -> SliceVerdict:
     """Return the verdict without the candles."""
     broken = verdict.broken
-    by_concern = {concern: _rows_broken(broken, concern) for concern in Concern} if len(broken) else {}
+    by_concern: dict[Concern, int] = {}
+    if len(broken):
+        by_concern = {concern: _rows_broken(broken, concern) for concern in Concern}
     shift = _shift(broken, record.slice)
     return SliceVerdict(record, len(verdict.valid), len(broken), verdict.counts, by_concern, shift)
 

@@ -33,7 +33,8 @@ def refresh_markets(titan10: IngestContext, exchange: str) -> MarketList:
         FetchError: the exchange did not answer.
     """
     listed = run_in_event_loop(_read(titan10, exchange))
-    concerned = titan10.settings.exchanges[exchange].symbols if exchange in titan10.settings.exchanges else ()
+    configured = titan10.settings.exchanges.get(exchange)
+    concerned = () if configured is None else configured.symbols
     unconfirmed = MarketStore(titan10.database).replace(exchange, listed.markets, titan10.now(), concerned=concerned)
     if unconfirmed:
         log.warning(

@@ -34,7 +34,7 @@ class Reconciliation:
     """The result of comparing a sample of settled days.
 
     settled: the number of settled slices in the range. rate: the rate among the slices that both sources still serve.
-        compared: the comparisons by series and day. not_compared: drawn slices that a source did not deliver
+        compared: the comparisons by series and day. not_compared: chosen slices that a source did not deliver
         completely, each with the reason. requests: the number of REST requests.
     files: the number of archive files that were read.
     """

@@ -49,7 +49,7 @@ class ReplacedFile:
 
 @dataclass(frozen=True)
 class FileCheck:
-    """What a check of files found. absent: addresses at which there is no file any more. failed: why, by address."""
+    """The result of a check of files. absent: addresses that no longer have a file. failed: the reason, by address."""
 
     checked: int
     replaced: tuple[ReplacedFile, ...]

@@ -46,7 +46,9 @@ def symbol_name(exchange: str, symbol: str) -> str:
 
 def former_file_name(series: Series) -> str | None:
     """Return the name of the series' files before names had a digest; None if it has not changed."""
-    return None if is_plain(series.symbol) else _readable_name(series.exchange, series.symbol) + SUFFIX
+    if is_plain(series.symbol):
+        return None
+    return _readable_name(series.exchange, series.symbol) + SUFFIX
 
 
 def is_plain(symbol: str) -> bool:

@@ -1,8 +1,8 @@
 """The files that `titan10 export` writes, as one table of formats.
 
-Each file holds one series, is written in pieces, and gets its name when it is finished. The columns for freqtrade are
-those of its FeatherDataHandler (freqtrade/data/history/datahandlers, 2026.9), those for vectorbt what its CCXTData
-downloads (vectorbt/data/custom.py, 1.2).
+Each file holds one series, is written in pieces, and gets its name when it is finished. The freqtrade format has the
+columns of its FeatherDataHandler (freqtrade/data/history/datahandlers, 2026.9). The vectorbt format has the columns
+that its CCXTData downloads (vectorbt/data/custom.py, 1.2).
 """
 
 from __future__ import annotations

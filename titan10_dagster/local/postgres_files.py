@@ -170,7 +170,7 @@ def _hand_over(folder: Path, account: Account) -> bool:
 
 
 def run_as(account: Account | None, *command: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run a program to its end as `account`, without our environment, which may contain PGDATA and the like."""
+    """Run a program to its end as `account`, without our environment, which may contain variables such as PGDATA."""
     identity: dict[str, Any] = {}
     if account is not None:
         identity = {"user": account.uid, "group": account.gid, "extra_groups": ()}

@@ -31,7 +31,7 @@ class Postmaster:
 
 
 class ServerProcess:
-    """The process that serves a cluster; at most one per cluster, whichever of our processes started it.
+    """The process that serves a cluster. There is at most one per cluster, started by any of our processes.
 
     `port` 0 takes any free port. If another program uses the port, the next free one is taken, and `say` is called.
     """

@@ -14,7 +14,7 @@ import sys
 
 
 def send(group: int, what: int) -> bool:
-    """Send a signal to a group; return False if the group has no process any more."""
+    """Send a signal to a group; return False if the group no longer has a process."""
     try:
         os.killpg(group, what)
     except ProcessLookupError:

@@ -184,7 +184,10 @@ def _unsettled(titan10: IngestContext, name: str, now: datetime) -> list[Slice]:
 def _polled_until(titan10: IngestContext, name: str, now: datetime) -> datetime | None:
     """Return the end of the exchange's newest candle, from the ledger of yesterday and today."""
     rows = ledger_rows(titan10, titan10.slices(name, [now.date() - _DAY, now.date()]))
-    ends = [row.covered_until if row.state == SliceState.LIVE else slice_.end for slice_, row in rows.items()]
+    ends = []
+    for slice_, row in rows.items():
+        # Polling has covered only a part of a live slice.
+        ends.append(row.covered_until if row.state == SliceState.LIVE else slice_.end)
     return max(ends, default=None)
 
 

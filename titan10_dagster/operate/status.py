@@ -85,7 +85,10 @@ def health_report(titan10: IngestContext, now: datetime) -> list[ExchangeHealth]
 
 
 def flat(report: ExchangeHealth) -> dict[str, Any]:
-    """Return the fields except the name as one flat row of numbers, texts, days and instants; spans in seconds."""
+    """Return all fields except the name as one flat row of numbers, texts, days and instants.
+
+    Lengths of time are in seconds.
+    """
     health, history = report.health, report.history
     return {
         "enabled": report.enabled,

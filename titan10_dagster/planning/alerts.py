@@ -231,7 +231,9 @@ def breaker_condition(health: Health, now: datetime, limit: timedelta) -> Condit
         return None
     if min(health.open_until or now, now) - health.shut_since < limit:
         return None
-    until = f" until {_at(health.open_until)}" if health.open_until and health.open_until > now else ""
+    until = ""
+    if health.open_until and health.open_until > now:
+        until = f" until {_at(health.open_until)}"
     message = (
         f"{health.exchange} has been blocked since {_at(health.shut_since)}: {health.reason}. "
         f"Titan-10 sends it no requests{until}."
@@ -309,8 +311,10 @@ def series_condition(exchange: str, events: Sequence[str]) -> Condition | None:
     """Return a condition if series of the exchange changed; `events` are sentences, newest first."""
     if not events:
         return None
-    more = f" And {len(events) - MOST_EVENTS} more: see the table series_events." if len(events) > MOST_EVENTS else ""
-    return Condition(Kind.SERIES, exchange, f"{' '.join(events[:MOST_EVENTS])}{more}")
+    sentences = list(events[:MOST_EVENTS])
+    if len(events) > MOST_EVENTS:
+        sentences.append(f"And {len(events) - MOST_EVENTS} more: see the table series_events.")
+    return Condition(Kind.SERIES, exchange, " ".join(sentences))
 
 
 def failed_long_ago(

@@ -153,7 +153,7 @@ class ServedSeries:
         return self.changes.applied(self.source.day(day), day)
 
     def _partial(self, values: Floats, share: float) -> Floats:
-        """Return a candle as it is after only a share of its time has passed."""
+        """Return an unfinished candle, after a share of its time has passed."""
         moved = values[0] + np.trunc((values[:4] - values[0]) * share)
         if values.dtype.kind == "f":
             moved = values[0] + (values[:4] - values[0]) * (share >= 0.5)
@@ -163,7 +163,10 @@ class ServedSeries:
 
 def _decimal_texts(column: list[float], decimals: int, pad: int | None, trim: bool) -> list[str]:
     """Return decimal texts; they are exact, because the numbers have no more than 15 digits."""
-    zeros = "" if pad is None or pad <= decimals else "." * (decimals == 0) + "0" * (pad - decimals)
+    zeros = ""
+    if pad is not None and pad > decimals:
+        point = "" if decimals else "."
+        zeros = point + "0" * (pad - decimals)
     form = f"%.{decimals}f{zeros}"
     texts = [form % value for value in column]
     if trim and decimals:

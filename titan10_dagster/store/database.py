@@ -167,7 +167,7 @@ class Database:
 
     @contextmanager
     def separate_transaction(self) -> Iterator[Cursor]:
-        """Open a short transaction beside the current one, on its own connection that is closed at the end.
+        """Open a short transaction in addition to the current one, on its own connection that is closed at the end.
 
         The connection does not come from the pool, because threads that hold one connection and wait for another could
         wait forever. For the same reason the transaction waits for a lock only briefly: the server cannot detect that

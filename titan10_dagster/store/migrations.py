@@ -41,7 +41,7 @@ _HOLDER = """
 OLDEST = "2.23"  # minimum version of TimescaleDB; older versions are not tested
 
 # Converting a large plain table into a hypertable takes long, and other processes wait for it.
-_PATIENT = {name: "0" if name.endswith("_timeout") else value for name, value in SESSION.items()}
+_PATIENT = {**SESSION, **{name: "0" for name in SESSION if name.endswith("_timeout")}}
 
 
 def migrate(url: str, *, timescaledb: bool = True) -> list[str]:

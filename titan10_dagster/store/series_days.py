@@ -122,8 +122,8 @@ def around_silence(
 ) -> tuple[float, int]:
     """Return how often the series is absent on good days around [start, end), and its longest gap on all these days.
 
-    The cells themselves do not count. Good days are those before the silence or those after it, whichever miss less:
-    another halt spoils one side.
+    The cells themselves do not count. Good days are the days before the silence or the days after it: the side that
+    misses less, because another halt may affect one side.
     """
     per_day = line.series.timeframe.per_day
     first, last = start // per_day, (end - 1) // per_day

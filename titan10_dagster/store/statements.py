@@ -1,4 +1,4 @@
-"""The SQL files beside the package: migrations, and the statements that store/ runs."""
+"""The SQL files of the project: migrations, and the statements that store/ runs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PACKAGE = Path(__file__).parents[1]
 
 
 def folder(name: str) -> Path:
-    """Return the folder sql/<name>: inside the package (a wheel) or beside it (a checkout)."""
+    """Return the folder sql/<name>: inside the package (a wheel) or next to it (a checkout)."""
     for root in (_PACKAGE / "sql", _PACKAGE.parent / "sql"):
         if (root / name).is_dir():
             return root / name

@@ -97,7 +97,9 @@ def _not_compressed(storage: Storage, now: datetime) -> list[str]:
         return []
     if storage.compressed_at is not None and now - storage.compressed_at < LATE:
         return []  # a backfill or repair has written to them, and the policy runs every 12 hours
-    last = f"last succeeded at {storage.compressed_at:%F %R} UTC" if storage.compressed_at else "never succeeded"
+    last = "never succeeded"
+    if storage.compressed_at is not None:
+        last = f"last succeeded at {storage.compressed_at:%F %R} UTC"
     return [
         f"{late} chunks are not compressed and {partial} only partly, although they are older than"
         f" {storage.compress_after.days} days; the policy {last}. See timescaledb_information.job_errors."

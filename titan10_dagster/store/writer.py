@@ -170,7 +170,7 @@ def _prefetched(items: Iterable[T]) -> Generator[T]:
 
 
 def _batches(slices: Iterable[JudgedSlice]) -> Iterator[list[JudgedSlice]]:
-    """Yield the slices, a few at a time. If a slice occurs twice, it is written twice, in two batches."""
+    """Yield batches of slices. If a slice occurs twice, it is written twice, in two batches."""
     batch: dict[Slice, JudgedSlice] = {}
     room = _BATCH
     for judged in slices:

@@ -26,5 +26,5 @@ VENUE = Venue(
     phrases=(phrase(r"NOT_FOUND|NotFound|ProductID .*invalid|valid product_id", FailureKind.UNKNOWN_SYMBOL),),
     list_markets=_list_markets,
     source="docs: 10 requests/s; 300 candles, more is refused; intervals without ticks are left out; rows may"
-    " precede the start. Error sentences as observed in ccxt's tests and issues, for none are documented",
+    " precede the start. Error sentences as observed in ccxt's tests and issues, because none are documented",
 )

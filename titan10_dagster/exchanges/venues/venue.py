@@ -191,7 +191,9 @@ class Venue:
         If an exchange leaves out empty minutes, a single common minute often has no row. Each page boundary would then
         cost an extra request to find out whether candles are missing there.
         """
-        return 1 if self.empty_minutes is EmptyMinutes.FILLED else max(1, min(10, self.page_size // 20))
+        if self.empty_minutes is EmptyMinutes.FILLED:
+            return 1
+        return max(1, min(10, self.page_size // 20))
 
     def page_size_from(self, oldest: datetime, now: datetime) -> int:
         """Return the most candles that one request returns if no candle before `oldest` is requested."""

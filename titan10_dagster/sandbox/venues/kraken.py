@@ -120,7 +120,7 @@ VENUE = SandboxVenue(
             window=15,
             kind="decay",
             source="support.kraken.com, What are the API rate limits: public calls once a second or less are safe; "
-            "the counter's ceiling of 15 is that of the private API's starter tier",
+            "the counter's limit of 15 is documented for the starter tier of the private API",
             patience=5,
             ban_seconds=900,
         ),
