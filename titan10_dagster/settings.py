@@ -315,8 +315,8 @@ class Settings(BaseSettings):
     first_day: Annotated[date, BeforeValidator(values.parse_day)] = Field(
         values.FIRST_DAY,
         ge=values.FIRST_DAY,
-        description="first partition of all exchanges in the UI; an earlier day can be set at any time, a later one "
-        "fails running backfills of the days before it",
+        description="first partition of all exchanges in the UI; an earlier day can be set at any time, but a later "
+        "day makes running backfills of earlier days fail",
     )
     database: DatabaseSettings = DatabaseSettings()
     timescaledb: TimescaleSettings = TimescaleSettings()

@@ -39,7 +39,7 @@ _SMALLEST, _LARGEST = 2.0**-900, 2.0**62
 
 @dataclass(frozen=True, eq=False)
 class Scaled:
-    """`integers` (k, n) over `scales` (n,) are the values, where `exact` (n,) is True.
+    """The values are `integers` (k, n) divided by `scales` (n,), for the rows in which `exact` (n,) is True.
 
     `common` is the scale of all rows; None if the scales differ.
     """

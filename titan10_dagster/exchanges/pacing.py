@@ -47,8 +47,8 @@ def live_share(facts: Venue, symbols: int) -> float:
 def pacer_of(facts: Venue, share: float) -> Pacer:
     """Return a pacer for this share of the exchange's pace and quota.
 
-    The safe share of the pace has the whole quota: the rest of the pace is room for the clocks' differences, which the
-    quota's own count needs no room for.
+    The safe share of the pace gets the whole quota. The rest of the pace allows for differences between the clocks,
+    which do not affect the count of the quota.
     """
     quota = facts.quota
     if quota is not None:

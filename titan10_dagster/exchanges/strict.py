@@ -59,7 +59,7 @@ class Answer:
     recorded: dict[str, Any] = field(default_factory=dict)  # answers of the task without candles, by request
     replayed: Mapping[str, Any] | None = None  # what to answer without a request
     under_way: int = 0  # requests without a good answer so far
-    releases: list[Release] = field(default_factory=list)  # the pacer's, of requests that have not ended
+    releases: list[Release] = field(default_factory=list)  # releases of requests that have not ended
     requested_at: datetime | None = None
     sent: float = 0.0  # time.monotonic
     seconds: float = 0.0
@@ -122,7 +122,7 @@ class _Requests:
     """The methods of a strict class that make requests, or replay their answers."""
 
     turn: Callable[[float], Awaitable[None]]
-    ended: Callable[[], None]  # called after each request that had its turn
+    ended: Callable[[], None]  # called after each request that the throttle released
     counters: Counters
     clock: Callable[[], datetime]
     proxy_for: Callable[[str], str | None]

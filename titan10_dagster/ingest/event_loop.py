@@ -26,9 +26,9 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 def run_in_event_loop(work: Coroutine[Any, Any, T]) -> T:
     """Run the coroutine in a new event loop and return its result.
 
-    The first signal cancels the coroutine. After its `finally` blocks and the end of the loop, the handler that was
-    set before gets the signal, and mostly raises an exception. A second signal goes to that handler at once. Signals
-    that have no Python handler are not changed, and neither is anything outside of the main thread.
+    The first signal cancels the coroutine. When its `finally` blocks have run and the loop has ended, the former
+    handler gets the signal. Usually it raises an exception. A second signal goes to that handler at once. Signals that
+    have no Python handler are not changed, and neither is anything outside of the main thread.
     """
     if threading.current_thread() is not threading.main_thread():
         return asyncio.run(work)

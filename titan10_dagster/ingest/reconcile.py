@@ -203,7 +203,7 @@ class _Work:
         available = [slice_ for slice_ in batch if slice_ in from_archive.slices]
         for slice_ in batch:
             if slice_ not in from_archive.slices:
-                self.not_compared[slice_] = f"archive: {read.left.get(slice_, 'it brought nothing')}"
+                self.not_compared[slice_] = f"archive: {read.left.get(slice_, 'it delivered nothing')}"
         if not available:
             return
         report = run_in_event_loop(fetch_by_rest(self.titan10, self.exchange, self.markets, available, from_rest))

@@ -274,10 +274,14 @@ def coverage(exchange: str | None, first: date | None, last: date | None, as_jso
 @click.option("--symbol", "symbols", multiple=True, help="Only this symbol; may be repeated. Default: all stored.")
 @click.option("--from", "first", metavar="DAY", callback=day, required=True, help="First UTC day, YYYY-MM-DD.")
 @click.option("--to", "last", metavar="DAY", callback=day, required=True, help="Last UTC day, included.")
-@click.option("--timeframe", default="1m", show_default=True, help="The stored one, or 5m, 15m, 1h, 4h, 1d, 1w of 1m.")
+@click.option(
+    "--timeframe", default="1m", show_default=True, help="The stored timeframe, or 5m, 15m, 1h, 4h, 1d, 1w made of 1m."
+)
 @click.option("--format", "form", type=click.Choice(["parquet", "csv", "freqtrade", "vectorbt"]), default="parquet")
 @click.option("--out", "folder", metavar="FOLDER", required=True, help="Folder for the files, one for each symbol.")
-@click.option("--as-of", metavar="INSTANT", callback=instant, help="Use the values known then, before restatements.")
+@click.option(
+    "--as-of", metavar="INSTANT", callback=instant, help="Use the values that were known then, before restatements."
+)
 @click.option("--force", is_flag=True, help="Replace files that exist.")
 @json_option
 def export(
@@ -339,7 +343,11 @@ def probe(exchange: str, history: bool, as_json: bool) -> None:
     help="Share of the settled days of all symbols to compare; 1 compares all of them.",
 )
 @click.option(
-    "--seed", type=int, default=0, show_default=True, help="Number that the random choice of days follows from."
+    "--seed",
+    type=int,
+    default=0,
+    show_default=True,
+    help="Seed of the random choice of days; the same seed chooses the same days.",
 )
 @json_option
 def reconcile(

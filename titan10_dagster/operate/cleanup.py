@@ -102,7 +102,7 @@ def _removable(titan10: IngestContext, folder: Path, oldest: Mapping[Kind, datet
 
 
 def _superfluous(titan10: IngestContext, landed: Sequence[LandedFile]) -> Iterator[LandedFile]:
-    """Yield the files of slices that this fetch or a later one settled, and files of days that are no longer kept."""
+    """Yield the files with slices that the same fetch or a later one settled, or with days that are no longer kept."""
     records = {}
     for file in landed:
         record = titan10.landing.record_of(file.path)

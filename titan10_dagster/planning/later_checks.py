@@ -1,13 +1,13 @@
 """Later checks of settled slices: a day and a week after a reason became final, the exchange may have late candles.
 
-Which slices they are:
+These slices are checked:
 
 - slices with a halt, an outage or a candle that came broken twice, however old
 - slices of a busy series with a few minutes without trades. A pair that trades in nearly every minute is rarely silent,
   so such a hole may be data that the exchange published late. Only recent days are checked: an exchange that publishes
   late does so within days, and a backfill of years must not fetch each day three times.
 
-Each check is one fetch of the slice. Both count as observations, so after two of them the slice is left alone for good.
+Each check is one fetch of the slice. Both count as observations, so after two of them the slice is not checked again.
 
 The days of a silence that crosses midnight are checked together. Late candles of such a silence often arrive together.
 If only the first day were checked, its candles would leave a short silence after midnight, which looks like a lack of
@@ -26,7 +26,7 @@ from titan10_dagster.candles.slices import Slice
 # Number of observations so far -> time until the next check for late candles.
 LATER_CHECKS: Mapping[int, timedelta] = MappingProxyType({2: timedelta(days=1), 3: timedelta(days=7)})
 
-# A series is busy on a day if it has this share of its candles over so many stored days, the day and those before it.
+# A series is busy on a day if it has this share of its candles over this many stored days, up to the day itself.
 BUSY_SHARE = 0.99
 BUSY_DAYS = 7
 

@@ -1,12 +1,12 @@
-"""The quota of an exchange: how many requests it accepts in a span of time, wherever in it they arrive.
+"""The quota of an exchange: the number of requests that it accepts within any span of a given length.
 
-Requests that leave at an even pace do not arrive at one. A request waits for a connection, a busy machine sends two at
-once, or the network holds one back. The exchange counts arrivals, which a client cannot see: a request arrives at some
-time between its release and its answer. `Usage` therefore counts a request from its release until a full span after
-its answer. When a request is released, every request that may arrive in the same span as this one is still counted, so
-the quota is kept however late each of them arrives.
+Requests that are sent at an even pace may arrive unevenly. A request waits for a connection, a busy machine sends two
+at once, or the network delays a request. The exchange counts arrivals, which a client cannot see: a request arrives at
+some time between its release and its answer. `Usage` therefore counts a request from its release until a full span
+after its answer. When a request is released, every request that may arrive in the same span as this one is still
+counted, so the quota is kept for any delays.
 
-Counted like this, a distant exchange would get fewer requests than it accepts. The time that every request takes is
+With this count, a distant exchange would get fewer requests than it accepts. The time that every request takes is
 therefore subtracted: only the variation of the delays can bring two requests closer together.
 """
 
@@ -16,12 +16,12 @@ import math
 from collections import deque
 from dataclasses import dataclass
 
-_SAMPLE = 10  # answers after which the shortest round trip is believed
+_SAMPLE = 10  # number of answers after which the shortest round trip is used
 
 
 @dataclass(frozen=True)
 class Quota:
-    """The requests for candles that an exchange accepts within any `seconds`."""
+    """The number of candle requests that an exchange accepts within any span of `seconds`."""
 
     requests: float
     seconds: float
@@ -32,7 +32,7 @@ class Quota:
         return self.seconds / self.requests
 
     def share(self, share: float) -> float:
-        """Return how many requests a share of the quota is; at least one, or no request could ever be made."""
+        """Return the number of requests in a share of the quota, at least one."""
         return max(1.0, math.floor(self.requests * share + 1e-9))
 
 

@@ -223,7 +223,7 @@ def _of_later_checks(
 
 
 def _of_day(hole: MissingDays, day: date, exchange: Repairable, known: Attempts, now: datetime) -> Iterator[_Candidate]:
-    """Yield the symbols of a day of a hole in two parts: the symbols that are due, then those that wait."""
+    """Yield a missing day as two parts: for the symbols that are due, and for the symbols that wait."""
     end = midnight(day) + _DAY
     rank = _rank(end, _served_for(end, hole.timeframe, exchange.depth, now), now)
     yields = exchange.under_way and rank[0] != _EXPIRING
@@ -307,7 +307,7 @@ def _repairs(
         if room < 1:
             break
         if candidate.day not in open_[name] or runs[name] >= limits.runs:
-            continue  # an earlier run took the day, or the exchange has its runs
+            continue  # the day is in an earlier run, or the exchange has enough runs
         stretch = around(candidate.day, open_[name], room)
         symbols: set[str] = set()
         for day in stretch:

@@ -57,7 +57,7 @@ SESSION: Mapping[str, str] = {
 _CONNECTION: Mapping[str, Any] = {
     "connect_timeout": 10,
     "application_name": "titan10",
-    "client_encoding": "utf8",  # otherwise that of the role, the database or PGCLIENTENCODING, such as LATIN1
+    "client_encoding": "utf8",  # the default comes from the role, the database or PGCLIENTENCODING
     "keepalives": 1,
     "keepalives_idle": 30,
     "keepalives_interval": 10,

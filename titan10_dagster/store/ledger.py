@@ -165,8 +165,8 @@ def summary(db: Database, starts: Mapping[Series, date], today: date) -> list[Ex
 def live_until(db: Database, starts: Mapping[Series, date], today: date) -> dict[str, tuple[datetime, datetime]]:
     """Return the progress of live polling of the series in `starts`, for each exchange that was polled since yesterday.
 
-    Both instants are ends of newest candles (aware, UTC): the first of the series that is furthest ahead, the second of
-    the series that is furthest behind.
+    Both instants are ends of newest candles (aware, UTC). The first instant belongs to the series that is furthest
+    ahead, the second to the series that is furthest behind.
     """
     rows = _query(db, "live_lag", {**_of_exchanges(starts), "today": today})
     return {row.exchange: (row.newest, row.oldest) for row in rows if row.newest}

@@ -22,8 +22,8 @@ from titan10_dagster.store.statements import statement
 _NOT_OF_SERIES = ("markets", "preferences")
 # Records of past events stay after a series is dropped.
 _KEPT = ("series_events", *_NOT_OF_SERIES)
-# Records about an exchange as a whole that belong to its history get the new id. Other records (health, request counts)
-# do not, because the new id has its own.
+# These tables belong to the history of an exchange, so their records get the new id. Health and request counts do not,
+# because the new id has its own.
 _HISTORIES = ("exchange_probes", "source_files")
 # Rows of this table are locks. The rename itself holds two of them.
 _LOCKS = "write_locks"

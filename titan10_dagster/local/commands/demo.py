@@ -325,7 +325,7 @@ def _archive_sentence(archived: int, by_rest: int) -> str:
 
 
 def _refused_requests(log: Path) -> int:
-    """Return how many requests the sandbox's exchanges refused because there were too many, by their log."""
+    """Return, from the log of the sandbox, how many requests its exchanges refused because there were too many."""
     refused = 0
     with log.open() as file:
         for line in file:

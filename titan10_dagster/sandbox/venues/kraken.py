@@ -29,7 +29,10 @@ _OLD_ASSETS = {"BTC": "XXBT", "ETH": "XETH", "XRP": "XXRP", "LTC": "XLTC", "XLM"
 
 
 def _naming(base: str, quote: str) -> MarketName:
-    """Return Kraken's id of a pair. Pairs of two early assets have long ids: XXBTZUSD, but XBTUSDT and SOLUSD."""
+    """Return Kraken's id of a pair.
+
+    Only pairs of two early assets have long ids, such as XXBTZUSD; XBTUSDT and SOLUSD are short.
+    """
     base_id, quote_id = _OLD_ASSETS.get(base, base), _OLD_ASSETS.get(quote, quote)
     if base in _OLD_ASSETS and quote in _OLD_ASSETS and base != "DOGE":
         return MarketName(base_id + quote_id, base_id, quote_id)
