@@ -15,6 +15,7 @@ HEADER = """# Results
 Written by `make bench`, each section on the day and the machine that it names. One machine's figures say little about
 another's: read them as ratios, which were measured side by side.
 """
+_RENAMED = {"Beside what else one could take": "Compared with other tools"}  # former titles of sections
 _PACKAGES = ("ccxt", "dagster", "numpy", "pandas", "psycopg2-binary", "pyarrow")
 
 
@@ -39,4 +40,5 @@ def machine(beside: str) -> str:
 def _sections(text: str) -> dict[str, str]:
     """Return the sections by title, in their order. The header before the first section is dropped."""
     _, *parts = re.split(r"^## (.+)\n", text, flags=re.MULTILINE)
-    return {title: section.strip() for title, section in zip(parts[::2], parts[1::2], strict=True)}
+    titles = (_RENAMED.get(title, title) for title in parts[::2])
+    return {title: section.strip() for title, section in zip(titles, parts[1::2], strict=True)}
