@@ -240,7 +240,7 @@ def test_passwords_with_any_characters_are_removed_from_urls(password: str) -> N
         "file:///var/log/alerts was written",
     ],
 )
-def test_what_is_no_secret_stays(harmless: str) -> None:
+def test_text_that_is_not_secret_is_unchanged(harmless: str) -> None:
     assert redacted(harmless, secrets_of(settings())) == harmless
 
 

@@ -264,7 +264,7 @@ def test_a_bomb_needs_no_memory(library: Callable[[str], Library]) -> None:
     assert reading.report.bytes < 4 << 20
 
 
-def test_a_blocked_archive_is_asked_once(library: Callable[[str], Library]) -> None:
+def test_a_blocked_archive_gets_one_request(library: Callable[[str], Library]) -> None:
     archive = library("binance")
     archive.files.defect("forbidden")
     reading = archive.read(archive.slices(days(date(2025, 1, 1), date(2025, 3, 31))))

@@ -10,7 +10,7 @@ from titan10_dagster.candles.gaps import Reason
 HOUR, WEEK = timedelta(hours=1), timedelta(weeks=1)
 
 
-def test_it_is_whole_when_only_what_never_was_is_missing() -> None:
+def test_a_stretch_is_complete_if_only_candles_that_never_existed_are_missing() -> None:
     assert Completeness(10, 8, {Reason.NO_TRADES: 1, Reason.PRE_LISTING: 1}).whole
     assert Completeness(10, 10, {}).whole
 

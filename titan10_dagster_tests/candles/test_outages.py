@@ -266,7 +266,7 @@ def test_the_gaps_stay_sorted_disjoint_and_as_few_as_can_be(gaps: list[Gap], dow
 
 
 @given(some_gaps(), st.sets(reasons))
-def test_candles_within_gaps_are_those_of_the_reasons_asked_for(gaps: list[Gap], asked: set[Reason]) -> None:
+def test_only_candles_in_gaps_with_the_given_reasons_are_returned(gaps: list[Gap], asked: set[Reason]) -> None:
     candles = {n for n, reason in by_candle(gaps).items() if reason in asked}
     assert set(np.flatnonzero(within(gaps, some.HOURLY, asked)).tolist()) == candles
 

@@ -60,7 +60,7 @@ def live_runs(instance: DagsterInstance) -> int:
     return instance.get_runs_count(RunsFilter(job_name="live"))
 
 
-def test_the_jobs_whose_runs_go_are_jobs_that_there_are_and_none_that_makes_a_partition(world: World) -> None:
+def test_the_jobs_with_deleted_runs_exist_and_make_no_partition(world: World) -> None:
     jobs = {job.name: job for job in compose(world.titan10).resolve_all_job_defs()}
     assert len(set(FREQUENT)) == len(FREQUENT)
     assert set(FREQUENT) <= set(jobs)

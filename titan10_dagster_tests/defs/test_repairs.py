@@ -102,7 +102,7 @@ def test_a_symbol_that_failed_is_repaired_within_minutes(make_world: MakeWorld) 
     assert not tick(world)
 
 
-def test_a_symbol_that_the_exchange_does_not_list_is_not_asked_for_again_and_again(make_world: MakeWorld) -> None:
+def test_a_symbol_that_the_exchange_does_not_list_is_not_requested_repeatedly(make_world: MakeWorld) -> None:
     world = make_world({"binance": ["BTC/USDT", "BTC/USTD"]})
     assert world.backfill("binance", FIRST).incomplete == (FIRST,)
     for later in (HOUR, 24 * HOUR):

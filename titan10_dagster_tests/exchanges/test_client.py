@@ -353,7 +353,7 @@ def test_each_status_belongs_to_its_own_request_with_concurrent_requests() -> No
     assert run(work()) == list(range(420, 440))
 
 
-def test_a_proxy_is_asked_instead_of_the_exchange() -> None:
+def test_requests_go_to_the_proxy_instead_of_the_exchange() -> None:
     seen: list[str] = []
 
     async def proxy(request: web.BaseRequest) -> web.StreamResponse:
@@ -518,7 +518,7 @@ def test_an_answer_that_takes_its_time_says_nothing_of_the_clock() -> None:
 
 
 @pytest.mark.parametrize("headers", [{"Date": "yesterday"}, {}])
-def test_an_answer_whose_date_cannot_be_read_says_nothing_of_the_clock(headers: dict[str, str]) -> None:
+def test_an_answer_without_a_readable_date_does_not_move_the_clock(headers: dict[str, str]) -> None:
     assert len(answered("binance", says("[]", headers=headers)).rows) == 0
 
 

@@ -297,7 +297,7 @@ def test_a_day_requested_before_its_end_never_counts_as_complete(sandbox: Sandbo
     assert landed.candles.times.max() == to_datetime64(began - timedelta(minutes=1))
 
 
-def test_a_day_is_dated_by_when_it_was_asked_for_and_not_by_the_start_of_a_long_run(sandbox: Sandbox) -> None:
+def test_a_day_is_dated_by_its_request_and_not_by_the_start_of_a_long_run(sandbox: Sandbox) -> None:
     ticks = itertools.count()
     wanted = slices("binance", symbols("binance", 1), 30)
     fetched = fetch(sandbox, wanted, clock=lambda: NOW + timedelta(minutes=next(ticks)))
@@ -316,7 +316,7 @@ def test_the_only_symbol_asked_for_may_be_gone_without_failing_the_run(sandbox: 
     assert fetched.store.load("binance").failures == 0
 
 
-def test_all_symbols_asked_for_may_be_gone_without_failing_the_run(sandbox: Sandbox) -> None:
+def test_a_run_does_not_fail_if_all_its_symbols_are_gone(sandbox: Sandbox) -> None:
     sandbox.fault("binance", "unknown_symbol")
     report = fetch(sandbox, slices("binance", symbols("binance", 3))).report
     assert report is not None
@@ -331,7 +331,7 @@ def test_a_probe_that_finds_a_symbol_gone_found_the_exchange_well(sandbox: Sandb
     assert fetched.store.load("binance").state is BreakerState.CLOSED
 
 
-def test_a_rejection_of_everything_asked_of_several_symbols_is_the_exchanges(sandbox: Sandbox) -> None:
+def test_a_rejection_of_all_requests_of_several_symbols_is_the_exchanges_fault(sandbox: Sandbox) -> None:
     sandbox.fault("binance", "http_400")
     with pytest.raises(FetchError, match=r"every symbol failed \(2 of 2\)") as caught:
         fetch(sandbox, slices("binance", symbols("binance")))
@@ -605,7 +605,7 @@ def test_an_error_for_all_that_begins_before_the_listing_fails_no_day(last: date
     assert fetched.report.requests <= len(symbols) * 55
 
 
-def test_a_known_listing_is_asked_for_from_its_first_candle_where_nothing_earlier_may_be() -> None:
+def test_a_known_listing_is_requested_from_its_first_candle_if_earlier_requests_are_refused() -> None:
     listed = datetime(2024, 6, 17, 12, 0, tzinfo=UTC)
     wanted = slices("htx", ["BTC/USDT"], 4)
     fetched = fetch_from(htx(listed), wanted, listed=listed)

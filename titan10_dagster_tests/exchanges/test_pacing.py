@@ -72,7 +72,7 @@ def test_a_dearer_request_takes_longer(clock: Clock) -> None:
     assert clock.run(moments(Pacer(0.01), 3, cost=5.0))[-1] == pytest.approx(0.1, abs=0.002)
 
 
-def test_no_pace_is_no_wait(clock: Clock) -> None:
+def test_without_a_pace_there_is_no_wait(clock: Clock) -> None:
     assert clock.run(moments(Pacer(0), 1000))[-1] == 0
 
 

@@ -70,7 +70,7 @@ def _few(rows: list[int]) -> SinceCheck:
     return doubt
 
 
-def test_an_exchange_that_ignores_only_the_limit_is_asked_once_more() -> None:
+def test_an_exchange_that_ignores_only_the_limit_gets_one_more_request() -> None:
     old = list(range(3_000, 4_500))
     doubt = suspicious(old)
     assert doubt is not None

@@ -140,7 +140,7 @@ def test_the_days_candle_that_an_exchange_without_since_gives_is_found_by_a_requ
 
 
 @pytest.mark.parametrize("first", [NOW - 43_200, NOW - 5, NOW - 2])
-def test_an_exchange_known_to_have_no_since_is_asked_for_its_last_rows_and_nothing_else(first: int) -> None:
+def test_an_exchange_without_since_gets_only_requests_for_its_last_rows(first: int) -> None:
     exchange = Exchange(QUIET, NOW, cap=200, ignores_since=True)
     planner = survey(first, NOW, exchange, 200, 10, honours_since=False)
     found = drive(planner, exchange)
@@ -160,7 +160,7 @@ def test_a_quiet_market_costs_at_most_one_question_about_since_where_candles_are
     assert len(found.requests) <= 1 + 20_000 / 290
 
 
-def test_a_quiet_market_costs_no_such_question_where_a_range_is_asked_for() -> None:
+def test_a_quiet_market_costs_no_check_if_a_range_is_requested() -> None:
     rng = np.random.default_rng(3)
     exchange = Exchange(frozenset(np.flatnonzero(rng.random(30_000) < 0.3).tolist()), 30_050, ranged=True)
     found = drive(survey(0, 20_000, exchange, 300, 10), exchange, at_once=4)
@@ -184,7 +184,7 @@ def test_a_market_that_opened_an_hour_ago_shows_no_horizon() -> None:
     assert len(found.requests) == 3
 
 
-def test_candles_beyond_the_declared_depth_are_not_asked_for() -> None:
+def test_candles_beyond_the_declared_depth_are_not_requested() -> None:
     exchange = Exchange(ALL, NOW, cap=720, remembers=720, ignores_limit=True)
     planner = survey(NOW - 2880, NOW - 1440, exchange, 720, 1, depth=720)
     assert planner.next_request(NOW * STEP) is None
@@ -222,7 +222,7 @@ def test_only_the_part_within_the_depth_is_asked_for() -> None:
     assert found.times >= set(range(NOW - 718, NOW))
 
 
-def test_candles_that_do_not_exist_yet_are_not_asked_for() -> None:
+def test_candles_that_do_not_exist_yet_are_not_requested() -> None:
     exchange = Exchange(ALL, NOW)
     found = drive(survey(NOW - 100, NOW + 1340, exchange, 1000, 1), exchange)
     assert pages(found) == [(NOW - 100, 101)]

@@ -22,7 +22,7 @@ def test_the_list_is_requested_once_and_then_read_from_the_database(make_world: 
     assert len(world.sandbox.requests("binance")) == 1
 
 
-def test_a_symbol_that_the_list_lacks_is_looked_for_in_a_new_list(make_world: MakeWorld) -> None:
+def test_a_symbol_that_the_list_lacks_is_searched_for_in_a_new_list(make_world: MakeWorld) -> None:
     world = make_world({"binance": ["BTC/USDT", "BTC/USTD"]})
     refresh_markets(world.titan10, "binance")
     world.sandbox.clear_requests("binance")

@@ -280,9 +280,7 @@ def test_what_kraken_still_has_of_yesterday_is_fetched(make_world: MakeWorld) ->
         assert row.missing[Reason.BEYOND_HORIZON] > 800
 
 
-def test_a_step_that_loses_sight_of_the_database_is_tried_again(
-    make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_step_that_loses_the_database_is_tried_again(make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     world = world_of(make_world, "binance")
     resolve, tries = ingest_fetch.resolve_slices, []
 

@@ -89,7 +89,7 @@ def test_a_symbol_added_later_has_holes_only_since_its_own_first_day(make_world:
     assert not tick(world)
 
 
-def test_a_settlement_that_failed_as_a_whole_is_made_up_for(make_world: MakeWorld) -> None:
+def test_days_of_a_settlement_that_failed_completely_are_fetched_later(make_world: MakeWorld) -> None:
     world = make_world({"binance": ["BTC/USDT", "ETH/USDT"]})
     settle(world, LAST_DAY_ON - ONE)
     go_to(world, midnight(LAST_DAY_ON + ONE) + timedelta(hours=2))

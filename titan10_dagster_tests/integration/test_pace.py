@@ -56,7 +56,7 @@ def test_live_polling_and_runs_go_at_the_same_pace(make_world: MakeWorld) -> Non
     assert asyncio.run(breaker_of(world.titan10, "binance").admit()) is False
 
 
-def test_a_rest_that_one_process_was_asked_for_is_kept_by_the_others(make_world: MakeWorld) -> None:
+def test_a_rest_that_one_process_was_given_is_kept_by_the_others(make_world: MakeWorld) -> None:
     world = make_world({"binance": ["BTC/USDT"]})
     refresh_markets(world.titan10, "binance")
     world.sandbox.fault("binance", "http_429", retry_after=300, count=1)

@@ -77,7 +77,7 @@ def test_a_naive_instant_is_refused() -> None:
 
 
 @pytest.mark.parametrize("text", [b"", b"{}", b"[]", b"nothing", b"\xff"])
-def test_what_is_no_record_is_refused(text: bytes) -> None:
+def test_text_that_is_not_a_record_is_refused(text: bytes) -> None:
     with pytest.raises((ValueError, KeyError, TypeError)):
         from_json(text)
 

@@ -132,7 +132,7 @@ def test_an_exchange_that_is_configured_no_more_keeps_what_was_never_stored_and_
     assert all(path.exists() for path in paths)
 
 
-def test_what_died_while_it_was_written_and_what_is_unreadable_goes_in_its_time(world: World) -> None:
+def test_files_of_killed_writers_and_unreadable_files_are_removed_after_their_retention(world: World) -> None:
     (path, _) = fetch(world, store=True)
     torn, corrupt = path.with_name(f".{path.name}.0badcafe.tmp"), path.with_name(f"{path.name}.corrupt")
     for broken in (torn, corrupt):

@@ -104,5 +104,5 @@ def test_there_is_nothing_to_do_without_letters() -> None:
     assert list(deliver({"nosuch://": []})) == []
 
 
-def test_of_an_address_only_its_service_may_be_said() -> None:
+def test_only_the_service_of_a_url_is_shown() -> None:
     assert scheme(f"tgram://{PASSWORD}/12") == "tgram"

@@ -70,13 +70,13 @@ def test_one_chunk_at_a_time_and_none_while_others_fetch_days_of_the_exchange() 
     assert not plan(missing(0, 40), under_way=True).chunks
 
 
-def test_nothing_is_asked_of_an_exchange_whose_breaker_is_open() -> None:
+def test_an_exchange_with_an_open_breaker_gets_no_request() -> None:
     shut = Health("binance", BreakerState.OPEN, open_until=NOW + MINUTE)
     assert plan(missing(0, 40), health=shut).blocked == ("binance",)
     assert plan(missing(0, 40), health=shut, now=NOW + MINUTE).chunks
 
 
-def test_a_chunk_that_failed_is_asked_for_later_and_the_next_one_before_it() -> None:
+def test_a_failed_chunk_is_requested_later_than_the_next_chunk() -> None:
     failed = attempt(31, 40, NOW)
     assert plan(missing(0, 40), attempts=(failed,)).resting == ("binance",)
     again = attempt(31, 40, NOW - 5 * MINUTE)

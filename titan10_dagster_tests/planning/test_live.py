@@ -54,7 +54,7 @@ def test_no_request_is_made_before_the_end_of_the_first_candle() -> None:
     assert plan_poll(SERIES, {}, now=just_begun, page_size=1000, depth=None) is None
 
 
-def test_nothing_is_asked_of_a_series_whose_last_candle_came() -> None:
+def test_a_series_with_its_last_candle_gets_no_request() -> None:
     assert plan_poll(SERIES, {TODAY: polled(WHOLE_NOON)}, now=NOON, page_size=1000, depth=None) is None
     hourly = Series("binance", "BTC/USDT", TIMEFRAMES["1h"])
     later = NOON + 59 * MINUTE
@@ -67,7 +67,7 @@ def test_a_poll_requests_until_the_minute_ends_and_for_some_seconds_if_it_began_
     assert seconds_to_ask(NOON.replace(second=59)) == 10
 
 
-def test_an_exchange_of_short_memory_is_asked_for_all_of_it_at_first() -> None:
+def test_the_first_request_to_an_exchange_with_a_short_horizon_covers_all_of_it() -> None:
     early = midnight(TODAY) + timedelta(hours=3)
     plan = plan_poll(SERIES, {}, now=early, page_size=720, depth=720)
     assert plan is not None

@@ -53,7 +53,7 @@ def attempt(at: datetime, *, in_flight: bool = False, day: date = DAY, symbol: s
     return Attempt("binance", day, day, frozenset([symbol]), at, in_flight)
 
 
-def test_an_unexplained_gap_is_looked_at_again_after_six_hours_and_not_before() -> None:
+def test_an_unexplained_gap_is_fetched_again_after_six_hours_and_not_before() -> None:
     early, due = unexplained(seen=NOW - OBSERVATION_SPACING + MINUTE), unexplained(seen=NOW - OBSERVATION_SPACING)
     assert plan_repairs([early], exchanges=exchanges(), now=NOW).waiting == 1
     (repair,) = plan_repairs([due], exchanges=exchanges(), now=NOW).repairs
@@ -81,7 +81,7 @@ def test_the_gaps_of_live_polling_do_not_delay_the_day_that_settlement_could_not
     assert due_at(partial(first=noon, last=settlement), settlement) == settlement + FIRST_RETRY
 
 
-def test_a_live_day_is_fetched_whole_when_its_settlement_did_not_come() -> None:
+def test_a_live_day_is_fetched_completely_if_its_settlement_is_missing() -> None:
     live = replace(unexplained(), state=SliceState.LIVE, fetched_at=datetime(2024, 2, 1, 23, 59, tzinfo=UTC))
     at_two = datetime(2024, 2, 2, 2, tzinfo=UTC)
     assert not plan_repairs([live], exchanges=exchanges(), now=at_two).repairs
@@ -102,7 +102,7 @@ def test_the_day_that_still_runs_is_left_alone() -> None:
     assert (plan.repairs, plan.waiting) == ((), 0)
 
 
-def test_nothing_is_asked_of_an_exchange_whose_breaker_is_open() -> None:
+def test_an_exchange_with_an_open_breaker_gets_no_request() -> None:
     open_ = Health("binance", BreakerState.OPEN, open_until=NOW + MINUTE)
     shut = {"binance": Repairable(open_, None, 31)}
     plan = plan_repairs([unexplained()], exchanges=shut, now=NOW)
@@ -145,7 +145,7 @@ def test_what_will_soon_be_out_of_reach_comes_before_everything_else() -> None:
     assert [repair.expiring for repair in plan.repairs] == [True, True, False]
 
 
-def test_what_is_out_of_reach_comes_last_and_its_quarantine_never() -> None:
+def test_days_that_are_no_longer_served_come_last_and_their_quarantine_is_not_fetched() -> None:
     gone, quarantined = unexplained(exchange="kraken"), unexplained(DAY - ONE, exchange="kraken")
     quarantined = replace(quarantined, unexplained_seen=None)
     plan = plan_repairs(

@@ -272,7 +272,7 @@ def test_a_cursor_counts_back_past_the_start(sandbox: Sandbox) -> None:
     assert rows[-1]["candle_date_time_utc"] < "2025-05-31T20:40:00"
 
 
-def test_binance_starts_at_the_listing_when_asked_for_earlier(sandbox: Sandbox, clients: Clients) -> None:
+def test_binance_starts_at_the_listing_if_the_request_starts_earlier(sandbox: Sandbox, clients: Clients) -> None:
     listed = sandbox.sites["binance"].series["PEPE/USDT"].first_ms
     found = clients.candles("binance", "PEPE/USDT", "1m", listed - 10 * DAY_MS, 10)
     assert found[0, 0] == listed

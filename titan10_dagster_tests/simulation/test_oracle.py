@@ -28,7 +28,7 @@ def week(database_url: str, tmp_path: Path) -> Iterator[Week]:
         yield week
 
 
-def test_a_quiet_week_passes_and_whatever_is_changed_afterwards_is_found(week: Week) -> None:
+def test_a_quiet_week_has_no_faults_and_every_later_change_is_found(week: Week) -> None:
     def complaints_after(statement: str) -> str:
         with week.titan10.database.transaction() as cursor:
             cursor.execute(statement)

@@ -46,7 +46,7 @@ def week(request: pytest.FixtureRequest, database_url: str, tmp_path: Path) -> I
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("week", SEEDS, indirect=True, ids=lambda seed: f"seed{seed}")
-def test_after_a_week_of_trouble_the_database_holds_all_there_was_to_have_and_explains_the_rest(week: Week) -> None:
+def test_after_a_week_of_trouble_every_candle_is_stored_or_explained(week: Week) -> None:
     record = week.live()
     wrong = judge(week)
     print(f"\nrequests: {distribution(record.requests.values())}")  # noqa: T201

@@ -72,7 +72,7 @@ def test_coverage_sums_up_each_series(db: Database) -> None:
     )
 
 
-def test_coverage_is_of_the_exchange_and_days_asked_for(db: Database) -> None:
+def test_coverage_covers_only_the_given_exchange_and_days(db: Database) -> None:
     assert [row.series for row in ledger.coverage(db, "kraken")] == [KRAKEN.series]
     assert [(row.series, row.present) for row in ledger.coverage(db, first=TOMORROW)] == [(BTC.series, 1000)]
     assert ledger.coverage(db, last=DAY - timedelta(days=1)) == []
@@ -85,7 +85,7 @@ def test_the_summary_is_of_whole_exchanges(db: Database) -> None:
     ]
 
 
-def test_gaps_come_newest_first_and_as_asked_for(db: Database) -> None:
+def test_gaps_are_returned_newest_first_and_within_the_bounds(db: Database) -> None:
     found = ledger.gaps(db, "binance")
     assert [(found_.series.symbol, found_.candles) for found_ in found] == [
         ("BTC/USDT", 440),

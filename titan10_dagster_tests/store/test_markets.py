@@ -105,7 +105,7 @@ def test_series_get_the_exchanges_own_name_in_either_order(db: Database, sql: Sq
     assert sql(known) == [("BTC/USD", "XXBTZUSD"), ("ETH/USD", "XETHZUSD")]
 
 
-def test_a_first_candle_that_was_looked_up_is_kept(db: Database) -> None:
+def test_a_first_candle_that_was_found_is_stored(db: Database) -> None:
     store, instant = MarketStore(db), datetime(2017, 8, 17, 4, tzinfo=UTC)
     store.replace("kraken", [BTC, ETH], SEEN)
     store.note_listed("kraken", {"ETH/USD": instant, "NO/SUCH": instant})

@@ -60,7 +60,7 @@ def test_sql_and_python_decide_alike(db: Database, note: str | None, waited: boo
     assert bool(days_of(db, tried)) == tried.reopens(row.note, row.fetched_at)
 
 
-def test_a_day_without_a_file_is_never_asked_for_again() -> None:
+def test_a_day_without_a_file_is_not_requested_again() -> None:
     assert not TRIED.reopens("archive: a.zip is not in the archive", FETCHED)
     assert not TRIED.reopens("archive: 3 of 1440 candles are not in its files", FETCHED)
     assert TRIED.reopens("archive: a.zip is not published yet", FETCHED)

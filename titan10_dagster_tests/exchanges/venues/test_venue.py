@@ -35,7 +35,7 @@ def test_an_exchange_with_a_short_history_names_the_alternatives() -> None:
     )
 
 
-def test_bybit_is_asked_faster_than_ccxt_would_but_at_half_of_what_its_documents_allow() -> None:
+def test_bybit_gets_more_requests_than_ccxt_would_send_but_half_of_its_documented_rate() -> None:
     exchange = async_support.bybit()
     cost = exchange.api["public"]["get"]["v5/market/kline"]
     cost = cost["cost"] if isinstance(cost, dict) else cost

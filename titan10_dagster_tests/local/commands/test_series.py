@@ -114,7 +114,7 @@ def test_a_rename_says_what_it_changed(shell: Shell, sql: Sql, capsys: pytest.Ca
 
 
 @pytest.mark.parametrize("names", [(None, None, "X/Y"), ("BTC/USDT", "okx", None), (None, None, None)])
-def test_a_rename_that_does_not_say_what_to_what_is_refused(
+def test_a_rename_without_an_old_and_a_new_name_is_refused(
     shell: Shell, names: tuple[str | None, str | None, str | None]
 ) -> None:
     symbol, to_exchange, to_symbol = names
