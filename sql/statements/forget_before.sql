@@ -5,6 +5,17 @@ WITH forgotten AS (
 gone AS (
     DELETE FROM gaps WHERE gap_start < %(instant)s
 ),
+unproven AS (
+    DELETE FROM silences WHERE silence_end <= %(instant)s
+),
+without_source AS (
+    DELETE FROM source_stretches WHERE stretch_end <= %(instant)s
+),
+cut AS (
+    UPDATE source_stretches
+    SET stretch_start = %(instant)s
+    WHERE stretch_start < %(instant)s AND stretch_end > %(instant)s
+),
 ended AS (
     DELETE FROM series WHERE last_candle < %(instant)s
 ),

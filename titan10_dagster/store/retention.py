@@ -21,7 +21,9 @@ class Dropped:
 
 
 def drop_before(db: Database, day: date) -> Dropped:
-    """Remove the candles before the UTC day, and their rows in ledger, gaps and series, in one transaction.
+    """Remove the candles before the UTC day, and their rows in ledger, gaps, silences, series and source_stretches.
+
+    This is one transaction. A file from which no candle is left is removed too, unless a restatement names it.
 
     A hypertable drops whole chunks, which is cheap. Days before `day` that share a chunk with later days stay, in the
     ledger too. Quarantine and restatements stay as they are. Rollups change at their next refresh. The function waits
@@ -29,11 +31,15 @@ def drop_before(db: Database, day: date) -> Dropped:
     """
     with db.transaction() as cursor:
         cursor.execute("SELECT DISTINCT exchange FROM series ORDER BY exchange")
-        for row in all_rows(cursor):
-            lock_exchange(cursor, row.exchange)
+        exchanges = [row.exchange for row in all_rows(cursor)]
+        for exchange in exchanges:
+            lock_exchange(cursor, exchange)
         before = _drop_chunks(cursor, midnight(day)) if is_hypertable(cursor) else _delete(cursor, midnight(day))
         cursor.execute(statement("forget_before"), {"day": before.date(), "instant": before})
-        return Dropped(before.date(), single_row(cursor).slices)
+        slices = single_row(cursor).slices
+        for exchange in exchanges:
+            cursor.execute(statement("delete_unused_files"), {"exchange": exchange})
+        return Dropped(before.date(), slices)
 
 
 def _drop_chunks(cursor: Cursor, instant: datetime) -> datetime:

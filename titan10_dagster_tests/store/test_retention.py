@@ -6,14 +6,26 @@ from datetime import date, timedelta
 
 import pytest
 
-from titan10_dagster.candles.fetched import JudgedSlice
+from titan10_dagster.candles.fetched import JudgedSlice, Source
 from titan10_dagster.candles.slices import days, midnight, windows
+from titan10_dagster.candles.source_files import SourceFile
 from titan10_dagster.store import reader, rollups, writer
 from titan10_dagster.store.audit import unaccounted
 from titan10_dagster.store.database import Database
 from titan10_dagster.store.retention import drop_before
 from titan10_dagster.store.writer import write_slices
-from titan10_dagster_tests.store.making import DAY, FETCHED, LATER, MINUTE, Sql, a_slice, candles, judged, without
+from titan10_dagster_tests.store.making import (
+    DAY,
+    FETCHED,
+    LATER,
+    MINUTE,
+    Sql,
+    a_slice,
+    candles,
+    judged,
+    with_value,
+    without,
+)
 
 FIRST, LAST = DAY, DAY + timedelta(days=20)  # a Wednesday; chunks begin on Thursdays
 
@@ -22,6 +34,11 @@ def fill(db: Database, *symbols: str) -> None:
     slices = [a_slice(symbol, day) for symbol in symbols for day in days(FIRST, LAST)]
     write_slices(db, [judged(slice_, without(candles(slice_), 7, 8)) for slice_ in slices])
     rollups.refresh(db, windows(slices))
+
+
+def a_file(name: str, first: date, last: date) -> SourceFile:
+    start, end = midnight(first), midnight(last + timedelta(days=1))
+    return SourceFile(f"https://archive/{name}", 1000, f"sha256:{name}", None, None, None, None, FETCHED, start, end)
 
 
 def assert_adds_up(db: Database) -> None:
@@ -62,6 +79,46 @@ def test_a_series_with_only_expired_days_is_dropped_and_may_return(db: Database,
     write_slices(db, [judged(old)])
     assert sql.one("SELECT count(*) FROM candles WHERE symbol = 'OLD/USDT'") == 1440
     assert_adds_up(db)
+
+
+def test_the_sources_of_expired_candles_go_with_them(db: Database, sql: Sql) -> None:
+    """A file of whole days that went is removed, and the stretch of a file with later days begins later."""
+    old, month = a_file("old.zip", FIRST, FIRST), a_file("month.zip", FIRST + timedelta(days=1), LAST)
+    slices = [a_slice(day=day) for day in days(FIRST, LAST)]
+    write_slices(
+        db,
+        [judged(slice_, files=(old if slice_.day == FIRST else month,), source=Source.ARCHIVE) for slice_ in slices],
+    )
+    assert sql.one("SELECT count(*) FROM source_files") == 2
+    kept = drop_before(db, date(2024, 1, 20)).before
+    assert sql("SELECT url, stretch_start, stretch_end FROM provenance") == [(month.url, midnight(kept), month.end)]
+    assert sql("SELECT url FROM source_files") == [(month.url,)]
+    drop_before(db, LAST + timedelta(days=60))
+    assert sql("SELECT url FROM source_files") == []
+    assert sql("SELECT count(*) FROM candles") == [(0,)]
+
+
+def test_a_file_that_a_restatement_names_stays(db: Database, sql: Sql) -> None:
+    old, new = a_file("old.zip", FIRST, FIRST), a_file("new.zip", FIRST, FIRST)
+    rows = candles(a_slice())
+    write_slices(db, [judged(a_slice(), rows, files=(old,), source=Source.ARCHIVE)])
+    changed = with_value(rows, 7, close=float(rows["open"][7]))
+    write_slices(db, [judged(a_slice(), changed, files=(new,), source=Source.ARCHIVE, fetched_at=FETCHED + LATER)])
+    assert sql.one("SELECT count(*) FROM restatements") == 1
+    drop_before(db, LAST + timedelta(days=60))
+    assert sql.one("SELECT count(*) FROM source_stretches") == 0
+    assert sql("SELECT url FROM source_files ORDER BY url") == [(new.url,), (old.url,)]
+
+
+def test_silences_that_ended_before_go_too(db: Database, sql: Sql) -> None:
+    fill(db, "BTC/USDT")
+    for start, end in ((FIRST, FIRST + timedelta(days=1)), (LAST - timedelta(days=1), LAST)):
+        sql(
+            "INSERT INTO silences VALUES ('binance', 'BTC/USDT', '1m', %s, %s, 'halted', 0.9, 1, 1, NULL)",
+            [midnight(start), midnight(end)],
+        )
+    drop_before(db, date(2024, 1, 20))
+    assert sql("SELECT silence_end FROM silences") == [(midnight(LAST),)]
 
 
 def test_nothing_old_enough_changes_nothing(db: Database, sql: Sql) -> None:
