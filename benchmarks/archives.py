@@ -1,16 +1,17 @@
 """Fetch the same candles from the same archive files with Titan-10 and with freqtrade.
 
-    python -m benchmarks.archives --freqtrade PATH [--pairs 20] [--rounds 3]
+    python -m benchmarks.archives --freqtrade PATH [--pairs 20] [--rounds 3] [--database URL]
 
 Two windows of the sandbox's Binance: one pair since its listing in 2017, and one year of 20 pairs. All files lie on the
 disk before anything is measured, and a separate process serves them: monthly files with their digests, and daily files.
 
-- `titan10`: download, verify, parse, land, check and store in the keyed table of an embedded PostgreSQL
+- `titan10`: download, verify, parse, land, check and store in the keyed table of an embedded PostgreSQL, or of the
+  empty database at `--database`, such as one with TimescaleDB
 - `freqtrade download-data`: its archive path, which reads daily files, does not verify them, and writes feather files
 
 Each is a separate process, one after the other, without a round trip. The clock counts from the start of the process
 to the last committed row; a month of the same pairs is subtracted, so that start-up does not count. CPU is that of the
-client.
+client. Memory is the peak of the client's largest process, for the month and for the whole window.
 """
 
 from __future__ import annotations
@@ -65,7 +66,8 @@ def main() -> None:
         _serve(Path(arguments.serve))
         return
     lines: list[str] = []
-    with servers(EXCHANGE, "--no-limits", now=NOW) as (sandbox, database), tempfile.TemporaryDirectory() as folder:
+    with servers(EXCHANGE, "--no-limits", now=NOW) as (sandbox, embedded), tempfile.TemporaryDirectory() as folder:
+        database = arguments.database or embedded
         pairs = symbols_of(sandbox)[: arguments.pairs]
         windows = {
             "one pair since 2017": Window(pairs[:1], LISTED, LAST),
@@ -84,7 +86,8 @@ def main() -> None:
     table = "\n".join(lines)
     print(table)  # noqa: T201
     about = " ".join((__doc__ or "").split("Two windows")[1].split())
-    beside = f"embedded PostgreSQL 18, {freqtrade_version(arguments.freqtrade)}"
+    server = "the database of --database" if arguments.database else "embedded PostgreSQL 18"
+    beside = f"{server}, {freqtrade_version(arguments.freqtrade)}"
     results.write(TITLE, f"Two windows{about}\n\n```\n{table}\n```", beside=beside)
 
 
@@ -92,9 +95,12 @@ def _measured(name: str, on: Servers, window: Window, contestants: dict[str, Con
     month = replace(window, first=window.last - timedelta(days=29))
     candles = window.candles - month.candles
     spent: dict[str, list[Spent]] = {contestant: [] for contestant in contestants}
+    memory: dict[str, list[tuple[float, float]]] = {contestant: [] for contestant in contestants}
     for _ in range(rounds):
         for contestant, command in contestants.items():
-            spent[contestant].append(spend(command, on, window) - spend(command, on, month))
+            whole, short = spend(command, on, window), spend(command, on, month)
+            spent[contestant].append(whole - short)
+            memory[contestant].append((short.peak_mb, whole.peak_mb))
     yield f"{name}, {window.candles:,} candles; median of {rounds} rounds"
     for contestant, spent_by_round in spent.items():
         rate = median(candles / round_.clock for round_ in spent_by_round)
@@ -102,7 +108,9 @@ def _measured(name: str, on: Servers, window: Window, contestants: dict[str, Con
         pairs = zip(spent["titan10"], spent_by_round, strict=True)
         ratio = median(theirs.clock / ours.clock for ours, theirs in pairs)
         speed = f"{rate:>10,.0f} candles/s, {cpu:.1f} us of CPU a candle"
-        yield f"  {contestant:<12}{speed}; takes {ratio:.2f} times as long as titan10"
+        short_mb, whole_mb = (max(peaks) for peaks in zip(*memory[contestant], strict=True))
+        memory_of_it = f"{short_mb:.0f} MB for the month, {whole_mb:.0f} MB for all"
+        yield f"  {contestant:<12}{speed}; takes {ratio:.2f} times as long as titan10; {memory_of_it}"
 
 
 # -- the contestants ---------------------------------------------------------------------------------------
@@ -245,6 +253,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--freqtrade", default=shutil.which("freqtrade"))
     parser.add_argument("--pairs", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--database", metavar="URL", help="store there instead of in an embedded PostgreSQL")
     parser.add_argument("--child", nargs=7, help=argparse.SUPPRESS)
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     return parser.parse_args()

@@ -23,7 +23,6 @@ import asyncio
 import json
 import multiprocessing
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -91,13 +90,17 @@ class Window:
 
 @dataclass(frozen=True)
 class Spent:
-    """The elapsed seconds and the CPU seconds of a process."""
+    """Seconds of the clock and of CPU time, and the memory of the largest process, in MB.
+
+    The memory is not below that of this process, because Linux counts the process from which another one was started.
+    """
 
     clock: float
     cpu: float
+    peak_mb: float = 0.0
 
     def __sub__(self, other: Spent) -> Spent:
-        return Spent(self.clock - other.clock, self.cpu - other.cpu)
+        return Spent(self.clock - other.clock, self.cpu - other.cpu, self.peak_mb)
 
 
 @dataclass(frozen=True)
@@ -174,25 +177,26 @@ def spend(contestant: Contestant, on: Servers, window: Window) -> Spent:
         _empty_tables(on.database)
         command = contestant(on, window, Path(folder))
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-        before, began = _cpu_of_children(), time.perf_counter()
-        subprocess.run(command, check=True, capture_output=True, env=environment)
-        return Spent(time.perf_counter() - began, _cpu_of_children() - before)
-
-
-def _cpu_of_children() -> float:
-    """Return the CPU seconds of all ended child processes."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+        with tempfile.TemporaryFile() as output:
+            began = time.perf_counter()
+            process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
+            _, status, used = os.wait4(process.pid, 0)
+            clock = time.perf_counter() - began
+            process.returncode = os.waitstatus_to_exitcode(status)
+            output.seek(0)
+            if process.returncode:
+                raise subprocess.CalledProcessError(process.returncode, command, output.read())
+        return Spent(clock, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
 
 
 def _empty_tables(database: str) -> None:
     with closing(psycopg2.connect(database)) as connection, connection, connection.cursor() as cursor:
         cursor.execute("SELECT to_regclass(name) FROM unnest(ARRAY['candles', 'tutorial_ohlcv']) AS name")
         tables = [name for (name,) in cursor.fetchall() if name]
+        if "candles" in tables:
+            tables += ["slice_ledger", "gaps", "series", "source_stretches"]
         if tables:
-            cursor.execute(
-                f"TRUNCATE {', '.join(tables)}{', slice_ledger, gaps, series' if 'candles' in tables else ''}"
-            )
+            cursor.execute(f"TRUNCATE {', '.join(tables)}")
 
 
 # -- the contestants ---------------------------------------------------------------------------------------
