@@ -22,6 +22,7 @@ from datetime import date, datetime, timedelta
 import numpy as np
 
 from titan10_dagster.archives.catalog import (
+    ArchiveFile,
     Unit,
     candidates,
     labels_of,
@@ -29,14 +30,15 @@ from titan10_dagster.archives.catalog import (
     plan_units,
     uncovered,
 )
-from titan10_dagster.archives.download import ArchiveBlocked, Downloader, FileAbsent
+from titan10_dagster.archives.download import Download, Downloader, FileAbsent, Unverified
 from titan10_dagster.archives.parsing import ParsedFile, parse_file
+from titan10_dagster.archives.standing import ArchiveBlocked
 from titan10_dagster.candles.columns import Candles
 from titan10_dagster.candles.fetched import FetchedSlice, FetchRecord, Source
 from titan10_dagster.candles.markets import Market
 from titan10_dagster.candles.slices import Slice, to_datetime64
 from titan10_dagster.candles.source_files import SourceFile
-from titan10_dagster.errors import ArchiveError
+from titan10_dagster.errors import ArchiveError, MalformedFile
 from titan10_dagster.exchanges.archive_record import Archive, Cadence
 
 _UNITS_AT_ONCE = 6  # months of a series; 5 MB each, unpacked
@@ -169,26 +171,40 @@ class _UnitRead:
 
     async def _read(self, label: date, cadence: Cadence) -> None:
         """Read the file of the label from the first tree with a usable file."""
+        standing = self.downloader.standing
         for file in candidates(self.archive, self.unit.series, self.unit.market, label, cadence):
             try:
-                download = await self.downloader.fetch(file)
-                parsed = await asyncio.to_thread(parse_file, file, download.content)
+                download, parsed = await self._parsed(file)
             except FileAbsent:
+                standing.usable()
                 state = "not published yet" if file.is_late(self.now()) else "not in the archive"
                 self.reasons[label] = f"{file} is {state}"
             except ArchiveBlocked as error:
                 self.reasons[label] = str(error)
                 return
             except ArchiveError as error:
+                if not isinstance(error, Unverified):  # the archive works; `Downloader` counts its digest files
+                    standing.failed(error)
                 self.reasons[label] = f"{file}: {error}"
                 self.warn(f"{self.unit.series}: {file} is not used. {error}")
             else:
+                standing.usable()
                 self.progress.files += 1
                 self.progress.cached += download.cached
                 # The rows may show that the label stands for other hours than usual.
                 source = replace(download.source, start=parsed.start, end=parsed.end)
                 self.parts.append(_Part(parsed, source, cadence is Cadence.DAILY))
                 return
+
+    async def _parsed(self, file: ArchiveFile) -> tuple[Download, ParsedFile]:
+        """Return the file and its rows. A file that cannot be read does not stay in the cache."""
+        download = await self.downloader.fetch(file)
+        try:
+            return download, await asyncio.to_thread(parse_file, file, download.content)
+        except MalformedFile:
+            # The archive may replace it; a later run downloads it again.
+            await asyncio.to_thread(self.downloader.forget, download.source.url)
+            raise
 
     def _windows(self) -> list[tuple[datetime, datetime]]:
         return [(part.parsed.start, part.parsed.end) for part in self.parts]

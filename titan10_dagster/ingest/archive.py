@@ -23,7 +23,13 @@ log = logging.getLogger(__name__)
 # Beginning of a slice's note in the ledger if the archive could not serve it.
 NOTE = "archive: "
 # Parts of the notes of slices that the archive may have later.
-_PASSING = ("not published", "could not be downloaded", "refuses this address")
+_PASSING = (
+    "not published",
+    "could not be downloaded",
+    "could not be verified",
+    "refuses this address",
+    "refuses to serve",
+)
 _TRIED_AGAIN_AFTER = timedelta(days=1)
 
 

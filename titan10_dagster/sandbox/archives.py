@@ -279,10 +279,10 @@ class FileServer:
             return FileReply(403, b"Forbidden")
         if "unavailable" in defects:
             return FileReply(503, b"Slow Down")
-        if path != data_path:
-            return self._digest(data_path)
         if "html" in defects:
             return FileReply(200, b"<!DOCTYPE html><html><body>Please enable JavaScript</body></html>")
+        if path != data_path:
+            return self._digest(data_path)
         content = self._content(path, defects)
         if content is None:
             return self._absent()

@@ -81,8 +81,10 @@ def _stretches(change: Change, ids: _Ids) -> list[Stretch]:
     if not record.files:
         return []
     covered = covered_stretches(record, candles.times)
-    others = np.setdiff1d(change.stored.times, candles.times)
-    kept = stretches_of(others, record.slice.series.timeframe)
+    kept: list[tuple[datetime, datetime]] = []
+    if len(change.stored):
+        others = np.setdiff1d(change.stored.times, candles.times)
+        kept = stretches_of(others, record.slice.series.timeframe)
     found: list[Stretch] = []
     for start, end, file in covered:
         found += cut([Stretch(start, end, ids.of(record.slice.series.exchange, file))], kept)

@@ -1,4 +1,4 @@
-"""Digests as archives publish them, and the cache of verified files."""
+"""Verified downloads from a real HTTP server, and the cache of verified files."""
 
 from __future__ import annotations
 
@@ -10,14 +10,8 @@ import pytest
 from tenacity import wait_none
 
 from titan10_dagster.archives.catalog import ArchiveFile, candidates
-from titan10_dagster.archives.download import (
-    ArchiveBlocked,
-    DigestMismatch,
-    Download,
-    Downloader,
-    FileAbsent,
-    _parse_digest,
-)
+from titan10_dagster.archives.download import DigestMismatch, Download, Downloader, FileAbsent
+from titan10_dagster.archives.standing import FileRefused
 from titan10_dagster.candles.markets import Market
 from titan10_dagster.candles.slices import Series
 from titan10_dagster.candles.source_files import FileHeaders, is_replaced
@@ -28,7 +22,6 @@ from titan10_dagster.exchanges.venues.registry import venue_of
 from titan10_dagster.sandbox.server import Sandbox
 
 NOW = datetime(2025, 4, 20, 12, tzinfo=UTC)
-SHA, MD5 = "a" * 64, "b" * 32
 
 
 def a_file() -> ArchiveFile:
@@ -45,23 +38,6 @@ def fetch(sandbox: Sandbox, cache: Path) -> Download:
             return await downloader.fetch(a_file())
 
     return asyncio.run(run())
-
-
-@pytest.mark.parametrize(
-    ("text", "digest"),
-    [
-        (f"{SHA}  BTC.zip\n", SHA),
-        (f"{SHA} *BTC.zip", SHA),
-        (f"{MD5}  BTC.zip", MD5),
-        (SHA.upper(), SHA),
-        (f"{SHA}  ETH.zip", None),
-        ("<html>", None),
-        ("", None),
-        ("abc  BTC.zip", None),
-    ],
-)
-def test_a_published_digest_is_read(text: str, digest: str | None) -> None:
-    assert _parse_digest(text.encode(), "BTC.zip") == digest
 
 
 def test_a_file_is_verified_kept_and_read_from_the_cache(tmp_path: Path) -> None:
@@ -124,7 +100,7 @@ def test_a_head_request_for_a_file_that_is_gone(tmp_path: Path) -> None:
             head(sandbox, tmp_path, url)
         sandbox.files["binance"].clear()
         sandbox.files["binance"].defect("forbidden")
-        with pytest.raises(ArchiveBlocked, match="refuses this address"):
+        with pytest.raises(FileRefused, match="refuses to serve"):
             head(sandbox, tmp_path, url)
         sandbox.files["binance"].clear()
         sandbox.files["binance"].defect("unavailable", times=2)

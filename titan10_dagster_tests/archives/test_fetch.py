@@ -173,7 +173,7 @@ def test_no_defect_of_a_monthly_file_stores_a_wrong_candle(library: Callable[[st
     assert_never_wrong(archive, reading, defect)
     # The month comes from the monthly file if it was usable, else from daily files.
     complete = {s for s in reading.landed if s not in reading.left}
-    assert len(complete) == (0 if defect == "forbidden" else 30)  # a day with an outage is left to REST as well
+    assert len(complete) == 30  # a day with an outage is left to REST as well
 
 
 @pytest.mark.parametrize("exchange", sorted({"binance", "gate", "okx"} & set(ARCHIVES)))
@@ -226,14 +226,71 @@ def test_a_late_file_is_read_once_it_is_there(library: Callable[[str], Library])
     assert equals_truth(archive, reading.landed[slice_])
 
 
-def test_a_sidecar_that_is_forbidden_blocks_the_archive_and_stores_nothing(library: Callable[[str], Library]) -> None:
-    """As in issue 10 of binance-public-data: nothing is stored unverified, and nothing more is requested."""
+@pytest.mark.parametrize("defect", ["forbidden", "unavailable", "html"])
+def test_one_bad_digest_file_costs_only_its_own_file(library: Callable[[str], Library], defect: str) -> None:
+    """As in issue 10 of binance-public-data. Its month comes from daily files, which are verified."""
     archive = library("binance")
-    archive.files.defect("forbidden", match="CHECKSUM")
-    reading = archive.read(archive.slices(days(date(2025, 1, 1), date(2025, 3, 31))))
+    archive.files.defect(defect, match="2025-02.zip.CHECKSUM")
+    wanted = archive.slices(days(date(2025, 2, 1), date(2025, 3, 31)))
+    reading = archive.read(wanted)
+    assert sorted(reading.landed) == wanted
+    assert all(equals_truth(archive, fetched) for fetched in reading.landed.values())
+    for slice_, fetched in reading.landed.items():
+        monthly = any("monthly" in file.url for file in fetched.record.files)
+        assert all(file.checked_against == "sha256 file" for file in fetched.record.files)
+        assert not (monthly and slice_.day.month == 2)
+    (warning,) = [text for text in reading.warnings if "could not be verified" in text]
+    assert "2025-02.zip.CHECKSUM" in warning
+
+
+def test_one_forbidden_file_costs_only_itself(library: Callable[[str], Library]) -> None:
+    archive = library("binance")
+    archive.files.defect("forbidden", match="1m-2025-03-20.zip")
+    wanted = archive.slices(days(date(2025, 3, 18), date(2025, 3, 22)))
+    refused = wanted[2]
+    reading = archive.read(wanted)
+    assert "refuses to serve" in reading.left[refused]
+    assert set(wanted) - set(reading.landed) == {refused}
+
+
+@pytest.mark.parametrize("defect", ["forbidden", "html"])
+def test_an_archive_without_any_digest_file_is_left_alone(library: Callable[[str], Library], defect: str) -> None:
+    """Nothing is stored unverified, and no month is requested day by day in vain."""
+    archive = library("binance")
+    archive.files.defect(defect, match="CHECKSUM")
+    slices = archive.slices(days(date(2024, 6, 1), date(2025, 3, 31)))
+    reading = archive.read(slices)
     assert reading.landed == {}
-    assert len(archive.files.served) <= 2 * 6
-    assert all("refuses this address" in reason for reason in reading.left.values())
+    assert reading.left.keys() == set(slices)
+    assert any("could not be verified" in reason for reason in reading.left.values())
+    assert len(archive.files.served) <= 2 * 6 + 2 * 16  # of 10 months and 304 days
+
+
+@pytest.mark.parametrize("exchange", ["binance", "gate"])
+@pytest.mark.parametrize("defect", ["unavailable", "html"])
+def test_an_archive_that_serves_nothing_is_left_alone(
+    library: Callable[[str], Library], exchange: str, defect: str
+) -> None:
+    archive = library(exchange)
+    archive.files.defect(defect)
+    slices = archive.slices(days(date(2024, 6, 1), date(2025, 3, 31)))
+    reading = archive.read(slices)
+    assert reading.landed == {}
+    assert reading.left.keys() == set(slices)
+    # Six months and sixteen days with their digests, four times each; not 304 days.
+    assert len(archive.files.served) <= 4 * 2 * (6 + 16)
+
+
+def test_a_file_that_cannot_be_read_is_downloaded_again_by_a_later_run(library: Callable[[str], Library]) -> None:
+    """A page of a captive portal comes with status 200, and Gate publishes no digest."""
+    archive = library("gate")
+    (slice_,) = archive.slices([date(2025, 3, 10)])
+    archive.files.defect("html")
+    assert slice_ in archive.read([slice_]).left
+    archive.files.clear()
+    reading = archive.read([slice_])
+    assert slice_ in reading.landed
+    assert equals_truth(archive, reading.landed[slice_])
 
 
 def assert_never_wrong(archive: Library, reading: Reading, defect: str) -> None:
