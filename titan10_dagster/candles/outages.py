@@ -174,21 +174,40 @@ def split_run(
 ) -> list[Silence]:
     """Return the parts of one run of absent candles that a lack of trades does not explain.
 
-    A run that is too long for a lack of trades has a single reason: the reason of a shared silence that covers at least
-    half of it, otherwise `own`. In all other runs, only the candles in a shared silence get its reason.
+    A run that is too long for a lack of trades has a single reason: the reason of the shared silences that cover at
+    least half of it, otherwise `own`. In all other runs, only the candles in a shared silence get its reason, and those
+    between two parts of one silence: another series printed a single candle there.
     """
     start, end = run
-    parts = []
+    parts: list[Silence] = []
     for silence, reason in shared:
         a, b = max(start, silence.start), min(end, silence.end)
         if a < b:
             parts.append(Silence(a, b, reason, absence, silence))
     if not too_long:
-        return parts
-    largest = max(parts, key=lambda part: part.end - part.start, default=None)
-    if largest is not None and 2 * (largest.end - largest.start) >= end - start and own is not Reason.NOT_LISTED:
+        return _bridged(parts)
+    covered = sum(part.end - part.start for part in parts)
+    if 2 * covered >= end - start and own is not Reason.NOT_LISTED:
+        largest = _largest(parts)
         return [Silence(start, end, largest.reason, absence, largest.shared)]
     return [Silence(start, end, own, absence)]
+
+
+def _bridged(parts: Iterable[Silence]) -> list[Silence]:
+    """Join neighbouring parts of one run with at most as many candles between them as in the shorter part."""
+    joined: list[Silence] = []
+    for part in sorted(parts, key=lambda part: part.start):
+        before = joined[-1] if joined else None
+        if before is not None and part.start - before.end <= min(before.end - before.start, part.end - part.start):
+            largest = _largest((before, part))
+            joined[-1] = Silence(before.start, part.end, largest.reason, part.absence, largest.shared)
+        else:
+            joined.append(part)
+    return joined
+
+
+def _largest(parts: Iterable[Silence]) -> Silence:
+    return max(parts, key=lambda part: part.end - part.start)
 
 
 def _surprise(absent: NDArray[np.bool_], shares: Floats) -> Floats:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from datetime import date, timedelta
 from itertools import pairwise
@@ -208,6 +209,28 @@ def test_a_quiet_pair_shares_only_the_minutes_of_the_outage() -> None:
 def test_a_silence_that_is_much_longer_than_the_outage_within_is_a_halt_of_its_own() -> None:
     parts = split_run((50, 400), [(OUTAGE, Reason.OUTAGE)], 0.001, too_long=True, own=Reason.HALTED)
     assert parts == [Silence(50, 400, Reason.HALTED, 0.001)]
+
+
+@pytest.mark.parametrize("prints", [[40], [30, 60], [20, 45, 70]])
+def test_single_candles_of_another_series_do_not_give_one_halt_two_reasons(prints: list[int]) -> None:
+    """Two series are silent for 81 minutes or more, except for single candles of one of them."""
+    edges = [-1, *prints, 81]
+    shared = [(SharedSilence(a + 1, b, 2, 2), Reason.OUTAGE) for a, b in itertools.pairwise(edges)]
+    (silence,) = split_run((0, 81), shared, 0.001, too_long=True, own=Reason.HALTED)
+    assert (silence.start, silence.end, silence.reason) == (0, 81, Reason.OUTAGE)
+
+
+def test_the_minute_in_which_another_series_printed_a_candle_belongs_to_the_silence() -> None:
+    first, second = SharedSilence(0, 10, 2, 2), SharedSilence(11, 40, 2, 2)
+    shared = [(first, Reason.HALTED), (second, Reason.OUTAGE)]
+    parts = split_run((0, 40), shared, 0.001, too_long=False, own=Reason.HALTED)
+    assert parts == [Silence(0, 40, Reason.OUTAGE, 0.001, second)]
+
+
+def test_two_outages_hours_apart_in_the_silence_of_a_quiet_pair_stay_two() -> None:
+    shared = [(SharedSilence(0, 10, 2, 2), Reason.OUTAGE), (SharedSilence(300, 310, 2, 2), Reason.OUTAGE)]
+    parts = split_run((0, 400), shared, 0.5, too_long=False, own=Reason.HALTED)
+    assert [(part.start, part.end) for part in parts] == [(0, 10), (300, 310)]
 
 
 def test_a_week_of_silence_is_not_listed_even_if_others_are_silent_too() -> None:
