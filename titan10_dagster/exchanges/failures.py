@@ -43,6 +43,10 @@ LONGEST_REST = timedelta(minutes=10)
 _LONGEST_BAN = timedelta(days=7)
 _QUOTED_CHARACTERS = 160
 
+# Within one JSON text; the words of an address do not count.
+_MARKET = r'"[^<>"]{0,60}\b(symbol|pair|market|instrument)\b'
+_GONE = r"(delisted|removed|suspended|offline|closed|not exist|not (found|listed|supported))"
+
 COMMON_PHRASES: tuple[ErrorPhrase, ...] = (
     # Cloudflare, in front of many exchanges: "The owner of this website has banned you temporarily", with HTTP 403.
     phrase(r"error code: 1015|cf-error-code\W+1015|you are being rate limited", FailureKind.BANNED),
@@ -50,6 +54,12 @@ COMMON_PHRASES: tuple[ErrorPhrase, ...] = (
     phrase(r"\bip( address)? (has been |is |was )?(banned|blocked)\b", FailureKind.BANNED),
     phrase(r"too many requests|rate limit exceeded", FailureKind.THROTTLED),
     phrase(r"\b(under|in|for|system|scheduled) maintenance\b", FailureKind.MAINTENANCE),
+    # "Trading pair is offline", "unknown market"
+    phrase(rf"{_MARKET}[^<>\"]{{0,40}}\b{_GONE}\b", FailureKind.UNKNOWN_SYMBOL),
+    phrase(
+        r'"[^<>"]{0,60}\b(invalid|unknown|unsupported) ((trading|currency) )?(symbol|pair|market|instrument)\b',
+        FailureKind.UNKNOWN_SYMBOL,
+    ),
 )
 
 # ccxt raises these only if it knows the exchange's code or sentence, so the HTTP status adds nothing. The order is from
