@@ -45,7 +45,9 @@ from titan10_dagster.settings_files import require_file
 
 PREFIX = "TITAN10_"
 # Variables with our prefix that are not settings: the folder of the settings, and variables of the tests.
-NOT_SETTINGS = (f"{PREFIX}HOME", f"{PREFIX}TEST_")
+HOME, OF_TESTS = f"{PREFIX}HOME", f"{PREFIX}TEST_"
+# The number of names in the path of a single value, if it is not two as in `server.port`.
+DEPTHS = {"data": 1, "first_day": 1, "exchanges": 3, "selection": 3}
 # Upper limits, so that a date computed from a setting stays inside the calendar.
 MOST_DAYS = 36_500
 MOST_MINUTES = 525_600
@@ -311,7 +313,9 @@ class Settings(BaseSettings):
     )
     toml_file: ClassVar[Path | None] = None  # set by the subclass that `load` makes
 
-    data: Path = Field(Path(".titan10"), description="folder of the embedded PostgreSQL, the landing zone and logs")
+    data: Annotated[Path, BeforeValidator(values.parse_folder)] = Field(
+        Path(".titan10"), description="folder of the embedded PostgreSQL, the landing zone and logs"
+    )
     first_day: Annotated[date, BeforeValidator(values.parse_day)] = Field(
         values.FIRST_DAY,
         ge=values.FIRST_DAY,
@@ -336,13 +340,9 @@ class Settings(BaseSettings):
     def _are_known_to_ccxt(cls, exchanges: object) -> object:
         if not isinstance(exchanges, Mapping):
             return exchanges  # refused because of its type
-        # Imported here because it takes a fifth of a second, which only reading settings needs.
-        from ccxt import exchanges as known
-
         for exchange in exchanges:
             values.refuse_former_id(exchange)
-            if exchange not in known:
-                raise ValueError(unknown_name(f"exchanges.{exchange}", exchange, known, "ccxt has no such exchange"))
+            values.check_exchange_id(f"exchanges.{exchange}", exchange)
         return exchanges
 
     @field_validator("exchanges")
@@ -406,7 +406,7 @@ class Settings(BaseSettings):
 
 def home() -> Path:
     """Return the folder of titan10.toml, .env and dagster.yaml: TITAN10_HOME, or the current folder."""
-    return Path(os.environ.get(f"{PREFIX}HOME") or Path.cwd()).resolve()
+    return Path(os.environ.get(HOME) or Path.cwd()).resolve()
 
 
 def load(folder: Path | None = None) -> Settings:
@@ -417,7 +417,7 @@ def load(folder: Path | None = None) -> Settings:
     """
     folder = folder or home()
     toml_file, dotenv = folder / "titan10.toml", folder / ".env"
-    require_file(toml_file, f"{PREFIX}HOME")
+    require_file(toml_file, HOME)
     _refuse_unknown_variables(os.environ)
     source = type("Settings", (Settings,), {"toml_file": toml_file, "__module__": __name__})
     try:
@@ -436,8 +436,13 @@ def load(folder: Path | None = None) -> Settings:
 def _refuse_unknown_variables(environment: Mapping[str, str]) -> None:
     """Refuse a misspelt variable, which pydantic-settings would silently ignore."""
     for variable in environment:
-        if not variable.startswith(PREFIX) or variable.startswith(NOT_SETTINGS):
+        name = variable.upper()  # pydantic-settings reads variables in any case
+        if not name.startswith(PREFIX) or name == HOME or name.startswith(OF_TESTS):
             continue
-        key = variable.removeprefix(PREFIX).lower().split("__")[0]
-        if key not in Settings.model_fields:
-            raise SettingsError(unknown_name(variable, key, Settings.model_fields, "there is no such setting"))
+        path = name.removeprefix(PREFIX).lower().split("__")
+        if path[0] not in Settings.model_fields:
+            raise SettingsError(unknown_name(variable, path[0], Settings.model_fields, "there is no such setting"))
+        key = path[: DEPTHS.get(path[0], 2)]
+        if len(key) < len(path):
+            value = f"{PREFIX}{'__'.join(key).upper()}"
+            raise SettingsError(f"{variable}: {'.'.join(key)} is a single setting. Write all of it in {value}.")

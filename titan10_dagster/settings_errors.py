@@ -45,7 +45,8 @@ _SENTENCES = {
 def unknown_name(where: str, name: str, known: Iterable[str], sentence: str) -> str:
     """Return a sentence that suggests the known names close to `name`, or lists all of them if none is close."""
     allowed = sorted(known)
-    close = get_close_matches(name, allowed, n=3)
+    folded = get_close_matches(name.casefold(), {known_name.casefold() for known_name in allowed}, n=3)
+    close = [known_name for match in folded for known_name in allowed if known_name.casefold() == match]
     if close:
         hint = f"did you mean {' or '.join(close)}?"
     elif allowed:
@@ -90,7 +91,10 @@ def _section(settings: type[BaseModel], path: Iterable[str]) -> type[BaseModel]:
 def unreadable_variable(message: str, prefix: str) -> str:
     """Name the variables of a section if one of them is not valid JSON; pydantic-settings names only the section."""
     section = message.split('"')[1]
-    variables = [name for name in sorted(os.environ) if name.startswith(f"{prefix}{section.upper()}")]
+    whole = f"{prefix}{section.upper()}"
+    variables = [name for name in sorted(os.environ) if name.startswith(whole)]
+    if whole in variables:
+        return f"{whole} names a section. Set one value of it, as in {whole}__<KEY>, or write it as JSON."
     names = " or ".join(variables) or f"A variable of {section} in .env"
     example = f"""{prefix}SELECTION__SYMBOLS='{{"BTC/USD": ["kraken"]}}'"""
     return f"{names} is not valid JSON; write it as in {example}."

@@ -11,10 +11,12 @@ import re
 from collections.abc import Sequence
 from datetime import date
 from functools import cache
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from titan10_dagster.candles.timeframes import TIMEFRAMES, Timeframe
 from titan10_dagster.errors import SettingsError
+from titan10_dagster.settings_errors import unknown_name
 from titan10_dagster.store.urls import sqlalchemy_url
 
 DATABASE_SCHEMES = ("postgresql://", "postgres://", "postgresql+psycopg2://")
@@ -22,6 +24,7 @@ PROXY_SCHEMES = ("http://", "https://", "socks5://", "socks5h://")
 SOURCES = ("archive", "rest")
 # A landed file is named after its symbol, and file systems take names of up to 255 bytes.
 LONGEST_SYMBOL = 64
+_QUOTES = "'\"`"
 # Former ids of exchanges in ccxt, and their current ids.
 RENAMED_EXCHANGES = {
     "bitfinex2": "bitfinex",
@@ -60,6 +63,18 @@ def parse_urls(value: object) -> object:
     if value.lstrip().startswith("["):
         return _parse_json_list(value)
     return _without_empty(re.split(r"[,\s]+(?=[\w+-]+://)", value))
+
+
+def parse_folder(value: object) -> object:
+    """Return the path of a folder, with `~` as the home folder: neither TOML nor Docker expands it."""
+    if not isinstance(value, str):
+        return value
+    if not value.strip():
+        raise ValueError("must be the path of a folder")
+    try:
+        return Path(value).expanduser()
+    except RuntimeError:
+        raise ValueError("begins with ~, and this account has no home folder; write the whole path") from None
 
 
 def parse_day(value: object) -> object:
@@ -136,6 +151,8 @@ def _check_symbol(symbol: str) -> None:
         raise ValueError(f"{shown}: only spot markets are supported, such as BTC/USDT")
     parts = symbol.split("/")
     has_two_parts = len(parts) == 2 and all(parts)
+    if symbol.strip(_QUOTES) != symbol:
+        raise ValueError(f"{shown}: write it without quotes, such as BTC/USDT; Docker's --env-file keeps quotes")
     if not has_two_parts or not symbol.isprintable() or re.search(r"[\s\\]", symbol):
         raise ValueError(f"{shown}: write BASE/QUOTE, such as BTC/USDT")
     for part in parts:
@@ -160,6 +177,15 @@ def check_archive(exchange: str) -> None:
     known = sorted(name for name, venue in all_venues().items() if venue.archive is not None)
     if exchange not in known:
         raise ValueError(f"Titan-10 reads no archive of {exchange}, only of {', '.join(known)}; remove `archive`")
+
+
+def check_exchange_id(where: str, exchange: str) -> None:
+    """Refuse ids of exchanges that ccxt does not have."""
+    # Imported here because it takes a fifth of a second, which only reading settings needs.
+    from ccxt import exchanges as known
+
+    if exchange not in known:
+        raise ValueError(unknown_name(where, exchange, known, "ccxt has no such exchange"))
 
 
 def check_timeframe(exchange: str, timeframe: Timeframe) -> None:

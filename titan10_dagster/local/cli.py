@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import errno
 import gc
 import os
 import signal
@@ -10,7 +11,6 @@ import sys
 import threading
 import traceback
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -18,8 +18,11 @@ import click
 
 from titan10_dagster.errors import SettingsError, Titan10Error
 from titan10_dagster.local.cli_series import series
+from titan10_dagster.local.cli_values import day, folder_of_files, instant, share_of_days, today
 from titan10_dagster.local.exit_codes import DONE, EXIT_CODES, FAILED, INTERRUPTED, exit_code
-from titan10_dagster.local.printable import printable_lines
+from titan10_dagster.local.printable import prepare_output, printable_lines
+
+FULL = (errno.ENOSPC, errno.EDQUOT)  # a full disk
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,26 +36,40 @@ class Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         # Python collects the garbage of all modules when it ends, which takes seconds with Dagster and ccxt in memory.
         atexit.register(gc.freeze)
+        prepare_output()
         before = {number: signal.signal(number, _interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
         try:
             return super().invoke(ctx)
         except Titan10Error as error:
-            say(f"Error: {error}")
+            say(f"Error: {_final(error)}")
             ctx.exit(exit_code(error))
         except KeyboardInterrupt:
             say("Interrupted. What was done stays; the same command continues from there.")
             _end_without_waiting(INTERRUPTED)
-        except (click.ClickException, click.exceptions.Exit, click.Abort):
-            raise
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise  # click ends the command; of a broken pipe, as after `| head`, there is nothing to say
         except Exception as error:  # noqa: BLE001  # the edge of the process: every failure gets its sentence
-            traceback.print_exc()
-            say(
-                f"Error: this was not expected: {type(error).__name__}: {error}. Please report it with the lines above."
-            )
+            _report(error)
             ctx.exit(FAILED)
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def _report(error: Exception) -> None:
+    if isinstance(error, OSError) and error.errno in FULL:
+        say(f"Error: {error.filename or 'the output'} cannot be written: {error.strerror}. Free some space.")
+        return
+    traceback.print_exc()
+    say(f"Error: this was not expected: {type(error).__name__}: {error}. Please report it with the lines above.")
+
+
+def _final(error: Titan10Error) -> str:
+    """Return the error's text. A request is not repeated any more after the command has ended."""
+    text = f"{error}"
+    for promise in ("The request is repeated later.", "The request is repeated."):
+        text = text.replace(promise, "Run the same command again later.")
+    return text
 
 
 def _end_without_waiting(code: int) -> NoReturn:
@@ -71,37 +88,6 @@ def _end_without_waiting(code: int) -> NoReturn:
 def _interrupt(*_: object) -> None:
     """Make SIGTERM and SIGHUP end a command in the same way as Ctrl-C, so that it leaves no process behind."""
     raise KeyboardInterrupt
-
-
-def day(context: click.Context, parameter: click.Parameter, value: str | None) -> date | None:
-    """Return the UTC day that an option names."""
-    if value is None:
-        return None
-    if value == "yesterday":
-        return today() - timedelta(days=1)
-    with suppress(ValueError):
-        named = date.fromisoformat(value)
-        if str(named) == value:  # Python also reads 20240229 and 2024-W09-4
-            return named
-    sentence = f"{value!r} is not a date (YYYY-MM-DD, such as 2024-02-29, or yesterday)."
-    raise click.BadParameter(sentence, context, parameter)
-
-
-def instant(context: click.Context, parameter: click.Parameter, value: str | None) -> datetime | None:
-    """Return the instant that an option names; without a zone it is UTC."""
-    if value is None:
-        return None
-    try:
-        given = datetime.fromisoformat(value)
-    except ValueError:
-        sentence = f"{value!r} is not an instant (such as 2024-02-29T12:00)."
-        raise click.BadParameter(sentence, context, parameter) from None
-    return given if given.tzinfo else given.replace(tzinfo=UTC)
-
-
-def today() -> date:
-    """Return the UTC day."""
-    return datetime.now(UTC).date()
 
 
 def say(sentence: str) -> None:
@@ -196,6 +182,9 @@ def import_(exchange: str, files: tuple[str, ...], symbol: str | None, columns: 
     missing = [name for name in NAMES if name not in names]
     if missing:
         raise click.UsageError(f"--columns lacks {', '.join(missing)}; it needs {','.join(NAMES)} in the file's order.")
+    doubled = sorted({name for name in names if name and names.count(name) > 1})
+    if doubled:
+        raise click.UsageError(f"--columns names {', '.join(doubled)} twice; leave a name empty to skip a column.")
     if symbol is not None:
         _check_symbol(settings, exchange, symbol)
     request = ImportRequest(exchange, [Path(file) for file in files], symbol, names)
@@ -263,8 +252,6 @@ def coverage(exchange: str | None, first: date | None, last: date | None, as_jso
     from titan10_dagster.local.commands.coverage import show_coverage
 
     settings, _ = _settings()
-    if exchange is not None:
-        _check_exchange(settings, exchange)
     _check_order(first, last)
     show_coverage(settings, say, exchange, first, last, as_json=as_json)
 
@@ -278,7 +265,14 @@ def coverage(exchange: str | None, first: date | None, last: date | None, as_jso
     "--timeframe", default="1m", show_default=True, help="The stored timeframe, or 5m, 15m, 1h, 4h, 1d, 1w made of 1m."
 )
 @click.option("--format", "form", type=click.Choice(["parquet", "csv", "freqtrade", "vectorbt"]), default="parquet")
-@click.option("--out", "folder", metavar="FOLDER", required=True, help="Folder for the files, one for each symbol.")
+@click.option(
+    "--out",
+    "folder",
+    metavar="FOLDER",
+    callback=folder_of_files,
+    required=True,
+    help="Folder for the files, one for each symbol.",
+)
 @click.option(
     "--as-of", metavar="INSTANT", callback=instant, help="Use the values that were known then, before restatements."
 )
@@ -291,7 +285,7 @@ def export(
     last: date,
     timeframe: str,
     form: str,
-    folder: str,
+    folder: Path,
     as_of: datetime | None,
     force: bool,
     as_json: bool,
@@ -300,14 +294,12 @@ def export(
 
     Exit code 1 if candles are missing that the exchange may have made.
     """
-    from pathlib import Path
-
     from titan10_dagster.local.commands.export import Request, run_export
     from titan10_dagster.local.export_formats import FORMATS
 
     settings, _ = _settings()
     _check_order(first, last)
-    request = Request(exchange, first, last, symbols, timeframe, FORMATS[form], Path(folder), as_of, force)
+    request = Request(exchange, first, last, symbols, timeframe, FORMATS[form], folder, as_of, force)
     sys.exit(run_export(settings, request, say, now=datetime.now(UTC), as_json=as_json))
 
 
@@ -340,6 +332,7 @@ def probe(exchange: str, history: bool, as_json: bool) -> None:
     type=click.FloatRange(0, 1, min_open=True),
     default=0.01,
     show_default=True,
+    callback=share_of_days,
     help="Share of the settled days of all symbols to compare; 1 compares all of them.",
 )
 @click.option(

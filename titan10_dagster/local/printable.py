@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from io import TextIOWrapper
+from pathlib import Path
+
 
 def printable(text: str) -> str:
     """Return the text with control characters, such as those that move a terminal's cursor, written as escapes."""
@@ -13,3 +18,11 @@ def printable(text: str) -> str:
 def printable_lines(text: str) -> str:
     """Return the text with control characters written as escapes, except for line breaks."""
     return "\n".join(printable(line) for line in text.split("\n"))
+
+
+def prepare_output() -> None:
+    """Make standard output usable in a locale that lacks characters of symbols, and where it is closed (`>&-`)."""
+    if sys.stdout is None:
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  # open until the process ends
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")

@@ -37,7 +37,7 @@ class Mistake:
     """A mistake of the user, and the words that the answer has to contain."""
 
     name: str
-    command: str
+    command: str | list[str]
     words: tuple[str, ...]
     exit_code: int = MISUSED
     settings: str | None = SETTINGS
@@ -94,6 +94,35 @@ MISTAKES = (
     ),
     Mistake("a variable that is not a number", "status", ("server.port",), environment={"TITAN10_SERVER__PORT": "UI"}),
     Mistake(
+        "a misspelled variable in lower case", "status", ("titan10_servr__port", "did you mean server"),
+        environment={"titan10_servr__port": "3001"},
+    ),
+    Mistake(
+        "a variable that begins with TITAN10_HOME", "status", ("TITAN10_HOMEE: there is no such setting",),
+        environment={"TITAN10_HOMEE": "/srv/titan10"},
+    ),
+    Mistake(
+        "a list in numbered variables", "status",
+        ("symbols is a single setting", "TITAN10_EXCHANGES__BINANCE__SYMBOLS."),
+        environment={"TITAN10_EXCHANGES__BINANCE__SYMBOLS__0": "BTC/USDT"},
+    ),
+    Mistake(
+        "the quotes of a Docker env file", "status", ("without quotes", "TITAN10_EXCHANGES__BINANCE__SYMBOLS"),
+        environment={"TITAN10_EXCHANGES__BINANCE__SYMBOLS": "'BTC/USDT'"},
+    ),
+    Mistake(
+        "the URL in the variable of its section", "status", ("TITAN10_DATABASE names a section", "TITAN10_DATABASE__"),
+        environment={"TITAN10_DATABASE": "postgresql://me:secret@db/titan10"},
+    ),
+    Mistake(
+        "an empty folder", "status", ("data (set by TITAN10_DATA): must be the path of a folder",),
+        environment={"TITAN10_DATA": " "},
+    ),
+    Mistake(
+        "a parameter that PostgreSQL does not know", "status", ("has the parameter sslmodus",),
+        environment={"TITAN10_DATABASE__URL": "postgresql://me:secret@db/titan10?sslmodus=require"},
+    ),
+    Mistake(
         "a database of another kind", "status", ("postgresql://",),
         environment={"TITAN10_DATABASE__URL": "mysql://me:secret@db/titan10"},
     ),
@@ -111,6 +140,9 @@ MISTAKES = (
     Mistake(
         "a symbol that is not configured", f"backfill binance {DAYS} --symbol BTC/USD",
         ("BTC/USD", "did you mean BTC/USDT"),
+    ),
+    Mistake(
+        "a symbol in lower case", f"backfill binance {DAYS} --symbol btc/usdt", ("btc/usdt", "did you mean BTC/USDT"),
     ),
     Mistake(
         "a day that does not exist", "backfill binance --from 2024-02-30 --to 2024-03-01",
@@ -135,6 +167,41 @@ MISTAKES = (
         "an instant that does not exist", f"export binance {DAYS} --out files --as-of yesterday",
         ("'yesterday' is not an instant (such as 2024-02-29T12:00)",),
     ),
+    Mistake(
+        "an instant before the year 1 in UTC", f"export binance {DAYS} --out files --as-of 0001-01-01T00:00+14:00",
+        ("is not an instant",),
+    ),
+    Mistake(
+        "a folder in a variable that is not set",
+        ["export", "binance", "--from", "2024-02-01", "--to", "2024-02-02", "--out", ""],
+        ("the name of the folder is empty",),
+    ),
+    Mistake(
+        "an export of the future", "export binance --from 2999-01-01 --to 2999-01-02 --out files",
+        ("--from 2999-01-01 is in the future",),
+    ),
+    Mistake("a share that is not a number", f"reconcile binance {DAYS} --share nan", ("nan is not a number",)),
+    Mistake(
+        "a column named twice", "import binance {file} --columns time,open,high,low,close,volume,volume",
+        ("--columns names volume twice",),
+    ),
+    Mistake(
+        "a rename to an exchange that does not exist", "series rename binance --to-exchange binanse",
+        ("--to-exchange: ccxt has no such exchange", "did you mean binance"),
+    ),
+    Mistake(
+        "a rename to a symbol that is a path", "series rename binance BTC/USDT --to-symbol ../USDT",
+        ("--to-symbol: ../USDT", ".. is not a currency"),
+    ),
+    Mistake("a rename to nothing", ["series", "rename", "binance", "BTC/USDT", "--to-symbol", ""], ("--to-symbol",)),
+    Mistake(
+        "a rename to the same symbol", "series rename binance BTC/USDT --to-symbol BTC/USDT",
+        ("has this name already. Nothing was changed.",),
+    ),
+    Mistake(
+        "a rename to the same exchange", "series rename binance --to-exchange binance",
+        ("has this name already. Nothing was changed.",),
+    ),
     Mistake("a test of alerts without recipients", "alerts --test", ("alerts.urls is empty: set a recipient",)),
 )  # fmt: skip
 
@@ -151,7 +218,9 @@ def test_a_mistake_gets_a_sentence_and_an_exit_code(mistake: Mistake, project: P
         (project / "titan10.toml").write_text(mistake.settings)
     inherited = {name: None for name in os.environ if name.startswith("TITAN10_")}
     environment = {"TITAN10_DATABASE__URL": NOBODY, "TITAN10_HOME": str(project), **mistake.environment}
-    done = CliRunner().invoke(main, mistake.command.split(), env={**inherited, **environment})
+    command = mistake.command
+    words = command.format(file=project / "titan10.toml").split() if isinstance(command, str) else command
+    done = CliRunner().invoke(main, words, env={**inherited, **environment})
     assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
     assert done.exit_code == mistake.exit_code, done.stderr
     for word in mistake.words:

@@ -9,10 +9,13 @@ from typing import Any
 import click
 
 from titan10_dagster.candles.completeness import NEVER_FETCHED
+from titan10_dagster.errors import SettingsError
 from titan10_dagster.local.instance import Say, open_tables
 from titan10_dagster.local.tables import counts, day_range, print_json, print_table, share
 from titan10_dagster.settings import Settings
+from titan10_dagster.settings_errors import unknown_name
 from titan10_dagster.store import ledger
+from titan10_dagster.store.database import Database
 
 HEADERS = ("series", "days", "settled", "not fetched", "stored", "expected", "share", "missing", "days by source")
 NUMBERS = set(HEADERS[2:7])
@@ -33,13 +36,23 @@ def show_coverage(
     """
     with open_tables(settings, say) as db:
         rows = [_series(row) for row in ledger.coverage(db, exchange, first, last)]
+        if not rows and exchange is not None:
+            _check_exchange(settings, db, exchange)
     if as_json:
         print_json(rows)
         return
     if not rows:
-        click.echo("Nothing is stored yet: launch a backfill in the UI, or with `titan10 backfill`.")
+        of_what = "of these days is stored" if first or last else "is stored yet"
+        click.echo(f"Nothing {of_what}: launch a backfill in the UI, or with `titan10 backfill`.")
         return
     print_table(HEADERS, [_table_row(row) for row in rows], numbers=NUMBERS)
+
+
+def _check_exchange(settings: Settings, db: Database, exchange: str) -> None:
+    """Refuse an exchange that is neither configured nor stored. A stored one may have left the settings."""
+    known = {*settings.exchanges, *(row.series.exchange for row in ledger.coverage(db))}
+    if exchange not in known:
+        raise SettingsError(unknown_name(exchange, exchange, known, "neither in titan10.toml nor stored"))
 
 
 def _series(row: ledger.CoverageRow) -> dict[str, Any]:

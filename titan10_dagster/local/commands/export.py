@@ -26,6 +26,7 @@ from titan10_dagster.settings_errors import unknown_name
 from titan10_dagster.store import ledger, reader
 from titan10_dagster.store.database import Database
 from titan10_dagster.store.rollups import BASE, ROLLUPS
+from titan10_dagster.store.series import stored_series
 
 # A month of minutes. Only one piece at a time is in memory.
 CANDLES_A_PIECE = 45_000
@@ -110,6 +111,8 @@ def run_export(settings: Settings, request: Request, say: Say, *, now: datetime,
         SettingsError: a symbol is not stored, or a file exists already; nothing was written.
         Titan10Error: a file cannot be written.
     """
+    if request.first > now.astimezone(UTC).date():
+        raise SettingsError(f"--from {request.first} is in the future, so there are no candles yet.")
     with open_tables(settings, say) as db:
         sources = _sources(db, request)
         _refuse_shared_files(request, sources)
@@ -117,6 +120,10 @@ def run_export(settings: Settings, request: Request, say: Say, *, now: datetime,
         if any(source.is_rollup for source in sources):
             catch_up(IngestContext(settings, db, LandingZone(settings.landing)), say)
         exported = [_export(db, request, source, now) for source in sources]
+    for series, source in zip(exported, sources, strict=True):
+        path = _path(request, source)
+        if series.path is None and path.exists():
+            say(f"{path} is from an earlier export and stays: this one has no candle of {series.symbol}.")
     if as_json:
         print_json([_as_json(series) for series in exported])
     else:
@@ -200,8 +207,11 @@ def _refuse_to_overwrite(request: Request, sources: Sequence[Source]) -> None:
     there = []
     for source in sources:
         path = _path(request, source)
-        if path.exists():
-            there.append(str(path))
+        try:
+            if path.exists():
+                there.append(str(path))
+        except OSError as error:  # such as a name that is too long
+            raise _unwritable(path, error) from None
     if there and not request.force:
         raise SettingsError(f"{', '.join(there)}: the file exists. Nothing was written; --force replaces it.")
 
@@ -219,11 +229,16 @@ def _export(db: Database, request: Request, source: Source, now: datetime) -> Ex
     try:
         written = request.format.write(path, pieces, about)
     except OSError as error:
-        raise Titan10Error(f"{path} cannot be written: {error.strerror}. Name another folder with --out.") from None
+        raise _unwritable(path, error) from None
     room = (end - start) // series.timeframe.delta
     completeness = Completeness(room, counted.candles, reader.missing(db, series, start, end))
     written_to = path if written else None
     return Exported(series.symbol, written_to, start, end, counted.rows, counted.holed, completeness, files)
+
+
+def _unwritable(path: Path, error: OSError) -> Titan10Error:
+    reason = "the folder's name is that of a file" if isinstance(error, FileExistsError) else error.strerror
+    return Titan10Error(f"{path} cannot be written: {reason}. Name another folder with --out.")
 
 
 def _files(db: Database, series: Series, start: datetime, end: datetime) -> list[dict[str, Any]]:
@@ -244,6 +259,7 @@ def _files(db: Database, series: Series, start: datetime, end: datetime) -> list
 
 
 def _pieces(db: Database, request: Request, source: Source, start: datetime, end: datetime) -> Iterator[pa.Table]:
+    start, end = _without_empty_years(db, source, start, end)
     while start < end:
         until = min(start + CANDLES_A_PIECE * source.step, end)
         if source.is_rollup:
@@ -251,6 +267,16 @@ def _pieces(db: Database, request: Request, source: Source, start: datetime, end
         else:
             yield reader.candles_arrow(db, source.series, start, until, as_of=request.as_of)
         start = until
+
+
+def _without_empty_years(db: Database, source: Source, start: datetime, end: datetime) -> tuple[datetime, datetime]:
+    """Cut the time before the first and after the last stored candle from a range, in whole candles."""
+    series = source.series
+    for row in stored_series(db, series.exchange):
+        if (row.symbol, row.timeframe) == (series.symbol, series.timeframe.name):
+            skipped = max(0, (row.first_candle - start) // source.step)
+            return start + skipped * source.step, min(end, row.last_candle + source.step)
+    return start, start
 
 
 def _warning(request: Request, incomplete: Sequence[Exported]) -> str:

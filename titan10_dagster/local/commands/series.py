@@ -16,6 +16,7 @@ from titan10_dagster.local.instance import Say, open_tables
 from titan10_dagster.local.tables import print_json, print_table
 from titan10_dagster.settings import Settings
 from titan10_dagster.settings_errors import unknown_name
+from titan10_dagster.settings_values import check_exchange_id, check_symbols
 from titan10_dagster.store import series as store
 from titan10_dagster.store.database import Database
 from titan10_dagster.store.series import StoredSeries
@@ -27,6 +28,8 @@ def list_series(settings: Settings, say: Say, exchange: str | None, *, as_json: 
     """Print a row per stored series: its market, its first and last candle, its former markets, and its breaks."""
     with open_tables(settings, say) as db:
         rows = store.stored_series(db, exchange)
+        if not rows and exchange is not None and exchange not in settings.exchanges:
+            raise SettingsError(_unknown(db, exchange, None))
     if as_json:
         print_json([_as_json(row) for row in rows])
         return
@@ -49,21 +52,45 @@ def rename_series(
     """Move series to a new name, after ccxt renamed the exchange or a symbol.
 
     Raises:
-        SettingsError: the arguments do not name one thing to rename and its new name.
-        StoreError: nothing is stored under the old name, or candles under both.
+        SettingsError: the arguments do not name one thing to rename and its new name, that name is impossible, or
+            nothing is stored under the old one.
+        StoreError: candles are stored under both names.
     """
+    _refuse_names((exchange, symbol), to_exchange, to_symbol)
     with open_tables(settings, say) as db:
-        if symbol is None and to_exchange is not None and to_symbol is None:
-            changed = store.rename_exchange(db, exchange, to_exchange, now)
-        elif symbol is not None and to_symbol is not None and to_exchange is None:
-            changed = store.rename_symbol(db, exchange, symbol, to_symbol, now)
+        if not _is_stored(db, exchange, symbol):
+            raise SettingsError(_unknown(db, exchange, symbol))
+        if symbol is None:
+            changed = store.rename_exchange(db, exchange, str(to_exchange), now)
         else:
-            raise SettingsError(
-                "Write `titan10 series rename EXCHANGE --to-exchange NEW` for a renamed exchange, or "
-                "`titan10 series rename EXCHANGE SYMBOL --to-symbol NEW` for a renamed symbol."
-            )
+            changed = store.rename_symbol(db, exchange, symbol, str(to_symbol), now)
         catch_up_rollups(IngestContext(settings, db, LandingZone(settings.landing)))
     click.echo(f"Renamed: {_rows(changed)}. Use the new name in titan10.toml.")
+
+
+def _refuse_names(old: tuple[str, str | None], to_exchange: str | None, to_symbol: str | None) -> None:
+    """Refuse new names that no exchange or symbol can have: under such a name nothing would find the history."""
+    exchange, symbol = old
+    if (symbol is None) != (to_symbol is None) or (to_exchange is None) != (to_symbol is not None):
+        raise SettingsError(
+            "Write `titan10 series rename EXCHANGE --to-exchange NEW` for a renamed exchange, or "
+            "`titan10 series rename EXCHANGE SYMBOL --to-symbol NEW` for a renamed symbol."
+        )
+    if (to_exchange or exchange, to_symbol) == old:
+        raise SettingsError(f"{' '.join(filter(None, old))} has this name already. Nothing was changed.")
+    try:
+        if to_exchange is not None:
+            check_exchange_id("--to-exchange", to_exchange)
+        if to_symbol is not None:
+            check_symbols([to_symbol])
+    except ValueError as error:
+        raise SettingsError(f"{error}" if to_symbol is None else f"--to-symbol: {error}") from None
+
+
+def _is_stored(db: Database, exchange: str, symbol: str | None) -> bool:
+    if symbol is not None:
+        return bool(store.count_rows(db, exchange, symbol))
+    return bool(store.stored_series(db, exchange))
 
 
 def drop_series(
@@ -94,10 +121,11 @@ def drop_series(
     return True
 
 
-def _unknown(db: Database, exchange: str, symbol: str) -> str:
+def _unknown(db: Database, exchange: str, symbol: str | None) -> str:
+    """Return a sentence that suggests what is stored. `symbol` is None if nothing of the exchange is stored."""
     stored = store.stored_series(db)
     exchanges = {row.exchange for row in stored}
-    if exchange not in exchanges:
+    if symbol is None or exchange not in exchanges:
         return unknown_name(exchange, exchange, exchanges, "nothing of it is stored")
     symbols = {row.symbol for row in stored if row.exchange == exchange}
     return unknown_name(f"{exchange} {symbol}", symbol, symbols, "nothing of it is stored")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -222,6 +223,8 @@ def test_a_folder_that_cannot_be_written_is_named(db: Database, export: Export, 
     (tmp_path / "file").write_text("")
     with pytest.raises(Titan10Error, match=r"file/binance-BTC-USDT-1m.parquet cannot be written: .*--out"):
         export(folder=tmp_path / "file")
+    with pytest.raises(Titan10Error, match=r"cannot be written: File name too long. Name another folder with --out."):
+        export(folder=tmp_path / ("x" * 300))
 
 
 def test_the_last_day_may_lie_as_far_ahead_as_a_date_can(
@@ -230,6 +233,30 @@ def test_the_last_day_may_lie_as_far_ahead_as_a_date_can(
     write_slices(db, [judged(BTC)])
     assert export(last=date.max, now=BTC.end, as_json=True) == 0
     assert json.loads(capsys.readouterr().out)[0]["end"] == BTC.end.isoformat()
+
+
+@pytest.mark.parametrize("timeframe", ["1m", "1w"])
+def test_years_without_candles_take_no_time(
+    db: Database, export: Export, capsys: pytest.CaptureFixture[str], timeframe: str
+) -> None:
+    write_slices(db, [judged(a_slice(day=DAY + timedelta(days=n))) for n in range(-9, 10)])
+    began = time.monotonic()
+    assert export(first=date.min, last=date.max, timeframe=timeframe, as_json=True) == 1
+    assert time.monotonic() - began < 10  # one query for each month would take minutes
+    (exported,) = json.loads(capsys.readouterr().out)
+    assert exported["rows"] == {"1m": 19 * 1440, "1w": 3}[timeframe]
+    assert exported["present"] == 19 * 1440
+
+
+def test_a_file_that_is_not_replaced_for_lack_of_candles_is_named(
+    db: Database, export: Export, tmp_path: Path, messages: list[str]
+) -> None:
+    write_slices(db, [judged(BTC)])
+    export()
+    before = {path: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    export(first=date(2020, 1, 1), last=date(2020, 1, 2), force=True)
+    assert {path: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
+    assert f"{next(iter(before))} is from an earlier export and stays: this one has no candle of BTC/USDT." in messages
 
 
 @BOTH
@@ -272,6 +299,7 @@ def test_an_export_warns_when_it_may_not_refresh_the_rollups(
         ({"exchange": "okx"}, "okx: nothing of it is stored; allowed are binance"),
         ({"exchange": "binace"}, r"binace: nothing of it is stored; did you mean binance\?"),
         ({"symbols": ("BTC/USD",)}, r"binance BTC/USD: nothing of it is stored; did you mean BTC/USDT\?"),
+        ({"first": NOW.date() + timedelta(days=1), "last": date.max}, "--from 2024-06-02 is in the future"),
         ({"timeframe": "2h"}, "--timeframe 2h cannot be built from 1m; choose one of 1m, 5m"),
     ],
 )

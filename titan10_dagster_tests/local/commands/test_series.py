@@ -113,6 +113,28 @@ def test_a_rename_says_what_it_changed(shell: Shell, sql: Sql, capsys: pytest.Ca
     assert {row.exchange for row in stored_series(sql.db)} == {"binanceus"}
 
 
+@pytest.mark.parametrize(
+    ("exchange", "symbol", "message"),
+    [
+        ("binance", "BTC/USD", "binance BTC/USD: nothing of it is stored; did you mean BTC/USDT"),
+        ("binanc", None, "binanc: nothing of it is stored; did you mean binance"),
+    ],
+)
+def test_a_name_that_cannot_be_renamed_is_corrected(
+    shell: Shell, exchange: str, symbol: str | None, message: str
+) -> None:
+    to_exchange, to_symbol = ("okx", None) if symbol is None else (None, "X/Y")
+    with pytest.raises(SettingsError, match=message):
+        rename_series(
+            shell.settings, shell.said.append, exchange, symbol, to_exchange=to_exchange, to_symbol=to_symbol, now=NOW
+        )
+
+
+def test_the_list_of_an_exchange_that_is_not_stored_corrects_its_name(shell: Shell) -> None:
+    with pytest.raises(SettingsError, match="binanc: nothing of it is stored; did you mean binance"):
+        list_series(shell.settings, shell.said.append, "binanc", as_json=True)
+
+
 @pytest.mark.parametrize("names", [(None, None, "X/Y"), ("BTC/USDT", "okx", None), (None, None, None)])
 def test_a_rename_without_an_old_and_a_new_name_is_refused(
     shell: Shell, names: tuple[str | None, str | None, str | None]

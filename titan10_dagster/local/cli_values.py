@@ -1,0 +1,57 @@
+"""Functions that read the values of options: days, instants, shares and folders."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import UTC, date, datetime, timedelta
+from math import isnan
+from pathlib import Path
+
+import click
+
+
+def day(context: click.Context, parameter: click.Parameter, value: str | None) -> date | None:
+    """Return the UTC day that an option names."""
+    if value is None:
+        return None
+    if value == "yesterday":
+        return today() - timedelta(days=1)
+    with suppress(ValueError):
+        named = date.fromisoformat(value)
+        if str(named) == value:  # Python also reads 20240229 and 2024-W09-4
+            return named
+    sentence = f"{value!r} is not a date (YYYY-MM-DD, such as 2024-02-29, or yesterday)."
+    raise click.BadParameter(sentence, context, parameter)
+
+
+def instant(context: click.Context, parameter: click.Parameter, value: str | None) -> datetime | None:
+    """Return the instant that an option names; without a zone it is UTC."""
+    if value is None:
+        return None
+    try:
+        given = datetime.fromisoformat(value)
+        return given.astimezone(UTC) if given.tzinfo else given.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):  # overflow: in UTC it is before the year 1 or after 9999
+        sentence = f"{value!r} is not an instant (such as 2024-02-29T12:00)."
+        raise click.BadParameter(sentence, context, parameter) from None
+
+
+def share_of_days(context: click.Context, parameter: click.Parameter, value: float) -> float:
+    """Return a share. FloatRange accepts nan, because every comparison with it is false."""
+    if isnan(value):
+        raise click.BadParameter("nan is not a number.", context, parameter)
+    return value
+
+
+def today() -> date:
+    """Return the UTC day."""
+    return datetime.now(UTC).date()
+
+
+def folder_of_files(context: click.Context, parameter: click.Parameter, value: str) -> Path:
+    """Return a folder. An empty value, as of a variable that is not set, would be the current folder."""
+    if not value.strip():
+        raise click.BadParameter("the name of the folder is empty.", context, parameter)
+    with suppress(RuntimeError):  # this account has no home folder
+        return Path(value).expanduser()
+    return Path(value)
