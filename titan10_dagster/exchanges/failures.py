@@ -178,7 +178,7 @@ def _retry_after(headers: Mapping[str, str], now: datetime) -> timedelta | None:
         return timedelta(seconds=min(float(text), _LONGEST_BAN.total_seconds()))
     try:
         until = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return _span(now, until if until.tzinfo else until.replace(tzinfo=UTC))
 

@@ -253,7 +253,7 @@ def _made(headers: Mapping[str, str]) -> tuple[datetime | None, timedelta]:
     """Return the answer's date (None if it is absent or invalid) and how long the answer was in caches since then."""
     named = {name.lower(): value for name, value in headers.items()}
     try:
-        made, age = parsedate_to_datetime(named["date"]), timedelta(seconds=int(named.get("age", 0)))
+        made, age = parsedate_to_datetime(named["date"]), timedelta(seconds=max(0, int(named.get("age", 0))))
     except (LookupError, ValueError, OverflowError):
         return None, timedelta(0)
     return made if made.tzinfo else made.replace(tzinfo=UTC), age

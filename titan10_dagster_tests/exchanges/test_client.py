@@ -101,6 +101,11 @@ def test_a_client_that_was_banned_makes_no_request_any_more(sandbox: Sandbox) ->
     assert len(sandbox.requests("binance")) == 1
 
 
+def test_a_negative_age_does_not_make_the_clock_wrong() -> None:
+    row = '[[1718755200000,"1","1","1","1","1",1718755259999,"1",1,"1","1","0"]]'
+    assert len(answered("binance", says(row, headers={"Age": "-99999999"})).rows) == 1
+
+
 def test_a_byte_order_mark_before_the_answer_does_not_matter() -> None:
     page = answered("binance", says('\ufeff[[1718755200000,"1","1","1","1","1",1718755259999,"1",1,"1","1","0"]]'))
     assert page.rows.tolist() == [[1718755200000, 1, 1, 1, 1, 1]]

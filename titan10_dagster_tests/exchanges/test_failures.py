@@ -269,7 +269,9 @@ def test_retry_after_is_seconds_or_a_date() -> None:
         assert throttled.retry_after == timedelta(seconds=7)
 
 
-@pytest.mark.parametrize("text", ["", "soon", "-5"])
+@pytest.mark.parametrize(
+    "text", ["", "soon", "-5", "1e9", "Wed, 31 Feb 2024 00:00:00 GMT", f"Mon, 01 Jan {10**20} 00:00:00 GMT"]
+)
 def test_a_retry_after_that_cannot_be_read_is_the_tables_pause(text: str) -> None:
     throttled = mapped(ccxt.RateLimitExceeded("slow down"), 429, {"Retry-After": text}, exchange="okx")
     assert isinstance(throttled, Throttled)
