@@ -71,7 +71,7 @@ class Shelf:
     symbol: how a path spells base and quote.
     row: the fields of one candle; `header` names them; None if the files have no header.
     hours: how many hours before midnight UTC the day of a label begins.
-    digest: the suffix of the digest's path ("" replaces the data file's suffix); None if there is no digest.
+    digest: what a digest's path has after the data file's path; None if there is no digest.
     algorithm: the hash function of the digest. named: whether the line in the digest file also names the data file.
     """
 
@@ -82,7 +82,6 @@ class Shelf:
     hours: int = 0
     packing: str = "zip"
     digest: str | None = ".CHECKSUM"
-    replaces_suffix: bool = False
     algorithm: str = "sha256"
     named: bool = True
     lag: timedelta = timedelta(hours=9)
@@ -209,7 +208,6 @@ SHELVES: Mapping[str, Shelf] = {
         _upbit,
         header="date_time_utc,open,high,low,close,acc_trade_price,acc_trade_volume",
         digest=".checksum",
-        replaces_suffix=True,
         named=False,
     ),
 }
@@ -317,7 +315,7 @@ class FileServer:
         candidates = [path]
         if suffix and path.endswith(suffix):
             stem = path.removesuffix(suffix)
-            candidates.append(stem + ".zip" if self.shelf.replaces_suffix else stem)
+            candidates.append(stem)
         for candidate in candidates:
             if any(pattern.fullmatch(candidate) for pattern in self._paths):
                 return candidate

@@ -52,7 +52,7 @@ def paths(exchange: str, label: date) -> list[str]:
         ("htx", "data/historical_data/spot/daily/klines/BTC-USDT/1m/BTC-USDT-klines-1m-2024-03-01.zip.CHECKSUM"),
         ("htx", "data/data/klines/spot/daily/BTCUSDT/1min/BTCUSDT-1min-2024-03-01.CHECKSUM"),
         ("bitget", "online/kline/BTCUSDT/SP/20240301.zip"),
-        ("upbit", "candle/USDT-BTC/daily/1m/2024/USDT-BTC_candle-1m_20240301.checksum"),
+        ("upbit", "candle/USDT-BTC/daily/1m/2024/USDT-BTC_candle-1m_20240301.zip.checksum"),
     ],
 )
 def test_a_file_lies_where_the_exchange_says(exchange: str, expected: str) -> None:

@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 from tenacity import wait_none
 
 from titan10_dagster.archives.catalog import ArchiveFile, candidates
@@ -137,6 +138,50 @@ def test_an_absent_file_is_an_error_of_its_own(tmp_path: Path) -> None:
         sandbox.files["binance"].defect("missing")
         with pytest.raises(FileAbsent, match="no such file"):
             fetch(sandbox, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "error"),
+    [
+        (403, b"<Error><Code>AccessDenied</Code></Error>", FileAbsent),
+        (404, b"", FileAbsent),
+        (403, b"<html>Your address is blocked</html>", FileRefused),
+        (451, b"", FileRefused),
+    ],
+)
+def test_the_body_of_a_403_of_bitget_shows_whether_the_file_exists(
+    tmp_path: Path, status: int, body: bytes, error: type[ArchiveError]
+) -> None:
+    archive = venue_of("bitget").archive
+    assert archive is not None
+    market = Market("bitget", "BTC/USDT", "BTCUSDT", "BTC", "USDT", "BTC", "USDT", active=True)
+    series = Series("bitget", "BTC/USDT", TIMEFRAMES["1m"])
+    (file,) = candidates(archive, series, market, date(2025, 3, 10), Cadence.DAILY)
+
+    async def run() -> None:
+        app = web.Application()
+        app.router.add_get("/{path:.*}", answer)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        host, port = runner.addresses[0][:2]
+        try:
+            async with Downloader(f"http://{host}:{port}", tmp_path, wait=wait_none()) as downloader:
+                await downloader.fetch(file)
+        finally:
+            await runner.cleanup()
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(status=status, body=body)
+
+    with pytest.raises(error, match=f"HTTP {status}"):
+        asyncio.run(run())
+
+
+def test_a_name_with_other_letters_is_quoted(tmp_path: Path) -> None:
+    """Binance lists a pair with a Chinese name."""
+    downloader = Downloader("https://archive", tmp_path)
+    assert downloader.url_of("data/\u5e01\u5b89/1m.zip") == "https://archive/data/%E5%B8%81%E5%AE%89/1m.zip"
 
 
 def test_a_server_that_is_down_is_named(tmp_path: Path) -> None:

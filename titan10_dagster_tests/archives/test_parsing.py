@@ -15,6 +15,7 @@ from titan10_dagster.archives import parsing
 from titan10_dagster.archives.parsing import read_rows, unpack
 from titan10_dagster.errors import MalformedFile
 from titan10_dagster.exchanges.archive_record import Format
+from titan10_dagster.exchanges.venues.registry import venue_of
 
 COLUMNS = ("time", "open", "high", "low", "close", "volume")
 MS = 1_704_067_200_000
@@ -46,6 +47,67 @@ def test_early_files_of_okx_have_the_text_none_and_confirm_nothing() -> None:
     header = "instrument_name,open,high,low,close,vol,vol_ccy,vol_quote,open_time,confirm"
     text = f"{header}\nBTC-USDT,1,2,0.5,1.5,10,None,None,{MS},0\n".encode()
     rows, unreadable = read_rows(text, COLUMNS, {"volume": ("vol",), "time": ("open_time",)})
+    assert rows.tolist() == [[MS, 1, 2, 0.5, 1.5, 10]]
+    assert unreadable == 0
+
+
+# Lines as the exchanges publish them, independent of the sandbox. All stand for the candle 1, 2, 0.5, 1.5, 10.
+BINANCE = f"1,2,0.5,1.5,10,{MS + 59_999},15,7,4,6,0"
+BINANCE_HEADER = (
+    "open_time,open,high,low,close,volume,close_time,quote_volume,count,taker_buy_volume,taker_buy_quote_volume"
+)
+
+
+@pytest.mark.parametrize(
+    ("exchange", "text"),
+    [
+        pytest.param("binance", f"{MS},{BINANCE}", id="binance spot without a header"),
+        pytest.param("binance", f"{MS}000,{BINANCE}", id="binance spot in microseconds, from 2025 on"),
+        pytest.param("binance", f"{BINANCE_HEADER},ignore\n{MS},{BINANCE}", id="binance with a header"),
+        pytest.param("binanceus", f"{MS},{BINANCE}", id="binanceus"),
+        pytest.param(
+            "okx",
+            "instrument_name,open,high,low,close,vol,vol_ccy,vol_quote,open_time,confirm\n"
+            f"BTC-USDT,1,2,0.5,1.5,10,10,15,{MS},1",
+            id="okx",
+        ),
+        pytest.param("gate", f"{MS // 1000},10,1.5,2,0.5,1", id="gate, volume first and open last"),
+        pytest.param(
+            "kucoin",
+            f"time,open,close,high,low,volume,turnover\n{MS // 1000},1,1.5,2,0.5,10,15",
+            id="kucoin",
+        ),
+        pytest.param("htx", f"id,open,close,high,low,vol,amount\n{MS // 1000},1,1.5,2,0.5,15,10", id="htx, old tree"),
+        pytest.param("htx", f"{MS // 1000},1,1.5,2,0.5,15,10", id="htx, old tree without a header"),
+        pytest.param(
+            "htx",
+            f"instId,open,high,low,close,vol,volCcy,volCcyQuote,ts\nBTC-USDT,1,2,0.5,1.5,10,15,15,{MS}",
+            id="htx, new tree",
+        ),
+        pytest.param(
+            "bitget",
+            f"timestamp,open,high,low,close,basevolume,usdtvolume\n{MS // 1000},1,2,0.5,1.5,10,15",
+            id="bitget",
+        ),
+        pytest.param(
+            "bitget",
+            f"timestamp,open,high,low,close,baseVolume,usdtVolume\n{MS // 1000},1,2,0.5,1.5,10,15",
+            id="bitget, older header",
+        ),
+        pytest.param(
+            "upbit",
+            "date_time_utc,open,high,low,close,acc_trade_price,acc_trade_volume\n2024-01-01T00:00:00,1,2,0.5,1.5,15,10",
+            id="upbit, quote volume first",
+        ),
+    ],
+)
+@pytest.mark.parametrize("end", ["\n", "\r\n"], ids=["unix", "windows"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"], ids=["plain", "byte order mark"])
+def test_a_row_of_each_generation_of_files_is_read(exchange: str, text: str, end: str, mark: str) -> None:
+    archive = venue_of(exchange).archive
+    assert archive is not None
+    content = (mark + text.replace("\n", end) + end).encode()
+    rows, unreadable = read_rows(content, archive.columns, archive.header)
     assert rows.tolist() == [[MS, 1, 2, 0.5, 1.5, 10]]
     assert unreadable == 0
 

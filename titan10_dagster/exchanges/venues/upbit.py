@@ -25,7 +25,7 @@ VENUE = Venue(
                 "candle/{symbol}/daily/{timeframe}/{label:%Y}/{symbol}_candle-{timeframe}_{label:%Y%m%d}.zip",
                 separator="-",
                 quote_first=True,
-                digest="{stem}.checksum",
+                digest="{path}.checksum",
             ),
         ),
         first_day=date(2017, 9, 25),
