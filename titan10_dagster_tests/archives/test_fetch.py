@@ -231,7 +231,7 @@ def test_one_bad_digest_file_costs_only_its_own_file(library: Callable[[str], Li
     """As in issue 10 of binance-public-data. Its month comes from daily files, which are verified."""
     archive = library("binance")
     archive.files.defect(defect, match="2025-02.zip.CHECKSUM")
-    wanted = archive.slices(days(date(2025, 2, 1), date(2025, 3, 31)))
+    wanted = archive.slices(days(date(2025, 2, 20), date(2025, 3, 31)))
     reading = archive.read(wanted)
     assert sorted(reading.landed) == wanted
     assert all(equals_truth(archive, fetched) for fetched in reading.landed.values())
@@ -255,15 +255,18 @@ def test_one_forbidden_file_costs_only_itself(library: Callable[[str], Library])
 
 @pytest.mark.parametrize("defect", ["forbidden", "html"])
 def test_an_archive_without_any_digest_file_is_left_alone(library: Callable[[str], Library], defect: str) -> None:
-    """Nothing is stored unverified, and no month is requested day by day in vain."""
+    """Nothing is stored unverified, and not every day is requested in vain."""
     archive = library("binance")
     archive.files.defect(defect, match="CHECKSUM")
-    slices = archive.slices(days(date(2024, 6, 1), date(2025, 3, 31)))
+    slices = []
+    for month in range(3, 13):  # so few days of each month are read from daily files, which are small
+        slices += archive.slices(days(date(2024, month, 1), date(2024, month, 7)))
     reading = archive.read(slices)
     assert reading.landed == {}
     assert reading.left.keys() == set(slices)
     assert any("could not be verified" in reason for reason in reading.left.values())
-    assert len(archive.files.served) <= 2 * 6 + 2 * 16  # of 10 months and 304 days
+    # 16 files are under way and 2 begin meanwhile, each with its digest, which is requested twice if it is HTML.
+    assert len(archive.files.served) <= 3 * 18  # for 70 days
 
 
 @pytest.mark.parametrize("exchange", ["binance", "gate"])
