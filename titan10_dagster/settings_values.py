@@ -16,11 +16,11 @@ from urllib.parse import urlsplit
 
 from titan10_dagster.candles.timeframes import TIMEFRAMES, Timeframe
 from titan10_dagster.errors import SettingsError
+from titan10_dagster.exchanges import proxy_urls
 from titan10_dagster.settings_errors import unknown_name
 from titan10_dagster.store.urls import sqlalchemy_url
 
 DATABASE_SCHEMES = ("postgresql://", "postgres://", "postgresql+psycopg2://")
-PROXY_SCHEMES = ("http://", "https://", "socks5://", "socks5h://")
 SOURCES = ("archive", "rest")
 # A landed file is named after its symbol, and file systems take names of up to 255 bytes.
 LONGEST_SYMBOL = 64
@@ -125,8 +125,9 @@ def check_base_url(url: str) -> None:
 
 
 def check_proxy(url: str) -> None:
-    if not url.startswith(PROXY_SCHEMES):
-        raise ValueError("must start with http://, https://, socks5:// or socks5h://")
+    fault = proxy_urls.fault_of(proxy_urls.normalized(url) if "://" in url else url)
+    if fault:
+        raise ValueError(fault)
 
 
 def check_alert_url(url: str) -> None:

@@ -39,6 +39,7 @@ from titan10_dagster.exchanges.market_records import ccxt_market
 from titan10_dagster.exchanges.network import network_failure
 from titan10_dagster.exchanges.pacing import SAFE_SHARE, Pacer, TooLate, pacer_of
 from titan10_dagster.exchanges.pages import Page
+from titan10_dagster.exchanges.proxy_urls import normalized
 from titan10_dagster.exchanges.stalls import LoopWatch
 from titan10_dagster.exchanges.strict import Answer, Counters, content_of, current_answer, strict_class
 from titan10_dagster.exchanges.transport import MOST_CONCURRENT, environment_proxy, open_session, ssl_context
@@ -104,7 +105,7 @@ class ExchangeClient:
         self._pace: Pace | None = None  # the last pace from the breaker
         self._banned: Banned | None = None
         self._base_url = base_url
-        self._proxy = proxy
+        self._proxy = None if proxy is None else normalized(proxy)
         self._proxies: dict[str, str | None] = {}  # proxies of the environment, by server
         self._timeout_ms = timeout_ms
         self._breaker = breaker

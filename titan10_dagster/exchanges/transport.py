@@ -24,6 +24,7 @@ from aiohttp_socks import ProxyConnector
 from ccxt.base.errors import BadResponse
 
 from titan10_dagster.errors import SettingsError
+from titan10_dagster.exchanges.proxy_urls import fault_of, is_in_network, normalized
 from titan10_dagster.exchanges.strict import current_answer
 
 MOST_CONCURRENT = 64  # connections
@@ -63,12 +64,25 @@ def _connector(proxy: str | None) -> aiohttp.BaseConnector:
 
 
 def environment_proxy(url: str) -> str | None:
-    """Return the proxy that HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY name for the address, if any."""
+    """Return the proxy that HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY name for the address, if any.
+
+    Raises:
+        SettingsError: the proxy's URL cannot be used. The request must not leave without a proxy then.
+    """
     parts, proxies = urlsplit(url), getproxies_environment()
     if proxy_bypass_environment(parts.netloc.rpartition("@")[2], proxies):
         return None
-    proxy = proxies.get(parts.scheme) or proxies.get("all")
-    return f"http://{proxy}" if proxy and "://" not in proxy else proxy
+    if is_in_network(parts.hostname, proxies.get("no", "")):
+        return None
+    variable = parts.scheme if proxies.get(parts.scheme, "").strip() else "all"
+    named = proxies.get(variable, "").strip()
+    if not named:
+        return None
+    proxy = normalized(named)
+    fault = fault_of(proxy)
+    if fault:
+        raise SettingsError(f"{variable.upper()}_PROXY {fault}. Correct the variable or remove it.")
+    return proxy
 
 
 def ssl_context() -> ssl.SSLContext:

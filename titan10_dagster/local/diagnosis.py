@@ -27,6 +27,7 @@ from titan10_dagster.dagster_internals.database import dagster_url
 from titan10_dagster.errors import FetchError, SettingsError, StoreError, Titan10Error
 from titan10_dagster.exchanges.client import ExchangeClient
 from titan10_dagster.exchanges.markets import resolve
+from titan10_dagster.exchanges.proxy_urls import fault_of, normalized
 from titan10_dagster.ingest.event_loop import run_in_event_loop
 from titan10_dagster.local.postgres import EmbeddedPostgres
 from titan10_dagster.logs import redacted
@@ -137,12 +138,12 @@ def _unreadable(file: str) -> str:
 def _proxies(environment: Mapping[str, str]) -> Iterator[Finding]:
     for variable in PROXY_VARIABLES:
         if named := environment.get(variable):
-            shown_url = redacted(named)
-            if "://" in named:
-                yield Finding("proxy", Level.OK, f"{variable} is {shown_url}.")
+            fault = fault_of(normalized(named))
+            if fault:
+                advice = "Correct the variable or remove it; until then no request is made."
+                yield Finding("proxy", Level.PROBLEM, f"{variable} {fault}.", advice)
             else:
-                advice = "Write it as http://host:port."
-                yield Finding("proxy", Level.PROBLEM, f"{variable} is not a URL: {shown_url}.", advice)
+                yield Finding("proxy", Level.OK, f"{variable} is {redacted(normalized(named))}.")
 
 
 def _alerts(settings: Settings) -> Finding:

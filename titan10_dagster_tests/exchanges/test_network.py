@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from titan10_dagster.candles.slices import Series
-from titan10_dagster.errors import FetchError, ProxyFailed, Refused, TransientError
+from titan10_dagster.errors import FetchError, ProxyFailed, Refused, SettingsError, TransientError
 from titan10_dagster.exchanges.breaker import Breaker
 from titan10_dagster.exchanges.client import ExchangeClient
 from titan10_dagster.exchanges.fetching import fetch_slices
@@ -185,6 +185,10 @@ def test_a_proxy_that_is_down_is_named_and_leaves_the_breaker_alone(scheme: str)
         ("https://api.kraken.com/x", {"HTTPS_PROXY": "http://p:3128", "NO_PROXY": "binance.com"}, "http://p:3128"),
         ("https://api.kraken.com/x", {"HTTPS_PROXY": "http://p:3128", "NO_PROXY": "*"}, None),
         ("https://api.kraken.com/x", {}, None),
+        ("https://api.kraken.com/x", {"HTTPS_PROXY": " "}, None),
+        ("https://api.kraken.com/x", {"HTTPS_PROXY": " ", "ALL_PROXY": "SOCKS5://p:1080"}, "socks5://p:1080"),
+        ("http://10.1.2.3:8/x", {"HTTP_PROXY": "http://p:3128", "NO_PROXY": "localhost,10.0.0.0/8"}, None),
+        ("http://11.1.2.3:8/x", {"HTTP_PROXY": "http://p:3128", "NO_PROXY": "localhost,10.0.0.0/8"}, "http://p:3128"),
     ],
 )
 def test_the_environment_names_a_proxy_for_each_address(
@@ -193,6 +197,19 @@ def test_the_environment_names_a_proxy_for_each_address(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert environment_proxy(url) == proxy
+
+
+@pytest.mark.parametrize("proxy", ["http://", "ftp://me:s3cret@p:21", "http://p:99999", "socks://p:1"])
+def test_a_proxy_that_cannot_be_used_lets_no_request_out(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", proxy)
+
+    async def work() -> int:
+        async with serving(ROWS) as url:
+            return await rows_from(url)
+
+    with pytest.raises(SettingsError, match=r"HTTP_PROXY must .* Correct the variable or remove it") as caught:
+        run(work())
+    assert "s3cret" not in str(caught.value)
 
 
 @pytest.mark.parametrize(("excepted", "requests"), [("", 1), ("127.0.0.1", 0)])

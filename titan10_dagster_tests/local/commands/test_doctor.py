@@ -45,10 +45,13 @@ def test_the_fields_of_a_finding_are_documented(site: Site) -> None:
 
 
 def test_each_finding_is_one_line_with_what_to_do(site: Site) -> None:
-    site.environment["HTTPS_PROXY"] = "proxy.example.com:3128"
+    site.environment["HTTPS_PROXY"] = "proxy.example.com:port"
     lines = site.doctor().splitlines()
     (line,) = [line for line in lines if line.startswith("PROBLEM")]
-    assert line == "PROBLEM  proxy: HTTPS_PROXY is not a URL: proxy.example.com:3128. Write it as http://host:port."
+    assert line == (
+        "PROBLEM  proxy: HTTPS_PROXY must be a URL such as http://host:3128, with a port from 1 to 65535. Correct the "
+        "variable or remove it; until then no request is made."
+    )
 
 
 def test_without_a_database_the_embedded_one_is_not_started(site: Site) -> None:
