@@ -1,14 +1,19 @@
--- The symbols with a changed market: the current market, the former one, and the start of the current one.
-SELECT DISTINCT ON (symbol) symbol, market_id, former_id, valid_from
+-- The symbols with a changed market, each with its exchange: the current market, the former one, and the start of the
+-- current one.
+SELECT DISTINCT ON (exchange, symbol) exchange, symbol, market_id, former_id, valid_from
 FROM (
     SELECT
-        symbol,
-        seen_at,
-        market_id,
-        valid_from,
-        lag(market_id) OVER (PARTITION BY symbol ORDER BY seen_at) AS former_id
-    FROM series_identities
-    WHERE exchange = %(exchange)s AND symbol = ANY(%(symbols)s)
+        identities.exchange,
+        identities.symbol,
+        identities.seen_at,
+        identities.market_id,
+        identities.valid_from,
+        lag(identities.market_id) OVER (
+            PARTITION BY identities.exchange, identities.symbol ORDER BY identities.seen_at
+        ) AS former_id
+    FROM series_identities AS identities
+    JOIN unnest(%(exchanges)s::text[], %(symbols)s::text[]) AS wanted (exchange, symbol)
+        ON wanted.exchange = identities.exchange AND wanted.symbol = identities.symbol
 ) AS history
 WHERE valid_from IS NOT NULL
-ORDER BY symbol, seen_at DESC
+ORDER BY exchange, symbol, seen_at DESC

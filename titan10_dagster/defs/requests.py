@@ -12,7 +12,7 @@ from dagster import DagsterInstance, DagsterRunStatus, RunRecord, RunsFilter
 from titan10_dagster.dagster_internals.backfills import IMPLICIT_ASSET_JOB_NAME, assets_of_active_backfills
 from titan10_dagster.defs.partitions import PARTITION, RANGE_END, RANGE_START, daily_keys, days_per_run
 from titan10_dagster.exchanges.venues.registry import venue_of
-from titan10_dagster.ingest.clients import health_of
+from titan10_dagster.ingest.clients import healths_of
 from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.planning.attempts import Attempt
 from titan10_dagster.planning.missing_days import FailedRequest, Stretch
@@ -77,8 +77,8 @@ def repairable(titan10: IngestContext, under_way: Iterable[str]) -> dict[str, Re
     """Return the facts that a plan needs, by exchange. Other runs fetch days of the exchanges `under_way`."""
     busy, sizes = set(under_way), days_per_run(titan10.settings)
     return {
-        name: Repairable(health_of(titan10, name), venue_of(name).depth, sizes[name], name in busy)
-        for name in titan10.settings.enabled
+        name: Repairable(health, venue_of(name).depth, sizes[name], name in busy)
+        for name, health in healths_of(titan10).items()
     }
 
 

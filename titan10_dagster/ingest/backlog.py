@@ -9,7 +9,7 @@ from titan10_dagster.candles.slices import Series, Slice, SliceState
 from titan10_dagster.ingest.archive import archive_of, tried_until
 from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.ingest.former_markets import begin_of_markets
-from titan10_dagster.ingest.markets import listed_symbols
+from titan10_dagster.ingest.markets import listed_by_exchange
 from titan10_dagster.planning.later_checks import CheckedLater, checked_together
 from titan10_dagster.planning.missing_days import Missing, MissingDays, missing_days
 from titan10_dagster.planning.repairs import OpenSlice
@@ -23,9 +23,9 @@ def listed_series(titan10: IngestContext, exchanges: Iterable[str]) -> dict[Seri
     A symbol that the exchange does not list is left out until it is listed: its repairs would fail day after day.
     """
     starts = {}
-    for name in exchanges:
+    for name, symbols in listed_by_exchange(titan10, exchanges).items():
         exchange = titan10.exchange(name)
-        for symbol in listed_symbols(titan10, name):
+        for symbol in symbols:
             starts[Series(name, symbol, exchange.timeframe)] = exchange.start
     return starts
 

@@ -90,6 +90,12 @@ def health_of(titan10: IngestContext, exchange: str) -> Health:
     return HealthStore(titan10.database).load(exchange)
 
 
+def healths_of(titan10: IngestContext) -> dict[str, Health]:
+    """Return the states of the circuit breakers of all enabled exchanges, in one query."""
+    known = HealthStore(titan10.database).load_all()
+    return {name: known.get(name, Health(name)) for name in titan10.settings.enabled}
+
+
 def live_share_of(titan10: IngestContext, exchange: str) -> float:
     """Return the share of the exchange's request rate that is kept for live polling."""
     return live_share(venue_of(exchange), len(titan10.exchange(exchange).symbols))

@@ -16,7 +16,7 @@ from titan10_dagster.candles.slices import Series, Slice
 from titan10_dagster.errors import MarketChanged
 from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.store.database import retrying
-from titan10_dagster.store.identities import ChangedIdentity, changed_identities
+from titan10_dagster.store.identities import ChangedIdentity, changed_identities, changed_markets
 
 
 def of_a_former_market(titan10: IngestContext, exchange: str, slices: Sequence[Slice]) -> dict[Slice, MarketChanged]:
@@ -33,15 +33,13 @@ def of_a_former_market(titan10: IngestContext, exchange: str, slices: Sequence[S
 
 def begin_of_markets(titan10: IngestContext, series: Iterable[Series]) -> dict[Series, datetime]:
     """Return the start (aware, UTC) of the current market, for each series with a former market."""
-    by_exchange: dict[str, list[Series]] = {}
-    for item in series:
-        by_exchange.setdefault(item.exchange, []).append(item)
+    wanted = list(series)
+    changed = changed_markets(titan10.database, {(item.exchange, item.symbol) for item in wanted})
     begins = {}
-    for exchange, items in by_exchange.items():
-        changed = changed_identities(titan10.database, exchange, sorted({item.symbol for item in items}))
-        for item in items:
-            if item.symbol in changed:
-                begins[item] = changed[item.symbol].valid_from
+    for item in wanted:
+        present = changed.get((item.exchange, item.symbol))
+        if present is not None:
+            begins[item] = present.valid_from
     return begins
 
 

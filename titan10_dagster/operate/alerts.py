@@ -13,10 +13,10 @@ from hashlib import sha256
 
 from titan10_dagster.candles.slices import Slice, SliceState
 from titan10_dagster.ingest.backlog import days_without_row, open_slices
-from titan10_dagster.ingest.clients import health_of
+from titan10_dagster.ingest.clients import healths_of
 from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.ingest.days import ledger_rows, read_ledger
-from titan10_dagster.ingest.markets import listed_symbols
+from titan10_dagster.ingest.markets import listed_by_exchange
 from titan10_dagster.operate.delivery import Notification, deliver
 from titan10_dagster.planning.alerts import (
     EVENT_DAYS,
@@ -36,6 +36,7 @@ from titan10_dagster.planning.alerts import (
     settlement_condition,
     unfinished_condition,
 )
+from titan10_dagster.planning.breaker import Health
 from titan10_dagster.planning.missing_days import FailedRequest, still_missing
 from titan10_dagster.store import ledger
 from titan10_dagster.store.alerts import AlertStore
@@ -76,8 +77,9 @@ def conditions(
     `failed`: the days of failed runs. `under_way`: the exchanges with runs that fetch days now, except repairs.
     """
     found: list[Condition] = []
-    for name in titan10.settings.enabled:
-        found += _of_exchange(titan10, name, now)
+    listed = listed_by_exchange(titan10, titan10.settings.enabled)
+    for name, health in healths_of(titan10).items():
+        found += _of_exchange(titan10, name, now, health, listed[name])
     return [*found, *_gaps(titan10, now), *_unfinished(titan10, failed_long_ago(failed, under_way, now))]
 
 
@@ -121,11 +123,13 @@ def notification_of(alert: Alert) -> Notification:
     return Notification(f"{title}: over", f"{ended} {alert.message}", is_good=True)
 
 
-def _of_exchange(titan10: IngestContext, name: str, now: datetime) -> list[Condition]:
+def _of_exchange(
+    titan10: IngestContext, name: str, now: datetime, health: Health, listed: Sequence[str]
+) -> list[Condition]:
     limits = titan10.settings.alerts
     found = [
-        breaker_condition(health_of(titan10, name), now, timedelta(minutes=limits.breaker_open_minutes)),
-        settlement_condition(name, _unsettled(titan10, name, now)),
+        breaker_condition(health, now, timedelta(minutes=limits.breaker_open_minutes)),
+        settlement_condition(name, _unsettled(titan10, name, now, listed)),
         series_condition(name, recent_events(titan10, name, now)),
     ]
     if titan10.settings.live.enabled:
@@ -165,13 +169,15 @@ def _unfinished(titan10: IngestContext, failed: Sequence[FailedRequest]) -> list
     return found
 
 
-def _unsettled(titan10: IngestContext, name: str, now: datetime) -> list[Slice]:
+def _unsettled(titan10: IngestContext, name: str, now: datetime, listed: Sequence[str]) -> list[Slice]:
     """Return the slices that the daily settlement should have completed, of listed symbols.
 
     A series counts from its first day on duty. The days before are history that was never requested.
     """
     days = days_to_be_settled(now, titan10.settings.alerts.settled_by)
-    unsettled = read_ledger(titan10, titan10.slices(name, days, listed_symbols(titan10, name))).unsettled()
+    unsettled = read_ledger(titan10, titan10.slices(name, days, listed)).unsettled()
+    if not unsettled:
+        return []
     since = ledger.on_duty_since(titan10.database, list({slice_.series for slice_ in unsettled}))
     overdue = []
     for slice_ in unsettled:

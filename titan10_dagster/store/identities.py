@@ -74,10 +74,21 @@ def known_identities(cursor: Cursor, exchange: str) -> dict[str, Identity]:
 
 def changed_identities(db: Database, exchange: str, symbols: Sequence[str]) -> dict[str, ChangedIdentity]:
     """Return the symbols with a changed market, each with its current and former market."""
+    changed = changed_markets(db, {(exchange, symbol) for symbol in symbols})
+    return {symbol: identity for (_, symbol), identity in changed.items()}
+
+
+def changed_markets(db: Database, markets: Iterable[tuple[str, str]]) -> dict[tuple[str, str], ChangedIdentity]:
+    """Return those of the markets (exchange, symbol) that changed, each with its current and former market."""
+    ordered = sorted(markets)
+    parameters = {
+        "exchanges": [exchange for exchange, _ in ordered],
+        "symbols": [symbol for _, symbol in ordered],
+    }
     with db.transaction() as cursor:
-        cursor.execute(statement("changed_identities"), {"exchange": exchange, "symbols": list(symbols)})
+        cursor.execute(statement("changed_identities"), parameters)
         return {
-            row.symbol: ChangedIdentity(row.symbol, row.market_id, row.former_id, row.valid_from)
+            (row.exchange, row.symbol): ChangedIdentity(row.symbol, row.market_id, row.former_id, row.valid_from)
             for row in all_rows(cursor)
         }
 

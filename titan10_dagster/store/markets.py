@@ -37,6 +37,23 @@ class MarketStore:
             cursor.execute("SELECT symbol FROM markets WHERE exchange = %s", [exchange])
             return {row.symbol for row in all_rows(cursor)}
 
+    def listed(self, configured: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+        """Return those of the configured symbols, by exchange, that are in the stored market list of their exchange.
+
+        All symbols of an exchange are returned if no list of it is stored.
+        """
+        names: list[str] = []
+        symbols: list[str] = []
+        for exchange, of_exchange in configured.items():
+            names += [exchange] * len(of_exchange)
+            symbols += of_exchange
+        found: dict[str, list[str]] = {exchange: [] for exchange in configured}
+        with self._db.transaction() as cursor:
+            cursor.execute(statement("listed_symbols"), {"exchanges": names, "symbols": symbols})
+            for row in all_rows(cursor):
+                found[row.exchange].append(row.symbol)
+        return found
+
     def last_candle_end(self, series: Series) -> datetime | None:
         """Return the end of the series' last stored candle (aware, UTC), None if none is stored."""
         with self._db.transaction() as cursor:

@@ -9,19 +9,20 @@ import pytest
 
 from titan10_dagster.errors import Banned
 from titan10_dagster.exchanges.pacing import SAFE_SHARE
-from titan10_dagster.ingest.clients import breaker_of, health_of, live_share_of, open_client
-from titan10_dagster.planning.breaker import BreakerState
+from titan10_dagster.ingest.clients import breaker_of, health_of, healths_of, live_share_of, open_client
+from titan10_dagster.planning.breaker import BreakerState, Health
 from titan10_dagster.settings import LiveSettings
 from titan10_dagster_tests.world import NOW, MakeWorld
 
 
 def test_a_ban_is_seen_by_every_breaker_of_the_exchange(make_world: MakeWorld) -> None:
-    titan10 = make_world({"binance": ["BTC/USDT"]}).titan10
+    titan10 = make_world({"binance": ["BTC/USDT"], "okx": ["BTC/USDT"]}).titan10
     assert health_of(titan10, "binance").state is BreakerState.CLOSED
     until = NOW + timedelta(minutes=30)
     asyncio.run(breaker_of(titan10, "binance").learn(Banned("banned", exchange="binance", until=until)))
     health = health_of(titan10, "binance")
     assert (health.state, health.open_until) == (BreakerState.OPEN, until)
+    assert healths_of(titan10) == {"binance": health, "okx": Health("okx")}
 
 
 @pytest.mark.parametrize("enabled", [True, False])

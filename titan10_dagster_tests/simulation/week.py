@@ -25,7 +25,7 @@ from titan10_dagster.defs.repairs import plan_after
 from titan10_dagster.defs.requests import REMEMBERED
 from titan10_dagster.errors import FetchError, Throttled, TransientError
 from titan10_dagster.exchanges.retries import RetryLimits
-from titan10_dagster.ingest.clients import health_of
+from titan10_dagster.ingest.clients import healths_of
 from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.ingest.days import read_days
 from titan10_dagster.ingest.fetch import absent_files, fetch_and_land, plan_days
@@ -284,7 +284,7 @@ class Week:
     def _watched(self, at: datetime, what: str, exchanges: Sequence[str]) -> Iterator[None]:
         """Record requests to an exchange with an open breaker, or with a ban that it had announced, as broken rules."""
         self._report(f"{at:%d. %H:%M:%S} {what}")
-        blocked = {name for name in exchanges if self._is_blocked(name)}
+        blocked = self._blocked(exchanges)
         before = {name: self.sandbox.sites[name].journal.next for name in exchanges}
         yield
         bans = {ban.exchange: ban for ban in self.story.of(Ban) if ban.span.holds(at)}
@@ -311,10 +311,11 @@ class Week:
         for key in read_open_slices(self.url):
             self.record.open_until[key] = at
 
-    def _is_blocked(self, exchange: str) -> bool:
-        """Return whether the breaker refuses requests for longer than a step lasts."""
+    def _blocked(self, exchanges: Sequence[str]) -> set[str]:
+        """Return the exchanges with a breaker that refuses requests for longer than a step lasts."""
         soon = self.titan10.now() + timedelta(seconds=1)
-        return may_request(health_of(self.titan10, exchange), soon).permit is Permit.REFUSED
+        healths = healths_of(self.titan10)
+        return {name for name in exchanges if may_request(healths[name], soon).permit is Permit.REFUSED}
 
     @contextmanager
     def _database_away(self, event: DatabaseAway | None) -> Iterator[None]:

@@ -116,6 +116,18 @@ def test_a_connection_that_died_while_it_lay_idle_is_replaced(db: Database, sql:
     assert sql.one("SELECT pg_backend_pid()") != before
 
 
+def test_a_connection_that_was_asked_whether_it_works_still_opens_transactions(db: Database, sql: Sql) -> None:
+    def create_and_fail() -> None:
+        with db.transaction() as cursor:
+            cursor.execute("CREATE TABLE undone (x int)")
+            raise ValueError("undo")
+
+    assert sql.one("SELECT 1") == 1
+    with pytest.raises(ValueError, match="undo"):
+        create_and_fail()
+    assert sql.one("SELECT to_regclass('undone')") is None
+
+
 def test_a_connection_that_dies_in_a_transaction_raises_database_unavailable(db: Database, sql: Sql) -> None:
     with pytest.raises(DatabaseUnavailable), db.transaction() as cursor:
         cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")

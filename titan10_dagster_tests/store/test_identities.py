@@ -9,7 +9,7 @@ import pytest
 
 from titan10_dagster.candles.markets import Market
 from titan10_dagster.store.database import Database
-from titan10_dagster.store.identities import EventKind, breaks_of, changed_identities, events_since
+from titan10_dagster.store.identities import EventKind, breaks_of, changed_identities, changed_markets, events_since
 from titan10_dagster.store.markets import MarketStore
 from titan10_dagster.store.writer import write_slices
 from titan10_dagster_tests.store.making import DAY, Sql, a_slice, candles, judged
@@ -47,6 +47,9 @@ def test_another_market_under_a_symbol_is_an_event_and_a_break(db: Database, sql
     assert breaks_of(db, REP.series, REP.start, NEXT.end) == [NEXT.start]
     (changed,) = changed_identities(db, "binance", ["REP/USDT"]).values()
     assert (changed.market_id, changed.former_id, changed.valid_from) == ("REPV2USDT", "REPUSDT", NEXT.start)
+    assert changed_markets(db, [("binance", "BTC/USDT"), ("binance", "REP/USDT"), ("okx", "REP/USDT")]) == {
+        ("binance", "REP/USDT"): changed
+    }
 
 
 def test_a_series_that_ends_within_a_day_also_breaks_at_that_days_midnight(

@@ -23,6 +23,14 @@ def test_a_list_comes_back_as_it_was_stored(db: Database) -> None:
     assert store.load("binance") == []
 
 
+def test_configured_symbols_count_as_listed_by_the_list_of_their_exchange_if_there_is_one(db: Database) -> None:
+    store = MarketStore(db)
+    store.replace("kraken", [BTC, ETH], SEEN)
+    configured = {"kraken": ("ETH/USD", "BTC/USTD", "BTC/USD"), "okx": ("BTC/USTD", "BTC/USDT"), "gate": ()}
+    listed = {"kraken": ["ETH/USD", "BTC/USD"], "okx": ["BTC/USTD", "BTC/USDT"], "gate": []}
+    assert store.listed(configured) == listed
+
+
 def test_a_market_that_left_the_list_stays_known_as_not_active(db: Database, sql: Sql) -> None:
     store = MarketStore(db)
     store.replace("kraken", [BTC, ETH], SEEN)
