@@ -30,8 +30,9 @@ LATER_CHECKS: Mapping[int, timedelta] = MappingProxyType({2: timedelta(days=1), 
 BUSY_SHARE = 0.99
 BUSY_DAYS = 7
 
-# How long after its day a slice without trades is checked. The second check is usually due nine days after the day.
-_HOLES_CHECKED_FOR = timedelta(days=14)
+# How long after its day a slice without trades is checked. The second check is usually due nine days after the day. It
+# may be weeks late: Titan-10 did not run, the exchange banned it, or other repairs came first.
+_HOLES_CHECKED_FOR = timedelta(days=30)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from titan10_dagster_tests.simulation.events import (
     Halt,
     Late,
     Listing,
+    Outage,
     RateLimited,
     Redenominated,
     Relisting,
@@ -43,10 +44,12 @@ ROW_FAULTS = (
 )  # fmt: skip
 STALE = "stale"  # a backend that lags behind
 STALE_MINUTES = 150
+FORGETFUL = ("kraken",)  # exchanges with a short memory: they no longer serve the day of a later check
 INCOMPLETE = (*LOSSES, *ROW_FAULTS, STALE)
 APART = timedelta(hours=40)  # so that a day is not fetched twice during such faults
 
 _Series = tuple[str, str]
+_SHORT_OUTAGES = timedelta(minutes=90)  # in all; 100 minutes are a hundredth of a week
 _MARKET_CHANGES = ("halt", "relisting", "reuse", "renamed", "redenominated", "revised")
 
 
@@ -142,3 +145,42 @@ class Growth:
         length = self._length(shortest, longest)
         start = self._instant(30 * MINUTE, _WEEK - length)
         return Span(start, start + length)
+
+
+def late_holes(
+    random: Random, start: datetime, symbols: Mapping[str, Sequence[str]], known: Sequence[Event]
+) -> list[Event]:
+    """Draw holes of busy series that are published a day to six days later, after their reason has become final.
+
+    Only the later checks of busy series find these candles. They find them for certain where the exchange gives every
+    minute a row, where its outages are too short to make the series a quiet one, and where nothing else happens to the
+    day: another fetch of it would count as one of the checks.
+    """
+    events: list[Event] = []
+    for exchange, of_exchange in symbols.items():
+        if exchange in FORGETFUL or venue(exchange).empty_minutes != "filled":
+            continue
+        outages = [event.span for event in known if isinstance(event, Outage) and event.exchange == exchange]
+        if sum((span.end - span.start for span in outages), timedelta()) > _SHORT_OUTAGES:
+            continue
+        symbol = random.choice(of_exchange)
+        day = start + random.randint(1, 4) * DAY
+        hidden_from = day + random.randint(60, 22 * 60) * MINUTE
+        hidden = Span(hidden_from, hidden_from + random.randint(1, 9) * MINUTE)
+        published = hidden.end + random.randint(30 * 60, 6 * 24 * 60) * MINUTE
+        if not _is_disturbed(exchange, symbol, Span(day, day + DAY + 16 * HOUR), known):
+            events.append(Late(Span(hidden.start, published), exchange, symbol, hidden))
+    return events
+
+
+def _is_disturbed(exchange: str, symbol: str, span: Span, known: Sequence[Event]) -> bool:
+    """Return whether something else happens to the series within the span, or answers may be incomplete."""
+    for event in known:
+        overlaps = event.span.start < span.end and span.start < event.span.end
+        if not overlaps or event.exchange != exchange:
+            continue
+        is_mine = getattr(event, "symbol", symbol) == symbol
+        is_storm = isinstance(event, Storm) and event.kind not in INCOMPLETE
+        if is_mine and not is_storm:
+            return True
+    return False

@@ -28,7 +28,7 @@ from titan10_dagster_tests.simulation.events import (
     Storm,
 )
 from titan10_dagster_tests.simulation.grid import Grid
-from titan10_dagster_tests.simulation.growth import LOSSES, STALE, STALE_MINUTES, Growth
+from titan10_dagster_tests.simulation.growth import LOSSES, STALE, STALE_MINUTES, Growth, late_holes
 
 EXCHANGES = ("binance", "bybit", "coinbase", "kraken", "okx")
 BASES = ("BTC", "ETH", "SOL", "ADA", "LINK", "ATOM", "XLM", "AAVE", "ALGO", "ETC")
@@ -143,6 +143,7 @@ class _Author:
         growth = Growth(Random(f"growth {seed}"), START, symbols, tuple(self.events))
         self.events += growth.draw()
         self._midnights = growth.midnights()
+        self.events += late_holes(Random(f"late {seed}"), START, symbols, tuple(self.events))
         ordered = tuple(sorted(self.events, key=lambda event: (event.span.start, str(event))))
         return Story(seed, symbols, tuple(self._steps()), ordered)
 

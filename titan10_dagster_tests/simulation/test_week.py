@@ -19,6 +19,7 @@ from titan10_dagster_tests.simulation.away import hurry
 from titan10_dagster_tests.simulation.events import (
     Downtime,
     Halt,
+    Late,
     RateLimited,
     Redenominated,
     Relisting,
@@ -30,7 +31,7 @@ from titan10_dagster_tests.simulation.events import (
 from titan10_dagster_tests.simulation.growth import APART, INCOMPLETE, ROW_FAULTS, STALE
 from titan10_dagster_tests.simulation.oracle import judge
 from titan10_dagster_tests.simulation.requests import days_requested, distribution, healing_hours
-from titan10_dagster_tests.simulation.story import START, TAIL, write
+from titan10_dagster_tests.simulation.story import DAY, QUIET_END, START, TAIL, write
 from titan10_dagster_tests.simulation.week import Week
 
 FIRST = int(os.environ.get("TITAN10_TEST_FIRST_SEED", "1"))
@@ -78,6 +79,14 @@ def test_the_stories_have_every_kind_of_change_and_of_wrong_answer() -> None:
     assert storms >= {*ROW_FAULTS, STALE}
     midnights = [step for story in stories for step in story.steps if (step.hour, step.minute) == (23, 59)]
     assert midnights
+
+
+def test_the_stories_have_holes_of_busy_series_that_are_published_after_their_reason_became_final() -> None:
+    late = [event for seed in range(80) for event in write(seed).of(Late) if event.span.end - event.hidden.end > DAY]
+    assert len(late) > 20
+    for event in late:
+        assert event.hidden.start.date() == event.hidden.end.date()
+        assert event.span.end < QUIET_END + timedelta(days=3)  # the second check comes later, in the tail
 
 
 def test_incomplete_answers_of_one_exchange_are_far_enough_apart_that_no_day_is_lost_in_two_of_them() -> None:

@@ -176,7 +176,8 @@ def test_recent_holes_of_busy_series_are_checked_later_until_they_were_seen_four
     seen = busy.end + timedelta(hours=9)
     expected = CheckedLater(busy, 2, seen, busy.start + timedelta(minutes=603))
     assert ledger.slices_to_check_later(db, series, DAY + timedelta(days=9)) == [expected]
-    assert ledger.slices_to_check_later(db, series, DAY + timedelta(days=30)) == []
+    assert ledger.slices_to_check_later(db, series, DAY + timedelta(days=30)) == [expected]
+    assert ledger.slices_to_check_later(db, series, DAY + timedelta(days=31)) == []
 
 
 def test_a_week_of_a_series_decides_whether_it_is_busy(db: Database) -> None:
