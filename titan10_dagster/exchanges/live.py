@@ -124,7 +124,7 @@ class _Poll:
 
     async def _work(self, end: float, *, probing: bool) -> None:
         while self.waiting and time.monotonic() < end and self.result.blocked is None:
-            if probing and self.result.failed:
+            if probing and self._has_failed():
                 return
             plan = self.waiting.popleft()
             try:
@@ -132,6 +132,10 @@ class _Poll:
             except Postponed:
                 self.waiting.append(plan)
                 return
+
+    def _has_failed(self) -> bool:
+        """Return whether a request failed. A rejected symbol is no failure: the exchange answered the test request."""
+        return any(signal_of(error) is not HealthSignal.REJECTED for error in self.result.failed.values())
 
     async def _request(self, plan: LivePlan) -> None:
         window, result = plan.window, self.result

@@ -94,6 +94,29 @@ def test_a_ban_opens_the_breaker_and_is_the_reason(sandbox: Sandbox) -> None:
     assert store.load("binance").state is BreakerState.OPEN
 
 
+def after_a_ban(sandbox: Sandbox) -> LivePoll:
+    """Return the first poll after the end of a ban. It begins with a test request for any of the symbols."""
+    store = MemoryHealthStore()
+    store.apply("binance", lambda health: after_ban(health, NOW - timedelta(hours=2), NOW - timedelta(hours=1), "418"))
+    return poll_sandbox(sandbox, store)
+
+
+def test_rejected_symbols_do_not_postpone_the_others_after_a_ban(sandbox: Sandbox) -> None:
+    for symbol in SYMBOLS[1:]:
+        sandbox.fault("binance", "http_400", symbol=symbol)
+    for _ in range(6):  # most of the test requests are for a symbol that is rejected
+        result = after_a_ban(sandbox)
+        assert set(result.failed) == set(SYMBOLS[1:])
+        assert [answer.plan.window.series.symbol for answer in result.answers] == SYMBOLS[:1]
+        assert result.postponed == []
+
+
+def test_a_test_request_that_fails_after_a_ban_is_the_only_one(sandbox: Sandbox) -> None:
+    sandbox.fault("binance", "http_502")
+    result = after_a_ban(sandbox)
+    assert (result.requests, len(result.failed), len(result.postponed)) == (1, 1, 2)
+
+
 def test_behind_an_open_breaker_no_request_is_made(sandbox: Sandbox) -> None:
     store = MemoryHealthStore()
     store.apply("binance", lambda health: after_ban(health, NOW, NOW + timedelta(hours=1), "418"))
