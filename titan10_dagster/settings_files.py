@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from codecs import BOM_UTF8
 from pathlib import Path
 
 from titan10_dagster.errors import SettingsError
@@ -21,10 +22,24 @@ def require_file(toml_file: Path, variable: str) -> None:
             f"{toml_file} is a folder and must be a file. Docker creates such a folder if the file "
             "that it should mount is missing. Remove the folder and put the project's titan10.toml in its place."
         )
+    for file in (toml_file, toml_file.with_name(".env")):
+        if _begins_with_mark(file):
+            raise SettingsError(f"{file} begins with a byte order mark: save it as UTF-8 without one (BOM).")
     if not toml_file.is_file():
         raise SettingsError(
             f"There is no titan10.toml in {toml_file.parent}. Change to the project's folder, or set {variable} to it."
         )
+
+
+def _begins_with_mark(file: Path) -> bool:
+    """Return whether a text file begins with a byte order mark, as Windows programs write it."""
+    try:
+        if not file.is_file():
+            return False
+        with file.open("rb") as content:
+            return content.read(3) == BOM_UTF8
+    except OSError:  # a file that cannot be read is reported when it is needed
+        return False
 
 
 def exposed_secrets(folder: Path) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from codecs import BOM_UTF8
 from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
@@ -221,6 +222,13 @@ def test_variables_of_the_tests_and_the_folder_are_not_settings(write: Write, mo
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     assert refusal(tmp_path).startswith(f"There is no titan10.toml in {tmp_path}")
+
+
+@pytest.mark.parametrize("name", ["titan10.toml", ".env"])
+def test_a_file_with_a_byte_order_mark_is_refused(write: Write, name: str) -> None:
+    file = write() / name
+    file.write_bytes(BOM_UTF8 + (file.read_bytes() if file.exists() else b"TITAN10_SERVER__PORT=3001"))
+    assert refusal(file.parent) == f"{file} begins with a byte order mark: save it as UTF-8 without one (BOM)."
 
 
 def test_a_folder_in_place_of_the_file_is_refused(tmp_path: Path) -> None:
