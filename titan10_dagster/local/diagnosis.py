@@ -98,8 +98,11 @@ def _project(home: Path) -> Finding:
 
 def _disk(data: Path) -> Finding:
     folder = data
-    while not folder.exists():
+    while not folder.exists() and not folder.is_symlink():
         folder = folder.parent
+    if not folder.is_dir():
+        advice = "Remove it, or set `data` to a folder."
+        return Finding("disk", Level.PROBLEM, f"{folder} is a file or a link to nothing, and must be a folder.", advice)
     if not os.access(folder, os.W_OK):
         advice = "Set `data` to a folder that this account may write to."
         return Finding("disk", Level.PROBLEM, f"Nothing can be written to {folder}.", advice)

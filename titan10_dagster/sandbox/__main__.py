@@ -27,7 +27,9 @@ def parsed_replays(texts: tuple[str, ...]) -> dict[tuple[str, str], Path]:
 
 @click.command()
 @click.option("--exchange", "exchanges", multiple=True, type=click.Choice(list(VENUES)), help="All by default.")
-@click.option("--port", "ports", multiple=True, type=int, help="In the order of --exchange; 0: any free one.")
+@click.option(
+    "--port", "ports", multiple=True, type=click.IntRange(0, 65535), help="In the order of --exchange; 0: any free one."
+)
 @click.option("--replay", "replays", multiple=True, metavar="EXCHANGE:SYMBOL=FILE", help="Serve real candles.")
 @click.option("--symbols", default=None, help="Symbols that each exchange lists, separated by commas.")
 @click.option("--limits/--no-limits", default=True, help="Enforce the exchanges' rate limits.")

@@ -261,6 +261,17 @@ def late_by(skew: timedelta, exchange: str) -> Iterator[str]:
         server.shutdown()
 
 
+@pytest.mark.parametrize("data", ["file", "file/below", "link"])
+def test_13_a_data_folder_that_is_none(site: Site, data: str) -> None:
+    (site.folder / "file").touch()
+    (site.folder / "link").symlink_to("/nowhere/at/all")
+    site.environment["TITAN10_DATA"] = data
+    found, advice = site.problem("disk")
+    place = site.folder / data.removesuffix("/below")
+    assert found == f"{place} is a file or a link to nothing, and must be a folder."
+    assert advice == "Remove it, or set `data` to a folder."
+
+
 def test_13_a_full_disk(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(diagnosis, "FEW_BYTES", 10**18)
     found, advice = site.problem("disk")
