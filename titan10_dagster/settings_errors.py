@@ -53,7 +53,7 @@ def unknown_name(where: str, name: str, known: Iterable[str], sentence: str) -> 
         hint = f"allowed are {', '.join(allowed)}."
     else:
         hint = "there is none."
-    return f"{where}: {sentence}; {hint}"
+    return f"{where or repr(where)}: {sentence}; {hint}"
 
 
 def sentences(error: ValidationError, settings: type[BaseModel], prefix: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from datetime import date
+from datetime import UTC, date, datetime
 from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -103,6 +103,11 @@ def check_start(exchange: str, start: date, first_day: date) -> None:
             f"exchanges.{exchange}.start: {start} is before first_day ({first_day}): set first_day to {start} or an"
             " earlier day"
         )
+    if start > datetime.now(UTC).date():
+        raise ValueError(
+            f"exchanges.{exchange}.start: {start} is in the future, so no day would be fetched: set it to today or an"
+            " earlier day"
+        )
 
 
 def check_database_url(url: str) -> None:
@@ -145,7 +150,7 @@ def check_symbols(symbols: Sequence[str]) -> None:
 
 
 def _check_symbol(symbol: str) -> None:
-    shown = symbol if symbol.isprintable() else repr(symbol)
+    shown = symbol if symbol and symbol.isprintable() else repr(symbol)
     if len(symbol) > LONGEST_SYMBOL:
         raise ValueError(f"{shown[:20]}... has {len(symbol):,} characters; at most {LONGEST_SYMBOL} are allowed")
     if ":" in symbol:

@@ -161,6 +161,8 @@ def test_a_disabled_exchange_is_not_enabled(write: Write) -> None:
         ("[exchanges.binance]\nsymbols = ['BTC/USDT']\n", "exchanges.binance.start: is required"),
         ("[exchanges.binance]\nsymbols = []\nstart = 2024-01-01\n", "exchanges.binance.symbols:"),
         (BINANCE.replace("BTC/USDT", "BTCUSDT"), "exchanges.binance.symbols: BTCUSDT: write BASE/QUOTE"),
+        (BINANCE.replace("BTC/USDT", ""), "exchanges.binance.symbols: '': write BASE/QUOTE"),
+        (BINANCE.replace("2024-01-01", "2124-01-01"), "exchanges.binance.start: 2124-01-01 is in the future"),
         (BINANCE.replace("BTC/USDT", "/"), "exchanges.binance.symbols: /: write BASE/QUOTE"),
         (BINANCE.replace("BTC/USDT", "A/B/C"), "exchanges.binance.symbols: A/B/C: write BASE/QUOTE"),
         (

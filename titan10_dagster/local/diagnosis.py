@@ -76,6 +76,9 @@ def quick_findings(settings: Settings, home: Path, url: str | None) -> Iterator[
     `url` is None if the embedded server does not run.
     """
     yield _project(home)
+    if not settings.enabled:
+        advice = "Add a section such as [exchanges.binance] to titan10.toml, then start again."
+        yield Finding("settings", Level.WARNING, "No exchange is enabled, so nothing is fetched.", advice)
     yield _disk(settings.data)
     yield from _certificates(os.environ)
     yield from _proxies(os.environ)

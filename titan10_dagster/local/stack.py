@@ -91,6 +91,7 @@ class Stack:
         """Keep everything running until `ask_to_stop`."""
         while not self._stopping.wait(TICK_SECONDS):
             self.tend()
+        self._say("Stopping. The next start continues with the runs that were under way.")
 
     def tend(self) -> None:
         """Start processes again that have died since the last call."""

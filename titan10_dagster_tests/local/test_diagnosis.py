@@ -290,3 +290,11 @@ def test_14_timescaledb_upgraded_without_its_extension(
     ((_, found, advice),) = problems
     assert found.endswith("the extension 2.20.0.")
     assert "ALTER EXTENSION timescaledb UPDATE" in advice
+
+
+def test_a_project_without_exchanges_gets_a_warning(site: Site) -> None:
+    (site.folder / "titan10.toml").write_text('data = "data"\n')
+    warnings = [finding for finding in site.findings()["settings"] if finding[0] == "warning"]
+    ((_, found, advice),) = warnings
+    assert found == "No exchange is enabled, so nothing is fetched."
+    assert advice.startswith("Add a section such as [exchanges.binance]")

@@ -85,6 +85,18 @@ MISTAKES = (
         settings=changed("start = 2024-01-01", 'start = "January 2024"'),
     ),
     Mistake(
+        "a start in the future", "status", ("exchanges.binance.start: 2124-01-01 is in the future",),
+        settings=changed("start = 2024-01-01", "start = 2124-01-01"),
+    ),
+    Mistake(
+        "a start before the first partition", "status", ("before first_day", "set first_day to 2024-01-01"),
+        settings="first_day = 2024-01-15\n" + SETTINGS,
+    ),
+    Mistake(
+        "an empty symbol", ["backfill", "binance", *DAYS.split(), "--symbol", ""],
+        ("'': not in exchanges.binance.symbols",),
+    ),
+    Mistake(
         "an impossible timeframe", "status", ("exchanges.binance.timeframe", "7m"),
         settings=changed("start = 2024-01-01", 'start = 2024-01-01\ntimeframe = "7m"'),
     ),
