@@ -50,6 +50,7 @@ APART = timedelta(hours=40)  # so that a day is not fetched twice during such fa
 
 _Series = tuple[str, str]
 _SHORT_OUTAGES = timedelta(minutes=90)  # in all; 100 minutes are a hundredth of a week
+_OF_MARKETS = (Listing, Delisting, Relisting, Renamed, Halt)
 _MARKET_CHANGES = ("halt", "relisting", "reuse", "renamed", "redenominated", "revised")
 
 
@@ -176,10 +177,11 @@ def late_holes(
 def _is_disturbed(exchange: str, symbol: str, span: Span, known: Sequence[Event]) -> bool:
     """Return whether something else happens to the series within the span, or answers may be incomplete."""
     for event in known:
-        overlaps = event.span.start < span.end and span.start < event.span.end
-        if not overlaps or event.exchange != exchange:
+        is_mine = event.exchange == exchange and getattr(event, "symbol", symbol) == symbol
+        if is_mine and isinstance(event, _OF_MARKETS):  # at any time: days of a former market are not checked later
+            return True
+        if event.exchange != exchange or not (event.span.start < span.end and span.start < event.span.end):
             continue
-        is_mine = getattr(event, "symbol", symbol) == symbol
         is_storm = isinstance(event, Storm) and event.kind not in INCOMPLETE
         if is_mine and not is_storm:
             return True
