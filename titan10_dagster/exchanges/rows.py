@@ -153,7 +153,7 @@ def _content(table: _Table, step: int, requested_at: int | None = None) -> Parse
     if table.broken is not None:
         empty &= ~table.broken
     timed = _check_times(rows[:, 0])
-    timed &= ~_misplaced(rows[:, 0], step)
+    timed &= ~_misplaced(rows[:, 0], timed, step)
     if len(rows) and not timed.any():
         raise BadResponse("no candle in the answer has a time")
     if not timed.all():
@@ -178,11 +178,12 @@ def _check_times(times: Floats) -> Mask:
     return usable
 
 
-def _misplaced(times: Floats, step: int) -> Mask:
+def _misplaced(times: Floats, timed: Mask, step: int) -> Mask:
     """Return a mask of the rows with a time that is wrong, because the row stands where a single minute is free.
 
     The times of the two neighbours leave room for exactly one candle, and the row's own time is farther from both than
-    the answer is long. Rows that are merely not in order are closer to their place.
+    the answer is long. All other rows with a time (`timed`) are in order. If they are not, the place of a row proves
+    nothing: an answer that is not sorted has such neighbours by chance.
     """
     misplaced = np.zeros(len(times), np.bool_)
     if len(times) < 3:
@@ -190,6 +191,10 @@ def _misplaced(times: Floats, step: int) -> Mask:
     before, own, after = times[:-2], times[1:-1], times[2:]
     length = len(times) * step
     misplaced[1:-1] = (np.abs(after - before) == 2 * step) & (np.abs(own - before) > length)
+    if misplaced.any():
+        steps = np.diff(times[timed & ~misplaced])
+        if not ((steps >= 0).all() or (steps <= 0).all()):
+            misplaced[:] = False
     return misplaced
 
 

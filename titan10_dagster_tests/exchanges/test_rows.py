@@ -224,6 +224,15 @@ def test_rows_that_are_not_in_order_keep_their_times() -> None:
     assert not np.isnan(rows.candles).any()
 
 
+@given(st.permutations([*range(20), *range(62, 82)]))
+@example([*range(0, 20, 2), 70, *range(1, 20, 2), *range(62, 70), *range(71, 82)])
+def test_rows_in_random_order_keep_their_times_and_values(order: list[int]) -> None:
+    """An answer in random order, with an outage in it, has rows far from their neighbours by chance."""
+    rows = parsed("binance", [minute(number) for number in order])
+    assert minutes(rows) == sorted(order)
+    assert not np.isnan(rows.candles).any()
+
+
 def test_an_answer_in_which_no_row_has_a_time_is_malformed() -> None:
     with pytest.raises(BadResponse, match="no candle in the answer has a time"):
         parsed("binance", [[None, "1", "1", "1", "1", "1"], []])

@@ -97,7 +97,7 @@ def test_4_a_database_that_refuses_writes(
 
 
 def test_4_a_database_of_another_encoding(site: Site, postgres_url: str) -> None:
-    options = "TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'"
+    options = "TEMPLATE template0 ENCODING 'LATIN1' LOCALE_PROVIDER libc LC_COLLATE 'C' LC_CTYPE 'C'"
     name = new_name("latin1")
     execute(postgres_url, f"CREATE DATABASE {name} {options}")
     try:
