@@ -139,7 +139,9 @@ def _titan10_here(sandbox: str, database: str, files: str, folder: str, symbols:
 
     def new_context() -> IngestContext:
         titan10 = open_context(EXCHANGE, symbols.split(","), sandbox, database, Path(folder))
-        exchange = titan10.exchange(EXCHANGE).model_copy(update={"sources": ("archive", "rest"), "archive_url": files})
+        exchange = titan10.exchange(EXCHANGE).model_copy(
+            update={"sources": ("archive", "rest"), "archive_url": files, "start": LISTED}
+        )
         settings = titan10.settings.model_copy(update={"exchanges": {EXCHANGE: exchange}})
         return replace(titan10, settings=settings, now=lambda: NOW)
 

@@ -186,7 +186,7 @@ def spend(contestant: Contestant, on: Servers, window: Window) -> Spent:
             process.returncode = os.waitstatus_to_exitcode(status)
             output.seek(0)
             if process.returncode:
-                raise subprocess.CalledProcessError(process.returncode, command, output.read())
+                raise RuntimeError(f"{' '.join(command)}: {output.read().decode()[-2000:]}")
         return Spent(clock, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
 
 
