@@ -87,8 +87,8 @@ def main() -> None:
     print(table)  # noqa: T201
     about = " ".join((__doc__ or "").split("Two windows")[1].split())
     server = "the database of --database" if arguments.database else "embedded PostgreSQL 18"
-    beside = f"{server}, {freqtrade_version(arguments.freqtrade)}"
-    results.write(TITLE, f"Two windows{about}\n\n```\n{table}\n```", beside=beside)
+    beside = f"{server}{freqtrade_version(arguments.freqtrade)}"
+    results.write(TITLE, f"Two windows {about}\n\n```\n{table}\n```", beside=beside)
 
 
 def _measured(name: str, on: Servers, window: Window, contestants: dict[str, Contestant], rounds: int) -> Iterator[str]:
