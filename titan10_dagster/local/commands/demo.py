@@ -170,7 +170,7 @@ def _make_project(folder: Path, project: Path, urls: Mapping[str, str], start: d
     for variable in tuple(os.environ):
         if variable.startswith("TITAN10_"):
             del os.environ[variable]
-    lines = ['data = "."', "", "[server]", f"port = {port}", "postgres_port = 0"]
+    lines = ['data = "."', f"first_day = {start}", "", "[server]", f"port = {port}", "postgres_port = 0"]
     for exchange, quote in QUOTES.items():
         symbols = ", ".join(f'"{base}/{quote}"' for base in BASES)
         lines += ["", f"[exchanges.{exchange}]", f"symbols = [{symbols}]", f"start = {start}"]
