@@ -79,7 +79,7 @@ def plan_days(titan10: IngestContext, days: RunDays, *, refresh: bool = False, r
 
 
 def _due_for_a_later_check(titan10: IngestContext, exchange: str) -> frozenset[Slice]:
-    """Return the slices of the exchange whose check for late candles is due, as the repair sensor plans them."""
+    """Return the slices that are due for a check for late candles. The repair sensor uses the same list."""
     due = set()
     if exchange in titan10.settings.exchanges:
         for checked in slices_to_check_later(titan10, [exchange]):
