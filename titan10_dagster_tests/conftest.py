@@ -67,8 +67,9 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
         return (yield)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Sort the tests and group them for the processes of pytest-xdist."""
+    """Sort the tests and group them, before pytest-xdist reads the groups."""
     arrange(items)
 
 
