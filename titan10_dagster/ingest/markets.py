@@ -84,13 +84,11 @@ def resolve_slices(titan10: IngestContext, exchange: str, slices: Sequence[Slice
     return resolution
 
 
-def listed_symbols(titan10: IngestContext, exchange: str) -> list[str]:
-    """Return the configured symbols that are in the stored market list; all of them if no list is stored."""
-    return listed_by_exchange(titan10, [exchange])[exchange]
-
-
 def listed_by_exchange(titan10: IngestContext, exchanges: Iterable[str]) -> dict[str, list[str]]:
-    """Return `listed_symbols` of each exchange, in one query."""
+    """Return the configured symbols of each exchange that are in its stored market list, in one query.
+
+    All symbols of an exchange are returned if no list of it is stored.
+    """
     return MarketStore(titan10.database).listed({name: titan10.exchange(name).symbols for name in exchanges})
 
 

@@ -7,7 +7,7 @@ from datetime import date
 
 import pytest
 
-from titan10_dagster.ingest.markets import listed_symbols, refresh_markets, resolve_slices, stored_or_read
+from titan10_dagster.ingest.markets import listed_by_exchange, refresh_markets, resolve_slices, stored_or_read
 from titan10_dagster.sandbox.venues.registry import VENUES
 from titan10_dagster.store.markets import MarketStore
 from titan10_dagster_tests.world import MakeWorld
@@ -52,9 +52,9 @@ def test_days_out_of_reach_cost_no_request(make_world: MakeWorld) -> None:
 
 def test_all_symbols_count_as_listed_until_a_list_is_stored(make_world: MakeWorld) -> None:
     world = make_world({"binance": ["BTC/USDT", "BTC/USTD"]})
-    assert listed_symbols(world.titan10, "binance") == ["BTC/USDT", "BTC/USTD"]
+    assert listed_by_exchange(world.titan10, ["binance"]) == {"binance": ["BTC/USDT", "BTC/USTD"]}
     refresh_markets(world.titan10, "binance")
-    assert listed_symbols(world.titan10, "binance") == ["BTC/USDT"]
+    assert listed_by_exchange(world.titan10, ["binance"]) == {"binance": ["BTC/USDT"]}
 
 
 def test_a_typo_beside_a_short_list_leaves_the_other_symbols_known(make_world: MakeWorld) -> None:
