@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from itertools import chain
+from threading import Lock
 
 import numpy as np
 
@@ -33,6 +34,7 @@ _US_SINCE = 1_735_689_600_000  # 2025-01-01: Binance's spot files have microseco
 _KEPT = 100  # stretches of candles
 _FILES_KEPT = 24  # packed files; a month of 1m candles has 2 MB
 _packed_files: dict[object, bytes] = {}
+_packing = Lock()  # each sandbox has its own thread
 _FAST = 1  # zlib's level: a third of the time of the usual level
 _BOMB_MEGABYTES = 544  # above the size that the client unpacks
 Row = list[float]  # [ms, open, high, low, close, volume]
@@ -369,13 +371,14 @@ class FileServer:
         """
         digest = hashlib.blake2b(np.asarray(rows).tobytes()).digest()
         key = (self.site.venue.id, path, frozenset(defects), digest)
-        packed = _packed_files.get(key)
-        if packed is None:
-            packed = self._packed(path, rows, defects)
-            while len(_packed_files) >= _FILES_KEPT:
-                del _packed_files[next(iter(_packed_files))]
-            _packed_files[key] = packed
-        return packed
+        with _packing:
+            packed = _packed_files.get(key)
+            if packed is None:
+                packed = self._packed(path, rows, defects)
+                if len(_packed_files) >= _FILES_KEPT:
+                    del _packed_files[next(iter(_packed_files))]
+                _packed_files[key] = packed
+            return packed
 
     def _packed(self, path: str, rows: list[Row], defects: set[str]) -> bytes:
         shelf = self.shelf
