@@ -77,7 +77,7 @@ class Downloader:
     base_url: scheme and host that replace the archive's own (a mirror, the sandbox).
     cache: the folder of verified files.
     connections: the maximum number of simultaneous requests.
-    standing: whether the archive still deserves requests; `archives.fetch` reports to it what files contain.
+    standing: decides whether more files are requested; `archives.fetch` reports to it what files contain.
     wait: tenacity's pause between two attempts at one request.
     on_file: called with each verified file, downloaded or from the cache.
     """
@@ -275,7 +275,7 @@ async def _with_digest(
         _published_digest(downloader, file, headers),
         return_exceptions=True,
     )
-    # The data file is looked at first: its answer shows whether the archive refuses only the digest file.
+    # The answer for the data file is handled first: it shows whether the archive refuses only the digest file.
     if isinstance(data, FileRefused):
         standing.refused(data)
         await downloader.settle()

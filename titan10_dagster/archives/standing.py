@@ -1,4 +1,4 @@
-"""Whether an archive still deserves requests, judged by its answers in this run.
+"""The decision whether more files of an archive are requested, from its answers in this run.
 
 One file that is refused or damaged is a fault of that file. An archive that serves nothing would cost a backfill of
 years thousands of useless requests, so it is left alone after a few of them, and the next source is used.

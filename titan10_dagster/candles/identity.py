@@ -128,8 +128,8 @@ def choose(
     for market in markets:
         candidates = [market, *market.rivals]
         stored = known.get(market.symbol)
-        known_one = None if stored is None else _named(candidates, stored.market_id)
-        winner, is_known = known_one or market, known_one is not None
+        same = None if stored is None else _named(candidates, stored.market_id)
+        winner, is_known = same or market, same is not None
         chosen.append(winner)
         if market.rivals and market.symbol in wanted:
             others = tuple(rival.market_id for rival in candidates if rival is not winner)

@@ -1,4 +1,4 @@
-"""URLs of proxies: what is wrong with one, and which hosts NO_PROXY excepts.
+"""URLs of proxies: what is wrong with one, and which hosts NO_PROXY exempts.
 
 A proxy that cannot be used must stop a request: without it, the request would leave from this machine's own address.
 """
@@ -35,11 +35,11 @@ def fault_of(proxy: str) -> str:
     return ""
 
 
-def is_in_network(host: str | None, excepted: str) -> bool:
+def is_in_network(host: str | None, no_proxy: str) -> bool:
     """Return whether the host is an IP address in a network of NO_PROXY, such as 10.0.0.0/8."""
     with suppress(ValueError):  # the host is a name
         address = ipaddress.ip_address(host or "")
-        for entry in excepted.split(","):
+        for entry in no_proxy.split(","):
             with suppress(ValueError):  # the entry is a name
                 if "/" in entry and address in ipaddress.ip_network(entry.strip(), strict=False):
                     return True

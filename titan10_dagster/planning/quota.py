@@ -63,7 +63,7 @@ class Usage:
 
         The time is infinite if an answer has to arrive before it is known.
         """
-        self._forget_until(now)
+        self._drop_ended(now)
         over = self._counted + min(weight, most) - most
         if over <= 1e-9:
             return now
@@ -93,7 +93,7 @@ class Usage:
             end = max(end, self._answered[-1][0])
         self._answered.append((end, released.weight))
 
-    def _forget_until(self, now: float) -> None:
+    def _drop_ended(self, now: float) -> None:
         while self._answered and self._answered[0][0] <= now:
             self._counted -= self._answered.popleft()[1]
         if not self._answered and not self._under_way:
