@@ -34,7 +34,7 @@ _US_SINCE = 1_735_689_600_000  # 2025-01-01: Binance's spot files have microseco
 _KEPT = 100  # stretches of candles
 _FILES_KEPT = 24  # packed files; a month of 1m candles has 2 MB
 _packed_files: dict[object, bytes] = {}
-_packing = Lock()  # each sandbox has its own thread
+_caching = Lock()  # files are answered in several threads
 _FAST = 1  # zlib's level: a third of the time of the usual level
 _BOMB_MEGABYTES = 544  # above the size that the client unpacks
 Row = list[float]  # [ms, open, high, low, close, volume]
@@ -357,11 +357,12 @@ class FileServer:
         The most recent stretches are cached, because a file and its digest both need them.
         """
         key = (symbol, start, end)
-        if key not in self._kept:
-            if len(self._kept) >= _KEPT:
-                del self._kept[next(iter(self._kept))]
-            self._kept[key] = self.site.truth(symbol, start, end).tolist()
-        return self._kept[key]
+        with _caching:
+            if key not in self._kept:
+                if len(self._kept) >= _KEPT:
+                    del self._kept[next(iter(self._kept))]
+                self._kept[key] = self.site.truth(symbol, start, end).tolist()
+            return self._kept[key]
 
     def _packed_once(self, path: str, rows: list[Row], defects: set[str]) -> bytes:
         """Return the packed file. Recent files are cached: a file and its digest need the same bytes.
@@ -371,7 +372,7 @@ class FileServer:
         """
         digest = hashlib.blake2b(np.asarray(rows).tobytes()).digest()
         key = (self.site.venue.id, path, frozenset(defects), digest)
-        with _packing:
+        with _caching:
             packed = _packed_files.get(key)
             if packed is None:
                 packed = self._packed(path, rows, defects)

@@ -6,14 +6,17 @@ import csv
 import gzip
 import hashlib
 import io
+import sys
 import zipfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
 from titan10_dagster.exchanges.archive_record import Archive, Cadence
 from titan10_dagster.exchanges.venues.registry import all_venues
+from titan10_dagster.sandbox import archives
 from titan10_dagster.sandbox.archives import SHELVES, FileServer
 from titan10_dagster.sandbox.server import Sandbox
 
@@ -137,3 +140,20 @@ def test_a_stale_digest_is_not_that_of_the_file(files: FileServer) -> None:
 def test_an_unknown_defect_is_refused(files: FileServer) -> None:
     with pytest.raises(ValueError, match="'no_such' is not a defect of a file"):
         files.defect("no_such")
+
+
+def test_threads_may_request_files_at_the_same_time(files: FileServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server answers files in threads. Small caches make them evict each other's entries."""
+    monkeypatch.setattr(archives, "_KEPT", 1)
+    monkeypatch.setattr(archives, "_FILES_KEPT", 1)
+    monkeypatch.setattr(FileServer, "_packed", lambda self, path, rows, defects: path.encode())  # packing takes long
+    paths = [binance(files, DAY - timedelta(days=number)) for number in range(12)]
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as threads:
+            replies = list(threads.map(files.answer, paths * 30))
+    finally:
+        sys.setswitchinterval(before)
+    assert {reply.status for reply in replies} == {200}
+    assert len({reply.body for reply in replies}) == len(paths)
