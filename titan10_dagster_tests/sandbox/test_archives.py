@@ -146,13 +146,14 @@ def test_threads_may_request_files_at_the_same_time(files: FileServer, monkeypat
     """The server answers files in threads. Small caches make them evict each other's entries."""
     monkeypatch.setattr(archives, "_KEPT", 1)
     monkeypatch.setattr(archives, "_FILES_KEPT", 1)
+    monkeypatch.setattr(archives, "_packed_files", {})
     monkeypatch.setattr(FileServer, "_packed", lambda self, path, rows, defects: path.encode())  # packing takes long
     paths = [binance(files, DAY - timedelta(days=number)) for number in range(12)]
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     try:
         with ThreadPoolExecutor(8) as threads:
-            replies = list(threads.map(files.answer, paths * 30))
+            replies = list(threads.map(files.answer, paths * 60))
     finally:
         sys.setswitchinterval(before)
     assert {reply.status for reply in replies} == {200}
