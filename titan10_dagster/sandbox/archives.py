@@ -237,7 +237,7 @@ class FileServer:
     def __init__(self, site: Site, shelf: Shelf) -> None:
         self.site = site
         self.shelf = shelf
-        self.served: list[str] = []  # the paths of all requests, in order
+        self.served: list[str] = []  # the paths of all requests, in the order of arrival
         self._paths = [re.compile(path) for path in shelf.paths]
         names = {
             shelf.symbol(series.instrument.name.base_id, series.instrument.name.quote_id).upper(): symbol
@@ -267,10 +267,13 @@ class FileServer:
         """Return whether the path belongs to the archive."""
         return self._data_path(path.lstrip("/")) is not None
 
+    def note(self, path: str) -> None:
+        """Add the request to `served`. The server does so when a request arrives, before threads make the answers."""
+        self.served.append(path.lstrip("/"))
+
     def answer(self, path: str) -> FileReply:
         """Return the file or the digest at the path."""
         path = path.lstrip("/")
-        self.served.append(path)
         data_path = self._data_path(path)
         defects = self._striking(path)
         if data_path is None or "missing" in defects:

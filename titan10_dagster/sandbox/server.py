@@ -187,6 +187,7 @@ def _handler(site: Site, files: FileServer | None) -> Callable[[web.BaseRequest]
         if request.path.startswith(PREFIX):
             return await _control(site, request)
         if files is not None and files.owns(request.path):
+            files.note(request.path)
             file = await asyncio.to_thread(files.answer, request.path)
             return web.Response(status=file.status, body=file.body, headers=file.headers)
         reply = site.answer(request.path, await _parameters(request))

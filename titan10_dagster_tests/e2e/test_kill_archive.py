@@ -90,7 +90,7 @@ def test_a_backfill_from_files_downloads_none_twice_however_often_it_is_killed(s
             os.killpg(process.pid, signal.SIGKILL)
             struck += 1
         process.communicate(timeout=300)
-        wait_for_silence(site)
+        site.sandbox.wait_for_silence()
         print(f"strike {struck}: {len(site.cached())} files are in the cache")  # noqa: T201
         assert_not_again(site, before, requested)
     assert struck
@@ -112,14 +112,6 @@ def wait_for_files(site: Site, process: subprocess.Popen[str], files: int, reque
         if len(site.served) > requested and len(site.cached()) >= files:
             return
         time.sleep(0.02)
-
-
-def wait_for_silence(site: Site) -> None:
-    """Wait until the sandbox has handled the requests that the killed process had sent."""
-    requests = -1
-    while requests < len(site.served):
-        requests = len(site.served)
-        time.sleep(0.5)
 
 
 def assert_not_again(site: Site, before: set[str], requested: int) -> None:
