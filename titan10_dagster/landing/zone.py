@@ -4,8 +4,11 @@
 
 A file has the columns exchange, symbol, timeframe, time (UTC, milliseconds) and the five values. Its key-value metadata
 "titan10" describes the fetch of the slice as JSON. Any Parquet reader can read it. A file under its final name is
-complete: it is written under a temporary name, synced and renamed, so a process that is killed at any instant leaves
-the old file, the new one, or none. `landing/names.py` makes the file names.
+complete: it is written under a temporary name and renamed, so a process that is killed at any instant leaves the old
+file, the new one, or none. After a power failure the same is true of candles from an exchange's API, because their
+files are synced to the disk. Candles from an archive are not synced, which takes a sixth of the time of their fetch:
+they can be read again from the archive, and a file that lost its content is recognized by its checksums.
+`landing/names.py` makes the file names.
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ import structlog
 from pyarrow import parquet
 
 from titan10_dagster.candles.columns import Candles
-from titan10_dagster.candles.fetched import FetchedSlice, FetchRecord
+from titan10_dagster.candles.fetched import FetchedSlice, FetchRecord, Source
 from titan10_dagster.candles.frame import COLUMNS, VALUES
 from titan10_dagster.candles.rules import judge
 from titan10_dagster.candles.slices import Slice
@@ -52,6 +55,7 @@ class LandingZone:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._creating = Lock()
+        self._on_disk: set[Path] = set()  # folders whose entries were synced to the disk by this process
 
     def path(self, slice_: Slice) -> Path:
         """Return the path for writing the slice.
@@ -87,19 +91,19 @@ class LandingZone:
         LandingError if it cannot be written; the former file is then still there.
         """
         slice_ = fetched.record.slice
+        durable = fetched.record.source is not Source.ARCHIVE
         path = self.path(slice_)
         former = self.read_or_quarantine(slice_)
         former_path = self._located(slice_)
         try:
-            with self._creating:  # a thread uses a folder only after the folder was synced to the disk
-                _create_folder(path.parent)
+            self._create_folder(path.parent, durable=durable)
             if former is not None:
                 fetched = _with_unreachable_rows(fetched, former)
                 if np.setdiff1d(former.candles.times, fetched.candles.times).size:
                     content = former_path.read_bytes()
                     evidence = superseded_name(path.name, former.record.fetched_at, content)
-                    _put(path.with_name(evidence), pa.py_buffer(content))
-            _put(path, _encoded(fetched))
+                    _put(path.with_name(evidence), pa.py_buffer(content), durable=True)
+            _put(path, _encoded(fetched), durable=durable)
             if former_path != path:
                 former_path.unlink(missing_ok=True)
         except OSError as error:
@@ -181,6 +185,20 @@ class LandingZone:
                 removed += 1
         return removed
 
+    def _create_folder(self, folder: Path, *, durable: bool) -> None:
+        """Create the folder and its parents. With `durable` their entries are on the disk when this returns."""
+        if not durable and self.root.is_dir():
+            folder.mkdir(parents=True, exist_ok=True)
+            return
+        with self._creating:  # a thread uses a folder only after the folder was synced to the disk
+            for part in (*reversed(folder.parents), folder):
+                is_new = not part.is_dir()
+                is_below_root = self.root in part.parents  # another process may have created it without syncing
+                if is_new or (is_below_root and part not in self._on_disk):
+                    part.mkdir(exist_ok=True)
+                    _sync_folder(part.parent)
+                    self._on_disk.add(part)
+
     def _record_or_quarantine(self, slice_: Slice) -> FetchRecord | None:
         try:
             return self.record(slice_)
@@ -246,28 +264,21 @@ def _unreadable(path: Path, slice_: Slice, error: BaseException) -> _UnreadableF
     return _UnreadableFile(message, path=path)
 
 
-def _create_folder(folder: Path) -> None:
-    """Create the folder and its parents. Syncing the parent puts a new folder's entry on the disk."""
-    if folder.is_dir():
-        return
-    _create_folder(folder.parent)
-    folder.mkdir(exist_ok=True)
-    _sync_folder(folder.parent)
-
-
-def _put(path: Path, content: pa.Buffer) -> None:
+def _put(path: Path, content: pa.Buffer, *, durable: bool) -> None:
     # The name is new each time, because two processes that land the same slice must not write to the same file.
     temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
         with temporary.open("xb") as file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
+    if durable:
+        _sync_folder(path.parent)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -433,6 +433,39 @@ while True:
 """
 
 
+class Syncs:
+    """The files and folders that were synced to the disk, as paths below the landing zone."""
+
+    def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._root = root
+        self.paths: list[str] = []
+        self._fsync = os.fsync
+        monkeypatch.setattr(os, "fsync", self)
+
+    def __call__(self, descriptor: int) -> None:
+        self._fsync(descriptor)
+        path = str(Path(f"/proc/self/fd/{descriptor}").readlink())
+        self.paths.append("file" if path.endswith(".tmp") else os.path.relpath(path, self._root))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, so this was NOT tested")
+def test_candles_of_the_api_are_on_the_disk_with_all_their_folders(
+    zone: LandingZone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    zone.root.mkdir()
+    from_archive = replace(fetched(some.whole_slice(SLICE)).record, source=Source.ARCHIVE)
+    syncs = Syncs(zone.root, monkeypatch)
+    zone.write(FetchedSlice(from_archive, some.whole_slice(SLICE)))
+    assert syncs.paths == [], "candles from an archive can be read again"
+    zone.write(fetched(some.whole_slice(of_symbol("ETH/USDT")), of_symbol("ETH/USDT")))
+    folder = zone.path(SLICE).parent
+    above = [os.path.relpath(part, zone.root) for part in (folder.parent.parent, folder.parent)]
+    assert syncs.paths == [".", *above, "file", os.path.relpath(folder, zone.root)]
+    syncs.paths.clear()
+    zone.write(fetched(some.whole_slice(of_symbol("XRP/USDT")), of_symbol("XRP/USDT")))
+    assert syncs.paths == ["file", os.path.relpath(folder, zone.root)], "each folder is synced once per process"
+
+
 def test_a_killed_writer_leaves_a_whole_file(zone: LandingZone) -> None:
     writer = subprocess.Popen(
         [sys.executable, "-c", WRITES_FOR_EVER, str(zone.root)], stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]
