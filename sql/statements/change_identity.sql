@@ -1,6 +1,7 @@
--- The new market of a symbol. Its series break after their last candle, and at the midnight before that instant,
--- because the rest of that day is fetched from the new market. The values are bound once, so that they need no cast
--- elsewhere.
+-- Records the new market of a symbol. Returns the start of the first day of the new market.
+-- Each series of the symbol gets two breaks: at the end of its last candle, and at the midnight before that instant.
+-- The second break is needed because the rest of that day is fetched from the new market.
+-- The parameters are in the SELECT lists of the INSERTs. They take the types of the columns there and need no cast.
 WITH ends AS (
     SELECT exchange, symbol, timeframe, last_candle + timeframe_interval(timeframe) AS at
     FROM series

@@ -1,5 +1,4 @@
--- The symbols with a changed market, each with its exchange: the current market, the former one, and the start of the
--- current one.
+-- The given symbols with a changed market: the current market, the former market, and the start of the current market.
 SELECT DISTINCT ON (exchange, symbol) exchange, symbol, market_id, former_id, valid_from
 FROM (
     SELECT

@@ -1,9 +1,9 @@
--- The chunks of the candles, by time.
+-- The chunks of the table candles, in order of time.
 SELECT
     chunks.range_start AS start,
     chunks.range_end AS "end",
     chunks.is_compressed AS compressed,
-    -- The bit for "partial". The catalogue column chunk.status is gone since 2.29.
+    -- The bit with the value 8 means "partial". TimescaleDB 2.29 has removed the catalogue column chunk.status.
     _timescaledb_functions.chunk_status(
         format('%I.%I', chunks.chunk_schema, chunks.chunk_name)::regclass
     ) & 8 = 8 AS partial,

@@ -1,4 +1,4 @@
--- Those of the given symbols for which enough exchanges have 1m candles, so that their closes can be compared.
+-- The given symbols with 1m candles of at least :fewest exchanges. Only the closes of these symbols can be compared.
 SELECT symbol
 FROM series
 WHERE symbol = ANY(%(symbols)s)

@@ -1,4 +1,5 @@
--- After how long candles are compressed, and when that last succeeded; one row in any case.
+-- The age at which candles are compressed, and the time at which the compression last succeeded.
+-- There is always one row. Its values are NULL if there is no compression policy.
 SELECT
     (jobs.config ->> 'compress_after')::interval AS compress_after,
     nullif(stats.last_successful_finish, '-infinity') AS compressed_at

@@ -1,4 +1,5 @@
--- Adds requests to those of their hour, and deletes counts older than two days.
+-- Adds :requests to the number of requests of an exchange in the hour. Deletes the exchange's numbers that are older
+-- than two days.
 WITH forgotten AS (
     DELETE FROM exchange_requests WHERE exchange = %(exchange)s AND hour < %(hour)s::timestamptz - interval '2 days'
 )

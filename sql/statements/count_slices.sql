@@ -1,4 +1,5 @@
--- How many candles are stored of some slices of one exchange, by the number of the slice (from 1).
+-- The number of stored candles of each given slice of one exchange. `number`: position of the slice in the parameters,
+-- from 1.
 SELECT
     slices.number,
     (
@@ -9,7 +10,7 @@ SELECT
             AND timeframe = slices.timeframe
             AND "time" >= slices.starts
             AND "time" < slices.ends
-            -- The bounds of all the slices, as constants: with them the planner leaves out other chunks.
+            -- These constants are the bounds of all slices together. They let the planner exclude all other chunks.
             AND "time" >= %(first)s
             AND "time" < %(last)s
     ) AS candles

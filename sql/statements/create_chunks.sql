@@ -1,4 +1,5 @@
--- Inserts a row for each instant, which creates its chunk; returns the quoted name of the chunk of each row.
+-- Inserts a row at each instant. If an instant has no chunk, the insert creates the chunk. Returns the quoted name of
+-- the chunk of each row.
 INSERT INTO candles (
     exchange, symbol, timeframe, "time", open, high, low, close, volume, price_scale, volume_scale
 )

@@ -1,3 +1,4 @@
--- A temporary table for candles that are stored with other values.
+-- Creates a temporary table for received candles that are already stored with different values.
+-- The table is emptied, because an earlier batch of the same transaction possibly filled it.
 CREATE TEMPORARY TABLE IF NOT EXISTS restated (LIKE candles) ON COMMIT DROP;
 TRUNCATE restated

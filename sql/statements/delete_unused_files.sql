@@ -1,4 +1,5 @@
--- The files of an exchange that no stored candle and no restatement names any more.
+-- Deletes the records of an exchange's files that are not used any more. A file is used if stored candles were read
+-- from it, or if a restatement refers to it.
 DELETE FROM source_files
 WHERE exchange = %(exchange)s
     AND NOT EXISTS (SELECT FROM source_stretches WHERE source_stretches.file_id = source_files.id)

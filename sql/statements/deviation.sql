@@ -1,5 +1,7 @@
--- How far the closes of one exchange lie from the median of all exchanges, per symbol of a UTC day: minutes compared (one
--- in `every`), those that deviate further than the limit, the median distance and the largest, in basis points.
+-- Compares the closes of one exchange with the median close of all exchanges, for each symbol of a UTC day.
+-- `compared`: the number of compared minutes; only one minute in :every is compared. `deviating`: the number of minutes
+-- with a distance above :limit. `typical` and `largest`: the median distance and the largest distance.
+-- Distances and the limit are in basis points.
 WITH markets AS (
     SELECT
         exchange,
@@ -11,7 +13,7 @@ WITH markets AS (
         AND timeframe = '1m'
         AND first_candle < %(end)s
         AND last_candle >= %(start)s
-        -- A colon: a derivative, whose price is another one.
+        -- A symbol with a colon is a derivative. Its price is not comparable with spot prices.
         AND strpos(symbol, ':') = 0
     WINDOW same AS (PARTITION BY symbol)
 ),
@@ -30,11 +32,11 @@ minutes AS (
             AND ohlcv.timeframe = '1m'
             AND ohlcv."time" >= %(start)s
             AND ohlcv."time" < %(end)s
-            -- A minute without trades repeats an old price.
+            -- A candle without volume repeats an old price.
             AND ohlcv.volume > 0
             AND extract(MINUTE FROM ohlcv."time")::integer %% %(every)s = 0
-        -- A fence for the planner: market by market through the key. Otherwise the planner expects few markets, and reads the day of all
-        -- of them once for each (20 s instead of 0.5 s).
+        -- OFFSET 0 makes the planner read market by market through the key. Without OFFSET 0 the planner expects few
+        -- markets, and reads the day of all markets once for each market (20 s instead of 0.5 s).
         OFFSET 0
     ) AS stored
     WHERE markets.others >= %(fewest)s AND markets.concerned

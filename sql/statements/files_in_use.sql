@@ -1,5 +1,6 @@
--- The newest known file at each address that stretches name. An address counts once, even if stretches
--- still name an older file because the newer one lacks some candles.
+-- The archive files from which stored candles were read. For each address, only the newest known file is listed.
+-- An older file at the same address is not listed, even if some stored candles are only in the older file.
+-- Only files that were last checked before :checked_before are listed, at most :most.
 SELECT newest.id, newest.url, newest.digest, newest.size, newest.etag, newest.last_modified, newest.checked_at
 FROM (
     SELECT DISTINCT ON (files.url)

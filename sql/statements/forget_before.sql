@@ -1,4 +1,5 @@
--- Deletes what is known about candles before a UTC day; returns the number of deleted ledger rows.
+-- Deletes the ledger rows, gaps, silences and sources of the time before a UTC day. Series that end before this day are
+-- deleted, and series that continue get a new first candle. Returns the number of deleted ledger rows.
 WITH forgotten AS (
     DELETE FROM slice_ledger WHERE day < %(day)s RETURNING 1
 ),

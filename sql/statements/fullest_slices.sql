@@ -1,5 +1,5 @@
--- For each other exchange, each timeframe and each of some days: the few slices with the most candles. They show whether
--- the exchange traded.
+-- For each other exchange, each timeframe and each given day: the :witnesses slices with the most candles. These slices
+-- show whether the other exchange traded.
 SELECT fullest.*
 FROM (SELECT DISTINCT exchange, timeframe FROM series WHERE exchange <> %(exchange)s) AS others
 CROSS JOIN unnest(%(days)s::date[]) AS days (day)

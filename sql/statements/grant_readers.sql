@@ -1,5 +1,5 @@
--- Lets the role titan10_reader read all tables and views of this schema, whichever migration made them. It is repeated after
--- each migration, because the role may have been created later, by an administrator.
+-- Lets the role titan10_reader read all tables and views of this schema. This is repeated each time Titan-10 migrates
+-- the database, because an administrator may have created the role after the tables.
 DO $$
 DECLARE
     relation regclass;

@@ -1,4 +1,5 @@
--- Series that were stored before their market was known, or that have a market with another name now.
+-- Sets the market of each series to the market in the market list. Two kinds of series change: series that were stored
+-- before their market was known, and series with a renamed market.
 UPDATE series
 SET market_id = markets.market_id
 FROM markets

@@ -1,7 +1,10 @@
--- The days before :today that the ledger knows of some series, as stretches; one row for all series of an exchange with
--- the same stretches.
--- Counting is one pass. The days are read one by one only for a series that misses a day between its first and its last
--- day: a day minus its number in order is constant within a stretch. LATERAL: each such series by the primary key.
+-- The days before :today with a ledger row, for the given series, as stretches of consecutive days. Series of the same
+-- exchange and timeframe share a row if their stretches and their `since` are equal.
+-- `since`: the first day that was fetched on the same day or the day after. It is looked up only for a series with a
+-- missing day between its first day and :today.
+-- The days are counted in one pass. They are read one by one only for a series with a missing day between its first and
+-- its last day. Within a stretch, the day minus its row number is constant. LATERAL reads each such series through the
+-- primary key.
 WITH totals AS MATERIALIZED (
     SELECT exchange, symbol, timeframe, count(*) AS days, min(day) AS first, max(day) AS last
     FROM slice_ledger

@@ -1,4 +1,5 @@
--- The present identity of each symbol with stored candles: the last recorded one, else the stored market's.
+-- The current identity of each symbol with stored candles: the identity that was recorded last. If no identity is
+-- recorded, the values come from the stored market list.
 SELECT
     stored.symbol,
     coalesce(known.market_id, markets.market_id) AS market_id,

@@ -1,5 +1,5 @@
--- Of some symbols, each with its exchange, those in the exchange's market list, in the given order. All symbols of an
--- exchange without a stored list count as listed.
+-- The given symbols that are in the stored market list of their exchange, in the given order. If an exchange has no
+-- stored market list, all its symbols count as listed.
 SELECT configured.exchange, configured.symbol
 FROM unnest(%(exchanges)s::text[], %(symbols)s::text[]) WITH ORDINALITY AS configured (exchange, symbol, number)
 WHERE EXISTS (

@@ -1,5 +1,6 @@
--- For each exchange that is polled live: how far the candles of its newest series reach, and those of the series that
--- is furthest behind. Only for the configured :series, and for slices of yesterday and today.
+-- For each exchange that is polled live: the time up to which its most recently covered series is covered (`newest`),
+-- and the same time for the series that is furthest behind (`oldest`).
+-- Only the configured :series count, with their live slices of yesterday and today.
 SELECT polled.exchange, max(covered) AS newest, min(covered) AS oldest
 FROM unnest(%(exchanges)s::text[], %(timeframes)s::text[]) AS polled (exchange, timeframe)
 CROSS JOIN LATERAL (

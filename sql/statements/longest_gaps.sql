@@ -1,4 +1,5 @@
--- The longest gap with one of the given reasons, for each series and UTC day. LATERAL: series by series by the primary key.
+-- The number of candles of the longest gap with one of the given reasons, for each series and UTC day. LATERAL reads
+-- each series through the primary key.
 SELECT series.symbol, found.day, found.candles
 FROM series
 CROSS JOIN LATERAL (

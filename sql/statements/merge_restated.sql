@@ -1,5 +1,5 @@
--- An upsert, although the rows exist: TimescaleDB then decompresses only the batches around these candles, while an
--- UPDATE with a join would decompress whole chunks.
+-- All these candles are stored already, but an upsert is used instead of an UPDATE. For an upsert, TimescaleDB
+-- decompresses only the batches around these candles. For an UPDATE with a join, it would decompress whole chunks.
 INSERT INTO candles (
     exchange, symbol, timeframe, "time", open, high, low, close, volume, price_scale, volume_scale
 )

@@ -1,4 +1,5 @@
--- The number of missing candles of a series in a stretch of time, by reason; gaps are cut to its bounds.
+-- The number of missing candles of a series in [:start, :end), by reason. If a gap extends beyond a bound, only its
+-- part inside the bounds counts.
 SELECT
     reason,
     sum(
@@ -9,7 +10,7 @@ FROM gaps
 WHERE exchange = %(exchange)s
     AND symbol = %(symbol)s
     AND timeframe = %(timeframe)s
-    -- A gap never crosses midnight, so one that reaches into the stretch begins less than a day before it.
+    -- A gap never crosses midnight. So a gap that overlaps the stretch begins less than a day before the stretch.
     AND gap_start > %(start)s::timestamptz - interval '24 hours'
     AND gap_start < %(end)s
     AND gap_end > %(start)s

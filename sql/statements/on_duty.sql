@@ -1,6 +1,7 @@
--- For each of some series: its first day that was fetched on that day or the day after, as live polling and the daily
--- settlement do. A series without such a day has no row. `number`: of the series, from 1.
--- LATERAL: each series by the primary key, no further than that day.
+-- For each given series: the first day that was fetched on the same day or the day after. Live polling and the daily
+-- settlement fetch days at that time. A series without such a day has no row.
+-- `number`: position of the series in the parameters, from 1. LATERAL reads each series through the primary key and
+-- stops at the first such day.
 SELECT series.number, duty.since
 FROM unnest(%(exchanges)s::text[], %(symbols)s::text[], %(timeframes)s::text[]) WITH ORDINALITY
     AS series (exchange, symbol, timeframe, number)

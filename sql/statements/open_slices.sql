@@ -1,7 +1,11 @@
--- The slices of some series, on days before :today, that miss candles without a final reason. `number`: of the series
--- in :exchanges, from 1. For a slice without an open gap, the fetch and the end of the day take the place of a gap's.
--- MATERIALIZED and LATERAL: one pass over the open slices, then the open gaps of each by their own index. Without
--- it, and without statistics, the planner reads the ledger of an exchange once for each series, which takes seconds.
+-- The open slices of the given series, from the start day of each series to the day before :today. A slice is open if
+-- it is not settled, or if candles are missing without a final reason.
+-- `number`: position of the series in the parameters, from 1. `first_seen`, `unexplained_seen` and `missing_until`
+-- belong to the slice's gaps without a final reason. For a slice without such a gap, `first_seen` is the time of its
+-- fetch, and `missing_until` is the end of its day.
+-- MATERIALIZED makes the planner read the open slices once. LATERAL then reads the gaps of each slice through an index.
+-- Without both, and without table statistics, the planner reads the ledger of an exchange once for each series, which
+-- takes seconds.
 WITH open_slices AS MATERIALIZED (
     SELECT exchange, symbol, timeframe, day, state, fetched_at
     FROM slice_ledger

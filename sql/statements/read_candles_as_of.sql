@@ -1,4 +1,5 @@
--- Candles with the values that they had at an instant: the old values of the first restatement after it.
+-- The candles of a series with the values that they had at the instant :as_of. If a candle was restated after :as_of,
+-- its values are the old values of the first such restatement.
 COPY (
     SELECT
         "time",

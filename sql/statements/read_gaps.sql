@@ -1,5 +1,6 @@
--- The gaps of some slices of one exchange, each with the number of its slice (from 1).
--- LATERAL: slice by slice by the primary key. Without statistics the planner would join with all existing gaps.
+-- The gaps of the given slices of one exchange. `number`: position of the slice in the parameters, from 1.
+-- LATERAL reads each slice through the primary key. Without LATERAL and without table statistics, the planner would
+-- join the slices with all existing gaps.
 SELECT slices.number, found.*
 FROM unnest(
     %(symbols)s::text[], %(timeframes)s::text[], %(starts)s::timestamptz[], %(ends)s::timestamptz[]

@@ -1,4 +1,4 @@
--- The ledger rows of some slices of one exchange; slices without a row are left out.
+-- The ledger rows of the given slices of one exchange. Slices without a ledger row are left out.
 SELECT slice_ledger.*
 FROM unnest(%(symbols)s::text[], %(timeframes)s::text[], %(days)s::date[]) AS slices (symbol, timeframe, day)
 JOIN slice_ledger

@@ -1,4 +1,4 @@
--- The stretches of a series in [:start, :end) that were read from files, cut to these bounds, each with its file.
+-- The stretches of a series that were read from files, each with its file. The stretches are cut to [:start, :end).
 SELECT
     greatest(stretch_start, %(start)s) AS stretch_start,
     least(stretch_end, %(end)s) AS stretch_end,

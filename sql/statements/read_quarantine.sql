@@ -1,4 +1,5 @@
--- Rows of some slices of one exchange that no valid candle has replaced yet. `number`: of the slice, from 1.
+-- The quarantined rows of the given slices of one exchange that no valid candle has replaced yet.
+-- `number`: position of the slice in the parameters, from 1.
 SELECT slices.number, quarantine."time", quarantine.first_seen, quarantine.last_seen
 FROM unnest(%(symbols)s::text[], %(timeframes)s::text[], %(days)s::date[])
     WITH ORDINALITY AS slices (symbol, timeframe, day, number)

@@ -1,4 +1,4 @@
--- The stored candles of some slices of one exchange, each with the number of its slice (from 1).
+-- The stored candles of the given slices of one exchange. `number`: position of the slice in the parameters, from 1.
 COPY (
     SELECT slices.number, stored.*
     FROM unnest(
@@ -12,7 +12,7 @@ COPY (
             AND timeframe = slices.timeframe
             AND "time" >= slices.starts
             AND "time" < slices.ends
-            -- The bounds of all the slices, as constants: with them the planner leaves out other chunks.
+            -- These constants are the bounds of all slices together. They let the planner exclude all other chunks.
             AND "time" >= %(first)s
             AND "time" < %(last)s
         ORDER BY "time"

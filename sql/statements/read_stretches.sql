@@ -1,4 +1,5 @@
--- The stretches of some series of one exchange that overlap [first, last) or begin or end right beside it.
+-- The stretches of the given symbols of one exchange that overlap the time from :first to :last. Stretches that end at
+-- :first or begin at :last are included.
 SELECT
     stretches.symbol,
     stretches.timeframe,

@@ -1,4 +1,5 @@
--- The identities of symbols that have stored candles and none recorded yet: the market list before it is replaced.
+-- Records the identity of each symbol that has stored candles but no recorded identity. The values come from the stored
+-- market list. This runs before a new market list replaces the stored list.
 INSERT INTO series_identities (exchange, symbol, seen_at, market_id, base_id, quote_id, scales)
 SELECT
     markets.exchange,

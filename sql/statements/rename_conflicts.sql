@@ -1,4 +1,5 @@
--- Whether there is something to rename, and which symbols have candles under both names.
+-- `stored`: whether there are series to rename. `both`: the symbols that have candles under the old name and under the
+-- new name.
 SELECT
     EXISTS (
         SELECT FROM series

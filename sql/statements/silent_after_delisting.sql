@@ -1,5 +1,5 @@
--- The days before some slices of one exchange with candles that are missing after the delisting of their series, but
--- have another reason. `number`: of the slice, from 1.
+-- For each given slice of one exchange: the earlier days on which its series has gaps after the delisting with a reason
+-- other than delisted. `number`: position of the slice in the parameters, from 1.
 SELECT DISTINCT slices.number, found.day
 FROM unnest(
     %(symbols)s::text[], %(timeframes)s::text[], %(starts)s::timestamptz[], %(delisted)s::timestamptz[]

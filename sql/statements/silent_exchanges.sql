@@ -1,5 +1,5 @@
--- The exchanges and timeframes with candles that are absent from two good answers, or with known silences, on some
--- days.
+-- The exchanges and timeframes with possible silences on the days from :first to :last. They have candles that were
+-- absent from two complete answers, or recorded silences.
 SELECT lines.exchange, lines.timeframe
 FROM (SELECT DISTINCT exchange, timeframe FROM series) AS lines
 WHERE EXISTS (

@@ -1,8 +1,11 @@
--- The slices of some series with gaps that are still checked for late candles. These are halts, outages and broken candles
--- of any day, and since :busy_since the minutes without trades of busy series: those that have :busy_share of the candles
--- of a day and the :days_before stored days before it, without the time in which the market was halted or not listed.
--- `number`: of the series, from 1. LATERAL, and the condition of the index: series by series, and only the gaps that are
--- in the index, and the ledger rows of recent days.
+-- The slices of the given series with gaps that are checked again for late candles. A gap is checked until it has been
+-- observed four times. Two kinds of gaps are checked. The first kind are halts, outages and broken candles of any day.
+-- The second kind are minutes without trades in busy series, since the day :busy_since.
+-- A series is busy on a day if at least the share :busy_share of its minutes had trades, on this day and on the
+-- :days_before stored days before it. Minutes that are missing for another reason, such as a halt, do not count.
+-- `number`: position of the series in the parameters, from 1. LATERAL reads series by series. For the first kind, only
+-- the gaps in the index gaps_to_check_later are read, because the conditions are those of this index. For the second
+-- kind, only the ledger rows of recent days are read.
 SELECT series.number, found.day, found.observations, found.last_seen, found.missing_until
 FROM unnest(%(exchanges)s::text[], %(symbols)s::text[], %(timeframes)s::text[]) WITH ORDINALITY
     AS series (exchange, symbol, timeframe, number)

@@ -1,12 +1,14 @@
--- A row for each exchange that is configured or has slices. One pass over the ledger, by exchange and day.
--- A day is complete where every configured series of the exchange is settled; :today is the running UTC day.
+-- A row for each exchange that is configured or has slices. The ledger is read in one pass, and its rows are grouped by
+-- exchange and day.
+-- A day is complete if every configured series of the exchange is settled. :today is the current UTC day.
 WITH wanted AS (
     SELECT exchange, series, start, series * greatest(%(today)s::date - start, 0) AS slices
     FROM unnest(%(exchanges)s::text[], %(counts)s::integer[], %(starts)s::date[])
         AS wanted (exchange, series, start)
 ),
 ledger AS (
-    -- No join: without statistics the planner joins by the exchange alone, which takes seconds.
+    -- There is no join with the configured series. Without table statistics, the planner would join by the exchange
+    -- alone, which takes seconds.
     SELECT *, exchange || ' ' || symbol || ' ' || timeframe = ANY(%(series)s::text[]) AS is_configured
     FROM slice_ledger
 ),
@@ -17,7 +19,8 @@ days AS (
         count(*) AS slices,
         count(*) FILTER (WHERE state = 'settled') AS settled,
         count(*) FILTER (WHERE is_configured) AS known,
-        -- Not by is_configured and state: then each slice is searched in :series a second time.
+        -- The number is a difference, because the filter "settled and configured" would look up each settled slice in
+        -- :series a second time.
         count(*) FILTER (WHERE is_configured) - count(*) FILTER (WHERE state <> 'settled' AND is_configured) AS done,
         sum(expected) AS expected,
         sum(present) AS present,

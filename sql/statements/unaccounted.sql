@@ -1,4 +1,5 @@
--- Slices of an exchange's days with contradictions between ledger, candles and gaps, and candles without a slice.
+-- The slices of an exchange's days for which ledger, candles and gaps contradict each other. Days with stored candles
+-- but without a ledger row are included.
 WITH stored AS (
     SELECT symbol, ("time" AT TIME ZONE 'UTC')::date AS day, count(*) AS candles
     FROM candles

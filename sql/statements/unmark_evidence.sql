@@ -1,4 +1,5 @@
--- Removes the marks of days that were classified. Marks that another process removes now are left to it.
+-- Removes the marks of days that were classified. If another process is removing a mark at this moment, the mark is
+-- skipped.
 DELETE FROM outage_evidence
 WHERE id IN (
     SELECT id

@@ -1,6 +1,10 @@
--- The extent of silences at both ends of some days. For each series that is silent for a whole day there, or has a
--- recorded silence across that midnight: the last traded day before and the first traded day after. NULL: no silence
--- reaches over that end.
+-- For each series with a silence across an end of the range of days: how far this silence can reach.
+-- A silence crosses an end of the range if the day on either side of this end has no candle, or if a recorded silence
+-- crosses its midnight.
+-- `first`: the last day before the range with a candle, or the first ledger day of the series if no such day exists.
+-- NULL: no silence crosses the start of the range.
+-- `last`: the first day after the range with a candle, or the last ledger day of the series if no such day exists.
+-- NULL: no silence crosses the end of the range.
 SELECT found.first, found.last
 FROM series
 CROSS JOIN LATERAL (
