@@ -57,6 +57,12 @@ def test_the_application_does_not_log_in_as_the_superuser() -> None:
     assert "CREATE ROLE titan10 LOGIN NOSUPERUSER" in (PROJECT / "deploy/create-roles.sh").read_text()
 
 
+def test_the_database_is_healthy_only_after_its_roles_are_created() -> None:
+    """The entrypoint creates them with a server that listens on its socket only, so a check by TCP fails until then."""
+    assert SERVICES["database"]["healthcheck"]["test"][:3] == ["CMD", "pg_isready", "-h"]
+    assert SERVICES["migrate"]["depends_on"] == {"database": {"condition": "service_healthy"}}
+
+
 def test_files_that_are_mounted_exist() -> None:
     for service in SERVICES.values():
         for volume in service.get("volumes", ()):
