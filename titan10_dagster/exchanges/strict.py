@@ -9,6 +9,7 @@ module are ccxt's own, with these methods replaced:
   only if the exchange sent it. Rows that ccxt would filter are kept, because the rows around a page are
   evidence
 - `throttle` waits for `pacing.Pacer`
+- `__dir__` makes the constructor faster
 - `on_rest_response` keeps status and headers for `failures.classify`
 """
 
@@ -17,13 +18,14 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import cache
-from typing import Any
+from types import MappingProxyType, MethodType
+from typing import Any, ClassVar
 
 import numpy as np
 from ccxt import async_support
@@ -166,6 +168,29 @@ class _Requests:
         return text
 
 
+class _MadeQuickly:
+    """ccxt's constructor, without the work that it repeats for each instance of a class.
+
+    The constructor goes through all names of the new instance, 1,900 to 4,000, and gives a method such as
+    `fetch_ohlcv` the second name `fetchOHLCV`. It puts that name in the class, so later instances have it already. This
+    is two thirds of the 2 to 4 ms that an instance takes, and each poll of an exchange makes one.
+    """
+
+    _names_of_values: ClassVar[frozenset[str] | None] = None  # set by the first instance of a class
+
+    def __init__(self, config: Mapping[str, Any] = MappingProxyType({})) -> None:
+        super().__init__(config)  # type: ignore[call-arg]
+        class_ = type(self)
+        if class_._names_of_values is None:
+            values = [name for name in dir(class_) if not isinstance(getattr(self, name), MethodType)]
+            class_._names_of_values = frozenset(values)
+
+    def __dir__(self) -> Iterable[str]:
+        """Return all names. After the first instance, leave out methods, because ccxt's constructor calls this."""
+        values = self._names_of_values
+        return super().__dir__() if values is None else values | vars(self).keys()
+
+
 @cache
 def strict_class(exchange: str) -> type[Any]:
     """Return ccxt's asynchronous class of this exchange, with strict methods in place of methods that guess."""
@@ -173,7 +198,7 @@ def strict_class(exchange: str) -> type[Any]:
     wire = venue_of(exchange).wire
     has_own_parser = base.parse_ohlcvs is not async_support.Exchange.parse_ohlcvs
 
-    class Strict(_Clocked, _Requests, base):  # type: ignore[misc]
+    class Strict(_MadeQuickly, _Clocked, _Requests, base):  # type: ignore[misc]
         def parse_json(self, http_response: str) -> Any:
             # This runs before ccxt's `handle_errors`, which treats some invalid answers as errors of the exchange.
             answer = _present_answer()

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
+from ccxt import async_support
 from ccxt.base.errors import BadResponse
 
 from titan10_dagster.exchanges.strict import Answer, content_of, current_answer, strict_class
@@ -11,14 +12,35 @@ from titan10_dagster_tests.exchanges.harness import FIVE, run
 
 RECEIVED = datetime(2024, 6, 20, 2, 0, 5, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
+_BY_INSTANCE = ("origin",)
 
 
 @pytest.mark.parametrize("exchange", FIVE)
 def test_a_strict_class_is_ccxts_own_and_made_once(exchange: str) -> None:
     class_ = strict_class(exchange)
     assert class_ is strict_class(exchange)
-    assert exchange in [base.__name__ for base in class_.__mro__[1:4]]
+    assert exchange in [base.__name__ for base in class_.__mro__[1:5]]
     assert class_.__name__ == f"Strict{exchange.capitalize()}"
+
+
+@pytest.mark.parametrize("exchange", FIVE)
+def test_a_later_instance_of_a_class_has_all_that_ccxt_gives_the_first_one(exchange: str) -> None:
+    async def work() -> None:
+        made = [strict_class(exchange)({"timeout": 5_000}) for _ in range(2)]
+        plain = getattr(async_support, exchange)({"timeout": 5_000})
+        for instance in made:
+            added = vars(instance).keys() - vars(plain).keys()
+            assert vars(plain).keys() <= vars(instance).keys()
+            assert not added
+            assert instance.fetchOHLCV.__func__ is type(plain).fetch_ohlcv
+            for name, value in vars(plain).items():
+                if isinstance(value, str | int | float | list | dict | None) and name not in _BY_INSTANCE:
+                    assert vars(instance)[name] == value, name
+            await instance.close()
+        assert {name for name in object.__dir__(plain) if not hasattr(made[1], name)} == set()
+        await plain.close()
+
+    run(work())
 
 
 @pytest.mark.parametrize("junk", ["<html></html>", "", "null", "12", '"text"', '{"cut": ['])
