@@ -1,8 +1,8 @@
-"""The cache of verified archive files, so that no file is downloaded again after a backfill was killed.
+"""The cache of verified archive files. A backfill that was killed does not download these files again.
 
-A file in the cache is complete: it is written under a temporary name and then renamed, together with a small JSON file
-that names its origin. A file's modification time is the time of its last use. The nightly cleanup removes files by age
-and by total size.
+Each file in the cache is complete, because it is written under a temporary name and then renamed. Next to each file is
+a small JSON file with the origin of the file. A file's modification time is the time of its last use. The nightly
+cleanup removes files by age and by total size.
 """
 
 from __future__ import annotations
@@ -19,12 +19,16 @@ from pathlib import Path
 from titan10_dagster.candles.source_files import SourceFile
 
 _ORIGIN, _UNFINISHED = ".source.json", ".part"
-_ABANDONED_AFTER = timedelta(days=1)  # a write takes milliseconds
+_ABANDONED_AFTER = timedelta(days=1)  # for unfinished files; a normal write takes milliseconds
 
 
 @dataclass(frozen=True)
 class CachedFile:
-    """A file of the cache with its JSON file; `used_at` is aware, UTC. `unfinished`: its process died while writing."""
+    """A file of the cache, together with its JSON file.
+
+    used_at: the time of the last use (aware, UTC).
+    unfinished: whether the file still has its temporary name. Usually its process was killed during the write.
+    """
 
     path: Path
     bytes: int
@@ -32,7 +36,7 @@ class CachedFile:
     unfinished: bool = False
 
     def remove(self, cache: Path) -> None:
-        """Remove the file and its origin, and its folders inside of the cache if they are empty then."""
+        """Remove the file, its JSON file, and the folders of the cache that are empty afterwards."""
         self.path.unlink(missing_ok=True)
         if not self.unfinished:
             _origin(self.path).unlink(missing_ok=True)
@@ -42,7 +46,7 @@ class CachedFile:
 
 
 def read_cached(path: Path) -> tuple[bytes, SourceFile] | None:
-    """Return a file of the cache with its origin; None if it is not there or was damaged on the disk."""
+    """Return the content and the origin of a cached file; None if the file is absent or damaged."""
     try:
         content, origin = path.read_bytes(), json.loads(_origin(path).read_text())
         source = SourceFile.from_json(origin)
@@ -58,26 +62,26 @@ def read_cached(path: Path) -> tuple[bytes, SourceFile] | None:
 def write_cached(path: Path, content: bytes, source: SourceFile) -> None:
     """Write a file and its origin into the cache."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The origin comes first: a file without one is not used.
+    # The JSON file is written first, because a file without its JSON file is not used.
     for target, data in ((_origin(path), json.dumps(source.to_json()).encode()), (path, content)):
-        beside = target.with_name(f".{target.name}{_UNFINISHED}")
-        beside.write_bytes(data)
-        beside.replace(target)
+        temporary = target.with_name(f".{target.name}{_UNFINISHED}")
+        temporary.write_bytes(data)
+        temporary.replace(target)
 
 
 def is_cached(path: Path) -> bool:
-    """Return whether the file is in the cache; it may still be damaged."""
+    """Return whether the file is in the cache. The content is not checked, so the file is possibly damaged."""
     return path.exists() and _origin(path).exists()
 
 
 def forget_cached(path: Path) -> None:
-    """Remove a file from the cache, if it is there."""
+    """Remove a file from the cache if the cache contains this file."""
     for kept in (path, _origin(path)):
         kept.unlink(missing_ok=True)
 
 
 def cached_files(cache: Path) -> Iterator[CachedFile]:
-    """Yield the files of the cache. A file that is removed meanwhile is left out."""
+    """Yield the files of the cache, except files that another process removes at the same time."""
     for path in sorted(cache.rglob("*")):
         if path.name.endswith(_ORIGIN):
             continue
@@ -91,9 +95,9 @@ def cached_files(cache: Path) -> Iterator[CachedFile]:
 
 
 def superfluous(files: Iterable[CachedFile], now: datetime, *, keep_days: int, most_bytes: int) -> list[CachedFile]:
-    """Return the files to remove: files not used for `keep_days`, and files that exceed `most_bytes`.
+    """Return the files to remove: files that were not used for `keep_days`, and files above the limit of `most_bytes`.
 
-    The most recently used files are kept; 0 means no limit. An unfinished file counts as abandoned after a day.
+    The most recently used files are kept. For both limits, 0 means no limit. Unfinished files are removed after a day.
     """
     removed: list[CachedFile] = []
     total = 0

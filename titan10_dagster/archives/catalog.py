@@ -1,4 +1,4 @@
-"""The files of an archive that contain a slice, and their paths. This module downloads nothing."""
+"""Find the files of an archive that contain a slice, and their paths. This module downloads nothing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ FEWEST_DAYS_OF_A_MONTH = 8
 
 @dataclass(frozen=True)
 class ArchiveFile:
-    """One file: the candles of a series on one day or in one month. `label` is the day, or the month's first day."""
+    """A file of an archive with the candles of one series on one day or in one month.
+
+    `label`: the day of a daily file, or the first day of the month of a monthly file.
+    """
 
     archive: Archive
     tree: Tree
@@ -39,31 +42,31 @@ class ArchiveFile:
 
     @property
     def digest_path(self) -> str | None:
-        """Return the path of the file with the published digest; None if no digest is published."""
+        """Return the path of the file with the published digest; None if the archive publishes no digest files."""
         if self.tree.digest is None:
             return None
         return self.tree.digest.format(path=self.path, stem=self.path.rpartition(".")[0])
 
     @property
     def start(self) -> datetime:
-        """The first instant of the label's time range (aware, UTC)."""
+        """Return the start of the time range that the label denotes (aware, UTC)."""
         return midnight(self.label) - self.archive.label_offset
 
     @property
     def end(self) -> datetime:
-        """The end of the label's time range (aware, UTC)."""
+        """Return the end of the time range that the label denotes (aware, UTC, exclusive)."""
         after = self.label + _DAY if self.tree.cadence is Cadence.DAILY else month_after(self.label)
         return midnight(after) - self.archive.label_offset
 
     @property
     def published_at(self) -> datetime:
-        """The time at which the file is expected to be published (aware, UTC)."""
+        """Return the time at which the archive is expected to publish the file (aware, UTC)."""
         if self.tree.cadence is Cadence.DAILY:
             return self.end + self.archive.published_after
         return first_monday(month_after(self.label)) + _DAY
 
-    def is_late(self, now: datetime) -> bool:
-        """Return whether the file may still be published if it is absent."""
+    def may_still_appear(self, now: datetime) -> bool:
+        """Return whether a file that is absent at `now` (aware, UTC) can still be published later."""
         return now < self.published_at + self.archive.missing_for_good_after[self.tree.cadence]
 
     def __str__(self) -> str:
@@ -71,12 +74,12 @@ class ArchiveFile:
 
 
 def month_of(day: date) -> date:
-    """Return the first day of the month."""
+    """Return the first day of the month that contains `day`."""
     return day.replace(day=1)
 
 
 def month_after(day: date) -> date:
-    """Return the first day of the next month."""
+    """Return the first day of the month after the month that contains `day`."""
     return (month_of(day) + timedelta(days=32)).replace(day=1)
 
 
@@ -86,17 +89,19 @@ def first_monday(month: date) -> datetime:
 
 
 def labels_of(day: date, offset: timedelta) -> list[date]:
-    """Return the labels of the daily files with parts of a UTC day.
+    """Return the labels of the daily files that together cover a UTC day.
 
-    There are two if the archive's days are not UTC days, else one.
+    `offset`: how long before 00:00 UTC the days of the archive begin. If the offset is not zero, a UTC day is in two
+    files.
     """
     return [day] if not offset else [day, day + _DAY]
 
 
 def monthly_labels(archive: Archive, unit: Unit) -> list[date]:
-    """Return the labels of the monthly files that contain the unit's slices; none if it is read from daily files.
+    """Return the labels of the monthly files that contain the unit's slices.
 
-    If the archive's days are days of UTC+8, the last day of a month ends in the next month's file.
+    The list is empty if the unit is read from daily files. If the archive's days are days of UTC+8, the next month's
+    file contains the last eight hours of a month.
     """
     if not unit.monthly:
         return []
@@ -106,12 +111,12 @@ def monthly_labels(archive: Archive, unit: Unit) -> list[date]:
 
 
 def serves(archive: Archive, series: Series, cadence: Cadence) -> bool:
-    """Return whether the archive has files of this cadence for the timeframe."""
+    """Return whether the archive has files of this cadence (daily or monthly) for the timeframe of the series."""
     return any(tree.cadence is cadence and series.timeframe.name in tree.timeframes for tree in archive.trees)
 
 
 def candidates(archive: Archive, series: Series, market: Market, label: date, cadence: Cadence) -> list[ArchiveFile]:
-    """Return the files that may contain the label's candles, the preferred tree first."""
+    """Return the files that possibly contain the candles of the label, in the order in which they are tried."""
     files = []
     for tree in archive.trees:
         if tree.cadence is cadence and series.timeframe.name in tree.timeframes:
@@ -123,8 +128,10 @@ def candidates(archive: Archive, series: Series, market: Market, label: date, ca
 class Unit:
     """The unit of reading: the slices of one series in one calendar month.
 
-    `monthly`: whether the monthly file is tried first. Days that it lacks, and the days in `daily_days`, are read from
-        daily files.
+    month: the first day of the month.
+    monthly: whether the monthly file is read first.
+    daily_days: the days for which daily files are read in any case. For the other days of a monthly unit, daily files
+        are read only if the monthly file is incomplete.
     """
 
     series: Series
@@ -142,12 +149,12 @@ def plan_units(
     now: datetime,
     beside: Iterable[Slice] = (),
 ) -> tuple[list[Unit], dict[Slice, str]]:
-    """Return the units that serve the slices, oldest first, and why the other slices cannot be served.
+    """Return the units to read, oldest first, and for each slice that the archive cannot have the reason.
 
-    `beside`: slices that are not read now, but are counted for the choice between a monthly file and daily files.
+    The archive can have a slice if its market is known, its timeframe has files, the slice is not older than the
+    archive, and the daily file of its last hour should be published at `now` (aware, UTC).
 
-    A slice can be served if its market is known, its timeframe has files, it is not older than the archive, and the
-    daily file of its last hour is published by `now` (aware, UTC).
+    `beside`: more slices, which are not read now. They only count in the choice between a monthly file and daily files.
     """
     wanted = set(slices)
     months: dict[tuple[Series, date], list[Slice]] = {}
@@ -194,7 +201,7 @@ def _unit(
 
 
 def uncovered(slices: Collection[Slice], windows: Sequence[tuple[datetime, datetime]]) -> list[Slice]:
-    """Return the slices that the windows, in any order, do not cover completely."""
+    """Return the slices that the windows do not cover completely. The windows can be in any order."""
     merged: list[tuple[datetime, datetime]] = []
     for start, end in sorted(windows):
         if merged and start <= merged[-1][1]:

@@ -1,4 +1,4 @@
-"""The files that are read to fetch units of an archive, and the cost. This module downloads nothing."""
+"""Estimate which archive files are read to fetch units, and the cost. This module downloads nothing."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from titan10_dagster.archives.catalog import (
 from titan10_dagster.exchanges.archive_record import Archive, Cadence, Format
 from titan10_dagster.planning.forecast import Cost, Speed
 
-# Compressed bytes per candle. A Binance month of 1.8 MB and a day of 46 to 68 kB both have about 42
-# (binance-public-data issues 434, 440, 404, 262); the others are estimates.
+# Compressed bytes per candle. Binance's monthly files of 1.8 MB and daily files of 46 to 68 kB have about 42 bytes per
+# candle (binance-public-data issues 434, 440, 404, 262). The values of the other formats are estimates.
 _BYTES = {Format.ZIP_CSV: 42, Format.GZIP_CSV: 30, Format.ZIP_XLSX: 45}
 
 
@@ -29,9 +29,10 @@ def read_cost(
     is_cached: Callable[[ArchiveFile], bool],
     speed: Speed | None = None,
 ) -> Cost:
-    """Return the cost of reading the units if every published file exists and is complete.
+    """Return the cost of reading the units, under the assumption that all published files exist and are complete.
 
-    `now` (aware, UTC) decides what is published. `is_cached`: whether a file needs no request.
+    `now` (aware, UTC): a file counts as published if its expected time of publication is not later.
+    `is_cached`: returns whether a file is in the cache and needs no request.
     """
     requests = files = cached = size = candles = 0
     for unit in units:
@@ -39,7 +40,7 @@ def read_cost(
         for file in files_of(archive, unit, now):
             has_digest = file.digest_path is not None
             if file.published_at > now:
-                requests += 1 + has_digest  # requested without a result
+                requests += 1 + has_digest  # the requests are made, but find no file
                 continue
             files += 1
             if is_cached(file):
@@ -53,8 +54,8 @@ def read_cost(
 def files_of(archive: Archive, unit: Unit, now: datetime) -> list[ArchiveFile]:
     """Return the files that `archives.fetch` requests for a unit.
 
-    These are the monthly files. A daily file is added for each day that no published month covers, and for each day
-    with candles that are known to be wrong in the monthly file.
+    The result has the monthly files of the unit. It also has the daily files of each day that no published monthly file
+    covers, and of each day whose candles are known to be wrong in the monthly file.
     """
     months = _preferred(archive, unit, monthly_labels(archive, unit), Cadence.MONTHLY)
     windows = [(file.start, file.end) for file in months if file.published_at <= now]
@@ -67,7 +68,7 @@ def files_of(archive: Archive, unit: Unit, now: datetime) -> list[ArchiveFile]:
 
 
 def _preferred(archive: Archive, unit: Unit, labels: Iterable[date], cadence: Cadence) -> list[ArchiveFile]:
-    """Return the file of each label in the preferred tree."""
+    """Return for each label the file that is tried first."""
     files: list[ArchiveFile] = []
     for label in labels:
         files += candidates(archive, unit.series, unit.market, label, cadence)[:1]

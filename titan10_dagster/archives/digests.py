@@ -1,4 +1,4 @@
-"""The digests that archives publish, in a file next to the data file or in the ETag."""
+"""Read the digests that archives publish in a file next to the data file or in the ETag header."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from collections.abc import Mapping
 
 from titan10_dagster.archives.catalog import ArchiveFile
 
-_ALGORITHMS = {32: "md5", 64: "sha256"}  # by the number of hexadecimal digits
+_ALGORITHMS = {32: "md5", 64: "sha256"}  # key: the number of hexadecimal digits of a digest
 _ETAG = re.compile(r'(?:W/)?"?([0-9a-fA-F]{32})"?')
 
 
 def parse_digest(content: bytes, name: str) -> str | None:
-    """Return the digest in `<hex>  <file name>` or in a bare `<hex>`; None if the text has another form.
+    """Return the digest in the content of a digest file, in lower case.
 
-    If the text names another file, the result is also None.
+    Two forms are known: `<hex>  <file name>` and `<hex>` alone. The result is None if the content has another form, or
+    contains the name of another file than `name`.
     """
     fields = content.decode("utf-8", "replace").split()
     if not fields or not re.fullmatch(r"[0-9a-fA-F]+", fields[0]) or len(fields[0]) not in _ALGORITHMS:
@@ -28,7 +29,8 @@ def parse_digest(content: bytes, name: str) -> str | None:
 def expected_digest(file: ArchiveFile, published: str | None, answer: Mapping[str, str]) -> tuple[str, str] | None:
     """Return the algorithm and the digest that the content must have; None if the archive publishes no digest.
 
-    `answer`: the headers that came with the content.
+    `published`: the digest in the file next to the data file, if there is one.
+    `answer`: the headers of the HTTP response that contained the data file.
     """
     if published is not None:
         return _ALGORITHMS[len(published)], published

@@ -1,7 +1,7 @@
-"""Candle files over HTTP: downloaded once, verified against their published digest, kept in a cache.
+"""Download candle files over HTTP, verify each against its published digest, and keep the verified files in a cache.
 
-A file in the cache is complete and verified: it is written under a temporary name and then renamed, together with a
-small JSON file that records its origin. After a killed backfill, only the file in progress is downloaded again.
+Each file in the cache is complete and verified, because it is written under a temporary name and then renamed. A small
+JSON file records the origin of each file. After a killed backfill, only unfinished files are downloaded again.
 """
 
 from __future__ import annotations
@@ -25,34 +25,35 @@ from titan10_dagster.candles.source_files import FileHeaders, SourceFile
 from titan10_dagster.errors import ArchiveError
 from titan10_dagster.exchanges.archive_record import Archive
 
-MOST_BYTES = 256 << 20  # of one compressed file
+MOST_BYTES = 256 << 20  # the maximum size of one compressed file
 _MOST_DIGEST_BYTES = 4096
 _CHUNK = 1 << 18
-_FRESH = {"Cache-Control": "no-cache", "Pragma": "no-cache"}  # bypasses caches between the archive and this machine
+# These request headers bypass the caches between the archive and this machine.
+_FRESH = {"Cache-Control": "no-cache", "Pragma": "no-cache"}
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
-_LEFT = "Nothing of it is stored; these candles are requested from the next source."
+_LEFT = "Nothing of this file is stored. Its candles are requested from the next source."
 _REFUSALS = (401, 403, 451)
 
 
 class FileAbsent(ArchiveError):
-    """The archive has no such file, at least not yet."""
+    """The archive does not have the file, or has not published the file yet."""
 
 
 class Unverified(ArchiveError):
-    """The file could not be verified although the archive publishes digests: nothing of it is stored."""
+    """The archive publishes digests, but the file could not be verified. Nothing of the file is stored."""
 
 
 class DigestMismatch(Unverified):
-    """Two downloads of the file differed from its published digest."""
+    """The file was downloaded twice, and both downloads did not match the published digest."""
 
 
 class _PassingFailure(ArchiveError):
-    """A failure that may not happen again at the next attempt."""
+    """A failure that is probably temporary, so another attempt can succeed."""
 
 
 @dataclass(frozen=True)
 class Download:
-    """The content of a file and its origin. `cached`: it was read from the cache, without a request."""
+    """The content of a file and its origin. `cached`: whether the file was read from the cache, without a request."""
 
     content: bytes
     source: SourceFile
@@ -61,7 +62,7 @@ class Download:
 
 @dataclass
 class Traffic:
-    """Counts of the requests so far."""
+    """The number of downloaded data files, digest files, absent files, retries and bytes so far."""
 
     files: int = 0
     digests: int = 0
@@ -72,14 +73,16 @@ class Traffic:
 
 @dataclass
 class Downloader:
-    """A client for the files of one archive, several at once; use it inside `async with`.
+    """A client that downloads the files of one archive, several at once. Use it inside `async with`.
 
-    base_url: scheme and host that replace the archive's own (a mirror, the sandbox).
+    base_url: the scheme and host of the archive, of a mirror or of the sandbox.
     cache: the folder of verified files.
     connections: the maximum number of simultaneous requests.
-    standing: decides whether more files are requested; `archives.fetch` reports to it what files contain.
+    attempts: the maximum number of attempts at one request.
+    seconds: the timeout of one request.
+    standing: decides whether more files are requested. `archives.fetch` reports to it whether files are usable.
     wait: tenacity's pause between two attempts at one request.
-    on_file: called with each verified file, downloaded or from the cache.
+    on_file: is called with each verified file, downloaded or from the cache.
     """
 
     base_url: str
@@ -94,7 +97,8 @@ class Downloader:
     standing: Standing = field(default_factory=Standing)
     on_file: Callable[[Download], None] = lambda _: None
     _session: aiohttp.ClientSession | None = None
-    _places: asyncio.Semaphore = field(init=False)  # of files: one that waits for its turn notices a block
+    # Limits the files in progress. A file that has waited here is not requested if the archive has become blocked.
+    _places: asyncio.Semaphore = field(init=False)
     _under_way: int = 0
     _answer: asyncio.Event = field(init=False)
 
@@ -115,12 +119,12 @@ class Downloader:
         """Return the verified file, from the cache or from the archive.
 
         Raises:
-            FileAbsent: the archive does not have it.
-            Unverified: its digest file cannot be read.
-            DigestMismatch: it differs from its published digest, and so does a second download that bypasses all
-                caches.
-            ArchiveBlocked: the archive serves nothing useful to this address.
-            ArchiveError: it could not be downloaded.
+            FileAbsent: the archive does not have the file.
+            Unverified: the digest file of the file cannot be read.
+            DigestMismatch: the file does not match its published digest. A second download that bypasses all caches
+                does not match either.
+            ArchiveBlocked: the archive serves nothing useful to this IP address.
+            ArchiveError: the file could not be downloaded.
         """
         path = self._place(file.path)
         known = await asyncio.to_thread(read_cached, path)
@@ -135,46 +139,49 @@ class Downloader:
         return download
 
     async def head(self, archive: Archive, url: str) -> FileHeaders:
-        """Return the archive's data about a file that it `owns`, without downloading the file.
+        """Return the HTTP headers that describe a file, without downloading the file. `url`: one that `owns` accepts.
 
         Raises:
-            FileAbsent: the archive no longer has it.
-            ArchiveBlocked: the archive refuses this address.
-            ArchiveError: the answer shows neither.
+            FileAbsent: the archive no longer has the file.
+            ArchiveBlocked: the archive refuses this IP address.
+            ArchiveError: the answer does not show whether the archive has the file.
         """
         found: FileHeaders = await _tries(self)(self._head_once, archive, url)
         return found
 
     async def settle(self) -> None:
-        """Wait for the answers under way, as long as they could show whether the archive refuses this address."""
+        """Wait for pending answers until one of them shows whether the archive refuses this IP address."""
         while self._under_way and not (self.standing.has_served or self.standing.blocked):
             self._answer.clear()
             await self._answer.wait()
 
     def owns(self, url: str) -> bool:
-        """Return whether the URL belongs to this archive at the address in the current settings."""
+        """Return whether the URL begins with the base URL of the archive in the current settings."""
         return url.startswith(self.url_of(""))
 
     def forget(self, url: str) -> None:
-        """Remove a file that the archive `owns` from the cache, so that it is downloaded again."""
+        """Remove a file from the cache, so that the file is downloaded again. `url`: one that `owns` accepts."""
         forget_cached(self._place(unquote(url.removeprefix(self.url_of("")))))
 
     def is_cached(self, file: ArchiveFile) -> bool:
-        """Return whether the file is in the cache, so that it needs no request unless it is damaged."""
+        """Return whether the file is in the cache. A file in the cache is requested again only if it is damaged."""
         return is_cached(self._place(file.path))
 
     async def get(
         self, file: ArchiveFile, path: str, most: int, headers: Mapping[str, str]
     ) -> tuple[bytes, Mapping[str, str]]:
-        """Return body and headers of the answer for one path.
+        """Return the body and the headers of the archive's answer for one path.
 
-        The request is repeated after failures that may be temporary. `most`: the longest body that is read, in bytes.
+        After a failure that is probably temporary, the request is repeated.
+
+        `path`: the path of a data file or of its digest file, below the base URL.
+        `most`: the maximum length of the body in bytes.
 
         Raises:
-            FileAbsent: the archive does not have it.
-            FileRefused: the archive does not serve it.
-            ArchiveBlocked: the archive serves nothing useful to this address.
-            ArchiveError: it could not be downloaded.
+            FileAbsent: the archive does not have the file.
+            FileRefused: the archive refuses to serve the file.
+            ArchiveBlocked: the archive serves nothing useful to this IP address.
+            ArchiveError: the file could not be downloaded.
         """
         self._under_way += 1
         try:
@@ -208,7 +215,8 @@ class Downloader:
         if archive.absent.get(status) == "":
             self.standing.served()
             raise FileAbsent(f"{url}: the archive no longer has this file (HTTP {status})")
-        # If a status has two meanings, only the body shows which one applies, and an answer to HEAD has no body.
+        # Some archives use one status for absent and for refused files. Only the body shows the difference, and an
+        # answer to HEAD has no body.
         if status in _REFUSALS and status not in archive.absent:
             refusal = _refused(url, status)
             self.standing.refused(refusal)
@@ -226,7 +234,7 @@ class Downloader:
                 body = await _body(answer, most, url)
                 self.traffic.bytes += len(body)
                 if answer.status == 200:
-                    return body, answer.headers  # not a dict: names of headers are case-insensitive
+                    return body, answer.headers  # not converted to a dict, because header names are case-insensitive
                 failure = _failure(file, url, answer.status, body)
                 self.traffic.absent += isinstance(failure, FileAbsent)
                 raise failure
@@ -238,13 +246,16 @@ class Downloader:
         return f"{self.base_url.rstrip('/')}/{quote(path)}"
 
     def _place(self, path: str) -> Path:
-        """Return where the cache keeps the file with this path below the archive's base URL."""
+        """Return the path in the cache of the file with this path below the archive's base URL."""
         host = urlsplit(self.base_url).netloc.replace(":", "_")
         return self.cache.joinpath(host, *(quote(part, safe="") for part in path.split("/")))
 
 
 async def _verified(downloader: Downloader, file: ArchiveFile) -> tuple[bytes, SourceFile]:
-    """Return the file and its origin. If it does not fit its digest, both are downloaded once more."""
+    """Return the content of the file and its origin.
+
+    If the content does not match the digest, the file and its digest file are downloaded once more.
+    """
     for headers in ({}, _FRESH):
         content, answer, published = await _with_digest(downloader, file, headers)
         downloader.traffic.files += 1
@@ -257,17 +268,17 @@ async def _verified(downloader: Downloader, file: ArchiveFile) -> tuple[bytes, S
         if (own if algorithm == "sha256" else await asyncio.to_thread(digest_of, algorithm, content)) == digest:
             return content, replace(source, checked_against=f"{algorithm} {'file' if published else 'etag'}")
     raise DigestMismatch(
-        f"{file}: its {algorithm} digest is not the published one, {digest[:12]}..., after two downloads. {_LEFT}"
+        f"{file} was downloaded twice, but its {algorithm} digest is not the published one ({digest[:12]}...). {_LEFT}"
     )
 
 
 async def _with_digest(
     downloader: Downloader, file: ArchiveFile, headers: Mapping[str, str]
 ) -> tuple[bytes, Mapping[str, str], str | None]:
-    """Return the content, the headers that came with it, and the published digest; None if none is published.
+    """Return the content of the file, the headers of the answer, and the published digest (None if there is no digest).
 
     Raises:
-        Unverified: only the digest file cannot be read.
+        Unverified: the data file was downloaded, but its digest file cannot be read.
     """
     standing = downloader.standing
     data, digest = await asyncio.gather(
@@ -275,7 +286,7 @@ async def _with_digest(
         _published_digest(downloader, file, headers),
         return_exceptions=True,
     )
-    # The answer for the data file is handled first: it shows whether the archive refuses only the digest file.
+    # The answer for the data file is handled first, because it shows whether the archive refuses only the digest file.
     if isinstance(data, FileRefused):
         standing.refused(data)
         await downloader.settle()
@@ -295,9 +306,10 @@ async def _with_digest(
 
 
 async def _published_digest(downloader: Downloader, file: ArchiveFile, headers: Mapping[str, str]) -> str | None:
-    """Return the digest from the file next to the data file; None if there is no such file.
+    """Return the digest from the digest file; None if the archive has no digest file for this file.
 
-    A digest file without a digest, such as an HTML page, is requested once more past all caches.
+    If the digest file contains no digest (for example an HTML page), it is requested once more, and this request
+    bypasses all caches.
     """
     if file.digest_path is None:
         return None
@@ -313,11 +325,11 @@ async def _published_digest(downloader: Downloader, file: ArchiveFile, headers: 
         if digest is not None:
             downloader.standing.served_digest()
             return digest
-    raise ArchiveError(f"{downloader.url_of(file.digest_path)} holds no digest of {name}")
+    raise ArchiveError(f"{downloader.url_of(file.digest_path)} does not contain a digest of {name}")
 
 
 def _tries(downloader: Downloader) -> AsyncRetrying:
-    """Return tenacity's controller of retries: it repeats a request after a passing failure, and counts repetitions."""
+    """Return tenacity's retry controller. It repeats a request after a temporary failure and counts the retries."""
     traffic = downloader.traffic
     return AsyncRetrying(
         retry=retry_if_exception_type(_PassingFailure),
@@ -371,6 +383,6 @@ async def _body(answer: aiohttp.ClientResponse, most: int, url: str) -> bytes:
     async for part in answer.content.iter_chunked(_CHUNK):
         length += len(part)
         if length > most:
-            raise ArchiveError(f"{url} is longer than {most:,} bytes: the rest was not read")
+            raise ArchiveError(f"{url} is longer than {most:,} bytes, so the download was stopped")
         parts.append(part)
     return b"".join(parts)

@@ -1,13 +1,13 @@
 """Fetch slices from the candle files of an archive.
 
-The files of one series and month are read together (`catalog.Unit`): first the monthly file, if there is one, then
-daily files. Daily files are read for days that the monthly file lacks, and for days with candles that are known to be
-wrong in it. A slice lands as soon as its unit is read.
+The files of one series and month are read together (`catalog.Unit`). The monthly file is read first, if there is one.
+Then daily files are read for the days that are incomplete in the monthly file, and for days with candles that are known
+to be wrong in the monthly file. After its unit is read, each slice is written to the landing zone.
 
-A correct digest does not prove that the candles are right (binance-public-data issue 39). A slice is complete if no
-minute is missing. If the exchange leaves out minutes without trades, a slice is complete if its silences look like such
-minutes and not like lost rows. The candles of an incomplete slice land, and the slice is also requested from the next
-source.
+A correct digest does not prove that the candles are right (binance-public-data issue 39), so each slice is checked for
+missing candles. If the exchange publishes a candle for every minute, a complete slice has no missing minute. If the
+exchange leaves out minutes without trades, the silences of a complete slice look like such minutes and not like lost
+rows. An incomplete slice is written to the landing zone too, and the slice is also requested from the next source.
 """
 
 from __future__ import annotations
@@ -41,18 +41,21 @@ from titan10_dagster.candles.source_files import SourceFile
 from titan10_dagster.errors import ArchiveError, MalformedFile
 from titan10_dagster.exchanges.archive_record import Archive, Cadence
 
-_UNITS_AT_ONCE = 6  # months of a series; 5 MB each, unpacked
+_UNITS_AT_ONCE = 6  # a unit is a month of a series and takes 5 MB of memory
 _HOUR = timedelta(hours=1)
 _LONG_SILENCE = timedelta(minutes=30)
 _LEAST_UNTRADED = 0.01  # smallest assumed share of minutes without a trade
-_IMPROBABLE = -20.0  # logarithm of the probability of such a silence, 2 in 1,000,000,000
+_IMPROBABLE = -20.0  # natural logarithm of 2 in 1,000,000,000; a silence with a smaller probability is suspicious
 
 
 @dataclass(frozen=True)
 class ArchiveReport:
     """The result of reading an archive.
 
-    left: the slices to request from the next source, each with the reason; some of them landed partly.
+    landed: the number of slices that were passed on to the landing zone.
+    files: the number of usable files. `cached`: the number of those files that came from the cache.
+    left: the slices to request from the next source, with the reason for each slice. The candles that the archive has
+        of these slices landed as well.
     """
 
     landed: int
@@ -67,7 +70,7 @@ class ArchiveReport:
 
 @dataclass(frozen=True, eq=False)
 class _Part:
-    """A file that was read, and its origin."""
+    """The parsed rows of a file, and the origin of the file. `daily`: whether it is a daily file."""
 
     parsed: ParsedFile
     source: SourceFile
@@ -94,12 +97,14 @@ async def fetch_archive(
     warn: Callable[[str], object],
     beside: Iterable[Slice] = (),
 ) -> ArchiveReport:
-    """Fetch the slices that the archive has, and pass each to `land`, which is called in threads.
+    """Fetch the slices that the archive has, and pass each slice to `land`.
 
-    `beside`: see `plan_units`.
+    Errors of the archive are not raised. Slices that the archive did not deliver are in `ArchiveReport.left`. Errors
+    of `land` are raised.
 
-    `warn` is called with a sentence for each file that exists but cannot be used. Errors of the archive are not raised:
-    slices that it did not deliver are in `ArchiveReport.left`. Errors of `land` are raised.
+    `land`: stores a fetched slice. Several threads may call it at the same time.
+    `warn`: is called with a sentence for each file that exists but cannot be used.
+    `beside`: more slices, which are not read now; see `plan_units`.
     """
     began, progress = time.monotonic(), _Progress()
     units, unserved = plan_units(archive, slices, markets, now(), beside)
@@ -128,7 +133,12 @@ async def fetch_archive(
 
 @dataclass
 class _UnitRead:
-    """The reading of one unit."""
+    """The state of reading one unit.
+
+    parts: the files that were read so far.
+    complete: the slices that need no other file, with their files and candles.
+    reasons: for each label without a usable file, why the file could not be used.
+    """
 
     archive: Archive
     unit: Unit
@@ -138,8 +148,8 @@ class _UnitRead:
     progress: _Progress
     now: Callable[[], datetime]
     parts: list[_Part] = field(default_factory=list)
-    complete: dict[Slice, tuple[list[_Part], Candles]] = field(default_factory=dict)  # slices that need no other file
-    reasons: dict[date, str] = field(default_factory=dict)  # by label: why a file is not among the parts
+    complete: dict[Slice, tuple[list[_Part], Candles]] = field(default_factory=dict)
+    reasons: dict[date, str] = field(default_factory=dict)
 
     async def run(self) -> None:
         """Read the files, then land the slices."""
@@ -150,7 +160,7 @@ class _UnitRead:
         await asyncio.to_thread(self._land_all, time.monotonic() - began)
 
     def _days_to_read(self) -> list[Slice]:
-        """Return the slices that need daily files, and keep the candles of the others."""
+        """Return the slices that need daily files, and store the candles of the other slices in `complete`."""
         covered = set(self.unit.slices) - set(uncovered(self.unit.slices, self._windows()))
         wanted = []
         for slice_ in self.unit.slices:
@@ -170,20 +180,21 @@ class _UnitRead:
         await asyncio.gather(*(self._read(label, Cadence.DAILY) for label in sorted(labels)))
 
     async def _read(self, label: date, cadence: Cadence) -> None:
-        """Read the file of the label from the first tree with a usable file."""
+        """Read the first usable file with this label. An archive can have the file in several trees (folders)."""
         standing = self.downloader.standing
         for file in candidates(self.archive, self.unit.series, self.unit.market, label, cadence):
             try:
                 download, parsed = await self._parsed(file)
             except FileAbsent:
                 standing.usable()
-                state = "not published yet" if file.is_late(self.now()) else "not in the archive"
+                state = "not published yet" if file.may_still_appear(self.now()) else "not in the archive"
                 self.reasons[label] = f"{file} is {state}"
             except ArchiveBlocked as error:
                 self.reasons[label] = str(error)
                 return
             except ArchiveError as error:
-                if not isinstance(error, Unverified):  # the archive works; `Downloader` counts its digest files
+                # If only the digest file is unusable, the archive works. `Downloader` counts unusable digest files.
+                if not isinstance(error, Unverified):
                     standing.failed(error)
                 self.reasons[label] = f"{file}: {error}"
                 self.warn(f"{self.unit.series}: {file} is not used. {error}")
@@ -191,18 +202,18 @@ class _UnitRead:
                 standing.usable()
                 self.progress.files += 1
                 self.progress.cached += download.cached
-                # The rows may show that the label stands for other hours than usual.
+                # The rows can show that the file covers other hours than files with this label usually cover.
                 source = replace(download.source, start=parsed.start, end=parsed.end)
                 self.parts.append(_Part(parsed, source, cadence is Cadence.DAILY))
                 return
 
     async def _parsed(self, file: ArchiveFile) -> tuple[Download, ParsedFile]:
-        """Return the file and its rows. A file that cannot be read does not stay in the cache."""
+        """Return the file and its rows. A file with unreadable content is removed from the cache."""
         download = await self.downloader.fetch(file)
         try:
             return download, await asyncio.to_thread(parse_file, file, download.content)
         except MalformedFile:
-            # The archive may replace it; a later run downloads it again.
+            # The archive may replace the file later. Then a later run has to download the file again.
             await asyncio.to_thread(self.downloader.forget, download.source.url)
             raise
 
@@ -210,18 +221,21 @@ class _UnitRead:
         return [(part.parsed.start, part.parsed.end) for part in self.parts]
 
     def _parts_of(self, slice_: Slice) -> list[_Part]:
-        """Return the parts that contain the slice: daily files if they cover it, else all files."""
+        """Return the files that contain candles of the slice.
+
+        If the daily files cover the whole slice, only the daily files are used.
+        """
         touching = [part for part in self.parts if part.parsed.start < slice_.end and part.parsed.end > slice_.start]
         daily = [part for part in touching if part.daily]
         windows = [(part.parsed.start, part.parsed.end) for part in daily]
         return daily if daily and not uncovered([slice_], windows) else touching
 
     def _what_is_missing(self, slice_: Slice, candles: Candles) -> str | None:
-        """Return the reason why the slice is not complete; None if it is."""
+        """Return the reason why the slice is incomplete; None if the slice is complete."""
         if uncovered([slice_], self._windows()):
             labels = labels_of(slice_.day, self.archive.label_offset)
             known = [self.reasons[label] for label in labels if label in self.reasons]
-            return "; ".join(known) or "no file of the archive covers it"
+            return "; ".join(known) or "no file of the archive covers the day"
         missing = _missing(slice_, candles)
         if not missing:
             return None
@@ -276,19 +290,19 @@ class _UnitRead:
 
 
 def _candles(slice_: Slice, parts: Sequence[_Part]) -> Candles:
-    """Return a copy of the slice's candles in the files, without exact repeats."""
+    """Return a copy of the slice's candles in the files. Exact repetitions of a candle are removed."""
     if not parts:
         return Candles.empty()
     bounds = np.array([to_datetime64(slice_.start), to_datetime64(slice_.end)])
     found = []
     for part in parts:
-        first, end = np.searchsorted(part.parsed.candles.times, bounds)  # the rows of a file are in order
+        first, end = np.searchsorted(part.parsed.candles.times, bounds)  # the rows of a file are sorted by time
         found.append(part.parsed.candles.cut(int(first), int(end)))
     return Candles.joined(*found).drop_repeats()
 
 
 def _missing(slice_: Slice, candles: Candles) -> int:
-    """Return how many times of the slice's grid have no candle."""
+    """Return the number of times on the slice's grid that have no candle. A grid has all start times of candles."""
     grid = slice_.grid()
     if np.array_equal(candles.times, grid):
         return 0
@@ -296,11 +310,12 @@ def _missing(slice_: Slice, candles: Candles) -> int:
 
 
 def _suspicious_silence(slice_: Slice, candles: Candles) -> str | None:
-    """Return why a sparse slice may lack candles; None if its silences look like minutes without trades.
+    """Return why rows of a slice are possibly lost; None if its silences look like minutes without trades.
 
-    A file that lost rows looks like an exchange without trades. The longest silence of a day is suspicious if it is at
-    one end, lasts more than an hour and is twice as long as any other. It is also suspicious if it is too long, given
-    how often this pair trades in the rest of the day.
+    This function is for exchanges that leave out minutes without trades. There a file that lost rows looks like a
+    file of a market without trades. The longest silence of a day is suspicious if it is at the start or end of the day,
+    lasts more than an hour and is more than twice as long as each silence inside the day. A silence is also suspicious
+    if it is too long, given how often the pair trades in the rest of the day.
     """
     if not len(candles):
         return "its files have no candle of the day"
@@ -312,9 +327,9 @@ def _suspicious_silence(slice_: Slice, candles: Candles) -> str | None:
     head, tail = int(places[0]), slice_.expected - 1 - int(places[-1])
     if max(head, tail) * step > max(_HOUR, 2 * inner * step):
         which = "begins" if head > tail else "ends"
-        return f"the day in its files {which} with a silence of {max(head, tail) * step}, so they may be cut off"
+        return f"the day in its files {which} with a silence of {max(head, tail) * step}, so the files may be cut off"
     longest = max(head, tail, inner)
     untraded = max(1 - len(places) / max(slice_.expected - longest, 1), _LEAST_UNTRADED)
     if longest * step >= _LONG_SILENCE and longest * math.log(untraded) < _IMPROBABLE:
-        return f"a silence of {longest * step} is too long for a pair that trades so often, so they may lack candles"
+        return f"a silence of {longest * step} is too long for a pair that trades so often: rows may be lost"
     return None

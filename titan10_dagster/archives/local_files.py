@@ -1,7 +1,7 @@
-"""Candle files that a user downloaded: CSV or Parquet, plain, gzipped or inside a zip archive; read as a stream.
+"""Read candle files that a user downloaded: CSV (plain, gzipped or inside a zip file) or Parquet.
 
-Kraken's OHLCVT archive is one zip file of several gigabytes with a CSV file for each pair and timeframe. It is never
-unpacked: a member is read piece by piece, and only one day at a time is kept in memory.
+Kraken's OHLCVT archive is one zip file of several gigabytes with a CSV file for each pair and timeframe. The zip file
+is never unpacked as a whole. A CSV file is read in pieces of 16 MB, and its days are returned one by one.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from titan10_dagster.candles.markets import Market
 from titan10_dagster.candles.timeframes import Timeframe
 from titan10_dagster.errors import MalformedFile
 
-# Columns of a CSV file without a header: Kraken's OHLCVT, and the first columns of Binance's klines.
+# The usual columns of a CSV file without a header. They fit Kraken's OHLCVT files, and the first columns fit Binance's
+# kline files.
 USUAL_COLUMNS = (*NAMES, "")
 _PIECE = 16 << 20  # bytes of text that are parsed in one step
 _DAY_MS = 86_400_000
@@ -33,14 +34,14 @@ _DAY_MS = 86_400_000
 
 @dataclass(frozen=True)
 class LocalFile:
-    """A file, or one member of a zip archive."""
+    """A file, or one file inside a zip file. `member`: the name inside the zip file; None for a plain file."""
 
     path: Path
     member: str | None = None
 
     @property
     def name(self) -> str:
-        """Return the name without folders."""
+        """Return the file's name without folders."""
         return Path(self.member or self.path).name
 
     @property
@@ -53,10 +54,10 @@ class LocalFile:
 
 
 def list_files(path: Path) -> list[LocalFile]:
-    """Return the candle files at a path: the file itself, or the members of a zip archive.
+    """Return the candle files at a path: the file itself, or the CSV files inside a zip file.
 
     Raises:
-        MalformedFile: the path cannot be opened, or is a damaged zip archive.
+        MalformedFile: the file cannot be opened, or is a damaged zip file.
     """
     try:
         if not zipfile.is_zipfile(path):
@@ -76,9 +77,10 @@ def digest_of(path: Path) -> str:
 
 
 def belongs_to(file: LocalFile, market: Market, timeframe: Timeframe) -> bool:
-    """Return whether the file's name denotes the market and the timeframe.
+    """Return whether the file's name contains the market and the timeframe.
 
-    Two patterns are known: Kraken's `XBTUSD_1.csv` (minutes) and Binance's `BTCUSDT-1m-2024-03.csv`.
+    Two patterns are known: Kraken's `XBTUSD_1.csv` (1 is the timeframe in minutes) and Binance's
+    `BTCUSDT-1m-2024-03.csv`.
     """
     stem = file.name.partition(".")[0].upper()
     for name in _names_of(market):
@@ -89,17 +91,21 @@ def belongs_to(file: LocalFile, market: Market, timeframe: Timeframe) -> bool:
     return False
 
 
-# Assets that Kraken's files spell differently.
+# The spelling in Kraken's files of assets that have another name there.
 _OTHER_SPELLINGS = {"BTC": "XBT", "DOGE": "XDG"}
 
 
 def _names_of(market: Market) -> set[str]:
-    """Return the spellings of a market in file names, upper case: XXBTZUSD, XBTUSD and BTCUSD for Kraken's BTC/USD."""
+    """Return the upper-case spellings of a market in file names.
+
+    For Kraken's BTC/USD these are XXBTZUSD, XBTUSD and BTCUSD.
+    """
     market_id = market.market_id.upper().replace("/", "").replace("-", "")
     base, quote = market.base.upper(), market.quote.upper()
     names = {market_id, f"{market.base_id}{market.quote_id}".upper(), base + quote}
     names.add(_OTHER_SPELLINGS.get(base, base) + _OTHER_SPELLINGS.get(quote, quote))
-    if len(market_id) == 8 and market_id[0] in "XZ" and market_id[4] in "XZ":  # with class prefixes
+    # Kraken puts X before a crypto asset and Z before a currency.
+    if len(market_id) == 8 and market_id[0] in "XZ" and market_id[4] in "XZ":
         names.add(market_id[1:4] + market_id[5:])
     return names
 
@@ -108,7 +114,8 @@ def _names_of(market: Market) -> set[str]:
 class FileDay:
     """The candles of one UTC day in a file.
 
-    `whole`: the file covers the day, with rows before and after it or at its ends.
+    `whole`: whether the file covers the whole day. The file must have the day's first candle or an earlier row, and the
+        day's last candle or a later row.
     """
 
     day: date
@@ -117,18 +124,19 @@ class FileDay:
 
 
 def read_days(file: LocalFile, columns: Sequence[str], timeframe: Timeframe) -> Iterator[FileDay]:
-    """Yield the days from the first to the last row of a file, days without a row included.
+    """Yield each day from the first to the last row of a file. A day without rows is yielded too.
 
-    `columns` names the columns of a file without a header: time, open, high, low, close, volume, "" for others.
+    `columns`: the column names of a file without a header: time, open, high, low, close, volume. The name "" marks a
+        column that is not used.
 
     Raises:
         MalformedFile: the file is damaged, is not a table of candles, or is not sorted by time.
     """
     waiting = np.empty((0, 6))
-    after: int | None = None  # the day after the last one that was yielded, in days since 1970
+    after: int | None = None  # the next day to yield, in days since 1970; None before the first day
     for rows in _pieces(file, columns):
         if after is not None and len(rows) and rows[0, 0] < after * _DAY_MS:
-            raise MalformedFile(f"{file} is not in order of time: sort it first")
+            raise MalformedFile(f"{file} is not in order of time: sort its rows by time and import it again")
         waiting = np.concatenate((waiting, rows))
         if not len(waiting):
             continue
@@ -147,7 +155,7 @@ def read_days(file: LocalFile, columns: Sequence[str], timeframe: Timeframe) -> 
 
 
 def _days(rows: Floats, after: int | None, end: int, timeframe: Timeframe) -> Iterator[FileDay]:
-    """Yield the days before `end`, starting with `after` or, if it is None, with the day of the first row."""
+    """Yield the days before `end`. The first day is `after`, or the day of the first row if `after` is None."""
     if after is None and not len(rows):
         return
     first = int(rows[0, 0]) // _DAY_MS if after is None else after
@@ -162,7 +170,7 @@ def _date(number: int) -> date:
 
 
 def _pieces(file: LocalFile, columns: Sequence[str]) -> Iterator[Floats]:
-    """Yield the rows of a file, some megabytes at a time."""
+    """Yield the rows of a file in pieces. A piece of a CSV file has about 16 MB of text."""
     if file.path.suffix.lower() == ".parquet":
         yield _parquet_rows(file.path)
         return
@@ -202,7 +210,10 @@ def _opened(file: LocalFile) -> Iterator[IO[bytes]]:
 
 
 def _parquet_rows(path: Path) -> Floats:
-    """Return all rows of a Parquet file with columns time (or timestamp), open, high, low, close and volume."""
+    """Return all rows of a Parquet file, sorted by time.
+
+    The file must have the columns open, high, low, close and volume, and a column time, timestamp, open_time or date.
+    """
     try:
         table = parquet.read_table(path)
     except (OSError, ValueError) as error:
@@ -212,7 +223,7 @@ def _parquet_rows(path: Path) -> Floats:
     missing = [name for name in NAMES[1:] if name not in names]
     if time is None or missing:
         raise MalformedFile(
-            f"{path} has no column {', '.join(missing) or 'time'}: it has {', '.join(table.column_names)}"
+            f"{path} has no column {', '.join(missing) or 'time'}. Its columns are {', '.join(table.column_names)}"
         )
     times = table.column(time).to_pandas()
     if times.dtype.kind == "M":

@@ -1,8 +1,9 @@
-"""The rows of a candle file: unpacked within size limits, and parsed by the evidence in the file itself.
+"""Unpack candle files within size limits, and parse their rows.
 
-The file itself shows whether it has a header, the order of its columns, the unit of its times (seconds, milliseconds,
-microseconds) and which 24 hours its label stands for. None of these is assumed. Exchanges changed each of these without
-notice (facts: binance-public-data issues 177, 283, 386; OKX and HTX days begin at 16:00 UTC).
+These properties are read from the content of each file: whether there is a header, the order of the columns, the unit
+of the times (seconds, milliseconds or microseconds), and which 24 hours the file covers. They are not assumed, because
+exchanges changed each of them without notice (binance-public-data issues 177, 283, 386; days of OKX and HTX begin at
+16:00 UTC).
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ from titan10_dagster.errors import MalformedFile
 from titan10_dagster.exchanges.archive_record import Format
 
 NAMES = ("time", "open", "high", "low", "close", "volume")
-MOST_UNPACKED = 512 << 20  # bytes; a month of 1m candles is 5 MB, one of 1s candles 300 MB
+MOST_UNPACKED = 512 << 20  # bytes; a month of 1m candles has 5 MB, and a month of 1s candles has 300 MB
 _CHUNK = 1 << 20
 _SECONDS_BELOW, _MICROSECONDS_FROM = 1e11, 1e14
 _NOTHING = ("", "None", "null", "NULL", "nan", "NaN")
-# The usual names of the six columns in a header. An archive's record may name others.
+# The usual names of the six columns in a header. The record of an archive can add other names.
 _SPELLINGS: Mapping[str, tuple[str, ...]] = {
     "time": ("time", "timestamp", "open_time", "opentime", "ts", "id", "unix", "date", "date_time_utc"),
     "open": ("open",),
@@ -47,8 +48,9 @@ _OFFSETS = (timedelta(0), timedelta(hours=8))
 class ParsedFile:
     """The content of a file.
 
-    candles: its rows by time; they may break rules, be repeated or contradict each other.
-    start, end: the stretch that the file covers (aware, UTC).
+    candles: the rows, sorted by time. They are not checked yet: two rows can have the same time, and rows can break
+        candle rules.
+    start, end: the stretch of time that the file covers (aware, UTC).
     unreadable: the number of lines that are not rows.
     """
 
@@ -62,7 +64,7 @@ def parse_file(file: ArchiveFile, content: bytes) -> ParsedFile:
     """Return the candles in the content of a file.
 
     Raises:
-        MalformedFile: it cannot be unpacked, does not contain candles, or contains candles of another day.
+        MalformedFile: the file cannot be unpacked, does not contain candles, or contains candles of another day.
     """
     rows, unreadable = read_rows(unpack(content, file.archive.format), file.archive.columns, file.archive.header)
     candles = Candles.from_rows(rows)
@@ -71,10 +73,11 @@ def parse_file(file: ArchiveFile, content: bytes) -> ParsedFile:
 
 
 def unpack(content: bytes, format_: Format) -> bytes:
-    """Return the text of the only member of an archive file. At most MOST_UNPACKED bytes are in memory.
+    """Return the text of an archive file. A zip file must contain exactly one file.
 
     Raises:
-        MalformedFile: it is damaged, is not of the format, has several members, or unpacks to more than that.
+        MalformedFile: the file is damaged, has another format, contains several files, or has more than MOST_UNPACKED
+            bytes of text.
     """
     match format_:
         case Format.ZIP_CSV:
@@ -90,13 +93,16 @@ def unpack(content: bytes, format_: Format) -> bytes:
 def read_rows(
     text: bytes, columns: Sequence[str], header: Mapping[str, Sequence[str]] | None = None
 ) -> tuple[Floats, int]:
-    """Return (n, 6) float64 [ms, open, high, low, close, volume] by time, and the number of lines that are not rows.
+    """Return the rows of a CSV text, sorted by time, and the number of lines that are not rows.
 
-    `columns` names the columns of a text without a header. If the text has a header, the header is used instead;
-    `header` has the possible spellings of each of the six names. A value that is absent or not a number is NaN.
+    The rows are an array of shape (n, 6) and type float64: time in ms since 1970 UTC, open, high, low, close, volume. A
+    price or volume that is absent or not a number is NaN. A line without a usable time is not a row.
+
+    `columns`: the column names of a text without a header. If the text has a header, the header is used instead.
+    `header`: more spellings of the six names in a header.
 
     Raises:
-        MalformedFile: a column is missing, or there are rows without a usable time.
+        MalformedFile: a column is missing, or the text is not a table.
     """
     text = text.removeprefix(b"\xef\xbb\xbf")
     first = text[: text.find(b"\n")].decode("utf-8", "replace").strip()
@@ -122,19 +128,22 @@ def _from_header(fields: Sequence[str], header: Mapping[str, Sequence[str]]) -> 
             (spelled.index(text) for text in (*header.get(name, ()), *_SPELLINGS[name]) if text in spelled), None
         )
         if found is None:
-            raise MalformedFile(f"its header has no column for {name}: {', '.join(fields)[:120]}")
+            raise MalformedFile(f"the header has no column for {name}: {', '.join(fields)[:120]}")
         places[found] = name
     return [places.get(place, "") for place in range(len(fields))]
 
 
 def _padded(columns: Sequence[str], width: int) -> list[str]:
     if width < max(columns.index(name) for name in NAMES) + 1:
-        raise MalformedFile(f"its rows have {width} columns, at least {len(NAMES)} were expected")
+        raise MalformedFile(f"the rows have {width} columns, but at least {len(NAMES)} were expected")
     return [columns[place] if place < len(columns) else "" for place in range(width)]
 
 
 def _table(text: bytes, names: Sequence[str], skip: int) -> tuple[pa.Table, int]:
-    """Return the six columns: as numbers if all values are numbers, else as text."""
+    """Return the six columns and the number of lines that do not have the right number of columns.
+
+    If all values are numbers, the columns have numbers. Otherwise the columns have text.
+    """
     unique = [name or f"unused_{place}" for place, name in enumerate(names)]
     for type_ in (pa.float64(), pa.string()):
         skipped: list[object] = []
@@ -161,7 +170,7 @@ def _table(text: bytes, names: Sequence[str], skip: int) -> tuple[pa.Table, int]
             reason = str(error)
             continue
         return table, len(skipped)
-    raise MalformedFile(f"it is not a table of candles: {reason[:160]}")
+    raise MalformedFile(f"the file is not a table of candles: {reason[:160]}")
 
 
 def _numbers(column: pa.ChunkedArray) -> Floats:
@@ -178,17 +187,20 @@ def _number(text: str | None) -> float:
 
 
 def _times(column: pa.ChunkedArray) -> Floats:
-    """Return milliseconds since 1970, UTC; NaN for a time that cannot be read."""
+    """Return the times in milliseconds since 1970 UTC. A time that cannot be read becomes NaN."""
     numbers = _numbers(column)
     if not pa.types.is_floating(column.type) and np.isnan(numbers).any():
         numbers = np.array([_instant(text) for text in column.to_pylist()], np.float64)
-    # The magnitude of a number shows its unit; this holds for the years 1973 to 2286.
+    # The size of a number shows its unit (seconds, milliseconds or microseconds) for the years 1973 to 2286.
     milliseconds = np.where(numbers < _SECONDS_BELOW, numbers * 1000, numbers)
     return np.where(milliseconds >= _MICROSECONDS_FROM, np.floor(milliseconds / 1000), np.floor(milliseconds))
 
 
 def _instant(text: str | None) -> float:
-    """Return the milliseconds of an ISO date and time in UTC, or of a number."""
+    """Return the value of a number, or the milliseconds since 1970 of an ISO date and time.
+
+    A date and time without a time zone is taken as UTC. Other texts become NaN.
+    """
     number = _number(text)
     if text is None or not np.isnan(number):
         return number
@@ -200,7 +212,13 @@ def _instant(text: str | None) -> float:
 
 
 def _stretch(file: ArchiveFile, candles: Candles) -> tuple[datetime, datetime]:
-    """Return the stretch that the file covers: the declared 24 hours or month, or the stretch that its rows show."""
+    """Return the start and end of the stretch that the file covers.
+
+    The stretch is the label's declared time range, unless the rows fit the same range with another known offset.
+
+    Raises:
+        MalformedFile: the rows fit the range with none of the known offsets.
+    """
     if not len(candles):
         return file.start, file.end
     declared = file.archive.label_offset
@@ -211,7 +229,7 @@ def _stretch(file: ArchiveFile, candles: Candles) -> tuple[datetime, datetime]:
             return start, end
     first, last = (from_datetime64(candles.times[place]) for place in (0, -1))
     raise MalformedFile(
-        f"its rows go from {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC, which does not match its name"
+        f"the rows go from {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC, which does not match the file's name"
     )
 
 
@@ -221,16 +239,21 @@ def _zip_member(packed: IO[bytes], suffixes: tuple[str, ...]) -> IO[bytes]:
             members = [member for member in archive.infolist() if not member.is_dir()]
             if len(members) != 1 or not members[0].filename.lower().endswith(suffixes):
                 listed = ", ".join(member.filename[:60] for member in members[:3])
-                raise MalformedFile(f"it holds {listed or 'nothing'} instead of one {suffixes[0]} file")
+                raise MalformedFile(f"the file contains {listed or 'nothing'} instead of one {suffixes[0]} file")
             if members[0].file_size > MOST_UNPACKED:
-                raise MalformedFile(f"it would unpack to {members[0].file_size:,} bytes, more than {MOST_UNPACKED:,}")
+                size = f"{members[0].file_size:,}"
+                raise MalformedFile(f"the file would unpack to {size} bytes, more than {MOST_UNPACKED:,}")
             return archive.open(members[0])
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
-        raise MalformedFile(f"it is no usable zip file: {error}") from error
+        raise MalformedFile(f"the file is not a usable zip file: {error}") from error
 
 
 def _limited(member: IO[bytes]) -> bytes:
-    """Return the whole member. Raises MalformedFile if it is longer than its zip entry says, or longer than allowed."""
+    """Return the content of a file inside a zip file.
+
+    Raises:
+        MalformedFile: the content is damaged, or is longer than MOST_UNPACKED bytes.
+    """
     parts: list[bytes] = []
     length = 0
     try:
@@ -238,9 +261,9 @@ def _limited(member: IO[bytes]) -> bytes:
             parts.append(part)
             length += len(part)
             if length > MOST_UNPACKED:
-                raise MalformedFile(f"it unpacks to more than {MOST_UNPACKED:,} bytes")
+                raise MalformedFile(f"the file unpacks to more than {MOST_UNPACKED:,} bytes")
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise MalformedFile(f"it is damaged: {error}") from error
+        raise MalformedFile(f"the file is damaged: {error}") from error
     return b"".join(parts)
 
 
@@ -249,11 +272,11 @@ def _gunzip(content: bytes) -> bytes:
     try:
         text = unpacker.decompress(content, MOST_UNPACKED)
     except zlib.error as error:
-        raise MalformedFile(f"it is no usable gzip file: {error}") from error
+        raise MalformedFile(f"the file is not a usable gzip file: {error}") from error
     if unpacker.unconsumed_tail:
-        raise MalformedFile(f"it unpacks to more than {MOST_UNPACKED:,} bytes")
+        raise MalformedFile(f"the file unpacks to more than {MOST_UNPACKED:,} bytes")
     if not unpacker.eof:
-        raise MalformedFile("it is damaged: it ends too early")
+        raise MalformedFile("the file is damaged: it ends too early")
     return text
 
 
@@ -269,5 +292,5 @@ def _sheet_as_csv(workbook: bytes) -> bytes:
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows(rows)
     except (zipfile.BadZipFile, KeyError, IndexError, ValueError, OSError) as error:
-        raise MalformedFile(f"it is no usable workbook: {error}") from error
+        raise MalformedFile(f"the file is not a usable workbook: {error}") from error
     return text.getvalue().encode()

@@ -174,13 +174,13 @@ def test_a_header_without_a_volume_is_refused() -> None:
 @pytest.mark.parametrize(
     ("format_", "content", "reason"),
     [
-        (Format.ZIP_CSV, b"<!DOCTYPE html>", "no usable zip"),
+        (Format.ZIP_CSV, b"<!DOCTYPE html>", "not a usable zip"),
         (Format.ZIP_CSV, zipped(("a.csv", b"1"), ("b.csv", b"2")), "instead of one .csv file"),
         (Format.ZIP_CSV, zipped(("a.exe", b"1")), "instead of one .csv file"),
-        (Format.ZIP_CSV, zipped(("a.csv", b"1" * 1000))[:60], "no usable zip"),
-        (Format.GZIP_CSV, b"not gzip", "no usable gzip"),
+        (Format.ZIP_CSV, zipped(("a.csv", b"1" * 1000))[:60], "not a usable zip"),
+        (Format.GZIP_CSV, b"not gzip", "not a usable gzip"),
         (Format.GZIP_CSV, gzip.compress(b"1,2,3" * 100)[:-20], "ends too early"),
-        (Format.ZIP_XLSX, zipped(("a.xlsx", b"not a workbook")), "no usable workbook"),
+        (Format.ZIP_XLSX, zipped(("a.xlsx", b"not a workbook")), "not a usable workbook"),
     ],
     # A packed file contains the time, so parallel test processes would give the test case different names.
     ids=["html", "two members", "an exe", "half a zip", "no gzip", "half a gzip", "no workbook"],
