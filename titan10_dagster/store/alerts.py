@@ -1,4 +1,4 @@
-"""The open alerts. They are kept in the database so that they survive a restart."""
+"""Stores alerts in the database. Therefore open alerts survive a restart."""
 
 from __future__ import annotations
 
@@ -17,15 +17,18 @@ class AlertStore:
         self._db = db
 
     def open(self) -> list[Alert]:
-        """Return the alerts that have not ended, and those with an end that was not yet reported to every address."""
+        """Return the open alerts.
+
+        An alert is open until it has ended and its end has been reported to every address.
+        """
         with self._db.transaction() as cursor:
             cursor.execute(statement("open_alerts"))
             return [_alert(row) for row in all_rows(cursor)]
 
     def keep(self, keep: Iterable[Alert], forget: Iterable[Alert] = (), done: Iterable[Alert] = ()) -> None:
-        """Store the alerts `keep`, delete `forget` and close `done`, in one transaction.
+        """Store the alerts in `keep`, delete those in `forget`, and close those in `done`, in one transaction.
 
-        An alert may begin again before the end of its predecessor was reported. It then closes the predecessor.
+        If an alert begins again before the end of the earlier alert was reported, the earlier alert is closed.
         """
         with self._db.transaction() as cursor:
             for alert in forget:

@@ -1,4 +1,4 @@
-"""Audit: compares ledger, candles and gaps with each other, from the rows themselves."""
+"""Audit: finds slices for which the rows of the tables slice_ledger, candles and gaps contradict each other."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from titan10_dagster.store.statements import statement
 
 @dataclass(frozen=True)
 class Unaccounted:
-    """A slice with numbers that contradict each other; all counts are candles.
+    """A slice with numbers of candles that contradict each other.
 
-    `expected` and `present` are the ledger's counts (0 if it has no row of the slice). `stored` is counted in the table
-    candles, `in_gaps` in the table gaps. A correct slice has stored = present and stored + in_gaps = expected.
+    `expected` and `present` are the numbers in the ledger. Both are 0 if the ledger has no row for the slice. `stored`
+    is the number of candles in the table candles. `in_gaps` is the number of missing candles in the table gaps. For a
+    correct slice, stored = present and stored + in_gaps = expected.
     """
 
     slice: Slice
@@ -27,9 +28,9 @@ class Unaccounted:
 
 
 def unaccounted(db: Database, exchange: str, timeframe: Timeframe, first: date, last: date) -> list[Unaccounted]:
-    """Return the slices of these UTC days (both included) that do not add up.
+    """Return the slices with contradictory numbers, from the UTC day `first` to the UTC day `last`, both included.
 
-    There are none, unless another program writes to the tables.
+    If no other program writes to the tables, the list is empty.
     """
     parameters = {
         "exchange": exchange,

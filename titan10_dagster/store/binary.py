@@ -24,12 +24,11 @@ _BUFFER = 1 << 18
 
 
 def rows(constants: Sequence[str | int | None], columns: Sequence[NDArray[Any]]) -> bytes:
-    """Return the rows of a COPY.
+    """Return rows in COPY's binary format. Each row begins with the same constants, followed by its column values.
 
-    Each row has the same constants, then the values of the columns, which have equal lengths.
-
-    A constant is a text, an int for a bigint, or None for a null.
-    datetime64[ms] or [us] (naive, UTC) becomes timestamptz, int64 bigint, float64 double precision.
+    constants: each constant is a string, an int (stored as bigint), or None (stored as NULL).
+    columns: arrays of equal length. datetime64[ms] and datetime64[us] (naive, UTC) are stored as timestamptz, int64 as
+        bigint, and float64 as double precision.
     """
     head = (len(constants) + len(columns)).to_bytes(2, "big") + b"".join(map(_field, constants))
     blank = head + (b"\0\0\0\x08" + bytes(8)) * len(columns)
@@ -63,9 +62,9 @@ def copy_in(cursor: Cursor, copy: str, rows: Iterable[bytes]) -> int:
 
 
 def copy_out(cursor: Cursor, copy: str, dtypes: Sequence[str]) -> list[NDArray[Any]]:
-    """Run `COPY .. TO STDOUT (FORMAT binary)` and return one column for each of `dtypes`.
+    """Run `COPY .. TO STDOUT (FORMAT binary)` and return one array for each column.
 
-    A dtype is "i8", "f8" or "M8[ms]", and no value is null.
+    dtypes: the type of each column: "i8", "f8" or "M8[ms]". The query must not return NULL.
     """
     target = io.BytesIO()
     cursor.copy_expert(copy, target, _BUFFER)

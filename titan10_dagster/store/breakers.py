@@ -1,8 +1,8 @@
-"""The circuit breakers and paces of the exchanges, stored in the database for all runs and sensors.
+"""Stores the circuit breakers and paces of the exchanges in the database, where all runs and sensors share them.
 
-They use separate connections and never wait for a lock. If another process has locked an exchange's row, the connection
-is returned to the pool, and the change is tried again a little later. Therefore neither a write of candles nor a locked
-row can delay the breakers of other exchanges.
+This module has its own connections, and a connection waits at most 0.1 s for a lock. If another process has locked an
+exchange's row, the connection is returned to the pool, and the change is tried again a little later. Therefore neither
+a write of candles nor a locked row can delay the breakers of other exchanges.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ T = TypeVar("T")
 
 _CONNECTIONS = 3
 _SESSION = {**SESSION, "lock_timeout": "100"}  # milliseconds
-_LOCKED_FOR = 120.0  # seconds before a locked row counts as an unavailable database
-_PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8)  # seconds between attempts at a locked row; the last pause repeats
+_LOCKED_FOR = 120.0  # seconds; if a row is locked for longer, DatabaseUnavailable is raised
+_PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8)  # seconds between attempts to lock a row; the last pause is repeated
 
 _COLUMNS = (
     "exchange, state, open_until, failures, reason, probe_until, changed_at, pace, pace_at, rest_until,"
@@ -36,13 +36,13 @@ _SELECT = f"SELECT {_COLUMNS} FROM exchange_health"
 
 
 class HealthStore:
-    """Reads and changes the Health of exchanges. An exchange without a row is closed."""
+    """Reads and changes the Health of exchanges. The breaker of an exchange without a row is closed."""
 
     def __init__(self, db: Database) -> None:
         self.pool = db.separate_pool("breakers", max_connections=_CONNECTIONS, session=_SESSION)
 
     def load(self, exchange: str) -> Health:
-        """Return the exchange's Health. It never waits for a lock."""
+        """Return the exchange's Health. This never waits for a lock."""
         with self.pool.transaction() as cursor:
             return _read(cursor, exchange)
 
@@ -54,7 +54,7 @@ class HealthStore:
         return {health.exchange: health for health in healths}
 
     def count_requests(self, exchange: str, hour: datetime, requests: int) -> None:
-        """Add to the requests of the hour (its start, aware, UTC)."""
+        """Add `requests` to the exchange's number of requests in an hour. `hour`: start of the hour (aware, UTC)."""
         parameters = {"exchange": exchange, "hour": hour, "requests": requests}
 
         def add() -> None:
@@ -64,7 +64,7 @@ class HealthStore:
         _when_unlocked(add)
 
     def requests_since(self, hour: datetime) -> dict[str, int]:
-        """Return the requests counted in that hour and later, by exchange."""
+        """Return the number of requests of each exchange since `hour`, the start of an hour (aware, UTC)."""
         with self.pool.transaction() as cursor:
             cursor.execute(
                 "SELECT exchange, sum(requests)::integer AS requests FROM exchange_requests"
@@ -76,9 +76,9 @@ class HealthStore:
     def apply(self, exchange: str, change: Callable[[Health], Health]) -> Health:
         """Apply `change` to the exchange's Health, then store and return the result.
 
-        No other process changes it meanwhile. If `change` returns the same Health, no lock is taken. `change` may be
-        called several times: the transaction is repeated while the database is unavailable or the row is locked,
-        because information from an exchange must not get lost.
+        The row is locked, so that no other process changes the Health at the same time. If `change` returns the same
+        Health, no lock is taken. The transaction is repeated while the database is unavailable or the row is locked,
+        because information from an exchange must not get lost. Therefore `change` is possibly called several times.
         """
         return retrying(lambda: self._apply_if_needed(exchange, change))
 

@@ -1,4 +1,4 @@
-"""Breaks and mass restatements, found while slices are written and recorded in the same transaction."""
+"""Finds breaks and mass restatements while slices are written, and records both in the same transaction."""
 
 from __future__ import annotations
 
@@ -23,14 +23,18 @@ from titan10_dagster.store.statements import key, statement
 FEWEST_RESTATED = 12
 MASS_SHARE = 0.5
 
-LONGEST_SILENCE = timedelta(days=180)  # between slices that are not written together
+# The longest silence between two candles that are compared, if their slices are not written together.
+LONGEST_SILENCE = timedelta(days=180)
 
 _STORED = ("M8[ms]", "f8", "f8", "f8", "f8", "f8")
 
 
 @dataclass(frozen=True, eq=False)
 class _Ends:
-    """The first and last candles of a slice after a write, and whether the write touched the very first and last."""
+    """The candles at both ends of a slice after a write.
+
+    `opens`: whether the write added or changed the first candle of the slice. `closes`: the same for the last candle.
+    """
 
     candles: Candles
     opens: bool
@@ -39,9 +43,10 @@ class _Ends:
 
 @dataclass
 class BreakFinder:
-    """A search for breaks within and between written slices, which collects the first and last candles of each slice.
+    """A search for breaks within and between the slices of one write.
 
-    The candles after a live slice do not exist yet, so a `live` write does not look for them.
+    It collects the candles at both ends of each slice. A `live` write does not compare with the candles after a slice,
+    because these candles do not exist yet.
     """
 
     live: bool = False
@@ -50,7 +55,7 @@ class BreakFinder:
     _seen_at: dict[Series, datetime] = field(default_factory=dict)
 
     def observe(self, change: Change) -> None:
-        """Add the candles of a slice that gained or changed candles."""
+        """Search a slice for breaks, and keep the candles at its ends. A slice without changes is ignored."""
         if not change.inserted and not change.restated:
             return
         slice_, given = change.incoming.slice, change.incoming.candles
@@ -76,14 +81,17 @@ class BreakFinder:
                     found = break_between(earlier, later)
                     if found is not None:
                         breaks.append(found)
-                stretches.append(_judged(run, after, series))
+                stretches.append(_searched(run, after, series))
             kept = [found.at for found in breaks]
             for start, end in stretches:
                 forget_breaks(cursor, series, start, end, kept)
             record_breaks(cursor, series, breaks, self._seen_at[series])
 
     def _around(self, cursor: Cursor, series: Series, run: Sequence[_Ends]) -> tuple[Candles, Candles]:
-        """Return the stored candles before and after a run of slices; empty on a side without changes."""
+        """Return the stored candles before and after a run of slices.
+
+        If the write did not change the outermost candle of a side, no candles are returned for this side.
+        """
         before = after = Candles.empty()
         if run[0].opens:
             before = _neighbours(cursor, "candles_before", series, run[0].candles.times[0])
@@ -92,12 +100,12 @@ class BreakFinder:
         return before, after
 
 
-def _judged(run: Sequence[_Ends], after: Candles, series: Series) -> tuple[datetime, datetime]:
-    """Return the stretch [start, end) in which this write found all breaks."""
+def _searched(run: Sequence[_Ends], after: Candles, series: Series) -> tuple[datetime, datetime]:
+    """Return the stretch [start, end) that was searched for breaks. The search has found every break within it."""
     start = from_datetime64(run[0].candles.times[0])
     end = from_datetime64(after.times[0] if len(after) else run[-1].candles.times[-1])
     if not run[0].opens:
-        start += series.timeframe.delta  # an earlier write checked the border before the first candle
+        start += series.timeframe.delta  # an earlier write compared the first candle with the candles before it
     return start, end + series.timeframe.delta
 
 
@@ -113,9 +121,10 @@ def _consecutive(slices: Sequence[Slice]) -> list[list[Slice]]:
 
 
 def _neighbours(cursor: Cursor, name: str, series: Series, time: np.datetime64) -> Candles:
-    """Return the stored candles next to an instant, in order, as many as a comparison needs.
+    """Return up to SAMPLE stored candles directly before or after an instant, in order of time.
 
-    A bound on the time prevents TimescaleDB from planning all chunks.
+    `name`: the statement, "candles_before" or "candles_after". The limits on the time keep TimescaleDB from planning
+    all chunks.
     """
     instant = from_datetime64(time)
     earliest, latest = instant - LONGEST_SILENCE, instant + LONGEST_SILENCE
@@ -125,7 +134,7 @@ def _neighbours(cursor: Cursor, name: str, series: Series, time: np.datetime64) 
 
 
 def record_mass_restatement(cursor: Cursor, change: Change) -> None:
-    """Record an event if the exchange rewrote most of the slice that was stored."""
+    """Record an event if the restated candles of a slice reach FEWEST_RESTATED and the share MASS_SHARE."""
     restated = change.restated
     if restated < FEWEST_RESTATED or restated < MASS_SHARE * len(change.stored):
         return

@@ -1,9 +1,9 @@
-"""Chunks of the hypertable: created and locked before a transaction writes to them.
+"""Creates and locks the chunks of the hypertable before a transaction writes to these chunks.
 
-Two facts, both measured (TimescaleDB 2.23), require this. First, a transaction that creates a chunk prevents all other
-transactions from creating chunks until it ends. A write takes seconds, so exchanges would wait for each other. Chunks
-are therefore created in separate short transactions. Second, a transaction that reads a chunk and then writes to it can
-run into a deadlock with the compression job. The lock for writing is therefore taken before the first read.
+There are two reasons, both measured with TimescaleDB 2.23. First, while a transaction that has created a chunk is open,
+no other transaction can create a chunk. A write takes seconds, so exchanges would wait for each other. Therefore chunks
+are created in separate short transactions. Second, a transaction that first reads a chunk and then writes to the chunk
+can run into a deadlock with the compression job. Therefore the lock for writing is taken before the first read.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Chunks:
-    """The chunks that one transaction uses. `ready`: the UTC days that it may read and write already."""
+    """The chunks that one transaction uses. `ready`: the UTC days with created and locked chunks."""
 
     db: Database
     cursor: Cursor
@@ -33,7 +33,10 @@ class Chunks:
     timescaledb: bool | None = None
 
     def prepare(self, days: Iterable[date]) -> None:
-        """Create and lock the chunks of these days and of all days between; does nothing on a plain table."""
+        """Create the chunks of the given days, and lock all chunks from the first to the last of these days.
+
+        If the table candles is a plain table, nothing happens.
+        """
         if self.timescaledb is None:
             self.timescaledb = self._has_timescaledb()
         unsure = sorted(set(days) - self.ready)
@@ -55,8 +58,8 @@ class Chunks:
         try:
             with self.db.separate_transaction() as cursor:
                 _create(cursor, missing)
-        except DatabaseUnavailable as error:  # the hypertable is locked: the write creates the chunks
-            log.warning("chunks were not created in advance: %s", error)
+        except DatabaseUnavailable as error:  # for example the hypertable is locked; the write then creates the chunks
+            log.warning("The chunks were not created in advance, so the write creates them: %s", error)
 
     def _lock(self, first: datetime, last: datetime) -> None:
         self.cursor.execute(statement("chunks_between"), {"first": first, "last": last})
@@ -67,9 +70,9 @@ class Chunks:
 
 
 def _create(cursor: Cursor, instants: list[datetime]) -> None:
-    """Insert a row, which creates its chunk, and delete it in the same transaction.
+    """Insert a row at each instant, which creates its chunk, and delete the rows in the same transaction.
 
-    The DELETE names the chunk, because a DELETE from the hypertable would wait for the compression of any other chunk.
+    Each DELETE is for one chunk. A DELETE from the whole hypertable would wait while any other chunk is compressed.
     """
     cursor.execute(statement("create_chunks"), {"instants": instants})
     deleted = 0
@@ -78,5 +81,6 @@ def _create(cursor: Cursor, instants: list[datetime]) -> None:
         deleted += cursor.rowcount
     if deleted != len(instants):
         raise StoreError(
-            f"{len(instants)} rows created chunks but {deleted} of them were deleted: nothing was written. Run it again"
+            f"{len(instants)} rows were inserted to create chunks, but {deleted} were deleted. Nothing was written."
+            " Run it again"
         )

@@ -1,7 +1,8 @@
-"""Connections to PostgreSQL: a small pool that drops a connection as soon as it may be broken.
+"""Connections to PostgreSQL: a small pool that closes a connection as soon as the connection may be broken.
 
-Sessions use UTC and have timeouts, so that no process waits forever for a dead peer or for a lock. A server that cannot
-be reached raises DatabaseUnavailable; callers use `retrying` to run a whole transaction again. Rows are named tuples.
+Sessions use UTC. They have timeouts, so that no process waits forever for a dead server or for a lock. If the server
+cannot be reached, DatabaseUnavailable is raised. Callers use `retrying` to repeat a whole transaction. Rows are named
+tuples.
 """
 
 from __future__ import annotations
@@ -35,22 +36,26 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_direct: set[str] = set()  # URLs of servers, as opposed to poolers; each process checks a URL once
+# URLs that are known to lead to a PostgreSQL server and not to a connection pooler. Each process checks a URL once.
+_direct: set[str] = set()
 
-# Milliseconds. The lock timeout outlasts the longest write: writers of one exchange wait for each other.
+# Timeouts are in milliseconds. Writers of one exchange wait for each other, so the lock timeout is longer than the
+# longest write.
 SESSION: Mapping[str, str] = {
     "timezone": "UTC",
     "statement_timeout": "600000",
     "lock_timeout": "300000",
     "idle_in_transaction_session_timeout": "600000",
-    # Set on the server: if the client's machine vanishes, its locks are released within a minute, not after hours.
+    # These settings are for the server's side of the connection. If the client's machine disappears, the server
+    # releases the client's locks within a minute instead of hours.
     "tcp_keepalives_idle": "30",
     "tcp_keepalives_interval": "10",
     "tcp_keepalives_count": "3",
-    # For tables that were never analysed, bad estimates start the JIT compiler, which costs more than it saves.
+    # If a table was never analysed, its bad estimates start the JIT compiler, which costs more time than it saves.
     "jit": "off",
-    # Settings of the role or the database that would harm: locks of idle sessions would be released, and a writer that
-    # waited for a lock would not see what the holder of the lock had written. The backslash keeps the space.
+    # These two values replace settings of the role or the database that would cause errors. With an idle timeout, idle
+    # sessions would lose their locks. With another isolation level, a writer that waited for a lock would not see what
+    # the previous holder of the lock had written. The backslash keeps the space.
     "idle_session_timeout": "0",
     "default_transaction_isolation": r"read\ committed",
 }
@@ -64,24 +69,25 @@ _CONNECTION: Mapping[str, Any] = {
     "keepalives_count": 3,
 }
 
-# libpq's message for an invalid parameter value. There is no error code for it, because no server was contacted.
+# libpq's message for an invalid parameter value. The error has no code, because no server was contacted.
 _IMPOSSIBLE = re.compile(r"(connection to .+ failed: )?invalid \w+ value\b")
 
-# A setting that proves that the settings of a session arrived; see `_refuse_pooler`.
+# `connect` sets this setting. If a session has it, no pooler has dropped the session's settings; see `_refuse_pooler`.
 _MARK = "titan10.session"
 # PgBouncer's message for a connection that sets session settings.
 _POOLER = "unsupported startup parameter"
 _DIRECT = (
-    "Titan-10 keeps a few connections open itself, and needs its own sessions for time-outs and locks. "
+    "Titan-10 has its own connection pool, and its time-outs and locks need direct sessions. "
     "Set database.url to the PostgreSQL server itself, usually port 5432, and not to the pooler."
 )
 
 
 def connect(url: str, session: Mapping[str, str] = SESSION) -> Connection:
-    """Open a connection to `url`, postgresql:// or postgresql+psycopg2://. Settings in the URL win over ours.
+    """Open a connection to `url`, which begins with postgresql:// or postgresql+psycopg2://.
 
-    Raises DatabaseUnavailable if the server does not answer or refuses. Raises SettingsError if the URL is invalid or
-    leads to a connection pooler. Messages never contain the password.
+    Settings in the URL override those in `session`. Raises DatabaseUnavailable if the server does not answer or refuses
+    the connection. Raises SettingsError if the URL is invalid or leads to a connection pooler. Error messages never
+    contain the password.
     """
     parameters = connection_parameters(url)
     settings = " ".join(f"-c {name}={value}" for name, value in {**session, _MARK: "on"}.items())
@@ -103,10 +109,11 @@ def connect(url: str, session: Mapping[str, str] = SESSION) -> Connection:
 
 
 def _refuse_pooler(connection: Connection, parameters: Mapping[str, Any]) -> None:
-    """Reject a connection that dropped the settings of `connect`.
+    """Raise SettingsError if the connection does not have the session settings of `connect`.
 
-    A pooler such as PgBouncer with `ignore_startup_parameters = options` drops them. Then there would be no time-outs,
-    tables of Dagster would be created in another schema, and locks would stay with sessions of other clients.
+    A pooler such as PgBouncer with `ignore_startup_parameters = options` drops these settings. Without the settings,
+    there would be no time-outs, and Dagster's tables would be created in another schema. Also, locks would stay with
+    sessions that the pooler gives to other clients.
     """
     with connection.cursor() as cursor:
         cursor.execute("SELECT current_setting(%s, true)", [_MARK])
@@ -118,10 +125,10 @@ def _refuse_pooler(connection: Connection, parameters: Mapping[str, Any]) -> Non
 
 
 class Database:
-    """A pool of at most `max_connections` connections, safe to share between threads.
+    """A pool of at most `max_connections` connections that threads can share.
 
-    If all connections are busy, a thread waits for one. After a connection fails, the idle connections are closed too,
-    because they most likely lead to the same dead server.
+    If all connections are in use, a thread waits until a connection is free. If a connection fails, the idle
+    connections are closed too, because they probably lead to the same dead server.
     """
 
     def __init__(self, url: str, *, max_connections: int = 4, session: Mapping[str, str] = SESSION) -> None:
@@ -136,9 +143,9 @@ class Database:
         return f"<Database {shown(connection_parameters(self._url))}>"
 
     def separate_pool(self, name: str, *, max_connections: int, session: Mapping[str, str]) -> Database:
-        """Return a separate pool of connections to the same server, for work that must never wait for this pool.
+        """Return the separate pool with this name, for work that must never wait for a connection of the main pool.
 
-        Each name has one pool, which is created at its first use.
+        It leads to the same server. The first call with a name creates the pool.
         """
         with self._lock:
             if name not in self._separate:
@@ -147,10 +154,10 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[Cursor]:
-        """Open a cursor in a transaction that is committed at the end, and rolled back after an exception.
+        """Open a cursor in a transaction. The transaction is committed at the end, or rolled back after an exception.
 
-        Raises DatabaseUnavailable if repeating the whole transaction may help, and StoreError for all other errors of
-        the server.
+        Raises DatabaseUnavailable if it may help to repeat the whole transaction. Raises StoreError for all other
+        errors of the server.
         """
         with self._permits:
             connection = self._take()
@@ -167,11 +174,11 @@ class Database:
 
     @contextmanager
     def separate_transaction(self) -> Iterator[Cursor]:
-        """Open a short transaction in addition to the current one, on its own connection that is closed at the end.
+        """Open a short transaction on a new connection, while the caller has another transaction open.
 
-        The connection does not come from the pool, because threads that hold one connection and wait for another could
-        wait forever. For the same reason the transaction waits for a lock only briefly: the server cannot detect that
-        the open transaction waits for it.
+        The connection does not come from the pool: threads that hold a connection and wait for a second connection
+        could wait forever. The short transaction waits for a lock for at most 10 s. If the caller's transaction holds
+        the lock, the server cannot detect this deadlock. The connection is closed at the end.
         """
         connection = connect(self._url, {**SESSION, "lock_timeout": "10000"})
         try:
@@ -182,10 +189,10 @@ class Database:
 
     @contextmanager
     def session(self) -> Iterator[Cursor]:
-        """Open a cursor outside of any transaction, for statements that PostgreSQL refuses inside one.
+        """Open a cursor outside of a transaction, for statements that PostgreSQL rejects inside a transaction.
 
-        Each statement commits at once. The connection does not come from the pool. It is closed at the end, which also
-        ends the settings and locks of the session.
+        Each statement is committed immediately. The connection does not come from the pool. It is closed at the end, so
+        the settings and locks of the session end too.
         """
         connection = connect(self._url)
         try:
@@ -202,7 +209,7 @@ class Database:
             return bool(single_row(cursor).installed)
 
     def close(self) -> None:
-        """Close the idle connections. The database stays usable: the next transaction opens a new one."""
+        """Close the idle connections. The pool stays usable: the next transaction opens a new connection."""
         with self._lock:
             idle, self._idle = self._idle, []
             separate = list(self._separate.values())
@@ -241,9 +248,9 @@ def _is_lock(error: DatabaseUnavailable) -> bool:
 
 
 def _answers(connection: Connection) -> bool:
-    """Return whether an idle connection still works: the server may have been restarted meanwhile.
+    """Return whether an idle connection still works. It does not work if the server was restarted in the meantime.
 
-    The question is asked outside of a transaction, which takes one round trip instead of three.
+    The test query runs outside of a transaction, because it then takes one round trip instead of three.
     """
     try:
         connection.autocommit = True
@@ -261,16 +268,16 @@ def all_rows(cursor: Cursor) -> list[Any]:
 
 
 def single_row(cursor: Cursor) -> Any:
-    """Return the only row of a query that always has a row, as a named tuple."""
+    """Return the row of a query that always returns exactly one row, as a named tuple."""
     row = cursor.fetchone()
     if row is None:
-        raise StoreError("the database returned no row where there must be one; run it again")
+        raise StoreError("the database returned no row for a query that always has one row; run it again")
     return row
 
 
 @contextmanager
 def translated_errors() -> Iterator[None]:
-    """Translate psycopg2's errors: DatabaseUnavailable if another attempt may help, else StoreError."""
+    """Translate psycopg2's errors into DatabaseUnavailable, if another attempt may help, or else StoreError."""
     try:
         yield
     except psycopg2.Error as error:
@@ -278,10 +285,10 @@ def translated_errors() -> Iterator[None]:
 
 
 def retrying(run: Callable[[], T], *, seconds: float = 120.0) -> T:
-    """Call `run` and return its result; repeat it while it raises DatabaseUnavailable, for about `seconds`.
+    """Call `run` and return its result. Repeat the call while it raises DatabaseUnavailable, for about `seconds`.
 
-    `run` must be a whole transaction. The pauses grow from a fraction of a second to 15 seconds, with jitter, so that
-    the writers of many exchanges do not come back all at once.
+    `run` must be a whole transaction. The pauses between the calls grow from a fraction of a second to 15 seconds. They
+    are random, so that the writers of many exchanges do not all try again at the same time.
     """
     attempts = Retrying(
         retry=retry_if_exception_type(DatabaseUnavailable),

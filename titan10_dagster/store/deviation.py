@@ -1,4 +1,4 @@
-"""The deviation of one exchange's closes from those of the other exchanges, read by the primary key of the candles."""
+"""Compares the closes of one exchange with the closes of the other exchanges."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from titan10_dagster.store.statements import statement
 
 
 def comparable_symbols(db: Database, symbols: Sequence[str]) -> list[str]:
-    """Return the symbols with 1m candles of FEWEST_EXCHANGES or more exchanges. Other symbols cannot be compared."""
+    """Return the symbols with stored 1m candles of FEWEST_EXCHANGES or more exchanges, in order.
+
+    Symbols with candles of fewer exchanges cannot be compared.
+    """
     parameters = {"symbols": list(symbols), "fewest": FEWEST_EXCHANGES}
     with db.transaction() as cursor:
         cursor.execute(statement("comparable_symbols"), parameters)
@@ -20,11 +23,12 @@ def comparable_symbols(db: Database, symbols: Sequence[str]) -> list[str]:
 
 
 def distances(db: Database, exchange: str, symbols: Sequence[str], day: date, *, limit: float) -> list[Distance]:
-    """Return, by symbol, the deviation of each symbol that has minutes to compare on the UTC day.
+    """Return the deviation of the exchange's closes on the UTC day, in order of symbol.
 
-    `limit` is in basis points. The comparison uses one minute in EVERY_MINUTES, and only minutes in which
-    FEWEST_EXCHANGES or more exchanges have a 1m candle with a volume. 20 symbols of 5 exchanges take 0.07 s. Comparing
-    every minute takes 0.2 s, 30 times in a run of 30 days.
+    `limit`: the distance in basis points above which a minute deviates. One minute in EVERY_MINUTES is compared, and
+    only if FEWEST_EXCHANGES or more exchanges have a 1m candle with a volume in this minute. Symbols without a compared
+    minute are left out. A comparison of 20 symbols of 5 exchanges takes 0.07 s. If every minute were compared, it would
+    take 0.2 s, 30 times in a run of 30 days.
     """
     parameters = {
         "exchange": exchange,

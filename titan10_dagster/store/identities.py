@@ -1,4 +1,4 @@
-"""Identities, breaks and events of series, in the database."""
+"""Reads and writes the identities, breaks and events of series in the database."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class SeriesEvent:
 
 @dataclass(frozen=True)
 class ChangedIdentity:
-    """A symbol with a changed market: `market_id` since `valid_from` (aware, UTC), `former_id` before."""
+    """A symbol with a changed market. The market is `market_id` since `valid_from` (aware, UTC). It was `former_id`."""
 
     symbol: str
     market_id: str
@@ -64,7 +64,10 @@ class ChangedIdentity:
 
 
 def known_identities(cursor: Cursor, exchange: str) -> dict[str, Identity]:
-    """Return the identity of each symbol with stored candles: the last recorded one, else that of its market."""
+    """Return the current identity of each symbol with stored candles.
+
+    This is the identity that was recorded last. If none is recorded, it is taken from the stored market list.
+    """
     cursor.execute(statement("known_identities"), {"exchange": exchange})
     found = {}
     for row in all_rows(cursor):
@@ -73,13 +76,13 @@ def known_identities(cursor: Cursor, exchange: str) -> dict[str, Identity]:
 
 
 def changed_identities(db: Database, exchange: str, symbols: Sequence[str]) -> dict[str, ChangedIdentity]:
-    """Return the symbols with a changed market, each with its current and former market."""
+    """Return the given symbols with a changed market, each with its current and former market."""
     changed = changed_markets(db, {(exchange, symbol) for symbol in symbols})
     return {symbol: identity for (_, symbol), identity in changed.items()}
 
 
 def changed_markets(db: Database, markets: Iterable[tuple[str, str]]) -> dict[tuple[str, str], ChangedIdentity]:
-    """Return those of the markets (exchange, symbol) that changed, each with its current and former market."""
+    """Return the given pairs (exchange, symbol) with a changed market, each with its current and former market."""
     ordered = sorted(markets)
     parameters = {
         "exchanges": [exchange for exchange, _ in ordered],
@@ -94,10 +97,11 @@ def changed_markets(db: Database, markets: Iterable[tuple[str, str]]) -> dict[tu
 
 
 def record_change(cursor: Cursor, change: IdentityChange) -> None:
-    """Record that a symbol names a different market: its new identity, the breaks of its series, and the event.
+    """Record that a symbol now belongs to a different market.
 
-    A series breaks after its last stored candle. The rest of that candle's day is fetched from the new market, so the
-    series also breaks at the day's midnight.
+    This stores the new identity, breaks in all series of the symbol, and an event. Each series gets a break at the end
+    of its last stored candle. The rest of that day is fetched from the new market. Therefore the series gets a second
+    break at the midnight at which that day begins.
     """
     cursor.execute(
         statement("change_identity"),
@@ -119,18 +123,19 @@ def record_change(cursor: Cursor, change: IdentityChange) -> None:
 
 
 def record_ambiguity(cursor: Cursor, ambiguity: Ambiguity, seen_at: datetime) -> None:
-    """Record that a symbol names several active markets."""
+    """Record the event that several active markets have the same symbol."""
     series = (ambiguity.chosen.exchange, ambiguity.chosen.symbol, "")
     record_event(cursor, series, EventKind.MARKET_AMBIGUOUS, ambiguity.sentence, at=None, seen_at=seen_at)
 
 
 def record_breaks(cursor: Cursor, series: Series, breaks: Iterable[Break], seen_at: datetime) -> None:
-    """Record breaks found in the candles, and one event per break."""
+    """Record the breaks that were found in the candles of a series, and an event for each break."""
     for found in breaks:
         cursor.execute(
             statement("record_break"),
             (*key(series), found.at, found.kind.value, found.price_factor, found.volume_factor, seen_at),
         )
+        # The text is part of the event's key. If it changes, known breaks are recorded a second time.
         detail = (
             f"{series} breaks at {found.at:%Y-%m-%d %H:%M} UTC ({found.kind.value.replace('_', ' ')}): the price is "
             f"{found.price_factor:.6g} times the one before, the typical volume {found.volume_factor:.6g} times. "
@@ -140,7 +145,10 @@ def record_breaks(cursor: Cursor, series: Series, breaks: Iterable[Break], seen_
 
 
 def forget_breaks(cursor: Cursor, series: Series, start: datetime, end: datetime, kept: Sequence[datetime]) -> None:
-    """Delete breaks in [start, end) that the candles no longer show. Breaks caused by a change of the market stay."""
+    """Delete the breaks in [start, end) that are not in `kept`, because the candles no longer show them.
+
+    Breaks that were caused by a change of the market are not deleted.
+    """
     cursor.execute(
         statement("forget_breaks"),
         {
@@ -164,26 +172,26 @@ def record_event(
     at: datetime | None,
     seen_at: datetime,
 ) -> None:
-    """Record an event, or a new observation of a recorded event."""
+    """Record an event. If the event is already recorded, only the time of its last observation is updated."""
     cursor.execute(statement("record_event"), (*series, kind.value, detail, at, seen_at, seen_at))
 
 
 def events_since(db: Database, exchange: str | None, since: datetime) -> list[SeriesEvent]:
-    """Return the events that were observed since then, of one exchange or of all, newest first."""
+    """Return the events that were observed at or after `since`, newest first. `exchange`: None for all exchanges."""
     with db.transaction() as cursor:
         cursor.execute(statement("events_since"), {"exchange": exchange, "since": since})
         return [_event(row) for row in all_rows(cursor)]
 
 
 def events_at(db: Database, exchange: str, start: datetime, end: datetime) -> list[SeriesEvent]:
-    """Return the events about candles of the exchange in [start, end), by time."""
+    """Return the events about candles of the exchange in [start, end), in order of time."""
     with db.transaction() as cursor:
         cursor.execute(statement("events_at"), {"exchange": exchange, "start": start, "end": end})
         return [_event(row) for row in all_rows(cursor)]
 
 
 def breaks_of(db: Database, series: Series, start: datetime, end: datetime) -> list[datetime]:
-    """Return the breaks of a series in (start, end), in order."""
+    """Return the instants of the breaks of a series after `start` and before `end`, in order of time."""
     with db.transaction() as cursor:
         cursor.execute(statement("breaks_of"), (*key(series), start, end))
         return [row.at for row in all_rows(cursor)]

@@ -1,6 +1,6 @@
-"""Update quarantine, gaps and ledger of slices after their candles were written.
+"""Updates quarantine, gaps and ledger of slices after their candles were written.
 
-All functions run in the transaction that wrote the candles, so that the four tables always agree.
+All functions run in the transaction that wrote the candles. Therefore the four tables always agree.
 """
 
 from __future__ import annotations
@@ -29,9 +29,10 @@ _OF_A_CLOSING = frozenset({Reason.DELISTED, Reason.BEYOND_HORIZON})
 
 @dataclass(frozen=True, eq=False)
 class SliceObservation:
-    """The result of one fetch of a slice: the record of the fetch, the candles stored after it, and the broken rows.
+    """The result of one fetch of a slice.
 
-    `times`: the starts of all stored candles of the slice, datetime64[ms].
+    `record`: the record of the fetch. `times`: the starts of all candles of the slice that are stored after the fetch
+    (datetime64[ms]). `broken`: the broken rows of the fetch. `live`: whether the fetch was a live poll.
     """
 
     record: FetchRecord
@@ -51,7 +52,7 @@ class SliceObservation:
         return SliceState.SETTLED if whole else SliceState.PARTIAL
 
     def evidence(self, broken_twice: Times) -> Evidence:
-        """Return the evidence of the fetch about missing candles. `broken_twice`: see Evidence."""
+        """Return what this fetch shows about missing candles. `broken_twice`: see Evidence."""
         record = self.record
         return Evidence(
             observed_at=record.until,
@@ -66,14 +67,15 @@ class SliceObservation:
 
 
 def update_ledger(cursor: Cursor, observations: Sequence[SliceObservation]) -> list[LedgerRow]:
-    """Update quarantine, gaps and ledger for different slices of one exchange; return their ledger rows in order.
+    """Update quarantine, gaps and ledger for different slices of one exchange, and return their ledger rows in order.
 
-    Two kinds of other slices may change as well. Their rows follow at the end of the list.
+    Two kinds of other slices possibly change too. The rows of these slices are at the end of the list.
 
-    - An observation with a delisting date also updates the earlier days since that date. The closing of a market is
-      noticed only a day later, when its silence may already be classified as no_trades.
-    - A stored candle after a delisting shows that the market was only halted. The days before that candle which are
-      classified as delisted become unknown again. So do older days that became beyond_horizon by the delisting.
+    - If an observation has a delisting date, the earlier days since this date are updated. The reason is that the
+      closing of a market is noticed only a day later. By then, its silence may be classified as no_trades.
+    - A stored candle after a delisting shows that the market was only halted. Therefore the days before this candle
+      that are classified as delisted become unknown again. Older days that became beyond_horizon because of the
+      delisting become unknown again too.
     """
     rows = _update(cursor, [*observations, *_silent_after_delisting(cursor, observations)])
     reopened = _reopen_delisted(cursor, observations)
@@ -98,7 +100,11 @@ def _update(cursor: Cursor, observations: Sequence[SliceObservation]) -> list[Le
 
 
 def _silent_after_delisting(cursor: Cursor, observations: Sequence[SliceObservation]) -> list[SliceObservation]:
-    """Return observations of other settled slices with gaps after the delisting that have a different reason."""
+    """Return observations of settled slices that must be classified as delisted.
+
+    These slices have gaps after the delisting date of an observation, but with another reason than delisted. Slices
+    that are in `observations` are left out.
+    """
     delistings = [observation for observation in observations if observation.record.delisted is not None]
     if not delistings:
         return []
@@ -123,9 +129,10 @@ def _silent_after_delisting(cursor: Cursor, observations: Sequence[SliceObservat
 
 
 def _reopen_delisted(cursor: Cursor, observations: Sequence[SliceObservation]) -> dict[Slice, LedgerRow]:
-    """Revoke the reasons that a closing gave to days of series with a later stored candle; return the changed rows.
+    """Revoke the reasons that come from a closed market, if a later candle of the series is stored.
 
-    The reasons are delisted and, on days with a note about the closed market, beyond_horizon.
+    These reasons are delisted and, on days with a note about the closed market, beyond_horizon. Return the changed
+    ledger rows.
     """
     parameters = of_slices([observation.slice for observation in observations])
     cursor.execute(statement("delisted_before_candle"), {**parameters, "closed": f"%{CLOSED_NOTE}%"})
@@ -153,7 +160,7 @@ def _reopen_delisted(cursor: Cursor, observations: Sequence[SliceObservation]) -
 
 
 def gaps_after(observation: SliceObservation, before: Sequence[Gap], broken_twice: Times) -> list[Gap]:
-    """Return the slice's gaps after the observation. Future candles of the current day are not gaps."""
+    """Return the slice's gaps after the observation. Future candles of the current day are not in a gap."""
     slice_ = observation.slice
     end = slice_.start + _due(observation) * slice_.series.timeframe.delta
     explained = explain(observation.times, slice_, observation.evidence(broken_twice), before)
@@ -163,7 +170,10 @@ def gaps_after(observation: SliceObservation, before: Sequence[Gap], broken_twic
 def ledger_row(
     observation: SliceObservation, gaps: Sequence[Gap], quarantined: int, known: LedgerRow | None
 ) -> LedgerRow:
-    """Return the slice's new ledger row. If `known` has a higher state, the row keeps that state and its fetch."""
+    """Return the slice's new ledger row.
+
+    If the existing row `known` has a higher state, the new row keeps this state and the facts about its fetch.
+    """
     record, timeframe = observation.record, observation.slice.series.timeframe
     row = LedgerRow(
         slice=observation.slice,
@@ -185,7 +195,7 @@ def ledger_row(
 
 
 def missing(gaps: Sequence[Gap], timeframe: Timeframe) -> dict[Reason, int]:
-    """Count the candles that the gaps miss, by reason, in the order of Reason and without zeros."""
+    """Return the number of missing candles in the gaps by reason, in the order of Reason and without zeros."""
     counts = dict.fromkeys(Reason, 0)
     for gap in gaps:
         counts[gap.reason] += count(gap, timeframe)
@@ -193,22 +203,25 @@ def missing(gaps: Sequence[Gap], timeframe: Timeframe) -> dict[Reason, int]:
 
 
 def _due(observation: SliceObservation) -> int:
-    """Return how many candles of the slice have ended: by the observation's time, or up to the last stored candle."""
+    """Return the number of candles of the slice that have ended at the time of the observation.
+
+    If a stored candle is later than this time, the candles up to the last stored candle count too.
+    """
     slice_, timeframe = observation.slice, observation.slice.series.timeframe
-    over = (observation.record.until - slice_.start) // timeframe.delta
+    ended = (observation.record.until - slice_.start) // timeframe.delta
     stored = 0
     if len(observation.times):
         last = observation.times.max() - to_datetime64(slice_.start)
         stored = int(last // np.timedelta64(timeframe.ms, "ms")) + 1
-    return min(max(over, stored, 0), slice_.expected)
+    return min(max(ended, stored, 0), slice_.expected)
 
 
 @dataclass
 class _Quarantined:
     """The quarantine of a slice after an observation.
 
-    It has the number of rows that no valid candle has replaced, and the times of the rows that were equally broken in
-    an answer OBSERVATION_SPACING or more earlier.
+    `unresolved`: the number of rows that no valid candle has replaced. `repeated`: the times of broken rows in this
+    answer that also came with the same values at least OBSERVATION_SPACING earlier.
     """
 
     unresolved: int = 0
@@ -220,7 +233,10 @@ class _Quarantined:
 
 
 def _quarantine(cursor: Cursor, observations: Sequence[SliceObservation]) -> dict[Slice, _Quarantined]:
-    """Store the broken rows and resolve rows whose candle is stored now. Return the remaining quarantine, by slice."""
+    """Store the broken rows, and mark the rows as resolved for which a valid candle is stored now.
+
+    Return the remaining quarantine of each slice.
+    """
     broken: list[tuple[Any, ...]] = []
     for observation in observations:
         broken += _broken_rows(observation)
@@ -251,7 +267,7 @@ def _broken_rows(observation: SliceObservation) -> list[tuple[Any, ...]]:
 
 
 def read_gaps(cursor: Cursor, slices: Sequence[Slice]) -> dict[Slice, list[Gap]]:
-    """Return the gaps of each of these slices of one exchange (at least one slice), by time."""
+    """Return the gaps of each of the given slices in order of time. `slices`: at least one, all of one exchange."""
     cursor.execute(statement("read_gaps"), of_slices(slices))
     found: dict[Slice, list[Gap]] = {slice_: [] for slice_ in slices}
     for row in all_rows(cursor):
@@ -260,7 +276,7 @@ def read_gaps(cursor: Cursor, slices: Sequence[Slice]) -> dict[Slice, list[Gap]]
 
 
 def write_gaps(cursor: Cursor, gaps: Mapping[Slice, Sequence[Gap]]) -> None:
-    """Replace the stored gaps of each slice with these."""
+    """Replace the stored gaps of each slice with the given gaps."""
     bounds = [(*key(slice_.series), slice_.start, slice_.end) for slice_ in gaps]
     rows = []
     for slice_, of_slice in gaps.items():

@@ -1,14 +1,15 @@
-"""The locks that serialize writers.
+"""Locks that let one writer work at a time.
 
-Writers of one exchange lock its row of the table `write_locks` with `lock_exchange`. This needs the right to change the
-table. The other locks are advisory locks, each with a number that no other program may use in this database. Any role
-that may connect can take them, unless the server's administrator forbids it (docs/howto/deploy.md).
+Writers of one exchange call `lock_exchange`, which locks the exchange's row in the table `write_locks`. Only a role
+that has the right to change this table can lock a row. The other locks are advisory locks. Each has a number that no
+other program may use in this database. Any role that can connect can take an advisory lock, unless the server's
+administrator forbids it (docs/howto/deploy.md).
 
-| lock | held by | for |
+| lock | held by | purpose |
 |-|-|-|
-| MIGRATIONS | a session | bringing the schema up to date, because two processes may start at once |
-| ROLLUPS | a session; `compress_rollups` in sql/timescaledb | refreshing rollups, compressing them |
-| POLICIES | a transaction | changing the policies of TimescaleDB |
+| MIGRATIONS | a session | only one of several starting processes migrates the schema |
+| ROLLUPS | a session; `compress_rollups` in sql/timescaledb | rollups are not refreshed and compressed at once |
+| POLICIES | a transaction | only one process at a time changes the policies of TimescaleDB |
 """
 
 from __future__ import annotations
@@ -28,19 +29,19 @@ NOT_WAITING = 50  # milliseconds; PostgreSQL has no INSERT with NOWAIT
 
 
 def lock_exchange(cursor: Cursor, exchange: str, *, patience: timedelta | None = None) -> None:
-    """Wait until no other transaction writes the exchange, and lock its row until the end of this transaction.
+    """Wait until no other transaction writes the exchange, and lock the exchange until the end of this transaction.
 
-    With `patience` the function does not wait, because a waiting connection is missing in the pool; the caller must try
-    again later. The transaction then waits for each other lock for at most `patience`.
+    If `patience` is given, the function does not wait, because a waiting connection is not available to others. If the
+    exchange is locked, the caller must try again later. For all later locks, the transaction waits at most `patience`.
 
     Raises:
-        WriteUnderWay: another transaction writes the exchange. Without `patience`, it did so for the whole lock
-            timeout.
+        WriteUnderWay: another transaction is writing the exchange. Without `patience`, it held the lock for the whole
+            lock timeout.
     """
     try:
         if patience is not None:
-            # A row that another transaction has just created cannot be skipped, so the INSERT waits for it for a short
-            # time.
+            # SKIP LOCKED does not skip a row that another transaction has created but not committed. The INSERT waits
+            # for such a row, so this wait must be short.
             cursor.execute("SET LOCAL lock_timeout = %s", [NOT_WAITING])
         if not _lock_row(cursor, exchange, waiting=patience is None):
             raise WriteUnderWay(f"another write of {exchange} is under way")
@@ -51,7 +52,7 @@ def lock_exchange(cursor: Cursor, exchange: str, *, patience: timedelta | None =
 
 
 def _lock_row(cursor: Cursor, exchange: str, *, waiting: bool) -> bool:
-    """Lock the exchange's row, creating it if necessary. Return whether it is locked."""
+    """Lock the exchange's row, and create the row if necessary. Return whether this transaction now has the lock."""
     select = "SELECT FROM write_locks WHERE exchange = %s FOR UPDATE"
     if not waiting:
         select += " SKIP LOCKED"
@@ -60,6 +61,6 @@ def _lock_row(cursor: Cursor, exchange: str, *, waiting: bool) -> bool:
         return True
     cursor.execute("INSERT INTO write_locks VALUES (%s) ON CONFLICT DO NOTHING", [exchange])
     if cursor.rowcount:
-        return True  # other transactions wait for a row that is not committed yet
+        return True  # a new row that is not committed yet has the same effect as a lock
     cursor.execute(select, [exchange])
     return bool(cursor.rowcount)

@@ -1,4 +1,4 @@
-"""The markets of each exchange, from its latest market list. Runs therefore do not have to request the list."""
+"""Stores the latest market list of each exchange. Therefore runs do not have to request it."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from titan10_dagster.store.database import Cursor, Database, all_rows
 from titan10_dagster.store.identities import known_identities, record_ambiguity, record_change
 from titan10_dagster.store.statements import key, statement
 
-_FEW = 10  # with at most this many active markets, any number may disappear at once
-_BELIEVABLE_LOSS = 0.2  # share of the active markets
+_FEW = 10  # an exchange with fewer active markets may lose any number of them at once
+_BELIEVABLE_LOSS = 0.2  # share of the active markets that may disappear at once
 
 
 class MarketStore:
@@ -26,21 +26,21 @@ class MarketStore:
         self._db = db
 
     def load(self, exchange: str) -> list[Market]:
-        """Return the markets of the exchange by symbol. Markets that the exchange no longer lists are not active."""
+        """Return all known markets of the exchange in order of symbol. Delisted markets are inactive."""
         with self._db.transaction() as cursor:
             cursor.execute("SELECT * FROM markets WHERE exchange = %s ORDER BY symbol", [exchange])
             return [_market(row) for row in all_rows(cursor)]
 
     def symbols(self, exchange: str) -> set[str]:
-        """Return the symbols of these markets."""
+        """Return the symbols of all known markets of the exchange."""
         with self._db.transaction() as cursor:
             cursor.execute("SELECT symbol FROM markets WHERE exchange = %s", [exchange])
             return {row.symbol for row in all_rows(cursor)}
 
     def listed(self, configured: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
-        """Return those of the configured symbols, by exchange, that are in the stored market list of their exchange.
+        """Return the configured symbols of each exchange that are in the exchange's stored market list.
 
-        All symbols of an exchange are returned if no list of it is stored.
+        If no market list of an exchange is stored, all its configured symbols are returned.
         """
         names: list[str] = []
         symbols: list[str] = []
@@ -55,7 +55,7 @@ class MarketStore:
         return found
 
     def last_candle_end(self, series: Series) -> datetime | None:
-        """Return the end of the series' last stored candle (aware, UTC), None if none is stored."""
+        """Return the end of the series' last stored candle (aware, UTC), or None if no candle is stored."""
         with self._db.transaction() as cursor:
             cursor.execute(
                 "SELECT last_candle FROM series WHERE exchange = %s AND symbol = %s AND timeframe = %s", key(series)
@@ -66,7 +66,10 @@ class MarketStore:
         return None
 
     def note_listed(self, exchange: str, listed: Mapping[str, datetime]) -> None:
-        """Store the starts of first candles, by symbol. Unknown symbols are ignored."""
+        """Store the listing dates of markets. Unknown symbols are ignored.
+
+        `listed`: the start of the first candle, by symbol.
+        """
         rows = [(exchange, symbol, instant) for symbol, instant in listed.items()]
         with self._db.transaction() as cursor:
             execute_values(cursor, statement("note_listed"), rows)
@@ -74,18 +77,20 @@ class MarketStore:
     def replace(
         self, exchange: str, markets: Sequence[Market], seen_at: datetime, *, concerned: Iterable[str] = ()
     ) -> int:
-        """Store the exchange's whole list as of `seen_at`. Return the number of missing markets that stay active.
+        """Store the exchange's complete market list. Return the number of missing markets that stay active.
 
-        If a symbol with stored candles names a different market now, its series breaks, and an event is recorded. If
-        several active markets have the same symbol, the market of the stored candles is kept. This also records an
-        event, for symbols with stored candles and for the `concerned` (configured) symbols.
+        markets: the new list. seen_at: the time at which the list was received. concerned: the configured symbols.
 
-        A market that is no longer in the list stays known, as not active. But if more than a fifth of the active
-        markets is missing, the list may be incomplete: a missing market then stays active until a second list lacks it.
-        A known listing date stays if the list has none.
+        If a symbol with stored candles now belongs to a different market, its series gets a break, and an event is
+        recorded. If several active markets have the same symbol, the market of the stored candles is kept. If candles
+        of this symbol are stored or it is `concerned`, an event is recorded too.
 
-        Raises ValueError if the list is empty, because that is a failed answer and no delisting, or if it holds a
-        market of another exchange.
+        A market that is missing in the new list becomes inactive. However, if more than a fifth of the active markets
+        is missing, the list may be incomplete. Then a missing market stays active until it is missing in a second list
+        too. If the new list has no listing date for a market, the known listing date is kept.
+
+        Raises ValueError if the list is empty, because an empty list is a failed answer and does not mean a delisting.
+        Raises ValueError if a market belongs to another exchange.
         """
         if not markets or any(market.exchange != exchange for market in markets):
             raise ValueError(f"not a list of the markets of {exchange}: {len(markets)} markets")
@@ -107,9 +112,9 @@ class MarketStore:
 
 
 def _unconfirmed(active: Mapping[str, datetime], listed: Sequence[str]) -> list[str]:
-    """Return the missing markets that stay active until a second list lacks them.
+    """Return the markets that are missing in a list but stay active until they are missing in a second list too.
 
-    `active`: when each market was last in a list.
+    active: for each active market, the time of the last list that contained it. listed: the symbols of the new list.
     """
     missing = sorted(active.keys() - set(listed))
     short = len(active) >= _FEW and len(missing) > _BELIEVABLE_LOSS * len(active)
@@ -122,7 +127,10 @@ def _unconfirmed(active: Mapping[str, datetime], listed: Sequence[str]) -> list[
 def _identified(
     cursor: Cursor, exchange: str, markets: Sequence[Market], seen_at: datetime, concerned: Iterable[str]
 ) -> list[Market]:
-    """Return one market per symbol, and record what changed or is ambiguous. Runs before the old list is replaced."""
+    """Return one market for each symbol, and record changed and ambiguous markets.
+
+    This must run before the stored market list is replaced.
+    """
     cursor.execute(statement("record_identities"), {"exchange": exchange})
     known = known_identities(cursor, exchange)
     chosen, ambiguous = choose(markets, known, {*known, *concerned})

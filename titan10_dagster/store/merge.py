@@ -1,8 +1,8 @@
-"""Writes candles into the table so that only new and different candles touch it.
+"""Writes candles into the table candles. Candles that are already stored with the same values are not written.
 
-The stored rows of a slice are read and compared here, in numpy: a join on the server costs more, and would decompress
-chunks even where nothing changes. New candles go straight into the table by COPY, without a temporary table. Different
-ones are upserted; the module `restatements` keeps their old values.
+The stored candles of a slice are read and compared in numpy. A join on the server takes longer, and would decompress
+chunks even if no candle changes. New candles are written directly into the table by COPY, without a temporary table.
+Candles with different values are upserted. The module `restatements` keeps their old values.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _STORED = ("i8", "M8[ms]", "f8", "f8", "f8", "f8", "f8")  # slice number, time, 
 
 @dataclass(frozen=True, eq=False)
 class Incoming:
-    """The candles of one slice, by time, as doubles and as integers with scales. Both forms are exact."""
+    """The received candles of one slice in order of time, as doubles and as integers with scales. Both are exact."""
 
     record: FetchRecord
     candles: Candles
@@ -45,7 +45,7 @@ class Incoming:
         return self.record.slice
 
     def rows(self, mask: Mask) -> bytes:
-        """Return rows for the table candles, in COPY's format."""
+        """Return rows for the table candles in COPY's binary format. `mask`: True for the candles to return."""
         columns = [self.candles.times, *self.integers, self.price_scales, self.volume_scales]
         if not mask.all():
             columns = [column[mask] for column in columns]
@@ -54,20 +54,22 @@ class Incoming:
 
 @dataclass
 class Scales:
-    """The latest scales of each series. Scales that do not change from day to day compress best."""
+    """The latest scales of each series. They are used again, because scales that do not change compress best."""
 
     prices: dict[Series, float] = field(default_factory=dict)
     volumes: dict[Series, float] = field(default_factory=dict)
 
     def incoming(self, record: FetchRecord, candles: Candles) -> Incoming:
-        """Return the valid candles with their integers.
+        """Return the valid candles of a slice with their integers and scales.
 
-        The rule not_representable removes candles without exact integers.
+        Every valid candle has exact integers, because the rule not_representable rejects all other candles.
         """
         prices = _scaled(candles.values[_PRICES], self.prices, record.slice.series)
         volume = _scaled(candles.values[_VOLUME], self.volumes, record.slice.series)
         if not (prices.exact & volume.exact).all():
-            raise StoreError(f"{record.slice}: candles whose values cannot be stored exactly were not quarantined")
+            raise StoreError(
+                f"{record.slice}: some valid candles cannot be stored exactly; they should be in quarantine"
+            )
         integers = np.concatenate((prices.integers, volume.integers))
         return Incoming(record, candles, integers, prices.scales, volume.scales)
 
@@ -81,13 +83,17 @@ def _scaled(values: Floats, hints: dict[Series, float], series: Series) -> Scale
 
 @dataclass(frozen=True, eq=False)
 class Change:
-    """The comparison of a slice's candles with the stored candles: which are new and which differ."""
+    """The comparison of a slice's received candles with its stored candles.
+
+    `new` and `changed`: one value for each received candle, True if it is not stored yet, or stored with other values.
+    `position`: for each received candle that is not new, its index in `stored`.
+    """
 
     incoming: Incoming
     stored: Candles
-    new: Mask  # one value per incoming candle, like `changed`
+    new: Mask
     changed: Mask
-    position: NDArray[np.intp]  # for each incoming candle that is not new: its index in `stored`
+    position: NDArray[np.intp]
 
     @property
     def inserted(self) -> int:
@@ -103,12 +109,12 @@ class Change:
 
     @property
     def times(self) -> Times:
-        """The times of all candles of the slice that are stored after the write, in any order."""
+        """The starts of all candles of the slice that are stored after the write, in no particular order."""
         return np.concatenate((self.stored.times, self.incoming.candles.times[self.new]))
 
 
 def compare(incoming: Incoming, stored: Candles) -> Change:
-    """Compare candles by their doubles; integers and scales may differ."""
+    """Compare received candles with stored candles. Only the doubles count; integers and scales may differ."""
     given = incoming.candles
     nothing = np.zeros(len(given), np.bool_)
     if len(stored) == 0:
@@ -120,7 +126,7 @@ def compare(incoming: Incoming, stored: Candles) -> Change:
 
 
 def merge(cursor: Cursor, batch: Sequence[Incoming]) -> list[Change]:
-    """Write the candles of different slices of one exchange; return the change of each slice."""
+    """Write the candles of different slices of one exchange. Return the change of each slice, in the given order."""
     stored = read(cursor, [incoming.slice for incoming in batch])
     changes = [compare(incoming, old) for incoming, old in zip(batch, stored, strict=True)]
     _insert(cursor, [change for change in changes if change.inserted])
@@ -129,7 +135,7 @@ def merge(cursor: Cursor, batch: Sequence[Incoming]) -> list[Change]:
 
 
 def read(cursor: Cursor, slices: Sequence[Slice]) -> list[Candles]:
-    """Return the stored candles of different slices of one exchange, by slice; sorted by time."""
+    """Return the stored candles of each of the given slices of one exchange, in order of time."""
     query = cursor.mogrify(statement("read_slices"), of_slices(slices)).decode()
     numbers, times, *values = binary.copy_out(cursor, query, _STORED)
     order = np.lexsort((times, numbers))
@@ -141,7 +147,7 @@ def read(cursor: Cursor, slices: Sequence[Slice]) -> list[Candles]:
 def _insert(cursor: Cursor, changes: Sequence[Change]) -> None:
     if not changes:
         return
-    # Sorted by the key, so that the inserts touch few pages of the index.
+    # The slices are sorted by the key, so that the inserts change few pages of the index.
     ordered = sorted(changes, key=lambda change: change.incoming.slice)
     binary.copy_in(cursor, statement("copy_candles"), [change.incoming.rows(change.new) for change in ordered])
     execute_values(cursor, statement("write_series"), [_ends(change.incoming) for change in changes])
@@ -163,7 +169,10 @@ def _restate(cursor: Cursor, changes: Sequence[Change]) -> None:
 
 
 def _verify(cursor: Cursor, changes: Sequence[Change]) -> None:
-    """Check the number of stored rows, because the ledger must count stored rows and not sent rows."""
+    """Raise StoreError if a slice does not have the expected number of stored candles.
+
+    The ledger must contain the number of stored candles, which can differ from the number of sent candles.
+    """
     slices = [change.incoming.slice for change in changes]
     cursor.execute(statement("count_slices"), of_slices(slices))
     for change, row in zip(changes, all_rows(cursor), strict=True):

@@ -1,7 +1,8 @@
-"""Brings the schema up to date, from the plain SQL in sql/postgresql and sql/timescaledb, with yoyo.
+"""Migrates the database: applies the SQL files in sql/postgresql and sql/timescaledb that are missing, with yoyo.
 
-It is safe to repeat, to kill at any instant and to start twice at once: an advisory lock of the session lets one
-process in at a time and is released with its connection. Each migration commits together with yoyo's record of it.
+A migration can be repeated, killed at any time, and started by two processes at once. An advisory lock of the session
+lets only one process migrate at a time. The server releases the lock when the connection ends. Each SQL file and yoyo's
+record of it are committed in one transaction.
 """
 
 from __future__ import annotations
@@ -38,18 +39,18 @@ _HOLDER = """
     WHERE locktype = 'advisory' AND granted AND (classid::bigint << 32) + objid::bigint = %s AND objsubid = 1
 """
 
-OLDEST = "2.23"  # minimum version of TimescaleDB; older versions are not tested
+OLDEST = "2.23"  # oldest supported version of TimescaleDB; older versions are not tested
 
-# Converting a large plain table into a hypertable takes long, and other processes wait for it.
+# No timeouts: it takes long to convert a large plain table into a hypertable, and other processes wait for the lock.
 _PATIENT = {**SESSION, **{name: "0" for name in SESSION if name.endswith("_timeout")}}
 
 
 def migrate(url: str, *, timescaledb: bool = True) -> list[str]:
-    """Apply the missing migrations and return their names in order; [] if the schema was up to date.
+    """Apply the missing migrations, and return their names in order. The list is empty if no migration was missing.
 
-    TimescaleDB is used if the server has version 2.23 or newer, unless `timescaledb` is False. Raises
-    DatabaseUnavailable if the server cannot be reached. Raises MigrationError if the server rejects a migration or the
-    database has an older TimescaleDB.
+    If the server has TimescaleDB 2.23 or newer, TimescaleDB is used. If `timescaledb` is False, it is not used. Raises
+    DatabaseUnavailable if the server cannot be reached. Raises MigrationError if the server rejects a migration, or if
+    the database has an older TimescaleDB.
     """
     logging.getLogger("yoyo").setLevel(logging.WARNING)  # yoyo logs every statement
     with _Backend(url) as backend, backend.lock():
@@ -65,7 +66,7 @@ def migrate(url: str, *, timescaledb: bool = True) -> list[str]:
 
 
 def pending(connection: Connection) -> list[str]:
-    """Return the names of the plain PostgreSQL migrations that are not applied, in order. This changes nothing."""
+    """Return the names of the missing migrations in sql/postgresql, in order. The database is not changed."""
     names = sorted(path.stem for path in folder("postgresql").glob("*.sql") if not path.stem.endswith(".rollback"))
     with connection.cursor() as cursor:
         cursor.execute("SELECT to_regclass(%s)", [default_migration_table])
@@ -88,10 +89,10 @@ def _apply(backend: _Backend, folders: list[str], schema: str) -> list[str]:
 
 @contextmanager
 def _migrations_for(folders: list[str], schema: str) -> Iterator[list[Path]]:
-    """Yield the folders of the migrations for a schema.
+    """Yield the folders with the migrations for a schema.
 
-    The first migration grants rights on the schema `public` by name, and a migration is never changed. For another
-    schema the files are copied, with its name in place of `public`.
+    The first migration grants rights on the schema `public` by name, and existing migrations are never changed. For
+    another schema, the files are therefore copied, and the copies contain the name of this schema instead of `public`.
     """
     if schema == "public":
         yield [folder(name) for name in folders]
@@ -108,9 +109,9 @@ def _migrations_for(folders: list[str], schema: str) -> Iterator[list[Path]]:
 
 
 def _schema_of(backend: _Backend) -> str:
-    """Return the schema that tables are created in: the first of the search path that exists.
+    """Return the schema in which tables are created: the first existing schema of the search path.
 
-    Raises MigrationError if there is none, or its name would have to be quoted.
+    Raises MigrationError if no schema of the search path exists, or if the schema's name would need quotes.
     """
     with backend.connection.cursor() as cursor:
         cursor.execute("SELECT current_schema(), current_setting('search_path')")
@@ -123,7 +124,7 @@ def _schema_of(backend: _Backend) -> str:
 
 
 def _advice(error: psycopg2.Error) -> str:
-    """Return a description of the error, with advice if there is any."""
+    """Return a description of the error. For a known error, the description says what to do."""
     if "start background process" in str(error):
         return (
             f"TimescaleDB runs its jobs as the owner of the tables, and that role may not log in: run ALTER ROLE ... "
@@ -133,9 +134,9 @@ def _advice(error: psycopg2.Error) -> str:
 
 
 def _extend(backend: _Backend) -> bool:
-    """Install TimescaleDB if the server offers and permits it. Return whether the database has it now.
+    """Install TimescaleDB in the database if the server has the extension and this role may install it.
 
-    Raises MigrationError if the installed version is too old.
+    Return whether the extension is installed in the database now. Raises MigrationError if its version is too old.
     """
     with backend.connection.cursor() as cursor:
         cursor.execute("SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'")
@@ -143,8 +144,8 @@ def _extend(backend: _Backend) -> bool:
         if installed is not None:
             _refuse_too_old(*installed)
             return True
-        # This setting exists only if the library is preloaded. Without preloading, installing the extension ends the
-        # connection.
+        # The setting timescaledb.max_background_workers exists only if the server has preloaded the library. If the
+        # library is not preloaded, CREATE EXTENSION ends the connection.
         cursor.execute(
             "SELECT default_version FROM pg_available_extensions WHERE name = 'timescaledb'"
             " AND current_setting('timescaledb.max_background_workers', true) IS NOT NULL"
@@ -184,7 +185,7 @@ def _major_minor(version: str) -> list[int]:
 
 
 class _Backend(PostgresqlBackend):  # type: ignore[misc]
-    """yoyo's backend with our connection and its lock, and one transaction for a migration and its record."""
+    """yoyo's backend with Titan-10's own connection, an advisory lock, and one transaction for each migration."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -197,9 +198,10 @@ class _Backend(PostgresqlBackend):  # type: ignore[misc]
 
     @contextmanager
     def lock(self, timeout: float = 0) -> Iterator[None]:
-        """Hold an advisory lock instead of yoyo's own, which is a row and stays behind when its holder is killed.
+        """Hold an advisory lock while the context is open.
 
-        The lock is polled, because a process that waits inside a statement does not react to Ctrl-C.
+        It replaces yoyo's own lock, which is a row that remains after its holder is killed. The lock is tried again and
+        again, because a process that waits inside a statement does not react to Ctrl-C.
         """
         waited = False
         while not self._try_lock():
@@ -219,14 +221,14 @@ class _Backend(PostgresqlBackend):  # type: ignore[misc]
             return bool(cursor.fetchone()[0])
 
     def _holder(self) -> str:
-        """Describe the session that holds the lock, as far as this role may see it."""
+        """Return a description of the session that holds the lock, as far as this role is allowed to see it."""
         with self.connection.cursor() as cursor:
             cursor.execute(_HOLDER, [locks.MIGRATIONS])
             row = cursor.fetchone()
         return f"{row[0] or 'a client'} (process {row[1]} of the server)" if row else "another session"
 
     def apply_one(self, migration: Migration, force: bool = False, mark: bool = True) -> None:
-        """Apply the migration and record it in one transaction: a killed process leaves both or neither."""
+        """Apply the migration and record it in the same transaction. A killed process has done both or none of this."""
         self.ensure_internal_schema_updated()
         log.info("migration %s", migration.id)
         with self.transaction():
@@ -235,7 +237,7 @@ class _Backend(PostgresqlBackend):  # type: ignore[misc]
         self._log_notices()
 
     def get_log_data(self, migration: Migration | None = None, operation: str = "apply") -> dict[str, Any]:
-        """Return yoyo's log entry without user and machine, because their lookup hangs in minimal containers."""
+        """Return yoyo's log entry without user and host name. In minimal containers, looking up these names hangs."""
         return {
             "id": str(uuid4()),
             "migration_id": migration.id if migration else None,

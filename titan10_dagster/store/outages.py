@@ -1,9 +1,9 @@
-"""Classify silences again after their evidence has changed; see `candles.outages` for the rules.
+"""Classifies silences again after their evidence has changed. `candles.outages` describes the rules.
 
-The evidence for a day lies in the days around it and in other exchanges, which may be stored hours later. Each write
-therefore flags its days in the same transaction, and `classify_outages` processes the flagged days of all exchanges. It
-reads ledger and gaps, never a candle. The decision about a day depends only on the stored data, not on the order of
-writing.
+The evidence for a day also comes from the days around it and from other exchanges, and may be stored hours later.
+Therefore each write flags its days in the same transaction, and `classify_outages` processes the flagged days of all
+exchanges. It reads ledger and gaps, but no candles. The decision about a day depends only on the stored data, and not
+on the order in which the data was written.
 """
 
 from __future__ import annotations
@@ -41,14 +41,16 @@ from titan10_dagster.store.locks import lock_exchange
 from titan10_dagster.store.series_days import NEVER_OFFERED, REACH, Days, SeriesDays, around_silence, has_long_gap
 from titan10_dagster.store.statements import key, statement
 
-_WITNESSES = 3  # slices of another exchange that are tried as proof that it traded, fullest first
-_BATCH = 62  # days
+# Number of slices of another exchange that are checked for trades, the fullest first. One candle in these slices proves
+# that the other exchange traded.
+_WITNESSES = 3
+_BATCH = 62  # number of days that are classified together
 _DAY = timedelta(days=1)
 _SPECIAL = frozenset(CONFIRMED_ABSENT) - {Reason.NO_TRADES}
 
 
 def flag_days(cursor: Cursor, slices: Collection[Slice]) -> None:
-    """Record the days of the slices, which belong to one exchange, for the next `classify_outages`."""
+    """Record the days of the slices for the next call of `classify_outages`. All slices belong to one exchange."""
     if not slices:
         return
     flags = sorted({(slice_.series.timeframe.name, slice_.day) for slice_ in slices})
@@ -63,12 +65,13 @@ def flag_days(cursor: Cursor, slices: Collection[Slice]) -> None:
 def classify_outages(db: Database) -> None:
     """Separate silences from minutes without trades on the flagged days, for all exchanges.
 
-    Uses one transaction for each exchange and stretch of days, under the exchange's lock. Takes a millisecond if no day
-    is flagged. Raises DatabaseUnavailable. Days that were not classified stay flagged.
+    There is one transaction for each exchange and stretch of days, which holds the exchange's lock. If no day is
+    flagged, the call takes a millisecond. Raises DatabaseUnavailable if the connection is lost. Days that were not
+    classified stay flagged.
     """
     flags = _flagged(db)
-    touched = sorted({day for _, day in flags})
-    for first, last in _stretches(touched):
+    flagged = sorted({day for _, day in flags})
+    for first, last in _stretches(flagged):
         for exchange, timeframe in _concerned(db, first, last):
             with db.transaction() as cursor:
                 lock_exchange(cursor, exchange)
@@ -88,10 +91,10 @@ def _unflag(db: Database, numbers: Sequence[int]) -> None:
             cursor.execute(statement("unmark_evidence"), {"numbers": list(numbers)})
 
 
-def _stretches(touched: Sequence[date]) -> list[tuple[date, date]]:
-    """Return stretches of days: the touched days, and all days for which these are evidence."""
+def _stretches(flagged: Sequence[date]) -> list[tuple[date, date]]:
+    """Return the stretches of days to classify: the flagged days, and the days for which a flagged day is evidence."""
     stretches: list[tuple[date, date]] = []
-    for day in touched:
+    for day in flagged:
         first, last = day - REACH * _DAY, day + REACH * _DAY
         if stretches and first <= stretches[-1][1] + _DAY and (last - stretches[-1][0]).days < _BATCH:
             first = stretches.pop()[0]
@@ -106,7 +109,7 @@ def _concerned(db: Database, first: date, last: date) -> list[tuple[str, Timefra
 
 
 class _GapReader:
-    """The gaps of slices of one exchange, read once."""
+    """The gaps of slices of one exchange. The gaps of each slice are read from the database only once."""
 
     def __init__(self, cursor: Cursor) -> None:
         self._cursor = cursor
@@ -118,7 +121,10 @@ class _GapReader:
     def mask(
         self, line: SeriesDays, block: Days, reasons: Collection[Reason], only: Sequence[date] | None = None
     ) -> Mask:
-        """Return a mask of the cells in gaps with one of `reasons`, for the whole block or `only` some of its days."""
+        """Return a mask of the block's cells that are in a gap with one of `reasons`.
+
+        If `only` is given, the mask is False on all other days.
+        """
         mask = np.zeros(block.size, np.bool_)
         wanted = days(block.first, block.last) if only is None else only
         concerned = [day for day in wanted if line.has(day, reasons)]
@@ -131,7 +137,7 @@ class _GapReader:
         return mask
 
 
-def _over(line: SeriesDays, block: Days) -> Mask:
+def _expected_mask(line: SeriesDays, block: Days) -> Mask:
     """Return a mask of the cells for which the ledger expects a candle of the series."""
     mask = np.zeros(block.size, np.bool_)
     for day in days(block.first, block.last):
@@ -143,7 +149,10 @@ def _over(line: SeriesDays, block: Days) -> Mask:
 
 @dataclass(frozen=True)
 class _Shared:
-    """A shared silence of the exchange, its reason, and the series of another exchange that traded within it."""
+    """A shared silence of the exchange and its reason.
+
+    `witness`: a series of another exchange that traded during the silence. None if no such series is stored.
+    """
 
     silence: SharedSilence
     reason: Reason
@@ -181,9 +190,10 @@ class _Classification:
         return all_rows(self._cursor)
 
     def _with_whole_silences(self, first: date, last: date) -> tuple[date, date]:
-        """Widen the days to include the whole of each silence at their ends, and the traded day on which it ends.
+        """Return a wider range of days that contains each silence at its ends completely.
 
-        The added days may cut the silence of another series, so this is repeated until nothing is added.
+        The range also contains the traded days directly before and after such a silence. A wider range may again end in
+        the silence of another series. Therefore this is repeated until the range does not grow any more.
         """
         while True:
             narrow = (first, last)
@@ -200,7 +210,7 @@ class _Classification:
         return [SeriesDays.of(series, by_day, span) for series, by_day in rows.items()]
 
     def _longest_gaps(self, span: Days) -> dict[tuple[str, date], int]:
-        """Return the longest gap of each series and day, in candles, among the gaps that two answers confirmed."""
+        """Return, for each symbol and day, the number of candles of the longest gap that two answers have confirmed."""
         bounds = {"start": midnight(span.first), "end": midnight(span.last + _DAY)}
         reasons = [reason.value for reason in CONFIRMED_ABSENT]
         return {(row.symbol, row.day): row.candles for row in self._query("longest_gaps", reasons=reasons, **bounds)}
@@ -229,7 +239,7 @@ class _Classification:
         return found
 
     def _blocks(self, lines: Sequence[SeriesDays], span: Days, block: Days) -> list[SeriesBlock]:
-        """Return the blocks of the series that are busy on at least one of the days."""
+        """Return a block for each series that is busy on at least one day of `block`."""
         numbers = range((block.first - span.first).days, (block.last - span.first).days + 1)
         blocks = []
         for line in lines:
@@ -237,12 +247,12 @@ class _Classification:
             if not is_busy(float(absences.min())):
                 continue
             absent = self._gaps.mask(line, block, CONFIRMED_ABSENT)
-            offered = _over(line, block) & ~self._gaps.mask(line, block, frozenset(NEVER_OFFERED))
+            offered = _expected_mask(line, block) & ~self._gaps.mask(line, block, frozenset(NEVER_OFFERED))
             blocks.append(SeriesBlock(absent, offered, np.repeat(absences, self._timeframe.per_day)))
         return blocks
 
     def _witness(self, start: datetime, end: datetime) -> str | None:
-        """Return a series of another exchange with a candle that lies within [start, end); None if none is stored."""
+        """Return a series of another exchange with a stored candle within [start, end), or None."""
         wanted = days(start.date(), (end - self._timeframe.delta).date())
         rows = [ledger.row_of_ledger(row) for row in self._query("fullest_slices", days=wanted, witnesses=_WITNESSES)]
         for exchange in sorted({row.slice.series.exchange for row in rows}):
@@ -273,7 +283,7 @@ class _Classification:
             is_short = (end - start) * self._timeframe.delta < SHORTEST
             touching = reasons if counts[end] > counts[start] else []
             if is_short and not touching:
-                continue  # most gaps of a quiet pair are minutes without trades
+                continue  # most gaps of a sparse series are minutes without trades
             if is_short:
                 absence, other = line.absence(start // self._timeframe.per_day), 0
             else:
@@ -314,7 +324,7 @@ class _Classification:
 
 
 def _consecutive(found: Sequence[date]) -> list[tuple[date, date]]:
-    """Return the runs of consecutive days among sorted days."""
+    """Split sorted days into runs of consecutive days. Return the first and last day of each run."""
     stretches: list[tuple[date, date]] = []
     for day in found:
         if stretches and stretches[-1][1] == day - _DAY:
@@ -331,10 +341,10 @@ def _suspect_days(
     shared: Sequence[_Shared],
     longest: Mapping[tuple[str, date], int],
 ) -> list[date]:
-    """Return the days, in order, on which the series may have a silence, or has a recorded silence that may be wrong.
+    """Return the days on which the series may have a silence, in order.
 
-    This does not read the gaps. A silence can cross midnight, so the neighbouring days are included, and all days if
-    one gap is long.
+    Days with a recorded silence are included, because it may be wrong now. The gaps are not read. A silence can cross
+    midnight, so the days before and after are included. If one gap is long, all days are returned.
     """
     suspect: set[date] = set()
     for day in inner:
@@ -350,7 +360,7 @@ def _suspect_days(
 
 
 def _has_candle(row: LedgerRow, gaps: Sequence[Gap], start: datetime, end: datetime) -> bool:
-    """Return whether the slice has a candle that lies within [start, end)."""
+    """Return whether the slice has a stored candle within [start, end)."""
     step = np.timedelta64(row.slice.series.timeframe.ms, "ms")
     times = row.slice.grid()
     stored = (np.arange(row.slice.expected) < row.expected) & ~within(gaps, row.slice)

@@ -1,4 +1,7 @@
-"""TimescaleDB's chunk length and compression, from the settings. Every start applies them and changes what differs."""
+"""Applies the settings for TimescaleDB's chunk length and compression.
+
+Each start of Titan-10 compares the settings with the database, and changes only the values that differ.
+"""
 
 from __future__ import annotations
 
@@ -10,26 +13,26 @@ from psycopg2.sql import SQL, Identifier
 from titan10_dagster.store import locks
 from titan10_dagster.store.database import Cursor, Database, single_row
 
-# The largest number of candles that are compressed together (TimescaleDB's own limit is 1000). With both numbers a week
-# has eleven batches, but with 1000 the last batch contains only 80 candles. Also, 930 prices with 7 digits have 1,860
-# bytes per column, which fit into one chunk of PostgreSQL's TOAST (1,996 bytes); 1000 prices do not. Measured on 100
-# real series: 13.95 bytes a candle against 15.00.
+# The largest number of candles that TimescaleDB compresses together. Its own limit is 1000. The week of a 1m series has
+# eleven batches with either number, but with 1000 the last batch has only 80 candles. Also, a column of 930 prices with
+# 7 digits has 1,860 bytes. This fits into one chunk of PostgreSQL's TOAST (1,996 bytes), but 1000 prices do not fit.
+# Measured on 100 real series: a candle takes 13.95 bytes with 930 and 15.00 bytes with 1000.
 BATCH = 930
 
-# PostgreSQL's default cost of parallel workers is 1,000, which corresponds to 3 ms of reading compressed candles. But
-# workers start with empty caches and open every chunk again: averaging 90 days of a series took 33 ms with two workers
-# and 9 ms without. With this setting, queries that take longer than 30 ms still get workers.
+# The setup cost of parallel workers is 1,000 by default, which corresponds to 3 ms of reading compressed candles.
+# However, workers start with empty caches and open every chunk again. The average over 90 days of a series took 33 ms
+# with two workers and 9 ms without workers. With this higher cost, only queries of more than 30 ms use workers.
 PARALLEL_SETUP_COST = 10_000
 
 _SESSIONS = (
     ("timescaledb.compression_batch_size_limit", BATCH, f"{BATCH} candles are compressed together"),
-    ("parallel_setup_cost", PARALLEL_SETUP_COST, "short queries are left to one process"),
+    ("parallel_setup_cost", PARALLEL_SETUP_COST, "short queries run without parallel workers"),
 )
 
 
 @dataclass(frozen=True)
 class Policies:
-    """The policies that are stored in TimescaleDB."""
+    """The length of a chunk, and the age at which TimescaleDB compresses chunks."""
 
     chunk: timedelta
     compress_after: timedelta
@@ -40,15 +43,15 @@ class Policies:
 
 
 def apply(db: Database, wanted: Policies) -> list[str]:
-    """Apply the policies and return the changes as text. Do nothing on plain PostgreSQL.
+    """Apply the policies, and return a text for each change. On plain PostgreSQL, nothing happens.
 
-    Existing chunks keep their length. TimescaleDB's own policy compresses chunks. It also compresses chunks again that
-    repairs left partly uncompressed.
+    Existing chunks keep their length. A job of TimescaleDB compresses the chunks. If a repair has added rows to a
+    compressed chunk, the job compresses this chunk again.
     """
     with db.transaction() as cursor:
         if not is_hypertable(cursor):
             return []
-        # Without the lock, two processes that start at once would both find the old policy and both add one.
+        # Without the lock, two processes that start at the same time would both add a policy.
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [locks.POLICIES])
         return [*_chunk_length(cursor, wanted.chunk), *_compression(cursor, wanted.compress_after), *_sessions(cursor)]
 
@@ -79,7 +82,7 @@ def _chunk_length(cursor: Cursor, wanted: timedelta) -> list[str]:
 
 def _compression(cursor: Cursor, wanted: timedelta) -> list[str]:
     cursor.execute("SELECT current_setting('timescaledb.license') = 'timescale' AS compresses")
-    if not single_row(cursor).compresses:  # the Apache licence has no compression
+    if not single_row(cursor).compresses:  # TimescaleDB's edition under the Apache licence cannot compress
         return []
     cursor.execute(
         "SELECT FROM timescaledb_information.jobs WHERE proc_name = 'policy_compression'"
@@ -96,9 +99,9 @@ def _compression(cursor: Cursor, wanted: timedelta) -> list[str]:
 
 
 def _sessions(cursor: Cursor) -> list[str]:
-    """Change settings for this role and database.
+    """Change PostgreSQL settings for this role in this database, and return a text for each change.
 
-    The policy's job runs as this role, and a role may set its own settings.
+    The settings also apply to the compression job, because it runs as this role. A role may change its own settings.
     """
     changed = []
     for name, value, words in _SESSIONS:

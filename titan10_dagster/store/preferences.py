@@ -1,4 +1,4 @@
-"""The order of the exchanges in the view `preferred`, copied from the settings into the database."""
+"""Copies the preferred order of exchanges from the settings into the database, where the view `preferred` uses it."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from psycopg2.extras import execute_values
 
 from titan10_dagster.store.database import Cursor, Database, all_rows
 
-EVERY_SYMBOL = "*"  # stands for the symbols without their own order
+EVERY_SYMBOL = "*"  # the key of the order for all symbols without their own order
 
 Preferences = Mapping[str, Sequence[str]]
 
 
 def keep(db: Database, preferences: Preferences) -> bool:
-    """Make the database agree with `preferences`: exchanges by symbol, the first choice first.
+    """Store the preferred exchanges of each symbol, the first choice first. Return whether the database was changed.
 
-    Return False, without writing, if it already agrees. Safe to run twice at once; readers are never blocked.
+    If the database already contains the same order, nothing is written. Two processes can call this at the same time.
+    Readers are never blocked.
     """
     wanted = set()
     for symbol, exchanges in preferences.items():

@@ -1,4 +1,4 @@
-"""The history of the probes of each exchange."""
+"""Stores the probes of each exchange."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ from titan10_dagster.store.statements import statement
 
 @dataclass(frozen=True)
 class Probe:
-    """One probe of an exchange: its start (aware, UTC), its number of requests, and a finding for each property."""
+    """The result of one probe of an exchange.
+
+    `probed_at`: the start of the probe (aware, UTC). `requests`: the number of requests. `findings`: one finding for
+    each property of the exchange.
+    """
 
     exchange: str
     probed_at: datetime
@@ -48,21 +52,21 @@ class ProbeStore:
             )
 
     def last_values(self, exchange: str) -> dict[Property, str]:
-        """Return the latest measured value of each property, over all probes of the exchange."""
+        """Return the latest measured value of each property, from all probes of the exchange."""
         with self._db.transaction() as cursor:
             cursor.execute(statement("last_probe_values"), {"exchange": exchange})
             values = {row.property: row.measured for row in all_rows(cursor)}
         return {property_: values[property_.value] for property_ in Property if property_.value in values}
 
     def history(self, exchange: str) -> list[Probe]:
-        """Return all probes of the exchange, the newest first."""
+        """Return all stored probes of the exchange, newest first."""
         with self._db.transaction() as cursor:
             cursor.execute("SELECT * FROM exchange_probes WHERE exchange = %s ORDER BY probed_at DESC", [exchange])
             return [_probe(row) for row in all_rows(cursor)]
 
 
 def _known(findings: Sequence[Finding], column: str) -> dict[str, str]:
-    """Return the values of one column of the findings, without those that are not known."""
+    """Return the known values of the findings by name of the property. `column`: "measured" or "expected"."""
     known = {}
     for finding in findings:
         value = getattr(finding, column)

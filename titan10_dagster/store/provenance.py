@@ -1,8 +1,9 @@
-"""The files from which stored candles were read: tables `source_files` and `source_stretches`, view `provenance`.
+"""Records the file from which each stored candle was read, in the tables `source_files` and `source_stretches`.
 
-A candle in a stretch was read from the file of the stretch; all other candles came by REST. A stretch is therefore cut
-at candles that REST adds or overwrites, and at stored candles that are not in the file. A candle with the same values
-in a file and by REST belongs to the file, because a file can be checked again.
+The view `provenance` shows both tables. Each candle in a stretch was read from the file of the stretch. All other
+candles came by REST. Therefore a stretch is cut at candles that REST adds or overwrites, and at stored candles that are
+not in the file. If a file and REST have the same values for a candle, its source is the file, because a file can be
+checked again.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from titan10_dagster.store.statements import key, statement
 
 @dataclass(frozen=True, eq=False)
 class Origins:
-    """The file of each changed candle of a slice, before and after the write; 0 stands for REST."""
+    """The file id of each changed candle of a slice, before and after the write. 0 means that the source is REST."""
 
     before: NDArray[np.int64]
     after: NDArray[np.int64]
@@ -35,16 +36,20 @@ class Origins:
 
 @dataclass
 class _Known:
-    """The stretches of each series around the written slices, and whether each file was imported."""
+    """The stretches of each series around the written slices.
+
+    `imported`: for the id of each source file of these stretches, whether a user imported the file.
+    """
 
     stretches: dict[Series, list[Stretch]] = field(default_factory=lambda: defaultdict(list))
     imported: dict[int, bool] = field(default_factory=dict)
 
 
 def write_provenance(cursor: Cursor, changes: Sequence[Change]) -> tuple[list[Origins], Mapping[int, bool]]:
-    """Update the stretches after slices of one exchange were merged, in the same transaction.
+    """Update the stretches of series after slices of one exchange were merged, in the same transaction.
 
-    Return the origins of the changed candles of each slice, and, for each former file, whether it was imported.
+    Return the origins of the changed candles of each slice. Also return, for the id of each file of the former
+    stretches, whether the file was imported.
     """
     by_series: dict[Series, list[Change]] = {}
     for change in changes:
@@ -73,9 +78,9 @@ def _no_origins(change: Change) -> Origins:
 
 
 def _stretches(change: Change, ids: _Ids) -> list[Stretch]:
-    """Return the stretches for which the files of a slice are the source.
+    """Return the stretches of a slice that were read from its files.
 
-    Stored candles that are not in the files are left out.
+    The stretches are cut at stored candles that are not in the files.
     """
     record, candles = change.incoming.record, change.incoming.candles
     if not record.files:
@@ -92,7 +97,7 @@ def _stretches(change: Change, ids: _Ids) -> list[Stretch]:
 
 
 def _taken_by_rest(change: Change) -> list[tuple[datetime, datetime]]:
-    """Return the stretches of the candles that a slice without files added or overwrote."""
+    """Return the stretches of the candles that REST added or changed. The list is empty if the slice has files."""
     if change.incoming.record.files:
         return []
     times = change.incoming.candles.times[change.new | change.changed]
@@ -100,7 +105,7 @@ def _taken_by_rest(change: Change) -> list[tuple[datetime, datetime]]:
 
 
 def _read(cursor: Cursor, by_series: Mapping[Series, Sequence[Change]]) -> _Known:
-    """Return the stretches that overlap the slices or are adjacent to them."""
+    """Return the stretches that overlap the slices or are directly before or after a slice."""
     slices = [change.incoming.slice for changes in by_series.values() for change in changes]
     cursor.execute(
         statement("read_stretches"),
@@ -120,9 +125,9 @@ def _read(cursor: Cursor, by_series: Mapping[Series, Sequence[Change]]) -> _Know
 
 
 def _write(cursor: Cursor, series: Series, before: Sequence[Stretch], after: Sequence[Stretch]) -> None:
-    """Write only the changed stretches."""
-    left = set(after)
-    gone = [part.start for part in before if part not in left]
+    """Delete the stretches that are no longer valid, and insert the new stretches."""
+    kept = set(after)
+    gone = [part.start for part in before if part not in kept]
     if gone:
         cursor.execute(statement("delete_stretches"), [*key(series), gone])
     known = set(before)
@@ -133,7 +138,7 @@ def _write(cursor: Cursor, series: Series, before: Sequence[Stretch], after: Seq
 
 @dataclass
 class _Ids:
-    """Return the keys of files in the table. Each file is written once."""
+    """The ids of source files in the table `source_files`. A file without an id is written into the table."""
 
     cursor: Cursor
     known: dict[SourceFile, int] = field(default_factory=dict)

@@ -1,8 +1,8 @@
-"""Functions that read candles and rollups as pandas or Arrow, and the reasons of missing candles.
+"""Functions that return candles and rollups as pandas or Arrow tables, and the reasons for missing candles.
 
-Every bound is an aware instant, and stretches of time are half-open: [start, end). A time is the start of a candle in
-UTC. Prices are in the quote currency, volumes in the base currency; both are the doubles that the exchange sent. A
-naive instant raises ValueError. A database that cannot be reached raises DatabaseUnavailable.
+Every bound is an aware datetime, and stretches of time are half-open: [start, end). The time of a candle is its start
+in UTC. Prices are in the quote currency, and volumes are in the base currency. Both are the doubles that the exchange
+sent. A naive datetime raises ValueError. If the database cannot be reached, DatabaseUnavailable is raised.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ PROVENANCE_COLUMNS = (
 
 _CANDLE = ("M8[ms]", "f8", "f8", "f8", "f8", "f8")
 _BAR = (*_CANDLE, "i8")
-_NAMED = (*_CANDLE, "i8")  # the last column is the position of a name in a list, starting with 1
+_NAMED = (*_CANDLE, "i8")  # the last column is the position of a reason or exchange in a list, starting with 1
 
 _Columns = list[NDArray[Any]]
 
@@ -43,10 +43,10 @@ _Columns = list[NDArray[Any]]
 def candles(
     db: Database, series: Series, start: datetime, end: datetime, *, as_of: datetime | None = None
 ) -> pd.DataFrame:
-    """Return the stored candles of the series as a candle frame, by time; empty if none is stored.
+    """Return the stored candles of the series as a candle frame, in order of time. It is empty if no candle is stored.
 
-    `as_of`: return the values that were known at that instant, before later restatements by the exchange. Candles
-        stored later are included too, because only restatements have dates.
+    as_of: return the values at this instant, before later restatements by the exchange. Candles that were stored after
+        this instant are included too, because the database has dates only for restatements.
     """
     times, *values = _candles(db, series, start, end, as_of)
     return from_columns(times, values)
@@ -55,31 +55,36 @@ def candles(
 def candles_arrow(
     db: Database, series: Series, start: datetime, end: datetime, *, as_of: datetime | None = None
 ) -> pa.Table:
-    """Return the same as a pyarrow.Table: time timestamp[ms, UTC], open, high, low, close, volume double."""
+    """Return the candles of `candles` as a pyarrow.Table.
+
+    The column time has the type timestamp[ms, UTC]. The columns open, high, low, close and volume are doubles.
+    """
     return _table(COLUMNS, _candles(db, series, start, end, as_of))
 
 
 def bars(db: Database, series: Series, timeframe: str, start: datetime, end: datetime) -> pd.DataFrame:
-    """Return candles of "5m", "15m", "1h", "4h", "1d" or "1w", aggregated from the 1m candles of the series, by time.
+    """Return bars of "5m", "15m", "1h", "4h", "1d" or "1w" that are aggregated from the 1m candles of the series.
 
-    The candle frame has one more column, `candles` (int64): the number of minutes in the bar. A bar without any minute
-    is absent. Raises ValueError for another timeframe, or if the series is not 1m.
+    The bars are in order of time. The candle frame has one more column, `candles` (int64): the number of 1m candles in
+    the bar. If no 1m candle is stored, the bar is left out. Raises ValueError for another timeframe, or if the series
+    does not have 1m candles.
     """
     times, *values, count = _bars(db, series, timeframe, start, end)
     return from_columns(times, values).assign(candles=count)
 
 
 def bars_arrow(db: Database, series: Series, timeframe: str, start: datetime, end: datetime) -> pa.Table:
-    """Return the same as a pyarrow.Table: the columns of `candles_arrow`, and candles int64."""
+    """Return the bars of `bars` as a pyarrow.Table: the columns of `candles_arrow`, and the column candles (int64)."""
     return _table(BAR_COLUMNS, _bars(db, series, timeframe, start, end))
 
 
 def gaps(db: Database, series: Series, start: datetime, end: datetime) -> list[Gap]:
-    """Return the runs of missing candles in [start, end), by time, each with its reason and cut to these bounds.
+    """Return the gaps of a series in [start, end), each with its reason, in order of time.
 
-    Candles that were never fetched, and future candles, are in no gap; see `coverage`.
+    A gap that extends beyond a bound is cut there. Future candles, and candles that were never fetched, do not belong
+    to a gap; see `coverage`.
     """
-    # A gap never crosses midnight, so a gap that overlaps the start of the stretch begins on the same day.
+    # A gap never crosses midnight. So a gap that contains `start` begins on the same day.
     first = midnight(_aware(start).date())
     found = ledger.gaps(db, series.exchange, symbol=series.symbol, start=first, end=_aware(end))
     cut = []
@@ -91,19 +96,19 @@ def gaps(db: Database, series: Series, start: datetime, end: datetime) -> list[G
 
 
 def coverage(db: Database, series: Series, first: date | None = None, last: date | None = None) -> CoverageRow | None:
-    """Count the candles of the series between the UTC days (both included): expected, present, and missing by reason.
+    """Return the numbers of expected, present and missing candles of the series from `first` to `last`.
 
-    Return None if no slice of the series was fetched in these days.
+    Both UTC days are included. Return None if no slice of the series was fetched for these days.
     """
     rows = ledger.coverage(db, series.exchange, first, last)
     return next((row for row in rows if row.series == series), None)
 
 
 def provenance(db: Database, series: Series, start: datetime, end: datetime) -> pd.DataFrame:
-    """Return the stretches of [start, end) whose candles were read from files, by time.
+    """Return the stretches of [start, end) with candles that were read from files, in order of time.
 
-    Columns: stretch_start, stretch_end, source (archive or import), url, size, digest, published_digest,
-    checked_against, etag, last_modified, read_at; see the view `provenance`. All other candles came by REST.
+    The columns are stretch_start, stretch_end, source (archive or import), url, size, digest, published_digest,
+    checked_against, etag, last_modified and read_at, as in the view `provenance`. All other candles came by REST.
     """
     with db.transaction() as cursor:
         cursor.execute(statement("read_provenance"), _parameters(series, start, end))
@@ -121,10 +126,12 @@ def filled(
 ) -> pd.DataFrame:
     """Return the stored candles, and a synthetic candle for each candle that is missing for one of `reasons`.
 
-    A synthetic candle has the last close as its prices and no volume. The candle frame has two more columns: synthetic
-    (bool), and reason (categorical, empty for stored candles). Candles that are missing for another reason, or were
-    never fetched, are left out, and no close is carried across them. No candle is synthesized before a listing, after a
-    delisting, in a halt, or in a time without a listing, even if `reasons` names them.
+    The prices of a synthetic candle are the close of the last stored candle, and its volume is 0. The candle frame has
+    two more columns: synthetic (bool), and reason (categorical, empty for stored candles).
+
+    If a candle is missing for another reason or was never fetched, it is left out. Synthetic candles after it do not
+    use a close from before it. Candles before a listing, after a delisting, in a halt, or in a time without a listing
+    are never synthesized, even if `reasons` contains these reasons.
     """
     names = [reason.value for reason in reasons]
     parameters = {**_parameters(series, start, end), "reasons": names}
@@ -134,13 +141,15 @@ def filled(
 
 
 def preferred(db: Database, symbol: str, timeframe: Timeframe, start: datetime, end: datetime) -> pd.DataFrame:
-    """Return, for each time, the candle of the first exchange that has one, in the preferred order of the settings.
+    """Return, for each time, the candle of the most preferred exchange that has a candle at this time.
 
-    The candle frame has one more column, exchange (categorical): the exchange of the candle.
+    The settings contain the preferred order of exchanges. The candle frame has one more column, exchange (categorical):
+    the exchange of the candle.
     """
     bounds = {"start": _aware(start), "end": _aware(end)}
     with db.transaction() as cursor:
-        # The names and the rows that refer to them come from one snapshot, even if the order changes in between.
+        # Both queries see the same snapshot. Otherwise the positions in the rows could refer to an older list of
+        # exchanges.
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         cursor.execute("SELECT DISTINCT exchange FROM preferences ORDER BY exchange")
         exchanges = [row.exchange for row in all_rows(cursor)]
@@ -155,9 +164,9 @@ def preferred(db: Database, symbol: str, timeframe: Timeframe, start: datetime, 
 
 
 def missing(db: Database, series: Series, start: datetime, end: datetime) -> dict[Reason, int]:
-    """Count the missing candles of [start, end) by reason, in the order of Reason.
+    """Return the number of missing candles in [start, end) by reason, in the order of Reason.
 
-    Candles that were never fetched are in no gap and not counted here.
+    Candles that were never fetched do not belong to a gap, so they are not counted.
     """
     with db.transaction() as cursor:
         cursor.execute(statement("missing_by_reason"), _parameters(series, start, end))
@@ -177,7 +186,7 @@ def _bars(db: Database, series: Series, timeframe: str, start: datetime, end: da
     if rollup is None:
         raise ValueError(f"there is no rollup {timeframe!r}; the rollups are {', '.join(ROLLUPS)}")
     if series.timeframe.name != BASE:
-        raise ValueError(f"rollups are made of series of {BASE}, not of {series}")
+        raise ValueError(f"rollups are built from series of {BASE}, not from {series}")
     query = SQL(statement("read_rollup")).format(view=Identifier(rollup.view))
     return _read(db, query, _parameters(series, start, end), _BAR)
 

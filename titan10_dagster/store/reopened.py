@@ -1,8 +1,8 @@
-"""Days that the exchange no longer serves but its archive may have.
+"""Finds days that the exchange no longer serves by REST, but that its archive may have.
 
-`beyond_horizon` is final only for the existing sources. A day counts as tried if its note in the ledger begins with the
-archive's prefix: the archive had no file, or a file without the candles. The day is tried again a day later if the
-archive could not answer, or had not published the file yet.
+The reason `beyond_horizon` is final only as long as no new source exists. If the note of a slice in the ledger begins
+with the archive's prefix, the archive was already tried: it had no file, or the file did not contain the candles. If
+the archive could not answer or had not published the file yet, it is tried again a day later.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ _DAY = timedelta(days=1)
 
 @dataclass(frozen=True)
 class Tried:
-    """The form of the ledger's notes about slices for which the archive was tried.
+    """Describes the ledger's notes about slices for which the archive was already tried.
 
-    prefix: the beginning of these notes. passing: parts of notes which mean that the archive may have the slice later.
-        before: such a slice is tried again if it was fetched by this time (aware, UTC).
+    prefix: every such note begins with this text.
+    passing: if the note contains one of these texts, the archive may have the slice later.
+    before: a slice with a passing note is tried again if it was fetched at or before this time (aware, UTC).
     """
 
     prefix: str
@@ -32,14 +33,20 @@ class Tried:
     before: datetime
 
     def reopens(self, note: str | None, fetched_at: datetime) -> bool:
-        """Return whether to try the archive for a slice with this note. The SQL makes the same decision."""
+        """Return whether to try the archive for a slice with this note.
+
+        The statement `reopened_days` has the same rule.
+        """
         if note is None or not note.startswith(self.prefix):
             return True
         return fetched_at <= self.before and any(part in note for part in self.passing)
 
 
 def reopened_days(db: Database, firsts: Mapping[Series, date], tried: Tried) -> list[MissingDays]:
-    """Return the days beyond the horizon for which to try the archive, series by series, from the first day of each."""
+    """Return the days beyond the horizon for which to try the archive.
+
+    `firsts`: the series, each with its first day. Earlier days are left out. The result is in the order of the series.
+    """
     series = list(firsts)
     parameters = {
         "exchanges": [each.exchange for each in series],
@@ -61,7 +68,7 @@ def reopened_days(db: Database, firsts: Mapping[Series, date], tried: Tried) -> 
 
 
 def stretches(days: Iterable[date]) -> list[Stretch]:
-    """Return ascending days as stretches of consecutive days."""
+    """Group days, which must be in ascending order, into stretches of consecutive days."""
     found: list[Stretch] = []
     for day in days:
         if found and found[-1].last + _DAY == day:

@@ -1,4 +1,8 @@
-"""Restatements: candles that were received again with different values. Both values and their sources are kept."""
+"""Stores restatements.
+
+If a candle is received again with different values, a restatement keeps the old values, the new values, and the sources
+of both.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +21,11 @@ from titan10_dagster.store.statements import key, statement
 def write_restatements(
     cursor: Cursor, changes: Sequence[Change], origins: Sequence[Origins], imported: Mapping[int, bool]
 ) -> None:
-    """Keep the old and the new values of all changed candles, in the transaction that overwrote them.
+    """Store the old and the new values of all changed candles, in the transaction that overwrote the candles.
 
     Args:
-        origins: for each change, the files of its changed candles before and after.
-        imported: for each former file, whether it was imported.
+        origins: for each change, the files of its changed candles before and after the write.
+        imported: for the id of each former file, whether the file was imported.
     """
     rows = []
     for change, of_change in zip(changes, origins, strict=True):
@@ -32,7 +36,7 @@ def write_restatements(
 
 
 def _rows(change: Change, origins: Origins, imported: Mapping[int, bool]) -> Iterator[bytes]:
-    """Yield rows in COPY's format, grouped by their sources."""
+    """Yield rows of the table restatements in COPY's binary format. Rows with equal sources are yielded together."""
     given, record = change.incoming.candles.where(change.changed), change.incoming.record
     old = change.stored.take(change.position[change.changed])
     pairs = np.column_stack((origins.before, origins.after))

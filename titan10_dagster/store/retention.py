@@ -1,4 +1,4 @@
-"""Retention: drops old candles and, in the same transaction, their rows in the ledger."""
+"""Retention: deletes old candles and their ledger rows in one transaction."""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ from titan10_dagster.store.statements import statement
 
 @dataclass(frozen=True)
 class Dropped:
-    """The result of a drop: everything before the UTC day `before` is gone. `slices` counts rows of the ledger."""
+    """The result of a drop. All candles before the UTC day `before` are deleted, and `slices` ledger rows."""
 
     before: date
     slices: int
 
 
 def drop_before(db: Database, day: date) -> Dropped:
-    """Remove the candles before the UTC day, and their rows in ledger, gaps, silences, series and source_stretches.
+    """Delete the candles before a UTC day, and their rows in ledger, gaps, silences, series and source_stretches.
 
-    This is one transaction. A file from which no candle is left is removed too, unless a restatement names it.
+    Everything is deleted in one transaction. A source file is deleted if no stored candle and no restatement refers to
+    it any more.
 
-    A hypertable drops whole chunks, which is cheap. Days before `day` that share a chunk with later days stay, in the
-    ledger too. Quarantine and restatements stay as they are. Rollups change at their next refresh. The function waits
-    for writes that are under way, because they record counts that include these candles.
+    A hypertable drops only whole chunks, which is cheap. Therefore days before `day` that share a chunk with later days
+    are kept, together with their ledger rows. Quarantine and restatements do not change. Rollups change at their next
+    refresh. The function waits for other open writes, because they record numbers that include these candles.
     """
     with db.transaction() as cursor:
         cursor.execute("SELECT DISTINCT exchange FROM series ORDER BY exchange")
@@ -45,7 +46,7 @@ def drop_before(db: Database, day: date) -> Dropped:
 def _drop_chunks(cursor: Cursor, instant: datetime) -> datetime:
     """Drop the chunks that end at or before the instant.
 
-    Return the earliest time at which the remaining candles may start.
+    Return the instant, or the start of the first remaining chunk if this chunk starts earlier.
     """
     cursor.execute("SELECT drop_chunks('candles', older_than => %s::timestamptz)", [instant])
     cursor.execute(

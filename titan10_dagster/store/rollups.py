@@ -1,8 +1,9 @@
-"""Rollups: the 1m candles as candles of 5m, 15m, 1h, 4h, 1d and 1w, in the views ohlcv_5m to ohlcv_1w.
+"""Rollups: candles of 5m, 15m, 1h, 4h, 1d and 1w that are built from 1m candles. The views are ohlcv_5m to ohlcv_1w.
 
-On plain PostgreSQL the views compute from the minutes and are always up to date. On TimescaleDB they read continuous
-aggregates, each built from a shorter one, which do not see a write until they are refreshed. The database records the
-changed ranges, so a second refresh costs almost nothing, and `catch_up` completes the refresh of a killed run.
+On plain PostgreSQL, the views are computed from the 1m candles and are always up to date. On TimescaleDB, the views
+read continuous aggregates. Each aggregate is built from a shorter aggregate, and contains new candles only after a
+refresh. The database records the changed ranges. Therefore a second refresh costs almost nothing, and `catch_up` can
+complete the refresh of a killed run.
 
 To add a rollup, add a row to ROLLUPS and one line to a new migration: see sql/postgresql/0011_rollup_function.sql.
 """
@@ -30,7 +31,7 @@ Span = tuple[datetime, datetime]
 
 @dataclass(frozen=True)
 class Rollup:
-    """Candles of length `delta`; `name` is ccxt's. A week begins on Monday, as in ISO 8601."""
+    """A rollup with candles of length `delta`. `name` is ccxt's name of this timeframe. A week begins on Monday."""
 
     name: str
     delta: timedelta
@@ -41,7 +42,7 @@ class Rollup:
 
     @property
     def aggregate(self) -> str:
-        """The continuous aggregate behind the view, on TimescaleDB."""
+        """The name of the continuous aggregate that the view reads on TimescaleDB."""
         return f"rollup_{self.name}"
 
     def floor(self, instant: datetime) -> datetime:
@@ -52,7 +53,7 @@ class Rollup:
 ROLLUPS: Mapping[str, Rollup] = MappingProxyType(
     {
         rollup.name: rollup
-        for rollup in (  # in the order of refreshing: each is built from a shorter one
+        for rollup in (  # in the order in which they are refreshed, because each is built from a shorter rollup
             Rollup("5m", timedelta(minutes=5)),
             Rollup("15m", timedelta(minutes=15)),
             Rollup("1h", timedelta(hours=1)),
@@ -65,13 +66,13 @@ ROLLUPS: Mapping[str, Rollup] = MappingProxyType(
 
 
 def refresh(db: Database, windows: Iterable[Window]) -> None:
-    """Refresh the rollups of the UTC days that the windows touch; call it after the write has committed.
+    """Refresh the rollups of all UTC days that overlap a window. Call this after the write was committed.
 
-    Windows of other timeframes than 1m are ignored, and plain PostgreSQL needs no refresh. All series of these days are
-    refreshed, not only those of the windows. Concurrent refreshes wait for each other and then have little left to do.
-    Five exchanges that write the same days at once, each with its own refresh, take 3.2 s including the writes, against
-    3.0 s with a single refresh at the end. Raises DatabaseUnavailable if the refresh is interrupted; the next call
-    refreshes the rest.
+    Windows with a timeframe other than 1m are ignored. On plain PostgreSQL, nothing happens. A refresh changes all
+    series of these days, and not only the series of the windows. Refreshes in several processes wait for each other,
+    and the later refresh then has little to do. Measured with five exchanges that write the same days at the same time:
+    3.2 s with a refresh after each write, and 3.0 s with a single refresh at the end, including the writes. Raises
+    DatabaseUnavailable if the refresh is interrupted. The next call then refreshes the rest.
     """
     wanted = [window for window in windows if window.series.timeframe.name == BASE]
     if not wanted:
@@ -83,10 +84,10 @@ def refresh(db: Database, windows: Iterable[Window]) -> None:
 
 
 def catch_up(db: Database) -> None:
-    """Refresh all rollups that are not up to date. This takes milliseconds if there is nothing to refresh.
+    """Refresh all rollups that are not up to date. If there is nothing to refresh, this takes milliseconds.
 
-    It is needed for days whose `refresh` failed, for new rollups, and after a database gained TimescaleDB, because its
-    rollups are empty at first. Plain PostgreSQL needs none. Raises the same errors as `refresh`.
+    It is needed for days with a failed `refresh`, for new rollups, and after TimescaleDB was installed, because the
+    rollups are then empty. On plain PostgreSQL, nothing happens. Raises the same errors as `refresh`.
     """
     with _refreshing(db) as cursor:
         for rollup in _kept(cursor):
@@ -94,7 +95,10 @@ def catch_up(db: Database) -> None:
 
 
 def spans(windows: Iterable[Window], rollup: Rollup) -> list[Span]:
-    """Return the UTC days that the windows touch, as ranges of whole candles of the rollup, merged and sorted."""
+    """Return the UTC days that overlap a window, as sorted and merged spans.
+
+    Each span is extended to whole candles of the rollup.
+    """
     day = ROLLUPS["1d"]
     merged: list[Span] = []
     for window in sorted(windows, key=lambda window: window.start):
@@ -112,25 +116,26 @@ def _ceil(rollup: Rollup, instant: datetime) -> datetime:
 
 @contextmanager
 def _refreshing(db: Database) -> Iterator[Cursor]:
-    """Open a session that holds the lock for refreshing, because two simultaneous refreshes could deadlock."""
+    """Open a session that holds the lock ROLLUPS. Without the lock, two simultaneous refreshes could deadlock."""
     with db.session() as cursor:
-        # A refresh of years of candles takes longer than the limit for other statements.
+        # The refresh of years of candles takes longer than the usual statement timeout.
         cursor.execute("SET statement_timeout = 0")
         cursor.execute("SELECT pg_advisory_lock(%s)", [locks.ROLLUPS])
         yield cursor
 
 
 def _kept(cursor: Cursor) -> list[Rollup]:
-    """Return the rollups that need refreshing: all, or none if they are plain views."""
+    """Return the rollups that must be refreshed: all rollups on TimescaleDB, and none on plain PostgreSQL."""
     cursor.execute("SELECT to_regclass(%s) IS NOT NULL AS present", [ROLLUPS["5m"].aggregate])
     if not single_row(cursor).present:
         return []
-    # A compressed day of a few hundred series has more than the 100,000 rows that a statement may decompress. 2.23 does
-    # not apply that limit to a refresh, but its authors expect that later versions may (timescaledb pull request 8171).
+    # By default a statement can decompress 100,000 rows. A compressed day of a few hundred series has more rows.
+    # TimescaleDB 2.23 does not apply this limit to a refresh, but later versions may apply it, as its authors write
+    # (timescaledb pull request 8171).
     cursor.execute("SET timescaledb.max_tuples_decompressed_per_dml_transaction = 0")
     return list(ROLLUPS.values())
 
 
 def _refresh(cursor: Cursor, rollup: Rollup, start: datetime | None, end: datetime | None) -> None:
     cursor.execute(statement("refresh_rollup"), {"rollup": rollup.aggregate, "start": start, "end": end})
-    cursor.connection.notices.clear()  # "already up-to-date"
+    cursor.connection.notices.clear()  # for example "already up-to-date"

@@ -1,6 +1,7 @@
-"""Functions that list, rename and drop whole series, in every table with their exchange and symbol.
+"""Functions that list, rename and drop whole series.
 
-The tables are looked up in the database's catalogue, so tables that are added later are included.
+They rename and drop in every table with the columns exchange and symbol. The tables are looked up in the database's
+catalogue. Therefore tables that a later version adds are included.
 """
 
 from __future__ import annotations
@@ -18,22 +19,28 @@ from titan10_dagster.store.identities import EventKind, record_event
 from titan10_dagster.store.locks import lock_exchange
 from titan10_dagster.store.statements import statement
 
-# The market list belongs to the exchange, and preferences belong to the user.
+# Tables that have a column `symbol` but do not belong to a series: the market list belongs to the exchange, and
+# preferences belong to the user.
 _NOT_OF_SERIES = ("markets", "preferences")
-# Records of past events stay after a series is dropped.
+# Tables that keep their rows when a series is dropped. Past events are still recorded then.
 _KEPT = ("series_events", *_NOT_OF_SERIES)
-# These tables belong to the history of an exchange, so their records get the new id. Health and request counts do not,
-# because the new id has its own.
+# Tables with the history of an exchange. If an exchange is renamed, these rows get its new id. The rows of the tables
+# with its health and request counts are deleted, because the new id has its own rows.
 _HISTORIES = ("exchange_probes", "source_files")
-# Rows of this table are locks. The rename itself holds two of them.
+# The rows of this table are locks. A rename itself holds one or two of these locks.
 _LOCKS = "write_locks"
-# These tables have no conflicting rows: the new name has no candles (checked before), and events are only added.
+# Tables without conflicting rows of the new name. The new name has no candles, which is checked before. Events can
+# belong to both names.
 _WITHOUT_CONFLICT = ("candles", "series", "series_events")
 
 
 @dataclass(frozen=True)
 class StoredSeries:
-    """A series with its market, its first and last candle, and its number of breaks; instants are aware and UTC."""
+    """A stored series. All instants are aware and UTC.
+
+    `market_id`: the current market. `first_candle`, `last_candle`: the starts of these candles. `former_markets`: the
+    ids of earlier markets, the oldest first. `breaks`: the instants of the breaks, in order.
+    """
 
     exchange: str
     symbol: str
@@ -46,7 +53,7 @@ class StoredSeries:
 
 
 def stored_series(db: Database, exchange: str | None = None) -> list[StoredSeries]:
-    """Return all stored series, of one exchange or of all."""
+    """Return the stored series of an exchange, or of all exchanges if `exchange` is None."""
     with db.transaction() as cursor:
         cursor.execute(statement("list_series"), {"exchange": exchange})
         found = []
@@ -58,13 +65,13 @@ def stored_series(db: Database, exchange: str | None = None) -> list[StoredSerie
 
 
 def count_rows(db: Database, exchange: str, symbol: str) -> dict[str, int]:
-    """Return the number of rows of the symbol's series in each table. Tables without rows are left out."""
+    """Return the number of rows in each table that belong to the symbol's series. Tables without rows are left out."""
     with db.transaction() as cursor:
         return _count(cursor, exchange, symbol)
 
 
 def drop_series(db: Database, exchange: str, symbol: str, now: datetime) -> Mapping[str, int]:
-    """Delete all series of a symbol, and record that in `series_events`. Returns the deleted rows by table.
+    """Delete all series of a symbol, and record an event. Return the number of deleted rows by table.
 
     Raises:
         StoreError: the symbol has no stored series.
@@ -75,7 +82,7 @@ def drop_series(db: Database, exchange: str, symbol: str, now: datetime) -> Mapp
         _allow_large_changes(cursor, has_timescaledb)
         counts = _count(cursor, exchange, symbol)
         if not counts:
-            raise StoreError(f"Nothing of {exchange} {symbol} is stored.")
+            raise StoreError(f"No series of {exchange} {symbol} is stored.")
         for table in counts:
             cursor.execute(
                 sql.SQL("DELETE FROM {} WHERE exchange = %s AND symbol = %s").format(sql.Identifier(table)),
@@ -89,7 +96,7 @@ def drop_series(db: Database, exchange: str, symbol: str, now: datetime) -> Mapp
 
 
 def rename_symbol(db: Database, exchange: str, symbol: str, new_symbol: str, now: datetime) -> Mapping[str, int]:
-    """Move the series of a symbol to its new name. Returns the changed rows by table.
+    """Rename the series of a symbol. Return the number of changed rows by table.
 
     Raises:
         StoreError: the symbol has no stored series, or the new symbol has candles already.
@@ -98,7 +105,7 @@ def rename_symbol(db: Database, exchange: str, symbol: str, new_symbol: str, now
 
 
 def rename_exchange(db: Database, exchange: str, new_exchange: str, now: datetime) -> Mapping[str, int]:
-    """Move all series of an exchange to its new id. Returns the changed rows by table.
+    """Change the exchange id of all series of an exchange. Return the number of changed rows by table.
 
     Raises:
         StoreError: the exchange has no stored series, or one of its symbols already has candles under the new id.
@@ -115,11 +122,11 @@ def _rename(db: Database, old: tuple[str, str | None], new: tuple[str, str | Non
         cursor.execute(statement("rename_conflicts"), _names(old, new))
         conflicts = single_row(cursor)
         if not conflicts.stored:
-            raise StoreError(f"Nothing of {_words(old)} is stored.")
+            raise StoreError(f"No series of {_words(old)} is stored.")
         if conflicts.both:
             raise StoreError(
-                f"{_words(new)} has candles of its own ({', '.join(conflicts.both)}), and two histories cannot be one "
-                "series. Drop one of them first: `titan10 series drop`."
+                f"{_words(new)} already has candles ({', '.join(conflicts.both)}), and two histories cannot become one "
+                "series. Drop one of the two first: `titan10 series drop`."
             )
         changed: dict[str, int] = {}
         for table, columns in _tables(cursor).items():
@@ -133,7 +140,10 @@ def _rename(db: Database, old: tuple[str, str | None], new: tuple[str, str | Non
 def _rename_in(
     cursor: Cursor, table: str, columns: Sequence[str], old: tuple[str, str | None], new: tuple[str, str | None]
 ) -> int:
-    """Rename in one table. Existing rows of the new name are deleted, because they have no candles (checked before)."""
+    """Rename the series in one table, and return the number of changed rows.
+
+    Existing rows of the new name are deleted. It was checked before that the new name has no candles.
+    """
     name = sql.Identifier(table)
     if old[1] is None:
         return _rename_exchange_in(cursor, table, columns, old[0], new[0])
@@ -184,13 +194,13 @@ def _count(cursor: Cursor, exchange: str, symbol: str) -> dict[str, int]:
 
 
 def _tables(cursor: Cursor) -> dict[str, list[str]]:
-    """Return the tables that have a column `exchange`, with their columns."""
+    """Return the names of the tables with a column `exchange`, each with the names of its columns."""
     cursor.execute(statement("tables_of_exchanges"))
     return {row.table_name: list(row.columns) for row in all_rows(cursor)}
 
 
 def _allow_large_changes(cursor: Cursor, has_timescaledb: bool) -> None:
-    """Lift TimescaleDB's limit on the compressed rows that one statement may change."""
+    """Remove TimescaleDB's limit on the number of compressed rows that one statement can change."""
     if has_timescaledb:
         cursor.execute("SET LOCAL timescaledb.max_tuples_decompressed_per_dml_transaction = 0")
 

@@ -1,4 +1,4 @@
-"""The ledger's data of a series over consecutive days, as arrays: the evidence for its silences."""
+"""The ledger's numbers of a series on consecutive days, as arrays. They are the evidence for silences of the series."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from titan10_dagster.candles.slices import Series, midnight
 from titan10_dagster.candles.timeframes import Timeframe
 from titan10_dagster.store.ledger import LedgerRow
 
-REACH = NEIGHBOURS - 1  # number of days before and after a day that are part of its evidence
+REACH = NEIGHBOURS - 1  # number of days before a day, and after the day, that are part of its evidence
 NEVER_OFFERED = (Reason.PRE_LISTING, Reason.DELISTED, Reason.BEYOND_HORIZON)
 
 _DAY = timedelta(days=1)
@@ -30,7 +30,7 @@ _DAY = timedelta(days=1)
 
 @dataclass(frozen=True)
 class Days:
-    """A stretch of consecutive days as a row of cells, one for each candle of the timeframe."""
+    """A stretch of consecutive days, as a row of cells. Each candle of the timeframe has a cell."""
 
     first: date
     last: date
@@ -57,7 +57,11 @@ class Days:
 
 @dataclass
 class SeriesDays:
-    """One series over the days of a classification: its ledger rows by day, and counts by day as arrays."""
+    """One series on the days of a classification.
+
+    `rows`: the ledger rows by day. `expected`, `present`: for each day, the number of candles that the exchange
+    offered, and the number of candles with trades.
+    """
 
     series: Series
     rows: dict[date, LedgerRow]
@@ -71,18 +75,18 @@ class SeriesDays:
         for day, row in rows.items():
             n = (day - span.first).days
             expected[n] = row.expected - sum(row.missing.get(reason, 0) for reason in NEVER_OFFERED)
-            # A broken candle also proves trades.
+            # A broken candle proves trades too.
             broken = row.missing.get(Reason.QUARANTINED, 0) + row.missing.get(Reason.BROKEN_AT_SOURCE, 0)
             present[n] = row.present + broken
         return cls(series, rows, expected, present)
 
     def sample(self, first: int, last: int) -> Sample:
-        """Return the sum over the days numbered `first` to `last` (both included), limited to the known days."""
+        """Return the sum over the days with the numbers `first` to `last`, both included. Unknown days do not count."""
         part = slice(max(first, 0), max(last + 1, 0))
         return Sample(int(self.expected[part].sum()), int(self.present[part].sum()))
 
     def absence(self, day: int) -> float:
-        """Return how often the series is absent on good days around the day with this number."""
+        """Return the usual share of missing candles on good days around the day with this number."""
         if day not in self._absences:
             samples = (self.sample(day, day), self.sample(day - REACH, day - 1), self.sample(day + 1, day + REACH))
             self._absences[day] = absence_on_good_days(samples)
@@ -98,14 +102,14 @@ class SeriesDays:
 
 
 def has_long_gap(line: SeriesDays, span: Days, day: date, longest: Mapping[tuple[str, date], int]) -> bool:
-    """Return whether a silence that touches the day may be too long for a lack of trades."""
+    """Return whether a silence that overlaps the day may be too long to be explained by a lack of trades."""
 
     def gap(n: int) -> int:
         return longest.get((line.series.symbol, day + n * _DAY), 0)
 
     number = (day - span.first).days
     absence = line.absence(number)
-    length = gap(0) + max(gap(-1), gap(1))  # it may cross midnight
+    length = gap(0) + max(gap(-1), gap(1))  # the silence may cross midnight
     if length < longest_lull(absence, line.series.timeframe):
         return False
     if is_busy(absence):
@@ -120,10 +124,10 @@ def has_long_gap(line: SeriesDays, span: Days, day: date, longest: Mapping[tuple
 def around_silence(
     line: SeriesDays, span: Days, start: int, end: int, longest: Mapping[tuple[str, date], int]
 ) -> tuple[float, int]:
-    """Return how often the series is absent on good days around [start, end), and its longest gap on all these days.
+    """Return the usual share of missing candles around a silence, and the longest gap on the days around the silence.
 
-    The cells themselves do not count. Good days are the days before the silence or the days after it: the side that
-    misses less, because another halt may affect one side.
+    The silence consists of the cells [start, end), which do not count themselves. The share is that of the days before
+    the silence or of the days after the silence, whichever is lower, because another halt may affect one of both sides.
     """
     per_day = line.series.timeframe.per_day
     first, last = start // per_day, (end - 1) // per_day

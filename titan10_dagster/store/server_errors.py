@@ -1,15 +1,15 @@
-"""The classification of PostgreSQL errors: whether repeating the statement can help, and what to do.
+"""Classifies PostgreSQL errors: whether it can help to repeat the statement, and what the user can do.
 
-| SQLSTATE | meaning | outcome |
+| SQLSTATE | meaning | result |
 |-|-|-|
-| 25006 | the server is read-only: a standby, or a former primary | repeated on a new session |
-| 53100 | the server's disk is full | repeated, in case space is freed |
-| 53000, 53200 | the server lacks memory or other resources | repeated |
-| 22P05 | the database's encoding lacks a character, such as one of a symbol | not repeated |
-| 53400, 57014 | a configured limit, a cancelled or timed-out statement | not repeated |
-| 58P01 | the server lacks a file, such as the library of an extension | not repeated |
+| 25006 | the server is read-only: a standby, or a former primary | repeated in a new session |
+| 53100 | the server's disk is full | repeated, because space may be freed |
+| 53000, 53200 | the server does not have enough memory or other resources | repeated |
+| 22P05 | the database's encoding does not have a character, for example of a symbol | not repeated |
+| 53400, 57014 | a configured limit was reached, or a statement was cancelled or timed out | not repeated |
+| 58P01 | a file is missing on the server, such as the library of an extension | not repeated |
 
-All other errors of the connection are repeated; all other errors of a statement are not.
+After any other error of the connection, the statement is repeated. After any other error of a statement, it is not.
 """
 
 from __future__ import annotations
@@ -45,24 +45,24 @@ USE_UTF8 = (
 
 
 def translated(error: psycopg2.Error) -> StoreError:
-    """Return our error for an error of psycopg2: DatabaseUnavailable if another attempt may help, else StoreError."""
+    """Translate an error of psycopg2 into DatabaseUnavailable, if another attempt may help, or else StoreError."""
     if error.pgcode in _HEALED_BY_TIME:
         return DatabaseUnavailable(f"{_HEALED_BY_TIME[error.pgcode]} ({sentence(error)})")
     if _OTHER_LIBRARY in str(error):
-        return DatabaseUnavailable(f"the database session has to be opened again: {sentence(error)}")
+        return DatabaseUnavailable(f"the database session must be opened again: {sentence(error)}")
     if error.pgcode == _MISSING_FILE and "timescaledb" in str(error):
         return StoreError(f"{UPGRADE_TIMESCALEDB}. ({sentence(error)})")
     if error.pgcode in _LASTING:
-        return StoreError(f"the database gave up: {sentence(error)}")
+        return StoreError(f"the database stopped the statement: {sentence(error)}")
     if error.pgcode == _NO_RIGHT and "temporary tables" in str(error):
         return StoreError(f"{GRANT_TEMPORARY}. ({sentence(error)})")
     if error.pgcode == _NO_CHARACTER:
         return StoreError(f"{USE_UTF8}. ({sentence(error)})")
     is_of_connection = isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError)
-    # psycopg2 raises the base class itself if the connection is lost during a COPY.
+    # If the connection is lost during a COPY, psycopg2 raises the base class DatabaseError itself.
     if (is_of_connection and error.pgcode != _MISSING_FILE) or type(error) is psycopg2.DatabaseError:
         return DatabaseUnavailable(f"the database cannot be used now: {sentence(error)}")
-    return StoreError(f"the database refused: {sentence(error)}")
+    return StoreError(f"the database rejected the statement: {sentence(error)}")
 
 
 def sentence(error: psycopg2.Error) -> str:

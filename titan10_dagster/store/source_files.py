@@ -1,4 +1,4 @@
-"""The files from which stored candles were read, for the check for replaced files."""
+"""Reads the records of source files, to check whether archives have replaced files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from titan10_dagster.store.statements import statement
 
 @dataclass(frozen=True)
 class UsedFile:
-    """The newest known file at an address of stored candles, with the properties in the archive's answer."""
+    """The newest known file at an address from which stored candles were read.
+
+    `headers`: the properties of the file in the archive's answer. `checked_at`: the time of the last check.
+    """
 
     id: int
     url: str
@@ -26,9 +29,9 @@ class UsedFile:
 
 
 def files_in_use(db: Database, exchange: str, *, checked_before: datetime, most: int) -> list[UsedFile]:
-    """Return the archive files of an exchange that were last checked before an instant, oldest check first.
+    """Return up to `most` archive files of an exchange that were last checked before an instant, oldest check first.
 
-    Imported files are left out: the user, not the archive, has them.
+    Imported files are left out, because they are files of a user and not of an archive.
     """
     with db.transaction() as cursor:
         cursor.execute(
@@ -38,7 +41,7 @@ def files_in_use(db: Database, exchange: str, *, checked_before: datetime, most:
 
 
 def slices_read_from(db: Database, exchange: str, url: str) -> list[Slice]:
-    """Return the slices of which candles were read from any file at this address, by series and day."""
+    """Return the slices with candles that were read from any file at this address, in order of series and day."""
     with db.transaction() as cursor:
         cursor.execute(statement("stretches_of_file"), {"exchange": exchange, "url": url})
         found: set[Slice] = set()
@@ -51,7 +54,7 @@ def slices_read_from(db: Database, exchange: str, url: str) -> list[Slice]:
 
 
 def note_unchanged(db: Database, files: Sequence[UsedFile], at: datetime) -> None:
-    """Record that the archive still had these files at an instant."""
+    """Record that the archive's files were unchanged at the instant `at`."""
     if not files:
         return
     with db.transaction() as cursor:

@@ -1,4 +1,4 @@
-"""The SQL files of the project: migrations, and the statements that store/ runs."""
+"""Reads the SQL files of the project: migrations, and the statements that the package `store` runs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PACKAGE = Path(__file__).parents[1]
 
 
 def folder(name: str) -> Path:
-    """Return the folder sql/<name>: inside the package (a wheel) or next to it (a checkout)."""
+    """Return the folder sql/<name>. It is inside the installed package, or next to the package in a checkout."""
     for root in (_PACKAGE / "sql", _PACKAGE.parent / "sql"):
         if (root / name).is_dir():
             return root / name
@@ -23,12 +23,12 @@ def folder(name: str) -> Path:
 
 @cache
 def statement(name: str) -> str:
-    """Return the text of sql/statements/<name>.sql; its parameters are psycopg2's, `%(name)s`."""
+    """Return the text of sql/statements/<name>.sql. Parameters have the form `%(name)s`, as psycopg2 expects."""
     return (folder("statements") / f"{name}.sql").read_text(encoding="utf-8")
 
 
 def of_slices(slices: Sequence[Slice]) -> dict[str, Any]:
-    """Return the parameters of the statements about some slices of one exchange (at least one slice)."""
+    """Return the parameters for statements about slices. `slices`: at least one slice, all of one exchange."""
     return {
         "exchange": slices[0].series.exchange,
         "symbols": [slice_.series.symbol for slice_ in slices],
@@ -42,5 +42,5 @@ def of_slices(slices: Sequence[Slice]) -> dict[str, Any]:
 
 
 def key(series: Series) -> tuple[str, str, str]:
-    """Return the columns exchange, symbol and timeframe."""
+    """Return the values of the columns exchange, symbol and timeframe for a series."""
     return series.exchange, series.symbol, series.timeframe.name

@@ -1,4 +1,4 @@
-"""The state of the candle chunks, and its problems."""
+"""Reads the state of the candle chunks, and finds problems with the chunks."""
 
 from __future__ import annotations
 
@@ -10,19 +10,23 @@ from titan10_dagster.store.database import Database, all_rows, single_row
 from titan10_dagster.store.policies import is_hypertable
 from titan10_dagster.store.statements import statement
 
-# Planning a query over all chunks takes 0.05 to 0.16 s with 262 chunks, and 6 to 9 s with 1,827 chunks.
+# A larger number of chunks is reported. The planning of a query over all chunks takes 0.05 to 0.16 s with 262 chunks,
+# and 6 to 9 s with 1,827 chunks.
 MANY = 500
-# Bytes before compression, of 50,000 candles. A few smaller chunks do no harm.
-SMALL, FEW = 10 << 20, 50
-# The policy runs every 12 hours.
+# If half of the chunks have fewer bytes than this before compression, they are reported. 50,000 candles have this size.
+SMALL = 10 << 20
+# Small chunks are not reported if there are at most this many chunks.
+FEW = 50
+# The compression policy runs every 12 hours. An uncompressed chunk is reported when it is overdue by this time.
 LATE = timedelta(days=2)
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """A chunk of the candles: [start, end), `bytes` now and `bytes_before` it was compressed (the same if it is not).
+    """A chunk of the candles in the range [start, end).
 
-    `partial`: compressed, except for rows that were written later.
+    `bytes`: the current size. `bytes_before`: the size before compression, or the same size if it is not compressed.
+    `partial`: the chunk is compressed, except for rows that were written later.
     """
 
     start: datetime
@@ -35,9 +39,10 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Storage:
-    """All chunks, by time, and the time at which the compression policy last succeeded (None: never, or no policy).
+    """All chunks in order of time, and the state of the compression policy.
 
-    `compress_after`: the age at which chunks are compressed; None without a policy.
+    `compress_after`: the age at which chunks are compressed, or None if there is no policy. `compressed_at`: the time
+    at which the policy last succeeded, or None if it never did or there is no policy.
     """
 
     chunks: tuple[Chunk, ...]
@@ -50,7 +55,7 @@ class Storage:
 
 
 def read_storage(db: Database) -> Storage | None:
-    """Return the current chunks of the candles; None on plain PostgreSQL, which has no chunks."""
+    """Return the current state of the chunks. Return None on plain PostgreSQL, which does not have chunks."""
     with db.transaction() as cursor:
         if not is_hypertable(cursor):
             return None
@@ -62,7 +67,7 @@ def read_storage(db: Database) -> Storage | None:
 
 
 def complaints(storage: Storage, now: datetime) -> list[str]:
-    """Return a sentence for each problem with the chunks, with what to do about it."""
+    """Return a sentence for each problem with the chunks. Each sentence also says what to do."""
     return [*_too_many(storage.chunks), *_too_small(storage.chunks), *_not_compressed(storage, now)]
 
 
@@ -86,7 +91,7 @@ def _too_small(chunks: Sequence[Chunk]) -> list[str]:
 
 
 def _not_compressed(storage: Storage, now: datetime) -> list[str]:
-    """Report chunks that should have been compressed days ago. The policy compresses chunks that are just due."""
+    """Report chunks that should have been compressed at least LATE ago. The policy will compress the newer chunks."""
     if storage.compress_after is None:
         return []
     due = now - storage.compress_after - LATE
@@ -96,7 +101,7 @@ def _not_compressed(storage: Storage, now: datetime) -> list[str]:
     if not late and not partial:
         return []
     if storage.compressed_at is not None and now - storage.compressed_at < LATE:
-        return []  # a backfill or repair has written to them, and the policy runs every 12 hours
+        return []  # the policy works, so a backfill or repair has written to these chunks since its last run
     last = "never succeeded"
     if storage.compressed_at is not None:
         last = f"last succeeded at {storage.compressed_at:%F %R} UTC"

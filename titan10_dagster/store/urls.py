@@ -1,8 +1,9 @@
-"""Database URLs, parsed in the same way for psycopg2, for SQLAlchemy and for messages.
+"""Parses database URLs in the same way for psycopg2, for SQLAlchemy and for messages.
 
-A URL may name several hosts (`postgresql://db1,db2:5433/name?target_session_attrs=read-write`) or the folder of a Unix
-socket (`postgresql://%2Frun%2Fpostgresql/name`), as libpq allows. SQLAlchemy cannot read these forms, and it reads some
-passwords differently than libpq. `sqlalchemy_url` therefore writes what libpq reads in a form that both read alike.
+libpq allows several hosts in a URL (`postgresql://db1,db2:5433/name?target_session_attrs=read-write`), and the folder
+of a Unix socket (`postgresql://%2Frun%2Fpostgresql/name`). SQLAlchemy cannot read these forms, and it reads some
+passwords differently. Therefore `sqlalchemy_url` parses a URL as libpq does, and returns a URL that SQLAlchemy and
+libpq read in the same way.
 """
 
 from __future__ import annotations
@@ -22,16 +23,16 @@ _UNREADABLE = (
     "the database URL cannot be read: it should look like postgresql://user:password@host:5432/database, "
     "with special characters in user and password percent-encoded (@ is %40, / is %2F)"
 )
-# A host that SQLAlchemy reads correctly before the slash.
+# SQLAlchemy reads such a host correctly before the slash. Other hosts become parameters after the question mark.
 _PLAIN_HOST = re.compile(r"[\w.:-]+")
-# libpq's message for a parameter after the question mark that it does not know.
+# libpq's message for an unknown parameter after the question mark.
 _UNKNOWN_PARAMETER = re.compile(r'invalid URI query parameter: "(\w+)"')
 
 
 def connection_parameters(url: str) -> dict[str, Any]:
-    """Return libpq's parameters for the URL; a percent-encoded password may contain any character.
+    """Return libpq's parameters for the URL. A percent-encoded password can contain any character.
 
-    Raises SettingsError, without repeating the URL, if it is not a PostgreSQL URL.
+    Raises SettingsError if the URL is not a PostgreSQL URL. The error message does not contain the URL.
     """
     scheme, separator, rest = url.partition("://")
     authority, slash, path = rest.partition("/")
@@ -41,7 +42,8 @@ def connection_parameters(url: str) -> dict[str, Any]:
     name, question, query = path.partition("?")
     user, at, hosts = authority.rpartition("@")
     is_ours = scheme.partition("+")[0] in ("postgresql", "postgres") and separator
-    # An @ after the first slash: the password contains a slash, and part of it would be read as the host.
+    # If there is an @ after the first slash, the password contains a slash. A part of the password would be read as the
+    # host.
     if not is_ours or (not at and "@" in name):
         raise SettingsError(_UNREADABLE)
     login = ":".join(_encoded(part) for part in user.split(":", 1)) + at
@@ -51,17 +53,17 @@ def connection_parameters(url: str) -> dict[str, Any]:
         )
     except psycopg2.Error as error:
         raise SettingsError(_reason(error, query)) from None
-    # If the host was forgotten, the invalid port may be a password, so no message may contain it.
+    # If the user forgot the host, the invalid port may be a password. So the message must not contain the port.
     if not all(map(_is_port, parameters.get("port", "").split(","))):
         raise SettingsError(_UNREADABLE)
     return parameters
 
 
 def sqlalchemy_url(url: str, *, options: str = "") -> str:
-    """Return the URL in SQLAlchemy's form, with the driver's name. `options` are added to those of the URL.
+    """Return the URL in SQLAlchemy's form. `options` are added to the options of the URL.
 
-    SQLAlchemy takes `postgresql://` for psycopg 3, and supports only one host before the slash. Raises SettingsError if
-    the URL cannot be read, or if its numbers of ports and hosts differ.
+    The result names the driver, because SQLAlchemy uses psycopg 3 for `postgresql://`. SQLAlchemy supports only one
+    host before the slash. Raises SettingsError if the URL cannot be read, or if its numbers of ports and hosts differ.
     """
     parameters = connection_parameters(url)
     if options:
@@ -74,7 +76,7 @@ def sqlalchemy_url(url: str, *, options: str = "") -> str:
     server = ""
     if "," in host:
         parameters = {"host": host, "port": ",".join(_ports(host, port)), **parameters}
-    elif not _PLAIN_HOST.fullmatch(host):  # none, the folder of a Unix socket, or an IPv6 address with a zone
+    elif not _PLAIN_HOST.fullmatch(host):  # no host, the folder of a Unix socket, or an IPv6 address with a zone
         parameters = {"host": host, "port": port, **parameters}
     else:
         server = (f"[{host}]" if ":" in host else host) + (f":{port}" if port else "")
@@ -84,7 +86,7 @@ def sqlalchemy_url(url: str, *, options: str = "") -> str:
 
 
 def _ports(host: str, port: str) -> list[str]:
-    """Return a port for each of several hosts."""
+    """Return a port for each of several hosts, which are separated by commas."""
     hosts, ports = host.split(","), (port or "5432").split(",")
     if len(ports) == 1:
         ports *= len(hosts)
@@ -98,20 +100,23 @@ def _encoded(text: str) -> str:
 
 
 def _encoded_query(query: str) -> str:
-    """Return the parameters after the question mark with encoded values: `options=-csearch_path=x` has a second `=`."""
+    """Return the parameters after the question mark with encoded values.
+
+    libpq rejects a second `=`, as in `options=-csearch_path=x`, if it is not encoded.
+    """
     pairs = (pair.partition("=") for pair in query.split("&"))
     return "&".join(f"{key}{equals}{_encoded(value)}" for key, equals, value in pairs)
 
 
 def _reason(error: psycopg2.Error, query: str) -> str:
     unknown = _UNKNOWN_PARAMETER.search(str(error))
-    if unknown is None or "@" in query:  # with an @ it may be a part of a password
+    if unknown is None or "@" in query:  # if there is an @, the unknown parameter may be a part of a password
         return _UNREADABLE
     return f"the database URL has the parameter {unknown[1]}, which PostgreSQL does not know; correct or remove it"
 
 
 def shown(parameters: Mapping[str, Any]) -> str:
-    """Return the server and database of a connection for messages, without the password."""
+    """Return a text with the server and database of a connection for messages. It does not contain the password."""
     host, port, name = (parameters.get(key) for key in ("host", "port", "dbname"))
     return f"the database {name or '(default)'} at {host or 'localhost'}:{port or 5432}"
 

@@ -1,8 +1,9 @@
 """The only module that writes candles to the database.
 
-One transaction under the exchange's lock changes candles, restatements, quarantine, gaps and ledger together or not at
-all. It takes a few slices at a time from the iterable, so memory use does not grow with the window. While the server
-writes some slices, a thread prepares the next ones. Writing the same slices again changes no row of candles or gaps.
+A write is one transaction, which holds the exchange's lock. It changes candles, restatements, quarantine, gaps and
+ledger together or not at all. It takes a few slices at a time from the iterable, so memory use does not grow with the
+number of slices. While the server writes a batch of slices, a thread prepares the next batch. If the same slices are
+written again, no row of candles or gaps changes.
 """
 
 from __future__ import annotations
@@ -29,12 +30,13 @@ from titan10_dagster.store.outages import flag_days
 from titan10_dagster.store.provenance import write_provenance
 from titan10_dagster.store.restatements import write_restatements
 
-# Candles per batch. This limits memory use, and keeps a batch of repairs below the number of rows that TimescaleDB
-# decompresses for one statement (100,000 by default).
+# Largest number of candles in a batch. It limits memory use. A batch of repairs also stays below the number of rows
+# that TimescaleDB decompresses for one statement (100,000 by default).
 _BATCH = 32 * 1440
 _MOST_SLICES = 1000
 
-# A poll must end within its minute. The next poll fetches the same candles.
+# The longest time for which a live write waits for a lock, because a poll must end within its minute. If the wait is
+# longer, the next poll fetches the same candles again.
 LIVE_PATIENCE = timedelta(seconds=10)
 
 T = TypeVar("T")
@@ -44,8 +46,8 @@ T = TypeVar("T")
 class SliceResult:
     """The result of writing a slice.
 
-    Counts are candles; `quarantined` counts rows that no valid candle replaced. `expected` is the sum of `present` and
-    `missing`, as in the ledger.
+    All numbers are numbers of candles, except `quarantined`: the number of rows that no valid candle has replaced.
+    `expected` is the sum of `present` and all of `missing`, as in the ledger.
     """
 
     slice: Slice
@@ -74,31 +76,37 @@ class WriteReport:
 
 
 def write_slices(db: Database, slices: Iterable[JudgedSlice], *, live: bool = False) -> WriteReport:
-    """Write slices of one exchange in one transaction. Other writers of that exchange wait, a live write only briefly.
+    """Write slices of one exchange in one transaction.
 
-    A slice becomes "settled" if its fetch was answered completely and was made after the end of its day, else
-    "partial". With `live` all become "live". A state only rises. A live poll requests only the last minutes, so
-    its records must not be `answered`.
+    Other writers of the exchange wait until the transaction ends, but a live write waits only briefly.
 
-    The iterable is used in another thread. Its exceptions are raised here, and nothing is written.
+    If the exchange answered the fetch of a slice completely, after the end of the slice's day, the slice becomes
+    "settled". Otherwise it becomes "partial". If `live` is True, all slices become "live". The state of a slice never
+    falls. A live poll requests only the last minutes, so its records must not be `answered`.
 
-    Raises ValueError if the slices belong to several exchanges, DatabaseUnavailable if the connection to the server is
-    lost, and WriteUnderWay if a live write waited too long for another write. In these cases nothing was written, and
-    the call may be repeated with all slices (see `database.retrying`).
+    Another thread reads the iterable. If the iterable raises an exception, the exception is raised here, and nothing is
+    written.
+
+    Raises ValueError if the slices belong to several exchanges, and DatabaseUnavailable if the connection to the server
+    is lost. Raises WriteUnderWay if a live write waited too long for another write. In these cases nothing was written,
+    and the call can be repeated with all slices (see `database.retrying`).
     """
     with db.transaction() as cursor:
         writing = _Writing(cursor, Chunks(db, cursor), live, breaks=BreakFinder(live))
         with closing(_prefetched(_prepared(slices))) as batches:
             for batch in batches:
                 writing.write(batch)
-        flag_days(cursor, writing.over)
+        flag_days(cursor, writing.ended)
         writing.breaks.record(cursor)
     return WriteReport(writing.results)
 
 
 @dataclass
 class _Writing:
-    """One write, batch by batch."""
+    """The state of one call of `write_slices`, which writes batch by batch.
+
+    `ended`: the written slices of days that have ended.
+    """
 
     cursor: Cursor
     chunks: Chunks
@@ -106,7 +114,7 @@ class _Writing:
     breaks: BreakFinder
     exchange: str | None = None
     results: dict[Slice, SliceResult] = field(default_factory=dict)
-    over: set[Slice] = field(default_factory=set)  # written slices of days that have ended
+    ended: set[Slice] = field(default_factory=set)
 
     def write(self, batch: Sequence[_Prepared]) -> None:
         self._lock(batch)
@@ -119,19 +127,19 @@ class _Writing:
             record, broken = prepared.judged.record, prepared.judged.verdict.broken
             observations.append(SliceObservation(record, change.times, broken, self.live))
             if record.until >= record.slice.end:
-                self.over.add(record.slice)
+                self.ended.add(record.slice)
         origins, imported = write_provenance(self.cursor, changes)
         write_restatements(self.cursor, changes, origins, imported)
         rows = update_ledger(self.cursor, observations)
         written, others = rows[: len(batch)], rows[len(batch) :]
         for change, row in zip(changes, written, strict=True):
             self.results[row.slice] = _result(change, row, self.results.get(row.slice))
-        self.over |= {row.slice for row in others}
+        self.ended |= {row.slice for row in others}
 
     def _lock(self, batch: Sequence[_Prepared]) -> None:
         exchanges = {prepared.slice.series.exchange for prepared in batch} | {self.exchange or ""} - {""}
         if len(exchanges) > 1:
-            raise ValueError(f"one write takes slices of one exchange, not of {' and '.join(sorted(exchanges))}")
+            raise ValueError(f"a write accepts slices of one exchange only, not of {' and '.join(sorted(exchanges))}")
         if self.exchange is None:
             (self.exchange,) = exchanges
             lock_exchange(self.cursor, self.exchange, patience=LIVE_PATIENCE if self.live else None)
@@ -139,7 +147,7 @@ class _Writing:
 
 @dataclass(frozen=True, eq=False)
 class _Prepared:
-    """A checked slice, and its valid candles with the numbers for the table."""
+    """A checked slice, and its valid candles as the integers and scales that the table stores."""
 
     judged: JudgedSlice
     incoming: Incoming
@@ -156,7 +164,7 @@ def _prepared(slices: Iterable[JudgedSlice]) -> Iterator[list[_Prepared]]:
 
 
 def _prefetched(items: Iterable[T]) -> Generator[T]:
-    """Yield the items. A thread prepares each item while the previous one is in use."""
+    """Yield the items. While the caller uses an item, a thread prepares the next item."""
     iterator, context = iter(items), copy_context()
 
     def make() -> T | None:
@@ -170,7 +178,7 @@ def _prefetched(items: Iterable[T]) -> Generator[T]:
 
 
 def _batches(slices: Iterable[JudgedSlice]) -> Iterator[list[JudgedSlice]]:
-    """Yield batches of slices. If a slice occurs twice, it is written twice, in two batches."""
+    """Yield batches of slices. If a slice occurs twice, its two versions are in different batches."""
     batch: dict[Slice, JudgedSlice] = {}
     room = _BATCH
     for judged in slices:

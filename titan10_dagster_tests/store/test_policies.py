@@ -38,7 +38,7 @@ def reconnect(db: Database) -> Sql:
 def test_the_defaults_are_what_the_migrations_made_but_for_what_holds_in_sessions(migrated: Database) -> None:
     assert apply(migrated, DEFAULT) == [
         f"{BATCH} candles are compressed together",
-        "short queries are left to one process",
+        "short queries run without parallel workers",
     ]
     sql = reconnect(migrated)
     assert (sql.one(BATCH_NOW), sql.one(WORKERS_NOW)) == (str(BATCH), str(PARALLEL_SETUP_COST))

@@ -58,9 +58,9 @@ def test_a_renamed_exchange_keeps_its_history(db: Database, sql: Sql) -> None:
 
 @pytest.mark.usefixtures("stored")
 def test_two_histories_are_not_made_one(db: Database, sql: Sql) -> None:
-    with pytest.raises(StoreError, match=r"gate BTC/USDT has candles of its own \(BTC/USDT\)"):
+    with pytest.raises(StoreError, match=r"gate BTC/USDT already has candles \(BTC/USDT\)"):
         rename_symbol(db, "gate", "MATIC/USDT", "BTC/USDT", NOW)
-    with pytest.raises(StoreError, match="Nothing of huobi is stored"):
+    with pytest.raises(StoreError, match="No series of huobi is stored"):
         rename_exchange(db, "huobi", "htx", NOW)
     assert tables(sql, "gate", "MATIC/USDT")["candles"] > 0
 
@@ -74,7 +74,7 @@ def test_a_dropped_series_is_gone_and_on_record_and_the_others_stay(db: Database
     assert count_rows(db, "gate", "MATIC/USDT") == {}
     assert tables(sql, "gate", "BTC/USDT") == other
     assert "1,437 of candles" in sql.one("SELECT detail FROM series_events WHERE kind = 'dropped'")
-    with pytest.raises(StoreError, match="Nothing of gate MATIC/USDT is stored"):
+    with pytest.raises(StoreError, match="No series of gate MATIC/USDT is stored"):
         drop_series(db, "gate", "MATIC/USDT", NOW)
 
 
