@@ -1,4 +1,4 @@
-"""The archive of an exchange as a source of candles, before REST."""
+"""Reads candles from the archive of an exchange."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from titan10_dagster.store.reopened import Tried
 
 log = logging.getLogger(__name__)
 
-# Beginning of a slice's note in the ledger if the archive could not serve it.
+# If the archive could not serve a slice, the note of the slice in the ledger begins with this text.
 NOTE = "archive: "
-# Parts of the notes of slices that the archive may have later.
+# If the note of a slice contains one of these texts, the archive may have the slice later.
 _PASSING = (
     "not published",
     "could not be downloaded",
@@ -34,21 +34,22 @@ _TRIED_AGAIN_AFTER = timedelta(days=1)
 
 
 def archive_of(titan10: IngestContext, exchange: str) -> Archive | None:
-    """Return the archive that the settings name as a source of the exchange; None if they name none."""
+    """Return the exchange's archive if the settings list it as a source, or else None."""
     if exchange not in titan10.settings.exchanges or "archive" not in titan10.exchange(exchange).sources:
         return None
     return venue_of(exchange).archive
 
 
 def rest_is_a_source(titan10: IngestContext, exchange: str) -> bool:
-    """Return whether the settings name REST as a source of the exchange."""
+    """Return whether the settings list REST as a source of the exchange."""
     return "rest" in titan10.exchange(exchange).sources
 
 
 def open_downloader(titan10: IngestContext, exchange: str, archive: Archive) -> Downloader:
-    """Return the downloader of the exchange's files; use it inside `async with`.
+    """Return a downloader for the exchange's files. Use it inside `async with`.
 
-    With `base_url` in the settings the files are requested from there too, unless `archive_url` names another address.
+    The files are requested from `archive_url` in the settings. If it is not set, they are requested from `base_url`. If
+    neither is set, they are requested from the archive's own address.
     """
     settings = titan10.exchange(exchange)
     return Downloader(
@@ -70,7 +71,10 @@ async def read_archive(
     *,
     beside: Iterable[Slice] = (),
 ) -> ArchiveReport:
-    """Fetch the slices that the archive has, and pass each to `land`; see `archives.fetch`."""
+    """Fetch the slices that the archive has, and pass each slice to `land`.
+
+    `beside`: other slices that count for the choice between daily and monthly files; see `plan_units`.
+    """
     async with open_downloader(titan10, exchange, archive) as downloader:
         report = await fetch_archive(
             archive,
@@ -90,7 +94,7 @@ async def read_archive(
 
 
 def reopened_by_archive(titan10: IngestContext, exchange: str, rows: Mapping[Slice, LedgerRow]) -> set[Slice]:
-    """Return the settled slices beyond the retention horizon of REST for which the archive is to be tried."""
+    """Return the settled slices for which the archive should be tried, because REST no longer serves their candles."""
     archive = archive_of(titan10, exchange)
     if archive is None:
         return set()
@@ -104,5 +108,5 @@ def reopened_by_archive(titan10: IngestContext, exchange: str, rows: Mapping[Sli
 
 
 def tried_until(titan10: IngestContext) -> Tried:
-    """Return the form of the ledger's notes which show that the archive was tried recently enough."""
+    """Return the description of ledger notes that show that the archive was already tried."""
     return Tried(NOTE, _PASSING, titan10.now() - _TRIED_AGAIN_AFTER)

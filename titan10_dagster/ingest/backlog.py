@@ -1,4 +1,4 @@
-"""Missing data according to the ledger: open gaps, days without ledger rows, and days that only an archive has."""
+"""Finds missing data in the ledger: open gaps, days without a ledger row, and days that only an archive has."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from titan10_dagster.store.reopened import reopened_days
 def listed_series(titan10: IngestContext, exchanges: Iterable[str]) -> dict[Series, date]:
     """Return the configured series that the exchanges list, each with its first day.
 
-    A symbol that the exchange does not list is left out until it is listed: its repairs would fail day after day.
+    A symbol is left out as long as the exchange does not list it. Otherwise its repairs would fail every day.
     """
     starts = {}
     for name, symbols in listed_by_exchange(titan10, exchanges).items():
@@ -31,9 +31,10 @@ def listed_series(titan10: IngestContext, exchanges: Iterable[str]) -> dict[Seri
 
 
 def open_slices(titan10: IngestContext) -> list[OpenSlice]:
-    """Return the slices of past days that miss candles without a final reason. Repairs are planned from them.
+    """Return the slices of past days that are not settled or have missing candles without a final reason.
 
-    Settled days of a former market are left out. They miss only candles in quarantine, which no request can bring.
+    Repairs are planned from these slices. Settled slices of a former market are left out if only quarantined candles
+    are missing, because a request returns candles of the current market.
     """
     starts = listed_series(titan10, titan10.settings.enabled)
     begins = begin_of_markets(titan10, starts)
@@ -46,7 +47,7 @@ def open_slices(titan10: IngestContext) -> list[OpenSlice]:
 
 
 def slices_to_check_later(titan10: IngestContext, exchanges: Iterable[str] | None = None) -> list[CheckedLater]:
-    """Return the settled slices of `exchanges` (None: all) that will still be checked for late candles."""
+    """Return the slices that will be checked again for late candles. `exchanges`: None for all enabled exchanges."""
     series = listed_series(titan10, titan10.settings.enabled if exchanges is None else exchanges)
     begins = begin_of_markets(titan10, series)
     found = ledger.slices_to_check_later(titan10.database, list(series), titan10.now().date())
@@ -54,15 +55,15 @@ def slices_to_check_later(titan10: IngestContext, exchanges: Iterable[str] | Non
 
 
 def _is_former(slice_: Slice, begins: Mapping[Series, datetime]) -> bool:
-    """Return whether the symbol named another market on the slice's day."""
+    """Return whether the symbol belonged to another market on the slice's day."""
     begin = begins.get(slice_.series)
     return begin is not None and slice_.start < begin
 
 
 def reopened_by_archives(titan10: IngestContext) -> list[MissingDays]:
-    """Return the days that REST no longer serves and for which the archive of their exchange was not tried yet.
+    """Return the days that REST no longer serves and for which the exchange's archive should be tried.
 
-    Days of a former market are left out: they are read from no source, so that no market joins another.
+    Days of a former market are left out. They are not read from any source, so that candles of two markets never mix.
     """
     firsts: dict[Series, date] = {}
     for name in titan10.settings.enabled:
@@ -76,7 +77,7 @@ def reopened_by_archives(titan10: IngestContext) -> list[MissingDays]:
 
 
 def days_without_row(titan10: IngestContext) -> Missing:
-    """Return the days from the start of each exchange to yesterday without a ledger row."""
+    """Return the days without a ledger row, from the start of each exchange to yesterday."""
     today, enabled = titan10.now().date(), titan10.settings.enabled
     known = ledger.known_days(titan10.database, list(listed_series(titan10, enabled)), today)
     starts = {name: titan10.exchange(name).start for name in enabled}

@@ -1,4 +1,4 @@
-"""Clients of an exchange, configured by the settings, with its circuit breaker and its share of the pace."""
+"""Creates clients of exchanges from the settings, each with the exchange's circuit breaker and a share of its pace."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def open_client(
     pace_share: float | None = None,
     timeout_ms: int = TIMEOUT_MS,
 ) -> ExchangeClient:
-    """Return a client for `pace_share` of the rate that the exchange allows.
+    """Return a client that uses the share `pace_share` of the rate that the exchange allows.
 
-    The default is the safe share minus the share of live polling.
+    The default of `pace_share` is the safe share minus the share of live polling.
     """
     settings = titan10.exchange(exchange)
     if pace_share is None:
@@ -55,7 +55,7 @@ async def fetch_by_rest(
     slices: Sequence[Slice],
     land: Callable[[FetchedSlice], None],
 ) -> FetchReport:
-    """Request slices from the exchange at the pace of the settings, and pass each to `land`; see `fetch_slices`."""
+    """Request slices from the exchange at its pace, and pass each slice to `land`; see `fetch_slices`."""
     async with open_client(titan10, exchange, markets) as client:
         return await fetch_slices(
             client,
@@ -74,14 +74,14 @@ def pace_share_of(titan10: IngestContext, exchange: str) -> float:
 
 
 def page_spacing(titan10: IngestContext, exchange: str) -> float | None:
-    """Return the seconds between two pages of a run at full pace; None if the settings switch the pace off."""
+    """Return the seconds between two pages of a run at full pace, or None if the settings turn the pace off."""
     if not titan10.exchange(exchange).paced:
         return None
     return venue_of(exchange).page_seconds / pace_share_of(titan10, exchange)
 
 
 def breaker_of(titan10: IngestContext, exchange: str) -> Breaker:
-    """Return the exchange's circuit breaker and pace, shared by all processes."""
+    """Return the exchange's circuit breaker and pace, which all processes share."""
     return Breaker(exchange, HealthStore(titan10.database), titan10.now)
 
 
@@ -91,11 +91,11 @@ def health_of(titan10: IngestContext, exchange: str) -> Health:
 
 
 def healths_of(titan10: IngestContext) -> dict[str, Health]:
-    """Return the states of the circuit breakers of all enabled exchanges, in one query."""
+    """Return the states of the circuit breakers of all enabled exchanges. This takes one query."""
     known = HealthStore(titan10.database).load_all()
     return {name: known.get(name, Health(name)) for name in titan10.settings.enabled}
 
 
 def live_share_of(titan10: IngestContext, exchange: str) -> float:
-    """Return the share of the exchange's request rate that is kept for live polling."""
+    """Return the share of the exchange's request rate that is reserved for live polling."""
     return live_share(venue_of(exchange), len(titan10.exchange(exchange).symbols))

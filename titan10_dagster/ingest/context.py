@@ -1,19 +1,19 @@
-"""The context of all use cases of ingestion: settings, database, landing zone and clock.
+"""The settings, database, landing zone and clock that all functions of the package `ingest` use.
 
-The context makes no decisions. The functions in the other modules take it as their first argument:
+The context makes no decisions. It is the first argument of the functions in the other modules:
 
 | module      | what it does                                                             |
 |-------------|--------------------------------------------------------------------------|
-| days        | read the entries of ledger and landing zone for the days of a run        |
+| days        | read the ledger rows and landed records for the days of a run            |
 | judge       | check each landed slice against the candle rules, only once              |
-| markets     | read the market list and find the configured symbols in it               |
+| markets     | read the market list and find the configured symbols in the list         |
 | clients     | open a client of an exchange, with its breaker and its pace              |
-| sources     | choose the source of each slice, and fetch the slice from it             |
+| sources     | choose a source for each slice, and fetch the slice from this source     |
 | forecast    | estimate the cost of a fetch before any request                          |
-| fetch       | plan what to fetch and bring it into the landing zone                    |
+| fetch       | plan which slices to fetch, and write them into the landing zone         |
 | store       | write landed slices to the database                                      |
-| inspection  | read what the asset checks need                                          |
-| backlog     | list what is still missing: open slices and days without a ledger row    |
+| inspection  | read the data that the asset checks need                                 |
+| backlog     | list missing data: open slices and days without a ledger row             |
 | maintenance | refresh rollups, apply policies, drop old candles                        |
 | live        | poll the newest candles                                                  |
 """
@@ -38,22 +38,24 @@ from titan10_dagster.store.database import Database
 
 
 def utc_now() -> datetime:
-    """Return the time, aware, UTC."""
+    """Return the current time (aware, UTC)."""
     return datetime.now(UTC)
 
 
 def ignore(_: object) -> None:
-    """Do nothing: the default of `IngestContext.on_landed`, `on_file` and `on_spent`."""
+    """Do nothing. This is the default of `IngestContext.on_landed`, `on_file` and `on_spent`."""
 
 
 @dataclass(frozen=True)
 class IngestContext:
-    """Settings, database, landing zone and clock.
+    """The settings, the database, the landing zone, the clock, and callbacks for progress.
 
-    `now` returns the time, aware, UTC. `on_landed` is called with each slice after it is in the landing zone: from
-    several threads, but never by two at the same time. `on_file` is called with the bytes of each archive file that was
-    downloaded, 0 for one from the cache. `on_spent` is called after a fetch with the cost of its sources.
-    `retry_limits` says how often, and after which pauses, a failed page is requested again.
+    now: returns the current time (aware, UTC).
+    on_landed: called with each slice after it was written into the landing zone. Several threads call it, but never at
+        the same time.
+    on_file: called for each archive file with its number of bytes, or with 0 for a file from the cache.
+    on_spent: called after each fetch with the cost of its sources.
+    retry_limits: how often, and after which pauses, a failed page is requested again.
     """
 
     settings: Settings
@@ -67,17 +69,21 @@ class IngestContext:
 
     @cached_property
     def judged(self) -> JudgedFiles:
-        """The landed files that this process has read or written. Each file is judged once."""
+        """The landed files that this process has read or written, each checked once against the candle rules."""
         return JudgedFiles(self.landing)
 
     def land(self, fetched: FetchedSlice) -> None:
-        """Write a slice into the landing zone, and judge it. Threads may call this at the same time."""
+        """Write a slice into the landing zone, and check it against the candle rules.
+
+        Several threads can call this at the same time.
+        """
         self.judged.add(self.landing.write(fetched))
 
     def exchange(self, name: str) -> ExchangeSettings:
         """Return the settings of the exchange.
 
-        Its start is moved up to the first day whose candles are kept, because older days are never requested.
+        If the settings keep candles only for some days, `start` is not earlier than the first of these days. Older days
+        are never requested.
         """
         settings, kept_from = self.settings.exchanges[name], self.kept_from
         if kept_from is None or settings.start >= kept_from:
@@ -86,18 +92,19 @@ class IngestContext:
 
     @property
     def kept_from(self) -> date | None:
-        """The first day whose candles are kept; None if candles are kept forever."""
+        """The first day with candles that are kept, or None if candles are kept forever."""
         days = self.settings.timescaledb.retention_days
         return None if days is None else self.now().date() - timedelta(days=days)
 
     def with_sources(self, exchange: str, sources: Sequence[str]) -> IngestContext:
-        """Return a context that takes the exchange's candles from these sources, in this order.
+        """Return a context that reads the exchange's candles from the given sources, in the given order.
 
         Raises:
-            SettingsError: the list is empty, a name is not a source, or Titan-10 reads no archive of the exchange.
+            SettingsError: the list is empty, a name is not a source, or Titan-10 cannot read an archive of the
+            exchange.
         """
         if not sources:
-            raise SettingsError("sources: the list is empty; name rest or archive, or leave it out.")
+            raise SettingsError("sources: the list is empty. Add rest or archive, or remove the list.")
         try:
             check_sources(sources)
             if "archive" in sources:
@@ -107,11 +114,11 @@ class IngestContext:
         changed = self.settings.exchanges[exchange].model_copy(update={"sources": tuple(sources)})
         exchanges = {**self.settings.exchanges, exchange: changed}
         context = replace(self, settings=self.settings.model_copy(update={"exchanges": exchanges}))
-        vars(context)["judged"] = self.judged  # files are judged once
+        vars(context)["judged"] = self.judged  # both contexts share the verdicts, so that each file is checked once
         return context
 
     def slices(self, exchange: str, days: Iterable[date], symbols: Iterable[str] | None = None) -> list[Slice]:
-        """Return the slices of the days, series after series; `symbols` default to the configured ones."""
+        """Return the slices of the given days, series after series. `symbols`: None for the configured symbols."""
         configured = self.exchange(exchange)
         wanted = configured.symbols if symbols is None else tuple(symbols)
         ordered = sorted(days)
@@ -123,12 +130,12 @@ class IngestContext:
 
 
 NO_DATABASE = (
-    "database.url: no database is set; start `titan10 up`, which brings its own, or set TITAN10_DATABASE__URL."
+    "database.url: no database is set. Start `titan10 up`, which has its own database, or set TITAN10_DATABASE__URL."
 )
 
 
 class NoDatabase(Database):
-    """The database of a process without a known database. Any use raises SettingsError."""
+    """A placeholder for the database if no database is set. Any use raises SettingsError."""
 
     @property
     def _url(self) -> str:
@@ -136,17 +143,17 @@ class NoDatabase(Database):
 
     @_url.setter
     def _url(self, url: str) -> None:
-        """Ignore the attributes that `Database` assigns."""
+        """Ignore the value, because the constructor of `Database` assigns one."""
 
 
 def open_context(settings: Settings, *, needs_database: bool = True) -> IngestContext:
-    """Return the context of `settings`; the database is connected when it is first used.
+    """Return the context for the given settings. The database is connected at its first use.
 
-    With `needs_database` False the missing database is reported at its first use, so that Dagster's tools can load and
-    list the definitions without one.
+    If `needs_database` is False, a missing database is reported only at its first use. Therefore Dagster's tools can
+    load and list the definitions without a database.
 
     Raises:
-        SettingsError: no database is known, because none is set and `titan10 up` does not run the embedded one.
+        SettingsError: no database is set, and `titan10 up` does not run the embedded database.
     """
     landing = LandingZone(settings.landing)
     if settings.database.url is None:

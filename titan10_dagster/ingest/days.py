@@ -1,4 +1,4 @@
-"""The entries of ledger and landing zone for the days of a run, read once per step."""
+"""Reads the ledger rows and landed records for the days of a run. Each step reads them once."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from titan10_dagster.store.ledger import LedgerRow
 
 @dataclass(frozen=True)
 class LedgerDays:
-    """Some slices of one exchange and their ledger rows, at one moment.
+    """Slices of one exchange and their ledger rows, as they were at one moment.
 
-    `start` is the exchange's first day; earlier days are not requested. An exchange that is no longer configured has no
-    start, so all its days count.
+    `start`: the exchange's first day. Earlier days are not requested. If the exchange is no longer configured, `start`
+    is date.min, so that all its days count.
     """
 
     slices: tuple[Slice, ...]
@@ -40,24 +40,24 @@ class LedgerDays:
         return row is not None and row.state == SliceState.SETTLED
 
     def _since_start(self, wanted: Callable[[Slice], bool]) -> list[Slice]:
-        """Return the slices since the exchange's start for which `wanted` is true. All selections use this method."""
+        """Return the slices since the exchange's start for which `wanted` returns True."""
         return [slice_ for slice_ in self.slices if slice_.day >= self.start and wanted(slice_)]
 
 
 @dataclass(frozen=True)
 class RunDays(LedgerDays):
-    """Some slices of one exchange with their ledger rows and their records in the landing zone."""
+    """Slices of one exchange with their ledger rows, and with the records of slices that are in the landing zone."""
 
     landed: Mapping[Slice, FetchRecord]
 
     def unstored(self) -> list[Slice]:
-        """Return the slices that have to be written to the database, see `is_only_landed`."""
+        """Return the slices that must be written to the database; see `is_only_landed`."""
         return self._since_start(self.is_only_landed)
 
     def is_only_landed(self, slice_: Slice) -> bool:
-        """Return whether the slice landed but the ledger did not settle it by that fetch or a later one.
+        """Return whether the candles of the slice are possibly only in the landing zone.
 
-        Its candles may then be only in the landing zone.
+        This is the case if the slice has landed, but the ledger has not settled it by the same fetch or a later fetch.
         """
         if slice_ not in self.landed:
             return False
@@ -65,7 +65,7 @@ class RunDays(LedgerDays):
 
 
 def ledger_rows(titan10: IngestContext, slices: Sequence[Slice]) -> dict[Slice, LedgerRow]:
-    """Return the ledger's rows of `slices`, which are of one exchange and timeframe."""
+    """Return the ledger rows of the slices. All slices must belong to one exchange and timeframe."""
     if not slices:
         return {}
     series = slices[0].series
@@ -78,12 +78,12 @@ def ledger_rows(titan10: IngestContext, slices: Sequence[Slice]) -> dict[Slice, 
 
 
 def read_ledger(titan10: IngestContext, slices: Sequence[Slice]) -> LedgerDays:
-    """Return `slices`, which belong to one exchange and timeframe, with their ledger rows."""
+    """Return the slices with their ledger rows. All slices must belong to one exchange and timeframe."""
     return LedgerDays(tuple(slices), _start(titan10, slices), ledger_rows(titan10, slices))
 
 
 def read_days(titan10: IngestContext, slices: Sequence[Slice]) -> RunDays:
-    """Return `slices`, which belong to one exchange and timeframe, with their ledger rows and landed records."""
+    """Return the slices with their ledger rows and landed records. All must belong to one exchange and timeframe."""
     landed = titan10.judged.records(slices)
     return RunDays(tuple(slices), _start(titan10, slices), ledger_rows(titan10, slices), landed)
 

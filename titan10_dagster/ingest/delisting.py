@@ -1,19 +1,20 @@
-"""The final state of days that an exchange does not serve because it closed the market.
+"""Finds closed markets, and sets the final state of days that an exchange does not serve because of this.
 
-Some exchanges answer requests for a closed market as if the symbol had never existed, or without any candle. Such an
-answer carries no date, so the days would stay open and be requested for ever. Three facts together are evidence of a
-closing:
+Some exchanges answer requests for a closed market as if the symbol had never existed, or without a candle. Such an
+answer contains no date, so the days would stay open and would be requested again and again. A market counts as closed
+if three facts are true:
 
-1. the exchange's market list calls the market inactive, or no longer holds it,
-2. the exchange answers a request for its candles with "unknown symbol", or serves no candle of it at all,
-3. the last stored candle ended at least `HALT` ago, or none is stored.
+1. The market is inactive in the exchange's market list, or it is not in the list any more.
+2. The exchange answers a request for candles of the market with "unknown symbol", or it serves no candles at all.
+3. The last stored candle of the market ended at least `HALT` ago, or no candle is stored.
 
-The end of the last stored candle then counts as the delisting: the candles after it are `delisted`, and those before it
-that are missing are `beyond_horizon`, because the exchange no longer serves them. Without a stored candle, all are
-`beyond_horizon`. The ledger's note names the evidence. A later candle revokes both reasons.
+The end of the last stored candle then counts as the delisting date. Missing candles after this date are `delisted`.
+Missing candles before this date are `beyond_horizon`, because the exchange no longer serves them. If no candle is
+stored, all candles are `beyond_horizon`. The note in the ledger contains the evidence. A later candle revokes both
+reasons.
 
-The error of a symbol ends all its requests. So if it came for a day before the last stored candle, the days after that
-candle are requested once more, separately: the exchange may still serve them.
+An "unknown symbol" error ends all requests for the symbol. If the error came for a day before the last stored candle,
+the exchange may still serve the days after this candle. Therefore these days are requested once more, separately.
 """
 
 from __future__ import annotations
@@ -36,13 +37,17 @@ from titan10_dagster.store.markets import MarketStore
 
 @dataclass(frozen=True)
 class Closing:
-    """The end of the last stored candle of a closed market (aware, UTC; None if none is stored), and the evidence."""
+    """The closing of a market.
+
+    `end`: the end of the last stored candle (aware, UTC), or None if no candle is stored. `evidence`: the text that
+    describes why the market counts as closed.
+    """
 
     end: datetime | None
     evidence: str
 
     def excludes(self, slice_: Slice) -> bool:
-        """Return whether the whole slice lies before the end."""
+        """Return whether the whole slice is before the end of the last stored candle."""
         return self.end is not None and slice_.end <= self.end
 
 
@@ -53,11 +58,11 @@ def closings(
     failed: Mapping[str, FetchError],
     empty: Collection[str] = (),
 ) -> dict[Series, Closing]:
-    """Return the closing of each series of `slices` for which the module's three facts hold.
+    """Return the closing of each series of `slices` with a closed market.
 
-    `empty`: the symbols that the exchange serves no candle of.
+    failed: the errors of symbols. empty: the symbols for which the exchange serves no candles.
     """
-    evidence = dict.fromkeys(empty, f"{exchange} serves no candle of it")
+    evidence = dict.fromkeys(empty, f"{exchange} serves no candles of this market")
     for symbol, error in failed.items():
         if isinstance(error, UnknownSymbol):
             evidence[symbol] = str(error)
@@ -76,7 +81,10 @@ def closings(
 
 
 def perhaps_not_requested(slices: Sequence[Slice], closed: Mapping[Series, Closing]) -> list[Slice]:
-    """Return the slices after the last stored candle of series that also have slices before it."""
+    """Return the slices of closed markets that were possibly not requested.
+
+    These are the slices that end after the last stored candle, if the series also has earlier slices in `slices`.
+    """
     earlier: set[Series] = set()
     later: list[Slice] = []
     for slice_ in slices:
@@ -89,9 +97,9 @@ def perhaps_not_requested(slices: Sequence[Slice], closed: Mapping[Series, Closi
 
 
 def closed_slice(slice_: Slice, closing: Closing, now: datetime, *, tried: str = "") -> FetchedSlice:
-    """Return a slice of a closed market: it has no candles, and no later answer for it is expected.
+    """Return an empty slice of a closed market. The slice counts as answered, so it is not requested again.
 
-    `tried`: the beginning of the slice's note, if other sources were tried.
+    `tried`: if other sources were tried, the beginning of the slice's note.
     """
     record = FetchRecord(
         slice=slice_, fetched_at=now, source=Source.REST, requests=0, retries=0, seconds=0.0,

@@ -1,10 +1,11 @@
-"""Event loops that a signal ends in an orderly way.
+"""Runs coroutines in event loops that end properly after a signal.
 
-Dagster and the command line turn SIGINT and SIGTERM into an exception, which Python raises between any two
-instructions of the main thread. Inside an event loop this does harm. In a callback of the loop, asyncio logs the
-exception and goes on, so that the interruption is lost. In an executor that starts a thread, the thread is not yet
-registered, and Python waits for it for ever when the process ends. Here the signal cancels the main task instead, and
-the exception is raised after the loop has ended. `asyncio.run` does the same, but only for Python's own handler.
+The signal handlers of Dagster and of the command line raise an exception for SIGINT and SIGTERM. Python raises such an
+exception between any two instructions of the main thread. Inside an event loop this causes two problems. If a callback
+of the loop is running, asyncio logs the exception and continues, so the signal has no effect. If an executor is
+starting a thread, the new thread is not registered yet, and the process waits for it forever at its end. Therefore the
+signal cancels the main task here, and the exception is raised after the loop has ended. `asyncio.run` does the same,
+but only for Python's own signal handler.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 def run_in_event_loop(work: Coroutine[Any, Any, T]) -> T:
     """Run the coroutine in a new event loop and return its result.
 
-    The first signal cancels the coroutine. When its `finally` blocks have run and the loop has ended, the former
-    handler gets the signal. Usually it raises an exception. A second signal goes to that handler at once. Signals that
-    have no Python handler are not changed, and neither is anything outside of the main thread.
+    The first signal cancels the coroutine. After its `finally` blocks have run and the loop has ended, the previous
+    signal handler is called, and usually raises an exception. A second signal calls the previous handler immediately.
+    Signals without a Python handler are not changed. Outside of the main thread, no signal handler is changed.
     """
     if threading.current_thread() is not threading.main_thread():
         return asyncio.run(work)
@@ -42,13 +43,13 @@ def run_in_event_loop(work: Coroutine[Any, Any, T]) -> T:
     finally:
         interruption.restore()
     if interruption.received is not None:
-        # Outside of the `except` above, so that the trace does not show the whole event loop as the cause.
+        # This is not in the `except` block above, so that the traceback does not show the event loop as the cause.
         interruption.pass_on(interruption.received)
     return result
 
 
 class _Interruption:
-    """The first signal since this object was made. The signals have other handlers until `restore`."""
+    """The first signal since this object was created. `received` is its number. `restore` ends the observation."""
 
     def __init__(self) -> None:
         self.received: int | None = None
@@ -62,17 +63,17 @@ class _Interruption:
             signal.signal(number, self._handle)
 
     def restore(self) -> None:
-        """Set the former handlers again."""
+        """Restore the previous signal handlers."""
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
 
     def pass_on(self, number: int) -> NoReturn:
-        """Give the signal to its former handler, or raise KeyboardInterrupt if that handler raises nothing."""
+        """Call the signal's previous handler. If the handler does not raise an exception, raise KeyboardInterrupt."""
         self._handlers[number](number, None)
         raise KeyboardInterrupt
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        """Cancel the main task at the first signal. Python calls this in the main thread."""
+        """Cancel the main task at the first signal. Python calls this method in the main thread."""
         if self.received is not None:
             self._handlers[number](number, frame)
             return
@@ -80,12 +81,12 @@ class _Interruption:
         self._cancel()
 
     async def watch(self, work: Coroutine[Any, Any, T]) -> T:
-        """Await `work` in the current task, which a signal cancels."""
+        """Await `work` in the current task. A signal cancels this task."""
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
         assert task is not None
-        # The loop may be waiting in `select`. Only a call from "another thread" wakes it up.
+        # If the loop is waiting in `select`, only a threadsafe call wakes it up.
         self._cancel = lambda: loop.call_soon_threadsafe(task.cancel)
-        if self.received is not None:  # before the task began
+        if self.received is not None:  # the signal came before the task began
             work.close()
             raise asyncio.CancelledError
         try:

@@ -1,7 +1,7 @@
-"""Bring the missing days of an exchange into the landing zone.
+"""Fetches the missing days of an exchange into the landing zone.
 
-`plan_days` compares the wanted slices with the ledger and the landing zone. `fetch_and_land` requests the remaining
-slices.
+`plan_days` compares the slices of a run with the ledger and the landing zone. `fetch_and_land` requests the slices that
+are missing in both.
 """
 
 from __future__ import annotations
@@ -39,10 +39,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Fetch:
-    """The result of a fetch: record and number of rows of each landed slice, and the error of each failed symbol.
+    """The result of a fetch.
 
-    `report` describes the REST requests; None if there were none. `skipped` are slices of symbols that the exchange
-    does not list; they have no file. `spent` is the cost of each source.
+    landed: the record and the number of rows of each landed slice. failed: the error of each failed symbol.
+    report: the report on the REST requests, or None if no request was made.
+    skipped: slices of symbols that the exchange does not list. They have no file in the landing zone.
+    spent: the cost of each source.
     """
 
     landed: Mapping[Slice, tuple[FetchRecord, int]]
@@ -53,10 +55,10 @@ class Fetch:
 
 
 def plan_days(titan10: IngestContext, days: RunDays, *, refresh: bool = False, repair: bool = False) -> FetchPlan:
-    """Return which of the slices have to be fetched; see `FetchPlan`.
+    """Return the slices that must be fetched; see `FetchPlan`.
 
-    `refresh`: fetch all of them again. `repair`: also fetch settled slices that have a gap without a final reason, or
-        that are due for a check for late candles.
+    refresh: fetch all slices again. repair: also fetch settled slices with a gap without a final reason, and settled
+        slices that are due for a check for late candles.
     """
     exchange = days.slices[0].series.exchange if days.slices else ""
     reopened = reopened_by_archive(titan10, exchange, days.ledger)
@@ -79,7 +81,7 @@ def plan_days(titan10: IngestContext, days: RunDays, *, refresh: bool = False, r
 
 
 def _due_for_a_later_check(titan10: IngestContext, exchange: str) -> frozenset[Slice]:
-    """Return the slices that are due for a check for late candles. The repair sensor uses the same list."""
+    """Return the slices that are now due for a check for late candles. The repair sensor uses the same list."""
     due = set()
     if exchange in titan10.settings.exchanges:
         for checked in slices_to_check_later(titan10, [exchange]):
@@ -90,17 +92,18 @@ def _due_for_a_later_check(titan10: IngestContext, exchange: str) -> frozenset[S
 
 
 def fetch_and_land(titan10: IngestContext, exchange: str, slices: Sequence[Slice]) -> Fetch:
-    """Bring `slices` into the landing zone.
+    """Fetch `slices` into the landing zone.
 
-    A symbol that fails is reported. Its slices without an answer land empty and unanswered, so that the ledger records
-    them as missing. If the market is closed, the slices land as delisted and are settled: see `delisting`.
+    If a symbol fails, its error is in the result. Its slices without an answer are written as empty, unanswered slices,
+    so that the ledger records their candles as missing. If its market is closed, the slices are written as delisted and
+    become settled; see `delisting`.
 
     Raises:
-        FetchError: the exchange as a whole failed: it banned or refused us, its breaker is open, or every symbol
-            failed. The ledger then records all of `slices` as missing, so that the repair sensor fetches them again.
-            Landed slices stay landed.
-        LandingError: a file could not be written, as on a full disk. The ledger then also records all of `slices` as
-            missing, if it can be written.
+        FetchError: the exchange as a whole failed. It banned or refused this machine, its breaker is open, or every
+            symbol failed. The ledger then records all of `slices` as missing, so that the repair sensor fetches them
+            again. Slices that have landed stay in the landing zone.
+        LandingError: a file could not be written, for example because the disk is full. If the database can be written,
+            the ledger then records all of `slices` as missing too.
     """
     landed: dict[Slice, tuple[FetchRecord, int]] = {}
     turn = Lock()
@@ -121,8 +124,8 @@ def fetch_and_land(titan10: IngestContext, exchange: str, slices: Sequence[Slice
     except LandingError as error:
         try:
             _note_missing(titan10, slices, error)
-        except StoreError as unwritten:  # often caused by the same full disk; Dagster still has the failed run
-            log.warning("could not note in the ledger that days of %s did not land: %s", exchange, unwritten)
+        except StoreError as unwritten:  # often caused by the same full disk; Dagster still shows the failed run
+            log.warning("days of %s did not land, and the ledger could not be updated: %s", exchange, unwritten)
         raise
     failed = brought.failed
     never_listed = _never_listed(titan10, exchange, failed)
@@ -143,7 +146,7 @@ def fetch_and_land(titan10: IngestContext, exchange: str, slices: Sequence[Slice
 
 
 def absent_files(titan10: IngestContext, slices: Sequence[Slice]) -> list[Slice]:
-    """Return the slices of `slices` without a file in the landing zone."""
+    """Return those `slices` that have no file in the landing zone."""
     return [slice_ for slice_ in slices if not _has_file(titan10, slice_)]
 
 
@@ -172,7 +175,7 @@ def _with_the_end_requested(
     brought: Brought,
     land: Land,
 ) -> Brought:
-    """Return the result, after one more request for the last days of closed markets: see `delisting`."""
+    """Request the last days of closed markets once more; see `delisting`. Return the result of both fetches."""
     closed = _closings(titan10, exchange, slices, brought)
     left = [slice_ for slice_ in perhaps_not_requested(slices, closed) if not _is_answered(titan10, slice_)]
     if not left:
@@ -181,7 +184,8 @@ def _with_the_end_requested(
     served = {slice_.series.symbol for slice_ in left} - again.failed.keys()
     failed = {}
     for symbol, error in brought.then(again).failed.items():
-        # The exchange did not serve the days before the end. They stay open, even if it served later days.
+        # The exchange served later days of this symbol now. So the symbol is not unknown, and the days before the end
+        # of the last stored candle stay open.
         is_unclear = symbol in served and isinstance(error, UnknownSymbol)
         failed[symbol] = FetchError(str(error), exchange=exchange, symbol=symbol) if is_unclear else error
     return replace(brought.then(again), failed=failed, report=brought.report)
@@ -195,10 +199,10 @@ def _closings(
 
 
 def _settle_former(titan10: IngestContext, former: Mapping[Slice, MarketChanged], land: Land) -> dict[str, FetchError]:
-    """Settle days of former markets, and return the reason for each symbol.
+    """Settle the days of former markets, and return the reason for each symbol.
 
-    A file that landed while the market was current is kept. In that case only the ledger records that no more candles
-    will come.
+    If a file landed while the market was still current, the file is kept. Then only the ledger records that no more
+    candles are expected.
     """
     known = []
     for slice_, error in former.items():
@@ -219,7 +223,7 @@ def _has_file(titan10: IngestContext, slice_: Slice) -> bool:
 def _never_listed(titan10: IngestContext, exchange: str, failed: Mapping[str, FetchError]) -> set[str]:
     """Return the failed symbols that the exchange does not list and that have no stored candles.
 
-    They are most likely misspelled. Their slices do not land, so that no series with that name is created.
+    These symbols are probably misspelled. Their slices are not written, so that no series with such a name is created.
     """
     unknown = {symbol for symbol, error in failed.items() if isinstance(error, UnknownSymbol)}
     if not unknown:
@@ -230,14 +234,14 @@ def _never_listed(titan10: IngestContext, exchange: str, failed: Mapping[str, Fe
 
 
 def _note_missing(titan10: IngestContext, slices: Sequence[Slice], error: FetchError | LandingError) -> None:
-    """Write the slices to the ledger as missing, with the error as their note."""
+    """Record in the ledger that the candles of the slices are missing, with the error as the note."""
     now = titan10.now()
     missing = [judge_slice(_unanswered(slice_, error, now)) for slice_ in slices]
     retrying(lambda: write_slices(titan10.database, missing))
 
 
 def _has_answer(titan10: IngestContext, slice_: Slice, landed: Mapping[Slice, tuple[FetchRecord, int]]) -> bool:
-    """Return whether the slice landed with candles or a good answer, in this fetch or in an earlier one."""
+    """Return whether the slice was answered completely, in this fetch or an earlier one, or landed with candles now."""
     if slice_ in landed:
         record, rows = landed[slice_]
         return record.answered or rows > 0

@@ -1,7 +1,7 @@
-"""The findings of the asset checks about the slices of one day or of a whole run: pure decisions, without Dagster.
+"""Decides the results of the asset checks on the slices of a day or of a whole run. This module does not use Dagster.
 
-Broken rows never prevent valid rows from being stored, so no check stops a run. The severity of a failed check is WARN
-for single rows and symbols, and ERROR if the problem cannot be accidental.
+Valid rows are stored even if other rows are broken. Therefore a failed check never stops a run. If single rows or
+symbols fail a check, its severity is WARN. If the problem cannot be accidental, the severity is ERROR.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from titan10_dagster.store.identities import SeriesEvent
 from titan10_dagster.store.ledger import LedgerRow
 
 SYSTEMIC_SHARE = 0.5
-MOST_EVENTS = 3  # in the sentence; the table has all rows
+MOST_EVENTS = 3  # largest number of events in the sentence of a finding; its table has all events
 NOTHING_TO_COMPARE = f"Fewer than {FEWEST_EXCHANGES} exchanges have the same symbol: there is nothing to compare."
 
 
@@ -36,7 +36,7 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """The result of a check on a day or on a whole run; `rows` becomes a table of the UI, `numbers` its plots."""
+    """The result of a check on a day or on a whole run. The UI shows `rows` as a table and `numbers` as plots."""
 
     passed: bool
     sentence: str
@@ -46,9 +46,9 @@ class Finding:
 
 
 def keeps_rules(concern: Concern, slices: Sequence[SliceInspected]) -> Finding:
-    """Find the rows that break the rules of one concern.
+    """Find rows that break a rule of the concern.
 
-    An ERROR if one slice has more broken rows than the settings allow.
+    The severity is ERROR if a slice is above the limits for broken rows in the settings.
     """
     affected = [slice_ for slice_ in slices if slice_.rows_broken(concern)]
     if not affected:
@@ -66,7 +66,10 @@ def keeps_rules(concern: Concern, slices: Sequence[SliceInspected]) -> Finding:
 
 
 def of_run(finding: Finding, concern: Concern, slices: Sequence[SliceInspected]) -> Finding:
-    """Return the finding for a whole run: an ERROR only if most of its rows are broken, as after a change of format."""
+    """Return the finding for a whole run.
+
+    The severity is ERROR only if most rows of the run are broken, for example after the exchange changed its format.
+    """
     rows = sum(slice_.rows for slice_ in slices)
     broken = sum(slice_.rows_broken(concern) for slice_ in slices)
     if broken <= SYSTEMIC_SHARE * rows:
@@ -90,7 +93,7 @@ def _rule_table(concern: Concern, slices: Sequence[SliceInspected]) -> tuple[Map
 
 
 def _shifts(slices: Sequence[SliceInspected]) -> str:
-    """Describe the distance of most off-grid rows from the grid, if there are any."""
+    """Return a sentence with the most common distance of rows from the grid, or "" if all rows are on the grid."""
     shifts = Counter(slice_.shift for slice_ in slices if slice_.shift is not None)
     if not shifts:
         return ""
@@ -103,7 +106,7 @@ def _seconds(span: timedelta) -> str:
 
 
 def is_complete(slices: Sequence[SliceInspected]) -> Finding:
-    """Find the slices that miss candles. Each row has the number of missing candles and the known cause."""
+    """Find slices with missing candles. Each row has the number of missing candles and the known cause."""
     rows: list[Mapping[str, Any]] = []
     missing = 0
     for slice_ in slices:
@@ -119,19 +122,19 @@ def is_complete(slices: Sequence[SliceInspected]) -> Finding:
 
 def _why_missing(slice_: SliceInspected) -> str:
     if slice_.beyond_horizon:
-        horizon = "older than what the exchange still serves"
+        horizon = "so old that the exchange no longer serves it"
         return f"{horizon}; {slice_.note}" if slice_.note else horizon
     if not slice_.answered:
         return slice_.note or "the exchange did not answer for the whole day"
     if slice_.broken:
         return f"{slice_.broken} rows are broken"
-    return "absent from a good answer"
+    return "absent from a complete answer"
 
 
 def is_accounted_for(unaccounted: Sequence[Unaccounted], not_requested: Sequence[Slice] = ()) -> Finding:
-    """Find slices with contradictions between ledger, candles and gaps, and slices that were never requested.
+    """Find slices for which ledger, candles and gaps contradict each other, and slices that were never requested.
 
-    An ERROR if tables contradict each other.
+    The severity is ERROR if tables contradict each other.
     """
     if not unaccounted and not not_requested:
         return Finding(True, "Every candle is accounted for.")
@@ -140,12 +143,18 @@ def is_accounted_for(unaccounted: Sequence[Unaccounted], not_requested: Sequence
         counts = {"expected": slice_.expected, "present": slice_.present}
         counted = {"stored": slice_.stored, "in_gaps": slice_.in_gaps}
         rows.append({**_key(slice_.slice), **counts, **counted})
-    sentence = f"{len(unaccounted)} slices do not add up; {len(not_requested)} were never requested."
+    sentence = (
+        f"{len(unaccounted)} slices have contradictory numbers of candles, and {len(not_requested)} slices were never"
+        " requested."
+    )
     return Finding(False, sentence, tuple(rows), Severity.ERROR if unaccounted else Severity.WARN)
 
 
 def is_near(distances: Mapping[date, Sequence[Distance]], most: float) -> Finding:
-    """Find the symbols with closes far from the median in more than the share `most` of a day's minutes."""
+    """Find symbols with too many minutes in which the close is far from the median of all exchanges.
+
+    `most`: the allowed share of such minutes in the compared minutes of a day.
+    """
     rows: list[Mapping[str, Any]] = []
     compared, mostly = 0, False
     for day, found in distances.items():
@@ -172,7 +181,7 @@ def is_near(distances: Mapping[date, Sequence[Distance]], most: float) -> Findin
 
 
 def is_same_series(events: Sequence[SeriesEvent]) -> Finding:
-    """Find the events of series: a different market, a break, or a restatement of most of a slice."""
+    """Find events of series, such as a changed market, a break, or a restatement of most of a slice."""
     if not events:
         return Finding(True, "No series changed.")
     rows = tuple({"day": str(event.at)[:10], "symbol": event.symbol, "what": event.detail} for event in events)
@@ -183,11 +192,12 @@ def is_same_series(events: Sequence[SeriesEvent]) -> Finding:
 
 
 def is_explained(rows: Sequence[LedgerRow], most: float) -> Finding:
-    """Find the slices of which a larger share than `most` is missing without a final reason.
+    """Find slices for which the share of candles that are missing without a final reason is above `most`.
 
-    The finding is an ERROR for gaps of any age. After a first fetch it is not known which minutes of a quiet pair had
-    no trades and which the answer lost. The check therefore fails until the second fetch settles the day, in a run of
-    the repair sensor, which executes this check again. Slices without a ledger row are reported by `accounted_for`.
+    The severity is ERROR, however old the gaps are. After the first fetch of a thinly traded pair, it is not known
+    whether a minute had no trades or is missing from the answer. Therefore the check fails until a run of the repair
+    sensor has fetched the day a second time. This run also executes the check again. Slices without a ledger row are
+    reported by the check `accounted_for`.
     """
     found: list[Mapping[str, Any]] = []
     for row in rows:
@@ -196,13 +206,14 @@ def is_explained(rows: Sequence[LedgerRow], most: float) -> Finding:
             of_slice = {"unexplained": row.unexplained, "of": row.expected, "share": share}
             found.append({**_key(row.slice), **of_slice, **_open_reasons(row)})
     if not found:
-        return Finding(True, f"No slice misses more than {most:.0%} without a final reason.", severity=Severity.ERROR)
-    sentence = f"{len(found)} slices miss more than {most:.0%} without a final reason."
+        sentence = f"No slice has more than {most:.0%} of its candles missing without a final reason."
+        return Finding(True, sentence, severity=Severity.ERROR)
+    sentence = f"{len(found)} slices have more than {most:.0%} of their candles missing without a final reason."
     return Finding(False, sentence, tuple(found), Severity.ERROR)
 
 
 def _open_reasons(row: LedgerRow) -> dict[str, int]:
-    """Return how many candles are missing for each reason that is not final."""
+    """Return the number of missing candles for each reason that is not final."""
     counts: dict[str, int] = {}
     for reason, facts in REASONS.items():
         if not facts.settled:

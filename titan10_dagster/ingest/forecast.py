@@ -1,4 +1,4 @@
-"""The forecast of a fetch's cost, from its sources, before any request is made."""
+"""Forecasts the cost of a fetch from each source, before a request is made."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from titan10_dagster.store.markets import MarketStore
 
 
 def forecast_fetch(titan10: IngestContext, exchange: str, runs: Sequence[Sequence[Slice]]) -> Forecast:
-    """Return the cost of fetching the slices of each run. No request is made.
+    """Return the cost of fetching the slices of the given runs. No request is made.
 
-    A market list that is not stored yet costs further requests.
+    If no market list is stored yet, the fetch needs further requests, which are not included.
     """
     slices = list(chain.from_iterable(runs))
     sources = sources_of(titan10, exchange, _markets(titan10, exchange, slices))
@@ -46,7 +46,7 @@ def forecast_backfill(
     symbols: Sequence[str] | None = None,
     refresh: bool = False,
 ) -> Forecast:
-    """Return the cost of fetching the missing slices of the days, in runs of this many days. No request is made."""
+    """Return the cost of fetching the missing slices of the days in runs of `days_per_run` days. No request is made."""
     runs = []
     for start in range(0, len(wanted), days_per_run):
         slices = titan10.slices(exchange, wanted[start : start + days_per_run], symbols)
@@ -55,9 +55,9 @@ def forecast_backfill(
 
 
 def _markets(titan10: IngestContext, exchange: str, slices: Sequence[Slice]) -> list[Market]:
-    """Return the stored markets.
+    """Return the stored markets of the exchange, and a market with guessed ids for each symbol that is not stored.
 
-    A symbol without a stored market gets a market with the usual names, which is enough for counting.
+    The guessed ids are good enough to count requests and files.
     """
     known = {market.symbol: market for market in retrying(lambda: MarketStore(titan10.database).load(exchange))}
     for symbol in {slice_.series.symbol for slice_ in slices} - known.keys():

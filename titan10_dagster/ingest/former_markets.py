@@ -1,8 +1,8 @@
-"""Days on which a symbol named a different market than now.
+"""Handles days on which a symbol belonged to a different market than now.
 
-The exchange answers a request for such a day with candles of the current market, which must not be mixed with those of
-the former one. Therefore no request is made, and missing candles are final, because no configured source still has
-them. They are `beyond_horizon`; the note of the slice names both markets.
+If such a day is requested, the exchange returns candles of the current market. They must not be mixed with candles of
+the former market. Therefore no request is made. Missing candles get the final reason `beyond_horizon`, because no
+configured source still has candles of the former market. The note of the slice contains the ids of both markets.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from titan10_dagster.store.identities import ChangedIdentity, changed_identities
 
 
 def of_a_former_market(titan10: IngestContext, exchange: str, slices: Sequence[Slice]) -> dict[Slice, MarketChanged]:
-    """Return the slices of `slices` with a different market on their day, each with the reason not to request it."""
+    """Return the slices that belong to a former market, each with the error that explains why it is not requested."""
     symbols = sorted({slice_.series.symbol for slice_ in slices})
     changed = retrying(lambda: changed_identities(titan10.database, exchange, symbols))
     found = {}
@@ -32,7 +32,10 @@ def of_a_former_market(titan10: IngestContext, exchange: str, slices: Sequence[S
 
 
 def begin_of_markets(titan10: IngestContext, series: Iterable[Series]) -> dict[Series, datetime]:
-    """Return the start (aware, UTC) of the current market, for each series with a former market."""
+    """Return, for each series with a former market, the time since which its candles come from the current market.
+
+    The times are aware and UTC.
+    """
     wanted = list(series)
     changed = changed_markets(titan10.database, {(item.exchange, item.symbol) for item in wanted})
     begins = {}
@@ -44,7 +47,7 @@ def begin_of_markets(titan10: IngestContext, series: Iterable[Series]) -> dict[S
 
 
 def former_slice(slice_: Slice, error: MarketChanged, now: datetime) -> FetchedSlice:
-    """Return a slice of a former market. It has no candles, and no later answer for it is expected."""
+    """Return an empty slice of a former market. The slice counts as answered, so it is not requested again."""
     record = FetchRecord(
         slice=slice_, fetched_at=now, source=Source.REST, requests=0, retries=0, seconds=0.0,
         answered=True, horizon=slice_.end, note=str(error),
@@ -54,8 +57,8 @@ def former_slice(slice_: Slice, error: MarketChanged, now: datetime) -> FetchedS
 
 def _refusal(exchange: str, present: ChangedIdentity) -> MarketChanged:
     return MarketChanged(
-        f"{exchange} {present.symbol}: days before {present.valid_from:%Y-%m-%d} are of the market "
-        f"{present.former_id}, and {exchange} gives {present.market_id} under this symbol now; they are not fetched",
+        f"{exchange} {present.symbol}: days before {present.valid_from:%Y-%m-%d} belong to the market "
+        f"{present.former_id}. They are not fetched, because this symbol is now the market {present.market_id}",
         exchange=exchange,
         symbol=present.symbol,
     )

@@ -1,4 +1,7 @@
-"""Land the candles of files that a user downloaded. Afterwards a backfill of their days checks and stores them."""
+"""Writes the candles of files that a user downloaded into the landing zone.
+
+Afterwards a backfill of their days checks and stores these candles.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,11 @@ _SLICES_AT_ONCE = 366
 
 @dataclass(frozen=True)
 class ImportedFile:
-    """The result of the import of one file: the landed days, and the days that were already complete."""
+    """The result of the import of one file.
+
+    `first`, `last`: the first and last day that was written. `landed`: the number of days that were written. `skipped`:
+    the number of days that were already complete in the ledger. `candles`: the number of candles that were written.
+    """
 
     file: LocalFile
     symbol: str
@@ -40,13 +47,15 @@ class ImportedFile:
 def import_files(
     titan10: IngestContext, exchange: str, paths: Sequence[Path], *, symbol: str | None, columns: Sequence[str]
 ) -> list[ImportedFile]:
-    """Land the candles of files, or of the members of zip archives, that belong to configured symbols.
+    """Write the candles of files that belong to configured symbols into the landing zone.
+
+    A slice that is already complete in the ledger is skipped.
 
     Args:
-        symbol: the symbol of all files; None: it is in the files' names (`XBTUSD_1.csv`, `BTCUSDT-1m-2024-03.csv`).
-        columns: the columns of CSV files without a header.
-
-    A slice that is complete in the ledger does not change.
+        paths: files, or zip archives with files.
+        symbol: the symbol of all files. If it is None, the symbol is read from the name of each file, such as
+            `XBTUSD_1.csv` or `BTCUSDT-1m-2024-03.csv`.
+        columns: the names of the columns in CSV files without a header.
 
     Raises:
         ArchiveError: no file belongs to a configured symbol, or a file cannot be read.
@@ -62,8 +71,8 @@ def import_files(
     if not done:
         symbols = ", ".join(titan10.exchange(exchange).symbols)
         raise ArchiveError(
-            f"no file belongs to a configured symbol of {exchange} ({symbols}); name it with --symbol, or add it to"
-            " titan10.toml"
+            f"no file belongs to a configured symbol of {exchange} ({symbols}); set the symbol with --symbol, or add it"
+            " to titan10.toml"
         )
     return done
 
@@ -71,7 +80,7 @@ def import_files(
 def _matching(
     titan10: IngestContext, exchange: str, path: Path, symbol: str | None, markets: dict[str, Market]
 ) -> Iterator[tuple[LocalFile, str]]:
-    """Return the files at a path, each with its symbol."""
+    """Yield the files at a path that belong to a symbol, each with its symbol."""
     configured = titan10.exchange(exchange)
     files = list_files(path)
     if symbol is not None and len(files) == 1:
@@ -126,9 +135,10 @@ def _is_complete(row: LedgerRow | None) -> bool:
 
 
 def _fetched(titan10: IngestContext, slice_: Slice, day: FileDay, file: LocalFile, digest: str) -> FetchedSlice:
-    """Return the slice to land.
+    """Return the slice to write into the landing zone.
 
-    A day with absent minutes is complete if the exchange's files leave out empty minutes.
+    If minutes are missing in the file, the day is complete only if the exchange's files leave out minutes without
+    trades.
     """
     omits_empty = venue_of(slice_.series.exchange).files_omit_empty_minutes
     missing = np.setdiff1d(slice_.grid(), day.candles.times).size

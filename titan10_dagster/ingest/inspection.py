@@ -1,4 +1,4 @@
-"""The data for the asset checks, read from landing zone, ledger and tables."""
+"""Reads the data for the asset checks from the landing zone, the ledger and other tables."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ from titan10_dagster.store.ledger import LedgerRow
 
 
 def inspect_slices(titan10: IngestContext, slices: Sequence[Slice]) -> Iterator[SliceInspected]:
-    """Yield the counts of each slice, from its landed file or, if there is none, from the ledger."""
+    """Yield the numbers of valid, broken and missing rows of each slice.
+
+    They come from the landed file of the slice. If the slice has no landed file, they come from the ledger.
+    """
     days = read_ledger(titan10, slices)
     for slice_ in slices:
         verdict = titan10.judged.verdict(slice_)
@@ -36,13 +39,13 @@ def inspect_slices(titan10: IngestContext, slices: Sequence[Slice]) -> Iterator[
 
 
 def unaccounted_slices(titan10: IngestContext, exchange: str, days: Sequence[date]) -> list[Unaccounted]:
-    """Return the slices of the days with contradictions between ledger, candles and gaps."""
+    """Return the slices of the days for which ledger, candles and gaps contradict each other."""
     timeframe = titan10.exchange(exchange).timeframe
     return retrying(lambda: unaccounted(titan10.database, exchange, timeframe, min(days), max(days)))
 
 
 def series_events(titan10: IngestContext, exchange: str, days: Sequence[date]) -> dict[date, list[SeriesEvent]]:
-    """Return the events of the exchange's series on the days: a different market, a break, a mass restatement."""
+    """Return the events of the exchange's series by day, such as a changed market, a break or a mass restatement."""
     start, end = midnight(min(days)), midnight(max(days)) + timedelta(days=1)
     by_day: dict[date, list[SeriesEvent]] = {}
     for event in retrying(lambda: events_at(titan10.database, exchange, start, end)):
@@ -54,7 +57,7 @@ def series_events(titan10: IngestContext, exchange: str, days: Sequence[date]) -
 def price_distances(titan10: IngestContext, exchange: str, days: Iterable[date]) -> dict[date, list[Distance]]:
     """Return, for each day, the distances of the exchange's closes from the median of all exchanges.
 
-    Only candles of the shortest timeframe are compared; a series of longer ones has no distances.
+    Only 1m candles are compared. If the exchange has another timeframe, the lists are empty.
     """
     configured, limit = titan10.exchange(exchange), titan10.settings.checks.stray_bp
     symbols = configured.symbols if configured.timeframe.name == rollups.BASE else ()
@@ -80,11 +83,11 @@ def _inspected(verdict: SliceVerdict, *, over_limit: bool) -> SliceInspected:
 
 
 def _inspected_before(row: LedgerRow) -> SliceInspected:
-    """Return the counts of a slice whose landed file is gone. Its broken rows were reported when they were fetched."""
+    """Return the numbers of a slice without a landed file. Its broken rows were reported after the fetch."""
     return SliceInspected(
         slice=row.slice,
         valid=row.present,
         answered=row.state == SliceState.SETTLED,
         beyond_horizon=row.missing.get(Reason.BEYOND_HORIZON, 0) == row.expected,
-        note="from the ledger; the landed file is gone",
+        note="from the ledger, because the landed file no longer exists",
     )

@@ -1,7 +1,8 @@
-"""The check of landed slices against the candle rules, made once per process for each slice.
+"""Checks landed slices against the candle rules. Each process checks a slice only once.
 
-A run executes all its steps in one process. The resume check, the asset checks and the write to the database need the
-same verdict, so the first one that reads a file judges it, and `JudgedFiles` keeps the verdict for the others.
+A run executes all its steps in one process. The planning of the fetch, the asset checks and the write to the database
+need the same verdict. Therefore the first of these that reads a file checks it against the rules, and `JudgedFiles`
+keeps the verdict for the others. "Judge" means: check against the candle rules.
 """
 
 from __future__ import annotations
@@ -20,18 +21,21 @@ from titan10_dagster.candles.slices import Slice
 from titan10_dagster.landing.zone import FileIdentity, LandingZone
 from titan10_dagster.settings import CheckSettings
 
-# An entry without candles takes about 1 kB, and a run of a month with 40 symbols has 1,240 slices.
+# Largest number of files in the cache. An entry without candles takes about 1 kB. A run of a month with 40 symbols has
+# 1,240 slices.
 MOST_FILES = 4096
-# A day of 1m candles takes 69 kB. Candles that do not fit are read again when they are stored.
+# Largest size of all candles in the cache. A day of 1m candles takes 69 kB. Candles that do not fit into the cache are
+# read again when they are stored.
 MOST_BYTES = 48 << 20
 
 
 @dataclass(frozen=True)
 class SliceVerdict:
-    """The verdict on a slice, without the candles: the number of valid candles, and how many rows break each rule.
+    """The result of checking a slice against the candle rules, without the candles.
 
-    `by_concern`: how many rows break at least one rule of a concern. `shift`: the distance from the grid at which most
-        off-grid rows start; None if no row is off the grid.
+    `valid`, `broken`: the number of valid and of broken rows. `counts`: the number of rows that break each rule.
+    `by_concern`: the number of rows that break at least one rule of a concern. `shift`: the most common distance of
+    rows from the timeframe's grid, or None if all rows are on the grid.
     """
 
     record: FetchRecord
@@ -43,18 +47,18 @@ class SliceVerdict:
 
     @property
     def broken_share(self) -> float:
-        """The broken share of all rows, 0.0 to 1.0; 0.0 if there are none."""
+        """The share of broken rows in all rows (0.0 to 1.0). It is 0.0 if the slice has no rows."""
         rows = self.valid + self.broken
         return self.broken / rows if rows else 0.0
 
 
 def verdict_of(fetched: FetchedSlice) -> Verdict:
-    """Check a slice against the candle rules, as of the time of its fetch."""
+    """Check a slice against the candle rules. The time of its fetch counts as the current time."""
     return judge(fetched.candles, fetched.record.slice, fetched.record.fetched_at)
 
 
 def summary_of(record: FetchRecord, verdict: Verdict) -> SliceVerdict:
-    """Return the verdict without the candles."""
+    """Return a verdict without its candles."""
     broken = verdict.broken
     by_concern: dict[Concern, int] = {}
     if len(broken):
@@ -64,23 +68,23 @@ def summary_of(record: FetchRecord, verdict: Verdict) -> SliceVerdict:
 
 
 def exceeds_broken_limit(verdict: SliceVerdict, checks: CheckSettings) -> bool:
-    """Whether more rows of a slice break a rule than the settings allow, both by number and by share."""
+    """Return whether a slice is above both limits of the settings: the number and the share of broken rows."""
     return verdict.broken > checks.broken_rows and verdict.broken_share > checks.broken_share
 
 
 def judge_slice(fetched: FetchedSlice) -> JudgedSlice:
-    """Check a slice against the candle rules."""
+    """Check a slice against the candle rules, and return the slice with its verdict."""
     return JudgedSlice(fetched.record, verdict_of(fetched))
 
 
 def _rows_broken(broken: Broken, concern: Concern) -> int:
-    """Return how many rows break at least one rule of the concern. A row that breaks three rules counts once."""
+    """Return the number of rows that break at least one rule of the concern. Each row counts only once."""
     names = names_of(concern)
     return sum(1 for rules in broken.rules if not names.isdisjoint(rules))
 
 
 def _shift(broken: Broken, slice_: Slice) -> timedelta | None:
-    """Return the distance from the grid at which most off-grid rows start; None if no row is off the grid."""
+    """Return the most common distance of rows from the timeframe's grid, or None if all rows are on the grid."""
     offsets = broken.candles.times.view(np.int64) % slice_.series.timeframe.ms
     offsets = offsets[offsets != 0]
     if not len(offsets):
@@ -91,7 +95,11 @@ def _shift(broken: Broken, slice_: Slice) -> timedelta | None:
 
 @dataclass(frozen=True, eq=False)
 class _Known:
-    """The cached data of a file: its `verdict` after the check, and its `candles` until their use, if there is room."""
+    """The cached data of a landed file.
+
+    `verdict`: None until the file was checked. `candles`: the verdict with the candles. They are None if they were
+    already used or do not fit into the cache.
+    """
 
     identity: FileIdentity
     record: FetchRecord
@@ -100,7 +108,7 @@ class _Known:
 
     @property
     def bytes(self) -> int:
-        """The size of the candles."""
+        """The size of the candles in bytes."""
         if self.candles is None:
             return 0
         return self.candles.valid.bytes + self.candles.broken.candles.bytes
@@ -109,7 +117,7 @@ class _Known:
 class JudgedFiles:
     """The judged files of this process. Threads may share it.
 
-    A file that another process has replaced has another identity: it is read and judged again.
+    If another process has replaced a file, the file has a new identity. Then it is read and checked again.
     """
 
     def __init__(self, landing: LandingZone, *, most_files: int = MOST_FILES, most_bytes: int = MOST_BYTES) -> None:
@@ -121,15 +129,15 @@ class JudgedFiles:
         self._lock = Lock()
 
     def add(self, landed: FetchedSlice) -> None:
-        """Judge a slice that this process has just landed."""
+        """Check a slice against the candle rules that this process has just written into the landing zone."""
         identity = self._landing.identity(landed.record.slice)
         if identity is not None:
             self._judge(identity, landed)
 
     def records(self, slices: Iterable[Slice]) -> dict[Slice, FetchRecord]:
-        """Return the records of those slices that are landed, in the given order.
+        """Return the records of the slices that are in the landing zone, in the given order.
 
-        An unreadable file counts as not landed, see `LandingZone.records`.
+        A slice with an unreadable file is left out; see `LandingZone.records`.
         """
         found: dict[Slice, FetchRecord] = {}
         for slice_ in slices:
@@ -139,14 +147,17 @@ class JudgedFiles:
         return found
 
     def verdict(self, slice_: Slice) -> SliceVerdict | None:
-        """Return the verdict on the landed slice; None if it is not landed or not readable."""
+        """Return the verdict on a slice, or None if the slice has no readable file in the landing zone."""
         known = self._get(slice_)
         if known is None or known.verdict is None:
             known = self._read(slice_)
         return None if known is None else known.verdict
 
     def take(self, slice_: Slice) -> JudgedSlice | None:
-        """Return the landed slice with its judged candles, and drop these from the cache; None as in `verdict`."""
+        """Return a slice with its checked candles, or None if the slice has no readable file in the landing zone.
+
+        The candles are removed from the cache.
+        """
         known = self._get(slice_)
         if known is None or known.candles is None:
             known = self._read(slice_)
@@ -166,8 +177,8 @@ class JudgedFiles:
         return record
 
     def _read(self, slice_: Slice) -> _Known | None:
-        # The identity is read before the file, so that a file that another process replaces in between is read again
-        # later.
+        # The identity is read before the file. If another process replaces the file in between, the identities differ,
+        # and the file is read again later.
         identity = self._landing.identity(slice_)
         landed = None if identity is None else self._landing.read_or_quarantine(slice_)
         return None if identity is None or landed is None else self._judge(identity, landed)

@@ -1,6 +1,7 @@
-"""Live polling without Dagster: all exchanges at the same time and independently, in one event loop.
+"""Live polling, without Dagster. All exchanges are polled at the same time, in one event loop.
 
-An exchange that fails, is slow or is blocked delays no other exchange. No call of the database runs on the event loop.
+If an exchange fails, is slow or is blocked, it does not delay the other exchanges. Database calls run in threads and
+not on the event loop.
 """
 
 from __future__ import annotations
@@ -45,9 +46,11 @@ _OPEN = tuple(reason for reason, facts in REASONS.items() if not facts.settled)
 class LiveReport:
     """The result of polling one exchange.
 
-    lag: the time from the end of the last requested candle until it was stored, for the series that is furthest behind;
-        None if no candle was stored. failed: the reason, by symbol. postponed: symbols left to the next poll.
-    error: the problem of the exchange as a whole.
+    inserted, restated: numbers of candles. series: number of series with an answer.
+    lag: the time from the end of the last requested candle until its storage, for the series that is furthest behind.
+        None if no candle was stored.
+    failed: the reason for each failed symbol. postponed: symbols that the next poll will fetch.
+    error: the problem of the exchange as a whole, or None.
     """
 
     exchange: str
@@ -62,16 +65,16 @@ class LiveReport:
 
 
 def poll_exchanges(titan10: IngestContext, exchanges: Sequence[str]) -> list[LiveReport]:
-    """Poll the exchanges at the same time. Each report contains the problems of its exchange."""
+    """Poll the exchanges at the same time. Return a report for each exchange, which includes its problems."""
     return run_in_event_loop(poll_together(titan10, exchanges))
 
 
 async def poll_together(
     titan10: IngestContext, exchanges: Sequence[str], *, on_report: Callable[[LiveReport], None] = lambda _: None
 ) -> list[LiveReport]:
-    """Poll the exchanges at the same time, within the running event loop.
+    """Poll the exchanges at the same time, in the running event loop.
 
-    `on_report` is called with each report at once.
+    `on_report` is called with each report as soon as the report is complete.
     """
     threads = ThreadPoolExecutor(max(1, len(exchanges)), thread_name_prefix="live")
     work = _DatabaseWork(threads)
@@ -99,10 +102,10 @@ def _reported(exchange: str, result: LiveReport | BaseException) -> LiveReport:
 
 @dataclass(frozen=True)
 class _DatabaseWork:
-    """Separate threads, one per exchange, for calls that wait for the database.
+    """Separate threads for database calls, one thread for each exchange.
 
-    asyncio has few threads, and needs them to resolve host names. A database that does not answer would occupy all of
-    them, and requests to other exchanges would time out.
+    asyncio has only a few threads of its own, and uses them to resolve host names. If the database does not answer, its
+    calls would occupy all of asyncio's threads, and requests to other exchanges would time out.
     """
 
     threads: ThreadPoolExecutor
@@ -128,12 +131,13 @@ async def _poll_exchange(titan10: IngestContext, work: _DatabaseWork, exchange: 
 
 
 async def _store(titan10: IngestContext, work: _DatabaseWork, answers: Sequence[LiveAnswer]) -> WriteReport:
-    """Write the answers of one exchange, as soon as no other write of the exchange is under way.
+    """Write the answers of one exchange as soon as no other process is writing this exchange.
 
-    No connection is held between the attempts, because waiting exchanges must not prevent the others from writing.
+    The connection is returned to the pool between the attempts, so that exchanges that wait do not prevent other
+    exchanges from writing.
 
     Raises:
-        WriteUnderWay: the other write outlasted LIVE_PATIENCE.
+        WriteUnderWay: the other write took longer than LIVE_PATIENCE.
     """
     deadline, pause = time.monotonic() + writer.LIVE_PATIENCE.total_seconds(), _FIRST_PAUSE
     while True:
@@ -147,16 +151,19 @@ async def _store(titan10: IngestContext, work: _DatabaseWork, answers: Sequence[
 
 
 def markets_of(titan10: IngestContext, exchange: str) -> Resolution:
-    """Return the markets of the configured symbols. The exchange's list is requested only if none is stored.
+    """Return the markets of the configured symbols. The market list is requested only if no list is stored.
 
     Raises:
-        FetchError: the list had to be requested, but the request failed or was not allowed.
+        FetchError: the market list had to be requested, but the request failed or was not allowed.
     """
     return resolve(exchange, titan10.exchange(exchange).symbols, stored_or_read(titan10, exchange))
 
 
 def plans_of(titan10: IngestContext, exchange: str, symbols: Sequence[str]) -> list[LivePlan]:
-    """Return the request for each symbol now, from the ledger's rows of yesterday and today."""
+    """Return the requests to make now, at most one for each symbol.
+
+    They are based on the ledger's rows of yesterday and today.
+    """
     now, facts = titan10.now(), venue_of(exchange)
     slices = titan10.slices(exchange, [now.date() - _DAY, now.date()], symbols)
     known: dict[Series, dict[date, Polled]] = {slice_.series: {} for slice_ in slices}
@@ -180,10 +187,10 @@ def plans_of(titan10: IngestContext, exchange: str, symbols: Sequence[str]) -> l
 
 
 def expiring_gaps(titan10: IngestContext, exchange: str, now: datetime) -> dict[Series, datetime]:
-    """Return the start of each series' missing candles that the exchange will soon no longer serve.
+    """Return, for each series, the start of the missing candles that the exchange will soon no longer serve.
 
-    If an exchange serves only recent candles, the daily run is too late for candles of the morning, and a repair is too
-    late for candles that the daily run missed. Polling must fetch them.
+    If an exchange serves only recent candles, the daily run is too late for the candles of the morning. A repair is too
+    late for candles that the daily run missed. Therefore live polling must fetch these candles.
     """
     facts = venue_of(exchange)
     step = titan10.exchange(exchange).timeframe.delta
@@ -197,7 +204,7 @@ def expiring_gaps(titan10: IngestContext, exchange: str, now: datetime) -> dict[
 
 
 def store(titan10: IngestContext, answers: Sequence[LiveAnswer]) -> WriteReport:
-    """Check the answers of one exchange and write them as live slices in one transaction."""
+    """Check the answers of one exchange against the candle rules, and write them as live slices in one transaction."""
     judged: list[JudgedSlice] = []
     for answer in answers:
         judged.extend(_judged(titan10, answer))
@@ -213,7 +220,7 @@ def _judged(titan10: IngestContext, answer: LiveAnswer) -> Iterator[JudgedSlice]
 
 
 def _record(slice_: Slice, answer: LiveAnswer, until: datetime) -> FetchRecord:
-    """Return the record of a live slice: not answered completely, and covered up to its last candle."""
+    """Return the record of a live slice. The slice is not answered completely, and it is covered up to `until`."""
     return FetchRecord(
         slice=slice_, fetched_at=answer.requested_at, source=Source.REST, requests=1, retries=0, seconds=answer.seconds,
         answered=False, horizon=None, covered_until=until,
@@ -221,7 +228,7 @@ def _record(slice_: Slice, answer: LiveAnswer, until: datetime) -> FetchRecord:
 
 
 def _postponed(exchange: str, polled: LivePoll, error: WriteUnderWay) -> LiveReport:
-    """Return the report of a poll whose candles were not written, because another write was under way."""
+    """Return the report of a poll that could not write its candles because of another write of the exchange."""
     plans = [*(answer.plan for answer in polled.answers), *polled.postponed]
     return LiveReport(
         exchange=exchange,

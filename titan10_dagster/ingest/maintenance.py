@@ -1,4 +1,4 @@
-"""Maintenance of stored data: rollups, TimescaleDB's policies, and candles past their retention."""
+"""Maintains the stored data: refreshes rollups, applies TimescaleDB's policies, and deletes old candles."""
 
 from __future__ import annotations
 
@@ -11,18 +11,21 @@ from titan10_dagster.store.storage import Storage
 
 
 def catch_up_rollups(titan10: IngestContext) -> None:
-    """Refresh the rollups of all changed candles. Rollups that are views need no refresh."""
+    """Refresh the rollups of all changed candles. On plain PostgreSQL, nothing happens."""
     retrying(lambda: rollups.catch_up(titan10.database))
 
 
 def apply_policies(titan10: IngestContext) -> list[str]:
-    """Apply the storage settings to TimescaleDB. Return a sentence for each change."""
+    """Apply the storage settings to TimescaleDB, and return a text for each change."""
     wanted = policies.Policies.in_days(**titan10.settings.timescaledb.policies)
     return retrying(lambda: policies.apply(titan10.database, wanted))
 
 
 def drop_old_candles(titan10: IngestContext) -> Dropped | None:
-    """Delete the candles past their retention, rollups included. Return None if candles are kept forever."""
+    """Delete the candles that are older than the settings keep them, and refresh the rollups.
+
+    Return None if candles are kept forever.
+    """
     day = titan10.kept_from
     if day is None:
         return None
@@ -32,5 +35,5 @@ def drop_old_candles(titan10: IngestContext) -> Dropped | None:
 
 
 def read_storage(titan10: IngestContext) -> Storage | None:
-    """Return the chunks of the candles; None on plain PostgreSQL."""
+    """Return the state of the candle chunks, or None on plain PostgreSQL."""
     return retrying(lambda: chunk_storage.read_storage(titan10.database))

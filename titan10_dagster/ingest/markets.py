@@ -1,4 +1,4 @@
-"""The market list of an exchange: read, stored, and searched for the configured symbols."""
+"""Requests and stores the market list of an exchange, and finds the configured symbols in the list."""
 
 from __future__ import annotations
 
@@ -20,14 +20,15 @@ from titan10_dagster.store.markets import MarketStore
 
 log = logging.getLogger(__name__)
 
-# For this long, each new market list reports a change again.
+# A change of a market is reported for this long after it was last observed.
 RECENT = timedelta(days=1)
 
 
 def refresh_markets(titan10: IngestContext, exchange: str) -> MarketList:
-    """Request the spot markets of the exchange, store them, and return them.
+    """Request the exchange's list of spot markets, store the list, and return it.
 
-    If the list lacks more than a fifth of the active markets, they stay active until the next list lacks them too.
+    If more than a fifth of the active markets is missing in the list, these markets stay active until they are missing
+    in the next list too.
 
     Raises:
         FetchError: the exchange did not answer.
@@ -38,22 +39,22 @@ def refresh_markets(titan10: IngestContext, exchange: str) -> MarketList:
     unconfirmed = MarketStore(titan10.database).replace(exchange, listed.markets, titan10.now(), concerned=concerned)
     if unconfirmed:
         log.warning(
-            "%s: its market list lacks %d of the active markets, more than a fifth. They stay active until the next "
-            "list lacks them too.",
+            "%s: %d active markets, more than a fifth, are missing in the new market list. They stay active until they "
+            "are missing in the next list too.",
             *(exchange, unconfirmed),
         )
     return listed
 
 
 def market_events(titan10: IngestContext, exchange: str) -> list[str]:
-    """Return sentences about symbols that name a different market, or several markets, in the last market list."""
+    """Return a sentence for each symbol that recently changed its market, or that belongs to several markets."""
     events = events_since(titan10.database, exchange, titan10.now() - RECENT)
     kinds = (EventKind.MARKET_CHANGED, EventKind.MARKET_AMBIGUOUS)
     return [event.detail for event in events if event.kind in kinds]
 
 
 def stored_or_read(titan10: IngestContext, exchange: str) -> Sequence[Market]:
-    """Return the stored markets of the exchange; if none are stored, request them.
+    """Return the stored markets of the exchange. If no markets are stored, request the market list.
 
     Raises:
         FetchError: the list was requested without success.
@@ -62,10 +63,11 @@ def stored_or_read(titan10: IngestContext, exchange: str) -> Sequence[Market]:
 
 
 def resolve_slices(titan10: IngestContext, exchange: str, slices: Sequence[Slice]) -> Resolution:
-    """Return the markets of the slices' symbols, and for each symbol without a market the reason.
+    """Return the markets of the slices' symbols, and the reason for each symbol without a market.
 
-    The list is requested if none is stored, or if it lacks a symbol, which may have been listed since. If the exchange
-    no longer serves any of the days and no archive is configured, no request is made.
+    The market list is requested if no list is stored. It is also requested if a symbol is missing in the stored list,
+    because the symbol may have been listed since. If the exchange no longer serves any of the days and no archive is
+    configured, no request is made.
 
     Raises:
         FetchError: the list was requested without success.
@@ -79,15 +81,15 @@ def resolve_slices(titan10: IngestContext, exchange: str, slices: Sequence[Slice
     resolution = resolve(exchange, symbols, stored)
     if resolution.unknown:
         refresh_markets(titan10, exchange)
-        # Use the stored markets, because they include markets that are absent from the new list.
+        # The stored markets are used, because they include markets that are missing in the new list.
         resolution = resolve(exchange, symbols, MarketStore(titan10.database).load(exchange))
     return resolution
 
 
 def listed_by_exchange(titan10: IngestContext, exchanges: Iterable[str]) -> dict[str, list[str]]:
-    """Return the configured symbols of each exchange that are in its stored market list, in one query.
+    """Return the configured symbols of each exchange that are in the exchange's stored market list.
 
-    All symbols of an exchange are returned if no list of it is stored.
+    If no market list of an exchange is stored, all its configured symbols are returned. This takes one query.
     """
     return MarketStore(titan10.database).listed({name: titan10.exchange(name).symbols for name in exchanges})
 

@@ -1,4 +1,7 @@
-"""Probe an exchange: select settled candles, measure, compare with the expected values, and store the result."""
+"""Probes an exchange: measures how it behaves, compares this with the expected values, and stores the result.
+
+The measurement uses candles of settled days.
+"""
 
 from __future__ import annotations
 
@@ -25,17 +28,18 @@ from titan10_dagster.store import ledger, reader
 from titan10_dagster.store.ledger import LedgerRow
 from titan10_dagster.store.probes import Probe, ProbeStore
 
-_SETTLED_FOR = timedelta(days=2)  # more recent days may still change
-_LOOK_BACK = timedelta(days=60)
+_SETTLED_FOR = timedelta(days=2)  # candles of more recent days may still change
+_LOOK_BACK = timedelta(days=60)  # settled days are searched this far back
 _HOUR = timedelta(hours=1)
 
 
 def probe_exchange(titan10: IngestContext, exchange: str) -> Probe:
-    """Measure how the exchange behaves, compare it with its record and the last probe, and keep the result.
+    """Measure how the exchange behaves, compare this with the exchange's record and the last probe, and store the
+    result.
 
     Raises:
-        FetchError: the exchange lists none of its configured symbols, or refuses this address.
-        BreakerOpen: no request may be made now.
+        FetchError: none of the configured symbols is an active market, or the exchange refuses this address.
+        BreakerOpen: the circuit breaker does not allow requests now.
     """
     began, record = titan10.now(), venue_of(exchange)
     markets = _configured(titan10, exchange)
@@ -54,7 +58,7 @@ def _configured(titan10: IngestContext, exchange: str) -> Sequence[Market]:
     active = [market for market in found if market.active]
     if not active:
         raise FetchError(
-            f"{exchange}: it lists none of its configured symbols as trading, so there is nothing to probe it with:"
+            f"{exchange} cannot be probed, because none of the configured symbols is an active market:"
             f" correct exchanges.{exchange}.symbols in titan10.toml.",
             exchange=exchange,
         )
@@ -79,7 +83,11 @@ def _sample(titan10: IngestContext, exchange: str, record: Venue, markets: Seque
 
 
 def _start_of_page(record: Venue, busy: Series, row: LedgerRow | None, now: datetime) -> datetime:
-    """Return the start of a settled day or, if the exchange serves no such day, the start of its last candles."""
+    """Return the start of the page to measure.
+
+    This is the start of a settled day. If the exchange does not serve a settled day any more, it is the start of the
+    newest page.
+    """
     step = busy.timeframe.delta
     if row is not None and (record.depth is None or row.slice.start > now - (record.depth - 60) * step):
         return row.slice.start
@@ -90,7 +98,7 @@ def _start_of_page(record: Venue, busy: Series, row: LedgerRow | None, now: date
 
 
 def _oldest_day(titan10: IngestContext, series: Series, record: Venue) -> date | None:
-    """Return the first day of the series with stored candles."""
+    """Return the first settled day of the series with stored candles, or None if the exchange has a fixed depth."""
     if record.depth is not None:
         return None
     start, last = titan10.exchange(series.exchange).start, (titan10.now() - _SETTLED_FOR).date()
@@ -99,7 +107,7 @@ def _oldest_day(titan10: IngestContext, series: Series, record: Venue) -> date |
 
 
 def _stored(titan10: IngestContext, series: Series, start: datetime, end: datetime) -> NDArray[np.float64]:
-    """Return the stored candles as rows of [ms, open, high, low, close, volume]."""
+    """Return the stored candles as rows of [time in ms, open, high, low, close, volume]."""
     if end <= start:
         return np.empty((0, 6))
     frame = reader.candles(titan10.database, series, start, end)

@@ -1,4 +1,7 @@
-"""Reconcile an exchange's archive with its REST interface: compare settled days from both. Nothing stored changes."""
+"""Reconciles an exchange's archive with its REST interface: compares settled days from both.
+
+Stored candles do not change.
+"""
 
 from __future__ import annotations
 
@@ -25,18 +28,19 @@ from titan10_dagster.store import ledger
 from titan10_dagster.store.database import retrying
 
 _DAY = timedelta(days=1)
-_SLICES_AT_ONCE = 64  # slices in memory, from both sources: 9 MB
-MOST_DIFFERENCES = 100_000  # differences kept with their values; all differences are counted
+_SLICES_AT_ONCE = 64  # slices that are compared together; from both sources, they take 9 MB of memory
+MOST_DIFFERENCES = 100_000  # differences that are kept with their values; all differences are counted
 
 
 @dataclass(frozen=True)
 class Reconciliation:
-    """The result of comparing a sample of settled days.
+    """The result of comparing a sample of settled days from the archive and from REST.
 
-    settled: the number of settled slices in the range. rate: the rate among the slices that both sources still serve.
-        compared: the comparisons by series and day. not_compared: chosen slices that a source did not deliver
-        completely, each with the reason. requests: the number of REST requests.
-    files: the number of archive files that were read.
+    settled: the number of settled slices from `first` to `last`.
+    rate: the rate of differing candles, for all slices that both sources still serve.
+    compared: the comparisons in order of series and day.
+    not_compared: the slices of the sample that a source did not deliver completely, each with the reason.
+    requests: the number of REST requests. files: the number of archive files that were read.
     """
 
     exchange: str
@@ -53,7 +57,7 @@ class Reconciliation:
 
     @property
     def differences(self) -> Iterator[Difference]:
-        """The kept differences, by series and time."""
+        """The differences that were kept, in order of series and time."""
         for comparison in self.compared:
             yield from comparison.differences
 
@@ -69,18 +73,19 @@ def reconcile(
     symbols: Sequence[str] | None = None,
     most: int | None = None,
 ) -> Reconciliation:
-    """Compare a random sample of the settled slices between two days (both included) from archive and REST.
+    """Compare a random sample of the settled slices from `first` to `last` (both included) from archive and REST.
 
-    Both are checked against the candle rules first, and their valid candles are compared. Files are read in the same
-    way as by a backfill of all settled days of their month, so a monthly file is compared if a backfill would use it.
-    Candles, ledger and landing zone do not change; downloaded files are kept in the cache.
+    Only valid candles are compared. Candles from both sources are checked against the candle rules first. Files are
+    chosen as in a backfill of all settled days of a month. If such a backfill would use a monthly file, the monthly
+    file is compared. Candles, ledger and landing zone do not change. Downloaded files are kept in the cache.
 
     Args:
-        share: of the slices, above 0.0 to 1.0. seed: the same seed draws the same sample.
-        most: the maximum size of the sample.
+        share: the share of the slices to compare, above 0.0 and at most 1.0.
+        seed: a number. The same number selects the same sample.
+        most: the largest number of slices to compare.
 
     Raises:
-        SettingsError: the exchange has no archive, or its licence was not accepted in the settings.
+        SettingsError: the exchange has no archive, or the archive's licence was not accepted in the settings.
         FetchError: the exchange as a whole failed.
     """
     archive = _archive(titan10, exchange)
@@ -110,13 +115,12 @@ def reconcile(
 
 
 def summary(result: Reconciliation) -> str:
-    """Say in a few sentences what was compared and how much of it differs."""
+    """Return a few sentences: how much was compared, and how much of this differs."""
     rate = result.rate
     if not rate.days:
         return (
-            f"{result.exchange}: no day was compared. {result.settled} settled days of a symbol lie between"
-            f" {result.first} and {result.last}, and {len(result.not_compared)} of them were chosen and could not be"
-            " compared."
+            f"{result.exchange}: no day was compared. {result.settled} days of a symbol are settled from"
+            f" {result.first} to {result.last}. Of the sample, {len(result.not_compared)} days could not be compared."
         )
     low, high = rate.interval
     days = f"{rate.days} of {rate.population} settled days of a symbol"
@@ -141,7 +145,7 @@ def _archive(titan10: IngestContext, exchange: str) -> Archive:
 def _settled(
     titan10: IngestContext, exchange: str, first: date, last: date, symbols: Sequence[str] | None
 ) -> list[Slice]:
-    """Return the settled slices of the days that have candles."""
+    """Return the settled slices with candles from `first` to `last`, both included."""
     configured = titan10.exchange(exchange)
     wanted = configured.symbols if symbols is None else symbols
     rows = retrying(lambda: ledger.settled(titan10.database, exchange, configured.timeframe, list(wanted), first, last))
@@ -151,7 +155,7 @@ def _settled(
 def _served_by_both(
     titan10: IngestContext, archive: Archive, markets: Sequence[Market], slices: Sequence[Slice]
 ) -> list[Slice]:
-    """Return the slices that the archive has published and REST has not deleted yet."""
+    """Return the slices that the archive has already published and REST still serves."""
     now = titan10.now()
     _, refused = plan_units(archive, slices, _by_symbol(markets), now)
     served = []
@@ -164,7 +168,10 @@ def _served_by_both(
 
 
 def _batches(sample: Sequence[Slice]) -> Iterator[list[Slice]]:
-    """Yield the slices, a few dozen at a time. The days of one series and month stay together, to read a file once."""
+    """Yield the slices in batches of a few dozen.
+
+    The days of one series and month are in the same batch, so that a monthly file is read only once.
+    """
     batch: list[Slice] = []
     for slice_ in sample:
         is_same_file = batch and (batch[-1].series, month_of(batch[-1].day)) == (slice_.series, month_of(slice_.day))
@@ -178,7 +185,7 @@ def _batches(sample: Sequence[Slice]) -> Iterator[list[Slice]]:
 
 @dataclass
 class _Work:
-    """One reconciliation, batch by batch."""
+    """The state of one reconciliation, which compares batch by batch."""
 
     titan10: IngestContext
     exchange: str
@@ -192,7 +199,7 @@ class _Work:
     kept: int = 0
 
     def compare(self, batch: Sequence[Slice]) -> None:
-        """Fetch the slices from the archive, fetch the slices that it has from REST too, and compare them."""
+        """Fetch the slices from the archive. Fetch the delivered slices from REST too, and compare both."""
         from_archive, from_rest = _Collected(), _Collected()
         read = run_in_event_loop(
             read_archive(
@@ -225,7 +232,7 @@ class _Work:
 
 @dataclass
 class _Collected:
-    """A store in memory for fetched slices. It is called in threads, once per slice."""
+    """The fetched slices in memory. Fetches call the object with each slice, possibly in several threads."""
 
     slices: dict[Slice, FetchedSlice] = field(default_factory=dict)
 
@@ -234,7 +241,7 @@ class _Collected:
 
 
 def _not_usable(slice_: Slice, rest: _Collected, report: FetchReport) -> str | None:
-    """Return why the REST answer for a slice cannot be compared; None if it can."""
+    """Return the reason why the REST answer for a slice cannot be compared, or None if it can be compared."""
     error = report.failed.get(slice_.series.symbol)
     fetched = rest.slices.get(slice_)
     if fetched is None:

@@ -1,8 +1,9 @@
-"""Find archive files that were replaced after they were read, and read them again.
+"""Finds archive files that were replaced after Titan-10 had read them, and reads their days again.
 
-Archives replace files years later, mostly without notice (binance-public-data issues 413, 436, 475). Each file from
-which stored candles were read is checked once a month with a HEAD request. If the archive now has a different file at
-that address, its days are read again in the ordinary way: values that differ become restatements that name both files.
+Archives replace files even years later, mostly without notice (binance-public-data issues 413, 436, 475). Each file
+from which stored candles were read is checked once a month with a HEAD request. If the archive now has a different file
+at this address, its days are read again in the usual way. Values that differ become restatements with both files as
+sources.
 """
 
 from __future__ import annotations
@@ -32,14 +33,17 @@ from titan10_dagster.store.writer import WriteReport
 
 log = logging.getLogger(__name__)
 
-CHECKED_AFTER = timedelta(days=25)  # less than the month between two runs
-MOST_FILES = 20_000  # in one run; the next run continues
-_AT_ONCE = 500
+CHECKED_AFTER = timedelta(days=25)  # time between two checks of a file; less than the month between two runs
+MOST_FILES = 20_000  # largest number of files that one run checks; the next run continues
+_AT_ONCE = 500  # number of HEAD requests at the same time
 
 
 @dataclass(frozen=True)
 class ReplacedFile:
-    """A file that the archive replaced, the slices that were read again, and how many of their candles changed."""
+    """A file that the archive has replaced, and the slices that were read again.
+
+    `restated`, `inserted`: the numbers of changed and new candles in these slices.
+    """
 
     url: str
     slices: tuple[Slice, ...]
@@ -49,7 +53,11 @@ class ReplacedFile:
 
 @dataclass(frozen=True)
 class FileCheck:
-    """The result of a check of files. absent: addresses that no longer have a file. failed: the reason, by address."""
+    """The result of a check of archive files.
+
+    `checked`: the number of checked files. `replaced`: the replaced files. `absent`: the addresses at which the archive
+    no longer has a file. `failed`: the addresses that could not be checked, each with the reason.
+    """
 
     checked: int
     replaced: tuple[ReplacedFile, ...]
@@ -59,7 +67,7 @@ class FileCheck:
 
 @dataclass
 class _Answers:
-    """The answers to HEAD requests."""
+    """The files whose HEAD requests were answered, by result, and the addresses of failed requests."""
 
     unchanged: list[UsedFile] = field(default_factory=list)
     replaced: list[UsedFile] = field(default_factory=list)
@@ -68,10 +76,10 @@ class _Answers:
 
 
 def check_files(titan10: IngestContext, exchange: str, *, most: int = MOST_FILES) -> FileCheck:
-    """Check the archive files of an exchange that were not checked for a month, and read replaced ones again.
+    """Check the archive files of an exchange that were not checked for CHECKED_AFTER. Read replaced files again.
 
-    Without an archive among its sources nothing is checked. Files of another address than the settings name, such as a
-    former mirror, are left out.
+    If the exchange has no archive in the settings, nothing is checked. Files with another address than the archive in
+    the settings, such as files of a former mirror, are left out.
     """
     archive = archive_of(titan10, exchange)
     if archive is None:
@@ -82,7 +90,7 @@ def check_files(titan10: IngestContext, exchange: str, *, most: int = MOST_FILES
     retrying(lambda: note_unchanged(titan10.database, answers.unchanged, now))
     replaced = [_read_again(titan10, exchange, archive, file) for file in answers.replaced]
     for file in answers.absent:
-        log.warning("%s: the archive no longer has %s; its candles stay stored", exchange, file.url)
+        log.warning("%s: the archive no longer has the file %s; the candles stay stored", exchange, file.url)
     return FileCheck(
         len(answers.unchanged) + len(answers.replaced) + len(answers.absent),
         tuple(replaced),
@@ -144,12 +152,12 @@ def _record(titan10: IngestContext, exchange: str, replaced: ReplacedFile) -> No
 
 
 def sentence(exchange: str, replaced: ReplacedFile) -> str:
-    """Say which file was replaced, and what changed."""
+    """Return sentences that describe which file was replaced, and which candles changed."""
     if not replaced.slices:
-        return f"{exchange} replaced its file {replaced.url}, and the new one could not be read: see the run's log."
+        return f"{exchange} replaced its file {replaced.url}, and the new file could not be read: see the run's log."
     days = [slice_.day for slice_ in replaced.slices]
     return (
         f"{exchange} replaced its file {replaced.url}. The days {min(days)} to {max(days)} were read again:"
-        f" {replaced.restated:,} candles have other values, {replaced.inserted:,} are new. The former values are in the"
-        " table restatements."
+        f" {replaced.restated:,} candles have other values, and {replaced.inserted:,} candles are new. The former"
+        " values are in the table restatements."
     )

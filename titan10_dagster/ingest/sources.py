@@ -1,11 +1,13 @@
-"""The sources of candles of an exchange, in the order of the settings, and the choice of a source for each slice.
+"""The sources of candles of an exchange: REST and the exchange's archive. Each slice is fetched from one or more
+sources.
 
-A source returns the slices that it cannot serve and the cost of the others, and brings slices into the landing zone.
-The sources are REST and the exchange's archive. `titan10 import` is not a source, because the user chooses its files.
+The settings contain the order of the sources. A source can return the slices that it cannot serve, and the cost of the
+slices that it can serve. It can also fetch slices into the landing zone. `titan10 import` is not a source, because the
+user chooses its files.
 
 A slice is requested from the first source that can serve it. Candles that this source does not have are requested from
 the next source. If no source is left, REST records why the candles are missing, because only the exchange itself can
-know this.
+know the reason.
 """
 
 from __future__ import annotations
@@ -39,11 +41,13 @@ Land = Callable[[FetchedSlice], None]
 
 @dataclass(frozen=True)
 class Brought:
-    """The result of bringing some slices.
+    """The result of fetching slices from one or more sources.
 
-    left: the slices that were not brought, or not completely, each with the reason. failed: symbols that REST could not
-        serve. report: the report on the REST requests, if there were any. spent: the cost of each source.
-        not_in_archive: the slices that the archive did not bring, each with the reason.
+    left: the slices that were not fetched completely, each with the reason.
+    failed: the symbols that REST could not serve, each with the error.
+    report: the report on the REST requests, or None if no request was made.
+    spent: the cost of each source.
+    not_in_archive: the slices that were not fetched completely from the archive, each with the reason.
     """
 
     left: Mapping[Slice, str] = field(default_factory=dict)
@@ -53,7 +57,7 @@ class Brought:
     not_in_archive: Mapping[Slice, str] = field(default_factory=dict)
 
     def then(self, later: Brought) -> Brought:
-        """Return both results together. `left` is taken from the later result."""
+        """Return this result and a later result as one result. `left` comes from the later result."""
         return Brought(
             later.left,
             {**self.failed, **later.failed},
@@ -68,19 +72,20 @@ class CandleSource(Protocol):
 
     @property
     def source(self) -> Source:
-        """The name of the source in records and settings."""
+        """The kind of the source, as in records and settings."""
 
     def refuse(self, slices: Collection[Slice]) -> Mapping[Slice, str]:
         """Return the slices that the source cannot serve, each with the reason. No request is made."""
 
     def cost(self, slices: Sequence[Slice]) -> Cost:
-        """Return the cost of bringing the slices, after the slices of earlier calls. The source can serve all of them.
+        """Return the cost of fetching the slices, if the slices of earlier calls are fetched before. No request is
+        made.
 
-        No request is made.
+        The source must be able to serve all slices.
         """
 
     def bring(self, slices: Sequence[Slice], land: Land) -> Brought:
-        """Fetch the slices and pass each to `land`.
+        """Fetch the slices, and pass each slice to `land`.
 
         Raises:
             FetchError: the exchange as a whole failed.
@@ -89,7 +94,7 @@ class CandleSource(Protocol):
 
 @dataclass(frozen=True)
 class RestSource:
-    """The exchange's own interface."""
+    """The REST interface of the exchange."""
 
     titan10: IngestContext
     exchange: str
@@ -101,7 +106,7 @@ class RestSource:
         refused = {}
         for slice_ in slices:
             if not venue.reaches(slice_, now):
-                refused[slice_] = f"{self.exchange} no longer serves it"
+                refused[slice_] = f"{self.exchange} no longer serves this day"
         return refused
 
     def cost(self, slices: Sequence[Slice]) -> Cost:
@@ -124,7 +129,7 @@ class RestSource:
         def land_and_note(fetched: FetchedSlice) -> None:
             horizon, slice_ = fetched.record.horizon, fetched.record.slice
             if horizon is not None and horizon > slice_.start:
-                beyond[slice_] = f"{self.exchange} no longer serves it"
+                beyond[slice_] = f"{self.exchange} no longer serves this day"
             land(fetched)
 
         report = run_in_event_loop(fetch_by_rest(self.titan10, self.exchange, self.markets, slices, land_and_note))
@@ -136,14 +141,17 @@ class RestSource:
 
 @dataclass(frozen=True)
 class ArchiveSource:
-    """The candle files of the exchange."""
+    """The archive of the exchange: its candle files.
+
+    `foreseen`: the paths of files that an earlier call of `cost` has counted.
+    """
 
     titan10: IngestContext
     exchange: str
     markets: Sequence[Market]
     archive: Archive
     source: Source = Source.ARCHIVE
-    foreseen: set[str] = field(default_factory=set, compare=False)  # files that an earlier call of `cost` counted
+    foreseen: set[str] = field(default_factory=set, compare=False)
 
     def refuse(self, slices: Collection[Slice]) -> Mapping[Slice, str]:
         _, refused = plan_units(self.archive, slices, self._by_symbol, self.titan10.now())
@@ -172,12 +180,12 @@ class ArchiveSource:
 
 
 def speed_now() -> Speed:
-    """Return how fast this machine works under its present load."""
+    """Return the speed of this machine under its current load."""
     return Speed().under(os.getloadavg()[0], os.cpu_count() or 1)
 
 
 def sources_of(titan10: IngestContext, exchange: str, markets: Sequence[Market]) -> list[CandleSource]:
-    """Return the sources that the settings name for the exchange, in their order."""
+    """Return the exchange's sources in the order of the settings."""
     archive = archive_of(titan10, exchange)
     found: list[CandleSource] = []
     for name in titan10.exchange(exchange).sources:
@@ -203,13 +211,13 @@ def assign(sources: Sequence[CandleSource], slices: Iterable[Slice]) -> list[tup
 
 
 def bring(sources: Sequence[CandleSource], slices: Iterable[Slice], land: Land) -> Brought:
-    """Bring the slices from the sources, in turn; see the module's description.
+    """Fetch the slices from the sources, one source after the other, as the module's docstring describes.
 
     Raises:
-        FetchError: the exchange as a whole failed. What landed stays landed.
+        FetchError: the exchange as a whole failed. Slices that have landed stay in the landing zone.
     """
     done = Brought(left=dict.fromkeys(sorted(set(slices)), ""))
-    reasons: dict[Slice, str] = {}  # reasons why the archive did not bring a slice
+    reasons: dict[Slice, str] = {}  # why a slice was not fetched completely from the archive
     rest = [source for source in sources if source.source is Source.REST]
     turns = list(sources)
     if rest and sources[-1] is not rest[0]:
@@ -229,7 +237,7 @@ def bring(sources: Sequence[CandleSource], slices: Iterable[Slice], land: Land) 
 
 
 def _noting(reasons: Mapping[Slice, str], land: Land) -> Land:
-    """Return a variant of `land` for slices that the archive left to REST, which adds the reason to their records."""
+    """Return a variant of `land` that adds a note to the record: the reason why the archive did not serve the slice."""
 
     def land_with_note(fetched: FetchedSlice) -> None:
         reason = reasons.get(fetched.record.slice)

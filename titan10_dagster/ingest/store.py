@@ -1,4 +1,4 @@
-"""Write landed slices to the database: the use case behind the IO manager of `<exchange>/ohlcv`."""
+"""Writes landed slices to the database. The IO manager of the asset `<exchange>/ohlcv` uses this module."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ log = logging.getLogger(__name__)
 
 
 def store_slices(titan10: IngestContext, slices: Sequence[Slice]) -> WriteReport:
-    """Write landed slices of one exchange in one transaction, then classify outages again where the evidence changed.
+    """Write landed slices of one exchange in one transaction.
 
-    The transaction is repeated while the database is unavailable.
+    Afterwards outages are classified again on the days with new evidence. The transaction is repeated while the
+    database is unavailable.
 
     Raises:
-        DatabaseUnavailable: the database stayed unavailable; nothing was written.
+        DatabaseUnavailable: the database stayed unavailable, and nothing was written.
     """
     report = retrying(lambda: write_slices(titan10.database, judged_slices(titan10, slices)))
     _classify_outages(titan10)
@@ -31,7 +32,7 @@ def store_slices(titan10: IngestContext, slices: Sequence[Slice]) -> WriteReport
 
 
 def judged_slices(titan10: IngestContext, slices: Sequence[Slice]) -> Iterator[JudgedSlice]:
-    """Yield the landed slices of `slices`, with their verdicts."""
+    """Yield the slices that are in the landing zone, with their verdicts."""
     for slice_ in slices:
         judged = titan10.judged.take(slice_)
         if judged is not None:
@@ -39,9 +40,9 @@ def judged_slices(titan10: IngestContext, slices: Sequence[Slice]) -> Iterator[J
 
 
 def refresh_rollups(titan10: IngestContext, report: WriteReport) -> None:
-    """Refresh the rollups of the days in which a write changed candles. Rollups that are views need no refresh.
+    """Refresh the rollups of the days on which a write changed candles. On plain PostgreSQL, nothing happens.
 
-    The candles are already stored, so an error is only logged, and the next refresh of the rollups repairs it.
+    The candles are already stored, so an error is only logged. The next refresh of the rollups completes the work.
     """
     changed = []
     for slice_, done in report.by_slice.items():
@@ -50,12 +51,12 @@ def refresh_rollups(titan10: IngestContext, report: WriteReport) -> None:
     try:
         retrying(lambda: rollups.refresh(titan10.database, windows(changed)))
     except StoreError as error:
-        log.warning("the rollups were not refreshed, and will be within minutes: %s", error)
+        log.warning("the rollups were not refreshed; they are refreshed again within minutes: %s", error)
 
 
 def _classify_outages(titan10: IngestContext) -> None:
-    """Classify outages and minutes without trades. The candles are stored by then, so an error is only logged."""
+    """Classify outages and minutes without trades. The candles are already stored, so an error is only logged."""
     try:
         retrying(lambda: classify_outages(titan10.database))
     except StoreError as error:
-        log.warning("outages were not classified, and will be after the next write: %s", error)
+        log.warning("outages were not classified; they are classified after the next write: %s", error)

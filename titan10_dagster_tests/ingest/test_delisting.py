@@ -132,7 +132,7 @@ def test_a_closed_market_of_which_no_candle_is_served_at_all_is_final(make_world
     fetch(titan10, slices)
     rows = ledger_rows(titan10, slices).values()
     assert {(row.state, row.missing[Reason.BEYOND_HORIZON]) for row in rows} == {("settled", 1440)}
-    assert {row.note for row in rows} == {f"{CLOSED_NOTE}binance serves no candle of it"}
+    assert {row.note for row in rows} == {f"{CLOSED_NOTE}binance serves no candles of this market"}
 
 
 def test_a_market_that_stopped_within_a_day_is_not_called_closed(make_world: MakeWorld) -> None:
@@ -209,7 +209,7 @@ def test_yesterday_of_a_market_that_kraken_closed_days_ago_is_delisted(
     row = ledger_rows(titan10, titan10.slices("kraken", [yesterday], ["BTC/EUR"]))
     (euro,) = row.values()
     assert (euro.state, euro.unexplained) == ("settled", 0)
-    assert euro.note == f"{CLOSED_NOTE}kraken serves no candle of it"
+    assert euro.note == f"{CLOSED_NOTE}kraken serves no candles of this market"
     before = len(world.candle_requests("kraken"))
     assert before <= 8
     fetch_kraken(titan10, yesterday)

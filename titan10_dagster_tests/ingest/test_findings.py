@@ -110,7 +110,7 @@ def test_missing_candles_are_a_warning_with_a_table_of_symbols() -> None:
     finding = is_complete([inspected(), inspected("XRP/ETH", valid=1000)])
     assert (finding.passed, finding.severity) == (False, WARN)
     assert [(row["symbol"], row["missing"], row["why"]) for row in finding.rows] == [
-        ("XRP/ETH", 440, "absent from a good answer")
+        ("XRP/ETH", 440, "absent from a complete answer")
     ]
 
 
@@ -125,7 +125,7 @@ def test_the_reason_for_missing_candles_is_the_one_that_is_known() -> None:
         ]
     )
     assert [row["why"] for row in found.rows] == [
-        "older than what the exchange still serves; it serves 12 hours",
+        "so old that the exchange no longer serves it; it serves 12 hours",
         "HTTP 500",
         "the exchange did not answer for the whole day",
         "10 rows are broken",

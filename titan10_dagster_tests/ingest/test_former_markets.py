@@ -62,7 +62,7 @@ def test_what_a_former_market_lacks_is_final_and_its_candles_and_files_stay(make
     rows = ledger_rows(titan10, former)
     counts = [(row.state, row.present, row.missing.get(Reason.BEYOND_HORIZON)) for row in rows.values()]
     assert counts == [("settled", 0, 1440), ("settled", 1380, 60)]
-    assert "are of the market BTCUSDT" in str(rows[former[1]].note)
+    assert "belong to the market BTCUSDT" in str(rows[former[1]].note)
     assert titan10.landing.identity(former[1]) == files[former[1]]
     assert open_slices(titan10) == []
     assert fetch(titan10, former) == 0

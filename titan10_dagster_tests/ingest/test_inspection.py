@@ -28,7 +28,7 @@ def test_a_slice_is_inspected_by_its_file_then_by_the_ledger(make_world: MakeWor
     (from_ledger, _) = inspect_slices(titan10, slices)
     assert (from_ledger.valid, from_ledger.broken, from_ledger.answered) == (1439, 0, True)
     assert from_ledger.note is not None
-    assert "landed file is gone" in from_ledger.note
+    assert "landed file no longer exists" in from_ledger.note
 
 
 def test_days_before_the_start_are_not_inspected(make_world: MakeWorld) -> None:

@@ -69,7 +69,8 @@ def test_days_of_the_former_market_are_not_fetched_from_the_present_one(make_wor
     assert world.candle_requests("binance") == []
     (row,) = ledger_rows(world.titan10, world.titan10.slices("binance", [before])).values()
     assert (row.state, row.present, row.missing[Reason.BEYOND_HORIZON]) == ("settled", 0, 1440)
-    assert "are of the market BTCUSDT, and binance gives BTCV2USDT under this symbol now" in str(row.note)
+    assert "belong to the market BTCUSDT. They are not fetched" in str(row.note)
+    assert "this symbol is now the market BTCV2USDT" in str(row.note)
 
 
 def test_the_markets_asset_has_a_check_of_its_own(make_world: MakeWorld) -> None:
