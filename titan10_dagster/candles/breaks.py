@@ -1,24 +1,27 @@
-"""Breaks of a series: times at which the unit of its prices changes.
+"""Breaks of a series: times at which the unit of the prices changes.
 
-Rollups, filled candles and exports do not cross them.
+Rollups, filled candles and exports do not combine candles from both sides of a break.
 
-A redenomination shows as a jump of the price with the opposite jump of the volume: LUNA traded at 0.000014, was silent
-for 36 hours, and went on at 0.014 with a thousandth of the volume. Without a jump of the volume, a price jump is a
-break only after a day of silence, because prices of illiquid pairs can jump.
+After a redenomination, the price jumps and the volume jumps in the opposite direction. Example: LUNA traded at
+0.000014, was silent for 36 hours, and then traded at 0.014 with a thousandth of the volume. If the volume does not jump
+too, a price jump usually counts as a break only after a day of silence, because prices of illiquid pairs can jump.
 
-| kind | jump of the price | and |
+| kind | price jumps by | further condition |
 |-|-|-|
-| redenomination | at least 3.5 times, after an hour of silence or more | volumes jump the other way |
-| redenomination | at least 8 times, after less | volumes jump the other way |
-| price_jump | at least 10 times, after a day of silence or more | - |
-| price_jump | at least 10 times | the first candle after it has no trade, and only trades move a price |
-| market | - | the exchange uses the symbol for a different market (`candles/identity.py`) |
+| redenomination | a factor of 3.5 or more, after at least an hour of silence | volume jumps in the opposite direction |
+| redenomination | a factor of 8 or more, after a shorter silence | volume jumps in the opposite direction |
+| price_jump | a factor of 10 or more, after at least a day of silence | - |
+| price_jump | a factor of 10 or more | the first candle after the jump has no trade (only trades move a price) |
+| market | any factor | the exchange uses the symbol for a different market (`candles/identity.py`) |
 
-Jumps count in both directions. The smallest jump leaves room for a redenomination of 4 to 1 with a price that moved by
-an eighth meanwhile. "The other way": the typical traded value (price times volume) of the candles before and
-after differs by less than the factor 20, while the volume differs by more than half of the price's factor, or by more
-than the factor 20: volumes of a quiet pair differ by themselves from one half hour to the next. The typical volume is
-the median of the candles with trades.
+The factors apply to rises and to falls. The smallest factor is 3.5, so that a redenomination of 4 to 1 is found even if
+the market price moved by an eighth at the same time.
+
+The volume jumps in the opposite direction if two conditions hold for typical candles before and after the jump. First,
+the traded value (price times volume) changes by less than the factor 20. Second, the volume changes by more than half
+of the price's factor, or by more than the factor 20. The limits are wide, because the volume of a quiet pair also
+changes without a break from one half hour to the next. The typical volume is the median volume of the candles with
+trades.
 """
 
 from __future__ import annotations
@@ -42,7 +45,7 @@ _DAY = np.timedelta64(86_400_000, "ms")
 
 
 class BreakKind(StrEnum):
-    """The reason of a break. The first two kinds are found in the candles."""
+    """The kind of a break. Redenominations and price jumps are found in the candles, market changes in market lists."""
 
     REDENOMINATION = "redenomination"
     PRICE_JUMP = "price_jump"
@@ -51,9 +54,10 @@ class BreakKind(StrEnum):
 
 @dataclass(frozen=True)
 class Break:
-    """A series before and after `at`, the start of its first candle after the break (aware, UTC).
+    """A break of a series.
 
-    Factors are the new value divided by the old one.
+    at: the start of the first candle after the break (aware, UTC).
+    price_factor, volume_factor: the value after the break divided by the value before the break.
     """
 
     at: datetime
@@ -63,7 +67,7 @@ class Break:
 
 
 def ends_of(candles: Candles) -> Candles:
-    """Return the first and last candles of a slice, as many as a comparison with its neighbours needs."""
+    """Return the candles at both ends of a slice. They are needed to find breaks between neighbouring slices."""
     count = len(candles)
     if count <= 2 * SAMPLE:
         return candles
@@ -71,7 +75,7 @@ def ends_of(candles: Candles) -> Candles:
 
 
 def breaks_within(candles: Candles) -> list[Break]:
-    """Return the breaks between consecutive candles; `candles` are in ascending order."""
+    """Return the breaks between consecutive candles. `candles`: sorted by time."""
     breaks = []
     for index in _jumps(candles):
         found = _break_at(candles, index)
@@ -81,7 +85,7 @@ def breaks_within(candles: Candles) -> list[Break]:
 
 
 def break_between(before: Candles, after: Candles) -> Break | None:
-    """Return the break between the last candle of `before` and the first candle of `after`, if there is one."""
+    """Return the break between the last candle of `before` and the first candle of `after`; None if there is none."""
     joined = Candles.joined(before, after)
     if not len(before) or not len(after) or len(before) not in _jumps(joined):
         return None
@@ -89,7 +93,7 @@ def break_between(before: Candles, after: Candles) -> Break | None:
 
 
 def _jumps(candles: Candles) -> list[int]:
-    """Return the positions of candles with an open far from the previous close."""
+    """Return the positions of the candles whose open differs from the previous close by the smallest factor or more."""
     if len(candles) < 2:
         return []
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -99,7 +103,10 @@ def _jumps(candles: Candles) -> list[int]:
 
 
 def _break_at(candles: Candles, index: int) -> Break | None:
-    """Classify the jump at this position by the silence before it and by the volumes around it."""
+    """Return the break at this position; None if the price jump at this position is not a break.
+
+    The decision depends on the silence before the jump and on the volumes around the jump.
+    """
     before, after = candles.cut(max(index - SAMPLE, 0), index), candles.cut(index, index + SAMPLE)
     price = float(after.open[0] / before.close[-1])
     volume = _ratio(_typical_volume(after), _typical_volume(before))
@@ -118,13 +125,13 @@ def _volumes_jump_the_other_way(price: float, volume: float) -> bool:
         return False
     value = price * volume
     is_same_value = 1 / _SAME_VALUE < value < _SAME_VALUE
-    # Treat a fall of the price with a rise of the volume as the reverse of a rise of the price.
+    # A fall of the price is handled like a rise, with the inverse factors.
     rise, fall = (price, volume) if price > 1 else (1 / price, 1 / volume)
     return is_same_value and fall < max(2 / rise, 1 / _SAME_VALUE)
 
 
 def _typical_volume(candles: Candles) -> float:
-    """Return the median volume of the candles with trades; 0 if there are none."""
+    """Return the median volume of the candles with trades; 0 if no candle has trades."""
     traded = candles.volume[candles.volume > 0]
     return float(np.median(traded)) if len(traded) else 0.0
 

@@ -1,6 +1,6 @@
-"""Candles as columns of numbers.
+"""The class `Candles`: candles as columns of numbers.
 
-Candles have this form from the exchange's answer until they are written to the table.
+Candles are in this form from the answer of the exchange until they are written to the table.
 """
 
 from __future__ import annotations
@@ -23,19 +23,21 @@ Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 _WIDTH = len(COLUMNS)
-END_OF_TIME_MS = 253_402_300_800_000  # the year 10000; microseconds misread as milliseconds are above it
+# The start of the year 10000. A time in microseconds that is taken for milliseconds is above this limit.
+END_OF_TIME_MS = 253_402_300_800_000
 
 
 class MalformedRows(ValueError):
-    """Rows that are not [ms, open, high, low, close, volume]."""
+    """An error for rows that do not have the form [time in ms, open, high, low, close, volume]."""
 
 
 @dataclass(frozen=True, eq=False)
 class Candles:
-    """Candles in any order. No method changes an array: a result may share memory with its source.
+    """Candles in any order. Results of methods can share memory with the original, so no array is ever changed.
 
-    `times`: their starts, (n,) datetime64[ms], naive UTC. `values`: (5, n) float64, a row for each of open, high, low,
-        close and volume, contiguous; NaN if the exchange sent no value.
+    times: the starts of the candles, an array of shape (n,) and type datetime64[ms], in UTC without a time zone.
+    values: an array of shape (5, n) and type float64 with one contiguous row each for open, high, low, close and
+        volume. A value that the exchange did not send is NaN.
     """
 
     times: Times
@@ -43,29 +45,34 @@ class Candles:
 
     @classmethod
     def empty(cls) -> Candles:
-        """Return no candles."""
+        """Return an object with no candles."""
         return cls(np.empty(0, "datetime64[ms]"), np.empty((_WIDTH - 1, 0)))
 
     @classmethod
     def from_rows(cls, rows: Sequence[Sequence[Any]] | Floats) -> Candles:
-        """Build candles from ccxt's rows [ms, open, high, low, close, volume], in their order; a missing value is NaN.
+        """Return the candles in ccxt's rows [time in ms, open, high, low, close, volume], in the order of the rows.
 
-        `rows` is a sequence of sequences or an (n, 6) float64 array, which is copied. Raises MalformedRows
-        if a row is not six wide, a value is not a number, or a time is not a whole number of milliseconds
-        from 1970 to the year 9999.
+        `rows`: a sequence of sequences, or a float64 array of shape (n, 6), which is copied. A missing value becomes
+            NaN.
+
+        Raises:
+            MalformedRows: a row does not have six values, a value is not a number, or a time is not a whole number of
+                milliseconds from 1970 to the year 9999.
         """
         table = _table(rows)
         ms = table[:, 0]
-        # A comparison with NaN is false, so a missing time fails here too.
+        # A comparison with NaN is false, so a missing time (NaN) does not fit either.
         fits = (ms >= 0) & (ms < END_OF_TIME_MS) & (ms == np.floor(ms))
         if not fits.all():
             first, broken = float(ms[~fits][0]), int((~fits).sum())
-            raise MalformedRows(f"not milliseconds since 1970: {first!r}, in {broken} of {len(ms)} rows")
+            raise MalformedRows(
+                f"the time is not a number of milliseconds since 1970 in {broken} of {len(ms)} rows, first {first!r}"
+            )
         return cls(ms.astype(np.int64).view("datetime64[ms]"), np.array(table[:, 1:].T, order="C"))
 
     @classmethod
     def joined(cls, *parts: Candles) -> Candles:
-        """Return the candles of all parts, one part after the other."""
+        """Return the candles of all parts, in the order of the parts."""
         times = np.concatenate([part.times for part in parts])
         return cls(times, np.concatenate([part.values for part in parts], axis=1))
 
@@ -74,7 +81,7 @@ class Candles:
 
     @property
     def bytes(self) -> int:
-        """The size of the two arrays."""
+        """Return the size of the two arrays in bytes."""
         return self.times.nbytes + self.values.nbytes
 
     @property
@@ -102,7 +109,7 @@ class Candles:
         return row
 
     def where(self, mask: Mask) -> Candles:
-        # values[:, mask] is not used, because numpy does not guarantee contiguous rows for it.
+        # The code does not use values[:, mask], because numpy does not guarantee contiguous rows for this expression.
         return self if mask.all() else Candles(self.times[mask], np.compress(mask, self.values, axis=1))
 
     def take(self, order: NDArray[np.intp]) -> Candles:
@@ -113,7 +120,7 @@ class Candles:
         return Candles(self.times[start:end], self.values[:, start:end])
 
     def sorted(self) -> Candles:
-        """Return the candles by time; candles of one time stay in their order."""
+        """Return the candles sorted by time. Candles with the same time keep their order."""
         return self.take(np.argsort(self.times, kind="stable"))
 
     def between(self, start: datetime, end: datetime) -> Candles:
@@ -121,7 +128,7 @@ class Candles:
         return self.where((self.times >= _ceil(start)) & (self.times < _ceil(end)))
 
     def by_day(self) -> dict[date, Candles]:
-        """Group the candles by UTC day, oldest day first; within a day they stay in their order."""
+        """Return the candles of each UTC day, the oldest day first. The candles of a day keep their order."""
         if not len(self):
             return {}
         day = self.times.astype("datetime64[D]")
@@ -132,17 +139,18 @@ class Candles:
         return {day[a].item(): self.cut(a, b) for a, b in pairwise(bounds)}
 
     def drop_unfinished(self, timeframe: Timeframe, now: datetime) -> Candles:
-        """Return the finished candles: `time + timeframe <= now`.
+        """Return the candles that have ended at `now` (aware, UTC): their start plus the timeframe is not after `now`.
 
-        Some exchanges also return the unfinished candle, and not always as the last row. Therefore the clock decides,
-        not the position.
+        Some exchanges also return the unfinished candle, and not always in the last row. Therefore this method compares
+        times and does not rely on the position of a row.
         """
         return self.where(self.times <= to_datetime64(now - timeframe.delta))
 
     def drop_repeats(self) -> Candles:
-        """Return the candles sorted by time, without exact repeats.
+        """Return the candles sorted by time, without exact repetitions.
 
-        Different candles of the same time all stay, in their order. NaN equals NaN here.
+        If candles have the same time but different values, all of them are kept in their order. NaN equals NaN in this
+        comparison.
         """
         if _is_ascending(self.times):
             return self
@@ -150,7 +158,7 @@ class Candles:
         return ordered if _is_ascending(ordered.times) else ordered.take(_first_positions(ordered))
 
     def to_pandas(self) -> pd.DataFrame:
-        """Return a candle frame, see `candles.frame`."""
+        """Return the candles as a pandas DataFrame with the columns that `candles.frame` describes."""
         return from_columns(self.times, self.values)
 
 
@@ -162,7 +170,7 @@ def _table(rows: Sequence[Sequence[Any]] | Floats) -> Floats:
     except (TypeError, ValueError, OverflowError) as error:
         raise MalformedRows(f"rows are not {_WIDTH} numbers each: {error}") from error
     if table.ndim != 2 or table.shape[1] != _WIDTH:
-        raise MalformedRows(f"rows are not {_WIDTH} wide: their shape is {table.shape}")
+        raise MalformedRows(f"rows are not {_WIDTH} numbers each: the shape of the table is {table.shape}")
     return table
 
 
@@ -176,7 +184,10 @@ def _is_ascending(times: Times) -> bool:
 
 
 def _first_positions(candles: Candles) -> NDArray[np.intp]:
-    """Return the first position of each different candle, ascending. NaN equals NaN, and -0.0 equals 0.0."""
+    """Return the position of the first occurrence of each distinct candle, in ascending order.
+
+    NaN equals NaN, and -0.0 equals 0.0 in this comparison.
+    """
     values = np.where(np.isnan(candles.values), np.nan, candles.values + 0.0)
     rows = np.column_stack([candles.times.view(np.int64), values.view(np.int64).T])
     return np.sort(np.unique(rows, axis=0, return_index=True)[1])

@@ -1,4 +1,4 @@
-"""Completeness of a stretch of one series: expected and present candles, and the reasons of the missing ones."""
+"""Count the expected, present and missing candles in a stretch of one series, the missing candles by reason."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 from titan10_dagster.candles.gaps import CONFIRMED_ABSENT, Reason
 
-# Reasons for candles that the exchange never made. A stretch that misses only such candles is complete.
+# Reasons which mean that the exchange never made the candle. If all missing candles of a stretch have one of these
+# reasons, the stretch is complete.
 NEVER_MADE = CONFIRMED_ABSENT | {Reason.PRE_LISTING, Reason.DELISTED}
 NEVER_FETCHED = "never_fetched"
 
@@ -17,7 +18,7 @@ _MONDAY = datetime(2000, 1, 3, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Completeness:
-    """Counts of candles. `missing` counts the candles in gaps, by reason."""
+    """The numbers of expected, present and missing candles. `missing`: the number of candles in gaps, by reason."""
 
     expected: int
     present: int
@@ -25,25 +26,27 @@ class Completeness:
 
     @property
     def never_fetched(self) -> int:
-        # Never negative, even if candles are written between counting the candles and counting the gaps.
+        # Another process can write candles between the count of candles and the count of gaps. The difference could
+        # then be negative.
         return max(0, self.expected - self.present - sum(self.missing.values()))
 
     @property
     def whole(self) -> bool:
-        """Whether every candle that the exchange made is present."""
+        """Return whether every candle that the exchange made is present."""
         return not self.never_fetched and NEVER_MADE.issuperset(self.missing)
 
     @property
     def absent(self) -> dict[str, int]:
-        """Count the missing candles by the name of their reason, or as "never_fetched"; without zeros."""
+        """Return the number of missing candles by reason, including "never_fetched". Counts of zero are left out."""
         counts = {reason.value: count for reason, count in self.missing.items() if count}
         return counts | ({NEVER_FETCHED: self.never_fetched} if self.never_fetched else {})
 
 
 def whole_candles(start: datetime, end: datetime, step: timedelta) -> tuple[datetime, datetime]:
-    """Return the part of [start, end) that whole candles of length `step` cover; both bounds are equal if none fits.
+    """Return the start and end of the part of [start, end) that is covered by whole candles of length `step`.
 
-    `step` divides the day, or is a week, which begins on Monday.
+    If no whole candle fits, the returned start and end are equal. `step` is a length that divides a day, or a week. A
+    week begins on Monday.
     """
     first = -(-(start - _MONDAY) // step) * step + _MONDAY
     last = (end - _MONDAY) // step * step + _MONDAY

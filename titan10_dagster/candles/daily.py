@@ -1,4 +1,4 @@
-"""Totals of a fetch for each day, over the slices of the day."""
+"""Add up the results of a fetch for each UTC day."""
 
 from __future__ import annotations
 
@@ -13,10 +13,14 @@ from titan10_dagster.candles.slices import Slice
 
 @dataclass(frozen=True)
 class DayFetched:
-    """One partition's share of a fetch.
+    """The part of a fetch that belongs to one partition (one exchange's UTC day).
 
-    `seconds` adds up the time of its requests, parallel ones too. `sources`: how many slices came from which source.
-    `files`: how many files they were read from.
+    slices, rows, expected: the numbers of slices, received candles and expected candles.
+    seconds: the sum of the time of all requests. Requests at the same time are added up too.
+    unanswered: the symbols for which the exchange did not answer completely.
+    beyond_horizon: the symbols for which the exchange no longer serves the day.
+    sources: the number of slices for each source.
+    files: the number of files from which candles were read.
     """
 
     slices: int = 0
@@ -36,7 +40,7 @@ class DayFetched:
 
 
 def by_day_fetched(landed: Mapping[Slice, tuple[FetchRecord, int]]) -> dict[date, DayFetched]:
-    """Sum up each day that has a slice in `landed`, which maps slices to their record and number of rows."""
+    """Return the totals of each day. `landed`: for each slice, its fetch record and its number of received rows."""
     days: dict[date, list[tuple[FetchRecord, int]]] = {}
     for slice_, fetched in landed.items():
         days.setdefault(slice_.day, []).append(fetched)
@@ -60,5 +64,5 @@ def _sum(fetched: list[tuple[FetchRecord, int]]) -> DayFetched:
 
 
 def is_beyond_horizon(record: FetchRecord) -> bool:
-    """Return whether the whole slice lies before the exchange's retention horizon."""
+    """Return whether the whole slice is before the retention horizon (older than what the exchange still serves)."""
     return record.horizon is not None and record.slice.end <= record.horizon

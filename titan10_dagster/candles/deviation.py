@@ -1,7 +1,8 @@
-"""A comparison of an exchange's closes with the median of all exchanges that trade the symbol.
+"""Compare an exchange's closes with the median of all exchanges that trade the symbol.
 
-Only equal symbols are compared, BTC/USDT with BTC/USDT: if a dollar token loses its peg, the exchange is not at fault.
-At least three exchanges are needed: if two differ, it is not known which of them is wrong.
+Only equal symbols are compared, for example BTC/USDT with BTC/USDT but not with BTC/USD. Otherwise a dollar token that
+loses its peg would look like an error of the exchange. At least three exchanges are needed, because a difference
+between two exchanges does not show which of them is wrong.
 """
 
 from __future__ import annotations
@@ -10,16 +11,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 FEWEST_EXCHANGES = 3
-EVERY_MINUTES = 5  # compare every fifth minute: enough for the share of a day, at a third of the cost
-FEWEST_MINUTES = 30  # compared minutes; with fewer the share is not meaningful
+# Only every fifth minute is compared. This is enough to estimate the share of deviating minutes, and costs a third.
+EVERY_MINUTES = 5
+FEWEST_MINUTES = 30  # a share of fewer compared minutes is not meaningful
 
 
 @dataclass(frozen=True)
 class Distance:
-    """The deviation of one symbol on one UTC day.
+    """The price deviation of one symbol on one UTC day.
 
-    `compared` counts the minutes in which the exchange and enough others traded. `deviating` counts those with a close
-    further from the median than the limit. `typical` (the median) and `largest` are distances in basis points.
+    compared: the number of minutes in which the exchange and enough other exchanges traded.
+    deviating: the number of compared minutes with a close further from the median than the limit.
+    typical: the median of the distances, in basis points.
+    largest: the largest distance, in basis points.
     """
 
     symbol: str
@@ -30,7 +34,7 @@ class Distance:
 
     @property
     def share(self) -> float:
-        """The share of compared minutes that deviate, 0.0 to 1.0."""
+        """Return the share of the compared minutes that deviate, from 0.0 to 1.0."""
         return self.deviating / self.compared if self.compared else 0.0
 
 
@@ -40,5 +44,5 @@ def comparable(distances: Iterable[Distance]) -> list[Distance]:
 
 
 def over_deviation_limit(distances: Iterable[Distance], most: float) -> list[Distance]:
-    """Return the comparable distances of which a larger share than `most` deviates."""
+    """Return the distances with enough compared minutes and a share of deviating minutes above `most`."""
     return [distance for distance in comparable(distances) if distance.share > most]

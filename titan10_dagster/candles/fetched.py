@@ -1,4 +1,4 @@
-"""The result of fetching a slice: its candles, and the record of how they were requested."""
+"""The result of fetching a slice: the candles, and a record of the fetch."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from titan10_dagster.candles.rules import Verdict
 from titan10_dagster.candles.slices import Slice
 from titan10_dagster.candles.source_files import SourceFile
 
-# Candles that a request plan adds to an exchange's retention horizon, because the horizon moves while a request is
-# under way.
+# If an exchange serves only its last N candles, plans count on this many fewer candles, because the oldest served
+# candle can expire during a request.
 HORIZON_SLACK = 2
 
-# In the note of a slice of a closed market, the evidence follows this text. A later candle opens such slices again.
+# The beginning of the ledger note of a slice of a closed market. The evidence follows in the note. If a later candle
+# arrives, these slices are fetched again.
 CLOSED_NOTE = "closed market: "
 
 
 class Source(StrEnum):
-    """The source of candles."""
+    """The source from which candles were read: the REST API, the exchange's archive, or files of the user."""
 
     REST = "rest"
     ARCHIVE = "archive"
@@ -29,13 +30,17 @@ class Source(StrEnum):
 
 @dataclass(frozen=True)
 class FetchRecord:
-    """How one slice was fetched; instants are aware and UTC.
+    """The record of the fetch of one slice. Instants are aware and UTC.
 
-    `fetched_at`: when it was requested. `seconds`: the time spent. `answered`: the exchange answered completely for the
-        whole slice, so candles absent from the answer were absent at the exchange. `horizon`: the exchange serves no
-        candles before this time.
-    `covered_until`: the end of the part covered by live polling, if it is before `fetched_at`. `files`: the files from
-        which the candles were read; none for REST.
+    fetched_at: the time of the request.
+    requests, retries, seconds: the number of requests, the number of repeated requests, and the time they took.
+    answered: whether the source answered completely for the whole slice. If so, candles that are absent from the answer
+        are absent at the exchange.
+    horizon: the exchange serves no candles before this time; None if the time is not known.
+    listed, delisted: the start and end of the trading of the symbol; None if not known.
+    note: a remark about the fetch for the ledger.
+    covered_until: the end of the part that live polling covered, if it is before `fetched_at`.
+    files: the files from which the candles were read. REST has no files.
     """
 
     slice: Slice
@@ -54,13 +59,13 @@ class FetchRecord:
 
     @property
     def until(self) -> datetime:
-        """The end of the part that the fetch covered. Later candles had not ended yet, or have not been polled yet."""
+        """Return the end of the part that the fetch covered. Later candles had not ended, or were not polled yet."""
         return self.covered_until or self.fetched_at
 
 
 @dataclass(frozen=True, eq=False)
 class FetchedSlice:
-    """A slice as received from the exchange. Its candles may break rules or conflict."""
+    """A slice as received from the source. Its candles were not checked against the candle rules yet."""
 
     record: FetchRecord
     candles: Candles
@@ -68,7 +73,7 @@ class FetchedSlice:
 
 @dataclass(frozen=True, eq=False)
 class JudgedSlice:
-    """A slice whose candles were checked against the rules."""
+    """A slice whose candles were checked against the candle rules, and the result of the check."""
 
     record: FetchRecord
     verdict: Verdict

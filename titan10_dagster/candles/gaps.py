@@ -1,10 +1,12 @@
 """Gaps: the runs of missing candles in a slice, and their reasons.
 
-`explain` works on a slice's grid, one cell for each candle. It marks the previous gaps on the grid, decides each cell
-by the evidence, and returns the runs of missing cells with equal properties as the new gaps.
+`explain` works on the grid of a slice, which has one cell for each candle of the day. It writes the previous gaps into
+the cells, decides the reason of each cell based on the evidence, and joins neighbouring missing cells with equal
+properties. The joined cells are the new gaps.
 
-A candle counts as finally absent only after two complete answers for it, at least OBSERVATION_SPACING apart. Two
-observations of the same short failure count as one (without this rule, passivbot made false gaps permanent).
+The absence of a candle is final only if the candle is absent from two complete answers that are at least
+OBSERVATION_SPACING apart. Answers within a shorter time can come from the same short failure, so they count as one
+observation. (Without this rule, the trading bot passivbot made false gaps permanent.)
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 class Reason(StrEnum):
-    """The reason why a candle is missing; `REASONS` has a sentence for each reason."""
+    """The reason why a candle is missing. `REASONS` describes each reason in a sentence."""
 
     UNKNOWN = "unknown"
     NO_TRADES = "no_trades"
@@ -47,7 +49,11 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True)
 class ReasonFacts:
-    """`settled`: the reason is final. Another request would change nothing, so none is made."""
+    """The properties of a reason.
+
+    sentence: the description for users.
+    settled: whether the reason is final. Candles with a final reason are usually not requested again.
+    """
 
     sentence: str
     settled: bool
@@ -55,41 +61,44 @@ class ReasonFacts:
 
 REASONS: Mapping[Reason, ReasonFacts] = MappingProxyType(
     {
-        Reason.UNKNOWN: ReasonFacts("Not explained yet; it will be requested again.", False),
+        Reason.UNKNOWN: ReasonFacts("Not explained yet. The candle will be requested again.", False),
         Reason.NO_TRADES: ReasonFacts(
-            "The exchange left it out of two good answers, six hours or more apart, in a silence that is usual for the "
-            "series: no trades.",
+            "No trades took place: the candle is absent from two complete answers, six hours or more apart, and the "
+            "silence is not unusual for the series.",
             True,
         ),
         Reason.OUTAGE: ReasonFacts(
-            "Most symbols lack it after two good answers, while other exchanges traded: the exchange was down.",
+            "The exchange was down: most of its busy symbols have no candle at this time in two complete answers, and "
+            "another exchange traded.",
             True,
         ),
         Reason.PRE_LISTING: ReasonFacts("The exchange did not trade the symbol yet.", True),
-        Reason.DELISTED: ReasonFacts("The exchange no longer traded the symbol. A later candle revokes this.", True),
-        Reason.BEYOND_HORIZON: ReasonFacts("Older than the candles that the exchange still serves.", True),
+        Reason.DELISTED: ReasonFacts(
+            "The exchange no longer traded the symbol. If a later candle arrives, this reason is revoked.", True
+        ),
+        Reason.BEYOND_HORIZON: ReasonFacts("The exchange no longer serves candles of this age.", True),
         Reason.QUARANTINED: ReasonFacts(
-            "The exchange gave a candle that breaks a rule; it is kept in quarantine.", False
+            "The exchange sent a candle that breaks a candle rule. The broken candle is kept in quarantine.", False
         ),
         Reason.BROKEN_AT_SOURCE: ReasonFacts(
-            "The exchange gave the same broken candle in two good answers, six hours or more apart; it is kept in "
-            "quarantine. It is checked again a day and a week later.",
+            "The exchange sent the same broken candle in two complete answers, six hours or more apart. The broken "
+            "candle is kept in quarantine, and is checked again a day and a week later.",
             True,
         ),
         Reason.HALTED: ReasonFacts(
-            "A silence too long, or shared by too many series, for a lack of trades: trading stood still. The table "
-            "silences has the evidence.",
+            "Trading stood still: the silence is too long, or shared by too many series, to be explained by a lack of "
+            "trades. The table silences has the evidence.",
             True,
         ),
         Reason.NOT_LISTED: ReasonFacts(
-            "A silence of a week or longer of a series that traded often: the market was off the exchange's list. The "
-            "table silences has the evidence.",
+            "The market was not on the exchange's list: a series that traded often was silent for a week or longer. "
+            "The table silences has the evidence.",
             True,
         ),
     }
 )
 
-# Reasons for candles that were absent from two complete answers, for any cause.
+# Reasons of candles that are absent from two complete answers, whatever the cause of the absence is.
 CONFIRMED_ABSENT = frozenset({Reason.NO_TRADES, Reason.OUTAGE, Reason.HALTED, Reason.NOT_LISTED})
 
 _CODES = {reason: code for code, reason in enumerate(Reason)}
@@ -98,10 +107,11 @@ _REASONS = tuple(Reason)
 
 @dataclass(frozen=True, order=True)
 class Gap:
-    """A run of missing candles, [start, end), with its reason and the evidence for it.
+    """A run of missing candles from `start` to `end` (exclusive). All instants are aware and UTC.
 
-    `observations` counts the complete answers without these candles; `last_seen` is the time of the last counted
-    answer, `first_seen` the time at which the gap was first found. All instants are aware and UTC.
+    observations: the number of counted answers that were complete but did not contain these candles.
+    first_seen: the time at which the gap was found first.
+    last_seen: the time of the last counted answer.
     """
 
     start: datetime
@@ -114,14 +124,17 @@ class Gap:
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """The evidence of one fetch of a slice about its missing candles.
+    """The evidence that one fetch of a slice gives about the missing candles. Instants are aware and UTC.
 
-    `answered`: the exchange answered completely for the whole slice. `horizon`: the exchange serves no candles before
-        this time.
-    `listed`, `delisted`: it traded the symbol in [listed, delisted). `quarantined`: the starts of the candles that
-    broke a rule, datetime64[ms]; `broken_twice`: the starts of candles that were equally broken in an answer
-    OBSERVATION_SPACING or more earlier. Instants are aware and UTC; None: not known. `finished`: the answer is a file
-    that the exchange published after the day, so one observation proves as much as two answers hours apart.
+    observed_at: the time of the fetch.
+    answered: whether the exchange answered completely for the whole slice.
+    finished: whether the answer is a file that the exchange published after the end of the day. A file is as much
+        evidence as two answers that are hours apart.
+    horizon: the exchange serves no candles before this time; None if this time is not known.
+    listed, delisted: the exchange traded the symbol from `listed` to `delisted`; None if this time is not known.
+    quarantined: the starts (datetime64[ms]) of the received candles that broke a candle rule.
+    broken_twice: the starts (datetime64[ms]) of the broken candles that came with the same values in an earlier answer.
+        The answers are at least OBSERVATION_SPACING apart.
     """
 
     observed_at: datetime
@@ -141,35 +154,45 @@ def count(gap: Gap, timeframe: Timeframe) -> int:
 
 
 def missing_runs(times: Times, slice_: Slice) -> list[tuple[datetime, datetime]]:
-    """Return the runs [start, end) of the slice's grid that are not in `times` (datetime64[ms], any order)."""
+    """Return the runs of missing candles of a slice, each as its start and its end (exclusive).
+
+    `times`: the starts of the present candles (datetime64[ms], in any order).
+    """
     missing = ~_marked(times, slice_)
     start, step = slice_.start, slice_.series.timeframe.delta
     return [(start + a * step, start + b * step) for a, b in _runs(missing, ())]
 
 
 def explain(times: Times, slice_: Slice, evidence: Evidence, previous: Sequence[Gap] = ()) -> list[Gap]:
-    """Return the gaps of a slice, sorted and disjoint, that cover every candle of its grid not in `times`.
+    """Return the gaps of a slice, sorted by time. Each missing candle of the slice is in exactly one gap.
 
-    `times`: the starts of the stored candles, datetime64[ms], any order. `previous`: the slice's gaps before this
-    fetch. A candle that is still missing keeps its observations and `first_seen`.
+    `times`: the starts of the stored candles (datetime64[ms], in any order).
+    `previous`: the gaps of the slice before this fetch. A candle that is still missing keeps the number of observations
+        and `first_seen` of its previous gap.
 
-    The fetch counts as an observation of a candle if the exchange could have returned it: the exchange answered, and
-    the candle had ended, was not before the horizon, and was not received broken. It must also be the first such fetch,
-    or at least OBSERVATION_SPACING after the last counted fetch. The reason is the first of these that applies:
+    A fetch can count as an observation of a missing candle only if the exchange could have returned this candle. The
+    exchange must have answered completely. The candle must have ended, must not be before the horizon, and must not
+    have arrived as a broken row. The first such fetch counts. Later fetches count if they come at least
+    OBSERVATION_SPACING after the last counted fetch.
 
-    1. it ended before the listing: pre_listing; it started after the delisting: delisted. A stored candle proves
-       trade: no candle after it is pre_listing and no candle before it is delisted
-    2. it was received and broke a rule: quarantined, or broken_at_source if the same row was received before
-    3. known as no_trades, outage, halted, not_listed, pre_listing or delisted and not contradicted by the evidence:
-       unchanged
-    4. observed as absent twice: no_trades (candles/outages.py decides between the reasons for a silence)
-    5. before the horizon: beyond_horizon, unless it is known as quarantined or broken_at_source; these stay until the
-       exchange answers for it
-    6. known as beyond_horizon, and this fetch has no evidence about it: unchanged
-    7. unknown
+    The reason of a missing candle is the first of these reasons that applies:
 
-    If a delisting is revoked, counting of observations starts again, because earlier observations were made while the
-    market was closed. Calling the function twice with the same fetch gives the same gaps.
+    1. `pre_listing`: the candle ended before the listing. `delisted`: the candle started after the delisting. A stored
+       candle proves that the symbol traded. So a candle after a stored candle is never `pre_listing`, and a candle
+       before a stored candle is never `delisted`.
+    2. `quarantined`: the candle was received and broke a candle rule. `broken_at_source`: it was also received before
+       with the same values.
+    3. The previous reason, if it is `no_trades`, `outage`, `halted`, `not_listed`, `pre_listing` or `delisted`, and the
+       evidence does not contradict it.
+    4. The previous reason, if it is `quarantined` or `broken_at_source` and the exchange did not answer for the candle.
+    5. `no_trades`: the candle was observed as absent twice. (candles/outages.py later replaces `no_trades` by another
+       reason if the silence is unusual.)
+    6. `beyond_horizon`: the candle is before the horizon.
+    7. `beyond_horizon`, if this was the previous reason, and this fetch has no evidence about the candle.
+    8. `unknown`.
+
+    If a delisting is revoked, the count of observations starts again, because the market was closed during the earlier
+    observations. If the function is called twice with the same fetch, the gaps are the same.
     """
     present = _marked(times, slice_)
     if present.all():
@@ -180,7 +203,7 @@ def explain(times: Times, slice_: Slice, evidence: Evidence, previous: Sequence[
 
 
 def within(gaps: Sequence[Gap], slice_: Slice, reasons: Container[Reason] = frozenset(Reason)) -> Mask:
-    """Return which candles of the slice's grid lie in gaps with one of `reasons`: (expected,) bool."""
+    """Return a mask with one cell for each candle of the day. True: the candle is in a gap with one of `reasons`."""
     mask = np.zeros(slice_.expected, np.bool_)
     for gap, cells in _places(gaps, slice_):
         if gap.reason in reasons:
@@ -191,8 +214,11 @@ def within(gaps: Sequence[Gap], slice_: Slice, reasons: Container[Reason] = froz
 def reclassified(gaps: Sequence[Gap], slice_: Slice, masks: Mapping[Reason, Mask]) -> list[Gap]:
     """Return the gaps of a slice after a decision about its silences.
 
-    `masks` has the candles, (expected,) bool, of each reason; they do not overlap. Finally absent candles
-    (CONFIRMED_ABSENT) get the reason of the mask that contains them, else no_trades. Other candles stay unchanged.
+    `masks`: for each reason, the candles that get this reason. Each mask has one cell for each candle of the day, and
+        the masks do not overlap.
+
+    The function changes only candles with a reason in CONFIRMED_ABSENT. Such a candle gets the reason of the mask that
+    contains it. If no mask contains it, it gets `no_trades`.
     """
     cells = _paint(gaps, slice_, 0)
     absent = np.isin(cells.reason, [_CODES[reason] for reason in CONFIRMED_ABSENT])
@@ -205,10 +231,10 @@ def reclassified(gaps: Sequence[Gap], slice_: Slice, masks: Mapping[Reason, Mask
 def resumed(
     gaps: Sequence[Gap], slice_: Slice, traded: datetime, reasons: Container[Reason] = frozenset({Reason.DELISTED})
 ) -> list[Gap]:
-    """Return the gaps of a slice whose symbol traded at the instant `traded` (aware, UTC), in this slice or later.
+    """Return the gaps of a slice after it is known that the symbol traded at the instant `traded` (aware, UTC).
 
-    Candles before that instant with one of `reasons` become unknown, and their observations start again: the market
-    was only halted.
+    A symbol that traded later was not delisted before. Therefore missing candles before `traded` with one of `reasons`
+    get the reason `unknown`, and the count of their observations starts again.
     """
     cells = _paint(gaps, slice_, 0)
     halted = within(gaps, slice_, reasons) & (np.arange(slice_.expected) < _cell(traded, slice_))
@@ -217,12 +243,15 @@ def resumed(
     return _gaps(within(gaps, slice_), slice_, replace(cells, reason=reason, observations=observations))
 
 
-_ENOUGH = 2  # observations after which an absent candle is finally absent
+_ENOUGH = 2  # number of observations after which the absence of a candle is final
 
 
 @dataclass(frozen=True, eq=False)
 class _Cells:
-    """The known facts about each candle of the grid: (expected,) arrays; instants in microseconds since 1970."""
+    """The facts about each candle of the day, as arrays with one cell for each candle.
+
+    Instants are in microseconds since 1970 UTC.
+    """
 
     reason: NDArray[np.int8]
     observations: Ints
@@ -235,12 +264,12 @@ class _Cells:
 
 @dataclass(frozen=True, eq=False)
 class _Findings:
-    """The evidence about each candle of the grid: (expected,) masks."""
+    """The evidence of a fetch about each candle of the day, as masks with one cell for each candle."""
 
-    pre_listing: Mask  # before the known listing, and before every stored candle
-    perhaps_pre_listing: Mask  # the listing is not known, but before every stored candle
-    delisted: Mask  # after the known delisting, and after every stored candle
-    perhaps_delisted: Mask  # the delisting is not known, but after every stored candle
+    pre_listing: Mask  # the candle is before the known listing, and before all stored candles
+    perhaps_pre_listing: Mask  # the listing is not known, and the candle is before all stored candles
+    delisted: Mask  # the candle is after the known delisting, and after all stored candles
+    perhaps_delisted: Mask  # the delisting is not known, and the candle is after all stored candles
     quarantined: Mask
     broken_twice: Mask
     beyond: Mask
@@ -254,11 +283,11 @@ def _findings(present: Mask, slice_: Slice, evidence: Evidence) -> _Findings:
     stored = np.flatnonzero(present)
     first, last = (stored[0], stored[-1]) if len(stored) else (len(cells), -1)
     before_all, after_all = cells < first, cells > last
-    unlisted = cells < _cells_over(evidence.listed, slice_) if evidence.listed else nowhere
+    unlisted = cells < _ended_cells(evidence.listed, slice_) if evidence.listed else nowhere
     delisted = cells >= _cell(evidence.delisted, slice_) if evidence.delisted else nowhere
     beyond = cells < _cell(evidence.horizon, slice_) if evidence.horizon else nowhere
     quarantined = _marked(evidence.quarantined, slice_, exactly=False)
-    over = cells < _cells_over(evidence.observed_at, slice_)
+    has_ended = cells < _ended_cells(evidence.observed_at, slice_)
     pre_listing, after_delisting = unlisted & before_all, delisted & after_all
     broken_twice = _marked(evidence.broken_twice, slice_, exactly=False)
     return _Findings(
@@ -270,14 +299,15 @@ def _findings(present: Mask, slice_: Slice, evidence: Evidence) -> _Findings:
         broken_twice=broken_twice & ~pre_listing & ~after_delisting,
         beyond=beyond,
         horizon_is_known=evidence.horizon is not None,
-        answered=over & ~beyond & ~quarantined & evidence.answered,
+        answered=has_ended & ~beyond & ~quarantined & evidence.answered,
     )
 
 
 def _observe(known: _Cells, findings: _Findings, evidence: Evidence) -> _Cells:
     now = _microseconds(evidence.observed_at)
     taken_back = (known.reason == _CODES[Reason.DELISTED]) & ~findings.delisted & ~findings.perhaps_delisted
-    # Observations of a broken candle do not count as observations of a missing one.
+    # The candle was broken before and is absent now. The observations of the broken candle do not count as observations
+    # of an absent candle.
     was_broken = (known.reason == _CODES[Reason.BROKEN_AT_SOURCE]) & findings.answered
     before = np.where(taken_back | was_broken, 0, known.observations)
     due = (before == 0) | (now - known.last_seen >= OBSERVATION_SPACING // _MICROSECOND)
@@ -352,7 +382,7 @@ def _gaps(missing: Mask, slice_: Slice, cells: _Cells) -> list[Gap]:
 
 
 def _runs(mask: Mask, labels: Sequence[NDArray[np.int8] | Ints]) -> list[tuple[int, int]]:
-    """Return the runs [a, b) of True, split where a label changes."""
+    """Return the start and end (exclusive) of each run of True cells. Runs also end where a label changes."""
     cut = mask[1:] != mask[:-1]
     for label in labels:
         cut |= label[1:] != label[:-1]
@@ -362,9 +392,9 @@ def _runs(mask: Mask, labels: Sequence[NDArray[np.int8] | Ints]) -> list[tuple[i
 
 
 def _marked(times: Times, slice_: Slice, *, exactly: bool = True) -> Mask:
-    """Return a mask of the grid's candles that are in `times`.
+    """Return a mask of the candles of the day whose starts are in `times`.
 
-    Without `exactly`, a time off the grid marks the candle that contains it.
+    If `exactly` is False, a time between two starts marks the candle that contains this time.
     """
     offset = (times - to_datetime64(slice_.start)).astype(np.int64)
     cell, rest = np.divmod(offset, slice_.series.timeframe.ms)
@@ -377,13 +407,16 @@ def _marked(times: Times, slice_: Slice, *, exactly: bool = True) -> Mask:
 
 
 def _cell(instant: datetime, slice_: Slice) -> int:
-    """Return the position of the first candle of the grid at or after the instant; `expected` if there is none."""
+    """Return the position of the first candle of the day that starts at or after the instant.
+
+    If there is no such candle, the result is the number of candles of the day.
+    """
     cell = _ceil(instant - slice_.start, slice_.series.timeframe.delta)
     return min(max(cell, 0), slice_.expected)
 
 
 def _places(gaps: Iterable[Gap], slice_: Slice) -> Iterator[tuple[Gap, slice]]:
-    """Yield each gap with the cells of the grid that start in it."""
+    """Yield each gap, together with the positions of the candles that start in the gap."""
     start, step = slice_.start, slice_.series.timeframe.delta
     for gap in gaps:
         yield gap, slice(max(_ceil(gap.start - start, step), 0), max(_ceil(gap.end - start, step), 0))
@@ -393,8 +426,11 @@ def _ceil(span: timedelta, step: timedelta) -> int:
     return -(-span // step)
 
 
-def _cells_over(instant: datetime, slice_: Slice) -> int:
-    """Return how many candles of the grid have ended by this time; below 0 before the day, above `expected` after."""
+def _ended_cells(instant: datetime, slice_: Slice) -> int:
+    """Return the number of candles of the day that have ended by this time.
+
+    The result is negative before the day, and larger than the number of candles of the day after the day.
+    """
     return (instant - slice_.start) // slice_.series.timeframe.delta
 
 

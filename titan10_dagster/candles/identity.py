@@ -1,7 +1,7 @@
-"""The identity of a market: the facts that must stay the same for its candles to belong to one series.
+"""The identity of a market: the facts that must stay the same so that all candles belong to the same series.
 
-ccxt's symbol is only a name, and exchanges reuse names for other markets: `REP/USDT` was REPUSDT at 10.0, and the next
-day REPV2USDT at 99.0 (ccxt#3302, #22056).
+A ccxt symbol alone does not identify a market, because exchanges reuse names. For example, `REP/USDT` was the market
+REPUSDT with a price of 10.0, and on the next day the market REPV2USDT with a price of 99.0 (ccxt#3302, #22056).
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from datetime import datetime
 
 from titan10_dagster.candles.markets import Market
 
-# Fields of a market record that set the unit of its prices or volumes.
+# Fields of a market record that determine the unit of the prices or volumes.
 SCALES = ("contractSize", "priceScale", "valueScale")
 
 
 @dataclass(frozen=True)
 class Identity:
-    """The exchange's own names of a market and its assets, and the scales of its numbers."""
+    """The exchange's own names of a market and of its two assets, and the scales of the market's numbers."""
 
     market_id: str
     base_id: str
@@ -28,7 +28,7 @@ class Identity:
 
 @dataclass(frozen=True)
 class IdentityChange:
-    """A symbol that names a different market than before; `seen_at` is aware and UTC."""
+    """The observation that a symbol now belongs to a different market than before. `seen_at`: aware, UTC."""
 
     exchange: str
     symbol: str
@@ -39,7 +39,7 @@ class IdentityChange:
     @property
     def sentence(self) -> str:
         return (
-            f"{self.exchange} {self.symbol} names a different market since {self.seen_at:%Y-%m-%d %H:%M} UTC: "
+            f"{self.exchange} {self.symbol} is a different market since {self.seen_at:%Y-%m-%d %H:%M} UTC: "
             f"{'; '.join(differences(self.before, self.after))}. Candles before and after this time do not belong "
             "together: see the table series_breaks. `titan10 series list` shows the series and its markets."
         )
@@ -52,10 +52,10 @@ def identity_of(market: Market) -> Identity:
 
 
 def differences(before: Identity, after: Identity) -> list[str]:
-    """Describe the differences. A scale counts only if both identities have it.
+    """Return a description of each difference between two identities.
 
-    A name that is only spelled differently (BTC-USDT and btcusdt) names the same market: exchanges change the spelling
-    of all their markets at once.
+    Scales are compared only if both identities have the scale. Spellings of the same name (BTC-USDT and btcusdt) are
+    not a difference, because exchanges sometimes change the spelling of all their markets at once.
     """
     found = []
     for name, words in (("market_id", "market"), ("base_id", "base asset"), ("quote_id", "quote asset")):
@@ -70,7 +70,11 @@ def differences(before: Identity, after: Identity) -> list[str]:
 
 
 def changes(known: Mapping[str, Identity], markets: Iterable[Market], seen_at: datetime) -> list[IdentityChange]:
-    """Return the symbols of `known` that name a different market in the list."""
+    """Return the changes of identity.
+
+    `known`: the stored identity of each symbol.
+    `markets`: the current market list.
+    """
     found = []
     for market in markets:
         before, after = known.get(market.symbol), identity_of(market)
@@ -85,7 +89,7 @@ def _plain(name: str) -> str:
 
 
 def _named(candidates: Iterable[Market], market_id: str) -> Market | None:
-    """Return the candidate with this id, else one with the same id in another spelling."""
+    """Return the candidate with this id, or a candidate whose id is only spelled differently; None if there is none."""
     alike = None
     for candidate in candidates:
         if candidate.market_id == market_id:
@@ -97,7 +101,12 @@ def _named(candidates: Iterable[Market], market_id: str) -> Market | None:
 
 @dataclass(frozen=True)
 class Ambiguity:
-    """A symbol that names several active markets of the exchange, and the market that is chosen."""
+    """A symbol that the exchange uses for several active markets.
+
+    chosen: the market whose candles are fetched.
+    others: the exchange's ids of the other markets.
+    is_known: whether the stored candles of the symbol belong to the chosen market.
+    """
 
     chosen: Market
     others: tuple[str, ...]
@@ -110,7 +119,7 @@ class Ambiguity:
         if self.is_known:
             why = "the stored candles belong to it"
         return (
-            f"{market.exchange} {market.symbol} names several active markets: {market.market_id} and "
+            f"{market.exchange} uses {market.symbol} for several active markets: {market.market_id} and "
             f"{', '.join(self.others)}. {market.market_id} is fetched, because {why}."
         )
 
@@ -118,9 +127,10 @@ class Ambiguity:
 def choose(
     markets: Iterable[Market], known: Mapping[str, Identity], concerned: Iterable[str]
 ) -> tuple[list[Market], list[Ambiguity]]:
-    """Choose the market of each symbol that names several: the market of the stored candles, else the first.
+    """Return one market for each symbol, and the ambiguities among the `concerned` symbols.
 
-    Returns the markets, one per symbol, and the ambiguities among the `concerned` symbols.
+    If a symbol belongs to several markets, the market of the stored candles is chosen. If no candles are stored, the
+    first market is chosen.
     """
     wanted = set(concerned)
     chosen: list[Market] = []

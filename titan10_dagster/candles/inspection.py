@@ -1,4 +1,4 @@
-"""The counts of a landed slice, for the asset checks."""
+"""The counts of a slice in the landing zone, for the asset checks."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ from titan10_dagster.candles.slices import Slice
 
 @dataclass(frozen=True)
 class SliceInspected:
-    """Counts of one slice: `valid` candles, `broken` rows, and how many rows broke each rule.
+    """The counts of one slice.
 
-    `by_concern`: how many rows break at least one rule of a concern. `shift`: the distance from the grid at which most
-    off-grid rows start; None if no row is off the grid. `answered`: the exchange answered for the whole slice.
-    `over_broken_limit`: more rows are broken than the settings allow.
+    valid, broken: the numbers of valid candles and broken rows.
+    counts: for each candle rule, the number of rows that break the rule.
+    by_concern: for each concern (values or times), the number of rows that break at least one of its rules.
+    shift: the most common distance between a row off the grid and the grid; None if all rows are on the grid.
+    answered: whether the exchange answered for the whole slice.
+    over_broken_limit: whether more rows are broken than the settings allow.
     """
 
     slice: Slice
@@ -32,16 +35,16 @@ class SliceInspected:
 
     @property
     def rows(self) -> int:
-        """The number of received rows."""
+        """Return the number of received rows."""
         return self.valid + self.broken
 
     @property
     def missing(self) -> int:
-        """The number of missing candles."""
+        """Return the number of missing candles."""
         return self.slice.expected - self.valid
 
     def rows_broken(self, concern: Concern) -> int:
-        """Return how many rows break at least one rule of the concern."""
+        """Return the number of rows that break at least one rule of the concern."""
         return self.by_concern.get(concern, 0)
 
 

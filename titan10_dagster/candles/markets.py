@@ -1,4 +1,4 @@
-"""Markets: the facts about traded symbols that are needed to fetch candles."""
+"""Markets: the facts about a traded symbol that are needed to fetch its candles."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from typing import Any
 class Market:
     """One market of an exchange.
 
-    symbol: ccxt's name for it ("BTC/USDT").
-    market_id, base_id, quote_id: the exchange's own names.
-    active: whether the exchange trades it now.
-    listed: the start of its first candle (aware, UTC), if it was searched for; ccxt's `created` is not the listing date
-        (ccxt PR 26551).
+    symbol: ccxt's name of the market ("BTC/USDT").
+    market_id, base_id, quote_id: the exchange's own names of the market and of its two assets.
+    active: whether the exchange trades the market now.
+    listed: the start of the market's first candle (aware, UTC); None if Titan-10 has not searched for it. ccxt's field
+        `created` is not used, because it is not the listing date (ccxt PR 26551).
     extra: further fields that the exchange's ccxt class reads (numeric ids, scales), as plain JSON values.
-    rivals: other active markets with the same symbol in the same list (`candles/identity.py` chooses one).
+    rivals: other active markets with the same symbol in the same list (`candles/identity.py` chooses one of them).
     """
 
     exchange: str

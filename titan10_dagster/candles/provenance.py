@@ -1,4 +1,4 @@
-"""Stretches of a series, and the files from which they were read."""
+"""The provenance of candles: for each stretch of a series, the file from which its candles were read."""
 
 from __future__ import annotations
 
@@ -15,12 +15,16 @@ from titan10_dagster.candles.slices import Times, from_datetime64, to_datetime64
 from titan10_dagster.candles.source_files import SourceFile
 from titan10_dagster.candles.timeframes import Timeframe
 
-Window = tuple[datetime, datetime]  # [start, end), aware, UTC
+Window = tuple[datetime, datetime]  # start and end (exclusive), aware, UTC
 
 
 @dataclass(frozen=True, order=True)
 class Stretch:
-    """The candles of a series in [start, end) (aware, UTC) that came from the file with this key."""
+    """A stretch of a series whose candles came from one file.
+
+    start, end: the stretch (aware, UTC); the end is exclusive.
+    file: the key of the file in the database.
+    """
 
     start: datetime
     end: datetime
@@ -28,11 +32,12 @@ class Stretch:
 
 
 def covered_stretches(record: FetchRecord, times: Times) -> list[tuple[datetime, datetime, SourceFile]]:
-    """Return the stretches of a slice for which its files are the source, in order of time.
+    """Return the stretches of a slice that its files are the source of, in order of time, each with its file.
 
-    `times` are those of its valid candles, ascending. The file of a complete slice is the source of all minutes that it
-    covers, even of minutes without trades. The file of an incomplete slice is only the source of its candles, because
-    another source may fill the rest.
+    If a slice is complete, its file is the source of the whole covered stretch, including minutes without trades. If a
+    slice is incomplete, its file is only the source of the candles in the file, because another source can add candles.
+
+    `times`: the starts of the valid candles of the slice, in ascending order.
     """
     timeframe = record.slice.series.timeframe
     found: list[tuple[datetime, datetime, SourceFile]] = []
@@ -49,7 +54,7 @@ def covered_stretches(record: FetchRecord, times: Times) -> list[tuple[datetime,
 
 
 def stretches_of(times: Times, timeframe: Timeframe) -> list[Window]:
-    """Return the stretches [start, end) that candles at these times (ascending) fill."""
+    """Return the stretches that are covered by candles without a gap. `times`: the starts of the candles, ascending."""
     if not len(times):
         return []
     breaks = np.flatnonzero(np.diff(times) != np.timedelta64(timeframe.ms, "ms"))
@@ -62,12 +67,12 @@ def stretches_of(times: Times, timeframe: Timeframe) -> list[Window]:
 
 
 def replaced(known: Iterable[Stretch], new: Iterable[Stretch]) -> list[Stretch]:
-    """Return the stretches of a series after some were read again.
+    """Return the stretches of a series after new stretches were read.
 
-    They do not overlap, and neighbours from the same file are joined.
+    A new stretch replaces the parts of known stretches that overlap with it. If new stretches overlap with each other,
+    the later one in the list counts. Neighbouring stretches from the same file are joined.
 
-    A new stretch replaces the parts of known stretches that it overlaps. If new stretches overlap, the later one
-    counts. The known stretches do not overlap.
+    `known`: the stretches before. They must not overlap.
     """
     added = _disjoint(list(new))
     kept = cut(known, [(stretch.start, stretch.end) for stretch in added])
@@ -81,7 +86,7 @@ def replaced(known: Iterable[Stretch], new: Iterable[Stretch]) -> list[Stretch]:
 
 
 def _disjoint(stretches: list[Stretch]) -> list[Stretch]:
-    """Return the stretches by time, without the parts that later stretches in the list overlap."""
+    """Return the stretches sorted by time. If stretches overlap, the later one in the list keeps the common part."""
     ordered = sorted(stretches)
     if all(earlier.end <= later.start for earlier, later in pairwise(ordered)):
         return ordered
@@ -92,9 +97,9 @@ def _disjoint(stretches: list[Stretch]) -> list[Stretch]:
 
 
 def cut(stretches: Iterable[Stretch], windows: Iterable[Window]) -> list[Stretch]:
-    """Return the stretches, by time, without the parts in the windows.
+    """Return the stretches without the parts that are in the windows, sorted by time.
 
-    Neither the stretches nor the windows may overlap among themselves.
+    The stretches must not overlap with each other, and the windows must not overlap with each other.
     """
     ordered, left, place = sorted(windows), [], 0
     for stretch in sorted(stretches):
@@ -113,7 +118,10 @@ def cut(stretches: Iterable[Stretch], windows: Iterable[Window]) -> list[Stretch
 
 
 def files_at(stretches: Iterable[Stretch], times: Times) -> NDArray[np.int64]:
-    """Return the key of the file that each candle came from; 0 for a candle outside of the stretches."""
+    """Return for each candle the key of its file; 0 if the candle is not in any stretch.
+
+    `times`: the starts of the candles.
+    """
     ordered = sorted(stretches)
     found = np.zeros(len(times), np.int64)
     if not ordered:

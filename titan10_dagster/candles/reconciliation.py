@@ -1,4 +1,4 @@
-"""The comparison of a slice's candles from two sources, value by value, and the estimate for all days from a sample."""
+"""Compare the candles of slices from two sources, and estimate the share of differing candles from a sample of days."""
 
 from __future__ import annotations
 
@@ -13,15 +13,18 @@ from titan10_dagster.candles.columns import Candles
 from titan10_dagster.candles.frame import VALUES
 from titan10_dagster.candles.slices import Slice, from_datetime64
 
-ABSENT = "candle"  # stands for a column if one source lacks the whole candle
-_Z = 1.959963984540054  # normal quantile for a confidence of 95 %
+ABSENT = "candle"  # the value of `Difference.column` if one source does not have the candle
+_Z = 1.959963984540054  # quantile of the normal distribution for a confidence of 95 %
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A value that differs between two sources. `time` is the start of the candle, aware, UTC.
+    """A value of a candle that differs between the two sources.
 
-    If one source lacks the candle, `column` is "candle": the value of that source is None, the other one is the close.
+    time: the start of the candle (aware, UTC).
+    column: the name of the differing value; "candle" if only one source has the candle.
+    archive, rest: the values of the two sources. If only one source has the candle, its value is the close, and the
+        value of the other source is None.
     """
 
     slice: Slice
@@ -33,10 +36,11 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Both sources of one slice.
+    """The result of comparing the two sources of one slice.
 
-    candles: the number of candles that at least one source has. differing: how many of these differ. differences: by
-        time.
+    candles: the number of candles that at least one source has.
+    differing: the number of candles with at least one difference.
+    differences: the differing values, sorted by time.
     """
 
     slice: Slice
@@ -49,9 +53,11 @@ class Comparison:
 class Rate:
     """The share of differing candles in a sample, with a 95 % confidence interval for all days.
 
-    candles: the number of compared candles. differing: the number of these that differ. days: the number of compared
-        slices. differing_days: the number of these with a difference. population: the number of slices from which the
-        sample was drawn.
+    candles: the number of compared candles.
+    differing: the number of compared candles that differ.
+    days: the number of compared slices.
+    differing_days: the number of compared slices with a difference.
+    population: the number of slices from which the sample was drawn.
     """
 
     candles: int
@@ -62,19 +68,21 @@ class Rate:
 
     @property
     def share(self) -> float:
-        """The share of the compared candles that differ; 0.0 if none were compared."""
+        """Return the share of the compared candles that differ; 0.0 if no candles were compared."""
         return self.differing / self.candles if self.candles else 0.0
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The bounds of the share in the population.
+        """Return the bounds of the share of differing candles in the population.
 
         Differences come in clusters: the 398 known differences in Binance's files are all on two days. The candles of a
-        day are therefore not independent observations, and the size of the sample is its number of days. The variance
-        of the daily shares is largest if a day differs completely or not at all. Wilson's interval for this many
-        yes-or-no observations is therefore safe for every kind of cluster, but wide. The compared part of the
-        population is known; the finite population correction takes this into account. If all days were compared, both
-        bounds are equal to the share.
+        day are therefore not independent observations, so the size of the sample is the number of days.
+
+        The daily shares vary most if each day differs either completely or not at all. Wilson's interval assumes such
+        yes-or-no observations, so it is wide enough for every kind of cluster.
+
+        The sample is a known part of the population. The finite population correction takes this into account and makes
+        the interval narrower. If all days were compared, both bounds are equal to the share.
         """
         if self.days >= self.population:
             return self.share, self.share
@@ -85,7 +93,7 @@ class Rate:
 def compare(slice_: Slice, archive: Candles, rest: Candles) -> Comparison:
     """Compare the candles of a slice from two sources.
 
-    The candles of a source are sorted by time, and their times are unique.
+    The candles of each source must be sorted by time and must have different times.
     """
     differences = [_absent(slice_, archive, place, of_archive=True) for place in _only_in(archive, rest)]
     differences += [_absent(slice_, rest, place, of_archive=False) for place in _only_in(rest, archive)]
@@ -122,9 +130,9 @@ def rate_of(comparisons: Sequence[Comparison], population: int) -> Rate:
 
 
 def draw(slices: Iterable[Slice], share: float, seed: int) -> list[Slice]:
-    """Return a random sample of the slices without repetition, in their order; at least one if there are any.
+    """Return a random sample with this share of the slices, in sorted order. The number of slices is rounded up.
 
-    Each slice is drawn with the same chance. The same slices, share and seed give the same sample.
+    All slices are drawn with the same probability. The same slices, share and seed always give the same sample.
     """
     ordered = sorted(set(slices))
     size = min(len(ordered), math.ceil(round(share * len(ordered), 9)))
@@ -133,10 +141,11 @@ def draw(slices: Iterable[Slice], share: float, seed: int) -> list[Slice]:
 
 
 def wilson(share: float, observations: float) -> tuple[float, float]:
-    """Return Wilson's interval of 95 % confidence for a share that this many independent observations show.
+    """Return Wilson's 95 % confidence interval for a share that was measured with independent observations.
+
+    If there are no observations, the interval is 0.0 to 1.0.
 
     Source: E. B. Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22 (1927).
-    Without observations the interval is 0.0 to 1.0.
     """
     if observations <= 0:
         return 0.0, 1.0

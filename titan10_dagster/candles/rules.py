@@ -1,8 +1,8 @@
-"""The table of the rules for candles, and the check of a slice against them.
+"""The table of the candle rules, and the function that checks a slice against the rules.
 
-A row that breaks a rule goes to quarantine with the names of the rules that it breaks. The rest of the slice is stored.
-To add a rule, write its test and add a row to RULES. The checks, their descriptions and the tests are generated from
-this table.
+A row that breaks a rule is written to quarantine, together with the names of the broken rules. The valid rows of the
+slice are stored. To add a rule, write its test and add a row to the table RULES. The asset checks, their descriptions
+and the parameters of tests are generated from this table.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from titan10_dagster.candles.slices import Slice, to_datetime64, to_ms
 
 
 class Concern(StrEnum):
-    """The subject of a rule. Each concern has its own asset check."""
+    """The subject of a rule: the values of a candle, or its time. Each concern has its own asset check."""
 
     VALUE = "value"
     TIME = "time"
@@ -29,11 +29,13 @@ class Concern(StrEnum):
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule for candles.
+    """A rule that every candle must follow.
 
-    `breaks` returns an (n,) mask of the rows that break the rule. It gets the candles sorted by time without exact
-    repeats, the slice to which they should belong, and the time of the fetch. among_others: the rule compares rows, so
-    it gets only the rows that break no other rule; a broken row must not take a valid one with it.
+    sentence: the description of a valid candle.
+    breaks: a function that returns a mask of the rows that break the rule. Its arguments are the candles (sorted by
+        time, without exact repetitions), the slice to which the candles should belong, and the time of the fetch.
+    among_others: whether the rule compares rows with each other. Such a rule gets only the rows that break no other
+        rule. Otherwise a broken row could make a valid row count as broken.
     """
 
     name: str
@@ -44,8 +46,8 @@ class Rule:
 
 
 def _not_finite(c: Candles, slice_: Slice, now: datetime) -> Mask:
-    # A sum is finite only if all its parts are. Finite parts can overflow, so rows with an infinite sum are tested
-    # value by value.
+    # One addition for each row is faster than five tests. If the sum is finite, all values are finite. A sum of finite
+    # values can overflow, so if any sum is not finite, every value is tested.
     with np.errstate(over="ignore", invalid="ignore"):
         suspect: Mask = ~np.isfinite(c.open + c.high + c.low + c.close + c.volume)
     if suspect.any():
@@ -76,13 +78,14 @@ def _close_outside_range(c: Candles, slice_: Slice, now: datetime) -> Mask:
 def _not_representable(c: Candles, slice_: Slice, now: datetime) -> Mask:
     unfit: Mask = ~(is_representable(c.values[:4]) & is_representable(c.values[4:]))
     if unfit.any():
-        # Rows that are not finite, or have the wrong sign, already break other rules.
+        # Rows with infinite values or values of the wrong sign already break other rules, so they do not count here.
         unfit &= np.isfinite(c.values).all(axis=0) & (c.values[:4] > 0).all(axis=0) & (c.volume >= 0)
     return unfit
 
 
 def _off_grid(c: Candles, slice_: Slice, now: datetime) -> Mask:
-    # Every timeframe divides the day, so the grid counted from 1970 is the grid counted from midnight.
+    # Every timeframe divides the day. Therefore a candle is on the grid of its day if its distance from 1970 is a
+    # multiple of the timeframe.
     off: Mask = c.times.view(np.int64) % slice_.series.timeframe.ms != 0
     return off
 
@@ -125,7 +128,7 @@ RULES: tuple[Rule, ...] = (
 
 
 def names_of(concern: Concern) -> frozenset[str]:
-    """Return the names of the rules with this concern."""
+    """Return the names of the rules that belong to this concern."""
     return frozenset(rule.name for rule in RULES if rule.concern is concern)
 
 
@@ -142,10 +145,13 @@ class Broken:
 
 @dataclass(frozen=True, eq=False)
 class Verdict:
-    """The result of checking a slice against the rules.
+    """The result of checking a slice against the candle rules.
 
-    The `valid` candles are sorted and their times unique. `counts` has the number of rows that broke each rule, without
-    rules that no row broke. Exact repeats of a row are dropped first and not counted.
+    Exact repetitions of a row are removed first and are not counted.
+
+    valid: the valid candles, sorted by time. All times are different.
+    broken: the rows that break a rule.
+    counts: for each rule that at least one row breaks, the number of these rows.
     """
 
     valid: Candles
@@ -158,14 +164,14 @@ class Verdict:
 
     @property
     def broken_share(self) -> float:
-        """The share of broken rows, 0.0 to 1.0; 0.0 if there are no rows."""
+        """Return the share of broken rows, from 0.0 to 1.0; 0.0 if there are no rows."""
         return len(self.broken) / self.rows if self.rows else 0.0
 
 
 def judge(candles: Candles, slice_: Slice, now: datetime) -> Verdict:
-    """Check raw candles against every rule.
+    """Check the received candles of a slice against every candle rule.
 
-    `now` is the time of the fetch: a candle that had not ended by then breaks `in_future`.
+    `now`: the time of the fetch (aware, UTC). A candle that had not ended at this time breaks the rule `in_future`.
     """
     ordered = candles.drop_repeats()
     broken: dict[str, Mask] = {}
@@ -185,7 +191,7 @@ def judge(candles: Candles, slice_: Slice, now: datetime) -> Verdict:
 
 
 def _broken_by(rule: Rule, candles: Candles, any_broken: Mask, slice_: Slice, now: datetime) -> Mask:
-    """Return a mask of the candles that break the rule. `any_broken`: those that break one of the earlier rules."""
+    """Return a mask of the candles that break the rule. `any_broken`: a mask of candles that break earlier rules."""
     if not rule.among_others or not any_broken.any():
         return rule.breaks(candles, slice_, now)
     mask = np.zeros(len(candles), np.bool_)

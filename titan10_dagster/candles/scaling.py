@@ -1,14 +1,14 @@
-"""Exact conversion of doubles into integers with a scale: `integer / scale` gives the same double, bit for bit.
+"""Convert doubles into integers with a scale, so that `integer / scale` gives exactly the same double.
 
-Candles are stored in this form, because compressed integers take a third of the space of doubles. PostgreSQL converts
-bigint to double precision and then divides in IEEE arithmetic, as numpy does here, so a result checked here also holds
-there. A power of ten up to 10^22 is exactly representable as a double, so the division rounds correctly for every
-decimal that an exchange sends.
+Candles are stored in this form, because compressed integers take a third of the space of doubles. PostgreSQL reads a
+value like numpy does here: it converts the bigint to double precision and divides in IEEE arithmetic. A result that is
+exact here is therefore exact in PostgreSQL too. Each power of ten up to 10^22 is exactly representable as a double, so
+the division rounds correctly for every decimal that an exchange sends.
 
-The integer has the digits of the shortest decimal that denotes the double, as printed by Python and JSON:
-349.13948757000003 is 34913948757000003 / 10^14. Sums of these decimals (`exact_decimal` in SQL) are therefore sums of
-the numbers that the exchange sent. If no power of ten fits, the scale is a power of two, because every double is an
-integer times a power of two.
+The integer has the digits of the shortest decimal that denotes the double. Python and JSON print the same decimal. For
+example, 349.13948757000003 becomes 34913948757000003 / 10^14. Sums of these decimals (`exact_decimal` in SQL) are
+therefore sums of the numbers that the exchange sent. If no power of ten fits, the scale is a power of two. Every double
+is an integer times a power of two.
 """
 
 from __future__ import annotations
@@ -27,21 +27,24 @@ Rows = NDArray[np.intp]
 POWERS_OF_TEN = tuple(10.0**n for n in range(23))
 
 _LIMIT = 2.0**63
-# With up to 15 digits, a decimal and its double determine each other, and the product with the scale rounds to the
-# right integer. Longer decimals are rare; they are read from the text of the double, which is slow.
+# A decimal with up to 15 digits can be recovered from its double: the product of double and scale rounds to the right
+# integer. Longer decimals are rare. They are read from the text of the double, which is slow.
 _SHORT = 1e15
 _MANTISSA_BITS = 53
-# Doubles of one row that differ by less than this factor, and are far from the limits of the exponent, always have a
-# power of two in common: 53 bits of mantissa and a factor of 2^9 are less than the 63 bits of the integer.
+# If the doubles of a row differ by less than this factor, one power of two always fits all of them: 53 bits of mantissa
+# and 9 bits for the factor are fewer than the 63 bits of the integer. The doubles must lie between the next two limits.
 _CLOSE = 2.0**9
 _SMALLEST, _LARGEST = 2.0**-900, 2.0**62
 
 
 @dataclass(frozen=True, eq=False)
 class Scaled:
-    """The values are `integers` (k, n) divided by `scales` (n,), for the rows in which `exact` (n,) is True.
+    """The integers and scales of n rows with k values each. A value is its integer divided by the scale of its row.
 
-    `common` is the scale of all rows; None if the scales differ.
+    integers: an array of shape (k, n).
+    scales: the scale of each row, an array of shape (n,).
+    exact: for each row, whether the integers and the scale give exactly the original values.
+    common: the scale of all rows; None if the scales differ.
     """
 
     integers: NDArray[np.int64]
@@ -51,12 +54,16 @@ class Scaled:
 
 
 def scale(values: Floats, hint: float = 1.0) -> Scaled:
-    """Scale (k, n) finite doubles, the k values of a row with one scale.
+    """Return the integers and scales of finite doubles. The k values of a row get the same scale.
 
-    If one power of ten fits all rows with at most 15 digits, all rows get it: `hint`, the previous scale of the series
-    (so that it stays the same from day to day), else the smallest power. Otherwise each row gets its own scale: the
-    hint, the smallest power of ten, or a power of two. A row that no scale fits (1e15 beside 1.234567890123456e-12) is
-    not exact.
+    If one power of ten fits all rows with at most 15 digits, all rows get this scale. The scale `hint` is tried first,
+    then the powers of ten from the smallest to the largest.
+
+    Otherwise each row gets its own scale: `hint`, the smallest power of ten that fits, or a power of two. If no scale
+    fits a row, the row is not exact. An example is a row with the values 1e15 and 1.234567890123456e-12.
+
+    `values`: an array of shape (k, n).
+    `hint`: the previous scale of the series, so that the scale usually stays the same from day to day.
     """
     with np.errstate(over="ignore", invalid="ignore"):
         common = _common(values, hint)
@@ -68,7 +75,10 @@ def scale(values: Floats, hint: float = 1.0) -> Scaled:
 
 
 def is_representable(values: Floats) -> Mask:
-    """Return which rows of (k, n) doubles can be stored exactly: (n,) bool. Rows with NaN or infinity cannot."""
+    """Return a mask of the rows that can be stored exactly. Rows with NaN or infinity cannot be stored exactly.
+
+    `values`: doubles, an array of shape (k, n) with k values for each of n rows.
+    """
     if not values.size:
         return np.ones(values.shape[1], np.bool_)
     with np.errstate(over="ignore", invalid="ignore"):
@@ -89,7 +99,7 @@ def is_representable(values: Floats) -> Mask:
 def _common(values: Floats, hint: float) -> float | None:
     if not values.any():
         return hint
-    # Drop a hint that is far larger than the first rows need, because it comes from an unusual candle some days ago.
+    # A hint that is far larger than the first rows need is not used. It comes from an unusual candle some days ago.
     if _fits(values, hint, _SHORT).all() and not _fits(values[:, :16], hint / 1000, _SHORT).all():
         return hint
     return next((power for power in POWERS_OF_TEN if _fits(values, power, _SHORT).all()), None)
@@ -108,7 +118,7 @@ def _per_row(values: Floats, hint: float) -> Scaled:
 
 
 def _try_powers(scaled: Scaled, values: Floats, rows: Rows, powers: Iterable[float], limit: float) -> Rows:
-    """Scale each row by the first power that fits it. Return the rows that no power fits."""
+    """Scale each row by the first power that fits the row, and return the rows that no power fits."""
     for power in powers:
         if not len(rows):
             break
@@ -121,7 +131,7 @@ def _try_powers(scaled: Scaled, values: Floats, rows: Rows, powers: Iterable[flo
 
 
 def _try_shortest_decimals(scaled: Scaled, values: Floats, rows: Rows) -> Rows:
-    """Scale rows with more than 15 digits by their shortest decimals.
+    """Scale rows with more than 15 digits by the digits of their shortest decimals.
 
     Return the rows for which the result is not exact.
     """
@@ -136,7 +146,7 @@ def _try_shortest_decimals(scaled: Scaled, values: Floats, rows: Rows) -> Rows:
             scaled.integers[:, row] = integers
             scaled.scales[row] = POWERS_OF_TEN[places]
             done[n] = True
-    # As in PostgreSQL, the integer is first converted to a double, which may round it.
+    # Like in PostgreSQL, the integer is first converted to a double. This conversion can round the integer.
     done &= (scaled.integers[:, rows].astype(np.float64) / scaled.scales[rows] == values[:, rows]).all(axis=0)
     return rows[~done]
 
@@ -148,7 +158,7 @@ def _fits(values: Floats, scales: float, limit: float) -> Mask:
 
 
 def _binary_scale(numbers: Floats) -> float:
-    """Return the smallest power of two that makes all values of a row whole; 1 for a row of zeros."""
+    """Return the smallest power of two that turns all values of a row into whole numbers; 1 for a row of zeros."""
     fraction, exponent = np.frexp(numbers)
     mantissa = np.ldexp(fraction, _MANTISSA_BITS).astype(np.int64)
     _, lowest_bit = np.frexp((mantissa & -mantissa).astype(np.float64))

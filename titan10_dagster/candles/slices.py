@@ -1,7 +1,7 @@
-"""Series, slices and windows: identifiers of candles, without the candles themselves.
+"""Series, slices and windows. These classes identify candles but do not contain candles.
 
-All instants are aware and UTC; arithmetic on a naive instant raises TypeError. Stretches of time are half-open,
-[start, end).
+All instants are aware datetimes in UTC. Arithmetic with a naive datetime raises TypeError. A stretch of time includes
+its start and excludes its end.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ _DAY = timedelta(days=1)
 
 @dataclass(frozen=True, order=True)
 class Series:
-    """All candles of one symbol and timeframe on an exchange.
+    """All candles of one symbol and timeframe on one exchange.
 
-    `exchange` and `symbol` are ccxt's ("binance", "BTC/USDT").
+    `exchange`, `symbol`: the names in ccxt ("binance", "BTC/USDT").
     """
 
     exchange: str
@@ -56,11 +56,11 @@ class Slice:
 
     @property
     def expected(self) -> int:
-        """The number of candles in a whole day: 1440 at 1m."""
+        """Return the number of candles in a whole day, for example 1440 if the timeframe is 1m."""
         return self.series.timeframe.per_day
 
     def grid(self) -> Times:
-        """Return the start of every candle of the day: (expected,) datetime64[ms], ascending."""
+        """Return the starts of all candles of the day (datetime64[ms]), in ascending order."""
         step = np.timedelta64(self.series.timeframe.ms, "ms")
         return to_datetime64(self.start) + np.arange(self.expected) * step
 
@@ -69,10 +69,10 @@ class Slice:
 
 
 class SliceState(StrEnum):
-    """The state of a slice. It only rises, in the order below."""
+    """The state of a slice. The state of a slice only changes to a later state in this list."""
 
     LIVE = "live"  # filled by live polling during its day
-    PARTIAL = "partial"  # fetched, but the exchange did not answer for all of it
+    PARTIAL = "partial"  # fetched, but the exchange did not answer for the whole day
     SETTLED = "settled"  # fetched completely after the end of its day
 
     @property
@@ -83,7 +83,11 @@ class SliceState(StrEnum):
 
 @dataclass(frozen=True, order=True)
 class Window:
-    """A stretch of one series to fetch. Raises ValueError if its start or end is not on the grid."""
+    """A stretch of one series to fetch.
+
+    Raises:
+        ValueError: the start or the end is not on the grid of the timeframe, or the start is not before the end.
+    """
 
     series: Series
     start: datetime
@@ -92,7 +96,7 @@ class Window:
     def __post_init__(self) -> None:
         step = self.series.timeframe.delta
         if self.start >= self.end or (self.start - _EPOCH) % step or (self.end - _EPOCH) % step:
-            raise ValueError(f"a window must start and end on the {step} grid, the start first: {self}")
+            raise ValueError(f"a window must start and end on the {step} grid, and must start before it ends: {self}")
 
     @property
     def expected(self) -> int:
@@ -103,12 +107,12 @@ class Window:
 
 
 def days(first: date, last: date) -> list[date]:
-    """Return every day from `first` to `last`, both included; empty if `last` is before `first`."""
+    """Return every day from `first` to `last`, including both. If `last` is before `first`, the list is empty."""
     return [first + timedelta(days=n) for n in range((last - first).days + 1)]
 
 
 def windows(slices: Iterable[Slice]) -> list[Window]:
-    """Join the slices into sorted windows: contiguous days of a series become one window."""
+    """Return sorted windows that cover the slices. Consecutive days of a series become one window."""
     ordered = sorted(set(slices))
     breaks = [n for n, (a, b) in enumerate(pairwise(ordered), 1) if a.series != b.series or b.day - a.day != _DAY]
     bounds = [0, *breaks, len(ordered)] if ordered else []
@@ -116,7 +120,7 @@ def windows(slices: Iterable[Slice]) -> list[Window]:
 
 
 def slices_of(window: Window) -> list[Slice]:
-    """Return the slices that the window touches, oldest first."""
+    """Return the slices that contain a part of the window, oldest first."""
     last = window.end - window.series.timeframe.delta
     return [Slice(window.series, day) for day in days(window.start.date(), last.date())]
 
@@ -127,20 +131,20 @@ def midnight(day: date) -> datetime:
 
 
 def to_ms(instant: datetime) -> int:
-    """Return milliseconds since 1970; parts of a millisecond are cut off, towards the past."""
+    """Return the milliseconds since 1970 UTC, rounded down."""
     return (instant - _EPOCH) // _MILLISECOND
 
 
 def from_ms(ms: int) -> datetime:
-    """Return the aware UTC instant, exact (no float is involved)."""
+    """Return the aware UTC datetime of a time in milliseconds since 1970. The result is exact: no float is used."""
     return _EPOCH + timedelta(milliseconds=ms)
 
 
 def to_datetime64(instant: datetime) -> np.datetime64:
-    """Return the instant as numpy's datetime64[ms], which is naive and means UTC."""
+    """Return the instant as numpy's datetime64[ms]. This type has no time zone and always means UTC here."""
     return np.datetime64(to_ms(instant), "ms")
 
 
 def from_datetime64(time: np.datetime64) -> datetime:
-    """Return the aware UTC instant of a naive datetime64[ms]."""
+    """Return the aware UTC datetime of a datetime64[ms], which has no time zone."""
     return from_ms(int(time.astype(np.int64)))

@@ -1,4 +1,4 @@
-"""Files from which candles are read, with digests that identify them."""
+"""The files from which candles are read, with the digests that identify their contents."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _INSTANTS = ("read_at", "start", "end")
 
 @dataclass(frozen=True)
 class FileHeaders:
-    """The properties of a file in an archive's answer; None if the answer lacks a property. `size`: bytes."""
+    """The properties of a file in the headers of an archive's answer; None if a header is absent. `size`: in bytes."""
 
     size: int | None
     etag: str | None
@@ -20,10 +20,10 @@ class FileHeaders:
 
 
 def is_replaced(known: FileHeaders, found: FileHeaders) -> bool:
-    """Return whether an archive now has a different file at an address.
+    """Return whether an archive now has a different file at the same address.
 
-    Sizes are compared, then ETags, and dates only if an ETag is missing, because a file that is copied to another
-    server gets a new date.
+    The sizes are compared first, then the ETags. The dates are compared only if an ETag is missing, because a file that
+    is copied to another server gets a new date.
     """
     if known.size is not None and found.size is not None and known.size != found.size:
         return True
@@ -38,10 +38,12 @@ def is_replaced(known: FileHeaders, found: FileHeaders) -> bool:
 class SourceFile:
     """A file from which candles were read.
 
-    digest: the digest of the content as it was read, "sha256:<hex>". published_digest: the digest that the archive
-        publishes, in its own algorithm; None if it publishes none. checked_against: the kind of published digest that
-        matched the content; None if there was no digest to compare with. start, end: the stretch that the file covers.
-        Instants are aware and UTC.
+    digest: the SHA-256 digest of the content that was read, as "sha256:<hex>".
+    published_digest: the digest that the archive publishes for the file, with the archive's algorithm; None if the
+        archive publishes no digest.
+    checked_against: the kind of published digest that matched the content; None if there was no digest to compare with.
+    read_at: the time at which the file was read (aware, UTC).
+    start, end: the stretch that the file covers (aware, UTC).
     """
 
     url: str
@@ -56,11 +58,15 @@ class SourceFile:
     end: datetime
 
     def to_json(self) -> dict[str, Any]:
-        """Return the file as plain JSON values; instants are ISO 8601."""
+        """Return the properties of the file as plain JSON values, with instants in ISO 8601."""
         return {**asdict(self), **{name: getattr(self, name).isoformat() for name in _INSTANTS}}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> SourceFile:
-        """Return the file from the output of `to_json`. Raises TypeError, KeyError or ValueError for other input."""
+        """Return the file that `to_json` has converted to `values`.
+
+        Raises:
+            TypeError, KeyError, ValueError: `values` is not an output of `to_json`.
+        """
         instants = {name: datetime.fromisoformat(values[name]) for name in _INSTANTS}
         return cls(**{**values, **instants})

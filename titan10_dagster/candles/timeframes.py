@@ -1,4 +1,4 @@
-"""Timeframes: the lengths of candles that divide a UTC day without remainder."""
+"""Timeframes: the possible lengths of a candle. Each timeframe divides a UTC day without remainder."""
 
 from __future__ import annotations
 
@@ -12,14 +12,18 @@ _DAY = 86_400
 
 @dataclass(frozen=True, order=True)
 class Timeframe:
-    """The length of a candle; `name` is ccxt's. Use `parse` instead of the constructor."""
+    """The length of a candle. `name`: ccxt's name, for example "1m". Use `parse` instead of the constructor."""
 
     seconds: int
     name: str
 
     @classmethod
     def parse(cls, name: str) -> Timeframe:
-        """Return the timeframe called `name`. Raises ValueError, with the allowed names, for any other."""
+        """Return the timeframe with this name.
+
+        Raises:
+            ValueError: no timeframe has this name. The message lists the allowed names.
+        """
         found = TIMEFRAMES.get(name)
         if found is None:
             raise ValueError(f"unknown timeframe {name!r}; allowed are {', '.join(TIMEFRAMES)}")
@@ -41,7 +45,7 @@ class Timeframe:
         return self.name
 
 
-# A timeframe that is longer than a day, or does not divide it, would not fit into slices of one UTC day.
+# Only lengths that divide a day are allowed, because a slice has the candles of one whole UTC day.
 TIMEFRAMES: Mapping[str, Timeframe] = MappingProxyType(
     {
         timeframe.name: timeframe

@@ -60,7 +60,7 @@ def test_of_two_active_markets_the_stored_one_is_kept() -> None:
     listed = replace(NEW, rivals=(OLD,))
     (chosen,), (ambiguity,) = choose([listed], {"REP/USDT": identity_of(OLD)}, ["REP/USDT"])
     assert chosen is OLD
-    assert ambiguity.sentence.startswith("binance REP/USDT names several active markets: REPUSDT and REPV2USDT.")
+    assert ambiguity.sentence.startswith("binance uses REP/USDT for several active markets: REPUSDT and REPV2USDT.")
     assert "the stored candles belong to it" in ambiguity.sentence
 
 
