@@ -1,18 +1,22 @@
-"""Which alerts to send, and when: one message when a problem that self-repair cannot fix begins, one when it ends.
+"""Decide which alerts to send, and when.
 
-| kind | begins when | and has lasted for |
+An alert reports a problem that automatic repair could not fix. One message is sent when the problem begins, and one
+when it ends.
+
+| kind | begins when | is sent after |
 |-|-|-|
-| breaker | an exchange has been blocked for `breaker_open_minutes` and the last test request failed | - |
+| breaker | the exchange has been blocked for `breaker_open_minutes`, and the last test request failed | - |
 | gaps | candles have been missing without a reason for `gap_days`, although they were fetched again | 12 hours |
-| live | no series of an exchange has a candle that is newer than `live_lag_minutes` | 15 minutes |
-| settlement | at `settled_by` a past day is incomplete, of a series on duty (`planning/missing_days.py`) | 2 hours |
+| live | no series of the exchange has a candle that is newer than `live_lag_minutes` | 15 minutes |
+| settlement | a past day of a series on duty (`planning/missing_days.py`) is incomplete at `settled_by` | 2 hours |
 | unfinished | days of a failed run have no ledger row 12 hours later, and no other run fetches the exchange | 2 hours |
-| series | the market behind a series changed, a series broke, or most of a day was rewritten, in the last week | - |
+| series | in the last week a market or a series changed (a break), or most of a day was rewritten | - |
 
-The last column is for a machine that was off for a day: it first gets time to catch up. The time counts while the
-conditions are checked regularly; after a pause of an hour between two checks it starts again. A problem has ended when
-no check saw it for 15 minutes, so that alerts do not flicker. While an exchange is blocked, problems that the breaker
-explains (gaps, live, settlement, unfinished) start no alert.
+The last column shows how long a problem must last before the first message. A machine that was off for a day therefore
+has time to fetch the missed data. If more than an hour passes between two checks, this time starts again. A problem has
+ended when no check found it for 15 minutes, so a problem that comes and goes does not cause many messages. While an
+exchange is blocked, its other problems (gaps, live, settlement, unfinished) start no alert, because the block explains
+them.
 """
 
 from __future__ import annotations
@@ -27,13 +31,13 @@ from titan10_dagster.planning.breaker import BreakerState, Health
 from titan10_dagster.planning.missing_days import FailedRequest, MissingDays
 from titan10_dagster.planning.repairs import OpenSlice
 
-CALM = timedelta(minutes=15)  # a problem has ended when no check has seen it for this long
-INTERRUPTED = timedelta(hours=1)  # after this long without a check, earlier observations do not count
-SETTLEMENT_DAYS = 7  # older incomplete days raise no alert about the settlement
-MOST_NAMED = 5
-MOST_EVENTS = 3
-UNFINISHED_AFTER = timedelta(hours=12)  # after the run failed; by then the days were requested about nine times
-EVENT_DAYS = 7  # how long an event of a series raises an alert after its last observation
+CALM = timedelta(minutes=15)  # a problem has ended when no check has found it for this long
+INTERRUPTED = timedelta(hours=1)  # after this time without a check, earlier observations do not count
+SETTLEMENT_DAYS = 7  # older incomplete days do not start an alert of the kind `settlement`
+MOST_NAMED = 5  # the maximum number of symbols in a message
+MOST_EVENTS = 3  # the maximum number of events in a message
+UNFINISHED_AFTER = timedelta(hours=12)  # in this time after a failed run, the days are requested about nine times
+EVENT_DAYS = 7  # how long after its last observation an event of a series keeps an alert open
 _DAY = timedelta(days=1)
 
 
@@ -46,7 +50,7 @@ class Kind(StrEnum):
     SERIES = "series"
 
 
-# The time that a problem must last before the first message.
+# How long a problem must last before the first message is sent.
 DELAYS: Mapping[Kind, timedelta] = {
     Kind.BREAKER: timedelta(0),
     Kind.GAPS: timedelta(hours=12),
@@ -57,15 +61,15 @@ DELAYS: Mapping[Kind, timedelta] = {
 }
 
 
-# Problems that follow from a blocked exchange.
+# Problems that a blocked exchange causes.
 _EXPLAINED_BY_BREAKER = (Kind.GAPS, Kind.LIVE, Kind.SETTLEMENT, Kind.UNFINISHED)
 
-Key = tuple[Kind, str]  # kind and exchange
+Key = tuple[Kind, str]  # the kind of the problem, and the exchange
 
 
 @dataclass(frozen=True)
 class Condition:
-    """A problem that exists now; `subject` is an exchange, `message` one or two sentences."""
+    """A problem that exists now. `subject`: the exchange. `message`: one or two sentences."""
 
     kind: Kind
     subject: str
@@ -78,14 +82,14 @@ class Condition:
 
 @dataclass(frozen=True)
 class Alert:
-    """A problem from the first check that saw it; instants are aware and UTC.
+    """A problem with its history since the first check that found it. Instants are aware and UTC.
 
     Attributes:
-        since: the first check that saw it.
-        last_seen: the last check that saw it.
-        notified: digests of the addresses that received the message.
-        notified_over: digests of the addresses that received the message about its end.
-        over_at: the time of its end; None if it has not ended.
+        since: the time of the first check that found the problem.
+        last_seen: the time of the last check that found the problem.
+        notified: the digests of the addresses that received the message about the beginning of the problem.
+        notified_over: the digests of the addresses that received the message about the end of the problem.
+        over_at: the time at which the problem ended; None if it has not ended.
     """
 
     kind: Kind
@@ -103,7 +107,7 @@ class Alert:
 
     @property
     def is_due(self) -> bool:
-        """Return whether the problem has lasted long enough for a message."""
+        """Return whether the problem has lasted long enough, so that a message is sent."""
         return self.last_seen - self.since >= DELAYS[self.kind]
 
 
@@ -112,9 +116,9 @@ class AlertPlan:
     """The result of one check.
 
     Attributes:
-        keep: alerts to store.
-        forget: alerts to delete; no message about them was sent.
-        notify: the alerts of `keep` that have not reached all addresses.
+        keep: the alerts to store.
+        forget: the alerts to delete. No message about these alerts was sent.
+        notify: the alerts of `keep` for which messages are due.
     """
 
     keep: tuple[Alert, ...]
@@ -123,9 +127,12 @@ class AlertPlan:
 
 
 def plan_alerts(conditions: Iterable[Condition], open_: Sequence[Alert], now: datetime) -> AlertPlan:
-    """Return the changes to alerts and the notifications that follow from the current problems and the open alerts.
+    """Return which alerts to store, to delete and to send.
 
-    An alert stays in `notify` until every address has received it, so a failed delivery is repeated at the next check.
+    If a delivery fails, it is repeated at the next check, because `pending_addresses` still returns the address.
+
+    `conditions`: the problems that exist now.
+    `open_`: the stored alerts that are not done yet.
     """
     known = {alert.key: alert for alert in open_}
     current = _unexplained({condition.key: condition for condition in conditions}, known)
@@ -139,12 +146,12 @@ def plan_alerts(conditions: Iterable[Condition], open_: Sequence[Alert], now: da
         if alert.is_due:
             notify.append(alert)
         if former is not None and former.since != alert.since and not former.notified:
-            forget.append(former)  # a new alert replaces it
+            forget.append(former)  # the new alert replaces the former alert
     for key, alert in known.items():
         if key in current:
             continue
         if not alert.notified:
-            forget.append(alert)  # it ended before a message was due
+            forget.append(alert)  # the problem ended before a message was sent
             continue
         ending = _not_observed(alert, now)
         keep.append(ending)
@@ -154,9 +161,9 @@ def plan_alerts(conditions: Iterable[Condition], open_: Sequence[Alert], now: da
 
 
 def pending_addresses(alert: Alert, addresses: Iterable[str]) -> list[str]:
-    """Return the addresses that have not received the alert yet.
+    """Return the addresses that have not received the current message of the alert yet.
 
-    The message about the end goes only to addresses that received the message about the beginning.
+    The message about the end is sent only to addresses that received the message about the beginning.
     """
     pending = []
     for address in addresses:
@@ -171,22 +178,25 @@ def pending_addresses(alert: Alert, addresses: Iterable[str]) -> list[str]:
 
 
 def delivered(alert: Alert, address: str) -> Alert:
-    """Return the alert after `address` received it."""
+    """Return the alert after its current message was delivered to `address`."""
     if alert.over_at is None:
         return replace(alert, notified=alert.notified | {address})
     return replace(alert, notified_over=alert.notified_over | {address})
 
 
 def is_done(alert: Alert, addresses: Iterable[str]) -> bool:
-    """Return whether the problem has ended and all addresses were notified.
+    """Return whether the problem has ended and no message is due any more.
 
-    Addresses no longer in the settings do not count.
+    `addresses`: the addresses in the settings. Addresses that were removed from the settings do not count.
     """
     return alert.over_at is not None and not pending_addresses(alert, addresses)
 
 
 def _unexplained(current: Mapping[Key, Condition], known: Mapping[Key, Alert]) -> dict[Key, Condition]:
-    """Leave out the problems of blocked exchanges, unless a message about them was sent already."""
+    """Return the current problems without the problems that a blocked exchange explains.
+
+    A problem is kept if a message about this problem was sent already.
+    """
     found = {}
     for key, condition in current.items():
         alert = known.get(key)
@@ -198,18 +208,18 @@ def _unexplained(current: Mapping[Key, Condition], known: Mapping[Key, Alert]) -
 
 
 def _observed(condition: Condition, known: Alert | None, now: datetime) -> Alert:
-    """Return the alert of a problem that this check saw: the open one, or a new one."""
+    """Return the alert of a problem that this check found: the updated open alert, or a new alert."""
     if known is not None and not _starts_again(known, now):
         return replace(known, message=condition.message, last_seen=now, over_at=None)
-    # Some addresses received the beginning of the former alert but not its end. For them it has not ended.
-    believing = known.notified - known.notified_over if known is not None else frozenset[str]()
-    return Alert(condition.kind, condition.subject, condition.message, now, now, notified=believing)
+    # An address that received the former alert but not the message about its end needs no message about the new alert.
+    informed = known.notified - known.notified_over if known is not None else frozenset[str]()
+    return Alert(condition.kind, condition.subject, condition.message, now, now, notified=informed)
 
 
 def _starts_again(known: Alert, now: datetime) -> bool:
-    """Return whether a problem that is observed again counts as a new problem."""
+    """Return whether a problem that a check finds again counts as a new problem."""
     if known.notified_over:
-        return True  # messages reported the end of the former problem
+        return True  # a message reported the end of the former problem
     return not known.notified and now - known.last_seen > INTERRUPTED
 
 
@@ -219,13 +229,14 @@ def _not_observed(alert: Alert, now: datetime) -> Alert:
     return alert
 
 
-# -- problems that exist now ---------------------------------------------------------------------------------
+# -- the problems that exist now ---------------------------------------------------------------------------
 
 
 def breaker_condition(health: Health, now: datetime, limit: timedelta) -> Condition | None:
     """Return a condition if the exchange has been blocked for at least `limit`.
 
-    The time counts up to the end of the current pause: after it, the exchange may not have been tried yet.
+    The time after the end of the current pause does not count. After the pause the exchange possibly works again, but
+    no test request has been made yet.
     """
     if health.state is BreakerState.CLOSED or health.shut_since is None:
         return None
@@ -236,15 +247,16 @@ def breaker_condition(health: Health, now: datetime, limit: timedelta) -> Condit
         until = f" until {_at(health.open_until)}"
     message = (
         f"{health.exchange} has been blocked since {_at(health.shut_since)}: {health.reason}. "
-        f"Titan-10 sends it no requests{until}."
+        f"Titan-10 sends no requests to this exchange{until}."
     )
     return Condition(Kind.BREAKER, health.exchange, message)
 
 
 def gaps_condition(exchange: str, slices: Iterable[OpenSlice], now: datetime, limit: timedelta) -> Condition | None:
-    """Return a condition if candles of the exchange have been missing without a reason for `limit`.
+    """Return a condition if candles of the exchange have been missing without a reason for at least `limit`.
 
-    By then they were fetched about ten times, with pauses that double. Candles in quarantine have a reason.
+    In this time these candles were requested about ten times, with pauses that double. Candles in quarantine do not
+    count, because their reason is known.
     """
     old = []
     for open_slice in slices:
@@ -258,15 +270,15 @@ def gaps_condition(exchange: str, slices: Iterable[OpenSlice], now: datetime, li
     return Condition(
         Kind.GAPS,
         exchange,
-        f"{exchange}: candles have been missing without an explanation since {_at(first)}, although they were fetched "
-        f"again and again: {_named(symbols)}, days {days[0]} to {days[-1]}, {len(old)} slices.",
+        f"{exchange}: candles have been missing without an explanation since {_at(first)}, although they were "
+        f"requested again several times: {_named(symbols)}, days {days[0]} to {days[-1]}, {len(old)} slices.",
     )
 
 
 def live_condition(exchange: str, until: datetime | None, now: datetime, limit: timedelta) -> Condition | None:
-    """Return a condition if the exchange has given no new candle for `limit`.
+    """Return a condition if live polling has received no new candle of the exchange for at least `limit`.
 
-    `until` is the end of the newest candle of any series, None without one.
+    `until`: the end of the newest candle of all series; None if no candle was received.
     """
     if until is not None and now - until < limit:
         return None
@@ -275,7 +287,7 @@ def live_condition(exchange: str, until: datetime | None, now: datetime, limit: 
 
 
 def settlement_condition(exchange: str, unsettled: Iterable[Slice]) -> Condition | None:
-    """Return a condition if past days are incomplete that the daily settlement should have completed."""
+    """Return a condition if the daily settlement (the fetch of yesterday) has not completed all past days."""
     slices = list(unsettled)
     if not slices:
         return None
@@ -290,7 +302,7 @@ def settlement_condition(exchange: str, unsettled: Iterable[Slice]) -> Condition
 
 
 def unfinished_condition(exchange: str, missing: Iterable[MissingDays]) -> Condition | None:
-    """Return a condition if days that failed runs should have fetched are still without a ledger row."""
+    """Return a condition if days of failed runs still have no ledger row. `missing`: these days."""
     days: set[date] = set()
     symbols: set[str] = set()
     for of_symbols in missing:
@@ -302,13 +314,13 @@ def unfinished_condition(exchange: str, missing: Iterable[MissingDays]) -> Condi
         Kind.UNFINISHED,
         exchange,
         f"{exchange}: {len(days)} days from {min(days)} to {max(days)} were requested by runs that failed, and nothing "
-        f"of them is stored: {_named(sorted(symbols))}. See the failed runs in the UI for the reason. Titan-10 "
+        f"of these days is stored: {_named(sorted(symbols))}. See the failed runs in the UI for the reason. Titan-10 "
         "requests the days again, at least once a week.",
     )
 
 
 def series_condition(exchange: str, events: Sequence[str]) -> Condition | None:
-    """Return a condition if series of the exchange changed; `events` are sentences, newest first."""
+    """Return a condition if series of the exchange changed. `events`: a sentence for each change, the newest first."""
     if not events:
         return None
     sentences = list(events[:MOST_EVENTS])
@@ -320,9 +332,10 @@ def series_condition(exchange: str, events: Sequence[str]) -> Condition | None:
 def failed_long_ago(
     requests: Iterable[FailedRequest], under_way: Collection[str], now: datetime
 ) -> list[FailedRequest]:
-    """Return the failed requests that repairs had enough time to make again.
+    """Return the failed requests that failed so long ago that repair runs should have fetched their days by now.
 
-    Repairs wait while other runs fetch days of the exchange, so exchanges in `under_way` are left out.
+    `under_way`: the exchanges that other runs are fetching. Their requests are left out, because repair runs wait until
+        the other runs have ended.
     """
     overdue = []
     for request in requests:
@@ -332,7 +345,10 @@ def failed_long_ago(
 
 
 def days_to_be_settled(now: datetime, by: time) -> list[date]:
-    """Return the past days that must be complete now: each from `by` (UTC) on the day after it."""
+    """Return the past days that must be complete at `now`.
+
+    A day must be complete from the time `by` (UTC) on the next day. Only the last SETTLEMENT_DAYS days are returned.
+    """
     deadline = midnight(now.date()) + timedelta(hours=by.hour, minutes=by.minute)
     today = now.date() if now >= deadline else now.date() - _DAY
     return [today - n * _DAY for n in range(1, SETTLEMENT_DAYS + 1)]

@@ -1,6 +1,7 @@
-"""Runs that were requested earlier, and the next time to request days that they did not complete.
+"""Decide when to request days again that earlier runs did not complete.
 
-Attempts are not counted. Each pause is as long as the time from the first attempt to the last, so pauses double.
+A pause is as long as the time between the first and the last attempt, so pauses double. No counter of attempts is
+needed.
 """
 
 from __future__ import annotations
@@ -18,7 +19,13 @@ LONGEST_PAUSE = timedelta(days=7)
 
 @dataclass(frozen=True)
 class Attempt:
-    """A run that was requested earlier, for the days `first` to `last` of these symbols."""
+    """A run that was requested earlier.
+
+    first, last: the days of the run, including both.
+    at: the time of the request (aware, UTC).
+    in_flight: whether the run has not ended yet.
+    failed: whether the run ended with a failure.
+    """
 
     exchange: str
     first: date
@@ -30,12 +37,12 @@ class Attempt:
 
 
 def pause(since_first: timedelta, shortest: timedelta = FIRST_RETRY) -> timedelta:
-    """Return how long to wait after an attempt that came `since_first` after the first one."""
+    """Return how long to wait after an attempt. `since_first`: the time between the first attempt and this attempt."""
     return min(max(since_first, shortest), LONGEST_PAUSE)
 
 
 class Attempts:
-    """The attempts, by exchange and by day."""
+    """The attempts (earlier runs), with access by exchange and by day."""
 
     def __init__(self, attempts: Iterable[Attempt]) -> None:
         self._by_day: defaultdict[tuple[str, date], list[Attempt]] = defaultdict(list)
@@ -47,7 +54,7 @@ class Attempts:
 
     @property
     def in_flight(self) -> set[str]:
-        """The exchanges that have a run in flight."""
+        """Return the exchanges with a run that has not ended yet."""
         found = set()
         for exchange, attempts in self._by_exchange.items():
             if any(attempt.in_flight for attempt in attempts):
@@ -55,11 +62,11 @@ class Attempts:
         return found
 
     def times(self, exchange: str, day: date, symbol: str) -> list[datetime]:
-        """Return when runs were requested for this slice."""
+        """Return the times at which runs were requested for the slice of this symbol and day."""
         return [attempt.at for attempt in self._by_day.get((exchange, day), ()) if symbol in attempt.symbols]
 
     def not_before(self, exchange: str, day: date, symbol: str) -> datetime | None:
-        """Return when to request a slice again that has no ledger row; None if it was never requested."""
+        """Return the earliest time to request a slice without a ledger row again; None if it was never requested."""
         times = self.times(exchange, day, symbol)
         if not times:
             return None
@@ -67,7 +74,7 @@ class Attempts:
         return last + pause(last - min(times))
 
     def due(self, exchange: str, day: date, symbols: Sequence[str], now: datetime) -> Sequence[str]:
-        """Return the symbols to request now, of `symbols` without a ledger row for this day."""
+        """Return the symbols to request at `now`. `symbols`: the symbols that have no ledger row for this day."""
         if (exchange, day) not in self._by_day:
             return symbols
         due = []
@@ -78,7 +85,10 @@ class Attempts:
         return due
 
     def rests_until(self, exchange: str) -> datetime | None:
-        """Return how long an exchange rests after its latest attempts failed; None if the last one succeeded."""
+        """Return the time until which no history of an exchange is requested, because its last attempts failed.
+
+        If the last attempt succeeded, the result is None.
+        """
         ended = [attempt for attempt in self._by_exchange[exchange] if not attempt.in_flight]
         ended.sort(key=lambda attempt: attempt.at, reverse=True)
         failed: list[datetime] = []

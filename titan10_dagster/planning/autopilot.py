@@ -1,8 +1,8 @@
-"""The autopilot requests missing history chunk by chunk until none is left.
+"""The autopilot: it requests missing history chunk by chunk until no history is missing.
 
-A chunk is a contiguous range of days of one exchange, as long as one backfill run. After a chunk fails, its days wait
-with pauses that double, like the days of a repair. The exchange waits too, until one chunk succeeds. Other exchanges
-continue.
+A chunk has consecutive days of one exchange, at most as many as one backfill run fetches. If a chunk fails, its days
+are requested again after pauses that double, like the days of a repair. In these pauses no other chunk of this exchange
+is requested. Other exchanges continue.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from titan10_dagster.planning.repairs import Repairable, due_of_hole
 
 
 class Order(StrEnum):
-    """The end of the missing history that is fetched first."""
+    """The order in which missing history is fetched."""
 
     NEWEST_FIRST = "newest_first"
     OLDEST_FIRST = "oldest_first"
@@ -27,7 +27,10 @@ class Order(StrEnum):
 
 @dataclass(frozen=True)
 class Chunk:
-    """One run: the days `first` to `last` (both included) of one exchange, and the symbols that miss any of them."""
+    """The days of one run: `first` to `last` (including both) of one exchange.
+
+    `symbols`: the symbols for which at least one of these days is requested.
+    """
 
     exchange: str
     first: date
@@ -37,13 +40,13 @@ class Chunk:
 
 @dataclass(frozen=True)
 class HistoryPlan:
-    """What to request now, at most one chunk per exchange.
+    """The chunks to request now, at most one for each exchange, and the exchanges without a chunk.
 
     Attributes:
-        missing: how many days each exchange misses, including the days of the chunks.
-        busy: exchanges without a chunk because other runs are fetching their days.
-        blocked: exchanges without a chunk because their breaker is open.
-        resting: exchanges without a chunk after a failure, or before the daily settlement.
+        missing: the number of missing days for each exchange, including the days of the chunks.
+        busy: the exchanges without a chunk because other runs are fetching their days.
+        blocked: the exchanges without a chunk because their breaker is open.
+        resting: the exchanges without a chunk because an attempt failed, or because the daily settlement comes first.
     """
 
     chunks: tuple[Chunk, ...]
@@ -61,9 +64,9 @@ def plan_history(
     now: datetime,
     order: Order = Order.NEWEST_FIRST,
 ) -> HistoryPlan:
-    """Return the chunk of history to request now, for each exchange that is neither busy nor blocked.
+    """Return the chunks of history to request at `now` (aware, UTC).
 
-    Exchanges that are not in `exchanges` are left out.
+    `history`: the missing days. Days of exchanges that are not in `exchanges` are ignored.
     """
     known = Attempts(attempts)
     in_flight = known.in_flight
@@ -99,7 +102,7 @@ def _by_exchange(history: Iterable[MissingDays], exchanges: Mapping[str, Repaira
 
 
 def _count_days(missing: Iterable[MissingDays]) -> int:
-    """Count the days that any symbol misses."""
+    """Return the number of days that are missing for at least one symbol."""
     days: set[date] = set()
     for days_missing in missing:
         days.update(days_missing.stretch)
@@ -109,7 +112,7 @@ def _count_days(missing: Iterable[MissingDays]) -> int:
 def _chunk(
     exchange: str, missing: Sequence[MissingDays], most: int, known: Attempts, now: datetime, order: Order
 ) -> Chunk | None:
-    """Return the days that are due at the newer or older end, at most `most` of them."""
+    """Return the next chunk of the exchange; None if no day is due. `most`: the maximum number of days."""
     rests_until = known.rests_until(exchange)
     if rests_until is not None and now < rests_until:
         return None

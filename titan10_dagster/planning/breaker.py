@@ -1,16 +1,20 @@
 """The circuit breaker of an exchange, as a pure state machine.
 
-    CLOSED     -> OPEN        `threshold` failures in a row, a ban, or a demand to rest
-    OPEN       -> HALF_OPEN   the pause is over, and one process took the probe (a single test request)
+    CLOSED     -> OPEN        `threshold` failures in a row, a ban, or the exchange requested a pause
+    OPEN       -> HALF_OPEN   the pause has ended, and one process makes the probe (a single test request)
     HALF_OPEN  -> CLOSED      the probe succeeded
-    HALF_OPEN  -> OPEN        the probe failed: for longer than before
+    HALF_OPEN  -> OPEN        the probe failed, so the next pause is longer
 
-`ask` makes the decision. The caller must read, decide and store under one lock, so that two processes cannot both have
-the probe. A probe is leased: if its process dies, another process gets the probe when the lease ends. Answers to
-requests that were under way when the breaker opened arrive late; while it is open they change nothing. All instants are
-aware and UTC.
+While the breaker is open, no requests are made. `ask` decides whether a request may be made. The caller must read the
+state, decide, and store the new state under one lock. Otherwise two processes could both make the probe. The probe is
+granted to a process for a limited time (the lease). If the process dies, another process gets the probe when the lease
+ends.
 
-The pace (`planning/pace.py`) and the last error are kept with the breaker. An answer does not delete the last error.
+Some requests are still in progress when the breaker opens. Their answers do not change an open breaker. All instants
+are aware and UTC.
+
+The pace (`planning/pace.py`) and the last error are stored together with the breaker. A successful request does not
+delete the last error.
 """
 
 from __future__ import annotations
@@ -32,11 +36,17 @@ class BreakerState(StrEnum):
 
 @dataclass(frozen=True)
 class Health:
-    """The breaker of one exchange.
+    """The state of an exchange's breaker.
 
-    failures: the number of failures in a row. shut_since: when the breaker was last closed; None if it is closed now.
-    last_error: the last error of any kind. The error of a single symbol, or a request to slow down, does not count as a
-        failure.
+    open_until: the end of the current pause; None if the breaker is not open.
+    failures: the number of failures in a row.
+    reason: why the breaker opened, or the last failure.
+    probe_until: the end of the lease of the probe; None if no process makes a probe.
+    changed_at: the time of the last change of the state.
+    pace: the current pace of requests.
+    last_error: the last error of any kind. Errors of a single symbol and answers that request a slower pace are
+        recorded here, but do not count as failures.
+    shut_since: since when the breaker has not been closed; None if it is closed.
     """
 
     exchange: str
@@ -60,7 +70,7 @@ class Permit(StrEnum):
 
 @dataclass(frozen=True)
 class Decision:
-    """The decision about a request. `until`: if the request may not be made, the earliest time to ask again."""
+    """The decision about a request. `until`: if the request is refused, the earliest time to ask again."""
 
     permit: Permit
     until: datetime | None = None
@@ -71,12 +81,16 @@ PROBE = Decision(Permit.PROBE)
 
 
 def refused(until: datetime) -> Decision:
-    """Return the decision that no request may be made before `until`."""
+    """Return the decision that no request is allowed before `until`."""
     return Decision(Permit.REFUSED, until)
 
 
 def may_request(health: Health, now: datetime) -> Decision:
-    """Return ALLOWED if closed, `refused(until)` while open or being probed, PROBE if a probe is due."""
+    """Return whether a request is allowed at `now`.
+
+    The result is ALLOWED if the breaker is closed, and PROBE if a probe is due. It is `refused(until)` during a pause,
+    or while another process makes the probe.
+    """
     if health.state is BreakerState.CLOSED:
         return ALLOWED
     until = health.open_until if health.state is BreakerState.OPEN else health.probe_until
@@ -84,20 +98,29 @@ def may_request(health: Health, now: datetime) -> Decision:
 
 
 def ask(health: Health, now: datetime, lease: timedelta) -> tuple[Decision, Health]:
-    """Return the decision and the Health to store; a probe is taken for `lease`."""
+    """Return the decision about a request, and the Health to store.
+
+    If the decision is PROBE, the stored Health gives the probe to the caller for the time `lease`.
+    """
     decision = may_request(health, now)
     return decision, after_probe_taken(health, now, lease)
 
 
 def after_probe_taken(health: Health, now: datetime, lease: timedelta) -> Health:
-    """Return the Health with the probe taken until `now + lease`; unchanged if no probe is due."""
+    """Return the Health in which one process makes the probe until `now + lease`.
+
+    If no probe is due, the Health is unchanged.
+    """
     if may_request(health, now) != PROBE:
         return health
     return replace(health, state=BreakerState.HALF_OPEN, probe_until=now + lease, changed_at=now)
 
 
 def after_success(health: Health, now: datetime) -> Health:
-    """Return the Health, closed and without failures. An open breaker stays open, because the answer came late."""
+    """Return the Health after a successful request: closed, and without failures.
+
+    An open breaker stays open, because the request was made before the breaker opened.
+    """
     if health.state is BreakerState.HALF_OPEN:
         return _changed(health, BreakerState.CLOSED, now)
     if health.state is BreakerState.CLOSED and health.failures:
@@ -108,11 +131,10 @@ def after_success(health: Health, now: datetime) -> Health:
 def after_failure(
     health: Health, now: datetime, *, threshold: int = 5, pause: timedelta, reason: str | None = None
 ) -> Health:
-    """Return the Health with one more failure.
+    """Return the Health after a failure.
 
-    It opens after `threshold` failures in a row, or at once if the probe failed.
-
-    The first pause is `pause`. Each further one, without a success in between, is twice as long, up to an hour.
+    The breaker opens after `threshold` failures in a row. If the failed request was the probe, the breaker opens at
+    once. The first pause is `pause`. Until a request succeeds, each further pause is twice as long, up to an hour.
     """
     if health.state is BreakerState.OPEN:
         return health
@@ -128,9 +150,9 @@ def after_failure(
 
 
 def after_ban(health: Health, now: datetime, until: datetime, reason: str) -> Health:
-    """Return the Health, open until `until` or until its present end, whichever is later.
+    """Return the Health after a ban by the exchange: open at least until `until`.
 
-    Afterwards requests are made at half the pace.
+    A current pause that ends later is not shortened. After the ban, requests are made at half the pace.
     """
     banned = after_rest(health, now, until, reason)
     ends = banned.open_until or until
@@ -138,9 +160,9 @@ def after_ban(health: Health, now: datetime, until: datetime, reason: str) -> He
 
 
 def after_rest(health: Health, now: datetime, until: datetime, reason: str) -> Health:
-    """Return the Health, open until `until` or until its present end, whichever is later.
+    """Return the Health after the exchange requested a rest (a time without requests): open at least until `until`.
 
-    The exchange requests a rest; this is not a failure.
+    A current pause that ends later is not shortened. The request for a rest does not count as a failure.
     """
     if health.state is BreakerState.OPEN and health.open_until is not None:
         until = max(until, health.open_until)
@@ -151,7 +173,10 @@ def after_rest(health: Health, now: datetime, until: datetime, reason: str) -> H
 def after_throttling(
     health: Health, requested_at: datetime, now: datetime, reason: str, rest: timedelta = timedelta(0)
 ) -> Health:
-    """Return the Health with a rest and a slower pace, because the request sent at `requested_at` was throttled."""
+    """Return the Health with a slower pace after the exchange throttled the request that was sent at `requested_at`.
+
+    `rest`: a time without requests that the exchange requested.
+    """
     return replace(after_error(health, now, reason), pace=health.pace.slowed(requested_at, now, rest))
 
 
@@ -182,6 +207,6 @@ def _changed(
 
 
 def _pause(repeats: int, pause: timedelta) -> timedelta:
-    # The exponent is bounded, so that a breaker that failed for a year does not overflow.
+    # The exponent is limited. Otherwise the result could overflow after many failures in a row.
     factor: int = 2 ** min(repeats, 20)
     return min(pause * factor, LONGEST_PAUSE)

@@ -1,9 +1,10 @@
-"""The forecast of a fetch's cost before it starts, and its comparison with the result.
+"""Forecast the cost of a fetch before it starts, and compare the forecast with the result.
 
-The counts come from the sources: REST rehearses its pages (`exchanges.rehearsal`), an archive lists its files
-(`archives.cost`). This module adds time and space to the counts and puts forecast and result side by side. Counts are
-exact if the exchange has every candle and no request has to be repeated. A minute without trades at the edge of a page,
-an outage, or a damaged file cost further requests that cannot be forecast.
+The number of requests is computed for each source: `exchanges.rehearsal` simulates the requests of REST, and
+`archives.cost` lists the files of an archive. This module adds the time and the disk space.
+
+The forecast number of requests is exact if the exchange has every candle and no request has to be repeated. A minute
+without trades at the edge of a page, an outage, or a damaged file causes further requests, which cannot be forecast.
 """
 
 from __future__ import annotations
@@ -17,16 +18,20 @@ from typing import Any
 from titan10_dagster.candles.fetched import Source
 from titan10_dagster.planning.pace import FULL_AFTER, Pace
 
-# Bytes of a stored candle. Chunks of TimescaleDB are larger until they are compressed, after a week or two.
+# Bytes of a stored candle: compressed by TimescaleDB, or as a row of a table. TimescaleDB compresses candles after a
+# week or two, so they need more space before.
 BYTES_COMPRESSED, BYTES_OF_A_ROW = 13.0, 206.0
 
 
 @dataclass(frozen=True)
 class Cost:
-    """The cost of some slices at one source, forecast or measured.
+    """The forecast or measured cost of fetching slices from one source.
 
-    requests: all requests, for pages, files, digests, and absent files. files: files that are read. cached: the files
-        that need no request. bytes: downloaded from an archive. seconds: elapsed time.
+    requests: the number of all requests: for pages, files, digest files and absent files.
+    files: the number of files that are read.
+    cached: the number of these files that are in the cache and need no request.
+    bytes: the number of bytes that are downloaded from an archive.
+    seconds: the elapsed time.
     """
 
     requests: int = 0
@@ -50,10 +55,14 @@ Costs = Mapping[Source, Cost]
 
 @dataclass(frozen=True)
 class Speed:
-    """The speed of one machine when neither pace nor network is the limit, in candles per second.
+    """The speed of a machine in candles per second, if the processor is the limit and not the pace or the network.
 
-    Measured with `benchmarks.forecast` on two cores, which also served the files. run_seconds: the time of a run in
-    addition to its candles.
+    The values were measured with `benchmarks.forecast` on two cores. The same cores also ran the file server.
+
+    pages: candles per second from pages of REST.
+    files: candles per second from archive files.
+    stored: candles per second that are checked and stored.
+    run_seconds: the additional time of each run in seconds.
     """
 
     pages: float = 120_000
@@ -62,10 +71,12 @@ class Speed:
     run_seconds: float = 1.5
 
     def under(self, load: float, cores: int) -> Speed:
-        """Return the speed of a machine that other processes use as well.
+        """Return the speed of a machine on which other processes run too.
 
-        `load`: how many processes want a processor now. On two cores, work that the processor limits took 1.6 times as
-        long at a load of 4, and 3.2 times as long at a load of 12.
+        `load`: the load average, which is the number of processes that use a processor or wait for one.
+
+        Measured on two cores with work that needs only the processor: it took 1.6 times as long at a load of 4, and 3.2
+        times as long at a load of 12.
         """
         busy = max(1.0, (load + 2) / (2 * cores))
         return Speed(self.pages / busy, self.files / busy, self.stored / busy, self.run_seconds * busy)
@@ -73,15 +84,15 @@ class Speed:
 
 @dataclass(frozen=True)
 class Forecast:
-    """The cost of some runs.
+    """The forecast cost of one or more runs.
 
     Attributes:
         slices: the number of slices to fetch.
-        candles: the number of candles in these slices if none is missing.
+        candles: the number of candles in these slices if no candle is missing.
         runs: the number of runs.
         by_source: the cost of each source.
-        store_seconds: time to check and store the candles, and for the runs themselves.
-        stored_bytes: the size of the candles in the database in the long run.
+        store_seconds: the time to check and store the candles, and the additional time of each run.
+        stored_bytes: the size of the candles in the database after compression.
     """
 
     slices: int = 0
@@ -93,20 +104,20 @@ class Forecast:
 
     @property
     def cost(self) -> Cost:
-        """The cost of all sources together."""
+        """Return the cost of all sources together."""
         return total(self.by_source)
 
     @property
     def seconds(self) -> float:
-        """The elapsed time from the first request to the last stored candle."""
+        """Return the time from the first request to the last stored candle, in seconds."""
         return self.cost.seconds + self.store_seconds
 
     def ends_at(self, now: datetime) -> datetime:
-        """Return the time at which the runs end if they start now."""
+        """Return the time at which the runs end if they start at `now`."""
         return now + timedelta(seconds=self.seconds)
 
     def to_json(self) -> dict[str, Any]:
-        """The forecast as plain JSON values."""
+        """Return the forecast as plain JSON values."""
         return {
             "slices": self.slices,
             "candles": self.candles,
@@ -126,7 +137,7 @@ def total(costs: Costs) -> Cost:
 
 
 def joined(costs: Iterable[Costs]) -> dict[Source, Cost]:
-    """Return the costs of several fetches, source by source."""
+    """Return the sum of the costs of several fetches, separately for each source."""
     result: dict[Source, Cost] = {}
     for of_fetch in costs:
         for source, cost in of_fetch.items():
@@ -137,13 +148,13 @@ def joined(costs: Iterable[Costs]) -> dict[Source, Cost]:
 def forecast_runs(
     runs: Sequence[Costs], slices: int, candles: int, *, is_compressed: bool, speed: Speed | None = None
 ) -> Forecast:
-    """Return the forecast of some runs.
+    """Return the forecast of one or more runs.
 
     Args:
-        runs: the cost of each source in each run.
+        runs: for each run, the cost of each source.
         slices: the number of slices in all runs.
-        candles: the number of candles in these slices if none is missing.
-        is_compressed: the database compresses old candles.
+        candles: the number of candles in these slices if no candle is missing.
+        is_compressed: whether the database compresses old candles.
         speed: the speed of this machine.
     """
     speed = speed or Speed()
@@ -158,19 +169,20 @@ def forecast_runs(
 
 
 def seconds_at_pace(requests: int, spacing: float, pace: Pace, now: datetime) -> float:
-    """Return the time for this many requests, in seconds.
+    """Return the time that a number of requests takes, in seconds.
 
-    `spacing`: seconds between two requests at full pace. A reduced pace recovers meanwhile, see `planning.pace`.
+    `spacing`: the seconds between two requests at the full pace.
+    `pace`: the current pace. If it is reduced, it returns to the full pace during the requests (see `planning.pace`).
     """
     if not requests:
         return 0.0
     work, share = requests * spacing, pace.as_of(now)
     full_after = FULL_AFTER.total_seconds()
-    recovery = (1 - share) * full_after  # seconds until the pace is full
-    done_meanwhile = recovery * (1 + share) / 2
+    recovery = (1 - share) * full_after  # seconds until the full pace is reached
+    done_meanwhile = recovery * (1 + share) / 2  # the part of `work` that is done until then
     if work >= done_meanwhile:
         seconds = recovery + work - done_meanwhile
-    else:  # share * t + t * t / (2 * full_after) = work
+    else:  # the solution for t of: share * t + t * t / (2 * full_after) = work
         seconds = full_after * (math.sqrt(share * share + 2 * work / full_after) - share)
     return pace.rest(now).total_seconds() + seconds
 
@@ -179,7 +191,11 @@ Row = tuple[str, str, str]
 
 
 def side_by_side(forecast: Forecast, result: Costs, *, candles: int, seconds: float) -> list[Row]:
-    """Return rows of a name, the forecast and the result. `candles`: the number received, `seconds`: the total time."""
+    """Return a table that compares forecast and result. Each row has a name, the forecast value and the result value.
+
+    `candles`: the number of received candles.
+    `seconds`: the total time of the fetch.
+    """
     expected, real = forecast.cost, total(result)
     return [
         ("requests", f"{expected.requests:,}", f"{real.requests:,}"),
@@ -192,9 +208,9 @@ def side_by_side(forecast: Forecast, result: Costs, *, candles: int, seconds: fl
 
 
 def sentence(forecast: Forecast, now: datetime) -> str:
-    """Return the forecast as a sentence; `now` (aware, UTC) is when the work begins."""
+    """Return the forecast as a sentence. `now`: the time at which the runs begin (aware, UTC)."""
     if not forecast.slices:
-        return "Forecast: no request, because nothing is left to fetch."
+        return "Forecast: no requests, because all days are fetched already."
     cost = forecast.cost
     parts = [f"{cost.requests:,} requests"]
     if cost.files:
@@ -209,7 +225,7 @@ def sentence(forecast: Forecast, now: datetime) -> str:
 
 
 def result_sentence(result: Costs, candles: int) -> str:
-    """Return the cost of a finished fetch as a sentence. `candles`: the number received."""
+    """Return the cost of a finished fetch as a sentence. `candles`: the number of received candles."""
     cost = total(result)
     parts = [f"{cost.requests:,} requests"]
     if cost.files:

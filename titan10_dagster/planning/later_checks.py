@@ -1,17 +1,17 @@
-"""Later checks of settled slices: a day and a week after a reason became final, the exchange may have late candles.
+"""Plan later checks of settled slices, because an exchange sometimes publishes candles late.
 
-These slices are checked:
+A slice is fetched again a day after its gaps became final, and once more a week later. These slices are checked:
 
-- slices with a halt, an outage or a candle that came broken twice, however old
-- slices of a busy series with a few minutes without trades. A pair that trades in nearly every minute is rarely silent,
-  so such a hole may be data that the exchange published late. Only recent days are checked: an exchange that publishes
-  late does so within days, and a backfill of years must not fetch each day three times.
+- Slices with a halt, an outage or a candle that came broken twice. The age of the slice does not matter.
+- Slices of a busy series with a few minutes without trades. A busy pair trades in nearly every minute, so a missing
+  minute is possibly data that the exchange published late. Only recent days are checked. An exchange that publishes
+  late usually does so within days, and a backfill of years must not fetch each day three times.
 
-Each check is one fetch of the slice. Both count as observations, so after two of them the slice is not checked again.
+Each check is one fetch of the slice and counts as an observation. After two checks the slice is not checked again.
 
-The days of a silence that crosses midnight are checked together. Late candles of such a silence often arrive together.
-If only the first day were checked, its candles would leave a short silence after midnight, which looks like a lack of
-trades.
+If a silence crosses midnight, both days are checked together, because late candles of both days often arrive together.
+If only the first day were fetched again, only a short silence after midnight would remain. This short silence would
+look like a lack of trades.
 """
 
 from __future__ import annotations
@@ -23,25 +23,26 @@ from types import MappingProxyType
 
 from titan10_dagster.candles.slices import Slice
 
-# Number of observations so far -> time until the next check for late candles.
+# The time until the next check for late candles, by the number of observations so far.
 LATER_CHECKS: Mapping[int, timedelta] = MappingProxyType({2: timedelta(days=1), 3: timedelta(days=7)})
 
-# A series is busy on a day if it has this share of its candles over this many stored days, up to the day itself.
+# A series is busy on a day if it has at least this share of its candles in its last stored days up to this day.
 BUSY_SHARE = 0.99
 BUSY_DAYS = 7
 
-# How long after its day a slice without trades is checked. The second check is usually due nine days after the day. It
-# may be weeks late: Titan-10 did not run, the exchange banned it, or other repairs came first.
-_HOLES_CHECKED_FOR = timedelta(days=30)
+# Minutes without trades of a busy series are checked until this long after their day. The second check is usually due
+# nine days after the day. It can be weeks late if Titan-10 did not run, if the exchange banned Titan-10, or if other
+# repairs came first.
+_GAPS_CHECKED_FOR = timedelta(days=30)
 
 
 @dataclass(frozen=True)
 class CheckedLater:
-    """A settled slice with gaps that a late answer could correct; instants are UTC.
+    """A settled slice with gaps for which the exchange possibly publishes candles late. Instants are aware and UTC.
 
     Attributes:
-        observations: the smallest number of observations of its gaps.
-        last_seen: the last counted observation of its gaps.
+        observations: the smallest number of observations of the gaps.
+        last_seen: the time of the last counted observation of the gaps.
         missing_until: the end of the last gap.
     """
 
@@ -52,21 +53,24 @@ class CheckedLater:
 
 
 def due_from(checked: CheckedLater, last_attempt: datetime) -> datetime | None:
-    """Return when to check the slice after `last_attempt`; None if both checks are done."""
+    """Return the time of the next check of the slice; None if both checks are done.
+
+    `last_attempt`: the time of the last fetch of the slice, or of the last attempt to fetch it.
+    """
     pause = LATER_CHECKS.get(checked.observations)
     return None if pause is None else last_attempt + pause
 
 
-def holes_checked_since(today: date) -> date:
-    """Return the first day on which holes of busy series are still checked."""
-    return today - _HOLES_CHECKED_FOR
+def gaps_checked_since(today: date) -> date:
+    """Return the oldest day on which minutes without trades of busy series are still checked."""
+    return today - _GAPS_CHECKED_FOR
 
 
 def checked_together(slices: Iterable[CheckedLater]) -> list[CheckedLater]:
-    """Return the slices by series and day.
+    """Return the slices sorted by series and day, changed so that the days of one silence are checked together.
 
-    Each slice waits for the check of the next day if its gap continues there: the gap reaches midnight, and both days
-    were observed equally often.
+    If a gap reaches midnight and both days have equally many observations, the gap possibly continues on the next day.
+    Then the first day gets the `last_seen` of the next day if it is later.
     """
     ordered = sorted(slices, key=lambda checked: (str(checked.slice.series), checked.slice.day), reverse=True)
     result: list[CheckedLater] = []
@@ -78,7 +82,7 @@ def checked_together(slices: Iterable[CheckedLater]) -> list[CheckedLater]:
 
 
 def _is_continued(checked: CheckedLater, after: CheckedLater) -> bool:
-    """Return whether the silence of a slice may continue in the next slice."""
+    """Return whether the silence at the end of a slice possibly continues in the next slice."""
     if checked.slice.series != after.slice.series or checked.slice.end != after.slice.start:
         return False
     return checked.missing_until >= checked.slice.end and checked.observations == after.observations

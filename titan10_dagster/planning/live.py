@@ -1,7 +1,7 @@
-"""The candles that a live poll requests: those after the last one received, at most one page.
+"""Decide which candles a live poll requests: the candles after the last received candle, at most one page.
 
-The ledger keeps how far polling got: the expected minutes of a live slice end with its last candle. After a pause, the
-next polls therefore catch up page by page, and no candle has to be read to find where to continue.
+The ledger records the end of the polled part of each live slice. A poll continues there and does not have to read
+candles. After a pause of Titan-10, each poll fetches one page until the current time is reached.
 """
 
 from __future__ import annotations
@@ -13,13 +13,15 @@ from datetime import date, datetime, timedelta
 from titan10_dagster.candles.fetched import HORIZON_SLACK
 from titan10_dagster.candles.slices import Series, SliceState, Window, midnight
 
-LOOK_BACK = 5  # candles requested again: one may arrive late, or be corrected just after it closed
+# The number of known candles that a poll requests again. A candle can arrive late, or the exchange can correct a candle
+# shortly after its end.
+LOOK_BACK = 5
 _DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True)
 class Polled:
-    """The facts that polling needs about a slice in the ledger. `until`: the end of its covered part (aware, UTC)."""
+    """The facts about a slice in the ledger that polling needs. `until`: the end of the polled part (aware, UTC)."""
 
     state: SliceState
     until: datetime
@@ -27,10 +29,11 @@ class Polled:
 
 @dataclass(frozen=True)
 class LivePlan:
-    """One series' part of a poll.
+    """The request of a poll for one series.
 
-    window: the candles to request, starting a little before `resumed`. resumed: the end of the last known candle.
-    is_full: whether the window ends before now, because a page cannot contain more candles.
+    window: the candles to request. It usually begins a few candles before `resumed`.
+    resumed: the end of the last known candle.
+    is_full: whether the window ends before the current time, because a page cannot contain more candles.
     """
 
     window: Window
@@ -38,11 +41,13 @@ class LivePlan:
     is_full: bool
 
     def covered(self, last_end: datetime | None) -> datetime:
-        """Return the new end of the covered part.
+        """Return the new end of the polled part after the answer.
 
-        `last_end` is the end of the answer's last candle, None without candles. Without a new candle the end does not
-        move, because the exchange may be late. But a full page without a new candle is skipped, to get closer to now;
-        its missing candles are settled with their day.
+        If the answer has no new candle, the end usually does not change, because the exchange is possibly late. If the
+        window is full, its stretch is skipped, so that polling gets closer to the current time. The daily settlement
+        fetches the skipped candles later.
+
+        `last_end`: the end of the last candle in the answer; None if the answer has no candles.
         """
         if last_end is not None and last_end > self.resumed:
             return last_end
@@ -59,12 +64,15 @@ def plan_poll(
     gap: datetime | None = None,
     first: date = date.min,
 ) -> LivePlan | None:
-    """Return what to request now; None if every candle that has ended is known.
+    """Return the request for one series at `now` (aware, UTC); None if all candles that have ended are known.
 
-    known: the ledger's slices of yesterday and today. A series without slices starts with today. If the exchange serves
-        only its last `depth` candles, it starts with the first of these since yesterday.
-    gap: the start of missing candles that the exchange will soon no longer serve. They are requested too, if one page
-        reaches from there to now.
+    known: the slices of yesterday and today in the ledger. If there are none, polling usually starts with today. If the
+        exchange serves only its last candles, polling starts with the first of these candles that is not older than
+        yesterday.
+    page_size: the maximum number of candles in a page.
+    depth: how many candles back from now the exchange serves; None means all candles.
+    gap: the start of missing candles that the exchange will soon no longer serve. The request begins at this gap, or
+        one page before now if the gap is older.
     first: the first UTC day of the exchange's configured history. Earlier candles are never requested.
     """
     step = series.timeframe.delta
@@ -83,10 +91,10 @@ def plan_poll(
 
 
 def seconds_to_ask(now: datetime) -> float:
-    """Return how long a poll that starts now may send requests.
+    """Return how many seconds a poll that starts at `now` has to send requests.
 
-    The last requests must end, and their candles must be written, before the poll of the next minute. A poll that
-    started late has at least ten seconds.
+    The answers must arrive and be written before the poll of the next minute starts. A poll that starts late has at
+    least ten seconds.
     """
     return max(10.0, 45.0 - now.second)
 

@@ -1,15 +1,19 @@
-"""Days without a ledger row, classified as holes or history.
+"""Find the days without a ledger row, and classify them as holes or history.
 
-| days without a ledger row | are | and are fetched |
+A hole has missing days that should be in the database. The repair sensor fetches them. History has missing days that
+were never requested. A backfill or the autopilot fetches them.
+
+| days without a ledger row | class | reason |
 |-|-|-|
-| after the series was first on duty | a hole: Titan-10 was down | by the repair sensor |
-| between known days, a month or less | a hole: one run of a backfill failed | by the repair sensor |
-| of a run that was requested and failed | always a hole | by the repair sensor |
-| all others, back to the exchange's start | history that was never requested | by a backfill, or by the autopilot |
+| days after the series was first on duty | hole | Titan-10 was down |
+| at most a month of days between days with ledger rows | hole | a run of a backfill failed |
+| days of a run that was requested and failed | hole | the run failed |
+| all other days since the first day in the exchange's settings | history | the days were never requested |
 
-A series is on duty from its first day that was fetched on that day or on the day after. Live polling and the daily
-settlement fetch days so early. A single old day, fetched as a test, therefore starts no download of the years after it.
-A symbol that is added later has its own first day of duty.
+A series is on duty if Titan-10 fetches its days regularly. Its first day on duty is the first day that was fetched on
+the same day (by live polling) or on the next day (by the daily settlement). If a user fetches a single old day as a
+test, the series is not on duty, so the days after the old day are not downloaded. Each symbol has its own first day on
+duty.
 """
 
 from __future__ import annotations
@@ -20,14 +24,14 @@ from datetime import date, datetime, timedelta
 
 from titan10_dagster.candles.timeframes import Timeframe
 
-LONGEST_HOLE = 31  # days; for holes between known days from before the series was on duty
+LONGEST_HOLE = 31  # days; a longer stretch between known days counts as history if the series was not on duty yet
 
 _DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, order=True)
 class Stretch:
-    """The UTC days `first` to `last`, both included; `first` is not after `last`."""
+    """The UTC days from `first` to `last`, including both. `first` must not be after `last`."""
 
     first: date
     last: date
@@ -42,11 +46,11 @@ class Stretch:
 
 @dataclass(frozen=True)
 class KnownDays:
-    """The days with ledger rows, for several series of one exchange with the same days.
+    """The days with ledger rows, for the series of one exchange that have exactly the same days.
 
     Attributes:
-        stretches: in ascending order; they neither overlap nor touch.
-        on_duty_since: the first day that was fetched on that day or the day after; None if there is none.
+        stretches: the days as stretches in ascending order. At least one day without a row is between two stretches.
+        on_duty_since: the first day that was fetched on the same day or on the next day; None if there is no such day.
     """
 
     exchange: str
@@ -58,7 +62,7 @@ class KnownDays:
 
 @dataclass(frozen=True)
 class MissingDays:
-    """Days without a ledger row, the same for each of `symbols`."""
+    """Days without a ledger row. The days are the same for all symbols in `symbols`."""
 
     exchange: str
     timeframe: Timeframe
@@ -72,14 +76,14 @@ class MissingDays:
 
 @dataclass(frozen=True)
 class Missing:
-    """All missing days, as holes and history; see the table above."""
+    """All missing days, classified as holes and history (see the table at the top of this module)."""
 
     holes: tuple[MissingDays, ...]
     history: tuple[MissingDays, ...]
 
 
 def missing_days(known: Iterable[KnownDays], starts: Mapping[str, date], yesterday: date) -> Missing:
-    """Return the days without a ledger row, from each exchange's first day to `yesterday`."""
+    """Return the days without a ledger row up to `yesterday`. `starts`: the first day of each exchange."""
     holes: list[MissingDays] = []
     history: list[MissingDays] = []
     for series in known:
@@ -97,8 +101,8 @@ class FailedRequest:
     """Days of an exchange that a failed run should have fetched.
 
     Attributes:
-        symbols: None means all symbols.
-        at: when the run ended, aware and UTC; None if that is not known.
+        symbols: the symbols of the run; None means all symbols.
+        at: the time at which the run ended (aware, UTC); None if the time is not known.
     """
 
     exchange: str
@@ -108,10 +112,11 @@ class FailedRequest:
 
 
 def with_failed_requests(missing: Missing, failed: Iterable[FailedRequest]) -> Missing:
-    """Return the missing days, with the days of failed runs as holes and not as history.
+    """Return the missing days, with the days of failed runs classified as holes and not as history.
 
-    If a run dies before it stores anything, its days have no ledger rows. The oldest days of a series then look like
-    history that was never requested, although their files may even have landed.
+    If a run dies before it stores anything, its days have no ledger rows. Then the oldest days of a series look like
+    history that was never requested. But these days were requested, and possibly their files are already in the landing
+    zone.
     """
     requests = list(failed)
     holes, history = list(missing.holes), []
@@ -130,13 +135,13 @@ def with_failed_requests(missing: Missing, failed: Iterable[FailedRequest]) -> M
 
 
 def still_missing(missing: Missing, failed: Iterable[FailedRequest]) -> list[MissingDays]:
-    """Return the missing days, holes and history alike, that failed runs should have fetched."""
+    """Return the missing days that failed runs should have fetched. Both holes and history are searched."""
     every = Missing((), (*missing.holes, *missing.history))
     return list(with_failed_requests(every, failed).holes)
 
 
 def _days_by_symbols(missing: MissingDays, requests: Sequence[FailedRequest]) -> dict[date, frozenset[str]]:
-    """Return the symbols that failed runs should have fetched, for each of these missing days."""
+    """Return for each missing day the symbols that failed runs should have fetched."""
     found: dict[date, frozenset[str]] = {}
     for request in requests:
         if request.exchange != missing.exchange:
@@ -151,7 +156,7 @@ def _days_by_symbols(missing: MissingDays, requests: Sequence[FailedRequest]) ->
 
 
 def _runs(stretch: Stretch, symbols: Mapping[date, frozenset[str]]) -> Iterator[tuple[frozenset[str], Stretch]]:
-    """Yield the parts of the stretch, in ascending order. All days of a part have the same symbols."""
+    """Split the stretch into parts whose days have the same symbols, and yield the symbols and days of each part."""
     none: frozenset[str] = frozenset()
     first = stretch.first
     for day in stretch:
@@ -162,13 +167,16 @@ def _runs(stretch: Stretch, symbols: Mapping[date, frozenset[str]]) -> Iterator[
 
 
 def _part(missing: MissingDays, stretch: Stretch, symbols: frozenset[str]) -> MissingDays:
-    """Return a part of the missing days, with only these symbols, in their order."""
+    """Return the part of the missing days that has only the given days and symbols."""
     ordered = tuple(symbol for symbol in missing.symbols if symbol in symbols)
     return MissingDays(missing.exchange, missing.timeframe, ordered, stretch)
 
 
 def between(known: Sequence[Stretch], first: date, last: date) -> Iterator[Stretch]:
-    """Yield the days from `first` to `last` that are in none of the stretches `known`. Both are in ascending order."""
+    """Yield the days from `first` to `last` that are not in `known`, as stretches in ascending order.
+
+    `known`: stretches in ascending order.
+    """
     for stretch in known:
         if stretch.first > last:
             break
@@ -180,7 +188,7 @@ def between(known: Sequence[Stretch], first: date, last: date) -> Iterator[Stret
 
 
 def is_hole(stretch: Stretch, known: KnownDays) -> bool:
-    """Return whether the missing days are a hole; see the table above."""
+    """Return whether the missing days are a hole and not history (see the table at the top of this module)."""
     if known.on_duty_since is not None and stretch.first > known.on_duty_since:
         return True
     if not known.stretches or stretch.days > LONGEST_HOLE:
@@ -189,7 +197,10 @@ def is_hole(stretch: Stretch, known: KnownDays) -> bool:
 
 
 def around(day: date, days: Collection[date], most: int) -> Stretch:
-    """Return the longest stretch of `days` around one of them, at most `most` long. Earlier days come first."""
+    """Return a stretch of at most `most` consecutive days of `days` that contains `day`.
+
+    The stretch grows first towards earlier days, then towards later days.
+    """
     first = last = day
     while (last - first).days + 1 < most:
         if first - _DAY in days:

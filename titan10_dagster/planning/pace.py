@@ -1,7 +1,8 @@
-"""The pace of requests after an exchange requested a slower one: half at once, then a slow return to the full pace.
+"""The pace of requests after an exchange requested slower requests.
 
-Additive increase, multiplicative decrease. The increase depends on time alone, so only the share at one instant has to
-be stored: nothing is written while the pace recovers, and every process computes the same pace from it.
+The pace is halved at once, and then returns slowly to the full pace (additive increase, multiplicative decrease). The
+increase depends only on the elapsed time. Therefore it is enough to store the share of the full pace at one instant.
+Every process computes the same current pace from the stored values, and nothing is written while the pace increases.
 """
 
 from __future__ import annotations
@@ -9,24 +10,26 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-SLOWEST = 1 / 16
-FULL_AFTER = timedelta(minutes=10)  # from zero to the full pace; from half the pace it takes half that time
+SLOWEST = 1 / 16  # the smallest share of the full pace
+FULL_AFTER = timedelta(minutes=10)  # the time from zero to the full pace; from half the pace it takes 5 minutes
 
 
 def recovered(share: float, elapsed: timedelta) -> float:
-    """Return the share of the full pace that `share` has become after this long.
+    """Return the share of the full pace after the time `elapsed`. `share`: the share at the beginning of this time.
 
-    A clock that went back changes nothing.
+    If `elapsed` is negative because the clock was set back, the share does not change.
     """
     return min(1.0, share + max(elapsed / FULL_AFTER, 0.0))
 
 
 @dataclass(frozen=True)
 class Pace:
-    """The share of the full pace at the instant `at` (aware, UTC); `at` is None if the pace was never reduced.
+    """The pace of requests to an exchange.
 
-    rest_until: the end of the rest in the exchange's Retry-After; until then no process of this address makes a
-        request.
+    share: the share of the full pace at the instant `at`.
+    at: the instant (aware, UTC) of the last reduction; None if the pace was never reduced.
+    rest_until: the end of the time without requests that the exchange requested with the header Retry-After. No process
+        that uses the same IP address makes a request before this time.
     """
 
     share: float = 1.0
@@ -34,7 +37,7 @@ class Pace:
     rest_until: datetime | None = None
 
     def as_of(self, now: datetime) -> float:
-        """Return the share of the full pace now."""
+        """Return the share of the full pace at `now`."""
         return 1.0 if self.at is None else recovered(self.share, now - self.at)
 
     def rest(self, now: datetime) -> timedelta:
@@ -42,10 +45,13 @@ class Pace:
         return timedelta(0) if self.rest_until is None else max(self.rest_until - now, timedelta(0))
 
     def slowed(self, requested_at: datetime, now: datetime, rest: timedelta = timedelta(0)) -> Pace:
-        """Return half of the current pace, after a `rest`, because the request sent at `requested_at` was throttled.
+        """Return the pace after the exchange throttled a request: half of the current pace.
 
-        Requests that were under way together are rejected together. A request that was sent before the last
-        slowing-down slows nothing down.
+        If several requests are in progress, the exchange often throttles all of them at the same time. The pace is
+        halved only once: a request that was sent before the last reduction does not reduce the pace again.
+
+        `requested_at`: the time at which the throttled request was sent.
+        `rest`: the time without requests that the exchange requested.
         """
         rest_until = now + max(rest, self.rest(now))
         if self.at is not None and requested_at < self.at:

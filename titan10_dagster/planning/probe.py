@@ -1,7 +1,8 @@
-"""The measurements of a probe of an exchange, compared with the expected values. This module makes no requests.
+"""Compare the values that a probe of an exchange measured with the expected values. This module makes no requests.
 
-The expected value of a property is the one in the exchange's record or, if the record has none, the one of the last
-probe. A property without a measured or an expected value does not count as different.
+The expected value of a property is the value in the exchange's record. If the record has no value, the expected value
+is the value that the last probe measured. A property without a measured or an expected value does not count as
+different.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-_FEWEST_MARKETS, _MOST_MARKETS = 0.8, 1.5  # as shares of the former number; exchanges list and delist all the time
+# The number of markets differs only outside of these shares of the expected number, because exchanges add and remove
+# markets all the time.
+_FEWEST_MARKETS, _MOST_MARKETS = 0.8, 1.5
 
 
 class Property(StrEnum):
-    """One property of an exchange; `SENTENCES` describes each."""
+    """A property of an exchange that a probe measures. `SENTENCES` describes each property."""
 
     PAGE_SIZE = "page_size"
     ORDER = "order"
@@ -35,22 +38,22 @@ SENTENCES: Mapping[Property, str] = {
     Property.PAGE_SIZE: "The number of candles that one request returns.",
     Property.ORDER: "Whether an answer begins with its oldest or its newest candle.",
     Property.START: "Whether the candle that begins at `since` is in the answer.",
-    Property.END: "Whether the candle after the last one that was requested is in the answer.",
+    Property.END: "Whether the answer also has the candle after the requested candles.",
     Property.DEPTH: "How many candles back from now the exchange still serves.",
-    Property.EMPTY_MINUTES: "Whether a minute without a trade is a row or is missing.",
-    Property.VALUES: "Whether settled candles have the values that are stored.",
-    Property.FRESHNESS: "Whether the newest candle is of now.",
+    Property.EMPTY_MINUTES: "Whether a minute without a trade has a row or is missing.",
+    Property.VALUES: "Whether the exchange still sends the stored values for settled candles.",
+    Property.FRESHNESS: "Whether the newest candle is up to date.",
     Property.LIMITS: "Whether the exchange throttled the requests of the probe.",
     Property.ANSWERS: "Whether the exchange answers with candles, or with an error.",
-    Property.MARKETS: "The number of spot markets that trade.",
-    Property.CHARGE: "ccxt's charge for a page, in units of its rate limit.",
-    Property.RATE: "ccxt's milliseconds between two requests of charge 1.",
+    Property.MARKETS: "The number of active spot markets.",
+    Property.CHARGE: "The cost of a page in ccxt's rate limiter.",
+    Property.RATE: "The milliseconds between two requests of cost 1 in ccxt's rate limiter.",
 }
 
 
 @dataclass(frozen=True)
 class Finding:
-    """The measured value of one property, as texts that can be stored and shown. None: not known."""
+    """The measured and the expected value of one property, as texts. A value that is not known is None."""
 
     subject: Property
     measured: str | None
@@ -69,7 +72,12 @@ class Finding:
 def compare(
     measured: Mapping[Property, str | None], recorded: Mapping[Property, str], last: Mapping[Property, str]
 ) -> list[Finding]:
-    """Return a finding for each property: `recorded` is what the exchange's record says, `last` the last probe."""
+    """Return a finding for each property.
+
+    `measured`: the values of this probe.
+    `recorded`: the values in the exchange's record.
+    `last`: the values of the last probe.
+    """
     findings = []
     for property_ in Property:
         expected = recorded.get(property_, last.get(property_))
@@ -78,5 +86,5 @@ def compare(
 
 
 def sentence(finding: Finding) -> str:
-    """Describe the difference in one sentence."""
+    """Return a description of the difference between the measured and the expected value."""
     return f"{finding.subject.value}: {finding.measured}, not {finding.expected}. {SENTENCES[finding.subject]}"

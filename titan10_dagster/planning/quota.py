@@ -1,13 +1,15 @@
-"""The quota of an exchange: the number of requests that it accepts within any span of a given length.
+"""The quota of an exchange: the number of requests that the exchange accepts within any span of a given length.
 
-Requests that are sent at an even pace may arrive unevenly. A request waits for a connection, a busy machine sends two
-at once, or the network delays a request. The exchange counts arrivals, which a client cannot see: a request arrives at
-some time between its release and its answer. `Usage` therefore counts a request from its release until a full span
-after its answer. When a request is released, every request that may arrive in the same span as this one is still
-counted, so the quota is kept for any delays.
+Requests that are sent at an even pace can arrive unevenly. For example, a request waits for a connection, a busy
+machine sends two requests at once, or the network delays a request. The exchange counts requests when they arrive. A
+client does not know this time: it is between the release of the request and its answer.
 
-With this count, a distant exchange would get fewer requests than it accepts. The time that every request takes is
-therefore subtracted: only the variation of the delays can bring two requests closer together.
+`Usage` therefore counts a request from its release until a full span after its answer. So when a request is released,
+all requests that can arrive in the same span are counted. The quota is kept, however long the delays are.
+
+This count is too strict for a distant exchange, where every request takes a long time. Only the difference between
+delays can bring two requests closer together. Therefore the shortest measured time of a request is subtracted from the
+span.
 """
 
 from __future__ import annotations
@@ -16,52 +18,61 @@ import math
 from collections import deque
 from dataclasses import dataclass
 
-_SAMPLE = 10  # number of answers after which the shortest round trip is used
+_SAMPLE = 10  # after this number of answers, the shortest time of a request is subtracted from the span
 
 
 @dataclass(frozen=True)
 class Quota:
-    """The number of candle requests that an exchange accepts within any span of `seconds`."""
+    """The limit of an exchange: `requests` candle requests within any span of `seconds`."""
 
     requests: float
     seconds: float
 
     @property
     def spacing(self) -> float:
-        """The seconds between two requests that use the whole quota."""
+        """Return the seconds between two requests if requests at an even pace use the whole quota."""
         return self.seconds / self.requests
 
     def share(self, share: float) -> float:
-        """Return the number of requests in a share of the quota, at least one."""
+        """Return the number of requests in a share of the quota: a whole number, at least 1."""
         return max(1.0, math.floor(self.requests * share + 1e-9))
 
 
 @dataclass(eq=False)
 class Release:
-    """A request that has been released. weight: how many requests it counts as. at: seconds of a monotonic clock."""
+    """A request that was released, so that it can be sent.
+
+    weight: how many requests of the quota the request counts as.
+    at: the time of the release, in seconds of a monotonic clock.
+    """
 
     weight: float
     at: float
 
 
 class Usage:
-    """The requests of one client that may count towards the exchange's quota now.
+    """The requests of one client that possibly count towards the exchange's quota at the moment.
 
-    span: the seconds of the quota. All times are seconds of a monotonic clock, and never go back.
+    All times are seconds of a monotonic clock, and each call must not be earlier than the call before.
+
+    span: the length of the quota's span in seconds.
     """
 
     def __init__(self, span: float) -> None:
         self._span = span
         self._under_way: set[Release] = set()
-        self._answered: deque[tuple[float, float]] = deque()  # (end, weight), by end
+        # For each answered request, the time until which it counts, and its weight. The earliest time is first.
+        self._answered: deque[tuple[float, float]] = deque()
         self._counted = 0.0
         self._answers = 0
-        self._shortest = math.inf  # round trip
+        self._shortest = math.inf  # the shortest time between a release and its answer
 
     def next_release(self, weight: float, most: float, now: float) -> float:
-        """Return the earliest time at which a request of this weight keeps to `most` requests in any span.
+        """Return the earliest time at which a request of this weight can be released.
 
-        The time is infinite if an answer has to arrive before it is known.
+        `most`: the maximum number of requests in any span.
+
+        If the time depends on an answer that has not arrived yet, the result is infinite.
         """
         self._drop_ended(now)
         over = self._counted + min(weight, most) - most
@@ -74,14 +85,14 @@ class Usage:
         return math.inf
 
     def release(self, weight: float, now: float) -> Release:
-        """Count a request from now on."""
+        """Start to count a request, and return it."""
         released = Release(weight, now)
         self._under_way.add(released)
         self._counted += weight
         return released
 
     def end(self, released: Release, now: float) -> None:
-        """Record that the request was answered, has failed or was not sent. Only the first call has an effect."""
+        """Record that the request was answered, failed, or was not sent. Further calls for the request do nothing."""
         if released not in self._under_way:
             return
         self._under_way.remove(released)
@@ -97,4 +108,4 @@ class Usage:
         while self._answered and self._answered[0][0] <= now:
             self._counted -= self._answered.popleft()[1]
         if not self._answered and not self._under_way:
-            self._counted = 0.0  # without the rounding of the sums
+            self._counted = 0.0  # removes rounding errors of the sums

@@ -1,15 +1,15 @@
-"""The past days to fetch again because candles are missing without a final reason, and when each is due.
+"""Decide which past days to fetch again, and when. Candles of these days are missing without a final reason.
 
 | slice | is fetched again |
 |-|-|
-| live, although its day is over | one hour after the daily settlement should have stored it |
-| a hole: it has no ledger row | likewise; then after 5 minutes, then after pauses that double |
+| live, although its day has ended | one hour after the daily settlement should have stored the slice |
+| a hole: a slice without a ledger row | at the same time; then after 5 minutes, then after pauses that double |
 | partial: its symbol failed, or its file could not be written | after 5 minutes, then after pauses that double |
-| settled, with an unexplained gap | 6 hours after the last counted observation; a second observation settles it |
-| settled, with a candle in quarantine | after 6 hours |
-| settled, with gaps that a late answer could correct, see `later_checks` | after a day, and once more after a week |
+| settled, with an unexplained gap | 6 hours after the last counted observation; a second observation settles the gap |
+| settled, with a candle in quarantine | 6 hours after the last fetch, then after pauses that double |
+| settled, with gaps for which candles possibly arrive late (`later_checks`) | after a day, and once more after a week |
 
-The pauses are those of `attempts.pause`. A run that failed and left no trace in the ledger counts as an attempt too.
+`attempts.pause` computes the pauses. A run that failed without a ledger row counts as an attempt too.
 """
 
 from __future__ import annotations
@@ -28,28 +28,28 @@ from titan10_dagster.planning.breaker import Health, Permit, may_request
 from titan10_dagster.planning.later_checks import CheckedLater, due_from
 from titan10_dagster.planning.missing_days import MissingDays, around
 
-SETTLEMENT = timedelta(hours=2)  # after midnight UTC: the time of the daily settlement, also used by defs/schedules.py
-OVERDUE = timedelta(hours=3)
+# The daily settlement (the fetch of yesterday) starts at this time after midnight UTC. See also defs/schedules.py.
+SETTLEMENT = timedelta(hours=2)
+OVERDUE = timedelta(hours=3)  # after this time a day that the daily settlement has not stored is repaired
 
 _DAY = timedelta(days=1)
-Days = dict[date, set[str]]  # the symbols that are due, by day
+Days = dict[date, set[str]]  # for each day, the symbols that are due
 Rank = tuple[int, timedelta]
 
-# The first component of a rank.
+# The first component of a rank: the exchange deletes the data soon, keeps the data, or no longer serves the data.
 _EXPIRING, _KEPT, _GONE = 0, 1, 2
 
 
 @dataclass(frozen=True)
 class OpenSlice:
-    """A slice that misses candles without a final reason; instants are aware and UTC.
+    """A slice with open gaps: candles are missing without a final reason. Instants are aware and UTC.
 
     Attributes:
-        fetched_at: the last fetch in the ledger; of a live slice, the last poll.
-        first_seen: the first observation of its open gaps.
-        unexplained_seen: the last counted observation of gaps without a reason; None if all candles that are missing
+        fetched_at: the time of the last fetch in the ledger. For a live slice, it is the time of the last poll.
+        first_seen: the time of the first observation of the open gaps. For a slice without a gap, it is `fetched_at`.
+        unexplained_seen: the time of the last counted observation of gaps without a reason; None if all missing candles
             are in quarantine.
-        missing_until: the end of the last open gap. For a slice without a gap, `first_seen` is `fetched_at`, and
-            `missing_until` is the end of the slice.
+        missing_until: the end of the last open gap. For a slice without a gap, it is the end of the slice.
     """
 
     slice: Slice
@@ -60,18 +60,22 @@ class OpenSlice:
     missing_until: datetime
 
     @property
-    def looked_at(self) -> datetime:
-        """The last fetch of the whole slice. Polls do not count; they may continue after the end of the day."""
+    def checked_at(self) -> datetime:
+        """Return the time of the last fetch, but for a live slice at most the end of its day.
+
+        Polls of a live slice can continue after the end of its day. They do not delay the repair of the slice.
+        """
         return min(self.fetched_at, self.slice.end) if self.state == SliceState.LIVE else self.fetched_at
 
 
 @dataclass(frozen=True)
 class Repairable:
-    """The facts about an exchange that a plan needs.
+    """The facts about an exchange that are needed to plan repairs.
 
     Attributes:
-        depth: how many candles back from now the exchange serves; None: all.
-        under_way: whether other runs, such as a backfill or the daily settlement, are fetching its days.
+        depth: how many candles back from now the exchange serves; None means all candles.
+        days_per_run: the maximum number of days that one run fetches.
+        under_way: whether other runs, such as a backfill or the daily settlement, are fetching days of the exchange.
     """
 
     health: Health
@@ -80,13 +84,17 @@ class Repairable:
     under_way: bool = False
 
     def is_blocked(self, now: datetime) -> bool:
-        """Return whether the breaker refuses requests."""
+        """Return whether the breaker of the exchange refuses requests at `now`."""
         return may_request(self.health, now).permit is Permit.REFUSED
 
 
 @dataclass(frozen=True)
 class RepairLimits:
-    """The most partitions of one plan, and the most runs of one exchange in it."""
+    """The limits of one plan.
+
+    partitions: the maximum number of partitions (UTC days of an exchange) in the plan.
+    runs: the maximum number of runs for each exchange in the plan.
+    """
 
     partitions: int = 62
     runs: int = 2
@@ -94,7 +102,11 @@ class RepairLimits:
 
 @dataclass(frozen=True)
 class Repair:
-    """One run: the days `first` to `last` (both included) of one exchange, and the symbols concerned."""
+    """A repair run for the days `first` to `last` (including both) of one exchange.
+
+    symbols: the symbols that are fetched again.
+    expiring: whether the exchange deletes the data soon.
+    """
 
     exchange: str
     first: date
@@ -109,13 +121,14 @@ class Repair:
 
 @dataclass(frozen=True)
 class RepairPlan:
-    """The repairs to start now, most urgent first, and the numbers of slices that wait, by the reason for waiting.
+    """The repair runs to start now, and the numbers of slices that are not in these runs.
 
     Attributes:
-        waiting: slices that are not due yet.
-        busy: slices of exchanges whose days other runs are fetching.
-        blocked: slices of exchanges whose breaker is open.
-        postponed: slices that are due but exceed the limits of a plan.
+        repairs: the runs, the most urgent first.
+        waiting: the number of slices that are not due yet.
+        busy: the number of slices that wait because other runs are fetching days of the exchange.
+        blocked: the number of slices that wait because the breaker of the exchange is open.
+        postponed: the number of slices that are due but are above the limits of a plan.
     """
 
     repairs: tuple[Repair, ...]
@@ -127,9 +140,11 @@ class RepairPlan:
 
 @dataclass(frozen=True)
 class _Candidate:
-    """A day of some symbols to fetch again.
+    """A day of one or more symbols that has to be fetched again, now or later.
 
-    `rank`: the sort key. `yields`: whether other runs of the exchange come first.
+    rank: the sort key.
+    due: whether the time to fetch the day has come.
+    yields: whether the day waits until other runs of the exchange have ended.
     """
 
     rank: Rank
@@ -150,11 +165,13 @@ def plan_repairs(
     now: datetime,
     limits: RepairLimits | None = None,
 ) -> RepairPlan:
-    """Return which days of which exchanges to fetch again now, and for which symbols.
+    """Return the repair runs to start at `now` (aware, UTC).
 
-    Days that the exchange deletes soon come first, then the newest days. Days that it no longer serves come last: they
-    cost no request, and the run only records why the candles are missing. Holes that do not expire wait while other
-    runs fetch days of their exchange. Exchanges that are not in `exchanges` and days that are not over are left out.
+    The days that an exchange deletes soon come first, then the other days from the newest to the oldest. The days that
+    an exchange no longer serves come last. Their run makes no request and only records why the candles are missing.
+
+    Holes (days without a ledger row) wait while other runs fetch days of the exchange, except for holes that expire.
+    Days that have not ended yet are left out. Days of exchanges that are not in `exchanges` are left out too.
     """
     known = Attempts(attempts)
     in_flight = known.in_flight
@@ -188,7 +205,7 @@ def _of_slices(
         if series.exchange not in exchanges or end > now:
             continue
         served_for = _served_for(open_slice.missing_until, series.timeframe, exchanges[series.exchange].depth, now)
-        last_attempt = max([open_slice.looked_at, *known.times(series.exchange, day, series.symbol)])
+        last_attempt = max([open_slice.checked_at, *known.times(series.exchange, day, series.symbol)])
         due = is_due(open_slice, served_for, last_attempt, now)
         yield _Candidate(_rank(end, served_for, now), series.exchange, day, (series.symbol,), due)
 
@@ -206,7 +223,7 @@ def _of_holes(
 def _of_later_checks(
     later: Iterable[CheckedLater], exchanges: Mapping[str, Repairable], known: Attempts, now: datetime
 ) -> Iterator[_Candidate]:
-    """Yield the slices whose check for late candles is due. The other slices do not count as waiting."""
+    """Yield the slices whose check for late candles is due. Slices whose check is not due do not count as waiting."""
     for checked in later:
         series, day = checked.slice.series, checked.slice.day
         if series.exchange not in exchanges:
@@ -223,7 +240,7 @@ def _of_later_checks(
 
 
 def _of_day(hole: MissingDays, day: date, exchange: Repairable, known: Attempts, now: datetime) -> Iterator[_Candidate]:
-    """Yield a missing day as two parts: for the symbols that are due, and for the symbols that wait."""
+    """Yield two candidates for a missing day: one with the symbols that are due, and one with the symbols that wait."""
     end = midnight(day) + _DAY
     rank = _rank(end, _served_for(end, hole.timeframe, exchange.depth, now), now)
     yields = exchange.under_way and rank[0] != _EXPIRING
@@ -236,9 +253,9 @@ def _of_day(hole: MissingDays, day: date, exchange: Repairable, known: Attempts,
 
 
 def due_of_hole(hole: MissingDays, day: date, known: Attempts, now: datetime) -> Sequence[str]:
-    """Return the symbols to request now for a day of a hole.
+    """Return the symbols to request now for a day without a ledger row.
 
-    The daily settlement has an hour to fetch the day first.
+    In the first hour after its start, the daily settlement can still fetch the day. Then no symbol is requested.
     """
     if now < midnight(day) + _DAY + OVERDUE:
         return ()
@@ -246,10 +263,11 @@ def due_of_hole(hole: MissingDays, day: date, known: Attempts, now: datetime) ->
 
 
 def is_due(open_slice: OpenSlice, served_for: timedelta | None, last_attempt: datetime, now: datetime) -> bool:
-    """Return whether to fetch the slice again now.
+    """Return whether the slice is due, so that it is fetched again now.
 
-    A candle in quarantine that the exchange no longer serves is never fetched again. `served_for` is the result of
-    `_served_for`.
+    If all missing candles are in quarantine and the exchange no longer serves them, the slice is never fetched again.
+
+    `served_for`: how long the exchange will still serve the missing candles (the result of `_served_for`).
     """
     is_gone = served_for is not None and served_for <= timedelta(0)
     if open_slice.state == SliceState.SETTLED and open_slice.unexplained_seen is None and is_gone:
@@ -258,13 +276,13 @@ def is_due(open_slice: OpenSlice, served_for: timedelta | None, last_attempt: da
 
 
 def due_at(open_slice: OpenSlice, last_attempt: datetime) -> datetime:
-    """Return when to fetch the slice again after `last_attempt`; see the table above."""
-    if open_slice.state == SliceState.LIVE and last_attempt <= open_slice.looked_at:
+    """Return the time to fetch the slice again after `last_attempt` (see the table at the top of this module)."""
+    if open_slice.state == SliceState.LIVE and last_attempt <= open_slice.checked_at:
         return open_slice.slice.end + OVERDUE
     if open_slice.state == SliceState.SETTLED:
         first = open_slice.unexplained_seen or open_slice.first_seen
         return last_attempt + pause(last_attempt - first, OBSERVATION_SPACING)
-    # A gap of live polling is older than the first fetch of the whole day, from which pauses count.
+    # Pauses count from the first fetch of the whole day. A gap of live polling can be older than this fetch.
     first = max(open_slice.first_seen, open_slice.slice.end + SETTLEMENT)
     return last_attempt + pause(last_attempt - first)
 
@@ -272,7 +290,8 @@ def due_at(open_slice: OpenSlice, last_attempt: datetime) -> datetime:
 def _served_for(until: datetime, timeframe: Timeframe, depth: int | None, now: datetime) -> timedelta | None:
     """Return how long the exchange will still serve the candle that ends at `until`.
 
-    None: without limit. Zero or less: it no longer does.
+    None means that the exchange keeps the candle. If the result is zero or negative, the exchange no longer serves the
+    candle.
     """
     if depth is None:
         return None
@@ -280,7 +299,11 @@ def _served_for(until: datetime, timeframe: Timeframe, depth: int | None, now: d
 
 
 def _rank(end: datetime, served_for: timedelta | None, now: datetime) -> Rank:
-    """Return the sort key of a day: expiring days (soonest first), kept days (newest first), days no longer served."""
+    """Return the sort key of a day.
+
+    The order is: days that the exchange deletes soon (the soonest first), days that the exchange keeps (the newest
+    first), days that the exchange no longer serves.
+    """
     if served_for is None:
         return _KEPT, now - end
     if served_for > timedelta(0):
@@ -291,9 +314,9 @@ def _rank(end: datetime, served_for: timedelta | None, now: datetime) -> Rank:
 def _repairs(
     due: Sequence[_Candidate], exchanges: Mapping[str, Repairable], limits: RepairLimits
 ) -> tuple[list[Repair], int]:
-    """Return the runs, and how many slices of `due` are in them.
+    """Return the runs to start, and the number of slices of `due` in these runs.
 
-    The most urgent day that is left starts a run, which takes the due days around it as well.
+    Each run begins with the most urgent day that is not in a run yet. Then the run takes the neighbouring due days too.
     """
     open_: defaultdict[str, Days] = defaultdict(lambda: defaultdict(set))
     for candidate in due:
@@ -307,7 +330,7 @@ def _repairs(
         if room < 1:
             break
         if candidate.day not in open_[name] or runs[name] >= limits.runs:
-            continue  # the day is in an earlier run, or the exchange has enough runs
+            continue  # the day is in an earlier run, or the exchange has the maximum number of runs
         stretch = around(candidate.day, open_[name], room)
         symbols: set[str] = set()
         for day in stretch:

@@ -1,4 +1,4 @@
-"""The slices that a run still has to fetch, found by comparing its slices with the ledger and the landing zone."""
+"""Find the slices that a run still has to fetch, by comparing its slices with the ledger and the landing zone."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _NONE: Mapping[Slice, datetime] = MappingProxyType({})
 
 @dataclass(frozen=True)
 class FetchPlan:
-    """The slices of a run, each in exactly one group, in the order of the run.
+    """The slices of a run in four groups. Each slice is in exactly one group.
 
     Attributes:
-        before_start: days before the exchange's configured first day.
-        settled: complete in the ledger, with nothing left to confirm.
-        landed: fetched completely by an earlier run that stopped before it stored them.
-        fetch: all others.
+        before_start: the slices before the exchange's configured first day.
+        settled: the slices that are settled in the ledger and need no second fetch.
+        landed: the slices that an earlier run fetched completely but did not store.
+        fetch: all other slices. The run has to fetch them.
     """
 
     before_start: tuple[Slice, ...]
@@ -40,17 +40,17 @@ def plan_fetch(
     unconfirmed: Mapping[Slice, datetime] = _NONE,
     refresh: bool = False,
 ) -> FetchPlan:
-    """Divide `slices` into groups by the work that a run has to do for them.
+    """Divide the slices of a run into groups, depending on what the run has to do.
 
     Args:
         slices: the slices of the run.
-        start: first UTC day of the exchange's configured history.
+        start: the first UTC day of the exchange's configured history.
         settled: the slices that are settled in the ledger.
-        landed: the record of each slice in the landing zone.
-        usable: whether a landed slice may be stored as it is. Called only for slices that would not be fetched,
-            because it reads the file.
-        unconfirmed: settled slices with a gap that needs a second fetch, and the time of the first one.
-        refresh: fetch settled and landed slices again.
+        landed: for each slice in the landing zone, the record of its fetch.
+        usable: returns whether a slice in the landing zone can be stored. This function reads the slice's file, so it
+            is called only if everything else allows to use the file.
+        unconfirmed: for each settled slice with a gap that needs a second fetch, the time of the first fetch.
+        refresh: whether to fetch settled and landed slices again.
     """
     before_start: list[Slice] = []
     settled_slices: list[Slice] = []
@@ -71,15 +71,15 @@ def plan_fetch(
 
 
 def _can_resume(record: FetchRecord | None, first_fetch: datetime | None) -> bool:
-    """Return whether the landed file of a slice replaces a fetch.
+    """Return whether the run can use the file of a slice in the landing zone and does not have to fetch the slice.
 
     Args:
-        record: the record of the landed file, None without one.
-        first_fetch: when the slice was fetched first, if it waits for a second fetch that confirms its gaps.
+        record: the fetch record in the file; None if the slice has no file.
+        first_fetch: the time of the first fetch, if the slice needs a second fetch that confirms its gaps; else None.
     """
     if record is None or not record.answered:
         return False
     if record.fetched_at < record.slice.end:
         return False  # fetched before the end of its day, so it is incomplete
-    # A file that landed after the first fetch is the second fetch and only has to be stored.
+    # A file that was fetched after the first fetch is the second fetch, and only has to be stored.
     return first_fetch is None or record.fetched_at > first_fetch

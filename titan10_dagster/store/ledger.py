@@ -13,7 +13,7 @@ from titan10_dagster.candles.fetched import Source
 from titan10_dagster.candles.gaps import REASONS, Gap, Reason, count
 from titan10_dagster.candles.slices import Series, Slice, SliceState
 from titan10_dagster.candles.timeframes import Timeframe
-from titan10_dagster.planning.later_checks import BUSY_DAYS, BUSY_SHARE, CheckedLater, holes_checked_since
+from titan10_dagster.planning.later_checks import BUSY_DAYS, BUSY_SHARE, CheckedLater, gaps_checked_since
 from titan10_dagster.planning.missing_days import KnownDays, Stretch
 from titan10_dagster.planning.repairs import OpenSlice
 from titan10_dagster.store.database import Cursor, Database, all_rows
@@ -254,7 +254,7 @@ def slices_to_check_later(db: Database, series: Sequence[Series], today: date) -
     A gap is checked until it has been observed four times. The checked gaps are halts, outages and broken candles of
     any day, and minutes without trades on recent days of busy series.
     """
-    busy_since = holes_checked_since(today)
+    busy_since = gaps_checked_since(today)
     parameters = {
         **_columns(series),
         "busy_since": busy_since,

@@ -102,7 +102,7 @@ def test_a_result_is_a_sentence_too() -> None:
 
 
 def test_without_slices_the_forecast_says_that_nothing_is_left() -> None:
-    assert sentence(Forecast(), NOW) == "Forecast: no request, because nothing is left to fetch."
+    assert sentence(Forecast(), NOW) == "Forecast: no requests, because all days are fetched already."
 
 
 def test_forecast_and_result_stand_side_by_side() -> None:

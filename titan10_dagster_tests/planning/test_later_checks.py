@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from titan10_dagster.candles.slices import Series, Slice
 from titan10_dagster.candles.timeframes import TIMEFRAMES
-from titan10_dagster.planning.later_checks import CheckedLater, checked_together, due_from, holes_checked_since
+from titan10_dagster.planning.later_checks import CheckedLater, checked_together, due_from, gaps_checked_since
 
 SERIES = Series("binance", "BTC/USDT", TIMEFRAMES["1m"])
 SEEN = datetime(2024, 3, 6, 8, 30, tzinfo=UTC)
@@ -41,8 +41,8 @@ def test_a_check_that_failed_is_due_again_after_the_same_pause() -> None:
 def test_holes_are_checked_for_long_enough_to_see_both_checks() -> None:
     observed_twice = FIRST.slice.end + timedelta(hours=9)
     second_check = observed_twice + 8 * DAY
-    assert holes_checked_since(second_check.date() + 14 * DAY) < FIRST.slice.day
-    assert holes_checked_since(second_check.date() + 30 * DAY) > FIRST.slice.day
+    assert gaps_checked_since(second_check.date() + 14 * DAY) < FIRST.slice.day
+    assert gaps_checked_since(second_check.date() + 30 * DAY) > FIRST.slice.day
 
 
 def test_the_first_day_of_a_silence_is_checked_with_the_second() -> None:
