@@ -202,6 +202,7 @@ class ExchangeClient:
             empty=content.empty,
             cut_short=content.cut_short,
             dropped=content.dropped,
+            untimed=content.untimed,
         )
 
     async def fetch_markets(self) -> list[Market]:

@@ -57,7 +57,7 @@ class Page:
     `requested_at`: the time (aware, UTC) before the request was sent, by the exchange's clock if it is behind this
         machine's. `seconds`: how long the exchange took.
 
-    empty, cut_short, dropped: as in `rows.ParsedRows`.
+    empty, cut_short, dropped, untimed: as in `rows.ParsedRows`.
     """
 
     rows: Rows
@@ -66,6 +66,7 @@ class Page:
     empty: Instants = field(default_factory=no_instants)
     cut_short: Instants = field(default_factory=no_instants)
     dropped: int = 0
+    untimed: Instants = field(default_factory=no_instants)
 
     @property
     def times(self) -> Instants:

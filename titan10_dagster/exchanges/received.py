@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
@@ -14,6 +14,7 @@ from titan10_dagster.exchanges.rows import Instants, Rows
 
 DAY_MS = 86_400_000
 _NAMED = 5  # the most candles that a note names
+_MOST_CORRECTED = 5  # the most candles of a day that an exchange corrects between two answers of one fetch
 
 
 @dataclass
@@ -28,6 +29,8 @@ class _Day:
     requested_at: datetime | None = None
     cut_short: dict[int, int] = field(default_factory=dict)  # the end of each candle that ended early, by its start
     dropped: int = 0  # rows without a time
+    untimed: set[int] = field(default_factory=set)  # minutes (ms) in which such rows most likely start
+    contradicted: int = 0  # candles with different values in different answers
 
     @property
     def note(self) -> str | None:
@@ -37,6 +40,8 @@ class _Day:
             notes.append(_cut_short_note(self.cut_short))
         if self.dropped:
             notes.append(f"{self.dropped} rows of its answers had no time and were dropped")
+        if self.contradicted > _MOST_CORRECTED:
+            notes.append(f"its answers contradict each other about {self.contradicted} candles")
         return "; ".join(notes) or None
 
 
@@ -89,10 +94,14 @@ class ReceivedDays:
             if day in self._wanted:
                 self._day(day).cut_short[start] = end
 
-    def note_dropped(self, day: date, rows: int) -> None:
-        """Count rows without a time in an answer to a request for the day."""
+    def note_dropped(self, day: date, rows: int, minutes: Instants) -> None:
+        """Count rows without a time in an answer to a request for the day, and record their likely minutes (ms)."""
         if rows:
             self._day(day).dropped += rows
+        for minute in minutes.tolist():
+            day = from_ms(minute).date()
+            if day in self._wanted:
+                self._day(day).untimed.add(minute)
 
     def last_of(self, day: date) -> int | None:
         """Return the day's last candle so far (ms)."""
@@ -114,7 +123,9 @@ class ReceivedDays:
         """Return the data of the day, and drop it from memory."""
         received = self._days.pop(day, _Day())
         self._wanted.discard(day)
-        return DayReceived(merged(received.parts), received.effort, received.requested_at, received.note)
+        rows, received.contradicted = merged(received.parts)
+        rows = _with_untimed(rows, received.untimed)
+        return DayReceived(rows, received.effort, received.requested_at, received.note)
 
     def _day(self, day: date) -> _Day:
         return self._days.setdefault(day, _Day())
@@ -129,23 +140,48 @@ def _cut_short_note(cut_short: Mapping[int, int]) -> str:
     return f"candles that the exchange closed early, as in a halt: {', '.join(named)}{more}"
 
 
-def merged(parts: Sequence[Rows]) -> Rows:
-    """Return the rows of all answers by time, each candle from the last answer that holds it.
+def merged(parts: Sequence[Rows]) -> tuple[Rows, int]:
+    """Return the rows of all answers by time, and how many candles have different values in different answers.
 
-    Two answers may differ, because exchanges correct candles. Different rows of the same time within one answer all
-    stay.
+    Exchanges correct candles, so the last answer with usable values for a candle decides. If answers contradict each
+    other about more than a few candles, one of the answers is wrong, and it is not known which one. Then all different
+    rows of these candles stay, and the candle rules quarantine them.
+
+    Different rows of the same time within one answer all stay.
     """
     if not parts:
-        return np.empty((0, 6))
+        return np.empty((0, 6)), 0
     if len(parts) == 1:
-        return without_repeats(parts[0])
+        return without_repeats(parts[0]), 0
     rows = np.concatenate(parts)
     answer = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
     order = np.argsort(rows[:, 0], kind="stable")
     rows, answer = rows.take(order, axis=0), answer[order]
-    # Of the rows of one time, those from the same answer as the last one stay.
-    last = np.searchsorted(rows[:, 0], rows[:, 0], side="right") - 1
-    return without_repeats(rows[answer == answer[last]])
+    starts = np.flatnonzero(np.diff(rows[:, 0], prepend=-np.inf))  # the first row of each time
+    candle = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(rows)))
+    usable = np.isfinite(rows).all(axis=1)
+    rank = np.where(usable, answer, answer - len(parts))  # any row with usable values is before all others
+    chosen = rank == np.maximum.reduceat(rank, starts)[candle]
+    chosen_row = np.maximum.reduceat(np.where(chosen, np.arange(len(rows)), -1), starts)[candle]
+    differs = usable & ~chosen & (rows != rows[chosen_row]).any(axis=1)
+    contradicted = np.unique(candle[differs])
+    if len(contradicted) > _MOST_CORRECTED:
+        chosen |= differs
+    return without_repeats(rows[chosen]), len(contradicted)
+
+
+def _with_untimed(rows: Rows, minutes: Iterable[int]) -> Rows:
+    """Return the rows, and a row without values for each of the minutes that no answer has a row for.
+
+    A row without a time proves that the exchange has a candle there, so the minute must not count as absent.
+    """
+    missing = np.setdiff1d(np.array(sorted(minutes), np.float64), rows[:, 0])
+    if not len(missing):
+        return rows
+    broken = np.full((len(missing), 6), np.nan)
+    broken[:, 0] = missing
+    both = np.concatenate([rows, broken])
+    return both.take(np.argsort(both[:, 0], kind="stable"), axis=0)
 
 
 def without_repeats(rows: Rows) -> Rows:

@@ -62,12 +62,14 @@ class ParsedRows:
     empty: the starts of minutes without a trade, for which the exchange sent a row without prices.
     cut_short: (m, 2): the starts and the ends of candles that the exchange closed early, by its own close time.
     dropped: how many rows had no usable time and no place between their neighbours.
+    untimed: the minutes in which dropped rows at either end of the answer most likely start.
     """
 
     candles: Rows
     empty: Instants = field(default_factory=no_instants)
     cut_short: Instants = field(default_factory=lambda: no_instants().reshape(0, 2))
     dropped: int = 0
+    untimed: Instants = field(default_factory=no_instants)
 
 
 class _Row(msgspec.Struct):
@@ -156,7 +158,9 @@ def _content(table: _Table, step: int, requested_at: int | None = None) -> Parse
     timed &= ~_misplaced(rows[:, 0], timed, step)
     if len(rows) and not timed.any():
         raise BadResponse("no candle in the answer has a time")
+    untimed = no_instants()
     if not timed.all():
+        untimed = _beyond_the_ends(rows[:, 0], timed, step)
         placed = _place_between_neighbours(rows, timed, step)
         timed |= placed
         empty &= ~placed
@@ -168,6 +172,7 @@ def _content(table: _Table, step: int, requested_at: int | None = None) -> Parse
         empty=np.unique(rows[timed & empty, 0].astype(np.int64)) if empty.any() else no_instants(),
         cut_short=_cut_short(rows, kept, table.close_times, step),
         dropped=int(len(rows) - np.count_nonzero(timed)),
+        untimed=untimed,
     )
 
 
@@ -221,6 +226,23 @@ def _place_between_neighbours(rows: Rows, timed: Mask, step: int) -> Mask:
             times[before + 1 : after] = times[before] + np.sign(distance) * step * np.arange(1, count)
             placed[before + 1 : after] = True
     return placed
+
+
+def _beyond_the_ends(times: Floats, timed: Mask, step: int) -> Instants:
+    """Return the minutes of the rows without a time at both ends of an answer.
+
+    These rows follow each other without a gap if the two rows beside them do. Otherwise their minutes are unknown.
+    """
+    known = np.flatnonzero(timed)
+    if len(known) < 2:
+        return no_instants()
+    first, last, direction = known[0], known[-1], np.sign(times[known[-1]] - times[known[0]])
+    minutes: list[float] = []
+    if times[known[1]] - times[first] == direction * step:
+        minutes += [times[first] - direction * step * place for place in range(1, first + 1)]
+    if times[last] - times[known[-2]] == direction * step:
+        minutes += [times[last] + direction * step * place for place in range(1, len(times) - last)]
+    return np.array(minutes, np.int64)
 
 
 def _is_empty(rows: Rows) -> Mask:

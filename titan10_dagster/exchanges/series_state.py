@@ -197,7 +197,7 @@ class SeriesState:
         ended = np.searchsorted(page.rows[:, 0], over, side="right")
         self._received.keep(page.rows[:ended])
         self._received.note_cut_short(page.cut_short)
-        self._received.note_dropped(reply.day, page.dropped)
+        self._received.note_dropped(reply.day, page.dropped, page.untimed[page.untimed <= over])
         try:
             self.survey.learn(reply.request, page.times, requested_at)
         except NoProgress as error:

@@ -76,16 +76,60 @@ def test_silence_ends_with_the_first_candle(received: ReceivedDays) -> None:
 
 def test_the_last_answer_decides_about_a_candle_that_several_gave() -> None:
     start = midnight(FIRST)
-    both = merged([rows(start, 3, 1.0), rows(start + timedelta(minutes=2), 2, 2.0)])
+    both, contradicted = merged([rows(start, 3, 1.0), rows(start + timedelta(minutes=2), 2, 2.0)])
     assert both[:, 1].tolist() == [1.0, 1.0, 2.0, 2.0]
+    assert contradicted == 1
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_row_without_values_never_replaces_one_with_values(order: int) -> None:
+    start = midnight(FIRST)
+    answers = [rows(start, 3), rows(start + timedelta(minutes=2), 2)]
+    answers[1][0, 3:] = np.nan
+    both, contradicted = merged(answers[::order])
+    assert both[:, 5].tolist() == [1.0, 1.0, 1.0, 1.0]
+    assert contradicted == 0
+
+
+def test_a_candle_that_no_answer_has_values_for_stays_without_values() -> None:
+    broken = rows(midnight(FIRST), 2)
+    broken[1, 1:] = np.nan
+    both, _ = merged([broken, broken[1:]])
+    assert len(both) == 2
+    assert np.isnan(both[1, 1:]).all()
+
+
+@pytest.mark.parametrize(("candles", "kept"), [(5, 5), (6, 12)])
+def test_all_rows_stay_if_answers_contradict_each_other_about_many_candles(
+    received: ReceivedDays, candles: int, kept: int
+) -> None:
+    start = midnight(FIRST)
+    for price in (1.0, 2.0):
+        received.keep(rows(start, candles, price))
+    released = received.release(FIRST)
+    assert len(released.rows) == kept
+    note = "its answers contradict each other about 6 candles"
+    assert released.note == (note if candles == 6 else None)
+
+
+def test_the_minute_of_a_row_without_a_time_counts_as_broken_unless_an_answer_has_its_candle(
+    received: ReceivedDays,
+) -> None:
+    start = midnight(FIRST)
+    received.keep(rows(start, 3))
+    minutes = np.array([to_ms(start) + minute * MINUTE_MS for minute in (2, 3)])
+    received.note_dropped(FIRST, 2, minutes)
+    table = received.release(FIRST).rows
+    assert ((table[:, 0] - to_ms(start)) / MINUTE_MS).tolist() == [0, 1, 2, 3]
+    assert np.isnan(table[:, 1:]).all(axis=1).tolist() == [False, False, False, True]
 
 
 def test_rows_that_differ_within_one_answer_all_stay() -> None:
     start = midnight(FIRST)
     table = np.concatenate([rows(start, 1, 1.0), rows(start, 1, 2.0), rows(start, 1, 1.0)])
     assert without_repeats(table)[:, 1].tolist() == [1.0, 2.0]
-    assert merged([table]).tolist() == without_repeats(table).tolist()
+    assert merged([table])[0].tolist() == without_repeats(table).tolist()
 
 
 def test_no_answer_gives_no_rows() -> None:
-    assert merged([]).shape == (0, 6)
+    assert merged([])[0].shape == (0, 6)

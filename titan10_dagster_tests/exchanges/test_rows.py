@@ -191,6 +191,17 @@ def test_a_row_without_a_time_at_the_edge_of_a_page_is_dropped_and_counted(row: 
     rows = parsed("binance", raw)
     assert minutes(rows) == [0, 1, 2]
     assert rows.dropped == 1
+    assert rows.untimed.tolist() == [minute(3)[0] if place else minute(-1)[0]]
+
+
+def test_rows_without_a_time_beside_a_gap_have_no_likely_minute() -> None:
+    rows = parsed("binance", [None, minute(0), minute(2), minute(3), minute(7), None])
+    assert (rows.dropped, rows.untimed.tolist()) == (2, [])
+
+
+def test_likely_minutes_of_rows_without_a_time_in_descending_order() -> None:
+    rows = parsed("binance", [None, minute(2), minute(1), None, None])
+    assert sorted(rows.untimed.tolist()) == [minute(place)[0] for place in (-1, 0, 3)]
 
 
 def test_a_row_without_a_time_is_not_placed_where_more_than_its_minute_is_open() -> None:
@@ -528,3 +539,21 @@ def test_rows_without_a_time_that_were_dropped_are_named_in_the_record() -> None
     note = fetched.landed[wanted].record.note
     assert note is not None
     assert "rows of its answers had no time and were dropped" in note
+
+
+def test_two_rows_without_a_time_at_the_end_of_each_page_are_no_minutes_without_trades() -> None:
+    whole = day_of("binance", lambda number: ordinary("binance", number))
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        response = await whole(request)
+        assert isinstance(response, web.Response)
+        assert isinstance(response.body, bytes)
+        page = json.loads(response.body)
+        for row in page[-2:]:
+            row[0] = None
+        return web.json_response(page)
+
+    (wanted,) = slices("binance", ["BTC/USDT"])
+    rows = fetch_from(answer, [wanted]).rows(wanted)
+    assert len(rows) == 1440
+    assert np.isnan(rows[:, 1:]).all(axis=1).sum() <= 2
