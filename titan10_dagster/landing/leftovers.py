@@ -1,13 +1,13 @@
-"""The files of the landing zone, by kind, for the nightly cleanup.
+"""Lists and removes the files of the landing zone by kind, for the nightly cleanup.
 
-| file | is |
+| file | content |
 |-|-|
 | `<symbol>.parquet` | a landed slice |
-| `<symbol>.<time>.<digest>.parquet.old` | a replaced file with a candle that the current file lacks: evidence |
+| `<symbol>.<time>.<digest>.parquet.old` | evidence: a replaced file with a candle that is not in the current file |
 | `<symbol>.parquet.<digest>.corrupt` | a file that could not be read; its slice was fetched again |
-| `.<token>.tmp` | a file whose process died while writing it |
+| `.<token>.tmp` | a file that was not finished, because its process was killed |
 
-Older versions wrote these names without a digest, and temporary names with the symbol.
+Older versions wrote these names without a digest, and the names of temporary files with the symbol.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
 
-_UNUSED_FOR = 86_400  # seconds; no process is writing to a folder that has not changed for this long
+_UNUSED_FOR = 86_400  # seconds; if a folder has not changed for this long, no process is writing to it
 
 
 class Kind(Enum):
-    """The kinds of files. The value is the end of the file's name."""
+    """The kinds of files. The value of a kind is the end of the file's name."""
 
     SUPERSEDED = ".parquet.old"
     UNREADABLE = ".corrupt"
@@ -34,7 +34,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class LandedFile:
-    """A file of the landing zone; `modified` is aware, UTC."""
+    """A file in the landing zone. `modified`: the time of its last change (aware, UTC)."""
 
     path: Path
     kind: Kind
@@ -42,14 +42,14 @@ class LandedFile:
     modified: datetime
 
     def remove(self) -> None:
-        """Remove the file, unless it was replaced or removed since it was listed."""
+        """Remove the file. If it was replaced or removed after it was listed, nothing happens."""
         with suppress(FileNotFoundError):
             if _modified(self.path.stat()) == self.modified:
                 self.path.unlink()
 
 
 def folders(root: Path) -> Iterator[Path]:
-    """Return the folders of single days, `<exchange>/<timeframe>/<day>`, in order."""
+    """Return the folders `<exchange>/<timeframe>/<day>`, in order."""
     return iter(sorted(path for path in root.glob("*/*/*") if path.is_dir()))
 
 
@@ -64,7 +64,7 @@ def files(folder: Path) -> Iterator[LandedFile]:
 
 
 def remove_if_empty(folder: Path, now: datetime) -> None:
-    """Remove the folder of a day if it has been empty for a day, so that no writer is about to use it."""
+    """Remove an empty folder if it has not changed for a day. Before that, a writer is possibly about to use it."""
     if now.timestamp() - folder.stat().st_mtime > _UNUSED_FOR and not any(folder.iterdir()):
         folder.rmdir()
 

@@ -1,9 +1,10 @@
-"""File names of landed slices. They are readable for usual symbols, and never the same for two symbols.
+"""File names of landed slices. The names are readable for usual symbols, and two symbols never have the same name.
 
-`BTC/USDT` is in `BTC-USDT.parquet` and `BTC/USDT:USDT` in `BTC-USDT_USDT.parquet`. Other special characters, and these
-two signs themselves, are written as `%` and their code. On a case-insensitive disk `AAPLx/USD` and `AAPLX/USD` would
-share a file, and some disks change how accented letters are composed. Therefore a symbol with lower-case letters, or
-with characters that have several encodings, also gets a short digest: `AAPLx-USD~3F9A21C0.parquet`.
+The file name of `BTC/USDT` is `BTC-USDT.parquet`, and the file name of `BTC/USDT:USDT` is `BTC-USDT_USDT.parquet`. The
+characters `-` and `_` themselves, and other special characters, are written as `%` and their code. On a disk that
+ignores case, `AAPLx/USD` and `AAPLX/USD` would have the same file. Also, some disks change the encoding of accented
+letters. Therefore a symbol with lower-case letters, or with characters that have several encodings, also gets a short
+digest: `AAPLx-USD~3F9A21C0.parquet`.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from titan10_dagster.errors import LandingError
 
 SUFFIX = ".parquet"
 
-_LONGEST_NAME = 200  # bytes; file systems allow 255, and the names of evidence files are longer
-# "/" and ":" become "-" and "_", and "~" precedes the digest; so these signs themselves must be escaped.
+_LONGEST_NAME = 200  # bytes; file systems allow 255 bytes, and the names of evidence files are longer than this name
+# "/" and ":" are replaced by "-" and "_", and "~" precedes the digest. So "-", "_" and "~" in a symbol must be escaped.
 _ESCAPED = re.compile(r'[-_~%\\*?"<>|]')
 
 
@@ -33,9 +34,9 @@ def file_name(series: Series) -> str:
 
 
 def symbol_name(exchange: str, symbol: str) -> str:
-    """Return the part of a file name that stands for the symbol.
+    """Return the part of a file name that represents the symbol.
 
-    Names of two symbols also differ on disks that ignore case, and no name leaves its folder.
+    The names of two symbols differ, even on disks that ignore case. A name never leads to another folder.
 
     Raises:
         LandingError: no file name can be made from the symbol.
@@ -45,42 +46,41 @@ def symbol_name(exchange: str, symbol: str) -> str:
 
 
 def former_file_name(series: Series) -> str | None:
-    """Return the name of the series' files before names had a digest; None if it has not changed."""
+    """Return the file name that older versions used, which had no digest. Return None if the name is still the same."""
     if is_plain(series.symbol):
         return None
     return _readable_name(series.exchange, series.symbol) + SUFFIX
 
 
 def is_plain(symbol: str) -> bool:
-    """Return whether the symbol needs no digest: it has no lower-case letter, and only one encoding in Unicode."""
+    """Return whether the symbol has no lower-case letters and only one encoding in Unicode. Then it needs no digest."""
     return symbol == symbol.upper() == normalize("NFKD", symbol)
 
 
 def _readable_name(exchange: str, symbol: str) -> str:
-    """Return the symbol with "/" as "-" and ":" as "_", other special characters escaped."""
+    """Return the symbol with "-" instead of "/" and "_" instead of ":". Other special characters are escaped."""
     escaped = _ESCAPED.sub(lambda sign: f"%{ord(sign[0]):02X}", symbol)
     name = escaped.replace("/", "-").replace(":", "_")
     if not name.isprintable() or name != name.strip(" .") or not 0 < len(name.encode()) <= _LONGEST_NAME:
-        raise LandingError(f"The symbol {symbol!r} of {exchange} makes no file name. Remove it from the settings.")
+        raise LandingError(f"The symbol {symbol!r} of {exchange} cannot be a file name. Remove it from the settings.")
     return name
 
 
 def superseded_name(name: str, fetched_at: datetime, content: bytes) -> str:
     """Return the name under which a replaced file is kept as evidence.
 
-    It has the time of its fetch and a digest of its bytes.
-
-    Two different files never get the same name, so evidence is never overwritten.
+    The name contains the time of the file's fetch and a digest of its bytes. Two different files never get the same
+    name, so evidence is never overwritten.
     """
     stem = name.removesuffix(SUFFIX)
     return f"{stem}.{fetched_at.astimezone(UTC):%Y%m%dT%H%M%S%f}Z.{digest(content)}{SUFFIX}.old"
 
 
 def unreadable_name(name: str, content: bytes) -> str:
-    """Return the name under which an unreadable file is kept as evidence, with a digest of its bytes."""
+    """Return the name under which an unreadable file is kept as evidence. It contains a digest of the file's bytes."""
     return f"{name}.{digest(content)}.corrupt"
 
 
 def digest(content: bytes) -> str:
-    """Return eight hexadecimal digits that differ for different contents."""
+    """Return eight hexadecimal digits of a hash of the content."""
     return sha256(content).hexdigest()[:8].upper()

@@ -1,4 +1,4 @@
-"""The JSON form of a FetchRecord, which is stored in the metadata of a landed file."""
+"""Converts FetchRecords to and from JSON. The metadata of a landed file contains the JSON."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from titan10_dagster.candles.source_files import SourceFile
 from titan10_dagster.candles.timeframes import Timeframe
 
 _INSTANTS = ("fetched_at", "horizon", "listed", "delisted", "covered_until")
-# Defaults for files that were written before the field existed.
+# Values of fields that are missing in older files, because the fields did not exist yet.
 _ADDED: Mapping[str, Any] = {"covered_until": None, "files": ()}
 _PLAIN = tuple(field.name for field in fields(FetchRecord) if field.name not in {*_INSTANTS, "slice", "files"})
 
 
 def to_json(record: FetchRecord) -> bytes:
-    """Return one flat object: the slice's exchange, symbol, timeframe and day, then the record's own fields.
+    """Return a JSON object with the slice's exchange, symbol, timeframe and day, and with the fields of the record.
 
-    Days and instants are ISO 8601 in UTC. An instant without a time zone raises ValueError.
+    Days and instants are in ISO 8601 and UTC. Raises ValueError for an instant without a time zone.
     """
     series = record.slice.series
     return json.dumps(
@@ -39,7 +39,7 @@ def to_json(record: FetchRecord) -> bytes:
 
 
 def from_json(text: bytes) -> FetchRecord:
-    """Return the record in the text. Raises ValueError, TypeError or KeyError if there is none."""
+    """Return the record in the text. Raises ValueError, TypeError or KeyError if the text is not a record."""
     values = {**_ADDED, **json.loads(text)}
     instants: dict[str, Any] = {name: _read(values[name]) for name in _INSTANTS}
     files = tuple(SourceFile.from_json(file) for file in values["files"])

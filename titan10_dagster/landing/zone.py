@@ -1,14 +1,14 @@
-"""The landing zone: raw candles as sent by the exchange, one Parquet file per slice.
+"""The landing zone: the candles as the exchange sent them, in one Parquet file for each slice.
 
     <root>/<exchange>/<timeframe>/<YYYY-MM-DD>/<symbol>.parquet
 
 A file has the columns exchange, symbol, timeframe, time (UTC, milliseconds) and the five values. Its key-value metadata
-"titan10" describes the fetch of the slice as JSON. Any Parquet reader can read it. A file under its final name is
-complete: it is written under a temporary name and renamed, so a process that is killed at any instant leaves the old
-file, the new one, or none. After a power failure the same is true of candles from an exchange's API, because their
-files are synced to the disk. Candles from an archive are not synced, which saves a quarter of the CPU time of landing:
-they can be read again from the archive, and a file that lost its content is recognized by its checksums.
-`landing/names.py` makes the file names.
+"titan10" describes the fetch of the slice as JSON. Any Parquet reader can read the file. A new file is written under a
+temporary name and then renamed. Therefore a file under its final name is complete, even if a process is killed at any
+time. Files with candles from an exchange's API are synced to the disk, so they are also complete after a power failure.
+Files with candles from an archive are not synced, which saves a quarter of the CPU time of landing. If such a file has
+lost its content, its checksums show this, and the candles can be read from the archive again. `landing/names.py`
+creates the file names.
 """
 
 from __future__ import annotations
@@ -46,29 +46,31 @@ _EXCHANGE = re.compile(r"[a-z0-9_]+")
 _UNREADABLE = (pa.ArrowException, OSError, ValueError, KeyError, TypeError)
 
 
-FileIdentity = tuple[int, int, int, int]  # identity of a file's content: device, inode, size and time of change
+FileIdentity = tuple[int, int, int, int]  # device, inode, size and time of change; differs if the content differs
 
 
 class LandingZone:
-    """Landed slices under `root`, a folder that the first write creates. Threads may share an instance."""
+    """The landed slices in the folder `root`. The first write creates this folder. Threads can share an instance."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self._creating = Lock()
-        self._on_disk: set[Path] = set()  # folders whose entries were synced to the disk by this process
+        self._on_disk: set[Path] = set()  # folders that this process has synced to the disk
 
     def path(self, slice_: Slice) -> Path:
-        """Return the path for writing the slice.
+        """Return the path to which the slice is written.
 
-        Raises LandingError if no file name can be made from its exchange or symbol.
+        Raises LandingError if no file name can be made from the slice's exchange or symbol.
         """
         return self.root / _place(slice_)
 
     def identity(self, slice_: Slice) -> FileIdentity | None:
-        """Return an identity that changes whenever the slice's file is replaced; None if the slice is not landed.
+        """Return the identity of the slice's file, or None if the slice has no file.
+
+        If the file is replaced, its identity changes.
 
         Raises:
-            LandingError: the file cannot be reached.
+            LandingError: the file cannot be accessed.
         """
         path = self._located(slice_)
         try:
@@ -80,15 +82,15 @@ class LandingZone:
         return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
     def write(self, fetched: FetchedSlice) -> FetchedSlice:
-        """Write the slice, replacing its former file, and return it as stored on the disk.
+        """Write the slice, replace its earlier file, and return the slice as it is stored on the disk.
 
-        No row that an exchange sent is lost. Rows before the new fetch's horizon cannot be fetched again. Valid rows of
-        the former file before the horizon are therefore copied to the new file, and the record's note has their number,
-        so that the new file alone is enough to replay the slice. If the new file still lacks a candle of the former
-        file, the former file is kept beside it as `<symbol>.<time of its fetch>.<digest>.parquet.old`: evidence that
-        nothing reads.
+        No row that an exchange sent is lost. Candles before the horizon of the new fetch cannot be fetched again.
+        Therefore valid candles of the earlier file before the horizon are copied to the new file, and the note of the
+        record contains their number. So the new file is sufficient to store the slice again. If a candle of the earlier
+        file is still missing in the new file, the earlier file is kept as evidence. Its new name is
+        `<symbol>.<time of its fetch>.<digest>.parquet.old`.
 
-        LandingError if it cannot be written; the former file is then still there.
+        Raises LandingError if the slice cannot be written. The earlier file then still exists.
         """
         slice_ = fetched.record.slice
         durable = fetched.record.source is not Source.ARCHIVE
@@ -111,7 +113,7 @@ class LandingZone:
         return fetched
 
     def read(self, slice_: Slice) -> FetchedSlice | None:
-        """Return the slice exactly as written; None without a file. Raises LandingError if it is unreadable."""
+        """Return the slice as it was written, or None if it has no file. Raises LandingError if it is unreadable."""
         path = self._located(slice_)
         with _opened(path) as file:
             if file is None:
@@ -122,7 +124,10 @@ class LandingZone:
                 raise _unreadable(path, slice_, error) from error
 
     def read_file(self, path: Path) -> FetchedSlice | None:
-        """Return the content of a file of the zone, evidence included; None if it is gone or unreadable."""
+        """Return the slice in a file of the zone, or None if the file does not exist or is unreadable.
+
+        The file can be evidence.
+        """
         with _opened(path) as file:
             if file is None:
                 return None
@@ -132,7 +137,7 @@ class LandingZone:
                 return None
 
     def record_of(self, path: Path) -> FetchRecord | None:
-        """Return the record of the slice in a file of the zone; None if the file is gone or unreadable."""
+        """Return the record of the slice in a file of the zone, or None if the file does not exist or is unreadable."""
         with _opened(path) as file:
             if file is None:
                 return None
@@ -142,7 +147,7 @@ class LandingZone:
                 return None
 
     def read_or_quarantine(self, slice_: Slice) -> FetchedSlice | None:
-        """Read like `read`, but rename an unreadable file to `*.corrupt`, log it, and return None."""
+        """Return the slice like `read`. If its file is unreadable, rename the file to `*.corrupt`, and return None."""
         try:
             return self.read(slice_)
         except _UnreadableFile as error:
@@ -150,7 +155,10 @@ class LandingZone:
             return None
 
     def record(self, slice_: Slice) -> FetchRecord | None:
-        """Return the record of the slice, from the file's footer alone; None and LandingError as in `read`."""
+        """Return the record of the slice, or None if it has no file. Only the footer of the file is read.
+
+        Raises LandingError if the file is unreadable.
+        """
         path = self._located(slice_)
         with _opened(path) as file:
             if file is None:
@@ -161,10 +169,10 @@ class LandingZone:
                 raise _unreadable(path, slice_, error) from error
 
     def records(self, slices: Iterable[Slice]) -> dict[Slice, FetchRecord]:
-        """Return the records of the landed slices of `slices`, in the same order.
+        """Return the records of the slices that have a file, in the given order.
 
-        An unreadable file counts as not landed, so the slice is fetched again: it is renamed to `*.corrupt` and
-        logged. A file that cannot be opened at all raises LandingError.
+        If a file is unreadable, it is renamed to `*.corrupt`, and its slice is left out. So the slice is fetched again.
+        Raises LandingError if a file cannot be opened.
         """
         found = {}
         for slice_ in slices:
@@ -174,7 +182,7 @@ class LandingZone:
         return found
 
     def remove(self, exchange: str, symbol: str) -> int:
-        """Remove all files of the symbol's series, evidence included. Return their number."""
+        """Remove all files of the symbol's series, including evidence. Return the number of removed files."""
         if not _EXCHANGE.fullmatch(exchange):
             raise LandingError(f"{exchange!r} is not the id of an exchange")
         name = symbol_name(exchange, symbol)
@@ -186,14 +194,15 @@ class LandingZone:
         return removed
 
     def _create_folder(self, folder: Path, *, durable: bool) -> None:
-        """Create the folder and its parents. With `durable` their entries are on the disk when this returns."""
+        """Create the folder and its parents. If `durable` is True, sync them to the disk."""
         if not durable and self.root.is_dir():
             folder.mkdir(parents=True, exist_ok=True)
             return
         with self._creating:  # a thread uses a folder only after the folder was synced to the disk
             for part in (*reversed(folder.parents), folder):
                 is_new = not part.is_dir()
-                is_below_root = self.root in part.parents  # another process may have created it without syncing
+                # Another process has possibly created a folder below the root without syncing.
+                is_below_root = self.root in part.parents
                 if is_new or (is_below_root and part not in self._on_disk):
                     part.mkdir(exist_ok=True)
                     _sync_folder(part.parent)
@@ -207,7 +216,7 @@ class LandingZone:
             return None
 
     def _located(self, slice_: Slice) -> Path:
-        """Return the path of the slice's file: its name, or the name from an older version."""
+        """Return the path of the slice's file. An older version has possibly written the file under another name."""
         path = self.path(slice_)
         former_name = former_file_name(slice_.series)
         if former_name is None or path.exists():
@@ -227,7 +236,7 @@ def _place(slice_: Slice) -> str:
 
 
 class _UnreadableFile(LandingError):
-    """A landed file that can be opened but has different content than was written."""
+    """The error for a landed file that can be opened, but does not have the content that was written."""
 
     def __init__(self, message: str, *, path: Path) -> None:
         super().__init__(message)
@@ -235,7 +244,7 @@ class _UnreadableFile(LandingError):
 
 
 def _quarantine(error: _UnreadableFile) -> None:
-    """Rename an unreadable file. Another process may have done so already, or have replaced the file."""
+    """Rename an unreadable file. If the file no longer exists, another process has already renamed it."""
     with suppress(FileNotFoundError):
         quarantined = error.path.with_name(unreadable_name(error.path.name, error.path.read_bytes()))
         error.path.replace(quarantined)
@@ -243,7 +252,10 @@ def _quarantine(error: _UnreadableFile) -> None:
 
 
 def _with_unreachable_rows(fetched: FetchedSlice, former: FetchedSlice) -> FetchedSlice:
-    """Add the valid rows of the former file that are before the new fetch's horizon and that the new fetch lacks."""
+    """Return the fetched slice with candles of the earlier file that cannot be fetched again.
+
+    These are the valid candles before the horizon of the new fetch that are missing in the new fetch.
+    """
     record = fetched.record
     if record.horizon is None or record.horizon <= record.slice.start:
         return fetched
@@ -253,7 +265,7 @@ def _with_unreachable_rows(fetched: FetchedSlice, former: FetchedSlice) -> Fetch
     if not len(lost):
         return fetched
     candles = Candles.joined(lost, fetched.candles).sorted()
-    note = f"{len(lost)} candles from before the horizon are of earlier fetches"
+    note = f"{len(lost)} candles before the horizon were kept from earlier fetches"
     if record.note:
         note = f"{record.note}; {note}"
     return FetchedSlice(replace(record, note=note), candles)
@@ -265,7 +277,7 @@ def _unreadable(path: Path, slice_: Slice, error: BaseException) -> _UnreadableF
 
 
 def _put(path: Path, content: pa.Buffer, *, durable: bool) -> None:
-    # The name is new each time, because two processes that land the same slice must not write to the same file.
+    # Each temporary name is different, because two processes that write the same slice must not use the same file.
     temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
         with temporary.open("xb") as file:
@@ -291,10 +303,11 @@ def _sync_folder(folder: Path) -> None:
 
 def _encoded(fetched: FetchedSlice) -> pa.Buffer:
     table, sink = _table(fetched), pa.BufferOutputStream()
-    # Measured on 24 days of real candles at 1m: a day takes 29.7 kB and 0.77 ms with plain values, 38 kB and 1.1 ms
-    # with dictionaries, and 38.6 kB and 0.6 ms split by byte. zstd at level -1 takes 0.6 of the time of level 1 and 2 %
-    # more space; level 6 saves 5 % of space and takes twice the time. The other columns are small because of their
-    # encoding; compressing them takes a quarter of the time and saves nothing.
+    # These options were measured on 24 days of real 1m candles. With plain values, a day takes 29.7 kB and 0.77 ms.
+    # With dictionaries, it takes 38 kB and 1.1 ms. With values that are split by byte, it takes 38.6 kB and 0.6 ms.
+    # zstd level -1 takes 60 % of the time of level 1 and 2 % more space. Level 6 saves 5 % of the space and takes twice
+    # the time. The columns without compression are small because of their encoding. Their compression would take a
+    # quarter of the time and would not save space.
     with parquet.ParquetWriter(
         sink,
         table.schema,
@@ -304,7 +317,7 @@ def _encoded(fetched: FetchedSlice) -> pa.Buffer:
         column_encoding={"time": "DELTA_BINARY_PACKED"},
         write_statistics=["time"],
         write_page_checksum=True,
-        store_schema=False,  # readers do not need Arrow's schema, which takes 2 kB per file
+        store_schema=False,  # Arrow's schema takes 2 kB in each file, and readers do not need it
     ) as writer:
         writer.write_table(table)
         writer.add_key_value_metadata({METADATA_KEY: to_json(fetched.record)})
@@ -347,5 +360,5 @@ def _decoded(file: pa.NativeFile, slice_: Slice | None = None) -> FetchedSlice:
 def _record(metadata: dict[bytes, bytes] | None, slice_: Slice | None = None) -> FetchRecord:
     record = from_json((metadata or {})[METADATA_KEY])
     if slice_ is not None and record.slice != slice_:
-        raise ValueError(f"it holds {record.slice}")
+        raise ValueError(f"it contains {record.slice}")
     return record
