@@ -1,4 +1,4 @@
-"""The alert sensor: every five minutes it checks for problems, stores alerts and sends notifications."""
+"""The alert sensor. Every five minutes it checks for problems, stores alerts and sends notifications."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ EVERY = timedelta(minutes=5)
 
 
 def alert_sensor() -> dg.SensorDefinition:
-    """Return the sensor. It also runs without recipients, because `titan10 alerts` and Grafana show the alerts.
+    """Return the sensor, which does not start runs. A tick takes at most half a minute.
 
-    It starts no run. A tick takes half a minute at most.
+    It is also active if no recipients are configured, because `titan10 alerts` and Grafana show the alerts.
     """
 
     @dg.sensor(
         name="send_alerts",
         minimum_interval_seconds=int(EVERY.total_seconds()),
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Records problems that automatic repair could not fix and sends them to alerts.urls: one message "
-        "when a problem begins, one when it ends.",
+        description="Records problems that automatic repair could not fix. Sends a message to alerts.urls when a "
+        "problem begins, and a second message when the problem ends.",
     )
     def send_alerts(context: dg.SensorEvaluationContext, titan10: dg.ResourceParam[IngestContext]) -> dg.SkipReason:
         failed = failed_requests(context.instance, list(titan10.settings.enabled))
@@ -38,7 +38,7 @@ def alert_sensor() -> dg.SensorDefinition:
 
 
 def sentence(report: AlertReport) -> str:
-    """Describe the result of a tick."""
+    """Return a sentence that describes the result of a tick."""
     if not report.open:
         return "There are no problems that need you."
     failed = f", {report.failed} were not accepted and will be sent again" if report.failed else ""

@@ -1,6 +1,6 @@
-"""The monthly check of an archive: finds replaced files, and compares a sample of files with REST."""
+"""The monthly check of an archive. It finds replaced files, and compares a sample of days with REST."""
 
-# No `from __future__ import annotations`: Dagster reads the annotations of configs and resources as they stand.
+# `from __future__ import annotations` must not be used here: Dagster reads the annotations of configs and resources.
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -20,8 +20,8 @@ from titan10_dagster.ingest.replaced_files import FileCheck, check_files, senten
 
 JOB = "archives"
 UNCHANGED, AGREES = "files_unchanged", "agrees_with_rest"
-CHECK_AT = "40 4 3 * *"  # on the third of each month: the files of the month before are mostly published
-SAMPLE = 20  # slices; each takes two or more requests
+CHECK_AT = "40 4 3 * *"  # on the third of each month, when most files of the previous month are published
+SAMPLE = 20  # number of slices that are compared; each slice takes two or more requests
 _DAY = timedelta(days=1)
 
 
@@ -30,13 +30,14 @@ def archive_key(exchange: str) -> dg.AssetKey:
 
 
 def archive_asset(exchange: str) -> dg.AssetsDefinition:
-    """Return `<exchange>/archive`, with a check for replaced files and one that compares a sample with REST."""
+    """Return `<exchange>/archive`. One check finds replaced files, and another check compares a sample with REST."""
     key = archive_key(exchange)
 
     @dg.asset(
         key=key,
-        description=f"The candle files of {exchange} that stored candles were read from. A file that was replaced is "
-        "read again, and values that differ become restatements. A sample of days is compared with REST.",
+        description=f"The candle files of {exchange} from which stored candles were read. If the archive has replaced "
+        "a file, its days are read again, and values that differ become restatements. A sample of days is compared "
+        "with REST.",
         kinds={"python", "postgres"},
         group_name=exchange,
         owners=OWNERS,
@@ -45,13 +46,15 @@ def archive_asset(exchange: str) -> dg.AssetsDefinition:
             dg.AssetCheckSpec(
                 UNCHANGED,
                 asset=key,
-                description="Warns if the archive replaced a file after it was read. Its days were read again.",
+                description="Warns if the archive replaced or removed a file after the file was read. The days of a "
+                "replaced file were read again.",
             ),
             dg.AssetCheckSpec(
                 AGREES,
                 asset=key,
-                description=f"Compares {SAMPLE} random settled days of a symbol from files and by REST, other days "
-                "each month. Warns about values that differ. Nothing that is stored changes. See `titan10 reconcile`.",
+                description=f"Compares {SAMPLE} settled days of symbols from files with the same days from REST. The "
+                "days are random and differ each month. Warns about values that differ. Stored candles do not change. "
+                "See `titan10 reconcile`.",
             ),
         ],
     )
@@ -77,7 +80,7 @@ def archive_asset(exchange: str) -> dg.AssetsDefinition:
 
 
 def _compare(titan10: IngestContext, exchange: str) -> Reconciliation | None:
-    """Compare a sample; None if the settings name the archive as the only source: REST is not requested then."""
+    """Compare a sample of days. If REST is not a source in the settings, nothing is compared, and None is returned."""
     if not rest_is_a_source(titan10, exchange):
         return None
     now = titan10.now()
@@ -88,7 +91,7 @@ def _compare(titan10: IngestContext, exchange: str) -> Reconciliation | None:
 def unchanged_result(exchange: str, files: FileCheck) -> dg.AssetCheckResult:
     """Return the result of the check for replaced files."""
     sentences = [sentence(exchange, replaced) for replaced in files.replaced]
-    sentences += [f"{exchange} no longer has the file {url}; its candles stay stored." for url in files.absent]
+    sentences += [f"{exchange} no longer has the file {url}. The candles stay stored." for url in files.absent]
     sentences += list(files.failed.values())
     shown = sentences[:MOST_ROWS]
     return dg.AssetCheckResult(
@@ -96,7 +99,7 @@ def unchanged_result(exchange: str, files: FileCheck) -> dg.AssetCheckResult:
         check_name=UNCHANGED,
         passed=not sentences,
         severity=dg.AssetCheckSeverity.WARN,
-        description=shown[0] if shown else f"{files.checked} files were checked; none was replaced.",
+        description=shown[0] if shown else f"{files.checked} files were checked, and none was replaced.",
         metadata={"files": table([{"file": text} for text in shown])} if shown else {},
     )
 
@@ -108,7 +111,7 @@ def agrees_result(exchange: str, compared: Reconciliation | None) -> dg.AssetChe
             asset_key=archive_key(exchange),
             check_name=AGREES,
             passed=True,
-            description=f"Nothing was compared, because exchanges.{exchange}.sources does not name REST.",
+            description=f"Nothing was compared, because exchanges.{exchange}.sources does not contain REST.",
         )
     rows: list[dict[str, str]] = []
     for difference in compared.differences:

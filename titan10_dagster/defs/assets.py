@@ -1,6 +1,6 @@
-"""The three assets of an exchange: its markets, its raw candles, and its candles in the database."""
+"""The three assets of an exchange: its markets, its raw candles, and its valid candles in the database."""
 
-# No `from __future__ import annotations`: Dagster reads the annotations of configs and resources as they stand.
+# `from __future__ import annotations` must not be used here: Dagster reads the annotations of configs and resources.
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -34,17 +34,17 @@ LANDING_IO, STORE_IO = "landing_io", "store_io"
 class FetchConfig(dg.Config):
     """Run configuration of `<exchange>/candles`."""
 
-    symbols: list[str] | None = None  # fetch only these; default: all symbols of the exchange in titan10.toml
-    refresh: bool = False  # fetch stored days again; candles that the exchange rewrote go to `restatements`
+    symbols: list[str] | None = None  # the symbols to fetch; default: all symbols of the exchange in titan10.toml
+    refresh: bool = False  # fetch stored days again; changed candles are recorded in `restatements`
     repair: bool = False  # fetch settled days again if they have a gap without a final reason
-    sources: list[str] | None = None  # order of the sources, such as ["archive", "rest"]; default: that of titan10.toml
+    sources: list[str] | None = None  # the sources in order, such as ["archive", "rest"]; default: as in titan10.toml
 
 
 @dataclass(frozen=True)
 class LandedCandles:
-    """The slices of some partitions of an exchange. Their candles stay in the landing zone until they are read.
+    """The slices of the partitions of a run. The candles of these slices are in the landing zone.
 
-    `landed`: slices landed by this run, or by an earlier run that died.
+    `landed`: the slices that were written into the landing zone by this run, or by an earlier run that was killed.
     """
 
     slices: tuple[Slice, ...]
@@ -61,8 +61,8 @@ def exchange_assets(
 ) -> list[dg.AssetsDefinition]:
     """Return `<name>/markets`, `<name>/candles` and `<name>/ohlcv`.
 
-    The first two make requests and share the exchange's pool, so that one process owns its request budget. The third
-    is in no pool, so that one run can write while the next one fetches.
+    The first two assets make requests. They share the exchange's pool, so that only one process at a time uses the
+    request budget. The third asset is not in a pool, so that one run can write while the next run fetches.
     """
     policy = dg.BackfillPolicy.multi_run(max_partitions_per_run=days_per_run)
     return [
@@ -75,8 +75,8 @@ def exchange_assets(
 def _markets(name: str, settings: ExchangeSettings, retries: RetrySettings) -> dg.AssetsDefinition:
     @dg.asset(
         key=[name, "markets"],
-        description=f"The spot markets that {name} lists now, and the market of each configured symbol. Candle runs "
-        "read them from the database.",
+        description=f"The spot markets that {name} lists now, and the market of each configured symbol. Runs that "
+        "fetch candles read the markets from the database.",
         kinds={"python", "postgres"},
         group_name=name,
         owners=OWNERS,
@@ -86,12 +86,12 @@ def _markets(name: str, settings: ExchangeSettings, retries: RetrySettings) -> d
             dg.AssetCheckSpec(
                 SAME_MARKETS,
                 asset=[name, "markets"],
-                description="Fails if the market list names another market, asset or scale for a stored series than "
-                "before, or several active markets for one symbol. See the table `series_events`.",
+                description="Fails if the market, an asset or a scale of a stored series has changed in the market "
+                "list, or if several active markets have the same symbol. See the table `series_events`.",
             )
         ],
     )
-    def markets(  # Dagster refuses a type parameter beside check_specs
+    def markets(  # Dagster rejects MaterializeResult[...] as the return type if check_specs is given
         context: dg.AssetExecutionContext, titan10: dg.ResourceParam[IngestContext]
     ) -> dg.MaterializeResult:  # type: ignore[type-arg]
         with retried_or_failed(name, retries, context.retry_number), logged(context.run.run_id, name):
@@ -201,8 +201,8 @@ def _ohlcv(
     def ohlcv(
         context: dg.AssetExecutionContext, candles: LandedCandles, titan10: dg.ResourceParam[IngestContext]
     ) -> LandedCandles:
-        # Which slices to store is decided here. `StoreIOManager` in io_managers.py writes them to the database: it
-        # gets the value that this function returns.
+        # This function only selects the slices to store. Dagster passes its result to `StoreIOManager` in
+        # io_managers.py, which writes the slices to the database.
         with retried_or_failed(name, retries, context.retry_number):
             return LandedCandles(tuple(read_days(titan10, candles.slices).unstored()))
 
@@ -212,7 +212,7 @@ def _ohlcv(
 def _horizon(facts: Venue) -> str:
     if facts.depth is None:
         return ""
-    return f" {facts.exchange} serves only its last {facts.depth:,} candles; for older ones: {facts.alternative}."
+    return f" {facts.exchange} serves only the last {facts.depth:,} candles; for older candles: {facts.alternative}."
 
 
 def _tags(name: str, settings: ExchangeSettings) -> dict[str, str]:
@@ -220,7 +220,7 @@ def _tags(name: str, settings: ExchangeSettings) -> dict[str, str]:
 
 
 def checked_symbols(name: str, configured: Sequence[str], requested: Sequence[str] | None) -> Sequence[str]:
-    """Return the symbols of a run from its config; by default all configured symbols.
+    """Return the symbols of a run: the requested symbols, or all configured symbols if `requested` is None.
 
     Raises:
         SettingsError: the list is empty, or one of its symbols is not in titan10.toml.
@@ -230,21 +230,21 @@ def checked_symbols(name: str, configured: Sequence[str], requested: Sequence[st
     unknown = [symbol for symbol in requested if symbol not in configured]
     if unknown or not requested:
         raise SettingsError(
-            f"symbols: {', '.join(unknown) or 'the list is empty'}, but exchanges.{name}.symbols in titan10.toml names "
-            f"{', '.join(configured)}; add the symbol there, or leave `symbols` out to fetch all of them."
+            f"symbols: {', '.join(unknown) or 'the list is empty'}, but exchanges.{name}.symbols in titan10.toml is "
+            f"{', '.join(configured)}. Add the symbol there, or remove `symbols` to fetch all symbols."
         )
     return requested
 
 
 def logged(run: str, exchange: str, partitions: Sequence[str] = ()) -> AbstractContextManager[None]:
-    """Add run, exchange and partition (or the range of partitions) to every log line while this is open."""
+    """Add run, exchange and partition (or the range of partitions) to each log line while the context is open."""
     ends = dict.fromkeys([*partitions[:1], *partitions[-1:]])
     return about(run=run, exchange=exchange, partition="...".join(ends) or None)
 
 
 def summary(plan: FetchPlan) -> str:
-    """Describe the work of a run in one sentence."""
+    """Return a sentence that describes the work of a run."""
     return (
-        f"{len(plan.fetch)} slices to fetch; {len(plan.settled)} are settled, {len(plan.landed)} were landed by a run "
-        f"that did not store them, {len(plan.before_start)} lie before the exchange's start."
+        f"{len(plan.fetch)} slices to fetch; {len(plan.settled)} are settled, {len(plan.landed)} are in the landing "
+        f"zone but not stored yet, and {len(plan.before_start)} are before the exchange's start."
     )

@@ -1,4 +1,4 @@
-"""The autopilot: it starts the runs that `planning.autopilot` plans, until no history is missing."""
+"""The autopilot: a sensor that starts the runs planned by `planning.autopilot`, until no history is missing."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ EVERY = timedelta(seconds=30)
 
 
 def autopilot_sensor(exchanges: tuple[str, ...], *, enabled: bool) -> dg.SensorDefinition:
-    """Return the sensor. Every half minute it requests the next chunk of history of each exchange."""
+    """Return the sensor. Every half minute it requests a run for the next chunk of history of each exchange."""
     job = dg.define_asset_job(
         "history",
         selection=dg.AssetSelection.assets(*daily_keys(*exchanges)),
@@ -37,7 +37,8 @@ def autopilot_sensor(exchanges: tuple[str, ...], *, enabled: bool) -> dg.SensorD
         minimum_interval_seconds=int(EVERY.total_seconds()),
         default_status=dg.DefaultSensorStatus.RUNNING if enabled else dg.DefaultSensorStatus.STOPPED,
         description="Fetches history that was never requested, chunk by chunk, back to the start of each exchange. "
-        "Each exchange has one such run at a time, and none while another run fetches its days or its breaker is open.",
+        "Each exchange has at most one such run at a time. No run starts while another run fetches days of the "
+        "exchange, or while the exchange's breaker is open.",
     )
     def autopilot(context: dg.SensorEvaluationContext, titan10: dg.ResourceParam[IngestContext]) -> dg.SensorResult:
         plan = plan_of(titan10, context.instance)
@@ -52,9 +53,9 @@ def autopilot_sensor(exchanges: tuple[str, ...], *, enabled: bool) -> dg.SensorD
 
 
 def plan_of(titan10: IngestContext, instance: DagsterInstance) -> HistoryPlan:
-    """Plan the history to fetch now from the ledger, the breakers, and the runs that are queued or under way.
+    """Return the plan for the history to fetch now, from the ledger, the breakers, and queued and running runs.
 
-    Days that REST no longer serves are history again once an archive is configured.
+    If an archive is configured, days that REST no longer serves count as missing history again.
     """
     now = titan10.now()
     return plan_history(
@@ -67,14 +68,14 @@ def plan_of(titan10: IngestContext, instance: DagsterInstance) -> HistoryPlan:
 
 
 def summary(plan: HistoryPlan) -> str:
-    """Describe why nothing is requested."""
+    """Return sentences that explain why no run is requested."""
     if not plan.missing:
-        return "All history of the configured exchanges was requested. The sensor repair_gaps fetches what failed."
+        return "All history of the configured exchanges was requested. The sensor repair_gaps repeats failed days."
     left = ", ".join(f"{name} {days:,} days" for name, days in sorted(plan.missing.items()))
     why = {
-        "another run fetches days of it": plan.busy,
-        "its breaker is open": plan.blocked,
-        "it waits after a failure, or for the daily settlement": plan.resting,
+        "another run is fetching days of this exchange": plan.busy,
+        "the breaker is open": plan.blocked,
+        "the autopilot waits after a failure, or for the daily settlement": plan.resting,
     }
     because = []
     for reason, names in why.items():

@@ -1,8 +1,8 @@
-"""Asset checks: on `<exchange>/candles` of the fetched candles, on `<exchange>/ohlcv` of the stored ones.
+"""The asset checks of `<exchange>/candles` (fetched candles) and `<exchange>/ohlcv` (stored candles).
 
-The module `ingest.findings` decides what a check finds. This module has names and descriptions, and passes the results
-to Dagster. A run covers many days, but Dagster keeps one result per check and run. Therefore each day's own result is
-reported too, so that every partition of the UI has its status (dagster issues 17005, 32894).
+The module `ingest.findings` decides the result of a check. This module contains names and descriptions, and passes the
+results to Dagster. A run covers many days, but Dagster keeps only one result for each check and run. Therefore the
+result of each day is reported too, so that the UI shows a status for every partition (dagster issues 17005, 32894).
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -37,7 +37,7 @@ from titan10_dagster.ingest.findings import (
 )
 from titan10_dagster.ingest.inspection import inspect_slices, price_distances, series_events, unaccounted_slices
 
-# With these tags, the daemon executes the failed steps of a run again, at most this often. See run_retries in
+# If a run has these tags, the daemon executes its failed steps again, up to three times. See run_retries in
 # dagster.yaml.
 EXECUTED_AGAIN = {"dagster/retry_on_asset_or_op_failure": "true", "dagster/max_retries": "3"}
 SEVERITIES = {Severity.WARN: dg.AssetCheckSeverity.WARN, Severity.ERROR: dg.AssetCheckSeverity.ERROR}
@@ -47,7 +47,8 @@ SEVERITIES = {Severity.WARN: dg.AssetCheckSeverity.WARN, Severity.ERROR: dg.Asse
 class CandleCheck:
     """A check of the landed slices.
 
-    `find` returns the finding for the slices of one day. `concern`: the concern of its rules.
+    `find`: a function that returns the finding for the slices of one day. `concern`: the concern of the checked rules,
+    or None if the check is not about rules.
     """
 
     name: str
@@ -62,16 +63,17 @@ class CandleCheck:
 
 
 def rule_sentences(concern: Concern) -> str:
-    """Return the sentences of the rules of a concern, in one line."""
+    """Return the sentences of all rules of a concern as one text."""
     return " ".join(rule.sentence for rule in RULES if rule.concern is concern)
 
 
 def _rule_check(name: str, concern: Concern) -> CandleCheck:
-    """Return the check of all rules of one concern, described by their sentences."""
+    """Return the check for all rules of a concern. The description contains the sentences of these rules."""
     return CandleCheck(
         name,
-        f"{rule_sentences(concern)} Rows that break a rule are kept in the table `quarantine`; the others are stored. "
-        "Warns about single rows; an error if more of a symbol's day is broken than `checks.broken_share` allows.",
+        f"{rule_sentences(concern)} Rows that break a rule are kept in the table `quarantine`. All valid rows are "
+        "stored. Warns about single broken rows. It is an error if a symbol's day has more than `checks.broken_rows` "
+        "broken rows, and their share of its rows is above `checks.broken_share`.",
         lambda slices: keeps_rules(concern, slices),
         concern,
     )
@@ -80,24 +82,28 @@ def _rule_check(name: str, concern: Concern) -> CandleCheck:
 CANDLE_CHECKS = (
     _rule_check("valid", Concern.VALUE),
     _rule_check("on_grid", Concern.TIME),
-    CandleCheck("complete", "Warns if candles are missing; the table `gaps` says why.", is_complete),
+    CandleCheck("complete", "Warns if candles are missing. The table `gaps` has the reasons.", is_complete),
 )
 
 STORE_CHECKS = {
     "accounted_for": "Every candle of the day is either stored or in a gap that has a reason: ledger, candles and gaps "
     "agree.",
-    "explained": "Fails if more of a symbol's day is missing without a final reason than `checks.unexplained_share` "
-    "allows. A thinly traded pair fails at first and passes after the second fetch, six or more hours later.",
-    "near_others": "Compares closes with what other exchanges have stored so far, for symbols of three or more "
-    f"exchanges, one minute in {EVERY_MINUTES}. Warns if closes are far from the median; an error if most of them are. "
-    "Execute it again after other exchanges have stored the day.",
+    "explained": "Fails if the share of a symbol's candles of the day that are missing without a final reason is above "
+    "`checks.unexplained_share`. A thinly traded pair fails at first, and passes after the second fetch, six or more "
+    "hours later.",
+    "near_others": "Compares closes with the candles of other exchanges that are stored so far, for symbols of three "
+    f"or more exchanges, one minute in {EVERY_MINUTES}. Warns if closes are far from the median. It is an error if "
+    "most closes are far. Execute this check again after other exchanges have stored the day.",
     "same_series": "Fails if the day's candles belong to a different market than before, if the unit of the prices "
     "changed, or if the exchange rewrote most of a symbol's day. The table `series_events` has the values.",
 }
 
 
 def candle_checks(exchange: str, partitions: dg.PartitionsDefinition[str]) -> dg.AssetChecksDefinition:
-    """Return the checks of `<exchange>/candles`, in one step. Each landed file was already judged when it landed."""
+    """Return the checks of `<exchange>/candles`, which run in one step.
+
+    Each file was already checked against the candle rules when it was written into the landing zone.
+    """
     asset = dg.AssetKey([exchange, "candles"])
     descriptions = {check.name: check.description for check in CANDLE_CHECKS}
 
@@ -122,7 +128,7 @@ def candle_checks(exchange: str, partitions: dg.PartitionsDefinition[str]) -> dg
 
 
 def store_checks(exchange: str, partitions: dg.PartitionsDefinition[str]) -> dg.AssetChecksDefinition:
-    """Return the checks of `<exchange>/ohlcv`, in one step after the write."""
+    """Return the checks of `<exchange>/ohlcv`, which run in one step after the write."""
     asset = dg.AssetKey([exchange, "ohlcv"])
 
     @dg.multi_asset_check(name=f"{exchange}__check_ohlcv", specs=_specs(asset, STORE_CHECKS, partitions))
@@ -142,10 +148,10 @@ def store_checks(exchange: str, partitions: dg.PartitionsDefinition[str]) -> dg.
 
 @contextmanager
 def executed_again_if_failed(context: dg.AssetCheckExecutionContext) -> Iterator[None]:
-    """Let Dagster execute a step of checks in a new run if it fails after all of its tries.
+    """Let Dagster execute a step of checks again in a new run if the step fails after all of its tries.
 
-    The candles are stored nevertheless, so the repair sensor finds nothing to do, and the checks of these days would
-    have no result for ever. Dagster's new run executes only the failed steps.
+    The candles are already stored, so the repair sensor does not fetch these days again. Without a new run, the checks
+    of these days would never get a result. Dagster's new run executes only the failed steps.
     """
     try:
         yield
@@ -163,7 +169,7 @@ def tries(context: dg.AssetCheckExecutionContext) -> int:
 def _stored_findings(
     titan10: IngestContext, exchange: str, days: Sequence[date]
 ) -> Iterator[tuple[str, dict[date, Finding], Finding]]:
-    """Yield for each check of the store its name, the finding of each day, and the finding of the run."""
+    """Yield the name of each check of stored candles, with the finding for each day and the finding for the run."""
     checks = titan10.settings.checks
     unaccounted = unaccounted_slices(titan10, exchange, days)
     known = read_ledger(titan10, titan10.slices(exchange, days))
@@ -199,9 +205,9 @@ def _specs(
 
 
 class DayReport:
-    """Report the results of each single day of a step, in addition to the results of the run.
+    """Reports the result of each day of a step, in addition to the result of the run.
 
-    A run of one partition needs none, because its result is the partition's.
+    If a run has only one partition, nothing is reported, because the result of the run is the result of the partition.
     """
 
     def __init__(self, context: dg.AssetCheckExecutionContext, asset: dg.AssetKey, days: Sequence[date]) -> None:
@@ -212,7 +218,7 @@ class DayReport:
         self._targets = latest_materializations(context.instance, asset, keys) if self._needed else {}
 
     def add(self, name: str, by_day: Mapping[date, Finding]) -> None:
-        """Report the results of one check."""
+        """Report the results of one check for each day."""
         if not self._needed:
             return
         for day, finding in by_day.items():
@@ -243,7 +249,7 @@ def result(asset: dg.AssetKey, name: str, finding: Finding) -> dg.AssetCheckResu
 
 
 def metadata(finding: Finding) -> dict[str, Any]:
-    """Return the numbers of a finding, and a table of as many rows as the UI can show."""
+    """Return the numbers of a finding, and a table with at most MOST_ROWS of its rows."""
     shown: dict[str, Any] = dict(finding.numbers)
     if len(finding.rows) > MOST_ROWS:
         shown["rows_not_shown"] = len(finding.rows) - MOST_ROWS

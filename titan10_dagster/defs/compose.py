@@ -1,4 +1,4 @@
-"""All definitions, made from one list of exchanges: those that `titan10.toml` switches on."""
+"""Creates all Dagster definitions from the list of exchanges that are enabled in `titan10.toml`."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ from titan10_dagster.ingest.context import IngestContext
 
 
 def compose(titan10: IngestContext) -> dg.Definitions:
-    """Return assets, checks, schedules, sensors and resources for `titan10`, without opening a connection."""
+    """Return assets, checks, schedules, sensors and resources for a context. No connection is opened."""
     with warnings.catch_warnings():
-        # Backfill policies are a beta feature, partitioned checks a preview. Dagster is pinned, and tests cover both.
+        # Backfill policies are a beta feature of Dagster, and partitioned checks are a preview. The version of Dagster
+        # is pinned, and tests cover both features.
         warnings.simplefilter("ignore", dg.BetaWarning)
         warnings.simplefilter("ignore", dg.PreviewWarning)
         return _compose(titan10)

@@ -1,11 +1,11 @@
-"""Delete old runs of polling and maintenance, and landed files that the database has, every night.
+"""The nightly housekeeping. It deletes old runs of polling and maintenance, and landed files with stored candles.
 
-Only runs of the jobs in `FREQUENT` are deleted, because they make no partitions. The UI shows a partition as
-materialized as long as the event of its run exists. Therefore the runs of backfills, settlements and repairs stay
-forever. The daemon deletes old ticks itself (`retention` in dagster.yaml).
+Only runs of the jobs in `FREQUENT` are deleted, because these jobs do not materialize partitions. The UI shows a
+partition as materialized only as long as the event of its run exists. Therefore the runs of backfills, settlements and
+repairs are kept forever. The daemon deletes old ticks itself (`retention` in dagster.yaml).
 """
 
-# No `from __future__ import annotations`: Dagster reads the annotations of configs and resources as they stand.
+# `from __future__ import annotations` must not be used here: Dagster reads the annotations of configs and resources.
 
 import shutil
 import time
@@ -31,12 +31,12 @@ from titan10_dagster.operate.cleanup import clear_archives, clear_landing
 
 KEY = dg.AssetKey(["system", "housekeeping"])
 JOB = "housekeeping"
-# The jobs that have many runs and materialize no partition.
+# The jobs that have many runs and do not materialize partitions.
 FREQUENT = (LIVE_JOB, ROLLUPS_JOB, MARKETS_JOB, HEALTH_JOB, STORAGE_JOB, JOB)
 FINISHED = [DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED]
 HOUSEKEEPING_AT = "30 3 * * *"
-BATCH = 200
-LONGEST = timedelta(minutes=20)  # runs per night; the next night continues
+BATCH = 200  # number of runs that are deleted together
+LONGEST = timedelta(minutes=20)  # the deletion of runs stops after this time, and the next night continues
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,9 @@ def housekeeping_asset() -> dg.AssetsDefinition:
         group_name="system",
         owners=OWNERS,
         kinds={"python"},
-        description=f"Deletes old runs of {', '.join(FREQUENT)} with their events, old step logs, landed files that "
-        "the database has, old evidence, and archive files that were not used for long. Runs that made partitions "
-        "stay.",
+        description=f"Deletes old runs of {', '.join(FREQUENT)} with their events, old step logs, landed files with "
+        "stored candles, old evidence, and archive files that were not used for a long time. Runs that materialized "
+        "partitions are kept.",
     )
     def housekeeping(
         context: dg.AssetExecutionContext, titan10: dg.ResourceParam[IngestContext]
@@ -93,18 +93,21 @@ def housekeeping_asset() -> dg.AssetsDefinition:
 
 
 def housekeeping_schedule() -> dg.ScheduleDefinition:
-    """Return the schedule: 03:30 UTC, when yesterday is settled."""
+    """Return the schedule, which runs at 03:30 UTC, when yesterday is settled."""
     return materializing(
         KEY,
         at=HOUSEKEEPING_AT,
         name="keep_house",
         job=JOB,
-        description="Deletes old runs of polling and maintenance, and landed files that the database has.",
+        description="Deletes old runs of polling and maintenance, and landed files with stored candles.",
     )
 
 
 def delete_runs(instance: DagsterInstance, before: datetime, *, longest: timedelta = LONGEST) -> Deleted:
-    """Delete finished runs of the frequent jobs that were created before the instant, oldest first."""
+    """Delete finished runs of the jobs in FREQUENT that were created before `before`, oldest first.
+
+    `longest`: no further batch of runs is deleted after this time.
+    """
     deleted, end = Deleted(), time.monotonic() + longest.total_seconds()
     for batch in _batches(instance, before):
         deleted += Deleted(len(batch), *run_deletion.size_of_events(instance, batch))
@@ -115,7 +118,7 @@ def delete_runs(instance: DagsterInstance, before: datetime, *, longest: timedel
 
 
 def delete_step_logs(folder: Path, before: datetime) -> int:
-    """Delete the logs of steps and sensor ticks from before the instant; return the number of runs."""
+    """Delete the logs of steps and sensor ticks from before `before`. Return the number of runs with deleted logs."""
     old = [logs for logs in _folders_of_runs(folder) if logs.stat().st_mtime < before.timestamp()]
     for logs in old:
         shutil.rmtree(logs, ignore_errors=True)
@@ -139,7 +142,7 @@ def _oldest(instance: DagsterInstance, job: str, before: datetime, kept: set[str
 
 
 def _newest(instance: DagsterInstance, job: str) -> set[str]:
-    """Return the newest run of the job and the newest that succeeded: the UI shows these at the asset."""
+    """Return the ids of the job's newest run and of its newest successful run. The UI shows both with the asset."""
     newest = [
         *instance.get_run_records(RunsFilter(job_name=job), limit=1),
         *instance.get_run_records(RunsFilter(job_name=job, statuses=[DagsterRunStatus.SUCCESS]), limit=1),

@@ -1,7 +1,7 @@
-"""The IO managers of candles: `landing_io` checks the landing zone, `store_io` writes to the database.
+"""The IO managers of candles. `landing_io` checks the landing zone, and `store_io` writes to the database.
 
-An asset passes only the identifiers of slices to the next one. The candles themselves are in the landing zone, and for
-readers in the database: see `store.reader`.
+An asset passes only slices, without their candles, to the next asset. The candles are in the landing zone. Programs
+that read candles use the database; see `store.reader`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from titan10_dagster.ingest.store import refresh_rollups, store_slices
 
 
 class _SliceIOManager(dg.IOManager):
-    """Loads the slices of an asset's partitions."""
+    """An IO manager that loads the slices of an asset's partitions."""
 
     def __init__(self, titan10: IngestContext) -> None:
         self._titan10 = titan10
@@ -32,17 +32,17 @@ class _SliceIOManager(dg.IOManager):
 
 
 class LandingIOManager(_SliceIOManager):
-    """`<exchange>/candles`: one Parquet file per slice.
+    """The IO manager of `<exchange>/candles`, which has a Parquet file for each slice.
 
-    The slices land while they are fetched, so that a killed run loses only the pages in flight. When the asset hands
-    its slices over, their files must be there.
+    Slices are written while they are fetched, so a killed run loses only the pages that it was requesting. This IO
+    manager then checks that the files of all slices exist. If a file is missing, it raises LandingError.
     """
 
     def handle_output(self, context: dg.OutputContext, obj: LandedCandles) -> None:
         absent = absent_files(self._titan10, obj.landed)
         if absent:
             raise LandingError(
-                f"{len(absent)} slices were fetched, but their files are not in the landing zone; the first is "
+                f"{len(absent)} slices were fetched, but their files are missing in the landing zone. The first is "
                 f"{absent[0]}. Was {self._titan10.settings.landing} emptied? Launch the run again."
             )
         folder = self._titan10.landing.root / context.asset_key.path[0]
@@ -50,9 +50,10 @@ class LandingIOManager(_SliceIOManager):
 
 
 class StoreIOManager(_SliceIOManager):
-    """`<exchange>/ohlcv`: writes the slices of a run to the database in one transaction, then refreshes the rollups.
+    """The IO manager of `<exchange>/ohlcv`.
 
-    If the database is unavailable, the transaction is repeated first, and then the step.
+    It writes the slices of a run to the database in one transaction, and then refreshes the rollups. If the database is
+    unavailable, the transaction is repeated. If this does not help, the step is repeated.
     """
 
     def handle_output(self, context: dg.OutputContext, obj: LandedCandles) -> None:

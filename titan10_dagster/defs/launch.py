@@ -1,4 +1,4 @@
-"""A backfill in this process: the same assets, checks and partitions as a launch in the UI, on the same instance."""
+"""Executes a backfill in this process, with the same assets, checks, partitions and instance as in the UI."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.ingest.days import read_ledger
 from titan10_dagster.operate.run_processes import PROCESS_TAG, is_alive, this_process, visible_to_other_machines
 
-SHUT_OUT = {error.__name__ for error in (Banned, BreakerOpen, Refused)}
-PERMANENT = {error.__name__ for error in (FetchError, UnknownSymbol)}  # repeating the request would be rejected again
+SHUT_OUT = {error.__name__ for error in (Banned, BreakerOpen, Refused)}  # the exchange is blocked
+PERMANENT = {error.__name__ for error in (FetchError, UnknownSymbol)}  # the same request would fail again
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,12 @@ class Backfill:
     """The result of a backfill.
 
     Attributes:
-        failed: the days of runs that failed.
-        incomplete: days that were stored, but for which a symbol failed or is not settled.
-        messages: the reason of each failure of a run.
-        symbols: the symbols that failed although their run succeeded, with the reason.
-        shut_out: the exchange banned or refused us, or its breaker is open.
-        permanent: the runs failed in a way that repeating them would not change.
+        failed: the days of failed runs.
+        incomplete: the days of successful runs with a symbol that failed or is not settled.
+        messages: the reasons why runs failed.
+        symbols: the symbols that failed, each with the reason.
+        shut_out: whether the exchange banned or refused this machine, or its breaker is open.
+        permanent: whether runs failed, and would fail again in the same way.
     """
 
     exchange: str
@@ -65,13 +65,13 @@ def backfill(
     refresh: bool = False,
     instance: DagsterInstance | None = None,
 ) -> Backfill:
-    """Fetch, check and store the UTC days `first` to `last`, run after run, oldest first.
+    """Fetch, check and store the UTC days from `first` to `last`, run after run, the oldest days first.
 
-    If a run fails, the next run is started nevertheless, unless the exchange blocks us. In that case the backfill ends.
-    `instance` defaults to that of DAGSTER_HOME.
+    If a run fails, the next run still starts. If the exchange blocks this machine, the backfill ends. The default of
+    `instance` is the instance of DAGSTER_HOME.
 
     Raises:
-        KeyboardInterrupt: a run was interrupted; it is marked as cancelled.
+        KeyboardInterrupt: a run was interrupted. It is marked as cancelled.
     """
     definitions = compose(titan10)
     instance = instance or DagsterInstance.get()
@@ -114,16 +114,16 @@ def backfill(
 
 
 def clean_up_dead_runs(instance: DagsterInstance) -> list[str]:
-    """Mark runs as failed if their process is gone, and free their pool slots; return the ids of these runs.
+    """Mark runs as failed if their process no longer exists, and free their pool slots. Return the ids of these runs.
 
-    A killed process cannot do this itself, and its slot would block the exchange's pool for the next run.
+    A killed process cannot do this itself. Its slot would block the exchange's pool for the next run.
     """
     dead = []
     for run in instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.STARTED, DagsterRunStatus.STARTING])):
         if PROCESS_TAG in run.tags and not is_alive(run.tags[PROCESS_TAG], database_url(instance)):
             dead.append(run)
     for run in dead:
-        instance.report_run_failed(run, "The process that executed this run is gone.")
+        instance.report_run_failed(run, "The process that executed this run no longer exists.")
         instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
     return [run.run_id for run in dead]
 
@@ -149,9 +149,9 @@ def _run(
         )
 
 
-def _chunks(asked: Sequence[date], size: int) -> Iterator[Sequence[date]]:
-    for start in range(0, len(asked), size):
-        yield asked[start : start + size]
+def _chunks(wanted: Sequence[date], size: int) -> Iterator[Sequence[date]]:
+    for start in range(0, len(wanted), size):
+        yield wanted[start : start + size]
 
 
 def _failures(result: dg.ExecuteInProcessResult) -> Iterator[Any]:
@@ -161,7 +161,7 @@ def _failures(result: dg.ExecuteInProcessResult) -> Iterator[Any]:
 
 
 def _errors(result: dg.ExecuteInProcessResult) -> set[str]:
-    """Return the names of the exchange's and the database's errors that ended steps of a run; "" for other errors."""
+    """Return the class names of the errors that ended steps of a run. An error without a known class is ""."""
     names = set()
     for failure in _failures(result):
         data = failure.user_failure_data
@@ -171,18 +171,18 @@ def _errors(result: dg.ExecuteInProcessResult) -> set[str]:
 
 
 def _is_shut_out(result: dg.ExecuteInProcessResult) -> bool:
-    """Return whether the exchange blocks us, so that requests for the next days would fail too."""
+    """Return whether the exchange blocks this machine, so that requests for the next days would fail too."""
     return not SHUT_OUT.isdisjoint(_errors(result))
 
 
 def _is_permanent(result: dg.ExecuteInProcessResult) -> bool:
-    """Return whether the exchange rejected the requests, and would reject them again."""
+    """Return whether the exchange rejected the requests and would reject the same requests again."""
     errors = _errors(result)
     return bool(errors) and errors <= PERMANENT
 
 
 def _failed_symbols(result: dg.ExecuteInProcessResult) -> dict[date, dict[str, str]]:
-    """Return, for each day, the symbols that failed and the reasons, including symbols that were already stored."""
+    """Return the failed symbols of each day, each with the reason. Symbols with stored candles are included."""
     failed: dict[date, dict[str, str]] = {}
     for event in result.all_events:
         if event.is_step_materialization and FAILURES in event.materialization.metadata:
@@ -192,7 +192,7 @@ def _failed_symbols(result: dg.ExecuteInProcessResult) -> dict[date, dict[str, s
 
 
 def _messages(result: dg.ExecuteInProcessResult) -> list[str]:
-    """Return the reason of each failed step; of a run that failed outside of its steps, the reason of the run."""
+    """Return the reason of each failed step. If the run failed outside of its steps, return the reason of the run."""
     messages = []
     for failure in _failures(result):
         stated = failure.user_failure_data and failure.user_failure_data.description

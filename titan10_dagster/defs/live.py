@@ -1,4 +1,4 @@
-"""Live polling: one op polls all exchanges each minute and records an observation of `ohlcv` for each."""
+"""Live polling: each minute an op polls all exchanges, and records an observation of `<exchange>/ohlcv` for each."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,11 +11,11 @@ from titan10_dagster.ingest.live import LiveReport, poll_exchanges
 from titan10_dagster.logs import about
 
 JOB = "live"
-STALE = timedelta(minutes=1)
+STALE = timedelta(minutes=1)  # if a tick is later than this, no run starts
 
 
 def live_schedule(exchanges: tuple[str, ...], *, enabled: bool) -> dg.ScheduleDefinition:
-    """Return the schedule. Each minute it polls the new candles of all exchanges at once."""
+    """Return the schedule. Each minute it starts a run that polls the newest candles of all exchanges."""
 
     @dg.schedule(
         cron_schedule="* * * * *",
@@ -23,7 +23,7 @@ def live_schedule(exchanges: tuple[str, ...], *, enabled: bool) -> dg.ScheduleDe
         job=live_job(exchanges),
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING if enabled else dg.DefaultScheduleStatus.STOPPED,
-        description="Polls the newest candles of every exchange. Skips a minute while the last poll is under way.",
+        description="Polls the newest candles of every exchange. Skips a minute if the last poll is still running.",
     )
     def poll_live(
         context: dg.ScheduleEvaluationContext, titan10: dg.ResourceParam[IngestContext]
@@ -35,21 +35,24 @@ def live_schedule(exchanges: tuple[str, ...], *, enabled: bool) -> dg.ScheduleDe
 
 
 def live_request(tick: datetime, now: datetime, *, under_way: bool) -> dg.RunRequest | dg.SkipReason:
-    """Return the run of a tick, or the reason why there is none.
+    """Return the run request of a tick, or the reason why no run starts.
 
-    A late tick starts no run, because the next poll brings all missed candles.
+    If a tick is late, no run starts, because the next poll fetches all missed candles.
     """
     if now - tick > STALE:
-        return dg.SkipReason("This tick is late. The next poll also brings its candles.")
+        return dg.SkipReason("This tick is late. The next poll also fetches its candles.")
     if under_way:
-        return dg.SkipReason("The last poll is still under way.")
+        return dg.SkipReason("The last poll is still running.")
     return dg.RunRequest(run_key=f"live/{tick:%Y-%m-%dT%H:%M}", tags={"dagster/priority": "10"})
 
 
 def live_job(exchanges: tuple[str, ...]) -> dg.JobDefinition:
-    """Return the job. It is in no pool: polling has its own share of each request budget, and waits for no backfill."""
+    """Return the job, which is not in a Dagster pool.
 
-    @dg.op(description="Poll the newest candles of all exchanges at once, and store them.")
+    Polling has its own share of each request budget, and never waits for a backfill.
+    """
+
+    @dg.op(description="Poll the newest candles of all exchanges at the same time, and store them.")
     def poll_candles(context: dg.OpExecutionContext, titan10: dg.ResourceParam[IngestContext]) -> None:
         with about(run=context.run.run_id):
             reports = poll_exchanges(titan10, exchanges)
@@ -70,7 +73,7 @@ def live_job(exchanges: tuple[str, ...]) -> dg.JobDefinition:
 
 
 def observation(report: LiveReport) -> dg.AssetObservation:
-    """Return the observation that the UI shows at `<exchange>/ohlcv`."""
+    """Return the observation that the UI shows for the asset `<exchange>/ohlcv`."""
     metadata: dict[str, Any] = {
         "rows": report.inserted,
         "restated": report.restated,
@@ -90,7 +93,8 @@ def complaints(report: LiveReport) -> list[str]:
     if report.error:
         problems.append(f"{report.exchange}: {report.error}")
     if report.postponed:
-        problems.append(f"{report.exchange}: no time for {', '.join(report.postponed)}; the next poll begins with them")
+        postponed = ", ".join(report.postponed)
+        problems.append(f"{report.exchange}: no time to poll {postponed}; the next poll begins with these symbols")
     for symbol, why in report.failed.items():
         problems.append(f"{report.exchange} {symbol}: {why}")
     return problems

@@ -1,4 +1,4 @@
-"""The metadata that the UI shows for a partition."""
+"""Creates the metadata that the UI shows for a partition."""
 
 from __future__ import annotations
 
@@ -18,16 +18,17 @@ from titan10_dagster.store.ledger import LedgerRow
 from titan10_dagster.store.writer import SliceResult, WriteReport
 
 Metadata = Mapping[str, Any]
-FAILURES = "failures"  # metadata key: the symbols that failed, each with its error
-MOST_ROWS = 200  # a run of a month with 20 symbols has 600 slices, and an event must not grow that large
+FAILURES = "failures"  # metadata key of the failed symbols, each with its error
+# Largest number of rows in a table. A run of a month with 20 symbols has 600 slices, which is too much for an event.
+MOST_ROWS = 200
 OfSlice = TypeVar("OfSlice", SliceResult, LedgerRow)
 
 
 def candles_metadata(plan: FetchPlan, fetch: Fetch, *, forecast: str, alternative: str) -> dict[str, Metadata]:
-    """Return metadata about the work of this run, by partition key.
+    """Return metadata about the fetch of a run, by partition key.
 
-    `alternative` describes another way to get days that the exchange no longer serves. Forecast and result belong to
-    the whole run and are the same in each partition.
+    `forecast`: the forecast for the whole run, which is the same in each partition. `alternative`: a text about another
+    way to get days that the exchange no longer serves.
     """
     fetched = by_day_fetched(fetch.landed)
     groups = {
@@ -53,14 +54,14 @@ def candles_metadata(plan: FetchPlan, fetch: Fetch, *, forecast: str, alternativ
 
 
 def _failures_on(day: date, plan: FetchPlan, fetch: Fetch) -> Metadata:
-    """Return the symbols of the day that failed, and the error of each."""
+    """Return metadata about the failed symbols of a day, each with its error."""
     symbols = [slice_.series.symbol for slice_ in plan.fetch if slice_.day == day]
     errors = {symbol: str(fetch.failed[symbol]) for symbol in symbols if symbol in fetch.failed}
     return {"failed_symbols": list(errors), FAILURES: errors} if errors else {}
 
 
 def stored_metadata(days: Iterable[date], report: WriteReport, rows: Iterable[LedgerRow]) -> dict[date, Metadata]:
-    """Return metadata about the written candles and the ledger rows, by UTC day."""
+    """Return metadata about the written candles and the ledger rows of each UTC day."""
     written, known = _by_day(report.by_slice.values()), _by_day(rows)
     return {day: {**_written(written[day]), **_known(known[day])} for day in days}
 
@@ -114,7 +115,7 @@ def _count_by_day(slices: Iterable[Slice]) -> Counter[date]:
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue:
-    """Return the first `MOST_ROWS` rows, which have equal keys, as a table of the UI."""
+    """Return the first `MOST_ROWS` rows as a table of the UI. All rows must have the same keys."""
     columns = [dg.TableColumn(name, _type(value)) for name, value in (rows[0] if rows else {}).items()]
     return dg.MetadataValue.table([dg.TableRecord(dict(row)) for row in rows[:MOST_ROWS]], dg.TableSchema(columns))
 

@@ -1,4 +1,4 @@
-"""Days and runs: the partitions, and the number of partitions per run."""
+"""The daily partitions, and the number of partitions in a run."""
 
 from __future__ import annotations
 
@@ -11,30 +11,31 @@ from titan10_dagster.exchanges.venues.registry import venue_of
 from titan10_dagster.settings import Settings
 from titan10_dagster.settings_values import FIRST_DAY
 
-# Tags of a run over a range of partitions, both included.
-PARTITION = "dagster/partition"  # tag of a run of one partition; a run of a range has the tags above, even for one day
+# Tag of a run of one partition.
+PARTITION = "dagster/partition"
+# Tags of a run of a range of partitions: the first and the last partition. Such a range can also be a single day.
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 
 
 def daily_keys(*exchanges: str) -> list[dg.AssetKey]:
-    """Return the assets of these exchanges that have daily partitions. A run of days consists of them."""
+    """Return the assets of the given exchanges that have daily partitions. A run that fetches days has these assets."""
     return [dg.AssetKey([name, kind]) for name in exchanges for kind in ("candles", "ohlcv")]
 
 
 def daily(first_day: date = FIRST_DAY) -> dg.DailyPartitionsDefinition:
-    """Return the one definition of all exchanges: the UI refuses a backfill over assets of several definitions.
+    """Return the partitions of all exchanges. They are the same, because a backfill in the UI cannot mix partitions.
 
-    It starts on `first_day` of the settings, and depends on no exchange: if it did, editing or removing the exchange
-    with the earliest start would cancel the backfills of all others ("Targeted partitions have been removed"). Days
-    before an exchange's own start materialize empty, without a request.
+    The first partition is `first_day` of the settings. It does not depend on the exchanges. Otherwise, a change or
+    removal of the exchange with the earliest start would cancel the backfills of all other exchanges ("Targeted
+    partitions have been removed"). Days before an exchange's own start are empty, and no request is made for them.
     """
     return dg.DailyPartitionsDefinition(start_date=first_day.isoformat(), timezone="UTC")
 
 
 def days_per_run(settings: Settings) -> Mapping[str, int]:
-    """Return the number of days per run of each exchange: the setting or the venue's figure, made unique.
+    """Return the number of days in a run of each exchange: the number in the settings or of the venue, made unique.
 
-    The numbers must differ, because Dagster combines assets with equal backfill policies into one run, in which
+    The numbers must differ, because Dagster combines assets with equal backfill policies into one run. In such a run,
     exchanges would wait for each other.
     """
     sizes: dict[str, int] = {}
@@ -47,5 +48,5 @@ def days_per_run(settings: Settings) -> Mapping[str, int]:
 
 
 def to_days(partition_keys: Iterable[str]) -> list[date]:
-    """UTC days of daily partition keys (`YYYY-MM-DD`)."""
+    """Return the UTC days of daily partition keys (`YYYY-MM-DD`)."""
     return [date.fromisoformat(key) for key in partition_keys]

@@ -1,6 +1,6 @@
-"""The weekly probe of each exchange, which compares its behaviour with its record."""
+"""The weekly probe of each exchange, which compares the exchange's behaviour with its record."""
 
-# No `from __future__ import annotations`: Dagster reads the annotations of configs and resources as they stand.
+# `from __future__ import annotations` must not be used here: Dagster reads the annotations of configs and resources.
 
 from collections.abc import Iterator
 from typing import Any
@@ -29,8 +29,8 @@ def probe_asset(exchange: str) -> dg.AssetsDefinition:
 
     @dg.asset(
         key=probe_key(exchange),
-        description=f"How {exchange} behaves, measured with at most ten requests about settled candles: page size, "
-        "order, edges of a request, depth, empty minutes, limits, the list of markets, and ccxt's charge.",
+        description=f"The behaviour of {exchange}, measured with at most ten requests for settled candles: page size, "
+        "order, edges of a request, depth, empty minutes, limits, the market list, and ccxt's charge for a request.",
         kinds={"python", "postgres"},
         group_name=exchange,
         owners=OWNERS,
@@ -39,7 +39,8 @@ def probe_asset(exchange: str) -> dg.AssetsDefinition:
             dg.AssetCheckSpec(
                 CHECK,
                 asset=probe_key(exchange),
-                description="The measured properties are those of the exchange's record, or of the probe before.",
+                description="Warns if a measured property differs from the exchange's record. If the record does not "
+                "have the property, it is compared with the previous probe.",
             )
         ],
     )
@@ -52,7 +53,7 @@ def probe_asset(exchange: str) -> dg.AssetsDefinition:
 
 
 def rows_of(probe: Probe) -> list[dict[str, str]]:
-    """Return a row for each property of a probe, as texts."""
+    """Return a row of texts for each property of a probe."""
     rows = []
     for finding in probe.findings:
         rows.append(
@@ -68,7 +69,7 @@ def rows_of(probe: Probe) -> list[dict[str, str]]:
 
 
 def check_result(probe: Probe) -> dg.AssetCheckResult:
-    """Return the result of the check, with the measured value of each difference."""
+    """Return the result of the check. Its metadata contains the measured value of each property that differs."""
     sentences = [sentence(finding) for finding in probe.differences]
     text = " ".join(sentences) or "Nothing differs."
     return dg.AssetCheckResult(
@@ -88,5 +89,5 @@ def probes_schedule(exchanges: tuple[str, ...]) -> dg.ScheduleDefinition:
         at=PROBE_AT,
         name="probe_exchanges",
         job=JOB,
-        description="Measures how each exchange behaves, and compares it with its record.",
+        description="Measures the behaviour of each exchange, and compares it with the exchange's record.",
     )

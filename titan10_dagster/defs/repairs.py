@@ -1,4 +1,4 @@
-"""The gap sensor: it starts the runs that `planning.repairs` plans, and counts earlier runs as attempts."""
+"""The gap sensor: it starts the runs planned by `planning.repairs`. Earlier runs count as attempts."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ EVERY = timedelta(minutes=5)
 
 
 def gap_sensor(exchanges: tuple[str, ...]) -> dg.SensorDefinition:
-    """Return the sensor. Every five minutes it requests the days that are due for another fetch."""
+    """Return the sensor. Every five minutes it requests runs for the days that are due for another fetch."""
     job = dg.define_asset_job(
         REPAIR_JOB,
         selection=dg.AssetSelection.assets(*daily_keys(*exchanges)),
-        description="Fetch days again that miss candles without a final reason.",
+        description="Fetch days again that have missing candles without a final reason.",
     )
 
     @dg.sensor(
@@ -47,9 +47,9 @@ def gap_sensor(exchanges: tuple[str, ...]) -> dg.SensorDefinition:
         job=job,
         minimum_interval_seconds=int(EVERY.total_seconds()),
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Starts runs for days with missing candles that have no final reason, and for days that were left "
-        "out while Titan-10 did not run. Data that exchanges delete soon is fetched first. No run starts while the "
-        "breaker of its exchange is open.",
+        description="Starts runs for days with missing candles without a final reason, and for days that were not "
+        "fetched while Titan-10 was stopped. Data that exchanges delete soon is fetched first. No run starts for an "
+        "exchange with an open breaker.",
     )
     def repair_gaps(context: dg.SensorEvaluationContext, titan10: dg.ResourceParam[IngestContext]) -> dg.SensorResult:
         plan = plan_of(titan10, context.instance)
@@ -62,7 +62,7 @@ def gap_sensor(exchanges: tuple[str, ...]) -> dg.SensorDefinition:
 
 
 def plan_of(titan10: IngestContext, instance: DagsterInstance) -> RepairPlan:
-    """Plan the repairs from the ledger, the breakers, and the runs that are queued or under way."""
+    """Return the repairs to start now, from the ledger, the breakers, and the queued and running runs."""
     since = titan10.now() - REMEMBERED
     exchanges = list(titan10.settings.enabled)
     attempts = list(attempts_of(instance, REPAIR, exchanges, since))
@@ -76,10 +76,11 @@ def plan_after(
     under_way: Iterable[str] = (),
     failed: Sequence[FailedRequest] = (),
 ) -> RepairPlan:
-    """Plan the repairs from the ledger and the breakers.
+    """Return the repairs to start now, from the ledger and the breakers.
 
-    The arguments name earlier attempts, exchanges with other runs under way, and days of failed runs. Days that a new
-    archive may have count as holes, unless the autopilot requests them.
+    attempts: earlier repairs. under_way: exchanges with other running runs. failed: days of failed runs.
+
+    If the autopilot is off, days that a new archive may have are repaired too.
     """
     holes = with_failed_requests(days_without_row(titan10), failed).holes
     reopened = () if titan10.settings.autopilot.enabled else reopened_by_archives(titan10)
@@ -107,12 +108,12 @@ def request(repair: Repair, now: datetime) -> dg.RunRequest:
 
 
 def summary(plan: RepairPlan) -> str:
-    """Describe the plan in a sentence."""
+    """Return a text that describes the plan."""
     runs = []
     for repair in plan.repairs:
         runs.append(f"{repair.exchange} {repair.first} to {repair.last}: {', '.join(repair.symbols)}")
     return (
         f"{'; '.join(runs) or 'Nothing to repair now'}. Other slices with unexplained gaps or without a ledger row: "
-        f"{plan.waiting} are not due yet, {plan.busy} wait for another run of their exchange, {plan.blocked} wait for "
-        f"an open breaker, {plan.postponed} are over the limit of one plan."
+        f"{plan.waiting} are not due yet, {plan.busy} wait for another run of their exchange, {plan.blocked} wait "
+        f"because a breaker is open, and {plan.postponed} are above the limit of one plan."
     )

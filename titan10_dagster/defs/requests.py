@@ -1,4 +1,4 @@
-"""Run requests of the sensors, and what the Dagster instance knows about earlier and other runs."""
+"""Creates the run requests of the sensors, and reads earlier and other runs from the Dagster instance."""
 
 from __future__ import annotations
 
@@ -18,16 +18,17 @@ from titan10_dagster.planning.attempts import Attempt
 from titan10_dagster.planning.missing_days import FailedRequest, Stretch
 from titan10_dagster.planning.repairs import Repairable
 
-# Tags of a requested run: its exchange, under the sensor's tag, and the time of the request (the context's clock).
+# A requested run has the tag of its sensor, with the exchange as the value.
 REPAIR, AUTOPILOT = "titan10/repair", "titan10/autopilot"
+# A requested run also has this tag, with the time of the request as the value.
 REQUESTED = "titan10/requested"
-# Limits for attempts: their age, and their number per exchange. The days of attempts beyond these limits may be fetched
-# again sooner.
+# Older attempts, and more attempts for one exchange, are not read. The days of such attempts may be fetched again
+# sooner.
 REMEMBERED, MOST_REMEMBERED = timedelta(days=7), 200
-# The jobs that fetch days: backfills of the UI and the command line, the daily settlement, repairs.
+# The jobs that fetch days: backfills from the UI and the command line, the daily settlement, and repairs.
 REPAIR_JOB = "repair"
 JOBS_OF_DAYS = (IMPLICIT_ASSET_JOB_NAME, "settle", REPAIR_JOB)
-_BATCH = 500  # runs that are read at once
+_BATCH = 500  # number of runs that are read together
 UNFINISHED = [
     DagsterRunStatus.QUEUED,
     DagsterRunStatus.NOT_STARTED,
@@ -47,10 +48,10 @@ def request_of_days(
     config: Mapping[str, Any],
     tags: Mapping[str, str] | None = None,
 ) -> dg.RunRequest:
-    """Return a run request for the days `first` to `last`, with `config` for `<exchange>/candles`.
+    """Return a run request for the days from `first` to `last`, with `config` for `<exchange>/candles`.
 
-    The run key holds the minute of the attempt. Dagster never accepts a key twice, and a failed run needs another run
-    for the same days.
+    The run key contains the minute of the request, because Dagster never accepts the same key twice. Otherwise the days
+    of a failed run could not be requested again.
     """
     return dg.RunRequest(
         run_key=f"{tag.removeprefix('titan10/')}/{exchange}/{first}/{last}/{now:%Y-%m-%dT%H:%M}",
@@ -67,14 +68,14 @@ def request_of_days(
 
 
 def symbols_of_run(run: dg.DagsterRun, exchange: str) -> list[str] | None:
-    """Return the symbols to which the run's config restricts it; None if it takes all symbols."""
+    """Return the symbols in the run's config, or None if the run fetches all symbols."""
     ops: Any = run.run_config.get("ops", {})
     symbols: list[str] | None = ops.get(f"{exchange}__candles", {}).get("config", {}).get("symbols")
     return symbols
 
 
 def repairable(titan10: IngestContext, under_way: Iterable[str]) -> dict[str, Repairable]:
-    """Return the facts that a plan needs, by exchange. Other runs fetch days of the exchanges `under_way`."""
+    """Return the facts about each exchange that a plan needs. `under_way`: exchanges whose days other runs fetch."""
     busy, sizes = set(under_way), days_per_run(titan10.settings)
     return {
         name: Repairable(health, venue_of(name).depth, sizes[name], name in busy)
@@ -83,7 +84,7 @@ def repairable(titan10: IngestContext, under_way: Iterable[str]) -> dict[str, Re
 
 
 def attempts_of(instance: DagsterInstance, tag: str, exchanges: Sequence[str], since: datetime) -> Iterator[Attempt]:
-    """Yield the runs with this tag that were requested since then or have not finished."""
+    """Yield an attempt for each run with this tag that was requested after `since` or has not finished."""
     for name in exchanges:
         for run in instance.get_runs(RunsFilter(tags={tag: name}), limit=MOST_REMEMBERED):
             at = datetime.fromisoformat(run.tags[REQUESTED])
@@ -100,10 +101,10 @@ def attempts_of(instance: DagsterInstance, tag: str, exchanges: Sequence[str], s
 
 
 def failed_requests(instance: DagsterInstance, exchanges: Sequence[str]) -> list[FailedRequest]:
-    """Return the days of failed runs of a backfill, the settlement or a repair.
+    """Return the days of failed backfills, settlements and repairs.
 
-    Runs of the autopilot are left out, because it requests their days again itself. A run that a user
-    cancelled does not count. Some of the days may no longer be missing: check the ledger.
+    Runs of the autopilot are left out, because the autopilot requests their days again itself. Runs that a user
+    cancelled are left out too. Some of the days are possibly no longer missing, so the caller must check the ledger.
     """
     found = []
     for job in JOBS_OF_DAYS:
@@ -123,8 +124,9 @@ def failed_requests(instance: DagsterInstance, exchanges: Sequence[str]) -> list
 def _failed_runs(instance: DagsterInstance, job: str) -> Iterator[RunRecord]:
     """Yield the failed runs of the job, newest first.
 
-    Housekeeping deletes no run of days, and a backfill of years may fail in a thousand runs. All of them count, so that
-    no requested day is forgotten. Of repairs the newest are enough, because they request days of other failed runs.
+    A backfill of years may have a thousand failed runs, and housekeeping does not delete such runs. All of these runs
+    are yielded, so that no requested day is lost. For repairs, only the newest runs are yielded, because repairs
+    request the days of other failed runs.
     """
     failed, cursor = RunsFilter(job_name=job, statuses=[DagsterRunStatus.FAILURE]), None
     most = MOST_REMEMBERED if job == REPAIR_JOB else None
@@ -136,7 +138,7 @@ def _failed_runs(instance: DagsterInstance, job: str) -> Iterator[RunRecord]:
 
 
 def _days_of_run(run: dg.DagsterRun) -> Stretch | None:
-    """Return the partitions of a run, from its tags; None if it has none."""
+    """Return the partitions in the tags of a run, or None if the run has no partitions."""
     first = run.tags.get(RANGE_START) or run.tags.get(PARTITION)
     last = run.tags.get(RANGE_END) or run.tags.get(PARTITION)
     if first is None or last is None:
@@ -145,16 +147,16 @@ def _days_of_run(run: dg.DagsterRun) -> Stretch | None:
 
 
 def fetched_by_other_runs(instance: DagsterInstance, own: Sequence[str]) -> set[str]:
-    """Return the exchanges with queued or running runs for their days. Runs with a tag in `own` do not count."""
+    """Return the exchanges with queued or running runs that fetch days. Runs with a tag in `own` are left out."""
     keys: set[dg.AssetKey] = set()
     for run in instance.get_runs(RunsFilter(statuses=UNFINISHED)):
         if run.tags.keys().isdisjoint(own):
             keys.update(run.asset_selection or ())
-    # The runs of a backfill are submitted a few at a time, so it may have no unfinished run at the moment.
+    # The runs of a backfill are submitted a few at a time. So a backfill may have no unfinished run at the moment.
     keys |= assets_of_active_backfills(instance)
     return {key.path[0] for key in keys if key in daily_keys(key.path[0])}
 
 
 def is_under_way(instance: DagsterInstance, job: str) -> bool:
-    """Return whether a run of the job is queued or under way."""
+    """Return whether the job has a queued or running run."""
     return bool(instance.get_run_records(RunsFilter(job_name=job, statuses=UNFINISHED), limit=1))

@@ -1,6 +1,6 @@
-"""The rollups of all exchanges: refreshed on TimescaleDB, plain views on PostgreSQL."""
+"""The rollups of all exchanges. They are refreshed on TimescaleDB. On plain PostgreSQL they are views."""
 
-# No `from __future__ import annotations`: Dagster reads the annotations of configs and resources as they stand.
+# `from __future__ import annotations` must not be used here: Dagster reads the annotations of configs and resources.
 
 from typing import Any
 
@@ -17,7 +17,7 @@ KEY = dg.AssetKey(["rollups", "ohlcv"])
 
 
 def rollups_asset(exchanges: tuple[str, ...]) -> dg.AssetsDefinition:
-    """Return `rollups/ohlcv`, which is downstream of every exchange."""
+    """Return `rollups/ohlcv`, which depends on the asset `ohlcv` of every exchange."""
 
     @dg.asset(
         key=KEY,
@@ -25,9 +25,10 @@ def rollups_asset(exchanges: tuple[str, ...]) -> dg.AssetsDefinition:
         group_name="rollups",
         owners=OWNERS,
         kinds={"python", "postgres"},
-        description=f"The candles of {', '.join(ROLLUPS)}, made from 1m candles: the views `ohlcv_5m` to "
-        "`ohlcv_1w`. Their column `candles` says how many minutes each one holds. On TimescaleDB they are continuous "
-        "aggregates that are refreshed where a minute changed. On plain PostgreSQL they are views.",
+        description=f"The candles of {', '.join(ROLLUPS)} that are built from 1m candles: the views `ohlcv_5m` to "
+        "`ohlcv_1w`. Their column `candles` is the number of 1m candles in each candle. On TimescaleDB the views read "
+        "continuous aggregates, which are refreshed where a 1m candle changed. On plain PostgreSQL the views are "
+        "computed from the 1m candles.",
     )
     def rollups(titan10: dg.ResourceParam[IngestContext]) -> dg.MaterializeResult[Any]:
         catch_up_rollups(titan10)
@@ -37,7 +38,7 @@ def rollups_asset(exchanges: tuple[str, ...]) -> dg.AssetsDefinition:
 
 
 def rollups_schedule() -> dg.ScheduleDefinition:
-    """Return the schedule: every ten minutes on TimescaleDB. A refresh without changes takes milliseconds."""
+    """Return the schedule, which runs every ten minutes. A refresh without changes takes milliseconds."""
 
     @dg.schedule(
         cron_schedule="*/10 * * * *",
@@ -45,15 +46,15 @@ def rollups_schedule() -> dg.ScheduleDefinition:
         job=dg.define_asset_job(JOB, selection=dg.AssetSelection.assets(KEY)),
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING,
-        description="Refreshes rollups for live candles; backfills refresh their own.",
+        description="Refreshes the rollups of live candles. Backfills refresh the rollups of their days themselves.",
     )
     def catch_up_rollups(
         context: dg.ScheduleEvaluationContext, titan10: dg.ResourceParam[IngestContext]
     ) -> dg.RunRequest | dg.SkipReason:
         if not titan10.database.has_timescaledb():
-            return dg.SkipReason("On plain PostgreSQL the rollups are views: there is nothing to refresh.")
+            return dg.SkipReason("On plain PostgreSQL the rollups are views, so there is nothing to refresh.")
         if is_under_way(context.instance, JOB):
-            return dg.SkipReason("The last run is still under way.")
+            return dg.SkipReason("The last run has not finished.")
         return dg.RunRequest()
 
     return catch_up_rollups

@@ -1,4 +1,4 @@
-"""The daily schedules: market lists are read at 01:30 UTC, and the whole of yesterday is fetched at 02:00 UTC."""
+"""The daily schedules. At 01:30 UTC the market lists are read, and at 02:00 UTC the whole of yesterday is fetched."""
 
 from datetime import datetime, timedelta
 
@@ -9,11 +9,14 @@ from titan10_dagster.planning.repairs import SETTLEMENT
 
 MARKETS_JOB = "markets"
 SETTLE_AT, MARKETS_AT = f"0 {SETTLEMENT // timedelta(hours=1)} * * *", "30 1 * * *"
-SETTLE_PRIORITY = "5"  # higher than queued runs of a backfill of the same exchange, lower than live polling
+SETTLE_PRIORITY = "5"  # higher than a backfill of the same exchange, and lower than live polling
 
 
 def settle_requests(exchanges: tuple[str, ...], now: datetime) -> list[dg.RunRequest]:
-    """Return one run per exchange for the UTC day before `now`. The run key prevents a second run of a day."""
+    """Return a run request for each exchange, for the UTC day before `now`.
+
+    The run key prevents a second run for the same day.
+    """
     day = (now - timedelta(days=1)).date().isoformat()
     return [
         dg.RunRequest(
@@ -49,7 +52,7 @@ def settle_schedule(exchanges: tuple[str, ...]) -> dg.ScheduleDefinition:
 
 
 def markets_schedule(exchanges: tuple[str, ...]) -> dg.ScheduleDefinition:
-    """Return the schedule that reads the market lists at 01:30 UTC, before the settlement needs them."""
+    """Return the schedule that reads the market lists at 01:30 UTC, before the daily settlement needs the lists."""
     return materializing(
         *(dg.AssetKey([name, "markets"]) for name in exchanges),
         at=MARKETS_AT,
@@ -60,7 +63,10 @@ def markets_schedule(exchanges: tuple[str, ...]) -> dg.ScheduleDefinition:
 
 
 def materializing(*keys: dg.AssetKey, at: str, name: str, job: str, description: str) -> dg.ScheduleDefinition:
-    """Return a schedule of a job that materializes these assets. It runs by default; `at` is a cron string in UTC."""
+    """Return a schedule of a job that materializes the given assets. The schedule is on by default.
+
+    `at`: the times of the schedule as a cron string, in UTC.
+    """
     return dg.ScheduleDefinition(
         name=name,
         cron_schedule=at,

@@ -1,6 +1,6 @@
-"""`system/health`: the state of each exchange, as a table in the UI."""
+"""The asset `system/health`, which shows the state of each exchange as a table in the UI."""
 
-# No `from __future__ import annotations`: Dagster reads the annotations of configs and resources as they stand.
+# `from __future__ import annotations` must not be used here: Dagster reads the annotations of configs and resources.
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,7 +18,7 @@ JOB = "health"
 
 
 def health_asset() -> dg.AssetsDefinition:
-    """Return `system/health`. It reads the ledger and the breakers. It reads no candles and sends no requests."""
+    """Return `system/health`. The asset reads the ledger and the breakers, but no candles, and sends no requests."""
 
     @dg.asset(
         key=KEY,
@@ -41,12 +41,12 @@ def health_schedule() -> dg.ScheduleDefinition:
         at="*/15 * * * *",
         name="look_at_health",
         job=JOB,
-        description="Records the health of each exchange at `system/health`.",
+        description="Records the health of each exchange in `system/health`.",
     )
 
 
 def health_metadata(report: Sequence[ExchangeHealth]) -> dict[str, Any]:
-    """Return the table, and the numbers that the UI plots over time."""
+    """Return a table of the exchanges, and the numbers that the UI plots over time."""
     rows = []
     for exchange in report:
         rows.append({"exchange": exchange.exchange} | {name: _cell(value) for name, value in flat(exchange).items()})
@@ -64,7 +64,7 @@ def _lags(report: Sequence[ExchangeHealth]) -> list[float]:
 
 
 def _cell(value: Any) -> Any:
-    """Return the value as a number, text or bool, which is all that a cell can hold."""
+    """Return the value as a number, a text or a bool, because a cell can contain only these types."""
     match value:
         case None:
             return ""

@@ -1,11 +1,12 @@
-"""The end of a step after an error of an exchange, of the database or of the disk.
+"""Decides how a step ends after an error of an exchange, of the database or of the disk.
 
-| error | what the step does |
+| error | result |
 |-|-|
-| TransientError, Throttled, DatabaseUnavailable, LandingError | is tried again a few times, after growing pauses |
-| these in the last try, and every other FetchError | fails with the error's own sentence |
+| TransientError, Throttled, DatabaseUnavailable, LandingError | the step is repeated a few times, with growing pauses |
+| one of these errors in the last try | the step fails with the sentence of the error |
+| any other FetchError | the step fails with the sentence of the error |
 
-The repair sensor later fetches or stores all days of failed runs: see `defs.requests`.
+The repair sensor later fetches or stores the days of all failed runs; see `defs.requests`.
 """
 
 from __future__ import annotations
@@ -29,19 +30,20 @@ from titan10_dagster.settings import RetrySettings
 
 @contextmanager
 def retried_or_failed(exchange: str, retries: RetrySettings, retry_number: int) -> Iterator[None]:
-    """Request another attempt at the step from Dagster, or fail it with one sentence.
+    """Let Dagster try the step again, or fail the step with one sentence.
 
-    A RetryPolicy of Dagster cannot do this: it also repeats steps that a user interrupted.
+    Dagster's RetryPolicy is not used, because it also repeats steps that a user interrupted.
 
     Raises:
-        RetryRequested: the error can pass, and there are tries left.
-        Failure: the error cannot pass, or there are no tries left.
+        RetryRequested: the error can be temporary, and the step has tries left.
+        Failure: the error is not temporary, or the step has no tries left.
     """
     try:
         yield
     except (TransientError, Throttled, DatabaseUnavailable, LandingError) as error:
         if retry_number < retries.steps:
-            # Here and not by `seconds_to_wait`: while Dagster waits, it does not react to Ctrl-C.
+            # The pause is here and not in `seconds_to_wait` of RetryRequested: while Dagster waits, it does not react
+            # to Ctrl-C.
             time.sleep(retries.seconds * 2**retry_number)
             raise dg.RetryRequested(max_retries=retries.steps) from error
         raise failure(exchange, error) from None
@@ -50,7 +52,7 @@ def retried_or_failed(exchange: str, retries: RetrySettings, retry_number: int) 
 
 
 def failure(exchange: str, error: Titan10Error) -> dg.Failure:
-    """Return the failure of a step, with the error's sentence and class."""
+    """Return the failure of a step, with the sentence and the class of the error."""
     status = error.status if isinstance(error, FetchError) else None
     metadata = {"exchange": exchange, "error": type(error).__name__, "http_status": status}
     return dg.Failure(str(error), metadata=metadata, allow_retries=False)

@@ -1,6 +1,6 @@
-"""`system/storage`: applies the storage settings once a day, and checks the chunks of TimescaleDB."""
+"""The asset `system/storage`, which applies the storage settings once a day and checks the chunks of TimescaleDB."""
 
-# No `from __future__ import annotations`: Dagster reads the annotations of configs and resources as they stand.
+# `from __future__ import annotations` must not be used here: Dagster reads the annotations of configs and resources.
 
 import dagster as dg
 
@@ -16,20 +16,20 @@ STORAGE_AT = "50 3 * * *"
 
 
 def storage_asset() -> dg.AssetsDefinition:
-    """Return `system/storage`. Its metadata shows the size of the stored data, and the dropped data."""
+    """Return `system/storage`. Its metadata shows the size of the stored data, and which data was deleted."""
 
     @dg.asset(
         key=KEY,
         group_name="system",
         owners=OWNERS,
         kinds={"python", "postgres"},
-        description="Applies the settings of TimescaleDB. Deletes candles older than `timescaledb.retention_days` if "
-        "that is set, and their ledger rows. They are not fetched again.",
+        description="Applies the settings of TimescaleDB. If `timescaledb.retention_days` is set, deletes older "
+        "candles and their ledger rows. The deleted candles are not fetched again.",
         check_specs=[
             dg.AssetCheckSpec(
                 "chunks_are_sound",
                 asset=KEY,
-                description="The number and size of the chunks are in their bounds, and old chunks are compressed.",
+                description="Warns if there are too many or too small chunks, or if old chunks are not compressed.",
             )
         ],
     )
@@ -52,7 +52,7 @@ def storage_asset() -> dg.AssetsDefinition:
                     check_name="chunks_are_sound",
                     severity=dg.AssetCheckSeverity.WARN,
                     description=" ".join(wrong)
-                    or ("The chunks are in order." if seen else "Plain PostgreSQL has no chunks."),
+                    or ("There are no problems with the chunks." if seen else "Plain PostgreSQL has no chunks."),
                 )
             ],
         )
@@ -61,11 +61,11 @@ def storage_asset() -> dg.AssetsDefinition:
 
 
 def storage_schedule() -> dg.ScheduleDefinition:
-    """Return the schedule: 03:50 UTC, after the housekeeping."""
+    """Return the schedule, which runs at 03:50 UTC, after the housekeeping."""
     return materializing(
         KEY,
         at=STORAGE_AT,
         name="keep_storage",
         job=JOB,
-        description="Applies the storage settings, and deletes candles that are older than the retention.",
+        description="Applies the storage settings, and deletes candles that are older than the settings keep them.",
     )

@@ -40,7 +40,7 @@ def test_a_replaced_file_and_values_that_differ_from_rest_are_warnings(make_worl
 def test_an_archive_that_is_the_only_source_is_not_compared_with_rest(make_world: MakeWorld) -> None:  # noqa: F811
     world = make_world({"binance": ["BTC/USDT"]}, settings={"binance": {"sources": ("archive",)}})
     world.backfill("binance", FIRST, LAST)
-    assert "does not name REST" in (checks_of(world, timedelta(0))[AGREES].description or "")
+    assert "does not contain REST" in (checks_of(world, timedelta(0))[AGREES].description or "")
     assert world.candle_requests("binance") == []
 
 

@@ -46,7 +46,7 @@ def test_the_markets_asset_names_the_symbols_that_the_exchange_does_not_list(mak
 def test_the_plan_of_a_run_is_one_sentence(make_world: MakeWorld) -> None:
     world = make_world({"binance": SYMBOLS})
     plan = plan_days(world.titan10, read_days(world.titan10, world.titan10.slices("binance", [FIRST])))
-    assert summary(plan).startswith("2 slices to fetch; 0 are settled, 0 were landed")
+    assert summary(plan).startswith("2 slices to fetch; 0 are settled, 0 are in the landing zone")
 
 
 def test_only_the_requested_symbols_are_fetched(make_world: MakeWorld) -> None:
@@ -68,5 +68,5 @@ def test_a_symbol_that_is_not_configured_is_refused_in_a_sentence(make_world: Ma
     world = make_world({"binance": SYMBOLS})
     done = world.backfill("binance", FIRST, symbols=["ADA/USDT"])
     assert done.failed == (FIRST,)
-    assert "exchanges.binance.symbols in titan10.toml names BTC/USDT, ETH/USDT" in done.messages[0]
+    assert "exchanges.binance.symbols in titan10.toml is BTC/USDT, ETH/USDT" in done.messages[0]
     assert not world.candle_requests("binance")

@@ -29,7 +29,7 @@ def test_files_that_are_gone_when_the_asset_ends_fail_its_step(make_world: MakeW
     context = dg.build_output_context(asset_key=dg.AssetKey(["binance", "candles"]))
     manager.handle_output(context, landed)
     world.titan10.landing.path(slices[0]).unlink()
-    with pytest.raises(LandingError, match=r"1 slices were fetched, but their files are not in the landing zone"):
+    with pytest.raises(LandingError, match=r"1 slices were fetched, but their files are missing in the landing zone"):
         manager.handle_output(context, landed)
 
 
