@@ -130,7 +130,7 @@ class IngestContext:
 
 
 NO_DATABASE = (
-    "database.url: no database is set. Start `titan10 up`, which has its own database, or set TITAN10_DATABASE__URL."
+    "database.url: no database is set; start `titan10 up`, which runs its own database, or set TITAN10_DATABASE__URL."
 )
 
 

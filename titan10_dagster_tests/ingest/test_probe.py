@@ -48,5 +48,5 @@ def test_an_exchange_without_stored_candles_is_probed_too(make_world: MakeWorld)
 
 def test_an_exchange_that_lists_none_of_its_symbols_cannot_be_probed(make_world: MakeWorld) -> None:
     world = make_world({"binance": ("NO/SUCH",)})
-    with pytest.raises(FetchError, match="nothing to probe it with"):
+    with pytest.raises(FetchError, match="cannot be probed"):
         probe_exchange(world.titan10, "binance")
