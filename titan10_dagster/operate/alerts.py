@@ -1,7 +1,7 @@
-"""Check for problems, store the alerts and send the notifications. The sensor `send_alerts` calls it.
+"""Checks for problems, stores alerts and sends notifications. The sensor `send_alerts` uses this module.
 
-A notification counts as sent when its service has accepted it, which is stored immediately afterwards. If the process
-is killed in between, the notification is sent twice; in all other cases it is sent once.
+A notification counts as sent when its service has accepted it. This is stored immediately afterwards. If the process is
+killed between these two steps, the notification is sent twice. Otherwise each notification is sent once.
 """
 
 from __future__ import annotations
@@ -52,14 +52,17 @@ TITLES = {
     Kind.SERIES: "series changed",
 }
 
-# A function that takes the notifications by URL, in the order to send them, and yields each one as soon as its service
-# has accepted it.
+# A function that sends the notifications for each URL in order. It yields a URL and a notification as soon as the
+# service has accepted the notification.
 Deliver = Callable[[Mapping[str, Sequence[Notification]]], Iterator[tuple[str, Notification]]]
 
 
 @dataclass(frozen=True)
 class AlertReport:
-    """The result of one check: the numbers of open alerts, of accepted notifications, and of rejected notifications."""
+    """The result of one check for problems.
+
+    `open`: the number of open alerts. `sent`, `failed`: the number of accepted and of rejected notifications.
+    """
 
     open: int
     sent: int
@@ -72,9 +75,9 @@ def conditions(
     failed: Iterable[FailedRequest] = (),
     under_way: Collection[str] = (),
 ) -> list[Condition]:
-    """Return the problems that exist at `now`. Reads the database and sends no request to an exchange.
+    """Return the problems that exist at `now`. They are found in the database, without a request to an exchange.
 
-    `failed`: the days of failed runs. `under_way`: the exchanges with runs that fetch days now, except repairs.
+    `failed`: the days of failed runs. `under_way`: the exchanges with running runs that fetch days, except repairs.
     """
     found: list[Condition] = []
     listed = listed_by_exchange(titan10, titan10.settings.enabled)
@@ -115,7 +118,7 @@ def update_alerts(
 
 
 def notification_of(alert: Alert) -> Notification:
-    """Return the notification about an alert, or about its end."""
+    """Return the notification about an alert. If the alert has ended, the notification is about its end."""
     title = f"Titan-10: {alert.subject}: {TITLES[alert.kind]}"
     if alert.over_at is None:
         return Notification(title, alert.message, is_good=False)
@@ -140,7 +143,7 @@ def _of_exchange(
 
 
 def recent_events(titan10: IngestContext, name: str, now: datetime) -> list[str]:
-    """Return sentences about series of the exchange that changed in the last week, newest first."""
+    """Return a sentence for each event of the exchange's series in the last week, newest first."""
     events = events_since(titan10.database, name, now - timedelta(days=EVENT_DAYS))
     return [event.detail for event in events if event.kind in ALARMING]
 
@@ -157,7 +160,7 @@ def _gaps(titan10: IngestContext, now: datetime) -> list[Condition]:
 
 
 def _unfinished(titan10: IngestContext, failed: Sequence[FailedRequest]) -> list[Condition]:
-    """Return a condition for each exchange with days of failed runs that still have no ledger row."""
+    """Return a condition for each exchange with failed runs, if their days still have no ledger row."""
     if not failed:
         return []
     missing = still_missing(days_without_row(titan10), failed)
@@ -170,9 +173,10 @@ def _unfinished(titan10: IngestContext, failed: Sequence[FailedRequest]) -> list
 
 
 def _unsettled(titan10: IngestContext, name: str, now: datetime, listed: Sequence[str]) -> list[Slice]:
-    """Return the slices that the daily settlement should have completed, of listed symbols.
+    """Return the slices of listed symbols that the daily settlement should have completed.
 
-    A series counts from its first day on duty. The days before are history that was never requested.
+    Days of a series before its first day on duty are left out, because they are history that was not requested yet.
+    `listed`: the listed symbols.
     """
     days = days_to_be_settled(now, titan10.settings.alerts.settled_by)
     unsettled = read_ledger(titan10, titan10.slices(name, days, listed)).unsettled()
@@ -188,11 +192,11 @@ def _unsettled(titan10: IngestContext, name: str, now: datetime, listed: Sequenc
 
 
 def _polled_until(titan10: IngestContext, name: str, now: datetime) -> datetime | None:
-    """Return the end of the exchange's newest candle, from the ledger of yesterday and today."""
+    """Return the end of the exchange's newest candle, or None. Only the ledger of yesterday and today is read."""
     rows = ledger_rows(titan10, titan10.slices(name, [now.date() - _DAY, now.date()]))
     ends = []
     for slice_, row in rows.items():
-        # Polling has covered only a part of a live slice.
+        # Live polling has covered only a part of a live slice.
         ends.append(row.covered_until if row.state == SliceState.LIVE else slice_.end)
     return max(ends, default=None)
 
@@ -202,5 +206,5 @@ def _urls(titan10: IngestContext) -> list[str]:
 
 
 def _digest(url: str) -> str:
-    """Return a digest of a URL. The database stores it instead of the URL, which contains secrets."""
+    """Return a digest of a URL. The database contains the digest and not the URL, because a URL contains secrets."""
     return sha256(url.encode()).hexdigest()[:16]

@@ -1,12 +1,12 @@
-"""Clean up the landing zone and the cache of archive files.
+"""Removes old files from the landing zone and from the cache of archive files.
 
-Removed are files whose candles are stored, old evidence, files of interrupted writes, and archive files that were not
-used for long.
+Four kinds of files are removed: landed files with stored candles, old evidence, files of interrupted writes, and
+archive files that were not used for a long time.
 
-A landed file is removed only if its fetch, or a later one, settled the slice in the ledger. The candles were then
+A landed file is removed only if its fetch, or a later fetch, has settled the slice in the ledger. The candles were then
 written in the same transaction. The start of the exchange in the settings does not matter. A landed file is also
-removed when its day is older than the retention of candles. A replaced file is removed only if every valid candle of it
-is stored.
+removed if its day is older than the settings keep candles. A replaced file is removed only if all its valid candles are
+stored.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from titan10_dagster.settings import HousekeepingSettings
 from titan10_dagster.store import reader
 from titan10_dagster.store.database import retrying
 
-MOST_FILES = 50_000  # files per night; the next night continues
-_TEMPORARY_DAYS = 1  # older temporary files are of interrupted writes, because a write takes milliseconds
+MOST_FILES = 50_000  # largest number of files that are removed in one night; the next night continues
+_TEMPORARY_DAYS = 1  # a write takes milliseconds, so older temporary files come from interrupted writes
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Freed:
 
 
 def clear_landing(titan10: IngestContext, *, most: int = MOST_FILES) -> Mapping[Kind, Freed]:
-    """Remove files whose retention is over, at most `most` of them. Return the numbers by kind."""
+    """Remove up to `most` files that are older than the settings keep them. Return the removed files by kind."""
     now, freed = titan10.now(), dict.fromkeys(Kind, Freed())
     oldest = _oldest(titan10.settings.housekeeping, now)
     for folder in leftovers.folders(titan10.landing.root):
@@ -57,9 +57,9 @@ def clear_landing(titan10: IngestContext, *, most: int = MOST_FILES) -> Mapping[
 
 
 def clear_archives(titan10: IngestContext) -> Freed:
-    """Remove archive files from the cache that are too old or too many; return what was removed.
+    """Remove files from the cache of archive files that are too old, or that exceed the allowed size of the cache.
 
-    A file that is needed again is downloaded again.
+    If a removed file is needed again, it is downloaded again. Return the number and size of the removed files.
     """
     keep, freed = titan10.settings.housekeeping, Freed()
     files = superfluous(
@@ -75,7 +75,7 @@ def clear_archives(titan10: IngestContext) -> Freed:
 
 
 def _oldest(keep: HousekeepingSettings, now: datetime) -> Mapping[Kind, datetime]:
-    """Return the start of the retention period of each kind; older files are removed.
+    """Return, for each kind of file, the time before which files are removed.
 
     Kinds that are kept forever are left out.
     """
@@ -93,7 +93,7 @@ def _removable(titan10: IngestContext, folder: Path, oldest: Mapping[Kind, datet
     removable: list[LandedFile] = []
     for file in leftovers.files(folder):
         if file.kind not in oldest or file.modified >= oldest[file.kind]:
-            continue  # the retention of the file is not over
+            continue  # the file is kept for longer
         if file.kind is Kind.LANDED:
             landed.append(file)
         elif file.kind is not Kind.SUPERSEDED or _is_stored(titan10, file):
@@ -102,7 +102,10 @@ def _removable(titan10: IngestContext, folder: Path, oldest: Mapping[Kind, datet
 
 
 def _superfluous(titan10: IngestContext, landed: Sequence[LandedFile]) -> Iterator[LandedFile]:
-    """Yield the files with slices that the same fetch or a later one settled, or with days that are no longer kept."""
+    """Yield the landed files that are not needed any more.
+
+    The same fetch or a later fetch has settled their slice, or their day is older than the settings keep candles.
+    """
     records = {}
     for file in landed:
         record = titan10.landing.record_of(file.path)
@@ -116,7 +119,7 @@ def _superfluous(titan10: IngestContext, landed: Sequence[LandedFile]) -> Iterat
 
 
 def _is_stored(titan10: IngestContext, former: LandedFile) -> bool:
-    """Return whether the database has every valid candle of a replaced file."""
+    """Return whether all valid candles of a replaced file are stored in the database."""
     fetched = titan10.landing.read_file(former.path)
     if fetched is None:
         return True

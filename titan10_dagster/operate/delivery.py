@@ -1,4 +1,4 @@
-"""Send notifications with apprise, in bounded time and without logging secrets.
+"""Sends notifications with apprise, within a limited time and without secrets in the log.
 
 In addition to the services of apprise, `file:///path` appends a line of JSON to a file.
 """
@@ -20,12 +20,12 @@ from urllib.parse import unquote
 
 log = logging.getLogger(__name__)
 
-LONGEST = 30.0  # seconds for all notifications; a sensor tick has sixty seconds
+LONGEST = 30.0  # seconds for all notifications of a tick; a tick of a sensor may take sixty seconds
 
 
 @dataclass(frozen=True)
 class Notification:
-    """A message to send; `is_good` means that a problem has ended."""
+    """A message to send. `is_good`: whether the message is about the end of a problem."""
 
     title: str
     body: str
@@ -37,24 +37,24 @@ def deliver(
 ) -> Iterator[tuple[str, Notification]]:
     """Send notifications to all URLs in parallel.
 
-    Each URL gets its notifications in order, up to the first one that it does not accept.
-
-    Yields each URL and notification as soon as the service accepted it. Stops after `seconds`: notifications that are
-    being sent then may arrive without being yielded.
+    The notifications for a URL are sent in order. If a service does not accept a notification, the later notifications
+    for its URL are not sent. The function yields each URL and notification as soon as the service has accepted the
+    notification. It stops after `seconds`. A notification that is being sent at this time possibly arrives, but is not
+    yielded.
     """
     accepted: Queue[tuple[str, Notification | None]] = Queue()
     waiting = {url for url, notifications in outgoing.items() if notifications}
     if waiting:
-        _apprise()  # imported here, because warning filters do not work per thread
+        _apprise()  # it is imported before the threads start, because warning filters apply to all threads
     for url in waiting:
-        # A daemon thread, because a service that never answers must not prevent the process from ending.
+        # This is a daemon thread, because a service that never answers must not keep the process from ending.
         Thread(target=_send_all, args=(url, outgoing[url], accepted), name="alerts", daemon=True).start()
     end = time.monotonic() + seconds
     while waiting:
         try:
             url, notification = accepted.get(timeout=max(end - time.monotonic(), 0))
         except Empty:
-            log.warning("%s accepted no alert within %.0f s; Titan-10 sends it again later", _shown(waiting), seconds)
+            log.warning("%s accepted no alert within %.0f s; it is sent again later", _shown(waiting), seconds)
             return
         if notification is None:
             waiting.discard(url)
@@ -63,7 +63,7 @@ def deliver(
 
 
 def scheme(url: str) -> str:
-    """Return the part of a URL that may be shown: the service. The rest may be a secret."""
+    """Return the part of a URL that can be shown: the name of the service. The rest is possibly secret."""
     return url.partition("://")[0]
 
 
@@ -98,12 +98,12 @@ def _send(url: str, notification: Notification) -> bool:
 
 @cache
 def _apprise() -> Any:
-    """Import apprise when it is first needed: it takes a third of a second."""
+    """Import apprise at the first use and return the module, because the import takes a third of a second."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # apprise imports a deprecated module
         import apprise
 
-        apprise.Apprise().add("json://localhost")  # this loads the services, once
+        apprise.Apprise().add("json://localhost")  # the first call of `add` loads all services
     return apprise
 
 

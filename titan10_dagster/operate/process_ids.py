@@ -1,4 +1,4 @@
-"""Processes of this machine, identified so that a reused process id is not mistaken for the earlier process."""
+"""Functions that identify processes of this machine, even if a process id is used a second time."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 
 
 def is_running(pid: int) -> bool:
-    """Return whether a process of this machine has this id; a zombie does not count."""
+    """Return whether a process with this id is running on this machine. A zombie process does not count."""
     return exists(pid) and _stat(pid)[:1] not in (["Z"], ["X"])
 
 
 def exists(pid: int) -> bool:
-    """Return whether the process id is in use, also by a zombie."""
+    """Return whether a process with this id exists on this machine. A zombie process counts too."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -25,18 +25,18 @@ def exists(pid: int) -> bool:
 
 
 def start_time(pid: int) -> str:
-    """Return the start time of the process, in clock ticks since boot; empty if the system does not report it.
+    """Return the start time of the process in clock ticks since boot, or "" if the system does not report it.
 
-    Two processes that had the same id at different times have different start times.
+    If two processes have had the same id at different times, their start times differ.
     """
     return (_stat(pid)[19:20] or [""])[0]
 
 
 def machine() -> str:
-    """Return an identifier of the id space: this boot of this system and our namespace of process ids.
+    """Return an identifier of the machine: the boot id of the system, and the namespace of the process ids.
 
-    The host name is not sufficient, because it can change and other machines may have the same one. It is used only if
-    the system has no boot id.
+    Within this identifier, two running processes never have the same id. The host name is not sufficient, because it
+    can change, and other machines can have the same host name. It is used only if the system has no boot id.
     """
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
@@ -46,8 +46,8 @@ def machine() -> str:
 
 
 def _stat(pid: int) -> list[str]:
-    """Return the fields of /proc/<pid>/stat from the third (the state) on; empty if there is no such file."""
+    """Return the fields of /proc/<pid>/stat from the third field (the state). The list is empty without such a file."""
     with suppress(OSError):
-        # Field 2, the name, is in brackets and may contain spaces; the start time is field 22.
+        # Field 2, the name, is in parentheses and can contain spaces. Field 22 is the start time.
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return []

@@ -1,8 +1,8 @@
-"""The process that executes a run, and the check whether it is still alive.
+"""Identifies the process that executes a run, and checks whether this process is still alive.
 
-A process of this machine is identified by its id and its start time. A process of another machine (a recreated
-container is another machine) is identified by a lock that it holds in the database of Dagster's runs, where every
-process that sees the run can check it.
+A process of this machine is identified by its id and its start time. For a process of another machine, a lock in the
+database of Dagster's runs shows that it is alive. Every process that can read the run can check this lock. A recreated
+container counts as another machine.
 """
 
 from __future__ import annotations
@@ -15,30 +15,31 @@ from contextlib import contextmanager, nullcontext
 from titan10_dagster.operate.process_ids import is_running, machine, start_time
 from titan10_dagster.store.presence import is_present, present
 
-# Tag of a run that has its own process. Value: host name (for people), process id, start time, machine.
+# Tag of a run that a program such as `titan10 backfill` executes in its own process. The value contains the host name
+# (for people), the process id, the start time and the machine.
 PROCESS_TAG = "titan10/process"
 
 
 def this_process() -> str:
-    """Return the value of the tag for a run in this process."""
+    """Return the value of PROCESS_TAG for a run that this process executes."""
     pid = os.getpid()
     return f"{socket.gethostname()} {pid} {start_time(pid)} {machine()}"
 
 
 @contextmanager
 def visible_to_other_machines(url: str | None) -> Iterator[None]:
-    """Hold the lock that shows other machines that this process is alive.
+    """Hold the lock that shows other machines that this process is alive, while the context is open.
 
-    `url` is the database of Dagster's runs. It is None if they are not in PostgreSQL; then no lock is held.
+    `url`: the database of Dagster's runs. It is None if the runs are not in PostgreSQL. Then no lock is held.
     """
     with present(url, this_process()) if url else nullcontext():
         yield
 
 
 def is_alive(tag: str, url: str | None) -> bool:
-    """Return whether the process of a tag is alive.
+    """Return whether the process in the value of PROCESS_TAG is alive.
 
-    It takes half a minute to be sure that a process of another machine is gone. Without `url`, processes of other
+    For a process of another machine, it takes half a minute to return False. If `url` is None, processes of other
     machines count as alive.
     """
     _, pid, started, *where = tag.split(" ")

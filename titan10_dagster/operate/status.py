@@ -1,4 +1,4 @@
-"""The health of each exchange, as the asset `system/health` and `titan10 status` show it."""
+"""Determines the health of each exchange. The asset `system/health` and `titan10 status` show it."""
 
 from __future__ import annotations
 
@@ -26,12 +26,13 @@ class ExchangeHealth:
         pace: the current share of the full pace.
         requests: the number of requests of all runs and polls since `counted_since`.
         counted_since: the start of the last full hour.
-        budget_used: `requests` as a share of the pages that the full pace allows in that time.
-        live_lag: the age of the newest candle's end, of the series that is furthest behind; None if nothing was polled
-            since yesterday. A quiet pair may lag without a fault.
-        freshest_lag: the same for the series that is furthest ahead.
+        budget_used: `requests`, divided by the number of pages that the full pace allows since `counted_since`.
+        live_lag: the time since the end of the newest polled candle, for the series that is furthest behind. None if no
+            series was polled since yesterday. A thinly traded pair can lag behind without a problem.
+        freshest_lag: the same time for the series that is furthest ahead.
         unlisted: configured symbols that the exchange does not trade. Their days do not count as missing history.
-        events: sentences about series that changed in the last week: a different market, a break, or a rewritten day.
+        events: a sentence for each event of a series in the last week, such as a changed market, a break, or a
+            rewritten day.
     """
 
     exchange: str
@@ -49,9 +50,9 @@ class ExchangeHealth:
 
 
 def health_report(titan10: IngestContext, now: datetime) -> list[ExchangeHealth]:
-    """Return one row per exchange that is configured or has candles, by name.
+    """Return the health of each exchange that is configured or has ledger rows, in order of name.
 
-    It reads no candles and sends no requests.
+    No candle is read, and no request is made.
     """
     configured, db = titan10.settings.exchanges, titan10.database
     starts = listed_series(titan10, configured)
@@ -85,9 +86,9 @@ def health_report(titan10: IngestContext, now: datetime) -> list[ExchangeHealth]
 
 
 def flat(report: ExchangeHealth) -> dict[str, Any]:
-    """Return all fields except the name as one flat row of numbers, texts, days and instants.
+    """Return all fields except the name of the exchange as one flat row of numbers, texts, days and instants.
 
-    Lengths of time are in seconds.
+    Durations are in seconds.
     """
     health, history = report.health, report.history
     return {
