@@ -1,6 +1,6 @@
-"""Backfills of the UI that are still creating runs, read from the instance.
+"""Reads from the Dagster instance which backfills of the UI are still creating runs.
 
-`DagsterInstance.get_backfills` is public, but the filter and the states that it takes are private.
+`DagsterInstance.get_backfills` is public, but its filter and the states in the filter are private.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
 
 
 def assets_of_active_backfills(instance: DagsterInstance) -> set[dg.AssetKey]:
-    """Return the assets of all backfills that were requested and are not finished."""
+    """Return the assets of all backfills that were requested and have not finished."""
     requested = BulkActionsFilter(statuses=[BulkActionStatus.REQUESTED])
     assets: set[dg.AssetKey] = set()
     for backfill in instance.get_backfills(filters=requested):

@@ -1,8 +1,9 @@
-"""Results of asset checks for single partitions, reported from a run of many partitions.
+"""Reports results of asset checks for single partitions, from a run of many partitions.
 
-Dagster stores one result per check and run (dagster issues 17005 and 32894). A result for each partition therefore has
-to be reported as an event of the run, because `DagsterInstance.report_runless_asset_event` can store only a single
-result per check and partition. The UI shows a result only if it names the latest materialization of its partition.
+Dagster stores only one result for each check and run (dagster issues 17005 and 32894). Therefore the result of each
+partition is reported as an event of the run. `DagsterInstance.report_runless_asset_event` cannot be used, because it
+stores only one result for each check and partition. The UI shows a result only if the result refers to the latest
+materialization of its partition.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ Target = AssetCheckEvaluationTargetMaterializationData
 def latest_materializations(
     instance: dg.DagsterInstance, asset: dg.AssetKey, partitions: Sequence[str]
 ) -> dict[str, Target]:
-    """Return the latest materialization of each of these partitions, for `AssetCheckEvaluation`."""
+    """Return the latest materialization of each given partition, in the form that `AssetCheckEvaluation` expects."""
     wanted = dg.AssetRecordsFilter(asset_key=asset, asset_partitions=partitions)
-    # Newest first. A partition that was recently materialized more than ten times may hide another one.
+    # The records are ordered from the newest. If a partition was materialized more than ten times recently, another
+    # partition may be missing in the records.
     records = instance.fetch_materializations(wanted, limit=10 * len(partitions)).records
     targets: dict[str, Target] = {}
     for record in reversed(records):
@@ -34,6 +36,6 @@ def latest_materializations(
 
 
 def report_evaluation(context: dg.AssetCheckExecutionContext, evaluation: dg.AssetCheckEvaluation) -> None:
-    """Store a result as an event of the current run and step."""
+    """Store the result of a check as an event of the current run and step."""
     event = dg.DagsterEvent.asset_check_evaluation(context.get_step_execution_context(), evaluation)
     context.instance.report_dagster_event(event, context.run.run_id)

@@ -1,16 +1,15 @@
-"""Dagster's code server, with a faster way to start runs.
+"""Dagster's code server with a faster start of runs.
 
     python -m titan10_dagster.dagster_internals.code_server --socket PATH --module-name titan10_dagster.definitions
 
-Dagster starts each run as a new Python process, which first spends three seconds of a core on imports. Without this
-module, each poll of the newest candles would need these three seconds every minute. Here a run is a copy of a process
-that has already imported everything (the "forkserver" of multiprocessing). That process has no connections and no
-Python threads, and the copy shares its memory. This works on Linux only: system libraries of macOS do not work after a
-fork.
+Dagster starts each run as a new Python process. Its imports take three seconds of a core, and live polling would need
+these three seconds every minute. Here a run is a copy of a template process that has already imported everything (the
+"forkserver" of multiprocessing). The template process has no connections and no Python threads, and each copy shares
+its memory. This works on Linux only, because system libraries of macOS do not work after a fork.
 
-A code server that was killed may have been starting runs. Dagster waits for these until its start time-out is over, and
-their exchange's pool waits with them. So the next code server on the same socket marks them as failed when it starts,
-and Dagster launches them again.
+If a code server is killed while it starts a run, Dagster waits for this run until the start time-out. The exchange's
+pool is blocked during this time. Therefore the next code server on the same socket marks such runs as failed when it
+starts, and Dagster launches these runs again.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ from sqlalchemy.exc import ProgrammingError
 from titan10_dagster.dagster_internals.storage import URL_VARIABLE, PatientRunStorage
 from titan10_dagster.store.urls import sqlalchemy_url
 
-# The imports of our runs. Each run reads the settings again.
+# The modules that the template process imports. Each run reads the settings again.
 PRELOADED = (
     "titan10_dagster.definitions",
     "titan10_dagster.dagster_internals.launcher",
@@ -51,10 +50,10 @@ _PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15  # <linux/prctl.h>
 
 
 class RunProcess(ForkServerProcess):
-    """The process of a run, a copy of a template process.
+    """The process of a run, which is a copy of the template process.
 
-    It ends when the template process ends, because that process reports the end of the run to the code server.
-    Otherwise Dagster would treat a running run as dead and start it a second time.
+    If the template process ends, this process is killed too. The template process reports the end of a run to the code
+    server. Without it, Dagster would treat a run that still executes as dead, and would start this run a second time.
     """
 
     def run(self) -> None:
@@ -65,23 +64,23 @@ class RunProcess(ForkServerProcess):
 
 
 class RunContext(ForkServerContext):
-    """The context with which `ForkingApiServer` starts processes."""
+    """The multiprocessing context that `ForkingApiServer` uses to start processes."""
 
     Process = RunProcess
 
 
 class ForkingApiServer(server.DagsterApiServer):
-    """A code server that starts runs as copies of one process that has already imported their modules."""
+    """A code server that starts each run as a copy of a template process, which has already imported all modules."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         multiprocessing.set_forkserver_preload(list(PRELOADED))
-        forkserver.ensure_running()  # the other process imports at the same time as this one
-        self._mp_ctx = RunContext()  # type: ignore[assignment]  # Dagster's own is get_context("spawn")
+        forkserver.ensure_running()  # the template process imports its modules while this process starts
+        self._mp_ctx = RunContext()  # type: ignore[assignment]  # Dagster's own context is get_context("spawn")
 
 
 def main() -> None:
-    """Serve until a signal. The arguments are those of `dagster api grpc`."""
+    """Run the code server until a signal. The command has the same arguments as `dagster api grpc`."""
     if sys.platform == "linux":
         server.DagsterApiServer = ForkingApiServer  # type: ignore[misc]
     if "--socket" in sys.argv:
@@ -94,23 +93,25 @@ def main() -> None:
 
 
 def fail_lost_starts(instance: DagsterInstance, socket: str, began: datetime) -> list[str]:
-    """Mark runs as failed that a code server on this socket was starting before `began`; return their ids.
+    """Mark the runs as failed that a code server on this socket was starting before `began`. Return their ids.
 
-    If such a run starts late after all, it finds that it is marked as failed, and ends.
+    If such a run does start later, it finds that it is marked as failed, and ends.
     """
     lost = []
     starting = RunsFilter(statuses=[DagsterRunStatus.STARTING], updated_before=began)
     for run in instance.get_runs(starting):
         if json.loads(run.tags.get(GRPC_INFO_TAG, "{}")).get("socket") == socket:
-            instance.report_run_failed(run, "The code server that was starting this run is gone.")
+            instance.report_run_failed(run, "The code server that was starting this run no longer exists.")
             lost.append(run.run_id)
     return lost
 
 
 def _clean_up_after_last_server(socket: str, began: datetime) -> None:
-    """Mark lost runs as failed, in a thread, because the database may not answer yet and the storage waits for it.
+    """Mark the runs as failed that the last code server on this socket was starting.
 
-    An instance is opened only if there are such runs: it creates missing tables, as the start does at the same moment.
+    This runs in a thread, because the storage waits if the database does not answer yet. A Dagster instance creates
+    missing tables, and another process may be creating these tables at this moment. Therefore an instance is opened
+    only if there are such runs.
     """
     url = os.environ.get(URL_VARIABLE)
     if url and are_runs_starting(url):
@@ -119,7 +120,7 @@ def _clean_up_after_last_server(socket: str, began: datetime) -> None:
 
 
 def are_runs_starting(url: str) -> bool:
-    """Return whether Dagster's tables have a run that is being started. Creates no table."""
+    """Return whether Dagster's tables contain a run that is being started. Missing tables are not created."""
     storage = PatientRunStorage(sqlalchemy_url(url), should_autocreate_tables=False)
     try:
         return storage.get_runs_count(RunsFilter(statuses=[DagsterRunStatus.STARTING])) > 0
@@ -128,12 +129,12 @@ def are_runs_starting(url: str) -> bool:
 
 
 def _keep_sockets_in(folder: Path) -> None:
-    """Make multiprocessing create its socket in this folder, and delete sockets of killed code servers.
+    """Let multiprocessing create its socket in this folder, and delete the sockets of killed code servers.
 
-    By default it creates a folder below /tmp, and one would be left each time the stack ends.
+    By default, multiprocessing creates a folder in /tmp, and this folder would remain each time `titan10 up` ends.
     """
-    for left in folder.glob("listener-*"):
-        left.unlink(missing_ok=True)
+    for unused in folder.glob("listener-*"):
+        unused.unlink(missing_ok=True)
     multiprocessing.current_process()._config["tempdir"] = str(folder)  # type: ignore[attr-defined]
 
 

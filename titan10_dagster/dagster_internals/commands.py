@@ -1,4 +1,4 @@
-"""The command lines of Dagster's processes."""
+"""Returns the command lines of Dagster's processes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def code_server(socket: Path, *, module: str, location: str, folder: Path) -> Sequence[str]:
-    """Return the command of the code server of this project, which listens on a Unix socket."""
+    """Return the command of Titan-10's code server, which listens on a Unix socket."""
     return [
         *_python("titan10_dagster.dagster_internals.code_server"),
         *("--socket", str(socket), "--module-name", module, "--location-name", location),
@@ -17,13 +17,13 @@ def code_server(socket: Path, *, module: str, location: str, folder: Path) -> Se
 
 
 def webserver(host: str, port: int, workspace: Path) -> Sequence[str]:
-    """Return the command of the UI, with the guard against pages of other sites in front of it."""
+    """Return the command of the UI. It includes the guard against requests from pages of other sites."""
     module = _python("titan10_dagster.dagster_internals.webserver")
     return [*module, "--host", host, "--port", str(port), "--workspace", str(workspace)]
 
 
 def daemon(workspace: Path) -> Sequence[str]:
-    """Return the command of the daemon, which `dagster-daemon run` starts too."""
+    """Return the command of the daemon. It is the same as `dagster-daemon run`."""
     return [*_python("dagster._daemon"), "run", "--workspace", str(workspace)]
 
 

@@ -1,7 +1,7 @@
-"""Dagster's console loggers, which write the log messages of runs, sensors and schedules to standard error.
+"""Redirects Dagster's console loggers, which write the log messages of runs, sensors and schedules to standard error.
 
-There is no public way to replace the console logger of a run, except in the run's config, which a backfill does not
-have. This module therefore replaces the function that creates the logger, in the two modules that use it.
+The console logger of a run can officially be replaced only in the run's config, and a backfill has no such config.
+Therefore this module replaces the function that creates the logger, in the two modules that use this function.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from typing import Any
 from dagster import _loggers
 from dagster._core.definitions import instigation_logger
 
-# The modules that call `create_console_logger`: one for runs, one for sensors and schedules.
+# The modules that call `create_console_logger`. The first is for runs, the second for sensors and schedules.
 CALLERS: tuple[Any, ...] = (_loggers, instigation_logger)
 
 
 def send_console_logs_to(handler: logging.Handler) -> None:
-    """Make all of Dagster's console loggers of this process write to `handler`."""
+    """Let all of Dagster's console loggers in this process write to `handler`."""
 
     def create_console_logger(name: str, level: str | int) -> logging.Logger:
         number = level if isinstance(level, int) else logging.getLevelNamesMapping()[level.upper()]

@@ -1,4 +1,4 @@
-"""The location of Dagster's tables: the schema `dagster` of a PostgreSQL database."""
+"""Finds and creates the location of Dagster's tables: the schema `dagster` of a PostgreSQL database."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ DAGSTER_SCHEMA = "dagster"
 
 
 def dagster_url(database_url: str) -> str:
-    """Return the URL of Dagster's tables: the same database, schema `dagster`."""
+    """Return the URL of Dagster's tables, which are in the same database, in the schema `dagster`."""
     return sqlalchemy_url(database_url, options=f"-csearch_path={DAGSTER_SCHEMA}")
 
 
 def ensure_dagster_schema(database_url: str) -> None:
-    """Create the schema `dagster` if it does not exist; several processes may do this at once.
+    """Create the schema `dagster` if it does not exist. Several processes can call this at the same time.
 
     Raises:
         DatabaseUnavailable: the database cannot be reached.
@@ -37,7 +37,7 @@ def ensure_dagster_schema(database_url: str) -> None:
         try:
             cursor.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(DAGSTER_SCHEMA)))
         except psycopg2.errors.UniqueViolation:
-            return  # another process has created the schema meanwhile
+            return  # another process has created the schema at the same time
         except psycopg2.errors.InsufficientPrivilege:
             raise StoreError(
                 f"This role may not create the schema {DAGSTER_SCHEMA}: let the database's owner run "
@@ -46,5 +46,5 @@ def ensure_dagster_schema(database_url: str) -> None:
 
 
 def database_url(instance: DagsterInstance) -> str | None:
-    """Return the URL of the database in which the instance stores runs; None if it is not PostgreSQL."""
+    """Return the URL of the database in which the instance stores runs, or None if it is not PostgreSQL."""
     return getattr(instance.run_storage, "postgres_url", None)

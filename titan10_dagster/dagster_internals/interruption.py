@@ -1,4 +1,4 @@
-"""The end of runs in this process: interrupted by Ctrl-C or SIGTERM, or failed outside of their steps."""
+"""Handles runs in this process that were interrupted by Ctrl-C or SIGTERM, or that failed outside of their steps."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dagster._core.errors import DagsterExecutionInterruptedError
 
 @contextmanager
 def interruption_as_keyboard_interrupt() -> Iterator[None]:
-    """Raise KeyboardInterrupt instead of Dagster's own exception."""
+    """Replace Dagster's own exception for an interruption with KeyboardInterrupt."""
     try:
         yield
     except DagsterExecutionInterruptedError:
@@ -30,7 +30,7 @@ def was_interrupted(result: dg.ExecuteInProcessResult) -> bool:
 
 @contextmanager
 def canceled_if_interrupted(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
-    """Mark the run as cancelled if an interruption ends it between two steps."""
+    """Mark the run as cancelled if an interruption ends the run between two steps."""
     try:
         yield
     except (KeyboardInterrupt, DagsterExecutionInterruptedError):
@@ -39,18 +39,18 @@ def canceled_if_interrupted(instance: dg.DagsterInstance, run_id: str) -> Iterat
 
 
 def mark_as_canceled(instance: dg.DagsterInstance, run_id: str) -> None:
-    """Show an interrupted run as cancelled and free its pool slots.
+    """Mark an interrupted run as cancelled, and free its pool slots.
 
-    Dagster itself marks such a run as failed, because its end was not requested in the UI.
+    Dagster itself marks such a run as failed, because the interruption was not requested in the UI.
     """
     run = instance.get_run_by_id(run_id)
     if run is not None and run.status is not dg.DagsterRunStatus.CANCELED:
-        instance.report_run_canceled(run, "Interrupted on the command line; what it stored stays.")
+        instance.report_run_canceled(run, "Interrupted on the command line. Stored candles are kept.")
         instance.event_log_storage.free_concurrency_slots_for_run(run_id)
 
 
 def failure_of_run(result: dg.ExecuteInProcessResult) -> list[str]:
-    """Return the reason why a run failed outside of its steps, such as a resource that could not be set up; else ""."""
+    """Return the reasons why a run failed outside of its steps, for example a resource that could not be created."""
     reasons = []
     for event in result.all_events:
         if event.is_run_failure:

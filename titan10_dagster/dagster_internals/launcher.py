@@ -1,13 +1,15 @@
-"""The run launcher of dagster.yaml: Dagster's launcher, which also detects that the process of a run is gone.
+"""The run launcher of dagster.yaml: Dagster's launcher with an additional check whether the process of a run exists.
 
-Dagster's launcher leaves that to the code server, which notices the end of its runs (killed, out of memory) within half
-a second. If the code server itself is gone, its runs stay "started" forever and block the pool of their exchange.
+With Dagster's own launcher, only the code server detects that a run has ended (killed, out of memory), within half a
+second. If the code server itself is killed, its runs stay "started" forever, and block the pool of their exchange.
 
-The run monitoring of the daemon therefore makes two checks with this launcher. It asks the code server for its runs,
-and it asks the operating system for the process of the run, which the run's log names. For a `titan10 backfill` it
-checks the process of the command; if the command runs on another machine, it uses a lock in the database. The code
-server's answer is not enough: the thread that watches its runs dies if the database does not answer at that moment, and
-then dead runs count as running.
+Therefore the daemon's run monitoring makes two checks with this launcher. First, it requests the list of running runs
+from the code server. Second, it checks the process of the run in the operating system. The run's log contains the id of
+this process. The first check alone is not sufficient: if the database does not answer for a moment, the code server's
+thread that watches its runs ends, and then dead runs count as running.
+
+For a run of `titan10 backfill`, the process of the command is checked. If the command runs on another machine, a lock
+in the database is checked.
 """
 
 from __future__ import annotations
@@ -29,17 +31,17 @@ from titan10_dagster.operate.run_processes import PROCESS_TAG, is_alive
 
 
 class WatchfulRunLauncher(DefaultRunLauncher):
-    """A launcher of runs on the code server that checks whether they still have a process."""
+    """A launcher that starts runs on the code server, and can check whether the process of a run still exists."""
 
     @property
     def supports_check_run_worker_health(self) -> bool:
         return True
 
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
-        """Return FAILED if the process of the run is known to be gone. If no check is possible, return RUNNING."""
+        """Return FAILED if the process of the run no longer exists. If this cannot be checked, return RUNNING."""
         if self._has_process(run):
             return CheckRunHealthResult(WorkerStatus.RUNNING)
-        return CheckRunHealthResult(WorkerStatus.FAILED, "The process that executed this run is gone.")
+        return CheckRunHealthResult(WorkerStatus.FAILED, "The process that executed this run no longer exists.")
 
     def _has_process(self, run: DagsterRun) -> bool:
         if PROCESS_TAG in run.tags:  # a run of `titan10 backfill`
@@ -47,12 +49,12 @@ class WatchfulRunLauncher(DefaultRunLauncher):
         server = json.loads(run.tags.get(GRPC_INFO_TAG, "{}"))
         if not server:
             return True
-        # With a port instead of a socket, the process may be on another machine.
+        # If the code server has a port instead of a socket, the process is possibly on another machine.
         pid = self._process_of(run) if server.get("socket") else None
         return (pid is None or is_running(pid)) and run.run_id in _runs_of(server, otherwise={run.run_id})
 
     def _process_of(self, run: DagsterRun) -> int | None:
-        """Return the id of the process that began the run, from the run's log; None if the log has none."""
+        """Return the id of the process that executes the run, from the run's log, or None if the log has no id."""
         if not self.has_instance:
             return None
         for entry in self._instance.all_logs(run.run_id, of_type=DagsterEventType.ENGINE_EVENT):

@@ -1,9 +1,9 @@
-"""Storage calls that are repeated until the database answers.
+"""Repeats calls of Dagster's storages until the database answers.
 
-Dagster's own storage gives up about 11 s after the database becomes unavailable, and the step that made the call fails.
-Crash recovery of PostgreSQL can take longer, and so can a failover. `patient` makes all public methods of a storage
-class repeat their work for two minutes after an error that may pass: a lost connection, a server that is starting,
-recovering, read-only or out of disk space.
+If the database is unavailable, Dagster's own storage raises an error after about 11 s, and the step that made the call
+fails. However, a crash recovery or a failover of PostgreSQL can take longer. With `patient`, all public methods of a
+storage class are repeated for two minutes after an error that can be temporary. Such errors are a lost connection, and
+a server that is starting, recovering, read-only or out of disk space.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ T = TypeVar("T")
 Storage = TypeVar("Storage", bound=type)
 
 PATIENCE_SECONDS = 120.0
-READ_ONLY = "25006"  # SQLSTATE of a write on a standby, including a session that was opened before a failover
-QUERY_CANCELED = "57014"  # cancelled by the statement time-out of the UI: the query would take as long again
-# Messages with which PostgreSQL refuses a connection for a lasting reason. They have no SQLSTATE.
+READ_ONLY = "25006"  # SQLSTATE of a write on a standby, for example in a session that was opened before a failover
+QUERY_CANCELED = "57014"  # SQLSTATE of the UI's statement time-out; the same query would take as long again
+# Messages of errors with which PostgreSQL rejects a connection for a permanent reason. These errors have no SQLSTATE.
 REFUSALS = ("authentication failed", "does not exist", "no pg_hba.conf entry", "is not permitted to log in")
 
-_state = local()  # per thread: whether a patient call is under way
+_state = local()  # `repeating`: whether the current thread is in a patient call
 
 
 def patient(storage: Storage) -> Storage:
-    """Decorate a class so that the methods and properties that it inherits repeat their work after such an error.
+    """Wrap the inherited methods and properties of a class, so that they are repeated after a temporary error.
 
-    Private methods, generators and methods that the class defines itself are not wrapped.
+    Private methods, generators, and methods that the class defines itself are not wrapped.
     """
     for name in dir(storage):
         if name.startswith("_") or name in vars(storage):
@@ -54,9 +54,9 @@ def patient(storage: Storage) -> Storage:
 
 
 def patiently(call: Callable[[], T]) -> T:
-    """Return the result of `call`, and repeat it while it fails with an error that may pass.
+    """Call `call` and return its result. Repeat the call while it fails with an error that can be temporary.
 
-    Only the outermost of nested calls is repeated, so that the time limits do not multiply.
+    If patient calls are nested, only the outermost call is repeated. Otherwise the time limits would multiply.
     """
     if getattr(_state, "repeating", False):
         return call()
@@ -68,12 +68,12 @@ def patiently(call: Callable[[], T]) -> T:
 
 
 def may_pass(error: BaseException) -> bool:
-    """Return whether the same call may succeed later."""
+    """Return whether the error can be temporary, so that the same call possibly succeeds later."""
     return any(_may_pass(cause) for cause in _causes(error))
 
 
 def is_read_only(error: BaseException | None) -> bool:
-    """Return whether the server refused a write because it is read-only."""
+    """Return whether the error means that the server rejected a write because the server is read-only."""
     return getattr(error, "pgcode", None) == READ_ONLY
 
 
@@ -102,7 +102,7 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _may_pass(error: BaseException) -> bool:
-    if isinstance(error, DagsterPostgresException):  # an error without a cause means that no connection was made
+    if isinstance(error, DagsterPostgresException):  # if it has no cause, no connection could be opened
         return error.__cause__ is None
     if not isinstance(error, DBAPIError):
         return False
@@ -118,4 +118,4 @@ def _may_pass(error: BaseException) -> bool:
 def _log_first_failure(state: RetryCallState) -> None:
     if state.attempt_number == 1 and state.outcome is not None:
         reason = " ".join(str(state.outcome.exception()).split())[:300]
-        log.warning("Dagster's database cannot be used now: %s; trying again for %.0f s", reason, PATIENCE_SECONDS)
+        log.warning("Dagster's database cannot be used now: %s. Trying again for %.0f s", reason, PATIENCE_SECONDS)

@@ -1,7 +1,8 @@
-"""Deletion of many runs at once, and the size of their events.
+"""Deletes many runs at once, and determines the size of their events.
 
-`DagsterInstance.delete_run` opens a connection nine times per run, so a day of polling runs takes ten minutes on a busy
-machine. With PostgreSQL storage, `delete_runs` makes the same deletions for many runs in three statements.
+`DagsterInstance.delete_run` opens nine connections for each run. On a busy machine, the deletion of a day of polling
+runs takes ten minutes. With PostgreSQL storage, `delete_runs` makes the same deletions for many runs in three
+statements.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from dagster_postgres.event_log import PostgresEventLogStorage
 def delete_runs(instance: DagsterInstance, run_ids: Sequence[str]) -> None:
     """Delete runs with their events, tags and step logs.
 
-    Events are deleted first: after a kill in between, the runs are still there without events, and the next call finds
-    them.
+    Events are deleted before runs. If the process is killed in between, the runs still exist without events, and the
+    next call can delete these runs.
     """
     storage = instance.event_log_storage
     if isinstance(storage, PostgresEventLogStorage):
@@ -31,7 +32,7 @@ def delete_runs(instance: DagsterInstance, run_ids: Sequence[str]) -> None:
         with storage.index_connection() as connection:
             connection.execute(AssetEventTagsTable.delete().where(AssetEventTagsTable.c.event_id.in_(events)))
             connection.execute(Events.delete().where(Events.c.run_id.in_(run_ids)))
-            connection.execute(RunsTable.delete().where(RunsTable.c.run_id.in_(run_ids)))  # the tags follow by cascade
+            connection.execute(RunsTable.delete().where(RunsTable.c.run_id.in_(run_ids)))  # this also deletes the tags
     else:
         for run_id in run_ids:
             storage.delete_events(run_id)
@@ -41,9 +42,9 @@ def delete_runs(instance: DagsterInstance, run_ids: Sequence[str]) -> None:
 
 
 def size_of_events(instance: DagsterInstance, run_ids: Sequence[str]) -> tuple[int, int]:
-    """Return the number of events of these runs and their size in bytes; (0, 0) if the storage is not SQL.
+    """Return the number of events of the given runs, and their size in bytes. Return (0, 0) if the storage is not SQL.
 
-    Dagster itself counts events only by reading each of them.
+    Dagster itself has no function for this that does not read each event.
     """
     storage = instance.event_log_storage
     if not isinstance(storage, SqlEventLogStorage):

@@ -1,15 +1,15 @@
-"""A guard in front of the Dagster UI, which has no login, against pages of other sites.
+"""A guard that protects the Dagster UI, which has no login, against requests from pages of other sites.
 
-A browser sends requests to 127.0.0.1 for any page that it shows. Dagster answers them, also GraphQL mutations by GET
-and by POST without a JSON content type. The guard refuses
+Any page in a browser can send requests to 127.0.0.1. Dagster answers such requests, even GraphQL mutations by GET, and
+by POST without a JSON content type. The guard rejects
 
-- a `Host` that is not a known name of the UI: a foreign name that resolves to this machine (DNS rebinding) fails;
-- an `Origin` other than the UI's own, on all requests and WebSockets;
-- requests that the browser marks as coming from another site (`Sec-Fetch-Site`), except for opening the UI by a link;
-- GraphQL by GET, and bodies that are not JSON, which a foreign page could send without a CORS preflight.
+- a `Host` that is not a known name of the UI, such as a foreign name that resolves to this machine (DNS rebinding);
+- an `Origin` other than the UI's own, for all requests and WebSockets;
+- requests that the browser marks as coming from another site (`Sec-Fetch-Site`), unless a link opens the UI;
+- GraphQL by GET, and bodies that are not JSON, because a foreign page could send these without a CORS preflight.
 
-Programs such as curl send neither `Origin` nor `Sec-Fetch-Site`; only the last rule affects them. All answers forbid
-other sites to show the UI in a frame.
+Programs such as curl do not send `Origin` or `Sec-Fetch-Site`, so only the first and the last rule affect such
+programs. All answers forbid other sites to show the UI in a frame.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
-# Bodies that GraphQL and the report endpoints accept. A foreign page cannot send this type without a CORS preflight.
+# The only content type that the guard accepts. A foreign page cannot send this type without a CORS preflight.
 JSON = "application/json"
 _HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d+)?")
 _FRAMES = [(b"x-frame-options", b"SAMEORIGIN"), (b"content-security-policy", b"frame-ancestors 'self'")]
 
 
 class SameOriginOnly:
-    """ASGI middleware that passes on only requests of the UI's own pages and of programs.
+    """ASGI middleware that accepts only requests from the UI's own pages and from programs.
 
-    `hosts` are the names and addresses, without a port, under which the UI may be reached.
+    `hosts`: the allowed names and addresses of the UI, without a port.
     """
 
     def __init__(self, app: App, hosts: Iterable[str]) -> None:
@@ -55,7 +55,7 @@ class SameOriginOnly:
 
 
 def refusal(scope: Mapping[str, Any], hosts: frozenset[str]) -> str | None:
-    """Return why the request is refused, or None if it may pass."""
+    """Return the reason why a request is rejected, or None if the request is accepted."""
     headers = _headers(scope)
     host = headers.get("host", "")
     if _name_of(host) not in hosts:
@@ -83,7 +83,7 @@ def _refusal_of_body(scope: Mapping[str, Any], headers: Mapping[str, str]) -> st
 
 
 def _opens_page(scope: Mapping[str, Any], headers: Mapping[str, str]) -> bool:
-    """Return whether the user follows a link to the UI, in a tab of its own."""
+    """Return whether the request opens the UI as a page of its own, because the user follows a link."""
     return (
         scope.get("method") == "GET"
         and headers.get("sec-fetch-mode") == "navigate"
@@ -92,7 +92,10 @@ def _opens_page(scope: Mapping[str, Any], headers: Mapping[str, str]) -> bool:
 
 
 def _headers(scope: Mapping[str, Any]) -> dict[str, str]:
-    """Return the headers by lower-case name. A header that is sent twice gets both values, which matches no rule."""
+    """Return the headers by lower-case name.
+
+    If a header is sent twice, both values are joined. Such a value is never accepted.
+    """
     headers: dict[str, str] = {}
     for raw_name, raw_value in scope["headers"]:
         name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
@@ -101,13 +104,16 @@ def _headers(scope: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _name_of(host: str) -> str | None:
-    """Return the host name of a `Host` header without its port; None if it is not a valid one."""
+    """Return the host name in a `Host` header without the port, or None if the header is invalid."""
     parts = _HOST.fullmatch(host.lower())
     return parts and parts["name"].strip("[]")
 
 
 def _address_of(origin: str) -> str | None:
-    """Return host and port of an `Origin`, as its `Host` header has them; None for opaque origins such as `null`."""
+    """Return the host and port of an `Origin` in the form of a `Host` header.
+
+    Return None for an origin without a host, such as `null`.
+    """
     scheme, separator, address = origin.lower().partition("://")
     return address if separator and scheme in ("http", "https") else None
 

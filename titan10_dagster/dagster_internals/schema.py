@@ -1,4 +1,4 @@
-"""The version of Dagster's tables, and their migration to the version of the installed Dagster."""
+"""Reads the version of Dagster's tables, and migrates the tables to the version of the installed Dagster."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from titan10_dagster.store.urls import sqlalchemy_url
 
 
 def revisions(url: str) -> tuple[str | None, str | None]:
-    """Return two revisions: of Dagster's tables at `url` (None if there are no tables), and of the installed Dagster.
+    """Return the revision of Dagster's tables at `url`, and the revision that the installed Dagster expects.
+
+    The first revision is None if the tables do not exist.
 
     Raises:
         StoreError: the database cannot be read.
@@ -42,20 +44,20 @@ def refuse_other_version(url: str) -> None:
     found, newest = revisions(url)
     if found not in {None, newest}:
         raise MigrationError(
-            "Dagster's tables are of another version than the installed Dagster: stop `titan10 up` where it runs, then "
+            "Dagster's tables have another version than the installed Dagster: stop `titan10 up` where it runs, then "
             "run `titan10 migrate`."
         )
 
 
 def upgrade(url: str) -> bool:
-    """Migrate Dagster's tables at `url` to the installed version; return whether that was necessary."""
+    """Migrate Dagster's tables at `url` to the version of the installed Dagster. Return whether this was necessary."""
     found, newest = revisions(url)
     if found in {None, newest}:
         return False
     url = sqlalchemy_url(url)
     runs = PatientRunStorage(url)
-    runs.upgrade()  # the tables; all storages share their revisions
-    runs.migrate()  # the rows in them
+    runs.upgrade()  # this migrates the tables of all storages, because all storages share one revision
+    runs.migrate()  # this migrates the rows of the tables
     events = PatientEventLogStorage(url)
     events.reindex_events()
     events.reindex_assets()

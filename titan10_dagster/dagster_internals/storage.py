@@ -1,21 +1,22 @@
-"""The storage of dagster.yaml: Dagster's storage on PostgreSQL, with pooled connections and patience.
+"""The storage of dagster.yaml: Dagster's storage on PostgreSQL, with a pool of connections and repeated calls.
 
-Pool: Dagster opens a connection for each statement, three for an event of a run. Without the pool, half of the time of
-a run that fetches a month was spent on connecting, because the check of a password takes milliseconds on both sides.
-Here a process keeps a few connections for all of Dagster's storages, and checks before each use that they are still
-open.
+Pool: Dagster opens a connection for each statement, and three connections for an event of a run. Without the pool, a
+run that fetches a month spent half of its time on connecting, because the check of a password takes milliseconds on
+both sides. Here a process keeps a few connections for all of Dagster's storages. Before each use, it checks that the
+connection is still open.
 
-Patience: a call is repeated if the server is unavailable, recovering, read-only or out of disk space (see patience.py).
-    If the connection breaks after the server has finished a statement, the statement is executed twice. An event may
-    then be stored twice, which changes nothing, and a run or backfill that already exists counts as added.
+Repeated calls: if the server is unavailable, recovering, read-only or out of disk space, a call is repeated (see
+patience.py). If the connection breaks after the server has finished a statement, the statement is executed twice. Then
+an event is possibly stored twice, which has no effect. A run or backfill that already exists counts as added.
 
-Events: an event is stored in one transaction instead of up to four, and without waiting for the disk. Waiting took half
-    of the time of a run's checks, which store a result for each day. A crash of the server loses its last events. The
-    run of these events then counts as lost and is run again, and finds the candles that it had stored. All other writes
-    wait for the disk, in particular the slots of an exchange's pool.
+Events: an event is stored in one transaction instead of up to four, and the transaction does not wait for the disk. A
+run's checks store a result for each day, and this wait took half of their time. If the server crashes, its last events
+are lost. The run of these events then counts as lost and is executed again, and finds the candles that it had stored.
+All other writes wait for the disk, in particular the slots of an exchange's pool.
 
-Without the variable TITAN10_DATABASE__DAGSTER_URL, which every `titan10` command sets, and without DAGSTER_HOME, as
-with `dg dev` or `dg check defs` in a fresh clone, Dagster keeps its tables in SQLite files below `data`.
+SQLite: every `titan10` command sets the variable TITAN10_DATABASE__DAGSTER_URL. If neither this variable nor
+DAGSTER_HOME is set, Dagster keeps its tables in SQLite files in the folder `data`. This is the case for `dg dev` or
+`dg check defs` in a fresh clone.
 """
 
 from __future__ import annotations
@@ -49,23 +50,28 @@ from titan10_dagster.store.urls import sqlalchemy_url
 T = TypeVar("T")
 
 URL_VARIABLE = "TITAN10_DATABASE__DAGSTER_URL"
-KEPT_CONNECTIONS = 3  # connections per process; if its threads need more, more are opened and closed again
+# Number of connections that a process keeps open. If its threads need more, further connections are opened, and closed
+# after use.
+KEPT_CONNECTIONS = 3
 
 
 class _Pooled:
-    """A storage that takes its connections from the pool of the process."""
+    """A storage that uses the connection pool of the process."""
 
     postgres_url: str
     _engine: Engine
 
     def optimize_for_webserver(self, statement_timeout: int, pool_recycle: int, max_overflow: int) -> None:
-        """Limit the time of statements; Dagster's own method would set up a pool that does not check connections."""
+        """Limit the time of statements.
+
+        Dagster's own method is replaced, because it creates a pool that does not check its connections.
+        """
         self._engine = engine(self.postgres_url, statement_timeout)
 
 
 @patient
 class PatientRunStorage(_Pooled, PostgresRunStorage):
-    """Dagster's run storage; its calls wait for the database."""
+    """Dagster's run storage. If the database is unavailable, its calls are repeated."""
 
     def add_run(self, dagster_run: DagsterRun) -> DagsterRun:
         _insert_once(lambda: super(PatientRunStorage, self).add_run(dagster_run), DagsterRunAlreadyExists)
@@ -77,15 +83,18 @@ class PatientRunStorage(_Pooled, PostgresRunStorage):
 
 @patient
 class PatientScheduleStorage(_Pooled, PostgresScheduleStorage):
-    """Dagster's storage of schedules and sensors; its calls wait for the database."""
+    """Dagster's storage of schedules and sensors. If the database is unavailable, its calls are repeated."""
 
 
 @patient
 class PatientEventLogStorage(_Pooled, PostgresEventLogStorage):
-    """Dagster's event log. Its calls wait for the database, and an event is stored in one transaction."""
+    """Dagster's event log, which stores an event in one transaction.
+
+    If the database is unavailable, its calls are repeated.
+    """
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        self._storing = local()  # per thread: the connection of the current transaction
+        self._storing = local()  # `connection`: the connection of the current thread's transaction
         super().__init__(*args, **options)
 
     def store_event(self, event: EventLogEntry) -> None:
@@ -108,7 +117,7 @@ class PatientEventLogStorage(_Pooled, PostgresEventLogStorage):
 
 
 class PooledPostgresStorage(DagsterPostgresStorage):
-    """Runs, events and schedules in one database."""
+    """The storage of runs, events and schedules in one PostgreSQL database."""
 
     def __init__(
         self,
@@ -116,7 +125,7 @@ class PooledPostgresStorage(DagsterPostgresStorage):
         should_autocreate_tables: bool = True,
         inst_data: ConfigurableClassData | None = None,
     ) -> None:
-        # DagsterPostgresStorage.__init__ is not called, because it would create storages without pool and patience.
+        # DagsterPostgresStorage.__init__ is not called, because it would create storages without pool and repetition.
         self.postgres_url = url = sqlalchemy_url(postgres_url)
         self.should_autocreate_tables = should_autocreate_tables
         self._inst_data = inst_data
@@ -131,10 +140,10 @@ class PooledPostgresStorage(DagsterPostgresStorage):
     def from_config_value(  # type: ignore[override]  # SQLite's storage is not a DagsterPostgresStorage
         cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
     ) -> DagsterStorage[Any]:
-        """Return the storage of a dagster.yaml. For the storage without a database, see the module's docstring.
+        """Return the storage for the configuration in dagster.yaml. Without a database, this is a SQLite storage.
 
         Raises:
-            SettingsError: DAGSTER_HOME is set, but no database is named.
+            SettingsError: DAGSTER_HOME is set, but no database is configured.
         """
         if config_value.get("postgres_url") or config_value.get("postgres_db"):
             url = pg_url_from_config(config_value)
@@ -152,37 +161,40 @@ class PooledPostgresStorage(DagsterPostgresStorage):
 
 @cache
 def engine(url: str, statement_timeout: int | None = None) -> Engine:
-    """Return the engine that all storages of the process share; statements commit at once, as with Dagster's own.
+    """Return the engine that all storages of the process share.
 
-    `statement_timeout` is in milliseconds.
+    Each statement is committed immediately, as in Dagster's own storage. `statement_timeout` is in milliseconds.
     """
-    made = create_pg_engine(
+    shared = create_pg_engine(
         url,
         isolation_level="AUTOCOMMIT",
         pool_size=KEPT_CONNECTIONS,
         max_overflow=-1,
         pool_pre_ping=True,
-        client_encoding="utf8",  # symbols in tags and metadata need it, whatever the role's default is
+        client_encoding="utf8",  # needed for symbols in tags and metadata, if the role has another default
     )
 
-    @sa.event.listens_for(made, "handle_error")
+    @sa.event.listens_for(shared, "handle_error")
     def drop_read_only_sessions(context: sa.engine.ExceptionContext) -> None:
-        # After a failover an old session may be on a standby: the next attempt needs a new connection.
+        # After a failover, an old session is possibly on a standby. So the next attempt needs a new connection.
         if is_read_only(context.original_exception):
             context.is_disconnect = True
 
     if statement_timeout is not None:
         limit = statement_timeout
 
-        @sa.event.listens_for(made, "connect")
+        @sa.event.listens_for(shared, "connect")
         def limit_statements(connection: Any, _: object) -> None:
             set_pg_statement_timeout(connection, limit)
 
-    return made
+    return shared
 
 
 def _insert_once(insert: Callable[[], object], already_exists: type[Exception]) -> None:
-    """Insert a row with a unique key. After a failed attempt the row may already exist, which is no error."""
+    """Insert a row with a unique key.
+
+    If the first attempt fails, its row possibly exists at the second attempt. This does not count as an error.
+    """
     attempts = 0
 
     def attempt() -> None:

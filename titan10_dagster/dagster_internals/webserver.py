@@ -1,8 +1,9 @@
-"""dagster-webserver with the guard of `same_origin` in front of it. It takes the same options.
+"""Starts dagster-webserver behind the guard of `same_origin`. The options are those of dagster-webserver.
 
     python -m titan10_dagster.dagster_internals.webserver --host 127.0.0.1 --port 3000 --workspace workspace.yaml
 
-The names of the UI are those of this machine, `server.host` and `server.allowed_hosts` of the settings.
+The guard accepts the local names of this machine, and the names in the settings `server.host` and
+`server.allowed_hosts`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ _create_app = _cli.create_app_from_workspace_process_context
 
 
 def guarded_app(*args: Any, **options: Any) -> SameOriginOnly:
-    """Return Dagster's application behind the guard."""
+    """Return Dagster's application, wrapped in the guard."""
     server = settings.load().server
     return SameOriginOnly(_create_app(*args, **options), (*LOCAL_HOSTS, server.host, *server.allowed_hosts))
 
