@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from threading import local
 from typing import Any, TypeVar
 
+import psycopg2
 from dagster_postgres.utils import DagsterPostgresException
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_delay, wait_exponential_jitter
@@ -104,15 +105,23 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 def _may_pass(error: BaseException) -> bool:
     if isinstance(error, DagsterPostgresException):  # if it has no cause, no connection could be opened
         return error.__cause__ is None
+    if isinstance(error, psycopg2.Error):  # SQLAlchemy does not wrap what fails outside a statement (isolation level)
+        return _driver_error_may_pass(error)
     if not isinstance(error, DBAPIError):
         return False
-    if is_read_only(error.orig):
+    if isinstance(error, OperationalError | InterfaceError):
+        return _driver_error_may_pass(error.orig)
+    return error.connection_invalidated or is_read_only(error.orig)
+
+
+def _driver_error_may_pass(error: BaseException | None) -> bool:
+    if is_read_only(error):
         return True
-    if not isinstance(error, OperationalError | InterfaceError):
-        return error.connection_invalidated
-    if getattr(error.orig, "pgcode", None) == QUERY_CANCELED:
+    if not isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):
         return False
-    return not any(refusal in str(error.orig) for refusal in REFUSALS)
+    if getattr(error, "pgcode", None) == QUERY_CANCELED:
+        return False
+    return not any(refusal in str(error) for refusal in REFUSALS)
 
 
 def _log_first_failure(state: RetryCallState) -> None:

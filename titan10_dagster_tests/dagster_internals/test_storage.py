@@ -13,14 +13,20 @@ from dagster import DagsterInstance
 from dagster._core.errors import DagsterRunAlreadyExists
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster_postgres.run_storage import PostgresRunStorage
-from sqlalchemy import text
+from sqlalchemy import event, text
 from sqlalchemy.exc import OperationalError
 
 from titan10_dagster.dagster_internals.database import dagster_url, ensure_dagster_schema
-from titan10_dagster.dagster_internals.storage import URL_VARIABLE, PatientEventLogStorage, PooledPostgresStorage
+from titan10_dagster.dagster_internals.storage import (
+    URL_VARIABLE,
+    PatientEventLogStorage,
+    PooledPostgresStorage,
+    engine,
+)
 from titan10_dagster.errors import SettingsError
 from titan10_dagster.local.postgres import EmbeddedPostgres
 from titan10_dagster.settings_values import DATABASE_SCHEMES
+from titan10_dagster.store.urls import sqlalchemy_url
 
 OTHERS = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
 
@@ -95,6 +101,29 @@ def test_an_event_is_stored_even_if_the_connection_breaks_in_between(
     reporting.join(60)
     assert not reporting.is_alive()
     assert [log.message for log in instance.all_logs(run.run_id)].count("reported in the middle") == 1
+
+
+def test_an_event_is_stored_even_if_the_connection_breaks_between_its_check_and_its_use(
+    instance: DagsterInstance, watching: psycopg2.extensions.cursor, dagsters_url: str
+) -> None:
+    """SQLAlchemy then sets the isolation level on a dead connection, and does not wrap the error of psycopg2."""
+    assert ran(instance)
+    (run,) = instance.get_runs()
+    broken: list[int] = []
+
+    def break_once(connection: psycopg2.extensions.connection, *_: object) -> None:
+        if not broken:
+            broken.append(connection.info.backend_pid)
+            asked(watching, f"SELECT pg_terminate_backend({broken[0]}, 60000)")
+
+    pool = engine(sqlalchemy_url(dagsters_url))
+    event.listen(pool, "checkout", break_once)
+    try:
+        instance.report_engine_event("reported at once", run)
+    finally:
+        event.remove(pool, "checkout", break_once)
+    assert broken
+    assert [log.message for log in instance.all_logs(run.run_id)].count("reported at once") == 1
 
 
 def test_closed_connections_are_opened_again(instance: DagsterInstance, watching: psycopg2.extensions.cursor) -> None:
