@@ -97,7 +97,8 @@ class Downloader:
     standing: Standing = field(default_factory=Standing)
     on_file: Callable[[Download], None] = lambda _: None
     _session: aiohttp.ClientSession | None = None
-    # Limits the files in progress. A file that has waited here is not requested if the archive has become blocked.
+    # Limits the number of files in progress. If the archive is blocked while a file waits here, the file is not
+    # requested.
     _places: asyncio.Semaphore = field(init=False)
     _under_way: int = 0
     _answer: asyncio.Event = field(init=False)
@@ -150,7 +151,7 @@ class Downloader:
         return found
 
     async def settle(self) -> None:
-        """Wait for pending answers until one of them shows whether the archive refuses this IP address."""
+        """Wait until an answer shows whether the archive refuses this IP address, or until no answer is pending."""
         while self._under_way and not (self.standing.has_served or self.standing.blocked):
             self._answer.clear()
             await self._answer.wait()

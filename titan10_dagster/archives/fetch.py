@@ -102,7 +102,7 @@ async def fetch_archive(
     Errors of the archive are not raised. Slices that the archive did not deliver are in `ArchiveReport.left`. Errors
     of `land` are raised.
 
-    `land`: stores a fetched slice. Several threads may call it at the same time.
+    `land`: a function that stores a fetched slice. Several threads call it at the same time.
     `warn`: is called with a sentence for each file that exists but cannot be used.
     `beside`: more slices, which are not read now; see `plan_units`.
     """
@@ -302,7 +302,7 @@ def _candles(slice_: Slice, parts: Sequence[_Part]) -> Candles:
 
 
 def _missing(slice_: Slice, candles: Candles) -> int:
-    """Return the number of times on the slice's grid that have no candle. A grid has all start times of candles."""
+    """Return the number of missing candles of the slice."""
     grid = slice_.grid()
     if np.array_equal(candles.times, grid):
         return 0

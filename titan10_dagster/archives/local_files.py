@@ -91,7 +91,7 @@ def belongs_to(file: LocalFile, market: Market, timeframe: Timeframe) -> bool:
     return False
 
 
-# The spelling in Kraken's files of assets that have another name there.
+# Kraken's files use another spelling for these assets.
 _OTHER_SPELLINGS = {"BTC": "XBT", "DOGE": "XDG"}
 
 

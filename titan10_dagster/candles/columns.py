@@ -116,7 +116,7 @@ class Candles:
         return Candles(self.times[order], np.take(self.values, order, axis=1))
 
     def cut(self, start: int, end: int) -> Candles:
-        """Return the candles at the positions [start, end)."""
+        """Return the candles from position `start` to position `end` (exclusive)."""
         return Candles(self.times[start:end], self.values[:, start:end])
 
     def sorted(self) -> Candles:
@@ -124,7 +124,7 @@ class Candles:
         return self.take(np.argsort(self.times, kind="stable"))
 
     def between(self, start: datetime, end: datetime) -> Candles:
-        """Return the candles that start in [start, end)."""
+        """Return the candles that start at `start` or later, and before `end`."""
         return self.where((self.times >= _ceil(start)) & (self.times < _ceil(end)))
 
     def by_day(self) -> dict[date, Candles]:

@@ -46,8 +46,8 @@ class Rule:
 
 
 def _not_finite(c: Candles, slice_: Slice, now: datetime) -> Mask:
-    # One addition for each row is faster than five tests. If the sum is finite, all values are finite. A sum of finite
-    # values can overflow, so if any sum is not finite, every value is tested.
+    # If the sum of a row is finite, all its values are finite, so one test for each row is usually enough. A sum of
+    # finite values can overflow. Therefore, if any sum is not finite, every value is tested.
     with np.errstate(over="ignore", invalid="ignore"):
         suspect: Mask = ~np.isfinite(c.open + c.high + c.low + c.close + c.volume)
     if suspect.any():

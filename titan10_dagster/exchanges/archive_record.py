@@ -1,8 +1,8 @@
-"""The part of a venue record about the candle files that an exchange publishes.
+"""The description of the candle files that an exchange publishes. It is a part of the exchange's venue record.
 
-An `Archive` is a declaration: `titan10_dagster.archives` downloads, verifies and parses by it. It has the paths of the
-files and their usual format. The real format of a file (header, time unit, order, the day of its label) is read from
-the file itself, because every exchange has changed its format at least once.
+An `Archive` describes the paths of the files and their usual format. The folder `archives` uses this description to
+download, verify and parse the files. The real format of a file (header, time unit, order of columns, covered hours) is
+read from the file itself, because every exchange has changed its format at least once.
 """
 
 from __future__ import annotations
@@ -14,29 +14,33 @@ from enum import StrEnum
 
 
 class Cadence(StrEnum):
-    """The length of time that one file covers."""
+    """The length of time that one file covers: a day or a month."""
 
     DAILY = "daily"
     MONTHLY = "monthly"
 
 
 class Format(StrEnum):
-    """The file format in which rows are packed."""
+    """The format of a file: how the rows are written and compressed."""
 
-    ZIP_CSV = "zip_csv"  # one CSV member
+    ZIP_CSV = "zip_csv"  # a zip file with one CSV file
     GZIP_CSV = "gzip_csv"
-    ZIP_XLSX = "zip_xlsx"  # one workbook; needs the optional extra "xlsx"
+    ZIP_XLSX = "zip_xlsx"  # a zip file with one Excel workbook; reading it needs the optional dependency "xlsx"
 
 
 @dataclass(frozen=True)
 class Tree:
-    """Files with names of one pattern, such as the daily files of all symbols.
+    """A group of files whose paths have the same pattern, for example the daily files of all symbols.
 
-    `path` is a `str.format` template below the archive's base URL. Its fields are `symbol` (in the archive's spelling),
-    `timeframe` and `label`, the date that names the file, with its own format: `{label:%Y-%m-%d}`. `digest` is the
-    template of the file that holds the published digest; None if no digest is published. `{path}` stands for the data
-    file's path, `{stem}` for that path without its last suffix. `separator` joins base and quote in `symbol`: "" for
-    BTCUSDT, "-" for BTC-USDT. `quote_first`: as in KRW-BTC.
+    cadence: whether the files are daily or monthly.
+    path: a template for `str.format` of the path below the archive's base URL. Its fields are `symbol` (in the
+        archive's spelling), `timeframe`, and `label` (the date in the file's name, with a format such as
+        `{label:%Y-%m-%d}`).
+    separator: the text between base and quote in `symbol`: "" for BTCUSDT, "-" for BTC-USDT.
+    digest: a template of the path of the file with the published digest; None if no digest is published. Its fields are
+        `path` (the path of the data file) and `stem` (the same path without its last suffix).
+    timeframes: for each timeframe with files, its name in the paths.
+    quote_first: whether the quote comes before the base in `symbol`, as in KRW-BTC.
     """
 
     cadence: Cadence
@@ -51,21 +55,24 @@ class Tree:
 class Archive:
     """The candle files of one exchange.
 
-    trees: the families of files; those of one cadence in order of preference.
+    trees: the groups of files. Trees of the same cadence are tried in this order.
     first_day: no file is requested for days before this UTC day.
     columns: the meaning of each column in a file without a header. Names are time, open, high, low, close, volume (base
         currency), and "" for a column that is not read.
-    header: the spellings of each of the six names in headers, in lower case.
-    label_offset: a file covers 24 hours, which begin this long before midnight UTC of the day in its label. It is eight
-        hours for days of UTC+8. If the rows of a file show other hours, those hours apply.
-    sparse: minutes without trades are left out. Otherwise an absent minute is an outage or a defect of the file.
-    published_after: a daily file is not expected before this time after the end of its day.
-    missing_for_good_after: the time after the expected publication, by cadence. An absent file then no longer counts as
-    late.
-    absent: HTTP statuses of a file that does not exist, each with a text that the body must contain ("" for any).
-    etag_is_md5: the ETag is the MD5 digest of the file, unless it has a dash (multipart upload).
-    daily_preferred: UTC days for which monthly files are known to be worse than daily files.
-    licence: terms that the user has to accept; an archive with terms is off until the settings switch it on.
+    source: where the facts in this record come from.
+    header: more spellings, in lower case, of the six names in the headers of files.
+    format: the format of the files.
+    label_offset: how long before 00:00 UTC of the labelled day the 24 hours of a file begin. It is eight hours for days
+        in UTC+8. If the rows of a file show other hours, those hours are used.
+    sparse: whether files leave out minutes without trades. If not, an absent minute is an outage or a defect of the
+        file.
+    published_after: how long after the end of its day a daily file is expected.
+    missing_for_good_after: for each cadence, how long after its expected publication an absent file can still appear.
+    absent: the HTTP statuses of a file that does not exist, each with a text that the body must contain ("" for any
+        body).
+    etag_is_md5: whether the ETag is the MD5 digest of the file. An ETag with a dash (multipart upload) is not a digest.
+    daily_preferred: the UTC days for which monthly files are known to be worse than daily files.
+    licence: the terms that the user has to accept. An archive with terms is not used until the settings enable it.
     """
 
     base_url: str

@@ -1,11 +1,11 @@
 """The circuit breaker of an exchange, for use in an event loop.
 
-The decisions are made by the pure state machine in `planning/breaker.py`; the states are kept in a store, so that every
-run and sensor in every process sees the same breaker. The pace is kept there too, so that a run starts at the reduced
-pace of the previous run.
+The state machine in `planning/breaker.py` makes the decisions. The state is kept in a store (the database), so that
+every run and sensor in every process uses the same breaker. The pace of requests is kept there too, so that a run
+starts at the reduced pace of the previous run.
 
-Calls of the store never run on the event loop. Each breaker has its own thread for them. A database that does not
-answer, or a row that another process has locked, therefore delays only this exchange.
+Each breaker calls the store in its own thread and not on the event loop. If the database does not answer, or if another
+process has locked the row, only this exchange waits.
 """
 
 from __future__ import annotations
@@ -51,14 +51,14 @@ from titan10_dagster.planning.pace import Pace
 
 T = TypeVar("T")
 
-CONFIRMED_FOR = 0.25  # seconds
+CONFIRMED_FOR = 0.25  # seconds for which a state is used after it was read
 CONFIRM_WITHIN = 1.0  # seconds that a request waits for the current state of the breaker
 RECORD_WITHIN = 2.0  # seconds that a throttled request waits until the slower pace is stored
 REFUSAL = timedelta(minutes=10)  # the first pause after a refusal; later pauses are longer
 
 
 class HealthStore(Protocol):
-    """The store of the breakers' states. `apply` reads, changes and stores under one lock."""
+    """The store of the states of all breakers. `apply` reads, changes and stores a state under one lock."""
 
     def load(self, exchange: str) -> Health: ...
 
@@ -68,12 +68,15 @@ class HealthStore(Protocol):
 
 
 class HealthSignal(Enum):
-    """The information in an error about the exchange as a whole.
+    """What an error shows about the exchange as a whole.
 
-    NONE: no information, because no request was made or this process stood still; the error is not recorded.
-    NOTED: no information, but the error is recorded as the last error.
-    REJECTED: the exchange works; it rejected only this one request.
-    FAILED, THROTTLED, REFUSED, BANNED: the exchange failed, asked for a slower pace, refused us or banned us.
+    NONE: nothing, because no request was made, or because this process stood still. The error is not recorded.
+    NOTED: nothing, but the error is recorded as the last error.
+    REJECTED: the exchange works. It rejected only this one request.
+    FAILED: the exchange failed.
+    THROTTLED: the exchange requested slower requests.
+    REFUSED: the exchange refuses to serve this IP address or account.
+    BANNED: the exchange banned this IP address.
     """
 
     NONE = auto()
@@ -85,7 +88,7 @@ class HealthSignal(Enum):
     BANNED = auto()
 
 
-# The first matching class decides.
+# The first class that matches the error determines the signal.
 _SIGNALS: tuple[tuple[type[FetchError], HealthSignal], ...] = (
     (BreakerOpen, HealthSignal.NONE),
     (Postponed, HealthSignal.NONE),
@@ -101,17 +104,17 @@ _BY_THE_EXCHANGE = {HealthSignal.REFUSED, HealthSignal.REJECTED}
 
 
 def signal_of(error: FetchError) -> HealthSignal:
-    """Return the signal that an error gives to the breaker.
+    """Return what an error shows about the exchange.
 
-    A refusal or rejection without an HTTP status does not come from the exchange (this machine's clock is wrong, for
-    example), so it shows nothing about the exchange.
+    A refusal or rejection without an HTTP status does not come from the exchange. For example, it is raised if this
+    machine's clock is wrong. It shows nothing about the exchange.
     """
     signal = next(signal for class_, signal in _SIGNALS if isinstance(error, class_))
     return HealthSignal.NOTED if signal in _BY_THE_EXCHANGE and error.status is None else signal
 
 
 def _own_thread() -> ThreadPoolExecutor:
-    """Return a thread that ends when the breaker is garbage-collected."""
+    """Return an executor with one thread, which ends when the breaker is garbage-collected."""
     return ThreadPoolExecutor(1, thread_name_prefix="breaker")
 
 
@@ -119,7 +122,10 @@ def _own_thread() -> ThreadPoolExecutor:
 class Breaker:
     """The breaker of one exchange, for one event loop.
 
-    `lease`: how long a probe may take before another probe may start.
+    store: the store of the state, which all processes share.
+    threshold: the number of failures in a row that opens the breaker.
+    pause: the first pause after these failures.
+    lease: how long a probe (a single test request) can take before another process can start a probe.
     """
 
     exchange: str
@@ -129,15 +135,19 @@ class Breaker:
     pause: timedelta = timedelta(minutes=1)
     lease: timedelta = timedelta(minutes=2)
     _probing: bool = field(default=False, init=False)
-    _confirmed: float = field(default=-CONFIRMED_FOR, init=False)  # last read as closed, time.monotonic
+    # When the state was last read and allowed requests, by time.monotonic.
+    _confirmed: float = field(default=-CONFIRMED_FOR, init=False)
     _reading: asyncio.Task[Health] | None = field(default=None, init=False)
     _reading_since: float = field(default=0.0, init=False)
     _thread: ThreadPoolExecutor = field(default_factory=_own_thread, init=False, repr=False)
 
     async def admit(self) -> bool:
-        """Return whether the admitted request is a probe. A probe must be a single request.
+        """Check whether requests are allowed, and return whether the next request is a probe.
 
-        Raises BreakerOpen while no request may be made.
+        A probe must be a single request.
+
+        Raises:
+            BreakerOpen: no request is allowed now.
         """
         decisions: list[Decision] = []
 
@@ -154,11 +164,14 @@ class Breaker:
         return self._probing
 
     async def confirm(self) -> Pace | None:
-        """Return the current pace before an admitted request is made; None if the state was not read again.
+        """Check just before a request whether the request is still allowed, and return the current pace.
 
-        Raises BreakerOpen if any process has opened the breaker meanwhile. A state is used for a quarter of a second
-        after it was read, because some exchanges get 50 requests a second. If the database does not answer within a
-        second, the previous state is used.
+        A state is used for a quarter of a second after it was read, because some exchanges get 50 requests a second. In
+        this time, the state is not read again and the result is None. If the database does not answer within a second,
+        the previous state is used and the result is None too.
+
+        Raises:
+            BreakerOpen: another process or this process has opened the breaker since the request was admitted.
         """
         if time.monotonic() < self._confirmed + CONFIRMED_FOR:
             return None
@@ -172,13 +185,15 @@ class Breaker:
         return health.pace
 
     async def succeeded(self) -> None:
-        """Record that the exchange answered."""
+        """Record that the exchange answered a request."""
         await self._apply(lambda health: after_success(health, self.now()))
 
     async def learn(self, error: FetchError) -> None:
-        """Record what an error shows about the exchange; see `signal_of`.
+        """Record what an error shows about the exchange (see `signal_of`).
 
-        Raises BreakerOpen if the breaker opens because of it, unless the error itself is the reason (a ban, a refusal).
+        Raises:
+            BreakerOpen: the error opened the breaker. It is not raised after a ban or a refusal, because the caller
+                already has this error.
         """
         match signal_of(error):
             case HealthSignal.NONE:
@@ -194,14 +209,18 @@ class Breaker:
             case HealthSignal.THROTTLED:
                 await self._rest(error)
             case HealthSignal.REFUSED:
-                # The first pause is ten minutes; each further pause is twice as long as the one before.
+                # The first pause is ten minutes. Each further pause is twice as long as the previous pause.
                 await self._failure(error, threshold=1, pause=REFUSAL)
             case HealthSignal.BANNED:
                 until = error.until if isinstance(error, Banned) else self.now() + self.pause
                 await self._apply(lambda health: after_ban(health, self.now(), until, _reason(error)))
 
     async def failed(self, error: FetchError) -> None:
-        """Record one failure, retries included. Raise BreakerOpen if the failure opens the breaker."""
+        """Record the failure of a request and of its retries as one failure.
+
+        Raises:
+            BreakerOpen: the failure opened the breaker.
+        """
         health = await self._failure(error, threshold=self.threshold, pause=self.pause)
         if health.open_until is not None:
             raise _open(health, health.open_until) from error
@@ -215,9 +234,10 @@ class Breaker:
         return (await self._in_thread(lambda: self.store.load(self.exchange))).pace
 
     async def slowed(self, error: Throttled, requested_at: datetime) -> Pace | None:
-        """Record that the request sent at `requested_at` was throttled, and return the new pace.
+        """Record that the exchange throttled the request sent at `requested_at`, and return the new pace.
 
-        Return None if the database does not answer within two seconds; the pace is recorded later, when it answers.
+        If the database does not answer within two seconds, the result is None. The pace is then recorded when the
+        database answers.
         """
         rest = error.retry_after or timedelta(0)
         recording = asyncio.create_task(
@@ -232,12 +252,12 @@ class Breaker:
         return None
 
     async def count(self, requests: int) -> None:
-        """Add to the number of requests made in this hour."""
+        """Add the number of requests to the count of this hour."""
         hour = self.now().replace(minute=0, second=0, microsecond=0)
         await self._in_thread(lambda: self.store.count_requests(self.exchange, hour, requests))
 
     async def _rest(self, error: FetchError) -> NoReturn:
-        """Pause all requests for the time that the exchange demands; always raises BreakerOpen."""
+        """Open the breaker for the pause that the exchange requested, and raise BreakerOpen."""
         demanded = error.retry_after if isinstance(error, Throttled) else None
         until = self.now() + max(demanded or self.pause, self.pause)
         health = await self._apply(lambda health: after_rest(health, self.now(), until, _reason(error)))
@@ -250,9 +270,9 @@ class Breaker:
         )
 
     async def _latest(self) -> Health | None:
-        """Read the breaker's state; None if the database does not answer in time.
+        """Return the current state of the breaker; None if the database does not answer in time.
 
-        All waiting requests share one reading. They stop waiting if the reading is late.
+        All requests that wait for the state share one query of the database.
         """
         if self._reading is None or self._reading.done():
             self._reading = asyncio.create_task(self._in_thread(lambda: self.store.load(self.exchange)))
@@ -284,7 +304,7 @@ def _open(health: Health, until: datetime) -> BreakerOpen:
 
 
 def _retrieved(task: asyncio.Task[Health]) -> None:
-    """Retrieve the task's exception, so that asyncio does not log it as never retrieved."""
+    """Retrieve the task's exception. Otherwise asyncio would log that the exception was never retrieved."""
     if not task.cancelled():
         task.exception()
 

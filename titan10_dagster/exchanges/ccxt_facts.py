@@ -1,4 +1,4 @@
-"""Facts about an exchange from ccxt itself: page size, rate limit and the charge for a page. No request is made."""
+"""Read facts about an exchange from ccxt: page size, rate limit and the cost of a page. No request is made."""
 
 from __future__ import annotations
 
@@ -16,24 +16,27 @@ _ANY_MARKET: Mapping[str, object] = {
 
 
 def exists(exchange: str) -> bool:
-    """Return whether ccxt has a class of this id."""
+    """Return whether ccxt has a class for this exchange id."""
     return exchange in async_support.exchanges
 
 
 def ancestors(exchange: str) -> tuple[str, ...]:
-    """Return the ids of the exchanges that the class is derived from, nearest first: binanceusdm gives ("binance",)."""
+    """Return the ids of the exchanges from which the exchange's ccxt class is derived, the nearest first.
+
+    For example, the result for "binanceusdm" is ("binance",).
+    """
     classes = getattr(async_support, exchange).__mro__[1:]
     return tuple(class_.__name__ for class_ in classes if class_.__name__ in async_support.exchanges)
 
 
 @cache
 def rate_limit_ms(exchange: str) -> float:
-    """Return ccxt's milliseconds between two requests of cost 1."""
+    """Return the milliseconds between two requests of cost 1 in ccxt's rate limiter."""
     return float(getattr(async_support, exchange)().rateLimit)
 
 
 def page_limit(exchange: str) -> int | None:
-    """Return the maximum number of spot candles per request; None if ccxt names no limit."""
+    """Return the maximum number of spot candles per request; None if ccxt has no such limit."""
     features: Mapping[str, Mapping[str, Mapping[str, int]]] = getattr(async_support, exchange)().features or {}
     spot = features.get("spot") or {}
     limit = (spot.get("fetchOHLCV") or {}).get("limit")
@@ -41,14 +44,15 @@ def page_limit(exchange: str) -> int | None:
 
 
 class _Charged(Exception):
-    """An exception that carries the cost passed to ccxt's throttle."""
+    """An exception that contains the cost of a request in ccxt's rate limiter."""
 
 
 def page_cost(exchange: str, limit: int) -> float:
-    """Return ccxt's charge for a page of `limit` candles, 1.0 if its class cannot build the request offline.
+    """Return the cost of a page of `limit` candles in ccxt's rate limiter.
 
-    The charge depends on the endpoint, which only ccxt's own `fetch_ohlcv` selects. The function therefore calls it and
-    stops at the throttle, before anything is sent.
+    The cost depends on the endpoint, and only ccxt's method `fetch_ohlcv` selects the endpoint. Therefore this function
+    calls `fetch_ohlcv` and stops it in the rate limiter, before anything is sent. If ccxt cannot build the request
+    without network access, the result is 1.0.
     """
 
     class Charging(getattr(ccxt, exchange)):  # type: ignore[misc]

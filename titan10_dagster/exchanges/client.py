@@ -1,7 +1,7 @@
 """The client of one exchange.
 
-It makes requests at the exchange's pace, and raises each error as one of `titan10_dagster.errors`. The exchange's wire
-format is handled by ccxt, made strict by `strict`.
+The client makes requests at the exchange's pace. It converts each error into an exception of `titan10_dagster.errors`.
+ccxt builds the requests and parses the answers. `strict.py` adds checks to ccxt, so that invalid answers raise errors.
 """
 
 from __future__ import annotations
@@ -49,14 +49,14 @@ from titan10_dagster.planning.pace import Pace
 TIMEOUT_MS = 20_000
 _COUNT_EVERY = 60.0  # seconds between two updates of the request count of all processes
 _COUNT_WITHIN = 2.0  # seconds that closing the client waits for the last count
-_ROUND_TRIP = 0.5  # seconds; enough for a distant exchange with slow answers
+_ROUND_TRIP = 0.5  # seconds from a request to its answer; enough for a distant exchange with slow answers
 UNPACED_CONCURRENCY = 32
 _CLOCK_SLACK = timedelta(minutes=5)
 _TIMEOUTS = (ccxt.RequestTimeout, TimeoutError)
 
 
 async def _always() -> None:
-    """Let every request pass, because there is no breaker."""
+    """Allow every request. This function is used if there is no breaker."""
 
 
 def requests_in_flight(spacing: float) -> int:
@@ -65,15 +65,17 @@ def requests_in_flight(spacing: float) -> int:
 
 
 class ExchangeClient:
-    """A client of an exchange; use it inside `async with`.
+    """A client of an exchange. Use it inside `async with`.
 
-    markets: the markets to fetch candles of. The client does not request the market list to learn about them.
-    base_url: scheme and host that replace those of every address (a reverse proxy, a sandbox).
-    proxy: an http://, https://, socks5:// or socks5h:// URL (socks5h resolves host names too). Without it, the
-        environment decides: HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY.
-    pace_share: the share of the allowed request rate to use. paced=False removes the pace (benchmarks).
-    breaker: the shared pace and request counts of all clients of the exchange; without it the client has its own.
-    now: the clock.
+    markets: the markets whose candles are fetched. The client itself does not request the market list for them.
+    base_url: the scheme and host of a reverse proxy or sandbox. They replace the scheme and host of every URL.
+    proxy: an http://, https://, socks5:// or socks5h:// URL. With socks5h, the proxy also resolves host names. If no
+        proxy is given, the variables HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY of the environment are used.
+    paced: False removes the limit of the pace, for benchmarks.
+    pace_share: the share of the allowed request rate to use.
+    breaker: keeps the pace and the request count that all clients of the exchange share. Without a breaker, the client
+        uses its own pace.
+    now: returns the current time (aware, UTC).
     """
 
     def __init__(
@@ -96,17 +98,18 @@ class ExchangeClient:
         self.markets: Mapping[str, Market] = {market.symbol: market for market in markets}
         self.counters = Counters()
         self.now = now
-        # Awaited before each request. It returns the new pace, or None if the pace has not changed, and may raise a
-        # FetchError.
+        # Is awaited before each request. It returns the current pace, or None if the pace was not read again. It raises
+        # a FetchError if the request is no longer allowed.
         self.confirm: Callable[[], Awaitable[Pace | None]] = _always
         self.pacer = Pacer(0)
-        self.clock_skew = timedelta(0)  # by how much this machine's clock was ahead when the markets were read
+        # How far this machine's clock was ahead of the exchange's clock when the market list was read.
+        self.clock_skew = timedelta(0)
         self.skipped_records: tuple[str, ...] = ()  # a sentence for each unreadable record of the last market list
         self._pace: Pace | None = None  # the last pace from the breaker
         self._banned: Banned | None = None
         self._base_url = base_url
         self._proxy = None if proxy is None else normalized(proxy)
-        self._proxies: dict[str, str | None] = {}  # proxies of the environment, by server
+        self._proxies: dict[str, str | None] = {}  # the proxy in the environment for each server
         self._timeout_ms = timeout_ms
         self._breaker = breaker
         self._share = pace_share if paced else None
@@ -121,14 +124,14 @@ class ExchangeClient:
 
     @property
     def ccxt(self) -> Any:
-        """The ccxt instance, which belongs to the running event loop."""
+        """Return the ccxt instance, which belongs to the running event loop."""
         if self._ccxt is None:
             raise RuntimeError(f"the client of {self.exchange} is not open: use `async with`")
         return self._ccxt
 
     @property
     def concurrency(self) -> int:
-        """The number of simultaneous requests with which the pace, and not the round trip, limits the speed."""
+        """Return the number of simultaneous requests that are needed to reach the pace despite slow answers."""
         if self._share is None:
             return UNPACED_CONCURRENCY
         return requests_in_flight(self.pacer.spacing)
@@ -155,7 +158,7 @@ class ExchangeClient:
         exchange, session = self.ccxt, self._session
         self._ccxt = self._session = None
         self._watch.stop()
-        # ccxt sleeps here so that TLS connections can close.
+        # ccxt sleeps for this many milliseconds, so that TLS connections can close.
         exchange.timeout_on_exit = 0 if (self._base_url or "").startswith("http:") else 250
         if session is not None:
             await session.close()
@@ -165,31 +168,31 @@ class ExchangeClient:
     async def fetch_page(self, series: Series, since: datetime, limit: int, until: datetime | None = None) -> Page:
         """Make one request for `limit` candles from `since`, without retries.
 
-        until: the end of the last candle. It is sent only if it is given, because most exchanges do not need it.
+        until: the end of the last requested candle. Most exchanges do not need `until`, so it is sent only if given.
 
         Raises:
-            Postponed: no request was made, because the pacer would have sent it after its deadline.
-            FetchError: the request failed; `failures.classify` decides how.
+            Postponed: no request was made, because its turn would have come after its deadline.
+            FetchError: the request failed. `failures.classify` determines the class of the error.
         """
         if series.symbol not in self.markets:
-            text = f"{self.exchange} {series.symbol}: not among the markets that this client was given"
+            text = f"{self.exchange} {series.symbol}: this client was created without a market for the symbol"
             raise UnknownSymbol(text, exchange=self.exchange, symbol=series.symbol)
         exchange, answer = self.ccxt, Answer(of_candles=True)
         token = current_answer.set(answer)
         try:
-            # A millisecond before the end, so that it does not matter whether the exchange includes the end.
+            # One millisecond is subtracted, so that exchanges that include the end return the same candles.
             end = {} if until is None else {"until": to_ms(until) - 1}
             returned = await exchange.fetch_ohlcv(series.symbol, series.timeframe.name, to_ms(since), limit, end)
             content = content_of(answer, returned, series.timeframe.ms)
         except TooLate:
-            text = f"{self.exchange} {series.symbol}: no time was left for its request; the next poll makes it"
+            text = f"{self.exchange} {series.symbol}: no time was left for the request; the next poll requests it again"
             raise Postponed(text, exchange=self.exchange, symbol=series.symbol) from None
-        except FetchError:  # raised before the request
+        except FetchError:  # the error was raised before the request
             raise
-        except Exception as error:  # noqa: BLE001  it is raised again as a FetchError
+        except Exception as error:  # noqa: BLE001  the error is raised again as a FetchError
             raise await self._failure(error, answer, series.symbol) from safe_cause(error)
         finally:
-            for release in answer.releases:  # of requests that were not made
+            for release in answer.releases:  # requests that were released but not made
                 self.pacer.end(release)
             current_answer.reset(token)
         _check_clock(self.exchange, answer)
@@ -206,33 +209,33 @@ class ExchangeClient:
         )
 
     async def fetch_markets(self) -> list[Market]:
-        """Return all spot markets, active or not, in as few requests as the exchange allows (mostly one).
+        """Return all spot markets, both active and inactive. Most exchanges need one request for this.
 
-        A record that cannot be read does not affect other markets; `skipped_records` names it.
+        A record that cannot be read is left out of the result. `skipped_records` has a sentence for each such record.
         """
         exchange, answer = self.ccxt, Answer()
         token = current_answer.set(answer)
         try:
             list_markets = self.venue.list_markets or _list_markets
             listed = await read_market_list(lambda: list_markets(exchange), self.venue, answer)
-        except FetchError:  # raised before the request
+        except FetchError:  # the error was raised before the request
             raise
-        except Exception as error:  # noqa: BLE001  it is raised again as a FetchError
+        except Exception as error:  # noqa: BLE001  the error is raised again as a FetchError
             raise await self._failure(error, answer, None) from safe_cause(error)
         finally:
-            for release in answer.releases:  # of requests that were not made
+            for release in answer.releases:  # requests that were released but not made
                 self.pacer.end(release)
             current_answer.reset(token)
         self.clock_skew = answer.skew
         _check_clock(self.exchange, answer)
         self.skipped_records = listed.skipped
         if not listed.markets:
-            text = f"{self.exchange}: its list of markets has no spot market. {listed.warning or ''}".rstrip()
+            text = f"{self.exchange}: the list of markets has no spot market. {listed.warning or ''}".rstrip()
             raise MalformedAnswer(text, exchange=self.exchange)
         return listed.markets
 
     async def _turn(self, cost: float) -> None:
-        """Wait until a request may be made."""
+        """Wait until a request of this cost is allowed."""
         release = await self.pacer.wait(cost, self._is_admitted)
         answer = current_answer.get()
         if answer is None:
@@ -241,9 +244,9 @@ class ExchangeClient:
             answer.releases.append(release)
 
     async def _is_admitted(self) -> bool:
-        """Check just before a request whether it may still be made; return False if the pace has changed.
+        """Check just before a request whether the request is still allowed. Return False if the pace has changed.
 
-        A request that waited for its turn is stopped here if this or another process was banned meanwhile.
+        If the exchange has banned this or another process while the request waited, an error is raised here.
         """
         if self._banned is not None:
             raise self._banned
@@ -269,7 +272,7 @@ class ExchangeClient:
         return failure
 
     async def _record_throttling(self, failure: Throttled, requested_at: datetime) -> None:
-        # Without the database this client still slows down, and the candles that it fetches can still land.
+        # If the database does not work, this client still slows down and can still write candles to the landing zone.
         with suppress(StoreError):
             pace = None if self._breaker is None else await self._breaker.slowed(failure, requested_at)
             if pace is not None:
@@ -296,13 +299,16 @@ class ExchangeClient:
             return self._proxy
         parts = urlsplit(url)
         server = f"{parts.scheme}://{parts.netloc}"
-        if server not in self._proxies:  # reading the environment takes 0.2 ms
+        if server not in self._proxies:  # results are kept, because reading the environment takes 0.2 ms
             self._proxies[server] = environment_proxy(server)
         return self._proxies[server]
 
 
 class _RequestCount:
-    """A counter that adds this client's requests to the count of all processes, once a minute and at the end."""
+    """A counter that adds the requests of this client to the count of all processes.
+
+    The requests are added once a minute and when the client is closed.
+    """
 
     def __init__(self, breaker: Breaker | None) -> None:
         self._breaker = breaker
@@ -310,13 +316,16 @@ class _RequestCount:
         self._task: asyncio.Task[None] | None = None
 
     def note(self, requests: int) -> None:
-        """Start an update in the background if a minute has passed. `requests`: all requests of the client so far."""
+        """Start an update in the background if the last update was more than a minute ago.
+
+        `requests`: the number of all requests of the client so far.
+        """
         is_due = time.monotonic() > self._counted_at + _COUNT_EVERY
         if is_due and (self._task is None or self._task.done()):
             self._start(requests)
 
     async def finish(self, requests: int) -> None:
-        """Count the last requests. If the database does not answer within two seconds, they are not counted."""
+        """Add the last requests to the count. They are not added if the database does not answer within two seconds."""
         if self._task is not None:
             await asyncio.wait([self._task], timeout=_COUNT_WITHIN)
         if self._task is None or self._task.done():
@@ -330,7 +339,7 @@ class _RequestCount:
             self._task = asyncio.create_task(self._count(self._breaker, requests))
 
     async def _count(self, breaker: Breaker, requests: int) -> None:
-        with suppress(StoreError):  # the next update includes them
+        with suppress(StoreError):  # after an error, the next update also adds these requests
             await breaker.count(requests - self._counted)
             self._counted = requests
 
@@ -338,7 +347,8 @@ class _RequestCount:
 def _end_request(pacer: Pacer) -> None:
     """Report to the pacer that a request of the current task has ended.
 
-    ccxt may make several requests for one list of markets at the same time. It does not matter which one is first.
+    For a list of markets, ccxt sometimes makes several requests at the same time. Then the oldest release is ended,
+    whichever request has ended.
     """
     answer = current_answer.get()
     if answer is not None and answer.releases:
@@ -346,14 +356,17 @@ def _end_request(pacer: Pacer) -> None:
 
 
 def _check_clock(exchange: str, answer: Answer) -> None:
-    """Raise Refused if this machine's clock is wrong, because candles that are still served would count as expired."""
+    """Raise Refused if this machine's clock is wrong by more than five minutes.
+
+    With a wrong clock, the wrong candles would be requested.
+    """
     skew = answer.skew
     if abs(skew) <= _CLOCK_SLACK:
         return
     minutes, way = abs(skew) / timedelta(minutes=1), "ahead of" if skew > timedelta(0) else "behind"
     raise Refused(
-        f"{exchange}: this machine's clock is off by {minutes:.0f} minutes ({way} the exchange's), so the wrong candles"
-        " would be requested: correct the clock (NTP), then run it again.",
+        f"{exchange}: this machine's clock is off by {minutes:.0f} minutes ({way} the exchange's clock), so the wrong"
+        " candles would be requested. Correct the clock (NTP), then start the run again.",
         exchange=exchange,
     )
 
@@ -361,22 +374,22 @@ def _check_clock(exchange: str, answer: Answer) -> None:
 def _stalled(exchange: str, symbol: str | None) -> Stalled:
     which = f"{exchange} {symbol}" if symbol else exchange
     return Stalled(
-        f"{which}: this process stood still while it waited for the answer, until the request timed out. It is made"
-        " again. If this happens often, the machine has too little CPU or memory.",
+        f"{which}: this process stood still while it waited for the answer, until the request timed out. The request"
+        " is made again. If this happens often, the machine has too little CPU or memory.",
         exchange=exchange,
         symbol=symbol,
     )
 
 
 def _an_address(api: Any) -> str:
-    """Return one of ccxt's addresses, which may be nested."""
+    """Return one of the exchange's URLs in ccxt. `api`: a URL, or a nested mapping of URLs."""
     while isinstance(api, Mapping):
         api = next(iter(api.values()))
     return str(api)
 
 
 def _rebased(api: Any, base_url: str) -> Any:
-    """Return ccxt's addresses with another scheme and host. Nested addresses stay nested."""
+    """Return the exchange's URLs in ccxt with another scheme and host. `api`: a URL, or a nested mapping of URLs."""
     if isinstance(api, Mapping):
         return {name: _rebased(address, base_url) for name, address in api.items()}
     return base_url.rstrip("/") + urlsplit(api).path if isinstance(api, str) else api

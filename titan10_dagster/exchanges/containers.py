@@ -6,16 +6,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-_DEEPEST = 4  # objects and lists around the records
-_MOST_NESTED = 20  # records that are searched for a container of their own; a few are enough
+_DEEPEST = 4  # the maximum number of objects and lists around the records
+_MOST_NESTED = 20  # the number of nested objects and lists that are searched at each level; a few are enough
 
 
 @dataclass(frozen=True, eq=False)
 class Container:
-    """The part of an answer that holds its records: a list of records or of names, or an object with a record per key.
+    """The part of an answer that contains the records.
 
-    If there are several, it is the longest one. answer: the whole answer. path: the keys and indexes that lead to the
-    container. items: pairs of a key or an index and its record.
+    It is a list of records, a list of names, or an object with one record for each key.
+
+    answer: the whole answer.
+    path: the keys and indexes that lead from the answer to the container.
+    items: the records, each with its key or index.
     """
 
     answer: Any
@@ -23,7 +26,7 @@ class Container:
     items: Sequence[tuple[Any, Any]]
 
     def with_items(self, items: Sequence[tuple[Any, Any]]) -> Any:
-        """Return the answer with only these items in the container."""
+        """Return a copy of the answer in which the container has only the given items."""
         return self._rebuilt(self.answer, self.path, items)
 
     def _rebuilt(self, node: Any, path: tuple[Any, ...], items: Sequence[tuple[Any, Any]]) -> Any:
@@ -35,7 +38,7 @@ class Container:
 
 
 def container_of(answer: Any) -> Container | None:
-    """Return the container of an answer's records, None if it has none."""
+    """Return the longest container of records in an answer; None if the answer has no container."""
     longest: Container | None = None
     for path, items in _containers(answer, ()):
         if longest is None or len(items) >= len(longest.items):
@@ -48,7 +51,7 @@ def _containers(node: Any, path: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, .
         return
     items = list(node.items()) if isinstance(node, dict) else list(enumerate(node))
     nested = [(key, item) for key, item in items if isinstance(item, (dict, list))]
-    # Most items of a list of records are objects, lists or names (gemini). Most values of a single record are not.
+    # A container has mostly objects, lists or (at Gemini) names of markets. A single record has mostly other values.
     names: list[str] = []
     if isinstance(node, list):
         names = [item for item in node if isinstance(item, str)]

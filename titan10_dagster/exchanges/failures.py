@@ -1,15 +1,17 @@
-"""Classify a failed request by the HTTP status, the exchange's message and ccxt's class together.
+"""Classify a failed request, based on the HTTP status, the exchange's message and the class of ccxt's exception.
 
-The class alone is misleading in both directions: 418, 403 and 451 arrive as subclasses of NetworkError, which suggests
-a retry, and a truncated body arrives as ExchangeError, which does not. The first matching rule decides:
+The class of the exception alone is misleading. For the statuses 418, 403 and 451, ccxt raises subclasses of
+NetworkError, although a retry would not help. For a truncated body, ccxt raises ExchangeError, although a retry would
+help. The first rule that applies determines the kind of the failure:
 
-1. a status that means a ban for this exchange (`Venue.bans`)
-2. no answer: a fault of the network, which is transient
-3. a code or sentence of the exchange (`Venue.phrases`), or of the protection in front of many (`COMMON_PHRASES`)
-4. ccxt's classes that it derives only from the exchange's message (`EXPLICIT_CLASSES`)
-5. HTTP 200 without the exchange's error format: a malformed answer
-6. the status (`STATUSES`), 5xx included
-7. ccxt's class (`CLASSES`)
+1. The status means a ban at this exchange (`Venue.bans`).
+2. There is no answer: the network failed, which is transient.
+3. The message has a known code or sentence of the exchange (`Venue.phrases`) or of a service such as Cloudflare
+   (`COMMON_PHRASES`).
+4. ccxt's exception has a class that ccxt derives only from the exchange's message (`EXPLICIT_CLASSES`).
+5. The status is 200, but the body does not have the exchange's error format: the answer is malformed.
+6. The status has a known meaning (`STATUSES`, or 5xx).
+7. ccxt's exception has a known class (`CLASSES`).
 """
 
 from __future__ import annotations
@@ -38,23 +40,25 @@ from titan10_dagster.errors import (
 from titan10_dagster.exchanges.venues.registry import venue_of
 from titan10_dagster.exchanges.venues.venue import ErrorPhrase, FailureKind, phrase
 
-# The longest pause that a run waits for. A longer pause ends the run, and the breaker stores when the pause ends.
+# A run waits for a pause of at most this length. A longer pause ends the run, and the breaker stores the end of the
+# pause.
 LONGEST_REST = timedelta(minutes=10)
 _LONGEST_BAN = timedelta(days=7)
 _QUOTED_CHARACTERS = 160
 
-# Within one JSON text; the words of an address do not count.
+# These patterns match only words within one JSON string. The words of a URL do not count.
 _MARKET = r'"[^<>"]{0,60}\b(symbol|pair|market|instrument)\b'
 _GONE = r"(delisted|removed|suspended|offline|closed|not exist|not (found|listed|supported))"
 
 COMMON_PHRASES: tuple[ErrorPhrase, ...] = (
-    # Cloudflare, in front of many exchanges: "The owner of this website has banned you temporarily", with HTTP 403.
+    # Cloudflare protects many exchanges. It bans with HTTP 403 and "The owner of this website has banned you
+    # temporarily".
     phrase(r"error code: 1015|cf-error-code\W+1015|you are being rate limited", FailureKind.BANNED),
-    # Plain words of answers for which ccxt knows no code, mostly with HTTP 200.
+    # Sentences in error answers for which ccxt knows no error code. Most of these answers have HTTP status 200.
     phrase(r"\bip( address)? (has been |is |was )?(banned|blocked)\b", FailureKind.BANNED),
     phrase(r"too many requests|rate limit exceeded", FailureKind.THROTTLED),
     phrase(r"\b(under|in|for|system|scheduled) maintenance\b", FailureKind.MAINTENANCE),
-    # "Trading pair is offline", "unknown market"
+    # Examples: "Trading pair is offline", "unknown market".
     phrase(rf"{_MARKET}[^<>\"]{{0,40}}\b{_GONE}\b", FailureKind.UNKNOWN_SYMBOL),
     phrase(
         r'"[^<>"]{0,60}\b(invalid|unknown|unsupported) ((trading|currency) )?(symbol|pair|market|instrument)\b',
@@ -62,8 +66,8 @@ COMMON_PHRASES: tuple[ErrorPhrase, ...] = (
     ),
 )
 
-# ccxt raises these only if it knows the exchange's code or sentence, so the HTTP status adds nothing. The order is from
-# special to general: the first matching class decides.
+# ccxt raises these classes only if it knows the exchange's code or sentence. Therefore the HTTP status gives no more
+# information. Special classes come before general classes, because the first class that matches determines the kind.
 EXPLICIT_CLASSES: tuple[tuple[type[Exception], FailureKind], ...] = (
     (ccxt.BadSymbol, FailureKind.UNKNOWN_SYMBOL),
     (ccxt.OnMaintenance, FailureKind.MAINTENANCE),
@@ -94,7 +98,7 @@ CLASSES: tuple[tuple[type[Exception], FailureKind], ...] = (
     (aiohttp.ClientError, FailureKind.TRANSIENT),
     (TimeoutError, FailureKind.TRANSIENT),
     (OSError, FailureKind.TRANSIENT),
-    # Exceptions of ccxt's parsing for an answer with an unexpected structure.
+    # ccxt's parser raises these exceptions if an answer has an unexpected structure.
     (LookupError, FailureKind.MALFORMED),
     (AttributeError, FailureKind.MALFORMED),
     (TypeError, FailureKind.MALFORMED),
@@ -112,9 +116,10 @@ def classify(
     symbol: str | None = None,
     now: datetime,
 ) -> FetchError:
-    """Return the error of `titan10_dagster.errors` for `error`; its text says what to do next.
+    """Return the exception of `titan10_dagster.errors` for `error`. Its message says what to do next.
 
-    `status` and `headers` are those of the answer, None and empty if there was none. `now` is aware, UTC.
+    `status`, `headers`: the HTTP status and headers of the answer; None and empty if there was no answer.
+    `now`: aware, UTC.
     """
     if isinstance(error, FetchError):
         return error
@@ -126,7 +131,7 @@ def classify(
 
 
 def kind_of(error: Exception, status: int | None, exchange: str) -> FailureKind:
-    """Return the meaning of the failure, by the rules of the module's docstring in their order."""
+    """Return the kind of the failure. The rules and their order are in the docstring of this module."""
     venue = venue_of(exchange)
     if status is not None and status in venue.bans.statuses:
         return FailureKind.BANNED
@@ -169,7 +174,7 @@ def _kind_of_status(status: int, error: Exception) -> FailureKind | None:
 
 
 def _retry_after(headers: Mapping[str, str], now: datetime) -> timedelta | None:
-    """Return the header's seconds or HTTP date as the time from now; None if it is absent or invalid."""
+    """Return the time from `now` that the header Retry-After requests; None if the header is absent or invalid."""
     text = ""
     for name, value in headers.items():
         if name.lower() == "retry-after":
@@ -188,7 +193,10 @@ def _span(now: datetime, until: datetime) -> timedelta:
 
 
 def _named_end(error: Exception, now: datetime) -> timedelta | None:
-    """Return the time left of a block, if the message has its end in milliseconds, as with binance and bingx."""
+    """Return the time from `now` to the end of a block; None if the message does not contain the end.
+
+    Binance and BingX send the end of a block in milliseconds since 1970.
+    """
     named = re.search(r"(?:banned until|unblocked after) (\d{13})", str(error))
     return _span(now, from_ms(int(named[1]))) if named else None
 
@@ -200,11 +208,11 @@ class _Where(TypedDict):
 
 
 _ELSEWHERE = (
-    "Requests are repeated less and less often. To get access, set a proxy or another base_url for this exchange, or"
-    " disable it."
+    "Requests are repeated less and less often. To get access, set a proxy or another base_url for this exchange."
+    " Otherwise disable the exchange."
 )
 _LOOK_UP = "Materialize the exchange's markets and correct the symbol in titan10.toml."
-_CHANGED = "The request is repeated. If this goes on, the exchange changed its format: update ccxt."
+_CHANGED = "The request is repeated. If the error persists, the exchange has changed its format: update ccxt."
 _REJECTED = (
     "Titan-10 does not repeat this request by itself. Read the exchange's answer, correct the settings or update ccxt,"
     " then launch the day again."
@@ -221,7 +229,7 @@ _SIMPLE: Mapping[FailureKind, tuple[type[FetchError], str, str]] = {
 
 @dataclass(frozen=True)
 class _Failure:
-    """One failed request, and the texts that describe it."""
+    """A failed request. The methods return an exception with a message that describes the failure."""
 
     error: Exception
     status: int | None
@@ -243,7 +251,7 @@ class _Failure:
         advice = f"No request is made before {until:%Y-%m-%d %H:%M:%S} UTC."
         if self.status == 403:
             advice += (
-                " The cause is either too many requests or a country that is not served: if it goes on after that"
+                " The cause is either too many requests or a country that is not served. If the ban persists after this"
                 " pause, set a proxy or another base_url for this exchange."
             )
         return Banned(self._text("has banned this address", advice), until=until, **self._where())
@@ -269,12 +277,15 @@ _LOGIN = re.compile(r"(?<=://)[^\s/?#]*@")
 
 
 def without_logins(text: str) -> str:
-    """Return the text with user and password removed from every address in it."""
+    """Return the text with the user names and passwords removed from all URLs."""
     return _LOGIN.sub("***@", text)
 
 
 def safe_cause(error: BaseException) -> BaseException | None:
-    """Return the error as a cause to raise from; None if it, or any of its causes, contains a user and password."""
+    """Return the error, so that it can be the cause of another exception.
+
+    If the error or any of its causes contains a user name and password, the result is None.
+    """
     link: BaseException | None = error
     while link is not None:
         if _LOGIN.search(f"{link} {link!r}"):
@@ -284,7 +295,10 @@ def safe_cause(error: BaseException) -> BaseException | None:
 
 
 def _quote(error: Exception) -> str:
-    """Return the class and the start of the message, because some exchanges put a page of HTML into it."""
+    """Return the class of the error and the start of its message.
+
+    The message is cut, because some exchanges send a whole HTML page.
+    """
     text = " ".join(without_logins(str(error)).split())
     shown = text if len(text) <= _QUOTED_CHARACTERS else text[:_QUOTED_CHARACTERS] + "..."
     return f"{type(error).__name__}: {shown}"

@@ -1,24 +1,31 @@
-"""Fetch slices of many series from one exchange, at its pace.
+"""Fetch slices of many series from one exchange, at the exchange's pace.
 
-One loop keeps as many requests under way as the pace allows, always for the earliest open candles of each series. Each
-answer goes to the `SeriesState` of its series. A slice lands as soon as it is settled in its state. Landing runs in a
-few threads, so that the disk does not delay requests. Memory therefore contains only the pages under way, their days,
-and the few slices that wait for the disk, independent of the length of the window.
+A loop keeps as many requests in progress as the pace needs. Each request is for the earliest open candles of a series,
+which are candles that are not known to exist or to be absent. The `SeriesState` of the series processes each answer.
 
-If a series has no candle in the first hour of the request or longer, its first candle is searched for, once. If it has
-no candle at the end of a day and the exchange lists the market as closed, its last candle is searched for. If the first
-candle is known and a whole day after it is empty, the exchange may no longer serve that day; `listing` finds out. The
-records contain the results, and no candle beyond them is requested.
+When all candles of a slice are known, the slice is settled and is written to the landing zone. A few threads write the
+files, so that the disk does not delay requests. Therefore the use of memory does not depend on the number of requested
+days: only the pages in progress, their days, and the few slices that wait for the disk are in memory.
+
+Searches for the bounds of a series:
+
+- If the first hour of the request (or a longer time) has no candle, the first candle of the series is searched for.
+  This happens at most once.
+- If the end of a day has no candle and the exchange lists the market as closed, the last candle is searched for.
+- If the first candle is known and a whole day after the first candle is empty, possibly the exchange no longer serves
+  this day. `listing` finds out.
+
+The fetch records contain the bounds that were found. No candles outside of the bounds are requested.
 
 | failure | what happens |
 |-|-|
 | TransientError | the page is requested again with exponential backoff and jitter; at the limit its symbol fails |
-| Throttled | all requests of the exchange rest (in the client's pacer); then the page is requested again |
-| Throttled until the retry limit | the breaker opens for the time that the exchange demands; everything stops |
-| Banned, Refused, BreakerOpen | everything stops, and the error is raised |
-| FetchError, if the exchange is known to answer one before the listing | the listing is searched for first |
-| UnknownSymbol, FetchError | its symbol fails: its complete slices still land, and the other symbols go on |
-| all symbols fail by the exchange's fault | an error of their common class is raised after the complete slices landed |
+| Throttled | all requests of the exchange pause (in the client's pacer), then the page is requested again |
+| Throttled, at the retry limit | the breaker opens for the time that the exchange requested; all requests stop |
+| Banned, Refused, BreakerOpen | all requests stop, and the error is raised |
+| FetchError, if the exchange sends errors for times before the listing | the first candle is searched for first |
+| UnknownSymbol, other FetchError | its symbol fails; its settled slices still land, and other symbols continue |
+| all symbols failed, and the exchange caused it | one error is raised after the settled slices landed |
 """
 
 from __future__ import annotations
@@ -52,9 +59,12 @@ from titan10_dagster.exchanges.requesting import Log, Requester
 from titan10_dagster.exchanges.retries import RetryLimits
 from titan10_dagster.exchanges.series_state import Bound, Finding, Reply, SeriesState
 
-_PAGES_AHEAD = 64  # pages of all series together; pages that arrive before an older one are kept in memory
-_MOST_PAGES_AHEAD = 16  # pages of one series; with more, many requests before the listing would be useless
-_COLLECT_AFTER = 50_000  # allocations
+# The maximum number of pages that are requested beyond the first open candle, for all series together. A page that
+# arrives before an older page is kept in memory.
+_PAGES_AHEAD = 64
+# The maximum for one series. With a higher number, many useless requests before the listing would be made.
+_MOST_PAGES_AHEAD = 16
+_COLLECT_AFTER = 50_000  # the number of allocations after which Python's cycle collector runs
 _STOPPING = (Banned, Refused, BreakerOpen)  # errors that end the requests of all symbols
 _COMMON_CLASSES: tuple[type[FetchError], ...] = (MalformedAnswer, Maintenance, TransientError)
 
@@ -65,11 +75,16 @@ Outcome = Reply | Finding
 class FetchReport:
     """The result of a fetch.
 
-    failed: the reason, by symbol.
-    requests: all requests, including those for slices that did not land. retries: requests that repeat another one.
-    seconds: elapsed time. parse_seconds, land_seconds: CPU time.
-    answer_seconds: how long the exchange took, summed over simultaneous requests.
-    listed: the starts of the first candles (aware, UTC) that were searched for and found, by symbol.
+    landed: the number of slices that were written to the landing zone.
+    failed: the error of each symbol that failed.
+    requests: the number of all requests, including requests for slices that did not land.
+    retries: the number of repeated requests.
+    candles: the number of candles in the landed slices.
+    seconds: the elapsed time.
+    parse_seconds, land_seconds: the CPU time for parsing answers and for writing slices.
+    answer_seconds: the sum of the exchange's answer times. The times of simultaneous requests are added up.
+    listed: for each symbol whose first candle was searched for and found, the start of this candle (aware, UTC).
+    empty: the symbols for which the exchange serves no candles at all.
     """
 
     landed: int
@@ -99,15 +114,15 @@ async def fetch_slices(
     log: Log,
     retry_limits: RetryLimits | None = None,
 ) -> FetchReport:
-    """Fetch slices of the client's exchange, and pass each one to `land` once it is complete.
+    """Fetch slices of the client's exchange, and pass each slice to `land` as soon as the slice is settled.
 
-    `land` is called in threads, for several slices at once. An error that it raises is raised here, and no further
-    slice lands. Candles that have not ended by `now` are left out. A slice whose symbol fails does not land.
+    Several threads call `land` at the same time. If `land` raises an error, the error is raised here, and no more
+    slices are passed on. Candles that have not ended at `now` are left out. Open slices of a failed symbol do not land.
 
     Raises:
-        Banned, Refused, BreakerOpen: no request may be made.
-        FetchError: every symbol failed and the exchange is at fault. Symbols that the exchange does not list are only
-            reported, even if no other symbol was requested.
+        Banned, Refused, BreakerOpen: requests are not allowed.
+        FetchError: all symbols failed, and the exchange or the network caused it. If the exchange does not list a
+            symbol, this is only reported in `failed`, even if no other symbol was requested.
     """
     fetch = _Fetch(
         client,
@@ -122,9 +137,9 @@ async def fetch_slices(
 
 @contextmanager
 def _rare_collections() -> Iterator[None]:
-    """Run Python's cycle collector less often.
+    """Run Python's cycle collector less often inside `with`.
 
-    Each page is a thousand lists without a cycle; collecting took 1.4 of 3.8 ms per page.
+    A page has a thousand lists but no reference cycle. The collector took 1.4 of 3.8 ms per page.
     """
     before = gc.get_threshold()
     gc.set_threshold(max(_COLLECT_AFTER, before[0]), *before[1:])
@@ -135,7 +150,7 @@ def _rare_collections() -> Iterator[None]:
 
 
 class _Fetch:
-    """The loop: start requests, wait for an answer, process it, land settled slices."""
+    """A running fetch. Its loop starts requests, waits for answers, processes them and passes on settled slices."""
 
     def __init__(
         self,
@@ -155,7 +170,7 @@ class _Fetch:
         self._pending: dict[asyncio.Task[Reply] | asyncio.Task[Finding], SeriesState] = {}
         self._failed: dict[str, FetchError] = {}
         self._probing = False
-        self._healthy = False  # the exchange has answered since it last failed
+        self._healthy = False  # whether the exchange has answered since its last failure
         self._retries = 0
         self._began = asyncio.get_running_loop().time()
         self._before = replace(client.counters)
@@ -191,7 +206,7 @@ class _Fetch:
             await self._landing.wait()
 
     def _fill(self) -> None:
-        """Start requests for the series in turn, each for the oldest open candles of a series."""
+        """Start requests for the series in turn. Each request is for the oldest open candles of its series."""
         most = 1 if self._probing else self._client.concurrency
         while self._ready and len(self._pending) < most:
             state = self._ready.popleft()
@@ -235,7 +250,7 @@ class _Fetch:
             self._make_ready(state)
 
     async def _learn_bound(self, state: SeriesState, finding: Finding) -> None:
-        """Record a bound. The series' candles land even if the bound was not found."""
+        """Record the result of a search for a bound. If the bound was not found, the candles still land."""
         state.learn_bound(finding)
         if isinstance(finding.error, (*_STOPPING, Throttled)):
             await self._fail(state, finding.error)
@@ -244,8 +259,8 @@ class _Fetch:
             return
         elif finding.error is not None:
             self._requester.log.warning(
-                f"{state.series}: the search for its {finding.bound.name.lower()} date failed; its candles are stored"
-                f" without it. {finding.error}"
+                f"{state.series}: the search for the {finding.bound.name.lower()} date failed. The candles are stored"
+                f" without this date. {finding.error}"
             )
         self._land_settled(state)
         self._make_ready(state)
@@ -261,7 +276,7 @@ class _Fetch:
             self._healthy = True
 
     async def _fail(self, state: SeriesState, error: FetchError) -> None:
-        """End the requests of a symbol, and report its error to the breaker."""
+        """Stop the requests of a symbol, and report its error to the breaker."""
         if isinstance(error, _STOPPING):
             await self._breaker.learn(error)
             raise error
@@ -323,7 +338,10 @@ def _states(slices: Iterable[Slice], client: ExchangeClient, now: datetime) -> l
 
 
 def pages_ahead(series: int) -> int:
-    """Return how many pages a series may request beyond its first open candle, if there are this many series."""
+    """Return the number of pages that each series can request beyond its first open candle.
+
+    `series`: the number of series of the fetch.
+    """
     return min(max(2, _PAGES_AHEAD // max(1, series)), _MOST_PAGES_AHEAD)
 
 
@@ -336,24 +354,29 @@ async def _cancel(tasks: Iterable[asyncio.Task[Reply] | asyncio.Task[Finding]]) 
 def _not_requested(series: Series) -> FetchError:
     return FetchError(
         f"{series}: the fetch ended although candles were still open. This is a fault of Titan-10: please report it"
-        " with the partitions that were requested. The slices that landed are kept.",
+        " with the requested partitions. The slices that landed are kept.",
         exchange=series.exchange,
         symbol=series.symbol,
     )
 
 
 def _is_systemic(failed: Mapping[str, FetchError]) -> bool:
-    """Return whether the exchange is at fault when every symbol failed.
+    """Return whether the exchange or the network caused the failure of all symbols.
 
-    It is at fault if it could not answer, or if it rejected the requests of several symbols. A single rejected symbol
-    may be delisted. A symbol that it does not list shows nothing about the exchange.
+    This is the case if the exchange could not answer, or if it rejected the requests of several symbols. A single
+    rejected symbol is possibly delisted. A symbol that the exchange does not list shows nothing about the exchange.
+
+    `failed`: the error of each symbol. All symbols have failed.
     """
     errors = [error for error in failed.values() if not isinstance(error, UnknownSymbol)]
     return len(errors) > 1 or any(isinstance(error, (TransientError, Throttled)) for error in errors)
 
 
 def _systemic(exchange: str, failed: Mapping[str, FetchError]) -> FetchError:
-    """Return one error for all symbols, of the most specific class that they have in common."""
+    """Return one error for all symbols.
+
+    Its class is the most specific class that all errors have in common. UnknownSymbol errors are not considered.
+    """
     errors = [error for error in failed.values() if not isinstance(error, UnknownSymbol)]
     common = FetchError
     for class_ in _COMMON_CLASSES:
@@ -364,7 +387,7 @@ def _systemic(exchange: str, failed: Mapping[str, FetchError]) -> FetchError:
     more = f" And {len(failed) - 3} more." if len(failed) > 3 else ""
     return common(
         f"{exchange}: every symbol failed ({len(failed)} of {len(failed)}), so the exchange or the network is at fault,"
-        f" not one symbol. {some}{more} The slices that landed are kept: launch the same partitions again when the"
+        f" not one symbol. {some}{more} The slices that landed are kept. Launch the same partitions again when the"
         " exchange answers.",
         exchange=exchange,
         status=errors[0].status,

@@ -1,4 +1,4 @@
-"""Threads that write fetched slices to the landing zone while the event loop continues to request pages."""
+"""Threads that write fetched slices to the landing zone. Meanwhile the event loop continues to request pages."""
 
 from __future__ import annotations
 
@@ -13,16 +13,18 @@ from typing import Self
 
 from titan10_dagster.candles.fetched import FetchedSlice
 
-_MOST_WAITING = 64  # the most slices that wait for the disk; at this number no new page is requested
-_THREADS = 4  # a disk syncs four files at once as fast as one: measured 0.4 ms each instead of 5.5 ms
+_MOST_WAITING = 64  # the maximum number of slices that wait for the disk; at this number no new page is requested
+_THREADS = 4  # a disk syncs four files as fast as one file: measured 0.4 ms for each file instead of 5.5 ms
 
 
 class LandingThreads:
-    """Threads that land slices.
+    """Threads that pass slices to the function `land`. Use the object inside `async with`.
 
-    The end of `async with` waits until all given slices have landed. `wait`, or the end of `async with`, raises an
-    error of landing; after an error no further slice lands.
-    landed, candles: how many have landed. seconds: CPU time.
+    At the end of `async with`, the object waits until all slices have landed. If `land` raises an error, no more slices
+    land. The error is raised by `wait` or at the end of `async with`.
+
+    landed, candles: the numbers of slices and candles that have landed.
+    seconds: the CPU time that was needed to land the slices.
     """
 
     def __init__(self, land: Callable[[FetchedSlice], None]) -> None:
@@ -48,7 +50,7 @@ class LandingThreads:
         self._waiting.append(loop.run_in_executor(self._threads, context.run, self._write, fetched))
 
     async def wait(self, most: int = _MOST_WAITING) -> None:
-        """Wait until at most this many slices have not landed."""
+        """Wait until at most `most` slices are left that have not landed."""
         while self._waiting and (len(self._waiting) > most or self._waiting[0].done()):
             await self._waiting.popleft()
 

@@ -1,24 +1,27 @@
-"""Find the first and the last candle that an exchange has of a series.
+"""Find the first and the last candle of a series at an exchange.
 
-ccxt's `market['created']` is not the listing date (ccxt PR 26551), so the first candle is searched for with requests:
+ccxt's `market['created']` is not the listing date (ccxt PR 26551). Therefore the first candle is searched for with
+requests, in two steps:
 
-1. for 1d candles: a few dozen requests at most, and a single one if the exchange counts forward from `since`
-2. for the series' own candles around the day that was found
+1. Request 1d candles. This takes at most a few dozen requests. If the exchange counts forward from `since`, one request
+   is enough.
+2. Request candles of the series' own timeframe around the day that was found.
 
-Both steps accept only results that the survey proves: a first row is accepted once everything before it is proven
-absent, a last row once everything after it is. The two results must agree. Otherwise an answer that lost rows would
-make existing candles look like candles from before the listing.
+Both steps accept only results that the survey proves. A first candle is accepted if all earlier candles are proven to
+be absent. A last candle is accepted if all later candles are proven to be absent. The results of both steps must agree.
+Otherwise an answer that lost rows would make existing candles look like candles before the listing.
 
-They also disagree if an exchange no longer serves old minutes but still serves their days. It then answers `[]` without
-an error, which looks like a lack of trades. Traded days are therefore compared with the series' own candles. A traded
-day without any own candle is no longer served, and neither are earlier days. A traded day with an own candle is still
-served, and so are later days. Bisection finds the border between the two kinds of days. A border within the day of the
-listing counts as the listing, because a 1d candle does not show the minute in which trading began.
+The steps also disagree if an exchange still serves old 1d candles but no longer serves the minutes of these days. For
+such a minute the exchange answers `[]` without an error, which looks like a lack of trades. Therefore days with trades
+are checked for candles of the series' own timeframe. If a day with trades has no such candle, the exchange no longer
+serves this day and all earlier days. If the day has such a candle, the exchange serves this day and all later days. A
+bisection finds the border. If the border is within the day of the listing, it counts as the listing, because a 1d
+candle does not show the minute in which trading began.
 
-If an exchange answers with an error to every page that begins before the first candle, bisection finds the earliest
-start without an error, for days and for the series' own candles. The wording of that error is not documented (ccxt PR
-21686), so the error alone proves nothing. If days and own candles begin on the same day, that day is the listing. If
-days begin earlier, it is the retention horizon.
+Some exchanges answer with an error if a page begins before the first candle. For these exchanges, a bisection finds the
+earliest start without an error, for 1d candles and for the series' own timeframe. The error alone proves nothing,
+because its wording is not documented (ccxt PR 21686). If both timeframes begin on the same day, the result is the
+listing. If the 1d candles begin earlier, the result is the retention horizon.
 """
 
 from __future__ import annotations
@@ -45,7 +48,7 @@ class RequestPage(Protocol):
     async def __call__(self, series: Series, since: datetime, limit: int, until: datetime | None = None) -> Page: ...
 
 
-# A market that has had no candles for less than this may only be halted.
+# If the last candle of a market is more recent than this, the market is possibly only halted.
 HALT = timedelta(days=1)
 
 _BEGINNING = datetime(2011, 1, 1, tzinfo=UTC)
@@ -55,16 +58,16 @@ _DAILY = Timeframe.parse("1d")
 
 
 def serves_oldest_candles(venue: Venue) -> bool:
-    """Return whether the exchange also serves its oldest candles."""
+    """Return whether the exchange serves candles of any age, so that the oldest candles can be requested."""
     return venue.depth is None and not venue.no_since
 
 
 class BeginningKind(Enum):
-    """The reason why a series has no candle before its first candle.
+    """The reason why the exchange serves no candle of a series before the first served candle.
 
-    LISTED: the symbol was not traded yet. NO_LONGER_SERVED: the symbol was traded, but the exchange no longer serves
-        those candles.
-    UNEXPLAINED: the exchange's answers contradict each other.
+    LISTED: the symbol was not traded yet.
+    NO_LONGER_SERVED: the symbol was traded, but the exchange no longer serves the candles of this time.
+    UNEXPLAINED: the answers of the exchange contradict each other.
     """
 
     LISTED = auto()
@@ -73,13 +76,17 @@ class BeginningKind(Enum):
 
 
 def is_rejection(error: FetchError | None) -> bool:
-    """Return whether the exchange rejected the request for no known reason."""
+    """Return whether the exchange rejected the request for a reason that Titan-10 does not know."""
     return type(error) is FetchError and error.status is not None
 
 
 @dataclass(frozen=True)
 class Beginning:
-    """The start of the first candle of a series that an exchange serves (aware, UTC); None if it is not known."""
+    """The beginning of the candles of a series that an exchange serves.
+
+    how: the reason why there are no earlier candles.
+    instant: the start of the first candle (aware, UTC); None if it is not known.
+    """
 
     how: BeginningKind
     instant: datetime | None
@@ -87,7 +94,10 @@ class Beginning:
 
 @dataclass(frozen=True)
 class End:
-    """The end of the last candle (aware, UTC) that an exchange serves of a series; None if it serves no candle."""
+    """The end of the candles of a series that an exchange serves.
+
+    `instant`: the end of the last candle (aware, UTC); None if the exchange serves no candles of the series.
+    """
 
     instant: datetime | None
 
@@ -102,14 +112,16 @@ async def first_candle(
     honours_since: bool | None = None,
     listed: datetime | None = None,
 ) -> Beginning | None:
-    """Return the beginning of the series; None if it has no candle or the exchange's answers cannot prove it.
+    """Return the beginning of the series.
+
+    The result is None if the series has no candle, or if the answers of the exchange do not prove the beginning.
 
     Args:
-        request: requests one page. Its errors are passed on.
-        silent_until: the end of the silence to explain. If the exchange serves candles from before it, None is returned
-            too, even if it no longer serves still earlier candles.
-        listed: the first candle, if it is known; then only the retention horizon is searched for.
-        honours_since: what is known about the exchange's answers, see `pages.Survey`.
+        request: a function that requests one page. Its errors are passed on.
+        silent_until: the end of the silence that the beginning should explain. If the exchange serves candles before
+            this time, the result is None too.
+        listed: the first candle, if it is known. Then only the retention horizon is searched for.
+        honours_since: whether the exchange returns candles from `since` on, if this is known (see `Survey`).
     """
     if not serves_oldest_candles(venue):
         return None
@@ -120,9 +132,10 @@ async def first_candle(
 async def last_candle(
     request: RequestPage, venue: Venue, series: Series, now: datetime, *, honours_since: bool | None = None
 ) -> End | None:
-    """Return where the series ends if that is at least HALT ago or if it has no candle at all, else None.
+    """Return the end of a series that is no longer traded.
 
-    None is also returned if the answers cannot prove it. For the arguments, see `first_candle`.
+    The result is an End if the last candle ended at least HALT ago, or if the series has no candle at all. It is None
+    if the series is still traded, or if the answers do not prove the end. For the arguments, see `first_candle`.
     """
     if not serves_oldest_candles(venue):
         return None
@@ -131,7 +144,11 @@ async def last_candle(
 
 @dataclass
 class _Search:
-    """One search for a bound. Facts about the exchange's paging that a survey finds are passed to the next survey."""
+    """A search for the first or the last candle of a series.
+
+    `honours_since`: whether the exchange returns candles from `since` on. If one survey of the search finds out, the
+        next survey uses the result.
+    """
 
     request: RequestPage
     venue: Venue
@@ -146,11 +163,12 @@ class _Search:
             return Beginning(BeginningKind.LISTED, from_ms(days[0])) if days else None
         earliest = to_ms(_BEGINNING)
         if not self.venue.refuses_before_listing:
-            # Start a day earlier, which must be empty: some exchanges' days do not begin at midnight UTC.
+            # The search begins a day earlier, because the days of some exchanges do not begin at midnight UTC.
             earliest = max(days[0] - _DAY_MS, earliest)
         start = await self._accepted(self.series, earliest)
         times = await self._times(self.series, start, max(days[0], start) + 2 * _DAY_MS, to_first=True)
-        # A page of days begins at midnight UTC. If days begin at another hour, the page leaves out the day before it.
+        # A page of 1d candles begins at midnight UTC. If the exchange's days begin at another hour, the page does not
+        # contain the day that began before midnight.
         earliest_day = days[0] if days[0] % _DAY_MS == 0 else days[0] - _DAY_MS
         if times and earliest_day <= times[0] < days[0] + _DAY_MS:
             return Beginning(BeginningKind.LISTED, from_ms(times[0]))
@@ -162,9 +180,10 @@ class _Search:
         return await self.memory(from_ms(days[0]), silent_until)
 
     async def _accepted(self, series: Series, since: int) -> int:
-        """Return the earliest start, not before `since`, that the exchange answers without an error.
+        """Return the earliest start for which the exchange answers without an error. It is not before `since`.
 
-        Raises the error if the newest start is rejected too.
+        Raises:
+            FetchError: the exchange rejects the newest possible start too.
         """
         if not self.venue.refuses_before_listing or await self._refusal(series, since) is None:
             return since
@@ -188,7 +207,11 @@ class _Search:
         return None
 
     async def memory(self, listed: datetime, silent_until: datetime) -> Beginning | None:
-        """Return the first candle still served, if the last traded day before `silent_until` is no longer served."""
+        """Return the first candle that the exchange still serves; None if it has not deleted the silent candles.
+
+        The last day with trades before `silent_until` is checked. If the exchange still serves candles of this day, it
+        has not deleted the candles after this day either.
+        """
         if self.series == self._daily:
             return None
         end = to_ms(silent_until)
@@ -204,9 +227,9 @@ class _Search:
         return await self._edge([*later, today])
 
     async def _edge(self, days: Sequence[int]) -> Beginning:
-        """Return the first candle of the series' own timeframe on traded days.
+        """Return the first candle of the series' own timeframe on the given days. `days`: days with trades (ms).
 
-        Bisection finds the first day that still has one.
+        A bisection finds the first day with such a candle.
         """
         low, high, first = 0, len(days), list[int]()
         while low < high:
@@ -233,7 +256,10 @@ class _Search:
         return End(end) if self.now - end >= HALT else None
 
     async def _last_days(self) -> list[int] | None:
-        """Return the newest days with a candle (ms), searched backwards; None if the answers prove nothing."""
+        """Return the newest page of days with a candle (ms). The search goes from now into the past.
+
+        The list is empty if the series has no candle. The result is None if the answers prove nothing.
+        """
         end, beginning = to_ms(self.now), to_ms(_BEGINNING)
         is_proven = True
         while end > beginning:
@@ -259,11 +285,13 @@ class _Search:
         traded: bool = False,
         edges: bool = False,
     ) -> list[int] | None:
-        """Return the starts of the candles in [start, end), in ms, ascending; None if the answers prove nothing.
+        """Return the starts of the candles from `start` to `end` (exclusive), in ms, ascending.
 
-        to_first: stop as soon as the first candle is proven; later candles may be missing from the result.
-        traded: only candles with a volume.
-        edges: the candle at `start` may exist, so it needs as much evidence as the others.
+        If the answers prove nothing, the result is None.
+
+        to_first: whether to stop when the first candle is proven. Then the result possibly lacks later candles.
+        traded: whether to return only candles with a volume above zero.
+        edges: whether the absence of the first and the last candle needs the stronger proof for boundary candles.
         """
         survey = survey_of(
             self.venue,

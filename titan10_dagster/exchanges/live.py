@@ -1,8 +1,8 @@
-"""Request the newest candles of many series of one exchange: one request each, without retries.
+"""Poll the newest candles of many series of one exchange, with one request for each series.
 
-The next poll follows in a minute. A poll therefore retries nothing, and makes no request after its time is over, even
-if it had to wait for the pace or for a pause that the exchange demanded. The next poll begins with the skipped series.
-The circuit breaker learns once per poll: a poll in which nothing was answered is one failure.
+The next poll follows in a minute. Therefore a poll repeats no request, and makes no request after its time has ended,
+whatever it had to wait for. The next poll begins with the skipped series. One result is reported to the circuit breaker
+for the whole poll. If no request was answered, the poll counts as one failure.
 """
 
 from __future__ import annotations
@@ -35,14 +35,17 @@ from titan10_dagster.planning.live import LivePlan
 
 log = logging.getLogger(__name__)
 
-_RECORD_WITHIN = 5.0  # seconds
+_RECORD_WITHIN = 5.0  # seconds that a poll waits until the database has recorded the result
 
 
 @dataclass(frozen=True, eq=False)
 class LiveAnswer:
-    """The finished candles of a plan's window, by time; they may break rules.
+    """The answer to the request of one plan.
 
-    requested_at: just before the request was sent (aware, UTC). seconds: how long the exchange took.
+    candles: the candles in the plan's window that have ended, sorted by time. They were not checked against the candle
+        rules yet.
+    requested_at: the time just before the request was sent (aware, UTC).
+    seconds: how long the exchange took to answer.
     """
 
     plan: LivePlan
@@ -52,7 +55,7 @@ class LiveAnswer:
 
     @property
     def covered(self) -> datetime:
-        """The time up to which the series has been polled."""
+        """Return the time up to which the series has been polled."""
         if not len(self.candles):
             return self.plan.covered(None)
         step = self.plan.window.series.timeframe.delta
@@ -63,8 +66,10 @@ class LiveAnswer:
 class LivePoll:
     """The result of one poll of an exchange.
 
-    failed: the reason, by symbol. blocked: why no further request may be made. postponed: plans without an answer that
-        do not count as failures, because the time was over or this process stood still.
+    failed: the error of each symbol that failed.
+    blocked: the error that forbids more requests; None if requests are allowed.
+    postponed: the plans without an answer that do not count as failures. Either the time of the poll had ended, or this
+        process stood still.
     """
 
     answers: list[LiveAnswer] = field(default_factory=list)
@@ -75,12 +80,14 @@ class LivePoll:
 
 
 async def poll(client: ExchangeClient, plans: Sequence[LivePlan], *, breaker: Breaker, seconds: float) -> LivePoll:
-    """Make one request for each plan, the series that is furthest behind first. Make no request after `seconds`.
+    """Make one request for each plan. The series whose candles end earliest comes first.
 
-    Errors of the exchange are not raised; see `LivePoll`.
+    Errors of the exchange are not raised but are part of the result.
+
+    `seconds`: after this time, no more requests are made.
 
     Raises:
-        DatabaseUnavailable: the breaker's state was not known in time.
+        DatabaseUnavailable: the database did not return the state of the breaker in time.
     """
     before, end = client.requests, time.monotonic() + seconds
     running = _Poll(client, breaker, deque(sorted(plans, key=lambda plan: plan.resumed)), LivePoll())
@@ -104,11 +111,12 @@ class _Poll:
     result: LivePoll
 
     async def requests(self, end: float) -> None:
-        """Make the requests, if the breaker allows it, until the instant `end` (time.monotonic)."""
+        """Make the requests that the breaker allows, until the instant `end` (time.monotonic)."""
         if not self.waiting:
             return
         probing = await self._is_probe(end)
-        if probing:  # any plan may be the test request, because the plan furthest behind may be one that always fails
+        if probing:
+            # The test request is chosen at random, because the request of the first plan possibly fails every time.
             self.waiting.rotate(random.randrange(len(self.waiting)))
         self.client.confirm, self.client.pacer.deadline = self.breaker.confirm, end
         workers = 1 if probing else self.client.concurrency
@@ -119,7 +127,10 @@ class _Poll:
             async with asyncio.timeout(end - time.monotonic()):
                 return await self.breaker.admit()
         except TimeoutError:
-            text = f"{self.client.exchange}: the database did not give the breaker's state in time; nothing was polled"
+            text = (
+                f"{self.client.exchange}: the database did not return the state of the breaker in time, so nothing was"
+                " polled"
+            )
             raise DatabaseUnavailable(text) from None
 
     async def _work(self, end: float, *, probing: bool) -> None:
@@ -134,7 +145,7 @@ class _Poll:
                 return
 
     def _has_failed(self) -> bool:
-        """Return whether a request failed. A rejected symbol is no failure: the exchange answered the test request."""
+        """Return whether a request failed. A rejected symbol does not count, because the exchange answered."""
         return any(signal_of(error) is not HealthSignal.REJECTED for error in self.result.failed.values())
 
     async def _request(self, plan: LivePlan) -> None:
@@ -147,7 +158,7 @@ class _Poll:
             result.postponed.append(plan)
         except (Banned, BreakerOpen, Refused) as error:
             first, result.blocked = result.blocked is None, result.blocked or error
-            if first:  # other processes must see this at once
+            if first:  # reported at once, so that other processes make no more requests
                 await self._record(self.breaker.learn(error))
         except FetchError as error:
             result.failed[window.series.symbol] = error
@@ -155,12 +166,12 @@ class _Poll:
             result.answers.append(LiveAnswer(plan, _finished(page, plan), page.requested_at, page.seconds))
 
     async def report(self) -> None:
-        """Report the result of the whole poll to the breaker. Raises BreakerOpen if it opens."""
+        """Report the result of the whole poll to the breaker. Raise BreakerOpen if this opens the breaker."""
         if self.result.blocked is None:
             await self._record(self._learn())
 
     async def _learn(self) -> None:
-        """Record one success or one failure for all requests together, and the first error as the last error."""
+        """Record one success or one failure for the whole poll. The first error becomes the breaker's last error."""
         errors = list(self.result.failed.values())
         if errors:
             await self.breaker.noted(errors[0])
@@ -168,7 +179,7 @@ class _Poll:
             await self.breaker.succeeded()
             return
         for error in errors:
-            # A poll retries nothing, so a throttled request counts as a failure.
+            # A poll repeats no request, so a throttled request counts as a failure.
             if signal_of(error) in (HealthSignal.FAILED, HealthSignal.THROTTLED):
                 await self.breaker.failed(error)
                 return
@@ -176,7 +187,10 @@ class _Poll:
             await self.breaker.succeeded()
 
     async def _record(self, recording: Coroutine[None, None, None]) -> None:
-        """Wait a short time until the database has recorded the result. The candles still have to be stored."""
+        """Wait at most a few seconds until the database has recorded the result.
+
+        The wait is short, because the candles of the poll still have to be stored in this minute.
+        """
         try:
             async with asyncio.timeout(_RECORD_WITHIN):
                 await recording
@@ -187,7 +201,7 @@ class _Poll:
 
 
 def _finished(page: Page, plan: LivePlan) -> Candles:
-    """Return the page's candles that lie in the window and ended before the request was sent, by time."""
+    """Return the candles of the page that are in the plan's window and had ended before the request, sorted by time."""
     window = plan.window
     candles = Candles.from_rows(page.rows).between(window.start, window.end)
     return candles.drop_unfinished(window.series.timeframe, page.requested_at).drop_repeats()

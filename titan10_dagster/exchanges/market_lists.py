@@ -1,9 +1,9 @@
-"""Read an exchange's market list record by record, within bounds.
+"""Read the market list of an exchange. Records that cannot be read are skipped.
 
-ccxt parses a list as a whole: a single record with another structure raises an error, and the whole list is lost. If
-parsing fails although all answers were received, ccxt's own parsing runs again on parts of the same answers, without a
-request: first with a hundred records at a time, then one by one in parts that fail. The records that fail are skipped
-and named. The same applies to records that ccxt parses but that cannot be markets.
+ccxt parses a market list as a whole. If a single record has another structure, ccxt raises an error and returns no
+market. In this case ccxt parses parts of the same answers again, without a new request. The first parts have a hundred
+records each. If a part fails, its records are parsed one by one. A record that fails is skipped and reported. A record
+that ccxt parses but that cannot be a market is skipped and reported too.
 """
 
 from __future__ import annotations
@@ -25,16 +25,17 @@ from titan10_dagster.exchanges.pacing import TooLate
 from titan10_dagster.exchanges.strict import Answer
 from titan10_dagster.exchanges.venues.venue import Venue
 
-_PART = 100  # records
-_LONGEST_NAME = 64  # characters; the longest known names, those of options, have about 30
+_PART = 100  # the number of records in a part
+_LONGEST_NAME = 64  # characters; the longest known names are names of options with about 30 characters
 _NAMES = ("symbol", "id", "base", "quote", "baseId", "quoteId")
-_NAMED = 10  # the most skipped records that are named
-_FEWEST_EXCEPTIONS = 1  # records that may lack a field that all others have
-# Control and format characters, line separators, and halves of surrogate pairs: no name on a screen or in a table has
-# them, and two names that differ only in them look the same.
+_NAMED = 10  # the maximum number of skipped records in a message
+# A field counts as a field of nearly all records if at most this many records, or one in a hundred, do not have it.
+_FEWEST_EXCEPTIONS = 1
+# Control characters, format characters, line separators, and halves of surrogate pairs. They are invisible, so two
+# names that differ only in these characters would look the same.
 _UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-# A field of the exchange's own record that holds the name of an asset. If the field is null, ccxt derives an asset from
-# the market's id and so invents a market.
+# The possible names of a field with the name of an asset in the exchange's own records. If such a field is null, ccxt
+# derives an asset from the market's id, and the result is a market that does not exist.
 _ASSET_FIELD = re.compile(r"(base|quote)[-_]?(asset|coin|currency|ccy)?([-_]?id)?", re.IGNORECASE)
 
 ListMarkets = Callable[[], Awaitable[Iterable[Any]]]
@@ -42,14 +43,14 @@ ListMarkets = Callable[[], Awaitable[Iterable[Any]]]
 
 @dataclass(frozen=True)
 class MarketList:
-    """The markets of an exchange by symbol, and a sentence for each record that was skipped."""
+    """The markets of an exchange, sorted by symbol. `skipped`: a sentence for each record that was skipped."""
 
     markets: list[Market]
     skipped: tuple[str, ...] = ()
 
     @property
     def warning(self) -> str | None:
-        """Return a sentence about the skipped records; None if there are none."""
+        """Return a sentence about the skipped records; None if no record was skipped."""
         if not self.skipped:
             return None
         more = f"; and {len(self.skipped) - _NAMED} more" if len(self.skipped) > _NAMED else ""
@@ -59,10 +60,14 @@ class MarketList:
 
 
 async def read_market_list(list_markets: ListMarkets, venue: Venue, answer: Answer) -> MarketList:
-    """Return the spot markets.
+    """Return the spot markets of an exchange.
 
-    `list_markets` calls ccxt; `answer` is the answer of the current task. Raises the errors of `list_markets` if an
-    answer is missing, and BadResponse if no part of the list can be parsed.
+    `list_markets`: a function that requests and parses the list with ccxt.
+    `answer`: the object in which the answers of the current task are recorded.
+
+    Raises:
+        BadResponse: no record of the list can be parsed.
+        Exception: any error of `list_markets` if not all answers were received.
     """
     skipped: list[str] = []
     try:
@@ -92,7 +97,7 @@ async def _parse_in_parts(list_markets: ListMarkets, answer: Answer, error: Exce
         if container is None:
             continue
         records, unreadable = await _parse_container(list_markets, answer, key, container)
-        if records:  # otherwise the broken records are in a different list
+        if records:  # if no record of this list can be read, the market records are in another list
             skipped += unreadable
             return records
     raise BadResponse(f"no record of the market list can be read ({error})") from error
@@ -101,7 +106,7 @@ async def _parse_in_parts(list_markets: ListMarkets, answer: Answer, error: Exce
 async def _parse_container(
     list_markets: ListMarkets, answer: Answer, key: str, container: Container
 ) -> tuple[list[Any], list[str]]:
-    """Return the markets of one list, and a sentence for each of its records that cannot be read."""
+    """Return ccxt's records of the markets in one list, and a sentence for each record that cannot be read."""
     records: list[Any] = []
     unreadable: list[str] = []
     for part in _parts(container.items, _PART):
@@ -121,11 +126,11 @@ async def _parse_container(
 async def _parse_part(
     list_markets: ListMarkets, answer: Answer, key: str, container: Container, items: Sequence[tuple[Any, Any]]
 ) -> list[Any] | None:
-    """Let ccxt parse its answers again, with only these items of one list; return None if that fails."""
+    """Let ccxt parse its answers again, with only the given items of one list. Return None if ccxt raises an error."""
     answer.replayed = {**answer.recorded, key: container.with_items(items)}
     try:
         return list(await list_markets())
-    except Exception:  # noqa: BLE001  any error of ccxt's parsing is a fault of these records
+    except Exception:  # noqa: BLE001  any error of ccxt's parser is caused by these records
         return None
     finally:
         answer.replayed = None
@@ -137,7 +142,10 @@ def _parts(items: Sequence[tuple[Any, Any]], size: int) -> Iterator[Sequence[tup
 
 
 def _asset_fields(records: Iterable[Any]) -> frozenset[str]:
-    """Return the fields that hold the name of an asset in nearly all of the exchange's own records of spot markets."""
+    """Return the names of the fields that contain the name of an asset in nearly all records of spot markets.
+
+    The fields are fields of the exchange's own records, which ccxt keeps under `info`.
+    """
     counts: Counter[str] = Counter()
     total = 0
     for record in records:
@@ -152,7 +160,10 @@ def _asset_fields(records: Iterable[Any]) -> frozenset[str]:
 
 
 def _problem(record: Mapping[str, Any], assets: frozenset[str]) -> str | None:
-    """Return the reason why the record cannot be a market; None if it can. `assets`: see `_asset_fields`."""
+    """Return the reason why the record cannot be a market; None if the record can be a market.
+
+    `assets`: the result of `_asset_fields`.
+    """
     for name in _NAMES:
         value = record.get(name)
         if not isinstance(value, str) or not value.strip():
@@ -173,6 +184,6 @@ def _problem(record: Mapping[str, Any], assets: frozenset[str]) -> str | None:
 
 
 def _shown(value: Any) -> str:
-    """Return the beginning of a value, in one printable line."""
+    """Return the beginning of a value as one line of printable characters."""
     text = ascii(value) if isinstance(value, str) and not value.isprintable() else repr(value)
     return text if len(text) <= _LONGEST_NAME else text[:_LONGEST_NAME] + "..."

@@ -1,4 +1,4 @@
-"""Market records: ccxt's dictionary of a market, and the part of it that is kept."""
+"""Convert ccxt's dictionary of a market into a `Market` and back."""
 
 from __future__ import annotations
 
@@ -26,10 +26,11 @@ def market_of(venue: Venue, record: Mapping[str, Any]) -> Market:
 
 
 def unique_markets(markets: Iterable[Market]) -> list[Market]:
-    """Return one market per symbol, sorted by symbol.
+    """Return one market for each symbol, sorted by symbol.
 
-    Some exchanges list a market again under a former name, inactive. If several markets of a symbol are active, the
-    first gets the others as its rivals, so that the choice is visible.
+    An active market is preferred to an inactive market with the same symbol, because some exchanges keep a market under
+    its former name as inactive. If several markets of a symbol are active, the first market is returned, and the other
+    markets are its `rivals`.
     """
     by_symbol: dict[str, Market] = {}
     for market in markets:
@@ -42,9 +43,9 @@ def unique_markets(markets: Iterable[Market]) -> list[Market]:
 
 
 def ccxt_market(market: Market) -> dict[str, Any]:
-    """Return only the fields that `fetch_ohlcv` needs.
+    """Return ccxt's dictionary of a market, with only the fields that `fetch_ohlcv` needs.
 
-    On Kraken the id must be the key of the market in the list, otherwise ccxt finds no candles in an answer.
+    On Kraken, the id must be the key of the market in Kraken's list. Otherwise ccxt finds no candles in an answer.
     """
     return {
         "id": market.market_id,

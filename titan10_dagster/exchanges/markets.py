@@ -1,4 +1,4 @@
-"""The markets of an exchange, and the configured symbols among them."""
+"""Read the markets of an exchange, and find the markets of the configured symbols."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from titan10_dagster.exchanges.retries import Effort, RetryLimits, with_retries
 async def read_markets(
     client: ExchangeClient, *, breaker: Breaker, retry_limits: RetryLimits | None = None
 ) -> MarketList:
-    """Return all spot markets of the client's exchange, requested with retries, if the breaker allows it.
+    """Return all spot markets of the client's exchange. The request is repeated after temporary failures.
 
     Raises:
-        BreakerOpen: no request may be made, or this failure opened the breaker.
+        BreakerOpen: the breaker allows no request, or the failure of this request opened the breaker.
         FetchError: the last attempt failed. The failure was reported to the breaker.
     """
     await breaker.admit()
@@ -42,10 +42,11 @@ async def read_markets(
 
 @dataclass(frozen=True)
 class Resolution:
-    """The markets of the configured symbols, in their order.
+    """The markets of the configured symbols.
 
-    `markets` includes inactive markets, because their history may still be served; `unknown` says what to write
-    instead.
+    markets: the markets in the order of the symbols. Inactive markets are included, because the exchange possibly still
+        serves their history.
+    unknown: an error for each symbol that the exchange does not list. Its message suggests similar symbols.
     """
 
     markets: tuple[Market, ...]
@@ -53,7 +54,7 @@ class Resolution:
 
 
 def resolve(exchange: str, symbols: Iterable[str], markets: Iterable[Market]) -> Resolution:
-    """Find each symbol, in ccxt's spelling ("BTC/USDT", "BTC/USDT:USDT"), among the exchange's markets."""
+    """Find the market of each symbol. Symbols have ccxt's spelling ("BTC/USDT", "BTC/USDT:USDT")."""
     by_symbol = {market.symbol: market for market in markets}
     wanted = list(dict.fromkeys(symbols))
     found = tuple(by_symbol[symbol] for symbol in wanted if symbol in by_symbol)
@@ -76,7 +77,7 @@ def _unknown(exchange: str, symbol: str, markets: Iterable[Market]) -> UnknownSy
 
 
 def _close_matches(symbol: str, markets: Iterable[Market]) -> list[str]:
-    """Return similar symbols. The exchange's own name of a market (BTCUSDT, XXBTZUSD) is recognized too."""
+    """Return at most three similar symbols. The exchange's own name of a market (BTCUSDT, XXBTZUSD) is found too."""
     names = {market.market_id.upper(): market.symbol for market in markets}
     names |= {name.upper(): name for name in names.values()}
     near = get_close_matches(symbol.upper(), names, n=6, cutoff=0.6)

@@ -1,7 +1,7 @@
-"""The causes of network failures on the way to an exchange, with a message for each cause.
+"""Recognize network failures between this machine and an exchange, and return an error with a message for each cause.
 
-An untrusted certificate, or a proxy that requires a login, needs a changed setting, so the request is not repeated. A
-failure of a proxy shows nothing about the exchange.
+If a certificate is not trusted, or if a proxy requires a login, a setting has to be changed. Therefore the request is
+not repeated. A failure of a proxy shows nothing about the exchange.
 """
 
 from __future__ import annotations
@@ -18,24 +18,25 @@ from titan10_dagster.errors import FetchError, ProxyFailed, Refused, TransientEr
 
 _LOGIN_NEEDED = 407
 _CERTIFICATE = (
-    "If a proxy or your network replaces certificates, set SSL_CERT_FILE or SSL_CERT_DIR to its CA, then run it again."
+    "If a proxy or your network replaces certificates, set SSL_CERT_FILE or SSL_CERT_DIR to its CA, then try again."
 )
-_LOGIN = "Correct user and password of the proxy (`proxy` of the exchange, or HTTPS_PROXY), then run it again."
-_PROXY = "The request is repeated. If this goes on, check the proxy (`proxy` of the exchange, or HTTPS_PROXY)."
+_LOGIN = "Correct user and password of the proxy (`proxy` of the exchange, or HTTPS_PROXY), then try again."
+_PROXY = "The request is repeated. If the error persists, check the proxy (`proxy` of the exchange, or HTTPS_PROXY)."
 
 
 def network_failure(
     error: Exception, status: int | None, *, exchange: str, symbol: str | None, proxy: str | None
 ) -> FetchError | None:
-    """Return the failure if it happened on the way to the exchange and its cause is known; else None.
+    """Return an error if the network or the proxy failed in a known way; None for all other failures.
 
-    status: the status of the answer, None without an answer. proxy: the proxy of the request.
+    status: the HTTP status of the answer; None if there was no answer.
+    proxy: the proxy of the request; None if no proxy was used.
     """
     which = f"{exchange} {symbol}" if symbol else exchange
     if proxy is not None:
         name = f"the proxy {urlsplit(proxy).hostname}"
         if wants_login(error, status):
-            return Refused(f"{which}: {name} wants a login (HTTP 407). {_LOGIN}", exchange=exchange, symbol=symbol)
+            return Refused(f"{which}: {name} requires a login (HTTP 407). {_LOGIN}", exchange=exchange, symbol=symbol)
         reason = _of_proxy(error)
         if status is None and reason is not None:
             return ProxyFailed(f"{which}: {name} {reason}. {_PROXY}", exchange=exchange, symbol=symbol)
@@ -53,13 +54,13 @@ def network_failure(
 
 
 def wants_login(error: Exception, status: int | None) -> bool:
-    """Return whether a proxy answered 407 to the request itself or to the request for a tunnel."""
+    """Return whether a proxy answered with HTTP 407 to the request, or to the preceding request for a tunnel."""
     of_tunnel = [link.status for link in chain(error) if isinstance(link, aiohttp.ClientHttpProxyError)]
     return _LOGIN_NEEDED in (status, *of_tunnel)
 
 
 def chain(error: BaseException) -> Iterator[BaseException]:
-    """Iterate over the error and its causes."""
+    """Yield the error, then its cause, then the cause of the cause, and so on."""
     link: BaseException | None = error
     while link is not None:
         yield link
@@ -101,7 +102,7 @@ def _of_connection(link: BaseException) -> str | None:
 
 
 def _of_answer(link: BaseException) -> str | None:
-    """Return what is wrong with an answer that broke off, or that is not HTTP."""
+    """Return a description of an answer that is incomplete or is not HTTP; None for other errors."""
     if isinstance(link, aiohttp.TooManyRedirects):
         return "the server redirects again and again"
     if isinstance(link, aiohttp.ClientPayloadError):

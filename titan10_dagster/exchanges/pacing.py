@@ -1,8 +1,8 @@
-"""The pace of requests to one exchange.
+"""Release requests to one exchange at the exchange's pace.
 
-ccxt's own throttle polls every millisecond while a request waits. It cannot pause when the exchange demands it, and it
-cannot slow down. This pacer releases requests in the order of the calls, with an interval between two requests, and
-counts them towards the exchange's quota until they can no longer arrive together; see `planning.quota`.
+ccxt's own rate limiter is not used: it polls every millisecond while a request waits, it cannot pause when the exchange
+requests a pause, and it cannot slow down. The pacer in this module releases requests in the order of the calls, with an
+interval between two requests. It also counts the requests towards the exchange's quota (see `planning.quota`).
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from titan10_dagster.exchanges.venues.venue import Venue
 from titan10_dagster.planning.pace import SLOWEST, recovered
 from titan10_dagster.planning.quota import Quota, Release, Usage
 
-# Shares of the request rate that an exchange allows. Live polling runs at the same time as the process that fetches
-# whole days, which leaves it a part. When the shares of these two independent processes added up to 1.0, exchanges
-# answered 429.
+# SAFE_SHARE: the share of the allowed request rate that Titan-10 uses. A process that polls live and a process that
+# fetches whole days run at the same time and divide this share. It is below 1.0, because exchanges answered with 429
+# when the shares of both processes added up to 1.0. LEAST_SHARE: the smallest share of one of these processes.
 SAFE_SHARE, LEAST_SHARE = 0.9, 0.1
 LIVE_SECONDS = 10.0  # the time in which a poll should make the requests of all its series
 
 
 async def _always() -> bool:
-    """Let every request go; the default of `may_go`."""
+    """Allow every request. This function is the default of the argument `may_go`."""
     return True
 
 
 class TooLate(Exception):
-    """The pacer would release the request only after its deadline."""
+    """The turn of a request would come after the deadline of the pacer."""
 
 
 def live_share(facts: Venue, symbols: int) -> float:
-    """Return the share of the request rate for live polling: as much as the symbols need, within bounds.
+    """Return the share of the request rate for live polling of this number of symbols.
 
-    The share is at most half of the safe rate. If the exchange serves only recent candles, there is little else to
-    fetch, and polling gets nearly the whole rate.
+    The share is as large as the symbols need, but at most half of the safe share. If the exchange serves only recent
+    candles, there are few other requests, so polling can use nearly the whole safe share.
     """
     needed = symbols * facts.page_seconds / LIVE_SECONDS
     most = SAFE_SHARE / 2 if facts.depth is None else SAFE_SHARE - LEAST_SHARE
@@ -45,10 +45,10 @@ def live_share(facts: Venue, symbols: int) -> float:
 
 
 def pacer_of(facts: Venue, share: float) -> Pacer:
-    """Return a pacer for this share of the exchange's pace and quota.
+    """Return a pacer for this share of the exchange's request rate and quota.
 
-    The safe share of the pace gets the whole quota. The rest of the pace allows for differences between the clocks,
-    which do not affect the count of the quota.
+    SAFE_SHARE of the request rate corresponds to the whole quota. The rest of the request rate is a margin for
+    differences between clocks. The quota needs no margin, because it counts requests until they are answered.
     """
     quota = facts.quota
     if quota is not None:
@@ -57,13 +57,15 @@ def pacer_of(facts: Venue, share: float) -> Pacer:
 
 
 class Pacer:
-    """A pacer that releases requests `interval` seconds apart for a cost of 1.
+    """A pacer that releases requests with an interval between two requests.
 
-    With 0 there is no pace, but rests are kept.
+    After it was slowed down, the pace returns slowly to the full pace (see `planning.pace`).
 
-    quota: the part of the exchange's quota that this pacer may use; None if the exchange names none. page_cost: the
-    cost of the requests that the quota counts; a request of twice this cost counts twice.
-    deadline: no request is released later (time.monotonic). For the recovery of the pace, see `planning.pace`.
+    interval: the seconds between two requests of cost 1. With 0 there is no interval, but pauses that the exchange
+        requests are still kept.
+    quota: the part of the exchange's quota that this pacer can use; None if the exchange has no documented quota.
+    page_cost: the cost of a request that counts once in the quota. A request of twice this cost counts twice.
+    deadline: no request is released after this time (time.monotonic).
     """
 
     deadline = math.inf
@@ -79,27 +81,32 @@ class Pacer:
         self._most = math.inf if quota is None else quota.requests
         self._usage = Usage(0.0 if quota is None else quota.seconds)
         self._page_cost = page_cost
-        self._ended = asyncio.Event()  # a request has ended since the event was cleared
+        self._ended = asyncio.Event()  # is set when a request ends
 
     @property
     def share(self) -> float:
-        """The current pace as a share of the full pace."""
+        """Return the current pace as a share of the full pace."""
         return recovered(self._share, timedelta(seconds=time.monotonic() - self._share_at))
 
     @property
     def spacing(self) -> float:
-        """The seconds between two requests with the cost of the last one, at full pace."""
+        """Return the seconds between two requests at the full pace, for requests with the cost of the last request."""
         return self._interval * self._cost
 
     async def wait(self, cost: float, may_go: Callable[[], Awaitable[bool]] = _always) -> Release:
-        """Wait until a request of this cost may be made. Raise TooLate as soon as that time is after the deadline.
+        """Wait until a request of this cost is allowed, and return its release.
 
-        `may_go` is awaited last. If it returns False, the pace has changed and the wait starts again. Pass the returned
-        release to `end` when the request has been answered or has failed, or if it is not made.
+        Pass the release to `end` when the request has been answered or has failed. Also pass the release to `end` if
+        the request is not made.
 
-        One request waits at a time, in the order of the calls, because the interval begins when the previous request is
-        really sent. If times were assigned in advance, they would all be past after a stall of this process, and the
-        requests would be sent in one burst.
+        `may_go` is awaited after the wait. If it returns False, the pace has changed and the wait starts again.
+
+        Requests wait one after the other, in the order of the calls. The interval begins when the previous request is
+        really released. If fixed times were assigned in advance, this process could stand still until many of these
+        times have passed, and would then send many requests at once.
+
+        Raises:
+            TooLate: the request would be released after the deadline. This is raised as soon as it is known.
         """
         self._cost = cost
         async with self._turn:
@@ -108,20 +115,20 @@ class Pacer:
                 if await may_go():
                     break
             now, space = time.monotonic(), cost * self._interval / self.share
-            # Each sleep ends about a millisecond late. A delay of less than an interval therefore does not postpone
-            # later requests.
+            # Each sleep ends about a millisecond late. Therefore a delay that is shorter than the interval does not
+            # postpone later requests.
             self._free = (self._free if now - self._free < space else now) + space
             return self._usage.release(cost / self._page_cost, now)
 
     def end(self, release: Release) -> None:
-        """Record that a released request has ended in any way. A second call has no effect."""
+        """Record that a released request has ended, with or without success. A second call has no effect."""
         self._usage.end(release, time.monotonic())
         self._ended.set()
 
     async def _due(self, weight: float) -> None:
-        """Wait until the pace, the rest and the quota allow a request."""
+        """Wait until a request is allowed by the pace, by the quota, and by a pause that the exchange requested."""
         while (delay := self._next(weight) - time.monotonic()) > 0:
-            if delay < math.inf:  # a rest may move the time meanwhile
+            if delay < math.inf:  # the time is computed again after the sleep, because it can change meanwhile
                 await asyncio.sleep(delay)
                 continue
             self._ended.clear()
@@ -132,9 +139,12 @@ class Pacer:
                 raise TooLate from None
 
     def _next(self, weight: float) -> float:
-        """Return the time of the next request (time.monotonic); infinite if a request has to end before it is known.
+        """Return the time of the next request (time.monotonic).
 
-        Raise TooLate if it is after the deadline.
+        If the time depends on the end of a request in progress, the result is infinite.
+
+        Raises:
+            TooLate: the time is after the deadline.
         """
         now = time.monotonic()
         moment = max(self._free, self._rest_until, now)
@@ -144,10 +154,11 @@ class Pacer:
         return max(moment, quota_at)
 
     def rest(self, seconds: float, requested_at: float) -> None:
-        """Release no request for this long, and then use half the pace.
+        """Release no request for this many seconds, and then continue at half the pace.
 
-        requested_at: when the throttled request was sent (time.monotonic). Requests that were under way
-        at the same time slow the pace down only once.
+        If several requests in progress are throttled together, the pace is halved only once.
+
+        requested_at: the time at which the throttled request was sent (time.monotonic).
         """
         now = time.monotonic()
         self._rest_until = max(self._rest_until, now + seconds)
@@ -156,6 +167,6 @@ class Pacer:
             self._slowed_at = now
 
     def go_at(self, share: float, rest: float = 0.0) -> None:
-        """Rest for this many seconds, then start with this share of the full pace and speed up gradually."""
+        """Change the pace to this share of the full pace. Release no request for the first `rest` seconds."""
         self._share, self._share_at = share, time.monotonic()
         self._rest_until = max(self._rest_until, time.monotonic() + rest)

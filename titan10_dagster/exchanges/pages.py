@@ -1,9 +1,11 @@
-"""Page requests: the division of a series' open candles into requests. This module makes no requests.
+"""Page requests: divide the open stretches of a series into requests. This module makes no requests.
 
-A page begins at a known row if there is one shortly before the open stretch, and goes a little beyond the stretch, so
-that an answer with rows on both sides proves what is absent between them. If an answer leaves a stretch open, the next
-request begins earlier and ends later, so that the first and last candle of the stretch are no longer the first and last
-candle of a request. Exchanges differ in whether the start and the end of a request are included.
+A stretch is open if it is not known which of its candles exist. A page request for an open stretch begins at a known
+row shortly before the stretch, if there is such a row. It ends a little after the stretch. If the answer has rows on
+both sides of the stretch, it proves which candles of the stretch are absent.
+
+If the stretch is still open after the answer, the next request begins earlier and ends later. The reason is that some
+exchanges leave out the first or the last candle of a request.
 """
 
 from __future__ import annotations
@@ -19,13 +21,15 @@ from titan10_dagster.exchanges.rows import Instants, Rows, no_instants
 from titan10_dagster.exchanges.stretches import Stretch
 
 LONG_AGO = -(1 << 62)
-_WIDER = 2  # number of candles by which another attempt goes beyond the edge of a window
+_WIDER = 2  # the number of candles outside of the window that a repeated request asks for
 
 
 class Purpose(Enum):
-    """PAGE: the candles of a page.
+    """The purpose of a page request.
 
-    SINCE: a check whether the exchange honours `since`. RECENT: a check whether the symbol has recent candles.
+    PAGE: to receive candles.
+    SINCE: to check whether the exchange returns candles from `since` on.
+    RECENT: to check whether the symbol has recent candles.
     """
 
     PAGE = auto()
@@ -35,9 +39,10 @@ class Purpose(Enum):
 
 @dataclass(frozen=True)
 class PageRequest:
-    """A request for `limit` candles from `since`, up to `until`.
+    """A request for `limit` candles from `since` to `until`. Times are in ms since 1970 UTC.
 
-    target: the open stretch that needs the request. names_end: `until` is sent to the exchange too.
+    target: the open stretch for which the request is made.
+    names_end: whether `until` is sent to the exchange.
     """
 
     since: int
@@ -50,14 +55,14 @@ class PageRequest:
 
 @dataclass(frozen=True, eq=False)
 class Page:
-    """The rows of one answer: (n, 6) float64 [ms, open, high, low, close, volume], by time, complete and unfiltered.
+    """One answer of the exchange with all of its rows.
 
-    They may include rows before `since`, rows after the page, and the unfinished candle, which ends after
-    `requested_at`.
-    `requested_at`: the time (aware, UTC) before the request was sent, by the exchange's clock if it is behind this
-        machine's. `seconds`: how long the exchange took.
-
-    empty, cut_short, dropped, untimed: as in `rows.ParsedRows`.
+    rows: an array of shape (n, 6) and type float64, sorted by time: time in ms, open, high, low, close, volume. Some of
+        the rows can be before `since` or after `until`. The last row can be a candle that has not ended.
+    requested_at: the time (aware, UTC) just before the request was sent. If the exchange's clock is behind this
+        machine's clock, it is the time of the exchange's clock.
+    seconds: how long the exchange took to answer.
+    empty, cut_short, dropped, untimed: see `rows.ParsedRows`.
     """
 
     rows: Rows
@@ -70,19 +75,21 @@ class Page:
 
     @property
     def times(self) -> Instants:
-        """The starts of all minutes in the answer, including empty minutes, in ascending order (ms)."""
+        """Return the starts of all candles in the answer, including empty minutes, in ascending order (ms)."""
         times = self.rows[:, 0].astype(np.int64)
         return np.union1d(times, self.empty) if len(self.empty) else times
 
 
 @dataclass
 class PagePlanner:
-    """The division of stretches into page requests.
+    """Divides open stretches into page requests. Times are in ms since 1970 UTC.
 
-    step: the timeframe. page_size: the most candles of a page. overlap: the number of candles by which new pages
-        overlap.
-    windows: the wanted windows, ascending. begins: no request asks for candles before this time.
-    names_end: requests name their end, because the exchange ignores a start without an end.
+    step: the timeframe in ms.
+    page_size: the maximum number of candles of a page.
+    overlap: the number of candles by which consecutive pages overlap.
+    windows: the wanted windows in ascending order.
+    begins: no request asks for candles before this time.
+    names_end: whether requests contain their end, because the exchange ignores a start without an end.
     """
 
     step: int
@@ -98,28 +105,32 @@ class PagePlanner:
     def recent(self, now: int, trigger: int) -> PageRequest:
         """Return a request for the newest candles.
 
-        They show whether the symbol is alive, and so help to prove that the candle `trigger` is absent.
+        They show whether the symbol is still traded. This helps to prove that the candle `trigger` is absent.
         """
         since = (now // self.step - self.page_size + 1) * self.step
         return self.request(since, self.page_size, (trigger, trigger + self.step), Purpose.RECENT)
 
     def last_rows(self, start: int, end: int) -> PageRequest:
-        """Return a request for a full page, for an exchange that always returns its last rows."""
+        """Return a request for a full page. It is for an exchange that always returns its newest rows."""
         since = max(self._window_start(start), self.begins, start - self.overlap * self.step)
         stop = min(end, since + self.page_size * self.step)
         return self.request(since, self.page_size, (start, stop))
 
     def page(self, start: int, end: int, known: int | None, *, attempt: int, narrow: bool) -> PageRequest:
-        """Return the request for the open stretch [start, end), or for the part of it that fits into a page.
+        """Return the request for an open stretch. If the stretch does not fit into a page, request its first part.
 
-        known: the last known row before it. attempt: how many answers have left it open.
-        narrow: request only the stretch itself, because the exchange may return very few rows per request.
+        start, end: the open stretch; the end is exclusive.
+        known: the last known row before the stretch.
+        attempt: the number of answers after which the stretch was still open.
+        narrow: whether to request only the stretch itself, because possibly the exchange returns only one or two rows
+            per request.
         """
         narrow = narrow and attempt % 2 == 0
         since = self._since(start, known, attempt=attempt, narrow=narrow)
         room = since + self.page_size * self.step
         stop = min(end, room)
-        # The candle after the stretch is usually known, so an answer that includes it proves the end of the stretch.
+        # The candle after the stretch usually exists. If the answer contains this candle, the answer proves which
+        # candles before it are absent.
         margin = 0 if narrow else 1
         if attempt and not narrow and self._is_end(stop):
             margin = _WIDER
@@ -130,7 +141,7 @@ class PagePlanner:
         if narrow and known is not None:
             return max(start, self.begins)
         window = self._window_start(start)
-        if attempt and start == window:  # a different division than before
+        if attempt and start == window:  # begin earlier than the last request
             return max(self.begins, start - min(attempt, _WIDER) * self.step)
         earliest = max(window, self.begins, start - self.overlap * self.step)
         return known if known is not None and earliest <= known else earliest

@@ -1,19 +1,21 @@
-"""Measure how an exchange behaves, with at most ten requests about candles that are settled.
+"""Measure how an exchange behaves, with at most ten requests. Such a measurement is called a probe.
 
-Each request measures some properties:
+Each request measures one or more properties:
 
 | request | properties |
 |-|-|
-| the list of markets | how many trade |
-| a page of a busy series | page size, order, and whether its values are the stored ones |
-| ten candles in the middle of known ones | whether the first one and the one after the last are in the answer |
-| a page of a quiet series | how a minute without a trade is written |
-| a page from as far back as the exchange serves | depth |
-| a hundred candles up to now | freshness |
+| the list of markets | the number of active markets |
+| a page of a busy series | the page size, the order of the rows, and whether the values equal the stored values |
+| ten candles in the middle of known candles | whether the answer has the candle at `since`, and the candle at the end |
+| a page of a quiet series | whether a minute without a trade has a row |
+| a page as far back as the exchange serves candles | the depth |
+| a hundred candles up to now | the freshness |
 
-One answer alone does not prove a change. If a request shows something unexpected, it is repeated once, and only results
-that both answers show are reported. The other properties need no request: ccxt's charges, and whether the exchange
-throttled the probe or answered with an error.
+Other properties need no request of their own: the costs in ccxt's rate limiter, whether the exchange throttled the
+probe, and whether it answered with errors.
+
+One answer alone does not prove a change. If a request shows an unexpected value, the request is repeated once. A value
+is reported only if both answers show the same value.
 """
 
 from __future__ import annotations
@@ -36,13 +38,13 @@ from titan10_dagster.planning.probe import Property
 
 MOST_REQUESTS = 10
 
-_SMALL = 10  # candles of a small request
+_SMALL = 10  # the number of candles in a small request
 _YEAR = timedelta(days=365)
-_TOLERATED = 60  # in candles; there may be an outage at the edge of the served candles
-_RECENT = 100  # number of newest candles to request
-_STALE = 45  # number of candles by which the newest one may be late, because of an outage
-_FEW = 3  # how many rows, or runs of missing minutes, show the spelling of a minute without a trade
-_SAME = 0.5  # smallest share of candles with the stored values
+_TOLERATED = 60  # the number of candles that can be missing at the start of the served candles, because of an outage
+_RECENT = 100  # the number of newest candles to request
+_STALE = 45  # the number of candles that can be missing at the end, because of an outage
+_FEW = 3  # this many rows without volume, or this many gaps, show how the exchange writes a minute without a trade
+_SAME = 0.5  # the smallest share of candles that must have the stored values
 
 Measured = dict[Property, str | None]
 _NO_ROWS: NDArray[np.float64] = np.empty((0, 6))
@@ -50,11 +52,13 @@ _NO_ROWS: NDArray[np.float64] = np.empty((0, 6))
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """The data for a probe.
+    """The data that a probe uses.
 
-    busy, quiet: series with many and with few trades. since: the start (aware, UTC) of a page of settled candles.
-    known: the stored candles of `busy` from there on, rows of [ms, open, high, low, close, volume]; empty for a new
-    exchange. oldest: the start of a stored day long ago, None if there is none.
+    busy, quiet: a series with many trades, and a series with few trades.
+    since: the start (aware, UTC) of a page of settled candles.
+    known: the stored candles of `busy` from `since` on, as rows of time in ms, open, high, low, close, volume. For a
+        new exchange, there are no rows.
+    oldest: the start of an old stored day; None if there is no old day.
     """
 
     busy: Series
@@ -65,7 +69,7 @@ class Sample:
 
 
 def recorded(record: Venue) -> dict[Property, str]:
-    """Return the values of the measured properties in the exchange's record."""
+    """Return the values that the exchange's record has for the properties."""
     expected = {
         Property.PAGE_SIZE: str(record.page_size),
         Property.DEPTH: "all" if record.depth is None else str(record.depth),
@@ -90,11 +94,14 @@ async def measure(
     charge: float | None = None,
     rate_ms: float | None = None,
 ) -> Measured:
-    """Return the measured values; None for properties that the answers do not show.
+    """Return the measured values. If the answers do not show a property, its value is None.
 
-    `expected` decides which requests are repeated. `charge` and `rate_ms` are ccxt's values, if known. The client must
-    be open, and its markets must include the series of the sample. Raises Refused and Banned, because nothing can be
-    measured then.
+    `client`: an open client whose markets include the series of the sample.
+    `expected`: the expected values. A request that shows another value is repeated.
+    `charge`, `rate_ms`: the values of ccxt's rate limiter; None to read them from ccxt.
+
+    Raises:
+        Refused, Banned: nothing can be measured.
     """
     return await _Probe(client, sample, expected).run(charge, rate_ms)
 
@@ -102,9 +109,9 @@ async def measure(
 class _Requests:
     """The requests of one probe, and facts about the answers.
 
-    The order of rows is recorded before the client sorts them.
-
-    newest_first: the order of the last answer with several rows. throttled: the exchange throttled a request.
+    newest_first: whether the last answer with several rows began with the newest row. The order is recorded before the
+        client sorts the rows.
+    throttled: whether the exchange throttled a request.
     """
 
     def __init__(self, client: ExchangeClient) -> None:
@@ -117,7 +124,10 @@ class _Requests:
         self._watch_order()
 
     def kind_of_answers(self) -> str | None:
-        """Return `candles` if any answer contained candles, else the errors. Transient errors do not count."""
+        """Return "candles" if at least one answer contained candles, else the names of the errors.
+
+        Transient errors are not included. If there are no candles and no errors, the result is None.
+        """
         if self._answered:
             return "candles"
         return ", ".join(sorted(set(self._errors))) or None
@@ -165,7 +175,7 @@ class _Requests:
 
 
 class _Probe:
-    """One probe: its requests and their results."""
+    """A probe of an exchange. `run` makes the requests and returns the results."""
 
     def __init__(self, client: ExchangeClient, sample: Sample, expected: Mapping[Property, str]) -> None:
         self._client = client
@@ -192,9 +202,9 @@ class _Probe:
         return measured
 
     async def _confirmed(self, measurement: Callable[[], Awaitable[Measured]]) -> Measured:
-        """Measure, and repeat the measurement if a value is not the expected one.
+        """Return the result of a measurement. If a value is not the expected value, repeat the measurement once.
 
-        A property with two different values is not known.
+        If the two measurements of a property differ, the value of this property is None.
         """
         first = await measurement()
         if not any(self._differs(property_, value) for property_, value in first.items()):
@@ -226,15 +236,16 @@ class _Probe:
         }
 
     def _start_of_page(self, series: Series) -> datetime:
-        """Return the start of the page to request: of the last page, if the exchange has no start parameter."""
+        """Return the start of the page to request. If the exchange has no start parameter, it is the newest page."""
         if self._record.no_since:
             return self._client.now() - self._record.page_size * series.timeframe.delta
         return self._sample.since
 
     def _page_size(self, rows: Rows, limit: int) -> str | None:
-        """Return the requested size if the page has nearly all known candles; else the number of received candles.
+        """Return the requested size if the page is complete, else the number of received candles.
 
-        Without known candles the page counts as complete if it spans the requested time, up to now.
+        A page is complete if it has nearly all known candles of the requested time. If no candles are known, the page
+        is complete if its rows reach from the requested start to the requested end (or to now).
         """
         start = to_ms(self._sample.since)
         known = self._known[(self._known >= start) & (self._known < start + limit * self._step)]
@@ -252,7 +263,7 @@ class _Probe:
         return self._sample.known[:, 0]
 
     def _values(self, rows: Rows) -> str | None:
-        """Compare the received candles with the stored candles of the same minutes."""
+        """Return whether the received candles have the stored values; None if too few candles can be compared."""
         times, here, there = np.intersect1d(rows[:, 0], self._known, return_indices=True)
         if len(times) < _SMALL:
             return None
@@ -281,7 +292,10 @@ class _Probe:
         return {Property.START: first, Property.END: end}
 
     def _dense_start(self) -> int | None:
-        """Return a minute in the middle of consecutive known candles."""
+        """Return the start of ten candles inside a run of known candles without a gap; None if there is no such run.
+
+        If no candles are known, the result is the start of the sample.
+        """
         known = self._known.astype(np.int64)
         length = _SMALL + 4
         for position in range(len(known) // 4, len(known) - length):
@@ -331,7 +345,10 @@ class _Probe:
 
 
 def _served_back_to(rows: Rows, since: datetime) -> int | None:
-    """Return the first row at or after `since`, or the row before it if there is none; ms."""
+    """Return the time of the first row at or after `since` (ms).
+
+    If there is no such row, return the time of the last row; None if there are no rows.
+    """
     times = rows[:, 0].astype(np.int64)
     later = times[times >= to_ms(since)]
     if len(later):

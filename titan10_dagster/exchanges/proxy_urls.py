@@ -1,6 +1,7 @@
-"""URLs of proxies: what is wrong with one, and which hosts NO_PROXY exempts.
+"""Check the URLs of proxies, and find out for which hosts NO_PROXY disables the proxy.
 
-A proxy that cannot be used must stop a request: without it, the request would leave from this machine's own address.
+If the configured proxy cannot be used, no request must be made. Without the proxy, the request would be sent from this
+machine's own IP address.
 """
 
 from __future__ import annotations
@@ -13,14 +14,17 @@ SCHEMES = ("http", "https", "socks4", "socks5", "socks5h")
 
 
 def normalized(proxy: str) -> str:
-    """Return the URL with a scheme in lower case. Without a scheme, as in `HTTPS_PROXY=proxy:3128`, it is http."""
+    """Return the URL with its scheme in lower case. A URL without a scheme, such as `proxy:3128`, gets http://."""
     proxy = proxy.strip()
     scheme, separator, rest = proxy.partition("://")
     return f"{scheme.lower()}://{rest}" if separator else f"http://{proxy}"
 
 
 def fault_of(proxy: str) -> str:
-    """Return what is wrong with a normalized URL, without its password; empty if nothing is."""
+    """Return what is wrong with a normalized URL; an empty text if the URL is valid.
+
+    The text never contains the password of the URL.
+    """
     try:
         parts = urlsplit(proxy)
         host, port = parts.hostname, parts.port
@@ -37,10 +41,10 @@ def fault_of(proxy: str) -> str:
 
 def is_in_network(host: str | None, no_proxy: str) -> bool:
     """Return whether the host is an IP address in a network of NO_PROXY, such as 10.0.0.0/8."""
-    with suppress(ValueError):  # the host is a name
+    with suppress(ValueError):  # raised if the host is a name
         address = ipaddress.ip_address(host or "")
         for entry in no_proxy.split(","):
-            with suppress(ValueError):  # the entry is a name
+            with suppress(ValueError):  # raised if the entry is a name
                 if "/" in entry and address in ipaddress.ip_network(entry.strip(), strict=False):
                     return True
     return False

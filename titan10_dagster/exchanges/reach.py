@@ -1,4 +1,4 @@
-"""The range of a series that an exchange can serve: from its listing or horizon to its end."""
+"""The time range of a series that an exchange can serve: from the listing or retention horizon to the last candle."""
 
 from __future__ import annotations
 
@@ -10,26 +10,28 @@ _FOR_EVER = 1 << 62
 
 
 class Reach:
-    """The limits of that range. Open candles beyond the limits are closed. Instants are milliseconds since 1970 (UTC).
+    """The limits of the time range that the exchange can serve. Instants are in milliseconds since 1970 UTC.
 
-    depth: how many candles back from now the exchange serves; None: all.
-    horizon: the first candle that it still serves, if it no longer serves earlier candles.
+    Open stretches outside of the limits are closed, because it is known that the exchange has no candles there.
+
+    depth: how many candles back from now the exchange serves; None means all candles.
+    horizon: the first candle that the exchange still serves; None if it is not known that earlier candles were deleted.
     """
 
     def __init__(self, planner: PagePlanner, open_: OpenStretches, depth: int | None) -> None:
         self._planner = planner
         self._open = open_
         self._depth = depth
-        self._seen: int | None = None  # the horizon according to one answer
+        self._seen: int | None = None  # the horizon that one answer has shown
         self.horizon: int | None = None
 
     def absent_before(self, instant: int) -> None:
-        """Record that there are no candles before `instant`, and close them."""
+        """Record that there are no candles before `instant`, and close the open stretches before `instant`."""
         self._planner.begins = max(self._planner.begins, self._up(instant))
         self._open.close(LONG_AGO, self._planner.begins)
 
     def absent_from(self, instant: int) -> None:
-        """Record that there are no candles from `instant` on, and close them."""
+        """Record that there are no candles from `instant` on, and close the open stretches from `instant` on."""
         self._open.close(instant // self._planner.step * self._planner.step, _FOR_EVER)
 
     def forgotten_before(self, instant: int) -> None:
@@ -39,9 +41,10 @@ class Reach:
         self.absent_before(horizon)
 
     def see_horizon(self, first: int) -> None:
-        """Process the first row of a full page of last rows: it is the horizon, once a second answer agrees.
+        """Record the first row of a full page of the newest rows, which is possibly the horizon.
 
-        A single answer may have lost its first rows, or come from a stale server.
+        After two such answers, the earlier of the two rows is the horizon. One answer is not enough, because it can
+        have lost its first rows, or come from a server with old data.
         """
         if self._seen is None:
             self._seen = first
@@ -50,14 +53,14 @@ class Reach:
 
     @property
     def awaits_second_answer(self) -> bool:
-        """Return whether candles are open before a horizon that only one answer has shown."""
+        """Return whether only one answer has shown the horizon, and candles before this horizon are open."""
         return self._seen is not None and self.horizon is None and bool(self._open) and self._open.start < self._seen
 
     def apply_depth(self, now: int, *, shows_itself: bool) -> None:
-        """Close candles that are older than `depth` allows.
+        """Close the open stretches that are older than the last `depth` candles.
 
-        shows_itself: the exchange returns its last rows, so the answers show the horizon. If it leaves out minutes
-            without trades, these rows go back further than the same number of minutes.
+        shows_itself: whether the exchange always returns its newest rows, so that its answers show the horizon. If it
+            leaves out minutes without trades, `depth` rows reach further back than `depth` minutes.
         """
         if self._depth is None or not self._open or self._seen is not None:
             return
@@ -67,5 +70,5 @@ class Reach:
             self.forgotten_before(oldest)
 
     def _up(self, instant: int) -> int:
-        """Return the first candle that starts at `instant` or later."""
+        """Return the start of the first candle that starts at `instant` or later."""
         return -(-instant // self._planner.step) * self._planner.step

@@ -1,4 +1,4 @@
-"""The rows of one series that were received and have not landed, by day. No I/O."""
+"""The received rows of one series for each UTC day, until the day lands. This module does no I/O."""
 
 from __future__ import annotations
 
@@ -13,33 +13,35 @@ from titan10_dagster.exchanges.retries import Effort
 from titan10_dagster.exchanges.rows import Instants, Rows
 
 DAY_MS = 86_400_000
-_NAMED = 5  # the most candles that a note names
-_MOST_CORRECTED = 5  # the most candles of a day that an exchange corrects between two answers of one fetch
+_NAMED = 5  # the maximum number of candles in a note
+_MOST_CORRECTED = 5  # the maximum number of candles of a day that an exchange corrects during a fetch
 
 
 @dataclass
 class _Day:
-    """The data received for one day so far.
+    """The data that were received for one day so far.
 
-    `requested_at`: the time of its earliest request (aware, UTC); None without one.
+    parts: the rows of each answer.
+    effort: the cost of the answers.
+    requested_at: the time of the earliest request for the day (aware, UTC); None if there was no request.
     """
 
     parts: list[Rows] = field(default_factory=list)
     effort: Effort = field(default_factory=Effort)
     requested_at: datetime | None = None
-    cut_short: dict[int, int] = field(default_factory=dict)  # the end of each candle that ended early, by its start
-    dropped: int = 0  # rows without a time
-    untimed: set[int] = field(default_factory=set)  # minutes (ms) in which such rows most likely start
-    contradicted: int = 0  # candles with different values in different answers
+    cut_short: dict[int, int] = field(default_factory=dict)  # start of each candle that was closed early -> its end
+    dropped: int = 0  # the number of rows without a time
+    untimed: set[int] = field(default_factory=set)  # the minutes (ms) to which the dropped rows most likely belong
+    contradicted: int = 0  # the number of candles with different values in different answers
 
     @property
     def note(self) -> str | None:
-        """Return a note about the day's rows; None if there is nothing to note."""
+        """Return a note about unusual rows of the day; None if there are no unusual rows."""
         notes: list[str] = []
         if self.cut_short:
             notes.append(_cut_short_note(self.cut_short))
         if self.dropped:
-            notes.append(f"{self.dropped} rows of its answers had no time and were dropped")
+            notes.append(f"{self.dropped} received rows had no time and were dropped")
         if self.contradicted > _MOST_CORRECTED:
             notes.append(f"its answers contradict each other about {self.contradicted} candles")
         return "; ".join(notes) or None
@@ -47,7 +49,13 @@ class _Day:
 
 @dataclass(frozen=True, eq=False)
 class DayReceived:
-    """A day that is ready to land: its rows by time without repetitions, their effort, and a note about them."""
+    """The data of a day that is ready to land.
+
+    rows: the rows sorted by time, without repetitions.
+    effort: the cost of the answers.
+    requested_at: the time of the earliest request (aware, UTC).
+    note: a note about unusual rows.
+    """
 
     rows: Rows
     effort: Effort
@@ -56,7 +64,10 @@ class DayReceived:
 
 
 class ReceivedDays:
-    """The rows of the wanted days. `first`, `last`: the first and the last candle received so far (ms, UTC)."""
+    """The received rows of the wanted days of one series.
+
+    first, last: the starts of the first and the last candle that were received so far (ms since 1970 UTC).
+    """
 
     def __init__(self, slices: Sequence[Slice]) -> None:
         self._wanted = {slice_.day for slice_ in slices}
@@ -65,7 +76,7 @@ class ReceivedDays:
         self.last: int | None = None
 
     def keep(self, rows: Rows) -> None:
-        """Keep the rows (ascending) that lie on wanted days."""
+        """Keep the rows that belong to wanted days. `rows`: sorted by time."""
         times, begin = rows[:, 0], 0
         while begin < len(rows):
             start = int(times[begin])
@@ -82,20 +93,24 @@ class ReceivedDays:
         self._day(day).effort.add(effort)
 
     def note_request(self, start: int, end: int, requested_at: datetime) -> None:
-        """Record when the candles of [start, end) were requested."""
+        """Record that the candles from `start` to `end` (ms) were requested at `requested_at`."""
         for midnight in range(start // DAY_MS * DAY_MS, end, DAY_MS):
             day = self._day(from_ms(midnight).date())
             day.requested_at = min(requested_at, day.requested_at or requested_at)
 
     def note_cut_short(self, candles: Instants) -> None:
-        """Record candles that the exchange closed early: (n, 2) starts and ends, ms."""
+        """Record candles that the exchange closed early. `candles`: their starts and ends in ms, of shape (n, 2)."""
         for start, end in candles.tolist():
             day = from_ms(start).date()
             if day in self._wanted:
                 self._day(day).cut_short[start] = end
 
     def note_dropped(self, day: date, rows: int, minutes: Instants) -> None:
-        """Count rows without a time in an answer to a request for the day, and record their likely minutes (ms)."""
+        """Record rows without a time in an answer to a request for the day.
+
+        `rows`: the number of these rows.
+        `minutes`: the minutes (ms) to which these rows most likely belong.
+        """
         if rows:
             self._day(day).dropped += rows
         for minute in minutes.tolist():
@@ -104,23 +119,24 @@ class ReceivedDays:
                 self._day(day).untimed.add(minute)
 
     def last_of(self, day: date) -> int | None:
-        """Return the day's last candle so far (ms)."""
+        """Return the start of the last received candle of the day (ms); None if the day has no candle so far."""
         ends = [int(part[-1, 0]) for part in self._day(day).parts]
         return max(ends) if ends else None
 
     def silent_until(self, slice_: Slice, end: datetime) -> int:
         """Return the end (ms) of the silence at the beginning of the slice.
 
-        It is the slice's start if an earlier candle was received.
+        The silence lasts until the first received candle. If this candle is before the slice, the result is the start
+        of the slice. If no candle was received, the result is the end of the slice.
 
-        `end`: the end of the slice; without any candle yet, the whole slice is silent.
+        `end`: the end of the slice.
         """
         if self.first is None:
             return to_ms(end)
         return max(min(self.first, to_ms(end)), to_ms(slice_.start))
 
     def release(self, day: date) -> DayReceived:
-        """Return the data of the day, and drop it from memory."""
+        """Return the data of the day, and remove the data from memory."""
         received = self._days.pop(day, _Day())
         self._wanted.discard(day)
         rows, received.contradicted = merged(received.parts)
@@ -132,7 +148,7 @@ class ReceivedDays:
 
 
 def _cut_short_note(cut_short: Mapping[int, int]) -> str:
-    """Name the candles that ended early, the first few of them."""
+    """Return a note about the candles that were closed early. The note lists the first few of these candles."""
     named: list[str] = []
     for start, end in sorted(cut_short.items())[:_NAMED]:
         named.append(f"{from_ms(start):%H:%M} (after {(end - start) / 1000:g} s)")
@@ -141,13 +157,13 @@ def _cut_short_note(cut_short: Mapping[int, int]) -> str:
 
 
 def merged(parts: Sequence[Rows]) -> tuple[Rows, int]:
-    """Return the rows of all answers by time, and how many candles have different values in different answers.
+    """Return the rows of all answers, sorted by time, and the number of candles that differ between answers.
 
-    Exchanges correct candles, so the last answer with usable values for a candle decides. If answers contradict each
-    other about more than a few candles, one of the answers is wrong, and it is not known which one. Then all different
-    rows of these candles stay, and the candle rules quarantine them.
+    Exchanges correct candles. Therefore the last answer with usable values for a candle is used. If answers contradict
+    each other about more than a few candles, one of the answers is wrong, but it is not known which one. In this case,
+    all different rows of these candles are kept. They break a candle rule and are written to quarantine.
 
-    Different rows of the same time within one answer all stay.
+    If one answer has several different rows of the same time, all of them are kept. Exact repetitions are removed.
     """
     if not parts:
         return np.empty((0, 6)), 0
@@ -157,10 +173,10 @@ def merged(parts: Sequence[Rows]) -> tuple[Rows, int]:
     answer = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
     order = np.argsort(rows[:, 0], kind="stable")
     rows, answer = rows.take(order, axis=0), answer[order]
-    starts = np.flatnonzero(np.diff(rows[:, 0], prepend=-np.inf))  # the first row of each time
+    starts = np.flatnonzero(np.diff(rows[:, 0], prepend=-np.inf))  # the position of the first row of each time
     candle = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(rows)))
     usable = np.isfinite(rows).all(axis=1)
-    rank = np.where(usable, answer, answer - len(parts))  # any row with usable values is before all others
+    rank = np.where(usable, answer, answer - len(parts))  # rows with usable values rank higher than all other rows
     chosen = rank == np.maximum.reduceat(rank, starts)[candle]
     chosen_row = np.maximum.reduceat(np.where(chosen, np.arange(len(rows)), -1), starts)[candle]
     differs = usable & ~chosen & (rows != rows[chosen_row]).any(axis=1)
@@ -171,9 +187,9 @@ def merged(parts: Sequence[Rows]) -> tuple[Rows, int]:
 
 
 def _with_untimed(rows: Rows, minutes: Iterable[int]) -> Rows:
-    """Return the rows, and a row without values for each of the minutes that no answer has a row for.
+    """Return the rows, and a row without values for each of the given minutes (ms) that has no row.
 
-    A row without a time proves that the exchange has a candle there, so the minute must not count as absent.
+    A received row without a time proves that the exchange has a candle. Therefore its minute must not count as absent.
     """
     missing = np.setdiff1d(np.array(sorted(minutes), np.float64), rows[:, 0])
     if not len(missing):
@@ -185,7 +201,7 @@ def _with_untimed(rows: Rows, minutes: Iterable[int]) -> Rows:
 
 
 def without_repeats(rows: Rows) -> Rows:
-    """Return rows (by time) without those that equal an earlier row bit for bit."""
+    """Return the rows without exact repetitions of an earlier row. `rows`: sorted by time."""
     if len(rows) < 2 or (np.diff(rows[:, 0]) > 0).all():
         return rows
     bits = np.ascontiguousarray(rows).view(np.int64)

@@ -1,7 +1,7 @@
-"""Recognize errors that an exchange sends with HTTP 200 and an empty list of candles.
+"""Check answers without candles: whether they report an error, and whether the exchange sent an empty list.
 
-ccxt's classes know the codes of an exchange, but not all of its errors. If such an answer also has an empty list, it
-looks like a stretch without trades, and after a second one the candles would count as absent for good.
+ccxt does not know all errors of an exchange. An unknown error with HTTP 200 and an empty list of candles looks like a
+stretch without trades. After two of these answers, the candles would wrongly count as absent.
 """
 
 from __future__ import annotations
@@ -10,16 +10,18 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from titan10_dagster.exchanges.venues.venue import Wire
+
 _CODES = ("code", "retCode", "ret_code", "error_code", "errorCode", "err-code", "rc", "status")
 _MESSAGES = ("msg", "message", "retMsg", "ret_msg", "error_msg", "errorMessage", "err-msg", "reason", "mc")
 _FAILED = frozenset({"error", "err", "fail", "failed", "failure", "false", "maintenance"})
-# Codes of success: zeros, HTTP's 200 (KuCoin: 200000) and 1000 (BitMart).
+# Codes that mean success: zeros, 200, 200000 (KuCoin) and 1000 (BitMart).
 _SUCCESS = re.compile(r"0+|200|200000|1000")
 _SUCCESS_WORDS = frozenset({"", "ok", "success", "succeed", "successful", "none", "null"})
 
 
 def is_error(answer: Any) -> bool:
-    """Return whether a parsed answer says that it is an error."""
+    """Return whether a parsed answer reports an error."""
     if not isinstance(answer, Mapping):
         return False
     if answer.get("success") is False or _has_failed(answer, ("success", "status", "result")):
@@ -30,12 +32,37 @@ def is_error(answer: Any) -> bool:
     return has_words and (_is_named(answer.get("label")) or any(_is_error_code(answer.get(name)) for name in _CODES))
 
 
+def is_sent_empty_list(parsed: Any, empty: Any, wire: Wire | None) -> bool:
+    """Return whether the empty list of candles was sent by the exchange and was not created by ccxt.
+
+    ccxt creates an empty list if the answer has no list of candles. If the exchange has a `Wire`, ccxt's class passes
+    on the list object from the answer, so the same object must be in the answer. The classes of other exchanges
+    sometimes copy the list. Therefore any empty list in the answer is accepted for them, except for a list of errors.
+
+    `parsed`: the answer, or a part of it.
+    `empty`: the empty list of candles.
+    """
+    if parsed is empty or (wire is None and parsed == []):
+        return True
+    if isinstance(parsed, list):
+        return any(is_sent_empty_list(item, empty, wire) for item in parsed[:10])
+    if isinstance(parsed, dict):
+        for key, item in parsed.items():
+            is_of_errors = wire is None and str(key).lower().startswith("err")
+            if not is_of_errors and is_sent_empty_list(item, empty, wire):
+                return True
+    return False
+
+
 def _has_failed(answer: Mapping[str, Any], names: Iterable[str]) -> bool:
     return any(str(answer.get(name)).lower() in _FAILED for name in names)
 
 
 def _is_named(value: Any) -> bool:
-    """Return whether a value describes an error: text, or an object or list with content."""
+    """Return whether a value describes an error.
+
+    A text describes an error, unless it means success. An object or list describes an error if it is not empty.
+    """
     if isinstance(value, str):
         return value.strip().lower() not in _SUCCESS_WORDS and not _SUCCESS.fullmatch(value.strip())
     return bool(value)

@@ -1,8 +1,8 @@
-"""Count the requests of a fetch without making any.
+"""Count the requests of a fetch without making a request.
 
-The rehearsal runs the same surveys as `fetching`, in the same order, against a simulated exchange that has every candle
-and answers completely. Page size, overlaps, depth and boundary proofs therefore have the same effect as in the real
-fetch. A real exchange leaves out minutes, which may cost further requests.
+The rehearsal runs the same surveys as `fetching`, in the same order, with a simulated exchange. The simulated exchange
+has every candle and always answers completely. Therefore page size, overlaps, depth and the proofs for boundary candles
+have the same effect as in the real fetch. A real exchange can leave out minutes, and this can cause more requests.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ def count_requests(
 ) -> int:
     """Return the number of pages that a fetch of the slices requests.
 
-    `in_flight`: the number of simultaneous requests. `listed`: the first candles that are known, by symbol.
+    `in_flight`: the number of simultaneous requests.
+    `listed`: for each symbol whose first candle is known, the start of this candle.
     """
     ready = deque(_surveys(venue, slices, now, listed))
     flight: deque[tuple[Survey, PageRequest]] = deque()
@@ -44,7 +45,7 @@ def count_requests(
         requests += 1
         try:
             survey.learn(request, _answer(venue, request, _step(request), now_ms), now_ms)
-        except NoProgress:  # the real fetch ends the symbol here too
+        except NoProgress:  # here the real fetch also stops the requests of the symbol
             ready = deque(other for other in ready if other is not survey)
             flight = deque(pair for pair in flight if pair[0] is not survey)
             continue
@@ -73,7 +74,7 @@ def _step(request: PageRequest) -> int:
 
 
 def _answer(venue: Venue, request: PageRequest, step: int, now: int) -> Times:
-    """Return the starts of the candles in the simulated answer to the request."""
+    """Return the starts of the candles in the simulated exchange's answer to the request."""
     if venue.no_since:
         last = now // step * step
         return np.arange(last - (venue.page_size - 1) * step, last + step, step, dtype=np.int64)

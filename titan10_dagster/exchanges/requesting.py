@@ -1,4 +1,4 @@
-"""Requests with retries, on behalf of one series: a page, or the search for one of its bounds."""
+"""Make requests with retries for one series: request a page, or search for the first or the last candle."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from titan10_dagster.exchanges.series_state import Bound, Finding, Reply, Series
 
 
 class Log(Protocol):
-    """A logger of structlog, of Dagster, or of `logging`."""
+    """A logger: a logger of structlog, of Dagster, or of Python's `logging`."""
 
     def info(self, message: str, /) -> Any: ...
 
@@ -28,7 +28,10 @@ class Log(Protocol):
 
 @dataclass(frozen=True)
 class Requester:
-    """A requester that uses the client and retries requests. Errors of the exchange are part of the result."""
+    """Makes requests with a client and repeats them after temporary failures.
+
+    Errors of the exchange are not raised. They are part of the results.
+    """
 
     client: ExchangeClient
     limits: RetryLimits
@@ -36,7 +39,7 @@ class Requester:
     now: Callable[[], datetime]
 
     async def page(self, series: Series, request: PageRequest) -> Reply:
-        """Request one page."""
+        """Request one page, and return the answer or the error."""
         effort = Effort()
         try:
             until = from_ms(request.until) if request.names_end else None
@@ -46,7 +49,10 @@ class Requester:
         return Reply(request, page, None, effort)
 
     async def bound(self, state: SeriesState, bound: Bound, trigger: Slice) -> Finding:
-        """Search for a bound of the series."""
+        """Search for a bound (the first or the last candle) of the series, and return the result or the error.
+
+        `trigger`: the slice for which the search is made.
+        """
         effort = Effort()
         try:
             found = await self._search(state, bound, self._with_retries(effort))

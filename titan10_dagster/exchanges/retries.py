@@ -1,4 +1,4 @@
-"""Retries: the number of attempts at a request, and the pauses between them."""
+"""Repeat requests that failed temporarily, with pauses between the attempts."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ from titan10_dagster.errors import Throttled, TransientError
 
 T = TypeVar("T")
 
-_LONGEST_WAIT = 30.0  # seconds
+_LONGEST_WAIT = 30.0  # seconds between two attempts
 
 
 def exponential_jitter(failures: int) -> float:
-    """Return the seconds to wait after this many failed attempts: 1, 2, 4, ... plus up to one second, at most 30."""
+    """Return the seconds to wait after this number of failed attempts.
+
+    The seconds are 1, 2, 4 and so on, plus a random part of a second, and at most 30.
+    """
     return min(2.0 ** (failures - 1) + random.random(), _LONGEST_WAIT)
 
 
@@ -25,9 +28,10 @@ def exponential_jitter(failures: int) -> float:
 class RetryLimits:
     """The maximum numbers of attempts at one request.
 
-    attempts: the limit with transient errors. throttled: the limit with throttled requests.
-    wait: the seconds to wait after a transient error, by the number of failed attempts so far. After a throttled
-        request, the pacer waits.
+    attempts: the maximum number of attempts that end with a transient error.
+    throttled: the maximum number of attempts that the exchange throttles.
+    wait: a function that returns the seconds to wait after a transient error. Its argument is the number of failed
+        attempts so far. After a throttled request, the pacer waits instead.
     """
 
     attempts: int = 5
@@ -37,7 +41,7 @@ class RetryLimits:
 
 @dataclass
 class Effort:
-    """The cost of an answer. `seconds`: how long the exchange took, summed over the requests."""
+    """The cost of an answer. `seconds`: the sum of the times that the exchange took to answer the requests."""
 
     requests: int = 0
     retries: int = 0
@@ -52,10 +56,12 @@ class Effort:
 async def with_retries(
     request: Callable[[], Awaitable[T]], limits: RetryLimits, *, log: Callable[[str], object], effort: Effort
 ) -> T:
-    """Repeat a request until it is answered or `limits` is reached; then raise the last error.
+    """Return the answer to a request. The request is repeated after transient errors and if it is throttled.
 
-    Only transient errors and throttled requests are retried. `log` gets the text of each error that is retried;
-    requests and retries are added to `effort`.
+    If the maximum number of attempts is reached, the last error is raised. Other errors are raised at once.
+
+    `log`: is called with the text of each error after which the request is repeated.
+    `effort`: the numbers of requests and retries are added to this object.
     """
     failures = Counter[bool]()
     while True:

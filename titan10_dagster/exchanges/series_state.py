@@ -1,9 +1,7 @@
-"""The state of one series during a fetch: settled and open candles, doubtful bounds, and slices ready to land.
+"""The state of one series during a fetch. This module does no I/O and uses no event loop.
 
-It does no I/O and uses no event loop.
-
-It has three parts: the `Survey` tracks which candles are open, `ReceivedDays` holds the received rows, and `Bounds`
-tracks the beginning and end of the series at the exchange.
+The state has three parts. The `Survey` tracks which candles are open (not known to exist or to be absent).
+`ReceivedDays` contains the received rows. `Bounds` tracks the first and the last candle of the series at the exchange.
 """
 
 from __future__ import annotations
@@ -27,12 +25,12 @@ from titan10_dagster.exchanges.retries import Effort
 from titan10_dagster.exchanges.survey import NoProgress, Survey, survey_of
 from titan10_dagster.exchanges.venues.venue import Venue
 
-_SILENCE_MS = 3_600_000  # a longer silence at the edge of the wanted candles raises doubts about the listing
+_SILENCE_MS = 3_600_000  # after a silence of this length, the first or the last candle of the series is searched for
 
 
 @dataclass(frozen=True, eq=False)
 class Reply:
-    """The outcome of a page request, retries included: a page or an error."""
+    """The outcome of a page request with its retries. Either `page` or `error` is set."""
 
     request: PageRequest
     page: Page | None
@@ -41,14 +39,16 @@ class Reply:
 
     @property
     def day(self) -> date:
-        """The first day for which the page was requested."""
+        """Return the first day for which the page was requested."""
         return from_ms(self.request.target[0]).date()
 
 
 class Bound(Enum):
-    """An edge of a series for which a search may be necessary.
+    """A bound of a series at the exchange.
 
-    LISTED: its first candle. NO_LONGER_SERVED: the first candle that is still served. DELISTED: its last candle.
+    LISTED: the first candle.
+    NO_LONGER_SERVED: the first candle that the exchange still serves.
+    DELISTED: the last candle.
     """
 
     LISTED = auto()
@@ -58,7 +58,12 @@ class Bound(Enum):
 
 @dataclass(frozen=True, eq=False)
 class Finding:
-    """The outcome of a search for a bound. The slice `trigger` caused the search, because its edge had no candles."""
+    """The outcome of a search for a bound.
+
+    trigger: the slice that caused the search, because it has no candles at its start or end.
+    found: the bound; None if the search found nothing.
+    error: the error that ended the search; None if there was no error.
+    """
 
     bound: Bound
     trigger: Slice
@@ -69,13 +74,18 @@ class Finding:
 
 @dataclass
 class Bounds:
-    """The known beginning and end of a series at the exchange.
+    """The known bounds of a series at the exchange.
 
-    listed, delisted: its first candle and the end of its last one. found: the listing, if this fetch found it.
-    active: the exchange lists the market as open. has_candles, has_none: what the search for the last candle found.
-    begins: requests from before this time (ms) are refused. in_doubt: bounds for which no search was made yet.
-    unexplained: there are no candles before the first received candle, and the reason is not known.
-    refusal: an error of the exchange that no bound explains yet.
+    listed: the start of the first candle.
+    delisted: the end of the last candle.
+    found: the start of the first candle, if this fetch found it.
+    begins: the time (ms) before which the exchange has no candles. Some exchanges refuse requests before this time.
+    active: whether the exchange lists the market as open.
+    has_candles, has_none: whether the search for the last candle found a candle, or proved that there is no candle.
+    in_doubt: the bounds that were not searched for yet.
+    searching: whether a search is in progress.
+    unexplained: whether there are no candles before the first received candle for an unknown reason.
+    refusal: an error of the exchange that no known bound explains yet.
     """
 
     listed: datetime | None = None
@@ -101,7 +111,7 @@ class Bounds:
         return bounds
 
     def excludes(self, slice_: Slice) -> bool:
-        """Return whether the symbol was not listed during the slice."""
+        """Return whether the whole slice is before the listing or after the delisting."""
         early = self.listed is not None and slice_.end <= self.listed
         return early or (self.delisted is not None and slice_.start >= self.delisted)
 
@@ -110,9 +120,12 @@ class Bounds:
         self.searching = True
 
     def learn_end(self, end: End, last: int | None, survey: Survey) -> None:
-        """Record the end of the last candle, unless `last`, the last received candle (ms), contradicts it.
+        """Record the result of the search for the last candle.
 
-        A market that is still open may only be quiet; then only the fact that it has candles is recorded.
+        If a received candle contradicts the result, the end is not recorded. If the exchange lists the market as open,
+        the end is not recorded either, because the market is possibly only quiet.
+
+        `last`: the start of the last received candle (ms).
         """
         delisted = end.instant
         if delisted is None:
@@ -124,7 +137,10 @@ class Bounds:
             survey.reach.absent_from(to_ms(delisted))
 
     def learn_beginning(self, beginning: Beginning, first: int | None, survey: Survey) -> None:
-        """Record the first candle, unless `first`, the first received candle (ms), contradicts it."""
+        """Record the result of the search for the first candle, unless a received candle contradicts the result.
+
+        `first`: the start of the first received candle (ms).
+        """
         instant = None if beginning.instant is None else to_ms(beginning.instant)
         contradicted = instant is None or (first is not None and first < instant)
         self.unexplained = beginning.how is BeginningKind.UNEXPLAINED or (
@@ -142,7 +158,10 @@ class Bounds:
 
 
 class SeriesState:
-    """One series of a fetch: its survey, its bounds, and the rows of slices that have not landed."""
+    """One series of a fetch: its survey, its bounds, and the rows of the slices that have not landed yet.
+
+    waiting: the slices that have not landed, each with its start and end (ms).
+    """
 
     def __init__(
         self,
@@ -175,39 +194,43 @@ class SeriesState:
     # -- requests and answers
 
     def next_request(self, now: int) -> PageRequest | None:
-        """Return the next request. Return None if there is none now, or during a search for a bound."""
+        """Return the next request; None if no request is needed now. During a search for a bound, it is None too."""
         return None if self.bounds.searching else self.survey.next_request(now)
 
     def request_recent(self, slice_: Slice, now: datetime) -> PageRequest:
-        """Return a request for recent candles, which shows whether the symbol has any."""
+        """Return a request for recent candles. Its answer shows whether the symbol has candles at all."""
         self._requested_recent = True
         return self.survey.recent_request(to_ms(now), to_ms(slice_.start))
 
     def take(self, reply: Reply) -> None:
-        """Process an answer. Raises MalformedAnswer if the exchange repeatedly answers a different request."""
+        """Process an answer.
+
+        Raises:
+            MalformedAnswer: the exchange repeatedly sends other candles than the requested candles.
+        """
         self._received.add_effort(reply.day, reply.effort)
         page = reply.page
         if page is None:
             return
         requested_at = to_ms(page.requested_at)
         self._received.note_request(*reply.request.target, page.requested_at)
-        # Candles that ended after the planning were not requested. They may have been received completely or only
-        # partly.
-        over = min(requested_at, to_ms(self._planned_at)) - self.series.timeframe.ms
-        ended = np.searchsorted(page.rows[:, 0], over, side="right")
+        # Candles that ended after the fetch was planned are dropped. They were not requested, and possibly only some of
+        # them were received.
+        last_start = min(requested_at, to_ms(self._planned_at)) - self.series.timeframe.ms
+        ended = np.searchsorted(page.rows[:, 0], last_start, side="right")
         self._received.keep(page.rows[:ended])
         self._received.note_cut_short(page.cut_short)
-        self._received.note_dropped(reply.day, page.dropped, page.untimed[page.untimed <= over])
+        self._received.note_dropped(reply.day, page.dropped, page.untimed[page.untimed <= last_start])
         try:
             self.survey.learn(reply.request, page.times, requested_at)
         except NoProgress as error:
             raise _malformed(self.series, reply.request, error) from error
 
     def take_refusal(self, reply: Reply) -> bool:
-        """Process an error that may only mean "before the listing".
+        """Process an error that possibly means only that the page begins before the listing.
 
-        Return whether it is such an error. The page stays open. If no bound explains the error yet, it is kept in
-        `bounds.refusal`.
+        Return whether the error is such an error. If so, the candles of the page stay open. If no known bound explains
+        the error yet, the error is kept in `bounds.refusal`.
         """
         bounds = self.bounds
         in_doubt = bounds.searching or Bound.LISTED in bounds.in_doubt
@@ -221,10 +244,10 @@ class SeriesState:
 
     @property
     def serves_nothing(self) -> bool:
-        """Whether the market is closed and the exchange serves no candle of it.
+        """Return whether the market is closed and the exchange serves no candles of this market.
 
-        If the exchange serves its oldest candles too, the search for the last candle has to find none. Otherwise the
-        recent candles are all that there could be.
+        If the exchange serves candles of any age, the search for the last candle must have found no candle. Otherwise
+        the exchange serves only recent candles, and the request for recent candles must have found no candle.
         """
         if self.bounds.active or self.survey.answered:
             return False
@@ -233,22 +256,25 @@ class SeriesState:
     # -- slices
 
     def settled(self) -> list[Slice]:
-        """Return the waiting slices that are settled, oldest first; empty during a search for a bound."""
+        """Return the waiting slices that are settled, the oldest first.
+
+        The list is empty during a search for a bound, and while recent candles are requested.
+        """
         if self.survey.requests_recent or self.bounds.searching:
             return []
         return [slice_ for slice_, (start, end) in self.waiting.items() if self.survey.settled(start, end)]
 
     def is_doubtful(self, slice_: Slice) -> bool:
-        """Return whether all answers so far were empty, so that recent candles must be requested first."""
+        """Return whether recent candles must be requested before the slice lands, because all answers were empty."""
         return not (self._answered or self._requested_recent or self._is_excused(slice_))
 
     def release(self, slice_: Slice) -> FetchedSlice:
-        """Return the slice in the form in which it lands, and drop its rows."""
+        """Return the fetched slice with its record, and remove its rows from memory."""
         del self.waiting[slice_]
         horizon = self.survey.horizon
         inexplicable = self.bounds.unexplained and self._silent_until(slice_) > to_ms(slice_.start)
         received = self._received.release(slice_.day)
-        # The slice is dated by its request, even if it lands much later.
+        # The time of the fetch is the time of the request, even if the slice lands much later.
         fetched_at = received.requested_at or self._planned_at
         if slice_.end > self._planned_at:
             fetched_at = min(fetched_at, self._planned_at)
@@ -266,26 +292,28 @@ class SeriesState:
             note=received.note,
         )
         candles = Candles.from_rows(received.rows)
-        # If this machine's clock is ahead, the request times of a day's pages may differ by a second.
+        # If this machine's clock is ahead, the request times of the pages of a day can differ by a second.
         return FetchedSlice(record, candles.drop_unfinished(self.series.timeframe, record.fetched_at))
 
     # -- bounds
 
     def bound_in_doubt(self, slice_: Slice) -> Bound | None:
-        """Return the bound to search for before this settled slice lands, because the slice is silent at its edge.
+        """Return the bound to search for before this settled slice lands; None if no search is needed.
 
-        The last candle is searched for if the slice's end is silent and the exchange lists the market as closed, or if
-        even recent candles are missing. A day must not depend on other days of the same fetch to show that the symbol
-        has candles. The first candle is searched for if the slice's beginning is silent and no earlier candle was
-        received. Each search is made once.
+        The last candle is searched for in two cases. First, the slice has no candles at its end and the exchange lists
+        the market as closed. Second, no candle of the symbol was received, not even a recent candle. This search makes
+        the result of a day independent of the other days of the same fetch.
+
+        The first candle is searched for if the slice has no candles at its beginning and no earlier candle was
+        received. Each search is made at most once.
         """
         if self._is_excused(slice_) or self.survey.horizon is not None:
             return None
         in_doubt = self.bounds.in_doubt
         start, end = to_ms(slice_.start), to_ms(min(slice_.end, self._planned_at))
         last = self._received.last_of(slice_.day)
-        over = start if last is None else last + self.series.timeframe.ms
-        is_closed = not self.bounds.active and end - over >= _SILENCE_MS
+        silent_from = start if last is None else last + self.series.timeframe.ms
+        is_closed = not self.bounds.active and end - silent_from >= _SILENCE_MS
         if Bound.DELISTED in in_doubt and (is_closed or (self._requested_recent and not self._answered)):
             return Bound.DELISTED
         silence = self._silent_until(slice_) - start
@@ -301,7 +329,7 @@ class SeriesState:
         return from_ms(self._silent_until(next(iter(self.waiting))))
 
     def learn_bound(self, finding: Finding) -> None:
-        """Record the bound that was found, unless a received candle contradicts it."""
+        """Record the result of a search for a bound, unless a received candle contradicts the result."""
         self.bounds.searching = False
         self._received.add_effort(finding.trigger.day, finding.effort)
         if isinstance(finding.found, Beginning):
@@ -309,15 +337,15 @@ class SeriesState:
         elif finding.found is not None:
             self.bounds.learn_end(finding.found, self._received.last, self.survey)
 
-    # -- judgements
+    # -- conclusions
 
     @property
     def _answered(self) -> bool:
-        """Return whether the exchange knows the symbol: a candle was received, or a bound was found."""
+        """Return whether it is known that the symbol has candles: a candle was received, or a bound was found."""
         return self.survey.answered or self.bounds.found is not None or self.bounds.has_candles
 
     def _is_excused(self, slice_: Slice) -> bool:
-        """Return whether no candle can be expected because the slice is beyond the horizon or outside the listing."""
+        """Return whether no candles are expected: the slice is before the horizon, or the symbol was not listed."""
         horizon = self.survey.horizon
         beyond = horizon is not None and to_ms(slice_.end) <= horizon
         return beyond or self.bounds.excludes(slice_)
@@ -329,9 +357,9 @@ class SeriesState:
 def _malformed(series: Series, request: PageRequest, error: NoProgress) -> MalformedAnswer:
     start, end = map(from_ms, request.target)
     return MalformedAnswer(
-        f"{series}: the exchange's answers leave {start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC open, however often"
-        f" they are requested ({error}). Fetch the day again later. If it fails again, the exchange has changed how it"
-        " cuts its answers: its record in titan10_dagster/exchanges/venues must be corrected.",
+        f"{series}: the exchange repeatedly answered without the candles from {start:%Y-%m-%d %H:%M} to"
+        f" {end:%Y-%m-%d %H:%M} UTC ({error}). Fetch the day again later. If it fails again, the exchange has changed"
+        " the limits of its answers: correct its record in titan10_dagster/exchanges/venues.",
         exchange=series.exchange,
         symbol=series.symbol,
     )

@@ -1,11 +1,12 @@
-"""A check whether an exchange counts from `since` or always returns its last rows.
+"""Find out whether an exchange honours `since` (returns candles from `since` on) or always returns its newest rows.
 
-An answer that begins later than requested and reaches beyond the page looks the same in both cases: nothing may have
-traded before its first row, or the exchange ignored `since`. One small request decides. An exchange that honours
-`since` answers it from the same row on. An exchange that ignores `since` answers with its last rows again.
+An answer is suspicious if it begins later than requested and ends after the page. There are two explanations. Either
+there was no trade between `since` and the first row, or the exchange ignored `since`. A second, small request shows
+which explanation is true. If the exchange honours `since`, the second answer begins at the same row. If the exchange
+ignores `since`, the second answer has the newest rows again.
 
-Some exchanges honour a start only together with an end. If an exchange seems to ignore `since` and ccxt can send an
-end, the check is therefore repeated with requests that name their end.
+Some exchanges honour a start only if the request also has an end. If an exchange seems to ignore `since`, and ccxt can
+send an end, the check is repeated with requests that have an end.
 """
 
 from __future__ import annotations
@@ -17,15 +18,21 @@ import numpy as np
 from titan10_dagster.exchanges.evidence import SPARSE, Times
 from titan10_dagster.exchanges.pages import PagePlanner, PageRequest, Purpose
 
-_LATE = 5  # number of candles by which an exchange's newest candle may be behind the clock
+_LATE = 5  # the newest candle of an exchange can be this many candles behind the clock
 
 
 @dataclass(frozen=True)
 class Suspicion:
-    """A suspicious answer: `rows` rows from `first`, which is later than requested, to `last`, beyond the page.
+    """A suspicious answer, which begins later than requested and ends after the page.
 
-    unlimited: the exchange answered the check with as many rows again, so it may have ignored only the limit.
-    full_page: no more rows can be requested. earliest: the first row, even if it is isolated from the others.
+    request: the request.
+    first: the time of the first row that is not isolated from the other rows.
+    last: the time of the last row of the answer.
+    rows: the number of rows in the answer.
+    unlimited: whether the answer to the check had more rows than requested. Then the exchange possibly ignores `limit`
+        and not `since`.
+    full_page: whether the request was for a full page, so that no more rows can be requested.
+    earliest: the time of the first row, which can be isolated.
     """
 
     request: PageRequest
@@ -38,17 +45,19 @@ class Suspicion:
 
 
 @dataclass(frozen=True)
-class Judgement:
-    """The outcome of a check. `suspicion`: the answer that caused the check."""
+class CheckResult:
+    """The result of a check. `suspicion`: the answer that caused the check."""
 
     honours_since: bool
     suspicion: Suspicion
 
 
 class SinceCheck:
-    """The check of one series. `honours_since`: the outcome; None until it is known.
+    """The check for one series.
 
-    can_name_end: ccxt can send the end of a request to this exchange.
+    honours_since: whether the exchange honours `since`; None until it is known.
+    can_name_end: whether ccxt can send the end of a request to this exchange.
+    suspicion: the suspicious answer that is checked next; None if there is none.
     """
 
     def __init__(self, planner: PagePlanner, honours_since: bool | None, *, can_name_end: bool = False) -> None:
@@ -58,15 +67,18 @@ class SinceCheck:
         self.suspicion: Suspicion | None = None
 
     def suspects(self, request: PageRequest, times: Times, requested_at: int) -> bool:
-        """Return whether an answer (with rows) may have ignored `since` and therefore proves nothing."""
+        """Return whether an answer is suspicious and therefore proves nothing. The answer must have rows."""
         if self.honours_since is not None or times[0] == request.since or times[-1] <= request.until:
             return False
-        # A few rows, fewer than requested, are all rows of the market, which has most likely just opened.
+        # If the answer has only a few rows and fewer than requested, these are probably all rows of a new market.
         handful = 2 * (_LATE if self._is_recent(int(times[-1]), requested_at) else SPARSE)
         return len(times) >= request.limit or len(times) > handful
 
     def suspect(self, request: PageRequest, times: Times, first: int) -> None:
-        """Keep the suspicion, unless there is one already. `first`: the first row that is not isolated."""
+        """Keep the suspicious answer, unless another suspicious answer is waiting for its check.
+
+        `first`: the time of the first row that is not isolated.
+        """
         is_outdated = request.names_end != self._planner.names_end
         if self.suspicion is None and not is_outdated:
             is_full = request.limit >= self._planner.page_size
@@ -75,7 +87,11 @@ class SinceCheck:
             )
 
     def question(self) -> PageRequest | None:
-        """Return the deciding request: for fewer rows than the suspicious answer had, or more if it had only a few."""
+        """Return the request of the check; None if there is no suspicious answer.
+
+        The request is for fewer rows than the suspicious answer had. If that answer had only one or two rows, the
+        request is for a full page.
+        """
         doubt, planner = self.suspicion, self._planner
         if doubt is None:
             return None
@@ -88,8 +104,8 @@ class SinceCheck:
             limit = 1
         return planner.request(since, limit, (start, start + planner.step), Purpose.SINCE)
 
-    def learn(self, rows: Times, requested_at: int) -> Judgement | None:
-        """Evaluate the answer to the check. Return None if it proves nothing; the page is then requested again."""
+    def learn(self, rows: Times, requested_at: int) -> CheckResult | None:
+        """Return the result of the check. If its answer proves nothing, return None; the page is requested again."""
         doubt, self.suspicion = self.suspicion, None
         if doubt is None or not len(rows):
             return None
@@ -97,30 +113,34 @@ class SinceCheck:
             return self._by_more_rows(doubt, rows)
         if doubt.unlimited:
             later = np.count_nonzero(rows > doubt.last)
-            return self._judge(doubt, honours=bool(later > SPARSE >= len(rows) - later))
+            return self._result(doubt, honours=bool(later > SPARSE >= len(rows) - later))
         if rows[-1] < doubt.last:
             is_start = doubt.earliest == rows[0] or doubt.first in rows[: 2 * SPARSE]
-            return self._judge(doubt, honours=True) if is_start else None
+            return self._result(doubt, honours=True) if is_start else None
         if len(rows) > 2 * SPARSE and not self._is_recent(doubt.last, requested_at):
             self.suspicion = replace(doubt, unlimited=True)
             return None
-        return self._judge(doubt, honours=False)
+        return self._result(doubt, honours=False)
 
-    def _by_more_rows(self, doubt: Suspicion, rows: Times) -> Judgement | None:
-        """Evaluate an answer to a check with a full page: whether it begins at the same row or earlier."""
+    def _by_more_rows(self, doubt: Suspicion, rows: Times) -> CheckResult | None:
+        """Return the result of a check that requested a full page.
+
+        If the answer begins at the same row as the suspicious answer, the exchange honours `since`. If the answer
+        begins earlier, the exchange does not honour `since`.
+        """
         requested = rows[rows >= doubt.request.since]
         if len(rows) - len(requested) > SPARSE or (len(requested) and requested[0] < doubt.first):
-            return self._judge(replace(doubt, first=int(rows[0]), full_page=True), honours=False)
+            return self._result(replace(doubt, first=int(rows[0]), full_page=True), honours=False)
         if len(requested) and requested[0] == doubt.first:
-            return self._judge(doubt, honours=True)
+            return self._result(doubt, honours=True)
         return None
 
-    def _judge(self, doubt: Suspicion, *, honours: bool) -> Judgement | None:
+    def _result(self, doubt: Suspicion, *, honours: bool) -> CheckResult | None:
         if not honours and self._can_name_end and not self._planner.names_end:
             self._planner.names_end = True
             return None
         self.honours_since = honours
-        return Judgement(honours, doubt)
+        return CheckResult(honours, doubt)
 
     def _is_recent(self, row: int, requested_at: int) -> bool:
         return row >= requested_at - _LATE * self._planner.step

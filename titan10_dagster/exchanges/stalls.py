@@ -1,7 +1,7 @@
-"""Detection of times at which this process stood still.
+"""Detect stalls: times at which this process stood still.
 
-A time-out that expires while the event loop is not running, or right after that, shows nothing about the exchange: its
-answer may have been waiting in the socket. The watch ticks ten times a second; a late tick is a stall.
+If a request times out during a stall or right after a stall, this shows nothing about the exchange. The answer was
+possibly waiting in the socket. A watch calls itself ten times a second. If a call comes late, there was a stall.
 """
 
 from __future__ import annotations
@@ -10,17 +10,19 @@ import asyncio
 import time
 from collections import deque
 
-STALL = 0.3  # a tick that is later than this many seconds is a stall
-_TICK = 0.1
-_JUST_NOW = 0.5  # seconds; the callbacks of one pass of the event loop run within this time
-_LARGE_SHARE = 0.25  # share of the duration of a request
+STALL = 0.3  # a call that is later than this many seconds shows a stall
+_TICK = 0.1  # seconds between two calls
+# Seconds. A stall that ended within this time explains a time-out, because the event loop first runs the callbacks that
+# waited during the stall.
+_JUST_NOW = 0.5
+_LARGE_SHARE = 0.25  # if stalls took more than this share of a request's duration, they explain its time-out
 
 
 class LoopWatch:
-    """A watch on the running event loop, from `start` until `stop`. All times are those of time.monotonic."""
+    """A watch that detects stalls of the running event loop from `start` to `stop`. Times are of time.monotonic."""
 
     def __init__(self) -> None:
-        self._stalls = deque[tuple[float, float]](maxlen=64)  # (end, seconds)
+        self._stalls = deque[tuple[float, float]](maxlen=64)  # the end and the length in seconds of each stall
         self._due = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
@@ -33,10 +35,12 @@ class LoopWatch:
             self._timer.cancel()
 
     def explains_timeout(self, sent: float) -> bool:
-        """Return whether this process may have caused the time-out that a request, sent at `sent`, has just had.
+        """Return whether a stall of this process possibly caused a time-out that has just expired.
 
-        This is the case if the event loop stood still when the time-out expired, or for a quarter of the time since
-        `sent`.
+        This is the case if the event loop stood still just before now, or for more than a quarter of the time since the
+        request was sent.
+
+        `sent`: the time at which the request was sent.
         """
         now = time.monotonic()
         late = now - self._due

@@ -1,6 +1,6 @@
-"""Open stretches of time. It is not known yet whether their candles exist.
+"""Open stretches of time. A stretch is open as long as it is not known which of its candles exist.
 
-Instants are milliseconds since 1970 (UTC); stretches are half-open.
+Instants are in milliseconds since 1970 UTC. A stretch includes its start and excludes its end.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ Stretch = tuple[int, int]
 
 
 class OpenStretches:
-    """A set of stretches in ascending order, with gaps between them. Parts of it can be closed."""
+    """The open stretches in ascending order. Stretches do not touch each other. Parts of them can be closed."""
 
     def __init__(self, stretches: Iterable[Stretch]) -> None:
         self._stretches = sorted(stretches)
@@ -22,16 +22,16 @@ class OpenStretches:
 
     @property
     def start(self) -> int:
-        """The first open instant; there must be one."""
+        """Return the start of the first open stretch. At least one stretch must be open."""
         return self._stretches[0][0]
 
     @property
     def end(self) -> int:
-        """The end of the last open stretch; there must be one."""
+        """Return the end of the last open stretch. At least one stretch must be open."""
         return self._stretches[-1][1]
 
     def close(self, start: int, end: int) -> None:
-        """Close [start, end)."""
+        """Remove the time from `start` to `end` (exclusive) from the open stretches."""
         left: list[Stretch] = []
         for a, b in self._stretches:
             if b <= start or a >= end:
@@ -44,16 +44,16 @@ class OpenStretches:
         self._stretches = left
 
     def within(self, start: int, end: int) -> list[Stretch]:
-        """Return the open parts of [start, end)."""
+        """Return the open parts of the time from `start` to `end` (exclusive)."""
         return [(max(a, start), min(b, end)) for a, b in self._stretches if a < end and b > start]
 
     def is_closed(self, start: int, end: int) -> bool:
-        """Return whether nothing of [start, end) is open."""
+        """Return whether no part of the time from `start` to `end` (exclusive) is open."""
         after = bisect_left(self._stretches, (end,))
         return not (after and self._stretches[after - 1][1] > start)
 
     def first_outside(self, taken: Iterable[Stretch]) -> Stretch | None:
-        """Return the first open part that no stretch of `taken` covers."""
+        """Return the first open part that no stretch in `taken` covers; None if there is no such part."""
         ordered = sorted(taken)
         for start, end in self._stretches:
             for a, b in ordered:

@@ -1,16 +1,15 @@
-"""ccxt's exchange classes, made strict.
+"""Strict versions of ccxt's exchange classes.
 
-ccxt turns an answer that it cannot read into an empty list of candles, which a backfill would treat as "no data"; it
-polls its throttle, sorts and filters parsed rows, and loads all markets before the first candle. The classes of this
-module are ccxt's own, with these methods replaced:
+ccxt returns an empty list of candles if it cannot read an answer. A backfill would treat this list as "no data". ccxt
+also sorts and filters rows, polls in its rate limiter, and loads all markets before the first candle. The classes in
+this module are subclasses of ccxt's classes and replace these methods:
 
-- `fetch` and `parse_json` raise BadResponse unless the answer is JSON with an object or a list in it
-- `parse_json` and `parse_ohlcvs` read the candles of exchanges with a `Wire` record with `rows`. An empty list counts
-  only if the exchange sent it. Rows that ccxt would filter are kept, because the rows around a page are
-  evidence
-- `throttle` waits for `pacing.Pacer`
-- `__dir__` makes the constructor faster
-- `on_rest_response` keeps status and headers for `failures.classify`
+- `fetch` and `parse_json` raise BadResponse if the answer is not JSON with an object or a list.
+- `parse_json` and `parse_ohlcvs` use the module `rows` to read candles. An empty list of candles is accepted only if
+  the exchange sent it. Rows outside of the requested page are kept, because they are evidence for absent candles.
+- `throttle` waits for `pacing.Pacer`.
+- `__dir__` returns fewer names, which makes the constructor faster.
+- `on_rest_response` keeps the HTTP status and headers for `failures.classify`.
 """
 
 from __future__ import annotations
@@ -34,36 +33,49 @@ from ccxt.base.errors import BadResponse, ExchangeError
 from titan10_dagster.candles.slices import to_ms
 from titan10_dagster.candles.timeframes import Timeframe
 from titan10_dagster.exchanges.containers import container_of
-from titan10_dagster.exchanges.refusals import is_error
-from titan10_dagster.exchanges.rows import ParsedRows, decode, holds_no_candles, parse, split
+from titan10_dagster.exchanges.refusals import is_error, is_sent_empty_list
+from titan10_dagster.exchanges.rows import ParsedRows, decode, parse, split
 from titan10_dagster.exchanges.venues.registry import venue_of
 from titan10_dagster.exchanges.venues.venue import Wire
 from titan10_dagster.planning.quota import Release
 
-MOST_RECORDS = 20_000  # in a market list; the longest known has about 4,000
+MOST_RECORDS = 20_000  # the maximum number of records in a market list; the longest known list has about 4,000
 _MILLISECONDS = re.compile(r"\d{13}")
 _DATE_SLACK = timedelta(seconds=2)  # a Date header has whole seconds, and is set shortly before the answer is sent
 
 
 @dataclass
 class Answer:
-    """The answer to the request of the current task. `of_candles`: the request was for candles."""
+    """The answer to the request of the current task, and facts about the request.
+
+    of_candles: whether the request was for candles.
+    dated: the date of the answer according to the exchange's clock.
+    age: how long the answer was in caches.
+    received: the time of the answer according to this machine's clock. The client's clock can be a different one.
+    rows: the rows that `parse_ohlcvs` has read.
+    proxy: the proxy of the request.
+    recorded: the answers of this task that are not for candles, each with the key of its request.
+    replayed: answers that are returned without a request.
+    under_way: the number of requests that have not been answered successfully.
+    releases: the releases of requests that have not ended.
+    sent: the time of the request by time.monotonic.
+    """
 
     of_candles: bool = False
     status: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
-    made: datetime | None = None  # by the exchange's clock
-    age: timedelta = timedelta(0)  # how long the answer was in caches
-    received: datetime | None = None  # by this machine's clock, even if the client uses another one
+    dated: datetime | None = None
+    age: timedelta = timedelta(0)
+    received: datetime | None = None
     parsed: Any = None
-    rows: ParsedRows | None = None  # the rows, as this class's `parse_ohlcvs` read them
-    proxy: str | None = None  # the proxy of the request
-    recorded: dict[str, Any] = field(default_factory=dict)  # answers of the task without candles, by request
-    replayed: Mapping[str, Any] | None = None  # what to answer without a request
-    under_way: int = 0  # requests without a good answer so far
-    releases: list[Release] = field(default_factory=list)  # releases of requests that have not ended
+    rows: ParsedRows | None = None
+    proxy: str | None = None
+    recorded: dict[str, Any] = field(default_factory=dict)
+    replayed: Mapping[str, Any] | None = None
+    under_way: int = 0
+    releases: list[Release] = field(default_factory=list)
     requested_at: datetime | None = None
-    sent: float = 0.0  # time.monotonic
+    sent: float = 0.0
     seconds: float = 0.0
 
     @property
@@ -72,28 +84,32 @@ class Answer:
 
     @property
     def skew(self) -> timedelta:
-        """Return how far this machine's clock is ahead of the exchange's; zero if the answer has no usable date."""
-        return self.received - self.made - self.age if self.made and self.received else timedelta(0)
+        """Return how far this machine's clock is ahead of the exchange's clock; zero if the answer has no date."""
+        return self.received - self.dated - self.age if self.dated and self.received else timedelta(0)
 
     @property
     def staleness(self) -> timedelta:
-        """Return how much older the answer is than its request, by the two clocks; zero for up to two seconds.
+        """Return how much older the date of the answer is than the request. A difference up to two seconds is zero.
 
         A value above zero means that this machine's clock is ahead, or that the answer comes from a cache.
         """
-        if self.made is None or self.received is None:
+        if self.dated is None or self.received is None:
             return timedelta(0)
-        stale = self.received - timedelta(seconds=self.seconds) - self.made
+        stale = self.received - timedelta(seconds=self.seconds) - self.dated
         return stale if stale > _DATE_SLACK else timedelta(0)
 
 
-# A task makes one request at a time, so each task has its own answer, even if many tasks run concurrently.
+# A task usually makes one request at a time. Each task has its own answer, so many tasks can run at the same time.
 current_answer: ContextVar[Answer | None] = ContextVar("answer", default=None)
 
 
 @dataclass
 class Counters:
-    """The work of a client so far. The seconds of parallel requests are added up; parsing is CPU time."""
+    """The work of a client so far.
+
+    request_seconds: the sum of the times of all requests. Requests at the same time are added up too.
+    parse_seconds: the CPU time for parsing.
+    """
 
     requests: int = 0
     rows: int = 0
@@ -102,10 +118,10 @@ class Counters:
 
 
 class _Clocked:
-    """ccxt's clock methods, replaced by the client's clock.
+    """Replacements of ccxt's clock methods that use the client's clock.
 
-    The classes of okx and bitget choose their endpoint by the age of the candles, and the class of gate ends a page at
-    this time.
+    Some ccxt classes use the clock. The classes of OKX and Bitget choose their endpoint by the age of the candles, and
+    the class of Gate ends a page at the current time.
     """
 
     clock: Callable[[], datetime]
@@ -121,10 +137,14 @@ class _Clocked:
 
 
 class _Requests:
-    """The methods of a strict class that make requests, or replay their answers."""
+    """The methods of a strict class that make requests, or return recorded answers without a request.
+
+    turn: waits until a request of the given cost is allowed.
+    ended: is called after each request.
+    """
 
     turn: Callable[[float], Awaitable[None]]
-    ended: Callable[[], None]  # called after each request that the throttle released
+    ended: Callable[[], None]
     counters: Counters
     clock: Callable[[], datetime]
     proxy_for: Callable[[str], str | None]
@@ -141,7 +161,7 @@ class _Requests:
         answer.requested_at, answer.sent = self.clock(), time.monotonic()
         answer.status, answer.headers = None, {}
         answer.proxy = self.proxy_for(url)
-        # A SOCKS proxy is configured in the session.
+        # A SOCKS proxy is set for the whole session, other proxies for each request.
         self.aiohttp_proxy = None if (answer.proxy or "").startswith("socks") else answer.proxy
         answer.under_way += 1
         try:
@@ -151,8 +171,9 @@ class _Requests:
             self.counters.request_seconds += answer.seconds
             self.ended()
         parsed = _json(answer.parsed, answer.parsed)
-        if not answer.good:  # ccxt does not know every status, and an empty list would count as "no candles"
-            raise BadResponse(f"data with the status {answer.status}, which is not the status of an answer")
+        # ccxt does not raise an error for every unusual status. An empty list would then count as "no candles".
+        if not answer.good:
+            raise BadResponse(f"data with the status {answer.status}, which does not mean success")
         if not answer.of_candles:
             _record(answer, key)
         answer.under_way -= 1
@@ -163,20 +184,22 @@ class _Requests:
         answer = current_answer.get()
         if answer is not None:
             answer.status, answer.headers, answer.received = code, headers, datetime.now(UTC)
-            answer.made, answer.age = _made(headers)
+            answer.dated, answer.age = _date_and_age(headers)
         text: str = body.strip()
         return text
 
 
-class _MadeQuickly:
-    """ccxt's constructor, without the work that it repeats for each instance of a class.
+class _FastConstructor:
+    """A faster constructor for ccxt's classes. It leaves out work that only the first instance of a class needs.
 
-    The constructor goes through all names of the new instance, 1,900 to 4,000, and gives a method such as
-    `fetch_ohlcv` the second name `fetchOHLCV`. It puts that name in the class, so later instances have it already. This
-    is two thirds of the 2 to 4 ms that an instance takes, and each poll of an exchange makes one.
+    ccxt's constructor reads all names of the new instance (1,900 to 4,000 names). If a name is a method such as
+    `fetch_ohlcv`, the constructor adds a second name such as `fetchOHLCV` to the class. Later instances do not need
+    this work, because the class already has the second names. The work takes two thirds of the 2 to 4 ms for an
+    instance, and each poll of an exchange creates an instance.
     """
 
-    _names_of_values: ClassVar[frozenset[str] | None] = None  # set by the first instance of a class
+    # The names of an instance that are not methods. The first instance of a class sets this attribute of the class.
+    _names_of_values: ClassVar[frozenset[str] | None] = None
 
     def __init__(self, config: Mapping[str, Any] = MappingProxyType({})) -> None:
         super().__init__(config)  # type: ignore[call-arg]
@@ -186,19 +209,19 @@ class _MadeQuickly:
             class_._names_of_values = frozenset(values)
 
     def __dir__(self) -> Iterable[str]:
-        """Return all names. After the first instance, leave out methods, because ccxt's constructor calls this."""
+        """Return the names that ccxt's constructor reads: all names for the first instance, later without methods."""
         values = self._names_of_values
         return super().__dir__() if values is None else values | vars(self).keys()
 
 
 @cache
 def strict_class(exchange: str) -> type[Any]:
-    """Return ccxt's asynchronous class of this exchange, with strict methods in place of methods that guess."""
+    """Return a subclass of ccxt's asynchronous class of this exchange, with the strict methods of this module."""
     base: type[Any] = getattr(async_support, exchange)
     wire = venue_of(exchange).wire
     has_own_parser = base.parse_ohlcvs is not async_support.Exchange.parse_ohlcvs
 
-    class Strict(_MadeQuickly, _Clocked, _Requests, base):  # type: ignore[misc]
+    class Strict(_FastConstructor, _Clocked, _Requests, base):  # type: ignore[misc]
         def parse_json(self, http_response: str) -> Any:
             # This runs before ccxt's `handle_errors`, which treats some invalid answers as errors of the exchange.
             answer = _present_answer()
@@ -219,7 +242,7 @@ def strict_class(exchange: str) -> type[Any]:
             answer = _present_answer()
             step = Timeframe.parse(timeframe).ms
             began = time.thread_time()
-            if has_own_parser:  # its answer is not a list of rows
+            if has_own_parser:  # the answer of this exchange is not a list of rows
                 rows = super().parse_ohlcvs(ohlcvs, market, timeframe)
                 _check_list(answer, rows, wire)
                 answer.rows = split(rows, step)
@@ -239,14 +262,18 @@ def _present_answer() -> Answer:
 
 
 def _request_key(url: str, method: str, body: Any) -> str:
-    """Return what distinguishes one request of a task from another. Some classes add the present time to it."""
+    """Return a key that is the same if a task makes the same request again.
+
+    Some classes add the current time to a request, so times are removed.
+    """
     return f"{method} {_MILLISECONDS.sub('', url)} {body or ''}"
 
 
 def _record(answer: Answer, key: str) -> None:
-    """Keep an answer with markets, so that ccxt can parse it again in parts.
+    """Keep an answer that is not for candles, so that ccxt can parse its market list again in parts.
 
-    Raises BadResponse if its list is far too long: ccxt would parse it for minutes.
+    Raises:
+        BadResponse: the list is much too long. ccxt would need minutes to parse it.
     """
     answer.recorded[key] = answer.parsed
     container = container_of(answer.parsed)
@@ -255,15 +282,17 @@ def _record(answer: Answer, key: str) -> None:
 
 
 def _check_list(answer: Answer, rows: Any, wire: Wire | None) -> None:
-    """Check an answer without rows.
+    """Check an answer that has no rows. If there are rows, do nothing.
 
-    Raises ExchangeError if the answer is an error, and BadResponse if it contains no list of rows at all.
+    Raises:
+        ExchangeError: the answer reports an error.
+        BadResponse: the answer contains no list of rows.
     """
     if len(rows or ()) or answer.parsed is None:
         return
     if is_error(answer.parsed):
         raise ExchangeError(f"an error with an empty list of candles: {json.dumps(answer.parsed, default=str)}")
-    if not holds_no_candles(answer.parsed, rows, wire):
+    if not is_sent_empty_list(answer.parsed, rows, wire):
         raise BadResponse("no list of candles in the answer")
 
 
@@ -274,21 +303,26 @@ def _candles(text: str, wire: Wire | None, counters: Counters) -> Any:
     return candles
 
 
-def _made(headers: Mapping[str, str]) -> tuple[datetime | None, timedelta]:
-    """Return the answer's date (None if it is absent or invalid) and how long the answer was in caches since then."""
+def _date_and_age(headers: Mapping[str, str]) -> tuple[datetime | None, timedelta]:
+    """Return the date of the answer, and how long the answer has been in caches since this date.
+
+    If the date is absent or invalid, it is None.
+    """
     named = {name.lower(): value for name, value in headers.items()}
     try:
-        made, age = parsedate_to_datetime(named["date"]), timedelta(seconds=max(0, int(named.get("age", 0))))
+        dated, age = parsedate_to_datetime(named["date"]), timedelta(seconds=max(0, int(named.get("age", 0))))
     except (LookupError, ValueError, OverflowError):
         return None, timedelta(0)
-    return made if made.tzinfo else made.replace(tzinfo=UTC), age
+    return dated if dated.tzinfo else dated.replace(tzinfo=UTC), age
 
 
 def _parsed_leniently(text: str, parsed: Any) -> Any:
-    """Return `parsed`, or what Python's own parser reads if ccxt's parser refuses the text.
+    """Return the text of an answer as parsed JSON. If ccxt's parser failed, use Python's parser.
 
-    ccxt's parser refuses a whole market list if one name holds half of a surrogate pair, or if the text begins with a
-    byte order mark.
+    ccxt's parser fails if a name in a market list contains half of a surrogate pair, or if the text begins with a byte
+    order mark.
+
+    `parsed`: the result of ccxt's parser.
     """
     if isinstance(parsed, (dict, list)):
         return parsed
@@ -307,8 +341,10 @@ def _json(parsed: Any, text: Any) -> Any:
 def content_of(answer: Answer, returned: Any, step: int) -> ParsedRows:
     """Return the content of an answer to a request for candles.
 
-    `rows` is ccxt's result for it. If ccxt's class processed the rows after `parse_ohlcvs`, or did not call it, its
-    result replaces the candles.
+    Some ccxt classes change the rows after `parse_ohlcvs`, or do not call `parse_ohlcvs`. Then the rows that ccxt
+    returned are used.
+
+    `returned`: the result of ccxt's `fetch_ohlcv`.
     """
     if isinstance(returned, np.ndarray) and answer.rows is not None:
         return answer.rows

@@ -1,14 +1,15 @@
-"""The knowledge about the candles of one series during a fetch, and the next request. This module makes no requests.
+"""Track which candles of a series are known during a fetch, and choose the next request. No requests are made here.
 
-A `Survey` tracks which candles are still open, that is neither received nor proven absent. The earliest open stretch
-becomes the next page. This one rule covers all cases: the first pages of a window, the rest after a shortened answer,
-and the beginning that a truncated answer lacks.
+A candle is open if it was not received and is not proven to be absent. A `Survey` tracks the open candles. The next
+request is always for the earliest open stretch. This rule also covers answers that lack their beginning or their end,
+because the missing part stays open and is requested again.
 
-`pages` cuts stretches into requests, `evidence` holds what answers prove, and `since_check` finds out whether an
-exchange honours `since`. An exchange that ignores it always returns its last rows: the first row of a full page is its
-horizon, once a second full page agrees.
+`pages` divides stretches into requests. `evidence` draws conclusions from answers. `since_check` finds out whether an
+exchange honours `since` (returns candles from `since` on). An exchange that ignores `since` always returns its newest
+rows. If two full pages of such an exchange begin at the same row, this row is the retention horizon.
 
-Instants are milliseconds since 1970 (UTC) on the timeframe's grid; stretches are half-open.
+Instants are in milliseconds since 1970 UTC and on the timeframe's grid. A stretch includes its start and excludes its
+end.
 """
 
 from __future__ import annotations
@@ -24,24 +25,30 @@ from titan10_dagster.exchanges.since_check import SinceCheck
 from titan10_dagster.exchanges.stretches import Stretch
 from titan10_dagster.exchanges.venues.venue import EmptyMinutes, Venue
 
-# For these exchanges ccxt sends only a start, and their documentation does not say what that means. ccxt can send an
-# end too.
+# For these exchanges ccxt usually sends only a start. Their documentation does not explain a request without an end. If
+# an end is given, ccxt sends it.
 _BARE_START = ("bingx", "poloniex", "xt")
-_STUCK = 4  # the most answers to one page without anything new
-_MOST_REQUESTS = 64  # the most requests for one page
+_STUCK = 4  # the maximum number of answers in a row that show nothing new about a page
+_MOST_REQUESTS = 64  # the maximum number of requests for one page
 
 
 class NoProgress(Exception):
-    """The exchange repeatedly answers, but never with the requested candles."""
+    """The exchange has answered several times, but never with the requested candles."""
 
 
 class Survey:
-    """The knowledge about one series in `windows`.
+    """The known and the open candles of one series in the given windows.
 
-    step: the timeframe. overlap: the number of candles by which new pages overlap. depth: how many candles back from
-    now the exchange serves; None: all. ahead: how many pages beyond the first open candle may be requested. filled: the
-    exchange also returns candles without trades. honours_since: whether it counts from `since`; None: not known yet.
-    cursor: pages count back from the end of the request. edges: see `Evidence`. can_name_end: see `SinceCheck`.
+    step: the timeframe in ms.
+    page_size: the maximum number of candles in a page.
+    overlap: the number of candles by which consecutive pages overlap.
+    depth: how many candles back from now the exchange serves; None means all candles.
+    ahead: the number of pages beyond the first open candle that can be requested.
+    filled: whether the exchange also returns candles for minutes without trades.
+    honours_since: whether the exchange returns candles from `since` on; None if this is not known yet.
+    cursor: whether the exchange counts candles back from the end of the request.
+    edges: see `Evidence`.
+    can_name_end: see `SinceCheck`.
     """
 
     def __init__(
@@ -70,41 +77,45 @@ class Survey:
         self._evidence = Evidence(wanted, step=step, page_size=page_size, filled=filled, edges=edges)
         self._check = SinceCheck(self._planner, honours_since, can_name_end=can_name_end)
         self._flight: list[PageRequest] = []
-        self._requests: Counter[int] = Counter()  # by page
-        self._stuck: Counter[int] = Counter()
-        self._attempts: Counter[int] = Counter()  # number of answers that left a stretch open, by its start
+        self._requests: Counter[int] = Counter()  # the number of requests for each page
+        self._stuck: Counter[int] = Counter()  # the number of last answers without anything new, for each page
+        # For the start of each stretch, the number of answers after which the stretch was still open.
+        self._attempts: Counter[int] = Counter()
         self.reach = Reach(self._planner, self._evidence.open, depth)
         self.reach.absent_from(now)
         self.reach.apply_depth(now, shows_itself=honours_since is False)
 
     @property
     def answered(self) -> bool:
-        """Whether the exchange has returned at least one candle of this symbol."""
+        """Return whether the exchange has returned at least one candle of this symbol."""
         return self._evidence.answered
 
     @property
     def honours_since(self) -> bool | None:
-        """Whether the exchange counts from `since`; None until it is known."""
+        """Return whether the exchange returns candles from `since` on; None until this is known."""
         return self._check.honours_since
 
     @property
     def horizon(self) -> int | None:
-        """The first candle that the exchange still serves (ms); None if no horizon is known."""
+        """Return the start of the first candle that the exchange still serves (ms); None if no horizon is known."""
         return self.reach.horizon
 
     @property
     def requests_recent(self) -> bool:
-        """Whether a request for recent candles is under way."""
+        """Return whether a request for recent candles is in progress."""
         return any(request.purpose is Purpose.RECENT for request in self._flight)
 
     def settled(self, start: int, end: int) -> bool:
-        """Return whether every candle of [start, end) was received or is absent, and no request for it is under way."""
+        """Return whether all candles from `start` to `end` (exclusive) were received or are proven to be absent.
+
+        If a request for one of these candles is in progress, the result is False.
+        """
         if self.reach.awaits_second_answer or not self._evidence.open.is_closed(start, end):
             return False
         return not any(request.target[0] < end and request.target[1] > start for request in self._flight)
 
     def next_request(self, now: int) -> PageRequest | None:
-        """Return the next request, and count it as in flight. Return None if there is none at the moment."""
+        """Return the next request; None if no request is needed at the moment. The request counts as in progress."""
         self.reach.apply_depth(now, shows_itself=self.honours_since is False)
         request = self._next_request()
         if request is not None:
@@ -112,25 +123,31 @@ class Survey:
         return request
 
     def recent_request(self, now: int, trigger: int) -> PageRequest:
-        """Return a request for the newest candles, to check that the symbol has any. It counts as in flight."""
+        """Return a request for the newest candles. Its answer shows whether the symbol has candles at all.
+
+        The request counts as in progress.
+        """
         request = self._planner.recent(now, trigger)
         self._flight.append(request)
         return request
 
     def withdraw(self, request: PageRequest) -> None:
-        """Remove a request without an answer. Its candles stay open."""
+        """Remove a request that was not answered. Its candles stay open."""
         self._flight.remove(request)
 
     def learn(self, request: PageRequest, times: Times, requested_at: int) -> None:
-        """Process the starts of the candles (ascending) in an answer.
+        """Process an answer.
 
-        Raises NoProgress after too many useless answers.
+        `times`: the starts of the candles in the answer, in ascending order.
+
+        Raises:
+            NoProgress: too many answers did not help.
         """
         self._flight.remove(request)
         given = len(times)
         rows = times[times <= requested_at] // self._step * self._step
         times = rows[rows >= request.since]
-        backward = self._cursor or self.honours_since is False  # if so, an answer may consist of rows before `since`
+        backward = self._cursor or self.honours_since is False  # if true, all rows of an answer can be before `since`
         self._evidence.note(request, times, answered=len(rows if backward else times) > 0)
         if request.purpose is Purpose.RECENT:
             return
@@ -144,14 +161,15 @@ class Survey:
         elif len(times):
             self._learn_rows(request, times, requested_at)
         elif given <= SPARSE or self._cursor or (self._serves_newest and _are_last_rows(self._evidence, request, rows)):
-            self._evidence.nothing(request)  # other rows answer a different request
+            # In all other cases, the rows before `since` are an answer to another request and prove nothing.
+            self._evidence.nothing(request)
         self._count(request, before)
 
     def _next_request(self) -> PageRequest | None:
         if self._check.suspicion is not None:
             under_way = any(request.purpose is Purpose.SINCE for request in self._flight)
             return None if under_way else self._check.question()
-        is_same_answer = self.honours_since is False  # whatever is requested
+        is_same_answer = self.honours_since is False  # the exchange returns the same rows for every request
         if is_same_answer and self._flight:
             return None
         evidence = self._evidence
@@ -175,25 +193,25 @@ class Survey:
         self._evidence.neighbours(kept)
 
     def _learn_last_rows(self, request: PageRequest, rows: Times) -> None:
-        """Process the exchange's last rows.
+        """Process an answer of an exchange that always returns its newest rows.
 
-        They show something about earlier candles only if no more rows can be requested.
+        The first row is evidence for the horizon only if a full page was requested.
         """
         rows = without_first_strays(rows, self._page_size * self._step)
         open_ = self._evidence.open
         if request.limit >= self._page_size and open_ and open_.start < rows[0]:
             self.reach.see_horizon(int(rows[0]))
         self._evidence.neighbours(rows)
-        over = int(rows[-1]) + self._step
-        if open_ and open_.end > over:
-            self._evidence.believe(request, over, open_.end, uncut=True)
+        rows_end = int(rows[-1]) + self._step
+        if open_ and open_.end > rows_end:
+            self._evidence.possibly_empty(request, rows_end, open_.end, uncut=True)
 
     def _learn_of_since(self, rows: Times, requested_at: int) -> None:
-        judgement = self._check.learn(rows, requested_at)
-        if judgement is None:
+        result = self._check.learn(rows, requested_at)
+        if result is None:
             return
-        doubt = judgement.suspicion
-        if judgement.honours_since:
+        doubt = result.suspicion
+        if result.honours_since:
             self._evidence.counted_forward(doubt.request, doubt.first)
             return
         self._evidence.neighbours(rows)
@@ -214,10 +232,10 @@ class Survey:
 
 
 def _are_last_rows(evidence: Evidence, request: PageRequest, rows: Times) -> bool:
-    """Return whether rows before `since` may be the last rows of an exchange that serves only its newest candles.
+    """Return whether rows before `since` are possibly the last rows of a closed market.
 
-    Such an exchange may return them for any `since`. A closed market then has no candle from `since` on, unless an
-    earlier answer had a later row.
+    Some exchanges that serve only their newest candles return these candles for any `since`. If no answer had a row at
+    `since` or later, the market has no candles from `since` on.
     """
     return len(rows) > 0 and evidence.is_newest(request.since)
 
@@ -232,7 +250,7 @@ def survey_of(
     ahead: int = 32,
     edges: bool = True,
 ) -> Survey:
-    """Return a survey with the facts of the exchange's record; for their meaning see `Venue`."""
+    """Return a survey of the windows that uses the facts in the exchange's record (see `Venue`)."""
     wanted = sorted(windows)
     oldest = from_ms(wanted[0][0] if wanted else now)
     return Survey(

@@ -1,9 +1,8 @@
-"""HTTP sessions that limit and check answers.
+"""HTTP sessions that limit the size of answers and check redirects and certificates.
 
-An answer has a size limit, which applies to the received bytes and again to the decompressed bytes. Neither an endless
-body nor a small body that decompresses to gigabytes can therefore fill the memory. Redirects to another server are
-refused. Certificates are checked against the CAs of SSL_CERT_FILE and SSL_CERT_DIR, if they are set, as other programs
-do.
+The size limit of an answer applies to the received bytes and to the decompressed bytes. Therefore an endless body, or a
+small body that decompresses to gigabytes, cannot fill the memory. Redirects to another server are refused. Like other
+programs, Titan-10 uses the certificates in SSL_CERT_FILE and SSL_CERT_DIR if these variables are set.
 """
 
 from __future__ import annotations
@@ -27,19 +26,19 @@ from titan10_dagster.errors import SettingsError
 from titan10_dagster.exchanges.proxy_urls import fault_of, is_in_network, normalized
 from titan10_dagster.exchanges.strict import current_answer
 
-MOST_CONCURRENT = 64  # connections
+MOST_CONCURRENT = 64  # the maximum number of connections
 _MIB = 1 << 20
-# Maximum bytes of one answer. The largest real answers have 1 MB (a page of 10,000 candles) and 15 MB (a list of
-# markets).
+# The maximum numbers of bytes in one answer, for candles and for other answers. The largest real answers have 1 MB (a
+# page of 10,000 candles) and 15 MB (a list of markets).
 CANDLES_LIMIT, OTHER_LIMIT = 4 * _MIB, 32 * _MIB
-_ERROR_LIMIT = 256 * 1024  # the most bytes read of an answer with an error status
+_ERROR_LIMIT = 256 * 1024  # the maximum number of bytes that are read from an answer with an error status
 _PIECE = 64 * 1024
 
 
 def open_session(proxy: str | None) -> aiohttp.ClientSession:
     """Return a session that limits the size of each answer.
 
-    Only a SOCKS proxy is set for the session; other proxies are set for each request.
+    `proxy`: only a SOCKS proxy is set for the whole session. Other proxies are set for each request.
     """
     tracing = aiohttp.TraceConfig()
     tracing.on_request_redirect.append(_refuse_other_server)
@@ -58,16 +57,16 @@ def is_socks(proxy: str | None) -> bool:
 def _connector(proxy: str | None) -> aiohttp.BaseConnector:
     if proxy is None or not is_socks(proxy):
         return aiohttp.TCPConnector(ssl=ssl_context(), limit=MOST_CONCURRENT)
-    # socks5h: the proxy resolves host names.
+    # With socks5h, the proxy resolves host names.
     plain = proxy.replace("socks5h://", "socks5://", 1)
     return ProxyConnector.from_url(plain, rdns=plain != proxy, ssl=ssl_context(), limit=MOST_CONCURRENT)
 
 
 def environment_proxy(url: str) -> str | None:
-    """Return the proxy that HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY name for the address, if any.
+    """Return the proxy for the URL according to HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY; None if there is none.
 
     Raises:
-        SettingsError: the proxy's URL cannot be used. The request must not leave without a proxy then.
+        SettingsError: the URL of the proxy cannot be used. In this case, the request must not be sent without a proxy.
     """
     parts, proxies = urlsplit(url), getproxies_environment()
     if proxy_bypass_environment(parts.netloc.rpartition("@")[2], proxies):
@@ -86,10 +85,10 @@ def environment_proxy(url: str) -> str | None:
 
 
 def ssl_context() -> ssl.SSLContext:
-    """Return the TLS context that all clients share, because creating one takes 26 ms.
+    """Return the TLS context. All clients share the same context, because it takes 26 ms to create.
 
     Raises:
-        SettingsError: SSL_CERT_FILE or SSL_CERT_DIR names no usable certificates.
+        SettingsError: there are no usable certificates at SSL_CERT_FILE or SSL_CERT_DIR.
     """
     return _ssl_context(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
 
@@ -103,7 +102,7 @@ def _ssl_context(cafile: str | None, capath: str | None) -> ssl.SSLContext:
     except OSError as error:  # this includes ssl.SSLError
         named = " and ".join(filter(None, (cafile, capath)))
         raise SettingsError(
-            f"SSL_CERT_FILE or SSL_CERT_DIR names {named}, which holds no usable certificates ({error}): correct the"
+            f"SSL_CERT_FILE or SSL_CERT_DIR is set to {named}, which has no usable certificates ({error}). Correct the"
             " variable or remove it."
         ) from None
 
@@ -123,13 +122,16 @@ async def _refuse_other_server(
 
 
 def _is_same_server(url: yarl.URL, target: yarl.URL) -> bool:
-    """Return whether a redirect stays on the server. It may go from http to https, if both use their usual ports."""
+    """Return whether a redirect leads to the same server.
+
+    A redirect from http to https is accepted if both URLs use the usual ports.
+    """
     uses_tls_now = (url.scheme, target.scheme) == ("http", "https") and url.is_default_port()
     return target.origin() == url.origin() or (uses_tls_now and target.host == url.host and target.is_default_port())
 
 
 class _LimitedResponse(aiohttp.ClientResponse):
-    """A response with limits for reading and decompressing its body."""
+    """A response that limits the number of bytes that are read and decompressed."""
 
     async def read(self) -> bytes:
         if self._body is None:
@@ -156,7 +158,7 @@ class _LimitedResponse(aiohttp.ClientResponse):
         return bytes(body)
 
     async def _error_body(self) -> bytes:
-        """Return the beginning of the body. The rest of a large body is not read."""
+        """Return the body of an error answer. If the body is large, only its beginning is read."""
         body, decoder = bytearray(), _Decoder(self.headers.get("Content-Encoding", ""))
         async for part in self.content.iter_chunked(_PIECE):
             for piece in decoder.pieces(part):
@@ -168,7 +170,7 @@ class _LimitedResponse(aiohttp.ClientResponse):
 
 
 class _Decoder:
-    """A decompressor for the parts of a body, which produces a small piece at a time."""
+    """A decompressor for a body that arrives in parts. It yields small pieces, so that it never needs much memory."""
 
     def __init__(self, encoding: str) -> None:
         self._encoding = encoding.strip().lower()
@@ -180,7 +182,7 @@ class _Decoder:
         if self._encoding in ("", "identity"):
             yield part
             return
-        is_full = False  # more output may follow without further input
+        is_full = False  # whether the last piece was full, so that more output can follow without more input
         while part or is_full:
             if self._stream is None or self._stream.eof:
                 self._stream = zlib.decompressobj(_window(self._encoding, part))
@@ -198,7 +200,7 @@ class _Decoder:
 
 
 def _window(encoding: str, start: bytes) -> int:
-    """Return zlib's `wbits`. Some servers send deflate without its header."""
+    """Return the value of zlib's parameter `wbits`. Some servers send deflate data without the zlib header."""
     if encoding != "deflate":
         return 16 + zlib.MAX_WBITS
     return zlib.MAX_WBITS if start[0] & 0x0F == 8 else -zlib.MAX_WBITS

@@ -494,7 +494,7 @@ def test_nothing_is_left_open(recwarn: pytest.WarningsRecorder, sandbox: Sandbox
 def test_a_clock_that_is_hours_off_is_an_error_and_no_candle_is_accepted(hours: int, way: str) -> None:
     date = format_datetime(datetime.now(UTC) + timedelta(hours=hours), usegmt=True)
     with pytest.raises(
-        Refused, match=rf"this machine's clock is off by 120 minutes \({way} the exchange's\)"
+        Refused, match=rf"this machine's clock is off by 120 minutes \({way} the exchange's clock\)"
     ) as caught:
         answered("binance", says("[]", headers={"Date": date}))
     assert caught.value.status is None  # it is not the exchange that refuses

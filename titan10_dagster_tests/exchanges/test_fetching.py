@@ -253,7 +253,7 @@ def test_the_complete_days_of_a_symbol_that_fails_still_land(sandbox: Sandbox) -
 def test_when_every_symbol_fails_the_error_says_what_to_do(sandbox: Sandbox) -> None:
     sandbox.fault("binance", "http_500")
     fetched = Fetched()
-    with pytest.raises(TransientError, match=r"every symbol failed \(2 of 2\).*launch the same partitions again"):
+    with pytest.raises(TransientError, match=r"every symbol failed \(2 of 2\).*Launch the same partitions again"):
         fetch(sandbox, slices("binance", symbols("binance")), into=fetched)
     assert len(sandbox.requests("binance")) <= 5 * 4
     assert fetched.store.load("binance").failures == 2

@@ -139,7 +139,7 @@ def test_a_login_required_by_a_proxy_is_not_a_failure_of_the_exchange(tmp_path: 
 
     error = failure(work())
     assert isinstance(error, Refused)
-    assert "the proxy 127.0.0.1 wants a login (HTTP 407)" in str(error)
+    assert "the proxy 127.0.0.1 requires a login (HTTP 407)" in str(error)
     health = store.load("binance")
     assert (health.state, health.failures) == (BreakerState.CLOSED, 0)
 

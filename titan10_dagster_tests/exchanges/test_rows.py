@@ -538,7 +538,7 @@ def test_rows_without_a_time_that_were_dropped_are_named_in_the_record() -> None
     fetched = fetch_from(day_of("binance", row_of), [wanted])
     note = fetched.landed[wanted].record.note
     assert note is not None
-    assert "rows of its answers had no time and were dropped" in note
+    assert "received rows had no time and were dropped" in note
 
 
 def test_two_rows_without_a_time_at_the_end_of_each_page_are_no_minutes_without_trades() -> None:

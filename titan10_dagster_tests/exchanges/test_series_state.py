@@ -209,7 +209,9 @@ def test_answers_to_another_question_are_malformed_in_the_end() -> None:
         while (request := series.next_request(to_ms(NOW))) is not None:
             series.take(answered(request, others))
 
-    with pytest.raises(MalformedAnswer, match=r"2024-06-19 00:00 to .* UTC open.*venues must be corrected"):
+    with pytest.raises(
+        MalformedAnswer, match=r"without the candles from 2024-06-19 00:00 to .* UTC.*correct its record in"
+    ):
         answer_with_others()
 
 

@@ -55,8 +55,8 @@ def test_the_check_is_a_small_request_with_the_same_start() -> None:
 )
 def test_the_answer_decides(rows: list[int], answer: list[int], honours: bool | None) -> None:
     doubt = suspicious(rows) or _few(rows)
-    judgement = doubt.learn(times(answer), NOW * STEP)
-    assert (None if judgement is None else judgement.honours_since) is honours
+    result = doubt.learn(times(answer), NOW * STEP)
+    assert (None if result is None else result.honours_since) is honours
     assert doubt.honours_since is honours
     assert doubt.suspicion is None
 
@@ -78,9 +78,9 @@ def test_an_exchange_that_ignores_only_the_limit_gets_one_more_request() -> None
     question = doubt.question()
     assert question is not None
     assert question.since == 4_500 * STEP
-    judgement = doubt.learn(times(list(range(4_500, NOW))), NOW * STEP)
-    assert judgement is not None
-    assert judgement.honours_since
+    result = doubt.learn(times(list(range(4_500, NOW))), NOW * STEP)
+    assert result is not None
+    assert result.honours_since
 
 
 def test_a_start_that_seems_ignored_is_checked_again_together_with_an_end() -> None:
@@ -91,8 +91,8 @@ def test_a_start_that_seems_ignored_is_checked_again_together_with_an_end() -> N
         assert request.names_end is names_end
         assert doubt.suspects(request, times(LAST_ROWS), NOW * STEP)
         doubt.suspect(request, times(LAST_ROWS), LAST_ROWS[0] * STEP)
-        judgement = doubt.learn(times([NOW - 1, NOW]), NOW * STEP)
-        assert (judgement is not None) is names_end
+        result = doubt.learn(times([NOW - 1, NOW]), NOW * STEP)
+        assert (result is not None) is names_end
     assert doubt.honours_since is False
 
 

@@ -67,7 +67,7 @@ def test_rows_that_ccxt_parsed_become_a_table() -> None:
 
 @pytest.mark.parametrize(("made", "age", "skew"), [(0, 0, 0), (-300, 0, 300), (-300, 300, 0), (60, 0, -60)])
 def test_the_skew_is_the_difference_of_two_clocks(made: int, age: int, skew: int) -> None:
-    answer = Answer(made=RECEIVED + made * SECOND, age=age * SECOND, received=RECEIVED)
+    answer = Answer(dated=RECEIVED + made * SECOND, age=age * SECOND, received=RECEIVED)
     assert answer.skew == skew * SECOND
 
 
@@ -78,5 +78,5 @@ def test_an_answer_without_a_date_shows_no_skew() -> None:
 
 @pytest.mark.parametrize(("made", "took", "stale"), [(0, 1.0, 0), (-2, 0.0, 0), (-10, 4.0, 6), (-10, 10.0, 0)])
 def test_an_answer_made_before_its_request_is_stale_by_that_much(made: int, took: float, stale: int) -> None:
-    answer = Answer(made=RECEIVED + made * SECOND, received=RECEIVED, seconds=took)
+    answer = Answer(dated=RECEIVED + made * SECOND, received=RECEIVED, seconds=took)
     assert answer.staleness == stale * SECOND

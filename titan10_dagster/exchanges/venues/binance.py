@@ -1,4 +1,4 @@
-"""Binance."""
+"""The record of Binance."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ VENUE = Venue(
     quota_pause=timedelta(seconds=60),
     bans=Bans(frozenset({403, 418}), timedelta(minutes=10)),
     phrases=(
-        # -1122: the symbol exists, but it is not traded ("status":"BREAK"); ccxt: BadRequest
+        # Code -1122: the symbol exists but is not traded ("status":"BREAK"). ccxt raises BadRequest for it.
         error_code("code", -1121, -1122, kind=FailureKind.UNKNOWN_SYMBOL),
         error_code("code", -1008, -1001, -1006, -1007, -1016, kind=FailureKind.TRANSIENT),
         error_code("code", -1003, kind=FailureKind.THROTTLED),
@@ -41,14 +41,15 @@ VENUE = Venue(
         ),
         first_day=date(2017, 8, 17),
         columns=("time", "open", "high", "low", "close", "volume"),
-        # Issue 475: 398 rows of monthly files differ from the daily ones, which equal REST.
+        # Issue 475: 398 rows of monthly files differ from the daily files. The daily files are equal to REST.
         daily_preferred=frozenset(
             date.fromisoformat(day)
             for day in ("2020-12-21", "2021-01-21", "2021-04-22", "2021-04-23", "2021-09-23", "2021-09-29")
         ),
-        source="docs: binance-public-data README; its issues 386 (microseconds from 2025 on), 475 (monthly files),"
-        " 39 and 405 (digests), 375 (late files)",
+        source="docs: README of the repository binance-public-data, and its issues 386 (times in microseconds since"
+        " 2025), 475 (errors in monthly files), 39 and 405 (digests), 375 (late files)",
     ),
-    source="docs: klines limit 1000, weight 2 of 6000 a minute; 429, then 418 for 2 minutes to 3 days; 403: a"
-    " firewall's limit was violated; error codes",
+    source="docs: a request for klines returns up to 1000 candles and has a weight of 2. A weight of 6000 is allowed"
+    " per minute. After HTTP 429 follows 418 for 2 minutes to 3 days. 403 means that a firewall limit was violated."
+    " Error codes",
 )

@@ -1,4 +1,4 @@
-"""Binance.US, with the same API as Binance."""
+"""The record of Binance.US, which has the same API as Binance."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ VENUE = replace(
         ),
         first_day=date(2019, 9, 17),
         columns=("time", "open", "high", "low", "close", "volume"),
-        source="freqtrade issue 12743: the paths; whether digests are published is not known",
+        source="freqtrade issue 12743 has the paths. It is not known whether digests are published",
     ),
     days_per_run=27,
     quota=Quota(1_200, 60),
-    source="docs: as binance",
+    source="docs: the same as Binance",
 )

@@ -1,4 +1,4 @@
-"""BingX."""
+"""The record of BingX."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ VENUE = Venue(
     exchange="bingx",
     page_size=1440,
     quota_pause=timedelta(minutes=5),
-    # ccxt raises OperationFailed for this code, because the answer "the current system is busy" has it too. By the
-    # documentation it means a block for too many requests, and the message contains the end of the block.
+    # ccxt raises OperationFailed for this code, because the answer "the current system is busy" has the same code.
+    # According to BingX's documentation, the code means a block because of too many requests. The message contains the
+    # time at which the block ends.
     phrases=(phrase(code_pattern("code", 100410) + r"|code:100410", FailureKind.THROTTLED),),
     list_markets=list_spot_markets,
     quota=Quota(500, 10),
-    source="docs: too many requests lead to a block, which ends after 5 minutes",
+    source="docs: after too many requests, BingX blocks the sender for 5 minutes",
 )

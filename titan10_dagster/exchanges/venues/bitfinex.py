@@ -1,4 +1,4 @@
-"""Bitfinex."""
+"""The record of Bitfinex."""
 
 from __future__ import annotations
 
@@ -15,5 +15,6 @@ VENUE = Venue(
     quota=Quota(30, 60),
     quota_pause=timedelta(seconds=60),
     phrases=(phrase(r"ERR_RATE_LIMIT|ratelimit", FailureKind.THROTTLED),),
-    source="docs: 10,000 candles; minutes without trades left out; blocks for 10 to 60 s",
+    source="docs: a request returns up to 10,000 candles. Minutes without trades are left out. After too many requests,"
+    " Bitfinex blocks the sender for 10 to 60 s",
 )

@@ -1,4 +1,4 @@
-"""Bitget."""
+"""The record of Bitget."""
 
 from __future__ import annotations
 
@@ -31,10 +31,11 @@ VENUE = Venue(
         sparse=True,
         absent={403: "AccessDenied", 404: ""},
         etag_is_md5=True,
-        source="third parties: workbooks; days of UTC+8, or of UTC: the rows decide; 403 with AccessDenied stands for a"
-        " file that does not exist",
+        source="third parties: files are workbooks. Their days are days in UTC+8 or in UTC, and the rows show which."
+        " HTTP 403 with AccessDenied means that a file does not exist",
     ),
     quota=Quota(20, 1),
-    source="docs: /candles returns 1000 rows, for 1m only of the last 30 days. code: for starts more than 29 days ago"
-    " ccxt uses /history-candles, which returns 200 rows back from `endTime` and has no start. docs: error codes",
+    source="docs: /candles returns up to 1000 rows, but 1m candles only for the last 30 days. code: if a request starts"
+    " more than 29 days ago, ccxt uses /history-candles. This endpoint has no start and returns the last 200 rows"
+    " before `endTime`. docs: error codes",
 )

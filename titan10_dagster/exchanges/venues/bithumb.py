@@ -1,4 +1,4 @@
-"""Bithumb."""
+"""The record of Bithumb."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ VENUE = Venue(
     page_size=200,
     depth=200,
     no_since=True,
-    phrases=(phrase(r"Code not found", FailureKind.UNKNOWN_SYMBOL),),  # ccxt: ExchangeError
+    phrases=(phrase(r"Code not found", FailureKind.UNKNOWN_SYMBOL),),  # ccxt raises ExchangeError
     quota=Quota(150, 1),
-    source="code: `features` say 200; `since` is never sent",
+    source="code: ccxt's `features` have a limit of 200 candles. ccxt never sends `since`",
 )

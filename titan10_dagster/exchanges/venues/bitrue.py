@@ -1,4 +1,4 @@
-"""Bitrue."""
+"""The record of Bitrue."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from titan10_dagster.planning.quota import Quota
 
 
 async def _list_markets(exchange: Any) -> list[Any]:
-    """Return the spot markets. ccxt's `fetch_markets` fails if only one of its three types is requested."""
+    """Return ccxt's records of the spot markets. ccxt's `fetch_markets` fails if only spot markets are requested."""
     answer = await exchange.spotV1PublicGetExchangeInfo({})
     markets: list[Any] = exchange.parse_markets(answer["symbols"])
     return markets
@@ -23,5 +23,5 @@ VENUE = Venue(
     cost=0.24,
     quota=Quota(6_000, 60),
     list_markets=_list_markets,
-    source="code: `since` is never sent",
+    source="code: ccxt never sends `since`",
 )

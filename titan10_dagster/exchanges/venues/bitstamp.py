@@ -1,4 +1,4 @@
-"""Bitstamp."""
+"""The record of Bitstamp."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from titan10_dagster.planning.quota import Quota
 VENUE = Venue(
     exchange="bitstamp",
     page_size=1000,
-    cursor=True,  # ccxt sends start and end; according to the documentation only the end counts then
+    cursor=True,  # ccxt sends a start and an end; according to the documentation, Bitstamp then uses only the end
     phrases=(
-        phrase(r"Request limit exceeded", FailureKind.THROTTLED),  # with HTTP 403; ccxt: PermissionDenied
-        # The pair is a part of the path, so an unknown one is HTTP 404; ccxt: ExchangeError.
+        # Comes with HTTP 403, and ccxt raises PermissionDenied.
+        phrase(r"Request limit exceeded", FailureKind.THROTTLED),
+        # The pair is a part of the URL's path, so an unknown pair leads to HTTP 404. ccxt raises ExchangeError.
         phrase(r"Invalid pair|/ohlc/\S+ 404", FailureKind.UNKNOWN_SYMBOL),
     ),
     quota=Quota(10_000, 600),
-    source="docs: step 60, 1000 rows; 10,000 requests per 10 min; code 400.016",
+    source="docs: a request with step 60 returns up to 1000 rows of 1m. 10,000 requests are allowed per 10 minutes."
+    " Error code 400.016",
 )

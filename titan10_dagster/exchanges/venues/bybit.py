@@ -1,4 +1,4 @@
-"""Bybit."""
+"""The record of Bybit."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ VENUE = Venue(
     wire=Wire((0, 1, 2, 3, 4, 5), 1, envelope=("result", "list")),
     days_per_run=30,
     cost=5,
-    budget=6,  # ccxt requests 10 times a second, a twelfth of the allowed rate; half of that leaves room for others
+    # ccxt makes 10 requests a second, which is a twelfth of the allowed rate. A budget of 6 uses half of the allowed
+    # rate and leaves the other half to other programs.
+    budget=6,
     quota=Quota(600, 5),
     quota_pause=timedelta(seconds=5),
     bans=Bans(frozenset({403, 418}), timedelta(minutes=10)),
@@ -25,6 +27,6 @@ VENUE = Venue(
         error_code("retCode", 10024, 10009, kind=FailureKind.REFUSED),
     ),
     error_marker='"ret',
-    source="docs: kline limit 1000; 600 requests per 5 s and address; 403 'access too frequent' ends after 10"
-    " minutes, but 403 is a geo-block too; error codes",
+    source="docs: a request returns up to 1000 candles. 600 requests per 5 s are allowed for each IP address. HTTP 403"
+    " 'access too frequent' ends after 10 minutes, but 403 can also mean that the country is blocked. Error codes",
 )

@@ -1,4 +1,4 @@
-"""Coinbase."""
+"""The record of Coinbase."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from titan10_dagster.planning.quota import Quota
 
 
 async def _list_markets(exchange: Any) -> list[Any]:
-    """Return the spot markets in one request; ccxt's own `fetch_markets` requests futures too, twice."""
+    """Return ccxt's records of the spot markets with one request. ccxt's `fetch_markets` requests futures as well."""
     answer = await exchange.v3PublicGetBrokerageMarketProducts({"product_type": "SPOT"})
     return [exchange.parse_spot_market(product, {}) for product in answer["products"]]
 
@@ -21,10 +21,13 @@ VENUE = Venue(
     wire=Wire(("start", "open", "high", "low", "close", "volume"), 1000, envelope=("candles",)),
     days_per_run=28,
     cost=3,
-    budget=0.9,  # the limit is counted per second, so requests delayed by a tenth of a second must still fit
+    # Coinbase counts requests for each second. With this margin, a request that is delayed by a tenth of a second still
+    # keeps to the limit.
+    budget=0.9,
     quota=Quota(10, 1),
     phrases=(phrase(r"NOT_FOUND|NotFound|ProductID .*invalid|valid product_id", FailureKind.UNKNOWN_SYMBOL),),
     list_markets=_list_markets,
-    source="docs: 10 requests/s; 300 candles, more is refused; intervals without ticks are left out; rows may"
-    " precede the start. Error sentences as observed in ccxt's tests and issues, because none are documented",
+    source="docs: 10 requests per second are allowed. A request for more than 300 candles is refused. Minutes without"
+    " trades are left out. An answer can have rows before the start. Error sentences are not documented, so they are"
+    " taken from ccxt's tests and issues",
 )

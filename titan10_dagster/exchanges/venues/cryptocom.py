@@ -1,4 +1,4 @@
-"""Crypto.com."""
+"""The record of Crypto.com."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from titan10_dagster.planning.quota import Quota
 VENUE = Venue(
     exchange="cryptocom",
     page_size=300,
-    # ccxt: 40004 is a BadRequest, which is right for every argument except the symbol.
+    # ccxt raises BadRequest for code 40004. This is right for all arguments except the symbol.
     phrases=(phrase(code_pattern("code", 40004) + r".*instrument_name", FailureKind.UNKNOWN_SYMBOL),),
     quota=Quota(100, 1),
-    source="docs: 300 candles; error codes",
+    source="docs: a request returns up to 300 candles. Error codes",
 )

@@ -1,4 +1,4 @@
-"""Gate."""
+"""The record of Gate."""
 
 from __future__ import annotations
 
@@ -27,8 +27,9 @@ VENUE = Venue(
         format=Format.GZIP_CSV,
         sparse=True,
         etag_is_md5=True,
-        source="docs: Gate announcement 21688; third parties: columns, daily files, the ETag is the MD5",
+        source="docs: Gate announcement 21688. third parties: the columns, the daily files, and that the ETag is the"
+        " MD5 digest",
     ),
     quota=Quota(200, 10),
-    source="docs: the last 10,000 points (confirmed for futures only)",
+    source="docs: only the last 10,000 candles are served (confirmed only for futures)",
 )

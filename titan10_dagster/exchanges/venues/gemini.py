@@ -1,4 +1,4 @@
-"""Gemini."""
+"""The record of Gemini."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ VENUE = Venue(
     no_since=True,
     cost=5,
     quota=Quota(120, 60),
-    phrases=(phrase(r"is not a valid symbol", FailureKind.UNKNOWN_SYMBOL),),  # ccxt: InvalidSymbol is a BadRequest
-    source="docs: the request has no start, 1m candles are always of the last day. code: `features` name no limit",
+    phrases=(phrase(r"is not a valid symbol", FailureKind.UNKNOWN_SYMBOL),),  # ccxt raises BadRequest
+    source="docs: a request has no start, and returns the 1m candles of the last day. code: ccxt's `features` have no"
+    " limit",
 )

@@ -1,4 +1,4 @@
-"""HTX, formerly Huobi."""
+"""The record of HTX, formerly Huobi."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from titan10_dagster.planning.quota import Quota
 
 
 async def _list_markets(exchange: Any) -> list[Any]:
-    """Return the spot markets. For HTX, ccxt's `fetch_markets` takes the types as a dict instead of a list."""
+    """Return ccxt's records of the spot markets.
+
+    ccxt's `fetch_markets` is not used, because for HTX its option for the types of markets is a dict and not a list.
+    """
     markets: list[Any] = await exchange.fetch_markets_by_type_and_sub_type("spot", None, {})
     return markets
 
@@ -45,9 +48,11 @@ VENUE = Venue(
         columns=("time", "open", "close", "high", "low", "", "volume"),
         header={"volume": ("amount", "vol"), "time": ("id", "ts")},
         label_offset=timedelta(hours=8),
-        source="third parties: two trees, days of UTC+8; in the old tree vol is quote volume and amount base volume",
+        source="third parties: there are two trees of files, with days in UTC+8. In the old tree, the column vol has"
+        " the quote volume, and the column amount has the base volume",
     ),
     quota=Quota(10, 1),
-    source="docs: zero rows for minutes without trades, 10 requests/s; days of GMT+8 (ccxt PR 17783;"
-    " huobiapi/API_Docs_en issue 8); ccxt PR 21686: an error if `from` is before the listing",
+    source="docs: a minute without trades has a row with zeros. 10 requests per second are allowed. Days are days in"
+    " GMT+8 (ccxt PR 17783; huobiapi/API_Docs_en issue 8). HTX answers with an error if `from` is before the listing"
+    " (ccxt PR 21686)",
 )

@@ -1,4 +1,4 @@
-"""Hyperliquid."""
+"""The record of Hyperliquid."""
 
 from __future__ import annotations
 
@@ -14,5 +14,5 @@ VENUE = Venue(
     quota=Quota(60, 60),
     market_fields=("baseName",),
     positional_markets=True,
-    source="docs: only the last 5000 candles",
+    source="docs: only the last 5000 candles are served",
 )

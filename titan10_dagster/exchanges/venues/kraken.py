@@ -1,4 +1,4 @@
-"""Kraken."""
+"""The record of Kraken."""
 
 from __future__ import annotations
 
@@ -26,5 +26,6 @@ VENUE = Venue(
         phrase(r"EService:(Unavailable|Market in)|This service is under maintenance", FailureKind.MAINTENANCE),
         phrase(r"EService:(Busy|Timeout|Deadline)|EGeneral:Internal error", FailureKind.TRANSIENT),
     ),
-    source="docs: OHLC returns the last 720 rows whatever `since` is; the last one is not finished; error sentences",
+    source="docs: the endpoint OHLC returns the last 720 rows for any `since`. The last row is not finished. Error"
+    " sentences",
 )

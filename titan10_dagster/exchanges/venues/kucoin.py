@@ -1,4 +1,4 @@
-"""KuCoin."""
+"""The record of KuCoin."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ VENUE = Venue(
     quota_pause=timedelta(seconds=30),
     phrases=(
         error_code("code", 429000, 200002, kind=FailureKind.THROTTLED),
-        error_code("code", 400302, kind=FailureKind.REFUSED),  # "... not available in the U.S."; ccxt: ExchangeError
+        # "... not available in the U.S."; ccxt raises ExchangeError.
+        error_code("code", 400302, kind=FailureKind.REFUSED),
         phrase(r"symbol not exists|This pair is not provided", FailureKind.UNKNOWN_SYMBOL),
     ),
     error_marker='"code"',
@@ -34,8 +35,9 @@ VENUE = Venue(
         first_day=date(2022, 12, 1),
         columns=("time", "open", "close", "high", "low", "volume", ""),
         sparse=True,
-        source="kucoin-python-sdk issue 112: the digest is MD5; third parties: close before high, times in seconds",
+        source="kucoin-python-sdk issue 112: the digest is an MD5 digest. third parties: the column close comes before"
+        " high, and times are in seconds",
     ),
-    source="docs: 1500 candles, minutes without trades left out; public pool 2000 per 30 s, half of ccxt's rate;"
-    " error codes",
+    source="docs: a request returns up to 1500 candles. Minutes without trades are left out. The public limit is 2000"
+    " per 30 s, which is half of ccxt's rate. Error codes",
 )

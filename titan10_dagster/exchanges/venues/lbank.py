@@ -1,4 +1,4 @@
-"""LBank."""
+"""The record of LBank."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ VENUE = Venue(
     cost=2.5,
     phrases=(error_code("error_code", 10004, kind=FailureKind.THROTTLED),),
     list_markets=list_spot_markets,
-    source="code: `features` say 2000. docs: error codes",
+    source="code: ccxt's `features` have a limit of 2000 candles. docs: error codes",
 )

@@ -1,4 +1,4 @@
-"""MEXC."""
+"""The record of MEXC."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from titan10_dagster.planning.quota import Quota
 VENUE = Venue(
     exchange="mexc",
     page_size=500,
-    # 30014, 30021: "invalid symbol"; ccxt: InvalidOrder and BadRequest
+    # The codes 30014 and 30021 mean "invalid symbol". ccxt raises InvalidOrder and BadRequest for them.
     phrases=(error_code("code", 30014, 30021, kind=FailureKind.UNKNOWN_SYMBOL),),
     list_markets=list_spot_markets,
     quota=Quota(500, 10),
-    source="code: 500 rows; `features` say 1000. docs: error codes",
+    source="code: ccxt requests up to 500 rows, although its `features` have a limit of 1000. docs: error codes",
 )

@@ -1,4 +1,4 @@
-"""OKX."""
+"""The record of OKX."""
 
 from __future__ import annotations
 
@@ -39,8 +39,10 @@ VENUE = Venue(
         columns=("", "open", "high", "low", "close", "volume", "", "", "time", ""),
         header={"volume": ("vol",), "time": ("open_time",)},
         label_offset=timedelta(hours=8),
-        source="third parties: the paths, days of UTC+8, the header, early volumes with the text None",
+        source="third parties: the paths, the days in UTC+8, the header, and that old files have the text None as"
+        " volume",
     ),
     quota=Quota(20, 2),
-    source="docs: history-candles limit 300, 20 requests per 2 s; error codes; ccxt issue 26973: 10 % slower is safe",
+    source="docs: history-candles returns up to 300 candles, and 20 requests are allowed per 2 s. Error codes. ccxt"
+    " issue 26973: a pace that is 10 % slower is safe",
 )

@@ -1,4 +1,4 @@
-"""Phemex."""
+"""The record of Phemex."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ VENUE = Venue(
     cost=5,
     quota=Quota(10, 60),
     market_fields=("priceScale", "valueScale"),
-    source="code: `since` is never sent; prices and volumes are integers of a market's scales",
+    source="code: ccxt never sends `since`. Prices and volumes are integers, and the market's record has their scales",
 )

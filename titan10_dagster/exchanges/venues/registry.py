@@ -1,7 +1,7 @@
 """Find the record of an exchange.
 
-The exchanges are the modules of this package with a constant `VENUE`. Listing the package finds them, so a new exchange
-is one new file. An exchange without a module is described by ccxt's own figures.
+Each module of this package with a constant `VENUE` has the record of one exchange. The modules are found by listing the
+package, so a new exchange needs only a new file. If an exchange has no module, its record is made from facts in ccxt.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from types import MappingProxyType
 from titan10_dagster.exchanges import ccxt_facts, venues
 from titan10_dagster.exchanges.venues.venue import Venue
 
-_CAUTIOUS_PAGE = 100  # no exchange of ccxt is known to return fewer
+_CAUTIOUS_PAGE = 100  # the page size if ccxt has no limit; no exchange is known that returns fewer candles
 
 
 @cache
 def all_venues() -> Mapping[str, Venue]:
-    """Return the records of all modules of this package, by exchange id."""
+    """Return the records in all modules of this package. The keys are exchange ids."""
     found: dict[str, Venue] = {}
     for module_info in pkgutil.iter_modules(venues.__path__):
         module = importlib.import_module(f"{venues.__name__}.{module_info.name}")
@@ -32,7 +32,11 @@ def all_venues() -> Mapping[str, Venue]:
 
 @cache
 def venue_of(exchange: str) -> Venue:
-    """Return the exchange's record, or one made from ccxt's figures. Raises ValueError if ccxt has no such exchange."""
+    """Return the exchange's record. If there is no module for the exchange, make a record from facts in ccxt.
+
+    Raises:
+        ValueError: ccxt has no exchange with this id.
+    """
     known = all_venues().get(exchange)
     if known is not None:
         return known
@@ -44,7 +48,7 @@ def venue_of(exchange: str) -> Venue:
     return Venue(
         exchange,
         page_size,
-        source="ccxt features" if limit else "a guess: ccxt names no limit",
+        source="ccxt's `features`" if limit else "a guess, because ccxt's `features` have no limit",
         cost=ccxt_facts.page_cost(exchange, page_size),
         quota_pause=relative.quota_pause,
         bans=relative.bans,
@@ -54,9 +58,9 @@ def venue_of(exchange: str) -> Venue:
 
 
 def _nearest_relative(exchange: str) -> Venue | None:
-    """Return the exchange with the class that is the parent of this exchange's class in ccxt.
+    """Return the record of the parent of this exchange in ccxt's class hierarchy; None if there is no parent.
 
-    Both have the same errors and blocks.
+    Both exchanges have the same errors and bans.
     """
     for ancestor in ccxt_facts.ancestors(exchange):
         if ancestor in all_venues():

@@ -1,4 +1,4 @@
-"""Upbit."""
+"""The record of Upbit."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ VENUE = Venue(
     cost=2,
     quota=Quota(10, 1),
     quota_pause=timedelta(seconds=2),
-    phrases=(phrase(r"Code not found", FailureKind.UNKNOWN_SYMBOL),),  # ccxt: ExchangeError
+    phrases=(phrase(r"Code not found", FailureKind.UNKNOWN_SYMBOL),),  # ccxt raises ExchangeError
     archive=Archive(
         base_url="https://crix-data.upbit.com",
         trees=(
@@ -33,7 +33,9 @@ VENUE = Venue(
         header={"volume": ("acc_trade_volume",), "time": ("date_time_utc",)},
         sparse=True,
         licence="Upbit allows personal, non-commercial use of its files and forbids redistribution",
-        source="third parties: the header, bare SHA-256 digests, minutes without trades left out, the licence",
+        source="third parties: the header, the digest files (only a SHA-256 digest), that minutes without trades are"
+        " left out, and the licence",
     ),
-    source="docs: 200 candles back from a cursor; minutes without trades left out; 429, then 418",
+    source="docs: a request returns up to 200 candles back from a cursor. Minutes without trades are left out. After"
+    " HTTP 429 follows 418",
 )

@@ -1,7 +1,7 @@
-"""`Venue`, the record that describes one exchange, and its parts.
+"""`Venue`: the class of the record that describes one exchange, and the classes of its parts.
 
-Each module of this package with a constant `VENUE` describes one exchange. `registry.venue_of` finds them. All figures
-are for spot candles. Times are UTC.
+Each module of this package with a constant `VENUE` describes one exchange. `registry.venue_of` returns the record of an
+exchange. All numbers are for spot candles. Times are in UTC.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from titan10_dagster.exchanges.archive_record import Archive
 from titan10_dagster.exchanges.ccxt_facts import rate_limit_ms
 from titan10_dagster.planning.quota import Quota
 
-# The fields of a market that ccxt's classes read when they fetch candles, in addition to its ids and assets.
+# ccxt's classes read these fields of a market when they fetch candles, in addition to the ids and assets of the market.
 COMMON_MARKET_FIELDS = (
     *("lowercaseId", "numericId", "baseNumericId", "quoteNumericId", "settle", "settleId"),
     *("linear", "inverse"),
@@ -26,7 +26,7 @@ COMMON_MARKET_FIELDS = (
 
 
 class EmptyMinutes(StrEnum):
-    """The way in which an exchange reports a candle without trades."""
+    """The way in which an exchange reports a minute without trades."""
 
     FILLED = "filled"  # a row with volume 0
     MISSING = "missing"  # no row
@@ -34,7 +34,7 @@ class EmptyMinutes(StrEnum):
 
 
 class FailureKind(Enum):
-    """The meaning of a failed request. `failures` turns each kind into one class of `titan10_dagster.errors`."""
+    """The meaning of a failed request. `failures` converts each kind into an exception of `titan10_dagster.errors`."""
 
     TRANSIENT = auto()
     MALFORMED = auto()
@@ -48,9 +48,9 @@ class FailureKind(Enum):
 
 @dataclass(frozen=True)
 class ErrorPhrase:
-    """A code or sentence in an exchange's error answers, and its meaning.
+    """A code or sentence in the error answers of an exchange, and its meaning.
 
-    `pattern` is searched in ccxt's message, which quotes the answer's body.
+    `pattern` is searched for in the message of ccxt's exception, which contains the body of the answer.
     """
 
     pattern: re.Pattern[str]
@@ -58,30 +58,34 @@ class ErrorPhrase:
 
 
 def phrase(pattern: str, kind: FailureKind) -> ErrorPhrase:
-    """Return the meaning of a sentence. `pattern` is a regular expression; case does not matter."""
+    """Return an ErrorPhrase. `pattern`: a regular expression that ignores upper and lower case."""
     return ErrorPhrase(re.compile(pattern, re.IGNORECASE), kind)
 
 
 def error_code(name: str, *codes: int, kind: FailureKind) -> ErrorPhrase:
-    """Return the meaning of codes in the JSON field `name`, with or without quotes around the number."""
+    """Return an ErrorPhrase for these codes in the JSON field `name`. The number can be in quotes."""
     return phrase(code_pattern(name, *codes), kind)
 
 
 def code_pattern(name: str, *codes: int) -> str:
-    """Return a regular expression for the JSON field `name` with one of these codes as its value."""
+    """Return a regular expression that matches the JSON field `name` with one of these codes as its value."""
     alternatives = "|".join(map(str, codes))
     return rf'"{name}":\s*"?({alternatives})"?\s*[,}}]'
 
 
 async def list_spot_markets(exchange: Any) -> list[Any]:
-    """Return the spot markets with ccxt's request for them, because its `fetch_markets` requests other types too."""
+    """Return ccxt's records of the spot markets. ccxt's `fetch_markets` would also request other types of markets."""
     markets: list[Any] = await exchange.fetch_spot_markets({})
     return markets
 
 
 @dataclass(frozen=True)
 class Bans:
-    """The blocks of an exchange: their HTTP statuses, and the length of a block without a stated end."""
+    """The bans of an exchange.
+
+    statuses: the HTTP statuses that mean a ban.
+    pause: the length of a ban if the answer does not contain its end.
+    """
 
     statuses: frozenset[int] = frozenset({418})
     pause: timedelta = timedelta(minutes=2)
@@ -89,13 +93,13 @@ class Bans:
 
 @dataclass(frozen=True)
 class Wire:
-    """The position of [time, open, high, low, close, volume] in a row of the exchange's answer.
+    """The format of the rows in an exchange's answer.
 
-    keys: list indexes or object keys, in that order.
-    unit: milliseconds in one unit of the row's time.
-    envelope: the object keys that lead from the answer to its list of rows; None if they vary.
-    close_time: the field with the time (ms) at which the candle ended. It is early if a halt cut the candle short.
-    confirm: the field that is 0 while the candle is not finished.
+    keys: the list indexes or object keys of time, open, high, low, close and volume, in this order.
+    unit: the number of milliseconds in one unit of the time.
+    envelope: the object keys that lead from the answer to its list of rows; None if these keys vary.
+    close_time: the field with the end of the candle (ms). If trading was halted, a candle can end early.
+    confirm: the field that is 0 as long as the candle is not finished.
     """
 
     keys: tuple[int | str, ...]
@@ -107,7 +111,11 @@ class Wire:
 
 @dataclass(frozen=True)
 class RecentPages:
-    """The pages of candles that are younger than `age`. `size`: the most candles that one request returns."""
+    """The size of pages with recent candles.
+
+    size: the maximum number of candles that one request returns.
+    age: the page size applies if all requested candles are younger than this.
+    """
 
     size: int
     age: timedelta
@@ -115,47 +123,49 @@ class RecentPages:
 
 @dataclass(frozen=True)
 class Venue:
-    """All special facts of one exchange.
+    """The record of one exchange: all facts that are special to this exchange.
 
-    exchange: ccxt's id.
-    source: where the facts come from. "docs" is the exchange's documentation, "code" its class in ccxt 4.5.90, "issue"
-        or "PR" one of ccxt's.
+    exchange: ccxt's id of the exchange.
+    source: where the facts come from. "docs" is the exchange's documentation, "code" is the exchange's class in ccxt
+        4.5.90, "issue" and "PR" are issues and pull requests of ccxt.
 
-    What it serves:
-    page_size: the most candles that one request returns.
-    recent_pages: larger pages for recent candles, if there are any.
-    depth: how many candles back from now the exchange still serves. None means all, or not known. In that case
-        `listing` finds out whether an exchange no longer serves a silent stretch.
-    empty_minutes: how it reports a minute without trades.
-    wire: the format of its rows. None leaves the parsing to ccxt.
-    off_grid: timeframes with candles that do not begin on the UTC grid, each with the time at which they begin. They
+    Facts about the served candles:
+    page_size: the maximum number of candles that one request returns.
+    recent_pages: the size of pages with recent candles, if it is larger.
+    depth: how many candles back from now the exchange still serves. None means that it serves all candles, or that the
+        number is not known. In this case `listing` finds out whether the exchange no longer serves a silent stretch.
+    empty_minutes: how the exchange reports a minute without trades.
+    wire: the format of the rows. If it is None, ccxt parses the rows.
+    off_grid: the timeframes whose candles do not begin on the UTC grid, each with the time at which they begin. They
         cannot be fetched.
-    no_since: the exchange, or ccxt's class, has no start parameter, so it always returns its last candles.
-    cursor: a page counts back from its end and has as many candles as requested, even if they are before its start.
-    refuses_before_listing: the exchange answers a page that begins before the first candle with an error of unknown
-        wording.
-    alternative_source: where to get candles older than `depth`.
-    archive: the candle files that it publishes at fixed addresses; None if it publishes none.
-    files_omit_empty_minutes: the files that a user can download from it hold only minutes with trades.
-    days_per_run: how many days of 1-minute candles one run fetches. The exchange serves them in some minutes at its own
-        pace.
+    no_since: whether the exchange or ccxt's class has no start parameter. The exchange then always returns its newest
+        candles.
+    cursor: whether the exchange counts back from the end of a request. It returns as many candles as requested, even if
+        some of them are before the start of the request.
+    refuses_before_listing: whether the exchange answers with an error if a page begins before the first candle. The
+        wording of this error is not documented.
+    alternative_source: where to get candles that are older than `depth`.
+    archive: the candle files that the exchange publishes at fixed URLs; None if it does not publish such files.
+    files_omit_empty_minutes: whether the files that a user can download leave out minutes without trades.
+    days_per_run: how many days of 1m candles one run fetches. At the pace of the exchange, this takes a few minutes.
 
-    What it charges:
-    cost: ccxt's charge for a page, in units of its `rateLimit`.
-    budget: the safe share of ccxt's own request rate; above 1 if ccxt stays far below the allowed rate.
-    quota: the requests for candles that the exchange's documentation allows; None if it names no number. ccxt's own
-        rate is up to ten times as high (phemex), so the quota limits the pace too.
-    quota_pause: how long requests rest after "too many requests" without a Retry-After header.
-    bans: how it blocks an address.
+    Facts about the allowed rate of requests:
+    cost: the cost of a page in ccxt's rate limiter, in units of `rateLimit`.
+    budget: the safe share of ccxt's request rate. It is above 1 if ccxt's rate is far below the allowed rate.
+    quota: the number of requests for candles that the exchange's documentation allows; None if it has no such number.
+        The pace also keeps to the quota, because ccxt's rate is up to ten times as high (Phemex).
+    quota_pause: the pause after the answer "too many requests", if this answer has no Retry-After header.
+    bans: how the exchange bans an IP address.
 
-    How it answers:
-    phrases: error codes and sentences with a meaning other than the one that HTTP status and ccxt's class suggest.
-    error_marker: a text that is in every error answer. A failure with HTTP 200 and without this text is a malformed
-        answer, not an error of the exchange.
-    list_markets: the request for all spot markets; None uses ccxt's `fetch_markets`.
+    Facts about other answers:
+    phrases: the error codes and sentences whose meaning differs from the HTTP status and from the class of ccxt's
+        exception.
+    error_marker: a text that every error answer contains. A failure with HTTP 200 and without this text is a malformed
+        answer and not an error of the exchange.
+    list_markets: a function that requests all spot markets. If it is None, ccxt's `fetch_markets` is used.
     market_fields: further fields of a market that ccxt's class reads.
-    positional_markets: records of the market list refer to each other by their places, so that the list cannot be read
-        in parts.
+    positional_markets: whether records of the market list refer to each other by their positions. Such a list cannot be
+        read in parts.
     """
 
     exchange: str
@@ -186,33 +196,33 @@ class Venue:
 
     @property
     def overlap(self) -> int:
-        """The number of candles that neighbouring pages have in common, so that both contain a traded candle.
+        """Return the number of candles that two consecutive pages have in common.
 
-        If an exchange leaves out empty minutes, a single common minute often has no row. Each page boundary would then
-        cost an extra request to find out whether candles are missing there.
+        Both pages should have a common row, which proves that no candle is missing between them. If an exchange leaves
+        out minutes without trades, a single common minute often has no row. Then an extra request would be needed.
         """
         if self.empty_minutes is EmptyMinutes.FILLED:
             return 1
         return max(1, min(10, self.page_size // 20))
 
     def page_size_from(self, oldest: datetime, now: datetime) -> int:
-        """Return the most candles that one request returns if no candle before `oldest` is requested."""
+        """Return the maximum number of candles that one request returns. `oldest`: the oldest requested candle."""
         recent = self.recent_pages
         return recent.size if recent is not None and now - oldest < recent.age else self.page_size
 
     def reaches(self, slice_: Slice, now: datetime) -> bool:
-        """Return whether the exchange still serves any candle of the slice; true if its depth is not known."""
+        """Return whether the exchange still serves a candle of the slice. If its depth is not known, return True."""
         return self.depth is None or slice_.end > now - self.depth * slice_.series.timeframe.delta
 
     @property
     def page_seconds(self) -> float:
-        """Seconds between two pages at the full safe pace."""
+        """Return the seconds between two pages at the full pace."""
         by_ccxt = rate_limit_ms(self.exchange) / 1000 * self.cost / self.budget
         return by_ccxt if self.quota is None else max(by_ccxt, self.quota.spacing)
 
     @property
     def alternative(self) -> str:
-        """The way to get candles older than `depth`."""
+        """Return a text that says how to get candles that are older than `depth`."""
         ways = ["live polling from now on", "longer candles, such as 1d"]
         if self.alternative_source:
             ways.append(self.alternative_source)
@@ -220,5 +230,5 @@ class Venue:
 
     @property
     def all_market_fields(self) -> tuple[str, ...]:
-        """The fields of a market that are stored because ccxt's class reads them."""
+        """Return the fields of a market that are stored because ccxt's class reads them."""
         return COMMON_MARKET_FIELDS + self.market_fields

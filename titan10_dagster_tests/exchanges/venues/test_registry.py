@@ -69,7 +69,7 @@ def test_a_module_without_a_record_is_not_an_exchange(folder: Path) -> None:
 def test_an_exchange_without_a_module_is_described_by_ccxts_features() -> None:
     venue = venue_of("whitebit")
     assert venue.page_size == 1440
-    assert venue.source == "ccxt features"
+    assert venue.source == "ccxt's `features`"
     assert venue.depth is None
 
 
