@@ -77,7 +77,7 @@ class SliceState(StrEnum):
 
     @property
     def rank(self) -> int:
-        """The position of the state in the order of the states."""
+        """Return the position of the state in the list of the states above."""
         return list(SliceState).index(self)
 
 

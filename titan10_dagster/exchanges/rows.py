@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from titan10_dagster.candles.columns import Floats, Mask
 from titan10_dagster.exchanges.venues.venue import Wire
 
-Rows = Floats  # (n, 6): ms since 1970, open, high, low, close, volume
+Rows = Floats  # an array of shape (n, 6): time in ms since 1970, open, high, low, close, volume
 Instants = NDArray[np.int64]  # ms since 1970
 
 _CUT_SLACK_MS = 1000  # a close time that is earlier by less than this is normal; exchanges differ by a millisecond
@@ -45,7 +45,7 @@ _FEWEST_BLANK = 4  # a row shows a minute without trades if at least four values
 _ERROR_FIELDS = dict.fromkeys(("code", "msg", "retCode", "retMsg", "error", "message", "success"), Any)
 
 _PACKER = msgspec.msgpack.Encoder()
-_PACKED_DOUBLE = 9  # bytes
+_PACKED_DOUBLE = 9  # bytes of an encoded double
 
 # ccxt's parser raises these exceptions if a row has an unexpected structure.
 _PARSING_ERRORS = (LookupError, AttributeError, TypeError, ValueError, ArithmeticError)
