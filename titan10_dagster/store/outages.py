@@ -9,7 +9,7 @@ on the order in which the data was written.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -20,15 +20,18 @@ from psycopg2.extras import execute_values
 from titan10_dagster.candles.columns import Mask
 from titan10_dagster.candles.gaps import CONFIRMED_ABSENT, Gap, Reason, reclassified, within
 from titan10_dagster.candles.outages import (
-    SHORTEST,
+    Run,
     SeriesBlock,
     SharedSilence,
     Silence,
+    interrupted,
     is_busy,
     is_too_long,
     reason_of,
     runs,
     shared_silences,
+    shortest_part,
+    shortest_silence,
     split_run,
 )
 from titan10_dagster.candles.slices import Series, Slice, days, midnight, to_datetime64
@@ -279,19 +282,40 @@ class _Classification:
             in_shared[silence.start + 1 : silence.end + 1] = 1
         counts = np.cumsum(in_shared)
         found = []
-        for start, end in runs(self._gaps.mask(line, span, CONFIRMED_ABSENT, only=suspect)):
-            is_short = (end - start) * self._timeframe.delta < SHORTEST
+        for run, own in self._own_silences(line, span, suspect, longest):
+            start, end = run
             touching = reasons if counts[end] > counts[start] else []
-            if is_short and not touching:
+            if own is None and not touching:
                 continue  # most gaps of a sparse series are minutes without trades
-            if is_short:
-                absence, other = line.absence(start // self._timeframe.per_day), 0
-            else:
-                absence, other = around_silence(line, span, start, end, longest)
-            own = reason_of(end - start, self._timeframe, has_witness=False)
-            too_long = is_too_long(end - start, absence, other, self._timeframe)
-            found += split_run((start, end), touching, absence, too_long=too_long, own=own)
+            absence = line.absence(start // self._timeframe.per_day) if own is None else own.absence
+            reason = Reason.NO_TRADES if own is None else own.reason
+            found += split_run(run, touching, absence, too_long=own is not None, own=reason)
         return found
+
+    def _own_silences(
+        self, line: SeriesDays, span: Days, suspect: Sequence[date], longest: Mapping[tuple[str, date], int]
+    ) -> Iterator[tuple[Run, Silence | None]]:
+        """Yield each run of absent candles, and the own silence of the series that it is a part of."""
+        absent = runs(self._gaps.mask(line, span, CONFIRMED_ABSENT, only=suspect))
+        groups = interrupted(absent, self._timeframe) if line.is_ever_busy else [[run] for run in absent]
+        for group in groups:
+            silence = self._own_silence(line, span, group, longest)
+            for run in group:
+                alone = silence if silence or len(group) == 1 else self._own_silence(line, span, [run], longest)
+                yield run, alone
+
+    def _own_silence(
+        self, line: SeriesDays, span: Days, group: Sequence[Run], longest: Mapping[tuple[str, date], int]
+    ) -> Silence | None:
+        """Return the own silence that these runs form; None if a lack of trades explains it."""
+        lengths = [end - start for start, end in group]
+        if sum(lengths) <= shortest_silence(self._timeframe) or max(lengths) < shortest_part(self._timeframe):
+            return None
+        absence, other = around_silence(line, span, group, longest)
+        if not is_too_long(sum(lengths), absence, other, self._timeframe, is_interrupted=len(group) > 1):
+            return None
+        start, end = group[0][0], group[-1][1]
+        return Silence(start, end, reason_of(end - start, self._timeframe, has_witness=False), absence)
 
     def _write(self, line: SeriesDays, span: Days, suspect: Sequence[date], silences: Sequence[Silence]) -> None:
         masks: dict[Reason, Mask] = {}

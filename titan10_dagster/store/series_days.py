@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
 
 import numpy as np
 
-from titan10_dagster.candles.gaps import Reason
+from titan10_dagster.candles.gaps import CONFIRMED_ABSENT, Reason
 from titan10_dagster.candles.outages import (
     LONGER,
     NEIGHBOURS,
+    Run,
     Sample,
     absence_on_good_days,
     is_busy,
     longest_lull,
+    shortest_part,
+    shortest_silence,
 )
 from titan10_dagster.candles.slices import Series, midnight
 from titan10_dagster.candles.timeframes import Timeframe
@@ -92,6 +95,16 @@ class SeriesDays:
             self._absences[day] = absence_on_good_days(samples)
         return self._absences[day]
 
+    @property
+    def is_ever_busy(self) -> bool:
+        """Return whether the series is busy on at least one of the days."""
+        return any(is_busy(self.absence(number)) for number in range(len(self.present)))
+
+    def absent(self, day: date) -> int:
+        """Return how many candles of the day are absent from two complete answers."""
+        row = self.rows.get(day)
+        return 0 if row is None else sum(row.missing.get(reason, 0) for reason in CONFIRMED_ABSENT)
+
     def is_traded(self, day: int) -> bool:
         """Return whether a candle of the day with this number is stored."""
         return 0 <= day < len(self.present) and bool(self.present[day])
@@ -107,13 +120,14 @@ def has_long_gap(line: SeriesDays, span: Days, day: date, longest: Mapping[tuple
     def gap(n: int) -> int:
         return longest.get((line.series.symbol, day + n * _DAY), 0)
 
-    number = (day - span.first).days
+    number, timeframe = (day - span.first).days, line.series.timeframe
     absence = line.absence(number)
     length = gap(0) + max(gap(-1), gap(1))  # the silence may cross midnight
-    if length < longest_lull(absence, line.series.timeframe):
+    if is_busy(absence):  # a few candles may interrupt the silence
+        absent = line.absent(day - _DAY) + line.absent(day) + line.absent(day + _DAY)
+        return length >= shortest_part(timeframe) and absent > shortest_silence(timeframe)
+    if length <= longest_lull(absence, timeframe):
         return False
-    if is_busy(absence):
-        return True
     longest_nearby = 0
     for n in range(-REACH, REACH + 1):
         if abs(n) > 1 and line.is_traded(number + n):
@@ -122,15 +136,15 @@ def has_long_gap(line: SeriesDays, span: Days, day: date, longest: Mapping[tuple
 
 
 def around_silence(
-    line: SeriesDays, span: Days, start: int, end: int, longest: Mapping[tuple[str, date], int]
+    line: SeriesDays, span: Days, silence: Sequence[Run], longest: Mapping[tuple[str, date], int]
 ) -> tuple[float, int]:
     """Return the usual share of missing candles around a silence, and the longest gap on the days around the silence.
 
-    The silence consists of the cells [start, end), which do not count themselves. The share is that of the days before
+    The silence consists of runs of cells, by time, which do not count themselves. The share is that of the days before
     the silence or of the days after the silence, whichever is lower, because another halt may affect one of both sides.
     """
     per_day = line.series.timeframe.per_day
-    first, last = start // per_day, (end - 1) // per_day
+    first, last = silence[0][0] // per_day, (silence[-1][1] - 1) // per_day
     traded = np.flatnonzero(line.present)
     before, after = traded[traded <= first], traded[traded >= last]
     sides: list[range] = []
@@ -144,7 +158,7 @@ def around_silence(
         for n in side:
             if not 0 <= n < span.count:
                 continue
-            own = max(0, min(end, (n + 1) * per_day) - max(start, n * per_day))
+            own = sum(max(0, min(end, (n + 1) * per_day) - max(start, n * per_day)) for start, end in silence)
             expected += int(line.expected[n]) - own
             present += int(line.present[n])
             if not own:

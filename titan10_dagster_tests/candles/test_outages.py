@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import csv
+import gzip
 import itertools
 from collections.abc import Iterable
-from datetime import date, timedelta
-from itertools import pairwise
+from datetime import UTC, date, datetime, timedelta
+from itertools import chain, pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,11 +20,13 @@ from titan10_dagster.candles.outages import (
     SharedSilence,
     Silence,
     absence_on_good_days,
+    interrupted,
     is_too_long,
     longest_lull,
     reason_of,
     runs,
     shared_silences,
+    shortest_silence,
     split_run,
 )
 from titan10_dagster.candles.slices import Slice
@@ -139,9 +144,99 @@ def test_minutes_without_trades_that_coincide_by_accident_are_not_a_silence(seri
 # --- one series alone ----------------------------------------------------------------------------------------------
 
 
-def test_a_pair_that_trades_every_minute_is_not_silent_for_an_hour() -> None:
-    assert is_too_long(61, 0.001, 0, MINUTE)
-    assert not is_too_long(30, 0.001, 0, MINUTE)
+def test_the_busier_a_pair_the_shorter_is_a_silence_that_trading_does_not_explain() -> None:
+    table = {0.9999: 25, 0.999: 29, 0.99: 34, 0.98: 36, 0.95: 39, 0.9: 44}
+    for traded, longest in table.items():
+        absence = 1 - traded
+        assert not is_too_long(longest, absence, 0, MINUTE), traded
+        for length in (longest + 1, 45, 59, 60, 61, 600):
+            assert is_too_long(length, absence, 0, MINUTE), (traded, length)
+
+
+@pytest.mark.parametrize("traded", [0.8, 0.5, 0.1])
+def test_a_quiet_pair_may_be_silent_for_an_hour_if_it_was_silent_for_half_an_hour_before(traded: float) -> None:
+    assert not is_too_long(60, 1 - traded, 30, MINUTE)
+
+
+@pytest.mark.parametrize("traded", [1.0, 0.999, 0.99, 0.9, 0.5])
+def test_no_series_is_busy_enough_for_a_shorter_silence_than_the_shortest(traded: float) -> None:
+    week = 7 * MINUTES
+    absence = Sample(week, int(week * traded)).absence
+    for name in ("1m", "5m", "15m", "1h"):
+        timeframe = TIMEFRAMES[name]
+        assert longest_lull(max(absence, Sample(7 * timeframe.per_day, 7 * timeframe.per_day).absence), timeframe) >= (
+            shortest_silence(timeframe)
+        )
+    assert shortest_silence(MINUTE) == 22
+
+
+# Stored candles within a silence of fifty minutes, and the runs of absent ones that belong together.
+@pytest.mark.parametrize(
+    ("absent", "groups"),
+    [
+        ([(100, 116), (117, 133), (134, 150)], [3]),
+        ([(100, 120), (121, 122), (123, 150)], [3]),
+        ([(100, 101), (102, 150)], [1, 1]),
+        ([(100, 149), (150, 151)], [1, 1]),
+        ([(100, 110), (111, 150)], [2]),
+        ([(100, 110), (113, 150)], [1, 1]),
+        ([(100, 125), (128, 150)], [2]),
+        ([(100, 105), (106, 120), (122, 140), (141, 150)], [4]),
+        ([(100, 104), (105, 150)], [1, 1]),
+        ([(100, 600), (602, 603), (613, 800)], [1, 1, 1]),  # two halts, and trading for minutes between them
+        ([(100, 600), (601, 800)], [2]),
+        ([(n, n + 1) for n in range(100, 150, 2)], [1] * 25),
+        ([(100, 150), (600, 650)], [1, 1]),
+        ([], []),
+    ],
+)
+def test_a_few_candles_do_not_divide_a_silence(absent: list[tuple[int, int]], groups: list[int]) -> None:
+    found = interrupted(absent, MINUTE)
+    assert sorted(map(len, found), reverse=True) == sorted(groups, reverse=True)
+    assert sorted(chain.from_iterable(found)) == absent
+
+
+@pytest.mark.parametrize(("end", "start"), [(1430, 1440), (1439, 1440), (1440, 1441), (1435, 1442)])
+def test_candles_beside_midnight_always_divide_a_silence(end: int, start: int) -> None:
+    assert len(interrupted([(1300, end), (start, 1600)], MINUTE)) == 2
+    assert len(interrupted([(1300 - 10, end - 10), (end - 9, 1600)], MINUTE)) == 1
+
+
+@given(st.lists(st.booleans(), max_size=300).map(lambda cells: np.array(cells, np.bool_)))
+def test_four_of_five_candles_are_absent_from_both_ends_of_a_group_on(absent: Mask) -> None:
+    absent = np.concatenate([[False], absent])  # midnight is before the first run
+    found = interrupted(runs(absent), MINUTE)
+    assert sorted(chain.from_iterable(found)) == runs(absent)
+    counts = np.where(absent, 1, -4)
+    for group in found:
+        cells = counts[group[0][0] : group[-1][1]]
+        assert (np.cumsum(cells) > 0).all()
+        assert (np.cumsum(cells[::-1]) > 0).all()
+
+
+def test_a_silence_with_candles_in_it_must_be_longer_and_the_pair_busy() -> None:
+    assert not is_too_long(36, 0.001, 0, MINUTE, is_interrupted=True)
+    assert is_too_long(37, 0.001, 0, MINUTE, is_interrupted=True)
+    assert not is_too_long(10_000, 0.2, 0, MINUTE, is_interrupted=True)
+
+
+@pytest.mark.parametrize(("hours", "quiet", "again"), [(4, 0.02, 0.2), (2, 0.05, 0.3), (4, 0.05, 0.6), (4, 0.08, 0.6)])
+def test_quiet_nights_of_a_busy_pair_are_not_silences(hours: int, quiet: float, again: float) -> None:
+    """A hundred days on which nearly all absent minutes are in the same hours of the night, and cluster there."""
+    random = np.random.default_rng(hours)
+    night = hours * 60
+    share = (quiet * MINUTES - 0.002 * (MINUTES - night)) / night
+    draws = random.random((100, MINUTES))
+    absent = np.zeros(100 * MINUTES, np.bool_)
+    for n in range(1, len(absent)):
+        usual = share if n % MINUTES < night else 0.002
+        first = usual * (1 - again) / (1 - usual)
+        absent[n] = draws.flat[n] < (max(again, usual) if absent[n - 1] else first)
+    absence = float(absent.mean())
+    assert absence > 0.8 * quiet
+    for group in interrupted(runs(absent), MINUTE):
+        length = sum(end - start for start, end in group)
+        assert not is_too_long(length, absence, 0, MINUTE, is_interrupted=len(group) > 1)
 
 
 @pytest.mark.parametrize(("timeframe", "hours"), [("5m", 1), ("15m", 2), ("1h", 4)])
@@ -177,6 +272,39 @@ def test_lulls_of_a_series_whose_quiet_minutes_come_together_are_not_too_long(qu
         absent[n] = draws[n] < (again if absent[n - 1] else first)
     lengths = sorted((end - start for start, end in runs(absent)), reverse=True)
     assert not is_too_long(lengths[0], float(absent.mean()), lengths[1], MINUTE)
+
+
+@pytest.mark.parametrize("name", ["binanceus_BTC-USDT_1m_2023-03.csv.gz", "kraken_BTC-USDC_1m_2023.csv.gz"])
+def test_no_silence_is_found_in_real_weeks_without_a_halt(real_data: Path, name: str) -> None:
+    """The first has a row for every minute; those without a trade have volume 0."""
+    traded = traded_minutes(real_data / name)
+    found = 0
+    for first in range(0, len(traded) - 7 * MINUTES + 1, 7 * MINUTES):
+        absent = ~traded[first : first + 7 * MINUTES]
+        lengths = sorted((end - start for start, end in runs(absent)), reverse=True)
+        for group in interrupted(runs(absent), MINUTE):
+            length = sum(end - start for start, end in group)
+            absence = Sample(len(absent) - length, int((~absent).sum())).absence
+            others = lengths[1:] if length == lengths[0] else lengths
+            assert not is_too_long(length, absence, others[0], MINUTE, is_interrupted=len(group) > 1)
+            found += 1
+    assert found > 500
+
+
+def traded_minutes(path: Path) -> Mask:
+    """Whether there was a trade in each minute of the file's whole days."""
+    with gzip.open(path, "rt", newline="") as text:
+        rows = list(csv.reader(text))
+    times = []
+    for row in rows:
+        if row[0].isdigit():  # Kraken's format: seconds, and only minutes with trades
+            times.append(int(row[0]) // 60)
+        elif row[0] != "open_time" and float(row[5]) > 0:
+            times.append(int(datetime.fromisoformat(row[0]).replace(tzinfo=UTC).timestamp()) // 60)
+    first = times[0] // MINUTES * MINUTES
+    traded = np.zeros((times[-1] - first) // MINUTES * MINUTES + MINUTES, np.bool_)
+    traded[np.array(times) - first] = True
+    return traded
 
 
 @pytest.mark.parametrize(

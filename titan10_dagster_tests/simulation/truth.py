@@ -37,7 +37,7 @@ _MINUTE = timedelta(minutes=1)
 # The candles back from now that the exchange serves. Two fewer count as reachable: time passes during a request.
 MEMORY: Mapping[str, int] = {"kraken": 720}
 SLACK = 2
-LONG = timedelta(minutes=90)  # where every minute has a row, a silence this long is not explained by a lack of trades
+LONG = timedelta(minutes=50)  # where every minute has a row, a silence this long is not explained by a lack of trades
 
 
 def known_since(week: Week, exchange: str, at: datetime) -> datetime:

@@ -159,11 +159,29 @@ def test_a_series_alone_is_never_an_outage(db: Database, sql: Sql) -> None:
     write(db, whole())
     for at in (FETCHED, FETCHED + LATER):
         write(db, lacking(["BTC/USDT"], at=at))
-    assert reasons(sql) == {("no_trades", 30)}
+    assert reasons(sql) == {("halted", 30)}
 
 
-@pytest.mark.parametrize("minutes", [60, 300, 1000])
-def test_a_busy_series_that_is_silent_alone_for_an_hour_was_halted(db: Database, sql: Sql, minutes: int) -> None:
+@pytest.mark.parametrize("minutes", [5, 26])
+def test_a_busy_series_may_be_silent_for_minutes(db: Database, sql: Sql, minutes: int) -> None:
+    for at in (FETCHED, FETCHED + LATER):
+        write(db, lacking(["BTC/USDT"], range(100, 100 + minutes), at=at))
+    assert reasons(sql) == {("no_trades", minutes)}
+
+
+@pytest.mark.parametrize("prints", [[20, 30], [5, 20, 21, 40], [16, 33]])
+def test_a_few_candles_do_not_hide_a_halt(db: Database, sql: Sql, prints: Sequence[int]) -> None:
+    """Fifty minutes with a few candles in them, and five minutes without trades hours later."""
+    halted = [100 + n for n in range(50) if n not in prints]
+    for at in (FETCHED, FETCHED + LATER):
+        write(db, lacking(["BTC/USDT"], [*halted, *range(900, 905)], at=at))
+    assert reasons(sql) == {("halted", 50 - len(prints)), ("no_trades", 5)}
+    silences = sql("SELECT silence_start, silence_end FROM silences ORDER BY 1")
+    assert sum((end - start for start, end in silences), timedelta()) == (50 - len(prints)) * timedelta(minutes=1)
+
+
+@pytest.mark.parametrize("minutes", [30, 45, 59, 60, 300, 1000])
+def test_a_busy_series_that_is_silent_alone_for_half_an_hour_was_halted(db: Database, sql: Sql, minutes: int) -> None:
     write(db, whole())
     for at in (FETCHED, FETCHED + LATER):
         write(db, lacking(["BTC/USDT"], range(100, 100 + minutes), at=at))
@@ -185,11 +203,11 @@ def test_a_whole_day_is_an_outage_when_the_day_before_shows_that_the_series_trad
 def test_an_outage_is_taken_back_when_most_series_turn_out_to_have_traded(db: Database, sql: Sql) -> None:
     write(db, whole())
     for at in (FETCHED, FETCHED + LATER):
-        write(db, lacking(at=at))
+        write(db, lacking(minutes=range(600, 620), at=at))
     write(db, lacking(["BTC/USDT"], [], at=FETCHED + 2 * LATER))
-    assert reasons(sql) == {("outage", 30)}
+    assert reasons(sql) == {("outage", 20)}
     write(db, lacking(["ETH/USDT"], [], at=FETCHED + 2 * LATER))
-    assert reasons(sql) == {("no_trades", 30)}
+    assert reasons(sql) == {("no_trades", 20)}
 
 
 @pytest.mark.parametrize("timeframe", ["1m", "1h"])

@@ -53,19 +53,36 @@ def test_a_broken_candle_counts_as_traded() -> None:
     assert series_days({0: {Reason.QUARANTINED: 700, Reason.BROKEN_AT_SOURCE: 40}}).sample(10, 10).present == 1440
 
 
-@pytest.mark.parametrize(("lengths", "long"), [({0: 10}, False), ({0: 61}, True), ({0: 20, 1: 41}, True)])
+@pytest.mark.parametrize(
+    ("lengths", "long"), [({0: 10}, False), ({0: 22}, False), ({0: 30}, True), ({0: 61}, True), ({0: 15, 1: 15}, True)]
+)
 def test_a_gap_of_a_busy_series_is_long_also_across_midnight(lengths: dict[int, int], long: bool) -> None:
     line = series_days({n: {Reason.NO_TRADES: length} for n, length in lengths.items()})
     longest = {(SERIES.symbol, DAY + n * ONE): length for n, length in lengths.items()}
     assert has_long_gap(line, SPAN, DAY, longest) is long
 
 
+@pytest.mark.parametrize(("absent", "longest", "long"), [(48, 16, True), (48, 5, False), (22, 11, False)])
+def test_a_gap_of_a_busy_series_that_single_candles_interrupt_is_long(absent: int, longest: int, long: bool) -> None:
+    line = series_days({0: {Reason.NO_TRADES: absent}})
+    assert has_long_gap(line, SPAN, DAY, {(SERIES.symbol, DAY): longest}) is long
+    assert line.absent(DAY) == absent
+
+
 def test_a_silence_is_judged_by_the_days_around_it_without_itself() -> None:
     line = series_days({0: {Reason.NO_TRADES: 1440}, 1: {Reason.NO_TRADES: 700}, 3: {Reason.NO_TRADES: 5}})
     start = SPAN.cells(DAY).start
-    absence, other = around_silence(line, SPAN, start, start + 1440 + 700, {(SERIES.symbol, DAY + 3 * ONE): 5})
+    absence, other = around_silence(line, SPAN, [(start, start + 1440 + 700)], {(SERIES.symbol, DAY + 3 * ONE): 5})
     assert absence < 0.001
     assert other == 5
+
+
+def test_candles_within_a_silence_count_as_traded() -> None:
+    line = series_days({0: {Reason.NO_TRADES: 48}})
+    start = SPAN.cells(DAY).start + 600
+    runs = [(start, start + 16), (start + 17, start + 33), (start + 34, start + 50)]
+    absence, _ = around_silence(line, SPAN, runs, {})
+    assert absence < 0.0001
 
 
 def test_another_halt_after_a_silence_does_not_make_a_busy_series_quiet() -> None:
@@ -73,6 +90,6 @@ def test_another_halt_after_a_silence_does_not_make_a_busy_series_quiet() -> Non
     line = series_days({0: {Reason.NO_TRADES: 310}, **{n: {Reason.HALTED: 1440} for n in (3, 4)}})
     start = SPAN.cells(DAY).start
     longest = {(SERIES.symbol, DAY + n * ONE): 1440 for n in (3, 4)}
-    absence, other = around_silence(line, SPAN, start, start + 310, longest)
+    absence, other = around_silence(line, SPAN, [(start, start + 310)], longest)
     assert absence < 0.001
     assert other == 1440
