@@ -112,9 +112,13 @@ class Listing(Event):
 
 @dataclass(frozen=True)
 class Delisting(Event):
-    """The symbol is no longer traded when the span begins."""
+    """The symbol is no longer traded when the span begins.
+
+    `refusal`: the exchange's answer to requests for its candles from then on; None: it still serves them.
+    """
 
     symbol: str
+    refusal: str | None = None
 
 
 @dataclass(frozen=True)
@@ -129,11 +133,22 @@ class Relisting(Event):
     """The market is off the exchange's list in the span.
 
     With a `market_id` it returns as a market of another asset under the same symbol, at `prices` times the price.
+    `refusal`: the answer to requests for its candles within the span; None: the exchange serves those before it.
     """
 
     symbol: str
     market_id: str | None
     prices: float
+    refusal: str | None = None
+
+
+@dataclass(frozen=True)
+class Unknown(Event):
+    """The exchange gives some requests for candles of one traded symbol the refusal `kind`."""
+
+    symbol: str
+    kind: str
+    probability: float
 
 
 @dataclass(frozen=True)

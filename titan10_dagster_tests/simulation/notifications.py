@@ -24,6 +24,7 @@ from titan10_dagster_tests.simulation.events import (
     Revised,
     Span,
     Storm,
+    Unknown,
     WrongClock,
 )
 from titan10_dagster_tests.simulation.record import SentAlert
@@ -32,7 +33,7 @@ from titan10_dagster_tests.simulation.truth import unknown_market
 from titan10_dagster_tests.simulation.week import Week
 
 WELL = timedelta(hours=1, minutes=10)  # longer than the longest pause of a breaker
-_TROUBLE = (Ban, Outage, Storm, RateLimited)
+_TROUBLE = (Ban, Outage, Storm, RateLimited, Unknown)
 
 Text = tuple[str, str]  # exchange and complaint
 

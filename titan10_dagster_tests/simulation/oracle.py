@@ -23,8 +23,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
+from titan10_dagster_tests.simulation.events import Delisting, Relisting
 from titan10_dagster_tests.simulation.expectation import Expectation
 from titan10_dagster_tests.simulation.notifications import WELL, wrong_notifications
 from titan10_dagster_tests.simulation.tables import read_keys
@@ -75,11 +76,23 @@ def _unanswered(week: Week) -> Iterator[Complaint]:
         well = not any(poll.at - WELL <= at <= poll.at for at in week.record.disturbed[poll.exchange])
         missing = set()
         for symbol in set(week.story.symbols[poll.exchange]) - poll.answered:
+            if _is_refused(week, poll.exchange, symbol, poll.at):
+                continue
             unknown = unknown_market(week, (poll.exchange, symbol))
             if not any(span.start <= poll.at <= span.end for span in unknown):
                 missing.add(symbol)
         if well and missing:
             yield Complaint(poll.exchange, f"was well, but {sorted(missing)} got no answer at {poll.at}")
+
+
+def _is_refused(week: Week, exchange: str, symbol: str, at: datetime) -> bool:
+    """Return whether the market is closed, and the exchange refuses requests for its candles."""
+    for event in week.story.events:
+        if not isinstance(event, (Delisting, Relisting)) or event.refusal is None:
+            continue
+        if (event.exchange, event.symbol) == (exchange, symbol) and event.span.start <= at <= event.span.end:
+            return True
+    return False
 
 
 def _endless_requests(week: Week) -> Iterator[Complaint]:
@@ -94,5 +107,6 @@ def _endless_requests(week: Week) -> Iterator[Complaint]:
     for (exchange, symbol, day), at in record.open_until.items():
         # Candles that an exchange no longer serves may stay in quarantine for ever, because they are not requested
         # again.
-        if first <= day <= last_day and at == record.steps[-1] and exchange != "kraken":
+        served = exchange != "kraken" and not _is_refused(week, exchange, symbol, at)
+        if first <= day <= last_day and at == record.steps[-1] and served:
             yield Complaint(exchange, f"{symbol} {day} is still open at the end")

@@ -29,6 +29,7 @@ from titan10_dagster_tests.simulation.events import (
 )
 from titan10_dagster_tests.simulation.grid import Grid
 from titan10_dagster_tests.simulation.growth import LOSSES, STALE, STALE_MINUTES, Growth, late_holes
+from titan10_dagster_tests.simulation.refusals import with_refusals
 
 EXCHANGES = ("binance", "bybit", "coinbase", "kraken", "okx")
 BASES = ("BTC", "ETH", "SOL", "ADA", "LINK", "ATOM", "XLM", "AAVE", "ALGO", "ETC")
@@ -144,6 +145,7 @@ class _Author:
         self.events += growth.draw()
         self._midnights = growth.midnights()
         self.events += late_holes(Random(f"late {seed}"), START, symbols, tuple(self.events))
+        self.events = with_refusals(Random(f"refusal {seed}"), START, symbols, self.events)
         ordered = tuple(sorted(self.events, key=lambda event: (event.span.start, str(event))))
         return Story(seed, symbols, tuple(self._steps()), ordered)
 

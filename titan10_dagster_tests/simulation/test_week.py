@@ -17,6 +17,7 @@ import pytest
 from titan10_dagster.candles.slices import to_ms
 from titan10_dagster_tests.simulation.away import hurry
 from titan10_dagster_tests.simulation.events import (
+    Delisting,
     Downtime,
     Halt,
     Late,
@@ -26,10 +27,12 @@ from titan10_dagster_tests.simulation.events import (
     Renamed,
     Revised,
     Storm,
+    Unknown,
     WrongClock,
 )
 from titan10_dagster_tests.simulation.growth import APART, INCOMPLETE, ROW_FAULTS, STALE
 from titan10_dagster_tests.simulation.oracle import judge
+from titan10_dagster_tests.simulation.refusals import REFUSALS
 from titan10_dagster_tests.simulation.requests import days_requested, distribution, healing_hours
 from titan10_dagster_tests.simulation.story import DAY, QUIET_END, START, TAIL, write
 from titan10_dagster_tests.simulation.week import Week
@@ -77,6 +80,9 @@ def test_the_stories_have_every_kind_of_change_and_of_wrong_answer() -> None:
     assert {event.market_id is None for story in stories for event in story.of(Relisting)} == {True, False}
     storms = {storm.kind for story in stories for storm in story.of(Storm)}
     assert storms >= {*ROW_FAULTS, STALE}
+    for kind in (Delisting, Relisting):
+        assert {event.refusal for story in stories for event in story.of(kind)} == {None, *REFUSALS}
+    assert {event.kind for story in stories for event in story.of(Unknown)} == set(REFUSALS)
     midnights = [step for story in stories for step in story.steps if (step.hour, step.minute) == (23, 59)]
     assert midnights
 

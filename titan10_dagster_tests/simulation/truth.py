@@ -29,7 +29,7 @@ from titan10_dagster_tests.simulation.grid import Mask, grown, runs
 from titan10_dagster_tests.simulation.growth import INCOMPLETE, STALE, STALE_MINUTES
 from titan10_dagster_tests.simulation.record import Poll, Rewrite
 from titan10_dagster_tests.simulation.story import DAY
-from titan10_dagster_tests.simulation.tables import Key
+from titan10_dagster_tests.simulation.tables import Key, read_candles
 from titan10_dagster_tests.simulation.week import Week
 
 _MINUTE = timedelta(minutes=1)
@@ -172,8 +172,37 @@ class Truth:
 
     def reachable(self, first_day: date) -> Mask:
         """Return the candles from `first_day` on that Titan-10 could receive."""
-        reachable = self.grid.all() if self.memory is None else self._polled(self.memory)
+        if self.memory is not None:
+            reachable = self._polled(self.memory)
+        elif self.refused_from is not None:
+            reachable = self._polled_before(self.refused_from)
+        else:
+            reachable = self.grid.all()
         return reachable & self.grid.within(midnight(first_day), self.story.judged_end) & ~self.of_a_former_market
+
+    @cached_property
+    def refused_from(self) -> datetime | None:
+        """The instant from which on the exchange refuses candles of the delisted market; None if it serves them."""
+        for event in self.mine(Delisting):
+            if isinstance(event, Delisting) and event.refusal is not None:
+                return event.span.start
+        return None
+
+    def _polled_before(self, end: datetime) -> Mask:
+        """Return the candles that live polls received before `end`: on the day of the candle, in complete answers.
+
+        Runs may have fetched more of them, so this is less than what must be stored.
+        """
+        reachable = self.grid.none()
+        received = self.story.start
+        for poll in sorted(self.week.record.polls, key=lambda poll: poll.at):
+            if poll.exchange != self.exchange or self.symbol not in poll.answered or poll.at >= end:
+                continue
+            first = max(received, midnight(poll.at.date()))
+            if not poll.spoiled and not poll.ahead:
+                reachable |= self.grid.within(first, self.grid.floor(poll.at)) & ~self._hidden(poll)
+            received = max(first, self.grid.floor(poll.at))
+        return reachable
 
     def _polled(self, memory: int) -> Mask:
         reachable = self.grid.none()
@@ -190,14 +219,18 @@ class Truth:
         """
         newest = self.grid.floor(min(poll.at, poll.at + poll.ahead))
         oldest = self.grid.floor(max(poll.at, poll.at + poll.ahead)) - (memory - SLACK) * self.grid.step
-        given = self.grid.within(oldest, newest)
+        return self.grid.within(oldest, newest) & ~self._hidden(poll)
+
+    def _hidden(self, poll: Poll) -> Mask:
+        """Return the candles that the exchange had not published, or had published broken, at the poll."""
+        hidden = self.grid.none()
         for event in self.mine(Late):
             if isinstance(event, Late) and poll.at < event.span.end:
-                given &= ~self.grid.in_span(event.hidden)
+                hidden |= self.grid.in_span(event.hidden)
         for broken in self.week.record.broken:
             if self.is_mine(broken) and poll.at < broken.span.end:
-                given &= ~self.grid.of([broken.minute])
-        return given
+                hidden |= self.grid.of([broken.minute])
+        return hidden
 
     @cached_property
     def of_a_former_market(self) -> Mask:
@@ -232,6 +265,8 @@ class Truth:
         return {before[-1] if before else rewrites[0].old}
 
     def _answers_whole(self, time: datetime, fetched_at: datetime) -> bool:
+        if self.refused_from is not None and fetched_at >= self.refused_from:
+            return False
         if self.memory is not None and fetched_at > time + (self.memory - SLACK) * self.grid.step:
             return False
         wrong_clocks = self.week.story.of(WrongClock)
@@ -262,11 +297,15 @@ class Truth:
 
     @cached_property
     def spoiled(self) -> Mask:
-        """The candles that an exchange with a short memory may have given only in incomplete answers."""
+        """The candles that an exchange may have given only in incomplete answers, and refuses or forgets since.
+
+        A poll after a downtime asks for the candles of a day or two.
+        """
         mask = self.grid.none()
+        back = (self.memory or 0) * self.grid.step if self.refused_from is None else 2 * DAY
         for event in self.week.story.of(Storm):
             if event.exchange == self.exchange and event.kind in INCOMPLETE:
-                mask |= self.grid.within(event.span.start - (self.memory or 0) * self.grid.step, event.span.end)
+                mask |= self.grid.within(event.span.start - back, event.span.end)
         return mask
 
     # -- reasons
@@ -278,13 +317,13 @@ class Truth:
         silenced = grown(self.standstill & self.silent, self.silent)
         removed = self._removed(silenced)
         together = grown((self.down | self._other_is_silent() & self.standstill) & self.silent, self.silent)
-        behind = ~reachable if short else self.grid.none()
+        behind = ~reachable if short or self.refused_from is not None else self.grid.none()
         # The answers of an exchange with a short memory do not show when it listed a symbol.
         unseen = (self.unlisted | self.gone) if short else self.grid.none()
         broken_to_the_end = self.broken & (self.broken_at_last | behind)
         return {
             "pre_listing": self.unlisted,
-            "delisted": self.gone,
+            "delisted": self.gone | self._called_gone(behind),
             "no_trades": (self.silent & ~self.certain_standstill) | unseen,
             "outage": together & ~removed,
             "halted": silenced & ~removed,
@@ -294,6 +333,14 @@ class Truth:
             "broken_at_source": broken_to_the_end | (self.spoiled & behind),
             "beyond_horizon": behind | (self.silent | unseen if short else self.grid.none()) | self.of_a_former_market,
         }
+
+    def _called_gone(self, behind: Mask) -> Mask:
+        """Return the candles after the last stored one that a closed market refused: its end is not known better."""
+        if self.refused_from is None:
+            return self.grid.none()
+        stored = read_candles(self.week.url, self.key, self.story.timeframe, self.grid.start, self.grid.end)
+        after = from_ms(int(stored[-1, 0])) + self.grid.step if len(stored) else self.grid.start
+        return behind & self.grid.within(after, self.grid.end)
 
     def _removed(self, silenced: Mask) -> Mask:
         """Return the silences of a week or longer, because no exchange halts a market for this long."""

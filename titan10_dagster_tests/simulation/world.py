@@ -25,6 +25,7 @@ from titan10_dagster_tests.simulation.events import (
     Restated,
     Revised,
     Storm,
+    Unknown,
 )
 from titan10_dagster_tests.simulation.grid import Floats
 from titan10_dagster_tests.simulation.record import Record, Rewrite
@@ -103,6 +104,9 @@ class World:
         if isinstance(event, Storm):
             options = {"probability": event.probability, "seed": self.story.seed, **FAULT_OPTIONS.get(event.kind, {})}
             self._fault(event, event.kind, **options)
+        elif isinstance(event, Unknown):
+            options = {"symbol": event.symbol, "probability": event.probability, "seed": self.story.seed}
+            self._fault(event, event.kind, **options)
         elif isinstance(event, Ban):
             self._fault(event, "http_418", path="any", retry_after=int((event.span.end - at).total_seconds()) + 1)
         elif isinstance(event, Outage) and not event.answers:
@@ -146,7 +150,9 @@ class World:
                 hidden = event.hidden
                 self._fault(event, "absent", symbol=event.symbol, time=hidden.start, until=hidden.end, back=True)
             case Relisting():
-                self._fault(event, "delist", symbol=event.symbol, time=event.span.start)
+                self._fault(event, "delist", symbol=event.symbol, time=event.span.start, candles=event.refusal)
+            case Delisting() if event.refusal is not None:
+                self._fault(event, "delist", symbol=event.symbol, time=event.span.start, candles=event.refusal)
             case Renamed():
                 self._fault(event, "new_id", symbol=event.symbol, market_id=event.market_id)
             case Redenominated():

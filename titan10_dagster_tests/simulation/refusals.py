@@ -1,0 +1,39 @@
+"""Refusals for candles of one symbol, drawn in addition to the other events: "closed market" and "unknown symbol".
+
+They have their own random generator, so that a seed keeps its other events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from random import Random
+
+from titan10_dagster_tests.simulation.events import Delisting, Event, Relisting, Span, Unknown
+
+REFUSALS = ("closed_market", "unknown_symbol")
+
+_MINUTE, _WEEK = timedelta(minutes=1), timedelta(days=7)
+
+
+def with_refusals(
+    random: Random, start: datetime, symbols: Mapping[str, Sequence[str]], events: Sequence[Event]
+) -> list[Event]:
+    """Return the events of a week that begins at `start`, with refusals.
+
+    Half of the markets that leave the list refuse their candles from then on. Some markets that are traded refuse them
+    for hours, as a server does that has not loaded its list of markets.
+    """
+    drawn: list[Event] = []
+    for event in events:
+        if isinstance(event, (Delisting, Relisting)) and random.random() < 0.5:
+            event = replace(event, refusal=random.choice(REFUSALS))
+        drawn.append(event)
+    for exchange, of_exchange in symbols.items():
+        if random.random() < 0.25:
+            length = random.randint(30, 6 * 60) * _MINUTE
+            at = start + random.randint(30, (_WEEK - length) // _MINUTE) * _MINUTE
+            kind, probability = random.choice(REFUSALS), random.choice((0.5, 1.0))
+            drawn.append(Unknown(Span(at, at + length), exchange, random.choice(of_exchange), kind, probability))
+    return drawn
