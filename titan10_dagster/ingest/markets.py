@@ -27,8 +27,8 @@ RECENT = timedelta(days=1)
 def refresh_markets(titan10: IngestContext, exchange: str) -> MarketList:
     """Request the exchange's list of spot markets, store the list, and return it.
 
-    If more than a fifth of the active markets is missing in the list, these markets stay active until they are missing
-    in the next list too.
+    If more than a fifth of the active markets is missing, inactive or another market in the list, these markets stay as
+    they were until a second list says the same, an hour or more later.
 
     Raises:
         FetchError: the exchange did not answer.
@@ -39,8 +39,8 @@ def refresh_markets(titan10: IngestContext, exchange: str) -> MarketList:
     unconfirmed = MarketStore(titan10.database).replace(exchange, listed.markets, titan10.now(), concerned=concerned)
     if unconfirmed:
         log.warning(
-            "%s: %d active markets, more than a fifth, are missing in the new market list. They stay active until they "
-            "are missing in the next list too.",
+            "%s: in its market list, %d of the active markets are missing, inactive or other markets than before. That "
+            "is more than a fifth, so they stay as they were until a list says the same an hour or more later.",
             *(exchange, unconfirmed),
         )
     return listed
@@ -66,8 +66,8 @@ def resolve_slices(titan10: IngestContext, exchange: str, slices: Sequence[Slice
     """Return the markets of the slices' symbols, and the reason for each symbol without a market.
 
     The market list is requested if no list is stored. It is also requested if a symbol is missing in the stored list,
-    because the symbol may have been listed since. If the exchange no longer serves any of the days and no archive is
-    configured, no request is made.
+    because the symbol may have been listed since, or if changes of the last list wait for a second list. If the exchange
+    no longer serves any of the days and no archive is configured, no request is made.
 
     Raises:
         FetchError: the list was requested without success.
@@ -79,7 +79,7 @@ def resolve_slices(titan10: IngestContext, exchange: str, slices: Sequence[Slice
         return Resolution((), {})
     symbols = dict.fromkeys(slice_.series.symbol for slice_ in slices)
     resolution = resolve(exchange, symbols, stored)
-    if resolution.unknown:
+    if resolution.unknown or MarketStore(titan10.database).awaits_second_list(exchange, now):
         refresh_markets(titan10, exchange)
         # The stored markets are used, because they include markets that are missing in the new list.
         resolution = resolve(exchange, symbols, MarketStore(titan10.database).load(exchange))

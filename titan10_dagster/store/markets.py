@@ -8,15 +8,13 @@ from typing import Any
 
 from psycopg2.extras import Json, execute_values
 
+from titan10_dagster.candles.confirmation import APART, Unconfirmed, unconfirmed
 from titan10_dagster.candles.identity import changes, choose
 from titan10_dagster.candles.markets import Market
 from titan10_dagster.candles.slices import Series
 from titan10_dagster.store.database import Cursor, Database, all_rows
 from titan10_dagster.store.identities import known_identities, record_ambiguity, record_change
 from titan10_dagster.store.statements import key, statement
-
-_FEW = 10  # an exchange with fewer active markets may lose any number of them at once
-_BELIEVABLE_LOSS = 0.2  # share of the active markets that may disappear at once
 
 
 class MarketStore:
@@ -74,10 +72,18 @@ class MarketStore:
         with self._db.transaction() as cursor:
             execute_values(cursor, statement("note_listed"), rows)
 
+    def awaits_second_list(self, exchange: str, now: datetime) -> bool:
+        """Return whether changes of the last list wait for a second one, which may be requested now."""
+        with self._db.transaction() as cursor:
+            cursor.execute(
+                "SELECT FROM markets WHERE exchange = %s AND unconfirmed_since <= %s LIMIT 1", [exchange, now - APART]
+            )
+            return bool(all_rows(cursor))
+
     def replace(
         self, exchange: str, markets: Sequence[Market], seen_at: datetime, *, concerned: Iterable[str] = ()
     ) -> int:
-        """Store the exchange's complete market list. Return the number of missing markets that stay active.
+        """Store the exchange's complete market list. Return how many markets stay as they were, unconfirmed.
 
         markets: the new list. seen_at: the time at which the list was received. concerned: the configured symbols.
 
@@ -86,8 +92,9 @@ class MarketStore:
         of this symbol are stored or it is `concerned`, an event is recorded too.
 
         A market that is missing in the new list becomes inactive. However, if more than a fifth of the active markets
-        is missing, the list may be incomplete. Then a missing market stays active until it is missing in a second list
-        too. If the new list has no listing date for a market, the known listing date is kept.
+        is missing, inactive or another market, the list may be wrong. Then these markets stay as they were until a
+        second list says the same, see `candles.confirmation`. If the new list has no listing date for a market, the
+        known listing date is kept.
 
         Raises ValueError if the list is empty, because an empty list is a failed answer and does not mean a delisting.
         Raises ValueError if a market belongs to another exchange.
@@ -96,32 +103,33 @@ class MarketStore:
             raise ValueError(f"not a list of the markets of {exchange}: {len(markets)} markets")
         symbols = [market.symbol for market in markets]
         with self._db.transaction() as cursor:
-            cursor.execute(
-                "SELECT symbol, last_seen FROM markets WHERE exchange = %s AND active FOR UPDATE", [exchange]
-            )
-            unconfirmed = _unconfirmed({row[0]: row[1] for row in cursor}, symbols)
-            markets = _identified(cursor, exchange, markets, seen_at, concerned)
+            cursor.execute("SELECT * FROM markets WHERE exchange = %s AND active FOR UPDATE", [exchange])
+            active = all_rows(cursor)
+            waiting = {
+                row.symbol: Unconfirmed(row.unconfirmed, row.unconfirmed_since) for row in active if row.unconfirmed
+            }
+            held = unconfirmed({row.symbol: _market(row) for row in active}, markets, waiting, seen_at)
+            believed = [market for market in markets if market.symbol not in held]
+            markets = _identified(cursor, exchange, believed, seen_at, concerned)
             rows = [_values(market, seen_at) for market in markets]
             execute_values(cursor, statement("write_markets"), rows, page_size=1000)
             cursor.execute(
                 "UPDATE markets SET active = false WHERE exchange = %s AND active AND symbol <> ALL(%s)",
-                [exchange, [*symbols, *unconfirmed]],
+                [exchange, [*symbols, *held]],
             )
+            _write_unconfirmed(cursor, exchange, held)
             cursor.execute(statement("identify_series"), {"exchange": exchange})
-        return len(unconfirmed)
+        return len(held)
 
 
-def _unconfirmed(active: Mapping[str, datetime], listed: Sequence[str]) -> list[str]:
-    """Return the markets that are missing in a list but stay active until they are missing in a second list too.
-
-    active: for each active market, the time of the last list that contained it. listed: the symbols of the new list.
-    """
-    missing = sorted(active.keys() - set(listed))
-    short = len(active) >= _FEW and len(missing) > _BELIEVABLE_LOSS * len(active)
-    if not short:
-        return []
-    previous_list = max(active.values())
-    return [symbol for symbol in missing if active[symbol] >= previous_list]
+def _write_unconfirmed(cursor: Cursor, exchange: str, held: Mapping[str, Unconfirmed]) -> None:
+    parameters = {
+        "exchange": exchange,
+        "symbols": list(held),
+        "changes": [waiting.change for waiting in held.values()],
+        "since": [waiting.since for waiting in held.values()],
+    }
+    cursor.execute(statement("write_unconfirmed"), parameters)
 
 
 def _identified(

@@ -7,10 +7,12 @@ from datetime import date
 
 import pytest
 
+from titan10_dagster.candles.confirmation import APART
 from titan10_dagster.ingest.markets import listed_by_exchange, refresh_markets, resolve_slices, stored_or_read
 from titan10_dagster.sandbox.venues.registry import VENUES
 from titan10_dagster.store.markets import MarketStore
-from titan10_dagster_tests.world import MakeWorld
+from titan10_dagster_tests.integration.driving import go_to
+from titan10_dagster_tests.world import NOW, MakeWorld
 
 DAY = date(2024, 2, 1)
 
@@ -55,6 +57,27 @@ def test_all_symbols_count_as_listed_until_a_list_is_stored(make_world: MakeWorl
     assert listed_by_exchange(world.titan10, ["binance"]) == {"binance": ["BTC/USDT", "BTC/USTD"]}
     refresh_markets(world.titan10, "binance")
     assert listed_by_exchange(world.titan10, ["binance"]) == {"binance": ["BTC/USDT"]}
+
+
+def test_a_change_that_waits_for_a_second_list_is_confirmed_by_a_run_an_hour_later(
+    make_world: MakeWorld, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = make_world({"binance": ["BTC/USDT"]})
+    store, slices = MarketStore(world.titan10.database), world.titan10.slices("binance", [DAY])
+    refresh_markets(world.titan10, "binance")
+    template = store.load("binance")[0]
+    gone = [replace(template, symbol=f"C{number}/USDT", market_id=f"C{number}USDT") for number in range(50)]
+    store.replace("binance", [*store.load("binance"), *gone], world.titan10.now())
+    refresh_markets(world.titan10, "binance")
+    assert "50 of the active markets are missing, inactive or other markets" in caplog.text
+    world.sandbox.clear_requests("binance")
+    resolve_slices(world.titan10, "binance", slices)
+    assert world.sandbox.requests("binance") == []
+    go_to(world, NOW + APART)
+    for _ in range(2):
+        resolve_slices(world.titan10, "binance", slices)
+    assert len(world.sandbox.requests("binance")) == 1
+    assert {market.symbol for market in store.load("binance") if not market.active} >= {m.symbol for m in gone}
 
 
 def test_a_typo_beside_a_short_list_leaves_the_other_symbols_known(make_world: MakeWorld) -> None:

@@ -58,6 +58,37 @@ def test_half_a_list_delists_nothing_until_a_second_list_lacks_the_same(db: Data
     assert active(store) == 11
 
 
+def test_a_list_whose_markets_are_all_inactive_is_believed_when_a_second_one_says_the_same(db: Database) -> None:
+    store = MarketStore(db)
+    closed = [replace(market, active=False) for market in MANY]
+    store.replace("kraken", MANY, SEEN)
+    assert store.replace("kraken", closed, SEEN + timedelta(days=1)) == 20
+    assert active(store) == 20
+    assert store.replace("kraken", closed, SEEN + timedelta(days=1, minutes=1)) == 20
+    assert store.replace("kraken", MANY, SEEN + timedelta(days=2)) == 0
+    assert store.replace("kraken", closed, SEEN + timedelta(days=3)) == 20
+    assert not store.awaits_second_list("kraken", SEEN + timedelta(days=3, minutes=59))
+    assert store.awaits_second_list("kraken", SEEN + timedelta(days=3, hours=1))
+    assert store.replace("kraken", closed, SEEN + timedelta(days=3, hours=1)) == 0
+    assert active(store) == 0
+    assert not store.awaits_second_list("kraken", SEEN + timedelta(days=9))
+
+
+def test_an_id_suffix_on_all_markets_of_one_list_breaks_no_series(db: Database, sql: Sql) -> None:
+    store = MarketStore(db)
+    suffixed = [replace(market, market_id=f"{market.market_id}_SPBL") for market in MANY]
+    store.replace("kraken", MANY, SEEN)
+    write_slices(db, [judged(a_slice(market.symbol, exchange="kraken")) for market in MANY[:3]])
+    assert store.replace("kraken", suffixed, SEEN + timedelta(days=1)) == 20
+    assert store.load("kraken") == sorted(MANY, key=lambda market: market.symbol)
+    assert store.replace("kraken", MANY, SEEN + timedelta(days=2)) == 0
+    assert sql("SELECT * FROM series_breaks") == sql("SELECT * FROM series_events") == []
+    for hours in (0, 2):
+        store.replace("kraken", suffixed, SEEN + timedelta(days=3, hours=hours))
+    assert sql.one("SELECT count(*) FROM series_events WHERE kind = 'market_changed'") == 3
+    assert {market.market_id for market in store.load("kraken")} == {market.market_id for market in suffixed}
+
+
 def test_half_a_list_that_is_whole_again_delists_nothing(db: Database) -> None:
     store = MarketStore(db)
     for day, markets in enumerate([MANY, MANY[:10], MANY, MANY[10:]]):
