@@ -175,7 +175,7 @@ class Truth:
         if self.memory is not None:
             reachable = self._polled(self.memory)
         elif self.refused_from is not None:
-            reachable = self._polled_before(self.refused_from)
+            reachable = self._polled_before(self.refused_from) | ~self.open_at_refusal
         else:
             reachable = self.grid.all()
         return reachable & self.grid.within(midnight(first_day), self.story.judged_end) & ~self.of_a_former_market
@@ -187,6 +187,18 @@ class Truth:
             if isinstance(event, Delisting) and event.refusal is not None:
                 return event.span.start
         return None
+
+    @cached_property
+    def open_at_refusal(self) -> Mask:
+        """The days that were not final when the exchange began to refuse the candles of the delisted market."""
+        mask = self.grid.none()
+        if self.refused_from is not None:
+            last_step = max((at for at in self.week.record.steps if at < self.refused_from), default=self.story.start)
+            for day in days(self.grid.start.date(), (self.grid.end - DAY).date()):
+                last_open = self.week.record.open_until.get((*self.key, day))
+                if last_open is None or last_open >= last_step:
+                    mask |= self.grid.within(midnight(day), midnight(day) + DAY)
+        return mask
 
     def _polled_before(self, end: datetime) -> Mask:
         """Return the candles that live polls received before `end`: on the day of the candle, in complete answers.
@@ -320,6 +332,8 @@ class Truth:
         behind = ~reachable if short or self.refused_from is not None else self.grid.none()
         # The answers of an exchange with a short memory do not show when it listed a symbol.
         unseen = (self.unlisted | self.gone) if short else self.grid.none()
+        # Minutes without a trade that were not confirmed before the exchange stopped serving the day.
+        forgotten = self.silent | unseen if short else self.silent & self.open_at_refusal
         broken_to_the_end = self.broken & (self.broken_at_last | behind)
         return {
             "pre_listing": self.unlisted,
@@ -331,7 +345,7 @@ class Truth:
             # Not final, so only for candles that the exchange no longer serves.
             "quarantined": (broken_to_the_end | self.spoiled) & behind,
             "broken_at_source": broken_to_the_end | (self.spoiled & behind),
-            "beyond_horizon": behind | (self.silent | unseen if short else self.grid.none()) | self.of_a_former_market,
+            "beyond_horizon": behind | forgotten | self.of_a_former_market,
         }
 
     def _called_gone(self, behind: Mask) -> Mask:
