@@ -63,6 +63,9 @@ class Sample:
     expected: int
     present: int
 
+    def __add__(self, other: Sample) -> Sample:
+        return Sample(self.expected + other.expected, self.present + other.present)
+
     @property
     def absence(self) -> float:
         """The share of absent candles, never 0; 1.0 if the series has no candle."""

@@ -140,8 +140,9 @@ def around_silence(
 ) -> tuple[float, int]:
     """Return the usual share of missing candles around a silence, and the longest gap on the days around the silence.
 
-    The silence consists of runs of cells, by time, which do not count themselves. The share is that of the days before
-    the silence or of the days after the silence, whichever is lower, because another halt may affect one of both sides.
+    `silence`: runs of absent candles, by time. These do not count themselves. Good days are the days before the silence
+    or the days after it: the side that misses less, because another halt may affect one side. Whole days without a
+    candle are one gap if the series trades little on the other days too: some pairs trade only on weekends.
     """
     per_day = line.series.timeframe.per_day
     first, last = silence[0][0] // per_day, (silence[-1][1] - 1) // per_day
@@ -154,14 +155,21 @@ def around_silence(
         sides.append(range(int(after[0]), int(after[0]) + REACH + 1))
     samples, other = [], 0
     for side in sides:
-        expected, present = 0, 0
+        sample = traded_days = Sample(0, 0)
+        whole_days, longest_whole = 0, 0
         for n in side:
             if not 0 <= n < span.count:
                 continue
             own = sum(max(0, min(end, (n + 1) * per_day) - max(start, n * per_day)) for start, end in silence)
-            expected += int(line.expected[n]) - own
-            present += int(line.present[n])
+            found = Sample(int(line.expected[n]) - own, int(line.present[n]))
+            sample += found
             if not own:
                 other = max(other, longest.get((line.series.symbol, span.day_of(n * per_day)), 0))
-        samples.append(Sample(expected, present))
+            if line.is_traded(n):
+                traded_days += found
+            whole_days = 0 if own or line.is_traded(n) else whole_days + found.expected
+            longest_whole = max(longest_whole, whole_days)
+        if not is_busy(traded_days.absence):
+            other = max(other, longest_whole)
+        samples.append(sample)
     return absence_on_good_days(samples), other

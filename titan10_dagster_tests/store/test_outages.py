@@ -378,6 +378,21 @@ def test_a_pair_that_trades_now_and_then_may_be_silent_for_a_day(db: Database, s
     assert {reason for _, reason, _ in reasons_by_day(sql)} == {"no_trades"}
 
 
+@pytest.mark.parametrize(("every", "reason"), [(30, "no_trades"), (1, "halted")])
+def test_a_quiet_pair_may_trade_on_weekends_only_but_a_busy_one_is_halted_between_them(
+    db: Database, sql: Sql, every: int, reason: str
+) -> None:
+    for at in (FETCHED, FETCHED + LATER):
+        found = []
+        for n in range(3, 28):
+            slice_ = a_slice(day=FIRST + n * ONE)
+            rows = without(candles(slice_), *(m for m in range(1440) if m % every)) if n % 7 > 4 else NO_ROWS
+            found.append(judged(slice_, rows, fetched_at=at))
+        write(db, found)
+    between = {found for n, found, _ in reasons_by_day(sql) if 6 < n < 26 and n % 7 <= 4}
+    assert between == {reason}
+
+
 def test_candles_that_come_late_take_a_halt_back(db: Database, sql: Sql) -> None:
     """Maintenance leaves rows out of two answers, and the third has them."""
     for at in (FETCHED, FETCHED + LATER):
