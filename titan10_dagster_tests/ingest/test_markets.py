@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 
 import pytest
 
@@ -73,7 +73,7 @@ def test_a_change_that_waits_for_a_second_list_is_confirmed_by_a_run_an_hour_lat
     world.sandbox.clear_requests("binance")
     resolve_slices(world.titan10, "binance", slices)
     assert world.sandbox.requests("binance") == []
-    go_to(world, NOW + APART)
+    go_to(world, NOW + APART + timedelta(minutes=1))
     for _ in range(2):
         resolve_slices(world.titan10, "binance", slices)
     assert len(world.sandbox.requests("binance")) == 1
