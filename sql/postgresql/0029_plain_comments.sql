@@ -238,7 +238,7 @@ COMMENT ON COLUMN series_events.kind IS
     'market_changed, market_ambiguous, break, mass_restatement, renamed, dropped or file_replaced.';
 COMMENT ON COLUMN series_events.detail IS 'Description of the event, with the values before and after the event.';
 COMMENT ON COLUMN series_events.at IS
-    'Time of the candles that the event concerns. NULL: the event does not concern certain candles.';
+    'Time of the candles to which the event belongs. NULL: the event belongs to the whole series.';
 COMMENT ON COLUMN series_events.first_seen IS 'Time of the first observation of the event.';
 COMMENT ON COLUMN series_events.last_seen IS 'Time of the last observation of the event.';
 

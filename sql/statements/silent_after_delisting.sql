@@ -1,5 +1,6 @@
--- For each given slice of one exchange: the earlier days on which its series has gaps after the delisting with a reason
--- other than delisted. `number`: position of the slice in the parameters, from 1.
+-- The days that must be classified as delisted. For each given slice, they are the earlier days of the same series with
+-- gaps after the delisting. These gaps have another reason than delisted. All slices belong to one exchange.
+-- `number`: position of the slice in the parameters, from 1.
 SELECT DISTINCT slices.number, found.day
 FROM unnest(
     %(symbols)s::text[], %(timeframes)s::text[], %(starts)s::timestamptz[], %(delisted)s::timestamptz[]

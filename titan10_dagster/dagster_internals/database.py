@@ -28,7 +28,7 @@ def ensure_dagster_schema(database_url: str) -> None:
     Raises:
         DatabaseUnavailable: the database cannot be reached.
         SettingsError: the URL is invalid.
-        StoreError: the role may not create a schema.
+        StoreError: the role is not allowed to create a schema.
     """
     with Database(database_url).session() as cursor:
         cursor.execute("SELECT FROM pg_namespace WHERE nspname = %s", (DAGSTER_SCHEMA,))
@@ -40,7 +40,7 @@ def ensure_dagster_schema(database_url: str) -> None:
             return  # another process has created the schema at the same time
         except psycopg2.errors.InsufficientPrivilege:
             raise StoreError(
-                f"This role may not create the schema {DAGSTER_SCHEMA}: let the database's owner run "
+                f"This role is not allowed to create the schema {DAGSTER_SCHEMA}: let the database's owner run "
                 f"`CREATE SCHEMA {DAGSTER_SCHEMA} AUTHORIZATION <role>`, or set database.dagster_url."
             ) from None
 

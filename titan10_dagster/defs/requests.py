@@ -75,7 +75,10 @@ def symbols_of_run(run: dg.DagsterRun, exchange: str) -> list[str] | None:
 
 
 def repairable(titan10: IngestContext, under_way: Iterable[str]) -> dict[str, Repairable]:
-    """Return the facts about each exchange that a plan needs. `under_way`: exchanges whose days other runs fetch."""
+    """Return the facts about each exchange that a plan needs.
+
+    `under_way`: the exchanges with other runs that fetch days.
+    """
     busy, sizes = set(under_way), days_per_run(titan10.settings)
     return {
         name: Repairable(health, venue_of(name).depth, sizes[name], name in busy)

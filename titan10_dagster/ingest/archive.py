@@ -108,5 +108,5 @@ def reopened_by_archive(titan10: IngestContext, exchange: str, rows: Mapping[Sli
 
 
 def tried_until(titan10: IngestContext) -> Tried:
-    """Return the description of ledger notes that show that the archive was already tried."""
+    """Return the rule that decides, from the note of a slice, whether the archive was already tried for the slice."""
     return Tried(NOTE, _PASSING, titan10.now() - _TRIED_AGAIN_AFTER)

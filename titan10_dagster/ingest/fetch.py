@@ -241,7 +241,10 @@ def _note_missing(titan10: IngestContext, slices: Sequence[Slice], error: FetchE
 
 
 def _has_answer(titan10: IngestContext, slice_: Slice, landed: Mapping[Slice, tuple[FetchRecord, int]]) -> bool:
-    """Return whether the slice was answered completely, in this fetch or an earlier one, or landed with candles now."""
+    """Return whether the slice has an answer.
+
+    The slice has an answer if it landed with candles in this fetch, or if any fetch answered it completely.
+    """
     if slice_ in landed:
         record, rows = landed[slice_]
         return record.answered or rows > 0

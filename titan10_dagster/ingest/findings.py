@@ -46,7 +46,7 @@ class Finding:
 
 
 def keeps_rules(concern: Concern, slices: Sequence[SliceInspected]) -> Finding:
-    """Find rows that break a rule of the concern.
+    """Find rows that break a rule about the values (or about the times) of candles, as `concern` selects.
 
     The severity is ERROR if a slice is above the limits for broken rows in the settings.
     """
@@ -76,8 +76,8 @@ def of_run(finding: Finding, concern: Concern, slices: Sequence[SliceInspected])
         return Finding(finding.passed, finding.sentence, finding.rows, Severity.WARN, finding.numbers)
     sentence = (
         f"{finding.sentence} Most rows of this run are broken. If the exchange changed its format, update Titan-10 and "
-        "launch the partitions again with `refresh: true` in the run's config; if its history is broken, the gaps "
-        "become final (`broken_at_source`) when the same rows come a second time."
+        "launch the partitions again with `refresh: true` in the run's config. If the exchange's history is broken, "
+        "the gaps become final (`broken_at_source`) when the same rows come a second time."
     )
     return Finding(False, sentence, finding.rows, Severity.ERROR, finding.numbers)
 

@@ -115,7 +115,7 @@ class _Known:
 
 
 class JudgedFiles:
-    """The judged files of this process. Threads may share it.
+    """A cache of the landed files that this process has checked against the candle rules. Threads can share it.
 
     If another process has replaced a file, the file has a new identity. Then it is read and checked again.
     """

@@ -27,8 +27,8 @@ RECENT = timedelta(days=1)
 def refresh_markets(titan10: IngestContext, exchange: str) -> MarketList:
     """Request the exchange's list of spot markets, store the list, and return it.
 
-    If more than a fifth of the active markets is missing, inactive or another market in the list, these markets stay as
-    they were until a second list says the same, an hour or more later.
+    If the list changes more than a fifth of the active markets (missing, inactive, or another market), it may be wrong.
+    Then these markets do not change until a second list, an hour or more later, contains the same changes.
 
     Raises:
         FetchError: the exchange did not answer.

@@ -126,8 +126,8 @@ def summary(result: Reconciliation) -> str:
     days = f"{rate.days} of {rate.population} settled days of a symbol"
     return (
         f"{result.exchange}: {rate.differing:,} of {rate.candles:,} candles differ ({rate.share:.4%}), on"
-        f" {rate.differing_days} of {rate.days} days. Compared: {days}, {result.first} to {result.last}. In all of them"
-        f" {low:.4%} to {high:.4%} of the candles differ, with 95 % confidence."
+        f" {rate.differing_days} of {rate.days} days. Compared: {days}, {result.first} to {result.last}. In all these"
+        f" settled days, {low:.4%} to {high:.4%} of the candles differ, with 95 % confidence."
     )
 
 

@@ -67,7 +67,7 @@ class FileCheck:
 
 @dataclass
 class _Answers:
-    """The files whose HEAD requests were answered, by result, and the addresses of failed requests."""
+    """The results of HEAD requests: the checked files by result, and for each failed address the reason."""
 
     unchanged: list[UsedFile] = field(default_factory=list)
     replaced: list[UsedFile] = field(default_factory=list)

@@ -126,7 +126,7 @@ class LandingZone:
     def read_file(self, path: Path) -> FetchedSlice | None:
         """Return the slice in a file of the zone, or None if the file does not exist or is unreadable.
 
-        The file can be evidence.
+        Files that are kept as evidence can be read too.
         """
         with _opened(path) as file:
             if file is None:

@@ -122,8 +122,8 @@ def notification_of(alert: Alert) -> Notification:
     title = f"Titan-10: {alert.subject}: {TITLES[alert.kind]}"
     if alert.over_at is None:
         return Notification(title, alert.message, is_good=False)
-    ended = f"Over since about {alert.last_seen:%Y-%m-%d %H:%M} UTC."
-    return Notification(f"{title}: over", f"{ended} {alert.message}", is_good=True)
+    ended = f"This problem ended at about {alert.last_seen:%Y-%m-%d %H:%M} UTC."
+    return Notification(f"{title}: ended", f"{ended} {alert.message}", is_good=True)
 
 
 def _of_exchange(

@@ -1,4 +1,7 @@
-"""Functions that identify processes of this machine, even if a process id is used a second time."""
+"""Functions that identify processes of this machine.
+
+The system can give the id of a process that has ended to a new process. The start time shows that the processes differ.
+"""
 
 from __future__ import annotations
 

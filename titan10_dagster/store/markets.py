@@ -83,7 +83,7 @@ class MarketStore:
     def replace(
         self, exchange: str, markets: Sequence[Market], seen_at: datetime, *, concerned: Iterable[str] = ()
     ) -> int:
-        """Store the exchange's complete market list. Return how many markets stay as they were, unconfirmed.
+        """Store the exchange's complete market list. Return the number of markets with changes that must be confirmed.
 
         markets: the new list. seen_at: the time at which the list was received. concerned: the configured symbols.
 
@@ -91,10 +91,10 @@ class MarketStore:
         recorded. If several active markets have the same symbol, the market of the stored candles is kept. If candles
         of this symbol are stored or it is `concerned`, an event is recorded too.
 
-        A market that is missing in the new list becomes inactive. However, if more than a fifth of the active markets
-        is missing, inactive or another market, the list may be wrong. Then these markets stay as they were until a
-        second list says the same, see `candles.confirmation`. If the new list has no listing date for a market, the
-        known listing date is kept.
+        A market that is missing in the new list becomes inactive. However, if the list changes more than a fifth of the
+        active markets (missing, inactive, or another market), the list may be wrong. Then these markets do not change
+        until a second list contains the same changes; see `candles.confirmation`. If the new list has no listing date
+        for a market, the known listing date is kept.
 
         Raises ValueError if the list is empty, because an empty list is a failed answer and does not mean a delisting.
         Raises ValueError if a market belongs to another exchange.

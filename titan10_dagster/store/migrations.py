@@ -62,7 +62,7 @@ def migrate(url: str, *, timescaledb: bool = True) -> list[str]:
                 cursor.execute(statement("grant_readers"))
             return applied
         except psycopg2.Error as error:
-            raise MigrationError(f"the schema could not be brought up to date: {_advice(error)}") from error
+            raise MigrationError(f"the database could not be migrated: {_advice(error)}") from error
 
 
 def pending(connection: Connection) -> list[str]:
@@ -119,7 +119,9 @@ def _schema_of(backend: _Backend) -> str:
     if schema is None:
         raise MigrationError(f"no schema of the search path ({path}) exists: run CREATE SCHEMA with its first name")
     if not re.fullmatch(r"[a-z_][a-z0-9_]*", schema):
-        raise MigrationError(f"the schema {schema!r} cannot be used: name it with lower-case letters, digits and _")
+        raise MigrationError(
+            f"the schema {schema!r} cannot be used: rename it, with lower-case letters, digits and _ only"
+        )
     return str(schema)
 
 
@@ -127,7 +129,7 @@ def _advice(error: psycopg2.Error) -> str:
     """Return a description of the error. For a known error, the description says what to do."""
     if "start background process" in str(error):
         return (
-            f"TimescaleDB runs its jobs as the owner of the tables, and that role may not log in: run ALTER ROLE ... "
+            f"TimescaleDB runs its jobs as the owner of the tables, but this role cannot log in: run ALTER ROLE ... "
             f"LOGIN for it, or let another role own the tables. ({sentence(error)})"
         )
     return str(translated(error))
@@ -155,7 +157,7 @@ def _extend(backend: _Backend) -> bool:
             return False
         if _is_too_old(*offered):
             log.warning(
-                "the server offers TimescaleDB %s, but %s or newer is needed: candles stay uncompressed",
+                "the server has TimescaleDB %s, but %s or newer is needed: candles stay uncompressed",
                 *offered,
                 OLDEST,
             )
@@ -163,7 +165,7 @@ def _extend(backend: _Backend) -> bool:
         try:
             cursor.execute("CREATE EXTENSION timescaledb")
         except psycopg2.errors.InsufficientPrivilege:
-            log.warning("the server offers TimescaleDB, but this user may not install it: candles stay uncompressed")
+            log.warning("the server has TimescaleDB, but this role cannot install it: candles stay uncompressed")
             return False
     return True
 
@@ -172,7 +174,7 @@ def _refuse_too_old(installed: str) -> None:
     if _is_too_old(installed):
         raise MigrationError(
             f"this database has TimescaleDB {installed}, but {OLDEST} or newer is needed: install it on the server and "
-            "run `psql -X -c 'ALTER EXTENSION timescaledb UPDATE'`, or name a database without the extension."
+            "run `psql -X -c 'ALTER EXTENSION timescaledb UPDATE'`, or use a database without the extension."
         )
 
 

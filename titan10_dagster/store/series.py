@@ -76,7 +76,8 @@ def drop_series(db: Database, exchange: str, symbol: str, now: datetime) -> Mapp
     Raises:
         StoreError: the symbol has no stored series.
     """
-    has_timescaledb = db.has_timescaledb()  # before the transaction, because the pool may have only one connection
+    # This query runs before the transaction begins, because the pool may have only one connection.
+    has_timescaledb = db.has_timescaledb()
     with db.transaction() as cursor:
         lock_exchange(cursor, exchange)
         _allow_large_changes(cursor, has_timescaledb)

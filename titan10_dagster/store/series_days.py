@@ -140,10 +140,10 @@ def around_silence(
 ) -> tuple[float, int]:
     """Return the usual share of missing candles around a silence, and the longest gap on the days around the silence.
 
-    The silence consists of runs of cells, by time, which do not count themselves. The share is that of the days before
-    the silence or of the days after the silence, whichever is lower, because another halt may affect one of both sides.
-    Whole days without a candle are one gap if the series trades little on the other days too, because some pairs trade
-    only on weekends.
+    `silence`: runs of cells in order of time. These cells do not count. The share is calculated for the days before the
+    silence and for the days after the silence. The lower share is returned, because another halt may affect one of the
+    two sides. If the series is not busy on its days with candles, consecutive days without a candle count as one gap,
+    because some pairs trade only on weekends.
     """
     per_day = line.series.timeframe.per_day
     first, last = silence[0][0] // per_day, (silence[-1][1] - 1) // per_day

@@ -19,11 +19,11 @@ import psycopg2
 from titan10_dagster.errors import DatabaseUnavailable, StoreError
 
 _HEALED_BY_TIME = {
-    "25006": "the database only takes reads: it is a standby, a failover is under way, or "
+    "25006": "the database only allows reads: it is a standby, a failover is under way, or "
     "default_transaction_read_only is on for this role or database",
-    "53000": "the database server lacks resources",
+    "53000": "the database server does not have enough resources",
     "53100": "the disk of the database server is full: free some space there",
-    "53200": "the database server lacks memory",
+    "53200": "the database server does not have enough memory",
 }
 _LASTING = ("53400", "57014")
 _MISSING_FILE, _NO_RIGHT, _NO_CHARACTER = "58P01", "42501", "22P05"
@@ -35,12 +35,12 @@ UPGRADE_TIMESCALEDB = (
 )
 
 GRANT_TEMPORARY = (
-    "this role may not create temporary tables, which every write needs: let the database's owner run "
+    "this role cannot create temporary tables, which every write needs: let the database's owner run "
     "`GRANT TEMPORARY ON DATABASE <database> TO <role>`"
 )
 USE_UTF8 = (
-    "the encoding of this database lacks a character of a symbol or a message: create a database with "
-    "`CREATE DATABASE <database> TEMPLATE template0 ENCODING 'UTF8'`, and name it in database.url"
+    "the encoding of this database does not have a character of a symbol or a message: create a database with "
+    "`CREATE DATABASE <database> TEMPLATE template0 ENCODING 'UTF8'`, and set database.url to this database"
 )
 
 

@@ -85,8 +85,8 @@ def _too_small(chunks: Sequence[Chunk]) -> list[str]:
     if len(sizes) <= FEW or sizes[len(sizes) // 2] >= SMALL:
         return []
     return [
-        f"Half of the {len(chunks)} chunks hold less than {sizes[len(sizes) // 2] / (1 << 20):.1f} MB before"
-        f" compression: they are too small. Raise timescaledb.chunk_days."
+        f"Half of the {len(chunks)} chunks contain less than {sizes[len(sizes) // 2] / (1 << 20):.1f} MB before"
+        f" compression. They are too small: raise timescaledb.chunk_days."
     ]
 
 

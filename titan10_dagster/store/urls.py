@@ -112,7 +112,7 @@ def _reason(error: psycopg2.Error, query: str) -> str:
     unknown = _UNKNOWN_PARAMETER.search(str(error))
     if unknown is None or "@" in query:  # if there is an @, the unknown parameter may be a part of a password
         return _UNREADABLE
-    return f"the database URL has the parameter {unknown[1]}, which PostgreSQL does not know; correct or remove it"
+    return f"the database URL has the parameter {unknown[1]}, which does not exist in PostgreSQL: correct or remove it"
 
 
 def shown(parameters: Mapping[str, Any]) -> str:

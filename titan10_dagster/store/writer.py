@@ -1,9 +1,9 @@
 """The only module that writes candles to the database.
 
-A write is one transaction, which holds the exchange's lock. It changes candles, restatements, quarantine, gaps and
-ledger together or not at all. It takes a few slices at a time from the iterable, so memory use does not grow with the
-number of slices. While the server writes a batch of slices, a thread prepares the next batch. If the same slices are
-written again, no row of candles or gaps changes.
+A write is one transaction, which holds the exchange's lock. The transaction changes candles, restatements, quarantine,
+gaps and ledger together or not at all. Slices are written in batches, so memory use does not grow with the number of
+slices. While the server writes a batch, a thread prepares the next batch. If the same slices are written again, no row
+of candles or gaps changes.
 """
 
 from __future__ import annotations

@@ -166,7 +166,7 @@ def test_days_that_stay_undone_after_a_failed_run_are_an_alert_until_they_are_st
     assert sent_after(13) == []
     assert sent_after(14.5) == ["Titan-10: binance: days not stored"]
     assert repaired(world) == [(str(FIRST), str(LAST))]
-    assert sent_after(16) == ["Titan-10: binance: days not stored", "Titan-10: binance: days not stored: over"]
+    assert sent_after(16) == ["Titan-10: binance: days not stored", "Titan-10: binance: days not stored: ended"]
     assert world.equals_truth("binance", FIRST, LAST)
 
 

@@ -70,7 +70,7 @@ def test_a_ban_is_notified_once_and_so_is_its_end(world: World, letters: Path) -
     unban(world, "okx", NOW + 2 * DAY)
     for n in range(4):
         update_alerts(world.titan10, NOW + 2 * DAY + n * TICK)
-    assert titles(letters) == ["Titan-10: okx: exchange blocked", "Titan-10: okx: exchange blocked: over"]
+    assert titles(letters) == ["Titan-10: okx: exchange blocked", "Titan-10: okx: exchange blocked: ended"]
     assert AlertStore(world.titan10.database).open() == []
 
 

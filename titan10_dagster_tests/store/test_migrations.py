@@ -61,7 +61,7 @@ def test_a_timescaledb_that_is_too_old_is_not_installed(
     old_timescaledb: EmbeddedPostgres, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert migrate(old_timescaledb.url()) == PLAIN
-    assert "the server offers TimescaleDB 2.17.2, but 2.23 or newer is needed" in caplog.text
+    assert "the server has TimescaleDB 2.17.2, but 2.23 or newer is needed" in caplog.text
     assert not Database(old_timescaledb.url()).has_timescaledb()
 
 

@@ -23,10 +23,10 @@ def error_of(db: Database, statement: str) -> StoreError:
 @pytest.mark.parametrize(
     ("code", "words"),
     [
-        ("25006", "only takes reads: it is a standby, a failover is under way, or default_transaction_read_only"),
-        ("53000", "lacks resources"),
+        ("25006", "only allows reads: it is a standby, a failover is under way, or default_transaction_read_only"),
+        ("53000", "does not have enough resources"),
         ("53100", "the disk of the database server is full"),
-        ("53200", "lacks memory"),
+        ("53200", "does not have enough memory"),
         ("53300", "cannot be used now"),
         ("57P03", "cannot be used now"),
         ("40P01", "cannot be used now"),
