@@ -75,7 +75,7 @@ def test_the_default_database_is_that_of_libpq() -> None:
 
 
 def test_an_unknown_parameter_is_named_unless_it_may_be_part_of_a_password() -> None:
-    with pytest.raises(SettingsError, match="has the parameter sslmodus, which PostgreSQL does not know"):
+    with pytest.raises(SettingsError, match="has the parameter sslmodus, which does not exist in PostgreSQL"):
         connection_parameters("postgresql://u:p@h/d?sslmodus=require")
     with pytest.raises(SettingsError, match="percent-encoded") as caught:
         connection_parameters("postgresql://u:p/a?s3cret=b@h/d")
