@@ -1,4 +1,4 @@
-"""Count the expected, present and missing candles in a stretch of one series, the missing candles by reason."""
+"""Count the expected, present and missing candles in a stretch of one series. Missing candles are counted by reason."""
 
 from __future__ import annotations
 
