@@ -1,26 +1,29 @@
-"""Silences: stretches without candles that are too long, or shared by too many series, for a lack of trades.
+"""Find silences: stretches without candles that a lack of trades does not explain.
 
 An answer never contains the reason why a candle is absent. The reason is derived from how often the series usually
-trades, from the other series of the exchange, and from other exchanges. Two kinds of silence are not a lack of trades:
+trades, from other series of the exchange, and from other exchanges. There are two kinds of silences:
 
-Shared silences. Most of the exchange's busy listed series, and at least two, lack the same candles, each confirmed by
-two complete answers. These absences together are also too unlikely to be accidental, given how often each series is
-usually absent: with two series that trade nearly every minute, one common minute is enough; with two series that miss a
-minute in a hundred, it takes six minutes in a row. If a series of another exchange, of any timeframe, has a candle
-within the stretch, the exchange was down (outage). Otherwise trading stood still (halted).
+Shared silences. Most of the exchange's busy listed series (at least two) have no candles in the same stretch, and each
+absence is confirmed by two complete answers. In addition, the absences together must be too unlikely to be accidental,
+given how often each series has no candle. If two series trade nearly every minute, one common minute is enough. If two
+series have no candle in one of a hundred minutes, six minutes in a row are needed. If a series of another exchange has
+a candle within the stretch, the exchange was down (`outage`). The timeframe of this series does not matter. If there is
+no such series, trading stood still (`halted`).
 
-Own silences. One series is silent for longer than its usual trading explains, according to the stored days around the
-silence. The busier the series, the shorter the silence: 30 minutes at 99.9 % traded minutes, 45 minutes at 90 %. A few
-candles within the silence of a busy series do not hide it, if at least four of five candles are absent up to each of
-them, and the silence is a quarter longer. For a quiet pair, the silence must also be three times as long as any other
-silence on those days. Trading in this market was halted. A silence of a week or longer is called not_listed, because an
-exchange does not halt a market for this long but removes it from its list.
+Own silences. A single series is silent for longer than its usual trading on the stored days around the silence
+explains. The busier the series is, the shorter this silence can be: 30 minutes for a series that trades in 99.9 % of
+its minutes, and 45 minutes for a series that trades in 90 %. A few candles within the silence of a busy series do not
+end the silence. Between each of these candles and the ends of the silence, at least four of five candles must be
+absent, and the silence must be a quarter longer. The silence of a quiet pair must also be three times as long as any
+other silence on these days. After an own silence, the reason is `halted`. If the silence lasts a week or longer, the
+reason is `not_listed`, because an exchange does not halt a market for this long but removes it from its list.
 
-These lengths are about eight times those of real trading. The longest run of minutes without trades of BTC/USDT on
-Binance.US in March 2023 (97.8 % traded minutes, 21 days) is 4 minutes.
+These lengths are about eight times as long as silences in real trading. For BTC/USDT on Binance.US in March 2023
+(97.8 % traded minutes, 21 days), the longest run of minutes without trades is 4 minutes.
 
-A stretch has one reason from its first to its last candle, also across midnight. The decision depends only on ledger
-and gaps, not on the order in which slices were stored. It can therefore be repeated when these change.
+A silence has one reason from its first to its last candle, even if it crosses midnight. The decision depends only on
+the ledger and the gaps, and not on the order in which slices were stored. Therefore it can be repeated when the ledger
+or the gaps change.
 """
 
 from __future__ import annotations
@@ -39,26 +42,26 @@ from titan10_dagster.candles.columns import Floats, Mask
 from titan10_dagster.candles.gaps import Reason
 from titan10_dagster.candles.timeframes import Timeframe
 
-BUSY = 0.1  # the largest share of absent candles of a busy series, on its best days
-FEWEST = 2  # the fewest busy series of a shared silence
-NEIGHBOURS = 7  # number of stored days before and after a day from which the trading of a series is estimated
-INTERRUPTED = 1.25  # how many times longer than others a silence with candles in it must be
-LONGER = 3  # how many times longer than any other silence an own silence of a quiet series must be
+BUSY = 0.1  # a series is busy if at most this share of its candles is absent on its best days
+FEWEST = 2  # the minimum number of busy series in a shared silence
+NEIGHBOURS = 7  # the trading of a series is estimated from this many stored days before and after a day
+INTERRUPTED = 1.25  # a silence with a few candles in it must be longer by this factor
+LONGER = 3  # the own silence of a quiet series must be longer by this factor than any other silence
 NOT_LISTED_AFTER = timedelta(days=7)
 
-_AGAIN = 0.6  # probability that a busy series is absent again in the next minute, because quiet minutes cluster
-_PER_CANDLE = 4  # a candle within a silence counts as much as this many absent ones
-_MISTAKES_TOGETHER = 1e-3  # accepted number of shared silences that are found by mistake, per exchange and day
-_MISTAKES_ALONE = 1e-6  # accepted number of own silences that are found by mistake, per series and day
-_UNSEEN = 0.3  # added to the counted absences, because a short sample proves little
-_NEVER = 10**9  # candles
+_AGAIN = 0.6  # after a minute without a candle, the probability that the next minute of a busy series has none either
+_PER_CANDLE = 4  # a candle within a silence counts as much as this many absent candles
+_MISTAKES_TOGETHER = 1e-3  # the accepted number of shared silences that are found by mistake, per exchange and day
+_MISTAKES_ALONE = 1e-6  # the accepted number of own silences that are found by mistake, per series and day
+_UNSEEN = 0.3  # is added to the number of absent candles, because a short sample proves little
+_NEVER = 10**9  # a number of candles that no silence reaches
 
-Run = tuple[int, int]  # the cells [start, end) of a run of absent candles
+Run = tuple[int, int]  # the first cell and the end cell (exclusive) of a run of absent candles
 
 
 @dataclass(frozen=True)
 class Sample:
-    """The expected and present candles of a series over some days."""
+    """The numbers of expected and present candles of a series on one or more days."""
 
     expected: int
     present: int
@@ -68,7 +71,7 @@ class Sample:
 
     @property
     def absence(self) -> float:
-        """The share of absent candles, never 0; 1.0 if the series has no candle."""
+        """Return the share of absent candles. It is never 0; it is 1.0 if the series has no candle."""
         if self.present <= 0:
             return 1.0
         return min(1.0, (self.expected - self.present + _UNSEEN) / (self.expected + 1))
@@ -76,11 +79,11 @@ class Sample:
 
 @dataclass(frozen=True, eq=False)
 class SeriesBlock:
-    """One series over a block of consecutive days, with one cell for each candle.
+    """A series on consecutive days (a block). The arrays have one cell for each candle of these days.
 
-    `absent`: the candle was absent from two complete answers. `offered`: the candle has ended and the exchange could
-        have returned it, so its absence is evidence. `absence`: the share of candles that the series misses on good
-        days, by cell.
+    absent: whether the candle was absent from two complete answers.
+    offered: whether the candle has ended and the exchange could have returned it. If so, its absence is evidence.
+    absence: the share of candles that are absent on good days of the series.
     """
 
     absent: Mask
@@ -90,7 +93,12 @@ class SeriesBlock:
 
 @dataclass(frozen=True)
 class SharedSilence:
-    """A shared silence: the cells [start, end) of a block in which `silent` of `listed` busy series have no candle."""
+    """A shared silence of busy series of an exchange.
+
+    start, end: the cells of the block in which the series have no candle; the end is exclusive.
+    silent: the number of busy series that have no candle.
+    listed: the number of busy series that were listed.
+    """
 
     start: int
     end: int
@@ -100,9 +108,11 @@ class SharedSilence:
 
 @dataclass(frozen=True)
 class Silence:
-    """A silence of one series: the cells [start, end) of its block, and their reason.
+    """A silence of one series.
 
-    `shared`: the shared silence to which it belongs.
+    start, end: the cells of the block; the end is exclusive.
+    absence: the share of candles that are absent on good days of the series.
+    shared: the shared silence to which this silence belongs; None if it belongs to no shared silence.
     """
 
     start: int
@@ -113,24 +123,24 @@ class Silence:
 
 
 def absence_on_good_days(samples: Iterable[Sample]) -> float:
-    """Return the share of candles that a series misses on its best days.
+    """Return the smallest share of absent candles in the samples.
 
-    There are three samples, the day itself, the days before it and the days after it, because an outage distorts one or
-    two of them.
+    `samples`: usually the day itself, the days before this day, and the days after this day. An outage can distort one
+        or two of these samples.
     """
     return min((sample.absence for sample in samples), default=1.0)
 
 
 def is_busy(absence: float) -> bool:
-    """Return whether a series that misses this share of its candles is busy enough to be evidence for others."""
+    """Return whether a series with this share of absent candles is busy, so that its absences are evidence."""
     return absence <= BUSY
 
 
 def longest_lull(absence: float, timeframe: Timeframe) -> int:
-    """Return the longest silence, in candles, that a lack of trades can explain at this share of absences.
+    """Return the longest silence, in candles, that a lack of trades can explain at this share of absent candles.
 
-    Quiet minutes cluster, but only for minutes: a busy series that misses a candle of five minutes or an hour is hardly
-    more likely to miss the next one too.
+    Minutes without trades come in clusters, but the clusters last only minutes. If a busy series has no candle of five
+    minutes or an hour, the next candle is hardly more likely to be absent.
     """
     together = _AGAIN ** (timeframe.delta / timedelta(minutes=1))
     again = together + (1 - together) * absence
@@ -141,23 +151,25 @@ def longest_lull(absence: float, timeframe: Timeframe) -> int:
 
 
 def shortest_silence(timeframe: Timeframe) -> int:
-    """Return the longest silence, in candles, that is never an own silence, however busy the series is."""
+    """Return a length in candles. A silence up to this length is never an own silence, even of the busiest series."""
     candles = NEIGHBOURS * timeframe.per_day
     return longest_lull(Sample(candles, candles).absence, timeframe)
 
 
 def shortest_part(timeframe: Timeframe) -> int:
-    """Return how many candles in a row must be absent at least once in a silence with candles in it."""
+    """Return a number of candles. A silence with a few candles in it must have at least one run of this length."""
     return shortest_silence(timeframe) // 3 + 1
 
 
 def is_too_long(
     length: int, absence: float, longest_other: int, timeframe: Timeframe, *, is_interrupted: bool = False
 ) -> bool:
-    """Return whether a lack of trades does not explain a silence of `length` candles.
+    """Return whether a silence of `length` candles is too long to be explained by a lack of trades.
 
-    `longest_other`: the longest other silence of the series on the days around it. `is_interrupted`: a few candles are
-    stored within the silence; this is never too long for a quiet series.
+    `absence`: the share of absent candles of the series.
+    `longest_other`: the longest other silence of the series on the days around the silence.
+    `is_interrupted`: whether a few candles are stored within the silence. The interrupted silence of a quiet series is
+        never too long.
     """
     lull = longest_lull(absence, timeframe)
     if is_interrupted:
@@ -168,16 +180,20 @@ def is_too_long(
 
 
 def interrupted(absent: Sequence[Run], timeframe: Timeframe) -> list[list[Run]]:
-    """Group the runs of absent candles between which only a few candles are stored. Each run is in one group.
+    """Return the runs in groups. Between the runs of a group, only a few candles are stored. Each run is in one group.
 
-    From both ends of a group up to any stored candle within it, at least four of five candles are absent. These are the
-    maximal segments of a sequence that counts an absent candle as 1 and a stored one as -4 (Ruzzo and Tompa, 1999). A
-    run counts at most as much as the shortest silence, so that a long silence does not absorb what follows it. A stored
-    candle beside midnight always separates two groups, so that the groups do not depend on which days are read.
+    At least four of five candles are absent between each end of a group and each stored candle in the group. The groups
+    are the maximal segments of a sequence that counts an absent candle as 1 and a stored candle as -4 (Ruzzo and Tompa,
+    1999). A run counts at most as much as the shortest silence. Otherwise a long silence would absorb the next runs.
+
+    A stored candle next to midnight always separates two groups. Therefore the groups do not depend on which days are
+    read.
+
+    `absent`: the runs of absent candles, in ascending order.
     """
     per_day, most = timeframe.per_day, shortest_silence(timeframe)
     groups: list[list[Run]] = []
-    open_: list[_Segment] = []  # which a later run may extend
+    open_: list[_Segment] = []  # the segments that a later run can still extend
     total, before = 0, 0
     for run in absent:
         start, end = run
@@ -190,7 +206,7 @@ def interrupted(absent: Sequence[Run], timeframe: Timeframe) -> list[list[Run]]:
         total, before = segment.after, end
         while True:
             number = _last_below(open_, segment.before)
-            if number is None:  # no later run can extend these either
+            if number is None:  # no later run can extend the open segments
                 groups += [closed.runs for closed in open_]
                 open_ = [segment]
                 break
@@ -206,7 +222,7 @@ def interrupted(absent: Sequence[Run], timeframe: Timeframe) -> list[list[Run]]:
 
 
 def shared_silences(blocks: Sequence[SeriesBlock], timeframe: Timeframe) -> list[SharedSilence]:
-    """Return the shared silences of the series of one exchange over the same block, by time."""
+    """Return the shared silences of an exchange's series, in order of time. All blocks cover the same days."""
     if len(blocks) < FEWEST:
         return []
     busy = np.stack([block.absence <= BUSY for block in blocks])
@@ -224,13 +240,17 @@ def shared_silences(blocks: Sequence[SeriesBlock], timeframe: Timeframe) -> list
 
 
 def runs(mask: Mask) -> list[Run]:
-    """Return the runs [start, end) of True."""
+    """Return the runs of True cells, each as its first cell and its end cell (exclusive)."""
     edges = np.flatnonzero(np.diff(mask.astype(np.int8), prepend=0, append=0)).reshape(-1, 2)
     return [(start, end) for start, end in edges.tolist()]
 
 
 def reason_of(length: int, timeframe: Timeframe, *, has_witness: bool) -> Reason:
-    """Return the reason of a silence of `length` candles that a lack of trades does not explain."""
+    """Return the reason of a silence that a lack of trades does not explain.
+
+    `length`: the length of the silence in candles.
+    `has_witness`: whether a series of another exchange has a candle within the silence.
+    """
     if length * timeframe.delta >= NOT_LISTED_AFTER:
         return Reason.NOT_LISTED
     return Reason.OUTAGE if has_witness else Reason.HALTED
@@ -239,11 +259,13 @@ def reason_of(length: int, timeframe: Timeframe, *, has_witness: bool) -> Reason
 def split_run(
     run: Run, shared: Iterable[tuple[SharedSilence, Reason]], absence: float, *, too_long: bool, own: Reason
 ) -> list[Silence]:
-    """Return the parts of one run of absent candles that a lack of trades does not explain.
+    """Return the parts of a run of absent candles that a lack of trades does not explain.
 
-    A run that is too long for a lack of trades has a single reason: the reason of the shared silences that cover at
-    least half of it, otherwise `own`. In all other runs, only the candles in a shared silence get its reason, and those
-    between two parts of one silence: another series printed a single candle there.
+    If the run is too long to be explained by a lack of trades, the whole run gets one reason. If shared silences cover
+    at least half of the run, it is the reason of the shared silences. Otherwise it is `own`.
+
+    If the run is not too long, only the parts in shared silences get a reason. If two of these parts are close to each
+    other, the candles between them get the reason too, because probably another series had only a few candles there.
     """
     start, end = run
     parts: list[Silence] = []
@@ -261,7 +283,11 @@ def split_run(
 
 
 class _Segment(NamedTuple):
-    """Some runs of absent candles, and the sum of the counts before the first of them and after the last of them."""
+    """Consecutive runs of absent candles.
+
+    before: the sum of the counts before the first run.
+    after: the sum of the counts after the last run.
+    """
 
     runs: list[Run]
     before: int
@@ -269,7 +295,7 @@ class _Segment(NamedTuple):
 
 
 def _last_below(segments: Sequence[_Segment], count: int) -> int | None:
-    """Return the number of the last segment that begins at a lower count, None if there is none."""
+    """Return the position of the last segment with a `before` that is lower than `count`; None if there is none."""
     for number in range(len(segments) - 1, -1, -1):
         if segments[number].before < count:
             return number
@@ -277,7 +303,7 @@ def _last_below(segments: Sequence[_Segment], count: int) -> int | None:
 
 
 def _bridged(parts: Iterable[Silence]) -> list[Silence]:
-    """Join neighbouring parts of one run with at most as many candles between them as in the shorter part."""
+    """Join neighbouring parts of a run if there are at most as many candles between them as in the shorter part."""
     joined: list[Silence] = []
     for part in sorted(parts, key=lambda part: part.start):
         before = joined[-1] if joined else None
@@ -294,7 +320,11 @@ def _largest(parts: Iterable[Silence]) -> Silence:
 
 
 def _surprise(absent: NDArray[np.bool_], shares: Floats) -> Floats:
-    """Return the negative logarithm of the probability that the absences of each cell are accidental: (cells,)."""
+    """Return for each cell the negative logarithm of the probability that the absences in this cell are accidental.
+
+    `absent`: whether the candle is absent, for each series and cell.
+    `shares`: the share of absent candles on good days, for each series and cell.
+    """
     before = np.pad(absent[:, :-1], ((0, 0), (1, 0)))
     surprise: Floats = np.where(absent, np.where(before, -log(_AGAIN), -np.log(shares)), 0.0).sum(axis=0)
     return surprise
