@@ -1,5 +1,6 @@
--- For each exchange that is polled live: the time up to which its most recently covered series is covered (`newest`),
--- and the same time for the series that is furthest behind (`oldest`).
+-- How far live polling has come, for each exchange that is polled live. A series is covered up to the end of its last
+-- polled candle. `newest`: this end for the series that is furthest ahead. `oldest`: this end for the series that is
+-- furthest behind.
 -- Only the configured :series count, with their live slices of yesterday and today.
 SELECT polled.exchange, max(covered) AS newest, min(covered) AS oldest
 FROM unnest(%(exchanges)s::text[], %(timeframes)s::text[]) AS polled (exchange, timeframe)

@@ -1,4 +1,5 @@
--- The changes of markets that wait for a second list; those that do not wait any more are cleared.
+-- Stores the changes of markets that must be confirmed by a second market list. Changes that are not in the parameters
+-- do not wait any more and are cleared.
 UPDATE markets SET unconfirmed = held.change, unconfirmed_since = held.since
 FROM (
     SELECT known.symbol, waiting.change, waiting.since

@@ -66,8 +66,8 @@ def resolve_slices(titan10: IngestContext, exchange: str, slices: Sequence[Slice
     """Return the markets of the slices' symbols, and the reason for each symbol without a market.
 
     The market list is requested if no list is stored. It is also requested if a symbol is missing in the stored list,
-    because the symbol may have been listed since, or if changes of the last list wait for a second list. If the
-    exchange no longer serves any of the days and no archive is configured, no request is made.
+    because the symbol may have been listed since. A third case are changes of the last list that a second list must
+    confirm. If the exchange no longer serves any of the days and no archive is configured, no request is made.
 
     Raises:
         FetchError: the list was requested without success.

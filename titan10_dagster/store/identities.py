@@ -41,7 +41,11 @@ ALARMING = (
 
 @dataclass(frozen=True)
 class SeriesEvent:
-    """An event of a series; instants are aware and UTC. `timeframe` is empty if the event concerns all timeframes."""
+    """An event of a series. All instants are aware and UTC.
+
+    `timeframe` is empty if the event belongs to all timeframes. `at`: the time of the candles to which the event
+    belongs, or None if it belongs to the whole series.
+    """
 
     exchange: str
     symbol: str

@@ -73,7 +73,7 @@ class MarketStore:
             execute_values(cursor, statement("note_listed"), rows)
 
     def awaits_second_list(self, exchange: str, now: datetime) -> bool:
-        """Return whether changes of the last list wait for a second one, which may be requested now."""
+        """Return whether changes in the last market list must be confirmed, and a second list can be requested now."""
         with self._db.transaction() as cursor:
             cursor.execute(
                 "SELECT FROM markets WHERE exchange = %s AND unconfirmed_since <= %s LIMIT 1", [exchange, now - APART]

@@ -114,7 +114,7 @@ class Change:
 
 
 def compare(incoming: Incoming, stored: Candles) -> Change:
-    """Compare received candles with stored candles. Only the doubles count; integers and scales may differ."""
+    """Compare received candles with stored candles. Only the doubles are compared, and not integers and scales."""
     given = incoming.candles
     nothing = np.zeros(len(given), np.bool_)
     if len(stored) == 0:

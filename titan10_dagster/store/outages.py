@@ -295,7 +295,7 @@ class _Classification:
     def _own_silences(
         self, line: SeriesDays, span: Days, suspect: Sequence[date], longest: Mapping[tuple[str, date], int]
     ) -> Iterator[tuple[Run, Silence | None]]:
-        """Yield each run of absent candles, and the own silence of the series that it is a part of."""
+        """Yield each run of absent candles with the series' own silence that contains the run, or with None."""
         absent = runs(self._gaps.mask(line, span, CONFIRMED_ABSENT, only=suspect))
         groups = interrupted(absent, self._timeframe) if line.is_ever_busy else [[run] for run in absent]
         for group in groups:
@@ -307,7 +307,7 @@ class _Classification:
     def _own_silence(
         self, line: SeriesDays, span: Days, group: Sequence[Run], longest: Mapping[tuple[str, date], int]
     ) -> Silence | None:
-        """Return the own silence that these runs form; None if a lack of trades explains it."""
+        """Return the silence that these runs form together, or None if a lack of trades explains the runs."""
         lengths = [end - start for start, end in group]
         if sum(lengths) <= shortest_silence(self._timeframe) or max(lengths) < shortest_part(self._timeframe):
             return None

@@ -101,7 +101,7 @@ class SeriesDays:
         return any(is_busy(self.absence(number)) for number in range(len(self.present)))
 
     def absent(self, day: date) -> int:
-        """Return how many candles of the day are absent from two complete answers."""
+        """Return the number of candles of the day that were absent from two complete answers."""
         row = self.rows.get(day)
         return 0 if row is None else sum(row.missing.get(reason, 0) for reason in CONFIRMED_ABSENT)
 

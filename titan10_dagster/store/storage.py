@@ -107,6 +107,6 @@ def _not_compressed(storage: Storage, now: datetime) -> list[str]:
         last = f"last succeeded at {storage.compressed_at:%F %R} UTC"
     return [
         f"{late} chunks are not compressed and {partial} only partly, although they are older than"
-        f" {storage.compress_after.days} days; the policy {last}. See timescaledb_information.job_errors."
+        f" {storage.compress_after.days} days. The policy {last}. See timescaledb_information.job_errors."
         " To compress now: CALL run_job(job_id) with the job_id of policy_compression."
     ]
