@@ -134,7 +134,10 @@ def _neighbours(cursor: Cursor, name: str, series: Series, time: np.datetime64) 
 
 
 def record_mass_restatement(cursor: Cursor, change: Change) -> None:
-    """Record an event if the restated candles of a slice reach FEWEST_RESTATED and the share MASS_SHARE."""
+    """Record an event if the exchange restated most of a slice.
+
+    The number of restated candles must be FEWEST_RESTATED or more, and their share of the slice MASS_SHARE or more.
+    """
     restated = change.restated
     if restated < FEWEST_RESTATED or restated < MASS_SHARE * len(change.stored):
         return
