@@ -1,15 +1,18 @@
-"""Changes of a market list that a second list must confirm before they are believed.
+"""Find changes of a market list that are accepted only after a second list confirms them.
 
-A list can be wrong with status 200: half of it is missing, a maintenance flag makes all markets inactive, or a release
-gives all ids a suffix. Believed at once, such a list would end polling, delist markets, or break all series of the
-exchange. If more than a fifth of the active markets change in one of these ways, the stored markets therefore stay as
-they were, until another list shows the same change `APART` or more later. A few changes are believed at once.
+An exchange can send a wrong list with HTTP status 200. For example, half of the markets are missing, all markets are
+inactive during maintenance, or all ids have a new suffix. If such a list was accepted, polling would end, markets would
+count as delisted, or all series of the exchange would break.
 
-| change | believed at once |
+Therefore a change is not accepted at once if more than a fifth of the active markets change in the same way. The stored
+markets are kept until another list shows the same change, at least `APART` later. A small number of changes is always
+accepted at once:
+
+| change | is always accepted at once |
 |-|-|
 | a market is missing | if the exchange has fewer than ten active markets |
-| a market is inactive | if fewer than three markets are |
-| a market has another id, asset or scale | if fewer than three markets have |
+| a market is inactive | if fewer than three markets have become inactive |
+| a market has another id, asset or scale | if fewer than three markets have changed in this way |
 """
 
 from __future__ import annotations
@@ -23,15 +26,18 @@ from titan10_dagster.candles.markets import Market
 
 APART = timedelta(hours=1)
 
-_BELIEVABLE = 0.2  # share of the active markets that may change at once
+_ACCEPTED_SHARE = 0.2  # if at most this share of the active markets change, the changes are accepted at once
 _MISSING, _INACTIVE = "missing", "inactive"
-_FEW_MARKETS = 10  # with fewer active markets, any number may be missing at once
-_FEW_CHANGES = 3  # fewer inactive or renamed markets are always believed
+_FEW_MARKETS = 10  # if there are fewer active markets, missing markets are always accepted at once
+_FEW_CHANGES = 3  # fewer inactive or renamed markets than this are always accepted at once
 
 
 @dataclass(frozen=True)
 class Unconfirmed:
-    """A change of one market that waits for a second list, and when a list showed it first (aware, UTC)."""
+    """A change of one market that a second list has to confirm.
+
+    since: the time at which a list showed the change first (aware, UTC).
+    """
 
     change: str
     since: datetime
@@ -40,9 +46,12 @@ class Unconfirmed:
 def unconfirmed(
     active: Mapping[str, Market], listed: Iterable[Market], waiting: Mapping[str, Unconfirmed], seen_at: datetime
 ) -> dict[str, Unconfirmed]:
-    """Return the changes in a new list that are not believed yet, by symbol.
+    """Return for each symbol the change in a new list that is not accepted yet.
 
-    `active`: the stored active markets by symbol. `waiting`: the changes that an earlier list showed.
+    `active`: the stored active markets by symbol.
+    `listed`: the markets in the new list.
+    `waiting`: the changes in earlier lists that were not accepted, by symbol.
+    `seen_at`: the time of the new list (aware, UTC).
     """
     held: dict[str, Unconfirmed] = {}
     for symbol, change in _suspicious(active, listed).items():
@@ -54,9 +63,9 @@ def unconfirmed(
 
 
 def _suspicious(active: Mapping[str, Market], listed: Iterable[Market]) -> dict[str, str]:
-    """Return the changes of active markets that are too many to be believed at once."""
+    """Return the changes of active markets that are too many to be accepted at once, by symbol."""
     missing, inactive, other = _changes(active, listed)
-    most = _BELIEVABLE * len(active)
+    most = _ACCEPTED_SHARE * len(active)
     found: dict[str, str] = {}
     if len(active) >= _FEW_MARKETS and len(missing) > most:
         found |= missing
@@ -69,7 +78,7 @@ def _suspicious(active: Mapping[str, Market], listed: Iterable[Market]) -> dict[
 def _changes(
     active: Mapping[str, Market], listed: Iterable[Market]
 ) -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
-    """Return the active markets that are missing, those that are inactive, and those that are another market now."""
+    """Return the changes of active markets by symbol: missing markets, inactive markets, and changed identities."""
     by_symbol = {market.symbol: market for market in listed}
     missing, inactive, other = {}, {}, {}
     for symbol, known in active.items():

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 FEWEST_EXCHANGES = 3
-# Only every fifth minute is compared. This is enough to estimate the share of deviating minutes, and costs a third.
+# Only every fifth minute is compared. This takes a third of the time and is enough to estimate the deviating share.
 EVERY_MINUTES = 5
 FEWEST_MINUTES = 30  # a share of fewer compared minutes is not meaningful
 

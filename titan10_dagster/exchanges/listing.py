@@ -146,8 +146,8 @@ async def last_candle(
 class _Search:
     """A search for the first or the last candle of a series.
 
-    `honours_since`: whether the exchange returns candles from `since` on. If one survey of the search finds out, the
-        next survey uses the result.
+    `honours_since`: whether the exchange returns candles from `since` on; None if this is not known yet. A search can
+        have several surveys. After each survey, its result is stored here for the next survey.
     """
 
     request: RequestPage
