@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from hypothesis.internal.conjecture import providers
 from psycopg2 import sql
 
 from titan10_dagster.local.ports import free_port as find_free_port
@@ -38,6 +39,11 @@ settings.register_profile(
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
+# Hypothesis also draws numbers and texts that it finds in the imported modules. So the examples would depend on the
+# tests that ran before in the same process. Hypothesis has no setting for this.
+assert callable(providers._get_local_constants)
+providers._get_local_constants = providers.Constants
+
 settings.register_profile("others", settings.get_profile("same"), derandomize=False, max_examples=1000)
 settings.load_profile("same")
 
