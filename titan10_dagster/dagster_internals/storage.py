@@ -45,6 +45,7 @@ from sqlalchemy.exc import IntegrityError
 
 from titan10_dagster.dagster_internals.patience import is_read_only, patient, patiently
 from titan10_dagster.errors import SettingsError
+from titan10_dagster.store import running_statements
 from titan10_dagster.store.urls import sqlalchemy_url
 
 T = TypeVar("T")
@@ -179,6 +180,10 @@ def engine(url: str, statement_timeout: int | None = None) -> Engine:
         # After a failover, an old session is possibly on a standby. So the next attempt needs a new connection.
         if is_read_only(context.original_exception):
             context.is_disconnect = True
+
+    @sa.event.listens_for(shared, "connect")
+    def let_signals_end_statements(connection: Any, _: object) -> None:
+        running_statements.register(connection)
 
     if statement_timeout is not None:
         limit = statement_timeout

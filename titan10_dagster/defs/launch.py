@@ -128,6 +128,18 @@ def clean_up_dead_runs(instance: DagsterInstance) -> list[str]:
     return [run.run_id for run in dead]
 
 
+def cancel_runs_of_this_process(instance: DagsterInstance | None = None) -> list[str]:
+    """Mark the runs that this process executes as cancelled, and return their ids. `instance`: as for `backfill`."""
+    instance = instance or DagsterInstance.get()
+    running = RunsFilter(
+        statuses=[DagsterRunStatus.STARTED, DagsterRunStatus.STARTING], tags={PROCESS_TAG: this_process()}
+    )
+    run_ids = [run.run_id for run in instance.get_runs(running)]
+    for run_id in run_ids:
+        mark_as_canceled(instance, run_id)
+    return run_ids
+
+
 def _run(
     definitions: dg.Definitions,
     instance: DagsterInstance,

@@ -21,7 +21,10 @@ from titan10_dagster.local.cli_series import series
 from titan10_dagster.local.cli_values import day, folder_of_files, instant, share_of_days, today
 from titan10_dagster.local.exit_codes import DONE, EXIT_CODES, FAILED, INTERRUPTED, exit_code
 from titan10_dagster.local.printable import prepare_output, printable_lines
+from titan10_dagster.local.signals import bounded_end
 
+# Commands that stop other processes at a signal, each with its own time limit. The others end within ten seconds.
+ORDERLY = ("up", "demo", "sandbox")
 FULL = (errno.ENOSPC, errno.EDQUOT)  # a full disk
 
 if TYPE_CHECKING:
@@ -37,6 +40,10 @@ class Commands(click.Group):
         # Python collects the garbage of all modules when it ends, which takes seconds with Dagster and ccxt in memory.
         atexit.register(gc.freeze)
         prepare_output()
+        with bounded_end(say, is_bounded=lambda: ctx.invoked_subcommand not in ORDERLY):
+            return self._invoke(ctx)
+
+    def _invoke(self, ctx: click.Context) -> Any:
         before = {number: signal.signal(number, _interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
         try:
             return super().invoke(ctx)

@@ -26,6 +26,7 @@ from tenacity import (
 )
 
 from titan10_dagster.errors import DatabaseUnavailable, SettingsError, StoreError, WriteUnderWay
+from titan10_dagster.store import running_statements
 from titan10_dagster.store.server_errors import sentence, translated
 from titan10_dagster.store.urls import connection_parameters, shown
 
@@ -101,6 +102,7 @@ def connect(url: str, session: Mapping[str, str] = SESSION) -> Connection:
         if _POOLER in str(error):
             raise SettingsError(f"{why}. This is a connection pooler. {_DIRECT}") from None
         raise SettingsError(why) if _IMPOSSIBLE.match(str(error)) else DatabaseUnavailable(why) from None
+    running_statements.register(connection)
     if url not in _direct:
         with translated_errors():
             _refuse_pooler(connection, parameters)

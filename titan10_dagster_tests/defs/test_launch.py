@@ -10,8 +10,8 @@ import dagster as dg
 import numpy as np
 import pytest
 
-from titan10_dagster.defs.launch import clean_up_dead_runs
-from titan10_dagster.operate.run_processes import PROCESS_TAG
+from titan10_dagster.defs.launch import cancel_runs_of_this_process, clean_up_dead_runs
+from titan10_dagster.operate.run_processes import PROCESS_TAG, this_process
 from titan10_dagster.store import presence
 from titan10_dagster_tests.instances import dagsters_url, instance  # noqa: F401
 from titan10_dagster_tests.world import MakeWorld
@@ -62,3 +62,14 @@ def test_the_next_backfill_frees_the_pool_slots_of_a_run_whose_machine_is_gone(
     assert instance.event_log_storage.claim_concurrency_slot("binance", run.run_id, "step").is_claimed
     assert clean_up_dead_runs(instance) == [run.run_id]
     assert instance.event_log_storage.claim_concurrency_slot("binance", "next", "step").is_claimed
+
+
+def test_only_the_runs_of_this_process_are_cancelled_before_it_is_ended(
+    instance: dg.DagsterInstance,  # noqa: F811
+) -> None:
+    started = dg.DagsterRunStatus.STARTED
+    ours = instance.create_run_for_job(waiting, tags={PROCESS_TAG: this_process()}, status=started)
+    other = instance.create_run_for_job(waiting, tags={PROCESS_TAG: ELSEWHERE}, status=started)
+    assert cancel_runs_of_this_process(instance) == [ours.run_id]
+    statuses = {run.run_id: run.status for run in instance.get_runs()}
+    assert statuses == {ours.run_id: dg.DagsterRunStatus.CANCELED, other.run_id: started}

@@ -30,6 +30,7 @@ from titan10_dagster.local.directories import ensure_directory
 from titan10_dagster.local.exit_codes import DONE, FAILED, SHUT_OUT
 from titan10_dagster.local.instance import Say, open_instance, open_tables
 from titan10_dagster.local.printable import printable_lines
+from titan10_dagster.local.signals import before_forced_end
 from titan10_dagster.local.supervision import rotate
 from titan10_dagster.local.tables import print_table
 from titan10_dagster.planning.forecast import Cost, Costs, Forecast, joined, sentence, side_by_side
@@ -162,7 +163,7 @@ def _backfill(titan10: IngestContext, request: Request) -> Backfill:
     """Run the backfill with all output of Dagster in a file, because the terminal shows the progress bar."""
     from titan10_dagster import logs
     from titan10_dagster.dagster_internals.interruption import interruption_as_keyboard_interrupt
-    from titan10_dagster.defs.launch import backfill
+    from titan10_dagster.defs.launch import backfill, cancel_runs_of_this_process
 
     logs.configure(titan10.settings)
     log = ensure_directory(titan10.settings.data / "logs") / "backfill.log"
@@ -172,6 +173,7 @@ def _backfill(titan10: IngestContext, request: Request) -> Backfill:
         redirect_stdout(file),
         redirect_stderr(file),
         interruption_as_keyboard_interrupt(),
+        before_forced_end(cancel_runs_of_this_process),
     ):
         return backfill(
             titan10,

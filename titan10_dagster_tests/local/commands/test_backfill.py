@@ -14,6 +14,7 @@ import pytest
 from titan10_dagster.sandbox.server import Sandbox
 from titan10_dagster_tests.json_fields import documented_fields
 from titan10_dagster_tests.local.test_cli import Project, exchange, project, working
+from titan10_dagster_tests.processes import wait_until
 
 __all__ = ["exchange", "project", "working"]
 
@@ -75,6 +76,34 @@ def test_an_interrupted_backfill_is_shown_as_cancelled_and_ends_at_once_in_a_pau
     print(f"ended {seconds:.1f} s after Ctrl-C")  # noqa: T201
     assert seconds < 2  # of a pause of ten minutes
     assert status_of_runs(database_url) == ["CANCELED"]
+
+
+def test_an_interrupted_backfill_does_not_wait_for_another_writer(working: Project, database_url: str) -> None:
+    with closing(psycopg2.connect(database_url)) as writer, closing(psycopg2.connect(database_url)) as observer:
+        observer.autocommit = True
+        with writer.cursor() as writing:
+            writing.execute("INSERT INTO write_locks VALUES ('binance')")  # until the end of the transaction
+            process = working.started(*DAY)
+            try:
+                wait_until(lambda: waits_for_a_lock(observer), 200)
+                process.send_signal(signal.SIGINT)
+                _, shown = process.communicate(timeout=30)  # without help it waits as long as the other writer
+            finally:
+                process.kill()
+                process.communicate()
+    assert process.returncode == 130
+    assert "Interrupted. What was done stays" in shown
+    assert "Traceback" not in shown
+    assert status_of_runs(database_url) == ["CANCELED"]
+
+
+def waits_for_a_lock(connection: psycopg2.extensions.connection) -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT EXISTS (SELECT FROM pg_stat_activity"
+            " WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%write_locks%')"
+        )
+        return bool(cursor.fetchone()[0])  # type: ignore[index]
 
 
 def test_a_dry_run_shows_the_cost_and_requests_nothing(working: Project, exchange: Sandbox) -> None:

@@ -1,0 +1,104 @@
+"""The end of a command after Ctrl-C, SIGTERM or SIGHUP, in bounded time.
+
+Python runs signal handlers in the main thread only, and not while a library waits there: for a statement of the
+database, for a connection, for the lookup of a name. A thread of this module notices the signal at once. It cancels
+running statements, cuts connections to servers that do not react, and ends the process if all of that does not help.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+from titan10_dagster.local.exit_codes import INTERRUPTED
+from titan10_dagster.store import running_statements
+
+Say = Callable[[str], None]
+
+CUT_SECONDS = 3.0  # a server that does not end a statement within this time counts as dead
+END_SECONDS = 8.0  # after this time the process is ended
+FAREWELL_SECONDS = 1.5  # for the functions that are called before the process is ended
+TICK_SECONDS = 0.2
+ENDING = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+FORCED = (
+    f"Interrupted. The command did not end within {END_SECONDS:.0f} s and was stopped. What was done stays; the same "
+    "command continues from there."
+)
+
+_farewells: list[Callable[[], object]] = []
+
+
+@contextmanager
+def before_forced_end(call: Callable[[], object]) -> Iterator[None]:
+    """Call a function, in another thread, if the process is ended while the context is open."""
+    _farewells.append(call)
+    try:
+        yield
+    finally:
+        _farewells.remove(call)
+
+
+@contextmanager
+def bounded_end(say: Say, is_bounded: Callable[[], bool]) -> Iterator[None]:
+    """End the command soon after a signal. `is_bounded` is called at the signal: False lets the command take its time.
+
+    Outside of the main thread nothing is changed.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    over = threading.Event()
+    # The system's signal handler of Python writes the number of each signal to this file, whatever the main thread
+    # does. Only signals that have a handler in Python are written.
+    before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    watcher = threading.Thread(target=_watch, args=(reading, over, say, is_bounded), name="signals", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        with suppress(ValueError):  # the former file is closed
+            signal.set_wakeup_fd(before)
+        os.close(writing)  # the watcher reads the end of the file and returns
+
+
+def _watch(reading: int, over: threading.Event, say: Say, is_bounded: Callable[[], bool]) -> None:
+    try:
+        while numbers := os.read(reading, 16):
+            if not ENDING.isdisjoint(numbers) and is_bounded():
+                _end(over, say)
+                return
+    finally:
+        os.close(reading)
+
+
+def _end(over: threading.Event, say: Say) -> None:
+    """Cancel statements now, cut a connection that stays busy for CUT_SECONDS, end the process after END_SECONDS."""
+    began = time.monotonic()
+    busy_since: dict[object, float] = {}
+    running_statements.cancel_statements()
+    while not over.wait(TICK_SECONDS):
+        now = time.monotonic()
+        if now - began > END_SECONDS:
+            _say_farewell()
+            say(FORCED)
+            os._exit(INTERRUPTED)
+        # Statements that record the interruption are short: the connection is idle at one of the checks.
+        busy_since = {connection: busy_since.get(connection, now) for connection in running_statements.running()}
+        for connection in running_statements.running():
+            if now - busy_since.get(connection, now) > CUT_SECONDS:
+                running_statements.cut(connection)
+
+
+def _say_farewell() -> None:
+    calls = [threading.Thread(target=call, daemon=True) for call in list(_farewells)]
+    for thread in calls:
+        thread.start()
+    for thread in calls:
+        thread.join(FAREWELL_SECONDS)
