@@ -405,8 +405,17 @@ class Settings(BaseSettings):
 
 
 def home() -> Path:
-    """Return the folder of titan10.toml, .env and dagster.yaml: TITAN10_HOME, or the current folder."""
-    return Path(os.environ.get(HOME) or Path.cwd()).resolve()
+    """Return the folder of titan10.toml, .env and dagster.yaml: TITAN10_HOME, or the current folder.
+
+    Raises:
+        SettingsError: the current folder was deleted.
+    """
+    try:
+        return Path(os.environ.get(HOME) or Path.cwd()).resolve()
+    except FileNotFoundError:
+        raise SettingsError(
+            f"The current folder was deleted. Change to the project's folder, or set {HOME} to its full path."
+        ) from None
 
 
 def load(folder: Path | None = None) -> Settings:

@@ -17,17 +17,42 @@ def require_file(toml_file: Path, variable: str) -> None:
 
     `variable` is the environment variable that names the folder of the file.
     """
+    try:
+        _refuse_other_kinds(toml_file)
+        for file in (toml_file, toml_file.with_name(".env")):
+            _refuse_dangling_link(file)
+            if _begins_with_mark(file):
+                raise SettingsError(f"{file} begins with a byte order mark: save it as UTF-8 without one (BOM).")
+        if not toml_file.is_file():
+            raise SettingsError(
+                f"There is no titan10.toml in {toml_file.parent}. Change to the project's folder, or set {variable} to "
+                "it."
+            )
+    except PermissionError:
+        raise SettingsError(
+            f"{toml_file} cannot be read: this account may not enter its folder. Run "
+            f"`chmod u+x {toml_file.parent}`, or use the account that owns it."
+        ) from None
+
+
+def _refuse_other_kinds(toml_file: Path) -> None:
     if toml_file.is_dir():
         raise SettingsError(
             f"{toml_file} is a folder and must be a file. Docker creates such a folder if the file "
             "that it should mount is missing. Remove the folder and put the project's titan10.toml in its place."
         )
-    for file in (toml_file, toml_file.with_name(".env")):
-        if _begins_with_mark(file):
-            raise SettingsError(f"{file} begins with a byte order mark: save it as UTF-8 without one (BOM).")
-    if not toml_file.is_file():
+    if toml_file.exists() and not toml_file.is_file():
         raise SettingsError(
-            f"There is no titan10.toml in {toml_file.parent}. Change to the project's folder, or set {variable} to it."
+            f"{toml_file} is a pipe, a socket or a device and must be a file. Put the project's titan10.toml in its "
+            "place."
+        )
+
+
+def _refuse_dangling_link(file: Path) -> None:
+    """Refuse a link to nothing. Without this check a missing .env would mean missing passwords, without a message."""
+    if file.is_symlink() and not file.exists():
+        raise SettingsError(
+            f"{file} is a link to {file.readlink()}, which cannot be found. Correct or remove the link."
         )
 
 

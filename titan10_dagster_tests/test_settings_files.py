@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import pwd
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from titan10_dagster.errors import SettingsError
+from titan10_dagster.settings import home, load
 from titan10_dagster.settings_files import exposed_secrets, require_file
 
 SECRET_LINES = {
@@ -47,3 +52,62 @@ def test_a_missing_file_and_a_folder_are_refused_with_what_to_do(tmp_path: Path)
     (tmp_path / "titan10.toml").mkdir()
     with pytest.raises(SettingsError, match="is a folder and must be a file"):
         require_file(tmp_path / "titan10.toml", "X")
+
+
+def test_what_is_not_a_file_is_refused_for_what_it_is(tmp_path: Path) -> None:
+    file = tmp_path / "titan10.toml"
+    os.mkfifo(file)
+    with pytest.raises(SettingsError, match="is a pipe, a socket or a device"):
+        require_file(file, "X")
+    for target in ("nowhere", "titan10.toml"):  # the second link leads to itself
+        file.unlink()
+        file.symlink_to(target)
+        with pytest.raises(SettingsError, match=f"is a link to {target}, which cannot be found"):
+            require_file(file, "X")
+
+
+def test_a_link_to_a_missing_env_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "titan10.toml").touch()
+    (tmp_path / ".env").symlink_to("/run/secrets/nothing")
+    with pytest.raises(SettingsError, match=r"\.env is a link to /run/secrets/nothing, which cannot be found"):
+        require_file(tmp_path / "titan10.toml", "X")
+
+
+@contextmanager
+def without_rights_of_root() -> Iterator[None]:
+    """Act as another account if the tests run as root, who may enter every folder."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(pwd.getpwnam("nobody").pw_uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def test_files_that_this_account_may_not_reach_are_named(open_folder: Path) -> None:
+    closed = open_folder / "project"
+    closed.mkdir()
+    file = closed / "titan10.toml"
+    file.touch()
+    closed.chmod(0o000)
+    with without_rights_of_root(), pytest.raises(SettingsError, match=r"may not enter its folder\. Run `chmod"):
+        load(closed)
+    closed.chmod(0o711)
+    file.chmod(0o000)
+    with without_rights_of_root(), pytest.raises(SettingsError, match=r"cannot be read: .*Permission denied"):
+        load(closed)
+
+
+def test_a_deleted_current_folder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    for variable in ("", "project"):  # a relative path in the variable leads nowhere either
+        monkeypatch.setenv("TITAN10_HOME", variable)
+        with pytest.raises(SettingsError, match="The current folder was deleted"):
+            home()
+    monkeypatch.setenv("TITAN10_HOME", str(tmp_path))
+    assert home() == tmp_path

@@ -20,6 +20,8 @@ from dagster_postgres.utils import DagsterPostgresException
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_delay, wait_exponential_jitter
 
+from titan10_dagster.store.running_statements import interrupted, raise_if_interrupted
+
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
@@ -64,6 +66,9 @@ def patiently(call: Callable[[], T]) -> T:
     _state.repeating = True
     try:
         return _retrying()(call)
+    except (DBAPIError, DagsterPostgresException):
+        raise_if_interrupted()
+        raise
     finally:
         _state.repeating = False
 
@@ -80,7 +85,7 @@ def is_read_only(error: BaseException | None) -> bool:
 
 def _retrying() -> Retrying:
     return Retrying(
-        retry=retry_if_exception(may_pass),
+        retry=retry_if_exception(lambda error: may_pass(error) and not interrupted.is_set()),
         stop=stop_after_delay(PATIENCE_SECONDS),
         wait=wait_exponential_jitter(multiplier=0.2, max=5),
         before_sleep=_log_first_failure,

@@ -22,7 +22,7 @@ from typing import Any
 
 import psycopg2
 
-from titan10_dagster.dagster_internals import schema
+from titan10_dagster.dagster_internals import configuration, schema
 from titan10_dagster.dagster_internals.database import dagster_url
 from titan10_dagster.errors import FetchError, SettingsError, StoreError, Titan10Error
 from titan10_dagster.exchanges.client import ExchangeClient
@@ -75,7 +75,7 @@ def quick_findings(settings: Settings, home: Path, url: str | None) -> Iterator[
 
     `url` is None if the embedded server does not run.
     """
-    yield _project(home)
+    yield from _project(home)
     if not settings.enabled:
         advice = "Add a section such as [exchanges.binance] to titan10.toml, then start again."
         yield Finding("settings", Level.WARNING, "No exchange is enabled, so nothing is fetched.", advice)
@@ -92,11 +92,21 @@ def quick_findings(settings: Settings, home: Path, url: str | None) -> Iterator[
 # -- this machine ---------------------------------------------------------------------------------------------------
 
 
-def _project(home: Path) -> Finding:
-    if (home / "dagster.yaml").is_file():
-        return Finding("project", Level.OK, f"The project folder is {home}.")
-    advice = "Copy dagster.yaml of the repository there, or set TITAN10_HOME to the folder that has it."
-    return Finding("project", Level.PROBLEM, f"There is no dagster.yaml in {home}.", advice)
+def _project(home: Path) -> Iterator[Finding]:
+    instance, workspace = home / "dagster.yaml", home / "workspace.yaml"
+    if not instance.is_file():
+        advice = "Copy dagster.yaml of the repository there, or set TITAN10_HOME to the folder that has it."
+        yield Finding("project", Level.PROBLEM, f"There is no dagster.yaml in {home}.", advice)
+        return
+    advice = "Correct the file, or copy it from the repository again."
+    fault = configuration.fault_of_instance(instance)
+    if fault:
+        yield Finding("project", Level.PROBLEM, f"Dagster cannot use {instance}: {fault}.", advice)
+    else:
+        yield Finding("project", Level.OK, f"The project folder is {home}.")
+    fault = configuration.fault_of_workspace(workspace) if workspace.is_file() else ""
+    if fault:  # only Dagster's own programs read it, such as `dagster dev`
+        yield Finding("project", Level.WARNING, f"Dagster cannot use {workspace}: {fault}.", advice)
 
 
 def _disk(data: Path) -> Finding:

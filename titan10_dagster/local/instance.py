@@ -50,10 +50,12 @@ def open_instance(settings: Settings, home: Path, say: Say) -> Iterator[str]:
     """Yield the URL of the migrated database, with this process's environment set for Dagster's instance.
 
     Raises:
+        SettingsError: dagster.yaml is missing or wrong.
         MigrationError: Dagster's tables have a different version than the installed Dagster.
     """
     from titan10_dagster.dagster_internals.schema import refuse_other_version
 
+    refuse_wrong_configuration(home)
     with open_database(settings, say) as url:
         migrate_all(settings, url)
         refuse_other_version(database_of_dagster(settings, url))
@@ -134,12 +136,31 @@ def child_environment(variables: Mapping[str, str], base: Mapping[str, str]) -> 
     return environment
 
 
-def _dagster_home(settings: Settings, home: Path) -> Path:
-    source = home / "dagster.yaml"
-    if not source.is_file():  # also if Docker created a folder of that name
+def refuse_wrong_configuration(home: Path) -> None:
+    """Refuse a project whose dagster.yaml is missing or wrong, before a server or a process is started.
+
+    Raises:
+        SettingsError: the text says what is wrong with the file.
+    """
+    from titan10_dagster.dagster_internals.configuration import fault_of_instance
+
+    file = _configuration_file(home)
+    fault = fault_of_instance(file)
+    if fault:
+        raise SettingsError(f"Dagster cannot use {file}: {fault}. Correct it, or copy it from the repository again.")
+
+
+def _configuration_file(home: Path) -> Path:
+    file = home / "dagster.yaml"
+    if not file.is_file():  # also if Docker created a folder of that name
         raise SettingsError(
             f"There is no dagster.yaml in {home}, which configures Dagster: copy it from the repository."
         )
+    return file
+
+
+def _dagster_home(settings: Settings, home: Path) -> Path:
+    source = _configuration_file(home)
     folder = ensure_directory(settings.data / "dagster")
     ensure_directory(settings.landing)
     ensure_directory(settings.data / "logs")

@@ -63,6 +63,7 @@ def bounded_end(say: Say, is_bounded: Callable[[], bool]) -> Iterator[None]:
         yield
     finally:
         over.set()
+        running_statements.interrupted.clear()
         with suppress(ValueError):  # the former file is closed
             signal.set_wakeup_fd(before)
         os.close(writing)  # the watcher reads the end of the file and returns

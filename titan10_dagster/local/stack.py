@@ -20,7 +20,14 @@ from titan10_dagster.dagster_internals.schema import refuse_other_version
 from titan10_dagster.local.diagnosis import Level, quick_findings
 from titan10_dagster.local.directories import ensure_directory
 from titan10_dagster.local.graphql import make_pools
-from titan10_dagster.local.instance import Say, child_environment, database_of_dagster, migrate_all, prepare
+from titan10_dagster.local.instance import (
+    Say,
+    child_environment,
+    database_of_dagster,
+    migrate_all,
+    prepare,
+    refuse_wrong_configuration,
+)
 from titan10_dagster.local.market_lists import read_missing_lists
 from titan10_dagster.local.services import dagster_services, ui_address
 from titan10_dagster.local.stack_database import StackDatabase
@@ -54,7 +61,8 @@ class Stack:
         """Start everything and return the URL of the UI. After a failure everything is stopped again.
 
         Raises:
-            SettingsError: it runs already, the port of the UI is taken, or `data` cannot be written to.
+            SettingsError: it runs already, the port of the UI is taken, `data` cannot be written to, or dagster.yaml
+                is wrong.
             DatabaseUnavailable, MigrationError: there is no usable database.
             ProcessFailed: a process does not start; the text has the end of its log.
         """
@@ -133,6 +141,7 @@ class Stack:
 
     def _start(self) -> None:
         assert self._lock is not None
+        refuse_wrong_configuration(self._home)
         ui = ui_address(self._settings)
         self.url = ui.url
         self._lock.sign(self.url)

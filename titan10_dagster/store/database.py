@@ -279,10 +279,14 @@ def single_row(cursor: Cursor) -> Any:
 
 @contextmanager
 def translated_errors() -> Iterator[None]:
-    """Translate psycopg2's errors into DatabaseUnavailable, if another attempt may help, or else StoreError."""
+    """Translate psycopg2's errors into DatabaseUnavailable, if another attempt may help, or else StoreError.
+
+    While a command ends after a signal, it is KeyboardInterrupt instead.
+    """
     try:
         yield
     except psycopg2.Error as error:
+        running_statements.raise_if_interrupted()
         raise translated(error) from error
 
 

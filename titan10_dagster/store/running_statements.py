@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import os
 import socket
-from contextlib import suppress
-from threading import Lock, Thread
-from typing import TYPE_CHECKING
+from contextlib import closing, suppress
+from threading import Event, Lock, Thread
+from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 if TYPE_CHECKING:  # commands that use no database do not need to import it
     from psycopg2.extensions import connection as PsycopgConnection  # noqa: N812  # a class
+CONNECT_SECONDS = 5
+
+interrupted = Event()  # set while a command ends after a signal
 
 _open: WeakSet[PsycopgConnection] = WeakSet()
 _lock = Lock()
@@ -43,8 +46,10 @@ def running() -> list[PsycopgConnection]:
 def cancel_statements() -> None:
     """Ask the servers to cancel the statements that run now, and return at once.
 
-    Each request has its own thread, because a server that does not answer blocks it.
+    Each request has its own thread, because it waits for the server. From now on, the error of a statement is an
+    interruption: see `raise_if_interrupted`.
     """
+    interrupted.set()
     for connection in running():
         Thread(target=_cancel, args=(connection,), name="cancel", daemon=True).start()
 
@@ -57,8 +62,30 @@ def cut(connection: PsycopgConnection) -> None:
         connected.shutdown(socket.SHUT_RDWR)
 
 
-def _cancel(connection: PsycopgConnection) -> None:
-    from psycopg2 import Error
+def raise_if_interrupted() -> None:
+    """Raise KeyboardInterrupt after the error of a statement, if a signal ends this command.
 
-    with suppress(Error):  # the statement or the connection has ended meanwhile
-        connection.cancel()
+    psycopg2 decodes the message of an error in Python, where the handler of the signal raises its exception. psycopg2
+    prints that exception and loses it.
+    """
+    if interrupted.is_set():
+        raise KeyboardInterrupt
+
+
+def _cancel(connection: PsycopgConnection) -> None:
+    """Cancel the statement from a second connection.
+
+    psycopg2's own `cancel` keeps Python's global lock while it waits for the server: with a server that does not
+    answer, no thread of the process would run any more.
+    """
+    import psycopg2
+
+    with suppress(psycopg2.Error):  # the statement or the connection has ended meanwhile, or the server is gone
+        info = connection.info
+        backend = info.backend_pid
+        login = {"host": info.host, "port": info.port, "user": info.user, "password": info.password}
+        parameters: dict[str, Any] = {**info.dsn_parameters, **login, "connect_timeout": CONNECT_SECONDS}
+        parameters.pop("target_session_attrs", None)
+        with closing(psycopg2.connect(**parameters)) as second:
+            second.autocommit = True
+            second.cursor().execute("SELECT pg_cancel_backend(%s)", [backend])

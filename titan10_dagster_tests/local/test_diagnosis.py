@@ -49,6 +49,21 @@ def test_2_no_configuration_of_dagster(site: Site) -> None:
     assert advice.startswith("Copy dagster.yaml of the repository")
 
 
+def test_files_of_dagster_that_it_cannot_use_are_named(site: Site) -> None:
+    instance, workspace = site.folder / "dagster.yaml", site.folder / "workspace.yaml"
+    text = instance.read_text()
+    instance.unlink()
+    instance.write_text(f"{text}\nbogus: 1\n")
+    found, advice = site.problem("project")
+    assert found == f'Dagster cannot use {instance}: there is no key "bogus" at the root.'
+    assert "copy it from the repository" in advice
+    instance.write_text(text)
+    workspace.write_text("load_from: [\n")
+    (_, (level, found, _)) = site.findings()["project"]
+    assert (level, site.exit_code) == ("warning", 0)
+    assert f"Dagster cannot use {workspace}: it is not valid YAML" in found
+
+
 def test_3_no_database_server(site: Site, free_port: Callable[[], int]) -> None:
     site.environment["TITAN10_DATABASE__URL"] = f"postgresql://me:sesame@127.0.0.1:{free_port()}/x"
     found, advice = site.problem("database")

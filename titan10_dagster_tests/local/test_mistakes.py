@@ -242,5 +242,20 @@ def test_a_mistake_gets_a_sentence_and_an_exit_code(mistake: Mistake, project: P
     assert "pass/word" not in done.stderr
 
 
+def test_a_wrong_dagster_yaml_gets_a_sentence_before_anything_starts(project: Path) -> None:
+    (project / "titan10.toml").write_text(SETTINGS)
+    text = (project / "dagster.yaml").read_text()
+    (project / "dagster.yaml").unlink()
+    (project / "dagster.yaml").write_text(text.replace("dequeue_num_workers", "dequeue_workers"))
+    inherited = {name: None for name in os.environ if name.startswith("TITAN10_")}
+    environment = {"TITAN10_DATABASE__URL": NOBODY, "TITAN10_HOME": str(project)}
+    for command in (f"backfill binance {DAYS}", "up"):
+        done = CliRunner().invoke(main, command.split(), env={**inherited, **environment})
+        assert done.exit_code == MISUSED, done.stderr
+        assert "dagster.yaml: there is no key" in done.stderr
+        assert "did you mean dequeue_num_workers?" in done.stderr
+        assert "Traceback" not in done.stderr
+
+
 def test_there_are_enough_of_them_and_each_has_a_name() -> None:
     assert len({mistake.name for mistake in MISTAKES}) == len(MISTAKES) >= 25

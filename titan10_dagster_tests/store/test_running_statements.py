@@ -8,15 +8,25 @@ from threading import Thread
 
 import psycopg2
 import pytest
+from sqlalchemy.exc import OperationalError
 
+from titan10_dagster.dagster_internals.patience import patiently
 from titan10_dagster.dagster_internals.storage import engine
+from titan10_dagster.errors import DatabaseUnavailable
 from titan10_dagster.store import running_statements
-from titan10_dagster.store.database import connect
+from titan10_dagster.store.database import connect, translated_errors
 from titan10_dagster.store.urls import sqlalchemy_url
 from titan10_dagster_tests.processes import wait_until
 from titan10_dagster_tests.slow_database import through
 
 SLEEP = "SELECT pg_sleep(300)"
+
+
+@pytest.fixture(autouse=True)
+def not_interrupted() -> Iterator[None]:
+    """Leave no interruption behind: it would concern all later statements of this process."""
+    yield
+    running_statements.interrupted.clear()
 
 
 @contextmanager
@@ -83,10 +93,30 @@ def test_a_statement_ends_although_its_server_does_not_react(empty_database_url:
         connection = connect(slow.url)
         with sleeping(connection.cursor().execute) as errors:
             wait_for_the_sleep(empty_database_url)
-            slow.stop_for(5)
+            slow.stop_for(2)
             running_statements.cancel_statements()
             for running in running_statements.running():
                 running_statements.cut(running)
         assert isinstance(errors[0], psycopg2.OperationalError)
         with pytest.raises(psycopg2.InterfaceError):
             connection.cursor()
+
+
+def test_after_a_signal_an_error_is_an_interruption_and_no_call_is_repeated() -> None:
+    attempts = []
+    running_statements.cancel_statements()
+
+    def fail() -> None:
+        attempts.append(1)
+        raise OperationalError("SELECT 1", {}, psycopg2.OperationalError("connection lost"))
+
+    with pytest.raises(KeyboardInterrupt), translated_errors():
+        raise psycopg2.OperationalError("connection lost")
+    with pytest.raises(KeyboardInterrupt):
+        patiently(fail)
+    assert len(attempts) == 1
+
+
+def test_without_a_signal_an_error_stays_an_error() -> None:
+    with pytest.raises(DatabaseUnavailable), translated_errors():
+        raise psycopg2.OperationalError("connection lost")
