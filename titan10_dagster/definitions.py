@@ -9,6 +9,7 @@ import dagster as dg
 
 from titan10_dagster import logs, settings
 from titan10_dagster.defs.compose import compose
+from titan10_dagster.defs.former import former_exchanges
 from titan10_dagster.ingest.context import open_context
 
 
@@ -21,4 +22,4 @@ def defs() -> dg.Definitions:
     warnings.filterwarnings("ignore", message="Asset job .* materializes assets with varying BackfillPolicies")
     loaded = settings.load()
     logs.configure(loaded)
-    return compose(open_context(loaded, needs_database=False))
+    return compose(open_context(loaded, needs_database=False), former_exchanges(loaded.enabled))

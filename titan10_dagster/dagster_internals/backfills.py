@@ -1,4 +1,4 @@
-"""Reads from the Dagster instance which backfills of the UI are still creating runs.
+"""Reads which backfills of the UI are still creating runs.
 
 `DagsterInstance.get_backfills` is public, but its filter and the states in the filter are private.
 """
@@ -6,15 +6,52 @@
 from __future__ import annotations
 
 import dagster as dg
-from dagster import DagsterInstance
+from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 from dagster._core.definitions.assets.job.asset_job import IMPLICIT_ASSET_JOB_NAME as IMPLICIT_ASSET_JOB_NAME
 from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
+from sqlalchemy.exc import ProgrammingError
+
+from titan10_dagster.dagster_internals.storage import PatientRunStorage
+from titan10_dagster.errors import Titan10Error
+from titan10_dagster.store.database import connect
+from titan10_dagster.store.urls import sqlalchemy_url
+
+_REQUESTED = BulkActionsFilter(statuses=[BulkActionStatus.REQUESTED])
+_UNFINISHED = RunsFilter(
+    statuses=[
+        DagsterRunStatus.QUEUED,
+        DagsterRunStatus.NOT_STARTED,
+        DagsterRunStatus.STARTING,
+        DagsterRunStatus.STARTED,
+    ]
+)
 
 
 def assets_of_active_backfills(instance: DagsterInstance) -> set[dg.AssetKey]:
     """Return the assets of all backfills that were requested and have not finished."""
-    requested = BulkActionsFilter(statuses=[BulkActionStatus.REQUESTED])
     assets: set[dg.AssetKey] = set()
-    for backfill in instance.get_backfills(filters=requested):
+    for backfill in instance.get_backfills(filters=_REQUESTED):
         assets.update(backfill.asset_selection or ())
+    return assets
+
+
+def assets_under_way(url: str) -> set[dg.AssetKey]:
+    """Return the assets of all unfinished backfills and runs in Dagster's tables at `url`.
+
+    No instance is opened, because that would create missing tables. Without tables, or without an answer of the
+    database, the result is empty: a code location must load at any time, and soon.
+    """
+    try:
+        connect(url).close()  # Dagster's storage would repeat this for two minutes
+    except Titan10Error:
+        return set()
+    storage = PatientRunStorage(sqlalchemy_url(url), should_autocreate_tables=False)
+    assets: set[dg.AssetKey] = set()
+    try:
+        for backfill in storage.get_backfills(filters=_REQUESTED):
+            assets.update(backfill.asset_selection or ())
+        for run in storage.get_runs(_UNFINISHED):
+            assets.update(run.asset_selection or ())
+    except ProgrammingError:  # a new database has no tables
+        return set()
     return assets

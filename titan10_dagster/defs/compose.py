@@ -11,6 +11,7 @@ from titan10_dagster.defs.archives import archive_asset, archives_schedule
 from titan10_dagster.defs.assets import LANDING_IO, STORE_IO, exchange_assets
 from titan10_dagster.defs.autopilot import autopilot_sensor
 from titan10_dagster.defs.checks import candle_checks, store_checks
+from titan10_dagster.defs.former import former_assets
 from titan10_dagster.defs.housekeeping import housekeeping_asset, housekeeping_schedule
 from titan10_dagster.defs.io_managers import LandingIOManager, StoreIOManager
 from titan10_dagster.defs.live import live_schedule
@@ -24,17 +25,20 @@ from titan10_dagster.defs.storage import storage_asset, storage_schedule
 from titan10_dagster.ingest.context import IngestContext
 
 
-def compose(titan10: IngestContext) -> dg.Definitions:
-    """Return assets, checks, schedules, sensors and resources for a context. No connection is opened."""
+def compose(titan10: IngestContext, former: tuple[str, ...] = ()) -> dg.Definitions:
+    """Return assets, checks, schedules, sensors and resources for a context. No connection is opened.
+
+    `former`: exchanges that are not in the settings and that a backfill still includes; see `defs.former`.
+    """
     with warnings.catch_warnings():
         # Backfill policies are a beta feature of Dagster, and partitioned checks are a preview. The version of Dagster
         # is pinned, and tests cover both features.
         warnings.simplefilter("ignore", dg.BetaWarning)
         warnings.simplefilter("ignore", dg.PreviewWarning)
-        return _compose(titan10)
+        return _compose(titan10, former)
 
 
-def _compose(titan10: IngestContext) -> dg.Definitions:
+def _compose(titan10: IngestContext, former: tuple[str, ...]) -> dg.Definitions:
     settings = titan10.settings
     partitions, sizes, names = daily(settings.first_day), days_per_run(settings), tuple(settings.enabled)
     assets, checks = [], []
@@ -42,6 +46,9 @@ def _compose(titan10: IngestContext) -> dg.Definitions:
         assets += exchange_assets(
             name=name, settings=exchange, partitions=partitions, days_per_run=sizes[name], retries=settings.retries
         )
+        checks += [candle_checks(name, partitions), store_checks(name, partitions)]
+    for number, name in enumerate(former):
+        assets += former_assets(name, number, partitions)
         checks += [candle_checks(name, partitions), store_checks(name, partitions)]
     assets += map(probe_asset, names)
     with_archive = tuple(name for name, exchange in settings.enabled.items() if "archive" in exchange.sources)
@@ -63,7 +70,9 @@ def _compose(titan10: IngestContext) -> dg.Definitions:
         alert_sensor(),
     ]
     return dg.Definitions(
-        assets=[*assets, rollups_asset(names), health_asset(), housekeeping_asset(), storage_asset()] if names else [],
+        assets=[*assets, rollups_asset(names), health_asset(), housekeeping_asset(), storage_asset()]
+        if names
+        else assets,
         asset_checks=checks,
         schedules=schedules if names else [],
         sensors=sensors if names else [],

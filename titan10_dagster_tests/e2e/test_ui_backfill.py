@@ -23,7 +23,7 @@ from dagster import AssetCheckKey, AssetKey, DagsterInstance
 from titan10_dagster import settings as titan10_settings
 from titan10_dagster.candles.gaps import Reason
 from titan10_dagster.candles.slices import Series, days, midnight
-from titan10_dagster.local.graphql import backfill_of, launch_backfill, run_query
+from titan10_dagster.local.graphql import GraphQLError, backfill_of, launch_backfill, run_query
 from titan10_dagster.local.instance import prepare
 from titan10_dagster.local.stack import Stack
 from titan10_dagster.sandbox.server import Sandbox
@@ -31,6 +31,7 @@ from titan10_dagster.settings import Settings
 from titan10_dagster.store import ledger, reader
 from titan10_dagster.store.database import Database
 from titan10_dagster_tests import stock_dagster
+from titan10_dagster_tests.processes import wait_until
 from titan10_dagster_tests.tables import as_table
 
 pytestmark = pytest.mark.timeout(3600)  # `run_backfill` waits for less
@@ -51,13 +52,20 @@ ACTING_BY_THEMSELVES = """{
 }"""
 STOP_SCHEDULE = "mutation ($id: String!) { stopRunningSchedule(id: $id) { ... on Error { message } } }"
 STOP_SENSOR = "mutation ($id: String!) { stopSensor(id: $id) { ... on Error { message } } }"
+ASSETS = "{ assetNodes { assetKey { path } } }"
+FORMER = (
+    "okx was removed from titan10.toml, or switched off with `enabled = false`, so nothing of it is fetched. What is "
+    "stored stays. To fetch these days, add [exchanges.okx] again, restart `titan10 up` and launch them again."
+)
 CHECKS = {"candles": ("valid", "on_grid", "complete"), "ohlcv": ("accounted_for", "explained", "near_others")}
 
 
 @dataclass
 class Finished:
-    """The data that a finished backfill leaves behind."""
+    """The data that a finished backfill leaves behind, and the stack, which still runs."""
 
+    folder: Path
+    stack: Stack
     sandbox: Sandbox
     settings: Settings
     instance: DagsterInstance
@@ -81,7 +89,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Finished]:
             os.environ.update(prepare(settings, folder, stack.database_url))
             status = run_backfill(stack)
             with DagsterInstance.get() as instance, closing(Database(stack.database_url)) as database:
-                yield Finished(sandbox, settings, instance, database, status, runs_by_exchange(instance))
+                runs = runs_by_exchange(instance)
+                yield Finished(folder, stack, sandbox, settings, instance, database, status, runs)
         finally:
             stack.stop()
             os.environ.clear()
@@ -109,7 +118,10 @@ def stop_what_acts_by_itself(stack: Stack) -> None:
 
 def run_backfill(stack: Stack) -> str:
     assets = [(exchange, kind) for exchange in SYMBOLS for kind in CHECKS]
-    backfill = launch_backfill(stack.url, assets, WANTED)
+    return status_at_the_end(stack, launch_backfill(stack.url, assets, WANTED))
+
+
+def status_at_the_end(stack: Stack, backfill: str) -> str:
     deadline = time.monotonic() + 600 + 30 * DAYS
     while time.monotonic() < deadline:
         stack.tend()
@@ -205,6 +217,47 @@ def test_no_request_was_above_the_exchanges_limit(finished: Finished, exchange: 
     requests = finished.sandbox.requests(exchange)
     assert not [entry for entry in requests if entry["throttled"] or entry["banned"]]
     print(exchange, len(requests), finished.sandbox.limits(exchange))  # noqa: T201
+
+
+def restart_code_server(finished: Finished) -> None:
+    """End the code server, and start it again with the present settings, as a restart of `titan10 up` does."""
+    code_server = finished.stack._children[0]
+    code_server.end(grace=0)
+    code_server.start()
+    code_server.wait_until_it_answers(180, go_on=lambda: True)
+
+
+def assets_in_the_ui(finished: Finished) -> set[str]:
+    try:
+        nodes = run_query(finished.stack.url, ASSETS)["assetNodes"]
+    except GraphQLError:  # the code server is starting
+        return set()
+    return {"/".join(node["assetKey"]["path"]) for node in nodes}
+
+
+def test_a_backfill_goes_on_without_an_exchange_that_leaves_the_settings(finished: Finished) -> None:
+    """This is the last test of this file: it changes the settings of the stack."""
+    toml = finished.folder / "titan10.toml"
+    text = toml.read_text()
+    kept, _, removed = text.partition("[exchanges.okx]")
+    assert removed.count("[exchanges.") == 0
+    before = {run.run_id for run in finished.instance.get_runs()}
+    # The symbols of binance change too. The code server has the former settings until it is restarted.
+    toml.write_text(kept.replace("'PEPE/USDT'", "'ETH/USDT'"))
+    backfill = launch_backfill(finished.stack.url, [(e, k) for e in ("binance", "okx") for k in CHECKS], WANTED)
+    restart_code_server(finished)
+    assert status_at_the_end(finished.stack, backfill) == "COMPLETED_FAILED"
+    runs = [run for run in finished.instance.get_runs() if run.run_id not in before]
+    by_exchange = {key.path[0]: run for run in reversed(runs) for key in run.asset_selection or ()}
+    assert by_exchange["binance"].status is dg.DagsterRunStatus.SUCCESS
+    assert by_exchange["okx"].status is dg.DagsterRunStatus.FAILURE
+    failures = finished.instance.all_logs(by_exchange["okx"].run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
+    reasons = [entry.get_dagster_event().step_failure_data.user_failure_data for entry in failures]
+    assert [reason.description for reason in reasons if reason] == [FORMER]
+    stored = {row.series.symbol for row in ledger.coverage(finished.database, "binance")}
+    assert stored == {"BTC/USDT", "ETH/USDT", "PEPE/USDT"}
+    restart_code_server(finished)
+    wait_until(lambda: (found := assets_in_the_ui(finished)) and "okx/candles" not in found, 120)
 
 
 def truth(finished: Finished, exchange: str, symbol: str, day: date) -> np.ndarray:

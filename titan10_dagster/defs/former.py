@@ -1,0 +1,87 @@
+"""Exchanges that were removed from titan10.toml, or switched off there, while their days were requested.
+
+A backfill of the UI may include several exchanges. If assets that it includes no longer exist, Dagster fails the whole
+backfill. Therefore a removed exchange keeps its assets as long as an unfinished backfill or run includes them. Their
+steps fail with one sentence, and the days of the other exchanges go on. At the next load after that, they are gone.
+"""
+
+# No `from __future__ import annotations`: Dagster reads the annotations of configs as they stand.
+
+import os
+from collections.abc import Collection
+from typing import NoReturn
+
+import dagster as dg
+
+from titan10_dagster.dagster_internals.backfills import assets_under_way
+from titan10_dagster.dagster_internals.storage import URL_VARIABLE
+from titan10_dagster.defs.assets import OWNERS, SAME_MARKETS, FetchConfig
+
+KINDS = ("markets", "candles", "ohlcv")
+# Days per run. All days of a former exchange fail for the same reason, so one run is enough. Each exchange has its own
+# number, because Dagster combines assets with equal backfill policies into one run.
+_DAYS_PER_RUN = 100_000
+
+
+def former_exchanges(enabled: Collection[str]) -> tuple[str, ...]:
+    """Return the exchanges of unfinished backfills and runs that are not `enabled`.
+
+    Without a database of Dagster, as in Dagster's own tools, there are none. The same applies while it does not answer.
+    """
+    url = os.environ.get(URL_VARIABLE)
+    if not url:
+        return ()
+    names = {key.path[0] for key in assets_under_way(url) if len(key.path) == 2 and key.path[1] in KINDS}
+    return tuple(sorted(names.difference(enabled)))
+
+
+def former_assets(name: str, number: int, partitions: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinition]:
+    """Return assets with the keys of `exchange_assets` whose steps fail with a sentence. `number` differs for each."""
+    description = f"{name} was removed from titan10.toml or switched off. These assets exist until its runs have ended."
+    policy = dg.BackfillPolicy.multi_run(max_partitions_per_run=_DAYS_PER_RUN + number)
+
+    @dg.asset(
+        key=[name, "markets"],
+        description=description,
+        group_name=name,
+        owners=OWNERS,
+        check_specs=[dg.AssetCheckSpec(SAME_MARKETS, asset=[name, "markets"])],
+    )
+    def markets() -> dg.MaterializeResult:  # type: ignore[type-arg]  # as for the asset of a configured exchange
+        _refuse(name)
+
+    @dg.asset(
+        key=[name, "candles"],
+        deps=[[name, "markets"]],
+        description=description,
+        group_name=name,
+        owners=OWNERS,
+        partitions_def=partitions,
+        backfill_policy=policy,
+    )
+    def candles(config: FetchConfig) -> None:
+        _refuse(name)
+
+    @dg.asset(
+        key=[name, "ohlcv"],
+        deps=[[name, "candles"]],
+        description=description,
+        group_name=name,
+        owners=OWNERS,
+        partitions_def=partitions,
+        backfill_policy=policy,
+    )
+    def ohlcv() -> None:
+        _refuse(name)
+
+    return [markets, candles, ohlcv]
+
+
+def _refuse(name: str) -> NoReturn:
+    raise dg.Failure(
+        f"{name} was removed from titan10.toml, or switched off with `enabled = false`, so nothing of it is fetched. "
+        f"What is stored stays. To fetch these days, add [exchanges.{name}] again, restart `titan10 up` and launch "
+        "them again.",
+        metadata={"exchange": name},
+        allow_retries=False,
+    )

@@ -1,0 +1,94 @@
+"""Exchanges that are not in the settings any more although their days are requested."""
+
+from __future__ import annotations
+
+import dagster as dg
+import pytest
+from dagster._core.errors import DagsterDefinitionChangedDeserializationError
+from dagster._core.execution.asset_backfill import _check_target_partitions_subset_is_valid
+from dagster._core.execution.backfill import BulkActionStatus
+from dagster._core.loader import LoadingContextForTest
+from dagster._utils.caching_instance_queryer import CachingInstanceQueryer
+
+from titan10_dagster.dagster_internals.storage import URL_VARIABLE
+from titan10_dagster.defs.compose import compose
+from titan10_dagster.defs.former import KINDS, former_exchanges
+from titan10_dagster.defs.partitions import RANGE_END, RANGE_START, daily, daily_keys
+from titan10_dagster_tests.dagster_internals.test_backfills import add_backfill
+from titan10_dagster_tests.instances import dagsters_url, instance  # noqa: F401
+from titan10_dagster_tests.world import MakeWorld
+
+
+@dg.asset(key=["kraken", "markets"])
+def markets() -> None:
+    """Never executed."""
+
+
+def test_exchanges_of_unfinished_backfills_and_runs_are_found(instance: dg.DagsterInstance) -> None:  # noqa: F811
+    assert former_exchanges([]) == ()
+    add_backfill(instance, "binance", BulkActionStatus.REQUESTED)
+    add_backfill(instance, "okx", BulkActionStatus.REQUESTED)
+    add_backfill(instance, "bybit", BulkActionStatus.COMPLETED_SUCCESS)
+    job = dg.Definitions(assets=[markets]).resolve_implicit_global_asset_job_def()
+    run = instance.create_run_for_job(
+        job, status=dg.DagsterRunStatus.STARTED, asset_selection=frozenset({dg.AssetKey(["kraken", "markets"])})
+    )
+    assert former_exchanges(["binance"]) == ("kraken", "okx")
+    instance.report_run_canceled(run)
+    assert former_exchanges(["binance"]) == ("okx",)
+
+
+def test_a_code_location_loads_without_tables_and_without_a_database(
+    empty_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for url in (empty_database_url, "postgresql://127.0.0.1:9/nowhere", ""):
+        monkeypatch.setenv(URL_VARIABLE, url)
+        assert former_exchanges([]) == ()
+
+
+def test_a_running_backfill_is_valid_only_with_the_former_exchange(make_world: MakeWorld) -> None:
+    world = make_world({"binance": ["BTC/USDT"]})
+    targeted = daily().subset_with_partition_keys(["2024-02-01", "2024-02-02"])
+    for former, message in (((), "no longer does"), (("okx",), None)):
+        graph = compose(world.titan10, former).resolve_asset_graph()
+        with dg.DagsterInstance.ephemeral() as ephemeral:
+            queryer = CachingInstanceQueryer(ephemeral, graph, LoadingContextForTest(ephemeral))
+            for key in daily_keys("okx"):
+                if message is None:
+                    _check_target_partitions_subset_is_valid(key, graph, targeted, queryer)
+                else:
+                    with pytest.raises(DagsterDefinitionChangedDeserializationError, match=message):
+                        _check_target_partitions_subset_is_valid(key, graph, targeted, queryer)
+
+
+def test_its_run_fails_with_one_sentence_and_the_run_of_another_exchange_succeeds(make_world: MakeWorld) -> None:
+    world = make_world({"binance": ["BTC/USDT"]})
+    definitions = compose(world.titan10, ("okx",))
+    results = {}
+    for exchange in ("binance", "okx"):
+        results[exchange] = definitions.resolve_implicit_global_asset_job_def().execute_in_process(
+            asset_selection=daily_keys(exchange),
+            tags={RANGE_START: "2024-02-01", RANGE_END: "2024-02-02"},
+            run_config={"ops": {f"{exchange}__candles": {"config": {"symbols": None}}}},
+            raise_on_error=False,
+        )
+    assert results["binance"].success
+    (failure,) = [event for event in results["okx"].all_events if event.is_step_failure]
+    stated = failure.step_failure_data.user_failure_data
+    assert stated is not None
+    assert stated.description is not None
+    assert stated.description.startswith("okx was removed from titan10.toml, or switched off")
+
+
+def test_former_exchanges_have_the_checks_of_the_others_and_policies_of_their_own(make_world: MakeWorld) -> None:
+    world = make_world({"binance": ["BTC/USDT"]})
+    graph = compose(world.titan10, ("kraken", "okx")).resolve_asset_graph()
+    names = {
+        key.name
+        for key in graph.asset_check_keys
+        if key.asset_key.path[0] == "binance" and key.asset_key.path[1] in KINDS
+    }
+    for former in ("kraken", "okx"):
+        assert names == {key.name for key in graph.asset_check_keys if key.asset_key.path[0] == former}
+    policies = {graph.get(dg.AssetKey([name, "candles"])).backfill_policy for name in ("binance", "kraken", "okx")}
+    assert len(policies) == 3
