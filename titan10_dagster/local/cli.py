@@ -8,7 +8,6 @@ import gc
 import os
 import signal
 import sys
-import threading
 import traceback
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -83,13 +82,12 @@ def _end_without_waiting(code: int) -> NoReturn:
     """End the process without waiting for its threads, after all `with` blocks have ended.
 
     An interruption that comes while a ThreadPoolExecutor starts a thread leaves a thread that the executor does not
-    know. Python never ends that thread, and would wait for it for ever.
+    know. Python never ends that thread, and would wait for it for ever. If the interruption came inside an `exec`, as
+    in the import of a module with dataclasses, Python would kill itself with SIGINT instead of using the exit code.
     """
     sys.stdout.flush()
     sys.stderr.flush()
-    if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
-        os._exit(code)
-    sys.exit(code)
+    os._exit(code)
 
 
 def _interrupt(*_: object) -> None:
