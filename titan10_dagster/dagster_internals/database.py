@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import psycopg2
 from psycopg2 import sql
 
-from titan10_dagster.errors import StoreError
+from titan10_dagster.errors import SettingsError, StoreError
 from titan10_dagster.store.database import Database
 from titan10_dagster.store.urls import sqlalchemy_url
 
@@ -15,6 +16,12 @@ if TYPE_CHECKING:  # importing Dagster takes a second, and some commands do not 
     from dagster import DagsterInstance
 
 DAGSTER_SCHEMA = "dagster"
+_COMMENT = "Dagster's tables of the Titan-10 with its candles in the schema "
+SEPARATE = (
+    "Give this installation its own: run `CREATE SCHEMA dagster_2`, and set database.dagster_url to the URL of the "
+    "database with ?options=-csearch_path%3Ddagster_2. If the other one does not exist any more, run "
+    "`COMMENT ON SCHEMA dagster IS NULL` instead."
+)
 
 
 def dagster_url(database_url: str) -> str:
@@ -25,24 +32,64 @@ def dagster_url(database_url: str) -> str:
 def ensure_dagster_schema(database_url: str) -> None:
     """Create the schema `dagster` if it does not exist. Several processes can call this at the same time.
 
+    The schema's comment names the schema of the candles, because two installations in one database would otherwise
+    share Dagster's tables: each daemon would start the runs of both.
+
     Raises:
         DatabaseUnavailable: the database cannot be reached.
-        SettingsError: the URL is invalid.
+        SettingsError: the URL is invalid, or the schema belongs to another installation.
         StoreError: the role is not allowed to create a schema.
     """
     with Database(database_url).session() as cursor:
         cursor.execute("SELECT FROM pg_namespace WHERE nspname = %s", (DAGSTER_SCHEMA,))
-        if cursor.rowcount:
-            return
-        try:
-            cursor.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(DAGSTER_SCHEMA)))
-        except psycopg2.errors.UniqueViolation:
-            return  # another process has created the schema at the same time
-        except psycopg2.errors.InsufficientPrivilege:
-            raise StoreError(
-                f"This role is not allowed to create the schema {DAGSTER_SCHEMA}: let the database's owner run "
-                f"`CREATE SCHEMA {DAGSTER_SCHEMA} AUTHORIZATION <role>`, or set database.dagster_url."
-            ) from None
+        if not cursor.rowcount:
+            _create(cursor)
+        other = other_installation(cursor)
+        if other is not None:
+            raise SettingsError(
+                f"The schema {DAGSTER_SCHEMA} has Dagster's tables of another Titan-10, which stores its candles "
+                f"in the schema {other} of this database. {SEPARATE}"
+            )
+        _claim(cursor)
+
+
+def other_installation(cursor: psycopg2.extensions.cursor) -> str | None:
+    """Return the schema of the candles to which the schema `dagster` belongs, if it is not ours. Changes nothing."""
+    cursor.execute("SELECT obj_description(to_regnamespace(%s), 'pg_namespace'), current_schema()", (DAGSTER_SCHEMA,))
+    comment, ours = cursor.fetchone() or (None, None)
+    if ours is None or comment is None or not comment.startswith(_COMMENT):
+        return None
+    owner = str(comment).removeprefix(_COMMENT)
+    return owner if owner != ours else None
+
+
+def _create(cursor: psycopg2.extensions.cursor) -> None:
+    try:
+        cursor.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(DAGSTER_SCHEMA)))
+    except psycopg2.errors.UniqueViolation:
+        return  # another process has created the schema at the same time
+    except psycopg2.errors.InsufficientPrivilege:
+        raise StoreError(
+            f"This role is not allowed to create the schema {DAGSTER_SCHEMA}: let the database's owner run "
+            f"`CREATE SCHEMA {DAGSTER_SCHEMA} AUTHORIZATION <role>`, or set database.dagster_url."
+        ) from None
+
+
+def _claim(cursor: psycopg2.extensions.cursor) -> None:
+    """Write our schema into the comment of the schema `dagster`, unless a comment exists."""
+    cursor.execute(
+        "SELECT obj_description(to_regnamespace(%s), 'pg_namespace') IS NULL, current_schema()", (DAGSTER_SCHEMA,)
+    )
+    is_free, ours = cursor.fetchone() or (False, None)
+    if not is_free or ours is None:
+        return
+    # Not the owner of the schema, or another process writes the comment at this moment.
+    with suppress(psycopg2.errors.InsufficientPrivilege, psycopg2.errors.InternalError_):
+        cursor.execute(
+            sql.SQL("COMMENT ON SCHEMA {} IS {}").format(
+                sql.Identifier(DAGSTER_SCHEMA), sql.Literal(f"{_COMMENT}{ours}")
+            )
+        )
 
 
 def database_url(instance: DagsterInstance) -> str | None:

@@ -23,7 +23,7 @@ from typing import Any
 import psycopg2
 
 from titan10_dagster.dagster_internals import configuration, schema
-from titan10_dagster.dagster_internals.database import dagster_url
+from titan10_dagster.dagster_internals.database import SEPARATE, dagster_url, other_installation
 from titan10_dagster.errors import FetchError, SettingsError, StoreError, Titan10Error
 from titan10_dagster.exchanges.client import ExchangeClient
 from titan10_dagster.exchanges.markets import resolve
@@ -204,7 +204,9 @@ def _database(settings: Settings, url: str) -> Iterator[Finding]:
                 yield check(connection)
             except (psycopg2.Error, StoreError) as error:
                 yield _failed(error)
-    configured = settings.database.dagster_url
+        configured = settings.database.dagster_url
+        if configured is None:
+            yield from _shared_schema(connection)
     yield _dagster_tables(configured.get_secret_value() if configured else dagster_url(url))
 
 
@@ -311,6 +313,15 @@ def _tables(connection: Connection) -> Finding:
         return Finding("tables", Level.OK, "The tables are up to date.")
     found = f"{len(pending)} migrations are not applied yet, from {pending[0]} on."
     return Finding("tables", Level.WARNING, found, "Run `titan10 migrate`; every command but doctor does so too.")
+
+
+def _shared_schema(connection: Connection) -> Iterator[Finding]:
+    """Yield a finding if another installation in this database uses the same tables of Dagster."""
+    with connection.cursor(cursor_factory=psycopg2.extensions.cursor) as cursor:
+        other = other_installation(cursor)
+    if other is not None:
+        found = f"Dagster's tables belong to another Titan-10, which stores its candles in the schema {other}."
+        yield Finding("dagster", Level.PROBLEM, found, SEPARATE)
 
 
 def _dagster_tables(url: str) -> Finding:

@@ -42,3 +42,25 @@ def test_a_password_that_is_not_percent_encoded_is_reported_and_not_repeated() -
     with pytest.raises(SettingsError, match="percent-encoded") as caught:
         ensure_dagster_schema("postgresql://me:Sesame/open@127.0.0.1:5432/x")
     assert "Sesame" not in str(caught.value)
+
+
+def test_two_installations_in_one_database_do_not_share_dagsters_tables(empty_database_url: str) -> None:
+    second = f"{empty_database_url}?options=-csearch_path%3Dsecond"
+    ask(empty_database_url, "CREATE SCHEMA second")
+    ensure_dagster_schema(empty_database_url)
+    with pytest.raises(SettingsError, match=r"stores its candles in the schema public .*database\.dagster_url"):
+        ensure_dagster_schema(second)
+    ensure_dagster_schema(empty_database_url)  # the first one is not affected
+    ask(empty_database_url, "COMMENT ON SCHEMA dagster IS NULL")  # as the sentence says, if the first one is gone
+    ensure_dagster_schema(second)
+    with pytest.raises(SettingsError, match="stores its candles in the schema second"):
+        ensure_dagster_schema(empty_database_url)
+
+
+def test_a_schema_without_a_comment_or_with_another_one_is_used(empty_database_url: str) -> None:
+    ask(empty_database_url, "CREATE SCHEMA dagster")  # by an administrator, or by an earlier version
+    ensure_dagster_schema(empty_database_url)
+    assert ask(empty_database_url, "SELECT obj_description('dagster'::regnamespace)").endswith(" public")
+    ask(empty_database_url, "COMMENT ON SCHEMA dagster IS 'mine'")
+    ensure_dagster_schema(empty_database_url)
+    assert ask(empty_database_url, "SELECT obj_description('dagster'::regnamespace)") == "mine"

@@ -23,11 +23,14 @@ import pytest
 from titan10_dagster.dagster_internals.database import dagster_url, ensure_dagster_schema
 from titan10_dagster.dagster_internals.storage import PooledPostgresStorage
 from titan10_dagster.local import diagnosis
+from titan10_dagster.store.migrations import migrate
 from titan10_dagster_tests.databases import new_name
 from titan10_dagster_tests.instances import ROOT
 from titan10_dagster_tests.local.sites import Site, exchange, execute, name_of, site
+from titan10_dagster_tests.processes import wait_until
+from titan10_dagster_tests.store.test_servers import Node, nodes, url_of
 
-__all__ = ["exchange", "site"]
+__all__ = ["exchange", "nodes", "site"]
 
 
 # -- broken set-ups ---------------------------------------------------------------------------------------------------
@@ -70,6 +73,24 @@ def test_3_no_database_server(site: Site, free_port: Callable[[], int]) -> None:
     assert "cannot connect" in found
     assert "sesame" not in found
     assert advice.startswith("Check that the server runs")
+
+
+def test_4_a_standby_is_named_and_several_hosts_lead_to_its_primary(
+    site: Site,
+    nodes: tuple[Node, Node],
+) -> None:
+    primary, standby = nodes
+    migrate(primary.url)
+    ((position,),) = primary.rows("SELECT pg_current_wal_lsn()")
+    wait_until(lambda: standby.rows(f"SELECT pg_last_wal_replay_lsn() >= '{position}'") == [(True,)], 120)
+    site.environment["TITAN10_DATABASE__URL"] = standby.url
+    found, advice = site.problem("rights")
+    assert found == "The server is read-only: it is a standby."
+    assert advice == "Name the primary server in database.url, or several hosts and target_session_attrs=read-write."
+    site.environment["TITAN10_DATABASE__URL"] = url_of((standby, primary))
+    ((level, found, _),) = site.findings()["rights"]
+    assert (level, found) == ("warning", "The role postgres is a superuser.")
+    assert site.exit_code == 0
 
 
 @pytest.mark.parametrize(
