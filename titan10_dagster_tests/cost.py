@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,15 @@ def least(work: Callable[[], object], rounds: int = 3) -> Cost:
     """The least of each, of so many rounds."""
     costs = [_cost(work) for _ in range(rounds)]
     return Cost(min(cost.clock for cost in costs), min(cost.processor for cost in costs))
+
+
+def seconds_without_core() -> float:
+    """Return how long this thread has been ready to run without a core since it began.
+
+    A busy machine is the only cause of this time. Linux measures it; elsewhere the result is 0.
+    """
+    path = Path("/proc/thread-self/schedstat")
+    return int(path.read_text().split()[1]) / 1e9 if path.exists() else 0.0
 
 
 def _cost(work: Callable[[], object]) -> Cost:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from contextlib import suppress
 from datetime import timedelta
@@ -26,6 +27,9 @@ from titan10_dagster.errors import (
 from titan10_dagster.exchanges.breaker import CONFIRMED_FOR, Breaker, HealthSignal, signal_of
 from titan10_dagster.planning.breaker import BreakerState, Health
 from titan10_dagster_tests.exchanges.harness import NOW, MemoryHealthStore, now, run
+from titan10_dagster_tests.exchanges.idle_clock import Clock, clock
+
+__all__ = ["clock"]
 
 ERROR = TransientError("binance: the exchange could not answer", exchange="binance")
 
@@ -237,49 +241,55 @@ def test_the_breaker_learns_what_the_signal_says(
 
 
 class SlowStore(MemoryHealthStore):
-    """A store whose database does not answer for a while."""
+    """A store whose database does not answer before `answers` is set."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.seconds, self.loads = seconds, 0
+        self.answers, self.loads = threading.Event(), 0
 
     def load(self, exchange: str) -> Health:
         self.loads += 1
-        time.sleep(self.seconds)
+        self.answers.wait()
         return super().load(exchange)
 
 
-def test_requests_go_on_while_the_database_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_requests_go_on_while_the_database_does_not_answer(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("titan10_dagster.exchanges.breaker.CONFIRM_WITHIN", 0.2)
-    store = SlowStore(1.5)
+    store = SlowStore()
 
     async def work() -> tuple[float, float]:
         breaker, began, longest = Breaker("binance", store, now), time.monotonic(), 0.0
-        for _ in range(20):
-            before = time.monotonic()
-            assert await breaker.confirm() is None
-            longest = max(longest, time.monotonic() - before)
+        try:
+            for _ in range(20):
+                before = time.monotonic()
+                assert await breaker.confirm() is None
+                longest = max(longest, time.monotonic() - before)
+        finally:
+            store.answers.set()
         return time.monotonic() - began, longest
 
-    total, longest = run(work())
+    total, longest = clock.run(work())
     assert longest < 0.5
     assert total < 1.0
     assert store.loads == 1
 
 
 def test_a_slower_pace_is_recorded_even_if_the_database_answers_late(
-    monkeypatch: pytest.MonkeyPatch,
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("titan10_dagster.exchanges.breaker.RECORD_WITHIN", 0.1)
-    store = SlowStore(0.5)
+    store = SlowStore()
     throttled = Throttled("binance: HTTP 429", exchange="binance", status=429, retry_after=timedelta(seconds=2))
 
     async def work() -> float:
         breaker, before = Breaker("binance", store, now), time.monotonic()
-        assert await breaker.slowed(throttled, NOW) is None
-        waited = time.monotonic() - before
-        await asyncio.sleep(1.5)
+        try:
+            assert await breaker.slowed(throttled, NOW) is None
+            waited = time.monotonic() - before
+        finally:
+            store.answers.set()
+        await asyncio.wait(asyncio.all_tasks() - {asyncio.current_task()})
         return waited
 
-    assert run(work()) < 0.4
+    assert clock.run(work()) < 0.4
     assert store.states["binance"].pace.rest_until == NOW + timedelta(seconds=2)

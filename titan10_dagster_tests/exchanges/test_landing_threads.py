@@ -36,7 +36,7 @@ def test_the_loop_goes_on_while_slices_land_and_the_end_waits_for_them() -> None
     release = threading.Event()
 
     def land(slice_: FetchedSlice) -> None:
-        release.wait(10)
+        assert release.wait(120)
         landed.append(slice_.record.slice.day.day)
 
     async def work() -> tuple[int, int]:
@@ -76,7 +76,7 @@ def test_an_error_is_raised_and_nothing_lands_after_it() -> None:
     async def work() -> None:
         async with LandingThreads(land) as landing:
             landing.hand_in(fetched(1))
-            await asyncio.sleep(0.1)
+            await asyncio.wait(landing._waiting)
             landing.hand_in(fetched(2))
 
     with pytest.raises(LandingError, match="the disk is full"):

@@ -2,10 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import selectors
 import time
-from collections.abc import Coroutine
-from typing import Any, TypeVar
 
 import pytest
 
@@ -22,32 +19,9 @@ from titan10_dagster.exchanges.venues.registry import venue_of
 from titan10_dagster.planning.quota import Quota, Release
 from titan10_dagster.sandbox.venues.registry import VENUES
 from titan10_dagster_tests.cost import least
+from titan10_dagster_tests.exchanges.idle_clock import Clock, clock
 
-T = TypeVar("T")
-
-
-class Clock(selectors.DefaultSelector):
-    """A clock that skips idle time, so that it has the same readings on any machine."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now = 1_000.0
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        self.now += timeout or 0.0
-        return super().select(0 if timeout else timeout)
-
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
-        with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(self)) as runner:
-            return runner.run(work)
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """The value of `time.monotonic` for the pacer and the event loop."""
-    clock = Clock()
-    monkeypatch.setattr(time, "monotonic", lambda: clock.now)
-    return clock
+__all__ = ["clock"]
 
 
 async def moments(pacer: Pacer, count: int, cost: float = 1.0) -> list[float]:

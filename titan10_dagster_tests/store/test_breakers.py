@@ -22,6 +22,7 @@ from titan10_dagster.planning.breaker import (
 from titan10_dagster.planning.pace import Pace
 from titan10_dagster.store.breakers import HealthStore
 from titan10_dagster.store.database import Cursor, Database
+from titan10_dagster_tests.cost import least
 
 NOW = datetime(2024, 3, 1, 12, 0, 0, 250_000, tzinfo=UTC)
 
@@ -99,9 +100,8 @@ def test_a_change_that_changes_nothing_waits_for_no_lock(db: Database) -> None:
     store.apply("binance", lambda health: after_success(health, NOW))
     with db.transaction() as cursor:
         cursor.execute("SELECT FROM exchange_health FOR UPDATE")
-        began = time.monotonic()
         assert store.apply("binance", lambda health: after_success(health, NOW)).failures == 0
-        assert time.monotonic() - began < 1
+        assert least(lambda: store.apply("binance", lambda health: after_success(health, NOW))).clock < 1
 
 
 def test_a_change_waits_for_a_locked_row_without_a_connection_and_is_stored_after_it(db: Database) -> None:
@@ -117,9 +117,8 @@ def test_a_change_waits_for_a_locked_row_without_a_connection_and_is_stored_afte
         for thread in threads:
             thread.start()
         time.sleep(0.5)
-        began = time.monotonic()
         assert store.load("okx") == Health("okx")
-        assert time.monotonic() - began < 1
+        assert least(lambda: store.load("okx")).clock < 1
         assert all(thread.is_alive() for thread in threads)
     for thread in threads:
         thread.join()
