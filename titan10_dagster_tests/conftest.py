@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import tempfile
@@ -56,6 +57,22 @@ def pytest_configure() -> None:
     """
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    gc.disable()  # until all tests are imported; see below
+
+
+def pytest_collection_finish() -> None:
+    """Let the garbage collector leave out all modules and tests, because they stay until the end.
+
+    Each collection would look at two million objects. Without this, a third of the time of importing the tests is spent
+    on that, and later half a second in each full collection.
+    """
+    gc.freeze()
+    gc.enable()
+
+
+def pytest_unconfigure() -> None:
+    """Let Python delete the modules when it ends. A library of the tests warns of objects that are not deleted."""
+    gc.unfreeze()
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
