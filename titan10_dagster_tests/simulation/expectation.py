@@ -75,11 +75,11 @@ class Expectation:
                 yield f"{day}: is in the ledger, and lies before the configured start"
 
     def _wrong_values(self) -> Iterator[str]:
-        final = {int(row[0]): tuple(row[1:]) for row in self.truth.final}
+        final = {int(row[0]): tuple(row[1:]) for row in self.truth.final.tolist()}
         wrong = 0
-        for row in self.tables.candles:
-            time_ms, values = int(row[0]), tuple(row[1:])
-            if time_ms not in final:
+        for time, *stored in self.tables.candles.tolist():
+            time_ms, values = int(time), tuple(stored)
+            if time_ms not in final or (values == final[time_ms] and time_ms not in self.truth.rewrites):
                 continue
             allowed = {final[time_ms]}
             if time_ms in self.truth.rewrites:
