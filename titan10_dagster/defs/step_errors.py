@@ -11,6 +11,7 @@ The repair sensor later fetches or stores the days of all failed runs; see `defs
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +27,8 @@ from titan10_dagster.errors import (
     TransientError,
 )
 from titan10_dagster.settings import RetrySettings
+
+log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -44,7 +47,9 @@ def retried_or_failed(exchange: str, retries: RetrySettings, retry_number: int) 
         if retry_number < retries.steps:
             # The pause is here and not in `seconds_to_wait` of RetryRequested: while Dagster waits, it does not react
             # to Ctrl-C.
-            time.sleep(retries.seconds * 2**retry_number)
+            pause = retries.seconds * 2**retry_number
+            log.info("the step is tried again in %g s: %s", pause, error)
+            time.sleep(pause)
             raise dg.RetryRequested(max_retries=retries.steps) from error
         raise failure(exchange, error) from None
     except FetchError as error:
