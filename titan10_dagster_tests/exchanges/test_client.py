@@ -509,7 +509,10 @@ def dated(seconds: float, **headers: str) -> dict[str, str]:
     ("ahead", "age", "earlier"), [(-30, 0, 30), (-240, 0, 240), (30, 0, 0), (0, 0, 0), (-60, 60, 60)]
 )
 def test_a_candle_ends_by_the_earlier_of_two_clocks(ahead: int, age: int, earlier: int) -> None:
-    requested_at = answered("binance", says("[]", headers=dated(ahead, Age=str(age)))).requested_at
+    async def answer(_: web.BaseRequest) -> web.StreamResponse:
+        return web.Response(text="[]", content_type="application/json", headers=dated(ahead, Age=str(age)))
+
+    requested_at = answered("binance", answer).requested_at
     assert (NOW - requested_at).total_seconds() == pytest.approx(earlier, abs=3 if earlier else 0)
 
 

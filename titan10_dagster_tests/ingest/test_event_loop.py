@@ -40,6 +40,8 @@ def interrupt_after(seconds: float) -> None:
 
 
 async def sleep_and_clean_up(steps: list[str]) -> None:
+    """Sleep until the signal, which is sent from here, so that it cannot come before the work has begun."""
+    interrupt_after(0.05)
     try:
         await asyncio.sleep(60)
     finally:
@@ -56,7 +58,6 @@ def test_the_result_is_returned_and_the_handlers_are_the_same_as_before(received
 
 def test_a_signal_ends_the_work_after_its_cleanup_and_then_reaches_its_handler(received: list[int]) -> None:
     steps: list[str] = []
-    interrupt_after(0.05)
     began = time.monotonic()
     with pytest.raises(Interrupted) as raised:
         run_in_event_loop(sleep_and_clean_up(steps))
@@ -67,14 +68,14 @@ def test_a_signal_ends_the_work_after_its_cleanup_and_then_reaches_its_handler(r
 
 def test_a_second_signal_does_not_wait_for_the_cleanup(received: list[int]) -> None:
     async def stuck() -> None:
+        interrupt_after(0.05)
         try:
             await asyncio.sleep(60)
         finally:
-            await asyncio.sleep(1)
+            interrupt_after(0.05)
+            await asyncio.sleep(60)
             received.append(0)  # only without the second signal
 
-    interrupt_after(0.05)
-    interrupt_after(0.2)
     with pytest.raises(Interrupted):
         run_in_event_loop(stuck())
     assert received[0] == signal.SIGINT
@@ -85,9 +86,8 @@ def test_work_ends_even_if_the_handler_only_takes_note_of_the_signal() -> None:
     noted: list[int] = []
     before = signal.signal(signal.SIGINT, lambda number, _: noted.append(number))
     try:
-        interrupt_after(0.05)
         with pytest.raises(KeyboardInterrupt):
-            run_in_event_loop(asyncio.sleep(60))
+            run_in_event_loop(sleep_and_clean_up([]))
     finally:
         signal.signal(signal.SIGINT, before)
     assert noted == [signal.SIGINT]

@@ -176,19 +176,20 @@ def test_held_write_locks_of_four_exchanges_delay_only_these(
 
 
 def test_a_poll_waits_for_another_write_of_its_exchange_and_then_goes_on(scene: Scene) -> None:
-    locked_for = 1.5
-
     def hold() -> None:
         with scene.world.titan10.database.transaction() as cursor:
             lock_exchange(cursor, "okx")
             is_held.set()
-            time.sleep(locked_for)
+            is_over.wait()
 
-    is_held, holder = threading.Event(), threading.Thread(target=hold)
+    is_held, is_over, holder = threading.Event(), threading.Event(), threading.Thread(target=hold)
     holder.start()
-    is_held.wait(10)
-    observed = observe(scene.world)
-    holder.join()
+    try:
+        assert is_held.wait(120)
+        observed = observe(scene.world, at={1.5: is_over.set})
+    finally:
+        is_over.set()
+        holder.join()
     assert observed.all_wrote()
     assert observed.seconds["okx"] > 1
     assert observed.own_seconds["binance"] < scene.baseline.own_seconds["binance"] + LATER

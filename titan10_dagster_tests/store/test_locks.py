@@ -28,9 +28,9 @@ def test_writers_of_one_exchange_take_turns_and_those_of_others_do_not_wait(db: 
         threads = [threading.Thread(target=write, args=(name,)) for name in ("binance", "okx")]
         for thread in threads:
             thread.start()
-        threads[1].join(timeout=10)
+        threads[1].join(timeout=120)
         assert order == ["okx"]
-    threads[0].join(timeout=10)
+    threads[0].join(timeout=120)
     assert order == ["okx", "binance"]
 
 
