@@ -92,9 +92,8 @@ def as_rows(raw: RawCandles, divisors: Floats) -> Floats:
 @lru_cache(maxsize=256)
 def candles_of_day(traded: Instrument, day: int) -> RawCandles:
     """Return the 1m candles of one UTC day (days since the epoch) as whole numbers of the smallest unit."""
-    minutes = np.arange(day * _MINUTES, (day + 1) * _MINUTES + 1, dtype=np.int64)
-    exchange = venue(traded.exchange)
-    values = _values(traded, exchange, minutes)
+    minutes, exchange = _minutes(day), venue(traded.exchange)
+    values = _values(traded, exchange, day)
     traded_at = ~_quiet(traded, minutes[:-1])
     if exchange.empty_minutes == "filled":
         values = _filled(values, traded_at)
@@ -149,11 +148,16 @@ def _open_hours(traded: Instrument, exchange: SandboxVenue, day: int) -> npt.NDA
     return there
 
 
-def _values(traded: Instrument, exchange: SandboxVenue, minutes: Ints) -> Ints:
-    """Return whole numbers (n - 1, 5) of all minutes but the last. The price of the next minute closes each minute."""
+def _minutes(day: int) -> Ints:
+    """Return the minutes of a UTC day since the epoch, and the first minute of the next day."""
+    return np.arange(day * _MINUTES, (day + 1) * _MINUTES + 1, dtype=np.int64)
+
+
+def _values(traded: Instrument, exchange: SandboxVenue, day: int) -> Ints:
+    """Return whole numbers (1440, 5) of the day's minutes. The price of the next minute closes each minute."""
     base, quote = asset(traded.base), asset(traded.quote)
-    seed = _seed(traded.exchange, traded.symbol)
-    log_price = _walk(base, minutes) - _walk(quote, minutes)
+    minutes, seed = _minutes(day), _seed(traded.exchange, traded.symbol)
+    log_price = _walk(base, day) - _walk(quote, day)
     log_price += 0.2 * base.volatility * _noise(minutes, 8, seed)
     price = np.exp(log_price)
     draws = _uniform(np.arange(minutes[0] * 5, minutes[-1] * 5), seed).reshape(-1, 5)
@@ -183,8 +187,12 @@ def _quiet(traded: Instrument, minutes: Ints) -> npt.NDArray[np.bool_]:
     return quiet
 
 
-def _walk(walked: Asset, minutes: Ints) -> Floats:
-    """Return the logarithm of an asset's price in dollars."""
+@lru_cache(
+    maxsize=1_024
+)  # 12 MB. All symbols and exchanges with the asset share a day, which takes half of their time.
+def _walk(walked: Asset, day: int) -> Floats:
+    """Return the logarithm of an asset's price in dollars, for the minutes of a UTC day and the next one."""
+    minutes = _minutes(day)
     total = np.full(len(minutes), np.log(walked.dollars))
     if walked.volatility == 0:
         return total

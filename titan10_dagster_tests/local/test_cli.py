@@ -341,7 +341,6 @@ def test_a_terminal_sees_the_progress_in_rows_and_time_left(working: Project) ->
 def test_an_interrupted_backfill_ends_soon_with_its_own_exit_code(
     working: Project, exchange: Sandbox, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(presence, "PATIENCE", 1)
     exchange.fault("binance", "latency", ms=600_000)
     log = working.folder / ".titan10/logs/backfill.log"
     process = working.started("backfill", "binance", "--from", "2024-01-01", "--to", "2024-03-09")
@@ -359,6 +358,7 @@ def test_an_interrupted_backfill_ends_soon_with_its_own_exit_code(
         process.communicate()
     assert process.returncode == 130
     assert "Interrupted" in messages
+    monkeypatch.setattr(presence, "PATIENCE", 1)
     assert not presence.is_present(database_url, tag)
 
 
