@@ -1,4 +1,4 @@
-"""The command `titan10`. Heavy imports are inside the commands, so that `--help` answers at once."""
+"""The command line interface `titan10`. Heavy imports are inside the commands, so that `--help` starts quickly."""
 
 from __future__ import annotations
 
@@ -33,13 +33,14 @@ if TYPE_CHECKING:
 
 
 class Commands(click.Group):
-    """Turn exceptions into one message and an exit code."""
+    """The group of all commands. It turns exceptions into one message and an exit code."""
 
     def invoke(self, ctx: click.Context) -> Any:
         # The modules of Dagster and ccxt are a million objects. With Python's default of 700, the garbage collector
         # runs 980 times while they are imported, which takes a fifth of the time of the imports.
         gc.set_threshold(10_000)
-        # Python collects the garbage of all modules when it ends, which takes seconds with Dagster and ccxt in memory.
+        # When Python ends, it collects the garbage of all modules. With Dagster and ccxt in memory, this takes seconds.
+        # Frozen objects are not collected.
         atexit.register(gc.freeze)
         prepare_output()
         with bounded_end(say, is_bounded=lambda: ctx.invoked_subcommand not in ORDERLY):
@@ -53,11 +54,11 @@ class Commands(click.Group):
             say(f"Error: {_final(error)}")
             ctx.exit(exit_code(error))
         except KeyboardInterrupt:
-            say("Interrupted. What was done stays; the same command continues from there.")
+            say("Interrupted. Completed work is kept. Run the same command again to continue.")
             _end_without_waiting(INTERRUPTED)
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
-            raise  # click ends the command; of a broken pipe, as after `| head`, there is nothing to say
-        except Exception as error:  # noqa: BLE001  # the edge of the process: every failure gets its sentence
+            raise  # click ends the command; a broken pipe, such as after `| head`, needs no message
+        except Exception as error:  # noqa: BLE001  # at the edge of the process, every failure becomes a message
             _report(error)
             ctx.exit(FAILED)
         finally:
@@ -70,11 +71,11 @@ def _report(error: Exception) -> None:
         say(f"Error: {error.filename or 'the output'} cannot be written: {error.strerror}. Free some space.")
         return
     traceback.print_exc()
-    say(f"Error: this was not expected: {type(error).__name__}: {error}. Please report it with the lines above.")
+    say(f"Error: unexpected {type(error).__name__}: {error}. Please report this error with the lines above.")
 
 
 def _final(error: Titan10Error) -> str:
-    """Return the error's text. A request is not repeated any more after the command has ended."""
+    """Return the error's text. Replace the promise to repeat a request, because the command has ended."""
     text = f"{error}"
     for promise in ("The request is repeated later.", "The request is repeated."):
         text = text.replace(promise, "Run the same command again later.")
@@ -84,9 +85,9 @@ def _final(error: Titan10Error) -> str:
 def _end_without_waiting(code: int) -> NoReturn:
     """End the process without waiting for its threads, after all `with` blocks have ended.
 
-    An interruption that comes while a ThreadPoolExecutor starts a thread leaves a thread that the executor does not
-    know. Python never ends that thread, and would wait for it for ever. If the interruption came inside an `exec`, as
-    in the import of a module with dataclasses, Python would kill itself with SIGINT instead of using the exit code.
+    If an interruption comes while a ThreadPoolExecutor starts a thread, the executor does not know this thread. Then
+    the thread never ends, and Python would wait for the thread forever. If the interruption comes inside an `exec`,
+    such as the import of a module with dataclasses, Python would end itself with SIGINT and not with the exit code.
     """
     sys.stdout.flush()
     sys.stderr.flush()
@@ -94,7 +95,7 @@ def _end_without_waiting(code: int) -> NoReturn:
 
 
 def _interrupt(*_: object) -> None:
-    """Make SIGTERM and SIGHUP end a command in the same way as Ctrl-C, so that it leaves no process behind."""
+    """Raise KeyboardInterrupt, so that SIGTERM and SIGHUP end a command and its processes like Ctrl-C."""
     raise KeyboardInterrupt
 
 
@@ -111,13 +112,13 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 def main() -> None:
     """Candles you can account for.
 
-    Reads titan10.toml, .env and TITAN10_* variables of the current folder, or of TITAN10_HOME.
+    Settings come from titan10.toml and .env in the current folder (or in TITAN10_HOME), and from TITAN10_* variables.
     """
 
 
 @main.command()
 def up() -> None:
-    """Run everything: PostgreSQL, code server, UI and daemon. Ctrl-C stops all of it."""
+    """Run everything: PostgreSQL, code server, UI and daemon. Ctrl-C stops everything."""
     from titan10_dagster.local.stack import Stack, run
 
     settings, home = _settings()
@@ -126,9 +127,9 @@ def up() -> None:
 
 @main.command()
 def demo() -> None:
-    """Show it offline: backfill sandbox exchanges, and compare what was stored with the truth.
+    """Run an offline demo: backfill sandbox exchanges, and compare the stored candles with their candles.
 
-    DEMO_KEEP=1 keeps the UI running until Ctrl-C. All files are below .titan10/demo, which is emptied first.
+    DEMO_KEEP=1 keeps the UI running until Ctrl-C. All files are below .titan10/demo. Each demo empties it first.
     """
     from titan10_dagster.local.commands.demo import run_demo
 
@@ -142,7 +143,7 @@ def demo() -> None:
 @main.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def sandbox(arguments: tuple[str, ...]) -> None:
-    """Serve exchanges to practise on, at 127.0.0.1; see `titan10 sandbox --help`."""
+    """Serve simulated exchanges at 127.0.0.1; see `titan10 sandbox --help`."""
     from titan10_dagster.sandbox.__main__ import main as serve
 
     serve.main(list(arguments), prog_name="titan10 sandbox")
@@ -150,7 +151,7 @@ def sandbox(arguments: tuple[str, ...]) -> None:
 
 @main.command()
 def migrate() -> None:
-    """Create or update the tables in the database, also those of Dagster. Stop `titan10 up` before."""
+    """Create or update the tables of Titan-10 and of Dagster. Stop `titan10 up` first."""
     from titan10_dagster.dagster_internals.schema import upgrade
     from titan10_dagster.local.instance import database_of_dagster, migrate_all, open_database
 
@@ -165,7 +166,7 @@ def migrate() -> None:
 @main.command("import", epilog=EXIT_CODES)
 @click.argument("exchange")
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False))
-@click.option("--symbol", help="Symbol of the file. By default the file's name says it, such as XBTUSD_1.csv.")
+@click.option("--symbol", help="Symbol of the files. Default: as in the file names, such as XBTUSD_1.csv.")
 @click.option(
     "--columns",
     metavar="NAMES",
@@ -177,7 +178,7 @@ def migrate() -> None:
 def import_(exchange: str, files: tuple[str, ...], symbol: str | None, columns: str, as_json: bool) -> None:
     """Store candles from files that you downloaded: CSV, CSV.gz, Parquet, or a zip archive such as Kraken's OHLCVT.
 
-    Days that are complete in the database stay as they are. The same checks apply as to candles from the exchange.
+    Days that are complete in the database do not change. The checks are the same as for candles from the exchange.
     """
     from pathlib import Path
 
@@ -189,10 +190,12 @@ def import_(exchange: str, files: tuple[str, ...], symbol: str | None, columns: 
     names = [name.strip() for name in columns.split(",")]
     missing = [name for name in NAMES if name not in names]
     if missing:
-        raise click.UsageError(f"--columns lacks {', '.join(missing)}; it needs {','.join(NAMES)} in the file's order.")
+        raise click.UsageError(
+            f"--columns lacks {', '.join(missing)}. Give all of {','.join(NAMES)}, in the order of the file."
+        )
     doubled = sorted({name for name in names if name and names.count(name) > 1})
     if doubled:
-        raise click.UsageError(f"--columns names {', '.join(doubled)} twice; leave a name empty to skip a column.")
+        raise click.UsageError(f"--columns contains {', '.join(doubled)} twice; leave a name empty to skip a column.")
     if symbol is not None:
         _check_symbol(settings, exchange, symbol)
     request = ImportRequest(exchange, [Path(file) for file in files], symbol, names)
@@ -202,9 +205,9 @@ def import_(exchange: str, files: tuple[str, ...], symbol: str | None, columns: 
 @main.command(epilog=EXIT_CODES)
 @json_option
 def doctor(as_json: bool) -> None:
-    """Check the installation: settings, database, disk, clock, exchanges, symbols. Changes nothing.
+    """Check the installation: settings, database, disk, clock, exchanges, symbols. Nothing is changed.
 
-    Each line says what was found and what to do. Exit code 1 if something has to be repaired.
+    Each line says what was found and what to do. The exit code is 1 if there is a problem.
     """
     from titan10_dagster.local.commands.doctor import run_doctor
 
@@ -219,15 +222,15 @@ def doctor(as_json: bool) -> None:
 )
 @click.option("--symbol", "symbols", multiple=True, help="Only this symbol; may be repeated. Default: all configured.")
 @click.option("--refresh", is_flag=True, help="Fetch settled days again.")
-@click.option("--dry-run", is_flag=True, help="Only show what it would cost; nothing is requested or changed.")
+@click.option("--dry-run", is_flag=True, help="Only show the estimated cost; nothing is requested or changed.")
 @json_option
 def backfill(
     exchange: str, first: date, last: date, symbols: tuple[str, ...], refresh: bool, dry_run: bool, as_json: bool
 ) -> None:
-    """Fetch, check and store days of an EXCHANGE: the same assets, partitions and checks as in the UI.
+    """Fetch, check and store days of an EXCHANGE, with the same assets, partitions and checks as in the UI.
 
-    Settled days cost no request. If it is interrupted or killed, the same command continues where it stopped. Exit code
-    1 if candles are missing that the exchange may have made.
+    Settled days cost no request. If a backfill is interrupted or killed, the same command continues where it stopped.
+    The exit code is 1 if the exchange may have some of the missing candles.
     """
     from titan10_dagster.local.commands.backfill import Request, run_backfill, show_forecast
 
@@ -243,7 +246,7 @@ def backfill(
 @main.command()
 @json_option
 def status(as_json: bool) -> None:
-    """Show what runs, and what is stored of each exchange."""
+    """Show the running processes, and the stored data and health of each exchange."""
     from titan10_dagster.local.commands.status import show_status
 
     settings, home = _settings()
@@ -256,7 +259,7 @@ def status(as_json: bool) -> None:
 @click.option("--to", "last", metavar="DAY", callback=day, help="Last UTC day, included.")
 @json_option
 def coverage(exchange: str | None, first: date | None, last: date | None, as_json: bool) -> None:
-    """Show what is stored of each series, and why the rest is missing."""
+    """Show the stored candles of each series, and why the other candles are missing."""
     from titan10_dagster.local.commands.coverage import show_coverage
 
     settings, _ = _settings()
@@ -270,7 +273,10 @@ def coverage(exchange: str | None, first: date | None, last: date | None, as_jso
 @click.option("--from", "first", metavar="DAY", callback=day, required=True, help="First UTC day, YYYY-MM-DD.")
 @click.option("--to", "last", metavar="DAY", callback=day, required=True, help="Last UTC day, included.")
 @click.option(
-    "--timeframe", default="1m", show_default=True, help="The stored timeframe, or 5m, 15m, 1h, 4h, 1d, 1w made of 1m."
+    "--timeframe",
+    default="1m",
+    show_default=True,
+    help="A stored timeframe, or 5m, 15m, 1h, 4h, 1d, 1w built from 1m.",
 )
 @click.option("--format", "form", type=click.Choice(["parquet", "csv", "freqtrade", "vectorbt"]), default="parquet")
 @click.option(
@@ -282,7 +288,10 @@ def coverage(exchange: str | None, first: date | None, last: date | None, as_jso
     help="Folder for the files, one for each symbol.",
 )
 @click.option(
-    "--as-of", metavar="INSTANT", callback=instant, help="Use the values that were known then, before restatements."
+    "--as-of",
+    metavar="INSTANT",
+    callback=instant,
+    help="Use the values known at this instant, before later restatements.",
 )
 @click.option("--force", is_flag=True, help="Replace files that exist.")
 @json_option
@@ -298,9 +307,9 @@ def export(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Write stored candles of an EXCHANGE into files, for pandas, freqtrade or vectorbt.
+    """Write stored candles of an EXCHANGE to files, for pandas, freqtrade or vectorbt.
 
-    Exit code 1 if candles are missing that the exchange may have made.
+    The exit code is 1 if the exchange may have some of the missing candles.
     """
     from titan10_dagster.local.commands.export import Request, run_export
     from titan10_dagster.local.export_formats import FORMATS
@@ -313,12 +322,12 @@ def export(
 
 @main.command(epilog=EXIT_CODES)
 @click.argument("exchange")
-@click.option("--history", is_flag=True, help="Show the probes so far instead; no request is made.")
+@click.option("--history", is_flag=True, help="Show earlier probes; no request is made.")
 @json_option
 def probe(exchange: str, history: bool, as_json: bool) -> None:
-    """Measure how an EXCHANGE behaves, with at most ten requests, and compare it with what is expected.
+    """Measure how an EXCHANGE behaves with at most ten requests, and compare the results with expected values.
 
-    The exit code is 1 if a property differs. The exchange must be in titan10.toml, with symbols that it lists.
+    The exit code is 1 if a property differs. The exchange must be in titan10.toml, with a symbol that it lists.
     """
     from titan10_dagster.local.commands.probe import run_probe, show_history
 
@@ -354,10 +363,10 @@ def probe(exchange: str, history: bool, as_json: bool) -> None:
 def reconcile(
     exchange: str, first: date, last: date, symbols: tuple[str, ...], share: float, seed: int, as_json: bool
 ) -> None:
-    """Compare settled days of an EXCHANGE from its candle files with the same days from its REST interface.
+    """Compare settled days of an EXCHANGE from its archive files with the same days from its REST interface.
 
-    Stored candles do not change. Shows each value that differs, and the share of candles that differ with an interval
-    of 95 % confidence. Exit code 1 if a candle differs, or if no day could be compared.
+    Stored candles do not change. The output shows each value that differs. It also shows the share of candles that
+    differ, with a 95 % confidence interval. The exit code is 1 if a candle differs, or if no day could be compared.
     """
     from titan10_dagster.local.commands.reconcile import ReconcileRequest, run_reconcile
 
@@ -390,12 +399,12 @@ main.add_command(series)
 
 
 def load_settings() -> Settings:
-    """Return the settings. Every command reads them first."""
+    """Return the settings. Every command reads the settings first."""
     return _settings()[0]
 
 
 def _settings() -> tuple[Settings, Path]:
-    """Load the settings and the project folder. Afterwards warnings are shown in the format of logs.format."""
+    """Return the settings and the project folder. From then on warnings are logged in the format of logs.format."""
     from titan10_dagster import logs, settings, settings_files
 
     loaded = settings.load()
@@ -416,8 +425,8 @@ def _check_request(settings: Settings, exchange: str, first: date, last: date, s
     start = settings.exchanges[exchange].start
     if first < start:
         raise SettingsError(
-            f"--from {first}: exchanges.{exchange}.start is {start}, and days before it are not fetched; "
-            "set it to an earlier day."
+            f"--from {first}: exchanges.{exchange}.start is {start}, and earlier days are not fetched; "
+            "set `start` to an earlier day."
         )
     for symbol in symbols:
         _check_symbol(settings, exchange, symbol)

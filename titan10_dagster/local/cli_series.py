@@ -17,9 +17,9 @@ def series() -> None:
 
 @series.command("list", epilog=EXIT_CODES)
 @click.argument("exchange", required=False)
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")
 def list_(exchange: str | None, as_json: bool) -> None:
-    """Show each stored series with the market behind it, its former markets, and its breaks."""
+    """Show each stored series: its market, its former markets, and its breaks (changes of the unit of prices)."""
     from titan10_dagster.local.cli import load_settings, say
     from titan10_dagster.local.commands.series import list_series
 
@@ -29,12 +29,12 @@ def list_(exchange: str | None, as_json: bool) -> None:
 @series.command(epilog=EXIT_CODES)
 @click.argument("exchange")
 @click.argument("symbol", required=False)
-@click.option("--to-exchange", metavar="NEW", help="The new id of the exchange, as ccxt has it now.")
+@click.option("--to-exchange", metavar="NEW", help="The new id of the exchange in ccxt.")
 @click.option("--to-symbol", metavar="NEW", help="The new name of the symbol.")
 def rename(exchange: str, symbol: str | None, to_exchange: str | None, to_symbol: str | None) -> None:
-    """Carry the history of an EXCHANGE, or of a SYMBOL of it, over to a new name.
+    """Move the stored history of an EXCHANGE, or of one SYMBOL of the exchange, to a new name.
 
-    Needed when ccxt renames an exchange (gateio became gate, huobi became htx) or an exchange renames a symbol.
+    Use this after ccxt renamed an exchange (gateio became gate, huobi became htx) or an exchange renamed a symbol.
     """
     from titan10_dagster.local.cli import load_settings, say
     from titan10_dagster.local.commands.series import rename_series
@@ -46,7 +46,7 @@ def rename(exchange: str, symbol: str | None, to_exchange: str | None, to_symbol
 @series.command(epilog=EXIT_CODES)
 @click.argument("exchange")
 @click.argument("symbol")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def drop(exchange: str, symbol: str, yes: bool) -> None:
     """Delete all series of a SYMBOL of an EXCHANGE, after showing what will be deleted and asking for confirmation.
 

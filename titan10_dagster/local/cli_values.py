@@ -11,7 +11,7 @@ import click
 
 
 def day(context: click.Context, parameter: click.Parameter, value: str | None) -> date | None:
-    """Return the UTC day that an option names."""
+    """Return the value of an option as a UTC day."""
     if value is None:
         return None
     if value == "yesterday":
@@ -25,33 +25,36 @@ def day(context: click.Context, parameter: click.Parameter, value: str | None) -
 
 
 def instant(context: click.Context, parameter: click.Parameter, value: str | None) -> datetime | None:
-    """Return the instant that an option names; without a zone it is UTC."""
+    """Return the value of an option as an instant in UTC. A value without a time zone is in UTC already."""
     if value is None:
         return None
     try:
         given = datetime.fromisoformat(value)
         return given.astimezone(UTC) if given.tzinfo else given.replace(tzinfo=UTC)
-    except (ValueError, OverflowError):  # overflow: in UTC it is before the year 1 or after 9999
+    except (ValueError, OverflowError):  # OverflowError: in UTC the instant is before year 1 or after year 9999
         sentence = f"{value!r} is not an instant (such as 2024-02-29T12:00)."
         raise click.BadParameter(sentence, context, parameter) from None
 
 
 def share_of_days(context: click.Context, parameter: click.Parameter, value: float) -> float:
-    """Return a share. FloatRange accepts nan, because every comparison with it is false."""
+    """Return the value of an option as a share. Refuse nan, which passes all comparisons of FloatRange."""
     if isnan(value):
         raise click.BadParameter("nan is not a number.", context, parameter)
     return value
 
 
 def today() -> date:
-    """Return the UTC day."""
+    """Return the current UTC day."""
     return datetime.now(UTC).date()
 
 
 def folder_of_files(context: click.Context, parameter: click.Parameter, value: str) -> Path:
-    """Return a folder. An empty value, as of a variable that is not set, would be the current folder."""
+    """Return the value of an option as a folder.
+
+    Refuse an empty value, because an empty path means the current folder. Unset shell variables give empty values.
+    """
     if not value.strip():
         raise click.BadParameter("the name of the folder is empty.", context, parameter)
-    with suppress(RuntimeError):  # this account has no home folder
+    with suppress(RuntimeError):  # raised if this account has no home folder
         return Path(value).expanduser()
     return Path(value)

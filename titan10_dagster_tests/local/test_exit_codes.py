@@ -44,7 +44,7 @@ def test_the_help_text_documents_every_exit_code_of_an_error() -> None:
     [
         (OSError(ENOSPC, "No space left on device"), "the output cannot be written: No space left on device", False),
         (OSError(EDQUOT, "Disk quota exceeded", "/x"), "/x cannot be written: Disk quota exceeded", False),
-        (ZeroDivisionError("by zero"), "this was not expected: ZeroDivisionError: by zero. Please report it", True),
+        (ZeroDivisionError("by zero"), "unexpected ZeroDivisionError: by zero. Please report this error", True),
         (
             errors.TransientError("x: refused. The request is repeated.", exchange="x"),
             "x: refused. Run the same command again later.",

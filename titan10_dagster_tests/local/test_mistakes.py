@@ -195,7 +195,7 @@ MISTAKES = (
     Mistake("a share that is not a number", f"reconcile binance {DAYS} --share nan", ("nan is not a number",)),
     Mistake(
         "a column named twice", "import binance {file} --columns time,open,high,low,close,volume,volume",
-        ("--columns names volume twice",),
+        ("--columns contains volume twice",),
     ),
     Mistake(
         "a rename to an exchange that does not exist", "series rename binance --to-exchange binanse",
@@ -208,11 +208,11 @@ MISTAKES = (
     Mistake("a rename to nothing", ["series", "rename", "binance", "BTC/USDT", "--to-symbol", ""], ("--to-symbol",)),
     Mistake(
         "a rename to the same symbol", "series rename binance BTC/USDT --to-symbol BTC/USDT",
-        ("has this name already. Nothing was changed.",),
+        ("already has this name. Nothing was changed.",),
     ),
     Mistake(
         "a rename to the same exchange", "series rename binance --to-exchange binance",
-        ("has this name already. Nothing was changed.",),
+        ("already has this name. Nothing was changed.",),
     ),
     Mistake("a test of alerts without recipients", "alerts --test", ("alerts.urls is empty: set a recipient",)),
 )  # fmt: skip

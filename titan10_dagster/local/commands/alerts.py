@@ -43,14 +43,14 @@ def show_alerts(settings: Settings, say: Say, *, as_json: bool) -> None:
     """Print the open alerts, and the services to which alerts are sent."""
     with open_tables(settings, say) as db:
         rows = [_row(alert) for alert in AlertStore(db).open()]
-    say(_whom(settings))
+    say(_recipients(settings))
     if as_json:
         print_json(rows)
         return
     click.echo("\n".join(_line(row) for row in rows) or "There are no alerts.")
 
 
-def _whom(settings: Settings) -> str:
+def _recipients(settings: Settings) -> str:
     services = [scheme(url.get_secret_value()) for url in settings.alerts.urls]
     if not services:
         return "No alert recipients are configured (alerts.urls)."
@@ -76,7 +76,7 @@ def _line(row: dict[str, Any]) -> str:
 
 def _state(row: dict[str, Any]) -> str:
     if row["over_at"]:
-        return "over"
+        return "ended"
     if row["sent"]:
         return "sent"
-    return "not sent" if row["due"] else "not sent yet: it may end by itself"
+    return "not sent" if row["due"] else "not sent yet: the problem may end by itself"

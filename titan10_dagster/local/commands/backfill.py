@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 
 
 INCOMPLETE = (
-    "The table `gaps` has the reason of each missing candle; gaps without a final reason are fetched again "
-    "automatically while `titan10 up` runs."
+    "The table `gaps` has the reason of each missing candle. While `titan10 up` runs, gaps without a final reason are "
+    "fetched again automatically."
 )
 
 
@@ -59,7 +59,7 @@ class Request:
 
 @dataclass
 class Tally:
-    """The counts of fetched data so far. `spent`: the cost of each source."""
+    """The counts of the data that were fetched so far. `spent`: the cost of each source."""
 
     slices: int = 0
     rows: int = 0
@@ -76,7 +76,7 @@ class Tally:
 
 
 class Files(ProgressColumn):
-    """A column with the number of archive files that were read, of those planned, and the speed of the download."""
+    """A progress column with the number of archive files read, the number of files planned, and the download speed."""
 
     def render(self, task: Task) -> Text:
         wanted, files, downloaded = (task.fields[name] for name in ("wanted", "files", "downloaded"))
@@ -85,7 +85,7 @@ class Files(ProgressColumn):
 
 
 class Rate(ProgressColumn):
-    """A column with the number of fetched rows per second since the start."""
+    """A progress column with the number of fetched rows per second since the start."""
 
     def render(self, task: Task) -> Text:
         rate = task.fields["rows"] / task.elapsed if task.elapsed else 0.0
@@ -123,7 +123,7 @@ def run_backfill(
 
 
 def show_forecast(settings: Settings, request: Request, say: Say, *, as_json: bool) -> None:
-    """Print what the backfill would cost. Nothing is requested or changed."""
+    """Print a forecast of the backfill's cost. Nothing is requested or changed."""
     with open_tables(settings, say) as db:
         titan10 = IngestContext(settings, db, LandingZone(settings.landing))
         forecast = _forecast(titan10, request)
@@ -160,7 +160,7 @@ def _compared(forecast: Forecast, tally: Tally, seconds: float) -> dict[str, Any
 
 
 def _backfill(titan10: IngestContext, request: Request) -> Backfill:
-    """Run the backfill with all output of Dagster in a file, because the terminal shows the progress bar."""
+    """Run the backfill. Dagster's output goes to a file, because the terminal shows the progress bar."""
     from titan10_dagster import logs
     from titan10_dagster.dagster_internals.interruption import interruption_as_keyboard_interrupt
     from titan10_dagster.defs.launch import backfill, cancel_runs_of_this_process
@@ -187,7 +187,7 @@ def _backfill(titan10: IngestContext, request: Request) -> Backfill:
 
 @dataclass
 class _Watch:
-    """Counts what landed and what was downloaded, for the progress bar. Called in several threads."""
+    """The counts of landed rows and downloaded files for the progress bar. Several threads call its methods."""
 
     progress: Progress
     task: TaskID
@@ -207,7 +207,10 @@ class _Watch:
 
 @contextmanager
 def _progress(titan10: IngestContext, request: Request, files: int) -> Iterator[_Watch]:
-    """Show a progress bar if standard error is a terminal; yield what to call. `files`: archive files to read."""
+    """Show a progress bar if standard error is a terminal. Yield the counts, to be updated by the backfill.
+
+    `files`: the number of archive files to read.
+    """
     console = Console(file=sys.__stderr__)
     total = sum(slice_.expected for slice_ in _open_slices(titan10, request))
     columns: list[ProgressColumn] = [
@@ -261,7 +264,7 @@ def _report(titan10: IngestContext, request: Request, outcome: Backfill, tally: 
 def _exit_code(outcome: Backfill, completeness: Completeness) -> int:
     """Return the exit code.
 
-    It is 1 in the same case as for `titan10 export`: candles that the exchange made are missing.
+    As in `titan10 export`, it is 1 if the exchange may have some of the missing candles.
     """
     if outcome.shut_out:
         return SHUT_OUT
@@ -283,14 +286,14 @@ def _sentences(report: dict[str, Any]) -> str:
         reason = " ".join(f"{error}" for error in report["symbols"].values())
         lines.append(f"Incomplete: {_span(report['incomplete_days'])}. {reason or INCOMPLETE}")
     elif not report["whole"] and not report["failed_days"]:
-        lines.append(f"Incomplete: candles are missing that {report['exchange']} may have made. {INCOMPLETE}")
+        lines.append(f"Incomplete: {report['exchange']} may have made some of the missing candles. {INCOMPLETE}")
     return "\n".join(printable_lines(line) for line in lines)
 
 
 def _advice(report: dict[str, Any]) -> str:
     """Return advice about failed runs.
 
-    It is empty if the messages of the runs say that repeating them does not help.
+    The advice is empty if the messages of the runs say that repeating the runs does not help.
     """
     if report["permanent"]:
         return ""

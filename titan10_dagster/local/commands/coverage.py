@@ -32,7 +32,7 @@ def show_coverage(
 ) -> None:
     """Print a row for each series.
 
-    Days that were never fetched count as missing if they are between its first and last day.
+    A day that was never fetched counts as missing if it lies between the first and the last day of the series.
     """
     with open_tables(settings, say) as db:
         rows = [_series(row) for row in ledger.coverage(db, exchange, first, last)]
@@ -49,7 +49,10 @@ def show_coverage(
 
 
 def _check_exchange(settings: Settings, db: Database, exchange: str) -> None:
-    """Refuse an exchange that is neither configured nor stored. A stored one may have left the settings."""
+    """Raise SettingsError if the exchange is neither configured nor stored.
+
+    A stored exchange is possibly no longer in the settings.
+    """
     known = {*settings.exchanges, *(row.series.exchange for row in ledger.coverage(db))}
     if exchange not in known:
         raise SettingsError(unknown_name(exchange, exchange, known, "neither in titan10.toml nor stored"))

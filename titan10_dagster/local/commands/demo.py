@@ -1,4 +1,4 @@
-"""`titan10 demo`: a backfill against the sandbox, offline, in a minute, and a proof that the result is right.
+"""`titan10 demo`: an offline backfill of sandbox exchanges, and a proof that its result is right, in one minute.
 
 The demo has its own project below .titan10/demo, with its own settings, database and logs. It launches a partition
 backfill in the same way as the button of the UI, so it uses the real daemon, queue, pools and checks. At the end it
@@ -49,10 +49,10 @@ from titan10_dagster.store.database import Database
 DAYS = 5
 BASES = ("BTC", "ETH", "SOL", "PEPE")  # prices from 60,000 to 0.0000041
 QUOTES = {"binance": "USDT", "bybit": "USDT", "coinbase": "USD", "kraken": "USD", "okx": "USDT"}
-TIMEFRAMES = {"kraken": "15m"}  # Kraken serves a week of these, but only twelve hours of 1m candles
+TIMEFRAMES = {"kraken": "15m"}  # Kraken serves a week of 15m candles, but only twelve hours of 1m candles
 REFUSALS = (418, 429)  # HTTP status of a ban, and of too many requests
 REQUESTS_LOG = "requests.jsonl"
-ARCHIVED = "binance"  # its old days come from its archive, which publishes a day after 33 hours
+ARCHIVED = "binance"  # Binance's old days come from its archive, which has a day 33 hours after the day's end
 UI_PORT = 3000  # preferred port; if it is taken, the next free port
 WAIT_SECONDS = 600.0
 POLL_SECONDS = 0.5
@@ -66,7 +66,7 @@ class Verdict:
     """The comparison of an exchange's stored candles with the sandbox; all values count candles."""
 
     right: int
-    wrong: int  # stored with another value, or although the exchange has no such candle
+    wrong: int  # stored with another value, or not a candle of the exchange
     lost: int  # not stored, although the exchange serves it
     beyond: int  # not stored, because the exchange no longer serves it
 
@@ -76,7 +76,7 @@ class Verdict:
 
 
 def run_demo(say: Say) -> int:
-    """Run the demo. Return 0 if the stored candles equal those of the sandbox."""
+    """Run the demo. Return 0 if the stored candles equal the candles of the sandbox."""
     project = titan10_settings.home()
     folder = demo_folder(project)
     _empty(folder, say)
@@ -116,17 +116,17 @@ def _show(stack: Stack, settings: Settings, wanted: Sequence[date], say: Say) ->
         stack.announce()
         with suppress(KeyboardInterrupt):
             stack.watch()
-        say(f"The demo has stopped. Its files stay in {settings.data} until the next `titan10 demo` empties it.")
+        say(f"The demo has stopped. Its files stay in {settings.data} until the next `titan10 demo`.")
     return FAILED if faults else DONE
 
 
-# -- a project of its own -------------------------------------------------------------------------------------------
+# -- the project of the demo ----------------------------------------------------------------------------------------
 
 
 def _empty(folder: Path, say: Say) -> None:
     stack = running_stack(folder)
     if stack is not None:
-        raise SettingsError(f"A demo is already running, as process {stack.pid} at {stack.url}: stop it first.")
+        raise SettingsError(f"A demo is already running as process {stack.pid} at {stack.url}. Stop that demo first.")
     server = EmbeddedPostgres(folder / "postgres", say=say)
     server.end_if_unused()  # the last demo may have been killed
     shutil.rmtree(server.files.folder)
@@ -136,7 +136,7 @@ def _empty(folder: Path, say: Say) -> None:
 
 @contextmanager
 def _sandbox(folder: Path) -> Iterator[Mapping[str, str]]:
-    """Run the sandbox as a process, each exchange on a free port. Yield the URLs of the exchanges."""
+    """Run the sandbox as a process, with each exchange on a free port. Yield the URLs by exchange."""
     log = folder / "logs" / "sandbox.log"
     command = [sys.executable, "-m", "titan10_dagster.sandbox", "--log", str(folder / "logs" / REQUESTS_LOG)]
     for exchange in QUOTES:
@@ -165,7 +165,7 @@ def _announced(log: Path) -> dict[str, str]:
 
 
 def _make_project(folder: Path, project: Path, urls: Mapping[str, str], start: date) -> Settings:
-    """Create a folder with its own settings. The user's settings and database are not used."""
+    """Write the settings of the demo into its folder. The user's settings and database are not used."""
     port = int(os.environ.get("TITAN10_SERVER__PORT") or free_port(UI_PORT))
     for variable in tuple(os.environ):
         if variable.startswith("TITAN10_"):
@@ -189,8 +189,8 @@ def _make_project(folder: Path, project: Path, urls: Mapping[str, str], start: d
 def _wait(stack: Stack, backfill: str, settings: Settings, wanted: Sequence[date], db: Database) -> dict[str, str]:
     """Wait for the backfill and show its progress.
 
-    Return the status of its runs, by id. The daemon updates the status of a backfill only every half minute. The wait
-    therefore ends as soon as each run has ended and the ledger has a row for every slice.
+    Return the status of each run, by the run's id. The daemon updates the status of a backfill only every half minute.
+    Therefore the wait ends as soon as each run has ended and every slice is settled in the ledger.
     """
     deadline = time.monotonic() + WAIT_SECONDS
     with _progress(settings, wanted) as show:
@@ -199,14 +199,14 @@ def _wait(stack: Stack, backfill: str, settings: Settings, wanted: Sequence[date
             show()
             seen = backfill_of(stack.url, backfill)
             runs = {run["runId"]: str(run["status"]) for run in seen["runs"]}
-            if seen["status"] not in UNDER_WAY or _is_over(runs, db, settings, wanted):
+            if seen["status"] not in UNDER_WAY or _has_ended(runs, db, settings, wanted):
                 show()
                 return runs
             time.sleep(POLL_SECONDS)
-    raise SettingsError(f"The backfill did not end within {WAIT_SECONDS:.0f} s: see {stack.url} for its state.")
+    raise SettingsError(f"The backfill did not end within {WAIT_SECONDS:.0f} s. See its state at {stack.url}.")
 
 
-def _is_over(runs: Mapping[str, str], db: Database, settings: Settings, wanted: Sequence[date]) -> bool:
+def _has_ended(runs: Mapping[str, str], db: Database, settings: Settings, wanted: Sequence[date]) -> bool:
     if not runs or any(status not in {"SUCCESS", "FAILURE", "CANCELED"} for status in runs.values()):
         return False
     settled = sum(row.settled for row in ledger.coverage(db, None, wanted[0], wanted[-1]))
@@ -215,7 +215,7 @@ def _is_over(runs: Mapping[str, str], db: Database, settings: Settings, wanted: 
 
 @contextmanager
 def _progress(settings: Settings, wanted: Sequence[date]) -> Iterator[Callable[[], None]]:
-    """Show a progress bar for each exchange. Yield the function that updates them."""
+    """Show a progress bar for each exchange. Yield the function that updates the bars."""
     columns = (
         TextColumn("{task.description:<9}"),
         BarColumn(),
@@ -319,13 +319,13 @@ def _by_source(db: Database, wanted: Sequence[date]) -> tuple[int, int]:
 
 def _archive_sentence(archived: int, by_rest: int) -> str:
     return (
-        f"{archived} slices of {ARCHIVED} came from the files of its archive, which the view `provenance` names with "
-        f"their digests. The other {by_rest} came by REST, because the archive has not published them yet."
+        f"{archived} slices of {ARCHIVED} came from the files of its archive. The view `provenance` lists the files "
+        f"with their digests. The other {by_rest} slices came by REST: the archive has not published their days yet."
     )
 
 
 def _refused_requests(log: Path) -> int:
-    """Return, from the log of the sandbox, how many requests its exchanges refused because there were too many."""
+    """Return the number of requests in the sandbox's log that its exchanges refused because there were too many."""
     refused = 0
     with log.open() as file:
         for line in file:
@@ -335,7 +335,7 @@ def _refused_requests(log: Path) -> int:
 
 
 def _faults(verdicts: Mapping[str, Verdict], runs: Mapping[str, str], checks: Sequence[str], refused: int) -> list[str]:
-    """Return what is wrong with the demo, one sentence each."""
+    """Return one sentence for each problem of the demo."""
     faults = []
     for name, verdict in verdicts.items():
         if not verdict.passed:
@@ -355,8 +355,9 @@ def _conclusion(verdicts: Mapping[str, Verdict], faults: Sequence[str], seconds:
     if faults:
         return f"The demo failed. {' '.join(faults)}"
     beyond = sum(verdict.beyond for verdict in verdicts.values())
-    older = f" ({beyond:,} are older than the exchanges serve)" if beyond else ""
+    older = f" {beyond:,} older candles are no longer served." if beyond else ""
     return (
-        f"All {right:,} stored candles equal those of the sandbox. No candle is missing that an exchange still serves"
-        f"{older}. All checks passed, and no exchange refused a request. {seconds:.0f} s, start included."
+        f"All {right:,} stored candles equal the candles of the sandbox. All candles that the exchanges still serve "
+        f"are stored.{older} All checks passed, and no exchange refused a request. The demo took {seconds:.0f} s, "
+        "including the start."
     )

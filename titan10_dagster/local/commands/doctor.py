@@ -1,4 +1,4 @@
-"""`titan10 doctor`: one line for each check of the installation, with what to do."""
+"""`titan10 doctor`: one line for each check of the installation, with the result and advice."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MARKS = {Level.OK: ("ok", "green"), Level.WARNING: ("warning", "yellow"), Level.
 
 
 def run_doctor(*, as_json: bool) -> int:
-    """Print the findings as they come, and return the exit code: 1 if there is a problem, 2 for invalid settings."""
+    """Print all findings, and return the exit code: 1 if there is a problem, 2 if the settings are invalid."""
     try:
         settings = titan10_settings.load()
     except SettingsError as error:

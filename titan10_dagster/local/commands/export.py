@@ -1,4 +1,4 @@
-"""`titan10 export`: stored candles as files, with a report of what is missing in them."""
+"""`titan10 export`: write stored candles to files, and report the missing candles."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from titan10_dagster.store.database import Database
 from titan10_dagster.store.rollups import BASE, ROLLUPS
 from titan10_dagster.store.series import stored_series
 
-# A month of minutes. Only one piece at a time is in memory.
+# About a month of 1m candles. Only one piece at a time is in memory.
 CANDLES_A_PIECE = 45_000
 
 
@@ -36,7 +36,7 @@ CANDLES_A_PIECE = 45_000
 class Request:
     """An export request: candles of whole UTC days (both included) and the folder of the files.
 
-    Without symbols all stored symbols are exported.
+    If `symbols` is empty, all stored symbols are exported.
     """
 
     exchange: str
@@ -68,7 +68,11 @@ class Source:
 
 @dataclass
 class Counted:
-    """The counts of a file: rows, and candles of the stored series in these rows."""
+    """The counts of a file.
+
+    `rows`: the rows of the file. `candles`: the stored candles from which these rows are built. `holed`: the bars built
+    from fewer minutes than they span.
+    """
 
     rows: int = 0
     candles: int = 0
@@ -89,9 +93,9 @@ class Counted:
 class Exported:
     """A series in its file.
 
-    `path` is None if there was no candle to write. `holed` counts bars made of fewer minutes than they span.
-    `completeness` counts candles of the stored series, which are minutes if the file has a rollup. `files`: the
-    stretches that were read from files, as JSON values; all other candles came by REST.
+    `path` is None if there was no candle to write. `holed`: the number of bars built from fewer minutes than they span.
+    `completeness` counts candles of the stored series; if the file has a rollup, these are 1m candles. `files`: the
+    stretches whose candles came from candle files, as JSON values. All other candles came by REST.
     """
 
     symbol: str
@@ -123,7 +127,7 @@ def run_export(settings: Settings, request: Request, say: Say, *, now: datetime,
     for series, source in zip(exported, sources, strict=True):
         path = _path(request, source)
         if series.path is None and path.exists():
-            say(f"{path} is from an earlier export and stays: this one has no candle of {series.symbol}.")
+            say(f"{path} is from an earlier export. It stays, because this export has no candle of {series.symbol}.")
     if as_json:
         print_json([_as_json(series) for series in exported])
     else:
@@ -135,7 +139,7 @@ def run_export(settings: Settings, request: Request, say: Say, *, now: datetime,
 
 
 def catch_up(titan10: IngestContext, say: Say) -> None:
-    """Refresh the rollups before they are read, because the last minutes may not be in them yet."""
+    """Refresh the rollups before an export reads them. Otherwise the rollups may lack the last minutes."""
     try:
         catch_up_rollups(titan10)
     except StoreError as error:
@@ -176,8 +180,8 @@ def _source(request: Request, symbol: str, stored: set[Series]) -> Source:
 def _as_it_was(request: Request, source: Source) -> Source:
     if request.as_of is not None and source.is_rollup:
         raise SettingsError(
-            f"--as-of: candles of {request.timeframe} are built from the present minutes; use --timeframe {BASE} with "
-            "--as-of."
+            f"--as-of: {request.timeframe} candles are built from the current values of {BASE} candles; use "
+            f"--timeframe {BASE} with --as-of."
         )
     return source
 
@@ -198,8 +202,8 @@ def _refuse_shared_files(request: Request, sources: Sequence[Source]) -> None:
         if other != symbol:
             raise SettingsError(
                 f"{other} and {symbol} of {request.exchange} would share the file {path}, because the format "
-                f"{request.format.name} names it so. Export them to two folders: --symbol and --out. "
-                "Nothing was written."
+                f"{request.format.name} prescribes this name. Nothing was written. Export each symbol to a folder of "
+                "its own, with --symbol and --out."
             )
 
 
@@ -210,7 +214,7 @@ def _refuse_to_overwrite(request: Request, sources: Sequence[Source]) -> None:
         try:
             if path.exists():
                 there.append(str(path))
-        except OSError as error:  # such as a name that is too long
+        except OSError as error:  # for example if the name is too long
             raise _unwritable(path, error) from None
     if there and not request.force:
         raise SettingsError(f"{', '.join(there)}: the file exists. Nothing was written; --force replaces it.")
@@ -237,12 +241,12 @@ def _export(db: Database, request: Request, source: Source, now: datetime) -> Ex
 
 
 def _unwritable(path: Path, error: OSError) -> Titan10Error:
-    reason = "the folder's name is that of a file" if isinstance(error, FileExistsError) else error.strerror
-    return Titan10Error(f"{path} cannot be written: {reason}. Name another folder with --out.")
+    reason = "a file has the name of the folder" if isinstance(error, FileExistsError) else error.strerror
+    return Titan10Error(f"{path} cannot be written: {reason}. Choose another folder with --out.")
 
 
 def _files(db: Database, series: Series, start: datetime, end: datetime) -> list[dict[str, Any]]:
-    """Return the stretches that were read from files, as JSON values; instants are ISO 8601."""
+    """Return the stretches whose candles came from candle files, as JSON values. Instants are ISO 8601 texts."""
     found = []
     for row in reader.provenance(db, series, start, end).to_dict("records"):
         found.append(
@@ -270,7 +274,7 @@ def _pieces(db: Database, request: Request, source: Source, start: datetime, end
 
 
 def _without_empty_years(db: Database, source: Source, start: datetime, end: datetime) -> tuple[datetime, datetime]:
-    """Cut the time before the first and after the last stored candle from a range, in whole candles."""
+    """Return [start, end) without the time before the first and after the last stored candle, in whole candles."""
     series = source.series
     for row in stored_series(db, series.exchange):
         if (row.symbol, row.timeframe) == (series.symbol, series.timeframe.name):
@@ -284,14 +288,14 @@ def _warning(request: Request, incomplete: Sequence[Exported]) -> str:
     days = f"--from {request.first} --to {request.last}"
     return (
         f"INCOMPLETE: {symbols}. Candles that {request.exchange} probably has are missing from the files. "
-        f"`titan10 backfill {request.exchange} {days}` fetches what the exchange still serves; gaps without a final "
-        "reason are fetched again automatically while `titan10 up` runs."
+        f"`titan10 backfill {request.exchange} {days}` fetches candles that the exchange still serves. While "
+        "`titan10 up` runs, gaps without a final reason are fetched again automatically."
     )
 
 
 def _row(exported: Exported) -> tuple[Any, ...]:
     missing = counts(exported.completeness.absent)
-    holes = f"{exported.holed:,} of the candles span a hole" if exported.holed else ""
+    holes = f"{exported.holed:,} of the candles span a gap" if exported.holed else ""
     path = exported.path if exported.path else "(nothing to write)"
     return (
         exported.symbol,

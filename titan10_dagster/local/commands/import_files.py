@@ -1,4 +1,4 @@
-"""`titan10 import`: check and store candle files that a user downloaded, like candles of any other source."""
+"""`titan10 import`: check and store candle files that a user downloaded, like candles from any other source."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from titan10_dagster.settings import Settings, load
 class ImportRequest:
     """The files to import.
 
-    `symbol` None: the symbol is in the files' names. `columns`: the columns of CSV files without a header.
+    `symbol` None: the name of each file contains the symbol. `columns`: the columns of CSV files without a header.
     """
 
     exchange: str
@@ -32,7 +32,7 @@ class ImportRequest:
 
 
 def run_import(settings: Settings, home: Path, request: ImportRequest, say: Say, *, as_json: bool) -> int:
-    """Land the days in the files, then run a backfill over these days. Return the exit code."""
+    """Write the days of the files into the landing zone, then run a backfill of these days. Return the exit code."""
     with open_instance(settings, home, say):
         done = import_files(
             open_context(load(home)),
@@ -58,7 +58,7 @@ def run_import(settings: Settings, home: Path, request: ImportRequest, say: Say,
 
 def _sentence(imported: ImportedFile) -> str:
     days = f"{imported.first} to {imported.last}" if imported.landed else "no day"
-    skipped = f"; {imported.skipped} days were complete already" if imported.skipped else ""
+    skipped = f"; {imported.skipped} days were already complete" if imported.skipped else ""
     return f"{imported.file}: {imported.symbol}, {days}, {imported.candles:,} candles{skipped}."
 
 

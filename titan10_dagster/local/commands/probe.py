@@ -1,4 +1,4 @@
-"""`titan10 probe`: measure how an exchange behaves, and compare it with what is expected."""
+"""`titan10 probe`: measure how an exchange behaves, and compare the measurements with the expected values."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from titan10_dagster.store.probes import Probe, ProbeStore
 
 
 def run_probe(settings: Settings, exchange: str, say: Say, *, as_json: bool) -> bool:
-    """Probe the exchange, show the measurements, and return whether all of them are as expected.
+    """Probe the exchange, show the measurements, and return whether all measurements are as expected.
 
     Raises:
         FetchError: the exchange refuses this address, or lists none of its configured symbols.

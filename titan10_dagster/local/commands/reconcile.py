@@ -1,4 +1,4 @@
-"""`titan10 reconcile`: compare an exchange's candle files with its REST interface, value by value."""
+"""`titan10 reconcile`: compare an exchange's archive files with its REST interface, value by value."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MOST_LINES = 50
 
 @dataclass(frozen=True)
 class ReconcileRequest:
-    """The days to compare, both included. `symbols` None: all configured ones."""
+    """A reconciliation request; both days are included. `symbols` None: all configured symbols."""
 
     exchange: str
     first: date
@@ -34,7 +34,7 @@ class ReconcileRequest:
 
 
 def run_reconcile(settings: Settings, request: ReconcileRequest, say: Say, *, as_json: bool) -> bool:
-    """Compare, show what differs, and return whether days were compared and nothing differs.
+    """Compare both sources and show the differences. Return True if days were compared and no candle differs.
 
     Raises:
         SettingsError: the exchange has no archive.

@@ -52,8 +52,8 @@ def rename_series(
     """Move series to a new name, after ccxt renamed the exchange or a symbol.
 
     Raises:
-        SettingsError: the arguments do not name one thing to rename and its new name, that name is impossible, or
-            nothing is stored under the old one.
+        SettingsError: the arguments are not one old and one new name, the new name is invalid, or nothing is stored
+            under the old name.
         StoreError: candles are stored under both names.
     """
     _refuse_names((exchange, symbol), to_exchange, to_symbol)
@@ -69,7 +69,10 @@ def rename_series(
 
 
 def _refuse_names(old: tuple[str, str | None], to_exchange: str | None, to_symbol: str | None) -> None:
-    """Refuse new names that no exchange or symbol can have: under such a name nothing would find the history."""
+    """Raise SettingsError if the arguments do not fit together, or if no exchange or symbol can have the new name.
+
+    Under such a name no command would find the history.
+    """
     exchange, symbol = old
     if (symbol is None) != (to_symbol is None) or (to_exchange is None) != (to_symbol is not None):
         raise SettingsError(
@@ -77,7 +80,7 @@ def _refuse_names(old: tuple[str, str | None], to_exchange: str | None, to_symbo
             "`titan10 series rename EXCHANGE SYMBOL --to-symbol NEW` for a renamed symbol."
         )
     if (to_exchange or exchange, to_symbol) == old:
-        raise SettingsError(f"{' '.join(filter(None, old))} has this name already. Nothing was changed.")
+        raise SettingsError(f"{' '.join(filter(None, old))} already has this name. Nothing was changed.")
     try:
         if to_exchange is not None:
             check_exchange_id("--to-exchange", to_exchange)
@@ -98,7 +101,7 @@ def drop_series(
 ) -> bool:
     """Show what will be deleted, ask for confirmation, and delete all series of a symbol.
 
-    Return whether it was confirmed.
+    Return whether the deletion was confirmed.
 
     Raises:
         SettingsError: the symbol has no stored series.
@@ -109,7 +112,7 @@ def drop_series(
             raise SettingsError(_unknown(db, exchange, symbol))
         configured = settings.exchanges.get(exchange)
         if configured is not None and symbol in configured.symbols:
-            say(f"{symbol} is in exchanges.{exchange}.symbols: remove it there, or it is fetched again.")
+            say(f"{symbol} is in exchanges.{exchange}.symbols. Remove it there, otherwise it is fetched again.")
         question = f"Delete {exchange} {symbol} for good: {_rows(counts)}, and its landed files?"
         if not confirm(question):
             click.echo("Nothing was deleted.")
@@ -122,7 +125,7 @@ def drop_series(
 
 
 def _unknown(db: Database, exchange: str, symbol: str | None) -> str:
-    """Return a sentence that suggests what is stored. `symbol` is None if nothing of the exchange is stored."""
+    """Return a sentence that suggests stored names. `symbol` None: the command concerns the whole exchange."""
     stored = store.stored_series(db)
     exchanges = {row.exchange for row in stored}
     if symbol is None or exchange not in exchanges:

@@ -18,14 +18,14 @@ from titan10_dagster.operate.status import ExchangeHealth, flat, health_report
 from titan10_dagster.settings import Settings
 from titan10_dagster.store.urls import connection_parameters, shown
 
-# "all settled": nothing is left to fetch on these days. Candles may still be missing for a final reason.
+# "all settled": on these days no candle is left to fetch. Candles may still be missing for a final reason.
 HISTORY = ("exchange", "enabled", "symbols", "settled days", "all settled", "stored", "expected", "share", "missing")
 HEALTH = (
     *("exchange", "breaker", "pace", "budget used", "live lag", "days not fetched"),
     *("quarantined", "restated", "last error"),
 )
 NUMBERS = {*HISTORY[2:3], *HISTORY[5:8], *HEALTH[2:8]}
-ERROR_CHARACTERS = 100  # shown characters of the last error; --json has the whole text
+ERROR_CHARACTERS = 100  # the table shows so many characters of the last error; --json has the whole text
 
 
 def show_status(settings: Settings, home: Path, say: Say, *, as_json: bool) -> None:
@@ -33,8 +33,8 @@ def show_status(settings: Settings, home: Path, say: Say, *, as_json: bool) -> N
     stack, demo = running_stack(settings.data), running_stack(demo_folder(home))
     if stack is None and demo is not None:
         say(
-            f"A demo runs at {demo.url}, with a database of its own. This is the status of {settings.data}; for the "
-            f"demo's, run `TITAN10_HOME={demo_folder(home)} titan10 status`."
+            f"A demo with its own database runs at {demo.url}. This is the status of {settings.data}. For the status "
+            f"of the demo, run `TITAN10_HOME={demo_folder(home)} titan10 status`."
         )
     with open_tables(settings, say) as db:
         report = health_report(IngestContext(settings, db, LandingZone(settings.landing)), utc_now())
@@ -75,7 +75,7 @@ def _where(settings: Settings, say: Say) -> str:
 
 
 def _symbols(settings: Settings, health: ExchangeHealth) -> int:
-    """Return the number of configured symbols; 0 for a stored exchange that is no longer configured."""
+    """Return the number of configured symbols, or 0 if the stored exchange is no longer configured."""
     configured = settings.exchanges.get(health.exchange)
     return len(configured.symbols) if configured else 0
 

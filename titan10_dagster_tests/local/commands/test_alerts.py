@@ -43,7 +43,7 @@ def test_due_alerts_and_alerts_that_may_end_by_themselves_are_listed_differently
     printed, _ = show(SHUT, LATE)
     assert printed.splitlines() == [
         "2024-03-10 12:00 UTC  breaker (not sent)  okx is shut.",
-        "2024-03-10 12:00 UTC  live (not sent yet: it may end by itself)  binance is late.",
+        "2024-03-10 12:00 UTC  live (not sent yet: the problem may end by itself)  binance is late.",
     ]
     rows = json.loads(show(as_json=True)[0])
     assert [(row["exchange"], row["due"]) for row in rows] == [("okx", True), ("binance", False)]

@@ -172,7 +172,7 @@ def test_candles_that_span_a_hole_are_counted(db: Database, export: Export, caps
     rollups.catch_up(db)
     assert export(timeframe="1h") == 1
     shown = capsys.readouterr().out
-    assert "65 unknown; 2 of the candles span a hole" in shown
+    assert "65 unknown; 2 of the candles span a gap" in shown
 
 
 def test_of_a_day_that_runs_only_whole_candles_count(
@@ -223,7 +223,7 @@ def test_a_folder_that_cannot_be_written_is_named(db: Database, export: Export, 
     (tmp_path / "file").write_text("")
     with pytest.raises(Titan10Error, match=r"file/binance-BTC-USDT-1m.parquet cannot be written: .*--out"):
         export(folder=tmp_path / "file")
-    with pytest.raises(Titan10Error, match=r"cannot be written: File name too long. Name another folder with --out."):
+    with pytest.raises(Titan10Error, match=r"cannot be written: File name too long. Choose another folder with --out."):
         export(folder=tmp_path / ("x" * 300))
 
 
@@ -256,7 +256,7 @@ def test_a_file_that_is_not_replaced_for_lack_of_candles_is_named(
     before = {path: path.read_bytes() for path in (tmp_path / "out").iterdir()}
     export(first=date(2020, 1, 1), last=date(2020, 1, 2), force=True)
     assert {path: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
-    assert f"{next(iter(before))} is from an earlier export and stays: this one has no candle of BTC/USDT." in messages
+    assert f"{next(iter(before))} is from an earlier export. It stays, because this export has no candle of BTC/USDT." in messages
 
 
 @BOTH

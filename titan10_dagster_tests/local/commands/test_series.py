@@ -88,7 +88,7 @@ def test_a_drop_says_what_goes_and_does_nothing_unless_it_is_confirmed(
 
 def test_a_drop_of_a_configured_symbol_says_that_it_comes_back(shell: Shell) -> None:
     drop_series(shell.settings, shell.said.append, "binance", "BTC/USDT", confirm=lambda _: False, now=NOW)
-    assert shell.said == ["BTC/USDT is in exchanges.binance.symbols: remove it there, or it is fetched again."]
+    assert shell.said == ["BTC/USDT is in exchanges.binance.symbols. Remove it there, otherwise it is fetched again."]
 
 
 @pytest.mark.parametrize(
