@@ -1,7 +1,7 @@
-"""The checks of `titan10 doctor`. They change nothing: no file, no table, no server is created or started.
+"""The checks of `titan10 doctor`. The checks create no file and no table, and they start no server.
 
-Each check returns findings: what was found, and what to do if it is not right. `quick_findings` are the checks that
-need neither an exchange nor much time; `titan10 up` shows their problems and warnings.
+Each check returns findings: what was found, and what to do about a problem. `quick_findings` runs the fast checks that
+make no request to an exchange. `titan10 up` shows the problems and warnings of these fast checks.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ from titan10_dagster.store.server_errors import UPGRADE_TIMESCALEDB
 from titan10_dagster.store.urls import connection_parameters, shown
 
 OLDEST_POSTGRESQL = 15
-FEW_BYTES, SCARCE_BYTES = 1_000_000_000, 10_000_000_000  # free space below which a problem, or a warning, is reported
+FEW_BYTES, SCARCE_BYTES = 1_000_000_000, 10_000_000_000  # less free space is a problem, or a warning
 CLOCK_WARNING = timedelta(seconds=5)
 TIMEOUT_MS = 15_000  # time-out for an exchange's market list
-# PostgreSQL's names for the places of a default setting.
+# Where a default setting was made: PostgreSQL's `pg_settings.source` and its name in a message.
 _SCOPES = {"user": "this role", "database": "this database", "database user": "this role in this database"}
 PROXY_VARIABLES = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")
 
@@ -95,7 +95,7 @@ def quick_findings(settings: Settings, home: Path, url: str | None) -> Iterator[
 def _project(home: Path) -> Iterator[Finding]:
     instance, workspace = home / "dagster.yaml", home / "workspace.yaml"
     if not instance.is_file():
-        advice = "Copy dagster.yaml of the repository there, or set TITAN10_HOME to the folder that has it."
+        advice = "Copy dagster.yaml from the repository to this folder, or set TITAN10_HOME to a folder that has it."
         yield Finding("project", Level.PROBLEM, f"There is no dagster.yaml in {home}.", advice)
         return
     advice = "Correct the file, or copy it from the repository again."
@@ -115,10 +115,10 @@ def _disk(data: Path) -> Finding:
         folder = folder.parent
     if not folder.is_dir():
         advice = "Remove it, or set `data` to a folder."
-        return Finding("disk", Level.PROBLEM, f"{folder} is a file or a link to nothing, and must be a folder.", advice)
+        return Finding("disk", Level.PROBLEM, f"{folder} is a file or a broken link, but must be a folder.", advice)
     if not os.access(folder, os.W_OK):
         advice = "Set `data` to a folder that this account may write to."
-        return Finding("disk", Level.PROBLEM, f"Nothing can be written to {folder}.", advice)
+        return Finding("disk", Level.PROBLEM, f"This account cannot write to {folder}.", advice)
     free = shutil.disk_usage(folder).free
     found = f"{free / 1e9:,.1f} GB are free for {data}."
     advice = "Free disk space, or set `data` to a folder on another disk."
@@ -134,11 +134,11 @@ def _certificates(environment: Mapping[str, str]) -> Iterator[Finding]:
             continue
         found = f"{variable} names {named}"
         if not Path(named).exists():
-            advice = f"Correct {variable} or remove it; without it the certificates of the package certifi are used."
+            advice = f"Correct {variable}, or remove the variable to use the certificates of the package certifi."
             yield Finding("certificates", Level.PROBLEM, f"{found}, which does not exist.", advice)
         elif variable == "SSL_CERT_FILE" and (reason := _unreadable(named)):
-            advice = "Write the certificates of your authority to it in PEM format."
-            yield Finding("certificates", Level.PROBLEM, f"{found}, which holds no certificates: {reason}.", advice)
+            advice = "Write the certificates of your certificate authority to this file in PEM format."
+            yield Finding("certificates", Level.PROBLEM, f"{found}, which contains no certificates: {reason}.", advice)
         else:
             yield Finding("certificates", Level.OK, f"{found}.")
 
@@ -173,7 +173,7 @@ def _alerts(settings: Settings) -> Finding:
 
 
 def _database_url(settings: Settings) -> str | None:
-    """Return the URL of the database; None if it is the embedded one and does not run."""
+    """Return the URL of the database. Return None if the embedded server is configured and does not run."""
     if settings.database.url is not None:
         return settings.database.url.get_secret_value()
     folder = settings.data / "postgres"
@@ -189,11 +189,11 @@ def _database(settings: Settings, url: str) -> Iterator[Finding]:
     except Titan10Error as error:
         missing = re.search(r"timescaledb-(\d+\.\d+\.\d+)", str(error))
         if missing is not None and UPGRADE_TIMESCALEDB in str(error):
-            # No statement runs in such a database, so the other checks cannot run either.
-            found = f"The server has another TimescaleDB than the extension {missing[1]}."
+            # PostgreSQL runs no statement in this database now, so the other checks are skipped.
+            found = f"The server does not have the TimescaleDB library {missing[1]} that the extension needs."
             yield Finding("timescaledb", Level.PROBLEM, found, f"{UPGRADE_TIMESCALEDB}.")
             return
-        advice = "Check that the server runs and that database.url names its host, port, user, password and database."
+        advice = "Check that the server runs, and that database.url has its host, port, user, password and database."
         yield Finding("database", Level.PROBLEM, f"{error}", advice)
         return
     with closing(connection):
@@ -214,7 +214,7 @@ def _failed(error: psycopg2.Error | StoreError) -> Finding:
     found = f"A query failed: {' '.join(str(error).split())}"
     advice = "See the log of the server."
     if isinstance(error, psycopg2.errors.InsufficientPrivilege):
-        advice = "Name the role that owns the tables in database.url."
+        advice = "Set database.url to a URL with the role that owns the tables."
     return Finding("database", Level.PROBLEM, found, advice)
 
 
@@ -228,10 +228,10 @@ def _version(connection: Connection) -> Finding:
 
 def _encoding(connection: Connection) -> Finding:
     (encoding,) = _row(connection, "SHOW server_encoding")
-    if encoding in ("UTF8", "SQL_ASCII"):  # SQL_ASCII keeps the bytes, which are UTF-8
+    if encoding in ("UTF8", "SQL_ASCII"):  # with SQL_ASCII the server stores the bytes unchanged, and they are UTF-8
         return Finding("encoding", Level.OK, f"The encoding of the database is {encoding}.")
-    advice = "Create a database with TEMPLATE template0 ENCODING 'UTF8', and name it in database.url."
-    found = f"The encoding of the database is {encoding}: symbols with other characters cannot be stored."
+    advice = "Create a database with TEMPLATE template0 ENCODING 'UTF8', and set database.url to this database."
+    found = f"The encoding of the database is {encoding}: symbols with characters outside it cannot be stored."
     return Finding("encoding", Level.WARNING, found, advice)
 
 
@@ -252,26 +252,26 @@ def _rights(connection: Connection) -> Finding:
         (
             is_standby,
             "The server is read-only: it is a standby.",
-            "Name the primary server in database.url, or several hosts and target_session_attrs=read-write.",
+            "Set database.url to the primary server, or to several hosts with target_session_attrs=read-write.",
         ),
         (
             read_only_by is not None,
             f"Sessions are read-only: default_transaction_read_only is on for {scope}.",
-            f"Run `ALTER ROLE {role} SET default_transaction_read_only = off`, or name another server in database.url.",
+            f"Run `ALTER ROLE {role} SET default_transaction_read_only = off`, or set database.url to another server.",
         ),
         (
             not may_create,
-            f"The role {role} may not create tables.",
+            f"The role {role} has no right to create tables.",
             f"Let the owner of the database run `GRANT CREATE ON SCHEMA {schema_name or 'public'} TO {role}`.",
         ),
         (
             not has_dagster,
-            f"The role {role} may not create the schema `dagster`.",
+            f"The role {role} has no right to create the schema `dagster`.",
             f"Let the owner run `CREATE SCHEMA dagster AUTHORIZATION {role}`, or set database.dagster_url.",
         ),
         (
             not may_use_temporary,
-            f"The role {role} may not create temporary tables.",
+            f"The role {role} has no right to create temporary tables.",
             f"Let the owner of the database run `GRANT TEMPORARY ON DATABASE {name} TO {role}`.",
         ),
     )
@@ -279,17 +279,17 @@ def _rights(connection: Connection) -> Finding:
         if is_found:
             return Finding("rights", Level.PROBLEM, found, advice)
     if is_superuser:
-        advice = "Create a role without superuser rights that owns the database, and name it in database.url."
+        advice = "Create a role without superuser rights that owns the database, and use this role in database.url."
         return Finding("rights", Level.WARNING, f"The role {role} is a superuser.", advice)
-    return Finding("rights", Level.OK, f"The role {role} may create tables in the schema {schema_name}.")
+    return Finding("rights", Level.OK, f"The role {role} can create tables in the schema {schema_name}.")
 
 
 def _session(connection: Connection) -> Finding:
-    """Check that settings and locks of a session last, which a connection pooler may prevent."""
+    """Check that settings and locks of a session last. A connection pooler may discard them."""
     (limit,) = _row(connection, "SELECT setting FROM pg_settings WHERE name = 'lock_timeout'")
     if limit == SESSION["lock_timeout"]:
-        return Finding("session", Level.OK, "Settings of a session are kept.")
-    advice = "Name the server itself in database.url, without a connection pooler in between."
+        return Finding("session", Level.OK, "The settings of a session last: no connection pooler discards them.")
+    advice = "Set database.url to the server itself, without a connection pooler in between."
     return Finding("session", Level.PROBLEM, "A connection pooler discards the settings of a session.", advice)
 
 
@@ -302,7 +302,7 @@ def _timescaledb(connection: Connection) -> Finding:
         return Finding("timescaledb", Level.OK, f"TimescaleDB {available} is available and not installed yet.")
     if installed != available:
         advice = "Run `psql -X -c 'ALTER EXTENSION timescaledb UPDATE'` in this database."
-        found = f"The library is TimescaleDB {available}, the extension {installed}."
+        found = f"The TimescaleDB library has version {available}, but the extension has version {installed}."
         return Finding("timescaledb", Level.PROBLEM, found, advice)
     return Finding("timescaledb", Level.OK, f"TimescaleDB {installed} is installed.")
 
@@ -311,8 +311,9 @@ def _tables(connection: Connection) -> Finding:
     pending = migrations.pending(connection)
     if not pending:
         return Finding("tables", Level.OK, "The tables are up to date.")
-    found = f"{len(pending)} migrations are not applied yet, from {pending[0]} on."
-    return Finding("tables", Level.WARNING, found, "Run `titan10 migrate`; every command but doctor does so too.")
+    found = f"{len(pending)} migrations are not applied yet. The first of them is {pending[0]}."
+    advice = "Run `titan10 migrate`. Other commands that use the database also apply them."
+    return Finding("tables", Level.WARNING, found, advice)
 
 
 def _shared_schema(connection: Connection) -> Iterator[Finding]:
@@ -334,7 +335,7 @@ def _dagster_tables(url: str) -> Finding:
     if found == newest:
         return Finding("dagster", Level.OK, "Dagster's tables are up to date.")
     advice = "Stop `titan10 up` and run `titan10 migrate`."
-    return Finding("dagster", Level.PROBLEM, "Dagster's tables are of another version of Dagster.", advice)
+    return Finding("dagster", Level.PROBLEM, "Dagster's tables belong to another version of Dagster.", advice)
 
 
 def _row(connection: Connection, query: str) -> tuple[Any, ...]:
@@ -347,7 +348,7 @@ def _row(connection: Connection, query: str) -> tuple[Any, ...]:
 
 
 def _exchanges(settings: Settings) -> list[Finding]:
-    """Request the market list of each exchange, all at the same time, once and without retries."""
+    """Request the market list of each exchange once, without retries. All requests run at the same time."""
 
     async def check_all() -> list[list[Finding]]:
         checks = [_exchange(name, configured) for name, configured in settings.enabled.items()]
@@ -375,22 +376,25 @@ async def _exchange(name: str, configured: ExchangeSettings) -> list[Finding]:
     inactive = [market.symbol for market in resolution.markets if not market.active]
     if inactive:
         found = f"{', '.join(inactive)}: listed, but not traded now."
-        advice = f"Remove it from exchanges.{name}.symbols if its trading has ended."
+        advice = f"If the trading of a symbol has ended, remove the symbol from exchanges.{name}.symbols."
         findings.append(Finding(name, Level.WARNING, found, advice))
     return findings
 
 
 def _without(name: str, error: FetchError) -> str:
-    """Return the error's text without secrets and without the exchange's name, which already begins the line."""
+    """Return the error's text without secrets, and without the exchange's name at its start.
+
+    The line of a finding already begins with this name.
+    """
     return redacted(f"{error}").removeprefix(f"{name}:").removeprefix(name).strip()
 
 
 def _advice(error: FetchError, configured: ExchangeSettings) -> str:
     text = f"{error}".lower()
     if "certificate" in text:
-        return "Set SSL_CERT_FILE to the certificate of your authority."
+        return "Set SSL_CERT_FILE to a file with the certificates of your certificate authority."
     if configured.base_url:
-        return f"Check that {configured.base_url} answers; remove base_url to use the exchange itself."
+        return f"Check that {configured.base_url} answers, or remove base_url to use the exchange itself."
     if configured.proxy:
         return "Check the proxy of this exchange."
     return "Check the network; if the exchange blocks this address, set a proxy or `enabled = false`."

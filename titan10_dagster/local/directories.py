@@ -1,4 +1,4 @@
-"""The folders below the setting `data`. They hold passwords, logs and sockets: other accounts cannot read them."""
+"""The folders below the setting `data`. Other accounts cannot read them: they contain passwords, logs and sockets."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from tempfile import TemporaryFile
 from titan10_dagster.errors import SettingsError
 
 PRIVATE = 0o700
-# For root the embedded PostgreSQL runs as another account, which must be able to reach its own folder below `data`.
+# If root starts the embedded PostgreSQL, the server runs as another account. This account must be able to reach the
+# server's folder below `data`.
 PASSABLE = 0o711
 
 
 def ensure_directory(folder: Path) -> Path:
     """Create a folder below `data` and its missing parents, and return it.
 
-    New folders are private. Existing folders keep their rights, in case you share them on purpose.
+    New folders are private. The rights of existing folders do not change, because you may share them on purpose.
 
     Raises:
         SettingsError: the folder cannot be created, or no file can be written in it.

@@ -9,10 +9,10 @@ DONE, FAILED, MISUSED, NO_DATABASE, SHUT_OUT, INTERRUPTED = 0, 1, 2, 3, 4, 130
 EXIT_CODES = """\b
 Exit codes:
   0    done
-  1    something failed or is incomplete; what was done stays
+  1    something failed or is incomplete; completed work is kept
   2    invalid arguments or settings
   3    the database cannot be reached
-  4    the exchange blocks us: banned, refused, or its breaker is open
+  4    the exchange is blocked: it banned or refused requests, or its breaker is open
   130  interrupted"""
 
 

@@ -1,8 +1,8 @@
-"""The files that `titan10 export` writes, as one table of formats.
+"""The file formats of `titan10 export`, in the table FORMATS.
 
-Each file holds one series, is written in pieces, and gets its name when it is finished. The freqtrade format has the
-columns of its FeatherDataHandler (freqtrade/data/history/datahandlers, 2026.9). The vectorbt format has the columns
-that its CCXTData downloads (vectorbt/data/custom.py, 1.2).
+Each file contains one series. It is written in pieces, and gets its final name when it is complete. The format
+`freqtrade` has the columns of freqtrade's FeatherDataHandler (freqtrade/data/history/datahandlers, 2026.9). The format
+`vectorbt` has the columns that vectorbt's CCXTData downloads (vectorbt/data/custom.py, 1.2).
 """
 
 from __future__ import annotations
@@ -39,8 +39,9 @@ class Writer(Protocol):
 class Format:
     """A file format.
 
-    `file` returns the name of a series' file for exchange, symbol and timeframe. `shape` converts a table with the
-    columns time (timestamp[ms, UTC]), open, high, low, close, volume and, for rollups, candles.
+    `file` returns the file name for an exchange, a symbol and a timeframe. `shape` converts a table to the columns of
+    the format. The given table has the columns time (timestamp[ms, UTC]), open, high, low, close, volume and, for
+    rollups, candles. `open` returns a writer of the format.
     """
 
     name: str
@@ -49,16 +50,16 @@ class Format:
     open: Callable[[BinaryIO, pa.Schema], Writer]
 
     def write(self, path: Path, tables: Iterable[pa.Table], about: Mapping[str, Any] | None = None) -> bool:
-        """Write the tables one after the other, replacing an existing file. Return False if no table has a row.
+        """Write the tables one after the other, and replace an existing file. Return False if no table has a row.
 
-        `about`: JSON values for the key `titan10` of the schema's metadata. A CSV file has no such place.
+        `about`: JSON values for the key `titan10` of the schema's metadata. A CSV file has no metadata.
         """
         shaped = (_described(self.shape(table), about or {}) for table in tables if table.num_rows)
         first = next(shaped, None)
         if first is None:
             return False
         path.parent.mkdir(parents=True, exist_ok=True)
-        # A new name each time, because two exports must not write into one file.
+        # The temporary name is unique, because two exports must not write into one file.
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
         try:
             self._write(temporary, first, shaped)
@@ -79,7 +80,7 @@ class Format:
 
 
 def _described(table: pa.Table, about: Mapping[str, Any]) -> pa.Table:
-    """Add the key `titan10` to the metadata of the table; others, such as those of pandas, stay."""
+    """Return the table with the key `titan10` in its metadata. Other keys, such as `pandas`, stay."""
     return table.replace_schema_metadata({**(table.schema.metadata or {}), b"titan10": orjson.dumps(about)})
 
 
@@ -91,7 +92,10 @@ def _named(ending: str) -> Callable[[str, str, str], str]:
 
 
 def _freqtrade_file(exchange: str, symbol: str, timeframe: str) -> str:
-    """Return the file name of freqtrade's pair_to_filename. It lacks the exchange, which is in the folder's name."""
+    """Return the file name as freqtrade's pair_to_filename does.
+
+    The name does not contain the exchange, because freqtrade has a folder for each exchange.
+    """
     return f"{re.sub(r'[/ .@$+:]', '_', symbol)}-{timeframe}.feather"
 
 
@@ -100,7 +104,7 @@ def _freqtrade(table: pa.Table) -> pa.Table:
 
 
 def _vectorbt(table: pa.Table) -> pa.Table:
-    """Return a table that pandas reads as a frame with an index of times, in nanoseconds as in vectorbt's files."""
+    """Return a table that pandas reads as a frame with an index of times in nanoseconds, as in vectorbt's files."""
     values = table.select(_FREQTRADE[1:]).rename_columns([name.title() for name in _FREQTRADE[1:]]).to_pandas()
     frame = values.set_index(table["time"].to_pandas().dt.as_unit("ns").rename("Open time"))
     return pa.Table.from_pandas(frame)
@@ -109,7 +113,7 @@ def _vectorbt(table: pa.Table) -> pa.Table:
 def _csv(table: pa.Table) -> pa.Table:
     """Return the table with times in seconds and numbers as plain decimals.
 
-    Without this, pyarrow writes numbers from 1e10 on with an exponent, which many readers do not accept.
+    By itself, pyarrow writes numbers from 1e10 on with an exponent. Many programs do not accept an exponent.
     """
     table = table.set_column(0, "time", table["time"].cast(pa.timestamp("s", "UTC")))
     for number, field in enumerate(table.schema):
@@ -119,7 +123,7 @@ def _csv(table: pa.Table) -> pa.Table:
 
 
 def _plain_decimals(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return the shortest decimal that reads back as the same double, without an exponent."""
+    """Return each number as the shortest decimal that reads back as the same double, without an exponent."""
     texts = column.cast(pa.string())
     if not pa.compute.any(pa.compute.match_substring(texts, "e")).as_py():
         return texts

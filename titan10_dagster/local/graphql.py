@@ -1,4 +1,4 @@
-"""The queries that the commands send to the UI, by GraphQL over HTTP."""
+"""The GraphQL queries that the commands send to the UI over HTTP."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ class GraphQLError(Titan10Error):
 
 
 def run_query(url: str, query: str, **variables: Any) -> dict[str, Any]:
-    """Return the `data` of an answer of the UI at `url`.
+    """Send a query to the UI at `url`, and return the `data` of the answer.
 
     Raises:
-        GraphQLError: it does not answer, or rejects the query.
+        GraphQLError: the UI does not answer, or rejects the query.
     """
     body = json.dumps({"query": query, "variables": variables}).encode()
     request = urllib.request.Request(f"{url}/graphql", body, {"Content-Type": "application/json"})
@@ -75,9 +75,9 @@ def run_query(url: str, query: str, **variables: Any) -> dict[str, Any]:
 
 
 def make_pools(url: str, pools: Iterable[str]) -> None:
-    """Create the pools that do not exist yet, with a limit of 1; limits set in the UI stay.
+    """Create the pools that do not exist yet, with a limit of 1. Limits of existing pools do not change.
 
-    Dagster creates a pool when its first run is queued, and until then starts all runs at once.
+    Dagster creates a pool when the first run of the pool is queued. Until then Dagster starts all runs at once.
     """
     known = {limit["concurrencyKey"] for limit in run_query(url, POOLS)["instance"]["concurrencyLimits"]}
     for pool in sorted(set(pools) - known):
@@ -112,20 +112,23 @@ def launch_run(url: str, assets: Iterable[Sequence[str]]) -> str:
 
 
 def is_finished(url: str, run_id: str) -> bool:
-    """Return whether a run has ended, whatever its result; a run that does not exist has ended."""
+    """Return whether a run has ended, with any result. A run that does not exist counts as ended."""
     run = run_query(url, RUN, id=run_id)["runOrError"]
     return run["__typename"] != "Run" or run["status"] in ENDED
 
 
 def materialized(url: str, assets: Iterable[Sequence[str]]) -> dict[tuple[str, ...], bool]:
-    """Return for each of these assets whether it was ever materialized; assets that do not exist are left out."""
+    """Return for each of the given assets whether it was ever materialized. Assets that do not exist are left out."""
     keys = [{"path": list(key)} for key in assets]
     nodes = run_query(url, MATERIALIZED, keys=keys)["assetNodes"]
     return {tuple(node["assetKey"]["path"]): bool(node["assetMaterializations"]) for node in nodes}
 
 
 def failed_checks(url: str) -> list[str]:
-    """Return the asset checks that failed for any partition, as warning or error: `binance/candles complete`."""
+    """Return the asset checks that failed for any partition, as a warning or an error.
+
+    The texts have the form `binance/candles complete`.
+    """
     failed = []
     for node in run_query(url, CHECKS)["assetNodes"]:
         key = node["assetKey"]
@@ -137,7 +140,7 @@ def failed_checks(url: str) -> list[str]:
 
 
 def backfill_of(url: str, backfill_id: str) -> dict[str, Any]:
-    """Return a backfill as the UI has it: `status`, `numPartitions`, `error`, `runs`."""
+    """Return the state of a backfill from the UI, with the keys `status`, `numPartitions`, `error` and `runs`."""
     answer: dict[str, Any] = run_query(url, BACKFILL, id=backfill_id)["partitionBackfillOrError"]
     if answer["__typename"] != "PartitionBackfill":
         raise GraphQLError(f"There is no backfill {backfill_id}: {answer.get('message')}")

@@ -1,7 +1,7 @@
 """The database and the Dagster instance of a project folder. Every command uses this module to open them.
 
-`open_database` yields the database of database.url, or starts the embedded one. `prepare` creates DAGSTER_HOME below
-the data folder, with the project's dagster.yaml in it, and returns the environment variables for Dagster's processes.
+`open_database` yields the URL of database.url, or starts the embedded server. `prepare` creates DAGSTER_HOME below the
+data folder, with a link to the project's dagster.yaml. It returns the environment variables for Dagster's processes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Say: TypeAlias = Callable[[str], None]
 
 
 def embedded(settings: Settings, say: Say) -> EmbeddedPostgres | None:
-    """Return the embedded server of these settings, without starting it; None if the settings name a database."""
+    """Return the embedded server of the settings, without starting it. Return None if database.url is set."""
     if settings.database.url is not None:
         return None
     return EmbeddedPostgres(settings.data / "postgres", port=settings.server.postgres_port, say=say)
@@ -47,11 +47,11 @@ def open_database(settings: Settings, say: Say) -> Iterator[str]:
 
 @contextmanager
 def open_instance(settings: Settings, home: Path, say: Say) -> Iterator[str]:
-    """Yield the URL of the migrated database, with this process's environment set for Dagster's instance.
+    """Yield the URL of the migrated database. Meanwhile the environment variables of this process are set for Dagster.
 
     Raises:
         SettingsError: dagster.yaml is missing or wrong.
-        MigrationError: Dagster's tables have a different version than the installed Dagster.
+        MigrationError: Dagster's tables do not have the version of the installed Dagster.
     """
     from titan10_dagster.dagster_internals.schema import refuse_other_version
 
@@ -70,9 +70,9 @@ def open_instance(settings: Settings, home: Path, say: Say) -> Iterator[str]:
 
 @contextmanager
 def open_tables(settings: Settings, say: Say) -> Iterator[Database]:
-    """Yield the candles' database with its tables up to date.
+    """Yield the database of the candles, after its tables were created or updated.
 
-    Any command, such as `titan10 status`, may be the first one.
+    Every command does this, because a user may run any command first.
     """
     with open_database(settings, say) as url:
         migrate_all(settings, url)
@@ -81,9 +81,10 @@ def open_tables(settings: Settings, say: Say) -> Iterator[Database]:
 
 
 def migrate_all(settings: Settings, url: str) -> list[str]:
-    """Bring our tables up to date, and create the schema of Dagster's tables.
+    """Apply the migrations of Titan-10, and create the schema of Dagster's tables.
 
-    Settings and TimescaleDB policies are applied too. Return the names of the applied migrations.
+    Write the preferred exchanges and the TimescaleDB policies of the settings into the database. Return the names of
+    the applied migrations.
 
     Raises:
         DatabaseUnavailable: the server, or the server of database.dagster_url, does not answer.
@@ -95,7 +96,7 @@ def migrate_all(settings: Settings, url: str) -> list[str]:
     if dagsters == dagster_url(url):
         ensure_dagster_schema(url)
     else:
-        connect(dagsters).close()  # reported here as one sentence, not as Dagster's stack trace
+        connect(dagsters).close()  # a failure here is reported as one sentence; Dagster would print a stack trace
     applied = migrate(url)
     with closing(Database(url, max_connections=1)) as db:
         preferences.keep(db, settings.preferences)
@@ -104,7 +105,7 @@ def migrate_all(settings: Settings, url: str) -> list[str]:
 
 
 def prepare(settings: Settings, home: Path, url: str) -> dict[str, str]:
-    """Create DAGSTER_HOME and return the variables that name it, the project and its databases.
+    """Create DAGSTER_HOME. Return the environment variables with this folder, the project and its databases.
 
     Raises:
         SettingsError: the project folder has no dagster.yaml, or the data folder cannot be written to.
@@ -120,7 +121,7 @@ def prepare(settings: Settings, home: Path, url: str) -> dict[str, str]:
 
 
 def database_of_dagster(settings: Settings, url: str) -> str:
-    """Return the URL of Dagster's tables: database.dagster_url, or a schema of the candles' database."""
+    """Return the URL for Dagster's tables: database.dagster_url, or else a schema in the database of the candles."""
     configured = settings.database.dagster_url
     return sqlalchemy_url(configured.get_secret_value()) if configured else dagster_url(url)
 
@@ -128,11 +129,10 @@ def database_of_dagster(settings: Settings, url: str) -> str:
 def child_environment(variables: Mapping[str, str], base: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of a child process: `base` and `variables`, with bytecode files and unbuffered output."""
     environment = {**base, **variables, "PYTHONUNBUFFERED": "1"}
-    environment.pop(
-        "PYTHONDONTWRITEBYTECODE", None
-    )  # without bytecode files, imports of Dagster take three times as long
+    # Without bytecode files, imports of Dagster take three times as long.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     package_folder = Path(titan10_dagster.__file__).resolve().parents[1]
-    if "site-packages" not in package_folder.parts:  # processes of a clone may run in another folder
+    if "site-packages" not in package_folder.parts:  # in a clone, a child process may run in another folder
         paths = [str(package_folder), *filter(None, [base.get("PYTHONPATH")])]
         environment["PYTHONPATH"] = os.pathsep.join(paths)
     return environment
@@ -154,9 +154,9 @@ def refuse_wrong_configuration(home: Path) -> None:
 
 def _configuration_file(home: Path) -> Path:
     file = home / "dagster.yaml"
-    if not file.is_file():  # also if Docker created a folder of that name
+    if not file.is_file():  # if the file is missing, Docker may have created a folder with its name
         raise SettingsError(
-            f"There is no dagster.yaml in {home}, which configures Dagster: copy it from the repository."
+            f"There is no dagster.yaml in {home}: copy this configuration of Dagster from the repository."
         )
     return file
 

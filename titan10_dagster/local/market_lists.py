@@ -13,7 +13,7 @@ from contextlib import suppress
 from titan10_dagster.local.graphql import GraphQLError, is_finished, launch_run, materialized
 from titan10_dagster.local.instance import Say
 
-WAIT_SECONDS = 30.0  # for all lists, because an exchange that does not answer must not delay the start
+WAIT_SECONDS = 30.0  # for all lists together: an exchange that does not answer must not delay the start
 POLL_SECONDS = 0.5
 
 
@@ -29,7 +29,7 @@ def read_missing_lists(url: str, exchanges: Iterable[str], say: Say, *, go_on: C
     say(f"Reading the market lists of {', '.join(missing)} ...")
     runs = []
     for exchange in missing:
-        with suppress(GraphQLError):  # the check below then finds the list missing
+        with suppress(GraphQLError):  # the check below then reports the list as missing
             runs.append(launch_run(url, [(exchange, "markets")]))
     deadline = time.monotonic() + WAIT_SECONDS
     while go_on() and time.monotonic() < deadline and not _have_ended(url, runs):
@@ -44,7 +44,7 @@ def read_missing_lists(url: str, exchanges: Iterable[str], say: Say, *, go_on: C
 
 
 def _missing(url: str, exchanges: Iterable[str]) -> list[str]:
-    """Return the exchanges whose market list was never read. If the UI does not answer, return none of them."""
+    """Return the exchanges whose market list was never read. If the UI does not answer, return an empty list."""
     names = list(exchanges)
     try:
         found = materialized(url, [(name, "markets") for name in names])

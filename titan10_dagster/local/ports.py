@@ -1,4 +1,4 @@
-"""Free TCP ports of this machine."""
+"""A search for free TCP ports of this machine."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ ADDRESS = "127.0.0.1"
 
 
 def free_port(wanted: int = 0) -> int:
-    """Return `wanted` if it is free, else the next free port above it; 0: any free port."""
+    """Return the port `wanted` or, if it is taken, the next free port above it. `wanted` 0: return any free port."""
     candidates = [*range(wanted, min(wanted + 100, 65536)), 0] if wanted else [0]
     for port in candidates:
         with socket.socket() as probe:
-            # The same option as PostgreSQL's: connections of the last server that are still closing do not occupy the
-            # port.
+            # PostgreSQL sets the same option. With it, closing connections of an earlier server do not occupy the port.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((ADDRESS, port))

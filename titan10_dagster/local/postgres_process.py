@@ -18,12 +18,12 @@ from titan10_dagster.operate import process_ids
 START_SECONDS = 60  # crash recovery included
 STOP_SECONDS = 20
 _READY = "database system is ready to accept connections"  # this line is in the log of a server that was ready
-_STAMP = re.compile(r"^\d{4}-\d\d-\d\d \S+ \S+ \[\d+\] ", re.MULTILINE)  # the time and process of a log line
+_STAMP = re.compile(r"^\d{4}-\d\d-\d\d \S+ \S+ \[\d+\] ", re.MULTILINE)  # the time and process id of a log line
 
 
 @dataclass(frozen=True)
 class Postmaster:
-    """A server that runs in our folder."""
+    """The running server of a cluster, from its file postmaster.pid."""
 
     pid: int
     port: int
@@ -31,9 +31,10 @@ class Postmaster:
 
 
 class ServerProcess:
-    """The process that serves a cluster. There is at most one per cluster, started by any of our processes.
+    """The process that serves a cluster. A cluster has at most one such process; any process of Titan-10 may start it.
 
-    `port` 0 takes any free port. If another program uses the port, the next free one is taken, and `say` is called.
+    `port` 0: any free port. If another program uses the port, the server takes the next free port, and `say` reports
+    this port.
     """
 
     def __init__(self, files: ClusterFiles, port: int, say: Callable[[str], None]) -> None:
@@ -44,10 +45,10 @@ class ServerProcess:
     def start(self) -> None:
         """Start the server.
 
-        Try again if another program took its port meanwhile, or if children of a crashed server are still ending.
+        Try again if another program took the port meanwhile, or if children of a crashed server are still ending.
 
         Raises:
-            DatabaseUnavailable: it does not start; the text has the end of its log.
+            DatabaseUnavailable: the server does not start; the text contains the end of its log.
         """
         self._remove_stale_pid()
         deadline = time.monotonic() + START_SECONDS
@@ -74,16 +75,16 @@ class ServerProcess:
         return postmaster is not None and postmaster.ready
 
     def wait_while_starting_or_stopping(self) -> None:
-        """Wait for a server that runs but is not ready.
+        """Wait while a server runs that is not ready.
 
-        It is recovering or stopping, because the process that started or stopped it was killed.
+        This server is recovering or stopping: the process that started or stopped the server was killed.
         """
         deadline = time.monotonic() + START_SECONDS
         while (postmaster := self.postmaster()) and not postmaster.ready and time.monotonic() < deadline:
             time.sleep(0.1)
 
     def postmaster(self) -> Postmaster | None:
-        """Return the content of postmaster.pid, unless its process id belongs to another process now."""
+        """Return the content of postmaster.pid. Return None if its process id now belongs to another process."""
         try:
             lines = (self._files.cluster / "postmaster.pid").read_text().splitlines()
             pid = int(lines[0])
@@ -97,7 +98,7 @@ class ServerProcess:
         port = free_port(self._port)
         if self._port and port != self._port:
             self._say(f"Port {self._port} is taken: PostgreSQL listens on {port} this time (server.postgres_port).")
-        self._port = port  # its clients expect it at this port if it has to be started again
+        self._port = port  # if the server is started again, its clients expect the same port
         self._files.configure(port)
 
     def _begin_log(self) -> None:
@@ -132,9 +133,9 @@ class ServerProcess:
 
 
 def _is_server(pid: int, cluster: Path) -> bool:
-    """Return whether the process is a server of that cluster, by its arguments.
+    """Return whether the arguments of the process show that it is a server of the cluster.
 
-    In many containers even root cannot see the folder of the process.
+    In many containers even root cannot see the working folder of the process.
     """
     file = Path(f"/proc/{pid}/cmdline")
     try:

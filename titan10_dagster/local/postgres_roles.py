@@ -1,10 +1,12 @@
-"""The roles of the embedded PostgreSQL, and what each may do.
+"""The roles of the embedded PostgreSQL, and the rights of each role.
 
 | role | login | rights |
 |-|-|-|
-| postgres | with a password that only the server's account and root can read | superuser; used only here |
-| titan10 | with the password in the file `password` | owns its database, creates databases and roles; no superuser |
-| titan10_reader | none; logins are members of it | reads; takes no advisory locks; leaves connections to titan10 |
+| postgres | with a password that only the server's account and root can read | superuser; used only to set up roles |
+| titan10 | with the password in the file `password` | owns its database; creates databases and roles; no superuser |
+| titan10_reader | none; the roles of readers are members of this role | can read; cannot take advisory locks |
+
+Only titan10 and the superuser can use the reserved connections, so that readers cannot block Titan-10.
 
 A superuser could run programs on this machine (`COPY ... FROM PROGRAM`), so its password differs from titan10's.
 """
@@ -21,7 +23,7 @@ from titan10_dagster.errors import DatabaseUnavailable
 from titan10_dagster.store.database import Cursor, Database
 
 SUPERUSER = "postgres"
-# Functions with which any role could hold a lock that Titan-10 waits for.
+# The functions for advisory locks. With them, any role could hold a lock for which Titan-10 waits.
 _ADVISORY = """
 SELECT oid::regprocedure::text FROM pg_proc
 WHERE pronamespace = 'pg_catalog'::regnamespace AND proname ~ '^pg_(try_)?advisory_'
@@ -56,11 +58,10 @@ def keep_locks_for_owner(cursor: Cursor, owner: str) -> None:
 def separate_superuser_password(
     file: Path, url_with: Callable[[str], str], shared: str, write: Callable[..., None]
 ) -> str:
-    """Return the superuser's password.
+    """Return the superuser's password. If it is still the owner's password, replace it first.
 
-    Replace it first if it is still the owner's password. Servers created by version 0.1.0 have one password for both
-    roles. `url_with` returns the superuser's URL for a password, `write` writes a file that only the server's account
-    can read.
+    Servers created by version 0.1.0 have one password for both roles. `url_with` returns the superuser's URL for a
+    password. `write` writes a file that only the server's account can read.
     """
     if file.exists():
         return file.read_text()

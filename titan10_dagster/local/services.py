@@ -1,4 +1,4 @@
-"""The three processes of Dagster in a stack: their commands, how each is checked, and the addresses they listen on."""
+"""The three processes of Dagster in a stack: their commands, the checks that they answer, and their addresses."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class UiAddress:
 
 
 def dagster_services(data: Path, home: Path, module: str, ui: UiAddress) -> list[Service]:
-    """Return the services: the code server first, because the others need it, and the daemon last."""
+    """Return the services in the order of their start. The code server is first, because the other services need it."""
     code_socket = socket_path(data)
     workspace = _write_workspace(data / "dagster" / "workspace.yaml", code_socket)
     code_server = commands.code_server(code_socket, module=module, location=LOCATION, folder=home)
@@ -70,10 +70,10 @@ def ui_address(settings: Settings) -> UiAddress:
 
 
 def socket_path(data: Path) -> Path:
-    """Return the path of the code server's socket, which is the same at every start.
+    """Return the path of the code server's socket. The path is the same at every start.
 
-    With it the launcher finds the code server of a run. The socket is in a private folder, because with a port other
-    accounts of the machine could run code.
+    The launcher uses the path to find the code server of a run. The code server has a socket in a private folder and no
+    port, because through a port other accounts of the machine could run code.
     """
     name = hashlib.sha256(f"{socket.gethostname()} {data}".encode()).hexdigest()[:12]
     path = data / "dagster" / f"code-{name}.sock"
@@ -82,7 +82,7 @@ def socket_path(data: Path) -> Path:
     folder = Path(tempfile.gettempdir()) / f"titan10-{os.geteuid()}-{name}"
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.is_symlink() or folder.stat().st_uid != os.geteuid():
-        raise SettingsError(f"{folder} belongs to another account: move the project to a shorter path.")
+        raise SettingsError(f"{folder} belongs to another account. Move the project to a shorter path.")
     return folder / "code.sock"
 
 

@@ -1,9 +1,10 @@
 """The processes of `titan10 up`: PostgreSQL, the code server, the webserver and the daemon.
 
-The code server starts first, because the daemon fails the runs of a location that it cannot reach. While there is no
-code server, the daemon is paused. A process that dies is started again, after a pause that grows. Each process has a
-process group of its own, so that everything it started ends with it, also its runs. A watchdog ends the groups if this
-process is killed. Dagster's run retries launch lost runs again, which continue where they stopped.
+The code server starts first: if the daemon cannot reach the code server, the daemon marks its runs as failed. For the
+same reason the daemon is paused while no code server runs. A process that dies is started again after a pause, and the
+pause grows with each death. Each process has its own process group, so that all processes that it started end with it,
+including runs. If this process is killed, a watchdog ends the groups. Dagster's run retries launch lost runs again,
+and these runs continue where they stopped.
 """
 
 from __future__ import annotations
@@ -55,16 +56,16 @@ class Stack:
         self._children: list[Child] = []
         self._guard: Watchdog | None = None
         self._lock: StackLock | None = None
-        self.url = ""  # of the UI, after `start`
+        self.url = ""  # the URL of the UI, set by `start`
 
     def start(self) -> str:
         """Start everything and return the URL of the UI. After a failure everything is stopped again.
 
         Raises:
-            SettingsError: it runs already, the port of the UI is taken, `data` cannot be written to, or dagster.yaml
-                is wrong.
+            SettingsError: the stack runs already, the port of the UI is taken, `data` cannot be written to, or
+                dagster.yaml is wrong.
             DatabaseUnavailable, MigrationError: there is no usable database.
-            ProcessFailed: a process does not start; the text has the end of its log.
+            ProcessFailed: a process does not start; the text contains the end of its log.
         """
         self._lock = StackLock(ensure_directory(self._settings.data))
         try:
@@ -76,7 +77,7 @@ class Stack:
 
     @property
     def database_url(self) -> str:
-        """The URL of the candles' database, available after its start."""
+        """The URL of the candles' database, available after the database was started."""
         return self._database.url
 
     def ask_to_stop(self) -> None:
@@ -99,10 +100,10 @@ class Stack:
         """Keep everything running until `ask_to_stop`."""
         while not self._stopping.wait(TICK_SECONDS):
             self.tend()
-        self._say("Stopping. The next start continues with the runs that were under way.")
+        self._say("Stopping. The next start continues the unfinished runs.")
 
     def tend(self) -> None:
-        """Start processes again that have died since the last call."""
+        """Restart the processes that have died since the last call."""
         code_server, daemon = self._children[0], self._children[-1]
         was_away = not code_server.alive()
         if was_away:
@@ -122,8 +123,8 @@ class Stack:
 
         The order is: the processes that launch runs, the code server with its runs, the database.
 
-        Runs are killed, because Dagster would mark a step as failed if it ended at a signal. A run without a process is
-        run again at the next start.
+        Runs are killed by SIGKILL. If a run ended at another signal, Dagster would mark its step as failed. A run that
+        was killed is launched again at the next start.
         """
         self._stopping.set()
         end_all(self._children[1:], GRACE_SECONDS)
@@ -187,7 +188,7 @@ class Stack:
     # -- watching -----------------------------------------------------------------------------------------
 
     def _revive(self, child: Child) -> None:
-        """Start a dead process again when its pause is over."""
+        """If the process is dead and its pause has ended, start the process again."""
         if child.alive():
             return
         if child.process is not None:
@@ -195,7 +196,7 @@ class Stack:
             self._say(f"The {child.service.name} ended: starting it again in {pause:.0f} s ({child.log}).")
         if not child.pauses.are_over(time.monotonic()):
             return
-        with suppress(ProcessFailed):  # the next tick finds it dead, and the pause is longer
+        with suppress(ProcessFailed):  # the next tick finds the process dead, and the next pause is longer
             self._launch([child])
 
 

@@ -1,4 +1,4 @@
-"""The database of a stack: the embedded server, which is restarted when it dies, or the one of database.url."""
+"""The database of a stack: the embedded server, which is restarted when it dies, or the database of database.url."""
 
 from __future__ import annotations
 
@@ -13,21 +13,25 @@ from titan10_dagster.settings import Settings
 
 
 class StackDatabase:
-    """The embedded server of a stack, which is started again when it dies. A database of database.url is left alone."""
+    """The database of a stack.
+
+    If it is the embedded server, this class starts it, restarts it when it dies, and stops it. If database.url is set,
+    that server is neither started nor stopped.
+    """
 
     def __init__(self, settings: Settings, say: Say) -> None:
         self._settings = settings
         self._say = say
         self._pauses = Pauses()
         self._reported: set[str] = set()  # sentences reported since the server ended
-        self.server = embedded(settings, say)  # None: the settings name a database
+        self.server = embedded(settings, say)  # None: database.url is set
         self.url = ""
 
     def start(self) -> None:
-        """Start or join the server.
+        """Start or join the embedded server.
 
         Raises:
-            DatabaseUnavailable: it does not start.
+            DatabaseUnavailable: the server does not start.
         """
         if self.server is not None:
             self._say("Starting PostgreSQL ...")
@@ -38,14 +42,14 @@ class StackDatabase:
             self.url = self._settings.database.url.get_secret_value()
 
     def stop(self) -> None:
-        """Leave the server; it ends if no other process uses it."""
+        """Stop using the server. It is stopped if no other process uses it."""
         if self.server is not None:
             self.server.stop()
 
     def revive(self) -> bool:
-        """Start a dead server again when its pause is over; return whether it has another URL now.
+        """If the server is dead and its pause has ended, start the server again. Return whether its URL has changed.
 
-        The URL changes if another program took its port meanwhile.
+        The URL changes if another program took the server's port meanwhile.
         """
         if self.server is None or self.server.running():
             return False

@@ -1,4 +1,4 @@
-"""The lock of a data folder. It allows one stack at a time, and other commands find the running stack by it."""
+"""The lock file of a data folder. It allows one stack at a time. Other commands read it to find the running stack."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class RunningStack:
 
 
 def running_stack(data: Path) -> RunningStack | None:
-    """Return the stack that runs with this data folder."""
+    """Return the stack that runs with this data folder, or None."""
     path = data / "up.lock"
     if not path.exists():
         return None
@@ -39,12 +39,12 @@ class StackLock:
         """Take the lock.
 
         Raises:
-            SettingsError: another stack holds it; the text names its process.
+            SettingsError: another stack holds the lock; the text contains the process id of that stack.
         """
         self._handle = _take(data / "up.lock")
 
     def sign(self, url: str) -> None:
-        """Write this process and its UI into the lock file, for other commands."""
+        """Write the id of this process and the URL of its UI into the lock file, for other commands."""
         os.truncate(self._handle, 0)
         os.pwrite(self._handle, f"{os.getpid()} {url}\n".encode(), 0)
 
@@ -62,7 +62,7 @@ def _take(path: Path) -> int:
         owner = (os.read(handle, 200).decode().split() or ["unknown"])[0]
         os.close(handle)
         raise SettingsError(
-            f"titan10 runs here already, as process {owner} with the data in {path.parent}: stop that one first, or "
-            "give this one a folder of its own (setting `data`)."
+            f"titan10 already runs here, as process {owner} with the data in {path.parent}. Stop that process first, "
+            "or set `data` to another folder."
         ) from None
     return handle

@@ -1,4 +1,4 @@
-"""Supervised processes: each has its own process group, is watched, restarted, and ended completely."""
+"""Supervised processes. Each process has its own process group, which is watched, restarted and ended as a whole."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from titan10_dagster.errors import Titan10Error
 from titan10_dagster.local import watchdog
 
 LOG_BYTES = 20_000_000  # a larger log is copied to *.1 and emptied
-SETTLED_SECONDS = 60.0  # a process that ran this long is restarted at once when it dies
+SETTLED_SECONDS = 60.0  # if a process that ran longer dies, the pause before its restart is one second again
 LONGEST_PAUSE = 30.0
 KILL_SECONDS = 2.0
 
 
 class ProcessFailed(Titan10Error):
-    """A process ended while it was starting; the text has the end of its log."""
+    """A process ended while it was starting, or did not answer in time. The text contains the end of its log."""
 
 
 @dataclass(frozen=True)
 class Service:
-    """The command of a process, and the check that it answers."""
+    """A process to supervise: its command, and a function that returns whether the process answers."""
 
     name: str
     command: Sequence[str]
@@ -35,9 +35,10 @@ class Service:
 
 @dataclass
 class Pauses:
-    """The pause before a dead process is started again. It is longer each time, unless the process had run for a while.
+    """The pauses before a dead process is started again.
 
-    `now` is monotonic, in seconds.
+    The pause doubles with each death, up to LONGEST_PAUSE. After a run of more than SETTLED_SECONDS it is one second
+    again. `now` is a monotonic time in seconds.
     """
 
     started: float = 0.0
@@ -48,7 +49,7 @@ class Pauses:
         self.started = now
 
     def note_death(self, now: float) -> float:
-        """Return the seconds to wait before the process is started again."""
+        """Return how many seconds to wait before the process is started again."""
         self.deaths = 1 if now - self.started > SETTLED_SECONDS else self.deaths + 1
         pause = min(2.0 ** (self.deaths - 1), LONGEST_PAUSE)
         self.resume_at = now + pause
@@ -59,7 +60,10 @@ class Pauses:
 
 
 class Watchdog:
-    """A process that ends our process groups if this process is killed, and then runs `then` (see watchdog.py)."""
+    """A process that kills the watched process groups if this process is killed, and then runs the command `then`.
+
+    Its program is watchdog.py.
+    """
 
     def __init__(self, then: Sequence[str] = ()) -> None:
         self._process = subprocess.Popen(
@@ -78,7 +82,7 @@ class Watchdog:
         self._send(f"-{group}\n")
 
     def close(self) -> None:
-        """End the watchdog; call this when all groups are gone."""
+        """End the watchdog. Call this after all groups have ended."""
         if self._process.stdin is not None:
             self._process.stdin.close()
         self._process.wait(timeout=30)
@@ -128,7 +132,7 @@ class Child:
         """Wait until the service answers.
 
         Raises:
-            ProcessFailed: its process ended, or it does not answer in time.
+            ProcessFailed: the process ended, or the service does not answer in time.
         """
         deadline = time.monotonic() + seconds
         while go_on() and not self.service.answers():
@@ -147,13 +151,13 @@ class Child:
     def note_death(self) -> float:
         """End the remaining processes of the dead process's group.
 
-        Return the seconds to wait before starting it again.
+        Return how many seconds to wait before the process is started again.
         """
         self.end(grace=0)
         return self.pauses.note_death(time.monotonic())
 
     def pause(self) -> None:
-        """Stop the process and everything it started, until `go_on`."""
+        """Suspend the process and all processes that it started, until `go_on`."""
         if self.process is not None:
             watchdog.send(self.process.pid, SIGSTOP)
 
@@ -162,7 +166,7 @@ class Child:
             watchdog.send(self.process.pid, SIGCONT)
 
     def end(self, grace: float) -> None:
-        """End the process and everything it started: SIGTERM, and SIGKILL after `grace` seconds."""
+        """End the process and all processes that it started, with SIGTERM, and after `grace` seconds with SIGKILL."""
         if self.process is not None:
             end_all([self], grace)
 
@@ -173,7 +177,7 @@ def end_all(children: Sequence[Child], grace: float) -> None:
     deadline = time.monotonic() + grace
     for process in processes if grace else ():
         watchdog.send(process.pid, SIGTERM)
-        watchdog.send(process.pid, SIGCONT)  # a paused process would not receive SIGTERM
+        watchdog.send(process.pid, SIGCONT)  # a suspended process does not handle SIGTERM
     while time.monotonic() < deadline and any(_has_members(process) for process in processes):
         time.sleep(0.05)
     for child in children:
@@ -197,13 +201,16 @@ def _wait_for_the_kill(process: subprocess.Popen[bytes]) -> None:
 
 
 def _has_members(process: subprocess.Popen[bytes]) -> bool:
-    """Return whether the process's group has a living process; a zombie that was not waited for does not count."""
+    """Return whether the process's group has a living process.
+
+    `poll` reads the exit code of an ended process. Without this, the ended process would remain a group member.
+    """
     process.poll()
     return watchdog.send(process.pid, 0)
 
 
 def rotate(log: Path, limit: int = LOG_BYTES) -> None:
-    """Copy a log that is too long to *.1 and empty it; its writers append, so they are not affected."""
+    """If a log is too long, copy it to *.1 and empty it. Its writers are not affected, because they append."""
     if not log.exists() or log.stat().st_size < limit:
         return
     log.with_suffix(f"{log.suffix}.1").write_bytes(log.read_bytes())

@@ -1,4 +1,4 @@
-"""Functions that print tables and JSON on standard output. They make text from exchanges and databases harmless."""
+"""Functions that print tables and JSON on standard output. Control characters in texts are written as escapes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rich.text import Text
 
 from titan10_dagster.local.printable import printable
 
-PIPE_WIDTH = 250  # columns, for a pipe: it has no width, and its lines must not be cut
+PIPE_WIDTH = 250  # characters of a line in a pipe, which has no width of its own; lines must not be cut
 
 
 def print_json(value: Any) -> None:
@@ -24,7 +24,7 @@ def print_json(value: Any) -> None:
 
 
 def print_table(headers: Sequence[str], rows: Iterable[Sequence[Any]], *, numbers: Collection[str] = ()) -> None:
-    """Print rows below headers; the columns named in `numbers` are aligned to the right."""
+    """Print rows below headers. The columns whose headers are in `numbers` are aligned to the right."""
     table = Table(box=None, pad_edge=False)
     for header in headers:
         justify: Literal["left", "right"] = "right" if header in numbers else "left"
@@ -46,10 +46,13 @@ def counts(numbers: Mapping[str, int]) -> str:
 
 
 def day_range(first: date | None, last: date | None) -> str:
-    """Return two days as a phrase; empty if there are none."""
+    """Return two days as a phrase. Return an empty text if `first` is None."""
     return f"{first} to {last}" if first else ""
 
 
 def share(part: int, whole: int) -> str:
-    """Return a share in percent, rounded down, so that only the whole is "100.00%"; empty if the whole is zero."""
+    """Return a share in percent. Return an empty text if `whole` is zero.
+
+    The share is rounded down, so that only the whole is "100.00%".
+    """
     return f"{int(part * 10_000 / whole) / 100:.2f}%" if whole else ""

@@ -1,8 +1,8 @@
-"""Kill process groups when the parent process is gone, even if it was killed by SIGKILL, which it cannot handle.
+"""Kill process groups after the parent process has ended, even if SIGKILL ended the parent process.
 
 The script reads `+<process group>` and `-<process group>` from standard input, one per line. When the input ends, it
-kills the remaining groups and runs the command given in its arguments. It uses the standard library only, so that it
-starts quickly and needs little memory.
+kills the remaining groups and runs the command given in its arguments. The script imports only the standard library,
+so that it starts quickly and needs little memory.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import sys
 
 
 def send(group: int, what: int) -> bool:
-    """Send a signal to a group; return False if the group no longer has a process."""
+    """Send a signal to a group. Return False if the group no longer has a process."""
     try:
         os.killpg(group, what)
     except ProcessLookupError:
         return False
-    except PermissionError:  # what macOS reports for a group of zombies
+    except PermissionError:  # macOS reports this for a group of zombies
         return False
     return True
 

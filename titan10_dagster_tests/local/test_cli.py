@@ -129,7 +129,7 @@ def test_help_answers_at_once_and_documents_the_exit_codes() -> None:
         shown = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True).stdout
         busy.append(resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before)
     assert min(busy) < 0.3  # CPU seconds, because elapsed time is longer on a busy machine
-    assert "the exchange blocks us" in shown
+    assert "the exchange is blocked" in shown
     for name in ("up", "demo", "sandbox", "migrate", "backfill", "export", "status", "coverage"):
         assert re.search(rf"^  {name} ", shown, re.MULTILINE)
 

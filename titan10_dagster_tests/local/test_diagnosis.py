@@ -49,7 +49,7 @@ def test_2_no_configuration_of_dagster(site: Site) -> None:
     (site.folder / "dagster.yaml").unlink()
     found, advice = site.problem("project")
     assert found == f"There is no dagster.yaml in {site.folder}."
-    assert advice.startswith("Copy dagster.yaml of the repository")
+    assert advice.startswith("Copy dagster.yaml from the repository")
 
 
 def test_files_of_dagster_that_it_cannot_use_are_named(site: Site) -> None:
@@ -103,7 +103,7 @@ def test_4_a_standby_is_named_and_several_hosts_lead_to_its_primary(
         ),
         (
             "REVOKE TEMPORARY ON DATABASE {name} FROM PUBLIC, {role}",
-            "The role {role} may not create temporary tables.",
+            "The role {role} has no right to create temporary tables.",
             "GRANT TEMPORARY ON DATABASE {name} TO {role}",
         ),
     ],
@@ -143,7 +143,7 @@ def test_4_a_database_of_another_encoding(site: Site, postgres_url: str) -> None
         execute(postgres_url, f"DROP DATABASE {name}")
     assert (level, found) == (
         "warning",
-        "The encoding of the database is LATIN1: symbols with other characters cannot be stored.",
+        "The encoding of the database is LATIN1: symbols with characters outside it cannot be stored.",
     )
     assert "ENCODING 'UTF8'" in advice
 
@@ -163,7 +163,7 @@ def test_5_a_role_without_rights(site: Site, database_url: str) -> None:
         site.environment["TITAN10_DATABASE__URL"] = urlunsplit(parts._replace(netloc=netloc))
         problems = {entry[1]: entry[2] for entry in site.findings()["rights"]}
         assert problems == {
-            f"The role {role} may not create tables.": "Let the owner of the database run "
+            f"The role {role} has no right to create tables.": "Let the owner of the database run "
             f"`GRANT CREATE ON SCHEMA public TO {role}`."
         }
         assert site.exit_code == 1
@@ -220,7 +220,7 @@ def test_7_a_database_of_an_older_titan10(site: Site, database_url: str) -> None
     )
     ((level, found, advice),) = site.findings()["tables"]
     assert level == "warning"
-    assert found.startswith("1 migrations are not applied yet, from 00")
+    assert found.startswith("1 migrations are not applied yet. The first of them is 00")
     assert advice.startswith("Run `titan10 migrate`")
 
 
@@ -230,7 +230,7 @@ def test_8_tables_of_another_version_of_dagster(site: Site, database_url: str) -
     assert site.findings()["dagster"] == [("ok", "Dagster's tables are up to date.", "")]
     execute(database_url, "UPDATE dagster.alembic_version SET version_num = 'older'")
     found, advice = site.problem("dagster")
-    assert found == "Dagster's tables are of another version of Dagster."
+    assert found == "Dagster's tables belong to another version of Dagster."
     assert "titan10 migrate" in advice
 
 
@@ -252,7 +252,7 @@ def test_10_an_exchange_that_cannot_be_reached(site: Site, free_port: Callable[[
     site.write(url)
     found, advice = site.problem("binance")
     assert found
-    assert advice == f"Check that {url} answers; remove base_url to use the exchange itself."
+    assert advice == f"Check that {url} answers, or remove base_url to use the exchange itself."
 
 
 def test_11_a_misspelled_symbol(site: Site, exchange: str) -> None:
@@ -304,7 +304,7 @@ def test_13_a_data_folder_that_is_none(site: Site, data: str) -> None:
     site.environment["TITAN10_DATA"] = data
     found, advice = site.problem("disk")
     place = site.folder / data.removesuffix("/below")
-    assert found == f"{place} is a file or a link to nothing, and must be a folder."
+    assert found == f"{place} is a file or a broken link, but must be a folder."
     assert advice == "Remove it, or set `data` to a folder."
 
 

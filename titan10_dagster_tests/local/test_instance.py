@@ -97,7 +97,7 @@ def test_the_folder_of_dagster_follows_the_project(home: Path, tmp_path: Path) -
 
 
 def test_a_project_without_dagster_yaml_is_refused_with_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r"There is no dagster\.yaml in .*copy it from the repository"):
+    with pytest.raises(SettingsError, match=r"There is no dagster\.yaml in .*: copy .* from the repository"):
         prepare(settings_of(tmp_path, None), tmp_path, "postgresql://me@127.0.0.1:1/x")
 
 

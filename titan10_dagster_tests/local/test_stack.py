@@ -155,7 +155,7 @@ def test_every_daemon_is_healthy(up: Up) -> None:
 
 def test_a_second_one_in_the_same_folder_is_refused_and_names_the_first(up: Up) -> None:
     assert running_stack(up.home / ".titan10") == RunningStack(up.process.pid, up.url)
-    with pytest.raises(SettingsError, match=f"runs here already, as process {up.process.pid}"):
+    with pytest.raises(SettingsError, match=f"already runs here, as process {up.process.pid}"):
         Stack(titan10_settings.load(up.home), up.home, print).start()
     assert answers(up)
 

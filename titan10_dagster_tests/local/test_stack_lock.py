@@ -40,7 +40,7 @@ def test_a_second_stack_is_refused_until_the_first_process_is_killed(tmp_path: P
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
-        with pytest.raises(SettingsError, match=f"runs here already, as process {holder.pid}"):
+        with pytest.raises(SettingsError, match=f"already runs here, as process {holder.pid}"):
             StackLock(tmp_path)
         holder.kill()
     StackLock(tmp_path).release()

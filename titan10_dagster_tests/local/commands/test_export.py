@@ -256,7 +256,10 @@ def test_a_file_that_is_not_replaced_for_lack_of_candles_is_named(
     before = {path: path.read_bytes() for path in (tmp_path / "out").iterdir()}
     export(first=date(2020, 1, 1), last=date(2020, 1, 2), force=True)
     assert {path: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
-    assert f"{next(iter(before))} is from an earlier export. It stays, because this export has no candle of BTC/USDT." in messages
+    assert (
+        f"{next(iter(before))} is from an earlier export. It stays, because this export has no candle of BTC/USDT."
+        in messages
+    )
 
 
 @BOTH
