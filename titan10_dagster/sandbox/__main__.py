@@ -1,4 +1,4 @@
-"""`python -m titan10_dagster.sandbox`: serve the exchanges in a process of their own."""
+"""`python -m titan10_dagster.sandbox`: serve simulated exchanges in a separate process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from titan10_dagster.sandbox.venues.registry import VENUES
 
 
 def parsed_replays(texts: tuple[str, ...]) -> dict[tuple[str, str], Path]:
-    """Return (exchange, symbol) -> file of texts such as `binance:XRP/ETH=candles.csv.gz`. Raises ValueError."""
+    """Parse texts such as `binance:XRP/ETH=candles.csv.gz`. Return the file for each (exchange, symbol).
+
+    Raises ValueError if a text has another form.
+    """
     replays = {}
     for text in texts:
         where, equals, file = text.partition("=")
@@ -26,18 +29,20 @@ def parsed_replays(texts: tuple[str, ...]) -> dict[tuple[str, str], Path]:
 
 
 @click.command()
-@click.option("--exchange", "exchanges", multiple=True, type=click.Choice(list(VENUES)), help="All by default.")
+@click.option("--exchange", "exchanges", multiple=True, type=click.Choice(list(VENUES)), help="Default: all.")
 @click.option(
-    "--port", "ports", multiple=True, type=click.IntRange(0, 65535), help="In the order of --exchange; 0: any free one."
+    "--port", "ports", multiple=True, type=click.IntRange(0, 65535), help="In the order of --exchange; 0: a free port."
 )
-@click.option("--replay", "replays", multiple=True, metavar="EXCHANGE:SYMBOL=FILE", help="Serve real candles.")
+@click.option("--replay", "replays", multiple=True, metavar="EXCHANGE:SYMBOL=FILE", help="Serve candles of a file.")
 @click.option("--symbols", default=None, help="Symbols that each exchange lists, separated by commas.")
 @click.option("--limits/--no-limits", default=True, help="Enforce the exchanges' rate limits.")
-@click.option("--limit-factor", default=1.0, help="Scales what the limits allow.")
+@click.option(
+    "--limit-factor", metavar="FACTOR", default=1.0, help="Multiply the allowed usage of every rate limit by this."
+)
 @click.option("--ban-seconds", type=float, default=None, help="Length of every ban.")
-@click.option("--latency", default=0.0, help="Milliseconds added to every answer.")
-@click.option("--now", default=None, help="Time stands still at this instant (ISO 8601, UTC).")
-@click.option("--log", type=click.Path(path_type=Path), default=None, help="Append every request as JSON.")
+@click.option("--latency", default=0.0, help="Milliseconds by which every answer is delayed.")
+@click.option("--now", default=None, help="Stop the clock at this instant (ISO 8601, UTC).")
+@click.option("--log", type=click.Path(path_type=Path), default=None, help="Append every request to this file as JSON.")
 def main(
     exchanges: tuple[str, ...],
     ports: tuple[int, ...],
@@ -50,7 +55,7 @@ def main(
     now: str | None,
     log: Path | None,
 ) -> None:
-    """Exchanges to practise on, at http://127.0.0.1. Ctrl-C stops them."""
+    """Serve simulated exchanges at http://127.0.0.1. Ctrl-C stops the sandbox."""
     chosen = exchanges or tuple(VENUES)
     wanted = dict.fromkeys(chosen, None) | dict(zip(chosen, ports, strict=False))
     try:

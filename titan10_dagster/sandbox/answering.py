@@ -1,4 +1,4 @@
-"""Build the reply of one exchange to a request: limits, errors, candles or markets, then the faults that apply."""
+"""Build the reply of one exchange to a request: check the limits, select the rows, and apply the active faults."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _NAMES = {seconds: name for name, seconds in TIMEFRAMES.items()}
 
 @dataclass
 class Reply:
-    """The answer to a request, or what happens to the connection instead of an answer."""
+    """The answer to a request. If `wire` is set, it says how the connection fails."""
 
     status: int = 200
     body: bytes = b""
@@ -37,7 +37,7 @@ class Reply:
 
 
 def answer(site: Site, entry: Entry) -> Reply:
-    """Charge a request against the limits, return its reply, and record both in the request's log entry."""
+    """Count a request for the rate limits, and return its reply. Record cost and result in the log entry."""
     entry.path = site.venue.wire.route(entry.path, entry.query)
     kind = site.venue.wire.kind(entry.path)
     if kind is None:
@@ -76,9 +76,9 @@ def _requested(site: Site, entry: Entry) -> tuple[ServedSeries, CandleRequest]:
 
 
 def _within_depth(site: Site, series: ServedSeries, request: CandleRequest, now: int) -> CandleRequest:
-    """Return the request without the candles that the exchange no longer has.
+    """Return the request, limited to candles that the exchange still serves.
 
-    Raises Refused if the exchange rejects it.
+    Raises Refused if the exchange rejects the request because of its start.
     """
     venue, start = site.venue, request.start
     first = venue.candle_start(series.first_ms, request.seconds)
@@ -95,7 +95,7 @@ def _within_depth(site: Site, series: ServedSeries, request: CandleRequest, now:
 def _faulted(
     site: Site, entry: Entry, faults: list[Fault], series: ServedSeries | None, request: CandleRequest | None
 ) -> Reply:
-    """Apply the faults to a reply and return it. The first fault that replaces the whole answer wins."""
+    """Return the reply with all faults applied. If several faults replace the whole answer, the first of them wins."""
     answering, breaking = _of_stage(faults, "answer"), _of_stage(faults, "wire")
     if answering:
         reply = _answered_by(site, answering[0])
@@ -199,7 +199,7 @@ def _of_stage(faults: list[Fault], stage: Stage) -> list[Fault]:
 
 
 def _altered(request: CandleRequest, fault: Fault, venue: SandboxVenue, now: int) -> tuple[CandleRequest, int]:
-    """Return the request as the exchange reads it while a fault is set, and the time of its answer."""
+    """Return the request as an exchange with this fault understands it, and the time of the answer in epoch ms."""
     step = request.seconds * 1_000
     match fault.kind.name:
         case "page_third":

@@ -1,11 +1,11 @@
-"""The candle files that exchanges publish, made from the sandbox's own candles.
+"""The candle files that exchanges publish, built from the sandbox's own candles.
 
-Each exchange has a `Shelf`: where its files lie, how their rows are written and packed, and how it publishes digests.
-The table is written from the same public facts as the venue records, but separately. A mistake in either of them
-therefore fails a test.
+Each exchange has a `Shelf`: the paths of its files, the format of their rows and of the file, and the form of digests.
+This table was written from the same public facts as the client's archive records, but separately. If one of the two has
+a mistake, a test fails.
 
-A defect is a fault of a file that a test can switch on. `DEFECTS` lists them. Each was seen in a real archive or is an
-attack.
+A defect is a fault of a file that a test can switch on. `DEFECTS` lists all defects. Each defect was seen in a real
+archive, or is an attack.
 """
 
 from __future__ import annotations
@@ -31,31 +31,31 @@ _DAY_MS = 86_400_000
 _MINUTE_MS = 60_000
 _US_SINCE = 1_735_689_600_000  # 2025-01-01: Binance's spot files have microseconds from this day on
 
-_KEPT = 100  # stretches of candles
-_FILES_KEPT = 24  # packed files; a month of 1m candles has 2 MB
+_KEPT = 100  # largest number of cached stretches of candles
+_FILES_KEPT = 24  # largest number of cached files; the file of a month of 1m candles has 2 MB
 _packed_files: dict[object, bytes] = {}
-_caching = Lock()  # files are answered in several threads
-_FAST = 1  # zlib's level: a third of the time of the usual level
-_BOMB_MEGABYTES = 544  # above the size that the client unpacks
+_caching = Lock()  # several threads answer requests for files
+_FAST = 1  # zlib's compression level; it takes a third of the time of the default level
+_BOMB_MEGABYTES = 544  # more than the client unpacks
 Row = list[float]  # [ms, open, high, low, close, volume]
 
 DEFECTS: Mapping[str, str] = {
     "missing": "The file does not exist.",
-    "missing_digest": "The file exists, its digest file does not.",
+    "missing_digest": "The file exists, but its digest file does not.",
     "stale_digest": "The digest belongs to an earlier file.",
-    "replaced": "Other values than before; the digest fits.",
+    "replaced": "The values differ from an earlier download; the digest fits.",
     "truncated_rows": "The second half of the rows is missing; the digest fits.",
-    "truncated_bytes": "The second half of the bytes is missing; the digest belongs to the whole file.",
+    "truncated_bytes": "The second half of the bytes is missing; the digest belongs to the complete file.",
     "hole": "An hour is missing in the middle; the digest fits.",
     "no_day": "A whole day is missing in the middle, or half of a daily file; the digest fits.",
     "mixed_units": "The second half of the times is in microseconds.",
     "unsorted": "The newest row comes first.",
-    "duplicates": "Every row comes twice.",
-    "conflicts": "Ten rows come a second time with other values.",
+    "duplicates": "Every row is there twice.",
+    "conflicts": "Ten rows are there a second time with other values.",
     "off_grid": "Ten rows begin 14.789 seconds late.",
     "none": "Ten rows have the text None instead of a volume.",
-    "header": "A header where the archive has none, or no header where it has one.",
-    "microseconds": "Times in microseconds on every day.",
+    "header": "The file has a header although the archive has none, or the other way round.",
+    "microseconds": "All times are in microseconds.",
     "other_day": "The rows belong to the day before.",
     "html": "An HTML page with status 200.",
     "bomb": "A small file that unpacks to 544 MB.",
@@ -67,14 +67,15 @@ DEFECTS: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Shelf:
-    """The files of one exchange.
+    """The format of the archive files of one exchange.
 
     paths: regular expressions of the paths, with the groups `symbol` and `label` (YYYYMMDD, YYYY-MM-DD or YYYY-MM).
-    symbol: how a path spells base and quote.
-    row: the fields of one candle; `header` names them; None if the files have no header.
+    symbol: a function that spells base and quote as in a path.
+    row: a function that returns the fields of one candle. header: the header of the files, or None.
     hours: how many hours before midnight UTC the day of a label begins.
-    digest: what a digest's path has after the data file's path; None if there is no digest.
-    algorithm: the hash function of the digest. named: whether the line in the digest file also names the data file.
+    digest: the ending that turns the path of a file into the path of its digest; None if there are no digests.
+    algorithm: the hash function of the digest. named: whether the digest file also contains the name of the data file.
+    lag: how long after its end a day is published. absent: status and body of the answer if a file does not exist.
     """
 
     paths: tuple[str, ...]
@@ -112,9 +113,9 @@ def _okx(row: Row, micro: bool) -> Sequence[object]:
 
 
 def _seconds(order: str) -> Callable[[Row, bool], Sequence[object]]:
-    """Format a row: the time in seconds, then the values in `order`.
+    """Return a function that formats a row: the time in seconds, then the values in the order of `order`.
 
-    `order` has their initials: o, h, l, c, v, and q for the quote volume.
+    The letters of `order` are o, h, l, c, v, and q for the quote volume.
     """
 
     def row_of(row: Row, micro: bool) -> Sequence[object]:
@@ -249,17 +250,20 @@ class FileServer:
         self._rewritten: dict[str, set[int]] = {}
 
     def defect(self, kind: str, match: str = "", times: int | None = None) -> None:
-        """Give the files whose path contains `match` this defect. `times` limits it to that many requests."""
+        """Add a defect to the files whose path contains `match`. `times`: only the next so many requests show it."""
         if kind not in DEFECTS:
             raise ValueError(f"{kind!r} is not a defect of a file; choose one of {', '.join(DEFECTS)}")
         self._defects.append(_Defect(kind, match, times))
 
     def rewrite(self, symbol: str, times_ms: Iterable[int]) -> None:
-        """From now on the files have another volume for these candles (starts, epoch ms) than the exchange's API."""
+        """Change the volume of the given candles in all files; the exchange's API keeps the old volume.
+
+        `times_ms`: the starts of the candles in epoch ms.
+        """
         self._rewritten.setdefault(symbol, set()).update(times_ms)
 
     def clear(self) -> None:
-        """Remove all defects."""
+        """Remove all defects and rewritten volumes."""
         self._defects.clear()
         self._rewritten.clear()
 
@@ -268,7 +272,7 @@ class FileServer:
         return self._data_path(path.lstrip("/")) is not None
 
     def note(self, path: str) -> None:
-        """Add the request to `served`. The server does so when a request arrives, before threads make the answers."""
+        """Add the path of a request to `served`. The server calls this when it receives the request."""
         self.served.append(path.lstrip("/"))
 
     def answer(self, path: str) -> FileReply:
@@ -304,7 +308,7 @@ class FileServer:
         return kinds
 
     def _standing(self, path: str) -> set[str]:
-        """Return the defects that change the digest of a file. This call does not reduce the number of strikes left."""
+        """Return the active defects of a file, for its digest. Unlike `_striking`, do not count a request."""
         kinds = set()
         for defect in self._defects:
             if defect.match in path and defect.left != 0:
@@ -315,7 +319,7 @@ class FileServer:
         return FileReply(*self.shelf.absent)
 
     def _data_path(self, path: str) -> str | None:
-        """Return the path of the data file that a path refers to; None if the archive has no such file."""
+        """Return the path of the data file for the path of a data file or digest; None for other paths."""
         suffix = self.shelf.digest
         candidates = [path]
         if suffix and path.endswith(suffix):
@@ -357,7 +361,7 @@ class FileServer:
     def _rows(self, symbol: str, start: int, end: int) -> list[Row]:
         """Return the candles of a stretch.
 
-        The most recent stretches are cached, because a file and its digest both need them.
+        Recent stretches are cached, because a file and its digest need the same candles.
         """
         key = (symbol, start, end)
         with _caching:
@@ -368,10 +372,10 @@ class FileServer:
             return self._kept[key]
 
     def _packed_once(self, path: str, rows: list[Row], defects: set[str]) -> bytes:
-        """Return the packed file. Recent files are cached: a file and its digest need the same bytes.
+        """Return the packed file. Recent files are cached, because a file and its digest need the same bytes.
 
-        Packing a month takes a second. All servers of the process share the files, because sandboxes with the same
-        candles have the same files.
+        Packing the file of a month takes a second. All servers of the process share the cache, because sandboxes with
+        the same candles have the same files.
         """
         digest = hashlib.blake2b(np.asarray(rows).tobytes()).digest()
         key = (self.site.venue.id, path, frozenset(defects), digest)
@@ -456,7 +460,7 @@ def _zipped(members: Mapping[str, bytes], defects: set[str]) -> bytes:
         return _zip_bomb(next(iter(members)))
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in members.items():
-            entry = zipfile.ZipInfo(name, (2024, 1, 1, 0, 0, 0))  # fixed, so that the file has the same bytes each time
+            entry = zipfile.ZipInfo(name, (2024, 1, 1, 0, 0, 0))  # a fixed date, so that the bytes are always equal
             archive.writestr(entry, content, zipfile.ZIP_DEFLATED, _FAST)
         if "two_members" in defects:
             archive.writestr("another.csv", b"1,2,3")

@@ -1,4 +1,4 @@
-"""Changes to the candles of one symbol after they were computed: restated, absent, rescaled or shifted candles."""
+"""Changes to the computed candles of one symbol: restated, absent, rescaled or shifted candles."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from titan10_dagster.sandbox.truth import DAY_MS, Floats, RawCandles, Values
 
 
 class Rescaling(NamedTuple):
-    """Factors for prices and volumes from `start` until `end` (None: without end), as after a redenomination."""
+    """Factors for the prices and volumes of candles in [start, end), as after a redenomination. `end` None: no end."""
 
     start: int
     end: int | None
@@ -19,7 +19,7 @@ class Rescaling(NamedTuple):
 
 
 class Shift(NamedTuple):
-    """A delay, in milliseconds, of the start of all candles in [start, end)."""
+    """A delay of `ms` milliseconds for the start of all candles in [start, end)."""
 
     start: int
     end: int
@@ -36,11 +36,11 @@ class Changes:
         self._shifts: list[Shift] = []
 
     def restate(self, at_ms: int, units: Floats | None) -> None:
-        """Give the candle at `at_ms` these values (open to volume) in the source's unit; None removes it."""
+        """Give the candle at `at_ms` new values (open to volume) in the source's unit. None removes the candle."""
         self._restated[at_ms] = units
 
     def restated_times(self) -> list[int]:
-        """Return the times of the candles that were restated, including those that exist only because of it."""
+        """Return the times of all restated candles. A restatement can also add a candle."""
         return [at for at, values in self._restated.items() if values is not None]
 
     def rescale(self, rescaling: Rescaling) -> None:
@@ -50,11 +50,11 @@ class Changes:
         self._shifts.append(shift)
 
     def hide(self, start_ms: int, end_ms: int) -> None:
-        """Remove the candles that start in [start, end), restated ones too."""
+        """Remove the candles that start in [start, end), including restated candles."""
         self._absent.add((start_ms, end_ms))
 
     def show(self, start_ms: int, end_ms: int) -> None:
-        """Return the candles that `hide` removed with the same bounds."""
+        """Restore the candles that `hide` removed with the same bounds."""
         self._absent.discard((start_ms, end_ms))
 
     def applied(self, raw: RawCandles, day: int) -> RawCandles:
@@ -101,7 +101,10 @@ class Changes:
 
 
 def _in_units(changed: Floats, before: Values) -> Values:
-    """Round to the source's unit if it has one. A value above zero stays above zero."""
+    """Return the changed values, rounded to the source's unit if the source has a unit.
+
+    A value above zero stays above zero.
+    """
     if before.dtype.kind == "f":
         return changed
     return np.where(before > 0, np.maximum(np.rint(changed), 1), 0).astype(np.int64)

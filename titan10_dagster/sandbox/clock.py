@@ -1,4 +1,4 @@
-"""The sandbox's own time, which can be stopped and moved."""
+"""The sandbox's own clock, which can be stopped and moved."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 
 def instant_ms(text: str | int | float | datetime) -> int:
-    """Convert an aware datetime, ISO 8601 text (UTC unless it names a zone) or a number to epoch milliseconds."""
+    """Return a datetime, an ISO 8601 text or a number as epoch milliseconds. Without a time zone, the time is UTC."""
     if isinstance(text, (int, float)):
         return int(text)
     if isinstance(text, str):
@@ -38,7 +38,7 @@ class Clock:
         self._fixed = ms
 
     def run_from(self, ms: int) -> None:
-        """Let the clock run, starting at this time."""
+        """Set the clock to `ms`, and let the clock run from there."""
         self._fixed, self._offset = None, 0
         self._offset = ms - self.now_ms()
 

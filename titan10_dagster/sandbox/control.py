@@ -1,13 +1,19 @@
-"""The sandbox's own endpoints, on every exchange's port under /_sandbox/.
+"""The control endpoints of the sandbox. Each exchange has them on its own port, below /_sandbox/.
 
-GET, POST, DELETE faults     list, set one (JSON: kind and options), clear
-GET faults/kinds             the table of kinds
-GET, DELETE requests         the log (?since=<number> for newer entries), clear it
-GET, POST, DELETE limits     highest usage; {"enforce", "factor", "ban_seconds"}; reset the counts
-GET, POST clock              {"now", "running"}; {"now": ISO or ms or null, "run": bool} or {"shift": seconds}
-POST latency                 {"ms": 100} for every answer
-GET truth                    ?symbol=&start=&end=&timeframe=1m, rows of [ms, o, h, l, c, v]
-GET venue                    what this exchange is, symbols and sources
+GET faults           list the active faults
+POST faults          set a fault (JSON: kind and options)
+DELETE faults        remove all faults
+GET faults/kinds     list the kinds of faults
+GET requests         list the logged requests; ?since=<number>: only requests from this number on
+DELETE requests      clear the log of requests
+GET limits           report the highest usage of each rate limit
+POST limits          change the limits and reset the counts (JSON: "enforce", "factor", "ban_seconds")
+DELETE limits        reset the counts
+GET clock            report the time as {"now": ms}
+POST clock           {"now": ISO, ms or null (real time), "run": bool}, or {"shift": seconds}
+POST latency         delay every answer by {"ms": 100}
+GET truth            list the candles for ?symbol=&start=&end=&timeframe=1m, as rows of [ms, o, h, l, c, v]
+GET venue            describe this exchange, its symbols, and the sources of these facts
 """
 
 from __future__ import annotations
@@ -23,7 +29,7 @@ PREFIX = "/_sandbox/"
 
 
 class NoSuchControl(LookupError):
-    """There is no such endpoint."""
+    """A request for a control endpoint that does not exist."""
 
 
 def control(site: Site, method: str, path: str, query: Mapping[str, str], body: Mapping[str, Any]) -> Any:

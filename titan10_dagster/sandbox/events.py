@@ -1,4 +1,4 @@
-"""Permanent events of markets and candles: each fault of stage `truth` is one function in this module.
+"""Permanent events of markets and candles. Each function is the event of one fault of stage `truth`.
 
 An event happens at once, or when the sandbox's clock reaches its option `at`. Instants are ISO 8601 or epoch ms.
 """
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def happen(site: Site, fault: Fault) -> None:
-    """Carry out the event of a fault. Raises ValueError if an option is missing."""
+    """Apply the event of a fault to the exchange. Raises ValueError if an option is missing."""
     _EVENTS[fault.kind.name](site, fault)
     for symbol in site.series if fault.symbol is None else [fault.symbol]:
         site.forget_pages(symbol)
@@ -73,7 +73,7 @@ def _delist(site: Site, fault: Fault) -> None:
 def _relist(site: Site, fault: Fault) -> None:
     series, at = _one(site, fault), _instant(fault, "time", site)
     if series.instrument.delisted_ms is None:
-        raise ValueError(f"{fault.symbol} trades: the event 'relist' needs a delisted symbol")
+        raise ValueError(f"{fault.symbol} is not delisted: the event 'relist' needs a delisted symbol")
     site.closed_markets.pop(series.instrument.symbol, None)
     site.change(series, replace(series.instrument, spells=(*series.instrument.spells, (at, None))))
     if fault.options["prices"] != 1.0:
@@ -124,7 +124,7 @@ def _stretch(fault: Fault) -> tuple[int, int]:
 
 
 def _instant(fault: Fault, name: str, site: Site | None = None) -> int:
-    """Return an option that is a time. If a site is given, its current time is the default."""
+    """Return the option `name` as an instant in epoch ms. With a `site`, the default is the site's current time."""
     given: Any = fault.options[name]
     if given is None and site is not None:
         return site.clock.now_ms()
@@ -134,9 +134,9 @@ def _instant(fault: Fault, name: str, site: Site | None = None) -> int:
 
 
 def _other_values(series: ServedSeries, at_ms: int) -> list[float]:
-    """Return different but valid values for a candle: the close becomes the high, and the volume doubles."""
+    """Return other, valid values for a candle: its close becomes its high, and its volume doubles."""
     rows = series.rows(at_ms, at_ms + 1, series.source.seconds)
     if len(rows) == 0:
-        raise ValueError(f"there is no candle at {at_ms} to restate; give it values")
+        raise ValueError(f"there is no candle at {at_ms} to take values from; set `values` in the fault")
     _, opened, high, low, _, volume = rows[0].tolist()
     return [opened, high, low, high, volume * 2]

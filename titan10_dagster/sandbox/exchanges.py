@@ -1,4 +1,4 @@
-"""The exchanges of a sandbox without the HTTP server: their sites, and the methods with which tests control them."""
+"""The exchanges of a sandbox without the HTTP server, and the methods that tests use to control them."""
 
 from __future__ import annotations
 
@@ -23,14 +23,16 @@ class Exchanges:
     """The exchanges of a sandbox, with the methods that control them.
 
     `clock`: None (real time), an aware datetime (the clock stands still) or a function that returns the time.
-    `enforce_limits`: refuse requests beyond the exchange's rate limits (usage is counted in any case);
-    `limit_factor` scales what is allowed, `ban_seconds` replaces the length of every ban, `limit_clock` is the clock of
-    the limits, in epoch seconds.
-    `latency`: seconds added to every answer. `replay`: file of real candles for (exchange, symbol).
-    `symbols`: what an exchange lists instead of its default. `trading`: the period, or the periods, in which (exchange,
-    symbol) trades there; before its first listing the exchange does not know it. `edges`: how an exchange reads the
-    bounds of a request if its documentation leaves that open. `closed_markets`: the answer to a request for candles of
-    a delisted market, see `SandboxVenue`. `log`: a file to which every request is appended as a line of JSON.
+    `enforce_limits`: whether requests above the exchange's rate limits are refused. Usage is always counted.
+    `limit_factor`: factor for the allowed usage of every limit. `ban_seconds`: the length of every ban.
+    `limit_clock`: the clock of the limits, in epoch seconds.
+    `latency`: seconds by which every answer is delayed. `replay`: the file of real candles for each (exchange, symbol).
+    `symbols`: the listed symbols of an exchange, in place of its default list.
+    `trading`: the period or periods in which each (exchange, symbol) trades. Before the first period the exchange does
+    not know the symbol.
+    `edges`: how an exchange understands the bounds of a request, if its documentation does not say.
+    `closed_markets`: the answer to a request for candles of a delisted market, see `SandboxVenue`.
+    `log`: a file to which every request is appended as a line of JSON.
     """
 
     def __init__(
@@ -49,14 +51,14 @@ class Exchanges:
         edges: Mapping[str, Edges] | None = None,
         closed_markets: Mapping[str, ClosedMarket] | None = None,
         log: Path | None = None,
-        cache_bytes: int = 512 * 1024 * 1024,  # cached answers: 90 days of 20 symbols, for a benchmark
+        cache_bytes: int = 512 * 1024 * 1024,  # enough to cache 90 days of 20 symbols, as a benchmark needs
     ) -> None:
         self.clock = Clock(clock)
         files = replay or {}
         chosen = list(venues)
         for exchange, symbol in files:
             if exchange not in chosen:
-                raise ValueError(f"replay of {symbol} on {exchange}, which is not among {', '.join(chosen)}")
+                raise ValueError(f"replay of {symbol} on {exchange}: only {', '.join(chosen)} are served")
         self.sites: dict[str, Site] = {}
         for name in chosen:
             played = _variant(venue(name), (edges or {}).get(name), (closed_markets or {}).get(name))
@@ -83,7 +85,7 @@ class Exchanges:
             )
 
     def fault(self, exchange: str, kind: str, **options: Any) -> dict[str, Any]:
-        """Set a fault, see faults.FAULT_KINDS. Raises ValueError, which lists what is allowed."""
+        """Set a fault of a kind in faults.FAULT_KINDS. Raises ValueError, with the allowed names, for unknown names."""
         return self.site(exchange).fault(kind, **options).described()
 
     def clear_faults(self, exchange: str | None = None) -> None:
@@ -98,7 +100,7 @@ class Exchanges:
         self.site(exchange).journal.clear()
 
     def limits(self, exchange: str) -> dict[str, Any]:
-        """Return the highest usage of each limit, violations and bans, see limits.Governor.report."""
+        """Return the highest usage, the violations and the bans of each limit, see limits.Governor.report."""
         return self.site(exchange).governor.report()
 
     def set_limits(
@@ -110,7 +112,7 @@ class Exchanges:
     def truth(
         self, exchange: str, symbol: str, start: datetime | int, end: datetime | int, timeframe: str = "1m"
     ) -> Floats:
-        """Return finished candles of the half-open range, with replays and events: (n, 6), times in epoch ms."""
+        """Return the finished candles in [start, end), with replays and events: (n, 6), times in epoch ms."""
         return self.site(exchange).truth(symbol, instant_ms(start), instant_ms(end), timeframe)
 
     def set_latency(self, seconds: float, exchange: str | None = None) -> None:
@@ -118,14 +120,14 @@ class Exchanges:
             site.latency = seconds
 
     def site(self, exchange: str) -> Site:
-        """Return one exchange. Raises ValueError, which lists the exchanges."""
+        """Return one exchange. Raises ValueError, with the served exchanges, if it is not served."""
         if exchange not in self.sites:
-            raise ValueError(f"{exchange!r} is not served here; {', '.join(self.sites)} are")
+            raise ValueError(f"{exchange!r} is not served here; served are {', '.join(self.sites)}")
         return self.sites[exchange]
 
 
 def _variant(played: SandboxVenue, edges: Edges | None, closed_market: ClosedMarket | None) -> SandboxVenue:
-    """Return the venue with different assumptions about the points that its documentation leaves open."""
+    """Return the venue with other assumptions about behaviour that its documentation does not describe."""
     if edges is not None:
         played = replace(played, wire=replace(played.wire, edges=edges))
     return played if closed_market is None else replace(played, closed_market=closed_market)

@@ -1,11 +1,16 @@
 """Faults that tests can switch on: the table of all errors that a sandbox exchange can produce.
 
-A fault is described by JSON (or keyword arguments) of which only `kind` is required:
-`count`: how many requests it affects (default: all until it is cleared); `probability` and `seed`: it affects requests
-at random; `after`: the number of matching requests that pass first; `lasts`: seconds until it ends; `symbol`: the
-unified symbol that it concerns; `path`: the requests that it affects, "candles" (the default), "markets", "any", or a
-part of the path; and the options of its kind. A fault of stage `truth` is an event (`events`): it happens once, at the
-sandbox's time `at` (now).
+A fault is described by JSON or by keyword arguments. Only `kind` is required. All kinds have these options:
+
+- `count`: the number of requests that the fault affects (default: all requests until the fault is cleared)
+- `probability` and `seed`: the fault affects requests at random
+- `after`: the number of matching requests that the fault does not affect at first
+- `lasts`: seconds until the fault ends
+- `symbol`: the unified symbol that the fault affects
+- `path`: the requests that the fault affects: "candles" (the default), "markets", "any", or a part of the path
+
+Each kind has further options. A fault of stage `truth` is an event (`events.py`): it happens once, when the sandbox's
+clock reaches the option `at` (default: now).
 """
 
 from __future__ import annotations
@@ -24,7 +29,7 @@ Stage = Literal["delay", "wire", "answer", "page", "rows", "markets", "truth"]
 
 @dataclass(frozen=True)
 class FaultKind:
-    """One kind of fault. `stage` is the step at which it strikes; `options` are its own options with their defaults."""
+    """A kind of fault. `stage`: the step of an answer that the fault changes. `options`: its options and defaults."""
 
     name: str
     stage: Stage
@@ -38,7 +43,7 @@ class FaultKind:
 
 @dataclass
 class Fault:
-    """An active fault. `struck` counts how often it has struck."""
+    """An active fault. `seen`: the number of matching requests. `struck`: the number of affected requests."""
 
     id: int
     kind: FaultKind
@@ -58,7 +63,7 @@ class Fault:
         self.random = random.Random(self.seed)
 
     def strikes(self, path: str, kind: str | None, symbol: str | None) -> bool:
-        """Return whether the fault strikes this request, and count the strike."""
+        """Return whether the fault affects this request, and count the request."""
         if not self._concerns(path, kind, symbol) or self._spent():
             return False
         self.seen += 1
@@ -99,10 +104,10 @@ class Faults:
         self._next = 1
 
     def add(self, kind: str, **options: Any) -> Fault:
-        """Set a fault. Raises ValueError, which lists what is allowed."""
+        """Set a fault. Raises ValueError, with the allowed names, if the kind or an option is unknown."""
         known = FAULT_KINDS.get(kind)
         if known is None:
-            raise ValueError(f"no fault is called {kind!r}; there are {', '.join(FAULT_KINDS)}")
+            raise ValueError(f"there is no fault {kind!r}; choose one of {', '.join(FAULT_KINDS)}")
         fault = _fault(self._next, known, options)
         self._next += 1
         self._faults.append(fault)
@@ -144,7 +149,7 @@ def _fault(number: int, kind: FaultKind, given: Mapping[str, Any]) -> Fault:
 
 
 def _at(rows: list[Row], fault: Fault) -> Row | None:
-    """Return the row at the option `index`, or the middle row if it is None."""
+    """Return the row at the option `index` (default: the middle row), or None if there is no such row."""
     index = fault.options.get("index")
     if not rows or (index is not None and not -len(rows) <= index < len(rows)):
         return None
@@ -204,7 +209,7 @@ def _emptied(rows: list[Row], fault: Fault) -> list[Row]:
 
 
 def _off_grid(rows: list[Row], fault: Fault) -> list[Row]:
-    """Shift one row, or `rows` rows in the middle."""
+    """Shift the time of one row, or of `rows` rows in the middle."""
     count = fault.options["rows"]
     if count is None:
         row = _at(rows, fault)
@@ -218,7 +223,7 @@ def _off_grid(rows: list[Row], fault: Fault) -> list[Row]:
 
 
 def _junk(text: str) -> Callable[[list[Row], Fault], list[Row]]:
-    """Replace a row by this text."""
+    """Return a change that replaces a row by `text`."""
 
     def change(rows: list[Row], fault: Fault) -> list[Row]:
         row = _at(rows, fault)
@@ -232,7 +237,7 @@ def _junk(text: str) -> Callable[[list[Row], Fault], list[Row]]:
 def _negative_time(rows: list[Row], fault: Fault) -> list[Row]:
     row = _at(rows, fault)
     if row is not None:
-        row.time = -1_000  # ms; an exchange that counts in seconds sends -1
+        row.time = -1_000  # in ms; an exchange whose unit is seconds sends -1
     return rows
 
 
@@ -260,7 +265,7 @@ def _empty_dropped(rows: list[Row], fault: Fault) -> list[Row]:
 
 
 def _empty_filled(rows: list[Row], fault: Fault) -> list[Row]:
-    """Put a flat row into each missing minute between two rows."""
+    """Insert a flat row for each missing minute between two rows."""
     filled: list[Row] = []
     for row in rows:
         while filled and filled[-1].time + 60_000 < row.time:
@@ -294,14 +299,14 @@ FAULT_KINDS: Mapping[str, FaultKind] = {
             "stall", "wire", "Half an answer, then silence for `seconds`, then a reset.", {"seconds": 30.0}
         ),
         FaultKind(
-            "short_body", "wire", "The connection closes in the middle of a body of announced length."
+            "short_body", "wire", "The connection closes in the middle of a body whose length was announced."
         ),
         FaultKind("outage", "wire", "Every request of any kind is reset.", path="any"),
         FaultKind(
             "http_429", "answer", "Too many requests, with Retry-After.", {"retry_after": 1}, refusal="throttled"
         ),
         FaultKind(
-            "http_418", "answer", "A ban of `retry_after` seconds, which the answer names and nothing enforces.",
+            "http_418", "answer", "The answer announces a ban of `retry_after` seconds, which is not enforced.",
             {"retry_after": 120}, refusal="banned",
         ),
         FaultKind("http_403", "answer", "Forbidden: a server in front of the exchange refuses.", refusal="forbidden"),
@@ -311,26 +316,26 @@ FAULT_KINDS: Mapping[str, FaultKind] = {
         FaultKind("http_500", "answer", "An internal error.", refusal="internal"),
         FaultKind("http_502", "answer", "Bad gateway, with an HTML page.", refusal="bad_gateway"),
         FaultKind("http_504", "answer", "Gateway time-out, with an HTML page.", refusal="gateway_timeout"),
-        FaultKind("maintenance", "answer", "Down for maintenance, in the exchange's own words.", refusal="maintenance"),
+        FaultKind("maintenance", "answer", "The exchange's own answer during maintenance.", refusal="maintenance"),
         FaultKind("unknown_symbol", "answer", "The exchange does not know the symbol.", refusal="unknown_symbol"),
         FaultKind(
             "closed_market", "answer", "The exchange refuses candles of a closed market.", refusal="closed_market"
         ),
         FaultKind(
-            "refusal", "answer", "The exchange's own refusal `name`, with its words and status.",
+            "refusal", "answer", "The exchange's own refusal `name`, with its text and status.",
             {"name": "throttled"},
         ),
         FaultKind(
             "html_200", "answer", "Status 200 with an HTML page.",
             body="<html><head><title>Just a moment...</title></head><body>Checking your browser</body></html>",
         ),
-        FaultKind("empty_body", "answer", "Status 200 with nothing in it.", body=""),
+        FaultKind("empty_body", "answer", "Status 200 with an empty body.", body=""),
         FaultKind("empty_object", "answer", "Status 200 with `{}`.", body="{}"),
         FaultKind("null_data", "answer", "A well-formed answer whose candles are null."),
         FaultKind("truncated", "wire", "A body cut in the middle; Content-Length fits the cut body."),
         FaultKind("page_third", "page", "The page limit is silently lowered to a third."),
         FaultKind("horizon", "page", "Only the last `rows` rows exist; an older start is ignored.", {"rows": 720}),
-        FaultKind("forgets", "page", "Candles older than the last `rows` no longer exist.", {"rows": 720}),
+        FaultKind("forgets", "page", "Candles before the last `rows` candles no longer exist.", {"rows": 720}),
         FaultKind("since_exclusive", "page", "A row at exactly the start is not in the answer."),
         FaultKind("end_inclusive", "page", "A row at exactly the end is in the answer."),
         FaultKind("stale", "page", "The answer is `minutes` old.", {"minutes": 60}),
@@ -338,9 +343,9 @@ FAULT_KINDS: Mapping[str, FaultKind] = {
             "other_symbol", "page", "The candles belong to `other` (by default the next symbol of the list).",
             {"other": None},
         ),
-        FaultKind("duplicates", "rows", "`rows` rows in the middle come twice.", {"rows": 5}, change=_duplicated),
-        FaultKind("disorder", "rows", "The rows come in random order.", change=_disordered),
-        FaultKind("unfinished", "rows", "The last row is a candle that has only begun.", change=_unfinished),
+        FaultKind("duplicates", "rows", "`rows` rows in the middle are there twice.", {"rows": 5}, change=_duplicated),
+        FaultKind("disorder", "rows", "The rows are in random order.", change=_disordered),
+        FaultKind("unfinished", "rows", "The last row is a candle that has only just begun.", change=_unfinished),
         FaultKind("high_below_low", "rows", "One row has its high and low exchanged.", _INDEX, change=_high_below_low),
         FaultKind("null_value", "rows", "One row's close is null.", _INDEX, change=_with_text(3, NULL)),
         FaultKind("nan_value", "rows", "One row's close is NaN.", _INDEX, change=_with_text(3, "NaN")),
@@ -349,7 +354,7 @@ FAULT_KINDS: Mapping[str, FaultKind] = {
         FaultKind("lost_rows", "rows", "`rows` rows in the middle are left out.", {"rows": 10}, change=_lost),
         FaultKind("empty_page", "rows", "A well-formed answer without any row.", change=_emptied),
         FaultKind(
-            "off_grid", "rows", "The time of one row, or of `rows` rows in the middle, is `ms` off.",
+            "off_grid", "rows", "The time of one row, or of `rows` rows in the middle, is `ms` too late.",
             {"index": None, "rows": None, "ms": 7_000}, change=_off_grid,
         ),
         FaultKind("null_row", "rows", "One row is `null`.", _INDEX, change=_junk("null")),
@@ -360,19 +365,20 @@ FAULT_KINDS: Mapping[str, FaultKind] = {
             {"index": None, "ms": 14_000}, change=_cut_short,
         ),
         FaultKind(
-            "empty_spelling", "rows", "Minutes without a trade are rows of zeros (`spelling` zero, null or empty).",
+            "empty_spelling", "rows",
+            "Minutes without a trade are rows of zeros, nulls or empty texts (`spelling`: zero, null or empty).",
             {"spelling": "zero"}, change=_empty_spelling,
         ),
         FaultKind("empty_dropped", "rows", "Minutes without a trade are left out.", change=_empty_dropped),
         FaultKind("empty_filled", "rows", "Missing minutes are flat rows of volume 0.", change=_empty_filled),
-        FaultKind("reversed", "rows", "The rows come in the opposite order.", change=_reversed),
+        FaultKind("reversed", "rows", "The rows are in the opposite order.", change=_reversed),
         FaultKind(
-            "conflicting_duplicate", "rows", "One row comes twice, the second time with other values.",
+            "conflicting_duplicate", "rows", "One row is there twice, the second time with other values.",
             _INDEX, change=_conflicting,
         ),
         FaultKind(
-            "half_markets", "markets", "Only `share` of the list of markets comes, with status 200.", {"share": 0.5},
-            path="markets",
+            "half_markets", "markets", "Only the first part (`share`) of the list of markets is sent, with status 200.",
+            {"share": 0.5}, path="markets",
         ),
         FaultKind(
             "bad_markets", "markets", "The list of markets also contains these invalid `records`.",
@@ -380,47 +386,49 @@ FAULT_KINDS: Mapping[str, FaultKind] = {
         ),
         FaultKind(
             "restate", "truth",
-            "From now on the candle of `symbol` at `time` has other `values` (open to volume); "
-            "without values its close becomes its high and its volume doubles; with `gone` it is absent.",
+            "From now on the candle of `symbol` at `time` has the `values` (open to volume). Without `values`, its "
+            "close becomes its high and its volume doubles. With `gone`, the candle is absent.",
             {"time": None, "values": None, "gone": False},
         ),
         FaultKind(
             "absent", "truth",
-            "From now on no candle of `symbol` (None: of any) starts in [`time`, `until`), as in a halt; with `back` "
-            "those that were made absent with the same bounds are there again, with `back_at` at that time.",
+            "From now on no candle of `symbol` (None: of any symbol) starts in [`time`, `until`), as in a halt. With "
+            "`back`, candles that an earlier fault with the same bounds removed are there again. With `back_at`, the "
+            "candles are there again from that time on.",
             {"time": None, "until": None, "back": False, "back_at": None},
         ),
         FaultKind(
             "revise", "truth",
-            "From now on all candles of `symbol` (None: of any) in [`time`, `until`) have their prices and volumes "
-            "multiplied by `prices` and `volumes`.",
+            "From now on the prices and volumes of all candles of `symbol` (None: of any symbol) in [`time`, `until`) "
+            "are multiplied by `prices` and `volumes`.",
             {"time": None, "until": None, "prices": 1.0, "volumes": 1.0},
         ),
         FaultKind(
             "redenominate", "truth",
-            "From `time` (now) on, prices of `symbol` are multiplied by `factor` and volumes divided by it.",
+            "From `time` (default: now) on, prices of `symbol` are multiplied by `factor`, and volumes are divided by "
+            "`factor`.",
             {"time": None, "factor": 1_000.0},
         ),
         FaultKind(
             "shift", "truth",
-            "From now on candles of `symbol` (None: of any) in [`time`, `until`) start `ms` late.",
+            "From now on candles of `symbol` (None: of any symbol) in [`time`, `until`) start `ms` late.",
             {"time": None, "until": None, "ms": 14_789},
         ),
         FaultKind(
             "delist", "truth",
-            "`symbol` stops trading at `time` (now); `candles`: what a request for them gets from then on (as the "
-            "venue has it): candles, closed_market or unknown_symbol.",
+            "`symbol` stops trading at `time` (default: now). `candles`: the answer to a request for its candles from "
+            "then on: candles, closed_market or unknown_symbol (default: as in the venue's record).",
             {"time": None, "candles": None},
         ),
         FaultKind(
             "relist", "truth",
-            "`symbol`, which was delisted, trades again from `time` (now) on, with prices multiplied by `prices`.",
+            "The delisted `symbol` trades again from `time` (default: now) on, with prices multiplied by `prices`.",
             {"time": None, "prices": 1.0},
         ),
         FaultKind(
             "new_id", "truth",
-            "From now on the market of `symbol` has the id `market_id`, and from `time` (now) on prices multiplied by "
-            "`prices`; the market of the symbol `heir` gets its former id.",
+            "From now on the market of `symbol` has the id `market_id`. From `time` (default: now) on, its prices are "
+            "multiplied by `prices`. The market of the symbol `heir` gets the former id.",
             {"market_id": None, "time": None, "prices": 1.0, "heir": None},
         ),
     )

@@ -1,4 +1,4 @@
-"""The tradable instruments: assets with their price level, and the pairs that an exchange lists."""
+"""The tradable instruments: assets with their price levels, and the pairs that an exchange lists."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ from titan10_dagster.sandbox.venues.venue import SandboxVenue
 
 @dataclass(frozen=True)
 class Asset:
-    """`dollars`: price level; `volatility`: of a minute's log price; `turnover`: dollars traded in a minute."""
+    """An asset that is traded.
+
+    `dollars`: the price level. `volatility`: how much the logarithm of the price changes in a minute. `turnover`: the
+    dollars traded in a minute.
+    """
 
     code: str
     dollars: float
@@ -57,7 +61,7 @@ ASSETS = {
 
 
 def asset(code: str) -> Asset:
-    """Return the asset with that code. The price level of an asset outside the table is derived from its name."""
+    """Return the asset with this code. If the table lacks the asset, its price level is derived from its code."""
     known = ASSETS.get(code)
     if known is not None:
         return known
@@ -73,7 +77,7 @@ def instrument(venue: SandboxVenue, symbol: str) -> Instrument:
     listed = venue.listed.get(symbol)
     delisted = venue.delisted.get(symbol)
     first = born if listed is None else instant_ms(listed)
-    # A pair of two cryptocurrencies, such as XRP/ETH, trades far less than either asset trades against dollars.
+    # A pair of two cryptocurrencies, such as XRP/ETH, trades far less often than the pairs of both with dollars.
     crossed = 0.0 if quote.code.startswith(("USD", "EUR", "KRW")) else 0.05
     return Instrument(
         exchange=venue.id,
@@ -87,5 +91,5 @@ def instrument(venue: SandboxVenue, symbol: str) -> Instrument:
 
 
 def replayed(venue: SandboxVenue, symbol: str, first_ms: int) -> Instrument:
-    """Return the pair of a file of candles. Its listing date is the first candle of the file."""
+    """Return the pair for a replayed file of candles. The pair is listed from the first candle of the file on."""
     return replace(instrument(venue, symbol), spells=((first_ms, None),))

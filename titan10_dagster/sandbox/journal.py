@@ -14,10 +14,11 @@ from typing import Any
 
 @dataclass
 class Entry:
-    """One request, in order of arrival.
+    """A logged request. `seq`: its number in the order of arrival.
 
-    `since`, `end` (half-open) and the times of the answered rows are epoch ms; `monotonic` and `seconds`
-    are seconds of the server's monotonic clock. `status` 0: no answer was sent.
+    `since` and `end` (exclusive): the requested range in epoch ms. `first` and `last`: the times of the first and last
+    row of the answer in epoch ms. `monotonic`: the arrival by the server's monotonic clock, in seconds. `seconds`: the
+    duration until the answer. `status` 0: no answer was sent.
     """
 
     seq: int
@@ -44,7 +45,7 @@ class Entry:
 
 
 class Journal:
-    """The latest entries. Each entry is also appended to a file of JSON lines if a path is given."""
+    """The log of the latest requests of an exchange. With a path, entries are also appended to a file as JSON lines."""
 
     def __init__(self, exchange: str, path: Path | None = None, *, keep: int = 500_000) -> None:
         self._exchange = exchange

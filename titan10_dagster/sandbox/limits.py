@@ -1,7 +1,7 @@
-"""Rate limits: the usage of a client, the requests that are refused, and the bans of its address.
+"""Rate limits: they count a client's usage, refuse requests above a limit, and ban the client's address.
 
-Usage is counted even if limits are not enforced, so that a test can check a client's pace afterwards. Limits follow
-real time unless another clock is given; they never follow the sandbox's own clock.
+Usage is counted even if limits are not enforced, so that a test can check a client's pace afterwards. By default limits
+use the real time. They never use the sandbox's own clock.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Meter:
         self._entries: deque[tuple[float, float]] = deque()
 
     def used(self, now: float) -> float:
-        """Return the usage at `now`, not counting the current request."""
+        """Return the usage at `now`, without the current request."""
         elapsed = now - self._since
         if self.limit.kind == "fixed":
             if now // self.limit.window != self._since // self.limit.window:
@@ -58,7 +58,7 @@ class Meter:
             self._entries.append((now, cost))
 
     def free_in(self, now: float, cost: float) -> float:
-        """Return the seconds until a request of this cost is allowed."""
+        """Return how many seconds it takes until a request of this cost is allowed."""
         if self.limit.kind == "fixed":
             return self.limit.window - now % self.limit.window
         if self.limit.kind == "decay":
@@ -99,7 +99,10 @@ class Governor:
         self.configure(enforce=enforce, factor=factor, ban_seconds=ban_seconds)
 
     def configure(self, *, enforce: bool, factor: float, ban_seconds: float | None) -> None:
-        """Set the limits and reset the counters. `factor` scales the allowed usage, every ban lasts `ban_seconds`."""
+        """Set the limits and reset the counters.
+
+        `factor`: factor for the allowed usage. `ban_seconds`: the length of every ban; None: as in the venue's record.
+        """
         self.enforce, self.factor, self.ban_seconds = enforce, factor, ban_seconds
         self.reset()
 

@@ -1,4 +1,4 @@
-"""Pages of a series. For speed, the rows of a day are formatted once and then served as slices of those bytes."""
+"""The pages of a series. For speed, the rows of a day are formatted once, and pages are slices of these bytes."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from titan10_dagster.sandbox.venues.wire import Candle, CandleRequest, with_abse
 
 
 class Block:
-    """One day of one series as JSON rows joined by commas, in the exchange's order.
+    """The rows of one series and day as JSON, joined by commas, in the exchange's order.
 
-    Rows are addressed by their position in ascending order, even if the exchange sends the newest first.
+    A row's position counts from the oldest row, even if the exchange sends the newest row first.
     """
 
     def __init__(self, times: Ints, rows: Sequence[str], descending: bool) -> None:
@@ -66,7 +66,7 @@ class BlockCache:
 
 
 class Cut(NamedTuple):
-    """Rows [first, last) of one day."""
+    """The rows at the positions [first, last) of one day."""
 
     day: int
     first: int
@@ -75,9 +75,9 @@ class Cut(NamedTuple):
 
 @dataclass
 class Row:
-    """One candle before it is serialized: epoch ms and five decimal strings. Faults change these.
+    """A candle before it is serialized: epoch ms and five decimal strings. Faults change rows.
 
-    `json` replaces the whole row. `cut_ms` is the length of a candle that ended early.
+    `json`: a text that replaces the whole row. `cut_ms`: the length of a candle that ended early.
     """
 
     time: int
@@ -89,7 +89,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Selection:
-    """The rows of an answer: finished candles as ranges in ascending order, then possibly the unfinished candle."""
+    """The rows of an answer: ranges of finished candles in ascending order, then possibly the unfinished candle."""
 
     cuts: list[Cut] = field(default_factory=list)
     forming: RawCandles | None = None
@@ -100,14 +100,14 @@ class Selection:
 
 
 class PageCutter:
-    """The pages of the series of one exchange."""
+    """A source of pages for the series of one exchange."""
 
     def __init__(self, venue: SandboxVenue, cache: BlockCache) -> None:
         self.venue = venue
         self.cache = cache
 
     def select(self, series: ServedSeries, request: CandleRequest, now_ms: int) -> Selection:
-        """Return the rows that the exchange answers with at `now_ms`."""
+        """Return the selection of rows with which the exchange answers the request at `now_ms`."""
         running = self.venue.candle_start(now_ms, request.seconds)
         start, end = self._bounds(series, request, running)
         forming = None
@@ -121,14 +121,14 @@ class PageCutter:
         return Selection(cuts, None if full else forming)
 
     def body(self, series: ServedSeries, request: CandleRequest, found: Selection) -> bytes:
-        """Return the rows of a selection in the exchange's order, joined by commas."""
+        """Return the rows of a selection as JSON in the exchange's order, joined by commas."""
         pieces = [self.cache.get(series, request.seconds, cut.day).piece(cut.first, cut.last) for cut in found.cuts]
         if found.forming is not None:
             pieces.append(self.format(_rows(series, found.forming, closed=False), request.seconds))
         return b",".join(reversed(pieces) if self.venue.descending else pieces)
 
     def rows(self, series: ServedSeries, request: CandleRequest, found: Selection) -> list[Row]:
-        """Return the rows of a selection one by one, ascending."""
+        """Return the rows of a selection as a list, in ascending order."""
         rows: list[Row] = []
         for cut in found.cuts:
             raw = series.raw(cut.day, request.seconds)
@@ -138,11 +138,11 @@ class PageCutter:
         return rows
 
     def ordered(self, rows: list[Row], seconds: int) -> bytes:
-        """Return rows, given ascending, in the exchange's order."""
+        """Return the given rows, which are in ascending order, as JSON in the exchange's order."""
         return self.format(rows[::-1] if self.venue.descending else rows, seconds)
 
     def format(self, rows: list[Row], seconds: int) -> bytes:
-        """Return rows in the given order."""
+        """Return the given rows as JSON, without a change of their order."""
         texts = []
         for row in rows:
             opened, high, low, close, volume = row.texts

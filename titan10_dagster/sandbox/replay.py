@@ -1,8 +1,9 @@
-"""Real candles from a file, served instead of computed candles.
+"""Real candles from a file, served in place of computed candles.
 
-CSV, CSV.gz and Parquet. Columns are found by name, in any order; a CSV whose first line is all numbers is Kraken's
-OHLCVT archive (epoch seconds, open, high, low, close, volume, trades). The file's own interval is the smallest step
-between its rows; longer timeframes are aggregated from it. Candles that are not in the file are absent.
+The file is CSV, CSV.gz or Parquet. Its columns may have any order, because they are found by name. If the first line of
+a CSV file contains only numbers, the file is from Kraken's OHLCVT archive (epoch seconds, open, high, low, close,
+volume, trades). The smallest step between rows is the timeframe of the file. Longer timeframes are aggregated. Candles
+that are not in the file are absent.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ _KRAKEN = ["time", *_VALUE_NAMES, "trades"]
 
 
 class UnreadableReplay(Titan10Error):
-    """The file contains no candles in a known form. The message names what is missing."""
+    """A file that contains no candles in a known form. The message says what is missing."""
 
 
 class Replay:
-    """The candles of one file. `seconds` is their interval, `first_ms` and `last_ms` are the first and last time."""
+    """The candles of one file. `seconds`: their timeframe. `first_ms`, `last_ms`: the first and the last time."""
 
     def __init__(self, path: Path) -> None:
         frame = _read(path)
@@ -35,7 +36,7 @@ class Replay:
         order = np.argsort(times, kind="stable")
         self.times, self.values = times[order], values[order]
         if len(times) == 0:
-            raise UnreadableReplay(f"{path.name} holds no candle")
+            raise UnreadableReplay(f"{path.name} contains no candle")
         steps = np.diff(self.times)
         self.seconds = int(steps[steps > 0].min()) // 1_000 if (steps > 0).any() else 60
         self.first_ms, self.last_ms = int(self.times[0]), int(self.times[-1])
@@ -46,7 +47,7 @@ class Replay:
 
 
 def _read(path: Path) -> pd.DataFrame:
-    """Return the file's table. The cells of a CSV stay text, so that each number is parsed to the nearest float64."""
+    """Return the table of the file. Cells of a CSV file stay texts, and are later parsed to the nearest float64."""
     if path.suffix == ".parquet":
         return pd.read_parquet(path)
     first = pd.read_csv(path, nrows=1, header=None, dtype=str)
@@ -56,11 +57,14 @@ def _read(path: Path) -> pd.DataFrame:
 
 
 def _times(frame: pd.DataFrame, path: Path) -> npt.NDArray[np.int64]:
-    """Convert text, datetimes (UTC unless they name a zone) or epoch numbers of any unit to epoch milliseconds."""
+    """Return the times in epoch milliseconds. The column has texts, datetimes, or epoch numbers of any unit.
+
+    Times without a time zone are UTC.
+    """
     names = {str(name).strip().lower(): name for name in frame.columns}
     found = next((names[name] for name in _TIME_NAMES if name in names), None)
     if found is None:
-        raise UnreadableReplay(f"{path.name} has no column of times; one of {', '.join(_TIME_NAMES)} is expected")
+        raise UnreadableReplay(f"{path.name} has no column of times; name a column {' or '.join(_TIME_NAMES)}")
     column = frame[found]
     if pd.api.types.is_datetime64_any_dtype(column):
         return _instants_ms(column)
@@ -74,7 +78,7 @@ def _instants_ms(column: pd.Series[Any]) -> npt.NDArray[np.int64]:
 
 
 def _epoch_ms(numbers: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
-    """Convert epoch numbers to milliseconds. The unit (s, ms, us or ns) is recognized by the size of the numbers."""
+    """Return epoch numbers in milliseconds. The size of the numbers shows their unit (s, ms, us or ns)."""
     whole = numbers.astype(np.int64)
     largest = int(whole.max(initial=0))
     if largest < 10**11:

@@ -1,4 +1,4 @@
-"""The candles of one symbol as the sandbox serves them: computed or replayed, with all later changes applied."""
+"""The candles of one symbol as the sandbox serves them: computed or replayed, with all changes applied."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from titan10_dagster.sandbox.venues.venue import SandboxVenue
 
 
 class Source(Protocol):
-    """A source of candles. `seconds` is their interval; `first_ms` and `last_ms` are the bounds of their times."""
+    """A source of candles. `seconds`: their timeframe. `first_ms`, `last_ms`: the bounds of their times."""
 
     seconds: int
     first_ms: int
@@ -33,17 +33,17 @@ class Source(Protocol):
         """Return all candles of one UTC day, in the source's unit."""
 
     def rows(self, raw: RawCandles) -> Floats:
-        """Return (n, 6): epoch ms and the five values."""
+        """Return the candles as an array (n, 6): epoch ms and the five values."""
 
     def units(self, values: Sequence[float]) -> Floats:
-        """Return five values in the source's unit."""
+        """Return the five values of a candle in the source's unit."""
 
     def texts(self, raw: RawCandles, pad: int | None, trim: bool) -> list[list[str]]:
-        """Return five columns of decimal strings. Each string parses to exactly the float in `rows`."""
+        """Return five columns of decimal strings. Each string parses to exactly the float that `rows` returns."""
 
 
 class Computed:
-    """The computed candles of module `truth`, as whole numbers of the smallest unit."""
+    """The computed candles of the module `truth`, as whole numbers of the smallest unit."""
 
     def __init__(self, instrument: Instrument) -> None:
         self.instrument = instrument
@@ -109,27 +109,33 @@ class ServedSeries:
         return self.source.last_ms
 
     def become(self, instrument: Instrument) -> None:
-        """Replace the instrument: its name, or the periods in which it trades. A replay keeps its candles."""
+        """Replace the instrument, for example by one with another name or other periods of trading.
+
+        A replay keeps its candles.
+        """
         self.instrument = instrument
         if self._replay is None:
             self.source = Computed(instrument)
 
     def raw(self, day: int, seconds: int) -> RawCandles:
-        """Return the candles that start on a UTC day. There are none if the timeframe is shorter than the source's."""
+        """Return the candles that start on a UTC day.
+
+        A timeframe that is shorter than the source's timeframe has no candles.
+        """
         if seconds < self.source.seconds:
             found = self._base(day)
             return RawCandles(found.times[:0], found.values[:0])
         return at_timeframe(self._base, day, seconds, self.venue)
 
     def rows(self, start_ms: int, end_ms: int, seconds: int) -> Floats:
-        """Return the candles of the half-open range as (n, 6)."""
+        """Return the candles that start in [start_ms, end_ms), as an array (n, 6)."""
         days = range(start_ms // DAY_MS, -(-end_ms // DAY_MS))
         parts = [self.source.rows(self.raw(day, seconds)) for day in days]
         found = np.concatenate(parts) if parts else np.empty((0, 6))
         return found[(found[:, 0] >= start_ms) & (found[:, 0] < end_ms)]
 
     def forming(self, now_ms: int, seconds: int) -> RawCandles | None:
-        """Return the candle that is still forming at `now_ms`; None if the running interval has no trade yet."""
+        """Return the candle that is unfinished at `now_ms`, or None if it has no trade yet."""
         step = self.source.seconds * 1_000
         start = self.venue.candle_start(now_ms, seconds)
         days = range(start // DAY_MS, now_ms // DAY_MS + 1)
@@ -149,11 +155,11 @@ class ServedSeries:
         return self.source.texts(raw, self.venue.pad, self.venue.trim)
 
     def _base(self, day: int) -> RawCandles:
-        """Return the candles of a UTC day in the source's own interval, with all changes applied."""
+        """Return the candles of a UTC day in the source's own timeframe, with all changes applied."""
         return self.changes.applied(self.source.day(day), day)
 
     def _partial(self, values: Floats, share: float) -> Floats:
-        """Return an unfinished candle, after a share of its time has passed."""
+        """Return a candle as it is when `share` of its time has passed."""
         moved = values[0] + np.trunc((values[:4] - values[0]) * share)
         if values.dtype.kind == "f":
             moved = values[0] + (values[:4] - values[0]) * (share >= 0.5)
@@ -162,7 +168,7 @@ class ServedSeries:
 
 
 def _decimal_texts(column: list[float], decimals: int, pad: int | None, trim: bool) -> list[str]:
-    """Return decimal texts; they are exact, because the numbers have no more than 15 digits."""
+    """Return the numbers as decimal texts. The texts are exact, because the numbers have at most 15 digits."""
     zeros = ""
     if pad is not None and pad > decimals:
         point = "" if decimals else "."
@@ -175,7 +181,7 @@ def _decimal_texts(column: list[float], decimals: int, pad: int | None, trim: bo
 
 
 def _shortest_text(value: float, pad: int | None, trim: bool) -> str:
-    """Return the shortest decimal string whose float is `value`, never with an exponent."""
+    """Return the shortest decimal string that parses to `value`, without an exponent."""
     text = repr(value)
     if "e" in text:
         text = np.format_float_positional(value, trim="0")

@@ -1,7 +1,7 @@
 """The sandbox: simulated exchanges for tests and demos, over real HTTP on 127.0.0.1.
 
 with Sandbox(["binance", "kraken"]) as sandbox:
-    sandbox.url("binance")      # replaces scheme and host of every URL in ccxt's exchange.urls["api"]
+    sandbox.url("binance")      # use this in place of scheme and host of every URL in ccxt's exchange.urls["api"]
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ HOST = "127.0.0.1"
 
 
 class PortTaken(Titan10Error):
-    """Another program listens on an exchange's port."""
+    """An error: another program listens on an exchange's port."""
 
 
 class Sandbox(Exchanges):
     """A context manager that serves simulated exchanges from a thread, each on its own port.
 
-    `ports`: 0 (the default) lets the system choose a port, None selects the venue's own port. `options`: see
-        `Exchanges`.
+    `ports`: the port of each exchange; 0 (the default): any free port; None: the port in the venue's record.
+    `options`: see `Exchanges`.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Sandbox(Exchanges):
         self.stop()
 
     def start(self) -> None:
-        """Serve from a thread. Raises PortTaken."""
+        """Start to serve from a thread. Raises PortTaken."""
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="sandbox", daemon=True)
         self._thread.start()
@@ -88,7 +88,7 @@ class Sandbox(Exchanges):
         self._loop = self._thread = None
 
     async def serve(self) -> list[web.ServerRunner]:
-        """Start listening in the running event loop. After PortTaken no port is open."""
+        """Start to listen in the running event loop. If PortTaken is raised, no port stays open."""
         runners: list[web.ServerRunner] = []
         try:
             for name, site in self.sites.items():
@@ -108,9 +108,9 @@ class Sandbox(Exchanges):
         return {name: self.url(name) for name in self.sites}
 
     def wait_for_silence(self, timeout: float = 60.0) -> None:
-        """Wait until all clients are disconnected and everything that they sent is answered and logged.
+        """Wait until all clients have disconnected, and all their requests are answered and logged.
 
-        Raises TimeoutError, which names the exchanges that still have a connection.
+        Raises TimeoutError, with the exchanges that still have a connection.
         """
         if self._loop is None:
             return
@@ -123,7 +123,7 @@ class Sandbox(Exchanges):
 
     async def _silence(self) -> None:
         calm = 0
-        while calm < 5:  # passes of the event loop that answer requests sent before a client disconnected
+        while calm < 5:  # further passes of the event loop answer requests that were sent before a client disconnected
             await asyncio.sleep(0.001)
             calm = 0 if self._busy() else calm + 1
 
@@ -136,7 +136,7 @@ class Sandbox(Exchanges):
 
 
 def serve(sandbox: Sandbox, announce: Callable[[str], None]) -> None:
-    """Serve until SIGINT or SIGTERM. `announce` is called with one line per exchange. Raises PortTaken."""
+    """Serve until SIGINT or SIGTERM. Call `announce` with one line for each exchange. Raises PortTaken."""
     asyncio.run(_serve(sandbox, announce))
 
 
@@ -177,7 +177,8 @@ async def _listen(site: Site, files: FileServer | None, wanted: int | None) -> w
         if error.errno != errno.EADDRINUSE:
             raise
         raise PortTaken(
-            f"port {port} for {site.venue.id} is taken, perhaps by another sandbox; stop it or choose another port"
+            f"port {port} for {site.venue.id} is taken, perhaps by another sandbox; stop that program or choose "
+            "another port"
         ) from error
     return runner
 
@@ -203,7 +204,7 @@ def _handler(site: Site, files: FileServer | None) -> Callable[[web.BaseRequest]
 
 
 async def _parameters(request: web.BaseRequest) -> Mapping[str, str]:
-    """Return the query parameters and the members of a JSON body as one mapping. Nested objects are flattened."""
+    """Return query parameters and the members of a JSON body as one mapping. Nested objects are flattened."""
     if request.method != "POST":
         return request.query
     try:
@@ -233,7 +234,7 @@ def _error_answer(status: int, text: str) -> web.Response:
 
 
 async def _broken(request: web.BaseRequest, reply: Reply) -> web.StreamResponse:
-    """Send half an answer or none, then end the connection."""
+    """Send half an answer or no answer, then end the connection."""
     response = web.StreamResponse(status=reply.status, headers=reply.headers)
     response.content_type = reply.content_type
     if reply.wire in {"stall", "short_body"}:

@@ -22,7 +22,7 @@ from titan10_dagster.sandbox.truth import TIMEFRAMES, Floats
 from titan10_dagster.sandbox.venues.instrument import Instrument, Spell
 from titan10_dagster.sandbox.venues.venue import SandboxVenue
 
-Span = tuple[datetime | None, datetime | None]  # listed and delisted; None: as in the venue's record
+Span = tuple[datetime | None, datetime | None]  # times of listing and delisting; None: as in the venue's record
 
 
 class Site:
@@ -47,14 +47,14 @@ class Site:
         self.latency = latency
         self.faults = Faults()
         self.journal = Journal(venue.id, log)
-        self.closed_markets: dict[str, str] = {}  # symbol -> replaces the venue's `closed_market`
+        self.closed_markets: dict[str, str] = {}  # by symbol: the value that replaces the venue's `closed_market`
         self.pages = PageCutter(venue, cache)
         self._later: list[tuple[int, Callable[[], None]]] = []
         self.series = _listed(venue, symbols or venue.symbols, replay or {}, trading or {})
         self.by_market_id = {series.instrument.name.market_id: series for series in self.series.values()}
 
     def answer(self, path: str, query: Mapping[str, str]) -> Reply:
-        """Return the reply to one request of the exchange's own API. It is charged and logged; faults may change it."""
+        """Return the reply to a request of the exchange's own API. Count and log the request, and apply faults."""
         self._catch_up()
         entry = self.journal.open(path, query)
         reply = answer(self, entry)
@@ -64,7 +64,10 @@ class Site:
         return reply
 
     def fault(self, kind: str, **options: Any) -> Fault:
-        """Set a fault. A fault of stage `truth` happens once, at its time, and is permanent. Raises ValueError."""
+        """Set a fault. A fault of stage `truth` happens once, at its time, and its effect is permanent.
+
+        Raises ValueError if the kind or an option is unknown.
+        """
         fault = self.faults.add(kind, **options)
         if fault.kind.stage != "truth":
             return fault
@@ -75,20 +78,20 @@ class Site:
         return fault
 
     def truth(self, symbol: str, start_ms: int, end_ms: int, timeframe: str = "1m") -> Floats:
-        """Return finished candles as this exchange has them now, replays and events included: (n, 6), half-open."""
+        """Return the finished candles in [start_ms, end_ms) as they are now, with replays and events: (n, 6)."""
         self._catch_up()
         seconds = TIMEFRAMES[timeframe]
         end_ms = min(end_ms, self.venue.candle_start(self.clock.now_ms(), seconds))
         return self.served(symbol).rows(start_ms, max(start_ms, end_ms), seconds)
 
     def served(self, symbol: str) -> ServedSeries:
-        """Return the series of a symbol. Raises ValueError, which lists the symbols."""
+        """Return the series of a symbol. Raises ValueError, with the listed symbols, if it is not listed."""
         if symbol not in self.series:
             raise ValueError(f"{self.venue.id} does not list {symbol!r} here; it has {', '.join(self.series)}")
         return self.series[symbol]
 
     def change(self, series: ServedSeries, changed: Instrument) -> None:
-        """Replace the instrument of a series. If two instruments have the same market id, the later change keeps it."""
+        """Replace the instrument of a series. If two instruments have one market id, the last change gets the id."""
         former = series.instrument.name.market_id
         if self.by_market_id.get(former) is series:
             del self.by_market_id[former]
@@ -133,7 +136,7 @@ def _listed(
 
 
 def _between(traded: Instrument, given: Span | Sequence[Span] | None) -> Instrument:
-    """Return the instrument with these periods of trading; bounds that are None stay as they are."""
+    """Return the instrument with the given periods of trading. A bound of None keeps the instrument's own bound."""
     if given is None:
         return traded
     spans = [given] if isinstance(given, tuple) and not isinstance(given[0], tuple) else given

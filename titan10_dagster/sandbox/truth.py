@@ -1,18 +1,18 @@
 """The candles that the sandbox's exchanges have: a pure function of (exchange, symbol, minute).
 
 The logarithm of a price is a sum of noise on ten time scales, from one minute to half a year. Any minute can therefore
-be computed without the minutes before it. The price of an asset is the same random walk on all exchanges. Each exchange
-adds a little noise. Prices and volumes are whole numbers of the smallest unit until the very end, so the decimal string
-on the wire and the float64 here are the same number.
+be computed without the minutes before it. The price of an asset is the same random walk on all exchanges, and each
+exchange adds a little noise. Prices and volumes stay whole numbers of the smallest unit as long as possible. So the
+decimal string in an answer and the float64 in this module are the same number.
 
 Some candles are missing by rule (the figures are in `SandboxVenue` and `Asset`):
-- no candle before the symbol's listing, none while it is delisted;
-- a minute without a trade (share `Instrument.quiet`, in clusters) is a flat row of volume 0 if the exchange fills empty
-  minutes, and absent otherwise;
-- on one day in `SandboxVenue.outage_every` the exchange is down for 5 to 44 minutes, and all of its symbols lack these
-  candles.
+- A symbol has no candle before its listing, and no candle while it is delisted.
+- A minute without a trade (share `Instrument.quiet`, in clusters) is a flat row of volume 0 if the exchange fills empty
+  minutes. Otherwise the minute is absent.
+- On one day in `SandboxVenue.outage_every` the exchange is down for 5 to 44 minutes. All of its symbols have no candle
+  in these minutes.
 
-The same machine always computes the same candles. For that reason they are always computed by whole days.
+The same machine always computes the same candles. For this reason the candles are always computed for whole days.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class RawCandles(NamedTuple):
 
 
 def candles(exchange: str, symbol: str, start_ms: int, end_ms: int, timeframe: str = "1m") -> Floats:
-    """Return the candles of [start_ms, end_ms): (n, 6) of epoch ms, open, high, low, close, volume."""
+    """Return the candles in [start_ms, end_ms) as an array (n, 6): epoch ms, open, high, low, close, volume."""
     served = venue(exchange)
     traded, seconds = instrument(served, symbol), TIMEFRAMES[timeframe]
 
@@ -66,9 +66,9 @@ def candles(exchange: str, symbol: str, start_ms: int, end_ms: int, timeframe: s
 
 
 def at_timeframe(minutes: Callable[[int], RawCandles], day: int, seconds: int, exchange: SandboxVenue) -> RawCandles:
-    """Return the candles of a timeframe that start on a UTC day, aggregated from the minutes of that day.
+    """Return the candles of a timeframe that start on a UTC day, aggregated from the minutes of the day.
 
-    On some exchanges a day starts at another hour, so the last candle includes minutes of the next UTC day.
+    On some exchanges a day starts at another hour. There a 1d candle includes minutes of the next UTC day.
     """
     if seconds != DAY or exchange.day_starts == 0:
         return aggregate(minutes(day), seconds)
@@ -91,7 +91,7 @@ def as_rows(raw: RawCandles, divisors: Floats) -> Floats:
 
 @lru_cache(maxsize=256)
 def candles_of_day(traded: Instrument, day: int) -> RawCandles:
-    """Return the 1m candles of one UTC day (days since the epoch) as whole numbers of the smallest unit."""
+    """Return the 1m candles of one UTC day as whole numbers of the smallest unit. `day`: days since the epoch."""
     minutes, exchange = _minutes(day), venue(traded.exchange)
     values = _values(traded, exchange, day)
     traded_at = ~_quiet(traded, minutes[:-1])
@@ -104,9 +104,9 @@ def candles_of_day(traded: Instrument, day: int) -> RawCandles:
 
 
 def aggregate(raw: RawCandles, seconds: int, offset: int = 0) -> RawCandles:
-    """Return the candles of a longer timeframe. They start `offset` ms after its grid.
+    """Return the candles of a longer timeframe. They start `offset` ms after multiples of the timeframe.
 
-    A candle without any minute is absent. Candles that already have this timeframe keep their times, even off the grid.
+    A candle without any minute is absent. 1m candles that stay 1m candles keep their times, even off the grid.
     """
     step = seconds * 1_000
     buckets = (raw.times - offset) // step
@@ -127,7 +127,7 @@ def aggregate(raw: RawCandles, seconds: int, offset: int = 0) -> RawCandles:
 
 
 def outage(exchange: SandboxVenue, day: int) -> tuple[int, int] | None:
-    """Return the minutes of the day, [first, last), in which the exchange is down; None on most days."""
+    """Return the minutes [first, last) of the day in which the exchange is down. Return None on most days."""
     if exchange.outage_every is None:
         return None
     chance, at, length = _uniform(np.arange(3) + day * 3, _seed("outage", exchange.id))
@@ -154,7 +154,10 @@ def _minutes(day: int) -> Ints:
 
 
 def _values(traded: Instrument, exchange: SandboxVenue, day: int) -> Ints:
-    """Return whole numbers (1440, 5) of the day's minutes. The price of the next minute closes each minute."""
+    """Return the values of the day's minutes as whole numbers (1440, 5).
+
+    The close of a minute is the price of the next minute.
+    """
     base, quote = asset(traded.base), asset(traded.quote)
     minutes, seed = _minutes(day), _seed(traded.exchange, traded.symbol)
     log_price = _walk(base, day) - _walk(quote, day)
@@ -172,7 +175,10 @@ def _values(traded: Instrument, exchange: SandboxVenue, day: int) -> Ints:
 
 
 def _filled(values: Ints, traded_at: npt.NDArray[np.bool_]) -> Ints:
-    """Return the values with flat candles in minutes without a trade: at the last close, or the day's first price."""
+    """Return the values with flat candles in minutes without a trade.
+
+    The price of a flat candle is the last close, or the day's first price if there was no trade before.
+    """
     last = np.maximum.accumulate(np.where(traded_at, np.arange(len(values)), -1))
     flat = np.where(last >= 0, values[last, 3], values[0, 0])
     empty = np.column_stack([flat, flat, flat, flat, np.zeros_like(flat)])
@@ -180,7 +186,10 @@ def _filled(values: Ints, traded_at: npt.NDArray[np.bool_]) -> Ints:
 
 
 def _quiet(traded: Instrument, minutes: Ints) -> npt.NDArray[np.bool_]:
-    """Select the minutes without a trade. Their share differs by half hour: 0.5 or 1.5 times the pair's share."""
+    """Return a mask of the minutes without a trade.
+
+    Their share changes every 32 minutes: it is 0.5 or 1.5 times the pair's share.
+    """
     seed = _seed("quiet", traded.exchange, traded.symbol)
     mood = np.where(_uniform(minutes // 32, seed) < 0.5, 0.5, 1.5)
     quiet: npt.NDArray[np.bool_] = _uniform(minutes, seed + 1) < np.minimum(traded.quiet * mood, 0.98)
@@ -202,7 +211,7 @@ def _walk(walked: Asset, day: int) -> Floats:
 
 
 def _noise(minutes: Ints, scale: int, seed: int) -> Floats:
-    """Return noise between -1 and 1: random values every `scale` minutes, with straight lines between them."""
+    """Return noise between -1 and 1: a random value every `scale` minutes, with straight lines between the values."""
     lattice = np.arange(minutes[0] // scale, minutes[-1] // scale + 2, dtype=np.int64)
     return np.interp(minutes, lattice * scale, 2 * _uniform(lattice, seed) - 1)
 

@@ -170,7 +170,7 @@ MISTAKES = (
     ),
     Mistake(
         "days before the start", "backfill binance --from 2019-01-01 --to 2019-01-02",
-        ("exchanges.binance.start is 2024-01-01", "set it to an earlier day"),
+        ("exchanges.binance.start is 2024-01-01", "set `start` to an earlier day"),
     ),
     Mistake(
         "an unknown format", f"export binance {DAYS} --format xlsx --out files", ("'xlsx' is not one of", "parquet")

@@ -25,7 +25,7 @@ def test_faults_are_set_listed_and_cleared_over_http() -> None:
         with pytest.raises(urllib.error.HTTPError, match="400") as caught:
             asked(control, "POST", {"kind": "flood"})
         with caught.value as answer:
-            assert "no fault is called" in json.load(answer)["error"]
+            assert "there is no fault" in json.load(answer)["error"]
         assert "http_429" in asked(control + "/kinds")
 
 

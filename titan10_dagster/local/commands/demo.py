@@ -126,7 +126,7 @@ def _show(stack: Stack, settings: Settings, wanted: Sequence[date], say: Say) ->
 def _empty(folder: Path, say: Say) -> None:
     stack = running_stack(folder)
     if stack is not None:
-        raise SettingsError(f"A demo is already running as process {stack.pid} at {stack.url}. Stop that demo first.")
+        raise SettingsError(f"A demo is already running, as process {stack.pid} at {stack.url}. Stop that demo first.")
     server = EmbeddedPostgres(folder / "postgres", say=say)
     server.end_if_unused()  # the last demo may have been killed
     shutil.rmtree(server.files.folder)

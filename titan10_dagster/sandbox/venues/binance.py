@@ -138,8 +138,8 @@ VENUE = SandboxVenue(
     wire=WIRE,
     sources=(
         "developers.binance.com/docs/binance-spot-api-docs/rest-api/market-data-endpoints: klines, limit "
-        "default 500, max 1000 (a larger one is clamped), weight 2; exchangeInfo weight 20",
+        "default 500, max 1000 (larger limits are reduced), weight 2; exchangeInfo weight 20",
         "A minute without a trade is a flat row with volume 0 while the engine runs; outages leave no rows",
-        "Errors: -1121 for a symbol that is not listed, -1122 for one that is closed (ccxt issues 25396 and 14280)",
+        "Errors: -1121 for an unlisted symbol, -1122 for a closed symbol (ccxt issues 25396 and 14280)",
     ),
 )

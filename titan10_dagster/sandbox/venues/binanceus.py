@@ -1,4 +1,4 @@
-"""Binance.US: the interface of Binance with its own listing and a smaller limit."""
+"""Binance.US: the interface of Binance, with other markets and a smaller rate limit."""
 
 from __future__ import annotations
 

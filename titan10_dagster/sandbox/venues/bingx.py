@@ -98,8 +98,8 @@ VENUE = SandboxVenue(
     ),
     sources=(
         "bingx-api.github.io/docs, Historical K-line: limit at most 1440, newest first",
-        "What `startTime` without `endTime` gives is not documented (assumed: the oldest rows from there on; the other "
-        "reading is Edges(keep='newest'))",
-        "Wording of unknown and closed symbols is assumed, the codes are ccxt's",
+        "The answer to `startTime` without `endTime` is not documented. Assumed: the oldest rows from `startTime` on; "
+        "Edges(keep='newest') selects the newest rows",
+        "The texts for unknown and closed symbols are assumed; the codes are from ccxt",
     ),
 )

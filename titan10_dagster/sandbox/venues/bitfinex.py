@@ -22,7 +22,7 @@ def _naming(base: str, quote: str) -> MarketName:
 
 
 def _pair(base: str, quote: str) -> str:
-    """Names of more than three letters are separated by a colon."""
+    """Return Bitfinex's id of a pair. If a name has more than three letters, a colon separates the names."""
     return base + quote if len(base) == len(quote) == 3 else f"{base}:{quote}"
 
 
@@ -96,6 +96,6 @@ VENUE = SandboxVenue(
         "docs.bitfinex.com/reference/rest-public-candles: at most 10,000 rows; sort=1 counts forward from `start`; "
         "minutes without trades are left out",
         "docs.bitfinex.com/docs/abbreviations-glossary: error arrays; an unknown symbol is HTTP 500 (ccxt)",
-        "The order of rows is taken as ascending, as with sort=1, which ccxt always sends with a start",
+        "The rows are assumed to be in ascending order, as with sort=1; ccxt always sends sort=1 with a start",
     ),
 )

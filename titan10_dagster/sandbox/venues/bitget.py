@@ -24,7 +24,7 @@ _TIMEFRAMES = {
     "1min": MINUTE, "3min": 3 * MINUTE, "5min": 5 * MINUTE, "15min": 15 * MINUTE, "30min": 30 * MINUTE, "1h": HOUR,
     "4h": 4 * HOUR, "6Hutc": 6 * HOUR, "12Hutc": 12 * HOUR, "1Dutc": DAY,
 }  # fmt: skip
-_RECENT_DAYS = 30  # depth of the 1m candles; longer timeframes go further back
+_RECENT_DAYS = 30  # days for which the exchange serves 1m candles; longer timeframes reach further back
 _HISTORY_PAGE = 200
 
 
@@ -32,7 +32,7 @@ def _adjust(request: CandleRequest, path: str, query: Mapping[str, str], now_ms:
     if path.endswith("/history-candles"):
         if request.end is None:
             raise Refused("bad_request")
-        # The request has no start: the rows count back from `endTime`.
+        # This endpoint ignores a start: the rows count back from `endTime`.
         return replace(request, start=None, keep="newest", limit=min(request.limit, _HISTORY_PAGE), unfinished=False)
     oldest = now_ms - _RECENT_DAYS * 1_440 * max(request.seconds, MINUTE) * 1_000
     return replace(request, start=max(request.start or 0, oldest))
@@ -117,8 +117,8 @@ VENUE = SandboxVenue(
     ),
     sources=(
         "www.bitget.com/api-doc/spot/market/Get-Candle-Data: at most 1000 rows; 1m of the last month; the exchange "
-        "aligns from endTime (ccxt)",
-        "www.bitget.com/api-doc/spot/market/Get-History-Candle-Data: at most 200 rows before endTime, which is needed",
+        "selects the rows by endTime (ccxt)",
+        "www.bitget.com/api-doc/spot/market/Get-History-Candle-Data: at most 200 rows before endTime (required)",
         "Whether a row at exactly `endTime` is in the answer is not documented (assumed: it is not)",
     ),
 )

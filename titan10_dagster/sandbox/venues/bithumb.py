@@ -1,4 +1,4 @@
-"""Bithumb REST, second generation: the interface of Upbit with its own limits. ccxt sends no start and no end."""
+"""Bithumb REST, second generation: the interface of Upbit with other limits. ccxt sends no start and no end."""
 
 from __future__ import annotations
 

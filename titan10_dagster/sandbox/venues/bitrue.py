@@ -112,6 +112,6 @@ VENUE = SandboxVenue(
     ),
     sources=(
         "github.com/Bitrue-exchange/Spot-official-api-docs, market kline: scale, limit at most 1440, fromIdx",
-        "Empty minutes are flat rows, the order of rows is newest first (both assumed)",
+        "Assumed: empty minutes are flat rows, and the newest row comes first",
     ),
 )

@@ -32,7 +32,7 @@ def _adjust(request: CandleRequest, path: str, query: Mapping[str, str], now_ms:
     if request.start is None:
         return request
     step = request.seconds * 1_000
-    start = request.start // step * step  # the candle that contains it is included
+    start = request.start // step * step  # the candle that contains the start is in the answer
     return replace(request, start=start, keep="oldest" if request.end is None else "newest")
 
 
@@ -139,7 +139,7 @@ VENUE = SandboxVenue(
     ),
     sources=(
         "bybit-exchange.github.io/docs/v5/market/kline: newest first; limit default 200, at most 1000",
-        "`start` alone gives the rows from there on (ccxt issue 26736 on the candle that contains it); both ends "
-        "inclusive; empty minutes are flat rows (assumed)",
+        "A `start` without `end` gives the rows from the start on, with the candle that contains the start (ccxt issue "
+        "26736); both ends are inclusive; empty minutes are flat rows (assumed)",
     ),
 )

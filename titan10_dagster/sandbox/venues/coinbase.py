@@ -150,8 +150,8 @@ VENUE = SandboxVenue(
     sources=(
         "docs.cdp.coinbase.com/api-reference/advanced-trade-api/rest-api/public/get-public-product-candles",
         "ccxt pull request 25171: 300 candles at most; KmiQ/coinbase-advanced-python pull request 26: the error's "
-        "text; ccxt asks for exactly 300, which is answered",
-        "`end` is taken as exclusive (not documented)",
+        "text; ccxt requests exactly 300, which is allowed",
+        "`end` is assumed to be exclusive (not documented)",
         "Buckets without a trade are absent (docs); rows may precede `start` (coinbasepro-python issue 269)",
     ),
 )

@@ -121,7 +121,7 @@ VENUE = SandboxVenue(
     ),
     sources=(
         "www.gate.com/docs/developers/apiv4, Market candlesticks: at most 1000 points a request; `limit` conflicts "
-        "with `from` and `to`; both ends inclusive (ccxt counts so)",
-        "10,000 points back are allowed: the documentation says so for futures, and spot is assumed to be the same",
+        "with `from` and `to`; both ends are inclusive (as in ccxt)",
+        "The last 10,000 points are served: documented for futures, and assumed for spot",
     ),
 )

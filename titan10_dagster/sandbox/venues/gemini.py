@@ -82,6 +82,6 @@ VENUE = SandboxVenue(
     ),
     sources=(
         "docs.gemini.com/rest-api, Candles: 1m of the last day, newest first; zero rows for minutes without trades",
-        "The list of symbols holds names only: a delisted one is missing",
+        "The list of symbols contains only names; a delisted symbol is not in the list",
     ),
 )

@@ -107,8 +107,9 @@ VENUE = SandboxVenue(
         null_page=b'{"status":"ok","data":null}',
     ),
     sources=(
-        "Documents: zero rows where nothing was traded; ccxt PR 17783 and huobiapi/API_Docs_en issue 8: days of GMT+8",
-        "ccxt PR 21686: an error where `from` is before the listing; its wording is assumed",
-        "`from` counts forward, and if more rows match than `size`, the oldest are returned (assumed)",
+        "Documents: minutes without trades are rows of zeros",
+        "ccxt PR 17783 and huobiapi/API_Docs_en issue 8: days are in GMT+8",
+        "ccxt PR 21686: an error if `from` is before the listing; its text is assumed",
+        "If more rows than `size` match after `from`, the oldest are returned (assumed)",
     ),
 )

@@ -32,7 +32,7 @@ def _record(instrument: Instrument, now_ms: int) -> dict[str, Any]:
 
 
 def _listing(records: list[Any], path: str, query: Mapping[str, str]) -> list[Any]:
-    """Return the list of markets: tokens with their numbers, pairs of tokens, and a price of each pair."""
+    """Return the list of markets: the tokens with their numbers, the pairs of tokens, and the price of each pair."""
     tokens: list[dict[str, Any]] = [{"name": "USDC", "szDecimals": 8, "weiDecimals": 8, "index": 0}]
     universe: list[Any] = []
     for record in records:
@@ -92,7 +92,7 @@ VENUE = SandboxVenue(
         null_page=b"null",
     ),
     sources=(
-        "hyperliquid.gitbook.io, Candle snapshot: the most recent 5000 candles; zero rows where nothing was traded",
+        "hyperliquid.gitbook.io, Candle snapshot: the last 5000 candles; minutes without trades are rows of zeros",
         "An unknown coin is HTTP 500 with `null` (assumed); pairs are quoted in USDC",
     ),
 )

@@ -1,4 +1,4 @@
-"""One spot pair as an exchange lists it."""
+"""The record of a spot pair as an exchange lists it."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class MarketName(NamedTuple):
 
 @dataclass(frozen=True)
 class Instrument:
-    """One spot pair of an exchange. Decimals are digits after the point.
+    """A spot pair of an exchange. Decimals are digits after the point.
 
-    `spells` are the periods of trading, ascending. Between two periods the pair is delisted. `quiet` is the share of
-    minutes without a trade.
+    `spells`: the periods of trading, in ascending order. Between two periods the pair is delisted. `quiet`: the share
+    of minutes without a trade.
     """
 
     exchange: str
@@ -39,7 +39,7 @@ class Instrument:
 
     @property
     def delisted_ms(self) -> int | None:
-        """The end of the last period of trading; None if the pair trades."""
+        """The end of the last period of trading, or None if the pair trades now."""
         return self.spells[-1][1]
 
     def is_known(self, now_ms: int) -> bool:

@@ -31,7 +31,7 @@ _OLD_ASSETS = {"BTC": "XXBT", "ETH": "XETH", "XRP": "XXRP", "LTC": "XLTC", "XLM"
 def _naming(base: str, quote: str) -> MarketName:
     """Return Kraken's id of a pair.
 
-    Only pairs of two early assets have long ids, such as XXBTZUSD; XBTUSDT and SOLUSD are short.
+    Only pairs of two early assets have long ids, such as XXBTZUSD. Other ids, such as XBTUSDT and SOLUSD, are short.
     """
     base_id, quote_id = _OLD_ASSETS.get(base, base), _OLD_ASSETS.get(quote, quote)
     if base in _OLD_ASSETS and quote in _OLD_ASSETS and base != "DOGE":
@@ -44,7 +44,7 @@ def _altname(base: str, quote: str) -> str:
 
 
 def _adjust(request: CandleRequest, path: str, query: Mapping[str, str], now_ms: int) -> CandleRequest:
-    """Select the rows after `since`. The unfinished candle is always included."""
+    """Return a request for the rows after `since`. The unfinished candle is always in the answer."""
     if request.start is None:
         return request
     step = request.seconds * 1_000
@@ -91,7 +91,7 @@ def _record(instrument: Instrument, now_ms: int) -> dict[str, Any]:
 
 
 def _listing(records: list[Any], path: str, query: Mapping[str, str]) -> dict[str, Any]:
-    """Format the markets as an object with the ids as keys. A record that is not an object gets an extra key."""
+    """Return the markets as an object with their ids as keys. A record that is not an object gets an extra key."""
     result = {}
     for number, record in enumerate(records):
         key = record.pop("_key", f"BROKEN{number}") if isinstance(record, dict) else f"BROKEN{number}"
@@ -161,7 +161,7 @@ VENUE = SandboxVenue(
     ),
     sources=(
         "docs.kraken.com/api-reference/market-data/get-ohlc-data: the last 720 rows; older rows are not served "
-        "for any `since`; the last row is the running one and always present; `last` is the last committed one",
-        "Minutes without a trade are zero-volume rows by REST, absent in the CSV archive",
+        "for any `since`; the last row is always the unfinished candle; `last` is the time of the last finished candle",
+        "Minutes without a trade are rows of volume 0 by REST, and absent in the CSV archive",
     ),
 )

@@ -1,4 +1,4 @@
-"""MEXC spot REST v3: `GET /api/v3/klines`, `GET /api/v3/exchangeInfo`; similar to Binance's, with differences."""
+"""MEXC spot REST v3: `GET /api/v3/klines`, `GET /api/v3/exchangeInfo`. The interface resembles Binance's."""
 
 from __future__ import annotations
 
@@ -102,8 +102,8 @@ VENUE = SandboxVenue(
         null_page=b"null",
     ),
     sources=(
-        "www.mexc.com/api-docs/spot-v3/market-data-endpoints, Kline: the documents say 1000 rows, ccxt saw 500",
+        "www.mexc.com/api-docs/spot-v3/market-data-endpoints, Kline: 1000 rows in the documents, 500 rows seen by ccxt",
         "`endTime` is exclusive (ccxt); if more rows match than the limit, the oldest are returned (assumed)",
-        "Codes: 30014 for a closed symbol (documents), -1121 for an unknown one",
+        "Codes: 30014 for a closed symbol (documents), -1121 for an unknown symbol",
     ),
 )

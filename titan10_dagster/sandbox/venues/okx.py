@@ -125,8 +125,8 @@ VENUE = SandboxVenue(
         null_page=b'{"code":"0","msg":"","data":null}',
     ),
     sources=(
-        "www.okx.com/docs-v5: `before` newer than, `after` older than, both exclusive; newest first; limit default "
-        "100, at most 300; `confirm` 0 while the candle forms; /candles reaches back 1,440 rows",
-        "history-candles holds finished candles only (assumed); empty minutes are flat rows (assumed)",
+        "www.okx.com/docs-v5: rows newer than `before` and older than `after`, both exclusive; newest first; limit "
+        "default 100, at most 300; `confirm` is 0 for an unfinished candle; /candles serves the last 1,440 rows",
+        "history-candles serves only finished candles (assumed); empty minutes are flat rows (assumed)",
     ),
 )

@@ -136,7 +136,7 @@ VENUE = SandboxVenue(
     ),
     sources=(
         "phemex-docs.github.io, Query kline: limit is one of 5, 10, 50, 100, 500, 1000; prices are scaled integers",
-        "Without a start it gives the last rows, newest first; empty minutes are flat rows (assumed)",
-        "39997 is the code that ccxt calls BadSymbol; its wording is assumed",
+        "A request without a start gives the last rows, newest first; empty minutes are flat rows (assumed)",
+        "ccxt maps the code 39997 to BadSymbol; the text of this error is assumed",
     ),
 )

@@ -20,7 +20,7 @@ ClosedMarket = Literal["candles", "closed_market", "unknown_symbol"]
 
 @dataclass(frozen=True)
 class Refusal:
-    """An error answer in the exchange's own words. `%UNTIL%` becomes the end of a ban in epoch ms."""
+    """An error answer with the exchange's own text. `%UNTIL%` is replaced by the end of a ban in epoch ms."""
 
     status: int
     body: str
@@ -31,9 +31,9 @@ class Refusal:
 class RateLimit:
     """One published rate limit, and the penalty for exceeding it.
 
-    A `fixed` window starts at a multiple of its length, a `sliding` window ends now, and a `decay` counter falls by
+    A `fixed` window starts at a multiple of its length. A `sliding` window ends now. A `decay` counter falls by
     allowed/window per second. The first request above the limit is throttled. After `patience` more requests while
-    throttled, the address is banned for `ban_seconds`. A patience of None means no ban, 0 means a ban at once.
+    throttled, the address is banned for `ban_seconds`. A patience of None means no ban; 0 means a ban at once.
     """
 
     name: str
@@ -41,8 +41,8 @@ class RateLimit:
     window: float  # seconds
     kind: Literal["fixed", "sliding", "decay"]
     source: str
-    paths: str = ""  # counts only requests whose path contains this
-    cost: Mapping[str, float] = field(default_factory=dict)  # by kind of request; 1 for kinds that are not listed
+    paths: str = ""  # the limit counts only requests whose path contains this text
+    cost: Mapping[str, float] = field(default_factory=dict)  # cost by kind of request; 1 for kinds that are not listed
     patience: int | None = None
     ban_seconds: float = 0.0
     retry_after: bool = False  # the answer says how long to wait
@@ -51,13 +51,15 @@ class RateLimit:
 
 @dataclass(frozen=True, kw_only=True)
 class SandboxVenue:
-    """One exchange: limits, listing, policies. Its module is the only place with these facts.
+    """One simulated exchange: its limits, its list of markets, and its behaviour.
 
-    names_delisted: a delisted market stays in the list, marked as closed. closed_market: the answer to a request for
-    candles of a delisted market: its candles, the refusal `closed_market`, or the refusal `unknown_symbol`. depth: the
-    number of candles back from now that are served; an older start is clipped, or refused as `too_old`.
-    refuses_before_listing: a start before the first candle is refused as `too_early`. day_starts: the hour (UTC) at
-    which a 1d candle begins.
+    names_delisted: whether a delisted market stays in the list of markets, marked as closed.
+    closed_market: the answer to a request for candles of a delisted market: its candles, the refusal `closed_market`,
+    or the refusal `unknown_symbol`.
+    depth: the number of latest candles that the exchange serves. beyond_depth: an older start is moved to the oldest of
+    these candles (`clipped`), or refused as `too_old` (`refused`).
+    refuses_before_listing: whether a start before the first candle is refused as `too_early`.
+    day_starts: the hour (UTC) at which a 1d candle begins.
     """
 
     id: str
@@ -78,7 +80,7 @@ class SandboxVenue:
     empty_minutes: Literal["filled", "missing"]  # a minute without a trade is a flat row, or absent
     outage_every: int | None = 60  # one day in this many has an outage of all symbols
     turnover: float = 0.2  # traded volume as a share of the volume on the largest exchange
-    quiet: float = 3.0  # how many times more minutes without a trade than on the largest exchange
+    quiet: float = 3.0  # factor for the share of minutes without a trade on the largest exchange
     price_decimals: int = 10  # at most
     volume_decimals: int = 8  # at most
     pad: int | None = None  # numbers are padded with zeros to this many decimals
@@ -89,7 +91,7 @@ class SandboxVenue:
     sources: tuple[str, ...]
 
     def refusal(self, name: str) -> Refusal:
-        """Return the text of a refusal: the exchange's own, or the one of the server in front of it."""
+        """Return a refusal: the exchange's own, or else the refusal of the server in front of the exchange."""
         if name in self.refusals:
             return self.refusals[name]
         return COMMON_REFUSALS.get(name) or self.refusals["bad_request"]
@@ -102,7 +104,7 @@ class SandboxVenue:
 
 
 def html(status: int, title: str, server: str = "nginx") -> Refusal:
-    """An error page of the server in front of an exchange."""
+    """Return an error page of the server in front of an exchange."""
     body = (
         f"<html>\r\n<head><title>{status} {title}</title></head>\r\n<body>\r\n"
         f"<center><h1>{status} {title}</h1></center>\r\n<hr><center>{server}</center>\r\n</body>\r\n</html>\r\n"
@@ -125,10 +127,10 @@ COMMON_REFUSALS: Mapping[str, Refusal] = {
 
 
 def against(quote: str) -> tuple[str, ...]:
-    """The twenty assets that every exchange lists, against its main quote currency."""
+    """Return the symbols of the twenty assets that every exchange lists, against the given quote currency."""
     return tuple(f"{base}/{quote}" for base in MAJORS)
 
 
 def joined(separator: str = "") -> Callable[[str, str], MarketName]:
-    """Ids such as BTC-USDT."""
+    """Return a function that joins base and quote to a market id, such as BTC-USDT."""
     return lambda base, quote: MarketName(f"{base}{separator}{quote}", base, quote)

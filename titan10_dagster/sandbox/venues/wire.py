@@ -1,7 +1,7 @@
-"""How an exchange spells a request for candles and its answer: a table with a few formatting functions.
+"""The format of an exchange's requests and answers: a table with a few formatting functions.
 
-The documentation of some exchanges leaves open which rows belong to a request. `Edges` selects one reading, so that a
-test can try every reading.
+The documentation of some exchanges does not say which rows belong to a request. `Edges` selects one interpretation, so
+that a test can try every interpretation.
 """
 
 from __future__ import annotations
@@ -17,13 +17,16 @@ from titan10_dagster.sandbox.venues.instrument import Instrument
 MINUTE, HOUR, DAY = 60, 3_600, 86_400
 PathKind = Literal["candles", "markets", "other"]
 Texts = Sequence[list[str]]  # five columns of decimal strings: open, high, low, close, volume
-# Impossible prices that stand for missing values. They are sent as JSON's null or as an empty text (null if the format
-# has no quotes).
+# Impossible prices that mark missing values. They are sent as JSON's null, or as an empty text. If the format has no
+# quotes, both are sent as null.
 NULL, EMPTY = "1.5e-301", "2.5e-301"
 
 
 class Candle(NamedTuple):
-    """One row as a formatting function gets it: epoch milliseconds, decimal strings, seconds of the timeframe."""
+    """The input of a formatting function: a candle with its time in epoch ms, and its values as decimal strings.
+
+    `seconds`: the length of the timeframe.
+    """
 
     time: int
     open: str
@@ -41,19 +44,19 @@ class Candle(NamedTuple):
         return self.time + (self.seconds * 1_000 if self.cut_ms is None else self.cut_ms) - 1
 
     def turnover(self, decimals: int = 8) -> str:
-        """The volume times the close, in the quote currency."""
+        """Return the volume times the close, in the quote currency."""
         return f"{float(self.volume) * float(self.close):.{decimals}f}"
 
 
 def with_absent_values(rows: bytes) -> bytes:
-    """Return rows in which the numbers that stand for a missing value are replaced by JSON's spelling of it."""
+    """Return the rows with JSON's null or an empty text in place of the numbers that mark missing values."""
     for sign, quoted in ((NULL, b"null"), (EMPTY, b'""')):
         rows = rows.replace(f'"{sign}"'.encode(), quoted).replace(sign.encode(), b"null")
     return rows
 
 
 class Refused(Exception):
-    """The request cannot be answered: `name` is a key of the venue's refusals."""
+    """A request that the exchange refuses. `name`: the key of the answer in the venue's refusals."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
@@ -62,7 +65,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class CandleRequest:
-    """A candle request as the exchange understands it; milliseconds, half-open [start, end)."""
+    """A candle request as the exchange understands it: candles in [start, end), in epoch milliseconds."""
 
     market_id: str
     seconds: int  # timeframe
@@ -75,11 +78,12 @@ class CandleRequest:
 
 @dataclass(frozen=True)
 class Edges:
-    """The rows with which an exchange answers a request from `start` to `end`.
+    """The rules that select the rows of an answer to a request from `start` to `end`.
 
-    start, end: whether a row at exactly that time is in the answer. keep: the rows that are returned if a request has a
-    start and more rows than the limit are in range; without a start it is always the newest. start_ignored: when the
-    start has no effect: always, or if there is an end.
+    start, end: whether a row at exactly this time is in the answer.
+    keep: which rows are returned if a request has a start, and more rows than the limit are in range. A request without
+    a start always returns the newest rows.
+    start_ignored: when the start has no effect: always, never, or if the request has an end.
     """
 
     start: Literal["inclusive", "exclusive"] = "inclusive"
@@ -94,7 +98,7 @@ class Edges:
 
 @dataclass(frozen=True)
 class PageContext:
-    """The values that the text around the rows of a page may contain."""
+    """The values that a page can contain in addition to its rows."""
 
     request: CandleRequest
     instrument: Instrument
@@ -115,7 +119,7 @@ def as_it_is(request: CandleRequest, path: str, query: Mapping[str, str], now_ms
 
 
 def enclosed(before: bytes, after: bytes) -> Callable[[bytes, PageContext], bytes]:
-    """A page format: the rows between two fixed texts."""
+    """Return a page format: the rows between two fixed texts."""
 
     def page(rows: bytes, context: PageContext) -> bytes:
         return before + rows + after
@@ -127,19 +131,22 @@ def enclosed(before: bytes, after: bytes) -> Callable[[bytes, PageContext], byte
 class WireFormat:
     """The format of one exchange. It has no state and no clock.
 
-    candles: a regular expression of the paths that serve candles; a group with the name of a parameter is the value of
-        that parameter. markets: the same for the list of markets. others: answers of further paths, by suffix, from
-        `now_ms`.
-    symbol, timeframe, limit, start, end: names of the parameters. unit: milliseconds of one unit of start and end;
-    None: the times are ISO 8601. selector: a parameter that belongs to the path ("/info" with {"type": "x"} is
-    "/info/x"). adjust: a function for peculiarities of a request that this table cannot express; it may raise Refused.
-    row: one candle as JSON. page: the body around the rows. record: one market of the list; listing: the body around
-    those records. null_page: a well-formed answer in which the candles are null.
+    candles: a regular expression of the paths that serve candles. A group with the name of a parameter has the value of
+    this parameter.
+    markets: a regular expression of the paths that serve the list of markets.
+    others: by the ending of further paths, a function that returns the answer at `now_ms`.
+    symbol, timeframe, limit, start, end: the names of the parameters.
+    unit: the length of one unit of start and end in milliseconds; None: the times are ISO 8601 texts.
+    selector: a parameter that belongs to the path ("/info" with {"type": "x"} is "/info/x").
+    adjust: a function for properties of a request that this table cannot express. It may raise Refused.
+    row: formats a candle as JSON. page: formats the body of an answer with the given rows.
+    record: formats a market of the list. listing: formats the body of an answer with the given records.
+    null_page: a well-formed answer in which the candles are null.
     """
 
     candles: str
     markets: str
-    timeframes: Mapping[str, int]  # the exchange's name of a timeframe -> seconds
+    timeframes: Mapping[str, int]  # seconds by the exchange's name of a timeframe
     default_limit: int
     row: Callable[[Candle], str]
     page: Callable[[bytes, PageContext], bytes]
@@ -158,11 +165,11 @@ class WireFormat:
     adjust: Adjust = as_it_is
 
     def route(self, path: str, query: Mapping[str, str]) -> str:
-        """Return the path, including the part that this exchange sends as a parameter."""
+        """Return the path. If the exchange selects an endpoint by a parameter, add its value to the path."""
         return f"{path}/{query.get(self.selector, '')}" if self.selector else path
 
     def kind(self, path: str) -> PathKind | None:
-        """Return the kind of a path; None if the exchange has no such path."""
+        """Return the kind of a path, or None if the exchange does not have the path."""
         if re.fullmatch(self.candles, path):
             return "candles"
         if re.fullmatch(self.markets, path):
@@ -200,7 +207,7 @@ class WireFormat:
         return [self.row(Candle(t, o, h, low, c, v, seconds, closed)) for t, o, h, low, c, v in columns]
 
     def other(self, path: str, now_ms: int) -> Any:
-        """Return the answer of a path that is neither candles nor markets, ready for JSON."""
+        """Return the answer of a path that serves neither candles nor markets, ready for JSON."""
         answer = self._other(path)
         return {} if answer is None else answer(now_ms)
 

@@ -90,7 +90,7 @@ def test_a_running_demo_is_mentioned_with_how_to_see_its_status(show: Show, tmp_
     lock = StackLock(folder)
     lock.sign("http://127.0.0.1:3001")
     (message,) = show()[1]
-    assert "A demo runs at http://127.0.0.1:3001" in message
+    assert "A demo with its own database runs at http://127.0.0.1:3001" in message
     assert f"TITAN10_HOME={folder} titan10 status" in message
     lock.release()
     assert show()[1] == []
