@@ -58,7 +58,7 @@ class Exchanges:
         chosen = list(venues)
         for exchange, symbol in files:
             if exchange not in chosen:
-                raise ValueError(f"replay of {symbol} on {exchange}: only {', '.join(chosen)} are served")
+                raise ValueError(f"replay of {symbol} on {exchange}: served are {', '.join(chosen)}")
         self.sites: dict[str, Site] = {}
         for name in chosen:
             played = _variant(venue(name), (edges or {}).get(name), (closed_markets or {}).get(name))
