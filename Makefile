@@ -2,17 +2,18 @@
 
 VENV := .venv
 BIN := $(VENV)/bin
-# The first Python that is new enough. `make PYTHON=/path/to/python ...` selects another one.
+# The first Python that is new enough. `make PYTHON=/path/to/python ...` selects another Python.
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python; do \
 	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$python; break; }; done)
-# Without bytecode every import of Dagster takes three times as long, so bytecode is written even if the environment forbids it.
+# Without bytecode files every import of Dagster takes three times as long. So they are written even if the environment
+# forbids this.
 RUN := env -u PYTHONDONTWRITEBYTECODE
 INSTALL = $(RUN) $(BIN)/python .ci/install.py -c constraints.txt
 # Tests without a database, an HTTP server or Dagster.
 PURE_TESTS := titan10_dagster_tests/candles titan10_dagster_tests/planning titan10_dagster_tests/landing \
 	titan10_dagster_tests/contracts titan10_dagster_tests/test_settings*.py
-# Four processes share the tests, because many tests wait for a server or for a time to pass. How they share them:
-# titan10_dagster_tests/order.py.
+# Four processes share the tests, because many tests wait for a server or for a time to pass.
+# titan10_dagster_tests/order.py distributes the tests over the processes.
 SHARED := -n $${TITAN10_TEST_WORKERS:-4} --dist loadgroup --no-loadscope-reorder
 
 .PHONY: help up demo check test campaign nightly bench clean
@@ -22,10 +23,10 @@ help:
 	@echo "make demo      run everything offline against the sandbox, in a minute; DEMO_KEEP=1 keeps the UI running"
 	@echo "make check     lint, types and the tests of pure functions, in about a minute"
 	@echo "make test      lint, types and all tests"
-	@echo "make campaign  long tests: processes killed at random moments, sixty days through the UI"
-	@echo "make nightly   two hundred simulated weeks and a simulated year, and property tests on a thousand examples"
-	@echo "make bench     measure speed, memory and disk use; writes benchmarks/RESULTS.md"
-	@echo "make clean     remove what was installed and cached; data in .titan10 stays"
+	@echo "make campaign  long tests: kill processes at random moments, and backfill sixty days through the UI"
+	@echo "make nightly   simulate two hundred weeks and a year, and run property tests with a thousand examples"
+	@echo "make bench     measure speed, memory and disk use, and write benchmarks/RESULTS.md"
+	@echo "make clean     remove installed packages and caches; data in .titan10 stays"
 
 up: $(VENV)/installed
 	@$(RUN) $(BIN)/titan10 up
@@ -53,7 +54,7 @@ campaign: $(VENV)/installed-dev
 		$(BIN)/python -m pytest -o timeout=3600 titan10_dagster_tests/conformance \
 		titan10_dagster_tests/exchanges/test_probing.py
 
-# `python -m titan10_dagster_tests.simulation --seed N` prints one of the weeks step by step. test_year.py is the year.
+# `python -m titan10_dagster_tests.simulation --seed N` prints a week step by step. test_year.py simulates the year.
 nightly: $(VENV)/installed-dev
 	$(RUN) TITAN10_TEST_SEEDS=$${TITAN10_TEST_SEEDS:-200} TITAN10_TEST_YEAR_DAYS=$${TITAN10_TEST_YEAR_DAYS:-365} \
 		$(BIN)/python -m pytest -s -o timeout=900 titan10_dagster_tests/simulation

@@ -1,9 +1,10 @@
-"""Install packages with pip, and show what it does: takes the arguments of `pip install`.
+"""Install packages with pip, and show the progress. The arguments are the arguments of `pip install`.
 
     .venv/bin/python .ci/install.py -c constraints.txt -e .
 
-With --quiet, pip is silent for minutes; without it, it writes hundreds of lines. This prints a line every few seconds,
-and everything that pip said if it fails. Uses the standard library only, because nothing is installed yet.
+With --quiet, pip prints nothing for minutes. Without --quiet, pip prints hundreds of lines. This script prints a line
+every few seconds. If pip fails, the script prints the whole output of pip. It uses only the standard library, because
+no package is installed yet.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ LAST_PHASE = "Installing collected packages"
 
 @dataclass
 class Progress:
-    """What pip has said so far."""
+    """The progress of pip according to its output so far."""
 
     lines: list[str] = field(default_factory=list)
     packages: int = 0
@@ -31,7 +32,7 @@ class Progress:
     is_installing: bool = False
 
     def read(self, line: str) -> None:
-        """Take a line of pip's output."""
+        """Update the progress from a line of pip's output."""
         self.lines.append(line)
         package = PACKAGE.match(line)
         if package:
@@ -73,7 +74,7 @@ def install(command: Sequence[str], show: Callable[[str], None], every: float = 
 
 
 def main() -> int:
-    """Run pip of this Python."""
+    """Run pip with this Python, and return its exit code."""
     pip = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--progress-bar", "off"]
     try:
         return install([*pip, *sys.argv[1:]], lambda line: print(line, flush=True))  # noqa: T201

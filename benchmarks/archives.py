@@ -2,16 +2,19 @@
 
     python -m benchmarks.archives --freqtrade PATH [--pairs 20] [--rounds 3] [--database URL]
 
-Two windows of the sandbox's Binance: one pair since its listing in 2017, and one year of 20 pairs. All files lie on the
-disk before anything is measured, and a separate process serves them: monthly files with their digests, and daily files.
+There are two windows of the sandbox's Binance: one pair since its listing in 2017, and one year of 20 pairs. All files
+are on the disk before the measurement, and a separate process serves the files: monthly files with their digests, and
+daily files.
 
-- `titan10`: download, verify, parse, land, check and store in the keyed table of an embedded PostgreSQL, or of the
-  empty database at `--database`, such as one with TimescaleDB
-- `freqtrade download-data`: its archive path, which reads daily files, does not verify them, and writes feather files
+- `titan10`: download, verify, parse, land, check and store in the table with its primary key. The database is an
+  embedded PostgreSQL, or the empty database at `--database`, such as a database with TimescaleDB
+- `freqtrade download-data`: its download from the archive, which reads daily files, does not verify these files, and
+  writes feather files
 
-Each is a separate process, one after the other, without a round trip. The clock counts from the start of the process
-to the last committed row; a month of the same pairs is subtracted, so that start-up does not count. CPU is that of the
-client. Memory is the peak of the client's largest process, for the month and for the whole window.
+Both tools run as separate processes, one after the other, without a round trip. The elapsed time is from the start of
+the process to the last committed row. The time for a month of the same pairs is subtracted, so that start-up does not
+count. CPU time is the CPU time of the client. Memory is the peak of the client's largest process, for the month and for
+the whole window.
 """
 
 from __future__ import annotations
@@ -53,7 +56,7 @@ TITLE = "Archives beside freqtrade"
 LAST = date(2026, 9, 30)
 NOW = datetime(2026, 10, 10, tzinfo=UTC)
 LISTED = date(2017, 9, 1)  # the first whole month of the sandbox's BTC/USDT
-MONTHS_OF_A_RUN = 20  # months of one pair, or one month of 20 pairs: the size of a run
+MONTHS_OF_A_RUN = 20  # a run reads 20 months of one pair, or one month of 20 pairs
 IN_FLIGHT = 16
 
 
@@ -85,10 +88,10 @@ def main() -> None:
                 lines += _measured(name, Servers(sandbox, database), window, contestants, arguments.rounds)
     table = "\n".join(lines)
     print(table)  # noqa: T201
-    about = " ".join((__doc__ or "").split("Two windows")[1].split())
+    about = (__doc__ or "").split("There are two windows")[1].strip()
     server = "the database of --database" if arguments.database else "embedded PostgreSQL 18"
     beside = f"{server}{freqtrade_version(arguments.freqtrade)}"
-    results.write(TITLE, f"Two windows {about}\n\n```\n{table}\n```", beside=beside)
+    results.write(TITLE, f"There are two windows {about}\n\n```\n{table}\n```", beside=beside)
 
 
 def _measured(name: str, on: Servers, window: Window, contestants: dict[str, Contestant], rounds: int) -> Iterator[str]:
@@ -135,7 +138,7 @@ def titan10(files: str) -> Contestant:
 
 
 def _titan10_here(sandbox: str, database: str, files: str, folder: str, symbols: str, first: str, last: str) -> int:
-    """Fetch and store the window; return how many candles were stored."""
+    """Fetch and store the window. Return the number of stored candles."""
 
     def new_context() -> IngestContext:
         titan10 = open_context(EXCHANGE, symbols.split(","), sandbox, database, Path(folder))
@@ -150,7 +153,7 @@ def _titan10_here(sandbox: str, database: str, files: str, folder: str, symbols:
 
 
 def _runs(wanted: Sequence[date], pairs: int) -> Iterator[list[date]]:
-    """Yield groups of whole months, each with the size of a usual run."""
+    """Yield groups of whole months. Each group has the size of a usual run."""
     months: dict[tuple[int, int], list[date]] = {}
     for day in wanted:
         months.setdefault((day.year, day.month), []).append(day)
@@ -161,7 +164,10 @@ def _runs(wanted: Sequence[date], pairs: int) -> Iterator[list[date]]:
 
 
 def freqtrade(program: str, files: str) -> Contestant:
-    """Return freqtrade's command. It replaces the archive's address, which is a constant in freqtrade's code."""
+    """Return a command that runs freqtrade with another address of the archive.
+
+    The address is a constant in freqtrade's code, so the command replaces this constant.
+    """
     code = (
         "import sys, freqtrade.exchange.binance_public_data as data; url = data.binance_vision_ohlcv_zip_url;"
         "data.binance_vision_ohlcv_zip_url = lambda *of: url(*of).replace('https://data.binance.vision', sys.argv[1]);"
@@ -179,7 +185,7 @@ def freqtrade(program: str, files: str) -> Contestant:
 
 
 async def _mirror(sandbox: str, window: Window, folder: Path) -> None:
-    """Write the sandbox's monthly files of the window, and the daily files that they consist of, below the folder."""
+    """Write the sandbox's monthly files of the window below the folder, and the daily files with the same rows."""
     wanted = iter([(symbol.replace("/", ""), month) for symbol in window.symbols for month in _months(window)])
 
     async def work(session: aiohttp.ClientSession) -> None:
@@ -208,7 +214,7 @@ def _split_into_days(folder: Path, symbol: str, monthly: str) -> None:
     of_day: dict[str, list[bytes]] = {}
     for row in rows:
         opened = int(row.partition(b",")[0])
-        seconds = opened / (1e6 if opened > 1e14 else 1e3)  # microseconds since 2025
+        seconds = opened / (1e6 if opened > 1e14 else 1e3)  # since 2025 the times are in microseconds
         of_day.setdefault(f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d}", []).append(row)
     for day, lines in of_day.items():
         name = f"{symbol}-1m-{day}"
@@ -225,7 +231,7 @@ def _write(path: Path, content: bytes) -> None:
 
 @contextmanager
 def _file_server(folder: Path) -> Iterator[str]:
-    """Serve the folder from another process, and yield its address."""
+    """Serve the folder from another process, and yield the address of the server."""
     command = [sys.executable, "-m", "benchmarks.archives", "--serve", str(folder)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:

@@ -1,10 +1,10 @@
-"""Measure the candles per second from request to committed row, in one process and without a rate limit.
+"""Measure the number of candles per second from request to committed row, in one process and without a rate limit.
 
     python -m benchmarks.backfill [--days 30 60 90] [--symbols 20] [--exchange binance]
 
-The sandbox on this machine and PostgreSQL have their own processes, and a new process fetches each window. CPU time and
-memory are therefore those of the client alone. The stages are the stages of a run: request, parse, land, check, write.
-Then Dagster runs the same window once more, with everything else that a run does.
+The sandbox and PostgreSQL have their own processes on this machine, and a new process fetches each window. So the
+measured CPU time and memory are used by the client alone. The stages are the stages of a run: request, parse, land,
+check, write. Then Dagster runs the same window again, with all other steps of a run.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ NOW = datetime(2024, 4, 10, tzinfo=UTC)
 TITLE = "From request to committed row"
 ABOUT = """\
 Candles of 20 symbols of the sandbox's {exchange}, in one process, without a rate limit. Sandbox and PostgreSQL have
-their own processes on the same cores; CPU is the client's. One run each.
+their own processes on the same cores. CPU time is the CPU time of the client. Each window is measured once.
 """
 
 
@@ -69,7 +69,8 @@ def main() -> None:
         print(json.dumps(_measure(arguments.exchange, arguments.days[0], *arguments.child)))  # noqa: T201
         return
     with servers(arguments.exchange) as (sandbox, database):
-        _run_child(arguments.exchange, max(arguments.days), sandbox, database)  # the sandbox makes its candles once
+        # The sandbox computes its candles once, before the measurement.
+        _run_child(arguments.exchange, max(arguments.days), sandbox, database)
         results_of_days = [_run_child(arguments.exchange, wanted, sandbox, database) for wanted in arguments.days]
     lines = "\n".join(map(_report, arguments.days, results_of_days))
     print(lines)  # noqa: T201
@@ -172,7 +173,7 @@ def symbols_of(sandbox: str) -> tuple[str, ...]:
 def open_context(
     exchange: str, symbols: Sequence[str], sandbox: str, database: str, folder: Path, *, paced: bool = False
 ) -> IngestContext:
-    """Return the context of a sandbox exchange on a migrated database; `paced`: keep the exchange's rate limit."""
+    """Return the context of a sandbox exchange with a migrated database. `paced`: obey the exchange's rate limit."""
     settings = Settings.model_construct(
         data=folder,
         database=DatabaseSettings(),

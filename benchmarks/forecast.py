@@ -2,9 +2,10 @@
 
     python -m benchmarks.forecast [--pairs 6]
 
-Each backfill is `titan10 backfill`, paced, against a sandbox that enforces its limits, into an embedded PostgreSQL.
-Archive files lie on the disk of a file server. The days have no outages, because an outage cannot be forecast. The
-numbers of requests and files should be equal, and the seconds within 25 %:
+Each backfill is `titan10 backfill` at the exchange's pace. The sandbox enforces its limits, and the candles are stored
+in an embedded PostgreSQL. A file server has the archive files on its disk. The days have no outages, because an outage
+cannot be forecast. The forecast and the result should have equal numbers of requests and files. Their seconds should
+differ by at most 25 %. The backfills are:
 
 - `rest`: REST, 1,000 candles a page (Binance)
 - `rest, short pages`: REST, 300 candles a page that overlap by ten (Coinbase)
@@ -125,7 +126,7 @@ def _measured(folder: Path, pairs: int) -> list[str]:
 
 
 def _whole_days(symbol: str) -> list[tuple[date, date]]:
-    """Return the longest stretch of days of the last 300 with every candle, and the newest one."""
+    """Return the longest stretch of complete days within the last 300 days. If several are equal, return the newest."""
     stretches: list[tuple[date, date]] = []
     for day in days(TODAY - timedelta(days=300), YESTERDAY):
         start = to_ms(midnight(day))
@@ -152,7 +153,7 @@ def _line(name: str, report: dict[str, Any]) -> str:
 
 
 def _sandbox(exchange: str) -> tuple[subprocess.Popen[str], str]:
-    """Start a sandbox in real time that enforces its limits; return its process and its address."""
+    """Start a sandbox that runs in real time and enforces its limits. Return its process and its address."""
     command = [sys.executable, "-m", "titan10_dagster.sandbox", "--exchange", exchange, "--port", "0"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
@@ -160,7 +161,7 @@ def _sandbox(exchange: str) -> tuple[subprocess.Popen[str], str]:
 
 
 async def _mirror_days(sandbox: str, symbols: Sequence[str], wanted: Sequence[date], folder: Path) -> None:
-    """Write the sandbox's daily files and their digests below the folder, as far as they are published."""
+    """Write the sandbox's published daily files and their digests below the folder."""
     async with aiohttp.ClientSession() as session:
         for symbol in symbols:
             name = symbol.replace("/", "")

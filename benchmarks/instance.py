@@ -2,10 +2,11 @@
 
     python -m benchmarks.instance [--minutes 4] [--days 30] [--year 365]
 
-A whole stack (daemon, code server, PostgreSQL) polls five sandbox exchanges each minute and settles a day of each, so
-that all events are those of real runs. SQL then copies their rows, with new ids and older dates, until the tables have
-the settlements and repairs of `--year` days and the polls of `--days`. Then housekeeping deletes the old polls. Sizes
-that were not measured are computed from the bytes per run, indexes included, and marked as computed.
+A complete stack (daemon, code server, PostgreSQL) polls five sandbox exchanges each minute, and settles a day of each
+exchange. So all events come from real runs. SQL then copies the rows of these runs, with new ids and older dates, until
+the tables have the settlements and repairs of `--year` days and the polls of `--days` days. Then housekeeping deletes
+the old polls. Sizes that were not measured are computed from the bytes per run, including indexes. They are marked as
+computed.
 """
 
 from __future__ import annotations
@@ -42,8 +43,8 @@ EXCHANGES = {
     "okx": ("BTC/USDT", "ETH/USDT"),
 }
 YESTERDAY = datetime.now(UTC).date() - timedelta(days=1)
-KEPT_DAYS, REPAIRS = 3, 2  # housekeeping.live_runs_days; repair runs a day and exchange, each like a settlement's
-LIVE, WHOLE = 1440, 1 + REPAIRS  # runs a day; of one exchange
+KEPT_DAYS, REPAIRS = 3, 2  # housekeeping.live_runs_days; repair runs per day and exchange, of the size of a settlement
+LIVE, WHOLE = 1440, 1 + REPAIRS  # polls per day; settlements and repairs per day of one exchange
 MB, GB = 2**20, 2**30
 
 TABLES = ("event_logs", "runs", "run_tags", "asset_check_executions")
@@ -73,7 +74,7 @@ COPY = (
 
 @dataclass(frozen=True)
 class Kind:
-    """A finished run of a job, to be copied: its id, and the number and bytes of its events."""
+    """A finished run that is copied: its id, and the number and the bytes of its events."""
 
     run: str
     events: int
@@ -94,14 +95,14 @@ class Tables:
             return cursor.fetchall() if cursor.description else []
 
     def size(self) -> int:
-        """Remove dead rows, then return the bytes of all tables with their indexes."""
+        """Remove dead rows. Then return the bytes of all tables with their indexes."""
         for table in TABLES:
             self.run_query(f"VACUUM (FULL, ANALYZE) {table}")
         query = "SELECT sum(pg_total_relation_size(c.oid)) FROM pg_class c WHERE relkind = 'r' AND relnamespace = %(s)s"
         return int(self.run_query(query + "::regnamespace", s="dagster")[0][0])
 
     def copy(self, run: str, count: int, step: timedelta) -> None:
-        """Insert `count` copies of the run. Each is older by `step` than the one before."""
+        """Insert `count` copies of the run. Each copy is older by `step` than the previous copy."""
         self.run_query(COPIES, run=run, count=count, step=step)
         for statement in COPY:
             self.run_query(statement)
@@ -113,7 +114,7 @@ class Tables:
         return Kind(run, *map(int, self.run_query(query, run=run)[0]))
 
     def tick_bytes(self) -> int:
-        """Return the bytes of one tick of a schedule or sensor, without indexes, which are too small to measure."""
+        """Return the bytes of a tick of a schedule or sensor. Its indexes are too small to measure."""
         return int(self.run_query("SELECT avg(pg_column_size(job_ticks.*)) FROM job_ticks")[0][0])
 
 
@@ -181,7 +182,7 @@ def _finished(instance: DagsterInstance, job: str) -> int:
 
 
 def _run(instance: DagsterInstance, job: str) -> str:
-    """Return the newest successful run: for polls, one that follows another poll, as almost all do."""
+    """Return the newest successful run of a job. A poll must follow another poll, as almost all polls do."""
     filters = RunsFilter(job_name=job, statuses=[DagsterRunStatus.SUCCESS])
     return instance.get_runs(filters, limit=1)[0].run_id
 
@@ -223,7 +224,7 @@ def _measured(instance: DagsterInstance, tables: Tables, days: int, year_days: i
 
 
 def _shift(tables: Tables, run: str, days: int) -> None:
-    """Move the second batch of copied polls before the first one, so that all `days` have polls in each minute."""
+    """Move the second batch of copied polls before the first batch, so that each minute of `days` days has a poll."""
     tables.run_query(
         """UPDATE runs SET create_timestamp = create_timestamp - %(kept)s
         WHERE run_id IN (

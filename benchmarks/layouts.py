@@ -1,7 +1,7 @@
 """Databases with random candles, in the layouts that `benchmarks.queries` compares.
 
-All layouts have the same tables and views: `ohlcv`, a view with doubles; `listed`, the stored series; and `latest`,
-their newest candles.
+All layouts have the same tables and views. `ohlcv` is a view with prices as doubles. `listed` has the stored series.
+`latest` has the newest candle of each series.
 """
 
 from __future__ import annotations
@@ -46,9 +46,10 @@ FETCHED = datetime(2024, 5, 1, tzinfo=UTC)
 MINUTE = Timeframe.parse("1m")
 PRICE_SCALE, VOLUME_SCALE = 1e2, 1e5
 
-# The same for every layout. With PostgreSQL's default of 4 MB the planner sorts instead of hashing.
+# These options are the same for every layout. With PostgreSQL's default work_mem of 4 MB, the planner sorts rows and
+# does not hash them.
 SESSION = "-c timezone=UTC -c jit=off -c work_mem=16MB"
-ENOUGH, MOST = 0.2, 9  # a query is repeated within a round for this many seconds, at most this many times
+ENOUGH, MOST = 0.2, 9  # within a round a query is repeated for so many seconds, at most so many times
 
 Cursor = Any
 
@@ -78,7 +79,7 @@ FROM {source} GROUP BY 1, 2, 3 WITH NO DATA
 
 @dataclass(frozen=True, eq=False)
 class Walk:
-    """A random walk: `times` (n,) datetime64[ms] minute by minute, `integers` (5, n) open, high, low, close, volume."""
+    """A random walk of prices. `times` (n,): each minute as datetime64[ms]. `integers` (5, n): open to volume."""
 
     times: Times
     integers: NDArray[np.int64]
@@ -97,7 +98,7 @@ class Walk:
 
     @property
     def rows(self) -> int:
-        """The number of rows of all series."""
+        """Return the number of rows of all series."""
         return len(self.times) * len(LISTED)
 
     def weeks(self) -> Iterator[slice]:
@@ -108,7 +109,7 @@ class Walk:
         return (slice(a, b) for a, b in pairwise(edges))
 
     def integers_of(self, number: int) -> NDArray[np.int64]:
-        """Return the integers of a series, by its number: each is shifted in price and time against the one before."""
+        """Return the integers of a series by its number. Prices and times are shifted against the previous series."""
         rolled = np.roll(self.integers, -1009 * number, axis=1)
         rolled[:4] += 700 * number
         return rolled
@@ -116,7 +117,7 @@ class Walk:
 
 @dataclass
 class Layout:
-    """A database with the candles. `floats`: stored as doubles, else in the layout of the project."""
+    """A database with the candles. `floats`: whether the values are doubles; otherwise the layout is Titan-10's."""
 
     name: str
     url: str
@@ -137,7 +138,7 @@ class Layout:
             migrate(self.url, timescaledb=self.timescaledb)
             self._apply_policies()
         with session(self.url) as cursor:
-            if self.timescaledb:  # nothing may happen in the background
+            if self.timescaledb:  # no job must run in the background
                 cursor.execute("SELECT delete_job(job_id) FROM timescaledb_information.jobs WHERE job_id >= 1000")
             cursor.execute("CREATE TABLE listed (exchange text, symbol text)")
             execute_values(cursor, "INSERT INTO listed VALUES %s", LISTED)
@@ -176,7 +177,7 @@ class Layout:
             cursor.execute("VACUUM ANALYZE candles")
 
     def _apply_policies(self) -> None:
-        """Apply the storage policies again: some belong to the database's name, so a copy of its files lacks them."""
+        """Apply the storage policies again. Some policies belong to the name of a database, so a copy lacks them."""
         with closing(Database(self.url)) as store:
             policies.apply(store, Policies.in_days(chunk=7, compress_after=7))
 
@@ -198,7 +199,7 @@ class Layout:
             return int(cursor.fetchone()[0])
 
     def measure(self, name: str, query: str, parameters: Mapping[str, Any]) -> None:
-        """Time a query in the layout's own session, as in a notebook or dashboard. Fast queries are repeated."""
+        """Measure the time of a query in the layout's session, as in a notebook or dashboard. Repeat fast queries."""
         bound = self._bound(query, parameters)
         seconds = [self._timed(bound)]
         while sum(seconds) < ENOUGH and len(seconds) < MOST:
@@ -215,7 +216,7 @@ class Layout:
 
     def _bound(self, query: str, parameters: Mapping[str, Any]) -> str:
         bound = str(self.open().mogrify(query, parameters).decode())
-        if not self.timescaledb:  # it has no first() and last()
+        if not self.timescaledb:  # plain PostgreSQL has no first() and last()
             bound = bound.replace('first(open, "time")', '(array_agg(open ORDER BY "time"))[1]')
             bound = bound.replace('last(close, "time")', '(array_agg(close ORDER BY "time" DESC))[1]')
         return bound
@@ -234,7 +235,7 @@ class Layout:
         return statistics.median(self.seconds[name]) * 1000
 
     def range(self, name: str) -> str:
-        """Return median, fastest and slowest time in milliseconds; empty if the query was not timed."""
+        """Return the median, fastest and slowest time in milliseconds, or an empty text without measurements."""
         if name not in self.seconds:
             return ""
         low, high = min(self.seconds[name]) * 1000, max(self.seconds[name]) * 1000
@@ -250,7 +251,7 @@ def session(url: str) -> Iterator[Cursor]:
 
 
 def timescaledb() -> str | None:
-    """Return the URL of a server with TimescaleDB. Without one, print that nothing was measured and return None."""
+    """Return the URL of a server with TimescaleDB. If none is set, print that nothing was measured, and return None."""
     server = os.environ.get("TITAN10_TEST_TIMESCALEDB_URL")
     if not server:
         print("NOT measured: set TITAN10_TEST_TIMESCALEDB_URL to a server with TimescaleDB")  # noqa: T201
@@ -258,7 +259,7 @@ def timescaledb() -> str | None:
 
 
 def beside(server: str) -> str:
-    """Return the server and its versions, for the line above the results."""
+    """Return the names and versions of the servers, for the line above the results."""
     with session(server) as cursor:
         cursor.execute("SELECT default_version FROM pg_available_extensions WHERE name = 'timescaledb'")
         version = cursor.fetchone()[0]
@@ -288,7 +289,7 @@ def database(server: str, name: str, template: str | None = None) -> Iterator[st
 
 
 def _clone(cursor: Cursor, identifier: sql.Identifier, template: str) -> None:
-    """Copy the files of a database. No session may use them, so TimescaleDB's scheduler is kept out meanwhile."""
+    """Copy the files of a database. During the copy, no session (also of TimescaleDB's scheduler) can connect to it."""
     name = urlsplit(template).path[1:]
     source = sql.Identifier(name)
     cursor.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(source))

@@ -2,11 +2,11 @@
 
     python -m benchmarks.ledger [--rounds 5]
 
-INSERT ... SELECT creates the ledger in the embedded PostgreSQL, which also holds Dagster's own tables. 14,400 slices
-have a gap without a reason and thirty minutes without trades. The complete ledger is measured first. The second
-measurement lacks 10,000 partitions (20 exchanges x 500 days), half of them because Titan-10 was down and half as
-history, and has 1,220 queued runs of a backfill of half of the exchanges. The result has the median and the range of
-the elapsed seconds, and the median CPU seconds of this process, without those of PostgreSQL.
+INSERT ... SELECT creates the ledger in the embedded PostgreSQL, which also has Dagster's own tables. 14,400 slices have
+a gap without a reason and thirty minutes without trades. The first measurement uses the complete ledger. In the second
+measurement 10,000 partitions are missing (20 exchanges x 500 days): half of them as after a time in which Titan-10 was
+down, and half as old history. There are also 1,220 queued runs of a backfill of half of the exchanges. The result has
+the median and the range of the elapsed seconds. It also has the median CPU seconds of this process, without PostgreSQL.
 """
 
 from __future__ import annotations

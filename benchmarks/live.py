@@ -2,16 +2,16 @@
 
     python -m benchmarks.live [--minutes 6] [--symbols 20] [--days 3 30] [--database URL]
 
-Cost: a few polls of one new minute each, without a rate limit, in CPU seconds of the polling process. They are made
-with three days of stored history and with ten times as much. Then the job is measured as a process that starts, polls
-and ends: as a new Python (Dagster's way to start a run), and as a copy of a process that has imported everything
-(Titan-10's way).
+Cost: the CPU seconds of the polling process for polls of one new minute, without a rate limit. The polls are measured
+with three days of stored history, and with ten times as much. Then the job is measured as a process that starts, polls
+and ends. Dagster starts such a process as a new Python. Titan-10 starts it as a copy of a process that has imported all
+modules. Both are measured.
 
-Lag: the whole stack as `titan10 up` starts it, in real time, with the exchanges' rate limits enforced. PostgreSQL
-records when each candle was committed (`track_commit_timestamp`).
+Lag: the complete stack, as `titan10 up` starts it, runs in real time, and the rate limits of the exchanges are
+enforced. PostgreSQL records when each candle was committed (`track_commit_timestamp`).
 
-`--database`: the URL of an empty database to use instead of the embedded server. The lag is not measured if that server
-keeps no commit times.
+`--database`: the URL of an empty database to use in place of the embedded server. If this server does not record commit
+times, the lag is not measured.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ EXCHANGES = ("binance", "bybit", "coinbase", "kraken", "okx")
 PROJECT = Path(__file__).parents[1]
 POLLS = 5
 START = datetime(2026, 3, 10, 0, 30, 5, tzinfo=UTC)
-WARM_UP = timedelta(seconds=150)  # the first poll of the stack fetches the day so far
+WARM_UP = timedelta(seconds=150)  # the first poll of the stack fetches all candles of the current day
 MINUTE = timedelta(minutes=1)
 CANDLES = """
 INSERT INTO candles
@@ -107,7 +107,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--symbols", type=int, default=20)
     parser.add_argument("--days", type=int, nargs="+", default=[3, 30])
     parser.add_argument("--database", default=None)
-    parser.add_argument("--no-write", dest="write", action="store_false", help="leave RESULTS.md as it is")
+    parser.add_argument("--no-write", dest="write", action="store_false", help="do not change RESULTS.md")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -132,7 +132,7 @@ def _costs(database: str, arguments: argparse.Namespace, folder: Path) -> list[s
 
 
 def _store_history(database: str, urls: Mapping[str, str], count: int, days: int) -> int:
-    """Store `days` days of every series before the day of START; return the number of candles."""
+    """Store `days` days of every series before the day of START. Return the number of candles."""
     midnight = START.replace(hour=0, minute=0, second=0)
     series = [(name, symbol) for name, url in urls.items() for symbol in _symbols(url, count)]
     parameters = {
@@ -151,7 +151,7 @@ def _store_history(database: str, urls: Mapping[str, str], count: int, days: int
 def _poll_minutes(urls: Mapping[str, str], now: datetime) -> tuple[float, float, datetime]:
     """Return the median CPU and elapsed seconds of polls of one new minute, and the new time.
 
-    The first poll catches up, so it does not count.
+    The first poll fetches older candles too, so it does not count.
     """
     titan10 = open_context(titan10_settings.load())
     cpu, wall = [], []
@@ -249,7 +249,7 @@ def _wait(stack: Stack, span: timedelta) -> datetime:
 
 
 def _read_lags(database: str, first: datetime, last: datetime) -> dict[str, list[float]]:
-    """Return the seconds from close to commit of the candles that begin in [first, last), by exchange."""
+    """Return by exchange the seconds from close to commit, for the candles that begin in [first, last)."""
     lags: dict[str, list[float]] = {name: [] for name in EXCHANGES}
     with closing(psycopg2.connect(database)) as connection, connection.cursor() as cursor:
         cursor.execute(LAGS, (first, last))
@@ -272,7 +272,7 @@ def _lag_table(lags: Mapping[str, Sequence[float]]) -> list[str]:
 
 @contextmanager
 def _database(given: str | None, folder: Path) -> Iterator[str]:
-    """Yield the URL of an empty database: the given one, or one of an embedded server with commit times."""
+    """Yield the URL of an empty database: the given database, or a database of an embedded server with commit times."""
     if given is not None:
         yield given
         return

@@ -1,4 +1,4 @@
-"""Measure the share of the allowed request rate that a backfill uses if each request takes a round trip of 150 ms.
+"""Measure how much of the allowed request rate a backfill uses, if each request has a round trip of 150 ms.
 
     python -m benchmarks.pace [--seconds 30] [--round-trip 150] [--exchange NAME]...
 
@@ -64,14 +64,14 @@ def _line(exchange: str, arguments: argparse.Namespace) -> str:
 async def spacing_of(titan10: IngestContext, exchange: str) -> float:
     """Return the seconds between two candle requests at the pace of a backfill."""
     listed = await asyncio.to_thread(refresh_markets, titan10, exchange)
-    old = titan10.slices(exchange, [LAST])[0]  # okx has another endpoint and pace for new candles
+    old = titan10.slices(exchange, [LAST])[0]  # an old day, because OKX has another endpoint and pace for new candles
     async with open_client(titan10, exchange, listed.markets) as client:
         await client.fetch_page(old.series, old.start, 1)
         return client.pacer.spacing
 
 
 def _fetch(titan10: IngestContext, exchange: str, pages: int) -> None:
-    """Fetch whole days of each symbol, about `pages` pages in all."""
+    """Fetch complete days of each symbol, with about `pages` pages in total."""
     symbols = titan10.exchange(exchange).symbols
     wanted = max(1, round(pages * venue_of(exchange).page_size / 1440 / len(symbols)))
     slices = titan10.slices(exchange, days(LAST - timedelta(days=wanted - 1), LAST))

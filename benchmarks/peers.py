@@ -2,18 +2,19 @@
 
     python -m benchmarks.peers [--freqtrade PATH] [--symbols 10] [--days 180] [--rounds 3] [--round-trip 150]
 
-Three ways from the exchange to the disk run in separate processes, one after the other:
+Three tools run in separate processes, one after the other:
 
 - `titan10`: fetch, land, check and store
-- `freqtrade download-data`: by REST into its own files; `--freqtrade` is the path of its command
+- `freqtrade download-data`: fetch by REST and write files; `--freqtrade` is the path of its command
 - the usual tutorial: see `benchmarks.tutorial`
 
-`titan10` works like the runs of a backfill: each run is a process that fetches a month, and the next run fetches while
-this one checks and stores. `benchmarks.runs` shows the additional cost of Dagster. There is no rate limit. The
-comparison is made without a round trip and with one. Each way fetches a short window and a long one; rate and CPU time
-are those of the difference, so that start-up does not count. CPU is that of the client's process. The maximum is the
-slowest of three steps that every design needs, each measured alone: sending the requests, as many at once as `titan10`
-does, without reading the answers; reading the answers; and COPY of the rows into a table without an index.
+`titan10` works like the runs of a backfill. Each run is a process that fetches a month, and the next run fetches while
+the previous run checks and stores. `benchmarks.runs` shows the additional cost of Dagster. There is no rate limit. All
+tools are measured without and with a round trip. Each tool fetches a short window and a long window. Rate and CPU time
+are computed from the difference of both windows, so that start-up does not count. CPU time is the CPU time of the
+client's process. The possible maximum is the slowest of three steps that every design needs. Each step is measured
+alone: send the requests without reading the answers, with as many requests in parallel as `titan10`; read the answers;
+and COPY the rows into a table without an index.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ CREATE TEMPORARY TABLE unindexed (
 
 @dataclass(frozen=True)
 class Window:
-    """The whole UTC days from `first` to `last` of some symbols."""
+    """A window to fetch: the complete UTC days from `first` to `last` of the given symbols."""
 
     symbols: Sequence[str]
     first: date
@@ -91,9 +92,9 @@ class Window:
 
 @dataclass(frozen=True)
 class Spent:
-    """Seconds of the clock and of CPU time, and the memory of the largest process, in MB.
+    """The elapsed seconds, the CPU seconds, and the memory of the largest process in MB.
 
-    The memory is not below that of this process, because Linux counts the process from which another one was started.
+    The memory is at least the memory of this process, because Linux includes the process that started the measured one.
     """
 
     clock: float
@@ -112,7 +113,8 @@ class Servers:
     database: str
 
 
-Contestant = Callable[[Servers, Window, Path], list[str]]  # returns the command that fetches a window into a folder
+# A function that returns the command to fetch a window into a folder.
+Contestant = Callable[[Servers, Window, Path], list[str]]
 
 
 def main() -> None:
@@ -134,7 +136,7 @@ def main() -> None:
                 "",
             ]
     print("\n".join(lines))  # noqa: T201
-    about = " ".join((__doc__ or "").split("Three ways")[1].split("\n\n", 2)[2].split())
+    about = " ".join((__doc__ or "").split("Three tools")[1].split("\n\n", 2)[2].split())
     table = "\n".join(lines)
     results.write(
         TITLE, f"{about}\n\n```\n{table}\n```", beside=f"embedded PostgreSQL 18{freqtrade_version(arguments.freqtrade)}"
@@ -143,7 +145,7 @@ def main() -> None:
 
 def _measured(on: Servers, contestants: dict[str, Contestant], arguments: argparse.Namespace) -> Iterator[str]:
     long = Window(symbols_of(on.sandbox)[: arguments.symbols], LAST - timedelta(days=arguments.days - 1))
-    spend(titan10, on, long)  # the sandbox makes its candles once
+    spend(titan10, on, long)  # the sandbox computes its candles once, before the measurement
     rates: dict[str, list[float]] = {name: [] for name in contestants}
     costs: dict[str, list[float]] = {name: [] for name in contestants}
     ceilings: dict[str, list[float]] = {"requests": [], "reading": [], "COPY": []}
@@ -209,7 +211,7 @@ def titan10(on: Servers, window: Window, folder: Path) -> list[str]:
 
 
 def _titan10_here(sandbox: str, database: str, folder: str, symbols: str, first: str) -> int:
-    """Fetch and store the window; return how many candles were stored."""
+    """Fetch and store the window. Return the number of stored candles."""
     wanted = days(date.fromisoformat(first), LAST)
     runs = [wanted[start : start + DAYS_OF_A_RUN] for start in range(0, len(wanted), DAYS_OF_A_RUN)]
     return fetch_and_store(lambda: open_context(EXCHANGE, symbols.split(","), sandbox, database, Path(folder)), runs)
@@ -218,8 +220,8 @@ def _titan10_here(sandbox: str, database: str, folder: str, symbols: str, first:
 def fetch_and_store(new_context: Callable[[], IngestContext], runs: Iterable[Sequence[date]]) -> int:
     """Work like the runs of a backfill, and return the stored candles.
 
-    Each run is a process that fetches, checks and stores. The next run fetches while the run before it stores, because
-    the pool of an exchange is free again as soon as the candles have landed.
+    Each run is a process that fetches, checks and stores. The pool of an exchange is free again as soon as the candles
+    have landed. So the next run fetches while the previous run stores.
 
     `new_context` opens a context, because each process needs its own connections.
     """
@@ -243,7 +245,7 @@ def fetch_and_store(new_context: Callable[[], IngestContext], runs: Iterable[Seq
         process = context.Process(target=run, args=(wanted, end))
         process.start()
         end.close()
-        wanted_candles += landed.recv()  # raises EOFError if the process ends before that
+        wanted_candles += landed.recv()  # raises EOFError if the process ends before its candles have landed
         _join(before)
         before = [process]
     _join(before)
@@ -333,7 +335,7 @@ def _read(answers: Sequence[bytes]) -> list[Rows]:
 
 
 def _copy(database: str, pages: Sequence[Any]) -> float:
-    """Return the seconds of a COPY of the rows, which are converted to its format before the measurement."""
+    """Return the seconds that a COPY of the rows takes. The rows are converted to its format before the measurement."""
     blocks = [_rows(page) for page in pages]
     with closing(psycopg2.connect(database)) as connection, connection, connection.cursor() as cursor:
         cursor.execute(UNINDEXED)

@@ -2,12 +2,12 @@
 
     TITAN10_TEST_TIMESCALEDB_URL=postgresql://... python -m benchmarks.queries [--days 90] [--rounds 9] [--plain]
 
-There are five exchanges of 20 symbols each. The databases are created on that server and dropped afterwards; 90 days
-need 12 GB of disk and a quarter of an hour. In a round every query is sent to all layouts, one after the other, so that
-the ratios are right even on a shared machine. `--plain` adds the embedded PostgreSQL 18, without TimescaleDB.
+There are five exchanges with 20 symbols each. The databases are created on the given server and dropped afterwards. 90
+days need 12 GB of disk and a quarter of an hour. In a round each query runs on all layouts, one after the other, so
+that the ratios are right even on a shared machine. `--plain` adds the embedded PostgreSQL 18, without TimescaleDB.
 
-At the end the same queries read a sixteenth and a quarter of the history, to show which queries take longer with more
-history.
+At the end the same queries read a sixteenth and a quarter of the history. This shows which queries take longer with
+more history.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def _publish(sections: list[str], text: str, server: str) -> None:
 
 
 def _layouts(stack: ExitStack, server: str, walk: Walk, *, plain: bool) -> dict[str, Layout]:
-    """Return the layouts. Two databases are filled, with integers and with doubles; the others are copies."""
+    """Return the layouts. Two databases are filled, with integers and with doubles. The other databases are copies."""
     uncompressed = Layout(UNCOMPRESSED, stack.enter_context(database(server, "titan10_bench_u")), compressed=False)
     _report_time("filled", uncompressed.name, partial(uncompressed.fill, walk))
     ours = Layout(OURS, stack.enter_context(database(server, "titan10_bench_c", uncompressed.url)))
@@ -138,7 +138,7 @@ def _plain(stack: ExitStack, walk: Walk) -> Layout:
 
 
 def _smaller(stack: ExitStack, server: str, walk: Walk, *, plain: bool) -> list[list[Layout]]:
-    """Return layouts with a sixteenth and a quarter of the history; `plain`: in plain PostgreSQL too."""
+    """Return layouts with a sixteenth and a quarter of the history. `plain`: include layouts in plain PostgreSQL."""
     found = []
     for part in (16, 4):
         shorter = Walk.of(len(walk.times) // part)
@@ -200,7 +200,7 @@ def _parameters(*, day: date, since: date) -> Parameters:
 
 
 def _round(layouts: Sequence[Layout], parameters: Parameters) -> None:
-    """Time every query on every layout."""
+    """Measure the time of every query on every layout."""
     for name, query in QUERIES.items():
         for layout in layouts:
             layout.measure(name, query, parameters)
@@ -251,7 +251,7 @@ def _ratios(by_name: Mapping[str, Layout]) -> str:
 
 
 def _roll_up(layouts: Sequence[Layout], walk: Walk, parameters: Parameters, rounds: int) -> None:
-    """Create the rollups of both layouts week by week, in turns. Then refresh them for a changed day, and read them."""
+    """Create the rollups of both layouts week by week, in turns. Then refresh a changed day, and read the rollups."""
     _float_rollups(layouts[1])
     for start, end in _weeks(walk):
         for layout in layouts:
@@ -264,7 +264,7 @@ def _roll_up(layouts: Sequence[Layout], walk: Walk, parameters: Parameters, roun
             _touch(layout, parameters)
             layout.seconds.setdefault(OF_A_DAY, []).append(_refresh(layout, None, None))
     for name in ("1h", "5m"):
-        for _ in range(3 * rounds):  # they take milliseconds and differ little
+        for _ in range(3 * rounds):  # these queries take milliseconds, and their times differ little
             for layout in layouts:
                 layout.measure(f"kept {name} candles of a series", KEPT.format(name=name), parameters)
 
@@ -298,7 +298,7 @@ def _refresh(layout: Layout, start: datetime | None, end: datetime | None) -> fl
 
 
 def _touch(layout: Layout, parameters: Parameters) -> None:
-    """Change the first and the last minute of a day in one transaction, which invalidates all rollups between them."""
+    """Change the first and the last minute of a day in one transaction. This invalidates all rollups of the day."""
     touch = f"""UPDATE candles SET volume = volume + 1 WHERE {SERIES}
         AND "time" IN (%(day)s, %(next)s::timestamptz - interval '1 minute')"""
     with session(layout.url) as cursor:
@@ -316,7 +316,7 @@ def _rollup_table(ours: Layout, floats: Layout) -> str:
 
 
 def _repairs(ours: Layout, by_time: Layout) -> str:
-    """Measure repairs of compressed days: through the store, and by an upsert in the layout "by time only"."""
+    """Measure repairs of compressed days, by the store, and by an upsert in the layout "by time only"."""
     day = LAST - timedelta(days=8)
     lines = []
     with closing(Database(ours.url)) as store:

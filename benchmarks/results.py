@@ -1,4 +1,4 @@
-"""Write RESULTS.md. Each benchmark replaces its own section and keeps the others."""
+"""Write RESULTS.md. Each benchmark replaces its own section and keeps the other sections."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from pathlib import Path
 RESULTS = Path(__file__).with_name("RESULTS.md")
 HEADER = """# Results
 
-Written by `make bench`, each section on the day and the machine that it names. One machine's figures say little about
-another's: read them as ratios, which were measured side by side.
+`make bench` writes this file. The first line of a section has the day and the machine of the measurement. Figures of
+different machines cannot be compared. Compare only figures of one section: one machine measured them, in turns.
 """
 _RENAMED = {"Beside what else one could take": "Compared with other tools"}  # former titles of sections
 _PACKAGES = ("ccxt", "dagster", "numpy", "pandas", "psycopg2-binary", "pyarrow")
 
 
 def write(title: str, text: str, *, beside: str, path: Path = RESULTS) -> None:
-    """Put `text` (Markdown) under `## title`: replace the section, or append a new one.
+    """Write `text` (Markdown) as the section `## title`. Replace an existing section, or append a new section.
 
-    `beside`: the measured servers and their versions, for the line that names machine and packages.
+    `beside`: the measured servers and their versions, for the line with the machine and the packages.
     """
     sections = _sections(path.read_text(encoding="utf-8") if path.exists() else "")
     sections[title] = f"{machine(beside)}\n\n{text.strip()}"

@@ -1,9 +1,9 @@
-"""Measure a backfill of several runs through the whole stack, launched in the same way as by the button of the UI.
+"""Measure a backfill of several runs with the complete stack. It is launched in the same way as by the UI's button.
 
     python -m benchmarks.runs [--days 90] [--symbols 20] [--round-trip 150]
 
-The backfill fetches from the sandbox's Binance: first with rate limits and late answers, then without both. Webserver,
-daemon, queue, code server, PostgreSQL and sandbox share the machine. A run may fetch while the run before it checks and
+The backfill fetches from the sandbox's Binance: first with rate limits and a round trip, then without both. Webserver,
+daemon, queue, code server, PostgreSQL and sandbox share the machine. A run can fetch while the previous run checks and
 stores. The result has
 
 - the time from the start of the first run to the end of the last run (the daemon needs up to 30 s before that to find a
@@ -51,7 +51,8 @@ RUNS = "{ runsOrError { ... on Runs { results { startTime endTime tags { key } }
 class Memory:
     """The highest memory of the runs' processes, in MB.
 
-    together: of all of them, with shared pages counted once (PSS). own: of one process, without shared pages (USS).
+    together: the memory of all processes, with shared pages counted once (PSS). own: the memory of one process, without
+    shared pages (USS).
     """
 
     together: float = 0.0
@@ -177,7 +178,7 @@ def _is_run(process: Path) -> bool:
 
 
 def _sizes(process: Path) -> tuple[float, float]:
-    """Return PSS and USS of the process in MB; zeros if it has just ended."""
+    """Return PSS and USS of the process in MB. Return zeros if the process has just ended."""
     try:
         rows = (line.split() for line in (process / "smaps_rollup").read_text().splitlines()[1:])
         size = {row[0]: int(row[1]) / 1024 for row in rows}
@@ -191,7 +192,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--days", type=int, default=90)
     parser.add_argument("--symbols", type=int, default=20)
     parser.add_argument("--round-trip", type=int, default=150)
-    parser.add_argument("--no-write", dest="write", action="store_false", help="leave RESULTS.md as it is")
+    parser.add_argument("--no-write", dest="write", action="store_false", help="do not change RESULTS.md")
     return parser.parse_args()
 
 

@@ -1,4 +1,4 @@
-"""The way in which the usual tutorial fills a table with candles, for comparison. Do not improve it.
+"""A program like those of usual tutorials, which fills a table with candles, for comparison. Do not improve it.
 
 It uses ccxt's async class with 500 rows per request, one symbol after the other, and `executemany` of each answer with
 ON CONFLICT DO NOTHING. `benchmarks.peers` runs it and prints the result.

@@ -1,10 +1,10 @@
-"""Compare the speed of writing candles through the store with the fastest way: COPY into a table without an index.
+"""Compare the speed of writing candles by the store with the fastest way: COPY into a table without an index.
 
     TITAN10_TEST_TIMESCALEDB_URL=postgresql://... python -m benchmarks.writing [--days 5] [--rounds 5]
 
-The rows are twenty symbols of one exchange. In one transaction the store reads the stored candles, compares them with
-the new ones, copies the new candles, counts them, and updates ledger and gaps. COPY gets the same rows in its own
-format.
+The rows are candles of twenty symbols of one exchange. In one transaction the store reads the stored candles, compares
+them with the new candles, copies the new candles, counts the rows, and updates ledger and gaps. COPY receives the same
+rows in its own format.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 #!/bin/sh
-# Runs once, when the database is created: the role of Titan-10 owns its database and is no superuser.
+# Create the role of Titan-10. It owns its database and is not a superuser. The script runs once, when the database is
+# created.
 #
 # A superuser could run programs on the server (COPY ... FROM PROGRAM) and read its files. Readers cannot take advisory
-# locks, which writers use, and always leave 50 connections to Titan-10.
+# locks, which writers use. 50 connections are reserved for Titan-10.
 set -eu
 psql --set ON_ERROR_STOP=1 --set password="$TITAN10_PASSWORD" --username "$POSTGRES_USER" --dbname "$POSTGRES_DB" <<'SQL'
 CREATE ROLE titan10 LOGIN NOSUPERUSER CREATEROLE PASSWORD :'password';

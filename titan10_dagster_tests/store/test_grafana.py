@@ -95,7 +95,7 @@ def test_the_numbers_are_right(reader: Cursor) -> None:
     assert [float(row["percent"]) for row in of("Coverage of $exchange by day")] == [99.86, 99.86]
     missing = [(row["metric"], row["candles"]) for row in of("Missing candles of $exchange by reason")]
     assert missing == [("unknown", 2), ("unknown", 2)]
-    assert [row["kind"] for row in of("What needs a human")] == ["gaps"]
+    assert [row["kind"] for row in of("Problems that need you")] == ["gaps"]
 
 
 def test_the_variables_offer_what_there_is(reader: Cursor) -> None:
