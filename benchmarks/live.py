@@ -50,9 +50,10 @@ from titan10_dagster.local.stack import Stack
 from titan10_dagster.store.migrations import migrate
 
 TITLE = "Live polling"
-ABOUT = """From the close of a candle to its committed row, {minutes} minutes of {series} series on 5 exchanges: the
-whole stack, with schedule, daemon and a run for each tick. CPU is that of the polling process; sandboxes, PostgreSQL,
-UI and daemon share the cores. Kraken's candles are later, because it allows only about one request per second.
+ABOUT = """The time from the close of a candle to its committed row, for {minutes} minutes of {series} series on 5
+exchanges, with the complete stack: schedule, daemon, and a run for each tick. CPU time is the CPU time of the polling
+process. Sandboxes, PostgreSQL, UI and daemon share the cores. Kraken's candles are later, because Kraken allows only
+about one request per second.
 """
 EXCHANGES = ("binance", "bybit", "coinbase", "kraken", "okx")
 PROJECT = Path(__file__).parents[1]

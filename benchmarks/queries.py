@@ -166,8 +166,8 @@ def _compared(by_name: Mapping[str, Layout], walk: Walk, rounds: int) -> Iterato
     yield (
         f"{len(EXCHANGES)} exchanges of {len(SYMBOLS)} symbols, {len(walk.times) // 1440} days of random 1m candles:"
         f" {walk.rows:,} rows, chunks of 7 days. Medians of {rounds} rounds in milliseconds (fastest-slowest). Chunks"
-        " are compressed, except the newest one, because the policy leaves one or two uncompressed. 1h candles and"
-        " missing minutes are those of the last 30 days. All sessions have a work_mem of 16 MB.\n\nA history is read in"
+        " are compressed, except the newest chunk, because the policy leaves one or two chunks uncompressed. 1h candles"
+        " and missing minutes are from the last 30 days. All sessions have a work_mem of 16 MB.\n\nA history is read in"
         " three ways: completely, but without sending it (OFFSET); by COPY in binary; and as a pandas frame."
         " `store.reader` makes the frame of our layout; doubles are read from a cursor, as `pandas.read_sql` does."
     )

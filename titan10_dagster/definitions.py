@@ -14,11 +14,10 @@ from titan10_dagster.ingest.context import open_context
 
 
 @dg.definitions
-@cache  # Dagster calls this three times in a run
+@cache  # Dagster calls this function three times in a run
 def defs() -> dg.Definitions:
-    # Each exchange has its own backfill policy, for backfills launched in the UI. Jobs that include several exchanges
-    # are launched by schedules and sensors with a range of days, so the policy that Dagster selects for them has no
-    # effect.
+    # Dagster warns because each exchange has its own backfill policy. The policies apply to backfills from the UI. Jobs
+    # with several exchanges are launched by schedules and sensors with a range of days, so no policy applies to these.
     warnings.filterwarnings("ignore", message="Asset job .* materializes assets with varying BackfillPolicies")
     loaded = settings.load()
     logs.configure(loaded)

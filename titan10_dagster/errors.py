@@ -3,29 +3,31 @@
 Each text says what happened, to which series or day, and what to do next.
 
 Titan10Error
-├── SettingsError             titan10.toml, .env or the environment hold an unknown or invalid value
+├── SettingsError             titan10.toml, .env or the environment contains an unknown or invalid value
 ├── StoreError                the database refused a statement
 │   ├── DatabaseUnavailable   the database cannot be reached; nothing was committed, so a retry is safe
 │   │   └── WriteUnderWay     another write of the same exchange held its lock for too long
 │   └── MigrationError        the schema could not be brought up to date
 ├── LandingError              a file in the landing zone cannot be read or written
 ├── ArchiveError              a candle file could not be downloaded or cannot be used
-│   └── MalformedFile         it holds something else than the candles that its name promises
-└── FetchError                an exchange did not serve candles; raised itself, it means that the request was rejected,
-    │                         and the same request would be rejected again
+│   └── MalformedFile         the file does not contain the candles that its name says
+└── FetchError                an exchange did not serve candles. If this class itself is raised, the exchange rejected
+    │                         the request, and would reject the same request again
     ├── TransientError        network fault, 5xx: the request is repeated with exponential backoff
     │   ├── MalformedAnswer   the answer is not in the exchange's format: repeated, then reported
     │   ├── Maintenance       the exchange says that it is down: repeated later
-    │   ├── Stalled           this process stood still until the request timed out: repeated, no fault of the exchange
-    │   └── ProxyFailed       the proxy on the way failed: repeated, no fault of the exchange
-    ├── Throttled             429 and the like: requests pause for `retry_after`, then slow down; in the end BreakerOpen
-    ├── Banned                418 and the like: the breaker opens until `until`; not repeated
+    │   ├── Stalled           this process did not run until the request had timed out: repeated; the exchange is not
+    │   │                     the cause
+    │   └── ProxyFailed       the proxy failed: repeated; the exchange is not the cause
+    ├── Throttled             429 or similar: requests pause for `retry_after`, and are slower afterwards. If this
+    │                         repeats, the error becomes BreakerOpen
+    ├── Banned                418 or similar: the breaker opens until `until`; not repeated
     ├── Refused               451, 403, 401: the exchange does not serve this address or account. The breaker opens for
-    │                         ten minutes, then ever longer. Without a status: this machine's clock is wrong
+    │                         ten minutes, then for longer times. Without a status: this machine's clock is wrong
     ├── UnknownSymbol         the exchange does not list this symbol; other symbols are fetched
     ├── MarketChanged         the symbol named a different market on these days; they are not fetched
     ├── BreakerOpen           no request was made: the breaker is open until `until`
-    └── Postponed             no request was made: at the exchange's pace it would have come too late for a poll
+    └── Postponed             no request was made: at the exchange's pace, it would be too late for the poll
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ class Titan10Error(Exception):
 
 
 class SettingsError(Titan10Error):
-    """A setting is unknown, missing or invalid. The text names its key."""
+    """A setting is unknown, missing or invalid. The text contains the key of the setting."""
 
 
 class StoreError(Titan10Error):
@@ -66,7 +68,7 @@ class ArchiveError(Titan10Error):
 
 
 class MalformedFile(ArchiveError):
-    """A candle file cannot be unpacked, or holds something else than the candles that its name says."""
+    """A candle file cannot be unpacked, or does not contain the candles that its name says."""
 
 
 class FetchError(Titan10Error):
@@ -95,15 +97,15 @@ class Maintenance(TransientError):
 
 
 class Stalled(TransientError):
-    """The request timed out while this process stood still, so the exchange may well have answered in time."""
+    """The request timed out while this process did not run, so the exchange has possibly answered in time."""
 
 
 class ProxyFailed(TransientError):
-    """The proxy on the way to the exchange failed or cannot be reached; the exchange did not answer."""
+    """The proxy failed or cannot be reached, so the exchange did not answer."""
 
 
 class Throttled(FetchError):
-    """The exchange asks for a slower pace. `retry_after` is the pause that it asks for."""
+    """The exchange refused a request because requests come too fast. `retry_after`: the pause that it demands."""
 
     def __init__(
         self,

@@ -1,12 +1,12 @@
-"""The log lines of a process on standard error: JSON, or plain lines on a terminal; never a secret.
+"""The log of a process on standard error, as JSON, or as plain lines in a terminal. It contains no secrets.
 
-`configure` is called once by each process that runs our code: the commands, the code server, every run. Our modules,
-libraries and Dagster's runs then log through one handler, with the same fields: `run`, `job`, `step`, `partition`
-(from Dagster), `exchange`, `symbol` (bound by `about` around the work). Secrets are removed from the finished line, so
-no line skips this step. A secret is a secret value of the settings, or a text that looks like one.
+Each process that runs Titan-10's code calls `configure` once: commands, the code server and runs. From then on,
+Titan-10's modules, libraries and Dagster's runs log through one handler, with the same fields. `run`, `job`, `step` and
+`partition` come from Dagster. `exchange` and `symbol` are bound by `about`. Secrets are removed from the finished line,
+so that no line is left out. A secret is a secret value of the settings, or a text that looks like a secret.
 
-These lines do not go to Dagster's event log, where each line would stay in the database for ever. Lines for the UI are
-logged with `context.log`.
+These lines do not go to Dagster's event log, because there each line would stay in the database for ever. Messages for
+the UI are logged with `context.log`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from pydantic import BaseModel, SecretStr
 from titan10_dagster.settings import LogSettings, Settings
 
 HIDDEN = "***"
-QUIET = ("alembic", "yoyo", "apprise", "urllib3", "sqlalchemy")  # logged from WARNING on
+QUIET = ("alembic", "yoyo", "apprise", "urllib3", "sqlalchemy")  # only their warnings and errors are logged
 _SHORTEST_SECRET = 4  # a shorter secret would also be removed from ordinary words
 
 _WORD = re.compile(r"[a-z]+|titan10")
@@ -35,10 +35,10 @@ _NAMES = (
     r"|(?<![a-z])(?:sign|auth(?:orization)?)(?![a-z])"  # but not as part of a word: signal, author
 )
 _PATTERNS = (
-    # The user part of a URL: up to the last @, because a password may hold any character.
+    # The user part of a URL ends at the last @, because a password may contain any character.
     (re.compile(r"""(\b[\w+.-]+://)[^\s"'<>]*@"""), rf"\1{HIDDEN}@"),
     (re.compile(r"""\b(bearer|basic)\s+[\w+/=.~-]{6,}""", re.IGNORECASE), rf"\1 {HIDDEN}"),
-    # "token": "...": up to the same quote, which stays; then password=... and ?signature=...
+    # First "token": "...", where the value ends at the same quote. Then password=... and ?signature=...
     (
         re.compile(rf"""(\b(?:{_NAMES})\\?["']?\s*[:=]\s*)(\\?["'])(?:(?!\2).)*\2""", re.IGNORECASE),
         rf"\1\2{HIDDEN}\2",
@@ -56,16 +56,17 @@ Event = MutableMapping[str, Any]
 
 
 def about(**fields: str | None) -> AbstractContextManager[None]:
-    """Add these fields to all log lines of this task or thread while the context is open. None adds no field."""
+    """Add the given fields to all log lines of this task or thread while the context is open. None adds no field."""
     given = {name: value for name, value in fields.items() if value is not None}
     return structlog.contextvars.bound_contextvars(**given)
 
 
 def configure(settings: Settings, *, level: str | None = None, stream: TextIO | None = None) -> None:
-    """Set up logging of this process as the settings `logs` say. A second call replaces the first.
+    """Set up the logging of this process by the settings `logs`. A second call replaces the handler of the first call.
 
-    `level` replaces the level of the settings. `stream` defaults to standard error, which is looked up for each line,
-    because Dagster replaces it by files. If Dagster is already imported, its runs and processes log the same way.
+    `level`: a level in place of the level of the settings. `stream`: a stream in place of standard error. Standard
+    error is looked up for each line, because Dagster replaces it by files. If Dagster is already imported, its runs and
+    processes log in the same way.
     """
     chosen = _chosen(settings.logs, stream or sys.stderr)
     structlog.configure(
@@ -90,7 +91,7 @@ def configure(settings: Settings, *, level: str | None = None, stream: TextIO | 
 
 
 def redacted(text: str, secrets: Iterable[str] = ()) -> str:
-    """Return the text without these secrets, and without parts that look like a secret."""
+    """Return the text without the given secrets, and without parts that look like a secret."""
     for secret in secrets:
         text = text.replace(secret, HIDDEN)
     for pattern, replacement in _PATTERNS:
@@ -99,7 +100,7 @@ def redacted(text: str, secrets: Iterable[str] = ()) -> str:
 
 
 def secrets_of(settings: Settings) -> list[str]:
-    """Return the values that must not be logged, longest first: secret settings, and the secret parts of URLs."""
+    """Return the values that must not be logged, the longest first: secret settings, and the secret parts of URLs."""
     spelled: set[str] = set()
     for name, value in _secret_values("", settings):
         for secret in _parts(name, value):
@@ -120,11 +121,11 @@ class _Handler(logging.StreamHandler[TextIO]):
 
     @stream.setter
     def stream(self, _: TextIO) -> None:
-        """Ignore the stream that `logging` sets once: the getter looks it up."""
+        """Ignore the stream that `logging` sets. The getter looks up the stream each time."""
 
 
 class _Formatter(structlog.stdlib.ProcessorFormatter):
-    """The formatter of structlog, which also removes secrets from the finished line."""
+    """A formatter of structlog that also removes secrets from the finished line."""
 
     def __init__(self, chosen: str, secrets: list[str]) -> None:
         self._secrets = secrets
@@ -171,7 +172,7 @@ def _range(tags: Mapping[str, str]) -> str | None:
 
 
 def _hide_named(_: object, __: str, event: Event) -> Event:
-    """Hide values if their name shows that they are secrets."""
+    """Return the event with values hidden whose names show that they are secrets."""
     return {name: HIDDEN if re.search(_NAMES, name, re.IGNORECASE) else value for name, value in event.items()}
 
 

@@ -2,9 +2,9 @@
 
 Each key has an environment variable: `TITAN10_` and the path of the key, joined by two underscores, as in
 `TITAN10_DATABASE__URL` or `TITAN10_EXCHANGES__BINANCE__BASE_URL`. Lists are written as `BTC/USDT,ETH/USDT` or as JSON.
-Unknown keys and invalid values are refused with a sentence that names the key and says what to write.
+Unknown keys and invalid values raise SettingsError. Its text has the key, and says what to write.
 
-The descriptions of the fields are the table in docs/reference/settings.md.
+The table in docs/reference/settings.md is generated from the descriptions of the fields.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ from titan10_dagster.settings_files import require_file
 PREFIX = "TITAN10_"
 # Variables with our prefix that are not settings: the folder of the settings, and variables of the tests.
 HOME, OF_TESTS = f"{PREFIX}HOME", f"{PREFIX}TEST_"
-# The number of names in the path of a single value, if it is not two as in `server.port`.
+# The number of names in the path of a setting. In sections that are not listed here it is two, as in `server.port`.
 DEPTHS = {"data": 1, "first_day": 1, "exchanges": 3, "selection": 3}
-# Upper limits, so that a date computed from a setting stays inside the calendar.
+# Upper limits. With larger values, a date that is computed from a setting could be outside the calendar.
 MOST_DAYS = 36_500
 MOST_MINUTES = 525_600
 
@@ -87,12 +87,12 @@ class TimescaleSettings(_Section):
         None,
         ge=2,
         le=MOST_DAYS,
-        description="days that candles are kept; older ones are deleted and not fetched; if empty, for ever",
+        description="days for which candles are kept; older candles are deleted and not fetched; if empty, no limit",
     )
 
     @property
     def policies(self) -> dict[str, int]:
-        """The settings that TimescaleDB applies itself, in days; see store/policies.py."""
+        """The settings, in days, that become policies of TimescaleDB; see store/policies.py."""
         return {"chunk": self.chunk_days, "compress_after": self.compress_after_days}
 
 
@@ -106,7 +106,7 @@ class CheckSettings(_Section):
         description="the checks `valid` and `on_grid` are errors, not warnings, if a larger share of rows is broken",
     )
     broken_rows: int = Field(
-        3, ge=0, description="up to this many broken rows of a symbol and day are only a warning, whatever their share"
+        3, ge=0, description="up to this many broken rows of a symbol and day are only a warning, with any share"
     )
     unexplained_share: float = Field(
         0.05,
@@ -117,7 +117,7 @@ class CheckSettings(_Section):
     stray_bp: float = Field(
         100,
         gt=0,
-        description="distance in basis points from the median of three or more exchanges at which a close deviates",
+        description="a close deviates if it is this many basis points away from the median of three or more exchanges",
     )
     stray_share: float = Field(
         0.05, ge=0, le=1, description="the check `near_others` warns if a larger share of a day's minutes deviates"
@@ -129,10 +129,10 @@ class SelectionSettings(_Section):
 
     order: Names = Field(
         (),
-        description="order of exchanges for the view `preferred`, first choice first; if empty, the order in the file",
+        description="order of exchanges for the view `preferred`, first choice first; if empty, as in titan10.toml",
     )
     symbols: dict[str, Names] = Field(
-        {}, description="order for single symbols; exchanges not listed are never used for that symbol"
+        {}, description="order for single symbols; for such a symbol, other exchanges are never used"
     )
 
     @property
@@ -145,7 +145,7 @@ class SelectionSettings(_Section):
 
 
 class RetrySettings(_Section):
-    """How often a failed step is repeated. Failed requests within a step are repeated separately."""
+    """The repetitions of a failed step. Failed requests within a step are repeated separately."""
 
     steps: int = Field(2, ge=0, le=10, description="number of times a failed step is repeated")
     seconds: float = Field(
@@ -163,30 +163,30 @@ class HousekeepingSettings(_Section):
     """The number of days for which data is kept after it is no longer needed; 0: for ever."""
 
     live_runs_days: int = Field(
-        3, ge=0, le=MOST_DAYS, description="days that runs of polling and maintenance are kept; 0: for ever"
+        3, ge=0, le=MOST_DAYS, description="days for which runs of polling and maintenance are kept; 0: for ever"
     )
     step_logs_days: int = Field(
-        30, ge=0, le=MOST_DAYS, description="days that the output of steps is kept on this machine; 0: for ever"
+        30, ge=0, le=MOST_DAYS, description="days for which the output of steps is kept on this machine; 0: for ever"
     )
     landing_days: int = Field(
-        90, ge=0, le=MOST_DAYS, description="days that landed files are kept once they are stored; 0: for ever"
+        90, ge=0, le=MOST_DAYS, description="days for which landed files of stored candles are kept; 0: for ever"
     )
     evidence_days: int = Field(
-        30, ge=0, le=MOST_DAYS, description="days that replaced and unreadable landed files are kept; 0: for ever"
+        30, ge=0, le=MOST_DAYS, description="days for which replaced and unreadable landed files are kept; 0: for ever"
     )
     archive_days: int = Field(
         30,
         ge=0,
         le=MOST_DAYS,
-        description="days that archive files are kept after their last use; 0: for ever",
+        description="days for which archive files are kept after their last use; 0: for ever",
     )
     archive_gb: float = Field(
-        20, ge=0, description="gigabytes of archive files that are kept, the most recently used first; 0: no limit"
+        20, ge=0, description="gigabytes of archive files to keep; least recently used files are removed; 0: no limit"
     )
 
 
 class AlertSettings(_Section):
-    """When an alert is raised, and where it is sent."""
+    """The problems for which an alert is raised, and the recipients of alerts."""
 
     urls: Urls = Field(
         (),
@@ -219,17 +219,17 @@ class AlertSettings(_Section):
 
 
 class AutopilotSettings(_Section):
-    """Fetching of all history that no run has requested yet."""
+    """The automatic fetching of history that no run has requested yet."""
 
     enabled: bool = Field(False, description="fetch all missing history, in parts, back to the start of each exchange")
     order: Order = Field(Order.NEWEST_FIRST, description="which history is fetched first: newest_first or oldest_first")
 
 
 class LogSettings(_Section):
-    """How processes log to standard error."""
+    """The log of each process on standard error."""
 
     format: Literal["auto", "json", "console"] = Field(
-        "auto", description="json: one JSON object a line; console: plain lines; auto: console in a terminal, else json"
+        "auto", description="json: an object per line; console: plain lines; auto: console in a terminal, else json"
     )
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="lowest level that is logged: DEBUG, INFO, WARNING or ERROR"
@@ -237,18 +237,18 @@ class LogSettings(_Section):
 
 
 class ServerSettings(_Section):
-    """Where `titan10 up` listens. Port 0 selects a free port."""
+    """The addresses on which `titan10 up` listens. Port 0 selects a free port."""
 
-    host: str = Field("127.0.0.1", description="address that the Dagster UI listens on")
+    host: str = Field("127.0.0.1", description="address on which the Dagster UI listens")
     allowed_hosts: Names = Field(
-        (), description="further host names of the UI, for a proxy in front of it; 127.0.0.1 and localhost are allowed"
+        (), description="further host names of the UI, such as that of a proxy; 127.0.0.1 and localhost are allowed"
     )
-    port: int = Field(3000, ge=0, le=65535, description="port of the Dagster UI; 0: a free one")
-    postgres_port: int = Field(54310, ge=0, le=65535, description="port of the embedded PostgreSQL; 0: a free one")
+    port: int = Field(3000, ge=0, le=65535, description="port of the Dagster UI; 0: any free port")
+    postgres_port: int = Field(54310, ge=0, le=65535, description="port of the embedded PostgreSQL; 0: any free port")
 
 
 class ExchangeSettings(_Section):
-    """One exchange to fetch candles from."""
+    """An exchange from which candles are fetched."""
 
     symbols: Names = Field(min_length=1, description="spot symbols as ccxt writes them, such as BTC/USDT")
     timeframe: Annotated[Timeframe, NoDecode, BeforeValidator(values.parse_timeframe)] = Field(
@@ -258,19 +258,21 @@ class ExchangeSettings(_Section):
         ge=values.FIRST_DAY, description="first UTC day to fetch; earlier days cost no request and stay empty"
     )
     days_per_run: int | None = Field(
-        None, ge=1, le=366, description="days in one run of a backfill; if empty, chosen by the exchange's speed"
+        None, ge=1, le=366, description="days in one run of a backfill; if empty, this depends on the exchange's speed"
     )
     sources: Names = Field(
-        ("rest",), min_length=1, description="where candles come from, in order: archive (files of the exchange), rest"
+        ("rest",), min_length=1, description="sources of candles in order of use: archive (files of the exchange), rest"
     )
-    archive_url: str | None = Field(None, description="address of the archive, if neither its own nor base_url")
-    base_url: str | None = Field(None, description="address to use instead of the exchange's own, such as a sandbox")
+    archive_url: str | None = Field(
+        None, description="address of the archive; if empty, base_url is used, or else the archive's own address"
+    )
+    base_url: str | None = Field(None, description="address to use in place of the exchange's own, such as a sandbox")
     proxy: SecretStr | None = Field(
         None,
         description="URL of a proxy: http://, https://, socks5:// or socks5h:// (socks5h: the proxy resolves host "
-        "names). If empty, HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY decide",
+        "names). If empty, the variables HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY apply",
     )
-    paced: bool = Field(True, description="keep to the exchange's rate limit; false only for a server of your own")
+    paced: bool = Field(True, description="obey the exchange's rate limit; set false only for a server of your own")
     enabled: bool = Field(True, description="false removes the exchange's assets and keeps its candles")
 
     @field_validator("base_url", "archive_url")
@@ -307,11 +309,11 @@ class Settings(BaseSettings):
         env_prefix=PREFIX,
         env_nested_delimiter="__",
         env_ignore_empty=True,
-        dotenv_filtering="match_prefix",  # .env, like the environment, often holds variables of other programs
+        dotenv_filtering="match_prefix",  # .env often has variables of other programs, as the environment does
         extra="forbid",
         frozen=True,
     )
-    toml_file: ClassVar[Path | None] = None  # set by the subclass that `load` makes
+    toml_file: ClassVar[Path | None] = None  # `load` sets this in a subclass
 
     data: Annotated[Path, BeforeValidator(values.parse_folder)] = Field(
         Path(".titan10"), description="folder of the embedded PostgreSQL, the landing zone and logs"
@@ -319,8 +321,8 @@ class Settings(BaseSettings):
     first_day: Annotated[date, BeforeValidator(values.parse_day)] = Field(
         values.FIRST_DAY,
         ge=values.FIRST_DAY,
-        description="first partition of all exchanges in the UI; an earlier day can be set at any time, but a later "
-        "day makes running backfills of earlier days fail",
+        description="first partition of all exchanges in the UI; you can set an earlier day at any time; if you set a "
+        "later day, running backfills of earlier days fail",
     )
     database: DatabaseSettings = DatabaseSettings()
     timescaledb: TimescaleSettings = TimescaleSettings()
@@ -339,7 +341,7 @@ class Settings(BaseSettings):
     @classmethod
     def _are_known_to_ccxt(cls, exchanges: object) -> object:
         if not isinstance(exchanges, Mapping):
-            return exchanges  # refused because of its type
+            return exchanges  # pydantic refuses this type afterwards
         for exchange in exchanges:
             values.refuse_former_id(exchange)
             values.check_exchange_id(f"exchanges.{exchange}", exchange)
@@ -373,7 +375,7 @@ class Settings(BaseSettings):
 
     @property
     def preferences(self) -> Mapping[str, tuple[str, ...]]:
-        """The order of exchanges by symbol; the key "*" holds the order for all other symbols."""
+        """The order of exchanges by symbol. The key "*" has the order for all other symbols."""
         return {"*": self.selection.order or tuple(self.exchanges), **self.selection.symbols}
 
     @property
@@ -383,12 +385,12 @@ class Settings(BaseSettings):
 
     @property
     def landing(self) -> Path:
-        """Folder of the landing zone."""
+        """The folder of the landing zone."""
         return self.data / "landing"
 
     @property
     def archives(self) -> Path:
-        """Folder of downloaded archive files."""
+        """The folder of downloaded archive files."""
         return self.data / "archives"
 
     @classmethod
@@ -419,10 +421,10 @@ def home() -> Path:
 
 
 def load(folder: Path | None = None) -> Settings:
-    """Return the settings in `folder` (default: `home()`). Relative paths become absolute below it.
+    """Return the settings of `folder` (default: `home()`). Relative paths in the settings start at this folder.
 
     Raises:
-        SettingsError: a key is unknown, missing or invalid, or a file cannot be read; each fault has its own line.
+        SettingsError: a key is unknown, missing or invalid, or a file cannot be read. The text has a line per fault.
     """
     folder = folder or home()
     toml_file, dotenv = folder / "titan10.toml", folder / ".env"
@@ -437,15 +439,15 @@ def load(folder: Path | None = None) -> Settings:
         raise SettingsError(unreadable_variable(str(error), PREFIX)) from None
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{toml_file} cannot be read, because it is not valid TOML: {error}") from None
-    except (ValueError, OSError) as error:  # not UTF-8, or not readable for this user
+    except (ValueError, OSError) as error:  # a file is not UTF-8, or this user cannot read it
         raise SettingsError(f"{toml_file} or {dotenv} cannot be read: {error}") from None
     return settings.model_copy(update={"data": folder / settings.data})
 
 
 def _refuse_unknown_variables(environment: Mapping[str, str]) -> None:
-    """Refuse a misspelt variable, which pydantic-settings would silently ignore."""
+    """Raise SettingsError for a misspelt variable. pydantic-settings would silently ignore the variable."""
     for variable in environment:
-        name = variable.upper()  # pydantic-settings reads variables in any case
+        name = variable.upper()  # pydantic-settings ignores upper and lower case in the names of variables
         if not name.startswith(PREFIX) or name == HOME or name.startswith(OF_TESTS):
             continue
         path = name.removeprefix(PREFIX).lower().split("__")
@@ -454,4 +456,4 @@ def _refuse_unknown_variables(environment: Mapping[str, str]) -> None:
         key = path[: DEPTHS.get(path[0], 2)]
         if len(key) < len(path):
             value = f"{PREFIX}{'__'.join(key).upper()}"
-            raise SettingsError(f"{variable}: {'.'.join(key)} is a single setting. Write all of it in {value}.")
+            raise SettingsError(f"{variable}: {'.'.join(key)} is a single setting. Write its whole value in {value}.")

@@ -1,4 +1,4 @@
-"""Sentences for settings that cannot be used: which key, what is wrong, and what to write instead."""
+"""Messages for invalid settings. Each message has the key, the fault and the correction."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-# Texts for the types of pydantic errors, for readers of titan10.toml. The fields are filled from the error's context.
+# Messages by the type of a pydantic error. Values such as {gt} are filled in from the error's context.
 _SENTENCES = {
     "missing": "is required",
     "bool_parsing": "must be true or false",
@@ -27,7 +27,7 @@ _SENTENCES = {
     "greater_than_equal": "must be at least {ge}",
     "int_from_float": "must be a whole number",
     "int_parsing": "must be a whole number",
-    "int_parsing_size": "must be a whole number of fewer digits",
+    "int_parsing_size": "must be a whole number with fewer digits",
     "int_type": "must be a whole number",
     "less_than": "must be less than {lt}",
     "less_than_equal": "must be at most {le}",
@@ -57,7 +57,7 @@ def unknown_name(where: str, name: str, known: Iterable[str], sentence: str) -> 
 
 
 def sentences(error: ValidationError, settings: type[BaseModel], prefix: str) -> str:
-    """Return one line for each fault. `prefix`: the prefix of the environment variables."""
+    """Return a text with one line for each fault. `prefix`: the prefix of the environment variables."""
     faults = error.errors(include_url=False, include_input=False)
     return "\n".join(_sentence(fault, settings, prefix) for fault in faults)
 
@@ -77,11 +77,11 @@ def _sentence(fault: Mapping[str, Any], settings: type[BaseModel], prefix: str) 
 
 
 def _section(settings: type[BaseModel], path: Iterable[str]) -> type[BaseModel]:
-    """Return the model of the section at `path`, even if the path contains a name chosen by the user."""
+    """Return the model of the section at `path`. The path may contain names that the user chose."""
     section = settings
     model: Any = settings
     for part in path:
-        # The keys of a dict of sections, such as `exchanges`, are names chosen by the user.
+        # The user chooses the keys of a dict of sections, such as `exchanges`.
         model = section.model_fields[part].annotation if model is section else get_args(model)[-1]
         if isinstance(model, type) and issubclass(model, BaseModel):
             section = model
@@ -89,12 +89,15 @@ def _section(settings: type[BaseModel], path: Iterable[str]) -> type[BaseModel]:
 
 
 def unreadable_variable(message: str, prefix: str) -> str:
-    """Name the variables of a section if one of them is not valid JSON; pydantic-settings names only the section."""
+    """Return a message for a section with a variable that is not valid JSON.
+
+    The message has the variables of the section. The message of pydantic-settings has only the section.
+    """
     section = message.split('"')[1]
     whole = f"{prefix}{section.upper()}"
     variables = [name for name in sorted(os.environ) if name.startswith(whole)]
     if whole in variables:
-        return f"{whole} names a section. Set one value of it, as in {whole}__<KEY>, or write it as JSON."
+        return f"{whole} is a section. Set a single value, as in {whole}__<KEY>, or write the section as JSON."
     names = " or ".join(variables) or f"A variable of {section} in .env"
     example = f"""{prefix}SELECTION__SYMBOLS='{{"BTC/USD": ["kraken"]}}'"""
     return f"{names} is not valid JSON; write it as in {example}."

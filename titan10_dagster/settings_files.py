@@ -1,4 +1,4 @@
-"""The files of the settings: titan10.toml exists, and other users cannot read secrets in it or in .env."""
+"""Checks of the settings files: titan10.toml must exist, and other users should not be able to read secrets."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ _SECRET = re.compile(r"^[^#\n]*(://[^/\s\"']+@|urls\b.*://|password\w*\s*=\s*\S)
 
 
 def require_file(toml_file: Path, variable: str) -> None:
-    """Refuse a missing titan10.toml, which pydantic-settings would silently treat as an empty one.
+    """Raise SettingsError if titan10.toml is missing. pydantic-settings would silently use an empty file.
 
-    `variable` is the environment variable that names the folder of the file.
+    `variable`: the environment variable with the folder of the file.
     """
     try:
         _refuse_other_kinds(toml_file)
         for file in (toml_file, toml_file.with_name(".env")):
             _refuse_dangling_link(file)
             if _begins_with_mark(file):
-                raise SettingsError(f"{file} begins with a byte order mark: save it as UTF-8 without one (BOM).")
+                raise SettingsError(f"{file} begins with a byte order mark: save it as UTF-8 without this mark (BOM).")
         if not toml_file.is_file():
             raise SettingsError(
                 f"There is no titan10.toml in {toml_file.parent}. Change to the project's folder, or set {variable} to "
-                "it."
+                "its path."
             )
     except PermissionError:
         raise SettingsError(
@@ -63,7 +63,7 @@ def _begins_with_mark(file: Path) -> bool:
             return False
         with file.open("rb") as content:
             return content.read(3) == BOM_UTF8
-    except OSError:  # a file that cannot be read is reported when it is needed
+    except OSError:  # the error is reported when the settings are read
         return False
 
 
@@ -73,7 +73,7 @@ def exposed_secrets(folder: Path) -> list[str]:
     for name in ("titan10.toml", ".env"):
         file = folder / name
         if file.is_file() and file.stat().st_mode & 0o077 and _holds_secrets(file):
-            warnings.append(f"{file} holds passwords or tokens, and other users can read it. Run: chmod 600 {file}")
+            warnings.append(f"{file} contains passwords or tokens, and other users can read it. Run: chmod 600 {file}")
     return warnings
 
 

@@ -1,7 +1,7 @@
 """Parsing and checks of single setting values.
 
-The functions raise ValueError; the message names the problem and the correction. The caller adds the key. No message
-repeats a value that may contain a password.
+The functions raise ValueError with the problem and the correction. The caller adds the key to this message. If a value
+may contain a password, the message does not repeat the value.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from titan10_dagster.store.urls import sqlalchemy_url
 
 DATABASE_SCHEMES = ("postgresql://", "postgres://", "postgresql+psycopg2://")
 SOURCES = ("archive", "rest")
-# A landed file is named after its symbol, and file systems take names of up to 255 bytes.
+# The name of a landed file contains the symbol, and file systems allow names of at most 255 bytes.
 LONGEST_SYMBOL = 64
 _QUOTES = "'\"`"
 # Former ids of exchanges in ccxt, and their current ids.
@@ -66,7 +66,7 @@ def parse_urls(value: object) -> object:
 
 
 def parse_folder(value: object) -> object:
-    """Return the path of a folder, with `~` as the home folder: neither TOML nor Docker expands it."""
+    """Return the path of a folder. Replace `~` by the home folder, because neither TOML nor Docker does so."""
     if not isinstance(value, str):
         return value
     if not value.strip():
@@ -78,7 +78,7 @@ def parse_folder(value: object) -> object:
 
 
 def parse_day(value: object) -> object:
-    """Refuse texts that are not YYYY-MM-DD: pydantic would also read `1704067200` as a date."""
+    """Return the value. Refuse texts that are not YYYY-MM-DD, because pydantic also reads `1704067200` as a date."""
     if isinstance(value, str) and not re.fullmatch(r"\d{4}-\d\d-\d\d", value):
         raise ValueError("must be a date, such as 2024-01-31")
     return value
@@ -123,7 +123,7 @@ def check_base_url(url: str) -> None:
     try:
         parts = urlsplit(url)
         is_address = parts.scheme in ("http", "https") and "@" not in url and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # the port is not a number, or an IPv6 address is not closed
+    except ValueError:  # the port is not a number, or an IPv6 address has no closing bracket
         is_address = False
     if not is_address:
         raise ValueError("must be http:// or https:// and a host, without user and password")
@@ -141,7 +141,7 @@ def check_alert_url(url: str) -> None:
 
 
 def check_symbols(symbols: Sequence[str]) -> None:
-    """Refuse symbols that are not spot symbols, that could not name a file, and symbols listed twice."""
+    """Refuse symbols that are not spot symbols or cannot be part of a file name, and symbols that are listed twice."""
     for symbol in symbols:
         _check_symbol(symbol)
     duplicates = sorted({symbol for symbol in symbols if symbols.count(symbol) > 1})
@@ -167,7 +167,7 @@ def _check_symbol(symbol: str) -> None:
 
 
 def check_sources(sources: Sequence[str]) -> None:
-    """Refuse names that are not sources of candles, and repeated ones."""
+    """Refuse names that are not sources of candles, and names that are listed twice."""
     for source in sources:
         if source not in SOURCES:
             raise ValueError(f"{source!r} is not a source of candles; write one or both of {', '.join(SOURCES)}")
@@ -177,7 +177,7 @@ def check_sources(sources: Sequence[str]) -> None:
 
 def check_archive(exchange: str) -> None:
     """Refuse the source `archive` for an exchange whose candle files Titan-10 cannot read."""
-    # Imported here because it takes time that only these settings need.
+    # The import takes time, and only settings with an archive need it.
     from titan10_dagster.exchanges.venues.registry import all_venues
 
     known = sorted(name for name, venue in all_venues().items() if venue.archive is not None)
@@ -186,8 +186,8 @@ def check_archive(exchange: str) -> None:
 
 
 def check_exchange_id(where: str, exchange: str) -> None:
-    """Refuse ids of exchanges that ccxt does not have."""
-    # Imported here because it takes a fifth of a second, which only reading settings needs.
+    """Refuse an id that is not the id of an exchange in ccxt."""
+    # The import takes a fifth of a second, and only commands that read settings need it.
     from ccxt import exchanges as known
 
     if exchange not in known:
@@ -195,7 +195,7 @@ def check_exchange_id(where: str, exchange: str) -> None:
 
 
 def check_timeframe(exchange: str, timeframe: Timeframe) -> None:
-    """Refuse candles that the exchange does not have, or that begin off the UTC grid."""
+    """Refuse a timeframe that the exchange does not have, or whose candles do not begin on the UTC grid."""
     reason = _why_not(exchange, timeframe.name)
     if reason is not None:
         allowed = [name for name in TIMEFRAMES if _why_not(exchange, name) is None]
@@ -203,12 +203,12 @@ def check_timeframe(exchange: str, timeframe: Timeframe) -> None:
 
 
 def _why_not(exchange: str, timeframe: str) -> str | None:
-    """Return why candles of this length cannot be fetched from the exchange; None if they can."""
+    """Return the reason why candles of this length cannot be fetched from the exchange, or None if they can."""
     if timeframe not in _timeframes_of(exchange):
         return f"it has no {timeframe} candles"
     if timeframe == "1m":  # every minute is on the grid
         return None
-    # Imported here because it takes a third of a second, which only settings with longer candles need.
+    # The import takes a third of a second, and only settings with longer candles need it.
     from titan10_dagster.exchanges.venues.registry import venue_of
 
     begins = venue_of(exchange).off_grid.get(timeframe)
@@ -240,10 +240,10 @@ def _without_empty(parts: Sequence[str]) -> list[str]:
 
 
 def refuse_former_id(exchange: str) -> None:
-    """Raise ValueError if ccxt has given up this id of an exchange. The message names the new id."""
+    """Raise ValueError if ccxt has replaced this id of an exchange. The message has the new id."""
     new = RENAMED_EXCHANGES.get(exchange)
     if new is not None:
         raise ValueError(
-            f"exchanges.{exchange}: ccxt calls this exchange {new} now. Rename the section, and carry the history over "
-            f"with `titan10 series rename {exchange} --to-exchange {new}`."
+            f"exchanges.{exchange}: ccxt calls this exchange {new} now. Rename the section, and move the stored "
+            f"history with `titan10 series rename {exchange} --to-exchange {new}`."
         )

@@ -230,7 +230,7 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
 def test_a_file_with_a_byte_order_mark_is_refused(write: Write, name: str) -> None:
     file = write() / name
     file.write_bytes(BOM_UTF8 + (file.read_bytes() if file.exists() else b"TITAN10_SERVER__PORT=3001"))
-    assert refusal(file.parent) == f"{file} begins with a byte order mark: save it as UTF-8 without one (BOM)."
+    assert refusal(file.parent) == f"{file} begins with a byte order mark: save it as UTF-8 without this mark (BOM)."
 
 
 def test_a_folder_in_place_of_the_file_is_refused(tmp_path: Path) -> None:

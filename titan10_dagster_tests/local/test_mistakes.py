@@ -123,7 +123,7 @@ MISTAKES = (
         environment={"TITAN10_EXCHANGES__BINANCE__SYMBOLS": "'BTC/USDT'"},
     ),
     Mistake(
-        "the URL in the variable of its section", "status", ("TITAN10_DATABASE names a section", "TITAN10_DATABASE__"),
+        "the URL in the variable of its section", "status", ("TITAN10_DATABASE is a section", "TITAN10_DATABASE__"),
         environment={"TITAN10_DATABASE": "postgresql://me:secret@db/titan10"},
     ),
     Mistake(
