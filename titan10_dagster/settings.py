@@ -303,7 +303,7 @@ class ExchangeSettings(_Section):
 
 
 class Settings(BaseSettings):
-    """All settings, validated. Read them with `load`."""
+    """All settings, after validation. The function `load` returns the settings."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,

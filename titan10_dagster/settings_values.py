@@ -162,7 +162,7 @@ def _check_symbol(symbol: str) -> None:
     if not has_two_parts or not symbol.isprintable() or re.search(r"[\s\\]", symbol):
         raise ValueError(f"{shown}: write BASE/QUOTE, such as BTC/USDT")
     for part in parts:
-        if not part.strip("."):  # "." and ".." are folders
+        if not part.strip("."):  # "." and ".." are names of folders
             raise ValueError(f"{shown}: {part} is not a currency; write BASE/QUOTE, such as BTC/USDT")
 
 

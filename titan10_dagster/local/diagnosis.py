@@ -38,10 +38,11 @@ from titan10_dagster.store.server_errors import UPGRADE_TIMESCALEDB
 from titan10_dagster.store.urls import connection_parameters, shown
 
 OLDEST_POSTGRESQL = 15
-FEW_BYTES, SCARCE_BYTES = 1_000_000_000, 10_000_000_000  # less free space is a problem, or a warning
+# If less space than FEW_BYTES is free, this is a problem; if less than SCARCE_BYTES is free, this is a warning.
+FEW_BYTES, SCARCE_BYTES = 1_000_000_000, 10_000_000_000
 CLOCK_WARNING = timedelta(seconds=5)
 TIMEOUT_MS = 15_000  # time-out for an exchange's market list
-# Where a default setting was made: PostgreSQL's `pg_settings.source` and its name in a message.
+# The scope of a default setting in a message, by the column `source` of PostgreSQL's view pg_settings.
 _SCOPES = {"user": "this role", "database": "this database", "database user": "this role in this database"}
 PROXY_VARIABLES = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")
 

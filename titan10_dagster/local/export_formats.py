@@ -1,6 +1,6 @@
 """The file formats of `titan10 export`, in the table FORMATS.
 
-Each file contains one series. It is written in pieces, and gets its final name when it is complete. The format
+Each file contains one series. A file is written in pieces, and gets its final name when it is complete. The format
 `freqtrade` has the columns of freqtrade's FeatherDataHandler (freqtrade/data/history/datahandlers, 2026.9). The format
 `vectorbt` has the columns that vectorbt's CCXTData downloads (vectorbt/data/custom.py, 1.2).
 """

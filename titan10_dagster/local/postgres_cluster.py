@@ -99,7 +99,7 @@ class ClusterFiles:
         self.write(self.cluster / "titan10.conf", CONFIGURATION.format(address=ADDRESS, port=port))
 
     def password(self, role: str) -> str:
-        """Return the password of the owner or of the superuser. Clusters of version 0.1.0 have only one."""
+        """Return the password of the owner or of the superuser. Clusters of version 0.1.0 have only one password."""
         own = self.folder / SUPERUSER_PASSWORD
         file = own if role == SUPERUSER and own.exists() else self.folder / "password"
         return file.read_text()

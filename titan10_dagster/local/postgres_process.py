@@ -15,7 +15,7 @@ from titan10_dagster.local.postgres_cluster import ClusterFiles, last_lines
 from titan10_dagster.local.postgres_files import run_as
 from titan10_dagster.operate import process_ids
 
-START_SECONDS = 60  # crash recovery included
+START_SECONDS = 60  # longest time of a start, including crash recovery
 STOP_SECONDS = 20
 _READY = "database system is ready to accept connections"  # this line is in the log of a server that was ready
 _STAMP = re.compile(r"^\d{4}-\d\d-\d\d \S+ \S+ \[\d+\] ", re.MULTILINE)  # the time and process id of a log line

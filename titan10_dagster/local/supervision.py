@@ -15,7 +15,7 @@ from titan10_dagster.errors import Titan10Error
 from titan10_dagster.local import watchdog
 
 LOG_BYTES = 20_000_000  # a larger log is copied to *.1 and emptied
-SETTLED_SECONDS = 60.0  # if a process that ran longer dies, the pause before its restart is one second again
+SETTLED_SECONDS = 60.0  # after a run that was longer, the next pause is one second again
 LONGEST_PAUSE = 30.0
 KILL_SECONDS = 2.0
 

@@ -85,7 +85,10 @@ class Exchanges:
             )
 
     def fault(self, exchange: str, kind: str, **options: Any) -> dict[str, Any]:
-        """Set a fault of a kind in faults.FAULT_KINDS. Raises ValueError, with the allowed names, for unknown names."""
+        """Set a fault of a kind in faults.FAULT_KINDS.
+
+        Raises ValueError if the kind or an option is unknown. The message lists the allowed names.
+        """
         return self.site(exchange).fault(kind, **options).described()
 
     def clear_faults(self, exchange: str | None = None) -> None:
@@ -120,7 +123,7 @@ class Exchanges:
             site.latency = seconds
 
     def site(self, exchange: str) -> Site:
-        """Return one exchange. Raises ValueError, with the served exchanges, if it is not served."""
+        """Return one exchange. Raises ValueError if the sandbox does not serve the exchange."""
         if exchange not in self.sites:
             raise ValueError(f"{exchange!r} is not served here; served are {', '.join(self.sites)}")
         return self.sites[exchange]

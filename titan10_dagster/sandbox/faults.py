@@ -104,7 +104,7 @@ class Faults:
         self._next = 1
 
     def add(self, kind: str, **options: Any) -> Fault:
-        """Set a fault. Raises ValueError, with the allowed names, if the kind or an option is unknown."""
+        """Set a fault. Raises ValueError if the kind or an option is unknown; the message lists the allowed names."""
         known = FAULT_KINDS.get(kind)
         if known is None:
             raise ValueError(f"there is no fault {kind!r}; choose one of {', '.join(FAULT_KINDS)}")

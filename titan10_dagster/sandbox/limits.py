@@ -19,7 +19,7 @@ from titan10_dagster.sandbox.venues.wire import PathKind
 
 @dataclass(frozen=True)
 class Verdict:
-    """The decision of the limits about one request."""
+    """The decision about one request by the rate limits."""
 
     outcome: Literal["allowed", "throttled", "banned"]
     weight: float

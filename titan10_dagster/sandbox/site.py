@@ -85,7 +85,7 @@ class Site:
         return self.served(symbol).rows(start_ms, max(start_ms, end_ms), seconds)
 
     def served(self, symbol: str) -> ServedSeries:
-        """Return the series of a symbol. Raises ValueError, with the listed symbols, if it is not listed."""
+        """Return the series of a symbol. Raises ValueError if the exchange does not list the symbol."""
         if symbol not in self.series:
             raise ValueError(f"{self.venue.id} does not list {symbol!r} here; it has {', '.join(self.series)}")
         return self.series[symbol]

@@ -274,7 +274,7 @@ def _pieces(db: Database, request: Request, source: Source, start: datetime, end
 
 
 def _without_empty_years(db: Database, source: Source, start: datetime, end: datetime) -> tuple[datetime, datetime]:
-    """Return [start, end) without the time before the first and after the last stored candle, in whole candles."""
+    """Return the range from `start` to `end`, shortened to the stored candles of the series, in whole candles."""
     series = source.series
     for row in stored_series(db, series.exchange):
         if (row.symbol, row.timeframe) == (series.symbol, series.timeframe.name):

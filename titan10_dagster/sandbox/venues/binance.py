@@ -74,7 +74,7 @@ LIMIT = RateLimit(
     window=60,
     kind="fixed",
     source="developers.binance.com/docs/binance-spot-api-docs/rest-api/limits: 6000 per minute per IP; "
-    "429 beyond it; an address that goes on is answered 418 and banned for 2 minutes to 3 days",
+    "429 beyond it; an address that continues is answered 418 and banned for 2 minutes to 3 days",
     cost={"candles": 2, "markets": 20},
     patience=5,
     ban_seconds=120,

@@ -59,7 +59,7 @@ VENUE = SandboxVenue(
             allowed=30,
             window=60,
             kind="sliding",
-            source="docs.bitfinex.com/reference/rest-public-candles: 30 requests a minute; an address that goes on is "
+            source="docs.bitfinex.com/reference/rest-public-candles: 30 requests a minute; an address that continues is "
             "blocked for 60 s",
             paths="/candles/",
             patience=5,

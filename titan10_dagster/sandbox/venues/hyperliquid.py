@@ -93,6 +93,6 @@ VENUE = SandboxVenue(
     ),
     sources=(
         "hyperliquid.gitbook.io, Candle snapshot: the last 5000 candles; minutes without trades are rows of zeros",
-        "An unknown coin is HTTP 500 with `null` (assumed); pairs are quoted in USDC",
+        "The answer for an unknown coin is HTTP 500 with `null` (assumed); pairs are quoted in USDC",
     ),
 )

@@ -38,7 +38,7 @@ VENUES: Mapping[str, SandboxVenue] = {module.VENUE.id: module.VENUE for module i
 
 
 def venue(exchange: str) -> SandboxVenue:
-    """Return the venue of a ccxt id. Raises ValueError, with the ids of all venues, if there is none."""
+    """Return the venue of a ccxt id. Raises ValueError if the sandbox has no such venue."""
     if exchange not in VENUES:
         raise ValueError(f"the sandbox has no exchange {exchange!r}; it has {', '.join(VENUES)}")
     return VENUES[exchange]
