@@ -319,7 +319,7 @@ class FileServer:
         return FileReply(*self.shelf.absent)
 
     def _data_path(self, path: str) -> str | None:
-        """Return the path of the data file, if `path` belongs to a data file or to its digest. Otherwise return None."""
+        """Return the path of the data file, if `path` belongs to a data file or its digest. Otherwise return None."""
         suffix = self.shelf.digest
         candidates = [path]
         if suffix and path.endswith(suffix):

@@ -59,8 +59,8 @@ VENUE = SandboxVenue(
             allowed=30,
             window=60,
             kind="sliding",
-            source="docs.bitfinex.com/reference/rest-public-candles: 30 requests a minute; an address that continues is "
-            "blocked for 60 s",
+            source="docs.bitfinex.com/reference/rest-public-candles: 30 requests a minute; an address that continues "
+            "is blocked for 60 s",
             paths="/candles/",
             patience=5,
             ban_seconds=60,
