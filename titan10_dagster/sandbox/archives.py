@@ -232,6 +232,15 @@ class _Defect:
     left: int | None
 
 
+def _active(defects: Iterable[_Defect], path: str) -> set[str]:
+    """Return the kinds of the active defects of a file. Unlike `FileServer._striking`, do not count a request."""
+    kinds = set()
+    for defect in defects:
+        if defect.match in path and defect.left != 0:
+            kinds.add(defect.kind)
+    return kinds
+
+
 class FileServer:
     """The archive of one exchange of the sandbox. Tests can add defects to its files."""
 
@@ -307,14 +316,6 @@ class FileServer:
                 defect.left = None if defect.left is None else defect.left - 1
         return kinds
 
-    def _standing(self, path: str) -> set[str]:
-        """Return the active defects of a file, for its digest. Unlike `_striking`, do not count a request."""
-        kinds = set()
-        for defect in self._defects:
-            if defect.match in path and defect.left != 0:
-                kinds.add(defect.kind)
-        return kinds
-
     def _absent(self) -> FileReply:
         return FileReply(*self.shelf.absent)
 
@@ -331,7 +332,7 @@ class FileServer:
         return None
 
     def _digest(self, data_path: str) -> FileReply:
-        defects = self._standing(data_path)
+        defects = _active(self._defects, data_path)
         content = self._content(data_path, defects)
         if content is None or "missing_digest" in defects:
             return self._absent()

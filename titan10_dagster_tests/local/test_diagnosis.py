@@ -324,7 +324,7 @@ def test_14_timescaledb_upgraded_without_its_extension(
     execute(timescaledb_database_url, "UPDATE pg_extension SET extversion = '2.20.0' WHERE extname = 'timescaledb'")
     problems = [entry for entry in site.findings()["timescaledb"] if entry[0] == "problem"]
     ((_, found, advice),) = problems
-    assert found.endswith("the extension 2.20.0.")
+    assert found == "The server does not have the TimescaleDB library 2.20.0 that the extension needs."
     assert "ALTER EXTENSION timescaledb UPDATE" in advice
 
 
