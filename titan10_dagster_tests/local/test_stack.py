@@ -88,9 +88,17 @@ class Up:
     def launch(self) -> str:
         (self.home / "go").unlink(missing_ok=True)
         (self.home / "begun").unlink(missing_ok=True)
-        run_id: str = run_query(self.url, LAUNCH)["launchRun"]["run"]["runId"]
+        launched: list[str] = []
+
+        def launch() -> bool:
+            """Return False while the UI has no connection to a new code server."""
+            answer = run_query(self.url, LAUNCH)["launchRun"]
+            launched.extend([answer["run"]["runId"]] if "run" in answer else [])
+            return bool(launched)
+
+        wait_until(launch, PATIENCE)
         wait_until((self.home / "begun").exists, PATIENCE)
-        return run_id
+        return launched[0]
 
     def pid_of(self, *words: str) -> int:
         return next(pid for pid, line in processes_of(self.home).items() if all(word in line for word in words))
