@@ -385,9 +385,8 @@ def test_live_candles_equal_the_truth(site: Site, exchange: str) -> None:
 def test_no_row_is_there_twice_and_every_slice_adds_up(site: Site, exchange: str) -> None:
     with closing(Database(site.stack.database_url)) as database:
         with database.transaction() as cursor:
-            cursor.execute(
-                "SELECT count(*), count(DISTINCT (symbol, time)) FROM candles WHERE exchange = %s", [exchange]
-            )
+            counts = "count(*) AS stored, count(DISTINCT (symbol, time)) AS differing"
+            cursor.execute(f"SELECT {counts} FROM candles WHERE exchange = %s", [exchange])
             rows, distinct = single_row(cursor)
         timeframe = site.settings.exchanges[exchange].timeframe
         assert not unaccounted(database, exchange, timeframe, PLANTED[0], utc_now().date())
