@@ -196,15 +196,17 @@ def _quiet(traded: Instrument, minutes: Ints) -> npt.NDArray[np.bool_]:
     return quiet
 
 
-@lru_cache(
-    maxsize=1_024
-)  # 12 MB. All symbols and exchanges with the asset share a day, which takes half of their time.
 def _walk(walked: Asset, day: int) -> Floats:
     """Return the logarithm of an asset's price in dollars, for the minutes of a UTC day and the next one."""
+    if walked.volatility == 0:
+        return np.full(_MINUTES + 1, np.log(walked.dollars))
+    return _random_walk(walked, day)
+
+
+@lru_cache(maxsize=1_024)  # 12 MB: all exchanges and symbols with an asset share its days
+def _random_walk(walked: Asset, day: int) -> Floats:
     minutes = _minutes(day)
     total = np.full(len(minutes), np.log(walked.dollars))
-    if walked.volatility == 0:
-        return total
     for scale in _SCALES:
         total += walked.volatility * scale**0.5 * _noise(minutes, scale, _seed("walk", walked.code, scale))
     return total

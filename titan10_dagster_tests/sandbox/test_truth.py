@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from titan10_dagster.sandbox.clock import instant_ms
 from titan10_dagster.sandbox.instruments import instrument
 from titan10_dagster.sandbox.series import ServedSeries
-from titan10_dagster.sandbox.truth import DAY_MS, candles, candles_of_day, outage
+from titan10_dagster.sandbox.truth import DAY_MS, _random_walk, candles, candles_of_day, outage
 from titan10_dagster.sandbox.venues.registry import VENUES
 
 DAY = 20_000  # 2024-10-04
@@ -24,6 +24,7 @@ def test_every_exchange_lists_at_least_twenty_symbols() -> None:
 def test_the_same_candles_are_computed_again() -> None:
     first = candles("binance", "BTC/USDT", START, START + DAY_MS)
     candles_of_day.cache_clear()
+    _random_walk.cache_clear()
     np.testing.assert_array_equal(candles("binance", "BTC/USDT", START, START + DAY_MS), first)
 
 
