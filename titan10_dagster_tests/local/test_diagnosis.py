@@ -52,6 +52,20 @@ def test_2_no_configuration_of_dagster(site: Site) -> None:
     assert advice.startswith("Copy dagster.yaml from the repository")
 
 
+def test_another_installation_in_the_same_database_is_named(site: Site, database_url: str) -> None:
+    ensure_dagster_schema(database_url)
+    execute(database_url, "CREATE SCHEMA second")
+    second = f"{database_url}?options=-csearch_path%3Dsecond"
+    migrate(second)
+    site.environment["TITAN10_DATABASE__URL"] = second
+    found, advice = site.problem("dagster")
+    assert found == "Dagster's tables belong to another Titan-10, which stores its candles in the schema public."
+    assert "CREATE SCHEMA dagster_2" in advice
+    execute(database_url, "CREATE SCHEMA dagster_2")
+    site.environment["TITAN10_DATABASE__DAGSTER_URL"] = f"{database_url}?options=-csearch_path%3Ddagster_2"
+    assert [level for level, *_ in site.findings()["dagster"]] == ["ok"]
+
+
 def test_files_of_dagster_that_it_cannot_use_are_named(site: Site) -> None:
     instance, workspace = site.folder / "dagster.yaml", site.folder / "workspace.yaml"
     text = instance.read_text()
@@ -86,7 +100,9 @@ def test_4_a_standby_is_named_and_several_hosts_lead_to_its_primary(
     site.environment["TITAN10_DATABASE__URL"] = standby.url
     found, advice = site.problem("rights")
     assert found == "The server is read-only: it is a standby."
-    assert advice == "Name the primary server in database.url, or several hosts and target_session_attrs=read-write."
+    assert advice == (
+        "Set database.url to the primary server, or to several hosts with target_session_attrs=read-write."
+    )
     site.environment["TITAN10_DATABASE__URL"] = url_of((standby, primary))
     ((level, found, _),) = site.findings()["rights"]
     assert (level, found) == ("warning", "The role postgres is a superuser.")
