@@ -25,7 +25,7 @@ Titan10Error
     ├── Refused               451, 403, 401: the exchange does not serve this address or account. The breaker opens for
     │                         ten minutes, then for longer times. Without a status: this machine's clock is wrong
     ├── UnknownSymbol         the exchange does not list this symbol; other symbols are fetched
-    ├── MarketChanged         the symbol named a different market on these days; they are not fetched
+    ├── MarketChanged         the symbol belonged to another market on these days; they are not fetched
     ├── BreakerOpen           no request was made: the breaker is open until `until`
     └── Postponed             no request was made: at the exchange's pace, it would be too late for the poll
 """
@@ -105,7 +105,7 @@ class ProxyFailed(TransientError):
 
 
 class Throttled(FetchError):
-    """The exchange refused a request because requests come too fast. `retry_after`: the pause that it demands."""
+    """The exchange refused a request because of too many requests. `retry_after`: the pause that it requests."""
 
     def __init__(
         self,
@@ -147,7 +147,7 @@ class BreakerOpen(_Blocked):
 class Refused(FetchError):
     """The exchange does not serve this address, region or account.
 
-    Without a status, the cause is on this machine: its clock is wrong.
+    If there is no status, the clock of this machine is wrong.
     """
 
 
@@ -156,7 +156,7 @@ class UnknownSymbol(FetchError):
 
 
 class MarketChanged(FetchError):
-    """The symbol named a different market on these days. The exchange would return candles of the current market."""
+    """The symbol belonged to another market on these days. The exchange would return candles of the current market."""
 
 
 class Postponed(FetchError):

@@ -2,8 +2,9 @@
 
 Each process that runs Titan-10's code calls `configure` once: commands, the code server and runs. From then on,
 Titan-10's modules, libraries and Dagster's runs log through one handler, with the same fields. `run`, `job`, `step` and
-`partition` come from Dagster. `exchange` and `symbol` are bound by `about`. Secrets are removed from the finished line,
-so that no line is left out. A secret is a secret value of the settings, or a text that looks like a secret.
+`partition` come from Dagster. `exchange` and `symbol` are bound by `about`. Secrets are removed from the finished line.
+Therefore the removal covers every line, also lines of libraries and tracebacks. A secret is a secret value of the
+settings, or a text that looks like a secret.
 
 These lines do not go to Dagster's event log, because there each line would stay in the database for ever. Messages for
 the UI are logged with `context.log`.
@@ -56,7 +57,10 @@ Event = MutableMapping[str, Any]
 
 
 def about(**fields: str | None) -> AbstractContextManager[None]:
-    """Add the given fields to all log lines of this task or thread while the context is open. None adds no field."""
+    """Add the given fields to all log lines of this task or thread while the context is open.
+
+    A field with the value None is left out.
+    """
     given = {name: value for name, value in fields.items() if value is not None}
     return structlog.contextvars.bound_contextvars(**given)
 
@@ -65,8 +69,8 @@ def configure(settings: Settings, *, level: str | None = None, stream: TextIO | 
     """Set up the logging of this process by the settings `logs`. A second call replaces the handler of the first call.
 
     `level`: a level in place of the level of the settings. `stream`: a stream in place of standard error. Standard
-    error is looked up for each line, because Dagster replaces it by files. If Dagster is already imported, its runs and
-    processes log in the same way.
+    error is looked up for each line, because Dagster replaces standard error by files. If Dagster is already imported,
+    its runs and processes log in the same way.
     """
     chosen = _chosen(settings.logs, stream or sys.stderr)
     structlog.configure(
@@ -152,7 +156,7 @@ _SHARED: list[Any] = [
 
 
 def _from_dagster(_: object, __: str, event: Event) -> Event:
-    """Return the event with the fields of Dagster's run, and the original message without them."""
+    """Return the event with the fields of Dagster's run. Its text becomes the message without these fields."""
     meta = getattr(event.get("_record"), "dagster_meta", None)
     if meta is None:
         return event
@@ -172,7 +176,7 @@ def _range(tags: Mapping[str, str]) -> str | None:
 
 
 def _hide_named(_: object, __: str, event: Event) -> Event:
-    """Return the event with values hidden whose names show that they are secrets."""
+    """Return the event after hiding each value with a name that suggests a secret."""
     return {name: HIDDEN if re.search(_NAMES, name, re.IGNORECASE) else value for name, value in event.items()}
 
 

@@ -2,7 +2,7 @@
 
 Each key has an environment variable: `TITAN10_` and the path of the key, joined by two underscores, as in
 `TITAN10_DATABASE__URL` or `TITAN10_EXCHANGES__BINANCE__BASE_URL`. Lists are written as `BTC/USDT,ETH/USDT` or as JSON.
-Unknown keys and invalid values raise SettingsError. Its text has the key, and says what to write.
+Unknown keys and invalid values raise SettingsError. The text of the error has the key, and says what to write.
 
 The table in docs/reference/settings.md is generated from the descriptions of the fields.
 """
@@ -46,7 +46,7 @@ from titan10_dagster.settings_files import require_file
 PREFIX = "TITAN10_"
 # Variables with our prefix that are not settings: the folder of the settings, and variables of the tests.
 HOME, OF_TESTS = f"{PREFIX}HOME", f"{PREFIX}TEST_"
-# The number of names in the path of a setting. In sections that are not listed here it is two, as in `server.port`.
+# The number of names in the path of a setting. In other sections than these, a path has two names, as in `server.port`.
 DEPTHS = {"data": 1, "first_day": 1, "exchanges": 3, "selection": 3}
 # Upper limits. With larger values, a date that is computed from a setting could be outside the calendar.
 MOST_DAYS = 36_500
@@ -92,7 +92,7 @@ class TimescaleSettings(_Section):
 
     @property
     def policies(self) -> dict[str, int]:
-        """The settings, in days, that become policies of TimescaleDB; see store/policies.py."""
+        """Return the settings that become policies of TimescaleDB (see store/policies.py). The values are in days."""
         return {"chunk": self.chunk_days, "compress_after": self.compress_after_days}
 
 
@@ -137,7 +137,7 @@ class SelectionSettings(_Section):
 
     @property
     def named(self) -> Mapping[str, tuple[str, ...]]:
-        """The lists of exchanges by their keys."""
+        """Return the lists of exchanges, each with the key of its setting."""
         by_key = {"selection.order": self.order}
         for symbol, order in self.symbols.items():
             by_key[f"selection.symbols.{symbol}"] = order
@@ -341,7 +341,7 @@ class Settings(BaseSettings):
     @classmethod
     def _are_known_to_ccxt(cls, exchanges: object) -> object:
         if not isinstance(exchanges, Mapping):
-            return exchanges  # pydantic refuses this type afterwards
+            return exchanges  # pydantic then refuses the value because of its type
         for exchange in exchanges:
             values.refuse_former_id(exchange)
             values.check_exchange_id(f"exchanges.{exchange}", exchange)
@@ -375,22 +375,22 @@ class Settings(BaseSettings):
 
     @property
     def preferences(self) -> Mapping[str, tuple[str, ...]]:
-        """The order of exchanges by symbol. The key "*" has the order for all other symbols."""
+        """Return the order of exchanges for each symbol. The key "*" has the order for all other symbols."""
         return {"*": self.selection.order or tuple(self.exchanges), **self.selection.symbols}
 
     @property
     def enabled(self) -> Mapping[str, ExchangeSettings]:
-        """The enabled exchanges, by name."""
+        """Return the settings of the enabled exchanges, by the name of the exchange."""
         return {name: self.exchanges[name] for name in sorted(self.exchanges) if self.exchanges[name].enabled}
 
     @property
     def landing(self) -> Path:
-        """The folder of the landing zone."""
+        """Return the folder of the landing zone."""
         return self.data / "landing"
 
     @property
     def archives(self) -> Path:
-        """The folder of downloaded archive files."""
+        """Return the folder of downloaded archive files."""
         return self.data / "archives"
 
     @classmethod

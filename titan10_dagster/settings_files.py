@@ -49,7 +49,7 @@ def _refuse_other_kinds(toml_file: Path) -> None:
 
 
 def _refuse_dangling_link(file: Path) -> None:
-    """Refuse a link to nothing. Without this check a missing .env would mean missing passwords, without a message."""
+    """Refuse a link whose target does not exist. Otherwise, passwords in .env would be missing without a message."""
     if file.is_symlink() and not file.exists():
         raise SettingsError(
             f"{file} is a link to {file.readlink()}, which cannot be found. Correct or remove the link."
@@ -78,5 +78,5 @@ def exposed_secrets(folder: Path) -> list[str]:
 
 
 def _holds_secrets(file: Path) -> bool:
-    """Return whether a line sets a URL with a login, an alert URL or a password. Comments do not count."""
+    """Return whether a line of the file sets a URL with a login, an alert URL or a password. Comments do not count."""
     return _SECRET.search(file.read_text(errors="replace")) is not None

@@ -186,7 +186,7 @@ def check_archive(exchange: str) -> None:
 
 
 def check_exchange_id(where: str, exchange: str) -> None:
-    """Refuse an id that is not the id of an exchange in ccxt."""
+    """Refuse an id if ccxt has no exchange with this id."""
     # The import takes a fifth of a second, and only commands that read settings need it.
     from ccxt import exchanges as known
 
@@ -203,7 +203,7 @@ def check_timeframe(exchange: str, timeframe: Timeframe) -> None:
 
 
 def _why_not(exchange: str, timeframe: str) -> str | None:
-    """Return the reason why candles of this length cannot be fetched from the exchange, or None if they can."""
+    """Return why candles of this length cannot be fetched from the exchange; None if they can be fetched."""
     if timeframe not in _timeframes_of(exchange):
         return f"it has no {timeframe} candles"
     if timeframe == "1m":  # every minute is on the grid

@@ -19,7 +19,7 @@ from pathlib import Path
 from titan10_dagster.candles.source_files import SourceFile
 
 _ORIGIN, _UNFINISHED = ".source.json", ".part"
-_ABANDONED_AFTER = timedelta(days=1)  # for unfinished files; a normal write takes milliseconds
+_ABANDONED_AFTER = timedelta(days=1)  # an unfinished file of this age is removed; a normal write takes milliseconds
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class CachedFile:
     unfinished: bool = False
 
     def remove(self, cache: Path) -> None:
-        """Remove the file, its JSON file, and the folders of the cache that are empty afterwards."""
+        """Remove the file and its JSON file. Then remove the folders of the cache that have become empty."""
         self.path.unlink(missing_ok=True)
         if not self.unfinished:
             _origin(self.path).unlink(missing_ok=True)

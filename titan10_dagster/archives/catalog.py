@@ -42,7 +42,7 @@ class ArchiveFile:
 
     @property
     def digest_path(self) -> str | None:
-        """Return the path of the file with the published digest; None if the archive publishes no digest files."""
+        """Return the path of the digest file; None if the archive publishes no digest files."""
         if self.tree.digest is None:
             return None
         return self.tree.digest.format(path=self.path, stem=self.path.rpartition(".")[0])
@@ -149,10 +149,11 @@ def plan_units(
     now: datetime,
     beside: Iterable[Slice] = (),
 ) -> tuple[list[Unit], dict[Slice, str]]:
-    """Return the units to read, oldest first, and for each slice that the archive cannot have the reason.
+    """Return the units to read, oldest first, and the slices that the archive cannot have.
 
-    The archive can have a slice if its market is known, its timeframe has files, the slice is not older than the
-    archive, and the daily file of its last hour should be published at `now` (aware, UTC).
+    Each slice that the archive cannot have comes with the reason. The archive can have a slice if its market is known,
+    its timeframe has files, the slice is not older than the archive, and the daily file of its last hour should be
+    published at `now` (aware, UTC).
 
     `beside`: more slices, which are not read now. They only count in the choice between a monthly file and daily files.
     """

@@ -31,8 +31,8 @@ def read_cost(
 ) -> Cost:
     """Return the cost of reading the units, under the assumption that all published files exist and are complete.
 
-    `now` (aware, UTC): a file counts as published if its expected time of publication is not later.
-    `is_cached`: returns whether a file is in the cache and needs no request.
+    `now` (aware, UTC): a file counts as published if its expected time of publication is at or before `now`.
+    `is_cached`: a function that returns whether a file is in the cache and needs no request.
     """
     requests = files = cached = size = candles = 0
     for unit in units:
@@ -40,7 +40,7 @@ def read_cost(
         for file in files_of(archive, unit, now):
             has_digest = file.digest_path is not None
             if file.published_at > now:
-                requests += 1 + has_digest  # the requests are made, but find no file
+                requests += 1 + has_digest  # these requests are made, but the archive has no such files
                 continue
             files += 1
             if is_cached(file):
@@ -68,7 +68,7 @@ def files_of(archive: Archive, unit: Unit, now: datetime) -> list[ArchiveFile]:
 
 
 def _preferred(archive: Archive, unit: Unit, labels: Iterable[date], cadence: Cadence) -> list[ArchiveFile]:
-    """Return for each label the file that is tried first."""
+    """Return the files that are tried first, one for each label that has files."""
     files: list[ArchiveFile] = []
     for label in labels:
         files += candidates(archive, unit.series, unit.market, label, cadence)[:1]

@@ -80,9 +80,10 @@ class Downloader:
     connections: the maximum number of simultaneous requests.
     attempts: the maximum number of attempts at one request.
     seconds: the timeout of one request.
-    standing: decides whether more files are requested. `archives.fetch` reports to it whether files are usable.
+    standing: the object that decides whether more files are requested. `archives.fetch` reports to this object whether
+        files are usable.
     wait: tenacity's pause between two attempts at one request.
-    on_file: is called with each verified file, downloaded or from the cache.
+    on_file: a function that is called with each verified file, downloaded or from the cache.
     """
 
     base_url: str
@@ -140,7 +141,9 @@ class Downloader:
         return download
 
     async def head(self, archive: Archive, url: str) -> FileHeaders:
-        """Return the HTTP headers that describe a file, without downloading the file. `url`: one that `owns` accepts.
+        """Return the HTTP headers that describe a file, without downloading the file.
+
+        `url`: a URL that `owns` accepts.
 
         Raises:
             FileAbsent: the archive no longer has the file.
@@ -161,7 +164,7 @@ class Downloader:
         return url.startswith(self.url_of(""))
 
     def forget(self, url: str) -> None:
-        """Remove a file from the cache, so that the file is downloaded again. `url`: one that `owns` accepts."""
+        """Remove a file from the cache, so that the file is downloaded again. `url`: a URL that `owns` accepts."""
         forget_cached(self._place(unquote(url.removeprefix(self.url_of("")))))
 
     def is_cached(self, file: ArchiveFile) -> bool:
@@ -216,8 +219,8 @@ class Downloader:
         if archive.absent.get(status) == "":
             self.standing.served()
             raise FileAbsent(f"{url}: the archive no longer has this file (HTTP {status})")
-        # Some archives use one status for absent and for refused files. Only the body shows the difference, and an
-        # answer to HEAD has no body.
+        # Some archives use the same status for absent files and for refused files. Only the body shows the difference,
+        # and an answer to HEAD has no body.
         if status in _REFUSALS and status not in archive.absent:
             refusal = _refused(url, status)
             self.standing.refused(refusal)
@@ -247,7 +250,7 @@ class Downloader:
         return f"{self.base_url.rstrip('/')}/{quote(path)}"
 
     def _place(self, path: str) -> Path:
-        """Return the path in the cache of the file with this path below the archive's base URL."""
+        """Return the path of a file in the cache. `path`: the file's path below the archive's base URL."""
         host = urlsplit(self.base_url).netloc.replace(":", "_")
         return self.cache.joinpath(host, *(quote(part, safe="") for part in path.split("/")))
 

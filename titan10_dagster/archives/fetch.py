@@ -44,7 +44,7 @@ from titan10_dagster.exchanges.archive_record import Archive, Cadence
 _UNITS_AT_ONCE = 6  # a unit is a month of a series and takes 5 MB of memory
 _HOUR = timedelta(hours=1)
 _LONG_SILENCE = timedelta(minutes=30)
-_LEAST_UNTRADED = 0.01  # smallest assumed share of minutes without a trade
+_LEAST_UNTRADED = 0.01  # the share of minutes without a trade is assumed to be at least this large
 _IMPROBABLE = -20.0  # natural logarithm of 2 in 1,000,000,000; a silence with a smaller probability is suspicious
 
 
@@ -54,8 +54,8 @@ class ArchiveReport:
 
     landed: the number of slices that were passed on to the landing zone.
     files: the number of usable files. `cached`: the number of those files that came from the cache.
-    left: the slices to request from the next source, with the reason for each slice. The candles that the archive has
-        of these slices landed as well.
+    left: the slices to request from the next source, each with the reason. If the archive has some candles of such a
+        slice, these candles landed too.
     """
 
     landed: int
@@ -103,7 +103,7 @@ async def fetch_archive(
     of `land` are raised.
 
     `land`: a function that stores a fetched slice. Several threads call it at the same time.
-    `warn`: is called with a sentence for each file that exists but cannot be used.
+    `warn`: a function that is called with a sentence for each file that exists but cannot be used.
     `beside`: more slices, which are not read now; see `plan_units`.
     """
     began, progress = time.monotonic(), _Progress()
@@ -136,8 +136,8 @@ class _UnitRead:
     """The state of reading one unit.
 
     parts: the files that were read so far.
-    complete: the slices that need no other file, with their files and candles.
-    reasons: for each label without a usable file, why the file could not be used.
+    complete: the slices that need no other file, each with its files and candles.
+    reasons: the labels without a usable file, each with the reason why its file could not be used.
     """
 
     archive: Archive
@@ -202,7 +202,8 @@ class _UnitRead:
                 standing.usable()
                 self.progress.files += 1
                 self.progress.cached += download.cached
-                # The rows can show that the file covers other hours than files with this label usually cover.
+                # Usually the label determines the hours that a file covers. The rows can show that this file covers
+                # different hours.
                 source = replace(download.source, start=parsed.start, end=parsed.end)
                 self.parts.append(_Part(parsed, source, cadence is Cadence.DAILY))
                 return
@@ -310,12 +311,12 @@ def _missing(slice_: Slice, candles: Candles) -> int:
 
 
 def _suspicious_silence(slice_: Slice, candles: Candles) -> str | None:
-    """Return why rows of a slice are possibly lost; None if its silences look like minutes without trades.
+    """Return the reason why a slice has possibly lost rows; None if its silences look like minutes without trades.
 
-    This function is for exchanges that leave out minutes without trades. There a file that lost rows looks like a
-    file of a market without trades. The longest silence of a day is suspicious if it is at the start or end of the day,
-    lasts more than an hour and is more than twice as long as each silence inside the day. A silence is also suspicious
-    if it is too long, given how often the pair trades in the rest of the day.
+    This function is for exchanges that leave out minutes without trades. There, a file that lost rows looks like a file
+    of a market that had no trades for a while. The longest silence of a day is suspicious if it is at the start or end
+    of the day, lasts more than an hour and is more than twice as long as each silence inside the day. A silence is also
+    suspicious if it is too long, given how often the pair trades in the rest of the day.
     """
     if not len(candles):
         return "its files have no candle of the day"

@@ -155,7 +155,7 @@ def read_days(file: LocalFile, columns: Sequence[str], timeframe: Timeframe) -> 
 
 
 def _days(rows: Floats, after: int | None, end: int, timeframe: Timeframe) -> Iterator[FileDay]:
-    """Yield the days before `end`. The first day is `after`, or the day of the first row if `after` is None."""
+    """Yield the days before `end`. Start at the day `after`, or at the day of the first row if `after` is None."""
     if after is None and not len(rows):
         return
     first = int(rows[0, 0]) // _DAY_MS if after is None else after

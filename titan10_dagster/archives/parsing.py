@@ -214,10 +214,12 @@ def _instant(text: str | None) -> float:
 def _stretch(file: ArchiveFile, candles: Candles) -> tuple[datetime, datetime]:
     """Return the start and end of the stretch that the file covers.
 
-    The stretch is the label's declared time range, unless the rows fit the same range with another known offset.
+    The stretch is usually the time range of the file's label. If the rows do not fit this range, the function tries the
+    same range with the other known offsets. An offset is the time by which a day of the archive begins before the UTC
+    day.
 
     Raises:
-        MalformedFile: the rows fit the range with none of the known offsets.
+        MalformedFile: the rows do not fit the range with any known offset.
     """
     if not len(candles):
         return file.start, file.end

@@ -93,7 +93,7 @@ def break_between(before: Candles, after: Candles) -> Break | None:
 
 
 def _jumps(candles: Candles) -> list[int]:
-    """Return the positions of the candles whose open differs from the previous close by the smallest factor or more."""
+    """Return the positions of price jumps: the open differs from the previous close by at least the smallest factor."""
     if len(candles) < 2:
         return []
     with np.errstate(divide="ignore", invalid="ignore"):

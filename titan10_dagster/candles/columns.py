@@ -139,7 +139,7 @@ class Candles:
         return {day[a].item(): self.cut(a, b) for a, b in pairwise(bounds)}
 
     def drop_unfinished(self, timeframe: Timeframe, now: datetime) -> Candles:
-        """Return the candles that have ended at `now` (aware, UTC): their start plus the timeframe is not after `now`.
+        """Return the candles that have ended at `now` (aware, UTC). A candle ends one timeframe after its start.
 
         Some exchanges also return the unfinished candle, and not always in the last row. Therefore this method compares
         times and does not rely on the position of a row.

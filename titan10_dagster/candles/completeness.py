@@ -43,10 +43,10 @@ class Completeness:
 
 
 def whole_candles(start: datetime, end: datetime, step: timedelta) -> tuple[datetime, datetime]:
-    """Return the start and end of the part of [start, end) that is covered by whole candles of length `step`.
+    """Return the start of the first and the end of the last whole candle of length `step` in [start, end).
 
-    If no whole candle fits, the returned start and end are equal. `step` is a length that divides a day, or a week. A
-    week begins on Monday.
+    If no whole candle fits, the two returned times are equal. `step` is a length that divides a day, or a week. A week
+    begins on Monday.
     """
     first = -(-(start - _MONDAY) // step) * step + _MONDAY
     last = (end - _MONDAY) // step * step + _MONDAY

@@ -28,8 +28,8 @@ APART = timedelta(hours=1)
 
 _ACCEPTED_SHARE = 0.2  # if at most this share of the active markets change, the changes are accepted at once
 _MISSING, _INACTIVE = "missing", "inactive"
-_FEW_MARKETS = 10  # if there are fewer active markets, missing markets are always accepted at once
-_FEW_CHANGES = 3  # fewer inactive or renamed markets than this are always accepted at once
+_FEW_MARKETS = 10  # if the exchange has fewer active markets, missing markets are always accepted at once
+_FEW_CHANGES = 3  # if fewer markets become inactive or get another identity, these changes are always accepted at once
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Unconfirmed:
 def unconfirmed(
     active: Mapping[str, Market], listed: Iterable[Market], waiting: Mapping[str, Unconfirmed], seen_at: datetime
 ) -> dict[str, Unconfirmed]:
-    """Return for each symbol the change in a new list that is not accepted yet.
+    """Return the changes in a new list that are not accepted yet, by symbol.
 
     `active`: the stored active markets by symbol.
     `listed`: the markets in the new list.

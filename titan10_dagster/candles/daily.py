@@ -40,7 +40,7 @@ class DayFetched:
 
 
 def by_day_fetched(landed: Mapping[Slice, tuple[FetchRecord, int]]) -> dict[date, DayFetched]:
-    """Return the totals of each day. `landed`: for each slice, its fetch record and its number of received rows."""
+    """Return the totals of each day. `landed`: the fetch record and the number of received rows of each slice."""
     days: dict[date, list[tuple[FetchRecord, int]]] = {}
     for slice_, fetched in landed.items():
         days.setdefault(slice_.day, []).append(fetched)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 FEWEST_EXCHANGES = 3
 # Only every fifth minute is compared. This takes a third of the time and is enough to estimate the deviating share.
 EVERY_MINUTES = 5
-FEWEST_MINUTES = 30  # a share of fewer compared minutes is not meaningful
+FEWEST_MINUTES = 30  # if fewer minutes were compared, the share is not meaningful
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Distance:
     """The price deviation of one symbol on one UTC day.
 
     compared: the number of minutes in which the exchange and enough other exchanges traded.
-    deviating: the number of compared minutes with a close further from the median than the limit.
+    deviating: the number of compared minutes in which the distance between close and median is above the limit.
     typical: the median of the distances, in basis points.
     largest: the largest distance, in basis points.
     """

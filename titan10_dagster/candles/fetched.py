@@ -11,12 +11,12 @@ from titan10_dagster.candles.rules import Verdict
 from titan10_dagster.candles.slices import Slice
 from titan10_dagster.candles.source_files import SourceFile
 
-# If an exchange serves only its last N candles, plans count on this many fewer candles, because the oldest served
-# candle can expire during a request.
+# If an exchange serves only its last N candles, plans assume that it serves N minus this number. The reason is that the
+# oldest served candle can expire during a request.
 HORIZON_SLACK = 2
 
-# The beginning of the ledger note of a slice of a closed market. The evidence follows in the note. If a later candle
-# arrives, these slices are fetched again.
+# If the market of a slice is closed, the slice's ledger note begins with this text, followed by the evidence. If a
+# later candle of the market arrives, slices with such notes are fetched again.
 CLOSED_NOTE = "closed market: "
 
 
@@ -39,7 +39,8 @@ class FetchRecord:
     horizon: the exchange serves no candles before this time; None if the time is not known.
     listed, delisted: the start and end of the trading of the symbol; None if not known.
     note: a remark about the fetch for the ledger.
-    covered_until: the end of the part that live polling covered, if it is before `fetched_at`.
+    covered_until: the end of the part that live polling covered; None if the fetch covered everything up to
+        `fetched_at`.
     files: the files from which the candles were read. REST has no files.
     """
 

@@ -98,7 +98,7 @@ REASONS: Mapping[Reason, ReasonFacts] = MappingProxyType(
     }
 )
 
-# Reasons of candles that are absent from two complete answers, whatever the cause of the absence is.
+# Each of these reasons means that two complete answers did not contain the candle. The reasons differ in the cause.
 CONFIRMED_ABSENT = frozenset({Reason.NO_TRADES, Reason.OUTAGE, Reason.HALTED, Reason.NOT_LISTED})
 
 _CODES = {reason: code for code, reason in enumerate(Reason)}
@@ -392,9 +392,9 @@ def _runs(mask: Mask, labels: Sequence[NDArray[np.int8] | Ints]) -> list[tuple[i
 
 
 def _marked(times: Times, slice_: Slice, *, exactly: bool = True) -> Mask:
-    """Return a mask of the candles of the day whose starts are in `times`.
+    """Return a mask of the day's candles. A candle is marked if its start is in `times`.
 
-    If `exactly` is False, a time between two starts marks the candle that contains this time.
+    If `exactly` is False, a candle is also marked if one of `times` is between its start and the next start.
     """
     offset = (times - to_datetime64(slice_.start)).astype(np.int64)
     cell, rest = np.divmod(offset, slice_.series.timeframe.ms)
@@ -407,7 +407,7 @@ def _marked(times: Times, slice_: Slice, *, exactly: bool = True) -> Mask:
 
 
 def _cell(instant: datetime, slice_: Slice) -> int:
-    """Return the position of the first candle of the day that starts at or after the instant.
+    """Return the position, among the day's candles, of the first candle that starts at or after the instant.
 
     If there is no such candle, the result is the number of candles of the day.
     """
@@ -427,9 +427,10 @@ def _ceil(span: timedelta, step: timedelta) -> int:
 
 
 def _ended_cells(instant: datetime, slice_: Slice) -> int:
-    """Return the number of candles of the day that have ended by this time.
+    """Return the number of the day's candles that have ended by this instant.
 
-    The result is negative before the day, and larger than the number of candles of the day after the day.
+    If the instant is before the day, the result is negative. If the instant is after the day, the result is larger than
+    the number of candles of the day.
     """
     return (instant - slice_.start) // slice_.series.timeframe.delta
 

@@ -17,7 +17,8 @@ class SliceInspected:
     valid, broken: the numbers of valid candles and broken rows.
     counts: for each candle rule, the number of rows that break the rule.
     by_concern: for each concern (values or times), the number of rows that break at least one of its rules.
-    shift: the most common distance between a row off the grid and the grid; None if all rows are on the grid.
+    shift: a row that is off the grid starts some time after a point of the timeframe's grid. `shift` is the most common
+        of these times; None if all rows are on the grid.
     answered: whether the exchange answered for the whole slice.
     over_broken_limit: whether more rows are broken than the settings allow.
     """

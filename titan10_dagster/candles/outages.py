@@ -53,7 +53,7 @@ _AGAIN = 0.6  # after a minute without a candle, the probability that the next m
 _PER_CANDLE = 4  # a candle within a silence counts as much as this many absent candles
 _MISTAKES_TOGETHER = 1e-3  # the accepted number of shared silences that are found by mistake, per exchange and day
 _MISTAKES_ALONE = 1e-6  # the accepted number of own silences that are found by mistake, per series and day
-_UNSEEN = 0.3  # is added to the number of absent candles, because a short sample proves little
+_UNSEEN = 0.3  # this number is added to the number of absent candles, because a short sample proves little
 _NEVER = 10**9  # a number of candles that no silence reaches
 
 Run = tuple[int, int]  # the first cell and the end cell (exclusive) of a run of absent candles
@@ -151,13 +151,13 @@ def longest_lull(absence: float, timeframe: Timeframe) -> int:
 
 
 def shortest_silence(timeframe: Timeframe) -> int:
-    """Return a length in candles. A silence up to this length is never an own silence, even of the busiest series."""
+    """Return the number of candles that a silence must exceed to count as an own silence of the busiest series."""
     candles = NEIGHBOURS * timeframe.per_day
     return longest_lull(Sample(candles, candles).absence, timeframe)
 
 
 def shortest_part(timeframe: Timeframe) -> int:
-    """Return a number of candles. A silence with a few candles in it must have at least one run of this length."""
+    """Return the minimum length (in candles) of the longest run in a silence that has a few candles in it."""
     return shortest_silence(timeframe) // 3 + 1
 
 
@@ -295,7 +295,7 @@ class _Segment(NamedTuple):
 
 
 def _last_below(segments: Sequence[_Segment], count: int) -> int | None:
-    """Return the position of the last segment with a `before` that is lower than `count`; None if there is none."""
+    """Return the position of the last segment whose `before` is less than `count`; None if there is no such segment."""
     for number in range(len(segments) - 1, -1, -1):
         if segments[number].before < count:
             return number
@@ -320,7 +320,7 @@ def _largest(parts: Iterable[Silence]) -> Silence:
 
 
 def _surprise(absent: NDArray[np.bool_], shares: Floats) -> Floats:
-    """Return for each cell the negative logarithm of the probability that the absences in this cell are accidental.
+    """Return the negative logarithm of the probability that the absences in a cell are accidental, for each cell.
 
     `absent`: whether the candle is absent, for each series and cell.
     `shares`: the share of absent candles on good days, for each series and cell.

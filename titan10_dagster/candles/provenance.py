@@ -32,7 +32,7 @@ class Stretch:
 
 
 def covered_stretches(record: FetchRecord, times: Times) -> list[tuple[datetime, datetime, SourceFile]]:
-    """Return the stretches of a slice that its files are the source of, in order of time, each with its file.
+    """Return the stretches of a slice that were read from its files, in order of time, each with its file.
 
     If a slice is complete, its file is the source of the whole covered stretch, including minutes without trades. If a
     slice is incomplete, its file is only the source of the candles in the file, because another source can add candles.
@@ -72,7 +72,7 @@ def replaced(known: Iterable[Stretch], new: Iterable[Stretch]) -> list[Stretch]:
     A new stretch replaces the parts of known stretches that overlap with it. If new stretches overlap with each other,
     the later one in the list counts. Neighbouring stretches from the same file are joined.
 
-    `known`: the stretches before. They must not overlap.
+    `known`: the stretches before the new stretches were read. The known stretches must not overlap.
     """
     added = _disjoint(list(new))
     kept = cut(known, [(stretch.start, stretch.end) for stretch in added])
@@ -118,7 +118,7 @@ def cut(stretches: Iterable[Stretch], windows: Iterable[Window]) -> list[Stretch
 
 
 def files_at(stretches: Iterable[Stretch], times: Times) -> NDArray[np.int64]:
-    """Return for each candle the key of its file; 0 if the candle is not in any stretch.
+    """Return the key of the file for each candle; 0 if the candle is not in any stretch.
 
     `times`: the starts of the candles.
     """

@@ -113,7 +113,7 @@ def _only_in(some: Candles, others: Candles) -> Iterable[int]:
 
 
 def _absent(slice_: Slice, candles: Candles, place: int, *, of_archive: bool) -> Difference:
-    """Return the difference of a candle that only one source has."""
+    """Return the `Difference` that describes a candle which only one source has."""
     time, close = from_datetime64(candles.times[place]), float(candles.close[place])
     return Difference(slice_, time, ABSENT, close if of_archive else None, None if of_archive else close)
 

@@ -131,7 +131,7 @@ def _try_powers(scaled: Scaled, values: Floats, rows: Rows, powers: Iterable[flo
 
 
 def _try_shortest_decimals(scaled: Scaled, values: Floats, rows: Rows) -> Rows:
-    """Scale rows with more than 15 digits by the digits of their shortest decimals.
+    """Scale rows with more than 15 digits. Use the digits of the shortest decimal of each value.
 
     Return the rows for which the result is not exact.
     """

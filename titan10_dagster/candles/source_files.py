@@ -12,7 +12,10 @@ _INSTANTS = ("read_at", "start", "end")
 
 @dataclass(frozen=True)
 class FileHeaders:
-    """The properties of a file in the headers of an archive's answer; None if a header is absent. `size`: in bytes."""
+    """The properties of a file according to the headers of an archive's answer.
+
+    A property is None if its header is absent. `size` is in bytes.
+    """
 
     size: int | None
     etag: str | None

@@ -37,9 +37,9 @@ class Tree:
         archive's spelling), `timeframe`, and `label` (the date in the file's name, with a format such as
         `{label:%Y-%m-%d}`).
     separator: the text between base and quote in `symbol`: "" for BTCUSDT, "-" for BTC-USDT.
-    digest: a template of the path of the file with the published digest; None if no digest is published. Its fields are
-        `path` (the path of the data file) and `stem` (the same path without its last suffix).
-    timeframes: for each timeframe with files, its name in the paths.
+    digest: a template for the path of the digest file; None if the archive publishes no digests. Its fields are `path`
+        (the path of the data file) and `stem` (the same path without its last suffix).
+    timeframes: the timeframes for which there are files, each with the timeframe's name in the paths.
     quote_first: whether the quote comes before the base in `symbol`, as in KRW-BTC.
     """
 
@@ -60,16 +60,17 @@ class Archive:
     columns: the meaning of each column in a file without a header. Names are time, open, high, low, close, volume (base
         currency), and "" for a column that is not read.
     source: where the facts in this record come from.
-    header: more spellings, in lower case, of the six names in the headers of files.
+    header: further spellings of the six names, in lower case. The headers of the files use these spellings.
     format: the format of the files.
-    label_offset: how long before 00:00 UTC of the labelled day the 24 hours of a file begin. It is eight hours for days
-        in UTC+8. If the rows of a file show other hours, those hours are used.
+    label_offset: the 24 hours of a file begin this long before 00:00 UTC of the labelled day. For days in UTC+8, the
+        offset is eight hours. If the rows of a file show other hours, those hours are used.
     sparse: whether files leave out minutes without trades. If not, an absent minute is an outage or a defect of the
         file.
-    published_after: how long after the end of its day a daily file is expected.
-    missing_for_good_after: for each cadence, how long after its expected publication an absent file can still appear.
-    absent: the HTTP statuses of a file that does not exist, each with a text that the body must contain ("" for any
-        body).
+    published_after: the time from the end of a day to the expected publication of the daily file.
+    missing_for_good_after: a time for each cadence. A file can still appear this long after its expected publication. A
+        file that is still absent later counts as absent for good.
+    absent: the HTTP statuses that mean that a file does not exist. Each status comes with a text that the body of the
+        answer must contain too ("" for any body).
     etag_is_md5: whether the ETag is the MD5 digest of the file. An ETag with a dash (multipart upload) is not a digest.
     daily_preferred: the UTC days for which monthly files are known to be worse than daily files.
     licence: the terms that the user has to accept. An archive with terms is not used until the settings enable it.

@@ -106,8 +106,8 @@ _BY_THE_EXCHANGE = {HealthSignal.REFUSED, HealthSignal.REJECTED}
 def signal_of(error: FetchError) -> HealthSignal:
     """Return what an error shows about the exchange.
 
-    A refusal or rejection without an HTTP status does not come from the exchange. For example, it is raised if this
-    machine's clock is wrong. It shows nothing about the exchange.
+    A refusal or rejection without an HTTP status does not come from the exchange. For example, such an error is raised
+    if this machine's clock is wrong. It shows nothing about the exchange.
     """
     signal = next(signal for class_, signal in _SIGNALS if isinstance(error, class_))
     return HealthSignal.NOTED if signal in _BY_THE_EXCHANGE and error.status is None else signal
@@ -135,7 +135,7 @@ class Breaker:
     pause: timedelta = timedelta(minutes=1)
     lease: timedelta = timedelta(minutes=2)
     _probing: bool = field(default=False, init=False)
-    # When the state was last read and allowed requests, by time.monotonic.
+    # The last time (time.monotonic) at which the state was read and allowed requests.
     _confirmed: float = field(default=-CONFIRMED_FOR, init=False)
     _reading: asyncio.Task[Health] | None = field(default=None, init=False)
     _reading_since: float = field(default=0.0, init=False)
@@ -192,8 +192,8 @@ class Breaker:
         """Record what an error shows about the exchange (see `signal_of`).
 
         Raises:
-            BreakerOpen: the error opened the breaker. It is not raised after a ban or a refusal, because the caller
-                already has this error.
+            BreakerOpen: the error opened the breaker. After a ban or a refusal, BreakerOpen is not raised, because the
+                caller already has the ban or the refusal as an error.
         """
         match signal_of(error):
             case HealthSignal.NONE:

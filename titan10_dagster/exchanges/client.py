@@ -67,7 +67,7 @@ def requests_in_flight(spacing: float) -> int:
 class ExchangeClient:
     """A client of an exchange. Use it inside `async with`.
 
-    markets: the markets whose candles are fetched. The client itself does not request the market list for them.
+    markets: the markets whose candles are fetched. The client does not request the market list to find these markets.
     base_url: the scheme and host of a reverse proxy or sandbox. They replace the scheme and host of every URL.
     proxy: an http://, https://, socks5:// or socks5h:// URL. With socks5h, the proxy also resolves host names. If no
         proxy is given, the variables HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY of the environment are used.
@@ -98,8 +98,8 @@ class ExchangeClient:
         self.markets: Mapping[str, Market] = {market.symbol: market for market in markets}
         self.counters = Counters()
         self.now = now
-        # Is awaited before each request. It returns the current pace, or None if the pace was not read again. It raises
-        # a FetchError if the request is no longer allowed.
+        # This function is awaited before each request. It returns the current pace, or None if the pace was not read
+        # again. It raises a FetchError if the request is no longer allowed.
         self.confirm: Callable[[], Awaitable[Pace | None]] = _always
         self.pacer = Pacer(0)
         # How far this machine's clock was ahead of the exchange's clock when the market list was read.
@@ -171,7 +171,7 @@ class ExchangeClient:
         until: the end of the last requested candle. Most exchanges do not need `until`, so it is sent only if given.
 
         Raises:
-            Postponed: no request was made, because its turn would have come after its deadline.
+            Postponed: no request was made, because the pacer would have released the request after its deadline.
             FetchError: the request failed. `failures.classify` determines the class of the error.
         """
         if series.symbol not in self.markets:
@@ -347,8 +347,8 @@ class _RequestCount:
 def _end_request(pacer: Pacer) -> None:
     """Report to the pacer that a request of the current task has ended.
 
-    For a list of markets, ccxt sometimes makes several requests at the same time. Then the oldest release is ended,
-    whichever request has ended.
+    For a list of markets, ccxt sometimes makes several requests at the same time. It is not known which of these
+    requests has ended, so the oldest release is ended.
     """
     answer = current_answer.get()
     if answer is not None and answer.releases:

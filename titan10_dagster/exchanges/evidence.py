@@ -39,8 +39,9 @@ from titan10_dagster.exchanges.stretches import OpenStretches, Stretch
 Times = NDArray[np.int64]
 
 SPARSE = 2  # an answer with at most this many rows proves little
-_EMPTY_PAGES = 3  # after this many empty pages in a row, one answer for each page is enough
-_ENOUGH = 3  # a boundary candle is absent after this many answers without it, whatever the bounds of the requests are
+_EMPTY_PAGES = 3  # after this many empty pages in a row, one empty answer for each page is enough
+# this many answers without a boundary candle prove that it is absent, even if the requests had equal bounds
+_ENOUGH = 3
 
 
 @dataclass
@@ -82,7 +83,7 @@ class Evidence:
             self._boundaries |= {start: _Boundary(), end - step: _Boundary()}
         self._edges: list[int] = []  # the times of the first and last rows of all answers, sorted
         self._longest = 0  # the number of rows of the longest answer
-        # The targets of recent answers that contained no candle of their target.
+        # The targets of recent requests. The answers to these requests contained no candle of the target.
         self._empty: deque[Stretch] = deque(maxlen=64)
         self._empty_pages = 0
         self._includes_start = not edges  # whether an answer had a row exactly at `since`
@@ -203,7 +204,7 @@ class Evidence:
         return start if is_certain else start + self._step
 
     def _is_second(self, request: PageRequest) -> bool:
-        """Record that an answer had no candles of its target. Return whether an earlier answer showed this too."""
+        """Record that an answer had no candles of its target, and return whether this is the second such answer."""
         start, end = request.target
         is_second = any(first <= start and end <= last for first, last in self._empty)
         if not is_second:
@@ -218,7 +219,7 @@ def without_strays(times: Times, until: int, jump: int) -> Times:
     Such a row probably has a wrong time. It must not prove that years of candles do not exist.
 
     `until`: the end of the request. Rows before `until` are kept.
-    `jump`: a distance to the previous row that is larger than `jump` counts as far.
+    `jump`: a row is far from the previous row if the distance between the two rows is larger than `jump`.
     """
     chunks = np.split(times, np.flatnonzero(np.diff(times) > jump) + 1)
     kept = [chunk for chunk in chunks if len(chunk) > SPARSE or chunk[0] <= until]
@@ -226,6 +227,9 @@ def without_strays(times: Times, until: int, jump: int) -> Times:
 
 
 def without_first_strays(rows: Times, jump: int) -> Times:
-    """Return the rows without one or two isolated rows far before all other rows (further than `jump`)."""
+    """Return the rows without one or two isolated first rows.
+
+    The first rows are isolated if they are further than `jump` before the next row.
+    """
     cuts = np.flatnonzero(np.diff(rows) > jump)
     return rows[cuts[0] + 1 :] if len(cuts) and cuts[0] < SPARSE else rows

@@ -1,7 +1,8 @@
 """Fetch slices of many series from one exchange, at the exchange's pace.
 
-A loop keeps as many requests in progress as the pace needs. Each request is for the earliest open candles of a series,
-which are candles that are not known to exist or to be absent. The `SeriesState` of the series processes each answer.
+A loop keeps as many requests in progress as the pace needs. Each request is for the earliest open candles of a series.
+A candle is open as long as it is not known whether the candle exists. The `SeriesState` of the series processes each
+answer.
 
 When all candles of a slice are known, the slice is settled and is written to the landing zone. A few threads write the
 files, so that the disk does not delay requests. Therefore the use of memory does not depend on the number of requested
@@ -83,7 +84,7 @@ class FetchReport:
     seconds: the elapsed time.
     parse_seconds, land_seconds: the CPU time for parsing answers and for writing slices.
     answer_seconds: the sum of the exchange's answer times. The times of simultaneous requests are added up.
-    listed: for each symbol whose first candle was searched for and found, the start of this candle (aware, UTC).
+    listed: the symbols whose first candle was searched for and found, each with the start of this candle (aware, UTC).
     empty: the symbols for which the exchange serves no candles at all.
     """
 
@@ -121,8 +122,8 @@ async def fetch_slices(
 
     Raises:
         Banned, Refused, BreakerOpen: requests are not allowed.
-        FetchError: all symbols failed, and the exchange or the network caused it. If the exchange does not list a
-            symbol, this is only reported in `failed`, even if no other symbol was requested.
+        FetchError: all symbols failed, and the exchange or the network caused it. A symbol that the exchange does not
+            list is only reported in `failed`, even if no other symbol was requested.
     """
     fetch = _Fetch(
         client,

@@ -50,7 +50,7 @@ class LandingThreads:
         self._waiting.append(loop.run_in_executor(self._threads, context.run, self._write, fetched))
 
     async def wait(self, most: int = _MOST_WAITING) -> None:
-        """Wait until at most `most` slices are left that have not landed."""
+        """Wait until at most `most` slices still have to land."""
         while self._waiting and (len(self._waiting) > most or self._waiting[0].done()):
             await self._waiting.popleft()
 

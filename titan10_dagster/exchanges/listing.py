@@ -9,7 +9,7 @@ requests, in two steps:
 
 Both steps accept only results that the survey proves. A first candle is accepted if all earlier candles are proven to
 be absent. A last candle is accepted if all later candles are proven to be absent. The results of both steps must agree.
-Otherwise an answer that lost rows would make existing candles look like candles before the listing.
+Otherwise, if an answer lost rows, the time of the lost candles would look like time before the listing.
 
 The steps also disagree if an exchange still serves old 1d candles but no longer serves the minutes of these days. For
 such a minute the exchange answers `[]` without an error, which looks like a lack of trades. Therefore days with trades
@@ -63,7 +63,7 @@ def serves_oldest_candles(venue: Venue) -> bool:
 
 
 class BeginningKind(Enum):
-    """The reason why the exchange serves no candle of a series before the first served candle.
+    """The reason why an exchange serves no candles of a series from before a certain time.
 
     LISTED: the symbol was not traded yet.
     NO_LONGER_SERVED: the symbol was traded, but the exchange no longer serves the candles of this time.
@@ -180,7 +180,7 @@ class _Search:
         return await self.memory(from_ms(days[0]), silent_until)
 
     async def _accepted(self, series: Series, since: int) -> int:
-        """Return the earliest start for which the exchange answers without an error. It is not before `since`.
+        """Return the earliest start, not before `since`, for which the exchange answers without an error.
 
         Raises:
             FetchError: the exchange rejects the newest possible start too.
@@ -207,7 +207,7 @@ class _Search:
         return None
 
     async def memory(self, listed: datetime, silent_until: datetime) -> Beginning | None:
-        """Return the first candle that the exchange still serves; None if it has not deleted the silent candles.
+        """Return the first candle that the exchange still serves; None if it has deleted no candles of the silence.
 
         The last day with trades before `silent_until` is checked. If the exchange still serves candles of this day, it
         has not deleted the candles after this day either.

@@ -1,8 +1,8 @@
 """Poll the newest candles of many series of one exchange, with one request for each series.
 
-The next poll follows in a minute. Therefore a poll repeats no request, and makes no request after its time has ended,
-whatever it had to wait for. The next poll begins with the skipped series. One result is reported to the circuit breaker
-for the whole poll. If no request was answered, the poll counts as one failure.
+The next poll follows in a minute. Therefore a poll repeats no request. It makes no request after the end of its time,
+even if it had to wait before. The next poll begins with the skipped series. One result is reported to the circuit
+breaker for the whole poll. If no request was answered, the poll counts as one failure.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ class LivePoll:
 
     failed: the error of each symbol that failed.
     blocked: the error that forbids more requests; None if requests are allowed.
-    postponed: the plans without an answer that do not count as failures. Either the time of the poll had ended, or this
-        process stood still.
+    postponed: the plans that have no answer because the time of the poll had ended, or because this process stood
+        still. These plans do not count as failures.
     """
 
     answers: list[LiveAnswer] = field(default_factory=list)
@@ -201,7 +201,10 @@ class _Poll:
 
 
 def _finished(page: Page, plan: LivePlan) -> Candles:
-    """Return the candles of the page that are in the plan's window and had ended before the request, sorted by time."""
+    """Return the page's candles that are in the plan's window, sorted by time.
+
+    Candles that had not ended at the time of the request are left out.
+    """
     window = plan.window
     candles = Candles.from_rows(page.rows).between(window.start, window.end)
     return candles.drop_unfinished(window.series.timeframe, page.requested_at).drop_repeats()

@@ -29,13 +29,14 @@ _PART = 100  # the number of records in a part
 _LONGEST_NAME = 64  # characters; the longest known names are names of options with about 30 characters
 _NAMES = ("symbol", "id", "base", "quote", "baseId", "quoteId")
 _NAMED = 10  # the maximum number of skipped records in a message
-# A field counts as a field of nearly all records if at most this many records, or one in a hundred, do not have it.
+# Nearly all records have a field if the field is absent from at most this many records, or from at most one record in a
+# hundred.
 _FEWEST_EXCEPTIONS = 1
 # Control characters, format characters, line separators, and halves of surrogate pairs. They are invisible, so two
 # names that differ only in these characters would look the same.
 _UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-# The possible names of a field with the name of an asset in the exchange's own records. If such a field is null, ccxt
-# derives an asset from the market's id, and the result is a market that does not exist.
+# Exchanges use these field names for the name of an asset in their own records. If such a field is null, ccxt derives
+# an asset from the market's id, and the result is a market that does not exist.
 _ASSET_FIELD = re.compile(r"(base|quote)[-_]?(asset|coin|currency|ccy)?([-_]?id)?", re.IGNORECASE)
 
 ListMarkets = Callable[[], Awaitable[Iterable[Any]]]
@@ -106,7 +107,7 @@ async def _parse_in_parts(list_markets: ListMarkets, answer: Answer, error: Exce
 async def _parse_container(
     list_markets: ListMarkets, answer: Answer, key: str, container: Container
 ) -> tuple[list[Any], list[str]]:
-    """Return ccxt's records of the markets in one list, and a sentence for each record that cannot be read."""
+    """Return ccxt's market records from one list, and a sentence for each record that cannot be read."""
     records: list[Any] = []
     unreadable: list[str] = []
     for part in _parts(container.items, _PART):
@@ -142,9 +143,9 @@ def _parts(items: Sequence[tuple[Any, Any]], size: int) -> Iterator[Sequence[tup
 
 
 def _asset_fields(records: Iterable[Any]) -> frozenset[str]:
-    """Return the names of the fields that contain the name of an asset in nearly all records of spot markets.
+    """Return the fields that contain an asset's name in nearly all records of spot markets.
 
-    The fields are fields of the exchange's own records, which ccxt keeps under `info`.
+    These are fields of the exchange's own records, which ccxt keeps under `info`.
     """
     counts: Counter[str] = Counter()
     total = 0

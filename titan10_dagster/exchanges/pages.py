@@ -111,7 +111,7 @@ class PagePlanner:
         return self.request(since, self.page_size, (trigger, trigger + self.step), Purpose.RECENT)
 
     def last_rows(self, start: int, end: int) -> PageRequest:
-        """Return a request for a full page. It is for an exchange that always returns its newest rows."""
+        """Return a request for a full page of an exchange that always returns its newest rows."""
         since = max(self._window_start(start), self.begins, start - self.overlap * self.step)
         stop = min(end, since + self.page_size * self.step)
         return self.request(since, self.page_size, (start, stop))
@@ -120,7 +120,7 @@ class PagePlanner:
         """Return the request for an open stretch. If the stretch does not fit into a page, request its first part.
 
         start, end: the open stretch; the end is exclusive.
-        known: the last known row before the stretch.
+        known: the time of the last known row before the stretch; None if there is no such row.
         attempt: the number of answers after which the stretch was still open.
         narrow: whether to request only the stretch itself, because possibly the exchange returns only one or two rows
             per request.

@@ -44,7 +44,7 @@ _TOLERATED = 60  # the number of candles that can be missing at the start of the
 _RECENT = 100  # the number of newest candles to request
 _STALE = 45  # the number of candles that can be missing at the end, because of an outage
 _FEW = 3  # this many rows without volume, or this many gaps, show how the exchange writes a minute without a trade
-_SAME = 0.5  # the smallest share of candles that must have the stored values
+_SAME = 0.5  # at least this share of the candles must have the stored values
 
 Measured = dict[Property, str | None]
 _NO_ROWS: NDArray[np.float64] = np.empty((0, 6))
@@ -236,7 +236,10 @@ class _Probe:
         }
 
     def _start_of_page(self, series: Series) -> datetime:
-        """Return the start of the page to request. If the exchange has no start parameter, it is the newest page."""
+        """Return the start of the page to request.
+
+        If the exchange has no start parameter, the page is the newest page.
+        """
         if self._record.no_since:
             return self._client.now() - self._record.page_size * series.timeframe.delta
         return self._sample.since

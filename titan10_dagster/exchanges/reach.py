@@ -14,8 +14,8 @@ class Reach:
 
     Open stretches outside of the limits are closed, because it is known that the exchange has no candles there.
 
-    depth: how many candles back from now the exchange serves; None means all candles.
-    horizon: the first candle that the exchange still serves; None if it is not known that earlier candles were deleted.
+    depth: the number of newest candles that the exchange serves; None means all candles.
+    horizon: the first candle that the exchange still serves; None if no deletion of earlier candles is known.
     """
 
     def __init__(self, planner: PagePlanner, open_: OpenStretches, depth: int | None) -> None:
@@ -53,7 +53,7 @@ class Reach:
 
     @property
     def awaits_second_answer(self) -> bool:
-        """Return whether only one answer has shown the horizon, and candles before this horizon are open."""
+        """Return whether only one answer has shown the horizon while candles before this horizon are open."""
         return self._seen is not None and self.horizon is None and bool(self._open) and self._open.start < self._seen
 
     def apply_depth(self, now: int, *, shows_itself: bool) -> None:

@@ -60,7 +60,7 @@ async def with_retries(
 
     If the maximum number of attempts is reached, the last error is raised. Other errors are raised at once.
 
-    `log`: is called with the text of each error after which the request is repeated.
+    `log`: a function that is called with the text of each error after which the request is repeated.
     `effort`: the numbers of requests and retries are added to this object.
     """
     failures = Counter[bool]()

@@ -64,7 +64,7 @@ class ParsedRows:
     cut_short: the candles that the exchange closed early, according to its own close time. An array of shape (m, 2)
         with the starts and the ends of these candles.
     dropped: the number of rows whose time is not usable and does not follow from the neighbouring rows.
-    untimed: the minutes to which dropped rows at both ends of the answer most likely belong.
+    untimed: the most likely minutes of the dropped rows at the start and the end of the answer.
     """
 
     candles: Rows
@@ -227,7 +227,7 @@ def _place_between_neighbours(rows: Rows, timed: Mask, step: int) -> Mask:
 
 
 def _beyond_the_ends(times: Floats, timed: Mask, step: int) -> Instants:
-    """Return the minutes (ms) to which rows without a time at both ends of an answer most likely belong.
+    """Return the most likely minutes (ms) of the rows without a time at the start and the end of an answer.
 
     If the two nearest rows with a time are in consecutive minutes, the rows without a time are assumed to be in the
     next minutes. Otherwise their minutes are unknown, and they are not in the result.
@@ -357,7 +357,7 @@ def _evidence_keys(wire: Wire) -> tuple[int | str, ...]:
 
 
 def _evidence(table: Floats, wire: Wire) -> tuple[Floats | None, Floats | None]:
-    """Return the close times and the confirmation flags of a table; None for a field that `wire` does not have.
+    """Return the close times and the confirmation flags of a table; None instead of a field that `wire` does not have.
 
     The first six columns of the table have the values of the candles. The next columns have these fields.
     """
@@ -386,7 +386,7 @@ def _number(value: Any) -> float:
 
 
 def _drop_booleans(parsed: Floats, row: Any, wire: Wire) -> None:
-    """Replace values by NaN that ccxt has converted from true or false to a number."""
+    """If ccxt has converted true or false to a number, replace this number by NaN."""
     for column, key in enumerate(wire.keys):
         if isinstance(_field(row, key), bool):
             parsed[column] = np.nan

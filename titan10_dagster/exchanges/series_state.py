@@ -194,7 +194,7 @@ class SeriesState:
     # -- requests and answers
 
     def next_request(self, now: int) -> PageRequest | None:
-        """Return the next request; None if no request is needed now. During a search for a bound, it is None too."""
+        """Return the next request; None if no request is needed now, or if a search for a bound is in progress."""
         return None if self.bounds.searching else self.survey.next_request(now)
 
     def request_recent(self, slice_: Slice, now: datetime) -> PageRequest:

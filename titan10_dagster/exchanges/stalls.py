@@ -12,8 +12,8 @@ from collections import deque
 
 STALL = 0.3  # a call that is later than this many seconds shows a stall
 _TICK = 0.1  # seconds between two calls
-# Seconds. A stall that ended within this time explains a time-out, because the event loop first runs the callbacks that
-# waited during the stall.
+# Seconds before a time-out. A stall that ended within this time explains the time-out, because the event loop first
+# runs the callbacks that waited during the stall.
 _JUST_NOW = 0.5
 _LARGE_SHARE = 0.25  # if stalls took more than this share of a request's duration, they explain its time-out
 
@@ -35,7 +35,7 @@ class LoopWatch:
             self._timer.cancel()
 
     def explains_timeout(self, sent: float) -> bool:
-        """Return whether a stall of this process possibly caused a time-out that has just expired.
+        """Return whether a stall of this process is a possible cause of a request's time-out just now.
 
         This is the case if the event loop stood still just before now, or for more than a quarter of the time since the
         request was sent.

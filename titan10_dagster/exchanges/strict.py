@@ -54,7 +54,7 @@ class Answer:
     received: the time of the answer according to this machine's clock. The client's clock can be a different one.
     rows: the rows that `parse_ohlcvs` has read.
     proxy: the proxy of the request.
-    recorded: the answers of this task that are not for candles, each with the key of its request.
+    recorded: the answers to requests of this task that are not for candles, each with the key of its request.
     replayed: answers that are returned without a request.
     under_way: the number of requests that have not been answered successfully.
     releases: the releases of requests that have not ended.
@@ -198,7 +198,8 @@ class _FastConstructor:
     instance, and each poll of an exchange creates an instance.
     """
 
-    # The names of an instance that are not methods. The first instance of a class sets this attribute of the class.
+    # The names of those attributes of an instance that are not methods. None until the first instance of the class sets
+    # it, for the whole class.
     _names_of_values: ClassVar[frozenset[str] | None] = None
 
     def __init__(self, config: Mapping[str, Any] = MappingProxyType({})) -> None:
@@ -270,7 +271,7 @@ def _request_key(url: str, method: str, body: Any) -> str:
 
 
 def _record(answer: Answer, key: str) -> None:
-    """Keep an answer that is not for candles, so that ccxt can parse its market list again in parts.
+    """Keep the answer to a request that is not for candles, so that ccxt can parse its market list again in parts.
 
     Raises:
         BadResponse: the list is much too long. ccxt would need minutes to parse it.
@@ -306,7 +307,7 @@ def _candles(text: str, wire: Wire | None, counters: Counters) -> Any:
 def _date_and_age(headers: Mapping[str, str]) -> tuple[datetime | None, timedelta]:
     """Return the date of the answer, and how long the answer has been in caches since this date.
 
-    If the date is absent or invalid, it is None.
+    If the date is absent or invalid, None is returned for the date.
     """
     named = {name.lower(): value for name, value in headers.items()}
     try:

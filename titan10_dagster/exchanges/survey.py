@@ -42,8 +42,8 @@ class Survey:
     step: the timeframe in ms.
     page_size: the maximum number of candles in a page.
     overlap: the number of candles by which consecutive pages overlap.
-    depth: how many candles back from now the exchange serves; None means all candles.
-    ahead: the number of pages beyond the first open candle that can be requested.
+    depth: the number of newest candles that the exchange serves; None means all candles.
+    ahead: the maximum number of pages that are requested beyond the first open candle.
     filled: whether the exchange also returns candles for minutes without trades.
     honours_since: whether the exchange returns candles from `since` on; None if this is not known yet.
     cursor: whether the exchange counts candles back from the end of the request.

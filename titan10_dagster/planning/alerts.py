@@ -36,8 +36,9 @@ INTERRUPTED = timedelta(hours=1)  # after this time without a check, earlier obs
 SETTLEMENT_DAYS = 7  # older incomplete days do not start an alert of the kind `settlement`
 MOST_NAMED = 5  # the maximum number of symbols in a message
 MOST_EVENTS = 3  # the maximum number of events in a message
-UNFINISHED_AFTER = timedelta(hours=12)  # in this time after a failed run, the days are requested about nine times
-EVENT_DAYS = 7  # how long after its last observation an event of a series keeps an alert open
+# the days of a failed run are requested about nine times in this time after the failure
+UNFINISHED_AFTER = timedelta(hours=12)
+EVENT_DAYS = 7  # an event of a series keeps its alert open for this many days
 _DAY = timedelta(days=1)
 
 
@@ -193,7 +194,7 @@ def is_done(alert: Alert, addresses: Iterable[str]) -> bool:
 
 
 def _unexplained(current: Mapping[Key, Condition], known: Mapping[Key, Alert]) -> dict[Key, Condition]:
-    """Return the current problems without the problems that a blocked exchange explains.
+    """Return the current problems, except for problems that are explained by a blocked exchange.
 
     A problem is kept if a message about this problem was sent already.
     """
@@ -208,7 +209,7 @@ def _unexplained(current: Mapping[Key, Condition], known: Mapping[Key, Alert]) -
 
 
 def _observed(condition: Condition, known: Alert | None, now: datetime) -> Alert:
-    """Return the alert of a problem that this check found: the updated open alert, or a new alert."""
+    """Return the alert for a problem that this check found. It is the updated open alert or a new alert."""
     if known is not None and not _starts_again(known, now):
         return replace(known, message=condition.message, last_seen=now, over_at=None)
     # An address that received the former alert but not the message about its end needs no message about the new alert.
@@ -332,7 +333,7 @@ def series_condition(exchange: str, events: Sequence[str]) -> Condition | None:
 def failed_long_ago(
     requests: Iterable[FailedRequest], under_way: Collection[str], now: datetime
 ) -> list[FailedRequest]:
-    """Return the failed requests that failed so long ago that repair runs should have fetched their days by now.
+    """Return the requests that failed at least UNFINISHED_AFTER ago. Repairs should have fetched their days by now.
 
     `under_way`: the exchanges that other runs are fetching. Their requests are left out, because repair runs wait until
         the other runs have ended.

@@ -66,7 +66,7 @@ class Attempts:
         return [attempt.at for attempt in self._by_day.get((exchange, day), ()) if symbol in attempt.symbols]
 
     def not_before(self, exchange: str, day: date, symbol: str) -> datetime | None:
-        """Return the earliest time to request a slice without a ledger row again; None if it was never requested."""
+        """Return when a slice without a ledger row can be requested again; None if it was never requested."""
         times = self.times(exchange, day, symbol)
         if not times:
             return None
@@ -85,7 +85,7 @@ class Attempts:
         return due
 
     def rests_until(self, exchange: str) -> datetime | None:
-        """Return the time until which no history of an exchange is requested, because its last attempts failed.
+        """Return the end of an exchange's pause after failed attempts. During the pause, no history is requested.
 
         If the last attempt succeeded, the result is None.
         """

@@ -46,7 +46,7 @@ class Health:
     pace: the current pace of requests.
     last_error: the last error of any kind. Errors of a single symbol and answers that request a slower pace are
         recorded here, but do not count as failures.
-    shut_since: since when the breaker has not been closed; None if it is closed.
+    shut_since: the time at which the breaker left the state CLOSED; None if the breaker is closed.
     """
 
     exchange: str

@@ -19,7 +19,7 @@ from titan10_dagster.candles.fetched import Source
 from titan10_dagster.planning.pace import FULL_AFTER, Pace
 
 # Bytes of a stored candle: compressed by TimescaleDB, or as a row of a table. TimescaleDB compresses candles after a
-# week or two, so they need more space before.
+# week or two. Before, the candles need more space.
 BYTES_COMPRESSED, BYTES_OF_A_ROW = 13.0, 206.0
 
 

@@ -67,10 +67,10 @@ def gaps_checked_since(today: date) -> date:
 
 
 def checked_together(slices: Iterable[CheckedLater]) -> list[CheckedLater]:
-    """Return the slices sorted by series and day, changed so that the days of one silence are checked together.
+    """Return the slices sorted by series and day. The days of one silence get a common time for their check.
 
     If a gap reaches midnight and both days have equally many observations, the gap possibly continues on the next day.
-    Then the `last_seen` of the first day is changed to the `last_seen` of the next day, if the latter is later.
+    Then the first day gets the `last_seen` of the next day, if that time is later.
     """
     ordered = sorted(slices, key=lambda checked: (str(checked.slice.series), checked.slice.day), reverse=True)
     result: list[CheckedLater] = []

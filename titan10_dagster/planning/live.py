@@ -70,7 +70,7 @@ def plan_poll(
         exchange serves only its last candles, polling starts with the first of these candles that is not older than
         yesterday.
     page_size: the maximum number of candles in a page.
-    depth: how many candles back from now the exchange serves; None means all candles.
+    depth: the number of newest candles that the exchange serves; None means all candles.
     gap: the start of missing candles that the exchange will soon no longer serve. The request begins at this gap, or
         one page before now if the gap is older.
     first: the first UTC day of the exchange's configured history. Earlier candles are never requested.

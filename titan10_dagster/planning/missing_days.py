@@ -6,7 +6,7 @@ were never requested. A backfill or the autopilot fetches them.
 | days without a ledger row | class | reason |
 |-|-|-|
 | days after the series was first on duty | hole | Titan-10 was down |
-| at most a month of days between days with ledger rows | hole | a run of a backfill failed |
+| a stretch of at most 31 days between days with ledger rows | hole | a run of a backfill failed |
 | days of a run that was requested and failed | hole | the run failed |
 | all other days since the first day in the exchange's settings | history | the days were never requested |
 
@@ -24,7 +24,7 @@ from datetime import date, datetime, timedelta
 
 from titan10_dagster.candles.timeframes import Timeframe
 
-LONGEST_HOLE = 31  # days; a longer stretch between known days counts as history if the series was not on duty yet
+LONGEST_HOLE = 31  # in days; before a series is on duty, a longer stretch of missing days counts as history
 
 _DAY = timedelta(days=1)
 
@@ -46,7 +46,7 @@ class Stretch:
 
 @dataclass(frozen=True)
 class KnownDays:
-    """The days with ledger rows, for the series of one exchange that have exactly the same days.
+    """The days with ledger rows of one or more series of an exchange. All of these series have the same days.
 
     Attributes:
         stretches: the days as stretches in ascending order. At least one day without a row is between two stretches.
@@ -141,7 +141,7 @@ def still_missing(missing: Missing, failed: Iterable[FailedRequest]) -> list[Mis
 
 
 def _days_by_symbols(missing: MissingDays, requests: Sequence[FailedRequest]) -> dict[date, frozenset[str]]:
-    """Return for each missing day the symbols that failed runs should have fetched."""
+    """Return the symbols that failed runs should have fetched, by missing day."""
     found: dict[date, frozenset[str]] = {}
     for request in requests:
         if request.exchange != missing.exchange:

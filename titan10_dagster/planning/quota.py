@@ -42,7 +42,7 @@ class Quota:
 class Release:
     """A request that was released, so that it can be sent.
 
-    weight: how many requests of the quota the request counts as.
+    weight: the number of requests that this request counts as in the quota.
     at: the time of the release, in seconds of a monotonic clock.
     """
 

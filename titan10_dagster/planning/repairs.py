@@ -73,7 +73,7 @@ class Repairable:
     """The facts about an exchange that are needed to plan repairs.
 
     Attributes:
-        depth: how many candles back from now the exchange serves; None means all candles.
+        depth: the number of newest candles that the exchange serves; None means all candles.
         days_per_run: the maximum number of days that one run fetches.
         under_way: whether other runs, such as a backfill or the daily settlement, are fetching days of the exchange.
     """

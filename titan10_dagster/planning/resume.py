@@ -46,10 +46,10 @@ def plan_fetch(
         slices: the slices of the run.
         start: the first UTC day of the exchange's configured history.
         settled: the slices that are settled in the ledger.
-        landed: for each slice in the landing zone, the record of its fetch.
-        usable: returns whether a slice in the landing zone can be stored. This function reads the slice's file, so it
-            is called only if everything else allows to use the file.
-        unconfirmed: for each settled slice with a gap that needs a second fetch, the time of the first fetch.
+        landed: the slices in the landing zone, each with the record of its fetch.
+        usable: returns whether a slice in the landing zone can be stored. This function reads the slice's file.
+            Therefore it is called last, after all other conditions are met.
+        unconfirmed: the settled slices with a gap that needs a second fetch, each with the time of the first fetch.
         refresh: whether to fetch settled and landed slices again.
     """
     before_start: list[Slice] = []

@@ -25,7 +25,7 @@ _NAMES = {seconds: name for name, seconds in TIMEFRAMES.items()}
 
 @dataclass
 class Reply:
-    """The answer to a request. If `wire` is set, it says how the connection fails."""
+    """The answer to a request. `wire`: the way in which the connection fails, if it fails."""
 
     status: int = 200
     body: bytes = b""
@@ -95,7 +95,10 @@ def _within_depth(site: Site, series: ServedSeries, request: CandleRequest, now:
 def _faulted(
     site: Site, entry: Entry, faults: list[Fault], series: ServedSeries | None, request: CandleRequest | None
 ) -> Reply:
-    """Return the reply with all faults applied. If several faults replace the whole answer, the first of them wins."""
+    """Return the reply with all faults applied.
+
+    If several faults replace the whole answer, only the first of these faults is used.
+    """
     answering, breaking = _of_stage(faults, "answer"), _of_stage(faults, "wire")
     if answering:
         reply = _answered_by(site, answering[0])
@@ -141,7 +144,7 @@ def _candles(site: Site, entry: Entry, faults: list[Fault], series: ServedSeries
 
 
 def _another(site: Site, series: ServedSeries, fault: Fault) -> ServedSeries:
-    """Return the series that a fault sends instead of the requested one."""
+    """Return the series that a fault sends instead of the requested series."""
     if fault.kind.name != "other_symbol":
         return series
     if fault.options["other"] is not None:

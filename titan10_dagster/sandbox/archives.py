@@ -1,8 +1,8 @@
 """The candle files that exchanges publish, built from the sandbox's own candles.
 
 Each exchange has a `Shelf`: the paths of its files, the format of their rows and of the file, and the form of digests.
-This table was written from the same public facts as the client's archive records, but separately. If one of the two has
-a mistake, a test fails.
+The table of shelves (`SHELVES`) was written from the same public facts as the client's archive records, but separately.
+If the table or the records have a mistake, a test fails.
 
 A defect is a fault of a file that a test can switch on. `DEFECTS` lists all defects. Each defect was seen in a real
 archive, or is an attack.
@@ -36,7 +36,7 @@ _FILES_KEPT = 24  # largest number of cached files; the file of a month of 1m ca
 _packed_files: dict[object, bytes] = {}
 _caching = Lock()  # several threads answer requests for files
 _FAST = 1  # zlib's compression level; it takes a third of the time of the default level
-_BOMB_MEGABYTES = 544  # more than the client unpacks
+_BOMB_MEGABYTES = 544  # this is more than the client unpacks
 Row = list[float]  # [ms, open, high, low, close, volume]
 
 DEFECTS: Mapping[str, str] = {
@@ -75,7 +75,8 @@ class Shelf:
     hours: how many hours before midnight UTC the day of a label begins.
     digest: the ending that turns the path of a file into the path of its digest; None if there are no digests.
     algorithm: the hash function of the digest. named: whether the digest file also contains the name of the data file.
-    lag: how long after its end a day is published. absent: status and body of the answer if a file does not exist.
+    lag: the time from the end of a day to the publication of its files. absent: status and body of the answer if a file
+        does not exist.
     """
 
     paths: tuple[str, ...]
@@ -233,7 +234,10 @@ class _Defect:
 
 
 def _active(defects: Iterable[_Defect], path: str) -> set[str]:
-    """Return the kinds of the active defects of a file. Unlike `FileServer._striking`, do not count a request."""
+    """Return the kinds of the active defects of a file.
+
+    Unlike `FileServer._striking`, this function does not count a request.
+    """
     kinds = set()
     for defect in defects:
         if defect.match in path and defect.left != 0:
@@ -259,7 +263,7 @@ class FileServer:
         self._rewritten: dict[str, set[int]] = {}
 
     def defect(self, kind: str, match: str = "", times: int | None = None) -> None:
-        """Add a defect to the files whose path contains `match`. `times`: only the next so many requests show it."""
+        """Add a defect to the files whose path contains `match`. `times`: how many requests see it."""
         if kind not in DEFECTS:
             raise ValueError(f"{kind!r} is not a defect of a file; choose one of {', '.join(DEFECTS)}")
         self._defects.append(_Defect(kind, match, times))
@@ -320,7 +324,7 @@ class FileServer:
         return FileReply(*self.shelf.absent)
 
     def _data_path(self, path: str) -> str | None:
-        """Return the path of the data file, if `path` belongs to a data file or its digest. Otherwise return None."""
+        """Return the path of the data file for `path`, which can be its digest; None if there is no such file."""
         suffix = self.shelf.digest
         candidates = [path]
         if suffix and path.endswith(suffix):

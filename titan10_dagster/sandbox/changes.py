@@ -36,7 +36,10 @@ class Changes:
         self._shifts: list[Shift] = []
 
     def restate(self, at_ms: int, units: Floats | None) -> None:
-        """Give the candle at `at_ms` new values (open to volume) in the source's unit. None removes the candle."""
+        """Replace the values of the candle at `at_ms`, or remove the candle.
+
+        `units`: the new values (open to volume) in the source's unit; None to remove the candle.
+        """
         self._restated[at_ms] = units
 
     def restated_times(self) -> list[int]:

@@ -1,4 +1,4 @@
-"""Permanent events of markets and candles. Each function is the event of one fault of stage `truth`.
+"""Permanent events of markets and candles. Each function applies the event of one kind of fault of the stage `truth`.
 
 An event happens at once, or when the sandbox's clock reaches its option `at`. Instants are ISO 8601 or epoch ms.
 """

@@ -130,7 +130,10 @@ class Exchanges:
 
 
 def _variant(played: SandboxVenue, edges: Edges | None, closed_market: ClosedMarket | None) -> SandboxVenue:
-    """Return the venue with other assumptions about behaviour that its documentation does not describe."""
+    """Return a copy of the venue with the given behaviour.
+
+    The exchange's documentation does not describe this behaviour.
+    """
     if edges is not None:
         played = replace(played, wire=replace(played.wire, edges=edges))
     return played if closed_market is None else replace(played, closed_market=closed_market)

@@ -4,7 +4,7 @@ A fault is described by JSON or by keyword arguments. Only `kind` is required. A
 
 - `count`: the number of requests that the fault affects (default: all requests until the fault is cleared)
 - `probability` and `seed`: the fault affects requests at random
-- `after`: the number of matching requests that the fault does not affect at first
+- `after`: the number of matching requests before the fault begins to affect requests
 - `lasts`: seconds until the fault ends
 - `symbol`: the unified symbol that the fault affects
 - `path`: the requests that the fault affects: "candles" (the default), "markets", "any", or a part of the path
@@ -36,9 +36,9 @@ class FaultKind:
     sentence: str
     options: Mapping[str, Any] = field(default_factory=dict)
     path: str = "candles"
-    refusal: str | None = None  # stage answer: the name of the venue's refusal
-    body: str | None = None  # stage answer: this text with status 200
-    change: Callable[[list[Row], Fault], list[Row]] | None = None  # stage rows
+    refusal: str | None = None  # only for the stage `answer`: the name of the venue's refusal
+    body: str | None = None  # only for the stage `answer`: the text that is sent with status 200
+    change: Callable[[list[Row], Fault], list[Row]] | None = None  # only for the stage `rows`
 
 
 @dataclass
@@ -48,7 +48,7 @@ class Fault:
     id: int
     kind: FaultKind
     options: Mapping[str, Any]
-    at: Any = None  # stage truth: the time of the event by the sandbox's clock
+    at: Any = None  # only for the stage `truth`: the time of the event, by the sandbox's clock
     count: int | None = None
     probability: float = 1.0
     after: int = 0
@@ -149,7 +149,7 @@ def _fault(number: int, kind: FaultKind, given: Mapping[str, Any]) -> Fault:
 
 
 def _at(rows: list[Row], fault: Fault) -> Row | None:
-    """Return the row at the option `index` (default: the middle row), or None if there is no such row."""
+    """Return the row at the position in the option `index` (default: the middle row); None if there is no such row."""
     index = fault.options.get("index")
     if not rows or (index is not None and not -len(rows) <= index < len(rows)):
         return None

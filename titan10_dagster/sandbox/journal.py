@@ -17,8 +17,8 @@ class Entry:
     """A logged request. `seq`: its number in the order of arrival.
 
     `since` and `end` (exclusive): the requested range in epoch ms. `first` and `last`: the times of the first and last
-    row of the answer in epoch ms. `monotonic`: the arrival by the server's monotonic clock, in seconds. `seconds`: the
-    duration until the answer. `status` 0: no answer was sent.
+    row of the answer in epoch ms. `monotonic`: the time of arrival in seconds, by the server's monotonic clock.
+    `seconds`: the duration until the answer. `status` 0: no answer was sent.
     """
 
     seq: int

@@ -58,7 +58,7 @@ class Meter:
             self._entries.append((now, cost))
 
     def free_in(self, now: float, cost: float) -> float:
-        """Return how many seconds it takes until a request of this cost is allowed."""
+        """Return the seconds until a request of this cost is allowed."""
         if self.limit.kind == "fixed":
             return self.limit.window - now % self.limit.window
         if self.limit.kind == "decay":

@@ -1,4 +1,4 @@
-"""The pages of a series. For speed, the rows of a day are formatted once, and pages are slices of these bytes."""
+"""The pages of a series. For speed, the rows of a day are formatted once as bytes. A page is a part of these bytes."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ class PageCutter:
         return edges[0], edges[-1]
 
     def _bounds(self, series: ServedSeries, request: CandleRequest, running: int) -> tuple[int, int]:
-        """Return the half-open range of finished candles from which the rows are selected."""
+        """Return the range of finished candles from which the rows are selected. The range excludes its end."""
         start = max(request.start or 0, self.venue.candle_start(series.first_ms, request.seconds))
         end = running if request.end is None else min(request.end, running)
         if series.last_ms is not None:

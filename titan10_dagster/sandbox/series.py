@@ -159,7 +159,7 @@ class ServedSeries:
         return self.changes.applied(self.source.day(day), day)
 
     def _partial(self, values: Floats, share: float) -> Floats:
-        """Return a candle as it is when `share` of its time has passed."""
+        """Return the values of a candle after a `share` of its time has passed."""
         moved = values[0] + np.trunc((values[:4] - values[0]) * share)
         if values.dtype.kind == "f":
             moved = values[0] + (values[:4] - values[0]) * (share >= 0.5)

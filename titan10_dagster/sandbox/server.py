@@ -110,7 +110,7 @@ class Sandbox(Exchanges):
     def wait_for_silence(self, timeout: float = 60.0) -> None:
         """Wait until all clients have disconnected, and all their requests are answered and logged.
 
-        Raises TimeoutError, with the exchanges that still have a connection.
+        Raises TimeoutError. Its message has the exchanges that still have a connection.
         """
         if self._loop is None:
             return
@@ -123,7 +123,8 @@ class Sandbox(Exchanges):
 
     async def _silence(self) -> None:
         calm = 0
-        while calm < 5:  # further passes of the event loop answer requests that were sent before a client disconnected
+        # A client can send a request and then disconnect. Some more passes of the event loop answer such requests.
+        while calm < 5:
             await asyncio.sleep(0.001)
             calm = 0 if self._busy() else calm + 1
 

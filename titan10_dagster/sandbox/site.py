@@ -91,7 +91,10 @@ class Site:
         return self.series[symbol]
 
     def change(self, series: ServedSeries, changed: Instrument) -> None:
-        """Replace the instrument of a series. If two instruments have one market id, the last change gets the id."""
+        """Replace the instrument of a series.
+
+        If two instruments have the same market id, the id leads to the series that was changed last.
+        """
         former = series.instrument.name.market_id
         if self.by_market_id.get(former) is series:
             del self.by_market_id[former]

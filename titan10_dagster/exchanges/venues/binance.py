@@ -50,6 +50,6 @@ VENUE = Venue(
         " 2025), 475 (errors in monthly files), 39 and 405 (digests), 375 (late files)",
     ),
     source="docs: a request for klines returns up to 1000 candles and has a weight of 2. A weight of 6000 is allowed"
-    " per minute. After HTTP 429 follows 418 for 2 minutes to 3 days. 403 means that a firewall limit was violated."
-    " Error codes",
+    " per minute. HTTP 418 follows HTTP 429 and lasts 2 minutes to 3 days. HTTP 403 means that a firewall limit was"
+    " violated. The error codes are also from the docs",
 )

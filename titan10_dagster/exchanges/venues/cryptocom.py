@@ -11,5 +11,5 @@ VENUE = Venue(
     # ccxt raises BadRequest for code 40004. This is right for all arguments except the symbol.
     phrases=(phrase(code_pattern("code", 40004) + r".*instrument_name", FailureKind.UNKNOWN_SYMBOL),),
     quota=Quota(100, 1),
-    source="docs: a request returns up to 300 candles. Error codes",
+    source="docs: a request returns up to 300 candles. The error codes are also from the docs",
 )

@@ -39,5 +39,5 @@ VENUE = Venue(
         " high, and times are in seconds",
     ),
     source="docs: a request returns up to 1500 candles. Minutes without trades are left out. The public limit is 2000"
-    " per 30 s, which is half of ccxt's rate. Error codes",
+    " per 30 s, which is half of ccxt's rate. The error codes are also from the docs",
 )

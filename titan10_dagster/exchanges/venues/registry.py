@@ -58,7 +58,7 @@ def venue_of(exchange: str) -> Venue:
 
 
 def _nearest_relative(exchange: str) -> Venue | None:
-    """Return the record of the parent of this exchange in ccxt's class hierarchy; None if there is no parent.
+    """Return the record of the nearest exchange from which ccxt derives this exchange; None if no such record exists.
 
     Both exchanges have the same errors and bans.
     """

@@ -63,7 +63,7 @@ def phrase(pattern: str, kind: FailureKind) -> ErrorPhrase:
 
 
 def error_code(name: str, *codes: int, kind: FailureKind) -> ErrorPhrase:
-    """Return an ErrorPhrase for these codes in the JSON field `name`. The number can be in quotes."""
+    """Return an ErrorPhrase for these codes in the JSON field `name`. In an answer, the code can be in quotes."""
     return phrase(code_pattern(name, *codes), kind)
 
 
@@ -132,22 +132,24 @@ class Venue:
     Facts about the served candles:
     page_size: the maximum number of candles that one request returns.
     recent_pages: the size of pages with recent candles, if it is larger.
-    depth: how many candles back from now the exchange still serves. None means that it serves all candles, or that the
-        number is not known. In this case `listing` finds out whether the exchange no longer serves a silent stretch.
+    depth: the number of newest candles that the exchange still serves. None means that it serves all candles, or that
+        the number is not known. In this case `listing` finds out whether the exchange no longer serves a silent
+        stretch.
     empty_minutes: how the exchange reports a minute without trades.
     wire: the format of the rows. If it is None, ccxt parses the rows.
-    off_grid: the timeframes whose candles do not begin on the UTC grid, each with the time at which they begin. They
-        cannot be fetched.
+    off_grid: the timeframes whose candles do not begin on the UTC grid, each with the time at which its candles begin.
+        Candles of these timeframes cannot be fetched.
     no_since: whether the exchange or ccxt's class has no start parameter. The exchange then always returns its newest
         candles.
     cursor: whether the exchange counts back from the end of a request. It returns as many candles as requested, even if
         some of them are before the start of the request.
-    refuses_before_listing: whether the exchange answers with an error if a page begins before the first candle. The
+    refuses_before_listing: whether the exchange answers with an error if a request begins before the first candle. The
         wording of this error is not documented.
     alternative_source: where to get candles that are older than `depth`.
     archive: the candle files that the exchange publishes at fixed URLs; None if it does not publish such files.
     files_omit_empty_minutes: whether the files that a user can download leave out minutes without trades.
-    days_per_run: how many days of 1m candles one run fetches. At the pace of the exchange, this takes a few minutes.
+    days_per_run: how many days of 1m candles one run fetches. At the pace of the exchange, such a run takes a few
+        minutes.
 
     Facts about the allowed rate of requests:
     cost: the cost of a page in ccxt's rate limiter, in units of `rateLimit`.
@@ -230,5 +232,5 @@ class Venue:
 
     @property
     def all_market_fields(self) -> tuple[str, ...]:
-        """Return the fields of a market that are stored because ccxt's class reads them."""
+        """Return the names of the market fields that are stored because ccxt's class reads these fields."""
         return COMMON_MARKET_FIELDS + self.market_fields
