@@ -128,8 +128,7 @@ class SelectionSettings(_Section):
     """The order in which the view `preferred` chooses an exchange, if several have a candle."""
 
     order: Names = Field(
-        (),
-        description="order of exchanges for the view `preferred`, first choice first; if empty, as in titan10.toml",
+        (), description="order of exchanges for the view `preferred`, first choice first; if empty, as in titan10.toml"
     )
     symbols: dict[str, Names] = Field(
         {}, description="order for single symbols; for such a symbol, other exchanges are never used"
@@ -175,10 +174,7 @@ class HousekeepingSettings(_Section):
         30, ge=0, le=MOST_DAYS, description="days for which replaced and unreadable landed files are kept; 0: for ever"
     )
     archive_days: int = Field(
-        30,
-        ge=0,
-        le=MOST_DAYS,
-        description="days for which archive files are kept after their last use; 0: for ever",
+        30, ge=0, le=MOST_DAYS, description="days for which archive files are kept after their last use; 0: for ever"
     )
     archive_gb: float = Field(
         20, ge=0, description="gigabytes of archive files to keep; least recently used files are removed; 0: no limit"
@@ -189,8 +185,7 @@ class AlertSettings(_Section):
     """The problems for which an alert is raised, and the recipients of alerts."""
 
     urls: Urls = Field(
-        (),
-        description="recipients of alerts as apprise URLs, such as tgram://, mailto:// or file:///path",
+        (), description="recipients of alerts as apprise URLs, such as tgram://, mailto:// or file:///path"
     )
     breaker_open_minutes: int = Field(
         60, ge=1, le=MOST_MINUTES, description="alert when an exchange is blocked for this many minutes"
@@ -263,9 +258,7 @@ class ExchangeSettings(_Section):
     sources: Names = Field(
         ("rest",), min_length=1, description="sources of candles in order of use: archive (files of the exchange), rest"
     )
-    archive_url: str | None = Field(
-        None, description="address of the archive; if empty, base_url is used, or else the archive's own address"
-    )
+    archive_url: str | None = Field(None, description="address of the archive; if empty, base_url or its own address")
     base_url: str | None = Field(None, description="address to use in place of the exchange's own, such as a sandbox")
     proxy: SecretStr | None = Field(
         None,
@@ -402,16 +395,11 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        toml = TomlConfigSettingsSource(settings_cls, cls.toml_file)
-        return init_settings, env_settings, dotenv_settings, toml
+        return init_settings, env_settings, dotenv_settings, TomlConfigSettingsSource(settings_cls, cls.toml_file)
 
 
 def home() -> Path:
-    """Return the folder of titan10.toml, .env and dagster.yaml: TITAN10_HOME, or the current folder.
-
-    Raises:
-        SettingsError: the current folder was deleted.
-    """
+    """Return the project folder: TITAN10_HOME, or the current folder. Raise SettingsError if that was deleted."""
     try:
         return Path(os.environ.get(HOME) or Path.cwd()).resolve()
     except FileNotFoundError:

@@ -30,8 +30,8 @@ def require_file(toml_file: Path, variable: str) -> None:
             )
     except PermissionError:
         raise SettingsError(
-            f"{toml_file} cannot be read: this account may not enter its folder. Run "
-            f"`chmod u+x {toml_file.parent}`, or use the account that owns it."
+            f"{toml_file} cannot be read: this account has no right to enter its folder. Run "
+            f"`chmod u+x {toml_file.parent}`, or use the account that owns the folder."
         ) from None
 
 

@@ -92,7 +92,7 @@ def test_files_that_this_account_may_not_reach_are_named(open_folder: Path) -> N
     file = closed / "titan10.toml"
     file.touch()
     closed.chmod(0o000)
-    with without_rights_of_root(), pytest.raises(SettingsError, match=r"may not enter its folder\. Run `chmod"):
+    with without_rights_of_root(), pytest.raises(SettingsError, match=r"has no right to enter its folder\. Run `chmod"):
         load(closed)
     closed.chmod(0o711)
     file.chmod(0o000)

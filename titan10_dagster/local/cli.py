@@ -22,7 +22,7 @@ from titan10_dagster.local.exit_codes import DONE, EXIT_CODES, FAILED, INTERRUPT
 from titan10_dagster.local.printable import prepare_output, printable_lines
 from titan10_dagster.local.signals import bounded_end
 
-# Commands that stop other processes at a signal, each with its own time limit. The others end within ten seconds.
+# These commands stop other processes after a signal, with their own time limits. Other commands end within ten seconds.
 ORDERLY = ("up", "demo", "sandbox")
 FULL = (errno.ENOSPC, errno.EDQUOT)  # a full disk
 
@@ -190,9 +190,7 @@ def import_(exchange: str, files: tuple[str, ...], symbol: str | None, columns: 
     names = [name.strip() for name in columns.split(",")]
     missing = [name for name in NAMES if name not in names]
     if missing:
-        raise click.UsageError(
-            f"--columns lacks {', '.join(missing)}. Give all of {','.join(NAMES)}, in the order of the file."
-        )
+        raise click.UsageError(f"--columns lacks {', '.join(missing)}; give {','.join(NAMES)} in the file's order.")
     doubled = sorted({name for name in names if name and names.count(name) > 1})
     if doubled:
         raise click.UsageError(f"--columns contains {', '.join(doubled)} twice; leave a name empty to skip a column.")
@@ -280,12 +278,7 @@ def coverage(exchange: str | None, first: date | None, last: date | None, as_jso
 )
 @click.option("--format", "form", type=click.Choice(["parquet", "csv", "freqtrade", "vectorbt"]), default="parquet")
 @click.option(
-    "--out",
-    "folder",
-    metavar="FOLDER",
-    callback=folder_of_files,
-    required=True,
-    help="Folder for the files, one for each symbol.",
+    "--out", "folder", metavar="FOLDER", callback=folder_of_files, required=True, help="Folder of one file per symbol."
 )
 @click.option(
     "--as-of",
@@ -353,11 +346,7 @@ def probe(exchange: str, history: bool, as_json: bool) -> None:
     help="Share of the settled days of all symbols to compare; 1 compares all of them.",
 )
 @click.option(
-    "--seed",
-    type=int,
-    default=0,
-    show_default=True,
-    help="Seed of the random choice of days; the same seed chooses the same days.",
+    "--seed", type=int, default=0, show_default=True, help="Seed of the random choice; equal seeds choose equal days."
 )
 @json_option
 def reconcile(

@@ -106,7 +106,7 @@ def _project(home: Path) -> Iterator[Finding]:
     else:
         yield Finding("project", Level.OK, f"The project folder is {home}.")
     fault = configuration.fault_of_workspace(workspace) if workspace.is_file() else ""
-    if fault:  # only Dagster's own programs read it, such as `dagster dev`
+    if fault:  # only Dagster's own programs, such as `dagster dev`, read this file
         yield Finding("project", Level.WARNING, f"Dagster cannot use {workspace}: {fault}.", advice)
 
 

@@ -1,4 +1,4 @@
-"""The start of the command `titan10`: a small module, so that Ctrl-C during the imports gives no stack trace."""
+"""The entry point of the command `titan10`. The module is small, so that Ctrl-C during imports shows no stack trace."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.stderr.write("Interrupted. Nothing was done.\n")
         sys.stderr.flush()
-        os._exit(130)  # of exit_codes.py, which may not be imported yet
+        os._exit(130)  # INTERRUPTED in exit_codes.py, which is possibly not imported yet
     command()
 
 

@@ -115,7 +115,7 @@ def prepare(settings: Settings, home: Path, url: str) -> dict[str, str]:
         "TITAN10_HOME": str(home),
         "TITAN10_DATABASE__URL": url,
         "TITAN10_DATABASE__DAGSTER_URL": database_of_dagster(settings, url),
-        # A mistake in titan10.toml keeps the code location from loading: backfills wait instead of failing.
+        # If a mistake in titan10.toml prevents the code location from loading, backfills wait and do not fail.
         "DAGSTER_BACKFILL_RETRY_DEFINITION_CHANGED_ERROR": "1",
     }
 

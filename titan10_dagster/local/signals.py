@@ -1,8 +1,9 @@
-"""The end of a command after Ctrl-C, SIGTERM or SIGHUP, in bounded time.
+"""The end of a command after Ctrl-C, SIGTERM or SIGHUP, within a limited time.
 
-Python runs signal handlers in the main thread only, and not while a library waits there: for a statement of the
-database, for a connection, for the lookup of a name. A thread of this module notices the signal at once. It cancels
-running statements, cuts connections to servers that do not react, and ends the process if all of that does not help.
+Python runs signal handlers only in the main thread. They do not run while a library waits there for a statement, a
+connection or the lookup of a host name. A thread of this module notices the signal at once. The thread cancels running
+statements, and cuts connections to servers that do not react. If the command still does not end, the thread ends the
+process.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ from titan10_dagster.store import running_statements
 
 Say = Callable[[str], None]
 
-CUT_SECONDS = 3.0  # a server that does not end a statement within this time counts as dead
+CUT_SECONDS = 3.0  # if a server does not end a statement within this time, it counts as dead
 END_SECONDS = 8.0  # after this time the process is ended
-FAREWELL_SECONDS = 1.5  # for the functions that are called before the process is ended
+FAREWELL_SECONDS = 1.5  # limit for each function that is called before the process is ended
 TICK_SECONDS = 0.2
 ENDING = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
 FORCED = (
-    f"Interrupted. The command did not end within {END_SECONDS:.0f} s and was stopped. What was done stays; the same "
-    "command continues from there."
+    f"Interrupted. The command did not end within {END_SECONDS:.0f} s and was stopped. Completed work is kept. Run the "
+    "same command again to continue."
 )
 
 _farewells: list[Callable[[], object]] = []
@@ -34,7 +35,7 @@ _farewells: list[Callable[[], object]] = []
 
 @contextmanager
 def before_forced_end(call: Callable[[], object]) -> Iterator[None]:
-    """Call a function, in another thread, if the process is ended while the context is open."""
+    """If `_end` ends the process while the context is open, call the function first, in another thread."""
     _farewells.append(call)
     try:
         yield
@@ -44,9 +45,10 @@ def before_forced_end(call: Callable[[], object]) -> Iterator[None]:
 
 @contextmanager
 def bounded_end(say: Say, is_bounded: Callable[[], bool]) -> Iterator[None]:
-    """End the command soon after a signal. `is_bounded` is called at the signal: False lets the command take its time.
+    """Limit the time in which the command ends after a signal.
 
-    Outside of the main thread nothing is changed.
+    `is_bounded` is called after the signal. If it returns False, the time is not limited. In other threads than the
+    main thread, this context does nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -54,8 +56,8 @@ def bounded_end(say: Say, is_bounded: Callable[[], bool]) -> Iterator[None]:
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     over = threading.Event()
-    # The system's signal handler of Python writes the number of each signal to this file, whatever the main thread
-    # does. Only signals that have a handler in Python are written.
+    # Python writes the number of each signal to this file at once, even while the main thread waits. It writes only
+    # signals that have a handler in Python.
     before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
     watcher = threading.Thread(target=_watch, args=(reading, over, say, is_bounded), name="signals", daemon=True)
     watcher.start()
@@ -64,7 +66,7 @@ def bounded_end(say: Say, is_bounded: Callable[[], bool]) -> Iterator[None]:
     finally:
         over.set()
         running_statements.interrupted.clear()
-        with suppress(ValueError):  # the former file is closed
+        with suppress(ValueError):  # raised if the former file is closed
             signal.set_wakeup_fd(before)
         os.close(writing)  # the watcher reads the end of the file and returns
 
@@ -80,7 +82,7 @@ def _watch(reading: int, over: threading.Event, say: Say, is_bounded: Callable[[
 
 
 def _end(over: threading.Event, say: Say) -> None:
-    """Cancel statements now, cut a connection that stays busy for CUT_SECONDS, end the process after END_SECONDS."""
+    """Cancel all statements. Cut connections that stay busy for CUT_SECONDS. End the process after END_SECONDS."""
     began = time.monotonic()
     busy_since: dict[object, float] = {}
     running_statements.cancel_statements()
@@ -90,7 +92,7 @@ def _end(over: threading.Event, say: Say) -> None:
             _say_farewell()
             say(FORCED)
             os._exit(INTERRUPTED)
-        # Statements that record the interruption are short: the connection is idle at one of the checks.
+        # Statements that record the interruption are short, so their connection is idle at some of these checks.
         busy_since = {connection: busy_since.get(connection, now) for connection in running_statements.running()}
         for connection in running_statements.running():
             if now - busy_since.get(connection, now) > CUT_SECONDS:

@@ -149,7 +149,7 @@ def _open_hours(traded: Instrument, exchange: SandboxVenue, day: int) -> npt.NDA
 
 
 def _minutes(day: int) -> Ints:
-    """Return the minutes of a UTC day since the epoch, and the first minute of the next day."""
+    """Return the minutes of a UTC day and the first minute of the next day, as minutes since the epoch."""
     return np.arange(day * _MINUTES, (day + 1) * _MINUTES + 1, dtype=np.int64)
 
 
@@ -197,7 +197,7 @@ def _quiet(traded: Instrument, minutes: Ints) -> npt.NDArray[np.bool_]:
 
 
 def _walk(walked: Asset, day: int) -> Floats:
-    """Return the logarithm of an asset's price in dollars, for the minutes of a UTC day and the next one."""
+    """Return the logarithm of an asset's price in dollars, for the minutes that `_minutes` returns."""
     if walked.volatility == 0:
         return np.full(_MINUTES + 1, np.log(walked.dollars))
     return _random_walk(walked, day)

@@ -86,7 +86,7 @@ def test_an_interrupted_backfill_does_not_wait_for_another_writer(working: Proje
                 process.kill()
                 process.communicate()
     assert process.returncode == 130
-    assert "Interrupted. What was done stays" in shown
+    assert "Interrupted. Completed work is kept" in shown
     assert "Traceback" not in shown
     assert status_of_runs(database_url) == ["CANCELED"]
 
