@@ -151,9 +151,9 @@ def plan_units(
 ) -> tuple[list[Unit], dict[Slice, str]]:
     """Return the units to read, oldest first, and the slices that the archive cannot have.
 
-    Each slice that the archive cannot have comes with the reason. The archive can have a slice if its market is known,
-    its timeframe has files, the slice is not older than the archive, and the daily file of its last hour should be
-    published at `now` (aware, UTC).
+    Each slice that the archive cannot have comes with the reason. The archive can have a slice under four conditions.
+    The slice's market is known. There are files for its timeframe. The slice is not older than the archive. The daily
+    file of the slice's last hour should be published at `now` (aware, UTC).
 
     `beside`: more slices, which are not read now. They only count in the choice between a monthly file and daily files.
     """

@@ -54,8 +54,8 @@ def read_cost(
 def files_of(archive: Archive, unit: Unit, now: datetime) -> list[ArchiveFile]:
     """Return the files that `archives.fetch` requests for a unit.
 
-    The result has the monthly files of the unit. It also has the daily files of each day that no published monthly file
-    covers, and of each day whose candles are known to be wrong in the monthly file.
+    The result has the monthly files of the unit. A day's daily files are added in two cases: if no published monthly
+    file covers the day, or if the monthly file is known to have wrong candles on the day.
     """
     months = _preferred(archive, unit, monthly_labels(archive, unit), Cadence.MONTHLY)
     windows = [(file.start, file.end) for file in months if file.published_at <= now]

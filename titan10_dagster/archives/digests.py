@@ -29,7 +29,7 @@ def parse_digest(content: bytes, name: str) -> str | None:
 def expected_digest(file: ArchiveFile, published: str | None, answer: Mapping[str, str]) -> tuple[str, str] | None:
     """Return the algorithm and the digest that the content must have; None if the archive publishes no digest.
 
-    `published`: the digest in the file next to the data file, if there is one.
+    `published`: the digest in the digest file; None if there is no digest file.
     `answer`: the headers of the HTTP response that contained the data file.
     """
     if published is not None:

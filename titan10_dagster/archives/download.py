@@ -73,7 +73,7 @@ class Traffic:
 
 @dataclass
 class Downloader:
-    """A client that downloads the files of one archive, several at once. Use it inside `async with`.
+    """A client that downloads files of one archive, several files at once. Use it inside `async with`.
 
     base_url: the scheme and host of the archive, of a mirror or of the sandbox.
     cache: the folder of verified files.

@@ -1,8 +1,8 @@
 """Fetch slices from the candle files of an archive.
 
-The files of one series and month are read together (`catalog.Unit`). The monthly file is read first, if there is one.
-Then daily files are read for the days that are incomplete in the monthly file, and for days with candles that are known
-to be wrong in the monthly file. After its unit is read, each slice is written to the landing zone.
+The files of one series and month are read together (`catalog.Unit`). If there is a monthly file, it is read first. A
+day's daily files are read if the day is incomplete in the monthly file, or if the monthly file is known to have wrong
+candles on the day. After its unit is read, each slice is written to the landing zone.
 
 A correct digest does not prove that the candles are right (binance-public-data issue 39), so each slice is checked for
 missing candles. If the exchange publishes a candle for every minute, a complete slice has no missing minute. If the
@@ -314,9 +314,10 @@ def _suspicious_silence(slice_: Slice, candles: Candles) -> str | None:
     """Return the reason why a slice has possibly lost rows; None if its silences look like minutes without trades.
 
     This function is for exchanges that leave out minutes without trades. There, a file that lost rows looks like a file
-    of a market that had no trades for a while. The longest silence of a day is suspicious if it is at the start or end
-    of the day, lasts more than an hour and is more than twice as long as each silence inside the day. A silence is also
-    suspicious if it is too long, given how often the pair trades in the rest of the day.
+    of a market that had no trades for a while. A silence at the start or the end of the day is suspicious under two
+    conditions. It lasts more than an hour, and it is more than twice as long as the longest silence inside the day. The
+    longest silence of the day is also suspicious if it is too long, given how often the pair trades in the rest of the
+    day.
     """
     if not len(candles):
         return "its files have no candle of the day"

@@ -3,8 +3,9 @@
 Rollups, filled candles and exports do not combine candles from both sides of a break.
 
 After a redenomination, the price jumps and the volume jumps in the opposite direction. Example: LUNA traded at
-0.000014, was silent for 36 hours, and then traded at 0.014 with a thousandth of the volume. If the volume does not jump
-too, a price jump usually counts as a break only after a day of silence, because prices of illiquid pairs can jump.
+0.000014, was silent for 36 hours, and then traded at 0.014 with a thousandth of the volume. Prices of illiquid pairs
+can jump without a break. Therefore, if the volume does not jump too, a price jump usually counts as a break only after
+a day of silence.
 
 | kind | price jumps by | further condition |
 |-|-|-|
@@ -14,8 +15,8 @@ too, a price jump usually counts as a break only after a day of silence, because
 | price_jump | a factor of 10 or more | the first candle after the jump has no trade (only trades move a price) |
 | market | any factor | the exchange uses the symbol for a different market (`candles/identity.py`) |
 
-The factors apply to rises and to falls. The smallest factor is 3.5, so that a redenomination of 4 to 1 is found even if
-the market price moved by an eighth at the same time.
+The factors apply to rises and to falls. The smallest factor is 3.5. Therefore a redenomination of 4 to 1 is found even
+if the market price moves by an eighth at the same time.
 
 The volume jumps in the opposite direction if two conditions hold for typical candles before and after the jump. First,
 the traded value (price times volume) changes by less than the factor 20. Second, the volume changes by more than half

@@ -36,8 +36,8 @@ class Candles:
     """Candles in any order. Results of methods can share memory with the original, so no array is ever changed.
 
     times: the starts of the candles, an array of shape (n,) and type datetime64[ms], in UTC without a time zone.
-    values: an array of shape (5, n) and type float64 with one contiguous row each for open, high, low, close and
-        volume. A value that the exchange did not send is NaN.
+    values: an array of shape (5, n) and type float64. Its rows are open, high, low, close and volume. Each row is
+        contiguous in memory. A value that the exchange did not send is NaN.
     """
 
     times: Times

@@ -16,7 +16,7 @@ class DayFetched:
     """The part of a fetch that belongs to one partition (one exchange's UTC day).
 
     slices, rows, expected: the numbers of slices, received candles and expected candles.
-    seconds: the sum of the time of all requests. Requests at the same time are added up too.
+    seconds: the sum of the times that the requests took. The times of simultaneous requests are added up too.
     unanswered: the symbols for which the exchange did not answer completely.
     beyond_horizon: the symbols for which the exchange no longer serves the day.
     sources: the number of slices for each source.

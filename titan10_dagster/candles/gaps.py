@@ -1,8 +1,8 @@
 """Gaps: the runs of missing candles in a slice, and their reasons.
 
 `explain` works on the grid of a slice, which has one cell for each candle of the day. It writes the previous gaps into
-the cells, decides the reason of each cell based on the evidence, and joins neighbouring missing cells with equal
-properties. The joined cells are the new gaps.
+the cells and decides the reason of each cell, based on the evidence. Then it joins neighbouring missing cells with
+equal properties. The joined cells are the new gaps.
 
 The absence of a candle is final only if the candle is absent from two complete answers that are at least
 OBSERVATION_SPACING apart. Answers within a shorter time can come from the same short failure, so they count as one

@@ -1,7 +1,8 @@
 """The identity of a market: the facts that must stay the same so that all candles belong to the same series.
 
 A ccxt symbol alone does not identify a market, because exchanges reuse names. For example, `REP/USDT` was the market
-REPUSDT with a price of 10.0, and on the next day the market REPV2USDT with a price of 99.0 (ccxt#3302, #22056).
+REPUSDT with a price of 10.0. On the next day, `REP/USDT` was the market REPV2USDT with a price of 99.0 (ccxt#3302,
+#22056).
 """
 
 from __future__ import annotations

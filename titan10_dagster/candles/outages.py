@@ -11,12 +11,13 @@ a candle within the stretch, the exchange was down (`outage`). The timeframe of 
 no such series, trading stood still (`halted`).
 
 Own silences. A single series is silent for longer than its usual trading on the stored days around the silence
-explains. The busier the series is, the shorter this silence can be: 30 minutes for a series that trades in 99.9 % of
-its minutes, and 45 minutes for a series that trades in 90 %. A few candles within the silence of a busy series do not
-end the silence. Between each of these candles and the ends of the silence, at least four of five candles must be
-absent, and the silence must be a quarter longer. The silence of a quiet pair must also be three times as long as any
-other silence on these days. After an own silence, the reason is `halted`. If the silence lasts a week or longer, the
-reason is `not_listed`, because an exchange does not halt a market for this long but removes it from its list.
+explains. The busier the series is, the shorter this silence can be. It is 30 minutes for a series that trades in 99.9 %
+of its minutes. It is 45 minutes for a series that trades in 90 % of its minutes. A few candles within the silence of a
+busy series do not end the silence. Between each of these candles and the ends of the silence, at least four of five
+candles must be absent, and the silence must be a quarter longer. The silence of a quiet pair must also be three times
+as long as any other silence on these days. After an own silence, the reason is `halted`. If the silence lasts a week or
+longer, the reason is `not_listed`. An exchange does not halt a market for this long, but removes the market from its
+list.
 
 These lengths are about eight times as long as silences in real trading. For BTC/USDT on Binance.US in March 2023
 (97.8 % traded minutes, 21 days), the longest run of minutes without trades is 4 minutes.
@@ -259,13 +260,14 @@ def reason_of(length: int, timeframe: Timeframe, *, has_witness: bool) -> Reason
 def split_run(
     run: Run, shared: Iterable[tuple[SharedSilence, Reason]], absence: float, *, too_long: bool, own: Reason
 ) -> list[Silence]:
-    """Return the parts of a run of absent candles that a lack of trades does not explain.
+    """Return the parts of a run (of absent candles) that cannot be explained by a lack of trades.
 
     If the run is too long to be explained by a lack of trades, the whole run gets one reason. If shared silences cover
     at least half of the run, it is the reason of the shared silences. Otherwise it is `own`.
 
     If the run is not too long, only the parts in shared silences get a reason. If two of these parts are close to each
-    other, the candles between them get the reason too, because probably another series had only a few candles there.
+    other, the candles between them get the reason too. Probably these candles are only in no shared silence because
+    another series had a few candles there.
     """
     start, end = run
     parts: list[Silence] = []

@@ -75,8 +75,8 @@ class Rate:
     def interval(self) -> tuple[float, float]:
         """Return the bounds of the share of differing candles in the population.
 
-        Differences come in clusters: the 398 known differences in Binance's files are all on two days. The candles of a
-        day are therefore not independent observations, so the size of the sample is the number of days.
+        Differences come in clusters: the 398 known differences in Binance's files are all on two days. Therefore the
+        candles of a day are not independent observations. The size of the sample is the number of days.
 
         The daily shares vary most if each day differs either completely or not at all. Wilson's interval assumes such
         yes-or-no observations, so it is wide enough for every kind of cluster.

@@ -31,8 +31,9 @@ _LIMIT = 2.0**63
 # integer. Longer decimals are rare. They are read from the text of the double, which is slow.
 _SHORT = 1e15
 _MANTISSA_BITS = 53
-# If the doubles of a row differ by less than this factor, one power of two always fits all of them: 53 bits of mantissa
-# and 9 bits for the factor are fewer than the 63 bits of the integer. The doubles must lie between the next two limits.
+# If the doubles of a row differ by less than this factor, one power of two always fits all of them. The mantissa needs
+# 53 bits and the factor needs 9 bits. Together these are fewer than the 63 bits of the integer. The doubles must lie
+# between the next two limits.
 _CLOSE = 2.0**9
 _SMALLEST, _LARGEST = 2.0**-900, 2.0**62
 

@@ -13,10 +13,10 @@ Otherwise, if an answer lost rows, the time of the lost candles would look like 
 
 The steps also disagree if an exchange still serves old 1d candles but no longer serves the minutes of these days. For
 such a minute the exchange answers `[]` without an error, which looks like a lack of trades. Therefore days with trades
-are checked for candles of the series' own timeframe. If a day with trades has no such candle, the exchange no longer
-serves this day and all earlier days. If the day has such a candle, the exchange serves this day and all later days. A
-bisection finds the border. If the border is within the day of the listing, it counts as the listing, because a 1d
-candle does not show the minute in which trading began.
+are checked for candles of the series' own timeframe. If a day with trades has no candle of this timeframe, the exchange
+no longer serves this day and all earlier days. If the day has a candle of this timeframe, the exchange serves this day
+and all later days. A bisection finds the border. A 1d candle does not show the minute in which trading began.
+Therefore, if the border is within the day of the listing, the border counts as the listing.
 
 Some exchanges answer with an error if a page begins before the first candle. For these exchanges, a bisection finds the
 earliest start without an error, for 1d candles and for the series' own timeframe. The error alone proves nothing,

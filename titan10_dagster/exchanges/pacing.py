@@ -1,7 +1,7 @@
 """Release requests to one exchange at the exchange's pace.
 
-ccxt's own rate limiter is not used: it polls every millisecond while a request waits, it cannot pause when the exchange
-requests a pause, and it cannot slow down. The pacer in this module releases requests in the order of the calls, with an
+ccxt's own rate limiter is not used. It polls every millisecond while a request waits. It can neither pause when the
+exchange requests a pause, nor slow down. The pacer in this module releases requests in the order of the calls, with an
 interval between two requests. It also counts the requests towards the exchange's quota (see `planning.quota`).
 """
 
@@ -34,7 +34,7 @@ class TooLate(Exception):
 
 
 def live_share(facts: Venue, symbols: int) -> float:
-    """Return the share of the request rate for live polling of this number of symbols.
+    """Return the share of the request rate that live polling uses for this number of symbols.
 
     The share is as large as the symbols need, but at most half of the safe share. If the exchange serves only recent
     candles, there are few other requests, so polling can use nearly the whole safe share.
@@ -96,14 +96,13 @@ class Pacer:
     async def wait(self, cost: float, may_go: Callable[[], Awaitable[bool]] = _always) -> Release:
         """Wait until a request of this cost is allowed, and return its release.
 
-        Pass the release to `end` when the request has been answered or has failed. Also pass the release to `end` if
-        the request is not made.
+        Pass the release to `end` when the request has been answered or has failed, and also if the request is not made.
 
         `may_go` is awaited after the wait. If it returns False, the pace has changed and the wait starts again.
 
         Requests wait one after the other, in the order of the calls. The interval begins when the previous request is
-        really released. If fixed times were assigned in advance, this process could stand still until many of these
-        times have passed, and would then send many requests at once.
+        really released. Fixed times would be a risk: if this process stood still until many of these times had passed,
+        it would then send many requests at once.
 
         Raises:
             TooLate: the request would be released after the deadline. This is raised as soon as it is known.

@@ -40,9 +40,9 @@ MOST_REQUESTS = 10
 
 _SMALL = 10  # the number of candles in a small request
 _YEAR = timedelta(days=365)
-_TOLERATED = 60  # the number of candles that can be missing at the start of the served candles, because of an outage
+_TOLERATED = 60  # an outage can hide this many of the oldest served candles
 _RECENT = 100  # the number of newest candles to request
-_STALE = 45  # the number of candles that can be missing at the end, because of an outage
+_STALE = 45  # an outage can hide this many of the newest candles
 _FEW = 3  # this many rows without volume, or this many gaps, show how the exchange writes a minute without a trade
 _SAME = 0.5  # at least this share of the candles must have the stored values
 

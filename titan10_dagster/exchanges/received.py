@@ -1,4 +1,4 @@
-"""The received rows of one series for each UTC day, until the day lands. This module does no I/O."""
+"""The received rows of one series, grouped by UTC day, until the day lands. This module does no I/O."""
 
 from __future__ import annotations
 
@@ -160,8 +160,8 @@ def merged(parts: Sequence[Rows]) -> tuple[Rows, int]:
     """Return the rows of all answers, sorted by time, and the number of candles that differ between answers.
 
     Exchanges correct candles. Therefore the last answer with usable values for a candle is used. If answers contradict
-    each other about more than a few candles, one of the answers is wrong, but it is not known which one. In this case,
-    all different rows of these candles are kept. They break a candle rule and are written to quarantine.
+    each other about more than a few candles, one answer is wrong, but it is not known which answer. In this case, all
+    different rows of these candles are kept. They break a candle rule and are written to quarantine.
 
     If one answer has several different rows of the same time, all of them are kept. Exact repetitions are removed.
     """

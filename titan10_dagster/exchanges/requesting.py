@@ -19,7 +19,7 @@ from titan10_dagster.exchanges.series_state import Bound, Finding, Reply, Series
 
 
 class Log(Protocol):
-    """A logger: a logger of structlog, of Dagster, or of Python's `logging`."""
+    """A logger that comes from structlog, Dagster or Python's `logging`."""
 
     def info(self, message: str, /) -> Any: ...
 

@@ -179,8 +179,8 @@ def _check_times(times: Floats) -> Mask:
 def _misplaced(times: Floats, timed: Mask, step: int) -> Mask:
     """Return a mask of the rows whose time does not fit their position in the answer.
 
-    A row is misplaced if exactly one candle fits between its two neighbours, and if the time of the row is further away
-    from the neighbours than the length of the whole answer.
+    A row is misplaced under two conditions. Exactly one candle fits between its two neighbours. The time of the row is
+    further from the neighbours than the length of the whole answer.
 
     This is only evidence if all other rows with a time are sorted. Otherwise no row counts as misplaced, because an
     answer that is not sorted has such neighbours by chance.
@@ -423,7 +423,7 @@ def _decoder(wire: Wire) -> msgspec.json.Decoder[Any]:
 
 
 def _fields(wire: Wire) -> list[tuple[str, Any] | tuple[str, Any, Any]]:
-    """Return the definitions of the fields of a row for msgspec, in the order of the row.
+    """Return msgspec's definitions of a row's fields, in the order in which the fields are in the row.
 
     The six values of the candle are required. The other fields are optional.
     """

@@ -37,8 +37,8 @@ class LoopWatch:
     def explains_timeout(self, sent: float) -> bool:
         """Return whether a stall of this process is a possible cause of a request's time-out just now.
 
-        This is the case if the event loop stood still just before now, or for more than a quarter of the time since the
-        request was sent.
+        A stall is a possible cause if the event loop stood still just before now. It is also a possible cause if the
+        stalls took more than a quarter of the time since the request was sent.
 
         `sent`: the time at which the request was sent.
         """

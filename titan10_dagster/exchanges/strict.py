@@ -120,8 +120,8 @@ class Counters:
 class _Clocked:
     """Replacements of ccxt's clock methods that use the client's clock.
 
-    Some ccxt classes use the clock. The classes of OKX and Bitget choose their endpoint by the age of the candles, and
-    the class of Gate ends a page at the current time.
+    Some ccxt classes use the clock. The classes `okx` and `bitget` choose their endpoint by the age of the candles. The
+    class `gate` ends a page at the current time.
     """
 
     clock: Callable[[], datetime]

@@ -1,7 +1,7 @@
 """Decide which alerts to send, and when.
 
-An alert reports a problem that automatic repair could not fix. One message is sent when the problem begins, and one
-when it ends.
+An alert reports a problem that automatic repair could not fix. A message is sent when the problem begins, and another
+message when the problem ends.
 
 | kind | begins when | is sent after |
 |-|-|-|

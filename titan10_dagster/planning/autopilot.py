@@ -1,8 +1,8 @@
 """The autopilot: it requests missing history chunk by chunk until no history is missing.
 
-A chunk has consecutive days of one exchange, at most as many as one backfill run fetches. If a chunk fails, its days
-are requested again after pauses that double, like the days of a repair. In these pauses no other chunk of this exchange
-is requested. Other exchanges continue.
+A chunk has consecutive days of one exchange. It has at most as many days as one backfill run fetches. If a chunk fails,
+its days are requested again after pauses that double, like the days of a repair. In these pauses no other chunk of this
+exchange is requested. Other exchanges continue.
 """
 
 from __future__ import annotations

@@ -71,12 +71,12 @@ class Speed:
     run_seconds: float = 1.5
 
     def under(self, load: float, cores: int) -> Speed:
-        """Return the speed of a machine on which other processes run too.
+        """Return the reduced speed of this machine while other processes use its processors.
 
-        `load`: the load average, which is the number of processes that use a processor or wait for one.
+        `load`: the load average, which is the number of processes that use a processor or wait for a processor.
 
-        Measured on two cores with work that needs only the processor: it took 1.6 times as long at a load of 4, and 3.2
-        times as long at a load of 12.
+        The function is based on a measurement on two cores, with work that needs only the processor. The work took 1.6
+        times as long at a load of 4, and 3.2 times as long at a load of 12.
         """
         busy = max(1.0, (load + 2) / (2 * cores))
         return Speed(self.pages / busy, self.files / busy, self.stored / busy, self.run_seconds * busy)

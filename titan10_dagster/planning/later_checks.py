@@ -26,13 +26,14 @@ from titan10_dagster.candles.slices import Slice
 # The time until the next check for late candles, by the number of observations so far.
 LATER_CHECKS: Mapping[int, timedelta] = MappingProxyType({2: timedelta(days=1), 3: timedelta(days=7)})
 
-# A series is busy on a day if it has at least this share of its candles in its last stored days up to this day.
+# A series is busy on a day if at least this share of the expected candles is present. The share is taken over the last
+# stored days up to this day.
 BUSY_SHARE = 0.99
 BUSY_DAYS = 7
 
-# Minutes without trades of a busy series are checked until this long after their day. The second check is usually due
-# nine days after the day. It can be weeks late if Titan-10 did not run, if the exchange banned Titan-10, or if other
-# repairs came first.
+# If a busy series has minutes without trades on a day, the day is checked again until this much time has passed since
+# the day. The second check is usually due nine days after the day. It can be weeks late if Titan-10 did not run, if the
+# exchange banned Titan-10, or if other repairs came first.
 _GAPS_CHECKED_FOR = timedelta(days=30)
 
 

@@ -10,10 +10,10 @@ were never requested. A backfill or the autopilot fetches them.
 | days of a run that was requested and failed | hole | the run failed |
 | all other days since the first day in the exchange's settings | history | the days were never requested |
 
-A series is on duty if Titan-10 fetches its days regularly. Its first day on duty is the first day that was fetched on
-the same day (by live polling) or on the next day (by the daily settlement). If a user fetches a single old day as a
-test, the series is not on duty, so the days after the old day are not downloaded. Each symbol has its own first day on
-duty.
+A series is on duty if Titan-10 fetches its days regularly. Live polling fetches a day on the same day, and the daily
+settlement fetches a day on the next day. The first day that was fetched in this way is the first day on duty. If a user
+only fetches an old day as a test, the series is not on duty. Therefore the days after this old day are not downloaded.
+Each symbol has its own first day on duty.
 """
 
 from __future__ import annotations

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-# The number of markets differs only outside of these shares of the expected number, because exchanges add and remove
-# markets all the time.
+# Exchanges add and remove markets all the time. Therefore the measured number of markets only counts as different if
+# its ratio to the expected number is outside of these limits.
 _FEWEST_MARKETS, _MOST_MARKETS = 0.8, 1.5
 
 

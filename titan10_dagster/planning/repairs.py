@@ -301,8 +301,8 @@ def _served_for(until: datetime, timeframe: Timeframe, depth: int | None, now: d
 def _rank(end: datetime, served_for: timedelta | None, now: datetime) -> Rank:
     """Return the sort key of a day.
 
-    The order is: days that the exchange deletes soon (the soonest first), days that the exchange keeps (the newest
-    first), days that the exchange no longer serves.
+    First come the days that the exchange deletes soon (the soonest first). Then come the days that the exchange keeps
+    (the newest first). The days that the exchange no longer serves come last.
     """
     if served_for is None:
         return _KEPT, now - end

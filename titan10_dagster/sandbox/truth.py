@@ -9,8 +9,8 @@ Some candles are missing by rule (the figures are in `SandboxVenue` and `Asset`)
 - A symbol has no candle before its listing, and no candle while it is delisted.
 - A minute without a trade (share `Instrument.quiet`, in clusters) is a flat row of volume 0 if the exchange fills empty
   minutes. Otherwise the minute is absent.
-- On one day in `SandboxVenue.outage_every` the exchange is down for 5 to 44 minutes. All of its symbols have no candle
-  in these minutes.
+- On average, one day in `SandboxVenue.outage_every` days has an outage of 5 to 44 minutes. No symbol of the exchange
+  has a candle in these minutes.
 
 The same machine always computes the same candles. For this reason the candles are always computed for whole days.
 """
@@ -197,7 +197,7 @@ def _quiet(traded: Instrument, minutes: Ints) -> npt.NDArray[np.bool_]:
 
 
 def _walk(walked: Asset, day: int) -> Floats:
-    """Return the logarithm of an asset's price in dollars, for the minutes that `_minutes` returns."""
+    """Return the logarithm of an asset's price in dollars, for the minutes of a UTC day and one minute more."""
     if walked.volatility == 0:
         return np.full(_MINUTES + 1, np.log(walked.dollars))
     return _random_walk(walked, day)

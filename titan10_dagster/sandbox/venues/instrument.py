@@ -19,7 +19,7 @@ class MarketName(NamedTuple):
 
 @dataclass(frozen=True)
 class Instrument:
-    """A spot pair of an exchange. Decimals are digits after the point.
+    """A spot pair of an exchange. The numbers of decimals count the digits after the decimal point.
 
     `spells`: the periods of trading, in ascending order. Between two periods the pair is delisted. `quiet`: the share
     of minutes without a trade.
@@ -39,7 +39,7 @@ class Instrument:
 
     @property
     def delisted_ms(self) -> int | None:
-        """The end of the last period of trading, or None if the pair trades now."""
+        """Return the end of the last period of trading; None if this period has no end."""
         return self.spells[-1][1]
 
     def is_known(self, now_ms: int) -> bool:

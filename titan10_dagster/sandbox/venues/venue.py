@@ -1,4 +1,4 @@
-"""The record that describes a simulated exchange. Each `venues/<exchange>.py` contains one."""
+"""The record that describes a simulated exchange. Each `venues/<exchange>.py` contains the record of one exchange."""
 
 from __future__ import annotations
 
@@ -56,9 +56,10 @@ class SandboxVenue:
     names_delisted: whether a delisted market stays in the list of markets, marked as closed.
     closed_market: the answer to a request for candles of a delisted market: its candles, the refusal `closed_market`,
     or the refusal `unknown_symbol`.
-    depth: the number of latest candles that the exchange serves. beyond_depth: an older start is moved to the oldest of
-    these candles (`clipped`), or refused as `too_old` (`refused`).
-    refuses_before_listing: whether a start before the first candle is refused as `too_early`.
+    depth: the number of newest candles that the exchange serves.
+    beyond_depth: what happens if a request starts before these candles. `clipped`: the start is moved to the oldest of
+        these candles. `refused`: the request is refused with `too_old`.
+    refuses_before_listing: whether a request that starts before the first candle is refused with `too_early`.
     day_starts: the hour (UTC) at which a 1d candle begins.
     """
 
@@ -77,8 +78,8 @@ class SandboxVenue:
     refuses_before_listing: bool = False
     day_starts: int = 0
     descending: bool  # the newest row comes first
-    empty_minutes: Literal["filled", "missing"]  # a minute without a trade is a flat row, or absent
-    outage_every: int | None = 60  # one day in this many has an outage of all symbols
+    empty_minutes: Literal["filled", "missing"]  # whether a minute without a trade is a flat row or is absent
+    outage_every: int | None = 60  # on average, there is an outage of all symbols once in this number of days
     turnover: float = 0.2  # traded volume as a share of the volume on the largest exchange
     quiet: float = 3.0  # factor for the share of minutes without a trade on the largest exchange
     price_decimals: int = 10  # at most
@@ -91,7 +92,7 @@ class SandboxVenue:
     sources: tuple[str, ...]
 
     def refusal(self, name: str) -> Refusal:
-        """Return a refusal: the exchange's own, or else the refusal of the server in front of the exchange."""
+        """Return the exchange's own refusal, or else the refusal of the server in front of the exchange."""
         if name in self.refusals:
             return self.refusals[name]
         return COMMON_REFUSALS.get(name) or self.refusals["bad_request"]

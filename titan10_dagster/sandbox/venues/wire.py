@@ -83,7 +83,7 @@ class Edges:
     start, end: whether a row at exactly this time is in the answer.
     keep: which rows are returned if a request has a start, and more rows than the limit are in range. A request without
     a start always returns the newest rows.
-    start_ignored: when the start has no effect: always, never, or if the request has an end.
+    start_ignored: whether the start has no effect. The values are always, never, and if the request has an end.
     """
 
     start: Literal["inclusive", "exclusive"] = "inclusive"
@@ -134,7 +134,8 @@ class WireFormat:
     candles: a regular expression of the paths that serve candles. A group with the name of a parameter has the value of
     this parameter.
     markets: a regular expression of the paths that serve the list of markets.
-    others: by the ending of further paths, a function that returns the answer at `now_ms`.
+    others: further paths. The key is the ending of the path. The value is a function that returns the answer at
+        `now_ms`.
     symbol, timeframe, limit, start, end: the names of the parameters.
     unit: the length of one unit of start and end in milliseconds; None: the times are ISO 8601 texts.
     selector: a parameter that belongs to the path ("/info" with {"type": "x"} is "/info/x").
