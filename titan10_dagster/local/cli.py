@@ -95,7 +95,7 @@ def _end_without_waiting(code: int) -> NoReturn:
 
 
 def _interrupt(*_: object) -> None:
-    """Raise KeyboardInterrupt, so that SIGTERM and SIGHUP end a command and its processes like Ctrl-C."""
+    """Raise KeyboardInterrupt. SIGTERM and SIGHUP then end a command and its processes in the same way as Ctrl-C."""
     raise KeyboardInterrupt
 
 

@@ -416,8 +416,8 @@ FAULT_KINDS: Mapping[str, FaultKind] = {
         ),
         FaultKind(
             "delist", "truth",
-            "`symbol` stops trading at `time` (default: now). `candles`: the answer to a request for its candles from "
-            "then on: candles, closed_market or unknown_symbol (default: as in the venue's record).",
+            "`symbol` stops trading at `time` (default: now). The option `candles` selects the later answers to "
+            "requests for the symbol: candles, closed_market or unknown_symbol (default: as in the venue's record).",
             {"time": None, "candles": None},
         ),
         FaultKind(
