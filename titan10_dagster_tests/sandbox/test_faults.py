@@ -296,7 +296,7 @@ def test_faults_strike_candles_only_by_default(sandbox: Sandbox) -> None:
 
 
 def test_an_unknown_fault_or_option_is_refused_with_a_list_of_those_that_exist(sandbox: Sandbox) -> None:
-    with pytest.raises(ValueError, match="there are latency, reset"):
+    with pytest.raises(ValueError, match="choose one of latency, reset"):
         sandbox.fault("binance", "flood")
     with pytest.raises(ValueError, match=r"it has count, probability.*retry_after"):
         sandbox.fault("binance", "http_429", often=3)
