@@ -144,7 +144,7 @@ class SelectionSettings(_Section):
 
 
 class RetrySettings(_Section):
-    """The repetitions of a failed step. Failed requests within a step are repeated separately."""
+    """The limits for repeating a failed step. Failed requests within a step are repeated separately."""
 
     steps: int = Field(2, ge=0, le=10, description="number of times a failed step is repeated")
     seconds: float = Field(
@@ -153,7 +153,7 @@ class RetrySettings(_Section):
 
 
 class LiveSettings(_Section):
-    """Polling of the candles of the current day."""
+    """The polling of the current day's candles."""
 
     enabled: bool = Field(False, description="poll the candles of the current day every minute")
 

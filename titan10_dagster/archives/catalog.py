@@ -89,7 +89,7 @@ def first_monday(month: date) -> datetime:
 
 
 def labels_of(day: date, offset: timedelta) -> list[date]:
-    """Return the labels of the daily files that together cover a UTC day.
+    """Return the labels of the daily files that are needed to cover a UTC day.
 
     `offset`: how long before 00:00 UTC the days of the archive begin. If the offset is not zero, a UTC day is in two
     files.
@@ -111,12 +111,12 @@ def monthly_labels(archive: Archive, unit: Unit) -> list[date]:
 
 
 def serves(archive: Archive, series: Series, cadence: Cadence) -> bool:
-    """Return whether the archive has files of this cadence (daily or monthly) for the timeframe of the series."""
+    """Return whether the archive has daily or monthly files (`cadence`) for the timeframe of the series."""
     return any(tree.cadence is cadence and series.timeframe.name in tree.timeframes for tree in archive.trees)
 
 
 def candidates(archive: Archive, series: Series, market: Market, label: date, cadence: Cadence) -> list[ArchiveFile]:
-    """Return the files that possibly contain the candles of the label, in the order in which they are tried."""
+    """Return the files that possibly contain the candles of the label. The files are tried in this order."""
     files = []
     for tree in archive.trees:
         if tree.cadence is cadence and series.timeframe.name in tree.timeframes:

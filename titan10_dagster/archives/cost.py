@@ -1,4 +1,4 @@
-"""Estimate which archive files are read to fetch units, and the cost. This module downloads nothing."""
+"""Estimate which archive files a fetch of units reads, and what the fetch costs. This module downloads nothing."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def read_cost(
     is_cached: Callable[[ArchiveFile], bool],
     speed: Speed | None = None,
 ) -> Cost:
-    """Return the cost of reading the units, under the assumption that all published files exist and are complete.
+    """Return the cost of reading the units. All published files are assumed to exist and to be complete.
 
     `now` (aware, UTC): a file counts as published if its expected time of publication is at or before `now`.
     `is_cached`: a function that returns whether a file is in the cache and needs no request.

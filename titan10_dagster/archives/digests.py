@@ -16,7 +16,7 @@ def parse_digest(content: bytes, name: str) -> str | None:
     """Return the digest in the content of a digest file, in lower case.
 
     Two forms are known: `<hex>  <file name>` and `<hex>` alone. The result is None if the content has another form, or
-    contains the name of another file than `name`.
+    if its file name is not `name`.
     """
     fields = content.decode("utf-8", "replace").split()
     if not fields or not re.fullmatch(r"[0-9a-fA-F]+", fields[0]) or len(fields[0]) not in _ALGORITHMS:
@@ -27,7 +27,7 @@ def parse_digest(content: bytes, name: str) -> str | None:
 
 
 def expected_digest(file: ArchiveFile, published: str | None, answer: Mapping[str, str]) -> tuple[str, str] | None:
-    """Return the algorithm and the digest that the content must have; None if the archive publishes no digest.
+    """Return the expected digest of the content, with its algorithm; None if the archive publishes no digest.
 
     `published`: the digest in the digest file; None if there is no digest file.
     `answer`: the headers of the HTTP response that contained the data file.

@@ -279,7 +279,7 @@ async def _verified(downloader: Downloader, file: ArchiveFile) -> tuple[bytes, S
 async def _with_digest(
     downloader: Downloader, file: ArchiveFile, headers: Mapping[str, str]
 ) -> tuple[bytes, Mapping[str, str], str | None]:
-    """Return the content of the file, the headers of the answer, and the published digest (None if there is no digest).
+    """Return the file's content, the headers of the answer, and the published digest (None if there is no digest).
 
     Raises:
         Unverified: the data file was downloaded, but its digest file cannot be read.

@@ -25,8 +25,8 @@ from titan10_dagster.candles.markets import Market
 from titan10_dagster.candles.timeframes import Timeframe
 from titan10_dagster.errors import MalformedFile
 
-# The usual columns of a CSV file without a header. They fit Kraken's OHLCVT files, and the first columns fit Binance's
-# kline files.
+# The usual columns of a CSV file without a header. All of these columns fit Kraken's OHLCVT files. The first columns
+# also fit Binance's kline files.
 USUAL_COLUMNS = (*NAMES, "")
 _PIECE = 16 << 20  # bytes of text that are parsed in one step
 _DAY_MS = 86_400_000
@@ -96,7 +96,7 @@ _OTHER_SPELLINGS = {"BTC": "XBT", "DOGE": "XDG"}
 
 
 def _names_of(market: Market) -> set[str]:
-    """Return the upper-case spellings of a market in file names.
+    """Return the upper-case names that file names use for a market.
 
     For Kraken's BTC/USD these are XXBTZUSD, XBTUSD and BTCUSD.
     """

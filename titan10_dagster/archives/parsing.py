@@ -140,7 +140,7 @@ def _padded(columns: Sequence[str], width: int) -> list[str]:
 
 
 def _table(text: bytes, names: Sequence[str], skip: int) -> tuple[pa.Table, int]:
-    """Return the six columns and the number of lines that do not have the right number of columns.
+    """Return the six columns, and the number of lines with a wrong number of columns.
 
     If all values are numbers, the columns have numbers. Otherwise the columns have text.
     """
@@ -197,7 +197,7 @@ def _times(column: pa.ChunkedArray) -> Floats:
 
 
 def _instant(text: str | None) -> float:
-    """Return the value of a number, or the milliseconds since 1970 of an ISO date and time.
+    """Return the value of a number. For an ISO date and time, return the milliseconds since 1970.
 
     A date and time without a time zone is taken as UTC. Other texts become NaN.
     """

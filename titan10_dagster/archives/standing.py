@@ -30,7 +30,7 @@ class Standing:
     """A record of an archive's answers in this run.
 
     blocked: the reason why no more files are requested; None as long as files are requested.
-    has_served: whether the archive gave at least one answer that shows a working archive.
+    has_served: whether at least one answer has shown that the archive works.
     """
 
     blocked: ArchiveBlocked | None = None
@@ -40,7 +40,7 @@ class Standing:
     _failed: int = 0
 
     def served(self) -> None:
-        """Count an answer that shows a working archive: a file, or the answer that the file does not exist."""
+        """Count an answer that shows that the archive works: a file, or the answer that a file does not exist."""
         self.has_served = True
         self._refused = 0
 

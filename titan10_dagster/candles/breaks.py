@@ -68,7 +68,7 @@ class Break:
 
 
 def ends_of(candles: Candles) -> Candles:
-    """Return the candles at both ends of a slice. They are needed to find breaks between neighbouring slices."""
+    """Return the first and the last candles of a slice. These are needed to find breaks between neighbouring slices."""
     count = len(candles)
     if count <= 2 * SAMPLE:
         return candles

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from titan10_dagster.candles.gaps import CONFIRMED_ABSENT, Reason
 
-# Reasons which mean that the exchange never made the candle. If all missing candles of a stretch have one of these
+# These reasons mean that the exchange never made the candle. If all missing candles of a stretch have one of these
 # reasons, the stretch is complete.
 NEVER_MADE = CONFIRMED_ABSENT | {Reason.PRE_LISTING, Reason.DELISTED}
 NEVER_FETCHED = "never_fetched"

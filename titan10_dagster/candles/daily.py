@@ -64,5 +64,5 @@ def _sum(fetched: list[tuple[FetchRecord, int]]) -> DayFetched:
 
 
 def is_beyond_horizon(record: FetchRecord) -> bool:
-    """Return whether the whole slice is before the retention horizon (older than what the exchange still serves)."""
+    """Return whether the whole slice is before the retention horizon, so that the exchange no longer serves it."""
     return record.horizon is not None and record.slice.end <= record.horizon

@@ -1,4 +1,4 @@
-"""Compare an exchange's closes with the median of all exchanges that trade the symbol.
+"""Compare the closes of an exchange with the median close of all exchanges that trade the symbol.
 
 Only equal symbols are compared, for example BTC/USDT with BTC/USDT but not with BTC/USD. Otherwise a dollar token that
 loses its peg would look like an error of the exchange. At least three exchanges are needed, because a difference
@@ -20,7 +20,7 @@ FEWEST_MINUTES = 30  # if fewer minutes were compared, the share is not meaningf
 class Distance:
     """The price deviation of one symbol on one UTC day.
 
-    compared: the number of minutes in which the exchange and enough other exchanges traded.
+    compared: the number of compared minutes, in which this exchange and enough other exchanges traded.
     deviating: the number of compared minutes in which the distance between close and median is above the limit.
     typical: the median of the distances, in basis points.
     largest: the largest distance, in basis points.
@@ -44,5 +44,5 @@ def comparable(distances: Iterable[Distance]) -> list[Distance]:
 
 
 def over_deviation_limit(distances: Iterable[Distance], most: float) -> list[Distance]:
-    """Return the distances with enough compared minutes and a share of deviating minutes above `most`."""
+    """Return the distances whose share of deviating minutes is above `most`, if enough minutes were compared."""
     return [distance for distance in comparable(distances) if distance.share > most]

@@ -203,7 +203,7 @@ def explain(times: Times, slice_: Slice, evidence: Evidence, previous: Sequence[
 
 
 def within(gaps: Sequence[Gap], slice_: Slice, reasons: Container[Reason] = frozenset(Reason)) -> Mask:
-    """Return a mask with one cell for each candle of the day. True: the candle is in a gap with one of `reasons`."""
+    """Return a mask of the day's candles. A candle is marked if it is in a gap with one of `reasons`."""
     mask = np.zeros(slice_.expected, np.bool_)
     for gap, cells in _places(gaps, slice_):
         if gap.reason in reasons:
@@ -212,7 +212,7 @@ def within(gaps: Sequence[Gap], slice_: Slice, reasons: Container[Reason] = froz
 
 
 def reclassified(gaps: Sequence[Gap], slice_: Slice, masks: Mapping[Reason, Mask]) -> list[Gap]:
-    """Return the gaps of a slice after a decision about its silences.
+    """Return the gaps of a slice with new reasons after a decision about its silences.
 
     `masks`: for each reason, the candles that get this reason. Each mask has one cell for each candle of the day, and
         the masks do not overlap.
@@ -231,7 +231,7 @@ def reclassified(gaps: Sequence[Gap], slice_: Slice, masks: Mapping[Reason, Mask
 def resumed(
     gaps: Sequence[Gap], slice_: Slice, traded: datetime, reasons: Container[Reason] = frozenset({Reason.DELISTED})
 ) -> list[Gap]:
-    """Return the gaps of a slice after it is known that the symbol traded at the instant `traded` (aware, UTC).
+    """Return the gaps of a slice with new reasons, because the symbol traded at the instant `traded` (aware, UTC).
 
     A symbol that traded later was not delisted before. Therefore missing candles before `traded` with one of `reasons`
     get the reason `unknown`, and the count of their observations starts again.
@@ -243,7 +243,7 @@ def resumed(
     return _gaps(within(gaps, slice_), slice_, replace(cells, reason=reason, observations=observations))
 
 
-_ENOUGH = 2  # number of observations after which the absence of a candle is final
+_ENOUGH = 2  # after this number of observations, the absence of a candle is final
 
 
 @dataclass(frozen=True, eq=False)

@@ -29,7 +29,7 @@ class Identity:
 
 @dataclass(frozen=True)
 class IdentityChange:
-    """The observation that a symbol now belongs to a different market than before. `seen_at`: aware, UTC."""
+    """The observation that a symbol belongs to a new market. `seen_at`: the time of the observation (aware, UTC)."""
 
     exchange: str
     symbol: str
@@ -90,7 +90,7 @@ def _plain(name: str) -> str:
 
 
 def _named(candidates: Iterable[Market], market_id: str) -> Market | None:
-    """Return the candidate with this id, or a candidate whose id is only spelled differently; None if there is none."""
+    """Return the candidate with this id, or a candidate with another spelling of this id; None if there is none."""
     alike = None
     for candidate in candidates:
         if candidate.market_id == market_id:
@@ -128,7 +128,7 @@ class Ambiguity:
 def choose(
     markets: Iterable[Market], known: Mapping[str, Identity], concerned: Iterable[str]
 ) -> tuple[list[Market], list[Ambiguity]]:
-    """Return one market for each symbol, and the ambiguities among the `concerned` symbols.
+    """Return one market for each symbol. Also return the ambiguities of those symbols that are in `concerned`.
 
     If a symbol belongs to several markets, the market of the stored candles is chosen. If no candles are stored, the
     first market is chosen.

@@ -16,7 +16,7 @@ class SliceInspected:
 
     valid, broken: the numbers of valid candles and broken rows.
     counts: for each candle rule, the number of rows that break the rule.
-    by_concern: for each concern (values or times), the number of rows that break at least one of its rules.
+    by_concern: for each concern (values or times), the number of rows that break at least one rule of the concern.
     shift: a row that is off the grid starts some time after a point of the timeframe's grid. `shift` is the most common
         of these times; None if all rows are on the grid.
     answered: whether the exchange answered for the whole slice.

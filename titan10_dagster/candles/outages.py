@@ -46,16 +46,16 @@ from titan10_dagster.candles.timeframes import Timeframe
 BUSY = 0.1  # a series is busy if at most this share of its candles is absent on its best days
 FEWEST = 2  # the minimum number of busy series in a shared silence
 NEIGHBOURS = 7  # the trading of a series is estimated from this many stored days before and after a day
-INTERRUPTED = 1.25  # a silence with a few candles in it must be longer by this factor
-LONGER = 3  # the own silence of a quiet series must be longer by this factor than any other silence
+INTERRUPTED = 1.25  # if a silence has a few candles in it, its minimum length is multiplied by this factor
+LONGER = 3  # the own silence of a quiet series must be more than this many times as long as any other silence
 NOT_LISTED_AFTER = timedelta(days=7)
 
-_AGAIN = 0.6  # after a minute without a candle, the probability that the next minute of a busy series has none either
+_AGAIN = 0.6  # if a busy series has no candle in a minute, the next minute has no candle either with this probability
 _PER_CANDLE = 4  # a candle within a silence counts as much as this many absent candles
 _MISTAKES_TOGETHER = 1e-3  # the accepted number of shared silences that are found by mistake, per exchange and day
 _MISTAKES_ALONE = 1e-6  # the accepted number of own silences that are found by mistake, per series and day
 _UNSEEN = 0.3  # this number is added to the number of absent candles, because a short sample proves little
-_NEVER = 10**9  # a number of candles that no silence reaches
+_NEVER = 10**9  # a number of candles that is larger than any silence
 
 Run = tuple[int, int]  # the first cell and the end cell (exclusive) of a run of absent candles
 
@@ -133,12 +133,14 @@ def absence_on_good_days(samples: Iterable[Sample]) -> float:
 
 
 def is_busy(absence: float) -> bool:
-    """Return whether a series with this share of absent candles is busy, so that its absences are evidence."""
+    """Return whether a series with this share of absent candles is busy. Absences of busy series are evidence."""
     return absence <= BUSY
 
 
 def longest_lull(absence: float, timeframe: Timeframe) -> int:
-    """Return the longest silence, in candles, that a lack of trades can explain at this share of absent candles.
+    """Return the length (in candles) of the longest silence that a lack of trades can explain.
+
+    `absence`: the share of absent candles of the series.
 
     Minutes without trades come in clusters, but the clusters last only minutes. If a busy series has no candle of five
     minutes or an hour, the next candle is hardly more likely to be absent.
@@ -181,7 +183,7 @@ def is_too_long(
 
 
 def interrupted(absent: Sequence[Run], timeframe: Timeframe) -> list[list[Run]]:
-    """Return the runs in groups. Between the runs of a group, only a few candles are stored. Each run is in one group.
+    """Divide the runs of absent candles into groups. Only a few candles are stored between the runs of a group.
 
     At least four of five candles are absent between each end of a group and each stored candle in the group. The groups
     are the maximal segments of a sequence that counts an absent candle as 1 and a stored candle as -4 (Ruzzo and Tompa,

@@ -1,4 +1,4 @@
-"""The provenance of candles: for each stretch of a series, the file from which its candles were read."""
+"""The provenance of candles: the file from which the candles of each stretch of a series were read."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def covered_stretches(record: FetchRecord, times: Times) -> list[tuple[datetime,
 
 
 def stretches_of(times: Times, timeframe: Timeframe) -> list[Window]:
-    """Return the stretches that are covered by candles without a gap. `times`: the starts of the candles, ascending."""
+    """Return the stretches in which no candle is missing. `times`: the starts of the present candles, ascending."""
     if not len(times):
         return []
     breaks = np.flatnonzero(np.diff(times) != np.timedelta64(timeframe.ms, "ms"))

@@ -130,7 +130,7 @@ def rate_of(comparisons: Sequence[Comparison], population: int) -> Rate:
 
 
 def draw(slices: Iterable[Slice], share: float, seed: int) -> list[Slice]:
-    """Return a random sample with this share of the slices, in sorted order. The number of slices is rounded up.
+    """Return a random sample of the slices, in sorted order. `share`: the share of the slices to draw, rounded up.
 
     All slices are drawn with the same probability. The same slices, share and seed always give the same sample.
     """
@@ -141,7 +141,7 @@ def draw(slices: Iterable[Slice], share: float, seed: int) -> list[Slice]:
 
 
 def wilson(share: float, observations: float) -> tuple[float, float]:
-    """Return Wilson's 95 % confidence interval for a share that was measured with independent observations.
+    """Return Wilson's 95 % confidence interval for a share. The share was measured with independent observations.
 
     If there are no observations, the interval is 0.0 to 1.0.
 

@@ -134,7 +134,7 @@ def names_of(concern: Concern) -> frozenset[str]:
 
 @dataclass(frozen=True, eq=False)
 class Broken:
-    """Candles that break rules, and for each candle the names of the rules that it breaks."""
+    """Candles that break rules, each with the names of the rules that it breaks."""
 
     candles: Candles = field(default_factory=Candles.empty)
     rules: tuple[tuple[str, ...], ...] = ()

@@ -119,7 +119,7 @@ def _per_row(values: Floats, hint: float) -> Scaled:
 
 
 def _try_powers(scaled: Scaled, values: Floats, rows: Rows, powers: Iterable[float], limit: float) -> Rows:
-    """Scale each row by the first power that fits the row, and return the rows that no power fits."""
+    """Scale each row by the first power that fits the row. Return the rows for which no power fits."""
     for power in powers:
         if not len(rows):
             break

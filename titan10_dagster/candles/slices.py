@@ -77,7 +77,7 @@ class SliceState(StrEnum):
 
     @property
     def rank(self) -> int:
-        """Return the position of the state in the list of the states above."""
+        """Return the position of the state in the list of all states. A later state has a higher position."""
         return list(SliceState).index(self)
 
 
@@ -136,7 +136,7 @@ def to_ms(instant: datetime) -> int:
 
 
 def from_ms(ms: int) -> datetime:
-    """Return the aware UTC datetime of a time in milliseconds since 1970. The result is exact: no float is used."""
+    """Convert milliseconds since 1970 to an aware UTC datetime. The result is exact, because no float is used."""
     return _EPOCH + timedelta(milliseconds=ms)
 
 
@@ -146,5 +146,5 @@ def to_datetime64(instant: datetime) -> np.datetime64:
 
 
 def from_datetime64(time: np.datetime64) -> datetime:
-    """Return the aware UTC datetime of a datetime64[ms], which has no time zone."""
+    """Convert a datetime64[ms], which has no time zone, to an aware UTC datetime."""
     return from_ms(int(time.astype(np.int64)))

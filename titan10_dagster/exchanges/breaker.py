@@ -58,7 +58,7 @@ REFUSAL = timedelta(minutes=10)  # the first pause after a refusal; later pauses
 
 
 class HealthStore(Protocol):
-    """The store of the states of all breakers. `apply` reads, changes and stores a state under one lock."""
+    """A store that has the state of every breaker. `apply` reads, changes and stores a state under one lock."""
 
     def load(self, exchange: str) -> Health: ...
 
@@ -68,7 +68,7 @@ class HealthStore(Protocol):
 
 
 class HealthSignal(Enum):
-    """What an error shows about the exchange as a whole.
+    """A conclusion about the whole exchange that follows from an error.
 
     NONE: nothing, because no request was made, or because this process stood still. The error is not recorded.
     NOTED: nothing, but the error is recorded as the last error.

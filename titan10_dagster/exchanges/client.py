@@ -60,7 +60,7 @@ async def _always() -> None:
 
 
 def requests_in_flight(spacing: float) -> int:
-    """Return how many simultaneous requests are needed for a pace of one request per `spacing` seconds."""
+    """Return how many simultaneous requests are needed to make one request every `spacing` seconds."""
     return min(2 + int(_ROUND_TRIP / spacing), MOST_CONCURRENT)
 
 
@@ -131,7 +131,7 @@ class ExchangeClient:
 
     @property
     def concurrency(self) -> int:
-        """Return the number of simultaneous requests that are needed to reach the pace despite slow answers."""
+        """Return how many requests must be in progress at the same time to reach the pace despite slow answers."""
         if self._share is None:
             return UNPACED_CONCURRENCY
         return requests_in_flight(self.pacer.spacing)

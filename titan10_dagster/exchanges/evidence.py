@@ -156,7 +156,7 @@ class Evidence:
         self.silence(start, first, request)
 
     def counted_back(self, request: PageRequest, rows: Times) -> None:
-        """Process an answer of an exchange that counts back from `until`, with as many rows as requested.
+        """Process an answer with as many rows as requested. The exchange counts back from `until`.
 
         The rows are the last rows before `until`.
         """
@@ -165,7 +165,7 @@ class Evidence:
             self.neighbours(rows)
 
     def edges(self, request: PageRequest, times: Times) -> None:
-        """Process an answer with one or two rows, if all rows are before or all rows are after the target."""
+        """Process an answer with one or two rows that are all before the target or all after the target."""
         start, end = request.target
         if times[0] >= end:
             self.possibly_empty(request, request.since, int(times[0]))
@@ -214,7 +214,7 @@ class Evidence:
 
 
 def without_strays(times: Times, until: int, jump: int) -> Times:
-    """Return the rows without isolated rows far after all other rows.
+    """Remove isolated rows that are far after all other rows, and return the rest.
 
     Such a row probably has a wrong time. It must not prove that years of candles do not exist.
 
@@ -227,7 +227,7 @@ def without_strays(times: Times, until: int, jump: int) -> Times:
 
 
 def without_first_strays(rows: Times, jump: int) -> Times:
-    """Return the rows without one or two isolated first rows.
+    """Remove one or two isolated first rows, and return the rest.
 
     The first rows are isolated if they are further than `jump` before the next row.
     """

@@ -116,7 +116,7 @@ def classify(
     symbol: str | None = None,
     now: datetime,
 ) -> FetchError:
-    """Return the exception of `titan10_dagster.errors` for `error`. Its message says what to do next.
+    """Return the exception of `titan10_dagster.errors` that matches `error`. Its message says what to do next.
 
     `status`, `headers`: the HTTP status and headers of the answer; None and empty if there was no answer.
     `now`: aware, UTC.
@@ -174,7 +174,7 @@ def _kind_of_status(status: int, error: Exception) -> FailureKind | None:
 
 
 def _retry_after(headers: Mapping[str, str], now: datetime) -> timedelta | None:
-    """Return the time from `now` that the header Retry-After requests; None if the header is absent or invalid."""
+    """Return the pause that the header Retry-After requests; None if the header is absent or invalid."""
     text = ""
     for name, value in headers.items():
         if name.lower() == "retry-after":

@@ -339,7 +339,7 @@ def _states(slices: Iterable[Slice], client: ExchangeClient, now: datetime) -> l
 
 
 def pages_ahead(series: int) -> int:
-    """Return the number of pages that each series can request beyond its first open candle.
+    """Return how many pages each series can request beyond the first open candle of the series.
 
     `series`: the number of series of the fetch.
     """

@@ -82,7 +82,7 @@ def is_rejection(error: FetchError | None) -> bool:
 
 @dataclass(frozen=True)
 class Beginning:
-    """The beginning of the candles of a series that an exchange serves.
+    """The time at which the served candles of a series begin, and the reason.
 
     how: the reason why there are no earlier candles.
     instant: the start of the first candle (aware, UTC); None if it is not known.
@@ -94,7 +94,7 @@ class Beginning:
 
 @dataclass(frozen=True)
 class End:
-    """The end of the candles of a series that an exchange serves.
+    """The time at which the served candles of a series end.
 
     `instant`: the end of the last candle (aware, UTC); None if the exchange serves no candles of the series.
     """
@@ -256,7 +256,9 @@ class _Search:
         return End(end) if self.now - end >= HALT else None
 
     async def _last_days(self) -> list[int] | None:
-        """Return the newest page of days with a candle (ms). The search goes from now into the past.
+        """Return the starts (ms) of days with a candle: the newest page of these days.
+
+        The search goes from now into the past.
 
         The list is empty if the series has no candle. The result is None if the answers prove nothing.
         """

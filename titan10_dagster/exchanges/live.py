@@ -40,7 +40,7 @@ _RECORD_WITHIN = 5.0  # seconds that a poll waits until the database has recorde
 
 @dataclass(frozen=True, eq=False)
 class LiveAnswer:
-    """The answer to the request of one plan.
+    """The exchange's answer to the request of one plan.
 
     candles: the candles in the plan's window that have ended, sorted by time. They were not checked against the candle
         rules yet.

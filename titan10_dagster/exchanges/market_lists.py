@@ -127,7 +127,7 @@ async def _parse_container(
 async def _parse_part(
     list_markets: ListMarkets, answer: Answer, key: str, container: Container, items: Sequence[tuple[Any, Any]]
 ) -> list[Any] | None:
-    """Let ccxt parse its answers again, with only the given items of one list. Return None if ccxt raises an error."""
+    """Let ccxt parse its answers again, but reduce one list to the given items. Return None if ccxt raises an error."""
     answer.replayed = {**answer.recorded, key: container.with_items(items)}
     try:
         return list(await list_markets())

@@ -30,7 +30,7 @@ async def _always() -> bool:
 
 
 class TooLate(Exception):
-    """The turn of a request would come after the deadline of the pacer."""
+    """An error: the pacer would release the request after its deadline."""
 
 
 def live_share(facts: Venue, symbols: int) -> float:
@@ -90,7 +90,7 @@ class Pacer:
 
     @property
     def spacing(self) -> float:
-        """Return the seconds between two requests at the full pace, for requests with the cost of the last request."""
+        """Return the seconds between two requests at the full pace. Each request costs as much as the last request."""
         return self._interval * self._cost
 
     async def wait(self, cost: float, may_go: Callable[[], Awaitable[bool]] = _always) -> Release:

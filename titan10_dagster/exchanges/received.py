@@ -187,7 +187,7 @@ def merged(parts: Sequence[Rows]) -> tuple[Rows, int]:
 
 
 def _with_untimed(rows: Rows, minutes: Iterable[int]) -> Rows:
-    """Return the rows, and a row without values for each of the given minutes (ms) that has no row.
+    """Add a row without values for each of the given minutes (ms) that has no row, and return all rows.
 
     A received row without a time proves that the exchange has a candle. Therefore its minute must not count as absent.
     """
@@ -201,7 +201,7 @@ def _with_untimed(rows: Rows, minutes: Iterable[int]) -> Rows:
 
 
 def without_repeats(rows: Rows) -> Rows:
-    """Return the rows without exact repetitions of an earlier row. `rows`: sorted by time."""
+    """Remove exact repetitions of earlier rows, and return the rest. `rows`: sorted by time."""
     if len(rows) < 2 or (np.diff(rows[:, 0]) > 0).all():
         return rows
     bits = np.ascontiguousarray(rows).view(np.int64)

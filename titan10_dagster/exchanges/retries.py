@@ -26,7 +26,7 @@ def exponential_jitter(failures: int) -> float:
 
 @dataclass(frozen=True)
 class RetryLimits:
-    """The maximum numbers of attempts at one request.
+    """The limits of the attempts at one request.
 
     attempts: the maximum number of attempts that end with a transient error.
     throttled: the maximum number of attempts that the exchange throttles.

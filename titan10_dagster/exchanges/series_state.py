@@ -158,7 +158,7 @@ class Bounds:
 
 
 class SeriesState:
-    """One series of a fetch: its survey, its bounds, and the rows of the slices that have not landed yet.
+    """The state of one series: its survey, its bounds, and the rows of the slices that have not landed yet.
 
     waiting: the slices that have not landed, each with its start and end (ms).
     """
@@ -227,7 +227,7 @@ class SeriesState:
             raise _malformed(self.series, reply.request, error) from error
 
     def take_refusal(self, reply: Reply) -> bool:
-        """Process an error that possibly means only that the page begins before the listing.
+        """Process an error whose only cause is possibly that the page begins before the listing.
 
         Return whether the error is such an error. If so, the candles of the page stay open. If no known bound explains
         the error yet, the error is kept in `bounds.refusal`.

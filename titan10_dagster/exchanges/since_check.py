@@ -105,7 +105,7 @@ class SinceCheck:
         return planner.request(since, limit, (start, start + planner.step), Purpose.SINCE)
 
     def learn(self, rows: Times, requested_at: int) -> CheckResult | None:
-        """Return the result of the check. If its answer proves nothing, return None; the page is requested again."""
+        """Return the result of the check. If the answer proves nothing, return None (the page is requested again)."""
         doubt, self.suspicion = self.suspicion, None
         if doubt is None or not len(rows):
             return None

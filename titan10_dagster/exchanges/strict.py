@@ -89,7 +89,7 @@ class Answer:
 
     @property
     def staleness(self) -> timedelta:
-        """Return how much older the date of the answer is than the request. A difference up to two seconds is zero.
+        """Return how much earlier the date of the answer is than the request. Up to two seconds count as zero.
 
         A value above zero means that this machine's clock is ahead, or that the answer comes from a cache.
         """
@@ -105,7 +105,7 @@ current_answer: ContextVar[Answer | None] = ContextVar("answer", default=None)
 
 @dataclass
 class Counters:
-    """The work of a client so far.
+    """The counts and times of a client's work so far.
 
     request_seconds: the sum of the times of all requests. Requests at the same time are added up too.
     parse_seconds: the CPU time for parsing.
@@ -263,7 +263,7 @@ def _present_answer() -> Answer:
 
 
 def _request_key(url: str, method: str, body: Any) -> str:
-    """Return a key that is the same if a task makes the same request again.
+    """Return a key of a request. If a task makes the same request again, its key is the same.
 
     Some classes add the current time to a request, so times are removed.
     """

@@ -37,7 +37,7 @@ class NoProgress(Exception):
 
 
 class Survey:
-    """The known and the open candles of one series in the given windows.
+    """A record of the known and the open candles of one series in the given windows.
 
     step: the timeframe in ms.
     page_size: the maximum number of candles in a page.
@@ -232,7 +232,7 @@ class Survey:
 
 
 def _are_last_rows(evidence: Evidence, request: PageRequest, rows: Times) -> bool:
-    """Return whether rows before `since` are possibly the last rows of a closed market.
+    """Return whether the rows before `since` are possibly the last rows of a market that is closed now.
 
     Some exchanges that serve only their newest candles return these candles for any `since`. If no answer had a row at
     `since` or later, the market has no candles from `since` on.

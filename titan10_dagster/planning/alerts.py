@@ -62,7 +62,7 @@ DELAYS: Mapping[Kind, timedelta] = {
 }
 
 
-# Problems that a blocked exchange causes.
+# The kinds of problems that a blocked exchange can cause.
 _EXPLAINED_BY_BREAKER = (Kind.GAPS, Kind.LIVE, Kind.SETTLEMENT, Kind.UNFINISHED)
 
 Key = tuple[Kind, str]  # the kind of the problem, and the exchange
@@ -83,7 +83,7 @@ class Condition:
 
 @dataclass(frozen=True)
 class Alert:
-    """A problem with its history since the first check that found it. Instants are aware and UTC.
+    """A problem, with its history since the check that first found it. Instants are aware and UTC.
 
     Attributes:
         since: the time of the first check that found the problem.
@@ -108,7 +108,7 @@ class Alert:
 
     @property
     def is_due(self) -> bool:
-        """Return whether the problem has lasted long enough, so that a message is sent."""
+        """Return whether the problem has lasted long enough for a message."""
         return self.last_seen - self.since >= DELAYS[self.kind]
 
 
@@ -128,7 +128,7 @@ class AlertPlan:
 
 
 def plan_alerts(conditions: Iterable[Condition], open_: Sequence[Alert], now: datetime) -> AlertPlan:
-    """Return which alerts to store, to delete and to send.
+    """Return the alerts to store, the alerts to delete, and the alerts for which messages are due.
 
     If a delivery fails, it is repeated at the next check, because `pending_addresses` still returns the address.
 
@@ -218,7 +218,7 @@ def _observed(condition: Condition, known: Alert | None, now: datetime) -> Alert
 
 
 def _starts_again(known: Alert, now: datetime) -> bool:
-    """Return whether a problem that a check finds again counts as a new problem."""
+    """Return whether a known problem counts as a new problem if a check finds it now."""
     if known.notified_over:
         return True  # a message reported the end of the former problem
     return not known.notified and now - known.last_seen > INTERRUPTED
@@ -236,8 +236,8 @@ def _not_observed(alert: Alert, now: datetime) -> Alert:
 def breaker_condition(health: Health, now: datetime, limit: timedelta) -> Condition | None:
     """Return a condition if the exchange has been blocked for at least `limit`.
 
-    The time after the end of the current pause does not count. After the pause the exchange possibly works again, but
-    no test request has been made yet.
+    The time after the end of the current pause does not count. In this time, the exchange possibly works again, but no
+    test request has been made yet.
     """
     if health.state is BreakerState.CLOSED or health.shut_since is None:
         return None

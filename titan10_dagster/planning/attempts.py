@@ -1,7 +1,7 @@
-"""Decide when to request days again that earlier runs did not complete.
+"""Decide when to repeat the requests for days that earlier runs did not complete.
 
-A pause is as long as the time between the first and the last attempt, so pauses double. No counter of attempts is
-needed.
+After an attempt, the pause is as long as the time from the first attempt to this attempt. Therefore pauses double. No
+counter of attempts is needed.
 """
 
 from __future__ import annotations

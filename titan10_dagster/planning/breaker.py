@@ -98,7 +98,7 @@ def may_request(health: Health, now: datetime) -> Decision:
 
 
 def ask(health: Health, now: datetime, lease: timedelta) -> tuple[Decision, Health]:
-    """Return the decision about a request, and the Health to store.
+    """Return the decision about a request, and the new Health, which the caller must store.
 
     If the decision is PROBE, the stored Health gives the probe to the caller for the time `lease`.
     """
@@ -173,7 +173,7 @@ def after_rest(health: Health, now: datetime, until: datetime, reason: str) -> H
 def after_throttling(
     health: Health, requested_at: datetime, now: datetime, reason: str, rest: timedelta = timedelta(0)
 ) -> Health:
-    """Return the Health with a slower pace after the exchange throttled the request that was sent at `requested_at`.
+    """Return the Health with a slower pace after a throttled request. `requested_at`: the time of this request.
 
     `rest`: a time without requests that the exchange requested.
     """

@@ -169,7 +169,7 @@ def forecast_runs(
 
 
 def seconds_at_pace(requests: int, spacing: float, pace: Pace, now: datetime) -> float:
-    """Return the time that a number of requests takes, in seconds.
+    """Return the time in seconds that the given number of requests takes.
 
     `spacing`: the seconds between two requests at the full pace.
     `pace`: the current pace. If it is reduced, it returns to the full pace during the requests (see `planning.pace`).

@@ -39,7 +39,7 @@ _GAPS_CHECKED_FOR = timedelta(days=30)
 
 @dataclass(frozen=True)
 class CheckedLater:
-    """A settled slice with gaps for which the exchange possibly publishes candles late. Instants are aware and UTC.
+    """A settled slice with gaps. Possibly the exchange publishes the missing candles late. Instants are aware and UTC.
 
     Attributes:
         observations: the smallest number of observations of the gaps.

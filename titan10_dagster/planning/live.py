@@ -21,7 +21,7 @@ _DAY = timedelta(days=1)
 
 @dataclass(frozen=True)
 class Polled:
-    """The facts about a slice in the ledger that polling needs. `until`: the end of the polled part (aware, UTC)."""
+    """A slice's facts in the ledger that polling needs. `until`: the end of the polled part (aware, UTC)."""
 
     state: SliceState
     until: datetime
@@ -91,7 +91,7 @@ def plan_poll(
 
 
 def seconds_to_ask(now: datetime) -> float:
-    """Return how many seconds a poll that starts at `now` has to send requests.
+    """Return the time in seconds in which a poll may send requests. `now`: the start of the poll.
 
     The answers must arrive and be written before the poll of the next minute starts. A poll that starts late has at
     least ten seconds.

@@ -112,7 +112,7 @@ class FailedRequest:
 
 
 def with_failed_requests(missing: Missing, failed: Iterable[FailedRequest]) -> Missing:
-    """Return the missing days, with the days of failed runs classified as holes and not as history.
+    """Return the missing days. The days of failed runs are classified as holes and not as history.
 
     If a run dies before it stores anything, its days have no ledger rows. Then the oldest days of a series look like
     history that was never requested. But these days were requested, and possibly their files are already in the landing
@@ -156,7 +156,7 @@ def _days_by_symbols(missing: MissingDays, requests: Sequence[FailedRequest]) ->
 
 
 def _runs(stretch: Stretch, symbols: Mapping[date, frozenset[str]]) -> Iterator[tuple[frozenset[str], Stretch]]:
-    """Split the stretch into parts whose days have the same symbols, and yield the symbols and days of each part."""
+    """Split the stretch into parts in which all days have the same symbols. Yield each part's symbols and days."""
     none: frozenset[str] = frozenset()
     first = stretch.first
     for day in stretch:
@@ -167,7 +167,7 @@ def _runs(stretch: Stretch, symbols: Mapping[date, frozenset[str]]) -> Iterator[
 
 
 def _part(missing: MissingDays, stretch: Stretch, symbols: frozenset[str]) -> MissingDays:
-    """Return the part of the missing days that has only the given days and symbols."""
+    """Return the missing days, reduced to the given days and symbols."""
     ordered = tuple(symbol for symbol in missing.symbols if symbol in symbols)
     return MissingDays(missing.exchange, missing.timeframe, ordered, stretch)
 
@@ -197,7 +197,7 @@ def is_hole(stretch: Stretch, known: KnownDays) -> bool:
 
 
 def around(day: date, days: Collection[date], most: int) -> Stretch:
-    """Return a stretch of at most `most` consecutive days of `days` that contains `day`.
+    """Return a stretch that contains `day` and has at most `most` days. All of its other days are in `days`.
 
     The stretch grows first towards earlier days, then towards later days.
     """

@@ -30,7 +30,7 @@ class Quota:
 
     @property
     def spacing(self) -> float:
-        """Return the seconds between two requests if requests at an even pace use the whole quota."""
+        """Return the seconds between two requests at an even pace that uses the whole quota."""
         return self.seconds / self.requests
 
     def share(self, share: float) -> float:
@@ -51,7 +51,7 @@ class Release:
 
 
 class Usage:
-    """The requests of one client that possibly count towards the exchange's quota at the moment.
+    """The requests of one client that possibly count towards the exchange's quota now.
 
     All times are seconds of a monotonic clock, and each call must not be earlier than the call before.
 

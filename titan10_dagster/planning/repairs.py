@@ -61,7 +61,7 @@ class OpenSlice:
 
     @property
     def checked_at(self) -> datetime:
-        """Return the time of the last fetch, but for a live slice at most the end of its day.
+        """Return the time of the last fetch. For a live slice, return the end of its day if this is earlier.
 
         Polls of a live slice can continue after the end of its day. They do not delay the repair of the slice.
         """
@@ -223,7 +223,7 @@ def _of_holes(
 def _of_later_checks(
     later: Iterable[CheckedLater], exchanges: Mapping[str, Repairable], known: Attempts, now: datetime
 ) -> Iterator[_Candidate]:
-    """Yield the slices whose check for late candles is due. Slices whose check is not due do not count as waiting."""
+    """Yield the slices whose check for late candles is due. All other slices do not count as waiting."""
     for checked in later:
         series, day = checked.slice.series, checked.slice.day
         if series.exchange not in exchanges:
@@ -240,7 +240,7 @@ def _of_later_checks(
 
 
 def _of_day(hole: MissingDays, day: date, exchange: Repairable, known: Attempts, now: datetime) -> Iterator[_Candidate]:
-    """Yield two candidates for a missing day: one with the symbols that are due, and one with the symbols that wait."""
+    """Yield two candidates for a missing day: the first with the due symbols, the second with the waiting symbols."""
     end = midnight(day) + _DAY
     rank = _rank(end, _served_for(end, hole.timeframe, exchange.depth, now), now)
     yields = exchange.under_way and rank[0] != _EXPIRING

@@ -71,7 +71,7 @@ def plan_fetch(
 
 
 def _can_resume(record: FetchRecord | None, first_fetch: datetime | None) -> bool:
-    """Return whether the run can use the file of a slice in the landing zone and does not have to fetch the slice.
+    """Return whether the run can use a slice's file in the landing zone, so that no fetch is needed.
 
     Args:
         record: the fetch record in the file; None if the slice has no file.

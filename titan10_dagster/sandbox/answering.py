@@ -202,7 +202,7 @@ def _of_stage(faults: list[Fault], stage: Stage) -> list[Fault]:
 
 
 def _altered(request: CandleRequest, fault: Fault, venue: SandboxVenue, now: int) -> tuple[CandleRequest, int]:
-    """Return the request as an exchange with this fault understands it, and the time of the answer in epoch ms."""
+    """Return the request as an exchange with this fault understands it, and the answer's time in epoch ms."""
     step = request.seconds * 1_000
     match fault.kind.name:
         case "page_third":

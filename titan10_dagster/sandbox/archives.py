@@ -4,7 +4,7 @@ Each exchange has a `Shelf`: the paths of its files, the format of their rows an
 The table of shelves (`SHELVES`) was written from the same public facts as the client's archive records, but separately.
 If the table or the records have a mistake, a test fails.
 
-A defect is a fault of a file that a test can switch on. `DEFECTS` lists all defects. Each defect was seen in a real
+A defect is a fault of a file. A test can switch it on. `DEFECTS` lists all defects. Each defect was seen in a real
 archive, or is an attack.
 """
 

@@ -19,7 +19,7 @@ class Rescaling(NamedTuple):
 
 
 class Shift(NamedTuple):
-    """A delay of `ms` milliseconds for the start of all candles in [start, end)."""
+    """A shift by `ms` milliseconds: all candles in [start, end) start this much later."""
 
     start: int
     end: int

@@ -1,4 +1,4 @@
-"""Rate limits: they count a client's usage, refuse requests above a limit, and ban the client's address.
+"""Rate limits. They count the usage of a client, refuse requests above a limit, and ban the client's address.
 
 Usage is counted even if limits are not enforced, so that a test can check a client's pace afterwards. By default limits
 use the real time. They never use the sandbox's own clock.

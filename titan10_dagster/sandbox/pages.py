@@ -66,7 +66,7 @@ class BlockCache:
 
 
 class Cut(NamedTuple):
-    """The rows at the positions [first, last) of one day."""
+    """The rows of one day at the positions [first, last)."""
 
     day: int
     first: int
@@ -107,7 +107,7 @@ class PageCutter:
         self.cache = cache
 
     def select(self, series: ServedSeries, request: CandleRequest, now_ms: int) -> Selection:
-        """Return the selection of rows with which the exchange answers the request at `now_ms`."""
+        """Return the rows that the exchange sends as the answer to the request at `now_ms`."""
         running = self.venue.candle_start(now_ms, request.seconds)
         start, end = self._bounds(series, request, running)
         forming = None

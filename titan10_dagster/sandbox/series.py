@@ -109,7 +109,7 @@ class ServedSeries:
         return self.source.last_ms
 
     def become(self, instrument: Instrument) -> None:
-        """Replace the instrument, for example by one with another name or other periods of trading.
+        """Replace the instrument, for example by an instrument with another name or with other periods of trading.
 
         A replay keeps its candles.
         """

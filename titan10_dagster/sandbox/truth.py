@@ -81,7 +81,7 @@ def at_timeframe(minutes: Callable[[int], RawCandles], day: int, seconds: int, e
 
 
 def scales(traded: Instrument) -> Floats:
-    """Return the divisors that turn the five whole numbers of a candle into prices and a volume."""
+    """Return five divisors. They turn the five whole numbers of a candle into prices and a volume."""
     return np.array([10.0**traded.price_decimals] * 4 + [10.0**traded.volume_decimals])
 
 

@@ -68,7 +68,7 @@ def error_code(name: str, *codes: int, kind: FailureKind) -> ErrorPhrase:
 
 
 def code_pattern(name: str, *codes: int) -> str:
-    """Return a regular expression that matches the JSON field `name` with one of these codes as its value."""
+    """Return a regular expression. It matches the JSON field `name` if the field's value is one of these codes."""
     alternatives = "|".join(map(str, codes))
     return rf'"{name}":\s*"?({alternatives})"?\s*[,}}]'
 
@@ -111,7 +111,7 @@ class Wire:
 
 @dataclass(frozen=True)
 class RecentPages:
-    """The size of pages with recent candles.
+    """The page size that an exchange uses for recent candles.
 
     size: the maximum number of candles that one request returns.
     age: the page size applies if all requested candles are younger than this.

@@ -17,8 +17,8 @@ from titan10_dagster.sandbox.venues.instrument import Instrument
 MINUTE, HOUR, DAY = 60, 3_600, 86_400
 PathKind = Literal["candles", "markets", "other"]
 Texts = Sequence[list[str]]  # five columns of decimal strings: open, high, low, close, volume
-# Impossible prices that mark missing values. They are sent as JSON's null, or as an empty text. If the format has no
-# quotes, both are sent as null.
+# Two impossible prices mark missing values. One is sent as JSON's null, the other as an empty text. If the format has
+# no quotes, both are sent as null.
 NULL, EMPTY = "1.5e-301", "2.5e-301"
 
 
@@ -72,7 +72,7 @@ class CandleRequest:
     limit: int
     start: int | None = None
     end: int | None = None
-    keep: Literal["oldest", "newest"] = "oldest"  # which rows to return if more than `limit` are in range
+    keep: Literal["oldest", "newest"] = "oldest"  # the rows to return if more than `limit` rows are in range
     unfinished: bool = True  # whether the answer includes the unfinished candle
 
 
