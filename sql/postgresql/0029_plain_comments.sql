@@ -36,7 +36,8 @@ COMMENT ON COLUMN consensus.median_close IS
     'Median of the closes of all markets. If the number of markets is even, the mean of the two middle closes.';
 COMMENT ON COLUMN consensus.volume IS 'Sum of the volumes of all markets, in the base currency.';
 COMMENT ON COLUMN consensus.exchanges IS
-    'Number of exchanges that traded. An exchange that trades BTC/USD and BTC/USDT counts once, but both closes count.';
+    'Number of exchanges that traded. For the quote USD*, an exchange that trades BTC/USD and BTC/USDT counts once '
+    'here, but both closes are used for the median, the weighted close and the spread.';
 COMMENT ON COLUMN consensus.spread_bp IS 'Highest close minus lowest close, in basis points of the median.';
 
 COMMENT ON VIEW coverage IS
@@ -83,7 +84,7 @@ COMMENT ON COLUMN exchange_health.last_error IS
     'The last error of any kind. It is not important whether the error counts as a failure for the breaker.';
 COMMENT ON COLUMN exchange_health.last_error_at IS 'Time of the last error.';
 COMMENT ON COLUMN exchange_health.shut_since IS
-    'Time at which the breaker was last closed. NULL: the breaker is closed now.';
+    'Time at which the breaker left the state closed. NULL: the breaker is closed now.';
 
 COMMENT ON COLUMN exchange_probes.probed_at IS 'Start of the probe.';
 COMMENT ON COLUMN exchange_probes.requests IS 'Number of requests of the probe.';
@@ -182,7 +183,8 @@ COMMENT ON COLUMN quarantine.first_seen IS 'Time of the first fetch that brought
 COMMENT ON COLUMN quarantine.last_seen IS 'Time of the last fetch that brought the row.';
 COMMENT ON COLUMN quarantine.count IS 'Number of fetches that brought the row.';
 COMMENT ON COLUMN quarantine.resolved_at IS
-    'Time of the fetch after which a valid candle was stored at the time of the row. NULL: no valid candle is stored.';
+    'Time of the fetch after which a valid candle with the same time as this row was stored. NULL: no such candle is '
+    'stored.';
 
 COMMENT ON TABLE restatements IS
     'Candles that an exchange sent again with other values. The table candles has the new values.';

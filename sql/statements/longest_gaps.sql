@@ -1,4 +1,4 @@
--- The number of candles of the longest gap with one of the given reasons, for each series and UTC day. LATERAL reads
+-- For each series and UTC day: the length in candles of the longest gap with one of the given reasons. LATERAL reads
 -- each series through the primary key.
 SELECT series.symbol, found.day, found.candles
 FROM series

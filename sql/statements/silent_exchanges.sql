@@ -1,5 +1,5 @@
--- The exchanges and timeframes with possible silences on the days from :first to :last. They have candles that were
--- absent from two complete answers, or recorded silences.
+-- The exchanges and timeframes with possible silences on the days from :first to :last. These exchanges have recorded
+-- silences, or candles that two complete answers did not contain.
 SELECT lines.exchange, lines.timeframe
 FROM (SELECT DISTINCT exchange, timeframe FROM series) AS lines
 WHERE EXISTS (

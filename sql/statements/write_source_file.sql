@@ -1,5 +1,5 @@
--- If a known file is read again, it keeps the time of its first reading. The time of the last check, the ETag and the
--- modification time are those of the latest reading. The other columns do not change.
+-- If a known file is read again, the time of its first reading stays. The time of the last check, the ETag and the
+-- modification time come from the latest reading. The other columns do not change.
 INSERT INTO source_files AS known
     (exchange, url, size, digest, published_digest, checked_against, etag, last_modified, read_at, checked_at)
 VALUES (

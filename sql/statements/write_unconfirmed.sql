@@ -1,5 +1,5 @@
--- Stores the changes of markets that must be confirmed by a second market list. Changes that are not in the parameters
--- do not wait any more and are cleared.
+-- Stores the changes of markets that must be confirmed by a second market list. Waiting changes that are not in the
+-- parameters are cleared.
 UPDATE markets SET unconfirmed = held.change, unconfirmed_since = held.since
 FROM (
     SELECT known.symbol, waiting.change, waiting.since

@@ -38,8 +38,8 @@ def assets_of_active_backfills(instance: DagsterInstance) -> set[dg.AssetKey]:
 def assets_under_way(url: str) -> set[dg.AssetKey]:
     """Return the assets of all unfinished backfills and runs in Dagster's tables at `url`.
 
-    No instance is opened, because that would create missing tables. Without tables, or without an answer of the
-    database, the result is empty: a code location must load at any time, and soon.
+    No instance is opened, because that would create missing tables. If there are no tables, or the database does not
+    answer, the result is empty. The reason is that a code location must load quickly at any time.
     """
     try:
         connect(url).close()  # Dagster's storage would repeat this for two minutes

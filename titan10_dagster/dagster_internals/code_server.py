@@ -53,7 +53,8 @@ class RunProcess(ForkServerProcess):
     """The process of a run, which is a copy of the template process.
 
     If the template process ends, this process is killed too. The template process reports the end of a run to the code
-    server. Without it, Dagster would treat a run that still executes as dead, and would start this run a second time.
+    server. Without the template process, Dagster would treat a run that still executes as dead, and would start this
+    run a second time.
     """
 
     def run(self) -> None:
@@ -93,9 +94,9 @@ def main() -> None:
 
 
 def fail_lost_starts(instance: DagsterInstance, socket: str, began: datetime) -> list[str]:
-    """Mark the runs as failed that a code server on this socket was starting before `began`. Return their ids.
+    """If a code server on this socket was starting runs before `began`, mark these runs as failed. Return their ids.
 
-    If such a run does start later, it finds that it is marked as failed, and ends.
+    If such a run starts later after all, it finds that it is marked as failed, and ends.
     """
     lost = []
     starting = RunsFilter(statuses=[DagsterRunStatus.STARTING], updated_before=began)
@@ -107,7 +108,7 @@ def fail_lost_starts(instance: DagsterInstance, socket: str, began: datetime) ->
 
 
 def _clean_up_after_last_server(socket: str, began: datetime) -> None:
-    """Mark the runs as failed that the last code server on this socket was starting.
+    """If the last code server on this socket was still starting runs, mark these runs as failed.
 
     This runs in a thread, because the storage waits if the database does not answer yet. A Dagster instance creates
     missing tables, and another process may be creating these tables at this moment. Therefore an instance is opened

@@ -25,12 +25,12 @@ _KEYS = 60  # longer lists of keys are not shown
 
 
 def fault_of_instance(file: Path) -> str:
-    """Return what is wrong with a dagster.yaml; "" if Dagster can use it. Classes that it names are imported."""
+    """Return the mistake in a dagster.yaml, or "" if there is none. Classes in the file are imported."""
     return _fault(file, lambda _: _load_instance(file))
 
 
 def fault_of_workspace(file: Path) -> str:
-    """Return what is wrong with a workspace.yaml; "" if Dagster can read it. The code that it names is not loaded."""
+    """Return the mistake in a workspace.yaml, or "" if there is none. The code locations are not loaded."""
     return _fault(file, lambda content: ensure_workspace_config(content, str(file)))
 
 
@@ -51,7 +51,7 @@ def _fault(file: Path, check: Callable[[Mapping[str, object]], object]) -> str:
 
 
 def _load_instance(file: Path) -> None:
-    """Do what Dagster does when it opens the instance, except for the creation of its objects."""
+    """Check the file as Dagster does when it opens the instance, but do not create the instance."""
     reference = InstanceRef.from_dir(str(file.parent), config_filename=file.name)
     for value in reference._asdict().values():
         if isinstance(value, ConfigurableClassData):
@@ -66,7 +66,10 @@ def _check_class(data: ConfigurableClassData) -> None:
 
 
 def _sentence(message: str) -> str:
-    """Return Dagster's message, with a suggestion in place of the description of all that is possible."""
+    """Return Dagster's message in one sentence.
+
+    The message lists all possible keys. If a key is misspelled, the most similar key replaces this list.
+    """
     stated, _, expected = message.partition(" Expected: ")
     stated = stated.rstrip(".").replace("Received unexpected config entry", "there is no key")
     misspelled = _NAME.search(message)

@@ -32,8 +32,8 @@ def dagster_url(database_url: str) -> str:
 def ensure_dagster_schema(database_url: str) -> None:
     """Create the schema `dagster` if it does not exist. Several processes can call this at the same time.
 
-    The schema's comment names the schema of the candles, because two installations in one database would otherwise
-    share Dagster's tables: each daemon would start the runs of both.
+    The comment of the schema `dagster` contains the name of the schema of the candles. Without the comment, two
+    installations in one database would share Dagster's tables, and each daemon would start the runs of both.
 
     Raises:
         DatabaseUnavailable: the database cannot be reached.
@@ -54,7 +54,11 @@ def ensure_dagster_schema(database_url: str) -> None:
 
 
 def other_installation(cursor: psycopg2.extensions.cursor) -> str | None:
-    """Return the schema of the candles to which the schema `dagster` belongs, if it is not ours. Changes nothing."""
+    """Return the schema of the other installation to which the schema `dagster` belongs, or None if it belongs to ours.
+
+    The comment of the schema `dagster` contains the name of the installation's schema with the candles. Without such a
+    comment, return None. Nothing is changed.
+    """
     cursor.execute("SELECT obj_description(to_regnamespace(%s), 'pg_namespace'), current_schema()", (DAGSTER_SCHEMA,))
     comment, ours = cursor.fetchone() or (None, None)
     if ours is None or comment is None or not comment.startswith(_COMMENT):

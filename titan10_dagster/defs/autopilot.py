@@ -53,7 +53,7 @@ def autopilot_sensor(exchanges: tuple[str, ...], *, enabled: bool) -> dg.SensorD
 
 
 def plan_of(titan10: IngestContext, instance: DagsterInstance) -> HistoryPlan:
-    """Return the plan for the history to fetch now, from the ledger, the breakers, and queued and running runs.
+    """Plan which history to fetch now, based on the ledger, the breakers, and the queued and running runs.
 
     If an archive is configured, days that REST no longer serves count as missing history again.
     """

@@ -1,11 +1,12 @@
 """Exchanges that were removed from titan10.toml, or switched off there, while their days were requested.
 
 A backfill of the UI may include several exchanges. If assets that it includes no longer exist, Dagster fails the whole
-backfill. Therefore a removed exchange keeps its assets as long as an unfinished backfill or run includes them. Their
-steps fail with one sentence, and the days of the other exchanges go on. At the next load after that, they are gone.
+backfill. Therefore a removed exchange keeps its assets as long as an unfinished backfill or run includes them. The
+steps of these assets fail with one sentence, and the days of the other exchanges are still fetched. When the backfill
+or run has finished, the next load does not create the assets any more.
 """
 
-# No `from __future__ import annotations`: Dagster reads the annotations of configs as they stand.
+# `from __future__ import annotations` must not be used here: Dagster reads the annotations of configs.
 
 import os
 from collections.abc import Collection
@@ -24,9 +25,10 @@ _DAYS_PER_RUN = 100_000
 
 
 def former_exchanges(enabled: Collection[str]) -> tuple[str, ...]:
-    """Return the exchanges of unfinished backfills and runs that are not `enabled`.
+    """Return the exchanges that are not `enabled` but are part of an unfinished backfill or run.
 
-    Without a database of Dagster, as in Dagster's own tools, there are none. The same applies while it does not answer.
+    The result is empty if no database of Dagster is set, as in Dagster's own tools, and while the database does not
+    answer.
     """
     url = os.environ.get(URL_VARIABLE)
     if not url:
@@ -36,7 +38,10 @@ def former_exchanges(enabled: Collection[str]) -> tuple[str, ...]:
 
 
 def former_assets(name: str, number: int, partitions: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinition]:
-    """Return assets with the keys of `exchange_assets` whose steps fail with a sentence. `number` differs for each."""
+    """Return assets with the same keys as `exchange_assets`. The steps of these assets fail with one sentence.
+
+    `number`: a number that differs for each former exchange.
+    """
     description = f"{name} was removed from titan10.toml or switched off. These assets exist until its runs have ended."
     policy = dg.BackfillPolicy.multi_run(max_partitions_per_run=_DAYS_PER_RUN + number)
 

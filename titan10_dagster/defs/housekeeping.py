@@ -1,4 +1,5 @@
-"""The nightly housekeeping. It deletes old runs of polling and maintenance, and landed files with stored candles.
+"""The nightly housekeeping. It deletes old runs of polling and maintenance, and landed files whose candles are stored
+in the database.
 
 Only runs of the jobs in `FREQUENT` are deleted, because these jobs do not materialize partitions. The UI shows a
 partition as materialized only as long as the event of its run exists. Therefore the runs of backfills, settlements and
@@ -59,9 +60,9 @@ def housekeeping_asset() -> dg.AssetsDefinition:
         group_name="system",
         owners=OWNERS,
         kinds={"python"},
-        description=f"Deletes old runs of {', '.join(FREQUENT)} with their events, old step logs, landed files with "
-        "stored candles, old evidence, and archive files that were not used for a long time. Runs that materialized "
-        "partitions are kept.",
+        description=f"Deletes old runs of {', '.join(FREQUENT)} with their events, old step logs, landed files whose "
+        "candles are stored in the database, old evidence, and archive files that were not used for a long time. Runs "
+        "that materialized partitions are kept.",
     )
     def housekeeping(
         context: dg.AssetExecutionContext, titan10: dg.ResourceParam[IngestContext]
@@ -99,7 +100,8 @@ def housekeeping_schedule() -> dg.ScheduleDefinition:
         at=HOUSEKEEPING_AT,
         name="keep_house",
         job=JOB,
-        description="Deletes old runs of polling and maintenance, and landed files with stored candles.",
+        description="Deletes old runs of polling and maintenance, and landed files whose candles are stored in the "
+        "database.",
     )
 
 

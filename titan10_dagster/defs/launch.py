@@ -37,7 +37,7 @@ class Backfill:
 
     Attributes:
         failed: the days of failed runs.
-        incomplete: the days of successful runs with a symbol that failed or is not settled.
+        incomplete: the days of successful runs on which a symbol failed or is not settled.
         messages: the reasons why runs failed.
         symbols: the symbols that failed, each with the reason.
         shut_out: whether the exchange banned or refused this machine, or its breaker is open.
@@ -116,7 +116,7 @@ def backfill(
 def clean_up_dead_runs(instance: DagsterInstance) -> list[str]:
     """Mark runs as failed if their process no longer exists, and free their pool slots. Return the ids of these runs.
 
-    A killed process cannot do this itself. Its slot would block the exchange's pool for the next run.
+    A killed process cannot do this itself, and its slot would block the exchange's pool for the next run.
     """
     dead = []
     for run in instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.STARTED, DagsterRunStatus.STARTING])):

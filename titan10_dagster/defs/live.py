@@ -1,4 +1,6 @@
-"""Live polling: each minute an op polls all exchanges, and records an observation of `<exchange>/ohlcv` for each."""
+"""Live polling: each minute an op polls all exchanges, and records an observation of `<exchange>/ohlcv` for each
+exchange.
+"""
 
 from datetime import datetime, timedelta
 from typing import Any

@@ -23,7 +23,7 @@ def daily_keys(*exchanges: str) -> list[dg.AssetKey]:
 
 
 def daily(first_day: date = FIRST_DAY) -> dg.DailyPartitionsDefinition:
-    """Return the partitions of all exchanges. They are the same, because a backfill in the UI cannot mix partitions.
+    """Return the partitions, which all exchanges share, because a backfill in the UI cannot mix partitions.
 
     The first partition is `first_day` of the settings. It does not depend on the exchanges. Otherwise, a change or
     removal of the exchange with the earliest start would cancel the backfills of all other exchanges ("Targeted
@@ -33,7 +33,10 @@ def daily(first_day: date = FIRST_DAY) -> dg.DailyPartitionsDefinition:
 
 
 def days_per_run(settings: Settings) -> Mapping[str, int]:
-    """Return the number of days in a run of each exchange: the number in the settings or of the venue, made unique.
+    """Return the number of days in a run of each exchange.
+
+    The number comes from the settings, or else from the venue. If an earlier exchange has the same number, the number
+    is increased.
 
     The numbers must differ, because Dagster combines assets with equal backfill policies into one run. In such a run,
     exchanges would wait for each other.

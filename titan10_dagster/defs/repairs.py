@@ -62,7 +62,7 @@ def gap_sensor(exchanges: tuple[str, ...]) -> dg.SensorDefinition:
 
 
 def plan_of(titan10: IngestContext, instance: DagsterInstance) -> RepairPlan:
-    """Return the repairs to start now, from the ledger, the breakers, and the queued and running runs."""
+    """Plan which repairs to start now, based on the ledger, the breakers, and the queued and running runs."""
     since = titan10.now() - REMEMBERED
     exchanges = list(titan10.settings.enabled)
     attempts = list(attempts_of(instance, REPAIR, exchanges, since))
@@ -76,7 +76,7 @@ def plan_after(
     under_way: Iterable[str] = (),
     failed: Sequence[FailedRequest] = (),
 ) -> RepairPlan:
-    """Return the repairs to start now, from the ledger and the breakers.
+    """Plan which repairs to start now, based on the ledger and the breakers.
 
     attempts: earlier repairs. under_way: exchanges with other running runs. failed: days of failed runs.
 

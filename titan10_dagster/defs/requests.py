@@ -22,8 +22,8 @@ from titan10_dagster.planning.repairs import Repairable
 REPAIR, AUTOPILOT = "titan10/repair", "titan10/autopilot"
 # A requested run also has this tag, with the time of the request as the value.
 REQUESTED = "titan10/requested"
-# Older attempts, and more attempts for one exchange, are not read. The days of such attempts may be fetched again
-# sooner.
+# Finished attempts from before the last REMEMBERED are not read. For each exchange, at most the newest
+# MOST_REMEMBERED attempts are read. The days of attempts that are not read may be fetched again sooner.
 REMEMBERED, MOST_REMEMBERED = timedelta(days=7), 200
 # The jobs that fetch days: backfills from the UI and the command line, the daily settlement, and repairs.
 REPAIR_JOB = "repair"
@@ -87,7 +87,7 @@ def repairable(titan10: IngestContext, under_way: Iterable[str]) -> dict[str, Re
 
 
 def attempts_of(instance: DagsterInstance, tag: str, exchanges: Sequence[str], since: datetime) -> Iterator[Attempt]:
-    """Yield an attempt for each run with this tag that was requested after `since` or has not finished."""
+    """Yield an attempt for each run with this tag that was requested at or after `since`, or has not finished."""
     for name in exchanges:
         for run in instance.get_runs(RunsFilter(tags={tag: name}), limit=MOST_REMEMBERED):
             at = datetime.fromisoformat(run.tags[REQUESTED])

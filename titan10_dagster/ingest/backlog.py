@@ -20,7 +20,8 @@ from titan10_dagster.store.reopened import reopened_days
 def listed_series(titan10: IngestContext, exchanges: Iterable[str]) -> dict[Series, date]:
     """Return the configured series that the exchanges list, each with its first day.
 
-    A symbol is left out as long as the exchange does not list it. Otherwise its repairs would fail every day.
+    If the exchange does not list a symbol, the symbol is left out. Otherwise the repairs of this symbol would fail
+    every day.
     """
     starts = {}
     for name, symbols in listed_by_exchange(titan10, exchanges).items():
@@ -63,7 +64,8 @@ def _is_former(slice_: Slice, begins: Mapping[Series, datetime]) -> bool:
 def reopened_by_archives(titan10: IngestContext) -> list[MissingDays]:
     """Return the days that REST no longer serves and for which the exchange's archive should be tried.
 
-    Days of a former market are left out. They are not read from any source, so that candles of two markets never mix.
+    Days of a former market are left out. Such days are not read from any source, so that candles of two markets never
+    mix.
     """
     firsts: dict[Series, date] = {}
     for name in titan10.settings.enabled:

@@ -143,7 +143,7 @@ class NoDatabase(Database):
 
     @_url.setter
     def _url(self, url: str) -> None:
-        """Ignore the value, because the constructor of `Database` assigns one."""
+        """Ignore the URL that the constructor of `Database` assigns. This placeholder has no URL."""
 
 
 def open_context(settings: Settings, *, needs_database: bool = True) -> IngestContext:

@@ -1,4 +1,4 @@
-"""Finds closed markets, and sets the final state of days that an exchange does not serve because of this.
+"""Finds closed markets. If an exchange does not serve a day because the market is closed, the day gets its final state.
 
 Some exchanges answer requests for a closed market as if the symbol had never existed, or without a candle. Such an
 answer contains no date, so the days would stay open and would be requested again and again. A market counts as closed
@@ -58,7 +58,7 @@ def closings(
     failed: Mapping[str, FetchError],
     empty: Collection[str] = (),
 ) -> dict[Series, Closing]:
-    """Return the closing of each series of `slices` with a closed market.
+    """Return, for each series of `slices` whose market is closed, the closing of this market.
 
     failed: the errors of symbols. empty: the symbols for which the exchange serves no candles.
     """
@@ -99,7 +99,7 @@ def perhaps_not_requested(slices: Sequence[Slice], closed: Mapping[Series, Closi
 def closed_slice(slice_: Slice, closing: Closing, now: datetime, *, tried: str = "") -> FetchedSlice:
     """Return an empty slice of a closed market. The slice counts as answered, so it is not requested again.
 
-    `tried`: if other sources were tried, the beginning of the slice's note.
+    `tried`: the beginning of the slice's note if other sources were tried, or else an empty text.
     """
     record = FetchRecord(
         slice=slice_, fetched_at=now, source=Source.REST, requests=0, retries=0, seconds=0.0,

@@ -43,13 +43,17 @@ def run_in_event_loop(work: Coroutine[Any, Any, T]) -> T:
     finally:
         interruption.restore()
     if interruption.received is not None:
-        # This is not in the `except` block above, so that the traceback does not show the event loop as the cause.
+        # This call is not in the `except` block above, so that the traceback does not show the event loop as the
+        # cause.
         interruption.pass_on(interruption.received)
     return result
 
 
 class _Interruption:
-    """The first signal since this object was created. `received` is its number. `restore` ends the observation."""
+    """An observer of signals. `received`: the number of the first signal since this object was created, or None.
+
+    `restore` ends the observation.
+    """
 
     def __init__(self) -> None:
         self.received: int | None = None

@@ -94,9 +94,9 @@ def _due_for_a_later_check(titan10: IngestContext, exchange: str) -> frozenset[S
 def fetch_and_land(titan10: IngestContext, exchange: str, slices: Sequence[Slice]) -> Fetch:
     """Fetch `slices` into the landing zone.
 
-    If a symbol fails, its error is in the result. Its slices without an answer are written as empty, unanswered slices,
-    so that the ledger records their candles as missing. If its market is closed, the slices are written as delisted and
-    become settled; see `delisting`.
+    If a symbol fails, its error is in the result. The symbol's slices without an answer are written as empty,
+    unanswered slices, so that the ledger records the candles of these slices as missing. If the market of the symbol is
+    closed, the slices are written as delisted and become settled; see `delisting`.
 
     Raises:
         FetchError: the exchange as a whole failed. It banned or refused this machine, its breaker is open, or every
@@ -184,8 +184,8 @@ def _with_the_end_requested(
     served = {slice_.series.symbol for slice_ in left} - again.failed.keys()
     failed = {}
     for symbol, error in brought.then(again).failed.items():
-        # The exchange served later days of this symbol now. So the symbol is not unknown, and the days before the end
-        # of the last stored candle stay open.
+        # The exchange has now served later days of this symbol. So the exchange knows the symbol, and the days before
+        # the end of the last stored candle stay open.
         is_unclear = symbol in served and isinstance(error, UnknownSymbol)
         failed[symbol] = FetchError(str(error), exchange=exchange, symbol=symbol) if is_unclear else error
     return replace(brought.then(again), failed=failed, report=brought.report)

@@ -46,7 +46,7 @@ class Finding:
 
 
 def keeps_rules(concern: Concern, slices: Sequence[SliceInspected]) -> Finding:
-    """Find rows that break a rule about the values (or about the times) of candles, as `concern` selects.
+    """Find rows that break a candle rule. `concern` selects the rules: about the values or about the times of candles.
 
     The severity is ERROR if a slice is above the limits for broken rows in the settings.
     """
@@ -192,7 +192,9 @@ def is_same_series(events: Sequence[SeriesEvent]) -> Finding:
 
 
 def is_explained(rows: Sequence[LedgerRow], most: float) -> Finding:
-    """Find slices for which the share of candles that are missing without a final reason is above `most`.
+    """Find slices in which too many candles are missing without a final reason.
+
+    `most`: the largest allowed share of such candles.
 
     The severity is ERROR, however old the gaps are. After the first fetch of a thinly traded pair, it is not known
     whether a minute had no trades or is missing from the answer. Therefore the check fails until a run of the repair

@@ -1,8 +1,8 @@
 """Handles days on which a symbol belonged to a different market than now.
 
-If such a day is requested, the exchange returns candles of the current market. They must not be mixed with candles of
-the former market. Therefore no request is made. Missing candles get the final reason `beyond_horizon`, because no
-configured source still has candles of the former market. The note of the slice contains the ids of both markets.
+If such a day is requested, the exchange returns candles of the current market. The candles of the two markets must not
+be mixed. Therefore no request is made. Missing candles get the final reason `beyond_horizon`, because no configured
+source still has candles of the former market. The note of the slice contains the ids of both markets.
 """
 
 from __future__ import annotations

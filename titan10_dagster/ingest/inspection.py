@@ -25,7 +25,8 @@ from titan10_dagster.store.ledger import LedgerRow
 def inspect_slices(titan10: IngestContext, slices: Sequence[Slice]) -> Iterator[SliceInspected]:
     """Yield the numbers of valid, broken and missing rows of each slice.
 
-    They come from the landed file of the slice. If the slice has no landed file, they come from the ledger.
+    The numbers come from the landed file of the slice. If the slice has no landed file, the numbers come from the
+    ledger.
     """
     days = read_ledger(titan10, slices)
     for slice_ in slices:

@@ -1,8 +1,8 @@
 """Checks landed slices against the candle rules. Each process checks a slice only once.
 
 A run executes all its steps in one process. The planning of the fetch, the asset checks and the write to the database
-need the same verdict. Therefore the first of these that reads a file checks it against the rules, and `JudgedFiles`
-keeps the verdict for the others. "Judge" means: check against the candle rules.
+need the same verdict. Therefore the first of these steps that reads a file checks the file against the rules, and
+`JudgedFiles` keeps the verdict for the other steps. "Judge" means: check against the candle rules.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def _shift(broken: Broken, slice_: Slice) -> timedelta | None:
 class _Known:
     """The cached data of a landed file.
 
-    `verdict`: None until the file was checked. `candles`: the verdict with the candles. They are None if they were
+    `verdict`: None until the file was checked. `candles`: the verdict with the candles, or None if the candles were
     already used or do not fit into the cache.
     """
 
@@ -117,7 +117,7 @@ class _Known:
 class JudgedFiles:
     """A cache of the landed files that this process has checked against the candle rules. Threads can share it.
 
-    If another process has replaced a file, the file has a new identity. Then it is read and checked again.
+    If another process has replaced a file, the file has a new identity. Then the file is read and checked again.
     """
 
     def __init__(self, landing: LandingZone, *, most_files: int = MOST_FILES, most_bytes: int = MOST_BYTES) -> None:
@@ -129,7 +129,7 @@ class JudgedFiles:
         self._lock = Lock()
 
     def add(self, landed: FetchedSlice) -> None:
-        """Check a slice against the candle rules that this process has just written into the landing zone."""
+        """Check a slice against the candle rules. This process has just written the slice into the landing zone."""
         identity = self._landing.identity(landed.record.slice)
         if identity is not None:
             self._judge(identity, landed)

@@ -104,8 +104,8 @@ def _reported(exchange: str, result: LiveReport | BaseException) -> LiveReport:
 class _DatabaseWork:
     """Separate threads for database calls, one thread for each exchange.
 
-    asyncio has only a few threads of its own, and uses them to resolve host names. If the database does not answer, its
-    calls would occupy all of asyncio's threads, and requests to other exchanges would time out.
+    asyncio has only a few threads of its own, and uses them to resolve host names. If the database does not answer, the
+    database calls would occupy all of asyncio's threads, and requests to other exchanges would time out.
     """
 
     threads: ThreadPoolExecutor

@@ -22,7 +22,7 @@ def apply_policies(titan10: IngestContext) -> list[str]:
 
 
 def drop_old_candles(titan10: IngestContext) -> Dropped | None:
-    """Delete the candles that are older than the settings keep them, and refresh the rollups.
+    """Delete the candles that are older than the settings allow, and refresh the rollups.
 
     Return None if candles are kept forever.
     """

@@ -27,8 +27,8 @@ RECENT = timedelta(days=1)
 def refresh_markets(titan10: IngestContext, exchange: str) -> MarketList:
     """Request the exchange's list of spot markets, store the list, and return it.
 
-    If the list changes more than a fifth of the active markets (missing, inactive, or another market), it may be wrong.
-    Then these markets do not change until a second list, an hour or more later, contains the same changes.
+    If the list changes more than a fifth of the active markets (missing, inactive, or another market), the list may be
+    wrong. Then these markets do not change until a second list, an hour or more later, contains the same changes.
 
     Raises:
         FetchError: the exchange did not answer.
@@ -66,8 +66,8 @@ def resolve_slices(titan10: IngestContext, exchange: str, slices: Sequence[Slice
     """Return the markets of the slices' symbols, and the reason for each symbol without a market.
 
     The market list is requested if no list is stored. It is also requested if a symbol is missing in the stored list,
-    because the symbol may have been listed since. A third case are changes of the last list that a second list must
-    confirm. If the exchange no longer serves any of the days and no archive is configured, no request is made.
+    because the symbol may have been listed since. The third case: a second list must confirm changes of the last list.
+    If the exchange no longer serves any of the days and no archive is configured, no request is made.
 
     Raises:
         FetchError: the list was requested without success.

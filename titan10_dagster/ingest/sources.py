@@ -1,9 +1,9 @@
 """The sources of candles of an exchange: REST and the exchange's archive. Each slice is fetched from one or more
 sources.
 
-The settings contain the order of the sources. A source can return the slices that it cannot serve, and the cost of the
-slices that it can serve. It can also fetch slices into the landing zone. `titan10 import` is not a source, because the
-user chooses its files.
+The settings contain the order of the sources. A source can say, without a request, which slices it cannot serve, and
+what it costs to fetch the other slices. A source can also fetch slices into the landing zone. `titan10 import` is not a
+source, because the user chooses its files.
 
 A slice is requested from the first source that can serve it. Candles that this source does not have are requested from
 the next source. If no source is left, REST records why the candles are missing, because only the exchange itself can
@@ -78,8 +78,7 @@ class CandleSource(Protocol):
         """Return the slices that the source cannot serve, each with the reason. No request is made."""
 
     def cost(self, slices: Sequence[Slice]) -> Cost:
-        """Return the cost of fetching the slices, if the slices of earlier calls are fetched before. No request is
-        made.
+        """Return the cost of fetching the slices after the slices of earlier calls. No request is made.
 
         The source must be able to serve all slices.
         """

@@ -42,7 +42,7 @@ class LandedFile:
     modified: datetime
 
     def remove(self) -> None:
-        """Remove the file. If it was replaced or removed after it was listed, nothing happens."""
+        """Remove the file. If the file was replaced or removed after the listing, nothing happens."""
         with suppress(FileNotFoundError):
             if _modified(self.path.stat()) == self.modified:
                 self.path.unlink()
@@ -64,7 +64,10 @@ def files(folder: Path) -> Iterator[LandedFile]:
 
 
 def remove_if_empty(folder: Path, now: datetime) -> None:
-    """Remove an empty folder if it has not changed for a day. Before that, a writer is possibly about to use it."""
+    """Remove an empty folder if it has not changed for a day.
+
+    If the folder has changed within a day, a writer is possibly about to use the folder.
+    """
     if now.timestamp() - folder.stat().st_mtime > _UNUSED_FOR and not any(folder.iterdir()):
         folder.rmdir()
 

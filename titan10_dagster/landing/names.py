@@ -46,14 +46,17 @@ def symbol_name(exchange: str, symbol: str) -> str:
 
 
 def former_file_name(series: Series) -> str | None:
-    """Return the file name that older versions used, which had no digest. Return None if the name is still the same."""
+    """Return the file name that older versions used, without a digest. Return None if the name is still the same."""
     if is_plain(series.symbol):
         return None
     return _readable_name(series.exchange, series.symbol) + SUFFIX
 
 
 def is_plain(symbol: str) -> bool:
-    """Return whether the symbol has no lower-case letters and only one encoding in Unicode. Then it needs no digest."""
+    """Return whether the symbol has no lower-case letters and only one encoding in Unicode.
+
+    Such a symbol needs no digest.
+    """
     return symbol == symbol.upper() == normalize("NFKD", symbol)
 
 

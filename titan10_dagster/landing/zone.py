@@ -113,7 +113,10 @@ class LandingZone:
         return fetched
 
     def read(self, slice_: Slice) -> FetchedSlice | None:
-        """Return the slice as it was written, or None if it has no file. Raises LandingError if it is unreadable."""
+        """Return the slice as it was written, or None if it has no file.
+
+        Raises LandingError if the file is unreadable.
+        """
         path = self._located(slice_)
         with _opened(path) as file:
             if file is None:
@@ -252,9 +255,9 @@ def _quarantine(error: _UnreadableFile) -> None:
 
 
 def _with_unreachable_rows(fetched: FetchedSlice, former: FetchedSlice) -> FetchedSlice:
-    """Return the fetched slice with candles of the earlier file that cannot be fetched again.
+    """Return the fetched slice, together with those candles of the earlier file that cannot be fetched again.
 
-    These are the valid candles before the horizon of the new fetch that are missing in the new fetch.
+    These are the valid candles before the horizon of the new fetch that the new fetch does not contain.
     """
     record = fetched.record
     if record.horizon is None or record.horizon <= record.slice.start:

@@ -286,7 +286,7 @@ def _rights(connection: Connection) -> Finding:
 
 
 def _session(connection: Connection) -> Finding:
-    """Check that settings and locks of a session last. A connection pooler may discard them."""
+    """Check that a session keeps its settings and locks. A connection pooler may discard settings and locks."""
     (limit,) = _row(connection, "SELECT setting FROM pg_settings WHERE name = 'lock_timeout'")
     if limit == SESSION["lock_timeout"]:
         return Finding("session", Level.OK, "The settings of a session last: no connection pooler discards them.")

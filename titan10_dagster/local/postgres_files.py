@@ -22,7 +22,8 @@ from typing import Any
 from titan10_dagster.errors import DatabaseUnavailable
 from titan10_dagster.local.directories import ensure_directory
 
-# If root starts a server, it runs as the first of these accounts that exists, unless its folder has another owner.
+# If root starts a server, the server runs as the owner of its existing cluster. If there is no cluster, or root owns
+# it, the server runs as the first of these accounts that exists.
 ACCOUNTS = ("postgres", "nobody")
 SYSTEM_FOLDER = Path("/var/lib/titan10")
 

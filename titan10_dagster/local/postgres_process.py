@@ -75,7 +75,7 @@ class ServerProcess:
         return postmaster is not None and postmaster.ready
 
     def wait_while_starting_or_stopping(self) -> None:
-        """Wait while a server runs that is not ready.
+        """Wait while a server runs but is not ready.
 
         This server is recovering or stopping: the process that started or stopped the server was killed.
         """

@@ -1,12 +1,12 @@
 """Removes old files from the landing zone and from the cache of archive files.
 
-Four kinds of files are removed: landed files with stored candles, old evidence, files of interrupted writes, and
-archive files that were not used for a long time.
+Four kinds of files are removed: landed files whose candles are stored in the database, old evidence, files of
+interrupted writes, and archive files that were not used for a long time.
 
-A landed file is removed only if its fetch, or a later fetch, has settled the slice in the ledger. The candles were then
+A landed file is removed if its fetch, or a later fetch, has settled the slice in the ledger. The candles were then
 written in the same transaction. The start of the exchange in the settings does not matter. A landed file is also
-removed if its day is older than the settings keep candles. A replaced file is removed only if all its valid candles are
-stored.
+removed if the settings do not keep candles of its day any more. A replaced file is removed only if all its valid
+candles are stored.
 """
 
 from __future__ import annotations
@@ -44,7 +44,10 @@ class Freed:
 
 
 def clear_landing(titan10: IngestContext, *, most: int = MOST_FILES) -> Mapping[Kind, Freed]:
-    """Remove up to `most` files that are older than the settings keep them. Return the removed files by kind."""
+    """Remove up to `most` files that are older than the settings allow.
+
+    Return the number and the size of the removed files by kind.
+    """
     now, freed = titan10.now(), dict.fromkeys(Kind, Freed())
     oldest = _oldest(titan10.settings.housekeeping, now)
     for folder in leftovers.folders(titan10.landing.root):
@@ -57,7 +60,7 @@ def clear_landing(titan10: IngestContext, *, most: int = MOST_FILES) -> Mapping[
 
 
 def clear_archives(titan10: IngestContext) -> Freed:
-    """Remove files from the cache of archive files that are too old, or that exceed the allowed size of the cache.
+    """Remove archive files from the cache if they are too old, or if the cache is larger than allowed.
 
     If a removed file is needed again, it is downloaded again. Return the number and size of the removed files.
     """
@@ -104,7 +107,8 @@ def _removable(titan10: IngestContext, folder: Path, oldest: Mapping[Kind, datet
 def _superfluous(titan10: IngestContext, landed: Sequence[LandedFile]) -> Iterator[LandedFile]:
     """Yield the landed files that are not needed any more.
 
-    The same fetch or a later fetch has settled their slice, or their day is older than the settings keep candles.
+    Either the fetch of the file or a later fetch has settled the slice, or the settings do not keep candles of this
+    day.
     """
     records = {}
     for file in landed:

@@ -45,7 +45,7 @@ def deliver(
     accepted: Queue[tuple[str, Notification | None]] = Queue()
     waiting = {url for url, notifications in outgoing.items() if notifications}
     if waiting:
-        _apprise()  # it is imported before the threads start, because warning filters apply to all threads
+        _apprise()  # apprise is imported before the threads start, because warning filters apply to all threads
     for url in waiting:
         # This is a daemon thread, because a service that never answers must not keep the process from ending.
         Thread(target=_send_all, args=(url, outgoing[url], accepted), name="alerts", daemon=True).start()
@@ -98,7 +98,7 @@ def _send(url: str, notification: Notification) -> bool:
 
 @cache
 def _apprise() -> Any:
-    """Import apprise at the first use and return the module, because the import takes a third of a second."""
+    """Return the module apprise. It is imported at the first use, because the import takes a third of a second."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # apprise imports a deprecated module
         import apprise

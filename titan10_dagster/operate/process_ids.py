@@ -1,6 +1,6 @@
 """Functions that identify processes of this machine.
 
-The system can give the id of a process that has ended to a new process. The start time shows that the processes differ.
+After a process has ended, the system can give its id to a new process. The start time shows that the processes differ.
 """
 
 from __future__ import annotations
@@ -49,7 +49,10 @@ def machine() -> str:
 
 
 def _stat(pid: int) -> list[str]:
-    """Return the fields of /proc/<pid>/stat from the third field (the state). The list is empty without such a file."""
+    """Return the fields of /proc/<pid>/stat from the third field (the state).
+
+    If there is no such file, the list is empty.
+    """
     with suppress(OSError):
         # Field 2, the name, is in parentheses and can contain spaces. Field 22 is the start time.
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

@@ -26,7 +26,9 @@ class AlertStore:
             return [_alert(row) for row in all_rows(cursor)]
 
     def keep(self, keep: Iterable[Alert], forget: Iterable[Alert] = (), done: Iterable[Alert] = ()) -> None:
-        """Store the alerts in `keep`, delete those in `forget`, and close those in `done`, in one transaction.
+        """Store the alerts in `keep`, delete the alerts in `forget`, and close the alerts in `done`.
+
+        All of this is one transaction.
 
         If an alert begins again before the end of the earlier alert was reported, the earlier alert is closed.
         """

@@ -13,7 +13,7 @@ from titan10_dagster.store.statements import statement
 
 @dataclass(frozen=True)
 class Unaccounted:
-    """A slice with numbers of candles that contradict each other.
+    """A slice for which the tables contain contradictory numbers of candles.
 
     `expected` and `present` are the numbers in the ledger. Both are 0 if the ledger has no row for the slice. `stored`
     is the number of candles in the table candles. `in_gaps` is the number of missing candles in the table gaps. For a

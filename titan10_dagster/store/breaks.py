@@ -23,7 +23,8 @@ from titan10_dagster.store.statements import key, statement
 FEWEST_RESTATED = 12
 MASS_SHARE = 0.5
 
-# The longest silence between two candles that are compared, if their slices are not written together.
+# If the slices of two candles are not written together, the candles are compared only if they are at most this far
+# apart.
 LONGEST_SILENCE = timedelta(days=180)
 
 _STORED = ("M8[ms]", "f8", "f8", "f8", "f8", "f8")
@@ -33,7 +34,8 @@ _STORED = ("M8[ms]", "f8", "f8", "f8", "f8", "f8")
 class _Ends:
     """The candles at both ends of a slice after a write.
 
-    `opens`: whether the write added or changed the first candle of the slice. `closes`: the same for the last candle.
+    `opens`: whether the write added or changed the first candle of the slice. `closes`: whether the write added or
+    changed the last candle of the slice.
     """
 
     candles: Candles
@@ -45,8 +47,8 @@ class _Ends:
 class BreakFinder:
     """A search for breaks within and between the slices of one write.
 
-    It collects the candles at both ends of each slice. A `live` write does not compare with the candles after a slice,
-    because these candles do not exist yet.
+    The search collects the candles at both ends of each slice. A `live` write does not compare a slice with the candles
+    after the slice, because these candles do not exist yet.
     """
 
     live: bool = False
@@ -88,9 +90,10 @@ class BreakFinder:
             record_breaks(cursor, series, breaks, self._seen_at[series])
 
     def _around(self, cursor: Cursor, series: Series, run: Sequence[_Ends]) -> tuple[Candles, Candles]:
-        """Return the stored candles before and after a run of slices.
+        """Return the stored candles directly before and directly after a run of slices.
 
-        If the write did not change the outermost candle of a side, no candles are returned for this side.
+        If the write did not change the first candle of the run, no candles before the run are returned. If the write
+        did not change the last candle of the run, or is `live`, no candles after the run are returned.
         """
         before = after = Candles.empty()
         if run[0].opens:
@@ -101,7 +104,7 @@ class BreakFinder:
 
 
 def _searched(run: Sequence[_Ends], after: Candles, series: Series) -> tuple[datetime, datetime]:
-    """Return the stretch [start, end) that was searched for breaks. The search has found every break within it."""
+    """Return the stretch [start, end) that was searched for breaks. The search has found all breaks in this stretch."""
     start = from_datetime64(run[0].candles.times[0])
     end = from_datetime64(after.times[0] if len(after) else run[-1].candles.times[-1])
     if not run[0].opens:
@@ -136,7 +139,7 @@ def _neighbours(cursor: Cursor, name: str, series: Series, time: np.datetime64) 
 def record_mass_restatement(cursor: Cursor, change: Change) -> None:
     """Record an event if the exchange restated most of a slice.
 
-    The number of restated candles must be FEWEST_RESTATED or more, and their share of the slice MASS_SHARE or more.
+    "Most" means: at least FEWEST_RESTATED candles, and at least the share MASS_SHARE of the slice's stored candles.
     """
     restated = change.restated
     if restated < FEWEST_RESTATED or restated < MASS_SHARE * len(change.stored):

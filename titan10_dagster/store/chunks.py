@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Chunks:
-    """The chunks that one transaction uses. `ready`: the UTC days with created and locked chunks."""
+    """The chunks that one transaction uses. `ready`: the UTC days whose chunks exist and are locked."""
 
     db: Database
     cursor: Cursor
@@ -70,7 +70,7 @@ class Chunks:
 
 
 def _create(cursor: Cursor, instants: list[datetime]) -> None:
-    """Insert a row at each instant, which creates its chunk, and delete the rows in the same transaction.
+    """Create the chunk of each instant: insert a row at the instant, and delete the row in the same transaction.
 
     Each DELETE is for one chunk. A DELETE from the whole hypertable would wait while any other chunk is compressed.
     """

@@ -86,9 +86,9 @@ _DIRECT = (
 def connect(url: str, session: Mapping[str, str] = SESSION) -> Connection:
     """Open a connection to `url`, which begins with postgresql:// or postgresql+psycopg2://.
 
-    Settings in the URL override those in `session`. Raises DatabaseUnavailable if the server does not answer or refuses
-    the connection. Raises SettingsError if the URL is invalid or leads to a connection pooler. Error messages never
-    contain the password.
+    Settings in the URL override the settings in `session`. Raises DatabaseUnavailable if the server does not answer or
+    refuses the connection. Raises SettingsError if the URL is invalid or leads to a connection pooler. Error messages
+    never contain the password.
     """
     parameters = connection_parameters(url)
     settings = " ".join(f"-c {name}={value}" for name, value in {**session, _MARK: "on"}.items())
@@ -130,7 +130,7 @@ class Database:
     """A pool of at most `max_connections` connections that threads can share.
 
     If all connections are in use, a thread waits until a connection is free. If a connection fails, the idle
-    connections are closed too, because they probably lead to the same dead server.
+    connections are closed too, because the idle connections probably lead to the same dead server.
     """
 
     def __init__(self, url: str, *, max_connections: int = 4, session: Mapping[str, str] = SESSION) -> None:
@@ -147,7 +147,7 @@ class Database:
     def separate_pool(self, name: str, *, max_connections: int, session: Mapping[str, str]) -> Database:
         """Return the separate pool with this name, for work that must never wait for a connection of the main pool.
 
-        It leads to the same server. The first call with a name creates the pool.
+        The separate pool connects to the same server. The first call with a name creates the pool.
         """
         with self._lock:
             if name not in self._separate:
@@ -250,7 +250,7 @@ def _is_lock(error: DatabaseUnavailable) -> bool:
 
 
 def _answers(connection: Connection) -> bool:
-    """Return whether an idle connection still works. It does not work if the server was restarted in the meantime.
+    """Return whether an idle connection still works. After a restart of the server, it does not work any more.
 
     The test query runs outside of a transaction, because it then takes one round trip instead of three.
     """
@@ -279,9 +279,9 @@ def single_row(cursor: Cursor) -> Any:
 
 @contextmanager
 def translated_errors() -> Iterator[None]:
-    """Translate psycopg2's errors into DatabaseUnavailable, if another attempt may help, or else StoreError.
+    """Replace an error of psycopg2 by DatabaseUnavailable if another attempt may help, and otherwise by StoreError.
 
-    While a command ends after a signal, it is KeyboardInterrupt instead.
+    If the command is ending after a signal, KeyboardInterrupt is raised instead.
     """
     try:
         yield

@@ -12,7 +12,7 @@ from titan10_dagster.store.statements import statement
 
 
 def comparable_symbols(db: Database, symbols: Sequence[str]) -> list[str]:
-    """Return the symbols with stored 1m candles of FEWEST_EXCHANGES or more exchanges, in order.
+    """Return those `symbols` for which 1m candles of at least FEWEST_EXCHANGES exchanges are stored, in order.
 
     Symbols with candles of fewer exchanges cannot be compared.
     """
@@ -23,12 +23,12 @@ def comparable_symbols(db: Database, symbols: Sequence[str]) -> list[str]:
 
 
 def distances(db: Database, exchange: str, symbols: Sequence[str], day: date, *, limit: float) -> list[Distance]:
-    """Return the deviation of the exchange's closes on the UTC day, in order of symbol.
+    """Return, for each symbol, the deviation of the exchange's closes on the UTC day. The result is in order of symbol.
 
-    `limit`: the distance in basis points above which a minute deviates. One minute in EVERY_MINUTES is compared, and
-    only if FEWEST_EXCHANGES or more exchanges have a 1m candle with a volume in this minute. Symbols without a compared
-    minute are left out. A comparison of 20 symbols of 5 exchanges takes 0.07 s. If every minute were compared, it would
-    take 0.2 s, 30 times in a run of 30 days.
+    `limit`: the distance in basis points above which a minute deviates. One minute in EVERY_MINUTES is compared. Such a
+    minute is skipped if fewer than FEWEST_EXCHANGES exchanges have a 1m candle with a volume in this minute. Symbols
+    without a compared minute are left out. A comparison of 20 symbols of 5 exchanges takes 0.07 s. If every minute were
+    compared, a comparison would take 0.2 s. A run of 30 days makes 30 comparisons.
     """
     parameters = {
         "exchange": exchange,

@@ -29,7 +29,8 @@ class EventKind(StrEnum):
     FILE_REPLACED = "file_replaced"
 
 
-# The kinds that need action: they fail checks and send an alert. The other kinds record commands.
+# Events of these kinds need action: a check fails, and an alert is sent. The other kinds record what a user did with
+# a command (rename, drop).
 ALARMING = (
     EventKind.MARKET_CHANGED,
     EventKind.MARKET_AMBIGUOUS,
@@ -59,7 +60,10 @@ class SeriesEvent:
 
 @dataclass(frozen=True)
 class ChangedIdentity:
-    """A symbol with a changed market. The market is `market_id` since `valid_from` (aware, UTC). It was `former_id`."""
+    """A symbol whose market has changed.
+
+    The market is `market_id` since `valid_from` (aware, UTC). Before that, the market was `former_id`.
+    """
 
     symbol: str
     market_id: str
@@ -70,7 +74,8 @@ class ChangedIdentity:
 def known_identities(cursor: Cursor, exchange: str) -> dict[str, Identity]:
     """Return the current identity of each symbol with stored candles.
 
-    This is the identity that was recorded last. If none is recorded, it is taken from the stored market list.
+    This is the identity that was recorded last. If no identity is recorded, the identity comes from the stored market
+    list.
     """
     cursor.execute(statement("known_identities"), {"exchange": exchange})
     found = {}
@@ -80,13 +85,13 @@ def known_identities(cursor: Cursor, exchange: str) -> dict[str, Identity]:
 
 
 def changed_identities(db: Database, exchange: str, symbols: Sequence[str]) -> dict[str, ChangedIdentity]:
-    """Return the given symbols with a changed market, each with its current and former market."""
+    """Return the given symbols whose market has changed, each with its current and former market."""
     changed = changed_markets(db, {(exchange, symbol) for symbol in symbols})
     return {symbol: identity for (_, symbol), identity in changed.items()}
 
 
 def changed_markets(db: Database, markets: Iterable[tuple[str, str]]) -> dict[tuple[str, str], ChangedIdentity]:
-    """Return the given pairs (exchange, symbol) with a changed market, each with its current and former market."""
+    """Return the given pairs (exchange, symbol) whose market has changed, each with its current and former market."""
     ordered = sorted(markets)
     parameters = {
         "exchanges": [exchange for exchange, _ in ordered],
@@ -149,7 +154,7 @@ def record_breaks(cursor: Cursor, series: Series, breaks: Iterable[Break], seen_
 
 
 def forget_breaks(cursor: Cursor, series: Series, start: datetime, end: datetime, kept: Sequence[datetime]) -> None:
-    """Delete the breaks in [start, end) that are not in `kept`, because the candles no longer show them.
+    """Delete the breaks in [start, end) that are not in `kept`, because the candles no longer show these breaks.
 
     Breaks that were caused by a change of the market are not deleted.
     """

@@ -1,4 +1,4 @@
-"""Reads and writes the ledger: the known facts about each slice. Candles do not have to be read for these facts."""
+"""Reads and writes the ledger: the known facts about each slice. No candle has to be read to know these facts."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from titan10_dagster.store.statements import key, of_slices, statement
 class LedgerRow:
     """The ledger's row of a slice. Instants are aware and UTC.
 
-    `expected`, `present` and `missing` are numbers of candles. `expected` is the sum of `present` and all of `missing`.
-    `quarantined` is the number of rows in quarantine that no valid candle has replaced. `fetched_at`, `source`,
-    `requests`, `retries`, `seconds` and `note` describe the fetch that gave the slice its `state`.
+    `expected`, `present` and `missing` are numbers of candles. `expected` is the sum of `present` and all numbers in
+    `missing`. `quarantined` is the number of rows in quarantine that no valid candle has replaced. `fetched_at`,
+    `source`, `requests`, `retries`, `seconds` and `note` describe the fetch that gave the slice its `state`.
     """
 
     slice: Slice
@@ -44,7 +44,7 @@ class LedgerRow:
 
     @property
     def covered_until(self) -> datetime:
-        """The end of the last expected candle. In a live slice it is the end of the last polled candle."""
+        """The end of the last expected candle. In a live slice this is the end of the last polled candle."""
         return self.slice.start + self.expected * self.slice.series.timeframe.delta
 
     @property
@@ -58,7 +58,7 @@ class CoverageRow:
     """The summary of a series over a range of days.
 
     `slices` and `settled` are numbers of slices. `expected`, `present` and `missing` are numbers of candles. `sources`
-    is the number of slices by the source of their last fetch.
+    contains, for each source, the number of slices whose last fetch used this source.
     """
 
     series: Series
@@ -74,12 +74,12 @@ class CoverageRow:
 
 @dataclass(frozen=True)
 class ExchangeSummary:
-    """The summary of all series of an exchange. Days are UTC. A day is None if no day has the property.
+    """The summary of all series of an exchange. Days are UTC. A field for a day is None if there is no such day.
 
     `first_settled` and `last_settled` are the first and the last day with a settled slice. A day is complete if every
-    configured series is settled. All days from the exchange's start to `complete_to` are complete. All days from
-    `complete_since` to yesterday are complete. `unasked` is the number of slices without a ledger row, of all
-    configured series, from their start to yesterday.
+    configured series is settled on this day. All days from the exchange's start to `complete_to` are complete. All days
+    from `complete_since` to yesterday are complete. `unasked` is the number of slices of configured series that have no
+    ledger row, from the start of each series to yesterday.
     """
 
     exchange: str
@@ -212,7 +212,7 @@ def known_days(db: Database, series: Sequence[Series], today: date) -> list[Know
 
 
 def on_duty_since(db: Database, series: Sequence[Series]) -> dict[Series, date]:
-    """Return, for each series, the first day that was fetched on the same day or on the day after; see `KnownDays`.
+    """Return, for each series, its first day that was fetched on that same day or on the next day; see `KnownDays`.
 
     If a series has no such day, it is left out.
     """
@@ -223,8 +223,8 @@ def on_duty_since(db: Database, series: Sequence[Series]) -> dict[Series, date]:
 def open_slices(db: Database, starts: Mapping[Series, date], today: date) -> list[OpenSlice]:
     """Return the open slices: a slice is open if it is not settled, or has missing candles without a final reason.
 
-    `starts`: the series, each with its first day. The last day is the day before `today`. Only the ledger and the gaps
-    are read, but no candles.
+    `starts`: the series, each with its first day. The last day is the day before `today`. The ledger and the gaps are
+    read, but no candles.
     """
     series = list(starts)
     parameters = {
@@ -249,7 +249,7 @@ def open_slices(db: Database, starts: Mapping[Series, date], today: date) -> lis
 
 
 def slices_to_check_later(db: Database, series: Sequence[Series], today: date) -> list[CheckedLater]:
-    """Return the slices with gaps that are checked again for late candles.
+    """Return the slices whose gaps are checked again for late candles.
 
     A gap is checked until it has been observed four times. The checked gaps are halts, outages and broken candles of
     any day, and minutes without trades on recent days of busy series.
@@ -371,7 +371,7 @@ def _sources(row: Any) -> dict[Source, int]:
 
 
 def _of_exchanges(starts: Mapping[Series, date]) -> dict[str, Any]:
-    """Return the parameters for the statements `summary` and `live_lag`, which group the given series by exchange."""
+    """Return the parameters for the statements `summary` and `live_lag`, with the given series grouped by exchange."""
     groups: dict[str, list[Series]] = {}
     for series in starts:
         groups.setdefault(series.exchange, []).append(series)

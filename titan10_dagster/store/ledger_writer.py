@@ -72,7 +72,8 @@ def update_ledger(cursor: Cursor, observations: Sequence[SliceObservation]) -> l
     Two kinds of other slices possibly change too. The rows of these slices are at the end of the list.
 
     - If an observation has a delisting date, the earlier days since this date are updated. The reason is that the
-      closing of a market is noticed only a day later. By then, its silence may be classified as no_trades.
+      closing of a market is noticed only a day later. By then, the silence of the market may be classified as
+      no_trades.
     - A stored candle after a delisting shows that the market was only halted. Therefore the days before this candle
       that are classified as delisted become unknown again. Older days that became beyond_horizon because of the
       delisting become unknown again too.
@@ -100,10 +101,10 @@ def _update(cursor: Cursor, observations: Sequence[SliceObservation]) -> list[Le
 
 
 def _silent_after_delisting(cursor: Cursor, observations: Sequence[SliceObservation]) -> list[SliceObservation]:
-    """Return observations of settled slices that must be classified as delisted.
+    """Return observations of settled slices whose gaps must be classified as delisted.
 
-    These slices have gaps after the delisting date of an observation, but with another reason than delisted. Slices
-    that are in `observations` are left out.
+    These gaps are after the delisting date in an observation of the same series, but have another reason than delisted.
+    Slices that are in `observations` are left out.
     """
     delistings = [observation for observation in observations if observation.record.delisted is not None]
     if not delistings:
@@ -172,7 +173,8 @@ def ledger_row(
 ) -> LedgerRow:
     """Return the slice's new ledger row.
 
-    If the existing row `known` has a higher state, the new row keeps this state and the facts about its fetch.
+    If the existing row `known` has a higher state, the new row keeps this state, and the facts about the fetch that led
+    to this state.
     """
     record, timeframe = observation.record, observation.slice.series.timeframe
     row = LedgerRow(
@@ -195,7 +197,10 @@ def ledger_row(
 
 
 def missing(gaps: Sequence[Gap], timeframe: Timeframe) -> dict[Reason, int]:
-    """Return the number of missing candles in the gaps by reason, in the order of Reason and without zeros."""
+    """Return, for each reason, the number of missing candles in the gaps.
+
+    The reasons are in the order of Reason. Reasons without missing candles are left out.
+    """
     counts = dict.fromkeys(Reason, 0)
     for gap in gaps:
         counts[gap.reason] += count(gap, timeframe)
@@ -221,7 +226,7 @@ class _Quarantined:
     """The quarantine of a slice after an observation.
 
     `unresolved`: the number of rows that no valid candle has replaced. `repeated`: the times of broken rows in this
-    answer that also came with the same values at least OBSERVATION_SPACING earlier.
+    answer. Only rows that an answer at least OBSERVATION_SPACING earlier contained with the same values are included.
     """
 
     unresolved: int = 0
@@ -233,7 +238,7 @@ class _Quarantined:
 
 
 def _quarantine(cursor: Cursor, observations: Sequence[SliceObservation]) -> dict[Slice, _Quarantined]:
-    """Store the broken rows, and mark the rows as resolved for which a valid candle is stored now.
+    """Store the broken rows. If a valid candle is stored now for a quarantined row, mark the row as resolved.
 
     Return the remaining quarantine of each slice.
     """

@@ -1,9 +1,9 @@
 """Locks that let one writer work at a time.
 
 Writers of one exchange call `lock_exchange`, which locks the exchange's row in the table `write_locks`. Only a role
-that has the right to change this table can lock a row. The other locks are advisory locks. Each has a number that no
-other program may use in this database. Any role that can connect can take an advisory lock, unless the server's
-administrator forbids it (docs/howto/deploy.md).
+that has the right to change this table can lock a row. The other locks are advisory locks. Each advisory lock has a
+number, and no other program must use this number in the database. Any role that can connect can take an advisory lock,
+unless the server's administrator forbids it (docs/howto/deploy.md).
 
 | lock | held by | purpose |
 |-|-|-|
@@ -35,8 +35,8 @@ def lock_exchange(cursor: Cursor, exchange: str, *, patience: timedelta | None =
     exchange is locked, the caller must try again later. For all later locks, the transaction waits at most `patience`.
 
     Raises:
-        WriteUnderWay: another transaction is writing the exchange. Without `patience`, it held the lock for the whole
-            lock timeout.
+        WriteUnderWay: another transaction is writing the exchange. Without `patience`, that transaction held the lock
+            for the whole lock timeout.
     """
     try:
         if patience is not None:

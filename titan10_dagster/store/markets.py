@@ -89,7 +89,7 @@ class MarketStore:
 
         If a symbol with stored candles now belongs to a different market, its series gets a break, and an event is
         recorded. If several active markets have the same symbol, the market of the stored candles is kept. If candles
-        of this symbol are stored or it is `concerned`, an event is recorded too.
+        of this symbol are stored, or the symbol is `concerned`, an event is recorded too.
 
         A market that is missing in the new list becomes inactive. However, if the list changes more than a fifth of the
         active markets (missing, inactive, or another market), the list may be wrong. Then these markets do not change

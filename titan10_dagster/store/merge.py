@@ -85,8 +85,8 @@ def _scaled(values: Floats, hints: dict[Series, float], series: Series) -> Scale
 class Change:
     """The comparison of a slice's received candles with its stored candles.
 
-    `new` and `changed`: one value for each received candle, True if it is not stored yet, or stored with other values.
-    `position`: for each received candle that is not new, its index in `stored`.
+    `new`: for each received candle, True if the candle is not stored yet. `changed`: for each received candle, True if
+    the candle is stored with other values. `position`: for each received candle that is not new, its index in `stored`.
     """
 
     incoming: Incoming

@@ -202,8 +202,9 @@ class _Backend(PostgresqlBackend):  # type: ignore[misc]
     def lock(self, timeout: float = 0) -> Iterator[None]:
         """Hold an advisory lock while the context is open.
 
-        It replaces yoyo's own lock, which is a row that remains after its holder is killed. The lock is tried again and
-        again, because a process that waits inside a statement does not react to Ctrl-C.
+        This lock replaces yoyo's own lock. Yoyo's lock is a row, and the row remains after the process with the lock is
+        killed. The lock is tried again and again, because a process that waits inside a statement does not react to
+        Ctrl-C.
         """
         waited = False
         while not self._try_lock():
@@ -230,7 +231,10 @@ class _Backend(PostgresqlBackend):  # type: ignore[misc]
         return f"{row[0] or 'a client'} (process {row[1]} of the server)" if row else "another session"
 
     def apply_one(self, migration: Migration, force: bool = False, mark: bool = True) -> None:
-        """Apply the migration and record it in the same transaction. A killed process has done both or none of this."""
+        """Apply the migration and record it in the same transaction.
+
+        If the process is killed, both or neither is done.
+        """
         self.ensure_internal_schema_updated()
         log.info("migration %s", migration.id)
         with self.transaction():

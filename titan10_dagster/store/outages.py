@@ -1,6 +1,6 @@
 """Classifies silences again after their evidence has changed. `candles.outages` describes the rules.
 
-The evidence for a day also comes from the days around it and from other exchanges, and may be stored hours later.
+The evidence for a day also comes from the days around this day and from other exchanges. It may be stored hours later.
 Therefore each write flags its days in the same transaction, and `classify_outages` processes the flagged days of all
 exchanges. It reads ledger and gaps, but no candles. The decision about a day depends only on the stored data, and not
 on the order in which the data was written.
@@ -68,9 +68,9 @@ def flag_days(cursor: Cursor, slices: Collection[Slice]) -> None:
 def classify_outages(db: Database) -> None:
     """Separate silences from minutes without trades on the flagged days, for all exchanges.
 
-    There is one transaction for each exchange and stretch of days, which holds the exchange's lock. If no day is
-    flagged, the call takes a millisecond. Raises DatabaseUnavailable if the connection is lost. Days that were not
-    classified stay flagged.
+    Each stretch of days of an exchange is classified in a transaction of its own, which holds the exchange's lock. If
+    no day is flagged, the call takes a millisecond. Raises DatabaseUnavailable if the connection is lost. Days that
+    were not classified stay flagged.
     """
     flags = _flagged(db)
     flagged = sorted({day for _, day in flags})
@@ -193,10 +193,11 @@ class _Classification:
         return all_rows(self._cursor)
 
     def _with_whole_silences(self, first: date, last: date) -> tuple[date, date]:
-        """Return a wider range of days that contains each silence at its ends completely.
+        """Return the range of days, extended until no silence crosses the start or the end of the range.
 
-        The range also contains the traded days directly before and after such a silence. A wider range may again end in
-        the silence of another series. Therefore this is repeated until the range does not grow any more.
+        The range also contains the days with candles directly before and after such a silence. An extended range may
+        again end in the silence of another series. Therefore the extension is repeated until the range does not grow
+        any more.
         """
         while True:
             narrow = (first, last)
@@ -213,7 +214,7 @@ class _Classification:
         return [SeriesDays.of(series, by_day, span) for series, by_day in rows.items()]
 
     def _longest_gaps(self, span: Days) -> dict[tuple[str, date], int]:
-        """Return, for each symbol and day, the number of candles of the longest gap that two answers have confirmed."""
+        """Return, for each symbol and day, the length in candles of the longest gap that two answers have confirmed."""
         bounds = {"start": midnight(span.first), "end": midnight(span.last + _DAY)}
         reasons = [reason.value for reason in CONFIRMED_ABSENT]
         return {(row.symbol, row.day): row.candles for row in self._query("longest_gaps", reasons=reasons, **bounds)}
@@ -295,7 +296,7 @@ class _Classification:
     def _own_silences(
         self, line: SeriesDays, span: Days, suspect: Sequence[date], longest: Mapping[tuple[str, date], int]
     ) -> Iterator[tuple[Run, Silence | None]]:
-        """Yield each run of absent candles with the series' own silence that contains the run, or with None."""
+        """Yield each run of absent candles with the own silence of the series around this run, or with None."""
         absent = runs(self._gaps.mask(line, span, CONFIRMED_ABSENT, only=suspect))
         groups = interrupted(absent, self._timeframe) if line.is_ever_busy else [[run] for run in absent]
         for group in groups:
@@ -367,8 +368,8 @@ def _suspect_days(
 ) -> list[date]:
     """Return the days on which the series may have a silence, in order.
 
-    Days with a recorded silence are included, because it may be wrong now. The gaps are not read. A silence can cross
-    midnight, so the days before and after are included. If one gap is long, all days are returned.
+    Days with a recorded silence are included, because the recorded silence may be wrong now. The gaps are not read. A
+    silence can cross midnight, so the days before and after are included. If one gap is long, all days are returned.
     """
     suspect: set[date] = set()
     for day in inner:

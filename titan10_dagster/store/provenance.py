@@ -38,7 +38,7 @@ class Origins:
 class _Known:
     """The stretches of each series around the written slices.
 
-    `imported`: for the id of each source file of these stretches, whether a user imported the file.
+    `imported`: whether a user imported the source file, by the id of the file.
     """
 
     stretches: dict[Series, list[Stretch]] = field(default_factory=lambda: defaultdict(list))
@@ -48,8 +48,8 @@ class _Known:
 def write_provenance(cursor: Cursor, changes: Sequence[Change]) -> tuple[list[Origins], Mapping[int, bool]]:
     """Update the stretches of series after slices of one exchange were merged, in the same transaction.
 
-    Return the origins of the changed candles of each slice. Also return, for the id of each file of the former
-    stretches, whether the file was imported.
+    Return two values. The first value contains, for each slice, the origins of its changed candles. The second value
+    says whether a user imported the file, by the id of each file of the former stretches.
     """
     by_series: dict[Series, list[Change]] = {}
     for change in changes:

@@ -43,7 +43,9 @@ _Columns = list[NDArray[Any]]
 def candles(
     db: Database, series: Series, start: datetime, end: datetime, *, as_of: datetime | None = None
 ) -> pd.DataFrame:
-    """Return the stored candles of the series as a candle frame, in order of time. It is empty if no candle is stored.
+    """Return the stored candles of the series as a candle frame, in order of time.
+
+    The frame is empty if no candle is stored.
 
     as_of: return the values at this instant, before later restatements by the exchange. Candles that were stored after
         this instant are included too, because the database has dates only for restatements.
@@ -105,7 +107,7 @@ def coverage(db: Database, series: Series, first: date | None = None, last: date
 
 
 def provenance(db: Database, series: Series, start: datetime, end: datetime) -> pd.DataFrame:
-    """Return the stretches of [start, end) with candles that were read from files, in order of time.
+    """Return the stretches of time in [start, end) whose candles were read from files, in order of time.
 
     The columns are stretch_start, stretch_end, source (archive or import), url, size, digest, published_digest,
     checked_against, etag, last_modified and read_at, as in the view `provenance`. All other candles came by REST.
@@ -129,9 +131,9 @@ def filled(
     The prices of a synthetic candle are the close of the last stored candle, and its volume is 0. The candle frame has
     two more columns: synthetic (bool), and reason (categorical, empty for stored candles).
 
-    If a candle is missing for another reason or was never fetched, it is left out. Synthetic candles after it do not
-    use a close from before it. Candles before a listing, after a delisting, in a halt, or in a time without a listing
-    are never synthesized, even if `reasons` contains these reasons.
+    If a candle is missing for another reason or was never fetched, it is left out. Synthetic candles after this missing
+    candle do not use a close from before this missing candle. Candles before a listing, after a delisting, in a halt,
+    or in a time without a listing are never synthesized, even if `reasons` contains these reasons.
     """
     names = [reason.value for reason in reasons]
     parameters = {**_parameters(series, start, end), "reasons": names}

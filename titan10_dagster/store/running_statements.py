@@ -1,8 +1,8 @@
 """The statements that run now, so that a signal can end them.
 
-While libpq waits for the server, Python cannot run its signal handlers. Without help, Ctrl-C would wait as long as the
-statement: minutes, if another process holds the lock of the exchange. Another thread can cancel the statement; then the
-handler runs. This module knows all open connections, those of Dagster's storage included.
+While libpq waits for the server, Python cannot run its signal handlers. Ctrl-C would then wait until the statement
+ends. This can take minutes if another process holds the lock of the exchange. Therefore another thread cancels the
+statement, and the handler runs. This module knows all open connections, including the connections of Dagster's storage.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ def running() -> list[PsycopgConnection]:
 def cancel_statements() -> None:
     """Ask the servers to cancel the statements that run now, and return at once.
 
-    Each request has its own thread, because it waits for the server. From now on, the error of a statement is an
-    interruption: see `raise_if_interrupted`.
+    Each request has its own thread, because it waits for the server. From now on, an error of a statement counts as an
+    interruption; see `raise_if_interrupted`.
     """
     interrupted.set()
     for connection in running():
@@ -66,7 +66,7 @@ def raise_if_interrupted() -> None:
     """Raise KeyboardInterrupt after the error of a statement, if a signal ends this command.
 
     psycopg2 decodes the message of an error in Python, where the handler of the signal raises its exception. psycopg2
-    prints that exception and loses it.
+    prints this exception and does not pass it on.
     """
     if interrupted.is_set():
         raise KeyboardInterrupt

@@ -1,6 +1,6 @@
 """Functions that list, rename and drop whole series.
 
-They rename and drop in every table with the columns exchange and symbol. The tables are looked up in the database's
+These functions change every table with the columns exchange and symbol. The tables are looked up in the database's
 catalogue. Therefore tables that a later version adds are included.
 """
 
@@ -22,15 +22,15 @@ from titan10_dagster.store.statements import statement
 # Tables that have a column `symbol` but do not belong to a series: the market list belongs to the exchange, and
 # preferences belong to the user.
 _NOT_OF_SERIES = ("markets", "preferences")
-# Tables that keep their rows when a series is dropped. Past events are still recorded then.
+# Tables that keep their rows when a series is dropped. Therefore the record of past events is complete.
 _KEPT = ("series_events", *_NOT_OF_SERIES)
-# Tables with the history of an exchange. If an exchange is renamed, these rows get its new id. The rows of the tables
-# with its health and request counts are deleted, because the new id has its own rows.
+# Tables with the history of an exchange. If an exchange is renamed, these rows get its new id. The rows with the
+# exchange's health and request counts are deleted, because the new id has such rows of its own.
 _HISTORIES = ("exchange_probes", "source_files")
 # The rows of this table are locks. A rename itself holds one or two of these locks.
 _LOCKS = "write_locks"
-# Tables without conflicting rows of the new name. The new name has no candles, which is checked before. Events can
-# belong to both names.
+# In these tables, renamed rows cannot conflict with rows of the new name: an earlier check ensures that the new name
+# has no candles, and events can belong to both names.
 _WITHOUT_CONFLICT = ("candles", "series", "series_events")
 
 
@@ -143,7 +143,7 @@ def _rename_in(
 ) -> int:
     """Rename the series in one table, and return the number of changed rows.
 
-    Existing rows of the new name are deleted. It was checked before that the new name has no candles.
+    Existing rows of the new name are deleted. An earlier check has ensured that the new name has no candles.
     """
     name = sql.Identifier(table)
     if old[1] is None:

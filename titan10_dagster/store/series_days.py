@@ -84,7 +84,10 @@ class SeriesDays:
         return cls(series, rows, expected, present)
 
     def sample(self, first: int, last: int) -> Sample:
-        """Return the sum over the days with the numbers `first` to `last`, both included. Unknown days do not count."""
+        """Return the sums of the expected and the present candles on the days with the numbers `first` to `last`.
+
+        Both days are included. Days without a ledger row, and days outside of the range of days, do not count.
+        """
         part = slice(max(first, 0), max(last + 1, 0))
         return Sample(int(self.expected[part].sum()), int(self.present[part].sum()))
 
@@ -101,7 +104,7 @@ class SeriesDays:
         return any(is_busy(self.absence(number)) for number in range(len(self.present)))
 
     def absent(self, day: date) -> int:
-        """Return the number of candles of the day that were absent from two complete answers."""
+        """Return the number of candles of the day that two complete answers did not contain."""
         row = self.rows.get(day)
         return 0 if row is None else sum(row.missing.get(reason, 0) for reason in CONFIRMED_ABSENT)
 
@@ -142,8 +145,10 @@ def around_silence(
 
     `silence`: runs of cells in order of time. These cells do not count. The share is calculated for the days before the
     silence and for the days after the silence. The lower share is returned, because another halt may affect one of the
-    two sides. If the series is not busy on its days with candles, consecutive days without a candle count as one gap,
-    because some pairs trade only on weekends.
+    two sides.
+
+    Some quiet pairs trade only on weekends. Therefore, if the series is not busy even on its days with candles,
+    consecutive days without a candle count as one gap. The days before and after the silence are tested separately.
     """
     per_day = line.series.timeframe.per_day
     first, last = silence[0][0] // per_day, (silence[-1][1] - 1) // per_day

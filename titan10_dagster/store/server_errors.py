@@ -9,7 +9,8 @@
 | 53400, 57014 | a configured limit was reached, or a statement was cancelled or timed out | not repeated |
 | 58P01 | a file is missing on the server, such as the library of an extension | not repeated |
 
-After any other error of the connection, the statement is repeated. After any other error of a statement, it is not.
+After any other error of the connection, the statement is repeated. After any other error of a statement, the statement
+is not repeated.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ USE_UTF8 = (
 
 
 def translated(error: psycopg2.Error) -> StoreError:
-    """Translate an error of psycopg2 into DatabaseUnavailable, if another attempt may help, or else StoreError."""
+    """Return DatabaseUnavailable if another attempt may help after this error of psycopg2, and otherwise StoreError."""
     if error.pgcode in _HEALED_BY_TIME:
         return DatabaseUnavailable(f"{_HEALED_BY_TIME[error.pgcode]} ({sentence(error)})")
     if _OTHER_LIBRARY in str(error):

@@ -25,8 +25,8 @@ LATE = timedelta(days=2)
 class Chunk:
     """A chunk of the candles in the range [start, end).
 
-    `bytes`: the current size. `bytes_before`: the size before compression, or the same size if it is not compressed.
-    `partial`: the chunk is compressed, except for rows that were written later.
+    `bytes`: the current size. `bytes_before`: the size before compression, or the current size if the chunk is not
+    compressed. `partial`: the chunk is compressed, except for rows that were written later.
     """
 
     start: datetime
@@ -42,7 +42,7 @@ class Storage:
     """All chunks in order of time, and the state of the compression policy.
 
     `compress_after`: the age at which chunks are compressed, or None if there is no policy. `compressed_at`: the time
-    at which the policy last succeeded, or None if it never did or there is no policy.
+    at which the policy last succeeded, or None if the policy never succeeded or does not exist.
     """
 
     chunks: tuple[Chunk, ...]

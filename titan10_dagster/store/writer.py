@@ -47,7 +47,7 @@ class SliceResult:
     """The result of writing a slice.
 
     All numbers are numbers of candles, except `quarantined`: the number of rows that no valid candle has replaced.
-    `expected` is the sum of `present` and all of `missing`, as in the ledger.
+    `expected` is the sum of `present` and all numbers in `missing`, as in the ledger.
     """
 
     slice: Slice
@@ -81,8 +81,8 @@ def write_slices(db: Database, slices: Iterable[JudgedSlice], *, live: bool = Fa
     Other writers of the exchange wait until the transaction ends, but a live write waits only briefly.
 
     If the exchange answered the fetch of a slice completely, after the end of the slice's day, the slice becomes
-    "settled". Otherwise it becomes "partial". If `live` is True, all slices become "live". The state of a slice never
-    falls. A live poll requests only the last minutes, so its records must not be `answered`.
+    "settled". Otherwise it becomes "partial". If `live` is True, all slices become "live". A slice never returns to a
+    lower state. A live poll requests only the last minutes, so its records must not be `answered`.
 
     Another thread reads the iterable. If the iterable raises an exception, the exception is raised here, and nothing is
     written.

@@ -63,7 +63,7 @@ PIPE_WIDTH = 130  # width of the table if the output is not a terminal
 
 @dataclass(frozen=True)
 class Verdict:
-    """The comparison of an exchange's stored candles with the sandbox; all values count candles."""
+    """The comparison of an exchange's stored candles with the sandbox; all values are numbers of candles."""
 
     right: int
     wrong: int  # stored with another value, or not a candle of the exchange

@@ -70,8 +70,8 @@ class Source:
 class Counted:
     """The counts of a file.
 
-    `rows`: the rows of the file. `candles`: the stored candles from which these rows are built. `holed`: the bars built
-    from fewer minutes than they span.
+    `rows`: the number of rows of the file. `candles`: the number of stored candles from which these rows are built.
+    `holed`: the number of bars with missing minutes.
     """
 
     rows: int = 0
@@ -93,9 +93,9 @@ class Counted:
 class Exported:
     """A series in its file.
 
-    `path` is None if there was no candle to write. `holed`: the number of bars built from fewer minutes than they span.
-    `completeness` counts candles of the stored series; if the file has a rollup, these are 1m candles. `files`: the
-    stretches whose candles came from candle files, as JSON values. All other candles came by REST.
+    `path` is None if there was no candle to write. `holed`: the number of bars with missing minutes. `completeness`
+    counts candles of the stored series; if the file has a rollup, these are 1m candles. `files`: the stretches whose
+    candles came from candle files, as JSON values. All other candles came by REST.
     """
 
     symbol: str

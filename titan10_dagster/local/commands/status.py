@@ -25,7 +25,7 @@ HEALTH = (
     *("quarantined", "restated", "last error"),
 )
 NUMBERS = {*HISTORY[2:3], *HISTORY[5:8], *HEALTH[2:8]}
-ERROR_CHARACTERS = 100  # the table shows so many characters of the last error; --json has the whole text
+ERROR_CHARACTERS = 100  # the table shows this many characters of the last error; --json has the whole text
 
 
 def show_status(settings: Settings, home: Path, say: Say, *, as_json: bool) -> None:
