@@ -194,7 +194,10 @@ def _is_permanent(result: dg.ExecuteInProcessResult) -> bool:
 
 
 def _failed_symbols(result: dg.ExecuteInProcessResult) -> dict[date, dict[str, str]]:
-    """Return the failed symbols of each day, each with the reason. Symbols with stored candles are included."""
+    """Return the failed symbols of each day, each with the reason.
+
+    A failed symbol is included even if some of its candles are stored.
+    """
     failed: dict[date, dict[str, str]] = {}
     for event in result.all_events:
         if event.is_step_materialization and FAILURES in event.materialization.metadata:

@@ -1,4 +1,4 @@
-"""Read the market lists of new exchanges at the start of a stack.
+"""Reads the market lists of new exchanges at the start of a stack.
 
 `<exchange>/candles` depends on `<exchange>/markets`. Until the list is read for the first time, the UI warns before
 each materialization that the materialization may fail. Therefore `titan10 up` reads the missing lists, in one run per

@@ -41,8 +41,8 @@ def _silent(_: str) -> None:
 class EmbeddedPostgres:
     """The server of one folder, shared by the processes that use the server.
 
-    `port` 0: any free port. If another program uses the port, the server takes the next free port, and `say` reports
-    this port. `url()` contains the password: use the URL to connect, and never show it.
+    `port`: 0 means any free port. If another program uses the port, the server takes the next free port, and `say`
+    reports this port. `url()` contains the password: use the URL to connect, and never show it.
     """
 
     def __init__(self, folder: Path, *, port: int = 0, say: Callable[[str], None] = _silent) -> None:

@@ -1,9 +1,9 @@
 """The folder, the account and the binaries of an embedded PostgreSQL.
 
 If an ordinary user starts the server, the server runs as this user, with its files in the given folder. PostgreSQL
-refuses to run as root. If root starts the server, it runs as another existing account. This account possibly cannot
-reach the folder or the binaries, for example in a clone below a home folder of mode 0700. Then both are placed below
-/var/lib/titan10. No account is created, and the rights of parent folders are not changed.
+refuses to run as root. If root starts the server, the server runs as another existing account. If this account cannot
+reach the folder or the binaries, they are placed below /var/lib/titan10. This happens, for example, in a clone below a
+home folder of mode 0700. No account is created, and the rights of parent folders are not changed.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Account:
 
 @dataclass(frozen=True)
 class Place:
-    """The server's folder and its binaries; `account` None: the server runs as the account of this process."""
+    """The server's folder and its binaries. If `account` is None, the server runs as the account of this process."""
 
     folder: Path
     binaries: Path

@@ -33,8 +33,8 @@ class Postmaster:
 class ServerProcess:
     """The process that serves a cluster. A cluster has at most one such process; any process of Titan-10 may start it.
 
-    `port` 0: any free port. If another program uses the port, the server takes the next free port, and `say` reports
-    this port.
+    `port`: 0 means any free port. If another program uses the port, the server takes the next free port, and `say`
+    reports this port.
     """
 
     def __init__(self, files: ClusterFiles, port: int, say: Callable[[str], None]) -> None:

@@ -1,4 +1,4 @@
-"""The three processes of Dagster in a stack: their commands, the checks that they answer, and their addresses."""
+"""The three processes of Dagster in a stack: their commands, their health checks, and their addresses."""
 
 from __future__ import annotations
 

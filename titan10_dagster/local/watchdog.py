@@ -1,4 +1,4 @@
-"""Kill process groups after the parent process has ended, even if SIGKILL ended the parent process.
+"""Kills process groups after the parent process has ended, even if SIGKILL ended the parent process.
 
 The script reads `+<process group>` and `-<process group>` from standard input, one per line. When the input ends, it
 kills the remaining groups and runs the command given in its arguments. The script imports only the standard library,

@@ -136,7 +136,7 @@ def _of_exchange(
         series_condition(name, recent_events(titan10, name, now)),
     ]
     if titan10.settings.live.enabled:
-        # The next candle can arrive one timeframe after the last one at the earliest.
+        # The next candle can arrive one timeframe after the last candle at the earliest.
         lag = timedelta(minutes=limits.live_lag_minutes) + titan10.exchange(name).timeframe.delta
         found.append(live_condition(name, _polled_until(titan10, name, now), now, lag))
     return [condition for condition in found if condition is not None]

@@ -99,7 +99,7 @@ class HealthStore:
 
 
 def _when_unlocked(run: Callable[[], T]) -> T:
-    """Call `run` and return its result. Repeat it while another process holds a lock, for up to two minutes."""
+    """Call `run` and return its result. Repeat the call while another process holds a lock, for up to two minutes."""
     deadline, pauses = time.monotonic() + _LOCKED_FOR, deque(_PAUSES)
     while True:
         try:

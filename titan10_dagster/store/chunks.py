@@ -1,9 +1,10 @@
 """Creates and locks the chunks of the hypertable before a transaction writes to these chunks.
 
-There are two reasons, both measured with TimescaleDB 2.23. First, while a transaction that has created a chunk is open,
-no other transaction can create a chunk. A write takes seconds, so exchanges would wait for each other. Therefore chunks
-are created in separate short transactions. Second, a transaction that first reads a chunk and then writes to the chunk
-can run into a deadlock with the compression job. Therefore the lock for writing is taken before the first read.
+The module exists for two reasons, both measured with TimescaleDB 2.23. First, while a transaction that has created a
+chunk is open, no other transaction can create a chunk. A write takes seconds, so exchanges would wait for each other.
+Therefore chunks are created in separate short transactions. Second, a transaction that first reads a chunk and then
+writes to the chunk can run into a deadlock with the compression job. Therefore the lock for writing is taken before the
+first read.
 """
 
 from __future__ import annotations

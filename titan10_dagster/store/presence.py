@@ -63,7 +63,7 @@ def _seconds(count: int) -> Iterator[int]:
 def _is_held(cursor: Cursor, name: str) -> bool:
     """Return whether a process holds the presence lock of `name`.
 
-    The test takes a shared lock for one statement. It blocks neither the process `name` nor other tests.
+    The test takes a shared lock for one statement. The test blocks neither the process `name` nor other tests.
     """
     cursor.execute(f"SELECT NOT pg_try_advisory_xact_lock_shared({_KEY}) AS held", [name])
     return bool(single_row(cursor).held)

@@ -1,4 +1,4 @@
-"""Finds days that the exchange no longer serves by REST, but that its archive may have.
+"""Finds days that an exchange no longer serves by REST, but possibly has in its archive.
 
 The reason `beyond_horizon` is final only as long as no new source exists. If the note of a slice in the ledger begins
 with the archive's prefix, the archive was already tried: it had no file, or the file did not contain the candles. If

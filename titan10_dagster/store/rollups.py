@@ -86,8 +86,9 @@ def refresh(db: Database, windows: Iterable[Window]) -> None:
 def catch_up(db: Database) -> None:
     """Refresh all rollups that are not up to date. If there is nothing to refresh, this takes milliseconds.
 
-    It is needed for days with a failed `refresh`, for new rollups, and after TimescaleDB was installed, because the
-    rollups are then empty. On plain PostgreSQL, nothing happens. Raises the same errors as `refresh`.
+    A call is needed after a failed `refresh`. It is also needed for new rollups and after the installation of
+    TimescaleDB, because the rollups are then empty. On plain PostgreSQL, nothing happens. Raises the same errors as
+    `refresh`.
     """
     with _refreshing(db) as cursor:
         for rollup in _kept(cursor):

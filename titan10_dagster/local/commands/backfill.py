@@ -48,7 +48,7 @@ INCOMPLETE = (
 
 @dataclass(frozen=True)
 class Request:
-    """A backfill request; both days are included. `symbols` None: all configured symbols."""
+    """A backfill request. Both days are included. If `symbols` is None, all configured symbols are fetched."""
 
     exchange: str
     first: date
@@ -76,7 +76,7 @@ class Tally:
 
 
 class Files(ProgressColumn):
-    """A progress column with the number of archive files read, the number of files planned, and the download speed."""
+    """A progress column: the number of read archive files, the number of files to read, and the download speed."""
 
     def render(self, task: Task) -> Text:
         wanted, files, downloaded = (task.fields[name] for name in ("wanted", "files", "downloaded"))

@@ -309,7 +309,7 @@ def _requests(db: Database, settings: Settings, exchange: str, wanted: Sequence[
 
 
 def _by_source(db: Database, wanted: Sequence[date]) -> tuple[int, int]:
-    """Count the slices of the archived exchange that came from files, and those that came by REST."""
+    """Return the number of slices of the exchange with an archive: from files, and by REST."""
     archived = by_rest = 0
     for row in ledger.coverage(db, ARCHIVED, wanted[0], wanted[-1]):
         archived += row.sources.get(Source.ARCHIVE, 0)

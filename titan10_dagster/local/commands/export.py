@@ -158,7 +158,7 @@ def _sources(db: Database, request: Request) -> list[Source]:
 
 
 def _source(request: Request, symbol: str, stored: set[Series]) -> Source:
-    """Return the stored series of the timeframe or, if there is none, the rollup of its minutes."""
+    """Return the stored series with the timeframe. If there is none, return the rollup of the stored 1m series."""
     for name in (request.timeframe, BASE):
         series = Series(request.exchange, symbol, TIMEFRAMES[name]) if name in TIMEFRAMES else None
         if series in stored and (name == request.timeframe or request.timeframe in ROLLUPS):
@@ -274,7 +274,10 @@ def _pieces(db: Database, request: Request, source: Source, start: datetime, end
 
 
 def _without_empty_years(db: Database, source: Source, start: datetime, end: datetime) -> tuple[datetime, datetime]:
-    """Return the range from `start` to `end`, shortened to the stored candles of the series, in whole candles."""
+    """Return the range from `start` to `end`, without the time before the first and after the last stored candle.
+
+    The range consists of whole candles of the file. If no candle is stored, the range is empty.
+    """
     series = source.series
     for row in stored_series(db, series.exchange):
         if (row.symbol, row.timeframe) == (series.symbol, series.timeframe.name):

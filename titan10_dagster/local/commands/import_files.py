@@ -22,7 +22,8 @@ from titan10_dagster.settings import Settings, load
 class ImportRequest:
     """The files to import.
 
-    `symbol` None: the name of each file contains the symbol. `columns`: the columns of CSV files without a header.
+    If `symbol` is None, the name of each file contains the symbol. `columns`: the columns of CSV files without a
+    header.
     """
 
     exchange: str

@@ -23,7 +23,7 @@ _MOST_LINES = 50
 
 @dataclass(frozen=True)
 class ReconcileRequest:
-    """A reconciliation request; both days are included. `symbols` None: all configured symbols."""
+    """A reconciliation request. Both days are included. If `symbols` is None, all configured symbols are compared."""
 
     exchange: str
     first: date

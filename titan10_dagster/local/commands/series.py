@@ -125,7 +125,7 @@ def drop_series(
 
 
 def _unknown(db: Database, exchange: str, symbol: str | None) -> str:
-    """Return a sentence that suggests stored names. `symbol` None: the command concerns the whole exchange."""
+    """Return a sentence that suggests stored names. If `symbol` is None, the command concerns the whole exchange."""
     stored = store.stored_series(db)
     exchanges = {row.exchange for row in stored}
     if symbol is None or exchange not in exchanges:
