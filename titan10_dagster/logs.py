@@ -33,7 +33,8 @@ _SHORTEST_SECRET = 4  # a shorter secret would also be removed from ordinary wor
 _WORD = re.compile(r"[a-z]+|titan10")
 _NAMES = (
     r"\w*(?:passw(?:or)?d|pwd|secret|token|api[_-]?key|access[_-]?key|signature)"
-    r"|(?<![a-z])(?:sign|auth(?:orization)?)(?![a-z])"  # but not as part of a word: signal, author
+    # these names do not count as parts of words such as signal or author
+    r"|(?<![a-z])(?:sign|auth(?:orization)?)(?![a-z])"
 )
 _PATTERNS = (
     # The user part of a URL ends at the last @, because a password may contain any character.

@@ -182,7 +182,7 @@ def _pieces(file: LocalFile, columns: Sequence[str]) -> Iterator[Floats]:
             if not header and not rest and piece and not piece[:1].isdigit():
                 header = piece[: piece.find(b"\n") + 1]
                 piece = piece[len(header) :]
-                read_rows(header, columns)  # raises if the line is not a header
+                read_rows(header, columns)  # this call raises an error if the line is not a header
             lines = rest + piece
             end = len(lines) if not piece else lines.rfind(b"\n") + 1
             if end:

@@ -70,7 +70,7 @@ def replaced(known: Iterable[Stretch], new: Iterable[Stretch]) -> list[Stretch]:
     """Return the stretches of a series after new stretches were read.
 
     A new stretch replaces the parts of known stretches that overlap with it. If new stretches overlap with each other,
-    the later one in the list counts. Neighbouring stretches from the same file are joined.
+    the later stretch in the list counts. Neighbouring stretches from the same file are joined.
 
     `known`: the stretches before the new stretches were read. The known stretches must not overlap.
     """
@@ -86,7 +86,7 @@ def replaced(known: Iterable[Stretch], new: Iterable[Stretch]) -> list[Stretch]:
 
 
 def _disjoint(stretches: list[Stretch]) -> list[Stretch]:
-    """Return the stretches sorted by time. If stretches overlap, the later one in the list keeps the common part."""
+    """Return the stretches sorted by time. If stretches overlap, the later in the list keeps the common part."""
     ordered = sorted(stretches)
     if all(earlier.end <= later.start for earlier, later in pairwise(ordered)):
         return ordered

@@ -187,12 +187,12 @@ class ExchangeClient:
         except TooLate:
             text = f"{self.exchange} {series.symbol}: no time was left for the request; the next poll requests it again"
             raise Postponed(text, exchange=self.exchange, symbol=series.symbol) from None
-        except FetchError:  # the error was raised before the request
+        except FetchError:  # this error was raised before a request was made
             raise
         except Exception as error:  # noqa: BLE001  the error is raised again as a FetchError
             raise await self._failure(error, answer, series.symbol) from safe_cause(error)
         finally:
-            for release in answer.releases:  # requests that were released but not made
+            for release in answer.releases:  # these requests were released but not made
                 self.pacer.end(release)
             current_answer.reset(token)
         _check_clock(self.exchange, answer)
@@ -218,12 +218,12 @@ class ExchangeClient:
         try:
             list_markets = self.venue.list_markets or _list_markets
             listed = await read_market_list(lambda: list_markets(exchange), self.venue, answer)
-        except FetchError:  # the error was raised before the request
+        except FetchError:  # this error was raised before a request was made
             raise
         except Exception as error:  # noqa: BLE001  the error is raised again as a FetchError
             raise await self._failure(error, answer, None) from safe_cause(error)
         finally:
-            for release in answer.releases:  # requests that were released but not made
+            for release in answer.releases:  # these requests were released but not made
                 self.pacer.end(release)
             current_answer.reset(token)
         self.clock_skew = answer.skew

@@ -43,7 +43,7 @@ _YEAR = timedelta(days=365)
 _TOLERATED = 60  # an outage can hide this many of the oldest served candles
 _RECENT = 100  # the number of newest candles to request
 _STALE = 45  # an outage can hide this many of the newest candles
-_FEW = 3  # this many rows without volume, or this many gaps, show how the exchange writes a minute without a trade
+_FEW = 3  # this many rows without volume (or gaps) show how the exchange reports a minute without a trade
 _SAME = 0.5  # at least this share of the candles must have the stored values
 
 Measured = dict[Property, str | None]

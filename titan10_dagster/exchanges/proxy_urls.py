@@ -41,10 +41,10 @@ def fault_of(proxy: str) -> str:
 
 def is_in_network(host: str | None, no_proxy: str) -> bool:
     """Return whether the host is an IP address in a network of NO_PROXY, such as 10.0.0.0/8."""
-    with suppress(ValueError):  # raised if the host is a name
+    with suppress(ValueError):  # ValueError is raised if the host is a name
         address = ipaddress.ip_address(host or "")
         for entry in no_proxy.split(","):
-            with suppress(ValueError):  # raised if the entry is a name
+            with suppress(ValueError):  # ValueError is raised if the entry is a name
                 if "/" in entry and address in ipaddress.ip_network(entry.strip(), strict=False):
                     return True
     return False

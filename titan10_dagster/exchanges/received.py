@@ -29,7 +29,8 @@ class _Day:
     parts: list[Rows] = field(default_factory=list)
     effort: Effort = field(default_factory=Effort)
     requested_at: datetime | None = None
-    cut_short: dict[int, int] = field(default_factory=dict)  # start of each candle that was closed early -> its end
+    # the key is the start of a candle that was closed early, the value is its end
+    cut_short: dict[int, int] = field(default_factory=dict)
     dropped: int = 0  # the number of rows without a time
     untimed: set[int] = field(default_factory=set)  # the minutes (ms) to which the dropped rows most likely belong
     contradicted: int = 0  # the number of candles with different values in different answers

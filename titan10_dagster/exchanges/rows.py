@@ -30,7 +30,7 @@ from titan10_dagster.exchanges.venues.venue import Wire
 Rows = Floats  # an array of shape (n, 6): time in ms since 1970, open, high, low, close, volume
 Instants = NDArray[np.int64]  # ms since 1970
 
-_CUT_SLACK_MS = 1000  # a close time that is earlier by less than this is normal; exchanges differ by a millisecond
+_CUT_SLACK_MS = 1000  # a close time can be too early by up to this much; exchanges differ by a millisecond
 
 # A time outside of these years is damaged, for example because it has seconds instead of milliseconds.
 _EARLIEST_MS = 1_230_768_000_000  # 2009; the first Bitcoin was created in January 2009
@@ -39,7 +39,7 @@ _LATEST_MS = 4_102_444_800_000  # 2100
 # OKX has old candles that were never confirmed. A candle that ended longer ago than this counts as finished.
 _CONFIRMED_WITHIN_MS = 3_600_000
 
-_FEWEST_BLANK = 4  # a row shows a minute without trades if at least four values, its prices, are empty
+_FEWEST_BLANK = 4  # a minute without trades has at least four empty values: its prices
 
 # Fields in which ccxt's classes find errors. They are decoded too, in case the answer has no list of candles.
 _ERROR_FIELDS = dict.fromkeys(("code", "msg", "retCode", "retMsg", "error", "message", "success"), Any)

@@ -99,7 +99,7 @@ def _ssl_context(cafile: str | None, capath: str | None) -> ssl.SSLContext:
         cafile = certifi.where()
     try:
         return ssl.create_default_context(cafile=cafile or None, capath=capath or None)
-    except OSError as error:  # this includes ssl.SSLError
+    except OSError as error:  # ssl.SSLError is an OSError too
         named = " and ".join(filter(None, (cafile, capath)))
         raise SettingsError(
             f"SSL_CERT_FILE or SSL_CERT_DIR is set to {named}, which has no usable certificates ({error}). Correct the"

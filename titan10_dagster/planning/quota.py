@@ -42,7 +42,7 @@ class Quota:
 class Release:
     """A request that was released, so that it can be sent.
 
-    weight: the number of requests that this request counts as in the quota.
+    weight: this request counts as this many requests of the quota.
     at: the time of the release, in seconds of a monotonic clock.
     """
 

@@ -30,7 +30,7 @@ from titan10_dagster.planning.missing_days import MissingDays, around
 
 # The daily settlement (the fetch of yesterday) starts at this time after midnight UTC. See also defs/schedules.py.
 SETTLEMENT = timedelta(hours=2)
-OVERDUE = timedelta(hours=3)  # after this time a day that the daily settlement has not stored is repaired
+OVERDUE = timedelta(hours=3)  # if the daily settlement has not stored a day by this time, the day is repaired
 
 _DAY = timedelta(days=1)
 Days = dict[date, set[str]]  # for each day, the symbols that are due

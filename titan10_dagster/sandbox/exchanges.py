@@ -96,14 +96,14 @@ class Exchanges:
             site.faults.clear()
 
     def requests(self, exchange: str, since: int = 0) -> list[dict[str, Any]]:
-        """Return the log of requests whose number is `since` or higher, see journal.Entry."""
+        """Return the logged requests (see journal.Entry) whose number is `since` or higher."""
         return self.site(exchange).journal.entries(since)
 
     def clear_requests(self, exchange: str) -> None:
         self.site(exchange).journal.clear()
 
     def limits(self, exchange: str) -> dict[str, Any]:
-        """Return the highest usage, the violations and the bans of each limit, see limits.Governor.report."""
+        """Return the highest usage, the violations and the bans of each limit (see limits.Governor.report)."""
         return self.site(exchange).governor.report()
 
     def set_limits(

@@ -54,7 +54,7 @@ class Fault:
     after: int = 0
     symbol: str | None = None
     path: str = "candles"
-    expires: float | None = None  # monotonic
+    expires: float | None = None  # the end of the fault, by time.monotonic
     seed: int = 0
     seen: int = 0
     struck: int = 0

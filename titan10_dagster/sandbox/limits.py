@@ -19,7 +19,7 @@ from titan10_dagster.sandbox.venues.wire import PathKind
 
 @dataclass(frozen=True)
 class Verdict:
-    """The decision about one request by the rate limits."""
+    """The decision of the rate limits about one request."""
 
     outcome: Literal["allowed", "throttled", "banned"]
     weight: float

@@ -127,7 +127,7 @@ def aggregate(raw: RawCandles, seconds: int, offset: int = 0) -> RawCandles:
 
 
 def outage(exchange: SandboxVenue, day: int) -> tuple[int, int] | None:
-    """Return the minutes [first, last) of the day in which the exchange is down. Return None on most days."""
+    """Return the first and the last (exclusive) minute of the day's outage; None if the day has no outage."""
     if exchange.outage_every is None:
         return None
     chance, at, length = _uniform(np.arange(3) + day * 3, _seed("outage", exchange.id))

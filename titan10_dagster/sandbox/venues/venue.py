@@ -38,7 +38,7 @@ class RateLimit:
 
     name: str
     allowed: float
-    window: float  # seconds
+    window: float  # in seconds
     kind: Literal["fixed", "sliding", "decay"]
     source: str
     paths: str = ""  # the limit counts only requests whose path contains this text
@@ -54,8 +54,8 @@ class SandboxVenue:
     """One simulated exchange: its limits, its list of markets, and its behaviour.
 
     names_delisted: whether a delisted market stays in the list of markets, marked as closed.
-    closed_market: the answer to a request for candles of a delisted market: its candles, the refusal `closed_market`,
-    or the refusal `unknown_symbol`.
+    closed_market: the answer to a request for candles of a delisted market. It has the candles of the market, or is the
+        refusal `closed_market` or `unknown_symbol`.
     depth: the number of newest candles that the exchange serves.
     beyond_depth: what happens if a request starts before these candles. `clipped`: the start is moved to the oldest of
         these candles. `refused`: the request is refused with `too_old`.
@@ -82,8 +82,8 @@ class SandboxVenue:
     outage_every: int | None = 60  # on average, there is an outage of all symbols once in this number of days
     turnover: float = 0.2  # traded volume as a share of the volume on the largest exchange
     quiet: float = 3.0  # factor for the share of minutes without a trade on the largest exchange
-    price_decimals: int = 10  # at most
-    volume_decimals: int = 8  # at most
+    price_decimals: int = 10  # the maximum number of decimals
+    volume_decimals: int = 8  # the maximum number of decimals
     pad: int | None = None  # numbers are padded with zeros to this many decimals
     trim: bool = False  # trailing zeros are cut off
     limits: tuple[RateLimit, ...]

@@ -40,7 +40,7 @@ class Candle(NamedTuple):
 
     @property
     def last_ms(self) -> int:
-        """The last millisecond of the candle."""
+        """Return the last millisecond of the candle."""
         return self.time + (self.seconds * 1_000 if self.cut_ms is None else self.cut_ms) - 1
 
     def turnover(self, decimals: int = 8) -> str:
@@ -68,7 +68,7 @@ class CandleRequest:
     """A candle request as the exchange understands it: candles in [start, end), in epoch milliseconds."""
 
     market_id: str
-    seconds: int  # timeframe
+    seconds: int  # the length of the timeframe
     limit: int
     start: int | None = None
     end: int | None = None
