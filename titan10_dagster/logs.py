@@ -27,7 +27,8 @@ from pydantic import BaseModel, SecretStr
 from titan10_dagster.settings import LogSettings, Settings
 
 HIDDEN = "***"
-QUIET = ("alembic", "yoyo", "apprise", "urllib3", "sqlalchemy")  # only their warnings and errors are logged
+# of these libraries, only warnings and errors are logged
+QUIET = ("alembic", "yoyo", "apprise", "urllib3", "sqlalchemy")
 _SHORTEST_SECRET = 4  # a shorter secret would also be removed from ordinary words
 
 _WORD = re.compile(r"[a-z]+|titan10")

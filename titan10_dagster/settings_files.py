@@ -63,7 +63,7 @@ def _begins_with_mark(file: Path) -> bool:
             return False
         with file.open("rb") as content:
             return content.read(3) == BOM_UTF8
-    except OSError:  # the error is reported when the settings are read
+    except OSError:  # this error is reported later, when the settings are read
         return False
 
 

@@ -35,7 +35,7 @@ RENAMED_EXCHANGES = {
     "okex": "okx",
     "okex5": "okx",
 }
-FIRST_DAY = date(2009, 1, 3)  # day of the first Bitcoin block; no candle is older
+FIRST_DAY = date(2009, 1, 3)  # the day of the first Bitcoin block; no candle is older than this day
 
 
 def parse_timeframe(value: object) -> Timeframe:

@@ -98,7 +98,7 @@ class Downloader:
     standing: Standing = field(default_factory=Standing)
     on_file: Callable[[Download], None] = lambda _: None
     _session: aiohttp.ClientSession | None = None
-    # Limits the number of files in progress. If the archive is blocked while a file waits here, the file is not
+    # This limits the number of files in progress. If the archive is blocked while a file waits here, the file is not
     # requested.
     _places: asyncio.Semaphore = field(init=False)
     _under_way: int = 0

@@ -102,14 +102,14 @@ class ExchangeClient:
         # again. It raises a FetchError if the request is no longer allowed.
         self.confirm: Callable[[], Awaitable[Pace | None]] = _always
         self.pacer = Pacer(0)
-        # How far this machine's clock was ahead of the exchange's clock when the market list was read.
+        # The time by which this machine's clock was ahead of the exchange's clock when the market list was read.
         self.clock_skew = timedelta(0)
         self.skipped_records: tuple[str, ...] = ()  # a sentence for each unreadable record of the last market list
-        self._pace: Pace | None = None  # the last pace from the breaker
+        self._pace: Pace | None = None  # the pace that the breaker returned last
         self._banned: Banned | None = None
         self._base_url = base_url
         self._proxy = None if proxy is None else normalized(proxy)
-        self._proxies: dict[str, str | None] = {}  # the proxy in the environment for each server
+        self._proxies: dict[str, str | None] = {}  # the proxy for each server, as set in the environment
         self._timeout_ms = timeout_ms
         self._breaker = breaker
         self._share = pace_share if paced else None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 _DEEPEST = 4  # the maximum number of objects and lists around the records
-_MOST_NESTED = 20  # the number of nested objects and lists that are searched at each level; a few are enough
+_MOST_NESTED = 20  # at each level, this many nested objects and lists are searched; a few are enough
 
 
 @dataclass(frozen=True, eq=False)

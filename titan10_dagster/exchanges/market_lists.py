@@ -26,7 +26,7 @@ from titan10_dagster.exchanges.strict import Answer
 from titan10_dagster.exchanges.venues.venue import Venue
 
 _PART = 100  # the number of records in a part
-_LONGEST_NAME = 64  # characters; the longest known names are names of options with about 30 characters
+_LONGEST_NAME = 64  # in characters; the longest known names (of options) have about 30 characters
 _NAMES = ("symbol", "id", "base", "quote", "baseId", "quoteId")
 _NAMED = 10  # the maximum number of skipped records in a message
 # Nearly all records have a field if the field is absent from at most this many records, or from at most one record in a

@@ -21,7 +21,7 @@ from titan10_dagster.planning.quota import Quota, Release, Usage
 # fetches whole days run at the same time and divide this share. It is below 1.0, because exchanges answered with 429
 # when the shares of both processes added up to 1.0. LEAST_SHARE: the smallest share of one of these processes.
 SAFE_SHARE, LEAST_SHARE = 0.9, 0.1
-LIVE_SECONDS = 10.0  # the time in which a poll should make the requests of all its series
+LIVE_SECONDS = 10.0  # a poll should make the requests of all its series within this time
 
 
 async def _always() -> bool:
@@ -81,7 +81,7 @@ class Pacer:
         self._most = math.inf if quota is None else quota.requests
         self._usage = Usage(0.0 if quota is None else quota.seconds)
         self._page_cost = page_cost
-        self._ended = asyncio.Event()  # is set when a request ends
+        self._ended = asyncio.Event()  # this event is set when a request ends
 
     @property
     def share(self) -> float:

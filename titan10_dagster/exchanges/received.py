@@ -14,7 +14,7 @@ from titan10_dagster.exchanges.rows import Instants, Rows
 
 DAY_MS = 86_400_000
 _NAMED = 5  # the maximum number of candles in a note
-_MOST_CORRECTED = 5  # the maximum number of candles of a day that an exchange corrects during a fetch
+_MOST_CORRECTED = 5  # an exchange corrects at most this many candles of a day during a fetch
 
 
 @dataclass
@@ -33,7 +33,7 @@ class _Day:
     cut_short: dict[int, int] = field(default_factory=dict)
     dropped: int = 0  # the number of rows without a time
     untimed: set[int] = field(default_factory=set)  # the minutes (ms) to which the dropped rows most likely belong
-    contradicted: int = 0  # the number of candles with different values in different answers
+    contradicted: int = 0  # the number of candles whose values differ between answers
 
     @property
     def note(self) -> str | None:

@@ -33,7 +33,7 @@ Instants = NDArray[np.int64]  # ms since 1970
 _CUT_SLACK_MS = 1000  # a close time can be too early by up to this much; exchanges differ by a millisecond
 
 # A time outside of these years is damaged, for example because it has seconds instead of milliseconds.
-_EARLIEST_MS = 1_230_768_000_000  # 2009; the first Bitcoin was created in January 2009
+_EARLIEST_MS = 1_230_768_000_000  # the year 2009; the first Bitcoin was created in January 2009
 _LATEST_MS = 4_102_444_800_000  # 2100
 
 # OKX has old candles that were never confirmed. A candle that ended longer ago than this counts as finished.
@@ -249,7 +249,7 @@ def _is_empty(rows: Rows) -> Mask:
 
     Some exchanges send the last price with a volume of 0 for a minute without trades. Such a row is a candle.
     """
-    nothing: Mask = ~(np.abs(rows[:, 5]) > 0)  # NaN is also not above zero
+    nothing: Mask = ~(np.abs(rows[:, 5]) > 0)  # a NaN is not above zero either, so it counts as empty
     if nothing.any():
         prices = rows[:, 1:5]
         nothing &= ((prices == 0) | np.isnan(prices)).all(axis=1)

@@ -39,7 +39,7 @@ from titan10_dagster.exchanges.venues.registry import venue_of
 from titan10_dagster.exchanges.venues.venue import Wire
 from titan10_dagster.planning.quota import Release
 
-MOST_RECORDS = 20_000  # the maximum number of records in a market list; the longest known list has about 4,000
+MOST_RECORDS = 20_000  # the maximum number of records in a market list; the longest known list has about 4,000 records
 _MILLISECONDS = re.compile(r"\d{13}")
 _DATE_SLACK = timedelta(seconds=2)  # a Date header has whole seconds, and is set shortly before the answer is sent
 

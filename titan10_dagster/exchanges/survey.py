@@ -78,7 +78,8 @@ class Survey:
         self._check = SinceCheck(self._planner, honours_since, can_name_end=can_name_end)
         self._flight: list[PageRequest] = []
         self._requests: Counter[int] = Counter()  # the number of requests for each page
-        self._stuck: Counter[int] = Counter()  # the number of last answers without anything new, for each page
+        # for each page, the number of latest answers in a row that showed nothing new
+        self._stuck: Counter[int] = Counter()
         # For the start of each stretch, the number of answers after which the stretch was still open.
         self._attempts: Counter[int] = Counter()
         self.reach = Reach(self._planner, self._evidence.open, depth)

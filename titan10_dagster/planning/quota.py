@@ -61,7 +61,8 @@ class Usage:
     def __init__(self, span: float) -> None:
         self._span = span
         self._under_way: set[Release] = set()
-        # For each answered request, the time until which it counts, and its weight. The earliest time is first.
+        # The answered requests, each with the time until which the request counts, and its weight. The earliest time is
+        # first.
         self._answered: deque[tuple[float, float]] = deque()
         self._counted = 0.0
         self._answers = 0
@@ -108,4 +109,4 @@ class Usage:
         while self._answered and self._answered[0][0] <= now:
             self._counted -= self._answered.popleft()[1]
         if not self._answered and not self._under_way:
-            self._counted = 0.0  # removes rounding errors of the sums
+            self._counted = 0.0  # this removes rounding errors of the sums

@@ -80,6 +80,6 @@ def _can_resume(record: FetchRecord | None, first_fetch: datetime | None) -> boo
     if record is None or not record.answered:
         return False
     if record.fetched_at < record.slice.end:
-        return False  # fetched before the end of its day, so it is incomplete
+        return False  # the file was fetched before the end of its day, so it is incomplete
     # A file that was fetched after the first fetch is the second fetch, and only has to be stored.
     return first_fetch is None or record.fetched_at > first_fetch

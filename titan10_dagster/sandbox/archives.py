@@ -31,10 +31,10 @@ _DAY_MS = 86_400_000
 _MINUTE_MS = 60_000
 _US_SINCE = 1_735_689_600_000  # 2025-01-01: Binance's spot files have microseconds from this day on
 
-_KEPT = 100  # largest number of cached stretches of candles
-_FILES_KEPT = 24  # largest number of cached files; the file of a month of 1m candles has 2 MB
+_KEPT = 100  # the maximum number of cached stretches of candles
+_FILES_KEPT = 24  # the maximum number of cached files; a file with a month of 1m candles has 2 MB
 _packed_files: dict[object, bytes] = {}
-_caching = Lock()  # several threads answer requests for files
+_caching = Lock()  # the lock is needed because several threads answer requests for files
 _FAST = 1  # zlib's compression level; it takes a third of the time of the default level
 _BOMB_MEGABYTES = 544  # this is more than the client unpacks
 Row = list[float]  # [ms, open, high, low, close, volume]

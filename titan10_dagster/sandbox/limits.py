@@ -24,7 +24,7 @@ class Verdict:
     outcome: Literal["allowed", "throttled", "banned"]
     weight: float
     retry_after: int | None = None  # seconds, if the exchange sends it
-    until: float = 0.0  # end of a ban, epoch seconds
+    until: float = 0.0  # the end of a ban, in epoch seconds
     headers: tuple[tuple[str, str], ...] = ()
 
 

@@ -16,7 +16,7 @@ VENUE = Venue(
     cost=2,
     quota=Quota(10, 1),
     quota_pause=timedelta(seconds=2),
-    phrases=(phrase(r"Code not found", FailureKind.UNKNOWN_SYMBOL),),  # ccxt raises ExchangeError
+    phrases=(phrase(r"Code not found", FailureKind.UNKNOWN_SYMBOL),),  # for this error, ccxt raises ExchangeError
     archive=Archive(
         base_url="https://crix-data.upbit.com",
         trees=(

@@ -26,7 +26,7 @@ _TIMEFRAMES = {
 }  # fmt: skip
 _RECENT = "/api/v5/market/candles"
 _HISTORY = "/api/v5/market/history-candles"
-_RECENT_DEPTH = 1_440  # number of rows that /candles serves
+_RECENT_DEPTH = 1_440  # the number of newest rows that /candles serves
 
 
 def _adjust(request: CandleRequest, path: str, query: Mapping[str, str], now_ms: int) -> CandleRequest:

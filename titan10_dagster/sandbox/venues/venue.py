@@ -42,7 +42,8 @@ class RateLimit:
     kind: Literal["fixed", "sliding", "decay"]
     source: str
     paths: str = ""  # the limit counts only requests whose path contains this text
-    cost: Mapping[str, float] = field(default_factory=dict)  # cost by kind of request; 1 for kinds that are not listed
+    # the cost of each kind of request; kinds that are not listed have a cost of 1
+    cost: Mapping[str, float] = field(default_factory=dict)
     patience: int | None = None
     ban_seconds: float = 0.0
     retry_after: bool = False  # the answer says how long to wait

@@ -36,7 +36,7 @@ class Candle(NamedTuple):
     volume: str
     seconds: int = MINUTE
     closed: bool = True
-    cut_ms: int | None = None  # length of a candle that ended early
+    cut_ms: int | None = None  # the length of the candle, if the candle ended early
 
     @property
     def last_ms(self) -> int:
@@ -147,7 +147,7 @@ class WireFormat:
 
     candles: str
     markets: str
-    timeframes: Mapping[str, int]  # seconds by the exchange's name of a timeframe
+    timeframes: Mapping[str, int]  # the key is the exchange's name of a timeframe, the value is its length in seconds
     default_limit: int
     row: Callable[[Candle], str]
     page: Callable[[bytes, PageContext], bytes]
