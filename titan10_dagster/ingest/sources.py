@@ -78,7 +78,7 @@ class CandleSource(Protocol):
         """Return the slices that the source cannot serve, each with the reason. No request is made."""
 
     def cost(self, slices: Sequence[Slice]) -> Cost:
-        """Return the cost of fetching the slices after the slices of earlier calls. No request is made.
+        """Return the cost of fetching the slices, after the slices of earlier calls were fetched. No request is made.
 
         The source must be able to serve all slices.
         """

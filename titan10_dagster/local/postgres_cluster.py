@@ -14,7 +14,7 @@ from titan10_dagster.local.ports import ADDRESS
 from titan10_dagster.local.postgres_files import Place, refuse_other_version, run_as
 from titan10_dagster.local.postgres_roles import SUPERUSER
 
-SUPERUSER_PASSWORD = "superuser-password"  # name of a file; a cluster of version 0.1.0 gets it at its next start
+SUPERUSER_PASSWORD = "superuser-password"  # name of a file; a cluster of version 0.1.0 gets this file at its next start
 INITDB_OPTIONS = (
     f"--username={SUPERUSER}",
     "--auth=scram-sha-256",
@@ -95,7 +95,7 @@ class ClusterFiles:
         unfinished.rename(self.cluster)
 
     def configure(self, port: int) -> None:
-        """Write the configuration of the next start."""
+        """Write the configuration for the next start of the server."""
         self.write(self.cluster / "titan10.conf", CONFIGURATION.format(address=ADDRESS, port=port))
 
     def password(self, role: str) -> str:

@@ -15,8 +15,8 @@ from titan10_dagster.settings import Settings
 class StackDatabase:
     """The database of a stack.
 
-    If it is the embedded server, this class starts it, restarts it when it dies, and stops it. If database.url is set,
-    that server is neither started nor stopped.
+    The embedded server is started, restarted when it dies, and stopped. If database.url is set, the server at this URL
+    is neither started nor stopped.
     """
 
     def __init__(self, settings: Settings, say: Say) -> None:

@@ -80,7 +80,7 @@ def _send_all(
                 log.warning("%s did not accept an alert; Titan-10 sends it again later", scheme(url))
                 return
             accepted.put((url, notification))
-    except Exception as error:  # noqa: BLE001 - the edge of a thread; the error of a service may contain the URL
+    except Exception as error:  # noqa: BLE001 - the error must not end the thread, and may contain the URL
         log.warning("%s failed to send an alert (%s); Titan-10 sends it again later", scheme(url), type(error).__name__)
     finally:
         accepted.put((url, None))

@@ -132,8 +132,8 @@ def _silent_after_delisting(cursor: Cursor, observations: Sequence[SliceObservat
 def _reopen_delisted(cursor: Cursor, observations: Sequence[SliceObservation]) -> dict[Slice, LedgerRow]:
     """Revoke the reasons that come from a closed market, if a later candle of the series is stored.
 
-    These reasons are delisted and, on days with a note about the closed market, beyond_horizon. Return the changed
-    ledger rows.
+    One of these reasons is delisted. The other reason is beyond_horizon, on days whose note says that the market is
+    closed. Return the changed ledger rows.
     """
     parameters = of_slices([observation.slice for observation in observations])
     cursor.execute(statement("delisted_before_candle"), {**parameters, "closed": f"%{CLOSED_NOTE}%"})
@@ -272,7 +272,9 @@ def _broken_rows(observation: SliceObservation) -> list[tuple[Any, ...]]:
 
 
 def read_gaps(cursor: Cursor, slices: Sequence[Slice]) -> dict[Slice, list[Gap]]:
-    """Return the gaps of each of the given slices in order of time. `slices`: at least one, all of one exchange."""
+    """Return the gaps of each of the given slices in order of time. `slices`: at least one slice. All belong to one
+    exchange.
+    """
     cursor.execute(statement("read_gaps"), of_slices(slices))
     found: dict[Slice, list[Gap]] = {slice_: [] for slice_ in slices}
     for row in all_rows(cursor):

@@ -296,7 +296,7 @@ class _Classification:
     def _own_silences(
         self, line: SeriesDays, span: Days, suspect: Sequence[date], longest: Mapping[tuple[str, date], int]
     ) -> Iterator[tuple[Run, Silence | None]]:
-        """Yield each run of absent candles with the own silence of the series around this run, or with None."""
+        """Yield each run of absent candles, and the series' own silence that contains this run (or None)."""
         absent = runs(self._gaps.mask(line, span, CONFIRMED_ABSENT, only=suspect))
         groups = interrupted(absent, self._timeframe) if line.is_ever_busy else [[run] for run in absent]
         for group in groups:

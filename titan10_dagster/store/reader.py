@@ -1,8 +1,8 @@
 """Functions that return candles and rollups as pandas or Arrow tables, and the reasons for missing candles.
 
 Every bound is an aware datetime, and stretches of time are half-open: [start, end). The time of a candle is its start
-in UTC. Prices are in the quote currency, and volumes are in the base currency. Both are the doubles that the exchange
-sent. A naive datetime raises ValueError. If the database cannot be reached, DatabaseUnavailable is raised.
+in UTC. Prices are in the quote currency, and volumes are in the base currency. Prices and volumes are the doubles that
+the exchange sent. A naive datetime raises ValueError. If the database cannot be reached, DatabaseUnavailable is raised.
 """
 
 from __future__ import annotations

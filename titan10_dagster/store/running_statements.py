@@ -46,8 +46,8 @@ def running() -> list[PsycopgConnection]:
 def cancel_statements() -> None:
     """Ask the servers to cancel the statements that run now, and return at once.
 
-    Each request has its own thread, because it waits for the server. From now on, an error of a statement counts as an
-    interruption; see `raise_if_interrupted`.
+    Each request has its own thread, because a request waits for the server. From now on, an error of a statement counts
+    as an interruption; see `raise_if_interrupted`.
     """
     interrupted.set()
     for connection in running():

@@ -207,7 +207,7 @@ class _Watch:
 
 @contextmanager
 def _progress(titan10: IngestContext, request: Request, files: int) -> Iterator[_Watch]:
-    """Show a progress bar if standard error is a terminal. Yield the counts, to be updated by the backfill.
+    """Show a progress bar if standard error is a terminal. Yield the counts, which the backfill updates.
 
     `files`: the number of archive files to read.
     """
