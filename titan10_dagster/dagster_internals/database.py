@@ -97,5 +97,5 @@ def _claim(cursor: psycopg2.extensions.cursor) -> None:
 
 
 def database_url(instance: DagsterInstance) -> str | None:
-    """Return the URL of the database in which the instance stores runs, or None if it is not PostgreSQL."""
+    """Return the URL of the database in which the instance stores runs, or None if this database is not PostgreSQL."""
     return getattr(instance.run_storage, "postgres_url", None)

@@ -105,7 +105,7 @@ def migrate_all(settings: Settings, url: str) -> list[str]:
 
 
 def prepare(settings: Settings, home: Path, url: str) -> dict[str, str]:
-    """Create DAGSTER_HOME. Return the environment variables with this folder, the project and its databases.
+    """Create DAGSTER_HOME. Return variables with this folder, the project folder and the URLs of the databases.
 
     Raises:
         SettingsError: the project folder has no dagster.yaml, or the data folder cannot be written to.
@@ -127,7 +127,7 @@ def database_of_dagster(settings: Settings, url: str) -> str:
 
 
 def child_environment(variables: Mapping[str, str], base: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of a child process: `base` and `variables`, with bytecode files and unbuffered output."""
+    """Return the environment of a child process: `base`, `variables`, and variables for bytecode files and output."""
     environment = {**base, **variables, "PYTHONUNBUFFERED": "1"}
     # Without bytecode files, imports of Dagster take three times as long.
     environment.pop("PYTHONDONTWRITEBYTECODE", None)

@@ -77,7 +77,7 @@ class ServerProcess:
     def wait_while_starting_or_stopping(self) -> None:
         """Wait while a server runs but is not ready.
 
-        This server is recovering or stopping: the process that started or stopped the server was killed.
+        Such a server is recovering or stopping, because the process that started or stopped the server was killed.
         """
         deadline = time.monotonic() + START_SECONDS
         while (postmaster := self.postmaster()) and not postmaster.ready and time.monotonic() < deadline:

@@ -1,4 +1,7 @@
-"""The database of a stack: the embedded server, which is restarted when it dies, or the database of database.url."""
+"""The database of a stack: the embedded server or the database of database.url.
+
+The embedded server is restarted when it dies.
+"""
 
 from __future__ import annotations
 

@@ -166,7 +166,7 @@ class Child:
             watchdog.send(self.process.pid, SIGCONT)
 
     def end(self, grace: float) -> None:
-        """End the process and all processes that it started, with SIGTERM, and after `grace` seconds with SIGKILL."""
+        """End the process and all processes that it started. Use SIGTERM first, and SIGKILL after `grace` seconds."""
         if self.process is not None:
             end_all([self], grace)
 

@@ -139,7 +139,7 @@ def coverage(
 ) -> list[CoverageRow]:
     """Return the coverage of each series from `first` to `last`, both included, in order of exchange and symbol.
 
-    `exchange`: None for all exchanges. `first`, `last`: None for no bound.
+    `exchange`: None means all exchanges. `first`, `last`: None means no bound.
     """
     parameters = {"exchange": exchange, "first": first, "last": last}
     return [

@@ -272,8 +272,9 @@ def _broken_rows(observation: SliceObservation) -> list[tuple[Any, ...]]:
 
 
 def read_gaps(cursor: Cursor, slices: Sequence[Slice]) -> dict[Slice, list[Gap]]:
-    """Return the gaps of each of the given slices in order of time. `slices`: at least one slice. All belong to one
-    exchange.
+    """Return the gaps of each of the given slices in order of time.
+
+    `slices`: at least one slice. All slices belong to one exchange.
     """
     cursor.execute(statement("read_gaps"), of_slices(slices))
     found: dict[Slice, list[Gap]] = {slice_: [] for slice_ in slices}

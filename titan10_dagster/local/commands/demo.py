@@ -325,7 +325,7 @@ def _archive_sentence(archived: int, by_rest: int) -> str:
 
 
 def _refused_requests(log: Path) -> int:
-    """Return the number of requests in the sandbox's log that its exchanges refused because there were too many."""
+    """Return the number of requests that the sandbox's exchanges refused because there were too many."""
     refused = 0
     with log.open() as file:
         for line in file:
