@@ -159,7 +159,7 @@ class LiveSettings(_Section):
 
 
 class HousekeepingSettings(_Section):
-    """The number of days for which data is kept after it is no longer needed; 0: for ever."""
+    """How long data is kept after it is no longer needed, in days, and how much of it; 0: for ever."""
 
     live_runs_days: int = Field(
         3, ge=0, le=MOST_DAYS, description="days for which runs of polling and maintenance are kept; 0: for ever"

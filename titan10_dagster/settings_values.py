@@ -214,7 +214,7 @@ def _why_not(exchange: str, timeframe: str) -> str | None:
     begins = venue_of(exchange).off_grid.get(timeframe)
     if begins is None:
         return None
-    return f"its {timeframe} candles begin at {begins}, off the UTC grid and cannot be stored"
+    return f"its {timeframe} candles begin at {begins} and not on the UTC grid, so they cannot be stored"
 
 
 @cache

@@ -198,7 +198,7 @@ def test_the_allowed_timeframes_are_named(write: Write) -> None:
 def test_candles_off_the_utc_grid_are_refused_with_the_reason(write: Write) -> None:
     htx = BINANCE.replace("binance", "htx")
     assert refusal(write(htx + "timeframe = '1d'\n")) == (
-        "exchanges.htx.timeframe: its 1d candles begin at 16:00 UTC, off the UTC grid and cannot be stored;"
+        "exchanges.htx.timeframe: its 1d candles begin at 16:00 UTC and not on the UTC grid, so they cannot be stored;"
         " it has 1m, 5m, 15m, 30m, 1h, 4h"
     )
     assert settings.load(write(htx + "timeframe = '4h'\n")).exchanges["htx"].timeframe == TIMEFRAMES["4h"]

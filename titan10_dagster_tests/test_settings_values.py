@@ -56,7 +56,9 @@ def test_a_database_url_that_cannot_be_read_is_refused_without_repeating_it(url:
 
 def test_a_timeframe_must_exist_and_lie_on_the_utc_grid() -> None:
     values.check_timeframe("htx", TIMEFRAMES["4h"])
-    with pytest.raises(ValueError, match="begin at 16:00 UTC, off the UTC grid and cannot be stored; it has 1m, 5m"):
+    with pytest.raises(
+        ValueError, match="begin at 16:00 UTC and not on the UTC grid, so they cannot be stored; it has 1m, 5m"
+    ):
         values.check_timeframe("htx", TIMEFRAMES["1d"])
     with pytest.raises(ValueError, match="it has no 3m candles; it has 1m, 5m"):
         values.check_timeframe("coinbase", TIMEFRAMES["3m"])

@@ -355,7 +355,7 @@ COMMENT ON FUNCTION create_rollup_aggregate(rollups) IS
 COMMENT ON FUNCTION create_rollup_face(rollups) IS
     'Lets the view of a rollup read its continuous aggregate. The view leaves out candles that would cross a break.';
 
--- The columns of the views of rollups have the same comments. The continuous aggregates copy these comments.
+-- A column has the same comment in every view of a rollup. The continuous aggregates copy these comments.
 DO $$
 DECLARE
     rollup rollups;

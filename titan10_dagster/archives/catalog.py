@@ -111,7 +111,7 @@ def monthly_labels(archive: Archive, unit: Unit) -> list[date]:
 
 
 def serves(archive: Archive, series: Series, cadence: Cadence) -> bool:
-    """Return whether the archive has daily or monthly files (`cadence`) for the timeframe of the series."""
+    """Return whether the archive has files of this cadence (daily or monthly) for the timeframe of the series."""
     return any(tree.cadence is cadence and series.timeframe.name in tree.timeframes for tree in archive.trees)
 
 

@@ -20,8 +20,8 @@ if the market price moves by an eighth at the same time.
 
 The volume jumps in the opposite direction if two conditions hold for typical candles before and after the jump. First,
 the traded value (price times volume) changes by less than the factor 20. Second, the volume changes by more than half
-of the price's factor, or by more than the factor 20. The limits are wide, because the volume of a quiet pair also
-changes without a break from one half hour to the next. The typical volume is the median volume of the candles with
+of the price's factor, or by more than the factor 20. The limits are wide: even if there is no break, the volume
+of a quiet pair changes from one half hour to the next. The typical volume is the median volume of the candles with
 trades.
 """
 

@@ -86,7 +86,10 @@ def replaced(known: Iterable[Stretch], new: Iterable[Stretch]) -> list[Stretch]:
 
 
 def _disjoint(stretches: list[Stretch]) -> list[Stretch]:
-    """Return the stretches sorted by time. If stretches overlap, the later in the list keeps the common part."""
+    """Return the stretches without overlaps, sorted by time.
+
+    A common part of two stretches goes to the stretch that is later in the list `stretches`.
+    """
     ordered = sorted(stretches)
     if all(earlier.end <= later.start for earlier, later in pairwise(ordered)):
         return ordered

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-_DEEPEST = 4  # the maximum number of objects and lists around the records
+_DEEPEST = 4  # the list of the records is inside at most this many nested objects and lists
 _MOST_NESTED = 20  # at each level, this many nested objects and lists are searched; a few are enough
 
 

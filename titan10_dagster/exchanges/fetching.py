@@ -339,8 +339,9 @@ def _states(slices: Iterable[Slice], client: ExchangeClient, now: datetime) -> l
 
 
 def pages_ahead(series: int) -> int:
-    """Return how many pages each series can request beyond the first open candle of the series.
+    """Return the maximum number of pages that are requested for each series beyond its first open candle.
 
+    A candle is open as long as it is not known whether it exists.
     `series`: the number of series of the fetch.
     """
     return min(max(2, _PAGES_AHEAD // max(1, series)), _MOST_PAGES_AHEAD)

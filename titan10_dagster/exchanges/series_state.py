@@ -246,8 +246,9 @@ class SeriesState:
     def serves_nothing(self) -> bool:
         """Return whether the market is closed and the exchange serves no candles of this market.
 
-        If the exchange serves candles of any age, the search for the last candle must have found no candle. Otherwise
-        the exchange serves only recent candles, and the request for recent candles must have found no candle.
+        The proof depends on the exchange. If the exchange serves candles of any age, the proof is that the search for
+        the last candle found no candle. If it serves only recent candles, the proof is that the request for recent
+        candles found no candle.
         """
         if self.bounds.active or self.survey.answered:
             return False

@@ -78,7 +78,7 @@ class Survey:
         self._check = SinceCheck(self._planner, honours_since, can_name_end=can_name_end)
         self._flight: list[PageRequest] = []
         self._requests: Counter[int] = Counter()  # the number of requests for each page
-        # for each page, the number of latest answers in a row that showed nothing new
+        # For each page, the number of answers since the last answer that showed something new.
         self._stuck: Counter[int] = Counter()
         # For the start of each stretch, the number of answers after which the stretch was still open.
         self._attempts: Counter[int] = Counter()

@@ -80,7 +80,7 @@ def import_files(
 def _matching(
     titan10: IngestContext, exchange: str, path: Path, symbol: str | None, markets: dict[str, Market]
 ) -> Iterator[tuple[LocalFile, str]]:
-    """Yield, from the files at a path, each file that belongs to a symbol, with this symbol."""
+    """Yield each file at the path that belongs to a symbol, together with this symbol."""
     configured = titan10.exchange(exchange)
     files = list_files(path)
     if symbol is not None and len(files) == 1:

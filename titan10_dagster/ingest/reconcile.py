@@ -119,15 +119,16 @@ def summary(result: Reconciliation) -> str:
     rate = result.rate
     if not rate.days:
         return (
-            f"{result.exchange}: no day was compared. {result.settled} days of a symbol are settled from"
-            f" {result.first} to {result.last}. Of the sample, {len(result.not_compared)} days could not be compared."
+            f"{result.exchange}: no day was compared. From {result.first} to {result.last}, {result.settled} days are"
+            f" settled (the days of each symbol count separately). Of the sample, {len(result.not_compared)} days could"
+            " not be compared."
         )
     low, high = rate.interval
-    days = f"{rate.days} of {rate.population} settled days of a symbol"
+    days = f"{rate.days} of {rate.population} comparable days (the days of each symbol count separately)"
     return (
         f"{result.exchange}: {rate.differing:,} of {rate.candles:,} candles differ ({rate.share:.4%}), on"
-        f" {rate.differing_days} of {rate.days} days. Compared: {days}, {result.first} to {result.last}. In all these"
-        f" settled days, {low:.4%} to {high:.4%} of the candles differ, with 95 % confidence."
+        f" {rate.differing_days} of {rate.days} days. Compared: {days}, {result.first} to {result.last}. Over all"
+        f" {rate.population} days, {low:.4%} to {high:.4%} of the candles differ, with 95 % confidence."
     )
 
 

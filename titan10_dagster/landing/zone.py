@@ -257,7 +257,8 @@ def _quarantine(error: _UnreadableFile) -> None:
 def _with_unreachable_rows(fetched: FetchedSlice, former: FetchedSlice) -> FetchedSlice:
     """Return the fetched slice, together with those candles of the earlier file that cannot be fetched again.
 
-    These are the valid candles before the horizon of the new fetch that the new fetch does not contain.
+    A candle of the earlier file is kept if it is valid, begins before the horizon of the new fetch, and is absent from
+    the new fetch.
     """
     record = fetched.record
     if record.horizon is None or record.horizon <= record.slice.start:

@@ -68,7 +68,7 @@ def bounded_end(say: Say, is_bounded: Callable[[], bool]) -> Iterator[None]:
         running_statements.interrupted.clear()
         with suppress(ValueError):  # raised if the former file is closed
             signal.set_wakeup_fd(before)
-        os.close(writing)  # the watcher reads the end of the file and returns
+        os.close(writing)  # this ends the pipe, so the watcher's read returns nothing and the watcher returns
 
 
 def _watch(reading: int, over: threading.Event, say: Say, is_bounded: Callable[[], bool]) -> None:

@@ -15,7 +15,8 @@ from titan10_dagster.errors import Titan10Error
 from titan10_dagster.local import watchdog
 
 LOG_BYTES = 20_000_000  # a larger log is copied to *.1 and emptied
-SETTLED_SECONDS = 60.0  # after a run that was longer, the next pause is one second again
+# If a process ran for longer than this before it died, the pause before its next start is one second again.
+SETTLED_SECONDS = 60.0
 LONGEST_PAUSE = 30.0
 KILL_SECONDS = 2.0
 
@@ -193,7 +194,7 @@ def end_all(children: Sequence[Child], grace: float) -> None:
 def _wait_for_the_kill(process: subprocess.Popen[bytes]) -> None:
     """Wait for the group to end.
 
-    The time is limited, because in a container without an init process zombies stay in the group.
+    The time is limited: zombies stay in the group if a container has no init process.
     """
     deadline = time.monotonic() + KILL_SECONDS
     while _has_members(process) and time.monotonic() < deadline:

@@ -50,7 +50,8 @@ class KnownDays:
 
     Attributes:
         stretches: the days as stretches in ascending order. At least one day without a row is between two stretches.
-        on_duty_since: the first day that was fetched on the same day or on the next day; None if there is no such day.
+        on_duty_since: the first day that was fetched before the end of the following day. None if there is no such day,
+            or if no day is missing after the first day (then it is not looked up).
     """
 
     exchange: str

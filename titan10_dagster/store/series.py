@@ -176,7 +176,7 @@ def _rename_exchange_in(cursor: Cursor, table: str, columns: Sequence[str], old:
 
 
 def _record_rename(cursor: Cursor, old: tuple[str, str | None], new: tuple[str, str | None], now: datetime) -> None:
-    detail = f"`titan10 series rename` made {_words(old)} {_words(new)} on {now:%Y-%m-%d %H:%M} UTC."
+    detail = f"`titan10 series rename` renamed {_words(old)} to {_words(new)} at {now:%Y-%m-%d %H:%M} UTC."
     series = (new[0], new[1] or "*", "")
     record_event(cursor, series, EventKind.RENAMED, detail, at=None, seen_at=now)
 

@@ -101,7 +101,8 @@ def _not_compressed(storage: Storage, now: datetime) -> list[str]:
     if not late and not partial:
         return []
     if storage.compressed_at is not None and now - storage.compressed_at < LATE:
-        return []  # the policy works, so a backfill or repair has written to these chunks since its last run
+        # The policy works. So a backfill or a repair has written to these chunks since the policy last succeeded.
+        return []
     last = "never succeeded"
     if storage.compressed_at is not None:
         last = f"last succeeded at {storage.compressed_at:%F %R} UTC"

@@ -116,7 +116,7 @@ def _reason(error: psycopg2.Error, query: str) -> str:
 
 
 def shown(parameters: Mapping[str, Any]) -> str:
-    """Return a text with the server and database of a connection for messages. It does not contain the password."""
+    """Return the server and the database of a connection as a text for messages, without the password."""
     host, port, name = (parameters.get(key) for key in ("host", "port", "dbname"))
     return f"the database {name or '(default)'} at {host or 'localhost'}:{port or 5432}"
 

@@ -43,7 +43,7 @@ def test_a_renamed_symbol_keeps_its_history(db: Database, sql: Sql) -> None:
     series = Series("gate", "POL/USDT", OLD.series.timeframe)
     assert reader.candles(db, series, OLD.start, OLD.end).equals(candles_before)
     assert sql.one("SELECT detail FROM series_events WHERE kind = 'renamed'").startswith(
-        "`titan10 series rename` made gate MATIC/USDT gate POL/USDT"
+        "`titan10 series rename` renamed gate MATIC/USDT to gate POL/USDT"
     )
     write_slices(db, [judged(a_slice("POL/USDT", DAY + timedelta(days=1), "gate"))])  # and it goes on
 

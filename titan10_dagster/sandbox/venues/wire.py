@@ -18,7 +18,7 @@ MINUTE, HOUR, DAY = 60, 3_600, 86_400
 PathKind = Literal["candles", "markets", "other"]
 Texts = Sequence[list[str]]  # five columns of decimal strings: open, high, low, close, volume
 # Two impossible prices mark missing values. One is sent as JSON's null, the other as an empty text. If the format has
-# no quotes, both are sent as null.
+# no quotation marks around numbers, both are sent as null.
 NULL, EMPTY = "1.5e-301", "2.5e-301"
 
 
