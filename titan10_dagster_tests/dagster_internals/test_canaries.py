@@ -59,6 +59,12 @@ RELIANCES = (
     Reliance("commands", "dagster._daemon.cli", "main"),
     Reliance("webserver", "dagster_webserver.cli", "main"),
     Reliance("webserver", "dagster_webserver.cli", "create_app_from_workspace_process_context"),
+    Reliance("configuration", "dagster._config", "validate_config", ("config_schema", "config_value")),
+    Reliance("configuration", "dagster._config", "resolve_to_config_type"),
+    Reliance("configuration", "dagster._core.errors", "DagsterInvalidConfigError"),
+    Reliance("configuration", "dagster._core.instance.ref", "InstanceRef.from_dir", ("base_dir", "config_filename")),
+    Reliance("configuration", "dagster._core.workspace.config_schema", "ensure_workspace_config"),
+    Reliance("configuration", "dagster._serdes", "ConfigurableClassData"),
     Reliance("console_logger", "dagster._loggers", "create_console_logger", ("name", "level")),
     Reliance(
         "console_logger", "dagster._core.definitions.instigation_logger", "create_console_logger", ("name", "level")

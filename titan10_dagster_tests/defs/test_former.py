@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import dagster as dg
 import pytest
-from dagster._core.errors import DagsterDefinitionChangedDeserializationError
-from dagster._core.execution.asset_backfill import _check_target_partitions_subset_is_valid
-from dagster._core.execution.backfill import BulkActionStatus
-from dagster._core.loader import LoadingContextForTest
-from dagster._utils.caching_instance_queryer import CachingInstanceQueryer
 
 from titan10_dagster.dagster_internals.storage import URL_VARIABLE
 from titan10_dagster.defs.compose import compose
 from titan10_dagster.defs.former import KINDS, former_exchanges
-from titan10_dagster.defs.partitions import RANGE_END, RANGE_START, daily, daily_keys
+from titan10_dagster.defs.partitions import RANGE_END, RANGE_START, daily_keys
+from titan10_dagster_tests.dagster_internals.running_backfills import COMPLETED, REQUESTED, fault_of_target
 from titan10_dagster_tests.dagster_internals.test_backfills import add_backfill
 from titan10_dagster_tests.instances import dagsters_url, instance  # noqa: F401
 from titan10_dagster_tests.world import MakeWorld
@@ -26,9 +22,9 @@ def markets() -> None:
 
 def test_exchanges_of_unfinished_backfills_and_runs_are_found(instance: dg.DagsterInstance) -> None:  # noqa: F811
     assert former_exchanges([]) == ()
-    add_backfill(instance, "binance", BulkActionStatus.REQUESTED)
-    add_backfill(instance, "okx", BulkActionStatus.REQUESTED)
-    add_backfill(instance, "bybit", BulkActionStatus.COMPLETED_SUCCESS)
+    add_backfill(instance, "binance", REQUESTED)
+    add_backfill(instance, "okx", REQUESTED)
+    add_backfill(instance, "bybit", COMPLETED)
     job = dg.Definitions(assets=[markets]).resolve_implicit_global_asset_job_def()
     run = instance.create_run_for_job(
         job, status=dg.DagsterRunStatus.STARTED, asset_selection=frozenset({dg.AssetKey(["kraken", "markets"])})
@@ -48,17 +44,11 @@ def test_a_code_location_loads_without_tables_and_without_a_database(
 
 def test_a_running_backfill_is_valid_only_with_the_former_exchange(make_world: MakeWorld) -> None:
     world = make_world({"binance": ["BTC/USDT"]})
-    targeted = daily().subset_with_partition_keys(["2024-02-01", "2024-02-02"])
-    for former, message in (((), "no longer does"), (("okx",), None)):
-        graph = compose(world.titan10, former).resolve_asset_graph()
-        with dg.DagsterInstance.ephemeral() as ephemeral:
-            queryer = CachingInstanceQueryer(ephemeral, graph, LoadingContextForTest(ephemeral))
-            for key in daily_keys("okx"):
-                if message is None:
-                    _check_target_partitions_subset_is_valid(key, graph, targeted, queryer)
-                else:
-                    with pytest.raises(DagsterDefinitionChangedDeserializationError, match=message):
-                        _check_target_partitions_subset_is_valid(key, graph, targeted, queryer)
+    days = ["2024-02-01", "2024-02-02"]
+    without, with_former = compose(world.titan10, ()), compose(world.titan10, ("okx",))
+    for key in daily_keys("okx"):
+        assert "no longer does" in (fault_of_target(without, key, days) or "")
+        assert fault_of_target(with_former, key, days) is None
 
 
 def test_its_run_fails_with_one_sentence_and_the_run_of_another_exchange_succeeds(make_world: MakeWorld) -> None:

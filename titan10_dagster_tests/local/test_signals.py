@@ -21,14 +21,16 @@ SLEEP = "SELECT pg_sleep(600)"
 DEAF = "time.sleep(600)"
 COMMAND = """
 import signal, sys, time
+from functools import partial
 from titan10_dagster.local import signals
 from titan10_dagster.store.database import connect, translated_errors
+say = partial(print, flush=True)  # as click.echo does
 signals.CUT_SECONDS, signals.END_SECONDS = {limits}
 if {deaf}:
     signal.signal(signal.SIGINT, lambda *_: None)
 try:
-    with signals.bounded_end(print, lambda: {bounded}), signals.before_forced_end(lambda: print("farewell")):
-        print("ready", flush=True)
+    with signals.bounded_end(say, lambda: {bounded}), signals.before_forced_end(lambda: say("farewell")):
+        say("ready")
         with translated_errors():
             {work}
 except KeyboardInterrupt:
@@ -78,7 +80,7 @@ def test_a_statement_that_waits_ends_at_once(empty_database_url: str) -> None:
 
 def test_a_statement_ends_although_its_server_does_not_react(empty_database_url: str) -> None:
     with through(empty_database_url) as slow:
-        work = f"db = connect({slow.url!r}); print('connected', flush=True); db.cursor().execute({SLEEP!r})"
+        work = f"db = connect({slow.url!r}); say('connected'); db.cursor().execute({SLEEP!r})"
         with started(work, limits=(0.1, 60)) as process:
             assert process.stdout is not None
             assert process.stdout.readline() == "connected\n"
