@@ -39,6 +39,14 @@ def test_a_scale_far_too_large_for_the_series_is_dropped() -> None:
     assert scale(rows((23140.5,), (23142.5,)), hint=1e16).common == 10.0
 
 
+def test_volumes_of_17_digits_get_the_shortest_decimals_that_read_back_exactly() -> None:
+    alone = scale(np.array([[349.13948757000003]]))
+    assert (alone.integers.tolist(), alone.scales.tolist()) == ([[34913948757000003]], [1e14])
+    beside = scale(np.array([[402.70179809, 0.30000000000000004]]), hint=1e16)
+    assert beside.integers.tolist() == [[40270179809, 30000000000000004]]
+    assert beside.scales.tolist() == [1e8, 1e17]
+
+
 def test_a_day_without_volume_keeps_the_scale_that_the_volumes_had() -> None:
     scaled = scale(rows((0.0,), (0.0,)), hint=1e8)
     assert scaled.common == 1e8

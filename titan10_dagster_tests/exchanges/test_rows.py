@@ -194,6 +194,19 @@ def test_a_row_without_a_time_at_the_edge_of_a_page_is_dropped_and_counted(row: 
     assert rows.untimed.tolist() == [minute(3)[0] if place else minute(-1)[0]]
 
 
+@pytest.mark.parametrize(
+    "row", [None, [], [None, "1", "1", "1", "1", "1", "1", 1], [-1, "1", "1", "1", "1", "1", "1", 1]]
+)
+def test_a_row_of_kraken_without_a_time_costs_its_own_minute_only(row: Any) -> None:
+    start = START // 1000
+    raw: list[Any] = [[start + 60 * number, "1.5", "2.5", "0.5", "1.25", "1", "10", 7] for number in range(4)]
+    raw[2] = row
+    rows = parsed("kraken", raw)
+    assert minutes(rows) == [0, 1, 2, 3]
+    assert rows.candles[[0, 1, 3], 1:].tolist() == [[1.5, 2.5, 0.5, 1.25, 10]] * 3
+    assert np.isnan(rows.candles[2, 1:]).all()
+
+
 def test_rows_without_a_time_beside_a_gap_have_no_likely_minute() -> None:
     rows = parsed("binance", [None, minute(0), minute(2), minute(3), minute(7), None])
     assert (rows.dropped, rows.untimed.tolist()) == (2, [])
