@@ -9,9 +9,9 @@ COMMENT ON COLUMN alerts.subject IS 'What the problem is about: the id of an exc
 COMMENT ON COLUMN alerts.since IS 'Time of the first check that found the problem.';
 COMMENT ON COLUMN alerts.last_seen IS 'Time of the last check that found the problem.';
 COMMENT ON COLUMN alerts.message IS 'A sentence that describes the problem.';
-COMMENT ON COLUMN alerts.told IS 'Digests of the addresses that were notified of the problem.';
+COMMENT ON COLUMN alerts.told IS 'Digests of the addresses that received a message about the problem.';
 COMMENT ON COLUMN alerts.over_at IS 'Time at which the problem ended. NULL: the problem has not ended.';
-COMMENT ON COLUMN alerts.told_over IS 'Digests of the addresses that were notified of the end of the problem.';
+COMMENT ON COLUMN alerts.told_over IS 'Digests of the addresses that received a message about the end of the problem.';
 COMMENT ON COLUMN alerts.done IS 'Whether the problem has ended and the alert is closed.';
 COMMENT ON COLUMN alerts.due IS
     'Whether the problem has lasted long enough for a notification. Before that, it may end without a notification.';
@@ -169,7 +169,7 @@ COMMENT ON COLUMN provenance.last_modified IS 'Header Last-Modified of the archi
 COMMENT ON COLUMN provenance.read_at IS 'Time at which the file was first read.';
 
 COMMENT ON TABLE quarantine IS 'Rows from an exchange that break a candle rule, with the values that were received.';
-COMMENT ON COLUMN quarantine.day IS 'The requested UTC day, in whose answer the row came.';
+COMMENT ON COLUMN quarantine.day IS 'The requested UTC day. The answer to this request contained the row.';
 COMMENT ON COLUMN quarantine.time IS
     'Time of the row as received. It is possibly not on the timeframe''s grid, or not on the requested day.';
 COMMENT ON COLUMN quarantine.open IS 'Value as received. NaN: the exchange sent no value.';

@@ -1,5 +1,5 @@
--- The given symbols whose market has changed: the current market, the former market, and the start of the current
--- market.
+-- The given symbols that belong to another market than before. For each symbol: the current market, the former market,
+-- and the start of the current market.
 SELECT DISTINCT ON (exchange, symbol) exchange, symbol, market_id, former_id, valid_from
 FROM (
     SELECT

@@ -1,4 +1,4 @@
--- The slices of the given series whose gaps are checked again for late candles. A gap is checked until it has been
+-- The slices of the given series with gaps that are checked again for late candles. A gap is checked until it has been
 -- observed four times. Two kinds of gaps are checked. The first kind are halts, outages and broken candles of any day.
 -- The second kind are minutes without trades in busy series, since the day :busy_since.
 -- Whether a series is busy on a day depends on this day and on the :days_before stored days before it. The series is

@@ -44,5 +44,5 @@ def comparable(distances: Iterable[Distance]) -> list[Distance]:
 
 
 def over_deviation_limit(distances: Iterable[Distance], most: float) -> list[Distance]:
-    """Return the distances whose share of deviating minutes is above `most`, if enough minutes were compared."""
+    """Return the distances with enough compared minutes and a share of deviating minutes above `most`."""
     return [distance for distance in comparable(distances) if distance.share > most]

@@ -74,7 +74,7 @@ class FetchedSlice:
 
 @dataclass(frozen=True, eq=False)
 class JudgedSlice:
-    """A slice whose candles were checked against the candle rules, and the result of the check."""
+    """A slice, and the result of checking its candles against the candle rules."""
 
     record: FetchRecord
     verdict: Verdict

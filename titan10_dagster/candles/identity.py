@@ -104,7 +104,7 @@ def _named(candidates: Iterable[Market], market_id: str) -> Market | None:
 class Ambiguity:
     """A symbol that the exchange uses for several active markets.
 
-    chosen: the market whose candles are fetched.
+    chosen: the market from which candles are fetched.
     others: the exchange's ids of the other markets.
     is_known: whether the stored candles of the symbol belong to the chosen market.
     """

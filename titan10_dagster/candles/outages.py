@@ -299,7 +299,7 @@ class _Segment(NamedTuple):
 
 
 def _last_below(segments: Sequence[_Segment], count: int) -> int | None:
-    """Return the position of the last segment whose `before` is less than `count`; None if there is no such segment."""
+    """Return the position of the last segment with `before` less than `count`; None if there is no such segment."""
     for number in range(len(segments) - 1, -1, -1):
         if segments[number].before < count:
             return number

@@ -20,7 +20,7 @@ Window = tuple[datetime, datetime]  # start and end (exclusive), aware, UTC
 
 @dataclass(frozen=True, order=True)
 class Stretch:
-    """A stretch of a series whose candles came from one file.
+    """A stretch of a series. All its candles came from one file.
 
     start, end: the stretch (aware, UTC); the end is exclusive.
     file: the key of the file in the database.

@@ -1,5 +1,5 @@
-"""The nightly housekeeping. It deletes old runs of polling and maintenance, and landed files whose candles are stored
-in the database.
+"""The nightly housekeeping. It deletes old runs of polling and maintenance. It also deletes landed files some time
+after their candles were stored in the database.
 
 Only runs of the jobs in `FREQUENT` are deleted, because these jobs do not materialize partitions. The UI shows a
 partition as materialized only as long as the event of its run exists. Therefore the runs of backfills, settlements and

@@ -1,6 +1,6 @@
 """Removes old files from the landing zone and from the cache of archive files.
 
-Four kinds of files are removed: landed files whose candles are stored in the database, old evidence, files of
+Four kinds of files are removed: landed files after their candles were stored in the database, old evidence, files of
 interrupted writes, and archive files that were not used for a long time.
 
 A landed file is removed if its fetch, or a later fetch, has settled the slice in the ledger. The candles were then

@@ -85,7 +85,7 @@ def known_identities(cursor: Cursor, exchange: str) -> dict[str, Identity]:
 
 
 def changed_identities(db: Database, exchange: str, symbols: Sequence[str]) -> dict[str, ChangedIdentity]:
-    """Return the given symbols whose market has changed, each with its current and former market."""
+    """Return the given symbols that belong to another market than before, with the current and the former market."""
     changed = changed_markets(db, {(exchange, symbol) for symbol in symbols})
     return {symbol: identity for (_, symbol), identity in changed.items()}
 
