@@ -130,8 +130,8 @@ class Unit:
 
     month: the first day of the month.
     monthly: whether the monthly file is read first.
-    daily_days: the days for which daily files are read in any case. For the other days of a monthly unit, daily files
-        are read only if the monthly file is incomplete.
+    daily_days: the days for which daily files are always read. For the other days of a monthly unit, daily files are
+        read only if the monthly file is incomplete.
     """
 
     series: Series
@@ -151,7 +151,7 @@ def plan_units(
 ) -> tuple[list[Unit], dict[Slice, str]]:
     """Return the units to read, oldest first, and the slices that the archive cannot have.
 
-    Each slice that the archive cannot have comes with the reason. The archive can have a slice under four conditions.
+    Each slice that the archive cannot have comes with the reason. The archive can have a slice if four conditions hold.
     The slice's market is known. There are files for its timeframe. The slice is not older than the archive. The daily
     file of the slice's last hour should be published at `now` (aware, UTC).
 

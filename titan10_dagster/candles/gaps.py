@@ -98,7 +98,7 @@ REASONS: Mapping[Reason, ReasonFacts] = MappingProxyType(
     }
 )
 
-# Each of these reasons means that two complete answers did not contain the candle. The reasons differ in the cause.
+# Each of these reasons means that two complete answers did not contain the candle. Each reason is a different cause.
 CONFIRMED_ABSENT = frozenset({Reason.NO_TRADES, Reason.OUTAGE, Reason.HALTED, Reason.NOT_LISTED})
 
 _CODES = {reason: code for code, reason in enumerate(Reason)}
@@ -394,7 +394,8 @@ def _runs(mask: Mask, labels: Sequence[NDArray[np.int8] | Ints]) -> list[tuple[i
 def _marked(times: Times, slice_: Slice, *, exactly: bool = True) -> Mask:
     """Return a mask of the day's candles. A candle is marked if its start is in `times`.
 
-    If `exactly` is False, a candle is also marked if one of `times` is between its start and the next start.
+    If `exactly` is False, a candle is also marked if one of `times` is after its start and before the start of the next
+    candle.
     """
     offset = (times - to_datetime64(slice_.start)).astype(np.int64)
     cell, rest = np.divmod(offset, slice_.series.timeframe.ms)

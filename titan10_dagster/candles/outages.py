@@ -5,19 +5,19 @@ trades, from other series of the exchange, and from other exchanges. There are t
 
 Shared silences. Most of the exchange's busy listed series (at least two) have no candles in the same stretch, and each
 absence is confirmed by two complete answers. In addition, the absences together must be too unlikely to be accidental,
-given how often each series has no candle. If two series trade nearly every minute, one common minute is enough. If two
-series have no candle in one of a hundred minutes, six minutes in a row are needed. If a series of another exchange has
-a candle within the stretch, the exchange was down (`outage`). The timeframe of this series does not matter. If there is
-no such series, trading stood still (`halted`).
+given how often each series has no candle. If two series trade nearly every minute, one common minute without candles is
+enough. If each of two series has no candle in one of a hundred minutes, six common minutes in a row are needed. If a
+series of another exchange has a candle within the stretch, the exchange was down (`outage`). The timeframe of this
+series does not matter. If there is no such series, trading stood still (`halted`).
 
-Own silences. A single series is silent for longer than its usual trading on the stored days around the silence
-explains. The busier the series is, the shorter this silence can be. It is 30 minutes for a series that trades in 99.9 %
-of its minutes. It is 45 minutes for a series that trades in 90 % of its minutes. A few candles within the silence of a
-busy series do not end the silence. Between each of these candles and the ends of the silence, at least four of five
-candles must be absent, and the silence must be a quarter longer. The silence of a quiet pair must also be three times
-as long as any other silence on these days. After an own silence, the reason is `halted`. If the silence lasts a week or
-longer, the reason is `not_listed`. An exchange does not halt a market for this long, but removes the market from its
-list.
+Own silences. The silence of a single series is too long to be explained by the usual trading of the series on the
+stored days around the silence. The busier the series is, the shorter this silence can be. It is 30 minutes for a series
+that trades in 99.9 % of its minutes. It is 45 minutes for a series that trades in 90 % of its minutes. A few candles
+within the silence of a busy series do not end the silence. But then two more conditions apply. Between each of these
+candles and the ends of the silence, at least four of five candles must be absent. The silence must be a quarter longer
+than a silence without candles. The silence of a quiet pair must also be three times as long as any other silence on
+these days. After an own silence, the reason is `halted`. If the silence lasts a week or longer, the reason is
+`not_listed`. An exchange does not halt a market for this long, but removes the market from its list.
 
 These lengths are about eight times as long as silences in real trading. For BTC/USDT on Binance.US in March 2023
 (97.8 % traded minutes, 21 days), the longest run of minutes without trades is 4 minutes.
@@ -268,8 +268,8 @@ def split_run(
     at least half of the run, it is the reason of the shared silences. Otherwise it is `own`.
 
     If the run is not too long, only the parts in shared silences get a reason. If two of these parts are close to each
-    other, the candles between them get the reason too. Probably these candles are only in no shared silence because
-    another series had a few candles there.
+    other, the candles between them get the reason too. The probable reason why these candles are outside of the shared
+    silences is that another series had a few candles there.
     """
     start, end = run
     parts: list[Silence] = []

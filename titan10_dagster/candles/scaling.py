@@ -100,7 +100,8 @@ def is_representable(values: Floats) -> Mask:
 def _common(values: Floats, hint: float) -> float | None:
     if not values.any():
         return hint
-    # A hint that is far larger than the first rows need is not used. It comes from an unusual candle some days ago.
+    # A hint that is far larger than the first rows need is not used. Such a hint comes from an unusual candle some days
+    # ago.
     if _fits(values, hint, _SHORT).all() and not _fits(values[:, :16], hint / 1000, _SHORT).all():
         return hint
     return next((power for power in POWERS_OF_TEN if _fits(values, power, _SHORT).all()), None)

@@ -30,7 +30,7 @@ class Format(StrEnum):
 
 @dataclass(frozen=True)
 class Tree:
-    """A group of files whose paths have the same pattern, for example the daily files of all symbols.
+    """A group of files with the same pattern of paths, for example the daily files of all symbols.
 
     cadence: whether the files are daily or monthly.
     path: a template for `str.format` of the path below the archive's base URL. Its fields are `symbol` (in the
@@ -67,8 +67,8 @@ class Archive:
     sparse: whether files leave out minutes without trades. If not, an absent minute is an outage or a defect of the
         file.
     published_after: the time from the end of a day to the expected publication of the daily file.
-    missing_for_good_after: a time for each cadence. A file can still appear this long after its expected publication. A
-        file that is still absent later counts as absent for good.
+    missing_for_good_after: a time for each cadence. A file can still appear this long after its expected publication.
+    After this time, an absent file counts as permanently absent.
     absent: the HTTP statuses that mean that a file does not exist. Each status comes with a text that the body of the
         answer must contain too ("" for any body).
     etag_is_md5: whether the ETag is the MD5 digest of the file. An ETag with a dash (multipart upload) is not a digest.

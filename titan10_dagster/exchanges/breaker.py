@@ -1,8 +1,8 @@
 """The circuit breaker of an exchange, for use in an event loop.
 
-The state machine in `planning/breaker.py` makes the decisions. The state is kept in a store (the database), so that
-every run and sensor in every process uses the same breaker. The pace of requests is kept there too, so that a run
-starts at the reduced pace of the previous run.
+The state machine in `planning/breaker.py` makes the decisions. The state is kept in a store (the database). Therefore
+all runs and sensors, in all processes, use the same breaker. The store also has the current pace of requests. If an
+exchange has slowed down a run, the next run starts at the reduced pace.
 
 Each breaker calls the store in its own thread and not on the event loop. If the database does not answer, or if another
 process has locked the row, only this exchange waits.

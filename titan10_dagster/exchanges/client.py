@@ -48,8 +48,8 @@ from titan10_dagster.planning.pace import Pace
 
 TIMEOUT_MS = 20_000
 _COUNT_EVERY = 60.0  # seconds between two updates of the request count of all processes
-_COUNT_WITHIN = 2.0  # seconds that closing the client waits for the last count
-_ROUND_TRIP = 0.5  # seconds from a request to its answer; enough for a distant exchange with slow answers
+_COUNT_WITHIN = 2.0  # when the client is closed, the maximum number of seconds to wait for the last count
+_ROUND_TRIP = 0.5  # assumed seconds from a request to its answer; enough for a distant exchange with slow answers
 UNPACED_CONCURRENCY = 32
 _CLOCK_SLACK = timedelta(minutes=5)
 _TIMEOUTS = (ccxt.RequestTimeout, TimeoutError)
@@ -67,7 +67,8 @@ def requests_in_flight(spacing: float) -> int:
 class ExchangeClient:
     """A client of an exchange. Use it inside `async with`.
 
-    markets: the markets whose candles are fetched. The client does not request the market list to find these markets.
+    markets: the markets from which candles are fetched. The client does not request the market list to find these
+    markets.
     base_url: the scheme and host of a reverse proxy or sandbox. They replace the scheme and host of every URL.
     proxy: an http://, https://, socks5:// or socks5h:// URL. With socks5h, the proxy also resolves host names. If no
         proxy is given, the variables HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY of the environment are used.
@@ -180,7 +181,8 @@ class ExchangeClient:
         exchange, answer = self.ccxt, Answer(of_candles=True)
         token = current_answer.set(answer)
         try:
-            # One millisecond is subtracted, so that exchanges that include the end return the same candles.
+            # Some exchanges include the end of a request. Because one millisecond is subtracted, they do not return an
+            # additional candle.
             end = {} if until is None else {"until": to_ms(until) - 1}
             returned = await exchange.fetch_ohlcv(series.symbol, series.timeframe.name, to_ms(since), limit, end)
             content = content_of(answer, returned, series.timeframe.ms)

@@ -63,7 +63,8 @@ from titan10_dagster.exchanges.series_state import Bound, Finding, Reply, Series
 # The maximum number of pages that are requested beyond the first open candle, for all series together. A page that
 # arrives before an older page is kept in memory.
 _PAGES_AHEAD = 64
-# The maximum for one series. With a higher number, many useless requests before the listing would be made.
+# The maximum number of these pages for one series. A higher number would cause many useless requests before the
+# listing.
 _MOST_PAGES_AHEAD = 16
 _COLLECT_AFTER = 50_000  # the number of allocations after which Python's cycle collector runs
 _STOPPING = (Banned, Refused, BreakerOpen)  # errors that end the requests of all symbols
@@ -84,7 +85,8 @@ class FetchReport:
     seconds: the elapsed time.
     parse_seconds, land_seconds: the CPU time for parsing answers and for writing slices.
     answer_seconds: the sum of the exchange's answer times. The times of simultaneous requests are added up.
-    listed: the symbols whose first candle was searched for and found, each with the start of this candle (aware, UTC).
+    listed: the symbols for which this fetch has found the first candle, each with the start of this candle (aware,
+    UTC).
     empty: the symbols for which the exchange serves no candles at all.
     """
 

@@ -256,9 +256,7 @@ class _Search:
         return End(end) if self.now - end >= HALT else None
 
     async def _last_days(self) -> list[int] | None:
-        """Return the starts (ms) of days with a candle: the newest page of these days.
-
-        The search goes from now into the past.
+        """Return the starts (ms) of the days with a candle, from the newest page with at least one such day.
 
         The list is empty if the series has no candle. The result is None if the answers prove nothing.
         """

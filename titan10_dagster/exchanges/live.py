@@ -80,7 +80,7 @@ class LivePoll:
 
 
 async def poll(client: ExchangeClient, plans: Sequence[LivePlan], *, breaker: Breaker, seconds: float) -> LivePoll:
-    """Make one request for each plan. The series whose candles end earliest comes first.
+    """Make one request for each plan. The first request is for the series with the oldest last known candle.
 
     Errors of the exchange are not raised but are part of the result.
 

@@ -54,7 +54,7 @@ def network_failure(
 
 
 def wants_login(error: Exception, status: int | None) -> bool:
-    """Return whether a proxy answered with HTTP 407, either to the request or to the request for a tunnel before it."""
+    """Return whether a proxy required a login (HTTP 407), for the request itself or for the tunnel before it."""
     of_tunnel = [link.status for link in chain(error) if isinstance(link, aiohttp.ClientHttpProxyError)]
     return _LOGIN_NEEDED in (status, *of_tunnel)
 

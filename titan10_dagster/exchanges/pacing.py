@@ -30,7 +30,7 @@ async def _always() -> bool:
 
 
 class TooLate(Exception):
-    """An error: the pacer would release the request after its deadline."""
+    """An error of the pacer: the request cannot be released before the pacer's deadline."""
 
 
 def live_share(facts: Venue, symbols: int) -> float:
@@ -47,7 +47,7 @@ def live_share(facts: Venue, symbols: int) -> float:
 def pacer_of(facts: Venue, share: float) -> Pacer:
     """Return a pacer for this share of the exchange's request rate and quota.
 
-    SAFE_SHARE of the request rate corresponds to the whole quota. The rest of the request rate is a margin for
+    A pacer with SAFE_SHARE of the request rate gets the whole quota. The rest of the request rate is a margin for
     differences between clocks. The quota needs no margin, because it counts requests until they are answered.
     """
     quota = facts.quota
@@ -59,7 +59,7 @@ def pacer_of(facts: Venue, share: float) -> Pacer:
 class Pacer:
     """A pacer that releases requests with an interval between two requests.
 
-    After it was slowed down, the pace returns slowly to the full pace (see `planning.pace`).
+    After an exchange has slowed down the pacer, the pace slowly increases to the full pace (see `planning.pace`).
 
     interval: the seconds between two requests of cost 1. With 0 there is no interval, but pauses that the exchange
         requests are still kept.

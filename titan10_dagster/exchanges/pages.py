@@ -21,7 +21,7 @@ from titan10_dagster.exchanges.rows import Instants, Rows, no_instants
 from titan10_dagster.exchanges.stretches import Stretch
 
 LONG_AGO = -(1 << 62)
-_WIDER = 2  # the number of candles outside of the window that a repeated request asks for
+_WIDER = 2  # a repeated request also asks for this many candles outside of the window
 
 
 class Purpose(Enum):

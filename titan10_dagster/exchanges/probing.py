@@ -96,7 +96,7 @@ async def measure(
 ) -> Measured:
     """Return the measured values. If the answers do not show a property, its value is None.
 
-    `client`: an open client whose markets include the series of the sample.
+    `client`: an open client. Its markets must include the series of the sample.
     `expected`: the expected values. A request that shows another value is repeated.
     `charge`, `rate_ms`: the values of ccxt's rate limiter; None to read them from ccxt.
 

@@ -33,7 +33,7 @@ class _Day:
     cut_short: dict[int, int] = field(default_factory=dict)
     dropped: int = 0  # the number of rows without a time
     untimed: set[int] = field(default_factory=set)  # the minutes (ms) to which the dropped rows most likely belong
-    contradicted: int = 0  # the number of candles whose values differ between answers
+    contradicted: int = 0  # the number of candles with different values in different answers
 
     @property
     def note(self) -> str | None:

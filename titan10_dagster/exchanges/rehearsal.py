@@ -27,7 +27,7 @@ def count_requests(
     """Return the number of pages that a fetch of the slices requests.
 
     `in_flight`: the number of simultaneous requests.
-    `listed`: the symbols whose first candle is known, each with the start of this candle.
+    `listed`: the symbols with a known first candle, each with the start of this candle.
     """
     ready = deque(_surveys(venue, slices, now, listed))
     flight: deque[tuple[Survey, PageRequest]] = deque()

@@ -63,7 +63,8 @@ class ParsedRows:
     empty: the starts of minutes without trades. For these minutes the exchange sent a row without prices.
     cut_short: the candles that the exchange closed early, according to its own close time. An array of shape (m, 2)
         with the starts and the ends of these candles.
-    dropped: the number of rows whose time is not usable and does not follow from the neighbouring rows.
+    dropped: the number of dropped rows. The time of a dropped row is not usable and does not follow from the
+    neighbouring rows.
     untimed: the most likely minutes of the dropped rows at the start and the end of the answer.
     """
 
@@ -177,10 +178,10 @@ def _check_times(times: Floats) -> Mask:
 
 
 def _misplaced(times: Floats, timed: Mask, step: int) -> Mask:
-    """Return a mask of the rows whose time does not fit their position in the answer.
+    """Return a mask of the rows with a time that does not fit the position of the row in the answer.
 
-    A row is misplaced under two conditions. Exactly one candle fits between its two neighbours. The time of the row is
-    further from the neighbours than the length of the whole answer.
+    A row is misplaced if two conditions hold. First, exactly one candle fits between its two neighbours. Second, the
+    distance from the time of the row to its neighbours is larger than the length of the whole answer.
 
     This is only evidence if all other rows with a time are sorted. Otherwise no row counts as misplaced, because an
     answer that is not sorted has such neighbours by chance.

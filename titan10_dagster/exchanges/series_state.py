@@ -84,7 +84,7 @@ class Bounds:
     has_candles, has_none: whether the search for the last candle found a candle, or proved that there is no candle.
     in_doubt: the bounds that were not searched for yet.
     searching: whether a search is in progress.
-    unexplained: whether there are no candles before the first received candle for an unknown reason.
+    unexplained: whether it is unknown why there are no candles before the first received candle.
     refusal: an error of the exchange that no known bound explains yet.
     """
 
@@ -227,10 +227,10 @@ class SeriesState:
             raise _malformed(self.series, reply.request, error) from error
 
     def take_refusal(self, reply: Reply) -> bool:
-        """Process an error whose only cause is possibly that the page begins before the listing.
+        """Process an error that the exchange possibly sent only because the page begins before the listing.
 
-        Return whether the error is such an error. If so, the candles of the page stay open. If no known bound explains
-        the error yet, the error is kept in `bounds.refusal`.
+        Return whether this cause is possible. If so, the candles of the page stay open. If no known bound explains the
+        error yet, the error is kept in `bounds.refusal`.
         """
         bounds = self.bounds
         in_doubt = bounds.searching or Bound.LISTED in bounds.in_doubt

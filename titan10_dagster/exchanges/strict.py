@@ -89,7 +89,7 @@ class Answer:
 
     @property
     def staleness(self) -> timedelta:
-        """Return how much earlier the date of the answer is than the request. Up to two seconds count as zero.
+        """Return the time from the date of the answer to the request; zero if it is at most two seconds.
 
         A value above zero means that this machine's clock is ahead, or that the answer comes from a cache.
         """

@@ -13,10 +13,10 @@ message when the problem ends.
 | series | in the last week a market or a series changed (a break), or most of a day was rewritten | - |
 
 The last column shows how long a problem must last before the first message. A machine that was off for a day therefore
-has time to fetch the missed data. If more than an hour passes between two checks, this time starts again. A problem has
-ended when no check found it for 15 minutes, so a problem that comes and goes does not cause many messages. While an
-exchange is blocked, its other problems (gaps, live, settlement, unfinished) start no alert, because the block explains
-them.
+has time to fetch the missed data. If more than an hour passes between two checks, the duration of each problem is
+counted from zero again. A problem has ended when no check found it for 15 minutes, so a problem that comes and goes
+does not cause many messages. While an exchange is blocked, its other problems (gaps, live, settlement, unfinished)
+start no alert, because the block explains them.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ INTERRUPTED = timedelta(hours=1)  # after this time without a check, earlier obs
 SETTLEMENT_DAYS = 7  # older incomplete days do not start an alert of the kind `settlement`
 MOST_NAMED = 5  # the maximum number of symbols in a message
 MOST_EVENTS = 3  # the maximum number of events in a message
-# the days of a failed run are requested about nine times in this time after the failure
+# in this time after a run has failed, its days are requested about nine times
 UNFINISHED_AFTER = timedelta(hours=12)
 EVENT_DAYS = 7  # an event of a series keeps its alert open for this many days
 _DAY = timedelta(days=1)

@@ -223,7 +223,10 @@ def _of_holes(
 def _of_later_checks(
     later: Iterable[CheckedLater], exchanges: Mapping[str, Repairable], known: Attempts, now: datetime
 ) -> Iterator[_Candidate]:
-    """Yield the slices whose check for late candles is due. All other slices do not count as waiting."""
+    """Yield the slices that are due for a check for late candles.
+
+    Slices that are not due are not counted as waiting.
+    """
     for checked in later:
         series, day = checked.slice.series, checked.slice.day
         if series.exchange not in exchanges:

@@ -137,8 +137,8 @@ class Venue:
         stretch.
     empty_minutes: how the exchange reports a minute without trades.
     wire: the format of the rows. If it is None, ccxt parses the rows.
-    off_grid: the timeframes whose candles do not begin on the UTC grid, each with the time at which its candles begin.
-        Candles of these timeframes cannot be fetched.
+    off_grid: the timeframes with candles that do not begin on the UTC grid, each with the time at which its candles
+    begin. Candles of these timeframes cannot be fetched.
     no_since: whether the exchange or ccxt's class has no start parameter. The exchange then always returns its newest
         candles.
     cursor: whether the exchange counts back from the end of a request. It returns as many candles as requested, even if
@@ -160,8 +160,7 @@ class Venue:
     bans: how the exchange bans an IP address.
 
     Facts about other answers:
-    phrases: the error codes and sentences whose meaning differs from the HTTP status and from the class of ccxt's
-        exception.
+    phrases: the error codes and sentences for which the HTTP status and the class of ccxt's exception are misleading.
     error_marker: a text that every error answer contains. A failure with HTTP 200 and without this text is a malformed
         answer and not an error of the exchange.
     list_markets: a function that requests all spot markets. If it is None, ccxt's `fetch_markets` is used.
