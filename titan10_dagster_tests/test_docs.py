@@ -31,6 +31,7 @@ from titan10_dagster.sandbox.server import Sandbox
 from titan10_dagster.settings import ExchangeSettings, Settings
 from titan10_dagster.store.database import Database
 from titan10_dagster_tests.databases import copied_database
+from titan10_dagster_tests.store import test_rollups, test_writer
 
 PROJECT = Path(__file__).parents[1]
 PAGES = [
@@ -283,6 +284,29 @@ def test_the_tables_of_the_documentation_match_the_code(name: str) -> None:
     page, make = TABLES[name]
     assert make() in page.read_text(), "python -m titan10_dagster_tests.test_docs updates it"
     assert updated(name) == page.read_text()
+
+
+# Sentences about limits, and the test that proves each of them.
+LIMITS = {
+    "Only series of 1m candles have rollups (5m to 1w). A series fetched as 5m or 1h is stored as it is.": (
+        "README.md",
+        test_rollups.test_other_timeframes_do_not_go_into_rollups,
+    ),
+    "Decimals with up to 15 digits are therefore exact. A number with more digits is stored as the nearest double.": (
+        "docs/explanation/nothing-invented.md",
+        test_writer.test_values_of_any_magnitude_come_back_through_the_view_bit_for_bit,
+    ),
+    "In rollups, sums of volumes are added exactly and rounded once.": (
+        "docs/explanation/nothing-invented.md",
+        test_rollups.test_volumes_of_every_scale_add_up_without_an_error,
+    ),
+}
+
+
+@pytest.mark.parametrize("sentence", LIMITS)
+def test_a_limit_that_a_test_proves_is_documented(sentence: str) -> None:
+    page, _ = LIMITS[sentence]
+    assert sentence in " ".join((PROJECT / page).read_text().split())
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(PROJECT)))

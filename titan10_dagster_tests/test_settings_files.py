@@ -9,8 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from titan10_dagster.errors import SettingsError
+from titan10_dagster.local.cli import main
+from titan10_dagster.local.exit_codes import NO_DATABASE
 from titan10_dagster.settings import home, load
 from titan10_dagster.settings_files import exposed_secrets, require_file
 
@@ -37,6 +40,20 @@ def test_a_file_with_secrets_that_others_can_read_is_reported(tmp_path: Path, na
     assert "sesame" not in warning
     file.chmod(0o600)
     assert exposed_secrets(tmp_path) == []
+
+
+def test_every_command_reports_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in [name for name in os.environ if name.startswith("TITAN10_")]:
+        monkeypatch.delenv(variable)
+    file = tmp_path / "titan10.toml"
+    file.write_text("[database]\nurl = 'postgresql://me:sesame@127.0.0.1:9/x'\n")
+    for mode, warnings in ((0o644, 1), (0o600, 0)):
+        file.chmod(mode)
+        for command in ("status", "migrate"):
+            done = CliRunner().invoke(main, [command], env={"TITAN10_HOME": str(tmp_path)})
+            assert done.exit_code == NO_DATABASE, done.output
+            assert done.stderr.count(f"Warning: {file} contains passwords or tokens") == warnings
+            assert "sesame" not in done.output
 
 
 def test_the_projects_own_file_holds_no_secrets(tmp_path: Path) -> None:

@@ -158,7 +158,7 @@ def migrate() -> None:
     settings, _ = _settings()
     with open_database(settings, say) as url:
         applied = migrate_all(settings, url)
-        if upgrade(database_of_dagster(settings, url)):
+        if upgrade(database_of_dagster(settings, url), say):
             applied.append("the tables of Dagster")
     click.echo("\n".join(f"applied {name}" for name in applied) or "The tables are up to date.")
 

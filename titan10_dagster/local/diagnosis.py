@@ -335,6 +335,8 @@ def _dagster_tables(url: str) -> Finding:
         return Finding("dagster", Level.OK, "Dagster has no tables yet; the first start creates them.")
     if found == newest:
         return Finding("dagster", Level.OK, "Dagster's tables are up to date.")
+    if not schema.is_known(found):
+        return Finding("dagster", Level.PROBLEM, schema.NEWER, "Install the newer version again.")
     advice = "Stop `titan10 up` and run `titan10 migrate`."
     return Finding("dagster", Level.PROBLEM, "Dagster's tables belong to another version of Dagster.", advice)
 

@@ -9,6 +9,7 @@ from tempfile import TemporaryFile
 from titan10_dagster.errors import SettingsError
 
 PRIVATE = 0o700
+PRIVATE_FILE = 0o600
 # If root starts the embedded PostgreSQL, the server runs as another account. This account must be able to reach the
 # server's folder below `data`.
 PASSABLE = 0o711
@@ -31,6 +32,12 @@ def ensure_directory(folder: Path) -> Path:
             f"data: {folder} cannot be created or written to ({error.strerror}): set `data` to a folder that this "
             "account may write to."
         ) from None
+
+
+def ensure_private_file(file: Path) -> Path:
+    """Create a file that other accounts cannot read, and return its path. The rights of an existing file stay."""
+    file.touch(mode=PRIVATE_FILE)
+    return file
 
 
 def _create(folder: Path, mode: int) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from titan10_dagster.dagster_internals import commands
 from titan10_dagster.errors import SettingsError
+from titan10_dagster.local.directories import ensure_private_file
 from titan10_dagster.local.ports import free_port
 from titan10_dagster.local.supervision import Service
 from titan10_dagster.settings import Settings
@@ -100,7 +101,7 @@ def _serves(url: str) -> bool:
 
 
 def _write_workspace(path: Path, code_socket: Path) -> Path:
-    path.write_text(
+    ensure_private_file(path).write_text(
         "# Written by `titan10 up`: the webserver and the daemon share one code server.\n"
         f"load_from:\n  - grpc_server:\n      socket: {str(code_socket)!r}\n      location_name: {LOCATION}\n"
     )

@@ -13,6 +13,7 @@ from signal import SIGCONT, SIGKILL, SIGSTOP, SIGTERM
 
 from titan10_dagster.errors import Titan10Error
 from titan10_dagster.local import watchdog
+from titan10_dagster.local.directories import ensure_private_file
 
 LOG_BYTES = 20_000_000  # a larger log is copied to *.1 and emptied
 # If a process ran for longer than this before it died, the pause before its next start is one second again.
@@ -112,7 +113,7 @@ class Child:
     def start(self) -> None:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         rotate(self.log)
-        with self.log.open("ab") as log:
+        with ensure_private_file(self.log).open("ab") as log:
             self.process = subprocess.Popen(
                 self.service.command,
                 cwd=self.folder,
@@ -214,5 +215,5 @@ def rotate(log: Path, limit: int = LOG_BYTES) -> None:
     """If a log is too long, copy it to *.1 and empty it. Its writers are not affected, because they append."""
     if not log.exists() or log.stat().st_size < limit:
         return
-    log.with_suffix(f"{log.suffix}.1").write_bytes(log.read_bytes())
+    ensure_private_file(log.with_suffix(f"{log.suffix}.1")).write_bytes(log.read_bytes())
     os.truncate(log, 0)

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from titan10_dagster.local.printable import printable
+from titan10_dagster.local.printable import printable, printable_lines
 
 PIPE_WIDTH = 250  # characters of a line in a pipe, which has no width of its own; lines must not be cut
 
@@ -21,6 +21,11 @@ PIPE_WIDTH = 250  # characters of a line in a pipe, which has no width of its ow
 def print_json(value: Any) -> None:
     """Print one JSON document, indented."""
     click.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
+
+
+def print_lines(text: str) -> None:
+    """Print a text of one or more lines. Control characters from exchanges or the database have no effect."""
+    click.echo(printable_lines(text))
 
 
 def print_table(headers: Sequence[str], rows: Iterable[Sequence[Any]], *, numbers: Collection[str] = ()) -> None:

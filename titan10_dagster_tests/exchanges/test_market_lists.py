@@ -18,6 +18,7 @@ from titan10_dagster.sandbox.server import Sandbox
 from titan10_dagster.sandbox.venues.registry import VENUES
 from titan10_dagster_tests.exchanges.harness import NOW, now, run
 from titan10_dagster_tests.exchanges.serving import Handler, says, serving
+from titan10_dagster_tests.exchanges.test_transport import MOST_MEMORY, outcome
 
 EVERY = sorted(set(all_venues()) & set(VENUES))
 
@@ -161,13 +162,20 @@ def test_a_list_of_bad_records_only_is_malformed() -> None:
         run(work())
 
 
-def test_a_list_of_100_000_records_is_refused_at_once() -> None:
-    record = {"symbol": "AUSDT", "baseAsset": "A", "quoteAsset": "USDT", "status": "TRADING", "filters": []}
-    body = json.dumps({"symbols": [record] * 100_000})
+RECORD = {"symbol": "AUSDT", "baseAsset": "A", "quoteAsset": "USDT", "status": "TRADING", "filters": []}
+TOO_MANY = json.dumps({"symbols": [RECORD] * 100_000})
 
+
+def test_a_list_of_100_000_records_fills_no_memory() -> None:
+    result = outcome(says(TOO_MANY), "markets")
+    assert (result["error"], result["megabytes"]) == ("MalformedAnswer", pytest.approx(0, abs=MOST_MEMORY))
+    assert "a list of 100,000 records" in str(result["text"])
+
+
+def test_a_list_of_100_000_records_is_refused_at_once() -> None:
     async def work() -> float:
         async with (
-            serving(says(body)) as url,
+            serving(says(TOO_MANY)) as url,
             ExchangeClient("binance", base_url=url, paced=False, now=now) as client,
         ):
             began = time.process_time()

@@ -227,6 +227,29 @@ def test_a_proxy_of_the_environment_is_used_except_for_the_hosts_of_no_proxy(
     assert (rows, len(targets)) == (1, requests)
 
 
+@pytest.mark.parametrize(("excepted", "tunnels"), [("", 1), ("localhost", 0)])
+def test_an_https_proxy_of_the_environment_carries_tls_except_for_the_hosts_of_no_proxy(
+    tmp_path: Path, excepted: str, tunnels: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate = make_certificate(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    monkeypatch.setenv("NO_PROXY", excepted)
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port()}")  # is not used for https
+
+    async def work() -> tuple[str, int, list[str]]:
+        async with (
+            serving_tls(ROWS, certificate) as url,
+            http_proxy(login="user:pass", hosts={"localhost": "127.0.0.1"}) as proxy,
+        ):
+            monkeypatch.setenv("HTTPS_PROXY", f"http://user:pass@{proxy.url}")
+            return url, await rows_from(url), proxy.targets
+
+    url, rows, targets = run(work())
+    assert rows == 1
+    # The proxy sees the host and the port of a tunnel, and nothing of the request.
+    assert targets == [url.removeprefix("https://")] * tunnels
+
+
 def test_a_socks_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     async def work() -> tuple[int, list[str]]:
         async with serving(ROWS) as url, socks5_proxy() as proxy:

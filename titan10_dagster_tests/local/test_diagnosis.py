@@ -24,6 +24,7 @@ from titan10_dagster.dagster_internals.database import dagster_url, ensure_dagst
 from titan10_dagster.dagster_internals.storage import PooledPostgresStorage
 from titan10_dagster.local import diagnosis
 from titan10_dagster.store.migrations import migrate
+from titan10_dagster_tests.dagster_internals.test_schema import older_revision
 from titan10_dagster_tests.databases import new_name
 from titan10_dagster_tests.instances import ROOT
 from titan10_dagster_tests.local.sites import Site, exchange, execute, name_of, site
@@ -244,7 +245,11 @@ def test_8_tables_of_another_version_of_dagster(site: Site, database_url: str) -
     ensure_dagster_schema(database_url)
     PooledPostgresStorage(dagster_url(database_url))
     assert site.findings()["dagster"] == [("ok", "Dagster's tables are up to date.", "")]
-    execute(database_url, "UPDATE dagster.alembic_version SET version_num = 'older'")
+    execute(database_url, "UPDATE dagster.alembic_version SET version_num = 'newer'")
+    found, advice = site.problem("dagster")
+    assert found == "Dagster's tables belong to a newer version of Dagster than the installed version."
+    assert "Install the newer version again" in advice
+    execute(database_url, f"UPDATE dagster.alembic_version SET version_num = '{older_revision()}'")
     found, advice = site.problem("dagster")
     assert found == "Dagster's tables belong to another version of Dagster."
     assert "titan10 migrate" in advice

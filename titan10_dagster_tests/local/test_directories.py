@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from titan10_dagster.errors import SettingsError
-from titan10_dagster.local.directories import ensure_directory
+from titan10_dagster.local.directories import ensure_directory, ensure_private_file
 
 
 @pytest.fixture(autouse=True)
@@ -35,6 +35,13 @@ def test_folders_that_exist_keep_their_rights(tmp_path: Path) -> None:
     ensure_directory(tmp_path / "shared" / "logs")
     assert mode_of(ensure_directory(tmp_path / "shared")) == 0o755
     assert mode_of(tmp_path / "shared" / "logs") == 0o700
+
+
+def test_a_new_file_is_private_and_an_existing_one_keeps_its_rights(tmp_path: Path) -> None:
+    assert mode_of(ensure_private_file(tmp_path / "log")) == 0o600
+    shared = tmp_path / "shared"
+    shared.touch(mode=0o644)
+    assert mode_of(ensure_private_file(shared)) == 0o644
 
 
 def test_a_folder_that_cannot_be_created_is_refused_with_what_to_do(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -159,6 +160,17 @@ def test_every_daemon_is_healthy(up: Up) -> None:
         return all(status["healthy"] for status in statuses)
 
     wait_until(all_healthy, PATIENCE)
+
+
+def test_other_accounts_cannot_read_what_its_processes_write(up: Up) -> None:
+    data = up.home / ".titan10"
+    for words in ("dagster_internals.code_server", "dagster_internals.webserver", "dagster._daemon"):
+        pid = up.pid_of(words)
+        assert re.search(r"^Umask:\s+0077$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    written = [path for name in ("dagster", "logs", "landing") for path in (data / name).rglob("*")]
+    assert socket_path(data) in written
+    assert {path.name for path in written} >= {"code-server.log", "webserver.log", "daemon.log"}
+    assert [path for path in written if path.lstat().st_mode & 0o077 and not path.is_symlink()] == []
 
 
 def test_a_second_one_in_the_same_folder_is_refused_and_names_the_first(up: Up) -> None:

@@ -2,12 +2,17 @@ from __future__ import annotations
 
 import pytest
 
-from titan10_dagster.local.tables import counts, print_table, share
+from titan10_dagster.local.tables import counts, print_lines, print_table, share
 
 
 def test_markup_and_control_characters_have_no_effect(capsys: pytest.CaptureFixture[str]) -> None:
     print_table(("text",), [("[/x] [red]\x1b[2J\nBTC",)])
     assert "[/x] [red]\\x1b[2J\\nBTC" in capsys.readouterr().out
+
+
+def test_lines_stay_lines_without_control_characters(capsys: pytest.CaptureFixture[str]) -> None:
+    print_lines("[/x]\x1b[2J\nBTC\r")
+    assert capsys.readouterr().out == "[/x]\\x1b[2J\nBTC\\r\n"
 
 
 def test_numbers_are_grouped_and_aligned(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,7 @@ import click
 
 from titan10_dagster.errors import SettingsError
 from titan10_dagster.local.instance import Say, open_tables
-from titan10_dagster.local.tables import print_json
+from titan10_dagster.local.tables import print_json, print_lines
 from titan10_dagster.operate.delivery import Notification, deliver, scheme
 from titan10_dagster.planning.alerts import Alert
 from titan10_dagster.settings import Settings
@@ -47,7 +47,7 @@ def show_alerts(settings: Settings, say: Say, *, as_json: bool) -> None:
     if as_json:
         print_json(rows)
         return
-    click.echo("\n".join(_line(row) for row in rows) or "There are no alerts.")
+    print_lines("\n".join(_line(row) for row in rows) or "There are no alerts.")
 
 
 def _recipients(settings: Settings) -> str:

@@ -26,7 +26,7 @@ from titan10_dagster.ingest.context import IngestContext, open_context
 from titan10_dagster.ingest.days import ledger_rows, read_ledger
 from titan10_dagster.ingest.forecast import forecast_backfill
 from titan10_dagster.landing.zone import LandingZone
-from titan10_dagster.local.directories import ensure_directory
+from titan10_dagster.local.directories import ensure_directory, ensure_private_file
 from titan10_dagster.local.exit_codes import DONE, FAILED, SHUT_OUT
 from titan10_dagster.local.instance import Say, open_instance, open_tables
 from titan10_dagster.local.printable import printable_lines
@@ -169,7 +169,7 @@ def _backfill(titan10: IngestContext, request: Request) -> Backfill:
     log = ensure_directory(titan10.settings.data / "logs") / "backfill.log"
     rotate(log)
     with (
-        log.open("a") as file,
+        ensure_private_file(log).open("a") as file,
         redirect_stdout(file),
         redirect_stderr(file),
         interruption_as_keyboard_interrupt(),

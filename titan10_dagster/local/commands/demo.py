@@ -33,6 +33,7 @@ from titan10_dagster.candles.frame import VALUES
 from titan10_dagster.candles.gaps import REASONS, Reason
 from titan10_dagster.candles.slices import Series, Slice, days, to_ms
 from titan10_dagster.errors import SettingsError
+from titan10_dagster.local.directories import ensure_directory
 from titan10_dagster.local.exit_codes import DONE, FAILED
 from titan10_dagster.local.graphql import backfill_of, failed_checks, launch_backfill
 from titan10_dagster.local.instance import Say, child_environment
@@ -131,7 +132,7 @@ def _empty(folder: Path, say: Say) -> None:
     server.end_if_unused()  # the last demo may have been killed
     shutil.rmtree(server.files.folder)
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    ensure_directory(folder / "logs")
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.ingest.probe import probe_exchange
 from titan10_dagster.landing.zone import LandingZone
 from titan10_dagster.local.instance import Say, open_tables
-from titan10_dagster.local.tables import print_json
+from titan10_dagster.local.tables import print_json, print_lines
 from titan10_dagster.planning.probe import sentence
 from titan10_dagster.settings import Settings
 from titan10_dagster.store.probes import Probe, ProbeStore
@@ -37,7 +37,7 @@ def show_history(settings: Settings, exchange: str, say: Say, *, as_json: bool) 
         return
     for probe in probes:
         differences = "; ".join(f"{finding.subject.value} {finding.measured}" for finding in probe.differences)
-        click.echo(f"{probe.probed_at:%Y-%m-%d %H:%M} UTC  {differences or 'nothing differs'}")
+        print_lines(f"{probe.probed_at:%Y-%m-%d %H:%M} UTC  {differences or 'nothing differs'}")
     if not probes:
         click.echo(f"{exchange} was not probed yet: run `titan10 probe {exchange}`.")
 
@@ -49,9 +49,9 @@ def _show(probe: Probe, *, as_json: bool) -> None:
     for finding in probe.findings:
         mark = "DIFFERS " if finding.differs else ""
         expected = "" if finding.expected is None else f" (expected: {finding.expected})"
-        click.echo(f"{finding.subject.value:<14} {mark}{finding.measured or 'not known'}{expected}")
+        print_lines(f"{finding.subject.value:<14} {mark}{finding.measured or 'not known'}{expected}")
     for finding in probe.differences:
-        click.echo(sentence(finding))
+        print_lines(sentence(finding))
     click.echo(f"{probe.exchange}: {probe.requests} requests, {len(probe.differences)} differences.")
 
 

@@ -15,7 +15,7 @@ from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.ingest.reconcile import Reconciliation, reconcile, summary
 from titan10_dagster.landing.zone import LandingZone
 from titan10_dagster.local.instance import Say, open_tables
-from titan10_dagster.local.tables import print_json
+from titan10_dagster.local.tables import print_json, print_lines
 from titan10_dagster.settings import Settings
 
 _MOST_LINES = 50
@@ -59,12 +59,12 @@ def run_reconcile(settings: Settings, request: ReconcileRequest, say: Say, *, as
 
 def _show(result: Reconciliation) -> None:
     for difference in islice(result.differences, _MOST_LINES):
-        click.echo(_line(difference))
+        print_lines(_line(difference))
     more = sum(len(comparison.differences) for comparison in result.compared) - _MOST_LINES
     if more > 0:
         click.echo(f"... and {more:,} more values; --json shows them.")
     for slice_, reason in result.not_compared.items():
-        click.echo(f"{slice_} was not compared. {reason}")
+        print_lines(f"{slice_} was not compared. {reason}")
     click.echo(summary(result))
 
 

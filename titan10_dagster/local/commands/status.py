@@ -13,7 +13,7 @@ from titan10_dagster.landing.zone import LandingZone
 from titan10_dagster.local.instance import Say, embedded, open_tables
 from titan10_dagster.local.stack import demo_folder
 from titan10_dagster.local.stack_lock import running_stack
-from titan10_dagster.local.tables import counts, day_range, print_json, print_table, share
+from titan10_dagster.local.tables import counts, day_range, print_json, print_lines, print_table, share
 from titan10_dagster.operate.status import ExchangeHealth, flat, health_report
 from titan10_dagster.settings import Settings
 from titan10_dagster.store.urls import connection_parameters, shown
@@ -62,7 +62,7 @@ def show_status(settings: Settings, home: Path, say: Say, *, as_json: bool) -> N
     print_table(HEALTH, [_health_row(row) for row in exchanges], numbers=NUMBERS)
     for row in exchanges:
         for event in row["series_events"]:
-            click.echo(f"Changed: {event}")
+            print_lines(f"Changed: {event}")
 
 
 def _where(settings: Settings, say: Say) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import date
+from dataclasses import replace
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,18 @@ from pydantic import SecretStr
 from titan10_dagster.local.commands.status import show_status
 from titan10_dagster.local.stack import demo_folder
 from titan10_dagster.local.stack_lock import StackLock
+from titan10_dagster.planning.alerts import Alert, Kind
 from titan10_dagster.settings import DatabaseSettings, ExchangeSettings, Settings
+from titan10_dagster.store.alerts import AlertStore
+from titan10_dagster.store.breakers import HealthStore
 from titan10_dagster.store.database import Database
+from titan10_dagster.store.identities import EventKind, record_event
 from titan10_dagster.store.writer import write_slices
 from titan10_dagster_tests.json_fields import documented_fields
+from titan10_dagster_tests.local.test_cli import Project, exchange, project, working
 from titan10_dagster_tests.store.making import DAY, a_slice, candles, judged, without
+
+__all__ = ["exchange", "project", "working"]
 
 Show = Callable[..., tuple[str, list[str]]]
 
@@ -94,3 +102,23 @@ def test_a_running_demo_is_mentioned_with_how_to_see_its_status(show: Show, tmp_
     assert f"TITAN10_HOME={folder} titan10 status" in message
     lock.release()
     assert show()[1] == []
+
+
+HOSTILE = "[/x] [red]\x1b[2J\x1b]0;title\x07"
+
+
+def test_stored_texts_have_no_effect_on_the_terminal(working: Project, database_url: str) -> None:
+    now = datetime.now(UTC)
+    db = Database(database_url)
+    HealthStore(db).apply("binance", lambda health: replace(health, last_error=HOSTILE, last_error_at=now))
+    with db.transaction() as cursor:
+        record_event(cursor, ("binance", "X", ""), EventKind.MARKET_CHANGED, HOSTILE, at=None, seen_at=now)
+    AlertStore(db).keep([Alert(Kind.BREAKER, "binance", HOSTILE, now, now)])
+    db.close()
+    status, alerts = working.titan10("status"), working.titan10("alerts")
+    for done in (status, alerts):
+        assert done.returncode == 0, done.stderr
+        assert "\x1b" not in done.stdout
+    shown = "[/x] [red]\\x1b[2J\\x1b]0;title\\x07"
+    assert status.stdout.count(shown) == 2  # the last error and the event
+    assert alerts.stdout.count(shown) == 1
