@@ -159,7 +159,10 @@ class LiveSettings(_Section):
 
 
 class HousekeepingSettings(_Section):
-    """How long data is kept after it is no longer needed, in days, and how much of it; 0: for ever."""
+    """The limits for data that is no longer needed.
+
+    Most limits are in days, `archive_gb` is in gigabytes. 0: no limit.
+    """
 
     live_runs_days: int = Field(
         3, ge=0, le=MOST_DAYS, description="days for which runs of polling and maintenance are kept; 0: for ever"
@@ -399,7 +402,11 @@ class Settings(BaseSettings):
 
 
 def home() -> Path:
-    """Return the project folder: TITAN10_HOME, or the current folder. Raise SettingsError if that was deleted."""
+    """Return the project folder: TITAN10_HOME, or the current folder.
+
+    Raises:
+        SettingsError: the current folder was deleted.
+    """
     try:
         return Path(os.environ.get(HOME) or Path.cwd()).resolve()
     except FileNotFoundError:

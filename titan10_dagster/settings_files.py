@@ -49,7 +49,7 @@ def _refuse_other_kinds(toml_file: Path) -> None:
 
 
 def _refuse_dangling_link(file: Path) -> None:
-    """Refuse a link whose target does not exist. Otherwise, passwords in .env would be missing without a message."""
+    """Refuse a link to a file that does not exist. Otherwise, passwords in .env would be missing without a message."""
     if file.is_symlink() and not file.exists():
         raise SettingsError(
             f"{file} is a link to {file.readlink()}, which cannot be found. Correct or remove the link."

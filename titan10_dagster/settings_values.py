@@ -176,7 +176,7 @@ def check_sources(sources: Sequence[str]) -> None:
 
 
 def check_archive(exchange: str) -> None:
-    """Refuse the source `archive` for an exchange whose candle files Titan-10 cannot read."""
+    """Refuse the source `archive` for an exchange if Titan-10 cannot read the exchange's candle files."""
     # The import takes time, and only settings with an archive need it.
     from titan10_dagster.exchanges.venues.registry import all_venues
 
@@ -195,7 +195,7 @@ def check_exchange_id(where: str, exchange: str) -> None:
 
 
 def check_timeframe(exchange: str, timeframe: Timeframe) -> None:
-    """Refuse a timeframe that the exchange does not have, or whose candles do not begin on the UTC grid."""
+    """Refuse a timeframe if the exchange does not have it, or if its candles do not begin on the UTC grid."""
     reason = _why_not(exchange, timeframe.name)
     if reason is not None:
         allowed = [name for name in TIMEFRAMES if _why_not(exchange, name) is None]

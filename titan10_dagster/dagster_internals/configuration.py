@@ -1,6 +1,6 @@
 """The checks of dagster.yaml and workspace.yaml before Dagster reads them.
 
-Dagster reports a misspelled key with a stack trace, in each of its processes. Here it is one sentence.
+Dagster reports a misspelled key with a stack trace in each of its processes. This module reports it in one sentence.
 """
 
 from __future__ import annotations

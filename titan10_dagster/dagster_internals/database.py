@@ -54,10 +54,10 @@ def ensure_dagster_schema(database_url: str) -> None:
 
 
 def other_installation(cursor: psycopg2.extensions.cursor) -> str | None:
-    """Return the schema of the other installation to which the schema `dagster` belongs, or None if it belongs to ours.
+    """If the schema `dagster` belongs to another installation, return that installation's schema of the candles.
 
-    The comment of the schema `dagster` contains the name of the installation's schema with the candles. Without such a
-    comment, return None. Nothing is changed.
+    The comment of the schema `dagster` contains the name of this schema of the candles. If it is our schema, or if
+    there is no such comment, return None. Nothing is changed.
     """
     cursor.execute("SELECT obj_description(to_regnamespace(%s), 'pg_namespace'), current_schema()", (DAGSTER_SCHEMA,))
     comment, ours = cursor.fetchone() or (None, None)

@@ -49,7 +49,7 @@ class SameOriginOnly:
         if reason is None:
             await self._app(scope, receive, _without_frames(send))
         elif scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": 1008})  # policy violation
+            await send({"type": "websocket.close", "code": 1008})  # 1008 means a policy violation
         else:
             await _refuse(send, reason)
 

@@ -9,10 +9,10 @@ Repeated calls: if the server is unavailable, recovering, read-only or out of di
 patience.py). If the connection breaks after the server has finished a statement, the statement is executed twice. Then
 an event is possibly stored twice, which has no effect. A run or backfill that already exists counts as added.
 
-Events: an event is stored in one transaction instead of up to four, and the transaction does not wait for the disk. A
-run's checks store a result for each day, and this wait took half of their time. If the server crashes, its last events
-are lost. The run of these events then counts as lost and is executed again, and finds the candles that it had stored.
-All other writes wait for the disk, in particular the slots of an exchange's pool.
+Events: an event is stored in one transaction instead of up to four, and the transaction does not wait for the disk. The
+checks of a run store a result for each day, and waiting for the disk took half of their time. If the server crashes,
+its last events are lost. The run of these events then counts as lost and is executed again, and finds the candles that
+it had stored. All other writes wait for the disk, in particular the slots of an exchange's pool.
 
 SQLite: every `titan10` command sets the variable TITAN10_DATABASE__DAGSTER_URL. If neither this variable nor
 DAGSTER_HOME is set, Dagster keeps its tables in SQLite files in the folder `data`. This is the case for `dg dev` or

@@ -1,6 +1,6 @@
 """Exchanges that were removed from titan10.toml, or switched off there, while their days were requested.
 
-A backfill of the UI may include several exchanges. If assets that it includes no longer exist, Dagster fails the whole
+A backfill of the UI may include several exchanges. If assets of a backfill no longer exist, Dagster fails the whole
 backfill. Therefore a removed exchange keeps its assets as long as an unfinished backfill or run includes them. The
 steps of these assets fail with one sentence, and the days of the other exchanges are still fetched. When the backfill
 or run has finished, the next load does not create the assets any more.

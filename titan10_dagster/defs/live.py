@@ -1,5 +1,6 @@
-"""Live polling: each minute an op polls all exchanges, and records an observation of `<exchange>/ohlcv` for each
-exchange.
+"""Live polling: each minute an op polls all exchanges.
+
+For each exchange, the op records an observation of `<exchange>/ohlcv`.
 """
 
 from datetime import datetime, timedelta

@@ -80,7 +80,8 @@ def plan_after(
 
     attempts: earlier repairs. under_way: exchanges with other running runs. failed: days of failed runs.
 
-    If the autopilot is off, days that a new archive may have are repaired too.
+    If the autopilot is off, repairs also fetch days that REST no longer serves and for which the archive should be
+    tried.
     """
     holes = with_failed_requests(days_without_row(titan10), failed).holes
     reopened = () if titan10.settings.autopilot.enabled else reopened_by_archives(titan10)

@@ -32,7 +32,7 @@ def listed_series(titan10: IngestContext, exchanges: Iterable[str]) -> dict[Seri
 
 
 def open_slices(titan10: IngestContext) -> list[OpenSlice]:
-    """Return the slices that are not settled, or have missing candles without a final reason, up to yesterday.
+    """Return the slices up to yesterday that are not settled, or that have missing candles without a final reason.
 
     Repairs are planned from these slices. Settled slices of a former market are left out if only quarantined candles
     are missing, because a request returns candles of the current market.

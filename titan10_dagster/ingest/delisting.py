@@ -58,7 +58,7 @@ def closings(
     failed: Mapping[str, FetchError],
     empty: Collection[str] = (),
 ) -> dict[Series, Closing]:
-    """Return, for each series of `slices` whose market is closed, the closing of this market.
+    """Return the closing of the market for each series of `slices` that has a closed market.
 
     failed: the errors of symbols. empty: the symbols for which the exchange serves no candles.
     """

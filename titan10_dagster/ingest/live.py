@@ -47,8 +47,8 @@ class LiveReport:
     """The result of polling one exchange.
 
     inserted, restated: numbers of candles. series: number of series with an answer.
-    lag: the time from the end of the last requested candle until its storage, for the series that is furthest behind.
-        None if no candle was stored.
+    lag: the time from the end of the last requested candle until the answers were stored, for the series that is
+    furthest behind. None if there was no answer.
     failed: the reason for each failed symbol. postponed: symbols that the next poll will fetch.
     error: the problem of the exchange as a whole, or None.
     """

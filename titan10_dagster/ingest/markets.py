@@ -27,8 +27,9 @@ RECENT = timedelta(days=1)
 def refresh_markets(titan10: IngestContext, exchange: str) -> MarketList:
     """Request the exchange's list of spot markets, store the list, and return it.
 
-    If the list changes more than a fifth of the active markets (missing, inactive, or another market), the list may be
-    wrong. Then these markets do not change until a second list, an hour or more later, contains the same changes.
+    If more than a fifth of the active markets are missing, inactive or different in the new list, the list may be
+    wrong. Then the stored records of these markets are kept until a second list, an hour or more later, contains the
+    same changes.
 
     Raises:
         FetchError: the exchange did not answer.
@@ -65,9 +66,9 @@ def stored_or_read(titan10: IngestContext, exchange: str) -> Sequence[Market]:
 def resolve_slices(titan10: IngestContext, exchange: str, slices: Sequence[Slice]) -> Resolution:
     """Return the markets of the slices' symbols, and the reason for each symbol without a market.
 
-    The market list is requested if no list is stored. It is also requested if a symbol is missing in the stored list,
-    because the symbol may have been listed since. The third case: a second list must confirm changes of the last list.
-    If the exchange no longer serves any of the days and no archive is configured, no request is made.
+    The market list is requested in three cases: no list is stored, a second list must confirm changes of the last list,
+    or a symbol is missing in the stored list (because the exchange may have listed the symbol meanwhile). If no list is
+    stored, the exchange no longer serves any of the days, and no archive is configured, no request is made.
 
     Raises:
         FetchError: the list was requested without success.

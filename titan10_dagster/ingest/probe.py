@@ -34,8 +34,9 @@ _HOUR = timedelta(hours=1)
 
 
 def probe_exchange(titan10: IngestContext, exchange: str) -> Probe:
-    """Measure how the exchange behaves, compare this with the exchange's record and the last probe, and store the
-    result.
+    """Measure how the exchange behaves, compare the values with the expected values, and store the result.
+
+    The expected values come from the exchange's record and from the last probe.
 
     Raises:
         FetchError: none of the configured symbols is an active market, or the exchange refuses this address.

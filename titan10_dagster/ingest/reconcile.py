@@ -1,4 +1,4 @@
-"""Reconciles an exchange's archive with its REST interface: compares settled days from both.
+"""Reconciles an exchange's archive with its REST interface: compares the candles of settled days from both sources.
 
 Stored candles do not change.
 """
@@ -28,8 +28,8 @@ from titan10_dagster.store import ledger
 from titan10_dagster.store.database import retrying
 
 _DAY = timedelta(days=1)
-_SLICES_AT_ONCE = 64  # slices that are compared together; from both sources, they take 9 MB of memory
-MOST_DIFFERENCES = 100_000  # differences that are kept with their values; all differences are counted
+_SLICES_AT_ONCE = 64  # the number of slices that are compared together; they take 9 MB of memory
+MOST_DIFFERENCES = 100_000  # the number of differences that are kept with their values; all differences are counted
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
-"""The sources of candles of an exchange: REST and the exchange's archive. Each slice is fetched from one or more
-sources.
+"""The sources of candles of an exchange: REST and the exchange's archive.
+
+Each slice is fetched from one or more sources.
 
 The settings contain the order of the sources. A source can say, without a request, which slices it cannot serve, and
 what it costs to fetch the other slices. A source can also fetch slices into the landing zone. `titan10 import` is not a
@@ -78,9 +79,9 @@ class CandleSource(Protocol):
         """Return the slices that the source cannot serve, each with the reason. No request is made."""
 
     def cost(self, slices: Sequence[Slice]) -> Cost:
-        """Return the cost of fetching the slices, after the slices of earlier calls were fetched. No request is made.
+        """Return the cost of fetching the slices. No request is made.
 
-        The source must be able to serve all slices.
+        The slices of earlier calls are assumed to be fetched already. The source must be able to serve all slices.
         """
 
     def bring(self, slices: Sequence[Slice], land: Land) -> Brought:

@@ -80,7 +80,7 @@ class Format:
 
 
 def _described(table: pa.Table, about: Mapping[str, Any]) -> pa.Table:
-    """Return the table with the key `titan10` in its metadata. Other keys, such as `pandas`, stay."""
+    """Return the table with the key `titan10` in its metadata. Other keys, such as `pandas`, are kept."""
     return table.replace_schema_metadata({**(table.schema.metadata or {}), b"titan10": orjson.dumps(about)})
 
 

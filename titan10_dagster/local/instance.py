@@ -139,7 +139,7 @@ def child_environment(variables: Mapping[str, str], base: Mapping[str, str]) -> 
 
 
 def refuse_wrong_configuration(home: Path) -> None:
-    """Refuse a project whose dagster.yaml is missing or wrong, before a server or a process is started.
+    """Refuse a project with a missing or wrong dagster.yaml, before a server or a process is started.
 
     Raises:
         SettingsError: the text says what is wrong with the file.

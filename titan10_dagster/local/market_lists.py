@@ -19,9 +19,9 @@ POLL_SECONDS = 0.5
 
 
 def read_missing_lists(url: str, exchanges: Iterable[str], say: Say, *, go_on: Callable[[], bool]) -> list[str]:
-    """Launch a run for each exchange whose market list was never read, and wait until the runs have ended.
+    """Launch a run for each exchange for which no market list was ever read, and wait until the runs have ended.
 
-    Return the exchanges whose list is still missing. `url` is the address of the UI. The wait ends as soon as `go_on`
+    Return the exchanges that still have no list. `url` is the address of the UI. The wait ends as soon as `go_on`
     returns False.
     """
     missing = _missing(url, exchanges)
@@ -45,7 +45,7 @@ def read_missing_lists(url: str, exchanges: Iterable[str], say: Say, *, go_on: C
 
 
 def _missing(url: str, exchanges: Iterable[str]) -> list[str]:
-    """Return the exchanges whose market list was never read. If the UI does not answer, return an empty list."""
+    """Return the exchanges for which no market list was ever read. If the UI does not answer, return an empty list."""
     names = list(exchanges)
     try:
         found = materialized(url, [(name, "markets") for name in names])

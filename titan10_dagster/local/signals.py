@@ -1,9 +1,9 @@
 """The end of a command after Ctrl-C, SIGTERM or SIGHUP, within a limited time.
 
-Python runs signal handlers only in the main thread. They do not run while a library waits there for a statement, a
-connection or the lookup of a host name. A thread of this module notices the signal at once. The thread cancels running
-statements, and cuts connections to servers that do not react. If the command still does not end, the thread ends the
-process.
+Python runs signal handlers only in the main thread. They do not run while the main thread waits in a library for a
+statement, a connection or the lookup of a host name. A thread of this module notices the signal at once. The thread
+cancels running statements, and cuts connections to servers that do not react. If the command still does not end, the
+thread ends the process.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def bounded_end(say: Say, is_bounded: Callable[[], bool]) -> Iterator[None]:
     finally:
         over.set()
         running_statements.interrupted.clear()
-        with suppress(ValueError):  # raised if the former file is closed
+        with suppress(ValueError):  # ValueError is raised if the former file is closed
             signal.set_wakeup_fd(before)
         os.close(writing)  # this ends the pipe, so the watcher's read returns nothing and the watcher returns
 

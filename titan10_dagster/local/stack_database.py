@@ -26,7 +26,7 @@ class StackDatabase:
         self._settings = settings
         self._say = say
         self._pauses = Pauses()
-        self._reported: set[str] = set()  # sentences reported since the server ended
+        self._reported: set[str] = set()  # the sentences that were reported since the server ended
         self.server = embedded(settings, say)  # None: database.url is set
         self.url = ""
 

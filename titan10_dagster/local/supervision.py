@@ -39,8 +39,8 @@ class Service:
 class Pauses:
     """The pauses before a dead process is started again.
 
-    The pause doubles with each death, up to LONGEST_PAUSE. After a run of more than SETTLED_SECONDS, the pause is one
-    second again. `now` is a monotonic time in seconds.
+    The pause doubles with each death, up to LONGEST_PAUSE. If the process ran for more than SETTLED_SECONDS before it
+    died, the pause is one second again. `now` is a monotonic time in seconds.
     """
 
     started: float = 0.0

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from titan10_dagster.local.printable import printable, printable_lines
 
-PIPE_WIDTH = 250  # characters of a line in a pipe, which has no width of its own; lines must not be cut
+PIPE_WIDTH = 250  # characters of a line if the output is a pipe; large enough, so that lines are not cut
 
 
 def print_json(value: Any) -> None:
@@ -29,7 +29,7 @@ def print_lines(text: str) -> None:
 
 
 def print_table(headers: Sequence[str], rows: Iterable[Sequence[Any]], *, numbers: Collection[str] = ()) -> None:
-    """Print rows below headers. The columns whose headers are in `numbers` are aligned to the right."""
+    """Print rows below headers. A column with a header in `numbers` is aligned to the right."""
     table = Table(box=None, pad_edge=False)
     for header in headers:
         justify: Literal["left", "right"] = "right" if header in numbers else "left"
@@ -58,6 +58,6 @@ def day_range(first: date | None, last: date | None) -> str:
 def share(part: int, whole: int) -> str:
     """Return a share in percent. Return an empty text if `whole` is zero.
 
-    The share is rounded down, so that only the whole is "100.00%".
+    The share is rounded down. Therefore the text is "100.00%" only if `part` equals `whole`.
     """
     return f"{int(part * 10_000 / whole) / 100:.2f}%" if whole else ""

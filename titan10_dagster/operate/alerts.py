@@ -175,8 +175,8 @@ def _unfinished(titan10: IngestContext, failed: Sequence[FailedRequest]) -> list
 def _unsettled(titan10: IngestContext, name: str, now: datetime, listed: Sequence[str]) -> list[Slice]:
     """Return the slices of listed symbols that the daily settlement should have completed.
 
-    A series is on duty since its first day that was fetched on that same day or on the next day. Earlier days are left
-    out, because they are history that was not requested yet. `listed`: the listed symbols.
+    A series is on duty since the first day that was fetched before the end of the next day. Earlier days are left out,
+    because they are history that was not requested yet. `listed`: the listed symbols.
     """
     days = days_to_be_settled(now, titan10.settings.alerts.settled_by)
     unsettled = read_ledger(titan10, titan10.slices(name, days, listed)).unsettled()

@@ -263,7 +263,7 @@ class FileServer:
         self._rewritten: dict[str, set[int]] = {}
 
     def defect(self, kind: str, match: str = "", times: int | None = None) -> None:
-        """Add a defect to the files whose path contains `match`. `times`: how many requests see it."""
+        """Add a defect to all files with `match` in their path. `times`: the number of requests that see the defect."""
         if kind not in DEFECTS:
             raise ValueError(f"{kind!r} is not a defect of a file; choose one of {', '.join(DEFECTS)}")
         self._defects.append(_Defect(kind, match, times))

@@ -96,7 +96,7 @@ class Exchanges:
             site.faults.clear()
 
     def requests(self, exchange: str, since: int = 0) -> list[dict[str, Any]]:
-        """Return the logged requests (see journal.Entry) whose number is `since` or higher."""
+        """Return the logged requests (see journal.Entry) with the number `since` or a higher number."""
         return self.site(exchange).journal.entries(since)
 
     def clear_requests(self, exchange: str) -> None:

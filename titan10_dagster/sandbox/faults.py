@@ -237,7 +237,7 @@ def _junk(text: str) -> Callable[[list[Row], Fault], list[Row]]:
 def _negative_time(rows: list[Row], fault: Fault) -> list[Row]:
     row = _at(rows, fault)
     if row is not None:
-        row.time = -1_000  # in ms; an exchange whose unit is seconds sends -1
+        row.time = -1_000  # in ms; an exchange with times in seconds sends -1
     return rows
 
 

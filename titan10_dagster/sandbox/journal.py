@@ -70,7 +70,7 @@ class Journal:
                 file.write(json.dumps(vars(entry)) + "\n")
 
     def entries(self, since: int = 0) -> list[dict[str, Any]]:
-        """Return the entries whose number is `since` or higher."""
+        """Return the entries with the number `since` or a higher number."""
         with self._lock:
             found = [entry for entry in self._entries if entry.seq >= since]
         return [vars(entry).copy() for entry in found]

@@ -113,7 +113,7 @@ def _searched(run: Sequence[_Ends], after: Candles, series: Series) -> tuple[dat
 
 
 def _consecutive(slices: Sequence[Slice]) -> list[list[Slice]]:
-    """Split the slices of a series into runs of days that follow one another."""
+    """Split the slices of a series into runs of consecutive days."""
     runs: list[list[Slice]] = []
     for slice_ in slices:
         if runs and runs[-1][-1].end == slice_.start:

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Chunks:
-    """The chunks that one transaction uses. `ready`: the UTC days whose chunks exist and are locked."""
+    """The chunks that one transaction uses. `ready`: the UTC days with chunks that exist and are locked."""
 
     db: Database
     cursor: Cursor

@@ -250,7 +250,7 @@ def _is_lock(error: DatabaseUnavailable) -> bool:
 
 
 def _answers(connection: Connection) -> bool:
-    """Return whether an idle connection still works. After a restart of the server, it does not work any more.
+    """Return whether an idle connection still works. After a restart of the server, an old connection does not work.
 
     The test query runs outside of a transaction, because it then takes one round trip instead of three.
     """

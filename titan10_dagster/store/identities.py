@@ -60,7 +60,7 @@ class SeriesEvent:
 
 @dataclass(frozen=True)
 class ChangedIdentity:
-    """A symbol whose market has changed.
+    """A symbol that belongs to another market than before.
 
     The market is `market_id` since `valid_from` (aware, UTC). Before that, the market was `former_id`.
     """
@@ -91,7 +91,7 @@ def changed_identities(db: Database, exchange: str, symbols: Sequence[str]) -> d
 
 
 def changed_markets(db: Database, markets: Iterable[tuple[str, str]]) -> dict[tuple[str, str], ChangedIdentity]:
-    """Return the given pairs (exchange, symbol) whose market has changed, each with its current and former market."""
+    """Return those given pairs (exchange, symbol) that belong to another market than before, each with both markets."""
     ordered = sorted(markets)
     parameters = {
         "exchanges": [exchange for exchange, _ in ordered],

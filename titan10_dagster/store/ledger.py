@@ -58,7 +58,7 @@ class CoverageRow:
     """The summary of a series over a range of days.
 
     `slices` and `settled` are numbers of slices. `expected`, `present` and `missing` are numbers of candles. `sources`
-    contains, for each source, the number of slices whose last fetch used this source.
+    contains, for each source, the number of slices that were last fetched from this source.
     """
 
     series: Series
@@ -212,7 +212,7 @@ def known_days(db: Database, series: Sequence[Series], today: date) -> list[Know
 
 
 def on_duty_since(db: Database, series: Sequence[Series]) -> dict[Series, date]:
-    """Return, for each series, its first day that was fetched on that same day or on the next day; see `KnownDays`.
+    """Return, for each series, the first day that was fetched before the end of the next day; see `KnownDays`.
 
     If a series has no such day, it is left out.
     """
@@ -249,7 +249,7 @@ def open_slices(db: Database, starts: Mapping[Series, date], today: date) -> lis
 
 
 def slices_to_check_later(db: Database, series: Sequence[Series], today: date) -> list[CheckedLater]:
-    """Return the slices whose gaps are checked again for late candles.
+    """Return the slices that are checked again for late candles.
 
     A gap is checked until it has been observed four times. The checked gaps are halts, outages and broken candles of
     any day, and minutes without trades on recent days of busy series.

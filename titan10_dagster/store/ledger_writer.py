@@ -101,10 +101,10 @@ def _update(cursor: Cursor, observations: Sequence[SliceObservation]) -> list[Le
 
 
 def _silent_after_delisting(cursor: Cursor, observations: Sequence[SliceObservation]) -> list[SliceObservation]:
-    """Return observations of settled slices whose gaps must be classified as delisted.
+    """Return observations of settled slices with gaps that must be classified as delisted.
 
-    These gaps are after the delisting date in an observation of the same series, but have another reason than delisted.
-    Slices that are in `observations` are left out.
+    An observation in `observations` has a delisting date of the same series. The gaps are after this date, but still
+    have another reason than delisted. Slices that are in `observations` are left out.
     """
     delistings = [observation for observation in observations if observation.record.delisted is not None]
     if not delistings:
@@ -132,8 +132,8 @@ def _silent_after_delisting(cursor: Cursor, observations: Sequence[SliceObservat
 def _reopen_delisted(cursor: Cursor, observations: Sequence[SliceObservation]) -> dict[Slice, LedgerRow]:
     """Revoke the reasons that come from a closed market, if a later candle of the series is stored.
 
-    One of these reasons is delisted. The other reason is beyond_horizon, on days whose note says that the market is
-    closed. Return the changed ledger rows.
+    These reasons are delisted, and beyond_horizon if the note of the day says that the market is closed. Return the
+    changed ledger rows.
     """
     parameters = of_slices([observation.slice for observation in observations])
     cursor.execute(statement("delisted_before_candle"), {**parameters, "closed": f"%{CLOSED_NOTE}%"})

@@ -8,7 +8,7 @@ unless the server's administrator forbids it (docs/howto/deploy.md).
 | lock | held by | purpose |
 |-|-|-|
 | MIGRATIONS | a session | only one of several starting processes migrates the schema |
-| ROLLUPS | a session; `compress_rollups` in sql/timescaledb | rollups are not refreshed and compressed at once |
+| ROLLUPS | a session; `compress_rollups` in sql/timescaledb | rollups are not refreshed during their compression |
 | POLICIES | a transaction | only one process at a time changes the policies of TimescaleDB |
 """
 

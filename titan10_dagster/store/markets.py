@@ -1,4 +1,4 @@
-"""Stores the latest market list of each exchange. Therefore runs do not have to request it."""
+"""Stores the latest market list of each exchange. Therefore runs do not have to request the list."""
 
 from __future__ import annotations
 
@@ -91,10 +91,10 @@ class MarketStore:
         recorded. If several active markets have the same symbol, the market of the stored candles is kept. If candles
         of this symbol are stored, or the symbol is `concerned`, an event is recorded too.
 
-        A market that is missing in the new list becomes inactive. However, if the list changes more than a fifth of the
-        active markets (missing, inactive, or another market), the list may be wrong. Then these markets do not change
-        until a second list contains the same changes; see `candles.confirmation`. If the new list has no listing date
-        for a market, the known listing date is kept.
+        A market that is missing in the new list becomes inactive. However, if more than a fifth of the active markets
+        are missing, inactive or different in the new list, the list may be wrong. Then the stored records of these
+        markets are kept until a second list contains the same changes; see `candles.confirmation`. If the new list has
+        no listing date for a market, the known listing date is kept.
 
         Raises ValueError if the list is empty, because an empty list is a failed answer and does not mean a delisting.
         Raises ValueError if a market belongs to another exchange.

@@ -1,9 +1,9 @@
 """Classifies silences again after their evidence has changed. `candles.outages` describes the rules.
 
-The evidence for a day also comes from the days around this day and from other exchanges. It may be stored hours later.
-Therefore each write flags its days in the same transaction, and `classify_outages` processes the flagged days of all
-exchanges. It reads ledger and gaps, but no candles. The decision about a day depends only on the stored data, and not
-on the order in which the data was written.
+The evidence for a day also comes from the days around this day and from other exchanges. Such evidence may be stored
+hours later. Therefore each write flags its days in the same transaction, and `classify_outages` processes the flagged
+days of all exchanges. The function reads ledger and gaps, but no candles. The decision about a day depends only on the
+stored data, and not on the order in which the data was written.
 """
 
 from __future__ import annotations

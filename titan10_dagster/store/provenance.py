@@ -38,7 +38,7 @@ class Origins:
 class _Known:
     """The stretches of each series around the written slices.
 
-    `imported`: whether a user imported the source file, by the id of the file.
+    `imported`: for the id of each source file, whether a user imported the file.
     """
 
     stretches: dict[Series, list[Stretch]] = field(default_factory=lambda: defaultdict(list))
@@ -49,7 +49,7 @@ def write_provenance(cursor: Cursor, changes: Sequence[Change]) -> tuple[list[Or
     """Update the stretches of series after slices of one exchange were merged, in the same transaction.
 
     Return two values. The first value contains, for each slice, the origins of its changed candles. The second value
-    says whether a user imported the file, by the id of each file of the former stretches.
+    contains, for the id of each file of the former stretches, whether a user imported the file.
     """
     by_series: dict[Series, list[Change]] = {}
     for change in changes:

@@ -107,7 +107,7 @@ def coverage(db: Database, series: Series, first: date | None = None, last: date
 
 
 def provenance(db: Database, series: Series, start: datetime, end: datetime) -> pd.DataFrame:
-    """Return the stretches of time in [start, end) whose candles were read from files, in order of time.
+    """Return the stretches of time in [start, end) with candles that were read from files, in order of time.
 
     The columns are stretch_start, stretch_end, source (archive or import), url, size, digest, published_digest,
     checked_against, etag, last_modified and read_at, as in the view `provenance`. All other candles came by REST.

@@ -25,7 +25,7 @@ def write_restatements(
 
     Args:
         origins: for each change, the files of its changed candles before and after the write.
-        imported: whether a user imported the former file, by the id of the file.
+        imported: for the id of each former file, whether a user imported the file.
     """
     rows = []
     for change, of_change in zip(changes, origins, strict=True):

@@ -28,7 +28,7 @@ def drop_before(db: Database, day: date) -> Dropped:
 
     A hypertable drops only whole chunks, which is cheap. Therefore days before `day` that share a chunk with later days
     are kept, together with their ledger rows. Quarantine and restatements do not change. Rollups change at their next
-    refresh. The function waits for other open writes, because they record numbers that include these candles.
+    refresh. The function waits until other writes have ended, because they record numbers that include these candles.
     """
     with db.transaction() as cursor:
         cursor.execute("SELECT DISTINCT exchange FROM series ORDER BY exchange")

@@ -55,7 +55,10 @@ def cancel_statements() -> None:
 
 
 def cut(connection: PsycopgConnection) -> None:
-    """Shut down a connection whose server does not react. Its statement ends with the error of a lost connection."""
+    """Shut down a connection to a server that does not react.
+
+    The statement then ends with the error of a lost connection.
+    """
     from psycopg2 import Error
 
     with suppress(Error, OSError), socket.socket(fileno=os.dup(connection.fileno())) as connected:

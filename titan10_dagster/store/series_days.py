@@ -25,7 +25,7 @@ from titan10_dagster.candles.slices import Series, midnight
 from titan10_dagster.candles.timeframes import Timeframe
 from titan10_dagster.store.ledger import LedgerRow
 
-REACH = NEIGHBOURS - 1  # number of days before a day, and after the day, that are part of its evidence
+REACH = NEIGHBOURS - 1  # this many days before and after a day are part of the evidence for the day
 NEVER_OFFERED = (Reason.PRE_LISTING, Reason.DELISTED, Reason.BEYOND_HORIZON)
 
 _DAY = timedelta(days=1)

@@ -84,7 +84,7 @@ def write_slices(db: Database, slices: Iterable[JudgedSlice], *, live: bool = Fa
     "settled". Otherwise it becomes "partial". If `live` is True, all slices become "live". A slice never returns to a
     lower state. A live poll requests only the last minutes, so its records must not be `answered`.
 
-    Another thread reads the iterable. If the iterable raises an exception, the exception is raised here, and nothing is
+    Another thread reads `slices`. If reading `slices` raises an exception, the exception is raised here, and nothing is
     written.
 
     Raises ValueError if the slices belong to several exchanges, and DatabaseUnavailable if the connection to the server

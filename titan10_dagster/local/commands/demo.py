@@ -53,7 +53,7 @@ QUOTES = {"binance": "USDT", "bybit": "USDT", "coinbase": "USD", "kraken": "USD"
 TIMEFRAMES = {"kraken": "15m"}  # Kraken serves a week of 15m candles, but only twelve hours of 1m candles
 REFUSALS = (418, 429)  # HTTP status of a ban, and of too many requests
 REQUESTS_LOG = "requests.jsonl"
-ARCHIVED = "binance"  # Binance's old days come from its archive, which has a day 33 hours after the day's end
+ARCHIVED = "binance"  # Binance's old days come from its archive, which gets the file of a day 33 hours after the day
 UI_PORT = 3000  # preferred port; if it is taken, the next free port
 WAIT_SECONDS = 600.0
 POLL_SECONDS = 0.5
@@ -310,7 +310,7 @@ def _requests(db: Database, settings: Settings, exchange: str, wanted: Sequence[
 
 
 def _by_source(db: Database, wanted: Sequence[date]) -> tuple[int, int]:
-    """Return the number of slices of the exchange with an archive: from files, and by REST."""
+    """Return how many slices of the exchange with an archive came from files, and how many came by REST."""
     archived = by_rest = 0
     for row in ledger.coverage(db, ARCHIVED, wanted[0], wanted[-1]):
         archived += row.sources.get(Source.ARCHIVE, 0)

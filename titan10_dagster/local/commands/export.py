@@ -94,8 +94,8 @@ class Exported:
     """A series in its file.
 
     `path` is None if there was no candle to write. `holed`: the number of bars with missing minutes. `completeness`
-    counts candles of the stored series; if the file has a rollup, these are 1m candles. `files`: the stretches whose
-    candles came from candle files, as JSON values. All other candles came by REST.
+    counts candles of the stored series; if the file has a rollup, these are 1m candles. `files`: the stretches with
+    candles from candle files, as JSON values. All other candles came by REST.
     """
 
     symbol: str
@@ -246,7 +246,7 @@ def _unwritable(path: Path, error: OSError) -> Titan10Error:
 
 
 def _files(db: Database, series: Series, start: datetime, end: datetime) -> list[dict[str, Any]]:
-    """Return the stretches whose candles came from candle files, as JSON values. Instants are ISO 8601 texts."""
+    """Return the stretches with candles from candle files, as JSON values. Instants are ISO 8601 texts."""
     found = []
     for row in reader.provenance(db, series, start, end).to_dict("records"):
         found.append(

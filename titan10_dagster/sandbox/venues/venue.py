@@ -41,7 +41,7 @@ class RateLimit:
     window: float  # in seconds
     kind: Literal["fixed", "sliding", "decay"]
     source: str
-    paths: str = ""  # the limit counts only requests whose path contains this text
+    paths: str = ""  # the limit counts only requests with this text in their path
     # the cost of each kind of request; kinds that are not listed have a cost of 1
     cost: Mapping[str, float] = field(default_factory=dict)
     patience: int | None = None
