@@ -1,8 +1,8 @@
-"""Tests that measure time run alone, also when two processes share the tests (`pytest -n 2`).
+"""Tests that measure time run alone, also if two processes share the tests (`pytest -n 2`).
 
-A test that bounds seconds or processor time is marked `alone`. Each process of pytest-xdist takes a lock for each test:
-a shared one for usual tests, an exclusive one for those. The second lock file is a turnstile. Without it, usual tests
-could follow one another for ever while a test that wants to be alone waits.
+A test with a limit for seconds or processor time is marked `alone`. Each process of pytest-xdist takes a lock for each
+test. The lock is exclusive for a test that is marked `alone`, and shared for all other tests. The second lock file is a
+turnstile. Without the turnstile, other tests could follow each other for ever while a marked test waits.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 
 @contextmanager
 def one_of_many(folder: Path) -> Iterator[None]:
-    """Run while no test runs alone."""
+    """Keep the context open while no test runs alone."""
     with _locked(folder / "turnstile", fcntl.LOCK_EX):
         running = (folder / "running").open("a")
         fcntl.flock(running, fcntl.LOCK_SH)
@@ -25,7 +25,7 @@ def one_of_many(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Run while no other test runs."""
+    """Keep the context open while no other test runs."""
     with _locked(folder / "turnstile", fcntl.LOCK_EX), _locked(folder / "running", fcntl.LOCK_EX):
         yield
 

@@ -52,8 +52,9 @@ settings.load_profile("same")
 def pytest_configure() -> None:
     """Let SIGINT end the processes that tests start, also where a script runs the tests in the background.
 
-    A shell starts such a job with SIGINT ignored, and its children inherit that. Dagster's processes handle SIGTERM as
-    they handle SIGINT, so they would ignore both, and a test that stops one would wait for ever.
+    A shell starts a background job with SIGINT ignored, and the children of the job ignore SIGINT too. Dagster's
+    processes handle SIGTERM like SIGINT, so they would ignore both signals. Then a test that stops a process would wait
+    for ever.
     """
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -63,8 +64,8 @@ def pytest_configure() -> None:
 def pytest_collection_finish() -> None:
     """Let the garbage collector leave out all modules and tests, because they stay until the end.
 
-    Each collection would look at two million objects. Without this, a third of the time of importing the tests is spent
-    on that, and later half a second in each full collection.
+    Each collection would examine two million objects. This would take a third of the time for importing the tests, and
+    later half a second in each full collection.
     """
     gc.freeze()
     gc.enable()
@@ -106,7 +107,7 @@ def free_port() -> Callable[[], int]:
 def open_folder() -> Iterator[Path]:
     """A temporary folder that other accounts may pass through, unlike pytest's own.
 
-    Tests that start the embedded PostgreSQL as root need it: the server runs as another account.
+    Tests that start the embedded PostgreSQL as root need this folder, because the server then runs as another account.
     """
     with passable_folder() as folder:
         yield folder

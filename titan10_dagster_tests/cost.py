@@ -22,7 +22,7 @@ class Cost:
 
 
 def least(work: Callable[[], object], rounds: int = 3) -> Cost:
-    """The least of each, of so many rounds."""
+    """Return the smallest elapsed time and the smallest CPU time of `rounds` rounds."""
     costs = [_cost(work) for _ in range(rounds)]
     return Cost(min(cost.clock for cost in costs), min(cost.processor for cost in costs))
 

@@ -24,7 +24,10 @@ _numbers = itertools.count(1)
 
 @contextmanager
 def passable_folder() -> Iterator[Path]:
-    """A temporary folder that other accounts may pass through: as root, the embedded PostgreSQL runs as another."""
+    """A temporary folder that other accounts can pass through.
+
+    If root starts the embedded PostgreSQL, it runs as another account.
+    """
     folder = Path(tempfile.mkdtemp(prefix="titan10-"))
     folder.chmod(0o711)
     try:
@@ -56,9 +59,9 @@ def template_database(server: str, extension: str | None) -> Iterator[str]:
         if extension:
             execute(url, sql.SQL("CREATE EXTENSION IF NOT EXISTS {}").format(sql.Identifier(extension)))
         migrate(url)
-        # TimescaleDB's background workers would connect to it, and a database with sessions cannot be copied.
+        # TimescaleDB's background workers would connect to the template, and a database with sessions cannot be copied.
         execute(server, sql.SQL("ALTER DATABASE {} WITH ALLOW_CONNECTIONS false").format(sql.Identifier(name)))
-        # Autovacuum ends by itself, and only a superuser may end it.
+        # An autovacuum worker soon ends by itself, and only a superuser can end it.
         execute(
             server,
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
@@ -70,14 +73,14 @@ def template_database(server: str, extension: str | None) -> Iterator[str]:
 
 @contextmanager
 def copied_database(server: str, template: str) -> Iterator[str]:
-    """The URL of a fresh copy of the template, dropped afterwards."""
+    """Yield the URL of a new copy of the template. The copy is dropped afterwards."""
     with created_database(server, new_name("test"), template) as url:
         yield url
 
 
 @contextmanager
 def created_database(server: str, name: str, template: str = "template0") -> Iterator[str]:
-    """The URL of a new database of this name, dropped afterwards."""
+    """Yield the URL of a new database of this name. The database is dropped afterwards."""
     database, source, strategy = sql.Identifier(name), sql.Identifier(template), sql.Identifier(_copy_strategy(server))
     execute(server, sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY {}").format(database, source, strategy))
     try:
@@ -103,7 +106,10 @@ def execute(url: str, statement: str | sql.Composable, *parameters: str) -> None
     retry=retry_if_exception_type(InsufficientPrivilege), wait=wait_fixed(0.5), stop=stop_after_delay(60), reraise=True
 )
 def _drop(server: str, database: sql.Identifier) -> None:
-    """Drop a database and end its sessions. An autovacuum worker, which only a superuser may end, soon ends itself."""
+    """End the sessions of a database, and drop the database.
+
+    Only a superuser can end an autovacuum worker, but such a worker soon ends by itself.
+    """
     execute(server, sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(database))
 
 
@@ -117,7 +123,10 @@ def _do_not_wait_for_the_disk(server: EmbeddedPostgres) -> None:
 
 @cache
 def _copy_strategy(server: str) -> str:
-    """The fastest way to copy a database: copied files need checkpoints, which are cheap without fsync."""
+    """Return the fastest strategy to copy a database.
+
+    Copying files needs checkpoints, which are cheap without fsync.
+    """
     with closing(psycopg2.connect(server)) as connection, connection.cursor() as cursor:
         cursor.execute("SHOW fsync")
         return "file_copy" if cursor.fetchone() == ("off",) else "wal_log"

@@ -38,7 +38,7 @@ def paths(exchange: str, label: date) -> list[str]:
     ]
 
 
-# Paths as the facts about each archive give them.
+# The expected paths. They come from the facts about each archive.
 @pytest.mark.parametrize(
     ("exchange", "expected"),
     [

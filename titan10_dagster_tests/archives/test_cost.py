@@ -41,16 +41,16 @@ def cost(exchange: str, first: date, last: date, *, cached: bool = False, now: d
     ("exchange", "first", "last", "files", "requests"),
     [
         ("binance", date(2025, 1, 1), date(2025, 3, 31), 3, 6),  # three months and their digests
-        ("binance", date(2025, 4, 1), date(2025, 4, 18), 18, 36),  # daily files: the month is not over
+        ("binance", date(2025, 4, 1), date(2025, 4, 18), 18, 36),  # daily files, because the month has not ended
         (
             "binance",
             date(2020, 12, 1),
             date(2020, 12, 31),
             2,
             4,
-        ),  # the monthly file, and a daily file for the day that is wrong in it
+        ),  # the monthly file, and a daily file for the day with wrong candles in the monthly file
         ("binanceus", date(2025, 3, 1), date(2025, 3, 31), 1, 2),
-        ("okx", date(2025, 2, 1), date(2025, 2, 28), 2, 2),  # the month ends in the next month's file
+        ("okx", date(2025, 2, 1), date(2025, 2, 28), 2, 2),  # the last hours of the month are in the next month's file
         ("okx", date(2025, 2, 1), date(2025, 2, 27), 1, 1),
         # The next month's file is requested but not published yet, so the last day needs two daily files.
         ("okx", date(2025, 3, 1), date(2025, 3, 31), 3, 4),

@@ -1,4 +1,4 @@
-"""Candles from archive files of a real HTTP server: correct, or left to the next source with a reason."""
+"""Candles from archive files of a real HTTP server. Each slice is correct, or is requested from the next source."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def equals_truth(library: Library, fetched: FetchedSlice) -> bool:
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[Sandbox]:
-    """All archives, served for all tests: their candles are computed once."""
+    """All archives. All tests share them, so that their candles are computed only once."""
     with Sandbox(list(ARCHIVES), clock=NOW) as sandbox:
         yield sandbox
 
@@ -171,9 +171,9 @@ def test_no_defect_of_a_monthly_file_stores_a_wrong_candle(library: Callable[[st
         pytest.skip("a replaced file with a fitting digest cannot be noticed from one reading: see reconciliation")
     reading = archive.read(archive.slices(MARCH))
     assert_never_wrong(archive, reading, defect)
-    # The month comes from the monthly file if it was usable, else from daily files.
+    # The month comes from the monthly file if this file was usable, and otherwise from daily files.
     complete = {s for s in reading.landed if s not in reading.left}
-    assert len(complete) == 30  # a day with an outage is left to REST as well
+    assert len(complete) == 30  # a day with an outage is requested from REST too
 
 
 @pytest.mark.parametrize("exchange", sorted({"binance", "gate", "okx"} & set(ARCHIVES)))
@@ -203,7 +203,7 @@ def test_no_defect_of_other_formats_stores_a_wrong_candle(
 
 
 def test_a_day_that_a_monthly_file_lacks_comes_from_its_daily_file(library: Callable[[str], Library]) -> None:
-    """As in issues 186 to 346 of binance-public-data."""
+    """The defect of issues 186 to 346 of binance-public-data."""
     archive = library("binance")
     archive.files.defect("no_day", match="monthly")
     wanted = archive.slices(MARCH[14:])  # an outage of the sandbox's Binance lies in the days before
@@ -228,7 +228,7 @@ def test_a_late_file_is_read_once_it_is_there(library: Callable[[str], Library])
 
 @pytest.mark.parametrize("defect", ["forbidden", "unavailable", "html"])
 def test_one_bad_digest_file_costs_only_its_own_file(library: Callable[[str], Library], defect: str) -> None:
-    """As in issue 10 of binance-public-data. Its month comes from daily files, which are verified."""
+    """The defect of issue 10 of binance-public-data. The month of the bad digest comes from verified daily files."""
     archive = library("binance")
     archive.files.defect(defect, match="2025-02.zip.CHECKSUM")
     wanted = archive.slices(days(date(2025, 2, 20), date(2025, 3, 31)))
@@ -255,17 +255,18 @@ def test_one_forbidden_file_costs_only_itself(library: Callable[[str], Library])
 
 @pytest.mark.parametrize("defect", ["forbidden", "html"])
 def test_an_archive_without_any_digest_file_is_left_alone(library: Callable[[str], Library], defect: str) -> None:
-    """Nothing is stored unverified, and not every day is requested in vain."""
+    """No unverified file is stored. After some failures, no more files are requested."""
     archive = library("binance")
     archive.files.defect(defect, match="CHECKSUM")
     slices = []
-    for month in range(3, 13):  # so few days of each month are read from daily files, which are small
+    for month in range(3, 13):  # a few days of each month are read from daily files, which are small
         slices += archive.slices(days(date(2024, month, 1), date(2024, month, 7)))
     reading = archive.read(slices)
     assert reading.landed == {}
     assert reading.left.keys() == set(slices)
     assert any("could not be verified" in reason for reason in reading.left.values())
-    # 16 files are under way and 2 begin meanwhile, each with its digest, which is requested twice if it is HTML.
+    # 16 files are in progress, and 2 more files begin meanwhile. Each file has a digest file. A digest file with HTML
+    # is requested twice.
     assert len(archive.files.served) <= 3 * 18  # for 70 days
 
 
@@ -280,13 +281,15 @@ def test_an_archive_that_serves_nothing_is_left_alone(
     reading = archive.read(slices)
     assert reading.landed == {}
     assert reading.left.keys() == set(slices)
-    # Six months, sixteen days at once, and a day that takes the place of the seventh file that failed, with their
-    # digests and four times each; not 304 days.
+    # Six monthly files, sixteen daily files at the same time, and one daily file after the seventh failure. Each file
+    # and its digest are requested four times. Without the limit, the files of 304 days would be requested.
     assert len(archive.files.served) <= 4 * 2 * (6 + 16 + 1)
 
 
 def test_a_file_that_cannot_be_read_is_downloaded_again_by_a_later_run(library: Callable[[str], Library]) -> None:
-    """A page of a captive portal comes with status 200, and Gate publishes no digest."""
+    """The page of a captive portal has the HTTP status 200, and Gate publishes no digest that would show the
+    difference.
+    """
     archive = library("gate")
     (slice_,) = archive.slices([date(2025, 3, 10)])
     archive.files.defect("html")
@@ -298,11 +301,15 @@ def test_a_file_that_cannot_be_read_is_downloaded_again_by_a_later_run(library: 
 
 
 def assert_never_wrong(archive: Library, reading: Reading, defect: str) -> None:
-    """Each slice equals the truth or is left to the next source. No landed valid row is invented."""
+    """Check that each slice equals the truth or is left to the next source. No landed valid row may be invented."""
     for slice_, fetched in reading.landed.items():
         if slice_ in reading.left:
             assert reading.left[slice_]
-        elif defect not in {"conflicts", "off_grid", "none"}:  # these rows break a rule: quarantine decides
+        elif defect not in {
+            "conflicts",
+            "off_grid",
+            "none",
+        }:  # such rows break a rule and are quarantined
             assert equals_truth(archive, fetched), (defect, slice_)
 
 

@@ -1,4 +1,4 @@
-"""Days from files of any size and shape: every row once, and a day is whole only if the file shows it."""
+"""Days from files of any size and shape. Every row is returned once. A day is whole only if the file proves it."""
 
 from __future__ import annotations
 

@@ -51,7 +51,8 @@ def test_early_files_of_okx_have_the_text_none_and_confirm_nothing() -> None:
     assert unreadable == 0
 
 
-# Lines as the exchanges publish them, independent of the sandbox. All stand for the candle 1, 2, 0.5, 1.5, 10.
+# Lines in the formats that the exchanges publish, independent of the sandbox. Each line has the candle 1, 2, 0.5, 1.5,
+# 10.
 BINANCE = f"1,2,0.5,1.5,10,{MS + 59_999},15,7,4,6,0"
 BINANCE_HEADER = (
     "open_time,open,high,low,close,volume,close_time,quote_volume,count,taker_buy_volume,taker_buy_quote_volume"

@@ -1,4 +1,4 @@
-"""When an archive is left alone for the rest of a run."""
+"""The conditions under which no more files of an archive are requested in a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Strategies of the property tests: slices, instants and candles, usual and unusual ones."""
+"""Strategies of the property tests. They draw usual and unusual slices, instants and candles."""
 
 from __future__ import annotations
 
@@ -29,13 +29,16 @@ series = st.builds(
 slices = st.builds(Slice, series, days)
 instants = st.datetimes(datetime(1970, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
 
-# Any float, with NaN, infinities, both zeros, the largest and the smallest float.
+# Any float. It includes NaN, infinities, both zeros, and the largest and smallest float.
 awkward_floats = st.floats(allow_nan=True, allow_infinity=True, allow_subnormal=True)
 
 
 @st.composite
 def raw_candles(draw: st.DrawFn, slice_: Slice = HOURLY, max_size: int = 12) -> Candles:
-    """Rows in any order, repeated, conflicting, off the grid, of the days around the slice, with any values."""
+    """Draw rows in any order and with any values.
+
+    Rows can be repeated, contradict each other, be off the grid, or belong to the days around the slice.
+    """
     size = draw(st.integers(0, max_size))
     half_steps = draw(hnp.arrays(np.int64, size, elements=st.integers(-4, 2 * slice_.expected + 4)))
     ms = to_ms(slice_.start) + half_steps * slice_.series.timeframe.ms // 2
@@ -64,7 +67,10 @@ def real_candles(folder: Path, name: str) -> Candles:
 
 
 def assert_same(one: Candles, other: Candles) -> None:
-    """The same candles in the same order, and in the shapes and types that candles have; NaN equals NaN."""
+    """Check that both have the same candles in the same order, with the shapes and types of `Candles`.
+
+    NaN equals NaN.
+    """
     for candles in (one, other):
         assert candles.times.dtype == np.dtype("datetime64[ms]")
         assert (candles.values.dtype, candles.values.shape) == (np.float64, (5, len(candles)))

@@ -27,7 +27,9 @@ def trading(start: datetime, count: int, price: float, volume: float, *, seed: i
 
 
 def test_a_redenomination_after_a_silence_is_a_break() -> None:
-    """LUNA at 0.000014, 36 hours of nothing, then 0.014 with a thousandth of the volume (freqtrade#7407)."""
+    """LUNA trades at 0.000014, is silent for 36 hours, and then trades at 0.014 with a thousandth of the volume
+    (freqtrade#7407).
+    """
     before = trading(START, 300, 0.000014, 5e9)
     after = trading(START + timedelta(minutes=300, hours=36), 300, 0.014, 5e6, seed=1)
     (found,) = breaks_within(Candles.joined(before, after))
@@ -67,7 +69,7 @@ def test_a_price_that_moved_without_a_trade_is_a_break(silence: timedelta) -> No
 
 
 def test_one_trade_far_from_the_price_of_a_quiet_pair_is_not_a_break() -> None:
-    """The price is back with the next candle; both have trades."""
+    """The next candle has the usual price again. Both candles have trades."""
     candles = trading(START, 200, 3.0, 1000.0)
     candles.values[:4, 100] = 300.0
     assert breaks_within(candles) == []
@@ -75,7 +77,10 @@ def test_one_trade_far_from_the_price_of_a_quiet_pair_is_not_a_break() -> None:
 
 @pytest.mark.parametrize("factor", [1000.0, 0.001])
 def test_a_redenomination_of_a_pair_whose_volume_varies_is_a_break_too(factor: float) -> None:
-    """The volume is 2.4 times as large after it, apart from the change of the unit, as of a quiet pair on Kraken."""
+    """The volume after the break is 2.4 times as large, in addition to the change of the unit.
+
+    A quiet pair on Kraken had such volumes.
+    """
     before = trading(START, 100, 0.25, 860.0)
     after = trading(START + timedelta(minutes=100), 100, 0.25 * factor, 2.4 * 860.0 / factor, seed=1)
     (found,) = breaks_within(Candles.joined(before, after))
@@ -93,7 +98,7 @@ def test_candles_without_trades_do_not_hide_a_redenomination() -> None:
 
 
 def test_a_price_crash_is_not_a_break() -> None:
-    """The price falls to a fifth within a minute, and volumes rise, but by far more than a change of unit would."""
+    """The price falls to a fifth within a minute. Volumes rise far more than after a change of the unit."""
     before = trading(START, 100, 100.0, 50.0)
     after = trading(START + timedelta(minutes=100), 100, 20.0, 50_000.0, seed=1)
     assert breaks_within(Candles.joined(before, after)) == []

@@ -23,8 +23,8 @@ rows = st.lists(st.tuples(st.integers(0, 253_402_300_799_999), *[st.none() | som
 
 
 def as_tuples(candles: Candles) -> list[tuple[Any, ...]]:
-    """Rows that compare equal where they are the same: NaN as None."""
-    assert_same(candles, candles)  # of the right shape
+    """Return rows that are equal if they have the same values. NaN becomes None."""
+    assert_same(candles, candles)  # checks the shape
     table = zip(candles.times.astype(np.int64).tolist(), *candles.values.tolist(), strict=True)
     return [tuple(None if cell != cell else cell for cell in row) for row in table]
 

@@ -146,7 +146,7 @@ histories = st.lists(looks, min_size=1, max_size=5)
 
 @st.composite
 def known_gaps(draw: st.DrawFn) -> list[Gap]:
-    """Gaps as a database might hold them: disjoint, with any reason and count."""
+    """Draw gaps that a database can contain: disjoint gaps with any reason and any count."""
     edges = sorted(draw(st.sets(st.integers(0, SLICE.expected), max_size=10)))
     gaps = []
     for a, b in pairwise(edges):
@@ -170,7 +170,7 @@ def by_candle(gaps: Sequence[Gap]) -> dict[datetime, Known]:
 
 
 def story(history: Sequence[tuple[set[datetime], Evidence]]) -> list[list[Gap]]:
-    """Return the gaps after each observation, which starts from the gaps of the one before."""
+    """Return the gaps after each observation. Each observation starts with the gaps of the previous observation."""
     explained: list[list[Gap]] = [[]]
     for present, evidence in history:
         explained.append(explain(starts(present), SLICE, evidence, explained[-1]))
@@ -216,11 +216,13 @@ def test_observations_never_fall_and_rise_by_one_after_six_hours(
     for before, now in pairwise(explained):
         for t in before.keys() & now.keys():
             if (before[t].reason, now[t].reason) == (Reason.DELISTED, Reason.PRE_LISTING):
-                # A revoked delisting starts the count again, but the gaps do not show whether that happened.
+                # After a revoked delisting, the count starts again. The gaps do not show whether a delisting was
+                # revoked.
                 assert now[t].observations in {0, 1, before[t].observations, before[t].observations + 1}
                 continue
             if Reason.BROKEN_AT_SOURCE in (before[t].reason, now[t].reason):
-                # A second broken answer counts as two observations, and an absence after it counts from one again.
+                # A second broken answer counts as two observations. After it, the observations of an absent candle
+                # start at one.
                 assert now[t].observations in {1, 2, before[t].observations, before[t].observations + 1}
                 continue
             resumes = before[t].reason is Reason.DELISTED is not now[t].reason

@@ -36,7 +36,7 @@ from titan10_dagster_tests.candles import strategies as some
 DAY = date(2024, 2, 1)
 SEEN = some.LATER
 MINUTES = 1440
-RARE, SELDOM, OFTEN = Sample(1440, 1440).absence, 0.01, 0.2  # how often a series is absent
+RARE, SELDOM, OFTEN = Sample(1440, 1440).absence, 0.01, 0.2  # the share of absent candles of a series
 SIZE = some.HOURLY.expected
 MINUTE, HOUR = TIMEFRAMES["1m"], TIMEFRAMES["1h"]
 
@@ -45,7 +45,7 @@ reasons = st.sampled_from(list(Reason))
 
 
 def gap(slice_: Slice, first: int, last: int, reason: Reason = Reason.NO_TRADES) -> Gap:
-    """The candles `first` to `last`, both included, by number."""
+    """Return the gap with the candles `first` to `last`. Both numbers are included."""
     step = slice_.series.timeframe.delta
     return Gap(slice_.start + first * step, slice_.start + (last + 1) * step, reason, 2, SEEN, SEEN)
 
@@ -53,7 +53,7 @@ def gap(slice_: Slice, first: int, last: int, reason: Reason = Reason.NO_TRADES)
 def block(
     *stretches: tuple[int, int], absence: float = RARE, not_offered: tuple[int, int] | None = None, size: int = MINUTES
 ) -> SeriesBlock:
-    """A series without the candles of the stretches (first and last candle, both included)."""
+    """Return a series without the candles in the stretches. A stretch has its first and last candle, both included."""
     absent, offered = np.zeros(size, np.bool_), np.ones(size, np.bool_)
     for first, last in stretches:
         absent[first : last + 1] = True
@@ -170,7 +170,7 @@ def test_no_series_is_busy_enough_for_a_shorter_silence_than_the_shortest(traded
     assert shortest_silence(MINUTE) == 22
 
 
-# Stored candles within a silence of fifty minutes, and the runs of absent ones that belong together.
+# Runs of absent candles, mostly within fifty minutes, and the number of runs in each expected group.
 @pytest.mark.parametrize(
     ("absent", "groups"),
     [
@@ -183,7 +183,7 @@ def test_no_series_is_busy_enough_for_a_shorter_silence_than_the_shortest(traded
         ([(100, 125), (128, 150)], [2]),
         ([(100, 105), (106, 120), (122, 140), (141, 150)], [4]),
         ([(100, 104), (105, 150)], [1, 1]),
-        ([(100, 600), (602, 603), (613, 800)], [1, 1, 1]),  # two halts, and trading for minutes between them
+        ([(100, 600), (602, 603), (613, 800)], [1, 1, 1]),  # two halts with a few minutes of trading between them
         ([(100, 600), (601, 800)], [2]),
         ([(n, n + 1) for n in range(100, 150, 2)], [1] * 25),
         ([(100, 150), (600, 650)], [1, 1]),
@@ -222,7 +222,7 @@ def test_a_silence_with_candles_in_it_must_be_longer_and_the_pair_busy() -> None
 
 @pytest.mark.parametrize(("hours", "quiet", "again"), [(4, 0.02, 0.2), (2, 0.05, 0.3), (4, 0.05, 0.6), (4, 0.08, 0.6)])
 def test_quiet_nights_of_a_busy_pair_are_not_silences(hours: int, quiet: float, again: float) -> None:
-    """A hundred days on which nearly all absent minutes are in the same hours of the night, and cluster there."""
+    """On a hundred days, nearly all absent minutes are in the same hours of the night, in clusters."""
     random = np.random.default_rng(hours)
     night = hours * 60
     share = (quiet * MINUTES - 0.002 * (MINUTES - night)) / night
@@ -262,7 +262,7 @@ def test_a_quiet_pair_must_be_silent_for_longer_than_ever() -> None:
 
 @pytest.mark.parametrize("quiet", [0.001, 0.01, 0.05, 0.3, 0.6])
 def test_lulls_of_a_series_whose_quiet_minutes_come_together_are_not_too_long(quiet: float) -> None:
-    """Two hundred days of a chain in which an absent minute makes the next one likely to be absent."""
+    """Two hundred days of a Markov chain: after an absent minute, the next minute is probably absent too."""
     random = np.random.default_rng(int(quiet * 1000))
     draws = random.random(200 * MINUTES)
     again = max(0.5, quiet)
@@ -276,7 +276,7 @@ def test_lulls_of_a_series_whose_quiet_minutes_come_together_are_not_too_long(qu
 
 @pytest.mark.parametrize("name", ["binanceus_BTC-USDT_1m_2023-03.csv.gz", "kraken_BTC-USDC_1m_2023.csv.gz"])
 def test_no_silence_is_found_in_real_weeks_without_a_halt(real_data: Path, name: str) -> None:
-    """The first has a row for every minute; those without a trade have volume 0."""
+    """The first file has a row for every minute. Rows of minutes without a trade have volume 0."""
     traded = traded_minutes(real_data / name)
     found = 0
     for first in range(0, len(traded) - 7 * MINUTES + 1, 7 * MINUTES):
@@ -292,7 +292,7 @@ def test_no_silence_is_found_in_real_weeks_without_a_halt(real_data: Path, name:
 
 
 def traded_minutes(path: Path) -> Mask:
-    """Whether there was a trade in each minute of the file's whole days."""
+    """Return a mask of the minutes with a trade, for all complete days of the file."""
     with gzip.open(path, "rt", newline="") as text:
         rows = list(csv.reader(text))
     times = []
@@ -372,7 +372,7 @@ def test_a_week_of_silence_is_not_listed_even_if_others_are_silent_too() -> None
 
 @st.composite
 def some_gaps(draw: st.DrawFn) -> list[Gap]:
-    """Disjoint gaps in any order of reasons, as `explain` makes them, on an hourly grid."""
+    """Draw disjoint gaps on an hourly grid, as `explain` returns them, with any reasons."""
     edges = sorted(draw(st.sets(st.integers(0, SIZE), min_size=0, max_size=8)))
     return [gap(some.HOURLY, a, b - 1, draw(reasons)) for a, b in zip(edges[::2], edges[1::2], strict=False)]
 

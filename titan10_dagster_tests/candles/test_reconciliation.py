@@ -115,7 +115,7 @@ def test_every_slice_is_drawn_about_equally_often() -> None:
     assert max(counts) < 470
 
 
-# The distribution of the 398 differing rows: the number in each slice that has any.
+# The distribution of the 398 differing rows: the number of differing rows in each slice with a difference.
 CLUSTERS: Mapping[str, Sequence[int]] = {
     "as in binance-public-data issue 475: two days of ten symbols": [20] * 18 + [19, 19],
     "stretches of 50 minutes": [50] * 7 + [48],
@@ -129,7 +129,7 @@ CLUSTERS: Mapping[str, Sequence[int]] = {
 def differing_archive(sizes: Sequence[int]) -> list[Comparison]:
     """Compare 10 symbols on 40 days with an archive.
 
-    `differing`: the number of differing rows in each of some slices.
+    `differing`: the numbers of differing rows in the slices that differ.
     """
     slices = [a_slice(f"C{number}/USDT", FIRST + timedelta(days=n)) for number in range(10) for n in range(40)]
     struck = dict(zip(np.random.default_rng(475).permutation(len(slices)), sizes, strict=False))

@@ -32,7 +32,10 @@ def one_row(hour: float = 1, **changed: float) -> Candles:
 
 
 def broken_rules(row: Mapping[str, float], start: datetime, now: datetime) -> list[str]:
-    """The rules in plain words, for one row; without the rule that compares rows."""
+    """Return the rules that one row breaks, without the rule that compares rows.
+
+    This is a second, simple implementation.
+    """
     prices = [row["open"], row["high"], row["low"], row["close"]]
     step = SLICE.series.timeframe.delta
     return [
@@ -54,7 +57,7 @@ def broken_rules(row: Mapping[str, float], start: datetime, now: datetime) -> li
 
 
 def is_unrepresentable(prices: list[float], volume: float) -> bool:
-    """No power of ten or two makes whole numbers of less than 63 bits of all prices, or of the volume."""
+    """Return whether no power of ten or two turns all prices, or the volume, into integers of less than 63 bits."""
     if not np.isfinite([*prices, volume]).all() or min(prices) <= 0 or volume < 0:
         return False
     scales = [*POWERS_OF_TEN, *(2.0**n for n in range(-1022, 1024))]

@@ -18,7 +18,7 @@ def rows(*values: tuple[float, ...]) -> Floats:
 
 @st.composite
 def decimals(draw: st.DrawFn, digits: int = 17) -> float:
-    """A number as exchanges send them: up to `digits` digits, between 1e-12 and 1e15."""
+    """Draw a number like those that exchanges send: up to `digits` digits, between 1e-12 and 1e15."""
     count = draw(st.integers(1, digits))
     mantissa = draw(st.integers(10 ** (count - 1), 10**count - 1))
     leading = draw(st.integers(-12, 14))

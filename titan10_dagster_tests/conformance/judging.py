@@ -90,7 +90,7 @@ def _truth(sandbox: Sandbox, slice_: Slice) -> np.ndarray:
 
 
 def _serves_from(sandbox: Sandbox, slice_: Slice) -> int:
-    """Return the oldest minute that the exchange, as ccxt asks it, still serves; ms."""
+    """Return the oldest minute (ms) that the exchange still serves if ccxt sends the request."""
     series, record = slice_.series, venue_of(slice_.series.exchange)
     if record.depth is None:
         return 0

@@ -52,7 +52,8 @@ ANSWERS: dict[str, tuple[type[FetchError], ...]] = {
     "closed_market": (UnknownSymbol,),
     "restricted": (Refused,),
 }
-# An unknown coin is HTTP 500 with `null`, like any failure of the server: the list of markets shows that it is gone.
+# For an unknown coin, the answer is HTTP 500 with `null`, like any failure of the server. Only the list of markets
+# shows that the coin is no longer traded.
 _CANNOT_TELL = {("hyperliquid", "unknown_symbol"), ("hyperliquid", "closed_market")}
 
 
@@ -62,7 +63,7 @@ async def failures(sandbox: Sandbox, known: Market) -> dict[str, FetchError]:
     for answer in ANSWERS:
         sandbox.clear_faults(exchange)
         sandbox.fault(exchange, "refusal", name=answer)
-        # A client keeps a ban, so each answer gets a new client.
+        # A client remembers a ban, so each answer needs a new client.
         async with ExchangeClient(exchange, [known], base_url=sandbox.url(exchange), paced=False, now=now) as client:
             with pytest.raises(FetchError) as caught:
                 await client.fetch_page(Series(exchange, known.symbol, MINUTE), NOW - timedelta(minutes=100), 100)

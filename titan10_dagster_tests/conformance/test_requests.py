@@ -1,4 +1,4 @@
-"""Each request of the client is the one that the unmodified ccxt class would send."""
+"""Each request of the client equals the request that the unmodified ccxt class sends."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from titan10_dagster_tests.conformance.judging import EXCHANGES, NOW, known_mark
 from titan10_dagster_tests.sandbox.clients import spot_only
 
 Sent = tuple[str, dict[str, str]]
-_OF_THE_MOMENT = {"timestamp"}  # bingx adds the time of sending to every request
+_OF_THE_MOMENT = {"timestamp"}  # bingx adds the current time to every request
 
 
 @pytest.fixture(scope="module")
@@ -35,11 +35,11 @@ def served() -> Iterator[Sandbox]:
 
 
 class _NotSent(Exception):
-    """The request is recorded and not sent."""
+    """An exception that stops a recorded request before it is sent."""
 
 
 def recording(exchange: str) -> type[Any]:
-    """Return ccxt's class, unchanged but for its clock, which records a request instead of sending it."""
+    """Return a subclass of ccxt's class with a fixed clock. It records a request and does not send it."""
 
     class Recording(getattr(ccxt, exchange)):  # type: ignore[misc]
         sent: Sent
@@ -72,7 +72,7 @@ async def plain_request(plain: Any, symbol: str, timeframe: str, since: datetime
 
 
 async def our_request(client: ExchangeClient, sandbox: Sandbox, series: Series, since: datetime, limit: int) -> Sent:
-    with suppress(FetchError):  # the exchange may refuse it as too old, but it is in the log
+    with suppress(FetchError):  # the exchange may refuse the request as too old, but the request is in the log
         await client.fetch_page(series, since, limit)
     request = sandbox.requests(series.exchange)[-1]
     return _comparable((request["path"].removesuffix("/candleSnapshot"), dict(request["query"])))

@@ -14,7 +14,7 @@ TESTS = ROOT / "titan10_dagster_tests"
 
 @cache
 def modules() -> tuple[str, ...]:
-    """Every module of the package that holds code, as a path below the package: `store/writer.py`."""
+    """Return every module of the package with code, as a path below the package, such as `store/writer.py`."""
     found = []
     for path in sorted(PACKAGE.rglob("*.py")):
         if path.name != "__init__.py":
@@ -24,13 +24,13 @@ def modules() -> tuple[str, ...]:
 
 @cache
 def text(module: str) -> str:
-    """The source text of a module."""
+    """Return the source text of a module."""
     return (PACKAGE / module).read_text(encoding="utf-8")
 
 
 @cache
 def tree(module: str) -> ast.Module:
-    """The syntax tree of a module."""
+    """Return the syntax tree of a module."""
     return ast.parse(text(module))
 
 
@@ -40,7 +40,7 @@ def lines(module: str) -> int:
 
 
 def classes(module: str) -> Iterator[tuple[str, int]]:
-    """The name and the number of methods of each class of a module."""
+    """Return the name and the number of methods of each class of a module."""
     for node in ast.walk(tree(module)):
         if isinstance(node, ast.ClassDef):
             methods = [item for item in node.body if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef)]
@@ -48,7 +48,7 @@ def classes(module: str) -> Iterator[tuple[str, int]]:
 
 
 def loop_variables(module: str) -> Iterator[str]:
-    """The names that `for` statements and comprehensions of a module bind."""
+    """Return the names of the loop variables in `for` statements and comprehensions of a module."""
     for node in ast.walk(tree(module)):
         if isinstance(node, ast.For | ast.AsyncFor | ast.comprehension):
             for target in ast.walk(node.target):

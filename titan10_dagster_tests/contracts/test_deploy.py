@@ -58,7 +58,10 @@ def test_the_application_does_not_log_in_as_the_superuser() -> None:
 
 
 def test_the_database_is_healthy_only_after_its_roles_are_created() -> None:
-    """The entrypoint creates them with a server that listens on its socket only, so a check by TCP fails until then."""
+    """The entrypoint creates the roles with a server that listens only on a Unix socket.
+
+    So a check by TCP fails until the roles exist.
+    """
     assert SERVICES["database"]["healthcheck"]["test"][:3] == ["CMD", "pg_isready", "-h"]
     assert SERVICES["migrate"]["depends_on"] == {"database": {"condition": "service_healthy"}}
 

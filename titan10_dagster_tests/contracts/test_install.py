@@ -38,7 +38,7 @@ def script() -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
+    sys.modules[spec.name] = module  # the module `dataclasses` looks up the module of a class in sys.modules
     spec.loader.exec_module(module)
     return module
 
@@ -80,5 +80,5 @@ def test_ctrl_c_ends_it_at_once_with_pip(tmp_path: Path) -> None:
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does, to all processes of the group
+    os.killpg(process.pid, signal.SIGINT)  # a terminal also sends the signal to all processes of the group
     assert process.wait(timeout=20) == 130

@@ -1,4 +1,4 @@
-"""Plain English and clear loops, as far as they can be counted. CONTRIBUTING.md has the rules that cannot."""
+"""The rules for plain English and clear loops that can be counted. All other rules are in CONTRIBUTING.md."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ from titan10_dagster_tests.contracts.sources import comprehensions, lines, loop_
 
 RIDDLES = re.compile(r"\b(told|tell|tells|nobody|somebody|whoever|anew)\b", re.IGNORECASE)
 
-# Bounds of the whole package.
+# The limits for the whole package.
 MOST_RIDDLES = 15
-MOST_COMPREHENSIONS = 22  # in 1,000 lines
+MOST_COMPREHENSIONS = 22  # per 1,000 lines
 MOST_ONES = 0
 
 
 def test_sentences_name_their_subject() -> None:
-    """The vague words are rare: `told` stood for logged, raised, reported, notified and serialized."""
+    """The vague words are rare.
+
+    For example, `told` had the meanings logged, raised, reported, notified and serialized.
+    """
     found = []
     for module in modules():
         for match in RIDDLES.finditer(text(module)):

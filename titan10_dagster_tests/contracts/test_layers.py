@@ -28,7 +28,10 @@ def test_the_imports_keep_all_contracts() -> None:
 
 
 def test_an_import_against_the_direction_is_found(tmp_path: Path) -> None:
-    """The contracts can fail: a module of `candles` that imports the store breaks the layers and the database rule."""
+    """This shows that the contracts can fail.
+
+    A module of `candles` that imports the store breaks the layers and the rule for the database.
+    """
     shutil.copytree(PACKAGE, tmp_path / PACKAGE.name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     (tmp_path / PACKAGE.name / "candles" / "intruder.py").write_text("import titan10_dagster.store.database\n")
@@ -44,7 +47,7 @@ def test_packages_are_empty() -> None:
 
 
 def test_only_one_folder_uses_the_private_api_of_dagster() -> None:
-    """A new version of Dagster can then break one folder, where canary tests watch each use."""
+    """So a new version of Dagster can break only this folder, and canary tests check each use in this folder."""
     private = re.compile(
         r"^\s*(?:from|import) (?:dagster\w*\.)+_\w+|^\s*from dagster\w*(?:\.\w+)* import _", re.MULTILINE
     )

@@ -1,4 +1,7 @@
-"""Every module has a test file, or a reason why another file tests it; fixtures and helpers have their places."""
+"""Every module has a test file, or a reason why another file tests the module.
+
+Fixtures and helpers are in the right files.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,13 @@ import ast
 
 from titan10_dagster_tests.contracts.sources import TESTS, modules
 
-# Modules without a file of their own, and the one-line reason.
+# The modules without a test file of their own, each with the reason.
 TESTED_ELSEWHERE: dict[str, str] = {
     "definitions.py": "three statements that compose; every e2e test loads it through workspace.yaml",
     "errors.py": "classes without code; the tests of each layer raise and catch them",
 }
 
-# Folders of declarative records: one file tests them all in the same way.
+# Folders of declarative records. One file tests all records of a folder in the same way.
 TESTED_TOGETHER = {
     "exchanges/venues/": "exchanges/venues/test_registry.py",
     "sandbox/venues/": "sandbox/test_venues.py",

@@ -1,4 +1,4 @@
-"""How Dagster sees a backfill that runs: for tests. It needs Dagster's private API."""
+"""The state of a running backfill in Dagster, for tests. This module needs Dagster's private API."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ REQUESTED, COMPLETED = BulkActionStatus.REQUESTED, BulkActionStatus.COMPLETED_SU
 
 
 def fault_of_target(definitions: dg.Definitions, key: dg.AssetKey, partitions: list[str]) -> str | None:
-    """Return why a running backfill of these partitions of an asset fails; None if it goes on."""
+    """Return why a running backfill of these partitions of an asset fails; None if the backfill continues."""
     graph = definitions.resolve_asset_graph()
     with dg.DagsterInstance.ephemeral() as ephemeral:
         queryer = CachingInstanceQueryer(ephemeral, graph, LoadingContextForTest(ephemeral))

@@ -18,7 +18,7 @@ import pytest
 from dagster import __version__
 
 ROOT = Path(__file__).parents[2]
-# Private parts of Dagster, and its packages whose classes we subclass.
+# Private parts of Dagster, and the packages of Dagster with classes that Titan-10 subclasses.
 PRIVATE = re.compile(r"dagster\._|dagster_(postgres|shared|webserver|graphql)\b")
 INTERNALS = ROOT / "titan10_dagster" / "dagster_internals"
 INTERNAL_TESTS = ROOT / "titan10_dagster_tests" / "dagster_internals"
@@ -26,7 +26,10 @@ INTERNAL_TESTS = ROOT / "titan10_dagster_tests" / "dagster_internals"
 
 @dataclass(frozen=True)
 class Reliance:
-    """`user` calls or overrides `name` of `module` with these parameters; None: it is not a function."""
+    """A use of Dagster's private API: `user` calls or overrides `name` of `module` with these parameters.
+
+    `parameters`: None if `name` is not a function.
+    """
 
     user: str
     module: str
@@ -135,7 +138,7 @@ def test_dagster_still_has_what_we_rely_on(reliance: Reliance) -> None:
         pytest.fail(f"{changed} {error}")
     if reliance.parameters is not None:
         assert callable(found)
-        # Dagster's records take any arguments and name their fields.
+        # The constructors of Dagster's records accept any arguments. The names of the fields are in the class.
         names = getattr(found, "_fields", ()) or inspect.signature(found).parameters
         assert set(reliance.parameters) <= set(names), changed
 

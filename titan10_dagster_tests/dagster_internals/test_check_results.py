@@ -1,6 +1,6 @@
-"""Results of checks for single partitions, reported from one run over several of them."""
+"""Results of checks for single partitions, reported from one run of several partitions."""
 
-# No `from __future__ import annotations`: Dagster reads the annotations of contexts as they stand.
+# `from __future__ import annotations` must not be used here: Dagster reads the annotations of contexts.
 
 import dagster as dg
 import pytest
@@ -15,7 +15,7 @@ DAYS = ["2024-01-01", "2024-01-02", "2024-01-03"]
 
 @dg.asset(key=ASSET, partitions_def=PARTITIONS)
 def candles() -> None:
-    """Materialized by the tests."""
+    """An asset that the tests materialize."""
 
 
 @dg.asset_check(asset=ASSET, name="valid")

@@ -34,7 +34,7 @@ defs = dg.Definitions(assets=[waiting])
 
 @pytest.fixture(scope="module")
 def socket() -> Iterator[Path]:
-    """The socket of a running code server, in a folder with the files of a killed one."""
+    """Yield the socket of a running code server, in a folder with the files of a killed code server."""
     with TemporaryDirectory() as folder:
         home = Path(folder)
         (home / "served_definitions.py").write_text(DEFINITIONS)
@@ -70,7 +70,7 @@ def test_each_preloaded_module_exists(module: str) -> None:
 
 @dg.job
 def waiting() -> None:
-    """Never executed."""
+    """A job that is never executed."""
 
 
 def test_runs_that_a_killed_code_server_was_starting_are_failed_by_the_next_one(instance: DagsterInstance) -> None:

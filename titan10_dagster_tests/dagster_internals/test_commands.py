@@ -1,4 +1,4 @@
-"""The command lines of Dagster's processes are ones that the installed versions accept."""
+"""The installed versions accept the command lines of Dagster's processes."""
 
 from __future__ import annotations
 

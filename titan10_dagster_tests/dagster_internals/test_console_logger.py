@@ -1,6 +1,6 @@
 """Log messages of runs and sensors go to the given handler, at the level of the root logger."""
 
-# No `from __future__ import annotations`: Dagster reads the annotations of contexts as they stand.
+# `from __future__ import annotations` must not be used here: Dagster reads the annotations of contexts.
 
 import logging
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from titan10_dagster.dagster_internals.console_logger import CALLERS, send_conso
 
 
 class Records(logging.Handler):
-    """A handler that keeps what it receives."""
+    """A handler that keeps the records that it receives."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -24,7 +24,7 @@ class Records(logging.Handler):
 
 @pytest.fixture
 def records() -> Iterator[Records]:
-    """Dagster's console loggers write to it until the test ends."""
+    """A handler to which Dagster's console loggers write until the test ends."""
     originals = [caller.create_console_logger for caller in CALLERS]
     handlers, level = list(logging.getLogger("dagster").handlers), logging.getLogger().level
     logging.getLogger().setLevel(logging.INFO)

@@ -1,4 +1,4 @@
-"""The URL of Dagster's tables, and the schema they live in."""
+"""The URL of Dagster's tables, and the schema of these tables."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_dagsters_url_names_driver_and_schema_and_keeps_what_was_there() -> None
 def test_dagsters_tables_are_in_a_schema_of_their_own(empty_database_url: str) -> None:
     for _ in range(2):
         ensure_dagster_schema(empty_database_url)
-    for _ in range(2):  # the second time it finds its tables, and alembic's stamp
+    for _ in range(2):  # the second time, the tables and alembic's stamp exist already
         storage = PooledPostgresStorage(dagster_url(empty_database_url))
         storage.run_storage.get_runs_count()
     tables = "tablename IN ('runs', 'event_logs', 'alembic_version')"
@@ -50,15 +50,16 @@ def test_two_installations_in_one_database_do_not_share_dagsters_tables(empty_da
     ensure_dagster_schema(empty_database_url)
     with pytest.raises(SettingsError, match=r"stores its candles in the schema public .*database\.dagster_url"):
         ensure_dagster_schema(second)
-    ensure_dagster_schema(empty_database_url)  # the first one is not affected
-    ask(empty_database_url, "COMMENT ON SCHEMA dagster IS NULL")  # as the sentence says, if the first one is gone
+    ensure_dagster_schema(empty_database_url)  # the first installation is not affected
+    # the error advises this if the first installation no longer exists
+    ask(empty_database_url, "COMMENT ON SCHEMA dagster IS NULL")
     ensure_dagster_schema(second)
     with pytest.raises(SettingsError, match="stores its candles in the schema second"):
         ensure_dagster_schema(empty_database_url)
 
 
 def test_a_schema_without_a_comment_or_with_another_one_is_used(empty_database_url: str) -> None:
-    ask(empty_database_url, "CREATE SCHEMA dagster")  # by an administrator, or by an earlier version
+    ask(empty_database_url, "CREATE SCHEMA dagster")  # as an administrator or an earlier version does
     ensure_dagster_schema(empty_database_url)
     assert ask(empty_database_url, "SELECT obj_description('dagster'::regnamespace)").endswith(" public")
     ask(empty_database_url, "COMMENT ON SCHEMA dagster IS 'mine'")

@@ -1,6 +1,6 @@
 """Runs in this process that are interrupted, or that fail outside of their steps."""
 
-# No `from __future__ import annotations`: Dagster reads the annotations of resources as they stand.
+# `from __future__ import annotations` must not be used here: Dagster reads the annotations of resources.
 
 import os
 import signal
@@ -20,7 +20,7 @@ from titan10_dagster.dagster_internals.interruption import (
 
 @dg.op
 def interrupted() -> None:
-    """Receive SIGINT, as from Ctrl-C."""
+    """Send SIGINT to this process, like Ctrl-C."""
     os.kill(os.getpid(), signal.SIGINT)
     time.sleep(10)
 
@@ -37,7 +37,7 @@ def unusable(_: dg.InitResourceContext) -> None:
 
 @dg.op(required_resource_keys={"unusable"})
 def waiting() -> None:
-    """Never reached."""
+    """An op that is never executed."""
 
 
 @dg.job

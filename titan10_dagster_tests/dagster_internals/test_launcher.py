@@ -19,13 +19,14 @@ from titan10_dagster.dagster_internals.launcher import WatchfulRunLauncher
 from titan10_dagster.operate.run_processes import PROCESS_TAG, this_process
 from titan10_dagster.store import presence
 
-# Tags of a container that is gone, and of a version without machines. Their process ids exist here, as other processes.
+# Tags of a container that no longer exists, and of a version without machines in its tags. On this machine, other
+# processes have these process ids.
 ELSEWHERE = (f"0a1b2c3d4e5f {os.getpid()} 1 {UUID(int=1)}/pid:[1]", f"0a1b2c3d4e5f {os.getpid()} 1")
 
 
 @dg.job
 def waiting() -> None:
-    """Never executed."""
+    """A job that is never executed."""
 
 
 def health(tags: dict[str, str], instance: dg.DagsterInstance | None = None) -> WorkerStatus:
@@ -44,7 +45,7 @@ def tag_of(pid: int) -> str:
 
 @pytest.fixture
 def ended() -> int:
-    """The id of a process that has ended."""
+    """Return the id of a process that has ended."""
     with subprocess.Popen(["true"]) as process:
         process.wait()
     return process.pid

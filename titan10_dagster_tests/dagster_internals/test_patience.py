@@ -55,7 +55,7 @@ class Counter:
 
 @patient
 class Patient(Counter):
-    """The same, patient."""
+    """A Counter with repeated calls."""
 
 
 @pytest.fixture(autouse=True)
@@ -117,8 +117,8 @@ def test_a_refused_login_is_not_repeated(refusal: str) -> None:
 @pytest.mark.parametrize(
     ("statement", "passes"),
     [
-        ("SET TRANSACTION READ ONLY; CREATE TABLE t (n int)", True),  # a standby, after a failover
-        ("SET statement_timeout = 10; SELECT pg_sleep(5)", False),  # the limit of the UI
+        ("SET TRANSACTION READ ONLY; CREATE TABLE t (n int)", True),  # like a standby after a failover
+        ("SET statement_timeout = 10; SELECT pg_sleep(5)", False),  # like the UI's limit for statements
         ("SELECT * FROM no_such_table", False),
     ],
 )
@@ -134,7 +134,7 @@ def test_errors_of_a_real_server_are_classified(database_url: str, statement: st
 @pytest.mark.parametrize("storage", [PatientRunStorage, PatientEventLogStorage, PatientScheduleStorage])
 def test_no_public_call_of_dagsters_storages_is_left_out(storage: type) -> None:
     """A new method in a new version of Dagster must be patient, or must be listed here with a reason."""
-    own = {"add_run", "add_backfill", "store_event"}  # which are patient by themselves
+    own = {"add_run", "add_backfill", "store_event"}  # these methods repeat their calls themselves
     generators = {"index_transaction"}  # a context manager: the caller's block cannot be repeated
     for name in dir(storage):
         member = inspect.getattr_static(storage, name)

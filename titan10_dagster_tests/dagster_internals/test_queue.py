@@ -37,7 +37,7 @@ def instance() -> Iterator[DagsterInstance]:
 
 
 def queue(instance: DagsterInstance, exchange: str, tags: dict[str, str]) -> None:
-    """A run that begins in the exchange's pool, as all runs that fetch do."""
+    """Queue a run that begins in the exchange's pool, like all runs that fetch."""
     pool = RunOpConcurrency(all_pools={exchange}, root_key_counts={exchange: 1}, has_unconstrained_root_nodes=False)
     run = dg.DagsterRun(
         "job",
@@ -67,7 +67,7 @@ def exchanges_of(runs: Sequence[dg.DagsterRun]) -> list[str]:
 
 
 def queue_a_long_backfill(instance: DagsterInstance) -> None:
-    """A backfill in the order of Dagster's submission: exchange after exchange, each with a year of runs."""
+    """Queue a backfill in Dagster's order: exchange after exchange, each with a year of runs."""
     for exchange in EXCHANGES:
         for _ in range(12):
             queue(instance, exchange, {"dagster/backfill": "long"})
@@ -78,7 +78,7 @@ def test_the_exchanges_of_a_long_backfill_run_side_by_side_from_first_to_last(in
     for _ in range(12):
         runs = launch(instance)
         assert exchanges_of(runs) == sorted(EXCHANGES)
-        assert launch(instance) == []  # each waits for its exchange
+        assert launch(instance) == []  # the next run of each exchange waits for the pool of the exchange
         report(instance, runs, DagsterEventType.PIPELINE_SUCCESS)
     assert launch(instance) == []
 

@@ -41,9 +41,10 @@ def test_a_running_backfill_survives_a_later_first_day_that_is_before_its_own_da
 
 
 def test_partitions_that_begin_with_a_setting_would_fail_it() -> None:
-    """The check above can fail.
+    """This shows that the check above can fail.
 
-    If the partitions began with the earliest `start`, removing that exchange would remove partitions.
+    If the partitions began with the earliest `start`, the removal of the exchange with this `start` would remove
+    partitions.
     """
     by_setting = dg.DailyPartitionsDefinition(start_date="2024-03-15", timezone="UTC")
     with pytest.raises(DagsterDefinitionChangedDeserializationError, match="have been removed"):

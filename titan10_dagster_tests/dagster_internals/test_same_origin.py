@@ -106,7 +106,7 @@ def test_requests_of_other_sites_without_an_origin_are_refused(site: str) -> Non
 def test_graphql_by_get_is_refused(query: str) -> None:
     assert status({"host": HOST}, method="GET", query=query) == 403
     assert status({"host": HOST}, method="GET", path="/prefix/graphql/", query=query) == 403
-    assert status({"host": HOST}, method="GET", path="/graphql") == 200  # the page to try queries on
+    assert status({"host": HOST}, method="GET", path="/graphql") == 200  # the page on which a user can try queries
 
 
 @pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""])

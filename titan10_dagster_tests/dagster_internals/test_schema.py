@@ -25,7 +25,7 @@ OLDER_TABLES = Path(__file__).with_name("dagster_1_4_17.sql")
 
 
 def older_revision() -> str:
-    """Return the revision before the newest one of the installed Dagster."""
+    """Return the revision before the newest revision of the installed Dagster."""
     from alembic.script import ScriptDirectory
     from dagster_postgres.run_storage import run_storage
 
@@ -156,6 +156,7 @@ def test_migrated_tables_have_every_column_and_index_of_new_ones(dagsters_url: s
     PooledPostgresStorage(dagsters_url.replace("search_path%3Ddagster", "search_path%3Dfresh"))
     new, migrated = layout(database_url, "fresh"), layout(database_url, "dagster")
     assert new
-    # Dagster's migration 047 replaces this index by one that begins with the same columns; new tables have both.
+    # Dagster's migration 047 replaces this index by an index that begins with the same columns. New tables have both
+    # indexes.
     assert new - migrated == {("run_tags", "idx_run_tags")}
     assert ("run_tags", "idx_run_tags_run_id") in migrated

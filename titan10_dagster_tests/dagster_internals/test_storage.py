@@ -33,12 +33,12 @@ OTHERS = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg
 
 @dg.asset
 def something() -> None:
-    """An asset whose run makes events."""
+    """An asset. Each run of it stores events."""
 
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[EmbeddedPostgres]:
-    """A server for one test, which may kill it."""
+    """A server for one test. The test may kill the server."""
     server = EmbeddedPostgres(tmp_path / "postgres")
     server.start()
     yield server
@@ -106,7 +106,7 @@ def test_an_event_is_stored_even_if_the_connection_breaks_in_between(
 def test_an_event_is_stored_even_if_the_connection_breaks_between_its_check_and_its_use(
     instance: DagsterInstance, watching: psycopg2.extensions.cursor, dagsters_url: str
 ) -> None:
-    """SQLAlchemy then sets the isolation level on a dead connection, and does not wrap the error of psycopg2."""
+    """SQLAlchemy then sets the isolation level on a dead connection. It does not wrap the error of psycopg2."""
     assert ran(instance)
     (run,) = instance.get_runs()
     broken: list[int] = []
@@ -155,7 +155,7 @@ def test_only_events_do_not_wait_for_the_disk(
     assert ran(instance)
     storage = instance.event_log_storage
     assert isinstance(storage, PatientEventLogStorage)
-    with storage.index_connection() as connection:  # like the connection of a process that claims a pool
+    with storage.index_connection() as connection:  # a process that claims a pool uses such a connection
         assert connection.execute(text("SHOW synchronous_commit")).scalar() == "on"
         assert connection.connection.driver_connection.autocommit
 
@@ -181,7 +181,10 @@ def test_the_ui_limits_the_time_of_its_statements(instance: DagsterInstance) -> 
 
 
 def test_reads_and_writes_wait_for_a_server_that_recovers(server: EmbeddedPostgres, tmp_path: Path) -> None:
-    """The outage is as long as crash recovery took in reports. Dagster's own storage gives up after 11 s."""
+    """The outage is as long as the crash recoveries in public reports.
+
+    Dagster's own storage raises an error after 11 s.
+    """
     url = server.url()
     ensure_dagster_schema(url)
     storage = {
@@ -220,12 +223,12 @@ def test_reads_and_writes_wait_for_a_server_that_recovers(server: EmbeddedPostgr
 def test_a_session_that_became_read_only_is_replaced(
     instance: DagsterInstance, watching: psycopg2.extensions.cursor, database_url: str
 ) -> None:
-    """A failover leaves the sessions of the former primary open, and read-only."""
+    """After a failover, the sessions of the former primary stay open and are read-only."""
     assert ran(instance)
     name = database_url.rsplit("/", 1)[1]
     watching.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
     terminate(watching)
-    assert instance.get_runs_count() == 1  # connected again, to the server that is now read-only
+    assert instance.get_runs_count() == 1  # a new connection to the server, which is now read-only
     stale = set(asked(watching, f"SELECT pid {OTHERS}"))
     watching.execute("SET default_transaction_read_only = off")
     watching.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
@@ -250,7 +253,7 @@ def test_a_run_whose_insertion_was_not_confirmed_is_not_an_error(
     assert instance.add_run(run) == run
     assert lost == [run.run_id]
     assert instance.get_runs_count() == 1
-    with pytest.raises(DagsterRunAlreadyExists):  # at the first attempt it is one
+    with pytest.raises(DagsterRunAlreadyExists):  # without a lost answer, the second insertion is an error
         instance.add_run(run)
 
 

@@ -1,6 +1,6 @@
-"""A page of another site, open in a real browser beside the running stack, can neither read nor change anything.
+"""A page of another site in a real browser can neither read nor change anything of the running stack.
 
-The same page does change things through Dagster's own webserver, which has no guard. So the attack works.
+Through Dagster's own webserver, which has no guard, the same page changes things. This proves that the attack works.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ STATE = """{
   runsOrError { ... on Runs { results { runId } } }
   assetsOrError { ... on AssetConnection { nodes { key { path } assetMaterializations(limit: 1) { runId } } } }
 }"""
-# All ways in which a page can attack. `UI` and the mutations are filled in; each attempt reports its end.
+# All known ways in which a page can attack. `UI` and the mutations are filled in. Each attempt reports its result.
 ATTACK = """<!doctype html><title>attack</title><body><script>
 const UI = "%(ui)s", SET_POOL = %(set_pool)s, LAUNCH = %(launch)s;
 const body = (query) => JSON.stringify({query: query});

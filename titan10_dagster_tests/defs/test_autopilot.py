@@ -18,7 +18,7 @@ START = YESTERDAY - 9 * ONE
 
 
 def fly(world: World, order: Order) -> list[tuple[str, date, date]]:
-    """Tick the sensor and execute its requests until there are none; return the chunks, in order."""
+    """Tick the sensor and execute its requests until it requests nothing. Return the chunks in order."""
     world.titan10.settings.__dict__["autopilot"] = AutopilotSettings(enabled=True, order=order)
     chunks: list[tuple[str, date, date]] = []
     while requests := tick(world, "autopilot"):

@@ -1,4 +1,4 @@
-"""Exchanges that are not in the settings any more although their days are requested."""
+"""Exchanges that were removed from the settings while their days are requested."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from titan10_dagster_tests.world import MakeWorld
 
 @dg.asset(key=["kraken", "markets"])
 def markets() -> None:
-    """Never executed."""
+    """An asset that is never materialized."""
 
 
 def test_exchanges_of_unfinished_backfills_and_runs_are_found(instance: dg.DagsterInstance) -> None:  # noqa: F811

@@ -85,7 +85,8 @@ def test_nothing_is_deleted_before_its_time_or_while_it_runs(world: World, insta
     assert delete_runs(instance, datetime.now(UTC) - timedelta(minutes=10)) == Deleted()
     job = compose(world.titan10).resolve_job_def("live")
     instance.create_run_for_job(job, status=DagsterRunStatus.STARTED)
-    assert delete_runs(instance, soon()).runs == 1  # the first; the second is the last that succeeded
+    # the first run; the second run is kept, because it is the last successful run
+    assert delete_runs(instance, soon()).runs == 1
     assert live_runs(instance) == 2
 
 
@@ -106,7 +107,7 @@ def test_a_house_keeper_killed_between_events_and_run_is_followed_by_one_that_en
     world: World, instance: DagsterInstance
 ) -> None:
     first, last = run(world, "live"), run(world, "live")
-    instance.event_log_storage.delete_events(first)  # and then killed
+    instance.event_log_storage.delete_events(first)  # as if the process had been killed before it deleted the run
     assert delete_runs(instance, soon()).runs == 1
     assert [run.run_id for run in instance.get_runs()] == [last]
 

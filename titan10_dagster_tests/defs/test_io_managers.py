@@ -1,4 +1,4 @@
-"""The hand-over between the assets: files in the landing zone, then rows in the database."""
+"""The IO managers between the assets: files in the landing zone, then rows in the database."""
 
 from __future__ import annotations
 

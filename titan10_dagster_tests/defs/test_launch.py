@@ -25,13 +25,13 @@ SYMBOLS = {
 }
 
 
-# The tag of a process in a container that is gone; its process id exists here, as another process.
+# The tag of a process in a container that no longer exists. On this machine, another process has the process id.
 ELSEWHERE = f"0a1b2c3d4e5f {os.getpid()} 1 {UUID(int=1)}/pid:[1]"
 
 
 @dg.job
 def waiting() -> None:
-    """Never executed."""
+    """A job that is never executed."""
 
 
 @pytest.mark.parametrize("exchange", SYMBOLS)

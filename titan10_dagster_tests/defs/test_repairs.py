@@ -29,7 +29,7 @@ from titan10_dagster_tests.world import NOW, MakeWorld, World
 
 FIRST, LAST = date(2024, 2, 1), date(2024, 2, 2)
 DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
-WHILE = timedelta(minutes=10)  # more than a run takes, so that what is due a day after it is due
+WHILE = timedelta(minutes=10)  # longer than a run, so that days that are due a day after a run are due at this time
 SYMBOLS = ["BTC/USDT", "ETH/USDT"]
 
 
@@ -125,7 +125,9 @@ def test_a_quarantined_candle_is_replaced_when_the_exchange_corrects_it(make_wor
 
 
 def live_through(world: World, day: date, start: datetime, days: int) -> list[int]:
-    """Repair one day whenever the sensor plans it, every twelve hours; return the requests of each 24 hours.
+    """Tick the sensor every twelve hours, and repair one day if the sensor plans it.
+
+    Return the requests of each 24 hours.
 
     The other days that the sensor plans are left out, because they only take time.
     """
@@ -324,4 +326,5 @@ def test_a_tick_over_ten_thousand_slices_with_gaps_and_hundreds_of_earlier_repai
     plan = plan_of(world.titan10, world.instance)
     assert plan.repairs
     assert plan.postponed > 8_000
-    assert plan.waiting == MOST_REMEMBERED * 50 // 20  # requested just now: 50 symbols, each with a gap every 20 days
+    # requested at this moment: 50 symbols, each with a gap every 20 days
+    assert plan.waiting == MOST_REMEMBERED * 50 // 20

@@ -44,14 +44,14 @@ SYMBOLS = {
     "coinbase": ("BTC/USD", "ETH/USD", "SOL/USD"),
 }
 DAYS = 4  # of a backfill
-DAYS_PER_RUN = 2  # so that every exchange has several runs
+DAYS_PER_RUN = 2  # small, so that every exchange has several runs
 LATENCY = 1.0  # seconds per answer, so that a round takes half a minute and a strike hits requests under way
 START = datetime.now(UTC).date() - timedelta(days=400)
 NEWEST = datetime.now(UTC).date() - timedelta(days=30)
-UP_SECONDS = 300.0  # for the start of the installation
-COMPLETE_SECONDS = 600.0  # for its recovery
-RUN_SECONDS = 30.0  # from the end of one run to the start of the next, at most
-FREED_SECONDS = 60.0  # for the pools of killed runs
+UP_SECONDS = 300.0  # the longest start of the installation
+COMPLETE_SECONDS = 600.0  # the longest recovery of the installation
+RUN_SECONDS = 30.0  # the longest time from the end of a run to the start of the next run
+FREED_SECONDS = 60.0  # the longest time until the pools of killed runs are free
 FROZEN_SECONDS = 40.0
 FULL_SECONDS = 30.0
 PROMOTED_AFTER = 5.0  # seconds in which both nodes are read-only
@@ -64,11 +64,11 @@ DAY = timedelta(days=1)
 
 @dataclass(frozen=True)
 class Cost:
-    """The cost of a strike. The last four numbers have to be 0.
+    """The cost of a strike. The last four numbers must be 0.
 
     Attributes:
         seconds: from the strike until every day of the backfill was settled.
-        wrong: candles that were stored with another value.
+        wrong: the number of candles that were stored with another value.
         alerts: the messages about problems that were sent. claimed: the pool slots that ended runs still hold after a
         minute.
     """
@@ -95,7 +95,10 @@ class Cost:
 
 @dataclass
 class Installation:
-    """A project folder, its exchanges, and `titan10 up` in it. `nodes`: its database, unless that is embedded."""
+    """A project folder, its exchanges, and `titan10 up` in this folder.
+
+    `nodes`: the servers of the database; None if the database is embedded.
+    """
 
     home: Path
     sandbox: Sandbox
@@ -159,7 +162,7 @@ class Installation:
             self.process.wait(timeout=120)
 
     def runs(self) -> list[dict[str, Any]] | None:
-        """The newest runs; None while the UI does not answer."""
+        """Return the newest runs; None while the UI does not answer."""
         try:
             return list(run_query(self.url, RUNS)["runsOrError"]["results"])
         except (GraphQLError, KeyError, TypeError):
@@ -178,7 +181,7 @@ class Installation:
         ]
 
     def is_busy(self) -> bool:
-        """Whether runs of a backfill are sending requests."""
+        """Return whether runs of a backfill are sending requests."""
         since = time.time() - 1
         return bool(self.backfills()) and any(
             entry["wall"] >= since for exchange in SYMBOLS for entry in self.sandbox.requests(exchange)[-1:]
@@ -261,7 +264,7 @@ class Installation:
 
 
 def window(number: int) -> list[date]:
-    """The days of a round: older than those of all earlier rounds."""
+    """Return the days of a round, which are older than the days of all earlier rounds."""
     last = NEWEST - (number - 1) * DAYS * DAY
     return list(days(last - (DAYS - 1) * DAY, last))
 
@@ -288,11 +291,11 @@ def installed(home: Path, seed: int, nodes: tuple[Node, Node] | None = None) -> 
 
 
 def nothing(_: Installation) -> None:
-    """For comparison."""
+    """Do nothing. This shows the cost of a backfill without a strike."""
 
 
 def kill_run(there: Installation) -> None:
-    # Between the end of a run and the start of the next there is none for a moment.
+    # For a moment between the end of a run and the start of the next run, no run exists.
     wait_until(lambda: there.pid_of(RUN_PROCESS) is not None, RUN_SECONDS, "is there a run to kill")
     kill(there.pid_of(RUN_PROCESS))
 
@@ -374,7 +377,7 @@ def fail_over(there: Installation) -> None:
 
 
 def fill(ballast: Path) -> None:
-    """Write until there is no room at all."""
+    """Write until the disk is completely full."""
     for size in (1 << 20, 4096, 1):
         try:
             with ballast.open("ab", buffering=0) as file:

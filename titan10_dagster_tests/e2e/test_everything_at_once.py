@@ -60,11 +60,13 @@ SYMBOLS = {
     "binance": ("BTC/USDT", "ETH/USDT"),
     "bybit": ("BTC/USDT", "ETH/USDT"),
     "coinbase": ("BTC/USD", "ETH/USD"),
-    **({"kraken": ("BTC/USD", "ETH/USD"), "okx": ("BTC/USDT", "SOL/USDT")} if LONG else {}),  # two cores bear three
+    # two cores are enough for only three exchanges
+    **({"kraken": ("BTC/USD", "ETH/USD"), "okx": ("BTC/USDT", "SOL/USDT")} if LONG else {}),
 }
 BACKFILLED = ("binance", "coinbase", *(("bybit", "okx") if LONG else ()))
 REPAIRED = ("binance", "bybit")
-# With more strikes the ban comes in the middle of the backfill. The gap sensor then fetches its days, in ten minutes.
+# With more strikes, the ban comes in the middle of the backfill. Within ten minutes, the gap sensor then fetches the
+# days that the ban has stopped.
 BANNED, BANNED_AFTER = ("binance", 40) if LONG else ("bybit", 0)
 BAN_SECONDS = 70  # longer than the time between two live polls
 LAST = datetime.now(UTC).date() - timedelta(days=2)
@@ -81,7 +83,10 @@ DAY = timedelta(days=1)
 
 @dataclass(frozen=True)
 class Strike:
-    """A kill of a part while runs were under way, and the seconds until the part was back and requests came again."""
+    """A kill of a part of the stack during runs.
+
+    `back`: the seconds until the part ran again and requests arrived again.
+    """
 
     what: str
     at: float  # epoch seconds
@@ -104,11 +109,11 @@ class Site:
     over: datetime | None = None  # the last strike was overcome
 
     def runs(self) -> list[dict[str, Any]]:
-        """The runs, newest first; empty while the UI does not answer."""
+        """Return the runs, the newest first; an empty list while the UI does not answer."""
         return self._ask(lambda: list(run_query(self.stack.url, RUNS)["runsOrError"]["results"])) or []
 
     def status(self) -> str:
-        """Of the backfill."""
+        """Return the status of the backfill."""
         return self._ask(lambda: str(backfill_of(self.stack.url, self.backfill)["status"])) or "unknown"
 
     def heartbeat(self) -> float:
@@ -201,7 +206,7 @@ def plant(settings: Settings, sandbox: Sandbox) -> None:
 
 
 def leave_gaps(then: IngestContext, sandbox: Sandbox) -> None:
-    """In these days one symbol lost candles of each page, and the other symbol failed."""
+    """Fetch these days so that one symbol loses candles of each page, and the other symbol fails."""
     for exchange in REPAIRED:
         lossy, failing = SYMBOLS[exchange]
         sandbox.fault(exchange, "lost_rows", symbol=lossy, rows=HOLE)
@@ -284,9 +289,9 @@ def is_busy(site: Site) -> bool:
 
 
 def is_back(site: Site, what: str, struck: float) -> bool:
-    """Return whether the process runs again and requests have arrived since.
+    """Return whether the killed part runs again and requests have arrived since.
 
-    For the daemon: whether all parts have a heartbeat.
+    For the daemon, all of its parts must have a heartbeat.
     """
     if what == "daemon" and site.heartbeat() <= struck:
         return False
@@ -297,7 +302,7 @@ def is_back(site: Site, what: str, struck: float) -> bool:
 
 
 def pid_of_run(run_id: str) -> int | None:
-    """Return the process of a run, from the first words of its log."""
+    """Return the id of the process of a run, from the first events of the run's log."""
     with DagsterInstance.get() as instance:
         for entry in instance.all_logs(run_id, of_type=DagsterEventType.ENGINE_EVENT):
             metadata = entry.get_dagster_event().engine_event_data.metadata
@@ -324,7 +329,7 @@ def kill_postgres(site: Site) -> None:
 
 
 def kill_run(site: Site) -> None:
-    """Any run that has begun and not ended."""
+    """Kill a random run that has begun and not ended."""
     running = [run["runId"] for run in site.runs() if run["status"] == "STARTED"]
     pid = pid_of_run(site.chance.choice(running))
     assert pid is not None

@@ -61,7 +61,7 @@ class Site:
         return set(LandingZone(self.home / "data" / "landing").records(slices))
 
     def asked_again(self, finished: set[Slice], since: int) -> list[Window]:
-        """Return the requests since the numbered one for candles that had landed before.
+        """Return the requests from the given number on for candles that had landed before.
 
         The overlaps of pages do not count.
         """
@@ -105,7 +105,7 @@ def disturb(site: Site, strike: Callable[[subprocess.Popen[str]], None]) -> None
     for _ in range(KILLS):
         finished, since = site.finished(), len(site.sandbox.requests("binance")) + 1
         process = site.launch()
-        # The first kill always hits a running backfill; later ones may find it complete.
+        # The first kill always hits a running backfill. At a later kill, the backfill may be complete.
         moment = chance.uniform(0, 3 if struck else 1)
         if lives_until(process, moment, lambda: len(site.sandbox.requests("binance")) >= since):  # noqa: B023
             landed, struck = len(site.finished()), struck + 1
@@ -122,7 +122,7 @@ def disturb(site: Site, strike: Callable[[subprocess.Popen[str]], None]) -> None
 
 
 def lives_until(process: subprocess.Popen[str], moment: float, asks: Callable[[], bool]) -> bool:
-    """Wait for the first request, which a run with nothing to fetch never makes, and then a moment longer."""
+    """Wait for the first request, and then a moment longer. A run with nothing to fetch never makes a request."""
     patience = time.monotonic() + 6
     while process.poll() is None and time.monotonic() < patience and not asks():
         time.sleep(0.02)

@@ -40,7 +40,7 @@ pytestmark = [
 def strikes() -> list[object]:
     """Return every strike on the embedded server, for every round.
 
-    Without rounds, only the short ones are not skipped.
+    Without rounds, all strikes except the short strikes are skipped.
     """
     skipped = pytest.mark.skip(reason="TITAN10_TEST_STRIKES says no strike, so this was NOT tested")
     cases: list[object] = []
@@ -58,7 +58,7 @@ def report(cost: Cost) -> None:
 
 @pytest.fixture(scope="module")
 def installation() -> Iterator[Installation]:
-    """One installation for all strikes on its embedded server, one after the other."""
+    """One installation. All strikes hit its embedded server, one after the other."""
     print(f"\nseed {SEED}")  # noqa: T201
     with passable_folder() as home, installed(home, SEED) as installation:
         yield installation
@@ -91,7 +91,7 @@ def test_after_a_failover_the_backfill_is_complete(number: int) -> None:
                 report(installation.suffer("failover", fail_over))
         finally:
             for node in started:
-                with suppress(AssertionError):  # the strike stopped it
+                with suppress(AssertionError):  # the strike has stopped this node
                     node.stop()
 
 

@@ -108,7 +108,7 @@ def project(folder: Path, sandbox: Sandbox) -> Settings:
 
 
 def stop_what_acts_by_itself(stack: Stack) -> None:
-    """Return settings with which no other run settles, repairs or reads markets during the backfill, at any hour."""
+    """Stop all schedules and sensors, so that no other run starts during the backfill."""
     found = run_query(stack.url, ACTING_BY_THEMSELVES)["repositoryOrError"]
     for schedule in found["schedules"]:
         assert not run_query(stack.url, STOP_SCHEDULE, id=schedule["scheduleState"]["id"])["stopRunningSchedule"]
@@ -154,7 +154,8 @@ def test_the_exchanges_are_fetched_side_by_side(finished: Finished) -> None:
         records = [finished.instance.get_run_record_by_id(run.run_id) for run in runs]
         starts, ends = zip(*[(record.start_time, record.end_time) for record in records if record], strict=True)
         spans.append((min(starts), max(ends)))
-    # Which runs overlap depends on how fast their processes start. If they ran one after the other, none would overlap.
+    # The speed of the processes determines which runs overlap. If the runs were executed one after the other, no runs
+    # would overlap.
     assert max(sum(start <= began < end for start, end in spans) for began, _ in spans) > 1
 
 
@@ -188,7 +189,7 @@ def test_each_check_shows_a_status_for_each_day(finished: Finished, exchange: st
             assert {str(day) for day in WANTED} <= set(latest)
             assert "PLANNED" not in latest.values()
             if check != "complete":
-                # A fifth of ALGO/USD's minutes has no trade, which a first fetch cannot explain.
+                # A fifth of ALGO/USD's minutes has no trade. After a first fetch, the reason is not known yet.
                 quiet = (exchange, check) == ("coinbase", "explained")
                 assert set(latest.values()) == {"FAILED" if quiet else "SUCCEEDED"}
 
@@ -242,7 +243,7 @@ def test_a_backfill_goes_on_without_an_exchange_that_leaves_the_settings(finishe
     kept, _, removed = text.partition("[exchanges.okx]")
     assert removed.count("[exchanges.") == 0
     before = {run.run_id for run in finished.instance.get_runs()}
-    # The symbols of binance change too. The code server has the former settings until it is restarted.
+    # The symbols of binance change too. Until its restart, the code server uses the former settings.
     toml.write_text(kept.replace("'PEPE/USDT'", "'ETH/USDT'"))
     backfill = launch_backfill(finished.stack.url, [(e, k) for e in ("binance", "okx") for k in CHECKS], WANTED)
     restart_code_server(finished)

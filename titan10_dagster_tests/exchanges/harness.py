@@ -37,7 +37,7 @@ T = TypeVar("T")
 
 
 class MemoryHealthStore:
-    """Breakers' states of one process."""
+    """A store in memory for the states of breakers, for one process."""
 
     def __init__(self) -> None:
         self.states: dict[str, Health] = {}
@@ -57,7 +57,7 @@ class MemoryHealthStore:
 
 
 class Messages:
-    """A log that keeps its messages."""
+    """A logger that keeps the logged messages."""
 
     def __init__(self) -> None:
         self.said: list[str] = []
@@ -92,7 +92,7 @@ def market(exchange: str, symbol: str, **changes: Any) -> Market:
 
 
 def plain(exchange: str, symbol: str = "BTC/USDT") -> Market:
-    """Return a market of an exchange that has no sandbox."""
+    """Return a market of an exchange that the sandbox does not have."""
     base, quote = symbol.split("/")
     return Market(exchange, symbol, base + quote, base, quote, base, quote, active=True)
 
@@ -116,7 +116,7 @@ class Fetched:
     report: FetchReport | None = None
 
     def gaps(self, slice_: Slice) -> list[Gap]:
-        """Return the reasons of missing candles, after two equal observations."""
+        """Return the gaps after two equal observations."""
         landed = self.landed[slice_]
         record, gaps = landed.record, list[Gap]()
         for later in (timedelta(0), timedelta(hours=7)):
@@ -153,7 +153,7 @@ def fetch(
     clock: Callable[[], datetime] = now,
     **options: Any,
 ) -> Fetched:
-    """Fetch from the sandbox. `into` gets the landed slices, also if an error is raised."""
+    """Fetch from the sandbox. The landed slices are added to `into`, even if an error is raised."""
     exchange = wanted[0].series.exchange
     known = [market(exchange, symbol) for symbol in dict.fromkeys(slice_.series.symbol for slice_ in wanted)]
     fetched = into or Fetched()

@@ -1,4 +1,4 @@
-"""A clock for code that waits in an event loop: it skips idle time, so it has the same readings on any machine."""
+"""A clock for code that waits in an event loop. It skips idle time, so its times are the same on any machine."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Clock(selectors.DefaultSelector):
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """The value of `time.monotonic` for the code under test and the event loop."""
+    """A clock that replaces `time.monotonic` for the code under test and the event loop."""
     clock = Clock()
     monkeypatch.setattr(time, "monotonic", lambda: clock.now)
     return clock

@@ -42,7 +42,7 @@ async def _relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 async def _join(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str, port: int, first: bytes = b""
 ) -> None:
-    """Pass bytes on in both directions, `first` before all others."""
+    """Forward bytes in both directions. The bytes `first` are sent before all other bytes."""
     there_reader, there_writer = await asyncio.open_connection(host, port)
     there_writer.write(first)
     await asyncio.gather(_relay(reader, there_writer), _relay(there_reader, writer))
@@ -51,7 +51,10 @@ async def _join(
 
 @asynccontextmanager
 async def http_proxy(*, login: str | None = None, hosts: Mapping[str, str] | None = None) -> AsyncIterator[Proxied]:
-    """An HTTP proxy, for tunnels too. `login`: the required "user:password". `hosts`: names that it resolves."""
+    """An HTTP proxy that also supports tunnels.
+
+    `login`: the required "user:password". `hosts`: the names that the proxy can resolve.
+    """
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError, asyncio.IncompleteReadError):
@@ -106,7 +109,7 @@ async def socks5_proxy(hosts: Mapping[str, str] | None = None) -> AsyncIterator[
 
 
 def make_certificate(folder: Path) -> Path:
-    """A self-signed certificate for localhost, with its key; the path of the PEM file."""
+    """Create a self-signed certificate for localhost with its key, and return the path of the PEM file."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "titan10 test")])
     now = datetime.now(UTC)
@@ -131,7 +134,7 @@ def make_certificate(folder: Path) -> Path:
 
 @asynccontextmanager
 async def serving_tls(handler: Handler, certificate: Path) -> AsyncIterator[str]:
-    """A server that answers as `handler` does, by TLS; its base URL."""
+    """Serve `handler` over TLS, and yield the base URL of the server."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     runner = web.ServerRunner(web.Server(handler, access_log=None), shutdown_timeout=0.1)

@@ -13,7 +13,7 @@ Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 @asynccontextmanager
 async def serving(handler: Handler) -> AsyncIterator[str]:
-    """Its base URL."""
+    """Serve `handler`, and yield the base URL of the server."""
     runner = web.ServerRunner(web.Server(handler, access_log=None), shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -26,7 +26,10 @@ async def serving(handler: Handler) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def serving_bytes(answer: bytes) -> AsyncIterator[str]:
-    """Yield its base URL. Every connection gets these bytes and is closed; without bytes it is reset."""
+    """Send these bytes to every connection and close it, and yield the base URL.
+
+    If there are no bytes, reset every connection.
+    """
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -46,7 +49,7 @@ async def serving_bytes(answer: bytes) -> AsyncIterator[str]:
 def says(
     body: str | bytes, status: int = 200, content_type: str = "application/json", headers: dict[str, str] | None = None
 ) -> Handler:
-    """Answers everything with this."""
+    """Return a handler that sends the same answer to every request."""
 
     async def answer(_: web.BaseRequest) -> web.StreamResponse:
         data = body.encode() if isinstance(body, str) else body

@@ -1,4 +1,7 @@
-"""A simulated exchange: a pure function from a request to the rows of its answer, for every known way of counting."""
+"""A simulated exchange: a pure function from a request to the rows of the answer.
+
+It can simulate every known way of selecting rows.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +21,14 @@ STEP = 60_000
 class Exchange:
     """An exchange with configurable limits of its answers.
 
-    Candles are numbered; `there` are those that exist, up to `now` (the unfinished one).
+    Candles are identified by numbers.
 
-    ranged: answer only [since, until), or [since, until] if `inclusive`; else all rows from `since` on. newest: a cut
-    answer keeps its newest rows. cap: most rows of an answer. remembers: the number of last candles that are served.
-    ignores_since: always answer the last rows. cursor: answer the last rows before `until`, of any age. before: the
-    number of rows from before `since` in the answer.
+    there: the numbers of the existing candles. now: the number of the unfinished candle. ranged: whether only rows in
+    [since, until) are returned, or in [since, until] if `inclusive`. Otherwise all rows from `since` on are returned.
+    newest: whether an answer with too many rows keeps its newest rows. cap: the maximum number of rows in an answer.
+    remembers: the number of newest candles that are served. ignores_since: whether the last rows are always returned.
+    cursor: whether the last rows before `until` are returned, whatever their age. before: the number of rows before
+    `since` in the answer.
     """
 
     there: frozenset[int]
@@ -46,7 +51,7 @@ class Exchange:
         return f"Exchange({shown}, absent={absent})"
 
     def gives(self) -> list[int]:
-        """Every candle that can be had of it."""
+        """Return every candle that the exchange serves."""
         rows = sorted(self.there)
         return rows if self.remembers is None else [row for row in rows if row > self.now - self.remembers]
 
@@ -94,7 +99,10 @@ class Recovered:
 
 
 def drive(planner: Survey, exchange: Exchange, *, at_once: int = 1, most: int = 5_000) -> Recovered:
-    """Request until nothing is left, with `at_once` requests under way. The last request is answered first."""
+    """Make requests until no candle is open, with `at_once` requests in progress.
+
+    The last request is answered first.
+    """
     found = Recovered(set(), [])
     now = exchange.now * STEP + 5_000
     under_way: list[PageRequest] = []
@@ -116,5 +124,5 @@ def times(rows: list[int]) -> NDArray[np.int64]:
 
 
 def pages(found: Recovered) -> list[tuple[int, int]]:
-    """The requests for candles as (first candle, limit)."""
+    """Return the requests for candles as (first candle, limit)."""
     return [(request.since // STEP, request.limit) for request in found.requests if request.purpose is Purpose.PAGE]

@@ -118,7 +118,7 @@ def test_a_refusal_opens_it_for_ten_minutes_and_then_for_twice_as_long_up_to_an_
     for _ in range(5):
         assert run(breaker.admit()) is bool(rests)
         run(breaker.learn(refused(451)))
-        run(breaker.learn(refused(451)))  # of a request that was under way with it
+        run(breaker.learn(refused(451)))  # the error of another request that was in progress at the same time
         with pytest.raises(BreakerOpen, match="set a proxy") as caught:
             run(breaker.admit())
         rests.append((caught.value.until - clock[0]) / timedelta(minutes=1))
@@ -218,7 +218,8 @@ def test_every_class_of_error_is_in_the_table() -> None:
 
 
 FAILING = Health("x", failures=2, reason="TransientError: ")
-LEARNED: dict[HealthSignal, tuple[BreakerState, int, bool]] = {  # state, failures, whether it is the last error
+# the state, the failures, and whether the signal's error is the last error
+LEARNED: dict[HealthSignal, tuple[BreakerState, int, bool]] = {
     HealthSignal.NONE: (BreakerState.CLOSED, 2, False),
     HealthSignal.NOTED: (BreakerState.CLOSED, 2, True),
     HealthSignal.REJECTED: (BreakerState.CLOSED, 0, True),
@@ -241,7 +242,7 @@ def test_the_breaker_learns_what_the_signal_says(
 
 
 class SlowStore(MemoryHealthStore):
-    """A store whose database does not answer before `answers` is set."""
+    """A store with a database that does not answer until `answers` is set."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -17,13 +17,13 @@ class Charged(Exception):
 
 
 async def charge(exchange: str, limit: int) -> float:
-    """ccxt's charge for a page of a year ago. okx's class selects a different endpoint for recent pages."""
+    """Return ccxt's cost of a page that is a year old. okx's class selects a different endpoint for recent pages."""
 
     class Charging(getattr(async_support, exchange)):  # type: ignore[misc]
         async def throttle(self, cost: float | None = None) -> None:
             raise Charged(cost)
 
-    known = market("binance", "BTC/USDT")  # the names of another exchange will do, because nothing is requested
+    known = market("binance", "BTC/USDT")  # another exchange's names are sufficient, because nothing is requested
     client = Charging({"markets": {"BTC/USDT": {**ccxt_market(known), "numericId": 1}}})
     try:
         with pytest.raises(Charged) as charged:
@@ -40,7 +40,7 @@ def test_a_page_costs_what_ccxt_charges_for_it(exchange: str) -> None:
 
 
 def test_where_ccxt_cannot_build_the_request_offline_a_page_is_one_request() -> None:
-    assert venue_of("zebpay").cost == 1  # its class needs more arguments before it charges anything
+    assert venue_of("zebpay").cost == 1  # its class needs more arguments to compute a cost
 
 
 def test_the_parents_of_an_exchange_class_are_found() -> None:

@@ -212,7 +212,7 @@ def test_one_page_is_one_request_with_a_limit_and_nothing_that_ccxt_would_leak(s
     (request,) = sandbox.requests(exchange)
     assert request["kind"] == "candles"
     assert not {"until", "paginate", "paginationCalls"} & set(request["query"])
-    if exchange not in ("kraken", "coinbase"):  # which have no such parameter
+    if exchange not in ("kraken", "coinbase"):  # these two exchanges have no such parameter
         assert request["query"]["limit"] == str(venue_of(exchange).page_size)
 
 
@@ -273,7 +273,7 @@ def test_requests_are_spaced_from_the_first_one_on(sandbox: Sandbox, exchange: s
 
     assert run(work()) == pytest.approx(interval)
     moments = [entry["monotonic"] for entry in sandbox.requests(exchange)]
-    # On a busy machine the requests may arrive late, but without pacing they would arrive in a burst.
+    # On a busy machine the requests possibly arrive late. Without a pace, they would arrive in a burst.
     assert moments[-1] - moments[0] > 11 * interval * 0.6
 
 
@@ -282,7 +282,7 @@ def test_requests_are_spaced_from_the_first_one_on(sandbox: Sandbox, exchange: s
 def test_a_running_client_keeps_the_rest_requested_from_another_process(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, retry_after: int
 ) -> None:
-    """Two clients, such as a backfill and a poll, share only the stored state."""
+    """Two clients (such as a backfill and a poll) share only the stored state."""
     monkeypatch.setattr("titan10_dagster.exchanges.breaker.CONFIRMED_FOR", 0.0)
     store = MemoryHealthStore()
 
@@ -314,14 +314,15 @@ def test_a_share_of_the_pace_leaves_the_rest_to_others(sandbox: Sandbox) -> None
 
     run(work())
     moments = [entry["monotonic"] for entry in sandbox.requests("binance")]
-    assert moments[-1] - moments[0] > 5 * 0.1 * 0.6  # at the full pace it would take a fifth of the time
+    assert moments[-1] - moments[0] > 5 * 0.1 * 0.6  # at the full pace, the requests would take a fifth of this time
 
 
 @pytest.mark.parametrize("exchange", FIVE)
 def test_the_table_has_the_charge_of_ccxt_for_a_page(sandbox: Sandbox, exchange: str) -> None:
     async def work() -> float:
         async with client_of(exchange, sandbox.url(exchange), paced=True, pace_share=1.0) as client:
-            await client.fetch_page(series(exchange), YESTERDAY - timedelta(days=5), 2)  # okx's newest cost half
+            # on okx, the newest candles cost half
+            await client.fetch_page(series(exchange), YESTERDAY - timedelta(days=5), 2)
             return client.pacer.spacing
 
     assert run(work()) == pytest.approx(venue_of(exchange).page_seconds)
@@ -473,7 +474,8 @@ def read_of_a_market(exchange: str) -> set[str]:
 
 @pytest.mark.parametrize("exchange", all_venues())
 def test_whatever_ccxt_reads_of_a_market_to_fetch_candles_is_kept(exchange: str) -> None:
-    # The exchange's own entry, ten times as large as the rest. okx's class reads it only for candles of an index.
+    # The record of the exchange is ten times as large as all other fields. okx's class reads it only for candles of an
+    # index.
     unknown = {"info"}
     kinds = {"spot", "swap", "future", "option", "contract"}
     read = read_of_a_market(exchange) - unknown
@@ -497,7 +499,7 @@ def test_a_clock_that_is_hours_off_is_an_error_and_no_candle_is_accepted(hours: 
         Refused, match=rf"this machine's clock is off by 120 minutes \({way} the exchange's clock\)"
     ) as caught:
         answered("binance", says("[]", headers={"Date": date}))
-    assert caught.value.status is None  # it is not the exchange that refuses
+    assert caught.value.status is None  # None, because the exchange did not refuse the request
 
 
 def dated(seconds: float, **headers: str) -> dict[str, str]:

@@ -1,4 +1,7 @@
-"""A machine with a clock ahead of the exchange's: the earlier clock decides which candles and days have ended."""
+"""This machine's clock is ahead of the exchange's clock.
+
+The earlier clock decides which candles and days have ended.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,10 @@ AHEAD = [timedelta(seconds=30), timedelta(minutes=4)]
 
 
 def binance_at(instant: datetime, ahead: timedelta) -> Handler:
-    """Serve an exchange at this instant, with our clock ahead by `ahead`. Its unfinished candle has volume 1."""
+    """Simulate binance at this instant, while this machine's clock is ahead by `ahead`.
+
+    The unfinished candle has the volume 1.
+    """
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
         start, newest = int(request.query["startTime"]), to_ms(instant) // 60_000 * 60_000
@@ -48,7 +54,7 @@ def binance_at(instant: datetime, ahead: timedelta) -> Handler:
 
 
 def fetch_at(now: datetime, handler: Handler) -> FetchedSlice:
-    """Return yesterday, fetched at the time of our clock."""
+    """Fetch yesterday at the time `now` of this machine's clock, and return the slice."""
     fetched, (wanted,) = Fetched(), slices("binance", ["BTC/USDT"])
 
     async def work() -> None:
@@ -77,7 +83,7 @@ def test_a_day_that_ended_only_by_our_clock_is_not_settled(ahead: timedelta) -> 
     landed = fetch_at(now, binance_at(now - ahead, ahead))
     start, end = landed.record.slice.start, landed.record.slice.end
     assert now - ahead - timedelta(seconds=2) <= landed.record.fetched_at < end
-    assert set(landed.candles.values[4]) == {2.0}  # none that still grows
+    assert set(landed.candles.values[4]) == {2.0}  # no unfinished candle
     assert len(landed.candles) == (now - ahead - start) // timedelta(minutes=1)
 
 

@@ -203,7 +203,7 @@ def test_status_words_and_class_decide_together(
     assert str(error).startswith(f"{exchange} BTC/USD")
 
 
-# ccxt's own class for these is misleading or has no meaning.
+# For these answers, the class of ccxt's exception is misleading or has no meaning.
 BROKEN = {
     "reset": b"",
     "short body": b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 5000\r\n\r\n[[1718",
@@ -296,7 +296,7 @@ def test_the_end_of_a_block_is_read_from_the_message() -> None:
     assert isinstance(banned, Banned)
     assert banned.until == NOW + timedelta(minutes=20)
     assert isinstance(over, Throttled)
-    assert over.retry_after == timedelta(minutes=5)  # the table's
+    assert over.retry_after == timedelta(minutes=5)  # the pause in the table of this exchange
 
 
 def test_an_absurd_retry_after_ends_within_a_week() -> None:

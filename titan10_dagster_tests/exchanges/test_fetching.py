@@ -180,7 +180,7 @@ def test_a_ban_stops_everything_and_opens_the_breaker(sandbox: Sandbox, exchange
 
 
 class ShutBySomebody(MemoryHealthStore):
-    """A store of breakers in which another process is banned before the `after`-th reading."""
+    """A store of breakers. After the state was read `after` times, another process is banned."""
 
     def __init__(self, after: int) -> None:
         super().__init__()
@@ -209,7 +209,7 @@ def test_a_refusal_is_raised_without_a_retry_and_opens_the_breaker(sandbox: Sand
     fetched = Fetched()
     with pytest.raises(Refused, match="set a proxy"):
         fetch(sandbox, slices("okx", symbols("okx", 1), 1), into=fetched)
-    sandbox.wait_for_silence()  # those that were cancelled on their way
+    sandbox.wait_for_silence()  # requests that were cancelled may still arrive
     asked = len(sandbox.requests("okx"))
     assert fetched.store.load("okx").open_until == NOW + timedelta(minutes=10)
     with pytest.raises(BreakerOpen, match="set a proxy"):
@@ -386,7 +386,7 @@ def test_an_exchange_that_stops_serving_history_reveals_its_horizon(sandbox: San
     sandbox.fault(exchange, "horizon", rows=240)
     fetched = fetch(sandbox, wanted)
     assert len(sandbox.requests(exchange)) <= 30
-    # The order of the answers decides which answer shows it, and one of okx's two endpoints counts the unfinished
+    # The order of the answers decides which answer shows the horizon. One of okx's two endpoints counts the unfinished
     # candle.
     horizons = {fetched.landed[slice_].record.horizon or NOW for slice_ in wanted}
     horizon = max(horizons)
@@ -399,7 +399,7 @@ def test_an_exchange_that_stops_serving_history_reveals_its_horizon(sandbox: San
 
 
 def bithumb(newest: datetime, every: int) -> Handler:
-    """Answer any request with the last rows, one every `every` minutes."""
+    """Return a handler that answers any request with the last rows. There is a row every `every` minutes."""
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
         values = dict.fromkeys(("opening_price", "high_price", "low_price", "trade_price"), 1)
@@ -425,7 +425,8 @@ def test_what_an_exchange_without_since_does_not_give_is_not_called_absent() -> 
     ]
     assert fetched.reasons(wanted[2])["no_trades"] == 120 - there[2]
     assert fetched.report is not None
-    assert fetched.report.requests == 2  # all existing rows, then the minutes since the last trade
+    # the first request is for all existing rows, the second for the minutes since the last trade
+    assert fetched.report.requests == 2
 
 
 def test_silence_after_the_last_rows_of_an_exchange_without_since_is_accepted_after_two_answers() -> None:
@@ -463,7 +464,7 @@ def test_a_quiet_day_of_an_exchange_that_counts_back_from_a_cursor_lands(hours: 
     assert [len(fetched.landed[slice_].candles) for slice_ in wanted] == [1440, 1440 - 60 * len(hours)]
     assert fetched.reasons(wanted[1]) == {"no_trades": 60 * len(hours)}
     assert fetched.report is not None
-    assert fetched.report.requests <= 17  # 16 pages of 190 fresh candles
+    assert fetched.report.requests <= 17  # 16 pages with 190 new candles each
 
 
 @pytest.mark.parametrize("days", [1, 3, 400])
@@ -489,9 +490,9 @@ LISTED = datetime(2024, 3, 5, 13, 37, tzinfo=UTC)
 
 
 def mexc(days: int, there: Callable[[datetime], bool] = lambda _: True, *, daily: bool = False) -> Handler:
-    """Answer with a range of candles.
+    """Return a handler that answers with a range of candles.
 
-    Minutes exist only for the last days; older ones are `[]`. daily: one candle per day.
+    Minutes exist only for the last days. For older minutes, the answer is `[]`. `daily`: whether there are 1d candles.
     """
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
@@ -664,7 +665,8 @@ def test_a_listing_in_the_window_is_found_and_dates_the_silence_before_it(sandbo
     assert_true(sandbox, fetched, wanted)
     assert {fetched_slice.record.listed for fetched_slice in fetched.landed.values()} == {from_ms(first)}
     assert all(fetched_slice.record.answered for fetched_slice in fetched.landed.values())
-    assert len(sandbox.requests("coinbase")) < 145  # more than 160 without the search, about 100 with it
+    # more than 160 requests without the search, and about 100 requests with it
+    assert len(sandbox.requests("coinbase")) < 145
     assert sum(fetched_slice.record.requests for fetched_slice in fetched.landed.values()) == len(
         sandbox.requests("coinbase")
     )
@@ -677,7 +679,8 @@ def test_a_window_from_before_the_listing_is_answered(sandbox: Sandbox) -> None:
         datetime(2017, 8, 17, 4, 0, tzinfo=UTC)
     }
     assert all(fetched_slice.record.answered for fetched_slice in fetched.landed.values())
-    assert len(sandbox.requests("binance")) <= 20  # 16 pages of one series are under way at once, and two searched
+    # 16 pages of one series are in progress at the same time, and two pages for the search
+    assert len(sandbox.requests("binance")) <= 20
 
 
 def test_silence_of_less_than_an_hour_starts_no_search(sandbox: Sandbox) -> None:
@@ -694,7 +697,10 @@ ENDED = datetime(2024, 6, 10, 16, 17, tzinfo=UTC)
 
 
 def ended_but_listed(ended: datetime) -> Handler:
-    """Count forward, as binance does. The market has ended: there are no later candles, and no error."""
+    """Return a handler that counts forward, like binance.
+
+    The market has ended: there are no later candles, and no error.
+    """
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
         step = 86_400_000 if request.query["interval"] == "1d" else 60_000
@@ -823,7 +829,7 @@ def test_the_pace_keeps_within_the_exchanges_limit_and_round_trips_do_not_slow_i
     round_trip = 0.4  # seconds
     sandbox.set_limits(exchange, enforce=True)
     sandbox.set_latency(round_trip, exchange)
-    # Not the last days, because okx's class requests those from an endpoint with twice the pace.
+    # The last days are not used, because okx's class requests these days from an endpoint with twice the pace.
     wanted = slices(exchange, symbols(exchange, 3), count, last=YESTERDAY - timedelta(days=3))
     try:
         report = fetch(sandbox, wanted, paced=True).report
@@ -832,7 +838,8 @@ def test_the_pace_keeps_within_the_exchanges_limit_and_round_trips_do_not_slow_i
     assert report is not None
     assert all(entry["status"] == 200 for entry in sandbox.requests(exchange))
     nominal = {"binance": 45, "bybit": 54, "okx": 8.18, "coinbase": 8.82}[exchange]
-    one_after_the_other = 1 / (1 / nominal + round_trip)  # less than a quarter of the time; a busy machine adds some
+    # the pace in requests per second if requests were made one after the other
+    one_after_the_other = 1 / (1 / nominal + round_trip)
     assert 2 * one_after_the_other < report.requests / report.seconds < 1.15 * nominal
 
 
@@ -855,7 +862,8 @@ def test_memory_holds_only_the_pages_under_way(sandbox: Sandbox) -> None:
 
     report = run(work())
     order = [day for day, _ in landed]
-    # A day lands while later days are under way. No symbol is far ahead of the others or of its own oldest page.
+    # A day lands while later days are in progress. No symbol is far ahead of the other symbols or of its own oldest
+    # page.
     assert max(max(order[: n + 1]) - n // 4 for n in range(len(order))) <= 24
     assert (report.landed, report.candles) == (120, sum(len(truth(sandbox, slice_)) for slice_ in wanted))
     assert landed[0][1] <= 4 + 2 * 32
@@ -889,7 +897,7 @@ def test_an_error_of_landing_stops_the_fetch_and_nothing_lands_after_it(sandbox:
 
 
 def test_a_slow_disk_does_not_keep_the_exchange_waiting(sandbox: Sandbox) -> None:
-    everything = 2 * 8  # pages of five days of two symbols
+    everything = 2 * 8  # the number of pages for five days of two symbols
 
     def land(_: object) -> None:
         deadline = time.monotonic() + 30
@@ -946,7 +954,7 @@ def test_every_failure_names_its_series(sandbox: Sandbox) -> None:
 
 @pytest.mark.parametrize("exchange", ["bingx", "kucoin", "okx"])
 def test_one_answer_with_the_newest_rows_writes_off_no_minute(exchange: str) -> None:
-    """For a moment, or on one of many servers, a request without an end returns the newest rows."""
+    """A request without an end returns the newest rows for a moment, or on one of many servers."""
     with Sandbox([exchange], clock=NOW, enforce_limits=False) as sandbox:
         wanted = slices(exchange, symbols(exchange, 1), 1)
         sandbox.fault(exchange, "horizon", rows=1440, count=1)

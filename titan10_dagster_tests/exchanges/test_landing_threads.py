@@ -63,7 +63,7 @@ def test_no_more_slices_wait_for_the_disk_than_allowed() -> None:
                 waiting.append(day - landing.landed)
 
     run(work())
-    assert max(waiting) <= 5 + 4  # four threads may be at work on what is no longer counted
+    assert max(waiting) <= 5 + 4  # four threads may write slices that are no longer counted as waiting
 
 
 def test_an_error_is_raised_and_nothing_lands_after_it() -> None:

@@ -30,7 +30,10 @@ BEGUN = LISTED.replace(hour=0, minute=0)
 def candles(
     since: datetime, step: timedelta, limit: int, listed: datetime = LISTED, delisted: datetime = NOW
 ) -> list[int]:
-    """The starts of a market's candles (ms). The first day begins after the first minute."""
+    """Return the starts (ms) of up to `limit` candles of a market.
+
+    The 1d candle of the first day begins before the first 1m candle.
+    """
     first = listed.replace(hour=0, minute=0) if step == DAY else listed
     count = -(-max(timedelta(0), since - first) // step)
     times = [first + (count + n) * step for n in range(limit)]
@@ -38,7 +41,7 @@ def candles(
 
 
 def forward(listed: datetime, delisted: datetime = NOW) -> Handler:
-    """Counts forward from `since`, as binance does."""
+    """Return rows from `since` on, like binance."""
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
         step = DAY if request.query["interval"] == "1d" else timedelta(minutes=1)
@@ -203,7 +206,7 @@ DAYS = 12
 
 @st.composite
 def markets(draw: st.DrawFn) -> tuple[Exchange, Exchange]:
-    """The minutes and the days of a market. An exchange may serve them for different times."""
+    """The 1m candles and the 1d candles of a market. An exchange can serve both for different times."""
     begins, busy = draw(st.integers(0, DAYS * 1440 - 1)), draw(st.integers(0, 4))
     seed = np.random.default_rng(draw(st.integers(0, 99)))
     minutes = np.flatnonzero(seed.random(DAYS * 1440) < 10.0**-busy)
@@ -250,7 +253,9 @@ def test_a_first_candle_that_is_no_longer_served_is_never_the_listing(
 
 
 def in_singapore(listed: datetime, lost_days: int = 0) -> Handler:
-    """As htx: days of GMT+8, which begin at 16:00 UTC, and an error for pages that begin before the first candle."""
+    """Simulate htx: its days begin at 16:00 UTC (GMT+8), and a page that begins before the first candle causes an
+    error.
+    """
 
     def days_of(listed: datetime) -> tuple[datetime, timedelta]:
         eight = timedelta(hours=8)

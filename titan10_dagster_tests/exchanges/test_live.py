@@ -1,4 +1,4 @@
-"""A poll: one request for each series, without repetition, and one signal to the breaker for all of them."""
+"""A poll makes one request for each series without repetition, and one report to the breaker for all requests."""
 
 from __future__ import annotations
 

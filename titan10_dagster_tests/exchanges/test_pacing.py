@@ -134,16 +134,17 @@ def test_a_stall_of_this_process_is_not_followed_by_a_burst(clock: Clock) -> Non
         pacer = Pacer(0.02)
         waiting = asyncio.create_task(moments(pacer, 20))
         await asyncio.sleep(0.05)
-        clock.now += 0.2  # as garbage collection or a busy machine do
+        clock.now += 0.2  # as a garbage collection or a busy machine can cause
         return await waiting
 
     passed = clock.run(work())
     spaces = [b - a for a, b in itertools.pairwise(passed)]
-    assert sorted(spaces)[1] >= 0.015  # an interval may be short: a delay of less than one interval is made up
+    # one interval may be shorter, because a delay of less than one interval does not postpone later requests
+    assert sorted(spaces)[1] >= 0.015
 
 
 def test_requests_that_a_stall_holds_back_are_not_followed_by_more_than_the_quota(clock: Clock) -> None:
-    """Five requests wait for a connection until second 3; the quota of five in a second is then used up."""
+    """Five requests wait for a connection until second 3. Then the quota of five requests per second is used up."""
 
     async def work() -> list[float]:
         pacer = Pacer(0.1, Quota(5, 1.0))
@@ -182,7 +183,7 @@ def test_a_request_that_waits_for_an_answer_stops_at_the_deadline(clock: Clock, 
 
 @pytest.mark.parametrize("exchange", sorted(VENUES))
 def test_pace_and_quota_keep_to_the_documented_limit(exchange: str) -> None:
-    """The sandbox has the limits of each exchange's documents; a poll and a run share them."""
+    """The sandbox has the limits in each exchange's documentation. A poll and a run share these limits."""
     facts = venue_of(exchange)
     assert facts.quota is not None
     polling = live_share(facts, 4)

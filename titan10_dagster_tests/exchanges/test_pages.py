@@ -13,7 +13,10 @@ def planner(page_size: int = 1000, overlap: int = 1) -> PagePlanner:
 
 
 def cut(since: int, end: int, known: int | None = None, *, attempt: int = 0, narrow: bool = False) -> tuple[int, ...]:
-    """The request for [since, end) as (first candle, limit, end of its target); candles are numbered."""
+    """Return the request for [since, end) as (first candle, limit, end of its target).
+
+    Candles are identified by numbers.
+    """
     before = None if known is None else known * STEP
     request = planner().page(since * STEP, end * STEP, before, attempt=attempt, narrow=narrow)
     assert request.target[0] == since * STEP

@@ -39,7 +39,7 @@ def sample(sandbox: Sandbox, exchange: str, now: datetime) -> Sample:
 
 
 class Probe:
-    """Probes one exchange of a sandbox again and again; each probe is the last one of the next."""
+    """A series of probes of one exchange of a sandbox. Each probe is compared with the previous probe."""
 
     def __init__(self, exchange: str, **options: Any) -> None:
         self.now = NOW
@@ -70,7 +70,7 @@ class Probe:
             return await measure(client, taken, expected, **options)
 
     def differences(self, taken: Sample | None = None, **options: Any) -> dict[Property, Finding]:
-        """Probe now, and return what differs."""
+        """Probe now, and return the differing properties."""
         taken = taken or sample(self.sandbox, self.exchange, self.now)
         before = len(self.sandbox.requests(self.exchange))
         measured = asyncio.run(self._measure(taken, **options))
@@ -96,7 +96,7 @@ def test_weeks_without_a_change_differ_in_nothing(exchange: str) -> None:
     assert Property.DEPTH in known
 
 
-# (exchange, fault and its options) -> the property that differs and what is measured.
+# The keys are an exchange, a fault and its options. The values are the differing property and its measured value.
 CHANGES: dict[str, tuple[str, str, dict[str, Any], Property, str]] = {
     "smaller pages": ("binance", "page_third", {}, Property.PAGE_SIZE, "333"),
     "smaller pages of an exchange that counts back": ("upbit", "page_third", {}, Property.PAGE_SIZE, "66"),

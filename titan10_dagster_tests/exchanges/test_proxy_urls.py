@@ -1,4 +1,4 @@
-"""The URLs of proxies that can be used, and what is wrong with others."""
+"""Valid URLs of proxies, and the faults of invalid URLs."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ def sandbox() -> Iterator[Sandbox]:
 
 
 def dense_days(sandbox: Sandbox, exchange: str, symbols: list[str]) -> list[Slice]:
-    """The newest days in which both symbols have every candle; today if the exchange serves no whole day."""
+    """Return the newest days on which both symbols have every candle; today if the exchange serves no complete day."""
     depth = venue_of(exchange).depth
     last = NOW.date() if depth is not None and depth < 5_000 else NOW.date() - timedelta(days=1)
     for _ in range(60):
@@ -66,7 +66,7 @@ def test_days_that_are_no_longer_served_cost_nothing() -> None:
 
 
 def test_many_series_at_once_need_fewer_overlaps() -> None:
-    """A page that is requested after the previous one was answered needs no overlap of ten candles."""
+    """If a page is requested after the answer to the previous page, it needs no overlap of ten candles."""
     venue = venue_of("coinbase")
     assert venue.overlap == 10
     wanted = slices("coinbase", [f"{name}/USD" for name in "ABCDEFGH"], 10, date(2024, 6, 10))

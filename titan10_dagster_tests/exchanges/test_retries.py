@@ -15,7 +15,7 @@ LIMITS = RetryLimits(attempts=3, throttled=4, wait=lambda _: 0.0)
 
 
 def answers(*errors: FetchError) -> Callable[[], Awaitable[str]]:
-    """A request that fails with these errors, and is answered after them."""
+    """Return a request that first fails with these errors and is then answered."""
     left = list(errors)
 
     async def request() -> str:

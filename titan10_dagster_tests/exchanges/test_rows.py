@@ -86,7 +86,7 @@ def test_a_page_of_any_length_comes_as_numbers(exchange: str, count: int) -> Non
 def test_a_number_in_an_answer_is_the_double_that_python_takes_it_for(number: Any) -> None:
     wire = wire_of("binance")
     answer = decode(json.dumps([[1700000040000, str(number), "2", "1", "1", "1"]]), wire)
-    if answer is not None:  # a value that msgspec does not read as a number is left to ccxt
+    if answer is not None:  # if msgspec does not read the value as a number, ccxt parses the answer
         assert parse(answer, wire, by_ccxt, MINUTE).candles[0, 1] == float(number)
 
 
@@ -251,7 +251,7 @@ def test_rows_that_are_not_in_order_keep_their_times() -> None:
 @given(st.permutations([*range(20), *range(62, 82)]))
 @example([*range(0, 20, 2), 70, *range(1, 20, 2), *range(62, 70), *range(71, 82)])
 def test_rows_in_random_order_keep_their_times_and_values(order: list[int]) -> None:
-    """An answer in random order, with an outage in it, has rows far from their neighbours by chance."""
+    """In an answer in random order with an outage, some rows are far from their neighbours by chance."""
     rows = parsed("binance", [minute(number) for number in order])
     assert minutes(rows) == sorted(order)
     assert not np.isnan(rows.candles).any()
@@ -390,7 +390,8 @@ def test_a_number_that_no_double_holds_costs_its_own_row_only(field: int) -> Non
     rows = parsed("binance", raw)
     assert minutes(rows) == [0, 1, 2]
     assert np.isfinite(rows.candles[[0, 2]]).all()
-    assert np.isinf(rows.candles[1]).any() == (field < 6)  # the close time is no value
+    # field 6 is the close time, which is not a value of the candle
+    assert np.isinf(rows.candles[1]).any() == (field < 6)
 
 
 @pytest.mark.parametrize("values", [["5", "5", "5", "5", "0"], ["0", "0", "0", "0", "3"], ["1", "0", "0", "0", "0"]])
@@ -467,7 +468,10 @@ ORDINARY = ("1.5", "2.5", "0.5", "1.25", "10")
 
 
 def day_of(exchange: str, row_of: Callable[[int], Any], step: int = MINUTE, first: int = 0) -> Handler:
-    """A server with one day of rows. `row_of` returns the row of a candle, by its number, from `first` on."""
+    """Serve one day of rows, beginning at `first`.
+
+    `row_of`: a function that returns the row of the candle with a number.
+    """
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
         query, numbers = request.query, range(first, 2 * DAY_MS // step)

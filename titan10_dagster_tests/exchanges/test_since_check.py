@@ -16,7 +16,7 @@ def check(honours_since: bool | None = None) -> SinceCheck:
 
 
 def suspicious(rows: list[int], known: bool | None = None) -> SinceCheck | None:
-    """The check after an answer to a page from 1440 on; None if it raised no suspicion."""
+    """Return the check after an answer to a page from 1440 on; None if the answer is not suspicious."""
     doubt = check(known)
     request = doubt._planner.request(1440 * STEP, 1000, (1440 * STEP, 2440 * STEP))
     if not doubt.suspects(request, times(rows), NOW * STEP):
@@ -46,8 +46,8 @@ def test_the_check_is_a_small_request_with_the_same_start() -> None:
 @pytest.mark.parametrize(
     ("rows", "answer", "honours"),
     [
-        (LAST_ROWS, [NOW - 1, NOW], False),  # the last rows again
-        (LAST_ROWS, [4_000, 4_001], True),  # from the same row on
+        (LAST_ROWS, [NOW - 1, NOW], False),  # the answer has the last rows again
+        (LAST_ROWS, [4_000, 4_001], True),  # the answer begins at the same row
         (LAST_ROWS, [1_700, 1_701], None),  # an answer to another request
         ([3_000, 4_900], list(range(3_000, 4_000)), True),
         ([3_000, 4_900], list(range(2_000, 3_000)), False),
@@ -62,7 +62,7 @@ def test_the_answer_decides(rows: list[int], answer: list[int], honours: bool | 
 
 
 def _few(rows: list[int]) -> SinceCheck:
-    """A suspicion about as many rows as were requested: one or two."""
+    """Return the check after a suspicious answer with one or two rows, which is as many as requested."""
     doubt = check()
     request = doubt._planner.request(1440 * STEP, len(rows), (1440 * STEP, 1442 * STEP))
     assert doubt.suspects(request, times(rows), NOW * STEP)

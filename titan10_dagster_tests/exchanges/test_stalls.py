@@ -10,7 +10,7 @@ __all__ = ["clock"]
 
 
 def watched(clock: Clock, *, before: float = 0.0, stall: float = 0.0, after: float = 0.0) -> bool:
-    """Return whether a stall explains a time-out, if the loop ran, stood still, and ran again during the request."""
+    """Return whether a stall explains a time-out. During the request, the loop runs, stands still, and runs again."""
 
     async def work() -> bool:
         watch = LoopWatch()

@@ -54,9 +54,8 @@ def test_an_answer_that_began_before_the_listing_proves_the_time_before_it_empty
     exchange = Exchange(frozenset(range(40_000, NOW + 1)), NOW)
     found = drive(survey(0, 43_200, exchange, 1000, 1), exchange)
     assert {time for time in found.times if time < 43_200} == set(range(40_000, 43_200))
-    assert (
-        len(found.requests) == 6
-    )  # the last one for the first minute, because a single answer does not prove it absent
+    # The last request is for the first minute, because one answer does not prove its absence.
+    assert len(found.requests) == 6
     assert [request.purpose for request in found.requests].count(Purpose.SINCE) == 1
 
 
@@ -119,7 +118,7 @@ def test_an_exchange_that_ignores_since_shows_its_horizon_when_a_second_page_agr
     assert [request.purpose for request in found.requests] == [Purpose.PAGE, Purpose.SINCE, Purpose.PAGE]
 
 
-QUIET = frozenset(range(0, NOW - 7, 3))  # a trade every three minutes, the last one eight minutes ago
+QUIET = frozenset(range(0, NOW - 7, 3))  # a trade every three minutes; the last trade was eight minutes ago
 
 
 @pytest.mark.parametrize("ignores_limit", [False, True])
@@ -400,7 +399,7 @@ def test_the_rows_before_an_empty_page_prove_it_empty_where_an_exchange_counts_b
     exchange = Exchange(ALL - frozenset(range(1000, 2400)), NOW, cap=200, cursor=True)
     found = drive(survey(900, 2500, exchange, 200, 1, cursor=True), exchange)
     assert found.times >= exchange.there & set(range(900, 2500))
-    assert len(found.requests) <= 1600 / 199 + 1  # every page once
+    assert len(found.requests) <= 1600 / 199 + 1  # each page is requested once
 
 
 def test_fewer_rows_than_requested_prove_nothing_empty_at_once() -> None:
@@ -453,7 +452,7 @@ def test_the_first_and_the_last_minute_are_absent_after_two_answers_with_differe
     planner = survey(*DAY, exchange, 1000, 1, cursor=cursor)
     found = drive(planner, exchange)
     assert planner.settled(1440 * STEP, 2880 * STEP)
-    assert len(found.requests) <= 3  # two pages, and one more with rows on both sides
+    assert len(found.requests) <= 3  # two pages, and a third page with rows on both sides
 
 
 @given(
@@ -476,8 +475,8 @@ def test_every_candle_of_an_exchange_that_counts_back_from_a_cursor_is_recovered
     found = drive(planner, exchange, at_once=at_once)
     assert {time for time in found.times if first <= time < end} == {time for time in there if first <= time < end}
     fresh = (end - first) / (page_size - overlap) + 2
-    # While fewer rows exist than are requested, each absence must be observed twice. If several requests are in flight,
-    # the stretches on both sides of such a row are requested separately.
+    # While fewer rows exist than are requested, each absence must be observed twice. If several requests are in
+    # progress, the stretches on both sides of such a row are requested separately.
     young = sum(first <= time < end for time in sorted(there)[:page_size]) * (3 if at_once == 1 else 5)
     assert len(found.requests) <= fresh * (2 if cap >= page_size else 2 * page_size / (cap - 1) + 2) + 4 + young
 

@@ -81,7 +81,10 @@ async def _parts(part: bytes, count: int | None) -> AsyncIterator[bytes]:
 
 
 def streams(part: bytes, count: int | None, *, head: bytes = b"", **options: object) -> Handler:
-    """Send `head`, and then the part `count` times; None: without end."""
+    """Return a handler that sends `head`, and then sends `part` again and again.
+
+    `count`: the number of repetitions; None: endless.
+    """
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "application/json", **options})  # type: ignore[dict-item]
@@ -95,7 +98,7 @@ def streams(part: bytes, count: int | None, *, head: bytes = b"", **options: obj
 
 
 def gzip_bomb() -> tuple[bytes, bytes]:
-    """The head of a gzip stream, and a part of about 1 kB that decompresses to 1 MB each time it is repeated."""
+    """Return the head of a gzip stream, and a part of about 1 kB. Each repetition of the part decompresses to 1 MB."""
     packer = zlib.compressobj(9, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
     head = packer.compress(b"[") + packer.flush(zlib.Z_FULL_FLUSH)
     return head, packer.compress(b" " * (1 << 20)) + packer.flush(zlib.Z_FULL_FLUSH)
@@ -131,7 +134,7 @@ def test_a_huge_answer_is_malformed_and_fills_no_memory(kind: str, what: str) ->
     result = outcome(HOSTILE[kind], what)
     assert (result["error"], result["megabytes"]) == ("MalformedAnswer", pytest.approx(0, abs=MOST_MEMORY))
     assert "is larger than" in str(result["text"])
-    assert time.monotonic() - began < 20 + 10  # before its time-out
+    assert time.monotonic() - began < 20 + 10  # the request ends before its time-out
 
 
 def test_an_answer_just_within_the_limit_is_read() -> None:
