@@ -48,7 +48,7 @@ def retried_or_failed(exchange: str, retries: RetrySettings, retry_number: int) 
             # The pause is here and not in `seconds_to_wait` of RetryRequested: while Dagster waits, it does not react
             # to Ctrl-C.
             pause = retries.seconds * 2**retry_number
-            log.info("the step is tried again in %g s: %s", pause, error)
+            log.warning("the step is tried again in %g s: %s", pause, error)
             time.sleep(pause)
             raise dg.RetryRequested(max_retries=retries.steps) from error
         raise failure(exchange, error) from None

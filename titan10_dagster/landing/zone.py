@@ -20,6 +20,7 @@ import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from errno import EDQUOT, ENOSPC
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
@@ -109,7 +110,7 @@ class LandingZone:
             if former_path != path:
                 former_path.unlink(missing_ok=True)
         except OSError as error:
-            raise LandingError(f"cannot land {slice_} as {path}: {error}") from error
+            raise LandingError(f"cannot land {slice_} as {path}: {error}{_advice(error)}") from error
         return fetched
 
     def read(self, slice_: Slice) -> FetchedSlice | None:
@@ -236,6 +237,10 @@ def _place(slice_: Slice) -> str:
     if not _EXCHANGE.fullmatch(series.exchange):
         raise LandingError(f"{series.exchange!r} is not the id of an exchange: cannot land {series}")
     return f"{series.exchange}/{series.timeframe.name}/{slice_.day.isoformat()}/{file_name(series)}"
+
+
+def _advice(error: OSError) -> str:
+    return ". Free some space on this disk" if error.errno in (ENOSPC, EDQUOT) else ""
 
 
 class _UnreadableFile(LandingError):

@@ -68,7 +68,8 @@ class Commands(click.Group):
 
 def _report(error: Exception) -> None:
     if isinstance(error, OSError) and error.errno in FULL:
-        say(f"Error: {error.filename or 'the output'} cannot be written: {error.strerror}. Free some space.")
+        name = error.filename or "the output"
+        say(f"Error: {name} cannot be written: {error.strerror}. Free some space on this disk.")
         return
     traceback.print_exc()
     say(f"Error: unexpected {type(error).__name__}: {error}. Please report this error with the lines above.")

@@ -16,6 +16,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import IO
 
 import psycopg2
 import pytest
@@ -57,13 +58,14 @@ class Project:
             command, cwd=PROJECT, env=self._environment(), capture_output=True, text=True, check=False, timeout=240
         )
 
-    def started(self, *arguments: str) -> subprocess.Popen[str]:
+    def started(self, *arguments: str, output: IO[bytes] | None = None) -> subprocess.Popen[str]:
+        """Start the command. Both of its outputs go to pipes, or to the file `output`."""
         return subprocess.Popen(
             [sys.executable, "-m", "titan10_dagster.local.cli", *arguments],
             cwd=PROJECT,
             env=self._environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stdout=output or subprocess.PIPE,
+            stderr=subprocess.STDOUT if output else subprocess.PIPE,
             text=True,
         )
 

@@ -6,11 +6,11 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 import orjson
@@ -33,6 +33,7 @@ from titan10_dagster.local.printable import printable_lines
 from titan10_dagster.local.signals import before_forced_end
 from titan10_dagster.local.supervision import rotate
 from titan10_dagster.local.tables import print_table
+from titan10_dagster.local.waiting import waits_shown
 from titan10_dagster.planning.forecast import Cost, Costs, Forecast, joined, sentence, side_by_side
 from titan10_dagster.settings import Settings, load
 
@@ -110,7 +111,8 @@ def run_backfill(
                 watch.landed(fetched)
 
             watched = replace(titan10, on_landed=landed, on_file=watch.file, on_spent=tally.add_spent)
-            outcome = _backfill(watched, request)
+            with waits_shown(watch.notify):
+                outcome = _backfill(watched, request)
         seconds = time.monotonic() - began
         report = _report(titan10, request, outcome, tally) | _compared(forecast, tally, seconds)
     if as_json:
@@ -169,7 +171,7 @@ def _backfill(titan10: IngestContext, request: Request) -> Backfill:
     log = ensure_directory(titan10.settings.data / "logs") / "backfill.log"
     rotate(log)
     with (
-        ensure_private_file(log).open("a") as file,
+        _log_file(log) as file,
         redirect_stdout(file),
         redirect_stderr(file),
         interruption_as_keyboard_interrupt(),
@@ -185,6 +187,17 @@ def _backfill(titan10: IngestContext, request: Request) -> Backfill:
         )
 
 
+@contextmanager
+def _log_file(path: Path) -> Iterator[TextIO]:
+    """Yield the log file, opened for appending. An error when it is closed does not replace the backfill's result."""
+    file = ensure_private_file(path).open("a")
+    try:
+        yield file
+    finally:
+        with suppress(OSError):
+            file.close()
+
+
 @dataclass
 class _Watch:
     """The counts of landed rows and downloaded files for the progress bar. Several threads call its methods."""
@@ -198,6 +211,10 @@ class _Watch:
     def landed(self, fetched: FetchedSlice) -> None:
         self.rows += len(fetched.candles)
         self.progress.update(self.task, advance=fetched.record.slice.expected, rows=self.rows)
+
+    def notify(self, message: str) -> None:
+        """Print a message above the progress bar."""
+        self.progress.console.print(Text(printable_lines(message)), soft_wrap=True)
 
     def file(self, downloaded: int) -> None:
         self.files += 1

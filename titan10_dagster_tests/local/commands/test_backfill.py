@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
+import subprocess
 import time
+from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import psycopg2
 import pytest
 
+from titan10_dagster.local.exit_codes import INTERRUPTED
 from titan10_dagster.sandbox.server import Sandbox
+from titan10_dagster_tests.e2e.strikes import fill
 from titan10_dagster_tests.json_fields import documented_fields
-from titan10_dagster_tests.local.test_cli import Project, exchange, project, working
+from titan10_dagster_tests.local.test_cli import NOW, SETTINGS, Project, exchange, project, working
 from titan10_dagster_tests.processes import wait_until
 
 __all__ = ["exchange", "project", "working"]
@@ -89,6 +95,54 @@ def test_an_interrupted_backfill_does_not_wait_for_another_writer(working: Proje
     assert "Interrupted. Completed work is kept" in shown
     assert "Traceback" not in shown
     assert status_of_runs(database_url) == ["CANCELED"]
+
+
+@pytest.fixture
+def small_disk(project: Project, open_folder: Path) -> Iterator[Path]:
+    """A data folder on a disk of its own, which the embedded PostgreSQL half fills."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount a small disk, so this was NOT tested")
+    data = open_folder / "data"
+    data.mkdir(mode=0o711)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=160m,mode=0711", "tmpfs", str(data)], check=True)
+    project.environment |= {"TITAN10_DATA": str(data), "TITAN10_SERVER__POSTGRES_PORT": "0"}
+    try:
+        yield data
+    finally:
+        subprocess.run(["umount", "-l", str(data)], check=True)
+
+
+def test_a_full_disk_is_named_within_seconds_and_the_same_command_goes_on(small_disk: Path, project: Project) -> None:
+    command = ("backfill", "binance", "--from", "2024-02-01", "--to", "2024-02-10")
+    ballast, output = small_disk / "ballast", project.folder / "output"
+    with Sandbox(["binance"], clock=NOW, latency=0.5) as exchange:
+        (project.folder / "titan10.toml").write_text(SETTINGS.format(url=exchange.url("binance")))
+        with output.open("wb") as file:
+            process = project.started(*command, output=file)
+        try:
+            wait_until(lambda: exchange.requests("binance"), 200)
+            began = time.monotonic()
+
+            def is_named() -> bool:
+                fill(ballast)
+                assert process.poll() is None, output.read_text()
+                return "disk" in output.read_text()
+
+            wait_until(is_named, 60)
+            print(f"named after {time.monotonic() - began:.1f} s")  # noqa: T201
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=60) == INTERRUPTED
+        finally:
+            process.kill()
+            process.communicate()
+        shown = output.read_text()
+        assert "Waiting: " in shown
+        assert "Interrupted. Completed work is kept." in shown
+        assert "Traceback" not in shown
+        ballast.unlink()
+        done = project.titan10(*command)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "28,800 of 28,800 candles stored" in done.stdout
 
 
 def waits_for_a_lock(connection: psycopg2.extensions.connection) -> bool:

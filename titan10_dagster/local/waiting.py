@@ -1,0 +1,41 @@
+"""Shows on the terminal why a command waits, for example because a disk is full. The whole log goes to a file."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+# The modules that repeat a statement, a call or a step after a failure. Each logs a warning before a pause.
+LOGGERS = (
+    "titan10_dagster.dagster_internals.patience",
+    "titan10_dagster.defs.step_errors",
+    "titan10_dagster.store.database",
+)
+QUIET_SECONDS = 30.0  # the same cause may be logged every second, so the next message comes after this time
+
+
+@contextmanager
+def waits_shown(show: Callable[[str], None]) -> Iterator[None]:
+    """While the context is open, pass the reason of a wait to `show`: at once, and then at most every QUIET_SECONDS."""
+    handler = _Waits(show)
+    root = logging.getLogger()
+    root.addHandler(handler)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+
+
+class _Waits(logging.Handler):
+    def __init__(self, show: Callable[[str], None]) -> None:
+        super().__init__(logging.WARNING)
+        self._show = show
+        self._next = 0.0  # a monotonic time
+
+    def emit(self, record: logging.LogRecord) -> None:
+        now = time.monotonic()
+        if record.name in LOGGERS and now >= self._next:
+            self._next = now + QUIET_SECONDS
+            self._show(f"Waiting: {record.getMessage()}.")
