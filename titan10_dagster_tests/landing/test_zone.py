@@ -422,7 +422,7 @@ def test_a_full_disk_leaves_what_was_landed_before_and_no_debris(zone: LandingZo
 def test_a_disk_without_room_is_named_with_what_to_do(tmp_path: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root can mount a small disk, so this was NOT tested")
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(tmp_path)], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k", "tmpfs", str(tmp_path)], check=True)
     try:
         with pytest.raises(LandingError, match=r"No space left on device.*\. Free some space on this disk$"):
             LandingZone(tmp_path).write(fetched(some.whole_slice(SLICE)))
