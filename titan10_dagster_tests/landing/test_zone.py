@@ -424,6 +424,7 @@ def test_a_disk_without_room_is_named_with_what_to_do(tmp_path: Path) -> None:
         pytest.skip("only root can mount a small disk, so this was NOT tested")
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k", "tmpfs", str(tmp_path)], check=True)
     try:
+        (tmp_path / "ballast").write_bytes(bytes(4096))
         with pytest.raises(LandingError, match=r"No space left on device.*\. Free some space on this disk$"):
             LandingZone(tmp_path).write(fetched(some.whole_slice(SLICE)))
     finally:
