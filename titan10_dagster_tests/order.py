@@ -1,11 +1,11 @@
 """The order of the tests, and the groups in which pytest-xdist gives them to its processes (`--dist loadgroup`).
 
-The tests of a file are one group, so that a fixture of the file is made once. There are three exceptions:
+The tests of a file are one group, so that the fixtures of the file are created once. There are three exceptions:
 
 - Tests of whole installations (`e2e/`) are one group, because each starts more processes than a machine has cores. They
-  run first: the other processes do everything else meanwhile.
-- Simulated weeks take longest and share nothing. They come next, each a group of its own.
-- Tests marked `alone` come last. The other processes have little left to do then, so nothing waits for them.
+run first. Meanwhile the other processes run all other tests.
+- Simulated weeks take longest and share no fixture. They come next, and each week is a separate group.
+- Tests marked `alone` come last. At this time the other processes have few tests left, so few tests have to wait.
 """
 
 from __future__ import annotations

@@ -8,9 +8,10 @@ from pathlib import Path
 
 
 def processes_of(home: Path) -> dict[int, str]:
-    """Return names and command lines of the living processes that name the project folder.
+    """Return the names and command lines of the living processes of the project folder.
 
-    The folder may be in their arguments or in their environment."""
+    These processes have the folder in their arguments or in their environment.
+    """
     found = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -24,7 +25,7 @@ def processes_of(home: Path) -> dict[int, str]:
 
 
 def wait_until(what: Callable[[], object], seconds: float, so: str = "") -> None:
-    """Wait until `what` is true; fail after `seconds` with the name of the condition."""
+    """Wait until the condition is true. After `seconds`, fail with the name of the condition."""
     deadline = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < deadline, f"not within {seconds} s {so}"

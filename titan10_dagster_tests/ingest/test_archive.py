@@ -29,8 +29,8 @@ def test_a_backfill_reads_the_archive_and_stores_the_truth(make_world: MakeWorld
     assert not world.backfill("binance", FIRST, LAST).failed
     assert world.equals_truth("binance", FIRST, LAST)
     served = world.sandbox.files["binance"].served
-    assert sum("monthly" in path for path in served) == 4  # two symbols, a file and its digest each
-    # REST is requested only for the day with an outage, which the files lack too.
+    assert sum("monthly" in path for path in served) == 4  # for each of two symbols, a file and its digest
+    # REST is requested only for the day with an outage. The files do not have these candles either.
     assert {entry["since"] // 86_400_000 for entry in world.candle_requests("binance")} <= set(range(19_700, 19_800))
     sources = rows(world.titan10.database, "SELECT source, count(*) FROM slice_ledger GROUP BY source ORDER BY source")
     assert dict(sources)["archive"] == 42  # type: ignore[arg-type]
@@ -47,7 +47,7 @@ def test_every_stretch_of_candles_names_its_file(make_world: MakeWorld) -> None:
     assert all(url.startswith("http://127.0.0.1") and "klines" in url for _, url, *_ in found)  # type: ignore[attr-defined]
     assert {(checked, digest) for _, _, checked, digest, _ in found} == {("sha256 file", "sha256:")}
     assert sum((length for *_, length in found), timedelta(0)) == timedelta(days=42)  # type: ignore[misc]
-    assert len(found) <= 2 * 4  # a month is one stretch, cut by the day with an outage
+    assert len(found) <= 2 * 4  # each month is one stretch, which the day with an outage divides
     [(source,)] = rows(
         world.titan10.database,
         "SELECT candle_source('binance', 'BTC/USDT', '1m', '2024-01-03 12:00Z')",
@@ -56,7 +56,7 @@ def test_every_stretch_of_candles_names_its_file(make_world: MakeWorld) -> None:
 
 
 def test_the_config_of_a_run_fixes_the_sources(make_world: MakeWorld) -> None:  # noqa: F811
-    """The settings name only REST, and the run reads the archive."""
+    """The settings have only REST as a source, and the run reads the archive."""
     world = make_world({"binance": ["BTC/USDT"]})
     config = {"sources": ["archive"]}
     run = (

@@ -1,4 +1,4 @@
-"""The entries of ledger and landing zone for some days, and the decisions for each slice."""
+"""The ledger rows and landed records of some days, and the decisions about each slice."""
 
 from __future__ import annotations
 

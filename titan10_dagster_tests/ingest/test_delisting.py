@@ -1,4 +1,7 @@
-"""Days of a closed market that the exchange does not serve become final. They open again if the market trades again."""
+"""Days of a closed market become final if the exchange does not serve them.
+
+If the market trades again, they are no longer final.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +44,7 @@ def close(world: World) -> None:
 
 
 def call_inactive(titan10: IngestContext) -> None:
-    """Store a market list that calls the symbol inactive."""
+    """Store a market list in which the symbol is inactive."""
     store = MarketStore(titan10.database)
     markets = [replace(market, active=market.symbol != SYMBOL) for market in store.load("binance")]
     store.replace("binance", markets, titan10.now())
@@ -168,7 +171,7 @@ def test_days_after_the_last_stored_candle_are_requested_before_they_are_called_
 
 
 def test_a_market_that_trades_again_takes_back_what_its_closing_made_final(make_world: MakeWorld) -> None:
-    """A market was closed for days and then listed again: older holes and the days after its return are fetched."""
+    """A market was closed for days and then listed again. Older holes and the days after its return are fetched."""
     world, titan10 = a_world(make_world)
     world.sandbox.fault("binance", "unknown_symbol", symbol=SYMBOL)
     call_inactive(titan10)
@@ -196,7 +199,7 @@ def test_a_market_that_trades_again_takes_back_what_its_closing_made_final(make_
 def test_yesterday_of_a_market_that_kraken_closed_days_ago_is_delisted(
     make_world: MakeWorld, symbols: Sequence[str]
 ) -> None:
-    """Kraken serves only its newest 720 candles, so it serves none of yesterday for the closed market."""
+    """Kraken serves only the newest 720 minutes. So it serves no candle of yesterday for the closed market."""
     now = NOW.replace(hour=2)
     world = make_world({"kraken": symbols}, clock=now)
     titan10 = world.titan10

@@ -16,12 +16,12 @@ from titan10_dagster.ingest.event_loop import run_in_event_loop
 
 
 class Interrupted(BaseException):
-    """The exception of a handler, as Dagster has one."""
+    """The exception that a signal handler raises, like the exception of Dagster's handler."""
 
 
 @pytest.fixture
 def received() -> Iterator[list[int]]:
-    """A handler that raises, and the signals that it received."""
+    """Install a handler that raises, and yield the list of the received signals."""
     numbers: list[int] = []
 
     def handle(number: int, _: object) -> None:
@@ -40,7 +40,7 @@ def interrupt_after(seconds: float) -> None:
 
 
 async def sleep_and_clean_up(steps: list[str]) -> None:
-    """Sleep until the signal, which is sent from here, so that it cannot come before the work has begun."""
+    """Sleep until the signal. This function sends the signal, so it cannot come before the work has begun."""
     interrupt_after(0.05)
     try:
         await asyncio.sleep(60)
@@ -74,7 +74,7 @@ def test_a_second_signal_does_not_wait_for_the_cleanup(received: list[int]) -> N
         finally:
             interrupt_after(0.05)
             await asyncio.sleep(60)
-            received.append(0)  # only without the second signal
+            received.append(0)  # reached only if the second signal does not come
 
     with pytest.raises(Interrupted):
         run_in_event_loop(stuck())
@@ -107,7 +107,7 @@ def test_outside_of_the_main_thread_signals_are_not_changed() -> None:
 
 
 async def start_threads_for_ever(executors: list[ThreadPoolExecutor], seconds: float) -> None:
-    """Start threads; the signal comes after so many seconds."""
+    """Start threads without end. The signal comes after `seconds`."""
     loop = asyncio.get_running_loop()
     interrupt_after(seconds)
     while True:

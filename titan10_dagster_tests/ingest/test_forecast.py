@@ -1,4 +1,4 @@
-"""Forecast against result: requests and files are exact for five kinds of backfill."""
+"""The forecast numbers of requests and files are exact for five kinds of backfill."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def open_slices(world: World, exchange: str, first: date, last: date) -> list[Sl
 
 
 def assert_exact(world: World, exchange: str, slices: list[Slice]) -> Mapping[Source, Any]:
-    """Forecast, fetch, and compare; return the forecast's costs."""
+    """Forecast a fetch, fetch, and compare the result. Return the forecast costs."""
     forecast = forecast_fetch(world.titan10, exchange, [slices])
     assert not world.sandbox.requests(exchange)
     done = fetch_and_land(world.titan10, exchange, slices)
@@ -66,8 +66,8 @@ def test_months_of_an_archive(make_world: MakeWorld) -> None:
 def test_archive_and_rest_together(make_world: MakeWorld) -> None:
     world = a_world(make_world, "binance", ["BTC/USDT", "ETH/USDT"], sources=ARCHIVE_FIRST)
     costs = assert_exact(world, "binance", open_slices(world, "binance", date(2025, 3, 15), date(2025, 4, 19)))
-    assert costs[Source.ARCHIVE].files == 2 * (1 + 18)  # March, and each day of April until the 18th
-    assert costs[Source.REST].requests == 2 * 2  # the 19th
+    assert costs[Source.ARCHIVE].files == 2 * (1 + 18)  # the month of March, and each day of April until the 18th
+    assert costs[Source.REST].requests == 2 * 2  # the pages of 19 April
 
 
 def test_a_backfill_that_was_resumed(make_world: MakeWorld) -> None:

@@ -34,7 +34,7 @@ def fetch(titan10: IngestContext, slices: Sequence[Slice]) -> int:
 
 
 def changed_world(make_world: MakeWorld, *, absent: timedelta) -> tuple[World, IngestContext]:
-    """A stored day lacks its first minutes. Then the symbol names another market."""
+    """A world with a stored day without its first minutes. Afterwards the symbol belongs to another market."""
     world = make_world({"binance": [SYMBOL]})
     start = midnight(STORED)
     world.sandbox.fault("binance", "absent", symbol=SYMBOL, time=start, until=start + absent)

@@ -1,4 +1,4 @@
-"""Files that a user downloaded: landed, then checked and stored by a backfill of their days."""
+"""Files that a user downloaded are landed. A backfill of their days then checks and stores the candles."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ def kraken(make_world: MakeWorld) -> World:  # noqa: F811
 
 
 def ohlcvt(folder: Path, rows: np.ndarray) -> Path:
-    """A zip file as Kraken publishes them: a member for each pair and timeframe, only minutes with trades."""
+    """Write a zip file like Kraken's, and return its path.
+
+    It has a file for each pair and timeframe, with only the minutes with trades.
+    """
     lines = [f"{int(time) // 1000},{o!r},{h!r},{low!r},{c!r},{v!r},7" for time, o, h, low, c, v in rows.tolist()]
     path = folder / "Kraken_OHLCVT.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -40,7 +43,7 @@ def ohlcvt(folder: Path, rows: np.ndarray) -> Path:
 
 
 def history(world: World) -> np.ndarray:
-    """Candles of six days; every tenth minute had no trade."""
+    """Return candles from six days. Every tenth minute has no trade."""
     start, end = datetime(2024, 1, 8, tzinfo=UTC), datetime(2024, 1, 13, tzinfo=UTC)
     rows = world.sandbox.truth("kraken", "BTC/USD", start, end)
     return rows[rows[:, 0] // 60_000 % 10 != 5]

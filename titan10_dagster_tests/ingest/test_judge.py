@@ -1,4 +1,4 @@
-"""A landed file is read and judged once in a process; a file that was replaced is judged again."""
+"""A process reads a landed file and checks it against the candle rules only once. A replaced file is checked again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The event loop of live polling while the database, or this process itself, stands still."""
+"""The event loop of live polling while the database or this process stands still."""
 
 from __future__ import annotations
 
@@ -38,15 +38,16 @@ SYMBOLS = {
 DAY, MINUTE = timedelta(days=1), timedelta(minutes=1)
 MINUTE_CANDLES = TIMEFRAMES["1m"]
 MORNING = midnight(NOW.date()) + timedelta(hours=2, seconds=5)
-STANDSTILL = 0.3  # seconds that the loop may at most stand still
-LATER = 1.0  # seconds that an exchange may at most be later than without the fault
+STANDSTILL = 0.3  # the maximum standstill of the loop, in seconds
+LATER = 1.0  # the maximum delay of an exchange compared with a poll without the fault, in seconds
 
 
 @dataclass
 class Observed:
-    """One poll, in seconds: the time of each exchange's commit, and the longest standstill of the loop.
+    """The times of one poll in seconds: the commit of each exchange, and the longest standstill of the loop.
 
-    Time in which other processes had all cores counts in `seconds` only, and not in `own_seconds` and `standstill`.
+    The time in which other processes used all cores is included in `seconds`, but not in `own_seconds` and
+    `standstill`.
     """
 
     reports: dict[str, LiveReport] = field(default_factory=dict)
@@ -66,7 +67,7 @@ def own_time() -> float:
 def observe(world: World, *, at: dict[float, Callable[[], None]] | None = None) -> Observed:
     """Advance the clocks by a minute and poll.
 
-    `at`: functions that the loop calls this many seconds after the start.
+    `at`: functions that the loop calls. The key is the number of seconds after the start.
     """
     now = world.titan10.now().replace(microsecond=0) + MINUTE
     world.sandbox.clock.shift(60)
@@ -103,7 +104,7 @@ def healths(world: World) -> dict[str, Health]:
 
 @dataclass
 class Scene:
-    """A world after a first poll of its exchanges. `baseline`: an undisturbed poll."""
+    """A world after a first poll of its exchanges. `baseline`: the times of a poll without a fault."""
 
     world: World
     database: SlowDatabase
@@ -121,7 +122,8 @@ def scene(make_world: MakeWorld, database_url: str) -> Iterator[Scene]:  # noqa:
         object.__setattr__(world.titan10, "now", ticking(MORNING))
         world.sandbox.clock.shift((MORNING - NOW).total_seconds())
         observe(world)
-        # This process has the objects of all earlier tests, and collecting them stops it for a third of a second.
+        # This process has the objects of all earlier tests. A garbage collection of these objects stops it for a third
+        # of a second.
         gc.collect()
         gc.freeze()
         stack.callback(gc.unfreeze)
@@ -142,7 +144,7 @@ def wait_for_breakers() -> None:
 
 def is_at_work(thread: threading.Thread) -> bool:
     frame = sys._current_frames().get(thread.ident or 0)
-    is_idle = frame is None or frame.f_code.co_name == "_worker"  # it waits for work
+    is_idle = frame is None or frame.f_code.co_name == "_worker"  # the thread waits for work
     return thread.name.startswith("breaker") and not is_idle
 
 
@@ -258,7 +260,7 @@ def test_a_standstill_of_this_process_is_not_a_failure_of_the_exchange(
 def test_the_first_poll_of_an_exchange_with_a_short_memory_stores_no_day_before_its_start(
     make_world: MakeWorld,  # noqa: F811
 ) -> None:
-    """Such a day would stay live for good: no run settles it, because no run fetches days before the start."""
+    """Such a day would stay live for ever. No run would settle it, because no run fetches days before the start."""
     world = make_world({"kraken": ["BTC/USD"]}, settings={"kraken": {"start": NOW.date()}})
     object.__setattr__(world.titan10, "now", ticking(MORNING))
     world.sandbox.clock.shift((MORNING - NOW).total_seconds())

@@ -1,4 +1,4 @@
-"""The market list: requested when it is needed, and searched for the configured symbols."""
+"""The market list is requested only when it is needed, and the configured symbols are found in the list."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_a_typo_beside_a_short_list_leaves_the_other_symbols_known(make_world: M
     template = store.load("binance")[0]
     gone = [replace(template, symbol=f"C{number}/USDT", market_id=f"C{number}USDT") for number in range(50)]
     store.replace("binance", [*store.load("binance"), *gone], world.titan10.now())
-    # The sandbox's list lacks the fifty, so it is short.
+    # The sandbox's list does not have these fifty markets, so too many markets are missing in it.
     listed, typo = world.titan10.slices("binance", [DAY])
     listed = replace(listed, series=replace(listed.series, symbol="C0/USDT"))
     resolution = resolve_slices(world.titan10, "binance", [listed, typo])

@@ -1,4 +1,4 @@
-"""The comparison of archive and REST, both of a sandbox exchange over HTTP."""
+"""The comparison of archive and REST. A sandbox exchange serves both over HTTP."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from titan10_dagster_tests.world import MakeWorld, World, make_world  # noqa: F4
 
 FIRST, LAST = date(2024, 1, 9), date(2024, 1, 18)
 SYMBOLS = ("BTC/USDT", "ETH/USDT")
-# As in binance-public-data issue 475: stretches of up to 50 minutes on a few days, 398 rows in all.
+# The defect of issue 475 of binance-public-data: stretches of up to 50 minutes on a few days, 398 rows together.
 STRUCK = {
     ("BTC/USDT", date(2024, 1, 11)): 50,
     ("BTC/USDT", date(2024, 1, 9)): 50,
@@ -40,7 +40,7 @@ def struck_times(symbol: str, day: date) -> range:
 
 
 def everything_stored(world: World) -> list[object]:
-    """The version of each row of the tables, and the landed files."""
+    """Return the version of each row of the tables, and the paths of the landed files."""
     found: list[object] = sorted(world.titan10.settings.landing.rglob("*"))
     with world.titan10.database.transaction() as cursor:
         for table in TABLES:
@@ -115,7 +115,7 @@ def test_a_licence_has_to_be_accepted_first(make_world: MakeWorld) -> None:  # n
 
 
 def forget_files(world: World) -> None:
-    """Delete the cache of files, as housekeeping does after a while."""
+    """Delete the cached archive files, as the housekeeping does after some time."""
     for path in world.titan10.settings.archives.rglob("*"):
         if path.is_file():
             path.unlink()

@@ -1,4 +1,4 @@
-"""Functions of the tests of autonomy: move the clocks of a world, tick a sensor, run its requests."""
+"""Functions for tests of automatic work: move the clocks of a world, tick a sensor, run its requests."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def tick(world: World, sensor: str = "repair_gaps") -> Sequence[dg.RunRequest]:
 
 
 def run(world: World, request: dg.RunRequest) -> bool:
-    """Execute a request as the sensor's job would; return whether it succeeded."""
+    """Execute a request in the same way as the sensor's job. Return whether the run succeeded."""
     result = (
         compose(world.titan10)
         .resolve_implicit_global_asset_job_def()

@@ -12,7 +12,7 @@ from titan10_dagster_tests.world import World
 
 
 def statuses(world: World, asset: str, check: str) -> dict[str | None, bool]:
-    """The latest status of a check by partition."""
+    """Return whether the latest result of a check was a success, by partition."""
     history = world.instance.event_log_storage.get_asset_check_execution_history(
         dg.AssetCheckKey(dg.AssetKey(asset.split("/")), check), limit=1000
     )
@@ -32,7 +32,7 @@ def shown(world: World, asset: str, check: str) -> dict[str, set[str]]:
 
 
 def metadata(world: World, asset: str) -> dict[str, dict[str, object]]:
-    """The metadata of the latest materialization of each partition."""
+    """Return the metadata of the latest materialization of each partition."""
     records = world.instance.fetch_materializations(dg.AssetKey(asset.split("/")), limit=1000).records
     found: dict[str, dict[str, object]] = {}
     for record in records:
@@ -43,6 +43,6 @@ def metadata(world: World, asset: str) -> dict[str, dict[str, object]]:
 
 
 def asked_slice(world: World, symbol: str, since: int) -> Slice:
-    """Return the slice of binance that a request was about."""
+    """Return the slice of binance to which a request belongs. `since`: the start of the request (ms)."""
     (slice_,) = world.titan10.slices("binance", [datetime.fromtimestamp(since / 1000, UTC).date()], [symbol])
     return slice_

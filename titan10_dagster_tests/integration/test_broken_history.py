@@ -1,9 +1,9 @@
 """Binance's history of 2017-12 and 2018-02: hours without candles, and days with rows that start off the minute.
 
-The rows are those that binance-public-data#14 and #77 report of BTCUSDT. In February 2018 they are on the minute until
-02-08 00:28, absent until 02-09 09:28:14.789, then 14.789 seconds late until 02-10 05:59, and on the minute again from
-06:15. December 2017 has the same kind of rows. A row that starts at :14.789 has trades of two minutes. It is a candle
-of neither minute, so it is quarantined.
+The rows have the times of BTCUSDT in the issues binance-public-data#14 and #77. In February 2018, the rows are on the
+minute until 02-08 00:28, and absent until 02-09 09:28:14.789. Then they are 14.789 seconds late until 02-10 05:59. From
+06:15 on, they are on the minute again. December 2017 has such rows too. A row that starts at :14.789 has trades of two
+minutes. It is not a candle of either minute, so it is quarantined.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from titan10_dagster_tests.integration.driving import go_to, run, tick
 from titan10_dagster_tests.world import NOW, MakeWorld, World
 
 DEFAULTS = tomllib.loads((ROOT / "titan10.toml").read_text())["exchanges"]["binance"]
-SYMBOLS = DEFAULTS["symbols"][:2]  # the two that Binance listed then
+SYMBOLS = DEFAULTS["symbols"][:2]  # two symbols that Binance had listed at that time
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
 
@@ -46,7 +46,7 @@ class History:
     shift: timedelta
 
     def starts(self) -> Iterator[datetime]:
-        """The times of all rows."""
+        """Yield the times of all rows."""
         yield from steps(midnight(self.first), self.stop)
         yield from steps(self.shifted + self.shift, self.shifted_until)
         yield from steps(self.back, midnight(self.last) + DAY)
@@ -76,7 +76,7 @@ DECEMBER = History(
     date(2017, 12, 4), date(2017, 12, 17), at("2017-12-04 06:00"), at("2017-12-04 06:10"), at("2017-12-17 11:30"),
     at("2017-12-17 11:40"), timedelta(seconds=1.5),
 )  # fmt: skip
-# 360 minutes of a day are off the minute; 1,080 good ones are around them.
+# 360 rows of a day are off the minute, and 1,080 rows around them are on the minute.
 A_QUARTER = History(
     date(2018, 2, 7), date(2018, 2, 7), at("2018-02-07 06:00"), at("2018-02-07 06:00"), at("2018-02-07 12:00"),
     at("2018-02-07 12:00"), timedelta(seconds=14.789),
@@ -157,7 +157,7 @@ def test_what_is_broken_at_the_source_becomes_final_and_is_not_requested_for_eve
         reasons.update(row.missing)
     assert all(REASONS[reason].settled for reason, count in reasons.items() if count), reasons
     assert reasons[Reason.BROKEN_AT_SOURCE] > 0
-    # A second observation, and two later checks of the days with a silence.
+    # The runs are a second observation, and two later checks of the days with a silence.
     assert max(requested.values()) <= 3, requested
     assert let_repairs_work(world, history, until=60 * DAY)[history.first] == 0
     for pause in (90 * DAY, 120 * DAY):

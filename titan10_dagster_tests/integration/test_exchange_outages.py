@@ -22,7 +22,7 @@ OBSERVATION_SPACING = NOW + timedelta(hours=6, minutes=1)
 
 
 def down() -> list[int]:
-    """The minutes in which coinbase was down."""
+    """Return the minutes in which coinbase was down."""
     stretch = outage(venue("coinbase"), (DAY - date(1970, 1, 1)).days)
     assert stretch
     return list(range(*stretch))
@@ -39,7 +39,7 @@ def missing(world: World, symbol: str) -> dict[str, list[int]]:
 
 
 def look_again(world: World) -> None:
-    """Once more at coinbase, six hours later."""
+    """Execute the repair of coinbase six hours later."""
     go_to(world, OBSERVATION_SPACING)
     (request,) = [request for request in tick(world) if request.tags["titan10/repair"] == "coinbase"]
     assert run(world, request)

@@ -69,7 +69,8 @@ def world_of(make_world: MakeWorld, exchange: str, **options: Any) -> World:
     return make_world({exchange: SYMBOLS[exchange]}, **options)
 
 
-# Each kind on one exchange, and each exchange with some kinds. exchanges/test_fetching.py has all combinations.
+# Each kind of fault is tested on one exchange, and each exchange with some kinds. exchanges/test_fetching.py tests all
+# combinations.
 IN_TURN = [(exchange, kind, options) for exchange, (kind, options) in zip(cycle(EXCHANGES), PASSING, strict=False)]
 
 
@@ -113,7 +114,7 @@ def test_a_refusal_fails_the_day_and_is_not_retried(make_world: MakeWorld, excha
     world.sandbox.fault(exchange, kind)
     done = world.backfill(exchange, DAY)
     assert done.failed == (DAY,)
-    # Only requests that were in flight at the first refusal follow it.
+    # After the first refusal, only requests that were already in progress arrive.
     assert len(world.sandbox.requests(exchange)) <= 16
     assert not len(world.stored(exchange, SYMBOLS[exchange][0], DAY, DAY))
 
@@ -152,7 +153,7 @@ def test_one_unknown_symbol_stops_no_other(make_world: MakeWorld, exchange: str)
 def test_a_symbol_that_the_exchange_does_not_list_stops_no_other(make_world: MakeWorld) -> None:
     world = make_world({"binance": ["BTC/USDT", "BTC/USTD"]})
     later = DAY + timedelta(days=3)
-    for last in (DAY, later, later):  # the other symbols go on even if only this one is left to fetch
+    for last in (DAY, later, later):  # no run fails, even if days are missing only for the unknown symbol
         done = world.backfill("binance", DAY, last)
         assert not done.failed, done.messages
         assert done.incomplete
@@ -200,7 +201,7 @@ def test_of_a_slice_full_of_broken_candles_all_valid_ones_are_stored(make_world:
     done = world.backfill("binance", DAY)
     assert not done.failed
     stored, truth = world.stored("binance", "BTC/USDT", DAY, DAY), world.truth("binance", "BTC/USDT", DAY, DAY)
-    assert len(stored) == 1400  # 20 rows of each of the two pages
+    assert len(stored) == 1400  # each of the two pages has lost 20 rows
     assert np.array_equal(stored, truth[np.isin(truth[:, 0], stored[:, 0])])
     for symbol in ("ETH/USDT", "SOL/USDT"):
         assert np.array_equal(world.stored("binance", symbol, DAY, DAY), world.truth("binance", symbol, DAY, DAY))

@@ -1,4 +1,4 @@
-"""A series that becomes another market or another unit is an event: a failed check, an alert, a line in the status."""
+"""If the market or the unit of a series changes, a check fails, an alert is sent, and the status shows the event."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SYMBOL = "BTC/USDT"
 
 
 def check(world: World, name: str, asset: str = "ohlcv") -> tuple[bool, str]:
-    """The last result of a check of binance."""
+    """Return the last result of a check of binance."""
     key = dg.AssetCheckKey(dg.AssetKey(["binance", asset]), name)
     record = world.instance.event_log_storage.get_latest_asset_check_execution_by_key([key])[key]
     assert record.event is not None
@@ -37,7 +37,7 @@ def alerts(world: World) -> list[str]:
 
 
 def changed_market(make_world: MakeWorld) -> World:
-    """A day of BTCUSDT is stored; then the exchange gives BTCV2USDT under the same symbol, at 9.9 times the price."""
+    """A world with a stored day of BTCUSDT. Then the exchange uses the symbol for BTCV2USDT, at 9.9 times the price."""
     world = make_world({"binance": [SYMBOL]})
     world.backfill("binance", DAY)
     world.sandbox.fault("binance", "new_id", symbol=SYMBOL, market_id="BTCV2USDT", prices=9.9, time=midnight(NEXT))

@@ -37,7 +37,7 @@ TWO = {"binance": ["BTC/USDT", "ETH/USDT"], "okx": ["BTC/USDT"]}
 
 
 def go_on(world: World, span: timedelta) -> datetime:
-    """Move the clocks on; the time there is."""
+    """Move the clocks forward by `span`, and return the new time."""
     now = world.titan10.now().replace(microsecond=0) + span
     world.sandbox.clock.shift(span.total_seconds())
     object.__setattr__(world.titan10, "now", ticking(now))
@@ -133,7 +133,7 @@ def test_a_half_open_breaker_lets_a_single_request_try(make_world: MakeWorld) ->
     report = poll(world)["binance"]
     assert report.error
     assert len(report.postponed) == 2
-    # Any symbol's request; aiohttp repeats a GET after its connection was reset.
+    # The request can be for either symbol. aiohttp repeats a GET request if its connection was reset.
     assert len({entry["symbol"] for entry in world.sandbox.requests("binance")}) == 1
     world.sandbox.clear_faults()
     go_on(world, 3 * MINUTE)
@@ -173,7 +173,7 @@ def test_a_refusal_is_probed_less_and_less_often_raises_an_alert_and_ends_with_t
     world = make_world({"okx": ["BTC/USDT", "ETH/USDT"]})
     go_to(world, MORNING)
     poll(world)
-    for before in (4, 2):  # and a day between them is missing
+    for before in (4, 2):  # the day between these two days is missing
         world.backfill("okx", TODAY - before * DAY)
     assert evaluate(world).run_requests
     world.sandbox.clear_requests("okx")
@@ -201,7 +201,7 @@ def test_a_refusal_is_probed_less_and_less_often_raises_an_alert_and_ends_with_t
 
 
 def shut_out(make_world: MakeWorld) -> World:
-    """A world of two symbols. Its exchange has just banned the poll for a minute."""
+    """A world of two symbols. The exchange has just banned this machine for a minute during a poll."""
     world = make_world({"binance": ["BTC/USDT", "ETH/USDT"]})
     go_to(world, MORNING)
     poll(world)
@@ -214,7 +214,7 @@ def shut_out(make_world: MakeWorld) -> World:
 def test_a_symbol_that_is_rejected_does_not_keep_an_exchange_shut_that_is_well_again(make_world: MakeWorld) -> None:
     world = shut_out(make_world)
     world.sandbox.fault("binance", "http_400", symbol="BTC/USDT")
-    for _ in range(3):  # the rejected one may be the probe
+    for _ in range(3):  # the test request may be for the rejected symbol
         go_on(world, 3 * MINUTE)
         report = poll(world)["binance"]
     assert set(report.failed) == {"BTC/USDT"}
@@ -225,7 +225,7 @@ def test_a_symbol_that_is_rejected_does_not_keep_an_exchange_shut_that_is_well_a
 def test_a_symbol_that_always_fails_does_not_keep_the_breaker_open(make_world: MakeWorld) -> None:
     world = shut_out(make_world)
     world.sandbox.fault("binance", "http_500", symbol="BTC/USDT")
-    for _ in range(24):  # either symbol may be the probe
+    for _ in range(24):  # the test request may be for either symbol
         go_on(world, HOUR + MINUTE)
         if poll(world)["binance"].inserted:
             break
@@ -252,7 +252,7 @@ def test_candles_of_a_late_poll_were_not_known_before_its_request(make_world: Ma
     asked = go_on(world, 10 * HOUR)
     poll(world)
     covered = row(world, "okx", "BTC/USDT").covered_until
-    assert covered < asked - 5 * HOUR  # a page of 300 candles
+    assert covered < asked - 5 * HOUR  # the poll fetches only a page of 300 candles
     with world.titan10.database.transaction() as cursor:
         cursor.execute("SELECT seen_at FROM restatements UNION ALL SELECT last_seen FROM quarantine")
         seen = [instant for (instant,) in cursor.fetchall()]

@@ -32,7 +32,10 @@ def settle(world: World, day: date) -> None:
 
 
 def heal(world: World) -> list[dg.RunRequest]:
-    """Tick and run every five minutes until nothing is requested; return all requests, in order."""
+    """Tick the sensor every five minutes and execute its requests, until it requests nothing.
+
+    Return all requests in order.
+    """
     requests: list[dg.RunRequest] = []
     now = BACK
     while ticked := tick(world):

@@ -1,4 +1,4 @@
-"""A later process continues with the pace that an exchange demanded."""
+"""A later process continues with the pace that an exchange has required."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DAY = date(2024, 3, 1)
 
 
 def share_of_the_next_client(world: World, after: timedelta = timedelta()) -> float:
-    """Return the share of the full pace of a process that starts this much later."""
+    """Return the share of the full pace with which a process starts after the time `after`."""
     later = replace(world.titan10, now=ticking(NOW + after))
 
     async def opened() -> float:

@@ -1,4 +1,4 @@
-"""Enabling an archive opens the days that REST no longer serves, for the repair sensor or for the autopilot."""
+"""If an archive is enabled, the repair sensor or the autopilot requests the days that REST no longer serves."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ FIRST, LAST = date(2025, 3, 10), date(2025, 3, 13)
 
 
 def a_world(make_world: MakeWorld) -> World:
-    """Gate without its archive: it serves 10,000 minutes, so days of March are beyond its horizon."""
+    """Return a world of Gate without its archive.
+
+    Gate serves 10,000 minutes by REST, so days of March are beyond its horizon.
+    """
     world = make_world({"gate": ["BTC/USDT", "ETH/USDT"]}, clock=NOW, settings={"gate": {"start": FIRST}})
     go_to(world, NOW)
     world.backfill("gate", FIRST, LAST)
@@ -40,7 +43,10 @@ def enable_archive(world: World, *, autopilot: bool = False) -> None:
 
 
 def requested_days(world: World, sensor: str) -> set[str]:
-    """The days between FIRST and LAST that the sensor requests. Days after them have no row and count as history."""
+    """Return the days from FIRST to LAST that the sensor requests.
+
+    Later days have no ledger row and count as history.
+    """
     days = set()
     for request in tick(world, sensor):
         first = date.fromisoformat(request.tags["dagster/asset_partition_range_start"])

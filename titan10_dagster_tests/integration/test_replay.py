@@ -1,4 +1,4 @@
-"""Real candles with real holes, served by the sandbox as binance. All values are stored, and every hole is a gap."""
+"""The sandbox serves real candles with real holes as binance. All values are stored, and every hole is a gap."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ Columns = Callable[[list[str]], tuple[str, ...]]
 
 @dataclass(frozen=True)
 class RealFile:
-    """A file of the folder, read without the product's code."""
+    """A file of real candles, read without the product's code."""
 
     name: str
     symbol: str
     first: date
     last: date
     row: Columns
-    candles: int  # of the days from `first` to `last`
+    candles: int  # the number of candles of the days from `first` to `last`
     header: bool = True
     timeframe: str = "1m"
 
@@ -58,7 +58,7 @@ FILES = [
 
 
 def read(folder: Path, file: RealFile) -> np.ndarray:
-    """(n, 6) float64 of the file's days, times in milliseconds."""
+    """Return the candles of the file as an array (n, 6) of float64, with times in milliseconds."""
     with gzip.open(folder / file.name, "rt", newline="") as text:
         lines = list(csv.reader(text))[1 if file.header else 0 :]
     table = np.array([[float(value) for value in file.row(line)] for line in lines])

@@ -1,4 +1,4 @@
-"""Runs over many days: resumed, repeated, refreshed, and with a status for every day."""
+"""Runs of many days are resumed, repeated and refreshed, and every day has a status."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SYMBOLS = ["BTC/USDT", "ETH/USDT"]
 
 
 def counts_and_versions(world: World) -> list[tuple[object, ...]]:
-    """Return every candle with the transaction that wrote it. A rewrite shows even if it changes no value."""
+    """Return every candle with the transaction that wrote it. This shows a rewrite even if no value changes."""
     with world.titan10.database.transaction() as cursor:
         cursor.execute("SELECT symbol, time, xmin::text FROM candles ORDER BY 1, 2")
         return list(cursor.fetchall())

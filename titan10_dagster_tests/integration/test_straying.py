@@ -14,7 +14,8 @@ FIRST, LAST = date(2024, 2, 1), date(2024, 2, 2)
 
 def test_each_day_has_its_own_result_and_nothing_is_held_back(make_world: MakeWorld) -> None:
     world = make_world({"binance": ["BTC/USDT"]})
-    for exchange in ("kraken", "okx"):  # both have equal prices, and the sandbox has very different ones
+    # both pairs have equal prices; in the sandbox, the prices of the pairs differ widely
+    for exchange in ("kraken", "okx"):
         others = a_slice(day=FIRST, exchange=exchange)
         write_slices(world.titan10.database, [judged(others, candles(others, price=90_000.0))])
     assert not world.backfill("binance", FIRST, LAST).failed

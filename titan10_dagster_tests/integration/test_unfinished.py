@@ -23,13 +23,14 @@ from titan10_dagster.settings import AlertSettings
 from titan10_dagster_tests.integration.driving import evaluate, go_to, run, tick
 from titan10_dagster_tests.world import NOW, MakeWorld, World
 
-# Long before any other day of the series. By the ledger alone they are history that was never requested.
+# These days are long before any other day of the series. For the ledger alone, they are history that was never
+# requested.
 FIRST, LAST = date(2024, 1, 10), date(2024, 1, 12)
 SYMBOLS = ["BTC/USDT", "ETH/USDT"]
 
 
 def failing(times: int, call: Callable[..., Any], error: Exception) -> Callable[..., Any]:
-    """Return the function, which raises the error the first few times."""
+    """Return a function that raises the error at its first `times` calls and later calls `call`."""
     left = [times]
 
     def instead(*arguments: Any) -> Any:
@@ -61,7 +62,7 @@ def test_landed_days_that_were_not_stored_are_stored_even_if_they_are_the_oldest
     make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world = make_world({"binance": SYMBOLS})
-    # The first try of the step and its only repetition.
+    # The write fails in the first try of the step and in its only repetition.
     monkeypatch.setattr(io_managers, "store_slices", failing(2, io_managers.store_slices, AWAY))
     done = world.backfill("binance", FIRST, LAST)
     assert done.failed == (FIRST, FIRST + timedelta(days=1), LAST)
@@ -152,10 +153,13 @@ def test_days_that_stay_undone_after_a_failed_run_are_an_alert_until_they_are_st
     object.__setattr__(world.titan10, "settings", world.titan10.settings.model_copy(update={"alerts": alerts}))
     monkeypatch.setattr(io_managers, "store_slices", failing(2, io_managers.store_slices, AWAY))
     assert world.backfill("binance", FIRST, LAST).failed
-    failed = datetime.now(UTC)  # Dagster dates the end of a run by the clock of the machine
+    failed = datetime.now(UTC)  # Dagster records the end of a run with the machine's clock
 
     def sent_after(hours: float) -> list[str]:
-        """Tick the alert sensor every half hour up to that many hours after the failure; return the titles so far."""
+        """Tick the alert sensor every half hour, until `hours` after the failure.
+
+        Return the titles of all messages so far.
+        """
         while ticks[-1] < hours:
             ticks.append(ticks[-1] + 0.5)
             go_to(world, failed + timedelta(hours=ticks[-1]))

@@ -47,7 +47,7 @@ def fetched(candles: Candles, slice_: Slice = SLICE) -> FetchedSlice:
 
 
 def written(zone: LandingZone, fetched: FetchedSlice) -> Path:
-    """Land the slice; its file."""
+    """Land the slice, and return the path of its file."""
     return zone.path(zone.write(fetched).record.slice)
 
 
@@ -279,7 +279,8 @@ def test_no_two_symbols_share_a_file_and_none_leaves_its_folder(one: str, other:
         assert path.parent == zone.root / "binance" / "1m" / "2024-02-29"
         assert (path == landed_at(zone, other)) == (one == other)
         second = landed_at(zone, other)
-        if second is not None and one != other:  # nor on a disk that ignores case and how letters are composed
+        # the files also differ on a disk that ignores case and the encoding of accented letters
+        if second is not None and one != other:
             assert on_such_a_disk(path) != on_such_a_disk(second)
 
 
@@ -308,7 +309,7 @@ def test_two_symbols_that_differ_in_case_alone_both_land_on_a_disk_that_ignores_
 
 
 def test_files_from_before_names_had_digests_are_read_and_replaced(zone: LandingZone) -> None:
-    """An update of the program between landing and storing loses no file."""
+    """If the program is updated between landing and storing, no file is lost."""
     slice_ = of_symbol("AAPLx/USD")
     path = written(zone, fetched(some.whole_slice(slice_), slice_))
     former = path.rename(path.with_name("AAPLx-USD.parquet"))

@@ -1,4 +1,4 @@
-"""A project folder with a good installation, for tests that break it in one way each."""
+"""A project folder with a working installation. Each test breaks it in one way."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Findings = dict[str, list[tuple[str, str, str]]]
 
 @dataclass
 class Site:
-    """A project folder, and `titan10 doctor` in it."""
+    """A project folder. Its methods run `titan10 doctor` in the folder."""
 
     folder: Path
     environment: dict[str, str | None] = field(default_factory=dict)
@@ -82,7 +82,7 @@ def exchange() -> Iterator[str]:
 
 @pytest.fixture
 def site(tmp_path: Path, database_url: str, exchange: str) -> Site:
-    """A good installation, which a test breaks in one way."""
+    """A working installation. A test breaks it in one way."""
     migrate(database_url)
     site = Site(tmp_path, {"TITAN10_DATABASE__URL": database_url})
     site.write(exchange)

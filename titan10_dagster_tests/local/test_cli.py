@@ -47,7 +47,7 @@ enabled = false
 
 @dataclass
 class Project:
-    """A folder with settings, and the command line in it."""
+    """A folder with settings. Its methods run the command line in the folder."""
 
     folder: Path
     environment: dict[str, str] = field(default_factory=dict)
@@ -70,7 +70,7 @@ class Project:
         )
 
     def titan10_in_terminal(self, *arguments: str) -> tuple[int, str]:
-        """Run it with a terminal as standard error; return the exit code and the text on the terminal."""
+        """Run `titan10` with a terminal as standard error. Return the exit code and the text on the terminal."""
         ours, theirs = pty.openpty()
         command = [sys.executable, "-m", "titan10_dagster.local.cli", *arguments]
         with subprocess.Popen(
@@ -91,7 +91,7 @@ class Project:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    """Settings without an exchange that answers, and without a database."""
+    """A project without a database. No exchange answers."""
     (tmp_path / "titan10.toml").write_text(SETTINGS.format(url="http://127.0.0.1:9"))
     (tmp_path / "dagster.yaml").symlink_to(PROJECT / "dagster.yaml")
     return Project(tmp_path)
@@ -112,7 +112,7 @@ def working(project: Project, exchange: Sandbox, database_url: str) -> Project:
 
 @pytest.fixture
 def run(project: Project, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
-    """Run the command in this process, for cases that end before heavy imports."""
+    """Run the command in this process. This is used for commands that end before heavy imports."""
     for variable in [name for name in os.environ if name.startswith("TITAN10_")]:
         monkeypatch.delenv(variable)
     monkeypatch.setenv("TITAN10_HOME", str(project.folder))

@@ -1,4 +1,4 @@
-"""The values of options. For refused values see test_mistakes.py."""
+"""The values of options. test_mistakes.py tests refused values."""
 
 from __future__ import annotations
 

@@ -190,9 +190,12 @@ def test_5_a_role_without_rights(site: Site, database_url: str) -> None:
 
 @contextmanager
 def pgbouncer(folder: Path, url: str, port: int) -> Iterator[str]:
-    """Debian's PgBouncer in transaction mode, which ignores unknown parameters; yields the URL through it."""
+    """Run Debian's PgBouncer in transaction mode.
+
+    It ignores unknown parameters. Yield the URL that leads through it.
+    """
     parts = urlsplit(url)
-    folder.chmod(0o777)  # it may run as another account
+    folder.chmod(0o777)  # PgBouncer may run as another account
     (folder / "users.txt").write_text(f'"{parts.username}" "{parts.password}"\n')
     (folder / "pgbouncer.ini").write_text(
         f"[databases]\n* = host={parts.hostname} port={parts.port}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n"
@@ -295,7 +298,7 @@ def test_12_a_wrong_clock(site: Site, exchange: str, skew: timedelta, level: str
 
 @contextmanager
 def late_by(skew: timedelta, exchange: str) -> Iterator[str]:
-    """Serve the exchange with a Date header that is behind."""
+    """Serve the exchange with a Date header that is behind the real time."""
     import urllib.request
 
     class Late(BaseHTTPRequestHandler):
@@ -310,7 +313,7 @@ def late_by(skew: timedelta, exchange: str) -> Iterator[str]:
             self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
-            """Not to the terminal."""
+            """Discard the message, so that it does not appear on the terminal."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Late) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -9,7 +9,7 @@ import tomllib
 from titan10_dagster.local.exit_codes import INTERRUPTED
 from titan10_dagster_tests.instances import ROOT
 
-# A signal during the first import of a module of this name, as when a user presses Ctrl-C at once.
+# A program that gets a signal during the first import of a module with this name, as if a user presses Ctrl-C at once.
 PROGRAM = """
 import signal, sys
 

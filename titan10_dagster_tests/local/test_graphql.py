@@ -97,7 +97,7 @@ def test_assets_that_were_never_materialized_are_found_and_unknown_ones_left_out
 
 
 def report_check(url: str, day: str, *, passed: bool) -> None:
-    """Report a result of the check, as the API of the UI takes it from other programs."""
+    """Report a result of the check through the UI's API for other programs."""
     result = {
         "asset_key": "candles",
         "check_name": "complete",

@@ -40,7 +40,7 @@ base_url = "{bybit}"
 
 @dataclass
 class Started:
-    """A stack that has just started, as `titan10 up` announces it."""
+    """A stack that has just started, with its announcements."""
 
     url: str
     said: list[str]
@@ -49,7 +49,7 @@ class Started:
 
 @pytest.fixture(scope="module")
 def started() -> Iterator[Started]:
-    """A stack of two exchanges; one of them answers no request."""
+    """A stack with two exchanges. One exchange answers no request."""
     said: list[str] = []
     with passable_folder() as home, Sandbox(["binance", "bybit"]) as sandbox:
         sandbox.fault("bybit", "http_403", path="any")
@@ -86,7 +86,7 @@ def test_a_ui_that_does_not_answer_delays_nothing() -> None:
 
 
 def dialog_after_materialize(url: str, exchange: str, picture: Path) -> str:
-    """Select candles and ohlcv of an exchange, click Materialize, and return the text of what opens."""
+    """Select candles and ohlcv of an exchange, click Materialize, and return the text of the dialog that opens."""
     playwright: Any = pytest.importorskip("playwright.sync_api", reason="no playwright, so this was NOT tested")
     if CHROMIUM is None:
         pytest.skip("no Chromium, so this was NOT tested")
@@ -105,7 +105,7 @@ def dialog_after_materialize(url: str, exchange: str, picture: Path) -> str:
 
 
 def pictures(tmp_path: Path) -> Path:
-    """The folder of the screenshots: `TITAN10_TEST_PICTURES` keeps them."""
+    """The folder of the screenshots. If `TITAN10_TEST_PICTURES` is set, the screenshots are kept there."""
     folder = Path(os.environ.get("TITAN10_TEST_PICTURES", tmp_path))
     with suppress(FileExistsError):
         folder.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Free ports: the wanted one, else one above it."""
+"""Free ports: the wanted port, or else a free port above it."""
 
 from __future__ import annotations
 

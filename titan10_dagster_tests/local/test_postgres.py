@@ -1,4 +1,4 @@
-"""A real server, of real binaries, in a real folder."""
+"""A real server, with real binaries, in a real folder."""
 
 from __future__ import annotations
 

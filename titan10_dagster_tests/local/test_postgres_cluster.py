@@ -1,4 +1,4 @@
-"""The files that a start writes into the folder of a server: passwords, configuration, a complete cluster or none."""
+"""The files that a start writes into the folder of a server: passwords, configuration, and a complete cluster."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The end of a command after a signal, in processes of their own."""
+"""The end of a command after a signal. Each command is a separate process."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from titan10_dagster.local.exit_codes import INTERRUPTED
 from titan10_dagster_tests.slow_database import through
 
 SLEEP = "SELECT pg_sleep(600)"
-# A command that ignores the signal, like one that waits inside a library, where no signal handler of Python can run.
+# The work of a command that ignores the signal, like a wait inside a library, where no signal handler of Python can
+# run.
 DEAF = "time.sleep(600)"
 COMMAND = """
 import signal, sys, time
@@ -72,7 +73,7 @@ def test_a_command_with_its_own_limits_is_left_alone() -> None:
 
 def test_a_statement_that_waits_ends_at_once(empty_database_url: str) -> None:
     with started(f"connect({empty_database_url!r}).cursor().execute({SLEEP!r})") as process:
-        time.sleep(0.5)  # usually it sleeps by now; if not, it is interrupted before
+        time.sleep(0.5)  # usually the statement runs now; otherwise the command is interrupted before the statement
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=30)
     assert errors == "KeyboardInterrupt\n"
@@ -87,7 +88,7 @@ def test_a_statement_ends_although_its_server_does_not_react(empty_database_url:
             slow.stop_for(2)
             process.send_signal(signal.SIGINT)
             _, errors = process.communicate(timeout=30)
-    # psycopg2 may print the exception before: see `raise_if_interrupted`.
+    # psycopg2 may print the exception first; see `raise_if_interrupted`.
     assert errors.endswith("KeyboardInterrupt\n")
 
 

@@ -1,4 +1,7 @@
-"""The real stack with a small code location: a dead process is restarted, and an ended stack leaves no process."""
+"""The real stack with a small code location.
+
+A dead process is restarted, and no process remains after the stack has ended.
+"""
 
 from __future__ import annotations
 
@@ -82,7 +85,7 @@ class Up:
         pytest.fail(f"it ended without saying {words!r}: {self.said}")
 
     def runs(self) -> list[dict[str, Any]]:
-        """The newest first."""
+        """Return the runs, the newest first."""
         found: list[dict[str, Any]] = run_query(self.url, RUNS)["runsOrError"]["results"]
         return found
 
@@ -121,7 +124,7 @@ def parent_of(pid: int) -> int:
 
 
 def _stat(pid: int) -> list[str]:
-    """The fields of /proc/<pid>/stat from the third on: state, parent, ..."""
+    """Return the fields of /proc/<pid>/stat from the third field on: state, parent, ..."""
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
@@ -135,7 +138,7 @@ def answers(up: Up) -> bool:
 @pytest.fixture(scope="module")
 def home() -> Iterator[Path]:
     folder = Path(subprocess.check_output(["mktemp", "-d"], text=True).strip())
-    folder.chmod(0o711)  # PostgreSQL runs as another account where we are root
+    folder.chmod(0o711)  # if root runs the tests, PostgreSQL runs as another account
     shutil.copy(PROJECT / "dagster.yaml", folder)
     (folder / "waiting_definitions.py").write_text(DEFINITIONS.format(home=str(folder)))
     (folder / "titan10.toml").write_text(
@@ -147,7 +150,7 @@ def home() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def up(home: Path) -> Iterator[Up]:
-    """One stack for the tests that leave it running."""
+    """One stack for all tests that do not stop the stack."""
     up = Up(home)
     yield up
     up.end(signal.SIGTERM)

@@ -1,4 +1,7 @@
-"""The database of a stack: restarted when it dies, and not touched if the settings name one."""
+"""The embedded database of a stack is restarted when it dies.
+
+The database of database.url is never started or stopped.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One stack at a time per data folder; other commands find it by the lock."""
+"""A data folder has at most one stack at a time. Other commands find the stack by its lock."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_a_folder_without_a_stack_has_no_running_one(tmp_path: Path) -> None:
 def test_the_lock_names_the_process_and_the_ui_until_it_is_released(tmp_path: Path) -> None:
     lock = StackLock(tmp_path)
     lock.sign("http://127.0.0.1:3000")
-    lock.sign("http://[::1]:30")  # replaces the longer text
+    lock.sign("http://[::1]:30")  # the new text replaces a longer text
     assert running_stack(tmp_path) == RunningStack(os.getpid(), "http://[::1]:30")
     lock.release()
     assert running_stack(tmp_path) is None

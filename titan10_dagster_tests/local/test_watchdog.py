@@ -1,4 +1,4 @@
-"""The watchdog as a process: the groups that it ends when its parent is gone, and the groups that it does not touch."""
+"""The watchdog as a process: which groups it ends after its parent has ended, and which groups it does not touch."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ time.sleep(60)
 
 @pytest.fixture
 def group() -> Iterator[subprocess.Popen[str]]:
-    """A shell with a child, in a process group of their own."""
+    """A shell and its child, in a separate process group."""
     script = "sleep 60 & echo started; wait"
     with subprocess.Popen(
         ["/bin/sh", "-c", script], stdout=subprocess.PIPE, text=True, start_new_session=True

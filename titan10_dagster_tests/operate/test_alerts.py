@@ -75,7 +75,7 @@ def test_a_ban_is_notified_once_and_so_is_its_end(world: World, letters: Path) -
 
 
 def test_undelivered_notifications_are_sent_at_the_next_tick(world: World, letters: Path) -> None:
-    letters.mkdir()  # no file can be written there
+    letters.mkdir()  # a folder with this name, so that no file can be written at the path
     ban(world, "okx", NOW, DAY)
     later = NOW + timedelta(hours=2)
     assert update_alerts(world.titan10, later) == AlertReport(1, 0, 1)
@@ -143,7 +143,7 @@ def test_no_address_stands_in_the_database(world: World) -> None:
 
 def test_polling_without_new_candles_raises_an_alert_and_working_polling_does_not(world: World) -> None:
     change(world, live=LiveSettings(enabled=True))
-    for _ in range(3):  # okx gives 300 candles a page
+    for _ in range(3):  # okx serves 300 candles per page
         assert all(report.error is None for report in poll_exchanges(world.titan10, ["binance", "okx"]))
     assert conditions(world.titan10, NOW + timedelta(minutes=50)) == []
     late = conditions(world.titan10, NOW + timedelta(minutes=70))
@@ -153,7 +153,7 @@ def test_polling_without_new_candles_raises_an_alert_and_working_polling_does_no
 def test_polling_of_long_candles_raises_no_alert_while_the_next_candle_is_unfinished(make_world: MakeWorld) -> None:
     world = make_world({"binance": ["BTC/USDT"]}, settings={"binance": {"timeframe": "4h"}})
     change(world, alerts=AlertSettings(), live=LiveSettings(enabled=True))
-    (report,) = poll_exchanges(world.titan10, ["binance"])  # the candle that ended at 12:00
+    (report,) = poll_exchanges(world.titan10, ["binance"])  # the poll receives the candle that ended at 12:00
     assert report.error is None
     assert conditions(world.titan10, midnight(TODAY) + timedelta(hours=16, minutes=50)) == []
     (late,) = conditions(world.titan10, midnight(TODAY) + timedelta(hours=17, minutes=10))
@@ -177,7 +177,7 @@ def test_a_symbol_that_was_added_owes_no_day_before_the_first_that_it_was_there_
     for days in (2, 1, 0):
         go_to(world, midnight(TODAY - days * DAY) + timedelta(hours=2, minutes=1))
         for exchange in ("binance", "okx"):
-            symbols = ["BTC/USDT"] if days else None  # ETH/USDT is there from today on
+            symbols = ["BTC/USDT"] if days else None  # ETH/USDT is fetched from today on
             assert not world.backfill(exchange, TODAY - (days + 1) * DAY, symbols=symbols).failed
     assert conditions(world.titan10, midnight(TODAY) + timedelta(hours=7)) == []
     go_to(world, midnight(TODAY + DAY) + timedelta(hours=2, minutes=1))

@@ -27,7 +27,7 @@ def slices(world: World) -> list[Slice]:
 
 
 def fetch(world: World, *, store: bool) -> list[Path]:
-    """Land the day, and store it if `stored`; return the files."""
+    """Land the day, store it if `stored` is True, and return the files."""
     fetch_and_land(world.titan10, "binance", slices(world))
     if store:
         store_slices(world.titan10, slices(world))

@@ -23,7 +23,7 @@ PASSWORD = "s3cretT0ken"
 
 
 class Service(BaseHTTPRequestHandler):
-    """Receive notifications of apprise's json:// service; the path decides the answer."""
+    """A server for apprise's json:// service. It records the notifications. The path determines the answer."""
 
     got: list[dict[str, str]]
 
@@ -92,7 +92,7 @@ def test_one_that_fails_keeps_no_other_from_hearing(service: ThreadingHTTPServer
 
 
 def test_a_service_that_hangs_is_not_waited_for(tmp_path: Path) -> None:
-    with closing(socket.create_server(("127.0.0.1", 0))) as silent:  # it accepts and never answers
+    with closing(socket.create_server(("127.0.0.1", 0))) as silent:  # this server accepts connections but never answers
         hanging, there = f"json://127.0.0.1:{silent.getsockname()[1]}", f"file://{tmp_path}/letters"
         began = time.monotonic()
         taken = list(deliver({hanging: [BAD], there: [BAD]}, seconds=1.5))

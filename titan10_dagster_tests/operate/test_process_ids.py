@@ -27,7 +27,8 @@ def test_a_process_that_ended_is_not_running() -> None:
 def test_a_zombie_has_an_id_but_is_not_running() -> None:
     process = subprocess.Popen([sys.executable, "-c", ""])
     deadline = time.monotonic() + 30
-    while process_ids.is_running(process.pid):  # it ends, and nothing waits for it yet
+    # the process ends and is a zombie, because its exit code was not read yet
+    while process_ids.is_running(process.pid):
         assert time.monotonic() < deadline
         time.sleep(0.01)
     assert process_ids.exists(process.pid)

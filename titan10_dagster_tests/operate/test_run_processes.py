@@ -1,4 +1,4 @@
-"""The tag of a run's process; test_launcher.py has the cases of other machines."""
+"""The tag of a run's process. test_launcher.py tests processes of other machines."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_a_process_of_another_machine_is_alive_while_it_holds_its_lock(
     with presence.present(database_url, tag):
         assert is_alive(tag, database_url)
     assert not is_alive(tag, database_url)
-    assert is_alive(tag, None)  # no database can be asked
+    assert is_alive(tag, None)  # without a database, processes of other machines count as alive
 
 
 def test_without_a_database_nothing_is_locked() -> None:

@@ -40,7 +40,7 @@ ALL = ["mail", "chat"]
 
 
 class Desk:
-    """Send notifications like the alert sensor, tick after tick. Services in `down` accept none."""
+    """A simulation of the alert sensor, tick after tick. Services in `down` do not accept notifications."""
 
     def __init__(self) -> None:
         self.open: dict[object, Alert] = {}
@@ -208,7 +208,7 @@ OPEN = OpenSlice(SLICE, SliceState.PARTIAL, NOW, NOW - 4 * DAY, NOW, SLICE.end)
     [
         (OPEN, True),
         (replace(OPEN, first_seen=NOW - 2 * DAY), False),
-        (replace(OPEN, unexplained_seen=None), False),  # in quarantine: that is an explanation
+        (replace(OPEN, unexplained_seen=None), False),  # the candles are in quarantine, so the reason is known
     ],
 )
 def test_candles_unexplained_for_days_raise_an_alert(open_: OpenSlice, raises_alert: bool) -> None:

@@ -43,14 +43,14 @@ def failing(health: Health, times: int, now: datetime = NOW) -> Health:
 
 
 def failed_probe(health: Health) -> Health:
-    """Return the Health after a failing probe, made as soon as a probe is allowed."""
+    """Return the Health after a failed probe. The probe is made as soon as it is allowed."""
     assert health.open_until is not None
     now = health.open_until
     return failing(after_probe_taken(health, now, LEASE), 1, now)
 
 
 class Breaker(RuleBasedStateMachine):
-    """Any order of answers, bans and requests, with a clock that only goes forward."""
+    """A test with any order of answers, bans and requests. Its clock only goes forward."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Two checks and no more, and the days of a silence that crosses midnight together."""
+"""A slice is checked exactly twice. The days of a silence that crosses midnight are checked together."""
 
 from __future__ import annotations
 

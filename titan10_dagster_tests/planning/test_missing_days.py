@@ -120,7 +120,7 @@ def of_failed_run(first: int, last: int, *symbols: str, exchange: str = "binance
 
 
 def history_of(*symbols: str) -> Missing:
-    """Ten days that the ledger does not know."""
+    """Return ten days without a ledger row."""
     stretch = Stretch(date(2024, 1, 1), date(2024, 1, 10))
     return Missing((), (MissingDays("binance", MINUTE, symbols, stretch),))
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from titan10_dagster.planning.quota import Quota, Release, Usage
 
-WARM_UP = 10  # answers after which the shortest round trip counts
+WARM_UP = 10  # after this number of answers, the shortest round trip is subtracted
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def arrivals(quota: Quota, requests: list[Delays]) -> list[float]:
 
 
 def most_within(moments: list[float], seconds: float) -> int:
-    """Return the most moments in any half-open span of this length."""
+    """Return the largest number of moments within any half-open span of this length."""
     return max(sum(begin <= moment < begin + seconds - 1e-6 for moment in moments) for begin in moments)
 
 

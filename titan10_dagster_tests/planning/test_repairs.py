@@ -36,7 +36,7 @@ def exchanges(**depths: int | None) -> dict[str, Repairable]:
 def unexplained(
     day: date = DAY, *, seen: datetime = NOW - ONE, symbol: str = "BTC/USDT", exchange: str = "binance"
 ) -> OpenSlice:
-    """A settled slice with a gap that was observed once, at `seen`."""
+    """Return a settled slice with a gap that was observed once, at `seen`."""
     slice_ = Slice(Series(exchange, symbol, TIMEFRAMES["1m"]), day)
     return OpenSlice(slice_, SliceState.SETTLED, seen, seen, seen, slice_.end)
 
@@ -185,8 +185,8 @@ def test_after_an_outage_the_first_data_to_expire_comes_first_and_lost_data_come
     depths = exchanges(binance=None, hyperliquid=5000, kraken=720)
     plan = plan_repairs([], holes=missed, exchanges=depths, now=three_am)
     assert [(repair.exchange, repair.last, repair.expiring) for repair in plan.repairs] == [
-        ("hyperliquid", yesterday, True),  # of its oldest day for eight hours still
-        ("kraken", yesterday, True),  # of yesterday for nine
+        ("hyperliquid", yesterday, True),  # the exchange still serves a part of its oldest day for eight hours
+        ("kraken", yesterday, True),  # the exchange still serves a part of yesterday for nine hours
         ("binance", yesterday, False),
     ]
 
@@ -259,7 +259,7 @@ def test_a_slice_that_stays_open_costs_few_fetches(days: int, state: str) -> Non
 
 
 def silent(observations: int, seen: datetime, day: date = DAY, exchange: str = "binance") -> CheckedLater:
-    """A settled slice with a halt that was last observed at `seen`."""
+    """Return a settled slice with a halt that was last observed at `seen`."""
     slice_ = Slice(Series(exchange, "BTC/USDT", TIMEFRAMES["1m"]), day)
     return CheckedLater(slice_, observations, seen, slice_.end)
 

@@ -17,14 +17,15 @@ from titan10_dagster_tests.json_fields import documented_fields
 
 NOW = datetime(2024, 3, 10, 12, tzinfo=UTC)
 SHUT = Alert(Kind.BREAKER, "okx", "okx is shut.", NOW, NOW)
-LATE = Alert(Kind.LIVE, "binance", "binance is late.", NOW, NOW + timedelta(minutes=5))  # not sent for 15 minutes
+# this alert is sent only after 15 minutes
+LATE = Alert(Kind.LIVE, "binance", "binance is late.", NOW, NOW + timedelta(minutes=5))
 
 Show = Callable[..., tuple[str, list[str]]]
 
 
 @pytest.fixture
 def show(database_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Show:
-    """Run the command with these alerts; return its output and its messages."""
+    """Run the command with these alerts, and return its output and its messages."""
 
     def run(*alerts: Alert, urls: tuple[str, ...] = (), as_json: bool = False) -> tuple[str, list[str]]:
         db = Database(database_url)

@@ -74,7 +74,7 @@ def test_an_interrupted_backfill_is_shown_as_cancelled_and_ends_at_once_in_a_pau
     assert "Interrupted" in shown
     seconds = time.monotonic() - began
     print(f"ended {seconds:.1f} s after Ctrl-C")  # noqa: T201
-    assert seconds < 2  # of a pause of ten minutes
+    assert seconds < 2  # the pause of the retry would take ten minutes
     assert status_of_runs(database_url) == ["CANCELED"]
 
 
@@ -82,12 +82,14 @@ def test_an_interrupted_backfill_does_not_wait_for_another_writer(working: Proje
     with closing(psycopg2.connect(database_url)) as writer, closing(psycopg2.connect(database_url)) as observer:
         observer.autocommit = True
         with writer.cursor() as writing:
-            writing.execute("INSERT INTO write_locks VALUES ('binance')")  # until the end of the transaction
+            # holds the lock until the end of the transaction
+            writing.execute("INSERT INTO write_locks VALUES ('binance')")
             process = working.started(*DAY)
             try:
                 wait_until(lambda: waits_for_a_lock(observer), 200)
                 process.send_signal(signal.SIGINT)
-                _, shown = process.communicate(timeout=30)  # without help it waits as long as the other writer
+                # without a cancellation, the statement would wait for the other writer
+                _, shown = process.communicate(timeout=30)
             finally:
                 process.kill()
                 process.communicate()

@@ -1,4 +1,4 @@
-"""Exports, read with the libraries of their users."""
+"""Exports, read with the libraries that users read them with."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ NOW = datetime(2024, 6, 1, tzinfo=UTC)
 Export = Callable[..., int]
 
 
-# Only what the two read in different ways is tested; all else is the same files from the same views.
+# Only exports that the two databases read in different ways are tested with both.
 BOTH = pytest.mark.parametrize("url", ["database_url", "timescaledb_database_url"], indirect=True)
 
 
@@ -134,7 +134,7 @@ def test_longer_candles_come_from_the_rollups(db: Database, export: Export, tmp_
 
 
 def test_only_weeks_that_lie_wholly_within_are_exported(db: Database, export: Export, tmp_path: Path) -> None:
-    slices = [a_slice(day=DAY + timedelta(days=n)) for n in range(14)]  # from a Wednesday
+    slices = [a_slice(day=DAY + timedelta(days=n)) for n in range(14)]  # the first day is a Wednesday
     write_slices(db, map(judged, slices))
     rollups.catch_up(db)
     assert export(timeframe="1w", last=slices[-1].day) == 0
@@ -344,7 +344,7 @@ def test_two_series_that_a_foreign_format_gives_one_file_are_refused_before_anyt
     with pytest.raises(SettingsError, match=r"would share the file .* Nothing was written\."):
         export(form)
     assert not (tmp_path / "out").exists()
-    for number, symbol in enumerate(symbols):  # each alone is exported
+    for number, symbol in enumerate(symbols):  # each symbol can be exported alone
         assert export(form, symbols=(symbol,), folder=tmp_path / str(number)) == 0
 
 

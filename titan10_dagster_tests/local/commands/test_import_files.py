@@ -1,4 +1,4 @@
-"""`titan10 import`: a user's files become stored candles, and candles that were stored before stay."""
+"""`titan10 import` stores the candles of a user's files. Candles that were stored before do not change."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ START, END = datetime(2024, 1, 8, tzinfo=UTC), datetime(2024, 1, 10, tzinfo=UTC)
 
 @pytest.fixture
 def kraken() -> Iterator[Sandbox]:
-    """An exchange that no longer serves the days of the file."""
+    """A world with an exchange that no longer serves the days of the file."""
     with Sandbox(["kraken"], clock=NOW) as sandbox:
         yield sandbox
 

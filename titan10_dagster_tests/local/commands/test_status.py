@@ -41,7 +41,7 @@ def settings(database_url: str, tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def show(settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Show:
-    """Run the command; return its output and its messages."""
+    """Run the command, and return its output and its messages."""
 
     def run(*, as_json: bool = False) -> tuple[str, list[str]]:
         messages: list[str] = []
