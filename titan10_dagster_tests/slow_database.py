@@ -11,7 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 
 class SlowDatabase:
-    """A proxy in front of the server of `url`; `self.url` connects through it."""
+    """A proxy in front of the server of `url`. The URL `self.url` connects through the proxy."""
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
@@ -25,12 +25,12 @@ class SlowDatabase:
         self._start(self._accept)
 
     def stop_for(self, seconds: float) -> None:
-        """Forward nothing for this long, in either direction; connections stay open."""
+        """Forward no bytes in either direction for this time. Connections stay open."""
         self._until = time.monotonic() + seconds
 
     def close(self) -> None:
         with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)  # ends the wait for a connection
+            self._listener.shutdown(socket.SHUT_RDWR)  # this ends the wait for a connection
         self._listener.close()
         for connection in self._sockets:
             with suppress(OSError):
@@ -67,7 +67,7 @@ class SlowDatabase:
 
 @contextmanager
 def through(url: str) -> Iterator[SlowDatabase]:
-    """A proxy in front of the server of `url`, closed at the end."""
+    """Yield a proxy in front of the server of `url`. The proxy is closed at the end."""
     proxy = SlowDatabase(url)
     try:
         yield proxy

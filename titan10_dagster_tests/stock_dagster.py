@@ -1,4 +1,6 @@
-"""Dagster without our storage, run launcher and code server, to show that everything also works with its own.
+"""Dagster without Titan-10's storage, run launcher and code server.
+
+This shows that everything also works with Dagster's own classes.
 
 With `TITAN10_TEST_STOCK_DAGSTER=1` the tests of the folders defs/, integration/ and e2e/ use Dagster's own classes
 throughout:

@@ -34,7 +34,7 @@ def test_usual_tests_share_and_a_lonely_one_does_not(tmp_path: Path) -> None:
 
 
 def test_a_waiting_lonely_test_is_not_overtaken(tmp_path: Path) -> None:
-    """A stream of usual tests ends at the turnstile once a test wants to be alone."""
+    """As soon as a test waits to run alone, further tests wait at the turnstile."""
     journal = tmp_path / "journal"
     spawn = get_context("spawn")
     lonely = spawn.Process(target=hold, args=(tmp_path, True, journal))

@@ -84,17 +84,17 @@ def test_dg_dev_serves_the_code_location(clone: Path, free_port: Callable[[], in
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """End dg and the processes that it started, as Ctrl-C in a terminal does."""
+    """End dg and the processes that it started, like Ctrl-C in a terminal."""
     os.killpg(process.pid, signal.SIGINT)
     try:
         process.wait(timeout=30)
-    except subprocess.TimeoutExpired:  # dg is not what this test is about
+    except subprocess.TimeoutExpired:  # this test does not check how dg ends
         os.killpg(process.pid, signal.SIGKILL)
         process.wait(timeout=30)
 
 
 def loaded(url: str, process: subprocess.Popen[bytes]) -> dict[str, str]:
-    """The code locations that the UI has loaded, with the type of the answer."""
+    """Return the code locations that the UI has loaded, each with the type of the answer."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         time.sleep(1)

@@ -1,4 +1,5 @@
-"""README.md and docs/ are true: their commands run, their SQL runs, their tables match the code, their links exist.
+"""README.md and docs/ are correct: their commands and their SQL run, their tables match the code, and their links
+exist.
 
 `python -m titan10_dagster_tests.test_docs` updates the tables that are made from the code.
 """
@@ -71,7 +72,7 @@ VARIABLES = [line.removeprefix("export ") for line in lines_of("sh") if re.match
 
 @dataclass
 class Project:
-    """The project's own settings, with a sandbox in place of Binance and an empty database."""
+    """A project with the repository's own settings, a sandbox in place of Binance, and an empty database."""
 
     folder: Path
     database_url: str
@@ -97,7 +98,10 @@ def project(postgres_url: str, _postgres_template: str, tmp_path_factory: pytest
 
 @pytest.fixture(scope="module")
 def outcomes(project: Project) -> dict[str, subprocess.CompletedProcess[str]]:
-    """Run every command in the order of the pages: an export reads what a backfill before it stored."""
+    """Run every command in the order of the pages.
+
+    For example, an export reads candles that an earlier backfill has stored.
+    """
     found = {}
     for command in TITAN10:
         found[command] = subprocess.run(

@@ -16,7 +16,7 @@ CLASSES = {
 
 
 def drawn_tree() -> dict[str, str]:
-    """Each class of the tree in the module's docstring, with its parent."""
+    """Return each class of the tree in the module's docstring, with its parent."""
     parents: dict[str, str] = {}
     path: list[str] = []
     for line in (errors.__doc__ or "").splitlines():

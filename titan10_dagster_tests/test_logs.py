@@ -1,4 +1,4 @@
-# No `from __future__ import annotations`: Dagster reads the annotations of contexts as they stand.
+# `from __future__ import annotations` must not be used here: Dagster reads the annotations of contexts.
 
 import io
 import json
@@ -37,7 +37,7 @@ def settings(**logs: Any) -> Settings:
 
 @pytest.fixture
 def written() -> Iterator[io.StringIO]:
-    """The output of the process, from here to the end of the test."""
+    """Yield the log of this process, until the end of the test."""
     root, console = logging.getLogger(), CALLERS[0].create_console_logger
     handlers, level = list(root.handlers), root.level
     stream = io.StringIO()

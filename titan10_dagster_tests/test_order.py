@@ -12,7 +12,9 @@ FILES = ("planning/test_pace.py", "planning/test_breaker.py", "candles/test_dail
 
 
 def test_the_tests_of_a_file_run_in_one_process_and_those_that_run_alone_come_last() -> None:
-    """pytest-xdist ignores groups in silence if it does not understand pytest's node ids (its issue 1386)."""
+    """If pytest-xdist does not understand pytest's node ids, it ignores groups without a message (pytest-xdist issue
+    1386).
+    """
     command = [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", "-n", "2", "--dist", "loadgroup"]
     command += ["--no-loadscope-reorder", *(str(HERE / file) for file in FILES)]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}

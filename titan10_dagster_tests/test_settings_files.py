@@ -76,7 +76,7 @@ def test_what_is_not_a_file_is_refused_for_what_it_is(tmp_path: Path) -> None:
     os.mkfifo(file)
     with pytest.raises(SettingsError, match="is a pipe, a socket or a device"):
         require_file(file, "X")
-    for target in ("nowhere", "titan10.toml"):  # the second link leads to itself
+    for target in ("nowhere", "titan10.toml"):  # the second link is a link to itself
         file.unlink()
         file.symlink_to(target)
         with pytest.raises(SettingsError, match=f"is a link to {target}, which cannot be found"):
@@ -92,7 +92,7 @@ def test_a_link_to_a_missing_env_file_is_refused(tmp_path: Path) -> None:
 
 @contextmanager
 def without_rights_of_root() -> Iterator[None]:
-    """Act as another account if the tests run as root, who may enter every folder."""
+    """If root runs the tests, act as another account, because root may enter every folder."""
     if os.geteuid() != 0:
         yield
         return
@@ -122,7 +122,7 @@ def test_a_deleted_current_folder_is_named(tmp_path: Path, monkeypatch: pytest.M
     gone.mkdir()
     monkeypatch.chdir(gone)
     gone.rmdir()
-    for variable in ("", "project"):  # a relative path in the variable leads nowhere either
+    for variable in ("", "project"):  # a relative path in the variable does not lead to the file either
         monkeypatch.setenv("TITAN10_HOME", variable)
         with pytest.raises(SettingsError, match="The current folder was deleted"):
             home()

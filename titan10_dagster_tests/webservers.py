@@ -15,7 +15,10 @@ PATIENCE = 120  # seconds; on a busy machine
 
 @contextmanager
 def running_webserver(command: Sequence[str], url: str, home: Path, environment: Mapping[str, str]) -> Iterator[None]:
-    """Run the command in the folder `home`. The block begins when `url` answers; its end stops the command."""
+    """Run the command in the folder `home`.
+
+    The block begins when `url` answers. The end of the block stops the command.
+    """
     with subprocess.Popen(
         command, cwd=home, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as process:

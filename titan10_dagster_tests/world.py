@@ -55,7 +55,7 @@ class World:
         )
 
     def stored(self, exchange: str, symbol: str, first: date, last: date) -> np.ndarray:
-        """The candles of the database in the form of the sandbox: (n, 6) float64, times in milliseconds."""
+        """Return the stored candles in the form of the sandbox: (n, 6) float64, with times in milliseconds."""
         series = Series(exchange, symbol, self.titan10.exchange(exchange).timeframe)
         return as_table(reader.candles(self.titan10.database, series, midnight(first), midnight(last + DAY)))
 
@@ -74,7 +74,10 @@ class World:
 
 
 def ticking(start: datetime) -> Callable[[], datetime]:
-    """A clock that, like a real one, never returns the same time twice: it advances by a microsecond per call."""
+    """Return a clock that advances by a microsecond per call.
+
+    Like a real clock, it never returns the same time twice.
+    """
     ticks = itertools.count()
     return lambda: start + timedelta(microseconds=next(ticks))
 
@@ -86,7 +89,7 @@ MakeWorld = Callable[..., World]
 def make_world(database_url: str, tmp_path: Path) -> Iterator[MakeWorld]:
     """A function that returns a `World`.
 
-    `settings` replace settings of an exchange; other keywords go to the sandbox.
+    `settings` replace settings of an exchange. Other keywords are options of the sandbox.
     """
     with ExitStack() as stack:
 
@@ -127,7 +130,7 @@ def make_world(database_url: str, tmp_path: Path) -> Iterator[MakeWorld]:
 
 
 def _instance(database_url: str, folder: Path) -> AbstractContextManager[dg.DagsterInstance]:
-    """Return an instance in memory; in a run with Dagster's own classes, on PostgreSQL."""
+    """Return an instance in memory. If the tests run with Dagster's own classes, the instance is on PostgreSQL."""
     if not stock_dagster.WANTED:
         return dg.DagsterInstance.ephemeral(tempdir=str(folder))
     ensure_dagster_schema(database_url)

@@ -1,10 +1,9 @@
 -- The days before :today with a ledger row, for the given series, as stretches of consecutive days. Series of the same
 -- exchange and timeframe share a row if their stretches and their `since` are equal.
--- `since`: the first day of the series that was fetched on that same day or on the next day. `since` is looked up only
--- for a series with a missing day between its first day and :today.
--- The days are counted in one pass. Single days are read only for a series with a missing day between its first and its
--- last day. Within a stretch, the day minus its row number is constant. LATERAL reads each such series through the
--- primary key.
+-- `since`: the first day of the series that was fetched before the end of the next day. `since` is looked up only for a
+-- series with a missing day between its first day and :today. The days are counted in one pass. Single days are read
+-- only for a series with a missing day between its first and its last day. Within a stretch, the day minus its row
+-- number is constant. LATERAL reads each such series through the primary key.
 WITH totals AS MATERIALIZED (
     SELECT exchange, symbol, timeframe, count(*) AS days, min(day) AS first, max(day) AS last
     FROM slice_ledger

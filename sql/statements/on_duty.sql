@@ -1,4 +1,4 @@
--- For each given series: the first day that was fetched on that same day or on the next day. Live polling and the daily
+-- For each given series: the first day that was fetched before the end of the next day. Live polling and the daily
 -- settlement fetch days this early. A series without such a day has no row.
 -- `number`: position of the series in the parameters, from 1. LATERAL reads each series through the primary key and
 -- stops at the first such day.

@@ -1,4 +1,4 @@
--- If a known file is read again, the time of its first reading stays. The time of the last check, the ETag and the
+-- If a known file is read again, the time of its first reading is kept. The time of the last check, the ETag and the
 -- modification time come from the latest reading. The other columns do not change.
 INSERT INTO source_files AS known
     (exchange, url, size, digest, published_digest, checked_against, etag, last_modified, read_at, checked_at)

@@ -26,21 +26,21 @@ TIMEOUT = 60_000  # ms; requests take less than a second unless the machine is b
 
 
 def asked(url: str, method: str = "GET", body: dict[str, Any] | None = None) -> Any:
-    """Return the JSON that a sandbox answers a plain request with."""
+    """Return the JSON with which a sandbox answers a request without ccxt."""
     data = None if body is None else json.dumps(body).encode()
     with urllib.request.urlopen(urllib.request.Request(url, data=data, method=method), timeout=60) as answer:
         return json.load(answer)
 
 
 def pointed_at(url: str, exchange: str, **config: Any) -> Any:
-    """Return an instance of ccxt's own class whose requests go to `url`."""
+    """Return an instance of ccxt's own class that sends its requests to `url`."""
     client = getattr(ccxt, exchange)({"enableRateLimit": False, "timeout": TIMEOUT, **config})
     client.urls["api"] = _moved(client.urls["api"], url)
     return client
 
 
 def _moved(api: Any, url: str) -> Any:
-    """Return ccxt's addresses, nested as they are, at another scheme and host."""
+    """Return ccxt's addresses with another scheme and host. Nested addresses stay nested."""
     if isinstance(api, dict):
         return {key: _moved(inner, url) for key, inner in api.items()}
     return re.sub(r"^https?://[^/]+", url, api) if isinstance(api, str) else api
@@ -48,8 +48,8 @@ def _moved(api: Any, url: str) -> Any:
 
 _SPOT = {"fetchMarkets": {"types": ["spot"]}}
 _MARKET_OPTIONS: dict[str, dict[str, Any]] = {
-    "coinbase": {},  # its option of that name is the name of a method
-    "bitrue": {},  # its class adds up the lists of all types, even of types that were not requested
+    "coinbase": {},  # in this class, the option `fetchMarkets` is the name of a method
+    "bitrue": {},  # this class joins the lists of all types, even of types that were not requested
     "htx": {"fetchMarkets": {"types": {"spot": True, "linear": False, "inverse": False}}},
 }
 

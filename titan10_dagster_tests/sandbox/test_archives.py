@@ -1,4 +1,4 @@
-"""The archives of the sandbox: files with matching digests, and defects that a test adds."""
+"""The archives of the sandbox have files with matching digests. A test can add defects."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def files(sandbox: Sandbox) -> Iterator[FileServer]:
 
 
 def path_of(server: FileServer, archive: Archive, label: date = DAY) -> str:
-    """Return the path of a daily file as the venue's record names it."""
+    """Return the path of a daily file according to the venue's record."""
     tree = next(tree for tree in archive.trees if tree.cadence is Cadence.DAILY)
     name = next(iter(server.site.series.values())).instrument.name
     parts = [name.base_id, name.quote_id]
@@ -143,11 +143,15 @@ def test_an_unknown_defect_is_refused(files: FileServer) -> None:
 
 
 def test_threads_may_request_files_at_the_same_time(files: FileServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The server answers files in threads. Small caches make them evict each other's entries."""
+    """The server uses threads to answer requests for files.
+
+    With small caches, the threads evict each other's entries.
+    """
     monkeypatch.setattr(archives, "_KEPT", 1)
     monkeypatch.setattr(archives, "_FILES_KEPT", 1)
     monkeypatch.setattr(archives, "_packed_files", {})
-    monkeypatch.setattr(FileServer, "_packed", lambda self, path, rows, defects: path.encode())  # packing takes long
+    # real packing would take too long
+    monkeypatch.setattr(FileServer, "_packed", lambda self, path, rows, defects: path.encode())
     paths = [binance(files, DAY - timedelta(days=number)) for number in range(12)]
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)

@@ -9,7 +9,7 @@ MINUTE_MS = 60_000
 
 
 def day(rows: int = 10) -> RawCandles:
-    """Return the first minutes of 1970, with prices 100 and volume 5, and no volume in the last one."""
+    """Return the first minutes of 1970, with prices of 100 and volumes of 5. The last minute has no volume."""
     values = np.tile(np.array([100, 100, 100, 100, 5], np.int64), (rows, 1))
     values[-1, 4] = 0
     return RawCandles(np.arange(rows, dtype=np.int64) * MINUTE_MS, values)

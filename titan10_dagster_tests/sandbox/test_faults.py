@@ -29,7 +29,7 @@ def truth_of(sandbox: Sandbox, exchange: str = "binance", rows: int = 100) -> np
 
 
 def page(clients: Clients, exchange: str = "binance", rows: int = 100) -> np.ndarray:
-    since = None if exchange == "gemini" else SINCE  # it answers any request with a day of rows
+    since = None if exchange == "gemini" else SINCE  # gemini answers any request with a day of rows
     return clients.candles(exchange, symbol_of(exchange), "1m", since, rows)
 
 
@@ -160,7 +160,8 @@ def test_duplicated_rows_come_twice(exchange: str, sandbox: Sandbox, clients: Cl
     found = page(clients, exchange)
     assert sandbox.requests(exchange)[-1]["rows"] > 80
     assert len(sandbox.requests(exchange)) == len(rows) + 1
-    if exchange != "gemini":  # its rows in the middle are half a day old, and ccxt returns the last hundred
+    # gemini's rows in the middle are half a day old, and ccxt returns only the last hundred rows
+    if exchange != "gemini":
         _, counts = np.unique(found[:, 0], return_counts=True)
         assert (counts == 2).sum() == 5
 
@@ -191,7 +192,7 @@ def test_a_lowered_page_limit_gives_a_third(exchange: str, rows: int, sandbox: S
     sandbox.fault(exchange, "page_third")
     found = clients.candles(exchange, symbol_of(exchange), "1m", since, limit)
     whole = sandbox.truth(exchange, symbol_of(exchange), since, since + limit * MINUTE_MS)
-    # Exchanges that answer [start, end) keep the newest rows, the others the oldest.
+    # Exchanges that answer [start, end) keep the newest rows. The other exchanges keep the oldest rows.
     kept = whole[-rows:] if exchange in {"okx", "coinbase"} else whole[:rows]
     np.testing.assert_array_equal(found, kept)
 

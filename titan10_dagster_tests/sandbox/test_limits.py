@@ -36,7 +36,7 @@ CANDLES = {
 
 
 class ManualClock:
-    """A clock that a test moves; it starts on a full minute."""
+    """A clock that a test moves. It starts on a full minute."""
 
     def __init__(self) -> None:
         self.now = 1_700_000_040.0
@@ -169,7 +169,8 @@ def answered(url: str) -> tuple[int, dict[str, str], str]:
 @pytest.mark.parametrize("exchange", VENUES)
 def test_requests_beyond_the_limit_are_refused_in_the_exchanges_own_words_and_logged(exchange: str) -> None:
     first = VENUES[exchange].limits[0]
-    allowed = 7 if exchange == "kraken" else 4  # it bans soon, in other words
+    # with fewer requests, kraken bans soon, and the text of a ban is different
+    allowed = 7 if exchange == "kraken" else 4
     factor = allowed * first.cost.get("candles", 1) / first.allowed
     status, words = REFUSED[exchange]
     with Sandbox([exchange], limit_factor=factor, limit_clock=ManualClock()) as sandbox:

@@ -18,7 +18,7 @@ from titan10_dagster_tests.sandbox.clients import DAY_MS, MINUTE_MS, NOW_MS, TOD
 
 EXCHANGES = list(VENUES)
 LAST_CLOSED = NOW_MS // MINUTE_MS * MINUTE_MS - MINUTE_MS
-RECENT = LAST_CLOSED - 500 * MINUTE_MS  # within the depth of all but bithumb
+RECENT = LAST_CLOSED - 500 * MINUTE_MS  # within the depth of all exchanges except bithumb
 LAST_ROWS_ONLY = {"kraken", "gemini", "bithumb", "bitrue", "phemex", "hyperliquid", "gate"}
 LIMITS = {"bitget": 200, "okx": 300, "coinbase": 300, "cryptocom": 300, "upbit": 200, "bithumb": 200}
 WITH_HISTORY = [name for name in EXCHANGES if name not in LAST_ROWS_ONLY]

@@ -1,4 +1,7 @@
-"""`python -m titan10_dagster_tests.simulation --seed N`: one week, printed step by step; several with --seeds."""
+"""`python -m titan10_dagster_tests.simulation --seed N`: simulate a week, and print it step by step.
+
+With --seeds, several weeks are simulated.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ from titan10_dagster_tests.simulation.week import Week
 @click.option("--verbose/--quiet", default=None, help="Print every step; the default for a single seed.")
 @click.option("--shrink", is_flag=True, help="Remove the events that do not matter from a week that fails.")
 def main(seed: int, seeds: int, server: str | None, verbose: bool | None, shrink: bool) -> None:
-    """Simulate weeks, and print the rules that are broken at their ends."""
+    """Simulate weeks, and print the rules that are broken at the end of each week."""
     printing = seeds == 1 if verbose is None else verbose
     failed = []
     with ExitStack() as stack:
@@ -56,7 +59,7 @@ def main(seed: int, seeds: int, server: str | None, verbose: bool | None, shrink
 
 
 def lived(story: Story, url: str, printing: bool) -> list[Complaint]:
-    """Simulate a week; print and return the broken rules."""
+    """Simulate a week. Print and return the broken rules."""
     folder, began = Path(tempfile.mkdtemp(prefix="titan10-week-")), time.perf_counter()
     hurry(url)
     if printing:
@@ -84,7 +87,7 @@ def summary(record: Record) -> str:
 
 
 def shrunk(story: Story, live: Callable[[Story], list[Complaint]]) -> Story:
-    """Return the story with only those events that are needed to make it fail."""
+    """Return the story with only those events that are needed for its failure."""
     for event in story.events:
         shorter = replace(story, events=tuple(other for other in story.events if other is not event))
         if live(shorter):

@@ -1,10 +1,11 @@
-"""Rules for the tables of one series that hold after any events.
+"""Rules for the tables of one series. After any events, these rules must be followed.
 
-They are checked on the rows alone, without the product.
+The rules are checked with the rows alone, without the product.
 
-- No candle is stored twice, and none lies off the grid. The view `ohlcv` shows exactly the stored candles.
-- Every candle of a day that the ledger knows is stored, or lies in exactly one gap; never both.
-- The ledger's counts are those of candles and gaps. No gap and no candle lies on a day that the ledger does not know.
+- No candle is stored twice, and no candle is off the grid. The view `ohlcv` shows exactly the stored candles.
+- If a day has a ledger row, each candle of the day is either stored or in exactly one gap.
+- The ledger's counts equal the counts of candles and gaps. On a day without a ledger row, there is no gap and no
+candle.
 - Each silence in the evidence is one stretch of gaps with one reason, and each such gap has its evidence.
 - `ohlcv_filled` adds a candle exactly where a gap `no_trades` follows a stored candle, with nothing but such gaps and
   no break of the series in between: at the last close, without volume.
@@ -22,7 +23,7 @@ from titan10_dagster_tests.simulation.grid import Counts, Floats, Grid, Mask
 from titan10_dagster_tests.simulation.tables import LedgerRow, SeriesTables
 
 WITH_EVIDENCE = ("outage", "halted", "not_listed")
-_MOST = 4  # complaints of one kind
+_MOST = 4  # the maximum number of complaints of one kind
 
 
 class Audit:
@@ -137,10 +138,10 @@ class Audit:
         yield from self._made_up_values(rows.candles[rows.synthetic], rows.reasons[rows.synthetic])
 
     def _fillable(self) -> Mask:
-        """Return the cells of gaps `no_trades` that follow a stored candle with nothing else in between."""
+        """Return the cells of gaps `no_trades` that directly follow a stored candle or another such cell."""
         empty = self.missing.get("no_trades", self.grid.none())
         fillable, carried = [], False
-        # Python's own booleans, because those of numpy take four times as long.
+        # Python's own booleans are used, because numpy's booleans take four times as long.
         cells = zip(self.stored.tolist(), empty.tolist(), self._before_breaks().tolist(), strict=True)
         for stored, is_empty, blocked in cells:
             if stored:
@@ -151,7 +152,7 @@ class Audit:
         return np.array(fillable, np.bool_)
 
     def _before_breaks(self) -> Mask:
-        """Return the last stored candle before each break, because its close must not be carried over the break."""
+        """Return the last stored candle before each break. Its close must not be carried over the break."""
         blocked = self.grid.none()
         cells = np.flatnonzero(self.stored)
         for instant in self.tables.breaks:
@@ -162,7 +163,7 @@ class Audit:
 
     def _made_up_values(self, synthetic: Floats, reasons: NDArray[np.object_]) -> Iterator[str]:
         times, closes = self.tables.candles[:, 0], self.tables.candles[:, 4]
-        # The close before the first candle is NaN, which equals no value.
+        # The close before the first candle is NaN, which is not equal to any value.
         before = np.concatenate(([np.nan], closes))[np.searchsorted(times, synthetic[:, 0])]
         expected = np.column_stack([before, before, before, before, np.zeros(len(before))])
         wrong = int(((synthetic[:, 1:] != expected).any(axis=1) | (reasons != "no_trades")).sum())

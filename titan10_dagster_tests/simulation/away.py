@@ -12,7 +12,7 @@ from psycopg2 import sql
 
 
 def let_in(database_url: str, allowed: bool) -> None:
-    """Allow sessions, or end all of them and allow no new one."""
+    """Allow sessions, or end all sessions and allow no new sessions."""
     with _beside(database_url) as (cursor, name):
         statement = sql.SQL("ALTER DATABASE {} WITH ALLOW_CONNECTIONS {}")
         cursor.execute(statement.format(sql.Identifier(name), sql.Literal(allowed)))
@@ -32,7 +32,7 @@ def hurry(database_url: str) -> None:
 
 @contextmanager
 def _beside(database_url: str) -> Iterator[tuple[Any, str]]:
-    """A cursor on the same server, outside of the database, and the database's name."""
+    """Yield a cursor on the same server but in another database, and the name of the database."""
     parts = urlsplit(database_url)
     with closing(psycopg2.connect(urlunsplit(parts._replace(path="/postgres")))) as connection:
         connection.autocommit = True

@@ -1,4 +1,4 @@
-"""The events of a simulated week, of the exchanges and of Titan-10 itself."""
+"""The events of a simulated week: events of the exchanges and events of Titan-10 itself."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Span:
 
 @dataclass(frozen=True)
 class Event:
-    """An event in `span` at `exchange`; None: of Titan-10 itself."""
+    """An event in `span` at `exchange`. If `exchange` is None, it is an event of Titan-10 itself."""
 
     span: Span
     exchange: str | None
@@ -38,7 +38,7 @@ E = TypeVar("E", bound=Event)
 
 @dataclass(frozen=True)
 class Outage(Event):
-    """The exchange makes no candle of any symbol. `answers`: it still answers requests."""
+    """The exchange makes no candle of any symbol. `answers`: whether it still answers requests."""
 
     answers: bool
 
@@ -53,7 +53,7 @@ class Storm(Event):
 
 @dataclass(frozen=True)
 class Ban(Event):
-    """The exchange refuses all requests until the end, which it announces."""
+    """The exchange refuses all requests until the end of the span. Its answers contain this end."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,10 @@ class Downtime(Event):
 
 @dataclass(frozen=True)
 class Kill(Event):
-    """The first run in the span is killed after `landings` landed slices, or before it stores if it lands fewer."""
+    """The first run in the span is killed after `landings` landed slices.
+
+    If it lands fewer slices, it is killed before it stores.
+    """
 
     landings: int
 
@@ -72,7 +75,7 @@ class Kill(Event):
 class DatabaseAway(Event):
     """The database ends all sessions and allows none for `seconds`.
 
-    This happens in the first run of the span, or in its first poll if not `run`.
+    This happens in the first run of the span if `run` is True, and otherwise in the first poll of the span.
     """
 
     run: bool
@@ -114,7 +117,8 @@ class Listing(Event):
 class Delisting(Event):
     """The symbol is no longer traded when the span begins.
 
-    `refusal`: the exchange's answer to requests for its candles from then on; None: it still serves them.
+    `refusal`: the exchange's answer to later requests for candles of the symbol; None: the exchange still serves the
+        candles.
     """
 
     symbol: str
@@ -123,17 +127,21 @@ class Delisting(Event):
 
 @dataclass(frozen=True)
 class Halt(Event):
-    """Trading in one symbol stands still. The exchange goes on, and answers without these candles."""
+    """Trading in one symbol stands still.
+
+    Other trading continues, and answers do not have the candles of this symbol.
+    """
 
     symbol: str
 
 
 @dataclass(frozen=True)
 class Relisting(Event):
-    """The market is off the exchange's list in the span.
+    """During the span, the market is not in the exchange's list.
 
-    With a `market_id` it returns as a market of another asset under the same symbol, at `prices` times the price.
-    `refusal`: the answer to requests for its candles within the span; None: the exchange serves those before it.
+    If `market_id` is set, another market has the symbol after the span. It is a market of another asset, at `prices`
+    times the price. `refusal`: the answer to requests for the symbol's candles during the span; None: the exchange
+    serves the candles from before the span.
     """
 
     symbol: str
@@ -144,7 +152,7 @@ class Relisting(Event):
 
 @dataclass(frozen=True)
 class Unknown(Event):
-    """The exchange gives some requests for candles of one traded symbol the refusal `kind`."""
+    """The exchange answers some requests for candles of one traded symbol with the refusal `kind`."""
 
     symbol: str
     kind: str
@@ -153,7 +161,7 @@ class Unknown(Event):
 
 @dataclass(frozen=True)
 class Renamed(Event):
-    """When the span begins, the exchange gives the market another id. It rejects the old one from then on."""
+    """When the span begins, the exchange gives the market another id. It then rejects the old id."""
 
     symbol: str
     market_id: str
@@ -161,7 +169,7 @@ class Renamed(Event):
 
 @dataclass(frozen=True)
 class Redenominated(Event):
-    """From the start of the span on, prices are multiplied by `factor`, and volumes divided by it."""
+    """From the start of the span on, prices are multiplied by `factor`, and volumes are divided by `factor`."""
 
     symbol: str
     factor: float
@@ -185,6 +193,6 @@ class RateLimited(Event):
 
 @dataclass(frozen=True)
 class WrongClock(Event):
-    """The clock of this machine is ahead of the exchanges' (behind, if negative)."""
+    """The clock of this machine is ahead of the clocks of the exchanges. If `ahead` is negative, it is behind."""
 
     ahead: timedelta

@@ -16,7 +16,7 @@ from titan10_dagster_tests.simulation.tables import Key, read_series
 from titan10_dagster_tests.simulation.truth import Truth
 from titan10_dagster_tests.simulation.week import Week
 
-_MOST = 4  # complaints of one kind
+_MOST = 4  # the maximum number of complaints of one kind
 
 
 class Expectation:
@@ -36,9 +36,10 @@ class Expectation:
     def since(self) -> date:
         """The first day that must be stored.
 
-        A symbol that the exchange has never listed may be misspelled, so nothing about it is recorded: the first day is
-        the day of its listing. Days before the first stored day are history, which only a backfill fetches. The first
-        day may be missing only if the exchange had trouble on it, so that it answered no request.
+        If a symbol is listed during the story, the result is the day of the listing. Before the listing, the symbol
+        could be misspelled, so nothing about it is recorded. Days before the first stored day are history, which only a
+        backfill fetches. Otherwise the first day of the story must be stored. It may be missing only if the exchange
+        had trouble on this day, so that it answered no request.
         """
         for listing in self.truth.mine(Listing):
             return listing.span.end.date()
@@ -92,13 +93,15 @@ class Expectation:
 
     def _wrong_reasons(self) -> Iterator[str]:
         allowed = self.truth.allowed(self.reachable)
-        had = self.truth.exists & self.reachable  # another complaint
+        had = self.truth.exists & self.reachable  # an existing candle without a row causes another complaint
         for reason, missing in self.audit.missing.items():
             wrong = missing & self.judged & ~self.there & ~allowed.get(reason, self.grid.none())
             yield from self._spans(wrong & ~had, f"is called {reason}", allowed)
 
     def _wrong_fills(self) -> Iterator[str]:
-        """Yield filled candles that are not proven absences: minutes without a candle in which the exchange traded."""
+        """Yield complaints about filled candles without a proven absence: minutes without a candle in which the
+        exchange traded.
+        """
         truth = self.truth
         proven = truth.silent & ~truth.off_list & ~truth.certain_standstill
         yield from self._spans(self.audit.filled() & self.judged & ~proven, "is filled, and no proven absence")

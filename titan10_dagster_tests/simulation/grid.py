@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Grid:
-    """`size` candles of the length `step`, the first of which starts at `start` (aware, UTC)."""
+    """A grid of `size` candles of the length `step`. The first candle starts at `start` (aware, UTC)."""
 
     start: datetime
     step: timedelta
@@ -36,18 +36,18 @@ class Grid:
         return np.ones(self.size, np.bool_)
 
     def cell(self, instant: datetime) -> int:
-        """Return the cell that holds the instant; it may lie outside of the grid."""
+        """Return the cell that contains the instant. The cell may be outside of the grid."""
         return (instant - self.start) // self.step
 
     def time(self, cell: int) -> datetime:
         return self.start + int(cell) * self.step
 
     def floor(self, instant: datetime) -> datetime:
-        """Return the start of the candle that holds the instant."""
+        """Return the start of the candle that contains the instant."""
         return self.time(self.cell(instant))
 
     def at(self, times_ms: Floats) -> Mask:
-        """Return the cells that hold these instants (epoch ms); those outside of the grid are left out."""
+        """Return the cells that contain these instants (epoch ms). Instants outside of the grid are left out."""
         cells = ((times_ms - to_ms(self.start)) // (self.step / timedelta(milliseconds=1))).astype(np.int64)
         mask = self.none()
         mask[cells[(cells >= 0) & (cells < self.size)]] = True
@@ -57,7 +57,7 @@ class Grid:
         return self.at(np.array([to_ms(instant) for instant in instants], np.float64))
 
     def within(self, start: datetime, end: datetime) -> Mask:
-        """Return the cells from the one that holds `start` to the last one that begins before `end`."""
+        """Return the cells from the cell that contains `start` to the last cell that begins before `end`."""
         mask = self.none()
         mask[self._bounded(self.cell(start)) : self._bounded(-(-(end - self.start) // self.step))] = True
         return mask
@@ -89,7 +89,7 @@ def runs(mask: Mask) -> list[tuple[int, int]]:
 
 
 def grown(seed: Mask, within: Mask) -> Mask:
-    """Return the runs of `within` that hold a cell of `seed`."""
+    """Return the runs of `within` that contain a cell of `seed`."""
     starts = within & ~np.concatenate([[False], within[:-1]])
     run = np.cumsum(starts)
     return within & np.isin(run, run[seed])

@@ -1,8 +1,8 @@
-"""Events that are drawn in addition to those of `story`: changes of markets and candles, wrong answers, wrong clocks.
+"""Events in addition to the events of `story`: changes of markets and candles, wrong answers, wrong clocks.
 
-They have their own random generator, so that a seed keeps the events of `story`. A series has at most one of these
-changes. A series has none if `story` lists or delists it or rewrites its candles, because the values of a candle that
-was first rewritten and then redenominated would not be known.
+These events have a separate random generator, so that a seed keeps the events of `story`. A series has at most one of
+these changes. If `story` lists or delists a series or rewrites its candles, the series has no such change. Otherwise
+the values of a candle that is first rewritten and then redenominated would not be known.
 """
 
 from __future__ import annotations
@@ -35,21 +35,22 @@ from titan10_dagster_tests.simulation.events import (
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 _WEEK = 7 * DAY
 
-# Faults that leave rows out of an answer that looks good. Two such answers six hours apart count as proof, as intended.
+# Faults that leave rows out of an answer. The answer looks complete, so two such answers six hours apart count as
+# proof. This is intended.
 LOSSES = ("lost_rows", "empty_page")
-# A row that breaks a rule among good ones.
+# Faults that put a row that breaks a rule among valid rows.
 ROW_FAULTS = (
     "off_grid", "null_row", "empty_row", "negative_time", "null_value", "nan_value", "zero_price", "negative_volume",
     "conflicting_duplicate",
 )  # fmt: skip
-STALE = "stale"  # a backend that lags behind
+STALE = "stale"  # a server of the exchange that is behind
 STALE_MINUTES = 150
 FORGETFUL = ("kraken",)  # exchanges with a short memory: they no longer serve the day of a later check
 INCOMPLETE = (*LOSSES, *ROW_FAULTS, STALE)
-APART = timedelta(hours=40)  # so that a day is not fetched twice during such faults
+APART = timedelta(hours=40)  # large enough, so that a day is not fetched twice during such faults
 
 _Series = tuple[str, str]
-_SHORT_OUTAGES = timedelta(minutes=90)  # in all; 100 minutes are a hundredth of a week
+_SHORT_OUTAGES = timedelta(minutes=90)  # the sum of all outages; 100 minutes are a hundredth of a week
 _OF_MARKETS = (Listing, Delisting, Relisting, Renamed, Halt)
 _MARKET_CHANGES = ("halt", "relisting", "reuse", "renamed", "redenominated", "revised")
 
@@ -153,9 +154,9 @@ def late_holes(
 ) -> list[Event]:
     """Draw holes of busy series that are published a day to six days later, after their reason has become final.
 
-    Only the later checks of busy series find these candles. They find them for certain where the exchange gives every
-    minute a row, where its outages are too short to make the series a quiet one, and where nothing else happens to the
-    day: another fetch of it would count as one of the checks.
+    Only the later checks of busy series find these candles. Three conditions ensure that the checks find them. The
+    exchange sends a row for every minute. Its outages are so short that the series stays busy. Nothing else happens to
+    the day, because another fetch of the day would count as one of the checks.
     """
     events: list[Event] = []
     for exchange, of_exchange in symbols.items():
@@ -178,7 +179,8 @@ def _is_disturbed(exchange: str, symbol: str, span: Span, known: Sequence[Event]
     """Return whether something else happens to the series within the span, or answers may be incomplete."""
     for event in known:
         is_mine = event.exchange == exchange and getattr(event, "symbol", symbol) == symbol
-        if is_mine and isinstance(event, _OF_MARKETS):  # at any time: days of a former market are not checked later
+        # this counts at any time, because days of a former market are not checked later
+        if is_mine and isinstance(event, _OF_MARKETS):
             return True
         if event.exchange != exchange or not (event.span.start < span.end and span.start < event.span.end):
             continue

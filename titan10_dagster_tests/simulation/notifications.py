@@ -35,7 +35,7 @@ from titan10_dagster_tests.simulation.week import Week
 WELL = timedelta(hours=1, minutes=10)  # longer than the longest pause of a breaker
 _TROUBLE = (Ban, Outage, Storm, RateLimited, Unknown)
 
-Text = tuple[str, str]  # exchange and complaint
+Text = tuple[str, str]  # the exchange and the complaint
 
 
 def wrong_notifications(week: Week) -> Iterator[Text]:
@@ -69,7 +69,7 @@ def _unreported_bans(week: Week) -> Iterator[Text]:
 
 
 def _was_reported(week: Week, ban: Ban) -> bool:
-    """Return whether the ban was reported. It must be, if it lasts an hour after the first refusal."""
+    """Return whether the ban was reported. If a ban lasts an hour after the first refusal, it must be reported."""
     inside = [at for at in week.record.steps if ban.span.holds(at)]
     late = [at for at in inside if at >= inside[0] + HOUR + MINUTE]
     before = []
@@ -80,7 +80,7 @@ def _was_reported(week: Week, ban: Ban) -> bool:
 
 
 def _unreported_changes(week: Week) -> Iterator[Text]:
-    """Yield the changes after which no alert about a changed series was open."""
+    """Yield a complaint for each change without a later open alert about a changed series."""
     for event in week.story.events:
         if not _changes_the_series(event):
             continue
@@ -98,11 +98,11 @@ def _changes_the_series(event: Event) -> bool:
 def _is_justified(week: Week, alert: SentAlert) -> bool:
     """Return whether an event that self-repair cannot fix explains the alert.
 
-    Events of the exchange count until shortly before the alert, events of Titan-10 itself on the same morning. In the
-    tail Titan-10 runs only every few days.
+    Events of the exchange must be at most shortly before the alert. Events of Titan-10 itself must be on the same
+    morning. In the tail, Titan-10 runs only every few days.
     """
     if alert.kind is Kind.GAPS:
-        return False  # no trouble of the week lasts for days
+        return False  # no problem of the week lasts for days
     if alert.kind is Kind.SERIES:
         changed = [event for event in week.story.events if _changes_the_series(event) or isinstance(event, Revised)]
         return any(event.exchange == alert.exchange and event.span.start <= alert.at for event in changed)
@@ -126,7 +126,10 @@ def _trouble(week: Week, alert: SentAlert) -> Iterator[Span]:
 
 
 def _nothing_trades(week: Week, exchange: str, at: datetime) -> bool:
-    """Return whether no symbol traded: no longer, not at that time, or not yet as far as Titan-10 knows."""
+    """Return whether no symbol traded at this time.
+
+    A symbol also counts as not traded if Titan-10 cannot know its market yet.
+    """
     return all(_is_silent(week, exchange, symbol, at) for symbol in week.story.symbols[exchange])
 
 

@@ -1,14 +1,16 @@
-"""The rules for the tables at the end of a week, derived from its events. They use no function of the pipeline.
+"""The rules for the tables at the end of a week.
+
+They are derived from the events of the week, without functions of the pipeline.
 
 **Stored candles**: every candle that the exchange has at the end and could have given must be stored. An exchange that
 serves its whole history could give all of its candles. An exchange with a short memory (Kraken: 720 minutes) could give
 a candle if it answered a live poll after the candle had ended and was published, while it was complete and still
-served. If the exchange had no trouble for longer than the pause of a breaker, it must have answered that poll. A candle
+served. If the exchange had no trouble for longer than the pause of a breaker, the poll must have an answer. A candle
 that breaks a rule until the end counts as absent.
 
-**Values**: a candle has the values that the exchange gave at the time of the fetch in the ledger. A rewritten candle
-that was beyond the horizon by then may have any values that the exchange ever gave. `restatements` has the stored
-values that were replaced, and no others.
+**Values**: a candle has the values that the exchange gave at the time of the fetch in the ledger. If a rewritten candle
+was beyond the horizon at this time, it may have any values that the exchange ever gave. `restatements` has exactly the
+stored values that were replaced.
 
 **Missing minutes**: each has a reason that fits its events, see `Truth.allowed`. `ohlcv_filled` fills only proven
 absences. Breaks are recorded exactly where a market changed.
@@ -86,7 +88,7 @@ def _unanswered(week: Week) -> Iterator[Complaint]:
 
 
 def _is_refused(week: Week, exchange: str, symbol: str, at: datetime) -> bool:
-    """Return whether the market is closed, and the exchange refuses requests for its candles."""
+    """Return whether the market is closed and the exchange refuses requests for candles of this market."""
     for event in week.story.events:
         if not isinstance(event, (Delisting, Relisting)) or event.refusal is None:
             continue

@@ -13,7 +13,7 @@ from titan10_dagster_tests.simulation.requests import SliceKey
 
 @dataclass(frozen=True)
 class Run:
-    """A run of days of one exchange; `repair` as in the asset's configuration."""
+    """A run of days of one exchange. `repair`: as in the configuration of the asset."""
 
     exchange: str
     days: tuple[date, ...]
@@ -27,13 +27,16 @@ class Run:
 
 @dataclass(frozen=True)
 class Poll:
-    """The result of a live poll of one exchange. `answered`: symbols. `spoiled`: rows may be missing."""
+    """The result of a live poll of one exchange.
+
+    `answered`: the symbols with an answer. `spoiled`: whether rows may be missing.
+    """
 
     at: datetime
     exchange: str
     answered: frozenset[str]
     spoiled: bool
-    ahead: timedelta  # this machine's clock
+    ahead: timedelta  # by this machine's clock
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ class Rewrite:
 
 @dataclass(frozen=True)
 class SentAlert:
-    """A notification; `begins` is False if it reports the end of a problem."""
+    """A notification. `begins`: whether it reports the beginning of a problem and not its end."""
 
     at: datetime
     exchange: str
@@ -66,12 +69,12 @@ class Record:
     polls: list[Poll] = field(default_factory=list)
     rewrites: list[Rewrite] = field(default_factory=list)
     notifications: list[SentAlert] = field(default_factory=list)
-    broken: list[Broken] = field(default_factory=list)  # those that there was a candle for
+    broken: list[Broken] = field(default_factory=list)  # only events that broke an existing candle
     markets_read: defaultdict[str, list[datetime]] = field(default_factory=lambda: defaultdict(list))
     complaints: list[str] = field(default_factory=list)  # broken rules that were noticed during the week
     counts: Counter[str] = field(default_factory=Counter)
     steps: list[datetime] = field(default_factory=list)
-    requests: Counter[SliceKey] = field(default_factory=Counter)  # of runs, by slice
+    requests: Counter[SliceKey] = field(default_factory=Counter)  # the number of requests by runs for each slice
     requested_last: dict[SliceKey, datetime] = field(default_factory=dict)
     open_until: dict[SliceKey, datetime] = field(default_factory=dict)  # the last step that found the slice open
     disturbed: defaultdict[str, list[datetime]] = field(default_factory=lambda: defaultdict(list))

@@ -1,6 +1,6 @@
-"""Refusals for candles of one symbol, drawn in addition to the other events: "closed market" and "unknown symbol".
+"""Refusals for candles of one symbol ("closed market" and "unknown symbol"), in addition to the other events.
 
-They have their own random generator, so that a seed keeps its other events.
+The refusals have a separate random generator, so that a seed keeps its other events.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ def with_refusals(
 ) -> list[Event]:
     """Return the events of a week that begins at `start`, with refusals.
 
-    Half of the markets that leave the list refuse their candles from then on. Some markets that are traded refuse them
-    for hours, as a server does that has not loaded its list of markets.
+    After half of the removals of a market from the list, the exchange refuses requests for candles of this market. For
+    some traded markets, the exchange refuses requests for hours, like a server that has not loaded its list of markets.
     """
     drawn: list[Event] = []
     for event in events:

@@ -27,7 +27,7 @@ def days_requested(entry: Mapping[str, Any], timeframe: str, step: timedelta, da
 
 
 def distribution(counts: Iterable[float]) -> str:
-    """Describe counts: how many there are, the median, the ninetieth percentile, and the maximum."""
+    """Describe counts: their number, the median, the ninetieth percentile, and the maximum."""
     ordered = sorted(counts)
     if not ordered:
         return "none"
@@ -36,7 +36,10 @@ def distribution(counts: Iterable[float]) -> str:
 
 
 def healing_hours(open_until: Mapping[SliceKey, datetime]) -> list[float]:
-    """Return, for each slice, the hours after its day for which it stayed open; 0 if it did not."""
+    """Return the number of hours for which each slice stayed open after its day.
+
+    It is 0 if the slice was not open then.
+    """
     hours = []
     for (_, _, day), at in open_until.items():
         end = datetime(day.year, day.month, day.day, tzinfo=at.tzinfo) + timedelta(days=1)
@@ -45,7 +48,7 @@ def healing_hours(open_until: Mapping[SliceKey, datetime]) -> list[float]:
 
 
 def most_requested(requests: Counter[SliceKey], count: int) -> str:
-    """Name the slices that were requested most often."""
+    """Return a text with the slices that were requested most often."""
     named = []
     for (exchange, symbol, day), times in requests.most_common(count):
         named.append(f"{exchange} {symbol} {day}: {times}")

@@ -33,18 +33,19 @@ from titan10_dagster_tests.simulation.refusals import with_refusals
 
 EXCHANGES = ("binance", "bybit", "coinbase", "kraken", "okx")
 BASES = ("BTC", "ETH", "SOL", "ADA", "LINK", "ATOM", "XLM", "AAVE", "ALGO", "ETC")
-# Two symbols of each exchange, ten in all. TITAN10_TEST_WEEK_SYMBOLS=10 takes ten of each and several times as long.
+# Each exchange has two symbols, so there are ten symbols together. With TITAN10_TEST_WEEK_SYMBOLS=10, each exchange has
+# ten symbols, and a week takes several times as long.
 SYMBOLS_EACH = int(os.environ.get("TITAN10_TEST_WEEK_SYMBOLS", "2"))
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 START = datetime(2024, 3, 4, tzinfo=UTC)
 WEEK = 7 * DAY
-LAST_DAY = (START + WEEK).date()  # a day more than the week, because the quiet day that follows must be complete too
-QUIET_END = START + WEEK + DAY + 12 * HOUR  # by then everything must have been requested twice
-# Later checks come a day and a week after the second request. In this tail Titan-10 runs rarely, and polls nothing. At
-# its end, everything must be final, and nothing of the week may still be requested.
+LAST_DAY = (START + WEEK).date()  # the day after the week; this quiet day must be complete too
+QUIET_END = START + WEEK + DAY + 12 * HOUR  # at this time, all data must have been requested twice
+# Later checks come a day and a week after the second request. In this tail, Titan-10 runs rarely and does not poll. At
+# the end of the tail, all slices must be final, and no slice of the week may still be requested.
 TAIL = tuple(QUIET_END + hours * HOUR for hours in (26, 50, 170, 194, 216))
-SETTLE = 2 * HOUR  # after midnight
+SETTLE = 2 * HOUR  # the time from midnight to the daily settlement
 
 # Faults that lose no row: a repeated request succeeds sooner or later.
 FAILURES = (
@@ -63,7 +64,7 @@ FAULT_OPTIONS: Mapping[str, Mapping[str, float]] = {
 class Story:
     """A stretch of time: the symbols of each exchange, the instants at which Titan-10 runs, and the events.
 
-    `quiet_end`: by then everything has been requested twice. The days from `start` to `last_day` are judged.
+    `quiet_end`: at this time, all data have been requested twice. The days from `start` to `last_day` are checked.
     """
 
     seed: int
@@ -82,12 +83,12 @@ class Story:
 
     @property
     def step(self) -> timedelta:
-        """The length of a candle."""
+        """Return the length of a candle."""
         return TIMEFRAMES[self.timeframe].delta
 
     @property
     def end(self) -> datetime:
-        """The last step."""
+        """Return the instant of the last step."""
         return self.steps[-1]
 
     @property
@@ -96,15 +97,15 @@ class Story:
 
     @cached_property
     def grid(self) -> Grid:
-        """The grid of all candles, from the day before the start, of which nothing may be stored."""
+        """Return the grid of all candles, from the day before the start. No candle of this day may be stored."""
         days_ = (self.end - self.start) // DAY + 2
         return Grid(self.start - DAY, self.step, days_ * DAY // self.step)
 
     def settlements_between(self, before: datetime, now: datetime) -> list[datetime]:
         """Return the instants of the daily settlement in (before, now].
 
-        The scheduler catches up with the last five; in the tail only with the last one, which leaves the other days to
-        the repair sensor.
+        After a pause, the scheduler makes up for the last five settlements. In the tail, it makes up only for the last
+        settlement, so the repair sensor has to fetch the other days.
         """
         numbers = range((now - self.start).days + 2)
         due = [self.start + n * DAY + SETTLE for n in numbers]
@@ -115,7 +116,10 @@ class Story:
         return [event for event in self.events if isinstance(event, kind)]
 
     def described(self, exchanges: Sequence[str] | None = None) -> str:
-        """Return a line for each event; with `exchanges`, only for events of these exchanges and of Titan-10 itself."""
+        """Return a line for each event.
+
+        With `exchanges`, only events of these exchanges and of Titan-10 itself are included.
+        """
         lines = [f"seed {self.seed}: " + "; ".join(f"{name} {', '.join(own)}" for name, own in self.symbols.items())]
         for event in self.events:
             if exchanges is None or event.exchange is None or event.exchange in exchanges:
@@ -172,7 +176,7 @@ class _Author:
             self._candle(name, self.random.choice(symbols))
 
     def _candle(self, name: str, symbol: str) -> None:
-        """Add an event of one candle, or of a few candles."""
+        """Add an event that changes one candle or a few candles."""
         minute = self._instant(HOUR, WEEK).replace(second=0)
         kind = self.random.choice((Restated, Restated, Broken, Late))
         if kind is Restated:
@@ -200,7 +204,9 @@ class _Author:
                 self.events.append(DatabaseAway(self._span(DAY, DAY), None, run, 0.3))
 
     def _steps(self) -> Iterator[datetime]:
-        """Yield when Titan-10 runs: at the daily settlement, before some midnights, at random, and in the tail."""
+        """Yield the instants at which Titan-10 runs: at the daily settlement, before some midnights, at random, and in
+        the tail.
+        """
         down = [event.span for event in self.events if isinstance(event, Downtime)]
         settlements = [START + n * DAY + SETTLE for n in range((QUIET_END - START).days + 1)]
         wanted = sorted({*self._random_steps(), *settlements, QUIET_END, *self._midnights, *TAIL})

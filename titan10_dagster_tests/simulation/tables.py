@@ -24,7 +24,7 @@ Key = tuple[str, str]  # exchange and symbol
 
 
 class LedgerRow(NamedTuple):
-    """The ledger's row of a day; `counts` has the missing candles by reason."""
+    """The ledger's row of a day. `counts`: the number of missing candles by reason."""
 
     day: date
     state: str
@@ -97,7 +97,7 @@ FROM ohlcv_filled(%s, %s, %s, %s, %s) ORDER BY "time"
 
 
 def read_series(url: str, key: Key, timeframe: str, start: datetime, end: datetime) -> SeriesTables:
-    """Return all rows of one series; `ohlcv_filled` is read from `start` to `end`."""
+    """Return all rows of one series. `ohlcv_filled` is read from `start` to `end`."""
     with closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:
         cursor.execute("SET TIME ZONE 'UTC'")
         series = (*key, timeframe)
@@ -124,7 +124,9 @@ def read_candles(url: str, key: Key, timeframe: str, start: datetime, end: datet
 
 
 def read_open_slices(url: str) -> set[tuple[str, str, date]]:
-    """Return the slices (exchange, symbol, day) that are not settled, or miss a candle without a final reason."""
+    """Return the slices (exchange, symbol, day) that are not settled, or that have a missing candle without a final
+    reason.
+    """
     with closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:
         statement = (
             "SELECT exchange, symbol, day FROM slice_ledger WHERE state <> 'settled' OR unknown + quarantined > 0"
@@ -175,7 +177,7 @@ def _columns(cursor: Any, statement: str, parameters: tuple[Any, ...], texts: Se
     """Return the rows of a query for candles, with columns of text after the numbers.
 
     A week has hundreds of thousands of rows. Reading them as CSV takes a tenth of the CPU time of reading them as
-    tuples. It is exact: PostgreSQL writes as many digits of a double as identify it, and Arrow rounds correctly.
+    tuples. The values are exact: PostgreSQL writes enough digits to identify each double, and Arrow rounds correctly.
     """
     file = BytesIO()
     query = cursor.mogrify(statement, parameters).decode()

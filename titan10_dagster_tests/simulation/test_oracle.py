@@ -14,7 +14,7 @@ from titan10_dagster_tests.simulation.week import Week
 
 
 def quiet() -> Story:
-    """A week without events, in few steps: settled every day, and polled often enough for Kraken."""
+    """A week without events, in a few steps. It is settled every day, and polled often enough for Kraken."""
     settlements = [START + n * DAY + SETTLE for n in range((QUIET_END - START).days + 1)]
     steps = sorted({settlement + hours * HOUR for settlement in settlements for hours in (0, 7, 14)})
     symbols = {name: (f"ALGO/{quote_of(name)}",) for name in EXCHANGES}

@@ -92,7 +92,7 @@ def test_the_stories_have_holes_of_busy_series_that_are_published_after_their_re
     assert len(late) > 20
     for event in late:
         assert event.hidden.start.date() == event.hidden.end.date()
-        assert event.span.end < QUIET_END + timedelta(days=3)  # the second check comes later, in the tail
+        assert event.span.end < QUIET_END + timedelta(days=3)  # the second check of the slice comes later, in the tail
 
 
 def test_incomplete_answers_of_one_exchange_are_far_enough_apart_that_no_day_is_lost_in_two_of_them() -> None:

@@ -34,19 +34,20 @@ from titan10_dagster_tests.simulation.week import Week
 
 _MINUTE = timedelta(minutes=1)
 
-# The candles back from now that the exchange serves. Two fewer count as reachable: time passes during a request.
+# The number of newest candles that the exchange serves. Two fewer candles count as reachable, because time passes
+# during a request.
 MEMORY: Mapping[str, int] = {"kraken": 720}
 SLACK = 2
-LONG = timedelta(minutes=50)  # where every minute has a row, a silence this long is not explained by a lack of trades
+LONG = timedelta(minutes=50)  # if every minute has a row, a lack of trades does not explain a silence of this length
 
 
 def known_since(week: Week, exchange: str, at: datetime) -> datetime:
-    """Return when Titan-10 read the exchange's list of markets for the first time after `at`."""
+    """Return the first time after `at` at which Titan-10 read the exchange's list of markets."""
     return min((read for read in week.record.markets_read[exchange] if read >= at), default=week.story.grid.end)
 
 
 def unknown_market(week: Week, key: Key) -> Iterator[Span]:
-    """Yield the spans in which Titan-10 cannot know the market of a series yet, as it has not read the new list."""
+    """Yield the spans in which Titan-10 does not know the market of a series, because it has not read the new list yet."""
     for event in week.story.events:
         if (event.exchange, getattr(event, "symbol", None)) != key:
             continue
@@ -59,7 +60,7 @@ def unknown_market(week: Week, key: Key) -> Iterator[Span]:
 
 
 class Truth:
-    """One series: when it traded, what the exchange could give, and which values its candles had."""
+    """The events of one series: when it traded, which candles the exchange could give, and which values they had."""
 
     def __init__(self, week: Week, key: Key) -> None:
         self.week, self.key = week, key
@@ -85,7 +86,7 @@ class Truth:
 
     @cached_property
     def spells(self) -> Sequence[Span]:
-        """The stretches in which the market is on the exchange's list."""
+        """Return the stretches in which the market is on the exchange's list."""
         start, end = self.grid.start, self.grid.end
         for event in self.mine(Listing):
             start = event.span.end
@@ -99,17 +100,17 @@ class Truth:
 
     @cached_property
     def unlisted(self) -> Mask:
-        """Before the first listing."""
+        """Return the cells before the first listing."""
         return self.grid.within(self.grid.start, self.spells[0].start)
 
     @cached_property
     def gone(self) -> Mask:
-        """After the last delisting."""
+        """Return the cells after the last delisting."""
         return self.grid.within(self.spells[-1].end, self.grid.end)
 
     @cached_property
     def off_list(self) -> Mask:
-        """Between two listings."""
+        """Return the cells between two listings."""
         listed = self.grid.none()
         for spell in self.spells:
             listed |= self.grid.within(spell.start, spell.end)
@@ -124,7 +125,7 @@ class Truth:
 
     @cached_property
     def down(self) -> Mask:
-        """The outages of the story, and the sandbox's own outages."""
+        """Return the cells of the story's outages and of the sandbox's own outages."""
         down = self.grid.none()
         for event in self.week.story.of(Outage):
             if event.exchange == self.exchange:
@@ -138,17 +139,17 @@ class Truth:
 
     @property
     def standstill(self) -> Mask:
-        """The minutes in which no trade was possible, between the first listing and the last delisting."""
+        """Return the minutes between the first listing and the last delisting in which no trade was possible."""
         return self.down | self.halted | self.off_list
 
     @cached_property
     def silent(self) -> Mask:
-        """The minutes without a candle from the first listing to the last delisting."""
+        """Return the minutes without a candle from the first listing to the last delisting."""
         return ~self.grid.at(self.final[:, 0]) & ~self.unlisted & ~self.gone
 
     @cached_property
     def certain_standstill(self) -> Mask:
-        """The minutes of a standstill that cannot be mistaken for a lack of trades.
+        """Return the minutes of a standstill that cannot be mistaken for a lack of trades.
 
         If an exchange gives every minute a row, these are silences that all series share, and long silences of one
         series. A symbol may have only its own silences. In this case the other symbol of the exchange is not listed,
@@ -182,7 +183,9 @@ class Truth:
 
     @cached_property
     def refused_from(self) -> datetime | None:
-        """The instant from which on the exchange refuses candles of the delisted market; None if it serves them."""
+        """Return the time from which the exchange refuses candles of the delisted market; None if it serves these
+        candles.
+        """
         for event in self.mine(Delisting):
             if isinstance(event, Delisting) and event.refusal is not None:
                 return event.span.start
@@ -190,7 +193,7 @@ class Truth:
 
     @cached_property
     def open_at_refusal(self) -> Mask:
-        """The days that were not final when the exchange began to refuse the candles of the delisted market."""
+        """Return the days that were not final when the exchange began to refuse the candles of the delisted market."""
         mask = self.grid.none()
         if self.refused_from is not None:
             last_step = max((at for at in self.week.record.steps if at < self.refused_from), default=self.story.start)
@@ -201,9 +204,9 @@ class Truth:
         return mask
 
     def _polled_before(self, end: datetime) -> Mask:
-        """Return the candles that live polls received before `end`: on the day of the candle, in complete answers.
+        """Return the candles that live polls received before `end`, on the day of the candle and in complete answers.
 
-        Runs may have fetched more of them, so this is less than what must be stored.
+        Runs may have fetched more candles, so more than these candles can be stored.
         """
         reachable = self.grid.none()
         received = self.story.start
@@ -226,15 +229,15 @@ class Truth:
     def _given(self, poll: Poll, memory: int) -> Mask:
         """Return the candles that the exchange could give in this poll.
 
-        This machine's clock decides which candles are requested: the newest finished one, and the oldest that should
-        still be served.
+        This machine's clock determines the newest requested candle (which must have ended) and the oldest requested
+        candle (which should still be served).
         """
         newest = self.grid.floor(min(poll.at, poll.at + poll.ahead))
         oldest = self.grid.floor(max(poll.at, poll.at + poll.ahead)) - (memory - SLACK) * self.grid.step
         return self.grid.within(oldest, newest) & ~self._hidden(poll)
 
     def _hidden(self, poll: Poll) -> Mask:
-        """Return the candles that the exchange had not published, or had published broken, at the poll."""
+        """Return the candles that the exchange had not published at the poll, or had published as broken candles."""
         hidden = self.grid.none()
         for event in self.mine(Late):
             if isinstance(event, Late) and poll.at < event.span.end:
@@ -246,9 +249,10 @@ class Truth:
 
     @cached_property
     def of_a_former_market(self) -> Mask:
-        """The days that were open when the market got another id. The exchange gives the new market's candles for them.
+        """Return the days that were open when the market got another id.
 
-        Titan-10 does not join these to the former market's candles, so candles that were not stored by then are lost.
+        For these days, the exchange now returns candles of the new market. Titan-10 does not mix candles of two
+        markets. Therefore candles of the former market that were not stored before are lost.
         """
         lost = self.grid.none()
         for event in self.week.story.events:
@@ -267,8 +271,8 @@ class Truth:
     def values(self, time_ms: int, fetched_at: datetime | None) -> set[tuple[float, ...]]:
         """Return the values that a rewritten candle may have, if its day was fetched last at `fetched_at`.
 
-        If the candle was still served and the answer was complete, it has the value of that instant. Otherwise it may
-        have any value that the exchange ever gave.
+        If the candle was still served at `fetched_at` and the answer was complete, the candle has the value of this
+        instant. Otherwise it may have any value that the exchange ever gave.
         """
         rewrites = self.rewrites[time_ms]
         if fetched_at is None or not self._answers_whole(from_ms(time_ms), fetched_at):
@@ -291,10 +295,10 @@ class Truth:
 
     @cached_property
     def unfinished(self) -> Mask:
-        """The candles that looked finished although they were still forming.
+        """Return the candles that looked finished but were unfinished.
 
-        A backend that lags behind returns its newest candle unfinished, and a clock that is ahead makes the forming
-        candle look finished.
+        A server of the exchange that is behind returns its newest candle unfinished. If this machine's clock is ahead,
+        the unfinished candle looks finished.
         """
         mask = self.grid.none()
         for at in self.week.record.steps:
@@ -309,9 +313,10 @@ class Truth:
 
     @cached_property
     def spoiled(self) -> Mask:
-        """The candles that an exchange may have given only in incomplete answers, and refuses or forgets since.
+        """Return the candles that an exchange may have given only in incomplete answers, and has refused or no longer
+        served since.
 
-        A poll after a downtime asks for the candles of a day or two.
+        A poll after a downtime requests the candles of a day or two.
         """
         mask = self.grid.none()
         back = (self.memory or 0) * self.grid.step if self.refused_from is None else 2 * DAY
@@ -325,12 +330,12 @@ class Truth:
     def allowed(self, reachable: Mask) -> Mapping[str, Mask]:
         """Return the minutes that may have each reason at the end."""
         short = self.memory is not None
-        # A minute without trades beside a standstill is part of one silence, and one silence has one reason.
+        # A minute without trades next to a standstill belongs to the same silence, and a silence has only one reason.
         silenced = grown(self.standstill & self.silent, self.silent)
         removed = self._removed(silenced)
         together = grown((self.down | self._other_is_silent() & self.standstill) & self.silent, self.silent)
         behind = ~reachable if short or self.refused_from is not None else self.grid.none()
-        # The answers of an exchange with a short memory do not show when it listed a symbol.
+        # If an exchange serves only recent candles, its answers do not show when it listed a symbol.
         unseen = (self.unlisted | self.gone) if short else self.grid.none()
         # Minutes without a trade that were not confirmed before the exchange stopped serving the day.
         forgotten = self.silent | unseen if short else self.silent & self.open_at_refusal
@@ -342,14 +347,18 @@ class Truth:
             "outage": together & ~removed,
             "halted": silenced & ~removed,
             "not_listed": removed,
-            # Not final, so only for candles that the exchange no longer serves.
+            # This reason is not final, so it is allowed only for candles that the exchange no longer serves.
             "quarantined": (broken_to_the_end | self.spoiled) & behind,
             "broken_at_source": broken_to_the_end | (self.spoiled & behind),
             "beyond_horizon": behind | forgotten | self.of_a_former_market,
         }
 
     def _called_gone(self, behind: Mask) -> Mask:
-        """Return the candles after the last stored one that a closed market refused: its end is not known better."""
+        """Return the candles after the last stored candle for which the exchange refused requests, because the market
+        is closed.
+
+        Titan-10 knows no better end of the market than the last stored candle.
+        """
         if self.refused_from is None:
             return self.grid.none()
         stored = read_candles(self.week.url, self.key, self.story.timeframe, self.grid.start, self.grid.end)
@@ -366,7 +375,7 @@ class Truth:
 
     @cached_property
     def _others(self) -> Sequence[Truth]:
-        """The other series of the exchange."""
+        """Return the other series of the exchange."""
         others = [symbol for symbol in self.story.symbols[self.exchange] if symbol != self.symbol]
         return [Truth(self.week, (self.exchange, symbol)) for symbol in others]
 
@@ -386,10 +395,11 @@ class Truth:
     # -- breaks
 
     def breaks(self) -> Iterator[Span]:
-        """Yield the stretches in each of which a break must be recorded.
+        """Yield stretches. In each of these stretches, a break must be recorded.
 
-        A change of the market breaks the series at its last candle before the change was seen, and at that day's
-        midnight. A redenomination, or a return at another price, breaks it at the first candle afterwards.
+        A change of the market breaks the series twice: at its last candle before the change was seen, and at the
+        midnight before this candle. A redenomination, or a return at another price, breaks the series at the first
+        candle afterwards.
         """
         for event in self.week.story.events:
             if not self.is_mine(event):
@@ -407,7 +417,7 @@ class Truth:
     def _stored_before(self, at: datetime) -> datetime:
         """Return the earliest instant at which the last stored candle before `at` may end.
 
-        Each step stores at least the day before it, even without polls.
+        Each step stores at least the day before the step, even without polls.
         """
         steps = [step for step in self.week.record.steps if step <= at]
         return midnight((max(steps) if steps else self.story.start).date()) - DAY

@@ -1,9 +1,10 @@
-"""A week of Titan-10, simulated in minutes: the real pipeline on the sandbox's exchanges, with a clock that jumps.
+"""A week of Titan-10 is simulated within minutes: the real pipeline on the sandbox's exchanges, with a clock that
+jumps.
 
-Dagster itself is left out, because starting a run takes longer than a simulated hour. The decisions of its schedules
-and sensors are made here by the same functions, and a run does what the assets `candles` and `ohlcv` do, one after the
-other. This module keeps what Dagster would know about runs: which runs were requested, and which runs lost their
-process. After a kill, only the database and the landing zone remain.
+Dagster itself is left out, because starting a run takes longer than a simulated hour. The same functions as in its
+schedules and sensors make the decisions here. A run does the work of the assets `candles` and `ohlcv`, one after the
+other. This module keeps Dagster's knowledge about runs: which runs were requested, and which runs lost their process.
+After a kill, only the database and the landing zone remain.
 """
 
 from __future__ import annotations
@@ -58,11 +59,11 @@ from titan10_dagster_tests.simulation.world import Report, World
 
 HASTE = RetryLimits(attempts=3, throttled=4, wait=lambda _: 0.0)
 
-_MOST_POLLS = 10  # of a step; five pages of the smallest size are a day
+_MOST_POLLS = 10  # the polls of a step; five pages of the smallest size are a day
 
 
 class Killed(BaseException):
-    """The process of a run is gone. It is a BaseException, so that the pipeline cannot catch it."""
+    """The process of a run was killed. This is a BaseException, so that the pipeline cannot catch it."""
 
 
 class Week:
@@ -152,14 +153,14 @@ class Week:
         return sum((event.ahead for event in self.story.of(WrongClock) if event.span.holds(at)), timedelta())
 
     def _poll_to_now(self, at: datetime) -> None:
-        """Poll until no exchange is behind, as the polls of the next minutes would. Each poll fetches a page."""
+        """Poll until no exchange is behind, like the polls of the next minutes. Each poll fetches a page."""
         behind: Sequence[str] = self.story.exchanges
         for _ in range(_MOST_POLLS):
             if behind:
                 behind = self._poll(at, behind)
 
     def _poll(self, at: datetime, exchanges: Sequence[str]) -> list[str]:
-        """Poll the exchanges, and return those that are still behind."""
+        """Poll the exchanges, and return the exchanges that are still behind."""
         away = self._next(DatabaseAway, at, lambda event: not event.run)
         with self._watched(at, f"poll {', '.join(exchanges)}", exchanges), self._database_away(away):
             reports = poll_exchanges(self.titan10, exchanges)
@@ -205,7 +206,7 @@ class Week:
             )
 
     def _deliver(self, outgoing: Mapping[str, Sequence[Notification]]) -> Iterator[tuple[str, Notification]]:
-        """Record every notification and report it as delivered."""
+        """Record every notification, and report it as delivered."""
         kinds = {title: kind for kind, title in TITLES.items()}
         for url, notifications in outgoing.items():
             for notification in notifications:
@@ -217,7 +218,7 @@ class Week:
     # -- a run
 
     def _run(self, run: Run, at: datetime) -> bool:
-        """Execute the two assets, with the step's retries and without pauses; return whether they succeeded."""
+        """Execute the two assets, with the retries of a step and without pauses. Return whether both succeeded."""
         self.record.counts["runs"] += 1
         kill = self._next(Kill, at)
         self._killing = None if kill is None else kill.landings
@@ -282,7 +283,7 @@ class Week:
 
     @contextmanager
     def _watched(self, at: datetime, what: str, exchanges: Sequence[str]) -> Iterator[None]:
-        """Record requests to an exchange with an open breaker, or with a ban that it had announced, as broken rules."""
+        """Record a broken rule for each request to an exchange with an open breaker or with an announced ban."""
         self._report(f"{at:%d. %H:%M:%S} {what}")
         blocked = self._blocked(exchanges)
         before = {name: self.sandbox.sites[name].journal.next for name in exchanges}

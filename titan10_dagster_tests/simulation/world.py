@@ -37,7 +37,7 @@ Report = Callable[[str], object]
 
 
 class World:
-    """The sandbox's exchanges in a story. `stored` reads the candles that Titan-10 has stored of a series."""
+    """The sandbox's exchanges in a story. `stored`: a function that reads the stored candles of a series."""
 
     def __init__(self, story: Story, record: Record, stored: Stored, report: Report) -> None:
         self.story, self.record = story, record
@@ -82,10 +82,11 @@ class World:
             self._break(broken)
 
     def let_happen(self, at: datetime) -> None:
-        """Set the faults of this instant, and make all changes up to it."""
+        """Set the faults of this instant, and make all changes up to this instant."""
         self.sandbox.clear_faults()
         current = [event for event in self.story.events if event.span.holds(at)]
-        # The first fault that answers by itself wins, and a ban answers everything.
+        # If several faults replace the whole answer, the first fault is used. A ban is set first, because it affects
+        # every request.
         for event in sorted(current, key=lambda event: not isinstance(event, Ban)):
             if self._disturbs(event, at):
                 self.record.disturbed[event.exchange or ""].append(at)
@@ -100,7 +101,7 @@ class World:
     # -- what lasts
 
     def _disturbs(self, event: Event, at: datetime) -> bool:
-        """Set the faults of an event; return whether answers may be lost."""
+        """Set the faults of an event. Return whether answers may be lost."""
         if isinstance(event, Storm):
             options = {"probability": event.probability, "seed": self.story.seed, **FAULT_OPTIONS.get(event.kind, {})}
             self._fault(event, event.kind, **options)
@@ -121,9 +122,9 @@ class World:
             self.sandbox.set_limits(name, enforce=name in factors, factor=factors.get(name, 1.0), ban_seconds=60.0)
 
     def _limit_clock(self) -> float:
-        """Return the clock of the limits, which runs: the 57th second of a minute at each step.
+        """Return the clock of the limits. At each step it starts at the 57th second of a minute, and then runs.
 
-        So a window of a minute ends after three seconds, and an exchange that asks for a pause asks for a short one.
+        So a window of a minute ends after three seconds. If an exchange requests a pause, the pause is short.
         """
         minute = self.sandbox.clock.now_ms() // 60_000 * 60
         return minute + 57 + time.monotonic() - self._since_step
@@ -131,7 +132,7 @@ class World:
     # -- what changes for good
 
     def _changes(self, event: Event, at: datetime) -> bool:
-        """Make the permanent change of an event if it is due at this instant; return whether there was one."""
+        """Make the permanent change of an event if it is due at this instant. Return whether a change was made."""
         due = event.span.end if isinstance(event, (Broken, Late)) else event.span.start
         if at < due:
             return False
@@ -171,7 +172,7 @@ class World:
         self._report(f"  relisted: {event}")
 
     def _break(self, broken: Broken) -> None:
-        """Give a candle a high below its low, if it has two different ones."""
+        """Give a candle a high below its low, if its high and low differ."""
         rows = self.rows((broken.exchange or "", broken.symbol), broken.minute, broken.minute + MINUTE)
         if not len(rows) or rows[0, 2] <= rows[0, 3]:
             return

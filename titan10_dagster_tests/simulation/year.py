@@ -1,7 +1,7 @@
 """The story of a year of one exchange: coarse candles, few symbols, and markets that come, go and change.
 
-Nothing is polled: each day is settled at night, and the repair sensor runs there and in the morning. All lengths are
-shares of the story, so that a shorter story has the same events.
+There is no live polling: each day is settled at night, and the repair sensor runs at night and in the morning. All
+lengths are shares of the story, so that a shorter story has the same events.
 """
 
 from __future__ import annotations
@@ -29,12 +29,13 @@ from titan10_dagster_tests.simulation.events import (
 )
 from titan10_dagster_tests.simulation.story import DAY, FAILURES, HOUR, MINUTE, SETTLE, Story
 
-EXCHANGE = "coinbase"  # it leaves out candles without trades
+EXCHANGE = "coinbase"  # this exchange leaves out candles without trades
 START = datetime(2024, 1, 1, tzinfo=UTC)
 STEP = 5 * MINUTE
-TAIL = 10  # days: the later checks of the last day come a day and a week after it
+TAIL = 10  # in days; the later checks of the last day come a day and a week after this day
 
-# BTC always trades, ALGO is quiet. OLD is renamed to NEW. The others are named after what happens to them.
+# BTC always trades, and ALGO is quiet. OLD is renamed to NEW. The names of the other constants describe the events of
+# the symbols.
 BTC, ALGO, LISTED_AGAIN, REUSED, REDENOMINATED, OLD, NEW = (
     f"{base}/USD" for base in ("BTC", "ALGO", "ETC", "AAVE", "LINK", "OLD", "NEW")
 )
@@ -42,7 +43,7 @@ SYMBOLS = (BTC, ALGO, LISTED_AGAIN, REUSED, REDENOMINATED, OLD, NEW)
 
 
 def write(seed: int, days: int) -> Story:
-    """Return the story of a seed. It lasts `days` days; its events need at least 30."""
+    """Return the story of a seed. It lasts `days` days. Its events need at least 30 days."""
     return _Author(Random(f"year {seed}"), days).write(seed)
 
 

@@ -1,4 +1,4 @@
-"""A fresh, migrated database for each test, which runs on plain PostgreSQL and again on TimescaleDB."""
+"""A fresh, migrated database for each test. Each test runs on plain PostgreSQL and on TimescaleDB."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def url(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def quiet_timescaledb_url(timescaledb_database_url: str) -> str:
-    """A database with TimescaleDB that compresses nothing by itself during a test."""
+    """A database with TimescaleDB. During a test, no compression starts by itself."""
     db = Database(timescaledb_database_url)
     Sql(db)("SELECT remove_compression_policy('candles')")
     db.close()
@@ -48,7 +48,7 @@ def timescaledb(quiet_timescaledb_url: str) -> Iterator[Database]:
 
 @pytest.fixture
 def own_server(open_folder: Path) -> Iterator[EmbeddedPostgres]:
-    """A server for one test, without migrations: the test may crash it, or read its roles."""
+    """A server for one test, without migrations. The test may crash the server or read its roles."""
     server = EmbeddedPostgres(open_folder / "server")
     server.start()
     yield server

@@ -58,7 +58,7 @@ def candles(slice_: Slice, *, seed: int = 0, price: float = 40_000.0, decimals: 
 
 
 def judged(slice_: Slice, rows: pd.DataFrame | None = None, **record: Any) -> JudgedSlice:
-    """Return the rows (by default a complete slice) as a judged slice; keywords replace fields of the record."""
+    """Return the rows as a judged slice. By default, the slice is complete. Keywords replace fields of the record."""
     fetch = replace(FetchRecord(slice_, FETCHED, Source.REST, 3, 0, 0.5, True, None), **record)
     return JudgedSlice(fetch, judge(as_fetched(candles(slice_) if rows is None else rows), slice_, fetch.fetched_at))
 

@@ -39,7 +39,9 @@ def breaks(db: Database) -> list[object]:
 
 @pytest.mark.parametrize("order", [(0, 2), (2, 0)], ids=["forward", "backward"])
 def test_a_redenomination_between_two_runs_is_a_break(db: Database, sql: Sql, order: tuple[int, int]) -> None:
-    """36 hours of nothing, then a thousand times the price and a thousandth of the volume (freqtrade#7407)."""
+    """After 36 hours of silence, the price is multiplied by a thousand, and the volume is divided by a thousand
+    (freqtrade#7407).
+    """
     frames = {0: rows(on(0)).head(720), 2: rows(on(2), 1000.0)}
     for days in order:
         write_slices(db, [judged(on(days), frames[days])])
@@ -63,7 +65,7 @@ def test_ordinary_days_have_no_break_and_a_wrong_day_that_is_corrected_leaves_no
     assert breaks(db) == [on(1).start, on(2).start]
     write_slices(db, [judged(on(1), rows(on(1)), fetched_at=FETCHED + LATER)])
     assert breaks(db) == []
-    assert sql.one("SELECT count(*) FROM series_events WHERE kind = 'break'") == 2  # what was seen stays on record
+    assert sql.one("SELECT count(*) FROM series_events WHERE kind = 'break'") == 2  # the events stay recorded
 
 
 def test_live_polls_find_a_break_as_it_comes(db: Database) -> None:
@@ -74,7 +76,7 @@ def test_live_polls_find_a_break_as_it_comes(db: Database) -> None:
 
 
 def test_longer_candles_do_not_bridge_a_break(db: Database) -> None:
-    """The hour with the break is left out; the hours next to it are complete."""
+    """The hour with the break is left out. The hours next to this hour are complete."""
     middle = pd.concat([rows(on(0)).iloc[:630], rows(on(0), 1000.0).iloc[630:]])
     write_slices(db, [judged(on(0), middle)])
     rollups.catch_up(db)
@@ -116,7 +118,7 @@ def test_a_database_that_gets_timescaledb_later_does_not_bridge_a_break(empty_ti
 
 
 def test_a_close_is_not_carried_to_a_break(db: Database, sql: Sql) -> None:
-    """Minutes 300 to 309 and 600 to 699 have no trades; the break is at minute 700."""
+    """Minutes 300 to 309 and 600 to 699 have no trades. The break is at minute 700."""
     day = pd.concat([rows(on(0)).iloc[:300], rows(on(0)).iloc[310:600], rows(on(0), 1000.0).iloc[700:]])
     write_slices(db, [judged(on(0), day)])
     sql("UPDATE gaps SET reason = 'no_trades'")
@@ -124,7 +126,7 @@ def test_a_close_is_not_carried_to_a_break(db: Database, sql: Sql) -> None:
     filled = reader.filled(db, LUNA.series, on(0).start, on(0).end)
     assert len(filled) == 1340
     assert filled["synthetic"].sum() == 10
-    # A stretch that begins or ends within the silence is the same.
+    # The same holds for a stretch that begins or ends within the silence.
     for first, last in ((650, 1440), (0, 650), (640, 660)):
         bounds = (on(0).start + timedelta(minutes=first), on(0).start + timedelta(minutes=last))
         part = reader.filled(db, LUNA.series, *bounds)
@@ -133,7 +135,7 @@ def test_a_close_is_not_carried_to_a_break(db: Database, sql: Sql) -> None:
 
 
 def test_a_rewrite_of_most_of_a_day_is_an_event_with_both_values(db: Database) -> None:
-    """The same day fetched again, all volumes 27,000 times smaller (ccxt PR 14757)."""
+    """The same day is fetched again, with volumes divided by 27,000 (ccxt PR 14757)."""
     first, second = rows(on(0)), rows(on(0))
     second["volume"] = (first["volume"] / 27_000).round(8)
     write_slices(db, [judged(on(0), first)])

@@ -37,6 +37,6 @@ def test_days_that_were_prepared_are_not_prepared_again(timescaledb: Database, m
     with timescaledb.transaction() as cursor:
         chunks = Chunks(timescaledb, cursor)
         chunks.prepare([DAY])
-        monkeypatch.setattr(chunks, "cursor", None)  # a query would fail now
+        monkeypatch.setattr(chunks, "cursor", None)  # from now on, a query would fail
         chunks.prepare([DAY])
         assert chunks.ready == {DAY}

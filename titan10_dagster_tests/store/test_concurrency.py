@@ -20,7 +20,7 @@ from titan10_dagster_tests.store.making import DAY, FETCHED, LATER, Sql, a_slice
 SYMBOLS = ("BTC/USDT", "ETH/USDT", "XRP/USDT")
 
 
-BATCH = 4  # slices
+BATCH = 4  # the number of slices in a batch
 # The number of a slice that is read after a batch was written. One batch is prepared while another is written, and a
 # batch is full only when the next slice arrives.
 ONE_IS_WRITTEN = 2 * BATCH + 2

@@ -17,7 +17,7 @@ COLUMNS = "weighted_close, median_close, volume, exchanges, spread_bp"
 
 
 def put(db: Database, exchange: str, symbol: str, *given: tuple[float, float]) -> None:
-    """The first minutes of the day, each as (close, volume)."""
+    """Store the first minutes of the day. `given`: the close and the volume of each minute."""
     slice_ = a_slice(symbol, exchange=exchange)
     rows = candles(slice_).iloc[: len(given)]
     for place, (close, volume) in enumerate(given):
@@ -100,7 +100,10 @@ ONE_DAY = "SELECT * FROM consensus WHERE time >= %s AND time < %s AND base = 'S3
 
 @pytest.fixture
 def three_weeks(db: Database) -> tuple[datetime, datetime]:
-    """5 exchanges with 10 symbols each, on three days weeks apart; the bounds of the middle one."""
+    """Store 5 exchanges with 10 symbols each, on three days that are a week apart.
+
+    Return the bounds of the middle day.
+    """
     for exchange in ("binance", "kraken", "okx", "gate", "bitstamp"):
         for week in range(3):
             slices = [a_slice(f"S{n}/USDT", DAY + timedelta(weeks=week), exchange) for n in range(10)]
@@ -139,5 +142,5 @@ def test_a_compressed_day_of_a_base_is_read_through_the_segments(
     bounds = (DAY + timedelta(weeks=1), DAY + timedelta(days=8))
     planned = plan(sql, bounds)
     assert_only_what_is_asked_for_is_read(planned)
-    assert planned.count("Custom Scan (ColumnarScan)") == 1  # the other chunks are left out
+    assert planned.count("Custom Scan (ColumnarScan)") == 1  # the other chunks are not read
     assert len(sql(ONE_DAY, bounds)) == 1440

@@ -212,7 +212,7 @@ def test_retrying_does_not_repeat_what_will_not_pass() -> None:
 
 
 def crash(server: EmbeddedPostgres) -> None:
-    """The server stops as with `pg_ctl stop -m immediate`, and starts again a little later on the same port."""
+    """Stop the server like `pg_ctl stop -m immediate`, and start it again a little later on the same port."""
     pid = int((server.files.cluster / "postmaster.pid").read_text().splitlines()[0])
     port = int(server.url().rsplit(":", 1)[1].split("/")[0])
     os.kill(pid, signal.SIGQUIT)

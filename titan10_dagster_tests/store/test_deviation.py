@@ -13,7 +13,7 @@ from titan10_dagster_tests.store.making import DAY, a_slice, candles, judged, wi
 
 
 def put(db: Database, exchange: str, symbol: str = "BTC/USDT", *, factor: float = 1.0, only: int = 1440) -> None:
-    """Return a day with the prices of all others times `factor`, in the first `only` minutes."""
+    """Store a day. In its first `only` minutes, the prices are the usual prices times `factor`."""
     slice_ = a_slice(symbol, exchange=exchange)
     rows = candles(slice_)
     prices = ["open", "high", "low", "close"]

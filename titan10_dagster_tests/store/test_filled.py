@@ -17,7 +17,7 @@ MINUTE = timedelta(minutes=1)
 
 
 def put(db: Database, *holes: int, day: int = 0) -> pd.DataFrame:
-    """Store a day with minutes without trades; return the stored candles."""
+    """Store a day with minutes without trades, and return the stored candles."""
     slice_ = a_slice(day=DAY + timedelta(days=day))
     rows = without(candles(slice_), *holes)
     for look in range(2):
@@ -26,13 +26,13 @@ def put(db: Database, *holes: int, day: int = 0) -> pd.DataFrame:
 
 
 def with_reason(sql: Sql, reason: str, first: int, last: int) -> None:
-    """Give the gaps that begin in the minutes [first, last] of the day this reason."""
+    """Set the reason of the gaps that begin in the minutes from `first` to `last` of the day."""
     bounds = (BTC.start + first * MINUTE, BTC.start + last * MINUTE)
     sql("UPDATE gaps SET reason = %s WHERE gap_start BETWEEN %s AND %s", [reason, *bounds])
 
 
 def made_up(frame: pd.DataFrame) -> list[int]:
-    """The minutes of the day that are synthetic."""
+    """Return the minutes of the day with synthetic candles."""
     times = frame.loc[frame["synthetic"], "time"]
     return [int(minutes) for minutes in (times - pd.Timestamp(BTC.start)) / MINUTE]
 
@@ -133,5 +133,6 @@ def test_bounds_reach_the_keys(db: Database, sql: Sql) -> None:
     sql("ANALYZE")
     query = "EXPLAIN SELECT * FROM ohlcv_filled('binance', 'BTC/USDT', '1m', %s, %s)"
     planned = "\n".join(line for (line,) in sql(query, [BTC.start, BTC.start + 60 * MINUTE]))
-    assert "Function Scan on ohlcv_filled" not in planned  # it becomes part of the query, including its constants
+    # the function becomes part of the query, including the constants
+    assert "Function Scan on ohlcv_filled" not in planned
     assert "Seq Scan on candles" not in planned

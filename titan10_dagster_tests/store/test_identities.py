@@ -1,4 +1,4 @@
-"""The market behind a series has a history, and another market breaks the series."""
+"""The market of a series has a history, and a change of the market breaks the series."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def markets(db: Database) -> MarketStore:
 
 
 def test_another_market_under_a_symbol_is_an_event_and_a_break(db: Database, sql: Sql, markets: MarketStore) -> None:
-    """REP/USDT was REPUSDT at 10.0, and the next day REPV2USDT at 99.0 (ccxt#3302, #22056)."""
+    """REP/USDT was REPUSDT at 10.0. On the next day, it was REPV2USDT at 99.0 (ccxt#3302, #22056)."""
     markets.replace("binance", [NEW], LATER)
     (event,) = events_since(db, "binance", FIRST)
     assert event.kind is EventKind.MARKET_CHANGED
@@ -55,7 +55,7 @@ def test_another_market_under_a_symbol_is_an_event_and_a_break(db: Database, sql
 def test_a_series_that_ends_within_a_day_also_breaks_at_that_days_midnight(
     db: Database, sql: Sql, markets: MarketStore
 ) -> None:
-    """The rest of the day is fetched from the new market, and with it the whole day."""
+    """The rest of the day is fetched from the new market, and then the whole day again."""
     write_slices(db, [judged(NEXT, candles(NEXT, price=10.0).head(600))], live=True)
     markets.replace("binance", [NEW], LATER)
     assert breaks_of(db, REP.series, REP.start, NEXT.end) == [NEXT.start, NEXT.start + timedelta(hours=10)]

@@ -13,7 +13,7 @@ NEWEST = """SELECT DISTINCT ON (exchange, symbol, timeframe)
 
 
 def put_some(db: Database) -> None:
-    """Series of three timeframes that end in three different weeks. One series has a hole at its end."""
+    """Store series of three timeframes that end in three different weeks. One series has a hole at its end."""
     for exchange, symbol, day, timeframe in (
         ("binance", "BTC/USDT", DAY, "1m"),
         ("binance", "BTC/USDT", DAY, "1d"),

@@ -37,7 +37,9 @@ KRAKEN = a_slice("BTC/EUR", exchange="kraken")
 
 @pytest.fixture(autouse=True)
 def _written(db: Database) -> None:
-    """Binance: BTC two days, one of them partial; ETH with three holes. Kraken: a day beyond its horizon."""
+    """Store two days of BTC on Binance (the second day is partial), a day of ETH with three holes, and a day beyond
+    Kraken's horizon.
+    """
     write_slices(db, [
         judged(BTC),
         judged(a_slice("BTC/USDT", TOMORROW), candles(a_slice("BTC/USDT", TOMORROW)).iloc[:1000], answered=False),
@@ -159,7 +161,7 @@ def test_a_gap_that_is_settled_leaves_nothing_open(db: Database) -> None:
 
 
 def _with_holes(db: Database, symbol: str, day: date, minutes: range, *, seen: int = 2) -> Slice:
-    """Write a slice that lacks these minutes in `seen` answers, the first of them on the next morning."""
+    """Write a slice without these minutes, in `seen` answers. The first answer comes on the next morning."""
     slice_ = a_slice(symbol, day)
     rows = without(candles(slice_), *minutes)
     for n in range(seen):
@@ -171,7 +173,7 @@ def test_recent_holes_of_busy_series_are_checked_later_until_they_were_seen_four
     busy = _with_holes(db, "XRP/USDT", DAY, range(600, 603))
     _with_holes(db, "DOT/USDT", DAY, range(600, 603), seen=1)  # unexplained
     _with_holes(db, "SOL/USDT", DAY, range(600, 603), seen=4)
-    _with_holes(db, "ALGO/USDT", DAY, range(0, 1440, 20))  # quiet: 5 % of its minutes have no trade
+    _with_holes(db, "ALGO/USDT", DAY, range(0, 1440, 20))  # a quiet series: 5 % of its minutes have no trade
     series = [a_slice(symbol).series for symbol in ("SOL/USDT", "ALGO/USDT", "DOT/USDT", "XRP/USDT")]
     seen = busy.end + timedelta(hours=9)
     expected = CheckedLater(busy, 2, seen, busy.start + timedelta(minutes=603))

@@ -19,7 +19,7 @@ RECORD = FetchRecord(HOURS, FETCHED, Source.REST, 2, 1, 0.5, answered=True, hori
 
 
 def observed(stored: int = 24, *, live: bool = False, record: FetchRecord = RECORD) -> SliceObservation:
-    """The first hours of the day are stored."""
+    """Return an observation. The first `stored` hours of the day are stored."""
     return SliceObservation(record, GRID[:stored], Broken(), live)
 
 

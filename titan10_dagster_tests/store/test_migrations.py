@@ -45,14 +45,18 @@ def test_a_plain_database_gains_timescaledb_later(empty_timescaledb_database_url
 
 @pytest.fixture
 def old_timescaledb(own_server: EmbeddedPostgres, open_folder: Path) -> EmbeddedPostgres:
-    """A server that offers a TimescaleDB older than the minimum. Only its files exist, because it is never run."""
+    """A server that offers an older TimescaleDB than the oldest supported version.
+
+    Only the files of the extension exist, because the extension is never executed.
+    """
     extensions = open_folder / "share/extension"
     extensions.mkdir(parents=True)
     (extensions / "timescaledb.control").write_text("default_version = '2.17.2'\ntrusted = true\n")
     (extensions / "timescaledb--2.17.2.sql").write_text("SELECT 1;\n")
     superuser = own_server.url(role=SUPERUSER)
     _run(superuser, f"ALTER SYSTEM SET extension_control_path = '{open_folder}/share:$system'")
-    _run(superuser, "ALTER DATABASE titan10 SET timescaledb.max_background_workers = 16")  # as if preloaded
+    # as if the library were preloaded
+    _run(superuser, "ALTER DATABASE titan10 SET timescaledb.max_background_workers = 16")
     _run(superuser, "SELECT pg_reload_conf()")
     return own_server
 
@@ -76,7 +80,8 @@ def test_a_database_that_has_a_timescaledb_too_old_is_refused_with_what_to_do(
 
 
 def test_two_that_start_at_once_do_it_once(empty_database_url: str) -> None:
-    # multiprocessing's Pool is not used: it ends its processes by a signal, and once waited for one of them for ever.
+    # multiprocessing's Pool is not used. It ends its processes by a signal, and it once waited for such a process for
+    # ever.
     with ProcessPoolExecutor(3, multiprocessing.get_context("spawn")) as pool:
         applied = list(pool.map(migrate, [empty_database_url] * 3))
     assert sorted(applied) == [[], [], PLAIN]
@@ -218,7 +223,7 @@ def test_every_statement_is_used_and_every_used_one_is_there() -> None:
 def _role(url: str, rights: str) -> Iterator[str]:
     name = f"titan10_test_{uuid4().hex[:12]}"
     _run(url, f"CREATE ROLE {name} {rights}")
-    _run(url, f"GRANT {name} TO CURRENT_USER")  # otherwise only a superuser may drop its tables
+    _run(url, f"GRANT {name} TO CURRENT_USER")  # otherwise only a superuser may drop the role's tables
     try:
         yield name
     finally:

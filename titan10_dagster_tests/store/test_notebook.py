@@ -1,4 +1,4 @@
-"""docs/titan10.ipynb runs, cell by cell, on a small database with all data that the notebook shows."""
+"""docs/titan10.ipynb runs cell by cell. Its small database has all data that the notebook shows."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SOURCES = ["".join(cell["source"]) for cell in NOTEBOOK["cells"] if cell["cell_t
 
 
 def fill(db: Database) -> None:
-    """Two days of three exchanges with nearly equal prices. One exchange has holes and a rewritten candle."""
+    """Store two days of three exchanges with nearly equal prices. One exchange has holes and a rewritten candle."""
     random = np.random.default_rng(0)
     for exchange in ("binance", "kraken", "okx"):
         for day in (DAY, DAY + timedelta(days=1)):

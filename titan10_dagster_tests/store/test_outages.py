@@ -122,7 +122,10 @@ def test_another_exchange_stored_later_still_proves_the_outage(db: Database, sql
 
 
 def test_one_halt_is_one_stretch_if_a_quiet_pair_of_another_exchange_traded_within_it(db: Database, sql: Sql) -> None:
-    """Binance's halt of 2023-03-24, with a witness that traded in its first and its last minute."""
+    """Binance's halt of 2023-03-24.
+
+    A quiet pair of another exchange traded in the first and the last minute of the halt.
+    """
     write(db, lacking(["BTC/USDT"], range(601, 629), exchange="okx"))
     for at in (FETCHED, FETCHED + LATER):
         write(db, lacking(at=at))
@@ -171,7 +174,7 @@ def test_a_busy_series_may_be_silent_for_minutes(db: Database, sql: Sql, minutes
 
 @pytest.mark.parametrize("prints", [[20, 30], [5, 20, 21, 40], [16, 33]])
 def test_a_few_candles_do_not_hide_a_halt(db: Database, sql: Sql, prints: Sequence[int]) -> None:
-    """Fifty minutes with a few candles in them, and five minutes without trades hours later."""
+    """Fifty minutes have only a few candles. Hours later, there are five minutes without trades."""
     halted = [100 + n for n in range(50) if n not in prints]
     for at in (FETCHED, FETCHED + LATER):
         write(db, lacking(["BTC/USDT"], [*halted, *range(900, 905)], at=at))
@@ -295,13 +298,13 @@ def test_a_delisting_found_days_later_revokes_the_evidence_of_the_series(db: Dat
 # --- silences of days and months -----------------------------------------------------------------------------------
 
 FIRST = DAY - 20 * ONE
-WEEKS = 30  # days: traded for 8, silent for 14, traded again
+WEEKS = 30  # in days: the series trades for 8 days, is silent for 14 days, and trades again
 
 
 def history(days: Iterable[int], *, silent: range, at: datetime, symbol: str = "BTC/USDT") -> list[JudgedSlice]:
     """Return some days of a series.
 
-    The `silent` days have no candle, and the day before them trades only until 03:00.
+    The `silent` days have no candle. The day before these days has candles only until 03:00.
     """
     found = []
     for n in days:
@@ -324,7 +327,9 @@ def reasons_by_day(sql: Sql) -> list[tuple[int, str, int]]:
 
 
 def test_a_pair_that_was_off_the_list_for_two_weeks_is_one_stretch_of_its_own_reason(db: Database, sql: Sql) -> None:
-    """Like USDC pairs of Binance from 2022-09-29 to 2023-03-12: the market is active, its candles are absent twice."""
+    """USDC pairs of Binance were like this from 2022-09-29 to 2023-03-12: the market is active, and two answers have no
+    candles.
+    """
     silent = range(8, 22)
     for at in (FETCHED, FETCHED + LATER):
         write(db, history(range(WEEKS), silent=silent, at=at))
@@ -349,7 +354,7 @@ def test_the_outcome_does_not_depend_on_how_days_are_cut_into_runs(
 
 @pytest.mark.parametrize("touched", [1, 2, 3, 13, 14, 15, 16])
 def test_a_silence_stays_one_stretch_when_a_day_near_it_is_written_again(db: Database, sql: Sql, touched: int) -> None:
-    """The days around the written one begin or end within the silence, for some of these days."""
+    """For some of these days, the days around the written day begin or end within the silence."""
     silent = range(8, 10)
     for at in (FETCHED, FETCHED + LATER):
         write(db, history(range(WEEKS), silent=silent, at=at))
@@ -362,7 +367,7 @@ def test_a_silence_stays_one_stretch_when_a_day_near_it_is_written_again(db: Dat
 def test_a_pair_that_fell_silent_and_did_not_come_back_was_halted_then_taken_off_the_list(
     db: Database, sql: Sql
 ) -> None:
-    """Like ADA/BTC, which ended on 2023-05-01 at 16:16 and is still listed as trading."""
+    """ADA/BTC is an example: its candles ended on 2023-05-01 at 16:16, and the exchange still lists it as trading."""
     for last, reason in ((9, "halted"), (20, "not_listed")):
         for at in (FETCHED, FETCHED + LATER):
             write(db, history(range(last), silent=range(8, 100), at=at))
@@ -394,7 +399,7 @@ def test_a_quiet_pair_may_trade_on_weekends_only_but_a_busy_one_is_halted_betwee
 
 
 def test_candles_that_come_late_take_a_halt_back(db: Database, sql: Sql) -> None:
-    """Maintenance leaves rows out of two answers, and the third has them."""
+    """During maintenance, two answers do not have these rows. The third answer has the rows."""
     for at in (FETCHED, FETCHED + LATER):
         write(db, lacking(SYMBOLS[:2], range(1080, 1380), at=at))
     assert reasons(sql) == {("halted", 300)}

@@ -31,7 +31,7 @@ def migrated(timescaledb_database_url: str) -> Database:
 
 
 def reconnect(db: Database) -> Sql:
-    db.close()  # settings of ALTER ROLE apply to later connections
+    db.close()  # settings of ALTER ROLE apply only to later connections
     return Sql(db)
 
 

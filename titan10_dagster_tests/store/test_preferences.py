@@ -111,7 +111,10 @@ ONE_DAY = "SELECT * FROM preferred WHERE time >= %s AND time < %s AND symbol = '
 
 @pytest.fixture
 def three_weeks(db: Database) -> tuple[datetime, datetime]:
-    """5 exchanges with 5 symbols each, on three days weeks apart; the bounds of the middle one."""
+    """Store 5 exchanges with 5 symbols each, on three days that are weeks apart.
+
+    Return the bounds of the middle day.
+    """
     exchanges = ("binance", "kraken", "okx", "gate", "bitstamp")
     for exchange in exchanges:
         for week in range(3):

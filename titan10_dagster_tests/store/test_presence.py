@@ -1,4 +1,4 @@
-"""A lock that ends with its process shows whether the process is alive, independent of the host's name."""
+"""A lock that ends with its process shows whether the process is alive. The host's name does not matter."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_a_killed_process_is_no_longer_present(url: str) -> None:
 def test_a_process_that_briefly_lost_its_connection_counts_as_present(
     url: str, sql: Sql, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(presence, "PATIENCE", 30)  # as in the product: a busy machine connects slowly
+    monkeypatch.setattr(presence, "PATIENCE", 30)  # like the real value, because a busy machine connects slowly
     with present(url, NAME):
         for _ in range(3):
             wait_until(lambda: seen_now(url), 60)

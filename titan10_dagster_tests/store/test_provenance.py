@@ -1,4 +1,4 @@
-"""Which file each stored candle was read from, as the view `provenance` shows it."""
+"""The view `provenance` shows the file from which each stored candle was read."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_what_rest_overwrites_is_cut_out_of_the_stretch(db: Database, sql: Sql) 
 
 def test_what_rest_adds_is_cut_out_of_the_stretch(db: Database, sql: Sql) -> None:
     write_slices(db, [archived(rows=without(candles(BTC), 0, 700))])
-    assert sql(STRETCHES) == [(BTC.start, BTC.end, "archive", MONTH.url)]  # minutes without trades included
+    assert sql(STRETCHES) == [(BTC.start, BTC.end, "archive", MONTH.url)]  # the stretch includes minutes without trades
     write_slices(db, [judged(BTC, fetched_at=FETCHED + LATER)])
     assert [source_of(sql, minute) for minute in (0, 1, 699, 700, 701)] == [
         *("rest", MONTH.url, MONTH.url),
@@ -171,7 +171,7 @@ def test_each_candle_names_the_last_source_that_gave_its_value(
     sql("TRUNCATE candles, series, slice_ledger, gaps, restatements, source_stretches, source_files CASCADE")
     hour = a_slice(timeframe="1h")
     files = [file(f"https://example.com/{n}.zip", hour.start, hour.end) for n in (1, 2)]
-    expected: dict[int, tuple[int, int]] = {}  # hour -> volume, source
+    expected: dict[int, tuple[int, int]] = {}  # the key is the hour; the value is the volume and the source
     for place, (source, first, length, volume) in enumerate(writes):
         hours = range(first, first + length)
         rows = candles(hour).iloc[list(hours)].assign(volume=float(volume))
@@ -203,7 +203,7 @@ YEAR = 365 * 1440
 
 
 def a_year(symbol: str, rows: pd.DataFrame | None = None) -> list[JudgedSlice]:
-    """The slices of 2023, read from twelve monthly files; `rows` replace the candles of each day."""
+    """Return the slices of 2023, as if they were read from twelve monthly files. `rows`: other candles for each day."""
     found = []
     for month in range(1, 13):
         first = datetime(2023, month, 1, tzinfo=UTC)
@@ -227,7 +227,10 @@ def a_year(symbol: str, rows: pd.DataFrame | None = None) -> list[JudgedSlice]:
 
 
 def test_provenance_costs_less_than_a_tenth_of_a_byte_per_candle(db: Database, sql: Sql) -> None:
-    """The size of a year: for one pair the added rows and index entries, for ten pairs all bytes on disk."""
+    """The size of a year is measured.
+
+    For one pair, rows and index entries are counted. For ten pairs, all bytes on disk are counted.
+    """
     tables = "unnest(ARRAY['source_files', 'source_stretches']::regclass[]) AS t"
     rows_and_indexes = f"SELECT sum(pg_relation_size(t) + pg_indexes_size(t)) FROM {tables}"
     empty = sql.one(rows_and_indexes)
@@ -236,7 +239,7 @@ def test_provenance_costs_less_than_a_tenth_of_a_byte_per_candle(db: Database, s
     added = sql.one(rows_and_indexes) - empty
     assert 0 < added / YEAR < 0.1
     for number in range(9):
-        write_slices(db, a_year(f"C{number}/USDT", NO_ROWS))  # the stretches are the same as with candles
+        write_slices(db, a_year(f"C{number}/USDT", NO_ROWS))  # without candles, the stretches are the same
     assert sql.one("SELECT count(*) FROM source_stretches") == 120
     on_disk = sql.one(f"SELECT sum(pg_total_relation_size(t)) FROM {tables}")
     assert 0 < on_disk / (10 * YEAR) < 0.1

@@ -16,7 +16,7 @@ NAMES = {reason.value for reason in Reason}
 
 
 def constraint(sql: Sql, name: str) -> set[str]:
-    """The words of a CHECK constraint."""
+    """Return the words of a CHECK constraint."""
     text = sql.one("SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = %s", [name])
     return set(re.findall(r"\w+", text))
 

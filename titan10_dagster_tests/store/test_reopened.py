@@ -1,4 +1,4 @@
-"""The days beyond the horizon that are open again for an archive, by the notes of the ledger."""
+"""The notes of the ledger decide for which days beyond the horizon the archive is tried again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Restatements name the sources of both values: REST, an imported file, or a file of an archive."""
+"""Restatements contain the sources of both values: REST, an imported file, or a file of an archive."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ from titan10_dagster_tests.store.making import (
     without,
 )
 
-FIRST, LAST = DAY, DAY + timedelta(days=20)  # a Wednesday; chunks begin on Thursdays
+FIRST, LAST = DAY, DAY + timedelta(days=20)  # the first day is a Wednesday; chunks begin on Thursdays
 
 
 def fill(db: Database, *symbols: str) -> None:
@@ -82,7 +82,10 @@ def test_a_series_with_only_expired_days_is_dropped_and_may_return(db: Database,
 
 
 def test_the_sources_of_expired_candles_go_with_them(db: Database, sql: Sql) -> None:
-    """A file of whole days that went is removed, and the stretch of a file with later days begins later."""
+    """If all days of a file were dropped, the file is removed.
+
+    If a file also has later days, its stretch begins later.
+    """
     old, month = a_file("old.zip", FIRST, FIRST), a_file("month.zip", FIRST + timedelta(days=1), LAST)
     slices = [a_slice(day=day) for day in days(FIRST, LAST)]
     write_slices(
@@ -136,7 +139,7 @@ def test_what_is_being_written_goes_too_once_it_is_written(
     dropping = threading.Thread(target=drop_before, args=(db, date(2024, 1, 20)))
 
     def again() -> Iterator[JudgedSlice]:
-        for n in range(3):  # one batch is written, one is being written, and one is ready
+        for n in range(3):  # one batch was written, one batch is being written, and one batch is ready
             yield judged(a_slice(day=DAY + timedelta(days=n)), fetched_at=FETCHED + LATER)
         dropping.start()
         dropping.join(timeout=1)

@@ -42,7 +42,7 @@ START, END = midnight(DAY - timedelta(days=60)), midnight(DAY + timedelta(days=6
 
 
 def resampled(minutes: pd.DataFrame, name: str) -> pd.DataFrame:
-    """Return the rollup of the minutes by pandas. Volumes are added as decimals and rounded once."""
+    """Return the rollup of the minutes, computed by pandas. Volumes are added as decimals and rounded once."""
     exact = minutes.assign(exact=[Fraction(repr(float(volume))) for volume in minutes["volume"]]).set_index("time")
     groups = exact.resample(FREQUENCIES[name], label="left", closed="left")
     made = groups.agg(**AGGREGATES)
@@ -58,14 +58,14 @@ def assert_rollups_are_right(db: Database, series: Series) -> None:
 
 
 def write(db: Database, *given: tuple[Slice, pd.DataFrame]) -> None:
-    """Write and refresh, as the pipeline does."""
+    """Write slices and refresh the rollups, like the pipeline."""
     write_slices(db, [judged(slice_, rows) for slice_, rows in given])
     rollups.refresh(db, windows(slice_ for slice_, _ in given))
 
 
 @dataclass(frozen=True)
 class Fetch:
-    """Return a part of a day as fetched. Another seed gives other values for the same minutes."""
+    """A fetch of a part of a day. Another seed gives other values for the same minutes."""
 
     day: int
     seed: int
@@ -81,7 +81,8 @@ class Fetch:
         return slice_, whole[keep].reset_index(drop=True)
 
 
-# Few days, so that they are fetched again; out of order; across the ends of weeks and of chunks.
+# The fetches are for a few days, so that days are fetched again. They are out of order, and cross the ends of weeks and
+# of chunks.
 fetches = st.builds(
     Fetch,
     day=st.sampled_from([0, 1, 4, 5, 12, -20]),
@@ -151,7 +152,7 @@ def test_exchanges_and_symbols_stay_apart(db: Database) -> None:
 
 
 def test_days_and_weeks_are_utc_in_every_time_zone_of_the_session(db: Database) -> None:
-    """New York's clocks change on 5 November 2023: a day of 25 hours there."""
+    """In New York, 5 November 2023 has 25 hours, because the clocks change."""
     slices = [a_slice(day=date(2023, 11, day)) for day in (2, 5, 6, 7)]
     write(db, *((slice_, candles(slice_)) for slice_ in slices))
     with db.transaction() as cursor:
@@ -212,7 +213,7 @@ def test_days_that_are_compressed_are_refreshed_too(timescaledb: Database) -> No
     with timescaledb.session() as session:
         session.execute("CALL compress_rollups()")
     assert Sql(timescaledb).one(compressed) >= 3
-    # As with hundreds of series, the days have more rows than a statement may decompress.
+    # The days have more rows than a statement may decompress, like days of hundreds of series.
     Sql(timescaledb)(FEW_ROWS)
     timescaledb.close()
     write(timescaledb, *((slice_, candles(slice_, seed=1)) for slice_ in slices[:4]))
@@ -244,7 +245,7 @@ NEW_SQL = "SELECT create_rollup('30m', interval '30 minutes', '15m', '30 minutes
 
 
 def add_row(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The row of a rollup of 30m in Python."""
+    """Add a rollup of 30m to the table in Python."""
     by_length = sorted([*ROLLUPS.values(), NEW], key=lambda rollup: rollup.delta)
     rows = {rollup.name: rollup for rollup in by_length}
     monkeypatch.setattr(rollups, "ROLLUPS", rows)

@@ -1,4 +1,6 @@
-"""Statements that another thread ends: cancelled by the server, or cut off from a server that does not react."""
+"""Statements that another thread ends: the server cancels them, or their connection is cut if the server does not
+react.
+"""
 
 from __future__ import annotations
 
@@ -24,14 +26,14 @@ SLEEP = "SELECT pg_sleep(300)"
 
 @pytest.fixture(autouse=True)
 def not_interrupted() -> Iterator[None]:
-    """Leave no interruption behind: it would concern all later statements of this process."""
+    """Clear the interruption at the end. Otherwise it would affect all later statements of this process."""
     yield
     running_statements.interrupted.clear()
 
 
 @contextmanager
 def sleeping(execute: Callable[[str], object]) -> Iterator[list[BaseException]]:
-    """Execute a long statement in a thread; yield the list to which its error is added."""
+    """Execute a long statement in a thread. Yield the list to which its error is added."""
     errors: list[BaseException] = []
 
     def run() -> None:

@@ -21,7 +21,7 @@ OTHER = a_slice("BTC/USDT", exchange="gate")
 
 @pytest.fixture
 def stored(db: Database, sql: Sql) -> None:
-    """Two series with gaps, quarantined and restated candles."""
+    """Store two series with gaps, quarantined candles and restated candles."""
     rows = with_value(without(candles(OLD), 5, 6), 20, low=-1.0)
     write_slices(db, [judged(OLD, rows), judged(OTHER)])
     write_slices(db, [judged(OLD, with_value(rows, 50, volume=123.0), fetched_at=FETCHED + LATER)])
@@ -45,7 +45,8 @@ def test_a_renamed_symbol_keeps_its_history(db: Database, sql: Sql) -> None:
     assert sql.one("SELECT detail FROM series_events WHERE kind = 'renamed'").startswith(
         "`titan10 series rename` renamed gate MATIC/USDT to gate POL/USDT"
     )
-    write_slices(db, [judged(a_slice("POL/USDT", DAY + timedelta(days=1), "gate"))])  # and it goes on
+    # later days are stored under the new name
+    write_slices(db, [judged(a_slice("POL/USDT", DAY + timedelta(days=1), "gate"))])
 
 
 @pytest.mark.usefixtures("stored")
@@ -78,14 +79,14 @@ def test_a_dropped_series_is_gone_and_on_record_and_the_others_stay(db: Database
         drop_series(db, "gate", "MATIC/USDT", NOW)
 
 
-# Tables with a symbol whose rows stay by design: the market list, the user's preferences, and records of events.
+# Tables with a column `symbol` that keep their rows on purpose: the market list and the user's preferences.
 NOT_OF_SERIES = {"markets", "preferences"}
 FILE = "https://archive/MATIC.zip"
 
 
 @pytest.fixture
 def in_all_tables(stored: None, sql: Sql) -> None:
-    """Rows of both series in the tables that a write alone does not fill, and a probe of the exchange."""
+    """Store rows of both series in the tables that a write alone does not fill, and a probe of the exchange."""
     for symbol, url in (("MATIC/USDT", FILE), ("BTC/USDT", "https://archive/BTC.zip")):
         sql(
             "INSERT INTO source_files (exchange, url, size, digest, read_at, checked_at) "
@@ -112,7 +113,7 @@ def in_all_tables(stored: None, sql: Sql) -> None:
 
 
 def rows_of(sql: Sql, exchange: str, symbol: str) -> dict[str, int]:
-    """Count the rows of a symbol in every table that has its columns, as the catalogue of the database lists them."""
+    """Count the rows of a symbol in every table with a column `symbol`, according to the database's catalogue."""
     names = sql(
         """
         SELECT table_name FROM information_schema.columns

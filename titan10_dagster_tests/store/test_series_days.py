@@ -23,7 +23,7 @@ def row(day: date, missing: dict[Reason, int]) -> LedgerRow:
 
 
 def series_days(missing: dict[int, dict[Reason, int]]) -> SeriesDays:
-    """Return stored days around DAY, by number, with their missing candles by reason."""
+    """Return stored days around DAY with their missing candles by reason. The days are numbered from DAY."""
     rows = {DAY + n * ONE: row(DAY + n * ONE, missing.get(n, {})) for n in range(-9, 10)}
     return SeriesDays.of(SERIES, rows, SPAN)
 
@@ -86,7 +86,10 @@ def test_candles_within_a_silence_count_as_traded() -> None:
 
 
 def test_another_halt_after_a_silence_does_not_make_a_busy_series_quiet() -> None:
-    """Two days of the seven after it are missing: more than a tenth of all candles around it."""
+    """Two of the seven days after the silence are missing.
+
+    This is more than a tenth of all candles around the silence.
+    """
     line = series_days({0: {Reason.NO_TRADES: 310}, **{n: {Reason.HALTED: 1440} for n in (3, 4)}})
     start = SPAN.cells(DAY).start
     longest = {(SERIES.symbol, DAY + n * ONE): 1440 for n in (3, 4)}

@@ -53,7 +53,10 @@ def hand_over(*paths: Path) -> None:
 
 @contextmanager
 def pgbouncer(url: str, port: int, *settings: str) -> Iterator[str]:
-    """Run PgBouncer in front of the server of `url`; yield the URL of the same database through it."""
+    """Run PgBouncer in front of the server of `url`.
+
+    Yield the URL that leads through PgBouncer to the same database.
+    """
     if PGBOUNCER is None:
         pytest.skip("no pgbouncer, so this was NOT tested")
     server = connection_parameters(url)
@@ -206,7 +209,7 @@ def test_a_write_is_repeated_on_the_new_primary_after_a_failover(nodes: tuple[No
         # From now on the old primary is read-only, also for the idle session of the pool. The standby has its data.
         primary.execute("ALTER SYSTEM SET default_transaction_read_only = on", "SELECT pg_reload_conf()")
         wait_until(lambda: primary.rows("SHOW default_transaction_read_only") == [("on",)], 60)
-        time.sleep(1)  # the idle session has seen it too
+        time.sleep(1)  # by now the idle session is read-only too
         with pytest.raises(DatabaseUnavailable, match="a failover is under way"):
             write()
         promotion = threading.Timer(2, standby.promote)
@@ -224,7 +227,7 @@ def test_migrations_and_dagsters_tables_find_the_primary_among_several_hosts(nod
     from titan10_dagster.dagster_internals.database import dagster_url, ensure_dagster_schema
     from titan10_dagster.dagster_internals.storage import PooledPostgresStorage
 
-    url = url_of((nodes[1], nodes[0]))  # the standby first
+    url = url_of((nodes[1], nodes[0]))  # the URL has the standby first
     assert migrate(url)
     ensure_dagster_schema(url)
     storage = PooledPostgresStorage(dagster_url(url))
@@ -259,9 +262,13 @@ def with_login(url: str, name: str, password: str) -> str:
 
 @contextmanager
 def role(url: str, rights: str) -> Iterator[str]:
-    """A role with its own login for the database of `url`, dropped afterwards with all that it owns."""
+    """Create a role with its own login for the database of `url`.
+
+    The role and all its tables are dropped afterwards.
+    """
     name = f"titan10_test_{os.getpid()}_{time.monotonic_ns()}"
-    # The grant: from PostgreSQL 16 on a role may act for the roles that it creates only after granting them to itself.
+    # The grant is needed since PostgreSQL 16: a role can act for a role that it creates only after granting this role
+    # to itself.
     execute(url, f"CREATE ROLE {name} {rights} PASSWORD 'x'", f"GRANT {name} TO CURRENT_USER")
     try:
         yield name
@@ -278,7 +285,8 @@ def test_tables_may_live_in_another_schema_that_the_role_owns(empty_database_url
         assert value_of(empty_database_url, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == 0
         assert value_of(empty_database_url, "SELECT to_regclass('titan.candles')") is not None
         if not value_of(empty_database_url, "SELECT count(*) FROM pg_roles WHERE rolname = 'titan10_reader'"):
-            # The owner of these tables may not create roles; another database of the server usually has by now.
+            # The owner of these tables is not allowed to create roles. Usually a migration of another database has
+            # already created the role.
             execute(empty_database_url, "CREATE ROLE titan10_reader NOLOGIN")
             migrate(url)
         execute(empty_database_url, f"GRANT titan10_reader TO {reader}")
@@ -320,7 +328,7 @@ def test_a_reader_cannot_stop_the_writers(empty_database_url: str) -> None:
                 with pytest.raises(psycopg2.errors.InsufficientPrivilege):
                     cursor.execute(f"LOCK TABLE write_locks IN {mode} MODE")
                 hostile.rollback()
-            # The lock that writers took before, and all others that a reader can take.
+            # The lock that writers took in earlier versions, and all other locks that a reader can take.
             cursor.execute("SELECT pg_advisory_lock(hashtextextended('titan10 binance', 0))")
             cursor.execute("LOCK TABLE write_locks, candles, slice_ledger IN ACCESS SHARE MODE")
 

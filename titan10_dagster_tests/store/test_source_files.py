@@ -36,7 +36,7 @@ def test_the_newest_file_of_an_address_counts(db: Database) -> None:
     write(db, FIRST, URL)
     write(db, SECOND, URL, "2", after=LATER)
     assert in_use(db) == [(URL, "sha256:2")]
-    write(db, SECOND, URL, "1", after=2 * LATER)  # the former file is back
+    write(db, SECOND, URL, "1", after=2 * LATER)  # the archive has the former file again
     assert in_use(db) == [(URL, "sha256:1")]
 
 

@@ -16,7 +16,7 @@ STARTS = {BTC: START, ETH: START}
 
 
 def known(db: Database, series: Series, days: Iterable[int], state: SliceState = SliceState.SETTLED) -> None:
-    """Store these days of January in the ledger. Live days reach 12:30 and were polled at 13:00."""
+    """Store these days of January in the ledger. Live days were polled at 13:00 and have candles until 12:30."""
     candles = 750 if state == SliceState.LIVE else 1440
     rows = [
         LedgerRow(

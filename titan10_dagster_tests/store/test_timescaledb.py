@@ -36,7 +36,8 @@ from titan10_dagster_tests.store.making import (
 )
 
 SYMBOLS = ("BTC/USDT", "ETH/USDT", "XRP/USDT")
-FULLY_COMPRESSED = 1  # chunk status: 1 is compressed; with 8 added, some rows are uncompressed ("partial")
+# the status of a chunk: 1 means compressed; 8 is added if some rows are not compressed ("partial")
+FULLY_COMPRESSED = 1
 
 
 @dataclass
@@ -182,8 +183,8 @@ def test_compression_that_runs_meanwhile_harms_no_write(
 
     started = time.monotonic()
     report = write_slices(timescaledb, slices())
-    assert time.monotonic() - started < 80  # it waited for no lock,
-    assert "not made in advance" not in caplog.text  # and no lock timeout let it go on
+    assert time.monotonic() - started < 80  # the write did not wait for a lock
+    assert "not made in advance" not in caplog.text  # the write did not continue after a lock timeout
     thread.join(timeout=30)
     compressing.close()
     assert not thread.is_alive()
@@ -194,15 +195,17 @@ def test_compression_that_runs_meanwhile_harms_no_write(
 
 SERIES = 100
 APRIL = datetime(2023, 4, 1, tzinfo=UTC)
-WEEK = days(date(2023, 3, 9), date(2023, 3, 15))  # one chunk; it holds the depeg of USDC, the file's wildest days
+# one chunk; it contains the depeg of USDC, with the largest price changes of the file
+WEEK = days(date(2023, 3, 9), date(2023, 3, 15))
 
 
 def like_real_series(rows: pd.DataFrame, number: int) -> pd.DataFrame:
-    """Return the rows as another market would have them.
+    """Return the rows of a similar market.
 
-    Its price level is between 4e-10 and 6 times the file's. Its prices have 7 significant digits (a quarter of the
-    series; BTC/USDT in this file and Kraken's BTC/USDC have as many), 6 (half; Binance's XRP/ETH) or 5 (a quarter).
-    This mix is an assumption that determines the size. Volumes keep the digits of the file with other decimals.
+    Its price level is between 4e-10 and 6 times the price level of the file. A quarter of the series has prices with 7
+    significant digits, like BTC/USDT in this file and Kraken's BTC/USDC. Half of the series has 6 digits, like
+    Binance's XRP/ETH. A quarter has 5 digits. This mix is an assumption that determines the size. Volumes keep the
+    digits of the file with other decimals.
     """
     level = 4.0 * 10.0 ** -(number % 11) * (1 + number / SERIES / 2)
     decimals = (7, 6, 6, 5)[number % 4] - int(np.floor(np.log10(23_000 * level))) - 1
@@ -216,7 +219,7 @@ def like_real_series(rows: pd.DataFrame, number: int) -> pd.DataFrame:
 
 @pytest.fixture
 def by_day(real_data: Path) -> dict[date, pd.DataFrame]:
-    """Binance.US, BTC/USDT, 1 to 21 March 2023."""
+    """Return the real candles of BTC/USDT on Binance.US from 1 to 21 March 2023, by day."""
     table = pd.read_csv(real_data / "binanceus_BTC-USDT_1m_2023-03.csv.gz", parse_dates=["open_time"])
     table = table.rename(columns={"open_time": "time"}).astype({"time": "datetime64[ms, UTC]"})
     return {day: candles.to_pandas() for day, candles in as_fetched(table).by_day().items()}
@@ -224,19 +227,19 @@ def by_day(real_data: Path) -> dict[date, pd.DataFrame]:
 
 @pytest.fixture
 def in_batches(timescaledb: Database, tsql: Sql) -> Database:
-    """A database with the policies of the settings, except the one that would compress by itself."""
+    """A database with the policies of the settings, except the policy that compresses chunks by itself."""
     apply(timescaledb, Policies.in_days(chunk=7, compress_after=7))
     tsql("SELECT remove_compression_policy('candles')")
-    timescaledb.close()  # the size of a batch applies to later connections
+    timescaledb.close()  # the size of a batch applies only to later connections
     return timescaledb
 
 
 def test_a_real_candle_of_a_hundred_series_takes_fourteen_bytes(
     in_batches: Database, tsql: Sql, chunks: Chunks, by_day: dict[date, pd.DataFrame]
 ) -> None:
-    """Every series equals the file, with its 7 digits.
+    """Every series has the candles of the file, with prices of 7 digits.
 
-    In TimescaleDB's default batches of 1000 a candle takes 15.0 bytes.
+    With TimescaleDB's default batches of 1000, a candle takes 15.0 bytes.
     """
     first = [judged(a_slice("S0/USDT", day), rows, fetched_at=APRIL) for day, rows in by_day.items()]
     written = write_slices(in_batches, first).inserted

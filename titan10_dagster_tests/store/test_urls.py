@@ -1,4 +1,4 @@
-"""Database URLs mean the same for psycopg2, SQLAlchemy and messages."""
+"""Database URLs have the same meaning for psycopg2, SQLAlchemy and messages."""
 
 from __future__ import annotations
 

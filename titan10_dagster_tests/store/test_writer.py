@@ -102,7 +102,7 @@ def test_writing_the_same_again_touches_no_row(db: Database, sql: Sql) -> None:
 def test_the_same_values_from_a_later_fetch_touch_no_candle(db: Database, sql: Sql) -> None:
     write_slices(db, [judged(BTC)])
     before = versions(sql, "candles")
-    # After a candle with more decimals, the same values get another scale. They still count as equal.
+    # After a candle with more decimals, the same values get another scale, but they still count as equal.
     finer = judged(
         a_slice(day=DAY - timedelta(days=1)),
         with_value(candles(a_slice(day=DAY - timedelta(days=1))), 0, low=0.12345678),
@@ -325,7 +325,7 @@ def test_days_before_the_listing_are_explained(db: Database) -> None:
 
 def test_a_delisting_that_shows_later_explains_the_silence_since_then(db: Database) -> None:
     other, next_day = a_slice("ETH/USDT"), DAY + timedelta(days=1)
-    until_then = without(candles(BTC).iloc[:1200], 600)  # and one minute without trades before
+    until_then = without(candles(BTC).iloc[:1200], 600)  # and one earlier minute without trades
     for after in (timedelta(0), LATER):
         write_slices(db, [judged(slice_, until_then, fetched_at=FETCHED + after) for slice_ in (BTC, other)])
     closing = {"fetched_at": FETCHED + 2 * LATER, "delisted": BTC.start + timedelta(hours=20)}
@@ -352,7 +352,8 @@ def test_a_candle_after_a_delisting_turns_it_into_a_halt(db: Database) -> None:
     assert [row(db, day=day).missing for day in days[:3]] == [{Reason.UNKNOWN: n} for n in (240, 1440, 1440)]
     assert {row(db, day=day).state for day in days[:3]} == {"settled"}
     assert {slice_.gap.observations for slice_ in gaps(db, symbol="BTC/USDT")} == {0}
-    assert row(db, "ETH/USDT", days[1]).missing == {Reason.DELISTED: 1440}  # nothing shows that it is traded again
+    # no candle shows that ETH/USDT is traded again
+    assert row(db, "ETH/USDT", days[1]).missing == {Reason.DELISTED: 1440}
     assert not unaccounted(db, "binance", MINUTE, DAY, days[3])
 
     for after, reason in ((LATER, Reason.UNKNOWN), (2 * LATER, Reason.NO_TRADES)):
@@ -361,7 +362,7 @@ def test_a_candle_after_a_delisting_turns_it_into_a_halt(db: Database) -> None:
 
 
 def test_a_delisting_reported_too_late_is_rejected(db: Database) -> None:
-    """The days of a halt are stored after a candle from after the halt: in another write, and in the same write."""
+    """A candle from after the halt is stored before the days of the halt, in an earlier write or in the same write."""
     closing = {"delisted": BTC.start + timedelta(hours=20)}
     resumes = a_slice(day=DAY + timedelta(days=2))
     write_slices(db, [judged(resumes)])
