@@ -5,7 +5,7 @@ The rules are checked with the rows alone, without the product.
 - No candle is stored twice, and no candle is off the grid. The view `ohlcv` shows exactly the stored candles.
 - If a day has a ledger row, each candle of the day is either stored or in exactly one gap.
 - The ledger's counts equal the counts of candles and gaps. On a day without a ledger row, there is no gap and no
-candle.
+  candle.
 - Each silence in the evidence is one stretch of gaps with one reason, and each such gap has its evidence.
 - `ohlcv_filled` adds a candle exactly where a gap `no_trades` follows a stored candle, with nothing but such gaps and
   no break of the series in between: at the last close, without volume.

@@ -47,7 +47,7 @@ def known_since(week: Week, exchange: str, at: datetime) -> datetime:
 
 
 def unknown_market(week: Week, key: Key) -> Iterator[Span]:
-    """Yield the spans in which Titan-10 does not know the market of a series, because it has not read the new list yet."""
+    """Yield the spans in which Titan-10 has not read the new list yet, so it cannot know the market of a series."""
     for event in week.story.events:
         if (event.exchange, getattr(event, "symbol", None)) != key:
             continue
