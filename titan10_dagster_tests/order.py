@@ -3,7 +3,7 @@
 The tests of a file are one group, so that the fixtures of the file are created once. There are three exceptions:
 
 - Tests of whole installations (`e2e/`) are one group, because each starts more processes than a machine has cores. They
-run first. Meanwhile the other processes run all other tests.
+  run first. Meanwhile the other processes run all other tests.
 - Simulated weeks take longest and share no fixture. They come next, and each week is a separate group.
 - Tests marked `alone` come last. At this time the other processes have few tests left, so few tests have to wait.
 """

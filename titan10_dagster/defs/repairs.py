@@ -78,7 +78,9 @@ def plan_after(
 ) -> RepairPlan:
     """Plan which repairs to start now, based on the ledger and the breakers.
 
-    attempts: earlier repairs. under_way: exchanges with other running runs. failed: days of failed runs.
+    attempts: earlier repairs.
+    under_way: exchanges with other running runs.
+    failed: days of failed runs.
 
     If the autopilot is off, repairs also fetch days that REST no longer serves and for which the archive should be
     tried.

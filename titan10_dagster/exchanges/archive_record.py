@@ -68,7 +68,7 @@ class Archive:
         file.
     published_after: the time from the end of a day to the expected publication of the daily file.
     missing_for_good_after: a time for each cadence. A file can still appear this long after its expected publication.
-    After this time, an absent file counts as permanently absent.
+        After this time, an absent file counts as permanently absent.
     absent: the HTTP statuses that mean that a file does not exist. Each status comes with a text that the body of the
         answer must contain too ("" for any body).
     etag_is_md5: whether the ETag is the MD5 digest of the file. An ETag with a dash (multipart upload) is not a digest.

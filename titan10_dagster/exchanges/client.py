@@ -68,7 +68,7 @@ class ExchangeClient:
     """A client of an exchange. Use it inside `async with`.
 
     markets: the markets from which candles are fetched. The client does not request the market list to find these
-    markets.
+        markets.
     base_url: the scheme and host of a reverse proxy or sandbox. They replace the scheme and host of every URL.
     proxy: an http://, https://, socks5:// or socks5h:// URL. With socks5h, the proxy also resolves host names. If no
         proxy is given, the variables HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY of the environment are used.

@@ -128,7 +128,7 @@ class Evidence:
         """Process an answer to `request` that has no row from `start` to `end` (exclusive).
 
         `proven`: whether this proves that the stretch is empty. If so, the stretch is closed. Only boundary candles
-        that need more answers stay open.
+            that need more answers stay open.
         `uncut`: whether the first and last row of the answer do not depend on the bounds of the request.
         """
         for candle, boundary in self._boundaries.items():

@@ -86,7 +86,7 @@ class FetchReport:
     parse_seconds, land_seconds: the CPU time for parsing answers and for writing slices.
     answer_seconds: the sum of the exchange's answer times. The times of simultaneous requests are added up.
     listed: the symbols for which this fetch has found the first candle, each with the start of this candle (aware,
-    UTC).
+        UTC).
     empty: the symbols for which the exchange serves no candles at all.
     """
 

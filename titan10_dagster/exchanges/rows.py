@@ -64,7 +64,7 @@ class ParsedRows:
     cut_short: the candles that the exchange closed early, according to its own close time. An array of shape (m, 2)
         with the starts and the ends of these candles.
     dropped: the number of dropped rows. The time of a dropped row is not usable and does not follow from the
-    neighbouring rows.
+        neighbouring rows.
     untimed: the most likely minutes of the dropped rows at the start and the end of the answer.
     """
 

@@ -60,7 +60,8 @@ def closings(
 ) -> dict[Series, Closing]:
     """Return the closing of the market for each series of `slices` that has a closed market.
 
-    failed: the errors of symbols. empty: the symbols for which the exchange serves no candles.
+    failed: the errors of symbols.
+    empty: the symbols for which the exchange serves no candles.
     """
     evidence = dict.fromkeys(empty, f"{exchange} serves no candles of this market")
     for symbol, error in failed.items():

@@ -41,7 +41,8 @@ log = logging.getLogger(__name__)
 class Fetch:
     """The result of a fetch.
 
-    landed: the record and the number of rows of each landed slice. failed: the error of each failed symbol.
+    landed: the record and the number of rows of each landed slice.
+    failed: the error of each failed symbol.
     report: the report on the REST requests, or None if no request was made.
     skipped: slices of symbols that the exchange does not list. They have no file in the landing zone.
     spent: the cost of each source.
@@ -57,8 +58,9 @@ class Fetch:
 def plan_days(titan10: IngestContext, days: RunDays, *, refresh: bool = False, repair: bool = False) -> FetchPlan:
     """Return the slices that must be fetched; see `FetchPlan`.
 
-    refresh: fetch all slices again. repair: also fetch settled slices with a gap without a final reason, and settled
-        slices that are due for a check for late candles.
+    refresh: fetch all slices again.
+    repair: also fetch settled slices with a gap without a final reason, and settled slices that are due for a check for
+        late candles.
     """
     exchange = days.slices[0].series.exchange if days.slices else ""
     reopened = reopened_by_archive(titan10, exchange, days.ledger)

@@ -46,10 +46,12 @@ _OPEN = tuple(reason for reason, facts in REASONS.items() if not facts.settled)
 class LiveReport:
     """The result of polling one exchange.
 
-    inserted, restated: numbers of candles. series: number of series with an answer.
+    inserted, restated: numbers of candles.
+    series: number of series with an answer.
     lag: the time from the end of the last requested candle until the answers were stored, for the series that is
-    furthest behind. None if there was no answer.
-    failed: the reason for each failed symbol. postponed: symbols that the next poll will fetch.
+        furthest behind. None if there was no answer.
+    failed: the reason for each failed symbol.
+    postponed: symbols that the next poll will fetch.
     error: the problem of the exchange as a whole, or None.
     """
 

@@ -40,7 +40,8 @@ class Reconciliation:
     rate: the rate of differing candles, for all slices that both sources still serve.
     compared: the comparisons in order of series and day.
     not_compared: the slices of the sample that a source did not deliver completely, each with the reason.
-    requests: the number of REST requests. files: the number of archive files that were read.
+    requests: the number of REST requests.
+    files: the number of archive files that were read.
     """
 
     exchange: str

@@ -71,12 +71,14 @@ class Shelf:
 
     paths: regular expressions of the paths, with the groups `symbol` and `label` (YYYYMMDD, YYYY-MM-DD or YYYY-MM).
     symbol: a function that spells base and quote as in a path.
-    row: a function that returns the fields of one candle. header: the header of the files, or None.
+    row: a function that returns the fields of one candle.
+    header: the header of the files, or None.
     hours: how many hours before midnight UTC the day of a label begins.
     digest: the ending that turns the path of a file into the path of its digest; None if there are no digests.
-    algorithm: the hash function of the digest. named: whether the digest file also contains the name of the data file.
-    lag: the time from the end of a day to the publication of its files. absent: status and body of the answer if a file
-        does not exist.
+    algorithm: the hash function of the digest.
+    named: whether the digest file also contains the name of the data file.
+    lag: the time from the end of a day to the publication of its files.
+    absent: status and body of the answer if a file does not exist.
     """
 
     paths: tuple[str, ...]

@@ -85,7 +85,9 @@ class MarketStore:
     ) -> int:
         """Store the exchange's complete market list. Return the number of markets with changes that must be confirmed.
 
-        markets: the new list. seen_at: the time at which the list was received. concerned: the configured symbols.
+        markets: the new list.
+        seen_at: the time at which the list was received.
+        concerned: the configured symbols.
 
         If a symbol with stored candles now belongs to a different market, its series gets a break, and an event is
         recorded. If several active markets have the same symbol, the market of the stored candles is kept. If candles

@@ -23,12 +23,16 @@ class Exchange:
 
     Candles are identified by numbers.
 
-    there: the numbers of the existing candles. now: the number of the unfinished candle. ranged: whether only rows in
-    [since, until) are returned, or in [since, until] if `inclusive`. Otherwise all rows from `since` on are returned.
-    newest: whether an answer with too many rows keeps its newest rows. cap: the maximum number of rows in an answer.
-    remembers: the number of newest candles that are served. ignores_since: whether the last rows are always returned.
-    cursor: whether the last rows before `until` are returned, whatever their age. before: the number of rows before
-    `since` in the answer.
+    there: the numbers of the existing candles.
+    now: the number of the unfinished candle.
+    ranged: whether only rows in [since, until) are returned, or in [since, until] if `inclusive`. Otherwise all rows
+        from `since` on are returned.
+    newest: whether an answer with too many rows keeps its newest rows.
+    cap: the maximum number of rows in an answer.
+    remembers: the number of newest candles that are served.
+    ignores_since: whether the last rows are always returned.
+    cursor: whether the last rows before `until` are returned, whatever their age.
+    before: the number of rows before `since` in the answer.
     """
 
     there: frozenset[int]

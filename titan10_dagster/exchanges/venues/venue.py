@@ -138,7 +138,7 @@ class Venue:
     empty_minutes: how the exchange reports a minute without trades.
     wire: the format of the rows. If it is None, ccxt parses the rows.
     off_grid: the timeframes with candles that do not begin on the UTC grid, each with the time at which its candles
-    begin. Candles of these timeframes cannot be fetched.
+        begin. Candles of these timeframes cannot be fetched.
     no_since: whether the exchange or ccxt's class has no start parameter. The exchange then always returns its newest
         candles.
     cursor: whether the exchange counts back from the end of a request. It returns as many candles as requested, even if

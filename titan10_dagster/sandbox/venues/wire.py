@@ -140,8 +140,10 @@ class WireFormat:
     unit: the length of one unit of start and end in milliseconds; None: the times are ISO 8601 texts.
     selector: a parameter that belongs to the path ("/info" with {"type": "x"} is "/info/x").
     adjust: a function for properties of a request that this table cannot express. It may raise Refused.
-    row: formats a candle as JSON. page: formats the body of an answer with the given rows.
-    record: formats a market of the list. listing: formats the body of an answer with the given records.
+    row: formats a candle as JSON.
+    page: formats the body of an answer with the given rows.
+    record: formats a market of the list.
+    listing: formats the body of an answer with the given records.
     null_page: a well-formed answer in which the candles are null.
     """
 
