@@ -6,8 +6,8 @@ Titan-10's modules, libraries and Dagster's runs log through one handler, with t
 Therefore the removal covers every line, also lines of libraries and tracebacks. A secret is a secret value of the
 settings, or a text that looks like a secret.
 
-These lines do not go to Dagster's event log, because there each line would stay in the database for ever. Messages for
-the UI are logged with `context.log`.
+These lines do not go to Dagster's event log, because each line in the event log stays in the database for ever.
+Messages for the UI are logged with `context.log`.
 """
 
 from __future__ import annotations

@@ -305,7 +305,7 @@ class Settings(BaseSettings):
         env_prefix=PREFIX,
         env_nested_delimiter="__",
         env_ignore_empty=True,
-        dotenv_filtering="match_prefix",  # .env often has variables of other programs, as the environment does
+        dotenv_filtering="match_prefix",  # like the environment, .env often has variables of other programs
         extra="forbid",
         frozen=True,
     )

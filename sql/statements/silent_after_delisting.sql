@@ -1,6 +1,6 @@
 -- For each given slice with a delisting date: the earlier days of the same series that must be classified as delisted.
 -- A day must be classified if it has a gap that meets three conditions. The gap ends after the delisting. The gap begins
--- on the day of the delisting or later, and before the slice. The reason of the gap is one of those in the query.
+-- on the day of the delisting or later, and before the slice. The reason of the gap is in the query's list of reasons.
 -- All slices belong to one exchange.
 -- `number`: position of the slice in the parameters, from 1.
 SELECT DISTINCT slices.number, found.day

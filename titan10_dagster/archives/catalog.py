@@ -155,7 +155,7 @@ def plan_units(
     The slice's market is known. There are files for its timeframe. The slice is not older than the archive. The daily
     file of the slice's last hour should be published at `now` (aware, UTC).
 
-    `beside`: more slices, which are not read now. They only count in the choice between a monthly file and daily files.
+    `beside`: more slices, which are not read now. They only affect the choice between a monthly file and daily files.
     """
     wanted = set(slices)
     months: dict[tuple[Series, date], list[Slice]] = {}

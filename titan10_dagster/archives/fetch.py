@@ -313,10 +313,10 @@ def _missing(slice_: Slice, candles: Candles) -> int:
 def _suspicious_silence(slice_: Slice, candles: Candles) -> str | None:
     """Return the reason why a slice has possibly lost rows; None if its silences look like minutes without trades.
 
-    This function is for exchanges that leave out minutes without trades. There, a file that lost rows looks like a file
-    of a market that had no trades for a while. A silence at the start or the end of the day is suspicious if two
-    conditions hold. It lasts more than an hour, and it is more than twice as long as the longest silence inside the
-    day. The longest silence of the day is also suspicious if it is too long, given how often the pair trades in the
+    This function is for exchanges that leave out minutes without trades. For these exchanges, a file with lost rows
+    looks like a file of a market without trades for a while. A silence at the start or the end of the day is suspicious
+    if two conditions hold. It lasts more than an hour, and it is more than twice as long as the longest silence inside
+    the day. The longest silence of the day is also suspicious if it is too long, given how often the pair trades in the
     rest of the day.
     """
     if not len(candles):

@@ -114,8 +114,8 @@ def _names_of(market: Market) -> set[str]:
 class FileDay:
     """The candles of one UTC day in a file.
 
-    `whole`: whether the file covers the whole day. The file must have the day's first candle or an earlier row, and the
-        day's last candle or a later row.
+    `whole`: whether the file covers the whole day. This is the case if the file has the day's first candle or an
+        earlier row, and also the day's last candle or a later row.
     """
 
     day: date

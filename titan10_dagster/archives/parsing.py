@@ -1,9 +1,9 @@
 """Unpack candle files within size limits, and parse their rows.
 
 Four properties are read from the content of each file. They are the header (present or absent), the order of the
-columns, the unit of the times (seconds, milliseconds or microseconds), and the 24 hours that the file covers. They are
-not assumed, because exchanges changed each property without notice (binance-public-data issues 177, 283, 386; days of
-OKX and HTX begin at 16:00 UTC).
+columns, the unit of the times (seconds, milliseconds or microseconds), and the 24 hours that the file covers. These
+properties are not assumed, because exchanges changed each property without notice (binance-public-data issues 177, 283,
+386; days of OKX and HTX begin at 16:00 UTC).
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ class Standing:
     _failed: int = 0
 
     def served(self) -> None:
-        """Count an answer that shows that the archive works: a file, or the answer that a file does not exist."""
+        """Count a file, or the answer that a file does not exist. Both answers show that the archive works."""
         self.has_served = True
         self._refused = 0
 

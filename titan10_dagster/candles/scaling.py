@@ -1,9 +1,9 @@
 """Convert doubles into integers with a scale, so that `integer / scale` gives exactly the same double.
 
-Candles are stored in this form, because compressed integers take a third of the space of doubles. PostgreSQL reads a
-value like numpy does here: it converts the bigint to double precision and divides in IEEE arithmetic. A result that is
-exact here is therefore exact in PostgreSQL too. Each power of ten up to 10^22 is exactly representable as a double, so
-the division rounds correctly for every decimal that an exchange sends.
+Candles are stored in this form, because compressed integers take a third of the space of doubles. PostgreSQL and numpy
+compute a value in the same way: they convert the integer to a double and divide in IEEE arithmetic. Therefore a result
+that is exact in numpy is exact in PostgreSQL too. Each power of ten up to 10^22 is exactly representable as a double,
+so the division rounds correctly for every decimal that an exchange sends.
 
 The integer has the digits of the shortest decimal that denotes the double. Python and JSON print the same decimal. For
 example, 349.13948757000003 becomes 34913948757000003 / 10^14. Sums of these decimals (`exact_decimal` in SQL) are

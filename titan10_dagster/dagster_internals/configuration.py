@@ -51,7 +51,7 @@ def _fault(file: Path, check: Callable[[Mapping[str, object]], object]) -> str:
 
 
 def _load_instance(file: Path) -> None:
-    """Check the file as Dagster does when it opens the instance, but do not create the instance."""
+    """Make the checks that Dagster makes when it opens the instance, without creating the instance."""
     reference = InstanceRef.from_dir(str(file.parent), config_filename=file.name)
     for value in reference._asdict().values():
         if isinstance(value, ConfigurableClassData):

@@ -42,7 +42,7 @@ def revisions(url: str) -> tuple[str | None, str | None]:
 
 
 def is_known(revision: str) -> bool:
-    """Return whether the installed Dagster knows this revision. It does not if a newer Dagster made the tables."""
+    """Return whether the installed Dagster knows this revision. A revision of a newer Dagster is not known."""
     from alembic.util import CommandError
 
     try:

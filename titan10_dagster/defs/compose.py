@@ -28,7 +28,7 @@ from titan10_dagster.ingest.context import IngestContext
 def compose(titan10: IngestContext, former: tuple[str, ...] = ()) -> dg.Definitions:
     """Return assets, checks, schedules, sensors and resources for a context. No connection is opened.
 
-    `former`: exchanges that are not in the settings and that a backfill still includes; see `defs.former`.
+    `former`: exchanges that are not enabled in the settings but are still part of a backfill; see `defs.former`.
     """
     with warnings.catch_warnings():
         # Backfill policies are a beta feature of Dagster, and partitioned checks are a preview. The version of Dagster

@@ -45,8 +45,8 @@ def retried_or_failed(exchange: str, retries: RetrySettings, retry_number: int) 
         yield
     except (TransientError, Throttled, DatabaseUnavailable, LandingError) as error:
         if retry_number < retries.steps:
-            # The pause is here and not in `seconds_to_wait` of RetryRequested: while Dagster waits, it does not react
-            # to Ctrl-C.
+            # This function waits itself and does not use `seconds_to_wait` of RetryRequested, because Dagster does not
+            # react to Ctrl-C while it waits.
             pause = retries.seconds * 2**retry_number
             log.warning("the step is tried again in %g s: %s", pause, error)
             time.sleep(pause)

@@ -69,8 +69,8 @@ class Archive:
     published_after: the time from the end of a day to the expected publication of the daily file.
     missing_for_good_after: a time for each cadence. A file can still appear this long after its expected publication.
         After this time, an absent file counts as permanently absent.
-    absent: the HTTP statuses that mean that a file does not exist. Each status comes with a text that the body of the
-        answer must contain too ("" for any body).
+    absent: the HTTP statuses of answers for a file that does not exist. Each status comes with a text that the body of
+        the answer must contain too ("" for any body).
     etag_is_md5: whether the ETag is the MD5 digest of the file. An ETag with a dash (multipart upload) is not a digest.
     daily_preferred: the UTC days for which monthly files are known to be worse than daily files.
     licence: the terms that the user has to accept. An archive with terms is not used until the settings enable it.

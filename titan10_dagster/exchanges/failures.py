@@ -5,7 +5,7 @@ NetworkError, although a retry would not help. For a truncated body, ccxt raises
 help. The first rule that applies determines the kind of the failure:
 
 1. The status means a ban at this exchange (`Venue.bans`).
-2. There is no answer: the network failed, which is transient.
+2. There is no answer, because the network failed. This is transient.
 3. The message has a known code or sentence of the exchange (`Venue.phrases`) or of a service such as Cloudflare
    (`COMMON_PHRASES`).
 4. ccxt's exception has a class that ccxt derives only from the exchange's message (`EXPLICIT_CLASSES`).

@@ -2,8 +2,8 @@
 
 ccxt parses a market list as a whole. If a single record has another structure, ccxt raises an error and returns no
 market. In this case ccxt parses parts of the same answers again, without a new request. The first parts have a hundred
-records each. If a part fails, its records are parsed one by one. A record that fails is skipped and reported. A record
-that ccxt parses but that cannot be a market is skipped and reported too.
+records each. If a part fails, its records are parsed one by one. A record that fails is skipped and reported. If ccxt
+can parse a record but the record cannot be a market, it is skipped and reported too.
 """
 
 from __future__ import annotations

@@ -37,7 +37,8 @@ def is_sent_empty_list(parsed: Any, empty: Any, wire: Wire | None) -> bool:
 
     ccxt creates an empty list if the answer has no list of candles. If the exchange has a `Wire`, ccxt's class passes
     on the list object from the answer, so the same object must be in the answer. The classes of other exchanges
-    sometimes copy the list. Therefore any empty list in the answer is accepted for them, except for a list of errors.
+    sometimes copy the list. Therefore, for these other exchanges, any empty list in the answer is accepted, except for
+    a list of errors.
 
     `parsed`: the answer, or a part of it.
     `empty`: the empty list of candles.

@@ -51,7 +51,7 @@ class Answer:
     of_candles: whether the request was for candles.
     dated: the date of the answer according to the exchange's clock.
     age: how long the answer was in caches.
-    received: the time of the answer according to this machine's clock. The client's clock can be a different one.
+    received: the time of the answer according to this machine's clock. The client possibly uses another clock.
     rows: the rows that `parse_ohlcvs` has read.
     proxy: the proxy of the request.
     recorded: the answers to requests of this task that are not for candles, each with the key of its request.

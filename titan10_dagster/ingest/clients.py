@@ -28,7 +28,7 @@ def open_client(
     pace_share: float | None = None,
     timeout_ms: int = TIMEOUT_MS,
 ) -> ExchangeClient:
-    """Return a client that uses the share `pace_share` of the rate that the exchange allows.
+    """Return a client that uses the share `pace_share` of the exchange's allowed request rate.
 
     The default of `pace_share` is the safe share minus the share of live polling.
     """

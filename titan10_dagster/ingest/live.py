@@ -135,7 +135,7 @@ async def _poll_exchange(titan10: IngestContext, work: _DatabaseWork, exchange: 
 async def _store(titan10: IngestContext, work: _DatabaseWork, answers: Sequence[LiveAnswer]) -> WriteReport:
     """Write the answers of one exchange as soon as no other process is writing this exchange.
 
-    The connection is returned to the pool between the attempts, so that exchanges that wait do not prevent other
+    Between the attempts, the connection is returned to the pool. Therefore waiting exchanges do not prevent other
     exchanges from writing.
 
     Raises:

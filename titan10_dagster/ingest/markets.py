@@ -66,9 +66,14 @@ def stored_or_read(titan10: IngestContext, exchange: str) -> Sequence[Market]:
 def resolve_slices(titan10: IngestContext, exchange: str, slices: Sequence[Slice]) -> Resolution:
     """Return the markets of the slices' symbols, and the reason for each symbol without a market.
 
-    The market list is requested in three cases: no list is stored, a second list must confirm changes of the last list,
-    or a symbol is missing in the stored list (because the exchange may have listed the symbol meanwhile). If no list is
-    stored, the exchange no longer serves any of the days, and no archive is configured, no request is made.
+    The market list is requested in three cases:
+
+    - No list is stored.
+    - A second list must confirm changes of the last list.
+    - A symbol is missing in the stored list. Possibly the exchange has listed the symbol since.
+
+    No request is made if no list is stored, the exchange no longer serves any of the days, and no archive is
+    configured.
 
     Raises:
         FetchError: the list was requested without success.

@@ -162,7 +162,7 @@ def _refuse_strangers(folder: Path) -> None:
 
 
 def _hand_over(folder: Path, account: Account) -> bool:
-    """Make the account the owner of `folder`, and return whether the account can write there.
+    """Make the account the owner of `folder`, and return whether the account can write in the folder.
 
     Parent folders are not changed.
     """
@@ -179,7 +179,8 @@ def _hand_over(folder: Path, account: Account) -> bool:
 def run_as(account: Account | None, *command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run a program as `account`, and wait until it ends.
 
-    The program does not get the environment of this process, which may contain variables such as PGDATA.
+    The program does not get the environment of this process, because this environment may contain variables such as
+    PGDATA.
     """
     identity: dict[str, Any] = {}
     if account is not None:

@@ -2,9 +2,9 @@
 
 The code server starts first: if the daemon cannot reach the code server, the daemon marks the server's runs as failed.
 For the same reason the daemon is paused while no code server runs. A process that dies is started again after a pause,
-and the pause grows with each death. Each process has its own process group, so that all processes that it started end
-with it, including runs. If this process is killed, a watchdog ends the groups. Dagster's run retries launch lost runs
-again, and these runs continue where they stopped.
+and the pause grows with each death. Each process has its own process group. When a process ends, all processes that it
+started are ended too, including runs. If this process is killed, a watchdog ends the groups. Dagster's run retries
+launch lost runs again, and these runs continue where they stopped.
 """
 
 from __future__ import annotations

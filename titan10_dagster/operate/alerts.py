@@ -77,7 +77,7 @@ def conditions(
 ) -> list[Condition]:
     """Return the problems that exist at `now`. They are found in the database, without a request to an exchange.
 
-    `failed`: the days of failed runs. `under_way`: the exchanges with running runs that fetch days, except repairs.
+    `failed`: the days of failed runs. `under_way`: the exchanges with running runs that fetch days and are not repairs.
     """
     found: list[Condition] = []
     listed = listed_by_exchange(titan10, titan10.settings.enabled)

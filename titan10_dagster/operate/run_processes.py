@@ -28,7 +28,7 @@ def this_process() -> str:
 
 @contextmanager
 def visible_to_other_machines(url: str | None) -> Iterator[None]:
-    """Hold the lock that shows other machines that this process is alive, while the context is open.
+    """Hold a lock while the context is open. The lock shows other machines that this process is alive.
 
     `url`: the database of Dagster's runs. It is None if the runs are not in PostgreSQL. Then no lock is held.
     """

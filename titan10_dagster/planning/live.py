@@ -1,6 +1,6 @@
 """Decide which candles a live poll requests: the candles after the last received candle, at most one page.
 
-The ledger records the end of the polled part of each live slice. A poll continues there and does not have to read
+The ledger records the end of the polled part of each live slice. A poll continues at this end and does not have to read
 candles. After a pause of Titan-10, each poll fetches one page until the current time is reached.
 """
 

@@ -170,8 +170,8 @@ def plan_repairs(
     The days that an exchange deletes soon come first, then the other days from the newest to the oldest. The days that
     an exchange no longer serves come last. Their run makes no request and only records why the candles are missing.
 
-    Holes (days without a ledger row) wait while other runs fetch days of the exchange, except for holes that expire.
-    Days that have not ended yet are left out. Days of exchanges that are not in `exchanges` are left out too.
+    Holes (days without a ledger row) wait while other runs fetch days of the exchange. Expiring holes do not wait. Days
+    that have not ended yet are left out. Days of exchanges that are not in `exchanges` are left out too.
     """
     known = Attempts(attempts)
     in_flight = known.in_flight

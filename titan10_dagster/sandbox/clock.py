@@ -38,7 +38,7 @@ class Clock:
         self._fixed = ms
 
     def run_from(self, ms: int) -> None:
-        """Set the clock to `ms`, and let the clock run from there."""
+        """Set the clock to `ms`, and let the clock run from this time on."""
         self._fixed, self._offset = None, 0
         self._offset = ms - self.now_ms()
 

@@ -31,8 +31,9 @@ NOT_WAITING = 50  # milliseconds; PostgreSQL has no INSERT with NOWAIT
 def lock_exchange(cursor: Cursor, exchange: str, *, patience: timedelta | None = None) -> None:
     """Wait until no other transaction writes the exchange, and lock the exchange until the end of this transaction.
 
-    If `patience` is given, the function does not wait, because a waiting connection is not available to others. If the
-    exchange is locked, the caller must try again later. For all later locks, the transaction waits at most `patience`.
+    If `patience` is given, the function does not wait, because a waiting connection is not available to other writers.
+    If the exchange is locked, the caller must try again later. For all later locks, the transaction waits at most
+    `patience`.
 
     Raises:
         WriteUnderWay: another transaction is writing the exchange. Without `patience`, that transaction held the lock

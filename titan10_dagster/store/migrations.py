@@ -233,7 +233,7 @@ class _Backend(PostgresqlBackend):  # type: ignore[misc]
     def apply_one(self, migration: Migration, force: bool = False, mark: bool = True) -> None:
         """Apply the migration and record it in the same transaction.
 
-        If the process is killed, both or neither is done.
+        If the process is killed, either both are done or nothing is done.
         """
         self.ensure_internal_schema_updated()
         log.info("migration %s", migration.id)

@@ -83,8 +83,8 @@ def bars_arrow(db: Database, series: Series, timeframe: str, start: datetime, en
 def gaps(db: Database, series: Series, start: datetime, end: datetime) -> list[Gap]:
     """Return the gaps of a series in [start, end), each with its reason, in order of time.
 
-    A gap that extends beyond a bound is cut there. Future candles, and candles that were never fetched, do not belong
-    to a gap; see `coverage`.
+    A gap that extends beyond a bound is cut at the bound. Future candles, and candles that were never fetched, do not
+    belong to a gap; see `coverage`.
     """
     # A gap never crosses midnight. So a gap that contains `start` begins on the same day.
     first = midnight(_aware(start).date())

@@ -131,8 +131,8 @@ def _kept(cursor: Cursor) -> list[Rollup]:
     if not single_row(cursor).present:
         return []
     # By default a statement can decompress 100,000 rows. A compressed day of a few hundred series has more rows.
-    # TimescaleDB 2.23 does not apply this limit to a refresh, but later versions may apply it, as its authors write
-    # (timescaledb pull request 8171).
+    # TimescaleDB 2.23 does not apply this limit to a refresh. According to its authors, later versions may apply the
+    # limit (timescaledb pull request 8171).
     cursor.execute("SET timescaledb.max_tuples_decompressed_per_dml_transaction = 0")
     return list(ROLLUPS.values())
 

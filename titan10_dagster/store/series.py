@@ -29,8 +29,8 @@ _KEPT = ("series_events", *_NOT_OF_SERIES)
 _HISTORIES = ("exchange_probes", "source_files")
 # The rows of this table are locks. A rename itself holds one or two of these locks.
 _LOCKS = "write_locks"
-# In these tables, renamed rows cannot conflict with rows of the new name: an earlier check ensures that the new name
-# has no candles, and events can belong to both names.
+# In these tables, renamed rows cannot conflict with rows of the new name. For tables of candles, an earlier check
+# ensures that the new name has no candles. Events can belong to both names.
 _WITHOUT_CONFLICT = ("candles", "series", "series_events")
 
 

@@ -30,8 +30,8 @@ from titan10_dagster.store.outages import flag_days
 from titan10_dagster.store.provenance import write_provenance
 from titan10_dagster.store.restatements import write_restatements
 
-# Largest number of candles in a batch. It limits memory use. A batch of repairs also stays below the number of rows
-# that TimescaleDB decompresses for one statement (100,000 by default).
+# Largest number of candles in a batch. This limits memory use. It also keeps a batch of repairs below the number of
+# rows that TimescaleDB decompresses for one statement (100,000 by default).
 _BATCH = 32 * 1440
 _MOST_SLICES = 1000
 

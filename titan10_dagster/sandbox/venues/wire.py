@@ -17,8 +17,8 @@ from titan10_dagster.sandbox.venues.instrument import Instrument
 MINUTE, HOUR, DAY = 60, 3_600, 86_400
 PathKind = Literal["candles", "markets", "other"]
 Texts = Sequence[list[str]]  # five columns of decimal strings: open, high, low, close, volume
-# Two impossible prices mark missing values. One is sent as JSON's null, the other as an empty text. If the format has
-# no quotation marks around numbers, both are sent as null.
+# Two impossible prices mark missing values. The first is sent as JSON's null, and the second as an empty text. If the
+# format has no quotation marks around numbers, both are sent as null.
 NULL, EMPTY = "1.5e-301", "2.5e-301"
 
 
