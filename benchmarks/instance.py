@@ -43,8 +43,9 @@ EXCHANGES = {
     "okx": ("BTC/USDT", "ETH/USDT"),
 }
 YESTERDAY = datetime.now(UTC).date() - timedelta(days=1)
-KEPT_DAYS, REPAIRS = 3, 2  # housekeeping.live_runs_days; repair runs per day and exchange, of the size of a settlement
-LIVE, WHOLE = 1440, 1 + REPAIRS  # polls per day; settlements and repairs per day of one exchange
+# KEPT_DAYS: as housekeeping.live_runs_days. REPAIRS: repair runs per day and exchange, each as large as a settlement
+KEPT_DAYS, REPAIRS = 3, 2
+LIVE, WHOLE = 1440, 1 + REPAIRS  # LIVE: polls per day. WHOLE: settlements and repairs per day of one exchange
 MB, GB = 2**20, 2**30
 
 TABLES = ("event_logs", "runs", "run_tags", "asset_check_executions")

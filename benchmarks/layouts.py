@@ -49,7 +49,7 @@ PRICE_SCALE, VOLUME_SCALE = 1e2, 1e5
 # These options are the same for every layout. With PostgreSQL's default work_mem of 4 MB, the planner sorts rows and
 # does not hash them.
 SESSION = "-c timezone=UTC -c jit=off -c work_mem=16MB"
-ENOUGH, MOST = 0.2, 9  # within a round a query is repeated for so many seconds, at most so many times
+ENOUGH, MOST = 0.2, 9  # within a round, a query is repeated for ENOUGH seconds, but at most MOST times
 
 Cursor = Any
 
@@ -138,7 +138,7 @@ class Layout:
             migrate(self.url, timescaledb=self.timescaledb)
             self._apply_policies()
         with session(self.url) as cursor:
-            if self.timescaledb:  # no job must run in the background
+            if self.timescaledb:  # background jobs must not run during the measurement
                 cursor.execute("SELECT delete_job(job_id) FROM timescaledb_information.jobs WHERE job_id >= 1000")
             cursor.execute("CREATE TABLE listed (exchange text, symbol text)")
             execute_values(cursor, "INSERT INTO listed VALUES %s", LISTED)

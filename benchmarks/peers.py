@@ -245,7 +245,7 @@ def fetch_and_store(new_context: Callable[[], IngestContext], runs: Iterable[Seq
         process = context.Process(target=run, args=(wanted, end))
         process.start()
         end.close()
-        wanted_candles += landed.recv()  # raises EOFError if the process ends before its candles have landed
+        wanted_candles += landed.recv()  # this raises EOFError if the process ends before its candles have landed
         _join(before)
         before = [process]
     _join(before)

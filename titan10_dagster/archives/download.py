@@ -238,7 +238,8 @@ class Downloader:
                 body = await _body(answer, most, url)
                 self.traffic.bytes += len(body)
                 if answer.status == 200:
-                    return body, answer.headers  # the headers stay in this type, because its names are case-insensitive
+                    # the headers are returned in this type, because its names are case-insensitive
+                    return body, answer.headers
                 failure = _failure(file, url, answer.status, body)
                 self.traffic.absent += isinstance(failure, FileAbsent)
                 raise failure

@@ -71,9 +71,9 @@ class Slice:
 class SliceState(StrEnum):
     """The state of a slice. The state of a slice only changes to a later state in this list."""
 
-    LIVE = "live"  # filled by live polling during its day
-    PARTIAL = "partial"  # fetched, but the exchange did not answer for the whole day
-    SETTLED = "settled"  # fetched completely after the end of its day
+    LIVE = "live"  # live polling fills the slice during its day
+    PARTIAL = "partial"  # the slice was fetched, but the exchange did not answer for the whole day
+    SETTLED = "settled"  # the slice was fetched completely after the end of its day
 
     @property
     def rank(self) -> int:

@@ -20,7 +20,7 @@ from dagster._core.workspace.config_schema import ensure_workspace_config
 from dagster._serdes import ConfigurableClassData
 
 _NAME = re.compile(r"unexpected config entry \"(.+?)\"")
-_KNOWN = re.compile(r"(\w+)\??: ")  # a key in Dagster's description of what it expects
+_KNOWN = re.compile(r"(\w+)\??: ")  # a key in Dagster's description of the expected keys
 _KEYS = 60  # longer lists of keys are not shown
 
 

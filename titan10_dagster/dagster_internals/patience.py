@@ -108,7 +108,7 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _may_pass(error: BaseException) -> bool:
-    if isinstance(error, DagsterPostgresException):  # if it has no cause, no connection could be opened
+    if isinstance(error, DagsterPostgresException):  # an error without a cause means that no connection could be opened
         return error.__cause__ is None
     if isinstance(error, psycopg2.Error):  # SQLAlchemy does not wrap errors while it sets the isolation level
         return _driver_error_may_pass(error)

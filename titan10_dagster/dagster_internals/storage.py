@@ -172,7 +172,8 @@ def engine(url: str, statement_timeout: int | None = None) -> Engine:
         pool_size=KEPT_CONNECTIONS,
         max_overflow=-1,
         pool_pre_ping=True,
-        client_encoding="utf8",  # needed for symbols in tags and metadata, if the role has another default
+        # symbols in tags and metadata need this encoding, and the role may have another default
+        client_encoding="utf8",
     )
 
     @sa.event.listens_for(shared, "handle_error")

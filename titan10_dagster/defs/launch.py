@@ -27,8 +27,10 @@ from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.ingest.days import read_ledger
 from titan10_dagster.operate.run_processes import PROCESS_TAG, is_alive, this_process, visible_to_other_machines
 
-SHUT_OUT = {error.__name__ for error in (Banned, BreakerOpen, Refused)}  # the exchange is blocked
-PERMANENT = {error.__name__ for error in (FetchError, UnknownSymbol)}  # the same request would fail again
+# these errors mean that the exchange blocks this machine
+SHUT_OUT = {error.__name__ for error in (Banned, BreakerOpen, Refused)}
+# after these errors, the same request would fail again
+PERMANENT = {error.__name__ for error in (FetchError, UnknownSymbol)}
 
 
 @dataclass(frozen=True)

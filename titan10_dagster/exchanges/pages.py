@@ -141,7 +141,7 @@ class PagePlanner:
         if narrow and known is not None:
             return max(start, self.begins)
         window = self._window_start(start)
-        if attempt and start == window:  # begin earlier than the last request
+        if attempt and start == window:  # this request begins earlier than the last request
             return max(self.begins, start - min(attempt, _WIDER) * self.step)
         earliest = max(window, self.begins, start - self.overlap * self.step)
         return known if known is not None and earliest <= known else earliest

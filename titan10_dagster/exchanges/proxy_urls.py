@@ -28,7 +28,7 @@ def fault_of(proxy: str) -> str:
     try:
         parts = urlsplit(proxy)
         host, port = parts.hostname, parts.port
-    except ValueError:  # the port is not a number, or an IPv6 address is not closed
+    except ValueError:  # the port is not a number, or an IPv6 address has no closing bracket
         return "must be a URL such as http://host:3128, with a port from 1 to 65535"
     if parts.scheme not in SCHEMES:
         return "must start with http://, https://, socks5:// or socks5h://"

@@ -217,7 +217,7 @@ def bring(sources: Sequence[CandleSource], slices: Iterable[Slice], land: Land) 
         FetchError: the exchange as a whole failed. Slices that have landed stay in the landing zone.
     """
     done = Brought(left=dict.fromkeys(sorted(set(slices)), ""))
-    reasons: dict[Slice, str] = {}  # why a slice was not fetched completely from the archive
+    reasons: dict[Slice, str] = {}  # the reason why each slice was not fetched completely from the archive
     rest = [source for source in sources if source.source is Source.REST]
     turns = list(sources)
     if rest and sources[-1] is not rest[0]:

@@ -47,7 +47,8 @@ _EXCHANGE = re.compile(r"[a-z0-9_]+")
 _UNREADABLE = (pa.ArrowException, OSError, ValueError, KeyError, TypeError)
 
 
-FileIdentity = tuple[int, int, int, int]  # device, inode, size and time of change; differs if the content differs
+# device, inode, size and time of change; files with different contents have different identities
+FileIdentity = tuple[int, int, int, int]
 
 
 class LandingZone:
@@ -230,7 +231,7 @@ class LandingZone:
         return former if record is not None and record.slice == slice_ else path
 
 
-@lru_cache(4096)  # each step of a run reads the same files again
+@lru_cache(4096)  # results are cached, because each step of a run reads the same files again
 def _place(slice_: Slice) -> str:
     """Return the path of the slice's file below the root."""
     series = slice_.series

@@ -24,7 +24,7 @@ from titan10_dagster.local.signals import bounded_end
 
 # These commands stop other processes after a signal, with their own time limits. Other commands end within ten seconds.
 ORDERLY = ("up", "demo", "sandbox")
-FULL = (errno.ENOSPC, errno.EDQUOT)  # a full disk
+FULL = (errno.ENOSPC, errno.EDQUOT)  # the error numbers of a full disk
 
 if TYPE_CHECKING:
     from pathlib import Path

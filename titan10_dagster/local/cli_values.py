@@ -55,6 +55,6 @@ def folder_of_files(context: click.Context, parameter: click.Parameter, value: s
     """
     if not value.strip():
         raise click.BadParameter("the name of the folder is empty.", context, parameter)
-    with suppress(RuntimeError):  # raised if this account has no home folder
+    with suppress(RuntimeError):  # RuntimeError is raised if this account has no home folder
         return Path(value).expanduser()
     return Path(value)

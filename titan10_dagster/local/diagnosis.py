@@ -342,7 +342,8 @@ def _dagster_tables(url: str) -> Finding:
 
 
 def _row(connection: Connection, query: str) -> tuple[Any, ...]:
-    with connection.cursor(cursor_factory=psycopg2.extensions.cursor) as cursor:  # rows have no column names
+    # the rows of this cursor have no column names
+    with connection.cursor(cursor_factory=psycopg2.extensions.cursor) as cursor:
         cursor.execute(query)
         return cursor.fetchone() or ()
 

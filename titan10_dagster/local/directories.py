@@ -45,4 +45,4 @@ def _create(folder: Path, mode: int) -> None:
         return
     _create(folder.parent, PASSABLE if os.geteuid() == 0 else PRIVATE)
     folder.mkdir(exist_ok=True)
-    folder.chmod(mode)  # independent of the umask
+    folder.chmod(mode)  # the umask does not change this mode

@@ -14,7 +14,8 @@ from contextlib import suppress
 from titan10_dagster.local.graphql import GraphQLError, is_finished, launch_run, materialized
 from titan10_dagster.local.instance import Say
 
-WAIT_SECONDS = 30.0  # for all lists together: an exchange that does not answer must not delay the start
+# the limit for all lists together, so that an exchange that does not answer cannot delay the start for long
+WAIT_SECONDS = 30.0
 POLL_SECONDS = 0.5
 
 

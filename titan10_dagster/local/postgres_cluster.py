@@ -20,7 +20,7 @@ INITDB_OPTIONS = (
     "--auth=scram-sha-256",
     "--encoding=UTF8",
     "--locale=C",
-    "--locale-provider=builtin",  # so that text has the same order on every machine
+    "--locale-provider=builtin",  # with this provider, text has the same order on every machine
     "--builtin-locale=C.UTF-8",
     "--no-instructions",
 )

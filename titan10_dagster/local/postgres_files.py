@@ -197,5 +197,5 @@ def run_as(account: Account | None, *command: str, folder: Path) -> subprocess.C
             check=False,
             **identity,
         )
-    except OSError as error:  # for example if the account has no right to execute the program
+    except OSError as error:  # for example, the account has no right to execute the program
         return subprocess.CompletedProcess(command, 127, "", str(error))

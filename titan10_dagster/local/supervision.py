@@ -44,7 +44,7 @@ class Pauses:
     """
 
     started: float = 0.0
-    deaths: int = 0  # deaths in a row
+    deaths: int = 0  # the number of deaths in a row
     resume_at: float = 0.0
 
     def note_start(self, now: float) -> None:

@@ -18,7 +18,10 @@ QUIET_SECONDS = 30.0  # the same cause may be logged every second, so the next m
 
 @contextmanager
 def waits_shown(show: Callable[[str], None]) -> Iterator[None]:
-    """While the context is open, pass the reason of a wait to `show`: at once, and then at most every QUIET_SECONDS."""
+    """While the context is open, pass the reason of a wait to `show`.
+
+    The first reason is passed at once. Then at most one reason is passed every QUIET_SECONDS.
+    """
     handler = _Waits(show)
     root = logging.getLogger()
     root.addHandler(handler)
@@ -32,7 +35,7 @@ class _Waits(logging.Handler):
     def __init__(self, show: Callable[[str], None]) -> None:
         super().__init__(logging.WARNING)
         self._show = show
-        self._next = 0.0  # a monotonic time
+        self._next = 0.0  # the earliest time of the next message (time.monotonic)
 
     def emit(self, record: logging.LogRecord) -> None:
         now = time.monotonic()

@@ -36,7 +36,7 @@ _FILES_KEPT = 24  # the maximum number of cached files; a file with a month of 1
 _packed_files: dict[object, bytes] = {}
 _caching = Lock()  # the lock is needed because several threads answer requests for files
 _FAST = 1  # zlib's compression level; it takes a third of the time of the default level
-_BOMB_MEGABYTES = 544  # this is more than the client unpacks
+_BOMB_MEGABYTES = 544  # the client unpacks less than this
 Row = list[float]  # [ms, open, high, low, close, volume]
 
 DEFECTS: Mapping[str, str] = {

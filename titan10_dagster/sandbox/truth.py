@@ -203,7 +203,7 @@ def _walk(walked: Asset, day: int) -> Floats:
     return _random_walk(walked, day)
 
 
-@lru_cache(maxsize=1_024)  # 12 MB: all exchanges and symbols with an asset share its days
+@lru_cache(maxsize=1_024)  # the cache takes 12 MB; all exchanges and symbols with an asset share the days of this asset
 def _random_walk(walked: Asset, day: int) -> Floats:
     minutes = _minutes(day)
     total = np.full(len(minutes), np.log(walked.dollars))

@@ -18,7 +18,7 @@ from titan10_dagster.store.database import Cursor
 
 _HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TRAILER = b"\xff\xff"
-_NULL = b"\xff\xff\xff\xff"  # a size of -1
+_NULL = b"\xff\xff\xff\xff"  # the size -1 means NULL
 _EPOCH = np.datetime64("2000-01-01", "us")  # the epoch of PostgreSQL's microseconds
 _BUFFER = 1 << 18
 

@@ -59,7 +59,8 @@ class Chunks:
         try:
             with self.db.separate_transaction() as cursor:
                 _create(cursor, missing)
-        except DatabaseUnavailable as error:  # for example the hypertable is locked; the write then creates the chunks
+        # for example, the hypertable is locked; then the write itself creates the chunks
+        except DatabaseUnavailable as error:
             log.warning("The chunks were not created in advance, so the write creates them: %s", error)
 
     def _lock(self, first: datetime, last: datetime) -> None:

@@ -25,7 +25,7 @@ MIGRATIONS = 7_310_424_201
 ROLLUPS = 7_310_424_202
 POLICIES = 7_310_424_203
 
-NOT_WAITING = 50  # milliseconds; PostgreSQL has no INSERT with NOWAIT
+NOT_WAITING = 50  # milliseconds; a short wait is used, because PostgreSQL has no INSERT with NOWAIT
 
 
 def lock_exchange(cursor: Cursor, exchange: str, *, patience: timedelta | None = None) -> None:

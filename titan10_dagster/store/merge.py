@@ -27,7 +27,7 @@ from titan10_dagster.store.statements import key, of_slices, statement
 
 _PRICES = slice(0, 4)
 _VOLUME = slice(4, 5)
-_STORED = ("i8", "M8[ms]", "f8", "f8", "f8", "f8", "f8")  # slice number, time, VALUES
+_STORED = ("i8", "M8[ms]", "f8", "f8", "f8", "f8", "f8")  # the types of the slice number, the time and the five values
 
 
 @dataclass(frozen=True, eq=False)

@@ -53,7 +53,7 @@ class Rollup:
 ROLLUPS: Mapping[str, Rollup] = MappingProxyType(
     {
         rollup.name: rollup
-        for rollup in (  # in the order in which they are refreshed, because each is built from a shorter rollup
+        for rollup in (  # rollups are refreshed in this order, because each rollup is built from a shorter rollup
             Rollup("5m", timedelta(minutes=5)),
             Rollup("15m", timedelta(minutes=15)),
             Rollup("1h", timedelta(hours=1)),
@@ -139,4 +139,4 @@ def _kept(cursor: Cursor) -> list[Rollup]:
 
 def _refresh(cursor: Cursor, rollup: Rollup, start: datetime | None, end: datetime | None) -> None:
     cursor.execute(statement("refresh_rollup"), {"rollup": rollup.aggregate, "start": start, "end": end})
-    cursor.connection.notices.clear()  # for example "already up-to-date"
+    cursor.connection.notices.clear()  # the notices are, for example, "already up-to-date"

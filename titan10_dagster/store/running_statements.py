@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # commands that use no database do not need to import it
     from psycopg2.extensions import connection as PsycopgConnection  # noqa: N812  # a class
 CONNECT_SECONDS = 5
 
-interrupted = Event()  # set while a command ends after a signal
+interrupted = Event()  # this event is set while a command ends after a signal
 
 _open: WeakSet[PsycopgConnection] = WeakSet()
 _lock = Lock()

@@ -117,7 +117,8 @@ def rename_exchange(db: Database, exchange: str, new_exchange: str, now: datetim
 def _rename(db: Database, old: tuple[str, str | None], new: tuple[str, str | None], now: datetime) -> Mapping[str, int]:
     has_timescaledb = db.has_timescaledb()
     with db.transaction() as cursor:
-        for exchange in sorted({old[0], new[0]}):  # always in the same order, so that two renames cannot deadlock
+        # the locks are always taken in the same order, so that two renames cannot deadlock
+        for exchange in sorted({old[0], new[0]}):
             lock_exchange(cursor, exchange)
         _allow_large_changes(cursor, has_timescaledb)
         cursor.execute(statement("rename_conflicts"), _names(old, new))

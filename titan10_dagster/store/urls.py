@@ -76,7 +76,8 @@ def sqlalchemy_url(url: str, *, options: str = "") -> str:
     server = ""
     if "," in host:
         parameters = {"host": host, "port": ",".join(_ports(host, port)), **parameters}
-    elif not _PLAIN_HOST.fullmatch(host):  # no host, the folder of a Unix socket, or an IPv6 address with a zone
+    # the host is absent, the folder of a Unix socket, or an IPv6 address with a zone
+    elif not _PLAIN_HOST.fullmatch(host):
         parameters = {"host": host, "port": port, **parameters}
     else:
         server = (f"[{host}]" if ":" in host else host) + (f":{port}" if port else "")

@@ -28,7 +28,7 @@ COMMON_MARKET_FIELDS = (
 class EmptyMinutes(StrEnum):
     """The way in which an exchange reports a minute without trades."""
 
-    FILLED = "filled"  # a row with volume 0
+    FILLED = "filled"  # the exchange sends a row with volume 0
     MISSING = "missing"  # no row
     UNKNOWN = "unknown"
 

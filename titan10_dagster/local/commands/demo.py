@@ -67,9 +67,9 @@ class Verdict:
     """The comparison of an exchange's stored candles with the sandbox; all values are numbers of candles."""
 
     right: int
-    wrong: int  # stored with another value, or not a candle of the exchange
-    lost: int  # not stored, although the exchange serves it
-    beyond: int  # not stored, because the exchange no longer serves it
+    wrong: int  # candles that were stored with another value, or that the exchange does not have
+    lost: int  # candles that were not stored, although the exchange serves them
+    beyond: int  # candles that were not stored, because the exchange no longer serves them
 
     @property
     def passed(self) -> bool:

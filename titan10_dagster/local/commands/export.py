@@ -214,7 +214,7 @@ def _refuse_to_overwrite(request: Request, sources: Sequence[Source]) -> None:
         try:
             if path.exists():
                 there.append(str(path))
-        except OSError as error:  # for example if the name is too long
+        except OSError as error:  # for example, the name is too long
             raise _unwritable(path, error) from None
     if there and not request.force:
         raise SettingsError(f"{', '.join(there)}: the file exists. Nothing was written; --force replaces it.")

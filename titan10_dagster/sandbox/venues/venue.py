@@ -83,8 +83,8 @@ class SandboxVenue:
     outage_every: int | None = 60  # on average, there is an outage of all symbols once in this number of days
     turnover: float = 0.2  # traded volume as a share of the volume on the largest exchange
     quiet: float = 3.0  # factor for the share of minutes without a trade on the largest exchange
-    price_decimals: int = 10  # the maximum number of decimals
-    volume_decimals: int = 8  # the maximum number of decimals
+    price_decimals: int = 10  # the maximum number of decimals of a price
+    volume_decimals: int = 8  # the maximum number of decimals of a volume
     pad: int | None = None  # numbers are padded with zeros to this many decimals
     trim: bool = False  # trailing zeros are cut off
     limits: tuple[RateLimit, ...]
