@@ -34,6 +34,16 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+# The end of an error about a request. It is true only until the process stops repeating the request.
+PROMISES = (" The request is repeated later.", " The request is repeated.")
+
+
+def without_promises(text: str) -> str:
+    """Return the text of an error without the promises to repeat a request."""
+    for promise in PROMISES:
+        text = text.replace(promise, "")
+    return text
+
 
 class Titan10Error(Exception):
     """Base of all errors raised on purpose. Its text says what happened and what to do next."""

@@ -30,6 +30,11 @@ def drawn_tree() -> dict[str, str]:
     return parents
 
 
+def test_promises_to_repeat_a_request_are_removed() -> None:
+    for promise in errors.PROMISES:
+        assert errors.without_promises(f"x: down.{promise} Look it up.") == "x: down. Look it up."
+
+
 def test_the_docstring_draws_the_tree_of_all_errors() -> None:
     public = {name: class_ for name, class_ in CLASSES.items() if not name.startswith("_")}
     assert set(drawn_tree()) | {"Titan10Error"} == set(public)

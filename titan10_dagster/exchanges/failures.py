@@ -213,7 +213,7 @@ _ELSEWHERE = (
 )
 _LOOK_UP = "Materialize the exchange's markets and correct the symbol in titan10.toml."
 _CHANGED = "The request is repeated. If the error persists, the exchange has changed its format: update ccxt."
-_REJECTED = (
+REJECTED = (
     "Titan-10 does not repeat this request by itself. Read the exchange's answer, correct the settings or update ccxt,"
     " then launch the day again."
 )
@@ -223,7 +223,7 @@ _SIMPLE: Mapping[FailureKind, tuple[type[FetchError], str, str]] = {
     FailureKind.MALFORMED: (MalformedAnswer, "gave an answer that cannot be read", _CHANGED),
     FailureKind.MAINTENANCE: (Maintenance, "is down for maintenance", "The request is repeated later."),
     FailureKind.TRANSIENT: (TransientError, "could not answer", "The request is repeated."),
-    FailureKind.PERMANENT: (FetchError, "rejected the request", _REJECTED),
+    FailureKind.PERMANENT: (FetchError, "rejected the request", REJECTED),
 }
 
 

@@ -51,9 +51,11 @@ from titan10_dagster.errors import (
     Throttled,
     TransientError,
     UnknownSymbol,
+    without_promises,
 )
 from titan10_dagster.exchanges.breaker import Breaker, HealthSignal, signal_of
 from titan10_dagster.exchanges.client import ExchangeClient
+from titan10_dagster.exchanges.failures import REJECTED
 from titan10_dagster.exchanges.landing_threads import LandingThreads
 from titan10_dagster.exchanges.pages import PageRequest
 from titan10_dagster.exchanges.requesting import Log, Requester
@@ -62,6 +64,8 @@ from titan10_dagster.exchanges.series_state import Bound, Finding, Reply, Series
 
 # The maximum number of pages that are requested beyond the first open candle, for all series together. A page that
 # arrives before an older page is kept in memory.
+LAUNCH_AGAIN = "Launch the same partitions again when the exchange answers."
+
 _PAGES_AHEAD = 64
 # The maximum number of these pages for one series. A higher number would cause many useless requests before the
 # listing.
@@ -364,6 +368,11 @@ def _not_requested(series: Series) -> FetchError:
     )
 
 
+def _without_advice(error: FetchError) -> str:
+    """Return the text of a symbol's error without the advice that the error of the whole exchange repeats."""
+    return without_promises(f"{error}").replace(f" {REJECTED}", "")
+
+
 def _is_systemic(failed: Mapping[str, FetchError]) -> bool:
     """Return whether the exchange or the network caused the failure of all symbols.
 
@@ -387,12 +396,12 @@ def _systemic(exchange: str, failed: Mapping[str, FetchError]) -> FetchError:
         if all(isinstance(error, class_) for error in errors):
             common = class_
             break
-    some = " ".join(f"{error}" for error in list(failed.values())[:3])
+    some = " ".join(_without_advice(error) for error in list(failed.values())[:3])
     more = f" And {len(failed) - 3} more." if len(failed) > 3 else ""
+    is_rejected = any(type(error) is FetchError for error in errors)
     return common(
         f"{exchange}: every symbol failed ({len(failed)} of {len(failed)}), so the exchange or the network is at fault,"
-        f" not one symbol. {some}{more} The slices that landed are kept. Launch the same partitions again when the"
-        " exchange answers.",
+        f" not one symbol. {some}{more} The slices that landed are kept. {REJECTED if is_rejected else LAUNCH_AGAIN}",
         exchange=exchange,
         status=errors[0].status,
     )

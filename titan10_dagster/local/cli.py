@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from titan10_dagster.errors import SettingsError, Titan10Error
+from titan10_dagster.errors import PROMISES, SettingsError, Titan10Error
 from titan10_dagster.local.cli_series import series
 from titan10_dagster.local.cli_values import day, folder_of_files, instant, share_of_days, today
 from titan10_dagster.local.exit_codes import DONE, EXIT_CODES, FAILED, INTERRUPTED, exit_code
@@ -78,8 +78,8 @@ def _report(error: Exception) -> None:
 def _final(error: Titan10Error) -> str:
     """Return the error's text. Replace the promise to repeat a request, because the command has ended."""
     text = f"{error}"
-    for promise in ("The request is repeated later.", "The request is repeated."):
-        text = text.replace(promise, "Run the same command again later.")
+    for promise in PROMISES:
+        text = text.replace(promise, " Run the same command again later.")
     return text
 
 

@@ -253,8 +253,11 @@ def test_the_complete_days_of_a_symbol_that_fails_still_land(sandbox: Sandbox) -
 def test_when_every_symbol_fails_the_error_says_what_to_do(sandbox: Sandbox) -> None:
     sandbox.fault("binance", "http_500")
     fetched = Fetched()
-    with pytest.raises(TransientError, match=r"every symbol failed \(2 of 2\).*Launch the same partitions again"):
+    with pytest.raises(
+        TransientError, match=r"every symbol failed \(2 of 2\).*Launch the same partitions again"
+    ) as caught:
         fetch(sandbox, slices("binance", symbols("binance")), into=fetched)
+    assert "The request is repeated" not in str(caught.value)  # it was repeated, and is not repeated any more
     assert len(sandbox.requests("binance")) <= 5 * 4
     assert fetched.store.load("binance").failures == 2
 
@@ -337,6 +340,8 @@ def test_a_rejection_of_all_requests_of_several_symbols_is_the_exchanges_fault(s
         fetch(sandbox, slices("binance", symbols("binance")))
     assert type(caught.value) is FetchError
     assert ".." not in str(caught.value)
+    assert str(caught.value).count("launch the day again") == 1
+    assert "Launch the same partitions again" not in str(caught.value)
 
 
 def test_a_demand_to_rest_that_outlives_patience_holds_for_the_next_run_too(sandbox: Sandbox) -> None:

@@ -22,6 +22,8 @@ from titan10_dagster.candles.completeness import Completeness
 from titan10_dagster.candles.fetched import FetchedSlice, Source
 from titan10_dagster.candles.gaps import Reason
 from titan10_dagster.candles.slices import Slice, days
+from titan10_dagster.errors import without_promises
+from titan10_dagster.exchanges.fetching import LAUNCH_AGAIN
 from titan10_dagster.ingest.context import IngestContext, open_context
 from titan10_dagster.ingest.days import ledger_rows, read_ledger
 from titan10_dagster.ingest.forecast import forecast_backfill
@@ -295,16 +297,28 @@ def _sentences(report: dict[str, Any]) -> str:
         f"{report['exchange']} {report['from']} to {report['to']}: {report['stored']:,} of {report['expected']:,} "
         f"candles stored{f'; missing: {reasons}' if reasons else ''}.",
         f"Fetched {fetched['rows']:,} rows with {fetched['requests']:,} requests in {len(report['runs'])} run(s).",
-        *report["messages"],
+        *(_for_terminal(message) for message in report["messages"]),
     ]
     if report["failed_days"]:
         lines.append(f"Failed: {_span(report['failed_days'])}.{_advice(report)}")
     if report["incomplete_days"]:
-        reason = " ".join(f"{error}" for error in report["symbols"].values())
-        lines.append(f"Incomplete: {_span(report['incomplete_days'])}. {reason or INCOMPLETE}")
+        lines.append(f"Incomplete: {_span(report['incomplete_days'])}. {_reasons(report['symbols']) or INCOMPLETE}")
     elif not report["whole"] and not report["failed_days"]:
         lines.append(f"Incomplete: {report['exchange']} may have made some of the missing candles. {INCOMPLETE}")
     return "\n".join(printable_lines(line) for line in lines)
+
+
+def _reasons(symbols: Mapping[str, str]) -> str:
+    """Return the reasons why symbols failed. `symbols`: the error of each symbol."""
+    reasons = [_for_terminal(error) for error in symbols.values()]
+    if any(without_promises(error) != error for error in symbols.values()):
+        reasons.append("Run the same command again later.")
+    return " ".join(reasons)
+
+
+def _for_terminal(error: str) -> str:
+    """Return an error of a run without the promise to repeat a request, and without the advice for users of the UI."""
+    return without_promises(error).removesuffix(f" {LAUNCH_AGAIN}")
 
 
 def _advice(report: dict[str, Any]) -> str:
@@ -314,7 +328,8 @@ def _advice(report: dict[str, Any]) -> str:
     """
     if report["permanent"]:
         return ""
-    return " Run the same command again to continue where it stopped."
+    when = " when the exchange serves this machine again," if report["exit_code"] == SHUT_OUT else ""
+    return f" Run the same command again{when} to continue where it stopped."
 
 
 def _span(named: Sequence[date]) -> str:

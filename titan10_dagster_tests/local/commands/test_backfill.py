@@ -10,12 +10,18 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import date
 from pathlib import Path
 
 import psycopg2
 import pytest
 
-from titan10_dagster.local.exit_codes import INTERRUPTED
+from titan10_dagster.dagster_internals.database import dagster_url, ensure_dagster_schema
+from titan10_dagster.dagster_internals.storage import PooledPostgresStorage
+from titan10_dagster.errors import without_promises
+from titan10_dagster.exchanges.fetching import LAUNCH_AGAIN
+from titan10_dagster.local.commands.backfill import _sentences
+from titan10_dagster.local.exit_codes import FAILED, INTERRUPTED
 from titan10_dagster.sandbox.server import Sandbox
 from titan10_dagster_tests.e2e.strikes import fill
 from titan10_dagster_tests.json_fields import documented_fields
@@ -24,6 +30,7 @@ from titan10_dagster_tests.processes import wait_until
 
 __all__ = ["exchange", "project", "working"]
 
+FIRST = date(2024, 3, 1)
 DAY = ("backfill", "binance", "--from", "2024-03-01", "--to", "2024-03-01")
 
 
@@ -154,6 +161,80 @@ def waits_for_a_lock(connection: psycopg2.extensions.connection) -> bool:
             " WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%write_locks%')"
         )
         return bool(cursor.fetchone()[0])  # type: ignore[index]
+
+
+CONTINUE = "Run the same command again to continue where it stopped."
+LATER = "Run the same command again later."
+WHEN_SERVED = "Run the same command again when the exchange serves this machine again, to continue where it stopped."
+REJECTED = "correct the settings or update ccxt, then launch the day again."
+IN_GAPS = "gaps without a final reason are fetched again automatically."
+NO_ADVICE_FOR_A_TERMINAL = ("The request is repeated", "Launch the same partitions")
+
+
+def assert_only_advice(shown: str, advice: str) -> None:
+    others = {CONTINUE, LATER, WHEN_SERVED, REJECTED, IN_GAPS, *NO_ADVICE_FOR_A_TERMINAL} - {advice}
+    assert advice in shown
+    assert [words for words in others if words in shown] == []
+
+
+@pytest.mark.parametrize(("fault", "advice", "code"), [("http_400", REJECTED, FAILED), ("http_403", WHEN_SERVED, 4)])
+def test_the_output_has_one_piece_of_advice(
+    working: Project, exchange: Sandbox, fault: str, advice: str, code: int
+) -> None:
+    exchange.fault("binance", fault)
+    done = working.titan10(*DAY)
+    assert done.returncode == code, done.stdout
+    assert_only_advice(done.stdout, advice)
+
+
+DOWN = "binance A/B: the exchange could not answer (HTTP 502). The request is repeated."
+ALL_DOWN = (
+    "binance: every symbol failed (2 of 2), so the exchange or the network is at fault, not one symbol. "
+    f"{without_promises(DOWN)} The slices that landed are kept. {LAUNCH_AGAIN}"
+)
+
+
+@pytest.mark.parametrize(
+    ("changes", "advice"),
+    [
+        ({"failed_days": [FIRST], "messages": [ALL_DOWN]}, CONTINUE),
+        ({"failed_days": [FIRST], "messages": [DOWN], "exit_code": 4}, WHEN_SERVED),
+        ({"incomplete_days": [FIRST], "symbols": {"A/B": DOWN}}, LATER),
+        ({"incomplete_days": [FIRST]}, IN_GAPS),
+        ({}, IN_GAPS),
+    ],
+)
+def test_each_outcome_has_one_piece_of_advice(changes: dict[str, object], advice: str) -> None:
+    report: dict[str, object] = {
+        "exchange": "binance", "from": FIRST, "to": FIRST, "stored": 0, "expected": 2880, "missing": {},
+        "fetched": {"rows": 0, "requests": 10}, "runs": ["run"], "messages": [], "failed_days": [],
+        "incomplete_days": [], "symbols": {}, "permanent": False, "whole": False, "exit_code": FAILED,
+    }  # fmt: skip
+    assert_only_advice(_sentences({**report, **changes}), advice)
+
+
+def test_unknown_minutes_mean_the_same_for_a_backfill_and_an_export(working: Project, exchange: Sandbox) -> None:
+    # test_cli.py has both commands on complete days, where both end with 0.
+    exchange.fault("binance", "lost_rows", symbol="ETH/USDT", rows=10)
+    stored = working.titan10(*DAY)
+    written = working.titan10("export", *DAY[1:], "--out", str(working.folder / "files"))
+    assert (stored.returncode, written.returncode) == (FAILED, FAILED)
+    assert "missing: 20 unknown" in stored.stdout
+    assert "20 unknown" in written.stdout
+    assert_only_advice(stored.stdout, IN_GAPS)
+
+
+def test_the_reason_of_a_failure_outside_of_the_steps_is_printed(working: Project, database_url: str) -> None:
+    ensure_dagster_schema(database_url)
+    PooledPostgresStorage(dagster_url(database_url))
+    with closing(psycopg2.connect(database_url)) as connection, connection, connection.cursor() as cursor:
+        # Before a step starts, Dagster reads this table because of the exchange's pool.
+        cursor.execute("DROP TABLE dagster.pending_steps")
+    done = working.titan10(*DAY)
+    assert done.returncode == FAILED
+    assert 'relation "pending_steps" does not exist' in done.stdout
+    assert f"Failed: 2024-03-01. {CONTINUE}" in done.stdout
+    assert status_of_runs(database_url).count("FAILURE") == 1
 
 
 def test_a_dry_run_shows_the_cost_and_requests_nothing(working: Project, exchange: Sandbox) -> None:
