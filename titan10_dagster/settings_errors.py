@@ -91,7 +91,7 @@ def _section(settings: type[BaseModel], path: Iterable[str]) -> type[BaseModel]:
 def unreadable_variable(message: str, prefix: str) -> str:
     """Return a message for a section with a variable that is not valid JSON.
 
-    The message has the variables of the section. The message of pydantic-settings has only the section.
+    The message contains the variables of the section. The message of pydantic-settings contains only the section.
     """
     section = message.split('"')[1]
     whole = f"{prefix}{section.upper()}"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from titan10_dagster.errors import ArchiveError
 
-# The archive is blocked after this number of failures in a row:
+# The archive is blocked after one of the following numbers of failures in a row.
 _MOST_REFUSED = 3  # this many refusals in a row, if the archive has served other files in this run
 _MOST_REFUSED_AT_FIRST = 2  # this many refusals in a row, if the archive has served no file in this run
 _MOST_FAILED = 8  # this many files in a row that could not be downloaded or read

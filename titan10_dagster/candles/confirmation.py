@@ -28,8 +28,9 @@ APART = timedelta(hours=1)
 
 _ACCEPTED_SHARE = 0.2  # if at most this share of the active markets change, the changes are accepted at once
 _MISSING, _INACTIVE = "missing", "inactive"
-_FEW_MARKETS = 10  # if the exchange has fewer active markets, missing markets are always accepted at once
-_FEW_CHANGES = 3  # if fewer markets become inactive or get another identity, these changes are always accepted at once
+_FEW_MARKETS = 10  # if the exchange has fewer active markets than this, missing markets are always accepted at once
+# if fewer markets than this become inactive or get another identity, the changes are always accepted at once
+_FEW_CHANGES = 3
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 FEWEST_EXCHANGES = 3
 # Only every fifth minute is compared. This takes a third of the time and is enough to estimate the deviating share.
 EVERY_MINUTES = 5
-FEWEST_MINUTES = 30  # if fewer minutes were compared, the share is not meaningful
+FEWEST_MINUTES = 30  # if fewer minutes than this were compared, the share is not meaningful
 
 
 @dataclass(frozen=True)

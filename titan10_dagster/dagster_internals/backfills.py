@@ -42,7 +42,7 @@ def assets_under_way(url: str) -> set[dg.AssetKey]:
     answer, the result is empty. The reason is that a code location must load quickly at any time.
     """
     try:
-        connect(url).close()  # Dagster's storage would repeat this for two minutes
+        connect(url).close()  # Dagster's storage would repeat the query for two minutes
     except Titan10Error:
         return set()
     storage = PatientRunStorage(sqlalchemy_url(url), should_autocreate_tables=False)

@@ -65,7 +65,7 @@ def refuse_other_version(url: str) -> None:
 def upgrade(url: str, say: Callable[[str], None]) -> bool:
     """Migrate Dagster's tables at `url` to the version of the installed Dagster. Return whether this was necessary.
 
-    `say`: receives a message before the first change.
+    `say`: a function that is called with a message before the first change.
 
     Raises:
         MigrationError: a newer Dagster made the tables.

@@ -9,7 +9,7 @@ from titan10_dagster.planning.repairs import SETTLEMENT
 
 MARKETS_JOB = "markets"
 SETTLE_AT, MARKETS_AT = f"0 {SETTLEMENT // timedelta(hours=1)} * * *", "30 1 * * *"
-SETTLE_PRIORITY = "5"  # above the priority of a backfill of the same exchange, and below that of live polling
+SETTLE_PRIORITY = "5"  # this is above the priority of a backfill of the exchange, and below that of live polling
 
 
 def settle_requests(exchanges: tuple[str, ...], now: datetime) -> list[dg.RunRequest]:

@@ -32,7 +32,7 @@ Instants = NDArray[np.int64]  # ms since 1970
 
 _CUT_SLACK_MS = 1000  # a close time can be too early by up to this much; exchanges differ by a millisecond
 
-# A time outside of these years is damaged, for example because it has seconds instead of milliseconds.
+# A time outside of these years is damaged. For example, its unit is seconds instead of milliseconds.
 _EARLIEST_MS = 1_230_768_000_000  # the year 2009; the first Bitcoin was created in January 2009
 _LATEST_MS = 4_102_444_800_000  # 2100
 

@@ -198,8 +198,8 @@ class _FastConstructor:
     instance, and each poll of an exchange creates an instance.
     """
 
-    # The names of those attributes of an instance that are not methods. None until the first instance of the class sets
-    # it, for the whole class.
+    # The names of those attributes of an instance that are not methods. The value is None until the first instance sets
+    # it for the whole class.
     _names_of_values: ClassVar[frozenset[str] | None] = None
 
     def __init__(self, config: Mapping[str, Any] = MappingProxyType({})) -> None:

@@ -40,7 +40,7 @@ class LedgerDays:
         return row is not None and row.state == SliceState.SETTLED
 
     def _since_start(self, wanted: Callable[[Slice], bool]) -> list[Slice]:
-        """Return the slices since the exchange's start for which `wanted` returns True."""
+        """Return the slices for which `wanted` returns True. Slices before the exchange's start are left out."""
         return [slice_ for slice_ in self.slices if slice_.day >= self.start and wanted(slice_)]
 
 

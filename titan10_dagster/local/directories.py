@@ -35,7 +35,10 @@ def ensure_directory(folder: Path) -> Path:
 
 
 def ensure_private_file(file: Path) -> Path:
-    """Create a file that other accounts cannot read, and return its path. The rights of an existing file stay."""
+    """Create a file that other accounts cannot read, and return its path.
+
+    The rights of an existing file do not change.
+    """
     file.touch(mode=PRIVATE_FILE)
     return file
 

@@ -33,7 +33,7 @@ from titan10_dagster.planning.repairs import OpenSlice
 
 CALM = timedelta(minutes=15)  # a problem has ended when no check has found it for this long
 INTERRUPTED = timedelta(hours=1)  # after this time without a check, earlier observations do not count
-SETTLEMENT_DAYS = 7  # older incomplete days do not start an alert of the kind `settlement`
+SETTLEMENT_DAYS = 7  # incomplete days that are older than this do not start an alert of the kind `settlement`
 MOST_NAMED = 5  # the maximum number of symbols in a message
 MOST_EVENTS = 3  # the maximum number of events in a message
 # in this time after a run has failed, its days are requested about nine times

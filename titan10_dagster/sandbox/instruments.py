@@ -77,7 +77,7 @@ def instrument(venue: SandboxVenue, symbol: str) -> Instrument:
     listed = venue.listed.get(symbol)
     delisted = venue.delisted.get(symbol)
     first = born if listed is None else instant_ms(listed)
-    # A pair of two cryptocurrencies, such as XRP/ETH, trades far less often than each of the two with dollars.
+    # A pair of two cryptocurrencies, such as XRP/ETH, trades far less often than pairs with dollars, such as XRP/USD.
     crossed = 0.0 if quote.code.startswith(("USD", "EUR", "KRW")) else 0.05
     return Instrument(
         exchange=venue.id,

@@ -234,7 +234,7 @@ def test_an_https_proxy_of_the_environment_carries_tls_except_for_the_hosts_of_n
     certificate = make_certificate(tmp_path)
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     monkeypatch.setenv("NO_PROXY", excepted)
-    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port()}")  # is not used for https
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port()}")  # this proxy is not used for https
 
     async def work() -> tuple[str, int, list[str]]:
         async with (

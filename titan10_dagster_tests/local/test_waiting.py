@@ -1,4 +1,4 @@
-"""The reasons of waits on the terminal."""
+"""The terminal shows the reasons of waits."""
 
 from __future__ import annotations
 

@@ -191,7 +191,7 @@ def _backfill(titan10: IngestContext, request: Request) -> Backfill:
 
 @contextmanager
 def _log_file(path: Path) -> Iterator[TextIO]:
-    """Yield the log file, opened for appending. An error when it is closed does not replace the backfill's result."""
+    """Yield the log file, opened for appending. If closing the file fails, the backfill's result is still used."""
     file = ensure_private_file(path).open("a")
     try:
         yield file

@@ -108,7 +108,7 @@ def test_an_interrupted_backfill_does_not_wait_for_another_writer(working: Proje
 
 @pytest.fixture
 def small_disk(project: Project, open_folder: Path) -> Iterator[Path]:
-    """A data folder on a disk of its own, which the embedded PostgreSQL half fills."""
+    """A data folder on a separate disk. The embedded PostgreSQL fills half of this disk."""
     if os.geteuid() != 0:
         pytest.skip("only root can mount a small disk, so this was NOT tested")
     data = open_folder / "data"
