@@ -17,7 +17,8 @@ from titan10_dagster.ingest.context import open_context
 @cache  # Dagster calls this function three times in a run
 def defs() -> dg.Definitions:
     # Dagster warns because each exchange has its own backfill policy. The policies apply to backfills from the UI. Jobs
-    # with several exchanges are launched by schedules and sensors with a range of days, so no policy applies to these.
+    # with several exchanges are launched by schedules and sensors with a range of days, so no policy applies to these
+    # jobs.
     warnings.filterwarnings("ignore", message="Asset job .* materializes assets with varying BackfillPolicies")
     loaded = settings.load()
     logs.configure(loaded)

@@ -10,7 +10,7 @@ Titan10Error
 │   └── MigrationError        the schema could not be brought up to date
 ├── LandingError              a file in the landing zone cannot be read or written
 ├── ArchiveError              a candle file could not be downloaded or cannot be used
-│   └── MalformedFile         the file does not contain the candles that its name says
+│   └── MalformedFile         the file does not contain the candles that its name describes
 └── FetchError                an exchange did not serve candles. If this class itself is raised, the exchange rejected
     │                         the request, and would reject the same request again
     ├── TransientError        network fault, 5xx: the request is repeated with exponential backoff
@@ -78,7 +78,7 @@ class ArchiveError(Titan10Error):
 
 
 class MalformedFile(ArchiveError):
-    """A candle file cannot be unpacked, or does not contain the candles that its name says."""
+    """A candle file cannot be unpacked, or does not contain the candles that its name describes."""
 
 
 class FetchError(Titan10Error):

@@ -34,7 +34,7 @@ _SHORTEST_SECRET = 4  # a shorter secret would also be removed from ordinary wor
 _WORD = re.compile(r"[a-z]+|titan10")
 _NAMES = (
     r"\w*(?:passw(?:or)?d|pwd|secret|token|api[_-]?key|access[_-]?key|signature)"
-    # these names do not count as parts of words such as signal or author
+    # these names do not count if they are parts of other words, such as signal or author
     r"|(?<![a-z])(?:sign|auth(?:orization)?)(?![a-z])"
 )
 _PATTERNS = (

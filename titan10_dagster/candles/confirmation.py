@@ -2,7 +2,7 @@
 
 An exchange can send a wrong list with HTTP status 200. For example, half of the markets are missing, all markets are
 inactive during maintenance, or all ids have a new suffix. If such a list was accepted, polling would end, markets would
-count as delisted, or all series of the exchange would break.
+count as delisted, or all series of the exchange would get a break.
 
 Therefore a change is not accepted at once if more than a fifth of the active markets change in the same way. The stored
 markets are kept until another list shows the same change, at least `APART` later. A small number of changes is always

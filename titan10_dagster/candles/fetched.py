@@ -11,8 +11,8 @@ from titan10_dagster.candles.rules import Verdict
 from titan10_dagster.candles.slices import Slice
 from titan10_dagster.candles.source_files import SourceFile
 
-# If an exchange serves only its last N candles, plans assume that it serves N minus this number. The reason is that the
-# oldest served candle can expire during a request.
+# If an exchange serves only its last N candles, plans assume that it serves only N minus this number of candles. The
+# reason is that the oldest served candle can expire during a request.
 HORIZON_SLACK = 2
 
 # If the market of a slice is closed, the slice's ledger note begins with this text, followed by the evidence. If a

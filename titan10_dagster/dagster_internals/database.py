@@ -87,7 +87,7 @@ def _claim(cursor: psycopg2.extensions.cursor) -> None:
     is_free, ours = cursor.fetchone() or (False, None)
     if not is_free or ours is None:
         return
-    # Not the owner of the schema, or another process writes the comment at this moment.
+    # These errors are raised if this role does not own the schema, or if another process writes the comment now.
     with suppress(psycopg2.errors.InsufficientPrivilege, psycopg2.errors.InternalError_):
         cursor.execute(
             sql.SQL("COMMENT ON SCHEMA {} IS {}").format(

@@ -18,8 +18,8 @@ from titan10_dagster.planning.pace import SLOWEST, recovered
 from titan10_dagster.planning.quota import Quota, Release, Usage
 
 # SAFE_SHARE: the share of the allowed request rate that Titan-10 uses. A process that polls live and a process that
-# fetches whole days run at the same time and divide this share. It is below 1.0, because exchanges answered with 429
-# when the shares of both processes added up to 1.0. LEAST_SHARE: the smallest share of one of these processes.
+# fetches whole days run at the same time and divide this share. SAFE_SHARE is below 1.0, because exchanges answered
+# with 429 when the shares of both processes added up to 1.0. LEAST_SHARE: the smallest share of one of these processes.
 SAFE_SHARE, LEAST_SHARE = 0.9, 0.1
 LIVE_SECONDS = 10.0  # a poll should make the requests of all its series within this time
 

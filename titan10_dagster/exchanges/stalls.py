@@ -35,7 +35,7 @@ class LoopWatch:
             self._timer.cancel()
 
     def explains_timeout(self, sent: float) -> bool:
-        """Return whether a stall of this process is a possible cause of a request's time-out just now.
+        """Return whether a stall of this process is a possible cause if a request has just timed out.
 
         A stall is a possible cause if the event loop stood still just before now. It is also a possible cause if the
         stalls took more than a quarter of the time since the request was sent.

@@ -57,8 +57,8 @@ class RunDays(LedgerDays):
     def is_only_landed(self, slice_: Slice) -> bool:
         """Return whether the candles of the slice are possibly only in the landing zone.
 
-        This is the case if the slice has landed, but neither the fetch that landed the slice nor a later fetch has
-        settled the slice in the ledger.
+        This is the case if the slice has landed but is not settled in the ledger. It is also the case if the fetch in
+        the ledger is older than the fetch that landed the slice.
         """
         if slice_ not in self.landed:
             return False

@@ -19,7 +19,7 @@ from titan10_dagster.candles.fetched import Source
 from titan10_dagster.planning.pace import FULL_AFTER, Pace
 
 # Bytes of a stored candle: compressed by TimescaleDB, or as a row of a table. TimescaleDB compresses candles after a
-# week or two. Before, the candles need more space.
+# week or two. Before that, the candles need more space.
 BYTES_COMPRESSED, BYTES_OF_A_ROW = 13.0, 206.0
 
 

@@ -53,7 +53,8 @@ class Release:
 class Usage:
     """The requests of one client that possibly count towards the exchange's quota now.
 
-    All times are seconds of a monotonic clock, and each call must not be earlier than the call before.
+    All times are seconds of a monotonic clock. The time of each call must not be earlier than the time of the previous
+    call.
 
     span: the length of the quota's span in seconds.
     """

@@ -243,14 +243,17 @@ def _of_later_checks(
 
 
 def _of_day(hole: MissingDays, day: date, exchange: Repairable, known: Attempts, now: datetime) -> Iterator[_Candidate]:
-    """Yield two candidates for a missing day: the first with the due symbols, the second with the waiting symbols."""
+    """Yield the candidates for a missing day: one with the due symbols and one with the waiting symbols, if there are
+    any.
+    """
     end = midnight(day) + _DAY
     rank = _rank(end, _served_for(end, hole.timeframe, exchange.depth, now), now)
     yields = exchange.under_way and rank[0] != _EXPIRING
     due = due_of_hole(hole, day, known, now)
     if due:
         yield _Candidate(rank, hole.exchange, day, due, True, yields)
-    if len(due) < len(hole.symbols):  # the comparison is cheap, and on most days no symbol waits
+    # this cheap comparison usually avoids the search, because on most days no symbol waits
+    if len(due) < len(hole.symbols):
         waiting = [symbol for symbol in hole.symbols if symbol not in due]
         yield _Candidate(rank, hole.exchange, day, waiting, False, yields)
 

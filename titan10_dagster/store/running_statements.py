@@ -14,7 +14,7 @@ from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-if TYPE_CHECKING:  # commands that use no database do not need to import it
+if TYPE_CHECKING:  # commands that use no database do not need to import psycopg2
     from psycopg2.extensions import connection as PsycopgConnection  # noqa: N812  # a class
 CONNECT_SECONDS = 5
 

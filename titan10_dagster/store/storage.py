@@ -26,7 +26,7 @@ class Chunk:
     """A chunk of the candles in the range [start, end).
 
     `bytes`: the current size. `bytes_before`: the size before compression, or the current size if the chunk is not
-    compressed. `partial`: the chunk is compressed, except for rows that were written later.
+    compressed. `partial`: whether a compressed chunk has rows that are not compressed, because they were written later.
     """
 
     start: datetime

@@ -91,7 +91,7 @@ def _record(instrument: Instrument, now_ms: int) -> dict[str, Any]:
 
 
 def _listing(records: list[Any], path: str, query: Mapping[str, str]) -> dict[str, Any]:
-    """Return the markets as an object with their ids as keys. A record that is not an object gets an extra key."""
+    """Return the markets as an object with their ids as keys. A record without an id gets a key with its number."""
     result = {}
     for number, record in enumerate(records):
         key = record.pop("_key", f"BROKEN{number}") if isinstance(record, dict) else f"BROKEN{number}"
