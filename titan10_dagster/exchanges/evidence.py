@@ -221,7 +221,10 @@ def without_strays(times: Times, until: int, jump: int) -> Times:
     `until`: the end of the request. Rows before `until` are kept.
     `jump`: a row is far from the previous row if the distance between the two rows is larger than `jump`.
     """
-    chunks = np.split(times, np.flatnonzero(np.diff(times) > jump) + 1)
+    cuts = np.flatnonzero(np.diff(times) > jump) + 1
+    if not len(cuts):
+        return times
+    chunks = np.split(times, cuts)
     kept = [chunk for chunk in chunks if len(chunk) > SPARSE or chunk[0] <= until]
     return np.concatenate(kept or chunks[:1])
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
@@ -170,6 +170,9 @@ def merged(parts: Sequence[Rows]) -> tuple[Rows, int]:
         return np.empty((0, 6)), 0
     if len(parts) == 1:
         return without_repeats(parts[0]), 0
+    rows = np.concatenate(sorted(parts, key=lambda part: part.item(0)))
+    if (np.diff(rows[:, 0]) > 0).all():  # the answers do not overlap
+        return rows, 0
     rows = np.concatenate(parts)
     answer = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
     order = np.argsort(rows[:, 0], kind="stable")
@@ -187,11 +190,13 @@ def merged(parts: Sequence[Rows]) -> tuple[Rows, int]:
     return without_repeats(rows[chosen]), len(contradicted)
 
 
-def _with_untimed(rows: Rows, minutes: Iterable[int]) -> Rows:
+def _with_untimed(rows: Rows, minutes: Collection[int]) -> Rows:
     """Add a row without values for each of the given minutes (ms) that has no row, and return all rows.
 
     A received row without a time proves that the exchange has a candle. Therefore its minute must not count as absent.
     """
+    if not minutes:
+        return rows
     missing = np.setdiff1d(np.array(sorted(minutes), np.float64), rows[:, 0])
     if not len(missing):
         return rows

@@ -143,6 +143,7 @@ def fetch_and_land(titan10: IngestContext, exchange: str, slices: Sequence[Slice
             land(closed_slice(slice_, closing, titan10.now(), tried=tried))
         elif error_of_symbol is not None and slice_ not in landed:
             land(_unanswered(slice_, error_of_symbol, titan10.now()))
+    titan10.landing.sync()
     titan10.on_spent(brought.spent)
     return Fetch(landed, failed, brought.report, skipped, brought.spent)
 

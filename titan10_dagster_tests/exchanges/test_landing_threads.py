@@ -3,6 +3,8 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import wait
 from datetime import UTC, date, datetime
 
 import pytest
@@ -11,6 +13,7 @@ from titan10_dagster.candles.columns import Candles
 from titan10_dagster.candles.fetched import FetchedSlice, FetchRecord, Source
 from titan10_dagster.candles.slices import Series, Slice
 from titan10_dagster.errors import LandingError
+from titan10_dagster.exchanges import landing_threads
 from titan10_dagster.exchanges.landing_threads import LandingThreads
 from titan10_dagster_tests.exchanges.harness import MINUTE, run
 
@@ -52,6 +55,39 @@ def test_the_loop_goes_on_while_slices_land_and_the_end_waits_for_them() -> None
     assert sorted(landed) == [1, 2, 3]
 
 
+def landed_at_once(land: Callable[[FetchedSlice], None], days: int) -> list[bool]:
+    """Hand in slices, and return for each slice whether it had landed at the return."""
+
+    async def work() -> list[bool]:
+        async with LandingThreads(land) as landing:
+            for day in range(1, days + 1):
+                landing.hand_in(fetched(day))
+            return [waiting.done() for waiting in landing._waiting]
+
+    return run(work())
+
+
+def test_the_loop_waits_for_a_fast_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(landing_threads, "_PATIENCE", 120)  # enough on a busy machine
+    assert landed_at_once(lambda _: None, 3) == [True, True, True]
+
+
+def test_the_loop_does_not_wait_for_a_slow_disk() -> None:
+    release = threading.Event()
+
+    def land(_: FetchedSlice) -> None:
+        assert release.wait(120)
+
+    async def work() -> bool:
+        async with LandingThreads(land) as landing:
+            landing.hand_in(fetched(1))
+            was_done = landing._waiting[0].done()
+            release.set()
+        return was_done
+
+    assert run(work()) is False
+
+
 def test_no_more_slices_wait_for_the_disk_than_allowed() -> None:
     waiting: list[int] = []
 
@@ -76,7 +112,7 @@ def test_an_error_is_raised_and_nothing_lands_after_it() -> None:
     async def work() -> None:
         async with LandingThreads(land) as landing:
             landing.hand_in(fetched(1))
-            await asyncio.wait(landing._waiting)
+            await asyncio.to_thread(wait, landing._waiting)
             landing.hand_in(fetched(2))
 
     with pytest.raises(LandingError, match="the disk is full"):

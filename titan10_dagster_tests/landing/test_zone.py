@@ -462,21 +462,32 @@ class Syncs:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, so this was NOT tested")
-def test_candles_of_the_api_are_on_the_disk_with_all_their_folders(
+def test_candles_that_an_exchange_deletes_are_on_the_disk_at_once_with_their_folders(
     zone: LandingZone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     zone.root.mkdir()
-    from_archive = replace(fetched(some.whole_slice(SLICE)).record, source=Source.ARCHIVE)
     syncs = Syncs(zone.root, monkeypatch)
-    zone.write(FetchedSlice(from_archive, some.whole_slice(SLICE)))
-    assert syncs.paths == [], "candles from an archive can be read again"
-    zone.write(fetched(some.whole_slice(of_symbol("ETH/USDT")), of_symbol("ETH/USDT")))
+    zone.write(fetched(some.whole_slice(SLICE)))
+    assert syncs.paths == [], "these candles can be requested again until the fetch ends"
+
+    def write(symbol: str) -> None:
+        slice_ = of_symbol(symbol)
+        record = replace(fetched(some.whole_slice(slice_), slice_).record, horizon=slice_.start)
+        zone.write(FetchedSlice(record, some.whole_slice(slice_)))
+
+    write("ETH/USDT")
     folder = zone.path(SLICE).parent
     above = [os.path.relpath(part, zone.root) for part in (folder.parent.parent, folder.parent)]
     assert syncs.paths == [".", *above, "file", os.path.relpath(folder, zone.root)]
     syncs.paths.clear()
-    zone.write(fetched(some.whole_slice(of_symbol("XRP/USDT")), of_symbol("XRP/USDT")))
+    write("XRP/USDT")
     assert syncs.paths == ["file", os.path.relpath(folder, zone.root)], "each folder is synced once per process"
+
+
+def test_a_zone_is_synced_as_a_whole(zone: LandingZone) -> None:
+    zone.sync()  # nothing was written, and the folder does not exist
+    zone.write(fetched(some.whole_slice(SLICE)))
+    zone.sync()
 
 
 def test_a_killed_writer_leaves_a_whole_file(zone: LandingZone) -> None:
