@@ -7,7 +7,6 @@ other strikes are skipped. The cost of every strike is printed. The seed of the 
 from __future__ import annotations
 
 import os
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -17,6 +16,7 @@ import pytest
 
 from titan10_dagster.local.ports import free_port
 from titan10_dagster_tests.databases import passable_folder
+from titan10_dagster_tests.disks import small_disk
 from titan10_dagster_tests.e2e.strikes import (
     ON_EMBEDDED_SERVER,
     Cost,
@@ -98,14 +98,8 @@ def test_after_a_failover_the_backfill_is_complete(number: int) -> None:
 @pytest.mark.skipif(not ROUNDS, reason="TITAN10_TEST_STRIKES says no strike, so this was NOT tested")
 @pytest.mark.parametrize("number", range(ROUNDS))
 def test_after_a_full_disk_the_backfill_is_complete(number: int) -> None:
-    if os.geteuid() != 0:
-        pytest.skip("only root can mount a small disk, so this was NOT tested")
     with passable_folder() as home:
         data = home / "data"
         data.mkdir(mode=0o711)
-        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={TMPFS_SIZE},mode=0711", "tmpfs", str(data)], check=True)
-        try:
-            with installed(home, SEED + number) as installation:
-                report(installation.suffer("disk full twice", fill_disk_twice))
-        finally:
-            subprocess.run(["umount", "-l", str(data)], check=True)
+        with small_disk(data, TMPFS_SIZE), installed(home, SEED + number) as installation:
+            report(installation.suffer("disk full twice", fill_disk_twice))

@@ -32,6 +32,7 @@ from titan10_dagster.errors import LandingError
 from titan10_dagster.landing.zone import METADATA_KEY, LandingZone
 from titan10_dagster_tests.candles import strategies as some
 from titan10_dagster_tests.candles.strategies import assert_same
+from titan10_dagster_tests.disks import disk_that_ignores_case, small_disk
 
 AT = datetime(2024, 3, 1, 2, 0, 0, 123456, tzinfo=UTC)
 SLICE = some.MINUTELY
@@ -308,6 +309,24 @@ def test_two_symbols_that_differ_in_case_alone_both_land_on_a_disk_that_ignores_
     assert len(files(zone)) == 2
 
 
+def test_neither_slices_nor_evidence_replace_each_other_on_a_real_disk_that_ignores_case(tmp_path: Path) -> None:
+    symbols = ("AAPLx/USD", "AAPLX/USD", "aaplx/usd", "A.B/C", "A-B/C", "BTC/USDT")
+    with disk_that_ignores_case(tmp_path) as disk:
+        zone = LandingZone(disk)
+        for number, symbol in enumerate(symbols):
+            slice_ = of_symbol(symbol)
+            zone.write(fetched(some.whole_slice(slice_).cut(0, 1000), slice_))
+            zone.write(fetched(some.whole_slice(slice_).cut(0, number), slice_))  # the longer file becomes evidence
+        read = [zone.read(of_symbol(symbol)) for symbol in symbols]
+        assert [back and len(back.candles) for back in read] == list(range(len(symbols)))
+        for symbol in symbols:
+            path = zone.path(of_symbol(symbol))
+            path.write_bytes(symbol.encode())
+            assert zone.read_or_quarantine(of_symbol(symbol)) is None
+        kinds = sorted(path.suffix for path in disk.rglob("*") if path.is_file())
+        assert kinds == [".corrupt"] * len(symbols) + [".old"] * len(symbols)
+
+
 def test_files_from_before_names_had_digests_are_read_and_replaced(zone: LandingZone) -> None:
     """If the program is updated between landing and storing, no file is lost."""
     slice_ = of_symbol("AAPLx/USD")
@@ -421,15 +440,10 @@ def test_a_full_disk_leaves_what_was_landed_before_and_no_debris(zone: LandingZo
 
 
 def test_a_disk_without_room_is_named_with_what_to_do(tmp_path: Path) -> None:
-    if os.geteuid() != 0:
-        pytest.skip("only root can mount a small disk, so this was NOT tested")
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k", "tmpfs", str(tmp_path)], check=True)
-    try:
+    with small_disk(tmp_path, "4k"):
         (tmp_path / "ballast").write_bytes(bytes(4096))
         with pytest.raises(LandingError, match=r"No space left on device.*\. Free some space on this disk$"):
             LandingZone(tmp_path).write(fetched(some.whole_slice(SLICE)))
-    finally:
-        subprocess.run(["umount", "-l", str(tmp_path)], check=True)
 
 
 WRITES_FOR_EVER = """

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -23,6 +21,7 @@ from titan10_dagster.exchanges.fetching import LAUNCH_AGAIN
 from titan10_dagster.local.commands.backfill import _sentences
 from titan10_dagster.local.exit_codes import FAILED, INTERRUPTED
 from titan10_dagster.sandbox.server import Sandbox
+from titan10_dagster_tests.disks import small_disk
 from titan10_dagster_tests.e2e.strikes import fill
 from titan10_dagster_tests.json_fields import documented_fields
 from titan10_dagster_tests.local.test_cli import NOW, SETTINGS, Project, exchange, project, working
@@ -107,23 +106,18 @@ def test_an_interrupted_backfill_does_not_wait_for_another_writer(working: Proje
 
 
 @pytest.fixture
-def small_disk(project: Project, open_folder: Path) -> Iterator[Path]:
+def small_data(project: Project, open_folder: Path) -> Iterator[Path]:
     """A data folder on a separate disk. The embedded PostgreSQL fills half of this disk."""
-    if os.geteuid() != 0:
-        pytest.skip("only root can mount a small disk, so this was NOT tested")
     data = open_folder / "data"
     data.mkdir(mode=0o711)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=160m,mode=0711", "tmpfs", str(data)], check=True)
     project.environment |= {"TITAN10_DATA": str(data), "TITAN10_SERVER__POSTGRES_PORT": "0"}
-    try:
+    with small_disk(data, "160m"):
         yield data
-    finally:
-        subprocess.run(["umount", "-l", str(data)], check=True)
 
 
-def test_a_full_disk_is_named_within_seconds_and_the_same_command_goes_on(small_disk: Path, project: Project) -> None:
+def test_a_full_disk_is_named_within_seconds_and_the_same_command_goes_on(small_data: Path, project: Project) -> None:
     command = ("backfill", "binance", "--from", "2024-02-01", "--to", "2024-02-10")
-    ballast, output = small_disk / "ballast", project.folder / "output"
+    ballast, output = small_data / "ballast", project.folder / "output"
     with Sandbox(["binance"], clock=NOW, latency=0.5) as exchange:
         (project.folder / "titan10.toml").write_text(SETTINGS.format(url=exchange.url("binance")))
         with output.open("wb") as file:

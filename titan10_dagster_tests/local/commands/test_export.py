@@ -29,6 +29,7 @@ from titan10_dagster.settings import DatabaseSettings, Settings
 from titan10_dagster.store import reader, rollups
 from titan10_dagster.store.database import Database
 from titan10_dagster.store.writer import write_slices
+from titan10_dagster_tests.disks import disk_that_ignores_case
 from titan10_dagster_tests.json_fields import documented_fields
 from titan10_dagster_tests.store.making import DAY, FETCHED, LATER, a_slice, candles, judged, with_value, without
 
@@ -356,6 +357,30 @@ def test_our_own_formats_give_every_series_a_file_of_its_own(
     write_slices(db, [judged(a_slice(symbol)) for symbol in symbols])
     assert export(form) == 0
     assert len({name.casefold() for name in files(tmp_path)}) == len(symbols)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_no_file_replaces_another_on_a_real_disk_that_ignores_case(
+    db: Database, export: Export, tmp_path: Path, capsys: pytest.CaptureFixture[str], form: str
+) -> None:
+    symbols = ("A-B/C", "A/B-C", "AAPLx/USD", "AAPLX/USD")
+    slices = {symbol: a_slice(symbol) for symbol in symbols}
+    write_slices(db, [judged(slice_, candles(slice_).iloc[: n + 1]) for n, slice_ in enumerate(slices.values())])
+    with disk_that_ignores_case(tmp_path) as disk:
+        if form == "freqtrade":  # its names cannot distinguish these symbols
+            with pytest.raises(SettingsError, match=r"would share the file .* Nothing was written\."):
+                export(form, symbols=("AAPLx/USD", "AAPLX/USD"), folder=disk)
+            assert list(disk.iterdir()) == []
+            return
+        export(form, folder=disk, as_json=True)
+        exported = json.loads(capsys.readouterr().out)
+        read = pd.read_csv if form == "csv" else pd.read_parquet
+        assert {one["symbol"]: len(read(one["file"])) for one in exported} == dict(
+            zip(symbols, (1, 2, 3, 4), strict=True)
+        )
+        assert len(list(disk.iterdir())) == len(symbols)
+        with pytest.raises(SettingsError, match="the file exists"):
+            export(form, folder=disk)
 
 
 @pytest.mark.parametrize("form", ["parquet", "freqtrade", "vectorbt"])
