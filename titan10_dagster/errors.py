@@ -115,7 +115,7 @@ class ProxyFailed(TransientError):
 
 
 class Throttled(FetchError):
-    """The exchange refused a request because of too many requests. `retry_after`: the pause that it requests."""
+    """The exchange refused a request because of too many requests. `retry_after`: the requested pause."""
 
     def __init__(
         self,

@@ -43,7 +43,7 @@ _SENTENCES = {
 
 
 def unknown_name(where: str, name: str, known: Iterable[str], sentence: str) -> str:
-    """Return a sentence that suggests the known names close to `name`, or lists all of them if none is close."""
+    """Return a sentence that suggests the known names close to `name`, or lists all known names if no name is close."""
     allowed = sorted(known)
     folded = get_close_matches(name.casefold(), {known_name.casefold() for known_name in allowed}, n=3)
     close = [known_name for match in folded for known_name in allowed if known_name.casefold() == match]

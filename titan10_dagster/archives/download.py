@@ -44,7 +44,7 @@ class Unverified(ArchiveError):
 
 
 class DigestMismatch(Unverified):
-    """The file was downloaded twice, and both downloads did not match the published digest."""
+    """The file was downloaded twice, and neither download matched the published digest."""
 
 
 class _PassingFailure(ArchiveError):

@@ -215,7 +215,7 @@ def _stretch(file: ArchiveFile, candles: Candles) -> tuple[datetime, datetime]:
     """Return the start and end of the stretch that the file covers.
 
     The stretch is usually the time range of the file's label. If the rows do not fit this range, the function tries the
-    same range with the other known offsets. An offset is the time by which a day of the archive begins before the UTC
+    range again with the other known offsets. An offset is the time by which a day of the archive begins before the UTC
     day.
 
     Raises:

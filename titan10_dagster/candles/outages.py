@@ -11,12 +11,12 @@ series of another exchange has a candle within the stretch, the exchange was dow
 series does not matter. If there is no such series, trading stood still (`halted`).
 
 Own silences. The silence of a single series is too long to be explained by the usual trading of the series on the
-stored days around the silence. The busier the series is, the shorter this silence can be. It is 30 minutes for a series
-that trades in 99.9 % of its minutes. It is 45 minutes for a series that trades in 90 % of its minutes. A few candles
-within the silence of a busy series do not end the silence. But then two more conditions apply. Between each of these
-candles and the ends of the silence, at least four of five candles must be absent. The silence must be a quarter longer
-than a silence without candles. The silence of a quiet pair must also be three times as long as any other silence on
-these days. After an own silence, the reason is `halted`. If the silence lasts a week or longer, the reason is
+stored days around the silence. The busier the series is, the shorter this silence can be. The minimum is 30 minutes for
+a series that trades in 99.9 % of its minutes, and 45 minutes for a series that trades in 90 % of its minutes. A few
+candles within the silence of a busy series do not end the silence. But then two more conditions apply. Between each of
+these candles and the ends of the silence, at least four of five candles must be absent. The silence must be a quarter
+longer than a silence without candles. The silence of a quiet pair must also be three times as long as any other silence
+on these days. After an own silence, the reason is `halted`. If the silence lasts a week or longer, the reason is
 `not_listed`. An exchange does not halt a market for this long, but removes the market from its list.
 
 These lengths are about eight times as long as silences in real trading. For BTC/USDT on Binance.US in March 2023
@@ -265,7 +265,7 @@ def split_run(
     """Return the parts of a run (of absent candles) that cannot be explained by a lack of trades.
 
     If the run is too long to be explained by a lack of trades, the whole run gets one reason. If shared silences cover
-    at least half of the run, it is the reason of the shared silences. Otherwise it is `own`.
+    at least half of the run, the run gets the reason of the shared silences. Otherwise it gets the reason `own`.
 
     If the run is not too long, only the parts in shared silences get a reason. If two of these parts are close to each
     other, the candles between them get the reason too. The probable reason why these candles are outside of the shared

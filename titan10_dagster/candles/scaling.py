@@ -1,4 +1,4 @@
-"""Convert doubles into integers with a scale, so that `integer / scale` gives exactly the same double.
+"""Convert doubles into integers with a scale, so that `integer / scale` gives exactly the original double.
 
 Candles are stored in this form, because compressed integers take a third of the space of doubles. PostgreSQL and numpy
 compute a value in the same way: they convert the integer to a double and divide in IEEE arithmetic. Therefore a result

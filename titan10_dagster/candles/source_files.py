@@ -66,7 +66,7 @@ class SourceFile:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> SourceFile:
-        """Return the file that `to_json` has converted to `values`.
+        """Return the file that is described by `values`, an output of `to_json`.
 
         Raises:
             TypeError, KeyError, ValueError: `values` is not an output of `to_json`.

@@ -37,7 +37,7 @@ _state = local()  # `repeating`: whether the current thread is in a patient call
 
 
 def patient(storage: Storage) -> Storage:
-    """Wrap the inherited methods and properties of a class, so that they are repeated after a temporary error.
+    """Wrap the inherited methods and properties of a class, so that their calls are repeated after a temporary error.
 
     Private methods, generators, and methods that the class defines itself are not wrapped.
     """

@@ -6,7 +6,7 @@ by POST without a JSON content type. The guard rejects
 - a `Host` that is not a known name of the UI, such as a foreign name that resolves to this machine (DNS rebinding);
 - an `Origin` other than the UI's own, for all requests and WebSockets;
 - requests that the browser marks as coming from another site (`Sec-Fetch-Site`), unless the user opens the UI by a
-link;
+  link;
 - GraphQL by GET, and bodies that are not JSON, because a foreign page could send these without a CORS preflight.
 
 Programs such as curl do not send `Origin` or `Sec-Fetch-Site`, so only the first and the last rule affect such

@@ -107,7 +107,7 @@ def signal_of(error: FetchError) -> HealthSignal:
     """Return what an error shows about the exchange.
 
     A refusal or rejection without an HTTP status does not come from the exchange. For example, such an error is raised
-    if this machine's clock is wrong. It shows nothing about the exchange.
+    if this machine's clock is wrong. Such an error shows nothing about the exchange.
     """
     signal = next(signal for class_, signal in _SIGNALS if isinstance(error, class_))
     return HealthSignal.NOTED if signal in _BY_THE_EXCHANGE and error.status is None else signal
@@ -166,9 +166,9 @@ class Breaker:
     async def confirm(self) -> Pace | None:
         """Check just before a request whether the request is still allowed, and return the current pace.
 
-        A state is used for a quarter of a second after it was read, because some exchanges get 50 requests a second. In
-        this time, the state is not read again and the result is None. If the database does not answer within a second,
-        the previous state is used and the result is None too.
+        A state is used for a quarter of a second after it was read, because some exchanges get 50 requests a second.
+        During this time, the state is not read again and the result is None. If the database does not answer within a
+        second, the previous state is used and the result is None too.
 
         Raises:
             BreakerOpen: another process or this process has opened the breaker since the request was admitted.

@@ -172,7 +172,7 @@ class ExchangeClient:
         until: the end of the last requested candle. Most exchanges do not need `until`, so it is sent only if given.
 
         Raises:
-            Postponed: no request was made, because the pacer would have released the request after its deadline.
+            Postponed: no request was made, because the pacer could not release the request before its deadline.
             FetchError: the request failed. `failures.classify` determines the class of the error.
         """
         if series.symbol not in self.markets:

@@ -156,9 +156,9 @@ class Evidence:
         self.silence(start, first, request)
 
     def counted_back(self, request: PageRequest, rows: Times) -> None:
-        """Process an answer with as many rows as requested. The exchange counts back from `until`.
+        """Process an answer of an exchange that counts back from `until`.
 
-        The rows are the last rows before `until`.
+        The answer has as many rows as requested. They are the last rows before `until`.
         """
         self.silence(max(request.since, int(rows[0])), request.until, request)
         if rows[-1] >= request.since:

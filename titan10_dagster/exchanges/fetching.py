@@ -14,7 +14,7 @@ Searches for the bounds of a series:
   This happens at most once.
 - If the end of a day has no candle and the exchange lists the market as closed, the last candle is searched for.
 - If the first candle is known and a whole day after the first candle is empty, possibly the exchange no longer serves
-  this day. `listing` finds out.
+this day. `listing` finds out whether this is the case.
 
 The fetch records contain the bounds that were found. No candles outside of the bounds are requested.
 

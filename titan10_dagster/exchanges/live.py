@@ -1,7 +1,7 @@
 """Poll the newest candles of many series of one exchange, with one request for each series.
 
-The next poll follows in a minute. Therefore a poll repeats no request. It makes no request after the end of its time,
-even if it had to wait before. The next poll begins with the skipped series. One result is reported to the circuit
+The next poll follows in a minute. Therefore a poll repeats no request. A poll makes no request after its time has
+ended, even if it had to wait. The next poll begins with the skipped series. One result is reported to the circuit
 breaker for the whole poll. If no request was answered, the poll counts as one failure.
 """
 

@@ -202,7 +202,7 @@ def _closings(
 
 
 def _settle_former(titan10: IngestContext, former: Mapping[Slice, MarketChanged], land: Land) -> dict[str, FetchError]:
-    """Settle the days of former markets, and return the reason for each symbol.
+    """Settle the days of former markets. Return, for each symbol, the error that explains why no request is made.
 
     If a file landed while the market was still current, the file is kept. Then only the ledger records that no more
     candles are expected.

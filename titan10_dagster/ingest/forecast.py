@@ -46,7 +46,10 @@ def forecast_backfill(
     symbols: Sequence[str] | None = None,
     refresh: bool = False,
 ) -> Forecast:
-    """Return the cost of fetching the missing slices of the days in runs of `days_per_run` days. No request is made."""
+    """Return the cost of fetching the missing slices of the days. No request is made.
+
+    Each run fetches `days_per_run` days.
+    """
     runs = []
     for start in range(0, len(wanted), days_per_run):
         slices = titan10.slices(exchange, wanted[start : start + days_per_run], symbols)

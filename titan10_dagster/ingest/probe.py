@@ -1,4 +1,4 @@
-"""Probes an exchange: measures how it behaves, compares this with the expected values, and stores the result.
+"""Probes an exchange: measures how it behaves, compares the values with the expected values, and stores the result.
 
 The measurement uses candles of settled days.
 """

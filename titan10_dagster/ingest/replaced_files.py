@@ -76,7 +76,9 @@ class _Answers:
 
 
 def check_files(titan10: IngestContext, exchange: str, *, most: int = MOST_FILES) -> FileCheck:
-    """Check the archive files of an exchange, if their last check is CHECKED_AFTER ago. Read replaced files again.
+    """Check the archive files of an exchange that were last checked at least CHECKED_AFTER ago.
+
+    Read replaced files again.
 
     If the exchange has no archive in the settings, nothing is checked. Files at other addresses than those of the
     archive in the settings, such as files of a former mirror, are left out.

@@ -7,7 +7,7 @@
 | `<symbol>.parquet.<digest>.corrupt` | a file that could not be read; its slice was fetched again |
 | `.<token>.tmp` | a file that was not finished, because its process was killed |
 
-Older versions wrote these names without a digest, and the names of temporary files with the symbol.
+In older versions, these names had no digest, and the names of temporary files contained the symbol.
 """
 
 from __future__ import annotations

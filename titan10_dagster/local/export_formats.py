@@ -92,7 +92,7 @@ def _named(ending: str) -> Callable[[str, str, str], str]:
 
 
 def _freqtrade_file(exchange: str, symbol: str, timeframe: str) -> str:
-    """Return the file name as freqtrade's pair_to_filename does.
+    """Return the same file name as freqtrade's pair_to_filename.
 
     The name does not contain the exchange, because freqtrade has a folder for each exchange.
     """

@@ -135,7 +135,7 @@ class ServerProcess:
 def _is_server(pid: int, cluster: Path) -> bool:
     """Return whether the arguments of the process show that it is a server of the cluster.
 
-    In many containers even root cannot see the working folder of the process.
+    The working folder of the process is not used, because in many containers even root cannot see it.
     """
     file = Path(f"/proc/{pid}/cmdline")
     try:

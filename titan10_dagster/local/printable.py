@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def printable(text: str) -> str:
-    """Return the text with control characters, such as those that move a terminal's cursor, written as escapes."""
+    """Return the text with control characters written as escapes. Some control characters move a terminal's cursor."""
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
     )

@@ -74,7 +74,7 @@ def socket_path(data: Path) -> Path:
     """Return the path of the code server's socket. The path is the same at every start.
 
     The launcher uses the path to find the code server of a run. The code server has a socket in a private folder and no
-    port, because through a port other accounts of the machine could run code.
+    port, because other accounts of the machine could use a port to run code.
     """
     name = hashlib.sha256(f"{socket.gethostname()} {data}".encode()).hexdigest()[:12]
     path = data / "dagster" / f"code-{name}.sock"

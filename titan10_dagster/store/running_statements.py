@@ -1,4 +1,4 @@
-"""The statements that run now, so that a signal can end them.
+"""Finds the statements that run now, so that a signal can end these statements.
 
 While libpq waits for the server, Python cannot run its signal handlers. Ctrl-C would then wait until the statement
 ends. This can take minutes if another process holds the lock of the exchange. Therefore another thread cancels the

@@ -28,8 +28,9 @@ def statement(name: str) -> str:
 
 
 def of_slices(slices: Sequence[Slice]) -> dict[str, Any]:
-    """Return the parameters for statements about slices. `slices`: at least one slice. All slices belong to one
-    exchange.
+    """Return the parameters for statements about slices.
+
+    `slices`: at least one slice. All slices belong to one exchange.
     """
     return {
         "exchange": slices[0].series.exchange,

@@ -2,8 +2,8 @@
 
 libpq allows several hosts in a URL (`postgresql://db1,db2:5433/name?target_session_attrs=read-write`), and the folder
 of a Unix socket (`postgresql://%2Frun%2Fpostgresql/name`). SQLAlchemy cannot read these forms, and it reads some
-passwords differently. Therefore `sqlalchemy_url` parses a URL as libpq does, and returns a URL that SQLAlchemy and
-libpq read in the same way.
+passwords differently. Therefore `sqlalchemy_url` parses a URL in the same way as libpq, and returns a URL that
+SQLAlchemy and libpq read in the same way.
 """
 
 from __future__ import annotations

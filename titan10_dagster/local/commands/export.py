@@ -191,7 +191,7 @@ def _path(request: Request, source: Source) -> Path:
 
 
 def _refuse_shared_files(request: Request, sources: Sequence[Source]) -> None:
-    """Reject an export that would write two series to one file, including on a disk that ignores case.
+    """Reject an export that would write two series to one file. The check assumes a disk that ignores case.
 
     This happens only with a format that prescribes the file names, such as freqtrade's.
     """
