@@ -34,7 +34,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-# The end of an error about a request. It is true only until the process stops repeating the request.
+# Sentences at the end of an error about a request. They are true only as long as the process repeats the request.
 PROMISES = (" The request is repeated later.", " The request is repeated.")
 
 

@@ -41,7 +41,8 @@ _PATTERNS = (
     # The user part of a URL ends at the last @, because a password may contain any character.
     (re.compile(r"""(\b[\w+.-]+://)[^\s"'<>]*@"""), rf"\1{HIDDEN}@"),
     (re.compile(r"""\b(bearer|basic)\s+[\w+/=.~-]{6,}""", re.IGNORECASE), rf"\1 {HIDDEN}"),
-    # First "token": "...", where the value ends at the same quote. Then password=... and ?signature=...
+    # The first pattern matches "token": "...". Its value ends at the same quotation mark. The second pattern matches
+    # password=... and ?signature=...
     (
         re.compile(rf"""(\b(?:{_NAMES})\\?["']?\s*[:=]\s*)(\\?["'])(?:(?!\2).)*\2""", re.IGNORECASE),
         rf"\1\2{HIDDEN}\2",

@@ -23,7 +23,7 @@ Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 _WIDTH = len(COLUMNS)
-# The start of the year 10000. A time in microseconds that is taken for milliseconds is above this limit.
+# The start of the year 10000. A time in microseconds that is mistaken for milliseconds is above this limit.
 END_OF_TIME_MS = 253_402_300_800_000
 
 
@@ -61,7 +61,7 @@ class Candles:
         """
         table = _table(rows)
         ms = table[:, 0]
-        # A comparison with NaN is false, so a missing time (NaN) does not fit either.
+        # A comparison with NaN is false, so a missing time (NaN) does not pass this check either.
         fits = (ms >= 0) & (ms < END_OF_TIME_MS) & (ms == np.floor(ms))
         if not fits.all():
             first, broken = float(ms[~fits][0]), int((~fits).sum())

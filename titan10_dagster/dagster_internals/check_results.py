@@ -23,8 +23,8 @@ def latest_materializations(
 ) -> dict[str, Target]:
     """Return the latest materialization of each given partition, in the form that `AssetCheckEvaluation` expects."""
     wanted = dg.AssetRecordsFilter(asset_key=asset, asset_partitions=partitions)
-    # The records are ordered from the newest. If a partition was materialized more than ten times recently, another
-    # partition may be missing in the records.
+    # The newest record comes first. If a partition was materialized more than ten times recently, another partition may
+    # be missing in the records.
     records = instance.fetch_materializations(wanted, limit=10 * len(partitions)).records
     targets: dict[str, Target] = {}
     for record in reversed(records):

@@ -63,7 +63,7 @@ def _connector(proxy: str | None) -> aiohttp.BaseConnector:
 
 
 def environment_proxy(url: str) -> str | None:
-    """Return the proxy for the URL according to HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY; None if no proxy applies.
+    """Return the URL's proxy according to HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY; None if no proxy is used.
 
     Raises:
         SettingsError: the URL of the proxy cannot be used. In this case, the request must not be sent without a proxy.

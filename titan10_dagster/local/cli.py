@@ -36,7 +36,7 @@ class Commands(click.Group):
     """The group of all commands. It turns exceptions into one message and an exit code."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        # The modules of Dagster and ccxt are a million objects. With Python's default of 700, the garbage collector
+        # The modules of Dagster and ccxt have a million objects. With Python's default of 700, the garbage collector
         # runs 980 times during their import. This takes a fifth of the time of the import.
         gc.set_threshold(10_000)
         # When Python ends, it collects the garbage of all modules. With Dagster and ccxt in memory, this takes seconds.

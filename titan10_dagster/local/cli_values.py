@@ -31,7 +31,8 @@ def instant(context: click.Context, parameter: click.Parameter, value: str | Non
     try:
         given = datetime.fromisoformat(value)
         return given.astimezone(UTC) if given.tzinfo else given.replace(tzinfo=UTC)
-    except (ValueError, OverflowError):  # OverflowError: in UTC the instant is before year 1 or after year 9999
+    # OverflowError means that the instant in UTC is before year 1 or after year 9999
+    except (ValueError, OverflowError):
         sentence = f"{value!r} is not an instant (such as 2024-02-29T12:00)."
         raise click.BadParameter(sentence, context, parameter) from None
 

@@ -13,7 +13,7 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.stderr.write("Interrupted. Nothing was done.\n")
         sys.stderr.flush()
-        os._exit(130)  # INTERRUPTED in exit_codes.py, which is possibly not imported yet
+        os._exit(130)  # the value of INTERRUPTED in exit_codes.py; this module is possibly not imported yet
     command()
 
 

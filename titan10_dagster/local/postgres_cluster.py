@@ -25,7 +25,7 @@ INITDB_OPTIONS = (
     "--no-instructions",
 )
 
-# For bulk ingestion on a small machine: few checkpoints, no replication, little memory for each connection.
+# Settings for bulk ingestion on a small machine: few checkpoints, no replication, little memory for each connection.
 CONFIGURATION = """\
 # Written at every start. `ALTER SYSTEM` (postgresql.auto.conf) outranks it.
 listen_addresses = '{address}'

@@ -56,7 +56,7 @@ SESSION: Mapping[str, str] = {
     "jit": "off",
     # These two values replace settings of the role or the database that would cause errors. With an idle timeout, idle
     # sessions would lose their locks. With another isolation level, a writer that waited for a lock would not see what
-    # the previous holder of the lock had written. The backslash keeps the space.
+    # the previous holder of the lock had written. The backslash escapes the space.
     "idle_session_timeout": "0",
     "default_transaction_isolation": r"read\ committed",
 }
