@@ -159,10 +159,7 @@ class LiveSettings(_Section):
 
 
 class HousekeepingSettings(_Section):
-    """The limits for data that is no longer needed.
-
-    Most limits are in days, `archive_gb` is in gigabytes. 0: no limit.
-    """
+    """The limits for data that is no longer needed, in days. `archive_gb` is in gigabytes. 0: no limit."""
 
     live_runs_days: int = Field(
         3, ge=0, le=MOST_DAYS, description="days for which runs of polling and maintenance are kept; 0: for ever"
@@ -402,11 +399,7 @@ class Settings(BaseSettings):
 
 
 def home() -> Path:
-    """Return the project folder: TITAN10_HOME, or the current folder.
-
-    Raises:
-        SettingsError: the current folder was deleted.
-    """
+    """Return the project folder: TITAN10_HOME, or the current folder (SettingsError if the folder was deleted)."""
     try:
         return Path(os.environ.get(HOME) or Path.cwd()).resolve()
     except FileNotFoundError:
