@@ -22,7 +22,7 @@ FILES = ("titan10.toml", "dagster.yaml", "workspace.yaml", "pyproject.toml", "RE
 LOCATIONS = """{ workspaceOrError { ... on Workspace { locationEntries {
   name locationOrLoadError { __typename ... on PythonError { message } }
 } } } }"""
-START_SECONDS = 240  # on a busy machine
+START_SECONDS = 240  # enough for a busy machine
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pathlib import Path
 from titan10_dagster.local.graphql import GraphQLError, run_query
 from titan10_dagster_tests.processes import wait_until
 
-PATIENCE = 120  # seconds; on a busy machine
+PATIENCE = 120  # in seconds; enough for a busy machine
 
 
 @contextmanager

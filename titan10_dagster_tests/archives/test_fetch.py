@@ -195,7 +195,7 @@ def test_no_defect_of_daily_files_stores_a_wrong_candle(
 def test_no_defect_of_other_formats_stores_a_wrong_candle(
     library: Callable[[str], Library], exchange: str, defect: str
 ) -> None:
-    """Workbooks, MD5 sidecars, sidecars without a name, and rows in seconds."""
+    """The formats are Excel workbooks, MD5 digests, digest files without a file name, and times in seconds."""
     archive = library(exchange)
     archive.files.defect(defect)
     reading = archive.read(archive.slices(days(date(2025, 3, 10), date(2025, 3, 11))))

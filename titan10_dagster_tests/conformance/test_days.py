@@ -25,7 +25,7 @@ from titan10_dagster_tests.conformance.judging import (
 )
 from titan10_dagster_tests.exchanges.harness import Fetched, fetch, slices
 
-# `make campaign` sets more.
+# `make campaign` sets a larger number.
 DAYS = int(os.environ.get("TITAN10_TEST_CONFORMANCE_DAYS", "2"))
 TODAY, YESTERDAY = NOW.date(), NOW.date() - timedelta(days=1)
 # Requests in addition to the minimum: one for each page boundary with missing minutes, and one small request to an

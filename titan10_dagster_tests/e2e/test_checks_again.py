@@ -19,7 +19,7 @@ from titan10_dagster_tests.databases import passable_folder
 from titan10_dagster_tests.processes import wait_until
 
 PROJECT = Path(__file__).parents[2]
-PATIENCE = 240  # seconds; on a busy machine
+PATIENCE = 240  # in seconds; enough for a busy machine
 DAYS = [date(2024, 3, 1), date(2024, 3, 2)]
 # The code location of the project. Its checks cannot read the database in their first run.
 DEFINITIONS = """

@@ -168,12 +168,12 @@ SAID: list[tuple[str, int, str, type[FetchError]]] = [
     ("htx", 200, '{"status":"error","err-code":"base-symbol-error","err-msg":"The symbol is invalid"}', UnknownSymbol),
     ("bitrue", 400, '{"code":-1121,"msg":"Invalid symbol."}', UnknownSymbol),
     ("lbank", 200, '{"result":"false","error_code":10008}', UnknownSymbol),
-    # An error with an empty list of candles, in words for which ccxt has no code.
+    # Errors with an empty list of candles. Their texts have no error code in ccxt.
     ("bingx", 200, '{"success":false,"message":"symbol suspended","data":[]}', UnknownSymbol),
     ("bitget", 200, '{"code":"99999","msg":"The system is under maintenance","data":[]}', Maintenance),
     ("bitrue", 200, '{"status":"error","message":"trading is halted","data":[]}', FetchError),
     ("bitstamp", 200, '{"code":"700","reason":"This pair is delisted","data":{"ohlc":[]}}', UnknownSymbol),
-    # Closed markets in words for which ccxt has no code.
+    # Answers for closed markets. Their texts have no error code in ccxt.
     ("gate", 400, '{"label":"X","message":"Trading pair BTC_USDT is offline"}', UnknownSymbol),
     ("mexc", 400, '{"code":39,"msg":"The symbol has been delisted"}', UnknownSymbol),
     ("htx", 200, '{"status":"error","err-code":"x","err-msg":"unknown symbol"}', UnknownSymbol),

@@ -26,7 +26,7 @@ def slices_of(titan10: IngestContext, first: date, last: date) -> list[Slice]:
 
 
 def fetch(titan10: IngestContext, slices: Sequence[Slice]) -> int:
-    """Fetch and store what a repair of the slices would request, and return how many slices that were."""
+    """Fetch and store the slices that a repair would request. Return the number of these slices."""
     plan = plan_days(titan10, read_days(titan10, slices), repair=True)
     fetch_and_land(titan10, "binance", plan.fetch)
     store_slices(titan10, read_days(titan10, slices).unstored())

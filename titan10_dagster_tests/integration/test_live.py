@@ -187,7 +187,7 @@ def test_a_refusal_is_probed_less_and_less_often_raises_an_alert_and_ends_with_t
         shut_at += [
             minute for condition in conditions(world.titan10, world.titan10.now()) if condition.kind is Kind.BREAKER
         ]
-    assert len(world.sandbox.requests("okx")) <= 2 * 4  # after 10, 20 and 40 minutes
+    assert len(world.sandbox.requests("okx")) <= 2 * 4  # the test requests come after 10, 20 and 40 minutes
     assert shut_at[0] in (60, 61)
     assert shut_at == list(range(shut_at[0], 125))
     world.sandbox.clear_faults()

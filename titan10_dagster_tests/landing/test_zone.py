@@ -347,7 +347,7 @@ def test_files_from_before_names_had_digests_are_read_and_replaced(zone: Landing
 
 
 def test_evidence_is_never_overwritten(zone: LandingZone) -> None:
-    """Two replaced files that were fetched at the same instant, and two unreadable ones, are all kept."""
+    """Two replaced files that were fetched at the same instant are kept. Two unreadable files are kept too."""
     for kept in (1440, 1200, 900):
         zone.write(fetched(some.whole_slice(SLICE).cut(0, kept)))
     for garbage in (b"first", b"second"):

@@ -30,7 +30,7 @@ def test_processes_that_search_for_a_folder_at_the_same_time_find_the_same_folde
     with ExitStack() as running:
         several = [running.enter_context(subprocess.Popen(command, **pipes)) for _ in range(4)]
         for process in several:
-            process.stdout.readline()  # it has imported what it needs
+            process.stdout.readline()  # the process has imported all modules that it needs
         for process in several:
             process.stdin.write("\n")
             process.stdin.flush()

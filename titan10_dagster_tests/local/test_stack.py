@@ -30,7 +30,7 @@ from titan10_dagster_tests.processes import processes_of, wait_until
 pytestmark = pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks for processes in /proc")
 
 PROJECT = Path(__file__).parents[2]
-PATIENCE = 120  # seconds; on a busy machine
+PATIENCE = 120  # in seconds; enough for a busy machine
 DEFINITIONS = """
 import pathlib, time
 import dagster as dg

@@ -15,7 +15,7 @@ from titan10_dagster.local.stack_database import StackDatabase
 from titan10_dagster_tests.local.servers import ask, kill_postmaster
 from titan10_dagster_tests.processes import wait_until
 
-PATIENCE = 120  # seconds; on a busy machine
+PATIENCE = 120  # in seconds; enough for a busy machine
 
 
 def embedded_settings(folder: Path, database: str = "") -> titan10_settings.Settings:

@@ -15,7 +15,7 @@ import pytest
 from titan10_dagster.local import watchdog
 from titan10_dagster_tests.processes import wait_until
 
-PATIENCE = 30  # seconds; on a busy machine
+PATIENCE = 30  # in seconds; enough for a busy machine
 # A parent process that starts a watchdog, registers a process group, and waits to be killed.
 PARENT = """
 import subprocess, sys, time
