@@ -169,7 +169,7 @@ def answered(url: str) -> tuple[int, dict[str, str], str]:
 @pytest.mark.parametrize("exchange", VENUES)
 def test_requests_beyond_the_limit_are_refused_in_the_exchanges_own_words_and_logged(exchange: str) -> None:
     first = VENUES[exchange].limits[0]
-    # with fewer requests, kraken bans soon, and the text of a ban is different
+    # kraken bans soon after a throttled request, and the text of a ban is different
     allowed = 7 if exchange == "kraken" else 4
     factor = allowed * first.cost.get("candles", 1) / first.allowed
     status, words = REFUSED[exchange]
