@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import atexit
-import errno
 import gc
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from titan10_dagster.errors import PROMISES, SettingsError, Titan10Error
+from titan10_dagster.errors import SettingsError
 from titan10_dagster.local.cli_series import series
 from titan10_dagster.local.cli_values import day, folder_of_files, instant, share_of_days, today
-from titan10_dagster.local.exit_codes import DONE, EXIT_CODES, FAILED, INTERRUPTED, exit_code
+from titan10_dagster.local.entry import is_interruption
+from titan10_dagster.local.error_reports import report
+from titan10_dagster.local.exit_codes import DONE, EXIT_CODES, FAILED, INTERRUPTED
 from titan10_dagster.local.printable import prepare_output, printable_lines
-from titan10_dagster.local.signals import bounded_end
+from titan10_dagster.local.signals import bounded_end, ending_signals
 
 # These commands stop other processes after a signal, with their own time limits. Other commands end within ten seconds.
 ORDERLY = ("up", "demo", "sandbox")
-FULL = (errno.ENOSPC, errno.EDQUOT)  # the error numbers of a full disk
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,40 +46,19 @@ class Commands(click.Group):
             return self._invoke(ctx)
 
     def _invoke(self, ctx: click.Context) -> Any:
-        before = {number: signal.signal(number, _interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+        before = {number: signal.signal(number, _interrupt) for number in ending_signals()}
         try:
             return super().invoke(ctx)
-        except Titan10Error as error:
-            say(f"Error: {_final(error)}")
-            ctx.exit(exit_code(error))
-        except KeyboardInterrupt:
-            say("Interrupted. Completed work is kept. Run the same command again to continue.")
-            _end_without_waiting(INTERRUPTED)
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise  # click ends the command; a broken pipe, such as after `| head`, needs no message
-        except Exception as error:  # noqa: BLE001  # at the edge of the process, every failure becomes a message
-            _report(error)
-            ctx.exit(FAILED)
+        except (KeyboardInterrupt, Exception) as error:  # noqa: BLE001  # at the edge of the process, a message is due
+            if is_interruption(error):
+                say("Interrupted. Completed work is kept. Run the same command again to continue.")
+                _end_without_waiting(INTERRUPTED)
+            ctx.exit(report(error, say))
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-
-
-def _report(error: Exception) -> None:
-    if isinstance(error, OSError) and error.errno in FULL:
-        name = error.filename or "the output"
-        say(f"Error: {name} cannot be written: {error.strerror}. Free some space on this disk.")
-        return
-    traceback.print_exc()
-    say(f"Error: unexpected {type(error).__name__}: {error}. Please report this error with the lines above.")
-
-
-def _final(error: Titan10Error) -> str:
-    """Return the error's text. Replace the promise to repeat a request, because the command has ended."""
-    text = f"{error}"
-    for promise in PROMISES:
-        text = text.replace(promise, " Run the same command again later.")
-    return text
 
 
 def _end_without_waiting(code: int) -> NoReturn:

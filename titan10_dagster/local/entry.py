@@ -1,4 +1,8 @@
-"""The entry point of the command `titan10`. The module is small, so that Ctrl-C during imports shows no stack trace."""
+"""The entry point of the command `titan10`. It is small, so that a signal during the imports gives one sentence.
+
+At the top, it imports only modules that Python has already loaded. A signal while Python itself starts ends the process
+without a sentence.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +11,42 @@ import sys
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line. SIGTERM and SIGHUP interrupt it like Ctrl-C, also while modules are imported."""
     try:
+        import signal
+
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # `nohup titan10 up` ignores SIGHUP
+                signal.signal(number, _interrupt)
         from titan10_dagster.local.cli import main as command
-    except KeyboardInterrupt:
-        sys.stderr.write("Interrupted. Nothing was done.\n")
-        sys.stderr.flush()
-        os._exit(130)  # the value of INTERRUPTED in exit_codes.py; this module is possibly not imported yet
-    command()
+    except BaseException as error:
+        if not is_interruption(error):
+            raise
+        _end("Interrupted. Nothing was done.")
+    try:
+        command()
+    except KeyboardInterrupt:  # the command handles an interruption itself, so this came before or after it
+        _end("Interrupted.")
+
+
+def is_interruption(error: BaseException | None) -> bool:
+    """Return whether the error is KeyboardInterrupt, or was raised because of it.
+
+    An interruption of an import inside a class body becomes a RuntimeError, for example.
+    """
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _end(sentence: str) -> None:
+    sys.stderr.write(f"{sentence}\n")
+    sys.stderr.flush()
+    os._exit(130)  # the value of INTERRUPTED in exit_codes.py; this module is possibly not imported yet
 
 
 if __name__ == "__main__":

@@ -33,6 +33,13 @@ FORCED = (
 _farewells: list[Callable[[], object]] = []
 
 
+def ending_signals() -> tuple[signal.Signals, ...]:
+    """Return SIGTERM and SIGHUP, but without SIGHUP if this process ignores it, as after `nohup titan10 up`."""
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        return (signal.SIGTERM,)
+    return (signal.SIGTERM, signal.SIGHUP)
+
+
 @contextmanager
 def before_forced_end(call: Callable[[], object]) -> Iterator[None]:
     """If `_end` ends the process while the context is open, call the function first, in another thread."""

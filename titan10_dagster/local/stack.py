@@ -31,6 +31,7 @@ from titan10_dagster.local.instance import (
 )
 from titan10_dagster.local.market_lists import read_missing_lists
 from titan10_dagster.local.services import dagster_services, ui_address
+from titan10_dagster.local.signals import ending_signals
 from titan10_dagster.local.stack_database import StackDatabase
 from titan10_dagster.local.stack_lock import StackLock
 from titan10_dagster.local.supervision import Child, ProcessFailed, Watchdog, end_all, rotate
@@ -207,7 +208,7 @@ def demo_folder(home: Path) -> Path:
 
 def run(stack: Stack) -> None:
     """Run a stack until Ctrl-C, SIGTERM or SIGHUP."""
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    numbers = (signal.SIGINT, *ending_signals())
     before = {number: signal.signal(number, lambda *_: stack.ask_to_stop()) for number in numbers}
     try:
         stack.start()
