@@ -84,6 +84,8 @@ class _Progress:
     files: int = 0
     cached: int = 0
     left: dict[Slice, str] = field(default_factory=dict)
+    # One unit lands at a time. More threads would not be faster: Python runs the code of one thread at a time.
+    landing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 async def fetch_archive(
@@ -102,7 +104,7 @@ async def fetch_archive(
     Errors of the archive are not raised. Slices that the archive did not deliver are in `ArchiveReport.left`. Errors
     of `land` are raised.
 
-    `land`: a function that stores a fetched slice. Several threads call it at the same time.
+    `land`: a function that stores a fetched slice. Threads call it, one at a time.
     `warn`: a function that is called with a sentence for each file that exists but cannot be used.
     `beside`: more slices, which are not read now; see `plan_units`.
     """
@@ -157,7 +159,9 @@ class _UnitRead:
         months = monthly_labels(self.archive, self.unit)
         await asyncio.gather(*(self._read(label, Cadence.MONTHLY) for label in months))
         await self._read_days(self._days_to_read())
-        await asyncio.to_thread(self._land_all, time.monotonic() - began)
+        seconds = time.monotonic() - began
+        async with self.progress.landing:
+            await asyncio.to_thread(self._land_all, seconds)
 
     def _days_to_read(self) -> list[Slice]:
         """Return the slices that need daily files, and store the candles of the other slices in `complete`."""
