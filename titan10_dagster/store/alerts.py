@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from titan10_dagster.planning.alerts import Alert, Kind
-from titan10_dagster.store.database import Cursor, Database, all_rows
+from titan10_dagster.store.database import Cursor, Database
 from titan10_dagster.store.statements import statement
 
 
@@ -21,9 +21,7 @@ class AlertStore:
 
         An alert is open until it has ended and its end has been reported to every address.
         """
-        with self._db.transaction() as cursor:
-            cursor.execute(statement("open_alerts"))
-            return [_alert(row) for row in all_rows(cursor)]
+        return [_alert(row) for row in self._db.query(statement("open_alerts"))]
 
     def keep(self, keep: Iterable[Alert], forget: Iterable[Alert] = (), done: Iterable[Alert] = ()) -> None:
         """Store the alerts in `keep`, delete the alerts in `forget`, and close the alerts in `done`.

@@ -7,7 +7,7 @@ from datetime import date, timedelta
 
 from titan10_dagster.candles.slices import Series, Slice, midnight
 from titan10_dagster.candles.timeframes import Timeframe
-from titan10_dagster.store.database import Database, all_rows
+from titan10_dagster.store.database import Database
 from titan10_dagster.store.statements import statement
 
 
@@ -40,15 +40,14 @@ def unaccounted(db: Database, exchange: str, timeframe: Timeframe, first: date, 
         "start": midnight(first),
         "end": midnight(last + timedelta(days=1)),
     }
-    with db.transaction() as cursor:
-        cursor.execute(statement("unaccounted"), parameters)
-        return [
-            Unaccounted(
-                Slice(Series(exchange, row.symbol, timeframe), row.day),
-                expected=row.expected,
-                present=row.present,
-                stored=row.stored,
-                in_gaps=row.in_gaps,
-            )
-            for row in all_rows(cursor)
-        ]
+    rows = db.query(statement("unaccounted"), parameters)
+    return [
+        Unaccounted(
+            Slice(Series(exchange, row.symbol, timeframe), row.day),
+            expected=row.expected,
+            present=row.present,
+            stored=row.stored,
+            in_gaps=row.in_gaps,
+        )
+        for row in rows
+    ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -33,6 +33,7 @@ _COLUMNS = (
     " last_error, last_error_at, shut_since"
 )
 _SELECT = f"SELECT {_COLUMNS} FROM exchange_health"
+_OF_EXCHANGE = f"{_SELECT} WHERE exchange = %s"
 
 
 class HealthStore:
@@ -43,14 +44,11 @@ class HealthStore:
 
     def load(self, exchange: str) -> Health:
         """Return the exchange's Health. This never waits for a lock."""
-        with self.pool.transaction() as cursor:
-            return _read(cursor, exchange)
+        return _health_of(exchange, self.pool.query(_OF_EXCHANGE, [exchange]))
 
     def load_all(self) -> dict[str, Health]:
         """Return the Health of every exchange that has a row."""
-        with self.pool.transaction() as cursor:
-            cursor.execute(_SELECT)
-            healths = [_health(row) for row in all_rows(cursor)]
+        healths = [_health(row) for row in self.pool.query(_SELECT)]
         return {health.exchange: health for health in healths}
 
     def count_requests(self, exchange: str, hour: datetime, requests: int) -> None:
@@ -65,13 +63,11 @@ class HealthStore:
 
     def requests_since(self, hour: datetime) -> dict[str, int]:
         """Return the number of requests of each exchange since `hour`, the start of an hour (aware, UTC)."""
-        with self.pool.transaction() as cursor:
-            cursor.execute(
-                "SELECT exchange, sum(requests)::integer AS requests FROM exchange_requests"
-                " WHERE hour >= %s GROUP BY exchange",
-                [hour],
-            )
-            return {row.exchange: row.requests for row in all_rows(cursor)}
+        of_exchanges = (
+            "SELECT exchange, sum(requests)::integer AS requests FROM exchange_requests"
+            " WHERE hour >= %s GROUP BY exchange"
+        )
+        return {row.exchange: row.requests for row in self.pool.query(of_exchanges, [hour])}
 
     def apply(self, exchange: str, change: Callable[[Health], Health]) -> Health:
         """Apply `change` to the exchange's Health, then store and return the result.
@@ -91,7 +87,8 @@ class HealthStore:
     def _apply(self, exchange: str, change: Callable[[Health], Health]) -> Health:
         with self.pool.transaction() as cursor:
             cursor.execute("INSERT INTO exchange_health (exchange) VALUES (%s) ON CONFLICT DO NOTHING", [exchange])
-            before = _read(cursor, exchange, lock=True)
+            cursor.execute(f"{_OF_EXCHANGE} FOR UPDATE", [exchange])
+            before = _health_of(exchange, all_rows(cursor))
             after = change(before)
             if after != before:
                 _store(cursor, after)
@@ -110,10 +107,9 @@ def _when_unlocked(run: Callable[[], T]) -> T:
         time.sleep(pauses.popleft() if len(pauses) > 1 else pauses[0])
 
 
-def _read(cursor: Cursor, exchange: str, *, lock: bool = False) -> Health:
-    cursor.execute(f"{_SELECT} WHERE exchange = %s{' FOR UPDATE' if lock else ''}", [exchange])
-    row = cursor.fetchone()
-    return Health(exchange) if row is None else _health(row)
+def _health_of(exchange: str, rows: Sequence[Any]) -> Health:
+    """Return the Health in the exchange's row. An exchange without a row has the default Health."""
+    return _health(rows[0]) if rows else Health(exchange)
 
 
 def _health(row: Any) -> Health:

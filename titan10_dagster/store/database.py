@@ -162,17 +162,35 @@ class Database:
         errors of the server.
         """
         with self._permits:
-            connection = self._take()
+            connection = self._begin()
             try:
-                with translated_errors(), connection, connection.cursor() as cursor:
+                with translated_errors(), _committed(connection), connection.cursor() as cursor:
                     yield cursor
             except DatabaseUnavailable as error:
-                if not _is_lock(error):
-                    self._drop(connection)
-                    self.close()
+                self._close_idle_after(error, connection)
                 raise
             finally:
                 self._give_back(connection)
+
+    def query(self, statement: str, parameters: Any = None) -> list[Any]:
+        """Return the rows of one statement that only reads, as named tuples.
+
+        This takes one round trip to the server. A transaction takes two more. Raises the errors of `transaction`.
+        """
+        with self._permits:
+            while True:
+                connection, is_new = self._idle_or_new()
+                try:
+                    with translated_errors(), connection.cursor() as cursor:
+                        cursor.execute(statement, parameters)
+                        return cursor.fetchall()
+                except DatabaseUnavailable as error:
+                    # An idle connection does not work after a restart of the server. A read can be repeated.
+                    if is_new or not connection.closed:
+                        self._close_idle_after(error, connection)
+                        raise
+                finally:
+                    self._give_back(connection)
 
     @contextmanager
     def separate_transaction(self) -> Iterator[Cursor]:
@@ -206,9 +224,7 @@ class Database:
 
     def has_timescaledb(self) -> bool:
         """Return whether the extension is installed in this database."""
-        with self.transaction() as cursor:
-            cursor.execute("SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'timescaledb') AS installed")
-            return bool(single_row(cursor).installed)
+        return bool(self.query("SELECT FROM pg_extension WHERE extname = 'timescaledb'"))
 
     def close(self) -> None:
         """Close the idle connections. The pool stays usable: the next transaction opens a new connection."""
@@ -220,12 +236,36 @@ class Database:
         for pool in separate:
             pool.close()
 
-    def _take(self) -> Connection:
-        while (connection := self._pop()) is not None:
-            if _answers(connection):
+    def _begin(self) -> Connection:
+        """Return a connection with an open transaction.
+
+        After a restart of the server, idle connections do not work. The statement that opens the transaction finds
+        this out, so no further statement is needed to test the connection.
+        """
+        while True:
+            connection, is_new = self._idle_or_new()
+            try:
+                with translated_errors():
+                    _execute(connection, "BEGIN")
+            except StoreError:
+                self._drop(connection)
+                if is_new:
+                    raise
+            else:
                 return connection
-            self._drop(connection)
-        return connect(self._url, self._session)
+
+    def _idle_or_new(self) -> tuple[Connection, bool]:
+        """Return a connection outside of a transaction, and whether it is a new one.
+
+        The connection is in autocommit mode. In the other mode, psycopg2 opens transactions by itself, which takes one
+        more round trip for each transaction.
+        """
+        connection = self._pop()
+        if connection is not None:
+            return connection, False
+        connection = connect(self._url, self._session)
+        connection.autocommit = True
+        return connection, True
 
     def _pop(self) -> Connection | None:
         with self._lock:
@@ -238,6 +278,12 @@ class Database:
         with self._lock:
             self._idle.append(connection)
 
+    def _close_idle_after(self, error: DatabaseUnavailable, connection: Connection) -> None:
+        """Close the connection and the idle connections, unless the error is only a lock timeout."""
+        if not _is_lock(error):
+            self._drop(connection)
+            self.close()
+
     @staticmethod
     def _drop(connection: Connection) -> None:
         with suppress(psycopg2.Error):
@@ -249,19 +295,22 @@ def _is_lock(error: DatabaseUnavailable) -> bool:
     return isinstance(error, WriteUnderWay) or isinstance(error.__cause__, psycopg2.errors.LockNotAvailable)
 
 
-def _answers(connection: Connection) -> bool:
-    """Return whether an idle connection still works. After a restart of the server, an old connection does not work.
-
-    The test query runs outside of a transaction, because it then takes one round trip instead of three.
-    """
+@contextmanager
+def _committed(connection: Connection) -> Iterator[None]:
+    """Commit the open transaction of the connection at the end, or roll it back after an exception."""
     try:
-        connection.autocommit = True
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
-        connection.autocommit = False
-    except psycopg2.Error:
-        return False
-    return True
+        yield
+    except BaseException:
+        # If the server is gone, the transaction is gone too, and `_give_back` closes the connection.
+        with suppress(psycopg2.Error):
+            _execute(connection, "ROLLBACK")
+        raise
+    _execute(connection, "COMMIT")
+
+
+def _execute(connection: Connection, statement: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
 
 
 def all_rows(cursor: Cursor) -> list[Any]:

@@ -7,7 +7,7 @@ from datetime import date, timedelta
 
 from titan10_dagster.candles.deviation import EVERY_MINUTES, FEWEST_EXCHANGES, Distance
 from titan10_dagster.candles.slices import midnight
-from titan10_dagster.store.database import Database, all_rows
+from titan10_dagster.store.database import Database
 from titan10_dagster.store.statements import statement
 
 
@@ -17,9 +17,8 @@ def comparable_symbols(db: Database, symbols: Sequence[str]) -> list[str]:
     Symbols with candles of fewer exchanges cannot be compared.
     """
     parameters = {"symbols": list(symbols), "fewest": FEWEST_EXCHANGES}
-    with db.transaction() as cursor:
-        cursor.execute(statement("comparable_symbols"), parameters)
-        return [row.symbol for row in all_rows(cursor)]
+    rows = db.query(statement("comparable_symbols"), parameters)
+    return [row.symbol for row in rows]
 
 
 def distances(db: Database, exchange: str, symbols: Sequence[str], day: date, *, limit: float) -> list[Distance]:
@@ -39,15 +38,14 @@ def distances(db: Database, exchange: str, symbols: Sequence[str], day: date, *,
         "every": EVERY_MINUTES,
         "limit": limit,
     }
-    with db.transaction() as cursor:
-        cursor.execute(statement("deviation"), parameters)
-        return [
-            Distance(
-                symbol=row.symbol,
-                compared=row.compared,
-                deviating=row.deviating,
-                typical=row.typical,
-                largest=row.largest,
-            )
-            for row in all_rows(cursor)
-        ]
+    rows = db.query(statement("deviation"), parameters)
+    return [
+        Distance(
+            symbol=row.symbol,
+            compared=row.compared,
+            deviating=row.deviating,
+            typical=row.typical,
+            largest=row.largest,
+        )
+        for row in rows
+    ]

@@ -97,12 +97,11 @@ def changed_markets(db: Database, markets: Iterable[tuple[str, str]]) -> dict[tu
         "exchanges": [exchange for exchange, _ in ordered],
         "symbols": [symbol for _, symbol in ordered],
     }
-    with db.transaction() as cursor:
-        cursor.execute(statement("changed_identities"), parameters)
-        return {
-            (row.exchange, row.symbol): ChangedIdentity(row.symbol, row.market_id, row.former_id, row.valid_from)
-            for row in all_rows(cursor)
-        }
+    rows = db.query(statement("changed_identities"), parameters)
+    return {
+        (row.exchange, row.symbol): ChangedIdentity(row.symbol, row.market_id, row.former_id, row.valid_from)
+        for row in rows
+    }
 
 
 def record_change(cursor: Cursor, change: IdentityChange) -> None:
@@ -187,23 +186,20 @@ def record_event(
 
 def events_since(db: Database, exchange: str | None, since: datetime) -> list[SeriesEvent]:
     """Return the events that were observed at or after `since`, newest first. `exchange`: None for all exchanges."""
-    with db.transaction() as cursor:
-        cursor.execute(statement("events_since"), {"exchange": exchange, "since": since})
-        return [_event(row) for row in all_rows(cursor)]
+    rows = db.query(statement("events_since"), {"exchange": exchange, "since": since})
+    return [_event(row) for row in rows]
 
 
 def events_at(db: Database, exchange: str, start: datetime, end: datetime) -> list[SeriesEvent]:
     """Return the events about candles of the exchange in [start, end), in order of time."""
-    with db.transaction() as cursor:
-        cursor.execute(statement("events_at"), {"exchange": exchange, "start": start, "end": end})
-        return [_event(row) for row in all_rows(cursor)]
+    rows = db.query(statement("events_at"), {"exchange": exchange, "start": start, "end": end})
+    return [_event(row) for row in rows]
 
 
 def breaks_of(db: Database, series: Series, start: datetime, end: datetime) -> list[datetime]:
     """Return the instants of the breaks of a series after `start` and before `end`, in order of time."""
-    with db.transaction() as cursor:
-        cursor.execute(statement("breaks_of"), (*key(series), start, end))
-        return [row.at for row in all_rows(cursor)]
+    rows = db.query(statement("breaks_of"), (*key(series), start, end))
+    return [row.at for row in rows]
 
 
 def _event(row: Any) -> SeriesEvent:

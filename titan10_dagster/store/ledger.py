@@ -286,9 +286,7 @@ def write(cursor: Cursor, rows: Sequence[LedgerRow]) -> None:
 
 
 def _query(db: Database, name: str, parameters: Mapping[str, Any]) -> list[Any]:
-    with db.transaction() as cursor:
-        cursor.execute(statement(name), parameters)
-        return all_rows(cursor)
+    return db.query(statement(name), parameters)
 
 
 def row_of_ledger(row: Any) -> LedgerRow:

@@ -25,15 +25,12 @@ class MarketStore:
 
     def load(self, exchange: str) -> list[Market]:
         """Return all known markets of the exchange in order of symbol. Delisted markets are inactive."""
-        with self._db.transaction() as cursor:
-            cursor.execute("SELECT * FROM markets WHERE exchange = %s ORDER BY symbol", [exchange])
-            return [_market(row) for row in all_rows(cursor)]
+        rows = self._db.query("SELECT * FROM markets WHERE exchange = %s ORDER BY symbol", [exchange])
+        return [_market(row) for row in rows]
 
     def symbols(self, exchange: str) -> set[str]:
         """Return the symbols of all known markets of the exchange."""
-        with self._db.transaction() as cursor:
-            cursor.execute("SELECT symbol FROM markets WHERE exchange = %s", [exchange])
-            return {row.symbol for row in all_rows(cursor)}
+        return {row.symbol for row in self._db.query("SELECT symbol FROM markets WHERE exchange = %s", [exchange])}
 
     def listed(self, configured: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
         """Return the configured symbols of each exchange that are in the exchange's stored market list.
@@ -46,21 +43,17 @@ class MarketStore:
             names += [exchange] * len(of_exchange)
             symbols += of_exchange
         found: dict[str, list[str]] = {exchange: [] for exchange in configured}
-        with self._db.transaction() as cursor:
-            cursor.execute(statement("listed_symbols"), {"exchanges": names, "symbols": symbols})
-            for row in all_rows(cursor):
-                found[row.exchange].append(row.symbol)
+        rows = self._db.query(statement("listed_symbols"), {"exchanges": names, "symbols": symbols})
+        for row in rows:
+            found[row.exchange].append(row.symbol)
         return found
 
     def last_candle_end(self, series: Series) -> datetime | None:
         """Return the end of the series' last stored candle (aware, UTC), or None if no candle is stored."""
-        with self._db.transaction() as cursor:
-            cursor.execute(
-                "SELECT last_candle FROM series WHERE exchange = %s AND symbol = %s AND timeframe = %s", key(series)
-            )
-            for row in all_rows(cursor):
-                last: datetime = row.last_candle
-                return last + timedelta(milliseconds=series.timeframe.ms)
+        of_series = "SELECT last_candle FROM series WHERE exchange = %s AND symbol = %s AND timeframe = %s"
+        for row in self._db.query(of_series, key(series)):
+            last: datetime = row.last_candle
+            return last + timedelta(milliseconds=series.timeframe.ms)
         return None
 
     def note_listed(self, exchange: str, listed: Mapping[str, datetime]) -> None:
@@ -74,11 +67,8 @@ class MarketStore:
 
     def awaits_second_list(self, exchange: str, now: datetime) -> bool:
         """Return whether changes in the last market list must be confirmed, and a second list can be requested now."""
-        with self._db.transaction() as cursor:
-            cursor.execute(
-                "SELECT FROM markets WHERE exchange = %s AND unconfirmed_since <= %s LIMIT 1", [exchange, now - APART]
-            )
-            return bool(all_rows(cursor))
+        waiting = "SELECT FROM markets WHERE exchange = %s AND unconfirmed_since <= %s LIMIT 1"
+        return bool(self._db.query(waiting, [exchange, now - APART]))
 
     def replace(
         self, exchange: str, markets: Sequence[Market], seen_at: datetime, *, concerned: Iterable[str] = ()

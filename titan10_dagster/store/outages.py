@@ -83,9 +83,7 @@ def classify_outages(db: Database) -> None:
 
 
 def _flagged(db: Database) -> list[tuple[int, date]]:
-    with db.transaction() as cursor:
-        cursor.execute("SELECT id, day FROM outage_evidence")
-        return [(row.id, row.day) for row in all_rows(cursor)]
+    return [(row.id, row.day) for row in db.query("SELECT id, day FROM outage_evidence")]
 
 
 def _unflag(db: Database, numbers: Sequence[int]) -> None:
@@ -106,9 +104,8 @@ def _stretches(flagged: Sequence[date]) -> list[tuple[date, date]]:
 
 
 def _concerned(db: Database, first: date, last: date) -> list[tuple[str, Timeframe]]:
-    with db.transaction() as cursor:
-        cursor.execute(statement("silent_exchanges"), {"first": first, "last": last})
-        return [(row.exchange, Timeframe.parse(row.timeframe)) for row in all_rows(cursor)]
+    rows = db.query(statement("silent_exchanges"), {"first": first, "last": last})
+    return [(row.exchange, Timeframe.parse(row.timeframe)) for row in rows]
 
 
 class _GapReader:

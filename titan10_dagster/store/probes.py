@@ -10,7 +10,7 @@ from typing import Any
 from psycopg2.extras import Json
 
 from titan10_dagster.planning.probe import Finding, Property
-from titan10_dagster.store.database import Database, all_rows
+from titan10_dagster.store.database import Database
 from titan10_dagster.store.statements import statement
 
 
@@ -53,16 +53,14 @@ class ProbeStore:
 
     def last_values(self, exchange: str) -> dict[Property, str]:
         """Return the latest measured value of each property, from all probes of the exchange."""
-        with self._db.transaction() as cursor:
-            cursor.execute(statement("last_probe_values"), {"exchange": exchange})
-            values = {row.property: row.measured for row in all_rows(cursor)}
+        rows = self._db.query(statement("last_probe_values"), {"exchange": exchange})
+        values = {row.property: row.measured for row in rows}
         return {property_: values[property_.value] for property_ in Property if property_.value in values}
 
     def history(self, exchange: str) -> list[Probe]:
         """Return all stored probes of the exchange, newest first."""
-        with self._db.transaction() as cursor:
-            cursor.execute("SELECT * FROM exchange_probes WHERE exchange = %s ORDER BY probed_at DESC", [exchange])
-            return [_probe(row) for row in all_rows(cursor)]
+        newest_first = "SELECT * FROM exchange_probes WHERE exchange = %s ORDER BY probed_at DESC"
+        return [_probe(row) for row in self._db.query(newest_first, [exchange])]
 
 
 def _known(findings: Sequence[Finding], column: str) -> dict[str, str]:

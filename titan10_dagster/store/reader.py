@@ -112,9 +112,7 @@ def provenance(db: Database, series: Series, start: datetime, end: datetime) -> 
     The columns are stretch_start, stretch_end, source (archive or import), url, size, digest, published_digest,
     checked_against, etag, last_modified and read_at, as in the view `provenance`. All other candles came by REST.
     """
-    with db.transaction() as cursor:
-        cursor.execute(statement("read_provenance"), _parameters(series, start, end))
-        rows = all_rows(cursor)
+    rows = db.query(statement("read_provenance"), _parameters(series, start, end))
     return pd.DataFrame([row._asdict() for row in rows], columns=list(PROVENANCE_COLUMNS))
 
 
@@ -170,9 +168,8 @@ def missing(db: Database, series: Series, start: datetime, end: datetime) -> dic
 
     Candles that were never fetched do not belong to a gap, so they are not counted.
     """
-    with db.transaction() as cursor:
-        cursor.execute(statement("missing_by_reason"), _parameters(series, start, end))
-        found = {row.reason: row.candles for row in all_rows(cursor)}
+    rows = db.query(statement("missing_by_reason"), _parameters(series, start, end))
+    found = {row.reason: row.candles for row in rows}
     return {reason: found[reason.value] for reason in Reason if reason.value in found}
 
 

@@ -13,7 +13,7 @@ from datetime import date, datetime, timedelta
 
 from titan10_dagster.candles.slices import Series
 from titan10_dagster.planning.missing_days import MissingDays, Stretch
-from titan10_dagster.store.database import Database, all_rows
+from titan10_dagster.store.database import Database
 from titan10_dagster.store.statements import statement
 
 _DAY = timedelta(days=1)
@@ -57,9 +57,7 @@ def reopened_days(db: Database, firsts: Mapping[Series, date], tried: Tried) -> 
         "passing": [f"%{part}%" for part in tried.passing],
         "before": tried.before,
     }
-    with db.transaction() as cursor:
-        cursor.execute(statement("reopened_days"), parameters)
-        rows = all_rows(cursor)
+    rows = db.query(statement("reopened_days"), parameters)
     found: list[MissingDays] = []
     for number, each in enumerate(series, start=1):
         for stretch in stretches(row.day for row in rows if row.number == number):

@@ -54,14 +54,13 @@ class StoredSeries:
 
 def stored_series(db: Database, exchange: str | None = None) -> list[StoredSeries]:
     """Return the stored series of an exchange, or of all exchanges if `exchange` is None."""
-    with db.transaction() as cursor:
-        cursor.execute(statement("list_series"), {"exchange": exchange})
-        found = []
-        for row in all_rows(cursor):
-            ends = (row.market_id, row.first_candle, row.last_candle)
-            history = (tuple(row.former_markets), tuple(row.breaks))
-            found.append(StoredSeries(row.exchange, row.symbol, row.timeframe, *ends, *history))
-        return found
+    rows = db.query(statement("list_series"), {"exchange": exchange})
+    found = []
+    for row in rows:
+        ends = (row.market_id, row.first_candle, row.last_candle)
+        history = (tuple(row.former_markets), tuple(row.breaks))
+        found.append(StoredSeries(row.exchange, row.symbol, row.timeframe, *ends, *history))
+    return found
 
 
 def count_rows(db: Database, exchange: str, symbol: str) -> dict[str, int]:

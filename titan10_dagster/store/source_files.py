@@ -10,7 +10,7 @@ from typing import Any
 from titan10_dagster.candles.slices import Series, Slice
 from titan10_dagster.candles.source_files import FileHeaders
 from titan10_dagster.candles.timeframes import Timeframe
-from titan10_dagster.store.database import Database, all_rows
+from titan10_dagster.store.database import Database
 from titan10_dagster.store.statements import statement
 
 
@@ -33,24 +33,20 @@ def files_in_use(db: Database, exchange: str, *, checked_before: datetime, most:
 
     Imported files are left out, because they are files of a user and not of an archive.
     """
-    with db.transaction() as cursor:
-        cursor.execute(
-            statement("files_in_use"), {"exchange": exchange, "checked_before": checked_before, "most": most}
-        )
-        return [_used(row) for row in all_rows(cursor)]
+    rows = db.query(statement("files_in_use"), {"exchange": exchange, "checked_before": checked_before, "most": most})
+    return [_used(row) for row in rows]
 
 
 def slices_read_from(db: Database, exchange: str, url: str) -> list[Slice]:
     """Return the slices with candles that were read from any file at this address, in order of series and day."""
-    with db.transaction() as cursor:
-        cursor.execute(statement("stretches_of_file"), {"exchange": exchange, "url": url})
-        found: set[Slice] = set()
-        for row in all_rows(cursor):
-            series = Series(exchange, row.symbol, Timeframe.parse(row.timeframe))
-            last = (row.stretch_end - timedelta(microseconds=1)).date()
-            for day in range((last - row.stretch_start.date()).days + 1):
-                found.add(Slice(series, row.stretch_start.date() + timedelta(days=day)))
-        return sorted(found)
+    rows = db.query(statement("stretches_of_file"), {"exchange": exchange, "url": url})
+    found: set[Slice] = set()
+    for row in rows:
+        series = Series(exchange, row.symbol, Timeframe.parse(row.timeframe))
+        last = (row.stretch_end - timedelta(microseconds=1)).date()
+        for day in range((last - row.stretch_start.date()).days + 1):
+            found.add(Slice(series, row.stretch_start.date() + timedelta(days=day)))
+    return sorted(found)
 
 
 def note_unchanged(db: Database, files: Sequence[UsedFile], at: datetime) -> None:
