@@ -135,6 +135,7 @@ class Breaker:
     pause: timedelta = timedelta(minutes=1)
     lease: timedelta = timedelta(minutes=2)
     _probing: bool = field(default=False, init=False)
+    _pace: Pace | None = field(default=None, init=False)  # the last result of `pace`
     # The last time (time.monotonic) at which the state was read and allowed requests.
     _confirmed: float = field(default=-CONFIRMED_FOR, init=False)
     _reading: asyncio.Task[Health] | None = field(default=None, init=False)
@@ -161,14 +162,17 @@ class Breaker:
         if decision.permit is Permit.REFUSED:
             raise _open(health, decision.until or self.now())
         self._probing = decision == PROBE
+        if health.pace == self._pace and health.state is BreakerState.CLOSED:
+            self._confirmed = time.monotonic()
         return self._probing
 
     async def confirm(self) -> Pace | None:
         """Check just before a request whether the request is still allowed, and return the current pace.
 
         A state is used for a quarter of a second after it was read, because some exchanges get 50 requests a second.
-        During this time, the state is not read again and the result is None. If the database does not answer within a
-        second, the previous state is used and the result is None too.
+        During this time, the state is not read again and the result is None. This includes the state that `admit` read,
+        unless the pace has changed since the last call of `pace`. If the database does not answer within a second, the
+        previous state is used and the result is None too.
 
         Raises:
             BreakerOpen: another process or this process has opened the breaker since the request was admitted.
@@ -231,7 +235,8 @@ class Breaker:
 
     async def pace(self) -> Pace:
         """Return the current pace of requests."""
-        return (await self._in_thread(lambda: self.store.load(self.exchange))).pace
+        self._pace = (await self._in_thread(lambda: self.store.load(self.exchange))).pace
+        return self._pace
 
     async def slowed(self, error: Throttled, requested_at: datetime) -> Pace | None:
         """Record that the exchange throttled the request sent at `requested_at`, and return the new pace.

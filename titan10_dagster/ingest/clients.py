@@ -27,10 +27,12 @@ def open_client(
     *,
     pace_share: float | None = None,
     timeout_ms: int = TIMEOUT_MS,
+    breaker: Breaker | None = None,
 ) -> ExchangeClient:
     """Return a client that uses the share `pace_share` of the exchange's allowed request rate.
 
-    The default of `pace_share` is the safe share minus the share of live polling.
+    The default of `pace_share` is the safe share minus the share of live polling. `breaker`: the breaker of the
+    exchange that the caller uses, if there is one. Two breakers would read the state twice.
     """
     settings = titan10.exchange(exchange)
     if pace_share is None:
@@ -43,7 +45,7 @@ def open_client(
         paced=settings.paced,
         pace_share=pace_share,
         timeout_ms=timeout_ms,
-        breaker=breaker_of(titan10, exchange),
+        breaker=breaker or breaker_of(titan10, exchange),
         now=titan10.now,
     )
 
@@ -56,13 +58,14 @@ async def fetch_by_rest(
     land: Callable[[FetchedSlice], None],
 ) -> FetchReport:
     """Request slices from the exchange at its pace, and pass each slice to `land`; see `fetch_slices`."""
-    async with open_client(titan10, exchange, markets) as client:
+    breaker = breaker_of(titan10, exchange)
+    async with open_client(titan10, exchange, markets, breaker=breaker) as client:
         return await fetch_slices(
             client,
             slices,
             now=titan10.now,
             land=land,
-            breaker=breaker_of(titan10, exchange),
+            breaker=breaker,
             log=log,
             retry_limits=titan10.retry_limits,
         )

@@ -123,7 +123,10 @@ async def _poll_exchange(titan10: IngestContext, work: _DatabaseWork, exchange: 
     symbols = [market.symbol for market in resolution.markets]
     plans = await work.run(plans_of, titan10, exchange, symbols)
     share = live_share_of(titan10, exchange)
-    async with open_client(titan10, exchange, resolution.markets, pace_share=share, timeout_ms=TIMEOUT_MS) as client:
+    markets = resolution.markets
+    async with open_client(
+        titan10, exchange, markets, pace_share=share, timeout_ms=TIMEOUT_MS, breaker=breaker
+    ) as client:
         polled = await poll(client, plans, breaker=breaker, seconds=seconds_to_ask(titan10.now()))
     try:
         written = await _store(titan10, work, polled.answers) if polled.answers else None

@@ -101,5 +101,6 @@ def listed_by_exchange(titan10: IngestContext, exchanges: Iterable[str]) -> dict
 
 
 async def _read(titan10: IngestContext, exchange: str) -> MarketList:
-    async with open_client(titan10, exchange, []) as client:
-        return await read_markets(client, breaker=breaker_of(titan10, exchange), retry_limits=titan10.retry_limits)
+    breaker = breaker_of(titan10, exchange)
+    async with open_client(titan10, exchange, [], breaker=breaker) as client:
+        return await read_markets(client, breaker=breaker, retry_limits=titan10.retry_limits)

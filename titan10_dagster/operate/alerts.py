@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from hashlib import sha256
 
 from titan10_dagster.candles.slices import Slice, SliceState
 from titan10_dagster.ingest.backlog import days_without_row, open_slices
 from titan10_dagster.ingest.clients import healths_of
 from titan10_dagster.ingest.context import IngestContext
-from titan10_dagster.ingest.days import ledger_rows, read_ledger
+from titan10_dagster.ingest.days import LedgerDays, read_ledger
 from titan10_dagster.ingest.markets import listed_by_exchange
 from titan10_dagster.operate.delivery import Notification, deliver
 from titan10_dagster.planning.alerts import (
@@ -40,7 +40,7 @@ from titan10_dagster.planning.breaker import Health
 from titan10_dagster.planning.missing_days import FailedRequest, still_missing
 from titan10_dagster.store import ledger
 from titan10_dagster.store.alerts import AlertStore
-from titan10_dagster.store.identities import ALARMING, events_since
+from titan10_dagster.store.identities import ALARMING, SeriesEvent, events_since
 
 _DAY = timedelta(days=1)
 TITLES = {
@@ -81,8 +81,10 @@ def conditions(
     """
     found: list[Condition] = []
     listed = listed_by_exchange(titan10, titan10.settings.enabled)
+    events = _alarming_events(titan10, None, now)
     for name, health in healths_of(titan10).items():
-        found += _of_exchange(titan10, name, now, health, listed[name])
+        details = [event.detail for event in events if event.exchange == name]
+        found += _of_exchange(titan10, name, now, health, listed[name], details)
     return [*found, *_gaps(titan10, now), *_unfinished(titan10, failed_long_ago(failed, under_way, now))]
 
 
@@ -127,25 +129,32 @@ def notification_of(alert: Alert) -> Notification:
 
 
 def _of_exchange(
-    titan10: IngestContext, name: str, now: datetime, health: Health, listed: Sequence[str]
+    titan10: IngestContext, name: str, now: datetime, health: Health, listed: Sequence[str], events: Sequence[str]
 ) -> list[Condition]:
     limits = titan10.settings.alerts
+    to_be_settled = days_to_be_settled(now, limits.settled_by)
+    recent = read_ledger(titan10, titan10.slices(name, sorted({now.date(), now.date() - _DAY, *to_be_settled})))
     found = [
         breaker_condition(health, now, timedelta(minutes=limits.breaker_open_minutes)),
-        settlement_condition(name, _unsettled(titan10, name, now, listed)),
-        series_condition(name, recent_events(titan10, name, now)),
+        settlement_condition(name, _unsettled(titan10, recent, to_be_settled, listed)),
+        series_condition(name, events),
     ]
     if titan10.settings.live.enabled:
         # The next candle can arrive one timeframe after the last candle at the earliest.
         lag = timedelta(minutes=limits.live_lag_minutes) + titan10.exchange(name).timeframe.delta
-        found.append(live_condition(name, _polled_until(titan10, name, now), now, lag))
+        found.append(live_condition(name, _polled_until(recent, now), now, lag))
     return [condition for condition in found if condition is not None]
 
 
 def recent_events(titan10: IngestContext, name: str, now: datetime) -> list[str]:
     """Return a sentence for each event of the exchange's series in the last week, newest first."""
+    return [event.detail for event in _alarming_events(titan10, name, now)]
+
+
+def _alarming_events(titan10: IngestContext, name: str | None, now: datetime) -> list[SeriesEvent]:
+    """Return the events of the last week that an alert reports, newest first. `name`: None for all exchanges."""
     events = events_since(titan10.database, name, now - timedelta(days=EVENT_DAYS))
-    return [event.detail for event in events if event.kind in ALARMING]
+    return [event for event in events if event.kind in ALARMING]
 
 
 def _gaps(titan10: IngestContext, now: datetime) -> list[Condition]:
@@ -172,14 +181,19 @@ def _unfinished(titan10: IngestContext, failed: Sequence[FailedRequest]) -> list
     return found
 
 
-def _unsettled(titan10: IngestContext, name: str, now: datetime, listed: Sequence[str]) -> list[Slice]:
+def _unsettled(
+    titan10: IngestContext, recent: LedgerDays, to_be_settled: Collection[date], listed: Collection[str]
+) -> list[Slice]:
     """Return the slices of listed symbols that the daily settlement should have completed.
 
     A series is on duty since the first day that was fetched before the end of the next day. Earlier days are left out,
-    because they are history that was not requested yet. `listed`: the listed symbols.
+    because they are history that was not requested yet. `recent`: the ledger of the exchange's last days. `listed`: the
+    listed symbols.
     """
-    days = days_to_be_settled(now, titan10.settings.alerts.settled_by)
-    unsettled = read_ledger(titan10, titan10.slices(name, days, listed)).unsettled()
+    unsettled = []
+    for slice_ in recent.unsettled():
+        if slice_.day in to_be_settled and slice_.series.symbol in listed:
+            unsettled.append(slice_)
     if not unsettled:
         return []
     since = ledger.on_duty_since(titan10.database, list({slice_.series for slice_ in unsettled}))
@@ -191,11 +205,12 @@ def _unsettled(titan10: IngestContext, name: str, now: datetime, listed: Sequenc
     return overdue
 
 
-def _polled_until(titan10: IngestContext, name: str, now: datetime) -> datetime | None:
-    """Return the end of the exchange's newest candle, or None. Only the ledger of yesterday and today is read."""
-    rows = ledger_rows(titan10, titan10.slices(name, [now.date() - _DAY, now.date()]))
+def _polled_until(recent: LedgerDays, now: datetime) -> datetime | None:
+    """Return the end of the exchange's newest candle of yesterday and today, or None. `recent`: the last days."""
     ends = []
-    for slice_, row in rows.items():
+    for slice_, row in recent.ledger.items():
+        if slice_.day < now.date() - _DAY:
+            continue
         # Live polling has covered only a part of a live slice.
         ends.append(row.covered_until if row.state == SliceState.LIVE else slice_.end)
     return max(ends, default=None)

@@ -25,7 +25,7 @@ from titan10_dagster.errors import (
     UnknownSymbol,
 )
 from titan10_dagster.exchanges.breaker import CONFIRMED_FOR, Breaker, HealthSignal, signal_of
-from titan10_dagster.planning.breaker import BreakerState, Health
+from titan10_dagster.planning.breaker import BreakerState, Health, after_throttling
 from titan10_dagster_tests.exchanges.harness import NOW, MemoryHealthStore, now, run
 from titan10_dagster_tests.exchanges.idle_clock import Clock, clock
 
@@ -161,6 +161,29 @@ def test_a_closed_state_is_cached_for_a_moment_and_not_read_before_every_request
     monkeypatch.setattr("titan10_dagster.exchanges.breaker.CONFIRMED_FOR", 3600.0)
     run(breaker.confirm())
     assert not loads
+
+
+def test_the_state_that_was_read_for_the_admission_is_not_read_again_for_the_first_request(
+    breaker: Breaker, store: MemoryHealthStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("titan10_dagster.exchanges.breaker.CONFIRMED_FOR", 3600.0)
+    pace = run(breaker.pace())
+    run(breaker.admit())
+    loads: list[str] = []
+    load = store.load
+    monkeypatch.setattr(store, "load", lambda exchange: (loads.append(exchange), load(exchange))[1])
+    assert run(breaker.confirm()) is None
+    assert not loads
+    # A pace that another process has changed is read, so that the client does not request at the former pace.
+    slower = after_throttling(store.load("binance"), NOW, NOW, "429", timedelta(0))
+    store.states["binance"] = slower
+    other = Breaker("binance", store, now)
+    assert run(other.pace()) == slower.pace != pace
+    store.states["binance"] = Health("binance")
+    run(other.admit())
+    loads.clear()
+    assert run(other.confirm()) == pace
+    assert loads
 
 
 def test_only_the_prober_goes_on_while_its_probe_is_out(store: MemoryHealthStore) -> None:

@@ -5,6 +5,7 @@ With --seeds, several weeks are simulated.
 
 from __future__ import annotations
 
+import gc
 import shutil
 import sys
 import tempfile
@@ -36,6 +37,7 @@ def main(seed: int, seeds: int, server: str | None, verbose: bool | None, shrink
     """Simulate weeks, and print the rules that are broken at the end of each week."""
     printing = seeds == 1 if verbose is None else verbose
     failed = []
+    gc.freeze()  # otherwise each full collection visits a million objects of the imported modules
     with ExitStack() as stack:
         if server is None:
             folder = stack.enter_context(databases.passable_folder())

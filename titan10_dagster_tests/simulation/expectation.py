@@ -76,13 +76,10 @@ class Expectation:
                 yield f"{day}: is in the ledger, and lies before the configured start"
 
     def _wrong_values(self) -> Iterator[str]:
-        final = {int(row[0]): tuple(row[1:]) for row in self.truth.final.tolist()}
         wrong = 0
-        for time, *stored in self.tables.candles.tolist():
+        for (time, *stored), (_, *final) in self._compared():
             time_ms, values = int(time), tuple(stored)
-            if time_ms not in final or (values == final[time_ms] and time_ms not in self.truth.rewrites):
-                continue
-            allowed = {final[time_ms]}
+            allowed = {tuple(final)}
             if time_ms in self.truth.rewrites:
                 ledger = self.tables.ledger.get(from_ms(time_ms).date())
                 allowed = self.truth.values(time_ms, ledger.fetched_at if ledger else None)
@@ -90,6 +87,14 @@ class Expectation:
                 wrong += 1
                 if wrong <= _MOST:
                     yield f"{from_ms(time_ms)}: stored {values}, the exchange had {sorted(allowed)}"
+
+    def _compared(self) -> Iterator[tuple[list[float], list[float]]]:
+        """Yield stored candles and the exchange's candles of the same minutes, if they differ or were rewritten."""
+        stored, final = self.tables.candles, self.truth.final
+        _, in_stored, in_final = np.intersect1d(stored[:, 0], final[:, 0], return_indices=True)
+        stored, final = stored[in_stored], final[in_final]
+        concerned = (stored != final).any(axis=1) | np.isin(stored[:, 0], list(self.truth.rewrites))
+        yield from zip(stored[concerned].tolist(), final[concerned].tolist(), strict=True)
 
     def _wrong_reasons(self) -> Iterator[str]:
         allowed = self.truth.allowed(self.reachable)

@@ -128,6 +128,32 @@ def test_a_connection_that_was_asked_whether_it_works_still_opens_transactions(d
     assert sql.one("SELECT to_regclass('undone')") is None
 
 
+def test_a_read_is_repeated_if_its_idle_connection_has_died(db: Database) -> None:
+    (before,) = db.query("SELECT pg_backend_pid() AS pid")
+    other = Database(db._url)
+    other.query("SELECT pg_terminate_backend(%s)", [before.pid])
+    other.close()
+    (after,) = db.query("SELECT pg_backend_pid() AS pid")
+    assert after.pid != before.pid
+
+
+def test_a_read_that_ends_its_own_session_is_not_repeated_for_ever(db: Database) -> None:
+    assert db.query("SELECT 1 AS number")[0].number == 1
+    with pytest.raises(DatabaseUnavailable):
+        db.query("SELECT pg_terminate_backend(pg_backend_pid()), pg_sleep(60)")
+    assert db.query("SELECT 1 AS number")[0].number == 1
+
+
+def test_a_read_leaves_no_transaction_open_even_if_it_is_wrong(db: Database) -> None:
+    with pytest.raises(StoreError, match="no_such_table"):
+        db.query("SELECT * FROM no_such_table")
+    (session,) = db.query("SELECT pg_backend_pid() AS pid")
+    other = Database(db._url)
+    (seen,) = other.query("SELECT state FROM pg_stat_activity WHERE pid = %s", [session.pid])
+    other.close()
+    assert seen.state == "idle"
+
+
 def test_a_connection_that_dies_in_a_transaction_raises_database_unavailable(db: Database, sql: Sql) -> None:
     with pytest.raises(DatabaseUnavailable), db.transaction() as cursor:
         cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
