@@ -27,6 +27,12 @@ def main() -> None:
         command()
     except KeyboardInterrupt:  # the command handles an interruption itself, so this came before or after it
         _end("Interrupted.")
+    finally:
+        # The command has ended. While Python frees its modules, a signal does not change the exit code any more. Ctrl-C
+        # still ends the process, because a thread may hang.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def is_interruption(error: BaseException | None) -> bool:

@@ -23,6 +23,7 @@ from dagster import AssetCheckKey, AssetKey, DagsterInstance
 from titan10_dagster import settings as titan10_settings
 from titan10_dagster.candles.gaps import Reason
 from titan10_dagster.candles.slices import Series, days, midnight
+from titan10_dagster.candles.timeframes import TIMEFRAMES
 from titan10_dagster.local.graphql import GraphQLError, backfill_of, launch_backfill, run_query
 from titan10_dagster.local.instance import prepare
 from titan10_dagster.local.stack import Stack
@@ -53,6 +54,7 @@ ACTING_BY_THEMSELVES = """{
 STOP_SCHEDULE = "mutation ($id: String!) { stopRunningSchedule(id: $id) { ... on Error { message } } }"
 STOP_SENSOR = "mutation ($id: String!) { stopSensor(id: $id) { ... on Error { message } } }"
 ASSETS = "{ assetNodes { assetKey { path } } }"
+JOINS = "bitstamp"  # an exchange of the sandbox that is not in the settings at first
 FORMER = (
     "okx was removed from titan10.toml, or switched off with `enabled = false`, so nothing of it is fetched. What is "
     "stored stays. To fetch these days, add [exchanges.okx] again, restart `titan10 up` and launch them again."
@@ -80,7 +82,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Finished]:
     for parent in (folder, folder.parent):
         parent.chmod(0o711)
     before = dict(os.environ)
-    with Sandbox(list(SYMBOLS)) as sandbox:
+    with Sandbox([*SYMBOLS, JOINS]) as sandbox:
         settings = project(folder, sandbox)
         stack = Stack(settings, folder, lambda _: None)
         try:
@@ -237,7 +239,7 @@ def assets_in_the_ui(finished: Finished) -> set[str]:
 
 
 def test_a_backfill_goes_on_without_an_exchange_that_leaves_the_settings(finished: Finished) -> None:
-    """This is the last test of this file: it changes the settings of the stack."""
+    """The tests after this one cannot rely on the settings of the stack, because this test changes them."""
     toml = finished.folder / "titan10.toml"
     text = toml.read_text()
     kept, _, removed = text.partition("[exchanges.okx]")
@@ -259,6 +261,30 @@ def test_a_backfill_goes_on_without_an_exchange_that_leaves_the_settings(finishe
     assert stored == {"BTC/USDT", "ETH/USDT", "PEPE/USDT"}
     restart_code_server(finished)
     wait_until(lambda: (found := assets_in_the_ui(finished)) and "okx/candles" not in found, 120)
+
+
+def test_a_backfill_goes_on_beside_an_exchange_that_joins_the_settings(finished: Finished) -> None:
+    """This test comes after the one above, because it changes the settings of the stack too."""
+    toml = finished.folder / "titan10.toml"
+    top, first, rest = toml.read_text().partition("[exchanges.")
+    joins = [f"[exchanges.{JOINS}]", 'symbols = ["BTC/USD"]', f"start = {WANTED[0]}"]
+    joins += [f'base_url = "{finished.sandbox.url(JOINS)}"', ""]
+    # It is the first exchange of the file, because the numbers of days in a run follow the order of the exchanges.
+    toml.write_text("\n".join([top, *joins]) + first + rest)
+    known = {run.run_id for run in finished.instance.get_runs()}
+    before = launch_backfill(finished.stack.url, [(e, k) for e in ("binance", "bybit") for k in CHECKS], WANTED)
+    restart_code_server(finished)
+    wait_until(lambda: f"{JOINS}/candles" in assets_in_the_ui(finished), 120)
+    of_new_exchange = launch_backfill(finished.stack.url, [(JOINS, kind) for kind in CHECKS], WANTED)
+    for backfill in (before, of_new_exchange):
+        assert status_at_the_end(finished.stack, backfill) == "COMPLETED_SUCCESS"
+    runs = [run for run in finished.instance.get_runs() if run.run_id not in known]
+    exchanges = [{key.path[0] for key in run.asset_selection or ()} for run in runs]
+    assert sorted(exchanges, key=str) == sorted([{"binance"}, {"bybit"}, {JOINS}], key=str)
+    series = Series(JOINS, "BTC/USD", TIMEFRAMES["1m"])
+    start, end = midnight(WANTED[0]), midnight(LAST + timedelta(days=1))
+    frame = reader.candles(finished.database, series, start, end)
+    assert np.array_equal(as_table(frame), finished.sandbox.truth(JOINS, "BTC/USD", start, end))
 
 
 def truth(finished: Finished, exchange: str, symbol: str, day: date) -> np.ndarray:

@@ -74,6 +74,21 @@ def test_an_interruption_that_becomes_another_error_gives_the_same_sentence() ->
     assert done.stderr == "Interrupted. Completed work is kept. Run the same command again to continue.\n"
 
 
+SIGNALLED_AT_THE_END = """
+import atexit, os, signal
+from titan10_dagster.local.entry import main
+atexit.register(os.kill, os.getpid(), signal.SIGTERM)
+main()
+"""
+
+
+def test_a_signal_after_the_end_of_the_command_does_not_change_its_exit_code() -> None:
+    command = [sys.executable, "-c", SIGNALLED_AT_THE_END, "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("titan10, version ")
+
+
 def under_nohup(*command: str) -> subprocess.CompletedProcess[str]:
     command = ("nohup", sys.executable, *command)
     return subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
