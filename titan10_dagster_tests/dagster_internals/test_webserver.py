@@ -19,6 +19,7 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
+import yaml
 
 from titan10_dagster import settings as titan10_settings
 from titan10_dagster.local.graphql import run_query
@@ -161,6 +162,24 @@ def unguarded(running: Running) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
+def composed(running: Running) -> Iterator[str]:
+    """The address of the webserver of deploy/compose.yaml. It listens on this machine only, on a free port."""
+    command = yaml.safe_load((PROJECT / "deploy/compose.yaml").read_text())["services"]["webserver"]["command"]
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    changes = {
+        "python": sys.executable,
+        "0.0.0.0": "127.0.0.1",
+        "3000": str(port),
+        "dagster/workspace.yaml": str(running.home / ".titan10/dagster/workspace.yaml"),
+    }
+    assert set(changes) <= set(command)
+    changed = [changes.get(word, word) for word in command]
+    with running_webserver(changed, url, running.home, running.environment):
+        yield url
+
+
+@pytest.fixture(scope="module")
 def other_site() -> Iterator[int]:
     """The port of a server with the attacking page. Its path is the address that it attacks."""
 
@@ -257,16 +276,16 @@ def test_the_uis_own_page_still_works(ui: str, browser: Any) -> None:
     assert "own" in state(ui)["pools"]
 
 
-@pytest.mark.parametrize(
-    ("path", "headers"),
-    [
-        ("/graphql", {"Content-Type": "text/plain", "Origin": "http://evil.test"}),
-        ("/graphql", {"Content-Type": "text/plain"}),
-        ("/graphql", {"Content-Type": "application/json", "Host": "evil.test"}),
-        ("/report_asset_materialization/evil", {"Origin": "http://evil.test"}),
-        ("/report_asset_materialization/evil", {}),
-    ],
-)
+ATTACKS: list[tuple[str, dict[str, str]]] = [
+    ("/graphql", {"Content-Type": "text/plain", "Origin": "http://evil.test"}),
+    ("/graphql", {"Content-Type": "text/plain"}),
+    ("/graphql", {"Content-Type": "application/json", "Host": "evil.test"}),
+    ("/report_asset_materialization/evil", {"Origin": "http://evil.test"}),
+    ("/report_asset_materialization/evil", {}),
+]
+
+
+@pytest.mark.parametrize(("path", "headers"), ATTACKS)
 def test_requests_as_attackers_send_them_are_refused(ui: str, path: str, headers: dict[str, str]) -> None:
     before = state(ui)
     with pytest.raises(HTTPError) as refused:
@@ -274,6 +293,11 @@ def test_requests_as_attackers_send_them_are_refused(ui: str, path: str, headers
     assert refused.value.code == 403
     refused.value.close()
     assert state(ui) == before
+
+
+@pytest.mark.parametrize(("path", "headers"), ATTACKS)
+def test_the_webserver_of_the_containers_refuses_them_too(composed: str, path: str, headers: dict[str, str]) -> None:
+    test_requests_as_attackers_send_them_are_refused(composed, path, headers)
 
 
 def test_without_the_guard_the_same_page_sets_pools_launches_runs_and_reports(
