@@ -238,19 +238,27 @@ def assets_in_the_ui(finished: Finished) -> set[str]:
     return {"/".join(node["assetKey"]["path"]) for node in nodes}
 
 
-def test_a_backfill_goes_on_without_an_exchange_that_leaves_the_settings(finished: Finished) -> None:
-    """The tests after this one cannot rely on the settings of the stack, because this test changes them."""
+def test_a_backfill_goes_on_while_one_exchange_leaves_the_settings_and_another_joins_them(finished: Finished) -> None:
+    """This is the last test of this file: it changes the settings of the stack."""
     toml = finished.folder / "titan10.toml"
     text = toml.read_text()
     kept, _, removed = text.partition("[exchanges.okx]")
     assert removed.count("[exchanges.") == 0
-    before = {run.run_id for run in finished.instance.get_runs()}
+    known = {run.run_id for run in finished.instance.get_runs()}
     # The symbols of binance change too. Until its restart, the code server uses the former settings.
-    toml.write_text(kept.replace("'PEPE/USDT'", "'ETH/USDT'"))
+    kept = kept.replace("'PEPE/USDT'", "'ETH/USDT'")
+    # The new exchange comes first, because the numbers of days in a run follow the order of the exchanges.
+    top, first, rest = kept.partition("[exchanges.")
+    joins = [f"[exchanges.{JOINS}]", 'symbols = ["BTC/USD"]', f"start = {WANTED[0]}"]
+    joins += [f'base_url = "{finished.sandbox.url(JOINS)}"', ""]
+    toml.write_text(top + "\n".join(joins) + first + rest)
     backfill = launch_backfill(finished.stack.url, [(e, k) for e in ("binance", "okx") for k in CHECKS], WANTED)
     restart_code_server(finished)
+    wait_until(lambda: f"{JOINS}/candles" in assets_in_the_ui(finished), 120)
+    of_new_exchange = launch_backfill(finished.stack.url, [(JOINS, kind) for kind in CHECKS], WANTED)
     assert status_at_the_end(finished.stack, backfill) == "COMPLETED_FAILED"
-    runs = [run for run in finished.instance.get_runs() if run.run_id not in before]
+    assert status_at_the_end(finished.stack, of_new_exchange) == "COMPLETED_SUCCESS"
+    runs = [run for run in finished.instance.get_runs() if run.run_id not in known]
     by_exchange = {key.path[0]: run for run in reversed(runs) for key in run.asset_selection or ()}
     assert by_exchange["binance"].status is dg.DagsterRunStatus.SUCCESS
     assert by_exchange["okx"].status is dg.DagsterRunStatus.FAILURE
@@ -259,32 +267,11 @@ def test_a_backfill_goes_on_without_an_exchange_that_leaves_the_settings(finishe
     assert [reason.description for reason in reasons if reason] == [FORMER]
     stored = {row.series.symbol for row in ledger.coverage(finished.database, "binance")}
     assert stored == {"BTC/USDT", "ETH/USDT", "PEPE/USDT"}
+    start, end = midnight(WANTED[0]), midnight(LAST + timedelta(days=1))
+    frame = reader.candles(finished.database, Series(JOINS, "BTC/USD", TIMEFRAMES["1m"]), start, end)
+    assert np.array_equal(as_table(frame), finished.sandbox.truth(JOINS, "BTC/USD", start, end))
     restart_code_server(finished)
     wait_until(lambda: (found := assets_in_the_ui(finished)) and "okx/candles" not in found, 120)
-
-
-def test_a_backfill_goes_on_beside_an_exchange_that_joins_the_settings(finished: Finished) -> None:
-    """This test comes after the one above, because it changes the settings of the stack too."""
-    toml = finished.folder / "titan10.toml"
-    top, first, rest = toml.read_text().partition("[exchanges.")
-    joins = [f"[exchanges.{JOINS}]", 'symbols = ["BTC/USD"]', f"start = {WANTED[0]}"]
-    joins += [f'base_url = "{finished.sandbox.url(JOINS)}"', ""]
-    # It is the first exchange of the file, because the numbers of days in a run follow the order of the exchanges.
-    toml.write_text("\n".join([top, *joins]) + first + rest)
-    known = {run.run_id for run in finished.instance.get_runs()}
-    before = launch_backfill(finished.stack.url, [(e, k) for e in ("binance", "bybit") for k in CHECKS], WANTED)
-    restart_code_server(finished)
-    wait_until(lambda: f"{JOINS}/candles" in assets_in_the_ui(finished), 120)
-    of_new_exchange = launch_backfill(finished.stack.url, [(JOINS, kind) for kind in CHECKS], WANTED)
-    for backfill in (before, of_new_exchange):
-        assert status_at_the_end(finished.stack, backfill) == "COMPLETED_SUCCESS"
-    runs = [run for run in finished.instance.get_runs() if run.run_id not in known]
-    exchanges = [{key.path[0] for key in run.asset_selection or ()} for run in runs]
-    assert sorted(exchanges, key=str) == sorted([{"binance"}, {"bybit"}, {JOINS}], key=str)
-    series = Series(JOINS, "BTC/USD", TIMEFRAMES["1m"])
-    start, end = midnight(WANTED[0]), midnight(LAST + timedelta(days=1))
-    frame = reader.candles(finished.database, series, start, end)
-    assert np.array_equal(as_table(frame), finished.sandbox.truth(JOINS, "BTC/USD", start, end))
 
 
 def truth(finished: Finished, exchange: str, symbol: str, day: date) -> np.ndarray:
