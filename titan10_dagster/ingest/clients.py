@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 
-from titan10_dagster.candles.fetched import FetchedSlice
+from titan10_dagster.candles.fetched import FetchedSlice, Source
 from titan10_dagster.candles.markets import Market
 from titan10_dagster.candles.slices import Slice
+from titan10_dagster.errors import FetchError, LandingError
 from titan10_dagster.exchanges.breaker import Breaker
 from titan10_dagster.exchanges.client import TIMEOUT_MS, ExchangeClient
 from titan10_dagster.exchanges.fetching import FetchReport, fetch_slices
@@ -15,6 +17,7 @@ from titan10_dagster.exchanges.pacing import SAFE_SHARE, live_share
 from titan10_dagster.exchanges.venues.registry import venue_of
 from titan10_dagster.ingest.context import IngestContext
 from titan10_dagster.planning.breaker import Health
+from titan10_dagster.planning.forecast import Cost
 from titan10_dagster.store.breakers import HealthStore
 
 log = logging.getLogger(__name__)
@@ -57,18 +60,25 @@ async def fetch_by_rest(
     slices: Sequence[Slice],
     land: Callable[[FetchedSlice], None],
 ) -> FetchReport:
-    """Request slices from the exchange at its pace, and pass each slice to `land`; see `fetch_slices`."""
-    breaker = breaker_of(titan10, exchange)
+    """Request slices from the exchange at its pace, and pass each slice to `land`; see `fetch_slices`.
+
+    If the fetch fails, its cost is reported here, because then there is no report with the cost.
+    """
+    breaker, began = breaker_of(titan10, exchange), time.monotonic()
     async with open_client(titan10, exchange, markets, breaker=breaker) as client:
-        return await fetch_slices(
-            client,
-            slices,
-            now=titan10.now,
-            land=land,
-            breaker=breaker,
-            log=log,
-            retry_limits=titan10.retry_limits,
-        )
+        try:
+            return await fetch_slices(
+                client,
+                slices,
+                now=titan10.now,
+                land=land,
+                breaker=breaker,
+                log=log,
+                retry_limits=titan10.retry_limits,
+            )
+        except (FetchError, LandingError):
+            titan10.on_spent({Source.REST: Cost(requests=client.requests, seconds=time.monotonic() - began)})
+            raise
 
 
 def pace_share_of(titan10: IngestContext, exchange: str) -> float:

@@ -74,6 +74,11 @@ class Tally:
         self.rows += len(fetched.candles)
         self.requests += fetched.record.requests
 
+    @property
+    def all_requests(self) -> int:
+        """The number of requests, including requests of slices that did not land because the fetch failed."""
+        return max(self.requests, self.spent.get(Source.REST, Cost()).requests)
+
     def add_spent(self, spent: Costs) -> None:
         self.spent = joined([self.spent, spent])
 
@@ -271,7 +276,7 @@ def _report(titan10: IngestContext, request: Request, outcome: Backfill, tally: 
         "messages": outcome.messages,
         "symbols": outcome.symbols,
         "permanent": outcome.permanent,
-        "fetched": {"slices": tally.slices, "rows": tally.rows, "requests": tally.requests},
+        "fetched": {"slices": tally.slices, "rows": tally.rows, "requests": tally.all_requests},
         "expected": expected,
         "stored": stored,
         "missing": {reason.value: candles for reason, candles in missing.items()},

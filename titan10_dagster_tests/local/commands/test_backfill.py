@@ -179,6 +179,7 @@ def test_the_output_has_one_piece_of_advice(
     done = working.titan10(*DAY)
     assert done.returncode == code, done.stdout
     assert_only_advice(done.stdout, advice)
+    assert re.search(r"Fetched 0 rows with [1-9]\d* requests", done.stdout)  # requests that failed count too
 
 
 DOWN = "binance A/B: the exchange could not answer (HTTP 502). The request is repeated."
