@@ -159,10 +159,11 @@ def home() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def up(home: Path) -> Iterator[Up]:
-    """One stack for all tests that do not stop the stack."""
+    """One stack for all tests. The last of them kills it."""
     up = Up(home)
     yield up
-    up.end(signal.SIGTERM)
+    if up.process.poll() is None:
+        up.end(signal.SIGTERM)
     assert processes_of(home) == {}
 
 
@@ -286,7 +287,6 @@ def test_killed_it_leaves_no_process_either(home: Path, up: Up) -> None:
     up.launch()
     up.end(signal.SIGKILL)
     wait_until(lambda: processes_of(home) == {}, PATIENCE)
-    up.__init__(home)  # type: ignore[misc]
 
 
 def test_a_run_that_was_starting_when_everything_was_killed_is_run_again_soon(home: Path, up: Up) -> None:
@@ -310,7 +310,7 @@ def test_a_run_that_was_starting_when_everything_was_killed_is_run_again_soon(ho
 
 
 def test_a_failed_start_shows_the_last_output_and_leaves_no_process(
-    home: Path, open_folder: Path, up: Up, capsys: pytest.CaptureFixture[str]
+    home: Path, open_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in ("dagster.yaml", "titan10.toml"):
         shutil.copy(home / name, open_folder)

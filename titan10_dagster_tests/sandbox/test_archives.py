@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 
+import openpyxl
 import pytest
 
 from titan10_dagster.exchanges.archive_record import Archive, Cadence
 from titan10_dagster.exchanges.venues.registry import all_venues
 from titan10_dagster.sandbox import archives
-from titan10_dagster.sandbox.archives import SHELVES, FileServer
+from titan10_dagster.sandbox.archives import SHELVES, FileServer, _bomb, _gzip_bomb, _workbook, _zip_bomb
 from titan10_dagster.sandbox.server import Sandbox
 
 NOW = datetime(2025, 4, 20, 12, tzinfo=UTC)
@@ -162,3 +163,24 @@ def test_threads_may_request_files_at_the_same_time(files: FileServer, monkeypat
         sys.setswitchinterval(before)
     assert {reply.status for reply in replies} == {200}
     assert len({reply.body for reply in replies}) == len(paths)
+
+
+def test_a_workbook_has_the_cells_that_openpyxl_writes() -> None:
+    lines: list[list[object]] = [["timestamp", "open & <high>"], [1_741_046_400, "0.1"], [1_741_046_414.789, "None"]]
+    book = openpyxl.Workbook(write_only=True)
+    sheet = book.create_sheet()
+    for line in lines:
+        sheet.append(line)
+    written = io.BytesIO()
+    book.save(written)
+    for content in (_workbook(lines), written.getvalue()):
+        read = openpyxl.load_workbook(io.BytesIO(content), read_only=True, data_only=True)
+        assert [list(row) for row in read.worksheets[0].iter_rows(values_only=True)] == lines
+
+
+def test_a_bomb_is_a_whole_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archives, "_BOMB_MEGABYTES", 3)  # unpacking the usual size takes seconds
+    monkeypatch.setattr(archives, "_bomb", _bomb.__wrapped__)
+    with zipfile.ZipFile(io.BytesIO(_zip_bomb("candles.csv"))) as archive:
+        assert archive.read("candles.csv") == b"0" * (3 << 20)
+    assert gzip.decompress(_gzip_bomb()) == b"0" * (3 << 20)

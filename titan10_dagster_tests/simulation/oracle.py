@@ -53,21 +53,23 @@ class Complaint:
         return f"{self.exchange} {self.text}"
 
 
-def judge(week: Week) -> list[Complaint]:
-    """Return all broken rules at the end of a week."""
+def judge(week: Week, exchange: str | None = None) -> list[Complaint]:
+    """Return all broken rules at the end of a week. `exchange`: judge only the configured series of this exchange."""
     complaints = [Complaint("", text) for text in week.record.complaints]
     complaints += _unanswered(week)
     complaints += [Complaint(exchange, text) for exchange, text in wrong_notifications(week)]
     complaints += _endless_requests(week)
-    complaints += _of_all_series(week)
+    complaints += _of_series(week, exchange)
     return complaints
 
 
-def _of_all_series(week: Week) -> Iterator[Complaint]:
+def _of_series(week: Week, only: str | None) -> Iterator[Complaint]:
     configured = {(exchange, symbol) for exchange, symbols in week.story.symbols.items() for symbol in symbols}
     for exchange, symbol in sorted(read_keys(week.url, week.story.timeframe) - configured):
         yield Complaint(exchange, f"{symbol} is in the tables, and nothing configured it")
     for key in sorted(configured):
+        if only not in (None, key[0]):
+            continue
         for text in Expectation(week, key).complaints():
             yield Complaint(key[0], f"{key[1]} {text}")
 
