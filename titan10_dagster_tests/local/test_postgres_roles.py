@@ -1,8 +1,11 @@
-"""The rights of the roles of the embedded PostgreSQL, on a real server."""
+"""The rights of the roles of the embedded PostgreSQL and of the containers, on real servers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 
@@ -15,6 +18,8 @@ from titan10_dagster.local.postgres_cluster import SUPERUSER_PASSWORD
 from titan10_dagster.local.postgres_roles import SUPERUSER
 from titan10_dagster.store.migrations import migrate
 from titan10_dagster_tests.databases import passable_folder
+from titan10_dagster_tests.instances import ROOT
+from titan10_dagster_tests.store.test_servers import Node, hand_over
 
 
 @pytest.fixture(scope="module")
@@ -45,20 +50,48 @@ def test_the_owners_password_is_not_the_superusers(server: EmbeddedPostgres) -> 
     execute(server.url(role=SUPERUSER), "SELECT 1")
 
 
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "COPY (SELECT 1) TO PROGRAM 'cat > /dev/null'",
-        "CREATE TEMPORARY TABLE x (y text); COPY x FROM PROGRAM 'id'",
-        "SELECT pg_read_file('/etc/passwd')",
-        "ALTER ROLE titan10 SUPERUSER",
-        "GRANT pg_execute_server_program TO titan10",
-        "ALTER SYSTEM SET jit = on",
-    ],
+FORBIDDEN = (
+    "COPY (SELECT 1) TO PROGRAM 'cat > /dev/null'",
+    "CREATE TEMPORARY TABLE x (y text); COPY x FROM PROGRAM 'id'",
+    "SELECT pg_read_file('/etc/passwd')",
+    "ALTER ROLE titan10 SUPERUSER",
+    "GRANT pg_execute_server_program TO titan10",
+    "ALTER SYSTEM SET jit = on",
 )
+
+
+@pytest.mark.parametrize("statement", FORBIDDEN)
 def test_the_owner_runs_no_programs_and_reads_no_files(server: EmbeddedPostgres, statement: str) -> None:
     with pytest.raises(errors.InsufficientPrivilege):
         execute(server.url(), statement)
+
+
+def test_the_role_of_the_containers_has_the_same_limits(free_port: Callable[[], int]) -> None:
+    """`create-roles.sh` runs on a new server, as the container of the database runs it."""
+    if shutil.which("psql") is None:
+        pytest.skip("no psql, so this was NOT tested")
+    with passable_folder() as folder:
+        hand_over(folder)
+        node = Node(folder / "database", free_port())
+        node.initialise()
+        node.start()
+        try:
+            node.execute("CREATE DATABASE titan10")
+            names = {"TITAN10_PASSWORD": "secret", "POSTGRES_USER": "postgres", "POSTGRES_DB": "titan10"}
+            address = {"PGHOST": "127.0.0.1", "PGPORT": str(node.port)}
+            script = ROOT / "deploy/create-roles.sh"
+            subprocess.run(["sh", script], env={**os.environ, **names, **address}, check=True, capture_output=True)
+            url = f"postgresql://titan10@127.0.0.1:{node.port}/titan10"
+            assert migrate(url)
+            for statement in FORBIDDEN:
+                with pytest.raises(errors.InsufficientPrivilege):
+                    execute(url, statement)
+            node.execute("CREATE ROLE visitor LOGIN", "GRANT titan10_reader TO visitor")
+            with pytest.raises(errors.InsufficientPrivilege):
+                execute(url.replace("//titan10@", "//visitor@"), "SELECT pg_advisory_lock(7310424201)")
+            execute(url, "SELECT pg_advisory_lock(7310424201)")
+        finally:
+            node.stop()
 
 
 def test_a_reader_takes_no_advisory_locks(server: EmbeddedPostgres) -> None:
