@@ -43,6 +43,21 @@ def test_the_markets_asset_names_the_symbols_that_the_exchange_does_not_list(mak
     assert [record.data["symbol"] for record in table.records] == ["BTC/USDT"]
 
 
+def test_the_markets_asset_names_the_records_that_cannot_be_read(make_world: MakeWorld) -> None:
+    world = make_world({"binance": ["BTC/USDT"]})
+    world.sandbox.fault("binance", "bad_markets")
+    job = compose(world.titan10).resolve_implicit_global_asset_job_def()
+    key = dg.AssetKey(["binance", "markets"])
+    assert job.execute_in_process(instance=world.instance, asset_selection=[key]).success
+    event = world.instance.get_latest_materialization_event(key)
+    assert event is not None
+    assert event.asset_materialization is not None
+    skipped = event.asset_materialization.metadata["skipped_records"].value
+    assert isinstance(skipped, list)
+    assert len(skipped) == 4
+    assert event.asset_materialization.metadata["unlisted"].value == []
+
+
 def test_the_plan_of_a_run_is_one_sentence(make_world: MakeWorld) -> None:
     world = make_world({"binance": SYMBOLS})
     plan = plan_days(world.titan10, read_days(world.titan10, world.titan10.slices("binance", [FIRST])))

@@ -20,7 +20,8 @@ from titan10_dagster.exchanges.rows import ParsedRows, decode, parse, split
 from titan10_dagster.exchanges.strict import Answer, content_of
 from titan10_dagster.exchanges.venues.registry import venue_of
 from titan10_dagster.exchanges.venues.venue import Wire
-from titan10_dagster_tests.exchanges.harness import NOW, fetch_from, slices
+from titan10_dagster.sandbox.server import Sandbox
+from titan10_dagster_tests.exchanges.harness import NOW, fetch, fetch_from, slices, symbols
 from titan10_dagster_tests.exchanges.serving import Handler
 
 MINUTE, DAY_MS = 60_000, 86_400_000
@@ -529,6 +530,23 @@ def test_one_row_without_a_time_costs_one_minute_of_a_day(exchange: str, row: An
     verdict = judge(fetched.landed[wanted].candles, wanted, NOW)
     assert len(verdict.valid) == 1439
     assert verdict.counts == {"not_finite": 1}
+
+
+@pytest.mark.parametrize("fault", ["null_row", "empty_row", "negative_time"])
+def test_one_row_without_a_time_costs_one_minute_of_the_last_rows_of_kraken(fault: str) -> None:
+    (wanted,) = slices("kraken", symbols("kraken", 1))
+    with Sandbox(["kraken"], clock=NOW, enforce_limits=False) as sandbox:
+        good = fetch(sandbox, [wanted]).landed[wanted].candles
+        sandbox.fault("kraken", fault, index=300)
+        fetched = fetch(sandbox, [wanted])
+    assert fetched.report is not None
+    assert not fetched.report.failed
+    candles = fetched.landed[wanted].candles
+    assert candles.times.tolist() == good.times.tolist()
+    broken = ~np.isfinite(candles.values).all(axis=0)
+    assert broken.sum() == 1
+    assert np.array_equal(candles.values[:, ~broken], good.values[:, ~broken])
+    assert judge(candles, wanted, NOW).counts == {"not_finite": 1}
 
 
 def test_an_hour_that_a_halt_cut_short_is_stored_and_named_in_the_record() -> None:

@@ -12,9 +12,11 @@ from titan10_dagster.candles.slices import Slice
 from titan10_dagster.store import reader, rollups
 from titan10_dagster.store.database import Database
 from titan10_dagster.store.identities import EventKind, breaks_of, events_at
+from titan10_dagster.store.markets import MarketStore
 from titan10_dagster.store.migrations import migrate
 from titan10_dagster.store.writer import write_slices
 from titan10_dagster_tests.store.making import DAY, FETCHED, LATER, Sql, a_slice, candles, judged
+from titan10_dagster_tests.store.test_identities import NEW, NEXT, OLD, REP
 from titan10_dagster_tests.store.test_rollups import NEW_SQL, add_row
 
 LUNA = a_slice("LUNA/USDT")
@@ -92,6 +94,22 @@ def test_the_views_do_not_bridge_a_break_either(db: Database, sql: Sql) -> None:
     rollups.catch_up(db)
     counts = {view: sql.one(f"SELECT count(*) FROM ohlcv_{view}") for view in ("5m", "15m", "1h", "4h", "1d", "1w")}
     assert counts == {"5m": 576, "15m": 192, "1h": 47, "4h": 11, "1d": 1, "1w": 0}
+
+
+def test_a_week_in_which_the_market_changed_is_left_out(db: Database, sql: Sql) -> None:
+    """The week has candles of REPUSDT at 10.0, and then of REPV2USDT at 99.0. The days are whole."""
+    store = MarketStore(db)
+    store.replace("binance", [OLD], FETCHED - timedelta(days=9))
+    write_slices(db, [judged(REP, candles(REP, price=10.0))])
+    rollups.catch_up(db)
+    assert sql.one("SELECT count(*) FROM ohlcv_1w") == 1
+    store.replace("binance", [NEW], FETCHED + LATER)
+    write_slices(db, [judged(NEXT, candles(NEXT, price=99.0))])
+    rollups.catch_up(db)
+    assert sql("SELECT at, kind FROM series_breaks") == [(NEXT.start, BreakKind.MARKET)]
+    for timeframe, count in (("1d", 2), ("1w", 0)):
+        assert sql.one(f"SELECT count(*) FROM ohlcv_{timeframe}") == count
+        assert len(reader.bars(db, REP.series, timeframe, REP.start - timedelta(days=9), on(9).end)) == count
 
 
 def test_a_rollup_that_is_added_later_does_not_bridge_a_break(

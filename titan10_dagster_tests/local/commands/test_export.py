@@ -28,6 +28,7 @@ from titan10_dagster.local.export_formats import FORMATS
 from titan10_dagster.settings import DatabaseSettings, Settings
 from titan10_dagster.store import reader, rollups
 from titan10_dagster.store.database import Database
+from titan10_dagster.store.outages import classify_outages
 from titan10_dagster.store.writer import write_slices
 from titan10_dagster_tests.disks import disk_that_ignores_case
 from titan10_dagster_tests.json_fields import documented_fields
@@ -166,6 +167,36 @@ def test_minutes_without_trades_do_not_make_a_file_incomplete(
     assert reader.missing(db, BTC.series, BTC.start, BTC.end) == {Reason.NO_TRADES: 2}
     assert export() == 0
     assert "2 no_trades" in capsys.readouterr().out
+
+
+def test_a_halt_is_named_and_does_not_make_a_file_incomplete(
+    db: Database, export: Export, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    halted = [*range(100, 130)]
+    write_slices(db, [judged(a_slice(exchange="okx"))])
+    for look in range(2):
+        write_slices(db, [judged(BTC, without(candles(BTC), *halted), fetched_at=FETCHED + look * LATER)])
+        classify_outages(db)
+    assert reader.missing(db, BTC.series, BTC.start, BTC.end) == {Reason.HALTED: 30}
+    assert export() == 0
+    assert "30 halted" in capsys.readouterr().out
+    assert export(as_json=True, force=True) == 0
+    (report,) = json.loads(capsys.readouterr().out)
+    assert (report["rows"], report["missing"], report["whole"]) == (1410, {"halted": 30}, True)
+    read = pd.read_parquet(tmp_path / "out/binance-BTC-USDT-1m.parquet")
+    pd.testing.assert_frame_equal(read, without(candles(BTC), *halted).reset_index(drop=True))
+
+
+def test_a_time_without_a_listing_is_named_and_does_not_make_a_file_incomplete(
+    db: Database, export: Export, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_slices(db, [judged(BTC), judged(a_slice(day=NEXT), candles(a_slice(day=NEXT)).iloc[:0])])
+    with db.transaction() as cursor:
+        cursor.execute("UPDATE gaps SET reason = 'not_listed', observations = 2")
+        cursor.execute("UPDATE slice_ledger SET unknown = 0, not_listed = unknown WHERE day = %s", [NEXT])
+    assert export(last=NEXT, as_json=True) == 0
+    (report,) = json.loads(capsys.readouterr().out)
+    assert (report["rows"], report["missing"], report["whole"]) == (1440, {"not_listed": 1440}, True)
 
 
 def test_candles_that_span_a_hole_are_counted(db: Database, export: Export, capsys: pytest.CaptureFixture[str]) -> None:
