@@ -19,12 +19,17 @@ def interruption_as_keyboard_interrupt() -> Iterator[None]:
 
 
 def was_interrupted(result: dg.ExecuteInProcessResult) -> bool:
-    """Return whether a step of the run was interrupted."""
+    """Return whether the run was interrupted, in a step or between two steps."""
     for event in result.all_events:
+        error = None
         if event.is_step_failure:
             error = event.step_failure_data.error
-            if error is not None and error.cls_name == DagsterExecutionInterruptedError.__name__:
+        elif event.is_run_failure:
+            error = event.job_failure_data.error
+        while error is not None:
+            if error.cls_name == DagsterExecutionInterruptedError.__name__:
                 return True
+            error = error.cause or error.context
     return False
 
 

@@ -40,6 +40,23 @@ def waiting() -> None:
     """An op that is never executed."""
 
 
+@dg.resource
+def interrupting(_: dg.InitResourceContext) -> None:
+    """Receive SIGINT before the first step."""
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(10)
+
+
+@dg.op(required_resource_keys={"interrupting"})
+def never_reached() -> None:
+    raise AssertionError("the run was interrupted before")
+
+
+@dg.job(resource_defs={"interrupting": interrupting})
+def interrupted_before_its_steps() -> None:
+    never_reached()
+
+
 @dg.job
 def interrupted_job() -> None:
     interrupted()
@@ -60,6 +77,12 @@ def test_an_interrupted_step_is_not_taken_for_a_failed_one(instance: dg.DagsterI
     failed = failing_job.execute_in_process(instance=instance, raise_on_error=False)
     assert not failed.success
     assert not was_interrupted(failed)
+
+
+def test_an_interruption_outside_of_the_steps_counts_too(instance: dg.DagsterInstance) -> None:
+    result = interrupted_before_its_steps.execute_in_process(instance=instance, raise_on_error=False)
+    assert not any(event.is_step_failure for event in result.all_events)
+    assert was_interrupted(result)
 
 
 def test_an_interrupted_run_is_canceled_and_frees_its_slot(instance: dg.DagsterInstance) -> None:
