@@ -130,7 +130,7 @@ class Throttled(FetchError):
         self.retry_after = retry_after
 
 
-class _Blocked(FetchError):
+class Blocked(FetchError):
     """Requests are not allowed before `until` (aware, UTC)."""
 
     def __init__(
@@ -146,11 +146,11 @@ class _Blocked(FetchError):
         self.until = until
 
 
-class Banned(_Blocked):
+class Banned(Blocked):
     """The exchange has blocked this address until `until`."""
 
 
-class BreakerOpen(_Blocked):
+class BreakerOpen(Blocked):
     """No request was made: the exchange's circuit breaker is open until `until`."""
 
 

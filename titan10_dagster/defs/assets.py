@@ -12,7 +12,7 @@ import dagster as dg
 from titan10_dagster.candles.slices import Slice
 from titan10_dagster.defs.metadata import candles_metadata, table
 from titan10_dagster.defs.partitions import to_days
-from titan10_dagster.defs.step_errors import retried_or_failed
+from titan10_dagster.defs.step_errors import retried_or_failed, tagged_if_blocked
 from titan10_dagster.errors import SettingsError
 from titan10_dagster.exchanges.venues.registry import venue_of
 from titan10_dagster.exchanges.venues.venue import Venue
@@ -159,6 +159,7 @@ def _candles(
         slices = titan10.slices(name, to_days(context.partition_keys), symbols)
         with (
             retried_or_failed(name, retries, context.retry_number),
+            tagged_if_blocked(context),
             logged(context.run.run_id, name, context.partition_keys),
         ):
             days = read_days(titan10, slices)

@@ -22,6 +22,8 @@ from titan10_dagster.planning.repairs import Repairable
 REPAIR, AUTOPILOT = "titan10/repair", "titan10/autopilot"
 # A requested run also has this tag, with the time of the request as the value.
 REQUESTED = "titan10/requested"
+# A run that ended because requests were not allowed has this tag, with the end of the ban or pause as the value.
+BLOCKED = "titan10/blocked"
 # Finished attempts from before the last REMEMBERED are not read. For each exchange, at most the newest
 # MOST_REMEMBERED attempts are read. The days of attempts that are not read may be fetched again sooner.
 REMEMBERED, MOST_REMEMBERED = timedelta(days=7), 200
@@ -87,9 +89,15 @@ def repairable(titan10: IngestContext, under_way: Iterable[str]) -> dict[str, Re
 
 
 def attempts_of(instance: DagsterInstance, tag: str, exchanges: Sequence[str], since: datetime) -> Iterator[Attempt]:
-    """Yield an attempt for each run with this tag that was requested at or after `since`, or has not finished."""
+    """Yield an attempt for each run with this tag that was requested at or after `since`, or has not finished.
+
+    A run that was not allowed to make requests is not an attempt. Its days are due again as soon as the breaker allows
+    requests.
+    """
     for name in exchanges:
         for run in instance.get_runs(RunsFilter(tags={tag: name}), limit=MOST_REMEMBERED):
+            if BLOCKED in run.tags and run.is_finished:
+                continue
             at = datetime.fromisoformat(run.tags[REQUESTED])
             if at >= since or not run.is_finished:
                 yield Attempt(

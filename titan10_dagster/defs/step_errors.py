@@ -18,7 +18,9 @@ from contextlib import contextmanager
 
 import dagster as dg
 
+from titan10_dagster.defs.requests import BLOCKED
 from titan10_dagster.errors import (
+    Blocked,
     DatabaseUnavailable,
     FetchError,
     LandingError,
@@ -54,6 +56,20 @@ def retried_or_failed(exchange: str, retries: RetrySettings, retry_number: int) 
         raise failure(exchange, error) from None
     except FetchError as error:
         raise failure(exchange, error) from None
+
+
+@contextmanager
+def tagged_if_blocked(context: dg.AssetExecutionContext) -> Iterator[None]:
+    """Add the tag `titan10/blocked` to the run if requests are not allowed. Then the run does not count as an attempt.
+
+    Raises:
+        Blocked: requests are not allowed.
+    """
+    try:
+        yield
+    except Blocked as error:
+        context.instance.add_run_tags(context.run.run_id, {BLOCKED: error.until.isoformat()})
+        raise
 
 
 def failure(exchange: str, error: Titan10Error) -> dg.Failure:

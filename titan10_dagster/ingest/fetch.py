@@ -15,12 +15,12 @@ from threading import Lock
 from titan10_dagster.candles.columns import Candles
 from titan10_dagster.candles.fetched import FetchedSlice, FetchRecord, Source
 from titan10_dagster.candles.slices import Series, Slice
-from titan10_dagster.errors import FetchError, LandingError, MarketChanged, StoreError, UnknownSymbol
+from titan10_dagster.errors import Blocked, FetchError, LandingError, MarketChanged, StoreError, UnknownSymbol
 from titan10_dagster.exchanges.fetching import FetchReport
 from titan10_dagster.ingest.archive import NOTE, reopened_by_archive, rest_is_a_source
 from titan10_dagster.ingest.backlog import slices_to_check_later
 from titan10_dagster.ingest.context import IngestContext
-from titan10_dagster.ingest.days import RunDays
+from titan10_dagster.ingest.days import RunDays, ledger_rows
 from titan10_dagster.ingest.delisting import Closing, closed_slice, closings, perhaps_not_requested
 from titan10_dagster.ingest.former_markets import former_slice, of_a_former_market
 from titan10_dagster.ingest.judge import judge_slice
@@ -237,7 +237,14 @@ def _never_listed(titan10: IngestContext, exchange: str, failed: Mapping[str, Fe
 
 
 def _note_missing(titan10: IngestContext, slices: Sequence[Slice], error: FetchError | LandingError) -> None:
-    """Record in the ledger that the candles of the slices are missing, with the error as the note."""
+    """Record in the ledger that the candles of the slices are missing, with the error as the note.
+
+    If requests are not allowed, rows that the ledger has already stay unchanged. Otherwise the time of this fetch would
+    count as an attempt, and the next attempt would have to wait.
+    """
+    if isinstance(error, Blocked):
+        known = ledger_rows(titan10, slices)
+        slices = [slice_ for slice_ in slices if slice_ not in known]
     now = titan10.now()
     missing = [judge_slice(_unanswered(slice_, error, now)) for slice_ in slices]
     retrying(lambda: write_slices(titan10.database, missing))

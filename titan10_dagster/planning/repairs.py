@@ -9,7 +9,8 @@
 | settled, with a candle in quarantine | 6 hours after the last fetch, then after pauses that double |
 | settled, with gaps for which candles possibly arrive late (`later_checks`) | after a day, and once more after a week |
 
-`attempts.pause` computes the pauses. A run that failed without a ledger row counts as an attempt too.
+`attempts.pause` computes the pauses. A run that failed without a ledger row counts as an attempt too. A run that was
+not allowed to make requests, because of a ban or an open breaker, is not an attempt.
 """
 
 from __future__ import annotations

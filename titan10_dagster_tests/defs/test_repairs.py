@@ -245,6 +245,30 @@ def test_days_missed_because_of_a_ban_are_fetched_after_its_end(make_world: Make
     assert world.equals_truth("binance", FIRST, LAST)
 
 
+@pytest.mark.parametrize("cause", ["a gap", "a failed symbol"])
+def test_a_repair_that_meets_a_ban_is_repeated_right_after_its_end(make_world: MakeWorld, cause: str) -> None:
+    """A ban is no answer about the candles, so the next repair must not wait as long as the gap is old."""
+    world = make_world({"binance": SYMBOLS})
+    if cause == "a gap":
+        world.sandbox.fault("binance", "lost_rows", symbol="BTC/USDT", count=1)
+    else:
+        world.sandbox.fault("binance", "http_500", symbol="BTC/USDT")
+    world.backfill("binance", FIRST)
+    world.sandbox.clear_faults()
+    assert missing(world, "binance") != {}
+    go_to(world, NOW + 7 * HOUR)
+    world.sandbox.fault("binance", "http_418", retry_after=600, count=1)
+    (request,) = tick(world)
+    assert not run(world, request)
+    go_to(world, NOW + 7 * HOUR + 9 * MINUTE)
+    assert not tick(world)
+    go_to(world, NOW + 7 * HOUR + 11 * MINUTE)
+    (request,) = tick(world)
+    assert run(world, request)
+    assert missing(world, "binance") == {}
+    assert world.equals_truth("binance", FIRST, FIRST)
+
+
 def test_a_repair_that_died_after_landing_only_stores_what_it_landed(make_world: MakeWorld) -> None:
     world = make_world({"binance": SYMBOLS})
     world.sandbox.fault("binance", "lost_rows", symbol="BTC/USDT", count=1)

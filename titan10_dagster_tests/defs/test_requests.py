@@ -12,6 +12,7 @@ from titan10_dagster.defs.housekeeping import FREQUENT
 from titan10_dagster.defs.partitions import daily_keys
 from titan10_dagster.defs.requests import (
     AUTOPILOT,
+    BLOCKED,
     JOBS_OF_DAYS,
     REPAIR,
     REPAIR_JOB,
@@ -60,6 +61,19 @@ def test_a_requested_run_is_remembered_as_an_attempt(
     assert attempt == Attempt("binance", FIRST, LAST, frozenset(["BTC/USDT"]), NOW, in_flight, failed)
     forgotten = list(attempts_of(instance, REPAIR, ["binance"], NOW + timedelta(days=1)))
     assert bool(forgotten) is in_flight
+
+
+def test_a_run_that_was_not_allowed_to_make_requests_is_no_attempt(instance: DagsterInstance) -> None:
+    blocked = {BLOCKED: NOW.isoformat()}
+    request = request_of_days(REPAIR, "binance", FIRST, LAST, NOW, config={"symbols": ["BTC/USDT"]}, tags=blocked)
+    ended, running = (
+        dg.DagsterRun("job", run_config=request.run_config, tags=request.tags, status=status)
+        for status in (DagsterRunStatus.FAILURE, DagsterRunStatus.STARTED)
+    )
+    instance.add_run(ended)
+    assert not list(attempts_of(instance, REPAIR, ["binance"], NOW))
+    instance.add_run(running)
+    assert [attempt.in_flight for attempt in attempts_of(instance, REPAIR, ["binance"], NOW)] == [True]
 
 
 def test_many_runs_of_one_exchange_do_not_hide_the_runs_of_another(

@@ -24,7 +24,7 @@ from titan10_dagster.candles.slices import days, midnight
 from titan10_dagster.candles.timeframes import TIMEFRAMES
 from titan10_dagster.defs.repairs import plan_after
 from titan10_dagster.defs.requests import REMEMBERED
-from titan10_dagster.errors import FetchError, Throttled, TransientError
+from titan10_dagster.errors import Blocked, FetchError, Throttled, TransientError
 from titan10_dagster.exchanges.retries import RetryLimits
 from titan10_dagster.ingest.clients import healths_of
 from titan10_dagster.ingest.context import IngestContext
@@ -78,6 +78,7 @@ class Week:
         self._lost: list[Run] = []
         self._happened: set[Event] = set()
         self._killing: int | None = None
+        self._was_blocked = False  # whether the last run was not allowed to make requests
         self._was = story.start
 
     def __enter__(self) -> Week:
@@ -193,6 +194,8 @@ class Week:
         for repair in plan.repairs:
             run = Run(repair.exchange, tuple(days(repair.first, repair.last)), repair.symbols, repair=True)
             succeeded = self._run(run, at)
+            if self._was_blocked:
+                continue
             self._attempts.append(
                 Attempt(
                     run.exchange,
@@ -222,10 +225,12 @@ class Week:
         self.record.counts["runs"] += 1
         kill = self._next(Kill, at)
         self._killing = None if kill is None else kill.landings
+        self._was_blocked = False
         with self._watched(at, str(run), [run.exchange]), self._counted(run, at):
             try:
                 self._fetch_and_store(run, self._next(DatabaseAway, at, lambda event: event.run))
             except FetchError as error:
+                self._was_blocked = isinstance(error, Blocked)
                 self._report(f"    failed: {error}")
             except Killed:
                 self._report("    killed")
