@@ -21,12 +21,13 @@ Titan10Error
     │   └── ProxyFailed       the proxy failed: repeated; the exchange is not the cause
     ├── Throttled             429 or similar: requests pause for `retry_after`, and are slower afterwards. If this
     │                         repeats, the error becomes BreakerOpen
-    ├── Banned                418 or similar: the breaker opens until `until`; not repeated
+    ├── Blocked               no request is allowed before `until`
+    │   ├── Banned            418 or similar: the breaker opens until `until`; not repeated
+    │   └── BreakerOpen       no request was made: the breaker is open until `until`
     ├── Refused               451, 403, 401: the exchange does not serve this address or account. The breaker opens for
     │                         ten minutes, then for longer times. Without a status: this machine's clock is wrong
     ├── UnknownSymbol         the exchange does not list this symbol; other symbols are fetched
     ├── MarketChanged         the symbol belonged to another market on these days; they are not fetched
-    ├── BreakerOpen           no request was made: the breaker is open until `until`
     └── Postponed             no request was made: at the exchange's pace, it would be too late for the poll
 """
 
