@@ -394,51 +394,54 @@ class FileServer:
         with _caching:
             packed = _packed_files.get(key)
             if packed is None:
-                packed = self._packed(path, rows, defects)
+                packed = _packed(self.site, self.shelf, path, rows, defects)
                 if len(_packed_files) >= _FILES_KEPT:
                     del _packed_files[next(iter(_packed_files))]
                 _packed_files[key] = packed
             return packed
 
-    def _packed(self, path: str, rows: list[Row], defects: set[str]) -> bytes:
-        name = path.rpartition("/")[2].rpartition(".")[0]
-        header: list[object] = [*self.shelf.header.split(",")] if self.shelf.header else []
-        if "header" in defects:
-            header = [] if header else [*_USUAL_HEADER]
-        if self.shelf.packing == "xlsx":
-            fields = self._fields(rows, defects)
-            return _zipped({f"{name}.xlsx": _workbook([header, *fields] if header else fields)}, defects)
-        lines = self._lines(rows, defects)
-        if header:
-            lines.insert(0, ",".join(map(str, header)))
-        text = "".join(f"{line}\n" for line in lines).encode()
-        if self.shelf.packing == "gzip":
-            return _gzip_bomb() if "bomb" in defects else gzip.compress(text, _FAST, mtime=0)
-        return _zipped({f"{name}.csv": text}, defects)
 
-    def _fields(self, rows: list[Row], defects: set[str]) -> list[list[object]]:
-        """Return the fields of each row."""
-        shelf = self.shelf
-        fields = []
-        for number, row in enumerate(rows):
-            fields.append(list(shelf.row(row, _is_micro(number, len(rows), defects))))
-        if "none" in defects:
-            for line in fields[:_NONES]:
-                line[_volume_place(shelf)] = "None"
-        return fields
+def _packed(site: Site, shelf: Shelf, path: str, rows: list[Row], defects: set[str]) -> bytes:
+    """Return the file at the path, with the given rows and defects."""
+    name = path.rpartition("/")[2].rpartition(".")[0]
+    header: list[object] = [*shelf.header.split(",")] if shelf.header else []
+    if "header" in defects:
+        header = [] if header else [*_USUAL_HEADER]
+    if shelf.packing == "xlsx":
+        fields = _fields(shelf, rows, defects)
+        return _zipped({f"{name}.xlsx": _workbook([header, *fields] if header else fields)}, defects)
+    lines = _lines(site, shelf, rows, defects)
+    if header:
+        lines.insert(0, ",".join(map(str, header)))
+    text = "".join(f"{line}\n" for line in lines).encode()
+    if shelf.packing == "gzip":
+        return _gzip_bomb() if "bomb" in defects else gzip.compress(text, _FAST, mtime=0)
+    return _zipped({f"{name}.csv": text}, defects)
 
-    def _lines(self, rows: list[Row], defects: set[str]) -> list[str]:
-        """Return each row as a line of CSV. The rows of a file and of the same file with a defect are often equal."""
-        lines = []
-        for number, row in enumerate(rows):
-            lines.append(_line(self.site.venue.id, tuple(row), _is_micro(number, len(rows), defects)))
-        if "none" in defects:
-            place = _volume_place(self.shelf)
-            for number, line in enumerate(lines[:_NONES]):
-                fields = line.split(",")
-                fields[place] = "None"
-                lines[number] = ",".join(fields)
-        return lines
+
+def _fields(shelf: Shelf, rows: list[Row], defects: set[str]) -> list[list[object]]:
+    """Return the fields of each row."""
+    fields = []
+    for number, row in enumerate(rows):
+        fields.append(list(shelf.row(row, _is_micro(number, len(rows), defects))))
+    if "none" in defects:
+        for line in fields[:_NONES]:
+            line[_volume_place(shelf)] = "None"
+    return fields
+
+
+def _lines(site: Site, shelf: Shelf, rows: list[Row], defects: set[str]) -> list[str]:
+    """Return each row as a line of CSV. The rows of a file and of the same file with a defect are often equal."""
+    lines = []
+    for number, row in enumerate(rows):
+        lines.append(_line(site.venue.id, tuple(row), _is_micro(number, len(rows), defects)))
+    if "none" in defects:
+        place = _volume_place(shelf)
+        for number, line in enumerate(lines[:_NONES]):
+            fields = line.split(",")
+            fields[place] = "None"
+            lines[number] = ",".join(fields)
+    return lines
 
 
 def _is_micro(number: int, rows: int, defects: set[str]) -> bool:

@@ -152,7 +152,7 @@ def test_threads_may_request_files_at_the_same_time(files: FileServer, monkeypat
     monkeypatch.setattr(archives, "_FILES_KEPT", 1)
     monkeypatch.setattr(archives, "_packed_files", {})
     # real packing would take too long
-    monkeypatch.setattr(FileServer, "_packed", lambda self, path, rows, defects: path.encode())
+    monkeypatch.setattr(archives, "_packed", lambda site, shelf, path, rows, defects: path.encode())
     paths = [binance(files, DAY - timedelta(days=number)) for number in range(12)]
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
