@@ -17,6 +17,7 @@ from titan10_dagster.candles.fetched import FetchedSlice, FetchRecord, Source
 from titan10_dagster.candles.slices import Series, Slice
 from titan10_dagster.errors import Blocked, FetchError, LandingError, MarketChanged, StoreError, UnknownSymbol
 from titan10_dagster.exchanges.fetching import FetchReport
+from titan10_dagster.exchanges.venues.registry import venue_of
 from titan10_dagster.ingest.archive import NOTE, reopened_by_archive, rest_is_a_source
 from titan10_dagster.ingest.backlog import slices_to_check_later
 from titan10_dagster.ingest.context import IngestContext
@@ -27,7 +28,7 @@ from titan10_dagster.ingest.judge import judge_slice
 from titan10_dagster.ingest.markets import resolve_slices
 from titan10_dagster.ingest.sources import Brought, CandleSource, Land, bring, sources_of
 from titan10_dagster.planning.forecast import Costs
-from titan10_dagster.planning.later_checks import due_from
+from titan10_dagster.planning.repairs import is_check_due
 from titan10_dagster.planning.resume import FetchPlan, plan_fetch
 from titan10_dagster.store import ledger
 from titan10_dagster.store.database import retrying
@@ -87,8 +88,7 @@ def _due_for_a_later_check(titan10: IngestContext, exchange: str) -> frozenset[S
     due = set()
     if exchange in titan10.settings.exchanges:
         for checked in slices_to_check_later(titan10, [exchange]):
-            at = due_from(checked, checked.last_seen)
-            if at is not None and titan10.now() >= at:
+            if is_check_due(checked, checked.last_seen, venue_of(exchange).depth, titan10.now()):
                 due.add(checked.slice)
     return frozenset(due)
 

@@ -9,6 +9,9 @@
 | settled, with a candle in quarantine | 6 hours after the last fetch, then after pauses that double |
 | settled, with gaps for which candles possibly arrive late (`later_checks`) | after a day, and once more after a week |
 
+If an exchange deletes candles, a slice of this table is also fetched again once in the last three hours in which the
+exchange still serves the candles of its gaps.
+
 `attempts.pause` computes the pauses. A run that failed without a ledger row counts as an attempt too. A run that was
 not allowed to make requests, because of a ban or an open breaker, is not an attempt.
 """
@@ -32,6 +35,8 @@ from titan10_dagster.planning.missing_days import MissingDays, around
 # The daily settlement (the fetch of yesterday) starts at this time after midnight UTC. See also defs/schedules.py.
 SETTLEMENT = timedelta(hours=2)
 OVERDUE = timedelta(hours=3)  # if the daily settlement has not stored a day by this time, the day is repaired
+
+LAST_CHANCE = timedelta(hours=3)  # in this time before an exchange deletes candles, they are requested once more
 
 _DAY = timedelta(days=1)
 Days = dict[date, set[str]]  # for each day, the symbols that are due
@@ -233,11 +238,9 @@ def _of_later_checks(
         if series.exchange not in exchanges:
             continue
         exchange = exchanges[series.exchange]
-        served_for = _served_for(checked.missing_until, series.timeframe, exchange.depth, now)
         last_attempt = max([checked.last_seen, *known.times(series.exchange, day, series.symbol)])
-        is_gone = served_for is not None and served_for <= timedelta(0)
-        due = due_from(checked, last_attempt)
-        if not is_gone and due is not None and now >= due:
+        if is_check_due(checked, last_attempt, exchange.depth, now):
+            served_for = _served_for(checked.missing_until, series.timeframe, exchange.depth, now)
             rank = _rank(checked.slice.end, served_for, now)
             yields = exchange.under_way and rank[0] != _EXPIRING
             yield _Candidate(rank, series.exchange, day, (series.symbol,), True, yields)
@@ -279,7 +282,25 @@ def is_due(open_slice: OpenSlice, served_for: timedelta | None, last_attempt: da
     is_gone = served_for is not None and served_for <= timedelta(0)
     if open_slice.state == SliceState.SETTLED and open_slice.unexplained_seen is None and is_gone:
         return False
-    return now >= due_at(open_slice, last_attempt)
+    is_last_chance = open_slice.state != SliceState.LIVE and _is_last_chance(served_for, last_attempt, now)
+    return is_last_chance or now >= due_at(open_slice, last_attempt)
+
+
+def _is_last_chance(served_for: timedelta | None, last_attempt: datetime, now: datetime) -> bool:
+    """Return whether the exchange deletes the missing candles soon, and they were not requested since this is so."""
+    if served_for is None or not timedelta(0) < served_for <= LAST_CHANCE:
+        return False
+    return last_attempt < now + served_for - LAST_CHANCE
+
+
+def is_check_due(checked: CheckedLater, last_attempt: datetime, depth: int | None, now: datetime) -> bool:
+    """Return whether a settled slice is checked for late candles now. `depth`: see `Repairable`."""
+    served_for = _served_for(checked.missing_until, checked.slice.series.timeframe, depth, now)
+    is_gone = served_for is not None and served_for <= timedelta(0)
+    due = due_from(checked, last_attempt)
+    if due is None or is_gone:
+        return False
+    return now >= due or _is_last_chance(served_for, last_attempt, now)
 
 
 def due_at(open_slice: OpenSlice, last_attempt: datetime) -> datetime:

@@ -3,17 +3,20 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from titan10_dagster.candles.fetched import HORIZON_SLACK
 from titan10_dagster.candles.gaps import OBSERVATION_SPACING
-from titan10_dagster.candles.slices import Series, Slice, SliceState
+from titan10_dagster.candles.slices import Series, Slice, SliceState, midnight
 from titan10_dagster.candles.timeframes import TIMEFRAMES
 from titan10_dagster.planning.attempts import FIRST_RETRY, LONGEST_PAUSE, Attempt
 from titan10_dagster.planning.breaker import BreakerState, Health
 from titan10_dagster.planning.later_checks import CheckedLater
 from titan10_dagster.planning.missing_days import MissingDays, Stretch
 from titan10_dagster.planning.repairs import (
+    LAST_CHANCE,
     OpenSlice,
     Repair,
     Repairable,
@@ -73,6 +76,31 @@ def test_a_candle_in_quarantine_is_requested_less_and_less_often() -> None:
     due = due_at(broken(first=NOW - 24 * HOUR, last=NOW), NOW)
     assert due == NOW + 24 * HOUR
     assert due_at(broken(first=NOW - 400 * ONE, last=NOW), NOW) == NOW + LONGEST_PAUSE
+
+
+@pytest.mark.parametrize("is_broken", [True, False])
+def test_candles_are_requested_once_more_before_the_exchange_deletes_them(*, is_broken: bool) -> None:
+    """A minute of Kraken was broken for eight hours. Six hours later the exchange did not serve it any more."""
+    until = datetime(2024, 2, 1, 18, 39, tzinfo=UTC)
+    settlement = datetime(2024, 2, 2, 2, tzinfo=UTC)
+    open_slice = replace(unexplained(seen=settlement, exchange="kraken"), missing_until=until)
+    if is_broken:
+        open_slice = replace(open_slice, unexplained_seen=None)
+    deleted = until + (720 - HORIZON_SLACK) * MINUTE
+    known = exchanges(kraken=720)
+
+    def is_requested(at: datetime, *earlier: datetime) -> bool:
+        tried = [replace(attempt(at), exchange="kraken") for at in earlier]
+        return bool(plan_repairs([open_slice], exchanges=known, attempts=tried, now=at).repairs)
+
+    begins = deleted - LAST_CHANCE
+    assert begins > settlement
+    assert not is_requested(begins - MINUTE)
+    assert is_requested(begins)
+    assert is_requested(deleted - MINUTE)
+    assert not is_requested(begins + HOUR, begins + MINUTE), "one request in the last hours is enough"
+    if is_broken:
+        assert not is_requested(deleted), "the exchange cannot correct what it does not serve"
 
 
 def test_the_gaps_of_live_polling_do_not_delay_the_day_that_settlement_could_not_fetch() -> None:
@@ -270,6 +298,16 @@ def test_a_halt_is_checked_for_late_candles_after_a_day_and_once_more_after_a_we
             plan = plan_repairs([], later=[silent(observations, seen)], exchanges=exchanges(), now=NOW)
             assert bool(plan.repairs) is checked
             assert plan.waiting == 0
+
+
+def test_a_halt_is_checked_once_more_before_the_exchange_deletes_its_candles() -> None:
+    day, seen = NOW.date() - ONE, datetime.combine(NOW.date(), time(2), UTC)
+    halt = replace(silent(2, seen, day, "kraken"), missing_until=midnight(day) + 20 * HOUR)
+    deleted = halt.missing_until + (720 - HORIZON_SLACK) * MINUTE
+    for at, is_checked in ((seen + HOUR, False), (deleted - LAST_CHANCE, True), (deleted, False)):
+        assert bool(plan_repairs([], later=[halt], exchanges=exchanges(kraken=720), now=at).repairs) is is_checked
+    again = replace(halt, observations=3, last_seen=deleted - LAST_CHANCE)
+    assert not plan_repairs([], later=[again], exchanges=exchanges(kraken=720), now=deleted - HOUR).repairs
 
 
 def test_a_halt_that_was_checked_twice_is_left_alone() -> None:

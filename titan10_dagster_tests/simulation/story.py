@@ -43,8 +43,9 @@ WEEK = 7 * DAY
 LAST_DAY = (START + WEEK).date()  # the day after the week; this quiet day must be complete too
 QUIET_END = START + WEEK + DAY + 12 * HOUR  # at this time, all data must have been requested twice
 # Later checks come a day and a week after the second request. In this tail, Titan-10 runs rarely and does not poll. At
-# the end of the tail, all slices must be final, and no slice of the week may still be requested.
-TAIL = tuple(QUIET_END + hours * HOUR for hours in (26, 50, 170, 194, 216))
+# the end of the tail, all slices must be final, and no slice of the week may still be requested. The step of hour 195
+# is after all checks that are due a week after the step of hour 26.
+TAIL = tuple(QUIET_END + hours * HOUR for hours in (26, 50, 170, 195, 216))
 SETTLE = 2 * HOUR  # the time from midnight to the daily settlement
 
 # Faults that lose no row: a repeated request succeeds sooner or later.
