@@ -133,9 +133,10 @@ def fetch_and_land(titan10: IngestContext, exchange: str, slices: Sequence[Slice
     never_listed = _never_listed(titan10, exchange, failed)
     skipped = frozenset(slice_ for slice_ in slices if slice_.series.symbol in never_listed)
     closed = _closings(titan10, exchange, slices, brought)
-    for slice_ in slices:
-        if slice_ in skipped or _has_answer(titan10, slice_, landed):
-            continue
+    rest = [slice_ for slice_ in slices if slice_ not in skipped]
+    without_answer = [slice_ for slice_ in rest if not _has_answer(titan10, slice_, landed)]
+    answered_earlier = set(rest) - set(without_answer) - landed.keys()
+    for slice_ in without_answer:
         closing, error_of_symbol = closed.get(slice_.series), failed.get(slice_.series.symbol)
         if closing is not None:
             reason = brought.not_in_archive.get(slice_)
@@ -143,6 +144,7 @@ def fetch_and_land(titan10: IngestContext, exchange: str, slices: Sequence[Slice
             land(closed_slice(slice_, closing, titan10.now(), tried=tried))
         elif error_of_symbol is not None and slice_ not in landed:
             land(_unanswered(slice_, error_of_symbol, titan10.now()))
+    _finish_closed(titan10, sorted(answered_earlier), closed)
     titan10.landing.sync()
     titan10.on_spent(brought.spent)
     return Fetch(landed, failed, brought.report, skipped, brought.spent)
@@ -217,6 +219,20 @@ def _settle_former(titan10: IngestContext, former: Mapping[Slice, MarketChanged]
     if known:
         retrying(lambda: write_slices(titan10.database, known))
     return {slice_.series.symbol: error for slice_, error in former.items()}
+
+
+def _finish_closed(titan10: IngestContext, slices: Sequence[Slice], closed: Mapping[Series, Closing]) -> None:
+    """Record that the exchange no longer serves the missing candles of slices that it answered before the closing.
+
+    Otherwise a gap that was observed once would stay open, because a second answer never comes. The files of the slices
+    are kept.
+    """
+    now, finished = titan10.now(), []
+    for slice_ in slices:
+        if slice_.series in closed:
+            finished.append(judge_slice(closed_slice(slice_, closed[slice_.series], now)))
+    if finished:
+        retrying(lambda: write_slices(titan10.database, finished))
 
 
 def _has_file(titan10: IngestContext, slice_: Slice) -> bool:

@@ -101,6 +101,33 @@ def test_two_repairs_later_nothing_of_a_closed_market_is_open_or_requested(make_
     assert [row for row in open_slices(titan10) if row.slice.series.symbol == SYMBOL] == []
 
 
+def test_a_gap_of_a_market_that_closed_before_the_second_answer_is_final(make_world: MakeWorld) -> None:
+    world = make_world({"binance": ["BTC/USDT", SYMBOL]})
+    titan10 = world.titan10
+    refresh_markets(titan10, "binance")
+    world.sandbox.fault("binance", "lost_rows", symbol=SYMBOL, count=1)
+    slices = slices_of(titan10, STORED, STORED)
+    fetch(titan10, slices)
+    world.sandbox.clear_faults()
+    ((reason, start, end),) = reasons(titan10)
+    assert reason is Reason.UNKNOWN
+    present = ledger_rows(titan10, slices)[slices[0]].present
+    close(world)
+    refresh_markets(titan10, "binance")
+    object.__setattr__(titan10, "now", ticking(titan10.now() + timedelta(hours=7)))
+    fetch_and_land(titan10, "binance", slices)
+    assert read_days(titan10, slices).unstored() == []
+    assert reasons(titan10) == [(Reason.BEYOND_HORIZON, start, end)]
+    row = ledger_rows(titan10, slices)[slices[0]]
+    assert (row.state, row.present) == ("settled", present)
+    assert row.note is not None
+    assert row.note.startswith(CLOSED_NOTE)
+    assert [row for row in open_slices(titan10) if row.slice.series.symbol == SYMBOL] == []
+    assert world.titan10.landing.read(slices[0]) is not None
+    object.__setattr__(titan10, "now", ticking(titan10.now() + timedelta(hours=7)))
+    assert fetch(titan10, slices) == 0
+
+
 def test_a_market_that_the_list_calls_active_stays_open(make_world: MakeWorld) -> None:
     world, titan10 = a_world(make_world)
     world.sandbox.fault("binance", "unknown_symbol", symbol=SYMBOL)
