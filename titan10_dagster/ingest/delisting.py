@@ -13,6 +13,9 @@ Missing candles before this date are `beyond_horizon`, because the exchange no l
 stored, all candles are `beyond_horizon`. The note in the ledger contains the evidence. A later candle revokes both
 reasons.
 
+A day can have a complete answer from the time before the closing, and still have a gap that needs a second answer. The
+exchange refuses the second answer. Then the candles and the file of the day are kept, and only the gap becomes final.
+
 An "unknown symbol" error ends all requests for the symbol. If the error came for a day before the last stored candle,
 the exchange may still serve the days after this candle. Therefore these days are requested once more, separately.
 """

@@ -21,7 +21,7 @@ from titan10_dagster.exchanges.venues.registry import venue_of
 from titan10_dagster.ingest.archive import NOTE, reopened_by_archive, rest_is_a_source
 from titan10_dagster.ingest.backlog import slices_to_check_later
 from titan10_dagster.ingest.context import IngestContext
-from titan10_dagster.ingest.days import RunDays, ledger_rows
+from titan10_dagster.ingest.days import RunDays, ledger_rows, read_days
 from titan10_dagster.ingest.delisting import Closing, closed_slice, closings, perhaps_not_requested
 from titan10_dagster.ingest.former_markets import former_slice, of_a_former_market
 from titan10_dagster.ingest.judge import judge_slice
@@ -133,18 +133,16 @@ def fetch_and_land(titan10: IngestContext, exchange: str, slices: Sequence[Slice
     never_listed = _never_listed(titan10, exchange, failed)
     skipped = frozenset(slice_ for slice_ in slices if slice_.series.symbol in never_listed)
     closed = _closings(titan10, exchange, slices, brought)
-    rest = [slice_ for slice_ in slices if slice_ not in skipped]
-    without_answer = [slice_ for slice_ in rest if not _has_answer(titan10, slice_, landed)]
-    answered_earlier = set(rest) - set(without_answer) - landed.keys()
-    for slice_ in without_answer:
+    wanted = [slice_ for slice_ in slices if slice_ not in skipped]
+    _settle_open_gaps(titan10, [slice_ for slice_ in wanted if slice_ not in landed], closed, brought)
+    for slice_ in wanted:
+        if _has_answer(titan10, slice_, landed):
+            continue
         closing, error_of_symbol = closed.get(slice_.series), failed.get(slice_.series.symbol)
         if closing is not None:
-            reason = brought.not_in_archive.get(slice_)
-            tried = f"{NOTE}{reason}; " if reason else ""
-            land(closed_slice(slice_, closing, titan10.now(), tried=tried))
+            land(_closed(titan10, slice_, closing, brought))
         elif error_of_symbol is not None and slice_ not in landed:
             land(_unanswered(slice_, error_of_symbol, titan10.now()))
-    _finish_closed(titan10, sorted(answered_earlier), closed)
     titan10.landing.sync()
     titan10.on_spent(brought.spent)
     return Fetch(landed, failed, brought.report, skipped, brought.spent)
@@ -203,6 +201,32 @@ def _closings(
     return closings(titan10, exchange, slices, brought.failed, empty)
 
 
+def _closed(titan10: IngestContext, slice_: Slice, closing: Closing, brought: Brought) -> FetchedSlice:
+    reason = brought.not_in_archive.get(slice_)
+    return closed_slice(slice_, closing, titan10.now(), tried=f"{NOTE}{reason}; " if reason else "")
+
+
+def _settle_open_gaps(
+    titan10: IngestContext, slices: Sequence[Slice], closed: Mapping[Series, Closing], brought: Brought
+) -> None:
+    """Record in the ledger that open gaps of stored days get no second answer, because the market is closed.
+
+    The exchange answered these days before the market closed. The files with the candles are kept, and only the ledger
+    changes. Days without an open gap stay unchanged. A file that is not stored yet is left to the store step: if the
+    fetch in the ledger were later than the file, the candles of the file would never be stored.
+    """
+    of_closed = [slice_ for slice_ in slices if slice_.series in closed and _is_answered(titan10, slice_)]
+    if not of_closed:
+        return
+    days = read_days(titan10, of_closed)
+    final = []
+    for slice_ in of_closed:
+        if days.is_settled(slice_) and not days.is_only_landed(slice_) and days.ledger[slice_].unexplained > 0:
+            final.append(judge_slice(_closed(titan10, slice_, closed[slice_.series], brought)))
+    if final:
+        retrying(lambda: write_slices(titan10.database, final))
+
+
 def _settle_former(titan10: IngestContext, former: Mapping[Slice, MarketChanged], land: Land) -> dict[str, FetchError]:
     """Settle the days of former markets. Return, for each symbol, the error that explains why no request is made.
 
@@ -219,20 +243,6 @@ def _settle_former(titan10: IngestContext, former: Mapping[Slice, MarketChanged]
     if known:
         retrying(lambda: write_slices(titan10.database, known))
     return {slice_.series.symbol: error for slice_, error in former.items()}
-
-
-def _finish_closed(titan10: IngestContext, slices: Sequence[Slice], closed: Mapping[Series, Closing]) -> None:
-    """Record that the exchange no longer serves the missing candles of slices that it answered before the closing.
-
-    Otherwise a gap that was observed once would stay open, because a second answer never comes. The files of the slices
-    are kept.
-    """
-    now, finished = titan10.now(), []
-    for slice_ in slices:
-        if slice_.series in closed:
-            finished.append(judge_slice(closed_slice(slice_, closed[slice_.series], now)))
-    if finished:
-        retrying(lambda: write_slices(titan10.database, finished))
 
 
 def _has_file(titan10: IngestContext, slice_: Slice) -> bool:

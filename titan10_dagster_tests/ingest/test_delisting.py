@@ -101,33 +101,6 @@ def test_two_repairs_later_nothing_of_a_closed_market_is_open_or_requested(make_
     assert [row for row in open_slices(titan10) if row.slice.series.symbol == SYMBOL] == []
 
 
-def test_a_gap_of_a_market_that_closed_before_the_second_answer_is_final(make_world: MakeWorld) -> None:
-    world = make_world({"binance": ["BTC/USDT", SYMBOL]})
-    titan10 = world.titan10
-    refresh_markets(titan10, "binance")
-    world.sandbox.fault("binance", "lost_rows", symbol=SYMBOL, count=1)
-    slices = slices_of(titan10, STORED, STORED)
-    fetch(titan10, slices)
-    world.sandbox.clear_faults()
-    ((reason, start, end),) = reasons(titan10)
-    assert reason is Reason.UNKNOWN
-    present = ledger_rows(titan10, slices)[slices[0]].present
-    close(world)
-    refresh_markets(titan10, "binance")
-    object.__setattr__(titan10, "now", ticking(titan10.now() + timedelta(hours=7)))
-    fetch_and_land(titan10, "binance", slices)
-    assert read_days(titan10, slices).unstored() == []
-    assert reasons(titan10) == [(Reason.BEYOND_HORIZON, start, end)]
-    row = ledger_rows(titan10, slices)[slices[0]]
-    assert (row.state, row.present) == ("settled", present)
-    assert row.note is not None
-    assert row.note.startswith(CLOSED_NOTE)
-    assert [row for row in open_slices(titan10) if row.slice.series.symbol == SYMBOL] == []
-    assert world.titan10.landing.read(slices[0]) is not None
-    object.__setattr__(titan10, "now", ticking(titan10.now() + timedelta(hours=7)))
-    assert fetch(titan10, slices) == 0
-
-
 def test_a_market_that_the_list_calls_active_stays_open(make_world: MakeWorld) -> None:
     world, titan10 = a_world(make_world)
     world.sandbox.fault("binance", "unknown_symbol", symbol=SYMBOL)
@@ -195,6 +168,81 @@ def test_days_after_the_last_stored_candle_are_requested_before_they_are_called_
     assert {reason for reason, start, _ in reasons(titan10) if start >= CLOSED} == {Reason.DELISTED}
     assert min(start for _, start, _ in reasons(titan10) if start >= CLOSED) == CLOSED + DAY
     assert rows[FIRST].state == "partial"
+
+
+def world_with_an_open_gap(make_world: MakeWorld) -> tuple[World, IngestContext, list[Slice]]:
+    """A world with a stored day whose gap was observed only once. Then the market closed."""
+    world = make_world({"binance": ["BTC/USDT", SYMBOL]})
+    start = midnight(STORED) + timedelta(hours=17)
+    until = start + timedelta(minutes=31)
+    world.sandbox.fault("binance", "absent", symbol=SYMBOL, time=to_ms(start), until=to_ms(until))
+    refresh_markets(world.titan10, "binance")
+    stored = slices_of(world.titan10, STORED, STORED)
+    repair(world.titan10, stored)
+    assert reasons(world.titan10) == [(Reason.UNKNOWN, start, until)]
+    world.sandbox.fault("binance", "unknown_symbol", symbol=SYMBOL)
+    call_inactive(world.titan10)
+    object.__setattr__(world.titan10, "now", ticking(world.titan10.now() + timedelta(hours=7)))
+    return world, world.titan10, stored
+
+
+def repair(titan10: IngestContext, slices: Sequence[Slice]) -> int:
+    """Fetch the slices as a repair would, and store only the files that are not stored yet."""
+    plan = plan_days(titan10, read_days(titan10, slices), repair=True)
+    fetch_and_land(titan10, "binance", plan.fetch)
+    store_slices(titan10, read_days(titan10, slices).unstored())
+    return len(plan.fetch)
+
+
+def test_a_gap_that_was_observed_once_before_the_market_closed_is_final(make_world: MakeWorld) -> None:
+    world, titan10, stored = world_with_an_open_gap(make_world)
+    file = titan10.landing.identity(stored[0])
+    assert repair(titan10, stored) == 1
+    assert [reason for reason, _, _ in reasons(titan10)] == [Reason.BEYOND_HORIZON]
+    row = ledger_rows(titan10, stored)[stored[0]]
+    assert (row.state, row.present, row.unexplained) == ("settled", 1440 - 31, 0)
+    assert (row.note or "").startswith(CLOSED_NOTE)
+    assert titan10.landing.identity(stored[0]) == file
+    assert [open_ for open_ in open_slices(titan10) if open_.slice in stored] == []
+    before = len(world.candle_requests("binance"))
+    assert repair(titan10, stored) == 0
+    assert len(world.candle_requests("binance")) == before
+
+
+def test_a_later_candle_reopens_the_gap_that_the_closing_made_final(make_world: MakeWorld) -> None:
+    world, titan10, stored = world_with_an_open_gap(make_world)
+    repair(titan10, stored)
+    world.sandbox.clear_faults("binance")
+    object.__setattr__(titan10, "now", ticking(midnight(LAST) + 2 * DAY + timedelta(hours=2)))
+    world.sandbox.clock.stop_at(to_ms(titan10.now()))
+    refresh_markets(titan10, "binance")
+    repair(titan10, slices_of(titan10, LAST + DAY, LAST + DAY))
+    assert {reason for reason, _, end in reasons(titan10) if end <= midnight(STORED) + DAY} == {Reason.UNKNOWN}
+
+
+def test_a_refresh_of_a_closed_market_does_not_change_a_stored_day_without_a_gap(make_world: MakeWorld) -> None:
+    world, titan10 = a_world(make_world)
+    close(world)
+    refresh_markets(titan10, "binance")
+    stored = slices_of(titan10, STORED, STORED)
+    before = ledger_rows(titan10, stored)
+    fetch_and_land(titan10, "binance", stored)
+    assert ledger_rows(titan10, stored) == before
+
+
+def test_a_file_that_is_not_stored_yet_keeps_its_candles_when_the_market_closes(make_world: MakeWorld) -> None:
+    world = make_world({"binance": ["BTC/USDT", SYMBOL]})
+    titan10 = world.titan10
+    refresh_markets(titan10, "binance")
+    fetch(titan10, slices_of(titan10, FIRST, FIRST))
+    landed = slices_of(titan10, STORED, STORED)
+    fetch_and_land(titan10, "binance", landed)
+    close(world)
+    refresh_markets(titan10, "binance")
+    fetch_and_land(titan10, "binance", landed)
+    assert read_days(titan10, landed).unstored() == landed
+    store_slices(titan10, landed)
+    assert ledger_rows(titan10, landed)[landed[0]].present == 1440
 
 
 def test_a_market_that_trades_again_takes_back_what_its_closing_made_final(make_world: MakeWorld) -> None:
