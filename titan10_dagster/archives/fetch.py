@@ -45,7 +45,7 @@ _UNITS_AT_ONCE = 6  # a unit is a month of a series and takes 5 MB of memory
 _HOUR = timedelta(hours=1)
 _LONG_SILENCE = timedelta(minutes=30)
 _LEAST_UNTRADED = 0.01  # the share of minutes without a trade is assumed to be at least this large
-_IMPROBABLE = -20.0  # natural logarithm of 2 in 1,000,000,000; a silence with a smaller probability is suspicious
+_IMPROBABLE = -20.0  # the natural logarithm of the probability 2e-9; a silence that is less probable is suspicious
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ LONGER = 3  # the own silence of a quiet series must be more than this many time
 NOT_LISTED_AFTER = timedelta(days=7)
 
 _AGAIN = 0.6  # if a busy series has no candle in a minute, the next minute has no candle either with this probability
-_PER_CANDLE = 4  # a candle within a silence counts as much as this many absent candles
+_PER_CANDLE = 4  # a silence may contain a few candles, and each of them cancels out this many absent candles
 _MISTAKES_TOGETHER = 1e-3  # the accepted number of shared silences that are found by mistake, per exchange and day
 _MISTAKES_ALONE = 1e-6  # the accepted number of own silences that are found by mistake, per series and day
 _UNSEEN = 0.3  # this number is added to the number of absent candles, because a short sample proves little
@@ -196,7 +196,7 @@ def interrupted(absent: Sequence[Run], timeframe: Timeframe) -> list[list[Run]]:
     """
     per_day, most = timeframe.per_day, shortest_silence(timeframe)
     groups: list[list[Run]] = []
-    open_: list[_Segment] = []  # the segments that a later run can still extend
+    open_: list[_Segment] = []  # the segments that a later run of absent candles can still extend
     total, before = 0, 0
     for run in absent:
         start, end = run

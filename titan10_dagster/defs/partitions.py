@@ -18,12 +18,18 @@ RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_p
 
 
 def daily_keys(*exchanges: str) -> list[dg.AssetKey]:
-    """Return the assets of the given exchanges that have daily partitions. A run that fetches days has these assets."""
+    """Return the keys of the assets with daily partitions, `candles` and `ohlcv`, for each of the given exchanges.
+
+    A run that fetches days materializes these assets.
+    """
     return [dg.AssetKey([name, kind]) for name in exchanges for kind in ("candles", "ohlcv")]
 
 
 def daily(first_day: date = FIRST_DAY) -> dg.DailyPartitionsDefinition:
-    """Return the partitions, which all exchanges share, because a backfill in the UI cannot mix partitions.
+    """Return the definition of the daily partitions.
+
+    All exchanges share this definition, because a backfill in the UI cannot combine assets with different definitions
+    of partitions.
 
     The first partition is `first_day` of the settings. It does not depend on the exchanges. Otherwise, a change or
     removal of the exchange with the earliest start would cancel the backfills of all other exchanges ("Targeted

@@ -79,7 +79,7 @@ def plan_after(
     """Plan which repairs to start now, based on the ledger and the breakers.
 
     attempts: earlier repairs.
-    under_way: exchanges with other running runs.
+    under_way: the exchanges for which a run that is no repair, such as a backfill, fetches days.
     failed: days of failed runs.
 
     If the autopilot is off, repairs also fetch days that REST no longer serves and for which the archive should be

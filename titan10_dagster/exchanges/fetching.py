@@ -62,10 +62,11 @@ from titan10_dagster.exchanges.requesting import Log, Requester
 from titan10_dagster.exchanges.retries import RetryLimits
 from titan10_dagster.exchanges.series_state import Bound, Finding, Reply, SeriesState
 
-# The maximum number of pages that are requested beyond the first open candle, for all series together. A page that
-# arrives before an older page is kept in memory.
 LAUNCH_AGAIN = "Launch the same partitions again when the exchange answers."
 
+# Pages are requested beyond the first open candle of each series. A candle is open as long as it is not known whether
+# it exists. This number of pages is divided among the series, and each series gets at least two. A page that arrives
+# before an older page is kept in memory.
 _PAGES_AHEAD = 64
 # The maximum number of these pages for one series. A higher number would cause many useless requests before the
 # listing.
@@ -369,7 +370,10 @@ def _not_requested(series: Series) -> FetchError:
 
 
 def _without_advice(error: FetchError) -> str:
-    """Return the text of a symbol's error without the advice that the error of the whole exchange repeats."""
+    """Return the text of a symbol's error without its advice.
+
+    The text becomes part of the error of the whole exchange, which gives the advice itself.
+    """
     return without_promises(f"{error}").replace(f" {REJECTED}", "")
 
 

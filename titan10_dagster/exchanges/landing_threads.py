@@ -1,8 +1,9 @@
 """Threads that write fetched slices to the landing zone.
 
-A slice lands in about a millisecond, and the event loop waits for this. If both worked at the same time, landing would
-take three times as much CPU time: in each of the many short numpy calls, the two threads would exchange Python's global
-lock. If the disk is slow, the event loop does not wait, and continues to request pages.
+A thread lands a slice in about a millisecond. The event loop waits for the thread for at most 20 ms. If the event loop
+and the thread worked at the same time, landing would take three times as much CPU time, because they would exchange
+Python's global lock in each of many short numpy calls. If landing takes longer, because the disk is slow, the event
+loop continues to request pages.
 """
 
 from __future__ import annotations

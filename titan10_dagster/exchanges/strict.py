@@ -210,7 +210,10 @@ class _FastConstructor:
             class_._names_of_values = frozenset(values)
 
     def __dir__(self) -> Iterable[str]:
-        """Return the names that ccxt's constructor reads: all names for the first instance, later without methods."""
+        """Return the names that ccxt's constructor reads.
+
+        For the first instance of a class, these are all names. For later instances, the names of methods are left out.
+        """
         values = self._names_of_values
         return super().__dir__() if values is None else values | vars(self).keys()
 

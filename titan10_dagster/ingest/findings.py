@@ -181,7 +181,10 @@ def is_near(distances: Mapping[date, Sequence[Distance]], most: float) -> Findin
 
 
 def is_same_series(events: Sequence[SeriesEvent]) -> Finding:
-    """Find events of series, such as a changed market, a break, or a restatement of most of a slice."""
+    """Return the finding of the check `same_series`, which passes if there are no events.
+
+    An event is, for example, a changed market, a break, or a restatement of most of a slice.
+    """
     if not events:
         return Finding(True, "No series changed.")
     rows = tuple({"day": str(event.at)[:10], "symbol": event.symbol, "what": event.detail} for event in events)

@@ -75,7 +75,7 @@ def separate_superuser_password(
             change = sql.SQL("ALTER ROLE {} PASSWORD {}")
             cursor.execute(change.format(sql.Identifier(SUPERUSER), sql.Literal(password)))
     except DatabaseUnavailable:
-        with Database(url_with(password)).session():  # an earlier start was killed after the change
+        with Database(url_with(password)).session():  # a killed process had already set the password
             pass
     unfinished.rename(file)
     return password

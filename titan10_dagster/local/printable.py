@@ -21,7 +21,7 @@ def printable_lines(text: str) -> str:
 
 
 def prepare_output() -> None:
-    """Make standard output usable if it is closed (`>&-`), or if the locale cannot encode characters of symbols."""
+    """Make standard output usable if it is closed (`>&-`), or if the locale cannot encode the name of a market."""
     if sys.stdout is None:
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  # open until the process ends
     if isinstance(sys.stdout, TextIOWrapper):

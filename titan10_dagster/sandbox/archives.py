@@ -40,7 +40,7 @@ _packed_files: dict[object, bytes] = {}
 _caching = Lock()  # the lock is needed because several threads answer requests for files
 _FAST = 1  # zlib's compression level; it takes a third of the time of the default level
 _NO_ROWS = re.compile(rb"<sheetData ?(/>|></sheetData>)")  # in a sheet of an Excel workbook
-_NONES = 10  # the number of rows with the defect "none"
+_NONES = 10  # the number of rows in which the defect "none" replaces the volume by the text None
 _BOMB_MEGABYTES = 544  # the client unpacks less than this
 Row = list[float]  # [ms, open, high, low, close, volume]
 

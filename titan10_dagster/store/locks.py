@@ -29,11 +29,12 @@ NOT_WAITING = 50  # milliseconds; a short wait is used, because PostgreSQL has n
 
 
 def lock_exchange(cursor: Cursor, exchange: str, *, patience: timedelta | None = None) -> None:
-    """Wait until no other transaction writes the exchange, and lock the exchange until the end of this transaction.
+    """Lock the exchange until the end of this transaction, so that no other transaction writes it.
 
-    If `patience` is given, the function does not wait, because a waiting connection is not available to other writers.
-    If the exchange is locked, the caller must try again later. For all later locks, the transaction waits at most
-    `patience`.
+    Without `patience`, wait for the lock until the lock timeout. With `patience`, do not wait for this lock, because
+    other writers cannot use a connection that waits. Then the caller must try again later.
+
+    `patience`: the longest wait for each lock that the transaction needs afterwards.
 
     Raises:
         WriteUnderWay: another transaction is writing the exchange. Without `patience`, that transaction held the lock

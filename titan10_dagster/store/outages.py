@@ -66,7 +66,9 @@ def flag_days(cursor: Cursor, slices: Collection[Slice]) -> None:
 
 
 def classify_outages(db: Database) -> None:
-    """Separate silences from minutes without trades on the flagged days, for all exchanges.
+    """Decide which gaps are minutes without trades, and which are silences that a lack of trades does not explain.
+
+    This is done for all exchanges, on the days that writes have flagged and on the days around them.
 
     Each stretch of days of an exchange is classified in a transaction of its own, which holds the exchange's lock. If
     no day is flagged, the call takes a millisecond. Raises DatabaseUnavailable if the connection is lost. Days that
@@ -149,7 +151,7 @@ def _expected_mask(line: SeriesDays, block: Days) -> Mask:
 
 @dataclass(frozen=True)
 class _Shared:
-    """A shared silence of the exchange and its reason.
+    """A silence that most busy series of the exchange have at the same time, and the reason of this silence.
 
     `witness`: a series of another exchange that traded during the silence. None if no such series is stored.
     """
