@@ -28,10 +28,21 @@ main()
 """
 
 
+def executed(*command: str) -> subprocess.CompletedProcess[str]:
+    """Execute Python. If the tests run under nohup, the process must not inherit that SIGHUP is ignored."""
+    return subprocess.run(
+        [sys.executable, *command],
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # no thread holds a lock
+    )
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interruption_of_the_imports_gives_a_sentence(number: signal.Signals) -> None:
     program = PROGRAM.format(number=int(number))
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    done = executed("-c", program)
     assert (done.returncode, done.stdout) == (INTERRUPTED, "")
     assert done.stderr == "Interrupted. Nothing was done.\n"
 
@@ -114,7 +125,7 @@ main(["raising"])
 
 
 def test_nohup_prevents_an_interruption_of_a_running_command() -> None:
-    plain = subprocess.run([sys.executable, "-c", RAISING], capture_output=True, text=True, check=False)
+    plain = executed("-c", RAISING)
     assert (plain.returncode, plain.stdout) == (INTERRUPTED, "")
     done = under_nohup("-c", RAISING)
     assert (done.returncode, done.stdout) == (0, "still here\n")
