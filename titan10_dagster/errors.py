@@ -39,10 +39,10 @@ from datetime import datetime, timedelta
 PROMISES = (" The request is repeated later.", " The request is repeated.")
 
 
-def without_promises(text: str) -> str:
-    """Return the text of an error without the promises to repeat a request."""
+def without_promises(text: str, instead: str = "") -> str:
+    """Return the text of an error without the promises to repeat a request. `instead`: the text in their place."""
     for promise in PROMISES:
-        text = text.replace(promise, "")
+        text = text.replace(promise, instead)
     return text
 
 

@@ -6,7 +6,7 @@ import errno
 import traceback
 from collections.abc import Callable
 
-from titan10_dagster.errors import PROMISES, Titan10Error
+from titan10_dagster.errors import Titan10Error, without_promises
 from titan10_dagster.local.exit_codes import FAILED, exit_code
 
 FULL = (errno.ENOSPC, errno.EDQUOT)  # the error numbers of a full disk
@@ -15,7 +15,8 @@ FULL = (errno.ENOSPC, errno.EDQUOT)  # the error numbers of a full disk
 def report(error: BaseException, say: Callable[[str], None]) -> int:
     """Report the error, and return the exit code. Only an error that no command expects has a stack trace."""
     if isinstance(error, Titan10Error):
-        say(f"Error: {_final(error)}")
+        # The command has ended, so nothing is repeated.
+        say(f"Error: {without_promises(f'{error}', ' Run the same command again later.')}")
         return exit_code(error)
     if isinstance(error, OSError) and error.errno in FULL:
         name = error.filename or "the output"
@@ -24,11 +25,3 @@ def report(error: BaseException, say: Callable[[str], None]) -> int:
     traceback.print_exception(error)
     say(f"Error: unexpected {type(error).__name__}: {error}. Please report this error with the lines above.")
     return FAILED
-
-
-def _final(error: Titan10Error) -> str:
-    """Return the error's text. Replace the promise to repeat a request, because the command has ended."""
-    text = f"{error}"
-    for promise in PROMISES:
-        text = text.replace(promise, " Run the same command again later.")
-    return text
