@@ -279,8 +279,7 @@ def is_due(open_slice: OpenSlice, served_for: timedelta | None, last_attempt: da
 
     `served_for`: how long the exchange will still serve the missing candles (the result of `_served_for`).
     """
-    is_gone = served_for is not None and served_for <= timedelta(0)
-    if open_slice.state == SliceState.SETTLED and open_slice.unexplained_seen is None and is_gone:
+    if open_slice.state == SliceState.SETTLED and open_slice.unexplained_seen is None and _is_gone(served_for):
         return False
     is_last_chance = open_slice.state != SliceState.LIVE and _is_last_chance(served_for, last_attempt, now)
     return is_last_chance or now >= due_at(open_slice, last_attempt)
@@ -296,9 +295,8 @@ def _is_last_chance(served_for: timedelta | None, last_attempt: datetime, now: d
 def is_check_due(checked: CheckedLater, last_attempt: datetime, depth: int | None, now: datetime) -> bool:
     """Return whether a settled slice is checked for late candles now. `depth`: see `Repairable`."""
     served_for = _served_for(checked.missing_until, checked.slice.series.timeframe, depth, now)
-    is_gone = served_for is not None and served_for <= timedelta(0)
     due = due_from(checked, last_attempt)
-    if due is None or is_gone:
+    if due is None or _is_gone(served_for):
         return False
     return now >= due or _is_last_chance(served_for, last_attempt, now)
 
@@ -324,6 +322,11 @@ def _served_for(until: datetime, timeframe: Timeframe, depth: int | None, now: d
     if depth is None:
         return None
     return until + (depth - HORIZON_SLACK) * timeframe.delta - now
+
+
+def _is_gone(served_for: timedelta | None) -> bool:
+    """Return whether the exchange no longer serves the candle. `served_for`: the result of `_served_for`."""
+    return served_for is not None and served_for <= timedelta(0)
 
 
 def _rank(end: datetime, served_for: timedelta | None, now: datetime) -> Rank:
