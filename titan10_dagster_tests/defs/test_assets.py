@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -13,7 +15,7 @@ from titan10_dagster.errors import SettingsError
 from titan10_dagster.ingest.days import ledger_rows, read_days
 from titan10_dagster.ingest.fetch import plan_days
 from titan10_dagster_tests.integration.results import statuses
-from titan10_dagster_tests.world import MakeWorld
+from titan10_dagster_tests.world import MakeWorld, World
 
 FIRST = date(2024, 2, 1)
 SYMBOLS = ["BTC/USDT", "ETH/USDT"]
@@ -28,15 +30,20 @@ def test_the_symbols_of_a_run_are_those_of_its_config_or_all() -> None:
         checked_symbols("binance", SYMBOLS, [])
 
 
-def test_the_markets_asset_names_the_symbols_that_the_exchange_does_not_list(make_world: MakeWorld) -> None:
-    world = make_world({"binance": ["BTC/USDT", "NOSUCH/USDT"]})
+def metadata_of_markets(world: World) -> Mapping[str, dg.MetadataValue[Any]]:
+    """Materialize `binance/markets`, and return the metadata of the materialization."""
     job = compose(world.titan10).resolve_implicit_global_asset_job_def()
     key = dg.AssetKey(["binance", "markets"])
     assert job.execute_in_process(instance=world.instance, asset_selection=[key]).success
     event = world.instance.get_latest_materialization_event(key)
     assert event is not None
     assert event.asset_materialization is not None
-    shown = event.asset_materialization.metadata
+    return event.asset_materialization.metadata
+
+
+def test_the_markets_asset_names_the_symbols_that_the_exchange_does_not_list(make_world: MakeWorld) -> None:
+    world = make_world({"binance": ["BTC/USDT", "NOSUCH/USDT"]})
+    shown = metadata_of_markets(world)
     assert shown["unlisted"].value == ["NOSUCH/USDT"]
     table = shown["configured"]
     assert isinstance(table, dg.TableMetadataValue)
@@ -46,16 +53,11 @@ def test_the_markets_asset_names_the_symbols_that_the_exchange_does_not_list(mak
 def test_the_markets_asset_names_the_records_that_cannot_be_read(make_world: MakeWorld) -> None:
     world = make_world({"binance": ["BTC/USDT"]})
     world.sandbox.fault("binance", "bad_markets")
-    job = compose(world.titan10).resolve_implicit_global_asset_job_def()
-    key = dg.AssetKey(["binance", "markets"])
-    assert job.execute_in_process(instance=world.instance, asset_selection=[key]).success
-    event = world.instance.get_latest_materialization_event(key)
-    assert event is not None
-    assert event.asset_materialization is not None
-    skipped = event.asset_materialization.metadata["skipped_records"].value
+    shown = metadata_of_markets(world)
+    skipped = shown["skipped_records"].value
     assert isinstance(skipped, list)
     assert len(skipped) == 4
-    assert event.asset_materialization.metadata["unlisted"].value == []
+    assert shown["unlisted"].value == []
 
 
 def test_the_plan_of_a_run_is_one_sentence(make_world: MakeWorld) -> None:
