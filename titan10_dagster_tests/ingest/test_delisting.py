@@ -171,7 +171,7 @@ def test_days_after_the_last_stored_candle_are_requested_before_they_are_called_
 
 
 def world_with_an_open_gap(make_world: MakeWorld) -> tuple[World, IngestContext, list[Slice]]:
-    """A world with a stored day whose gap was observed only once. Then the market closed."""
+    """Return a world with one stored day. The gap of this day was observed only once, and then the market closed."""
     world = make_world({"binance": ["BTC/USDT", SYMBOL]})
     start = midnight(STORED) + timedelta(hours=17)
     until = start + timedelta(minutes=31)

@@ -406,9 +406,8 @@ def test_no_file_replaces_another_on_a_real_disk_that_ignores_case(
         export(form, folder=disk, as_json=True)
         exported = json.loads(capsys.readouterr().out)
         read = pd.read_csv if form == "csv" else pd.read_parquet
-        assert {one["symbol"]: len(read(one["file"])) for one in exported} == dict(
-            zip(symbols, (1, 2, 3, 4), strict=True)
-        )
+        rows = {series["symbol"]: len(read(series["file"])) for series in exported}
+        assert rows == dict(zip(symbols, (1, 2, 3, 4), strict=True))
         assert len(list(disk.iterdir())) == len(symbols)
         with pytest.raises(SettingsError, match="the file exists"):
             export(form, folder=disk)
