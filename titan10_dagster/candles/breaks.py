@@ -12,7 +12,7 @@ a day of silence.
 | redenomination | a factor of 3.5 or more, after at least an hour of silence | volume jumps in the opposite direction |
 | redenomination | a factor of 8 or more, after a shorter silence | volume jumps in the opposite direction |
 | price_jump | a factor of 10 or more, after at least a day of silence | - |
-| price_jump | a factor of 10 or more | the first candle after the jump has no trade (only trades move a price) |
+| price_jump | a factor of 10 or more | the first candle after the jump has no trade, so no trade has moved the price |
 | market | any factor | the exchange uses the symbol for a different market (`candles/identity.py`) |
 
 The factors apply to rises and to falls. The smallest factor is 3.5. Therefore a redenomination of 4 to 1 is found even
@@ -20,8 +20,8 @@ if the market price moves by an eighth at the same time.
 
 The volume jumps in the opposite direction if two conditions hold for typical candles before and after the jump. First,
 the traded value (price times volume) changes by less than the factor 20. Second, the volume changes by more than half
-of the price's factor, or by more than the factor 20. The limits are wide: even if there is no break, the volume
-of a quiet pair changes from one half hour to the next. The typical volume is the median volume of the candles with
+of the price's factor, or by more than the factor 20. The limits are wide, because the volume of a quiet pair also
+changes without a break, from one half hour to the next. The typical volume is the median volume of the candles with
 trades.
 """
 
@@ -46,7 +46,11 @@ _DAY = np.timedelta64(86_400_000, "ms")
 
 
 class BreakKind(StrEnum):
-    """The kind of a break. Redenominations and price jumps are found in the candles, market changes in market lists."""
+    """The kind of a break.
+
+    Redenominations and price jumps are found by comparing candles. A change of the market is found by comparing market
+    lists.
+    """
 
     REDENOMINATION = "redenomination"
     PRICE_JUMP = "price_jump"
@@ -68,7 +72,7 @@ class Break:
 
 
 def ends_of(candles: Candles) -> Candles:
-    """Return the first and the last candles of a slice. These are needed to find breaks between neighbouring slices."""
+    """Return the first and the last `SAMPLE` candles of a slice, to find breaks between neighbouring slices."""
     count = len(candles)
     if count <= 2 * SAMPLE:
         return candles
@@ -94,7 +98,7 @@ def break_between(before: Candles, after: Candles) -> Break | None:
 
 
 def _jumps(candles: Candles) -> list[int]:
-    """Return the positions of price jumps: the open differs from the previous close by at least the smallest factor."""
+    """Return the positions at which the open differs from the previous close by a factor of 3.5 or more."""
     if len(candles) < 2:
         return []
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -45,7 +45,7 @@ class Completeness:
 def whole_candles(start: datetime, end: datetime, step: timedelta) -> tuple[datetime, datetime]:
     """Return the start of the first and the end of the last whole candle of length `step` in [start, end).
 
-    If no whole candle fits, the two returned times are equal. `step` is a length that divides a day, or a week. A week
+    If no whole candle fits, the two returned times are equal. `step`: one week, or a length that divides a day. A week
     begins on Monday.
     """
     first = -(-(start - _MONDAY) // step) * step + _MONDAY

@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 FEWEST_EXCHANGES = 3
-# Only every fifth minute is compared. This takes a third of the time and is enough to estimate the deviating share.
+# Only every fifth minute is compared. This takes a third of the time that the comparison of all minutes takes, and is
+# enough to estimate the share of deviating minutes.
 EVERY_MINUTES = 5
 FEWEST_MINUTES = 30  # if fewer minutes than this were compared, the share is not meaningful
 

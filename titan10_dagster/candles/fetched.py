@@ -33,7 +33,8 @@ class FetchRecord:
     """The record of the fetch of one slice. Instants are aware and UTC.
 
     fetched_at: the time of the request.
-    requests, retries, seconds: the number of requests, the number of repeated requests, and the time they took.
+    requests, retries, seconds: the number of requests, the number of repeated requests, and the time that all of
+        these requests took.
     answered: whether the source answered completely for the whole slice. If so, candles that are absent from the answer
         are absent at the exchange.
     horizon: the exchange serves no candles before this time; None if the time is not known.

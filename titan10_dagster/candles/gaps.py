@@ -233,8 +233,8 @@ def resumed(
 ) -> list[Gap]:
     """Return the gaps of a slice with new reasons, because the symbol traded at the instant `traded` (aware, UTC).
 
-    A symbol that traded later was not delisted before. Therefore missing candles before `traded` with one of `reasons`
-    get the reason `unknown`, and the count of their observations starts again.
+    A symbol that traded later was not delisted before. Therefore the reason of each missing candle before `traded`
+    becomes `unknown` if it is in `reasons`, and the count of observations of this candle starts again.
     """
     cells = _paint(gaps, slice_, 0)
     halted = within(gaps, slice_, reasons) & (np.arange(slice_.expected) < _cell(traded, slice_))

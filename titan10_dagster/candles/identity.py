@@ -55,8 +55,8 @@ def identity_of(market: Market) -> Identity:
 def differences(before: Identity, after: Identity) -> list[str]:
     """Return a description of each difference between two identities.
 
-    Scales are compared only if both identities have the scale. Spellings of the same name (BTC-USDT and btcusdt) are
-    not a difference, because exchanges sometimes change the spelling of all their markets at once.
+    Scales are compared only if both identities have the scale. Two spellings of the same name (BTC-USDT and btcusdt)
+    are not a difference, because exchanges sometimes change the spelling of all their markets at once.
     """
     found = []
     for name, words in (("market_id", "market"), ("base_id", "base asset"), ("quote_id", "quote asset")):

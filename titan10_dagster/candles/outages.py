@@ -6,18 +6,18 @@ trades, from other series of the exchange, and from other exchanges. There are t
 Shared silences. Most of the exchange's busy listed series (at least two) have no candles in the same stretch, and each
 absence is confirmed by two complete answers. In addition, the absences together must be too unlikely to be accidental,
 given how often each series has no candle. If two series trade nearly every minute, one common minute without candles is
-enough. If each of two series has no candle in one of a hundred minutes, six common minutes in a row are needed. If a
-series of another exchange has a candle within the stretch, the exchange was down (`outage`). The timeframe of this
-series does not matter. If there is no such series, trading stood still (`halted`).
+enough. If each of two series has no candle in one of a hundred minutes, six common minutes in a row are needed. If
+another exchange has a candle within the stretch, in a series of any timeframe, the silent exchange was down (`outage`).
+If no other exchange has such a candle, trading stood still (`halted`).
 
 Own silences. The silence of a single series is too long to be explained by the usual trading of the series on the
 stored days around the silence. The busier the series is, the shorter this silence can be. The minimum is 30 minutes for
 a series that trades in 99.9 % of its minutes, and 45 minutes for a series that trades in 90 % of its minutes. A few
 candles within the silence of a busy series do not end the silence. But then two more conditions apply. Between each of
-these candles and the ends of the silence, at least four of five candles must be absent. The silence must be a quarter
-longer than a silence without candles. The silence of a quiet pair must also be three times as long as any other silence
-on these days. After an own silence, the reason is `halted`. If the silence lasts a week or longer, the reason is
-`not_listed`. An exchange does not halt a market for this long, but removes the market from its list.
+these candles and the ends of the silence, at least four of five candles must be absent. The minimum length of the
+silence is a quarter longer. The silence of a quiet pair must also be more than three times as long as any other silence
+of the pair on these days. The reason of an own silence is `halted`. If the silence lasts a week or longer, the reason
+is `not_listed`. An exchange does not halt a market for this long, but removes the market from its list.
 
 These lengths are about eight times as long as silences in real trading. For BTC/USDT on Binance.US in March 2023
 (97.8 % traded minutes, 21 days), the longest run of minutes without trades is 4 minutes.
@@ -50,7 +50,7 @@ INTERRUPTED = 1.25  # if a silence has a few candles in it, its minimum length i
 LONGER = 3  # the own silence of a quiet series must be more than this many times as long as any other silence
 NOT_LISTED_AFTER = timedelta(days=7)
 
-_AGAIN = 0.6  # if a busy series has no candle in a minute, the next minute has no candle either with this probability
+_AGAIN = 0.6  # the probability that a busy series has no candle in a minute, after a minute without a candle
 _PER_CANDLE = 4  # a silence may contain a few candles, and each of them cancels out this many absent candles
 _MISTAKES_TOGETHER = 1e-3  # the accepted number of shared silences that are found by mistake, per exchange and day
 _MISTAKES_ALONE = 1e-6  # the accepted number of own silences that are found by mistake, per series and day
@@ -84,7 +84,7 @@ class SeriesBlock:
 
     absent: whether the candle was absent from two complete answers.
     offered: whether the candle has ended and the exchange could have returned it. If so, its absence is evidence.
-    absence: the share of candles that are absent on good days of the series.
+    absence: the share of candles that are absent on good days of the series; see `absence_on_good_days`.
     """
 
     absent: Mask
@@ -94,9 +94,9 @@ class SeriesBlock:
 
 @dataclass(frozen=True)
 class SharedSilence:
-    """A shared silence of busy series of an exchange.
+    """A silence that most busy series of an exchange have at the same time.
 
-    start, end: the cells of the block in which the series have no candle; the end is exclusive.
+    start, end: the positions, in the `SeriesBlock`, of the first candle in the silence and the first candle after it.
     silent: the number of busy series that have no candle.
     listed: the number of busy series that were listed.
     """
@@ -111,8 +111,8 @@ class SharedSilence:
 class Silence:
     """A silence of one series.
 
-    start, end: the cells of the block; the end is exclusive.
-    absence: the share of candles that are absent on good days of the series.
+    start, end: the positions, in the `SeriesBlock`, of the first candle in the silence and the first candle after it.
+    absence: the share of candles that are absent on good days of the series; see `absence_on_good_days`.
     shared: the shared silence to which this silence belongs; None if it belongs to no shared silence.
     """
 
@@ -143,7 +143,7 @@ def longest_lull(absence: float, timeframe: Timeframe) -> int:
     `absence`: the share of absent candles of the series.
 
     Minutes without trades come in clusters, but the clusters last only minutes. If a busy series has no candle of five
-    minutes or an hour, the next candle is hardly more likely to be absent.
+    minutes or an hour, the next candle is hardly more likely to be absent than usual.
     """
     together = _AGAIN ** (timeframe.delta / timedelta(minutes=1))
     again = together + (1 - together) * absence
@@ -154,13 +154,19 @@ def longest_lull(absence: float, timeframe: Timeframe) -> int:
 
 
 def shortest_silence(timeframe: Timeframe) -> int:
-    """Return the number of candles that a silence must exceed to count as an own silence of the busiest series."""
+    """Return the length (in candles) of the longest silence that a lack of trades can explain in the busiest series.
+
+    The busiest series has a candle at all other times.
+    """
     candles = NEIGHBOURS * timeframe.per_day
     return longest_lull(Sample(candles, candles).absence, timeframe)
 
 
 def shortest_part(timeframe: Timeframe) -> int:
-    """Return the minimum length (in candles) of the longest run in a silence that has a few candles in it."""
+    """Return the minimum number of consecutive absent candles in a silence that has a few candles in it.
+
+    The longest run of absent candles in such a silence must have at least this length.
+    """
     return shortest_silence(timeframe) // 3 + 1
 
 
@@ -265,11 +271,12 @@ def split_run(
     """Return the parts of a run (of absent candles) that cannot be explained by a lack of trades.
 
     If the run is too long to be explained by a lack of trades, the whole run gets one reason. If shared silences cover
-    at least half of the run, the run gets the reason of the shared silences. Otherwise it gets the reason `own`.
+    at least half of the run, this is the reason of the largest of them, unless `own` is `not_listed`. Otherwise it is
+    the reason `own`.
 
     If the run is not too long, only the parts in shared silences get a reason. If two of these parts are close to each
-    other, the candles between them get the reason too. The probable reason why these candles are outside of the shared
-    silences is that another series had a few candles there.
+    other, the candles between them get the reason too. These candles are probably outside of the shared silences only
+    because another series had a few candles there.
     """
     start, end = run
     parts: list[Silence] = []
@@ -287,10 +294,10 @@ def split_run(
 
 
 class _Segment(NamedTuple):
-    """Consecutive runs of absent candles.
+    """Consecutive runs of absent candles, with two sums in which an absent candle counts 1 and a stored candle -4.
 
-    before: the sum of the counts before the first run.
-    after: the sum of the counts after the last run.
+    before: the sum of all candles before the first run.
+    after: the sum of all candles up to the end of the last run.
     """
 
     runs: list[Run]

@@ -110,6 +110,6 @@ def reopened_by_archive(titan10: IngestContext, exchange: str, rows: Mapping[Sli
 def tried_until(titan10: IngestContext) -> Tried:
     """Return the rule that decides whether to try the archive again for a slice.
 
-    It uses the slice's note in the ledger.
+    The rule uses the note of the slice in the ledger.
     """
     return Tried(NOTE, _PASSING, titan10.now() - _TRIED_AGAIN_AFTER)

@@ -18,7 +18,7 @@ from titan10_dagster.store.reopened import reopened_days
 
 
 def listed_series(titan10: IngestContext, exchanges: Iterable[str]) -> dict[Series, date]:
-    """Return the configured series that the exchanges list, each with its first day.
+    """Return the configured series that the exchanges list, each with the first day to fetch.
 
     If the exchange does not list a symbol, the symbol is left out. Otherwise the repairs of this symbol would fail
     every day.
@@ -34,8 +34,8 @@ def listed_series(titan10: IngestContext, exchanges: Iterable[str]) -> dict[Seri
 def open_slices(titan10: IngestContext) -> list[OpenSlice]:
     """Return the slices up to yesterday that are not settled, or that have missing candles without a final reason.
 
-    Repairs are planned from these slices. Settled slices of a former market are left out if only quarantined candles
-    are missing, because a request returns candles of the current market.
+    Repairs are planned from these slices. A settled slice in which only quarantined candles are missing is left out if
+    the symbol belonged to another market on this day, because a request would return candles of the current market.
     """
     starts = listed_series(titan10, titan10.settings.enabled)
     begins = begin_of_markets(titan10, starts)

@@ -34,8 +34,8 @@ def open_client(
 ) -> ExchangeClient:
     """Return a client that uses the share `pace_share` of the exchange's allowed request rate.
 
-    The default of `pace_share` is the safe share minus the share of live polling. `breaker`: the breaker of the
-    exchange that the caller uses, if there is one. Two breakers would read the state twice.
+    The default of `pace_share` is the safe share minus the share of live polling. `breaker`: the caller's breaker for
+    this exchange, if the caller has one. A second breaker would read the stored state again.
     """
     settings = titan10.exchange(exchange)
     if pace_share is None:
@@ -62,7 +62,7 @@ async def fetch_by_rest(
 ) -> FetchReport:
     """Request slices from the exchange at its pace, and pass each slice to `land`; see `fetch_slices`.
 
-    If the fetch fails, its cost is reported here, because then there is no report with the cost.
+    If the fetch fails, this function passes the cost to `on_spent`, because a failed fetch returns no report.
     """
     breaker, began = breaker_of(titan10, exchange), time.monotonic()
     async with open_client(titan10, exchange, markets, breaker=breaker) as client:

@@ -82,8 +82,8 @@ class IngestContext:
     def exchange(self, name: str) -> ExchangeSettings:
         """Return the settings of the exchange.
 
-        If the settings keep candles only for some days, `start` is not earlier than the first of these days. Older days
-        are never requested.
+        If the settings limit for how many days candles are kept, `start` is not earlier than the first day that is
+        kept. Older days are never requested.
         """
         settings, kept_from = self.settings.exchanges[name], self.kept_from
         if kept_from is None or settings.start >= kept_from:
@@ -92,7 +92,7 @@ class IngestContext:
 
     @property
     def kept_from(self) -> date | None:
-        """The first day with candles that are kept, or None if candles are kept forever."""
+        """The first day for which candles are kept, or None if candles are kept forever."""
         days = self.settings.timescaledb.retention_days
         return None if days is None else self.now().date() - timedelta(days=days)
 
@@ -114,7 +114,7 @@ class IngestContext:
         changed = self.settings.exchanges[exchange].model_copy(update={"sources": tuple(sources)})
         exchanges = {**self.settings.exchanges, exchange: changed}
         context = replace(self, settings=self.settings.model_copy(update={"exchanges": exchanges}))
-        vars(context)["judged"] = self.judged  # both contexts share the verdicts, so that each file is checked once
+        vars(context)["judged"] = self.judged  # the two contexts share the verdicts, so each file is checked once
         return context
 
     def slices(self, exchange: str, days: Iterable[date], symbols: Iterable[str] | None = None) -> list[Slice]:

@@ -19,7 +19,7 @@ class LedgerDays:
     """Slices of one exchange and their ledger rows, as they were at one moment.
 
     `start`: the exchange's first day. Earlier days are not requested. If the exchange is no longer configured, `start`
-    is date.min, so that all its days count.
+    is date.min, so that no day is left out.
     """
 
     slices: tuple[Slice, ...]

@@ -60,8 +60,8 @@ def plan_days(titan10: IngestContext, days: RunDays, *, refresh: bool = False, r
     """Return the slices that must be fetched; see `FetchPlan`.
 
     refresh: fetch all slices again.
-    repair: also fetch settled slices with a gap without a final reason, and settled slices that are due for a check for
-        late candles.
+    repair: also fetch settled slices that have a gap without a final reason, and settled slices that are due for a
+        check for late candles.
     """
     exchange = days.slices[0].series.exchange if days.slices else ""
     reopened = reopened_by_archive(titan10, exchange, days.ledger)
@@ -230,8 +230,8 @@ def _settle_open_gaps(
 def _settle_former(titan10: IngestContext, former: Mapping[Slice, MarketChanged], land: Land) -> dict[str, FetchError]:
     """Settle the days of former markets. Return, for each symbol, the error that explains why no request is made.
 
-    If a file landed while the market was still current, the file is kept. Then only the ledger records that no more
-    candles are expected.
+    If a complete answer landed while the market was still current, its file is kept. Only the row of the ledger
+    changes: it now says that no more candles are expected. Otherwise an empty settled slice is landed.
     """
     known = []
     for slice_, error in former.items():
@@ -265,7 +265,7 @@ def _never_listed(titan10: IngestContext, exchange: str, failed: Mapping[str, Fe
 def _note_missing(titan10: IngestContext, slices: Sequence[Slice], error: FetchError | LandingError) -> None:
     """Record in the ledger that the candles of the slices are missing, with the error as the note.
 
-    If requests are not allowed, rows that the ledger has already stay unchanged. Otherwise the time of this fetch would
+    If requests are not allowed, existing rows of the ledger stay unchanged. Otherwise the time of this fetch would
     count as an attempt, and the next attempt would have to wait.
     """
     if isinstance(error, Blocked):

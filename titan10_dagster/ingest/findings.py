@@ -46,7 +46,9 @@ class Finding:
 
 
 def keeps_rules(concern: Concern, slices: Sequence[SliceInspected]) -> Finding:
-    """Find rows that break a candle rule. `concern` selects the rules: about the values or about the times of candles.
+    """Return a finding about the rows that break a candle rule.
+
+    `concern`: whether to check the rules about the values of candles, or the rules about the times of candles.
 
     The severity is ERROR if a slice is above the limits for broken rows in the settings.
     """
@@ -106,7 +108,7 @@ def _seconds(span: timedelta) -> str:
 
 
 def is_complete(slices: Sequence[SliceInspected]) -> Finding:
-    """Find slices with missing candles. Each row has the number of missing candles and the known cause."""
+    """Return a finding about the slices with missing candles. A row has the number of missing candles and the cause."""
     rows: list[Mapping[str, Any]] = []
     missing = 0
     for slice_ in slices:
@@ -132,7 +134,9 @@ def _why_missing(slice_: SliceInspected) -> str:
 
 
 def is_accounted_for(unaccounted: Sequence[Unaccounted], not_requested: Sequence[Slice] = ()) -> Finding:
-    """Find slices for which ledger, candles and gaps contradict each other, and slices that were never requested.
+    """Return a finding about slices with contradictory numbers of candles, and slices that were never requested.
+
+    The numbers of the ledger, of the stored candles and of the gaps must agree.
 
     The severity is ERROR if tables contradict each other.
     """
@@ -151,7 +155,7 @@ def is_accounted_for(unaccounted: Sequence[Unaccounted], not_requested: Sequence
 
 
 def is_near(distances: Mapping[date, Sequence[Distance]], most: float) -> Finding:
-    """Find symbols with too many minutes in which the close is far from the median of all exchanges.
+    """Return a finding about symbols with too many minutes in which the close is far from the median of all exchanges.
 
     `most`: the allowed share of such minutes in the compared minutes of a day.
     """
@@ -195,11 +199,11 @@ def is_same_series(events: Sequence[SeriesEvent]) -> Finding:
 
 
 def is_explained(rows: Sequence[LedgerRow], most: float) -> Finding:
-    """Find slices in which too many candles are missing without a final reason.
+    """Return a finding about the slices in which too many candles are missing without a final reason.
 
     `most`: the largest allowed share of such candles.
 
-    The severity is ERROR, however old the gaps are. After the first fetch of a thinly traded pair, it is not known
+    The severity is ERROR, even for new gaps. After the first fetch of a thinly traded pair, it is not known
     whether a minute had no trades or is missing from the answer. Therefore the check fails until a run of the repair
     sensor has fetched the day a second time. This run also executes the check again. Slices without a ledger row are
     reported by the check `accounted_for`.

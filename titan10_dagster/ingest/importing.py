@@ -1,6 +1,6 @@
-"""Writes the candles of files that a user downloaded into the landing zone.
+"""Writes candles into the landing zone, from files that a user has downloaded.
 
-Afterwards a backfill of their days checks and stores these candles.
+Afterwards a backfill of the same days checks and stores these candles.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class ImportedFile:
 def import_files(
     titan10: IngestContext, exchange: str, paths: Sequence[Path], *, symbol: str | None, columns: Sequence[str]
 ) -> list[ImportedFile]:
-    """Write the candles of files that belong to configured symbols into the landing zone.
+    """Write the candles of configured symbols from the given files into the landing zone.
 
     A slice that is already complete in the ledger is skipped.
 

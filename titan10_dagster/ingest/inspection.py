@@ -23,7 +23,7 @@ from titan10_dagster.store.ledger import LedgerRow
 
 
 def inspect_slices(titan10: IngestContext, slices: Sequence[Slice]) -> Iterator[SliceInspected]:
-    """Yield the numbers of valid, broken and missing rows of each slice.
+    """Yield, for each slice, the numbers of valid candles, broken rows and missing candles.
 
     The numbers come from the landed file of the slice. If the slice has no landed file, the numbers come from the
     ledger.
@@ -84,7 +84,10 @@ def _inspected(verdict: SliceVerdict, *, over_limit: bool) -> SliceInspected:
 
 
 def _inspected_before(row: LedgerRow) -> SliceInspected:
-    """Return the numbers of a slice without a landed file. Its broken rows were reported after the fetch."""
+    """Return the numbers of a slice without a landed file.
+
+    Broken rows are left out, because they were reported after the fetch.
+    """
     return SliceInspected(
         slice=row.slice,
         valid=row.present,

@@ -167,7 +167,7 @@ def markets_of(titan10: IngestContext, exchange: str) -> Resolution:
 def plans_of(titan10: IngestContext, exchange: str, symbols: Sequence[str]) -> list[LivePlan]:
     """Return the requests to make now, at most one for each symbol.
 
-    They are based on the ledger's rows of yesterday and today.
+    The requests are based on the ledger's rows of yesterday and today.
     """
     now, facts = titan10.now(), venue_of(exchange)
     slices = titan10.slices(exchange, [now.date() - _DAY, now.date()], symbols)
@@ -202,7 +202,7 @@ def expiring_gaps(titan10: IngestContext, exchange: str, now: datetime) -> dict[
     oldest = max(now - (facts.depth or 0) * step, midnight(now.date() - _DAY))
     found = ledger.gaps(titan10.database, exchange, reasons=_OPEN, start=midnight(oldest.date()))
     starts: dict[Series, datetime] = {}
-    for missing in found:  # the newest day comes first
+    for missing in found:  # the newest day comes first, so the oldest gap of a series is kept
         if missing.gap.end > oldest:
             starts[missing.series] = max(missing.gap.start, oldest)
     return starts

@@ -40,8 +40,8 @@ def refresh_markets(titan10: IngestContext, exchange: str) -> MarketList:
     unconfirmed = MarketStore(titan10.database).replace(exchange, listed.markets, titan10.now(), concerned=concerned)
     if unconfirmed:
         log.warning(
-            "%s: in its market list, %d of the active markets are missing, inactive or other markets than before. That "
-            "is more than a fifth, so they stay as they were until a list says the same an hour or more later.",
+            "%s: in the new market list, %d of the active markets are missing, inactive or different. That is more "
+            "than a fifth, so their stored records are kept until a list has the same changes an hour or more later.",
             *(exchange, unconfirmed),
         )
     return listed
@@ -72,8 +72,7 @@ def resolve_slices(titan10: IngestContext, exchange: str, slices: Sequence[Slice
     - A second list must confirm changes of the last list.
     - A symbol is missing in the stored list. Possibly the exchange has listed the symbol since.
 
-    No request is made if no list is stored, the exchange no longer serves any of the days, and no archive is
-    configured.
+    In the first case, no request is made if the exchange no longer serves any of the days and no archive is configured.
 
     Raises:
         FetchError: the list was requested without success.

@@ -99,7 +99,10 @@ def _start_of_page(record: Venue, busy: Series, row: LedgerRow | None, now: date
 
 
 def _oldest_day(titan10: IngestContext, series: Series, record: Venue) -> date | None:
-    """Return the first settled day of the series with stored candles, or None if the exchange has a fixed depth."""
+    """Return the first settled day of the series with stored candles, or None if there is no such day.
+
+    The result is also None if the exchange serves only a fixed number of the newest candles.
+    """
     if record.depth is not None:
         return None
     start, last = titan10.exchange(series.exchange).start, (titan10.now() - _SETTLED_FOR).date()

@@ -201,7 +201,7 @@ class _Work:
     kept: int = 0
 
     def compare(self, batch: Sequence[Slice]) -> None:
-        """Fetch the slices from the archive. Fetch the delivered slices from REST too, and compare both."""
+        """Fetch the slices from the archive, fetch the delivered slices from REST too, and compare the candles."""
         from_archive, from_rest = _Collected(), _Collected()
         read = run_in_event_loop(
             read_archive(

@@ -2,8 +2,8 @@
 
 Archives replace files even years later, mostly without notice (binance-public-data issues 413, 436, 475). Each file
 from which stored candles were read is checked once a month with a HEAD request. If the archive now has a different file
-at this address, its days are read again in the usual way. If values differ, restatements are stored, with both files as
-sources.
+at this address, its days are read again in the usual way. If values differ, restatements are stored. The sources of a
+restatement are the old and the new file.
 """
 
 from __future__ import annotations

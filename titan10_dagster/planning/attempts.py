@@ -1,7 +1,7 @@
 """Decide when to repeat the requests for days that earlier runs did not complete.
 
-After an attempt, the pause is as long as the time from the first attempt to this attempt. Therefore pauses double. No
-counter of attempts is needed.
+After an attempt, the pause is as long as the time from the first attempt to this attempt. Therefore pauses double, and
+no counter of attempts is needed. A pause takes at least five minutes and at most a week.
 """
 
 from __future__ import annotations

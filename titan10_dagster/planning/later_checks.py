@@ -10,8 +10,8 @@ A slice is fetched again a day after its gaps became final, and once more a week
 Each check is one fetch of the slice and counts as an observation. After two checks the slice is not checked again.
 
 If a silence crosses midnight, both days are checked together, because late candles of both days often arrive together.
-If only the first day were fetched again, only a short silence after midnight would remain. This short silence would
-look like a lack of trades.
+If only the first day were fetched again and its candles arrived, only a short silence after midnight would remain. This
+short silence would look like a lack of trades.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from titan10_dagster.candles.slices import Slice
 LATER_CHECKS: Mapping[int, timedelta] = MappingProxyType({2: timedelta(days=1), 3: timedelta(days=7)})
 
 # A series is busy on a day if at least this share of the expected candles is present. The share is taken over the last
-# stored days up to this day.
+# BUSY_DAYS stored days up to this day.
 BUSY_SHARE = 0.99
 BUSY_DAYS = 7
 

@@ -1,7 +1,7 @@
 """Decide which candles a live poll requests: the candles after the last received candle, at most one page.
 
 The ledger records the end of the polled part of each live slice. A poll continues at this end and does not have to read
-candles. After a pause of Titan-10, each poll fetches one page until the current time is reached.
+stored candles. After a pause of Titan-10, each poll fetches one page until the current time is reached.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _DAY = timedelta(days=1)
 
 @dataclass(frozen=True)
 class Polled:
-    """A slice's facts in the ledger that polling needs. `until`: the end of the polled part (aware, UTC)."""
+    """The facts about a slice that polling reads from the ledger. `until`: the end of the polled part (aware, UTC)."""
 
     state: SliceState
     until: datetime
@@ -44,8 +44,8 @@ class LivePlan:
         """Return the new end of the polled part after the answer.
 
         If the answer has no new candle, the end usually does not change, because the exchange is possibly late. If the
-        window is full, its stretch is skipped, so that polling gets closer to the current time. The daily settlement
-        fetches the skipped candles later.
+        window ends before the current time, the whole window is skipped, so that polling gets closer to the current
+        time. The daily settlement fetches the skipped candles later.
 
         `last_end`: the end of the last candle in the answer; None if the answer has no candles.
         """

@@ -50,8 +50,8 @@ class KnownDays:
 
     Attributes:
         stretches: the days as stretches in ascending order. At least one day without a row is between two stretches.
-        on_duty_since: the first day that was fetched before the end of the following day. None if there is no such day,
-            or if no day is missing after the first day (then it is not looked up).
+        on_duty_since: the first day that was fetched before the end of the following day. None if there is no such day.
+            Also None if no day is missing after the first day with a row, because the value is not needed then.
     """
 
     exchange: str

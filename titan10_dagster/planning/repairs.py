@@ -2,15 +2,15 @@
 
 | slice | is fetched again |
 |-|-|
-| live, although its day has ended | one hour after the daily settlement should have stored the slice |
-| a hole: a slice without a ledger row | at the same time; then after 5 minutes, then after pauses that double |
+| live, although its day has ended | one hour after the start of the daily settlement, which did not store the slice |
+| a hole: a slice without a ledger row | like a live slice; then after 5 minutes, then after pauses that double |
 | partial: its symbol failed, or its file could not be written | after 5 minutes, then after pauses that double |
 | settled, with an unexplained gap | 6 hours after the last counted observation; a second observation settles the gap |
 | settled, with a candle in quarantine | 6 hours after the last fetch, then after pauses that double |
 | settled, with gaps for which candles possibly arrive late (`later_checks`) | after a day, and once more after a week |
 
-If an exchange deletes candles, a slice of this table is also fetched again once in the last three hours in which the
-exchange still serves the candles of its gaps.
+If an exchange deletes candles, a partial or settled slice of this table is also fetched again once in the last three
+hours in which the exchange still serves the candles of its gaps.
 
 `attempts.pause` computes the pauses. A run that failed without a ledger row counts as an attempt too. A run that was
 not allowed to make requests, because of a ban or an open breaker, is not an attempt.
@@ -286,7 +286,10 @@ def is_due(open_slice: OpenSlice, served_for: timedelta | None, last_attempt: da
 
 
 def _is_last_chance(served_for: timedelta | None, last_attempt: datetime, now: datetime) -> bool:
-    """Return whether the exchange deletes the missing candles soon, and they were not requested since this is so."""
+    """Return whether a slice must be requested now, because the exchange deletes the missing candles soon.
+
+    The slice is requested once in the time LAST_CHANCE before the exchange deletes the candles.
+    """
     if served_for is None or not timedelta(0) < served_for <= LAST_CHANCE:
         return False
     return last_attempt < now + served_for - LAST_CHANCE

@@ -49,7 +49,8 @@ def plan_fetch(
         landed: the slices in the landing zone, each with the record of its fetch.
         usable: returns whether a slice in the landing zone can be stored. This function reads the slice's file.
             Therefore it is called last, after all other conditions are met.
-        unconfirmed: the settled slices with a gap that needs a second fetch, each with the time of the first fetch.
+        unconfirmed: the settled slices that have to be fetched once more, each with the time of the fetch that the
+            ledger has.
         refresh: whether to fetch settled and landed slices again.
     """
     before_start: list[Slice] = []
@@ -70,16 +71,16 @@ def plan_fetch(
     return FetchPlan(tuple(before_start), tuple(settled_slices), tuple(resumed), tuple(fetch))
 
 
-def _can_resume(record: FetchRecord | None, first_fetch: datetime | None) -> bool:
+def _can_resume(record: FetchRecord | None, known_fetch: datetime | None) -> bool:
     """Return whether the run can use a slice's file in the landing zone, so that no fetch is needed.
 
     Args:
         record: the fetch record in the file; None if the slice has no file.
-        first_fetch: the time of the first fetch, if the slice needs a second fetch that confirms its gaps; else None.
+        known_fetch: the time of the fetch in the ledger, if the slice has to be fetched once more; else None.
     """
     if record is None or not record.answered:
         return False
     if record.fetched_at < record.slice.end:
         return False  # the file was fetched before the end of its day, so it is incomplete
-    # A file that was fetched after the first fetch is the second fetch, and only has to be stored.
-    return first_fetch is None or record.fetched_at > first_fetch
+    # A file that is newer than the fetch in the ledger is the fetch that is needed, and only has to be stored.
+    return known_fetch is None or record.fetched_at > known_fetch

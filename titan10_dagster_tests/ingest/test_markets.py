@@ -69,7 +69,7 @@ def test_a_change_that_waits_for_a_second_list_is_confirmed_by_a_run_an_hour_lat
     gone = [replace(template, symbol=f"C{number}/USDT", market_id=f"C{number}USDT") for number in range(50)]
     store.replace("binance", [*store.load("binance"), *gone], world.titan10.now())
     refresh_markets(world.titan10, "binance")
-    assert "50 of the active markets are missing, inactive or other markets" in caplog.text
+    assert "50 of the active markets are missing, inactive or different" in caplog.text
     world.sandbox.clear_requests("binance")
     resolve_slices(world.titan10, "binance", slices)
     assert world.sandbox.requests("binance") == []
