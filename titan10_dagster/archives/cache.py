@@ -95,9 +95,11 @@ def cached_files(cache: Path) -> Iterator[CachedFile]:
 
 
 def superfluous(files: Iterable[CachedFile], now: datetime, *, keep_days: int, most_bytes: int) -> list[CachedFile]:
-    """Return the files to remove: files that were not used for `keep_days`, and files above the limit of `most_bytes`.
+    """Return the files that the cleanup must remove.
 
-    The most recently used files are kept. For both limits, 0 means no limit. Unfinished files are removed after a day.
+    A file must be removed if it was not used for `keep_days` days. It must also be removed if it would make the cache
+    larger than `most_bytes`, counted from the most recently used file. For each of these two limits, 0 means no limit.
+    An unfinished file must be removed after a day.
     """
     removed: list[CachedFile] = []
     total = 0

@@ -11,7 +11,8 @@ from titan10_dagster.candles.slices import Series, Slice, midnight
 from titan10_dagster.exchanges.archive_record import Archive, Cadence, Tree
 
 _DAY = timedelta(days=1)
-# A monthly file costs about as much as eight daily files, because each daily file also needs a request for its digest.
+# A monthly file is read if at least this many days of the month are needed. Its download costs about as much as eight
+# daily files: the monthly file is larger, but each daily file needs two requests (the file and its digest).
 FEWEST_DAYS_OF_A_MONTH = 8
 
 
@@ -100,8 +101,8 @@ def labels_of(day: date, offset: timedelta) -> list[date]:
 def monthly_labels(archive: Archive, unit: Unit) -> list[date]:
     """Return the labels of the monthly files that contain the unit's slices.
 
-    The list is empty if the unit is read from daily files. If the archive's days are days of UTC+8, the next month's
-    file contains the last eight hours of a month.
+    The list is empty if the unit is read from daily files. If the archive's days are days in UTC+8, the last eight
+    hours of a UTC month are in the file of the next month. This file is in the list only if a slice needs these hours.
     """
     if not unit.monthly:
         return []
@@ -149,13 +150,17 @@ def plan_units(
     now: datetime,
     beside: Iterable[Slice] = (),
 ) -> tuple[list[Unit], dict[Slice, str]]:
-    """Return the units to read, oldest first, and the slices that the archive cannot have.
+    """Return the units to read, oldest first, and the slices that the archive cannot have, each with the reason.
 
-    Each slice that the archive cannot have comes with the reason. The archive can have a slice if four conditions hold.
-    The slice's market is known. There are files for its timeframe. The slice is not older than the archive. The daily
-    file of the slice's last hour should be published at `now` (aware, UTC).
+    The archive can have a slice if four conditions hold:
 
-    `beside`: more slices, which are not read now. They only affect the choice between a monthly file and daily files.
+    - The market of the slice is known.
+    - The slice is not older than the archive.
+    - The archive has files for the timeframe of the slice.
+    - At `now` (aware, UTC), the archive has probably published the slice. This is assumed if `label_offset` and
+      `published_after` together have passed since the end of the slice.
+
+    `beside`: more slices, which are not read now. They count for the choice between a monthly file and daily files.
     """
     wanted = set(slices)
     months: dict[tuple[Series, date], list[Slice]] = {}

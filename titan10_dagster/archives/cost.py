@@ -40,7 +40,7 @@ def read_cost(
         for file in files_of(archive, unit, now):
             has_digest = file.digest_path is not None
             if file.published_at > now:
-                requests += 1 + has_digest  # these requests are made, but the archive has no such files
+                requests += 1 + has_digest  # this file is requested too, although it is probably not published yet
                 continue
             files += 1
             if is_cached(file):

@@ -291,7 +291,8 @@ async def _with_digest(
         _published_digest(downloader, file, headers),
         return_exceptions=True,
     )
-    # The answer for the data file is handled first, because it shows whether the archive refuses only the digest file.
+    # The answer for the data file is handled first. If the archive refuses the data file too, the digest file is not
+    # the problem.
     if isinstance(data, FileRefused):
         standing.refused(data)
         await downloader.settle()

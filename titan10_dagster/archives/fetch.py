@@ -6,8 +6,9 @@ candles on the day. After its unit is read, each slice is written to the landing
 
 A correct digest does not prove that the candles are right (binance-public-data issue 39), so each slice is checked for
 missing candles. If the exchange publishes a candle for every minute, a complete slice has no missing minute. If the
-exchange leaves out minutes without trades, the silences of a complete slice look like such minutes and not like lost
-rows. An incomplete slice is written to the landing zone too, and the slice is also requested from the next source.
+exchange leaves out minutes without trades, a slice counts as complete if no silence in it is suspiciously long (see
+`_suspicious_silence`). An incomplete slice is written to the landing zone too, and the slice is also requested from the
+next source.
 """
 
 from __future__ import annotations
@@ -197,7 +198,7 @@ class _UnitRead:
                 self.reasons[label] = str(error)
                 return
             except ArchiveError as error:
-                # If only the digest file is unusable, the archive works. `Downloader` counts unusable digest files.
+                # `Unverified` means that the digest file is unusable. `Downloader` has already counted this failure.
                 if not isinstance(error, Unverified):
                     standing.failed(error)
                 self.reasons[label] = f"{file}: {error}"
@@ -218,7 +219,8 @@ class _UnitRead:
         try:
             return download, await asyncio.to_thread(parse_file, file, download.content)
         except MalformedFile:
-            # The archive may replace the file later. Then a later run has to download the file again.
+            # The archive possibly replaces the damaged file later. Then a later run must not read the old file from the
+            # cache.
             await asyncio.to_thread(self.downloader.forget, download.source.url)
             raise
 
@@ -317,11 +319,10 @@ def _missing(slice_: Slice, candles: Candles) -> int:
 def _suspicious_silence(slice_: Slice, candles: Candles) -> str | None:
     """Return the reason why a slice has possibly lost rows; None if its silences look like minutes without trades.
 
-    This function is for exchanges that leave out minutes without trades. For these exchanges, a file with lost rows
-    looks like a file of a market without trades for a while. A silence at the start or the end of the day is suspicious
-    if two conditions hold. It lasts more than an hour, and it is more than twice as long as the longest silence inside
-    the day. The longest silence of the day is also suspicious if it is too long, given how often the pair trades in the
-    rest of the day.
+    This function is for exchanges that leave out minutes without trades. In their files, lost rows and minutes without
+    trades look the same. A silence at the start or the end of the day is suspicious if two conditions hold. It lasts
+    more than an hour, and it is more than twice as long as the longest silence inside the day. The longest silence of
+    the day is also suspicious if it is too long, given how often the pair trades in the rest of the day.
     """
     if not len(candles):
         return "its files have no candle of the day"

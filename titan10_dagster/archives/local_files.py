@@ -25,8 +25,8 @@ from titan10_dagster.candles.markets import Market
 from titan10_dagster.candles.timeframes import Timeframe
 from titan10_dagster.errors import MalformedFile
 
-# The usual columns of a CSV file without a header. All of these columns fit Kraken's OHLCVT files. The first columns
-# also fit Binance's kline files.
+# The usual columns of a CSV file without a header. Kraken's OHLCVT files have exactly these columns. Binance's kline
+# files begin with the same six columns, and then have others.
 USUAL_COLUMNS = (*NAMES, "")
 _PIECE = 16 << 20  # bytes of text that are parsed in one step
 _DAY_MS = 86_400_000
@@ -182,7 +182,7 @@ def _pieces(file: LocalFile, columns: Sequence[str]) -> Iterator[Floats]:
             if not header and not rest and piece and not piece[:1].isdigit():
                 header = piece[: piece.find(b"\n") + 1]
                 piece = piece[len(header) :]
-                read_rows(header, columns)  # this call raises an error if the line is not a header
+                read_rows(header, columns)  # if the line is not the header of a candle file, this raises MalformedFile
             lines = rest + piece
             end = len(lines) if not piece else lines.rfind(b"\n") + 1
             if end:

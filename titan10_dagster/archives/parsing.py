@@ -197,9 +197,9 @@ def _times(column: pa.ChunkedArray) -> Floats:
 
 
 def _instant(text: str | None) -> float:
-    """Return the value of a number. For an ISO date and time, return the milliseconds since 1970.
+    """Return the number in the text. If the text is an ISO date and time, return its milliseconds since 1970 UTC.
 
-    A date and time without a time zone is taken as UTC. Other texts become NaN.
+    A date and time without a time zone is taken as UTC. For any other text, return NaN.
     """
     number = _number(text)
     if text is None or not np.isnan(number):
@@ -214,8 +214,8 @@ def _instant(text: str | None) -> float:
 def _stretch(file: ArchiveFile, candles: Candles) -> tuple[datetime, datetime]:
     """Return the start and end of the stretch that the file covers.
 
-    The stretch is usually the time range of the file's label. If the rows do not fit this range, the function tries the
-    range again with the other known offsets. An offset is the time by which a day of the archive begins before the UTC
+    The stretch is usually the time range of the file's label. If the rows do not fit this range, the range is moved by
+    another known offset until the rows fit. An offset is the time by which a day of the archive begins before the UTC
     day.
 
     Raises:

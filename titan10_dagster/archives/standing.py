@@ -60,7 +60,7 @@ class Standing:
             self._block(f"{error}. The archive refuses this address")
 
     def refused_digest(self, error: ArchiveError) -> None:
-        """Count a digest file that could not be read. Its data file was downloaded before."""
+        """Count a digest file that could not be read, although its data file was downloaded."""
         self._refused_digests += 1
         if self._refused_digests >= _MOST_REFUSED:
             self._block(f"{error}. The archive serves no digest files, so its files could not be verified")

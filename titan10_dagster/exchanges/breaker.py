@@ -169,10 +169,10 @@ class Breaker:
     async def confirm(self) -> Pace | None:
         """Check just before a request whether the request is still allowed, and return the current pace.
 
-        A state is used for a quarter of a second after it was read, because some exchanges get 50 requests a second.
-        During this time, the state is not read again and the result is None. This includes the state that `admit` read,
-        unless the pace has changed since the last call of `pace`. If the database does not answer within a second, the
-        previous state is used and the result is None too.
+        After the state was read, it is used for a quarter of a second, because some exchanges get 50 requests a second.
+        During this time, the state is not read again, and the result is None. The state that `admit` has read is used
+        too, if the breaker was closed and the pace was still the last result of `pace`. If the database does not answer
+        within a second, the previous state is used, and the result is None.
 
         Raises:
             BreakerOpen: another process or this process has opened the breaker since the request was admitted.
@@ -241,8 +241,8 @@ class Breaker:
     async def slowed(self, error: Throttled, requested_at: datetime) -> Pace | None:
         """Record that the exchange throttled the request sent at `requested_at`, and return the new pace.
 
-        If the database does not answer within two seconds, the result is None. The pace is then recorded when the
-        database answers.
+        If the database does not answer within two seconds, the result is None. In this case, the throttling is recorded
+        as soon as the database answers.
         """
         rest = error.retry_after or timedelta(0)
         recording = asyncio.create_task(

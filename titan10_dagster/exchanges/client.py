@@ -181,8 +181,8 @@ class ExchangeClient:
         exchange, answer = self.ccxt, Answer(of_candles=True)
         token = current_answer.set(answer)
         try:
-            # Some exchanges include the end of a request. Because one millisecond is subtracted, they do not return an
-            # additional candle.
+            # Some exchanges also return the candle that begins exactly at the end of the request. One millisecond is
+            # subtracted, so that they do not return this candle.
             end = {} if until is None else {"until": to_ms(until) - 1}
             returned = await exchange.fetch_ohlcv(series.symbol, series.timeframe.name, to_ms(since), limit, end)
             content = content_of(answer, returned, series.timeframe.ms)
@@ -194,7 +194,7 @@ class ExchangeClient:
         except Exception as error:  # noqa: BLE001  the error is raised again as a FetchError
             raise await self._failure(error, answer, series.symbol) from safe_cause(error)
         finally:
-            for release in answer.releases:  # these requests were released but not made
+            for release in answer.releases:  # the pacer has released these requests, but they were not made
                 self.pacer.end(release)
             current_answer.reset(token)
         _check_clock(self.exchange, answer)
@@ -225,7 +225,7 @@ class ExchangeClient:
         except Exception as error:  # noqa: BLE001  the error is raised again as a FetchError
             raise await self._failure(error, answer, None) from safe_cause(error)
         finally:
-            for release in answer.releases:  # these requests were released but not made
+            for release in answer.releases:  # the pacer has released these requests, but they were not made
                 self.pacer.end(release)
             current_answer.reset(token)
         self.clock_skew = answer.skew
@@ -350,7 +350,7 @@ def _end_request(pacer: Pacer) -> None:
     """Report to the pacer that a request of the current task has ended.
 
     For a list of markets, ccxt sometimes makes several requests at the same time. It is not known which of these
-    requests has ended, so the oldest release is ended.
+    requests has ended. Therefore the request that the pacer has released first is reported.
     """
     answer = current_answer.get()
     if answer is not None and answer.releases:

@@ -39,7 +39,7 @@ from titan10_dagster.exchanges.stretches import OpenStretches, Stretch
 Times = NDArray[np.int64]
 
 SPARSE = 2  # an answer with at most this many rows proves little
-_EMPTY_PAGES = 3  # after this many empty pages in a row, one empty answer for each page is enough
+_EMPTY_PAGES = 3  # after this many empty pages in a row, the next page counts as empty after one empty answer
 # this many answers without a boundary candle prove that it is absent, even if the requests had equal bounds
 _ENOUGH = 3
 
@@ -66,7 +66,8 @@ class Evidence:
     """The stretches of one series that are still open, and the evidence so far.
 
     filled: whether the exchange also returns candles for minutes without trades. If so, every absence is unusual.
-    edges: whether the first and the last candle of each window need the stronger proof for boundary candles.
+    edges: whether the first and the last candle of each window need more than one answer without them before they count
+        as absent (see the docstring of this module).
     answered: whether the exchange has returned at least one candle of this symbol.
     observations: the number of times that an answer added evidence but closed no stretch.
     sparse: whether no answer had more than two rows. Possibly the exchange never returns more rows per request.
@@ -83,7 +84,7 @@ class Evidence:
             self._boundaries |= {start: _Boundary(), end - step: _Boundary()}
         self._edges: list[int] = []  # the times of the first and last rows of all answers, sorted
         self._longest = 0  # the number of rows of the longest answer
-        # The targets of recent requests. The answers to these requests contained no candle of the target.
+        # The targets (the open stretches) of recent requests for which the answer had no candle of the target.
         self._empty: deque[Stretch] = deque(maxlen=64)
         self._empty_pages = 0
         self._includes_start = not edges  # whether an answer had a row exactly at `since`
@@ -177,8 +178,9 @@ class Evidence:
     def possibly_empty(self, request: PageRequest, start: int, end: int, *, uncut: bool = False) -> None:
         """Process an answer that seems to show that the stretch from `start` to `end` (exclusive) is empty.
 
-        The answer has no row on one side of the stretch, so it has possibly lost most of its rows. The stretch is
-        closed if it is short, or if an earlier answer had no candle there either.
+        The answer has rows only before or only after the stretch. Therefore it is possibly incomplete, and alone it
+        does not prove that a long stretch is empty. The stretch is closed if it is short, or if an earlier answer had
+        no candle in it either.
 
         `uncut`: see `silence`.
         """
@@ -204,7 +206,10 @@ class Evidence:
         return start if is_certain else start + self._step
 
     def _is_second(self, request: PageRequest) -> bool:
-        """Record that an answer had no candles of its target, and return whether this is the second such answer."""
+        """Record that the answer had no candle of the request's target.
+
+        Return whether an earlier answer had no candle of this target either.
+        """
         start, end = request.target
         is_second = any(first <= start and end <= last for first, last in self._empty)
         if not is_second:

@@ -46,7 +46,7 @@ LONGEST_REST = timedelta(minutes=10)
 _LONGEST_BAN = timedelta(days=7)
 _QUOTED_CHARACTERS = 160
 
-# These patterns match only words within one JSON string. The words of a URL do not count.
+# The words of these patterns must be in the same JSON string. Words in a URL of the message are not enough.
 _MARKET = r'"[^<>"]{0,60}\b(symbol|pair|market|instrument)\b'
 _GONE = r"(delisted|removed|suspended|offline|closed|not exist|not (found|listed|supported))"
 

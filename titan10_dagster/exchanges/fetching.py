@@ -20,11 +20,11 @@ The fetch records contain the bounds that were found. No candles outside of the 
 
 | failure | what happens |
 |-|-|
-| TransientError | the page is requested again with exponential backoff and jitter; at the limit its symbol fails |
+| TransientError | the page is requested again with exponential backoff and jitter; at the limit, the symbol fails |
 | Throttled | all requests of the exchange pause (in the client's pacer), then the page is requested again |
 | Throttled, at the retry limit | the breaker opens for the time that the exchange requested; all requests stop |
 | Banned, Refused, BreakerOpen | all requests stop, and the error is raised |
-| FetchError, if the exchange sends errors for times before the listing | the first candle is searched for first |
+| FetchError, if the exchange sends errors for times before the listing | the first candle is searched for |
 | UnknownSymbol, other FetchError | its symbol fails; its settled slices still land, and other symbols continue |
 | all symbols failed, and the exchange caused it | one error is raised after the settled slices landed |
 """
@@ -68,8 +68,8 @@ LAUNCH_AGAIN = "Launch the same partitions again when the exchange answers."
 # it exists. This number of pages is divided among the series, and each series gets at least two. A page that arrives
 # before an older page is kept in memory.
 _PAGES_AHEAD = 64
-# The maximum number of these pages for one series. A higher number would cause many useless requests before the
-# listing.
+# The maximum number of pages that are requested beyond the first open candle of one series. With a higher number, many
+# requests would be made for times before the listing.
 _MOST_PAGES_AHEAD = 16
 _COLLECT_AFTER = 50_000  # the number of allocations after which Python's cycle collector runs
 _STOPPING = (Banned, Refused, BreakerOpen)  # errors that end the requests of all symbols

@@ -224,7 +224,7 @@ class Venue:
     @property
     def alternative(self) -> str:
         """Return a text that says how to get candles that are older than `depth`."""
-        ways = ["live polling from now on", "longer candles, such as 1d"]
+        ways = ["live polling, which stores new candles before the exchange deletes them", "longer candles, such as 1d"]
         if self.alternative_source:
             ways.append(self.alternative_source)
         return "; ".join(ways)

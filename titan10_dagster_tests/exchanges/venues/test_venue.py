@@ -30,7 +30,7 @@ def test_pages_agree_with_ccxts_features_but_where_those_are_known_to_be_wrong(e
 
 def test_an_exchange_with_a_short_history_names_the_alternatives() -> None:
     assert venue_of("kraken").alternative == (
-        "live polling from now on; longer candles, such as 1d; "
+        "live polling, which stores new candles before the exchange deletes them; longer candles, such as 1d; "
         "Kraken's quarterly OHLCVT zips, which leave out minutes without trades"
     )
 
