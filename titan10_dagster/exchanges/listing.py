@@ -8,8 +8,9 @@ requests, in two steps:
 2. Request candles of the series' own timeframe around the day that was found.
 
 Both steps accept only results that the survey proves. A first candle is accepted if all earlier candles are proven to
-be absent. A last candle is accepted if all later candles are proven to be absent. The results of both steps must agree.
-Otherwise, if an answer lost rows, the time of the lost candles would look like time before the listing.
+be absent. A last candle is accepted if all later candles are proven to be absent. The results of both steps must agree,
+because a single answer can have lost its first rows. The time of these rows would then look like time before the
+listing.
 
 The steps also disagree if an exchange still serves old 1d candles but no longer serves the minutes of these days. For
 such a minute the exchange answers `[]` without an error, which looks like a lack of trades. Therefore days with trades
@@ -118,9 +119,9 @@ async def first_candle(
 
     Args:
         request: a function that requests one page. Its errors are passed on.
-        silent_until: the end of the silence that the beginning should explain. If the exchange serves candles before
-            this time, the result is None too.
-        listed: the first candle, if it is known. Then only the retention horizon is searched for.
+        silent_until: the requested candles before this time have not been found, and the beginning should explain why.
+            If the exchange still serves candles shortly before this time, the result is None.
+        listed: the first candle, if it is known. In this case, only the retention horizon is searched for.
         honours_since: whether the exchange returns candles from `since` on, if this is known (see `Survey`).
     """
     if not serves_oldest_candles(venue):
@@ -147,7 +148,7 @@ class _Search:
     """A search for the first or the last candle of a series.
 
     `honours_since`: whether the exchange returns candles from `since` on; None if this is not known yet. A search can
-        have several surveys. After each survey, its result is stored here for the next survey.
+        use several surveys (`survey.Survey`). What a survey finds out about `since` is stored here for the next survey.
     """
 
     request: RequestPage
@@ -207,10 +208,10 @@ class _Search:
         return None
 
     async def memory(self, listed: datetime, silent_until: datetime) -> Beginning | None:
-        """Return the first candle that the exchange still serves; None if it has deleted no candles of the silence.
+        """Return the first candle that the exchange still serves.
 
-        The last day with trades before `silent_until` is checked. If the exchange still serves candles of this day, it
-        has not deleted the candles after this day either.
+        The last day with trades before `silent_until` is checked. If the exchange still serves candles of this day,
+        deleted candles do not explain the silence after this day, and the result is None.
         """
         if self.series == self._daily:
             return None
@@ -289,9 +290,10 @@ class _Search:
 
         If the answers prove nothing, the result is None.
 
-        to_first: whether to stop when the first candle is proven. Then the result possibly lacks later candles.
+        to_first: whether to stop when the first candle is proven. In this case, later candles are possibly not in the
+            result.
         traded: whether to return only candles with a volume above zero.
-        edges: whether the absence of the first and the last candle needs the stronger proof for boundary candles.
+        edges: see `Evidence`.
         """
         survey = survey_of(
             self.venue,

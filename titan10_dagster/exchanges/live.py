@@ -1,8 +1,8 @@
 """Poll the newest candles of many series of one exchange, with one request for each series.
 
-The next poll follows in a minute. Therefore a poll repeats no request. A poll makes no request after its time has
-ended, even if it had to wait. The next poll begins with the skipped series. One result is reported to the circuit
-breaker for the whole poll. If no request was answered, the poll counts as one failure.
+The next poll follows in a minute. Therefore a poll repeats no request. Requests that are still waiting when the time of
+the poll ends are not made. The next poll begins with their series. One result is reported to the circuit breaker for
+the whole poll. If no request was answered, the poll counts as one failure.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class LivePoll:
 
 
 async def poll(client: ExchangeClient, plans: Sequence[LivePlan], *, breaker: Breaker, seconds: float) -> LivePoll:
-    """Make one request for each plan. The first request is for the series with the oldest last known candle.
+    """Make one request for each plan. The first request is for the series whose last known candle is the oldest.
 
     Errors of the exchange are not raised but are part of the result.
 

@@ -29,8 +29,8 @@ _PART = 100  # the number of records in a part
 _LONGEST_NAME = 64  # in characters; the longest known names (of options) have about 30 characters
 _NAMES = ("symbol", "id", "base", "quote", "baseId", "quoteId")
 _NAMED = 10  # the maximum number of skipped records in a message
-# Nearly all records have a field if the field is absent from at most this many records, or from at most one record in a
-# hundred.
+# A field counts as present in nearly all records if it is absent from at most this many records. In a long list, it can
+# be absent from one record in a hundred.
 _FEWEST_EXCEPTIONS = 1
 # Control characters, format characters, line separators, and halves of surrogate pairs. They are invisible, so two
 # names that differ only in these characters would look the same.
@@ -98,7 +98,7 @@ async def _parse_in_parts(list_markets: ListMarkets, answer: Answer, error: Exce
         if container is None:
             continue
         records, unreadable = await _parse_container(list_markets, answer, key, container)
-        if records:  # if no record of this list can be read, the market records are in another list
+        if records:  # if no record of this list can be read, this is probably not the list of markets
             skipped += unreadable
             return records
     raise BadResponse(f"no record of the market list can be read ({error})") from error

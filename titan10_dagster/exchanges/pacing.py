@@ -114,8 +114,8 @@ class Pacer:
                 if await may_go():
                     break
             now, space = time.monotonic(), cost * self._interval / self.share
-            # Each sleep ends about a millisecond late. Therefore a delay that is shorter than the interval does not
-            # postpone later requests.
+            # Each sleep ends about a millisecond late. These delays must not add up. Therefore, if a request is late by
+            # less than the interval, the time of the next request counts from the planned time of this request.
             self._free = (self._free if now - self._free < space else now) + space
             return self._usage.release(cost / self._page_cost, now)
 

@@ -59,8 +59,8 @@ class Page:
 
     rows: an array of shape (n, 6) and type float64, sorted by time: time in ms, open, high, low, close, volume. Some of
         the rows can be before `since` or after `until`. The last row can be a candle that has not ended.
-    requested_at: the time (aware, UTC) just before the request was sent. If the exchange's clock is behind this
-        machine's clock, it is the time of the exchange's clock.
+    requested_at: the time (aware, UTC) just before the request was sent. If the answer has an earlier date, because
+        this machine's clock is ahead or the answer comes from a cache, the date of the answer.
     seconds: how long the exchange took to answer.
     empty, cut_short, dropped, untimed: see `rows.ParsedRows`.
     """

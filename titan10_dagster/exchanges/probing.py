@@ -40,11 +40,11 @@ MOST_REQUESTS = 10
 
 _SMALL = 10  # the number of candles in a small request
 _YEAR = timedelta(days=365)
-_TOLERATED = 60  # an outage can hide this many of the oldest served candles
+_TOLERATED = 60  # the depth still counts as unchanged if this many of the oldest candles are absent (an outage)
 _RECENT = 100  # the number of newest candles to request
-_STALE = 45  # an outage can hide this many of the newest candles
-_FEW = 3  # this many rows without volume (or gaps) show how the exchange reports a minute without a trade
-_SAME = 0.5  # at least this share of the candles must have the stored values
+_STALE = 45  # the answers still count as fresh if this many of the newest candles are absent (an outage)
+_FEW = 3  # fewer rows without volume, or fewer gaps, do not show how the exchange reports a minute without a trade
+_SAME = 0.5  # the values count as unchanged if at least this share of the candles has the stored values
 
 Measured = dict[Property, str | None]
 _NO_ROWS: NDArray[np.float64] = np.empty((0, 6))

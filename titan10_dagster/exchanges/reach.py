@@ -22,7 +22,7 @@ class Reach:
         self._planner = planner
         self._open = open_
         self._depth = depth
-        self._seen: int | None = None  # the horizon that one answer has shown
+        self._seen: int | None = None  # the possible horizon in the first answer; a second answer must confirm it
         self.horizon: int | None = None
 
     def absent_before(self, instant: int) -> None:
@@ -53,14 +53,15 @@ class Reach:
 
     @property
     def awaits_second_answer(self) -> bool:
-        """Return whether only one answer has shown the horizon while candles before this horizon are open."""
+        """Return whether a second answer must confirm the horizon, because candles before it are still open."""
         return self._seen is not None and self.horizon is None and bool(self._open) and self._open.start < self._seen
 
     def apply_depth(self, now: int, *, shows_itself: bool) -> None:
         """Close the open stretches that are older than the last `depth` candles.
 
-        shows_itself: whether the exchange always returns its newest rows, so that its answers show the horizon. If it
-            leaves out minutes without trades, `depth` rows reach further back than `depth` minutes.
+        shows_itself: whether the exchange always returns its newest rows. In this case, its answers show the horizon,
+            and the stretches are closed only if all of them are older than the last `depth` candles. The reason is
+            that `depth` rows reach further back than `depth` minutes if minutes without trades are left out.
         """
         if self._depth is None or not self._open or self._seen is not None:
             return

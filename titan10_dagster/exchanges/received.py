@@ -14,7 +14,8 @@ from titan10_dagster.exchanges.rows import Instants, Rows
 
 DAY_MS = 86_400_000
 _NAMED = 5  # the maximum number of candles in a note
-_MOST_CORRECTED = 5  # an exchange corrects at most this many candles of a day during a fetch
+# If the answers differ in at most this many candles of a day, the exchange has probably corrected these candles.
+_MOST_CORRECTED = 5
 
 
 @dataclass

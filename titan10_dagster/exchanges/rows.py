@@ -30,7 +30,9 @@ from titan10_dagster.exchanges.venues.venue import Wire
 Rows = Floats  # an array of shape (n, 6): time in ms since 1970, open, high, low, close, volume
 Instants = NDArray[np.int64]  # ms since 1970
 
-_CUT_SLACK_MS = 1000  # a close time can be too early by up to this much; exchanges differ by a millisecond
+# A candle counts as closed early if its close time is too early by more than this. (The usual close time is the end of
+# the candle, or one millisecond before the end.)
+_CUT_SLACK_MS = 1000
 
 # A time outside of these years is damaged. For example, its unit is seconds instead of milliseconds.
 _EARLIEST_MS = 1_230_768_000_000  # the year 2009; the first Bitcoin was created in January 2009

@@ -293,7 +293,8 @@ class SeriesState:
             note=received.note,
         )
         candles = Candles.from_rows(received.rows)
-        # If this machine's clock is ahead, the request times of the pages of a day can differ by a second.
+        # `fetched_at` is the earliest request time of the day. If this machine's clock is ahead, another page of the
+        # day can have a candle that ended up to a second later.
         return FetchedSlice(record, candles.drop_unfinished(self.series.timeframe, record.fetched_at))
 
     # -- bounds

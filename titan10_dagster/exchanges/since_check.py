@@ -29,9 +29,9 @@ class Suspicion:
     first: the time of the first row that is not isolated from the other rows.
     last: the time of the last row of the answer.
     rows: the number of rows in the answer.
-    unlimited: whether the answer to the check had more rows than requested. Then the exchange possibly ignores `limit`
-        and not `since`.
-    full_page: whether the request was for a full page, so that no more rows can be requested.
+    unlimited: whether the answer to the check had more rows than requested. In this case, the exchange possibly honours
+        `since` and ignores `limit`.
+    full_page: whether the request was for a full page. Only then can the first row be the retention horizon.
     earliest: the time of the first row, which can be isolated.
     """
 

@@ -57,7 +57,7 @@ class Answer:
     recorded: the answers to requests of this task that are not for candles, each with the key of its request.
     replayed: answers that are returned without a request.
     under_way: the number of requests that have not been answered successfully.
-    releases: the releases of requests that have not ended.
+    releases: the pacer's records of the released requests that have not ended (see `Pacer.wait`).
     sent: the time of the request by time.monotonic.
     """
 

@@ -15,9 +15,11 @@ import pyarrow as pa
 
 
 def put(path: Path, content: pa.Buffer, *, durable: bool) -> None:
-    """Write a file under a temporary name, and then rename it. If `durable` is True, sync it to the disk before.
+    """Write a file under a temporary name, and then rename it.
 
-    Raises OSError if the file cannot be written. An earlier file at the path then still exists.
+    If `durable` is True, the content is synced to the disk before the renaming, and the name after it.
+
+    Raises OSError if the file cannot be written. In this case, an earlier file at the path still exists.
     """
     # Each temporary name is different, because two processes that write the same slice must not use the same file.
     temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
@@ -48,7 +50,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def sync_disk_of(folder: Path) -> None:
-    """Sync all files of the file system with the folder to the disk. On other systems than Linux, sync all disks.
+    """Sync all files in the file system of the folder to the disk. On other systems than Linux, sync all disks.
 
     This takes much less time than one sync for each file.
 

@@ -8,9 +8,9 @@ temporary name and then renamed. Therefore a file under its final name is comple
 time.
 
 After a power failure, a file can have lost its content if it was not synced to the disk. Its checksums show this, and
-the candles are requested again. If an exchange serves only recent candles, the candles are possibly no longer served
-then. Therefore these files are synced one by one. All other files are synced together at the end of a fetch, which
-takes a third of the CPU time. `landing/names.py` creates the file names.
+the candles are requested again. But if an exchange serves only recent candles, it possibly no longer serves the lost
+candles. Therefore each file of such an exchange is synced at once. All other files are synced together at the end of a
+fetch, which takes a third of the CPU time of separate syncs. `landing/names.py` creates the file names.
 """
 
 from __future__ import annotations
@@ -90,11 +90,11 @@ class LandingZone:
 
         No row that an exchange sent is lost. Candles before the horizon of the new fetch cannot be fetched again.
         Therefore valid candles of the earlier file before the horizon are copied to the new file, and the note of the
-        record contains their number. So the new file is sufficient to store the slice again. If a candle of the earlier
-        file is still missing in the new file, the earlier file is kept as evidence. Its new name is
+        record contains their number. The slice can then be stored again from the new file alone. If a candle of the
+        earlier file is still missing in the new file, the earlier file is kept as evidence. Its new name is
         `<symbol>.<time of its fetch>.<digest>.parquet.old`.
 
-        Raises LandingError if the slice cannot be written. The earlier file then still exists.
+        Raises LandingError if the slice cannot be written. In this case, the earlier file still exists.
         """
         slice_ = fetched.record.slice
         durable = fetched.record.horizon is not None
